@@ -1,0 +1,135 @@
+"""Slurm's node states: base words, flags, and the words people say.
+
+Since Slurm 20.02 a node has one base state and any number of flags. There is no DRAINED token: a DRAIN flag on a
+node that still works is "draining", on one that does not "drained" (slurm/slurm.h, node_state_string in
+slurm_protocol_defs.c, 22.05 to 26.05).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+BASES = frozenset({"UNKNOWN", "DOWN", "IDLE", "ALLOCATED", "MIXED", "FUTURE", "ERROR"})
+
+# Older or shorter spellings that scontrol, sinfo and REST use for the same flag.
+_ALIASES = {
+    "MAINT": "MAINTENANCE",
+    "NO_RESPOND": "NOT_RESPONDING",
+    "REBOOT": "REBOOT_REQUESTED",
+    "POWERED_UP": "",
+    "POWER_UP": "POWERING_UP",
+    "COMP": "COMPLETING",
+    "ALLOC": "ALLOCATED",
+    "MIX": "MIXED",
+    "RES": "RESERVED",
+    "INVAL": "INVALID_REG",
+    "INVALID": "INVALID_REG",
+    "DRAINED": "DRAIN",
+    "DRAINING": "DRAIN",
+}
+# One suffix each: what sinfo and scontrol append to a state word.
+_SUFFIXES = {
+    "*": "NOT_RESPONDING",
+    "$": "MAINTENANCE",
+    "@": "REBOOT_REQUESTED",
+    "^": "REBOOT_ISSUED",
+    "~": "POWERED_DOWN",
+    "#": "POWERING_UP",
+    "!": "POWER_DOWN",
+    "%": "POWERING_DOWN",
+    "-": "PLANNED",
+}
+
+#: The display words, worst first: the order in which lists and totals show them.
+DISPLAYS = (
+    "down",
+    "failed",
+    "invalid",
+    "unknown",
+    "drained",
+    "draining",
+    "failing",
+    "rebooting",
+    "resuming",
+    "powering",
+    "powered off",
+    "maintenance",
+    "completing",
+    "reserved",
+    "planned",
+    "blocked",
+    "mixed",
+    "allocated",
+    "idle",
+    "future",
+)
+#: Words for nodes on which no new work can start.
+OUT = frozenset({"down", "failed", "invalid", "unknown", "drained", "draining", "failing", "rebooting", "future"})
+
+
+@lru_cache(maxsize=4096)
+def parse_state(text: str) -> tuple[str, tuple[str, ...]]:
+    """Split a state as Slurm prints it (`MIXED+DRAIN`, `down*`) into its base word and its flags, upper case.
+
+    A word that this version does not know is kept as a flag: a new Slurm must not blind the console. Without a base
+    word the base is UNKNOWN.
+    """
+    base = ""
+    flags: list[str] = []
+    for part in text.upper().split("+"):
+        word = part.strip()
+        while word and word[-1] in _SUFFIXES:
+            flags.append(_SUFFIXES[word[-1]])
+            word = word[:-1]
+        word = _ALIASES.get(word, word)
+        if word in BASES and not base:
+            base = word
+        elif word:
+            flags.append(word)
+    return base or "UNKNOWN", tuple(dict.fromkeys(flags))
+
+
+@lru_cache(maxsize=4096)
+def display_word(base: str, flags: tuple[str, ...]) -> str:
+    """The one word people use for a node in this state: the worst that is true of it."""
+    has = frozenset(flags)
+    working = base in {"ALLOCATED", "MIXED"} or "COMPLETING" in has
+    if "INVALID_REG" in has:
+        return "invalid"
+    if base == "DOWN":
+        return "down"
+    if base == "FUTURE":
+        return "future"
+    if "REBOOT_ISSUED" in has:
+        return "rebooting"
+    if "DRAIN" in has:
+        return "draining" if working else "drained"
+    if "FAIL" in has:
+        return "failing" if working else "failed"
+    if "POWERED_DOWN" in has or "POWER_DOWN" in has:
+        return "powered off"
+    if "POWERING_UP" in has or "POWERING_DOWN" in has:
+        return "powering"
+    if base in {"UNKNOWN", "ERROR"}:
+        return "unknown"
+    if "NOT_RESPONDING" in has:
+        # A node that was resumed from DOWN reads IDLE+NOT_RESPONDING until its slurmd registers; one that works and
+        # stopped answering is on its way down.
+        return "resuming" if base == "IDLE" and not working else "unknown"
+    if "REBOOT_REQUESTED" in has and not working:
+        return "rebooting"
+    if "MAINTENANCE" in has:
+        return "maintenance"
+    if "COMPLETING" in has:
+        return "completing"
+    if base == "MIXED":
+        return "mixed"
+    if base == "ALLOCATED":
+        return "allocated"
+    if "BLOCKED" in has:
+        return "blocked"
+    if "RESERVED" in has:
+        return "reserved"
+    if "PLANNED" in has:
+        return "planned"
+    return "idle"
