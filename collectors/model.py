@@ -276,7 +276,8 @@ class Totals(Struct, frozen=True, kw_only=True):
     jobs_by_state: Mapping[str, int] = field(default_factory=dict)
     power_w: float | None = None
     gpu_util_pct: float | None = None
-    gpus_hot: int | None = None
+    nodes_hot: int | None = None
+    """Nodes whose hottest GPU is above 85 degrees."""
 
 
 class Cluster(Struct, frozen=True, eq=False, kw_only=True):

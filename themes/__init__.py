@@ -1,1 +1,39 @@
+"""The themes: every file in this folder that has a LOOK is one, found by itself."""
 
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import warnings
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from themes.look import Look
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+DEFAULT = "groningen"
+
+
+@lru_cache(maxsize=1)
+def themes() -> dict[str, Look]:
+    """Every theme by its name, the default first. A broken file is told of in a warning and left out."""
+    found: dict[str, Look] = {}
+    for info in pkgutil.iter_modules(__path__):
+        try:
+            look = getattr(importlib.import_module(f"{__name__}.{info.name}"), "LOOK", None)
+        except Exception as error:  # a theme may be anybody's: it must not keep the console from starting
+            warnings.warn(f"theme {info.name} is left out: {error}", stacklevel=2)
+            continue
+        if isinstance(look, Look):
+            found[look.name] = look
+    return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
+
+
+def register(app: App[Any], name: str = DEFAULT) -> None:
+    """Make every theme known to the App and put one on; an unknown name gets the default."""
+    known = themes()
+    for look in known.values():
+        app.register_theme(look.textual_theme())
+    app.theme = name if name in known else DEFAULT

@@ -1,1 +1,42 @@
+"""The simulated machine behind `wacht demo`, the tests and the benchmarks: its settings, and nothing heavy."""
 
+from __future__ import annotations
+
+from msgspec import Struct
+
+from collectors.registry import Descriptor
+
+#: What can be made to go wrong, about 30 simulated seconds after the start.
+INCIDENTS: dict[str, str] = {
+    "pdu": "one power unit dies: half of a rack goes down, its jobs are requeued or fail",
+    "xid-storm": "one user's job throws XID 31, 43 and 94 on all its nodes; one of them is a real XID 79",
+    "lemon": "one node fails, is repaired and fails again",
+    "controller-slow": "slurmctld takes 3 to 6 seconds to answer, or does not answer in time",
+    "fabric": "the leaf switch of one rack loses links: its nodes drain, jobs across it fail",
+}
+
+
+class SimSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How large, how busy and how unlucky the simulated machine is."""
+
+    nodes: int = 256
+    jobs: int | None = None
+    """Jobs alive, waiting and running together; None is what suits the size."""
+    seed: int = 1
+    """The same seed, settings and times give the same machine."""
+    speed: float = 1.0
+    """Simulated seconds in one real second."""
+    incident: str | None = None
+    """A key of INCIDENTS."""
+    gpus_per_node: int = 8
+    nodes_per_rack: int = 16
+    hostile: bool = False
+    """Put names and reasons in it that try to steer the terminal, cleaned as any collector cleans them."""
+
+
+DESCRIPTOR = Descriptor(
+    key="sim",
+    title="a simulated machine",
+    settings=SimSettings,
+    opens="collectors.sim.sources:open_sources",
+)

@@ -1,1 +1,33 @@
+"""Slurm through its own commands. This file is the light descriptor; the reading starts in `sources`."""
 
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from collectors.racks import RackRule
+from collectors.registry import Descriptor
+
+
+class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`slurm = { transport = "cli", prefix = ["sudo", "-n"] }` in the configuration of a cluster."""
+
+    transport: Literal["cli"] = "cli"
+    prefix: tuple[str, ...] = ()
+    """What a site's operators put before a writing command; reads go without it."""
+    deadline_s: float = 30.0
+    """Longest that one read may take."""
+    interval_s: float = 10.0
+    """Least seconds between two reads of nodes or jobs (10 is the floor of Slurm's own advice)."""
+    racks: RackRule | None = None
+    """Filled in from the cluster's own `racks`."""
+
+
+DESCRIPTOR = Descriptor(
+    key="slurm",
+    title="Slurm",
+    settings=SlurmSettings,
+    opens="collectors.slurm.sources:open_sources",
+    automatic=True,
+)

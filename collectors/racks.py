@@ -1,0 +1,99 @@
+"""Which rack a node stands in, by the rule that the site's configuration gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.nodeset import expand
+
+
+class RackRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`racks = { pattern = "gpu(?P<n>\\\\d{4})", nodes_per_rack = 18 }`, or `{ file = "/etc/wacht/racks" }`, or
+    `{ topology = true }` for the leaf switches of Slurm's own topology.
+
+    A pattern names the group `n` (counted from 1, shared out by `nodes_per_rack`) or the group `rack` (taken as it
+    is). A file holds lines of a rack and a node set: `R07 gpu[0109-0126]`.
+    """
+
+    pattern: str | None = None
+    nodes_per_rack: int = 0
+    file: str | None = None
+    topology: bool = False
+
+    def __post_init__(self) -> None:
+        if [bool(self.pattern), bool(self.file), self.topology].count(True) != 1:
+            raise ValueError("racks needs one of pattern, file and topology")
+        if self.pattern is not None:
+            try:
+                groups = re.compile(self.pattern).groupindex
+            except re.error as error:
+                raise ValueError(f"racks.pattern is no regular expression: {error}") from None
+            if "rack" not in groups and not ("n" in groups and self.nodes_per_rack > 0):
+                raise ValueError("racks.pattern needs a group named rack, or one named n and nodes_per_rack above 0")
+
+
+RackOf = Callable[[str], str | None]
+
+
+def nowhere(name: str) -> str | None:
+    """The rule of a site that names no racks."""
+    return None
+
+
+def rack_of(rule: RackRule | None) -> RackOf | None:
+    """The rule as a function of the node's name; None where Slurm's topology must be asked first."""
+    if rule is None:
+        return nowhere
+    if rule.topology:
+        return None
+    if rule.file is not None:
+        return listed(read_file(Path(rule.file).expanduser()))
+    pattern, per = re.compile(rule.pattern or ""), rule.nodes_per_rack
+    by_name = "rack" in pattern.groupindex
+
+    def by_pattern(name: str) -> str | None:
+        match = pattern.fullmatch(name)
+        if match is None:
+            return None
+        if by_name:
+            return match["rack"]
+        return f"R{(int(match['n']) - 1) // per + 1:02d}" if match["n"].isdigit() else None
+
+    return by_pattern
+
+
+def listed(racks: Mapping[str, str]) -> RackOf:
+    """The rule of a map from node to rack."""
+    return racks.get
+
+
+def read_file(path: Path) -> Mapping[str, str]:
+    """Node to rack from a file of lines `RACK NODESET`. Raises ValueError with the line that cannot be read."""
+    racks: dict[str, str] = {}
+    try:
+        text = path.read_text("utf-8", "replace")
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        if len(words) != 2:
+            raise ValueError(f"{path}:{number}: a line is a rack and a node set, as in: R07 gpu[0109-0126]")
+        for name in expand(words[1]):
+            racks[name] = clean(words[0])
+    return racks
+
+
+def switches(topology: str) -> Mapping[str, str]:
+    """Node to leaf switch from `scontrol show topology` (topology/tree: lines with Level=0 and Nodes=)."""
+    racks: dict[str, str] = {}
+    for match in re.finditer(r"SwitchName=(\S+) Level=0 .*?Nodes=(\S+)", topology):
+        for name in expand(match[2]):
+            racks.setdefault(name, clean(match[1]))
+    return racks

@@ -1,0 +1,267 @@
+"""The life of a job: submitted, waiting for a true reason, running, ended or queued again.
+
+A pending job's reason says where it is kept. `Priority` and `Resources` stand in the line of their partition, which
+the scheduler looks at; all others wait outside for what the reason names, and `settle` is the one place that decides.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter, deque
+from collections.abc import Callable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from collectors.model import Job
+from collectors.sim.calendar import Calendar
+from collectors.sim.pool import Pool
+from collectors.sim.timeline import Timeline
+from collectors.sim.topology import Site
+
+IN_LINE = frozenset({"Priority", "Resources"})
+QOS_LIMIT = "QOSMaxGRESPerUser"
+#: Slurm starts a requeued job no earlier than its credentials have expired (two minutes by default).
+REQUEUE_WAIT_S = 121
+
+Entry = tuple[int, int, str]
+"""Minus the priority, the job's number, its id: sorted, the first is next."""
+
+
+class Run(Struct, gc=False):
+    """What is known of a job only while it runs. `token` tells this run from an earlier one of the same job."""
+
+    hosts: tuple[int, ...]
+    limit_at: float
+    token: int
+
+
+class Queue:
+    """All jobs alive, with the rows that Slurm shows of them. Rows that do not change stay the same objects."""
+
+    def __init__(self, site: Site, pool: Pool, timeline: Timeline, calendar: Calendar, cap: int) -> None:
+        self.site = site
+        self.pool = pool
+        self.timeline = timeline
+        self.calendar = calendar
+        self.cap = cap
+        """GPUs that one user may hold at once in QOS normal."""
+        self.jobs: dict[str, Job] = {}
+        self.runs: dict[str, Run] = {}
+        self.lines: dict[str, list[Entry]] = {name: [] for name in site.sections}
+        self.limited: dict[str, list[Entry]] = {}
+        self.used: Counter[str] = Counter()
+        """GPUs that a user holds in QOS normal."""
+        self.begins: dict[str, float] = {}
+        self.parents: dict[str, str] = {}
+        self.children: dict[str, list[str]] = {}
+        self.needs: dict[str, int] = {}
+        """Job to the one host it insists on."""
+        self.bound: dict[str, str] = {}
+        """Job to the reservation it asked for."""
+        self.holds: dict[str, tuple[str, int]] = {}
+        """Job to why it is held and the priority that a release gives back."""
+        self.unbatched: set[str] = set()
+        self.unrequeueable: set[str] = set()
+        self.ended: deque[tuple[float, str, str]] = deque(maxlen=4096)
+        """Time, id and last state of the jobs that ended."""
+        self.wake: Callable[[], None] = lambda: None
+        """Called when the scheduler has something to look at."""
+        self.length: Callable[[int], tuple[float, str]] = lambda limit: (float(limit), "TIMEOUT")
+        """Time limit to how long a job runs and how it ends."""
+        self._tokens = 0
+
+    # -- waiting ---------------------------------------------------------------------------------------------------
+
+    def reason_of(self, job: Job) -> str:
+        """Why this pending job is not even considered; `Priority` when it is."""
+        if job.id in self.holds:
+            return self.holds[job.id][0]
+        if self.parents.get(job.id) in self.jobs:
+            return "Dependency"
+        if self.begins.get(job.id, 0.0) > self.timeline.now:
+            return "BeginTime"
+        section = self.site.sections[job.partition or ""]
+        if (job.time_limit_s or 0) > section.limit_s:
+            return "PartitionTimeLimit"
+        need = self.needs.get(job.id)
+        if need is not None and not self.site.hosts[need].usable:
+            return f"ReqNodeNotAvail, UnavailableNodes:{self.site.hosts[need].name}"
+        if job.id in self.bound and not self.calendar.active(self.bound[job.id]):
+            return "Reservation"
+        if self.over_cap(job):
+            return QOS_LIMIT
+        return "Priority"
+
+    def over_cap(self, job: Job) -> bool:
+        """True when starting it would give its user more GPUs than one may hold."""
+        return job.qos == "normal" and self.used[job.user] + (job.gpus or 0) > self.cap
+
+    def add(self, job: Job, sort: bool = True) -> None:
+        """A job is submitted. Without `sort` the lines must be sorted afterwards (building 100,000 at once)."""
+        reason = self.reason_of(job)
+        if reason != job.reason:
+            job = replace(job, reason=reason)
+        self.jobs[job.id] = job
+        line = self._line(job)
+        if line is not None:
+            if sort:
+                insort(line, entry(job))
+                self.wake()
+            else:
+                line.append(entry(job))
+
+    def settle(self, job_id: str) -> None:
+        """Find out again why this job waits, and put it where that is waited for. Others are left alone."""
+        job = self.jobs.get(job_id)
+        if job is None or job.state != "PENDING":
+            return
+        reason = self.reason_of(job)
+        if reason == job.reason or (reason == "Priority" and job.reason in IN_LINE):
+            return
+        self._leave(job)
+        self.add(replace(job, reason=reason, expected=None))
+
+    def show(self, job: Job, reason: str, expected: int | None) -> None:
+        """Let a job in line say why it waits and when it is expected to start; nothing when it says so already."""
+        if job.reason != reason or job.expected != expected:
+            self.jobs[job.id] = replace(job, reason=reason, expected=expected)
+
+    def _line(self, job: Job) -> list[Entry] | None:
+        """Where a job with this reason stands, None outside."""
+        if job.reason in IN_LINE:
+            return self.lines[job.partition or ""]
+        return self.limited.setdefault(job.user, []) if job.reason == QOS_LIMIT else None
+
+    def _leave(self, job: Job) -> None:
+        line = self._line(job)
+        if line is not None:
+            del line[bisect_left(line, entry(job))]
+
+    # -- running ---------------------------------------------------------------------------------------------------
+
+    def start(self, job: Job, indices: list[int], started: float, ends: float, fate: str) -> None:
+        """It gets these hosts. `ends` and `fate` say what comes of it if nobody interferes."""
+        self._leave(job)
+        self._tokens += 1
+        limit_at = started + (job.time_limit_s or 0)
+        self.runs[job.id] = Run(tuple(sorted(indices)), limit_at, self._tokens)
+        self.pool.take(job.id, indices, (job.gpus or 0) // len(indices), limit_at)
+        if job.qos == "normal":
+            self.used[job.user] += job.gpus or 0
+        self.jobs[job.id] = replace(
+            job,
+            state="RUNNING",
+            reason=None,
+            nodes=self.site.fold(indices),
+            gpus_held=job.gpus,
+            started=int(started),
+            expected=None,
+        )
+        self.timeline.at(ends, self._finish, job.id, self._tokens, fate)
+
+    def _finish(self, job_id: str, token: int, fate: str) -> None:
+        run = self.runs.get(job_id)
+        if run is not None and run.token == token:
+            self.end(job_id, fate)
+
+    def end(self, job_id: str, state: str) -> None:
+        """It leaves the queue in this last state, and those that waited for it hear of it."""
+        job = self.jobs[job_id]
+        if job_id in self.runs:
+            self._stop(job)
+        else:
+            self._leave(job)
+        del self.jobs[job_id]
+        self.ended.append((self.timeline.now, job_id, state))
+        for side in (self.begins, self.parents, self.needs, self.bound, self.holds):
+            side.pop(job_id, None)
+        self.unbatched.discard(job_id)
+        self.unrequeueable.discard(job_id)
+        for child in self.children.pop(job_id, ()):
+            if child not in self.jobs or self.parents.get(child) != job_id:
+                continue
+            if state == "COMPLETED":
+                del self.parents[child]
+                self.settle(child)
+            else:
+                # afterok can no longer be met, and the site cancels such jobs (kill_invalid_depend).
+                self.end(child, "CANCELLED")
+
+    def node_failed(self, job_id: str) -> None:
+        """One of its nodes died: batch jobs that may be requeued are, as JobRequeue=1 does; others end."""
+        if job_id in self.unbatched or job_id in self.unrequeueable:
+            self.end(job_id, "NODE_FAIL")
+        else:
+            self.requeue(job_id)
+
+    def requeue(self, job_id: str, held: str | None = None) -> None:
+        """Kill the work of a running job and queue it again, held for the reason `held` where that is given."""
+        job = self.jobs[job_id]
+        self._stop(job)
+        now = self.timeline.now
+        if held is not None and job_id not in self.holds:
+            self.holds[job_id] = (held, job.priority or 1)
+        self.begins[job_id] = now + REQUEUE_WAIT_S
+        self.timeline.at(now + REQUEUE_WAIT_S, self.settle, job_id)
+        self.add(
+            replace(
+                job,
+                state="PENDING",
+                reason=None,
+                nodes=None,
+                gpus_held=None,
+                submitted=int(now),
+                started=None,
+                priority=0 if job_id in self.holds else job.priority,
+                restarts=(job.restarts or 0) + 1,
+            )
+        )
+
+    def _stop(self, job: Job) -> None:
+        run = self.runs.pop(job.id)
+        for host in self.pool.give(job.id, run.hosts, self.timeline.now):
+            host.free_at = max((self.runs[other].limit_at for other in host.jobs), default=0.0)
+        if job.qos == "normal":
+            self.used[job.user] -= job.gpus or 0
+            self._let_in(job.user)
+        self.wake()
+
+    def _let_in(self, user: str) -> None:
+        """Let as many of a user's jobs into the line as now fit under the limit."""
+        waiting = self.limited.get(user, [])
+        room = self.cap - self.used[user]
+        while waiting:
+            job = self.jobs[waiting[0][2]]
+            room -= job.gpus or 0
+            if room < 0:
+                return
+            self.settle(job.id)
+
+    # -- holding ---------------------------------------------------------------------------------------------------
+
+    def hold(self, job_id: str, reason: str) -> None:
+        """Priority 0 until it is released. A running job goes on; the hold counts once it is queued again."""
+        job = self.jobs[job_id]
+        prior = self.holds[job_id][1] if job_id in self.holds else job.priority or 1
+        self.holds[job_id] = (reason, prior)
+        self._reprioritise(job, 0)
+
+    def release(self, job_id: str) -> None:
+        """Give a held job its priority back; nothing for one that is not held."""
+        held = self.holds.pop(job_id, None)
+        if held is not None:
+            self._reprioritise(self.jobs[job_id], held[1])
+
+    def _reprioritise(self, job: Job, priority: int) -> None:
+        if job.state != "PENDING":
+            self.jobs[job.id] = replace(job, priority=priority)
+            return
+        self._leave(job)
+        self.add(replace(job, priority=priority, expected=None))
+
+
+def entry(job: Job) -> Entry:
+    """Its place in a line: by priority, then by number."""
+    base, _, task = job.id.partition("_")
+    return (-(job.priority or 0), (int(base) << 20) + int(task or 0), job.id)

@@ -1,0 +1,259 @@
+"""What stands where: nodes in racks, with the PDU that feeds them, the leaf switch and the partitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+
+from msgspec import Struct, field
+
+from collectors.model import Node, Partition
+from collectors.nodestate import display_word
+from collectors.sim import SimSettings
+
+# One node as the test machines of the reference have it: two 56-core CPUs, 2 TB, eight H100 of 80 GB.
+CPUS = 112
+MEMORY_MB = 2_000_000
+GPU_TYPE = "h100"
+RACKS_PER_ROW = 4
+HOUR = 3600
+DAY = 24 * HOUR
+
+
+class Trouble(Struct, gc=False):
+    """What is wrong with a node until somebody or something mends it."""
+
+    kind: str
+    reason: str
+    by: str
+    down: bool
+    mends_at: float
+
+
+class Host(Struct, gc=False):
+    """One node as the simulation changes it. Not in any cycle, so the garbage collector may ignore it."""
+
+    index: int
+    name: str
+    rack: str
+    row: str
+    pdu: str
+    switch: str
+    partitions: tuple[str, ...]
+    extra: str
+    free: int
+    """Bit set of the GPUs that no job holds."""
+    boot_at: int
+    jobs: dict[str, int] = field(default_factory=dict)
+    """Job id to the bit set of the GPUs it holds here."""
+    free_at: float = 0.0
+    """When the time limits of its jobs have all passed; 0 when it has none."""
+    offered: int = 0
+    """Free GPUs that the scheduler sees: 0 while the node may take no work."""
+    down: bool = False
+    silent: bool = False
+    """slurmd does not answer the controller."""
+    drain: bool = False
+    invalid: bool = False
+    """It registered with less than the configuration says."""
+    reason: str | None = None
+    reason_by: str | None = None
+    reason_at: int | None = None
+    busy_at: int | None = None
+    slurmd_at: int | None = None
+    reservation: str | None = None
+    maintenance: bool = False
+    planned: bool = False
+    """The backfill scheduler keeps it for a job."""
+    lemon: bool = False
+    trouble: Trouble | None = None
+    xids: dict[int, int] = field(default_factory=dict)
+    """GPU to the last XID that its driver reported since boot."""
+    lost: int = 0
+    """Bit set of the GPUs that fell off the bus."""
+    mute: bool = False
+    """Its exporter answers nobody."""
+    stray: bool = False
+    """A process without a job keeps GPU 0 busy."""
+
+    @property
+    def usable(self) -> bool:
+        """True when the scheduler may start work here."""
+        return not (self.down or self.drain or self.silent or self.invalid or self.maintenance)
+
+
+class Section(Struct, gc=False):
+    """One partition: its row, its nodes as a bit set, and its time limit in seconds."""
+
+    row: Partition
+    mask: int
+    limit_s: int
+    size: int
+
+
+class Site(Struct):
+    """The machine room: hosts by index, partitions by name."""
+
+    hosts: list[Host]
+    sections: dict[str, Section]
+    gpus: int
+    """GPUs of one node."""
+    by_name: dict[str, int]
+    racks: dict[str, list[int]]
+
+    def fold(self, indices: Iterable[int]) -> str:
+        """`gpu[0001-0004,0009]`. As ClusterShell writes it (a test compares), forty times faster: jobs start often."""
+        width = len(self.hosts[0].name) - 3
+        return fold(tuple(sorted(indices)), width)
+
+
+def fold(indices: tuple[int, ...], width: int) -> str:
+    """Fold sorted host indices (0 is gpu0001) into a node set with numbers of `width` digits."""
+    if len(indices) == 1:
+        return f"gpu{indices[0] + 1:0{width}d}"
+    parts = []
+    first = last = indices[0]
+    for index in (*indices[1:], -1):
+        if index == last + 1:
+            last = index
+            continue
+        low = f"{first + 1:0{width}d}"
+        parts.append(low if first == last else f"{low}-{last + 1:0{width}d}")
+        first = last = index
+    return f"gpu[{','.join(parts)}]"
+
+
+@lru_cache(maxsize=4096)
+def fold_bits(bits: int) -> str:
+    """A bit set of GPUs as Slurm writes indices: `0-3,7`."""
+    parts = []
+    index = 0
+    while bits >> index:
+        if not bits >> index & 1:
+            index += 1
+            continue
+        first = index
+        while bits >> index & 1:
+            index += 1
+        parts.append(str(first) if index - first == 1 else f"{first}-{index - 1}")
+    return ",".join(parts)
+
+
+def span(first: int, last: int) -> int:
+    """A bit set with the bits `first` to `last` - 1."""
+    return ((1 << (last - first)) - 1) << first
+
+
+def indices_of(mask: int) -> list[int]:
+    """The indices of the bits that are set, lowest first."""
+    found = []
+    while mask:
+        low = mask & -mask
+        found.append(low.bit_length() - 1)
+        mask ^= low
+    return found
+
+
+def build_site(settings: SimSettings, now: float) -> Site:
+    """Lay out the room. Every figure follows from the settings; only the boot times are spread over the past weeks."""
+    count, gpus = settings.nodes, settings.gpus_per_node
+    # debug stands apart where there is room for it; long shares its nodes with gpu.
+    debug = max(1, count // 64)
+    main = count - debug if count >= 8 else count
+    long = max(1, main // 4)
+    spans = {"gpu": (0, main, 3 * DAY), "debug": (count - debug, count, HOUR), "long": (0, long, 7 * DAY)}
+    digits = max(4, len(str(count)))
+    hosts: list[Host] = []
+    racks: dict[str, list[int]] = {}
+    everything = (1 << gpus) - 1
+    half = (settings.nodes_per_rack + 1) // 2
+    for index in range(count):
+        number, place = divmod(index, settings.nodes_per_rack)
+        rack = f"R{number + 1:02d}"
+        row = chr(ord("A") + number // RACKS_PER_ROW % 26)
+        pdu = f"{rack}-pdu-{'a' if place < half else 'b'}"
+        switch = f"leaf-{rack}"
+        racks.setdefault(rack, []).append(index)
+        hosts.append(
+            Host(
+                index=index,
+                name=f"gpu{index + 1:0{digits}d}",
+                rack=rack,
+                row=row,
+                pdu=pdu,
+                switch=switch,
+                partitions=tuple(name for name, (low, high, _) in spans.items() if low <= index < high),
+                extra=json.dumps({"row": row, "pdu": pdu, "switch": switch, "unit": place * 2 + 1}),
+                free=everything,
+                boot_at=int(now) - 2 * DAY - index * 7919 % (38 * DAY),
+            )
+        )
+    sections = {}
+    for name, (low, high, limit) in spans.items():
+        row_of = Partition(
+            name=name,
+            state="UP",
+            default=name == "gpu",
+            nodes=fold(tuple(range(low, high)), digits),
+            node_count=high - low,
+            cpus=(high - low) * CPUS,
+            gpus=(high - low) * gpus,
+            time_limit_s=limit,
+            priority_tier=10 if name == "debug" else 1,
+            qos=name if name != "gpu" else "normal",
+            allow_accounts="ALL",
+        )
+        sections[name] = Section(row_of, span(low, high), limit, high - low)
+    return Site(hosts, sections, gpus, {host.name: host.index for host in hosts}, racks)
+
+
+def node_row(host: Host, gpus: int) -> Node:
+    """The node as Slurm shows it now."""
+    used = host.free ^ ((1 << gpus) - 1)
+    count = used.bit_count()
+    busy = bool(host.jobs)
+    base = "DOWN" if host.down else "IDLE" if not busy else "ALLOCATED" if count == gpus else "MIXED"
+    flags = tuple(
+        word
+        for word, true in (
+            ("DRAIN", host.drain),
+            ("NOT_RESPONDING", host.silent),
+            ("INVALID_REG", host.invalid),
+            ("MAINTENANCE", host.maintenance),
+            ("RESERVED", host.reservation is not None and not host.maintenance),
+            ("PLANNED", host.planned and not busy and host.usable),
+        )
+        if true
+    )
+    cores = CPUS * count // gpus
+    memory = MEMORY_MB * count // gpus
+    return Node(
+        name=host.name,
+        state=base,
+        flags=flags,
+        display=display_word(base, flags),
+        reason=host.reason,
+        reason_by=host.reason_by,
+        reason_at=host.reason_at,
+        partitions=host.partitions,
+        cpus=CPUS,
+        cpus_alloc=cores,
+        cpu_load=None if host.silent else round(0.2 + cores * (0.55 + host.index * 37 % 40 / 100), 2),
+        memory_mb=MEMORY_MB,
+        memory_alloc_mb=memory,
+        free_memory_mb=None if host.silent else MEMORY_MB - 40_000 - memory * (30 + host.index * 11 % 50) // 100,
+        gpus=gpus,
+        gpus_alloc=count,
+        gpu_type=GPU_TYPE,
+        gpus_used=fold_bits(used) if used else None,
+        rack=host.rack,
+        features=(GPU_TYPE, "nvlink", "ib"),
+        address=f"10.{140 + host.index // 65025}.{host.index // 255 % 255}.{host.index % 255}",
+        version="25.11.7",
+        boot_at=host.boot_at,
+        slurmd_at=host.slurmd_at or host.boot_at + 95,
+        busy_at=host.busy_at,
+        reservation=host.reservation,
+        extra=host.extra,
+    )

@@ -1,0 +1,90 @@
+"""Asks Slurm's commands: the fence that free text cannot forge, and the errors by their names."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+from collections.abc import Sequence
+
+from collectors import process
+from collectors.clean import clean, decode
+from collectors.model import SourceFault
+
+#: 100,000 jobs are 24 MB; anything near this is not an answer.
+CAP_BYTES = 512 << 20
+
+_NAMED = (
+    ("Rate limit exceeded", "backoff", "the controller limits this user's calls; wacht waits longer"),
+    ("Unable to contact slurm controller", "refused", "is slurmctld up? try: scontrol ping"),
+    ("Unable to contact", "refused", "is slurmctld up? try: scontrol ping"),
+    ("Connection refused", "refused", "is slurmctld up? try: scontrol ping"),
+    ("Socket timed out", "timeout", "the controller is overloaded or hung; try: sdiag"),
+    ("Protocol authentication error", "auth", "is munge running here with the cluster's key? try: munge -n | unmunge"),
+    ("Invalid authentication credential", "auth", "has munge here the cluster's key? try: munge -n | unmunge"),
+    ("auth_g_pack", "auth", "is munge running here? try: munge -n | unmunge"),
+    ("Munge", "auth", "is munge running here? try: munge -n | unmunge"),
+    ("Could not establish a configuration source", "missing", "no slurm.conf: set SLURM_CONF"),
+    ("Unable to determine", "missing", "no slurm.conf: set SLURM_CONF"),
+    ("Access/permission denied", "auth", "ask the site for the right to read this"),
+    ("Invalid user", "auth", "this user is unknown to the controller"),
+)  # fmt: skip
+
+
+def fence() -> str:
+    """A fresh random fence: letters only, since in `-O` a digit after the colon is read as a width."""
+    return "".join(secrets.choice(string.ascii_uppercase) for _ in range(16))
+
+
+def ask(argv: Sequence[str], deadline_s: float) -> bytes:
+    """Run one reading command and return what it printed. Raises SourceFault with what happened and how to mend it."""
+    ended = process.run([process.find(argv[0]), *argv[1:]], deadline_s=deadline_s, cap_bytes=CAP_BYTES)
+    name = " ".join([word for word in argv if not word.startswith("-")][:3]) if argv[0] == "scontrol" else argv[0]
+    if ended.timed_out:
+        raise SourceFault("timeout", f"{name} gave no answer in {deadline_s:g} s", "is the controller busy? try: sdiag")
+    if ended.capped:
+        raise SourceFault("malformed", f"{name} printed over {CAP_BYTES >> 20} MB", "is that Slurm's own command?")
+    for sign, kind, mend in _NAMED:
+        if sign in ended.err and (ended.rc != 0 or kind == "backoff"):
+            raise SourceFault(kind, f"{name}: {_first(ended.err)}", mend)
+    if ended.rc != 0:
+        how = f"ended with {ended.rc}" if ended.rc > 0 else f"was ended by signal {-ended.rc}"
+        raise SourceFault("refused", f"{name} {how}: {_first(ended.err) or 'it said nothing'}", "run it by hand to see")
+    return ended.out
+
+
+def _first(err: str) -> str:
+    """The first telling line of an error, without Slurm's own prefix."""
+    line = next((part for part in err.split("\\n") if part.strip()), "")
+    return re.sub(r"^(?:slurm_load_\w+ )?error: ", "", line)[:200]
+
+
+def fenced(argv_of: Sequence[str], mark: str, out: bytes, columns: int) -> list[str]:
+    """Split an answer on its fence into raw rows, the header (the proof that it is an answer) taken off.
+
+    Raises SourceFault: "empty" without a header, "cut" when the last row lacks its fence, "malformed" when the header
+    has other columns than were asked for.
+    """
+    name = argv_of[0]
+    parts = decode(out).split(mark)
+    header = parts[0]
+    if len(parts) < 2:
+        if not header.strip():
+            raise SourceFault("empty", f"{name} printed nothing, not even its header", "run it by hand to see")
+        raise SourceFault("cut", f"{name} printed half a header", "run it by hand to see")
+    if header.count("|") != columns - 1:
+        raise SourceFault("malformed", f"{name} printed {header.count('|') + 1} columns, {columns} were asked for",
+                          "is this version of Slurm one that wacht knows?")  # fmt: skip
+    if parts[-1].strip():
+        raise SourceFault("cut", f"{name} was cut in the middle of a row", "wacht reads it again")
+    return [part[1:] if part.startswith("\n") else part for part in parts[1:-1]]
+
+
+def lines(out: bytes) -> list[str]:
+    """The lines of an unfenced answer (`scontrol -o`)."""
+    return decode(out).split("\n")
+
+
+def label(value: str) -> str:
+    """Clean one field."""
+    return clean(value)

@@ -1,0 +1,128 @@
+"""Opens the sources of one Slurm: five collectors, and reads of named things on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from collectors.model import Collector, Facts, Job, JobDetail, Node, SourceFault
+from collectors.slurm import SlurmSettings, control
+from collectors.slurm.ask import ask, fence, fenced
+from collectors.slurm.jobs import COLUMNS, QueueReader, command, row
+from collectors.slurm.nodes import NodeReader, read_named
+
+
+class _Slurm:
+    """What the five collectors share."""
+
+    name = "slurm"
+    slow = 1.0
+    """How many times slower than jobs and nodes this source moves."""
+
+    def __init__(self, settings: SlurmSettings) -> None:
+        self.deadline_s = settings.deadline_s
+        self.floor_s = settings.interval_s * self.slow
+
+    def close(self) -> None:
+        """Nothing is held between readings; a command that runs is ended by `process.stop_all`."""
+
+
+class Nodes(_Slurm):
+    """Every node."""
+
+    name = "slurm.nodes"
+
+    def __init__(self, settings: SlurmSettings) -> None:
+        super().__init__(settings)
+        self._reader = NodeReader(settings.racks)
+
+    def collect(self) -> Facts:
+        """Read all nodes."""
+        nodes, warnings = self._reader.read(self.deadline_s)
+        return Facts(nodes=nodes, warnings=warnings)
+
+
+class Jobs(_Slurm):
+    """The queue."""
+
+    name = "slurm.jobs"
+
+    def __init__(self, settings: SlurmSettings) -> None:
+        super().__init__(settings)
+        self._reader = QueueReader()
+
+    def collect(self) -> Facts:
+        """Read all jobs."""
+        jobs, warnings = self._reader.read(self.deadline_s)
+        return Facts(jobs=jobs, warnings=warnings)
+
+
+class Partitions(_Slurm):
+    """Partitions: they change when an administrator changes them."""
+
+    name = "slurm.partitions"
+    slow = 6.0
+
+    def collect(self) -> Facts:
+        """Read all partitions."""
+        return Facts(partitions=control.partitions(self.deadline_s))
+
+
+class Reservations(_Slurm):
+    """Reservations."""
+
+    name = "slurm.reservations"
+    slow = 6.0
+
+    def collect(self) -> Facts:
+        """Read all reservations."""
+        return Facts(reservations=control.reservations(self.deadline_s))
+
+
+class Diagnostics(_Slurm):
+    """The controller's own figures."""
+
+    name = "slurm.diag"
+    slow = 6.0
+
+    def collect(self) -> Facts:
+        """Read sdiag."""
+        return Facts(diag=control.diag(self.deadline_s))
+
+
+def open_sources(cluster: str, settings: SlurmSettings) -> Sequence[Collector]:
+    """The sources of one Slurm. Starts nothing."""
+    return [kind(settings) for kind in (Nodes, Jobs, Partitions, Reservations, Diagnostics)]
+
+
+class CliTransport:
+    """Reads named nodes and jobs through Slurm's commands."""
+
+    def __init__(self, settings: SlurmSettings) -> None:
+        self._deadline_s = settings.deadline_s
+
+    def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
+        """The nodes of these names as they are now."""
+        return read_named(names, self._deadline_s)
+
+    def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        """The jobs of these ids as they are now; squeue refuses a single unknown id and is silent on one of many."""
+        mark = fence()
+        argv = command(mark, ids)
+        try:
+            rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
+        except SourceFault as error:
+            if "Invalid job id" in error.fault.what:
+                return {}
+            raise
+        made = [job for raw in rows if (job := row(raw)) is not None]
+        wanted = frozenset(ids)
+        return {job.id: job for job in made if job.id in wanted}
+
+    def job_detail(self, job: str) -> JobDetail:
+        """Everything about one job."""
+        return control.job_detail(job, self._deadline_s)
+
+
+def open_transport(cluster: str, settings: SlurmSettings) -> CliTransport:
+    """Reads on demand."""
+    return CliTransport(settings)

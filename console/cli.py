@@ -1,0 +1,164 @@
+"""The command line. Imports as little as it can: `wacht snapshot` must cost no more than squeue and a blink."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from msgspec import Struct
+
+from collectors.sim import INCIDENTS, SimSettings
+from console import __version__
+from console.config import Config, load
+from console.errors import Told
+
+SCREENS = ("overview", "nodes", "jobs", "partitions")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Common(Struct, kw_only=True):
+    """The options that stand before or after the subcommand; the later one wins."""
+
+    config: str | None = None
+    cluster: str | None = None
+    read_only: bool = False
+    screen: str | None = None
+    theme: str | None = None
+    log: str | None = None
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    common = ctx.ensure_object(Common)
+    if value not in (None, False) and param.name is not None:
+        setattr(common, param.name, value)
+    return value
+
+
+def common_options(function: F) -> F:
+    """Put the common options on a command; their values are collected in the context's Common."""
+    for option in (
+        click.option(
+            "--log", metavar="FILE", expose_value=False, callback=_keep, help="Write a log there (mode 0600)."
+        ),
+        click.option("--theme", metavar="NAME", expose_value=False, callback=_keep, help="Colours."),
+        click.option("--screen", type=click.Choice(SCREENS), expose_value=False, callback=_keep, help="Open there."),
+        click.option(
+            "--read-only", is_flag=True, expose_value=False, callback=_keep, help="Send no change, whatever key."
+        ),
+        click.option("--cluster", metavar="NAME", expose_value=False, callback=_keep, help="One of those configured."),
+        click.option("--config", metavar="FILE", expose_value=False, callback=_keep, help="Instead of your own."),
+    ):
+        function = option(function)
+    return function
+
+
+def sim_options(function: F) -> F:
+    """The size and the seed of the embedded machine."""
+    for option in (
+        click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same machine."),
+        click.option("--jobs", type=click.IntRange(0, 1_000_000), default=None, help="Jobs alive; natural by default."),
+        click.option(
+            "--nodes", type=click.IntRange(1, 100_000), default=256, show_default=True, help="Nodes of 8 GPUs."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="wacht")
+@common_options
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Watch a GPU supercomputer and act on it safely. Without a command: the console."""
+    ctx.ensure_object(Common)
+    if ctx.invoked_subcommand is None:
+        from console.site import choose
+
+        config = _config(ctx)
+        _console(ctx, config, choose(config, ctx.obj.cluster))
+
+
+@cli.command()
+@sim_options
+@click.option("--incident", type=click.Choice(sorted(INCIDENTS)), help="What goes wrong after half a minute.")
+@click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, show_default=True, help="Of time there.")
+@common_options
+@click.pass_context
+def demo(ctx: click.Context, nodes: int, jobs: int | None, seed: int, incident: str | None, speed: float) -> None:
+    """The console on the embedded simulated machine; needs no service."""
+    from console import site
+
+    settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed, incident=incident, speed=speed)
+    _console(ctx, _config(ctx), site.demo(settings))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--demo", "on_demo", is_flag=True, help="Of the embedded machine.")
+@sim_options
+@common_options
+@click.pass_context
+def snapshot(ctx: click.Context, as_json: bool, on_demo: bool, nodes: int, jobs: int | None, seed: int) -> None:
+    """Read every configured source once and print. Exit 0 all good, 1 some failed, 2 none."""
+    from console import site
+    from console import snapshot as shot
+
+    config = _config(ctx)
+    settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
+    chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
+    clock = site.system_clock()
+    cluster = shot.take(chosen.name, chosen.collectors(), clock, chosen.demo)
+    out = shot.as_json(cluster, clock) if as_json else (shot.as_text(cluster, clock) + "\n").encode()
+    sys.stdout.buffer.write(out)
+    sys.stdout.flush()
+    ctx.exit(shot.exit_code(cluster))
+
+
+def _config(ctx: click.Context) -> Config:
+    common: Common = ctx.obj
+    config = load(common.config)
+    # A lock can only be tightened from here on.
+    return msgspec.structs.replace(
+        config,
+        read_only=config.read_only or common.read_only,
+        theme=common.theme or config.theme,
+        screen=common.screen or config.screen,
+        log=common.log or config.log,
+    )
+
+
+def _console(ctx: click.Context, config: Config, chosen: Any) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise click.ClickException("the console needs a terminal; for scripts there is: wacht snapshot --json")
+    if os.environ.get("TERM", "dumb") in {"", "dumb"}:
+        raise click.ClickException("TERM=dumb can show no screen; for a plain answer there is: wacht snapshot")
+    # Textual reads these once, at import.
+    os.environ.setdefault("TEXTUAL_FPS", "30")
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    from console.app import run
+
+    ctx.exit(run(chosen, config))
+
+
+def main() -> None:
+    """Entry point: every error that is expected becomes one plain message and exit 2."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except Told as error:
+        click.echo(f"wacht: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)

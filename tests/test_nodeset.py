@@ -1,0 +1,113 @@
+"""Node sets: what is folded comes back, what is too large is refused before it is parsed, and nothing runs a shell."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from collectors.nodeset import expand, fold, is_nodeset, natural_key
+
+NAMES = st.from_regex(r"[a-z]{1,3}(-?[0-9]{1,4}){0,3}(-ib)?", fullmatch=True)
+
+
+def test_expands_and_folds():
+    assert expand("gpu[0001-0003,0007]") == ("gpu0001", "gpu0002", "gpu0003", "gpu0007")
+    assert expand("login1") == ("login1",)
+    assert expand("gpu10, gpu9 gpu[9-11]") == ("gpu9", "gpu10", "gpu11")
+    assert expand("gpu[1, 3]") == ("gpu1", "gpu3")
+    assert expand("r[0-1]n[1-2]") == ("r0n1", "r0n2", "r1n1", "r1n2")
+    assert expand("") == expand(" , ") == ()
+    assert fold(["gpu0003", "gpu0001", "gpu0002", "gpu0001"]) == "gpu[0001-0003]"
+    assert fold([]) == "" and fold(["x"]) == "x"
+    assert fold(f"gpu{n:05d}" for n in range(12_000)) == "gpu[00000-11999]"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("@all", "groups"),
+        ("gpu*", "wildcards"),
+        ("gpu[1-4]!gpu2", "exclusion"),
+        ("a&b", "intersection"),
+        ("a^b", "cannot be used"),
+        ("gpu[1-4", "bracket"),
+        ("gpu]1[", "not a node name"),
+        ("gpu[4-1]", "backwards"),
+        ("gpu[09-100]", "same number of digits"),
+        ("gpu[]", "empty"),
+        ("gpu[a-b]", "not a node name"),
+        ("gpu[1--2]", "not a number or a range"),
+        ("gpu[1-9/0]", "step"),
+        ("gpu%s", "not a node name"),
+        ("gpu[1-٣]", "not a node name"),
+        ("$(reboot)", "not a node name"),
+        ("gpu[0-3000000]", "too many"),
+        ("gpu[0-999999999999999999]", "too many"),
+        ("[0-99]x[0-99]x[0-99]x[0-99]", "too many"),
+        ("a[0-9][0-9]", "between them"),
+        ("x" * 2_000_000 + ",", "too long"),
+    ],
+)
+def test_refuses_at_once(text, says):
+    began = time.perf_counter()
+    with pytest.raises(ValueError, match=says):
+        expand(text)
+    assert time.perf_counter() - began < 0.5
+
+
+def test_cap_counts_names():
+    assert len(expand("gpu[0-99]", cap=100)) == 100
+    with pytest.raises(ValueError, match="101 nodes are too many"):
+        expand("gpu[0-100]", cap=100)
+
+
+@given(st.lists(NAMES, max_size=40))
+def test_a_fold_comes_back(names):
+    assert set(expand(fold(names))) == set(names)
+
+
+@given(st.integers(0, 1200), st.integers(0, 900), st.integers(1, 5))
+def test_one_range_is_what_clustershell_says(first, more, width):
+    text = f"gpu-[{first:0{width}d}-{first + more:0{width}d}]"
+    assume(len(f"{first:0{width}d}") == len(f"{first + more:0{width}d}") or width == 1)
+    assert expand(text) == expand(f"{text},")
+
+
+@given(st.integers(301, 330), st.integers(1, 3))
+def test_large_sets_of_two_numbers_come_back(count, step):
+    names = [f"r{n // 18:02d}n{n * step % 97:02d}-{n}" for n in range(count)]
+    assert set(expand(fold(names))) == set(names)
+    names = [f"r{n // 18:02d}n{n % 18:02d}" for n in range(count)]
+    assert fold(names).startswith("r00n[00-17],r01n[00-17]")
+    assert set(expand(fold(names))) == set(names)
+
+
+@given(st.lists(st.text(max_size=12), max_size=8))
+def test_fold_never_raises(names):
+    fold(names)
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[gpu0-9\[\],/ -]{0,20}", fullmatch=True))
+def test_expand_raises_nothing_else(text):
+    try:
+        found = expand(text)
+    except ValueError as error:
+        assert not is_nodeset(text) or "too many" in str(error)
+        return
+    assert len(set(found)) == len(found)
+    if is_nodeset(text):
+        assert found
+
+
+@given(st.lists(st.text(max_size=8) | NAMES, max_size=8))
+def test_natural_keys_order_everything(names):
+    sorted(names, key=natural_key)
+
+
+def test_natural_order():
+    names = ["gpu10", "gpu2", "gpu1", "gpu01", "login", "gpu2a"]
+    assert sorted(names, key=natural_key) == ["gpu01", "gpu1", "gpu2", "gpu2a", "gpu10", "login"]
+    assert natural_key("9" * 5000)

@@ -1,0 +1,143 @@
+"""Text measured in terminal cells: cutting, padding, bars and sparklines.
+
+A wide character takes two cells and a combining mark none, so nothing here counts characters. Texts are only ever
+cut, never parsed: a `[` in a job name is a `[`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, cast
+
+from rich.cells import cell_len, split_graphemes
+
+Span = tuple[str, str]
+"""A piece of text and the role it is painted in; "" is the plain text of whatever it stands in."""
+Cell = str | Span | Sequence[Span]
+"""What a column may give for a row."""
+Align = Literal["left", "right", "center"]
+
+ELLIPSIS = "…"
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def width(text: str) -> int:
+    """Cells the text takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def cut(text: str, cells: int) -> str:
+    """The text in at most so many cells, with an ellipsis where something was cut off."""
+    if cells <= 0:
+        return ""
+    if len(text) <= cells and text.isascii():
+        return text
+    if width(text) <= cells:
+        return text
+    if text.isascii():
+        return text[: cells - 1] + ELLIPSIS
+    end, used = 0, 0
+    # Twice the cells is enough to look at: more characters than that would need to be combining marks.
+    for _start, stop, size in split_graphemes(text[: 4 * cells])[0]:
+        if used + size > cells - 1:
+            break
+        used += size
+        end = stop
+    return text[:end] + ELLIPSIS
+
+
+def pad(text: str, cells: int, align: Align = "left") -> str:
+    """The text in exactly so many cells."""
+    if len(text) > cells or not text.isascii():
+        text = cut(text, cells)
+    spare = cells - width(text)
+    if spare <= 0:
+        return text
+    if align == "left":
+        return text + " " * spare
+    if align == "right":
+        return " " * spare + text
+    left = spare // 2
+    return " " * left + text + " " * (spare - left)
+
+
+def spans_of(cell: Cell) -> Sequence[Span]:
+    """A cell in whatever form it was given, as spans."""
+    if isinstance(cell, str):
+        return ((cell, ""),)
+    if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[0], str) and isinstance(cell[1], str):
+        return ((cell[0], cell[1]),)
+    return cast("Sequence[Span]", cell)
+
+
+def spans_width(spans: Iterable[Span]) -> int:
+    """Cells the spans take together."""
+    return sum(width(text) for text, _ in spans)
+
+
+def cut_spans(spans: Sequence[Span], cells: int) -> list[Span]:
+    """The spans in at most so many cells; the one that does not fit ends in an ellipsis."""
+    out: list[Span] = []
+    left = cells
+    for at, (text, role) in enumerate(spans):
+        size = width(text)
+        # A last cell is kept for the ellipsis only where something follows.
+        if size > left or (size == left and any(rest for rest, _ in spans[at + 1 :])):
+            out.append((cut(text + "  " if size <= left else text, left), role))
+            return out
+        out.append((text, role))
+        left -= size
+    return out
+
+
+def pad_spans(spans: Sequence[Span], cells: int, align: Align = "left") -> list[Span]:
+    """The spans in exactly so many cells. Padding has the role ""."""
+    out = cut_spans(spans, cells)
+    spare = cells - spans_width(out)
+    if spare > 0:
+        left = {"left": 0, "right": spare, "center": spare // 2}[align]
+        if left:
+            out.insert(0, (" " * left, ""))
+        if spare - left:
+            out.append((" " * (spare - left), ""))
+    return out
+
+
+def bar(part: float | None, cells: int, full: str = "accent", empty: str = "trough") -> list[Span]:
+    """A bar of a share 0..1 in eighths of a cell, `██████▍░░░`. An unknown share is a row of dots."""
+    if cells <= 0:
+        return []
+    if part is None:
+        return [("·" * cells, empty)]
+    eighths = round(max(0.0, min(1.0, part)) * cells * 8)
+    # A trace must show, and only the whole may look whole.
+    if part > 0:
+        eighths = max(1, eighths)
+    if part < 1:
+        eighths = min(cells * 8 - 1, eighths)
+    whole, rest = divmod(eighths, 8)
+    text = "█" * whole + (_EIGHTHS[rest] if rest else "")
+    spans: list[Span] = [(text, full)] if text else []
+    if cells > len(text):
+        spans.append(("░" * (cells - len(text)), empty))
+    return spans
+
+
+def spark(values: Sequence[float | None], cells: int, low: float | None = None, high: float | None = None) -> str:
+    """The last values as a sparkline, one a cell; unknown ones are dots, and the scale is theirs unless given."""
+    last = list(values)[-cells:] if cells > 0 else []
+    known = [value for value in last if value is not None]
+    if not known:
+        return "·" * len(last)
+    low = min(known) if low is None else low
+    high = max(known) if high is None else high
+    reach = high - low
+    out = []
+    for value in last:
+        if value is None:
+            out.append("·")
+        else:
+            step = 0 if reach <= 0 else int((value - low) / reach * 7.999)
+            out.append(_LEVELS[max(0, min(7, step))])
+    return "".join(out)

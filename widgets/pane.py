@@ -1,0 +1,294 @@
+"""Pane: a box with a title around lines of spans; for figures, for lists to choose from, and for long texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from textual.binding import Binding, BindingType
+from textual.events import Click
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+
+from widgets.cells import Span, cut_spans, spans_width
+from widgets.scroll import Scrolled
+
+
+class Line(NamedTuple):
+    """One line of a pane: spans, what stands at its right end, and a key where it can be chosen."""
+
+    spans: Sequence[Span]
+    right: Sequence[Span] = ()
+    key: str | None = None
+
+
+def line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str | None = None) -> Line:
+    """A Line from whatever is at hand."""
+    if isinstance(text, str):
+        return Line(((text, ""),), right, key)
+    if isinstance(text, tuple) and len(text) == 2 and isinstance(text[0], str) and isinstance(text[1], str):
+        return Line(((text[0], text[1]),), right, key)
+    return Line(tuple(text), right, key)  # type: ignore[arg-type]
+
+
+class Pane(Scrolled):
+    """Paints `lines`. With `select` a cursor walks over the lines that have a key; with `scroll` it takes the focus."""
+
+    DEFAULT_CSS = """
+    Pane { width: 1fr; height: 1fr; background: $background; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "step(-1)", "Up", show=False),
+        Binding("down,j", "step(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home", "ends(False)", "First", show=False),
+        Binding("end", "ends(True)", "Last", show=False),
+        Binding("enter", "open", "Open", show=False),
+    ]
+
+    @dataclass
+    class Opened(Message):
+        """The operator opened a line."""
+
+        pane: Pane
+        key: str
+
+        @property
+        def control(self) -> Pane:
+            """The pane, so that `@on(Pane.Opened, "#needs")` works."""
+            return self.pane
+
+    @dataclass
+    class Moved(Message):
+        """The cursor stands on another line's key."""
+
+        pane: Pane
+        key: str | None
+
+        @property
+        def control(self) -> Pane:
+            """The pane."""
+            return self.pane
+
+    def __init__(
+        self,
+        title: str | Sequence[Span] = "",
+        *,
+        border: bool = True,
+        select: bool = False,
+        scroll: bool = False,
+        empty_text: str = "",
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.border = border
+        self.select = select
+        self.can_focus = select or scroll
+        self.head = self.foot = 1 if border else 0
+        self.lines: tuple[Line, ...] = ()
+        self.cursor_key: str | None = None
+        """The key under the cursor of a pane with `select`."""
+        self._title = _spans(title)
+        self._title_right: Sequence[Span] = ()
+        self._empty = empty_text
+        self._strips: dict[tuple[int, int, bool], Strip] = {}
+
+    # What feeds it.
+
+    def set_title(self, title: str | Sequence[Span], right: str | Sequence[Span] = ()) -> None:
+        """Another title, and what stands at the right end of the same line."""
+        spans, right = _spans(title), _spans(right)
+        if spans != self._title or right != self._title_right:
+            self._title, self._title_right = spans, right
+            if self.is_mounted and self.border:
+                self.refresh(Region(0, 0, self.size.width, 1))
+
+    def set_lines(self, lines: Sequence[Line]) -> None:
+        """Other lines; only those that differ are painted. The cursor stays on its key, or goes to the nearest."""
+        before, self.lines = self.lines, tuple(lines)
+        self._strips.clear()
+        self._keep_cursor(before)
+        if not self.is_mounted:
+            return
+        top = max(0, min(self.top, len(self.lines) - self.page))
+        if top != self.top or not before or not self.lines:
+            self.top = top
+            self.scrolled()
+        else:
+            for at in range(self.top, self.top + self.page):
+                if before[at : at + 1] != self.lines[at : at + 1]:
+                    self.touch(at)
+        self.touch_bar()
+
+    def select_key(self, key: str) -> bool:
+        """Put the cursor on a line. False when no line has the key."""
+        at = self._at(key)
+        if at is not None:
+            self._go(at)
+        return at is not None
+
+    # How it is painted.
+
+    @property
+    def body_lines(self) -> int:
+        """Lines, seen or not."""
+        return len(self.lines)
+
+    @property
+    def inner(self) -> int:
+        """A bordered pane's bar stands in its border, so that its lines never change their width."""
+        return max(0, self.size.width - 1) if self.border else super().inner
+
+    def bar_cell(self, thumb: bool | None) -> Span | None:
+        """The right border, with the thumb in it."""
+        if not self.border:
+            return super().bar_cell(thumb)
+        return ("┃", "thumb") if thumb else ("│", self._border_role)
+
+    @property
+    def _border_role(self) -> str:
+        return "border-focus" if self.has_focus else "border"
+
+    def paint_head(self, y: int, cells: int) -> Strip:
+        """The upper border with the title."""
+        role = self._border_role
+        if cells < 2:
+            return self.ink.line((("╭", role),), cells)
+        room = cells - 4
+        right = cut_spans(self._title_right, max(0, room // 2)) if room > 8 else []
+        left = cut_spans(self._title, room - (spans_width(right) + 3 if right else 0)) if room > 0 else []
+        left = [(" ", ""), *left, (" ", "")] if left else []
+        right = [(" ", ""), *right, (" ", "")] if right else []
+        rule = cells - 3 - spans_width(left) - spans_width(right) - (1 if right else 0)
+        spans: list[Span] = [("╭─" if rule >= 0 else "╭", role)]
+        spans += [(text, own or "title") for text, own in left]
+        spans.append(("─" * rule, role))
+        spans += [(text, own or "text-dim") for text, own in right]
+        spans.append(("─╮" if right else "╮", role))
+        return self.ink.line(spans, cells)
+
+    def paint_foot(self, cells: int) -> Strip:
+        """The lower border."""
+        return self.ink.line((("╰" + "─" * (cells - 2) + "╯", self._border_role),), cells)
+
+    def paint_body(self, at: int, cells: int) -> Strip:
+        """One line within the side borders."""
+        cursor = self.select and self.lines[at].key is not None and self.lines[at].key == self.cursor_key
+        cursor = cursor and self.has_focus
+        found = self._strips.get((at, cells, cursor))
+        if found is None:
+            found = self._strips[at, cells, cursor] = self._boxed(self.lines[at], cells, cursor)
+        return found
+
+    def _boxed(self, line: Line, cells: int, cursor: bool = False) -> Strip:
+        on = "cursor" if cursor else ""
+        if not self.border:
+            return self.ink.split_line(line.spans, line.right, cells, on=on)
+        if cells < 3:
+            return self.ink.line((("│", self._border_role),), cells)
+        inner = self.ink.split_line([("▌" if cursor else " ", "accent"), *line.spans], line.right, cells - 2, on=on)
+        edge = self.ink.strip((("│", self._border_role),))
+        return Strip([*edge, *inner, *self.ink.strip(((" ", ""),))], cells)
+
+    def paint_blank(self, y: int, cells: int) -> Strip:
+        """Below the last line; what an empty pane says stands in its first."""
+        empty = not self.lines and y == 0 and self._empty
+        return self._boxed(Line(((self._empty, "text-dim"),) if empty else ()), cells)
+
+    def ink_changed(self) -> None:
+        """Forget the strips of the other theme."""
+        self._strips.clear()
+
+    # Keys and mouse.
+
+    def _at(self, key: str | None) -> int | None:
+        return next((at for at, each in enumerate(self.lines) if each.key == key), None) if key is not None else None
+
+    def _keep_cursor(self, before: Sequence[Line]) -> None:
+        if not self.select or (self.cursor_key is not None and self._at(self.cursor_key) is not None):
+            return
+        old = next((at for at, each in enumerate(before) if each.key == self.cursor_key), 0)
+        can = [at for at, each in enumerate(self.lines) if each.key is not None]
+        nearest = min(can, key=lambda at: (abs(at - old), -at), default=None)
+        key = None if nearest is None else self.lines[nearest].key
+        if key != self.cursor_key:
+            self.cursor_key = key
+            self.post_message(self.Moved(self, key))
+
+    def _go(self, at: int) -> None:
+        before, key = self._at(self.cursor_key), self.lines[at].key
+        if key == self.cursor_key:
+            self.show_line(at)
+            return
+        self.cursor_key = key
+        if not self.show_line(at):
+            if before is not None:
+                self.touch(before)
+            self.touch(at)
+        self.touch_bar()
+        self.post_message(self.Moved(self, key))
+
+    def _walk(self, by: int) -> None:
+        """So many choosable lines on, or to the first or last of them."""
+        can = [at for at, each in enumerate(self.lines) if each.key is not None]
+        if can:
+            now = self._at(self.cursor_key)
+            place = can.index(now) + by if now is not None else 0
+            self._go(can[max(0, min(place, len(can) - 1))])
+
+    def action_step(self, by: int) -> None:
+        """One line on."""
+        if self.select:
+            self._walk(by)
+        else:
+            self.scroll_top(self.top + by)
+
+    def action_page(self, by: int) -> None:
+        """One page on."""
+        step = by * max(1, self.page - 1)
+        if self.select:
+            self._walk(step)
+        else:
+            self.scroll_top(self.top + step)
+
+    def action_ends(self, last: bool) -> None:
+        """To the first or the last line."""
+        reach = len(self.lines) if last else -len(self.lines)
+        if self.select:
+            self._walk(reach)
+        self.scroll_top(self.top + reach)
+
+    def action_open(self) -> None:
+        """Open the line under the cursor."""
+        if self.select and self.cursor_key is not None:
+            self.post_message(self.Opened(self, self.cursor_key))
+
+    def on_click(self, event: Click) -> None:
+        """Choose a line; a second click on it opens it."""
+        where = event.get_content_offset(self)
+        at = -1 if where is None else self.top + where.y - self.head
+        if not self.select or not 0 <= at < len(self.lines) or self.lines[at].key is None:
+            return
+        event.stop()
+        if event.chain > 1:
+            self.action_open()
+        else:
+            self._go(at)
+
+    def on_focus(self) -> None:
+        """The border and the cursor show who has the focus."""
+        self._strips.clear()
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """And who has not."""
+        self._strips.clear()
+        self.refresh()
+
+
+def _spans(text: str | Sequence[Span]) -> Sequence[Span]:
+    return (((text, ""),) if text else ()) if isinstance(text, str) else tuple(text)

@@ -1,0 +1,240 @@
+"""Prompt: the line for `/` filters and `:` commands, with history, completion and a word when it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.events import Key
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Input
+
+from widgets.cells import Span
+from widgets.ink import ink
+
+Complete = Callable[[str], Sequence[str]]
+"""From what was typed to the whole texts it may become, best first."""
+
+
+@dataclass
+class History:
+    """What was typed before, newest last, no entry twice."""
+
+    entries: list[str] = field(default_factory=list)
+    at: int | None = None
+    """Where the operator is in it; None while they type something new."""
+    typed: str = ""
+
+    def add(self, text: str) -> None:
+        """Keep a text."""
+        if text:
+            self.entries = [entry for entry in self.entries if entry != text][-99:] + [text]
+        self.at = None
+
+    def older(self, typed: str) -> str | None:
+        """The entry before; None where there is none."""
+        if not self.entries or self.at == 0:
+            return None
+        if self.at is None:
+            self.typed, self.at = typed, len(self.entries)
+        self.at -= 1
+        return self.entries[self.at]
+
+    def newer(self) -> str | None:
+        """The entry after; after the newest, what was typed."""
+        if self.at is None:
+            return None
+        self.at += 1
+        if self.at >= len(self.entries):
+            self.at = None
+            return self.typed
+        return self.entries[self.at]
+
+
+class _Spans(Widget):
+    """A line of spans."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, spans: Sequence[Span] = (), classes: str | None = None) -> None:
+        super().__init__(classes=classes)
+        self._spans: Sequence[Span] = spans
+
+    def show(self, spans: Sequence[Span]) -> None:
+        """Show other spans."""
+        if spans != self._spans:
+            self._spans = spans
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The line."""
+        return ink(self).line(self._spans, self.size.width, on="bar")
+
+
+class Prompt(Vertical):
+    """Hidden until `open(kind)`; Enter submits, Esc cancels, up and down walk the history, Tab completes."""
+
+    DEFAULT_CSS = """
+    Prompt { dock: bottom; height: auto; max-height: 2; background: $panel; display: none; }
+    Prompt.-open { display: block; }
+    Prompt > Horizontal, Prompt .row { layout: horizontal; height: 1; }
+    Prompt .sign { width: 3; height: 1; }
+    Prompt Input { border: none; height: 1; padding: 0; width: 1fr; background: $panel; color: $foreground; }
+    Prompt Input:focus { border: none; background-tint: $foreground 0%; }
+    Prompt .say { height: 1; display: none; }
+    Prompt.-say .say { display: block; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
+
+    @dataclass
+    class Submitted(Message):
+        """Enter was pressed. The prompt stays open until somebody closes it, so that an error can be told."""
+
+        prompt: Prompt
+        kind: str
+        value: str
+
+        @property
+        def control(self) -> Prompt:
+            """The prompt."""
+            return self.prompt
+
+    @dataclass
+    class Edited(Message):
+        """The text changed: filters work while they are typed."""
+
+        prompt: Prompt
+        kind: str
+        value: str
+
+        @property
+        def control(self) -> Prompt:
+            """The prompt."""
+            return self.prompt
+
+        def can_replace(self, message: Message) -> bool:
+            """Only the last text counts."""
+            return isinstance(message, Prompt.Edited) and message.prompt is self.prompt
+
+    @dataclass
+    class Cancelled(Message):
+        """Esc was pressed; the prompt has closed."""
+
+        prompt: Prompt
+        kind: str
+
+        @property
+        def control(self) -> Prompt:
+            """The prompt."""
+            return self.prompt
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.kind = "/"
+        self.complete: Complete | None = None
+        """Called with the text on Tab and, for the line beneath, while typing."""
+        self.histories: dict[str, History] = {}
+        self._before: Widget | None = None
+        self._sign = _Spans(classes="sign")
+        self._input = Input(select_on_focus=False)
+        self._say = _Spans(classes="say")
+        self._tabs: list[str] = []
+        self._tab_at = -1
+
+    def compose(self) -> ComposeResult:
+        """The sign, the input, and the line beneath."""
+        with Vertical(classes="row"):
+            yield self._sign
+            yield self._input
+        yield self._say
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is there."""
+        return self.has_class("-open")
+
+    @property
+    def value(self) -> str:
+        """What has been typed."""
+        return self._input.value
+
+    def open(self, kind: str = "/", value: str = "", complete: Complete | None = None) -> None:
+        """Show it with the sign of its kind (`/` or `:`), and take the focus."""
+        self.kind, self.complete = kind, complete
+        self._before = self.screen.focused
+        self._sign.show(((f" {kind} ", "key"),))
+        with self._input.prevent(Input.Changed):
+            self._input.value = value
+        self._input.cursor_position = len(value)
+        self._history.at = None
+        self._tabs = []
+        self.say("")
+        self.add_class("-open")
+        self._input.focus()
+
+    def close(self) -> None:
+        """Hide it and give the focus back."""
+        self.remove_class("-open")
+        if self._before is not None and self._before.is_attached:
+            self._before.focus()
+        self._before = None
+
+    def say(self, text: str, role: str = "bad") -> None:
+        """A word beneath the input: why the text is refused, or what it may become. "" takes it away."""
+        self._say.show(((" " * 3, ""), (text, role)))
+        self.set_class(bool(text), "-say")
+
+    @property
+    def _history(self) -> History:
+        return self.histories.setdefault(self.kind, History())
+
+    def action_cancel(self) -> None:
+        """Close without doing anything."""
+        kind = self.kind
+        self.close()
+        self.post_message(self.Cancelled(self, kind))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep it in the history and tell."""
+        event.stop()
+        self._history.add(event.value.strip())
+        self.post_message(self.Submitted(self, self.kind, event.value))
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Tell, and show what it may become."""
+        event.stop()
+        if self._tabs and event.value in self._tabs:
+            return
+        self._tabs = []
+        may = list(self.complete(event.value))[:12] if self.complete is not None and event.value else []
+        self.say("  ".join(text for text in may if text != event.value), "text-dim")
+        self.post_message(self.Edited(self, self.kind, event.value))
+
+    def on_key(self, event: Key) -> None:
+        """History and completion."""
+        if event.key in {"up", "down"}:
+            found = self._history.older(self.value) if event.key == "up" else self._history.newer()
+        elif event.key in {"tab", "shift+tab"}:
+            found = self._completed(1 if event.key == "tab" else -1)
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+        if found is not None:
+            self._input.value = found
+            self._input.cursor_position = len(found)
+
+    def _completed(self, by: int) -> str | None:
+        if not self._tabs:
+            self._tabs = list(self.complete(self.value)) if self.complete is not None else []
+            self._tab_at = -1 if by > 0 else 0
+        if not self._tabs:
+            return None
+        self._tab_at = (self._tab_at + by) % len(self._tabs)
+        return self._tabs[self._tab_at]

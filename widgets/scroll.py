@@ -1,0 +1,206 @@
+"""Scrolled: what the table, the panes and the map share: a body of lines that scrolls, fixed lines around it, a bar.
+
+Textual's own ScrollView is not used: its scrollbar is a widget that repaints whole at every step, its header would
+scroll, and a change of its virtual size lays the screen out anew. Here a step costs the lines that changed.
+"""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from textual import events
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from widgets.cells import Span
+from widgets.ink import Ink, ink
+
+WHEEL = 3
+"""Lines that one notch of the wheel scrolls."""
+
+
+class Scrolled(Widget, can_focus=True):
+    """Lines painted by `paint_body`, from `top` on; `head` and `foot` lines stand still above and below them."""
+
+    ALLOW_SELECT = False
+    head = 0
+    foot = 0
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.top = 0
+        """The first line of the body that is seen."""
+        self._theme_ink: Ink | None = None
+        self._bar_seen: tuple[int, int] | None = None
+        self._bar_held = False
+
+    # What a widget on top of this says and paints.
+
+    @property
+    def body_lines(self) -> int:
+        """Lines in the body, seen or not."""
+        return 0
+
+    def paint_head(self, y: int, cells: int) -> Strip:
+        """One of the fixed lines above."""
+        return self.ink.line((), cells)
+
+    def paint_foot(self, cells: int) -> Strip:
+        """The fixed line below."""
+        return self.ink.line((), cells)
+
+    def paint_body(self, at: int, cells: int) -> Strip:
+        """Line `at` of the body in exactly so many cells."""
+        return self.ink.line((), cells)
+
+    def paint_blank(self, y: int, cells: int) -> Strip:
+        """Line `y` of the page, where the body has ended."""
+        return self.ink.line((), cells)
+
+    def bar_cell(self, thumb: bool | None) -> Span | None:
+        """One cell of the scrollbar, under its thumb or not; `thumb` None where no bar is needed."""
+        return None if thumb is None else ("▐", "thumb") if thumb else ("▕", "trough")
+
+    def ink_changed(self) -> None:
+        """Another theme is on: forget what was painted."""
+
+    # What it gives.
+
+    @property
+    def ink(self) -> Ink:
+        """The ink of the theme that is on."""
+        found = ink(self)
+        if found is not self._theme_ink:
+            self._theme_ink = found
+            self.ink_changed()
+        return found
+
+    @property
+    def page(self) -> int:
+        """Lines of the body that are seen at once."""
+        return max(0, self.size.height - self.head - self.foot)
+
+    @property
+    def has_bar(self) -> bool:
+        """Whether there is more than is seen."""
+        return self.body_lines > self.page > 0 and self.size.width > 2
+
+    @property
+    def inner(self) -> int:
+        """Cells of a line of the body, without the bar."""
+        return max(0, self.size.width - (1 if self.has_bar else 0))
+
+    def scroll_top(self, top: int) -> bool:
+        """Show the body from this line on, as far as there is one. True when that is another line than before."""
+        top = max(0, min(top, self.body_lines - self.page))
+        if top == self.top:
+            return False
+        self.top = top
+        self.scrolled()
+        return True
+
+    def scrolled(self) -> None:
+        """Repaint what scrolling changed: the page, unless a widget knows better."""
+        if self.page:
+            self.refresh(Region(0, self.head, self.size.width, self.page))
+
+    def show_line(self, at: int) -> bool:
+        """Scroll as little as it takes to see a line of the body."""
+        if at < self.top:
+            return self.scroll_top(at)
+        if self.page and at >= self.top + self.page:
+            return self.scroll_top(at - self.page + 1)
+        return False
+
+    def touch(self, at: int, x: int = 0, cells: int | None = None) -> None:
+        """Repaint one line of the body, or a part of it, if it is seen."""
+        y = at - self.top
+        if 0 <= y < self.page:
+            self.refresh(Region(x, y + self.head, self.size.width - x if cells is None else cells, 1))
+
+    def touch_bar(self) -> None:
+        """Repaint the cells of the bar whose look changed."""
+        before, now = self._bar_seen, self._thumb()
+        if before == now:
+            return
+        self._bar_seen = now
+        x = self.size.width - 1
+        if before is None or now is None:
+            self.refresh(Region(0, self.head, self.size.width, self.page))
+            return
+        for y in set(range(*before)) ^ set(range(*now)):
+            self.refresh(Region(x, y + self.head, 1, 1))
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the widget."""
+        size, paint = self.size, self.ink
+        if not size.width:
+            return Strip([])
+        if y < self.head:
+            return self.paint_head(y, size.width)
+        y -= self.head
+        if y >= self.page:
+            return self.paint_foot(size.width)
+        inner, at = self.inner, self.top + y
+        strip = self.paint_body(at, inner) if at < self.body_lines else self.paint_blank(y, inner)
+        thumb = self._bar_seen = self._thumb()
+        cell = self.bar_cell(None if thumb is None else thumb[0] <= y < thumb[1])
+        return strip if cell is None else Strip([*strip, Segment(cell[0], paint(cell[1]))], size.width)
+
+    def _thumb(self) -> tuple[int, int] | None:
+        """First line of the thumb and the one after its last, on the page; None without a bar."""
+        if not self.has_bar:
+            return None
+        page, lines = self.page, self.body_lines
+        long = max(1, page * page // lines)
+        # Only at the very ends does the thumb touch the ends.
+        start = round((page - long) * self.top / (lines - page))
+        if 0 < self.top < lines - page and page - long > 1:
+            start = max(1, min(start, page - long - 1))
+        return start, start + long
+
+    # Events.
+
+    def on_resize(self) -> None:
+        """Keep the page filled."""
+        self.top = max(0, min(self.top, self.body_lines - self.page))
+        self._bar_seen = self._thumb()
+        self.refresh()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Scroll without moving the cursor."""
+        if self.scroll_top(self.top + WHEEL):
+            event.stop()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Scroll without moving the cursor."""
+        if self.scroll_top(self.top - WHEEL):
+            event.stop()
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Take hold of the bar."""
+        if self.has_bar and event.x == self.size.width - 1 and event.y >= self.head:
+            self._bar_held = True
+            self.capture_mouse()
+            self._pull(event.y)
+            event.stop()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Pull the bar."""
+        if self._bar_held:
+            self._pull(event.y)
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        """Let go of the bar."""
+        if self._bar_held:
+            self._bar_held = False
+            self.capture_mouse(False)
+            event.stop()
+
+    def _pull(self, y: int) -> None:
+        """Scroll so that the middle of the thumb comes to a line of the widget."""
+        thumb = self._thumb()
+        if thumb is not None:
+            long = thumb[1] - thumb[0]
+            reach = max(1, self.page - long)
+            self.scroll_top(round((y - self.head - long / 2) / reach * (self.body_lines - self.page)))

@@ -1,0 +1,326 @@
+"""VirtualTable: the one table. A hundred thousand rows, of which only the visible lines are ever painted.
+
+Its cursor is a key and not a position: rows that come or go never put another node under it. After any change the
+table compares what each line of the screen shows with what it should show, and repaints only the columns that differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from textual.geometry import Region
+from textual.reactive import reactive
+from textual.strip import Strip
+
+from widgets.cells import cut, width
+from widgets.columns import Column, Placed, place
+from widgets.order import Order, Sort
+from widgets.rowpaint import GUTTER, Painted, Seen, header_strip, paint_cells, paint_row
+from widgets.tablekeys import TableKeys
+
+R = TypeVar("R")
+
+_CACHED = 1000
+"""Painted rows to keep: twenty pages of a large screen."""
+
+
+class VirtualTable(TableKeys, Generic[R]):
+    """Rows by key in columns. Feed it with `set_rows` and `update`; keys and messages are in TableKeys."""
+
+    DEFAULT_CSS = """
+    VirtualTable { width: 1fr; height: 1fr; background: $background; }
+    """
+    head = 1
+
+    dimmed: reactive[bool] = reactive(False, repaint=False)
+    """The facts are stale: everything is painted dim."""
+    empty_text: reactive[str] = reactive("", repaint=False)
+    """What stands in the middle when there are no rows."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        key: Callable[[R], str] | None = None,
+        sort: str | None = None,
+        reverse: bool = False,
+        pending_column: str | None = None,
+        empty_text: str = "",
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        """`key` names a row where rows come as a sequence; `sort` is the key of a column, None leaves them as given."""
+        super().__init__(id=id, classes=classes)
+        self.columns: tuple[Column, ...] = tuple(columns)
+        self._key_of = key
+        self._order: Order[R] = Order()
+        self._ctx: Any = None
+        self._marks: set[str] = set()
+        self._pending: Mapping[str, str] = {}
+        self._pending_column = pending_column or (self.columns[-1].key if self.columns else "")
+        self._placed: tuple[Placed, ...] = ()
+        self._painted: dict[str, Painted] = {}
+        self._seen: dict[int, Seen] = {}
+        self.sort_column: str | None = sort
+        """Key of the column the rows are sorted by, None while they stand as they came."""
+        self._order.sort_by(self._sort_of(sort), reverse)
+        self.set_reactive(VirtualTable.empty_text, empty_text)
+
+    # What can be read.
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The keys in the order shown. Not to be changed."""
+        return self._order.keys
+
+    @property
+    def marked(self) -> frozenset[str]:
+        """The marked keys, among them those that a filter hides just now."""
+        return frozenset(self._marks)
+
+    @property
+    def hidden_marks(self) -> frozenset[str]:
+        """Marked keys whose rows are not in the table just now."""
+        return frozenset(key for key in self._marks if key not in self._order.rows)
+
+    @property
+    def reverse(self) -> bool:
+        """Whether the greatest stand first."""
+        return self._order.reverse
+
+    @property
+    def pending(self) -> Mapping[str, str]:
+        """A word by key that stands in the pending column until the facts say more ("draining…")."""
+        return self._pending
+
+    @pending.setter
+    def pending(self, words: Mapping[str, str]) -> None:
+        self._pending = dict(words)
+        self._show_changes()
+
+    def row_of(self, key: str) -> R | None:
+        """The row of a key, None where there is none."""
+        return self._order.rows.get(key)
+
+    # What feeds it.
+
+    def set_rows(
+        self, rows: Mapping[str, R] | Sequence[R], *, ctx: Any = None, alive: Container[str] | None = None
+    ) -> None:
+        """Replace all rows. `alive` holds the keys that still exist though a filter hides them: they stay marked."""
+        if not isinstance(rows, Mapping):
+            if self._key_of is None:
+                raise TypeError("rows in a sequence need the table to have a key function")
+            key_of = self._key_of
+            rows = {key_of(row): row for row in rows}
+        given = rows
+        self._change(lambda: self._order.set(given), lambda key: key not in given, ctx, alive)
+
+    def update(self, changed: Mapping[str, R | None], *, ctx: Any = None, alive: Container[str] | None = None) -> None:
+        """Put in the rows that are new or changed; None takes a row out. The others are not looked at."""
+        self._change(
+            lambda: self._order.change(changed), lambda key: key in changed and changed[key] is None, ctx, alive
+        )
+
+    def set_ctx(self, ctx: Any) -> None:
+        """Give the columns another context (the time, say): volatile columns are painted anew where they differ."""
+        self._ctx = ctx
+        self._show_changes()
+
+    def set_columns(self, columns: Sequence[Column], pending_column: str | None = None) -> None:
+        """Show other columns. The sort is kept where its column is among them."""
+        self.columns = tuple(columns)
+        if pending_column is not None:
+            self._pending_column = pending_column
+        if self.sort_column not in {column.key for column in self.columns}:
+            self.sort_column = None
+        self._order.sort_by(self._sort_of(self.sort_column), self._order.reverse)
+        self._lay_out()
+        self.refresh()
+
+    def sort_by(self, column: str | None, reverse: bool | None = None) -> None:
+        """Sort by a column (None: as the rows came); `reverse` None is what the column likes."""
+        if reverse is None:
+            reverse = any(c.descending for c in self.columns if c.key == column)
+        self.sort_column = column
+        self._change(lambda: self._order.sort_by(self._sort_of(column), reverse), lambda _: False, None, None, False)
+        self._refresh_head()
+
+    def mark(self, keys: Collection[str]) -> None:
+        """Mark exactly these keys."""
+        self._set_marks(set(keys))
+
+    def select(self, key: str, line: int | None = None) -> bool:
+        """Put the cursor on a key, on a line of the page if given. False when there is no such row."""
+        at = self._order.index(key)
+        if at is None:
+            return False
+        if line is not None:
+            self._put(at)
+            self.scroll_top(at - line)
+        self._go(at)
+        return True
+
+    # How it changes.
+
+    def _sort_of(self, key: str | None) -> Sort | None:
+        return next((column.sort for column in self.columns if column.key == key), None)
+
+    def _change(
+        self,
+        apply: Callable[[], object],
+        gone: Callable[[str], bool],
+        ctx: Any,
+        alive: Container[str] | None,
+        data: bool = True,
+    ) -> None:
+        """Change the order and keep the cursor on its key and that on its line of the screen, as far as can be."""
+        order, cursor = self._order, self.cursor_key
+        if ctx is not None:
+            self._ctx = ctx
+        line = self._at - self.top
+        heir = order.nearest(self._at, gone) if cursor is not None and gone(cursor) else cursor
+        anchor = heir
+        if not 0 <= line < max(1, self.page) and order.keys:  # scrolled away from the cursor: hold what is seen
+            anchor, line = order.nearest(self.top, gone), 0
+        apply()
+        at = order.index(heir) if heir is not None else None
+        self._at = at or 0
+        held = order.index(anchor) if anchor is not None else None
+        self.top = max(0, min((held or 0) - line, len(order.keys) - self.page))
+        self.cursor_key = order.keys[self._at] if order.keys else None
+        if data:
+            self._drop_marks(alive)
+        if cursor != self.cursor_key:
+            if cursor is not None:
+                self.post_message(self.Vanished(self, cursor, self.cursor_key))
+            self.post_message(self.Moved(self, self.cursor_key))
+        self._show_changes()
+
+    def _drop_marks(self, alive: Container[str] | None) -> None:
+        rows = self._order.rows
+        lost = {key for key in self._marks if key not in rows and (alive is None or key not in alive)}
+        if lost:
+            self._set_marks(self._marks - lost)
+
+    def _set_marks(self, marks: set[str]) -> None:
+        if marks != self._marks:
+            self._marks = marks
+            self.post_message(self.Marked(self, frozenset(marks)))
+            self._show_changes()
+
+    # How it is painted.
+
+    @property
+    def body_lines(self) -> int:
+        """Lines of the body: one a row."""
+        return len(self._order.keys)
+
+    def _lay_out(self) -> None:
+        """Fit the columns to the width. The bar's cell is kept free, so that columns do not move when it comes."""
+        self._placed = place(self.columns, max(0, self.size.width - 1), GUTTER)
+        self._painted.clear()
+        self._seen.clear()
+
+    def _look(self, at: int) -> tuple[Seen, Painted]:
+        """What line `at` of the body should show."""
+        key = self._order.keys[at]
+        row, word, ctx = self._order.rows[key], self._pending.get(key), self._ctx
+        painted = self._painted.get(key)
+        if painted is None or painted.word != word or painted.ctx is not ctx or painted.row is not row:
+            # Equal rows, or a new time where no column that is shown tells it, look the same.
+            same = painted is not None and painted.word == word and painted.row == row
+            if painted is None or not same or any(p.column.volatile for p in self._placed):
+                cells = paint_cells(row, self._placed, ctx, word, self._pending_column)
+                if painted is None or painted.cells != cells:
+                    if len(self._painted) >= _CACHED:
+                        self._painted.clear()
+                    painted = self._painted[key] = Painted(row, ctx, word, cells, {})
+            painted.row, painted.ctx, painted.word = row, ctx, word
+        return Seen(key, painted.cells, key == self.cursor_key, key in self._marks), painted
+
+    def _show_changes(self) -> None:
+        """Repaint what differs from what the screen shows: of each line the columns from the first to the last."""
+        if not self.is_mounted or not self.size.width:
+            return
+        count, seen = self.body_lines, self._seen
+        for y in range(self.page):
+            at = self.top + y
+            before = seen.get(y)
+            if at >= count:
+                if before is not None or (not count and y == self.page // 2):
+                    seen.pop(y, None)
+                    self.touch(at)
+                continue
+            now, _ = self._look(at)
+            if before == now:
+                continue
+            seen[y] = now
+            if before is None or before.cursor != now.cursor or before.marked != now.marked:
+                self.touch(at)
+                continue
+            differ = [i for i, (a, b) in enumerate(zip(before.cells, now.cells, strict=True)) if a != b]
+            if differ:
+                first, last = self._placed[differ[0]], self._placed[differ[-1]]
+                self.touch(at, first.x, last.x + last.width - first.x)
+        self.touch_bar()
+
+    def scrolled(self) -> None:
+        """Scrolling is a change like any other: columns that look alike on a line are not sent again."""
+        self._show_changes()
+
+    def paint_head(self, y: int, cells: int) -> Strip:
+        """The titles."""
+        return header_strip(self._placed, self.ink, cells, self.sort_column, self._order.reverse)
+
+    def paint_body(self, at: int, cells: int) -> Strip:
+        """One row."""
+        seen, painted = self._look(at)
+        self._seen[at - self.top] = seen
+        strip = painted.strips.get((seen.cursor, seen.marked))
+        if strip is None or strip.cell_length != cells:
+            strip = paint_row(
+                seen.cells, self.ink, cells, cursor=seen.cursor, marked=seen.marked, dim=self.dimmed
+            ).adjust_cell_length(cells, self.ink())
+            painted.strips[seen.cursor, seen.marked] = strip
+        return strip
+
+    def paint_blank(self, y: int, cells: int) -> Strip:
+        """Below the last row; the text of an empty table stands in the middle."""
+        self._seen.pop(y, None)
+        if self.body_lines or y != self.page // 2:
+            return self.ink.line((), cells)
+        text = cut(self.empty_text, max(0, cells - 2))
+        left = (cells - width(text)) // 2
+        return self.ink.line(((" " * max(0, left), ""), (text, "text-dim")), cells)
+
+    def ink_changed(self) -> None:
+        """Strips hold the colours of the theme they were painted under."""
+        self._painted.clear()
+
+    def notify_style_update(self) -> None:
+        """Textual tells of another theme or other styles."""
+        super().notify_style_update()
+        self._painted.clear()
+
+    def _refresh_head(self) -> None:
+        if self.is_mounted and self.size.width:
+            self.refresh(Region(0, 0, self.size.width, 1))
+
+    def watch_dimmed(self) -> None:
+        """All strips are of another colour."""
+        self._painted.clear()
+        self.refresh()
+
+    def watch_empty_text(self) -> None:
+        """Seen only while there are no rows."""
+        if not self.body_lines:
+            self.refresh()
+
+    def on_resize(self) -> None:
+        """Fit the columns, keep the cursor in sight."""
+        self._lay_out()
+        super().on_resize()
+        if self.body_lines:
+            self.show_line(self._at)

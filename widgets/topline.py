@@ -1,0 +1,56 @@
+"""TopLine: which cluster, what time, which modes, how old the facts are, how many alerts. One line, always there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import tzinfo
+
+from textual.strip import Strip
+from textual.widget import Widget
+
+from collectors.model import Cluster
+from widgets.cells import Span
+from widgets.chips import top_spans
+from widgets.ink import ink
+
+_EMPTY = Cluster(name="")
+
+
+class TopLine(Widget):
+    """Give it values with `show`; it repaints when its text changed, not oftener."""
+
+    DEFAULT_CSS = """
+    TopLine { dock: top; height: 1; background: $panel; }
+    """
+    ALLOW_SELECT = False
+
+    def __init__(self, *, zone: tzinfo | None = None, id: str | None = None) -> None:
+        """`zone` None is the machine's own."""
+        super().__init__(id=id)
+        self._zone = zone
+        self._shown: tuple[Cluster, float, float, Sequence[str]] = (_EMPTY, 0.0, 0.0, ())
+        self._spans: list[Span] = []
+
+    def show(self, cluster: Cluster, now: float, mono: float, modes: Sequence[str] = ()) -> None:
+        """`now` is the wall clock, `mono` the clock of the readings, `modes` are words like DEMO and READ-ONLY."""
+        self._shown = (cluster, now, mono, tuple(modes))
+        if self.is_mounted and self._compose_spans() != self._spans:
+            self.refresh()
+
+    def _compose_spans(self) -> list[Span]:
+        cluster, now, mono, modes = self._shown
+        return top_spans(cluster, now, mono, modes, self.size.width, self._zone)
+
+    def render_line(self, y: int) -> Strip:
+        """The line."""
+        self._spans = self._compose_spans()
+        paint = ink(self)
+        return Strip(
+            [segment for text, role in self._spans for segment in paint.strip(((text, role),), on=_ground(role))],
+            self.size.width,
+        ).simplify()
+
+
+def _ground(role: str) -> str:
+    """Chips and modes have a ground of their own, all else stands on the bar."""
+    return role if role.startswith(("mode-", "chip-fault")) else "bar"
