@@ -23,8 +23,10 @@ REASON_CAP = 1000
 #: Job states in which Slurm will never do anything with the job again.
 ENDED = frozenset({"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE",
                    "OUT_OF_MEMORY", "LAUNCH_FAILED", "REVOKED"})  # fmt: skip
-#: A pending job is held when Slurm gives one of these as the reason for its wait.
-HELD_REASONS = frozenset({"JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "launch failed requeued held"})
+#: A job is held when Slurm gives one of these as the reason for its wait.
+HELD_REASONS = frozenset({"JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "job requeued in held state",
+                          "launch failed requeued held"})  # fmt: skip
+WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
 #: A node with one of these may hold jobs that Slurm kills when the node is drained.
 _POWER = frozenset({"POWERED_DOWN", "POWERING_UP", "POWERING_DOWN"})
 
@@ -64,10 +66,8 @@ def tidy(reason: str) -> str:
 
 
 def held(job: Job) -> bool:
-    """True for a pending job that waits to be released."""
-    return job.state in {"REQUEUE_HOLD", "SPECIAL_EXIT"} or (
-        job.state == "PENDING" and (job.reason in HELD_REASONS or job.priority == 0)
-    )
+    """True for a job that will not start before it is released. A running one can be held too: when it is requeued."""
+    return job.state in {"REQUEUE_HOLD", "SPECIAL_EXIT"} or job.reason in HELD_REASONS or job.priority == 0
 
 
 def said(node: Node) -> str:
@@ -102,18 +102,27 @@ def _over(job: Job) -> str | None:
 
 
 def _requeue(_: Cluster, job: Job) -> str | None:
-    return "already pending" if job.state == "PENDING" or held(job) else _over(job)
+    return "already pending" if job.state in WAITING else _over(job)
 
 
 def _hold(_: Cluster, job: Job) -> str | None:
-    if held(job):
-        return f"already held: {job.reason or job.state}"
+    # On a hold of the owner's it acts: the owner could lift that one.
+    return _unheld(job) or (f"already held: {job.reason}" if held(job) and job.reason != "JobHeldUser" else None)
+
+
+def _uhold(_: Cluster, job: Job) -> str | None:
+    return _unheld(job) or (f"already held: {job.reason}" if held(job) and job.reason != "JobHeldAdmin" else None)
+
+
+def _unheld(job: Job) -> str | None:
+    if job.state in WAITING:
+        return None
     # Legal while it runs, but it changes nothing there and surprises whoever requeues the job later.
-    return None if job.state == "PENDING" else _over(job) or f"only a waiting job can be held: {job.state}"
+    return _over(job) or f"only a waiting job can be held: {job.state}"
 
 
 def _release(_: Cluster, job: Job) -> str | None:
-    return None if held(job) else _over(job) or f"not held: {job.state}"
+    return _over(job) or (None if held(job) else f"not held: {job.state}")
 
 
 def _cancel(_: Cluster, job: Job) -> str | None:
@@ -146,7 +155,7 @@ ACTIONS: tuple[Action, ...] = (
         help="keep a waiting job from starting; its owner cannot lift it",
     ),
     Action(
-        id="uhold", key="U", kind="job", label="user hold", doing="holding…", done="held for its owner", refuse=_hold,
+        id="uhold", key="U", kind="job", label="user hold", doing="holding…", done="held for its owner", refuse=_uhold,
         help="the polite hold: the owner can lift it",
     ),
     Action(

@@ -70,7 +70,8 @@ def number(shape: str, text: str) -> tuple[float, int | None]:
     if shape == "size" and len(unit) > 1:
         unit = unit.removesuffix("b").removesuffix("i")
     if match is not None and unit in _UNITS[shape]:
-        return float(match[1]) * _UNITS[shape][unit], None if unit else len(match[1].partition(".")[2])
+        scale = _UNITS[shape][unit]
+        return float(match[1]) * scale, len(match[1].partition(".")[2]) if scale == 1 else None
     if shape == "duration":
         return float(_duration(low)), None
     raise ValueError(f"is not a number, like {_EXAMPLES[shape]}")
@@ -169,8 +170,13 @@ def _telemetry(attribute: str) -> Read:
 
 _NODE = (
     Field("name", "names", lambda r, c, t: r.name, "name, or a node set", ("node",)),
-    Field("state", "words", lambda r, c, t: node_words(r.display, r.state, r.flags),
-          "the word on the screen, or any of Slurm's flags", spellings=NODE_STATES),
+    Field(
+        "state",
+        "words",
+        lambda r, c, t: node_words(r.display, r.state, r.flags),
+        "the word on the screen, or any of Slurm's flags",
+        spellings=NODE_STATES,
+    ),
     Field("base", "text", lambda r, c, t: r.state, "Slurm's base state", spellings=NODE_STATES),
     Field("reason", "text", lambda r, c, t: r.reason, "why it is down or drained"),
     Field("by", "text", lambda r, c, t: r.reason_by, "who gave the reason"),
@@ -255,11 +261,12 @@ FIELDS: Mapping[str, tuple[Field, ...]] = {
 #: Kind to the text that a plain word is looked for in, one part a line so that no match runs over two.
 TEXT: Mapping[str, Callable[[Any, Cluster], str]] = {
     "node": lambda r, c: "\n".join((
-        r.name, r.display, r.state, *r.flags, r.reason or "", r.reason_by or "", r.rack or "", *r.partitions,
+        r.name, r.display, *r.flags, r.reason or "", r.reason_by or "", r.rack or "", *r.partitions,
         *r.features, r.gpu_type or "", r.reservation or "", r.comment or "", *users(r, c),
     )),
     "job": lambda r, c: (
-        f"{r.id}\n{r.name}\n{r.user}\n{r.account}\n{r.partition}\n{r.qos}\n{r.state}\n{r.reason}\n{r.nodes}"
+        f"{r.id}\n{r.name}\n{r.user}\n{r.account or ''}\n{r.partition or ''}\n{r.qos or ''}\n{r.state}\n"
+        f"{r.reason or ''}\n{r.nodes or ''}"
     ),
     "partition": lambda r, c: f"{r.name}\n{r.state}\n{r.nodes or ''}\n{r.qos or ''}\n{r.allow_accounts or ''}",
     "reservation": lambda r, c: "\n".join((

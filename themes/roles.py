@@ -19,6 +19,7 @@ TEXT_ROLES: tuple[str, ...] = (
     "accent",
     "title",
     "cursor",
+    "map-cursor",
     "mark",
     "header",
     "header-sorted",
@@ -56,28 +57,10 @@ STATE_ROLES: tuple[str, ...] = (
     "job-held",
 )
 #: Lines, troughs and surfaces: no words are painted in these.
-QUIET_ROLES: tuple[str, ...] = ("border", "border-focus", "panel", "trough", "thumb")
+QUIET_ROLES: tuple[str, ...] = ("border", "border-focus", "panel", "trough", "thumb", "fill", "map-allocated")
 
 ROLES: tuple[str, ...] = (*TEXT_ROLES, *STATE_ROLES, *QUIET_ROLES, *HEAT)
 """Every role a theme must define."""
-
-#: Roles that bring a background of their own; the others are painted on the background of `text`.
-GROUND_ROLES: tuple[str, ...] = (
-    "text",
-    "cursor",
-    "header",
-    "header-sorted",
-    "bar",
-    "bar-strong",
-    "key",
-    "key-off",
-    "chip-ok",
-    "chip-stale",
-    "chip-fault",
-    "mode-demo",
-    "mode-readonly",
-    "mode-replay",
-)
 
 #: Display word of a node (collectors.nodestate.DISPLAYS) to its glyph, one cell wide, and its role.
 STATE_LOOK: dict[str, tuple[str, str]] = {

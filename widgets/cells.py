@@ -104,24 +104,40 @@ def pad_spans(spans: Sequence[Span], cells: int, align: Align = "left") -> list[
     return out
 
 
-def bar(part: float | None, cells: int, full: str = "accent", empty: str = "trough") -> list[Span]:
+def bar(part: float | None, cells: int, full: str = "fill", empty: str = "trough") -> list[Span]:
     """A bar of a share 0..1 in eighths of a cell, `██████▍░░░`. An unknown share is a row of dots."""
     if cells <= 0:
         return []
     if part is None:
         return [("·" * cells, empty)]
-    eighths = round(max(0.0, min(1.0, part)) * cells * 8)
-    # A trace must show, and only the whole may look whole.
-    if part > 0:
-        eighths = max(1, eighths)
-    if part < 1:
-        eighths = min(cells * 8 - 1, eighths)
-    whole, rest = divmod(eighths, 8)
+    whole, rest = divmod(_steps(part, cells * 8), 8)
     text = "█" * whole + (_EIGHTHS[rest] if rest else "")
     spans: list[Span] = [(text, full)] if text else []
     if cells > len(text):
         spans.append(("░" * (cells - len(text)), empty))
     return spans
+
+
+def gauge(part: float | None, cells: int, full: str = "fill", empty: str = "trough") -> list[Span]:
+    """A slim bar for tables, `━━━━╸───`, in halves of a cell: bars on lines below each other do not grow together."""
+    if cells <= 0:
+        return []
+    if part is None:
+        return [("·" * cells, empty)]
+    whole, rest = divmod(_steps(part, cells * 2), 2)
+    text = "━" * whole + "╸" * rest
+    spans: list[Span] = [(text, full)] if text else []
+    if cells > len(text):
+        spans.append(("─" * (cells - len(text)), empty))
+    return spans
+
+
+def _steps(part: float, steps: int) -> int:
+    """So many steps of a bar. A trace must show, and only the whole may look whole."""
+    found = round(max(0.0, min(1.0, part)) * steps)
+    if part > 0:
+        found = max(1, found)
+    return found if part >= 1 else min(steps - 1, found)
 
 
 def spark(values: Sequence[float | None], cells: int, low: float | None = None, high: float | None = None) -> str:

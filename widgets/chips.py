@@ -23,6 +23,11 @@ class Chip:
     text: str
     role: str
 
+    @property
+    def span(self) -> Span:
+        """The chip in the line; one that is at fault has a ground of its own and room around its word."""
+        return (f" {self.text} " if self.role == "chip-fault" else self.text, self.role)
+
 
 def is_stale(source: Source, mono: float) -> bool:
     """Whether its facts are older than two readings and the time one takes."""
@@ -40,27 +45,30 @@ def chips(sources: Iterable[Source], mono: float) -> list[Chip]:
 
 def _chip(name: str, group: Sequence[Source], mono: float) -> Chip:
     ages = [old for source in group if (old := source.age_s(mono)) is not None]
-    old = age(max(ages)) if ages else ""
+    oldest = age(max(ages)) if ages else ""
     stale = any(is_stale(source, mono) for source in group)
     faults = [source.fault.kind for source in group if source.tried and not source.ok and source.fault is not None]
     if faults:
         word = min(faults, key=lambda kind: _FAULTS.index(kind) if kind in _FAULTS else len(_FAULTS))
         lost = stale or any(source.fault is not None and source.read_mono is None for source in group)
-        return Chip(name, f"{name} {word} {old}".rstrip(), "chip-fault" if lost else "chip-stale")
+        return Chip(name, f"{name} {word} {oldest}".rstrip(), "chip-fault" if lost else "chip-stale")
     if stale:
-        return Chip(name, f"{name} stale {old}", "chip-stale")
+        return Chip(name, f"{name} stale {oldest}", "chip-stale")
     if not ages:
         return Chip(name, f"{name} …", "chip-stale")
-    return Chip(name, f"{name} {old}", "chip-ok")
+    return Chip(name, f"{name} {oldest}", "chip-ok")
 
 
-def alert_spans(alerts: Iterable[Alert], short: bool) -> list[Span]:
-    """How many active alerts there are of the two severities that call for somebody."""
+def alert_spans(alerts: Iterable[Alert], brief: int = 0) -> list[Span]:
+    """How many active alerts there are of the two severities that call for somebody; `brief` 0 to 2."""
     active = [alert.severity for alert in alerts if alert.state == "active"]
     spans: list[Span] = []
-    for severity, word, role in (("critical", "crit", "bad"), ("warning", "warn", "warn")):
+    for severity, forms, role in (
+        ("critical", ("{} critical", "{} crit", "✖{}"), "bad"),
+        ("warning", ("{} warning", "{} warn", "▲{}"), "warn"),
+    ):
         if number := active.count(severity):
-            spans.append((f"{number} {word if short else severity}", role))
+            spans.append((forms[brief].format(number), role))
     return spans
 
 
@@ -69,33 +77,38 @@ def top_spans(
 ) -> list[Span]:
     """The whole line in exactly so many cells.
 
-    What gives way, in this order: the date, the word wacht, long words, chips that are well, the time, the rest.
+    What gives way, in this order: the date, the word wacht, long words, seconds, gaps, chips that are well, the time.
     """
     full = stamp(now, zone)
     every = chips(cluster.sources.values(), mono)
     ill = [chip for chip in every if chip.role != "chip-ok"]
-    steps: tuple[tuple[bool, str, bool, Sequence[Chip]], ...] = (
-        (True, full, False, every),
-        (True, full[11:], False, every),
-        (False, full[11:], False, every),
-        (False, full[11:], True, every),
-        (False, full[11:], True, ill),
-        (False, "", True, ill),
+    clock, brief_clock = full[11:], full[11:16] + full[19:]
+    steps: tuple[tuple[bool, str, int, Sequence[Chip]], ...] = (
+        (True, full, 0, every),
+        (True, clock, 0, every),
+        (False, clock, 0, every),
+        (False, clock, 1, every),
+        (False, brief_clock, 1, every),
+        (False, brief_clock, 2, every),
+        (False, clock, 1, ill),
+        (False, brief_clock, 2, ill),
+        (False, "", 2, ill),
     )
     left: list[Span] = []
     right: list[Span] = []
-    for brand, time, short, shown in steps:
+    for brand, time, brief, shown in steps:
+        gap = " " if brief else "  "
         left = [(" ", "")]
         if brand:
-            left += [("wacht", "bar-strong"), ("  ", "")]
-        left += [(cluster.name, "bar-strong"), ("  ", "")]
+            left += [("wacht", "bar-strong"), (gap, "")]
+        left += [(cluster.name, "bar-strong"), (gap, "")]
         if time:
-            left += [(time, "bar"), ("  ", "")]
+            left += [(time, "bar"), (gap, "")]
         for mode in modes:
             left += [(f" {mode} ", _MODES.get(mode, "mode-readonly")), (" ", "")]
-        right = _joined([(f" {chip.text} " if chip.role == "chip-fault" else chip.text, chip.role) for chip in shown])
-        if counts := alert_spans(cluster.alerts.values(), short):
-            right += [("   " if right and not short else "  ", ""), *_joined(counts, " ")]
+        right = _joined([chip.span for chip in shown], gap)
+        if counts := alert_spans(cluster.alerts.values(), brief):
+            right += [(" " if brief else "   ", ""), *_joined(counts, gap)]
         right.append((" ", ""))
         if spans_width(left) + spans_width(right) <= cells:
             break
@@ -104,7 +117,7 @@ def top_spans(
     return [*left, (" " * (cells - spans_width(left) - spans_width(right)), ""), *right]
 
 
-def _joined(spans: Sequence[Span], gap: str = "  ") -> list[Span]:
+def _joined(spans: Sequence[Span], gap: str) -> list[Span]:
     out: list[Span] = []
     for span in spans:
         out += [(gap, ""), span] if out else [span]

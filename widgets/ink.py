@@ -64,9 +64,9 @@ class Ink:
             segments.append(Segment(text, self(role, on=on)))
         return Strip(segments)
 
-    def line(self, spans: Sequence[Span], cells: int, align: Align = "left", *, on: str = "", dim: bool = False) -> Strip:
+    def line(self, spans: Sequence[Span], cells: int, align: Align = "left", *, on: str = "") -> Strip:
         """The spans as a Strip of exactly so many cells."""
-        return self.strip(pad_spans(spans, cells, align), on=on, dim=dim)
+        return self.strip(pad_spans(spans, cells, align), on=on)
 
     def split_line(self, left: Sequence[Span], right: Sequence[Span], cells: int, *, on: str = "") -> Strip:
         """A line with a left part that is cut where it must be and a right part that keeps its place."""

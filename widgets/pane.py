@@ -12,7 +12,7 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from widgets.cells import Span, cut_spans, spans_width
+from widgets.cells import Span, cut_spans, spans_of, spans_width
 from widgets.scroll import Scrolled
 
 
@@ -26,11 +26,7 @@ class Line(NamedTuple):
 
 def line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str | None = None) -> Line:
     """A Line from whatever is at hand."""
-    if isinstance(text, str):
-        return Line(((text, ""),), right, key)
-    if isinstance(text, tuple) and len(text) == 2 and isinstance(text[0], str) and isinstance(text[1], str):
-        return Line(((text[0], text[1]),), right, key)
-    return Line(tuple(text), right, key)  # type: ignore[arg-type]
+    return Line(spans_of(text), right, key)
 
 
 class Pane(Scrolled):
@@ -147,15 +143,11 @@ class Pane(Scrolled):
         """The right border, with the thumb in it."""
         if not self.border:
             return super().bar_cell(thumb)
-        return ("┃", "thumb") if thumb else ("│", self._border_role)
-
-    @property
-    def _border_role(self) -> str:
-        return "border-focus" if self.has_focus else "border"
+        return ("┃", "thumb") if thumb else ("│", "border")
 
     def paint_head(self, y: int, cells: int) -> Strip:
         """The upper border with the title."""
-        role = self._border_role
+        role = "border-focus" if self.has_focus else "border"
         if cells < 2:
             return self.ink.line((("╭", role),), cells)
         room = cells - 4
@@ -173,7 +165,7 @@ class Pane(Scrolled):
 
     def paint_foot(self, cells: int) -> Strip:
         """The lower border."""
-        return self.ink.line((("╰" + "─" * (cells - 2) + "╯", self._border_role),), cells)
+        return self.ink.line((("╰" + "─" * (cells - 2) + "╯", "border"),), cells)
 
     def paint_body(self, at: int, cells: int) -> Strip:
         """One line within the side borders."""
@@ -189,9 +181,9 @@ class Pane(Scrolled):
         if not self.border:
             return self.ink.split_line(line.spans, line.right, cells, on=on)
         if cells < 3:
-            return self.ink.line((("│", self._border_role),), cells)
+            return self.ink.line((("│", "border"),), cells)
         inner = self.ink.split_line([("▌" if cursor else " ", "accent"), *line.spans], line.right, cells - 2, on=on)
-        edge = self.ink.strip((("│", self._border_role),))
+        edge = self.ink.strip((("│", "border"),))
         return Strip([*edge, *inner, *self.ink.strip(((" ", ""),))], cells)
 
     def paint_blank(self, y: int, cells: int) -> Strip:
@@ -279,15 +271,13 @@ class Pane(Scrolled):
         else:
             self._go(at)
 
-    def on_focus(self) -> None:
-        """The border and the cursor show who has the focus."""
-        self._strips.clear()
-        self.refresh()
-
-    def on_blur(self) -> None:
-        """And who has not."""
-        self._strips.clear()
-        self.refresh()
+    def focus_changed(self) -> None:
+        """The upper border and the cursor show who has the focus; to paint all four sides would cost kilobytes."""
+        if self.border:
+            self.refresh(Region(0, 0, self.size.width, 1))
+        at = self._at(self.cursor_key)
+        if at is not None:
+            self.touch(at)
 
 
 def _spans(text: str | Sequence[Span]) -> Sequence[Span]:

@@ -34,7 +34,7 @@ class History:
     def add(self, text: str) -> None:
         """Keep a text."""
         if text:
-            self.entries = [entry for entry in self.entries if entry != text][-99:] + [text]
+            self.entries = [*[entry for entry in self.entries if entry != text][-99:], text]
         self.at = None
 
     def older(self, typed: str) -> str | None:

@@ -61,6 +61,12 @@ class Scrolled(Widget, can_focus=True):
         """One cell of the scrollbar, under its thumb or not; `thumb` None where no bar is needed."""
         return None if thumb is None else ("▐", "thumb") if thumb else ("▕", "trough")
 
+    def resized(self) -> None:
+        """There is more room or less: arrange what is in the body anew."""
+
+    def focus_changed(self) -> None:
+        """The focus came or went: repaint what shows it."""
+
     def ink_changed(self) -> None:
         """Another theme is on: forget what was painted."""
 
@@ -161,11 +167,30 @@ class Scrolled(Widget, can_focus=True):
 
     # Events.
 
+    # Textual calls a handler of this name in every class it finds one, so those below call methods to override.
+
     def on_resize(self) -> None:
         """Keep the page filled."""
+        self.resized()
         self.top = max(0, min(self.top, self.body_lines - self.page))
         self._bar_seen = self._thumb()
         self.refresh()
+
+    def on_focus(self, event: events.Focus) -> None:
+        """Do what Textual does, but for the repaint of the whole widget."""
+        event.prevent_default()
+        self.has_focus = True
+        if self.parent is not None:
+            self.parent.post_message(events.DescendantFocus(self))
+        self.focus_changed()
+
+    def on_blur(self, event: events.Blur) -> None:
+        """The same when it goes."""
+        event.prevent_default()
+        self.has_focus = False
+        if self.parent is not None:
+            self.parent.post_message(events.DescendantBlur(self))
+        self.focus_changed()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Scroll without moving the cursor."""

@@ -318,9 +318,8 @@ class VirtualTable(TableKeys, Generic[R]):
         if not self.body_lines:
             self.refresh()
 
-    def on_resize(self) -> None:
+    def resized(self) -> None:
         """Fit the columns, keep the cursor in sight."""
         self._lay_out()
-        super().on_resize()
         if self.body_lines:
             self.show_line(self._at)

@@ -179,9 +179,9 @@ class TableKeys(Scrolled):
         self.sort_by(column, reverse)
         self.post_message(self.Sorted(self, self.sort_column, self.reverse))
 
-    def on_focus(self) -> None:
+    def focus_changed(self) -> None:
         """The click that brings the focus selects, it does not open."""
-        self._focus_is_new = True
+        self._focus_is_new = self.has_focus
 
     def on_key(self) -> None:
         """Whoever types has had the focus for a while."""

@@ -137,6 +137,8 @@ class Queue:
         line = self._line(job)
         if line is not None:
             del line[bisect_left(line, entry(job))]
+            # The next in line may have another reason to wait now.
+            self.wake()
 
     # -- running ---------------------------------------------------------------------------------------------------
 

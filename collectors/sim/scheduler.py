@@ -7,7 +7,8 @@ import heapq
 from msgspec import Struct
 
 from collectors.model import Job
-from collectors.sim.queue import QOS_LIMIT, Queue
+from collectors.sim.queue import Queue
+from collectors.sim.topology import indices_of
 
 #: Seconds between two looks at the top of the queue, and between two backfill cycles (Slurm's bf_interval).
 LOOK_S = 2.0
@@ -34,10 +35,12 @@ class Scheduler:
         self._timeline = queue.timeline
         self._planned = False
         self._stirred = True
-        self._tops: dict[str, str] = {}
-        """Partition to the job that stands at its top and does not fit."""
+        self._tops: set[str] = set()
+        """Jobs that were next in their line and did not fit."""
         self._expected: set[str] = set()
         """Jobs that show an expected start."""
+        self._kept = 0
+        """Hosts that carry the PLANNED flag."""
         self.tests = 0
         """Times that a job was tried on the machine: what tests count."""
         queue.wake = self.wake
@@ -46,6 +49,11 @@ class Scheduler:
         """Look at once, and backfill from now on."""
         self._look()
         self._backfill()
+
+    @property
+    def settled(self) -> bool:
+        """True when nothing changed since the last look: what the jobs say about waiting is true now."""
+        return not self._planned
 
     def wake(self) -> None:
         """Something changed: look again soon."""
@@ -86,7 +94,7 @@ class Scheduler:
         heads = [(line[0], name) for name, line in lines.items() if line]
         heapq.heapify(heads)
         closed = 0
-        tops: dict[str, str] = {}
+        tops: set[str] = set()
         while heads:
             (_, _, job_id), name = heapq.heappop(heads)
             line, job = lines[name], self._queue.jobs[job_id]
@@ -101,15 +109,14 @@ class Scheduler:
                 reason = "Priority" if closed and self._fit(job, 0) is not None else "Resources"
                 closed |= self.allowed(job, self._timeline.now) if narrow else self._site.sections[name].mask
                 self._queue.show(job, reason, job.expected)
+                tops.add(job_id)
                 if not narrow:
-                    tops[name] = job_id
                     continue
                 places[name] += 1
             if places[name] < len(line):
                 heapq.heappush(heads, (line[places[name]], name))
-        for name, job_id in self._tops.items():
-            if tops.get(name) != job_id:
-                self._demote(job_id)
+        for job_id in self._tops - tops:
+            self._demote(job_id)
         self._tops = tops
 
     def _demote(self, job_id: str) -> None:
@@ -129,7 +136,7 @@ class Scheduler:
         taken = bytearray(len(self._site.hosts))
         plans: list[Plan] = []
         expected: set[str] = set()
-        for name, line in queue.lines.items():
+        for line in queue.lines.values():
             for _, _, job_id in line[:PLANNED]:
                 job = queue.jobs[job_id]
                 plan = self._plan(job, free, taken)
@@ -174,12 +181,9 @@ class Scheduler:
         kept = 0
         for plan in plans:
             kept |= plan.mask
-        for host in self._site.hosts:
-            planned = bool(kept >> host.index & 1)
-            if planned != host.planned:
-                host.planned = planned
-                if not host.jobs:
-                    self._pool.touch(host)
-
-
-__all__ = ["QOS_LIMIT", "Scheduler"]
+        for index in indices_of(kept ^ self._kept):
+            host = self._site.hosts[index]
+            host.planned = not host.planned
+            if not host.jobs:
+                self._pool.touch(host)
+        self._kept = kept

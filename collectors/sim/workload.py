@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import accumulate
 
 from msgspec import Struct
@@ -38,7 +39,10 @@ USERS = (
 
 
 class Kind(Struct, frozen=True):
-    """One kind of work. `nodes` and `gpus` are what a job may ask for, `hours` its time limits, `tasks` an array's size."""
+    """One kind of work: nodes and GPUs a node that a job may ask for, its time limits, the size of an array.
+
+    No nodes is a share of the machine; 8 GPUs alone are the whole node, however many it has.
+    """
 
     weight: float
     names: tuple[str, ...]
@@ -52,18 +56,18 @@ class Kind(Struct, frozen=True):
 
 
 KINDS = (
-    Kind(16, ("eval", "eval_mmlu", "infer", "embed_docs"), (1,), (1, 2, 4), (2, 4, 8)),
-    Kind(14, ("finetune-llama", "sft-mistral", "lora_geitje", "dpo"), (1,), (4, 8, 8), (12, 24, 48)),
-    Kind(6, ("preprocess", "tokenize_nl", "dedup"), (1,), (1, 2), (6, 12)),
-    Kind(16, ("train_1b", "train_unet", "whisper-nl", "segment3d"), (1, 2, 2, 4), (8,), (24, 48, 72)),
-    Kind(9, ("train_7b", "weather-gan", "foundation_ct"), (4, 8, 8, 16), (8,), (48, 72)),
-    Kind(1.5, ("train_70b", "pretrain_nl", "moe_8x7b"), (16, 32, 48, 64), (8,), (48, 72), qos="large"),
-    Kind(0.12, ("gpt-nl-pretrain", "scaling-run"), (0,), (8,), (24, 48), qos="large"),
-    Kind(11, ("gromacs", "alphafold", "openfoam", "lofar_image"), (1,), (1, 1, 2, 4), (8, 24, 48)),
-    Kind(4, ("digital_twin", "climate_ens"), (1, 2), (8,), (120, 168), partition="long"),
-    Kind(6, ("hpo_sweep", "seeds", "ablate"), (1,), (1, 1, 2), (2, 4, 6), tasks=(4, 80)),
-    Kind(5, ("test", "smoke", "debug_nccl"), (1,), (1, 2, 8), (0.25, 0.5, 1), partition="debug"),
-    Kind(4, ("interactive", "jupyter"), (1,), (1, 1, 2), (1, 4, 8), batch=False),
+    Kind(30, ("eval", "eval_mmlu", "infer", "embed_docs"), (1,), (1, 2, 4), (2, 4, 8)),
+    Kind(16, ("finetune-llama", "sft-mistral", "lora_geitje", "dpo"), (1,), (4, 8, 8), (12, 24, 48)),
+    Kind(8, ("preprocess", "tokenize_nl", "dedup"), (1,), (1, 2), (6, 12)),
+    Kind(7, ("train_1b", "train_unet", "whisper-nl", "segment3d"), (1, 2, 2, 4), (8,), (12, 24, 48)),
+    Kind(1.6, ("train_7b", "weather-gan", "foundation_ct"), (4, 8, 8, 16), (8,), (48, 72)),
+    Kind(0.14, ("train_70b", "pretrain_nl", "moe_8x7b"), (16, 32, 48, 64), (8,), (48, 72), qos="large"),
+    Kind(0.02, ("gpt-nl-pretrain", "scaling-run"), (0,), (8,), (24, 48), qos="large"),
+    Kind(14, ("gromacs", "alphafold", "openfoam", "lofar_image"), (1,), (1, 1, 2, 4), (8, 24, 48)),
+    Kind(1, ("digital_twin", "climate_ens"), (1, 2), (8,), (120, 168), partition="long"),
+    Kind(4, ("hpo_sweep", "seeds", "ablate"), (1,), (1, 1, 2), (2, 4, 6), tasks=(4, 60)),
+    Kind(6, ("test", "smoke", "debug_nccl"), (1,), (1, 2, 8), (0.25, 0.5, 1), partition="debug"),
+    Kind(5, ("interactive", "jupyter"), (1,), (1, 1, 2), (1, 4, 8), batch=False),
 )
 
 # What anybody can put into a job's name or a comment, and what a console must survive.
@@ -86,6 +90,11 @@ HOSTILE = (
 )
 
 
+def _shares(factors: Iterable[float]) -> list[float]:
+    """The kinds' weights times these factors, summed up."""
+    return list(accumulate(kind.weight * factor for kind, factor in zip(KINDS, factors, strict=True)))
+
+
 class Draft(Struct, gc=False):
     """Work as it is submitted: one job, or the tasks of an array."""
 
@@ -103,13 +112,19 @@ class Workload:
         self._began = began
         self._next = 88_000 + rng.randrange(9000)
         self.hostile = hostile
-        self._kinds = list(accumulate(kind.weight for kind in KINDS))
+        self._kinds = {
+            "new": _shares(1.0 for _ in KINDS),
+            # What runs at one moment has more of the long work; what waits, little of the work that starts at once.
+            "running": _shares(sum(kind.hours) / len(kind.hours) for kind in KINDS),
+            "waiting": _shares(0.1 if kind.partition == "debug" else 1.0 for kind in KINDS),
+        }
         self._users = list(accumulate(user[2] for user in USERS))
 
-    def draw(self, submitted: float, most: int) -> Draft:
-        """Something somebody submits at `submitted`, at most `most` tasks of it."""
-        rng = self._rng
-        kind = KINDS[bisect_right(self._kinds, rng.random() * self._kinds[-1])]
+    def draw(self, submitted: float, most: int, among: str = "new") -> Draft:
+        """Something somebody submits at `submitted`, at most `most` tasks of it, as common as it is `among`
+        new, running or waiting work."""
+        rng, shares = self._rng, self._kinds[among]
+        kind = KINDS[bisect_right(shares, rng.random() * shares[-1])]
         user, account, _, fair = USERS[bisect_right(self._users, rng.random() * self._users[-1])]
         section = self._site.sections[kind.partition]
         # A job that could never run helps nobody: sizes are cut to a sixth of the partition, gaps to its end.
@@ -125,7 +140,7 @@ class Workload:
             name = clean(rng.choice(HOSTILE))
         self._next += 1
         age = int((submitted - self._began) / 60)
-        priority = max(1, 100_000 + fair + 200 * min(nodes, 40) + (8000 if kind.qos == "large" else 0) - age)
+        priority = max(1, 100_000 + fair // 4 + 40 * min(nodes, 40) + (2000 if kind.qos == "large" else 0) - age)
         base = str(self._next)
         ids = [base] if tasks == 1 and high == 1 else [f"{base}_{task}" for task in range(tasks)]
         self._next += max(0, tasks - 1)

@@ -1,0 +1,256 @@
+"""What breaks, how often, who notices, and when it is mended."""
+
+from __future__ import annotations
+
+import random
+
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.sim.alerts import Alerts
+from collectors.sim.queue import Queue
+from collectors.sim.timeline import Timeline
+from collectors.sim.topology import DAY, HOUR, Host, Trouble
+from collectors.sim.workload import HOSTILE
+
+MINUTE = 60
+#: Mean time between failures of a node of 8 GPUs (Meta RSC, "Revisiting Reliability in Large-Scale ML Clusters").
+MTBF_S = 47 * DAY
+#: RSC's lemon nodes: few, and failing far more often than the rest.
+LEMONS, LEMON_FACTOR = 1 / 80, 20.0
+#: Of the faults of a GPU, those that the health check finds by itself; a person has to see the others.
+NOTICED = 0.85
+#: slurmctld gives up on a node that was resumed and does not register (a short ResumeTimeout).
+REGISTER_S = (4.0, 9.0)
+GIVE_UP_S = 60.0
+
+
+class Kind(Struct, frozen=True):
+    """One way to break. `hours` is how long until it is mended; `by` is who says so in Slurm."""
+
+    weight: float
+    key: str
+    reason: str
+    by: str = "root"
+    xid: int | None = None
+    down: bool = False
+    hours: tuple[float, float] = (0.3, 2.0)
+
+
+# Weights: the 419 unexpected interruptions of the Llama 3 training (148 GPU, 72 HBM3, 35 network, 19 SRAM, 17 GSP,
+# 2 CPU, the rest software and hosts). Who drains and how long it lasts is a guess, not a published figure.
+KINDS = (
+    Kind(60, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90)),
+    Kind(50, "gpu", "NHC: check_gpu GPU {gpu} double-bit ECC", xid=48),
+    Kind(38, "gpu", "NHC: check_gpu GPU {gpu} does not answer", xid=62),
+    Kind(40, "memory", "NHC: check_gpu GPU {gpu} contained memory error", xid=94),
+    Kind(32, "memory", "NHC: check_gpu GPU {gpu} row remap failure", xid=64, hours=(24, 200)),
+    Kind(25, "network", "NHC: check_ib mlx5_{gpu} link down", hours=(1, 20)),
+    Kind(10, "network", "NHC: check_nvlink GPU {gpu}", xid=74, hours=(2, 40)),
+    Kind(19, "sram", "NHC: check_gpu GPU {gpu} uncontained memory error", xid=95),
+    Kind(17, "gsp", "NHC: check_gpu GPU {gpu} GSP timeout", xid=119),
+    Kind(54, "software", "Kill task failed", by="slurm", hours=(0.2, 1)),
+    Kind(74, "host", "Not responding", by="slurm", down=True, hours=(0.3, 6)),
+)
+# What stood there before the console was opened: reason, by whom. A person's reasons are theirs, a robot's repeat.
+HUMAN = (
+    ("XID 79 GPU 3 off the bus [KubeGPU-1182]", "jdv"),
+    ("bad DIMM A3, RMA 4471", "mkoster"),
+    ("NVSwitch firmware, wait for vendor [KubeGPU-1190]", "jdv"),
+    ("burn-in after board swap", "mkoster"),
+    ("GPU 5 remap failure, support case 00219811", "jdv"),
+    ("fan tray 2, part ordered", "rvdberg"),
+    ("IB cable flaps port 2", "rvdberg"),
+    ("do not use, ask Sietse", "sbos"),
+    ("bench", "sbos"),
+)
+ROBOT = (
+    ("NHC: check_gpu", "root"),
+    ("NHC: check_ib mlx5_3 link down", "root"),
+    ("Kill task failed", "slurm"),
+    ("Epilog error", "slurm"),
+    ("Low RealMemory (reported:1931044 < 100.00% of configured:2000000)", "slurm"),
+    ("[node_problem] NVLinkErrors", "root"),
+    ("Kill task failed", "slurm"),
+)
+SHORT_OF_GPUS = "gres/gpu count reported lower than configured (7 < 8)"
+
+
+class Faults:
+    """Breaks nodes and mends them. All that happens to a node's health goes through here."""
+
+    def __init__(self, rng: random.Random, queue: Queue, alerts: Alerts, timeline: Timeline) -> None:
+        self._rng = rng
+        self._queue = queue
+        self._pool = queue.pool
+        self._hosts = queue.site.hosts
+        self._alerts = alerts
+        self._timeline = timeline
+        self._lemons: list[Host] = []
+        self.hostile = False
+
+    # -- what happens by itself --------------------------------------------------------------------------------------
+
+    def age(self) -> None:
+        """Break as much as stands broken on a machine of this size that has run for weeks."""
+        rng, count, now = self._rng, len(self._hosts), self._timeline.now
+        self._lemons = rng.sample(self._hosts, max(1, round(count * LEMONS)))
+        for lemon in self._lemons:
+            lemon.lemon = True
+        broken = rng.sample(self._hosts, min(max(0, count - 1), max(2, round(count * 0.022)))) if count > 3 else []
+        down = max(1, round(len(broken) * 0.3))
+        for place, host in enumerate(broken):
+            ago = min(25 * DAY, 4 * MINUTE + rng.expovariate(1 / (30 * HOUR)))
+            human = rng.random() < 0.45
+            reason, by = rng.choice(HUMAN if human else ROBOT)
+            if self.hostile and rng.random() < 0.5:
+                reason = clean(rng.choice(HOSTILE))
+            if place < down:
+                reason, by = "Not responding", "slurm"
+            elif place == down and count >= 32:
+                reason, by, host.invalid = SHORT_OF_GPUS, "slurm", True
+                host.lost = 1 << rng.randrange(self._queue.site.gpus)
+            mends = now + rng.uniform(0.3, 1.0) * (40 * HOUR if human else 12 * HOUR)
+            self.hit(host, Trouble("old", reason, by, place < down, mends), since=now - ago)
+            if "XID 79" in reason:
+                self._xid(host, 79, 3, now - ago)
+
+    def begin(self) -> None:
+        """Let things break at the published rates from now on."""
+        self._timeline.after(self._gap(), self._strike)
+
+    def _gap(self) -> float:
+        ordinary = len(self._hosts) - len(self._lemons)
+        rate = (ordinary + LEMON_FACTOR * len(self._lemons)) / MTBF_S
+        return self._rng.expovariate(rate)
+
+    def _strike(self) -> None:
+        """Something breaks somewhere."""
+        rng = self._rng
+        self._timeline.after(self._gap(), self._strike)
+        weight = LEMON_FACTOR * len(self._lemons)
+        from_lemons = self._lemons and rng.random() * (weight + len(self._hosts)) < weight
+        host = rng.choice(self._lemons if from_lemons else self._hosts)
+        kind = rng.choices(KINDS, [kind.weight for kind in KINDS])[0]
+        if host.trouble is None and host.usable:
+            self.strike(host, kind)
+
+    def strike(self, host: Host, kind: Kind) -> None:
+        """One kind of failure on one node: the job on it fails, the health check drains it, some time it is mended."""
+        rng, now = self._rng, self._timeline.now
+        gpu = rng.randrange(self._queue.site.gpus)
+        reason = kind.reason.format(gpu=gpu)
+        mends = now + rng.uniform(*kind.hours) * HOUR
+        trouble = Trouble(kind.key, reason, kind.by, kind.down, mends)
+        if kind.xid is not None:
+            self._xid(host, kind.xid, gpu, now)
+            self.fail_jobs(host, gpu)
+        if kind.down or rng.random() < NOTICED or kind.xid is None:
+            self._timeline.after(0.0 if kind.down else rng.uniform(5, 90), self.hit, host, trouble)
+        else:
+            ticket = f"XID {kind.xid} GPU {gpu} [KubeGPU-{rng.randrange(1200, 1400)}]"
+            late = Trouble(kind.key, ticket, "jdv", False, mends)
+            self._timeline.after(rng.uniform(10, 60) * MINUTE, self.hit, host, late)
+
+    # -- the acts ----------------------------------------------------------------------------------------------------
+
+    def hit(self, host: Host, trouble: Trouble, since: float | None = None) -> None:
+        """The trouble shows: the node is drained, or goes down and kills what ran there. One trouble at a time."""
+        if host.trouble is not None:
+            return
+        host.trouble = trouble
+        self._timeline.at(trouble.mends_at, self.mend, host, trouble)
+        if trouble.down or host.usable or since is not None:
+            # Whoever drained it before keeps their reason.
+            self._apply(host, trouble, self._timeline.now if since is None else since)
+
+    def _apply(self, host: Host, trouble: Trouble, since: float) -> None:
+        host.reason, host.reason_by, host.reason_at = trouble.reason, trouble.by, int(since)
+        if trouble.down:
+            host.down = host.silent = True
+            self._alerts.about(host, "NodeDown", "critical", f"{host.name} does not answer", since)
+        else:
+            host.drain = True
+            self._alerts.about(host, "NodeDrained", "info", f"{host.name} drained: {trouble.reason}", since)
+        self.refresh(host)
+
+    def refresh(self, host: Host) -> None:
+        """Let the scheduler, the jobs on a dead node and those that insist on this one know of a change."""
+        self._pool.refresh(host)
+        if host.down:
+            for job in list(host.jobs):
+                self._queue.node_failed(job)
+        if self._queue.needs:
+            for job in [job for job, index in self._queue.needs.items() if index == host.index]:
+                self._queue.settle(job)
+        self._queue.wake()
+
+    def xid(self, host: Host, code: int, gpu: int) -> None:
+        """The driver reports an XID now."""
+        self._xid(host, code, gpu, self._timeline.now)
+
+    def _xid(self, host: Host, code: int, gpu: int, since: float) -> None:
+        gpu %= self._queue.site.gpus
+        host.xids.pop(gpu, None)
+        host.xids[gpu] = code
+        if code == 79:
+            host.lost |= 1 << gpu
+        severity = "info" if code in {13, 31, 43, 45} else "critical" if code in {79, 48, 95} else "warning"
+        what = f"XID {code} on GPU {gpu} of {host.name}"
+        alert = self._alerts.about(host, "GpuXid", severity, what, since, gpu=str(gpu), xid=str(code))
+        if severity == "info":
+            # The rule behind it looks back ten minutes: changes(DCGM_FI_DEV_XID_ERRORS[10m]) > 0.
+            self._timeline.at(since + 10 * MINUTE, self._alerts.drop, alert)
+        self._pool.touch(host)
+
+    def fail_jobs(self, host: Host, gpu: int | None = None) -> None:
+        """The jobs on this GPU, or on all of the node, fail."""
+        for job, held in list(host.jobs.items()):
+            if gpu is None or held >> gpu & 1:
+                self._queue.end(job, "FAILED")
+
+    def mend(self, host: Host, trouble: Trouble) -> None:
+        """Somebody repaired it: it reboots and comes back, unless an operator keeps it out for another reason."""
+        if host.trouble is not trouble:
+            return
+        if host.jobs:
+            self._timeline.after(5 * MINUTE, self.mend, host, trouble)
+            return
+        now = int(self._timeline.now)
+        host.trouble, host.lost, host.invalid = None, 0, False
+        host.xids.clear()
+        host.boot_at, host.slurmd_at = now - 240, now
+        host.silent = False
+        if host.reason == trouble.reason and host.reason_by == trouble.by:
+            host.down = host.drain = False
+            host.reason = host.reason_by = host.reason_at = None
+        self._alerts.clear(host)
+        self.refresh(host)
+
+    def resumed(self, host: Host, was_down: bool) -> None:
+        """An operator put it back. slurmd registers soon; what is not mended shows again."""
+        self._alerts.clear(host, "NodeDrained")
+        if was_down:
+            host.silent = True
+            dead = host.trouble is not None and host.trouble.down
+            self._timeline.after(GIVE_UP_S if dead else self._rng.uniform(*REGISTER_S), self._register, host)
+        elif host.trouble is not None:
+            self._timeline.after(GIVE_UP_S, self._check, host)
+
+    def _register(self, host: Host) -> None:
+        if host.down or not host.silent:
+            return
+        if host.trouble is not None and host.trouble.down:
+            self._apply(host, host.trouble, self._timeline.now)
+            return
+        host.silent = False
+        host.slurmd_at = int(self._timeline.now)
+        self._alerts.clear(host)
+        self.refresh(host)
+        if host.trouble is not None:
+            self._timeline.after(GIVE_UP_S, self._check, host)
+
+    def _check(self, host: Host) -> None:
+        """The health check comes by."""
+        if host.trouble is not None and not host.drain and not host.down:
+            self._apply(host, host.trouble, self._timeline.now)

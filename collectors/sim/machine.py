@@ -1,0 +1,305 @@
+"""The simulated machine: what slurmctld, Prometheus and Alertmanager would say of it, and what they would do."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Sequence
+
+from collectors.clock import Clock, SystemClock
+from collectors.model import (
+    Alert,
+    Change,
+    Diag,
+    Gpu,
+    Job,
+    JobDetail,
+    Load,
+    Node,
+    Partition,
+    Reservation,
+    Sent,
+)
+from collectors.sim import SimSettings
+from collectors.sim.actions import Desk
+from collectors.sim.alerts import Alerts
+from collectors.sim.arrivals import Arrivals
+from collectors.sim.calendar import Booking, Calendar
+from collectors.sim.faults import Faults
+from collectors.sim.incidents import Incidents
+from collectors.sim.pool import Pool
+from collectors.sim.queue import Queue
+from collectors.sim.scheduler import Scheduler
+from collectors.sim.telemetry import Telemetry
+from collectors.sim.timeline import Timeline
+from collectors.sim.topology import DAY, HOUR, Host, Trouble, build_site, fold_bits, node_row
+from collectors.sim.workload import USERS, Workload
+
+#: RPCs that slurmctld answers a user in an hour: one who polls in a loop, and the rest.
+CALLS_PER_HOUR = 40
+
+
+class Machine:
+    """One simulated machine. It moves only in `advance` and `apply`; a lock serialises callers, as daemons do.
+
+    Raises ValueError for settings that make no machine, or an incident that there is not.
+    """
+
+    def __init__(
+        self, settings: SimSettings, clock: Clock | None = None, operator: str = "root", cluster: str = "demo"
+    ) -> None:
+        if settings.nodes < 1 or not 1 <= settings.gpus_per_node <= 16 or settings.nodes_per_rack < 1:
+            raise ValueError("a machine needs at least 1 node, 1 to 16 GPUs a node and 1 node a rack")
+        self.settings = settings
+        self.cluster = cluster
+        self.operator = operator
+        self._clock: Clock = clock or SystemClock()
+        self._start = self._clock.now()
+        self._mono = self._clock.mono()
+        self._lock = threading.RLock()
+        timeline = self.timeline = Timeline(self._start)
+        site = self.site = build_site(settings, self._start)
+        pool = self.pool = Pool(site)
+        self.calendar = Calendar()
+        total = settings.nodes * site.gpus
+        self.queue = Queue(site, pool, timeline, self.calendar, cap=max(total // 8, 16 * site.gpus))
+        workload = Workload(self._random("work"), site, self._start, settings.hostile)
+        self.queue.length = workload.length
+        self.scheduler = Scheduler(self.queue)
+        self.alert_book = Alerts(cluster)
+        self.faults = Faults(self._random("faults"), self.queue, self.alert_book, timeline)
+        self.faults.hostile = settings.hostile
+        self.incidents = Incidents(self._random("incident"), self.queue, self.faults, self.alert_book, timeline)
+        self.telemetry = Telemetry(pool)
+        self.desk = Desk(self.queue, self.faults, timeline, operator)
+        self._workload = workload
+        self._rows: dict[str, Node] = {}
+        if settings.incident is not None:
+            self.incidents.plan(settings.incident)
+        self._settle(settings.jobs)
+
+    def _random(self, what: str) -> random.Random:
+        """A stream of its own for each part, so that an operator's act does not change what breaks next."""
+        return random.Random(f"{self.settings.seed}/{what}")
+
+    def _settle(self, jobs: int | None) -> None:
+        """Bring it into the state of a machine that has run for weeks."""
+        rng = self._random("settle")
+        self.faults.age()
+        self._book()
+        arrivals = Arrivals(self._random("arrivals"), self.queue, self.scheduler, self._workload)
+        arrivals.fill(jobs)
+        self._oddities(rng)
+        self.faults.begin()
+        arrivals.begin()
+        self.scheduler.begin()
+
+    def _book(self) -> None:
+        """One maintenance that holds nodes now, one reservation to come."""
+        now = int(self.timeline.now)
+        racks = list(self.site.racks.values())
+        if len(racks) < 4:
+            return
+        now_on = [index for index in racks[-2][:4] if self.site.hosts[index].usable]
+        later = racks[1][:8]
+        for name, chosen, begins, lasts, flags, users, comment in (
+            ("maint-nvswitch", now_on, -3, 9, ("MAINT", "IGNORE_JOBS"), "root", "NVSwitch firmware"),
+            ("course-llm", later, 24, 32, (), "alice,bob,asingh", "course on language models"),
+        ):
+            starts, ends = now + begins * HOUR, now + lasts * HOUR
+            row = Reservation(
+                name=name,
+                state="ACTIVE" if starts <= now else "INACTIVE",
+                starts=starts,
+                ends=ends,
+                nodes=self.site.fold(chosen),
+                node_count=len(chosen),
+                partition="gpu",
+                flags=("SPEC_NODES", *flags),
+                users=users,
+                comment=comment,
+            )
+            mask = sum(1 << index for index in chosen)
+            self.calendar.bookings[name] = Booking(row, mask, starts, ends, bool(flags))
+            if starts <= now:
+                self._open(name)
+            else:
+                self.timeline.at(starts, self._open, name)
+            self.timeline.at(ends, self._close, name)
+
+    def _open(self, name: str) -> None:
+        self.calendar.turn(name, "ACTIVE")
+        self._mark(name, name)
+
+    def _close(self, name: str) -> None:
+        self._mark(name, None)
+        del self.calendar.bookings[name]
+        for job in [job for job, bound in self.queue.bound.items() if bound == name]:
+            del self.queue.bound[job]
+            self.queue.settle(job)
+
+    def _mark(self, name: str, shown: str | None) -> None:
+        """Let its nodes show the reservation, and those who wait for it know."""
+        booking = self.calendar.bookings[name]
+        for host in self.site.hosts:
+            if booking.mask >> host.index & 1:
+                host.reservation = shown
+                host.maintenance = booking.maintenance and shown is not None
+                self.faults.refresh(host)
+        for job in [job for job, bound in self.queue.bound.items() if bound == name]:
+            self.queue.settle(job)
+
+    def _oddities(self, rng: random.Random) -> None:
+        """What a console should find by itself: facts that disagree, a GPU error nobody acted on, a silent exporter."""
+        well = [host for host in self.site.hosts if host.usable]
+        if len(well) < 48:
+            return
+        silent, stray, ignored, hot = rng.sample(well, 4)
+        now = self.timeline.now
+        silent.mute = True
+        stray.stray = True
+        self.faults.xid(ignored, 48, rng.randrange(self.site.gpus))
+        key = self.alert_book.about(hot, "NodeFanSlow", "warning", f"{hot.name} fan tray 3 below 60 %", now - 5 * HOUR)
+        self.alert_book.silence(key)
+        self.alert_book.about(silent, "TargetDown", "warning", f"dcgm-exporter of {silent.name}", now - 2 * HOUR)
+        # Running jobs on nodes that are drained: draining, until the last of them ends.
+        busy = [host for host in well if host.jobs and host not in (silent, stray, ignored, hot)]
+        for host in rng.sample(busy, min(len(busy), max(1, len(well) // 340))):
+            reason, by = rng.choice((("NHC: check_ib mlx5_0 link down", "root"), ("swap GPU 2 [KubeGPU-1201]", "jdv")))
+            ago = rng.uniform(0.1, 5) * HOUR
+            self.faults.hit(host, Trouble("old", reason, by, False, now + 6 * HOUR), since=now - ago)
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Simulated time as of the last `advance`, seconds since the epoch."""
+        return self.timeline.now
+
+    def advance(self) -> None:
+        """Let happen all that is due by the clock's time."""
+        with self._lock:
+            elapsed = self._clock.mono() - self._mono
+            self.timeline.run_until(self._start + self.settings.speed * elapsed)
+
+    # -- what Slurm says -----------------------------------------------------------------------------------------------
+
+    def nodes(self) -> dict[str, Node]:
+        """All nodes, in order. A node that looks as before is the same object as before."""
+        with self._lock:
+            rows, stale = self._rows, self.pool.stale_rows
+            for index in sorted(stale):
+                host = self.site.hosts[index]
+                row = node_row(host, self.site.gpus)
+                if rows.get(host.name) != row:
+                    rows[host.name] = row
+            stale.clear()
+            return dict(rows)
+
+    def jobs(self) -> dict[str, Job]:
+        """All jobs that run or wait. A job that looks as before is the same object as before."""
+        with self._lock:
+            return dict(self.queue.jobs)
+
+    def partitions(self) -> dict[str, Partition]:
+        """All partitions."""
+        return {name: section.row for name, section in self.site.sections.items()}
+
+    def reservations(self) -> dict[str, Reservation]:
+        """All reservations that have not ended."""
+        with self._lock:
+            return self.calendar.rows()
+
+    def diag(self) -> Diag:
+        """What sdiag would say: cycles that grow with the queue, calls that grow with time."""
+        with self._lock:
+            running, total = len(self.queue.runs), len(self.queue.jobs)
+            slow = self.incidents.slow
+            hours = (self.now - self._start) / HOUR + self.now % DAY / HOUR
+            calls = {user: int(CALLS_PER_HOUR * share * hours) for user, _, share, _ in USERS}
+            calls |= {"root": int(900 * hours), self.operator: int(360 * hours)}
+            if slow:
+                calls[USERS[0][0]] += 250_000
+            cost = 9000 if slow else 400 + total // 20
+            wobble = int(self.now) * 7919 % 97
+            return Diag(
+                server_threads=256 if slow else 2 + wobble % 9,
+                agent_queue=1840 + wobble if slow else wobble % 4,
+                dbd_queue=12 + wobble if slow else 0,
+                main_cycle_last_us=(2_900_000 if slow else 900 + 6 * total // 10) + wobble * 40,
+                main_cycle_mean_us=1_400_000 if slow else 1000 + 6 * total // 10,
+                backfill_cycle_last_us=(21_000_000 if slow else 30_000 + 25 * total) + wobble * 900,
+                jobs_pending=total - running,
+                jobs_running=running,
+                user_calls=calls,
+                user_time_us={user: count * cost for user, count in calls.items()},
+            )
+
+    def job_detail(self, job_id: str) -> JobDetail | None:
+        """What `scontrol show job` would add, None for a job that is not alive."""
+        with self._lock:
+            job = self.queue.jobs.get(job_id)
+            if job is None:
+                return None
+            run = self.queue.runs.get(job_id)
+            hosts = [self.site.hosts[index] for index in run.hosts] if run is not None else []
+            batch = job_id not in self.queue.unbatched
+            parent = self.queue.parents.get(job_id)
+            home = f"/home/{job.user}/{(job.account or 'work').partition('-')[2]}"
+            return JobDetail(
+                id=job_id,
+                gpu_indices={host.name: fold_bits(host.jobs[job_id]) for host in hosts},
+                batch=batch,
+                requeueable=batch and job_id not in self.queue.unrequeueable,
+                dependency=f"afterok:{parent}(unfulfilled)" if parent in self.queue.jobs else None,
+                working_dir=home,
+                command=f"{home}/{job.name}.sbatch" if batch else None,
+                stdout=f"{home}/slurm-{job_id}.out" if batch else None,
+                exit_code="0",
+                fields={"tres_req_str": f"cpu={job.cpus},node={job.node_count},gres/gpu={job.gpus}"},
+            )
+
+    # -- what the monitoring says --------------------------------------------------------------------------------------
+
+    def loads(self) -> dict[str, Load]:
+        """The newest sample of each node that has one: a node that is down has none, which is not zero."""
+        with self._lock:
+            return self.telemetry.loads(self.now)
+
+    def gpus(self, node: str) -> tuple[Gpu, ...]:
+        """Every GPU of a node; none for one that is unknown or does not answer."""
+        with self._lock:
+            index = self.site.by_name.get(node)
+            return () if index is None else self.telemetry.gpus(self.site.hosts[index], self.now)
+
+    def alerts(self) -> dict[str, Alert]:
+        """All alerts by fingerprint."""
+        with self._lock:
+            return dict(self.alert_book.rows)
+
+    # -- what can be done to it ----------------------------------------------------------------------------------------
+
+    def apply(self, change: Change) -> Sequence[Sent]:
+        """Do as slurmctld would."""
+        with self._lock:
+            self.advance()
+            return self.desk.apply(change)
+
+    def break_node(self, name: str, reason: str = "Not responding", down: bool = True) -> None:
+        """For tests: break a node now, for a day. Raises KeyError for an unknown name."""
+        with self._lock:
+            host = self.host(name)
+            host.trouble = None
+            by = "slurm" if down else "root"
+            self.faults.hit(host, Trouble("scripted", reason, by, down, self.now + DAY), since=self.now)
+
+    def mend_node(self, name: str) -> None:
+        """For tests: whatever is wrong with the node is repaired now. Raises KeyError for an unknown name."""
+        with self._lock:
+            host = self.host(name)
+            if host.trouble is not None:
+                self.faults.mend(host, host.trouble)
+
+    def host(self, name: str) -> Host:
+        """For tests: the node as the simulation holds it. Raises KeyError for an unknown name."""
+        return self.site.hosts[self.site.by_name[name]]

@@ -1,0 +1,146 @@
+"""Opens the simulated machine as sources: the same names, kinds and manners as the real ones."""
+
+from __future__ import annotations
+
+import getpass
+import random
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from collectors.clock import Clock, SystemClock
+from collectors.model import Collector, Facts, Gpu, Job, JobDetail, Node, SourceFault
+from collectors.sim import SimSettings
+from collectors.sim.machine import Machine
+
+_machines: dict[tuple[str, SimSettings], tuple[Machine, Clock | None]] = {}
+_opening = threading.Lock()
+
+
+def running(cluster: str, settings: SimSettings, clock: Clock | None = None) -> Machine:
+    """The machine of this cluster, started when there is none: sources, transport and writer find the same one.
+
+    Another `clock` than it was started with starts another machine. Raises ValueError for an unknown incident.
+    """
+    with _opening:
+        known = _machines.get((cluster, settings))
+        if known is not None and (clock is None or clock is known[1]):
+            return known[0]
+        machine = Machine(settings, clock or SystemClock(), _login(), cluster)
+        _machines[cluster, settings] = (machine, clock)
+        return machine
+
+
+def forget(cluster: str) -> None:
+    """Switch the machines of this cluster off: the next one that asks starts anew."""
+    with _opening:
+        for key in [key for key in _machines if key[0] == cluster]:
+            del _machines[key]
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "root"
+
+
+class Patience:
+    """Waits in place of a slow controller. Ends at once when its source is closed."""
+
+    def __init__(self, machine: Machine, name: str) -> None:
+        self._machine = machine
+        # A source of its own: how long people wait must not change what happens on the machine.
+        self._rng = random.Random(f"{machine.settings.seed}/{name}")
+        self._closed = threading.Event()
+        self.wait: Callable[[float], object] = self._closed.wait
+        """Takes real seconds; tests put something else here."""
+
+    def spend(self, what: str) -> None:
+        """Wait as long as `what` takes. Raises SourceFault("timeout") when it does not answer in time."""
+        if not self._machine.incidents.slow:
+            return
+        late = self._rng.random() < 0.2
+        self.wait(6.0 if late else self._rng.uniform(3.0, 6.0))
+        if late and not self._closed.is_set():
+            raise SourceFault("timeout", f"{what} did not answer within 6 s", "the controller is busy: see sdiag")
+
+    def close(self) -> None:
+        """Wait no longer."""
+        self._closed.set()
+
+
+class SimSource:
+    """One kind of facts of a simulated machine."""
+
+    def __init__(
+        self, machine: Machine, name: str, floor_s: float, read: Callable[[], Facts], command: str | None
+    ) -> None:
+        self.name = name
+        self.floor_s = floor_s
+        self._machine = machine
+        self._read = read
+        self._command = command
+        self.patience = Patience(machine, name)
+
+    def collect(self) -> Facts:
+        """Let the machine come up to now and say what it sees."""
+        self._machine.advance()
+        if self._command is not None:
+            self.patience.spend(self._command)
+        return self._read()
+
+    def close(self) -> None:
+        """End a reading that waits."""
+        self.patience.close()
+
+
+def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None) -> list[Collector]:
+    """The seven sources of a simulated machine."""
+    machine = running(cluster, settings, clock)
+    kinds: tuple[tuple[str, float, Callable[[], Facts], str | None], ...] = (
+        ("slurm.nodes", 2.0, lambda: Facts(nodes=machine.nodes(), cluster=cluster), "scontrol show node"),
+        ("slurm.jobs", 2.0, lambda: Facts(jobs=machine.jobs()), "squeue"),
+        ("slurm.partitions", 30.0, lambda: Facts(partitions=machine.partitions()), "scontrol show partition"),
+        ("slurm.reservations", 30.0, lambda: Facts(reservations=machine.reservations()), "scontrol show reservation"),
+        ("slurm.diag", 10.0, lambda: Facts(diag=machine.diag()), "sdiag"),
+        ("prom.loads", 2.0, lambda: Facts(loads=machine.loads()), None),
+        ("alerts.alerts", 10.0, lambda: Facts(alerts=machine.alerts()), None),
+    )
+    return [SimSource(machine, *kind) for kind in kinds]
+
+
+class SimTransport:
+    """Reads of named things, as they are now."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
+        """The nodes of these names; unknown ones are left out."""
+        self._machine.advance()
+        nodes = self._machine.nodes()
+        return {name: nodes[name] for name in names if name in nodes}
+
+    def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        """The jobs of these ids; ended and unknown ones are left out."""
+        self._machine.advance()
+        jobs = self._machine.jobs()
+        return {job: jobs[job] for job in ids if job in jobs}
+
+    def job_detail(self, job: str) -> JobDetail:
+        """Everything about one job. Raises SourceFault("missing") when it is not alive."""
+        self._machine.advance()
+        detail = self._machine.job_detail(job)
+        if detail is None:
+            raise SourceFault("missing", f"Slurm shows no job {job}", f"it may have ended; try: sacct -j {job}")
+        return detail
+
+    def node_gpus(self, name: str) -> tuple[Gpu, ...]:
+        """Every GPU of a node; none where its exporter does not answer."""
+        self._machine.advance()
+        return self._machine.gpus(name)
+
+
+def open_transport(cluster: str, settings: SimSettings) -> SimTransport:
+    """Reads on demand of the machine that the sources read."""
+    return SimTransport(running(cluster, settings))

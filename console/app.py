@@ -1,0 +1,223 @@
+"""The app: a table of contents. It owns the fleet, the screens and the gate; everything else is elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from collectors.clock import Clock, SystemClock
+from collectors.model import Cluster, Diff, Transport
+from console.acting import Acting
+from console.actions import ACTIONS, NAVIGATION, Kind
+from console.commands import SCREENS, Command, CommandError, completer, parse
+from console.config import Config
+from console.filters import FilterError
+from console.messages import ClusterChanged
+from console.palette import Palette
+from console.poller import Poller
+from console.screens.base import CTX_STEP_S, WachtScreen
+from console.screens.help import HelpScreen
+from console.screens.inspection import JobScreen, NodeScreen
+from console.screens.jobs import JobsScreen
+from console.screens.listing import ListScreen
+from console.screens.nodes import NodesScreen
+from console.screens.overview import OverviewScreen
+from console.screens.partitions import PartitionsScreen
+from console.site import Site
+from themes import DEFAULT, register, themes
+from widgets.keybar import KeyBar
+from widgets.prompt import Prompt
+
+_BY_LIST = ("mark", "open", "left", "down", "up", "right", "order", "reverse")
+"""Keys that the lists themselves answer to."""
+
+
+class WachtApp(Acting, App[None]):
+    """The console on one cluster."""
+
+    TITLE = "wacht"
+    CSS = """
+    Toast { max-width: 90%; }
+    """
+    COMMANDS: ClassVar[Any] = {Palette}
+    SCREENS: ClassVar[Any] = {
+        "overview": OverviewScreen, "nodes": NodesScreen, "jobs": JobsScreen, "partitions": PartitionsScreen,
+    }  # fmt: skip
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(",".join(key.keys), key.id, key.help, show=False) for key in NAVIGATION
+          if key.id not in _BY_LIST and key.id not in SCREENS and key.id != "palette"),
+        *(Binding(",".join(key.keys), f"go('{key.id}')", key.help, show=False) for key in NAVIGATION if key.id in SCREENS),
+        *(Binding(action.key, f"act('{action.id}')", action.help, show=False) for action in ACTIONS),
+    ]  # fmt: skip
+
+    def __init__(self, site: Site, config: Config, clock: Clock | None = None) -> None:
+        super().__init__()
+        self.clock: Clock = clock or SystemClock()
+        self.config = config
+        self.read_only = config.read_only
+        self.transport: Transport = site.transport()
+        self.poller = Poller(site.name, site.collectors(), self.clock, self._publish, site.demo)
+        self.fleet: dict[str, Cluster] = {site.name: self.poller.cluster}
+        """Name to Cluster; one for now."""
+        self.current = site.name
+        self.open_gate(site, config)
+        self._last_tick = 0.0
+        register(self, config.theme or DEFAULT)
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster on the screen."""
+        return self.fleet[self.current]
+
+    @property
+    def modes(self) -> Sequence[str]:
+        """Words that must be loud."""
+        return [*(["DEMO"] if self.cluster.demo else []), *(["READ-ONLY"] if self.read_only else [])]
+
+    def on_mount(self) -> None:
+        """First the screen, then the facts: they come when they come."""
+        self.push_screen(self.config.screen or "overview")
+        self.set_interval(1.0, self._tick)
+        self.call_after_refresh(self.poller.start)
+
+    def _publish(self, cluster: Cluster, diff: Diff) -> None:
+        """From the poller's thread."""
+        self.post_message(ClusterChanged(cluster, diff))
+
+    @on(ClusterChanged)
+    def _cluster_changed(self, event: ClusterChanged) -> None:
+        self.fleet[event.cluster.name] = event.cluster
+        self.verify(event.cluster)
+        if isinstance(self.screen, WachtScreen):
+            self.screen.take(event.cluster, event.diff)
+
+    def _tick(self) -> None:
+        screen = self.screen
+        if not isinstance(screen, WachtScreen):
+            return
+        screen.refresh_top()
+        now = self.clock.mono()
+        if now - self._last_tick >= CTX_STEP_S:
+            self._last_tick = now
+            self.verify(self.cluster)
+            screen.tick(screen.ctx())
+
+    # Ways around.
+
+    def action_go(self, name: str, filter_text: str | None = None) -> None:
+        """Show one of the four screens, whatever was open on top."""
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
+        self.switch_screen(name)
+        if filter_text is not None:
+            screen = self.get_screen(name)
+            if isinstance(screen, ListScreen):
+                try:
+                    screen.set_filter(filter_text)
+                except FilterError as error:
+                    self.tell(str(error), "warning")
+
+    def open_list(self, name: str, filter_text: str) -> None:
+        """Show a list, filtered."""
+        self.action_go(name, filter_text)
+
+    def open_row(self, kind: Kind, key: str) -> None:
+        """Inspect a node or a job."""
+        self.push_screen(NodeScreen(key) if kind == "node" else JobScreen(key))
+
+    def action_back(self) -> None:
+        """Esc where a screen has no use for it: the overview."""
+        if len(self.screen_stack) > 2:
+            self.pop_screen()
+
+    def action_help(self) -> None:
+        """All keys, with why one is refused just now."""
+        if isinstance(self.screen, WachtScreen) and not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen({one.id: self.why_not(one.id) for one in ACTIONS}))
+
+    def action_filter(self) -> None:
+        """Only lists have rows to filter: anywhere else `/` goes to the nodes."""
+        self.action_go("nodes")
+        self.call_after_refresh(lambda: self.get_screen("nodes").action_filter())  # type: ignore[attr-defined]
+
+    def action_measure(self) -> None:
+        """Only the map has measures."""
+        self.tell("m changes what the map shows; the map is on the overview (1)")
+
+    def action_copy(self) -> None:
+        """Copy the command behind what is shown, through the terminal (OSC 52)."""
+        text = self.screen.copyable() if isinstance(self.screen, WachtScreen) else None
+        if text:
+            self.copy_to_clipboard(text)
+            self.tell(f"copied: {text}")
+
+    def action_command(self) -> None:
+        """The `:` line."""
+        if isinstance(self.screen, WachtScreen):
+            complete = completer(lambda: self.cluster, themes())
+            self.screen.query_one("#prompt", Prompt).open(":", "", complete)
+
+    @on(Prompt.Submitted)
+    def _command(self, event: Prompt.Submitted) -> None:
+        if event.kind != ":":
+            return
+        try:
+            command = parse(event.value)
+            self._carry_out(command)
+        except (CommandError, FilterError) as error:
+            event.prompt.say(str(error))
+        else:
+            event.prompt.close()
+
+    def _carry_out(self, command: Command) -> None:
+        match command.verb:
+            case "quit":
+                self.exit()
+            case "help":
+                self.action_help()
+            case "refresh":
+                self.poller.poke()
+            case "theme":
+                self.set_theme(command.rest)
+            case "node" | "job" as kind:
+                rows: Mapping[str, Any] = self.cluster.nodes if kind == "node" else self.cluster.jobs
+                if command.rest not in rows:
+                    raise CommandError(f"no {kind} {command.rest} is known")
+                self.open_row("node" if kind == "node" else "job", command.rest)
+            case "filter":
+                if not isinstance(self.screen, ListScreen):
+                    raise CommandError("only the lists of nodes and jobs can be filtered")
+                self.screen.set_filter(command.rest)
+            case screen if screen in SCREENS:
+                self.action_go(screen, command.rest if command.rest else None)
+            case _:
+                self.act_on_words(command.verb, command.words)
+
+    def set_theme(self, name: str) -> None:
+        """Other colours."""
+        if name not in themes():
+            raise CommandError(f"no theme {name}; there are: {', '.join(themes())}")
+        self.theme = name
+
+    @on(KeyBar.Pressed)
+    def _clicked(self, event: KeyBar.Pressed) -> None:
+        names = {"Enter": "enter", "Esc": "escape", "Space": "space", "Tab": "tab", "?": "question_mark", "/": "slash", ":": "colon"}
+        self.simulate_key(names.get(event.key.key, event.key.key))
+
+    def tell(self, text: str, severity: str = "information") -> None:
+        """A word in the corner. Never markup: it may hold what somebody wrote."""
+        self.notify(text, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
+
+
+def run(site: Site, config: Config) -> int:
+    """Run the console until it is left. Returns the exit code."""
+    app = WachtApp(site, config)
+    try:
+        app.run()
+    finally:
+        app.poller.stop()
+    return app.return_code or 0

@@ -1,0 +1,153 @@
+"""The overview's figures as lines of spans. Pure: from a Cluster and a width to what the panes paint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from collectors.model import Cluster
+from collectors.nodestate import DISPLAYS
+from console.columns import PartitionUse, why_text
+from console.needs import Need, since_text
+from themes.roles import job_look, state_look
+from widgets.cells import Span, bar
+from widgets.pane import Line, line
+from widgets.units import UNKNOWN, count, duration, percent, power, share
+
+#: In the order of the sketch everybody knows: what works first, then what does not.
+_STATES = ("allocated", "mixed", "idle", "draining", "drained", "down")
+
+
+def node_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
+    """Nodes by state: the six that always matter, then any other there is, in as many columns as fit."""
+    totals = cluster.totals
+    if totals.nodes is None:
+        return [_waiting(cluster, "slurm.nodes")]
+    counts = totals.nodes_by_display
+    words = [*_STATES, *(word for word in DISPLAYS if word not in _STATES and counts.get(word))]
+    words += [word for word in counts if word not in words]
+    each = 19
+    columns = max(1, min(-(-len(words) // rows) if rows else 1, (cells + 2) // (each + 2)))
+    if len(words) > columns * rows:
+        # Not all fit: those that have none give way first, then those that are well.
+        words = sorted(words, key=lambda word: (not counts.get(word), words.index(word)))[: columns * rows]
+    lines = []
+    for at in range(min(rows, len(words))):
+        spans: list[Span] = []
+        for word in words[at::rows] if len(words) > rows else words[at : at + 1]:
+            number = counts.get(word, 0)
+            glyph, role = state_look(word)
+            spans += [("  ", "")] if spans else []
+            text = f"{glyph} {word:<11}"
+            spans += [(text, role if number else "text-dim"), (f"{number:>6,}", "text-strong" if number else "text-dim")]
+        lines.append(line(spans))
+    return lines
+
+
+def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
+    """GPUs: held by jobs, free, out of service, idle inside jobs."""
+    totals = cluster.totals
+    if totals.gpus is None or totals.gpus_alloc is None:
+        return [_waiting(cluster, "slurm.nodes")]
+    free = totals.gpus - totals.gpus_alloc - (totals.gpus_out or 0)
+    lines = [
+        line([("in jobs  ", "text-dim"), (f"{totals.gpus_alloc:>7,}", "text-strong"),
+              (f"  {share(totals.gpus_alloc, totals.gpus):>6}  ", "")]
+             + list(bar(totals.gpus_alloc / totals.gpus if totals.gpus else None, max(0, min(24, cells - 26))))),
+        line([("free     ", "text-dim"), (f"{max(0, free):>7,}", "text-strong"),
+              (f"  {share(max(0, free), totals.gpus):>6}", "")]),
+        line([("out      ", "text-dim"), (f"{totals.gpus_out or 0:>7,}", "text-strong"),
+              (f"  {share(totals.gpus_out, totals.gpus):>6}", "")]),
+    ]  # fmt: skip
+    if "loads" in cluster.known:
+        idle = totals.gpus_idle_in_jobs
+        lines.insert(1, line([("idle in jobs", "text-dim"), (f"{count(idle):>4}", "warn" if idle else "text-strong"),
+                              (f"  {share(idle, totals.gpus_alloc):>6}", "")]))  # fmt: skip
+        lines.append(line([("busy     ", "text-dim"), (f"{percent(totals.gpu_util_pct, 0):>7}", "text-strong"),
+                           (f"  {count(totals.nodes_hot)} nodes hot", "warn" if totals.nodes_hot else "text-dim")]))  # fmt: skip
+    return lines[:rows]
+
+
+def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
+    """Power: the site's sum, and the racks that draw most."""
+    totals = cluster.totals
+    if "loads" not in cluster.known:
+        return [_waiting(cluster, "prom.loads")]
+    racks: dict[str, float] = {}
+    for rack, names in cluster.racks.items():
+        drawn = [load.power_w for name in names if (load := cluster.loads.get(name)) and load.power_w is not None]
+        if drawn:
+            racks[rack] = sum(drawn)
+    measured = sum(1 for load in cluster.loads.values() if load.power_w is not None)
+    lines = [
+        line([("now      ", "text-dim"), (power(totals.power_w), "text-strong")]),
+        line([("measured ", "text-dim"), (f"{measured:,} of {totals.nodes:,} nodes" if totals.nodes else UNKNOWN, "")]),
+    ]
+    for rack, drawn_w in sorted(racks.items(), key=lambda at: -at[1])[: max(0, rows - 2)]:
+        lines.append(line([(f"{rack or 'no rack':<9}", "text-dim"), (power(drawn_w), "")]))
+    return lines[:rows]
+
+
+def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cells: int, rows: int) -> list[Line]:
+    """The queue by partition: running, pending, GPUs asked, longest wait, and why they wait."""
+    if "jobs" not in cluster.known:
+        return [_waiting(cluster, "slurm.jobs")]
+    if not uses:
+        return [_waiting(cluster, "slurm.partitions")]
+    wide = cells >= 90
+    head = f"{'partition':<12} {'running':>8} {'pending':>8} {'GPUs asked':>11} {'longest wait':>13}"
+    head = head if wide else f"{'partition':<10} {'run':>6} {'pend':>6} {'asked':>7} {'wait':>7}"
+    lines = [line([(head + "  why they wait", "header")])]
+    for use in sorted(uses, key=lambda one: (-one.pending, -one.running, one.partition.name)):
+        wait = "" if use.oldest is None else duration(now - use.oldest)
+        name = use.partition.name + ("" if use.partition.state == "UP" else f" {use.partition.state}")
+        figures = (
+            f" {use.running:>8,} {use.pending:>8,} {use.gpus_asked:>11,} {wait:>13}  " if wide
+            else f" {use.running:>6,} {use.pending:>6,} {use.gpus_asked:>7,} {wait:>7}  "
+        )  # fmt: skip
+        role = "text-strong" if use.partition.state == "UP" else "bad"
+        lines.append(Line([(f"{name:<{12 if wide else 10}.{12 if wide else 10}}", role), (figures, ""), (why_text(use), "text-dim")],
+                          (), use.partition.name))  # fmt: skip
+    return lines[:rows] if rows else lines
+
+
+def queue_title(cluster: Cluster) -> list[Span]:
+    """`Queue  running 1,204  pending 3,911`."""
+    spans: list[Span] = [("Queue", "title")]
+    if "jobs" not in cluster.known:
+        return spans
+    by_state = cluster.totals.jobs_by_state
+    shown = [state for state in ("RUNNING", "PENDING") if state in by_state]
+    for state in [*shown, *sorted(state for state in by_state if state not in shown)]:
+        spans += [("  ", ""), (f"{state.lower().replace('_', ' ')} ", "text-dim"), (f"{by_state[state]:,}", job_look(state)[1])]
+    return spans
+
+
+def need_lines(cluster: Cluster, needs: Sequence[Need], now: float) -> list[Line]:
+    """The list of what needs a person; while facts are missing it never says that all is well."""
+    lines = [
+        Line([(f"{need.glyph} ", need.role), (need.text, "")], ((since_text(need, now), "text-dim"),), f"{at} {need.opens}")
+        for at, need in enumerate(needs)
+    ]
+    for source in cluster.sources.values():
+        if source.fault is not None:
+            lines.insert(0, Line([("✖ ", "bad"), (f"{source.name}: {source.fault}", "")], (), None))
+    if not lines and "nodes" not in cluster.known:
+        return [_waiting(cluster, "slurm.nodes")]
+    return lines or [line([("nothing is known to need you", "text-dim")])]
+
+
+def user_lines(users: Sequence[tuple[str, int, int]]) -> list[Line]:
+    """Who holds most GPUs."""
+    return [
+        Line([(f"{user:<14.14}", ""), (f"{gpus:>7,}", "text-strong"), (f" GPUs in {jobs:,} jobs", "text-dim")], (), user)
+        for user, gpus, jobs in users
+    ]
+
+
+def _waiting(cluster: Cluster, source: str) -> Line:
+    state = cluster.sources.get(source)
+    if state is None:
+        return line((f"no source gives this ({source} is not configured)", "text-dim"))
+    if state.fault is not None:
+        return line((f"unknown: {state.fault}", "bad"))
+    return line((f"reading {source} …", "text-dim"))

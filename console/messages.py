@@ -1,0 +1,27 @@
+"""What travels between the poller, the app and the screens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from collectors.model import Cluster, Diff
+
+from console.reduce import merged
+
+
+@dataclass
+class ClusterChanged(Message):
+    """The poller has a newer Cluster. Those still in the queue become one, with the differences of all."""
+
+    cluster: Cluster
+    diff: Diff
+
+    def can_replace(self, message: Message) -> bool:
+        """The newer one takes over what this one would have told."""
+        if isinstance(message, ClusterChanged) and message.cluster.name == self.cluster.name:
+            message.diff = merged(self.diff, message.diff)
+            return True
+        return False
+

@@ -1,0 +1,1 @@
+"""The screens: each shows one Cluster and never reads a source."""

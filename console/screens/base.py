@@ -1,0 +1,154 @@
+"""What every screen has: the top line, a body, the prompt, the key bar; and how it takes a Cluster in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff
+from console.actions import ACTIONS, Kind, keys_for
+from console.columns import Ctx
+from widgets.chips import is_stale
+from widgets.keybar import Key, KeyBar
+from widgets.prompt import Prompt
+from widgets.topline import TopLine
+
+if TYPE_CHECKING:
+    from console.app import WachtApp
+
+#: Cells in a row change with the clock only so often: a table of running jobs must not repaint every second.
+CTX_STEP_S = 5
+
+
+class WachtScreen(Screen[None]):
+    """A screen of the console. Subclasses say `body`, `show` and what their targets are."""
+
+    DEFAULT_CSS = """
+    WachtScreen { layout: vertical; background: $background; }
+    WachtScreen > #body { height: 1fr; width: 1fr; }
+    """
+    AUTO_FOCUS = "#main"
+    crumb: ClassVar[str] = ""
+    """The word for it in the crumbs and in `--screen`."""
+    acts_on: ClassVar[Kind | None] = None
+
+    app: WachtApp  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cluster = Cluster(name="")
+        self._shown: Cluster | None = None
+
+    def compose(self) -> ComposeResult:
+        """Top line, body, prompt, key bar."""
+        yield TopLine(id="top")
+        yield from self.body()
+        yield KeyBar(id="keys")
+        yield Prompt(id="prompt")
+
+    # What a subclass says.
+
+    def body(self) -> Iterable[Widget]:
+        """The widgets between the top line and the key bar; the one that takes the focus has the id `main`."""
+        return ()
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Paint a newer Cluster; `diff` None means that anything may have changed."""
+
+    def tick(self, ctx: Ctx) -> None:
+        """Some seconds have passed: ages have moved."""
+
+    def targets(self, kind: Kind) -> tuple[str, ...]:
+        """What an action on this kind would take: the marked rows, else the one under the cursor."""
+        return ()
+
+    def copyable(self) -> str | None:
+        """The command or query behind what is shown, for `y`."""
+        return None
+
+    def keys(self) -> Sequence[Key]:
+        """The keys of the bar between the actions and the help."""
+        return ()
+
+    # What is the same everywhere.
+
+    def ctx(self) -> Ctx:
+        """The cluster and the time, in steps."""
+        now = self.app.clock.now()
+        return Ctx(self.cluster, now - now % CTX_STEP_S)
+
+    def take(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Show a Cluster on this screen, with the top line."""
+        self.cluster = cluster
+        if not self.is_mounted:
+            return
+        with self.app.batch_update():
+            self.show(cluster, diff if self._shown is not None else None)
+            self._shown = cluster
+            self.refresh_top()
+            self.refresh_keys()
+
+    def on_mount(self) -> None:
+        """Show what is known already."""
+        self.take(self.app.cluster, None)
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what came while another screen was on top."""
+        if self._shown is not self.app.cluster:
+            self.take(self.app.cluster, None)
+        self.refresh_keys()
+
+    def refresh_top(self) -> None:
+        """The top line: time, modes, chips."""
+        clock = self.app.clock
+        self.query_one("#top", TopLine).show(self.cluster, clock.now(), clock.mono(), self.app.modes)
+
+    def refresh_keys(self) -> None:
+        """The key bar: the actions that are possible here and now first, then the ways around."""
+        self.query_one("#keys", KeyBar).set_keys([*self._action_keys(), *self.keys(), Key("?", "help")])
+
+    def _action_keys(self) -> list[Key]:
+        if self.acts_on is None:
+            return []
+        return [
+            Key(action.key, action.label, enabled=(why := self.why_not(action.id)) is None, why_not=why or "")
+            for action in keys_for(self.acts_on)
+        ]
+
+    def why_not(self, action_id: str) -> str | None:
+        """Why an action is refused on what is under the cursor, None when it would act on one of them at least."""
+        if self.app.read_only:
+            return "read-only"
+        action = next(one for one in ACTIONS if one.id == action_id)
+        names = self.targets(action.kind)
+        rows = self.cluster.nodes if action.kind == "node" else self.cluster.jobs
+        found = [rows[name] for name in names if name in rows]
+        if not found:
+            return f"no {action.kind} is under the cursor"
+        why: str | None = None
+        for row in found[:200]:
+            why = action.refuse(self.cluster, row)
+            if why is None:
+                return None
+        return why
+
+    def stale(self, *sources: str) -> bool:
+        """True when one of these sources failed or is old: what comes from it is painted dim."""
+        mono = self.app.clock.mono()
+        return any(
+            (one := self.cluster.sources.get(name)) is not None and one.tried and (not one.ok or is_stale(one, mono))
+            for name in sources
+        )
+
+    def missing_text(self, kind: str, source: str, none: str) -> str:
+        """What an empty table says: why the facts are missing, or that there is truly none."""
+        state = self.cluster.sources.get(source)
+        if kind in self.cluster.known:
+            return none
+        if state is not None and state.fault is not None:
+            return f"unknown: {state.fault}"
+        return f"reading {source} …"

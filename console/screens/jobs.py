@@ -1,0 +1,22 @@
+"""Jobs: the queue, running and waiting."""
+
+from __future__ import annotations
+
+from console.columns import JOBS
+from console.screens.listing import ListScreen
+
+
+class JobsScreen(ListScreen):
+    """The job list."""
+
+    crumb = "jobs"
+    rows_of = "jobs"
+    source = "slurm.jobs"
+    kind = acts_on = "job"
+    columns = JOBS
+    first_order = ("id", True)
+
+    def copyable(self) -> str | None:
+        """The command that shows the job under the cursor."""
+        key = self.table.cursor_key
+        return None if key is None else f"scontrol show job -d {key}"

@@ -1,0 +1,23 @@
+"""Nodes: every node, its state, its GPUs, and why it is out."""
+
+from __future__ import annotations
+
+from console.columns import NODES
+from console.screens.listing import ListScreen
+
+
+class NodesScreen(ListScreen):
+    """The node list."""
+
+    crumb = "nodes"
+    rows_of = "nodes"
+    source = "slurm.nodes"
+    kind = acts_on = "node"
+    columns = NODES
+    first_order = ("name", False)
+    joins = frozenset({"jobs", "loads"})
+
+    def copyable(self) -> str | None:
+        """The command that shows the node under the cursor."""
+        key = self.table.cursor_key
+        return None if key is None else f"scontrol show node {key} -d"

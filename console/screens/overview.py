@@ -1,0 +1,189 @@
+"""Overview: is the machine healthy, what needs a person, what waits, how much power. One look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from textual import events, on
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff
+from collectors.nodeset import expand
+from console import figures
+from console.actions import Kind
+from console.columns import Ctx
+from console.joins import by_user, partition_uses
+from console.needs import Need, needs
+from console.screens.base import WachtScreen
+from themes.roles import state_look
+from widgets.keybar import Key
+from widgets.nodemap import NodeMap
+from widgets.pane import Line, Pane
+from widgets.units import UNKNOWN, degrees, percent, power
+
+MEASURES = ("state", "util", "temp", "power")
+_NARROW, _LOW = 110, 34
+
+
+class OverviewScreen(WachtScreen):
+    """Figures above, the machine and what needs a person in the middle, the queue below."""
+
+    DEFAULT_CSS = """
+    OverviewScreen #figures { height: 7; }
+    OverviewScreen #middle { height: 1fr; }
+    OverviewScreen #machine { width: 2fr; }
+    OverviewScreen #map { height: 1fr; }
+    OverviewScreen #under { height: 1; }
+    OverviewScreen #needs { width: 1fr; }
+    OverviewScreen #bottom { height: 10; }
+    OverviewScreen #queue { width: 3fr; }
+    OverviewScreen #users { width: 1fr; }
+    OverviewScreen.-low #figures { height: 6; }
+    OverviewScreen.-low #bottom { height: 6; }
+    OverviewScreen.-narrow #users { display: none; }
+    OverviewScreen.-narrow #machine { width: 1fr; }
+    OverviewScreen.-nopower #power { display: none; }
+    """
+    crumb = "overview"
+    acts_on = "node"
+    AUTO_FOCUS = "#map"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.figures = {name: Pane(title, id=name) for name, title in (("nodes", "Nodes"), ("gpus", "GPUs"), ("power", "Power"))}
+        self.map = NodeMap(id="map")
+        self.under = Pane(border=False, id="under")
+        self.needs = Pane("Needs you", select=True, id="needs")
+        self.queue = Pane("Queue", select=True, id="queue")
+        self.users = Pane("Holding most GPUs", select=True, id="users")
+        self._needs: Sequence[Need] = ()
+
+    def body(self) -> Iterable[Widget]:
+        """Three rows."""
+        yield Horizontal(*self.figures.values(), id="figures")
+        yield Horizontal(Vertical(self.map, self.under, id="machine"), self.needs, id="middle")
+        yield Horizontal(self.queue, self.users, id="bottom")
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Everything here is a sum: it is cheap to make and paints only the lines that differ."""
+        self.set_class("prom.loads" not in cluster.sources, "-nopower")
+        kinds = None if diff is None else diff.kinds
+        if kinds is None or kinds & {"nodes", "loads", "jobs"}:
+            self.map.set_cluster(cluster)
+            self._say_under()
+        if kinds is None or kinds & {"jobs", "partitions", "nodes"}:
+            self.users.set_lines(figures.user_lines(by_user(cluster, 12)))
+            self._uses = list(partition_uses(cluster).values())
+            self.queue.set_title(figures.queue_title(cluster))
+        self.tick(self.ctx())
+
+    def tick(self, ctx: Ctx) -> None:
+        """Lines with ages, and the figures."""
+        cluster = self.cluster
+        titles = {"nodes": ("Nodes", cluster.totals.nodes), "gpus": ("GPUs", cluster.totals.gpus)}
+        makers = {"nodes": figures.node_lines, "gpus": figures.gpu_lines, "power": figures.power_lines}
+        for name, pane in self.figures.items():
+            pane.set_lines(makers[name](cluster, max(1, pane.size.width - 4), max(1, pane.size.height - 2)))
+            if name in titles:
+                word, number = titles[name]
+                pane.set_title([(word, "title"), (f" {number:,}" if number is not None else " —", "text-strong")])
+        self.figures["power"].set_title("Power", "sum of GPUs and hosts" if cluster.demo else "")
+        self._needs = needs(cluster, ctx.now)
+        self.needs.set_lines(figures.need_lines(cluster, self._needs, ctx.now))
+        self.needs.set_title([("Needs you", "title"), (f" {len(self._needs)}" if self._needs else "", "text-strong")])
+        self.queue.set_lines(figures.queue_lines(cluster, self._uses, ctx.now, max(1, self.queue.size.width - 4), 0))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fewer panes on a small screen, never less truth."""
+        self.set_class(event.size.width < _NARROW, "-narrow")
+        self.set_class(event.size.height < _LOW, "-low")
+        self.call_after_refresh(lambda: self.tick(self.ctx()))
+
+    def _say_under(self) -> None:
+        """The node under the map's cursor, in words."""
+        node = self.cluster.nodes.get(self.map.cursor_key or "")
+        if node is None:
+            self.under.set_lines([Line((("", ""),))])
+            return
+        glyph, role = state_look(node.display)
+        load = self.cluster.loads.get(node.name)
+        spans = [(f" {node.name}  ", "text-strong"), (f"{glyph} {node.display}", role)]
+        spans.append((f"  {node.rack}" if node.rack else "", "text-dim"))
+        spans.append((f"  {node.gpus_alloc if node.gpus_alloc is not None else UNKNOWN}/{node.gpus} GPUs", ""))
+        if load is not None:
+            spans.append((f"  {percent(load.gpu_util_pct, 0)}  {degrees(load.temp_c)}  {power(load.power_w)}", ""))
+        users = sorted({job.user for ref in self.cluster.jobs_on.get(node.name, ()) if (job := self.cluster.jobs.get(ref))})
+        spans.append((f"  {', '.join(users)}" if users else "", ""))
+        spans.append((f"  {node.reason}" if node.reason else "", "text-dim"))
+        self.under.set_lines([Line(spans)])
+
+    def targets(self, kind: Kind) -> tuple[str, ...]:
+        """The node under the map's cursor, or those of the need under the list's."""
+        if kind != "node":
+            return ()
+        if self.focused is self.needs:
+            need = self._need(self.needs.cursor_key)
+            try:
+                return tuple(name for name in expand(need.opens) if name in self.cluster.nodes) if need else ()
+            except ValueError:
+                return ()
+        if self.focused is self.map and self.map.cursor_key is not None:
+            return (self.map.cursor_key,)
+        return ()
+
+    def copyable(self) -> str | None:
+        """The command behind the node under the cursor."""
+        names = self.targets("node")
+        return f"scontrol show node {','.join(names)}" if names else "sinfo"
+
+    def keys(self) -> Sequence[Key]:
+        """Ways around."""
+        return (Key("Enter", "open"), Key("m", f"by {self.map.measure}"), Key("Tab", "next pane"), Key("2", "nodes"),
+                Key("3", "jobs"), Key("7", "partitions"), Key(":", "command"))  # fmt: skip
+
+    def _need(self, key: str | None) -> Need | None:
+        at = (key or "").partition(" ")[0]
+        return self._needs[int(at)] if at.isdigit() and int(at) < len(self._needs) else None
+
+    def action_measure(self) -> None:
+        """What the map shows: the next of state, utilisation, temperature, power."""
+        can = MEASURES if "loads" in self.cluster.known else MEASURES[:1]
+        if len(can) == 1:
+            self.app.tell("the map shows states: no source gives utilisation, temperature or power")
+        self.map.measure = can[(can.index(self.map.measure) + 1) % len(can)] if self.map.measure in can else can[0]
+        self.refresh_keys()
+
+    @on(NodeMap.Moved)
+    def _map_moved(self) -> None:
+        self._say_under()
+        self.refresh_keys()
+
+    @on(NodeMap.Opened)
+    def _map_opened(self, event: NodeMap.Opened) -> None:
+        self.app.open_row("node", event.key)
+
+    @on(Pane.Moved, "#needs")
+    def _need_moved(self) -> None:
+        self.refresh_keys()
+
+    @on(Pane.Opened, "#needs")
+    def _need_opened(self, event: Pane.Opened) -> None:
+        need = self._need(event.key)
+        if need is not None and need.opens:
+            if need.opens in self.cluster.nodes:
+                self.app.open_row("node", need.opens)
+            else:
+                self.app.open_list("nodes", need.opens)
+
+    @on(Pane.Opened, "#queue")
+    def _queue_opened(self, event: Pane.Opened) -> None:
+        self.app.open_list("jobs", f"partition={event.key}")
+
+    @on(Pane.Opened, "#users")
+    def _user_opened(self, event: Pane.Opened) -> None:
+        self.app.open_list("jobs", f"user={event.key}")
+
+    def on_descendant_focus(self) -> None:
+        """Another pane, other targets."""
+        self.refresh_keys()

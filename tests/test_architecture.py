@@ -1,0 +1,289 @@
+"""The architecture, executable: who may import whom, where processes start, who may write, and how long a file may be.
+
+The table is the house style's. An exception carries its reason, and one that is no longer needed fails too.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = ("collectors", "themes", "widgets", "console")
+MAX_LINES = 400
+
+#: What each layer may import of ours and of Textual's; everything else in these lists' realm is refused.
+ALLOWED = {
+    "collectors": ("collectors",),
+    "themes": ("themes", "textual"),
+    "widgets": ("widgets", "collectors.model", "collectors.nodestate", "themes.roles", "textual", "rich"),
+    "console": ("console", "collectors", "themes", "widgets", "textual", "rich"),
+}
+RULED = (*LAYERS, "textual", "rich", "tests")
+
+#: The part of console that no screen may leak into: it decides, and must be testable and quick without a terminal.
+PURE = (
+    "state", "reduce", "actions", "gate", "verify", "journal", "poller", "config", "filters", "filter_fields",
+    "filter_match", "snapshot", "act", "cli",
+)  # fmt: skip
+#: Imports in functions of these start the screen; everything else of theirs stays free of it.
+STARTS_SCREEN = {"console.cli": "console.app"}
+
+WRITERS = ("collectors.slurm.write", "collectors.sim.write")
+MAY_WRITE = {"console/gate.py"}
+PROCESS_MODULE = "collectors/process.py"
+PROCESS_IMPORTS = ("subprocess", "multiprocessing", "pty", "concurrent.futures.process")
+PROCESS_CALLS = re.compile(
+    r"os\.(fork\w*|system|popen|exec[lv]\w*|spawn\w+|posix_spawnp?)"
+    r"|.*\.(create_subprocess_\w+|subprocess_exec|subprocess_shell)"
+    r"|(.*\.)?ProcessPoolExecutor|pty\.\w+"
+)
+HEAVY = ("textual", "rich", "ClusterShell", "prometheus_api_client", "httpx", "pynvml", "pyslurm", "requests", "numpy")
+
+#: (file, what it may do all the same): why.
+EXCEPTIONS: dict[tuple[str, str], str] = {
+    ("collectors/registry.py", "dynamic import"): "finds subpackages by themselves: the one place for collectors",
+    ("themes/__init__.py", "dynamic import"): "finds themes by themselves",
+    ("console/site.py", "dynamic import"): "opens the transport that fits the site, real or embedded, both written out",
+}
+_used: set[tuple[str, str]] = set()
+
+
+def excused(file: str, what: str) -> bool:
+    """Whether that is an exception; notes that it is still needed."""
+    if (file, what) in EXCEPTIONS:
+        _used.add((file, what))
+        return True
+    return False
+
+
+@cache
+def files(*layers: str) -> tuple[str, ...]:
+    """Python files of these layers, from the root."""
+    found = (path for layer in layers for path in (ROOT / layer).rglob("*.py"))
+    return tuple(sorted(str(path.relative_to(ROOT)) for path in found))
+
+
+@cache
+def tree(file: str) -> ast.Module:
+    return ast.parse((ROOT / file).read_text(encoding="utf-8"), file)
+
+
+def module_of(file: str) -> str:
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def file_of(module: str) -> str | None:
+    base = module.replace(".", "/")
+    return next((file for file in (f"{base}.py", f"{base}/__init__.py") if (ROOT / file).is_file()), None)
+
+
+def _only_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+
+
+def walk(node: ast.AST, running: bool) -> Iterator[ast.AST]:
+    """Every node below; with `running` only what runs at import: no function bodies, nothing for type checkers."""
+    for child in ast.iter_child_nodes(node):
+        if running and (
+            isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or _only_for_types(child)
+        ):
+            continue
+        yield child
+        yield from walk(child, running)
+
+
+@cache
+def imports(file: str, running: bool = False) -> tuple[tuple[str, int], ...]:
+    """Modules that a file imports (`from a import b` counts as a.b where that is a module) and the lines."""
+    found: list[tuple[str, int]] = []
+    package = module_of(file).split(".") if file.endswith("__init__.py") else module_of(file).split(".")[:-1]
+    for node in walk(tree(file), running):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*start, *([node.module] if node.module else [])])
+            for alias in node.names:
+                deeper = f"{base}.{alias.name}"
+                outside = base.split(".")[0] not in LAYERS
+                found.append((deeper if outside or file_of(deeper) else base, node.lineno))
+    return tuple(found)
+
+
+def within(module: str, names: tuple[str, ...]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers_import_only_what_the_table_allows(layer):
+    wrong = [
+        f"{file}:{line} imports {module}"
+        for file in files(layer)
+        for module, line in imports(file)
+        if within(module, RULED) and not within(module, ALLOWED[layer]) and not excused(file, module)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_deciding_modules_know_no_screen():
+    wrong = []
+    for name in PURE:
+        file = file_of(f"console.{name}")
+        if file is None:
+            continue
+        wrong += [
+            f"{file}:{line} imports {module}"
+            for module, line in imports(file)
+            if within(module, ("textual", "rich", "widgets")) and not excused(file, module)
+        ]
+        wrong += _leaks(f"console.{name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _leaks(start: str) -> list[str]:
+    """How a module's import reaches Textual through others, each leak as the path to it."""
+    seen, todo, wrong = {start}, [(start, start)], []
+    while todo:
+        module, path = todo.pop()
+        file = file_of(module)
+        if file is None:
+            continue
+        for target, line in imports(file, running=True):
+            if within(target, ("textual", "rich")):
+                wrong.append(f"{path} -> {target} ({file}:{line})")
+            parents = [target.rsplit(".", depth)[0] for depth in range(target.count(".") + 1)]
+            for one in parents:
+                if one.split(".")[0] in LAYERS and one not in seen:
+                    seen.add(one)
+                    todo.append((one, f"{path} -> {one}"))
+    return wrong
+
+
+def test_only_the_command_line_starts_the_screen():
+    for module, app in STARTS_SCREEN.items():
+        file = file_of(module)
+        assert file is not None
+        lazy = set(imports(file)) - set(imports(file, running=True))
+        assert app in {target for target, _ in lazy}, f"{module} no longer imports {app}: drop it from the list"
+    others = [
+        f"{file}:{line} imports {target}"
+        for name in PURE
+        if (file := file_of(f"console.{name}")) and f"console.{name}" not in STARTS_SCREEN
+        for target, line in imports(file)
+        if within(target, ("console.app", "console.screens"))
+    ]
+    assert not others, "\n".join(others)
+
+
+def test_only_the_gate_can_write():
+    wrong = [
+        f"{file}:{line} imports {module}"
+        for file in files(*LAYERS)
+        for module, line in imports(file)
+        if within(module, WRITERS) and file not in MAY_WRITE and not within(module_of(file), WRITERS)
+        and not excused(file, module)
+    ]  # fmt: skip
+    assert not wrong, "\n".join(wrong)
+
+
+def test_only_the_gate_names_the_writers():
+    """A writer's module as a string is an import that is not written as one."""
+    wrong = [
+        f"{file}:{node.lineno} names {node.value}"
+        for file in files(*LAYERS)
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and file not in MAY_WRITE
+        if node.value.partition(":")[0] in WRITERS and not excused(file, node.value)
+    ]  # fmt: skip
+    assert not wrong, "\n".join(wrong)
+
+
+def test_processes_start_in_one_module():
+    wrong = []
+    for file in files(*LAYERS):
+        if file == PROCESS_MODULE:
+            continue
+        wrong += [
+            f"{file}:{line} imports {module}"
+            for module, line in imports(file)
+            if within(module, PROCESS_IMPORTS) or PROCESS_CALLS.fullmatch(module)
+            if not excused(file, module)
+        ]
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Attribute | ast.Name):
+                call = ast.unparse(node)
+                if PROCESS_CALLS.fullmatch(call) and not excused(file, call):
+                    wrong.append(f"{file}:{node.lineno} uses {call}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_nothing_is_imported_behind_the_back_of_these_tests():
+    wrong = []
+    for file in files(*LAYERS):
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Call):
+                call = ast.unparse(node.func)
+                hidden = call.endswith("import_module") or call in {"__import__", "exec", "eval"}
+                if hidden and not excused(file, "dynamic import"):
+                    wrong.append(f"{file}:{node.lineno} calls {call}")
+    assert not wrong, "\n".join(wrong)
+
+
+HEX = re.compile(r"(?<![\w&#])#(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{6}|[0-9a-fA-F]{3,4})(?![\w-])|\brgba?\(")
+
+
+def test_colours_are_written_in_themes_only():
+    wrong = []
+    for file in files("collectors", "widgets", "console"):
+        told = {id(node.body[0].value) for node in ast.walk(tree(file)) if _has_docstring(node)}
+        for node in ast.walk(tree(file)):
+            text = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            found = HEX.search(text) if id(node) not in told else None
+            if found and not excused(file, found[0]):
+                wrong.append(f"{file}:{node.lineno} writes {found[0]}")
+    for sheet in (path for layer in ("widgets", "console") for path in (ROOT / layer).rglob("*.*css")):
+        wrong += [f"{sheet.relative_to(ROOT)} writes {found}" for found in HEX.findall(sheet.read_text())]
+    assert not wrong, "\n".join(wrong)
+
+
+def _has_docstring(node: ast.AST) -> bool:
+    body = getattr(node, "body", None)
+    return isinstance(body, list) and bool(body) and isinstance(body[0], ast.Expr)
+
+
+def test_no_file_is_long():
+    lengths = {file: (ROOT / file).read_text().count("\n") for file in files(*LAYERS, "tests")}
+    wrong = [f"{file} has {lines} lines" for file, lines in lengths.items() if lines > MAX_LINES]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("module", ["console.cli", "console.snapshot", "collectors.registry"])
+def test_a_start_imports_nothing_heavy(module):
+    script = (
+        f"import sys; import {module}; from collectors import registry; registry.descriptors();"
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == []
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_module_opens_with_what_it_is_for(layer):
+    wrong = [
+        file for file in files(layer) if ast.get_docstring(tree(file)) is None and (ROOT / file).read_text().strip()
+    ]
+    assert not wrong, f"no docstring: {', '.join(wrong)}"
+
+
+def test_every_exception_is_still_needed():
+    unused = set(EXCEPTIONS) - _used
+    assert not unused, f"these need no exception any more: {sorted(unused)}"
+    assert all(reason.strip() for reason in EXCEPTIONS.values())

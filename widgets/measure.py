@@ -1,0 +1,71 @@
+"""What a cell of the map says of a node: its state, or a figure in ten steps of heat. Unknown is a dot, never cold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from collectors.model import Cluster, Load, Node
+from themes.roles import HEAT, state_look
+from widgets.cells import Span
+
+Measure = Literal["state", "util", "temp", "power"]
+MEASURES: tuple[Measure, ...] = ("state", "util", "temp", "power")
+
+UNKNOWN_CELL: Span = ("·", "text-dim")
+COLD_C, HOT_C = 30.0, 90.0
+"""Ends of the temperature scale: an idle GPU in cool air, and where most of them throttle."""
+
+# On the map most nodes work, and those shall make one even, quiet surface from which the others stand out. The top
+# eighth of every cell stays free, which keeps the racks apart.
+_MAP_CELLS = {
+    "allocated": ("▇", "map-allocated"),
+    "mixed": ("▄", "state-mixed"),
+    "completing": ("▂", "state-completing"),
+}
+# A low figure is also a low block, so that heat is not told by colour alone.
+_LEVELS = "▁▂▂▃▄▄▅▆▆▇"
+
+_STATE_CELLS: dict[str, Span] = {}
+HEAT_CELLS: tuple[Span, ...] = tuple(zip(_LEVELS, HEAT, strict=True))
+
+
+def state_cell(node: Node | None) -> Span:
+    """Glyph and role of a node's state."""
+    if node is None:
+        return UNKNOWN_CELL
+    found = _STATE_CELLS.get(node.display)
+    if found is None:
+        found = _STATE_CELLS[node.display] = _MAP_CELLS.get(node.display) or state_look(node.display)
+    return found
+
+
+def heat_cell(value: float | None, low: float, high: float) -> Span:
+    """Glyph and role of a figure on a scale; beyond its ends it counts as the end."""
+    if value is None or high <= low:
+        return UNKNOWN_CELL
+    return HEAT_CELLS[max(0, min(9, int((value - low) / (high - low) * 10)))]
+
+
+def power_top(cluster: Cluster, before: float = 0.0) -> float:
+    """Upper end of the power scale: the greatest node in steps of 500 W, never less than it was before."""
+    top = max((load.power_w for load in cluster.loads.values() if load.power_w is not None), default=0.0)
+    return max(before, -(-top // 500) * 500)
+
+
+def painter(measure: Measure, cluster: Cluster, top_w: float) -> Callable[[str], Span]:
+    """From the name of a node to its cell."""
+    if measure == "state":
+        nodes = cluster.nodes
+        return lambda name: state_cell(nodes.get(name))
+    loads = cluster.loads
+
+    def of(name: str, figure: Callable[[Load], float | None], low: float, high: float) -> Span:
+        load = loads.get(name)
+        return UNKNOWN_CELL if load is None else heat_cell(figure(load), low, high)
+
+    if measure == "util":
+        return lambda name: of(name, lambda load: load.gpu_util_pct, 0.0, 100.0)
+    if measure == "temp":
+        return lambda name: of(name, lambda load: load.temp_c, COLD_C, HOT_C)
+    return lambda name: of(name, lambda load: load.power_w, 0.0, top_w)

@@ -1,0 +1,281 @@
+"""NodeMap: the whole machine at a glance, one cell a node, rack by rack."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.events import Click
+from textual.geometry import Region
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+
+from collectors.model import Cluster
+from collectors.nodestate import DISPLAYS
+from themes.roles import state_look
+from widgets.cells import Span
+from widgets.maplayout import MapLayout, lay_out
+from widgets.measure import COLD_C, HEAT_CELLS, HOT_C, UNKNOWN_CELL, Measure, painter, power_top, state_cell
+from widgets.scroll import Scrolled
+from widgets.units import power
+
+_EMPTY = Cluster(name="")
+_BRIDGE = 6
+"""Unchanged cells between two changed runs that are cheaper painted again than jumped over."""
+
+
+class NodeMap(Scrolled):
+    """Give it a cluster with `set_cluster`; `measure` says what the cells tell. Only changed runs are painted."""
+
+    DEFAULT_CSS = """
+    NodeMap { width: 1fr; height: 1fr; background: $background; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "beside(-1)", "Left", show=False),
+        Binding("right,l", "beside(1)", "Right", show=False),
+        Binding("up,k", "line(-1)", "Up", show=False),
+        Binding("down,j", "line(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home", "ends(False)", "First", show=False),
+        Binding("end", "ends(True)", "Last", show=False),
+        Binding("enter", "open", "Open", show=False),
+    ]
+
+    measure: reactive[Measure] = reactive[Measure]("state", repaint=False)
+    dimmed: reactive[bool] = reactive(False, repaint=False)
+    """The facts are stale: everything is painted dim."""
+
+    @dataclass
+    class Opened(Message):
+        """The operator opened a node."""
+
+        map: NodeMap
+        key: str
+
+        @property
+        def control(self) -> NodeMap:
+            """The map."""
+            return self.map
+
+    @dataclass
+    class Moved(Message):
+        """The cursor stands on another node; None where there are none."""
+
+        map: NodeMap
+        key: str | None
+
+        @property
+        def control(self) -> NodeMap:
+            """The map."""
+            return self.map
+
+        def can_replace(self, message: Message) -> bool:
+            """Only the last move counts."""
+            return isinstance(message, NodeMap.Moved) and message.map is self.map
+
+    def __init__(self, *, measure: Measure = "state", id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.cursor_key: str | None = None
+        """The node under the cursor."""
+        self._cluster = _EMPTY
+        self._layout = MapLayout()
+        self._seen: dict[int, list[Span]] = {}
+        self._top_w = 0.0
+        self._cell: Callable[[str], Span] = lambda _: UNKNOWN_CELL
+        self.set_reactive(NodeMap.measure, measure)
+
+    # What feeds it.
+
+    def set_cluster(self, cluster: Cluster) -> None:
+        """Show another state of the machine."""
+        before, self._cluster = self._cluster, cluster
+        if cluster.loads is not before.loads:
+            self._top_w = power_top(cluster, self._top_w if cluster.name == before.name else 0.0)
+        self._cell = painter(self.measure, cluster, self._top_w)
+        if cluster.racks is not before.racks and cluster.racks != before.racks:
+            self._lay_out()
+            self.refresh()
+        else:
+            self._show_changes()
+
+    def select(self, node: str) -> bool:
+        """Put the cursor on a node. False when it is not on the map."""
+        if node not in self._layout.places:
+            return False
+        self._go(node)
+        return True
+
+    @property
+    def lines_wanted(self) -> int:
+        """Lines that the whole map takes at the width it has."""
+        return len(self._layout.lines)
+
+    def legend(self) -> list[Span]:
+        """What the cells mean: the states there are, with their numbers, or the scale."""
+        if self.measure == "state":
+            numbers = Counter(node.display for node in self._cluster.nodes.values())
+            known = [word for word in reversed(DISPLAYS) if word in numbers]
+            spans: list[Span] = []
+            for word in [*known, *sorted(numbers.keys() - set(DISPLAYS))]:
+                node = next(node for node in self._cluster.nodes.values() if node.display == word)
+                spans += [state_cell(node), (f" {word} ", state_look(word)[1]), (f"{numbers[word]:,}  ", "text-dim")]
+            return spans
+        low, high = {
+            "util": ("0 %", "100 %"),
+            "temp": (f"{COLD_C:.0f} °C", f"{HOT_C:.0f} °C"),
+            "power": ("0 W", power(self._top_w)),
+        }[self.measure]
+        unknown = (UNKNOWN_CELL, (" unknown", "text-dim"))
+        return [(low + " ", "text-dim"), *HEAT_CELLS, (f" {high}  ", "text-dim"), *unknown]
+
+    # How it is painted.
+
+    @property
+    def body_lines(self) -> int:
+        """Lines of the map."""
+        return len(self._layout.lines)
+
+    def _lay_out(self) -> None:
+        # The bar's cell is kept free, so that the map does not change its shape when it comes.
+        self._layout = lay_out(self._cluster.racks, self.size.width - 1, self.page)
+        self._seen.clear()
+        self.top = max(0, min(self.top, self.body_lines - self.page))
+        if self.cursor_key not in self._layout.places:
+            self.cursor_key = next(iter(self._layout.places), None)
+            self.post_message(self.Moved(self, self.cursor_key))
+
+    def _cells_of(self, at: int) -> list[Span]:
+        return [self._cell(node) for run in self._layout.lines[at] for node in run.nodes]
+
+    def _show_changes(self) -> None:
+        """Repaint the runs of cells that differ from what the screen shows."""
+        if not self.is_mounted:
+            return
+        regions: list[Region] = []
+        for at in range(self.top, min(self.top + self.page, self.body_lines)):
+            before, now = self._seen.get(at), self._cells_of(at)
+            if before == now:
+                continue
+            y = at - self.top + self.head
+            if before is None or len(before) != len(now):
+                regions.append(Region(0, y, self.size.width, 1))
+            else:
+                xs = [run.first + i for run in self._layout.lines[at] for i in range(len(run.nodes))]
+                changed = [x for x, old, new in zip(xs, before, now, strict=True) if old is not new and old != new]
+                regions += [Region(start, y, end - start, 1) for start, end in _runs(changed)]
+            self._seen[at] = now
+        if regions:
+            self.refresh(*regions)
+
+    def paint_body(self, at: int, cells: int) -> Strip:
+        """One line: labels and nodes."""
+        now = self._seen[at] = self._cells_of(at)
+        cursor = self._layout.places.get(self.cursor_key or "")
+        spans: list[Span] = []
+        x, node = 0, 0
+        for run in self._layout.lines[at]:
+            label = run.label.ljust(run.first - run.x)
+            spans += [(" " * (run.x - x), ""), (label, "text-dim")]
+            spans += now[node : node + len(run.nodes)]
+            node += len(run.nodes)
+            x = run.first + len(run.nodes)
+        if cursor is None or cursor[0] != at:
+            return self._strip(spans, cells)
+        head = self._strip(spans, cells)
+        here = cursor[1]
+        glyph = head.crop(here, here + 1).text
+        mark = self.ink.strip(((glyph, "map-cursor"),))
+        return Strip([*head.crop(0, here), *mark, *head.crop(here + 1, cells)], cells)
+
+    def _strip(self, spans: Sequence[Span], cells: int) -> Strip:
+        if self.dimmed:
+            spans = [(text, "text-dim") for text, _ in spans]
+        return self.ink.line(spans, cells)
+
+    def watch_measure(self) -> None:
+        """Another measure: the same places, other cells."""
+        self._cell = painter(self.measure, self._cluster, self._top_w)
+        self._show_changes()
+
+    def watch_dimmed(self) -> None:
+        """All cells are of another colour."""
+        self.refresh()
+
+    def resized(self) -> None:
+        """Lay the racks out anew, keep the cursor in sight."""
+        self._lay_out()
+        if self.cursor_key is not None:
+            self.show_line(self._layout.places[self.cursor_key][0])
+
+    # Keys and mouse.
+
+    def _go(self, node: str | None) -> None:
+        if node is None or node == self.cursor_key:
+            return
+        before = self._layout.places.get(self.cursor_key or "")
+        self.cursor_key = node
+        line, x = self._layout.places[node]
+        if not self.show_line(line):
+            if before is not None:
+                self.touch(before[0], before[1], 1)
+            self.touch(line, x, 1)
+        self.touch_bar()
+        self.post_message(self.Moved(self, node))
+
+    def action_beside(self, by: int) -> None:
+        """One node to the side; past the end of a line on to the next."""
+        if self.cursor_key is None:
+            return
+        node = self._layout.beside(self.cursor_key, by)
+        if node is None:
+            line = self._layout.places[self.cursor_key][0] + by
+            node = self._layout.nearest(line, 0 if by > 0 else self.size.width)
+        self._go(node)
+
+    def action_line(self, by: int) -> None:
+        """To the nearest node so many lines up or down."""
+        if self.cursor_key is not None:
+            line, x = self._layout.places[self.cursor_key]
+            self._go(self._layout.nearest(max(0, min(line + by, self.body_lines - 1)), x))
+
+    def action_page(self, by: int) -> None:
+        """A page up or down."""
+        self.action_line(by * max(1, self.page - 1))
+
+    def action_ends(self, last: bool) -> None:
+        """To the first or the last node."""
+        places = list(self._layout.places)
+        if places:
+            self._go(places[-1 if last else 0])
+
+    def action_open(self) -> None:
+        """Open the node under the cursor."""
+        if self.cursor_key is not None:
+            self.post_message(self.Opened(self, self.cursor_key))
+
+    def on_click(self, event: Click) -> None:
+        """Choose a node; a second click on it opens it."""
+        where = event.get_content_offset(self)
+        node = None if where is None else self._layout.node_at(self.top + where.y - self.head, where.x)
+        if node is not None:
+            event.stop()
+            if event.chain > 1:
+                self.action_open()
+            else:
+                self._go(node)
+
+
+def _runs(xs: Sequence[int]) -> list[tuple[int, int]]:
+    """Cells in rising order as runs (first, one after the last), small gaps bridged."""
+    runs: list[tuple[int, int]] = []
+    for x in xs:
+        if runs and x - runs[-1][1] <= _BRIDGE:
+            runs[-1] = (runs[-1][0], x + 1)
+        else:
+            runs.append((x, x + 1))
+    return runs
