@@ -1,15 +1,165 @@
-"""Acting from the console: stub until the gate is wired."""
-from __future__ import annotations
-from collections.abc import Mapping, Sequence
-from typing import Any
+"""Acting from the console: from a key to the gate, and from each new reading to what became of it."""
 
-class Acting:
-    def open_gate(self, site: Any, config: Any) -> None:
-        self._pending: dict[str, dict[str, str]] = {"node": {}, "job": {}}
-    def pending_words(self, kind: str) -> Mapping[str, str]:
-        return self._pending[kind]
-    def verify(self, cluster: Any) -> None: ...
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from collectors.clock import Clock
+from collectors.model import Cluster, Transport
+from collectors.nodeset import expand
+from console.actions import BY_ID, Kind
+from console.commands import CommandError
+from console.config import Config
+from console.dialogs import Answer, ConfirmDialog
+from console.gate import Gate, Outcome
+from console.plan import Refusal
+from console.poller import Poller
+from console.preview import folded
+from console.screens.base import WachtScreen
+from console.site import Site
+from console.site_gate import open_gate
+from console.verify import Settled, Watch
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    _Base = App[None]
+else:
+    _Base = object
+
+#: Seconds between two extra readings while something that was sent is not yet seen.
+LOOK_AGAIN_S = 3.0
+_SOURCES = {"node": "slurm.nodes", "job": "slurm.jobs"}
+
+
+class Acting(_Base):
+    """The part of the app that may ask the gate. It holds no writer and knows none."""
+
+    gate: Gate
+    clock: Clock
+    transport: Transport
+    poller: Poller
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster on the screen."""
+        raise NotImplementedError
+
+    def tell(self, text: str, severity: str = "information") -> None:
+        """A word in the corner."""
+        raise NotImplementedError
+
+    def open_gate(self, site: Site, config: Config) -> None:
+        """Make the gate ready. Nothing is opened until something is sent."""
+        self.gate = open_gate(site, config, self.transport, self.clock)
+        self.sent_watch = Watch()
+        self._looked = 0.0
+
+    def pending_words(self, kind: Kind) -> Mapping[str, str]:
+        """Target to the word that its row shows until a reading proves the change."""
+        return self.sent_watch.words(kind)
+
     def why_not(self, action_id: str) -> str | None:
-        return None
-    def action_act(self, action_id: str) -> None: ...
-    def act_on_words(self, action_id: str, words: Sequence[str]) -> None: ...
+        """Why an action is refused on this screen just now."""
+        screen = self.screen
+        return screen.why_not(action_id) if isinstance(screen, WachtScreen) else "not on this screen"
+
+    def action_act(self, action_id: str) -> None:
+        """A key: on the marked rows, or the one under the cursor."""
+        screen: Any = self.screen
+        if not isinstance(screen, WachtScreen):
+            return
+        action = BY_ID[action_id]
+        targets = screen.targets(action.kind)
+        if not targets and not self.gate.read_only:
+            self.tell(f"{action.label}: no {action.kind} is under the cursor here", "warning")
+            return
+        self._ask(action_id, targets, None)
+
+    def act_on_words(self, action_id: str, words: Sequence[str]) -> None:
+        """A `:` command: `drain gpu[001-004] bad DIMM`. Raises CommandError."""
+        action = BY_ID[action_id]
+        if not words:
+            self.action_act(action_id)
+            return
+        rows: Mapping[str, Any] = self.cluster.nodes if action.kind == "node" else self.cluster.jobs
+        try:
+            targets = expand(words[0]) if action.kind == "node" else tuple(words[0].split(","))
+        except ValueError as error:
+            raise CommandError(f"{words[0]}: {error}") from None
+        unknown = [name for name in targets if name not in rows]
+        if unknown:
+            raise CommandError(f"unknown {action.kind} {unknown[0]}")
+        self._ask(action_id, targets, " ".join(words[1:]) or None)
+
+    def _ask(self, action_id: str, targets: Sequence[str], reason: str | None) -> None:
+        plan = self.gate.plan(action_id, targets, reason, self.cluster)
+        if isinstance(plan, Refusal):
+            self.tell(f"{BY_ID[action_id].label} refused: {plan.why}", "warning")
+            return
+        self.push_screen(ConfirmDialog(self.gate, plan), self._answered)
+
+    def _answered(self, answer: Answer | None) -> None:
+        if answer is None:
+            self.tell("cancelled: nothing was sent")
+            return
+        plan, typed = answer
+
+        def work() -> None:
+            outcome = self.gate.send(plan, typed)
+            self.call_from_thread(self._came_back, outcome)
+
+        self.run_worker(work, thread=True, group="gate", exit_on_error=False)
+        self.tell(f"{plan.action.doing} {folded(plan.change.targets, plan.action.kind)}")
+
+    def _came_back(self, outcome: Outcome) -> None:
+        plan = outcome.plan
+        if outcome.refused:
+            self.tell(f"{plan.action.label}: {outcome.refused}", "error")
+        for state in ("failed", "dropped", "unknown"):
+            of_it = {target: result.why for target, result in outcome.results.items() if result.state == state}
+            if of_it and not outcome.refused:
+                why = next(iter(of_it.values()))
+                self.tell(f"{plan.action.label} {state}: {folded(tuple(of_it), plan.action.kind)}: {why}", "error")
+        if outcome.warning:
+            self.tell(outcome.warning, "error")
+        self.sent_watch = self.sent_watch.add(outcome.waiting)
+        self._looked = self.clock.mono()
+        self.poller.poke([_SOURCES[plan.action.kind]])
+        self._repaint()
+
+    def verify(self, cluster: Cluster) -> None:
+        """Hold what was sent against a newer Cluster; look again while something is not yet seen."""
+        if not self.sent_watch.waiting:
+            return
+        mono = self.clock.mono()
+        self.sent_watch, settled = self.sent_watch.check(cluster, mono)
+        if settled:
+            self._settled(settled)
+        if self.sent_watch.waiting and mono - self._looked >= LOOK_AGAIN_S:
+            self._looked = mono
+            self.poller.poke({_SOURCES[one.kind] for one in self.sent_watch.waiting})
+
+    def _settled(self, settled: Sequence[Settled]) -> None:
+        for action_id in dict.fromkeys(one.action for one in settled):
+            action = BY_ID[action_id]
+            done = tuple(one.target for one in settled if one.action == action_id and one.state == "done")
+            if done:
+                self.tell(f"{action.done}: {folded(done, action.kind)} (seen in Slurm)")
+            for one in settled:
+                if one.action == action_id and one.state == "unknown":
+                    self.tell(f"{action.label} {one.target}: {one.why}; look at it in Slurm", "error")
+
+        def work() -> None:
+            warning = self.gate.note(settled)
+            if warning:
+                self.call_from_thread(self.tell, warning, "error")
+
+        self.run_worker(work, thread=True, group="journal", exit_on_error=False)
+        self._repaint()
+
+    def _repaint(self) -> None:
+        """The pending words of the screen on top."""
+        if isinstance(self.screen, WachtScreen):
+            self.screen.take(self.cluster, None)

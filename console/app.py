@@ -45,20 +45,29 @@ class WachtApp(Acting, App[None]):
     """
     COMMANDS: ClassVar[Any] = {Palette}
     SCREENS: ClassVar[Any] = {
-        "overview": OverviewScreen, "nodes": NodesScreen, "jobs": JobsScreen, "partitions": PartitionsScreen,
-    }  # fmt: skip
+        "overview": OverviewScreen,
+        "nodes": NodesScreen,
+        "jobs": JobsScreen,
+        "partitions": PartitionsScreen,
+    }
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(",".join(key.keys), key.id, key.help, show=False) for key in NAVIGATION
-          if key.id not in _BY_LIST and key.id not in SCREENS and key.id != "palette"),
-        *(Binding(",".join(key.keys), f"go('{key.id}')", key.help, show=False) for key in NAVIGATION if key.id in SCREENS),
+        *(
+            Binding(",".join(key.keys), key.id, key.help, show=False)
+            for key in NAVIGATION
+            if key.id not in _BY_LIST and key.id not in SCREENS and key.id != "palette"
+        ),
+        *(
+            Binding(",".join(key.keys), f"go('{key.id}')", key.help, show=False)
+            for key in NAVIGATION
+            if key.id in SCREENS
+        ),
         *(Binding(action.key, f"act('{action.id}')", action.help, show=False) for action in ACTIONS),
-    ]  # fmt: skip
+    ]
 
     def __init__(self, site: Site, config: Config, clock: Clock | None = None) -> None:
         super().__init__()
         self.clock: Clock = clock or SystemClock()
         self.config = config
-        self.read_only = config.read_only
         self.transport: Transport = site.transport()
         self.poller = Poller(site.name, site.collectors(), self.clock, self._publish, site.demo)
         self.fleet: dict[str, Cluster] = {site.name: self.poller.cluster}
@@ -72,6 +81,11 @@ class WachtApp(Acting, App[None]):
     def cluster(self) -> Cluster:
         """The cluster on the screen."""
         return self.fleet[self.current]
+
+    @property
+    def read_only(self) -> bool:
+        """Decided in the gate, once; here only for what is shown."""
+        return self.gate.read_only
 
     @property
     def modes(self) -> Sequence[str]:
@@ -129,7 +143,7 @@ class WachtApp(Acting, App[None]):
         """Inspect a node or a job."""
         self.push_screen(NodeScreen(key) if kind == "node" else JobScreen(key))
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         """Esc where a screen has no use for it: the overview."""
         if len(self.screen_stack) > 2:
             self.pop_screen()
@@ -205,7 +219,15 @@ class WachtApp(Acting, App[None]):
 
     @on(KeyBar.Pressed)
     def _clicked(self, event: KeyBar.Pressed) -> None:
-        names = {"Enter": "enter", "Esc": "escape", "Space": "space", "Tab": "tab", "?": "question_mark", "/": "slash", ":": "colon"}
+        names = {
+            "Enter": "enter",
+            "Esc": "escape",
+            "Space": "space",
+            "Tab": "tab",
+            "?": "question_mark",
+            "/": "slash",
+            ":": "colon",
+        }
         self.simulate_key(names.get(event.key.key, event.key.key))
 
     def tell(self, text: str, severity: str = "information") -> None:

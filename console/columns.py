@@ -1,4 +1,4 @@
-"""The columns of every table, as data. What stands in a cell, how it sorts, and what vanishes first on a narrow screen."""
+"""The columns of every table, as data. What stands in a cell, how it sorts, what vanishes first when narrow."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from collectors.model import Cluster, Job, Node, Partition, Reservation
+from collectors.model import Cluster, Job, Node
 from collectors.nodeset import natural_key
 from collectors.nodestate import DISPLAYS
 from console.actions import held
 from themes.roles import job_look, state_look
 from widgets.cells import Cell, bar
 from widgets.columns import Column
-from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, percent, power, when
+from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, power
 
 
 class Ctx(Struct, frozen=True, eq=False):
@@ -97,19 +97,50 @@ NODES: tuple[Column, ...] = (
     Column("util", "GPU util", 12, _util, priority=6, volatile=True),
     Column("temp", "hottest", 7, lambda n, c: degrees(_load(n, c, "temp_c")), priority=9, align="right", volatile=True),
     Column("power", "power", 8, lambda n, c: power(_load(n, c, "power_w")), priority=8, align="right", volatile=True),
-    Column("load", "load", 6, lambda n, _: UNKNOWN if n.cpu_load is None else f"{n.cpu_load:.1f}",
-           lambda n: n.cpu_load, align="right", priority=10, descending=True),
-    Column("cpus", "CPUs", 8, lambda n, _: used(n.cpus_alloc, n.cpus), lambda n: n.cpus_alloc, align="right",
-           priority=11, descending=True),
-    Column("memory", "free mem", 8, lambda n, _: memory(n.free_memory_mb), lambda n: n.free_memory_mb, align="right",
-           priority=12),
+    Column(
+        "load",
+        "load",
+        6,
+        lambda n, _: UNKNOWN if n.cpu_load is None else f"{n.cpu_load:.1f}",
+        lambda n: n.cpu_load,
+        align="right",
+        priority=10,
+        descending=True,
+    ),
+    Column(
+        "cpus",
+        "CPUs",
+        8,
+        lambda n, _: used(n.cpus_alloc, n.cpus),
+        lambda n: n.cpus_alloc,
+        align="right",
+        priority=11,
+        descending=True,
+    ),
+    Column(
+        "memory",
+        "free mem",
+        8,
+        lambda n, _: memory(n.free_memory_mb),
+        lambda n: n.free_memory_mb,
+        align="right",
+        priority=12,
+    ),
     Column("jobs", "jobs of", 10, _node_jobs, priority=7, grow=1, most=16, volatile=True),
-    Column("partitions", "partitions", 10, lambda n, _: ",".join(n.partitions), lambda n: n.partitions, priority=13,
-           grow=1, most=20),
+    Column(
+        "partitions",
+        "partitions",
+        10,
+        lambda n, _: ",".join(n.partitions),
+        lambda n: n.partitions,
+        priority=13,
+        grow=1,
+        most=20,
+    ),
     Column("by", "by", 6, _by, lambda n: n.reason_by, priority=4, most=10, grow=1),
     Column("age", "since", 7, _reason_age, lambda n: n.reason_at, align="right", priority=3, volatile=True),
     Column("reason", "reason", 14, lambda n, _: n.reason or "", lambda n: n.reason, priority=1, grow=6),
-)  # fmt: skip
+)
 
 
 def _job_gpus(job: Job, _: Ctx) -> Cell:
@@ -151,97 +182,66 @@ JOBS: tuple[Column, ...] = (
     Column("account", "account", 9, lambda j, _: dim(j.account), lambda j: j.account, priority=10, grow=1, most=18),
     Column("partition", "part", 6, lambda j, _: dim(j.partition), lambda j: j.partition, priority=6, grow=1, most=12),
     Column("qos", "QOS", 7, lambda j, _: dim(j.qos), lambda j: j.qos, priority=12),
-    Column("nodes_n", "nodes", 5, lambda j, _: count(j.node_count), lambda j: j.node_count, align="right", priority=5,
-           descending=True),
+    Column(
+        "nodes_n",
+        "nodes",
+        5,
+        lambda j, _: count(j.node_count),
+        lambda j: j.node_count,
+        align="right",
+        priority=5,
+        descending=True,
+    ),
     Column("gpus", "GPUs", 6, _job_gpus, lambda j: j.gpus, align="right", priority=1, descending=True),
-    Column("elapsed", "for", 7, _elapsed, lambda j: None if j.started is None else -j.started, align="right",
-           priority=2, volatile=True),
-    Column("left", "left", 8, _left, lambda j: None if j.started is None or j.time_limit_s is None
-           else j.started + j.time_limit_s, align="right", priority=7, volatile=True),
-    Column("limit", "limit", 10, lambda j, _: clock_span(j.time_limit_s), lambda j: j.time_limit_s, align="right",
-           priority=13, descending=True),
-    Column("priority", "priority", 10, lambda j, _: count(j.priority), lambda j: j.priority, align="right", priority=11,
-           descending=True),
-    Column("restarts", "restarts", 8, lambda j, _: count(j.restarts), lambda j: j.restarts, align="right", priority=9,
-           descending=True),
+    Column(
+        "elapsed",
+        "for",
+        7,
+        _elapsed,
+        lambda j: None if j.started is None else -j.started,
+        align="right",
+        priority=2,
+        volatile=True,
+    ),
+    Column(
+        "left",
+        "left",
+        8,
+        _left,
+        lambda j: None if j.started is None or j.time_limit_s is None else j.started + j.time_limit_s,
+        align="right",
+        priority=7,
+        volatile=True,
+    ),
+    Column(
+        "limit",
+        "limit",
+        10,
+        lambda j, _: clock_span(j.time_limit_s),
+        lambda j: j.time_limit_s,
+        align="right",
+        priority=13,
+        descending=True,
+    ),
+    Column(
+        "priority",
+        "priority",
+        10,
+        lambda j, _: count(j.priority),
+        lambda j: j.priority,
+        align="right",
+        priority=11,
+        descending=True,
+    ),
+    Column(
+        "restarts",
+        "restarts",
+        8,
+        lambda j, _: count(j.restarts),
+        lambda j: j.restarts,
+        align="right",
+        priority=9,
+        descending=True,
+    ),
     Column("where", "nodes or reason", 16, _where, lambda j: j.nodes or j.reason, priority=4, grow=4),
-)  # fmt: skip
-
-
-class PartitionUse(Struct, frozen=True):
-    """A partition with what goes on in it: joined once a reading, for the table and the overview."""
-
-    partition: Partition
-    nodes_out: int
-    gpus: int
-    gpus_alloc: int
-    running: int
-    pending: int
-    gpus_asked: int
-    oldest: int | None
-    """Submit time of the job that waits longest."""
-    why: tuple[tuple[str, int], ...]
-    """Reasons of the pending jobs with their counts, most frequent first."""
-
-
-def _partition_state(use: PartitionUse, _: Any) -> Cell:
-    up = use.partition.state == "UP"
-    return (f"{'●' if up else '✖'} {use.partition.state.lower()}", "good" if up else "bad")
-
-
-def why_text(use: PartitionUse) -> str:
-    """`Priority 61 %  Resources 30 %`."""
-    return "  ".join(f"{reason} {percent(100 * n / use.pending, 0)}" for reason, n in use.why) if use.pending else ""
-
-
-PARTITIONS: tuple[Column, ...] = (
-    Column("name", "partition", 10, lambda u, _: u.partition.name + (" *" if u.partition.default else ""),
-           lambda u: u.partition.name, grow=1, most=20),
-    Column("state", "state", 10, _partition_state, lambda u: u.partition.state),
-    Column("nodes", "nodes", 7, lambda u, _: count(u.partition.node_count), lambda u: u.partition.node_count,
-           align="right", priority=5, descending=True),
-    Column("out", "out", 5, lambda u, _: (count(u.nodes_out), "warn" if u.nodes_out else "text-dim"),
-           lambda u: u.nodes_out, align="right", priority=4, descending=True),
-    Column("gpus", "GPUs used", 13, lambda u, _: f"{u.gpus_alloc:,}/{u.gpus:,}", lambda u: u.gpus_alloc, align="right",
-           priority=6, descending=True),
-    Column("running", "running", 8, lambda u, _: count(u.running), lambda u: u.running, align="right", priority=1,
-           descending=True),
-    Column("pending", "pending", 8, lambda u, _: count(u.pending), lambda u: u.pending, align="right", priority=0,
-           descending=True),
-    Column("asked", "GPUs asked", 10, lambda u, _: count(u.gpus_asked), lambda u: u.gpus_asked, align="right",
-           priority=7, descending=True),
-    Column("wait", "longest wait", 12, lambda u, c: "" if u.oldest is None else duration(c.now - u.oldest),
-           lambda u: None if u.oldest is None else -u.oldest, align="right", priority=3, volatile=True),
-    Column("limit", "time limit", 11, lambda u, _: "none" if u.partition.time_limit_s is None
-           else clock_span(u.partition.time_limit_s), lambda u: u.partition.time_limit_s, align="right", priority=9),
-    Column("tier", "tier", 5, lambda u, _: count(u.partition.priority_tier), lambda u: u.partition.priority_tier,
-           align="right", priority=10),
-    Column("why", "why they wait", 20, lambda u, _: why_text(u), priority=2, grow=3),
-    Column("where", "nodes", 12, lambda u, _: u.partition.nodes or "", priority=8, grow=1, most=40),
-)  # fmt: skip
-
-
-def _reservation_state(one: Reservation, ctx: Ctx) -> Cell:
-    if one.state == "ACTIVE":
-        return ("◆ active", "state-maint")
-    return ("◇ planned", "state-other") if one.starts is None or one.starts > ctx.now else ("◇ inactive", "text-dim")
-
-
-def _in(epoch: int | None, ctx: Ctx) -> Cell:
-    if epoch is None:
-        return UNKNOWN
-    away = epoch - ctx.now
-    said = f"in {duration(away)}" if away > 0 else f"{duration(-away)} ago"
-    return [(when(epoch, None, ctx.now), ""), (f"  {said}", "text-dim")]
-
-
-RESERVATIONS: tuple[Column, ...] = (
-    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=1, most=24),
-    Column("state", "state", 11, _reservation_state, lambda r: r.state, volatile=True),
-    Column("nodes_n", "nodes", 6, lambda r, _: count(r.node_count), lambda r: r.node_count, align="right", priority=3),
-    Column("starts", "starts", 25, lambda r, c: _in(r.starts, c), lambda r: r.starts, priority=1, volatile=True),
-    Column("ends", "ends", 25, lambda r, c: _in(r.ends, c), lambda r: r.ends, priority=2, volatile=True),
-    Column("who", "for", 12, lambda r, _: r.users or r.accounts or "", priority=4, grow=1, most=24),
-    Column("flags", "flags", 14, lambda r, _: ",".join(r.flags), priority=6, grow=1, most=30),
-    Column("where", "nodes", 14, lambda r, _: r.nodes or "", priority=5, grow=2),
-)  # fmt: skip
+)

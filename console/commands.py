@@ -55,7 +55,9 @@ def parse(text: str) -> Command:
         found = [name for name in known if name == word] or [name for name in known if name.startswith(word)]
         if len(found) != 1:
             near = ", ".join(found or [*SCREENS, *known])
-            raise CommandError(f"{'which of' if found else f'no command {word}; there are:'} {near}{'?' if found else ''}")
+            raise CommandError(
+                f"{'which of' if found else f'no command {word}; there are:'} {near}{'?' if found else ''}"
+            )
         verb = found[0]
     if verb in {"node", "job", "theme"} and not rest:
         raise CommandError(f"{verb} {_OTHERS[verb]}")
@@ -92,7 +94,9 @@ def completer(cluster: Callable[[], Cluster], themes: Iterable[str]) -> Callable
 
 def helps() -> list[tuple[str, str]]:
     """Every command with what it does, for the help screen."""
-    screens = [(":" + ", :".join(names), f"the screen {screen}; words after it filter") for screen, names in SCREENS.items()]
+    screens = [
+        (":" + ", :".join(names), f"the screen {screen}; words after it filter") for screen, names in SCREENS.items()
+    ]
     others = [(f":{name}", text) for name, text in _OTHERS.items()]
     acts = [(f":{one.id} TARGETS" + (" REASON" if one.needs_reason else ""), one.help) for one in ACTIONS]
     return [*screens, *others, *acts]

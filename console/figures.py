@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from collectors.model import Cluster
 from collectors.nodestate import DISPLAYS
-from console.columns import PartitionUse, why_text
 from console.needs import Need, since_text
+from console.partition_columns import PartitionUse, why_text
 from themes.roles import job_look, state_look
 from widgets.cells import Span, bar
 from widgets.pane import Line, line
@@ -38,32 +38,38 @@ def node_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
             glyph, role = state_look(word)
             spans += [("  ", "")] if spans else []
             text = f"{glyph} {word:<11}"
-            spans += [(text, role if number else "text-dim"), (f"{number:>6,}", "text-strong" if number else "text-dim")]
+            spans += [
+                (text, role if number else "text-dim"),
+                (f"{number:>6,}", "text-strong" if number else "text-dim"),
+            ]
         lines.append(line(spans))
     return lines
 
 
 def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
-    """GPUs: held by jobs, free, out of service, idle inside jobs."""
+    """GPUs: held by jobs, idle inside jobs, free, out of service; and how busy they are."""
     totals = cluster.totals
     if totals.gpus is None or totals.gpus_alloc is None:
         return [_waiting(cluster, "slurm.nodes")]
-    free = totals.gpus - totals.gpus_alloc - (totals.gpus_out or 0)
-    lines = [
-        line([("in jobs  ", "text-dim"), (f"{totals.gpus_alloc:>7,}", "text-strong"),
-              (f"  {share(totals.gpus_alloc, totals.gpus):>6}  ", "")]
-             + list(bar(totals.gpus_alloc / totals.gpus if totals.gpus else None, max(0, min(24, cells - 26))))),
-        line([("free     ", "text-dim"), (f"{max(0, free):>7,}", "text-strong"),
-              (f"  {share(max(0, free), totals.gpus):>6}", "")]),
-        line([("out      ", "text-dim"), (f"{totals.gpus_out or 0:>7,}", "text-strong"),
-              (f"  {share(totals.gpus_out, totals.gpus):>6}", "")]),
-    ]  # fmt: skip
+    free = max(0, totals.gpus - totals.gpus_alloc - (totals.gpus_out or 0))
+
+    def figure(label: str, value: str, part: str, role: str = "text-strong") -> list[Span]:
+        return [(f"{label:<12}", "text-dim"), (f"{value:>7}", role), (f" {part:>6}", "")]
+
+    filled = totals.gpus_alloc / totals.gpus if totals.gpus else None
+    room = cells - 27
+    first = figure("in jobs", f"{totals.gpus_alloc:,}", share(totals.gpus_alloc, totals.gpus))
+    lines = [line([*first, ("  ", ""), *bar(filled, min(24, room))] if room > 4 else first)]
     if "loads" in cluster.known:
         idle = totals.gpus_idle_in_jobs
-        lines.insert(1, line([("idle in jobs", "text-dim"), (f"{count(idle):>4}", "warn" if idle else "text-strong"),
-                              (f"  {share(idle, totals.gpus_alloc):>6}", "")]))  # fmt: skip
-        lines.append(line([("busy     ", "text-dim"), (f"{percent(totals.gpu_util_pct, 0):>7}", "text-strong"),
-                           (f"  {count(totals.nodes_hot)} nodes hot", "warn" if totals.nodes_hot else "text-dim")]))  # fmt: skip
+        lines.append(
+            line(figure("idle in jobs", count(idle), share(idle, totals.gpus_alloc), "warn" if idle else "text-strong"))
+        )
+    lines.append(line(figure("free", f"{free:,}", share(free, totals.gpus))))
+    lines.append(line(figure("out", count(totals.gpus_out), share(totals.gpus_out, totals.gpus))))
+    if "loads" in cluster.known:
+        hot = (f"   {count(totals.nodes_hot)} nodes hot", "warn" if totals.nodes_hot else "text-dim")
+        lines.append(line([*figure("utilisation", percent(totals.gpu_util_pct, 0), ""), hot]))
     return lines[:rows]
 
 
@@ -101,12 +107,22 @@ def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cell
         wait = "" if use.oldest is None else duration(now - use.oldest)
         name = use.partition.name + ("" if use.partition.state == "UP" else f" {use.partition.state}")
         figures = (
-            f" {use.running:>8,} {use.pending:>8,} {use.gpus_asked:>11,} {wait:>13}  " if wide
+            f" {use.running:>8,} {use.pending:>8,} {use.gpus_asked:>11,} {wait:>13}  "
+            if wide
             else f" {use.running:>6,} {use.pending:>6,} {use.gpus_asked:>7,} {wait:>7}  "
-        )  # fmt: skip
+        )
         role = "text-strong" if use.partition.state == "UP" else "bad"
-        lines.append(Line([(f"{name:<{12 if wide else 10}.{12 if wide else 10}}", role), (figures, ""), (why_text(use), "text-dim")],
-                          (), use.partition.name))  # fmt: skip
+        lines.append(
+            Line(
+                [
+                    (f"{name:<{12 if wide else 10}.{12 if wide else 10}}", role),
+                    (figures, ""),
+                    (why_text(use), "text-dim"),
+                ],
+                (),
+                use.partition.name,
+            )
+        )
     return lines[:rows] if rows else lines
 
 
@@ -118,14 +134,22 @@ def queue_title(cluster: Cluster) -> list[Span]:
     by_state = cluster.totals.jobs_by_state
     shown = [state for state in ("RUNNING", "PENDING") if state in by_state]
     for state in [*shown, *sorted(state for state in by_state if state not in shown)]:
-        spans += [("  ", ""), (f"{state.lower().replace('_', ' ')} ", "text-dim"), (f"{by_state[state]:,}", job_look(state)[1])]
+        spans += [
+            ("  ", ""),
+            (f"{state.lower().replace('_', ' ')} ", "text-dim"),
+            (f"{by_state[state]:,}", job_look(state)[1]),
+        ]
     return spans
 
 
 def need_lines(cluster: Cluster, needs: Sequence[Need], now: float) -> list[Line]:
     """The list of what needs a person; while facts are missing it never says that all is well."""
     lines = [
-        Line([(f"{need.glyph} ", need.role), (need.text, "")], ((since_text(need, now), "text-dim"),), f"{at} {need.opens}")
+        Line(
+            [(f"{need.glyph} ", need.role), (need.text, "")],
+            ((since_text(need, now), "text-dim"),),
+            f"{at} {need.opens}",
+        )
         for at, need in enumerate(needs)
     ]
     for source in cluster.sources.values():
@@ -139,7 +163,9 @@ def need_lines(cluster: Cluster, needs: Sequence[Need], now: float) -> list[Line
 def user_lines(users: Sequence[tuple[str, int, int]]) -> list[Line]:
     """Who holds most GPUs."""
     return [
-        Line([(f"{user:<14.14}", ""), (f"{gpus:>7,}", "text-strong"), (f" GPUs in {jobs:,} jobs", "text-dim")], (), user)
+        Line(
+            [(f"{user:<14.14}", ""), (f"{gpus:>7,}", "text-strong"), (f" GPUs in {jobs:,} jobs", "text-dim")], (), user
+        )
         for user, gpus, jobs in users
     ]
 

@@ -31,8 +31,15 @@ def node_head(node: Node, cluster: Cluster, now: float) -> list[Line]:
         kind = "robot" if robot(node.reason_by) else "human" if node.reason_by else ""
         since = UNKNOWN if node.reason_at is None else duration(now - node.reason_at)
         lines.append(fact("reason", (node.reason, "text-strong")))
-        lines.append(fact("set by", f"{who}", (f" ({kind})" if kind else "", "text-dim"),
-                          f"  {since} ago", (f"  {when(node.reason_at, None, now)}", "text-dim")))  # fmt: skip
+        lines.append(
+            fact(
+                "set by",
+                f"{who}",
+                (f" ({kind})" if kind else "", "text-dim"),
+                f"  {since} ago",
+                (f"  {when(node.reason_at, None, now)}", "text-dim"),
+            )
+        )
     return lines
 
 
@@ -45,16 +52,29 @@ def node_lines(node: Node, cluster: Cluster, now: float) -> list[Line]:
         fact("rack", node.rack or UNKNOWN),
         fact("partitions", ", ".join(node.partitions) or "none"),
         fact("GPUs in jobs", gpus, (f"   indices {node.gpus_used}" if node.gpus_used else "", "text-dim")),
-        fact("CPUs in jobs", used(node.cpus_alloc, node.cpus),
-             f"   load {UNKNOWN if node.cpu_load is None else f'{node.cpu_load:.2f}'}"),
-        fact("memory", f"{memory(node.memory_alloc_mb)} of {memory(node.memory_mb)} in jobs, {memory(node.free_memory_mb)} free"),
-    ]  # fmt: skip
+        fact(
+            "CPUs in jobs",
+            used(node.cpus_alloc, node.cpus),
+            f"   load {UNKNOWN if node.cpu_load is None else f'{node.cpu_load:.2f}'}",
+        ),
+        fact(
+            "memory",
+            f"{memory(node.memory_alloc_mb)} of {memory(node.memory_mb)} in jobs, {memory(node.free_memory_mb)} free",
+        ),
+    ]
     if load is not None:
-        lines.append(fact("telemetry", f"GPU {percent(load.gpu_util_pct, 0)}   hottest {degrees(load.temp_c)}   {power(load.power_w)}",
-                          (f"   XID {load.xid}" if load.xid is not None else "", "bad")))  # fmt: skip
+        lines.append(
+            fact(
+                "telemetry",
+                f"GPU {percent(load.gpu_util_pct, 0)}   hottest {degrees(load.temp_c)}   {power(load.power_w)}",
+                (f"   XID {load.xid}" if load.xid is not None else "", "bad"),
+            )
+        )
     lines += [
         fact("booted", _moment(node.boot_at, now)),
-        fact("slurmd", _moment(node.slurmd_at, now), (f"   version {node.version}" if node.version else "", "text-dim")),
+        fact(
+            "slurmd", _moment(node.slurmd_at, now), (f"   version {node.version}" if node.version else "", "text-dim")
+        ),
         fact("last busy", _moment(node.busy_at, now)),
         fact("address", node.address or UNKNOWN),
         fact("features", ", ".join(node.features) or "none"),
@@ -91,11 +111,20 @@ def job_rows(ids: Sequence[str], jobs: Mapping[str, Job], now: float) -> list[Li
         if job is None:
             continue
         left = job.left_s(now)
-        lines.append(Line(
-            [(f"{job.id:<10} ", "text-strong"), (f"{job.user:<10.10} ", ""), (f"{job.name:<18.18} ", ""),
-             (f"{count(job.gpus_held)} GPUs on {count(job.node_count)} nodes  ", ""),
-             (f"{duration(job.elapsed_s(now))} done, ", "text-dim"),
-             (f"{duration(left)} left" if left is not None else "no limit", "text-dim")], (), job.id))  # fmt: skip
+        lines.append(
+            Line(
+                [
+                    (f"{job.id:<10} ", "text-strong"),
+                    (f"{job.user:<10.10} ", ""),
+                    (f"{job.name:<18.18} ", ""),
+                    (f"{count(job.gpus_held)} GPUs on {count(job.node_count)} nodes  ", ""),
+                    (f"{duration(job.elapsed_s(now))} done, ", "text-dim"),
+                    (f"{duration(left)} left" if left is not None else "no limit", "text-dim"),
+                ],
+                (),
+                job.id,
+            )
+        )
     return lines
 
 
@@ -114,7 +143,11 @@ def job_lines(job: Job, cluster: Cluster, now: float) -> list[Line]:
         left = job.left_s(now)
         lines += [
             fact("started", _moment(job.started, now)),
-            fact("time left", "no limit" if left is None else clock_span(left), (f"   of {clock_span(job.time_limit_s)}", "text-dim")),
+            fact(
+                "time left",
+                "no limit" if left is None else clock_span(left),
+                (f"   of {clock_span(job.time_limit_s)}", "text-dim"),
+            ),
         ]
         elapsed = job.elapsed_s(now)
         if job.gpus_held is not None and elapsed is not None:
@@ -134,10 +167,16 @@ def detail_lines(detail: JobDetail) -> list[Line]:
     lines = [fact("batch job", said[detail.batch], f"   requeueable {said[detail.requeueable]}")]
     lines += [fact("GPUs", f"{node}: {indices}") for node, indices in detail.gpu_indices.items()]
     for label, text in (
-        ("dependency", detail.dependency), ("features", detail.features), ("work dir", detail.working_dir), ("command", detail.command),
-        ("output", detail.stdout), ("comment", detail.comment), ("admin comment", detail.admin_comment),
-        ("exit code", detail.exit_code), *detail.fields.items(),
-    ):  # fmt: skip
+        ("dependency", detail.dependency),
+        ("features", detail.features),
+        ("work dir", detail.working_dir),
+        ("command", detail.command),
+        ("output", detail.stdout),
+        ("comment", detail.comment),
+        ("admin comment", detail.admin_comment),
+        ("exit code", detail.exit_code),
+        *detail.fields.items(),
+    ):
         if text:
             lines.append(fact(label.replace("_", " "), text))
     return lines

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from collectors.model import Cluster
 from collectors.nodestate import OUT
-from console.columns import PartitionUse
+from console.partition_columns import PartitionUse
 
 
 def partition_uses(cluster: Cluster) -> dict[str, PartitionUse]:

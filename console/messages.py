@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from textual.message import Message
 
 from collectors.model import Cluster, Diff
-
 from console.reduce import merged
 
 
@@ -24,4 +23,3 @@ class ClusterChanged(Message):
             message.diff = merged(self.diff, message.diff)
             return True
         return False
-

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from collectors.model import Cluster, Node
-from collectors.nodeset import fold
+from collectors.nodeset import expand, fold
 from widgets.units import duration
 
 #: Drained longer than this with nobody's name on it is forgotten work.
 FORGOTTEN_S = 7 * 86400
 #: So many nodes of one rack that went together are one event.
 TOGETHER = 3
+#: Worst first.
+_RANK = ("bad", "warn", "state-draining")
 #: Who drains without being a person.
 ROBOTS = frozenset({"root", "slurm", "nhc", "healthcheck", "node_problem"})
 
@@ -34,9 +36,24 @@ def robot(by: str | None) -> bool:
 
 
 def needs(cluster: Cluster, now: float) -> list[Need]:
-    """The list. Empty means that nothing is known to need anybody, which the caller must not say while facts are missing."""
-    found = [*_alerts(cluster), *_down(cluster), *_invalid(cluster), *_disagree(cluster), *_forgotten(cluster, now), *_fresh(cluster, now)]
-    return found
+    """The list. Empty means that nothing is known to need anybody, not that all is known."""
+    found: list[Need] = []
+    told: set[str] = set()
+    for need in (
+        *_down(cluster),
+        *_invalid(cluster),
+        *_alerts(cluster),
+        *_disagree(cluster),
+        *_fresh(cluster, now),
+        *_forgotten(cluster, now),
+    ):
+        names = frozenset(expand(need.opens)) if need.opens else frozenset()
+        # A node is told of once, by the line that says most; only what names nothing new is left out.
+        if names and names <= told:
+            continue
+        told |= names
+        found.append(need)
+    return sorted(found, key=lambda need: _RANK.index(need.role) if need.role in _RANK else len(_RANK))
 
 
 def _alerts(cluster: Cluster) -> Iterable[Need]:
@@ -55,8 +72,13 @@ def _alerts(cluster: Cluster) -> Iterable[Need]:
         named = [node for node in nodes if node]
         what = summary[severity, name] if len(nodes) == 1 and summary[severity, name] else name
         where = f" {fold(named)}" if named else ""
-        yield Need("✖" if severity == 0 else "▲", "bad" if severity == 0 else "warn", f"{what}{where if len(nodes) > 1 else ''}",
-                   since[severity, name], fold(named))  # fmt: skip
+        yield Need(
+            "✖" if severity == 0 else "▲",
+            "bad" if severity == 0 else "warn",
+            f"{what}{where if len(nodes) > 1 else ''}",
+            since[severity, name],
+            fold(named),
+        )
 
 
 def _grouped(cluster: Cluster, nodes: Iterable[Node]) -> Iterable[tuple[str | None, list[Node]]]:
@@ -87,7 +109,13 @@ def _down(cluster: Cluster) -> Iterable[Need]:
 def _invalid(cluster: Cluster) -> Iterable[Need]:
     for node in cluster.nodes.values():
         if node.display == "invalid":
-            yield Need("⊘", "bad", f"{node.name} registered wrongly: {node.reason or 'no reason given'}", node.reason_at, node.name)
+            yield Need(
+                "⊘",
+                "bad",
+                f"{node.name} registered wrongly: {node.reason or 'no reason given'}",
+                node.reason_at,
+                node.name,
+            )
 
 
 def _disagree(cluster: Cluster) -> Iterable[Need]:
@@ -99,20 +127,40 @@ def _disagree(cluster: Cluster) -> Iterable[Need]:
 
 
 def _forgotten(cluster: Cluster, now: float) -> Iterable[Need]:
-    old = [node for node in cluster.nodes.values()
-           if "DRAIN" in node.flags and node.reason_at is not None and now - node.reason_at > FORGOTTEN_S]  # fmt: skip
+    old = [
+        node
+        for node in cluster.nodes.values()
+        if "DRAIN" in node.flags and node.reason_at is not None and now - node.reason_at > FORGOTTEN_S
+    ]
     if old:
         since = min(node.reason_at or 0 for node in old)
-        yield Need("▼", "warn", f"{len(old)} drained > 7 days: {fold(node.name for node in old)}", since,
-                   fold(node.name for node in old))  # fmt: skip
+        yield Need(
+            "▼",
+            "warn",
+            f"{len(old)} drained > 7 days: {fold(node.name for node in old)}",
+            since,
+            fold(node.name for node in old),
+        )
 
 
 def _fresh(cluster: Cluster, now: float) -> Iterable[Need]:
     """What a robot drained in the last day: somebody has to look at it."""
-    fresh = [node for node in cluster.nodes.values() if "DRAIN" in node.flags and robot(node.reason_by)
-             and node.reason_at is not None and now - node.reason_at <= 86400]  # fmt: skip
+    fresh = [
+        node
+        for node in cluster.nodes.values()
+        if "DRAIN" in node.flags
+        and robot(node.reason_by)
+        and node.reason_at is not None
+        and now - node.reason_at <= 86400
+    ]
     for node in sorted(fresh, key=lambda one: -(one.reason_at or 0)):
-        yield Need("▽", "state-draining", f"{node.name} {node.display} by {node.reason_by}: {node.reason or ''}", node.reason_at, node.name)
+        yield Need(
+            "▽",
+            "state-draining",
+            f"{node.name} {node.display} by {node.reason_by}: {node.reason or ''}",
+            node.reason_at,
+            node.name,
+        )
 
 
 def since_text(need: Need, now: float) -> str:

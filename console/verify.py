@@ -52,12 +52,9 @@ class Watch(Struct, frozen=True):
         new = {(one.kind, one.target) for one in more}
         return Watch((*(one for one in self.waiting if (one.kind, one.target) not in new), *more))
 
-    def word(self, kind: Kind, target: str) -> str | None:
-        """What the target's row says meanwhile ("draining…"), None when nothing is pending there."""
-        for one in self.waiting:
-            if one.target == target and one.kind == kind:
-                return BY_ID[one.action].doing
-        return None
+    def words(self, kind: Kind) -> dict[str, str]:
+        """Target to what its row says meanwhile: `{"gpu0412": "draining…"}`."""
+        return {one.target: BY_ID[one.action].doing for one in self.waiting if one.kind == kind}
 
     def check(self, cluster: Cluster, mono: float, patience_s: float = PATIENCE_S) -> tuple[Watch, tuple[Settled, ...]]:
         """Hold every pending change against what is known now."""
@@ -100,20 +97,23 @@ def seen(action: str, before: Row, after: Row | None, reason: str | None = None)
     if after is None:
         return True if action == "cancel" else None
     if isinstance(after, Node):
-        return _node_seen(action, after, reason)
+        return _node_seen(action, before.state, after, reason)
     assert isinstance(before, Job)
     return _job_seen(action, before, after)
 
 
-def _node_seen(action: str, after: Node, reason: str | None) -> bool:
+def _node_seen(action: str, was: str, after: Node, reason: str | None) -> bool:
     drained = "DRAIN" in after.flags
     if action == "drain":
         # scontrol strips a quote at either end of a reason.
         return drained and (not reason or reason.strip('"') in (after.reason or ""))
     if action == "undrain":
         return not drained
-    out = after.state in {"DOWN", "UNKNOWN", "FUTURE"} or not {"DRAIN", "FAIL", "NOT_RESPONDING"}.isdisjoint(after.flags)
-    return not out
+    if not {"DRAIN", "FAIL"}.isdisjoint(after.flags):
+        return False
+    # A node that the controller never heard of is UNKNOWN before and after; any other must have registered again.
+    heard = after.state not in {"DOWN", "UNKNOWN", "FUTURE"} and "NOT_RESPONDING" not in after.flags
+    return heard or after.state == was == "UNKNOWN"
 
 
 def _job_seen(action: str, before: Job, after: Job) -> bool | None:

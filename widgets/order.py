@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 Row = TypeVar("Row")
 Sort = Callable[[Any], Any]
 
-_MANY = 8
+_MANY = 64
 """A change of more than one row in so many is cheaper sorted anew (timsort is quick on what is nearly sorted)."""
 
 

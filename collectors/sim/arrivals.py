@@ -49,8 +49,11 @@ class Arrivals:
         while len(queue.jobs) < self.target:
             most = self.target - len(queue.jobs)
             self.submit(self._workload.draw(self._timeline.now - self._workload.age(), most, "waiting"), sort=False)
-        for line in (*queue.lines.values(), *queue.limited.values()):
+        for line in queue.lines.values():
             line.sort()
+        for by_size in queue.limited.values():
+            for line in by_size.values():
+                line.sort()
         # A job ends about every (mean run / running jobs) seconds, and something is submitted somewhat more often.
         self._gap = min(60.0, 2.0 * HOUR / max(1, running))
 

@@ -24,11 +24,12 @@ from collectors.sim import SimSettings
 from collectors.sim.actions import Desk
 from collectors.sim.alerts import Alerts
 from collectors.sim.arrivals import Arrivals
-from collectors.sim.calendar import Booking, Calendar
+from collectors.sim.calendar import Calendar
 from collectors.sim.faults import Faults
 from collectors.sim.incidents import Incidents
 from collectors.sim.pool import Pool
 from collectors.sim.queue import Queue
+from collectors.sim.reserve import reserve
 from collectors.sim.scheduler import Scheduler
 from collectors.sim.telemetry import Telemetry
 from collectors.sim.timeline import Timeline
@@ -86,68 +87,13 @@ class Machine:
         """Bring it into the state of a machine that has run for weeks."""
         rng = self._random("settle")
         self.faults.age()
-        self._book()
+        reserve(self.queue, self.faults)
         arrivals = Arrivals(self._random("arrivals"), self.queue, self.scheduler, self._workload)
         arrivals.fill(jobs)
         self._oddities(rng)
         self.faults.begin()
         arrivals.begin()
         self.scheduler.begin()
-
-    def _book(self) -> None:
-        """One maintenance that holds nodes now, one reservation to come."""
-        now = int(self.timeline.now)
-        racks = list(self.site.racks.values())
-        if len(racks) < 4:
-            return
-        now_on = [index for index in racks[-2][:4] if self.site.hosts[index].usable]
-        later = racks[1][:8]
-        for name, chosen, begins, lasts, flags, users, comment in (
-            ("maint-nvswitch", now_on, -3, 9, ("MAINT", "IGNORE_JOBS"), "root", "NVSwitch firmware"),
-            ("course-llm", later, 24, 32, (), "alice,bob,asingh", "course on language models"),
-        ):
-            starts, ends = now + begins * HOUR, now + lasts * HOUR
-            row = Reservation(
-                name=name,
-                state="ACTIVE" if starts <= now else "INACTIVE",
-                starts=starts,
-                ends=ends,
-                nodes=self.site.fold(chosen),
-                node_count=len(chosen),
-                partition="gpu",
-                flags=("SPEC_NODES", *flags),
-                users=users,
-                comment=comment,
-            )
-            mask = sum(1 << index for index in chosen)
-            self.calendar.bookings[name] = Booking(row, mask, starts, ends, bool(flags))
-            if starts <= now:
-                self._open(name)
-            else:
-                self.timeline.at(starts, self._open, name)
-            self.timeline.at(ends, self._close, name)
-
-    def _open(self, name: str) -> None:
-        self.calendar.turn(name, "ACTIVE")
-        self._mark(name, name)
-
-    def _close(self, name: str) -> None:
-        self._mark(name, None)
-        del self.calendar.bookings[name]
-        for job in [job for job, bound in self.queue.bound.items() if bound == name]:
-            del self.queue.bound[job]
-            self.queue.settle(job)
-
-    def _mark(self, name: str, shown: str | None) -> None:
-        """Let its nodes show the reservation, and those who wait for it know."""
-        booking = self.calendar.bookings[name]
-        for host in self.site.hosts:
-            if booking.mask >> host.index & 1:
-                host.reservation = shown
-                host.maintenance = booking.maintenance and shown is not None
-                self.faults.refresh(host)
-        for job in [job for job, bound in self.queue.bound.items() if bound == name]:
-            self.queue.settle(job)
 
     def _oddities(self, rng: random.Random) -> None:
         """What a console should find by itself: facts that disagree, a GPU error nobody acted on, a silent exporter."""

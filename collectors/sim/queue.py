@@ -49,7 +49,8 @@ class Queue:
         self.jobs: dict[str, Job] = {}
         self.runs: dict[str, Run] = {}
         self.lines: dict[str, list[Entry]] = {name: [] for name in site.sections}
-        self.limited: dict[str, list[Entry]] = {}
+        self.limited: dict[str, dict[int, list[Entry]]] = {}
+        """User to GPUs asked for to the jobs that would take more than the user may hold."""
         self.used: Counter[str] = Counter()
         """GPUs that a user holds in QOS normal."""
         self.begins: dict[str, float] = {}
@@ -70,6 +71,8 @@ class Queue:
         self.length: Callable[[int], tuple[float, str]] = lambda limit: (float(limit), "TIMEOUT")
         """Time limit to how long a job runs and how it ends."""
         self._tokens = 0
+        self._freed: set[str] = set()
+        """Users of whom less runs or waits than before."""
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
@@ -131,13 +134,16 @@ class Queue:
         """Where a job with this reason stands, None outside."""
         if job.reason in IN_LINE:
             return self.lines[job.partition or ""]
-        return self.limited.setdefault(job.user, []) if job.reason == QOS_LIMIT else None
+        if job.reason == QOS_LIMIT:
+            return self.limited.setdefault(job.user, {}).setdefault(job.gpus or 0, [])
+        return None
 
     def _leave(self, job: Job) -> None:
         line = self._line(job)
         if line is not None:
             del line[bisect_left(line, entry(job))]
-            # The next in line may have another reason to wait now.
+            # Those behind it may have another reason to wait now.
+            self._freed.add(job.user)
             self.wake()
 
     # -- running ---------------------------------------------------------------------------------------------------
@@ -226,19 +232,18 @@ class Queue:
             host.free_at = max((self.runs[other].limit_at for other in host.jobs), default=0.0)
         if job.qos == "normal":
             self.used[job.user] -= job.gpus or 0
-            self._let_in(job.user)
+            self._freed.add(job.user)
         self.wake()
 
-    def _let_in(self, user: str) -> None:
-        """Let as many of a user's jobs into the line as now fit under the limit."""
-        waiting = self.limited.get(user, [])
-        room = self.cap - self.used[user]
-        while waiting:
-            job = self.jobs[waiting[0][2]]
-            room -= job.gpus or 0
-            if room < 0:
-                return
-            self.settle(job.id)
+    def let_in(self) -> None:
+        """Let the jobs into the line that fit under their user's limit since something of that user ended."""
+        for user in sorted(self._freed & self.limited.keys()):
+            room = self.cap - self.used[user]
+            while fits := [(line[0], gpus) for gpus, line in self.limited[user].items() if line and gpus <= room]:
+                (_, _, job_id), gpus = min(fits)
+                room -= gpus
+                self.settle(job_id)
+        self._freed.clear()
 
     # -- holding ---------------------------------------------------------------------------------------------------
 

@@ -88,6 +88,7 @@ class Scheduler:
 
     def _look(self) -> None:
         """Start jobs from the top of each line, best priority first, until one does not fit."""
+        self._queue.let_in()
         self._planned = False
         lines = self._queue.lines
         places = dict.fromkeys(lines, 0)

@@ -49,7 +49,11 @@ def ask(argv: Sequence[str], deadline_s: float) -> bytes:
             raise SourceFault(kind, f"{name}: {_first(ended.err)}", mend)
     if ended.rc != 0:
         how = f"ended with {ended.rc}" if ended.rc > 0 else f"was ended by signal {-ended.rc}"
-        raise SourceFault("refused", f"{name} {how}: {_first(ended.err) or 'it said nothing'}", "run it by hand to see")
+        raise SourceFault(
+            "refused",
+            f"{name} {how}: {_first(ended.err) or _first(clean(decode(ended.out[:400]))) or 'it said nothing'}",
+            "run it by hand to see",
+        )
     return ended.out
 
 

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 #: Cells in a row change with the clock only so often: a table of running jobs must not repaint every second.
 CTX_STEP_S = 5
+_ROOMY = 120
 
 
 class WachtScreen(Screen[None]):
     """A screen of the console. Subclasses say `body`, `show` and what their targets are."""
 
     DEFAULT_CSS = """
-    WachtScreen { layout: vertical; background: $background; }
+    WachtScreen { layout: vertical; background: $background; overflow: hidden; }
     WachtScreen > #body { height: 1fr; width: 1fr; }
     """
     AUTO_FOCUS = "#main"
@@ -36,7 +37,7 @@ class WachtScreen(Screen[None]):
     """The word for it in the crumbs and in `--screen`."""
     acts_on: ClassVar[Kind | None] = None
 
-    app: WachtApp  # type: ignore[assignment]
+    app: WachtApp
 
     def __init__(self) -> None:
         super().__init__()
@@ -114,10 +115,12 @@ class WachtScreen(Screen[None]):
     def _action_keys(self) -> list[Key]:
         if self.acts_on is None:
             return []
-        return [
+        every = [
             Key(action.key, action.label, enabled=(why := self.why_not(action.id)) is None, why_not=why or "")
             for action in keys_for(self.acts_on)
         ]
+        # On a narrow screen a refused key would push out one that works; `?` tells of it all the same.
+        return every if self.size.width >= _ROOMY else [key for key in every if key.enabled]
 
     def why_not(self, action_id: str) -> str | None:
         """Why an action is refused on what is under the cursor, None when it would act on one of them at least."""

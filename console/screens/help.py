@@ -38,8 +38,17 @@ class HelpScreen(WachtScreen):
         for action in ACTIONS:
             why = self._why.get(action.id)
             kills = "  kills running work" if action.danger == "kills" else ""
-            lines.append(Line([(f"  {action.key:<8}", "key" if why is None else "key-off"), (f"{action.label:<18}", "text-strong"),
-                               (f"{action.kind:<6}", "text-dim"), (action.help, ""), (kills, "bad")]))  # fmt: skip
+            lines.append(
+                Line(
+                    [
+                        (f"  {action.key:<8}", "key" if why is None else "key-off"),
+                        (f"{action.label:<18}", "text-strong"),
+                        (f"{action.kind:<6}", "text-dim"),
+                        (action.help, ""),
+                        (kills, "bad"),
+                    ]
+                )
+            )
             if why:
                 lines.append(Line([(" " * 34, ""), (f"not now: {why}", "warn")]))
         lines += [line(""), line(("Finding one's way", "title"))]
@@ -47,10 +56,18 @@ class HelpScreen(WachtScreen):
         lines += [line(""), line(("Commands, after a colon", "title"))]
         lines += [Line([(f"  {name:<32}", "text-strong"), (text, "")]) for name, text in helps()]
         lines += [line(""), line(("Filters, after a slash", "title"))]
-        lines += [Line([(f"  {text:<32}", "text-strong"), (meaning, "")]) for text, meaning in (
-            ("state=drained & rack=R07", "both"), ("user=alice | user=bob", "either"), ("gpu>0", "compare numbers, sizes, times"),
-            ("!idle", "not"), ("gpu[0001-0018]", "a node set"), ("nhc", "any text"), ("age>2h  left<30m  wait>1d", "durations"),
-        )]  # fmt: skip
+        lines += [
+            Line([(f"  {text:<32}", "text-strong"), (meaning, "")])
+            for text, meaning in (
+                ("state=drained & rack=R07", "both"),
+                ("user=alice | user=bob", "either"),
+                ("gpu>0", "compare numbers, sizes, times"),
+                ("!idle", "not"),
+                ("gpu[0001-0018]", "a node set"),
+                ("nhc", "any text"),
+                ("age>2h  left<30m  wait>1d", "durations"),
+            )
+        ]
         return lines
 
     def keys(self) -> Sequence[Key]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from textual import on
-from textual.containers import Horizontal
+from textual import events, on
+from textual.containers import Container, Horizontal
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, JobDetail, SourceFault
@@ -18,6 +18,8 @@ from console.screens.base import WachtScreen
 from widgets.cells import spans_of
 from widgets.keybar import Key
 from widgets.pane import Line, Pane, line
+
+_WIDE = 140
 
 
 class _Inspection(WachtScreen):
@@ -65,9 +67,14 @@ class NodeScreen(_Inspection):
     acts_on = "node"
     AUTO_FOCUS = "#jobs"
     DEFAULT_CSS = """
-    NodeScreen #jobs { height: 1fr; min-height: 4; }
-    NodeScreen #gpus { height: auto; max-height: 13; }
-    NodeScreen #facts { height: auto; max-height: 60%; }
+    NodeScreen #above { height: 2fr; layout: vertical; }
+    NodeScreen #facts { height: 1fr; min-height: 4; }
+    NodeScreen #gpus { height: auto; max-height: 11; }
+    NodeScreen #jobs { height: 1fr; min-height: 4; max-height: 5; }
+    NodeScreen.-wide #above { height: 18; layout: horizontal; }
+    NodeScreen.-wide #gpus { height: 1fr; max-height: 100%; }
+    NodeScreen.-wide #facts { height: 1fr; }
+    NodeScreen.-wide #jobs { max-height: 100%; }
     """
 
     def __init__(self, key: str) -> None:
@@ -77,9 +84,12 @@ class NodeScreen(_Inspection):
 
     def body(self) -> Iterable[Widget]:
         """Facts, GPUs, jobs."""
-        yield self.facts
-        yield self.gpus
+        yield Container(self.facts, self.gpus, id="above")
         yield self.jobs
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Side by side where there is room."""
+        self.set_class(event.size.width >= _WIDE, "-wide")
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """All of it: a node is one line of facts."""
@@ -91,20 +101,26 @@ class NodeScreen(_Inspection):
         node = cluster.nodes.get(self.key)
         if node is None:
             known = "nodes" in cluster.known
-            self.facts.set_lines([line((f"Slurm has no node {self.key}" if known else "reading …", "bad" if known else "text-dim"))])
+            self.facts.set_lines(
+                [line((f"Slurm has no node {self.key}" if known else "reading …", "bad" if known else "text-dim"))]
+            )
             return
         lines = inspect.node_lines(node, cluster, ctx.now)
-        self.facts.styles.height = len(lines) + 2
         word = self.app.pending_words("node").get(self.key)
         self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else "")
         self.facts.set_lines(lines)
         read_gpus = getattr(self.app.transport, "node_gpus", None)
         table = inspect.gpu_table(read_gpus(self.key), cluster.jobs) if read_gpus is not None else []
         self.gpus.display = bool(table)
-        self.gpus.styles.height = len(table) + 2
+        if not self.has_class("-wide"):
+            self.gpus.styles.height = len(table) + 2
+        else:
+            self.gpus.styles.height = None
         self.gpus.set_lines(table)
         ids = cluster.jobs_on.get(self.key, ())
-        self.jobs.set_title([("Jobs here", "title"), (f" {len(ids)}" if "jobs" in cluster.known else " —", "text-strong")])
+        self.jobs.set_title(
+            [("Jobs here", "title"), (f" {len(ids)}" if "jobs" in cluster.known else " —", "text-strong")]
+        )
         self.jobs.set_lines(inspect.job_rows(ids, cluster.jobs, ctx.now))
 
     def targets(self, kind: Kind) -> tuple[str, ...]:

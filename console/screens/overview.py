@@ -18,11 +18,11 @@ from console.needs import Need, needs
 from console.screens.base import WachtScreen
 from themes.roles import state_look
 from widgets.keybar import Key
+from widgets.measure import MEASURES
 from widgets.nodemap import NodeMap
 from widgets.pane import Line, Pane
 from widgets.units import UNKNOWN, degrees, percent, power
 
-MEASURES = ("state", "util", "temp", "power")
 _NARROW, _LOW = 110, 34
 
 
@@ -51,7 +51,9 @@ class OverviewScreen(WachtScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.figures = {name: Pane(title, id=name) for name, title in (("nodes", "Nodes"), ("gpus", "GPUs"), ("power", "Power"))}
+        self.figures = {
+            name: Pane(title, id=name) for name, title in (("nodes", "Nodes"), ("gpus", "GPUs"), ("power", "Power"))
+        }
         self.map = NodeMap(id="map")
         self.under = Pane(border=False, id="under")
         self.needs = Pane("Needs you", select=True, id="needs")
@@ -113,7 +115,9 @@ class OverviewScreen(WachtScreen):
         spans.append((f"  {node.gpus_alloc if node.gpus_alloc is not None else UNKNOWN}/{node.gpus} GPUs", ""))
         if load is not None:
             spans.append((f"  {percent(load.gpu_util_pct, 0)}  {degrees(load.temp_c)}  {power(load.power_w)}", ""))
-        users = sorted({job.user for ref in self.cluster.jobs_on.get(node.name, ()) if (job := self.cluster.jobs.get(ref))})
+        users = sorted(
+            {job.user for ref in self.cluster.jobs_on.get(node.name, ()) if (job := self.cluster.jobs.get(ref))}
+        )
         spans.append((f"  {', '.join(users)}" if users else "", ""))
         spans.append((f"  {node.reason}" if node.reason else "", "text-dim"))
         self.under.set_lines([Line(spans)])
@@ -139,8 +143,15 @@ class OverviewScreen(WachtScreen):
 
     def keys(self) -> Sequence[Key]:
         """Ways around."""
-        return (Key("Enter", "open"), Key("m", f"by {self.map.measure}"), Key("Tab", "next pane"), Key("2", "nodes"),
-                Key("3", "jobs"), Key("7", "partitions"), Key(":", "command"))  # fmt: skip
+        return (
+            Key("Enter", "open"),
+            Key("m", f"by {self.map.measure}"),
+            Key("Tab", "next pane"),
+            Key("2", "nodes"),
+            Key("3", "jobs"),
+            Key("7", "partitions"),
+            Key(":", "command"),
+        )
 
     def _need(self, key: str | None) -> Need | None:
         at = (key or "").partition(" ")[0]

@@ -9,8 +9,9 @@ from textual import on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
-from console.columns import PARTITIONS, RESERVATIONS, Ctx
+from console.columns import Ctx
 from console.joins import partition_uses
+from console.partition_columns import PARTITIONS, RESERVATIONS
 from console.screens.base import WachtScreen
 from widgets.keybar import Key
 from widgets.pane import Line, Pane

@@ -1,0 +1,81 @@
+"""The reservations of the simulated machine: a maintenance that goes on, and a course to come."""
+
+from __future__ import annotations
+
+from collectors.model import Reservation
+from collectors.sim.calendar import Booking
+from collectors.sim.faults import Faults
+from collectors.sim.queue import Queue
+from collectors.sim.topology import HOUR, indices_of
+
+
+def reserve(queue: Queue, faults: Faults) -> None:
+    """Book both, where the room has the racks for it. To be called before there are jobs."""
+    site, now = queue.site, int(queue.timeline.now)
+    racks = list(site.racks.values())
+    if len(racks) < 4:
+        return
+    under_repair = [index for index in racks[-2][:4] if site.hosts[index].usable]
+    for name, chosen, begins, lasts, flags, users, comment in (
+        ("maint-nvswitch", under_repair, -3, 9, ("MAINT", "IGNORE_JOBS"), "root", "NVSwitch firmware"),
+        ("course-llm", racks[1][:8], 24, 32, (), "alice,bob,asingh", "course on language models"),
+    ):
+        if not chosen:
+            continue
+        starts, ends = now + begins * HOUR, now + lasts * HOUR
+        row = Reservation(
+            name=name,
+            state="INACTIVE",
+            starts=starts,
+            ends=ends,
+            nodes=site.fold(chosen),
+            node_count=len(chosen),
+            partition="gpu",
+            flags=("SPEC_NODES", *flags),
+            users=users,
+            comment=comment,
+        )
+        mask = sum(1 << index for index in chosen)
+        queue.calendar.bookings[name] = Booking(row, mask, starts, ends, bool(flags))
+        if starts <= now:
+            _open(queue, faults, name)
+        else:
+            queue.timeline.at(starts, _open, queue, faults, name)
+        queue.timeline.at(ends, _close, queue, faults, name)
+
+
+def _open(queue: Queue, faults: Faults, name: str) -> None:
+    """It begins: its nodes show it, and the jobs that asked for it may start."""
+    queue.calendar.turn(name, "ACTIVE")
+    _mark(queue, faults, name, name)
+    _tell(queue, name)
+
+
+def _close(queue: Queue, faults: Faults, name: str) -> None:
+    """It ends. Jobs that asked for it and did not start have nothing to wait for, and are cancelled."""
+    _mark(queue, faults, name, None)
+    for job_id in _bound(queue, name):
+        job = queue.jobs.get(job_id)
+        if job is not None and job.state == "PENDING":
+            queue.end(job_id, "CANCELLED")
+        queue.bound.pop(job_id, None)
+    del queue.calendar.bookings[name]
+    queue.wake()
+
+
+def _mark(queue: Queue, faults: Faults, name: str, shown: str | None) -> None:
+    booking = queue.calendar.bookings[name]
+    for index in indices_of(booking.mask):
+        host = queue.site.hosts[index]
+        host.reservation = shown
+        host.maintenance = booking.maintenance and shown is not None
+        faults.refresh(host)
+
+
+def _tell(queue: Queue, name: str) -> None:
+    for job in _bound(queue, name):
+        queue.settle(job)
+
+
+def _bound(queue: Queue, name: str) -> list[str]:
+    return [job for job, bound in queue.bound.items() if bound == name]

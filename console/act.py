@@ -1,0 +1,230 @@
+"""`wacht act`: the gate from the command line, with the same preview, guard, journal and verification as the screen."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
+
+from collectors.clean import clean
+from collectors.model import Cluster
+from collectors.nodeset import expand
+from console.actions import BY_ID, Kind
+from console.gate import Gate, Outcome, Result
+from console.plan import Hit, Plan, Refusal, grouped, listed
+from console.verify import PATIENCE_S, state_of
+from widgets.units import duration
+
+DONE, INCOMPLETE, REFUSED = 0, 1, 2
+#: Jobs and commands that the preview lists one by one.
+_JOBS_SHOWN = 12
+_COMMANDS_SHOWN = 3
+
+
+def run_act(
+    gate: Gate,
+    cluster: Cluster,
+    action: str,
+    words: Sequence[str],
+    *,
+    reason: str | None = None,
+    dry_run: bool = False,
+    yes: bool = False,
+    count: int | None = None,
+    as_json: bool = False,
+    ask: Callable[[str], str] | None = None,
+    out: TextIO | None = None,
+    err: TextIO | None = None,
+    deadline_s: float = PATIENCE_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Plan, show, ask, send and follow. Returns the exit status: 0 all done and seen, 1 not all, 2 refused.
+
+    `ask` shows a question and returns the line typed; None where there is no terminal. `deadline_s` is how long the
+    targets are read back. Raises nothing for what Slurm does.
+    """
+    told = _Teller(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
+    try:
+        targets = named(cluster, action, words)
+    except ValueError as error:
+        return told.refused(str(error))
+    plan = gate.plan(action, targets, reason, cluster)
+    if isinstance(plan, Refusal):
+        return told.refused(plan.why)
+    told.preview(plan)
+    if plan.lacks_reason:
+        return told.refused("a reason is required", plan)
+    answer = "y" if yes and plan.confirm.kind == "plain" else None
+    if count is not None:
+        answer = str(count)
+        if not plan.confirm.accepts(answer):
+            return told.refused(f"--count {count}: it would act on {plan.confirm.expect}", plan)
+    if dry_run:
+        return told.ended(plan, {}, DONE)
+    if answer is None:
+        if ask is None:
+            option = "--yes" if plan.confirm.kind == "plain" else f"--count {plan.confirm.expect}"
+            return told.refused(f"not confirmed: there is no terminal to ask at; {option} would answer", plan)
+        told.preview(plan, asking=True)
+        try:
+            answer = ask(question(plan)).strip()
+        except EOFError:
+            answer = ""
+    outcome = gate.send(plan, answer)
+    if outcome.refused is not None:
+        return told.refused(outcome.refused, plan, outcome)
+    outcome = gate.follow(outcome, deadline_s, sleep)
+    if outcome.warning:
+        told.warn(outcome.warning)
+    done = all(result.state == "done" for result in outcome.results.values())
+    return told.ended(plan, outcome.results, DONE if done else INCOMPLETE)
+
+
+def named(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...]:
+    """The targets that were typed, in full: node sets, job ids, all tasks of an array. Raises ValueError.
+
+    Names that the cluster does not know are kept: the gate refuses them by name.
+    """
+    jobs = action in BY_ID and BY_ID[action].kind == "job"
+    found: dict[str, None] = {}
+    for word in words:
+        if not jobs:
+            found.update(dict.fromkeys(expand(word)))
+            continue
+        # A component of a heterogeneous job, 101+0, is no node set.
+        for name in [word] if "+" in word else expand(word):
+            found.update(dict.fromkeys(_tasks(cluster, name)))
+    return tuple(found)
+
+
+def _tasks(cluster: Cluster, job: str) -> Sequence[str]:
+    """`101` where only its array tasks or components are listed: all of them."""
+    if job in cluster.jobs or not job.isdigit():
+        return [job]
+    return [one for one in cluster.jobs if one.startswith((f"{job}_", f"{job}+"))] or [job]
+
+
+def question(plan: Plan) -> str:
+    """What is asked at the terminal."""
+    if plan.confirm.kind == "plain":
+        return f"{plan.action.label} {listed(plan.change.targets, plan.action.kind)}? type y to go on: "
+    return f"type {plan.confirm.words} to go on: "
+
+
+def preview(plan: Plan) -> list[str]:
+    """What it will do, line by line, for a terminal or a dialog. The first line is the title."""
+    kind = plan.action.kind
+    label = plan.action.label
+    lines = [f"{label[0].upper()}{label[1:]} {listed(plan.change.targets, kind)} on {plan.cluster.name}"]
+    states: dict[str, list[str]] = {}
+    for target, row in plan.seen.items():
+        states.setdefault(state_of(row), []).append(target)
+    rows = [("now", f"{len(targets):,} {state}  {listed(targets, kind)}") for state, targets in states.items()]
+    rows += [("takes out", str(share)) for share in plan.shares]
+    rows += _jobs(plan)
+    if plan.skipped:
+        rows.append(
+            (
+                "left alone",
+                f"{len(plan.skipped):,} of {len(plan.skipped) + len(plan.seen):,}: {grouped(plan.skipped, kind)}",
+            )
+        )
+    if plan.change.reason or plan.action.needs_reason:
+        rows.append(("reason", plan.change.reason or "not given yet"))
+    rows += [("runs", shlex.join(command)) for command in plan.commands[:_COMMANDS_SHOWN]]
+    if len(plan.commands) > _COMMANDS_SHOWN:
+        rows.append(("", f"and {len(plan.commands) - _COMMANDS_SHOWN:,} more like it"))
+    before = ""
+    for head, text in rows:
+        lines.append(f"  {'' if head == before else head:<14}{text}")
+        before = head
+    return lines
+
+
+def _jobs(plan: Plan) -> list[tuple[str, str]]:
+    """The jobs it touches, and what becomes of them."""
+    killed = plan.kills
+    head = "kills" if killed else "running there"
+    if plan.jobs is None:
+        return [(head, "unknown: the jobs were never read")]
+    if not plan.jobs:
+        return [] if plan.action.kind == "job" else [("running there", "no job")]
+    shown = plan.jobs if len(plan.jobs) <= _JOBS_SHOWN else plan.jobs[: _JOBS_SHOWN - 1]
+    rows = [(head, _hit(job)) for job in shown]
+    if len(shown) < len(plan.jobs):
+        rows.append((head, f"and {len(plan.jobs) - len(shown):,} jobs more"))
+    if killed:
+        known = [job.gpus * job.elapsed_s for job in plan.jobs if job.gpus is not None and job.elapsed_s is not None]
+        more = "" if len(known) == len(plan.jobs) else f", unknown for {len(plan.jobs) - len(known):,} jobs"
+        return [*rows, ("", f"{sum(known) / 3600:,.1f} GPU-hours of work at risk{more}")]
+    if plan.empty_in_s is None:
+        return [*rows, ("", "they go on until they end; when the last will end is unknown")]
+    return [*rows, ("", f"they go on until they end; the last frees its nodes within {duration(plan.empty_in_s)}")]
+
+
+def _hit(job: Hit) -> str:
+    nodes = "nodes unknown" if job.node_count is None else f"{job.node_count} node{'s' if job.node_count != 1 else ''}"
+    gpus = "GPUs unknown" if job.gpus is None else f"{job.gpus} GPU{'s' if job.gpus != 1 else ''}"
+    done = "run time unknown" if job.elapsed_s is None else f"{duration(job.elapsed_s)} done"
+    left = "time left unknown" if job.left_s is None else f"{duration(job.left_s)} left"
+    return f"{job.id:<8} {job.user:<9} {job.name[:24]:<24}  {nodes}  {gpus}  {done}, {left}"
+
+
+class _Teller:
+    """Says it all, to a person or as one JSON object."""
+
+    def __init__(self, cluster: str, action: str, dry_run: bool, as_json: bool, out: TextIO, err: TextIO) -> None:
+        self._head = {"version": 1, "cluster": cluster, "action": action}
+        self._dry_run = dry_run
+        self._json = as_json
+        self._out = out
+        self._err = err
+
+    def preview(self, plan: Plan, asking: bool = False) -> None:
+        # With --json the standard output belongs to the object; a person who is asked sees it all the same.
+        if asking == self._json:
+            print("\n".join(preview(plan)), file=self._err if self._json else self._out, flush=True)
+
+    def warn(self, text: str) -> None:
+        print(f"wacht: {clean(text)}", file=self._err)
+
+    def refused(self, why: str, plan: Plan | None = None, outcome: Outcome | None = None) -> int:
+        self.warn(why)
+        self._object(plan, outcome.results if outcome is not None else {}, REFUSED, refused=why)
+        return REFUSED
+
+    def ended(self, plan: Plan, results: Any, status: int) -> int:
+        self._object(plan, results, status)
+        if self._json:
+            return status
+        if self._dry_run:
+            print("dry run: nothing was sent", file=self._out)
+            return status
+        by_result: dict[Result, list[str]] = {}
+        for target, result in results.items():
+            by_result.setdefault(result, []).append(target)
+        kind: Kind = plan.action.kind
+        for result, targets in by_result.items():
+            word = plan.action.done if result.state == "done" else result.state
+            why = f": {result.why}" if result.why else ""
+            print(f"{word}  {len(targets):,}  {listed(targets, kind)}{why}", file=self._out)
+        return status
+
+    def _object(self, plan: Plan | None, results: Any, status: int, **more: Any) -> None:
+        if not self._json:
+            return
+        told = {target: {"outcome": result.state, "why": result.why or None} for target, result in results.items()}
+        if plan is not None:
+            if self._dry_run and not status:
+                told |= {target: {"outcome": "planned", "why": None} for target in plan.change.targets}
+            told |= {skip.target: {"outcome": "skipped", "why": skip.why} for skip in plan.skipped}
+        body = {
+            **self._head, "targets": list(plan.change.targets) if plan is not None else [], "outcomes": told,
+            "reason": plan.change.reason if plan is not None else None,
+            "commands": [list(command) for command in plan.commands] if plan is not None else [],
+            "dry_run": self._dry_run, "exit": status, **more,
+        }  # fmt: skip
+        print(json.dumps(body, ensure_ascii=False), file=self._out)

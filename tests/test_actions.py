@@ -1,0 +1,148 @@
+"""The action table: one meaning a key, all the words, and what each action leaves alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from collectors.model import Cluster, Job, Node
+from collectors.nodestate import display_word, parse_state
+from collectors.slurm import write
+from console.actions import ACTIONS, BY_ID, NAVIGATION, REASON_CAP, key_table, keys_for, tidy
+
+NOTHING = Cluster(name="x")
+
+
+def node(state: str, **more: object) -> Node:
+    base, flags = parse_state(state)
+    return Node(name="gpu0001", state=base, flags=flags, display=display_word(base, flags), **more)
+
+
+def job(state: str, **more: object) -> Job:
+    return Job(id="101", name="train", user="alice", state=state, **more)
+
+
+def test_no_letter_has_two_meanings():
+    keys = [action.key for action in ACTIONS] + [key for one in NAVIGATION for key in one.keys]
+    assert [key for key, times in Counter(keys).items() if times > 1] == []
+
+
+def test_ids_and_words_are_complete_and_unique():
+    assert list(BY_ID) == ["drain", "undrain", "resume", "requeue", "requeuehold", "hold", "uhold", "release", "cancel"]
+    assert len({action.label for action in ACTIONS}) == len(ACTIONS)
+    for action in ACTIONS:
+        assert action.label and action.doing.endswith("…") and action.done and action.help
+    assert keys_for("node") + keys_for("job") == ACTIONS
+
+
+def test_the_writer_knows_exactly_these_actions():
+    assert set(write._NODE_STATES) == {action.id for action in keys_for("node")}
+    assert set(write._JOB_WORDS) == {action.id for action in keys_for("job")}
+
+
+def test_key_table_names_every_key():
+    table = key_table()
+    for action in ACTIONS:
+        assert f"| `{action.key}` | {action.label} | {action.kind} |" in table
+    for key in NAVIGATION:
+        assert f"| `{key.shown}` | {key.help} |" in table
+    assert "a reason" in table and "the count" in table
+
+
+@pytest.mark.parametrize(
+    ("action", "state", "why"),
+    [
+        ("drain", "IDLE", None),
+        ("drain", "MIXED", None),
+        ("drain", "DOWN*", None),
+        ("drain", "IDLE+DRAIN", "already drained"),
+        ("drain", "MIXED+DRAIN", "already draining"),
+        ("undrain", "MIXED+DRAIN", None),
+        ("undrain", "DOWN+DRAIN", None),
+        ("undrain", "DOWN", "nothing to undrain: down"),
+        ("undrain", "IDLE", "nothing to undrain: idle"),
+        ("undrain", "IDLE+DRAIN+INVALID_REG", "registered wrongly"),
+        ("resume", "DOWN", None),
+        ("resume", "IDLE+DRAIN", None),
+        ("resume", "ALLOCATED+FAIL", None),
+        ("resume", "IDLE@", None),
+        ("resume", "IDLE", "nothing to resume: idle"),
+        ("resume", "ALLOCATED", "nothing to resume: allocated"),
+        ("resume", "IDLE~", "nothing to resume: powered off"),
+        ("resume", "DOWN+DRAIN+INVALID_REG", "registered wrongly"),
+    ],
+)
+def test_nodes_that_are_left_alone(action, state, why):
+    refused = BY_ID[action].refuse(NOTHING, node(state))
+    assert refused is None if why is None else refused is not None and refused.startswith(why)
+
+
+def test_a_second_drain_says_who_was_first():
+    drained = node("IDLE+DRAIN", reason="NHC: check_gpu", reason_by="nhc")
+    assert BY_ID["drain"].refuse(NOTHING, drained) == 'already drained by nhc "NHC: check_gpu"'
+
+
+@pytest.mark.parametrize(
+    ("action", "row", "why"),
+    [
+        ("requeue", job("RUNNING"), None),
+        ("requeue", job("SUSPENDED"), None),
+        ("requeue", job("PENDING", reason="Priority"), "already pending"),
+        ("requeue", job("PENDING", reason="JobHeldUser"), "already pending"),
+        ("requeue", job("COMPLETED"), "it has ended: COMPLETED"),
+        ("requeue", job("COMPLETING"), "it is ending"),
+        ("requeuehold", job("RUNNING"), None),
+        ("requeuehold", job("REQUEUE_HOLD"), "already pending"),
+        ("hold", job("PENDING", reason="Priority", priority=7), None),
+        ("hold", job("PENDING", reason="JobHeldUser", priority=0), None),
+        ("hold", job("PENDING", reason="JobHeldAdmin", priority=0), "already held: JobHeldAdmin"),
+        ("hold", job("RUNNING"), "only a waiting job can be held: RUNNING"),
+        ("hold", job("FAILED"), "it has ended: FAILED"),
+        ("uhold", job("PENDING", reason="JobHeldAdmin", priority=0), None),
+        ("uhold", job("PENDING", reason="JobHeldUser", priority=0), "already held: JobHeldUser"),
+        ("release", job("PENDING", reason="JobHeldUser"), None),
+        ("release", job("PENDING", reason="job requeued in held state"), None),
+        ("release", job("PENDING", priority=0), None),
+        ("release", job("RUNNING", reason="JobHeldAdmin"), None),
+        ("release", job("PENDING", reason="Priority", priority=9), "not held: PENDING"),
+        ("release", job("RUNNING", reason="None"), "not held: RUNNING"),
+        ("release", job("CANCELLED", priority=0), "it has ended"),
+        ("cancel", job("PENDING"), None),
+        ("cancel", job("RUNNING"), None),
+        ("cancel", job("COMPLETING"), "it is ending"),
+        ("cancel", job("TIMEOUT"), "it has ended: TIMEOUT"),
+    ],
+)
+def test_jobs_that_are_left_alone(action, row, why):
+    refused = BY_ID[action].refuse(NOTHING, row)
+    assert refused is None if why is None else refused is not None and refused.startswith(why)
+
+
+def test_what_kills():
+    assert {action.id for action in ACTIONS if action.danger == "kills"} == {"requeue", "requeuehold", "cancel"}
+    drain = BY_ID["drain"]
+    assert drain.danger_of(node("ALLOCATED")) == "reversible"
+    assert drain.danger_of(node("ALLOCATED~")) == drain.danger_of(node("ALLOCATED#")) == "kills"
+    assert BY_ID["resume"].danger_of(node("DOWN~")) == "reversible"
+
+
+def test_a_reason_is_one_harmless_line():
+    assert tidy("  bad\n DIMM\t3 ") == "bad DIMM 3"
+    assert tidy("\x1b]52;c;eA==\x07 \u202e") == r"\e]52;c;eA==\x07 \u202e"
+    assert tidy('"quoted"') == "quoted"
+    assert len(tidy("x" * 5000)) == REASON_CAP
+    assert tidy(" \n ") == ""
+
+
+def test_the_gate_needs_no_screen():
+    """Neither Textual nor Rich, and no Writer before an action is planned."""
+    code = (
+        "import sys, console.actions, console.gate, console.plan, console.verify, console.journal, console.act;"
+        "bad = {'textual', 'rich', 'collectors.slurm.write', 'collectors.sim.write'} & set(sys.modules);"
+        "sys.exit(f'imported: {bad}' if bad else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

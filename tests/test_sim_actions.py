@@ -1,0 +1,272 @@
+"""The simulated controller does what an operator asks, or refuses in Slurm's words."""
+
+from __future__ import annotations
+
+import pytest
+
+from collectors.clock import ManualClock
+from collectors.model import Change, Job, Node
+from collectors.sim import SimSettings
+from collectors.sim.actions import commands
+from collectors.sim.machine import Machine
+from collectors.sim.queue import REQUEUE_WAIT_S
+
+START = 1_795_000_000
+HOUR = 3600
+
+
+class Operator:
+    """Somebody at a machine: acts read like what people do."""
+
+    def __init__(self, **more) -> None:
+        self.clock = ManualClock(START)
+        self.machine = Machine(SimSettings(**{"nodes": 64, **more}), self.clock, operator="mdejong")
+
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.machine.advance()
+
+    def does(self, action: str, *targets: str, reason: str | None = None):
+        kind = "node" if action in {"drain", "undrain", "resume"} else "job"
+        (sent,) = self.machine.apply(Change(action=action, kind=kind, targets=targets, reason=reason))
+        return sent
+
+    def node(self, name: str) -> Node:
+        return self.machine.nodes()[name]
+
+    def job(self, job_id: str) -> Job:
+        return self.machine.jobs()[job_id]
+
+    def find(self, display: str) -> str:
+        return next(name for name, node in self.machine.nodes().items() if node.display == display)
+
+    def running(self, plain: bool = True) -> str:
+        """A job that runs; plain ones may be requeued."""
+        queue = self.machine.queue
+        odd = queue.unbatched | queue.unrequeueable
+        return next(job for job in queue.runs if (job not in odd) == plain)
+
+    def waiting(self, reason: str = "Priority") -> str:
+        return next(job.id for job in self.machine.jobs().values() if job.reason == reason)
+
+
+# -- nodes -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_drained_node_works_until_its_last_job_ends():
+    op = Operator()
+    name = op.find("allocated")
+    jobs = list(op.machine.host(name).jobs)
+    sent = op.does("drain", name, reason="bad DIMM")
+    assert sent.argv == ("scontrol", "update", f"NodeName={name}", "State=DRAIN", "Reason=bad DIMM")
+    assert (sent.rc, sent.err, sent.refused, sent.targets) == (0, "", {}, (name,))
+    node = op.node(name)
+    assert (node.display, node.flags, node.state) == ("draining", ("DRAIN",), "ALLOCATED")
+    assert (node.reason, node.reason_by, node.reason_at) == ("bad DIMM", "mdejong", START)
+    assert all(op.job(job).state == "RUNNING" for job in jobs)
+    for job in jobs:
+        op.does("cancel", job)
+    assert op.node(name).display == "drained"
+    op.wait(30 * HOUR)
+    assert op.node(name).display == "drained" and not op.machine.host(name).jobs
+
+
+def test_a_drain_needs_a_reason():
+    op = Operator()
+    name = op.find("allocated")
+    sent = op.does("drain", name, reason=" ")
+    assert sent.rc == 1 and "reason" in sent.err
+    assert op.node(name).display == "allocated"
+
+
+def test_many_are_folded_and_some_are_refused():
+    op = Operator()
+    sent = op.does("drain", "gpu0001", "gpu0002", "gpu0003", "gpu9999", reason="power work")
+    assert sent.argv[2] == "NodeName=gpu[0001-0003,9999]"
+    assert sent.rc == 1 and sent.refused == {"gpu9999": "Invalid node name specified"}
+    assert sent.err == "slurm_update error: Invalid node name specified"
+    assert all(op.node(f"gpu000{n}").reason == "power work" for n in (1, 2, 3))
+
+
+def test_a_drained_node_resumes_and_takes_work():
+    op = Operator()
+    name = op.find("allocated")
+    op.does("drain", name, reason="look")
+    for job in list(op.machine.host(name).jobs):
+        op.does("cancel", job)
+    assert op.does("resume", name).rc == 0
+    node = op.node(name)
+    assert node.reason is node.reason_by is node.reason_at is None and "DRAIN" not in node.flags
+    op.wait(120)
+    assert op.machine.host(name).jobs and op.node(name).display in {"mixed", "allocated"}
+
+
+def test_undrain_clears_the_drain_and_leaves_down():
+    op = Operator()
+    name = op.find("allocated")
+    op.does("drain", name, reason="look")
+    op.does("undrain", name)
+    assert op.node(name).display == "allocated" and op.node(name).reason is None
+    op.machine.break_node(name)
+    op.does("drain", name, reason="look")
+    assert op.node(name).flags == ("DRAIN", "NOT_RESPONDING")
+    assert op.does("undrain", name).rc == 0
+    assert (op.node(name).display, op.node(name).reason) == ("down", "look")
+
+
+def test_resume_from_down_waits_for_slurmd():
+    op = Operator()
+    name = op.find("allocated")
+    op.machine.break_node(name)
+    host = op.machine.host(name)
+    host.trouble = None  # somebody switched it on again
+    assert op.does("resume", name).rc == 0
+    node = op.node(name)
+    assert (node.state, node.flags, node.display) == ("IDLE", ("NOT_RESPONDING",), "resuming")
+    assert node.reason is None
+    op.wait(60)
+    assert op.machine.host(name).jobs and op.node(name).display in {"mixed", "allocated"}
+    assert op.node(name).slurmd_at > START
+
+
+def test_resume_does_not_mend():
+    op = Operator()
+    dead, ill = op.find("allocated"), "gpu0040"
+    op.machine.break_node(dead)
+    op.machine.break_node(ill, "NHC: check_gpu", down=False)
+    op.does("resume", dead, ill)
+    op.wait(300)
+    assert (op.node(dead).display, op.node(dead).reason) == ("down", "Not responding")
+    assert op.node(ill).reason == "NHC: check_gpu" and "DRAIN" in op.node(ill).flags
+
+
+def test_a_refused_resume_still_overwrites_the_reason():
+    op = Operator()
+    name = op.find("allocated")
+    sent = op.does("resume", name, reason="why not")
+    assert sent.rc == 1 and sent.refused == {name: "Invalid node state specified"}
+    assert (op.node(name).display, op.node(name).reason) == ("allocated", "why not")
+    assert op.does("resume", name).refused and op.node(name).reason == "why not"
+
+
+def test_a_node_that_registered_wrongly_does_not_resume():
+    op = Operator(nodes=1024)
+    name = op.find("invalid")
+    assert op.does("resume", name).refused == {name: "Invalid node state specified"}
+    assert op.node(name).display == "invalid"
+
+
+def test_what_an_operator_drained_no_robot_resumes():
+    op = Operator()
+    name = "gpu0011"
+    op.machine.break_node(name, "NHC: check_gpu", down=False)
+    op.does("drain", name, reason="hands off [KubeGPU-1]")
+    for job in list(op.machine.host(name).jobs):
+        op.does("cancel", job)
+    op.machine.mend_node(name)
+    assert (op.node(name).display, op.node(name).reason_by) == ("drained", "mdejong")
+
+
+# -- jobs --------------------------------------------------------------------------------------------------------------
+
+
+def test_requeue_kills_the_work_and_keeps_the_id():
+    op = Operator()
+    job_id = op.running()
+    before = op.job(job_id)
+    op.wait(5)
+    sent = op.does("requeue", job_id)
+    assert sent.argv == ("scontrol", "requeue", "Incomplete", job_id) and sent.rc == 0
+    job = op.job(job_id)
+    assert (job.state, job.reason, job.restarts) == ("PENDING", "BeginTime", before.restarts + 1)
+    assert job.submitted == START + 5 and job.nodes is job.started is job.gpus_held is None
+    op.wait(REQUEUE_WAIT_S + 1)
+    assert op.job(job_id).reason != "BeginTime"
+
+
+def test_what_cannot_be_requeued():
+    op = Operator()
+    plain, odd, pending = op.running(), op.running(plain=False), op.waiting()
+    assert not op.machine.job_detail(odd).requeueable and op.machine.job_detail(plain).requeueable
+    sent = op.does("requeue", plain, odd, pending, "1")
+    assert sent.rc == 1
+    assert sent.refused[odd] == "Requested operation is presently disabled"
+    assert sent.refused[pending] in {"Job is pending execution", "Requested operation is presently disabled"}
+    assert sent.refused["1"] == "Invalid job id specified"
+    assert "Invalid job id specified for job 1" in sent.err.splitlines()
+    assert op.job(plain).state == "PENDING" and op.job(odd).state == "RUNNING"
+
+
+def test_requeue_and_hold():
+    op = Operator()
+    job_id = op.running()
+    prior = op.job(job_id).priority
+    op.does("requeuehold", job_id)
+    job = op.job(job_id)
+    assert (job.state, job.reason, job.priority) == ("PENDING", "job_requeued_in_held_state", 0)
+    op.wait(HOUR)
+    assert op.job(job_id).reason == "job_requeued_in_held_state"
+    op.does("release", job_id)
+    assert op.job(job_id).priority == prior and op.job(job_id).reason == "Priority"
+
+
+@pytest.mark.parametrize(("action", "reason"), [("hold", "JobHeldAdmin"), ("uhold", "JobHeldUser")])
+def test_hold_and_release(action, reason):
+    op = Operator()
+    one, two = op.waiting(), op.waiting("Resources")
+    prior = op.job(one).priority
+    sent = op.does(action, one, two)
+    assert sent.argv == ("scontrol", action, one, two) and sent.rc == 0
+    assert {(op.job(job).priority, op.job(job).reason) for job in (one, two)} == {(0, reason)}
+    op.does(action, one)
+    sent = op.does("release", one)
+    assert sent.argv == ("scontrol", "release", one)
+    assert (op.job(one).priority, op.job(one).reason) == (prior, "Priority")
+    assert op.does("release", one).rc == 0
+
+
+def test_a_hold_on_a_running_job_counts_when_it_is_queued_again():
+    op = Operator()
+    job_id = op.running()
+    op.does("hold", job_id)
+    assert (op.job(job_id).state, op.job(job_id).priority) == ("RUNNING", 0)
+    op.does("requeue", job_id)
+    assert (op.job(job_id).state, op.job(job_id).reason) == ("PENDING", "JobHeldAdmin")
+
+
+def test_cancel():
+    op = Operator()
+    running, waiting = op.running(), op.waiting()
+    hosts = op.machine.queue.runs[running].hosts
+    sent = op.does("cancel", running, waiting, "1")
+    assert sent.argv == ("scancel", running, waiting, "1")
+    assert sent.refused == {"1": "Invalid job id specified"} and sent.rc == 1
+    assert not {running, waiting} & set(op.machine.jobs())
+    assert all(running not in op.machine.site.hosts[index].jobs for index in hosts)
+
+
+def test_those_that_waited_for_a_cancelled_job_go_with_it():
+    op = Operator()
+    op.wait(12 * HOUR)
+    child = op.waiting("Dependency")
+    parent = op.machine.queue.parents[child]
+    assert parent in op.machine.job_detail(child).dependency
+    op.does("cancel", parent)
+    assert child not in op.machine.jobs()
+
+
+def test_the_next_in_line_says_what_it_waits_for():
+    op = Operator()
+    first = op.machine.queue.lines["gpu"][0][2]
+    second = op.machine.queue.lines["gpu"][1][2]
+    assert op.job(first).reason == "Resources" and op.job(second).reason == "Priority"
+    op.does("hold", first)
+    op.wait(3)
+    assert second not in op.machine.jobs() or op.job(second).reason != "Priority"
+
+
+def test_an_action_that_there_is_not():
+    with pytest.raises(ValueError, match="reboot"):
+        commands(Change(action="reboot", kind="node", targets=("gpu0001",)))
+    with pytest.raises(ValueError, match="drain"):
+        commands(Change(action="drain", kind="job", targets=("1",)))
