@@ -36,7 +36,7 @@ def expand(text: str, cap: int = 100_000) -> tuple[str, ...]:
     if simple is not None:
         # What nearly every job and partition holds: 2 us instead of 30, 12,000 names 2 ms instead of 60.
         before, first, last = simple.groups()
-        if len(first) == len(last) and 0 <= int(last) - int(first) < cap:
+        if _same_padding(first, last) and 0 <= int(last) - int(first) < cap:
             width = len(first)
             return tuple(f"{before}{number:0{width}d}" for number in range(int(first), int(last) + 1))
     if len(text) <= _CACHED_TEXT:
@@ -105,7 +105,24 @@ def _measure(text: str) -> tuple[str, int]:
         for inside in re.findall(r"\[([^\]]*)\]", word):
             count *= sum(_count(piece) for piece in inside.split(","))
         size += count
-    return ",".join(words), size
+    return re.sub(r"[0-9]+-[0-9]+(?=[\],])", _even, ",".join(words)), size
+
+
+def _same_padding(first: str, last: str) -> bool:
+    """Whether Slurm could have written such a range: `09-11`, `9-11` and, over the digits' end, `0001-12000`."""
+    return len(first) == len(last) or (len(last) > len(first) and not last.startswith("0"))
+
+
+def _even(match: re.Match[str]) -> str:
+    """`0001-12000` as `0001-9999,10000-12000`: ClusterShell wants both ends to have the same digits."""
+    first, last = match[0].split("-")
+    if len(first) == len(last) or not first.startswith("0") or first == "0":
+        return match[0]
+    parts = []
+    for width in range(len(first), len(last) + 1):
+        low, high = (first if width == len(first) else str(10 ** (width - 1))), min(10**width - 1, int(last))
+        parts.append(f"{low}-{high}")
+    return ",".join(parts)
 
 
 def _split(text: str) -> list[str]:
@@ -124,7 +141,7 @@ def _count(piece: str) -> int:
         return 1
     if int(last) < int(first):
         raise ValueError(f"{_short(piece)} runs backwards")
-    if len(first) != len(last) and (last.startswith("0") or (first.startswith("0") and len(first) > 1)):
+    if not _same_padding(first, last):
         raise ValueError(f"{_short(piece)}: both ends need the same number of digits")
     if step is not None and int(step) == 0:
         raise ValueError(f"{_short(piece)}: a step of 0 goes nowhere")

@@ -17,6 +17,7 @@ from console.plan import Refusal
 from console.poller import Poller
 from console.preview import folded
 from console.screens.base import WachtScreen
+from console.screens.listing import ListScreen
 from console.site import Site
 from console.site_gate import open_gate
 from console.verify import Settled, Watch
@@ -111,6 +112,9 @@ class Acting(_Base):
             self.call_from_thread(self._came_back, outcome)
 
         self.run_worker(work, thread=True, group="gate", exit_on_error=False)
+        if isinstance(self.screen, ListScreen):
+            # The next key must not take along what was marked for this one.
+            self.screen.table.mark(())
         self.tell(f"{plan.action.doing} {folded(plan.change.targets, plan.action.kind)}")
 
     def _came_back(self, outcome: Outcome) -> None:

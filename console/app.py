@@ -41,7 +41,8 @@ class WachtApp(Acting, App[None]):
 
     TITLE = "wacht"
     CSS = """
-    Toast { max-width: 90%; }
+    Toast { max-width: 90%; padding: 0 1; margin: 0; }
+    ToastRack { margin-bottom: 1; }
     """
     COMMANDS: ClassVar[Any] = {Palette}
     SCREENS: ClassVar[Any] = {

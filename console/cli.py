@@ -119,6 +119,109 @@ def snapshot(ctx: click.Context, as_json: bool, on_demo: bool, nodes: int, jobs:
     ctx.exit(shot.exit_code(cluster))
 
 
+@cli.command()
+@click.argument("action")
+@click.argument("targets", nargs=-1)
+@click.option("--reason", metavar="TEXT", help="Why, for everyone who reads it later.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, send nothing.")
+@click.option("--yes", is_flag=True, help="Answer a plain question.")
+@click.option("--count", type=click.IntRange(0), metavar="N", help="Answer any question: N targets will be acted on.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--demo", "on_demo", is_flag=True, help="On the embedded machine.")
+@sim_options
+@common_options
+@click.pass_context
+def act(
+    ctx: click.Context,
+    action: str,
+    targets: tuple[str, ...],
+    reason: str | None,
+    dry_run: bool,
+    yes: bool,
+    count: int | None,
+    as_json: bool,
+    on_demo: bool,
+    nodes: int,
+    jobs: int | None,
+    seed: int,
+) -> None:
+    """Drain, undrain, resume, requeue, requeuehold, hold, uhold, release or cancel TARGETS, through the same gate as
+    the console. TARGETS are node sets (gpu[001-004]) or job ids. Exit 0 done and seen, 1 not all, 2 refused.
+    """
+    from console import act as acting
+    from console import site
+    from console import snapshot as shot
+    from console.site_gate import open_gate
+
+    config = _config(ctx)
+    settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
+    chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
+    clock = site.system_clock()
+    # Only what the gate judges by: nodes and jobs.
+    sources = [one for one in chosen.collectors() if one.name in {"slurm.nodes", "slurm.jobs"}]
+    cluster = shot.take(chosen.name, sources, clock, chosen.demo)
+    terminal = sys.stdin.isatty() and sys.stderr.isatty()
+
+    def ask(question: str) -> str:
+        click.echo(question, nl=False, err=True)
+        return sys.stdin.readline()
+
+    code = acting.run_act(
+        open_gate(chosen, config, chosen.transport(), clock), cluster, action, targets, reason=reason, dry_run=dry_run,
+        yes=yes, count=count, as_json=as_json, ask=ask if terminal else None,
+    )  # fmt: skip
+    ctx.exit(code)
+
+
+@cli.group()
+def journal() -> None:
+    """What was done to the machine, by whom, and what came of it."""
+
+
+def _journal_file(ctx: click.Context) -> Any:
+    from console.site import choose
+    from console.site_gate import journal_path
+
+    config = _config(ctx)
+    name = ctx.obj.cluster or next(iter(config.clusters), None) or choose(config, None).name
+    return journal_path(name, config)
+
+
+@journal.command()
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the last N lines.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@common_options
+@click.pass_context
+def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
+    """Print the journal."""
+    from console import journal as book
+
+    text, code = book.show(_journal_file(ctx), last, as_json)
+    click.echo(text)
+    ctx.exit(code)
+
+
+@journal.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@common_options
+@click.pass_context
+def verify(ctx: click.Context, as_json: bool) -> None:
+    """Check the chain. Exit 0 whole, 1 broken."""
+    from console import journal as book
+
+    text, code = book.verified(_journal_file(ctx), as_json)
+    click.echo(text)
+    ctx.exit(code)
+
+
+@cli.command()
+def keys() -> None:
+    """Print the table of keys, as the documentation has it."""
+    from console.actions import key_table
+
+    click.echo(key_table(), nl=False)
+
+
 def _config(ctx: click.Context) -> Config:
     common: Common = ctx.obj
     config = load(common.config)
@@ -148,7 +251,9 @@ def _console(ctx: click.Context, config: Config, chosen: Any) -> None:
 def main() -> None:
     """Entry point: every error that is expected becomes one plain message and exit 2."""
     try:
-        cli(standalone_mode=False)
+        # click gives the code of ctx.exit back, it does not raise it.
+        code = cli(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:

@@ -11,9 +11,10 @@ from console.partition_columns import PartitionUse, why_text
 from themes.roles import job_look, state_look
 from widgets.cells import Span, bar
 from widgets.pane import Line, line
-from widgets.units import UNKNOWN, count, duration, percent, power, share
+from widgets.units import count, duration, percent, power, share
 
 #: In the order of the sketch everybody knows: what works first, then what does not.
+_SHORT = {"allocated": "alloc", "maintenance": "maint", "completing": "complete", "powered off": "off"}
 _STATES = ("allocated", "mixed", "idle", "draining", "drained", "down")
 
 
@@ -25,22 +26,23 @@ def node_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     counts = totals.nodes_by_display
     words = [*_STATES, *(word for word in DISPLAYS if word not in _STATES and counts.get(word))]
     words += [word for word in counts if word not in words]
-    each = 19
-    columns = max(1, min(-(-len(words) // rows) if rows else 1, (cells + 2) // (each + 2)))
+    narrow = cells < 2 * 20
+    wide = 8 if narrow else 11
+    columns = max(1, (cells + 1) // (wide + 8))
     if len(words) > columns * rows:
-        # Not all fit: those that have none give way first, then those that are well.
+        # Not all fit: those that have none give way first.
         words = sorted(words, key=lambda word: (not counts.get(word), words.index(word)))[: columns * rows]
     lines = []
     for at in range(min(rows, len(words))):
         spans: list[Span] = []
-        for word in words[at::rows] if len(words) > rows else words[at : at + 1]:
+        for word in words[at::rows]:
             number = counts.get(word, 0)
             glyph, role = state_look(word)
-            spans += [("  ", "")] if spans else []
-            text = f"{glyph} {word:<11}"
+            spans += [("  " if not narrow else " ", "")] if spans else []
+            short = _SHORT.get(word, word) if narrow else word
             spans += [
-                (text, role if number else "text-dim"),
-                (f"{number:>6,}", "text-strong" if number else "text-dim"),
+                (f"{glyph} {short:<{wide}.{wide}}", role if number else "text-dim"),
+                (f"{number:>5,}", "text-strong" if number else "text-dim"),
             ]
         lines.append(line(spans))
     return lines
@@ -54,7 +56,7 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     free = max(0, totals.gpus - totals.gpus_alloc - (totals.gpus_out or 0))
 
     def figure(label: str, value: str, part: str, role: str = "text-strong") -> list[Span]:
-        return [(f"{label:<12}", "text-dim"), (f"{value:>7}", role), (f" {part:>6}", "")]
+        return [(f"{label:<12}", "text-dim"), (f"{value:>7}", role), (f" {part:>6}" if cells >= 26 else "", "")]
 
     filled = totals.gpus_alloc / totals.gpus if totals.gpus else None
     room = cells - 27
@@ -68,7 +70,10 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     lines.append(line(figure("free", f"{free:,}", share(free, totals.gpus))))
     lines.append(line(figure("out", count(totals.gpus_out), share(totals.gpus_out, totals.gpus))))
     if "loads" in cluster.known:
-        hot = (f"   {count(totals.nodes_hot)} nodes hot", "warn" if totals.nodes_hot else "text-dim")
+        hot = (
+            f"  {count(totals.nodes_hot)} nodes hot" if cells >= 40 else "",
+            "warn" if totals.nodes_hot else "text-dim",
+        )
         lines.append(line([*figure("utilisation", percent(totals.gpu_util_pct, 0), ""), hot]))
     return lines[:rows]
 
@@ -84,9 +89,10 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
         if drawn:
             racks[rack] = sum(drawn)
     measured = sum(1 for load in cluster.loads.values() if load.power_w is not None)
+    of_all = f"{measured:,} of {count(totals.nodes)}" + (" nodes" if cells >= 28 else "")
     lines = [
         line([("now      ", "text-dim"), (power(totals.power_w), "text-strong")]),
-        line([("measured ", "text-dim"), (f"{measured:,} of {totals.nodes:,} nodes" if totals.nodes else UNKNOWN, "")]),
+        line([("measured " if cells >= 22 else "nodes    ", "text-dim"), (of_all, "")]),
     ]
     for rack, drawn_w in sorted(racks.items(), key=lambda at: -at[1])[: max(0, rows - 2)]:
         lines.append(line([(f"{rack or 'no rack':<9}", "text-dim"), (power(drawn_w), "")]))

@@ -314,14 +314,15 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _told(record: Mapping[str, Any]) -> str:
     """One record as one line for people. The file may have been tampered with: everything is cleaned again."""
-    targets = [str(target) for target in record.get("targets") or record.get("outcome") or ()]
-    names = fold(targets) if record.get("kind") == "node" else ",".join(targets)
-    parts = [str(record.get("time", ""))[:19] + "Z", str(record.get("login") or record.get("uid", "")),
-             str(record.get("event", "")), str(record.get("action", "")), names]  # fmt: skip
+    outcome = record.get("outcome")
+    results = outcome if isinstance(outcome, dict) else {}
+    listed = record.get("targets")
+    targets = [str(target) for target in (listed if isinstance(listed, list) else results)]
+    parts = [f"{str(record.get('time'))[:19]}Z", str(record.get("login") or record.get("uid", "")),
+             str(record.get("event", "")), str(record.get("action", "")),
+             fold(targets) if record.get("kind") == "node" else ",".join(targets)]  # fmt: skip
     if record.get("reason"):
         parts.append(f'"{record["reason"]}"')
-    outcome = record.get("outcome")
-    if isinstance(outcome, dict):
-        words = [str(told.get("state")) for told in outcome.values() if isinstance(told, dict)]
-        parts.append(", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)))
+    words = [str(told.get("state")) for told in results.values() if isinstance(told, dict)]
+    parts.append(", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)))
     return clean("  ".join(part for part in parts if part))

@@ -28,6 +28,8 @@ class Need(Struct, frozen=True):
     text: str
     since: int | None
     opens: str
+    event: bool = False
+    """Several things of one place failed together."""
 
 
 def robot(by: str | None) -> bool:
@@ -53,7 +55,13 @@ def needs(cluster: Cluster, now: float) -> list[Need]:
             continue
         told |= names
         found.append(need)
-    return sorted(found, key=lambda need: _RANK.index(need.role) if need.role in _RANK else len(_RANK))
+    return sorted(found, key=_order)
+
+
+def _order(need: Need) -> tuple[int, bool, int]:
+    """Worst first; of those what hit several at once, then the newest."""
+    rank = _RANK.index(need.role) if need.role in _RANK else len(_RANK)
+    return rank, not need.event, -(need.since or 0)
 
 
 def _alerts(cluster: Cluster) -> Iterable[Need]:
@@ -103,7 +111,7 @@ def _down(cluster: Cluster) -> Iterable[Need]:
         reason = reasons.pop() if len(reasons) == 1 else None
         said = f": {reason}" if reason else ""
         text = f"{rack}: {len(members)} nodes down{said}" if rack else f"{names} down{said}"
-        yield Need("✖", "bad", text, since, names)
+        yield Need("✖", "bad", text, since, names, rack is not None)
 
 
 def _invalid(cluster: Cluster) -> Iterable[Need]:

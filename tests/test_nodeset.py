@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.nodeset import expand, fold, is_nodeset, natural_key
@@ -19,6 +19,13 @@ def test_expands_and_folds():
     assert expand("gpu10, gpu9 gpu[9-11]") == ("gpu9", "gpu10", "gpu11")
     assert expand("gpu[1, 3]") == ("gpu1", "gpu3")
     assert expand("r[0-1]n[1-2]") == ("r0n1", "r0n2", "r1n1", "r1n2")
+    # Slurm writes a range over the end of its digits so: measured on 26.05 with 12,000 nodes.
+    for text in ("gpu[0008-12000]", "gpu[0008-12000,3]", "gpu[0008-0010,0011-12000]"):
+        names = expand(text)
+        assert names[-3:] == ("gpu11998", "gpu11999", "gpu12000") and len(names) >= 11_993
+        assert {"gpu0008", "gpu9999", "gpu10000"} <= set(names)
+        assert set(expand(fold(names))) == set(names)
+    assert expand("gpu[09-100]x[1-2]")[:3] == ("gpu09x1", "gpu09x2", "gpu10x1")
     assert expand("") == expand(" , ") == ()
     assert fold(["gpu0003", "gpu0001", "gpu0002", "gpu0001"]) == "gpu[0001-0003]"
     assert fold([]) == "" and fold(["x"]) == "x"
@@ -36,7 +43,8 @@ def test_expands_and_folds():
         ("gpu[1-4", "bracket"),
         ("gpu]1[", "not a node name"),
         ("gpu[4-1]", "backwards"),
-        ("gpu[09-100]", "same number of digits"),
+        ("gpu[1-010]", "same number of digits"),
+        ("gpu[0100-999]", "same number of digits"),
         ("gpu[]", "empty"),
         ("gpu[a-b]", "not a node name"),
         ("gpu[1--2]", "not a number or a range"),
@@ -72,7 +80,6 @@ def test_a_fold_comes_back(names):
 @given(st.integers(0, 1200), st.integers(0, 900), st.integers(1, 5))
 def test_one_range_is_what_clustershell_says(first, more, width):
     text = f"gpu-[{first:0{width}d}-{first + more:0{width}d}]"
-    assume(len(f"{first:0{width}d}") == len(f"{first + more:0{width}d}") or width == 1)
     assert expand(text) == expand(f"{text},")
 
 

@@ -19,6 +19,7 @@ from collectors.sim.machine import Machine
 from collectors.sim.pool import Pool
 from collectors.sim.queue import entry
 from collectors.sim.topology import build_site, fold_bits, indices_of
+from collectors.sim.topology import fold as fold_hosts
 
 START = 1_795_000_000.0
 HOUR = 3600
@@ -311,8 +312,7 @@ def test_hostile_text_is_there_and_is_clean():
 
 @given(st.sets(st.integers(0, 11_999), min_size=1, max_size=60))
 def test_folds_as_clustershell_does(indices):
-    site = build_site(SimSettings(nodes=12_000), START)
-    assert site.fold(indices) == fold(site.hosts[index].name for index in indices)
+    assert fold_hosts(tuple(sorted(indices)), 5) == fold(f"gpu{index + 1:05d}" for index in indices)
 
 
 @given(st.sets(st.integers(0, 15)))

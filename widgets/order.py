@@ -47,6 +47,26 @@ class Order(Generic[Row]):
         """Put in the changed rows, take out those that are None. True when any key came, went or moved."""
         if len(changed) * _MANY > len(self.rows):
             return self._change_many(changed)
+        return self._change_few(changed)
+
+    def index(self, key: str) -> int | None:
+        """Where the key stands, None where it does not."""
+        if key not in self.rows:
+            return None
+        at = self._find(key)
+        return at if at < len(self.keys) and self.keys[at] == key else self.keys.index(key)
+
+    def nearest(self, at: int, gone: Callable[[str], bool]) -> str | None:
+        """The key at a place or else the nearest one below, then above, for which `gone` is not true."""
+        keys = self.keys
+        at = max(0, min(at, len(keys) - 1))
+        for key in keys[at:]:
+            if not gone(key):
+                return key
+        return next((key for key in reversed(keys[:at]) if not gone(key)), None)
+
+    def _change_few(self, changed: Mapping[str, Row | None]) -> bool:
+        """Each changed row by bisection."""
         moved = False
         for key, row in changed.items():
             known = key in self.rows
@@ -69,22 +89,6 @@ class Order(Generic[Row]):
                     self._put_in(key, row, value)
                     moved = True
         return moved
-
-    def index(self, key: str) -> int | None:
-        """Where the key stands, None where it does not."""
-        if key not in self.rows:
-            return None
-        at = self._find(key)
-        return at if at < len(self.keys) and self.keys[at] == key else self.keys.index(key)
-
-    def nearest(self, at: int, gone: Callable[[str], bool]) -> str | None:
-        """The key at a place or else the nearest one below, then above, for which `gone` is not true."""
-        keys = self.keys
-        at = max(0, min(at, len(keys) - 1))
-        for key in keys[at:]:
-            if not gone(key):
-                return key
-        return next((key for key in reversed(keys[:at]) if not gone(key)), None)
 
     def _change_many(self, changed: Mapping[str, Row | None]) -> bool:
         """The same by sorting anew."""

@@ -228,4 +228,4 @@ class Scrolled(Widget, can_focus=True):
         if thumb is not None:
             long = thumb[1] - thumb[0]
             reach = max(1, self.page - long)
-            self.scroll_top(round((y - self.head - long / 2) / reach * (self.body_lines - self.page)))
+            self.scroll_top(round((y - self.head - (long - 1) / 2) / reach * (self.body_lines - self.page)))

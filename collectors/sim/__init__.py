@@ -9,7 +9,7 @@ from collectors.registry import Descriptor
 #: What can be made to go wrong, about 30 simulated seconds after the start.
 INCIDENTS: dict[str, str] = {
     "pdu": "one power unit dies: half of a rack goes down, its jobs are requeued or fail",
-    "xid-storm": "one user's job throws XID 31, 43 and 94 on all its nodes; one of them is a real XID 79",
+    "xid-storm": "one user's job throws XID 31, 43 and 94 on its nodes; one of them is a real XID 79",
     "lemon": "one node fails, is repaired and fails again",
     "controller-slow": "slurmctld takes 3 to 6 seconds to answer, or does not answer in time",
     "fabric": "the leaf switch of one rack loses links: its nodes drain, jobs across it fail",

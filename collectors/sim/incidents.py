@@ -14,6 +14,8 @@ from collectors.sim.topology import HOUR, Host, Trouble, indices_of
 
 #: Simulated seconds between the start and the incident.
 STARTS_S = 30.0
+#: Nodes on which a storm rages at most: enough to fill any screen.
+STORM_NODES = 64
 OFF_THE_BUS = Kind(1, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90))
 
 
@@ -91,7 +93,7 @@ class Incidents:
         user, indices = self._queue.jobs[largest].user, set(runs[largest].hosts)
         if len(indices) < 4:
             indices.update(*(run.hosts for job, run in runs.items() if self._queue.jobs[job].user == user))
-        hosts = self._on([self._hosts[index] for index in sorted(indices)])
+        hosts = self._on([self._hosts[index] for index in sorted(indices)[:STORM_NODES]])
         for round_ in range(12):
             for host in hosts:
                 at = round_ * 15 + self._rng.uniform(0, 15)

@@ -42,7 +42,9 @@ class OverviewScreen(WachtScreen):
     OverviewScreen.-low #figures { height: 6; }
     OverviewScreen.-low #bottom { height: 6; }
     OverviewScreen.-narrow #users { display: none; }
-    OverviewScreen.-narrow #machine { width: 1fr; }
+    OverviewScreen.-narrow #machine { width: 44; }
+    OverviewScreen.-narrow #nodes { width: 35; }
+    OverviewScreen.-narrow #gpus { width: 25; }
     OverviewScreen.-nopower #power { display: none; }
     """
     crumb = "overview"
@@ -90,7 +92,8 @@ class OverviewScreen(WachtScreen):
             if name in titles:
                 word, number = titles[name]
                 pane.set_title([(word, "title"), (f" {number:,}" if number is not None else " —", "text-strong")])
-        self.figures["power"].set_title("Power", "sum of GPUs and hosts" if cluster.demo else "")
+        source = "simulated" if cluster.demo else ""
+        self.figures["power"].set_title("Power", source if self.figures["power"].size.width > 30 else "")
         self._needs = needs(cluster, ctx.now)
         self.needs.set_lines(figures.need_lines(cluster, self._needs, ctx.now))
         self.needs.set_title([("Needs you", "title"), (f" {len(self._needs)}" if self._needs else "", "text-strong")])

@@ -9,7 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from collectors import process
 from collectors.clock import SystemClock
@@ -24,6 +24,7 @@ from tests.lab.slurm import Lab
 from . import screens
 from .report import Row, median
 
+T = TypeVar("T")
 POLL_RATIO = 2.0
 SNAPSHOT_OVER_S = 0.4
 JOB_BYTES = 300
@@ -118,7 +119,10 @@ def _round(case: str) -> list[Row]:
                 raise RuntimeError(f"{source.name}: {reading.fault}")
     rows = []
     for name, (took, size) in sorted(costs.items()):
-        rows += [Row(case, f"one round: {name}", round(took, 4), "s"), Row(case, f"one round: {name}", size, "B")]
+        rows += [
+            Row(case, f"one round: {name}, took", round(took, 4), "s"),
+            Row(case, f"one round: {name}, read", size, "B"),
+        ]
     return rows
 
 
@@ -156,7 +160,7 @@ def _snapshot(case: str, env: dict[str, str], squeue_s: float, repeats: int) -> 
     ]
 
 
-def _timed[T](work: Callable[[], T]) -> tuple[float, T]:
+def _timed(work: Callable[[], T]) -> tuple[float, T]:
     began = time.perf_counter()
     result = work()
     return time.perf_counter() - began, result

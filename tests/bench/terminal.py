@@ -171,7 +171,7 @@ class Terminal:
 
         The answer ends at a pause of `gap_s`: short for the frame that a key makes, longer for all that follows it.
         """
-        self.wait_quiet(0.03, 2.0)
+        self.wait_quiet(0.08, 2.0)  # a hand is no faster, and no frame of before may count
         start = len(self._chunks)
         began = time.monotonic()
         self.send(key)

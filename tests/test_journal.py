@@ -1,0 +1,285 @@
+"""The journal: on the disk before anything is sent, chained across sessions, and honest about every cut and change."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import multiprocessing
+import os
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from collectors.clock import ManualClock
+from console import journal as journals
+from console.journal import Journal, JournalFault, default_path, orphans, read, show, verified, verify
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "journal" / "lab.jsonl"
+
+
+def book(path, **options) -> Journal:
+    return Journal(path, "lab", ManualClock(), **options)
+
+
+def filled(path, lines: int = 4) -> bytes:
+    """A chain made by two sessions."""
+    path.unlink(missing_ok=True)
+    first, second = book(path), book(path)
+    for number in range(lines):
+        (first if number % 2 else second).write("intent", id=str(number), targets=["gpu0001"], reason='é "x" \x1b')
+    return path.read_bytes()
+
+
+def test_a_line_says_who_when_and_what(path, monkeypatch):
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.7 5022 192.0.2.1 22")
+    book(path).write("intent", id="a1", action="drain", targets=["gpu0001"], reason="bad DIMM", argv=[["scontrol"]])
+    (line,) = read(path)
+    assert line["time"] == "2026-11-18T11:06:40.000+00:00" and line["mono"] == 0 and line["seq"] == 1
+    assert line["uid"] == os.getuid() and line["host"] == os.uname().nodename and line["cluster"] == "lab"
+    assert line["ssh"].startswith("192.0.2.7") and "login" in line and len(line["session"]) == 8
+    assert (line["event"], line["action"], line["targets"], line["reason"]) == (
+        "intent",
+        "drain",
+        ["gpu0001"],
+        "bad DIMM",
+    )
+
+
+def test_it_is_private_whatever_the_umask(path):
+    before = os.umask(0)
+    try:
+        book(path).write("intent")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_one_chain_across_sessions(path):
+    raw = filled(path).splitlines()
+    assert [json.loads(line)["prev"] for line in raw] == [hashlib.sha256(line).hexdigest() for line in [b"", *raw[:-1]]]
+    assert len({json.loads(line)["session"] for line in raw}) == 2
+    assert verify(path) == journals.Verdict(ok=True, lines=4)
+
+
+def test_long_lines_chain_too(path):
+    for _ in range(3):
+        book(path).write("intent", targets=[f"gpu{n:05d}" for n in range(12_000)])
+    assert verify(path).ok and path.stat().st_size > 3 * journals._BLOCK
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_changed_byte_shows(path, data):
+    raw = bytearray(filled(path, 3))
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(raw)
+    found = verify(path)
+    assert not found.ok and found.broken is not None and found.why
+    # The line that was changed, or the one whose start a changed newline has eaten.
+    assert abs(found.broken - (bytes(raw[:at]).count(b"\n") + 1)) <= 1
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_lost_line_shows(path, lost):
+    lines = filled(path).splitlines(keepends=True)
+    del lines[lost]
+    path.write_bytes(b"".join(lines))
+    found = verify(path)
+    assert (found.ok, found.broken) == (False, lost + 1) and "follow" in found.why
+
+
+def test_swapped_doubled_and_foreign_lines_show(path):
+    one, two, three, four = filled(path).splitlines(keepends=True)
+    for lines in (
+        [one, three, two, four],
+        [one, two, two, three, four],
+        [one, two, b"{}\n", three, four],
+        [one, b"\n"],
+    ):
+        path.write_bytes(b"".join(lines))
+        assert not verify(path).ok
+
+
+def test_a_cut_line_in_the_middle_shows(path):
+    one, two, three, four = filled(path).splitlines(keepends=True)
+    path.write_bytes(one + two[:40] + b"\n" + three + four)
+    assert (verify(path).ok, verify(path).broken) == (False, 2)
+
+
+@pytest.mark.parametrize("kept", [1, 40, -1])
+def test_an_unfinished_last_line_is_named_and_then_sealed(path, kept):
+    one, two, *_ = filled(path).splitlines(keepends=True)
+    path.write_bytes(one + two[:kept])
+    assert verify(path) == journals.Verdict(ok=False, lines=2, broken=2, why="unfinished last line")
+    book(path).write("intent", id="next")
+    book(path).write("result", id="next")
+    assert verify(path) == journals.Verdict(ok=True, lines=4, cut=(2,) if kept != -1 else ())
+    assert read(path)[-1]["event"] == "result"
+    # Once sealed it is part of the chain like any other line.
+    raw = bytearray(path.read_bytes())
+    raw[len(one)] ^= 1
+    path.write_bytes(raw)
+    assert not verify(path).ok
+
+
+def _write_many(path, number):
+    for _ in range(number):
+        book(path).write("intent", id="x", targets=["gpu0001"] * 50)
+
+
+def test_two_consoles_write_one_chain(path):
+    others = [multiprocessing.get_context("fork").Process(target=_write_many, args=(path, 20)) for _ in range(2)]
+    for other in others:
+        other.start()
+    mine = book(path)
+    threads = [threading.Thread(target=mine.write, args=("result",)) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for one in [*others, *threads]:
+        one.join()
+    assert verify(path) == journals.Verdict(ok=True, lines=50)
+    own = [line["seq"] for line in read(path) if line["event"] == "result"]
+    assert own == list(range(1, 11))
+
+
+def test_a_symbolic_link_is_refused(path, tmp_path):
+    path.parent.mkdir(parents=True)
+    (tmp_path / "victim").write_text("")
+    path.symlink_to(tmp_path / "victim")
+    with pytest.raises(JournalFault, match="symbolic link"):
+        book(path).write("intent")
+    assert (tmp_path / "victim").read_text() == ""
+
+
+def test_what_is_no_file_of_ours_is_refused(path):
+    path.parent.mkdir(parents=True)
+    os.mkfifo(path)
+    with pytest.raises(JournalFault, match="no plain file"):
+        book(path).write("intent")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(JournalFault, match="directory"):
+        book(path).write("intent")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_owner_is_refused(path):
+    filled(path)
+    os.chown(path, 2001, 2001)
+    with pytest.raises(JournalFault, match="another user"):
+        book(path).write("intent")
+
+
+def test_a_file_that_is_too_open_is_closed(path):
+    filled(path)
+    path.chmod(0o666)
+    book(path).write("intent")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_everybody_can_write_is_refused(path):
+    filled(path)
+    path.parent.chmod(0o777)
+    with pytest.raises(JournalFault, match="everybody can write"):
+        book(path).write("intent")
+
+
+def test_a_full_disk_leaves_the_chain_whole(path, monkeypatch):
+    filled(path)
+    whole = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", _fills_up(os.write))
+        with pytest.raises(JournalFault, match="No space left"):
+            book(path).write("intent")
+    assert path.read_bytes() == whole and verify(path).ok
+
+
+def _fills_up(write):
+    room = [40]
+
+    def limited(fd, data):
+        if not room[0]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken = write(fd, data[: room[0]])
+        room[0] -= taken
+        return taken
+
+    return limited
+
+
+def test_a_hung_file_system_costs_the_deadline_and_no_more(path, monkeypatch):
+    answered = threading.Event()
+    append = journals.append
+    late: list[threading.Thread] = []
+
+    def hung(*args):
+        late.append(threading.current_thread())
+        answered.wait()
+        append(*args)
+
+    monkeypatch.setattr(journals, "append", hung)
+    mine = book(path, deadline_s=0.02)
+    with pytest.raises(JournalFault, match=r"did not answer in 0\.02 s; nothing was sent"):
+        mine.write("intent", id="a1")
+    with pytest.raises(JournalFault, match="still does not answer"):
+        mine.write("intent", id="a2")
+    answered.set()
+    late[0].join()
+    # What arrives after nobody counts on it says so itself, and leaves no orphan.
+    assert [(line["event"], line["id"], line.get("note")) for line in read(path)] == [
+        ("intent", "a1", None),
+        ("result", "a1", "written too late, not sent"),
+    ]
+    assert orphans(path) == [] and verify(path).ok
+
+
+def test_orphans_are_intents_without_result(path):
+    mine = book(path)
+    for event, which in (("intent", "a"), ("intent", "b"), ("result", "a"), ("verified", "b"), ("intent", "c")):
+        mine.write(event, id=which)
+    assert [line["id"] for line in orphans(path)] == ["b", "c"]
+
+
+def test_show_and_verify_for_people_and_programs(path):
+    assert verified(path)[1] == show(path)[1] == 2
+    mine = book(path)
+    mine.write("intent", id="a", kind="node", action="drain", targets=["gpu0001", "gpu0002"], reason="bad DIMM")
+    outcome = {"gpu0001": {"state": "done"}, "gpu0002": {"state": "failed"}}
+    mine.write("result", id="a", kind="node", action="drain", outcome=outcome)
+    text, status = show(path)
+    assert status == 0 and 'drain  gpu[0001-0002]  "bad DIMM"' in text and "1 done, 1 failed" in text
+    assert len(json.loads(show(path, last=1, as_json=True)[0])["entries"]) == 1
+    assert verified(path) == (f"{path}: whole, 2 lines\n", 0)
+    assert json.loads(verified(path, as_json=True)[0])["ok"] is True
+    path.write_bytes(path.read_bytes().replace(b"bad", b"bed"))
+    text, status = verified(path)
+    assert status == 1 and "broken at line 1" in text
+    assert json.loads(verified(path, as_json=True)[0]) | {"why": ""} == {
+        "version": 1, "path": str(path), "ok": False, "lines": 2, "broken": 1, "why": "", "cut": []}  # fmt: skip
+
+
+def test_show_survives_a_file_full_of_anything(path):
+    filled(path)
+    with path.open("ab") as file:
+        file.write(b'{"event":"\\u001b]52;c;eA==\\u0007","targets":7,"outcome":[1],"time":null}\n')
+        file.write(b"\xff\xfe\n[]\n" + b"[" * 100_000)
+    text, status = show(path)
+    assert status == 0 and "\x1b" not in text and "unreadable" in text
+    assert not verify(path).ok and orphans(path)
+
+
+def test_where_it_lies(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", "/var/lib/x")
+    assert str(default_path("groningen")) == "/var/lib/x/wacht/journal/groningen.jsonl"
+    assert default_path("../../etc/x").parent == default_path("groningen").parent
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_path("a") == tmp_path / ".local/state/wacht/journal/a.jsonl"
