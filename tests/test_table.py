@@ -113,7 +113,7 @@ async def test_the_cursor_stays_on_its_node_and_its_line_when_rows_above_vanish(
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("pagedown", "pagedown", "down", "down")
         key, line = app.table.cursor_key, app.line_of(app.table.cursor_key or "")
-        gone = {name: None for name in list(app.rows)[3:13]}
+        gone = dict.fromkeys(list(app.rows)[3:13])
         app.table.update(gone)
         assert app.table.cursor_key == key and app.line_of(key or "") == line
         app.table.update({f"aaa{i}": Row(f"aaa{i}") for i in range(30)})
@@ -152,7 +152,7 @@ async def test_a_page_scrolled_away_from_the_cursor_stays_where_it_is() -> None:
     app = Bench()
     async with app.run_test(size=(80, 24)) as pilot:
         app.table.scroll_top(50)
-        app.table.update({name: None for name in list(app.rows)[10:20]})
+        app.table.update(dict.fromkeys(list(app.rows)[10:20]))
         assert app.lines[1].split()[0] == "gpu0050"
         assert app.table.cursor_key == "gpu0000"
         await pilot.press("down")

@@ -68,7 +68,7 @@ def test_a_value_that_does_not_compare_breaks_nothing() -> None:
 
 def test_the_nearest_that_stays() -> None:
     order: Order[int] = Order()
-    order.set({key: 0 for key in "abcde"})
+    order.set(dict.fromkeys("abcde", 0))
     assert order.nearest(2, lambda key: key in "cd") == "e"
     assert order.nearest(2, lambda key: key in "cde") == "b"
     assert order.nearest(9, lambda key: key == "e") == "d"

@@ -37,7 +37,7 @@ def contrast(look: Look, role: str, ground: str = "text") -> float:
 
 
 def test_both_themes_are_found_the_default_first() -> None:
-    assert list(themes.themes())[0] == themes.DEFAULT == "groningen"
+    assert next(iter(themes.themes())) == themes.DEFAULT == "groningen"
     assert {look.name: look.dark for look in LOOKS} == {"groningen": True, "daylight": False}
 
 

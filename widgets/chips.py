@@ -122,5 +122,3 @@ def _joined(spans: Sequence[Span], gap: str) -> list[Span]:
     for span in spans:
         out += [(gap, ""), span] if out else [span]
     return out
-
-

@@ -1,0 +1,212 @@
+"""What is on the terminal after thousands of partial repaints is what a full one would show; and what they cost.
+
+Textual's bytes are caught before the driver and fed to a terminal emulator, because `run_test` paints nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pyte
+import pytest
+from textual.app import App, ComposeResult
+from textual.containers import Horizontal
+from textual.drivers.headless_driver import HeadlessDriver
+
+import themes
+from collectors.model import Cluster, Load, Node, Source
+from widgets.cells import gauge
+from widgets.columns import Column
+from widgets.keybar import Key, KeyBar
+from widgets.nodemap import NodeMap
+from widgets.pane import Pane, line
+from widgets.quiet import QuietScreen
+from widgets.table import VirtualTable
+from widgets.topline import TopLine
+
+Row = tuple[str, str, int]
+COLUMNS = (
+    Column("node", "node", 8, lambda row, ctx: row[0], sort=lambda row: row[0]),
+    Column("state", "state", 10, lambda row, ctx: (row[1], "state-idle"), sort=lambda row: row[1]),
+    Column("load", "load", 12, lambda row, ctx: [*gauge(row[2] / 100, 6), (f"{row[2]:4d} %", "")], sort=lambda row: row[2]),
+    Column("age", "age", 6, lambda row, ctx: f"{ctx}s", align="right", volatile=True),
+    Column("name", "name", 8, lambda row, ctx: ("東京[/]" * (row[2] % 3), "text-dim"), grow=1),
+)
+
+
+class Bench(App[None]):
+    def get_default_screen(self) -> QuietScreen[None]:
+        return QuietScreen(id="_default")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: VirtualTable[Row] = VirtualTable(COLUMNS, pending_column="state", empty_text="nothing")
+        self.map, self.pane, self.top, self.bar = NodeMap(), Pane("Needs you", select=True), TopLine(), KeyBar()
+        themes.register(self)
+
+    def compose(self) -> ComposeResult:
+        yield self.top
+        with Horizontal():
+            yield self.table
+            yield self.map
+            yield self.pane
+        yield self.bar
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    sent: list[str] = []
+    monkeypatch.setattr(HeadlessDriver, "is_headless", property(lambda self: False))
+    monkeypatch.setattr(HeadlessDriver, "write", lambda self, data: sent.append(data))
+    yield sent
+
+
+def feed(screen: pyte.Screen, sent: list[str]) -> int:
+    data = "".join(sent)
+    sent.clear()
+    stream = pyte.Stream(screen)
+    stream.feed(data.replace("\x1b[?2026h", "").replace("\x1b[?2026l", ""))
+    return len(data.encode())
+
+
+def cells(screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
+    """What can be seen: the ink of a blank cannot."""
+    return [
+        [(c.data, c.bg, *(() if c.data == " " else (c.fg, c.bold))) for c in (row[x] for x in range(screen.columns))]
+        for row in (screen.buffer[y] for y in range(screen.lines))
+    ]
+
+
+def machine(rng: random.Random, before: Cluster | None = None) -> Cluster:
+    words = ("idle", "allocated", "allocated", "allocated", "mixed", "drained", "down")
+    names = [f"gpu{i:03d}" for i in range(160)]
+    nodes = dict(before.nodes) if before else {}
+    loads = dict(before.loads) if before else {}
+    for name in names if before is None else rng.sample(names, 5):
+        nodes[name] = Node(name=name, state="X", display=rng.choice(words))
+        loads[name] = Load(node=name, gpu_util_pct=rng.random() * 100, temp_c=rng.gauss(60, 9), power_w=None)
+    racks = before.racks if before else {f"R{i}": tuple(names[i * 20 : i * 20 + 20]) for i in range(8)}
+    source = Source(name="slurm.nodes", ok=True, tried=True, read_mono=0.0)
+    return Cluster(name="lab", nodes=nodes, loads=loads, racks=racks, sources={"slurm.nodes": source})
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) -> None:
+    rng = random.Random(seed)
+    app = Bench()
+    async with app.run_test(size=(120, 30)) as pilot:
+        screen = pyte.Screen(120, 30)
+        rows: dict[str, Row] = {f"n{i:04d}": (f"n{i:04d}", "idle", rng.randint(0, 100)) for i in range(60)}
+        cluster = machine(rng)
+        app.table.set_rows(rows, ctx=0)
+        app.map.set_cluster(cluster)
+        app.table.focus()
+        keys = ("up", "down", "pageup", "pagedown", "home", "end", "space", "o", "O", "tab", "left", "right", "enter")
+        for step in range(60):
+            for act in rng.sample(range(10), 3):
+                if act == 0:
+                    change = {key: (key, rng.choice(("idle", "down")), rng.randint(0, 100)) for key in rng.sample(list(rows), min(3, len(rows)))}
+                    rows.update(change)
+                    app.table.update(change, ctx=step)
+                elif act == 1:
+                    gone = rng.sample(list(rows), min(len(rows), rng.randint(0, 9)))
+                    rows = {key: row for key, row in rows.items() if key not in gone}
+                    app.table.update(dict.fromkeys(gone))
+                elif act == 2:
+                    new = {f"n{i:04d}": (f"n{i:04d}", "new", i % 100) for i in rng.sample(range(2000), 4)}
+                    rows.update(new)
+                    app.table.update(new)
+                elif act == 3:
+                    app.table.set_ctx(step)
+                elif act == 4:
+                    cluster = machine(rng, cluster)
+                    app.map.set_cluster(cluster)
+                elif act == 5:
+                    app.map.measure = rng.choice(("state", "util", "temp", "power"))
+                elif act == 6:
+                    app.pane.set_lines([line([(str(rng.randint(0, 3)), "warn"), (" 東 x", "")], [("r", "")], str(i)) for i in range(rng.randint(0, 40))])
+                elif act == 7:
+                    app.top.show(cluster, 1000 + step, float(step), ["DEMO"][: step % 2])
+                    app.bar.set_keys([Key("d", "drain", bool(step % 3)), Key("?", "help")])
+                elif act == 8:
+                    app.table.pending = {key: "draining…" for key in rng.sample(list(rows), min(2, len(rows)))}
+                else:
+                    rows = dict(rng.sample(list(rows.items()), rng.randint(0, len(rows)))) or rows
+                    app.table.set_rows(rows)
+                    app.table.dimmed = app.map.dimmed = step % 5 == 0
+            await pilot.press(rng.choice(keys), rng.choice(keys))
+            await pilot.pause()
+            feed(screen, wire)
+            for widget in app.query("*"):
+                widget._styles_cache.clear()
+            truth = pyte.Screen(120, 30)
+            update = app.screen._compositor.render_update(full=True)
+            assert update is not None
+            feed(truth, [update.render_segments(app.console)])  # type: ignore[attr-defined]
+            assert screen.display == truth.display
+            assert cells(screen) == cells(truth)
+
+
+async def test_what_the_acts_of_a_second_cost_at_200x50(wire: list[str]) -> None:
+    class Wide(Bench):
+        def compose(self) -> ComposeResult:
+            yield self.top
+            yield self.table
+            yield self.bar
+
+    app = Wide()
+    async with app.run_test(size=(200, 50)) as pilot:
+        rows: dict[str, Row] = {f"n{i:04d}": (f"n{i:04d}", "idle", i % 100) for i in range(5000)}
+        app.table.set_rows(rows, ctx=0)
+        app.table.focus()
+        cluster = machine(random.Random(1))
+        app.top.show(cluster, 1000, 1.0)
+        await pilot.pause()
+        screen = pyte.Screen(200, 50)
+        assert feed(screen, wire) < 60_000
+
+        async def cost() -> int:
+            await pilot.pause()
+            return feed(screen, wire)
+
+        await pilot.press("down")
+        assert await cost() < 1500
+        app.top.show(cluster, 1001, 2.0)
+        assert await cost() < 600
+        app.top.show(cluster, 1001, 2.0)
+        app.table.set_rows(dict(rows))
+        assert await cost() == 0
+        app.table.set_ctx(1)
+        assert await cost() < 4000
+        app.table.update({f"n{i:04d}": (f"n{i:04d}", "down", i) for i in range(10, 20)})
+        assert await cost() < 1500
+        await pilot.press("pagedown")
+        assert await cost() < 16_000
+
+
+async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> None:
+    class Mapped(Bench):
+        def compose(self) -> ComposeResult:
+            yield self.map
+
+    rng = random.Random(3)
+    names = [f"gpu{i:05d}" for i in range(12_000)]
+    racks = {f"R{i:03d}": tuple(names[i * 64 : i * 64 + 64]) for i in range(188)}
+    nodes = {name: Node(name=name, state="X", display="allocated") for name in names}
+    loads = {name: Load(node=name, gpu_util_pct=rng.random() * 100) for name in names}
+    first = Cluster(name="big", nodes=nodes, loads=loads, racks=racks)
+    app = Mapped()
+    async with app.run_test(size=(200, 50)) as pilot:
+        app.map.measure = "util"
+        app.map.set_cluster(first)
+        await pilot.pause()
+        screen = pyte.Screen(200, 50)
+        feed(screen, wire)
+        changed = {name: Load(node=name, gpu_util_pct=rng.random() * 100) for name in rng.sample(names, 120)}
+        app.map.set_cluster(Cluster(name="big", nodes=nodes, loads={**loads, **changed}, racks=racks))
+        await pilot.pause()
+        assert 0 < feed(screen, wire) < 6000
+        app.map.set_cluster(Cluster(name="big", nodes=dict(nodes), loads={**loads, **changed}, racks=dict(racks)))
+        await pilot.pause()
+        assert feed(screen, wire) == 0
