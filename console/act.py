@@ -16,7 +16,6 @@ from console.actions import BY_ID, Kind
 from console.gate import Gate, Outcome, Result
 from console.plan import Hit, Plan, Refusal, grouped, listed
 from console.verify import PATIENCE_S, state_of
-from widgets.units import duration
 
 DONE, INCOMPLETE, REFUSED = 0, 1, 2
 #: Jobs and commands that the preview lists one by one.
@@ -163,6 +162,15 @@ def _jobs(plan: Plan) -> list[tuple[str, str]]:
     if plan.empty_in_s is None:
         return [*rows, ("", "they go on until they end; when the last will end is unknown")]
     return [*rows, ("", f"they go on until they end; the last frees its nodes within {duration(plan.empty_in_s)}")]
+
+
+def duration(seconds: int) -> str:
+    """A length of time in at most two units: `12m`, `1h 52m`, `31h`, `9 d`."""
+    if seconds < 3600:
+        return f"{seconds // 60}m"
+    if seconds < 36_000:
+        return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
+    return f"{seconds // 3600}h" if seconds < 172_800 else f"{seconds // 86_400} d"
 
 
 def _hit(job: Hit) -> str:

@@ -214,7 +214,8 @@ class Gate:
         for plan in dict.fromkeys(one.plan for one in settled):
             of_it = [one for one in settled if one.plan == plan]
             outcome = {one.target: {"state": one.state, "why": one.why} for one in of_it}
-            fault = self._late_note("verified", id=plan, action=of_it[0].action, outcome=outcome)
+            action = BY_ID[of_it[0].action]
+            fault = self._late_note("verified", id=plan, action=action.id, kind=action.kind, outcome=outcome)
             warning = warning or fault
         return warning
 

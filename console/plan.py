@@ -152,7 +152,7 @@ def make(
         else:
             acting[target] = rows[target]
     if not acting:
-        return Refusal(f"nothing to {action.label}: {grouped(skipped, action.kind)}", tuple(skipped))
+        return Refusal(grouped(skipped, action.kind), tuple(skipped))
     jobs = _hits(action, acting, cluster, now)
     left = [job.left_s for job in jobs or ()]
     kills = any(action.danger_of(row) == "kills" for row in acting.values())

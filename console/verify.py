@@ -125,7 +125,8 @@ def _job_seen(action: str, before: Job, after: Job) -> bool | None:
         return not held(after)
     if action in {"hold", "uhold"}:
         return held(after) and (not held(before) or after.reason != before.reason)
-    again = after.state in WAITING or (after.restarts or 0) > (before.restarts or 0)
+    # Until its old work is really gone it is COMPLETING, with the new restart count: that may get stuck.
+    again = after.state in WAITING or (after.state != "COMPLETING" and (after.restarts or 0) > (before.restarts or 0))
     return again and (action == "requeue" or held(after))
 
 

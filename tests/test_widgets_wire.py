@@ -10,9 +10,12 @@ from collections.abc import Iterator
 
 import pyte
 import pytest
+from rich.color import ColorSystem
+from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 from textual.drivers.headless_driver import HeadlessDriver
+from textual.strip import Strip
 
 import themes
 from collectors.model import Cluster, Load, Node, Source
@@ -29,7 +32,9 @@ Row = tuple[str, str, int]
 COLUMNS = (
     Column("node", "node", 8, lambda row, ctx: row[0], sort=lambda row: row[0]),
     Column("state", "state", 10, lambda row, ctx: (row[1], "state-idle"), sort=lambda row: row[1]),
-    Column("load", "load", 12, lambda row, ctx: [*gauge(row[2] / 100, 6), (f"{row[2]:4d} %", "")], sort=lambda row: row[2]),
+    Column(
+        "load", "load", 12, lambda row, ctx: [*gauge(row[2] / 100, 6), (f"{row[2]:4d} %", "")], sort=lambda row: row[2]
+    ),
     Column("age", "age", 6, lambda row, ctx: f"{ctx}s", align="right", volatile=True),
     Column("name", "name", 8, lambda row, ctx: ("東京[/]" * (row[2] % 3), "text-dim"), grow=1),
 )
@@ -57,6 +62,8 @@ class Bench(App[None]):
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     sent: list[str] = []
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setattr(HeadlessDriver, "is_headless", property(lambda self: False))
     monkeypatch.setattr(HeadlessDriver, "write", lambda self, data: sent.append(data))
     yield sent
@@ -78,6 +85,17 @@ def cells(screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
     ]
 
 
+def full_repaint(app: App[None], size: tuple[int, int]) -> pyte.Screen:
+    """Every widget painted anew, run by run, by nothing of ours."""
+    for widget in app.query("*"):
+        widget._styles_cache.clear()
+    screen = pyte.Screen(*size)
+    for y, strip in enumerate(app.screen._compositor.render_strips()):
+        runs = [Strip.render_style(style or Style.null(), text, ColorSystem.TRUECOLOR) for text, style, _ in strip]
+        feed(screen, [f"\x1b[{y + 1};1H", *runs])
+    return screen
+
+
 def machine(rng: random.Random, before: Cluster | None = None) -> Cluster:
     words = ("idle", "allocated", "allocated", "allocated", "mixed", "drained", "down")
     names = [f"gpu{i:03d}" for i in range(160)]
@@ -91,22 +109,25 @@ def machine(rng: random.Random, before: Cluster | None = None) -> Cluster:
     return Cluster(name="lab", nodes=nodes, loads=loads, racks=racks, sources={"slurm.nodes": source})
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) -> None:
-    rng = random.Random(seed)
+    rng, size = random.Random(seed), (110, 24)
     app = Bench()
-    async with app.run_test(size=(120, 30)) as pilot:
-        screen = pyte.Screen(120, 30)
+    async with app.run_test(size=size) as pilot:
+        screen = pyte.Screen(*size)
         rows: dict[str, Row] = {f"n{i:04d}": (f"n{i:04d}", "idle", rng.randint(0, 100)) for i in range(60)}
         cluster = machine(rng)
         app.table.set_rows(rows, ctx=0)
         app.map.set_cluster(cluster)
         app.table.focus()
         keys = ("up", "down", "pageup", "pagedown", "home", "end", "space", "o", "O", "tab", "left", "right", "enter")
-        for step in range(60):
+        for step in range(24):
             for act in rng.sample(range(10), 3):
                 if act == 0:
-                    change = {key: (key, rng.choice(("idle", "down")), rng.randint(0, 100)) for key in rng.sample(list(rows), min(3, len(rows)))}
+                    change = {
+                        key: (key, rng.choice(("idle", "down")), rng.randint(0, 100))
+                        for key in rng.sample(list(rows), min(3, len(rows)))
+                    }
                     rows.update(change)
                     app.table.update(change, ctx=step)
                 elif act == 1:
@@ -125,12 +146,17 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
                 elif act == 5:
                     app.map.measure = rng.choice(("state", "util", "temp", "power"))
                 elif act == 6:
-                    app.pane.set_lines([line([(str(rng.randint(0, 3)), "warn"), (" 東 x", "")], [("r", "")], str(i)) for i in range(rng.randint(0, 40))])
+                    app.pane.set_lines(
+                        [
+                            line([(str(rng.randint(0, 3)), "warn"), (" 東 x", "")], [("r", "")], str(i))
+                            for i in range(rng.randint(0, 40))
+                        ]
+                    )
                 elif act == 7:
                     app.top.show(cluster, 1000 + step, float(step), ["DEMO"][: step % 2])
                     app.bar.set_keys([Key("d", "drain", bool(step % 3)), Key("?", "help")])
                 elif act == 8:
-                    app.table.pending = {key: "draining…" for key in rng.sample(list(rows), min(2, len(rows)))}
+                    app.table.pending = dict.fromkeys(rng.sample(list(rows), min(2, len(rows))), "draining…")
                 else:
                     rows = dict(rng.sample(list(rows.items()), rng.randint(0, len(rows)))) or rows
                     app.table.set_rows(rows)
@@ -138,14 +164,10 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
             await pilot.press(rng.choice(keys), rng.choice(keys))
             await pilot.pause()
             feed(screen, wire)
-            for widget in app.query("*"):
-                widget._styles_cache.clear()
-            truth = pyte.Screen(120, 30)
-            update = app.screen._compositor.render_update(full=True)
-            assert update is not None
-            feed(truth, [update.render_segments(app.console)])  # type: ignore[attr-defined]
-            assert screen.display == truth.display
-            assert cells(screen) == cells(truth)
+            if step % 4 == 3:
+                truth = full_repaint(app, size)
+                assert screen.display == truth.display
+                assert cells(screen) == cells(truth)
 
 
 async def test_what_the_acts_of_a_second_cost_at_200x50(wire: list[str]) -> None:

@@ -62,6 +62,7 @@ class VirtualTable(TableKeys, Generic[R]):
         self._placed: tuple[Placed, ...] = ()
         self._painted: dict[str, Painted] = {}
         self._seen: dict[int, Seen] = {}
+        self._says_empty = True
         self.sort_column: str | None = sort
         """Key of the column the rows are sorted by, None while they stand as they came."""
         self._order.sort_by(self._sort_of(sort), reverse)
@@ -249,8 +250,8 @@ class VirtualTable(TableKeys, Generic[R]):
             at = self.top + y
             before = seen.get(y)
             if at >= count:
-                if before is not None or (not count and y == self.page // 2):
-                    seen.pop(y, None)
+                if before is not None:
+                    del seen[y]
                     self.touch(at)
                 continue
             now, _ = self._look(at)
@@ -265,6 +266,9 @@ class VirtualTable(TableKeys, Generic[R]):
                 first, last = self._placed[differ[0]], self._placed[differ[-1]]
                 self.touch(at, first.x, last.x + last.width - first.x)
         self.touch_bar()
+        if self._says_empty != (not count):
+            self._says_empty = not count
+            self.touch(self.page // 2)
 
     def scrolled(self) -> None:
         """Scrolling is a change like any other: columns that look alike on a line are not sent again."""

@@ -9,6 +9,7 @@ whole list and name each job they refuse; scancel is silent about jobs that are 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
@@ -40,6 +41,8 @@ _REFUSED = (
     re.compile(r"^(?P<why>.+) for job (?P<id>[0-9_+]+)\s*$"),
     re.compile(r"^scancel: error: Kill job error on job id (?P<id>[0-9_+]+): (?P<why>.+)$"),
 )
+#: Array tasks are named in groups, by 26.05 in brackets; one that fared well may be among them (`22_[1-2]: No error`).
+_TASKS = re.compile(r"^(?P<job>[0-9]+)_\[?(?P<tasks>[0-9][0-9,-]*)\]?: (?P<why>.+)$")
 #: After these nobody can say whether the controller has done it. 24.11 says the second when it cannot connect.
 _DOUBTFUL = ("timed out", "Unexpected message", "Zero Bytes", "Transport endpoint", "Connection reset", "Broken pipe",
              "send failure", "receive failure", "shutdown failure")  # fmt: skip
@@ -105,7 +108,7 @@ class CliWriter:
         err = readable(ended.err)
         if ended.timed_out or ended.capped:
             rc, err = None, f"no answer in {self._deadline_s:g} s; it may have been done. {err}".strip()
-        elif rc and any(text in err for text in _DOUBTFUL):
+        elif rc and _doubtful(err):
             rc = None
         return Sent(argv=argv, targets=targets, rc=rc, err=err, took_s=ended.took_s, refused=refusals(rc, err, targets))
 
@@ -116,19 +119,30 @@ def refusals(rc: int | None, err: str, targets: Sequence[str]) -> dict[str, str]
     `rc` None: the others are in doubt. An error that names nobody is certain for one target, and for all when it
     speaks of the caller or the controller.
     """
-    named: dict[str, str] = {}
     wanted = frozenset(targets)
     lines = err.split("\n")
     if len(err.encode()) > _ERR_KEPT - 100:
         lines[-1] = ""
-    for line in lines:
-        for pattern in _REFUSED:
-            match = pattern.match(line)
-            if match and match["id"] in wanted and not any(text in match["why"] for text in _DOUBTFUL):
-                named[match["id"]] = match["why"]
+    named = {job: why for line in lines for job, why in _named(line) if job in wanted}
     if rc and not named and (len(targets) == 1 or any(text in err for text in _TO_ALL)):
         return dict.fromkeys(targets, lines[0] or f"exit status {rc}")
     return named
+
+
+def _named(line: str) -> Iterator[tuple[str, str]]:
+    """The jobs that a line of error text refuses, with its reason."""
+    tasks = _TASKS.match(line)
+    if tasks and tasks["why"] != "No error" and not _doubtful(tasks["why"]):
+        with contextlib.suppress(ValueError):
+            yield from ((job, tasks["why"]) for job in expand(f"{tasks['job']}_[{tasks['tasks']}]"))
+    for pattern in _REFUSED:
+        match = pattern.match(line)
+        if match and not _doubtful(match["why"]):
+            yield match["id"], match["why"]
+
+
+def _doubtful(text: str) -> bool:
+    return any(doubt in text for doubt in _DOUBTFUL)
 
 
 def readable(err: str) -> str:

@@ -39,7 +39,7 @@ def lab(suite: str, nodes: int, jobs: int, quick: bool) -> tuple[list[Row], str]
         # Held, so that they are pending for as long as it takes; apart, as people submit them.
         running.submit(jobs, gpus=8, nodes=2, name="waits-for-better-times", hold=True, time_limit="8:00:00")
         version = running.check(["squeue", "--version"]).split()[-1]
-        return _measure(running, case, quick, nodes), version
+        return _measure(running, case, quick, nodes, SNAPSHOT_OVER_S), version
 
 
 def design(suite: str, quick: bool) -> list[Row]:
@@ -50,7 +50,7 @@ def design(suite: str, quick: bool) -> list[Row]:
         return _measure(running, case, quick, 12_000)
 
 
-def _measure(running: Lab, case: str, quick: bool, nodes: int) -> list[Row]:
+def _measure(running: Lab, case: str, quick: bool, nodes: int, snapshot_over_s: float | None = None) -> list[Row]:
     path = os.environ["PATH"]
     os.environ["PATH"] = f"{running.bin_dir}{os.pathsep}{path}"
     try:
@@ -58,7 +58,7 @@ def _measure(running: Lab, case: str, quick: bool, nodes: int) -> list[Row]:
         with tempfile.TemporaryDirectory(prefix="wacht-bench-") as home:
             env = screens.environment(home)
             squeue_s = next(row.value for row in rows if row.what == "squeue alone")
-            rows += _snapshot(case, env, squeue_s, 2 if quick else 7)
+            rows += _snapshot(case, env, squeue_s, 2 if quick else 7, snapshot_over_s)
             rows += screens.start(case, screens.wacht(), env, 2 if quick else 5, 60)
             rows += screens.session(
                 case,
@@ -147,15 +147,15 @@ def _counted() -> Any:
         process.run = run
 
 
-def _snapshot(case: str, env: dict[str, str], squeue_s: float, repeats: int) -> list[Row]:
+def _snapshot(case: str, env: dict[str, str], squeue_s: float, repeats: int, over_s: float | None) -> list[Row]:
     took, size = [], 0
     for _ in range(repeats):
         seconds, size = _timed(lambda: len(_output(screens.wacht("snapshot", "--json"), env)))
         took.append(seconds)
     whole = median(took)
     return [
-        Row(case, "wacht snapshot --json, whole", round(whole, 3), "s", target=round(squeue_s + SNAPSHOT_OVER_S, 3)),
-        Row(case, "wacht snapshot --json, over squeue", round(whole - squeue_s, 3), "s", target=SNAPSHOT_OVER_S),
+        Row(case, "wacht snapshot --json, whole", round(whole, 3), "s"),
+        Row(case, "wacht snapshot --json, over squeue", round(whole - squeue_s, 3), "s", target=over_s),
         Row(case, "wacht snapshot --json, printed", size, "B"),
     ]
 

@@ -1,0 +1,163 @@
+"""An operator at the console, in an operator's words: looks, moves, filters, acts. Runs on the embedded machine."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from textual.pilot import Pilot
+
+from collectors.clock import ManualClock
+from collectors.model import Cluster, Node
+from collectors.sim import SimSettings
+from collectors.sim.machine import Machine
+from collectors.sim.sources import forget, running
+from console import site
+from console.app import WachtApp
+from console.config import Config
+from console.dialogs import ConfirmDialog
+from console.screens.listing import ListScreen
+
+_names = itertools.count()
+#: Turns of the event loop that a condition may take to come true: bounded, so that a test fails instead of hanging.
+TURNS = 2000
+
+
+class Operator:
+    """Hands and eyes. Every wait is for a condition, none for a time."""
+
+    def __init__(self, app: WachtApp, pilot: Pilot[Any], machine: Machine, clock: ManualClock) -> None:
+        self.app = app
+        self.pilot = pilot
+        self.machine = machine
+        self.clock = clock
+
+    async def until(self, true: Callable[[], object], what: str) -> None:
+        """Wait until something is true. Fails with the screen when it does not come true."""
+        for _ in range(TURNS):
+            if true():
+                return
+            await self.pilot.pause(0.005)
+        raise AssertionError(f"never came true: {what}\n{self.screen()}")
+
+    def screen(self) -> str:
+        """The screen as text."""
+        strips = self.app.screen._compositor.render_strips(self.app.size)
+        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+    def sees(self, *texts: str) -> None:
+        """All of these are on the screen."""
+        shown = self.screen()
+        for text in texts:
+            assert text in shown, f"{text!r} is not on the screen:\n{shown}"
+
+    def sees_not(self, *texts: str) -> None:
+        """None of these is on the screen."""
+        shown = self.screen()
+        for text in texts:
+            assert text not in shown, f"{text!r} is on the screen:\n{shown}"
+
+    async def comes(self, text: str) -> None:
+        """It will be on the screen."""
+        await self.until(lambda: text in self.screen(), f"{text!r} on the screen")
+
+    async def press(self, *keys: str) -> None:
+        """Press keys, and let the console answer."""
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def type(self, text: str) -> None:
+        """Type a text."""
+        names = {" ": "space", "[": "left_square_bracket", "]": "right_square_bracket", "=": "equals_sign", "-": "minus"}
+        await self.pilot.press(*(names.get(char, char) for char in text))
+        await self.pilot.pause()
+
+    async def select(self, key: str) -> None:
+        """Put the cursor of the list on a node or job."""
+        assert self.list.table.select(key), f"{key} is not in the list"
+        await self.pilot.pause()
+
+    async def filter(self, text: str) -> None:
+        """`/`, the text, Enter."""
+        await self.press("slash")
+        await self.type(text)
+        await self.press("enter")
+
+    async def command(self, text: str) -> None:
+        """`:`, the text, Enter."""
+        await self.press("colon")
+        await self.type(text)
+        await self.press("enter")
+
+    async def confirm(self, *, reason: str | None = None, answer: str) -> None:
+        """Answer the dialog that is open: the reason, then y or the count."""
+        await self.until(lambda: isinstance(self.app.screen, ConfirmDialog), "a dialog")
+        await self.until(lambda: self.dialog._armed_at is not None, "the dialog listens")
+        if reason is not None:
+            await self.type(reason)
+            await self.press("enter")
+            await self.until(lambda: not self.dialog.plan.lacks_reason and self.dialog._armed_at is not None, "the plan")
+        await self.type(answer)
+        if answer.isdigit():
+            await self.press("enter")
+        await self.until(lambda: not isinstance(self.app.screen, ConfirmDialog), "the dialog closes")
+
+    @property
+    def list(self) -> ListScreen:
+        """The list on the screen."""
+        assert isinstance(self.app.screen, ListScreen)
+        return self.app.screen
+
+    @property
+    def dialog(self) -> ConfirmDialog:
+        """The dialog on the screen."""
+        assert isinstance(self.app.screen, ConfirmDialog)
+        return self.app.screen
+
+    @property
+    def cluster(self) -> Cluster:
+        """What the console knows."""
+        return self.app.cluster
+
+    def node(self, display: str, most: int = 1) -> list[str]:
+        """Names of nodes in that state, as the machine has them."""
+        found = [name for name, node in self.machine.nodes().items() if node.display == display]
+        assert len(found) >= most, f"the machine has {len(found)} {display} nodes"
+        return found[:most]
+
+    def truth(self, name: str) -> Node:
+        """A node as the machine has it, whatever the console shows."""
+        return self.machine.nodes()[name]
+
+    async def look_again(self) -> None:
+        """A newer reading of everything."""
+        before = self.cluster
+        self.app.poller.poke()
+        await self.until(lambda: self.cluster is not before, "a newer reading")
+        await self.pilot.pause()
+
+
+@asynccontextmanager
+async def console(
+    size: tuple[int, int] = (120, 40), *, read_only: bool = False, theme: str | None = None, screen: str | None = None,
+    **settings: Any,
+) -> AsyncIterator[Operator]:
+    """A console on a small embedded machine whose clock stands still."""  # fmt: skip
+    name = f"test{next(_names)}"
+    clock = ManualClock()
+    chosen = SimSettings(**{"nodes": 64, **settings})
+    machine = running(name, chosen, clock)
+    place = site.Site(name=name, demo=True, slurm=chosen, others={})
+    app = WachtApp(place, Config(read_only=read_only, theme=theme, screen=screen), clock)
+    try:
+        async with app.run_test(size=size, notifications=True) as pilot:
+            operator = Operator(app, pilot, machine, clock)
+            want = {"nodes", "jobs", "partitions", "reservations", "loads"}
+            await operator.until(lambda: want <= app.cluster.known, "the first readings")
+            await pilot.pause()
+            yield operator
+    finally:
+        app.poller.stop()
+        forget(name)
