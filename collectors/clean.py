@@ -11,10 +11,12 @@ import re
 
 # What must not reach a terminal or fool a reader: C0, DEL, C1, soft hyphen, combining grapheme joiner, Arabic letter
 # mark, Hangul fillers, Mongolian selectors, zero width and bidi controls, line and paragraph separators, word joiner
-# and other invisible operators, variation selectors, BOM, interlinear annotation, surrogates, tags, noncharacters.
+# and other invisible operators, variation selectors, BOM, interlinear annotation, surrogates, shorthand and musical
+# format controls, tags, noncharacters: all of Unicode's Default_Ignorable_Code_Point among them.
 _HOSTILE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e0fff\U0001d173-\U0001d17a]"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
 )
 # More than three combining marks in a row are a flood that climbs over the lines around it.
 _FLOOD = re.compile(

@@ -24,11 +24,13 @@ from collectors.model import SourceFault
 #: What a command inherits. Anything else of the operator's environment stays outside; SLURM_* chooses the cluster.
 _KEPT = ("HOME", "USER", "LOGNAME", "PATH", "XDG_RUNTIME_DIR", "KRB5CCNAME", "SSH_AUTH_SOCK")
 #: SLURM variables that change what a read prints, never where it reads: dropped so that output has one shape.
-_SHAPING = ("SLURM_BITSTR_LEN", "SLURM_JSON", "SLURM_YAML", "SLURM_DEBUG_FLAGS")
+_SHAPING = ("SLURM_BITSTR_LEN", "SLURM_TOPO_LEN", "SLURM_JSON", "SLURM_YAML", "SLURM_DEBUG_FLAGS")
 GRACE_S = 0.5
 
 _live: set[subprocess.Popen[bytes]] = set()
 _live_lock = threading.Lock()
+_stops = 0
+"""How often `stop_all` was called: a command that was being started meanwhile must not outlive it."""
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -85,19 +87,21 @@ def run(
 
     Blocks the calling thread. Raises SourceFault("missing") when the program cannot be started.
     """
-    began = time.monotonic()
+    began, stops = time.monotonic(), _stops
     try:
         child = subprocess.Popen(
             list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=dict(env) if env is not None else environment(), cwd=cwd, start_new_session=True, close_fds=True,
         )  # fmt: skip
-    except OSError as error:
-        raise SourceFault(
-            "missing", f"{argv[0]} cannot be started: {error.strerror}", "check its path and mode"
-        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in a word of the configuration
+        why = getattr(error, "strerror", None) or error
+        raise SourceFault("missing", clean(f"{argv[0]} cannot be started: {why}"), "check its path and mode") from None
     with _live_lock:
         _live.add(child)
+        late = stops != _stops
     try:
+        if late:
+            _end(child)
         out, err, timed_out, capped = _drain(child, began + deadline_s, cap_bytes)
         if timed_out or capped:
             _end(child)
@@ -164,7 +168,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def stop_all() -> None:
     """Kill every command that still runs: called once when the console ends."""
+    global _stops  # noqa: PLW0603 - one number of the whole program, under its lock
     with _live_lock:
+        _stops += 1
         children = list(_live)
     for child in children:
         with contextlib.suppress(ProcessLookupError, PermissionError):

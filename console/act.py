@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from collectors.clean import clean
 from collectors.model import Cluster
-from collectors.nodeset import expand
+from collectors.nodeset import expand, natural_key
 from console.actions import BY_ID, Kind
 from console.gate import Gate, Outcome, Result
 from console.plan import Hit, Plan, Refusal, grouped, listed
@@ -103,7 +103,7 @@ def _tasks(cluster: Cluster, job: str) -> Sequence[str]:
     """`101` where only its array tasks or components are listed: all of them."""
     if job in cluster.jobs or not job.isdigit():
         return [job]
-    return [one for one in cluster.jobs if one.startswith((f"{job}_", f"{job}+"))] or [job]
+    return sorted((one for one in cluster.jobs if one.startswith((f"{job}_", f"{job}+"))), key=natural_key) or [job]
 
 
 def question(plan: Plan) -> str:

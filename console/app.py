@@ -32,8 +32,8 @@ from themes import DEFAULT, register, themes
 from widgets.keybar import KeyBar
 from widgets.prompt import Prompt
 
-_BY_LIST = ("mark", "open", "left", "down", "up", "right", "order", "reverse")
-"""Keys that the lists themselves answer to."""
+_APP_KEYS = ("quit", "help", "command", "copy")
+"""Keys that mean the same on every screen; the others are the screen's or the list's own."""
 
 
 class WachtApp(Acting, App[None]):
@@ -53,14 +53,9 @@ class WachtApp(Acting, App[None]):
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(",".join(key.keys), key.id, key.help, show=False)
+            Binding(",".join(key.keys), f"go('{key.id}')" if key.id in SCREENS else key.id, key.help, show=False)
             for key in NAVIGATION
-            if key.id not in _BY_LIST and key.id not in SCREENS and key.id != "palette"
-        ),
-        *(
-            Binding(",".join(key.keys), f"go('{key.id}')", key.help, show=False)
-            for key in NAVIGATION
-            if key.id in SCREENS
+            if key.id in SCREENS or key.id in _APP_KEYS
         ),
         *(Binding(action.key, f"act('{action.id}')", action.help, show=False) for action in ACTIONS),
     ]
@@ -144,24 +139,10 @@ class WachtApp(Acting, App[None]):
         """Inspect a node or a job."""
         self.push_screen(NodeScreen(key) if kind == "node" else JobScreen(key))
 
-    async def action_back(self) -> None:
-        """Esc where a screen has no use for it: the overview."""
-        if len(self.screen_stack) > 2:
-            self.pop_screen()
-
     def action_help(self) -> None:
         """All keys, with why one is refused just now."""
         if isinstance(self.screen, WachtScreen) and not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen({one.id: self.why_not(one.id) for one in ACTIONS}))
-
-    def action_filter(self) -> None:
-        """Only lists have rows to filter: anywhere else `/` goes to the nodes."""
-        self.action_go("nodes")
-        self.call_after_refresh(lambda: self.get_screen("nodes").action_filter())  # type: ignore[attr-defined]
-
-    def action_measure(self) -> None:
-        """Only the map has measures."""
-        self.tell("m changes what the map shows; the map is on the overview (1)")
 
     def action_copy(self) -> None:
         """Copy the command behind what is shown, through the terminal (OSC 52)."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from textual import events
 from textual.pilot import Pilot
 
 from collectors.clock import ManualClock
@@ -66,6 +67,13 @@ class Operator:
     async def press(self, *keys: str) -> None:
         """Press keys, and let the console answer."""
         await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def burst(self, text: str) -> None:
+        """Keys that arrive all at once, as from a paste into a terminal that does not tell of pastes."""
+        for char in text:
+            key = "enter" if char == "\n" else char
+            self.app.post_message(events.Key(key, None if key == "enter" else char))
         await self.pilot.pause()
 
     async def type(self, text: str) -> None:

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 import pytest
 from msgspec import Struct
 from textual import events
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.geometry import Region
 from textual.message import Message
 
 import themes
 from widgets.cells import width
 from widgets.columns import Column
-from widgets.quiet import QuietScreen
+from widgets.quiet import QuietApp
 from widgets.table import VirtualTable
 
 
@@ -42,7 +42,7 @@ COLUMNS = (
 )
 
 
-class Bench(App[None]):
+class Bench(QuietApp[None]):
     """An app with one table, and the messages it sent."""
 
     def __init__(self, count: int = 100) -> None:
@@ -52,9 +52,6 @@ class Bench(App[None]):
         )
         self.rows = {f"gpu{i:04d}": Row(f"gpu{i:04d}", load=i) for i in range(count)}
         self.told: list[Message] = []
-
-    def get_default_screen(self) -> QuietScreen[None]:
-        return QuietScreen(id="_default")
 
     def compose(self) -> ComposeResult:
         yield self.table

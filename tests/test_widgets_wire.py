@@ -24,7 +24,7 @@ from widgets.columns import Column
 from widgets.keybar import Key, KeyBar
 from widgets.nodemap import NodeMap
 from widgets.pane import Pane, line
-from widgets.quiet import QuietScreen
+from widgets.quiet import QuietApp
 from widgets.table import VirtualTable
 from widgets.topline import TopLine
 
@@ -40,10 +40,7 @@ COLUMNS = (
 )
 
 
-class Bench(App[None]):
-    def get_default_screen(self) -> QuietScreen[None]:
-        return QuietScreen(id="_default")
-
+class Bench(QuietApp[None]):
     def __init__(self) -> None:
         super().__init__()
         self.table: VirtualTable[Row] = VirtualTable(COLUMNS, pending_column="state", empty_text="nothing")

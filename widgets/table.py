@@ -282,6 +282,7 @@ class VirtualTable(TableKeys, Generic[R]):
         """One row."""
         seen, painted = self._look(at)
         self._seen[at - self.top] = seen
+        self._says_empty = False
         strip = painted.strips.get((seen.cursor, seen.marked))
         if strip is None or strip.cell_length != cells:
             strip = paint_row(
@@ -293,6 +294,7 @@ class VirtualTable(TableKeys, Generic[R]):
     def paint_blank(self, y: int, cells: int) -> Strip:
         """Below the last row; the text of an empty table stands in the middle."""
         self._seen.pop(y, None)
+        self._says_empty = not self.body_lines
         if self.body_lines or y != self.page // 2:
             return self.ink.line((), cells)
         text = cut(self.empty_text, max(0, cells - 2))

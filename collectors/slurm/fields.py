@@ -1,4 +1,4 @@
-"""Slurm's little languages: times, durations, counts, TRES and GRES strings, `key=value` lines."""
+"""Slurm's little languages: times, durations, counts, TRES and GRES strings. Nothing here raises, whatever the text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from functools import lru_cache
 from math import isfinite
 
 _UNSET = frozenset({"", "N/A", "n/a", "Unknown", "None", "NONE", "(null)", "(none)", "NULL", "INVALID", "NOT_SET"})
+#: More than 64 bits hold is nothing that Slurm counts, and JSON could not carry it.
+_MOST = 1 << 62
 _NO_LIMIT = frozenset({"UNLIMITED", "INFINITE", "Partition_Limit", "infinite", "unlimited"})
 
 
@@ -15,20 +17,26 @@ def text_or_none(value: str) -> str | None:
     return None if value in _UNSET else value
 
 
+def whole(value: str) -> bool:
+    """True for what int() takes and 64 bits hold: ASCII digits (`"²".isdigit()` is true as well), 18 at most."""
+    return len(value) <= 18 and value.isdecimal() and value.isascii()
+
+
 def integer(value: str) -> int | None:
-    """A count; Slurm shortens some (`10K`, `1.50M`) and writes ranges (`2-4`, of which the least counts)."""
-    if value.isdigit():
-        return int(value)
-    return _odd_integer(value)
+    """A count; Slurm shortens some (`10K`, `1.50M`, by 1024) and writes ranges (`2-4`, of which the least counts)."""
+    return int(value) if whole(value) else _odd_integer(value)
 
 
 @lru_cache(maxsize=1024)
 def _odd_integer(value: str) -> int | None:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGTP]?)(?:-\d+(?:\.\d+)?[KMGTP]?)?", value)
+    match = _SHORTENED.fullmatch(value)
     if match is None:
         return None
-    scale = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4, "P": 1000**5}[match[2]]
-    return round(float(match[1]) * scale)
+    count = round(float(match[1]) * 1024 ** " KMGTP".index(match[2] or " "))
+    return count if count < _MOST else None
+
+
+_SHORTENED = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([KMGTP]?)(?:-[0-9.]{1,31}[KMGTP]?)?")
 
 
 def real(value: str) -> float | None:
@@ -42,7 +50,7 @@ def real(value: str) -> float | None:
 
 def epoch(value: str) -> int | None:
     """A time under SLURM_TIME_FORMAT=%s. 0 means unknown to Slurm as well."""
-    return int(value) or None if value.isdigit() else None
+    return int(value) or None if whole(value) else None
 
 
 @lru_cache(maxsize=4096)
@@ -54,7 +62,7 @@ def duration_s(value: str) -> int | None:
     if not dash:
         days, rest = "0", value
     parts = rest.split(":")
-    if not days.isdigit() or not all(part.isdigit() for part in parts) or len(parts) > 3:
+    if len(parts) > 3 or not whole(days) or not all(whole(part) for part in parts):
         return None
     numbers = [int(part) for part in parts]
     if dash:  # D-H[:M[:S]]
@@ -63,7 +71,8 @@ def duration_s(value: str) -> int | None:
         numbers = [0, numbers[0], 0]
     elif len(numbers) == 2:  # M:S
         numbers = [0, *numbers]
-    return int(days) * 86400 + numbers[0] * 3600 + numbers[1] * 60 + numbers[2]
+    seconds = int(days) * 86400 + numbers[0] * 3600 + numbers[1] * 60 + numbers[2]
+    return seconds if seconds < _MOST else None
 
 
 @lru_cache(maxsize=8192)
@@ -74,7 +83,7 @@ def tres_gpus(value: str) -> int | None:
     """
     if "gpu" not in value:
         return None
-    typed = 0
+    typed: int | None = None
     for part in value.split(","):
         key, _, count = part.partition("=")
         number = integer(count)
@@ -83,24 +92,24 @@ def tres_gpus(value: str) -> int | None:
         if key == "gres/gpu":
             return number
         if key.startswith("gres/gpu:"):
-            typed += number
-    return typed or None
+            typed = (typed or 0) + number
+    return typed
 
 
 @lru_cache(maxsize=8192)
 def gres_gpus(value: str) -> tuple[int, str | None, str | None]:
     """GPUs in a GRES string: count, type, and the indices where it lists them.
 
-    Takes `gpu:h100:8`, `gpu:8`, `gres:gpu:h100:8`, `gres/gpu:h100:8`, `gpu:h100:3(IDX:0-1,5)`, `gpu:h100:8(S:0-1)`,
-    and several, parted by commas outside brackets. Other GRES count nothing.
+    Takes `gpu:h100:8`, `gpu:8`, `gres:gpu:h100:8`, `gres/gpu:h100=8`, `gpu:h100:3(IDX:0-1,5)`, `gpu:h100:8(S:0-1)`,
+    `gpu:(null):4(IDX:0-3)`, and several, parted by commas outside brackets. Other GRES count nothing.
     """
     count, kind, indices = 0, None, []
-    for part in re.split(r",(?![^(]*\))", value):
-        match = re.fullmatch(r"(?:gres[:/])?gpu(?::([^:()=]+))?(?:[:=](\d+))?(?:\((.*)\))?", part.strip())
+    for part in _GRES_COMMA.split(value):
+        match = _GPU.fullmatch(part.strip())
         if match is None:
             continue
         name, number, extra = match[1], match[2], match[3] or ""
-        if number is None and name is not None and name.isdigit():
+        if number is None and name is not None and whole(name):
             name, number = None, name
         count += int(number) if number is not None else 1
         if name and name != "(null)":
@@ -110,17 +119,5 @@ def gres_gpus(value: str) -> tuple[int, str | None, str | None]:
     return count, kind, ",".join(indices) or None
 
 
-def pairs(line: str) -> dict[str, str]:
-    """`Key=Value` pairs of a line of `scontrol -o`, the *first* of each key.
-
-    Values may hold spaces (`OS=Linux 6.1 #1`), so a pair begins where a space is followed by a key and `=`. Free text
-    (Reason, Comment, Extra) may hold anything that looks like a pair; scontrol prints it after the fields that steer
-    us, and since the first of each key wins, it cannot forge those.
-    """
-    found: dict[str, str] = {}
-    for match in _PAIR.finditer(line):
-        found.setdefault(match[1], match[2].rstrip())
-    return found
-
-
-_PAIR = re.compile(r"(?:^|(?<=\s))([A-Za-z][A-Za-z0-9_/:]*)=(.*?)(?=\s+[A-Za-z][A-Za-z0-9_/:]*=|$)", re.S)
+_GRES_COMMA = re.compile(r",(?![^()]*\))")
+_GPU = re.compile(r"(?:gres[:/])?gpu(?::([^:()=]+|\(null\)))?(?:[:=]([0-9]{1,9}))?(?:\(([^()]*)\))?")

@@ -9,16 +9,19 @@ from collectors.model import Job, SourceFault
 from collectors.slurm.ask import ask, fence, fenced
 from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, text_or_none, tres_gpus
 
-#: Free text stands last, so that a `|` in it can only reach itself. Nothing that moves by itself (elapsed time) is
-#: asked for: an unchanged row needs no new Job (100,000 rows: 0.04 s instead of 0.38 s).
+#: Free text stands last, so that a `|` in it can only reach free text: without slurmdbd any user may submit with
+#: `--account='ml|gpu|...'`, and squeue prints it as it is (24.11 and 26.05). Nothing that moves by itself (elapsed time)
+#: is asked for: an unchanged row needs no new Job (100,000 rows: 0.04 s instead of 0.38 s).
 COLUMNS = (
-    "JobArrayID", "State", "UserName", "Account", "Partition", "QOS", "NumNodes", "NumCPUs", "tres-alloc",
-    "tres-per-node", "tres-per-job", "RestartCnt", "PriorityLong", "SubmitTime", "StartTime", "TimeLimit", "NodeList",
-    "Reason", "Name",
+    "JobArrayID", "State", "UserName", "Partition", "QOS", "NumNodes", "NumCPUs", "NumTasks", "tres-alloc",
+    "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "RestartCnt", "PriorityLong", "SubmitTime",
+    "StartTime", "TimeLimit", "NodeList", "Reason", "Account", "Name",
 )  # fmt: skip
 
-#: States whose StartTime is a forecast and whose GPUs are asked for, not held.
-_WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "CONFIGURING_WAIT"})
+#: States whose StartTime is a forecast and whose GPUs are asked for, not held, whatever the node list says.
+_WAITING = frozenset({
+    "PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD", "EXPEDITING", "REVOKED",
+})  # fmt: skip
 
 
 def command(mark: str, ids: Sequence[str] = ()) -> list[str]:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
-from console.actions import ACTIONS, Kind, keys_for
+from console.actions import ACTIONS, NAVIGATION, Kind, keys_for
 from console.columns import Ctx
 from widgets.chips import is_stale
 from widgets.keybar import Key, KeyBar
@@ -32,6 +33,11 @@ class WachtScreen(Screen[None]):
     WachtScreen { layout: vertical; background: $background; overflow: hidden; }
     WachtScreen > #body { height: 1fr; width: 1fr; }
     """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(",".join(key.keys), key.id, key.help, show=False)
+        for key in NAVIGATION
+        if key.id in {"filter", "back", "measure"}
+    ]
     AUTO_FOCUS = "#main"
     crumb: ClassVar[str] = ""
     """The word for it in the crumbs and in `--screen`."""
@@ -74,6 +80,19 @@ class WachtScreen(Screen[None]):
     def keys(self) -> Sequence[Key]:
         """The keys of the bar between the actions and the help."""
         return ()
+
+    def action_back(self) -> None:
+        """Esc: back to what was open before, if anything was."""
+        if len(self.app.screen_stack) > 2:
+            self.app.pop_screen()
+
+    def action_filter(self) -> None:
+        """Only lists have rows to filter."""
+        self.app.tell("only the lists have rows to filter: nodes (2) and jobs (3)")
+
+    def action_measure(self) -> None:
+        """Only the map has measures."""
+        self.app.tell("m changes what the map shows; the map is on the overview (1)")
 
     # What is the same everywhere.
 

@@ -73,7 +73,3 @@ class HelpScreen(WachtScreen):
     def keys(self) -> Sequence[Key]:
         """How to leave."""
         return (Key("↑↓", "scroll"), Key("Esc", "back"))
-
-    def action_back(self) -> None:
-        """Back."""
-        self.app.pop_screen()

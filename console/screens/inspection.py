@@ -35,10 +35,6 @@ class _Inspection(WachtScreen):
         self.key = key
         self.facts = Pane(key, scroll=True, id="facts")
 
-    def action_back(self) -> None:
-        """Back to where it was opened."""
-        self.app.pop_screen()
-
     def ask(self, call: Callable[[], Any], then: Callable[[Any], None]) -> None:
         """Ask a source off the event loop; what comes back, a fault too, is handed over on it."""
 

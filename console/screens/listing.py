@@ -40,6 +40,7 @@ class ListScreen(WachtScreen):
     def __init__(self) -> None:
         super().__init__()
         self.filter: Filter | None = None
+        self._before = ""
         column, reverse = self.first_order
         self.table: VirtualTable[Any] = VirtualTable(
             self.columns, sort=column, reverse=reverse, pending_column="state", id="main"
@@ -132,7 +133,8 @@ class ListScreen(WachtScreen):
 
     def action_filter(self) -> None:
         """Open the filter line with the filter that is on."""
-        self.query_one("#prompt", Prompt).open("/", self.filter.text if self.filter else "")
+        self._before = self.filter.text if self.filter else ""
+        self.query_one("#prompt", Prompt).open("/", self._before)
 
     def action_back(self) -> None:
         """Esc takes away one thing at a time: the marks, then the filter."""
@@ -145,6 +147,12 @@ class ListScreen(WachtScreen):
     def _edited(self, event: Prompt.Edited) -> None:
         if event.kind == "/":
             self._try(event.value, event.prompt)
+
+    @on(Prompt.Cancelled)
+    def _cancelled(self, event: Prompt.Cancelled) -> None:
+        """What was tried while typing is taken back."""
+        if event.kind == "/":
+            self.set_filter(self._before)
 
     @on(Prompt.Submitted)
     def _submitted(self, event: Prompt.Submitted) -> None:
