@@ -159,6 +159,8 @@ def _jobs(plan: Plan) -> list[tuple[str, str]]:
         known = [job.gpus * job.elapsed_s for job in plan.jobs if job.gpus is not None and job.elapsed_s is not None]
         more = "" if len(known) == len(plan.jobs) else f", unknown for {len(plan.jobs) - len(known):,} jobs"
         return [*rows, ("", f"{sum(known) / 3600:,.1f} GPU-hours of work at risk{more}")]
+    if not plan.action.takes_out:
+        return [*rows, ("", "they are not touched")]
     if plan.empty_in_s is None:
         return [*rows, ("", "they go on until they end; when the last will end is unknown")]
     return [*rows, ("", f"they go on until they end; the last frees its nodes within {duration(plan.empty_in_s)}")]

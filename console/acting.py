@@ -30,7 +30,7 @@ else:
     _Base = object
 
 #: Seconds between two extra readings while something that was sent is not yet seen.
-LOOK_AGAIN_S = 3.0
+LOOK_AGAIN_S = 2.0
 _SOURCES = {"node": "slurm.nodes", "job": "slurm.jobs"}
 
 

@@ -106,6 +106,7 @@ class WachtApp(Acting, App[None]):
             self.screen.take(event.cluster, event.diff)
 
     def _tick(self) -> None:
+        self.verify(self.cluster)
         screen = self.screen
         if not isinstance(screen, WachtScreen):
             return
@@ -113,7 +114,6 @@ class WachtApp(Acting, App[None]):
         now = self.clock.mono()
         if now - self._last_tick >= CTX_STEP_S:
             self._last_tick = now
-            self.verify(self.cluster)
             screen.tick(screen.ctx())
 
     # Ways around.

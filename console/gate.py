@@ -166,7 +166,9 @@ class Gate:
                 dropped={target: result.why for target, result in dropped.items()},
             )  # fmt: skip
         except JournalFault as error:
-            return Outcome(plan=plan, results=dropped, refused=f"the journal cannot be written: {error}")
+            return Outcome(
+                plan=plan, results=dropped, refused=f"nothing was sent, the journal cannot be written: {error}"
+            )
         except (ValueError, SourceFault) as error:
             return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
         since = self._clock.mono()

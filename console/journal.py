@@ -36,7 +36,7 @@ from collectors.nodeset import fold
 DEADLINE_S = 5.0
 _SUM = b',"sum":"'
 _BLOCK = 1 << 16
-_MEND = "nothing was sent; mend it or name another place (`journal` in the configuration)"
+_MEND = "mend it, or name another place (`journal` in the configuration)"
 
 
 class JournalFault(Exception):

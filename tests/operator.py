@@ -29,11 +29,21 @@ TURNS = 2000
 class Operator:
     """Hands and eyes. Every wait is for a condition, none for a time."""
 
-    def __init__(self, app: WachtApp, pilot: Pilot[Any], machine: Machine, clock: ManualClock) -> None:
+    def __init__(self, app: WachtApp, pilot: Pilot[Any], machine: Machine | None = None) -> None:
         self.app = app
         self.pilot = pilot
-        self.machine = machine
-        self.clock = clock
+        self._machine = machine
+
+    @property
+    def machine(self) -> Machine:
+        """The embedded machine, where it is one."""
+        assert self._machine is not None
+        return self._machine
+
+    async def arrive(self, kinds: set[str]) -> None:
+        """Wait for the first readings."""
+        await self.until(lambda: kinds <= self.app.cluster.known, "the first readings")
+        await self.pilot.pause()
 
     async def until(self, true: Callable[[], object], what: str) -> None:
         """Wait until something is true. Fails with the screen when it does not come true."""
@@ -161,11 +171,22 @@ async def console(
     app = WachtApp(place, Config(read_only=read_only, theme=theme, screen=screen), clock)
     try:
         async with app.run_test(size=size, notifications=True) as pilot:
-            operator = Operator(app, pilot, machine, clock)
-            want = {"nodes", "jobs", "partitions", "reservations", "loads"}
-            await operator.until(lambda: want <= app.cluster.known, "the first readings")
-            await pilot.pause()
+            operator = Operator(app, pilot, machine)
+            await operator.arrive({"nodes", "jobs", "partitions", "reservations", "loads"})
             yield operator
     finally:
         app.poller.stop()
         forget(name)
+
+
+@asynccontextmanager
+async def console_on(place: site.Site, size: tuple[int, int] = (120, 40), **config: Any) -> AsyncIterator[Operator]:
+    """A console on a real Slurm, the one whose commands are on PATH."""
+    app = WachtApp(place, Config(**config))
+    try:
+        async with app.run_test(size=size, notifications=True) as pilot:
+            operator = Operator(app, pilot)
+            await operator.arrive({"nodes", "jobs", "partitions", "reservations", "diag"})
+            yield operator
+    finally:
+        app.poller.stop()

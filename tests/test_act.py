@@ -184,6 +184,12 @@ def test_killing_says_what_is_lost(act):
     assert "no job" in act.out.getvalue()
 
 
+def test_a_resume_touches_no_job(act):
+    act.world.node("gpu0002", "MIXED+DRAIN")
+    act("resume", "gpu0002", dry_run=True)
+    assert "88121" in act.out.getvalue() and "they are not touched" in act.out.getvalue()
+
+
 def test_a_long_preview_stays_short(act):
     world = act.world
     for number in range(5000):

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -59,6 +60,13 @@ def test_it_is_private_whatever_the_umask(path):
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_line_is_synced_before_the_writer_goes_on(path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())))
+    book(path).write("intent")
+    assert synced == [str(path), str(path.parent)]
 
 
 def test_one_chain_across_sessions(path):
@@ -225,7 +233,7 @@ def test_a_hung_file_system_costs_the_deadline_and_no_more(path, monkeypatch):
 
     monkeypatch.setattr(journals, "append", hung)
     mine = book(path, deadline_s=0.02)
-    with pytest.raises(JournalFault, match=r"did not answer in 0\.02 s; nothing was sent"):
+    with pytest.raises(JournalFault, match=r"did not answer in 0\.02 s; mend it"):
         mine.write("intent", id="a1")
     with pytest.raises(JournalFault, match="still does not answer"):
         mine.write("intent", id="a2")

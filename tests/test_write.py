@@ -21,7 +21,8 @@ from collectors.slurm.write import BATCH, CliWriter, open_writer, refusals
 HOSTILE = ["-oProxyCommand=x", "a;b", "$(x)", "`x`", "ALL", "all", "aLL", "", " ", "gpu[1-2]", "a,b", "a b", "a\nb",
            "@x", "--help", "gpu1=x", "gpu\u0661", "é", "../x", "*"]  # fmt: skip
 NO_IDS = ["101;1", "101_", "_1", "1_2_3", "1-5", "101_[1-3]", "-1", "alice", "1 2", "\u0661", "9" * 11]
-REASONS = ["$(reboot); `x` | y > /z", "-h", "State=RESUME NodeName=ALL", "\x1b]52;c;eA==\x07", "é ✓"]
+LONG = "x" * 5000
+REASONS = [LONG, "$(reboot); `x` | y > /z", "-h", "State=RESUME NodeName=ALL", "\x1b]52;c;eA==\x07", "é ✓"]
 
 
 class Slurm:
@@ -169,7 +170,7 @@ def test_hostile_reasons_stay_one_element(slurm, reason):
     CliWriter().send(nodes("drain", "gpu0001", reason=reason))
     (argv,) = slurm.calls
     assert len(argv) == 5 and argv[2:4] == ["NodeName=gpu0001", "State=DRAIN"] and argv[4].startswith("Reason=")
-    assert "\x1b" not in argv[4] and "\x07" not in argv[4]
+    assert "\x1b" not in argv[4] and "\x07" not in argv[4] and len(argv[4]) <= 1007
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -44,8 +44,11 @@ class Ink:
             self._cache[key] = style
         return style
 
-    def strip(self, spans: Iterable[Span], *, on: str = "", dim: bool = False) -> Strip:
-        """The spans as one Strip. Blank text joins the run before it, whatever its role: fewer runs, fewer bytes."""
+    def strip(self, spans: Iterable[Span], cells: int | None = None, *, on: str = "", dim: bool = False) -> Strip:
+        """The spans as one Strip, of so many cells if that is known already.
+
+        Blank text joins the run before it, whatever its role: fewer runs, fewer bytes.
+        """
         segments: list[Segment] = []
         text, role = "", "text-dim" if dim else ""
         for piece, want in spans:
@@ -62,11 +65,11 @@ class Ink:
             role = want
         if text:
             segments.append(Segment(text, self(role, on=on)))
-        return Strip(segments)
+        return Strip(segments, cells)
 
     def line(self, spans: Sequence[Span], cells: int, align: Align = "left", *, on: str = "") -> Strip:
         """The spans as a Strip of exactly so many cells."""
-        return self.strip(pad_spans(spans, cells, align), on=on)
+        return self.strip(pad_spans(spans, cells, align), max(0, cells), on=on)
 
     def split_line(self, left: Sequence[Span], right: Sequence[Span], cells: int, *, on: str = "") -> Strip:
         """A line with a left part that is cut where it must be and a right part that keeps its place."""
@@ -74,7 +77,7 @@ class Ink:
         taken = spans_width(right)
         if right and taken < cells:
             room = cells - taken - 1
-            return self.strip([*pad_spans(left, room), (" ", ""), *right], on=on)
+            return self.strip([*pad_spans(left, room), (" ", ""), *right], cells, on=on)
         return self.line(right or left, cells, on=on)
 
 

@@ -142,7 +142,7 @@ class NodeMap(Scrolled):
 
     def _lay_out(self) -> None:
         # The bar's cell is kept free, so that the map does not change its shape when it comes.
-        self._layout = lay_out(self._cluster.racks, self.size.width - 1, self.page)
+        self._layout = lay_out(self._cluster.racks, self.extent.width - 1, self.page)
         self._seen.clear()
         self.top = max(0, min(self.top, self.body_lines - self.page))
         if self.cursor_key not in self._layout.places:
@@ -163,7 +163,7 @@ class NodeMap(Scrolled):
                 continue
             y = at - self.top + self.head
             if before is None or len(before) != len(now):
-                regions.append(Region(0, y, self.size.width, 1))
+                regions.append(Region(0, y, self.extent.width, 1))
             else:
                 xs = [run.first + i for run in self._layout.lines[at] for i in range(len(run.nodes))]
                 changed = [x for x, old, new in zip(xs, before, now, strict=True) if old is not new and old != new]
@@ -234,7 +234,7 @@ class NodeMap(Scrolled):
         node = self._layout.beside(self.cursor_key, by)
         if node is None:
             line = self._layout.places[self.cursor_key][0] + by
-            node = self._layout.nearest(line, 0 if by > 0 else self.size.width)
+            node = self._layout.nearest(line, 0 if by > 0 else self.extent.width)
         self._go(node)
 
     def action_line(self, by: int) -> None:

@@ -101,7 +101,7 @@ class Pane(Scrolled):
         if spans != self._title or right != self._title_right:
             self._title, self._title_right = spans, right
             if self.is_mounted and self.border:
-                self.refresh(Region(0, 0, self.size.width, 1))
+                self.refresh(Region(0, 0, self.extent.width, 1))
 
     def set_lines(self, lines: Sequence[Line]) -> None:
         """Other lines; only those that differ are painted. The cursor stays on its key, or goes to the nearest."""
@@ -137,7 +137,7 @@ class Pane(Scrolled):
     @property
     def inner(self) -> int:
         """A bordered pane's bar stands in its border, so that its lines never change their width."""
-        return max(0, self.size.width - 1) if self.border else super().inner
+        return max(0, self.extent.width - 1) if self.border else super().inner
 
     def bar_cell(self, thumb: bool | None) -> Span | None:
         """The right border, with the thumb in it."""
@@ -274,7 +274,7 @@ class Pane(Scrolled):
     def focus_changed(self) -> None:
         """The upper border and the cursor show who has the focus; to paint all four sides would cost kilobytes."""
         if self.border:
-            self.refresh(Region(0, 0, self.size.width, 1))
+            self.refresh(Region(0, 0, self.extent.width, 1))
         at = self._at(self.cursor_key)
         if at is not None:
             self.touch(at)

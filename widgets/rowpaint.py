@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.strip import Strip
 
-from widgets.cells import Span, cut, pad, pad_spans, spans_of, width
+from widgets.cells import Span, cut, pad, pad_spans, spans_of
 from widgets.columns import GAP, Placed
 from widgets.ink import Ink
 
@@ -62,26 +62,23 @@ def paint_cells(row: Any, placed: Sequence[Placed], ctx: Any, word: str | None, 
     return tuple(cells)
 
 
-def paint_row(cells: Cells, ink: Ink, total: int, *, cursor: bool, marked: bool, dim: bool) -> Strip:
-    """The line of a row in exactly `total` cells."""
+def paint_row(cells: Cells, end: int, ink: Ink, total: int, *, cursor: bool, marked: bool, dim: bool) -> Strip:
+    """The line of a row in exactly `total` cells; its last column ends at cell `end`."""
     gutter = [
         (CURSOR_GLYPH if cursor else " ", "accent"),
         (MARK_GLYPH if marked else " ", "mark"),
     ]
     spans: list[Span] = [(text, role) for text, role in gutter][: max(0, total)]
-    used = GUTTER
     for at, cell in enumerate(cells):
         if at:
             spans.append((" " * GAP, ""))
-            used += GAP
         if marked and not at:
             spans.extend((text, "mark") for text, _ in cell)
         else:
             spans.extend(cell)
-        used += sum(width(text) for text, _ in cell)
-    if used < total:
-        spans.append((" " * (total - used), ""))
-    return ink.strip(spans, on="cursor" if cursor else "", dim=dim)
+    if end < total:
+        spans.append((" " * (total - end), ""))
+    return ink.strip(spans, total, on="cursor" if cursor else "", dim=dim)
 
 
 def header_strip(placed: Sequence[Placed], ink: Ink, total: int, sort: str | None, reverse: bool) -> Strip:
@@ -100,4 +97,4 @@ def header_strip(placed: Sequence[Placed], ink: Ink, total: int, sort: str | Non
         used += place.width
     if used < total:
         spans.append((" " * (total - used), ""))
-    return ink.strip(spans, on="header")
+    return ink.strip(spans, total, on="header")

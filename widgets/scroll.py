@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rich.segment import Segment
 from textual import events
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -30,6 +30,8 @@ class Scrolled(Widget, can_focus=True):
         super().__init__(id=id, classes=classes)
         self.top = 0
         """The first line of the body that is seen."""
+        self.extent = Size(0, 0)
+        """The size that is painted for. Textual's own `size` is looked up in the layout every time, which is slow."""
         self._theme_ink: Ink | None = None
         self._bar_seen: tuple[int, int] | None = None
         self._bar_held = False
@@ -84,17 +86,17 @@ class Scrolled(Widget, can_focus=True):
     @property
     def page(self) -> int:
         """Lines of the body that are seen at once."""
-        return max(0, self.size.height - self.head - self.foot)
+        return max(0, self.extent.height - self.head - self.foot)
 
     @property
     def has_bar(self) -> bool:
         """Whether there is more than is seen."""
-        return self.body_lines > self.page > 0 and self.size.width > 2
+        return self.body_lines > self.page > 0 and self.extent.width > 2
 
     @property
     def inner(self) -> int:
         """Cells of a line of the body, without the bar."""
-        return max(0, self.size.width - (1 if self.has_bar else 0))
+        return max(0, self.extent.width - (1 if self.has_bar else 0))
 
     def scroll_top(self, top: int) -> bool:
         """Show the body from this line on, as far as there is one. True when that is another line than before."""
@@ -108,7 +110,7 @@ class Scrolled(Widget, can_focus=True):
     def scrolled(self) -> None:
         """Repaint what scrolling changed: the page, unless a widget knows better."""
         if self.page:
-            self.refresh(Region(0, self.head, self.size.width, self.page))
+            self.refresh(Region(0, self.head, self.extent.width, self.page))
 
     def show_line(self, at: int) -> bool:
         """Scroll as little as it takes to see a line of the body."""
@@ -122,7 +124,7 @@ class Scrolled(Widget, can_focus=True):
         """Repaint one line of the body, or a part of it, if it is seen."""
         y = at - self.top
         if 0 <= y < self.page:
-            self.refresh(Region(x, y + self.head, self.size.width - x if cells is None else cells, 1))
+            self.refresh(Region(x, y + self.head, self.extent.width - x if cells is None else cells, 1))
 
     def touch_bar(self) -> None:
         """Repaint the cells of the bar whose look changed."""
@@ -130,16 +132,45 @@ class Scrolled(Widget, can_focus=True):
         if before == now:
             return
         self._bar_seen = now
-        x = self.size.width - 1
+        x = self.extent.width - 1
         if before is None or now is None:
-            self.refresh(Region(0, self.head, self.size.width, self.page))
+            self.refresh(Region(0, self.head, self.extent.width, self.page))
             return
         for y in set(range(*before)) ^ set(range(*now)):
             self.refresh(Region(x, y + self.head, 1, 1))
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines of a region. Textual's cache of styled lines is passed by: all lines are cached here already."""
+        styles = self.styles
+        if styles.gutter.totals != (0, 0) or self.opacity != 1.0 or styles.tint.a:
+            return super().render_lines(crop)
+        self._measure()
+        strips = [self._line(y) for y in crop.line_range]
+        if crop.column_span != (0, self.extent.width):
+            strips = [strip.crop(*crop.column_span) for strip in strips]
+        for line_filter in self.get_line_filters():
+            ground = self.background_colors[1]
+            strips = [strip.apply_filter(line_filter, ground) for strip in strips]
+        return strips
+
     def render_line(self, y: int) -> Strip:
         """One line of the widget."""
-        size, paint = self.size, self.ink
+        self._measure()
+        return self._line(y)
+
+    def _measure(self) -> bool:
+        """Take note of another size. A paint may come before the event that tells of it."""
+        size = self.size
+        if size == self.extent:
+            return False
+        self.extent = size
+        self.resized()
+        self.top = max(0, min(self.top, self.body_lines - self.page))
+        self._bar_seen = self._thumb()
+        return True
+
+    def _line(self, y: int) -> Strip:
+        size, paint = self.extent, self.ink
         if not size.width:
             return Strip([])
         if y < self.head:
@@ -171,9 +202,7 @@ class Scrolled(Widget, can_focus=True):
 
     def on_resize(self) -> None:
         """Keep the page filled."""
-        self.resized()
-        self.top = max(0, min(self.top, self.body_lines - self.page))
-        self._bar_seen = self._thumb()
+        self._measure()
         self.refresh()
 
     def on_focus(self, event: events.Focus) -> None:
@@ -204,7 +233,7 @@ class Scrolled(Widget, can_focus=True):
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Take hold of the bar."""
-        if self.has_bar and event.x == self.size.width - 1 and event.y >= self.head:
+        if self.has_bar and event.x == self.extent.width - 1 and event.y >= self.head:
             self._bar_held = True
             self.capture_mouse()
             self._pull(event.y)

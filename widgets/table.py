@@ -220,7 +220,7 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def _lay_out(self) -> None:
         """Fit the columns to the width. The bar's cell is kept free, so that columns do not move when it comes."""
-        self._placed = place(self.columns, max(0, self.size.width - 1), GUTTER)
+        self._placed = place(self.columns, max(0, self.extent.width - 1), GUTTER)
         self._painted.clear()
         self._seen.clear()
 
@@ -243,7 +243,7 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def _show_changes(self) -> None:
         """Repaint what differs from what the screen shows: of each line the columns from the first to the last."""
-        if not self.is_mounted or not self.size.width:
+        if not self.is_mounted or not self.extent.width:
             return
         count, seen = self.body_lines, self._seen
         for y in range(self.page):
@@ -285,9 +285,8 @@ class VirtualTable(TableKeys, Generic[R]):
         self._says_empty = False
         strip = painted.strips.get((seen.cursor, seen.marked))
         if strip is None or strip.cell_length != cells:
-            strip = paint_row(
-                seen.cells, self.ink, cells, cursor=seen.cursor, marked=seen.marked, dim=self.dimmed
-            ).adjust_cell_length(cells, self.ink())
+            end = self._placed[-1].x + self._placed[-1].width if self._placed else GUTTER
+            strip = paint_row(seen.cells, end, self.ink, cells, cursor=seen.cursor, marked=seen.marked, dim=self.dimmed)
             painted.strips[seen.cursor, seen.marked] = strip
         return strip
 
@@ -311,8 +310,8 @@ class VirtualTable(TableKeys, Generic[R]):
         self._painted.clear()
 
     def _refresh_head(self) -> None:
-        if self.is_mounted and self.size.width:
-            self.refresh(Region(0, 0, self.size.width, 1))
+        if self.is_mounted and self.extent.width:
+            self.refresh(Region(0, 0, self.extent.width, 1))
 
     def watch_dimmed(self) -> None:
         """All strips are of another colour."""

@@ -191,7 +191,7 @@ class TableKeys(Scrolled):
         """Select a row, open the one under the cursor; sort by a title, the same again turns it round."""
         where = event.get_content_offset(self)
         fresh, self._focus_is_new = self._focus_is_new, False
-        if where is None or (self.has_bar and where.x == self.size.width - 1):
+        if where is None or (self.has_bar and where.x == self.extent.width - 1):
             return
         event.stop()
         if where.y < self.head:

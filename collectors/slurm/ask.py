@@ -6,13 +6,18 @@ import re
 import secrets
 import string
 from collections.abc import Sequence
+from functools import lru_cache
 
 from collectors import process
 from collectors.clean import clean, decode
 from collectors.model import SourceFault
+from collectors.nodeset import expand
+from collectors.slurm.fields import text_or_none
 
 #: 100,000 jobs are 24 MB; anything near this is not an answer.
 CAP_BYTES = 512 << 20
+#: Linux takes no single word above 128 KiB: who asks for more names asks for all and picks.
+LONGEST = 100_000
 
 _NAMED = (
     ("Rate limit exceeded", "backoff", "the controller limits this user's calls; wacht waits longer"),
@@ -36,8 +41,12 @@ def fence() -> str:
     return "".join(secrets.choice(string.ascii_uppercase) for _ in range(16))
 
 
-def ask(argv: Sequence[str], deadline_s: float) -> bytes:
-    """Run one reading command and return what it printed. Raises SourceFault with what happened and how to mend it."""
+def ask(argv: Sequence[str], deadline_s: float, despite: str | None = None) -> bytes:
+    """Run one reading command and return what it printed. Raises SourceFault with what happened and how to mend it.
+
+    An answer that holds `despite` is one, even if the command ended badly: scontrol ends with 1 when *one* of the names
+    asked for is unknown.
+    """
     ended = process.run([process.find(argv[0]), *argv[1:]], deadline_s=deadline_s, cap_bytes=CAP_BYTES)
     name = " ".join([word for word in argv if not word.startswith("-")][:3]) if argv[0] == "scontrol" else argv[0]
     if ended.timed_out:
@@ -47,7 +56,7 @@ def ask(argv: Sequence[str], deadline_s: float) -> bytes:
     for sign, kind, mend in _NAMED:
         if sign in ended.err and (ended.rc != 0 or kind == "backoff"):
             raise SourceFault(kind, f"{name}: {_first(ended.err)}", mend)
-    if ended.rc != 0:
+    if ended.rc != 0 and (despite is None or despite not in decode(ended.out)):
         how = f"ended with {ended.rc}" if ended.rc > 0 else f"was ended by signal {-ended.rc}"
         raise SourceFault(
             "refused",
@@ -70,7 +79,8 @@ def fenced(argv_of: Sequence[str], mark: str, out: bytes, columns: int) -> list[
     has other columns than were asked for.
     """
     name = argv_of[0]
-    parts = decode(out).split(mark)
+    # Header and rows each end in the fence and a line break, so what follows the last of them must be nothing.
+    parts = decode(out).split(f"{mark}\n")
     header = parts[0]
     if len(parts) < 2:
         if not header.strip():
@@ -79,16 +89,28 @@ def fenced(argv_of: Sequence[str], mark: str, out: bytes, columns: int) -> list[
     if header.count("|") != columns - 1:
         raise SourceFault("malformed", f"{name} printed {header.count('|') + 1} columns, {columns} were asked for",
                           "is this version of Slurm one that wacht knows?")  # fmt: skip
-    if parts[-1].strip():
+    if parts[-1]:
         raise SourceFault("cut", f"{name} was cut in the middle of a row", "wacht reads it again")
-    return [part[1:] if part.startswith("\n") else part for part in parts[1:-1]]
+    return parts[1:-1]
 
 
-def lines(out: bytes) -> list[str]:
-    """The lines of an unfenced answer (`scontrol -o`)."""
-    return decode(out).split("\n")
+def lines(out: bytes, name: str) -> list[str]:
+    """The lines of an unfenced answer (`scontrol -o`). Raises SourceFault("cut") when the last one has no end."""
+    text = decode(out)
+    if text and not text.endswith("\n"):
+        raise SourceFault("cut", f"{name} was cut in the middle of a line", "wacht reads it again")
+    return text.split("\n")[:-1]
 
 
-def label(value: str) -> str:
-    """Clean one field."""
-    return clean(value)
+def names_in(folded: str, name: str) -> tuple[str, ...]:
+    """The names in a node set that Slurm printed. Raises SourceFault("malformed") where it is none."""
+    try:
+        return expand(folded)
+    except ValueError as error:
+        raise SourceFault("malformed", clean(f"{name}: {error}"), "run it by hand to see") from None
+
+
+@lru_cache(maxsize=16_384)
+def said(value: str) -> str | None:
+    """A field as a value, None for Slurm's words for nothing; one object for all rows that say the same."""
+    return None if text_or_none(value) is None else clean(value)

@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from collectors.clean import clean, decode
 from collectors.model import Diag, JobDetail, Partition, Reservation, SourceFault
-from collectors.slurm.ask import ask, lines
-from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, text_or_none, tres_gpus
+from collectors.slurm.ask import ask, lines, said
+from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 from collectors.slurm.nodes import split
 
 #: The data parser that 24.11, 25.11 and 26.05 all have.
 PARSER = "v0.0.42"
 
 
-def _maybe(value: str | None) -> str | None:
-    return None if value is None or text_or_none(value) is None else clean(value)
-
-
 def partitions(deadline_s: float) -> Mapping[str, Partition]:
     """All partitions by name. Raises SourceFault; "empty" when there is none, since every Slurm has one."""
     found: dict[str, Partition] = {}
-    for line in lines(ask(["scontrol", "-a", "show", "partition", "-o"], deadline_s)):
+    for line in lines(ask(["scontrol", "-a", "show", "partition", "-o"], deadline_s), "scontrol show partition"):
         if not line.startswith("PartitionName="):
             continue
         fields, _ = split(line)
-        tres = fields.get("TRES", "")
         made = Partition(
             name=clean(fields["PartitionName"]),
             state=clean(fields.get("State", "UNKNOWN")),
             default=fields.get("Default") == "YES",
-            nodes=_maybe(fields.get("Nodes")),
+            nodes=said(fields.get("Nodes", "")),
             node_count=integer(fields.get("TotalNodes", "")),
             cpus=integer(fields.get("TotalCPUs", "")),
-            gpus=tres_gpus(tres),
+            gpus=tres_gpus(fields.get("TRES", "")),
             time_limit_s=duration_s(fields.get("MaxTime", "")),
             priority_tier=integer(fields.get("PriorityTier", "")),
-            qos=_maybe(fields.get("QoS")),
-            allow_accounts=_maybe(fields.get("AllowAccounts")),
+            qos=said(fields.get("QoS", "")),
+            allow_accounts=said(fields.get("AllowAccounts", "")),
         )
         found.setdefault(made.name, made)
     if not found:
@@ -50,68 +44,131 @@ def partitions(deadline_s: float) -> Mapping[str, Partition]:
 
 
 def reservations(deadline_s: float) -> Mapping[str, Reservation]:
-    """All reservations by name; Slurm says in words when there is none."""
+    """All reservations by name; Slurm says in words when there is none.
+
+    A comment may hold a line break and what looks like a reservation's line, so where there are comments a name counts
+    only if `sinfo -T`, which prints none, has it too; the first line of a name is the true one, since a comment stands
+    behind the line that it belongs to, unless it was forged before: then it is left out.
+    """
     out = ask(["scontrol", "-a", "show", "reservation", "-o"], deadline_s)
-    found: dict[str, Reservation] = {}
-    for line in lines(out):
-        if not line.startswith("ReservationName="):
-            continue
-        fields, free = split(line)
-        made = Reservation(
-            name=clean(fields["ReservationName"]),
-            state=clean(fields.get("State", "UNKNOWN")),
-            starts=epoch(fields.get("StartTime", "")),
-            ends=epoch(fields.get("EndTime", "")),
-            nodes=_maybe(fields.get("Nodes")),
-            node_count=integer(fields.get("NodeCnt", "")),
-            partition=_maybe(fields.get("PartitionName")),
-            flags=tuple(clean(flag) for flag in fields.get("Flags", "").split(",") if flag),
-            users=_maybe(fields.get("Users")),
-            accounts=_maybe(fields.get("Accounts")),
-            comment=_maybe(free.get("Comment")),
-        )
-        found.setdefault(made.name, made)
+    found: dict[str, list[str]] = {}
+    at: list[str] = []
+    for line in lines(out, "scontrol show reservation"):
+        match = _RESERVATION.match(line)
+        if match:
+            at = found.setdefault(match[1], [])
+            at.append(line)
+        elif at:
+            at[-1] += f"\n{line}"
     if not found and b"No reservations in the system" not in out:
         raise SourceFault("empty", "scontrol show reservation printed nothing", "run it by hand to see")
-    return found
+    if b" Comment=" in out:
+        listing = lines(ask(["sinfo", "-a", "-T", "-h"], deadline_s), "sinfo -T")
+        named = {line.split(maxsplit=1)[0] for line in listing if line.strip()}
+        found = {name: texts if len(texts) == 1 else _alone(name, deadline_s) for name, texts in found.items()
+                 if name in named}  # fmt: skip
+    return {clean(name): _reservation(clean(name), texts[0]) for name, texts in found.items() if texts}
 
 
+_RESERVATION = re.compile(r"ReservationName=(\S+)(?: |$)")
+
+
+def _alone(name: str, deadline_s: float) -> list[str]:
+    """The text of one reservation, asked for by its name; nothing when it is gone."""
+    argv = ["scontrol", "-a", "show", "reservation", name, "-o"]
+    text = "\n".join(lines(ask(argv, deadline_s, despite=f"Reservation {name} not found"), " ".join(argv[:4])))
+    return [text] if text.startswith(f"ReservationName={name} ") else []
+
+
+def _reservation(name: str, line: str) -> Reservation:
+    fields, free = split(line)
+    return Reservation(
+        name=name,
+        state=clean(fields.get("State", "UNKNOWN")),
+        starts=epoch(fields.get("StartTime", "")),
+        ends=epoch(fields.get("EndTime", "")),
+        nodes=said(fields.get("Nodes", "")),
+        node_count=integer(fields.get("NodeCnt", "")),
+        partition=said(fields.get("PartitionName", "")),
+        flags=tuple(clean(flag) for flag in fields.get("Flags", "").split(",") if flag),
+        users=said(fields.get("Users", "")),
+        accounts=said(fields.get("Accounts", "")),
+        comment=said(free.get("Comment", "")),
+    )
+
+
+#: Figure to the part of sdiag's answer it stands in ("" is the top) and its words there.
 _FIGURES = {
-    "server_threads": r"Server thread count:\s*(\d+)",
-    "agent_queue": r"Agent queue size:\s*(\d+)",
-    "dbd_queue": r"DBD Agent queue size:\s*(\d+)",
-    "main_cycle_last_us": r"Main schedule statistics.*?Last cycle:\s*(\d+)",
-    "main_cycle_mean_us": r"Main schedule statistics.*?Mean cycle:\s*(\d+)",
-    "backfill_cycle_last_us": r"Backfilling stats.*?Last cycle:\s*(\d+)",
-    "jobs_pending": r"Jobs pending:\s*(\d+)",
-    "jobs_running": r"Jobs running:\s*(\d+)",
+    "server_threads": ("", "Server thread count"),
+    "agent_queue": ("", "Agent queue size"),
+    "dbd_queue": ("", "DBD Agent queue size"),
+    "main_cycle_last_us": ("Main schedule statistics", "Last cycle"),
+    "main_cycle_mean_us": ("Main schedule statistics", "Mean cycle"),
+    "backfill_cycle_last_us": ("Backfilling stats", "Last cycle"),
+    "jobs_pending": ("", "Jobs pending"),
+    "jobs_running": ("", "Jobs running"),
 }
-_USER = re.compile(r"^\s*(\S+)\s+\(\s*\d+\)\s+count:(\d+)\s+ave_time:\d+\s+total_time:(\d+)", re.M)
+_FIGURE = re.compile(r"\s*([A-Za-z][^:]*):\s*([0-9]{1,18})\s*$")
+_USER = re.compile(r"\s*(\S+)\s+\(\s*[0-9]+\)\s+count:([0-9]{1,18})\s+ave_time:[0-9]+\s+total_time:([0-9]{1,18})\s*$")
 
 
 def diag(deadline_s: float) -> Diag:
     """The controller's figures from `sdiag`. Raises SourceFault("malformed") when it holds none of them."""
-    text = decode(ask(["sdiag"], deadline_s))
-    figures = {key: int(match[1]) for key, pattern in _FIGURES.items() if (match := re.search(pattern, text, re.S))}
+    part = ""
+    said_there: dict[tuple[str, str], int] = {}
+    calls: dict[str, int] = {}
+    times: dict[str, int] = {}
+    for line in lines(ask(["sdiag"], deadline_s), "sdiag"):
+        if line[:1].isalpha() and not _FIGURE.match(line):
+            # A part's head starts at the margin and has no figure; what is indented belongs to it.
+            part = line.partition(" (")[0].rstrip(":")
+        elif match := _FIGURE.match(line):
+            said_there.setdefault((part if line[:1].isspace() else "", match[1]), int(match[2]))
+        elif part.endswith("by user") and (match := _USER.match(line)):
+            calls[clean(match[1])], times[clean(match[1])] = int(match[2]), int(match[3])
+    figures = {key: said_there[at] for key, at in _FIGURES.items() if at in said_there}
     if not figures:
         raise SourceFault("malformed", "sdiag printed none of its figures", "run sdiag by hand to see")
-    users = _USER.findall(text.partition("by user")[2])
-    return Diag(
-        user_calls={clean(name): int(calls) for name, calls, _ in users},
-        user_time_us={clean(name): int(total) for name, _, total in users},
-        **figures,
-    )
+    return Diag(user_calls=calls, user_time_us=times, **figures)
 
 
 def job_detail(job: str, deadline_s: float) -> JobDetail:
-    """One job in full, through JSON, which a name cannot forge. Raises SourceFault; "missing" for an unknown id."""
-    out = ask(["scontrol", "show", "job", job, f"--json={PARSER}"], deadline_s)
+    """One job in full, through JSON, which a name cannot forge. Raises SourceFault; "missing" for an unknown id.
+
+    In JSON scontrol prints the whole array for one of its tasks, every component for one of a heterogeneous job, and an
+    empty list with exit status 0 for an unknown job and for a controller that does not answer alike. So the job's own
+    number comes first, in text, where scontrol says what is wrong.
+    """
+    text = _job_text(job, deadline_s)
+    match = re.match(r"JobId=([0-9]+) ", text)
+    if match is None:
+        raise SourceFault("malformed", f"scontrol show job {job} gives no number", "is this version of Slurm known?")
+    out = ask(["scontrol", "show", "job", match[1], f"--json={PARSER}"], deadline_s)
     try:
-        answer = msgspec.json.decode(out, type=dict[str, Any])
-        record = next(item for item in answer["jobs"] if isinstance(item, dict))
-    except (msgspec.MsgspecError, KeyError, TypeError, StopIteration):
-        raise SourceFault("missing", f"Slurm shows no job {job}", "it may have ended; try: sacct -j " + job) from None
-    return detail(job, record)
+        # Names are bytes of anybody's choice: what is not UTF-8 must not hide the rest.
+        answer = json.loads(decode(out))
+        records = [one for one in answer["jobs"] if isinstance(one, dict)]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise SourceFault("malformed", f"scontrol show job {job} printed no JSON that can be read", "run it by hand to see"
+                          ) from None  # fmt: skip
+    own = next((one for one in records if str(one.get("job_id")) == match[1]), None)
+    if own is None:
+        raise _unknown(job)
+    return detail(job, own)
+
+
+def _job_text(job: str, deadline_s: float) -> str:
+    try:
+        out = ask(["scontrol", "show", "job", job, "-o"], deadline_s, despite=f"Job {job} not found")
+    except SourceFault as error:
+        if "Invalid job id" in error.fault.what or "not found" in error.fault.what:
+            raise _unknown(job) from None
+        raise
+    return decode(out)
+
+
+def _unknown(job: str) -> SourceFault:
+    return SourceFault("missing", f"Slurm shows no job {job}", f"it may have ended; try: sacct -j {job}")
 
 
 def detail(job: str, record: Mapping[str, Any]) -> JobDetail:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from collectors.clean import clean
 from collectors.model import Job, SourceFault
-from collectors.slurm.ask import ask, fence, fenced
-from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, text_or_none, tres_gpus
+from collectors.slurm.ask import LONGEST, ask, fence, fenced, said
+from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 
 #: Free text stands last, so that a `|` in it can only reach free text: without slurmdbd any user may submit with
 #: `--account='ml|gpu|...'`, and squeue prints it as it is (24.11 and 26.05). Nothing that moves by itself (elapsed time)
@@ -26,7 +27,8 @@ _WAITING = frozenset({
 
 def command(mark: str, ids: Sequence[str] = ()) -> list[str]:
     """The reading command: all jobs and tasks of all partitions, hidden ones too, or only those named."""
-    wanted = ["-j", ",".join(ids)] if ids else []
+    named = ",".join(ids)
+    wanted = ["-j", named] if named and len(named) < LONGEST else []
     form = ",".join(f"{column}:|" for column in COLUMNS[:-1]) + f",{COLUMNS[-1]}:{mark}"
     return ["squeue", "-a", "-r", *wanted, "-O", form]
 
@@ -36,29 +38,27 @@ def row(raw: str) -> Job | None:
     cells = raw.split("|", len(COLUMNS) - 1)
     if len(cells) != len(COLUMNS):
         return None
-    (job, state, user, account, partition, qos, nodes_n, cpus, tres, per_node, per_job, restarts, priority, submitted,
-     start, limit, nodes, reason, name) = cells  # fmt: skip
+    (job, state, user, partition, qos, nodes_n, cpus, tasks, tres, per_node, per_job, per_task, per_socket, restarts,
+     priority, submitted, start, limit, nodes, reason, account, name) = cells  # fmt: skip
     if not job or not state:
         return None
-    waiting = state in _WAITING
-    node_count = integer(nodes_n)
-    held = None if waiting else tres_gpus(tres)
-    asked = _asked(tres, per_node, per_job, node_count)
+    waiting = not nodes or state in _WAITING
+    gpus = _gpus(tres, per_node, per_job, per_task, per_socket, nodes_n, tasks)
     began = epoch(start)
     return Job(
         id=clean(job),
         name=clean(name),
-        user=clean(user),
-        account=_maybe(account),
-        partition=_maybe(partition),
-        qos=_maybe(qos),
-        state=clean(state),
-        reason=_maybe(reason),
-        nodes=_maybe(nodes),
-        node_count=node_count,
+        user=said(user) or user,
+        account=said(account),
+        partition=said(partition),
+        qos=said(qos),
+        state=said(state) or state,
+        reason=said(reason),
+        nodes=clean(nodes) if nodes else None,
+        node_count=integer(nodes_n),
         cpus=integer(cpus),
-        gpus=asked,
-        gpus_held=None if waiting else (held if held is not None else asked),
+        gpus=gpus,
+        gpus_held=None if waiting else gpus,
         submitted=epoch(submitted),
         started=None if waiting else began,
         expected=began if waiting else None,
@@ -68,20 +68,20 @@ def row(raw: str) -> Job | None:
     )
 
 
-def _asked(tres: str, per_node: str, per_job: str, nodes: int | None) -> int | None:
-    """GPUs that the job asks for: the TRES total where accounting fills it in, else per job, else per node x nodes."""
+@lru_cache(maxsize=16_384)
+def _gpus(tres: str, per_node: str, per_job: str, per_task: str, per_socket: str, nodes: str, tasks: str) -> int | None:
+    """GPUs that the job asks for or holds: the TRES total where accounting fills it in, else as they were asked for:
+    in all, per node or per task. None where Slurm does not tell how often: per socket."""
     total = tres_gpus(tres)
     if total is not None:
         return total
     if "gpu" in per_job:
         return gres_gpus(per_job)[0]
-    if "gpu" in per_node:
-        return None if nodes is None else gres_gpus(per_node)[0] * nodes
-    return 0
-
-
-def _maybe(value: str) -> str | None:
-    return None if text_or_none(value) is None else clean(value)
+    for asked, times in ((per_node, nodes), (per_task, tasks)):
+        if "gpu" in asked:
+            count = integer(times)
+            return None if count is None else gres_gpus(asked)[0] * count
+    return None if "gpu" in per_socket else 0
 
 
 class QueueReader:
@@ -89,6 +89,7 @@ class QueueReader:
 
     def __init__(self) -> None:
         self._known: dict[str, Job] = {}
+        self._jobs: Mapping[str, Job] = {}
 
     def read(self, deadline_s: float) -> tuple[Mapping[str, Job], tuple[str, ...]]:
         """All jobs by id, and warnings about rows left out. Raises SourceFault."""
@@ -98,15 +99,15 @@ class QueueReader:
 
     def take(self, rows: Sequence[str]) -> tuple[Mapping[str, Job], tuple[str, ...]]:
         """Turn raw rows into jobs. Raises SourceFault("malformed") when none of several rows can be read."""
-        before, known, jobs, bad = self._known, {}, {}, 0
-        for raw in rows:
-            job = before.get(raw) or row(raw)
-            if job is None:
-                bad += 1
-                continue
-            known[raw] = job
-            jobs[job.id] = job
-        if bad and not jobs:
+        made: list[Job | None] = list(map(self._known.get, rows))
+        unknown = [at for at, job in enumerate(made) if job is None]
+        if not unknown and len(set(map(id, made))) == len(self._known):
+            return self._jobs, ()
+        for at in unknown:
+            made[at] = row(rows[at])
+        known = {raw: job for raw, job in zip(rows, made, strict=True) if job is not None}
+        bad = sum(made[at] is None for at in unknown)
+        if bad and not known:
             raise SourceFault("malformed", f"squeue: none of {bad} rows can be read", "is this version of Slurm known?")
-        self._known = known
-        return jobs, ((f"{bad} rows of squeue could not be read",) if bad else ())
+        self._known, self._jobs = known, {job.id: job for job in known.values()}
+        return self._jobs, ((f"{bad} rows of squeue could not be read",) if bad else ())
