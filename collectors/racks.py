@@ -14,7 +14,7 @@ from collectors.nodeset import expand
 
 class RackRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`racks = { pattern = "gpu(?P<n>\\\\d{4})", nodes_per_rack = 18 }`, or `{ file = "/etc/wacht/racks" }`, or
-    `{ topology = true }` for the leaf switches of Slurm's own topology.
+    `{ topology = true }` for the leaf switches, or the blocks, of Slurm's own topology.
 
     A pattern names the group `n` (counted from 1, shared out by `nodes_per_rack`) or the group `rack` (taken as it
     is). A file holds lines of a rack and a node set: `R07 gpu[0109-0126]`.
@@ -61,8 +61,9 @@ def rack_of(rule: RackRule | None) -> RackOf | None:
         if match is None:
             return None
         if by_name:
-            return match["rack"]
-        return f"R{(int(match['n']) - 1) // per + 1:02d}" if match["n"].isdigit() else None
+            return match["rack"] or None
+        number = match["n"] or ""
+        return f"R{(int(number) - 1) // per + 1:02d}" if number.isdecimal() and len(number) <= 18 else None
 
     return by_pattern
 
@@ -85,15 +86,19 @@ def read_file(path: Path) -> Mapping[str, str]:
             continue
         if len(words) != 2:
             raise ValueError(f"{path}:{number}: a line is a rack and a node set, as in: R07 gpu[0109-0126]")
-        for name in expand(words[1]):
-            racks[name] = clean(words[0])
+        try:
+            names = expand(words[1])
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {error}") from None
+        racks.update(dict.fromkeys(names, clean(words[0])))
     return racks
 
 
 def switches(topology: str) -> Mapping[str, str]:
-    """Node to leaf switch from `scontrol show topology` (topology/tree: lines with Level=0 and Nodes=)."""
+    """Node to leaf switch or block from `scontrol show topology` (topology/tree: lines with Level=0 and Nodes=;
+    topology/block: lines that begin with BlockName). Raises ValueError for what is no node set."""
     racks: dict[str, str] = {}
-    for match in re.finditer(r"SwitchName=(\S+) Level=0 .*?Nodes=(\S+)", topology):
-        for name in expand(match[2]):
-            racks.setdefault(name, clean(match[1]))
+    for match in re.finditer(r"^(?:SwitchName=(\S+) Level=0|BlockName=(\S+)) .*?Nodes=(\S+)", topology, re.M):
+        for name in expand(match[3]):
+            racks.setdefault(name, clean(match[1] or match[2]))
     return racks

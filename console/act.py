@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,15 +11,13 @@ from typing import Any, TextIO
 from collectors.clean import clean
 from collectors.model import Cluster
 from collectors.nodeset import expand, natural_key
+from console import preview
 from console.actions import BY_ID, Kind
 from console.gate import Gate, Outcome, Result
-from console.plan import Hit, Plan, Refusal, grouped, listed
-from console.verify import PATIENCE_S, state_of
+from console.plan import Plan, Refusal, listed
+from console.verify import PATIENCE_S
 
 DONE, INCOMPLETE, REFUSED = 0, 1, 2
-#: Jobs and commands that the preview lists one by one.
-_JOBS_SHOWN = 12
-_COMMANDS_SHOWN = 3
 
 
 def run_act(
@@ -113,76 +110,6 @@ def question(plan: Plan) -> str:
     return f"type {plan.confirm.words} to go on: "
 
 
-def preview(plan: Plan) -> list[str]:
-    """What it will do, line by line, for a terminal or a dialog. The first line is the title."""
-    kind = plan.action.kind
-    label = plan.action.label
-    lines = [f"{label[0].upper()}{label[1:]} {listed(plan.change.targets, kind)} on {plan.cluster.name}"]
-    states: dict[str, list[str]] = {}
-    for target, row in plan.seen.items():
-        states.setdefault(state_of(row), []).append(target)
-    rows = [("now", f"{len(targets):,} {state}  {listed(targets, kind)}") for state, targets in states.items()]
-    rows += [("takes out", str(share)) for share in plan.shares]
-    rows += _jobs(plan)
-    if plan.skipped:
-        rows.append(
-            (
-                "left alone",
-                f"{len(plan.skipped):,} of {len(plan.skipped) + len(plan.seen):,}: {grouped(plan.skipped, kind)}",
-            )
-        )
-    if plan.change.reason or plan.action.needs_reason:
-        rows.append(("reason", plan.change.reason or "not given yet"))
-    rows += [("runs", shlex.join(command)) for command in plan.commands[:_COMMANDS_SHOWN]]
-    if len(plan.commands) > _COMMANDS_SHOWN:
-        rows.append(("", f"and {len(plan.commands) - _COMMANDS_SHOWN:,} more like it"))
-    before = ""
-    for head, text in rows:
-        lines.append(f"  {'' if head == before else head:<14}{text}")
-        before = head
-    return lines
-
-
-def _jobs(plan: Plan) -> list[tuple[str, str]]:
-    """The jobs it touches, and what becomes of them."""
-    killed = plan.kills
-    head = "kills" if killed else "running there"
-    if plan.jobs is None:
-        return [(head, "unknown: the jobs were never read")]
-    if not plan.jobs:
-        return [] if plan.action.kind == "job" else [("running there", "no job")]
-    shown = plan.jobs if len(plan.jobs) <= _JOBS_SHOWN else plan.jobs[: _JOBS_SHOWN - 1]
-    rows = [(head, _hit(job)) for job in shown]
-    if len(shown) < len(plan.jobs):
-        rows.append((head, f"and {len(plan.jobs) - len(shown):,} jobs more"))
-    if killed:
-        known = [job.gpus * job.elapsed_s for job in plan.jobs if job.gpus is not None and job.elapsed_s is not None]
-        more = "" if len(known) == len(plan.jobs) else f", unknown for {len(plan.jobs) - len(known):,} jobs"
-        return [*rows, ("", f"{sum(known) / 3600:,.1f} GPU-hours of work at risk{more}")]
-    if not plan.action.takes_out:
-        return [*rows, ("", "they are not touched")]
-    if plan.empty_in_s is None:
-        return [*rows, ("", "they go on until they end; when the last will end is unknown")]
-    return [*rows, ("", f"they go on until they end; the last frees its nodes within {duration(plan.empty_in_s)}")]
-
-
-def duration(seconds: int) -> str:
-    """A length of time in at most two units: `12m`, `1h 52m`, `31h`, `9 d`."""
-    if seconds < 3600:
-        return f"{seconds // 60}m"
-    if seconds < 36_000:
-        return f"{seconds // 3600}h {seconds % 3600 // 60:02d}m"
-    return f"{seconds // 3600}h" if seconds < 172_800 else f"{seconds // 86_400} d"
-
-
-def _hit(job: Hit) -> str:
-    nodes = "nodes unknown" if job.node_count is None else f"{job.node_count} node{'s' if job.node_count != 1 else ''}"
-    gpus = "GPUs unknown" if job.gpus is None else f"{job.gpus} GPU{'s' if job.gpus != 1 else ''}"
-    done = "run time unknown" if job.elapsed_s is None else f"{duration(job.elapsed_s)} done"
-    left = "time left unknown" if job.left_s is None else f"{duration(job.left_s)} left"
-    return f"{job.id:<8} {job.user:<9} {job.name[:24]:<24}  {nodes}  {gpus}  {done}, {left}"
-
-
 class _Teller:
     """Says it all, to a person or as one JSON object."""
 
@@ -196,7 +123,7 @@ class _Teller:
     def preview(self, plan: Plan, asking: bool = False) -> None:
         # With --json the standard output belongs to the object; a person who is asked sees it all the same.
         if asking == self._json:
-            print("\n".join(preview(plan)), file=self._err if self._json else self._out, flush=True)
+            print("\n".join(preview.text(plan)), file=self._err if self._json else self._out, flush=True)
 
     def warn(self, text: str) -> None:
         print(f"wacht: {clean(text)}", file=self._err)

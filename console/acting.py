@@ -13,9 +13,8 @@ from console.commands import CommandError
 from console.config import Config
 from console.dialogs import Answer, ConfirmDialog
 from console.gate import Gate, Outcome
-from console.plan import Refusal
+from console.plan import Refusal, listed
 from console.poller import Poller
-from console.preview import folded
 from console.screens.base import WachtScreen
 from console.screens.listing import ListScreen
 from console.site import Site
@@ -115,7 +114,7 @@ class Acting(_Base):
         if isinstance(self.screen, ListScreen):
             # The next key must not take along what was marked for this one.
             self.screen.table.mark(())
-        self.tell(f"{plan.action.doing} {folded(plan.change.targets, plan.action.kind)}")
+        self.tell(f"{plan.action.doing} {listed(plan.change.targets, plan.action.kind)}")
 
     def _came_back(self, outcome: Outcome) -> None:
         plan = outcome.plan
@@ -125,7 +124,7 @@ class Acting(_Base):
             of_it = {target: result.why for target, result in outcome.results.items() if result.state == state}
             if of_it and not outcome.refused:
                 why = next(iter(of_it.values()))
-                self.tell(f"{plan.action.label} {state}: {folded(tuple(of_it), plan.action.kind)}: {why}", "error")
+                self.tell(f"{plan.action.label} {state}: {listed(tuple(of_it), plan.action.kind)}: {why}", "error")
         if outcome.warning:
             self.tell(outcome.warning, "error")
         self.sent_watch = self.sent_watch.add(outcome.waiting)
@@ -150,7 +149,7 @@ class Acting(_Base):
             action = BY_ID[action_id]
             done = tuple(one.target for one in settled if one.action == action_id and one.state == "done")
             if done:
-                self.tell(f"{action.done}: {folded(done, action.kind)} (seen in Slurm)")
+                self.tell(f"{action.done}: {listed(done, action.kind)} (seen in Slurm)")
             for one in settled:
                 if one.action == action_id and one.state == "unknown":
                     self.tell(f"{action.label} {one.target}: {one.why}; look at it in Slurm", "error")

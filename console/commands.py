@@ -44,8 +44,8 @@ class Command(Struct, frozen=True):
 
 def parse(text: str) -> Command:
     """Read one line. Raises CommandError."""
-    head, _, rest = text.strip().lstrip(":").strip().partition(" ")
-    rest = rest.strip()
+    head, *more = text.strip().lstrip(":").split(maxsplit=1) or [""]
+    rest = more[0].strip() if more else ""
     if not head:
         raise CommandError("type a command, as in: nodes state=drained")
     word = head.lower()

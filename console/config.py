@@ -12,7 +12,7 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 from msgspec import Struct, field
@@ -22,6 +22,7 @@ from collectors.registry import Descriptor, descriptors
 from console.errors import Told
 
 SITE_FILE = Path("/etc/wacht/config.toml")
+LARGEST = 1 << 20
 _GENERAL = {"read_only": bool, "theme": str, "screen": str, "cluster_name": str, "log": str, "journal": str}
 _LOCKABLE = ("read_only", "journal")
 _OWN_KEYS = ("racks",)
@@ -52,10 +53,13 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 class _Layer:
-    """One file: its text, to find lines in, and its table."""
+    """One file: its text, to find lines in, and its table. One that may be missing is empty then."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, may_be_missing: bool = False) -> None:
         self.path = path
+        self.text = ""
+        self.table: dict[str, Any] = {}
+        self.found = True
         try:
             with path.open("rb") as handle:
                 status = os.fstat(handle.fileno())
@@ -66,12 +70,19 @@ class _Layer:
                     raise ConfigError(
                         f"{path}: it belongs to another user (uid {status.st_uid}); copy it to a file of your own"
                     )
-                raw = handle.read(1 << 20)
+                raw = handle.read(LARGEST + 1)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if may_be_missing:
+                self.found = False
+                return
+            raise ConfigError(f"{path}: {error.strerror}") from None
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
+        if len(raw) > LARGEST:
+            raise ConfigError(f"{path}: is larger than {LARGEST >> 20} MB")
         try:
             self.text = raw.decode("utf-8")
-            self.table: dict[str, Any] = tomllib.loads(self.text)
+            self.table = tomllib.loads(self.text)
         except UnicodeDecodeError:
             raise ConfigError(f"{path}: is not UTF-8 text") from None
         except tomllib.TOMLDecodeError as error:
@@ -86,34 +97,37 @@ class _Layer:
 
 
 def _line_of(text: str, table: str, key: str) -> int | None:
-    """Line of `key` in `[table]`, or of the table's head; good enough to point a person at it."""
+    """Line of `key` of `table`, in whatever form it is written: under its head, dotted, or in an inline table."""
+    wanted = ".".join(part for part in (table, key) if part)
     here, head = "", None
-    last = key.rpartition(".")[2]
     for number, line in enumerate(text.splitlines(), 1):
-        opened = re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)
+        opened = re.match(r"\s*\[+([^\]]+)\]", line)
+        written = re.match(r"\s*([A-Za-z0-9_.\"' -]+?)\s*=", line)
         if opened:
-            here = opened[1].replace('"', "")
-            if here == table:
+            here = _bare(opened[1]) + "."
+            if wanted.startswith(here) or here.startswith(f"{wanted}."):
                 head = number
-        elif (here == table or table.startswith(here)) and re.search(
-            rf"(?:^|[\s{{,.])\"?{re.escape(last)}\"?\s*=", line
-        ):
+        elif written and f"{wanted}.".startswith(f"{here}{_bare(written[1])}."):
             return number
     return head
+
+
+def _bare(key: str) -> str:
+    """A key as TOML means it: without quotes, and without blanks around the dots."""
+    return ".".join(part.strip(" \"'") for part in key.split("."))
 
 
 def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site: Path = SITE_FILE) -> Config:
     """Read and merge the layers. Raises ConfigError. No file at all is an empty Config."""
     own = path or environ.get("WACHT_CONFIG")
-    if own is None:
+    if own:
+        own_layer = _Layer(Path(own).expanduser())
+    else:
         import platformdirs
 
-        home = Path(platformdirs.user_config_dir("wacht")) / "config.toml"
-        own_layer = _Layer(home) if home.exists() else None
-    else:
-        own_layer = _Layer(Path(own).expanduser())
-    layers = [_Layer(site)] if site.exists() else []
-    layers += [own_layer] if own_layer else []
+        own_layer = _Layer(Path(platformdirs.user_config_dir("wacht")) / "config.toml", may_be_missing=True)
+    # A file of the site that is there and cannot be read is an error: it may hold the lock.
+    layers = [layer for layer in (_Layer(site, may_be_missing=True), own_layer) if layer.found]
     known = descriptors()
     merged: dict[str, Any] = {}
     clusters: dict[str, ClusterConfig] = {}
@@ -126,8 +140,12 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
                 for name, table in value.items():
                     clusters[name] = _cluster(layer, known, name, table, clusters.get(name))
             elif key == "lock":
-                if layer.path == site:
-                    locked = _general(layer, "lock", value, _LOCKABLE)
+                given = _general(layer, "lock", value, _LOCKABLE)
+                if layer.path != site:
+                    # Whoever writes it believes to be safe: silence would leave them wrong.
+                    what = "locks only in " + str(site) + "; here, write the keys without [lock]"
+                    raise layer.fail("", "lock", what)
+                locked = given
             else:
                 merged.update(_general(layer, "", {key: value}, tuple(_GENERAL)))
     merged.update(locked)
@@ -182,4 +200,6 @@ def _explained(layer: _Layer, where: str, key: str, kind: type[Struct], error: s
     if unknown:
         return layer.fail(f"{where}.{key}", unknown[1], f"unknown key; allowed: {names}")
     what = re.sub(r" - at `.*", "", error)
+    if inner and "enum value" in what:
+        what += f"; allowed: {', '.join(map(str, get_args(get_type_hints(kind)[inner[1]])))}"
     return layer.fail(f"{where}.{key}", inner[1] if inner and inner[1] else "", f"{what}; keys: {names}")

@@ -75,7 +75,9 @@ class ConfirmDialog(ModalScreen[Answer | None]):
     def _show(self) -> None:
         """The plan as it is now, and what is asked for next."""
         plan = self.plan
-        made = preview.lines(plan, min(self.app.size.width, _WIDEST) - 4)
+        rows = preview.rows(plan, min(self.app.size.width, _WIDEST) - 4)
+        made = [Line([(f"{row.label:<{preview.LABEL}}", "text-dim"), (row.text, row.role)]) for row in rows]
+        made.insert(0, Line([(f"{plan.action.label}: {plan.action.help}", "text-dim")]))
         room = max(3, self.app.size.height - 5)
         self._box.set_title([(preview.title(plan), "title")])
         self._box.set_lines(made)

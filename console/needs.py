@@ -49,7 +49,7 @@ def needs(cluster: Cluster, now: float) -> list[Need]:
         *_fresh(cluster, now),
         *_forgotten(cluster, now),
     ):
-        names = frozenset(expand(need.opens)) if need.opens else frozenset()
+        names = _names(need.opens)
         # A node is told of once, by the line that says most; only what names nothing new is left out.
         if names and names <= told:
             continue
@@ -62,6 +62,14 @@ def _order(need: Need) -> tuple[int, bool, int]:
     """Worst first; of those what hit several at once, then the newest."""
     rank = _RANK.index(need.role) if need.role in _RANK else len(_RANK)
     return rank, not need.event, -(need.since or 0)
+
+
+def _names(opens: str) -> frozenset[str]:
+    """The nodes that a line is about. An alert's label may name what no node is called: it stands for itself."""
+    try:
+        return frozenset(expand(opens))
+    except ValueError:
+        return frozenset((opens,))
 
 
 def _alerts(cluster: Cluster) -> Iterable[Need]:

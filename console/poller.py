@@ -9,9 +9,13 @@ from __future__ import annotations
 import queue
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
 from collectors import process
+from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Cluster, Collector, Diff, Fault, Reading, SourceFault
 from console.pace import due_s, jittered
@@ -30,11 +34,14 @@ def read(cluster: str, collector: Collector, clock: Clock) -> Reading:
         fault = error.fault
     except Exception as error:
         # A new field or an impossible value must cost one reading, not the console.
-        fault = Fault(
-            "internal", f"{collector.name}: {type(error).__name__}: {error}"[:300], "please report it to wacht"
-        )
+        fault = _own_fault(collector.name, error)
     return Reading(cluster=cluster, source=collector.name, at=clock.now(), mono=began, took_s=clock.mono() - began,
                    facts=facts, fault=fault)  # fmt: skip
+
+
+def _own_fault(source: str, error: Exception) -> Fault:
+    """What an unexpected exception tells may hold anybody's text."""
+    return Fault("internal", clean(f"{source}: {type(error).__name__}: {error}"[:300]), "please report it to wacht")
 
 
 class Poller:
@@ -78,14 +85,17 @@ class Poller:
             one.close()
         process.stop_all()
         self._readings.put(None)
+        until = time.monotonic() + 1.0
         for thread in self._threads:
-            thread.join(1.0)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _poll(self, collector: Collector) -> None:
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         wake, failures = self._wake[collector.name], 0
         while not self._stopping.is_set():
             wake.clear()
+            if self._stopping.is_set():  # stop() may have set both in between
+                return
             reading = read(self.name, collector, self._clock)
             if self._stopping.is_set():
                 return
@@ -98,6 +108,10 @@ class Poller:
     def _reduce(self) -> None:
         while (reading := self._readings.get()) is not None:
             floor = self._collectors[reading.source].floor_s
-            self.cluster, diff = reduce(self.cluster, reading, floor)
+            try:
+                self.cluster, diff = reduce(self.cluster, reading, floor)
+            except Exception as error:  # facts that cannot be joined cost this reading, not all that would follow
+                bad = msgspec.structs.replace(reading, facts=None, fault=_own_fault(reading.source, error))
+                self.cluster, diff = reduce(self.cluster, bad, floor)
             if not self._stopping.is_set():
                 self._publish(self.cluster, diff)

@@ -1,99 +1,112 @@
-"""What an action will do, as lines of a given width, before anything is sent. Pure."""
+"""What an action will do, before anything is sent: the same facts for the dialog and for `wacht act`. Pure."""
 
 from __future__ import annotations
 
 import shlex
 import textwrap
-from collections import Counter
+from collections.abc import Sequence
 
-from collectors.model import Node
-from collectors.nodeset import fold
-from console.plan import Hit, Plan
-from widgets.cells import cut
-from widgets.pane import Line, line
-from widgets.units import count, duration
+from msgspec import Struct
 
-_MOST_JOBS = 8
-_LABEL = 13
+from console.plan import Hit, Plan, grouped, listed
+from console.verify import state_of
+from widgets.units import duration
+
+#: Jobs and commands that are listed one by one.
+JOBS_SHOWN = 10
+COMMANDS_SHOWN = 3
+LABEL = 14
+#: A partition that loses more of its healthy nodes than this is told of in another colour.
+MUCH = 0.05
+
+
+class Fact(Struct, frozen=True):
+    """One thing to know. `role` is how it is to be painted where there are colours."""
+
+    label: str
+    text: str
+    role: str = ""
 
 
 def title(plan: Plan) -> str:
-    """`Drain gpu[0412-0415]`."""
-    return f"{plan.action.label.capitalize()} {folded(plan.change.targets, plan.action.kind)}"
+    """`Drain gpu[0412-0415] on groningen`: every action names its cluster."""
+    label = plan.action.label
+    return f"{label[0].upper()}{label[1:]} {listed(plan.change.targets, plan.action.kind)} on {plan.cluster.name}"
 
 
-def folded(targets: tuple[str, ...], kind: str) -> str:
-    """The targets, short."""
-    if kind == "node":
-        return fold(targets)
-    return ", ".join(targets[:12]) + (f" and {len(targets) - 12:,} more" if len(targets) > 12 else "")
-
-
-def lines(plan: Plan, cells: int) -> list[Line]:
-    """Targets and their states, capacity, jobs hit, what is left alone and why, the exact command; nothing is cut."""
-    number = len(plan.change.targets)
-    noun = plan.action.kind + ("" if number == 1 else "s")
-    states = Counter(row.display if isinstance(row, Node) else row.state.lower() for row in plan.seen.values())
-    now = ", ".join(f"{n:,} {word}" for word, n in states.most_common())
+def facts(plan: Plan) -> list[Fact]:
+    """Targets and their states, capacity, jobs hit, what is left alone and why, the reason, the exact command."""
+    kind = plan.action.kind
+    states: dict[str, list[str]] = {}
+    for target, row in plan.seen.items():
+        states.setdefault(state_of(row), []).append(target)
     made = [
-        Line([(f"{number:,} {noun}", "text-strong"), (f"   {now}", "")]),
-        line((f"{plan.action.label}: {plan.action.help}", "text-dim")),
+        Fact("now", f"{len(them):,} {state}  {listed(them, kind)}", "text-strong") for state, them in states.items()
     ]
-    for share in plan.shares:
-        made += _fact("capacity", str(share), "warn" if share.part > 0.05 else "", cells)
-    made += _jobs(plan, cells)
-    alone: dict[str, list[str]] = {}
-    for skip in plan.skipped:
-        alone.setdefault(skip.why, []).append(skip.target)
-    for why, targets in alone.items():
-        made += _fact("left alone", f"{folded(tuple(targets), plan.action.kind)}: {why}", "text-dim", cells)
-    if plan.change.reason:
-        made += _fact("reason", plan.change.reason, "text-strong", cells)
-    for argv in plan.commands[:3]:
-        made += _fact("runs", shlex.join(argv), "accent", cells)
-    if len(plan.commands) > 3:
-        made += _fact("", f"and {len(plan.commands) - 3} more commands like it", "text-dim", cells)
+    made += [Fact("takes out", str(share), "warn" if share.part > MUCH else "") for share in plan.shares]
+    made += _jobs(plan)
+    if plan.skipped:
+        every = len(plan.skipped) + len(plan.seen)
+        told = f"{len(plan.skipped):,} of {every:,}: {grouped(plan.skipped, kind)}"
+        made.append(Fact("left alone", told, "text-dim"))
+    if plan.change.reason or plan.action.needs_reason:
+        made.append(
+            Fact("reason", plan.change.reason or "not given yet", "text-strong" if plan.change.reason else "warn")
+        )
+    made += [Fact("runs", shlex.join(command), "accent") for command in plan.commands[:COMMANDS_SHOWN]]
+    if len(plan.commands) > COMMANDS_SHOWN:
+        made.append(Fact("runs", f"and {len(plan.commands) - COMMANDS_SHOWN:,} more like it", "text-dim"))
     return made
 
 
-def _fact(label: str, text: str, role: str, cells: int) -> list[Line]:
-    """A labelled text, on as many lines as it needs."""
-    pieces = textwrap.wrap(text, max(20, cells - _LABEL), break_on_hyphens=False) or [""]
-    return [
-        Line([(f"{label if at == 0 else '':<{_LABEL}}", "text-dim"), (piece, role)]) for at, piece in enumerate(pieces)
-    ]
+def rows(plan: Plan, cells: int | None = None) -> list[Fact]:
+    """The facts as lines: long texts on several where a width is given, a label only where it changes."""
+    made: list[Fact] = []
+    before = ""
+    for fact in facts(plan):
+        room = max(20, (cells or 10_000) - LABEL)
+        pieces = [fact.text] if cells is None else textwrap.wrap(fact.text, room, break_on_hyphens=False) or [""]
+        for piece in pieces:
+            made.append(Fact("" if fact.label == before else fact.label, piece, fact.role))
+            before = fact.label
+    return made
 
 
-def _jobs(plan: Plan, cells: int) -> list[Line]:
+def text(plan: Plan) -> list[str]:
+    """All of it for a terminal without colours. The first line is the title."""
+    return [title(plan), *(f"  {fact.label:<{LABEL}}{fact.text}" for fact in rows(plan))]
+
+
+def _jobs(plan: Plan) -> list[Fact]:
+    """The jobs it touches, and what becomes of them."""
+    label, role = ("kills", "bad") if plan.kills else ("running there", "")
     if plan.jobs is None:
-        return _fact("jobs hit", "unknown: the queue was never read", "warn", cells)
+        return [Fact(label, "unknown: the jobs were never read", "warn")]
     if not plan.jobs:
-        none = "none is running there" if plan.action.kind == "node" else "no running work is lost"
-        return _fact("jobs hit", none, "", cells)
-    label, role = ("kills", "bad") if plan.kills else ("runs there", "text-dim")
-    made = [
-        Line([(f"{label if at == 0 else '':<{_LABEL}}", role), (_hit(hit, cells - _LABEL), "")])
-        for at, hit in enumerate(plan.jobs[:_MOST_JOBS])
-    ]
-    if len(plan.jobs) > _MOST_JOBS:
-        made += _fact("", f"and {len(plan.jobs) - _MOST_JOBS:,} more jobs", "", cells)
-    users = len({hit.user for hit in plan.jobs})
-    total = f"{len(plan.jobs):,} jobs of {users:,} users" if len(plan.jobs) > 1 else "1 job"
+        return [] if plan.action.kind == "job" else [Fact(label, "no job")]
+    shown: Sequence[Hit] = plan.jobs if len(plan.jobs) <= JOBS_SHOWN else plan.jobs[: JOBS_SHOWN - 1]
+    made = [Fact(label, _hit(job), role) for job in shown]
+    if len(shown) < len(plan.jobs):
+        made.append(Fact(label, f"and {len(plan.jobs) - len(shown):,} jobs more", role))
+    return [*made, Fact(label, _fate(plan), role or "text-dim")]
+
+
+def _fate(plan: Plan) -> str:
+    jobs = plan.jobs or ()
     if plan.kills:
-        unsure = any(hit.gpus is None for hit in plan.jobs)
-        hours = sum((hit.gpus or 0) * (hit.elapsed_s or 0) for hit in plan.jobs) / 3600
-        lost = f"{total}, {'at least ' if unsure else ''}{hours:,.0f} GPU-hours of work"
-        return made + _fact("lost", lost, "bad", cells)
-    soon = "when is not known" if plan.empty_in_s is None else f"in about {duration(plan.empty_in_s)} at the latest"
-    return made + _fact("", f"they go on until they end; the last frees its nodes {soon}", "text-dim", cells)
+        known = [job.gpus * job.elapsed_s for job in jobs if job.gpus is not None and job.elapsed_s is not None]
+        more = "" if len(known) == len(jobs) else f", unknown for {len(jobs) - len(known):,} jobs"
+        return f"{sum(known) / 3600:,.1f} GPU-hours of work at risk{more}"
+    if not plan.action.takes_out:
+        return "they are not touched"
+    if plan.empty_in_s is None:
+        return "they go on until they end; when the last will end is unknown"
+    return f"they go on until they end; the last frees its nodes within {duration(plan.empty_in_s)}"
 
 
-def _hit(hit: Hit, cells: int) -> str:
-    left = "no limit" if hit.left_s is None else f"{duration(hit.left_s)} left"
-    done = f"{duration(hit.elapsed_s)} done, {left}"
-    if cells < 75:
-        return (
-            f"{hit.id} {cut(hit.user, 9)} {cut(hit.name, 12)}  {count(hit.node_count)}n {count(hit.gpus)} GPUs  {done}"
-        )
-    who = f"{hit.id:<10} {cut(hit.user, 10):<10} {cut(hit.name, 18):<18}"
-    return f"{who} {count(hit.node_count):>5} nodes {count(hit.gpus):>6} GPUs   {done}"
+def _hit(job: Hit) -> str:
+    nodes = "nodes unknown" if job.node_count is None else f"{job.node_count} node{'s' if job.node_count != 1 else ''}"
+    gpus = "GPUs unknown" if job.gpus is None else f"{job.gpus} GPU{'s' if job.gpus != 1 else ''}"
+    done = "run time unknown" if job.elapsed_s is None else f"{duration(job.elapsed_s)} done"
+    left = "time left unknown" if job.left_s is None else f"{duration(job.left_s)} left"
+    return f"{job.id} {job.user} {job.name[:24]}  {nodes}  {gpus}  {done}, {left}"

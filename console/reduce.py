@@ -60,7 +60,7 @@ def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[C
                 continue
             moved = differing(old, fresh)
             if moved or kind not in cluster.known:
-                changed[kind], keys[kind] = fresh, moved
+                changed[kind], keys[kind] = _settled(old, fresh, moved), moved
         known = {kind for kind in KINDS if getattr(facts, kind) is not None}
         if not known <= cluster.known:
             changed["known"] = cluster.known | known
@@ -70,10 +70,19 @@ def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[C
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[str]:
     """Keys that came, went or hold another value. Identity first: most rows are the same objects."""
+    if old is new:
+        return _NOTHING
     moved = {key for key, value in new.items() if (was := old.get(key)) is not value and was != value}
-    if len(old) + len(moved) > len(new) or len(moved) != len(new) - len(old):
+    if len(old) + len(moved) > len(new):  # else all that moved came, and nothing went
         moved.update(old.keys() - new.keys())
     return frozenset(moved)
+
+
+def _settled(old: Mapping[str, Any], new: Mapping[str, Any], moved: frozenset[str]) -> Mapping[str, Any]:
+    """The new rows, those that are equal to old ones as the old objects, where a source made them anew."""
+    if all(key in moved or old[key] is value for key, value in new.items()):
+        return new
+    return {key: value if key in moved else old[key] for key, value in new.items()}
 
 
 def merged(first: Diff, second: Diff) -> Diff:
@@ -130,8 +139,8 @@ def totals(
         figures |= {
             "nodes": len(nodes),
             "nodes_by_display": dict(Counter(node.display for node in nodes.values())),
-            "gpus": sum(node.gpus or 0 for node in nodes.values()),
-            "gpus_alloc": sum(node.gpus_alloc or 0 for node in nodes.values()),
+            "gpus": _sum(node.gpus for node in nodes.values()),
+            "gpus_alloc": _sum(node.gpus_alloc for node in nodes.values()),
             "gpus_out": sum(node.gpus or 0 for node in nodes.values() if node.display in OUT),
         }
     if "jobs" in known:
@@ -148,6 +157,13 @@ def totals(
             "nodes_hot": sum(1 for load in loads.values() if load.temp_c is not None and load.temp_c > HOT_C),
         }
     return Totals(**figures)
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """The sum of what is known; None where there is something and nothing of it is known."""
+    every = list(counts)
+    known = [count for count in every if count is not None]
+    return sum(known) if known or not every else None
 
 
 def _idle_in_jobs(idle: int | None, node: Node | None) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from collectors import process
 from collectors.clock import Clock
 from collectors.model import Cluster, Collector, Job, Load, Node
 from console.poller import read
@@ -21,10 +22,15 @@ def take(name: str, sources: Sequence[Collector], clock: Clock, demo: bool = Fal
     """One reading of each source, all at once, reduced to a Cluster."""
     cluster = begin(name, [(one.name, one.floor_s) for one in sources], demo)
     with ThreadPoolExecutor(max(1, len(sources))) as pool:
-        for reading in pool.map(lambda one: read(name, one, clock), sources):
-            cluster, _ = reduce(cluster, reading)
-    for one in sources:
-        one.close()
+        try:
+            for reading in pool.map(lambda one: read(name, one, clock), sources):
+                cluster, _ = reduce(cluster, reading)
+        except BaseException:
+            process.stop_all()  # Ctrl-C must not wait for a controller that hangs
+            raise
+        finally:
+            for one in sources:
+                one.close()
     return cluster
 
 
@@ -143,7 +149,10 @@ def as_text(cluster: Cluster, clock: Clock) -> str:
         lines.append("nodes  unknown")
     else:
         lines.append(f"nodes  {totals.nodes:,}: {said(totals.nodes_by_display)}")
-        lines.append(f"GPUs   {totals.gpus:,}: {totals.gpus_alloc:,} allocated, {totals.gpus_out:,} out of service")
+        gpus, alloc, out = (
+            "unknown" if count is None else f"{count:,}" for count in (totals.gpus, totals.gpus_alloc, totals.gpus_out)
+        )
+        lines.append(f"GPUs   {gpus}: {alloc} allocated, {out} out of service")
     lines.append("jobs   unknown" if totals.jobs is None else f"jobs   {totals.jobs:,}: {said(totals.jobs_by_state)}")
     if totals.power_w is not None:
         lines.append(f"power  {totals.power_w / 1e3:,.0f} kW")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,7 +20,7 @@ from console.config import Config
 from console.dialogs import ConfirmDialog
 from console.screens.listing import ListScreen
 
-_names = itertools.count()
+
 #: Turns of the event loop that a condition may take to come true: bounded, so that a test fails instead of hanging.
 TURNS = 2000
 
@@ -88,7 +87,13 @@ class Operator:
 
     async def type(self, text: str) -> None:
         """Type a text."""
-        names = {" ": "space", "[": "left_square_bracket", "]": "right_square_bracket", "=": "equals_sign", "-": "minus"}
+        names = {
+            " ": "space",
+            "[": "left_square_bracket",
+            "]": "right_square_bracket",
+            "=": "equals_sign",
+            "-": "minus",
+        }
         await self.pilot.press(*(names.get(char, char) for char in text))
         await self.pilot.pause()
 
@@ -116,7 +121,9 @@ class Operator:
         if reason is not None:
             await self.type(reason)
             await self.press("enter")
-            await self.until(lambda: not self.dialog.plan.lacks_reason and self.dialog._armed_at is not None, "the plan")
+            await self.until(
+                lambda: not self.dialog.plan.lacks_reason and self.dialog._armed_at is not None, "the plan"
+            )
         await self.type(answer)
         if answer.isdigit():
             await self.press("enter")
@@ -159,11 +166,15 @@ class Operator:
 
 @asynccontextmanager
 async def console(
-    size: tuple[int, int] = (120, 40), *, read_only: bool = False, theme: str | None = None, screen: str | None = None,
+    size: tuple[int, int] = (120, 40),
+    *,
+    read_only: bool = False,
+    theme: str | None = None,
+    screen: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[Operator]:
     """A console on a small embedded machine whose clock stands still."""  # fmt: skip
-    name = f"test{next(_names)}"
+    name = "groningen"
     clock = ManualClock()
     chosen = SimSettings(**{"nodes": 64, **settings})
     machine = running(name, chosen, clock)

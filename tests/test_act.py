@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from console.act import named, preview, run_act
+from console.act import named, run_act
+from console.preview import text as preview
 from console.gate import Plan
 from tests.test_gate import job, node, small
 
@@ -48,7 +49,7 @@ def test_a_drain_from_preview_to_done(act):
         "  now           1 idle  gpu0001",
         "                1 mixed  gpu0002",
         "  takes out     gpu: 2 of 2 healthy nodes newly out (100.0 %); out of service then 100.0 %",
-        "  running there 88121    alice     train                     1 node  8 GPUs  1h 00m done, 1h 00m left",
+        "  running there 88121 alice train  1 node  8 GPUs  1h 00m done, 1h 00m left",
         "                they go on until they end; the last frees its nodes within 1h 00m",
         '  left alone    1 of 3: gpu0003: already drained by nhc "NHC: check_gpu"',
         "  reason        bad DIMM",
@@ -198,7 +199,7 @@ def test_a_long_preview_stays_short(act):
     plan = world.gate().plan("cancel", [str(number) for number in range(5000)], None, world.cluster())
     assert isinstance(plan, Plan)
     text = preview(plan)
-    assert len(text) < 25 and "and 4,989 jobs more" in "\n".join(text) and "and 7 more like it" in "\n".join(text)
+    assert len(text) < 25 and "and 4,991 jobs more" in "\n".join(text) and "and 7 more like it" in "\n".join(text)
     assert "0, 1, 2" in text[0] and "and 4,990 more" in text[0]
 
 

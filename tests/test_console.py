@@ -50,7 +50,7 @@ async def test_several_marked_nodes_take_the_count_and_the_marks_are_spent():
         await op.press("2")
         op.list.table.mark(names)
         await op.press("d")
-        op.sees("3 nodes")
+        op.sees("3 allocated")
         await op.confirm(reason="PDU work", answer="3")
         await op.until(lambda: all("DRAIN" in op.truth(name).flags for name in names), "three drained")
         await op.until(lambda: not op.list.table.marked, "no marks left")

@@ -10,7 +10,7 @@ from collectors.model import Cluster, Load, Node
 from collectors.nodestate import DISPLAYS
 from tests.test_widgets_bench import Bench, machine
 from widgets.maplayout import lay_out
-from widgets.measure import MEASURES, UNKNOWN_CELL, heat_cell, painter, power_top, state_cell
+from widgets.measure import MEASURES, UNKNOWN_CELL, heat_cell, painter, power_top, state_cell, widened
 from widgets.nodemap import NodeMap
 
 
@@ -126,7 +126,17 @@ def test_every_node_has_one_place_inside_the_map(sizes: list[int], cells: int, p
 
 def test_racks_stand_in_columns_as_on_the_floor() -> None:
     racks = {f"R{at:02d}": tuple(f"n{at}-{i}" for i in range(32)) for at in range(8)}
-    layout = lay_out(racks, 80, 10)
+    layout = lay_out(racks, 80, 4)
     assert [[run.label for run in runs] for runs in layout.lines] == [[f"R0{i}", f"R0{i + 4}"] for i in range(4)]
     assert lay_out({"": tuple("abcdef")}, 4, 9).lines[1][0].nodes == ("e", "f")
     assert lay_out(racks, 0, 9).lines == ()
+
+
+def test_nodes_grow_with_the_room_while_all_are_in_sight() -> None:
+    racks = {f"R{at:02d}": tuple(f"n{at}-{i}" for i in range(10)) for at in range(8)}
+    assert [lay_out(racks, cells, 8).scale for cells in (14, 24, 40, 66, 200)] == [1, 2, 3, 6, 6]
+    assert [lay_out(racks, 66, page).scale for page in (8, 7, 4, 2)] == [6, 2, 2, 1]
+    layout = lay_out(racks, 40, 8)
+    assert [layout.node_at(0, x) for x in (3, 4, 6, 7)] == [None, "n0-0", "n0-0", "n0-1"]
+    assert widened(("▇", "x"), 1) == ("▇", "x") and widened(("▇", "x"), 4) == ("▇▇▇ ", "x")
+    assert widened(("▼", "x"), 4) == (" ▼  ", "x")

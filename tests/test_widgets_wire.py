@@ -160,6 +160,9 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
                     app.table.dimmed = app.map.dimmed = step % 5 == 0
             await pilot.press(rng.choice(keys), rng.choice(keys))
             await pilot.pause()
+            table = app.table
+            assert table.cursor_key == (table.keys[table._at] if table.keys else None)
+            assert 0 <= table.top <= max(0, len(table.keys) - table.page)
             feed(screen, wire)
             if step % 4 == 3:
                 truth = full_repaint(app, size)
@@ -202,6 +205,30 @@ async def test_what_the_acts_of_a_second_cost_at_200x50(wire: list[str]) -> None
         assert await cost() < 1500
         await pilot.press("pagedown")
         assert await cost() < 16_000
+
+
+async def test_everything_is_sent_again_when_others_may_have_written(wire: list[str]) -> None:
+    app = Bench()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        screen = pyte.Screen(100, 30)
+        feed(screen, wire)
+        app.screen.refresh()
+        await pilot.pause()
+        assert feed(screen, wire) == 0
+        await app.run_action("redraw")
+        await pilot.pause()
+        assert feed(screen, wire) > 3000
+        app.app_resume_signal.publish(app)  # as after Ctrl+Z
+        app.refresh()
+        await pilot.pause()
+        assert feed(screen, wire) > 3000
+        screen.reset()
+        await pilot.resize_terminal(90, 30)
+        await pilot.resize_terminal(100, 30)
+        await pilot.pause()
+        feed(screen, wire)
+        assert screen.display == full_repaint(app, (100, 30)).display
 
 
 async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> None:

@@ -60,7 +60,7 @@ LOOK = Look(
         "accent": "#1f5f99",
         "title": "bold #3a4c5e",
         "cursor": "#0d1a26 on #c9def2",
-        "map-cursor": "bold #ffffff on #10202f",
+        "map-cursor": "bold #0d1a26 on #a9cdf0",
         "mark": "bold #7a4d00",
         "header": f"#475564 on {_RAISED}",
         "header-sorted": f"bold #0d151d on {_RAISED}",

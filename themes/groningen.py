@@ -64,7 +64,7 @@ LOOK = Look(
         "accent": "#79b3e6",
         "title": "bold #a9bccf",
         "cursor": "#f0f5fa on #22374d",
-        "map-cursor": "bold #10151b on #f0f5fa",
+        "map-cursor": "bold #ffffff on #2f5f93",
         "mark": "bold #f0cb7f",
         "header": f"#94a5b7 on {_RAISED}",
         "header-sorted": f"bold #d9e4ee on {_RAISED}",

@@ -25,19 +25,23 @@ _MAP_CELLS = {
 }
 # A low figure is also a low block, so that heat is not told by colour alone.
 _LEVELS = "▁▂▂▃▄▄▅▆▆▇"
+_BLOCKS = frozenset("▁▂▃▄▅▆▇█")
 
 _STATE_CELLS: dict[str, Span] = {}
 HEAT_CELLS: tuple[Span, ...] = tuple(zip(_LEVELS, HEAT, strict=True))
 
 
+def word_cell(display: str) -> Span:
+    """Glyph and role of a state on the map."""
+    found = _STATE_CELLS.get(display)
+    if found is None:
+        found = _STATE_CELLS[display] = _MAP_CELLS.get(display) or state_look(display)
+    return found
+
+
 def state_cell(node: Node | None) -> Span:
     """Glyph and role of a node's state."""
-    if node is None:
-        return UNKNOWN_CELL
-    found = _STATE_CELLS.get(node.display)
-    if found is None:
-        found = _STATE_CELLS[node.display] = _MAP_CELLS.get(node.display) or state_look(node.display)
-    return found
+    return UNKNOWN_CELL if node is None else word_cell(node.display)
 
 
 def heat_cell(value: float | None, low: float, high: float) -> Span:
@@ -51,6 +55,13 @@ def power_top(cluster: Cluster, before: float = 0.0) -> float:
     """Upper end of the power scale: the greatest node in steps of 500 W, never less than it was before."""
     top = max((load.power_w for load in cluster.loads.values() if load.power_w is not None), default=0.0)
     return max(before, -(-top // 500) * 500)
+
+
+def widened(cell: Span, scale: int) -> Span:
+    """A node's cell on a map where a node takes `scale` cells: blocks grow, other glyphs stand in their middle."""
+    glyph, role = cell
+    wide = scale - 1  # the last cell keeps the nodes apart
+    return ((glyph * wide if glyph in _BLOCKS else glyph.center(wide)) + " ", role) if wide else cell
 
 
 def painter(measure: Measure, cluster: Cluster, top_w: float) -> Callable[[str], Span]:

@@ -19,7 +19,7 @@ from collectors.nodestate import DISPLAYS
 from themes.roles import state_look
 from widgets.cells import Span
 from widgets.maplayout import MapLayout, lay_out
-from widgets.measure import COLD_C, HEAT_CELLS, HOT_C, UNKNOWN_CELL, Measure, painter, power_top, state_cell
+from widgets.measure import COLD_C, HEAT_CELLS, HOT_C, UNKNOWN_CELL, Measure, painter, power_top, widened, word_cell
 from widgets.scroll import Scrolled
 from widgets.units import power
 
@@ -122,8 +122,7 @@ class NodeMap(Scrolled):
             known = [word for word in reversed(DISPLAYS) if word in numbers]
             spans: list[Span] = []
             for word in [*known, *sorted(numbers.keys() - set(DISPLAYS))]:
-                node = next(node for node in self._cluster.nodes.values() if node.display == word)
-                spans += [state_cell(node), (f" {word} ", state_look(word)[1]), (f"{numbers[word]:,}  ", "text-dim")]
+                spans += [word_cell(word), (f" {word} ", state_look(word)[1]), (f"{numbers[word]:,}  ", "text-dim")]
             return spans
         low, high = {
             "util": ("0 %", "100 %"),
@@ -165,9 +164,10 @@ class NodeMap(Scrolled):
             if before is None or len(before) != len(now):
                 regions.append(Region(0, y, self.extent.width, 1))
             else:
-                xs = [run.first + i for run in self._layout.lines[at] for i in range(len(run.nodes))]
+                xs = [self._layout.places[node][1] for run in self._layout.lines[at] for node in run.nodes]
                 changed = [x for x, old, new in zip(xs, before, now, strict=True) if old is not new and old != new]
-                regions += [Region(start, y, end - start, 1) for start, end in _runs(changed)]
+                runs = _runs(changed, self._layout.scale)
+                regions += [Region(start, y, end - start, 1) for start, end in runs]
             self._seen[at] = now
         if regions:
             self.refresh(*regions)
@@ -176,21 +176,21 @@ class NodeMap(Scrolled):
         """One line: labels and nodes."""
         now = self._seen[at] = self._cells_of(at)
         cursor = self._layout.places.get(self.cursor_key or "")
+        scale = self._layout.scale
         spans: list[Span] = []
         x, node = 0, 0
         for run in self._layout.lines[at]:
             label = run.label.ljust(run.first - run.x)
             spans += [(" " * (run.x - x), ""), (label, "text-dim")]
-            spans += now[node : node + len(run.nodes)]
+            spans += [widened(cell, scale) for cell in now[node : node + len(run.nodes)]]
             node += len(run.nodes)
-            x = run.first + len(run.nodes)
+            x = run.first + len(run.nodes) * scale
         if cursor is None or cursor[0] != at:
             return self._strip(spans, cells)
         head = self._strip(spans, cells)
-        here = cursor[1]
-        glyph = head.crop(here, here + 1).text
-        mark = self.ink.strip(((glyph, "map-cursor"),))
-        return Strip([*head.crop(0, here), *mark, *head.crop(here + 1, cells)], cells)
+        here, end = cursor[1], cursor[1] + max(1, scale - 1)
+        mark = self.ink.strip(((head.crop(here, end).text, "map-cursor"),))
+        return Strip([*head.crop(0, here), *mark, *head.crop(end, cells)], cells)
 
     def _strip(self, spans: Sequence[Span], cells: int) -> Strip:
         if self.dimmed:
@@ -222,8 +222,8 @@ class NodeMap(Scrolled):
         line, x = self._layout.places[node]
         if not self.show_line(line):
             if before is not None:
-                self.touch(before[0], before[1], 1)
-            self.touch(line, x, 1)
+                self.touch(before[0], before[1], self._layout.scale)
+            self.touch(line, x, self._layout.scale)
         self.touch_bar()
         self.post_message(self.Moved(self, node))
 
@@ -270,12 +270,12 @@ class NodeMap(Scrolled):
                 self._go(node)
 
 
-def _runs(xs: Sequence[int]) -> list[tuple[int, int]]:
-    """Cells in rising order as runs (first, one after the last), small gaps bridged."""
+def _runs(xs: Sequence[int], wide: int) -> list[tuple[int, int]]:
+    """Nodes at cells in rising order as runs (first, one after the last), small gaps bridged."""
     runs: list[tuple[int, int]] = []
     for x in xs:
         if runs and x - runs[-1][1] <= _BRIDGE:
-            runs[-1] = (runs[-1][0], x + 1)
+            runs[-1] = (runs[-1][0], x + wide)
         else:
-            runs.append((x, x + 1))
+            runs.append((x, x + wide))
     return runs

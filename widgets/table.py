@@ -136,8 +136,9 @@ class VirtualTable(TableKeys, Generic[R]):
             self._pending_column = pending_column
         if self.sort_column not in {column.key for column in self.columns}:
             self.sort_column = None
-        self._order.sort_by(self._sort_of(self.sort_column), self._order.reverse)
         self._lay_out()
+        sort = self._sort_of(self.sort_column)
+        self._change(lambda: self._order.sort_by(sort, self._order.reverse), lambda _: False, None, None, False)
         self.refresh()
 
     def sort_by(self, column: str | None, reverse: bool | None = None) -> None:
@@ -302,11 +303,6 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def ink_changed(self) -> None:
         """Strips hold the colours of the theme they were painted under."""
-        self._painted.clear()
-
-    def notify_style_update(self) -> None:
-        """Textual tells of another theme or other styles."""
-        super().notify_style_update()
         self._painted.clear()
 
     def _refresh_head(self) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from collectors.racks import RackRule
 from collectors.registry import Descriptor
@@ -16,9 +16,9 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     transport: Literal["cli"] = "cli"
     prefix: tuple[str, ...] = ()
     """What a site's operators put before a writing command; reads go without it."""
-    deadline_s: float = 30.0
+    deadline_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
     """Longest that one read may take."""
-    interval_s: float = 10.0
+    interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     """Least seconds between two reads of nodes or jobs (10 is the floor of Slurm's own advice)."""
     racks: RackRule | None = None
     """Filled in from the cluster's own `racks`."""

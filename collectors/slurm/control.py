@@ -7,8 +7,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from collectors.clean import clean, decode
 from collectors.model import Diag, JobDetail, Partition, Reservation, SourceFault
+from collectors.nodeset import expand
 from collectors.slurm.ask import ask, lines, said
 from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 from collectors.slurm.nodes import split
@@ -46,9 +49,8 @@ def partitions(deadline_s: float) -> Mapping[str, Partition]:
 def reservations(deadline_s: float) -> Mapping[str, Reservation]:
     """All reservations by name; Slurm says in words when there is none.
 
-    A comment may hold a line break and what looks like a reservation's line, so where there are comments a name counts
-    only if `sinfo -T`, which prints none, has it too; the first line of a name is the true one, since a comment stands
-    behind the line that it belongs to, unless it was forged before: then it is left out.
+    A comment may hold a line break and what looks like a reservation's line. So where there are comments a name counts
+    only if `sinfo -T`, which prints none, has it too, and one that stands twice is asked for alone.
     """
     out = ask(["scontrol", "-a", "show", "reservation", "-o"], deadline_s)
     found: dict[str, list[str]] = {}
@@ -145,26 +147,40 @@ def job_detail(job: str, deadline_s: float) -> JobDetail:
         raise SourceFault("malformed", f"scontrol show job {job} gives no number", "is this version of Slurm known?")
     out = ask(["scontrol", "show", "job", match[1], f"--json={PARSER}"], deadline_s)
     try:
+        records = msgspec.json.decode(out, type=_Answer).jobs
+        own = next((one for one in records if _job_id(one) == match[1]), None)
         # Names are bytes of anybody's choice: what is not UTF-8 must not hide the rest.
-        answer = json.loads(decode(out))
-        records = [one for one in answer["jobs"] if isinstance(one, dict)]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise SourceFault("malformed", f"scontrol show job {job} printed no JSON that can be read", "run it by hand to see"
-                          ) from None  # fmt: skip
-    own = next((one for one in records if str(one.get("job_id")) == match[1]), None)
-    if own is None:
+        record = None if own is None else json.loads(decode(bytes(own)))
+    except (ValueError, RecursionError):
+        raise SourceFault(
+            "malformed", f"scontrol show job {job} printed no JSON that can be read", "run it by hand to see"
+        ) from None
+    if record is None:
         raise _unknown(job)
-    return detail(job, own)
+    return detail(job, record)
+
+
+class _Answer(msgspec.Struct):
+    """Of 40 MB that an array of 1,000 running tasks prints, only the record that is wanted becomes values."""
+
+    jobs: list[msgspec.Raw]
+
+
+class _Numbered(msgspec.Struct):
+    job_id: int | None = None
+
+
+def _job_id(record: msgspec.Raw) -> str:
+    return str(msgspec.json.decode(record, type=_Numbered).job_id)
 
 
 def _job_text(job: str, deadline_s: float) -> str:
     try:
-        out = ask(["scontrol", "show", "job", job, "-o"], deadline_s, despite=f"Job {job} not found")
+        return decode(ask(["scontrol", "show", "job", job, "-o"], deadline_s))
     except SourceFault as error:
-        if "Invalid job id" in error.fault.what or "not found" in error.fault.what:
+        if "Invalid job id" in error.fault.what or f"Job {job} not found" in error.fault.what:
             raise _unknown(job) from None
         raise
-    return decode(out)
 
 
 def _unknown(job: str) -> SourceFault:
@@ -182,8 +198,10 @@ def detail(job: str, record: Mapping[str, Any]) -> JobDetail:
         value = record.get(key)
         return value if isinstance(value, bool) else None
 
-    code = record.get("exit_code")
-    returned = code.get("return_code") if isinstance(code, dict) else None
+    states, code = record.get("job_state"), record.get("exit_code")
+    # A job that has not ended has no exit code, though Slurm writes 0.
+    ended = not (isinstance(states, list) and _ALIVE.intersection(map(str, states)))
+    returned = code.get("return_code") if ended and isinstance(code, dict) else None
     number = returned.get("number") if isinstance(returned, dict) and returned.get("set") else None
     return JobDetail(
         id=job,
@@ -202,19 +220,24 @@ def detail(job: str, record: Mapping[str, Any]) -> JobDetail:
     )
 
 
+_ALIVE = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
 _MORE = ("tres_req_str", "tres_alloc_str", "batch_host", "state_description", "required_nodes", "excluded_nodes",
          "licenses", "standard_error", "container", "system_comment", "extra")  # fmt: skip
 
 
 def _gpu_indices(record: Mapping[str, Any]) -> dict[str, str]:
     """`gres_detail` holds one string a node, in the order of the job's nodes."""
-    from collectors.nodeset import expand
-
     details, nodes = record.get("gres_detail"), record.get("nodes")
     if not isinstance(details, list) or not isinstance(nodes, str) or not nodes:
         return {}
+    try:
+        names = expand(nodes)
+    except ValueError:
+        return {}
+    if len(names) != len(details):
+        return {}
     found = {}
-    for name, text in zip(expand(nodes), details, strict=False):
+    for name, text in zip(names, details, strict=True):
         indices = gres_gpus(text)[2] if isinstance(text, str) else None
         if indices:
             found[name] = clean(indices)

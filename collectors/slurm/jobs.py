@@ -11,8 +11,8 @@ from collectors.slurm.ask import LONGEST, ask, fence, fenced, said
 from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 
 #: Free text stands last, so that a `|` in it can only reach free text: without slurmdbd any user may submit with
-#: `--account='ml|gpu|...'`, and squeue prints it as it is (24.11 and 26.05). Nothing that moves by itself (elapsed time)
-#: is asked for: an unchanged row needs no new Job (100,000 rows: 0.04 s instead of 0.38 s).
+#: `--account='ml|gpu|...'`, and squeue prints it as it is (24.11 and 26.05). Nothing that moves by itself (elapsed
+#: time) is asked for: an unchanged row needs no new Job (100,000 rows: 0.04 s instead of 0.38 s).
 COLUMNS = (
     "JobArrayID", "State", "UserName", "Partition", "QOS", "NumNodes", "NumCPUs", "NumTasks", "tres-alloc",
     "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "RestartCnt", "PriorityLong", "SubmitTime",

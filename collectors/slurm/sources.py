@@ -11,6 +11,10 @@ from collectors.slurm.jobs import COLUMNS, QueueReader, command, row
 from collectors.slurm.nodes import NodeReader, read_named
 
 
+#: One argument of a command may be 128 KB long (MAX_ARG_STRLEN of Linux).
+_IDS_A_CALL = 4000
+
+
 class _Slurm:
     """What the five collectors share."""
 
@@ -106,17 +110,19 @@ class CliTransport:
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         """The jobs of these ids as they are now; squeue refuses a single unknown id and is silent on one of many."""
-        mark = fence()
-        argv = command(mark, ids)
-        try:
-            rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
-        except SourceFault as error:
-            if "Invalid job id" in error.fault.what:
-                return {}
-            raise
-        made = [job for raw in rows if (job := row(raw)) is not None]
+        found: dict[str, Job] = {}
+        for at in range(0, len(ids), _IDS_A_CALL):
+            mark = fence()
+            argv = command(mark, ids[at : at + _IDS_A_CALL])
+            try:
+                rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
+            except SourceFault as error:
+                if "Invalid job id" in error.fault.what:
+                    continue
+                raise
+            found |= {job.id: job for raw in rows if (job := row(raw)) is not None}
         wanted = frozenset(ids)
-        return {job.id: job for job in made if job.id in wanted}
+        return {key: job for key, job in found.items() if key in wanted}
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job."""
