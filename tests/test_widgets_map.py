@@ -99,8 +99,20 @@ def test_heat_is_held_to_its_scale_and_unknown_is_never_cold() -> None:
     loads = {"a": Load(node="a", power_w=5210.0), "b": Load(node="b")}
     cluster = Cluster(name="x", loads=loads)
     assert power_top(cluster) == 5500 and power_top(cluster, 6000.0) == 6000 and power_top(Cluster(name="y")) == 0
-    assert painter("power", cluster, 5500)("a")[1] == "heat-9"
-    assert painter("power", cluster, 5500)("b") == painter("power", cluster, 5500)("c") == UNKNOWN_CELL
+    assert painter("power", cluster, 5500, {})("a")[1] == "heat-9"
+    assert painter("power", cluster, 5500, {})("b") == painter("power", cluster, 5500, {})("c") == UNKNOWN_CELL
+
+
+def test_figures_that_tremble_keep_their_cell() -> None:
+    cell = heat_cell(42, 0, 100)
+    assert [heat_cell(value, 0, 100, cell) == cell for value in (42, 49, 53, 54, 37, 36)] == [
+        True,
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
 
 
 @given(

@@ -8,17 +8,18 @@ from themes.roles import HEAT
 _GROUND = "#f7f8fa"
 _RAISED = "#e6eaef"
 _TEXT = "#28323d"
+# From the palette of 256 colours: a map says one of these for every cell, and these are said in half the bytes.
 _HEAT = (
-    "#c9d6e2",
-    "#aac6dc",
-    "#86b1d0",
-    "#5f9cc0",
-    "#3f88a6",
-    "#2f7a84",
-    "#6d7a3f",
-    "#a06a1c",
-    "#b84a1a",
-    "#b01f33",
+    "#afd7ff",
+    "#87afd7",
+    "#5f87d7",
+    "#5f87af",
+    "#5f8787",
+    "#87875f",
+    "#af875f",
+    "#d7875f",
+    "#d75f00",
+    "#d70000",
 )
 
 LOOK = Look(

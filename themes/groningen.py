@@ -12,17 +12,18 @@ from themes.roles import HEAT
 _GROUND = "#10151b"
 _RAISED = "#18202a"
 _TEXT = "#c3ccd6"
+# From the palette of 256 colours: a map says one of these for every cell, and these are said in half the bytes.
 _HEAT = (
-    "#34475c",
-    "#36597a",
-    "#357090",
-    "#388aa0",
-    "#4fa39e",
-    "#7bb690",
-    "#aec37c",
-    "#dcc56a",
-    "#f2a553",
-    "#f5755a",
+    "#5f5f87",
+    "#5f87af",
+    "#5fafaf",
+    "#5faf87",
+    "#87af87",
+    "#afaf5f",
+    "#d7af5f",
+    "#ffaf5f",
+    "#ff875f",
+    "#ff5f5f",
 )
 
 LOOK = Look(

@@ -29,6 +29,9 @@ _BLOCKS = frozenset("▁▂▃▄▅▆▇█")
 
 _STATE_CELLS: dict[str, Span] = {}
 HEAT_CELLS: tuple[Span, ...] = tuple(zip(_LEVELS, HEAT, strict=True))
+# Work is no alarm: a busy machine stays below the red end.
+UTIL_CELLS: tuple[Span, ...] = tuple((glyph, HEAT[step * 6 // 9]) for step, glyph in enumerate(_LEVELS))
+_TREMBLE = 0.35
 
 
 def word_cell(display: str) -> Span:
@@ -44,11 +47,28 @@ def state_cell(node: Node | None) -> Span:
     return UNKNOWN_CELL if node is None else word_cell(node.display)
 
 
-def heat_cell(value: float | None, low: float, high: float) -> Span:
-    """Glyph and role of a figure on a scale; beyond its ends it counts as the end."""
+def heat_cell(
+    value: float | None,
+    low: float,
+    high: float,
+    before: Span = UNKNOWN_CELL,
+    cells: tuple[Span, ...] = HEAT_CELLS,
+) -> Span:
+    """Glyph and role of a figure on a scale; beyond its ends it counts as the end.
+
+    The cell stays as it was `before` while the figure is less than a third of a step outside of it: figures tremble,
+    and a map of 12,000 of them would be sent anew at every reading.
+    """
     if value is None or high <= low:
         return UNKNOWN_CELL
-    return HEAT_CELLS[max(0, min(9, int((value - low) / (high - low) * 10)))]
+    step = max(0.0, min(9.999, (value - low) / (high - low) * 10))
+    cell = cells[int(step)]
+    if before is not cell and before in (
+        cells[int(max(0.0, step - _TREMBLE))],
+        cells[int(min(9.999, step + _TREMBLE))],
+    ):
+        return before
+    return cell
 
 
 def power_top(cluster: Cluster, before: float = 0.0) -> float:
@@ -64,19 +84,28 @@ def widened(cell: Span, scale: int) -> Span:
     return ((glyph * wide if glyph in _BLOCKS else glyph.center(wide)) + " ", role) if wide else cell
 
 
-def painter(measure: Measure, cluster: Cluster, top_w: float) -> Callable[[str], Span]:
-    """From the name of a node to its cell."""
+def painter(measure: Measure, cluster: Cluster, top_w: float, before: dict[str, Span]) -> Callable[[str], Span]:
+    """From the name of a node to its cell. `before` holds the cells given last, and is kept up by what is returned."""
     if measure == "state":
         nodes = cluster.nodes
         return lambda name: state_cell(nodes.get(name))
     loads = cluster.loads
 
-    def of(name: str, figure: Callable[[Load], float | None], low: float, high: float) -> Span:
+    def of(
+        name: str,
+        figure: Callable[[Load], float | None],
+        low: float,
+        high: float,
+        cells: tuple[Span, ...] = HEAT_CELLS,
+    ) -> Span:
         load = loads.get(name)
-        return UNKNOWN_CELL if load is None else heat_cell(figure(load), low, high)
+        if load is None:
+            return UNKNOWN_CELL
+        cell = before[name] = heat_cell(figure(load), low, high, before.get(name, UNKNOWN_CELL), cells)
+        return cell
 
     if measure == "util":
-        return lambda name: of(name, lambda load: load.gpu_util_pct, 0.0, 100.0)
+        return lambda name: of(name, lambda load: load.gpu_util_pct, 0.0, 100.0, UTIL_CELLS)
     if measure == "temp":
         return lambda name: of(name, lambda load: load.temp_c, COLD_C, HOT_C)
     return lambda name: of(name, lambda load: load.power_w, 0.0, top_w)

@@ -19,7 +19,18 @@ from collectors.nodestate import DISPLAYS
 from themes.roles import state_look
 from widgets.cells import Span
 from widgets.maplayout import MapLayout, lay_out
-from widgets.measure import COLD_C, HEAT_CELLS, HOT_C, UNKNOWN_CELL, Measure, painter, power_top, widened, word_cell
+from widgets.measure import (
+    COLD_C,
+    HEAT_CELLS,
+    HOT_C,
+    UNKNOWN_CELL,
+    UTIL_CELLS,
+    Measure,
+    painter,
+    power_top,
+    widened,
+    word_cell,
+)
 from widgets.scroll import Scrolled
 from widgets.units import power
 
@@ -86,6 +97,7 @@ class NodeMap(Scrolled):
         self._layout = MapLayout()
         self._seen: dict[int, list[Span]] = {}
         self._top_w = 0.0
+        self._cells: dict[str, Span] = {}
         self._cell: Callable[[str], Span] = lambda _: UNKNOWN_CELL
         self.set_reactive(NodeMap.measure, measure)
 
@@ -96,7 +108,7 @@ class NodeMap(Scrolled):
         before, self._cluster = self._cluster, cluster
         if cluster.loads is not before.loads:
             self._top_w = power_top(cluster, self._top_w if cluster.name == before.name else 0.0)
-        self._cell = painter(self.measure, cluster, self._top_w)
+        self._cell = painter(self.measure, cluster, self._top_w, self._cells)
         if cluster.racks is not before.racks and cluster.racks != before.racks:
             self._lay_out()
             self.refresh()
@@ -130,7 +142,12 @@ class NodeMap(Scrolled):
             "power": ("0 W", power(self._top_w)),
         }[self.measure]
         unknown = (UNKNOWN_CELL, (" unknown", "text-dim"))
-        return [(low + " ", "text-dim"), *HEAT_CELLS, (f" {high}  ", "text-dim"), *unknown]
+        return [
+            (low + " ", "text-dim"),
+            *(UTIL_CELLS if self.measure == "util" else HEAT_CELLS),
+            (f" {high}  ", "text-dim"),
+            *unknown,
+        ]
 
     # How it is painted.
 
@@ -199,7 +216,8 @@ class NodeMap(Scrolled):
 
     def watch_measure(self) -> None:
         """Another measure: the same places, other cells."""
-        self._cell = painter(self.measure, self._cluster, self._top_w)
+        self._cells.clear()
+        self._cell = painter(self.measure, self._cluster, self._top_w, self._cells)
         self._show_changes()
 
     def watch_dimmed(self) -> None:

@@ -97,10 +97,10 @@ def _reads(case: str, repeats: int) -> list[Row]:
         jobs = len(cluster.jobs)
     squeue = median(alone)
     rows = [
-        Row(case, "jobs read", jobs, "jobs"),
+        Row(case, "jobs read", jobs, "jobs", "count"),
         Row(case, "squeue alone", round(squeue, 4), "s"),
         Row(case, "poll to Cluster, first", round(median(fresh), 4), "s"),
-        Row(case, "poll to Cluster, first: times squeue", round(median(fresh) / squeue, 2), "x"),
+        Row(case, "poll to Cluster, first: times squeue", round(median(fresh) / squeue, 2), "x", "ratio"),
         Row(case, "poll to Cluster, next", round(median(again), 4), "s"),
         Row(case, "poll to Cluster, next: times squeue", round(median(again) / squeue, 2), "x", "ratio", POLL_RATIO),
         Row(case, "poll to Cluster, next: CPU of its thread", round(median(own), 4), "s"),
@@ -121,7 +121,7 @@ def _round(case: str) -> list[Row]:
     for name, (took, size) in sorted(costs.items()):
         rows += [
             Row(case, f"one round: {name}, took", round(took, 4), "s"),
-            Row(case, f"one round: {name}, read", size, "B"),
+            Row(case, f"one round: {name}, read", size, "B", "count"),
         ]
     return rows
 
@@ -156,7 +156,7 @@ def _snapshot(case: str, env: dict[str, str], squeue_s: float, repeats: int, ove
     return [
         Row(case, "wacht snapshot --json, whole", round(whole, 3), "s"),
         Row(case, "wacht snapshot --json, over squeue", round(whole - squeue_s, 3), "s", target=over_s),
-        Row(case, "wacht snapshot --json, printed", size, "B"),
+        Row(case, "wacht snapshot --json, printed", size, "B", "count"),
     ]
 
 

@@ -16,7 +16,7 @@ RESULTS = Path(__file__).with_name("results.json")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. `kind` is wall (a time: never fails), ratio or count (fail above `target`)."""
+    """One figure. `kind` is wall (never fails), ratio or count (fail above `target`, where they have one)."""
 
     case: str
     what: str

@@ -110,7 +110,7 @@ def _answers(case: str, what: str, answers: Sequence[Answer | None], budget: int
         Row(case, f"{what}: key to screen, p95", round(quantile(times, 0.95), 1), "ms"),
         Row(case, f"{what}: key to screen, max", round(max(times), 1), "ms"),
         Row(case, f"{what}: bytes, p50", round(quantile(sizes, 0.5)), "B", "count", budget),
-        Row(case, f"{what}: bytes, p95", round(quantile(sizes, 0.95)), "B"),
+        Row(case, f"{what}: bytes, p95", round(quantile(sizes, 0.95)), "B", "count"),
         Row(case, f"{what}: keys without an answer", len(answers) - len(come), "keys", "count", 0),
     ]
 
