@@ -1,0 +1,47 @@
+"""The nouns of a GPU cluster, as frozen values, and what a collector hands over.
+
+Everything that crosses a thread is one of these. Unknown is None, never 0. Times are whole seconds since the
+epoch (UTC); memory is in MB as Slurm counts it (2^20 bytes); power is in watts; temperatures in degrees Celsius.
+Strings came through `collectors.clean` and hold no control character.
+
+Rows are msgspec Structs without garbage-collector tracking: 100,000 jobs must not make every collection slow
+(measured: a full collection over 100,000 dataclasses takes 60 ms, over these none).
+"""
+
+from __future__ import annotations
+
+from collectors.model.cluster import KINDS, Cluster, Diff, Facts, Fault, Reading, Source, SourceFault, Totals
+from collectors.model.ports import Change, Collector, Sent, Telemetry, Transport, Writer
+from collectors.model.slurm import Diag, Job, JobDetail, Node, Partition, Reservation
+from collectors.model.telemetry import Alert, Gpu, Load, Power, Process, Series, Xid
+
+__all__ = [
+    "KINDS",
+    "Alert",
+    "Change",
+    "Cluster",
+    "Collector",
+    "Diag",
+    "Diff",
+    "Facts",
+    "Fault",
+    "Gpu",
+    "Job",
+    "JobDetail",
+    "Load",
+    "Node",
+    "Partition",
+    "Power",
+    "Process",
+    "Reading",
+    "Reservation",
+    "Sent",
+    "Series",
+    "Source",
+    "SourceFault",
+    "Telemetry",
+    "Totals",
+    "Transport",
+    "Writer",
+    "Xid",
+]

@@ -1,0 +1,143 @@
+"""What a reading is, and the one frozen value made of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+from collectors.model.slurm import Diag, Job, Node, Partition, Reservation
+from collectors.model.telemetry import Alert, Load, Power, Xid
+
+
+class Facts(Struct, frozen=True, eq=False, kw_only=True):
+    """What one reading found. A kind that is None was not read; an empty mapping was read and is truly empty."""
+
+    nodes: Mapping[str, Node] | None = None
+    jobs: Mapping[str, Job] | None = None
+    partitions: Mapping[str, Partition] | None = None
+    reservations: Mapping[str, Reservation] | None = None
+    loads: Mapping[str, Load] | None = None
+    xids: Mapping[str, Xid] | None = None
+    power: Power | None = None
+    alerts: Mapping[str, Alert] | None = None
+    diag: Diag | None = None
+    cluster: str | None = None
+    """The name the source itself gives its cluster, where it does."""
+    warnings: tuple[str, ...] = ()
+    """What was left out of the facts and why ("2 rows of squeue were cut")."""
+
+
+KINDS = ("nodes", "jobs", "partitions", "reservations", "loads", "xids", "power", "alerts", "diag")
+
+
+class Fault(Struct, frozen=True):
+    """Why a reading failed: a short word for the chip, what happened to what, what to do next."""
+
+    kind: str
+    """missing, timeout, cut, empty, refused, auth, backoff, malformed, internal"""
+    what: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.mend})" if self.mend else self.what
+
+
+class Reading(Struct, frozen=True, eq=False, kw_only=True):
+    """One attempt to read one source. An error is data: exactly one of `facts` and `fault` is set."""
+
+    cluster: str
+    source: str
+    at: float
+    """Wall clock when it ended, for people; ages come from `mono`."""
+    mono: float
+    """Monotonic clock when the reading *began*: the facts are at least this old."""
+    took_s: float
+    facts: Facts | None = None
+    fault: Fault | None = None
+
+
+class SourceFault(Exception):
+    """Raised by a collector that could not read its source; carries the Fault."""
+
+    def __init__(self, kind: str, what: str, mend: str = "") -> None:
+        super().__init__(what)
+        self.fault = Fault(kind, what, mend)
+
+
+class Source(Struct, frozen=True, kw_only=True):
+    """The state of one source, as the chips show it."""
+
+    name: str
+    ok: bool = False
+    tried: bool = False
+    """False until the first reading ended, well or not."""
+    read_mono: float | None = None
+    """Monotonic time of the last good reading; None when there has been none."""
+    took_s: float | None = None
+    fault: Fault | None = None
+    failures: int = 0
+    """Failed readings in a row."""
+    warnings: tuple[str, ...] = ()
+    due_s: float = 10.0
+    """Seconds between readings as planned now; facts older than twice this are stale."""
+
+    @property
+    def chip(self) -> str:
+        """The part of the name that the top line shows: `slurm` of `slurm.nodes`."""
+        return self.name.partition(".")[0]
+
+    def age_s(self, mono: float) -> float | None:
+        """Age of the facts in seconds, None when there are none."""
+        return None if self.read_mono is None else max(0.0, mono - self.read_mono)
+
+
+class Totals(Struct, frozen=True, kw_only=True):
+    """The machine in figures. None where the facts are missing."""
+
+    nodes: int | None = None
+    nodes_by_display: Mapping[str, int] = field(default_factory=dict)
+    gpus: int | None = None
+    gpus_alloc: int | None = None
+    gpus_out: int | None = None
+    """GPUs on nodes that are down or drained."""
+    gpus_idle_in_jobs: int | None = None
+    jobs: int | None = None
+    jobs_by_state: Mapping[str, int] = field(default_factory=dict)
+    power_w: float | None = None
+    gpu_util_pct: float | None = None
+    nodes_hot: int | None = None
+    """Nodes whose hottest GPU is above 85 degrees."""
+
+
+class Cluster(Struct, frozen=True, eq=False, kw_only=True):
+    """Everything known of one cluster at one moment. Compared by identity; the mappings are never changed in place."""
+
+    name: str
+    demo: bool = False
+    at: float = 0.0
+    """Wall clock of the newest reading in it."""
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    partitions: Mapping[str, Partition] = field(default_factory=dict)
+    reservations: Mapping[str, Reservation] = field(default_factory=dict)
+    loads: Mapping[str, Load] = field(default_factory=dict)
+    xids: Mapping[str, Xid] = field(default_factory=dict)
+    power: Power | None = None
+    alerts: Mapping[str, Alert] = field(default_factory=dict)
+    diag: Diag | None = None
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    known: frozenset[str] = frozenset()
+    """Kinds that were read at least once: an empty mapping of a kind not in here means unknown, not none."""
+    jobs_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Node name to the ids of the jobs that hold it."""
+    racks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Rack to its nodes, both in natural order; nodes without a rack stand under ""."""
+    totals: Totals = Totals()
+
+
+class Diff(Struct, frozen=True, eq=False):
+    """What differs between two Clusters: the kinds, and per kind the keys that came, went or changed."""
+
+    kinds: frozenset[str] = frozenset()
+    keys: Mapping[str, frozenset[str]] = field(default_factory=dict)

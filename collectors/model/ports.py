@@ -1,0 +1,92 @@
+"""What a collector, a transport, a telemetry and a writer must offer, and what they take and give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct, field
+
+from collectors.model.cluster import Facts
+from collectors.model.slurm import Job, JobDetail, Node
+from collectors.model.telemetry import Gpu, Series
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """A change of the real machine, complete and frozen: what a Writer is asked to do."""
+
+    action: str
+    """Key of the action: drain, undrain, resume, requeue, requeuehold, hold, uhold, release, cancel."""
+    kind: str
+    """What the targets are: "node" or "job"."""
+    targets: tuple[str, ...]
+    reason: str | None = None
+
+
+class Sent(Struct, frozen=True, kw_only=True):
+    """What came of sending one command of a Change. What it *did* is known only by reading back."""
+
+    argv: tuple[str, ...]
+    targets: tuple[str, ...]
+    rc: int | None
+    """None when it is not known: the command was killed at its deadline."""
+    err: str = ""
+    took_s: float = 0.0
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Target to what Slurm said against it, where it named the target."""
+
+
+class Transport(Protocol):
+    """Reads of named things, on demand. All may block; all raise SourceFault."""
+
+    def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
+        """The nodes of that name as they are now; a name that Slurm does not know is left out."""
+        ...
+
+    def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        """The jobs of these ids as they are now; ended and unknown ones are left out."""
+        ...
+
+    def job_detail(self, job: str) -> JobDetail:
+        """Everything about one job."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Telemetry of one node, on demand. All may block; all raise SourceFault."""
+
+    def node_gpus(self, node: str) -> tuple[Gpu, ...]:
+        """Every GPU of a node as last sampled; () where its exporter is silent."""
+        ...
+
+    def history(self, node: str, seconds: int) -> Sequence[Series]:
+        """Charts of a node over the last so many seconds: utilisation, memory, temperature, power, one point a step."""
+        ...
+
+
+class Writer(Protocol):
+    """Sends a Change. Only `console.gate` may hold one."""
+
+    def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
+        """The exact commands that `send` runs, for the preview, the journal and the clipboard."""
+        ...
+
+    def send(self, change: Change) -> Sequence[Sent]:
+        """Run them, in order, stopping when the controller (not a single target) fails. Never raises for a refusal."""
+        ...
+
+
+class Collector(Protocol):
+    """Reads one source. `collect` may block, is never called twice at once, and raises SourceFault."""
+
+    name: str
+    floor_s: float
+    """Least seconds between two readings."""
+
+    def collect(self) -> Facts:
+        """Read the source once."""
+        ...
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        ...

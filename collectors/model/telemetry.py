@@ -1,0 +1,135 @@
+"""What Prometheus, DCGM, NVML and Alertmanager know: GPUs, XIDs, loads, power, alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct, field
+
+
+class Process(Struct, frozen=True, gc=False, kw_only=True):
+    """One compute process on a GPU. `job` is None where no job owns it, "" never."""
+
+    pid: int
+    name: str | None = None
+    user: str | None = None
+    memory_mb: int | None = None
+    job: str | None = None
+
+
+class Gpu(Struct, frozen=True, gc=False, kw_only=True):
+    """One GPU at one moment, from DCGM or NVML. None is unknown; a field named in `na` the driver does not offer."""
+
+    node: str
+    index: int
+    uuid: str | None = None
+    model: str | None = None
+    sampled_at: int | None = None
+    util_pct: float | None = None
+    tensor_pct: float | None = None
+    memory_used_mb: int | None = None
+    memory_mb: int | None = None
+    temp_c: float | None = None
+    memory_temp_c: float | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    energy_j: float | None = None
+    sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    throttle: tuple[str, ...] | None = None
+    """Why its clocks are held down, in words; () is not throttled."""
+    ecc_corrected: int | None = None
+    ecc_uncorrected: int | None = None
+    remapped_corrected: int | None = None
+    remapped_uncorrected: int | None = None
+    remap_pending: bool | None = None
+    remap_failed: bool | None = None
+    nvlinks_up: int | None = None
+    nvlinks: int | None = None
+    nvlink_errors: int | None = None
+    pcie_gen: int | None = None
+    pcie_width: int | None = None
+    pcie_replays: int | None = None
+    mig: bool | None = None
+    recovery: str | None = None
+    """What the driver says it needs: none, reset, reboot, drain p2p, drain and reset."""
+    fabric: str | None = None
+    job: str | None = None
+    xid: int | None = None
+    """Code of the last XID the driver reported, None when none is known."""
+    processes: tuple[Process, ...] | None = None
+    na: frozenset[str] = frozenset()
+    lost: str | None = None
+    """Why nothing of it can be read (fallen off the bus), None while it answers."""
+
+
+class Xid(Struct, frozen=True, gc=False, kw_only=True):
+    """One XID code on one GPU: first and last time seen, how often, in the time the source looks back."""
+
+    node: str
+    gpu: int | None
+    code: int
+    first_at: int | None = None
+    last_at: int | None = None
+    count: int | None = None
+    uuid: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Node, GPU and code: one line each."""
+        return f"{self.node}/{self.gpu}/{self.code}"
+
+
+class Load(Struct, frozen=True, gc=False, kw_only=True):
+    """The telemetry of one node, summed up: what the map, the lists and the totals need."""
+
+    node: str
+    sampled_at: int | None = None
+    gpu_util_pct: float | None = None
+    gpu_memory_pct: float | None = None
+    temp_c: float | None = None
+    """Hottest GPU."""
+    power_w: float | None = None
+    """The node's power from the source that `Power.source` names."""
+    gpu_power_w: float | None = None
+    """Sum of its GPUs alone."""
+    gpus_seen: int | None = None
+    """GPUs that report."""
+    gpus_idle: int | None = None
+    """GPUs at less than 5 % now."""
+    xid: int | None = None
+
+
+class Power(Struct, frozen=True, kw_only=True):
+    """The power of the site. Every figure names its source: PDU, BMC, or the sum of GPUs."""
+
+    source: str
+    """As the screen says it: "PDU", "BMC", "sum of GPUs"."""
+    site_w: float | None = None
+    rack_w: Mapping[str, float] = field(default_factory=dict)
+    """By rack, where the source measures racks (PDU); else racks are summed from `Load.power_w`."""
+    trend_w_h: float | None = None
+    """Watts an hour over the last hour, None while that is not known."""
+    budget_w: float | None = None
+
+
+class Series(Struct, frozen=True, kw_only=True):
+    """One line of a chart: points of (epoch, value), None where there was no sample."""
+
+    name: str
+    unit: str
+    points: tuple[tuple[int, float | None], ...] = ()
+
+
+class Alert(Struct, frozen=True, gc=False, kw_only=True):
+    """One alert as Alertmanager holds it. `state` is active, suppressed or unprocessed."""
+
+    id: str
+    name: str
+    severity: str | None = None
+    state: str = "active"
+    node: str | None = None
+    starts: int | None = None
+    summary: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
