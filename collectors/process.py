@@ -166,6 +166,18 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.wait(5)
 
 
+def hand_over(argv: Sequence[str]) -> int:
+    """Give the terminal to a program of the operator's own (ssh) and wait until it ends. Returns its exit code.
+
+    It has the operator's environment, keys and signals, as if started from their shell: the caller must have taken the
+    console off the terminal. Raises SourceFault("missing") when it cannot be started.
+    """
+    try:
+        return subprocess.call(list(argv))
+    except OSError as error:
+        raise SourceFault("missing", f"{argv[0]} cannot be started: {error.strerror}", "check its path") from None
+
+
 def stop_all() -> None:
     """Kill every command that still runs: called once when the console ends."""
     global _stops  # noqa: PLW0603 - one number of the whole program, under its lock
@@ -175,3 +187,115 @@ def stop_all() -> None:
     for child in children:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
+
+
+class Child:
+    """A program that lives on and speaks in messages over its pipes: 4 bytes of length, big-endian, then the bytes.
+
+    Started with the same care as `run` starts a command, and ended by `kill`, by `stop_all` and, since it reads its
+    stdin, by the end of this process. One thread speaks with it and closes it; any thread may kill it.
+    """
+
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cap_bytes: int = 16 << 20) -> None:
+        stops = _stops
+        self._cap, self._said, self._err = cap_bytes, bytearray(), b""
+        try:
+            self._child = subprocess.Popen(
+                list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, cwd="/",
+                env=dict(env) if env is not None else environment(), start_new_session=True, close_fds=True,
+            )  # fmt: skip
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise SourceFault("missing", clean(f"{argv[0]} cannot be started: {why}"), "check its path") from None
+        assert self._child.stdin is not None and self._child.stdout is not None and self._child.stderr is not None
+        self._in, self._out, self._complaints = self._child.stdin, self._child.stdout, self._child.stderr
+        os.set_blocking(self._in.fileno(), False)
+        self._selector = selectors.DefaultSelector()
+        for pipe in (self._out, self._complaints):
+            self._selector.register(pipe, selectors.EVENT_READ)
+        with _live_lock:
+            _live.add(self._child)
+            late = stops != _stops
+        if late:
+            self.kill()
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is its process group's too."""
+        return self._child.pid
+
+    def how(self) -> str:
+        """How it ended ("ended by signal 11: …"), with the last thing it complained of; "runs" while it does."""
+        rc = self._child.poll()
+        if rc is None:
+            return "runs"
+        said = clean(decode(self._err.strip().rpartition(b"\n")[2])[:200])
+        return (f"ended with {rc}" if rc >= 0 else f"was ended by signal {-rc}") + (f": {said}" if said else "")
+
+    def send(self, message: bytes) -> None:
+        """Send one small message. Raises SourceFault("cut") when it has ended or no longer listens."""
+        frame = len(message).to_bytes(4, "big") + message
+        try:
+            whole = os.write(self._in.fileno(), frame) == len(frame)
+        except OSError:
+            whole = False
+        if not whole:
+            raise self._gone()
+
+    def receive(self, deadline: float) -> bytes:
+        """Its next message. Raises SourceFault: "timeout" at the deadline (monotonic), "cut" when it has ended,
+        "malformed" when the message would be longer than the cap."""
+        while True:
+            if len(self._said) >= 4:
+                size = int.from_bytes(self._said[:4], "big")
+                if size > self._cap:
+                    raise SourceFault("malformed", f"a message of {size} bytes is over the cap of {self._cap}")
+                if len(self._said) >= size + 4:
+                    message = bytes(self._said[4 : size + 4])
+                    del self._said[: size + 4]
+                    return message
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise SourceFault("timeout", "no answer in time")
+            for key, _ in self._selector.select(left):
+                self._take(key.fd)
+
+    def _take(self, fd: int) -> None:
+        chunk = os.read(fd, 1 << 16)
+        if fd == self._complaints.fileno():
+            self._err = (self._err + chunk)[-4000:]
+            if not chunk:
+                self._selector.unregister(self._complaints)
+        elif chunk:
+            self._said += chunk
+        else:
+            raise self._gone()
+
+    def _gone(self) -> SourceFault:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(GRACE_S)
+        with contextlib.suppress(OSError):
+            os.set_blocking(self._complaints.fileno(), False)
+            self._err = (self._err + os.read(self._complaints.fileno(), 1 << 16))[-4000:]
+        return SourceFault("cut", self.how())
+
+    def kill(self) -> bool:
+        """End it and its group at once. False when the kernel holds it (state D): it ends when that lets go."""
+        if self._child.returncode is None:  # once waited for, its number may be another's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+        try:
+            self._child.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            return False
+        with _live_lock:
+            _live.discard(self._child)
+        return True
+
+    def close(self) -> bool:
+        """Kill it and give its pipes back. Only for the thread that speaks with it. False as in `kill`."""
+        ended = self.kill()
+        self._selector.close()
+        for pipe in (self._in, self._out, self._complaints):
+            pipe.close()
+        return ended

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from textual.app import SuspendNotSupported
+
+from collectors import process
 from collectors.clock import Clock
-from collectors.model import Cluster, Transport
+from collectors.model import Cluster, SourceFault, Transport
 from collectors.nodeset import expand
+from console import inspect, journal, past
 from console.actions import BY_ID, Kind
 from console.commands import CommandError
 from console.config import Config
@@ -18,8 +23,9 @@ from console.poller import Poller
 from console.screens.base import WachtScreen
 from console.screens.listing import ListScreen
 from console.site import Site
-from console.site_gate import open_gate
+from console.site_gate import journal_path, open_gate
 from console.verify import Settled, Watch
+from widgets.pane import Line, line
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -30,6 +36,9 @@ else:
 
 #: Seconds between two extra readings while something that was sent is not yet seen.
 LOOK_AGAIN_S = 2.0
+#: Lines of the journal that the past of a node is looked for in: about a year of a busy site.
+JOURNAL_LOOKBACK = 20_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SOURCES = {"node": "slurm.nodes", "job": "slurm.jobs"}
 
 
@@ -53,6 +62,7 @@ class Acting(_Base):
     def open_gate(self, site: Site, config: Config) -> None:
         """Make the gate ready. Nothing is opened until something is sent."""
         self.gate = open_gate(site, config, self.transport, self.clock)
+        self.journal_path = journal_path(site.name, config)
         self.sent_watch = Watch()
         self._looked = 0.0
 
@@ -131,6 +141,35 @@ class Acting(_Base):
         self._looked = self.clock.mono()
         self.poller.poke([_SOURCES[plan.action.kind]])
         self._repaint()
+
+    def past_of(self, kind: Kind, key: str) -> list[Line]:
+        """What was done to a node or a job before, from the journal. Blocks: call it off the event loop."""
+        try:
+            # No journal: nothing was ever done from here.
+            records = journal.read(self.journal_path, JOURNAL_LOOKBACK) if self.journal_path.exists() else []
+        except (OSError, journal.JournalFault) as error:
+            return [line((f"the journal cannot be read: {error}", "warn"))]
+        now = self.clock.now()
+        acts = past.of(key, records, kind, 12)
+        return inspect.past_lines(acts, past.drains(key, records, now) if kind == "node" else None, now)
+
+    def ssh(self, name: str) -> None:
+        """Give the terminal to ssh on a node, and take it back when that ends."""
+        node = self.cluster.nodes.get(name)
+        if node is None or not _NAME.fullmatch(name):
+            self.tell(f"{name} is no node that ssh could go to", "warning")
+            return
+        if self.cluster.demo:
+            self.tell("the embedded machine has no nodes to ssh to")
+            return
+        try:
+            with self.suspend():
+                # Slurm's own name for the node: what an address leads to is not for a screen to decide.
+                code = process.hand_over(["ssh", "--", name])
+        except (SourceFault, SuspendNotSupported) as error:
+            self.tell(f"ssh {name}: {error}", "error")
+            return
+        self.tell(f"back from {name}" + (f": ssh ended with {code}" if code else ""))
 
     def verify(self, cluster: Cluster) -> None:
         """Hold what was sent against a newer Cluster; look again while something is not yet seen."""

@@ -200,10 +200,16 @@ NAVIGATION: tuple[Key, ...] = (
     Key(id="order", keys=("o",), shown="o", help="order by the next column"),
     Key(id="reverse", keys=("O",), shown="O", help="turn the order round"),
     Key(id="copy", keys=("y",), shown="y", help="copy the command or query behind it"),
+    Key(id="redraw", keys=("ctrl+l",), shown="Ctrl+L", help="draw the screen again"),
     Key(id="measure", keys=("m",), shown="m", help="what the map shows: state, utilisation, temperature, power"),
+    Key(id="ssh", keys=("x",), shown="x", help="ssh to the node, and back"),
+    Key(id="zoom", keys=("z",), shown="z", help="into a rack of the GPU map, and out again"),
+    Key(id="charts", keys=("g",), shown="g", help="charts of a node: 1 h, 6 h, 24 h, 7 days"),
     Key(id="overview", keys=("1",), shown="1", help="Overview"),
     Key(id="nodes", keys=("2",), shown="2", help="Nodes"),
     Key(id="jobs", keys=("3",), shown="3", help="Jobs"),
+    Key(id="gpus", keys=("4",), shown="4", help="GPUs"),
+    Key(id="power", keys=("5",), shown="5", help="Power"),
     Key(id="partitions", keys=("7",), shown="7", help="Partitions and Reservations"),
 )
 

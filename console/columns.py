@@ -11,7 +11,7 @@ from collectors.nodeset import natural_key
 from collectors.nodestate import DISPLAYS
 from console.actions import held
 from themes.roles import job_look, state_look
-from widgets.cells import Cell, bar
+from widgets.cells import Cell, gauge
 from widgets.columns import Column
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, power
 
@@ -69,7 +69,7 @@ def _util(node: Node, ctx: Ctx) -> Cell:
     value = _load(node, ctx, "gpu_util_pct")
     if value is None:
         return (UNKNOWN, "text-dim")
-    return [*bar(value / 100, 6), (f" {value:3.0f} %", "")]
+    return [*gauge(value / 100, 6), (f" {value:3.0f} %", "")]
 
 
 def _node_jobs(node: Node, ctx: Ctx) -> Cell:

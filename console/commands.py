@@ -15,6 +15,8 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "overview": ("overview", "ov", "home"),
     "nodes": ("nodes", "no"),
     "jobs": ("jobs", "jo", "queue", "q"),
+    "gpus": ("gpus", "gpu"),
+    "power": ("power", "po"),
     "partitions": ("partitions", "parts", "pa", "reservations", "res"),
 }
 _OTHERS = {

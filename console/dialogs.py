@@ -11,13 +11,13 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from console import preview
 from console.gate import Gate
 from console.plan import Plan, Refusal
 from widgets.pane import Line, Pane
+from widgets.quiet import QuietModal
 
 Answer = tuple[Plan, str]
 _WIDEST = 110
@@ -31,7 +31,7 @@ class _Answer(Input):
         event.prevent_default()
 
 
-class ConfirmDialog(ModalScreen[Answer | None]):
+class ConfirmDialog(QuietModal[Answer | None]):
     """Gives back the plan with what was typed, or None. It sends nothing."""
 
     DEFAULT_CSS = """

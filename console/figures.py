@@ -8,6 +8,7 @@ from collectors.model import Cluster
 from collectors.nodestate import DISPLAYS
 from console.needs import Need, since_text
 from console.partition_columns import PartitionUse, why_text
+from console.power import by_rack, hours_to_ceiling, site_w
 from themes.roles import job_look, state_look
 from widgets.cells import Span, bar
 from widgets.pane import Line, line
@@ -59,7 +60,7 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
         return [(f"{label:<12}", "text-dim"), (f"{value:>7}", role), (f" {part:>6}" if cells >= 26 else "", "")]
 
     filled = totals.gpus_alloc / totals.gpus if totals.gpus else None
-    room = cells - 27
+    room = cells - 29
     first = figure("in jobs", f"{totals.gpus_alloc:,}", share(totals.gpus_alloc, totals.gpus))
     lines = [line([*first, ("  ", ""), *bar(filled, min(24, room))] if room > 4 else first)]
     if "loads" in cluster.known:
@@ -79,23 +80,31 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
 
 
 def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
-    """Power: the site's sum, and the racks that draw most."""
-    totals = cluster.totals
-    if "loads" not in cluster.known:
+    """Power: the site against its budget, the trend, and the racks that draw most."""
+    if "loads" not in cluster.known and cluster.power is None:
         return [_waiting(cluster, "prom.loads")]
-    racks: dict[str, float] = {}
-    for rack, names in cluster.racks.items():
-        drawn = [load.power_w for name in names if (load := cluster.loads.get(name)) and load.power_w is not None]
-        if drawn:
-            racks[rack] = sum(drawn)
-    measured = sum(1 for load in cluster.loads.values() if load.power_w is not None)
-    of_all = f"{measured:,} of {count(totals.nodes)}" + (" nodes" if cells >= 28 else "")
+    now, facts = site_w(cluster), cluster.power
+    budget = facts.budget_w if facts is not None else None
     lines = [
-        line([("now      ", "text-dim"), (power(totals.power_w), "text-strong")]),
-        line([("measured " if cells >= 22 else "nodes    ", "text-dim"), (of_all, "")]),
+        line([("now    ", "text-dim"), (power(now), "text-strong"), (f" of {power(budget)}" if budget else "", "")])
     ]
-    for rack, drawn_w in sorted(racks.items(), key=lambda at: -at[1])[: max(0, rows - 2)]:
-        lines.append(line([(f"{rack or 'no rack':<9}", "text-dim"), (power(drawn_w), "")]))
+    if budget and now is not None and cells > 16:
+        role = "bad" if now > 0.98 * budget else "warn" if now > 0.93 * budget else "accent"
+        lines.append(line([*bar(now / budget, min(24, cells - 8), role), (f" {percent(100 * now / budget)}", role)]))
+    trend = facts.trend_w_h if facts is not None else None
+    if trend is not None:
+        hours = hours_to_ceiling(cluster)
+        soon = f"  ceiling in {duration(hours * 3600)}" if hours is not None else ""
+        lines.append(
+            line([("trend  ", "text-dim"), (f"{'+' if trend >= 0 else ''}{power(trend)}/h", ""), (soon, "warn")])
+        )
+    measured = sum(1 for load in cluster.loads.values() if load.power_w is not None)
+    short = measured < (cluster.totals.nodes or 0)
+    told = f"{measured:,} of {count(cluster.totals.nodes)}" + (" nodes" if cells >= 28 else "")
+    lines.append(line([("nodes  ", "text-dim"), (told, "warn" if short else "")]))
+    most = max(by_rack(cluster).values(), key=lambda rack: rack.power_w or 0.0, default=None) if cells > 20 else None
+    if most is not None and most.power_w is not None:
+        lines.append(line([("most   ", "text-dim"), (f"{most.rack or 'no rack'} {power(most.power_w)}", "")]))
     return lines[:rows]
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from collectors.model import Cluster, Gpu, Job, JobDetail, Node
+from collectors.model import Cluster, Job, JobDetail, Node
 from console.columns import job_state_cell, state_cell, used
-from console.needs import robot
-from widgets.cells import Span, bar, spans_of
+from console.contradictions import contradictions
+from console.past import Act, drains_text
+from console.policy import Policy
+from console.reasons import robot
+from widgets.cells import Span, spans_of
 from widgets.pane import Line, line
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, percent, power, when
 
@@ -83,23 +86,54 @@ def node_lines(node: Node, cluster: Cluster, now: float) -> list[Line]:
     return lines + [fact(label, text) for label, text in optional if text]
 
 
-def gpu_table(gpus: Sequence[Gpu], jobs: Mapping[str, Job]) -> list[Line]:
-    """A line a GPU: utilisation, memory, temperature, power, and who holds it."""
-    if not gpus:
-        return []
-    lines = [line((f"{'#':>2}  {'GPU util':<14} {'memory':<20} {'temp':>6} {'power':>7}  job", "header"))]
-    for gpu in gpus:
-        job = jobs.get(gpu.job or "")
-        holder = f"{gpu.job} {job.user}" if job else (gpu.job or "")
-        util = [*bar(None if gpu.util_pct is None else gpu.util_pct / 100, 8), (f" {percent(gpu.util_pct, 0):>5}", "")]
-        full = gpu.memory_used_mb is not None and gpu.memory_mb
-        share = gpu.memory_used_mb / gpu.memory_mb if full and gpu.memory_used_mb and gpu.memory_mb else None
-        held = [*bar(share, 6), (f" {memory(gpu.memory_used_mb)}/{memory(gpu.memory_mb)}"[:14].ljust(14), "")]
-        spans: list[Span] = [(f"{gpu.index:>2}  ", "text-strong"), *util, (" ", ""), *held]
-        spans += [(f" {degrees(gpu.temp_c):>6} {power(gpu.power_w):>7}  ", ""), (holder, "")]
-        if gpu.xid is not None:
-            spans.append((f"  ✖ XID {gpu.xid}", "bad"))
-        lines.append(Line(spans))
+def trouble_lines(name: str, cluster: Cluster, policy: Policy, now: float) -> list[Line]:
+    """XIDs of the node with what the policy says and whose advice that is, and facts that disagree."""
+    lines: list[Line] = []
+    node = cluster.nodes.get(name)
+    for xid in sorted((one for one in cluster.xids.values() if one.node == name), key=lambda one: -(one.last_at or 0)):
+        advice = policy.of(xid.code)
+        often = f" ×{count(xid.count)}" if xid.count is not None else ""
+        gpu = "" if xid.gpu is None else f" GPU {xid.gpu}"
+        boot = node.boot_at if node is not None else None
+        since_boot = boot is not None and xid.last_at is not None and xid.last_at >= boot
+        when_said = f"first {when(xid.first_at, None, now)}  last {when(xid.last_at, None, now)}"
+        lines.append(
+            Line(
+                [
+                    (f"XID {xid.code}{often}{gpu}", "bad"),
+                    (f"  {when_said}", ""),
+                    ("  since boot" if since_boot else "", "warn"),
+                ]
+            )
+        )
+        if advice is None:
+            lines.append(line((f"  no advice for XID {xid.code}", "text-dim")))
+        else:
+            lines.append(
+                Line(
+                    [
+                        ("  policy ", "text-dim"),
+                        (f"{advice.action}", "text-strong"),
+                        (f": {advice.followed.first_step}", ""),
+                        (f"  ({advice.followed.source})", "text-dim"),
+                    ]
+                )
+            )
+    for one in contradictions(cluster, now, policy, node=name):
+        lines.append(Line([("disagree  ", "warn"), (one.text, "")]))
+    return lines
+
+
+def past_lines(acts: Sequence[Act], drains: Mapping[str, int] | None, now: float) -> list[Line]:
+    """What was done to it before, newest first, from the journal."""
+    lines = [line((f"past      {drains_text(drains)}", "text-dim"))] if drains is not None else []
+    for act in acts:
+        ago = UNKNOWN if act.at is None else f"{duration(now - act.at)} ago"
+        why = f' "{act.reason}"' if act.reason else ""
+        role = "" if act.state == "done" else "warn"
+        lines.append(
+            Line([(f"{ago:>9} ", "text-dim"), (f"{act.action} by {act.who}{why}", ""), (f"  {act.state}", role)])
+        )
     return lines
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from collectors import process
 from collectors.clock import Clock, SystemClock
-from collectors.model import Collector, SourceFault, Transport
+from collectors.model import Collector, Gpu, Series, SourceFault, Telemetry, Transport
 from collectors.registry import descriptors, open_sources
 from collectors.sim import SimSettings
 from collectors.slurm import SlurmSettings
@@ -45,11 +45,46 @@ class Site(Struct, frozen=True, kw_only=True):
             opened += open_sources(known[key], self.name, chosen)
         return opened
 
+    def telemetry(self) -> Telemetry:
+        """Telemetry on demand: of the embedded machine, of Prometheus, or none."""
+        if self.demo:
+            made: Telemetry = importlib.import_module("collectors.sim.sources").open_telemetry(self.name, self.slurm)
+        elif (chosen := self.others.get("prometheus")) is not None:
+            made = importlib.import_module("collectors.prometheus.sources").open_telemetry(self.name, chosen)
+        else:
+            made = NoTelemetry()
+        return made
+
     def transport(self) -> Transport:
         """Reads of named things, from the same machine as the sources."""
         module = "collectors.sim.sources" if self.demo else "collectors.slurm.sources"
         made: Transport = importlib.import_module(module).open_transport(self.name, self.slurm)
         return made
+
+
+class NoTelemetry:
+    """Stands where no source of telemetry is configured: every question gets the same named answer."""
+
+    def _none(self) -> SourceFault:
+        return SourceFault(
+            "missing", "no source of telemetry is configured", "add prometheus = { url = … } to the cluster"
+        )
+
+    def gpus(self, nodes: Sequence[str]) -> Mapping[str, tuple[Gpu, ...]]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def history(self, node: str, seconds: int) -> Sequence[Series]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def site_history(self, seconds: int) -> Sequence[Series]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
+        """Nothing is known."""
+        return None
 
 
 def demo(settings: SimSettings) -> Site:

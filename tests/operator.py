@@ -20,7 +20,6 @@ from console.config import Config
 from console.dialogs import ConfirmDialog
 from console.screens.listing import ListScreen
 
-
 #: Turns of the event loop that a condition may take to come true: bounded, so that a test fails instead of hanging.
 TURNS = 2000
 

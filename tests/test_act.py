@@ -8,8 +8,8 @@ import json
 import pytest
 
 from console.act import named, run_act
-from console.preview import text as preview
 from console.gate import Plan
+from console.preview import text as preview
 from tests.test_gate import job, node, small
 
 

@@ -213,7 +213,7 @@ async def test_commands_go_where_they_say():
 
 
 async def test_help_tells_every_key_and_why_one_is_refused():
-    async with console((120, 60)) as op:
+    async with console((120, 80)) as op:
         (name,) = op.node("allocated")
         await op.press("2")
         await op.select(name)

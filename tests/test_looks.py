@@ -33,7 +33,9 @@ SHOTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "size", "keys"), SHOTS, ids=lambda value: str(value) if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("name", "size", "keys"), SHOTS, ids=lambda value: str(value) if isinstance(value, str) else ""
+)
 @pytest.mark.parametrize("theme", ["groningen"])
 async def test_screen(name, size, keys, theme, snapshot):
     async with console(size, theme=theme) as op:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import pytest
 
-from collectors import registry
+from collectors import model, registry
 from collectors.clock import ManualClock
 from collectors.model import Change, SourceFault
 from collectors.sim import DESCRIPTOR, SimSettings
-from collectors.sim.sources import SimTransport, forget, open_sources, open_transport, running
+from collectors.sim.sources import (
+    SimTelemetry,
+    SimTransport,
+    forget,
+    open_sources,
+    open_transport,
+    running,
+)
 from collectors.sim.telemetry import HOST_W, IDLE_W, SAMPLE_S
 from collectors.sim.write import open_writer
 
 SMALL = SimSettings(nodes=48)
 KINDS = {
-    "slurm.nodes": "nodes",
-    "slurm.jobs": "jobs",
-    "slurm.partitions": "partitions",
-    "slurm.reservations": "reservations",
-    "slurm.diag": "diag",
-    "prom.loads": "loads",
-    "alerts.alerts": "alerts",
+    "slurm.nodes": {"nodes"},
+    "slurm.jobs": {"jobs"},
+    "slurm.partitions": {"partitions"},
+    "slurm.reservations": {"reservations"},
+    "slurm.diag": {"diag"},
+    "prom.loads": {"loads", "xids"},
+    "prom.power": {"power"},
+    "alerts.alerts": {"alerts"},
 }
 
 
@@ -44,13 +52,13 @@ def test_the_registry_finds_and_opens_it():
         registry.settings(DESCRIPTOR, {"noodles": 4})
 
 
-def test_each_source_reads_one_kind():
+def test_each_source_reads_its_kinds():
     sources, _ = opened()
-    for name, kind in KINDS.items():
+    assert set().union(*KINDS.values()) == set(model.KINDS)
+    for name, kinds in KINDS.items():
         facts = sources[name].collect()
-        assert getattr(facts, kind) is not None
-        assert [other for other in KINDS.values() if getattr(facts, other) is not None] == [kind]
-        assert sources[name].floor_s >= 2
+        assert {kind for kind in model.KINDS if getattr(facts, kind) is not None} == kinds
+        assert sources[name].floor_s >= 3
         sources[name].close()
 
 
@@ -84,10 +92,11 @@ def test_reads_on_demand():
     held = machine.jobs()[job]
     assert len(detail.gpu_indices) == held.node_count and detail.dependency is None
     name = next(iter(detail.gpu_indices))
-    gpus = transport.node_gpus(name)
+    found = SimTelemetry(machine).gpus([name, "nowhere"])
+    assert found.keys() == {name}
+    gpus = found[name]
     assert [gpu.index for gpu in gpus] == list(range(8)) and len({gpu.uuid for gpu in gpus}) == 8
     assert sum(gpu.job == job for gpu in gpus) == held.gpus // held.node_count
-    assert transport.node_gpus("nowhere") == ()
     with pytest.raises(SourceFault, match="no job 1"):
         transport.job_detail("1")
 

@@ -69,6 +69,16 @@ def power(watts: float | None) -> str:
     return f"{watts / 1e6:.2f} MW"
 
 
+def energy(joules: float | None) -> str:
+    """Energy: `412 Wh`, `31 kWh`, `2.41 MWh`."""
+    if joules is None:
+        return UNKNOWN
+    hours = joules / 3600
+    if abs(hours) < 999.5:
+        return f"{hours:.0f} Wh"
+    return f"{hours / 1e3:,.0f} kWh" if abs(hours) < 999_500 else f"{hours / 1e6:.2f} MWh"
+
+
 def memory(mb: float | None) -> str:
     """Memory given in MB as Slurm counts it (2^20 bytes): `512 MB`, `61 GB`, `2.0 TB`."""
     if mb is None:

@@ -53,10 +53,18 @@ class Transport(Protocol):
 
 
 class Telemetry(Protocol):
-    """Telemetry of one node, on demand. All may block; all raise SourceFault."""
+    """Telemetry on demand. All may block; all raise SourceFault."""
 
-    def node_gpus(self, node: str) -> tuple[Gpu, ...]:
-        """Every GPU of a node as last sampled; () where its exporter is silent."""
+    def gpus(self, nodes: Sequence[str]) -> Mapping[str, tuple[Gpu, ...]]:
+        """Every GPU of these nodes as last sampled; a node whose exporter is silent is left out."""
+        ...
+
+    def site_history(self, seconds: int) -> Sequence[Series]:
+        """Charts of the whole site over the last so many seconds: its power ("W"), its mean utilisation ("%")."""
+        ...
+
+    def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
+        """Joules that the GPUs of these nodes have used since then (epoch); None where that is not known."""
         ...
 
     def history(self, node: str, seconds: int) -> Sequence[Series]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from collectors.clean import clean
+from collectors.model import Xid
 from collectors.sim.alerts import Alerts
 from collectors.sim.queue import Queue
 from collectors.sim.timeline import Timeline
-from collectors.sim.topology import DAY, HOUR, Host, Trouble
+from collectors.sim.topology import DAY, HOUR, Host, Trouble, gpu_uuid
 from collectors.sim.workload import HOSTILE
 
 MINUTE = 60
@@ -88,6 +90,8 @@ class Faults:
         self._timeline = timeline
         self._lemons: list[Host] = []
         self.hostile = False
+        self.xids: dict[str, Xid] = {}
+        """Every XID reported so far, by its key."""
 
     # -- what happens by itself --------------------------------------------------------------------------------------
 
@@ -193,6 +197,7 @@ class Faults:
         gpu %= self._queue.site.gpus
         host.xids.pop(gpu, None)
         host.xids[gpu] = code
+        self._note(host, code, gpu, int(since))
         if code == 79:
             host.lost |= 1 << gpu
         severity = "info" if code in {13, 31, 43, 45} else "critical" if code in {79, 48, 95} else "warning"
@@ -202,6 +207,13 @@ class Faults:
             # The rule behind it looks back ten minutes: changes(DCGM_FI_DEV_XID_ERRORS[10m]) > 0.
             self._timeline.at(since + 10 * MINUTE, self._alerts.drop, alert)
         self._pool.touch(host)
+
+    def _note(self, host: Host, code: int, gpu: int, at: int) -> None:
+        new = Xid(node=host.name, gpu=gpu, code=code, first_at=at, last_at=at, count=1, uuid=gpu_uuid(host.name, gpu))
+        old = self.xids.get(new.key)
+        if old is not None:
+            new = replace(new, first_at=old.first_at, count=(old.count or 0) + 1)
+        self.xids[new.key] = new
 
     def fail_jobs(self, host: Host, gpu: int | None = None) -> None:
         """The jobs on this GPU, or on all of the node, fail."""

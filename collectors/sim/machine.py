@@ -17,8 +17,11 @@ from collectors.model import (
     Load,
     Node,
     Partition,
+    Power,
     Reservation,
     Sent,
+    Series,
+    Xid,
 )
 from collectors.sim import SimSettings
 from collectors.sim.actions import Desk
@@ -27,13 +30,16 @@ from collectors.sim.arrivals import Arrivals
 from collectors.sim.calendar import Calendar
 from collectors.sim.faults import Faults
 from collectors.sim.incidents import Incidents
+from collectors.sim.past import Past
 from collectors.sim.pool import Pool
+from collectors.sim.power import Meters
 from collectors.sim.queue import Queue
 from collectors.sim.reserve import reserve
 from collectors.sim.scheduler import Scheduler
+from collectors.sim.sensors import Sensors
 from collectors.sim.telemetry import Telemetry
 from collectors.sim.timeline import Timeline
-from collectors.sim.topology import DAY, HOUR, Host, Trouble, build_site, fold_bits, node_row
+from collectors.sim.topology import DAY, HOUR, Host, Trouble, answers, build_site, fold_bits, node_row
 from collectors.sim.workload import USERS, Workload
 
 #: RPCs that slurmctld answers a user in an hour: one who polls in a loop, and the rest.
@@ -72,6 +78,9 @@ class Machine:
         self.faults.hostile = settings.hostile
         self.incidents = Incidents(self._random("incident"), self.queue, self.faults, self.alert_book, timeline)
         self.telemetry = Telemetry(pool)
+        self.past = Past(self.queue, self.faults.xids)
+        self.sensors = Sensors(self.queue, self.past)
+        self.meters = Meters(self.queue, self.telemetry, self.past)
         self.desk = Desk(self.queue, self.faults, timeline, operator)
         self._workload = workload
         self._rows: dict[str, Node] = {}
@@ -103,6 +112,8 @@ class Machine:
         silent, stray, ignored, hot = rng.sample(well, 4)
         now = self.timeline.now
         silent.mute = True
+        hot.heat = 21 - hot.index * 29 % 9
+        self.past.look(silent, since=now - 2 * HOUR)
         stray.stray = True
         self.faults.xid(ignored, 48, rng.randrange(self.site.gpus))
         key = self.alert_book.about(hot, "NodeFanSlow", "warning", f"{hot.name} fan tray 3 below 60 %", now - 5 * HOUR)
@@ -216,7 +227,60 @@ class Machine:
         """Every GPU of a node; none for one that is unknown or does not answer."""
         with self._lock:
             index = self.site.by_name.get(node)
-            return () if index is None else self.telemetry.gpus(self.site.hosts[index], self.now)
+            return () if index is None else self.sensors.gpus(self.site.hosts[index])
+
+    def history(self, node: str, seconds: int) -> tuple[Series, ...]:
+        """Charts of a node over the last so many seconds; none for one that is unknown."""
+        with self._lock:
+            index = self.site.by_name.get(node)
+            return () if index is None else self.past.history(self.site.hosts[index], seconds)
+
+    def site_history(self, seconds: int) -> tuple[Series, ...]:
+        """Charts of the site over the last so many seconds: power and utilisation."""
+        with self._lock:
+            self.telemetry.loads(self.now)
+            return self.meters.history(seconds)
+
+    def energy(self, nodes: Sequence[str], since: int) -> float | None:
+        """Joules that the GPUs of these nodes have used since then; None where none of them answers."""
+        with self._lock:
+            hosts = [self.host(name) for name in nodes if name in self.site.by_name]
+            used = [
+                self.past.energy(host, g, int(self.now)) - self.past.energy(host, g, since)
+                for host in hosts
+                if answers(host)
+                for g in range(self.site.gpus)
+            ]
+            return sum(used) if used else None
+
+    def xids(self) -> dict[str, Xid]:
+        """The XIDs of the last day, and older ones that are still the last of their GPU since it booted."""
+        with self._lock:
+            rows, hosts, by_name = self.faults.xids, self.site.hosts, self.site.by_name
+            for key, row in list(rows.items()):
+                last = hosts[by_name[row.node]].xids.get(-1 if row.gpu is None else row.gpu)
+                if last != row.code and (row.last_at or 0) < self.now - DAY:
+                    del rows[key]
+            return dict(rows)
+
+    def power(self) -> Power:
+        """What the power units measure."""
+        with self._lock:
+            self.telemetry.loads(self.now)
+            return self.meters.read()
+
+    def pdus(self) -> dict[tuple[str, str], float]:
+        """Rack and power unit to watts; 0 for a dead one."""
+        with self._lock:
+            self.telemetry.loads(self.now)
+            return self.meters.pdus()
+
+    def node_power(self, node: str) -> float | None:
+        """What the BMC of a node measures, None for a node that is unknown or does not answer."""
+        with self._lock:
+            index = self.site.by_name.get(node)
+            host = None if index is None else self.site.hosts[index]
+            return None if host is None or host.down or host.silent else self.meters.node_w(host)
 
     def alerts(self) -> dict[str, Alert]:
         """All alerts by fingerprint."""

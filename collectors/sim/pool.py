@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from collectors.sim.topology import Host, Site, span
 
@@ -16,6 +16,8 @@ class Pool:
         """Hosts whose Node row is out of date."""
         self.stale_loads: set[int] = set(range(len(site.hosts)))
         """Hosts whose Load row is out of date."""
+        self.touched: Callable[[Host], None] = lambda host: None
+        """Called with every host that changed."""
         # free[k] has the bit of every host that offers at least k GPUs.
         self._free = [span(0, len(site.hosts))] * (site.gpus + 1) + [0]
         for host in site.hosts:
@@ -25,6 +27,7 @@ class Pool:
         """Note that something about the host changed that people see."""
         self.stale_rows.add(host.index)
         self.stale_loads.add(host.index)
+        self.touched(host)
 
     def refresh(self, host: Host) -> None:
         """Offer what the host has free now, nothing where it is out of service."""

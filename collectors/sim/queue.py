@@ -68,6 +68,8 @@ class Queue:
         """Time, id and last state of the jobs that ended."""
         self.wake: Callable[[], None] = lambda: None
         """Called when the scheduler has something to look at."""
+        self.stopped: Callable[[Job, Run], None] = lambda job, run: None
+        """Called with a job that stops running, while it still has its hosts."""
         self.length: Callable[[int], tuple[float, str]] = lambda limit: (float(limit), "TIMEOUT")
         """Time limit to how long a job runs and how it ends."""
         self._tokens = 0
@@ -228,6 +230,7 @@ class Queue:
 
     def _stop(self, job: Job) -> None:
         run = self.runs.pop(job.id)
+        self.stopped(job, run)
         for host in self.pool.give(job.id, run.hosts, self.timeline.now):
             host.free_at = max((self.runs[other].limit_at for other in host.jobs), default=0.0)
         if job.qos == "normal":

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from collectors.clock import Clock, SystemClock
-from collectors.model import Collector, Facts, Gpu, Job, JobDetail, Node, SourceFault
+from collectors.model import Collector, Facts, Gpu, Job, JobDetail, Node, Series, SourceFault
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 
@@ -95,15 +95,16 @@ class SimSource:
 
 
 def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None) -> list[Collector]:
-    """The seven sources of a simulated machine."""
+    """The eight sources of a simulated machine."""
     machine = running(cluster, settings, clock)
     kinds: tuple[tuple[str, float, Callable[[], Facts], str | None], ...] = (
-        ("slurm.nodes", 2.0, lambda: Facts(nodes=machine.nodes(), cluster=cluster), "scontrol show node"),
-        ("slurm.jobs", 2.0, lambda: Facts(jobs=machine.jobs()), "squeue"),
+        ("slurm.nodes", 3.0, lambda: Facts(nodes=machine.nodes(), cluster=cluster), "scontrol show node"),
+        ("slurm.jobs", 3.0, lambda: Facts(jobs=machine.jobs()), "squeue"),
         ("slurm.partitions", 30.0, lambda: Facts(partitions=machine.partitions()), "scontrol show partition"),
         ("slurm.reservations", 30.0, lambda: Facts(reservations=machine.reservations()), "scontrol show reservation"),
         ("slurm.diag", 10.0, lambda: Facts(diag=machine.diag()), "sdiag"),
-        ("prom.loads", 2.0, lambda: Facts(loads=machine.loads()), None),
+        ("prom.loads", 5.0, lambda: Facts(loads=machine.loads(), xids=machine.xids()), None),
+        ("prom.power", 15.0, lambda: Facts(power=machine.power()), None),
         ("alerts.alerts", 10.0, lambda: Facts(alerts=machine.alerts()), None),
     )
     return [SimSource(machine, *kind) for kind in kinds]
@@ -135,12 +136,39 @@ class SimTransport:
             raise SourceFault("missing", f"Slurm shows no job {job}", f"it may have ended; try: sacct -j {job}")
         return detail
 
-    def node_gpus(self, name: str) -> tuple[Gpu, ...]:
-        """Every GPU of a node; none where its exporter does not answer."""
-        self._machine.advance()
-        return self._machine.gpus(name)
-
 
 def open_transport(cluster: str, settings: SimSettings) -> SimTransport:
     """Reads on demand of the machine that the sources read."""
     return SimTransport(running(cluster, settings))
+
+
+class SimTelemetry:
+    """Telemetry on demand."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def gpus(self, nodes: Sequence[str]) -> Mapping[str, tuple[Gpu, ...]]:
+        """Every GPU of these nodes; a node whose exporter does not answer is left out."""
+        self._machine.advance()
+        return {node: gpus for node in nodes if (gpus := self._machine.gpus(node))}
+
+    def site_history(self, seconds: int) -> Sequence[Series]:
+        """Charts of the whole site: power and mean utilisation."""
+        self._machine.advance()
+        return self._machine.site_history(seconds)
+
+    def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
+        """Joules that the GPUs of these nodes have used since then; None where none of them answers."""
+        self._machine.advance()
+        return self._machine.energy(nodes, since)
+
+    def history(self, node: str, seconds: int) -> Sequence[Series]:
+        """Charts of a node; none for one that the machine does not know."""
+        self._machine.advance()
+        return self._machine.history(node, seconds)
+
+
+def open_telemetry(cluster: str, settings: SimSettings) -> SimTelemetry:
+    """The telemetry of the machine that the sources read."""
+    return SimTelemetry(running(cluster, settings))

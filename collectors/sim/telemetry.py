@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from functools import lru_cache
 
-from collectors.model import Gpu, Load
+from collectors.model import Load
 from collectors.sim.pool import Pool
-from collectors.sim.topology import Host, indices_of
+from collectors.sim.topology import Host, answers, indices_of
 
 #: dcgm-exporter samples every 30 s; the nodes take turns, one of SLOTS groups every STEP_S.
 SAMPLE_S = 30
@@ -19,7 +20,6 @@ IDLE_W = 70
 LIMIT_W = 700
 #: What the rest of a node draws: CPUs, fans, network.
 HOST_W = 1400
-MODEL = "NVIDIA H100 80GB HBM3"
 IDLE_BELOW_PCT = 5
 
 # A wobble of -3..3 that looks like noise and costs one look-up.
@@ -30,7 +30,7 @@ Level = tuple[int, int, int, int] | None
 
 
 @lru_cache(maxsize=65536)
-def _habit(job: str) -> tuple[int, int, int]:
+def habit(job: str) -> tuple[int, int, int]:
     """How a job uses its GPUs: utilisation, memory in %, and which of its GPUs it forgets (-1: none, 99: all)."""
     draw = zlib.crc32(job.encode())
     kind = draw % 100
@@ -70,36 +70,17 @@ class Telemetry:
         due.clear()
         return dict(rows)
 
-    def gpus(self, host: Host, now: float) -> tuple[Gpu, ...]:
-        """Every GPU of one node as it is now; none where the exporter does not answer."""
-        if not answers(host):
-            return ()
-        levels = self._levels(host, _turn(host, int(now // STEP_S)))
-        owners = {index: job for job, held in host.jobs.items() for index in indices_of(held)}
-        return tuple(
-            Gpu(
-                node=host.name,
-                index=index,
-                uuid=_uuid(host.name, index),
-                model=MODEL,
-                util_pct=None if level is None else float(level[0]),
-                memory_used_mb=None if level is None else level[1],
-                memory_mb=MEMORY_MB,
-                temp_c=None if level is None else float(level[2]),
-                power_w=None if level is None else float(level[3]),
-                job=owners.get(index),
-                xid=host.xids.get(index),
-            )
-            for index, level in enumerate(levels)
-        )
+    def load(self, host: Host) -> Load | None:
+        """The row of one node as `loads` last gave it, None where there is none."""
+        return self._rows.get(host.name)
 
     def _load(self, host: Host, step: int) -> Load | None:
         if not answers(host):
             return None
-        turn = _turn(host, step)
+        turn = turn_of(host, step)
         util = memory = watts = idle = seen = 0
         hottest: int | None = None
-        for level in self._levels(host, turn):
+        for level in levels_now(host, self._site.gpus, turn):
             if level is None:
                 continue
             seen += 1
@@ -116,41 +97,40 @@ class Telemetry:
             gpu_memory_pct=round(100 * memory / (seen * MEMORY_MB), 1) if seen else None,
             temp_c=hottest,
             power_w=watts + HOST_W,
+            gpu_power_w=watts if seen else None,
+            gpus_seen=seen,
             gpus_idle=idle,
             xid=next(reversed(host.xids.values()), None),
         )
 
-    def _levels(self, host: Host, turn: int) -> list[Level]:
-        """Every GPU of a node at a turn, in whole units."""
-        room = 27 + host.index * 29 % 9
-        noise = turn // SLOTS * 37 + host.index * 11
-        levels: list[Level] = [(0, 4, room, IDLE_W + (noise + g * 5) % 6) for g in range(self._site.gpus)]
-        for job, held in host.jobs.items():
-            usual, full, forgets = _habit(job)
-            for place, g in enumerate(indices_of(held)):
-                wobble = _WOBBLE[(noise + g * 53) & 255]
-                forgotten = forgets in (99, place)
-                util = 0 if forgotten else max(0, min(100, usual + wobble))
-                memory = MEMORY_MB * full // 100
-                watts = (IDLE_W + 45 if forgotten else IDLE_W + util * 61 // 10) + wobble
-                levels[g] = (util, memory, room + watts * 6 // 100 + (wobble > 1), min(LIMIT_W, watts))
-        if host.stray and not host.free_at:
-            levels[0] = (97, 31_000, room + 38, 610)
-        if host.lost:
-            levels = [None if host.lost >> g & 1 else level for g, level in enumerate(levels)]
-        return levels
+
+def levels(host: Host, gpus: int, held: Mapping[str, int], turn: int) -> list[tuple[int, int, int, int]]:
+    """Every GPU of a node at a turn, in whole units, where these jobs hold these GPUs."""
+    room = 27 + host.index * 29 % 9 + host.heat
+    noise = turn // SLOTS * 37 + host.index * 11
+    found = [(0, 4, room, IDLE_W + (noise + g * 5) % 6) for g in range(gpus)]
+    for job, bits in held.items():
+        usual, full, forgets = habit(job)
+        for place, g in enumerate(indices_of(bits)):
+            wobble = _WOBBLE[(noise + g * 53) & 255]
+            forgotten = forgets in (99, place)
+            util = 0 if forgotten else max(0, min(100, usual + wobble))
+            memory = MEMORY_MB * full // 100
+            watts = (IDLE_W + 45 if forgotten else IDLE_W + util * 61 // 10) + wobble
+            found[g] = (util, memory, room + watts * 6 // 100 + (wobble > 1), min(LIMIT_W, watts))
+    if host.stray and not held:
+        found[0] = (97, 31_000, room + 38, 610)
+    return found
 
 
-def answers(host: Host) -> bool:
-    """True when the node's exporter can be read."""
-    return not (host.down or host.silent or host.mute)
+def levels_now(host: Host, gpus: int, turn: int) -> list[Level]:
+    """Every GPU of a node as it is at its newest turn."""
+    found: list[Level] = list(levels(host, gpus, host.jobs, turn))
+    if host.lost:
+        found = [None if host.lost >> g & 1 else level for g, level in enumerate(found)]
+    return found
 
 
-def _turn(host: Host, step: int) -> int:
-    """The step of this node's newest sample."""
+def turn_of(host: Host, step: int) -> int:
+    """The step of the newest sample that this node had by `step`."""
     return step - (step - host.index) % SLOTS
-
-
-def _uuid(node: str, index: int) -> str:
-    a, b = zlib.crc32(f"{node}/{index}".encode()), zlib.crc32(f"{index}/{node}".encode())
-    return f"GPU-{a:08x}-{b >> 16:04x}-{b & 0xFFFF:04x}-{a >> 16:04x}-{a & 0xFFFF:04x}{b:08x}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -76,11 +77,24 @@ class Host(Struct, gc=False):
     """Its exporter answers nobody."""
     stray: bool = False
     """A process without a job keeps GPU 0 busy."""
+    heat: int = 0
+    """Degrees by which its GPUs are hotter than others: a fan that fails."""
 
     @property
     def usable(self) -> bool:
         """True when the scheduler may start work here."""
         return not (self.down or self.drain or self.silent or self.invalid or self.maintenance)
+
+
+def answers(host: Host) -> bool:
+    """True when the node's exporter can be read."""
+    return not (host.down or host.silent or host.mute)
+
+
+def gpu_uuid(node: str, index: int) -> str:
+    """The UUID of one GPU, in the form that the driver gives."""
+    a, b = zlib.crc32(f"{node}/{index}".encode()), zlib.crc32(f"{index}/{node}".encode())
+    return f"GPU-{a:08x}-{b >> 16:04x}-{b & 0xFFFF:04x}-{a >> 16:04x}-{a & 0xFFFF:04x}{b:08x}"
 
 
 class Section(Struct, gc=False):

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from collectors.clean import clean
 from collectors.model import Job, SourceFault
-from collectors.slurm.ask import LONGEST, ask, fence, fenced, said
+from collectors.slurm.ask import ask, fence, fenced, said
 from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 
 #: Free text stands last, so that a `|` in it can only reach free text: without slurmdbd any user may submit with
@@ -27,8 +27,7 @@ _WAITING = frozenset({
 
 def command(mark: str, ids: Sequence[str] = ()) -> list[str]:
     """The reading command: all jobs and tasks of all partitions, hidden ones too, or only those named."""
-    named = ",".join(ids)
-    wanted = ["-j", named] if named and len(named) < LONGEST else []
+    wanted = ["-j", ",".join(ids)] if ids else []
     form = ",".join(f"{column}:|" for column in COLUMNS[:-1]) + f",{COLUMNS[-1]}:{mark}"
     return ["squeue", "-a", "-r", *wanted, "-O", form]
 

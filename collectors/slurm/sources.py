@@ -10,7 +10,6 @@ from collectors.slurm.ask import ask, fence, fenced
 from collectors.slurm.jobs import COLUMNS, QueueReader, command, row
 from collectors.slurm.nodes import NodeReader, read_named
 
-
 #: One argument of a command may be 128 KB long (MAX_ARG_STRLEN of Linux).
 _IDS_A_CALL = 4000
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widget import Widget
 
-from collectors.model import Cluster, Diff
+from collectors.model import Cluster, Diff, SourceFault
 from console.actions import ACTIONS, NAVIGATION, Kind, keys_for
 from console.columns import Ctx
 from widgets.chips import is_stale
 from widgets.keybar import Key, KeyBar
 from widgets.prompt import Prompt
+from widgets.quiet import QuietScreen
 from widgets.topline import TopLine
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ CTX_STEP_S = 5
 _ROOMY = 120
 
 
-class WachtScreen(Screen[None]):
+class WachtScreen(QuietScreen[None]):
     """A screen of the console. Subclasses say `body`, `show` and what their targets are."""
 
     DEFAULT_CSS = """
@@ -36,7 +36,7 @@ class WachtScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(",".join(key.keys), key.id, key.help, show=False)
         for key in NAVIGATION
-        if key.id in {"filter", "back", "measure"}
+        if key.id in {"filter", "back", "measure", "zoom", "charts", "ssh"}
     ]
     AUTO_FOCUS = "#main"
     crumb: ClassVar[str] = ""
@@ -94,7 +94,39 @@ class WachtScreen(Screen[None]):
         """Only the map has measures."""
         self.app.tell("m changes what the map shows; the map is on the overview (1)")
 
+    def action_zoom(self) -> None:
+        """Only the map of GPUs can be zoomed into."""
+        self.app.tell("z zooms into a rack of the GPU map (4)")
+
+    def action_ssh(self) -> None:
+        """A shell on the one node under the cursor, and back."""
+        names = self.targets("node")
+        if len(names) == 1 and names[0] in self.cluster.nodes:
+            self.app.ssh(names[0])
+        else:
+            self.app.tell("x opens a shell on one node: put the cursor on it")
+
+    def action_charts(self) -> None:
+        """Only nodes have charts."""
+        self.app.tell("g shows the charts of a node: open one with Enter")
+
     # What is the same everywhere.
+
+    def ask(self, call: Callable[[], Any], then: Callable[[Any], None], group: str = "ask") -> None:
+        """Ask a source off the event loop; what comes back, a fault too, is handed over on it. The latest counts."""
+
+        def work() -> None:
+            try:
+                answer: Any = call()
+            except SourceFault as error:
+                answer = error.fault
+            self.app.call_from_thread(self._came, answer, then)
+
+        self.run_worker(work, thread=True, group=group, exclusive=True, exit_on_error=False)
+
+    def _came(self, answer: Any, then: Callable[[Any], None]) -> None:
+        if self.is_mounted:
+            then(answer)
 
     def ctx(self) -> Ctx:
         """The cluster and the time, in steps."""

@@ -13,15 +13,15 @@ from collectors.nodeset import expand
 from console import figures
 from console.actions import Kind
 from console.columns import Ctx
+from console.gpu_lines import under_line
 from console.joins import by_user, partition_uses
 from console.needs import Need, needs
+from console.power import source as power_source
 from console.screens.base import WachtScreen
-from themes.roles import state_look
 from widgets.keybar import Key
 from widgets.measure import MEASURES
 from widgets.nodemap import NodeMap
-from widgets.pane import Line, Pane
-from widgets.units import UNKNOWN, degrees, percent, power
+from widgets.pane import Pane
 
 _NARROW, _LOW = 110, 34
 
@@ -92,7 +92,7 @@ class OverviewScreen(WachtScreen):
             if name in titles:
                 word, number = titles[name]
                 pane.set_title([(word, "title"), (f" {number:,}" if number is not None else " —", "text-strong")])
-        source = "simulated" if cluster.demo else ""
+        source = power_source(cluster) if "loads" in cluster.known else ""
         self.figures["power"].set_title("Power", source if self.figures["power"].size.width > 30 else "")
         self._needs = needs(cluster, ctx.now)
         self.needs.set_lines(figures.need_lines(cluster, self._needs, ctx.now))
@@ -107,23 +107,7 @@ class OverviewScreen(WachtScreen):
 
     def _say_under(self) -> None:
         """The node under the map's cursor, in words."""
-        node = self.cluster.nodes.get(self.map.cursor_key or "")
-        if node is None:
-            self.under.set_lines([Line((("", ""),))])
-            return
-        glyph, role = state_look(node.display)
-        load = self.cluster.loads.get(node.name)
-        spans = [(f" {node.name}  ", "text-strong"), (f"{glyph} {node.display}", role)]
-        spans.append((f"  {node.rack}" if node.rack else "", "text-dim"))
-        spans.append((f"  {node.gpus_alloc if node.gpus_alloc is not None else UNKNOWN}/{node.gpus} GPUs", ""))
-        if load is not None:
-            spans.append((f"  {percent(load.gpu_util_pct, 0)}  {degrees(load.temp_c)}  {power(load.power_w)}", ""))
-        users = sorted(
-            {job.user for ref in self.cluster.jobs_on.get(node.name, ()) if (job := self.cluster.jobs.get(ref))}
-        )
-        spans.append((f"  {', '.join(users)}" if users else "", ""))
-        spans.append((f"  {node.reason}" if node.reason else "", "text-dim"))
-        self.under.set_lines([Line(spans)])
+        self.under.set_lines([under_line(self.cluster, self.map.cursor_key)])
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The node under the map's cursor, or those of the need under the list's."""

@@ -1,4 +1,4 @@
-"""Fixtures: a live Slurm of each version, started once per test session and stopped with it.
+"""Fixtures: a live Slurm of each version, and a Prometheus of each kind, started once per test session.
 
 A machine that cannot have a lab skips these tests and says why; under CI=true that is a failure, so that a green run
 has seen both versions.
@@ -11,10 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from .prometheus import ENGINES, Monitor, engine_root
 from .roots import SUITES, LabError, root_of, why_not
 from .slurm import Lab
 
-_FIXTURES = {"lab", *(f"lab_{suite}" for suite in SUITES)}
+_FIXTURES = {"lab", *(f"lab_{suite}" for suite in SUITES), "prometheus", "prometheus_2", "prometheus_3", "victoria"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,6 +44,48 @@ def lab(request: pytest.FixtureRequest) -> Lab:
     return found
 
 
+@pytest.fixture(scope="session")
+def prometheus_2() -> Iterator[Monitor]:
+    """Prometheus 2.53 that scrapes a simulated machine of 64 nodes."""
+    yield from monitoring("prometheus-2")
+
+
+@pytest.fixture(scope="session")
+def prometheus_3() -> Iterator[Monitor]:
+    """Prometheus 3.5 that scrapes a simulated machine of 64 nodes."""
+    yield from monitoring("prometheus-3")
+
+
+@pytest.fixture(scope="session")
+def victoria() -> Iterator[Monitor]:
+    """VictoriaMetrics that scrapes a simulated machine of 64 nodes."""
+    yield from monitoring("victoria")
+
+
+@pytest.fixture(params=ENGINES)
+def prometheus(request: pytest.FixtureRequest) -> Monitor:
+    """Each engine in turn, shared by the session, without the oddities of the test before."""
+    found: Monitor = request.getfixturevalue(request.param.replace("-", "_"))
+    found.reset()
+    return found
+
+
+def monitoring(engine: str, **options: object) -> Iterator[Monitor]:
+    """A monitor for the length of a fixture, with its first samples, or a skip with the reason."""
+    require_engine(engine)
+    with Monitor(engine, **options) as started:  # type: ignore[arg-type]
+        started.wait_for_samples()
+        yield started
+
+
+def require_engine(engine: str) -> None:
+    """Skip (fail under CI=true) unless this machine has, or can make, the root that holds an engine."""
+    try:
+        engine_root(engine)
+    except LabError as error:
+        _do_without(str(error))
+
+
 def running(suite: str, **options: object) -> Iterator[Lab]:
     """A lab for the length of a fixture, or a skip with the reason; a lab that starts badly is always an error."""
     require(suite)
@@ -58,8 +101,11 @@ def require(suite: str) -> None:
             root_of(suite)
         except LabError as error:
             reason = str(error)
-    if reason is None:
-        return
+    if reason is not None:
+        _do_without(reason)
+
+
+def _do_without(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI needs a lab: {reason}", pytrace=False)
     pytest.skip(f"no lab here: {reason}")

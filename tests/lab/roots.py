@@ -99,6 +99,58 @@ def root_of(suite: str) -> Path:
     return root
 
 
+def add_to(suite: str, package: str, *programs: str) -> Path:
+    """The ready root of a suite with these programs of a package that not every lab needs, fetched now if missing.
+
+    Copied, not installed: no script of the package runs, nothing is rebuilt, and labs that live in the root notice
+    nothing. Raises LabError, also where a program does not run on what the root holds.
+    """
+    root = root_of(suite)
+    wanted = [root / "usr/bin" / program for program in programs]
+    if all(path.exists() for path in wanted):
+        return root
+    with locked(f"{suite}.lock"), tempfile.TemporaryDirectory(prefix=f".{package}-", dir=cache_dir()) as folder:
+        unpacked = _fetch(root, package, Path(folder))
+        for path in wanted:
+            fresh = path.with_name(f"{path.name}.new")
+            shutil.copy2(unpacked / "usr/bin" / path.name, fresh)
+            tried = ["chroot", str(root), f"/usr/bin/{fresh.name}", "--version"]
+            ran = subprocess.run(tried, capture_output=True, text=True, check=False)
+            if ran.returncode != 0:
+                fresh.unlink()
+                raise LabError(f"{path.name} does not run in {suite}: {_tail(ran.stderr)}")
+            fresh.rename(path)
+    return root
+
+
+def _fetch(root: Path, package: str, folder: Path) -> Path:
+    """Fetch a package with this machine's apt from the root's own sources; returns where it lies unpacked."""
+    for child in ("lists/partial", "archives/partial"):
+        (folder / child).mkdir(parents=True)
+    (folder / "status").touch()
+    settings = {
+        "Dir::State::lists": folder / "lists",
+        "Dir::State::status": folder / "status",
+        "Dir::Cache::archives": folder / "archives",
+        "Dir::Cache::pkgcache": "",
+        "Dir::Cache::srcpkgcache": "",
+        "Dir::Etc::sourcelist": root / "etc/apt/sources.list",
+        "Dir::Etc::sourceparts": root / "etc/apt/sources.list.d",
+        "Dir::Etc::trustedparts": root / "etc/apt/trusted.gpg.d",
+        "APT::Sandbox::User": "root",
+        "Acquire::Check-Valid-Until": "false",
+        "Acquire::Languages": "none",
+    }
+    apt = ["apt-get", "-q", *(f"--option={key}={value}" for key, value in settings.items())]
+    for words in (["update"], ["download", package]):
+        done = subprocess.run([*apt, *words], cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise LabError(f"apt-get {' '.join(words)} failed: {_tail(done.stderr)}")
+    unpacked = folder / "unpacked"
+    subprocess.run(["dpkg-deb", "--extract", next(folder.glob("*.deb")), unpacked], check=True)
+    return unpacked
+
+
 @contextmanager
 def locked(name: str) -> Iterator[None]:
     """Hold a lock file of the cache: one builder, one allotment of ports at a time, freed when the holder dies."""

@@ -1,0 +1,159 @@
+"""The child that holds NVML: `python -m collectors.nvml.worker NODE`, started by `client` alone.
+
+Each message on its stdin asks for one reading, answered by one Answer on its stdout; an Event goes there whenever the
+driver reports an XID. It ends when its stdin closes, even while a call of the driver hangs.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from typing import Any
+
+import msgspec
+
+from collectors.nvml import kernel
+from collectors.nvml.message import Answer, Event, Message
+
+_XID = 8
+"""nvmlEventTypeXidCriticalError."""
+_WAIT_MS = 1000
+_TIMEOUT, _LOST = 10, 15
+
+
+class Line:
+    """The pipe to the client. Nothing else may print there: what a library prints goes to stderr."""
+
+    def __init__(self) -> None:
+        self._out = os.dup(1)
+        os.dup2(2, 1)
+        self._encoder = msgspec.msgpack.Encoder()
+        self._speaking = threading.Lock()
+        self.asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, name="listen", daemon=True).start()
+
+    def say(self, message: Message) -> None:
+        """Send one message, whole."""
+        body = self._encoder.encode(message)
+        frame = memoryview(len(body).to_bytes(4, "big") + body)
+        with self._speaking:
+            while frame:
+                frame = frame[os.write(self._out, frame) :]
+
+    def _listen(self) -> None:
+        try:
+            while head := _exactly(4):
+                _exactly(int.from_bytes(head, "big"))
+                self.asked.put(None)
+        finally:
+            os._exit(0)
+
+
+def _exactly(size: int) -> bytes:
+    """So many bytes of stdin; fewer at its end."""
+    found = b""
+    while len(found) < size and (chunk := os.read(0, size - len(found))):
+        found += chunk
+    return found
+
+
+class Watch:
+    """Waits for XIDs in a thread and tells them as they come."""
+
+    def __init__(self, line: Line, devices: list[Any]) -> None:
+        self._line = line
+        self._at = {_address(device.handle): device for device in devices if device.handle is not None}
+        addresses = {device.index: device.extra.get("bus_id") for device in devices}
+        self._slots = kernel.by_slot(addresses, kernel.slots_of_driver())
+        self._uuids = {device.index: device.fixed.get("uuid") for device in devices}
+        self.warnings: tuple[str, ...] = ()
+        self._set: Any = None
+
+    def start(self) -> None:
+        """Register every GPU, tell what the kernel's log holds, and begin to wait."""
+        import pynvml as nvml
+
+        refused = []
+        try:
+            self._set = nvml.nvmlEventSetCreate()
+            for device in self._at.values():
+                try:
+                    nvml.nvmlDeviceRegisterEvents(device.handle, _XID, self._set)
+                except nvml.NVMLError as error:
+                    refused.append(f"GPU {device.index}: {error}")
+        except nvml.NVMLError as error:
+            refused = [str(error)]
+            self._set = None
+        if refused:
+            self.warnings = (f"XIDs are not reported by the driver: {'; '.join(refused)}",)
+        past, why_not = kernel.xids()
+        times: dict[tuple[str, int], list[float]] = {}
+        for slot, code, at in past:
+            times.setdefault((slot, code), []).append(at)
+        for (slot, code), seen in times.items():
+            self._tell(self._slots.get(slot), code, min(seen), max(seen), len(seen), True)
+        if why_not:
+            self.warnings += (why_not,)
+        if self._set is not None and len(refused) < len(self._at):
+            threading.Thread(target=self._wait, name="XIDs", daemon=True).start()
+
+    def _wait(self) -> None:
+        import pynvml as nvml
+
+        while True:
+            try:
+                data = nvml.nvmlEventSetWait(self._set, _WAIT_MS)
+            except nvml.NVMLError as error:
+                if error.value != _TIMEOUT:
+                    time.sleep(1.0)  # a lost GPU makes every wait return at once
+                continue
+            if data.eventType & _XID:
+                device, now = self._at.get(_address(data.device)), time.time()
+                self._tell(None if device is None else device.index, data.eventData, now, now)
+
+    def _tell(self, gpu: int | None, code: int, first: float, last: float, count: int = 1, past: bool = False) -> None:
+        uuid = None if gpu is None else self._uuids.get(gpu)
+        self._line.say(Event(gpu=gpu, uuid=uuid, code=code, at=last, first_at=first, count=count, past=past))
+
+
+def _address(handle: Any) -> int:
+    """A handle as a number that can be compared."""
+    import ctypes
+
+    return ctypes.cast(handle, ctypes.c_void_p).value or 0
+
+
+def main(node: str) -> None:
+    """Serve until stdin closes, or until the driver cannot be opened: that is told once."""
+    line = Line()
+    line.asked.get()
+    try:
+        from collectors.nvml.read import Sampler
+    except ImportError:
+        line.say(
+            _failed(("missing", "nvml: the Python package nvidia-ml-py is not installed", "pip install nvidia-ml-py"))
+        )
+        return
+    sampler = Sampler(node)
+    fault = sampler.open()
+    if fault is not None:
+        line.say(_failed(fault))
+        return
+    watch = Watch(line, sampler.devices)
+    watch.start()
+    while True:
+        answer = sampler.read()
+        line.say(msgspec.structs.replace(answer, warnings=(*watch.warnings, *answer.warnings)))
+        line.asked.get()
+
+
+def _failed(fault: tuple[str, str, str]) -> Answer:
+    return Answer(at=time.time(), fault=fault, on_bus=kernel.gpus_on_bus(), cpu_s=time.process_time())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
+    os._exit(0)

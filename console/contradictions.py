@@ -1,0 +1,321 @@
+"""Facts that disagree: what Slurm says of a node against what its GPUs say. Pure.
+
+Nobody is accused on old facts: a source that failed or is late gives none, nor does a sample older than three minutes,
+nor a sample from before the job ended or the node came up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+from msgspec import Struct, field
+
+from collectors.model import Cluster, Load, Node, Source, Xid
+from console.policy import Policy, default_policy
+
+Severity = Literal["bad", "warn", "note"]
+
+#: A sample older than this says nothing of now (Prometheus itself would show one for five minutes).
+SAMPLE_S = 180
+#: Jobs may load and prepare for so long before idle GPUs are worth a word.
+WARM_UP_S = 600
+#: Between the end of a job and the sample that would show it: two samples of dcgm-exporter.
+SETTLE_S = 60
+#: A GPU is idle below this, in percent (as `Load.gpus_idle` counts).
+IDLE_PCT = 5.0
+#: A node that is off draws what its BMC does; above this somebody is at home.
+OFF_W = 200.0
+#: States in which a node takes work, or could at once.
+WORKS = frozenset({"idle", "mixed", "allocated", "planned", "reserved", "completing"})
+#: What each kind is about.
+KINDS: Mapping[str, str] = {
+    "xid": "the driver reported an XID, the node takes work",
+    "silent": "the node works, its exporter is silent",
+    "count": "Slurm and the telemetry count different GPUs",
+    "stray": "GPUs are busy, no job holds them",
+    "idle": "jobs hold all GPUs, all are idle",
+    "alive": "Slurm says down or off, the node draws power or answers",
+    "left": "the reason of an old drain is still there",
+    "stranger": "telemetry of a node that Slurm does not know",
+}
+_MIG = re.compile(r"\d+g\.\d+gb", re.I)
+_NOTHING: tuple[Xid, ...] = ()
+
+
+class Contradiction(Struct, frozen=True, kw_only=True):
+    """Two facts of one node that cannot both be the whole truth. `text` does not name the node."""
+
+    node: str
+    kind: str
+    """A key of KINDS."""
+    severity: Severity
+    """bad: take it out now. warn: look. note: good to know on the node's own screen."""
+    text: str
+    since: int | None = None
+    code: int | None = None
+    """The XID, where that is what it is about."""
+    gpu: int | None = None
+    jobs: tuple[str, ...] = ()
+    """Who holds it."""
+
+
+class Fresh(Struct, frozen=True, kw_only=True):
+    """Which facts are good enough to accuse somebody."""
+
+    nodes: bool
+    jobs: bool
+    loads: bool
+    xids: bool
+
+
+def fresh(cluster: Cluster, now: float, mono: float | None = None) -> Fresh:
+    """Which kinds were read, by a source that did not fail and is not late. `mono` is the clock that ages are read by;
+    without it the newest reading tells how late it is."""
+    if mono is None:
+        newest = max((one.read_mono for one in cluster.sources.values() if one.read_mono is not None), default=0.0)
+        mono = newest + max(0.0, now - cluster.at)
+    return Fresh(
+        nodes=_good(cluster, "nodes", "slurm", mono),
+        jobs=_good(cluster, "jobs", "slurm", mono),
+        loads=_good(cluster, "loads", "prom", mono),
+        xids=_good(cluster, "xids", "prom", mono),
+    )
+
+
+def _good(cluster: Cluster, kind: str, chip: str, mono: float) -> bool:
+    if kind not in cluster.known:
+        return False
+    named = [source for name, source in cluster.sources.items() if name.rpartition(".")[2] == kind]
+    givers = named or [source for source in cluster.sources.values() if source.chip == chip]
+    return all(not _stale(source, mono) for source in givers)
+
+
+def _stale(source: Source, mono: float) -> bool:
+    """The screens' rule: it failed, or it is older than two readings and the time one takes."""
+    age = source.age_s(mono)
+    return not source.ok or (age is not None and age > 2 * source.due_s + (source.took_s or 0.0))
+
+
+class _Facts(Struct, frozen=True):
+    """What the checks of one node need besides the node."""
+
+    cluster: Cluster
+    policy: Policy
+    now: float
+    good: Fresh
+    newest: float | None
+    """When the newest sample of any node was taken: ages are counted from there, the clocks may differ."""
+    xids: Mapping[str, list[Xid]]
+    resumed: Mapping[str, float] = field(default_factory=dict)
+
+
+def contradictions(
+    cluster: Cluster,
+    now: float,
+    policy: Policy | None = None,
+    *,
+    mono: float | None = None,
+    resumed: Mapping[str, float] = {},
+    node: str | None = None,
+) -> list[Contradiction]:
+    """Everything that disagrees, in the order of the nodes; of one node where one is named.
+
+    `resumed` is when a person put a node back (`console.past.resumed`): an XID from before that is settled.
+    """
+    good = fresh(cluster, now, mono)
+    if not good.nodes:
+        return []
+    newest = max((load.sampled_at for load in cluster.loads.values() if load.sampled_at is not None), default=None)
+    by_node: dict[str, list[Xid]] = {}
+    for xid in cluster.xids.values() if good.xids else ():
+        by_node.setdefault(xid.node, []).append(xid)
+    facts = _Facts(cluster, policy or default_policy(), now, good, newest, by_node, resumed)
+    found: list[Contradiction] = []
+    for name in cluster.nodes if node is None else (node,):
+        known = cluster.nodes.get(name)
+        if known is not None:
+            _of_node(known, facts, found)
+    for name in cluster.loads if node is None else (node,):
+        if good.loads and name in cluster.loads and name not in cluster.nodes:
+            found.append(
+                Contradiction(node=name, kind="stranger", severity="note", since=cluster.loads[name].sampled_at,
+                              text="telemetry, but Slurm does not know it")
+            )  # fmt: skip
+    return found
+
+
+def live_xids(
+    node: Node, rows: Iterable[Xid], load: Load | None = None, resumed: float | None = None, rows_known: bool = True
+) -> list[Xid]:
+    """The XIDs of a node that count: since it booted, and since it was drained or put back the last time.
+
+    Where no row tells of it, the last code that its telemetry holds counts, without a time: a gauge that does not clear
+    at a reset. Where rows are known it is older than they reach, and a drain since the boot has dealt with it.
+    """
+    boot = node.boot_at or 0
+    # A reason that is newer than the XID and a node that is back: the drain was for it (24.11 keeps the reason).
+    after = max(boot, resumed or 0, node.reason_at or 0)
+    every = list(rows)
+    found = [xid for xid in every if xid.last_at is None or xid.last_at > after]
+    if not every and load is not None and load.xid is not None and not (rows_known and after > boot):
+        found.append(Xid(node=node.name, gpu=None, code=load.xid))
+    return found
+
+
+def _of_node(node: Node, facts: _Facts, found: list[Contradiction]) -> None:
+    """The checks, cheapest first: this runs for 12,000 nodes while somebody waits."""
+    display = node.display
+    load = facts.cluster.loads.get(node.name) if facts.good.loads else None
+    if load is not None and _old(load, facts):
+        load = None
+    works = display in WORKS
+    if works:
+        rows = facts.xids.get(node.name, _NOTHING)
+        if rows or (load is not None and load.xid is not None):
+            found += _xid(node, rows, load, facts)
+        if node.reason is not None and "REBOOT_REQUESTED" not in node.flags:
+            found.append(
+                Contradiction(node=node.name, kind="left", severity="note", since=node.reason_at,
+                              text=f"{display} again, its old reason is still there: {node.reason}")
+            )  # fmt: skip
+    if not facts.good.loads:
+        return
+    if load is None:
+        if works and node.gpus and facts.newest is not None:
+            found += _silent(node, facts)
+        return
+    if node.gpus is not None and load.gpus_seen is not None and node.gpus != load.gpus_seen and not _mig(node):
+        found.append(
+            Contradiction(node=node.name, kind="count", severity="warn" if works else "note", since=load.sampled_at,
+                          text=f"Slurm sees {node.gpus} GPUs, telemetry sees {load.gpus_seen}")
+        )  # fmt: skip
+    if node.gpus_alloc == 0:
+        if works or display in {"drained", "maintenance"}:
+            found += _stray(node, load, facts, "warn" if works else "note")
+    elif works and node.gpus and node.gpus_alloc == node.gpus:
+        found += _idle(node, load, facts)
+    if not works and display in {"down", "powered off"}:
+        found += _alive(node, load, facts)
+
+
+def _old(load: Load, facts: _Facts) -> bool:
+    """Whether a sample is too old to say anything of now."""
+    if load.sampled_at is None or facts.newest is None:
+        return False
+    return facts.newest - load.sampled_at > SAMPLE_S
+
+
+def _mig(node: Node) -> bool:
+    """Slurm counts the slices of a GPU then, telemetry the GPUs."""
+    return node.gpu_type is not None and _MIG.search(node.gpu_type) is not None
+
+
+def _xid(node: Node, rows: Iterable[Xid], load: Load | None, facts: _Facts) -> Iterator[Contradiction]:
+    policy = facts.policy
+    live = live_xids(node, rows, load, facts.resumed.get(node.name), facts.good.xids)
+    code = policy.worst(xid.code for xid in live)
+    if code is None:
+        return
+    advice = policy.of(code)
+    if advice is not None and not advice.acts:
+        return
+    worst = [xid for xid in live if xid.code == code]
+    gpus = sorted({xid.gpu for xid in worst if xid.gpu is not None})
+    where = f" on GPU {', '.join(map(str, gpus))}" if gpus else ""
+    yield Contradiction(
+        node=node.name,
+        kind="xid",
+        severity="bad" if advice is not None and advice.drains else "warn",
+        text=f"{node.display} in Slurm, XID {code}{where}: {policy.say(code)}",
+        since=min((at for xid in worst if (at := xid.first_at or xid.last_at) is not None), default=None),
+        code=code,
+        gpu=gpus[0] if len(gpus) == 1 else None,
+        jobs=facts.cluster.jobs_on.get(node.name, ()),
+    )
+
+
+def _silent(node: Node, facts: _Facts) -> Iterator[Contradiction]:
+    up = max(node.boot_at or 0, node.slurmd_at or 0)
+    if facts.now - up < SAMPLE_S:
+        return
+    last = facts.cluster.loads.get(node.name)
+    yield Contradiction(
+        node=node.name,
+        kind="silent",
+        severity="warn",
+        text=f"{node.display} in Slurm, its exporter is silent",
+        since=last.sampled_at if last is not None else None,
+    )
+
+
+def _busy(node: Node, load: Load) -> int | None:
+    """How many of its GPUs work now, None where that cannot be told."""
+    if load.gpus_idle is not None and load.gpus_seen is not None:
+        return max(0, load.gpus_seen - load.gpus_idle)
+    if load.gpu_util_pct is None or not node.gpus:
+        return None
+    # Only the mean is known: one GPU at work shows as its share of it.
+    return 1 if load.gpu_util_pct * node.gpus > 4 * IDLE_PCT else 0
+
+
+def _stray(node: Node, load: Load, facts: _Facts, severity: Severity) -> Iterator[Contradiction]:
+    busy = _busy(node, load)
+    if not busy or "COMPLETING" in node.flags or not facts.good.jobs:
+        return
+    if load.sampled_at is not None and node.busy_at is not None and load.sampled_at < node.busy_at + SETTLE_S:
+        return
+    jobs = facts.cluster.jobs_on.get(node.name, ())
+    count = f"{busy} GPU{'s' if busy > 1 else ''} busy" if load.gpus_seen is not None else "GPUs busy"
+    holds = "the jobs here hold none" if jobs else "no job on the node"
+    yield Contradiction(
+        node=node.name,
+        kind="stray",
+        severity=severity,
+        text=f"{node.display} in Slurm, {count}, {holds}",
+        since=load.sampled_at,
+        jobs=jobs,
+    )
+
+
+def _idle(node: Node, load: Load, facts: _Facts) -> Iterator[Contradiction]:
+    seen = load.gpus_seen if load.gpus_seen is not None else node.gpus
+    if load.gpus_idle is not None:
+        if not seen or load.gpus_idle < seen:
+            return
+    elif load.gpu_util_pct is None or load.gpu_util_pct >= IDLE_PCT:
+        return
+    if not facts.good.jobs or "COMPLETING" in node.flags:
+        return
+    cluster = facts.cluster
+    jobs = [job for ref in cluster.jobs_on.get(node.name, ()) if (job := cluster.jobs.get(ref)) is not None]
+    if not jobs or any(job.started is None or facts.now - job.started < WARM_UP_S for job in jobs):
+        return
+    holders = ", ".join(dict.fromkeys(f"{job.user} {job.id}" for job in jobs[:3])) + (", …" if len(jobs) > 3 else "")
+    yield Contradiction(
+        node=node.name,
+        kind="idle",
+        severity="warn",
+        text=f"all {node.gpus} GPUs held, all idle now: {holders}",
+        jobs=tuple(job.id for job in jobs),
+    )
+
+
+def _alive(node: Node, load: Load, facts: _Facts) -> Iterator[Contradiction]:
+    # What went down a moment ago was still at work when it was sampled.
+    if node.reason_at is not None and (load.sampled_at or 0) < node.reason_at + SETTLE_S:
+        return
+    draws = load.power_w is not None and load.power_w > OFF_W
+    answers = load.gpus_seen is not None or load.gpu_util_pct is not None
+    if not draws and not answers:
+        return
+    says = [f"draws {load.power_w:,.0f} W"] if draws else []
+    says += ["its exporter answers"] if answers else []
+    yield Contradiction(
+        node=node.name,
+        kind="alive",
+        severity="note",
+        text=f"{node.display} in Slurm, but it {' and '.join(says)}",
+        since=load.sampled_at,
+    )

@@ -1,0 +1,136 @@
+"""The GPU screen's lists and the grid of one rack, as lines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from collectors.model import Cluster, Gpu, Load, Xid
+from collectors.nodeset import fold
+from console.gpus import IdleJob
+from console.policy import Policy
+from themes.roles import heat_role, state_look
+from widgets.cells import Span
+from widgets.pane import Line
+from widgets.units import UNKNOWN, degrees, duration, percent, power
+
+#: Ends of the scales of one GPU: idle and full, cool and throttling, an idle H100 and its limit.
+_SCALES: dict[str, tuple[str, float, float]] = {
+    "util": ("util_pct", 0.0, 140.0),  # as on the map: a GPU that works is warm, not red
+    "temp": ("temp_c", 30.0, 90.0),
+    "power": ("power_w", 50.0, 700.0),
+}
+
+
+def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float) -> list[Line]:
+    """Newest first: where, which, how often, what the policy says, and whether the node is out already."""
+    lines = []
+    for xid in found:
+        node = cluster.nodes.get(xid.node)
+        advice = policy.of(xid.code)
+        glyph, role = state_look(node.display) if node is not None else ("?", "state-unknown")
+        word = advice.action if advice is not None else "no advice"
+        often = f" ×{xid.count}" if xid.count and xid.count > 1 else ""
+        since = () if xid.last_at is None else ((duration(now - xid.last_at), "text-dim"),)
+        gpu = "" if xid.gpu is None else f" GPU {xid.gpu}"
+        lines.append(
+            Line(
+                [
+                    (f"{glyph} ", role),
+                    (f"{xid.node}{gpu} ", ""),
+                    (f"XID {xid.code}{often}", "bad"),
+                    (f"  {word}", "text-dim"),
+                ],
+                since,
+                xid.key,
+            )
+        )
+    return lines
+
+
+def idle_lines(found: Sequence[IdleJob], now: float) -> list[Line]:
+    """Which jobs hold GPUs that do nothing, and whose."""
+    return [
+        Line(
+            [
+                (f"{one.job.id} ", "text-strong"),
+                (f"{one.job.user} {one.job.name}  ", ""),
+                (f"{one.idle} of {one.held} idle", "warn"),
+                (f"  {fold(one.nodes)}", "text-dim"),
+            ],
+            ((duration(one.job.elapsed_s(now)), "text-dim"),),
+            one.job.id,
+        )
+        for one in found
+    ]
+
+
+def hot_lines(found: Sequence[Load]) -> list[Line]:
+    """Nodes by their hottest GPU."""
+    return [
+        Line(
+            [(f"{load.node}  ", ""), (degrees(load.temp_c), "bad" if (load.temp_c or 0) > 85 else "text-strong")],
+            ((power(load.gpu_power_w if load.gpu_power_w is not None else load.power_w), "text-dim"),),
+            load.node,
+        )
+        for load in found
+    ]
+
+
+def hungry_lines(found: Sequence[Load]) -> list[Line]:
+    """Nodes by power."""
+    return [
+        Line(
+            [
+                (f"{load.node}  ", ""),
+                (power(load.gpu_power_w if load.gpu_power_w is not None else load.power_w), "text-strong"),
+                (" GPUs" if load.gpu_power_w is not None else "", "text-dim"),
+            ],
+            ((percent(load.gpu_util_pct, 0), "text-dim"),),
+            load.node,
+        )
+        for load in found
+    ]
+
+
+def under_line(cluster: Cluster, name: str | None) -> Line:
+    """The node under the map's cursor, in words."""
+    node = cluster.nodes.get(name or "")
+    if node is None:
+        return Line(())
+    glyph, role = state_look(node.display)
+    load = cluster.loads.get(node.name)
+    spans: list[Span] = [(f" {node.name}  ", "text-strong"), (f"{glyph} {node.display}", role)]
+    spans.append((f"  {node.rack}" if node.rack else "", "text-dim"))
+    held = UNKNOWN if node.gpus_alloc is None else str(node.gpus_alloc)
+    spans.append((f"  {held}/{UNKNOWN if node.gpus is None else node.gpus} GPUs", ""))
+    if load is not None:
+        spans.append((f"  {percent(load.gpu_util_pct, 0)}  {degrees(load.temp_c)}  {power(load.power_w)}", ""))
+    users = sorted({job.user for ref in cluster.jobs_on.get(node.name, ()) if (job := cluster.jobs.get(ref))})
+    spans.append((f"  {', '.join(users)}" if users else "", ""))
+    spans.append((f"  {node.reason}" if node.reason else "", "text-dim"))
+    return Line(spans)
+
+
+def gpu_grid(names: Sequence[str], found: Mapping[str, tuple[Gpu, ...]], cluster: Cluster, measure: str) -> list[Line]:
+    """A line a node, a cell a GPU: the figure in its heat; what the exporter does not say is a dash, never a nought."""
+    field, low, high = _SCALES.get(measure, _SCALES["util"])
+    lines = []
+    for name in names:
+        node = cluster.nodes.get(name)
+        glyph, role = state_look(node.display) if node is not None else ("?", "state-unknown")
+        spans: list[Span] = [(f"{glyph} ", role), (f"{name}  ", "text-strong")]
+        for gpu in found.get(name, ()):
+            value = getattr(gpu, field)
+            if gpu.xid is not None or gpu.lost:
+                spans.append((f"{'✖' + str(gpu.xid or ''):>4} ", "bad"))
+            elif value is None:
+                spans.append((f"{UNKNOWN:>4} ", "text-dim"))
+            else:
+                step = int(max(0.0, min(9.0, (value - low) / (high - low) * 10)))
+                spans.append((f"{value:>4.0f} ", heat_role(step)))
+        if not found.get(name):
+            spans.append(("no sample", "text-dim"))
+        users = sorted({job.user for ref in cluster.jobs_on.get(name, ()) if (job := cluster.jobs.get(ref))})
+        spans.append((f" {', '.join(users)}", "text-dim"))
+        lines.append(Line(spans, (), name))
+    return lines

@@ -1,0 +1,202 @@
+"""GPUs: the fleet as a heat map, one cell a node, or a cell a GPU of one rack; what idles, runs hot, draws, fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from textual import events, on
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff, Gpu
+from console import gpus
+from console.actions import Kind
+from console.columns import Ctx
+from console.gpu_lines import gpu_grid, hot_lines, hungry_lines, idle_lines, under_line, xid_lines
+from console.screens.base import WachtScreen
+from widgets.keybar import Key
+from widgets.measure import MEASURES
+from widgets.nodemap import NodeMap
+from widgets.pane import Line, Pane
+
+_LISTED = 40
+
+
+class GpusScreen(WachtScreen):
+    """The map, the lists beside it or below it, and the rack that was zoomed into."""
+
+    DEFAULT_CSS = """
+    GpusScreen #both { height: 1fr; }
+    GpusScreen #machine { width: 3fr; }
+    GpusScreen #map { height: 1fr; }
+    GpusScreen #under, GpusScreen #legend { height: 1; }
+    GpusScreen #zoomed { height: 1fr; display: none; }
+    GpusScreen.-zoomed #zoomed { display: block; }
+    GpusScreen.-zoomed #map { display: none; }
+    GpusScreen #lists { width: 2fr; }
+    GpusScreen.-narrow #both { layout: vertical; }
+    GpusScreen.-narrow #machine { width: 1fr; height: 12; }
+    GpusScreen.-narrow #lists { width: 1fr; height: 1fr; layout: grid; grid-size: 2 2; }
+    """
+    crumb = "gpus"
+    acts_on = "node"
+    AUTO_FOCUS = "#map"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = NodeMap(id="map")
+        self.zoomed = Pane("", select=True, id="zoomed")
+        self.legend = Pane(border=False, id="legend")
+        self.under = Pane(border=False, id="under")
+        self.lists = {
+            "xids": Pane("XIDs", select=True, empty_text="no XID is known", id="xids"),
+            "idle": Pane("Idle now in running jobs", select=True, empty_text="none", id="idle"),
+            "hot": Pane("Hottest", select=True, empty_text="unknown", id="hot"),
+            "hungry": Pane("Hungriest", select=True, empty_text="unknown", id="hungry"),
+        }
+        self.rack: str | None = None
+
+    def body(self) -> Iterable[Widget]:
+        """Map and lists."""
+        machine = Vertical(self.legend, self.map, self.zoomed, self.under, id="machine")
+        yield Horizontal(machine, Vertical(*self.lists.values(), id="lists"), id="both")
+
+    def on_mount(self) -> None:
+        """Utilisation first: states are on the overview."""
+        super().on_mount()
+        if "loads" in self.cluster.known:
+            self.map.measure = "util"
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Lists beside the map, or below it."""
+        self.set_class(event.size.width < 120, "-narrow")
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Map, lists, and the rack on the screen."""
+        if diff is None or diff.kinds & {"nodes", "loads", "jobs", "xids"}:
+            self.map.set_cluster(cluster)
+            self._zoom()
+        self.map.dimmed = self.stale("prom.loads" if self.map.measure != "state" else "slurm.nodes")
+        self.tick(self.ctx())
+
+    def tick(self, ctx: Ctx) -> None:
+        """Lists with ages."""
+        cluster = self.cluster
+        idle = gpus.idle_jobs(cluster, ctx.now)
+        total = sum(one.idle for one in idle)
+        self.lists["idle"].set_title(
+            [("Idle now in running jobs", "title"), (f" {total:,} GPUs" if total else "", "warn")]
+        )
+        self.lists["xids"].set_lines(xid_lines(gpus.xids(cluster)[:_LISTED], cluster, self.app.policy, ctx.now))
+        self.lists["idle"].set_lines(idle_lines(idle[:_LISTED], ctx.now))
+        self.lists["hot"].set_lines(hot_lines(gpus.hottest(cluster, _LISTED)))
+        self.lists["hungry"].set_lines(hungry_lines(gpus.hungriest(cluster, _LISTED)))
+        self._say()
+
+    def _say(self) -> None:
+        self.legend.set_lines(
+            [Line([(" GPUs  ", "title"), (f"by {self.map.measure}  ", "text-strong"), *self.map.legend()])]
+        )
+        self.under.set_lines([under_line(self.cluster, self.map.cursor_key)])
+
+    # Zoom: the GPUs of one rack, asked for on demand.
+
+    def action_zoom(self) -> None:
+        """Into the rack under the cursor, and out again."""
+        if self.rack is not None:
+            self.rack = None
+            self.remove_class("-zoomed")
+            self.map.focus()
+            self.refresh_keys()
+            return
+        node = self.cluster.nodes.get(self.map.cursor_key or "")
+        if node is None:
+            return
+        self.rack = node.rack or ""
+        self.zoomed.set_title(f"Rack {self.rack or 'none'}")
+        self.zoomed.set_lines([Line((("reading …", "text-dim"),))])
+        self.add_class("-zoomed")
+        self.zoomed.focus()
+        self._zoom()
+        self.refresh_keys()
+
+    def _zoom(self) -> None:
+        if self.rack is not None:
+            names = self.cluster.racks.get(self.rack, ())
+            self.ask(lambda: self.app.telemetry.gpus(names), self._rack_came)
+
+    def _rack_came(self, answer: Any) -> None:
+        if self.rack is None:
+            return
+        if not isinstance(answer, Mapping):
+            self.zoomed.set_lines([Line(((str(answer), "bad"),))])
+            return
+        found: Mapping[str, tuple[Gpu, ...]] = answer
+        names = self.cluster.racks.get(self.rack, ())
+        self.zoomed.set_lines(gpu_grid(names, found, self.cluster, self.map.measure))
+        if self.map.cursor_key is not None and self.zoomed.cursor_key is None:
+            self.zoomed.select_key(self.map.cursor_key)
+
+    # What it answers to.
+
+    def targets(self, kind: Kind) -> tuple[str, ...]:
+        """The node under the cursor of the map, the rack or a list."""
+        if kind != "node":
+            return ()
+        if self.focused is self.map:
+            return (self.map.cursor_key,) if self.map.cursor_key else ()
+        key = self.focused.cursor_key if isinstance(self.focused, Pane) else None
+        name = (key or "").partition("/")[0]
+        return (name,) if name in self.cluster.nodes else ()
+
+    def copyable(self) -> str | None:
+        """The node under the cursor."""
+        names = self.targets("node")
+        return f"scontrol show node {names[0]} -d" if names else None
+
+    def keys(self) -> Sequence[Key]:
+        """Ways around."""
+        zoom = "whole machine" if self.rack is not None else "zoom rack"
+        return (Key("Enter", "open"), Key("m", f"by {self.map.measure}"), Key("z", zoom), Key("Tab", "next pane"))
+
+    def action_measure(self) -> None:
+        """What the map shows: the next measure that a source gives."""
+        can = MEASURES if "loads" in self.cluster.known else MEASURES[:1]
+        if len(can) == 1:
+            self.app.tell("the map shows states: no source gives utilisation, temperature or power")
+        self.map.measure = can[(can.index(self.map.measure) + 1) % len(can)] if self.map.measure in can else can[0]
+        self._zoom()
+        self._say()
+        self.refresh_keys()
+
+    def action_back(self) -> None:
+        """Esc: out of the rack first."""
+        if self.rack is not None:
+            self.action_zoom()
+        else:
+            super().action_back()
+
+    @on(NodeMap.Moved)
+    def _moved(self) -> None:
+        self._say()
+        self.refresh_keys()
+
+    @on(NodeMap.Opened)
+    def _map_opened(self, event: NodeMap.Opened) -> None:
+        self.app.open_row("node", event.key)
+
+    @on(Pane.Moved)
+    def _pane_moved(self) -> None:
+        self.refresh_keys()
+
+    @on(Pane.Opened)
+    def _opened(self, event: Pane.Opened) -> None:
+        if event.pane is self.lists["idle"]:
+            self.app.open_row("job", event.key)
+        else:
+            self.app.open_row("node", event.key.partition("/")[0])
+
+    def on_descendant_focus(self) -> None:
+        """Another pane, other targets."""
+        self.refresh_keys()

@@ -1,0 +1,199 @@
+"""Inspection of one node: Slurm's facts at once, its GPUs and charts when they come, what it has been through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from textual import events, on
+from textual.containers import Container, Grid, Horizontal
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff, Gpu, Series
+from console import inspect
+from console.actions import Kind
+from console.columns import Ctx
+from console.gpu_table import gpu_table
+from console.screens.inspection import Inspection
+from widgets.chart import Chart
+from widgets.keybar import Key
+from widgets.pane import Line, Pane, line
+from widgets.units import degrees, memory, percent, power
+
+_WIDE = 150
+#: Lookbacks of the charts, in the order that `g` goes through them.
+RANGES = (("1 h", 3600), ("6 h", 6 * 3600), ("24 h", 86_400), ("7 days", 7 * 86_400))
+#: Seconds between two readings of the GPUs and of the charts.
+GPUS_EVERY_S, CHARTS_EVERY_S = 5.0, 60.0
+_WRITERS = {"%": lambda v: percent(v, 0), "W": power, "°C": degrees, "C": degrees, "MB": memory}
+_TOPS = {"%": 100.0}
+
+
+class NodeScreen(Inspection):
+    """One node."""
+
+    crumb = "node"
+    acts_on = "node"
+    AUTO_FOCUS = "#jobs"
+    DEFAULT_CSS = """
+    NodeScreen #above { height: auto; max-height: 80%; layout: vertical; }
+    NodeScreen #facts { height: 8; }
+    NodeScreen #gpus { height: 4; max-height: 11; }
+    NodeScreen #below { height: 1fr; }
+    NodeScreen #jobs, NodeScreen #troubles { width: 1fr; height: 1fr; }
+    NodeScreen #charts { height: 1fr; display: none; grid-size: 2 2; grid-gutter: 0 1; }
+    NodeScreen.-charts #charts { display: block; }
+    NodeScreen.-charts #below { display: none; }
+    NodeScreen.-charts #gpus { display: none; }
+    NodeScreen.-wide #above { layout: horizontal; height: 20; }
+    NodeScreen.-wide #facts { width: 2fr; height: 1fr; }
+    NodeScreen.-wide #gpus { width: 3fr; height: 1fr; max-height: 100%; }
+    NodeScreen.-wide.-charts #gpus { display: block; }
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.gpus = Pane("GPUs", scroll=True, empty_text="asking …", id="gpus")
+        self.jobs = Pane("Jobs here", select=True, empty_text="no job is on this node", id="jobs")
+        self.troubles = Pane("XIDs, contradictions, past", scroll=True, id="troubles")
+        self.charts = tuple(Chart(id=f"chart{at}") for at in range(4))
+        self._range: int | None = None
+        self._found: tuple[Gpu, ...] = ()
+        self._said = ""
+        self._asked: dict[str, float] = {}
+        self._past: list[Line] = []
+
+    def body(self) -> Iterable[Widget]:
+        """Facts and GPUs; jobs and troubles, or charts in their place."""
+        yield Container(self.facts, self.gpus, id="above")
+        yield Horizontal(self.jobs, self.troubles, id="below")
+        yield Grid(*self.charts, id="charts")
+
+    def on_mount(self) -> None:
+        """The journal is read off the loop: it may lie on a disk that hangs."""
+        super().on_mount()
+        self.ask(lambda: self.app.past_of("node", self.key), self._past_came, "past")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Side by side where there is room."""
+        self.set_class(event.size.width >= _WIDE, "-wide")
+        self.call_after_refresh(lambda: self.tick(self.ctx()))
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """All of it: a node is one line of facts."""
+        self.tick(self.ctx())
+
+    def tick(self, ctx: Ctx) -> None:
+        """Ages move, GPUs are read again."""
+        cluster = self.cluster
+        node = cluster.nodes.get(self.key)
+        if node is None:
+            known = "nodes" in cluster.known
+            said = f"Slurm has no node {self.key}" if known else "reading …"
+            self.facts.set_lines([line((said, "bad" if known else "text-dim"))])
+        else:
+            word = self.app.pending_words("node").get(self.key)
+            self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else "")
+            lines = inspect.node_lines(node, cluster, ctx.now)
+            self.facts.set_lines(lines)
+            # Side by side the panes share a height; one over the other the facts take what the GPUs leave.
+            room = max(4, self.size.height - 2 - (len(self._found) + 3 if self._found else 3) - 5)
+            self.facts.styles.height = None if self.has_class("-wide") else min(len(lines) + 2, room)
+        ids = cluster.jobs_on.get(self.key, ())
+        known_jobs = "jobs" in cluster.known
+        self.jobs.set_title([("Jobs here", "title"), (f" {len(ids)}" if known_jobs else " —", "text-strong")])
+        self.jobs.set_lines(inspect.job_rows(ids, cluster.jobs, ctx.now))
+        self.troubles.set_lines([*inspect.trouble_lines(self.key, cluster, self.app.policy, ctx.now), *self._past])
+        self._paint_gpus(ctx.now)
+        if self._due("gpus", GPUS_EVERY_S):
+            self.ask(lambda: self.app.telemetry.gpus([self.key]), self._gpus_came, "gpus")
+        if self._range is not None and self._due("charts", CHARTS_EVERY_S):
+            self._read_charts()
+
+    def _due(self, what: str, every_s: float) -> bool:
+        mono = self.app.clock.mono()
+        if what in self._asked and mono - self._asked[what] < every_s:
+            return False
+        self._asked[what] = mono
+        return True
+
+    # What is asked for.
+
+    def _gpus_came(self, answer: Any) -> None:
+        if isinstance(answer, Mapping):
+            self._found = answer.get(self.key, ())
+            self._said = "" if self._found else "no sample: is its exporter up?"
+        else:
+            self._said = str(answer)
+        self._paint_gpus(self.ctx().now)
+
+    def _paint_gpus(self, now: float) -> None:
+        lines = gpu_table(self._found, self.cluster.jobs, max(20, self.gpus.size.width - 4))
+        sampled = [gpu.sampled_at for gpu in self._found if gpu.sampled_at is not None]
+        age = f"sampled {max(0, int(now) - min(sampled))} s ago" if sampled else ""
+        node = self.cluster.nodes.get(self.key)
+        disagree = node is not None and node.gpus is not None and self._found and len(self._found) != node.gpus
+        title = [
+            ("GPUs", "title"),
+            (f" {len(self._found)} seen, Slurm has {node.gpus}" if disagree and node else "", "bad"),
+        ]
+        self.gpus.set_title(title, [(age, "text-dim")] if age else "")
+        if self._said:
+            lines.append(line((self._said, "warn")))
+        self.gpus.styles.height = None if self.has_class("-wide") else max(3, len(lines) + 2)
+        self.gpus.set_lines(lines)
+
+    def action_charts(self) -> None:
+        """The charts, over a longer time with each press, and away again."""
+        self._range = 0 if self._range is None else self._range + 1
+        if self._range >= len(RANGES):
+            self._range = None
+        self.set_class(self._range is not None, "-charts")
+        if self._range is not None:
+            self._asked["charts"] = self.app.clock.mono()
+            self._read_charts()
+        self.refresh_keys()
+
+    def _read_charts(self) -> None:
+        if self._range is not None:
+            seconds = RANGES[self._range][1]
+            self.ask(lambda: self.app.telemetry.history(self.key, seconds), self._charts_came, "charts")
+
+    def _charts_came(self, answer: Any) -> None:
+        series: Sequence[Series] = answer if isinstance(answer, Sequence) else ()
+        said = "" if series else "no history" if isinstance(answer, Sequence) else str(answer)
+        over = RANGES[self._range][0] if self._range is not None else ""
+        for at, chart in enumerate(self.charts):
+            if at < len(series):
+                one = series[at]
+                write = _WRITERS.get(one.unit, lambda v: "—" if v is None else f"{v:,.0f}")
+                chart.show(
+                    f"{one.name}  {over}", one.points, write, top=_TOPS.get(one.unit), say="no sample in this time"
+                )
+            else:
+                chart.show("", (), percent, say=said if at == 0 else "")
+
+    def _past_came(self, answer: Any) -> None:
+        self._past = list(answer) if isinstance(answer, Sequence) else [line((str(answer), "bad"))]
+        self.tick(self.ctx())
+
+    # What it answers to.
+
+    def targets(self, kind: Kind) -> tuple[str, ...]:
+        """This node; or the job under the cursor, for an action on jobs."""
+        if kind == "node":
+            return (self.key,)
+        return (self.jobs.cursor_key,) if self.jobs.cursor_key else ()
+
+    def keys(self) -> Sequence[Key]:
+        """Ways around."""
+        over = "charts" if self._range is None else f"charts {RANGES[self._range][0]}"
+        return (Key("g", over), Key("x", "ssh"), Key("Enter", "open job"), Key("Tab", "next pane"), Key("Esc", "back"))
+
+    def copyable(self) -> str | None:
+        """The command behind it."""
+        return f"scontrol show node {self.key} -d"
+
+    @on(Pane.Opened, "#jobs")
+    def _job(self, event: Pane.Opened) -> None:
+        self.app.open_row("job", event.key)

@@ -1,0 +1,149 @@
+"""Power: now against the budget, the trend, the racks and jobs that draw most, what a drained rack gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from textual import events, on
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff, Series
+from collectors.nodeset import fold
+from console import power
+from console.columns import Ctx
+from console.power_columns import JOBS, RACKS
+from console.screens.base import WachtScreen
+from widgets.cells import Span, bar
+from widgets.chart import Chart
+from widgets.keybar import Key
+from widgets.pane import Line, Pane
+from widgets.table import VirtualTable
+from widgets.tablekeys import TableKeys
+from widgets.units import UNKNOWN, duration, percent
+from widgets.units import power as watts
+
+#: Jobs listed; nobody acts on the hundredth.
+JOBS_LISTED = 100
+CHART_S = 6 * 3600
+#: Seconds between two readings of the chart: a step of it is about this long.
+CHART_EVERY_S = 120.0
+
+
+class PowerScreen(WachtScreen):
+    """Figures and a chart above, racks and jobs below."""
+
+    DEFAULT_CSS = """
+    PowerScreen #above { height: 9; }
+    PowerScreen #site { width: 46; }
+    PowerScreen #below { height: 1fr; }
+    PowerScreen .half { width: 1fr; height: 1fr; }
+    PowerScreen .crumbs { height: 1; }
+    PowerScreen.-narrow #below { layout: vertical; }
+    PowerScreen.-narrow #above { height: 8; }
+    PowerScreen.-narrow #site { width: 42; }
+    """
+    crumb = "power"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.site = Pane("Power", id="site")
+        self.chart = Chart(id="chart")
+        self.racks: VirtualTable[Any] = VirtualTable(RACKS, sort="power", reverse=True, id="main")
+        self.jobs: VirtualTable[Any] = VirtualTable(JOBS, sort="power", reverse=True, id="power-jobs")
+        self._heads = (Pane(border=False, classes="crumbs"), Pane(border=False, classes="crumbs"))
+        self._charted: float | None = None
+
+    def body(self) -> Iterable[Widget]:
+        """Two rows."""
+        yield Horizontal(self.site, self.chart, id="above")
+        yield Horizontal(
+            Vertical(self._heads[0], self.racks, classes="half"),
+            Vertical(self._heads[1], self.jobs, classes="half"),
+            id="below",
+        )
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Side by side where there is room."""
+        self.set_class(event.size.width < 130, "-narrow")
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Sums are cheap; the tables paint what differs."""
+        if diff is None or diff.kinds & {"loads", "power", "jobs", "nodes"}:
+            ctx = self.ctx()
+            self.racks.set_rows(power.by_rack(cluster), ctx=ctx)
+            self.jobs.set_rows({one.job.id: one for one in power.by_job(cluster, JOBS_LISTED)}, ctx=ctx)
+        stale = self.stale("prom.loads", "prom.power")
+        self.racks.dimmed = self.jobs.dimmed = stale
+        for table, kind in ((self.racks, "racks"), (self.jobs, "running jobs")):
+            table.empty_text = self.missing_text("loads", "prom.loads", f"no {kind}")
+        self._heads[0].set_lines([Line(((" Racks ", "title"),))])
+        self._heads[1].set_lines([Line(((" Jobs that draw most ", "title"),))])
+        self._say()
+        self._read_chart()
+
+    def tick(self, ctx: Ctx) -> None:
+        """Time left moves; the chart is read again now and then."""
+        self.jobs.set_ctx(ctx)
+        self._say()
+        self._read_chart()
+
+    def _say(self) -> None:
+        cluster = self.cluster
+        now, facts = power.site_w(cluster), cluster.power
+        budget = facts.budget_w if facts is not None else None
+        self.site.set_title("Power", power.source(cluster) if "loads" in cluster.known else "")
+        lines: list[Line] = []
+
+        def say(label: str, *spans: Span) -> None:
+            lines.append(Line([(f"{label:<9}", "text-dim"), *spans]))
+
+        say("now", (watts(now), "text-strong"), (f" of {watts(budget)}" if budget else "  no budget is configured", ""))
+        if budget and now is not None:
+            role = "bad" if now > 0.98 * budget else "warn" if now > 0.93 * budget else "accent"
+            say("", *bar(now / budget, 20, role), (f" {percent(100 * now / budget)}", role))
+        trend = facts.trend_w_h if facts is not None else None
+        sign = "+" if trend is not None and trend >= 0 else ""
+        say("trend", (UNKNOWN if trend is None else f"{sign}{watts(trend)}/h", ""))
+        hours = power.hours_to_ceiling(cluster)
+        if budget:
+            soon = hours is not None and hours < 4
+            flat = "not at this trend" if trend is not None else UNKNOWN
+            say("ceiling", (flat if hours is None else f"in {duration(hours * 3600)}", "bad" if soon else ""))
+        reporting = sum(1 for load in cluster.loads.values() if load.power_w is not None)
+        if cluster.totals.nodes:
+            short = reporting < cluster.totals.nodes
+            say("reporting", (f"{reporting:,} of {cluster.totals.nodes:,} nodes", "warn" if short else ""))
+        self.site.set_lines(lines)
+
+    def _read_chart(self) -> None:
+        mono = self.app.clock.mono()
+        if self._charted is not None and mono - self._charted < CHART_EVERY_S:
+            return
+        self._charted = mono
+        self.ask(lambda: self.app.telemetry.site_history(CHART_S), self._chart_came)
+
+    def _chart_came(self, answer: Any) -> None:
+        series: Series | None = None
+        if isinstance(answer, Sequence):
+            series = next((one for one in answer if one.unit == "W"), None)
+        said = "no source gives a history of power" if isinstance(answer, Sequence) else str(answer)
+        self.chart.show("Site power", series.points if series else (), watts, role="accent", say=said)
+
+    def keys(self) -> Sequence[Key]:
+        """Ways around."""
+        return (Key("Enter", "open"), Key("Tab", "other table"), Key("o", "order"), Key(":", "command"))
+
+    def copyable(self) -> str | None:
+        """The nodes of the rack under the cursor."""
+        rack = self.racks.cursor_key
+        return None if rack is None else fold(self.cluster.racks.get(rack, ()))
+
+    @on(TableKeys.Opened, "#main")
+    def _rack(self, event: TableKeys.Opened) -> None:
+        self.app.open_list("nodes", f"rack={event.key}" if event.key else "")
+
+    @on(TableKeys.Opened, "#power-jobs")
+    def _job(self, event: TableKeys.Opened) -> None:
+        self.app.open_row("job", event.key)
