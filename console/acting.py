@@ -72,8 +72,9 @@ class Acting(_Base):
 
     def why_not(self, action_id: str) -> str | None:
         """Why an action is refused on this screen just now."""
-        screen = self.screen
-        return screen.why_not(action_id) if isinstance(screen, WachtScreen) else "not on this screen"
+        # The palette lies on top of the screen that it speaks of.
+        screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
+        return "not on this screen" if screen is None else screen.why_not(action_id)
 
     def action_act(self, action_id: str) -> None:
         """A key: on the marked rows, or the one under the cursor."""

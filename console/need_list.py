@@ -25,6 +25,7 @@ DAY_S = 86400
 NEWS_S = 1800
 #: A filter may be so long (console.filters); a longer set of nodes is opened by what they have in common.
 _OPENS_CAP = 480
+_FOLD_CAP = 2000
 #: More silent exporters than this share, and it is the telemetry that is ill.
 _MOST_SILENT = 0.2
 # Ranks, worst first.
@@ -103,7 +104,8 @@ class NeedList:
     ) -> None:
         """One more line. `wide` is the filter that stands for the nodes where they are too many to write out."""
         self._told.update(names)
-        opens = _folded(tuple(names))
+        # Folding thousands of names takes a tenth of a second, and nobody acts on them from here.
+        opens = wide if wide and len(names) > _FOLD_CAP else _folded(tuple(names))
         need = Need(glyph, role, text, since, opens if len(opens) <= _OPENS_CAP else wide, event)
         self.lines.append(_Line(rank, (since or 0) if at is None else at, need))
 

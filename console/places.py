@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.model import Alert, Cluster, Node
+from console import reasons
 
 #: Keys of `Extra` and labels of alerts that name a place, narrowest first.
 KINDS = ("chassis", "enclosure", "pdu", "ups", "breaker", "switch", "leaf", "cdu", "rack", "pod", "block", "row")
@@ -115,7 +116,7 @@ def together(
     ]
     # The place that lost nearly all it has explains more than one that lost a part; then the one that lost most.
     bursts.sort(
-        key=lambda one: (one[2] >= CAUSE_SHARE, one[0] in hints, len(one[1]), one[2], -KINDS.index(one[0][0])),
+        key=lambda one: (one[2] >= CAUSE_SHARE, one[0] in hints, len(one[1]), one[2], _fits(one[0][0], one[1])),
         reverse=True,
     )
     events: list[Event] = []
@@ -155,6 +156,13 @@ def _bursts(members: Sequence[Failed], now: float) -> list[list[Failed]]:
         bursts[-1].append(one)
         before = since
     return bursts
+
+
+def _fits(kind: str, burst: Sequence[Failed]) -> tuple[bool, int]:
+    """Of places that explain as much: the switch where reasons speak of links, else the rack, which everybody knows."""
+    links = sum(reasons.read(one.node.reason, one.node.reason_by).kind == "network" for one in burst)
+    wanted = {"switch", "leaf"} if links * 2 > len(burst) else {"rack"}
+    return kind in wanted, -KINDS.index(kind)
 
 
 def _merged(events: list[Event]) -> list[Event]:

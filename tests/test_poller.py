@@ -332,7 +332,7 @@ def test_stop_ends_the_command_that_runs(tmp_path):
     watched.poller.start()
     child = int(ready.read_text())
     watched.poller.stop()
-    assert threads_of("lab") == [] and [one.rc for one in ended] == [-9]
+    assert threads_of("lab") == [] and all(one.rc < 0 and not one.timed_out for one in ended) and len(ended) == 1
     assert not Path(f"/proc/{child}").exists()
 
 

@@ -207,7 +207,7 @@ def test_stop_all_ends_what_runs(tmp_path):
     child = int(ready.read_text())  # waits until it is written
     process.stop_all()
     thread.join(30)
-    assert [one.rc for one in ended] == [-9] and not ended[0].timed_out
+    assert len(ended) == 1 and ended[0].rc < 0 and not ended[0].timed_out
     assert dies(child) and not process._live
 
 

@@ -311,7 +311,7 @@ def test_one_that_hangs_holds_nobody_else_and_lets_go():
         assert get(f"{here}/dcgm/gpu0001/metrics")[0] == 200
         exporter.odd = Odd()
         assert get(f"{here}/dcgm/gpu0002/metrics")[0] == 200
-    assert not [thread for thread in threading.enumerate() if thread.name == "exporter"]
+    assert not [thread for thread in threading.enumerate() if thread.name == f"exporter-{exporter.port}"]
 
 
 def test_it_runs_as_a_program():

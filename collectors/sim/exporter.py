@@ -47,6 +47,7 @@ class Exporter:
         """Path to how often it was asked for, answered or refused."""
         self.port = 0
         self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
         self._ending = threading.Event()
 
     # -- what it serves ------------------------------------------------------------------------------------------------
@@ -56,11 +57,11 @@ class Exporter:
         self.machine.advance()
         match [word for word in path.partition("?")[0].split("/") if word]:
             case ["dcgm", "metrics"]:
-                return self._dcgm([node for node in self.machine.site.by_name if self._answers(node)]) or "\n"
+                return self._dcgm(list(self.machine.site.by_name)) or "\n"
             case ["dcgm", node, "metrics"]:
-                return self._dcgm([node]) if self._answers(node) else None
-            case ["dcgm", node, "2", "metrics"]:
-                return self._dcgm([node]) if node in self.odd.twice and self._answers(node) else None
+                return self._dcgm([node])
+            case ["dcgm", node, "2", "metrics"] if node in self.odd.twice:
+                return self._dcgm([node])
             case ["ipmi", "metrics"]:
                 return self._ipmi(list(self.machine.site.by_name), one=False)
             case ["ipmi", node, "metrics"]:
@@ -73,7 +74,7 @@ class Exporter:
 
     def gpus(self, node: str) -> tuple[Gpu, ...]:
         """The machine's own truth about what this node's exporter says: () where it says nothing."""
-        return self.machine.gpus(node) if self._answers(node) and node not in self.odd.hangs else ()
+        return () if node in self.odd.silent or node in self.odd.hangs else self.machine.gpus(node)
 
     def series(self) -> int:
         """How many series each DCGM field has that every part of a GPU has, over all exporters."""
@@ -84,11 +85,8 @@ class Exporter:
             if gpu.lost is None
         )
 
-    def _answers(self, node: str) -> bool:
-        return node not in self.odd.silent and bool(self.machine.gpus(node))
-
     def _dcgm(self, nodes: list[str]) -> str | None:
-        gpus = [gpu for node in nodes for gpu in self.machine.gpus(node)]
+        gpus = [gpu for node in nodes for gpu in self.gpus(node)]
         return text(gpus, self.odd, self.fields, self._recent_xids() if self.odd.extra else {}) or None
 
     def _recent_xids(self) -> dict[tuple[str, int], dict[int, int]]:
@@ -141,16 +139,20 @@ class Exporter:
         self._server = _Server((host, port), _Handler)
         self._server.exporter = self
         self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="exporter", daemon=True).start()
+        name = f"exporter-{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name=name, daemon=True)
+        self._thread.start()
         return self.port
 
     def stop(self) -> None:
         """Serve no longer; those who hang are let go. Harmless when it does not serve."""
         self._ending.set()
         server, self._server = self._server, None
-        if server is not None:
+        thread, self._thread = self._thread, None
+        if server is not None and thread is not None:
             server.shutdown()
             server.server_close()
+            thread.join()
 
     def __enter__(self) -> Exporter:
         self.start()

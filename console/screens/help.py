@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from textual.widget import Widget
@@ -10,8 +11,28 @@ from collectors.model import Cluster, Diff
 from console.actions import ACTIONS, NAVIGATION
 from console.commands import helps
 from console.screens.base import WachtScreen
+from widgets.cells import Span, spans_width
 from widgets.keybar import Key
 from widgets.pane import Line, Pane, line
+
+_INDENT = 27
+FILTERS = (
+    ("state=drained & rack=R07", "both"),
+    ("user=alice | user=bob", "either"),
+    ("gpu>0", "compare numbers, sizes, times"),
+    ("!idle", "not"),
+    ("gpu[0001-0018]", "a node set"),
+    ("nhc", "any text"),
+    ("age>2h  left<30m  wait>1d", "durations"),
+)
+
+
+def _hanging(head: Sequence[Span], text: str, role: str, room: int) -> list[Line]:
+    """A head and a text behind it, on as many lines as it takes."""
+    before = spans_width(head)
+    pieces = textwrap.wrap(text, max(20, room - before)) or [""]
+    first = Line([*head, (pieces[0], role)])
+    return [first, *(Line([(" " * before, ""), (piece, role)]) for piece in pieces[1:])]
 
 
 class HelpScreen(WachtScreen):
@@ -33,41 +54,32 @@ class HelpScreen(WachtScreen):
         if diff is None:
             self.text.set_lines(self._lines())
 
+    def on_resize(self) -> None:
+        """Another width, other lines."""
+        self.text.set_lines(self._lines())
+
     def _lines(self) -> list[Line]:
+        room = max(20, self.size.width - 6)
         lines = [line(("Acting on the machine (always asks first)", "title"))]
         for action in ACTIONS:
             why = self._why.get(action.id)
-            kills = "  kills running work" if action.danger == "kills" else ""
-            lines.append(
-                Line(
-                    [
-                        (f"  {action.key:<8}", "key" if why is None else "key-off"),
-                        (f"{action.label:<18}", "text-strong"),
-                        (f"{action.kind:<6}", "text-dim"),
-                        (action.help, ""),
-                        (kills, "bad"),
-                    ]
-                )
+            key, label = (
+                (f"  {action.key:<7}", "key" if why is None else "key-off"),
+                (f"{action.label:<18}", "text-strong"),
             )
+            said = f"{action.kind}: {action.help}" + (" (kills running work)" if action.danger == "kills" else "")
+            lines += _hanging([key, label], said, "", room)
             if why:
-                lines.append(Line([(" " * 34, ""), (f"not now: {why}", "warn")]))
+                lines += _hanging([(" " * _INDENT, "")], f"not now: {why}", "warn", room)
         lines += [line(""), line(("Finding one's way", "title"))]
-        lines += [Line([(f"  {key.shown:<8}", "key"), (key.help, "")]) for key in NAVIGATION]
+        for way in NAVIGATION:
+            lines += _hanging([(f"  {way.shown:<9}", "key")], way.help, "", room)
         lines += [line(""), line(("Commands, after a colon", "title"))]
-        lines += [Line([(f"  {name:<32}", "text-strong"), (text, "")]) for name, text in helps()]
+        for name, text in helps():
+            lines += _hanging([(f"  {name:<30}", "text-strong")], text, "", room)
         lines += [line(""), line(("Filters, after a slash", "title"))]
-        lines += [
-            Line([(f"  {text:<32}", "text-strong"), (meaning, "")])
-            for text, meaning in (
-                ("state=drained & rack=R07", "both"),
-                ("user=alice | user=bob", "either"),
-                ("gpu>0", "compare numbers, sizes, times"),
-                ("!idle", "not"),
-                ("gpu[0001-0018]", "a node set"),
-                ("nhc", "any text"),
-                ("age>2h  left<30m  wait>1d", "durations"),
-            )
-        ]
+        for name, text in FILTERS:
+            lines += _hanging([(f"  {name:<30}", "text-strong")], text, "", room)
         return lines
 
     def keys(self) -> Sequence[Key]:

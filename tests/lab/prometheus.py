@@ -290,7 +290,9 @@ class Monitor:
                 "-promscrape.httpSDCheckInterval=1s",
                 "-search.latencyOffset=0s",  # by default the newest 30 s are kept from queries
                 "-retentionPeriod=2y",
-                "-memory.allowedBytes=256MiB",
+                "-promscrape.maxScrapeSize=1GiB",  # all nodes in one answer
+                "-search.maxUniqueTimeseries=1000000",
+                "-memory.allowedBytes=1GiB",
                 "-loggerLevel=WARN",
             )
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -184,9 +185,4 @@ def test_bad_rules_say_why_and_leave_nothing(engine: str, tmp_path: Path) -> Non
     with pytest.raises(LabError, match=r"bad\.yml"):
         monitor.start()
     assert time.monotonic() - began < 15
-    assert not [lab for lab in place.all_labs() if lab.owner == place.identity(monitor_pid()) and lab.nodes == 1]
-
-
-def monitor_pid() -> int:
-    """This process: what owns the monitors of these tests."""
-    return int(Path("/proc/self").readlink().name)
+    assert not [lab for lab in place.all_labs() if lab.owner == place.identity(os.getpid()) and lab.nodes == 1]
