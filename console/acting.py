@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,8 @@ class Acting(_Base):
         """Make the gate ready. Nothing is opened until something is sent."""
         self.gate = open_gate(site, config, self.transport, self.clock)
         self.journal_path = journal_path(site.name, config)
+        self.resumed: Mapping[str, float] = {}
+        """When each node was put back to work the last time, as far as the journal knows."""
         self.sent_watch = Watch()
         self._looked = 0.0
 
@@ -143,6 +146,16 @@ class Acting(_Base):
         self.poller.poke([_SOURCES[plan.action.kind]])
         self._repaint()
 
+    def read_resumed(self) -> None:
+        """Ask the journal which nodes people put back: an XID from before that is settled."""
+
+        def work() -> None:
+            with contextlib.suppress(OSError, journal.JournalFault):
+                if self.journal_path.exists():
+                    self.resumed = past.resumed(journal.read(self.journal_path, JOURNAL_LOOKBACK))
+
+        self.run_worker(work, thread=True, group="resumed", exclusive=True, exit_on_error=False)
+
     def past_of(self, kind: Kind, key: str) -> list[Line]:
         """What was done to a node or a job before, from the journal. Blocks: call it off the event loop."""
         try:
@@ -196,6 +209,7 @@ class Acting(_Base):
 
         def work() -> None:
             warning = self.gate.note(settled)
+            self.call_from_thread(self.read_resumed)
             if warning:
                 self.call_from_thread(self.tell, warning, "error")
 

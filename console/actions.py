@@ -210,6 +210,7 @@ NAVIGATION: tuple[Key, ...] = (
     Key(id="jobs", keys=("3",), shown="3", help="Jobs"),
     Key(id="gpus", keys=("4",), shown="4", help="GPUs"),
     Key(id="power", keys=("5",), shown="5", help="Power"),
+    Key(id="inbox", keys=("i",), shown="i", help="the drain inbox, and facts that disagree"),
     Key(id="partitions", keys=("7",), shown="7", help="Partitions and Reservations"),
 )
 

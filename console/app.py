@@ -23,6 +23,7 @@ from console.poller import Poller
 from console.screens.base import CTX_STEP_S, WachtScreen
 from console.screens.gpus import GpusScreen
 from console.screens.help import HelpScreen
+from console.screens.inbox import InboxScreen
 from console.screens.job import JobScreen
 from console.screens.jobs import JobsScreen
 from console.screens.listing import ListScreen
@@ -52,6 +53,7 @@ class WachtApp(Acting, QuietApp[None]):
     COMMANDS: ClassVar[Any] = {Palette}
     SCREENS: ClassVar[Any] = {
         "gpus": GpusScreen,
+        "inbox": InboxScreen,
         "power": PowerScreen,
         "overview": OverviewScreen,
         "nodes": NodesScreen,
@@ -103,6 +105,7 @@ class WachtApp(Acting, QuietApp[None]):
         self.push_screen(self.config.screen or "overview")
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self.poller.start)
+        self.read_resumed()
 
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
         """From the poller's thread."""

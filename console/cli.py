@@ -16,7 +16,7 @@ from console import __version__
 from console.config import Config, load
 from console.errors import Told
 
-SCREENS = ("overview", "nodes", "jobs", "gpus", "power", "partitions")
+SCREENS = ("overview", "nodes", "jobs", "gpus", "power", "inbox", "partitions")
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -17,6 +17,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "jobs": ("jobs", "jo", "queue", "q"),
     "gpus": ("gpus", "gpu"),
     "power": ("power", "po"),
+    "inbox": ("inbox", "in", "drains"),
     "partitions": ("partitions", "parts", "pa", "reservations", "res"),
 }
 _OTHERS = {

@@ -86,7 +86,13 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     now, facts = site_w(cluster), cluster.power
     budget = facts.budget_w if facts is not None else None
     lines = [
-        line([("now    ", "text-dim"), (power(now), "text-strong"), (f" of {power(budget)}" if budget and cells >= 24 else "", "")])
+        line(
+            [
+                ("now    ", "text-dim"),
+                (power(now), "text-strong"),
+                (f" of {power(budget)}" if budget and cells >= 24 else "", ""),
+            ]
+        )
     ]
     if budget and now is not None and cells > 16:
         role = "bad" if now > 0.98 * budget else "warn" if now > 0.93 * budget else "accent"

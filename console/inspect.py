@@ -31,7 +31,7 @@ def node_head(node: Node, cluster: Cluster, now: float) -> list[Line]:
     lines = [fact("state", *spans_of(state_cell(node)), (f"   {'+'.join((node.state, *node.flags))}", "text-dim"))]
     if node.reason is not None:
         who = node.reason_by or "unknown"
-        kind = "robot" if robot(node.reason_by) else "human" if node.reason_by else ""
+        kind = "robot" if robot(node.reason_by, node.reason) else "human" if node.reason_by else ""
         since = UNKNOWN if node.reason_at is None else duration(now - node.reason_at)
         lines.append(fact("reason", (node.reason, "text-strong")))
         lines.append(
@@ -86,7 +86,14 @@ def node_lines(node: Node, cluster: Cluster, now: float) -> list[Line]:
     return lines + [fact(label, text) for label, text in optional if text]
 
 
-def trouble_lines(name: str, cluster: Cluster, policy: Policy, now: float) -> list[Line]:
+def trouble_lines(
+    name: str,
+    cluster: Cluster,
+    policy: Policy,
+    now: float,
+    mono: float | None = None,
+    resumed: Mapping[str, float] = {},
+) -> list[Line]:
     """XIDs of the node with what the policy says and whose advice that is, and facts that disagree."""
     lines: list[Line] = []
     node = cluster.nodes.get(name)
@@ -119,7 +126,10 @@ def trouble_lines(name: str, cluster: Cluster, policy: Policy, now: float) -> li
                     ]
                 )
             )
-    for one in contradictions(cluster, now, policy, node=name):
+        if advice is not None:
+            for other in advice.others:
+                lines.append(line((f"  {other.source} says {other.action}: {other.first_step}", "text-dim")))
+    for one in contradictions(cluster, now, policy, mono=mono, resumed=resumed, node=name):
         lines.append(Line([("disagree  ", "warn"), (one.text, "")]))
     return lines
 

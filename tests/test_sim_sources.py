@@ -135,6 +135,7 @@ def test_sensors_follow_the_jobs():
         gpus = machine.gpus(name)
         known = [gpu for gpu in gpus if gpu.util_pct is not None]
         assert load.power_w == sum(gpu.power_w for gpu in known) + HOST_W
+        assert load.gpu_power_w == load.power_w - HOST_W and load.gpus_seen == len(known)
         assert load.temp_c == max(gpu.temp_c for gpu in known)
         assert load.gpu_util_pct == pytest.approx(sum(gpu.util_pct for gpu in known) / len(known), abs=0.06)
         assert load.gpus_idle == sum(gpu.util_pct < 5 for gpu in known)

@@ -17,6 +17,9 @@ NOT_OFFERED = frozenset({3, 13, 22, 25, 26})
 NEVER_HEARD = NOT_OFFERED | {2}
 NO_PERMISSION, FUNCTION_NOT_FOUND, VERSION_MISMATCH = 4, 13, 25
 
+#: The member of nvmlValue_t by nvmlValueType_t; the last is younger than nvidia-ml-py 12.560.
+_TYPES = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+
 Value = int | float | None
 Store = dict[str, Any]
 Said = tuple[Value, bool]
@@ -95,9 +98,9 @@ def keep(found: Store, na: set[str], name: str, said: Said, made: Callable[[Any]
 
 def _value(row: Any) -> Value:
     """The value of a field by its type (nvmlValueType_t)."""
-    value = row.value
-    kinds = (value.dVal, value.uiVal, value.ulVal, value.ullVal, value.sllVal, value.siVal, value.usVal)
-    return kinds[row.valueType] if row.valueType < len(kinds) else None
+    kind = row.valueType
+    found: Value = getattr(row.value, _TYPES[kind], None) if kind < len(_TYPES) else None
+    return found
 
 
 def code(error: Any) -> int:

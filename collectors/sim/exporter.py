@@ -26,7 +26,7 @@ from typing import Any
 
 from collectors.model import Gpu
 from collectors.sim import SimSettings
-from collectors.sim.dcgm import DEFAULT, FIELDS, Odd, labels_of, text
+from collectors.sim.dcgm import DEFAULT, FIELDS, Odd, labels_of, number, text
 from collectors.sim.machine import Machine
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -92,8 +92,11 @@ class Exporter:
     def _recent_xids(self) -> dict[tuple[str, int], dict[int, int]]:
         found: dict[tuple[str, int], dict[int, int]] = {}
         for row in self.machine.xids().values():
-            if row.gpu is not None and (row.last_at or 0) > self.machine.now - XID_WINDOW_S:
-                found.setdefault((row.node, row.gpu), {})[row.code] = row.count or 1
+            since = self.machine.now - XID_WINDOW_S
+            if row.gpu is not None and (row.last_at or 0) > since:
+                # How many of the older ones fall into the window is not on record.
+                count = row.count if (row.first_at or 0) > since else 1
+                found.setdefault((row.node, row.gpu), {})[row.code] = count or 1
         return found
 
     def _ipmi(self, nodes: list[str], one: bool) -> str:
@@ -103,12 +106,12 @@ class Exporter:
             watts = self.machine.node_power(node)
             if watts is not None:
                 labels = "" if one else f'{{instance="{node}:{IPMI_PORT}"}}'
-                lines.append(f"ipmi_dcmi_power_consumption_watts{labels} {watts:g}")
+                lines.append(f"ipmi_dcmi_power_consumption_watts{labels} {number(watts)}")
         return _family("ipmi_dcmi_power_consumption_watts", "Current power consumption in Watts.", lines)
 
     def _pdu(self) -> str:
         lines = [
-            f'pdu_power_watts{{rack="{rack}",pdu="{pdu}"}} {watts:g}'
+            f'pdu_power_watts{{rack="{rack}",pdu="{pdu}"}} {number(watts)}'
             for (rack, pdu), watts in self.machine.pdus().items()
             if watts
         ]

@@ -103,7 +103,14 @@ class NodeScreen(Inspection):
         known_jobs = "jobs" in cluster.known
         self.jobs.set_title([("Jobs here", "title"), (f" {len(ids)}" if known_jobs else " —", "text-strong")])
         self.jobs.set_lines(inspect.job_rows(ids, cluster.jobs, ctx.now))
-        self.troubles.set_lines([*inspect.trouble_lines(self.key, cluster, self.app.policy, ctx.now), *self._past])
+        self.troubles.set_lines(
+            [
+                *inspect.trouble_lines(
+                    self.key, cluster, self.app.policy, ctx.now, self.app.clock.mono(), self.app.resumed
+                ),
+                *self._past,
+            ]
+        )
         self._paint_gpus(ctx.now)
         if self._due("gpus", GPUS_EVERY_S):
             self.ask(lambda: self.app.telemetry.gpus([self.key]), self._gpus_came, "gpus")

@@ -94,7 +94,7 @@ class OverviewScreen(WachtScreen):
                 pane.set_title([(word, "title"), (f" {number:,}" if number is not None else " —", "text-strong")])
         source = power_source(cluster) if "loads" in cluster.known else ""
         self.figures["power"].set_title("Power", source if self.figures["power"].size.width > 30 else "")
-        self._needs = needs(cluster, ctx.now)
+        self._needs = needs(cluster, ctx.now, self.app.policy, mono=self.app.clock.mono(), resumed=self.app.resumed)
         self.needs.set_lines(figures.need_lines(cluster, self._needs, ctx.now))
         self.needs.set_title([("Needs you", "title"), (f" {len(self._needs)}" if self._needs else "", "text-strong")])
         self.queue.set_lines(figures.queue_lines(cluster, self._uses, ctx.now, max(1, self.queue.size.width - 4), 0))
@@ -136,6 +136,7 @@ class OverviewScreen(WachtScreen):
             Key("Tab", "next pane"),
             Key("2", "nodes"),
             Key("3", "jobs"),
+            Key("i", "inbox"),
             Key("7", "partitions"),
             Key(":", "command"),
         )

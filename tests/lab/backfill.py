@@ -49,7 +49,7 @@ def history(
                         if value is not None:
                             yield f"{field.name}{{{labels},{where}}}", number(value, field.ratio), at
             series = f'ipmi_dcmi_power_consumption_watts{{job="ipmi",instance="{node}:{IPMI_PORT}"}}'
-            yield series, f"{watts:g}", at
+            yield series, number(watts), at
         for (rack, pdu), watts in racks.items():
             series = f'pdu_power_watts{{rack="{rack}",pdu="{pdu}",job="pdu",instance="racks"}}'
-            yield series, f"{machine.meters.at_pdu(watts):g}", at
+            yield series, number(machine.meters.at_pdu(watts)), at

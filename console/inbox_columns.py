@@ -1,0 +1,73 @@
+"""The columns of the drain inbox and of the facts that disagree, as data."""
+
+from __future__ import annotations
+
+from collectors.nodeset import fold, natural_key
+from console.columns import Ctx, dim
+from console.contradictions import KINDS, Contradiction
+from console.reasons import Entry
+from themes.roles import state_look
+from widgets.cells import Cell
+from widgets.columns import Column
+from widgets.units import count, duration
+
+_SEVERITY = {"bad": ("✖", "bad"), "warn": ("▲", "warn"), "note": ("·", "text-dim")}
+
+
+def _state(one: Entry, _: Ctx) -> Cell:
+    glyph, role = state_look(one.displays[0])
+    return (f"{glyph} {', '.join(one.displays)}", role)
+
+
+def _who(one: Entry, _: Ctx) -> Cell:
+    return f"{one.by} ({one.who})" if one.by else ("unknown", "text-dim")
+
+
+def _age(one: Entry, ctx: Ctx) -> Cell:
+    text = duration(None if one.since is None else ctx.now - one.since)
+    return (text, "warn" if one.forgotten else "")
+
+
+INBOX: tuple[Column, ...] = (
+    Column("nodes", "nodes", 14, lambda e, _: fold(e.nodes), lambda e: natural_key(e.nodes[0]), grow=2, most=40),
+    Column("state", "state", 12, _state, lambda e: e.displays[0], grow=1, most=24),
+    Column("kind", "kind", 16, lambda e, _: e.label, lambda e: e.kind, priority=2, grow=1, most=24),
+    Column("age", "out for", 8, _age, lambda e: e.since, align="right", volatile=True),
+    Column("by", "by", 12, _who, lambda e: e.by, priority=3, grow=1, most=20),
+    Column("ticket", "ticket", 10, lambda e, _: dim(e.ticket), lambda e: e.ticket, priority=5, grow=1, most=18),
+    Column("rack", "rack", 5, lambda e, _: dim(e.rack), lambda e: e.rack and natural_key(e.rack), priority=6),
+    Column(
+        "jobs",
+        "jobs left",
+        9,
+        lambda e, _: count(None if e.jobs is None else len(e.jobs)),
+        lambda e: None if e.jobs is None else len(e.jobs),
+        align="right",
+        priority=4,
+        descending=True,
+    ),
+    Column("reason", "reason", 16, lambda e, _: e.reason or "", lambda e: e.reason, priority=1, grow=6),
+)
+
+
+def _kind(one: Contradiction, _: Ctx) -> Cell:
+    glyph, role = _SEVERITY[one.severity]
+    return (f"{glyph} {KINDS[one.kind]}", role)
+
+
+CONTRADICTIONS: tuple[Column, ...] = (
+    Column("node", "node", 10, lambda c, _: c.node, lambda c: natural_key(c.node), grow=1, most=18),
+    Column("text", "what disagrees", 30, lambda c, _: c.text, lambda c: c.text, grow=4),
+    Column(
+        "since",
+        "since",
+        8,
+        lambda c, ctx: "" if c.since is None else duration(ctx.now - c.since),
+        lambda c: c.since,
+        align="right",
+        priority=1,
+        volatile=True,
+    ),
+    Column("kind", "kind", 40, _kind, lambda c: ("bad", "warn", "note").index(c.severity), priority=3, grow=1, most=56),
+    Column("jobs", "held by", 10, lambda c, _: ", ".join(c.jobs), priority=4, grow=1, most=24),
+)
