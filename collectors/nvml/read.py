@@ -261,7 +261,7 @@ class Sampler:
             return int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
 
     def _fabric(self, handle: Any) -> str:
-        kinds = [getattr(nvml, name, None) for name in ("c_nvmlGpuFabricInfo_v3_t", "c_nvmlGpuFabricInfo_v2_t")]
+        kinds = [getattr(nvml, name, None) for name in ("c_nvmlGpuFabricInfo_v3_t", "c_nvmlGpuFabricInfoV_t")]
         for kind in filter(None, kinds):
             info = kind()
             try:
