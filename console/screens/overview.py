@@ -46,6 +46,7 @@ class OverviewScreen(WachtScreen):
     OverviewScreen.-narrow #nodes { width: 35; }
     OverviewScreen.-narrow #gpus { width: 25; }
     OverviewScreen.-nopower #power { display: none; }
+    OverviewScreen.-nopower.-narrow #nodes, OverviewScreen.-nopower.-narrow #gpus { width: 1fr; }
     """
     crumb = "overview"
     acts_on = "node"
