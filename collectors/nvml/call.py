@@ -15,7 +15,7 @@ from collectors.nvml import words
 NOT_OFFERED = frozenset({3, 13, 22, 25, 26})
 #: For a field or a link also INVALID_ARGUMENT: one that this driver has never heard of.
 NEVER_HEARD = NOT_OFFERED | {2}
-NO_PERMISSION, FUNCTION_NOT_FOUND, VERSION_MISMATCH = 4, 13, 25
+NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, VERSION_MISMATCH = 3, 4, 13, 25
 
 #: The member of nvmlValue_t by nvmlValueType_t; the last is younger than nvidia-ml-py 12.560.
 _TYPES = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")

@@ -23,6 +23,7 @@ from collectors.nvml.call import (
     NEVER_HEARD,
     NO_PERMISSION,
     NOT_OFFERED,
+    NOT_SUPPORTED,
     VERSION_MISMATCH,
     Caller,
     Lost,
@@ -54,6 +55,18 @@ _LINK_EACH = {
 }  # fmt: skip
 _MOST_LINKS = 36
 _BATCH = 64
+
+#: nvmlGpuFabricInfo_v3 and _v2: the version in the highest byte, the size in the others.
+_FABRIC_VERSIONS = (0x3000028, 0x2000024)
+
+
+class _Fabric(ctypes.Structure):
+    """nvmlGpuFabricInfo_v3_t; version 2 ends before the summary. That of nvidia-ml-py 12.560 has a UUID of 80 bytes."""
+
+    _fields_ = (
+        ("version", ctypes.c_uint), ("cluster", ctypes.c_ubyte * 16), ("status", ctypes.c_uint),
+        ("clique", ctypes.c_uint), ("state", ctypes.c_uint), ("mask", ctypes.c_uint), ("summary", ctypes.c_ubyte),
+    )  # fmt: skip
 
 
 class Device:
@@ -261,21 +274,20 @@ class Sampler:
             return int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
 
     def _fabric(self, handle: Any) -> str:
-        kinds = [getattr(nvml, name, None) for name in ("c_nvmlGpuFabricInfo_v3_t", "c_nvmlGpuFabricInfoV_t")]
-        for kind in filter(None, kinds):
-            info = kind()
+        for version in _FABRIC_VERSIONS:
+            info = _Fabric(version=version)
             try:
                 nvml.nvmlDeviceGetGpuFabricInfoV(handle, ctypes.byref(info))
             except nvml.NVMLError as error:
-                if code(error) == VERSION_MISMATCH and kind is not kinds[-1]:
+                if code(error) == VERSION_MISMATCH and version != _FABRIC_VERSIONS[-1]:
                     continue
                 raise
             status = clean(str(nvml.NVMLError(info.status))) if info.status else None
-            said = words.fabric(info.state, status, info.healthMask, getattr(info, "healthSummary", 0))
+            said = words.fabric(info.state, status, info.mask, info.summary)
             if said is not None:
                 return said
             break
-        raise nvml.NVMLError(3)
+        raise nvml.NVMLError(NOT_SUPPORTED)
 
     def _links(self, handle: Any, count: Value) -> list[bool | None]:
         """Whether each NVLink is up, None in it where a link does not tell; empty where there are none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -39,7 +40,9 @@ def built(*flags: str) -> Path:
         if os.environ.get("CI") == "true":
             pytest.fail("CI needs a C compiler for the fake NVIDIA driver", pytrace=False)
         pytest.skip("no cc here: the fake NVIDIA driver cannot be built")
-    made = Path(mkdtemp(prefix="wacht-nvml-")) / LIBRARY
+    folder = Path(mkdtemp(prefix="wacht-nvml-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    made = folder / LIBRARY
     command = [compiler, *flags, "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     subprocess.run([*command, "-o", str(made), str(HERE / "fake.c"), "-ldl", "-lpthread"], check=True)
     return made
