@@ -20,7 +20,7 @@ from console.messages import ClusterChanged
 from console.palette import Palette
 from console.policy import Policy, load_policy
 from console.poller import Poller
-from console.screens.base import CTX_STEP_S, WachtScreen
+from console.screens.base import WachtScreen
 from console.screens.gpus import GpusScreen
 from console.screens.help import HelpScreen
 from console.screens.inbox import InboxScreen
@@ -69,7 +69,7 @@ class WachtApp(Acting, QuietApp[None]):
         *(Binding(action.key, f"act('{action.id}')", action.help, show=False) for action in ACTIONS),
     ]
 
-    def __init__(self, site: Site, config: Config, clock: Clock | None = None) -> None:
+    def __init__(self, site: Site, config: Config, clock: Clock | None = None, node: str | None = None) -> None:
         super().__init__()
         self.clock: Clock = clock or SystemClock()
         self.config = config
@@ -83,6 +83,9 @@ class WachtApp(Acting, QuietApp[None]):
         self.open_gate(site, config)
         self._last_tick = 0.0
         self._frozen = False
+        self._first_node = node
+        self.gpus_every_s = 1.0 if "nvml" in site.others else 5.0
+        """Seconds between two readings of a node's GPUs: the driver is asked every second, Prometheus knows no more."""
         register(self, config.theme or DEFAULT)
 
     @property
@@ -103,6 +106,8 @@ class WachtApp(Acting, QuietApp[None]):
     def on_mount(self) -> None:
         """First the screen, then the facts: they come when they come."""
         self.push_screen(self.config.screen or "overview")
+        if self._first_node is not None:
+            self.push_screen(NodeScreen(self._first_node))
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self.poller.start)
         self.read_resumed()
@@ -130,7 +135,7 @@ class WachtApp(Acting, QuietApp[None]):
             return
         screen.refresh_top()
         now = self.clock.mono()
-        if now - self._last_tick >= CTX_STEP_S:
+        if now - self._last_tick >= screen.tick_s:
             self._last_tick = now
             screen.tick(screen.ctx())
 
@@ -235,9 +240,9 @@ class WachtApp(Acting, QuietApp[None]):
         self.notify(text, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
 
 
-def run(site: Site, config: Config) -> int:
-    """Run the console until it is left. Returns the exit code."""
-    app = WachtApp(site, config)
+def run(site: Site, config: Config, node: str | None = None) -> int:
+    """Run the console until it is left, on one node where one is named. Returns the exit code."""
+    app = WachtApp(site, config, node=node)
     try:
         app.run()
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -173,6 +174,37 @@ def act(
     ctx.exit(code)
 
 
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@common_options
+@click.pass_context
+def node(ctx: click.Context, name: str | None, as_json: bool) -> None:
+    """Inspect one node; without NAME this host, through its own driver. On a terminal it is the console's screen."""
+    from console import node as inspection
+    from console import site
+    from console.policy import load_policy
+
+    config = _config(ctx)
+    here = inspection.is_here(name)
+    if not as_json and sys.stdin.isatty() and sys.stdout.isatty():
+        from collectors.nvml.sources import this_node
+
+        this = this_node()
+        chosen = site.here(this) if here else site.choose(config, ctx.obj.cluster)
+        _console(ctx, config, chosen, this if here or name is None else name)
+    text, code = inspection.report(
+        name,
+        as_json=as_json,
+        width=shutil.get_terminal_size((120, 24)).columns,
+        policy=load_policy(config.xid_policy),
+        telemetry=None if here else site.choose(config, ctx.obj.cluster).telemetry(),
+    )
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    ctx.exit(code)
+
+
 @cli.group()
 def journal() -> None:
     """What was done to the machine, by whom, and what came of it."""
@@ -235,7 +267,7 @@ def _config(ctx: click.Context) -> Config:
     )
 
 
-def _console(ctx: click.Context, config: Config, chosen: Any) -> None:
+def _console(ctx: click.Context, config: Config, chosen: Any, node_name: str | None = None) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.ClickException("the console needs a terminal; for scripts there is: wacht snapshot --json")
     if os.environ.get("TERM", "dumb") in {"", "dumb"}:
@@ -245,7 +277,7 @@ def _console(ctx: click.Context, config: Config, chosen: Any) -> None:
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     from console.app import run
 
-    ctx.exit(run(chosen, config))
+    ctx.exit(run(chosen, config, node_name))
 
 
 def main() -> None:

@@ -111,6 +111,8 @@ def _cluster(
         if key not in known and key not in _OWN_KEYS:
             raise layer.fail(where, key, f"unknown key; allowed: {', '.join(sorted((*known, *_OWN_KEYS)))}")
         kind = RackRule if key == "racks" else known[key].settings
+        if key != "racks" and isinstance(value, dict) and "racks" in value:
+            raise layer.fail(f"{where}.{key}", "racks", f"unknown key; it stands in [{where}], beside {key}")
         try:
             made = msgspec.convert(value, kind)
             if isinstance(made, RackRule):
@@ -133,5 +135,6 @@ def _explained(layer: TomlFile, where: str, key: str, kind: type[Struct], error:
         return layer.fail(f"{where}.{key}", unknown[1], f"unknown key; allowed: {names}")
     what = re.sub(r" - at `.*", "", error)
     if inner and "enum value" in what:
-        what += f"; allowed: {', '.join(map(str, get_args(get_type_hints(kind)[inner[1]])))}"
+        allowed = get_args(get_type_hints(kind).get(inner[1]))
+        what += f"; allowed: {', '.join(map(str, allowed))}" if allowed else ""
     return layer.fail(f"{where}.{key}", inner[1] if inner and inner[1] else "", f"{what}; keys: {names}")

@@ -14,10 +14,12 @@ from msgspec import Struct
 
 from collectors import process
 from collectors.clock import Clock, SystemClock
-from collectors.model import Collector, Gpu, Series, SourceFault, Telemetry, Transport
+from collectors.model import Collector, SourceFault, Telemetry, Transport
+from collectors.nvml import NvmlSettings
 from collectors.registry import descriptors, open_sources
 from collectors.sim import SimSettings
 from collectors.slurm import SlurmSettings
+from console.absent import NoSlurm, NoTelemetry
 from console.config import ClusterConfig, Config
 from console.errors import Told
 
@@ -30,61 +32,51 @@ class NoCluster(Told):
 
 
 class Site(Struct, frozen=True, kw_only=True):
-    """A cluster ready to be opened. `slurm` holds the settings of what schedules it, real or embedded."""
+    """A cluster ready to be opened. `slurm` holds the settings of what schedules it, real or embedded; None where
+    there is no Slurm, on a node with its driver alone.
+    """
 
     name: str
     demo: bool
-    slurm: SlurmSettings | SimSettings
+    slurm: SlurmSettings | SimSettings | None
     others: Mapping[str, Struct]
 
     def collectors(self) -> Sequence[Collector]:
         """Open every source. Heavy imports happen here; nothing is read yet."""
         known = descriptors()
-        opened = list(open_sources(known["sim" if self.demo else "slurm"], self.name, self.slurm))
+        opened: list[Collector] = []
+        if self.slurm is not None:
+            opened += open_sources(known["sim" if self.demo else "slurm"], self.name, self.slurm)
         for key, chosen in self.others.items():
             opened += open_sources(known[key], self.name, chosen)
         return opened
 
     def telemetry(self) -> Telemetry:
-        """Telemetry on demand: of the embedded machine, of Prometheus, or none."""
-        if self.demo:
-            made: Telemetry = importlib.import_module("collectors.sim.sources").open_telemetry(self.name, self.slurm)
-        elif (chosen := self.others.get("prometheus")) is not None:
-            made = importlib.import_module("collectors.prometheus.sources").open_telemetry(self.name, chosen)
-        else:
-            made = NoTelemetry()
+        """Telemetry on demand: of this node's driver, the embedded machine, Prometheus, or none."""
+        module, chosen = next(
+            ((f"collectors.{key}.sources", self.others[key]) for key in ("nvml", "prometheus") if key in self.others),
+            ("collectors.sim.sources", self.slurm),
+        )
+        if not self.demo and module.endswith("sim.sources"):
+            return NoTelemetry()
+        made: Telemetry = importlib.import_module(module).open_telemetry(self.name, chosen)
         return made
 
     def transport(self) -> Transport:
         """Reads of named things, from the same machine as the sources."""
+        if self.slurm is None:
+            return NoSlurm()
         module = "collectors.sim.sources" if self.demo else "collectors.slurm.sources"
         made: Transport = importlib.import_module(module).open_transport(self.name, self.slurm)
         return made
 
 
-class NoTelemetry:
-    """Stands where no source of telemetry is configured: every question gets the same named answer."""
-
-    def _none(self) -> SourceFault:
-        return SourceFault(
-            "missing", "no source of telemetry is configured", "add prometheus = { url = … } to the cluster"
-        )
-
-    def gpus(self, nodes: Sequence[str]) -> Mapping[str, tuple[Gpu, ...]]:
-        """Raises SourceFault."""
-        raise self._none()
-
-    def history(self, node: str, seconds: int) -> Sequence[Series]:
-        """Raises SourceFault."""
-        raise self._none()
-
-    def site_history(self, seconds: int) -> Sequence[Series]:
-        """Raises SourceFault."""
-        raise self._none()
-
-    def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
-        """Nothing is known."""
-        return None
+def here(name: str) -> Site:
+    """This very node: its driver, and Slurm where its commands are."""
+    slurm = SlurmSettings() if all(shutil.which(program) for program in NEEDED) else None
+    return Site(
+        name=slurm_name() if slurm else name, demo=False, slurm=slurm, others={"nvml": NvmlSettings(facts=True)}
+    )
 
 
 def demo(settings: SimSettings) -> Site:

@@ -43,6 +43,9 @@ class WachtScreen(QuietScreen[None]):
     """The word for it in the crumbs and in `--screen`."""
     acts_on: ClassVar[Kind | None] = None
 
+    tick_s: ClassVar[float] = CTX_STEP_S
+    """Seconds between two calls of `tick`."""
+
     app: WachtApp
 
     def __init__(self) -> None:

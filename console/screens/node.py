@@ -23,8 +23,8 @@ from widgets.units import degrees, memory, percent, power
 _WIDE = 150
 #: Lookbacks of the charts, in the order that `g` goes through them.
 RANGES = (("1 h", 3600), ("6 h", 6 * 3600), ("24 h", 86_400), ("7 days", 7 * 86_400))
-#: Seconds between two readings of the GPUs and of the charts.
-GPUS_EVERY_S, CHARTS_EVERY_S = 5.0, 60.0
+#: Seconds between two readings of the charts.
+CHARTS_EVERY_S = 60.0
 _WRITERS = {"%": lambda v: percent(v, 0), "W": power, "°C": degrees, "C": degrees, "MB": memory}
 _TOPS = {"%": 100.0}
 
@@ -35,6 +35,7 @@ class NodeScreen(Inspection):
     crumb = "node"
     acts_on = "node"
     AUTO_FOCUS = "#jobs"
+    tick_s = 1.0
     DEFAULT_CSS = """
     NodeScreen #above { height: auto; max-height: 80%; layout: vertical; }
     NodeScreen #facts { height: 8; }
@@ -89,8 +90,11 @@ class NodeScreen(Inspection):
         node = cluster.nodes.get(self.key)
         if node is None:
             known = "nodes" in cluster.known
-            said = f"Slurm has no node {self.key}" if known else "reading …"
+            here = "slurm.nodes" in cluster.sources
+            said = "reading …" if here else "no Slurm here: what follows is from the driver alone"
+            said = f"Slurm has no node {self.key}" if known else said
             self.facts.set_lines([line((said, "bad" if known else "text-dim"))])
+            self.facts.styles.height = None if self.has_class("-wide") else 3
         else:
             word = self.app.pending_words("node").get(self.key)
             self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else "")
@@ -102,7 +106,8 @@ class NodeScreen(Inspection):
         ids = cluster.jobs_on.get(self.key, ())
         known_jobs = "jobs" in cluster.known
         self.jobs.set_title([("Jobs here", "title"), (f" {len(ids)}" if known_jobs else " —", "text-strong")])
-        self.jobs.set_lines(inspect.job_rows(ids, cluster.jobs, ctx.now))
+        unknown = [] if known_jobs else [line(("not known: no queue was read", "text-dim"))]
+        self.jobs.set_lines(inspect.job_rows(ids, cluster.jobs, ctx.now) or unknown)
         self.troubles.set_lines(
             [
                 *inspect.trouble_lines(
@@ -112,7 +117,7 @@ class NodeScreen(Inspection):
             ]
         )
         self._paint_gpus(ctx.now)
-        if self._due("gpus", GPUS_EVERY_S):
+        if self._due("gpus", self.app.gpus_every_s):
             self.ask(lambda: self.app.telemetry.gpus([self.key]), self._gpus_came, "gpus")
         if self._range is not None and self._due("charts", CHARTS_EVERY_S):
             self._read_charts()

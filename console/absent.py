@@ -1,0 +1,51 @@
+"""What stands where a source is not there: every question gets the same named answer, never a nought."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from collectors.model import Gpu, Job, JobDetail, Node, Series, SourceFault
+
+
+class NoTelemetry:
+    """No source of telemetry is configured."""
+
+    def _none(self) -> SourceFault:
+        return SourceFault(
+            "missing", "no source of telemetry is configured", "add prometheus = { url = … } to the cluster"
+        )
+
+    def gpus(self, nodes: Sequence[str]) -> Mapping[str, tuple[Gpu, ...]]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def history(self, node: str, seconds: int) -> Sequence[Series]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def site_history(self, seconds: int) -> Sequence[Series]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
+        """Nothing is known."""
+        return None
+
+
+class NoSlurm:
+    """There is no Slurm here: a console on one node, with its driver alone."""
+
+    def _none(self) -> SourceFault:
+        return SourceFault("missing", "there is no Slurm on this machine", "load the site's Slurm commands")
+
+    def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def job_detail(self, job: str) -> JobDetail:
+        """Raises SourceFault."""
+        raise self._none()
