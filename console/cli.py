@@ -114,9 +114,7 @@ def snapshot(ctx: click.Context, as_json: bool, on_demo: bool, nodes: int, jobs:
     chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
     clock = site.system_clock()
     cluster = shot.take(chosen.name, chosen.collectors(), clock, chosen.demo)
-    out = shot.as_json(cluster, clock) if as_json else (shot.as_text(cluster, clock) + "\n").encode()
-    sys.stdout.buffer.write(out)
-    sys.stdout.flush()
+    _print(shot.as_json(cluster, clock) if as_json else (shot.as_text(cluster, clock) + "\n").encode())
     ctx.exit(shot.exit_code(cluster))
 
 
@@ -200,8 +198,7 @@ def node(ctx: click.Context, name: str | None, as_json: bool) -> None:
         policy=load_policy(config.xid_policy),
         telemetry=None if here else site.choose(config, ctx.obj.cluster).telemetry(),
     )
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    _print(text.encode())
     ctx.exit(code)
 
 
@@ -254,6 +251,17 @@ def keys() -> None:
     click.echo(key_table(), nl=False)
 
 
+def _print(out: bytes) -> None:
+    """Write all of it. A reader that has gone ends the program as SIGPIPE would: click would end it with 1, which is
+    what a snapshot says of which some sources failed."""
+    try:
+        sys.stdout.buffer.write(out)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
+
+
 def _config(ctx: click.Context) -> Config:
     common: Common = ctx.obj
     config = load(common.config)
@@ -296,6 +304,3 @@ def main() -> None:
     except Told as error:
         click.echo(f"wacht: {error}", err=True)
         sys.exit(2)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(141)

@@ -15,6 +15,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from msgspec import Struct, field
 
+from collectors.prometheus import PowerSettings
 from collectors.racks import RackRule, rack_of
 from collectors.registry import Descriptor, descriptors
 from console.toml_file import ConfigError, TomlFile
@@ -24,7 +25,8 @@ _GENERAL = {
     "read_only": bool, "theme": str, "screen": str, "cluster_name": str, "log": str, "journal": str, "xid_policy": str,
 }  # fmt: skip
 _LOCKABLE = ("read_only", "journal")
-_OWN_KEYS = ("racks",)
+#: Tables that belong to the cluster and not to one source of it.
+_OWN: Mapping[str, type[Struct]] = {"racks": RackRule, "power": PowerSettings}
 
 
 class ClusterConfig(Struct, frozen=True, kw_only=True):
@@ -33,6 +35,7 @@ class ClusterConfig(Struct, frozen=True, kw_only=True):
     name: str
     sources: Mapping[str, Struct] = field(default_factory=dict)
     racks: RackRule | None = None
+    power: PowerSettings | None = None
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -106,31 +109,31 @@ def _cluster(
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise layer.fail("cluster", name, "a cluster's name is letters, digits, dots and dashes")
     sources: dict[str, Struct] = dict(beneath.sources) if beneath else {}
-    racks = beneath.racks if beneath else None
+    own: dict[str, Struct] = {}
+    if beneath is not None:
+        own = {key: found for key in _OWN if (found := getattr(beneath, key)) is not None}
     for key, value in table.items():
-        if key not in known and key not in _OWN_KEYS:
-            raise layer.fail(where, key, f"unknown key; allowed: {', '.join(sorted((*known, *_OWN_KEYS)))}")
-        kind = RackRule if key == "racks" else known[key].settings
-        if key != "racks" and isinstance(value, dict) and "racks" in value:
-            raise layer.fail(f"{where}.{key}", "racks", f"unknown key; it stands in [{where}], beside {key}")
+        if key not in known and key not in _OWN:
+            raise layer.fail(where, key, f"unknown key; allowed: {', '.join(sorted((*known, *_OWN)))}")
+        kind = _OWN[key] if key in _OWN else known[key].settings
+        for other in _OWN:
+            if key not in _OWN and isinstance(value, dict) and other in value:
+                raise layer.fail(f"{where}.{key}", other, f"unknown key; it stands in [{where}], beside {key}")
         try:
             made = msgspec.convert(value, kind)
             if isinstance(made, RackRule):
                 rack_of(made)
         except (msgspec.ValidationError, ValueError) as error:
             raise _explained(layer, where, key, kind, str(error)) from None
-        if isinstance(made, RackRule):
-            racks = made
-        else:
-            sources[key] = made
-    return ClusterConfig(name=name, sources=sources, racks=racks)
+        (own if key in _OWN else sources)[key] = made
+    return ClusterConfig(name=name, sources=sources, **own)  # type: ignore[arg-type]
 
 
 def _explained(layer: TomlFile, where: str, key: str, kind: type[Struct], error: str) -> ConfigError:
     """msgspec names the path as `$.prefix[0]`; people want the key and what it may be."""
     inner = re.search(r"at `\$\.?([^`\[]*)", error)
     unknown = re.search(r"unknown field `([^`]+)`", error)
-    names = ", ".join(name for name in kind.__struct_fields__ if not (name == "racks" and key != "racks"))
+    names = ", ".join(name for name in kind.__struct_fields__ if name not in _OWN)
     if unknown:
         return layer.fail(f"{where}.{key}", unknown[1], f"unknown key; allowed: {names}")
     what = re.sub(r" - at `.*", "", error)

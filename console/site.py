@@ -16,6 +16,7 @@ from collectors import process
 from collectors.clock import Clock, SystemClock
 from collectors.model import Collector, SourceFault, Telemetry, Transport
 from collectors.nvml import NvmlSettings
+from collectors.prometheus import PrometheusSettings
 from collectors.registry import descriptors, open_sources
 from collectors.sim import SimSettings
 from collectors.slurm import SlurmSettings
@@ -112,6 +113,8 @@ def _configured(chosen: ClusterConfig) -> Site:
         return Site(name=chosen.name, demo=True, slurm=sim, others=sources)
     assert isinstance(slurm, SlurmSettings)
     slurm = msgspec.structs.replace(slurm, racks=chosen.racks)
+    if isinstance(prometheus := sources.get("prometheus"), PrometheusSettings):
+        sources["prometheus"] = msgspec.structs.replace(prometheus, power=chosen.power)
     return Site(name=chosen.name, demo=False, slurm=slurm, others=sources)
 
 

@@ -185,6 +185,15 @@ def test_a_reason_that_sinfo_keeps_silent_about_is_read_from_the_line(commands):
     assert (one.reason, one.reason_by, one.reason_at) == ("was [here] once", "root", 1_795_509_455)
 
 
+def test_who_signed_may_change_without_the_line(commands):
+    lines = [line("gpu0001", "DOWN", " Reason=x [root@5]"), line("gpu0002", "DOWN", " Reason=y [root@5]")]
+    reader = NodeReader()
+    slurm(commands, *lines, reasons="gpu[1-2]|root(0)|5|x@F\n")
+    read(reader)
+    slurm(commands, lines[0], line("gpu0002", "DOWN", " Reason=z [root@5]"), reasons="gpu0001|carol(7)|5|x@F\n")
+    assert read(reader)[0]["gpu0001"].reason_by == "carol"
+
+
 def test_many_nodes_share_a_reason(commands):
     slurm(commands, *(line(f"gpu{n}", "DOWN", " Reason=x [root@5]") for n in range(1, 4)),
           reasons="gpu[1-3]|root(0)|5|x@F\n")  # fmt: skip
@@ -226,12 +235,13 @@ def test_a_forged_node_is_dropped_and_told(commands):
 
 
 def test_a_flood_of_forged_nodes_costs_few_calls(commands):
-    forged = "".join(f"\nNodeName=forged{n} State=IDLE" for n in range(500))
+    forged = "".join(f"\nNodeName=forged{n} State=IDLE" for n in range(500)) + "\nNodeName=gpu0002 State=DOWN"
     slurm(commands, line("gpu0001", end=f" Comment=x{forged}"), line("gpu0002"), names="gpu[0001-0002]")
     for n in range(40):
         commands.says("scontrol", f"Node forged{n} not found\n", rc=1, to=f"-a show node forged{n} -d -o")
     nodes, warnings = read()
     assert list(nodes) == ["gpu0001", "gpu0002"] and "500 dropped" in warnings[0]
+    assert nodes["gpu0002"].display == "idle", "real nodes are settled first"
     assert len(commands.calls) < 50
 
 

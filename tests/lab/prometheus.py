@@ -5,7 +5,8 @@
         monitor.values("sum by (Hostname) (DCGM_FI_DEV_POWER_USAGE)")
 
 The server runs from the lab's roots, in namespaces of its own under `init.py`, and ends with the process that started
-it, even by SIGKILL. The exporter is a thread of this process; the machine stands still until `monitor.clock` moves.
+it, even by SIGKILL. The machine stands still until `monitor.clock` moves, and what tests do to it, or to the exporter,
+is scraped from the next `settle` or `wait_for_samples` on: until then a process of its own serves what was.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from .backfill import FIELDS, Sample, history
 from .cell import Cell
 from .place import wait_for
 from .roots import LabError, add_to, root_of, why_not
+from .shelf import HANG, Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class Monitor:
         self._rules = tuple(rules)
         self._per_node = per_node
         self._scrape_s = scrape_s
+        self._shelf = Shelf()
         self._cell: Cell | None = None
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -109,7 +112,8 @@ class Monitor:
         self._cell = Cell(self.kind.suite, self.engine)
         atexit.register(self.stop)
         try:
-            self.exporter.start()
+            self.exporter.port = self._shelf.start()
+            self.publish()
             self._lay_out()
             self.cell.start()
             self._start_server(timeout)
@@ -124,7 +128,7 @@ class Monitor:
     def stop(self) -> None:
         """End the server and its exporter and remove what they wrote. Harmless when it is not running."""
         atexit.unregister(self.stop)
-        self.exporter.stop()
+        self._shelf.stop()
         cell, self._cell = self._cell, None
         if cell is not None:
             cell.stop()
@@ -173,6 +177,8 @@ class Monitor:
         """Wait until a query gives exactly `count` series; by default as many as the exporters now serve."""
         wanted = self.exporter.series() if count is None else count
 
+        self.publish()
+
         def missing() -> str:
             self._flush()
             found = len(self.query(text))
@@ -183,17 +189,30 @@ class Monitor:
 
     def settle(self, timeout: float = 20) -> None:
         """Wait until every target was scraped twice again: what it says then is the present."""
-        before, paths = self.exporter.asked.copy(), ["/dcgm/metrics", "/ipmi/metrics"]
-        if self._per_node:
-            paths = [path for what in ("dcgm", "ipmi") for path in self.exporter.targets(what)]
-        paths.append("/pdu/metrics")
+        self.publish()
+        before, paths = self._shelf.asked(), self._scraped()
 
         def missing() -> str:
-            late = sum(self.exporter.asked[path] < before[path] + 2 for path in paths)
+            asked = self._shelf.asked()
+            late = sum(asked[path] < before[path] + 2 for path in paths)
             return f"{late} of {len(paths)} targets were not scraped again" if late else ""
 
         wait_for(missing, timeout)
         self._flush()
+
+    def publish(self) -> None:
+        """Let the exporters say what is now."""
+        odd, answer = self.exporter.odd, self.exporter.answer
+        hung = {path for path in self._scraped() if path.split("/")[1] == "dcgm" and path.split("/")[2] in odd.hangs}
+        texts = {path: HANG if path in hung else answer(path) for path in self._scraped()}
+        self._shelf.put(texts | {path: answer(path) for path in ("/targets/dcgm", "/targets/ipmi")})
+
+    def _scraped(self) -> list[str]:
+        """The paths of all targets."""
+        nodes = ["/dcgm/metrics", "/ipmi/metrics"]
+        if self._per_node:
+            nodes = [path for what in ("dcgm", "ipmi") for path in self.exporter.targets(what)]
+        return [*nodes, "/pdu/metrics"]
 
     def reset(self) -> None:
         """No oddities any more, and the server knows it. What a test did to the machine stays."""
