@@ -178,7 +178,7 @@ class WachtApp(Acting, QuietApp[None]):
         """The `:` line."""
         if isinstance(self.screen, WachtScreen):
             complete = completer(lambda: self.cluster, themes())
-            self.screen.query_one("#prompt", Prompt).open(":", "", complete)
+            self.screen.prompt.open(":", "", complete)
 
     @on(Prompt.Submitted)
     def _command(self, event: Prompt.Submitted) -> None:

@@ -101,8 +101,22 @@ def test_a_demo_says_so_and_a_key_is_answered(start):
     one.read_until(b"running")
     one.type(b"?")
     one.read_until(b"requeue and hold")
+    one.out = b""
     one.type(b"\x1b")
+    one.read_until(b"Jobs")  # Esc and a key at once would be Alt and that key
     one.type(b":quit\r")
+    assert one.end() == 0
+    restored(one)
+
+
+def test_keys_that_come_faster_than_screens_do_no_harm(start):
+    one = start("demo", "--nodes", "32")
+    one.read_until(b"DEMO")
+    one.type(b"i2i34i5i7i1?i?2dddyyq" * 3 + b"\x1b")
+    one.out += b""
+    one.type(b"\x1b\x1b")
+    one.type(b"\x03")
+    one.type(b"q")
     assert one.end() == 0
     restored(one)
 

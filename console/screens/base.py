@@ -52,13 +52,17 @@ class WachtScreen(QuietScreen[None]):
         super().__init__()
         self.cluster = Cluster(name="")
         self._shown: Cluster | None = None
+        # Held, not looked for: a message may arrive while the screen is being made or taken down.
+        self.top = TopLine(id="top")
+        self.bar = KeyBar(id="keys")
+        self.prompt = Prompt(id="prompt")
 
     def compose(self) -> ComposeResult:
         """Top line, body, prompt, key bar."""
-        yield TopLine(id="top")
+        yield self.top
         yield from self.body()
-        yield KeyBar(id="keys")
-        yield Prompt(id="prompt")
+        yield self.bar
+        yield self.prompt
 
     # What a subclass says.
 
@@ -160,11 +164,11 @@ class WachtScreen(QuietScreen[None]):
     def refresh_top(self) -> None:
         """The top line: time, modes, chips."""
         clock = self.app.clock
-        self.query_one("#top", TopLine).show(self.cluster, clock.now(), clock.mono(), self.app.modes)
+        self.top.show(self.cluster, clock.now(), clock.mono(), self.app.modes)
 
     def refresh_keys(self) -> None:
         """The key bar: the actions that are possible here and now first, then the ways around."""
-        self.query_one("#keys", KeyBar).set_keys([*self._action_keys(), *self.keys(), Key("?", "help")])
+        self.bar.set_keys([*self._action_keys(), *self.keys(), Key("?", "help")])
 
     def _action_keys(self) -> list[Key]:
         if self.acts_on is None:

@@ -134,7 +134,7 @@ class ListScreen(WachtScreen):
     def action_filter(self) -> None:
         """Open the filter line with the filter that is on."""
         self._before = self.filter.text if self.filter else ""
-        self.query_one("#prompt", Prompt).open("/", self._before)
+        self.prompt.open("/", self._before)
 
     def action_back(self) -> None:
         """Esc takes away one thing at a time: the marks, then the filter."""

@@ -176,7 +176,6 @@ class Monitor:
     def wait_for_samples(self, text: str = "DCGM_FI_DEV_FB_USED", count: int | None = None, timeout: float = 20) -> int:
         """Wait until a query gives exactly `count` series; by default as many as the exporters now serve."""
         wanted = self.exporter.series() if count is None else count
-
         self.publish()
 
         def missing() -> str:
@@ -200,12 +199,12 @@ class Monitor:
         wait_for(missing, timeout)
         self._flush()
 
-    def publish(self) -> None:
-        """Let the exporters say what is now."""
+    def publish(self) -> bool:
+        """Let the exporters say what is now; returns whether that differs from before."""
         odd, answer = self.exporter.odd, self.exporter.answer
         hung = {path for path in self._scraped() if path.split("/")[1] == "dcgm" and path.split("/")[2] in odd.hangs}
         texts = {path: HANG if path in hung else answer(path) for path in self._scraped()}
-        self._shelf.put(texts | {path: answer(path) for path in ("/targets/dcgm", "/targets/ipmi")})
+        return self._shelf.put(texts | {path: answer(path) for path in ("/targets/dcgm", "/targets/ipmi")})
 
     def _scraped(self) -> list[str]:
         """The paths of all targets."""
@@ -216,8 +215,8 @@ class Monitor:
 
     def reset(self) -> None:
         """No oddities any more, and the server knows it. What a test did to the machine stays."""
-        if self.exporter.odd != Odd():
-            self.exporter.odd = Odd()
+        self.exporter.odd = Odd()
+        if self.publish():
             self.settle()
             self.wait_for_samples()
 

@@ -45,8 +45,11 @@ class Shelf:
         self.port = int(self._process.stdout.readline())
         return self.port
 
-    def put(self, texts: Mapping[str, str | None]) -> None:
-        """Answer with these texts from now on, and with nothing else; None is 404, HANG no answer at all."""
+    def put(self, texts: Mapping[str, str | None]) -> bool:
+        """Answer with these texts from now on, and with nothing else; None is 404, HANG no answer at all.
+
+        Returns whether anything differs from before.
+        """
         new = {path: text for path, text in texts.items() if text is not None}
         changed: dict[str, str | None] = {path: text for path, text in new.items() if self._texts.get(path) != text}
         changed |= dict.fromkeys(self._texts.keys() - new.keys())
@@ -56,6 +59,7 @@ class Shelf:
             self._process.stdin.write(json.dumps(changed) + "\n")
             self._process.stdin.flush()
             self._process.stdout.readline()
+        return bool(changed)
 
     def asked(self) -> Counter[str]:
         """Path to how often it was asked for, answered or not."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ groups:
   - record: lab:node_gpu_power_watts
     expr: {WATTS}
 """
+
+
+def answers(url: str) -> bool:
+    """Whether anybody is there."""
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
 
 
 def test_it_answers_with_the_machines_truth(prometheus: Monitor) -> None:
@@ -149,9 +161,18 @@ def test_stop_leaves_nothing(engine: str) -> None:
     monitor.stop()
     assert [pid for pid in ours if Path(f"/proc/{pid}").exists()] == []
     assert not state.folder.exists() and place.find(state.name) is None
-    with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(url, timeout=2)
+    assert not answers(url)
     monitor.stop()
+
+
+@pytest.mark.lab
+def test_the_owner_stays_idle_while_it_is_scraped() -> None:
+    require_engine("victoria")
+    with Monitor("victoria") as monitor:
+        monitor.settle()
+        before, asked = time.process_time(), monitor._shelf.asked()
+        wait_for(lambda: "" if monitor._shelf.asked().total() > asked.total() + 200 else "few scrapes", 20)
+        assert time.process_time() - before < 0.2
 
 
 @pytest.mark.lab
@@ -159,19 +180,21 @@ def test_a_killed_owner_takes_its_server_along() -> None:
     require_engine("prometheus-3")
     script = (
         "from tests.lab.prometheus import Monitor; monitor = Monitor(nodes=2).start();"
-        "print(monitor.cell.state.name, flush=True); input()"
+        "print(monitor.cell.state.name, monitor.exporter.port, flush=True); input()"
     )
     owner = subprocess.Popen(
         [sys.executable, "-c", script], cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     with owner:
         assert owner.stdout
-        state = place.find(owner.stdout.readline().strip())
+        name, port = owner.stdout.readline().split()
+        state = place.find(name)
         assert state and state.init
         ours = in_namespace_of(state.init[0])
         owner.send_signal(signal.SIGKILL)
     wait_for(lambda: "it lives" if any(Path(f"/proc/{pid}").exists() for pid in ours) else "", 10)
     wait_for(lambda: "its directory is there" if state.folder.exists() else "", 10)
+    wait_for(lambda: "its exporters answer" if answers(f"http://127.0.0.1:{port}/asked") else "", 10)
 
 
 @pytest.mark.lab
