@@ -201,7 +201,9 @@ NAVIGATION: tuple[Key, ...] = (
     Key(id="reverse", keys=("O",), shown="O", help="turn the order round"),
     Key(id="copy", keys=("y",), shown="y", help="copy the command or query behind it"),
     Key(id="redraw", keys=("ctrl+l",), shown="Ctrl+L", help="draw the screen again"),
-    Key(id="measure", keys=("m",), shown="m", help="what the map shows: state, utilisation, temperature, power"),
+    Key(
+        id="measure", keys=("m",), shown="m", help="what the map shows: state, utilisation, memory, temperature, power"
+    ),
     Key(id="ssh", keys=("x",), shown="x", help="ssh to the node, and back"),
     Key(id="zoom", keys=("z",), shown="z", help="into a rack of the GPU map, and out again"),
     Key(id="charts", keys=("g",), shown="g", help="charts of a node: 1 h, 6 h, 24 h, 7 days"),

@@ -16,6 +16,7 @@ from widgets.units import UNKNOWN, degrees, duration, percent, power
 #: Ends of the scales of one GPU: idle and full, cool and throttling, an idle H100 and its limit.
 _SCALES: dict[str, tuple[str, float, float]] = {
     "util": ("util_pct", 0.0, 140.0),  # as on the map: a GPU that works is warm, not red
+    "memory": ("memory_used_mb", 0.0, 110_000.0),
     "temp": ("temp_c", 30.0, 90.0),
     "power": ("power_w", 50.0, 700.0),
 }
@@ -127,7 +128,8 @@ def gpu_grid(names: Sequence[str], found: Mapping[str, tuple[Gpu, ...]], cluster
                 spans.append((f"{UNKNOWN:>4} ", "text-dim"))
             else:
                 step = int(max(0.0, min(9.0, (value - low) / (high - low) * 10)))
-                spans.append((f"{value:>4.0f} ", heat_role(step)))
+                shown = f"{value / 1024:>3.0f}G" if measure == "memory" else f"{value:>4.0f}"
+                spans.append((f"{shown} ", heat_role(step)))
         if not found.get(name):
             spans.append(("no sample", "text-dim"))
         users = sorted({job.user for ref in cluster.jobs_on.get(name, ()) if (job := cluster.jobs.get(ref))})

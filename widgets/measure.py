@@ -9,8 +9,8 @@ from collectors.model import Cluster, Load, Node
 from themes.roles import HEAT, state_look
 from widgets.cells import Span
 
-Measure = Literal["state", "util", "temp", "power"]
-MEASURES: tuple[Measure, ...] = ("state", "util", "temp", "power")
+Measure = Literal["state", "util", "memory", "temp", "power"]
+MEASURES: tuple[Measure, ...] = ("state", "util", "memory", "temp", "power")
 
 UNKNOWN_CELL: Span = ("·", "text-dim")
 COLD_C, HOT_C = 30.0, 90.0
@@ -106,6 +106,8 @@ def painter(measure: Measure, cluster: Cluster, top_w: float, before: dict[str, 
 
     if measure == "util":
         return lambda name: of(name, lambda load: load.gpu_util_pct, 0.0, 100.0, UTIL_CELLS)
+    if measure == "memory":
+        return lambda name: of(name, lambda load: load.gpu_memory_pct, 0.0, 100.0, UTIL_CELLS)
     if measure == "temp":
         return lambda name: of(name, lambda load: load.temp_c, COLD_C, HOT_C)
     return lambda name: of(name, lambda load: load.power_w, 0.0, top_w)

@@ -138,13 +138,14 @@ class NodeMap(Scrolled):
             return spans
         low, high = {
             "util": ("0 %", "100 %"),
+            "memory": ("0 %", "100 %"),
             "temp": (f"{COLD_C:.0f} °C", f"{HOT_C:.0f} °C"),
             "power": ("0 W", power(self._top_w)),
         }[self.measure]
         unknown = (UNKNOWN_CELL, (" unknown", "text-dim"))
         return [
             (low + " ", "text-dim"),
-            *(UTIL_CELLS if self.measure == "util" else HEAT_CELLS),
+            *(UTIL_CELLS if self.measure in {"util", "memory"} else HEAT_CELLS),
             (f" {high}  ", "text-dim"),
             *unknown,
         ]
