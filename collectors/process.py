@@ -26,6 +26,8 @@ _KEPT = ("HOME", "USER", "LOGNAME", "PATH", "XDG_RUNTIME_DIR", "KRB5CCNAME", "SS
 #: SLURM variables that change what a read prints, never where it reads: dropped so that output has one shape.
 _SHAPING = ("SLURM_BITSTR_LEN", "SLURM_TOPO_LEN", "SLURM_JSON", "SLURM_YAML", "SLURM_DEBUG_FLAGS")
 GRACE_S = 0.5
+#: A bulk of 500 targets, each refused with a line.
+ERR_BYTES = 256 << 10
 
 _live: set[subprocess.Popen[bytes]] = set()
 _live_lock = threading.Lock()
@@ -82,12 +84,15 @@ def run(
     cap_bytes: int = 64 << 20,
     env: Mapping[str, str] | None = None,
     cwd: str = "/",
+    spared: bool = False,
 ) -> Ended:
     """Run one command to its end, its deadline or its cap, whichever comes first, and return what it said.
 
-    Blocks the calling thread. Raises SourceFault("missing") when the program cannot be started.
+    Blocks the calling thread. Raises SourceFault("missing") when the program cannot be started. A `spared` command
+    changes the machine: `stop_all` leaves it to its deadline, since half a change with no result is the worst end.
     """
     began, stops = time.monotonic(), _stops
+    timed_out = False
     try:
         child = subprocess.Popen(
             list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -97,17 +102,18 @@ def run(
         why = getattr(error, "strerror", None) or error
         raise SourceFault("missing", clean(f"{argv[0]} cannot be started: {why}"), "check its path and mode") from None
     with _live_lock:
-        _live.add(child)
-        late = stops != _stops
+        if not spared:
+            _live.add(child)
+        late = stops != _stops and not spared
     try:
         if late:
             _end(child)
         out, err, timed_out, capped = _drain(child, began + deadline_s, cap_bytes)
-        if timed_out or capped:
-            _end(child)
-        rc = child.wait()
+        # One that even SIGKILL does not end (state D, or another user's under sudo) is left behind, named a time-out.
+        ended = _end(child) if timed_out or capped else True
+        rc = child.wait() if ended else -signal.SIGKILL
     finally:
-        if child.returncode is None:
+        if child.returncode is None and not timed_out:
             _end(child)
         with _live_lock:
             _live.discard(child)
@@ -115,7 +121,7 @@ def run(
             if pipe is not None:
                 pipe.close()
     return Ended(
-        argv=tuple(argv), rc=rc, out=out, err=clean(decode(err[:4000]).strip()), took_s=time.monotonic() - began,
+        argv=tuple(argv), rc=rc, out=out, err=clean(decode(err[:ERR_BYTES]).strip()), took_s=time.monotonic() - began,
         timed_out=timed_out, capped=capped,
     )  # fmt: skip
 
@@ -151,8 +157,8 @@ def _drain(child: subprocess.Popen[bytes], deadline: float, cap: int) -> tuple[b
     return out, err, False, False
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End a child and everything in its process group."""
+def _end(child: subprocess.Popen[bytes]) -> bool:
+    """End a child and everything in its process group. False when it does not end."""
     for sig in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, sig)
@@ -162,8 +168,12 @@ def _end(child: subprocess.Popen[bytes]) -> None:
                 # The leader is gone; what it left in its group must not outlive it.
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(child.pid, signal.SIGKILL)
-            return
-    child.wait(5)
+            return True
+    try:
+        child.wait(5)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def hand_over(argv: Sequence[str]) -> int:
@@ -179,7 +189,7 @@ def hand_over(argv: Sequence[str]) -> int:
 
 
 def stop_all() -> None:
-    """Kill every command that still runs: called once when the console ends."""
+    """Kill every reading command that still runs: called when the console ends."""
     global _stops  # noqa: PLW0603 - one number of the whole program, under its lock
     with _live_lock:
         _stops += 1

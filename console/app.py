@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
+from collectors import process
 from collectors.clock import Clock, SystemClock
 from collectors.model import Cluster, Diff, Telemetry, Transport
 from console.acting import Acting
@@ -139,6 +140,15 @@ class WachtApp(Acting, QuietApp[None]):
             self._last_tick = now
             screen.tick(screen.ctx())
 
+    async def action_quit(self) -> None:
+        """q."""
+        self.leave()
+
+    def leave(self) -> None:
+        """Go. A reading that hangs must not hold the person up; a change that is under way is waited for."""
+        process.stop_all()
+        self.exit()
+
     # Ways around.
 
     def action_go(self, name: str, filter_text: str | None = None) -> None:
@@ -195,7 +205,7 @@ class WachtApp(Acting, QuietApp[None]):
     def _carry_out(self, command: Command) -> None:
         match command.verb:
             case "quit":
-                self.exit()
+                self.leave()
             case "help":
                 self.action_help()
             case "refresh":

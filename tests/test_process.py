@@ -60,7 +60,7 @@ def test_a_signal_is_a_negative_status():
 def test_both_outputs_may_be_large():
     size = 3_000_000
     ended = run(f"head -c {size} /dev/zero; head -c {size} /dev/zero >&2; head -c {size} /dev/zero")
-    assert ended.rc == 0 and len(ended.out) == 2 * size and len(ended.err) <= 4 * 4000
+    assert ended.rc == 0 and len(ended.out) == 2 * size and len(ended.err) <= 4 * process.ERR_BYTES
 
 
 def test_a_hang_ends_at_the_deadline():
@@ -103,7 +103,7 @@ def test_a_flood_is_capped_and_its_writer_killed():
 
 def test_a_flood_of_errors_is_capped():
     ended = run("yes >&2", cap_bytes=100_000)
-    assert ended.capped and len(ended.err) <= 2 * 4000
+    assert ended.capped and len(ended.err) <= 2 * process.ERR_BYTES
 
 
 def test_just_below_the_cap_is_whole():

@@ -99,7 +99,7 @@ class CliWriter:
 
     def _one(self, argv: tuple[str, ...], targets: tuple[str, ...]) -> Sent:
         try:
-            ended = process.run(argv, deadline_s=self._deadline_s, cap_bytes=1 << 20)
+            ended = process.run(argv, deadline_s=self._deadline_s, cap_bytes=1 << 20, spared=True)
         except SourceFault as error:
             # It could not even be started: that much is certain, for every target.
             text = str(error.fault)

@@ -12,8 +12,8 @@ from .slurm import Lab
 
 TOP = Path(__file__).parents[2]
 NODE = {
-    "name", "state", "flags", "display", "reason", "reason_by", "reason_at", "partitions", "cpus", "cpus_alloc", "cpu_load",
-    "memory_mb", "free_memory_mb", "gpus", "gpus_alloc", "rack", "gpu_util_pct", "power_w",
+    "name", "state", "flags", "display", "reason", "reason_by", "reason_at", "partitions", "cpus", "cpus_alloc",
+    "cpu_load", "memory_mb", "free_memory_mb", "gpus", "gpus_alloc", "rack", "gpu_util_pct", "power_w",
 }  # fmt: skip
 JOB = {
     "id", "name", "user", "account", "partition", "state", "reason", "nodes", "node_count", "cpus", "gpus", "submitted",
