@@ -1,0 +1,215 @@
+"""Asks Prometheus through prometheus_api_client, and turns whatever goes wrong into a named fault.
+
+One client a thread. Everything heavy is imported when the first one is made, in the thread that asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.clock import Clock
+from collectors.model import SourceFault
+from collectors.prometheus import PrometheusSettings
+from collectors.prometheus.token import read_token
+
+if TYPE_CHECKING:
+    from collectors.prometheus.wire import Answer, Row
+
+
+#: Clocks may differ by this much before the samples' times are moved to ours.
+SKEW_S = 5.0
+_SPARE = "wacht-rules.yml and recorded = true spare it"
+
+
+class QueryRefused(SourceFault):
+    """The server is well but does not answer this one query: a gap in the facts, not the end of the reading."""
+
+
+class Rows(Struct, frozen=True):
+    """What one query gave: its series, what the server warns of, and the server's time."""
+
+    rows: Sequence[Row]
+    warnings: tuple[str, ...] = ()
+    at: float | None = None
+
+
+class Client:
+    """One connection to one Prometheus."""
+
+    def __init__(self, settings: PrometheusSettings, clock: Clock) -> None:
+        from prometheus_api_client import PrometheusConnect
+
+        from collectors.prometheus.wire import Adapter, Session
+
+        self._settings = settings
+        self._clock = clock
+        self._where = urlsplit(settings.url).netloc
+        self._adapter = Adapter(settings.timeout_s)
+        ca = str(Path(settings.ca).expanduser()) if settings.ca else None
+        if ca is not None and not Path(ca).exists():
+            raise SourceFault("missing", f"there is no file {ca}", "name the site's certificates with ca")
+        self._session = Session(self._adapter, ca)
+        self._session.hooks["response"].append(self._hear)
+        self._heard: Answer | None = None
+        self._closed = False
+        self.ahead_s: float | None = None
+        """How far the server's clock is ahead of this computer's, as of the last answer."""
+        self.on_wire = 0
+        """Bytes of all answers, as they came."""
+        self._connect = PrometheusConnect(url=settings.url.rstrip("/"), session=self._session)
+
+    def ask(self, name: str, query: str) -> Rows:
+        """The answer to a query as of now. Raises SourceFault; QueryRefused where only this query is at fault."""
+        # VictoriaMetrics would answer from its cache, 30 s late; Prometheus does not know nocache.
+        params = {"timeout": f"{self._settings.timeout_s:g}s", "nocache": "1"}
+        rows = self._send(name, lambda: self._connect.custom_query(query, params=params, timeout=self._limit))
+        at = next((row.value[0] for row in rows if row.value is not None), None)
+        if at is not None:
+            self.ahead_s = at - self._clock.now()
+        return Rows(rows, self._warnings(name), at)
+
+    def ask_range(self, name: str, query: str, start: int, end: int, step: int) -> Rows:
+        """The answer to a query at every step from start to end, in the server's time."""
+        params = {"timeout": f"{self._settings.timeout_s:g}s"}
+        first, last = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
+        rows = self._send(
+            name,
+            lambda: self._connect.custom_query_range(query, first, last, str(step), params=params, timeout=self._limit),
+        )
+        return Rows(rows, self._warnings(name))
+
+    def server_now(self) -> float:
+        """The time on the server's clock, which is what it keeps its samples by."""
+        if self.ahead_s is None:
+            self.ask("clock", "vector(1)")
+        return self._clock.now() + (self.ahead_s or 0.0)
+
+    def close(self) -> None:
+        """End what is being asked, from any thread, and ask no more."""
+        from collectors.prometheus.wire import shut
+
+        self._closed = True
+        shut(self._adapter.sockets)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _limit(self) -> float:
+        return self._settings.timeout_s
+
+    def _hear(self, answer: Any, *_: Any, **__: Any) -> None:
+        self._heard = answer
+        self.on_wire += answer.on_wire
+
+    def _warnings(self, name: str) -> tuple[str, ...]:
+        envelope = self._heard.envelope if self._heard is not None else None
+        if envelope is None:
+            return ()
+        said = [f"Prometheus warns of {name}: {clean(text[:300])}" for text in envelope.warnings[:3]]
+        if envelope.isPartial:
+            said.append(f"the answer to {name} is partial: the server could not read all it should")
+        return tuple(said)
+
+    def _send(self, name: str, question: Any) -> Sequence[Row]:
+        """Ask once; once more where the server had closed a connection that was kept for the next question."""
+        from prometheus_api_client.exceptions import PrometheusApiClientException
+        from requests import exceptions
+
+        from collectors.prometheus.wire import Cut, Late, Malformed, TooLarge
+
+        kept = self._heard is not None
+        while True:
+            if self._closed:
+                raise SourceFault("missing", "the source was closed")
+            if self._settings.token_file:
+                token = read_token(self._settings.token_file)
+                self._session.headers["Authorization"] = f"Bearer {token.reveal()}"
+            self._heard = None
+            began = self._clock.mono()
+            try:
+                rows: Sequence[Row] = question()
+                return rows
+            except PrometheusApiClientException:
+                self._refused(name)
+            except Malformed as error:
+                self._malformed(name, error)
+            except TooLarge:
+                raise QueryRefused(
+                    "malformed", f"{self._where} gave more to {name} than wacht ever asks for", "see queries"
+                ) from None
+            except (Late, exceptions.Timeout):
+                raise SourceFault(
+                    "timeout", f"{self._where} did not answer {name} within {self._limit:g} s",
+                    f"is it overloaded? {_SPARE}",
+                ) from None  # fmt: skip
+            except exceptions.SSLError as error:
+                raise SourceFault("auth", f"no TLS with {self._where}: {_why(error)}", "see ca and url") from None
+            except Cut as error:
+                raise SourceFault("cut", f"the answer of {self._where} to {name} was cut: {_why(error)}") from None
+            except exceptions.RequestException as error:
+                if kept and not self._closed and self._clock.mono() - began < 1.0 and _was_hung_up(error):
+                    kept = False
+                    continue
+                raise _unreachable(self._where, error) from None
+
+    def _malformed(self, name: str, error: Exception) -> NoReturn:
+        text = f"the answer of {self._where} to {name} is none of Prometheus: {_why(error)}"
+        if str(error).startswith("status "):
+            raise QueryRefused("malformed", f"{name}: {_why(error)}", f"see queries.{name}") from None
+        raise SourceFault("malformed", text, "does url end where /api/v1 begins?") from None
+
+    def _refused(self, name: str) -> NoReturn:
+        """The server answered, but not with 200."""
+        answer = self._heard
+        assert answer is not None
+        code, said = answer.status_code, clean(answer.refusal())
+        told = f"{self._where} answered {code} to {name}" + (f": {said}" if said else "")
+        if code in {301, 302, 303, 307, 308}:
+            to = clean(answer.headers.get("Location", "nowhere")[:200])
+            raise SourceFault("refused", f"{self._where} sends to {to}: not followed", "write that as url")
+        if code in {401, 403}:
+            what = "the token has expired or may not" if self._settings.token_file else "it wants a token"
+            raise SourceFault("auth", told, f"{what}: see token_file")
+        if code in {400, 422}:
+            raise QueryRefused("malformed", told, _SPARE if "too many samples" in said else f"see queries.{name}")
+        if code == 404:
+            raise SourceFault("missing", told, "does url end where /api/v1 begins?")
+        if code in {429, 503}:
+            after = clean(answer.headers.get("Retry-After", "")[:40])
+            raise SourceFault("backoff", told, f"it asks for {after} s of peace" if after.isdecimal() else "")
+        raise SourceFault("refused", told, "see its log")
+
+
+def _why(error: BaseException) -> str:
+    """The innermost words of an exception, which requests and urllib3 wrap in addresses of objects."""
+    inner: Any = error
+    for _ in range(8):
+        deeper = getattr(inner, "reason", None)
+        if not isinstance(deeper, BaseException):
+            deeper = next((one for one in getattr(inner, "args", ()) if isinstance(one, BaseException)), None)
+        if deeper is None:
+            break
+        inner = deeper
+    return clean(str(inner).rpartition(">: ")[2][:300] or type(inner).__name__)
+
+
+def _was_hung_up(error: BaseException) -> bool:
+    return any(word in repr(error) for word in ("RemoteDisconnected", "ConnectionResetError", "BrokenPipeError"))
+
+
+def _unreachable(where: str, error: BaseException) -> SourceFault:
+    said = repr(error)
+    if "NameResolutionError" in said or "Name or service not known" in said or "getaddrinfo" in said:
+        return SourceFault("missing", f"the name of {where} is not known: {_why(error)}", "see url")
+    if "Connection refused" in said:
+        return SourceFault("refused", f"{where} refuses the connection", "does Prometheus run there? see url")
+    if _was_hung_up(error):
+        return SourceFault("cut", f"{where} hung up before it answered")
+    return SourceFault("refused", f"{where} cannot be reached: {_why(error)}", "see url")

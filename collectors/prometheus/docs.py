@@ -1,0 +1,55 @@
+"""docs/queries.md, written from the query table."""
+
+from __future__ import annotations
+
+from collectors.prometheus.book import SOURCES, Book
+from collectors.prometheus.queries import TABLE
+from collectors.prometheus.rules import DEFAULT, POWER
+
+_HEAD = f"""\
+# What wacht asks Prometheus
+
+Every query, the series it needs, and what it is for. Written from `collectors/prometheus/queries.py`; a test holds it.
+Thanos, Mimir and VictoriaMetrics answer the same queries.
+
+Any query can be replaced in the configuration, by its name; the answer must bear the labels in the third column:
+
+```toml
+[cluster.groningen]
+prometheus = {{ url = "https://prometheus.example", queries = {{ util = "avg by (Hostname) (my_gpu_util)" }} }}
+power = {{ budget_mw = 6.5, node_series = "{POWER.node_series}", rack_series = "{POWER.rack_series}" }}
+```
+
+In a query of one's own `$host` stands for the host labels, `$only` for the matchers of the site and of the nodes asked
+for, `<NAME>` for a series with those matchers. The label `node` is made from the host labels, on the server, by the
+regular expression `node` of the configuration.
+
+- **Host labels**: `host_labels`, by default `Hostname` and `hostname`, which dcgm-exporter writes by turns.
+- **Counted once**: `max by (host, UUID)` stands before every sum: MIG instances, jobs that share a GPU and a second
+  exporter of a host give more series, not more GPUs.
+- **Age**: `sampled` is the time of the sample, not of the answer. Older than `stale_s` (180 s): the value is left out.
+- **Power** is what the site names: {", ".join(SOURCES.values())}, in this order.
+
+"""
+
+
+def text() -> str:
+    """The whole page."""
+    book, lines = Book(DEFAULT), [_HEAD]
+    lines += ["| query | unit | labels | series | asked | recorded as |", "|---|---|---|---|---|---|"]
+    for query in TABLE:
+        labels = ", ".join(f"`{label}`" for label in query.by).replace("`$host`", "host")
+        series = "<br>".join(f"`{name}`" if name.isidentifier() else name for name in query.series)
+        record = f"`{query.record}`".replace("$source", "SOURCE") if query.record else ""
+        lines.append(f"| `{query.name}` | {query.unit} | {labels} | {series} | {query.asked} | {record} |")
+    lines.append("\nSOURCE is " + ", ".join(f"`{key}` ({word})" for key, word in SOURCES.items()) + ".\n")
+    lines.append("## As they are sent\n")
+    lines.append(
+        f"With the default settings, `{POWER.node_series}` for nodes and `{POWER.rack_series}` for racks.\n"
+        "`$only`, `$span` and `$uuids` are filled in with what is on the screen.\n"
+    )
+    for query in TABLE:
+        # Matchers are shown where they will stand, though there are none for the whole machine.
+        sent = book.shown(query.name)
+        lines.append(f"**{query.name}**: {query.about}\n\n```promql\n{sent}\n```\n")
+    return "\n".join(lines)

@@ -1,0 +1,223 @@
+"""The overview's telemetry in one reading: a row a node, and the XIDs. Nine small answers, never one a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collectors.clean import clean
+from collectors.clock import Clock
+from collectors.model import Facts, Load, SourceFault, Xid
+from collectors.prometheus.book import Book
+from collectors.prometheus.client import SKEW_S, Client, QueryRefused
+from collectors.prometheus.queries import BY_NAME
+from collectors.prometheus.values import NODE_NAME, Notes, by_label, number, points, told
+from collectors.prometheus.xids import Gpu, Memory, last_of_node, step_of
+
+#: A difference of the clocks that is told.
+_TELL_SKEW_S = 60.0
+#: Looks at the past of GPUs with a new XID in one reading.
+_LOOKS = 2
+
+Values = Mapping[str, float]
+
+
+class LoadReader:
+    """Reads loads and XIDs; remembers the XIDs between readings."""
+
+    def __init__(self, book: Book, client: Client, clock: Clock) -> None:
+        self._book = book
+        self._client = client
+        self._clock = clock
+        self._memory = Memory()
+        self._shift = 0
+        self._shown: dict[Gpu, int] = {}
+        self._lacks: Values = {}
+
+    def read(self) -> Facts:
+        """One reading. Raises SourceFault: for one query alone only where nothing else is known."""
+        notes = Notes()
+        util = self._values("util", notes)
+        memory = self._values("memory", notes)
+        hottest = self._values("temperature", notes)
+        watts = self._values("gpu_power", notes)
+        seen = self._values("gpus", notes)
+        idle = self._values("idle", notes)
+        sampled = self._values("sampled", notes)
+        nodes = util.keys() | seen.keys() | sampled.keys() | hottest.keys() | watts.keys() | memory.keys()
+        if not nodes:
+            raise self._nothing(notes)
+        if not util:
+            notes.say(f"no series {BY_NAME['util'].series[0]}: utilisation is unknown")
+        power = self._values("node_power", notes) if self._book.power.node_series else {}
+        now = self._server_now(notes)
+        xids = self._xids(notes)
+        shown = last_of_node(xids.values(), self._shown) if xids is not None else {}
+        stale_s, shift = self._book.settings.stale_s, self._shift
+        loads: dict[str, Load] = {}
+        stale: list[str] = []
+        odd: list[str] = []
+        for node in nodes | power.keys():
+            if NODE_NAME.fullmatch(node) is None:
+                if node:
+                    odd.append(node)
+                continue
+            at = sampled.get(node)
+            drawn = power.get(node)
+            if at is not None and now - at > stale_s:
+                stale.append(f"{node}: {now - at:.0f} s")
+                loads[node] = Load(node=node, sampled_at=int(at) + shift, power_w=drawn)
+                continue
+            loads[node] = Load(
+                node=node,
+                sampled_at=None if at is None else int(at) + shift,
+                gpu_util_pct=_rounded(util.get(node)),
+                gpu_memory_pct=_rounded(memory.get(node)),
+                temp_c=hottest.get(node),
+                power_w=_rounded(drawn),
+                gpu_power_w=_rounded(watts.get(node)),
+                gpus_seen=_whole(seen.get(node)),
+                gpus_idle=_whole(idle.get(node)),
+                xid=shown.get(node),
+            )
+        notes.some(f"the samples of {{n}} nodes are older than {stale_s:g} s, their values are left out", stale)
+        notes.some("{n} host labels are no node's name", odd)
+        if self._book.power.node_series:
+            without = [node for node in nodes if node and node not in power]
+            notes.some(f"{{n}} nodes have no {self._book.needs('node_power')[0]}", without)
+        self._lacking(notes)
+        return Facts(loads=loads, xids=xids, warnings=tuple(notes.said))
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _values(self, name: str, notes: Notes, label: str = "node") -> Values:
+        """Node to value; a query that the server refuses is a gap with a name."""
+        try:
+            answer = self._client.ask(name, self._book.whole(name))
+        except QueryRefused as error:
+            notes.say(str(error.fault))
+            return {}
+        notes.say(*answer.warnings)
+        return by_label(answer.rows, name, label, notes)
+
+    def _nothing(self, notes: Notes) -> SourceFault:
+        """No GPU series at all: never "no GPUs", but a fault that says where to look."""
+        if notes.said:
+            return SourceFault("empty", notes.said[0], f"and {len(notes.said) - 1} more" if notes.said[1:] else "")
+        needs = self._book.needs("util")[0]
+        if self._book.settings.recorded:
+            return SourceFault("empty", f"no series {needs}", "has the server loaded wacht-rules.yml? see its /rules")
+        jobs: dict[str, dict[str, float]] = {}
+        try:
+            for row in self._client.ask("targets", self._book.whole("targets")).rows:
+                if row.value is not None:
+                    job = jobs.setdefault(clean(row.metric.get("job", "")[:40]), {})
+                    job[row.metric.get("what", "")] = number(row.value[1], "targets") or 0.0
+        except SourceFault:
+            pass
+        found = ", ".join(told(counts, job) for job, counts in sorted(jobs.items())[:6]) or "nothing"
+        matchers = f" with {self._book.settings.matchers}" if self._book.settings.matchers else ""
+        return SourceFault(
+            "empty", f"no series {needs}{matchers}", f"is dcgm-exporter scraped? the server scrapes: {found}"
+        )
+
+    def _server_now(self, notes: Notes) -> float:
+        """The server's time; and the shift from its clock to ours, which moves only when it has to."""
+        ahead = self._client.ahead_s or 0.0
+        shift = -round(ahead) if abs(ahead) > SKEW_S else 0
+        if abs(shift - self._shift) > 2 or not shift:
+            self._shift = shift
+        if abs(ahead) > _TELL_SKEW_S:
+            notes.say(f"the clock of Prometheus is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this one")
+        return self._clock.now() + ahead
+
+    def _lacking(self, notes: Notes) -> None:
+        """Series that cannot be counted, because they lack a label."""
+        lacks = self._lacks
+        labels = self._book.settings.host_labels
+        if lacks.get("host"):
+            names = " or ".join(labels)
+            notes.say(f"{lacks['host']:.0f} GPU series have no label {names} and count for no node; see host_labels")
+        if lacks.get("UUID"):
+            notes.say(f"{lacks['UUID']:.0f} GPU series have no label UUID: the GPUs of a node cannot be told apart")
+
+    def _xids(self, notes: Notes) -> Mapping[str, Xid] | None:
+        """The XIDs; None, with a warning, where they are unknown."""
+        self._shown = {}
+        self._lacks = self._values("lacking", notes, "lacks")
+        if "xids" in self._lacks:
+            notes.say(f"no series {BY_NAME['xids'].series[0]}: XIDs are unknown")
+            return None
+        try:
+            gauges = self._client.ask("xids", self._book.whole("xids"))
+            counts = self._client.ask("xid_counts", self._book.whole("xid_counts"))
+        except QueryRefused as error:
+            notes.say(str(error.fault))
+            return None
+        notes.say(*gauges.warnings, *counts.warnings)
+        at = self._client.server_now()
+        for row in gauges.rows:
+            gpu, code = _gpu(row.metric), number(row.value[1], "xids") if row.value is not None else None
+            if gpu is not None and code is not None:
+                self._shown[gpu] = int(code)
+        counted: dict[tuple[Gpu, int], float] = {}
+        for row in counts.rows:
+            gpu, word = _gpu(row.metric), row.metric.get("xid", "")
+            times = number(row.value[1], "xid_counts") if row.value is not None else None
+            if gpu is not None and times is not None and word.isascii() and word.isdecimal() and 0 < len(word) < 7:
+                counted[gpu, int(word)] = times
+        self._memory.see(self._shown, at)
+        self._memory.count(counted, at)
+        self._look_back(at, notes)
+        shift = self._shift
+        rows = self._memory.rows(at)
+        return {key: _moved(row, shift) for key, row in rows.items()} if shift else rows
+
+    def _look_back(self, at: float, notes: Notes) -> None:
+        """Ask for the past of GPUs with a new XID, a few at a time: a storm must not make one huge question."""
+        for _ in range(_LOOKS):
+            gpus, span = self._memory.wanted()
+            if not gpus:
+                return
+            step = step_of(span, len(gpus))
+            end = int(at) // step * step
+            start = end - span
+            by_uuid = {gpu[2]: gpu for gpu in gpus}
+            try:
+                answer = self._client.ask_range(
+                    "xid_past", self._book.past_of(tuple(by_uuid)), start, end, step
+                )  # fmt: skip
+            except QueryRefused as error:
+                notes.say(str(error.fault))
+                return
+            notes.say(*answer.warnings)
+            past = {row.metric.get("UUID", ""): points([row], "xid_past", start, end, step) for row in answer.rows}
+            for uuid, gpu in by_uuid.items():
+                self._memory.learn(gpu, past.get(uuid, ()), span, at)
+
+
+def _gpu(labels: Mapping[str, str]) -> Gpu | None:
+    """Which GPU a row is of; None without a node that Slurm could know."""
+    node, index = labels.get("node", ""), labels.get("gpu", "")
+    if NODE_NAME.fullmatch(node) is None:
+        return None
+    known = index.isascii() and index.isdecimal() and len(index) < 5
+    return node, int(index) if known else None, clean(labels.get("UUID", "")[:80])
+
+
+def _moved(row: Xid, shift: int) -> Xid:
+    """The row with its times on our clock."""
+    from msgspec.structs import replace
+
+    return replace(
+        row,
+        first_at=None if row.first_at is None else row.first_at + shift,
+        last_at=None if row.last_at is None else row.last_at + shift,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)

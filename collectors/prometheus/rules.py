@@ -1,0 +1,69 @@
+"""The recording rules that ship with wacht, written from the query table: wacht-rules.yml.
+
+For a machine whose server is asked too much by many consoles: it sums up once, each console reads the sums. They are
+read with `prometheus = { recorded = true }`. `text` writes them for any site; the file is for the default settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from collectors.prometheus import PowerSettings, PrometheusSettings
+from collectors.prometheus.book import SOURCES, Book
+from collectors.prometheus.queries import BY_NAME, TABLE
+
+FILE = Path(__file__).with_name("wacht-rules.yml")
+#: What the file is written for, and the documentation.
+POWER = PowerSettings(node_series="ipmi_dcmi_power_consumption_watts", rack_series="pdu_power_watts")
+DEFAULT = PrometheusSettings(url="http://localhost:9090", power=POWER)
+
+_HEAD = """\
+# Recording rules of wacht: sums by node, by rack and of the site, from the table in docs/queries.md.
+#
+# Load this file with rule_files (Prometheus, Mimir, Thanos Rule) or vmalert, evaluate it every 15 to 30 seconds, and set
+# recorded = true in the cluster's prometheus table. Put your own series in place of ipmi_dcmi_power_consumption_watts
+# and pdu_power_watts, and of the host labels, where they are called differently; leave out what you do not measure.
+"""
+
+#: Sums of sums: what is recorded already is not made again from 96,000 series.
+_SITE = {
+    "rack": f"sum({BY_NAME['rack_power'].record})",
+    "node": f"sum({BY_NAME['node_power'].record} >= 0)",
+    "gpu": f"sum({BY_NAME['gpu_power'].record} >= 0)",
+}
+_UTIL, _GPUS = BY_NAME["util"].record, BY_NAME["gpus"].record
+
+
+def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, str]]:
+    """Group, series, PromQL. What is summed from others stands behind them, in the same group."""
+    book = Book(replace(settings, recorded=False))
+    power = settings.power or PowerSettings()
+    given = {"rack": power.rack_series, "node": power.node_series, "gpu": True}
+    for query in TABLE:
+        if query.record is None or query.name in {"site_power", "site_util"}:
+            continue
+        if query.name in {"node_power", "rack_power"} and not given[query.name.removesuffix("_power")]:
+            continue
+        yield "wacht", query.record, book.whole(query.name)
+    for source in SOURCES:
+        if given[source]:
+            yield "wacht", (BY_NAME["site_power"].record or "").replace("$source", source), _SITE[source]
+    known = f"({_UTIL} >= 0)"
+    yield (
+        "wacht", BY_NAME["site_util"].record or "",
+        f"sum({known} * on (node) {_GPUS}) / sum({_GPUS} and on (node) {known})",
+    )  # fmt: skip
+
+
+def text(settings: PrometheusSettings = DEFAULT) -> str:
+    """The rule file for a site."""
+    lines, group = [_HEAD + "groups:"], ""
+    for name, series, expr in rules(settings):
+        if name != group:
+            group = name
+            lines += [f"  - name: {name}", "    rules:"]
+        lines += [f"      - record: {series}", "        expr: |-", f"          {expr}"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,167 @@
+"""XIDs beyond the gauge: first and last time, and how often, remembered between readings.
+
+DCGM's gauge holds the last XID of a GPU and does not clear. So a reading asks only for GPUs whose gauge is not 0 (few),
+and for the past of those that are new, once: over the last day, and over a month where the day shows no change. Two
+XIDs of one code in a row look like one, unless the exporter counts them (DCGM_EXP_XID_ERRORS_COUNT).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from collectors.model import Xid
+
+DAY, MONTH = 86_400, 30 * 86_400
+#: Points of all GPUs together in one look at the past, and GPUs in one.
+POINTS, BATCH = 100_000, 40
+#: Two readings further apart than this may have missed an XID between them: the past is asked.
+GAP_S = 120.0
+
+Gpu = tuple[str, int | None, str]
+"""Node, index, UUID."""
+
+
+class _Event(Struct):
+    """One code on one GPU."""
+
+    first: int | None = None
+    last: int | None = None
+    count: int | None = None
+    counted: float = 0.0
+    """What the exporter counted in its window when it was read last."""
+
+    def again(self, at: int, times: int = 1) -> None:
+        """It was seen to come."""
+        self.first = at if self.first is None else self.first
+        self.last = at
+        self.count = (self.count or 0) + times
+
+
+class _Known(Struct):
+    """One GPU: the code that its gauge shows, 0 for none, and all codes that are known of it."""
+
+    code: int
+    events: dict[int, _Event]
+
+
+class Memory:
+    """The XIDs of one machine."""
+
+    def __init__(self) -> None:
+        self._gpus: dict[Gpu, _Known] = {}
+        self._last_at: float | None = None
+        self._todo: dict[Gpu, bool] = {}
+        """GPUs whose past is not known yet; True: the day was looked at in vain."""
+
+    def see(self, gauges: Mapping[Gpu, int], at: float) -> None:
+        """Take in what the gauges show now, at the server's time."""
+        fresh = self._last_at is not None and at - self._last_at <= GAP_S
+        self._last_at = at
+        for gpu, code in gauges.items():
+            known = self._gpus.get(gpu)
+            if known is None:
+                known = self._gpus[gpu] = _Known(0, {})
+            if known.code == code:
+                continue
+            event = known.events.setdefault(code, _Event())
+            if fresh and known.code:
+                event.again(int(at))
+            else:
+                # From 0, from silence, or after a pause: only the past can tell an XID from an exporter that returned.
+                if fresh and event.last is None:
+                    event.again(int(at))
+                self._todo[gpu] = False
+            known.code = code
+        for gpu, known in self._gpus.items():
+            if gpu not in gauges:
+                known.code = 0
+
+    def count(self, counts: Mapping[tuple[Gpu, int], float], at: float) -> None:
+        """Take in what exporters count in their window: repeats of a code."""
+        for (gpu, code), times in counts.items():
+            event = self._gpus.setdefault(gpu, _Known(0, {})).events.setdefault(code, _Event())
+            if not event.counted:
+                if event.last is None:
+                    event.again(int(at), 0)
+                event.count = max(event.count or 0, int(times))
+            elif times > event.counted:
+                event.again(int(at), int(times - event.counted))
+        for gpu, known in self._gpus.items():
+            for code, event in known.events.items():
+                event.counted = counts.get((gpu, code), 0.0)
+
+    def wanted(self) -> tuple[tuple[Gpu, ...], int]:
+        """GPUs whose past should be asked next, and how many seconds of it; () when all is known."""
+        for long in (False, True):
+            some = [gpu for gpu, looked in self._todo.items() if looked is long and gpu[2]][:BATCH]
+            if some:
+                return tuple(some), MONTH if long else DAY
+        self._todo.clear()  # those without a UUID cannot be asked for
+        return (), DAY
+
+    def learn(self, gpu: Gpu, past: Sequence[tuple[int, float | None]], span: int, at: float) -> None:
+        """Take in the past of one GPU: its gauge at every step, None where there is no sample; the present last."""
+        known = self._gpus[gpu]
+        past = [*past, (int(at), float(known.code))]
+        found: dict[int, _Event] = {}
+        before: float | None = None
+        for when, value in past:
+            if value is None:
+                continue
+            # A code that was there from the first sample on came before; what returns after a silence may be old too.
+            if value != before and value and before is not None:
+                found.setdefault(int(value), _Event()).again(when)
+            before = value
+        for code, event in found.items():
+            old = known.events.get(code)
+            if old is not None and old.last is not None and old.counted:
+                event.count = max(event.count or 0, old.count or 0)
+                event.last = max(event.last or 0, old.last)
+            event.counted = old.counted if old is not None else 0.0
+            known.events[code] = event
+        unexplained = known.code != 0 and known.code not in found
+        if unexplained and not known.events[known.code].counted:
+            known.events[known.code] = _Event()
+        if unexplained and span == DAY:
+            self._todo[gpu] = True
+        else:
+            self._todo.pop(gpu, None)
+
+    def rows(self, at: float) -> dict[str, Xid]:
+        """What is known: of the last day, and older ones that the gauge still shows."""
+        rows: dict[str, Xid] = {}
+        for gpu, known in list(self._gpus.items()):
+            for code, event in list(known.events.items()):
+                if code != known.code and (event.last or 0) < at - DAY:
+                    del known.events[code]
+                    continue
+                row = Xid(
+                    node=gpu[0], gpu=gpu[1], uuid=gpu[2] or None, code=code,
+                    first_at=event.first, last_at=event.last, count=event.count,
+                )  # fmt: skip
+                other = rows.get(row.key)
+                if other is None or (other.last_at or 0) < (row.last_at or 0):
+                    rows[row.key] = row
+            if not known.events:
+                del self._gpus[gpu]
+        return rows
+
+
+def step_of(span: int, gpus: int) -> int:
+    """Seconds between two points of a look at the past: as fine as it may be."""
+    if span > DAY:
+        return 3600
+    return max(60, -(-span * gpus // POINTS) // 60 * 60)
+
+
+def last_of_node(rows: Iterable[Xid], shown: Mapping[Gpu, int]) -> dict[str, int]:
+    """Node to the XID that came last of those that its gauges show; of those without a time, that of the first GPU."""
+    newest: dict[str, tuple[int, int, int]] = {}
+    when = {(row.node, row.gpu, row.code): row.last_at or 0 for row in rows}
+    for (node, gpu, _), code in shown.items():
+        rank = (when.get((node, gpu, code), 0), -(gpu if gpu is not None else 1 << 20), code)
+        if node not in newest or rank > newest[node]:
+            newest[node] = rank
+    return {node: rank[2] for node, rank in newest.items()}
