@@ -9,7 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from collectors.model import Cluster, Diff, SourceFault
+from collectors.clean import clean
+from collectors.model import Cluster, Diff, Fault, SourceFault
 from console.actions import ACTIONS, NAVIGATION, Kind, keys_for
 from console.columns import Ctx
 from widgets.chips import is_stale
@@ -127,6 +128,9 @@ class WachtScreen(QuietScreen[None]):
                 answer: Any = call()
             except SourceFault as error:
                 answer = error.fault
+            except Exception as error:
+                # What breaks off the event loop would break in silence: it is shown where the answer would stand.
+                answer = Fault("internal", clean(f"{type(error).__name__}: {error}")[:300], "please report it to wacht")
             self.app.call_from_thread(self._came, answer, then)
 
         self.run_worker(work, thread=True, group=group, exclusive=True, exit_on_error=False)
