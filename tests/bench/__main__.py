@@ -18,7 +18,10 @@ def main() -> int:
     """Run the parts that were asked for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
-        "--part", action="append", choices=("demo", "lab", "design"), help="only this part (may be repeated)"
+        "--part",
+        action="append",
+        choices=("demo", "lab", "design", "telemetry"),
+        help="only this part (may be repeated)",
     )
     parser.add_argument("--quick", action="store_true", help="few repeats: a look, not a measurement")
     parser.add_argument("--suite", default="forky", help="Debian suite of the lab: forky is Slurm 26.05, trixie 24.11")
@@ -26,7 +29,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=10_000, help="pending jobs of the lab")
     parser.add_argument("--out", type=Path, default=report.RESULTS, help="where the results go")
     asked = parser.parse_args()
-    parts = asked.part or ["demo", "lab", "design"]
+    parts = asked.part or ["demo", "lab", "design", "telemetry"]
     rows: list[report.Row] = []
     notes: list[str] = []
     slurm: list[str] = []
@@ -51,10 +54,15 @@ def main() -> int:
 
         return reads.design(asked.suite, asked.quick)
 
+    def telemetry() -> list[report.Row]:
+        from . import telemetry as measured
+
+        return measured.overview(asked.quick)
+
     if "demo" in parts:
         part("wacht demo", lambda: screens.demo(asked.quick))
     failed = bool(notes)
-    reason = why_not() if {"lab", "design"} & set(parts) else None
+    reason = why_not() if {"lab", "design", "telemetry"} & set(parts) else None
     if reason:
         notes.append(f"no live Slurm on this machine: {reason}")
     else:
@@ -63,6 +71,8 @@ def main() -> int:
             part(f"a live Slurm with {asked.jobs:,} jobs", live)
         if "design" in parts:
             part("a live Slurm at the design point", design)
+        if "telemetry" in parts:
+            part("a real Prometheus at the design point", telemetry)
         failed = failed or len(notes) > before
     told: dict[str, object] = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

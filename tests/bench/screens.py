@@ -20,6 +20,7 @@ USEFUL = (re.compile(r"Nodes\s+[\d,]*\d"), re.compile(r"pending\s+[\d,]*\d"))
 FRAME_TARGET_S = 0.6
 # The wire's budgets: the house's Textual notes.
 MOVE_BYTES, VIEW_BYTES = 1_500, 30_000
+OPEN_MS = 100.0  # the first facts of a node that was opened
 REST_BYTES, REST_BYTES_LARGE = 2_000, 8_000
 LARGE = 1_000
 _SETTLE_S = 0.15
@@ -77,6 +78,14 @@ def session(
             rows += _answers(case, f"cursor down in {name}", [terminal.press("down") for _ in range(keys)], MOVE_BYTES)
             pages = [terminal.press(key) for key in ("pagedown", "pageup") * (keys // 4)]
             rows += _answers(case, f"page in {name}", pages, None)
+        opened = []
+        for _ in range(max(3, keys // 10)):
+            terminal.press("2", 3.0, _SETTLE_S)
+            opened.append(terminal.press("enter", 3.0, _SETTLE_S))
+            terminal.press("escape", 3.0, _SETTLE_S)
+        first = [answer.first_s * 1000 for answer in opened if answer is not None]
+        what = "opening a node: key to first facts, p95"
+        rows.append(Row(case, what, round(quantile(first, 0.95), 1), "ms", "wall", OPEN_MS))
         terminal.press("1", 3.0, _SETTLE_S)
         views = [terminal.press(key, 3.0, _SETTLE_S) for key in ("2", "3", "1") * max(1, keys // 10)]
         rows += _answers(case, "change of view", views, VIEW_BYTES)
