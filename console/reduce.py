@@ -146,15 +146,17 @@ def totals(
     if "jobs" in known:
         figures |= {"jobs": len(jobs), "jobs_by_state": dict(Counter(job.state for job in jobs.values()))}
     if "loads" in known and loads:
-        utils = [load.gpu_util_pct for load in loads.values() if load.gpu_util_pct is not None]
-        powers = [load.power_w for load in loads.values() if load.power_w is not None]
-        idle = [_idle_in_jobs(load.gpus_idle, nodes.get(load.node)) for load in loads.values()]
+        # Telemetry of a machine that Slurm does not know is no part of the cluster (the inbox tells of it).
+        own = [load for load in loads.values() if "nodes" not in known or load.node in nodes]
+        utils = [load.gpu_util_pct for load in own if load.gpu_util_pct is not None]
+        powers = [load.power_w for load in own if load.power_w is not None]
+        idle = [_idle_in_jobs(load.gpus_idle, nodes.get(load.node)) for load in own]
         counted = [count for count in idle if count is not None]
         figures |= {
             "power_w": sum(powers) if powers else None,
             "gpu_util_pct": sum(utils) / len(utils) if utils else None,
             "gpus_idle_in_jobs": sum(counted) if counted else None,
-            "nodes_hot": sum(1 for load in loads.values() if load.temp_c is not None and load.temp_c > HOT_C),
+            "nodes_hot": sum(1 for load in own if load.temp_c is not None and load.temp_c > HOT_C),
         }
     return Totals(**figures)
 

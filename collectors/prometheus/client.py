@@ -68,7 +68,7 @@ class Client:
     def ask(self, name: str, query: str) -> Rows:
         """The answer to a query as of now. Raises SourceFault; QueryRefused where only this query is at fault."""
         # VictoriaMetrics would answer from its cache, 30 s late; Prometheus does not know nocache.
-        params = {"timeout": f"{self._settings.timeout_s:g}s", "nocache": "1"}
+        params = {"timeout": f"{self._settings.timeout_s:g}", "nocache": "1"}
         rows = self._send(name, lambda: self._connect.custom_query(query, params=params, timeout=self._limit))
         at = next((row.value[0] for row in rows if row.value is not None), None)
         if at is not None:
@@ -77,7 +77,7 @@ class Client:
 
     def ask_range(self, name: str, query: str, start: int, end: int, step: int) -> Rows:
         """The answer to a query at every step from start to end, in the server's time."""
-        params = {"timeout": f"{self._settings.timeout_s:g}s"}
+        params = {"timeout": f"{self._settings.timeout_s:g}"}
         first, last = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
         rows = self._send(
             name,

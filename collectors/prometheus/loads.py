@@ -43,7 +43,8 @@ class LoadReader:
         seen = self._values("gpus", notes)
         idle = self._values("idle", notes)
         sampled = self._values("sampled", notes)
-        nodes = util.keys() | seen.keys() | sampled.keys() | hottest.keys() | watts.keys() | memory.keys()
+        # Not those that have a sample's time alone: VictoriaMetrics tells it for minutes after a series has ended.
+        nodes = util.keys() | seen.keys() | hottest.keys() | watts.keys() | memory.keys()
         if not nodes:
             raise self._nothing(notes)
         if not util:
@@ -79,11 +80,11 @@ class LoadReader:
                 gpus_idle=_whole(idle.get(node)),
                 xid=shown.get(node),
             )
-        notes.some(f"the samples of {{n}} nodes are older than {stale_s:g} s, their values are left out", stale)
-        notes.some("{n} host labels are no node's name", odd)
+        notes.some("node", f"with samples older than {stale_s:g} s, which are left out", stale)
+        notes.some("host label", "that is no node's name", odd)
         if self._book.power.node_series:
-            without = [node for node in nodes if node and node not in power]
-            notes.some(f"{{n}} nodes have no {self._book.needs('node_power')[0]}", without)
+            without = [node for node in loads if node in nodes and node not in power]
+            notes.some("node", f"without {self._book.needs('node_power')[0]}", without)
         self._lacking(notes)
         return Facts(loads=loads, xids=xids, warnings=tuple(notes.said))
 

@@ -23,7 +23,7 @@ DEFAULT = PrometheusSettings(url="http://localhost:9090", power=POWER)
 _HEAD = """\
 # Recording rules of wacht: sums by node, by rack and of the site, from the table in docs/queries.md.
 #
-# Load this file with rule_files (Prometheus, Mimir, Thanos Rule) or vmalert, evaluate it every 15 to 30 seconds, and set
+# Load this file with rule_files (Prometheus, Mimir, Thanos Rule) or vmalert, evaluate it every 15 to 30 s, and set
 # recorded = true in the cluster's prometheus table. Put your own series in place of ipmi_dcmi_power_consumption_watts
 # and pdu_power_watts, and of the host labels, where they are called differently; leave out what you do not measure.
 """

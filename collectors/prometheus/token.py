@@ -40,16 +40,18 @@ def read_token(path: str) -> Secret:
         descriptor = os.open(where, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise SourceFault("auth", f"cannot read the token file {where}: {error.strerror}", "see token_file") from None
-    with os.fdopen(descriptor, "rb") as handle:
+    try:
         # Of what was opened, not of the name: that may be another file by now.
-        status = os.fstat(handle.fileno())
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise SourceFault("auth", f"the token file {where} is no plain file", "see token_file")
         if status.st_mode & 0o077:
             raise SourceFault("auth", f"others can read the token file {where}", f"try: chmod 600 {where}")
         if status.st_uid not in (os.geteuid(), 0):
             raise SourceFault("auth", f"the token file {where} belongs to uid {status.st_uid}", "make a copy")
-        raw = handle.read(LARGEST + 1)
+        raw = os.read(descriptor, LARGEST + 1)
+    finally:
+        os.close(descriptor)
     token = raw.decode("ascii", "replace").strip()
     if not token or len(raw) > LARGEST or not token.isascii() or not token.isprintable() or " " in token:
         raise SourceFault("auth", f"the token file {where} holds no token: one word is what it takes", "see token_file")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from collectors.clean import clean
+from collectors.nodeset import natural_key
 from collectors.prometheus.queries import BY_NAME
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ class Notes:
         """Take down what is not there yet."""
         self.said += [text for text in texts if text not in self.said]
 
-    def some(self, what: str, names: Sequence[str]) -> None:
-        """`what` with {n} in it, of these names, three of them by name; nothing of none."""
-        if names:
-            more = ", …" if len(names) > 3 else ""
-            self.said.append(f"{what.format(n=len(names))} ({', '.join(clean(name[:80]) for name in names[:3])}{more})")
+    def some(self, noun: str, what: str, names: Iterable[str]) -> None:
+        """How many of a noun, what is with them, and three of them by name; nothing of none."""
+        known = sorted(names, key=natural_key)
+        if known:
+            some = ", ".join(clean(name[:80]) for name in known[:3]) + (", …" if len(known) > 3 else "")
+            self.said.append(f"{len(known)} {noun}{'' if len(known) == 1 else 's'} {what} ({some})")
 
 
 def number(text: str, name: str) -> float | None:
@@ -59,7 +61,7 @@ def by_label(rows: Iterable[Row], name: str, label: str, notes: Notes) -> dict[s
             found[key] = value
         else:
             bad.append(key)
-    notes.some(f"{{n}} values of {name} are NaN, infinite or out of bounds", bad)
+    notes.some("value", f"of {name} left out: NaN, infinite or out of bounds", bad)
     return found
 
 

@@ -18,6 +18,8 @@ DAY, MONTH = 86_400, 30 * 86_400
 POINTS, BATCH = 100_000, 40
 #: Two readings further apart than this may have missed an XID between them: the past is asked.
 GAP_S = 120.0
+#: The exporter's window by default, and a scrape: what it counts after that long is new.
+WINDOW_S = 360.0
 
 Gpu = tuple[str, int | None, str]
 """Node, index, UUID."""
@@ -82,9 +84,9 @@ class Memory:
         """Take in what exporters count in their window: repeats of a code."""
         for (gpu, code), times in counts.items():
             event = self._gpus.setdefault(gpu, _Known(0, {})).events.setdefault(code, _Event())
-            if not event.counted:
-                if event.last is None:
-                    event.again(int(at), 0)
+            if event.last is None or (not event.counted and at - event.last > WINDOW_S):
+                event.again(int(at), int(times))
+            elif not event.counted:  # the gauge had told of it
                 event.count = max(event.count or 0, int(times))
             elif times > event.counted:
                 event.again(int(at), int(times - event.counted))
@@ -103,7 +105,10 @@ class Memory:
 
     def learn(self, gpu: Gpu, past: Sequence[tuple[int, float | None]], span: int, at: float) -> None:
         """Take in the past of one GPU: its gauge at every step, None where there is no sample; the present last."""
-        known = self._gpus[gpu]
+        known = self._gpus.get(gpu)
+        if known is None:
+            self._todo.pop(gpu, None)
+            return
         past = [*past, (int(at), float(known.code))]
         found: dict[int, _Event] = {}
         before: float | None = None
@@ -122,7 +127,8 @@ class Memory:
             event.counted = old.counted if old is not None else 0.0
             known.events[code] = event
         unexplained = known.code != 0 and known.code not in found
-        if unexplained and not known.events[known.code].counted:
+        has_past = any(value is not None for _, value in past[:-1])
+        if unexplained and has_past and not known.events[known.code].counted:
             known.events[known.code] = _Event()
         if unexplained and span == DAY:
             self._todo[gpu] = True
@@ -134,7 +140,7 @@ class Memory:
         rows: dict[str, Xid] = {}
         for gpu, known in list(self._gpus.items()):
             for code, event in list(known.events.items()):
-                if code != known.code and (event.last or 0) < at - DAY:
+                if code != known.code and (event.last or 0) < at - DAY and gpu not in self._todo:
                     del known.events[code]
                     continue
                 row = Xid(
