@@ -140,6 +140,15 @@ class WachtApp(Acting, QuietApp[None]):
             self._last_tick = now
             screen.tick(screen.ctx())
 
+    def _fatal_error(self) -> None:
+        """Textual's report of a crash holds every local variable: nobody's facts and no token belong in one."""
+        from rich.segment import Segments
+        from rich.traceback import Traceback
+
+        report = Traceback(show_locals=False, width=None)
+        self._exit_renderables.append(Segments(self.console.render(report, self.console.options)))
+        self._close_messages_no_wait()
+
     async def action_quit(self) -> None:
         """q."""
         self.leave()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from collectors.model import Cluster, Job, JobDetail, Node
+from collectors.model import Cluster, Gpu, Job, JobDetail, Node
 from console.columns import job_state_cell, state_cell, used
 from console.contradictions import contradictions
 from console.past import Act, drains_text
@@ -131,6 +131,24 @@ def trouble_lines(
                 lines.append(line((f"  {other.source} says {other.action}: {other.first_step}", "text-dim")))
     for one in contradictions(cluster, now, policy, mono=mono, resumed=resumed, node=name):
         lines.append(Line([("disagree  ", "warn"), (one.text, "")]))
+    return lines
+
+
+def process_lines(gpus: Sequence[Gpu]) -> list[Line]:
+    """The compute processes on the GPUs, where the driver tells them (not through Prometheus)."""
+    lines: list[Line] = []
+    for gpu in gpus:
+        for one in gpu.processes or ():
+            held = f"job {one.job}" if one.job else "no job holds it"
+            lines.append(
+                Line(
+                    [
+                        (f"GPU {gpu.index} ", "text-dim"),
+                        (f"pid {one.pid} {one.name or UNKNOWN} {one.user or UNKNOWN}  {memory(one.memory_mb)}  ", ""),
+                        (held, "" if one.job else "warn"),
+                    ]
+                )
+            )
     return lines
 
 

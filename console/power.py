@@ -6,7 +6,7 @@ sum of its nodes, and then it is only known while every node of it that is up re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from msgspec import Struct
@@ -14,6 +14,7 @@ from msgspec import Struct
 from collectors.model import Cluster, Job
 from collectors.nodeset import expand
 from collectors.nodestate import OUT
+from console.places import of_node
 
 #: A trend this small (W/h per W of the site) is noise, not a way to the ceiling.
 _FLAT = 0.001
@@ -32,6 +33,8 @@ class RackPower(Struct, frozen=True):
     """Nodes of it out of service."""
     gives_back_w: float | None
     """What it would draw less if it were drained and its jobs had ended."""
+    row: str | None = None
+    """The row it stands in, where the nodes' Extra tells it (`{"row": "A"}`)."""
 
 
 class JobPower(Struct, frozen=True):
@@ -89,8 +92,23 @@ def by_rack(cluster: Cluster) -> dict[str, RackPower]:
             back = sum(max(0.0, (drawn[name] or 0.0) - idle) for name in busy)
         jobs = {job for name in busy for job in cluster.jobs_on[name]}
         out = sum(1 for name in names if (node := cluster.nodes.get(name)) is not None and node.display in OUT)
-        found[rack] = RackPower(rack, total, len(names), len(drawn), len(jobs), out, back)
+        found[rack] = RackPower(rack, total, len(names), len(drawn), len(jobs), out, back, _row(cluster, names))
     return found
+
+
+def _row(cluster: Cluster, names: Sequence[str]) -> str | None:
+    node = cluster.nodes.get(names[0]) if names else None
+    return next((name for kind, name in of_node(node) if kind == "row"), None) if node is not None else None
+
+
+def by_row(racks: Iterable[RackPower]) -> dict[str, float | None]:
+    """Row to watts; None where one of its racks is not known: a sum of some is no sum."""
+    rows: dict[str, float | None] = {}
+    for rack in racks:
+        if rack.row is not None:
+            before = rows.get(rack.row, 0.0)
+            rows[rack.row] = None if before is None or rack.power_w is None else before + rack.power_w
+    return rows
 
 
 def by_job(cluster: Cluster, limit: int) -> list[JobPower]:

@@ -19,6 +19,7 @@ def _rack_bar(one: RackPower, ctx: Ctx) -> Cell:
 
 RACKS: tuple[Column, ...] = (
     Column("rack", "rack", 6, lambda r, _: r.rack or "none", lambda r: natural_key(r.rack), grow=1, most=16),
+    Column("row", "row", 4, lambda r, _: dim(r.row), lambda r: r.row, priority=6),
     Column("power", "power", 9, lambda r, _: power(r.power_w), lambda r: r.power_w, align="right", descending=True),
     Column("bar", "of its most", 12, _rack_bar, priority=4),
     Column(

@@ -41,6 +41,7 @@ async def test_screen(name, size, keys, theme, snapshot):
     async with console(size, theme=theme) as op:
         await op.press(*keys)
         # Nothing on the screen may depend on how long it took to get there.
+        await op.app.workers.wait_for_complete()
         await op.pilot.pause()
         assert op.app.export_screenshot() == snapshot(extension_class=SVGImageExtension)
 
@@ -49,5 +50,6 @@ async def test_screen(name, size, keys, theme, snapshot):
 async def test_daylight(name, snapshot):
     async with console(SMALL, theme="daylight") as op:
         await op.command(name)
+        await op.app.workers.wait_for_complete()
         await op.pilot.pause()
         assert op.app.export_screenshot() == snapshot(extension_class=SVGImageExtension)

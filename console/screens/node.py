@@ -113,6 +113,7 @@ class NodeScreen(Inspection):
                 *inspect.trouble_lines(
                     self.key, cluster, self.app.policy, ctx.now, self.app.clock.mono(), self.app.resumed
                 ),
+                *inspect.process_lines(self._found),
                 *self._past,
             ]
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from textual import events, on
@@ -54,6 +54,7 @@ class PowerScreen(WachtScreen):
         self.jobs: VirtualTable[Any] = VirtualTable(JOBS, sort="power", reverse=True, id="power-jobs")
         self._heads = (Pane(border=False, classes="crumbs"), Pane(border=False, classes="crumbs"))
         self._charted: float | None = None
+        self._rows: Mapping[str, float | None] = {}
 
     def body(self) -> Iterable[Widget]:
         """Two rows."""
@@ -72,7 +73,9 @@ class PowerScreen(WachtScreen):
         """Sums are cheap; the tables paint what differs."""
         if diff is None or diff.kinds & {"loads", "power", "jobs", "nodes"}:
             ctx = self.ctx()
-            self.racks.set_rows(power.by_rack(cluster), ctx=ctx)
+            racks = power.by_rack(cluster)
+            self._rows = power.by_row(racks.values())
+            self.racks.set_rows(racks, ctx=ctx)
             self.jobs.set_rows({one.job.id: one for one in power.by_job(cluster, JOBS_LISTED)}, ctx=ctx)
         stale = self.stale("prom.loads", "prom.power")
         self.racks.dimmed = self.jobs.dimmed = stale
@@ -111,6 +114,8 @@ class PowerScreen(WachtScreen):
             soon = hours is not None and hours < 4
             flat = "not at this trend" if trend is not None else UNKNOWN
             say("ceiling", (flat if hours is None else f"in {duration(hours * 3600)}", "bad" if soon else ""))
+        if self._rows:
+            say("rows", ("  ".join(f"{row} {watts(drawn)}" for row, drawn in sorted(self._rows.items())), ""))
         reporting = sum(1 for load in cluster.loads.values() if load.power_w is not None)
         if cluster.totals.nodes:
             short = reporting < cluster.totals.nodes
