@@ -135,29 +135,21 @@ class Terminal:
 
     def first(self, patterns: Sequence[re.Pattern[str]], timeout_s: float) -> list[float | None]:
         """Seconds from the start until the screen first showed each pattern; None for what it never did."""
-        raw = [re.compile(pattern.pattern.encode(), pattern.flags & ~re.UNICODE) for pattern in patterns]
         deadline = self.began + timeout_s
-        told = b""
-        seen = 0
-        with self._more:
-            while not self._ended and time.monotonic() < deadline:
-                told += b"".join(data for _, data in self._chunks[seen:])
-                seen = len(self._chunks)
-                plain = _ESCAPES.sub(b"", told)
-                if all(one.search(plain) for one in raw):
-                    break
-                self._more.wait(max(0.0, min(0.5, deadline - time.monotonic())))
-        time.sleep(0.2)
         found: list[float | None] = [None] * len(patterns)
-        for upto in range(self._fed + 1, len(self._chunks) + 1):
-            self._feed(upto)
-            at = self._chunks[upto - 1][0]
-            shown = self._shown()
-            for index, pattern in enumerate(patterns):
-                if found[index] is None and pattern.search(shown):
-                    found[index] = at - self.began
-            if None not in found:
+        # On the screen and not in the stream: what is sent is only what differs, never a whole word for sure.
+        while None in found and time.monotonic() < deadline:
+            with self._more:
+                if self._fed == len(self._chunks) and not self._ended:
+                    self._more.wait(max(0.0, min(0.5, deadline - time.monotonic())))
+            if self._ended and self._fed == len(self._chunks):
                 break
+            for upto in range(self._fed + 1, len(self._chunks) + 1):
+                self._feed(upto)
+                at, shown = self._chunks[upto - 1][0], self._shown()
+                for index, pattern in enumerate(patterns):
+                    if found[index] is None and pattern.search(shown):
+                        found[index] = at - self.began
         return found
 
     # what it is told
