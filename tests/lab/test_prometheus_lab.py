@@ -210,7 +210,7 @@ def test_every_gpu_of_the_nodes_on_the_screen(prometheus: Monitor) -> None:
 
 def test_charts_and_energy(prometheus: Monitor) -> None:
     machine = prometheus.machine
-    name, other = list(machine.loads())[:2]
+    name = next(iter(machine.loads()))
     prometheus.backfill(hours=3, nodes=[name])
     prometheus.wait_for_samples()
     telemetry = open_telemetry("x", settings(prometheus, power=POWER))
@@ -235,7 +235,8 @@ def test_charts_and_energy(prometheus: Monitor) -> None:
     since = int(machine.now) - 7200
     used = telemetry.energy_j([name], since)
     assert used == pytest.approx(machine.energy([name], since), rel=0.05)
-    assert telemetry.energy_j([name, other], since) is None, "half of it is unknown"
+    # The server is shared by the session, so other tests may have given other nodes a past; none reaches back so far.
+    assert telemetry.energy_j([name], since - 30 * 86_400) is None, "no counter reaches back so far"
 
 
 # -- faults and rules --------------------------------------------------------------------------------------------------
