@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -31,6 +32,16 @@ def inside(root: Path) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+def owners_of_sleeps(root: Path) -> set[int]:
+    """The uids whose `sleep` runs in that chroot; a process that ends meanwhile is left out."""
+    owners = set()
+    for pid in inside(root):
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"):
+                owners.add(Path(f"/proc/{pid}").stat().st_uid)
+    return owners
 
 
 def in_namespace_of(pid: int) -> list[int]:
@@ -69,9 +80,10 @@ def test_jobs_run_as_their_user(lab: Lab) -> None:
     lab.wait_jobs("RUNNING", ids)
     rows = lab.check(["squeue", "-h", "-o", "%u %D %b %j"]).splitlines()
     assert sorted(rows) == ["alice 2 gres/gpu:h100:8 a 'quoted' name", "bob 1 gres/gpu:h100:1 wrap"]
-    sleeps = [pid for pid in inside(lab.root) if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep")]
-    owners = {Path(f"/proc/{pid}").stat().st_uid for pid in sleeps}
-    assert owners == {USERS["alice"], USERS["bob"]}
+    # RUNNING is what the controller says; slurmd starts the work a moment later.
+    wanted = {USERS["alice"], USERS["bob"]}
+    wait_for(lambda: "" if owners_of_sleeps(lab.root) == wanted else "not both users have a sleep that runs", 30)
+    assert owners_of_sleeps(lab.root) == wanted
 
 
 def test_a_drain_shows_and_a_reset_heals(lab: Lab) -> None:
