@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from collectors.model import Gpu, Job, JobDetail, Node, Series, SourceFault
+from collectors.model import Alert, Gpu, Job, JobDetail, Node, Series, Silence, SourceFault
 
 
 class NoTelemetry:
@@ -32,6 +32,22 @@ class NoTelemetry:
         return None
 
 
+class NoAlerts:
+    """No source of alerts is configured."""
+
+    def _none(self) -> SourceFault:
+        mend = "add alertmanager = { url = … } to the cluster"
+        return SourceFault("missing", "no Alertmanager is configured", mend)
+
+    def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def read_silences(self, ids: Sequence[str]) -> Mapping[str, Silence]:
+        """Raises SourceFault."""
+        raise self._none()
+
+
 class NoSlurm:
     """There is no Slurm here: a console on one node, with its driver alone."""
 
@@ -43,6 +59,10 @@ class NoSlurm:
         raise self._none()
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
         """Raises SourceFault."""
         raise self._none()
 

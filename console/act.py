@@ -6,16 +6,21 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from collectors.clean import clean
 from collectors.model import Cluster
 from collectors.nodeset import expand, natural_key
+from console import plan as plans
 from console import preview
-from console.actions import BY_ID, Kind
-from console.gate import Gate, Outcome, Result
-from console.plan import Plan, Refusal, listed
-from console.verify import PATIENCE_S
+from console.actions import BY_ID
+from console.gate import Gate
+from console.outcome import Outcome, Result
+from console.person import person
+from console.plan import Extra, Options, Plan, Refusal
+from console.undo import Undo, undo_of
+from console.undoing import entries_of, last_of
 
 DONE, INCOMPLETE, REFUSED = 0, 1, 2
 
@@ -34,35 +39,43 @@ def run_act(
     ask: Callable[[str], str] | None = None,
     out: TextIO | None = None,
     err: TextIO | None = None,
-    deadline_s: float = PATIENCE_S,
+    deadline_s: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    options: Options | None = None,
+    look: Callable[[Sequence[str]], Extra] | None = None,
 ) -> int:
     """Plan, show, ask, send and follow. Returns the exit status: 0 all done and seen, 1 not all, 2 refused.
 
     `ask` shows a question and returns the line typed; None where there is no terminal. `deadline_s` is how long the
-    targets are read back. Raises nothing for what Slurm does.
+    targets are read back, None as long as the action takes. `look` reads what the pre-flight of these targets needs.
+    Raises nothing for what Slurm does.
     """
+    options = options or Options()
     told = _Teller(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
     try:
         targets = named(cluster, action, words)
     except ValueError as error:
         return told.refused(str(error))
-    plan = gate.plan(action, targets, reason, cluster)
+    extra = look(targets) if look is not None and not gate.read_only else None
+    plan = gate.plan(action, targets, reason, cluster, options, extra)
     if isinstance(plan, Refusal):
-        return told.refused(plan.why)
+        return told.refused(f"{plan.why}; --break-glass goes on all the same" if plan.glass else plan.why)
     told.preview(plan)
     if plan.lacks_reason:
         return told.refused("a reason is required", plan)
-    answer = "y" if yes and plan.confirm.kind == "plain" else None
+    confirm = plan.confirm
+    if confirm.kind == "break" and not options.break_glass:
+        return told.refused(f"{confirm.why}: --break-glass and --count {confirm.expect} are required", plan)
+    answer = "y" if yes and confirm.kind == "plain" else None
     if count is not None:
-        answer = str(count)
-        if not plan.confirm.accepts(answer):
-            return told.refused(f"--count {count}: it would act on {plan.confirm.expect}", plan)
+        if count != confirm.expect:
+            return told.refused(f"--count {count}: it would act on {confirm.expect}", plan)
+        answer = confirm.words if confirm.kind == "break" else str(count)
     if dry_run:
         return told.ended(plan, {}, DONE)
     if answer is None:
         if ask is None:
-            option = "--yes" if plan.confirm.kind == "plain" else f"--count {plan.confirm.expect}"
+            option = "--yes" if confirm.kind == "plain" else f"--count {confirm.expect}"
             return told.refused(f"not confirmed: there is no terminal to ask at; {option} would answer", plan)
         told.preview(plan, asking=True)
         try:
@@ -84,16 +97,51 @@ def named(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...
 
     Names that the cluster does not know are kept: the gate refuses them by name.
     """
-    jobs = action in BY_ID and BY_ID[action].kind == "job"
+    kind = BY_ID[action].kind if action in BY_ID else "node"
     found: dict[str, None] = {}
     for word in words:
-        if not jobs:
+        if kind == "alert":
+            # An alert goes by its name too: people do not know its fingerprint.
+            of_it = [one.id for one in cluster.alerts.values() if one.name == word]
+            found.update(dict.fromkeys(of_it or [word]))
+            continue
+        if kind == "silence":
+            found[word] = None
+            continue
+        if kind == "node":
             found.update(dict.fromkeys(expand(word)))
             continue
         # A component of a heterogeneous job, 101+0, is no node set.
         for name in [word] if "+" in word else expand(word):
             found.update(dict.fromkeys(_tasks(cluster, name)))
     return tuple(found)
+
+
+def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> tuple[Undo, Sequence[str]]:
+    """`undo [ID [TARGET...]]`: what takes that action of the journal back, or the last one of this person.
+
+    Raises ValueError with the words why not, JournalFault where the journal cannot be read.
+    """
+    entries = entries_of(path)
+    entry = entries.get(words[0]) if words else last_of(entries, person())
+    if entry is None:
+        raise ValueError(f"no action {clean(words[0])[:40]} in the journal" if words else "there is nothing to undo")
+    only = [name for word in words[1:] for name in expand(word)] or None
+    found = undo_of(entry, entries, cluster, now, only)
+    if isinstance(found, str):
+        raise ValueError(f"undo of {entry.action} {entry.plan}: {found}")
+    return found, found.notes
+
+
+def sources_of(action: str) -> frozenset[str]:
+    """The sources that the gate judges an action by: the others are not asked."""
+    kind = BY_ID[action].kind if action in BY_ID else "node"
+    if kind in {"alert", "silence"}:
+        return frozenset({"alerts.alerts"})
+    if action == "undo":
+        return frozenset({"slurm.nodes", "slurm.jobs", "slurm.rights", "alerts.alerts"})
+    more = {"prom.loads"} if action in {"resume", "undrain"} else set()
+    return frozenset({"slurm.nodes", "slurm.jobs", "slurm.rights", *more})
 
 
 def _tasks(cluster: Cluster, job: str) -> Sequence[str]:
@@ -106,7 +154,8 @@ def _tasks(cluster: Cluster, job: str) -> Sequence[str]:
 def question(plan: Plan) -> str:
     """What is asked at the terminal."""
     if plan.confirm.kind == "plain":
-        return f"{plan.action.label} {listed(plan.change.targets, plan.action.kind)}? type y to go on: "
+        named = plans.named(plan.cluster, plan.change.targets, plan.action.kind)
+        return f"{plan.action.label} {named}? type y to go on: "
     return f"type {plan.confirm.words} to go on: "
 
 
@@ -143,11 +192,13 @@ class _Teller:
         by_result: dict[Result, list[str]] = {}
         for target, result in results.items():
             by_result.setdefault(result, []).append(target)
-        kind: Kind = plan.action.kind
         for result, targets in by_result.items():
             word = plan.action.done if result.state == "done" else result.state
             why = f": {result.why}" if result.why else ""
-            print(f"{word}  {len(targets):,}  {listed(targets, kind)}{why}", file=self._out)
+            print(
+                f"{word}  {len(targets):,}  {plans.named(plan.cluster, targets, plan.action.kind)}{why}",
+                file=self._out,
+            )
         return status
 
     def _object(self, plan: Plan | None, results: Any, status: int, **more: Any) -> None:
@@ -160,7 +211,7 @@ class _Teller:
             told |= {skip.target: {"outcome": "skipped", "why": skip.why} for skip in plan.skipped}
         body = {
             **self._head, "targets": list(plan.change.targets) if plan is not None else [], "outcomes": told,
-            "reason": plan.change.reason if plan is not None else None,
+            "reason": plan.why if plan is not None else None,
             "commands": [list(command) for command in plan.commands] if plan is not None else [],
             "dry_run": self._dry_run, "exit": status, **more,
         }  # fmt: skip

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from textual.app import SuspendNotSupported
 
 from collectors import process
 from collectors.clock import Clock
-from collectors.model import Cluster, SourceFault, Transport
+from collectors.model import Cluster, SourceFault, Telemetry, Transport
 from collectors.nodeset import expand
-from console import inspect, journal, past
+from console import gather, inspect, journal, past
 from console.actions import BY_ID, Kind
 from console.commands import CommandError
 from console.config import Config
 from console.dialogs import Answer, ConfirmDialog
-from console.gate import Gate, Outcome
-from console.plan import Refusal, listed
+from console.gate import Gate
+from console.outcome import Outcome, Progress
+from console.plan import Extra, Options, Refusal, listed, named
 from console.poller import Poller
+from console.progress import ProgressDialog
 from console.screens.base import WachtScreen
-from console.screens.listing import ListScreen
 from console.site import Site
 from console.site_gate import journal_path, open_gate
+from console.undoing import LOOKBACK, Undoing
 from console.verify import Settled, Watch
+from console.words import option, split
 from widgets.pane import Line, line
 
 if TYPE_CHECKING:
@@ -37,18 +41,17 @@ else:
 
 #: Seconds between two extra readings while something that was sent is not yet seen.
 LOOK_AGAIN_S = 2.0
-#: Lines of the journal that the past of a node is looked for in: about a year of a busy site.
-JOURNAL_LOOKBACK = 20_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SOURCES = {"node": "slurm.nodes", "job": "slurm.jobs"}
+_SOURCES = {"node": "slurm.nodes", "job": "slurm.jobs", "alert": "alerts.alerts", "silence": "alerts.alerts"}
 
 
-class Acting(_Base):
+class Acting(Undoing, _Base):
     """The part of the app that may ask the gate. It holds no writer and knows none."""
 
     gate: Gate
     clock: Clock
     transport: Transport
+    telemetry: Telemetry
     poller: Poller
 
     @property
@@ -68,6 +71,8 @@ class Acting(_Base):
         """When each node was put back to work the last time, as far as the journal knows."""
         self.sent_watch = Watch()
         self._looked = 0.0
+        self._looking = ""
+        """The targets of an action whose pre-flight is being read."""
 
     def pending_words(self, kind: Kind) -> Mapping[str, str]:
         """Target to the word that its row shows until a reading proves the change."""
@@ -89,30 +94,92 @@ class Acting(_Base):
         if not targets and not self.gate.read_only:
             self.tell(f"{action.label}: no {action.kind} is under the cursor here", "warning")
             return
-        self._ask(action_id, targets, None)
+        if action_id == "priority" and not self.gate.read_only:
+            screen.prompt.open(":", f"priority {','.join(targets)} ")
+            return
+        self.ask(action_id, targets, hint=screen.reason_for(action_id) or "")
 
     def act_on_words(self, action_id: str, words: Sequence[str]) -> None:
         """A `:` command: `drain gpu[001-004] bad DIMM`. Raises CommandError."""
         action = BY_ID[action_id]
-        if not words:
+        try:
+            options, rest = split(words)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        if action.kind in {"alert", "silence"}:
+            # Nobody can type a fingerprint: the words are the reason, the targets are those on the screen.
+            screen: Any = self.screen
+            targets = screen.targets(action.kind) if isinstance(screen, WachtScreen) else ()
+            if not targets:
+                raise CommandError(f"{action.label}: go to the {action.kind} first (6)")
+            self.ask(action_id, targets, " ".join(rest) or None, options)
+            return
+        if not rest:
             self.action_act(action_id)
             return
         rows: Mapping[str, Any] = self.cluster.nodes if action.kind == "node" else self.cluster.jobs
         try:
-            targets = expand(words[0]) if action.kind == "node" else tuple(words[0].split(","))
+            targets = expand(rest[0]) if action.kind == "node" else tuple(rest[0].split(","))
+            if action_id == "priority" and len(rest) > 1:
+                options = msgspec.structs.replace(options, **option("priority", rest[1]))
         except ValueError as error:
-            raise CommandError(f"{words[0]}: {error}") from None
+            raise CommandError(f"{rest[0]}: {error}") from None
         unknown = [name for name in targets if name not in rows]
         if unknown:
             raise CommandError(f"unknown {action.kind} {unknown[0]}")
-        self._ask(action_id, targets, " ".join(words[1:]) or None)
+        reason = " ".join(rest[1:]) or None
+        self.ask(action_id, targets, None if action_id == "priority" else reason, options)
 
-    def _ask(self, action_id: str, targets: Sequence[str], reason: str | None) -> None:
-        plan = self.gate.plan(action_id, targets, reason, self.cluster)
+    def ask(
+        self,
+        action_id: str,
+        targets: Sequence[str],
+        reason: str | None = None,
+        options: Options | None = None,
+        hint: str = "",
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Plan it and show what it will do. Where that takes a look at the nodes or jobs first, off the event loop."""
+        action, cluster = BY_ID[action_id], self.cluster
+        if self.gate.read_only or not gather.needed(action):
+            extra = Extra(resumed=self.resumed)
+            self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
+            return
+        if self._looking:
+            self.tell(f"still looking at {self._looking}", "warning")
+            return
+        self._looking = listed(tuple(targets), action.kind)
+        self.tell(f"looking at {self._looking} first")
+
+        def work() -> None:
+            extra = gather.gather(action, targets, cluster, self.transport, self.telemetry, self.resumed)
+            self.call_from_thread(looked, extra)
+
+        def looked(extra: Extra) -> None:
+            self._looking = ""
+            self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
+
+        self.run_worker(work, thread=True, group="look", exit_on_error=False)
+
+    def _show(
+        self,
+        action_id: str,
+        targets: Sequence[str],
+        reason: str | None,
+        options: Options,
+        extra: Extra,
+        hint: str,
+        notes: Sequence[str],
+    ) -> None:
+        plan = self.gate.plan(action_id, targets, reason, self.cluster, options, extra)
+        if isinstance(plan, Refusal) and plan.glass:
+            # Only a failed check is in the way: the dialog shows it, and asks for a word that nobody types by habit.
+            glass = msgspec.structs.replace(options, break_glass=True)
+            plan = self.gate.plan(action_id, targets, reason, self.cluster, glass, extra)
         if isinstance(plan, Refusal):
             self.tell(f"{BY_ID[action_id].label} refused: {plan.why}", "warning")
             return
-        self.push_screen(ConfirmDialog(self.gate, plan), self._answered)
+        self.push_screen(ConfirmDialog(self.gate, plan, hint, notes), self._answered)
 
     def _answered(self, answer: Answer | None) -> None:
         if answer is None:
@@ -120,15 +187,19 @@ class Acting(_Base):
             return
         plan, typed = answer
 
+        progress = Progress(len(plan.change.targets))
+
         def work() -> None:
-            outcome = self.gate.send(plan, typed)
+            outcome = self.gate.send(plan, typed, progress)
             self.call_from_thread(self._came_back, outcome)
 
         self.run_worker(work, thread=True, group="gate", exit_on_error=False)
-        if isinstance(self.screen, ListScreen):
+        if plan.kills and progress.total > self.gate.guard.batch:
+            self.push_screen(ProgressDialog(plan, progress))
+        if isinstance(self.screen, WachtScreen):
             # The next key must not take along what was marked for this one.
-            self.screen.table.mark(())
-        self.tell(f"{plan.action.doing} {listed(plan.change.targets, plan.action.kind)}")
+            self.screen.clear_marks()
+        self.tell(f"{plan.action.doing} {self.named(plan.change.targets, plan.action.kind)}")
 
     def _came_back(self, outcome: Outcome) -> None:
         plan = outcome.plan
@@ -138,12 +209,12 @@ class Acting(_Base):
             of_it = {target: result.why for target, result in outcome.results.items() if result.state == state}
             if of_it and not outcome.refused:
                 why = next(iter(of_it.values()))
-                self.tell(f"{plan.action.label} {state}: {listed(tuple(of_it), plan.action.kind)}: {why}", "error")
+                self.tell(f"{plan.action.label} {state}: {self.named(tuple(of_it), plan.action.kind)}: {why}", "error")
         if outcome.warning:
             self.tell(outcome.warning, "error")
         self.sent_watch = self.sent_watch.add(outcome.waiting)
         self._looked = self.clock.mono()
-        self.poller.poke([_SOURCES[plan.action.kind]])
+        self._poke({plan.action.kind})
         self._repaint()
 
     def read_resumed(self) -> None:
@@ -152,7 +223,7 @@ class Acting(_Base):
         def work() -> None:
             with contextlib.suppress(OSError, journal.JournalFault):
                 if self.journal_path.exists():
-                    self.resumed = past.resumed(journal.read(self.journal_path, JOURNAL_LOOKBACK))
+                    self.resumed = past.resumed(journal.read(self.journal_path, LOOKBACK))
 
         self.run_worker(work, thread=True, group="resumed", exclusive=True, exit_on_error=False)
 
@@ -160,7 +231,7 @@ class Acting(_Base):
         """What was done to a node or a job before, from the journal. Blocks: call it off the event loop."""
         try:
             # No journal: nothing was ever done from here.
-            records = journal.read(self.journal_path, JOURNAL_LOOKBACK) if self.journal_path.exists() else []
+            records = journal.read(self.journal_path, LOOKBACK) if self.journal_path.exists() else []
         except (OSError, journal.JournalFault) as error:
             return [line((f"the journal cannot be read: {error}", "warn"))]
         now = self.clock.now()
@@ -195,17 +266,20 @@ class Acting(_Base):
             self._settled(settled)
         if self.sent_watch.waiting and mono - self._looked >= LOOK_AGAIN_S:
             self._looked = mono
-            self.poller.poke({_SOURCES[one.kind] for one in self.sent_watch.waiting})
+            self._poke({one.kind for one in self.sent_watch.waiting})
 
     def _settled(self, settled: Sequence[Settled]) -> None:
         for action_id in dict.fromkeys(one.action for one in settled):
             action = BY_ID[action_id]
             done = tuple(one.target for one in settled if one.action == action_id and one.state == "done")
             if done:
-                self.tell(f"{action.done}: {listed(done, action.kind)} (seen in Slurm)")
+                why = {one.why for one in settled if one.action == action_id and one.state == "done"}
+                how = why.pop() if len(why) == 1 and "" not in why else f"seen in {self._where(action.kind)}"
+                self.tell(f"{action.done}: {self.named(done, action.kind)} ({how})")
             for one in settled:
                 if one.action == action_id and one.state == "unknown":
-                    self.tell(f"{action.label} {one.target}: {one.why}; look at it in Slurm", "error")
+                    what = f"{action.label} {self.named([one.target], action.kind)}"
+                    self.tell(f"{what}: {one.why}; look at it in {self._where(action.kind)}", "error")
 
         def work() -> None:
             warning = self.gate.note(settled)
@@ -215,6 +289,18 @@ class Acting(_Base):
 
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)
         self._repaint()
+
+    def named(self, targets: Sequence[str], kind: Kind) -> str:
+        """Targets as people know them: alerts and silences by what they are about, never by their ids."""
+        return named(self.cluster, targets, kind)
+
+    @staticmethod
+    def _where(kind: Kind) -> str:
+        return "Slurm" if kind in {"node", "job"} else "Alertmanager"
+
+    def _poke(self, kinds: Iterable[Kind]) -> None:
+        """Read again now what was just changed."""
+        self.poller.poke({_SOURCES[kind] for kind in kinds})
 
     def _repaint(self) -> None:
         """The pending words of the screen on top."""

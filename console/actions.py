@@ -13,11 +13,11 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from collectors.clean import clean
-from collectors.model import Cluster, Job, Node
+from collectors.model import Alert, Cluster, Job, Node, Silence
 
-Kind = Literal["node", "job"]
+Kind = Literal["node", "job", "alert", "silence"]
 Danger = Literal["reversible", "kills"]
-Row = Node | Job
+Row = Node | Job | Alert | Silence
 
 REASON_CAP = 1000
 #: Job states in which Slurm will never do anything with the job again.
@@ -47,8 +47,21 @@ class Action(Struct, frozen=True, kw_only=True):
     needs_reason: bool = False
     takes_out: bool = False
     """Takes nodes out of service: the share of each partition is told before it is confirmed."""
+    counts: bool = False
+    """The count is typed even for one: it kills nothing by itself, but nobody should do it by accident."""
+    plain: bool = False
+    """A plain y does for any number: it hides nothing for long and touches no work."""
+    asks: tuple[str, ...] = ()
+    """Fields of `console.plan.Options` that it knows: priority, resume_after_s, seconds, next_state."""
+    inverse: str | None = None
+    """The action that undoes it, None where nothing does."""
     refuse: Callable[[Cluster, Any], str | None]
     """Why this target would be left alone (it does nothing there, or Slurm would refuse), None when it acts."""
+
+    @property
+    def needs(self) -> str:
+        """What Slurm asks of who does it; an Operator's actions everybody may do to their own jobs."""
+        return {"node": "Administrator", "job": "Operator"}.get(self.kind, "")
 
     def danger_of(self, row: Row) -> Danger:
         """What it costs on this target: a drain kills the jobs of a node that is powered down or on its way."""
@@ -101,6 +114,47 @@ def _over(job: Job) -> str | None:
     return "it is ending: COMPLETING" if job.state == "COMPLETING" else None
 
 
+def _down(_: Cluster, node: Node) -> str | None:
+    return f"already down{said(node)}" if node.state == "DOWN" else None
+
+
+def _reboot(_: Cluster, node: Node) -> str | None:
+    if not {"REBOOT_REQUESTED", "REBOOT_ISSUED"}.isdisjoint(node.flags):
+        return f"a reboot is under way{said(node)}"
+    if not _POWER.isdisjoint(node.flags) and "POWERING_UP" not in node.flags:
+        return f"powered off: {node.display}"
+    return "Slurm knows it as FUTURE: there is nothing to reboot" if node.state == "FUTURE" else None
+
+
+def _priority(_: Cluster, job: Job) -> str | None:
+    if job.state in WAITING:
+        return "it is held: Slurm changes its priority only once it is released" if held(job) else None
+    return _over(job) or f"only a waiting job has a priority to change: {job.state}"
+
+
+def _quiet(cluster: Cluster, alert: Alert) -> str | None:
+    """Why a silence of this alert would be in vain."""
+    standing = [silence for one in alert.silenced_by if (silence := cluster.silences.get(one)) is not None]
+    if not standing:
+        return None
+    one = max(standing, key=lambda silence: silence.ends or 0)
+    return f"silenced already by {one.by}: {one.comment}"
+
+
+def _take(cluster: Cluster, alert: Alert) -> str | None:
+    return _quiet(cluster, alert)
+
+
+def _silence(cluster: Cluster, alert: Alert) -> str | None:
+    # Over somebody's "I'm on it" a longer silence is what comes next.
+    taken = [one for one in alert.silenced_by if one in cluster.silences and cluster.silences[one].taken]
+    return None if len(taken) == len(alert.silenced_by) else _quiet(cluster, alert)
+
+
+def _lift(_: Cluster, silence: Silence) -> str | None:
+    return None if silence.state in {"active", "pending"} else f"it is over: {silence.state}"
+
+
 def _requeue(_: Cluster, job: Job) -> str | None:
     return "already pending" if job.state in WAITING else _over(job)
 
@@ -132,15 +186,26 @@ def _cancel(_: Cluster, job: Job) -> str | None:
 ACTIONS: tuple[Action, ...] = (
     Action(
         id="drain", key="d", kind="node", label="drain", doing="draining…", done="drained", refuse=_drain,
-        needs_reason=True, takes_out=True, help="no new work on the node; running jobs go on until they end",
+        needs_reason=True, takes_out=True, asks=("resume_after_s",), inverse="undrain",
+        help="no new work on the node; running jobs go on until they end",
     ),
     Action(
         id="undrain", key="u", kind="node", label="undrain", doing="undraining…", done="undrained", refuse=_undrain,
-        help="take the drain off; a node that is down stays down",
+        inverse="drain", help="take the drain off; a node that is down stays down",
     ),
     Action(
         id="resume", key="r", kind="node", label="resume", doing="resuming…", done="resumed", refuse=_resume,
-        help="back into service from down, drained or failed",
+        inverse="drain", help="back into service from down, drained or failed, after a look at what is known of it",
+    ),
+    Action(
+        id="down", key="D", kind="node", label="down", doing="setting down…", done="down", refuse=_down,
+        needs_reason=True, takes_out=True, danger="kills",
+        help="out of service at once: Slurm kills every job on the node",
+    ),
+    Action(
+        id="reboot", key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=_reboot,
+        needs_reason=True, takes_out=True, counts=True, asks=("next_state",),
+        help="drain, and reboot as soon as its jobs have ended (ASAP); a drained node comes back down",
     ),
     Action(
         id="requeue", key="Q", kind="job", label="requeue", doing="requeuing…", done="requeued", refuse=_requeue,
@@ -152,19 +217,35 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         id="hold", key="H", kind="job", label="hold", doing="holding…", done="held", refuse=_hold,
-        help="keep a waiting job from starting; its owner cannot lift it",
+        inverse="release", help="keep a waiting job from starting; its owner cannot lift it",
     ),
     Action(
         id="uhold", key="U", kind="job", label="user hold", doing="holding…", done="held for its owner", refuse=_uhold,
-        help="the polite hold: the owner can lift it",
+        inverse="release", help="the polite hold: the owner can lift it",
     ),
     Action(
         id="release", key="R", kind="job", label="release", doing="releasing…", done="released", refuse=_release,
-        help="let a held job start",
+        inverse="hold", help="let a held job start",
+    ),
+    Action(
+        id="priority", key="P", kind="job", label="priority", doing="changing…", done="changed", refuse=_priority,
+        asks=("priority",), inverse="priority", help="give a waiting job another priority; from then on it is fixed",
     ),
     Action(
         id="cancel", key="K", kind="job", label="cancel", doing="cancelling…", done="cancelled", refuse=_cancel,
         danger="kills", help="end the job; running work is lost",
+    ),
+    Action(
+        id="take", key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain=True,
+        asks=("seconds",), inverse="lift", help="I'm on it: a short silence with your name, seen by everybody",
+    ),
+    Action(
+        id="silence", key="s", kind="alert", label="silence", doing="silencing…", done="silenced", refuse=_silence,
+        needs_reason=True, asks=("seconds",), inverse="lift", help="keep the alerts quiet for a while",
+    ),
+    Action(
+        id="lift", key="L", kind="silence", label="lift", doing="lifting…", done="lifted", refuse=_lift,
+        inverse="silence", help="end a silence: its alerts ring again",
     ),
 )  # fmt: skip
 BY_ID = {action.id: action for action in ACTIONS}
@@ -213,7 +294,11 @@ NAVIGATION: tuple[Key, ...] = (
     Key(id="gpus", keys=("4",), shown="4", help="GPUs"),
     Key(id="power", keys=("5",), shown="5", help="Power"),
     Key(id="inbox", keys=("i",), shown="i", help="the drain inbox, and facts that disagree"),
+    Key(id="alerts", keys=("6",), shown="6", help="Alerts, folded by what failed together"),
     Key(id="partitions", keys=("7",), shown="7", help="Partitions and Reservations"),
+    Key(id="journal", keys=("8",), shown="8", help="Journal: who did what, when, why, and what came of it"),
+    Key(id="read_back", keys=("v",), shown="v", help="journal: see what came of an action without a result"),
+    Key(id="undo", keys=("Z",), shown="Z", help="undo what the cursor is on in the journal, else your last action"),
 )
 
 
@@ -221,8 +306,8 @@ def key_table() -> str:
     """Both tables in Markdown, as `wacht keys` and the documentation print them."""
     lines = ["| key | action | on | asks for | what it does |", "|---|---|---|---|---|"]
     for action in ACTIONS:
-        asks = [word for word, needed in (("a reason", action.needs_reason), ("the count", action.danger == "kills"))
-                if needed]  # fmt: skip
+        count = action.danger == "kills" or action.counts
+        asks = [word for word, needed in (("a reason", action.needs_reason), ("the count", count)) if needed]
         lines.append(f"| `{action.key}` | {action.label} | {action.kind} | {', '.join(asks) or 'y'} | {action.help} |")
     lines += ["", "| key | what it does |", "|---|---|"]
     lines += [f"| `{key.shown}` | {key.help} |" for key in NAVIGATION]

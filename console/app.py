@@ -14,6 +14,7 @@ from collectors.clock import Clock, SystemClock
 from collectors.model import Cluster, Diff, Telemetry, Transport
 from console.acting import Acting
 from console.actions import ACTIONS, NAVIGATION, Kind
+from console.alert_groups import groups
 from console.commands import SCREENS, Command, CommandError, completer, parse
 from console.config import Config
 from console.filters import FilterError
@@ -21,12 +22,15 @@ from console.messages import ClusterChanged
 from console.palette import Palette
 from console.policy import Policy, load_policy
 from console.poller import Poller
+from console.ring import Ring, sequences, words
+from console.screens.alerts import AlertsScreen
 from console.screens.base import WachtScreen
 from console.screens.gpus import GpusScreen
 from console.screens.help import HelpScreen
 from console.screens.inbox import InboxScreen
 from console.screens.job import JobScreen
 from console.screens.jobs import JobsScreen
+from console.screens.journal import JournalScreen
 from console.screens.listing import ListScreen
 from console.screens.node import NodeScreen
 from console.screens.nodes import NodesScreen
@@ -39,7 +43,7 @@ from widgets.keybar import KeyBar
 from widgets.prompt import Prompt
 from widgets.quiet import QuietApp
 
-_APP_KEYS = ("quit", "help", "command", "copy", "redraw")
+_APP_KEYS = ("quit", "help", "command", "copy", "redraw", "undo")
 """Keys that mean the same on every screen; the others are the screen's or the list's own."""
 
 
@@ -54,6 +58,8 @@ class WachtApp(Acting, QuietApp[None]):
     COMMANDS: ClassVar[Any] = {Palette}
     SCREENS: ClassVar[Any] = {
         "gpus": GpusScreen,
+        "alerts": AlertsScreen,
+        "journal": JournalScreen,
         "inbox": InboxScreen,
         "power": PowerScreen,
         "overview": OverviewScreen,
@@ -82,6 +88,8 @@ class WachtApp(Acting, QuietApp[None]):
         """Name to Cluster; one for now."""
         self.current = site.name
         self.open_gate(site, config)
+        self.ring = Ring()
+        self.glass.links = config.links
         self._last_tick = 0.0
         self._frozen = False
         self._first_node = node
@@ -112,6 +120,7 @@ class WachtApp(Acting, QuietApp[None]):
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self.poller.start)
         self.read_resumed()
+        self.tell_orphans()
 
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
         """From the poller's thread."""
@@ -126,10 +135,25 @@ class WachtApp(Acting, QuietApp[None]):
             gc.collect()
             gc.freeze()
         self.verify(event.cluster)
+        if self.ring.loud is None or not event.diff.kinds.isdisjoint({"alerts", "silences"}):
+            self._ring(event.cluster)
         if isinstance(self.screen, WachtScreen):
             self.screen.take(event.cluster, event.diff)
 
+    def _ring(self, cluster: Cluster) -> None:
+        """The bell, once a reading at most, for critical groups that were not there before."""
+        now = self.clock.now()
+        self.ring, new = self.ring.next(cluster, groups(cluster, now, self.policy), now)
+        if not new:
+            return
+        hint = "" if isinstance(self.screen, AlertsScreen) else "  (press 6)"
+        self.tell(f"critical: {words(new)}{hint}", "error")
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequences(cluster.name, new, self.config.bell, self.config.notify))
+
     def _tick(self) -> None:
+        if not self.screen_stack:
+            return  # it is closing
         self.verify(self.cluster)
         screen = self.screen
         if not isinstance(screen, WachtScreen):
@@ -167,7 +191,7 @@ class WachtApp(Acting, QuietApp[None]):
         self.switch_screen(name)
         if filter_text is not None:
             screen = self.get_screen(name)
-            if isinstance(screen, ListScreen):
+            if isinstance(screen, ListScreen | JournalScreen):
                 try:
                     screen.set_filter(filter_text)
                 except FilterError as error:
@@ -219,6 +243,8 @@ class WachtApp(Acting, QuietApp[None]):
                 self.action_help()
             case "refresh":
                 self.poller.poke()
+            case "undo":
+                self.action_undo()
             case "theme":
                 self.set_theme(command.rest)
             case "node" | "job" as kind:
@@ -227,8 +253,8 @@ class WachtApp(Acting, QuietApp[None]):
                     raise CommandError(f"no {kind} {command.rest} is known")
                 self.open_row("node" if kind == "node" else "job", command.rest)
             case "filter":
-                if not isinstance(self.screen, ListScreen):
-                    raise CommandError("only the lists of nodes and jobs can be filtered")
+                if not isinstance(self.screen, ListScreen | JournalScreen):
+                    raise CommandError("only the lists of nodes and jobs, and the journal, can be filtered")
                 self.screen.set_filter(command.rest)
             case screen if screen in SCREENS:
                 self.action_go(screen, command.rest if command.rest else None)

@@ -17,7 +17,7 @@ from console import __version__
 from console.config import Config, load
 from console.errors import Told
 
-SCREENS = ("overview", "nodes", "jobs", "gpus", "power", "inbox", "partitions")
+SCREENS = ("overview", "nodes", "jobs", "gpus", "power", "inbox", "alerts", "partitions", "journal")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -113,7 +113,9 @@ def snapshot(ctx: click.Context, as_json: bool, on_demo: bool, nodes: int, jobs:
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
     chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
     clock = site.system_clock()
-    cluster = shot.take(chosen.name, chosen.collectors(), clock, chosen.demo)
+    # Who asks, and what they may change, is no fact of the machine.
+    sources = [one for one in chosen.collectors() if one.name != "slurm.rights"]
+    cluster = shot.take(chosen.name, sources, clock, chosen.demo)
     _print(shot.as_json(cluster, clock) if as_json else (shot.as_text(cluster, clock) + "\n").encode())
     ctx.exit(shot.exit_code(cluster))
 
@@ -125,6 +127,11 @@ def snapshot(ctx: click.Context, as_json: bool, on_demo: bool, nodes: int, jobs:
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, send nothing.")
 @click.option("--yes", is_flag=True, help="Answer a plain question.")
 @click.option("--count", type=click.IntRange(0), metavar="N", help="Answer any question: N targets will be acted on.")
+@click.option("--break-glass", is_flag=True, help="Go on against the guard or a failed check; with --count.")
+@click.option("--priority", metavar="N", help="priority: the job's new one.")
+@click.option("--resume-after", metavar="T", help="drain: back by itself after 2h, 3d.")
+@click.option("--for", "lasts", metavar="T", help="silence, take: for 30m, 4h.")
+@click.option("--next", "comes_back", metavar="STATE", help="reboot: comes back as resume or down.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 @click.option("--demo", "on_demo", is_flag=True, help="On the embedded machine.")
 @sim_options
@@ -138,27 +145,55 @@ def act(
     dry_run: bool,
     yes: bool,
     count: int | None,
+    break_glass: bool,
+    priority: str | None,
+    resume_after: str | None,
+    lasts: str | None,
+    comes_back: str | None,
     as_json: bool,
     on_demo: bool,
     nodes: int,
     jobs: int | None,
     seed: int,
 ) -> None:
-    """Drain, undrain, resume, requeue, requeuehold, hold, uhold, release or cancel TARGETS, through the same gate as
-    the console. TARGETS are node sets (gpu[001-004]) or job ids. Exit 0 done and seen, 1 not all, 2 refused.
+    """Drain, undrain, resume, down, reboot, requeue, requeuehold, hold, uhold, release, cancel, priority, take, silence
+    or lift TARGETS, through the same gate as the console. TARGETS are node sets (gpu[001-004]), job ids, names of
+    alerts or ids of silences. Or undo [ID [TARGETS]]: an action of the journal, else your last one. Exit 0 done and
+    seen, 1 not all, 2 refused.
     """
     from console import act as acting
     from console import site
     from console import snapshot as shot
-    from console.site_gate import open_gate
+    from console.journal import JournalFault
+    from console.plan import Options
+    from console.site_gate import journal_path, open_gate, pre_flight
+    from console.words import option
 
     config = _config(ctx)
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
     chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
     clock = site.system_clock()
-    # Only what the gate judges by: nodes and jobs.
-    sources = [one for one in chosen.collectors() if one.name in {"slurm.nodes", "slurm.jobs"}]
+    given = {"priority": priority, "resume-after": resume_after, "for": lasts, "next": comes_back}
+    fields: dict[str, Any] = {"break_glass": break_glass}
+    try:
+        for word, value in given.items():
+            fields |= option(word, value) if value is not None else {}
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    wanted = acting.sources_of(action)
+    sources = [one for one in chosen.collectors() if one.name in wanted]
     cluster = shot.take(chosen.name, sources, clock, chosen.demo)
+    transport = chosen.transport()
+    options = Options(**fields)
+    if action == "undo":
+        try:
+            found, notes = acting.undoing(journal_path(chosen.name, config), targets, cluster, clock.now())
+        except (ValueError, JournalFault) as error:
+            raise click.ClickException(str(error)) from None
+        for note in notes:
+            click.echo(f"wacht: {note}", err=True)
+        action, targets, reason = found.action, found.targets, reason or found.reason
+        options = msgspec.structs.replace(found.options, break_glass=break_glass)
     terminal = sys.stdin.isatty() and sys.stderr.isatty()
 
     def ask(question: str) -> str:
@@ -166,8 +201,9 @@ def act(
         return sys.stdin.readline()
 
     code = acting.run_act(
-        open_gate(chosen, config, chosen.transport(), clock), cluster, action, targets, reason=reason, dry_run=dry_run,
-        yes=yes, count=count, as_json=as_json, ask=ask if terminal else None,
+        open_gate(chosen, config, transport, clock), cluster, action, targets, reason=reason, dry_run=dry_run, yes=yes,
+        count=count, as_json=as_json, ask=ask if terminal else None, options=options,
+        look=pre_flight(chosen, config, transport, action, cluster),
     )  # fmt: skip
     ctx.exit(code)
 
@@ -226,7 +262,7 @@ def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
     from console import journal as book
 
     text, code = book.show(_journal_file(ctx), last, as_json)
-    click.echo(text)
+    click.echo(text, nl=False)
     ctx.exit(code)
 
 
@@ -235,11 +271,11 @@ def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
 @common_options
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
-    """Check the chain. Exit 0 whole, 1 broken."""
+    """Check the chain; tell of gaps, of actions without a result, and of a missing syslog. Exit 0 whole, 1 broken."""
     from console import journal as book
 
     text, code = book.verified(_journal_file(ctx), as_json)
-    click.echo(text)
+    click.echo(text, nl=False)
     ctx.exit(code)
 
 

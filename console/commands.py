@@ -17,7 +17,9 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "jobs": ("jobs", "jo", "queue", "q"),
     "gpus": ("gpus", "gpu"),
     "power": ("power", "po"),
+    "alerts": ("alerts", "al"),
     "inbox": ("inbox", "in", "drains"),
+    "journal": ("journal", "jou"),
     "partitions": ("partitions", "parts", "pa", "reservations", "res"),
 }
 _OTHERS = {
@@ -26,6 +28,7 @@ _OTHERS = {
     "filter": "TEXT: filter this list",
     "theme": "NAME: other colours",
     "refresh": "read every source again now",
+    "undo": "take your last action back, where that can be",
     "help": "all keys",
     "quit": "leave",
 }

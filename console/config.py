@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Struct, field
@@ -18,12 +18,16 @@ from msgspec import Struct, field
 from collectors.prometheus import PowerSettings
 from collectors.racks import RackRule, rack_of
 from collectors.registry import Descriptor, descriptors
+from console.plan import Guard
 from console.toml_file import ConfigError, TomlFile
 
 SITE_FILE = Path("/etc/wacht/config.toml")
 _GENERAL = {
     "read_only": bool, "theme": str, "screen": str, "cluster_name": str, "log": str, "journal": str, "xid_policy": str,
+    "bell": bool, "notify": str, "links": bool,
 }  # fmt: skip
+#: What a text may say, where only some do.
+_WORDS: Mapping[str, tuple[str, ...]] = {"notify": ("off", "osc9", "osc777")}
 _LOCKABLE = ("read_only", "journal")
 #: Tables that belong to the cluster and not to one source of it.
 _OWN: Mapping[str, type[Struct]] = {"racks": RackRule, "power": PowerSettings}
@@ -49,6 +53,14 @@ class Config(Struct, frozen=True, kw_only=True):
     journal: str | None = None
     xid_policy: str | None = None
     """The site's own XID policy, laid over the one that ships with wacht (console/policy.py)."""
+    bell: bool = True
+    """The terminal's bell for a new critical group of alerts."""
+    notify: Literal["off", "osc9", "osc777"] = "off"
+    """A desktop notification for it, in the way that the terminal knows: not every one does."""
+    links: bool = False
+    """Runbooks as links (OSC 8) and not as plain text alone."""
+    guard: Guard = Guard()
+    """`[guard]`: how much may be done with how little asking. What the site's file sets there stands."""
     files: tuple[str, ...] = ()
 
 
@@ -67,6 +79,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
     merged: dict[str, Any] = {}
     clusters: dict[str, ClusterConfig] = {}
     locked: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.table.items():
             if key == "cluster":
@@ -74,6 +87,9 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
                     raise layer.fail("", "cluster", "needs a name, as in [cluster.groningen]")
                 for name, table in value.items():
                     clusters[name] = _cluster(layer, known, name, table, clusters.get(name))
+            elif key == "guard":
+                # The site's file comes first, and what it says stands.
+                figures = {**_guard(layer, value), **figures}
             elif key == "lock":
                 given = _general(layer, "lock", value, _LOCKABLE)
                 if layer.path != site:
@@ -85,6 +101,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
                 merged.update(_general(layer, "", {key: value}, tuple(_GENERAL)))
     merged.update(locked)
     merged.pop("cluster_name", None)
+    merged["guard"] = Guard(**figures)
     return Config(clusters=clusters, files=tuple(str(layer.path) for layer in layers), **merged)
 
 
@@ -93,11 +110,22 @@ def _general(layer: TomlFile, table: str, values: Any, allowed: tuple[str, ...])
         raise layer.fail("", table, "must be a table")
     for key, value in values.items():
         if key not in allowed:
-            names = ", ".join(sorted((*allowed, *(() if table else ("cluster", "lock")))))
+            names = ", ".join(sorted((*allowed, *(() if table else ("cluster", "guard", "lock")))))
             raise layer.fail(table, key, f"unknown key; allowed: {names}")
         if not isinstance(value, _GENERAL[key]):
             raise layer.fail(table, key, f"must be {_GENERAL[key].__name__}, is {type(value).__name__}")
+        if key in _WORDS and value not in _WORDS[key]:
+            raise layer.fail(table, key, f"is {value!r}; allowed: {', '.join(_WORDS[key])}")
     return dict(values)
+
+
+def _guard(layer: TomlFile, table: Any) -> dict[str, Any]:
+    """The guard's figures in one file, checked."""
+    try:
+        msgspec.convert(table, Guard)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise _explained(layer, "guard", Guard, str(error)) from None
+    return dict(table)
 
 
 def _cluster(
@@ -124,20 +152,20 @@ def _cluster(
             if isinstance(made, RackRule):
                 rack_of(made)
         except (msgspec.ValidationError, ValueError) as error:
-            raise _explained(layer, where, key, kind, str(error)) from None
+            raise _explained(layer, f"{where}.{key}", kind, str(error)) from None
         (own if key in _OWN else sources)[key] = made
     return ClusterConfig(name=name, sources=sources, **own)  # type: ignore[arg-type]
 
 
-def _explained(layer: TomlFile, where: str, key: str, kind: type[Struct], error: str) -> ConfigError:
+def _explained(layer: TomlFile, table: str, kind: type[Struct], error: str) -> ConfigError:
     """msgspec names the path as `$.prefix[0]`; people want the key and what it may be."""
     inner = re.search(r"at `\$\.?([^`\[]*)", error)
     unknown = re.search(r"unknown field `([^`]+)`", error)
     names = ", ".join(name for name in kind.__struct_fields__ if name not in _OWN)
     if unknown:
-        return layer.fail(f"{where}.{key}", unknown[1], f"unknown key; allowed: {names}")
+        return layer.fail(table, unknown[1], f"unknown key; allowed: {names}")
     what = re.sub(r" - at `.*", "", error)
     if inner and "enum value" in what:
         allowed = get_args(get_type_hints(kind).get(inner[1]))
         what += f"; allowed: {', '.join(map(str, allowed))}" if allowed else ""
-    return layer.fail(f"{where}.{key}", inner[1] if inner and inner[1] else "", f"{what}; keys: {names}")
+    return layer.fail(table, inner[1] if inner and inner[1] else "", f"{what}; keys: {names}")

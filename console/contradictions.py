@@ -186,7 +186,7 @@ def _of_node(node: Node, facts: _Facts, found: list[Contradiction]) -> None:
         if works and node.gpus and facts.newest is not None:
             found += _silent(node, facts)
         return
-    if node.gpus is not None and load.gpus_seen is not None and node.gpus != load.gpus_seen and not _mig(node):
+    if node.gpus is not None and load.gpus_seen is not None and node.gpus != load.gpus_seen and not sliced(node):
         found.append(
             Contradiction(node=node.name, kind="count", severity="warn" if works else "note", since=load.sampled_at,
                           text=f"Slurm sees {node.gpus} GPUs, telemetry sees {load.gpus_seen}")
@@ -207,7 +207,7 @@ def _old(load: Load, facts: _Facts) -> bool:
     return facts.newest - load.sampled_at > SAMPLE_S
 
 
-def _mig(node: Node) -> bool:
+def sliced(node: Node) -> bool:
     """Slurm counts the slices of a GPU then, telemetry the GPUs."""
     return node.gpu_type is not None and _MIG.search(node.gpu_type) is not None
 

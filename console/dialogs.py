@@ -5,22 +5,34 @@ Keys typed before the dialog was drawn are dropped, a paste confirms nothing, En
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from typing import ClassVar
 
+import msgspec
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input
 
+from collectors.clean import clean
 from console import preview
 from console.gate import Gate
 from console.plan import Plan, Refusal
+from console.words import OPTIONS, option
 from widgets.pane import Line, Pane
 from widgets.quiet import QuietModal
 
 Answer = tuple[Plan, str]
 _WIDEST = 110
+#: Options of an action that may be given beside its reason, and what stands there meanwhile.
+_MORE = {
+    "resume_after_s": "back by itself after (2h, 3d); empty: when somebody resumes it",
+    "seconds": "for how long (30m, 4h, 2d); empty: as above",
+    "next_state": "comes back as resume or down; empty: as above",
+}
+_NAMES = {field: name for name, field in OPTIONS.items()}
 
 
 class _Answer(Input):
@@ -45,23 +57,35 @@ class ConfirmDialog(QuietModal[Answer | None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
     AUTO_FOCUS = ""
 
-    def __init__(self, gate: Gate, plan: Plan) -> None:
+    def __init__(self, gate: Gate, plan: Plan, hint: str = "", notes: Sequence[str] = ()) -> None:
+        """`hint` is the reason that is most likely meant: it stands there, and Enter takes it. `notes` come first."""
         super().__init__()
         self._gate = gate
         self.plan = plan
+        self._notes = notes
         self._armed_at: float | None = None
         """Messages made before this moment were typed for what was on the screen before."""
         self._box = Pane(preview.title(plan), scroll=True)
         self._ask = Pane(border=False, id="ask")
-        self._reason = Input(placeholder="why, for everyone who reads it later", max_length=1000, id="reason")
-        self._count = _Answer(restrict=r"[0-9]{0,7}", id="count")
+        self._reason = Input(
+            hint,
+            placeholder="why, for everyone who reads it later",
+            max_length=1000,
+            id="reason",
+            select_on_focus=False,
+        )
+        self._asked = next((one for one in _MORE if one in plan.action.asks and plan.lacks_reason), "")
+        """The option that may be given beside the reason."""
+        self._more = Input(placeholder=_MORE.get(self._asked, ""), max_length=20, id="more")
+        self._count = _Answer(max_length=80, id="count")
 
     def compose(self) -> ComposeResult:
-        """The preview, the question, one of the two inputs."""
+        """The preview, the question, the inputs of which it takes."""
         with Vertical():
             yield self._box
             yield self._ask
             yield self._reason
+            yield self._more
             yield self._count
 
     def on_mount(self) -> None:
@@ -77,20 +101,29 @@ class ConfirmDialog(QuietModal[Answer | None]):
         plan = self.plan
         rows = preview.rows(plan, min(self.app.size.width, _WIDEST) - 4)
         made = [Line([(f"{row.label:<{preview.LABEL}}", "text-dim"), (row.text, row.role)]) for row in rows]
-        made.insert(0, Line([(f"{plan.action.label}: {plan.action.help}", "text-dim")]))
-        room = max(3, self.app.size.height - 5)
+        width = min(self.app.size.width, _WIDEST) - 4
+        notes = [piece for note in self._notes for piece in textwrap.wrap(note, width)]
+        made = [
+            Line([(f"{plan.action.label}: {plan.action.help}", "text-dim")]),
+            *(Line([(piece, "warn")]) for piece in notes),
+            *made,
+        ]
+        room = max(3, self.app.size.height - 5 - bool(self._asked and plan.lacks_reason))
         self._box.set_title([(preview.title(plan), "title")])
         self._box.set_lines(made)
         self._box.styles.height = min(len(made) + 2, room)
         self._reason.display = plan.lacks_reason
-        self._count.display = not plan.lacks_reason and plan.confirm.kind == "count"
+        self._more.display = plan.lacks_reason and bool(self._asked)
+        self._count.display = not plan.lacks_reason and plan.confirm.kind != "plain"
         kills = ("  it kills running work", "bad") if plan.kills else ("", "")
         if plan.lacks_reason:
-            self._ask.set_lines([Line([(" reason, then Enter", "text-strong"), ("   Esc cancels", "text-dim")])])
+            tab = ("   Tab: more", "text-dim") if self._asked else ("", "")
+            self._ask.set_lines([Line([(" reason, then Enter", "text-strong"), tab, ("   Esc cancels", "text-dim")])])
             self._reason.focus()
-        elif plan.confirm.kind == "count":
-            count = f" type {plan.confirm.expect} to go on, then Enter"
-            self._ask.set_lines([Line([(count, "text-strong"), ("   Esc cancels", "text-dim"), kills])])
+        elif plan.confirm.kind != "plain":
+            wanted = f" type {plan.confirm.words} to go on, then Enter"
+            why = (f"  {plan.confirm.why}", "bad") if plan.confirm.why else kills
+            self._ask.set_lines([Line([(wanted, "text-strong"), ("   Esc cancels", "text-dim"), why])])
             self._count.focus()
         else:
             asked = [(" y", "key"), (" goes on", "text-strong"), ("   Esc or any other key cancels", "text-dim"), kills]
@@ -123,14 +156,18 @@ class ConfirmDialog(QuietModal[Answer | None]):
         event.stop()
 
     @on(Input.Submitted, "#reason")
+    @on(Input.Submitted, "#more")
     def _reasoned(self, event: Input.Submitted) -> None:
         event.stop()
-        given = self._gate.with_reason(self.plan, event.value)
+        plan = self.plan
+        try:
+            more = option(_NAMES[self._asked], self._more.value) if self._more.value.strip() else {}
+        except ValueError as error:
+            self._wrong(str(error))
+            return
+        given = self._gate.with_reason(plan, self._reason.value, msgspec.structs.replace(plan.options, **more))
         if isinstance(given, Refusal):
-            again = self._gate.plan(self.plan.action.id, tuple(self.plan.seen), None, self.plan.cluster)
-            if isinstance(again, Plan):
-                self.plan = again
-            self._ask.set_lines([Line([(f" {given.why}", "bad"), ("   Esc cancels", "text-dim")])])
+            self._wrong(given.why)
             return
         self.plan = given
         self._armed_at = None
@@ -140,12 +177,15 @@ class ConfirmDialog(QuietModal[Answer | None]):
     @on(Input.Submitted, "#count")
     def _counted(self, event: Input.Submitted) -> None:
         event.stop()
-        if event.value == str(self.plan.confirm.expect):
+        if event.value == self.plan.confirm.words:
             self.dismiss((self.plan, event.value))
         else:
             self._count.value = ""
-            wrong = f" {event.value or 'nothing'} is not {self.plan.confirm.expect}: nothing was sent"
-            self._ask.set_lines([Line([(wrong, "bad"), ("   Esc cancels", "text-dim")])])
+            self._wrong(f"{event.value or 'nothing'} is not {self.plan.confirm.words}: nothing was sent")
+
+    def _wrong(self, why: str) -> None:
+        """Say what is wrong with what was typed, and wait for something better."""
+        self._ask.set_lines([Line([(f" {clean(why)}", "bad"), ("   Esc cancels", "text-dim")])])
 
     def action_cancel(self) -> None:
         """Nothing happens."""

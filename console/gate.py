@@ -10,47 +10,36 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakSet
 
 import msgspec
-from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.clock import Clock
-from collectors.model import Change, Cluster, Node, Sent, SourceFault, Transport, Writer
+from collectors.model import AlertDesk, Change, Cluster, Sent, SourceFault, Transport, Writer
+from collectors.nodeset import expand
 from console.actions import BY_ID, Row, tidy
+from console.entries import Entry, outcome_of, readable
 from console.journal import Journal, JournalFault
-from console.plan import Guard, Plan, Refusal, Skip, grouped, make
-from console.verify import PATIENCE_S, Settled, Waiting, Watch, drifted
-
-
-class Result(Struct, frozen=True):
-    """What became of one target. `pending`: accepted, not yet seen. `dropped`: not sent. `unknown`: look at Slurm."""
-
-    state: Literal["pending", "done", "failed", "unknown", "dropped"]
-    why: str = ""
-
-
-class Outcome(Struct, frozen=True, kw_only=True):
-    """What came of a send. With `refused` set, nothing was sent."""
-
-    plan: Plan
-    refused: str | None = None
-    results: Mapping[str, Result] = msgspec.field(default_factory=dict)
-    sent: tuple[Sent, ...] = ()
-    waiting: tuple[Waiting, ...] = ()
-    """For `console.verify.Watch`."""
-    warning: str = ""
-    """Something else went wrong that the person must hear of: the result is not in the journal."""
+from console.outcome import Outcome, Progress, Result, narrowed, noted, results_of, told
+from console.person import person
+from console.plan import Extra, Guard, Options, Plan, Refusal, Skip, grouped
+from console.planning import change_for, make, spelled
+from console.policy import Policy, default_policy
+from console.verify import Settled, Waiting, Watch, drifted
 
 
 def open_writer(kind: str, cluster: str, settings: Any) -> Writer:
-    """The writer of a source's kind ("slurm" or "sim"). The only place that imports one."""
+    """The writer of a source's kind ("slurm", "alertmanager" or "sim"). The only place that imports one."""
     if kind == "sim":
         from collectors.sim.write import open_writer as open_sim
 
         return open_sim(cluster, settings)
+    if kind == "alertmanager":
+        from collectors.alertmanager.write import open_writer as open_alertmanager
+
+        return open_alertmanager(settings)
     from collectors.slurm.write import open_writer as open_slurm
 
     return open_slurm(settings)
@@ -62,29 +51,43 @@ class Gate:
     def __init__(
         self,
         cluster_name: str,
-        writer_opener: Callable[[], Writer],
+        writer_opener: Callable[[str], Writer],
         transport: Transport | None,
         journal_opener: Callable[[], Journal],
         clock: Clock,
         read_only: bool = False,
         guard: Guard | None = None,
+        policy: Policy | None = None,
+        desk: AlertDesk | None = None,
     ) -> None:
+        """`writer_opener` gives the writer for a kind of target; it raises SourceFault where there is none."""
         self.cluster_name = cluster_name
         self.read_only = read_only
+        self.guard = guard or Guard()
         self._open_writer = writer_opener
         self._transport = transport
+        self._desk = desk
         self._open_journal = journal_opener
         self._clock = clock
-        self._guard = guard or Guard()
+        self._policy = policy or default_policy()
         self._journal: Journal | None = None
-        self._writer: Writer | None = None
+        self._writers: dict[str, Writer] = {}
         self._unsent: WeakSet[Plan] = WeakSet()
         self._lock = threading.Lock()
 
-    def plan(self, action_id: str, targets: Sequence[str], reason: str | None, cluster: Cluster) -> Plan | Refusal:
+    def plan(
+        self,
+        action_id: str,
+        targets: Sequence[str],
+        reason: str | None,
+        cluster: Cluster,
+        options: Options | None = None,
+        extra: Extra | None = None,
+    ) -> Plan | Refusal:
         """Freeze an action on explicit targets, or say why it cannot be. Sends nothing and reads nothing.
 
-        Without a reason an action that needs one is planned all the same, to be shown; see `with_reason`.
+        Without a reason an action that needs one is planned all the same, to be shown; see `with_reason`. `extra` is
+        what `console.gather` read for the pre-flight.
         """
         action = BY_ID.get(action_id)
         if action is None:
@@ -93,31 +96,39 @@ class Gate:
             return Refusal("read-only")
         if cluster.name != self.cluster_name:
             return Refusal(f"these are facts of {cluster.name}, this gate is for {self.cluster_name}")
-        plan = make(action, targets, cluster, self._clock.now(), self._clock.mono(), self._guard)
+        plan = make(
+            action, targets, cluster, self._clock.now(), self._clock.mono(), self.guard, self._policy,
+            options or Options(), extra or Extra(),
+        )  # fmt: skip
         return plan if isinstance(plan, Refusal) else self._ready(plan, reason)
 
-    def with_reason(self, plan: Plan, reason: str) -> Plan | Refusal:
-        """The same plan with the reason that was asked for meanwhile. The plan given is void once this succeeds."""
-        if plan.action.needs_reason and not tidy(reason):
+    def with_reason(self, plan: Plan, reason: str, options: Options | None = None) -> Plan | Refusal:
+        """The same plan with the reason that was asked for meanwhile. The plan given is void once this succeeds.
+
+        `options` takes the place of the plan's own where more was asked for: how long, how it comes back.
+        """
+        if plan.asks_reason and not tidy(reason):
             return Refusal("a reason is required")
         if not self._take(plan):
             return Refusal("this plan was used already")
-        return self._ready(msgspec.structs.replace(plan, id=secrets.token_hex(6)), reason)
+        fresh = msgspec.structs.replace(plan, id=secrets.token_hex(6), options=options or plan.options)
+        ready = self._ready(fresh, reason)
+        if isinstance(ready, Refusal):
+            with self._lock:
+                self._unsent.add(plan)
+        return ready
 
     def _ready(self, plan: Plan, reason: str | None) -> Plan | Refusal:
         """Give a plan its reason and its commands, and take it in as one that can be sent."""
-        change = msgspec.structs.replace(plan.change, reason=tidy(reason or "") or None)
-        shown = change
-        if plan.action.needs_reason and not change.reason:
-            # Only shown: `send` refuses a plan without its reason.
-            shown = msgspec.structs.replace(change, reason="…")
         try:
-            commands = tuple(self._opened().commands(shown))
+            # Where a reason is missing the change shows `…` in its place, and `send` refuses it.
+            ready = spelled(plan, reason, person())
+            commands = tuple(self._opened(plan.action.kind).commands(ready.change))
         except SourceFault as error:
             return Refusal(str(error.fault))
         except ValueError as error:
             return Refusal(str(error))
-        ready = msgspec.structs.replace(plan, change=change, commands=commands)
+        ready = msgspec.structs.replace(ready, commands=commands)
         with self._lock:
             self._unsent.add(ready)
         return ready
@@ -129,41 +140,64 @@ class Gate:
             self._unsent.discard(plan)
         return fresh
 
-    def send(self, plan: Plan, answer: str) -> Outcome:
-        """Do it, once: whatever comes of it, the plan is spent. Blocks; never raises for what Slurm or a disk does."""
+    def send(self, plan: Plan, answer: str, progress: Progress | None = None) -> Outcome:
+        """Do it, once: whatever comes of it, the plan is spent. Blocks; never raises for what Slurm or a disk does.
+
+        A killing action on many targets goes in batches, between which `progress` can pause and stop it.
+        """
+        progress = progress or Progress()
+        progress.total = len(plan.change.targets)
+        try:
+            return self._send(plan, answer, progress)
+        finally:
+            progress.ended = True
+
+    def _send(self, plan: Plan, answer: str, progress: Progress) -> Outcome:
         if not self._take(plan):
             return Outcome(plan=plan, refused="this plan was used already; nothing was sent again")
+        if self.read_only:
+            return Outcome(plan=plan, refused="read-only")
         if plan.lacks_reason:
             return Outcome(plan=plan, refused="a reason is required")
         if not plan.confirm.accepts(answer):
             return Outcome(plan=plan, refused=f"not confirmed: {plan.confirm.words} was asked for; nothing was sent")
         try:
-            rows, age = self._again(plan)
+            rows, age, dropped = self._again(plan, plan.change.targets)
         except SourceFault as error:
             return Outcome(plan=plan, refused=f"the targets could not be read again, nothing was sent: {error.fault}")
-        whys = {
-            target: drifted(plan.action, plan.cluster, before, rows.get(target)) for target, before in plan.seen.items()
-        }
-        dropped = {target: Result("dropped", why) for target, why in whys.items() if why}
-        change = msgspec.structs.replace(plan.change, targets=tuple(target for target in whys if target not in dropped))
-        if not change.targets:
+        left = tuple(target for target in plan.seen if target not in dropped)
+        if not left:
             skipped = tuple(Skip(target, result.why) for target, result in dropped.items())
             return Outcome(
                 plan=plan, results=dropped, refused=f"nothing was sent: {grouped(skipped, plan.action.kind)}"
             )
-        return self._do(plan, change, rows, age, dropped)
+        progress.results |= dropped
+        try:
+            change = change_for(plan, left, rows, plan.why, person())
+        except ValueError as error:
+            return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
+        return self._do(plan, change, rows, age, dropped, progress)
 
     def _do(
-        self, plan: Plan, change: Change, rows: Mapping[str, Row], age: float | None, dropped: Mapping[str, Result]
+        self,
+        plan: Plan,
+        change: Change,
+        rows: Mapping[str, Row],
+        age: float | None,
+        dropped: dict[str, Result],
+        progress: Progress,
     ) -> Outcome:
         """From the intent on the disk to the result on the disk."""
         about = {"id": plan.id, "action": change.action, "kind": change.kind, "targets": change.targets}
         try:
-            writer = self._opened()
-            self._write(
-                "intent", **about, reason=change.reason, argv=writer.commands(change), age_s=age,
-                seen={target: _noted(rows[target]) for target in change.targets},
+            writer = self._opened(change.kind)
+            warning = self._write(
+                "intent", **about, reason=plan.why, argv=writer.commands(change), age_s=age,
+                seen={target: noted(rows[target]) for target in change.targets},
                 dropped={target: result.why for target, result in dropped.items()},
+                reasons=change.reasons, priorities=change.priorities, resume_after_s=change.resume_after_s,
+                next_state=change.next_state, silences=[msgspec.to_builtins(one) for one in change.silences],
+                undoes=plan.options.undoes, broke_glass=plan.confirm.why if plan.confirm.kind == "break" else None,
             )  # fmt: skip
         except JournalFault as error:
             return Outcome(
@@ -172,36 +206,79 @@ class Gate:
         except (ValueError, SourceFault) as error:
             return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
         since = self._clock.mono()
-        sent: tuple[Sent, ...] = ()
+        every: list[Sent] = []
+        results: dict[str, Result] = {}
         failure = ""
-        try:
-            sent = tuple(writer.send(change))
-        except Exception as error:
-            # It broke somewhere in the middle: what it did so far only Slurm knows.
-            failure = f"{type(error).__name__}: {error}"[:300]
-        results = _results(change, sent, failure)
-        said = {target: one.err for one in sent if one.rc != 0 for target in one.targets}
+        batches = self._batches(plan, change)
+        for at, planned in enumerate(batches):
+            batch = planned
+            if at:
+                batch, why = self._next(plan, planned, progress, results)
+                if why:
+                    rest = [target for more in batches[at:] for target in more.targets]
+                    results |= {target: Result("dropped", why) for target in rest if target not in results}
+                    break
+            sent: tuple[Sent, ...] = ()
+            if batch.targets:
+                try:
+                    sent = tuple(writer.send(batch))
+                except Exception as error:
+                    # It broke somewhere in the middle: what it did so far only Slurm knows.
+                    failure = f"{type(error).__name__}: {error}"[:300]
+            every += sent
+            results |= results_of(batch, sent, failure)
+            progress.results |= results
+            if failure or any(one.fatal or one.rc is None for one in sent):
+                rest = [target for more in batches[at + 1 :] for target in more.targets]
+                why = f"not sent: stopped after {failure or sent[-1].err or 'no answer'}"
+                results |= {target: Result("dropped", why) for target in rest}
+                break
+        said = {target: one.err for one in every if one.rc != 0 for target in one.targets}
         waiting = tuple(
-            Waiting(plan=plan.id, action=change.action, kind=plan.action.kind, target=target, reason=change.reason,
-                    before=rows[target], since=since, err=said.get(target, failure))
+            Waiting(plan=plan.id, action=change.action, kind=plan.action.kind, target=target,
+                    reason=change.reasons.get(target, change.reason), before=rows[target], since=since,
+                    err=said.get(target, failure), asked=change.priorities.get(target, change.resume_after_s))
             for target, result in results.items() if result.state in {"pending", "unknown"}
         )  # fmt: skip
+        results |= {target: result for target, result in dropped.items() if target not in results}
+        ended = [{"argv": one.argv, "rc": one.rc, "err": one.err, "took_s": round(one.took_s, 3)} for one in every]
+        late = self._late_note("result", **about, sent=ended, failure=failure or None, outcome=told(results))
+        return Outcome(plan=plan, results=results, sent=tuple(every), waiting=waiting, warning=late or warning)
+
+    def _batches(self, plan: Plan, change: Change) -> list[Change]:
+        """What is sent in one go: all of it, or so many at a time where it kills."""
+        if not plan.kills or len(change.targets) <= self.guard.batch:
+            return [change]
+        step = self.guard.batch
+        return [narrowed(change, change.targets[start : start + step]) for start in range(0, len(change.targets), step)]
+
+    def _next(self, plan: Plan, batch: Change, progress: Progress, results: dict[str, Result]) -> tuple[Change, str]:
+        """The next batch without what is no longer as confirmed; or why no further one is sent."""
+        if not progress.may_go_on():
+            return batch, "not sent: you stopped it"
+        try:
+            _, _, dropped = self._again(plan, batch.targets)
+        except SourceFault as error:
+            return batch, f"not sent, the targets could not be read again: {error.fault}"
         results |= dropped
-        ended = [{"argv": one.argv, "rc": one.rc, "err": one.err, "took_s": round(one.took_s, 3)} for one in sent]
-        warning = self._late_note("result", **about, sent=ended, failure=failure or None, outcome=_told(results))
-        return Outcome(plan=plan, results=results, sent=sent, waiting=waiting, warning=warning)
+        return narrowed(batch, tuple(target for target in batch.targets if target not in dropped)), ""
 
     def follow(
-        self, outcome: Outcome, deadline_s: float = PATIENCE_S, sleep: Callable[[float], None] = time.sleep
+        self, outcome: Outcome, deadline_s: float | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> Outcome:
-        """Read back until every target is settled or the deadline has passed, and note it. Blocks."""
+        """Read back until every target is settled or the deadline has passed, and note it. Blocks.
+
+        Without a deadline it takes as long as `console.verify` has patience with the action.
+        """
         watch = Watch(outcome.waiting)
         every: list[Settled] = []
-        if self._transport is None:
+        kind = outcome.plan.action.kind
+        if not self._reads(kind):
             deadline_s = 0.0
         pause = 0.1
         while watch.waiting:
-            watch, settled = watch.check(self._glance(watch.waiting), self._clock.mono(), deadline_s)
+            seen = self._glance(kind, [one.target for one in watch.waiting])
+            watch, settled = watch.check(seen, self._clock.mono(), deadline_s)
             every += settled
             if watch.waiting:
                 sleep(pause)
@@ -221,84 +298,96 @@ class Gate:
             warning = warning or fault
         return warning
 
-    def _again(self, plan: Plan) -> tuple[Mapping[str, Row], float | None]:
-        """The targets as they are now, and the age of that. Raises SourceFault."""
+    def settle_orphan(self, orphan: Entry) -> tuple[dict[str, dict[str, str]], str]:
+        """Read the targets of an action that nobody wrote the end of, and write down what is seen of it now.
+
+        Returns what is said of each target, and a warning. Raises SourceFault where they cannot be read, JournalFault
+        where it cannot be written.
+        """
+        if self.read_only:
+            raise JournalFault("read-only: nothing is written down")
+        names = readable(orphan)
+        found = outcome_of(orphan, self._read(orphan.kind, names) if names else {})
+        warning = self._write(
+            "result", id=orphan.plan, action=orphan.action, kind=orphan.kind, targets=orphan.targets, sent=(),
+            outcome=found, note=f"read back by {person()}",
+        )  # fmt: skip
+        return found, warning
+
+    def _again(self, plan: Plan, targets: Sequence[str]) -> tuple[Mapping[str, Row], float | None, dict[str, Result]]:
+        """The targets as they are now, the age of that, and those that must not be acted on. Raises SourceFault."""
         age = plan.age_s(began := self._clock.mono())
-        if self._transport is None:
-            if age is None or age > self._guard.facts_s:
-                raise SourceFault("stale", "what is known of them is too old", "wait for the next reading")
-            return plan.seen, age
-        rows = self._read(plan.change)
-        return rows, self._clock.mono() - began
+        rows: Mapping[str, Row] = {target: plan.seen[target] for target in targets}
+        jobs: Mapping[str, frozenset[str]] | None = None
+        if self._reads(plan.action.kind):
+            rows = self._read(plan.change.kind, targets)
+            if plan.kills and plan.action.kind == "node":
+                jobs = self._jobs_on(targets)
+            age = self._clock.mono() - began
+        elif age is None or age > self._oldest_s(plan):
+            raise SourceFault("stale", "what is known of them is too old", "wait for the next reading")
+        hit = None if plan.jobs is None else frozenset(job.id for job in plan.jobs)
+        whys = {
+            target: drifted(
+                plan.action, plan.cluster, plan.seen[target], rows.get(target),
+                hit if jobs is not None else None, None if jobs is None else jobs.get(target, frozenset()),
+            )
+            for target in targets
+        }  # fmt: skip
+        return rows, age, {target: Result("dropped", why) for target, why in whys.items() if why}
 
-    def _read(self, about: Change) -> Mapping[str, Row]:
+    def _oldest_s(self, plan: Plan) -> float:
+        """How old facts may be: two polls, and never less than the guard's figure."""
+        source = plan.cluster.sources.get(f"slurm.{plan.change.kind}s")
+        return max(self.guard.facts_s, 2 * source.due_s if source is not None else 0.0)
+
+    def _jobs_on(self, nodes: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Node to the jobs that run there now. Raises SourceFault."""
         assert self._transport is not None
-        if about.kind == "node":
-            return self._transport.read_nodes(about.targets)
-        return self._transport.read_jobs(about.targets)
+        found: dict[str, set[str]] = {}
+        for job in self._transport.read_jobs_on(nodes).values():
+            for node in expand(job.nodes or ""):
+                found.setdefault(node, set()).add(job.id)
+        return {node: frozenset(jobs) for node, jobs in found.items()}
 
-    def _glance(self, waiting: Sequence[Waiting]) -> Cluster:
+    def _reads(self, kind: str) -> bool:
+        """True where the targets of a kind can be read again."""
+        return (self._transport if kind in {"node", "job"} else self._desk) is not None
+
+    def _read(self, kind: str, targets: Sequence[str]) -> Mapping[str, Row]:
+        """The targets as they are now. Raises SourceFault."""
+        if kind in {"node", "job"}:
+            assert self._transport is not None
+            return self._transport.read_nodes(targets) if kind == "node" else self._transport.read_jobs(targets)
+        assert self._desk is not None
+        return self._desk.read_alerts(targets) if kind == "alert" else self._desk.read_silences(targets)
+
+    def _glance(self, kind: str, targets: Sequence[str]) -> Cluster:
         """A Cluster of just these targets; of nothing where they cannot be read."""
-        kind = waiting[0].kind
-        change = Change(action=waiting[0].action, kind=kind, targets=tuple(one.target for one in waiting))
         try:
-            rows: Any = self._read(change) if self._transport is not None else None
+            rows: Any = self._read(kind, targets) if self._reads(kind) else None
         except SourceFault:
             rows = None
         if rows is None:
             return Cluster(name=self.cluster_name)
         return Cluster(name=self.cluster_name, known=frozenset({f"{kind}s"}), **{f"{kind}s": rows})
 
-    def _opened(self) -> Writer:
+    def _opened(self, kind: str) -> Writer:
         with self._lock:
-            if self._writer is None:
-                self._writer = self._open_writer()
-            return self._writer
+            if kind not in self._writers:
+                self._writers[kind] = self._open_writer(kind)
+            return self._writers[kind]
 
-    def _write(self, event: str, **fields: Any) -> None:
+    def _write(self, event: str, **fields: Any) -> str:
+        """A line in the journal; a warning where only the witness has it. Raises JournalFault."""
         with self._lock:
             if self._journal is None:
                 self._journal = self._open_journal()
-        self._journal.write(event, **fields)
+        return self._journal.write(event, **fields)
 
     def _late_note(self, event: str, **fields: Any) -> str:
         """A line that comes after the deed: where it cannot be written, the person hears of it."""
         try:
-            self._write(event, **fields)
+            return self._write(event, **fields)
         except JournalFault as error:
             return f"this is not in the journal: {error}"
-        return ""
-
-
-def _results(change: Change, sent: Sequence[Sent], failure: str) -> dict[str, Result]:
-    """What each target's command said. Only what Slurm said of this very target counts as failed."""
-    results: dict[str, Result] = {}
-    for one in sent:
-        for target in one.targets:
-            if target in one.refused:
-                results[target] = Result("failed", one.refused[target])
-            elif one.rc == 0 or (one.rc is not None and one.refused):
-                results[target] = Result("pending")
-            else:
-                results[target] = Result("unknown", one.err or "no answer")
-    last = sent[-1].err if sent else ""
-    rest = (
-        Result("unknown", failure) if failure else Result("dropped", f"not sent: stopped after {last or 'a failure'}")
-    )
-    return {target: results.get(target, rest) for target in change.targets}
-
-
-def _noted(row: Row) -> dict[str, Any]:
-    """What the journal keeps of a target as it was: enough to undo it by hand."""
-    if isinstance(row, Node):
-        return {
-            "state": "+".join((row.state, *row.flags)),
-            "reason": row.reason,
-            "by": row.reason_by,
-            "at": row.reason_at,
-        }
-    return {"state": row.state, "reason": row.reason, "user": row.user, "nodes": row.nodes, "restarts": row.restarts}
-
-
-def _told(results: Mapping[str, Result]) -> dict[str, dict[str, str]]:
-    return {target: {"state": result.state, "why": result.why} for target, result in results.items()}

@@ -157,11 +157,16 @@ def past_lines(acts: Sequence[Act], drains: Mapping[str, int] | None, now: float
     lines = [line((f"past      {drains_text(drains)}", "text-dim"))] if drains is not None else []
     for act in acts:
         ago = UNKNOWN if act.at is None else f"{duration(now - act.at)} ago"
+        about = f" {act.about}" if act.about else ""
         why = f' "{act.reason}"' if act.reason else ""
+        undo = " as an undo" if act.undoes else ""
         role = "" if act.state == "done" else "warn"
-        lines.append(
-            Line([(f"{ago:>9} ", "text-dim"), (f"{act.action} by {act.who}{why}", ""), (f"  {act.state}", role)])
-        )
+        spans = [
+            (f"{ago:>9} ", "text-dim"),
+            (f"{act.action}{about} by {act.who}{undo}{why}", ""),
+            (f"  {act.state}", role),
+        ]
+        lines.append(Line([*spans, (f"  undone by {act.undone_by}", "text-dim")] if act.undone_by else spans))
     return lines
 
 

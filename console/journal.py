@@ -1,57 +1,45 @@
 """The journal of everything done to the machine: one JSON object a line, each chained to the one before.
 
-A line holds `prev`, the SHA-256 of the raw line before it, and ends with `sum`, the SHA-256 of itself up to there: any
-changed byte, lost line or cut shows in `verify`. Somebody who may write the file can still rewrite all of it or cut
-off its end; against that there is only a witness elsewhere.
+Somebody who may write the file can still rewrite all of it or cut off its end; against that every line goes to syslog
+too (`console.witness`), with its hash.
 
 The disk may be the thing that is broken (a hung home directory in the middle of a storage outage), so every write
-happens in a thread of its own with a deadline, and nothing is sent to Slurm on an intent that is not on the disk.
+happens in a thread of its own with a deadline. Where the file cannot be written, syslog is the witness and the person
+hears of it; where neither takes an intent, nothing is sent. What only syslog had is written down when the file is
+back, after a line that owns up to the gap.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import hashlib
 import json
 import os
-import pwd
 import secrets
-import stat
 import threading
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from msgspec import Struct
+import msgspec
 
-from collectors.clean import clean
 from collectors.clock import Clock
-from collectors.nodeset import fold
+from console import chain
+from console.chain import JournalFault, Verdict, read, verify
+from console.entries import Entry, join, line_text, told_orphans
+from console.person import person
+from console.witness import LOCAL, Witness
+
+__all__ = ["Journal", "JournalFault", "Verdict", "default_path", "orphans", "read", "show", "unfinished", "verified",
+           "verify"]  # fmt: skip
 
 DEADLINE_S = 5.0
-_SUM = b',"sum":"'
-_BLOCK = 1 << 16
+#: Seconds for which an intent from another host counts as under way: nobody can look for its process there.
+ELSEWHERE_S = 600.0
+#: Lines that are kept in memory while the file cannot be written; of more only the number.
+KEPT = 500
 _MEND = "mend it, or name another place (`journal` in the configuration)"
-
-
-class JournalFault(Exception):
-    """The journal cannot be written or read; the text is for people and says what to do."""
-
-
-class Verdict(Struct, frozen=True, kw_only=True):
-    """What `verify` found. `broken` is the first line (from 1) that does not fit, with `why`."""
-
-    ok: bool
-    lines: int
-    broken: int | None = None
-    why: str = ""
-    cut: tuple[int, ...] = ()
-    """Lines that a crash left unfinished and a later session sealed: part of the chain, not readable."""
 
 
 def default_path(cluster: str) -> Path:
@@ -64,139 +52,173 @@ def default_path(cluster: str) -> Path:
 class Journal:
     """Writes one cluster's journal. Touches nothing before the first line; may be used from several threads."""
 
-    def __init__(self, path: Path, cluster: str, clock: Clock, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        cluster: str,
+        clock: Clock,
+        deadline_s: float = DEADLINE_S,
+        witness: Witness | None = LOCAL,
+    ) -> None:
         self.path = path
         self._cluster = cluster
         self._clock = clock
         self._deadline_s = deadline_s
+        self._witness = witness
         self._session = secrets.token_hex(4)
         self._seq = 0
         self._lock = threading.Lock()
         self._writing: _Write | None = None
+        self._missed: list[dict[str, Any]] = []
+        self._gap = 0
+        """Lines that only syslog has; the last KEPT of them are in `_missed`."""
 
-    def write(self, event: str, **fields: Any) -> None:
-        """Append one line and return when it is on the disk. Raises JournalFault, at the latest at the deadline."""
+    def write(self, event: str, **fields: Any) -> str:
+        """Append one line and return when it is on the disk: "", or a warning that only syslog has it.
+
+        Raises JournalFault when neither takes it, at the latest at the deadline.
+        """
         with self._lock:
-            if self._writing is not None and self._writing.is_alive():
-                raise JournalFault(f"{self.path}: the file system still does not answer; {_MEND}")
-            self._seq += 1
-            line = {
-                "time": datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="milliseconds"),
-                "mono": round(self._clock.mono(), 3), "seq": self._seq, "session": self._session,
-                "cluster": self._cluster, "event": event, **fields,
-            }  # fmt: skip
-            self._writing = writing = _Write(self.path, line)
+            try:
+                line = self._line(event, fields)
+            except TypeError as error:
+                raise JournalFault(f"this cannot be written down: {error}") from None
+            before = self._writing
+            if before is not None and before.is_alive():
+                return self._witnessed(line, f"{self.path}: the file system still does not answer")
+            if before is not None and before.late and before.fault is not None:
+                self._missing(before.counted)
+            late, gap = self._missed, self._gap
+            self._missed, self._gap = [], 0
+            owned = [self._line("gap", {"gap": gap}), *({**one, "late": True} for one in late)] if gap else []
+            self._writing = writing = _Write(self.path, [*owned, line], self._witness)
             writing.start()
-            writing.join(self._deadline_s)
+            # Syslog is asked last, and has its part of the deadline.
+            asked_s = self._witness.timeout_s if self._witness is not None else 0.0
+            writing.join(self._deadline_s - min(asked_s, self._deadline_s / 2))
+            fault = writing.fault
             if writing.overdue():
-                raise JournalFault(f"{self.path}: the file system did not answer in {self._deadline_s:g} s; {_MEND}")
-        if writing.fault is not None:
-            raise JournalFault(writing.fault)
+                fault = f"{self.path}: the file system did not answer in {self._deadline_s:g} s"
+            elif fault is None:
+                return ""
+            else:
+                self._missed, self._gap = late, gap
+            counts = False
+            try:
+                # A late line may still arrive by itself; its thread knows then what to think of it.
+                told = self._witnessed(line, fault, keep=not writing.late)
+                counts = True
+            finally:
+                writing.settle(counts)
+            return told
+
+    def _line(self, event: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """One line with when and where. Raises TypeError for what JSON cannot hold."""
+        self._seq += 1
+        at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = msgspec.to_builtins({
+            "time": at, "mono": round(self._clock.mono(), 3), "seq": self._seq, "session": self._session,
+            "cluster": self._cluster, "event": event, **fields, **_here(),
+        })  # fmt: skip
+        return line
+
+    def _witnessed(self, line: dict[str, Any], fault: str | None, keep: bool = True) -> str:
+        """Syslog alone: a warning when it took the line, else JournalFault."""
+        why = "there is none"
+        if self._witness is not None:
+            sealed = json.loads(chain.seal(line))
+            why = self._witness.tell(line, sealed["sum"])
+        if why:
+            raise JournalFault(f"{fault}; {_MEND}; syslog does not take it either: {why}")
+        if keep:
+            self._missing([line])
+        return f"the journal file cannot be written ({fault}): syslog is the witness"
+
+    def _missing(self, lines: Sequence[dict[str, Any]]) -> None:
+        self._gap += len(lines)
+        self._missed = [*self._missed, *lines][-KEPT:]
 
 
 class _Write(threading.Thread):
-    """One line on its way to the disk. When it arrives too late to count, it takes its own intent back."""
+    """Lines on their way to the disk; the last one is new. If it arrives too late to count, it takes itself back."""
 
-    def __init__(self, path: Path, line: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, lines: Sequence[dict[str, Any]], witness: Witness | None) -> None:
         super().__init__(name="journal", daemon=True)
         self._path = path
-        self._line = line
+        self._lines = lines
+        self._witness = witness
         self._lock = threading.Lock()
-        self._arrived = self._late = False
+        self._arrived = False
+        self._settled = threading.Event()
+        self._counts = False
+        self.late = False
         self.fault: str | None = None
 
+    @property
+    def counted(self) -> list[dict[str, Any]]:
+        """What somebody counts on and what never got to the disk."""
+        return [line for line in self._lines if line.get("late")] + ([self._lines[-1]] if self._counts else [])
+
     def run(self) -> None:
+        """Append, then tell syslog what stands in the file."""
+        raws: list[bytes] = []
         try:
-            append(self._path, self._line)
+            who = {"login": person()}
+            raws = chain.append(self._path, [{**line, **({} if line.get("late") else who)} for line in self._lines])
         except JournalFault as error:
             self.fault = str(error)
         except OSError as error:
-            self.fault = f"{self._path}: {error.strerror}; {_MEND}"
+            self.fault = f"{self._path}: {error.strerror}"
         except Exception as error:
-            self.fault = f"{self._path}: {type(error).__name__}: {error}; {_MEND}"
+            self.fault = f"{self._path}: {type(error).__name__}: {error}"
         with self._lock:
             self._arrived = True
-        if self._late and self.fault is None and self._line["event"] == "intent":
-            with contextlib.suppress(OSError, JournalFault):
-                append(self._path, {**self._line, "event": "result", "sent": [], "note": "written too late, not sent"})
+        if self.fault is not None:
+            return
+        if self._witness is not None:
+            for raw in raws:
+                line = json.loads(raw)
+                self._witness.tell(line, line.pop("sum"))
+        if self.late:
+            self._take_back()
 
     def overdue(self) -> bool:
-        """True when it has not arrived, and from now on never counts."""
+        """True when it has not arrived; from then on it counts only if `settle` says so."""
         with self._lock:
-            self._late = not self._arrived
-            return self._late
+            self.late = not self._arrived
+            return self.late
+
+    def settle(self, counts: bool) -> None:
+        """What is to be thought of a late line: it counts when syslog took it."""
+        self._counts = counts
+        self._settled.set()
+
+    def _take_back(self) -> None:
+        self._settled.wait()
+        line = self._lines[-1]
+        if self._counts or line["event"] != "intent":
+            return
+        note = {**line, "event": "result", "sent": [], "note": "written too late, not sent"}
+        with contextlib.suppress(OSError, JournalFault):
+            chain.append(self._path, [note])
 
 
-def append(path: Path, fields: Mapping[str, Any]) -> None:
-    """Append one chained line, with who and where, and sync it. May block. Raises OSError or JournalFault."""
-    fd = _open(path)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        size = os.fstat(fd).st_size
-        last, cut = _last(fd, size)
-        line = {**fields, **_who(), "prev": _digest(last)}
-        if cut:
-            line["after_cut"] = True
-        body = json.dumps(line, separators=(",", ":")).encode()[:-1]
-        data = (b"\n" if cut else b"") + body + _SUM + _digest(body).encode() + b'"}\n'
-        try:
-            written = 0
-            while written < len(data):
-                written += os.write(fd, data[written:])
-        except OSError:
-            # A full disk took a part of it: leave the chain as it was.
-            with contextlib.suppress(OSError):
-                os.ftruncate(fd, size)
-            raise
-        os.fsync(fd)
-        if size == 0:
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    finally:
-        os.close(fd)
+def unfinished(path: Path) -> list[Entry]:
+    """Intents without a result: what was sent and never came back, or is on its way now. Raises JournalFault."""
+    return [one for one in join(read(path)).values() if one.orphan]
 
 
-def verify(path: Path) -> Verdict:
-    """Walk the whole chain. Raises JournalFault when there is no journal or it cannot be read."""
-    before, cut = b"", []
-    number = 0
-    unread = ""
-    for number, raw in enumerate(_lines(path), 1):
-        line, whole = raw.rstrip(b"\n"), raw.endswith(b"\n")
-        record, why = _check(line, before)
-        if unread and not (record and record.get("after_cut") is True):
-            return Verdict(ok=False, lines=number, broken=number - 1, why=unread)
-        if unread:
-            cut.append(number - 1)
-        if not whole:
-            return Verdict(ok=False, lines=number, broken=number, why="unfinished last line", cut=tuple(cut))
-        if record is not None and why:
-            return Verdict(ok=False, lines=number, broken=number, why=why, cut=tuple(cut))
-        # What is no record may be a crash that the next line owns up to.
-        unread = "" if record is not None else why
-        before = line
-    if unread:
-        return Verdict(ok=False, lines=number, broken=number, why=unread, cut=tuple(cut))
-    return Verdict(ok=True, lines=number, cut=tuple(cut))
+def orphans(path: Path, now: float | None = None) -> list[Entry]:
+    """Intents without a result whose process is gone: nobody will write one any more. Raises JournalFault."""
+    at = datetime.now(UTC).timestamp() if now is None else now
+    return [one for one in unfinished(path) if not alive(one, at)]
 
 
-def read(path: Path, last: int | None = None) -> list[dict[str, Any]]:
-    """The last lines as records, oldest first; one that cannot be read is `{"event": "unreadable"}`."""
-    return [_record(raw) or {"event": "unreadable"} for raw in deque(_lines(path), maxlen=last)]
-
-
-def orphans(path: Path) -> list[dict[str, Any]]:
-    """Intents without a result: what was sent and never came back, or is on its way now."""
-    intents: dict[Any, dict[str, Any]] = {}
-    for record in read(path):
-        if record.get("event") == "intent":
-            intents[str(record.get("id"))] = record
-        elif record.get("event") == "result":
-            intents.pop(str(record.get("id")), None)
-    return list(intents.values())
+def alive(entry: Entry, now: float) -> bool:
+    """True where the process that wrote an intent may still write what came of it."""
+    if entry.host != os.uname().nodename:
+        return entry.at is not None and now - entry.at < ELSEWHERE_S
+    return entry.pid is not None and entry.began is not None and _began(entry.pid) == entry.began
 
 
 def show(path: Path, last: int | None = None, as_json: bool = False) -> tuple[str, int]:
@@ -207,122 +229,50 @@ def show(path: Path, last: int | None = None, as_json: bool = False) -> tuple[st
         return f"{error}\n", 2
     if as_json:
         return json.dumps({"version": 1, "path": str(path), "entries": records}, indent=1) + "\n", 0
-    return "".join(f"{_told(record)}\n" for record in records), 0
+    return "".join(f"{line_text(record)}\n" for record in records), 0
 
 
-def verified(path: Path, as_json: bool = False) -> tuple[str, int]:
+def verified(path: Path, as_json: bool = False, witness: Witness = LOCAL) -> tuple[str, int]:
     """What `wacht journal verify` prints, and its exit status: 0 whole, 1 broken, 2 there is none to read."""
     try:
-        found = verify(path)
+        found, left = verify(path), orphans(path)
     except JournalFault as error:
         return f"{error}\n", 2
+    silent = witness.missing()
     if as_json:
         told = {"version": 1, "path": str(path), "ok": found.ok, "lines": found.lines, "broken": found.broken,
-                "why": found.why, "cut": found.cut}  # fmt: skip
+                "why": found.why, "cut": found.cut, "gaps": found.gaps, "orphans": [one.plan for one in left],
+                "syslog": silent or None}  # fmt: skip
         return json.dumps(told) + "\n", int(not found.ok)
-    if not found.ok:
-        return f"{path}: broken at line {found.broken}: {found.why}\n", 1
-    sealed = f"; unfinished and sealed later: line {', '.join(map(str, found.cut))}" if found.cut else ""
-    return f"{path}: whole, {found.lines:,} lines{sealed}\n", 0
+    lines = [f"{path}: {found}" + (f"; unfinished and sealed later: {_numbers(found.cut)}" if found.cut else "")]
+    lines += [f"line {at}: {missed:,} line{'s' if missed != 1 else ''} could not be written at the time; "
+              "syslog was the witness" for at, missed in found.gaps]  # fmt: skip
+    if left:
+        lines.append(told_orphans(left))
+    if silent:
+        lines.append(f"no syslog here, so only this file tells: {silent}")
+    return "\n".join(lines) + "\n", int(not found.ok)
 
 
-def _check(line: bytes, before: bytes) -> tuple[dict[str, Any] | None, str]:
-    """One raw line against the one before: the record (None when it is none), and what does not fit."""
-    body, mark, rest = line.rpartition(_SUM)
-    if not mark or rest != _digest(body).encode() + b'"}':
-        return None, "its own checksum does not fit: it was changed or cut"
-    record = _record(body + b"}")
-    if record is None:
-        return None, "it is no record"
-    if record.get("prev") != _digest(before):
-        return record, "it does not follow the line before: something was changed, taken out or put in between"
-    return record, ""
+def _numbers(lines: Sequence[int]) -> str:
+    return f"line {', '.join(map(str, lines))}"
 
 
-def _record(raw: bytes) -> dict[str, Any] | None:
+def _here() -> Mapping[str, Any]:
+    """Where this is written and by which process: by `began` a process is told from a later one of the same number."""
+    return {
+        "uid": os.getuid(), "login": os.environ.get("SUDO_USER") or os.environ.get("LOGNAME"),
+        "ssh": os.environ.get("SSH_CONNECTION"), "host": os.uname().nodename, "pid": os.getpid(),
+        "began": _began(os.getpid()),
+    }  # fmt: skip
+
+
+def _began(pid: int) -> int | None:
+    """When a process started, in clock ticks since the boot; None where there is none of that number."""
     try:
-        record = json.loads(raw)
-    except (ValueError, RecursionError):
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) else None
-
-
-def _digest(raw: bytes) -> str:
-    return hashlib.sha256(raw).hexdigest()
-
-
-def _who() -> dict[str, Any]:
-    """Who sits here. The login user survives sudo and su: the kernel keeps it."""
-    login = os.environ.get("SUDO_USER") or os.environ.get("LOGNAME")
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        uid = int(Path("/proc/self/loginuid").read_text())
-        if uid != 0xFFFFFFFF:
-            login = pwd.getpwuid(uid).pw_name
-    return {"uid": os.getuid(), "login": login, "ssh": os.environ.get("SSH_CONNECTION"), "host": os.uname().nodename}
-
-
-def _open(path: Path) -> int:
-    """The journal, opened for appending: a plain file of our own that nobody else can read or write."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = path.parent.stat().st_mode
-    if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
-        raise JournalFault(f"{path.parent}: everybody can write there; try: chmod o-w {path.parent}")
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise JournalFault(f"{path}: it is a symbolic link, the journal must be a plain file; {_MEND}") from None
-        raise
-    found = os.fstat(fd)
-    wrong = ""
-    if not stat.S_ISREG(found.st_mode):
-        wrong = "it is no plain file"
-    elif found.st_uid != os.geteuid():
-        wrong = f"it belongs to another user (uid {found.st_uid})"
-    elif stat.S_IMODE(found.st_mode) & 0o077:
-        # Ours, only too open: what others could already read cannot be helped, the rest can.
-        os.fchmod(fd, 0o600)
-    if wrong:
-        os.close(fd)
-        raise JournalFault(f"{path}: {wrong}; {_MEND}")
-    return fd
-
-
-def _last(fd: int, size: int) -> tuple[bytes, bool]:
-    """The last raw line, and whether it lacks its end."""
-    tail = b""
-    start = size
-    while start > 0 and tail.count(b"\n", 0, max(0, len(tail) - 1)) == 0:
-        step = min(_BLOCK, start)
-        start -= step
-        tail = os.pread(fd, step, start) + tail
-    cut = bool(tail) and not tail.endswith(b"\n")
-    return tail.removesuffix(b"\n").rpartition(b"\n")[2], cut
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    """The raw lines, under a shared lock so that a line being written is not taken for a cut one."""
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
-            yield from file
-    except FileNotFoundError:
-        raise JournalFault(f"{path}: there is no journal yet; it begins with the first action") from None
-    except OSError as error:
-        raise JournalFault(f"{path}: {error.strerror}") from None
-
-
-def _told(record: Mapping[str, Any]) -> str:
-    """One record as one line for people. The file may have been tampered with: everything is cleaned again."""
-    outcome = record.get("outcome")
-    results = outcome if isinstance(outcome, dict) else {}
-    listed = record.get("targets")
-    targets = [str(target) for target in (listed if isinstance(listed, list) else results)]
-    parts = [f"{str(record.get('time'))[:19]}Z", str(record.get("login") or record.get("uid", "")),
-             str(record.get("event", "")), str(record.get("action", "")),
-             fold(targets) if record.get("kind") == "node" else ",".join(targets)]  # fmt: skip
-    if record.get("reason"):
-        parts.append(f'"{record["reason"]}"')
-    words = [str(told.get("state")) for told in results.values() if isinstance(told, dict)]
-    parts.append(", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words)))
-    return clean("  ".join(part for part in parts if part))
+    # The name of the program stands in brackets and may hold anything.
+    after = stat.rpartition(")")[2].split()
+    return int(after[19]) if len(after) > 19 and after[19].isdigit() else None

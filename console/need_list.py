@@ -310,7 +310,7 @@ class NeedList:
         for alert in self._alerts:
             if not wanted(alert.severity or "") or alert.id in self._spent:
                 continue
-            name = self._node_of(alert)
+            name = places.node_of_alert(alert, self.cluster)
             if name in self._told or (name and not self._news(alert, self.cluster.nodes[name])):
                 continue
             folded.setdefault(alert.name, []).append((alert, name))
@@ -328,13 +328,6 @@ class NeedList:
             starts = [alert.starts for alert, _ in alike if alert.starts is not None]
             self._add(_DOWN if bad else _LOOK, *_LOOKS[bad], text, about,
                       since=min(starts, default=None), at=max(starts, default=0))  # fmt: skip
-
-    def _node_of(self, alert: Alert) -> str:
-        """The node an alert is about, as Slurm calls it: without port and domain; "" where it is about none."""
-        for name in (alert.node or "", (alert.node or "").partition(":")[0], (alert.node or "").partition(".")[0]):
-            if name in self.cluster.nodes:
-                return name
-        return ""
 
     def _news(self, alert: Alert, node: Node) -> bool:
         """Whether it tells something of its node that its being out does not: a drain answers what came before it."""

@@ -1,29 +1,21 @@
 """What was done here before, from the journal: to a node or a job, by whom, why, and what came of it. Pure.
 
-The journal is a file that somebody may have changed: whatever in a record is not of the form that the gate writes is
-left out, and every text is cleaned again. `console.journal.verify` says whether it is whole.
+It reads the entries of `console.entries`, which leave out whatever is not of the form that the gate writes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from collectors.clean import clean
 from console import reasons
+from console.entries import TOOK_PLACE, Entry, Record, join, text
+from console.undo import undone, undos
 
-#: Outcomes of a target, as `console.gate.Result` has them; `sent` is an intent of which no result was written.
-STATES = ("done", "pending", "unknown", "failed", "dropped", "sent")
 #: Acts that put a node back to work.
 _BACK = frozenset({"resume", "undrain"})
-#: Outcomes after which the machine may have changed.
-_TOOK_PLACE = frozenset({"done", "pending", "unknown", "sent"})
-
-Record = Mapping[str, Any]
 
 
 class Act(Struct, frozen=True, kw_only=True):
@@ -35,39 +27,49 @@ class Act(Struct, frozen=True, kw_only=True):
     """The login of the person, or the uid where no login was known."""
     host: str | None
     kind: str
-    """"node" or "job"."""
+    """What it was done to: "node", "job", "alert" or "silence"."""
     target: str
+    """The one asked for: of a silence, the node that its alert is of."""
     action: str
     reason: str | None
     state: str
-    """One of STATES."""
+    """As `console.outcome.Result` has it; `sent` where no result was written."""
     why: str = ""
     before: str | None = None
     """The state it was in, as Slurm wrote it then (MIXED+DRAIN)."""
+    about: str = ""
+    """The alert that was silenced or taken."""
+    undoes: bool = False
+    """It took another one back."""
+    undone_by: str = ""
+    """Who took it back."""
 
     @property
     def took_place(self) -> bool:
         """False when nothing was changed, as far as is known."""
-        return self.state in _TOOK_PLACE
+        return self.state in TOOK_PLACE or self.state == "sent"
 
 
 def acts(records: Iterable[Record], kind: str | None = None, target: str | None = None) -> list[Act]:
-    """Every action of the journal (`console.journal.read`), newest first; of that target, where one is given."""
-    found: dict[tuple[str, str], Act] = {}
-    for record in records:
-        plan = str(record.get("id"))
-        targets = [one for one in _list(record.get("targets")) if target is None or one == target]
-        if record.get("event") == "intent" and (kind is None or record.get("kind") == kind):
-            for one in targets:
-                found[plan, one] = _begun(record, one)
-        elif record.get("event") in ("result", "verified"):
-            for one, told in _outcomes(record):
-                if target is not None and one != target:
-                    continue
-                if (plan, one) in found:
-                    found[plan, one] = _told(found[plan, one], told)
-    order = {id(act): at for at, act in enumerate(found.values())}
-    return sorted(found.values(), key=lambda act: (act.at or 0.0, order[id(act)]), reverse=True)
+    """Every action of the journal (`console.journal.read`), newest first; of that target, where one is given.
+
+    To a node belongs also what was done to its alerts.
+    """
+    entries = join(records)
+    by = undos(entries)
+    found: list[Act] = []
+    for entry in entries.values():
+        if entry.gap:
+            continue
+        back = undone(entry, by)
+        if kind is None or entry.kind == kind:
+            found += [_act(entry, one, one, back) for one in entry.targets if target is None or one == target]
+        elif kind == "node" and target is not None and entry.kind == "alert":
+            of_it = [one for one in entry.targets if text(entry.seen.get(one, {}).get("node")) == target]
+            # One silence of five alerts of a node was one act.
+            found += [_act(entry, one, target, back) for one in of_it[:1]]
+    order = {id(act): at for at, act in enumerate(found)}
+    return sorted(found, key=lambda act: (act.at or 0.0, order[id(act)]), reverse=True)
 
 
 def of(target: str, records: Iterable[Record], kind: str | None = None, limit: int | None = None) -> list[Act]:
@@ -104,59 +106,12 @@ def resumed(records: Iterable[Record]) -> dict[str, float]:
     return found
 
 
-def _begun(record: Record, target: str) -> Act:
-    seen = record.get("seen")
-    row = seen.get(target) if isinstance(seen, dict) else None
-    before = row.get("state") if isinstance(row, dict) else None
-    who = record.get("login")
+def _act(entry: Entry, one: str, target: str, back: Mapping[str, Entry]) -> Act:
+    """What an entry says of one of its targets."""
+    told, row = entry.outcome.get(one), entry.seen.get(one, {})
     return Act(
-        at=_time(record.get("time")),
-        who=clean(who) if isinstance(who, str) and who else f"uid {_short(record.get('uid'))}",
-        host=_text(record.get("host")),
-        kind=_text(record.get("kind")) or "",
-        target=clean(target),
-        action=_text(record.get("action")) or "",
-        reason=_text(record.get("reason")),
-        state="sent",
-        before=_text(before),
-    )
-
-
-def _told(act: Act, told: Mapping[str, Any]) -> Act:
-    """The act with its outcome. What a later reading proved stands, whatever comes after."""
-    state = told.get("state")
-    if state not in STATES or act.state == "done":
-        return act
-    return Act(
-        at=act.at, who=act.who, host=act.host, kind=act.kind, target=act.target, action=act.action, reason=act.reason,
-        state=state, why=_text(told.get("why")) or "", before=act.before,
+        at=entry.at, who=entry.person, host=entry.host, kind=entry.kind, target=target, action=entry.action,
+        reason=entry.reason, state=told.state if told is not None else "sent", why=told.why if told is not None else "",
+        before=text(row.get("state")), about=(text(row.get("name")) or "") if entry.kind == "alert" else "",
+        undoes=entry.undoes is not None, undone_by=back[one].person if one in back else "",
     )  # fmt: skip
-
-
-def _outcomes(record: Record) -> list[tuple[str, Mapping[str, Any]]]:
-    outcome = record.get("outcome")
-    if not isinstance(outcome, dict):
-        return []
-    return [(one, told) for one, told in outcome.items() if isinstance(one, str) and isinstance(told, dict)]
-
-
-def _list(value: Any) -> Sequence[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
-
-
-def _time(value: Any) -> float | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return at.timestamp() if at.tzinfo is not None else None
-
-
-def _text(value: Any) -> str | None:
-    return clean(value) if isinstance(value, str) else None
-
-
-def _short(value: Any) -> str:
-    return str(value) if isinstance(value, int) else "unknown"

@@ -66,10 +66,11 @@ def _told(extra: str) -> tuple[Place, ...]:
         table = msgspec.json.decode(extra)
     except (msgspec.DecodeError, RecursionError):
         return ()
-    return _places(table) if isinstance(table, dict) else ()
+    return of_table(table) if isinstance(table, dict) else ()
 
 
-def _places(table: Mapping[str, object]) -> tuple[Place, ...]:
+def of_table(table: Mapping[str, object]) -> tuple[Place, ...]:
+    """The places that labels, or the keys of `Extra`, name, narrowest first."""
     return tuple((kind, name) for kind in KINDS if isinstance(name := table.get(kind), str) and 0 < len(name) <= 64)
 
 
@@ -83,7 +84,15 @@ def of_node(node: Node) -> tuple[Place, ...]:
 
 def of_alert(alert: Alert) -> Place | None:
     """The narrowest place that an alert is about, where it is about no single node."""
-    return next(iter(_places(alert.labels)), None)
+    return next(iter(of_table(alert.labels)), None)
+
+
+def node_of_alert(alert: Alert, cluster: Cluster) -> str:
+    """The node an alert is about, as Slurm calls it: without port and domain; "" where it is about none."""
+    named = alert.node or ""
+    if named in cluster.nodes or not named:
+        return named
+    return next((name for sign in ":." if (name := named.partition(sign)[0]) in cluster.nodes), "")
 
 
 def nodes_of(place: Place, cluster: Cluster) -> tuple[str, ...]:

@@ -1,45 +1,102 @@
-"""What an action would do, frozen before anything is asked or sent: targets, jobs hit, capacity lost, what to type.
+"""What an action would do, as frozen values: targets, jobs hit, capacity lost, what was checked, what to type.
 
-Pure: from a Cluster and explicit names to a Plan or a Refusal. The gate makes plans and is the only one to send them.
+`console.planning` makes plans; the gate alone sends them.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct, field
 
-from collectors.clean import clean
-from collectors.model import Change, Cluster, Job
+from collectors.model import Change, Cluster, Gpu, JobDetail
 from collectors.nodeset import fold
-from collectors.nodestate import OUT
-from console.actions import ENDED, WAITING, Action, Kind, Row
+from console.actions import Action, Kind, Row
 
 
-class Guard(Struct, frozen=True, kw_only=True):
-    """The figures of the guard."""
+class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The figures of the guard: `[guard]` in the configuration, with the defaults of the contract."""
 
-    plain_most: int = 1
+    plain_most: Annotated[int, Meta(ge=0)] = 1
     """Most targets of a reversible action that a plain yes confirms."""
-    facts_s: float = 30.0
-    """Oldest facts that may be acted on where the targets cannot be read again."""
+    share_pct: Annotated[float, Meta(ge=0, le=100)] = 5.0
+    """More than this share of a partition's healthy nodes newly out, and a count and a reason are asked for…"""
+    share_nodes: Annotated[int, Meta(ge=0)] = 2
+    """… unless it is no more than so many nodes."""
+    break_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
+    """More than this share (and more nodes than `share_nodes`): break-glass, the partition's name is typed."""
+    facts_s: Annotated[float, Meta(gt=0)] = 30.0
+    """Oldest facts (seconds, or two polls where that is longer) that may be acted on without reading again."""
+    batch: Annotated[int, Meta(ge=1, le=500)] = 50
+    """Targets of one call of a killing action: between two calls it can be paused and stopped."""
+    take_s: Annotated[int, Meta(ge=60)] = 3600
+    """How long "I'm on it" lasts."""
+    silence_s: Annotated[int, Meta(ge=60)] = 4 * 3600
+    """How long a silence lasts when nothing else is said."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What can be said beside targets and reason; `Action.asks` tells who knows which."""
+
+    priority: int | None = None
+    resume_after_s: int | None = None
+    seconds: int | None = None
+    """How long a silence lasts."""
+    next_state: Literal["RESUME", "DOWN"] | None = None
+    """How a node comes back from a reboot; None: a drained one comes back down, the others resume."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """undo: node to the reason that it had."""
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    """undo: job to the priority that it had."""
+    undoes: str | None = None
+    """undo: id of the plan whose doing is taken back."""
+    break_glass: bool = False
+    """The command line's word that a break-glass question will be answered; the screen asks by itself."""
+
+
+class Check(Struct, frozen=True):
+    """One thing that was looked at before an action. `bad` keeps the target out unless the glass is broken, `refused`
+    always: Slurm would not do it."""
+
+    target: str
+    """"" where it concerns all of them."""
+    level: Literal["ok", "note", "warn", "bad", "refused", "unknown"]
+    text: str
+
+
+class Extra(Struct, frozen=True, kw_only=True):
+    """What was read on demand for the pre-flight, where the Cluster does not hold it."""
+
+    gpus: Mapping[str, tuple[Gpu, ...]] | None = None
+    """Node to its GPUs; None was not read, a node that is missing did not answer."""
+    details: Mapping[str, JobDetail] = field(default_factory=dict)
+    """Job to its detail; a job that is missing was not read."""
+    faults: tuple[str, ...] = ()
+    """Why something could not be read."""
+    resumed: Mapping[str, float] = field(default_factory=dict)
+    """Node to when it was put back to work the last time (epoch), as far as the journal knows."""
 
 
 class Confirm(Struct, frozen=True):
-    """What must be typed: y, or the count of the targets that will be acted on. A count answers either question."""
+    """What must be typed: y, the count of the targets, or a word where the glass must be broken."""
 
-    kind: Literal["plain", "count"]
+    kind: Literal["plain", "count", "break"]
     expect: int
+    word: str = ""
+    """break: the partition that loses so much, or "anyway" against a failed pre-flight."""
+    why: str = ""
+    """break: what it is that asks for it."""
 
     @property
     def words(self) -> str:
-        """What to ask for: `y`, or `4`."""
-        return "y" if self.kind == "plain" else str(self.expect)
+        """What to ask for: `y`, `4`, `gpu`."""
+        return {"plain": "y", "count": str(self.expect), "break": self.word}[self.kind]
 
     def accepts(self, answer: str) -> bool:
-        """True for the very answer, with nothing before or after it."""
+        """True for the very answer, with nothing before or after it. A count answers a plain question too."""
+        if self.kind == "break":
+            return answer == self.word
         return answer == str(self.expect) or (self.kind == "plain" and answer in {"y", "yes"})
 
 
@@ -93,6 +150,8 @@ class Refusal(Struct, frozen=True):
 
     why: str
     skipped: tuple[Skip, ...] = ()
+    glass: bool = False
+    """True where a plan with `Options.break_glass` would go through: only a failed pre-flight stands in the way."""
 
 
 class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
@@ -117,11 +176,22 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
     commands: tuple[tuple[str, ...], ...]
     """Exactly what will run; as long as a reason is missing, `…` stands for it."""
     confirm: Confirm
+    checks: tuple[Check, ...] = ()
+    """What the pre-flight found."""
+    options: Options = Options()
+    guard: Guard = Guard()
+    why: str | None = None
+    """The person's reason, as the journal has it; Slurm hears of it where the action has a reason."""
+
+    @property
+    def asks_reason(self) -> bool:
+        """True when it is not sent without a reason: the action has one, or the glass is broken."""
+        return self.action.needs_reason or self.confirm.kind == "break"
 
     @property
     def lacks_reason(self) -> bool:
         """True when `Gate.with_reason` must be called before it can be sent."""
-        return self.action.needs_reason and not self.change.reason
+        return self.asks_reason and not self.why
 
     @property
     def kills(self) -> bool:
@@ -133,44 +203,6 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
         ages = [source.age_s(mono) for name, source in self.cluster.sources.items()
                 if name.endswith(f".{self.change.kind}s")]  # fmt: skip
         return max((age for age in ages if age is not None), default=None)
-
-
-def make(
-    action: Action, targets: Sequence[str], cluster: Cluster, now: float, mono: float, guard: Guard
-) -> Plan | Refusal:
-    """Freeze an action on explicit targets of this cluster, or say why there is nothing to confirm."""
-    why = _unfit(action, targets, cluster)
-    if why:
-        return Refusal(why)
-    rows: Mapping[str, Row] = cluster.nodes if action.kind == "node" else cluster.jobs
-    acting: dict[str, Row] = {}
-    skipped = []
-    for target in targets:
-        why = action.refuse(cluster, rows[target])
-        if why:
-            skipped.append(Skip(target, why))
-        else:
-            acting[target] = rows[target]
-    if not acting:
-        return Refusal(grouped(skipped, action.kind), tuple(skipped))
-    jobs = _hits(action, acting, cluster, now)
-    left = [job.left_s for job in jobs or ()]
-    kills = any(action.danger_of(row) == "kills" for row in acting.values())
-    plain = not kills and len(acting) <= guard.plain_most
-    return Plan(
-        id=secrets.token_hex(6),
-        action=action,
-        change=Change(action=action.id, kind=action.kind, targets=tuple(acting)),
-        cluster=cluster,
-        made=mono,
-        seen=acting,
-        skipped=tuple(skipped),
-        jobs=jobs,
-        empty_in_s=None if None in left else max((s for s in left if s is not None), default=None),
-        shares=_shares(acting, cluster) if action.takes_out else (),
-        commands=(),
-        confirm=Confirm("plain" if plain else "count", len(acting)),
-    )
 
 
 def grouped(skipped: Sequence[Skip], kind: Kind) -> str:
@@ -189,54 +221,15 @@ def listed(targets: Sequence[str], kind: Kind, most: int = 10) -> str:
     return ", ".join(targets[:most]) + more
 
 
-def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | None:
-    """What is wrong with the targets as a whole: every one must be a name that this cluster knows, each once."""
-    kind = action.kind
-    if not targets:
-        return f"no {kind}s were named"
-    if any(target.upper() == "ALL" for target in targets):
-        return f"ALL is never sent: name the {kind}s"
-    if f"{kind}s" not in cluster.known:
-        faults = [str(source.fault) for source in cluster.sources.values() if source.fault is not None]
-        return f"the {kind}s of {cluster.name} were never read{': ' + '; '.join(faults) if faults else ''}"
-    rows: Mapping[str, Row] = cluster.nodes if kind == "node" else cluster.jobs
-    unknown = [clean(target)[:60] for target in targets if target not in rows]
-    if unknown:
-        return f"unknown {kind}{'s' if len(unknown) > 1 else ''} {listed(unknown, kind)}"
-    if len(set(targets)) != len(targets):
-        return f"a {kind} was named twice"
-    return None
-
-
-def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: float) -> tuple[Hit, ...] | None:
-    """The jobs on the nodes acted on, or the running ones that are themselves killed."""
-    if "jobs" not in cluster.known:
-        return None
-    if action.kind == "node":
-        ids = dict.fromkeys(job for node in acting for job in cluster.jobs_on.get(node, ()))
-        jobs = [cluster.jobs[job] for job in ids if job in cluster.jobs]
-    else:
-        running = (row for row in acting.values() if isinstance(row, Job) and row.state not in ENDED | WAITING)
-        jobs = list(running) if action.danger == "kills" else []
-    return tuple(
-        Hit(id=job.id, user=job.user, name=job.name, nodes=job.nodes, node_count=job.node_count,
-            gpus=job.gpus_held if job.gpus_held is not None else job.gpus,
-            elapsed_s=job.elapsed_s(now), left_s=job.left_s(now))
-        for job in jobs
-    )  # fmt: skip
-
-
-def _shares(acting: Mapping[str, Row], cluster: Cluster) -> tuple[Share, ...]:
-    """What each partition loses that holds one of the nodes."""
-    hit = {part: 0 for name in acting for part in cluster.nodes[name].partitions}
-    total, healthy = dict(hit), dict(hit)
-    for node in cluster.nodes.values():
-        in_service = node.display not in OUT
-        for part in node.partitions:
-            if part in hit:
-                total[part] += 1
-                healthy[part] += in_service
-                hit[part] += in_service and node.name in acting
-    return tuple(
-        Share(partition=part, nodes=total[part], healthy=healthy[part], newly_out=newly) for part, newly in hit.items()
-    )
+def named(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
+    """Targets as people know them: alerts by name and node, silences by their comment, never by a fingerprint."""
+    if kind == "alert":
+        nodes: dict[str, list[str]] = {}
+        for target in targets:
+            alert = cluster.alerts.get(target)
+            nodes.setdefault(alert.name if alert is not None else target, []).append((alert and alert.node) or "")
+        return ", ".join(" ".join(filter(None, (name, fold(filter(None, on))))) for name, on in nodes.items())
+    if kind == "silence":
+        told = (cluster.silences.get(target) for target in targets)
+        return ", ".join(dict.fromkeys(one.comment or one.id if one is not None else "a silence" for one in told))
+    return listed(targets, kind)

@@ -14,13 +14,13 @@ from msgspec import Struct
 
 from collectors import process
 from collectors.clock import Clock, SystemClock
-from collectors.model import Collector, SourceFault, Telemetry, Transport
+from collectors.model import AlertDesk, Collector, SourceFault, Telemetry, Transport
 from collectors.nvml import NvmlSettings
 from collectors.prometheus import PrometheusSettings
 from collectors.registry import descriptors, open_sources
 from collectors.sim import SimSettings
 from collectors.slurm import SlurmSettings
-from console.absent import NoSlurm, NoTelemetry
+from console.absent import NoAlerts, NoSlurm, NoTelemetry
 from console.config import ClusterConfig, Config
 from console.errors import Told
 
@@ -69,6 +69,15 @@ class Site(Struct, frozen=True, kw_only=True):
             return NoSlurm()
         module = "collectors.sim.sources" if self.demo else "collectors.slurm.sources"
         made: Transport = importlib.import_module(module).open_transport(self.name, self.slurm)
+        return made
+
+    def alert_desk(self) -> AlertDesk:
+        """Reads of named alerts and silences: of the embedded machine, of Alertmanager, or none."""
+        if not self.demo and "alertmanager" not in self.others:
+            return NoAlerts()
+        module = "collectors.sim.sources" if self.demo else "collectors.alertmanager.sources"
+        chosen = self.slurm if self.demo else self.others["alertmanager"]
+        made: AlertDesk = importlib.import_module(module).open_desk(self.name, chosen)
         return made
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from collectors.clock import Clock
-from collectors.model import Transport
+from collectors.model import Cluster, SourceFault, Transport, Writer
+from console import gather, past
+from console.actions import BY_ID
 from console.config import Config
 from console.gate import Gate, open_writer
-from console.journal import Journal, default_path
+from console.journal import Journal, JournalFault, default_path, read
+from console.plan import Extra
+from console.policy import load_policy
 from console.site import Site
 
 
@@ -19,11 +25,43 @@ def journal_path(site_name: str, config: Config) -> Path:
 
 def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) -> Gate:
     """The gate of this cluster. Opens no writer and touches no journal until something is sent."""
+
+    def writer(kind: str) -> Writer:
+        if site.demo:
+            return open_writer("sim", site.name, site.slurm)
+        if kind in {"node", "job"}:
+            return open_writer("slurm", site.name, site.slurm)
+        if "alertmanager" not in site.others:
+            raise SourceFault(
+                "missing", "no Alertmanager is configured", "add alertmanager = { url = … } to the cluster"
+            )
+        return open_writer("alertmanager", site.name, site.others["alertmanager"])
+
     return Gate(
         site.name,
-        lambda: open_writer("sim" if site.demo else "slurm", site.name, site.slurm),
+        writer,
         transport,
         lambda: Journal(journal_path(site.name, config), site.name, clock),
         clock,
         read_only=config.read_only,
+        guard=config.guard,
+        policy=load_policy(config.xid_policy),
+        desk=site.alert_desk(),
     )
+
+
+def pre_flight(
+    site: Site, config: Config, transport: Transport, action_id: str, cluster: Cluster
+) -> Callable[[Sequence[str]], Extra] | None:
+    """What reads the facts that only this action needs, for `wacht act`; None where it needs none."""
+    action = BY_ID.get(action_id)
+    if action is None or not gather.needed(action):
+        return None
+
+    def look(targets: Sequence[str]) -> Extra:
+        resumed: Mapping[str, float] = {}
+        with contextlib.suppress(OSError, JournalFault):
+            resumed = past.resumed(read(journal_path(site.name, config)))
+        return gather.gather(action, targets, cluster, transport, site.telemetry(), resumed)
+
+    return look

@@ -5,16 +5,29 @@ A command that ended well proves nothing (slurm.md: a bulk update can half succe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
-from collectors.model import Cluster, Job, Node
+from collectors.model import Alert, Cluster, Job, Node, Silence
+from console import reasons
 from console.actions import BY_ID, ENDED, WAITING, Action, Kind, Row, held, said
 
 #: Seconds after which a change that no reading shows is called unknown.
 PATIENCE_S = 60.0
+#: A node that was put back has to register, one that reboots has to come up again.
+PATIENCE_OF_S = {"resume": 300.0, "reboot": 900.0}
+#: Boot times are told as now less the uptime: between two readings they move by a second or a few.
+BOOT_WOBBLE_S = 30
+
+_OUT_OF_SERVICE = frozenset({"DRAIN", "FAIL", "INVALID_REG"})
+_ASKED, _REBOOTING, _REGISTERING = "reboot asked", "rebooting", "registering"
+_WAITS = "reboot asked for: Slurm waits until its jobs have ended"
+_BUSY = frozenset({"ALLOCATED", "MIXED"})
+_GONE = {"node": "Slurm no longer lists it", "job": "Slurm no longer lists it", "alert": "it is over",
+         "silence": "it is over"}  # fmt: skip
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
@@ -25,11 +38,16 @@ class Waiting(Struct, frozen=True, kw_only=True):
     kind: Kind
     target: str
     reason: str | None
+    """The target's own: what Slurm should show with it."""
     before: Row
     since: float
     """Monotonic time at which it was sent."""
     err: str = ""
     """What Slurm said, where it said something and did not name whom it meant."""
+    asked: int | None = None
+    """The number that was asked for: the priority, or the seconds after which Slurm ends the drain."""
+    stage: str = ""
+    """How far it is, as the last reading showed: `rebooting`. Watch keeps it."""
 
 
 class Settled(Struct, frozen=True, kw_only=True):
@@ -40,6 +58,7 @@ class Settled(Struct, frozen=True, kw_only=True):
     target: str
     state: Literal["done", "unknown"]
     why: str = ""
+    """What was seen: `registered, idle`, `rebooted, down: burn-in`."""
 
 
 class Watch(Struct, frozen=True):
@@ -53,74 +72,156 @@ class Watch(Struct, frozen=True):
         return Watch((*(one for one in self.waiting if (one.kind, one.target) not in new), *more))
 
     def words(self, kind: Kind) -> dict[str, str]:
-        """Target to what its row says meanwhile: `{"gpu0412": "draining…"}`."""
-        return {one.target: BY_ID[one.action].doing for one in self.waiting if one.kind == kind}
+        """Target to what its row says meanwhile: `{"gpu0412": "draining…", "gpu0413": "rebooting"}`."""
+        return {one.target: one.stage or BY_ID[one.action].doing for one in self.waiting if one.kind == kind}
 
-    def check(self, cluster: Cluster, mono: float, patience_s: float = PATIENCE_S) -> tuple[Watch, tuple[Settled, ...]]:
-        """Hold every pending change against what is known now."""
-        settled = tuple(found for one in self.waiting if (found := _settle(one, cluster, mono, patience_s)) is not None)
-        if not settled:
+    def check(
+        self, cluster: Cluster, mono: float, patience_s: float | None = None
+    ) -> tuple[Watch, tuple[Settled, ...]]:
+        """Hold every pending change against what is known now.
+
+        Each action has its own patience (seconds): a minute, five for a resume, fifteen for a reboot; `patience_s`
+        takes its place where somebody waits no longer than that.
+        """
+        found = [_look_at(one, cluster, mono, patience_s) for one in self.waiting]
+        still = tuple(one for one in found if isinstance(one, Waiting))
+        if all(new is old for new, old in zip(found, self.waiting, strict=True)):
             return self, ()
-        over = {(found.plan, found.target) for found in settled}
-        return Watch(tuple(one for one in self.waiting if (one.plan, one.target) not in over)), settled
+        return Watch(still), tuple(one for one in found if isinstance(one, Settled))
 
 
-def _settle(one: Waiting, cluster: Cluster, mono: float, patience_s: float) -> Settled | None:
+def _look_at(one: Waiting, cluster: Cluster, mono: float, patience_s: float | None) -> Waiting | Settled:
     def over(state: Literal["done", "unknown"], why: str = "") -> Settled:
         return Settled(plan=one.plan, action=one.action, target=one.target, state=state, why=why)
 
-    rows = cluster.nodes if one.kind == "node" else cluster.jobs
-    row: Row | None = rows.get(one.target)
+    by_kind: dict[Kind, Mapping[str, Row]] = {
+        "node": cluster.nodes, "job": cluster.jobs, "alert": cluster.alerts, "silence": cluster.silences,
+    }  # fmt: skip
+    row = by_kind[one.kind].get(one.target)
     now = ""
     if f"{one.kind}s" in cluster.known:
-        shown = seen(one.action, one.before, row, one.reason)
+        shown, stage, why = _shown(one, row)
+        now = _GONE[one.kind] if row is None else f"now {state_of(row)}"
         if shown:
-            return over("done")
-        now = "Slurm no longer lists it" if row is None else f"now {state_of(row)}"
+            return over("done", why)
         if shown is None:
-            return over("unknown", now)
-    if mono - one.since < patience_s:
-        return None
+            return over("unknown", why or now)
+        one = one if stage == one.stage else msgspec.structs.replace(one, stage=stage)
+    waited = mono - one.since
+    if one.stage == _ASKED and waited >= PATIENCE_S and isinstance(row, Node) and row.state in _BUSY:
+        # That may be days away; the node's own state tells of it meanwhile.
+        return over("done", _WAITS)
+    if waited < (PATIENCE_OF_S.get(one.action, PATIENCE_S) if patience_s is None else patience_s):
+        return one
+    if one.stage == _ASKED:
+        return over("done", _WAITS)
     said_so = f"; Slurm said: {one.err}" if one.err else ""
-    return over("unknown", f"not seen after {mono - one.since:.0f} s{f', {now}' if now else ''}{said_so}")
+    if one.action == "resume" and isinstance(row, Node) and now:
+        because = f": {row.reason}" if row.reason else ""
+        return over("unknown", f"{row.display}: not registered after {waited:.0f} s{because}{said_so}")
+    return over("unknown", f"not seen after {waited:.0f} s{f', {now}' if now else ''}{said_so}")
 
 
 def state_of(row: Row) -> str:
     """The state a person reads: a node's own word, a job's long state with its reason while it waits."""
     if isinstance(row, Node):
         return row.display
-    return f"{row.state} ({row.reason})" if row.state == "PENDING" and row.reason not in {None, "None"} else row.state
+    if isinstance(row, Job) and row.state == "PENDING" and row.reason not in {None, "None"}:
+        return f"{row.state} ({row.reason})"
+    return row.state
 
 
-def seen(action: str, before: Row, after: Row | None, reason: str | None = None) -> bool | None:
-    """True when `after` shows that the action was done, False while it does not, None when it can no longer tell."""
+def _shown(one: Waiting, after: Row | None) -> tuple[bool | None, str, str]:
+    """As `seen`, with the stage it is in while that is not over, and what there is to tell once it is."""
+    if isinstance(after, Node) and isinstance(one.before, Node):
+        if one.action == "reboot":
+            return _rebooted(one.before, after, one.stage)
+        if one.action == "resume":
+            return _resumed(one.before, after, one.stage)
+    shown = seen(one.action, one.before, after, one.reason, one.asked)
+    if shown and one.action == "drain" and one.asked is None and isinstance(after, Node) and after.resume_at:
+        return True, "", "an earlier ResumeAfter still stands: Slurm will resume it by itself"
+    return shown, "", ""
+
+
+def _rebooted(before: Node, after: Node, stage: str) -> tuple[bool | None, str, str]:
+    asked = "REBOOT_REQUESTED" in after.flags
+    if asked or "REBOOT_ISSUED" in after.flags:
+        return False, _ASKED if asked else _REBOOTING, ""
+    because = f": {after.reason}" if after.reason and after.state == "DOWN" else ""
+    if _booted(before, after, stage):
+        return True, "", f"rebooted, {after.display}{because}"
+    # Slurm takes the flag away when it gave up, too (ResumeTimeout), and when somebody called it off.
+    return (None, "", f"not rebooted, {after.display}{because}") if stage else (False, "", "")
+
+
+def _booted(before: Node, after: Node, stage: str = "") -> bool:
+    """True when it has booted since. One whose boot time nobody knew must have been seen on its way."""
+    if after.boot_at is None:
+        return False
+    if before.boot_at is None:
+        return stage == _REBOOTING
+    return after.boot_at > before.boot_at + BOOT_WOBBLE_S
+
+
+def _resumed(before: Node, after: Node, stage: str) -> tuple[bool | None, str, str]:
+    if _node_seen("resume", before, after, None, None):
+        never = after.state == "UNKNOWN"
+        return True, "", "as before: Slurm never heard of it" if never else f"registered, {after.display}"
+    out = after.state == "DOWN" or not _OUT_OF_SERVICE.isdisjoint(after.flags)
+    if not out and "NOT_RESPONDING" in after.flags:
+        return False, _REGISTERING, ""
+    # Not the old state before the resume was seen, but a new one after it.
+    because = f": {after.reason}" if after.reason else ""
+    return (None, "", f"{after.display} again{because}") if out and stage else (False, stage, "")
+
+
+def seen(
+    action: str, before: Row, after: Row | None, reason: str | None = None, asked: int | None = None
+) -> bool | None:
+    """True when `after` shows that the action was done, False while it does not, None when it can no longer tell.
+
+    `reason` is the target's own, `asked` the priority, or the seconds after which a drain ends. A reboot counts once
+    Slurm has taken it on.
+    """
     if after is None:
-        return True if action == "cancel" else None
-    if isinstance(after, Node):
-        return _node_seen(action, before.state, after, reason)
-    assert isinstance(before, Job)
-    return _job_seen(action, before, after)
+        return True if action in {"cancel", "lift"} else None
+    if isinstance(after, Node) and isinstance(before, Node):
+        return _node_seen(action, before, after, reason, asked)
+    if isinstance(after, Job) and isinstance(before, Job):
+        return _job_seen(action, before, after, asked)
+    if isinstance(after, Alert) and isinstance(before, Alert):
+        return after.state == "suppressed" and not set(after.silenced_by) <= set(before.silenced_by)
+    return after.state == "expired"
 
 
-def _node_seen(action: str, was: str, after: Node, reason: str | None) -> bool:
+def _node_seen(action: str, before: Node, after: Node, reason: str | None, asked: int | None) -> bool:
     drained = "DRAIN" in after.flags
-    if action == "drain":
-        # scontrol strips a quote at either end of a reason.
-        return drained and (not reason or reason.strip('"') in (after.reason or ""))
-    if action == "undrain":
-        return not drained
-    if not {"DRAIN", "FAIL"}.isdisjoint(after.flags):
+    # scontrol strips a quote at either end of a reason.
+    told = not reason or reason.strip('"') in (after.reason or "")
+    match action:
+        case "drain":
+            return drained and told and (asked is None or after.resume_at is not None)
+        case "undrain":
+            return not drained
+        case "down":
+            return after.state == "DOWN" and told
+        case "reboot":
+            return not {"REBOOT_REQUESTED", "REBOOT_ISSUED"}.isdisjoint(after.flags) or _booted(before, after)
+    if not _OUT_OF_SERVICE.isdisjoint(after.flags):
         return False
     # A node that the controller never heard of is UNKNOWN before and after; any other must have registered again.
     heard = after.state not in {"DOWN", "UNKNOWN", "FUTURE"} and "NOT_RESPONDING" not in after.flags
-    return heard or after.state == was == "UNKNOWN"
+    return heard or after.state == before.state == "UNKNOWN"
 
 
-def _job_seen(action: str, before: Job, after: Job) -> bool | None:
+def _job_seen(action: str, before: Job, after: Job, asked: int | None) -> bool | None:
     if action == "cancel":
         return after.state in ENDED
     if after.state in ENDED:
         return None
+    if action == "priority":
+        return after.priority == asked if asked is not None else after.priority != before.priority
     if action == "release":
         return not held(after)
     if action in {"hold", "uhold"}:
@@ -130,27 +231,68 @@ def _job_seen(action: str, before: Job, after: Job) -> bool | None:
     return again and (action == "requeue" or held(after))
 
 
-def drifted(action: Action, cluster: Cluster, before: Row, now: Row | None) -> str | None:
+def drifted(
+    action: Action,
+    cluster: Cluster,
+    before: Row,
+    now: Row | None,
+    jobs_before: Collection[str] | None = None,
+    jobs_now: Collection[str] | None = None,
+) -> str | None:
     """Why a target that was confirmed must not be acted on as it is now, None when it may.
 
     Less harm than was confirmed does not stop it (a node went down by itself); more harm does, and so does another
-    person's hand.
+    person's hand. `jobs_before` are the jobs of the preview, `jobs_now` those that run on this node: what is acted on
+    with a kill. None is not known.
     """
     if now is None:
-        return "gone: Slurm no longer lists it"
+        return "gone: Slurm no longer lists it" if isinstance(before, Node | Job) else _GONE["alert"]
     refused = action.refuse(cluster, now)
     if refused:
         return refused
     if action.danger_of(now) == "kills" and action.danger_of(before) != "kills":
         return f"it would now kill jobs: {state_of(now)}"
     if isinstance(now, Node) and isinstance(before, Node):
-        if now.reason and now.reason != before.reason:
+        # Slurm's own word and a robot's (it went down by itself) are kept behind ours; a person's hand is not.
+        if now.reason and now.reason != before.reason and reasons.who(now.reason_by, now.reason) != "robot":
             return f"another reason was set meanwhile{said(now)}"
-    elif isinstance(now, Job) and isinstance(before, Job):
-        if now.user != before.user:
-            return f"another job of {now.user} has this id now"
-        if now.restarts != before.restarts:
-            return "it was requeued meanwhile"
-        if action.danger == "kills" and before.state in WAITING and now.state not in WAITING:
-            return f"it started meanwhile: {now.state}"
+        return _more_work(before, now, jobs_before, jobs_now) if action.danger_of(now) == "kills" else None
+    if isinstance(now, Job) and isinstance(before, Job):
+        return _other_job(action, before, now)
+    if isinstance(now, Alert) and isinstance(before, Alert):
+        new = [one for one in now.silenced_by if one not in before.silenced_by]
+        return f"silenced meanwhile{_signed(cluster.silences.get(new[0]))}" if new else None
+    if isinstance(now, Silence) and isinstance(before, Silence):
+        same = (now.matchers, now.ends, now.by, now.comment) == (
+            before.matchers, before.ends, before.by, before.comment,
+        )  # fmt: skip
+        return None if same else f"it was changed meanwhile{_signed(now)}"
     return None
+
+
+def _more_work(
+    before: Node, now: Node, jobs_before: Collection[str] | None, jobs_now: Collection[str] | None
+) -> str | None:
+    """A job that would be killed and that nobody was told of."""
+    if jobs_before is not None and jobs_now is not None:
+        new = sorted(set(jobs_now) - set(jobs_before))
+        more = f" and {len(new) - 3} more" if len(new) > 3 else ""
+        return f"a job started there meanwhile: {', '.join(new[:3])}{more}" if new else None
+    busy = {"ALLOCATED", "MIXED"}
+    return f"a job started there meanwhile: {now.display}" if now.state in busy and before.state not in busy else None
+
+
+def _other_job(action: Action, before: Job, now: Job) -> str | None:
+    if now.user != before.user:
+        return f"another job of {now.user} has this id now"
+    if now.restarts != before.restarts:
+        return "it was requeued meanwhile"
+    if action.danger == "kills" and before.state in WAITING and now.state not in WAITING:
+        return f"it started meanwhile: {now.state}"
+    if action.id == "priority" and held(now) and not held(before):
+        return f"it was held meanwhile: {now.reason}"
+    return None
+
+
+def _signed(silence: Silence | None) -> str:
+    return f" by {silence.by}: {silence.comment}" if silence is not None else ""

@@ -124,7 +124,7 @@ class Operator:
                 lambda: not self.dialog.plan.lacks_reason and self.dialog._armed_at is not None, "the plan"
             )
         await self.type(answer)
-        if answer.isdigit():
+        if answer != "y":
             await self.press("enter")
         await self.until(lambda: not isinstance(self.app.screen, ConfirmDialog), "the dialog closes")
 

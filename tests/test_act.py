@@ -8,7 +8,7 @@ import json
 import pytest
 
 from console.act import named, run_act
-from console.gate import Plan
+from console.plan import Plan
 from console.preview import text as preview
 from tests.test_gate import job, node, small
 

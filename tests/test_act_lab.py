@@ -14,8 +14,9 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources, open_transport
 from collectors.slurm.write import CliWriter
 from console.act import run_act
-from console.gate import Gate, Plan, open_writer
+from console.gate import Gate, open_writer
 from console.journal import Journal, verify
+from console.plan import Plan
 from console.poller import read
 from console.reduce import begin, reduce
 from tests.lab.conftest import running
@@ -51,7 +52,7 @@ class Site:
         return known
 
     def gate(self) -> Gate:
-        return Gate("lab", lambda: open_writer("slurm", "lab", SETTINGS), open_transport("lab", SETTINGS),
+        return Gate("lab", lambda kind: open_writer("slurm", "lab", SETTINGS), open_transport("lab", SETTINGS),
                     lambda: Journal(self.path, "lab", self.clock), self.clock)  # fmt: skip
 
     def act(self, action: str, *words: str, **options) -> tuple[int, dict]:

@@ -10,7 +10,7 @@ import pytest
 
 from collectors.model import Cluster, Job, Node
 from collectors.nodestate import display_word, parse_state
-from collectors.slurm import write
+from collectors.slurm import argv
 from console.actions import ACTIONS, BY_ID, NAVIGATION, REASON_CAP, key_table, keys_for, tidy
 
 NOTHING = Cluster(name="x")
@@ -31,16 +31,21 @@ def test_no_letter_has_two_meanings():
 
 
 def test_ids_and_words_are_complete_and_unique():
-    assert list(BY_ID) == ["drain", "undrain", "resume", "requeue", "requeuehold", "hold", "uhold", "release", "cancel"]
+    assert list(BY_ID) == [
+        *("drain", "undrain", "resume", "down", "reboot"),
+        *("requeue", "requeuehold", "hold", "uhold", "release", "priority", "cancel"),
+        *("take", "silence", "lift"),
+    ]
     assert len({action.label for action in ACTIONS}) == len(ACTIONS)
     for action in ACTIONS:
         assert action.label and action.doing.endswith("…") and action.done and action.help
-    assert keys_for("node") + keys_for("job") == ACTIONS
+    assert keys_for("node") + keys_for("job") + keys_for("alert") + keys_for("silence") == ACTIONS
+    assert all(action.inverse is None or action.inverse in BY_ID for action in ACTIONS)
 
 
 def test_the_writer_knows_exactly_these_actions():
-    assert set(write._NODE_STATES) == {action.id for action in keys_for("node")}
-    assert set(write._JOB_WORDS) == {action.id for action in keys_for("job")}
+    assert {action.id for action in keys_for("node")} == argv._NODE_ACTIONS
+    assert {action.id for action in keys_for("job")} == argv._JOB_ACTIONS
 
 
 def test_key_table_names_every_key():
@@ -73,6 +78,14 @@ def test_key_table_names_every_key():
         ("resume", "ALLOCATED", "nothing to resume: allocated"),
         ("resume", "IDLE~", "nothing to resume: powered off"),
         ("resume", "DOWN+DRAIN+INVALID_REG", "registered wrongly"),
+        ("down", "IDLE", None),
+        ("down", "ALLOCATED+DRAIN", None),
+        ("down", "DOWN*", "already down"),
+        ("reboot", "MIXED", None),
+        ("reboot", "DOWN+DRAIN", None),
+        ("reboot", "IDLE@", "a reboot is under way"),
+        ("reboot", "IDLE~", "powered off"),
+        ("reboot", "FUTURE", "Slurm knows it as FUTURE"),
     ],
 )
 def test_nodes_that_are_left_alone(action, state, why):
@@ -108,6 +121,9 @@ def test_a_second_drain_says_who_was_first():
         ("release", job("PENDING", priority=0), None),
         ("release", job("RUNNING", reason="JobHeldAdmin"), None),
         ("release", job("PENDING", reason="Priority", priority=9), "not held: PENDING"),
+        ("priority", job("PENDING", reason="Priority", priority=9), None),
+        ("priority", job("PENDING", reason="JobHeldUser", priority=0), "it is held: Slurm changes its priority only"),
+        ("priority", job("RUNNING"), "only a waiting job has a priority to change: RUNNING"),
         ("release", job("RUNNING", reason="None"), "not held: RUNNING"),
         ("release", job("CANCELLED", priority=0), "it has ended"),
         ("cancel", job("PENDING"), None),
@@ -122,7 +138,7 @@ def test_jobs_that_are_left_alone(action, row, why):
 
 
 def test_what_kills():
-    assert {action.id for action in ACTIONS if action.danger == "kills"} == {"requeue", "requeuehold", "cancel"}
+    assert {action.id for action in ACTIONS if action.danger == "kills"} == {"down", "requeue", "requeuehold", "cancel"}
     drain = BY_ID["drain"]
     assert drain.danger_of(node("ALLOCATED")) == "reversible"
     assert drain.danger_of(node("ALLOCATED~")) == drain.danger_of(node("ALLOCATED#")) == "kills"

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.model import Change, Cluster, Fault, Job, Node, Sent, Source, SourceFault
+from collectors.model import Alert, Change, Cluster, Fault, Job, Node, Sent, Silence, Source, SourceFault
 from collectors.nodestate import display_word, parse_state
 from console.actions import ACTIONS
-from console.gate import Gate, Plan, Refusal
+from console.gate import Gate
 from console.journal import Journal, read
-from console.plan import Confirm, Skip
+from console.plan import Confirm, Plan, Refusal, Skip
 
 NOW = 1_795_000_000
 
@@ -36,12 +36,21 @@ def job(id: str, state: str = "RUNNING", **more: object) -> Job:
     return Job(id=id, state=state, **more)
 
 
-class World:
-    """A small Slurm that does what it is told, with a Writer and a Transport that can be broken."""
+def alert(id: str, name: str = "NodePowerLost", **labels: str) -> Alert:
+    full = {"alertname": name, "severity": "critical", **labels}
+    return Alert(id=id, name=name, severity="critical", node=labels.get("node"), starts=NOW - 60, labels=full)
 
-    def __init__(self, folder: Path, nodes: Sequence[Node] = (), jobs: Sequence[Job] = ()) -> None:
+
+class World:
+    """A small Slurm that does what it is told, with a Writer and a Transport that can be broken; and its alerts."""
+
+    def __init__(
+        self, folder: Path, nodes: Sequence[Node] = (), jobs: Sequence[Job] = (), alerts: Sequence[Alert] = ()
+    ) -> None:
         self.nodes = {one.name: one for one in nodes}
         self.jobs = {one.id: one for one in jobs}
+        self.alerts = {one.id: one for one in alerts}
+        self.silences: dict[str, Silence] = {}
         self.clock = ManualClock(now=NOW)
         self.path = folder / "journal.jsonl"
         self.sent: list[Change] = []
@@ -62,15 +71,16 @@ class World:
             if one.nodes and one.state == "RUNNING":
                 on[one.nodes] = (*on.get(one.nodes, ()), one.id)
         about = {
-            "nodes": dict(self.nodes), "jobs": dict(self.jobs), "jobs_on": on, "known": frozenset({"nodes", "jobs"}),
+            "nodes": dict(self.nodes), "jobs": dict(self.jobs), "jobs_on": on, "alerts": dict(self.alerts),
+            "silences": dict(self.silences), "known": frozenset({"nodes", "jobs", "alerts", "silences"}),
             "sources": {f"slurm.{kind}": Source(name=f"slurm.{kind}", ok=True, read_mono=self.clock.mono())
                         for kind in ("nodes", "jobs")},
         }  # fmt: skip
         return Cluster(name="lab", **{**about, **more})
 
     def gate(self, **options: object) -> Gate:
-        options = {"transport": self, **options}
-        return Gate("lab", lambda: self, options.pop("transport"), lambda: Journal(self.path, "lab", self.clock),
+        options = {"transport": self, "desk": self, **options}
+        return Gate("lab", lambda kind: self, options.pop("transport"), lambda: Journal(self.path, "lab", self.clock),
                     self.clock, **options)  # fmt: skip
 
     def journal(self) -> list[dict]:
@@ -82,6 +92,17 @@ class World:
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         return self._read(self.jobs, ids)
+
+    def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
+        if self.blind:
+            raise SourceFault("timeout", "the controller is silent", "try: sdiag")
+        return {one.id: one for one in self.jobs.values() if one.nodes in nodes and one.state == "RUNNING"}
+
+    def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
+        return self._read(self.alerts, ids)
+
+    def read_silences(self, ids: Sequence[str]) -> Mapping[str, Silence]:
+        return self._read(self.silences, ids)
 
     def _read(self, rows, names):
         self.reads += 1
@@ -116,9 +137,25 @@ class World:
 
     def do(self, change: Change, name: str) -> None:
         if change.action == "drain":
-            self.node(name, "IDLE+DRAIN", reason=change.reason, reason_by="root")
+            self.node(name, "IDLE+DRAIN", reason=change.reasons.get(name, change.reason), reason_by="root")
+        elif change.action == "down":
+            self.node(name, "DOWN", reason=change.reasons.get(name, change.reason), reason_by="root")
+            self.jobs = {key: one for key, one in self.jobs.items() if one.nodes != name}
+        elif change.action == "reboot":
+            self.node(name, "IDLE@", reason=change.reason, reason_by="root")
         elif change.kind == "node":
             self.node(name, "IDLE", reason=None)
+        elif change.kind == "alert":
+            made = next(one for one in change.silences if name in one.alerts)
+            self.silences[f"s-{name}"] = Silence(id=f"s-{name}", state="active", matchers=made.matchers, by=made.by,
+                                                 comment=made.comment)  # fmt: skip
+            self.alerts[name] = msgspec.structs.replace(
+                self.alerts[name], state="suppressed", silenced_by=(f"s-{name}",)
+            )
+        elif change.kind == "silence":
+            self.silences.pop(name)
+        elif change.action == "priority":
+            self.jobs[name] = job(name, "PENDING", reason="Priority", priority=change.priorities[name])
         elif change.action == "cancel":
             del self.jobs[name]
         elif change.action.startswith("requeue"):

@@ -7,8 +7,9 @@ import threading
 import msgspec
 import pytest
 
-from console.gate import Gate, Outcome, Result
+from console.gate import Gate
 from console.journal import Journal, JournalFault, verify
+from console.outcome import Outcome, Result
 from tests.test_gate import job, planned, small
 
 
@@ -35,7 +36,7 @@ def test_the_intent_is_on_the_disk_before_the_command(world):
     (intent,) = seen
     assert (intent["event"], intent["action"], intent["targets"]) == ("intent", "drain", ["gpu0001"])
     assert intent["argv"] == [["do", "drain", "Reason=bad DIMM", "gpu0001"]] and intent["age_s"] == 0
-    assert intent["seen"] == {"gpu0001": {"state": "IDLE", "reason": None, "by": None, "at": None}}
+    assert intent["seen"] == {"gpu0001": {"state": "IDLE", "reason": None, "by": None, "at": None, "boot_at": None}}
 
 
 def test_without_a_journal_nothing_is_sent(world):
@@ -211,12 +212,12 @@ def test_a_broken_writer_is_unknown_and_written_down(world):
 
 def test_a_journal_that_breaks_on_the_way_does_not_hide_the_deed(world):
     class Broken(Journal):
-        def write(self, event: str, **fields: object) -> None:
+        def write(self, event: str, **fields: object) -> str:
             if event != "intent":
                 raise JournalFault("disk gone")
-            super().write(event, **fields)
+            return super().write(event, **fields)
 
-    gate = Gate("lab", lambda: world, world, lambda: Broken(world.path, "lab", world.clock), world.clock)
+    gate = Gate("lab", lambda kind: world, world, lambda: Broken(world.path, "lab", world.clock), world.clock)
     outcome = gate.send(planned(gate, "drain", "gpu0001", cluster=world.cluster()), "y")
     outcome = gate.follow(outcome, sleep=world.clock.advance)
     assert outcome.results["gpu0001"].state == "done" and outcome.warning == "this is not in the journal: disk gone"

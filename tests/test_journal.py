@@ -1,4 +1,7 @@
-"""The journal: on the disk before anything is sent, chained across sessions, and honest about every cut and change."""
+"""The journal: on the disk before anything is sent, chained across sessions, and honest about every cut and change.
+
+What syslog has to do with it is in test_witness.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,27 @@ import os
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors.clock import ManualClock
-from console import journal as journals
-from console.journal import Journal, JournalFault, default_path, orphans, read, show, verified, verify
+from console import chain
+from console.journal import (
+    Journal,
+    JournalFault,
+    Verdict,
+    alive,
+    default_path,
+    orphans,
+    read,
+    show,
+    unfinished,
+    verified,
+    verify,
+)  # fmt: skip
+from console.witness import Witness
 
 
 @pytest.fixture
@@ -73,13 +90,13 @@ def test_one_chain_across_sessions(path):
     raw = filled(path).splitlines()
     assert [json.loads(line)["prev"] for line in raw] == [hashlib.sha256(line).hexdigest() for line in [b"", *raw[:-1]]]
     assert len({json.loads(line)["session"] for line in raw}) == 2
-    assert verify(path) == journals.Verdict(ok=True, lines=4)
+    assert verify(path) == Verdict(ok=True, lines=4)
 
 
 def test_long_lines_chain_too(path):
     for _ in range(3):
         book(path).write("intent", targets=[f"gpu{n:05d}" for n in range(12_000)])
-    assert verify(path).ok and path.stat().st_size > 3 * journals._BLOCK
+    assert verify(path).ok and path.stat().st_size > 3 * chain._BLOCK
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
@@ -126,10 +143,10 @@ def test_a_cut_line_in_the_middle_shows(path):
 def test_an_unfinished_last_line_is_named_and_then_sealed(path, kept):
     one, two, *_ = filled(path).splitlines(keepends=True)
     path.write_bytes(one + two[:kept])
-    assert verify(path) == journals.Verdict(ok=False, lines=2, broken=2, why="unfinished last line")
+    assert verify(path) == Verdict(ok=False, lines=2, broken=2, why="unfinished last line")
     book(path).write("intent", id="next")
     book(path).write("result", id="next")
-    assert verify(path) == journals.Verdict(ok=True, lines=4, cut=(2,) if kept != -1 else ())
+    assert verify(path) == Verdict(ok=True, lines=4, cut=(2,) if kept != -1 else ())
     assert read(path)[-1]["event"] == "result"
     # Once sealed it is part of the chain like any other line.
     raw = bytearray(path.read_bytes())
@@ -153,7 +170,7 @@ def test_two_consoles_write_one_chain(path):
         thread.start()
     for one in [*others, *threads]:
         one.join()
-    assert verify(path) == journals.Verdict(ok=True, lines=50)
+    assert verify(path) == Verdict(ok=True, lines=50)
     own = [line["seq"] for line in read(path) if line["event"] == "result"]
     assert own == list(range(1, 11))
 
@@ -225,13 +242,13 @@ def _fills_up(write):
 
 def test_a_hung_file_system_costs_the_deadline_and_no_more(path, monkeypatch):
     answered = threading.Event()
-    append = journals.append
+    append = chain.append
 
     def hung(*args):
         answered.wait()
-        append(*args)
+        return append(*args)
 
-    monkeypatch.setattr(journals, "append", hung)
+    monkeypatch.setattr(chain, "append", hung)
     mine = book(path, deadline_s=0.02)
     with pytest.raises(JournalFault, match=r"did not answer in 0\.02 s; mend it"):
         mine.write("intent", id="a1")
@@ -245,42 +262,120 @@ def test_a_hung_file_system_costs_the_deadline_and_no_more(path, monkeypatch):
         ("intent", "a1", None),
         ("result", "a1", "written too late, not sent"),
     ]
-    assert orphans(path) == [] and verify(path).ok
+    assert unfinished(path) == [] and verify(path).ok
 
 
-def test_orphans_are_intents_without_result(path):
+def test_what_json_cannot_hold_is_a_fault_and_not_half_a_line(path):
+    with pytest.raises(JournalFault, match="cannot be written down"):
+        book(path).write("intent", odd=object())
+    assert not path.exists()
+
+
+def test_frozen_values_are_written_as_they_are(path):
+    book(path).write("intent", targets=("a", "b"), verdict=Verdict(ok=True, lines=3))
+    assert read(path)[0]["targets"] == ["a", "b"] and read(path)[0]["verdict"]["lines"] == 3
+
+
+# -- without a result -------------------------------------------------------------------------------------------------
+
+
+def test_intents_without_a_result_are_found(path):
     mine = book(path)
-    for event, which in (("intent", "a"), ("intent", "b"), ("result", "a"), ("verified", "b"), ("intent", "c")):
-        mine.write(event, id=which)
-    assert [line["id"] for line in orphans(path)] == ["b", "c"]
+    for event, which in (("intent", "a"), ("intent", "b"), ("result", "a"), ("intent", "c"), ("intent", "d")):
+        mine.write(event, id=which, action="drain", kind="node", targets=["gpu0001"])
+    # A reading that told of every target is as good as a result.
+    mine.write("verified", id="d", outcome={"gpu0001": {"state": "done", "why": ""}})
+    assert [one.plan for one in unfinished(path)] == ["b", "c"]
+    # They are on their way: this very process may still write what came of them.
+    assert orphans(path) == []
 
 
-def test_show_and_verify_for_people_and_programs(path):
-    assert verified(path)[1] == show(path)[1] == 2
+def _one_intent(path):
+    book(path).write("intent", id="dead", action="drain", kind="node", targets=["gpu0001"])
+
+
+def test_an_intent_of_a_dead_process_is_an_orphan(path):
+    other = multiprocessing.get_context("fork").Process(target=_one_intent, args=(path,))
+    other.start()
+    other.join()
+    book(path).write("intent", id="mine", action="drain", kind="node", targets=["gpu0002"])
+    assert [one.plan for one in orphans(path)] == ["dead"]
+
+
+def test_a_process_is_known_by_more_than_its_number(path):
+    _one_intent(path)
+    (one,) = unfinished(path)
+    assert one.pid == os.getpid() and alive(one, now=one.at)
+    assert not alive(msgspec.structs.replace(one, began=one.began - 1), now=one.at)
+    assert not alive(msgspec.structs.replace(one, began=None), now=one.at)
+    assert not alive(msgspec.structs.replace(one, pid=1 << 30), now=one.at)
+
+
+def test_what_another_host_sends_has_ten_minutes(path):
+    _one_intent(path)
+    one = msgspec.structs.replace(unfinished(path)[0], host="elsewhere", pid=1)
+    assert alive(one, now=one.at + 599) and not alive(one, now=one.at + 601)
+
+
+# -- told -------------------------------------------------------------------------------------------------------------
+
+
+def told(path, plan="a", verified=True):
     mine = book(path)
-    mine.write("intent", id="a", kind="node", action="drain", targets=["gpu0001", "gpu0002"], reason="bad DIMM")
-    outcome = {"gpu0001": {"state": "done"}, "gpu0002": {"state": "failed"}}
-    mine.write("result", id="a", kind="node", action="drain", outcome=outcome)
+    about = {"id": plan, "kind": "node", "action": "drain", "targets": ["gpu0001", "gpu0002"]}
+    mine.write("intent", **about, reason="bad DIMM")
+    outcome = {"gpu0001": {"state": "pending", "why": ""}, "gpu0002": {"state": "failed", "why": "Invalid node name"}}
+    mine.write("result", **about, sent=[], outcome=outcome)
+    if verified:
+        mine.write("verified", id=plan, kind="node", action="drain", outcome={"gpu0001": {"state": "done", "why": ""}})
+
+
+def test_show_tells_a_line_a_record_with_its_outcome(path):
+    assert show(path)[1] == 2
+    told(path)
     text, status = show(path)
-    assert status == 0 and 'drain  gpu[0001-0002]  "bad DIMM"' in text and "1 done, 1 failed" in text
+    intent, result, proven = text.splitlines()
+    assert status == 0 and 'intent  drain  gpu[0001-0002]  "bad DIMM"' in intent and intent.endswith("[a]")
+    assert "result  drain  gpu[0001-0002]  1 pending, 1 failed  Invalid node name" in result
+    assert "verified  drain  gpu0001  1 done" in proven
     assert len(json.loads(show(path, last=1, as_json=True)[0])["entries"]) == 1
-    assert verified(path) == (f"{path}: whole, 2 lines\n", 0)
-    assert json.loads(verified(path, as_json=True)[0])["ok"] is True
+
+
+def test_verify_for_people_and_programs(path, tmp_path):
+    nobody = Witness(tmp_path / "log")
+    assert verified(path, witness=nobody)[1] == 2
+    told(path)
+    text, status = verified(path, witness=nobody)
+    assert status == 0 and text.splitlines() == [
+        f"{path}: whole, 3 lines", f"no syslog here, so only this file tells: {tmp_path}/log: No such file or directory"
+    ]  # fmt: skip
+    assert json.loads(verified(path, as_json=True, witness=nobody)[0]) == {
+        "version": 1, "path": str(path), "ok": True, "lines": 3, "broken": None, "why": "", "cut": [], "gaps": [],
+        "orphans": [], "syslog": f"{tmp_path}/log: No such file or directory"}  # fmt: skip
     path.write_bytes(path.read_bytes().replace(b"bad", b"bed"))
-    text, status = verified(path)
+    text, status = verified(path, witness=nobody)
     assert status == 1 and "broken at line 1" in text
-    assert json.loads(verified(path, as_json=True)[0]) | {"why": ""} == {
-        "version": 1, "path": str(path), "ok": False, "lines": 2, "broken": 1, "why": "", "cut": []}  # fmt: skip
+    assert json.loads(verified(path, as_json=True, witness=nobody)[0])["ok"] is False
+
+
+def test_verify_tells_of_orphans(path):
+    other = multiprocessing.get_context("fork").Process(target=_one_intent, args=(path,))
+    other.start()
+    other.join()
+    text, status = verified(path)
+    assert status == 0 and "1 action has no result: drain gpu0001 by" in text
+    assert json.loads(verified(path, as_json=True)[0])["orphans"] == ["dead"]
 
 
 def test_show_survives_a_file_full_of_anything(path):
     filled(path)
     with path.open("ab") as file:
         file.write(b'{"event":"\\u001b]52;c;eA==\\u0007","targets":7,"outcome":[1],"time":null}\n')
+        file.write(b'{"event":[],"id":{},"gap":"x"}\n{"event":"gap","gap":3}\n')
         file.write(b"\xff\xfe\n[]\n" + b"[" * 100_000)
     text, status = show(path)
     assert status == 0 and "\x1b" not in text and "unreadable" in text
-    assert not verify(path).ok and orphans(path)
+    assert not verify(path).ok and len(unfinished(path)) == 4
 
 
 def test_where_it_lies(monkeypatch, tmp_path):

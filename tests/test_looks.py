@@ -29,6 +29,7 @@ SHOTS = [
     *(("partitions", size, ("7",)) for size in (SMALL, LARGE)),
     *(("node", size, ("2", "enter")) for size in (SMALL, LARGE)),
     *(("drain", size, ("2", "d")) for size in (SMALL, MIDDLE)),
+    *(("alerts", size, ("6",)) for size in (SMALL, LARGE)),
     ("help", SMALL, ("2", "question_mark")),
 ]
 

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from collectors.clock import ManualClock
 from console import journal
+from console.entries import STATES
+from console.inspect import past_lines
 from console.journal import Journal
-from console.past import STATES, acts, drains, drains_text, of, resumed
+from console.past import acts, drains, drains_text, of, resumed
 
 NOW = 1_795_000_000.0
 HOUR, DAY = 3600, 86400
@@ -77,6 +79,38 @@ def test_drains_are_counted_by_kind_in_the_days_asked_for():
     assert drains_text({}) == "no drain in 90 days" and drains_text({"human": 1}, 7).startswith("1 drain in 7")
 
 
+def test_every_action_on_a_node_is_told_and_what_was_done_to_its_alerts():
+    about = {"f1": {"state": "active", "name": "NodeDown", "node": "gpu0001"},
+             "f2": {"state": "active", "name": "GpuXid", "node": "gpu0001"},
+             "f3": {"state": "active", "name": "NodeDown", "node": "gpu0002"}}  # fmt: skip
+    records = [
+        intent("a", ["gpu0001"], 4 * HOUR, "down", "smoke"), ended("a", gpu0001="done"),
+        intent("b", ["gpu0001"], 3 * HOUR, "reboot", "new firmware"), ended("b", gpu0001="unknown"),
+        intent("c", list(about), 2 * HOUR, "silence", "PDU work", "alert", seen=about), ended("c", f1="done"),
+        intent("d", ["f3"], HOUR, "take", None, "alert", seen=about), ended("d", f3="done"),
+    ]  # fmt: skip
+    told = [(act.action, act.about, act.state) for act in of("gpu0001", records, "node")]
+    assert told == [("silence", "NodeDown", "done"), ("reboot", "", "unknown"), ("down", "", "done")]
+    lines = past_lines(of("gpu0001", records, "node"), drains("gpu0001", records, NOW), NOW)
+    texts = ["".join(text for text, _ in one.spans) for one in lines]
+    assert any('silence NodeDown by jdv "PDU work"  done' in text for text in texts)
+    assert any('down by jdv "smoke"  done' in text for text in texts)
+    # Nobody's own alerts are counted as theirs.
+    assert [act.action for act in acts(records, "node")] == ["reboot", "down"]
+
+
+def test_an_undo_is_told_on_both_sides():
+    records = [
+        intent("a", ["gpu0001", "gpu0002"], 2 * HOUR), ended("a", gpu0001="done", gpu0002="done"),
+        intent("b", ["gpu0001"], HOUR, "undrain", None, login="ann", undoes="a"), ended("b", gpu0001="done"),
+    ]  # fmt: skip
+    undo, drain = of("gpu0001", records)
+    assert (undo.undoes, undo.undone_by, drain.undone_by) == (True, "", "ann")
+    assert of("gpu0002", records)[0].undone_by == ""
+    texts = ["".join(text for text, _ in one.spans) for one in past_lines([undo, drain], None, NOW)]
+    assert "undrain by ann as an undo  done" in texts[0] and 'drain by jdv "XID 79"  done  undone by ann' in texts[1]
+
+
 def test_the_journal_of_the_real_form_is_read(tmp_path):
     path = tmp_path / "j.jsonl"
     book = Journal(path, "lab", ManualClock(NOW))
@@ -119,6 +153,6 @@ records = st.dictionaries(keys, values | st.sampled_from(["intent", "result", ["
 @given(st.lists(records, max_size=6))
 def test_no_record_whatever_breaks_it(found):
     for act in acts(json.loads(json.dumps(found))):
-        assert act.state in STATES
+        assert act.state in {*STATES, "sent"}
     drains("gpu0001", found, NOW)
     resumed(found)

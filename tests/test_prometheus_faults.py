@@ -17,7 +17,7 @@ from collectors.model import SourceFault
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.client import Client, QueryRefused
 from collectors.prometheus.sources import Loads, open_telemetry
-from collectors.prometheus.token import Secret, read_token
+from collectors.secret import Secret, read_token
 from tests.prom import StandIn, bomb, cut, drip, drip_headers, hang, huge, machine, raw, refusing
 
 TOKEN = "eyJhbGciOi.secret"

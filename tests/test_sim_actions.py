@@ -26,10 +26,14 @@ class Operator:
         self.clock.advance(seconds)
         self.machine.advance()
 
-    def does(self, action: str, *targets: str, reason: str | None = None):
-        kind = "node" if action in {"drain", "undrain", "resume"} else "job"
-        (sent,) = self.machine.apply(Change(action=action, kind=kind, targets=targets, reason=reason))
+    def does(self, action: str, *targets: str, reason: str | None = None, **more):
+        kind = "node" if action in {"drain", "undrain", "resume", "down", "reboot"} else "job"
+        (sent,) = self.machine.apply(Change(action=action, kind=kind, targets=targets, reason=reason, **more))
         return sent
+
+    def empty(self, name: str) -> None:
+        for job in list(self.machine.host(name).jobs):
+            self.does("cancel", job)
 
     def node(self, name: str) -> Node:
         return self.machine.nodes()[name]
@@ -74,8 +78,9 @@ def test_a_drained_node_works_until_its_last_job_ends():
 def test_a_drain_needs_a_reason():
     op = Operator()
     name = op.find("allocated")
-    sent = op.does("drain", name, reason=" ")
-    assert sent.rc == 1 and "reason" in sent.err
+    for action in ("drain", "down"):
+        with pytest.raises(ValueError, match="needs a reason"):
+            op.does(action, name, reason=" ")
     assert op.node(name).display == "allocated"
 
 
@@ -140,13 +145,12 @@ def test_resume_does_not_mend():
     assert op.node(ill).reason == "NHC: check_gpu" and "DRAIN" in op.node(ill).flags
 
 
-def test_a_refused_resume_still_overwrites_the_reason():
+def test_what_is_in_service_has_nothing_to_resume():
     op = Operator()
     name = op.find("allocated")
-    sent = op.does("resume", name, reason="why not")
+    sent = op.does("resume", name)
     assert sent.rc == 1 and sent.refused == {name: "Invalid node state specified"}
-    assert (op.node(name).display, op.node(name).reason) == ("allocated", "why not")
-    assert op.does("resume", name).refused and op.node(name).reason == "why not"
+    assert op.node(name).display == "allocated"
 
 
 def test_a_node_that_registered_wrongly_does_not_resume():
@@ -165,6 +169,57 @@ def test_what_an_operator_drained_no_robot_resumes():
         op.does("cancel", job)
     op.machine.mend_node(name)
     assert (op.node(name).display, op.node(name).reason_by) == ("drained", "mdejong")
+
+
+def test_nodes_keep_reasons_of_their_own():
+    op = Operator()
+    change = Change(action="drain", kind="node", targets=("gpu0001", "gpu0002"), reason="fw",
+                    reasons={"gpu0002": "fw [was: NHC]"})  # fmt: skip
+    assert [sent.targets for sent in op.machine.apply(change)] == [("gpu0001",), ("gpu0002",)]
+    assert [op.node(name).reason for name in change.targets] == ["fw", "fw [was: NHC]"]
+
+
+def test_down_kills_what_runs_there():
+    op = Operator()
+    odd = op.running(plain=False)
+    index = op.machine.queue.runs[odd].hosts[0]
+    name = op.machine.site.hosts[index].name
+    plain = [job for job in op.machine.host(name).jobs if job not in op.machine.queue.unrequeueable]
+    sent = op.does("down", name, reason="smoke")
+    assert sent.argv == ("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=smoke") and sent.rc == 0
+    node = op.node(name)
+    assert (node.state, node.flags, node.reason, node.gpus_alloc) == ("DOWN", (), "smoke", 0)
+    assert odd not in op.machine.jobs() and any(end == (START, odd, "NODE_FAIL") for end in op.machine.queue.ended)
+    assert all(op.job(job).restarts for job in plain if job not in op.machine.queue.unbatched)
+    assert op.machine.gpus(name), "the node itself is on"
+    assert op.does("resume", name).rc == 0
+    op.wait(15)
+    assert op.node(name).state != "DOWN" and op.node(name).reason is None
+
+
+def test_a_drain_that_ends_by_itself():
+    op = Operator()
+    name = op.find("allocated")
+    sent = op.does("drain", name, reason="a look", resume_after_s=600)
+    assert sent.argv[-1] == "ResumeAfter=600" and op.node(name).resume_at == START + 600
+    op.does("drain", name, reason="a longer look")
+    op.wait(599)
+    assert "DRAIN" in op.node(name).flags
+    op.wait(1)
+    node = op.node(name)
+    assert "DRAIN" not in node.flags and node.reason is node.resume_at is None
+
+
+@pytest.mark.parametrize("meanwhile", ["undrain", "resume", "down"])
+def test_another_hand_takes_the_end_of_a_drain_away(meanwhile):
+    op = Operator()
+    name = op.find("allocated")
+    op.does("drain", name, reason="a look", resume_after_s=600)
+    op.does(meanwhile, name, reason="smoke")
+    assert op.node(name).resume_at is None
+    op.does("drain", name, reason="ask jdv")
+    op.wait(700)
+    assert op.node(name).reason == "ask jdv"
 
 
 # -- jobs --------------------------------------------------------------------------------------------------------------
@@ -190,8 +245,11 @@ def test_what_cannot_be_requeued():
     assert not op.machine.job_detail(odd).requeueable and op.machine.job_detail(plain).requeueable
     sent = op.does("requeue", plain, odd, pending, "1")
     assert sent.rc == 1
-    assert sent.refused[odd] == "Requested operation is presently disabled"
-    assert sent.refused[pending] in {"Job is pending execution", "Requested operation is presently disabled"}
+    why = "Only batch jobs are accepted or processed"
+    assert sent.refused[odd] == (
+        why if odd in op.machine.queue.unbatched else "Requested operation is presently disabled"
+    )
+    assert pending not in sent.refused and not op.job(pending).restarts
     assert sent.refused["1"] == "Invalid job id specified"
     assert "Invalid job id specified for job 1" in sent.err.splitlines()
     assert op.job(plain).state == "PENDING" and op.job(odd).state == "RUNNING"
@@ -234,6 +292,28 @@ def test_a_hold_on_a_running_job_counts_when_it_is_queued_again():
     assert (op.job(job_id).state, op.job(job_id).reason) == ("PENDING", "JobHeldAdmin")
 
 
+def test_a_priority_moves_a_job_in_its_line():
+    op = Operator()
+    last = op.machine.queue.lines["gpu"][-1][2]
+    sent = op.does("priority", last, priorities={last: 4_000_000_000})
+    assert sent.argv == ("scontrol", "update", f"JobId={last}", "Priority=4000000000") and sent.rc == 0
+    assert op.machine.queue.lines["gpu"][0][2] == last and op.job(last).priority == 4_000_000_000
+    running = op.running()
+    op.does("priority", running, priorities={running: 5})
+    assert (op.job(running).state, op.job(running).priority) == ("RUNNING", 5)
+
+
+def test_a_held_job_has_no_priority_to_change():
+    op = Operator()
+    job_id = op.waiting()
+    op.does("hold", job_id)
+    sent = op.does("priority", job_id, "1", priorities={job_id: 5, "1": 5})
+    assert sent.rc == 1 and sent.refused == {
+        job_id: "Job is in held state, pending scheduler release", "1": "Invalid job id specified",
+    }  # fmt: skip
+    assert op.job(job_id).priority == 0
+
+
 def test_cancel():
     op = Operator()
     running, waiting = op.running(), op.waiting()
@@ -267,6 +347,6 @@ def test_the_next_in_line_says_what_it_waits_for():
 
 def test_an_action_that_there_is_not():
     with pytest.raises(ValueError, match="reboot"):
-        commands(Change(action="reboot", kind="node", targets=("gpu0001",)))
+        commands(Change(action="reboot", kind="node", targets=("gpu0001",), reason="x"))
     with pytest.raises(ValueError, match="drain"):
         commands(Change(action="drain", kind="job", targets=("1",)))

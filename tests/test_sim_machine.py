@@ -141,9 +141,9 @@ def test_two_days_keep_the_books():
     assert {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"} <= set(ends)
 
 
-ACTIONS = st.sampled_from(
-    ["drain", "undrain", "resume", "requeue", "requeuehold", "hold", "uhold", "release", "cancel"]
-)
+ON_NODES = ("drain", "undrain", "resume", "down", "reboot")
+ON_JOBS = ("requeue", "requeuehold", "hold", "uhold", "release", "priority", "cancel")
+ACTIONS = st.sampled_from(ON_NODES + ON_JOBS)
 ACTS = st.tuples(ACTIONS, st.integers(0, 10_000), st.integers(1, 5), st.floats(0, 4000))
 
 
@@ -152,11 +152,18 @@ ACTS = st.tuples(ACTIONS, st.integers(0, 10_000), st.integers(1, 5), st.floats(0
 def test_whatever_an_operator_does_the_books_hold(seed, acts):
     made, clock = machine(32, seed=seed, incident="lemon")
     for action, start, count, seconds in acts:
-        kind = "node" if action in {"drain", "undrain", "resume"} else "job"
+        kind = "node" if action in ON_NODES else "job"
         names = list(made.nodes() if kind == "node" else made.jobs())
         targets = tuple(dict.fromkeys(names[(start + i) % len(names)] for i in range(count))) if names else ("1",)
-        (sent,) = made.apply(Change(action=action, kind=kind, targets=targets, reason="test"))
-        assert (sent.rc == 0) == (not sent.refused) and set(sent.refused) <= set(targets)
+        change = Change(
+            action=action, kind=kind, targets=targets, reason="test",
+            next_state=dict.fromkeys(targets, "DOWN" if start % 2 else "RESUME") if action == "reboot" else {},
+            priorities=dict.fromkeys(targets, start + 1) if action == "priority" else {},
+            resume_after_s=600 if action == "drain" and start % 3 == 0 else None,
+        )  # fmt: skip
+        (sent,) = made.apply(change)
+        assert (sent.rc == 0) == (not sent.refused) or action == "reboot"
+        assert set(sent.refused) <= set(targets)
         check_books(made)
         step(made, clock, seconds)
         check_books(made)

@@ -26,9 +26,10 @@ KINDS = {
     "slurm.partitions": {"partitions"},
     "slurm.reservations": {"reservations"},
     "slurm.diag": {"diag"},
+    "slurm.rights": {"rights"},
     "prom.loads": {"loads", "xids"},
     "prom.power": {"power"},
-    "alerts.alerts": {"alerts"},
+    "alerts.alerts": {"alerts", "silences"},
 }
 
 

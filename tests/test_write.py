@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from collectors.model import Change, SourceFault
 from collectors.nodeset import expand
 from collectors.slurm import SlurmSettings
-from collectors.slurm.write import BATCH, CliWriter, open_writer, refusals
+from collectors.slurm.argv import BATCH, calls
+from collectors.slurm.write import CliWriter, open_writer, refusals
 
 HOSTILE = ["-oProxyCommand=x", "a;b", "$(x)", "`x`", "ALL", "all", "aLL", "", " ", "gpu[1-2]", "a,b", "a b", "a\nb",
            "@x", "--help", "gpu1=x", "gpu\u0661", "é", "../x", "*"]  # fmt: skip
@@ -56,12 +57,20 @@ def slurm(tmp_path, monkeypatch):
     return Slurm(tmp_path)
 
 
-def nodes(action: str, *names: str, reason: str | None = None) -> Change:
-    return Change(action=action, kind="node", targets=names, reason=reason)
+def nodes(action: str, *names: str, reason: str | None = None, **more: object) -> Change:
+    return Change(action=action, kind="node", targets=names, reason=reason, **more)
 
 
-def jobs(action: str, *ids: str) -> Change:
-    return Change(action=action, kind="job", targets=ids)
+def jobs(action: str, *ids: str, **more: object) -> Change:
+    return Change(action=action, kind="job", targets=ids, **more)
+
+
+def reboot(**to: str) -> Change:
+    return nodes("reboot", *to, reason="fw", next_state=to)
+
+
+def words(change: Change) -> list[str]:
+    return [" ".join(argv) for argv, _ in calls(change)]
 
 
 def test_one_call_for_many_nodes(slurm):
@@ -71,6 +80,46 @@ def test_one_call_for_many_nodes(slurm):
     (sent,) = CliWriter().send(change)
     assert slurm.calls == [list(expected)]
     assert (sent.argv, sent.rc, sent.targets, sent.refused) == (expected, 0, change.targets, {})
+
+
+def test_nodes_that_are_told_the_same_are_told_in_one_call(slurm):
+    own = {"gpu0002": "fw [was by nhc: NHC: gpu]", "gpu0004": "fw [was by nhc: NHC: gpu]"}
+    names = ("gpu0001", "gpu0002", "gpu0003", "gpu0004")
+    assert words(nodes("drain", *names, reason="fw", reasons=own, resume_after_s=600)) == [
+        "scontrol update NodeName=gpu[0001,0003] State=DRAIN Reason=fw ResumeAfter=600",
+        "scontrol update NodeName=gpu[0002,0004] State=DRAIN Reason=fw [was by nhc: NHC: gpu] ResumeAfter=600",
+    ]
+    change = nodes("down", *names, reason="fw", reasons=own)
+    assert words(change)[0] == "scontrol update NodeName=gpu[0001,0003] State=DOWN Reason=fw"
+    sent = CliWriter().send(change)
+    assert [one.targets for one in sent] == [("gpu0001", "gpu0003"), ("gpu0002", "gpu0004")]
+    assert slurm.calls == [list(one.argv) for one in sent] == [list(argv) for argv in CliWriter().commands(change)]
+    assert words(nodes("down", "gpu0002", "gpu0004", reasons=own)) == words(change)[1:]
+
+
+def test_a_reboot_is_one_call_for_each_way_to_come_back(slurm):
+    to = {"gpu0001": "RESUME", "gpu0002": "DOWN", "gpu0003": "DOWN"}
+    change = nodes("reboot", *to, reason='new fw = "2"', reasons={"gpu0003": "fw; bad DIMM"}, next_state=to)
+    CliWriter().send(change)
+    head = [f"{slurm.folder}/scontrol", "reboot", "ASAP"]
+    assert slurm.calls == [
+        [*head, "nextstate=RESUME", 'reason=new fw = "2"', "gpu0001"],
+        [*head, "nextstate=DOWN", 'reason=new fw = "2"', "gpu0002"],
+        [*head, "nextstate=DOWN", "reason=fw; bad DIMM", "gpu0003"],
+    ]
+
+
+def test_priorities_go_by_the_number(slurm):
+    change = jobs("priority", "1", "2_3", "7+1", "4", priorities={"1": 50, "2_3": 7, "7+1": 50, "4": 4294967293})
+    CliWriter().send(change)
+    head = [f"{slurm.folder}/scontrol", "update"]
+    assert slurm.calls == [
+        [*head, "JobId=1,7+1", "Priority=50"],
+        [*head, "JobId=2_3", "Priority=7"],
+        [*head, "JobId=4", "Priority=4294967293"],
+    ]
+    many = tuple(map(str, range(1, BATCH + 2)))
+    assert [len(some) for _, some in calls(jobs("priority", *many, priorities=dict.fromkeys(many, 9)))] == [BATCH, 1]
 
 
 @pytest.mark.parametrize("action", ["undrain", "resume"])
@@ -117,6 +166,9 @@ def test_hostile_names_never_reach_slurm(slurm, name):
         nodes("resume", name),
         jobs("cancel", "101", name),
         jobs("requeue", name),
+        nodes("down", name, reason="x"),
+        nodes("reboot", name, reason="x", next_state={name: "DOWN"}),
+        jobs("priority", name, priorities={name: 5}),
     ):
         with pytest.raises(ValueError, match=r"named to Slurm"):
             CliWriter().send(change)
@@ -140,6 +192,7 @@ def test_what_is_no_job_id(slurm, name):
         nodes("drain", "gpu0001", reason=" \n "),
         nodes("drain", "gpu0001", "gpu0001", reason="x"),
         nodes("reboot", "gpu0001"),
+        nodes("fail", "gpu0001", reason="x"),
         nodes("cancel", "101"),
         jobs("cancel"),
         jobs("drain", "101"),
@@ -163,6 +216,16 @@ def test_any_reason_is_one_harmless_element(slurm, text):
     (argv,) = CliWriter().commands(change)
     assert argv[-1].startswith("Reason=") and 8 <= len(argv[-1]) <= 1007
     assert not any(ord(char) < 32 or 0x7F <= ord(char) < 0xA0 or 0xD800 <= ord(char) < 0xE000 for char in argv[-1])
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_hostile_reasons_of_a_reboot_stay_one_element(slurm, reason):
+    CliWriter().send(nodes("reboot", "gpu0001", reason=reason, next_state={"gpu0001": "DOWN"}))
+    (argv,) = slurm.calls
+    assert (
+        argv[1:4] == ["reboot", "ASAP", "nextstate=DOWN"] and argv[4].startswith("reason=") and argv[5:] == ["gpu0001"]
+    )
+    assert "\x1b" not in argv[4] and len(argv[4]) <= 1007
 
 
 @pytest.mark.parametrize("reason", REASONS)
@@ -211,7 +274,37 @@ def test_a_doubtful_error_is_unknown(slurm, err):
 def test_an_unreachable_controller_stops_it_and_has_done_nothing(slurm):
     slurm.answers(1, "slurm_update error: Unable to contact slurm controller (connect failure)\n")
     (sent,) = CliWriter().send(nodes("drain", "gpu0001", "gpu0002", reason="x"))
-    assert sent.rc == 1 and set(sent.refused) == {"gpu0001", "gpu0002"}
+    assert sent.rc == 1 and set(sent.refused) == {"gpu0001", "gpu0002"} and sent.fatal
+
+
+def test_what_meets_everybody_leaves_the_other_calls_out(slurm):
+    for err in (
+        "scontrol_reboot_nodes error: Permission denied",
+        "scontrol_reboot_nodes error:Permission denied",
+        "scontrol: error: RebootProgram isn't defined",
+    ):
+        slurm.answers(1, f"{err}\nscontrol_reboot_nodes error: Unspecified error\n")
+        (sent,) = CliWriter().send(reboot(gpu0001="DOWN", gpu0002="RESUME"))
+        assert sent.fatal and sent.refused == {"gpu0001": err}
+
+
+def test_a_reboot_that_is_skipped_is_refused_though_scontrol_ends_well(slurm):
+    err = "scontrol: error: Skipping reboot of nodes gpu[0002-0003] due to current node state."
+    slurm.answers(0, f"{err}\n")
+    (sent,) = CliWriter().send(reboot(gpu0001="DOWN", gpu0002="DOWN", gpu0003="DOWN"))
+    assert sent.rc == 0 and not sent.fatal and set(sent.refused) == {"gpu0002", "gpu0003"}
+    assert sent.refused["gpu0002"].startswith("Skipping reboot of nodes")
+
+
+def test_an_owners_lower_priority_is_no_refusal(slurm):
+    """Seen on both versions: exit status 1, and the priority is changed."""
+    odd = "Changes to job priority are not persistent, change nice instead for job"
+    slurm.answers(1, f"{odd} 5\n")
+    (sent,) = CliWriter().send(jobs("priority", "5", priorities={"5": 3}))
+    assert sent.rc == 1 and sent.refused == {} and not sent.fatal
+    slurm.answers(1, f"{odd} 5\nInvalid user id for job 6\n")
+    (sent,) = CliWriter().send(jobs("priority", "5", "6", priorities={"5": 3, "6": 3}))
+    assert sent.refused == {"6": "Invalid user id"} and not sent.fatal
 
 
 def test_missing_rights_refuse_every_node(slurm):
@@ -240,6 +333,8 @@ def test_a_bulk_update_that_fails_names_nobody(slurm):
         (1, "4_0,2-9: Job is pending execution\n4_1: No error\n", {"4_2": "Job is pending execution"}),
         (1, "4_[0-5]: Job is pending execution\n", {"4_2": "Job is pending execution"}),
         (1, "4_[1-2]: No error\n4_[0]: Job is pending execution\n", {}),
+        (1, "Job is in held state, pending scheduler release for job 5\n4_[2]: Invalid user id\n",
+         {"5": "Job is in held state, pending scheduler release", "4_2": "Invalid user id"}),
         (1, "4_[9-1,]: x\n5_[0-99999999]: x", {}),
         (1, "Invalid job id specified for job 77\n", {}),
         (0, "", {}),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
+from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Click
 from textual.geometry import Region
@@ -17,11 +18,15 @@ from widgets.scroll import Scrolled
 
 
 class Line(NamedTuple):
-    """One line of a pane: spans, what stands at its right end, and a key where it can be chosen."""
+    """One line of a pane: spans, what stands at its right end, and a key where it can be chosen.
+
+    `link` is the URL behind the last of the spans, for a terminal that knows links (widgets.wire says which URLs).
+    """
 
     spans: Sequence[Span]
     right: Sequence[Span] = ()
     key: str | None = None
+    link: str | None = None
 
 
 def line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str | None = None) -> Line:
@@ -183,6 +188,8 @@ class Pane(Scrolled):
         if cells < 3:
             return self.ink.line((("│", "border"),), cells)
         inner = self.ink.split_line([("▌" if cursor else " ", "accent"), *line.spans], line.right, cells - 2, on=on)
+        if line.link is not None and line.spans:
+            inner = _linked(inner, line)
         edge = self.ink.strip((("│", "border"),))
         return Strip([*edge, *inner, *self.ink.strip(((" ", ""),))], cells)
 
@@ -278,6 +285,16 @@ class Pane(Scrolled):
         at = self._at(self.cursor_key)
         if at is not None:
             self.touch(at)
+
+
+def _linked(strip: Strip, line: Line) -> Strip:
+    """A painted line with the link on its last span alone: not on the blanks behind it."""
+    first = 1 + spans_width(line.spans[:-1])
+    last = min(first + spans_width(line.spans[-1:]), strip.cell_length)
+    if first >= last:
+        return strip
+    middle = strip.crop(first, last).apply_style(Style(link=line.link))
+    return Strip.join([strip.crop(0, first), middle, strip.crop(last, strip.cell_length)])
 
 
 def _spans(text: str | Sequence[Span]) -> Sequence[Span]:

@@ -7,6 +7,7 @@ it comes up. This rests on the internals of exactly that version, which is why p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -25,6 +26,8 @@ Piece = tuple[int, int, Strip]
 _JUMP = 8
 """Equal cells between two that differ that are cheaper sent again than jumped over."""
 _PLAIN = Style.null()
+LINK = re.compile(r"https://[!-~]{1,492}")
+"""What may be sent as a link (OSC 8): a whole URL in printable ASCII, and no scheme but this one."""
 
 
 @lru_cache(maxsize=16384)
@@ -105,6 +108,8 @@ class Glass:
     """Remembers what was sent. `forget` when somebody else may have written on the terminal."""
 
     def __init__(self) -> None:
+        self.links = False
+        """Whether links are sent as such: not every terminal knows them, and not every site wants them."""
         self._lines: dict[int, list[Cell | None]] = {}
         self._width = 0
 
@@ -119,6 +124,7 @@ class Glass:
             self.forget()
         out: list[str] = []
         style: Style | None = None
+        link: str | None = None
         for y, x, strip in pieces:
             line = self._lines.get(y)
             if line is None:
@@ -132,14 +138,24 @@ class Glass:
                 out.append(f"\x1b[{y + 1};{x + start + 1}H")
                 for char, want in new[start:end]:
                     if want is not style:
+                        if self.links and (target := _link(want)) != link:
+                            link = target
+                            out.append(f"\x1b]8;;{link or ''}\x1b\\")
                         turn = _turn(style, want, char == " ", system)
                         if turn is not None:
                             out.append(turn)
                             style = want
                     out.append(char)
+        if link is not None:
+            out.append("\x1b]8;;\x1b\\")
         if style is not None:
             out.append("\x1b[0m")
         return "".join(out)
+
+
+def _link(style: Style) -> str | None:
+    """The URL behind a text, None where there is none or it is no URL that may be sent."""
+    return style.link if style.link is not None and LINK.fullmatch(style.link) else None
 
 
 def _differing(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[tuple[int, int]]:

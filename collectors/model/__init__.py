@@ -11,13 +11,15 @@ Rows are msgspec Structs without garbage-collector tracking: 100,000 jobs must n
 from __future__ import annotations
 
 from collectors.model.cluster import KINDS, Cluster, Diff, Facts, Fault, Reading, Source, SourceFault, Totals
-from collectors.model.ports import Change, Collector, Sent, Telemetry, Transport, Writer
-from collectors.model.slurm import Diag, Job, JobDetail, Node, Partition, Reservation
-from collectors.model.telemetry import Alert, Gpu, Load, Power, Process, Series, Xid
+from collectors.model.ports import AlertDesk, Change, Collector, NewSilence, Sent, Telemetry, Transport, Writer
+from collectors.model.slurm import Diag, Job, JobDetail, Node, Partition, Reservation, Rights
+from collectors.model.telemetry import TAKEN, Alert, Gpu, Load, Matcher, Power, Process, Series, Silence, Xid
 
 __all__ = [
     "KINDS",
+    "TAKEN",
     "Alert",
+    "AlertDesk",
     "Change",
     "Cluster",
     "Collector",
@@ -29,14 +31,18 @@ __all__ = [
     "Job",
     "JobDetail",
     "Load",
+    "Matcher",
+    "NewSilence",
     "Node",
     "Partition",
     "Power",
     "Process",
     "Reading",
     "Reservation",
+    "Rights",
     "Sent",
     "Series",
+    "Silence",
     "Source",
     "SourceFault",
     "Telemetry",

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from collectors.model.slurm import Diag, Job, Node, Partition, Reservation
-from collectors.model.telemetry import Alert, Load, Power, Xid
+from collectors.model.slurm import Diag, Job, Node, Partition, Reservation, Rights
+from collectors.model.telemetry import Alert, Load, Power, Silence, Xid
 
 
 class Facts(Struct, frozen=True, eq=False, kw_only=True):
@@ -21,14 +21,17 @@ class Facts(Struct, frozen=True, eq=False, kw_only=True):
     xids: Mapping[str, Xid] | None = None
     power: Power | None = None
     alerts: Mapping[str, Alert] | None = None
+    silences: Mapping[str, Silence] | None = None
     diag: Diag | None = None
+    rights: Rights | None = None
     cluster: str | None = None
     """The name the source itself gives its cluster, where it does."""
     warnings: tuple[str, ...] = ()
     """What was left out of the facts and why ("2 rows of squeue were cut")."""
 
 
-KINDS = ("nodes", "jobs", "partitions", "reservations", "loads", "xids", "power", "alerts", "diag")
+KINDS = ("nodes", "jobs", "partitions", "reservations", "loads", "xids", "power", "alerts", "silences", "diag",
+         "rights")  # fmt: skip
 
 
 class Fault(Struct, frozen=True):
@@ -125,7 +128,11 @@ class Cluster(Struct, frozen=True, eq=False, kw_only=True):
     xids: Mapping[str, Xid] = field(default_factory=dict)
     power: Power | None = None
     alerts: Mapping[str, Alert] = field(default_factory=dict)
+    silences: Mapping[str, Silence] = field(default_factory=dict)
+    """Those that are active or will be; Alertmanager's memory of expired ones is left out."""
     diag: Diag | None = None
+    rights: Rights | None = None
+    """What the person at the keyboard may change; None while that is not known."""
     sources: Mapping[str, Source] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
     """Kinds that were read at least once: an empty mapping of a kind not in here means unknown, not none."""

@@ -9,18 +9,40 @@ from msgspec import Struct, field
 
 from collectors.model.cluster import Facts
 from collectors.model.slurm import Job, JobDetail, Node
-from collectors.model.telemetry import Gpu, Series
+from collectors.model.telemetry import Alert, Gpu, Matcher, Series, Silence
+
+
+class NewSilence(Struct, frozen=True, kw_only=True):
+    """A silence to be made: its matchers are explicit, and meet the named alerts and no other that is known."""
+
+    alerts: tuple[str, ...]
+    """Ids of the alerts it is for."""
+    matchers: tuple[Matcher, ...]
+    seconds: int
+    by: str
+    comment: str
 
 
 class Change(Struct, frozen=True, kw_only=True):
     """A change of the real machine, complete and frozen: what a Writer is asked to do."""
 
     action: str
-    """Key of the action: drain, undrain, resume, requeue, requeuehold, hold, uhold, release, cancel."""
+    """Key of the action, as in console/actions.py: drain, undrain, resume, down, reboot, requeue, requeuehold, hold,
+    uhold, release, cancel, priority; take and silence of alerts, lift of silences."""
     kind: str
-    """What the targets are: "node" or "job"."""
+    """What the targets are: "node", "job", "alert" or "silence"."""
     targets: tuple[str, ...]
     reason: str | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Node to its own reason, where it differs from `reason`: what stood there before is kept."""
+    resume_after_s: int | None = None
+    """drain: Slurm puts the nodes back by itself after so many seconds."""
+    next_state: Mapping[str, str] = field(default_factory=dict)
+    """reboot: node to the state in which it comes back, RESUME or DOWN; every target stands in it."""
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    """priority: job to its new priority; every target stands in it."""
+    silences: tuple[NewSilence, ...] = ()
+    """take, silence: what to make; every target is in one of them."""
 
 
 class Sent(Struct, frozen=True, kw_only=True):
@@ -34,6 +56,8 @@ class Sent(Struct, frozen=True, kw_only=True):
     took_s: float = 0.0
     refused: Mapping[str, str] = field(default_factory=dict)
     """Target to what Slurm said against it, where it named the target."""
+    fatal: bool = False
+    """True when the next command would fare alike: the controller, the network or the caller's rights are at fault."""
 
 
 class Transport(Protocol):
@@ -47,8 +71,24 @@ class Transport(Protocol):
         """The jobs of these ids as they are now; ended and unknown ones are left out."""
         ...
 
+    def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
+        """The jobs that hold one of these nodes now; an empty answer is no fault: nothing runs there."""
+        ...
+
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job."""
+        ...
+
+
+class AlertDesk(Protocol):
+    """Reads of alerts and silences, on demand. All may block; all raise SourceFault."""
+
+    def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
+        """The alerts of these ids as they are now; one that is over is left out."""
+        ...
+
+    def read_silences(self, ids: Sequence[str]) -> Mapping[str, Silence]:
+        """The silences of these ids as they are now; an expired one is left out."""
         ...
 
 

@@ -39,6 +39,8 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
     reservation: str | None = None
     comment: str | None = None
     extra: str | None = None
+    resume_at: int | None = None
+    """When Slurm puts it back to work by itself (ResumeAfter)."""
 
 
 class Job(Struct, frozen=True, gc=False, kw_only=True):
@@ -145,3 +147,18 @@ class Diag(Struct, frozen=True, gc=False, kw_only=True):
     user_calls: Mapping[str, int] = field(default_factory=dict)
     """RPCs a user has cost the controller since it last reset its counters."""
     user_time_us: Mapping[str, int] = field(default_factory=dict)
+
+
+class Rights(Struct, frozen=True, gc=False, kw_only=True):
+    """What Slurm lets the person at the keyboard change. None is not known: then Slurm will say."""
+
+    user: str
+    """Who the writing commands run as: behind a site's `prefix` that may be another than who reads."""
+    level: str
+    """As people say it: root, SlurmUser, Administrator, Operator, Coordinator, no admin."""
+    nodes: bool | None = None
+    """May change nodes: drain, resume, down, reboot."""
+    jobs: bool | None = None
+    """May change everybody's jobs, not only the own ones."""
+    why: str = ""
+    """How it is known, or why it is not: "sacctmgr", "sudo -nl refuses scontrol"."""

@@ -125,6 +125,7 @@ class Alert(Struct, frozen=True, gc=False, kw_only=True):
     """One alert as Alertmanager holds it. `state` is active, suppressed or unprocessed."""
 
     id: str
+    """Alertmanager's fingerprint of its labels."""
     name: str
     severity: str | None = None
     state: str = "active"
@@ -133,3 +134,41 @@ class Alert(Struct, frozen=True, gc=False, kw_only=True):
     summary: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    silenced_by: tuple[str, ...] = ()
+    """Ids of the silences that keep it quiet."""
+    inhibited_by: tuple[str, ...] = ()
+    """Ids of the alerts that make it needless."""
+
+
+class Matcher(Struct, frozen=True, gc=False):
+    """One condition on a label, as Alertmanager writes it: `name=value`, `!=`, `=~`, `!~`."""
+
+    name: str
+    value: str
+    regex: bool = False
+    equal: bool = True
+
+    def __str__(self) -> str:
+        sign = {(False, True): "=", (True, True): "=~", (False, False): "!=", (True, False): "!~"}
+        return f'{self.name}{sign[self.regex, self.equal]}"{self.value}"'
+
+
+#: How a comment begins by which somebody says "I'm on it": Alertmanager itself knows no such thing.
+TAKEN = "taken: "
+
+
+class Silence(Struct, frozen=True, gc=False, kw_only=True):
+    """One silence as Alertmanager holds it. `state` is active, pending or expired."""
+
+    id: str
+    state: str
+    matchers: tuple[Matcher, ...]
+    starts: int | None = None
+    ends: int | None = None
+    by: str = ""
+    comment: str = ""
+
+    @property
+    def taken(self) -> bool:
+        """True when it says that somebody is on it."""
+        return self.comment.startswith(TAKEN)

@@ -6,22 +6,13 @@ This file is the light descriptor: the settings. `queries` holds every query in 
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
-from collectors.prometheus.queries import DEFAULT_NODE, TABLE
+from collectors.prometheus.queries import TABLE
 from collectors.registry import Descriptor
-
-_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MATCHERS = re.compile(
-    r'\s*[A-Za-z_]\w*\s*(=~|!~|!=|=)\s*"(\\.|[^"\\])*"\s*(,\s*[A-Za-z_]\w*\s*(=~|!~|!=|=)\s*"(\\.|[^"\\])*"\s*)*'
-)
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-
-Seconds = Annotated[float, Meta(gt=0, le=3600)]
+from collectors.web import DEFAULT_NODE, Seconds, check_label, check_matchers, check_node, check_url
 
 
 class PowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,9 +37,9 @@ class PowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How the screen names the source; None is "PDU", "BMC" or "sum of GPUs", as it is."""
 
     def __post_init__(self) -> None:
-        _check_label("node_label", self.node_label)
-        _check_label("rack_label", self.rack_label)
-        _check_node("node", self.node)
+        check_label("node_label", self.node_label)
+        check_label("rack_label", self.rack_label)
+        check_node("node", self.node)
 
 
 class PrometheusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,46 +71,15 @@ class PrometheusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Filled in from the cluster's own `power`."""
 
     def __post_init__(self) -> None:
-        _check_url(self.url, self.token_file is not None)
+        check_url(self.url, self.token_file is not None)
         for label in self.host_labels:
-            _check_label("host_labels", label)
-        _check_node("node", self.node)
-        if self.matchers and not _MATCHERS.fullmatch(self.matchers):
-            raise ValueError('matchers must be label matchers, as in: cluster="groningen"')
+            check_label("host_labels", label)
+        check_node("node", self.node)
+        check_matchers(self.matchers)
         names = {query.name for query in TABLE}
         for name in self.queries:
             if name not in names:
                 raise ValueError(f"queries.{name} is no query; allowed: {', '.join(sorted(names))}")
-
-
-def _check_url(url: str, token: bool) -> None:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"url: {error}") from None
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ValueError("url must begin with https:// or http:// and name a host")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("url must hold no password; put a token into token_file")
-    if parts.query or parts.fragment:
-        raise ValueError("url must end before any ? or #")
-    if token and parts.scheme == "http" and host not in _LOOPBACK:
-        raise ValueError("url must begin with https:// where there is a token_file: a token is not sent in the clear")
-
-
-def _check_label(key: str, label: str) -> None:
-    if not _LABEL.fullmatch(label):
-        raise ValueError(f"{key}: {label!r} is no label of Prometheus")
-
-
-def _check_node(key: str, pattern: str) -> None:
-    try:
-        groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ValueError(f"{key} is no regular expression: {error}") from None
-    if not groups:
-        raise ValueError(f"{key} needs a group around the node's name, as in: (gpu[0-9]+)-bmc")
 
 
 DESCRIPTOR = Descriptor(

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.queries import (
     BY_NAME,
-    DEFAULT_NODE,
     GPU_FIELDS,
     Query,
     by_node,
@@ -17,6 +16,7 @@ from collectors.prometheus.queries import (
     one_node,
     quoted,
 )
+from collectors.web import DEFAULT_NODE
 
 SOURCES: Mapping[str, str] = {"rack": "PDU", "node": "BMC", "gpu": "sum of GPUs"}
 """What the site's power is a sum of, and how the screen says it."""

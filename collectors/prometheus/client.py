@@ -17,7 +17,7 @@ from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import SourceFault
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.token import read_token
+from collectors.secret import read_token
 
 if TYPE_CHECKING:
     from collectors.prometheus.wire import Answer, Row

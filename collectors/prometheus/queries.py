@@ -14,9 +14,6 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-#: What strips the domain, or a port, from a host's name.
-DEFAULT_NODE = "([^.:]+).*"
-
 _SERIES = re.compile(r"<([A-Za-z_:][A-Za-z0-9_:]*)(?: ([^>]+))?>")
 _WORD = re.compile(r"\$([a-z_]+)")
 _BARE = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")

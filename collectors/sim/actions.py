@@ -2,79 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from collectors.model import Change, Sent
 from collectors.sim.faults import Faults
 from collectors.sim.queue import Queue
+from collectors.sim.reboots import Reboots
 from collectors.sim.timeline import Timeline
+from collectors.sim.topology import Host
+from collectors.slurm.argv import calls
 
 INVALID_STATE = "Invalid node state specified"
 INVALID_NODE = "Invalid node name specified"
 INVALID_JOB = "Invalid job id specified"
-PENDING = "Job is pending execution"
+NOT_BATCH = "Only batch jobs are accepted or processed"
 DISABLED = "Requested operation is presently disabled"
+HELD = "Job is in held state, pending scheduler release"
+SKIPPED = "Skipping reboot of nodes {target} due to current node state"
 #: Slurm's words for a job that was requeued and held in one go.
 REQUEUED_HELD = "job_requeued_in_held_state"
 
-_NODE_STATES = {"drain": "DRAIN", "undrain": "UNDRAIN", "resume": "RESUME"}
-NO_REASON = "You must specify a reason when DRAINING a node. Request denied"
 #: How the commands print a refusal, where it is not "{text} for job {target}".
 _ERRORS = {
-    **dict.fromkeys(_NODE_STATES, "slurm_update error: {text}"),
+    **dict.fromkeys(("drain", "undrain", "resume", "down"), "slurm_update error: {text}"),
+    "reboot": "scontrol: error: {text}.",
     "cancel": "scancel: error: Kill job error on job id {target}: {text}",
 }
-_JOB_ACTIONS = ("requeue", "requeuehold", "hold", "uhold", "release", "cancel")
 
 
 def commands(change: Change) -> list[tuple[str, ...]]:
-    """The commands that this change is on a real Slurm. Raises ValueError for an action that there is not."""
-    from collectors.nodeset import fold
-
-    if change.kind == "node" and change.action in _NODE_STATES:
-        argv = ["scontrol", "update", f"NodeName={fold(change.targets)}", f"State={_NODE_STATES[change.action]}"]
-        return [tuple(argv if change.reason is None else [*argv, f"Reason={change.reason}"])]
-    if change.kind == "job" and change.action in _JOB_ACTIONS:
-        if change.action == "cancel":
-            return [("scancel", *change.targets)]
-        if change.action == "requeue":
-            # Without Incomplete it would also run finished jobs again.
-            return [("scontrol", "requeue", "Incomplete", ",".join(change.targets))]
-        if change.action == "requeuehold":
-            return [("scontrol", "requeuehold", "Incomplete", ",".join(change.targets))]
-        return [("scontrol", change.action, *change.targets)]
-    raise ValueError(f"no action {change.action!r} on a {change.kind}")
+    """The commands that this change is on a real Slurm. Raises ValueError where the real writer would."""
+    return [words for words, _ in calls(change)]
 
 
 class Desk:
     """Takes changes and does them, each target by itself: some may be refused and the rest done."""
 
-    def __init__(self, queue: Queue, faults: Faults, timeline: Timeline, operator: str) -> None:
+    def __init__(self, queue: Queue, faults: Faults, reboots: Reboots, timeline: Timeline, operator: str) -> None:
         self._queue = queue
         self._faults = faults
+        self._reboots = reboots
         self._timeline = timeline
         self._operator = operator
 
     def apply(self, change: Change) -> list[Sent]:
-        """Do it. A refusal is data: Slurm's words for each target that it would not take."""
-        (argv,) = commands(change)
-        if change.action == "drain" and not (change.reason or "").strip():
-            # scontrol itself refuses, before it asks slurmctld.
-            return [Sent(argv=argv, targets=change.targets, rc=1, err=NO_REASON)]
-        act: Callable[[Change, str], str | None] = self._node if change.kind == "node" else self._job
-        refused = {target: text for target in change.targets if (text := act(change, target)) is not None}
+        """Do it. A refusal is data: Slurm's words for each target that it would not take.
+
+        Raises ValueError where the real writer would, before anything is done.
+        """
+        return [self._call(change, words, targets) for words, targets in calls(change)]
+
+    def _call(self, change: Change, words: tuple[str, ...], targets: tuple[str, ...]) -> Sent:
+        act = self._node if change.kind == "node" else self._job
+        refused = {target: text for target in targets if (text := act(change, target)) is not None}
         form = _ERRORS.get(change.action, "{text} for job {target}")
         lines = dict.fromkeys(form.format(target=target, text=text) for target, text in refused.items())
-        return [
-            Sent(
-                argv=argv,
-                targets=change.targets,
-                rc=1 if refused else 0,
-                err="\n".join(lines),
-                took_s=0.004 + 0.0002 * len(change.targets),
-                refused=refused,
-            )
-        ]
+        # What reboot skips it only mentions; an unknown name is an error there too.
+        mentioned = change.action == "reboot" and INVALID_NODE not in refused.values()
+        return Sent(
+            argv=words,
+            targets=targets,
+            rc=1 if refused and not mentioned else 0,
+            err="\n".join(lines),
+            took_s=0.004 + 0.0002 * len(targets),
+            refused=refused,
+        )
 
     # -- nodes -------------------------------------------------------------------------------------------------------
 
@@ -84,23 +74,48 @@ class Desk:
         if index is None:
             return INVALID_NODE
         host = self._queue.site.hosts[index]
-        if change.reason:
-            # Before the state is looked at: a refused change has overwritten the reason all the same.
-            host.reason, host.reason_by, host.reason_at = change.reason, self._operator, int(self._timeline.now)
-        refused = None
-        if change.action == "drain":
-            host.drain = True
-        elif change.action == "resume" and (host.invalid or not (host.down or host.drain)):
-            refused = INVALID_STATE
-        else:
-            was_down, host.drain = host.down, False
-            if change.action == "resume":
-                host.down = False
-            if not host.down:
-                host.reason = host.reason_by = host.reason_at = None
-                self._faults.resumed(host, was_down)
+        if change.action == "reboot" and host.reboot is not None:
+            return SKIPPED.format(target=name)
+        if change.action == "resume" and (host.invalid or not (host.down or host.drain)):
+            return INVALID_STATE
+        if change.action in {"drain", "down", "reboot"}:
+            host.reason = change.reasons.get(name, change.reason)
+            host.reason_by, host.reason_at = self._operator, int(self._timeline.now)
+        match change.action:
+            case "drain":
+                self._drain(host, change.resume_after_s)
+            case "down":
+                host.down, host.resume_at = True, None
+            case "reboot":
+                self._reboots.ask(host, change.next_state[name])
+            case "resume" | "undrain":
+                self._back(host, down_too=change.action == "resume")
         self._faults.refresh(host)
-        return refused
+        return None
+
+    def _drain(self, host: Host, seconds: int | None) -> None:
+        """A change of state takes back that it ends by itself; a drain over a drain does not."""
+        if not host.drain:
+            host.resume_at = None
+        host.drain = True
+        if seconds is not None:
+            host.resume_at = int(self._timeline.now) + seconds
+            self._timeline.at(host.resume_at, self._by_itself, host, host.resume_at)
+
+    def _by_itself(self, host: Host, due: int) -> None:
+        if host.resume_at == due:
+            self._back(host, down_too=True)
+            self._faults.refresh(host)
+
+    def _back(self, host: Host, down_too: bool) -> None:
+        """Take the drain off, and with `down_too` the node out of down; a reboot that still waits is off as well."""
+        was_down, host.drain, host.resume_at = host.down, False, None
+        if down_too:
+            host.down = host.rebooting = False
+            host.reboot = None
+        if not host.down:
+            host.reason = host.reason_by = host.reason_at = None
+            self._faults.resumed(host, was_down)
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
@@ -111,11 +126,18 @@ class Desk:
         if job is None:
             return INVALID_JOB
         if action in {"requeue", "requeuehold"}:
-            if job_id in queue.unbatched or job_id in queue.unrequeueable:
-                return DISABLED
             if job.state == "PENDING":
-                return PENDING
+                # `Incomplete` passes over it, without a word.
+                return None
+            if job_id in queue.unbatched:
+                return NOT_BATCH
+            if job_id in queue.unrequeueable:
+                return DISABLED
             queue.requeue(job_id, held=REQUEUED_HELD if action == "requeuehold" else None)
+        elif action == "priority":
+            if job_id in queue.holds:
+                return HELD
+            queue.set_priority(job_id, change.priorities[job_id])
         elif action == "hold":
             queue.hold(job_id, "JobHeldAdmin")
         elif action == "uhold":

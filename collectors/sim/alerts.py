@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from collectors.model import Alert
+from collectors.matchers import meets
+from collectors.model import Alert, NewSilence, Silence
 from collectors.sim.topology import Host
 
 
 class Alerts:
-    """Alerts by fingerprint: one for the same name and labels, however often it is raised."""
+    """Alerts by fingerprint, one for the same labels however often it is raised, and the silences over them."""
 
     def __init__(self, cluster: str) -> None:
         self.cluster = cluster
         self.rows: dict[str, Alert] = {}
+        self._silences: dict[str, Silence] = {}
+        self._made = 0
 
     def raise_(self, name: str, severity: str, summary: str, starts: float, labels: Mapping[str, str]) -> str:
         """Raise an alert, unless it stands already. Returns its fingerprint."""
@@ -49,6 +53,30 @@ class Alerts:
         """It is over; nothing when it was dropped before."""
         self.rows.pop(key, None)
 
-    def silence(self, key: str) -> None:
-        """Somebody silenced it."""
-        self.rows[key] = replace(self.rows[key], state="suppressed")
+    def silence(self, new: NewSilence, now: float) -> str:
+        """Keep alerts quiet from now on; its id, as Alertmanager would make one."""
+        self._made += 1
+        key = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{self.cluster}/{self._made}"))
+        self._silences[key] = Silence(
+            id=key, state="active", matchers=new.matchers, starts=int(now), ends=int(now) + new.seconds,
+            by=new.by, comment=new.comment,
+        )  # fmt: skip
+        return key
+
+    def lift(self, key: str, now: float) -> bool:
+        """End a silence; False where there is none of that id any more."""
+        return key in self.silences(now) and self._silences.pop(key) is not None
+
+    def silences(self, now: float) -> dict[str, Silence]:
+        """Those that stand at this time: one ends by itself."""
+        self._silences = {key: one for key, one in self._silences.items() if one.ends is None or one.ends > now}
+        return dict(self._silences)
+
+    def standing(self, now: float) -> dict[str, Alert]:
+        """All alerts, each with what keeps it quiet at this time. One that looks as before is the same object."""
+        silences = self.silences(now)
+        for key, row in self.rows.items():
+            by = tuple(one.id for one in silences.values() if meets(one.matchers, row.labels))
+            if by != row.silenced_by:
+                self.rows[key] = replace(row, silenced_by=by, state="suppressed" if by else "active")
+        return dict(self.rows)

@@ -239,6 +239,16 @@ class Faults:
         self._alerts.clear(host)
         self.refresh(host)
 
+    def booted(self, host: Host) -> None:
+        """It came up again: its drivers forgot what they had reported. What is really broken shows again."""
+        now = int(self._timeline.now)
+        host.boot_at, host.slurmd_at = now - 45, now
+        host.silent = host.stray = False
+        host.xids.clear()
+        if host.trouble is None:
+            host.lost = 0
+            self._alerts.clear(host)
+
     def resumed(self, host: Host, was_down: bool) -> None:
         """An operator put it back. slurmd registers soon; what is not mended shows again."""
         self._alerts.clear(host, "NodeDrained")

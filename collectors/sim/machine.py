@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from collectors.clock import Clock, SystemClock
+from collectors.matchers import one_of
 from collectors.model import (
     Alert,
     Change,
@@ -15,12 +16,14 @@ from collectors.model import (
     Job,
     JobDetail,
     Load,
+    NewSilence,
     Node,
     Partition,
     Power,
     Reservation,
     Sent,
     Series,
+    Silence,
     Xid,
 )
 from collectors.sim import SimSettings
@@ -34,6 +37,7 @@ from collectors.sim.past import Past
 from collectors.sim.pool import Pool
 from collectors.sim.power import Meters
 from collectors.sim.queue import Queue
+from collectors.sim.reboots import Reboots
 from collectors.sim.reserve import reserve
 from collectors.sim.scheduler import Scheduler
 from collectors.sim.sensors import Sensors
@@ -81,7 +85,8 @@ class Machine:
         self.past = Past(self.queue, self.faults.xids)
         self.sensors = Sensors(self.queue, self.past)
         self.meters = Meters(self.queue, self.telemetry, self.past)
-        self.desk = Desk(self.queue, self.faults, timeline, operator)
+        reboots = Reboots(self._random("reboots"), self.faults, timeline)
+        self.desk = Desk(self.queue, self.faults, reboots, timeline, operator)
         self._workload = workload
         self._rows: dict[str, Node] = {}
         if settings.incident is not None:
@@ -117,7 +122,9 @@ class Machine:
         stray.stray = True
         self.faults.xid(ignored, 48, rng.randrange(self.site.gpus))
         key = self.alert_book.about(hot, "NodeFanSlow", "warning", f"{hot.name} fan tray 3 below 60 %", now - 5 * HOUR)
-        self.alert_book.silence(key)
+        quiet = one_of("alertname", ["NodeFanSlow"]), one_of("node", [hot.name])
+        what = "fan tray 3 is ordered"
+        self.alert_book.silence(NewSilence(alerts=(key,), matchers=quiet, seconds=DAY, by="rvdberg", comment=what), now)
         self.alert_book.about(silent, "TargetDown", "warning", f"dcgm-exporter of {silent.name}", now - 2 * HOUR)
         # Running jobs on nodes that are drained: draining, until the last of them ends.
         busy = [host for host in well if host.jobs and host not in (silent, stray, ignored, hot)]
@@ -280,12 +287,17 @@ class Machine:
         with self._lock:
             index = self.site.by_name.get(node)
             host = None if index is None else self.site.hosts[index]
-            return None if host is None or host.down or host.silent else self.meters.node_w(host)
+            return None if host is None or host.silent else self.meters.node_w(host)
 
     def alerts(self) -> dict[str, Alert]:
         """All alerts by fingerprint."""
         with self._lock:
-            return dict(self.alert_book.rows)
+            return self.alert_book.standing(self.now)
+
+    def silences(self) -> dict[str, Silence]:
+        """All silences that stand, by id."""
+        with self._lock:
+            return self.alert_book.silences(self.now)
 
     # -- what can be done to it ----------------------------------------------------------------------------------------
 
@@ -294,6 +306,18 @@ class Machine:
         with self._lock:
             self.advance()
             return self.desk.apply(change)
+
+    def silence(self, new: NewSilence) -> str:
+        """Do as Alertmanager would: keep what it meets quiet from now on. Returns its id."""
+        with self._lock:
+            self.advance()
+            return self.alert_book.silence(new, self.now)
+
+    def lift(self, silence: str) -> bool:
+        """Do as Alertmanager would: end a silence; False where it is over or unknown."""
+        with self._lock:
+            self.advance()
+            return self.alert_book.lift(silence, self.now)
 
     def break_node(self, name: str, reason: str = "Not responding", down: bool = True) -> None:
         """For tests: break a node now, for a day. Raises KeyError for an unknown name."""

@@ -36,7 +36,7 @@ class Meters:
         """What one node draws now; 0 where its power unit is dead."""
         if host.trouble is not None and host.trouble.kind == "power":
             return 0.0
-        if host.down:
+        if host.down and host.silent:
             return STANDBY_W
         load = self._telemetry.load(host)
         if load is not None and load.power_w is not None:

@@ -263,6 +263,10 @@ class Queue:
         if held is not None:
             self._reprioritise(self.jobs[job_id], held[1])
 
+    def set_priority(self, job_id: str, priority: int) -> None:
+        """Another place in the line; of a running job only the figure changes."""
+        self._reprioritise(self.jobs[job_id], priority)
+
     def _reprioritise(self, job: Job, priority: int) -> None:
         if job.state != "PENDING":
             self.jobs[job.id] = replace(job, priority=priority)

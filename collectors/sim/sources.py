@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from collectors.clock import Clock, SystemClock
-from collectors.model import Collector, Facts, Gpu, Job, JobDetail, Node, Series, SourceFault
+from collectors.model import Alert, Collector, Facts, Gpu, Job, JobDetail, Node, Rights, Series, Silence, SourceFault
+from collectors.nodeset import expand
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 
@@ -95,17 +96,19 @@ class SimSource:
 
 
 def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None) -> list[Collector]:
-    """The eight sources of a simulated machine."""
+    """The nine sources of a simulated machine."""
     machine = running(cluster, settings, clock)
+    rights = Rights(user=machine.operator, level="Administrator", nodes=True, jobs=True, why="the embedded machine")
     kinds: tuple[tuple[str, float, Callable[[], Facts], str | None], ...] = (
         ("slurm.nodes", 3.0, lambda: Facts(nodes=machine.nodes(), cluster=cluster), "scontrol show node"),
         ("slurm.jobs", 3.0, lambda: Facts(jobs=machine.jobs()), "squeue"),
         ("slurm.partitions", 30.0, lambda: Facts(partitions=machine.partitions()), "scontrol show partition"),
         ("slurm.reservations", 30.0, lambda: Facts(reservations=machine.reservations()), "scontrol show reservation"),
         ("slurm.diag", 10.0, lambda: Facts(diag=machine.diag()), "sdiag"),
+        ("slurm.rights", 300.0, lambda: Facts(rights=rights), None),
         ("prom.loads", 5.0, lambda: Facts(loads=machine.loads(), xids=machine.xids()), None),
         ("prom.power", 15.0, lambda: Facts(power=machine.power()), None),
-        ("alerts.alerts", 10.0, lambda: Facts(alerts=machine.alerts()), None),
+        ("alerts.alerts", 10.0, lambda: Facts(alerts=machine.alerts(), silences=machine.silences()), None),
     )
     return [SimSource(machine, *kind) for kind in kinds]
 
@@ -128,6 +131,13 @@ class SimTransport:
         jobs = self._machine.jobs()
         return {job: jobs[job] for job in ids if job in jobs}
 
+    def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
+        """The jobs that hold one of these nodes."""
+        self._machine.advance()
+        wanted = frozenset(nodes)
+        return {job.id: job for job in self._machine.jobs().values()
+                if job.nodes is not None and not wanted.isdisjoint(expand(job.nodes))}  # fmt: skip
+
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job. Raises SourceFault("missing") when it is not alive."""
         self._machine.advance()
@@ -140,6 +150,30 @@ class SimTransport:
 def open_transport(cluster: str, settings: SimSettings) -> SimTransport:
     """Reads on demand of the machine that the sources read."""
     return SimTransport(running(cluster, settings))
+
+
+class SimDesk:
+    """Reads of named alerts and silences, as they are now."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
+        """The alerts of these ids; those that are over are left out."""
+        self._machine.advance()
+        alerts = self._machine.alerts()
+        return {one: alerts[one] for one in ids if one in alerts}
+
+    def read_silences(self, ids: Sequence[str]) -> Mapping[str, Silence]:
+        """The silences of these ids; those that are over are left out."""
+        self._machine.advance()
+        silences = self._machine.silences()
+        return {one: silences[one] for one in ids if one in silences}
+
+
+def open_desk(cluster: str, settings: SimSettings) -> SimDesk:
+    """Alerts and silences of the machine that the sources read."""
+    return SimDesk(running(cluster, settings))
 
 
 class SimTelemetry:

@@ -65,6 +65,12 @@ class Host(Struct, gc=False):
     slurmd_at: int | None = None
     reservation: str | None = None
     maintenance: bool = False
+    resume_at: int | None = None
+    """When slurmctld puts it back to work by itself."""
+    reboot: str | None = None
+    """The state in which it comes back from the reboot that was asked for: RESUME or DOWN."""
+    rebooting: bool = False
+    """That reboot was issued: it is off."""
     planned: bool = False
     """The backfill scheduler keeps it for a job."""
     lemon: bool = False
@@ -83,12 +89,12 @@ class Host(Struct, gc=False):
     @property
     def usable(self) -> bool:
         """True when the scheduler may start work here."""
-        return not (self.down or self.drain or self.silent or self.invalid or self.maintenance)
+        return not (self.down or self.drain or self.silent or self.invalid or self.maintenance or self.rebooting)
 
 
 def answers(host: Host) -> bool:
     """True when the node's exporter can be read."""
-    return not (host.down or host.silent or host.mute)
+    return not (host.silent or host.mute)
 
 
 def gpu_uuid(node: str, index: int) -> str:
@@ -232,7 +238,9 @@ def node_row(host: Host, gpus: int) -> Node:
         word
         for word, true in (
             ("DRAIN", host.drain),
-            ("NOT_RESPONDING", host.silent),
+            ("REBOOT_REQUESTED", host.reboot is not None and not host.rebooting),
+            ("REBOOT_ISSUED", host.rebooting),
+            ("NOT_RESPONDING", host.silent and not host.rebooting),
             ("INVALID_REG", host.invalid),
             ("MAINTENANCE", host.maintenance),
             ("RESERVED", host.reservation is not None and not host.maintenance),
@@ -270,4 +278,5 @@ def node_row(host: Host, gpus: int) -> Node:
         busy_at=host.busy_at,
         reservation=host.reservation,
         extra=host.extra,
+        resume_at=host.resume_at,
     )

@@ -4,26 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from collectors.alertmanager.orders import Order, orders
 from collectors.model import Change, Sent
 from collectors.sim import SimSettings
 from collectors.sim.actions import commands
 from collectors.sim.machine import Machine
 from collectors.sim.sources import running
 
+#: Where the Alertmanager of a simulated machine would be.
+ALERTMANAGER = "http://alertmanager:9093"
+_ALERTS = ("alert", "silence")
+
 
 class SimWriter:
-    """Sends changes to a simulated machine."""
+    """Sends changes to a simulated machine: those of nodes and jobs to its Slurm, the others to its Alertmanager."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
-        """The commands as they would be on a real Slurm."""
+        """The commands as they would be on a real machine. Raises ValueError for a change that is not plain."""
+        if change.kind in _ALERTS:
+            return [order.argv for order in orders(change, ALERTMANAGER)]
         return commands(change)
 
     def send(self, change: Change) -> Sequence[Sent]:
         """Do it."""
+        if change.kind in _ALERTS:
+            return [self._alerts(order) for order in orders(change, ALERTMANAGER)]
         return self._machine.apply(change)
+
+    def _alerts(self, order: Order) -> Sent:
+        why = ""
+        if order.new is not None:
+            self._machine.silence(order.new)
+        elif not self._machine.lift(order.targets[0]):
+            why = f"silence {order.targets[0]} not found"
+        refused = dict.fromkeys(order.targets, why) if why else {}
+        return Sent(argv=order.argv, targets=order.targets, rc=1 if why else 0, err=why, took_s=0.004, refused=refused)
 
 
 def open_writer(cluster: str, settings: SimSettings) -> SimWriter:

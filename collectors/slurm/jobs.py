@@ -25,9 +25,9 @@ _WAITING = frozenset({
 })  # fmt: skip
 
 
-def command(mark: str, ids: Sequence[str] = ()) -> list[str]:
-    """The reading command: all jobs and tasks of all partitions, hidden ones too, or only those named."""
-    wanted = ["-j", ",".join(ids)] if ids else []
+def command(mark: str, ids: Sequence[str] = (), nodes: str = "") -> list[str]:
+    """The reading command: all jobs and tasks of all partitions, hidden ones too, or those named, or on these nodes."""
+    wanted = ["-j", ",".join(ids)] if ids else ["-w", nodes] if nodes else []
     form = ",".join(f"{column}:|" for column in COLUMNS[:-1]) + f",{COLUMNS[-1]}:{mark}"
     return ["squeue", "-a", "-r", *wanted, "-O", form]
 

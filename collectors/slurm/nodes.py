@@ -131,6 +131,7 @@ def node(line: str, signed: Signed | None, rack: RackOf = nowhere) -> Node | Non
         reservation=said(get("ReservationName", "")),
         comment=said(free.get("Comment", "")),
         extra=said(free.get("Extra", "")),
+        resume_at=epoch(get("ResumeAfterTime", "")),
     )
 
 

@@ -1,11 +1,12 @@
-"""Opens the sources of one Slurm: five collectors, and reads of named things on demand."""
+"""Opens the sources of one Slurm: six collectors, and reads of named things on demand."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from collectors.model import Collector, Facts, Job, JobDetail, Node, SourceFault
-from collectors.slurm import SlurmSettings, control
+from collectors.nodeset import fold
+from collectors.slurm import SlurmSettings, control, rights
 from collectors.slurm.ask import ask, fence, fenced
 from collectors.slurm.jobs import COLUMNS, QueueReader, command, row
 from collectors.slurm.nodes import NodeReader, read_named
@@ -15,7 +16,7 @@ _IDS_A_CALL = 4000
 
 
 class _Slurm:
-    """What the five collectors share."""
+    """What the six collectors share."""
 
     name = "slurm"
     slow = 1.0
@@ -92,9 +93,24 @@ class Diagnostics(_Slurm):
         return Facts(diag=control.diag(self.deadline_s))
 
 
+class Rights(_Slurm):
+    """What the person at the keyboard may change. sudo writes each question into its log, so it is asked seldom."""
+
+    name = "slurm.rights"
+
+    def __init__(self, settings: SlurmSettings) -> None:
+        super().__init__(settings)
+        self.floor_s = 3600.0 if settings.prefix else 300.0
+        self._prefix = settings.prefix
+
+    def collect(self) -> Facts:
+        """Ask for them."""
+        return Facts(rights=rights.read(self._prefix, self.deadline_s))
+
+
 def open_sources(cluster: str, settings: SlurmSettings) -> Sequence[Collector]:
     """The sources of one Slurm. Starts nothing."""
-    return [kind(settings) for kind in (Nodes, Jobs, Partitions, Reservations, Diagnostics)]
+    return [kind(settings) for kind in (Nodes, Jobs, Partitions, Reservations, Diagnostics, Rights)]
 
 
 class CliTransport:
@@ -122,6 +138,13 @@ class CliTransport:
             found |= {job.id: job for raw in rows if (job := row(raw)) is not None}
         wanted = frozenset(ids)
         return {key: job for key, job in found.items() if key in wanted}
+
+    def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
+        """The jobs that hold one of these nodes now. squeue prints its header where nothing runs: that proves it."""
+        mark = fence()
+        argv = command(mark, nodes=fold(nodes))
+        rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
+        return {job.id: job for raw in rows if (job := row(raw)) is not None}
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job."""

@@ -11,8 +11,10 @@ from textual.widget import Widget
 
 from collectors.clean import clean
 from collectors.model import Cluster, Diff, Fault, SourceFault
-from console.actions import ACTIONS, NAVIGATION, Kind, keys_for
+from console import rights
+from console.actions import BY_ID, NAVIGATION, Kind, keys_for
 from console.columns import Ctx
+from console.planning import rows_of
 from widgets.chips import is_stale
 from widgets.keybar import Key, KeyBar
 from widgets.prompt import Prompt
@@ -42,7 +44,8 @@ class WachtScreen(QuietScreen[None]):
     AUTO_FOCUS = "#main"
     crumb: ClassVar[str] = ""
     """The word for it in the crumbs and in `--screen`."""
-    acts_on: ClassVar[Kind | None] = None
+    acts_on: ClassVar[Kind | tuple[Kind, ...] | None] = None
+    """The kinds whose keys the bar shows, in this order."""
 
     tick_s: ClassVar[float] = CTX_STEP_S
     """Seconds between two calls of `tick`."""
@@ -80,6 +83,13 @@ class WachtScreen(QuietScreen[None]):
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """What an action on this kind would take: the marked rows, else the one under the cursor."""
         return ()
+
+    def reason_for(self, action_id: str) -> str | None:
+        """What the reason of a dialog begins with, where the screen knows why somebody would do this."""
+        return None
+
+    def clear_marks(self) -> None:
+        """What was marked is spent."""
 
     def copyable(self) -> str | None:
         """The command or query behind what is shown, for `y`."""
@@ -175,11 +185,11 @@ class WachtScreen(QuietScreen[None]):
         self.bar.set_keys([*self._action_keys(), *self.keys(), Key("?", "help")])
 
     def _action_keys(self) -> list[Key]:
-        if self.acts_on is None:
-            return []
+        kinds = (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
         every = [
             Key(action.key, action.label, enabled=(why := self.why_not(action.id)) is None, why_not=why or "")
-            for action in keys_for(self.acts_on)
+            for kind in kinds
+            for action in keys_for(kind)
         ]
         # On a narrow screen a refused key would push out one that works; `?` tells of it all the same.
         return every if self.size.width >= _ROOMY else [key for key in every if key.enabled]
@@ -188,15 +198,17 @@ class WachtScreen(QuietScreen[None]):
         """Why an action is refused on what is under the cursor, None when it would act on one of them at least."""
         if self.app.read_only:
             return "read-only"
-        action = next(one for one in ACTIONS if one.id == action_id)
+        action = BY_ID[action_id]
+        why = rights.refused(action, self.cluster.rights)
+        if why is not None:
+            return why
         names = self.targets(action.kind)
-        rows = self.cluster.nodes if action.kind == "node" else self.cluster.jobs
+        rows = rows_of(action, self.cluster)
         found = [rows[name] for name in names if name in rows]
         if not found:
             return f"no {action.kind} is under the cursor"
-        why: str | None = None
         for row in found[:200]:
-            why = action.refuse(self.cluster, row)
+            why = action.refuse(self.cluster, row) or rights.refused(action, self.cluster.rights, row)
             if why is None:
                 return None
         return why

@@ -61,7 +61,7 @@ class HelpScreen(WachtScreen):
     def _lines(self) -> list[Line]:
         room = max(20, self.size.width - 6)
         lines = [line(("Acting on the machine (always asks first)", "title"))]
-        for action in ACTIONS:
+        for action in sorted(ACTIONS, key=lambda one: self._why.get(one.id) is not None):
             why = self._why.get(action.id)
             key, label = (
                 (f"  {action.key:<7}", "key" if why is None else "key-off"),

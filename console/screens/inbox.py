@@ -86,6 +86,11 @@ class InboxScreen(WachtScreen):
         names = [name for row in rows for name in (row.nodes if table is self.inbox else (row.node,))]
         return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
 
+    def clear_marks(self) -> None:
+        """The marked lines were taken."""
+        self.inbox.mark(())
+        self.disagree.mark(())
+
     def keys(self) -> Sequence[Key]:
         """Ways around."""
         return (Key("Enter", "open"), Key("Space", "mark"), Key("Tab", "other table"), Key("o", "order"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from textual import on
 from textual.widget import Widget
@@ -31,7 +31,7 @@ class ListScreen(WachtScreen):
     rows_of: ClassVar[str]
     """Field of the Cluster that holds the rows: nodes or jobs."""
     source: ClassVar[str]
-    kind: ClassVar[Kind]
+    kind: ClassVar[Literal["node", "job"]]
     columns: ClassVar[Sequence[Column]]
     first_order: ClassVar[tuple[str | None, bool]] = (None, False)
     joins: ClassVar[frozenset[str]] = frozenset()
@@ -93,6 +93,10 @@ class ListScreen(WachtScreen):
             shown = [key for key in self.table.keys if key in marked]
             return (*shown, *sorted(marked.difference(shown)))
         return () if self.table.cursor_key is None else (self.table.cursor_key,)
+
+    def clear_marks(self) -> None:
+        """The marked rows were taken."""
+        self.table.mark(())
 
     def set_filter(self, text: str) -> None:
         """Filter by this text; "" shows all. Raises FilterError."""

@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--jobs", type=int, default=0, help="submit that many, of which a few run")
     up.add_argument("--name", help="default: the suite")
     up.add_argument("--no-slurmd", action="store_true", help="a controller alone: for 12000 nodes, jobs never run")
+    up.add_argument("--accounting", action="store_true", help="with slurmdbd: bob an Operator, carol an Administrator")
     up.set_defaults(act=_up)
     down = acts.add_parser("down", help="stop a lab")
     down.add_argument("--name", help="default: all that `up` started")
@@ -54,6 +55,7 @@ def _up(options: argparse.Namespace) -> int:
         slurmd=not options.no_slurmd,
         max_jobs=max(20_000, 2 * options.jobs),
         stays=True,
+        accounting=options.accounting,
     ).start()
     if options.jobs:
         _fill(lab, options.jobs)

@@ -52,6 +52,8 @@ class Spec:
     max_jobs: int
     place: str  # /lab/NAME, as seen in the chroot
     extra: str = ""
+    dbd_port: int | None = None
+    """slurmdbd's; None is a lab without accounting."""
 
 
 def slurm_conf(spec: Spec) -> str:
@@ -63,6 +65,12 @@ def slurm_conf(spec: Spec) -> str:
         f"CoresPerSocket={CPUS_PER_NODE // 2} ThreadsPerCore=1 RealMemory=2000000 "
         f"Gres=gpu:h100:{GPUS_PER_NODE} State=UNKNOWN"
     )
+    accounting = ""
+    if spec.dbd_port:
+        accounting = (
+            f"AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost={HOST}\n"
+            f"AccountingStoragePass={spec.place}/munge/socket\nAccountingStoragePort={spec.dbd_port}\nAccountingStorageTRES=gres/gpu\n"
+        )
     return f"""\
 ClusterName={spec.cluster}
 SlurmctldHost={HOST}(127.0.0.1)
@@ -81,7 +89,8 @@ SlurmctldDebug=info
 SlurmdDebug=error
 SlurmdParameters=config_overrides
 SlurmdTimeout={300 if spec.slurmd else 0}
-ReturnToService=2
+ReturnToService=1
+RebootProgram={spec.place}/reboot
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -102,7 +111,24 @@ NodeName={node_range(1, spec.nodes)} {common}
 PartitionName=gpu Nodes={node_range(*where.gpu)} Default=YES DefaultTime=1:00:00 MaxTime=2-00:00:00 State=UP
 PartitionName=debug Nodes={node_range(*where.debug)} DefaultTime=10:00 MaxTime=30:00 PriorityTier=10 State=UP
 PartitionName=long Nodes={node_range(*where.long)} DefaultTime=1-00:00:00 MaxTime=14-00:00:00 State=UP
-{spec.extra}"""
+{accounting}{spec.extra}"""
+
+
+def slurmdbd_conf(spec: Spec) -> str:
+    """slurmdbd.conf. The database is found by MYSQL_UNIX_PORT: Slurm itself has no word for a socket's path."""
+    return f"""\
+AuthType=auth/munge
+AuthInfo=socket={spec.place}/munge/socket
+DbdHost={HOST}
+DbdPort={spec.dbd_port}
+SlurmUser=slurm
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=slurm
+StorageLoc=slurm
+LogFile={spec.place}/log/slurmdbd.log
+PidFile={spec.place}/run/slurmdbd.pid
+"""
 
 
 def gres_conf(spec: Spec) -> str:
@@ -113,3 +139,28 @@ def gres_conf(spec: Spec) -> str:
 
 
 CGROUP_CONF = "CgroupPlugin=disabled\n"
+
+
+def reboot_script(spec: Spec) -> str:
+    """What slurmd runs as RebootProgram: its node is gone for a second and comes back with a newer boot time.
+
+    slurmd tells the script no name before 26.05, so it is read from the slurmd above it. That one ends the script's
+    process group as soon as the script ends (26.05): the rest must have a session of its own before.
+    """
+    return f"""\
+#!/bin/bash
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+pid=$PPID
+until node=$(grep -zxA1 -e -N "/proc/$pid/cmdline" | tail -zn1 | tr -d '\\0') && [ "$node" ]; do
+    pid=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$pid/status")
+    [ "$pid" ] || exit 1
+done
+export node
+read -r < <(exec setsid /bin/bash -c '
+    echo "$node"
+    exec >>{spec.place}/log/reboot.log 2>&1 </dev/null
+    sleep 0.2  # slurmd still has to answer the controller
+    kill -9 "$(cat "{spec.place}/run/$node.pid")"
+    sleep 1  # boot times are whole seconds
+    exec slurmd -f {spec.place}/slurm.conf -N "$node" -b')
+"""

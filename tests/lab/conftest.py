@@ -11,11 +11,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from .alertmanager import VERSIONS, Alertmanager
 from .prometheus import ENGINES, Monitor, engine_root
 from .roots import SUITES, LabError, root_of, why_not
 from .slurm import Lab
 
-_FIXTURES = {"lab", *(f"lab_{suite}" for suite in SUITES), "prometheus", "prometheus_2", "prometheus_3", "victoria"}
+_FIXTURES = {"lab", *(f"lab_{suite}" for suite in SUITES), "prometheus", "prometheus_2", "prometheus_3", "victoria",
+             "alertmanager", *(f"alertmanager_{suite}" for suite in VERSIONS)}  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -68,6 +70,33 @@ def prometheus(request: pytest.FixtureRequest) -> Monitor:
     found: Monitor = request.getfixturevalue(request.param.replace("-", "_"))
     found.reset()
     return found
+
+
+@pytest.fixture(scope="session")
+def alertmanager_trixie() -> Iterator[Alertmanager]:
+    """Alertmanager 0.28, shared by the session."""
+    yield from alerting("trixie")
+
+
+@pytest.fixture(scope="session")
+def alertmanager_forky() -> Iterator[Alertmanager]:
+    """Alertmanager 0.33, shared by the session."""
+    yield from alerting("forky")
+
+
+@pytest.fixture(params=VERSIONS)
+def alertmanager(request: pytest.FixtureRequest) -> Alertmanager:
+    """Each version in turn, shared by the session, without the alerts and silences of the test before."""
+    found: Alertmanager = request.getfixturevalue(f"alertmanager_{request.param}")
+    found.reset()
+    return found
+
+
+def alerting(suite: str) -> Iterator[Alertmanager]:
+    """An Alertmanager for the length of a fixture, or a skip with the reason."""
+    require(suite)
+    with Alertmanager(suite) as started:
+        yield started
 
 
 def monitoring(engine: str, **options: object) -> Iterator[Monitor]:

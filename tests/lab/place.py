@@ -98,13 +98,16 @@ def _load(path: Path) -> State:
     return State(**raw)
 
 
-def claim(suite: str, name: str, *, cluster: str, nodes: int, slurmd: bool, stays: bool) -> State:
-    """Sweep dead labs, then allot a name and free ports and make the lab's directory. Raises LabError if taken."""
+def claim(suite: str, name: str, *, cluster: str, nodes: int, slurmd: bool, stays: bool, more_ports: int = 0) -> State:
+    """Sweep dead labs, then allot a name and free ports and make the lab's directory. Raises LabError if taken.
+
+    The controller has the first port, then come the nodes', last `more_ports`.
+    """
     with locked("labs.lock"):
         sweep()
         if find(name):
             raise LabError(f"a lab called {name} is running already (python3 -m tests.lab status)")
-        ports = 1 + (nodes if slurmd else 1)
+        ports = 1 + (nodes if slurmd else 1) + more_ports
         state = State(
             suite=suite,
             name=name,

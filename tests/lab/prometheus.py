@@ -78,7 +78,8 @@ class Monitor:
     """One server and its exporter. Nothing is touched before `start`; `stop` leaves nothing behind.
 
     `per_node` scrapes every node's exporter by itself, as a site does; False takes all in one answer, which is what
-    large machines are for. `rules` are rule files, loaded by Prometheus itself or by vmalert beside VictoriaMetrics.
+    large machines are for. `rules` are rule files, loaded by Prometheus itself or by vmalert beside VictoriaMetrics;
+    what alerts they fire goes to the `alertmanager` at that address.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Monitor:
         odd: Odd | None = None,
         fields: Sequence[str] | None = None,
         rules: Sequence[Path] = (),
+        alertmanager: str | None = None,
         per_node: bool = True,
         scrape_s: float = 1.0,
     ) -> None:
@@ -99,6 +101,7 @@ class Monitor:
         self.machine = machine or Machine(SimSettings(nodes=nodes), self.clock)
         self.exporter = Exporter(self.machine, odd, fields)
         self._rules = tuple(rules)
+        self._alertmanager = alertmanager
         self._per_node = per_node
         self._scrape_s = scrape_s
         self._shelf = Shelf()
@@ -293,7 +296,10 @@ class Monitor:
         common = {"scrape_interval": every, "scrape_timeout": every}
         if self.kind.victoria:
             return json.dumps({"global": common, "scrape_configs": jobs})
-        rules = {"rule_files": [f"{self.cell.place}/rules/*"]} if self._rules else {}
+        rules: dict[str, Any] = {"rule_files": [f"{self.cell.place}/rules/*"]} if self._rules else {}
+        if self._alertmanager:
+            there = {"targets": [self._alertmanager.removeprefix("http://")]}
+            rules["alerting"] = {"alertmanagers": [{"static_configs": [there]}]}
         return json.dumps({"global": common | {"evaluation_interval": every}, "scrape_configs": jobs} | rules)
 
     def _start_server(self, timeout: float) -> None:
@@ -337,6 +343,7 @@ class Monitor:
                 "-rule.evalDelay=0s",
                 f"-httpListenAddr=127.0.0.1:{port + 1}",
                 "-loggerLevel=WARN",
+                *([f"-notifier.url={self._alertmanager}"] if self._alertmanager else []),
             )
 
     def _wait_ready(self, path: str, timeout: float) -> None:

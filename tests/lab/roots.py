@@ -1,6 +1,6 @@
 """Find or make the root file system of one Slurm version: a Debian release with its own Slurm, munge and Prometheus.
 
-A root is made once per machine (about 20 s, 430 MB) under `$XDG_CACHE_HOME/wacht/lab/SUITE` and shared by all labs of
+A root is made once per machine (about 20 s, 480 MB) under `$XDG_CACHE_HOME/wacht/lab/SUITE` and shared by all labs of
 that suite; everything that a lab writes lies in its own `/lab/NAME` inside it.
 """
 
@@ -26,17 +26,20 @@ PACKAGES = (
     "slurm-client",
     "slurmrestd",
     "slurm-wlm-jwt-plugin",
+    "slurmdbd",
+    "mariadb-server-core",  # the server alone; its scripts and clients are not needed
     "munge",
     "prometheus",
     "prometheus-alertmanager",
 )
-USERS = {"root": 0, "alice": 2001, "bob": 2002}
-"""Who can submit: root and two unprivileged users, each with a group of the same number."""
+USERS = {"root": 0, "alice": 2001, "bob": 2002, "carol": 2003}
+"""Who can submit: root and three unprivileged users, each with a group of the same number. In a lab with accounting
+bob is an Operator and carol an Administrator."""
 
-LAYOUT = 1
+LAYOUT = 2
 """Raise it when `_finish` changes what lies in a root: an older root is then rebuilt."""
 
-_STAMP = "etc/wacht-lab.json"
+_STAMP = "etc/wacht-root.json"
 _HOST_TOOLS = ("chroot", "unshare", "nsenter", "mount")
 
 
@@ -95,6 +98,7 @@ def root_of(suite: str) -> Path:
         if _adoptable(root):
             _finish(root)
         else:
+            _spare_the_living(suite)
             _build(suite, root)
     return root
 
@@ -183,6 +187,15 @@ def _adoptable(root: Path) -> bool:
     )
     installed = asked.stdout.count("install ok installed")
     return asked.returncode == 0 and installed == len(PACKAGES)
+
+
+def _spare_the_living(suite: str) -> None:
+    """A root is not thrown away under labs that run in it."""
+    from .place import all_labs
+
+    names = [lab.name for lab in all_labs() if lab.suite == suite and lab.alive()]
+    if names:
+        raise LabError(f"the root of {suite} has to be made anew, but labs run in it: end {', '.join(names)} first")
 
 
 def _build(suite: str, root: Path) -> None:

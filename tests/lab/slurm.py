@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -17,12 +16,13 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from . import conf, place
+from . import accounting, conf, place
 from .jobs import Jobs
+from .nodes import Nodes
 from .place import wait_for
 from .roots import SUITES, USERS, LabError, locked, root_of, why_not
 
@@ -33,12 +33,13 @@ COMMANDS = (
 RESERVATION = "lab-maint"
 
 
-class Lab(Jobs):
+class Lab(Jobs, Nodes):
     """One Slurm of a suite with emulated nodes gpu0001.. of 8 H100 each.
 
     `slurmd=False` gives a controller at the design point: nodes stay UNKNOWN, jobs stay pending, any number of nodes.
     `stays=True` lets the lab outlive this process (the command line does that); otherwise it ends with it, even by
-    SIGKILL. `extra` is appended to slurm.conf. Nothing is touched before `start`.
+    SIGKILL. `extra` is appended to slurm.conf. `accounting=True` adds slurmdbd with MariaDB, where bob is an Operator
+    and carol an Administrator. Nothing is touched before `start`.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Lab(Jobs):
         max_jobs: int = 20_000,
         stays: bool = False,
         extra: str = "",
+        accounting: bool = False,
     ) -> None:
         self.suite = suite
         self.version = SUITES.get(suite, "")
@@ -62,6 +64,7 @@ class Lab(Jobs):
         self._name = name or f"{suite}-{os.getpid()}-{secrets.token_hex(2)}"
         self._stays = stays
         self._extra = extra
+        self._accounting = accounting
         self._state: place.State | None = None
         self._process: subprocess.Popen[str] | None = None
 
@@ -80,6 +83,7 @@ class Lab(Jobs):
             nodes=self.nodes,
             slurmd=self.slurmd,
             stays=self._stays,
+            more_ports=int(self._accounting),
         )
         atexit.register(self._stop_at_exit)
         deadline = time.monotonic() + timeout
@@ -87,6 +91,8 @@ class Lab(Jobs):
             self._lay_out()
             self._start_init()
             self._start_munge()
+            if self._accounting:
+                accounting.start(self, deadline - time.monotonic())
             self.start_controller(deadline - time.monotonic())
             if self.slurmd:
                 self.start_nodes(self.node_names)
@@ -174,10 +180,6 @@ class Lab(Jobs):
         """The same, as another user of the lab (the caller must be root still): `alice` cannot drain a node."""
         return self.folder / f"bin-{user}"
 
-    @property
-    def node_names(self) -> list[str]:
-        return [conf.node_name(number) for number in range(1, self.nodes + 1)]
-
     def run(
         self,
         argv: Sequence[str],
@@ -209,34 +211,6 @@ class Lab(Jobs):
             raise LabError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
-    def node_states(self) -> dict[str, str]:
-        """Every node with its state as scontrol writes it (`IDLE+DRAIN`)."""
-        text = self.check(["scontrol", "show", "node", "-o"])
-        return dict(re.findall(r"^NodeName=(\S+) .*? State=(\S+) ", text, re.MULTILINE))
-
-    def wait_nodes(self, state: str, timeout: float = 30.0, names: Collection[str] | None = None) -> None:
-        """Until all nodes (or `names`) have that word in their state and respond. Raises LabError with who has not."""
-        wanted = set(names) if names is not None else set(self.node_names)
-
-        def missing() -> str:
-            seen = self.node_states()
-            bad = [f"{node}={now}" for node in sorted(wanted) if not is_in(now := seen.get(node, ""), state)]
-            return f"{len(bad)} nodes are not {state}: {' '.join(bad[:8])}" if bad else ""
-
-        wait_for(missing, timeout)
-
-    def reset(self, timeout: float = 40.0) -> None:
-        """As fresh as after `start`: no jobs, every node idle without a comment (24.11 keeps the last reason)."""
-        self.cancel_all(timeout)
-        seen = self.node_states()
-        silent = [node for node in self.node_names if not is_up(seen.get(node, ""))]
-        self.start_nodes(silent)  # one that runs already only fails to bind its port
-        for node in self.node_names:
-            if seen.get(node) != "IDLE":
-                self.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"])
-        self.check(["scontrol", "update", "NodeName=ALL", "Comment=", "Extra="])
-        self.wait_nodes("IDLE", timeout)
-
     # -- break it -----------------------------------------------------------------------------------------------------
 
     def start_controller(self, timeout: float = 20.0) -> None:
@@ -255,32 +229,29 @@ class Lab(Jobs):
         pid = (self.folder / "run/slurmctld.pid").read_text().strip()
         self._inside("/bin/kill", f"-{int(number)}", pid)
 
-    def start_nodes(self, names: Sequence[str]) -> None:
-        """Start the slurmd of each name; returns when all have gone to the background."""
-        script = 'conf=$1; shift; for n; do mkdir -p "${0}/$n"; /usr/sbin/slurmd -f "$conf" -N "$n" & done; wait'
-        self._inside("/bin/bash", "-c", script, f"{self.state.place}/spool", self.conf, *names)
-
-    def stop_nodes(self, names: Sequence[str]) -> None:
-        """Kill the slurmd of each name, as a crashed node would: the controller notices by itself."""
-        run = f"{self.state.place}/run"
-        self._inside("/bin/bash", "-c", 'cd "$0" && for n; do kill -9 "$(cat "$n.pid")"; done', run, *names)
-
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _chroot(self, user: str | None) -> list[str]:
         if user is None or user == "root":
             return ["chroot", str(self.root)]
+        if user not in USERS:  # an account of the root's own: slurm
+            return ["chroot", f"--userspec={user}:", str(self.root)]
         uid = USERS[user]
         return ["chroot", f"--userspec={uid}:{uid}", f"--groups={uid}", str(self.root)]
 
-    def _inside(self, *argv: str) -> None:
+    def _inside(self, *argv: str, **environment: str) -> None:
         """Run a command as root within the lab's namespaces: what it leaves running belongs to the lab."""
         assert self.state.init is not None
         enter = ["nsenter", f"--target={self.state.init[0]}", "--mount", "--uts", "--pid", "chroot", str(self.root)]
         with (self.folder / "log/start.log").open("a+") as log:
             done = subprocess.run(
                 [*enter, *argv],
-                env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "SLURM_CONF": self.conf},
+                env={
+                    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                    "LC_ALL": "C",
+                    "SLURM_CONF": self.conf,
+                    **environment,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -293,10 +264,15 @@ class Lab(Jobs):
     def _lay_out(self) -> None:
         """Write the configuration, the keys, the devices and the wrappers into the lab's directory."""
         state, folder = self.state, self.folder
-        spec = conf.Spec(self.cluster, self.nodes, state.port, self.slurmd, self.max_jobs, state.place, self._extra)
+        spec = conf.Spec(
+            *(self.cluster, self.nodes, state.port, self.slurmd, self.max_jobs, state.place, self._extra),
+            dbd_port=state.port + state.ports - 1 if self._accounting else None,
+        )
         (folder / "slurm.conf").write_text(conf.slurm_conf(spec))
         (folder / "gres.conf").write_text(conf.gres_conf(spec))
         (folder / "cgroup.conf").write_text(conf.CGROUP_CONF)
+        (folder / "reboot").write_text(conf.reboot_script(spec))
+        (folder / "reboot").chmod(0o755)
         ids = {line.split(":")[0]: line.split(":")[2:4] for line in (self.root / "etc/passwd").read_text().splitlines()}
         for child, owner in (
             *(("state", "slurm"), ("run", "slurm"), ("log", "slurm"), ("spool", "root")),
@@ -304,6 +280,8 @@ class Lab(Jobs):
         ):
             (folder / child).mkdir(mode=0o755)
             os.chown(folder / child, *map(int, ids[owner]))
+        if self._accounting:
+            accounting.lay_out(self, spec, (int(ids["slurm"][0]), int(ids["slurm"][1])))
         key = folder / "munge/key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o600)
@@ -362,7 +340,7 @@ class Lab(Jobs):
 
     def _last_words(self) -> str:
         words = []
-        for log in ("log/init.log", "log/start.log", "log/slurmctld.log"):
+        for log in ("log/init.log", "log/start.log", "log/slurmdbd.log", "log/slurmctld.log"):
             with contextlib.suppress(OSError, LabError):
                 lines = (self.folder / log).read_text(errors="replace").splitlines()
                 words += [f"\n  {log}: {line}" for line in lines[-5:]]
@@ -381,15 +359,3 @@ def stop(state: place.State) -> None:
             os.kill(state.init[0], signal.SIGKILL)
     with locked("labs.lock"):
         shutil.rmtree(state.folder, ignore_errors=True)
-
-
-def is_up(state: str) -> bool:
-    """Whether a node's slurmd answers, as far as the controller knows."""
-    return bool(state) and not {"DOWN", "NOT_RESPONDING", "UNKNOWN", "INVALID_REG"} & set(state.split("+"))
-
-
-def is_in(state: str, word: str) -> bool:
-    """`IDLE+DRAIN` and `IDLE+NOT_RESPONDING` are not IDLE; `IDLE+PLANNED` is, and `IDLE+DRAIN` is DRAIN."""
-    words = set(state.split("+"))
-    base = word in {"IDLE", "ALLOCATED", "MIXED"}
-    return word in words and not (base and words & {"DRAIN", "FAIL", "NOT_RESPONDING", "COMPLETING"})

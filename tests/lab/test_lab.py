@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import pytest
 
 from . import place
 from .conftest import require
+from .nodes import is_in
 from .place import wait_for
-from .roots import SUITES, USERS, LabError, cache_dir
-from .slurm import RESERVATION, Lab, is_in
+from .roots import SUITES, USERS, LabError, cache_dir, root_of
+from .slurm import RESERVATION, Lab
 
 TOP = Path(__file__).parents[2]
 
@@ -95,6 +97,34 @@ def test_a_drain_shows_and_a_reset_heals(lab: Lab) -> None:
     assert set(lab.node_states().values()) == {"IDLE"}
 
 
+def test_a_reboot_takes_a_node_away_and_brings_it_back(lab: Lab) -> None:
+    lab.reset()
+
+    def boots() -> dict[str, str]:
+        text = lab.check(["scontrol", "show", "node", "-o"])
+        return dict(re.findall(r"^NodeName=(\S+) .*? BootTime=(\S+)", text, re.MULTILINE))
+
+    before = boots()
+    lab.check(["scontrol", "update", "NodeName=gpu0003", "State=DRAIN", "Reason=bad DIMM"])
+    lab.wait_jobs("RUNNING", lab.submit(user="alice", nodelist="gpu0005"))
+    lab.check(["scontrol", "reboot", "ASAP", "nextstate=RESUME", "Reason=kernel", "gpu0003"])
+    lab.check(["scontrol", "reboot", "ASAP", "nextstate=DOWN", "Reason=kernel", "gpu0004,gpu0005"])
+    assert is_in(lab.node_states()["gpu0005"], "REBOOT_REQUESTED"), "its job goes on"
+
+    def done() -> str:
+        seen = lab.node_states()
+        return " ".join(name for name in ("gpu0003", "gpu0004") if "REBOOT" in seen[name])
+
+    wait_for(done, 40)
+    lab.wait_nodes("IDLE", names=["gpu0003"])  # RESUME takes the drain along
+    assert lab.node_states()["gpu0004"] == "DOWN"
+    after = boots()
+    assert {node for node in after if after[node] > before[node]} == {"gpu0003", "gpu0004"}
+    lab.reset()
+    assert set(lab.node_states().values()) == {"IDLE"}
+    assert boots()["gpu0005"] == before["gpu0005"], "a reset calls off what has not begun"
+
+
 def test_wrappers_serve_a_program_outside(lab: Lab) -> None:
     lab.reset()
     lab.submit(user="alice", name="seen")
@@ -133,6 +163,14 @@ def test_the_design_point(suite: str) -> None:
         lab.submit(user="alice", array="0-99999", nodes=4)
         assert lab.check(["sinfo", "-h", "-o", "%N", "-p", "gpu"]).strip() == "gpu[0001-10500]"
         assert lab.check(["scontrol", "show", "node", "-o"]).count("NodeName=") == 12_000
+
+
+def test_a_root_is_not_made_anew_under_labs_that_run_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    state = place.claim("trixie", "busy", cluster="x", nodes=1, slurmd=False, stays=True)
+    with pytest.raises(LabError, match="labs run in it: end busy first"):
+        root_of("trixie")
+    assert state.folder.exists()
 
 
 @pytest.mark.lab

@@ -1,0 +1,50 @@
+"""Alerts and silences from Alertmanager, over its API v2.
+
+This file is the light descriptor: the settings. `client` asks, `answers` reads what comes, `sources` opens what the
+console polls and asks on demand, `orders` says what a change is in requests and commands, `write` sends it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from collectors.registry import Descriptor
+from collectors.web import DEFAULT_NODE, Seconds, check_label, check_matchers, check_node, check_url
+
+
+class AlertmanagerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`alertmanager = { url = "https://alertmanager.example", ca = "/etc/ssl/site.pem", token_file = "~/am" }`."""
+
+    url: str
+    """Without the /api/v2 at its end."""
+    ca: str | None = None
+    """File with the certificates to trust; None trusts what this computer trusts. They are always verified."""
+    token_file: str | None = None
+    """File with a bearer token, readable by its owner alone."""
+    timeout_s: Seconds = 10.0
+    """Longest that one answer may take, from connecting to its last byte."""
+    interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
+    """Least seconds between two readings."""
+    node_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = ("node", "Hostname", "hostname", "instance")
+    """Labels that may hold the node an alert is about; the first that is there counts."""
+    node: str = DEFAULT_NODE
+    """How Slurm's name of a node stands in them: group 1 of a regular expression that matches all of it."""
+    matchers: str = ""
+    """Which alerts are this cluster's, where one Alertmanager holds those of several: `cluster="groningen"`."""
+
+    def __post_init__(self) -> None:
+        check_url(self.url, self.token_file is not None)
+        for label in self.node_labels:
+            check_label("node_labels", label)
+        check_node("node", self.node)
+        check_matchers(self.matchers)
+
+
+DESCRIPTOR = Descriptor(
+    key="alertmanager",
+    title="Alertmanager",
+    settings=AlertmanagerSettings,
+    opens="collectors.alertmanager.sources:open_sources",
+)

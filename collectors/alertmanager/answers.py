@@ -1,0 +1,195 @@
+"""What Alertmanager answers, as alerts and silences: typed, cleaned, and row by row where a row is strange."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from collectors.alertmanager import AlertmanagerSettings
+from collectors.clean import clean
+from collectors.model import Alert, Matcher, Silence, SourceFault
+
+#: Annotations that sum an alert up, the best first.
+_SUMMARIES = ("summary", "message", "description")
+_UNNAMED = "unnamed alert"
+#: A condition of the setting `matchers`: name, sign, value in quotes.
+_CONDITION = re.compile(r'([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*"((?:\\.|[^"\\])*)"')
+
+T = TypeVar("T")
+
+
+class _Status(Struct):
+    state: str
+    silencedBy: tuple[str, ...] | None = None  # noqa: N815 - Alertmanager's own name
+    inhibitedBy: tuple[str, ...] | None = None  # noqa: N815 - Alertmanager's own name
+
+
+class _Alert(Struct):
+    fingerprint: str
+    labels: dict[str, str]
+    status: _Status
+    annotations: dict[str, str] | None = None
+    startsAt: datetime | None = None  # noqa: N815 - Alertmanager's own name
+
+
+class _State(Struct):
+    state: str
+
+
+class _Matcher(Struct):
+    name: str
+    value: str
+    isRegex: bool = False  # noqa: N815 - Alertmanager's own name
+    isEqual: bool = True  # noqa: N815 - Alertmanager's own name
+
+
+class _Silence(Struct):
+    id: str
+    status: _State
+    matchers: tuple[_Matcher, ...]
+    startsAt: datetime | None = None  # noqa: N815 - Alertmanager's own name
+    endsAt: datetime | None = None  # noqa: N815 - Alertmanager's own name
+    createdBy: str = ""  # noqa: N815 - Alertmanager's own name
+    comment: str = ""
+
+
+class _Made(Struct):
+    silenceID: str  # noqa: N815 - Alertmanager's own name
+
+
+def conditions(settings: AlertmanagerSettings) -> list[tuple[str, str]]:
+    """The setting `matchers` as parameters of a request: `filter`, once for each."""
+    return [("filter", f'{name}{sign}"{value}"') for name, sign, value in _CONDITION.findall(settings.matchers)]
+
+
+class Reader:
+    """Reads the answers of one Alertmanager."""
+
+    def __init__(self, settings: AlertmanagerSettings) -> None:
+        self._labels = settings.node_labels
+        self._node = re.compile(settings.node)
+        self._own = {
+            name: re.sub(r"\\(.)", r"\1", value)
+            for name, sign, value in _CONDITION.findall(settings.matchers)
+            if sign == "="
+        }
+
+    def alerts(self, content: bytes) -> tuple[dict[str, Alert], tuple[str, ...]]:
+        """Alerts by fingerprint, and what was left out. Raises SourceFault for what is no list."""
+        rows, warnings = _rows(content, _ALERTS, _Alert, "alert")
+        return {alert.id: alert for alert in map(self._alert, rows)}, warnings
+
+    def silences(self, content: bytes) -> tuple[dict[str, Silence], tuple[str, ...]]:
+        """Silences by id, none that is over or another cluster's, and what was left out. Raises SourceFault."""
+        rows, warnings = _rows(content, _SILENCES, _Silence, "silence")
+        standing = (_silence(row) for row in rows if row.status.state != "expired")
+        return {one.id: one for one in standing if self._may_be_ours(one)}, warnings
+
+    def _alert(self, row: _Alert) -> Alert:
+        labels = {clean(name): clean(value) for name, value in row.labels.items()}
+        annotations = {clean(name): clean(value) for name, value in (row.annotations or {}).items()}
+        return Alert(
+            id=clean(row.fingerprint),
+            name=labels.get("alertname") or _UNNAMED,
+            severity=labels.get("severity") or None,
+            state=clean(row.status.state),
+            node=self.node_of(labels),
+            starts=_epoch(row.startsAt),
+            summary=next((annotations[name] for name in _SUMMARIES if annotations.get(name)), None),
+            labels=labels,
+            annotations=annotations,
+            silenced_by=tuple(map(clean, row.status.silencedBy or ())),
+            inhibited_by=tuple(map(clean, row.status.inhibitedBy or ())),
+        )
+
+    def node_of(self, labels: Mapping[str, str]) -> str | None:
+        """The node that an alert is about, as far as its labels tell."""
+        for name in self._labels:
+            if value := labels.get(name):
+                match = self._node.fullmatch(value)
+                return match[1] if match is not None else None
+        return None
+
+    def _may_be_ours(self, silence: Silence) -> bool:
+        """False for one that names another cluster. Alertmanager's own filter would hide those that name none."""
+        return all(
+            one.regex or (one.value == self._own[one.name]) is one.equal
+            for one in silence.matchers
+            if one.name in self._own
+        )
+
+
+def silence_of(content: bytes) -> Silence | None:
+    """The one silence that was asked for; None where it is over. Raises SourceFault."""
+    try:
+        row = msgspec.json.decode(content, type=_Silence)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _malformed(content, error) from None
+    return None if row.status.state == "expired" else _silence(row)
+
+
+def made_id(content: bytes) -> str | None:
+    """The id of the silence that was made; None where the answer is not Alertmanager's."""
+    try:
+        return clean(msgspec.json.decode(content, type=_Made).silenceID) or None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _silence(row: _Silence) -> Silence:
+    return Silence(
+        id=clean(row.id),
+        state=clean(row.status.state),
+        matchers=tuple(Matcher(clean(one.name), clean(one.value), one.isRegex, one.isEqual) for one in row.matchers),
+        starts=_epoch(row.startsAt),
+        ends=_epoch(row.endsAt),
+        by=clean(row.createdBy),
+        comment=clean(row.comment),
+    )
+
+
+def _epoch(when: datetime | None) -> int | None:
+    """Go's zero time, the year 1, is no time."""
+    if when is None or when.year < 1970 or when.tzinfo is None:
+        return None
+    return int(when.timestamp())
+
+
+_ALERTS = msgspec.json.Decoder(list[_Alert])
+_SILENCES = msgspec.json.Decoder(list[_Silence])
+_RAW = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def _rows(
+    content: bytes, whole: msgspec.json.Decoder[list[T]], kind: type[T], what: str
+) -> tuple[Sequence[T], tuple[str, ...]]:
+    """All rows at once; each by itself where one of them is not what it should be."""
+    try:
+        return whole.decode(content), ()
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _malformed(content, error) from None
+    try:
+        raw: list[Any] = _RAW.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _malformed(content, error) from None
+    rows, first, strange = [], "", 0
+    for one in raw:
+        try:
+            rows.append(msgspec.json.decode(one, type=kind))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            strange += 1
+            first = first or clean(str(error)[:200])
+    return rows, (f"{strange} {what}{'s' if strange > 1 else ''} left out: {first}",)
+
+
+def _malformed(content: bytes, error: Exception) -> SourceFault:
+    begins = clean(content[:60].decode("utf-8", "replace"))
+    told = f"the answer is none of Alertmanager: {clean(str(error)[:200])}; it begins with {begins!r}"
+    return SourceFault("malformed", told, "does url end where /api/v2 begins?")

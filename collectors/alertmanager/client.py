@@ -1,0 +1,279 @@
+"""Asks Alertmanager with httpx, and turns whatever goes wrong into a named fault.
+
+httpx's time-outs begin anew with every byte, so a server that drips would never be late. Here the socket itself knows
+when the answer must have ended: every read and write waits for what is left, whatever came before. Answers have a
+size, certificates are verified, redirects are not followed, and nothing is looked up in the environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+import msgspec
+
+from collectors.alertmanager import AlertmanagerSettings
+from collectors.clean import clean
+from collectors.model import SourceFault
+from collectors.secret import read_token
+
+#: Most bytes of one answer: 10,000 alerts with long annotations are about 20 MB.
+CAP = 64 << 20
+#: Longest that connecting may take, of the time that there is.
+CONNECT_S = 5.0
+#: Nothing but these says that the server never saw what was sent.
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
+
+
+class Unsent(SourceFault):
+    """The server did not see it: no connection came about, or there was no token to send."""
+
+
+class Refused(SourceFault):
+    """The server answered that it does not do this. `code` is its HTTP status, `said` its own words."""
+
+    def __init__(self, kind: str, what: str, mend: str, code: int, said: str) -> None:
+        super().__init__(kind, what, mend)
+        self.code = code
+        self.said = said
+
+
+class Client:
+    """Asks one Alertmanager, one question at a time; may be shared by threads, and closed by any."""
+
+    def __init__(self, settings: AlertmanagerSettings) -> None:
+        """Raises SourceFault where the site's certificates are not there or are none."""
+        self._settings = settings
+        self._where = urlsplit(settings.url).netloc
+        self._limit = settings.timeout_s
+        self._closed = False
+        self._one = threading.Lock()
+        self._wire = _Wire()
+        context = _verified(settings.ca)
+        transport = httpx.HTTPTransport(verify=context, trust_env=False)
+        # httpx offers no way in for a network of one's own; httpcore, which is beneath it, does.
+        transport._pool = httpcore.ConnectionPool(
+            ssl_context=context, max_connections=1, keepalive_expiry=60.0, network_backend=self._wire
+        )
+        self._http = httpx.Client(
+            transport=transport,
+            trust_env=False,
+            follow_redirects=False,
+            # Unpacked: a few packed bytes could become very many.
+            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wacht"},
+        )
+
+    def get(self, path: str, params: Sequence[tuple[str, str]] = ()) -> bytes:
+        """The answer to a question. Raises SourceFault, Refused where the server says no."""
+        return self._send("GET", path, params, None)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """Send something once, whatever comes of it. Raises SourceFault, Unsent where it certainly never arrived."""
+        return self._send("POST", path, (), msgspec.json.encode(body))
+
+    def delete(self, path: str) -> bytes:
+        """Delete something; raises as `post`."""
+        return self._send("DELETE", path, (), None)
+
+    def close(self) -> None:
+        """End what is being asked, from any thread, and ask no more."""
+        self._closed = True
+        self._wire.cut()
+        if self._one.acquire(blocking=False):
+            try:
+                self._http.close()
+            finally:
+                self._one.release()
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _send(self, method: str, path: str, params: Sequence[tuple[str, str]], body: bytes | None) -> bytes:
+        with self._one:
+            kept = self._wire.stream is not None and method == "GET"
+            while True:
+                if self._closed:
+                    raise Unsent("missing", "the source was closed")
+                headers = {} if body is None else {"Content-Type": "application/json"}
+                if self._settings.token_file:
+                    headers["Authorization"] = f"Bearer {_token(self._settings.token_file)}"
+                self._wire.until = time.monotonic() + self._limit
+                try:
+                    return self._exchange(method, path, params, body, headers)
+                except (httpx.RemoteProtocolError, httpx.ReadError) as error:
+                    # The server had closed a connection that was kept for the next question.
+                    if not kept or self._closed:
+                        raise self._broken(error) from None
+                    kept = False
+                except httpx.HTTPError as error:
+                    self._failed(path, error)
+
+    def _broken(self, error: httpx.HTTPError) -> SourceFault:
+        said = _why(error)
+        if isinstance(error, httpx.ReadError) or "disconnected" in said or "closed" in said:
+            return SourceFault("cut", f"{self._where} hung up before its answer ended: {said}")
+        return SourceFault("malformed", f"{self._where} speaks no HTTP: {said}", "see url")
+
+    def _exchange(
+        self, method: str, path: str, params: Sequence[tuple[str, str]], body: bytes | None, headers: dict[str, str]
+    ) -> bytes:
+        url = f"{self._settings.url.rstrip('/')}/api/v2{path}"
+        with self._http.stream(method, url, params=list(params), content=body, headers=headers) as answer:
+            content = self._read(path, answer.iter_raw())
+            if answer.status_code != 200:
+                self._refused(path, answer, content)
+            if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise SourceFault("malformed", f"the answer of {self._where} to {path} is packed, unasked")
+            return content
+
+    def _read(self, path: str, chunks: Iterable[bytes]) -> bytes:
+        parts, size = [], 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > CAP:
+                raise SourceFault(
+                    "malformed", f"{self._where} gave more to {path} than wacht ever reads", "see matchers"
+                )
+            parts.append(chunk)
+        return b"".join(parts)
+
+    def _failed(self, path: str, error: httpx.HTTPError) -> NoReturn:
+        fault = Unsent if isinstance(error, UNSENT) else SourceFault
+        said = _why(error)
+        if isinstance(error, httpx.TimeoutException):
+            raise fault("timeout", f"{self._where} did not answer {path} within {self._limit:g} s",
+                        "is it overloaded?") from None  # fmt: skip
+        if "certificate" in said.lower() or "ssl" in said.lower():
+            raise fault("auth", f"no TLS with {self._where}: {said}", "see ca and url") from None
+        if any(word in said for word in ("Name or service not known", "getaddrinfo", "name resolution", "No address")):
+            raise fault("missing", f"the name of {self._where} is not known: {said}", "see url") from None
+        if "Connection refused" in said:
+            raise fault("refused", f"{self._where} refuses the connection",
+                        "does Alertmanager run there? see url") from None  # fmt: skip
+        raise fault("cut", f"{self._where} cannot be spoken with: {said}", "see url") from None
+
+    def _refused(self, path: str, answer: httpx.Response, content: bytes) -> NoReturn:
+        """The server answered, but not with 200."""
+        code, said = answer.status_code, words_of(content)
+        told = f"{self._where} answered {code} to {path}" + (f": {said}" if said else "")
+        kind, mend = "refused", "see its log"
+        if code in {301, 302, 303, 307, 308}:
+            to = clean(answer.headers.get("Location", "nowhere")[:200])
+            told, mend = f"{self._where} sends to {to}: not followed", "write that as url"
+        elif code in {401, 403}:
+            kind = "auth"
+            mend = "the token has expired or may not" if self._settings.token_file else "it wants a token"
+            mend += ": see token_file"
+        elif code == 404:
+            kind, mend = "missing", "does url end where /api/v2 begins?"
+        elif code in {429, 503}:
+            after = clean(answer.headers.get("Retry-After", "")[:40])
+            kind, mend = "backoff", f"it asks for {after} s of peace" if after.isdecimal() else ""
+        raise Refused(kind, told, mend, code, said)
+
+
+def words_of(content: bytes) -> str:
+    """What a server says against a request: Alertmanager's sentence as JSON, else the first line of whatever came."""
+    try:
+        said = msgspec.json.decode(content)
+        text = said.get("message", "") if isinstance(said, dict) else said
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = content[:300].decode("utf-8", "replace").strip().partition("\n")[0]
+    return clean(str(text)[:300])
+
+
+def _token(path: str) -> str:
+    try:
+        return read_token(path).reveal()
+    except SourceFault as error:
+        raise Unsent(error.fault.kind, error.fault.what, error.fault.mend) from None
+
+
+def _verified(ca: str | None) -> ssl.SSLContext:
+    """What to trust. Raises SourceFault."""
+    file = Path(ca).expanduser() if ca else None
+    if file is not None and not file.exists():
+        raise Unsent("missing", f"there is no file {file}", "name the site's certificates with ca")
+    try:
+        return ssl.create_default_context(cafile=file)
+    except (ssl.SSLError, OSError) as error:
+        raise Unsent("auth", f"{file} holds no certificates: {clean(str(error))}", "see ca") from None
+
+
+def _why(error: BaseException) -> str:
+    return clean(str(error)[:300]) or type(error).__name__
+
+
+class _Wire(httpcore.SyncBackend):
+    """A network in which everything has ended at `until` (monotonic), and whose one connection can be cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.until = 0.0
+        self.stream: _Stream | None = None
+
+    def left(self, late: type[httpcore.TimeoutException]) -> float:
+        """Seconds that remain. Raises `late` when there are none."""
+        seconds = self.until - time.monotonic()
+        if seconds <= 0:
+            raise late("the answer had not ended in time")
+        return seconds
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect, in what remains and no more than CONNECT_S."""
+        limit = min(CONNECT_S, self.left(httpcore.ConnectTimeout))
+        inner = super().connect_tcp(host, port, limit, local_address, socket_options)
+        self.stream = _Stream(inner, self)
+        return self.stream
+
+    def cut(self) -> None:
+        """End what is being read, in whatever thread: a blocked read returns at once."""
+        one = self.stream.get_extra_info("socket") if self.stream is not None else None
+        if one is not None:
+            with contextlib.suppress(OSError):  # it was gone already
+                # Of the socket below TLS: a goodbye could block as well.
+                socket.socket.shutdown(one, socket.SHUT_RDWR)
+
+
+class _Stream(httpcore.NetworkStream):
+    """One connection, whose every wait is for what remains."""
+
+    def __init__(self, inner: httpcore.NetworkStream, wire: _Wire) -> None:
+        self._inner = inner
+        self._wire = wire
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._wire.left(httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, self._wire.left(httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._inner.close()
+        self._wire.stream = None
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        limit = min(CONNECT_S, self._wire.left(httpcore.ConnectTimeout))
+        secured = _Stream(self._inner.start_tls(ssl_context, server_hostname, limit), self._wire)
+        self._wire.stream = secured
+        return secured
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)

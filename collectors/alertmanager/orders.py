@@ -1,0 +1,104 @@
+"""What a change of alerts or silences is: for each silence one request, and the same as a command of amtool.
+
+Pure, and the last door before anything is sent: what is not plain here is refused, whoever asks. The writer and the
+simulated machine both go through it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from msgspec import Struct
+
+from collectors.clean import clean, hostile
+from collectors.matchers import spelled, values_of
+from collectors.model import Change, NewSilence
+
+#: Longest that a silence may last: what nobody remembers after a month hides the next failure.
+LONGEST_S = 31 * 86_400
+COMMENT_CAP = 1000
+#: What an id may be made of: it stands in the path of a request.
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_ACTIONS = {"alert": ("take", "silence"), "silence": ("lift",)}
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """One request: a silence to be made, or the id of one to be ended."""
+
+    targets: tuple[str, ...]
+    argv: tuple[str, ...]
+    """What does exactly the same by hand."""
+    new: NewSilence | None = None
+
+
+def orders(change: Change, url: str) -> list[Order]:
+    """Each request of a change. Everything is checked before the first one is returned. Raises ValueError."""
+    if change.action not in _ACTIONS.get(change.kind, ()):
+        raise ValueError(f"{change.action} of a {change.kind} is not an action")
+    if not change.targets:
+        raise ValueError("no targets: nothing is sent")
+    for target in change.targets:
+        if not ID.fullmatch(target):
+            raise ValueError(f"{clean(target)[:60]!r} is no {change.kind} that can be named to Alertmanager")
+    if len(set(change.targets)) != len(change.targets):
+        raise ValueError("a target is named twice")
+    where = f"--alertmanager.url={url.rstrip('/')}"
+    if change.kind == "silence":
+        words = ("amtool", "silence", "expire", where)
+        return [Order(targets=(target,), argv=(*words, target)) for target in change.targets]
+    covered = [alert for new in change.silences for alert in new.alerts]
+    if sorted(covered) != sorted(change.targets):
+        raise ValueError("the silences are not for exactly the alerts that were named")
+    return [Order(targets=new.alerts, argv=_argv(_checked(new), where), new=new) for new in change.silences]
+
+
+def body(new: NewSilence, now: float) -> Mapping[str, Any]:
+    """The request that makes it, from now (epoch) on."""
+    starts = datetime.fromtimestamp(now, UTC)
+    return {
+        "matchers": [
+            {"name": one.name, "value": one.value, "isRegex": one.regex, "isEqual": one.equal} for one in new.matchers
+        ],
+        "startsAt": _told(starts),
+        "endsAt": _told(starts + timedelta(seconds=new.seconds)),
+        "createdBy": new.by,
+        "comment": new.comment,
+    }
+
+
+def _argv(new: NewSilence, where: str) -> tuple[str, ...]:
+    words = (f"--author={new.by}", f"--duration={new.seconds}s", f"--comment={new.comment}")
+    return ("amtool", "silence", "add", where, *words, *map(spelled, new.matchers))
+
+
+def _checked(new: NewSilence) -> NewSilence:
+    """The silence, or ValueError: its matchers must list what they meet, and meet something that is there."""
+    if not new.alerts or not new.matchers:
+        raise ValueError("a silence without alerts or matchers: nothing is sent")
+    holds = False
+    for one in new.matchers:
+        listed = values_of(one)
+        if not one.equal or listed is None:
+            raise ValueError(f"{clean(str(one))[:120]} does not list what it meets")
+        if not one.name or hostile(one.name + one.value):
+            raise ValueError(f"{clean(str(one))[:120]} is no matcher that can be shown")
+        if "" in listed and len(listed) > 1:
+            raise ValueError(f"{clean(str(one))[:120]} meets alerts without that label too")
+        holds = holds or "" not in listed
+    if not holds:
+        raise ValueError("every matcher meets alerts without labels: that would silence everything")
+    if len({one.name for one in new.matchers}) != len(new.matchers):
+        raise ValueError("two matchers for one label")
+    if not 0 < new.seconds <= LONGEST_S:
+        raise ValueError(f"a silence lasts up to {LONGEST_S // 86_400} days")
+    for name, text in (("author", new.by), ("comment", new.comment)):
+        if not text.strip() or hostile(text) or len(text) > COMMENT_CAP:
+            raise ValueError(f"the {name} of a silence must be one plain line of up to {COMMENT_CAP} characters")
+    return new
+
+
+def _told(when: datetime) -> str:
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,111 @@
+"""Opens what the console polls and asks: all alerts and silences of one Alertmanager, and named ones on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from collectors.alertmanager import AlertmanagerSettings
+from collectors.alertmanager.answers import Reader, conditions, silence_of
+from collectors.alertmanager.client import Client, Refused
+from collectors.alertmanager.orders import ID
+from collectors.clock import Clock
+from collectors.model import Alert, Collector, Facts, Silence, SourceFault
+
+#: Said in full, so that an Alertmanager of another mind about its defaults leaves nothing out.
+_ALL = [(state, "true") for state in ("active", "silenced", "inhibited", "unprocessed")]
+
+
+class Asking:
+    """One Alertmanager, whose client comes with the first question, in the thread that asks."""
+
+    def __init__(self, settings: AlertmanagerSettings) -> None:
+        self._settings = settings
+        self._reader = Reader(settings)
+        self._client: Client | None = None
+
+    @property
+    def client(self) -> Client:
+        """The client. Raises SourceFault where it cannot be made."""
+        if self._client is None:
+            self._client = Client(self._settings)
+        return self._client
+
+    def alerts(self) -> tuple[Mapping[str, Alert], tuple[str, ...]]:
+        """All alerts of this cluster, and what was left out. Raises SourceFault."""
+        content = self.client.get("/alerts", [*_ALL, *conditions(self._settings)])
+        return self._reader.alerts(content)
+
+    def silences(self) -> tuple[Mapping[str, Silence], tuple[str, ...]]:
+        """All silences that are not over, and what was left out. Raises SourceFault."""
+        return self._reader.silences(self.client.get("/silences"))
+
+    def close(self) -> None:
+        """End a question that waits."""
+        if self._client is not None:
+            self._client.close()
+
+
+class AlertSource:
+    """The alerts and silences of one Alertmanager, as the console polls them."""
+
+    name = "alerts.alerts"
+
+    def __init__(self, settings: AlertmanagerSettings) -> None:
+        self.floor_s = settings.interval_s
+        self._asking = Asking(settings)
+
+    def collect(self) -> Facts:
+        """Read both. Raises SourceFault where the alerts cannot be read; without the silences they are worth much."""
+        alerts, warnings = self._asking.alerts()
+        try:
+            silences, more = self._asking.silences()
+        except SourceFault as error:
+            return Facts(alerts=alerts, warnings=(*warnings, f"silences: {error.fault}"))
+        return Facts(alerts=alerts, silences=silences, warnings=(*warnings, *more))
+
+    def close(self) -> None:
+        """End a reading that waits."""
+        self._asking.close()
+
+
+class Desk:
+    """Reads of named alerts and silences, on demand; may be asked from several threads."""
+
+    def __init__(self, settings: AlertmanagerSettings) -> None:
+        self._asking = Asking(settings)
+
+    def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
+        """The alerts of these ids as they are now; one that is over is left out. Raises SourceFault."""
+        alerts, _ = self._asking.alerts()
+        return {one: alerts[one] for one in ids if one in alerts}
+
+    def read_silences(self, ids: Sequence[str]) -> Mapping[str, Silence]:
+        """The silences of these ids as they are now; an expired or unknown one is left out. Raises SourceFault."""
+        found = {}
+        for one in ids:
+            if not ID.fullmatch(one):
+                continue
+            try:
+                silence = silence_of(self._asking.client.get(f"/silence/{one}"))
+            except Refused as error:
+                # A 404 of something else than Alertmanager has no such words, and is no answer to this question.
+                if error.code == 404 and not _elsewhere(error):
+                    continue
+                raise
+            if silence is not None:
+                found[one] = silence
+        return found
+
+
+def _elsewhere(error: Refused) -> bool:
+    return bool(error.said) and "silence" not in error.said.lower()
+
+
+def open_sources(cluster: str, settings: AlertmanagerSettings, clock: Clock | None = None) -> list[Collector]:
+    """The source of one Alertmanager. Asks nothing yet."""
+    return [AlertSource(settings)]
+
+
+def open_desk(cluster: str, settings: AlertmanagerSettings) -> Desk:
+    """Reads on demand of one Alertmanager. Asks nothing yet."""
+    return Desk(settings)

@@ -1,0 +1,88 @@
+"""All that writes to Alertmanager, and nothing else: a frozen Change becomes silences made or ended.
+
+Only `console.gate` may import this module; a test holds that. A request is sent once. Where no answer came it may have
+been done, and a second one would make a second silence: what came of it, the next reading says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from collectors.alertmanager import AlertmanagerSettings
+from collectors.alertmanager.answers import made_id
+from collectors.alertmanager.client import Client, Refused, Unsent
+from collectors.alertmanager.orders import Order, body, orders
+from collectors.clock import Clock, SystemClock
+from collectors.model import Change, Sent, SourceFault
+
+#: These concern whoever asks, or the server as a whole: the next request would fare alike.
+_TO_ALL = {301, 302, 303, 307, 308, 401, 403, 405, 429, 503}
+
+
+class AlertWriter:
+    """Makes and ends silences in one Alertmanager. Keeps nothing between calls."""
+
+    def __init__(self, settings: AlertmanagerSettings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+
+    def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
+        """What does exactly the same as `send` by hand. Raises ValueError for a Change that is not plain."""
+        return tuple(order.argv for order in orders(change, self._settings.url))
+
+    def send(self, change: Change) -> Sequence[Sent]:
+        """Send them in order; after one that the server or the caller's rights failed, the rest is left out."""
+        asked = orders(change, self._settings.url)
+        try:
+            # A fresh connection: one that was kept may be dead, and a request into it would be in doubt.
+            client = Client(self._settings)
+        except SourceFault as error:
+            return (_failed(asked[0], str(error.fault), 0.0, fatal=True),)
+        ended = []
+        try:
+            for order in asked:
+                ended.append(self._one(client, order))
+                if ended[-1].fatal:
+                    break
+        finally:
+            client.close()
+        return tuple(ended)
+
+    def _one(self, client: Client, order: Order) -> Sent:
+        """What came of one request."""
+        began = self._clock.mono()
+        try:
+            if order.new is None:
+                client.delete(f"/silence/{order.targets[0]}")
+            elif made_id(client.post("/silences", body(order.new, self._clock.now()))) is None:
+                return _unknown(order, "the answer is none of Alertmanager", self._clock.mono() - began)
+        except Unsent as error:
+            return _failed(order, str(error.fault), self._clock.mono() - began, fatal=True)
+        except Refused as error:
+            took = self._clock.mono() - began
+            if error.code in _TO_ALL:
+                return _failed(order, str(error.fault), took, fatal=True)
+            if error.code == 404 and order.new is None:
+                return _failed(order, "Alertmanager knows no such silence", took)
+            if error.code >= 500:
+                # A proxy may have lost the answer.
+                return _unknown(order, str(error.fault), took)
+            return _failed(order, error.said or error.fault.what, took)
+        except SourceFault as error:
+            return _unknown(order, str(error.fault), self._clock.mono() - began)
+        return Sent(argv=order.argv, targets=order.targets, rc=0, took_s=self._clock.mono() - began)
+
+
+def _failed(order: Order, why: str, took_s: float, fatal: bool = False) -> Sent:
+    refused = dict.fromkeys(order.targets, why)
+    return Sent(argv=order.argv, targets=order.targets, rc=1, err=why, took_s=took_s, refused=refused, fatal=fatal)
+
+
+def _unknown(order: Order, why: str, took_s: float) -> Sent:
+    err = f"no certain answer; it may have been done. {why}"
+    return Sent(argv=order.argv, targets=order.targets, rc=None, err=err, took_s=took_s, fatal=True)
+
+
+def open_writer(settings: AlertmanagerSettings) -> AlertWriter:
+    """The writer of one Alertmanager. Connects to nothing."""
+    return AlertWriter(settings)

@@ -1,0 +1,211 @@
+"""The alerting rules that ship with wacht, written from the XID policy: collectors/alertmanager/wacht-alerts.yml.
+
+`text` writes them for any site; the file is for the default settings and the policy that ships. Every rule gives the
+labels that wacht folds and acts by: `severity`, `node`, and `rack` where the series carry it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+import collectors.alertmanager
+from collectors.prometheus import PowerSettings, PrometheusSettings
+from collectors.prometheus.queries import TEMP, XID, by_node
+from collectors.prometheus.rules import DEFAULT
+from console.policy import Policy, default_policy
+
+FILE = Path(collectors.alertmanager.__file__).with_name("wacht-alerts.yml")
+
+_HEAD = """\
+# Alerting rules of wacht: nodes, GPUs, racks, Slurm. Written by console/alert_rules.py from the XID policy.
+#
+# Load this file with rule_files (Prometheus, Mimir, Thanos Rule) or vmalert, evaluate it every 15 to 30 s, and let the
+# server send to the Alertmanager that wacht is configured with. Put your own in place of: the jobs that scrape a node
+# ({exporters}), pdu_power_watts and what a rack may draw ({rack_w:,} W), the runbooks' address. A scrape
+# configuration that gives each target the label `rack` lets wacht fold alerts by rack.
+"""
+_RECORDED = "wacht:gpu_xid:now"
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a site sets beside the names of its series."""
+
+    exporters: str = 'job=~"dcgm.*|ipmi.*|node.*"'
+    """Matchers of the targets that stand for a node, one or more a node."""
+    slurmctld: str = 'job=~"slurm.*"'
+    """Matchers of the targets that stand for slurmctld (25.11 or newer, MetricsType=metrics/openmetrics)."""
+    rack_w: int = 130_000
+    """What a rack may draw, in watts."""
+    hot_c: int = 87
+    """Degrees at which a GPU is too hot: H100 and H200 slow down from about there on."""
+    drained_d: int = 7
+    """Days after which a drained node is forgotten rather than mended."""
+    runbooks: str = "https://runbooks.example.org"
+    """What stands before the name of the alert in `runbook_url`."""
+    waits: bool = True
+    """False fires at once, for tests."""
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """One alerting rule."""
+
+    alert: str
+    severity: str
+    expr: str
+    summary: str
+    wait: str = ""
+    """How long it must hold before it rings."""
+    keep: str = ""
+    """How long it rings on when it no longer holds."""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+def rules(settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, limits: Limits | None = None
+          ) -> Iterator[Rule]:  # fmt: skip
+    """All rules. A series that a site does not have gives no alert."""
+    limits = limits or Limits()
+    yield from _nodes(settings, limits)
+    yield from _gpus(settings, policy or default_policy(), limits)
+    yield from _racks(settings.power or PowerSettings(), limits)
+    yield from _slurm(limits)
+
+
+def _nodes(settings: PrometheusSettings, limits: Limits) -> Iterator[Rule]:
+    up = f"up{{{limits.exporters}}}"
+    down = f"{by_node(up, ('instance',), settings.node, ('node', 'rack'))} == 0"
+    silent = f"{by_node(up, ('instance',), settings.node, ('node', 'rack', 'job'))} == 0"
+    yield Rule(
+        alert="NodeDown", severity="critical", expr=down, wait="1m",
+        summary="{{ $labels.node }} does not answer: none of its exporters does",
+    )  # fmt: skip
+    yield Rule(
+        alert="ExporterSilent", severity="warning", expr=f"({silent}) unless on (node) ({down})", wait="5m",
+        summary="{{ $labels.job }} of {{ $labels.node }} is silent, the node answers",
+    )  # fmt: skip
+
+
+def _gpus(settings: PrometheusSettings, policy: Policy, limits: Limits) -> Iterator[Rule]:
+    classes: dict[str, list[int]] = {"drain": [], "act": [], "job": [], "ignore": []}
+    for code, advice in sorted(policy.advice.items()):
+        word = "drain" if advice.drains else "act" if advice.acts else advice.action
+        if word in classes:
+            classes[word].append(code)
+    labels = (("xid", "{{ $value }}"),)
+    what = "XID {{ $value }} on GPU {{ $labels.gpu }} of {{ $labels.node }}"
+    told = [code for codes in classes.values() for code in codes]
+    # Standing until the GPU is reset, as the gauge does; what the policy only watches, or does not know, for an hour.
+    watched = f"({_RECORDED} unless ({_any(told)})) and on (node, gpu) ({_changed(settings, '1h')})"
+    yours = f"({_any(classes['job'])}) and on (node, gpu) ({_changed(settings, '10m')})"
+    kinds = (
+        ("critical", _any(classes["drain"]), f"{what}: the policy drains the node", "15m"),
+        ("warning", f"({_any(classes['act'])}) or ({watched})", what, "15m"),
+        ("info", yours, f"{what}: look at the job", ""),
+    )
+    for severity, expr, summary, keep in kinds:
+        yield Rule(alert="GpuXid", severity=severity, expr=expr, summary=summary, keep=keep, labels=labels)
+    yield Rule(
+        alert="GpuRowRemapFailed", severity="critical",
+        expr=f"{_by_gpu(settings, 'DCGM_FI_DEV_ROW_REMAP_FAILURE')} > 0",
+        summary="GPU {{ $labels.gpu }} of {{ $labels.node }} cannot remap rows of its memory: drain, support",
+    )  # fmt: skip
+    yield Rule(
+        alert="GpuHot", severity="warning", expr=f"{_by_gpu(settings, TEMP)} > {limits.hot_c}", wait="5m",
+        summary="GPU {{ $labels.gpu }} of {{ $labels.node }} is at {{ $value }} °C",
+    )  # fmt: skip
+
+
+def _racks(power: PowerSettings, limits: Limits) -> Iterator[Rule]:
+    series = power.rack_series
+    if series is None:
+        return
+    rack = power.rack_label
+    given = rack if rack == "rack" else f"{rack}, rack"
+    draws = f"sum by ({given}) ({series})"
+    yield Rule(
+        alert="RackPowerHigh", severity="warning", expr=f"{draws} > 0.95 * {limits.rack_w}", wait="5m",
+        summary=f"rack {{{{ $labels.{rack} }}}} draws {{{{ $value | humanize }}}}W "
+        f"of the {limits.rack_w / 1000:,g} kW that it may",
+    )  # fmt: skip
+    if series.replace("_", "").replace(":", "").isalnum():
+        seen = f"max by ({given}, pdu) (max_over_time({series}[6h])) > 0"
+        alive = f"max by ({given}, pdu) ({series}) > 0"
+        # All at once: it is who measures them that fell silent.
+        most = f"count({alive}) > 0.5 * count({seen})"
+        yield Rule(
+            alert="PduPowerLost", severity="critical", expr=f"(({seen}) unless ({alive})) and on () ({most})",
+            wait="30s", summary=f"{{{{ $labels.pdu }}}} of rack {{{{ $labels.{rack} }}}} gives no power any more",
+        )  # fmt: skip
+
+
+def _slurm(limits: Limits) -> Iterator[Rule]:
+    days = f"{limits.drained_d}d"
+    yield Rule(
+        alert="SlurmctldSilent", severity="critical", expr=f"up{{{limits.slurmctld}}} == 0", wait="2m",
+        summary="slurmctld gives no metrics: {{ $labels.instance }}",
+    )  # fmt: skip
+    yield Rule(
+        alert="NodesLost", severity="critical", expr="slurm_nodes_down - (slurm_nodes_down offset 15m) >= 4",
+        summary="Slurm lost {{ $value }} nodes in 15 minutes",
+    )  # fmt: skip
+    yield Rule(
+        alert="DrainedTooLong", severity="warning",
+        expr=f"min_over_time(slurm_nodes_drain[{days}]) > 0 and (slurm_nodes_drain offset {days}) > 0",
+        summary=f"at least {{{{ $value }}}} nodes have been drained at every moment of {limits.drained_d} days",
+    )  # fmt: skip
+
+
+def _by_gpu(settings: PrometheusSettings, series: str) -> str:
+    """The largest value of a gauge by node, rack and GPU: jobs and instances that share one give more series."""
+    hosts = ", ".join(settings.host_labels)
+    chosen = f"{series}{{{settings.matchers}}}" if settings.matchers else series
+    expr = f"max by ({hosts}, rack, gpu) ({chosen})"
+    return by_node(expr, settings.host_labels, settings.node, ("node", "rack", "gpu"))
+
+
+def _changed(settings: PrometheusSettings, span: str) -> str:
+    """GPUs whose last XID is another one than before, in this time."""
+    hosts = ", ".join(settings.host_labels)
+    chosen = f"{XID}{{{settings.matchers}}}[{span}]" if settings.matchers else f"{XID}[{span}]"
+    expr = f"max by ({hosts}, gpu) (changes({chosen}))"
+    return f"{by_node(expr, settings.host_labels, settings.node, ('node', 'gpu'))} > 0"
+
+
+def _any(codes: Iterable[int]) -> str:
+    """The XIDs of now that are among these codes; neighbours are one comparison."""
+    spans: list[list[int]] = []
+    for code in sorted(codes):
+        if spans and code == spans[-1][1] + 1:
+            spans[-1][1] = code
+        else:
+            spans.append([code, code])
+    words = (f"{_RECORDED} == {a}" if a == b else f"{_RECORDED} >= {a} <= {b}" for a, b in spans)
+    return " or ".join(words) or f"{_RECORDED} < 0"
+
+
+def text(settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, limits: Limits | None = None) -> str:
+    """The rule file for a site."""
+    limits = limits or Limits()
+    lines = [_HEAD.format(exporters=limits.exporters, rack_w=limits.rack_w) + "groups:"]
+    lines += ["  - name: wacht-alerts", "    rules:"]
+    lines += [f"      - record: {_RECORDED}", "        expr: |-", f"          {_by_gpu(settings, XID)} > 0"]
+    for rule in rules(settings, policy, limits):
+        lines += [f"      - alert: {rule.alert}", "        expr: |-", f"          {rule.expr}"]
+        if rule.wait and limits.waits:
+            lines.append(f"        for: {rule.wait}")
+        if rule.keep and limits.waits:
+            lines.append(f"        keep_firing_for: {rule.keep}")
+        labels = (("severity", rule.severity), *rule.labels)
+        lines += ["        labels:", *(f"          {name}: {_quoted(value)}" for name, value in labels)]
+        runbook = f"{limits.runbooks.rstrip('/')}/{rule.alert}"
+        lines += ["        annotations:", f"          summary: {_quoted(rule.summary)}"]
+        lines.append(f"          runbook_url: {_quoted(runbook)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str) -> str:
+    """A text as YAML takes it, whatever is in it."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,239 @@
+"""From a Cluster and explicit names to a Plan or a Refusal: what acts, what is left alone and why, what must be typed.
+
+Pure. Only the gate calls it, and only what it makes can be sent.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from collectors.clean import clean
+from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node
+from collectors.nodestate import OUT
+from console import preflight, rights, silences
+from console.actions import ENDED, REASON_CAP, WAITING, Action, Row, tidy
+from console.plan import Check, Confirm, Extra, Guard, Hit, Options, Plan, Refusal, Share, Skip, grouped, listed
+from console.policy import Policy
+
+_ON_IT = "I'm on it"
+_ROWS = {"node": "nodes", "job": "jobs", "alert": "alerts", "silence": "silences"}
+
+
+def rows_of(action: Action, cluster: Cluster) -> Mapping[str, Row]:
+    """All rows of the kind that an action is for."""
+    rows: Mapping[str, Row] = getattr(cluster, _ROWS[action.kind])
+    return rows
+
+
+def make(
+    action: Action,
+    targets: Sequence[str],
+    cluster: Cluster,
+    now: float,
+    mono: float,
+    guard: Guard,
+    policy: Policy,
+    options: Options,
+    extra: Extra,
+) -> Plan | Refusal:
+    """Freeze an action on explicit targets of this cluster, or say why there is nothing to confirm."""
+    why = rights.refused(action, cluster.rights) or _unfit(action, targets, cluster) or _lacking(action, options)
+    if why:
+        return Refusal(why)
+    rows = rows_of(action, cluster)
+    acting: dict[str, Row] = {}
+    skipped = []
+    for target in targets:
+        row = rows[target]
+        why = action.refuse(cluster, row) or rights.refused(action, cluster.rights, row)
+        if why:
+            skipped.append(Skip(target, why))
+        else:
+            acting[target] = row
+    checks = preflight.checks(action, cluster, acting, extra, now, policy, mono=mono) if acting else ()
+    bad = _found(checks, "bad", acting)
+    # What Slurm would refuse stays out whatever is broken; what only speaks against it, unless the glass is.
+    out = _found(checks, "refused", acting) | ({} if options.break_glass else bad)
+    skipped += [Skip(target, text) for target, text in out.items()]
+    acting = {target: row for target, row in acting.items() if target not in out}
+    checks = tuple(check for check in checks if check.target not in out)
+    if not acting:
+        return Refusal(grouped(skipped, action.kind), tuple(skipped), glass=bool(bad))
+    jobs = _hits(action, acting, cluster, now)
+    left = [job.left_s for job in jobs or ()]
+    shares = _shares(acting, cluster) if action.takes_out else ()
+    return Plan(
+        id=secrets.token_hex(6),
+        action=action,
+        change=Change(action=action.id, kind=action.kind, targets=tuple(acting)),
+        cluster=cluster,
+        made=mono,
+        seen=acting,
+        skipped=tuple(skipped),
+        jobs=jobs,
+        empty_in_s=None if None in left else max((s for s in left if s is not None), default=None),
+        shares=shares,
+        commands=(),
+        confirm=_confirm(action, acting, shares, checks, guard),
+        checks=checks,
+        options=options,
+        guard=guard,
+    )
+
+
+def _found(checks: Sequence[Check], level: str, acting: Mapping[str, Row]) -> dict[str, str]:
+    """Target to all that was found of it at this level."""
+    found: dict[str, list[str]] = {}
+    for check in checks:
+        if check.level == level and check.target in acting:
+            found.setdefault(check.target, []).append(check.text)
+    return {target: "; ".join(texts) for target, texts in found.items()}
+
+
+def spelled(plan: Plan, reason: str | None, person: str) -> Plan:
+    """The plan with the person's reason, and with it the Change in full: what will be sent, to the last word."""
+    why = tidy(reason or "") or None
+    return msgspec.structs.replace(plan, why=why, change=change_for(plan, plan.change.targets, plan.seen, why, person))
+
+
+def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why: str | None, person: str) -> Change:
+    """The Change of a plan for these of its targets, as they are now. Without a reason `…` stands for it."""
+    action, options = plan.action, plan.options
+    reason = (why or "…") if action.needs_reason or options.reasons else None
+    change = Change(action=action.id, kind=action.kind, targets=tuple(targets), reason=reason)
+    replace = msgspec.structs.replace
+    match action.id:
+        case "drain" | "down" | "reboot":
+            kept = {target: text for target in targets if (text := _kept(rows[target], reason or "", options))}
+            change = replace(change, reasons=kept)
+            if action.id == "drain":
+                return replace(change, resume_after_s=options.resume_after_s)
+            if action.id == "reboot":
+                return replace(change, next_state={target: _next(rows[target], options) for target in targets})
+            return change
+        case "priority":
+            wanted = {target: options.priorities.get(target, options.priority) for target in targets}
+            return replace(change, priorities={target: to for target, to in wanted.items() if to is not None})
+        case "take" | "silence":
+            comment = f"{TAKEN}{why or _ON_IT}" if action.id == "take" else reason or ""
+            made = silences.build(
+                [row for target in targets if isinstance(row := rows[target], Alert)], plan.cluster.alerts,
+                seconds=lasts_s(plan), by=person, comment=comment,
+            )  # fmt: skip
+            return replace(change, reason=comment, silences=made)
+    return change
+
+
+def lasts_s(plan: Plan) -> int:
+    """Seconds that a silence of this plan lasts."""
+    usual = plan.guard.take_s if plan.action.id == "take" else plan.guard.silence_s
+    return plan.options.seconds or usual
+
+
+def _kept(row: Row, reason: str, options: Options) -> str | None:
+    """A node's own reason where it is not just the new one: what stood there while it was out of service is kept."""
+    assert isinstance(row, Node)
+    if row.name in options.reasons:
+        return options.reasons[row.name]
+    old = row.reason
+    if not old or row.display not in OUT or reason in old:
+        # A node in service may still carry the reason of its last drain (24.11 never clears it): that is history.
+        return old if old and row.display in OUT and reason and reason in old else None
+    by = f" by {row.reason_by}" if row.reason_by else ""
+    return f"{reason} [was{by}: {old}]"[:REASON_CAP]
+
+
+def _next(row: Row, options: Options) -> str:
+    """How a node comes back from a reboot: RESUME would clear the drain that somebody put on it, and its reason."""
+    assert isinstance(row, Node)
+    if options.next_state is not None:
+        return options.next_state
+    return "DOWN" if row.state == "DOWN" or not {"DRAIN", "FAIL"}.isdisjoint(row.flags) else "RESUME"
+
+
+def _lacking(action: Action, options: Options) -> str | None:
+    """What must be said beside the targets and was not."""
+    if action.id == "priority" and options.priority is None and not options.priorities:
+        return "a priority is required: a whole number"
+    given = {name for name in ("priority", "resume_after_s", "seconds", "next_state") if getattr(options, name)}
+    for name in sorted(given.difference(action.asks)):
+        return f"{action.label} knows no {name.removesuffix('_s').replace('_', '-')}"
+    return None
+
+
+def _confirm(
+    action: Action, acting: Mapping[str, Row], shares: Sequence[Share], checks: Sequence[Check], guard: Guard
+) -> Confirm:
+    """What must be typed: it grows with what is lost."""
+    count = len(acting)
+    kills = any(action.danger_of(row) == "kills" for row in acting.values())
+    if any(check.level == "bad" for check in checks):
+        return Confirm("break", count, f"anyway {count}" if kills else "anyway", "the pre-flight speaks against it")
+    worst = max(shares, key=lambda share: share.part, default=None)
+    if worst is not None and worst.newly_out > guard.share_nodes:
+        if 100 * worst.part > guard.break_pct:
+            word = f"{worst.partition} {count}" if kills else worst.partition
+            why = f"it takes {100 * worst.part:.0f} % of {worst.partition} out, more than {guard.break_pct:g} %"
+            return Confirm("break", count, word, why)
+        if 100 * worst.part > guard.share_pct:
+            return Confirm("count", count)
+    plain = not kills and not action.counts and (action.plain or count <= guard.plain_most)
+    return Confirm("plain" if plain else "count", count)
+
+
+def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | None:
+    """What is wrong with the targets as a whole: every one must be a name that this cluster knows, each once."""
+    kind = action.kind
+    if not targets:
+        return f"no {kind}s were named"
+    if any(target.upper() == "ALL" for target in targets):
+        return f"ALL is never sent: name the {kind}s"
+    if f"{kind}s" not in cluster.known:
+        faults = [str(source.fault) for source in cluster.sources.values() if source.fault is not None]
+        return f"the {kind}s of {cluster.name} were never read{': ' + '; '.join(faults) if faults else ''}"
+    rows = rows_of(action, cluster)
+    unknown = [clean(target)[:60] for target in targets if target not in rows]
+    if unknown:
+        return f"unknown {kind}{'s' if len(unknown) > 1 else ''} {listed(unknown, kind)}"
+    if len(set(targets)) != len(targets):
+        return f"a {kind} was named twice"
+    return None
+
+
+def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: float) -> tuple[Hit, ...] | None:
+    """The jobs on the nodes acted on, or the running ones that are themselves killed."""
+    if action.kind in {"alert", "silence"}:
+        return ()
+    if "jobs" not in cluster.known:
+        return None
+    if action.kind == "node":
+        ids = dict.fromkeys(job for node in acting for job in cluster.jobs_on.get(node, ()))
+        jobs = [cluster.jobs[job] for job in ids if job in cluster.jobs]
+    else:
+        running = (row for row in acting.values() if isinstance(row, Job) and row.state not in ENDED | WAITING)
+        jobs = list(running) if action.danger == "kills" else []
+    return tuple(
+        Hit(id=job.id, user=job.user, name=job.name, nodes=job.nodes, node_count=job.node_count,
+            gpus=job.gpus_held if job.gpus_held is not None else job.gpus,
+            elapsed_s=job.elapsed_s(now), left_s=job.left_s(now))
+        for job in jobs
+    )  # fmt: skip
+
+
+def _shares(acting: Mapping[str, Row], cluster: Cluster) -> tuple[Share, ...]:
+    """What each partition loses that holds one of the nodes."""
+    hit = {part: 0 for name in acting for part in cluster.nodes[name].partitions}
+    total, healthy = dict(hit), dict(hit)
+    for node in cluster.nodes.values():
+        in_service = node.display not in OUT
+        for part in node.partitions:
+            if part in hit:
+                total[part] += 1
+                healthy[part] += in_service
+                hit[part] += in_service and node.name in acting
+    return tuple(
+        Share(partition=part, nodes=total[part], healthy=healthy[part], newly_out=newly) for part, newly in hit.items()
+    )

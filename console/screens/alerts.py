@@ -1,0 +1,312 @@
+"""Alerts: folded by what failed together, with whom they hit and what is safe; below them the silences."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from textual import events, on
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff
+from collectors.nodeset import fold
+from console.actions import Kind
+from console.alert_columns import GROUPS, SILENCES, Quiet, detail
+from console.alert_groups import Group, groups, keeps_quiet, reason
+from console.columns import Ctx
+from console.filters import LENGTH_CAP
+from console.screens.base import WachtScreen
+from widgets.cells import Span
+from widgets.keybar import Key
+from widgets.pane import Line, Pane
+from widgets.table import VirtualTable
+from widgets.tablekeys import TableKeys
+from widgets.units import age, when
+
+#: The source of alerts and of silences, whatever it asks.
+SOURCE = "alerts.alerts"
+_KINDS = frozenset({"alerts", "silences", "nodes", "jobs"})
+_LOW = 34
+#: A reason longer than this is no longer read.
+_REASON_CAP = 120
+
+
+class AlertsScreen(WachtScreen):
+    """What fires, what it hits, who has it."""
+
+    DEFAULT_CSS = """
+    AlertsScreen .crumbs { height: 1; }
+    AlertsScreen #main { height: 4fr; }
+    AlertsScreen #detail { height: 4fr; }
+    AlertsScreen #silences { height: 1fr; }
+    AlertsScreen.-low #detail { height: 8; }
+    AlertsScreen.-low #silences { height: 3; }
+    AlertsScreen.-none #silences { display: none; }
+    """
+    crumb = "alerts"
+    acts_on = ("alert", "node", "silence")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: VirtualTable[Any] = VirtualTable(GROUPS, sort="state", pending_column="state", id="main")
+        self.silences: VirtualTable[Any] = VirtualTable(SILENCES, pending_column="state", id="silences")
+        self.detail = Pane("", id="detail")
+        self._heads = (Pane(border=False, classes="crumbs"), Pane(border=False, classes="crumbs"))
+
+    def body(self) -> Iterable[Widget]:
+        """The groups, what is known of the one under the cursor, the silences."""
+        yield self._heads[0]
+        yield self.table
+        yield self.detail
+        yield self._heads[1]
+        yield self.silences
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """The groups are made anew when something they tell of changed."""
+        ctx = self.ctx()
+        if diff is None or diff.kinds & _KINDS:
+            before = self.table.row_of(self.table.cursor_key) if self.table.cursor_key else None
+            rows = {one.key: one for one in groups(cluster, self.app.clock.now(), self.app.policy)}
+            self.table.set_rows(rows, ctx=ctx)
+            self._follow(before, rows.values())
+            quiet = keeps_quiet(cluster)
+            standing = [Quiet(one, quiet.get(one.id, 0)) for one in cluster.silences.values()]
+            standing.sort(key=lambda one: (one.silence.state != "active", one.silence.ends or 0))
+            self.silences.set_rows({one.silence.id: one for one in standing}, ctx=ctx)
+            self.set_class(not standing, "-none")
+        self._pend()
+        self.tick(ctx)
+
+    def tick(self, ctx: Ctx) -> None:
+        """Ages move; facts grow stale."""
+        for table in (self.table, self.silences):
+            table.dimmed = self.stale(SOURCE)
+            table.set_ctx(ctx)
+        self._say()
+        self._tell()
+
+    def _follow(self, before: Group | None, rows: Iterable[Group]) -> None:
+        """Alerts that are folded otherwise than before stay under the cursor: a key must not hit another group."""
+        if before is None or before.key == self.table.cursor_key:
+            return
+        mine = set(before.alerts)
+        best = max(rows, key=lambda one: len(mine.intersection(one.alerts)), default=None)
+        if best is not None and not mine.isdisjoint(best.alerts):
+            self.table.select(best.key)
+        else:
+            self.app.tell(f"{before.title} is over; the cursor is on another one now")
+
+    def _pend(self) -> None:
+        """A group waits as long as one of its alerts or nodes does."""
+        alerts, nodes = self.app.pending_words("alert"), self.app.pending_words("node")
+        words: dict[str, str] = {}
+        for key in self.table.keys if alerts or nodes else ():
+            group = self._group(key)
+            found = [alerts[one] for one in group.alerts if one in alerts] if group else []
+            found += [nodes[one] for one in group.nodes if one in nodes] if group else []
+            if found:
+                words[key] = found[0]
+        self.table.pending = words
+        self.silences.pending = self.app.pending_words("silence")
+
+    # What stands around the tables.
+
+    def _unknown(self) -> str:
+        """Why the alerts are not known, "" while they are."""
+        source = self.cluster.sources.get(SOURCE)
+        if source is None:
+            return (
+                "alerts unknown: no Alertmanager is configured; "
+                f'[cluster.{self.cluster.name}] takes alertmanager = {{ url = "https://…" }}'
+            )
+        if source.fault is not None and not source.ok:
+            return f"alerts unknown: {source.fault}"
+        if "alerts" not in self.cluster.known:
+            return "alerts unknown: they are just being read"
+        return "alerts unknown: the last reading is old" if self.stale(SOURCE) else ""
+
+    def _say(self) -> None:
+        """The heads, and what an empty table says."""
+        cluster, known = self.cluster, "alerts" in self.cluster.known
+        rows = [group for key in self.table.keys if (group := self._group(key))]
+        unknown = self._unknown()
+        active = sum(group.state == "active" for group in rows)
+        spans: list[Span] = [(" Alerts ", "title"), (f" {len(cluster.alerts):,}" if known else " —", "text-strong")]
+        if known:
+            spans.append((f" in {len(rows):,} groups, {active:,} not taken", "text-dim"))
+        right: list[Span] = []
+        marked = len(self.table.marked)
+        if marked:
+            right.append((f"{marked:,} marked", "mark"))
+        if unknown and rows:
+            old = cluster.sources[SOURCE].age_s(self.app.clock.mono()) if SOURCE in cluster.sources else None
+            right += [("   " if right else "", ""), (f"{unknown}; these are {age(old)} old", "bad")]
+        self._heads[0].set_lines([Line(spans, right)])
+        self.table.empty_text = unknown or "no alerts: Alertmanager holds none"
+        quiet: list[Span] = [(" Silences ", "title")]
+        if "silences" not in cluster.known:
+            quiet.append((" unknown", "text-dim"))
+        else:
+            quiet.append((f" {len(cluster.silences):,}" if cluster.silences else " none", "text-strong"))
+            pending = sum(one.state == "pending" for one in cluster.silences.values())
+            quiet.append((f"  {pending:,} begin later" if pending else "", "text-dim"))
+        self._heads[1].set_lines([Line(quiet)])
+
+    def _tell(self) -> None:
+        """The pane, of the group under the cursor."""
+        group = self._group(self.table.cursor_key)
+        if group is None:
+            self.detail.set_title("")
+            self.detail.set_lines(())
+            return
+        ctx = self.ctx()
+        alerts = f"{len(group.alerts):,} alert{'s' if len(group.alerts) > 1 else ''}"
+        began = f"{alerts} since {when(group.since, now=ctx.now)}"
+        self.detail.set_title([(group.title, "title")], [(began, "text-dim")])
+        room = max(1, self.detail.size.height - 2)
+        self.detail.set_lines(detail(group, ctx, room, self.app.config.links))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fewer lines on a small screen."""
+        self.set_class(event.size.height < _LOW, "-low")
+        self.call_after_refresh(self._tell)
+
+    # What actions take.
+
+    def _group(self, key: str | None) -> Group | None:
+        row = self.table.row_of(key) if key is not None else None
+        return row if isinstance(row, Group) else None
+
+    def _chosen(self) -> list[Group]:
+        """The marked groups in the order shown, else the one under the cursor."""
+        return [group for key in _taken(self.table) if (group := self._group(key)) is not None]
+
+    def targets(self, kind: Kind) -> tuple[str, ...]:
+        """Of the groups their nodes, their alerts (what rings first) and the silences over them; else the silences."""
+        if self.focused is self.silences:
+            if kind != "silence":
+                return ()
+            return tuple(key for key in _taken(self.silences) if key in self.cluster.silences)
+        chosen = self._chosen()
+        if kind == "node":
+            return tuple(dict.fromkeys(node for group in chosen for node in group.nodes if node in self.cluster.nodes))
+        if kind == "silence":
+            return tuple(dict.fromkeys(one for group in chosen for one in group.silences))
+        if kind == "alert":
+            held = self.cluster.alerts
+            ids = dict.fromkeys(one for group in chosen for one in group.alerts if one in held)
+            return tuple(sorted(ids, key=lambda one: held[one].state == "suppressed"))
+        return ()
+
+    def reason_for(self, action_id: str) -> str | None:
+        """The alert's name, its place and what it says."""
+        if self.focused is self.silences:
+            return None
+        texts = [reason(group, _REASON_CAP) for group in self._chosen()]
+        if len(texts) > 1:
+            texts = list(dict.fromkeys(group.title for group in self._chosen()))
+        text = ", ".join(texts)
+        return (text if len(text) <= _REASON_CAP else f"{text[: _REASON_CAP - 1]}…") or None
+
+    def clear_marks(self) -> None:
+        """What was marked for one key must not be taken along by the next."""
+        self.table.mark(())
+        self.silences.mark(())
+
+    def keys(self) -> Sequence[Key]:
+        """Ways around."""
+        other = () if self.has_class("-none") else (Key("Tab", "silences"),)
+        if self.focused is self.silences:
+            return (Key("Enter", "its alerts"), Key("Space", "mark"), Key("Tab", "alerts"))
+        return (Key("Enter", "nodes"), Key("Space", "mark"), *other, Key("y", "copy"), Key("o", "order"))
+
+    def copyable(self) -> str | None:
+        """The question to Alertmanager behind the line."""
+        if self.focused is self.silences and self.silences.cursor_key is not None:
+            return shlex.join(["amtool", "silence", "query", f"--id={self.silences.cursor_key}"])
+        group = self._group(self.table.cursor_key)
+        if group is None:
+            return "amtool alert query"
+        return shlex.join(["amtool", "alert", "query", *_query(group, self.cluster)])
+
+    def action_back(self) -> None:
+        """Esc: the marks first."""
+        if self.table.marked or self.silences.marked:
+            self.clear_marks()
+        else:
+            super().action_back()
+
+    # Ways.
+
+    @on(TableKeys.Moved)
+    @on(TableKeys.Marked)
+    def _moved(self) -> None:
+        self._say()
+        self._tell()
+        self.refresh_keys()
+
+    def on_descendant_focus(self) -> None:
+        """Another table, other targets."""
+        self.refresh_keys()
+
+    @on(TableKeys.Opened, "#main")
+    def _opened(self, event: TableKeys.Opened) -> None:
+        group = self._group(event.key)
+        if group is None:
+            return
+        wanted = fold(group.nodes) if len(group.nodes) <= LENGTH_CAP else ""
+        racks = " | ".join(f"rack={name}" for name in group.racks)
+        if not group.nodes:
+            self.app.tell(f"{group.title} is about no node that Slurm knows")
+        elif len(group.nodes) == 1:
+            self.app.open_row("node", group.nodes[0])
+        elif wanted and len(wanted) <= LENGTH_CAP:
+            self.app.open_list("nodes", wanted)
+        elif racks and len(racks) <= LENGTH_CAP:
+            self.app.open_list("nodes", racks)
+            self.app.tell(f"{len(group.nodes):,} nodes are too many for a filter: these are all of their racks")
+        else:
+            self.app.tell(f"{len(group.nodes):,} nodes are too many for a filter; see all nodes with 2")
+
+    @on(TableKeys.Opened, "#silences")
+    def _to_alerts(self, event: TableKeys.Opened) -> None:
+        """To the first group that the silence keeps quiet."""
+        key = next((key for key in self.table.keys if (one := self._group(key)) and event.key in one.silences), None)
+        if key is None:
+            self.app.tell("it keeps no alert quiet just now")
+            return
+        self.table.select(key)
+        self.table.focus()
+
+
+def _taken(table: VirtualTable[Any]) -> Sequence[str]:
+    """What a key takes: the marked rows in the order shown, else the one under the cursor."""
+    marked = [key for key in table.keys if key in table.marked]
+    return marked or ([table.cursor_key] if table.cursor_key is not None else [])
+
+
+def _query(group: Group, cluster: Cluster) -> list[str]:
+    """Matchers that find the alerts of a group: the label they share, else their names."""
+    if group.place is not None:
+        kind, name = group.place
+        if all(alert.labels.get(kind) == name for one in group.alerts if (alert := cluster.alerts.get(one))):
+            return [f"{kind}={_quoted(name)}"]
+    names = [name for name, _ in group.names]
+    found = [f"alertname={_quoted(names[0])}"] if len(names) == 1 else [f"alertname=~{_quoted(_either(names))}"]
+    hosts = (*group.nodes, *group.unknown)
+    labelled = {alert.labels.get("node") for one in group.alerts if (alert := cluster.alerts.get(one))}
+    if len(hosts) == 1 and labelled == set(hosts):
+        found.append(f"node={_quoted(hosts[0])}")
+    return found
+
+
+def _either(names: Iterable[str]) -> str:
+    return "|".join(re.sub(r"([^\w -])", r"\\\1", name) for name in names)
+
+
+def _quoted(value: str) -> str:
+    """As Alertmanager reads a label's value between double quotes."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

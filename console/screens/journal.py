@@ -1,0 +1,231 @@
+"""Journal: who did what to the machine, when, why, and what came of it; from here it is read back and undone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from textual import on
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff
+from console.book import Book, Reader
+from console.chain import JournalFault, Verdict, verify
+from console.columns import Ctx
+from console.entries import Entry
+from console.journal_columns import JOURNAL, result
+from console.screens.entry import EntryScreen, JournalActs
+from widgets.cells import Span
+from widgets.keybar import Key
+from widgets.pane import Line, Pane
+from widgets.prompt import Prompt
+from widgets.table import VirtualTable
+from widgets.tablekeys import TableKeys
+
+#: Seconds after which a reading of the file is called hung.
+_HUNG_S = 5.0
+_ROOMY = 120
+
+
+class JournalScreen(JournalActs):
+    """One line an action, the newest first."""
+
+    DEFAULT_CSS = """
+    JournalScreen #crumbs { height: 1; }
+    """
+    crumb = "journal"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: VirtualTable[Entry] = VirtualTable(JOURNAL, sort="at", reverse=True, id="main")
+        self.crumbs = Pane(border=False, id="crumbs")
+        self.filter = ""
+        self._before = ""
+        self._book = Book()
+        self._read_once = False
+        self._fault = ""
+        self._verdict: Verdict | None = None
+        self._verify_fault = ""
+        self._reading_since: float | None = None
+        self._verifying = self._verify_again = False
+        self._reader: Reader | None = None
+
+    def body(self) -> Iterable[Widget]:
+        """The crumbs and the table."""
+        yield self.crumbs
+        yield self.table
+
+    def on_screen_resume(self) -> None:
+        """Read on where it was left."""
+        super().on_screen_resume()
+        self.look()
+
+    @property
+    def book(self) -> Book:
+        """What is known of the journal."""
+        return self._book
+
+    def entry(self) -> Entry | None:
+        """The one under the cursor."""
+        key = self.table.cursor_key
+        return None if key is None else self._book.entries.get(key)
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """The journal does not come with the cluster."""
+        if diff is None:
+            self._paint()
+
+    def tick(self, ctx: Ctx) -> None:
+        """Look whether something was written."""
+        self.look()
+        self._say()
+
+    # The file, off the event loop: its disk may be what is broken.
+
+    def look(self) -> None:
+        """Read what was added, unless a reading is still under way."""
+        if self._reading_since is None:
+            self._reading_since = self.app.clock.mono()
+            self.ask(self._read, self._came_back, "journal")
+
+    def _read(self) -> Book | str:
+        if self._reader is None:
+            self._reader = Reader(self.app.journal_path)
+        try:
+            return self._reader.read(self.app.clock.now())
+        except JournalFault as error:
+            return str(error)
+
+    def _came_back(self, answer: Any) -> None:
+        self._reading_since = None
+        before, self._fault = self._book, "" if isinstance(answer, Book) else str(answer)
+        changed = isinstance(answer, Book) and (answer.entries is not before.entries or not self._read_once)
+        if isinstance(answer, Book):
+            self._book, self._read_once = answer, True
+        if changed and self._book.entries:
+            self._verify()
+        if self._book is not before:
+            self._paint()
+        self._say()
+
+    def _verify(self) -> None:
+        if self._verifying:
+            self._verify_again = True
+            return
+        self._verifying = True
+        self.ask(self._walk, self._verified, "verify")
+
+    def _walk(self) -> Verdict | str:
+        try:
+            return verify(self.app.journal_path)
+        except JournalFault as error:
+            return str(error)
+
+    def _verified(self, answer: Any) -> None:
+        self._verifying = False
+        self._verdict = answer if isinstance(answer, Verdict) else None
+        self._verify_fault = "" if isinstance(answer, Verdict) else str(answer)
+        if self._verify_again:
+            self._verify_again = False
+            self._verify()
+        self._say()
+
+    # What is shown.
+
+    def _paint(self) -> None:
+        entries, ctx, wanted = self._book.entries, self.journal_ctx(), self.filter.lower().split()
+        if wanted:
+            entries = {
+                key: one for key, one in entries.items()
+                if all(word in one.text or word in result(one, ctx)[0] for word in wanted)
+            }  # fmt: skip
+        self.table.set_rows(entries, ctx=ctx, alive=self._book.entries)
+        self._say()
+        self.refresh_keys()
+
+    def _say(self) -> None:
+        every = len(self._book.entries)
+        spans: list[Span] = [(" Journal ", "title"), (f" {every:,}" if self._read_once else " …", "text-strong")]
+        if self.filter:
+            spans[1] = (f" {len(self.table.keys):,} of {every:,}", "text-strong")
+            spans += [("   / ", "text-dim"), (self.filter, "accent")]
+        if self.size.width >= _ROOMY:
+            spans.append((f"   {self.app.journal_path}", "text-dim"))
+        self.crumbs.set_lines([Line(spans, self._chain())])
+        if self._fault:
+            self.table.empty_text = f"unknown: {self._fault}"
+        elif not self._read_once:
+            self.table.empty_text = "reading the journal …"
+        elif self.filter and every:
+            self.table.empty_text = f"nothing in the journal has {self.filter}  (Esc shows all)"
+        else:
+            self.table.empty_text = "nothing was ever done from here"
+        self.table.dimmed = bool(self._fault) or self._hung()
+
+    def _hung(self) -> bool:
+        return self._reading_since is not None and self.app.clock.mono() - self._reading_since > _HUNG_S
+
+    def _chain(self) -> list[Span]:
+        """Whether the file is whole, or why nobody can tell."""
+        if self._hung():
+            return [("the journal's file system does not answer ", "bad")]
+        if self._fault or self._verify_fault:
+            return [(f"{self._fault or self._verify_fault} ", "bad")]
+        found = self._verdict
+        if found is None:
+            return [("checking the chain … ", "text-dim")] if self._book.entries else []
+        lines = f"{found.lines:,} line{'' if found.lines == 1 else 's'}"
+        if not found.ok:
+            return [(f"BROKEN at line {found.broken}: {found.why} ", "bad")]
+        missed = sum(lines for _, lines in found.gaps)
+        late = [(f"{missed:,} written late  ", "warn")] if missed else []
+        return [*late, (f"chain whole ({lines}) ", "good")]
+
+    def keys(self) -> Sequence[Key]:
+        """What can be done here."""
+        return (Key("Enter", "open"), *self.act_keys(), Key("/", "filter"), Key("y", "copy"), Key("o", "order"),
+                Key(":", "command"))  # fmt: skip
+
+    # The filter: plain words, all of which must be somewhere in the entry.
+
+    def set_filter(self, words: str) -> None:
+        """Show only what has all these words; "" shows all."""
+        self.filter = words.strip()
+        if self.is_mounted:
+            self._paint()
+
+    def action_filter(self) -> None:
+        """/: open the filter line."""
+        self._before = self.filter
+        self.prompt.open("/", self.filter)
+
+    def action_back(self) -> None:
+        """Esc: all of it again."""
+        if self.table.marked:
+            self.table.mark(())
+        elif self.filter:
+            self.set_filter("")
+
+    @on(Prompt.Edited)
+    def _edited(self, event: Prompt.Edited) -> None:
+        if event.kind == "/":
+            self.set_filter(event.value)
+
+    @on(Prompt.Cancelled)
+    def _cancelled(self, event: Prompt.Cancelled) -> None:
+        if event.kind == "/":
+            self.set_filter(self._before)
+
+    @on(Prompt.Submitted)
+    def _submitted(self, event: Prompt.Submitted) -> None:
+        if event.kind == "/":
+            event.prompt.close()
+            self.table.focus()
+
+    @on(TableKeys.Moved)
+    def _moved(self) -> None:
+        self.refresh_keys()
+
+    @on(TableKeys.Opened)
+    def _opened(self, event: TableKeys.Opened) -> None:
+        self.app.push_screen(EntryScreen(self, event.key))

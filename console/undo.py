@@ -1,0 +1,282 @@
+"""What would take an action back, as a proposal: it goes through the gate like any other action. Pure.
+
+An undo is of the targets for which the action was done, and only as far as nobody has laid a hand on them since. What
+they were before comes from the intent in the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct, field
+
+from collectors.model import TAKEN, Cluster, Job, Node, Silence
+from collectors.nodestate import OUT
+from console.actions import BY_ID, Kind, Row, held, said
+from console.entries import Entry, local, matchers, was
+from console.plan import Options, Skip, grouped, listed
+from console.silences import match
+
+#: What is gone for good, and what comes nearest.
+NEAREST = {
+    "cancel": "cancel cannot be undone: the work is gone; only its owner can submit it again",
+    "requeue": "requeue cannot be undone: the work is gone, the job waits again; H holds it, K cancels it",
+    "requeuehold": "requeue and hold cannot be undone: the work is gone; R lets the job start again, K cancels it",
+    "down": "down cannot be undone: its jobs were killed; r puts the node back into service",
+    "reboot": "reboot cannot be undone once it has begun; before that r takes the request back",
+}
+#: A silence that would end within a minute is not made again.
+_LEAST_S = 60
+
+
+class Undo(Struct, frozen=True, kw_only=True):
+    """What to ask the gate for: `plan(action, targets, reason, cluster, options)`."""
+
+    action: str
+    targets: tuple[str, ...]
+    reason: str | None
+    options: Options
+    """Says what it undoes, and what is put back: reasons, priorities, the rest of a silence's time."""
+    notes: tuple[str, ...] = ()
+    """What the person must know before confirming."""
+    rest: tuple[str, ...] = ()
+    """Targets that take another action: a second undo proposes that one."""
+
+
+class _Found(Struct, kw_only=True):
+    """What is being put together: for each inverse action its targets, and what is left alone and why."""
+
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    priorities: dict[str, int] = field(default_factory=dict)
+
+    def take(self, action: str, target: str) -> None:
+        self.groups.setdefault(action, []).append(target)
+
+    def note(self, text: str, target: str) -> None:
+        self.notes.setdefault(text, []).append(target)
+
+
+def undo_of(
+    entry: Entry, entries: Mapping[str, Entry], cluster: Cluster, now: float, only: Sequence[str] | None = None
+) -> Undo | str:
+    """The action that takes this one back, or why there is none. `only`: of these of its targets, not of all.
+
+    `entries` are those of the same journal (`console.entries.join`): they tell what was undone already.
+    """
+    if entry.gap:
+        return "nothing was done here: it tells of lines that were written late"
+    if entry.action in NEAREST or entry.action not in BY_ID:
+        return NEAREST.get(entry.action, f"{entry.action or 'this'} cannot be undone")
+    if entry.orphan:
+        return "nobody wrote down what came of it: read it back first (v)"
+    strange = [target for target in only or () if target not in entry.targets]
+    if strange:
+        return f"{listed(strange, _kind(entry))}: not among its targets"
+    wanted = [target for target in entry.targets if only is None or target in only]
+    back = undone(entry, undos(entries))
+    found = _Found()
+    for target in wanted:
+        told = entry.outcome.get(target)
+        if told is None or told.state not in {"done", "pending"}:
+            found.left[target] = f"it was not done: {told.state}" if told is not None else "no result"
+        elif target in back:
+            one = back[target]
+            found.left[target] = f"undone already by {one.person}{_at(one)}"
+        elif entry.kind == "node":
+            _node(entry, target, cluster, found)
+        elif entry.kind == "job":
+            _job(entry, target, cluster, found)
+    if entry.kind == "alert":
+        return _lift(entry, [target for target in wanted if target not in found.left], found, cluster)
+    if entry.kind == "silence":
+        return _again(entry, [target for target in wanted if target not in found.left], found, cluster, now)
+    return _proposed(entry, found, cluster)
+
+
+def undos(entries: Mapping[str, Entry]) -> dict[str, list[Entry]]:
+    """Id of a plan to the actions that took it back."""
+    found: dict[str, list[Entry]] = {}
+    for one in entries.values():
+        if one.undoes:
+            found.setdefault(one.undoes, []).append(one)
+    return found
+
+
+def undone(entry: Entry, by: Mapping[str, Sequence[Entry]]) -> dict[str, Entry]:
+    """Target to the action that took it back, where that was not taken back itself. `by` is what `undos` gives."""
+    return _undone(entry, by, frozenset())
+
+
+def _undone(entry: Entry, by: Mapping[str, Sequence[Entry]], above: frozenset[str]) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    if not entry.plan or entry.plan in above:
+        return found
+    for one in by.get(entry.plan, ()):
+        again = _undone(one, by, above | {entry.plan})
+        stands = [target for target in one.targets if one.took_place(target) and target not in again]
+        # A lift names silences, a silence alerts: what stands of the one stands for all of the other.
+        met = entry.targets if one.kind != entry.kind and stands else stands
+        found |= dict.fromkeys((target for target in met if target in entry.targets), one)
+    return found
+
+
+def _node(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
+    before, row = was(entry, target), cluster.nodes.get(target)
+    if not isinstance(before, Node):
+        found.left[target] = "the journal does not say how it was"
+        return
+    if entry.action == "drain":
+        if "DRAIN" in before.flags:
+            found.left[target] = f"it was {before.display} before{said(before)}, and stays so"
+        elif row is not None and row.reason and entry.reason and entry.reason.strip('" ') not in row.reason:
+            found.left[target] = f"it has another reason now{said(row)}"
+        elif _acts("undrain", row, cluster, target, found):
+            found.take("undrain", target)
+            if before.reason and before.display in OUT:
+                found.note(f"it was {before.display} before{said(before)}; that reason does not come back", target)
+        return
+    if _acts("drain", row, cluster, target, found):
+        found.take("drain", target)
+        if before.reason:
+            found.reasons[target] = before.reason
+        if "DRAIN" not in before.flags:
+            found.note(f"it was {before.display} before and not drained: it will be drained", target)
+
+
+def _job(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
+    before, row = was(entry, target), cluster.jobs.get(target)
+    if not isinstance(before, Job):
+        found.left[target] = "the journal does not say how it was"
+        return
+    if entry.action == "priority":
+        if before.priority is None:
+            found.left[target] = "the journal does not say which priority it had"
+        elif row is not None and row.priority == before.priority:
+            found.left[target] = f"its priority is {before.priority:,} again"
+        elif _acts("priority", row, cluster, target, found):
+            found.take("priority", target)
+            found.priorities[target] = before.priority
+            found.note("it had a priority that Slurm computed; the one put back is fixed", target)
+        return
+    # What it was held as before is what it is held as again: an owner's hold and an administrator's are two actions.
+    action = "release" if not held(before) else "uhold" if before.reason == "JobHeldUser" else "hold"
+    if _acts(action, row, cluster, target, found):
+        found.take(action, target)
+
+
+def _acts(action: str, row: Row | None, cluster: Cluster, target: str, found: _Found) -> bool:
+    """True where the inverse would do something on the target as it is now."""
+    why = "it is not known any more" if row is None else BY_ID[action].refuse(cluster, row)
+    if why:
+        found.left[target] = why
+    return not why
+
+
+def _proposed(entry: Entry, found: _Found, cluster: Cluster) -> Undo | str:
+    if not found.groups:
+        return _nothing(found, entry)
+    first = next((one for one in (BY_ID[entry.action].inverse, *found.groups) if one in found.groups), "")
+    assert first
+    targets = tuple(found.groups.pop(first))
+    notes = _notes(found, entry, targets)
+    for action, more in found.groups.items():
+        notes.append(f"{listed(more, _kind(entry))}: {BY_ID[action].label}, by a second undo")
+    return Undo(
+        action=first,
+        targets=targets,
+        reason=_reason(entry) if BY_ID[first].needs_reason else None,
+        options=Options(
+            undoes=entry.plan,
+            reasons={target: text for target, text in found.reasons.items() if target in targets},
+            priorities={target: to for target, to in found.priorities.items() if target in targets},
+        ),
+        notes=tuple(notes),
+        rest=tuple(target for more in found.groups.values() for target in more),
+    )
+
+
+def _lift(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster) -> Undo | str:
+    """Lift what a take or a silence made: found again by its author, comment and matchers."""
+    if not wanted:
+        return _nothing(found, entry)
+    if not entry.silences:
+        return "the journal does not say which silences it made: lift them on the alerts screen (6)"
+    standing: dict[str, Silence] = {}
+    more: dict[str, None] = {}
+    for made in entry.silences:
+        about = made.get("alerts")
+        alerts = [str(one) for one in about] if isinstance(about, list) else []
+        if set(alerts).isdisjoint(wanted):
+            continue
+        conditions = frozenset(matchers(made.get("matchers")))
+        same = [one for one in cluster.silences.values() if one.by == made.get("by")
+                and one.comment == made.get("comment") and frozenset(one.matchers) == conditions]  # fmt: skip
+        if same:
+            one = min(same, key=lambda one: abs((one.starts or 0) - (entry.at or 0)))
+            standing[one.id] = one
+            more |= dict.fromkeys(alert for alert in alerts if alert not in wanted)
+    if not standing:
+        return "no silence of it stands any more: it has run out, or was lifted"
+    notes = _notes(found, entry, wanted)
+    if more:
+        notes.append(f"the same silences keep {len(more):,} more of its alerts quiet: these ring again too")
+    return Undo(action="lift", targets=tuple(standing), reason=None, options=Options(undoes=entry.plan),
+                notes=tuple(notes))  # fmt: skip
+
+
+def _again(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
+    """Silence again, for the rest of the time, what a lift let ring."""
+    before: list[Silence] = []
+    for target in wanted:
+        one = was(entry, target)
+        if isinstance(one, Silence) and one.ends is not None and one.ends - now >= _LEAST_S:
+            before.append(one)
+        else:
+            found.left[target] = "it would have ended by now"
+    if not before:
+        return _nothing(found, entry)
+    alerts = [one.id for one in cluster.alerts.values() if any(match(silence, one) for silence in before)]
+    if not alerts:
+        return "no alert that it kept quiet rings now"
+    seconds = int(min(one.ends or 0 for one in before) - now)
+    notes = _notes(found, entry, wanted)
+    if len({one.ends for one in before}) > 1:
+        notes.append("they would have ended at different times: all will end with the first of them")
+    comment = before[0].comment
+    action = "take" if before[0].taken else "silence"
+    return Undo(action=action, targets=tuple(alerts), reason=comment.removeprefix(TAKEN) or _reason(entry),
+                options=Options(undoes=entry.plan, seconds=seconds), notes=tuple(notes))  # fmt: skip
+
+
+def _notes(found: _Found, entry: Entry, targets: Sequence[str]) -> list[str]:
+    kind = _kind(entry)
+    notes = [
+        f"{listed(names, kind)}: {text}"
+        for text, every in found.notes.items()
+        if (names := [one for one in every if one in targets])
+    ]
+    if found.left:
+        notes.append("left alone: " + grouped([Skip(target, why) for target, why in found.left.items()], kind))
+    return notes
+
+
+def _nothing(found: _Found, entry: Entry) -> str:
+    whys = dict.fromkeys(found.left.values())
+    if len(whys) == 1:
+        return next(iter(whys))
+    return "nothing to undo: " + grouped([Skip(target, why) for target, why in found.left.items()], _kind(entry))
+
+
+def _kind(entry: Entry) -> Kind:
+    return BY_ID[entry.action].kind
+
+
+def _reason(entry: Entry) -> str:
+    return f"undo of {entry.action} by {entry.person}{_at(entry)}"
+
+
+def _at(entry: Entry) -> str:
+    return "" if entry.at is None else f" at {local(entry.at)}"

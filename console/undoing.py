@@ -1,0 +1,146 @@
+"""Taking back from the console: the last action, or one of the journal; and reading back what has no result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collectors.clock import Clock
+from collectors.model import Cluster, SourceFault
+from console import journal
+from console.entries import Entry, counted, join, named, told_orphans
+from console.gate import Gate
+from console.person import person
+from console.plan import Options
+from console.undo import Undo, undo_of, undone, undos
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    _Base = App[None]
+else:
+    _Base = object
+
+#: Lines of the journal in which an action is looked for: about a year of a busy site.
+LOOKBACK = 20_000
+
+
+def entries_of(path: Path) -> Mapping[str, Entry]:
+    """The actions of a journal, oldest first; none where there is none yet. Raises JournalFault. Blocks."""
+    return join(journal.read(path, LOOKBACK)) if path.exists() else {}
+
+
+def last_of(entries: Mapping[str, Entry], who: str) -> Entry | None:
+    """The last action of somebody that took place and stands."""
+    by = undos(entries)
+    for entry in reversed(list(entries.values())):
+        mine = entry.who == who and not entry.gap and not entry.undoes
+        if mine and any(entry.took_place(target) for target in entry.targets):
+            back = undone(entry, by)
+            if not back or any(target not in back for target in entry.targets):
+                return entry
+    return None
+
+
+class Undoing(_Base):
+    """The part of the app that reads the journal to take something back. It sends nothing: it asks like a key does."""
+
+    gate: Gate
+    clock: Clock
+    journal_path: Path
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster on the screen."""
+        raise NotImplementedError
+
+    def tell(self, text: str, severity: str = "information") -> None:
+        """A word in the corner."""
+        raise NotImplementedError
+
+    def ask(
+        self,
+        action_id: str,
+        targets: Sequence[str],
+        reason: str | None = None,
+        options: Options | None = None,
+        hint: str = "",
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Plan it and show what it will do."""
+        raise NotImplementedError
+
+    def action_undo(self) -> None:
+        """Z: the last action of whoever sits here."""
+        self.undo(None)
+
+    def undo(self, key: str | None, only: Sequence[str] | None = None) -> None:
+        """Propose what takes back an action of the journal, or the last one of this person; `only` some targets."""
+        if self.gate.read_only:
+            self.tell("undo refused: read-only", "warning")
+            return
+
+        def found(entries: Mapping[str, Entry]) -> None:
+            entry = last_of(entries, person()) if key is None else entries.get(key)
+            if entry is None:
+                self.tell(
+                    "there is nothing of yours to undo" if key is None else "that is not in the journal", "warning"
+                )
+                return
+            proposed = undo_of(entry, entries, self.cluster, self.clock.now(), only)
+            if isinstance(proposed, Undo):
+                self.ask(proposed.action, proposed.targets, proposed.reason, proposed.options, notes=proposed.notes)
+            else:
+                self.tell(f"undo of {entry.action} {named(entry)}: {proposed}", "warning")
+
+        self._with_entries(found)
+
+    def read_back(self, key: str) -> None:
+        """Look what came of an action of which nobody wrote the end, and write it down."""
+
+        def work() -> None:
+            try:
+                entry = entries_of(self.journal_path)[key]
+                if journal.alive(entry, self.clock.now()):
+                    told, severity = f"{entry.action} {named(entry)}: it is under way still", "warning"
+                else:
+                    results, warning = self.gate.settle_orphan(entry)
+                    states = [one["state"] for one in results.values()]
+                    told = f"{entry.action} {named(entry)}, read back: {counted(states)}" + (
+                        f"; {warning}" if warning else ""
+                    )
+                    severity = "warning" if set(states) - {"done"} else "information"
+            except KeyError:
+                told, severity = "that is not in the journal", "warning"
+            except SourceFault as error:
+                told, severity = f"it cannot be read back: {error.fault}", "error"
+            except (OSError, journal.JournalFault) as error:
+                told, severity = f"it cannot be read back: {error}", "error"
+            self.call_from_thread(self.tell, told, severity)
+
+        self.run_worker(work, thread=True, group="journal", exit_on_error=False)
+
+    def tell_orphans(self) -> None:
+        """At the start: actions that a console sent before it died, or that another's end nobody saw."""
+
+        def work() -> None:
+            try:
+                told = told_orphans(journal.orphans(self.journal_path)) if self.journal_path.exists() else ""
+            except (OSError, journal.JournalFault) as error:
+                told = f"the journal cannot be read: {error}"
+            if told:
+                self.call_from_thread(self.tell, told, "warning")
+
+        self.run_worker(work, thread=True, group="orphans", exit_on_error=False)
+
+    def _with_entries(self, then: Callable[[Mapping[str, Entry]], None]) -> None:
+        def work() -> None:
+            try:
+                entries: Any = entries_of(self.journal_path)
+            except (OSError, journal.JournalFault) as error:
+                self.call_from_thread(self.tell, f"the journal cannot be read: {error}", "error")
+                return
+            self.call_from_thread(then, entries)
+
+        self.run_worker(work, thread=True, group="undo", exclusive=True, exit_on_error=False)

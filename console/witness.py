@@ -1,0 +1,139 @@
+"""The second witness: every line of the journal goes to syslog too, where the end of a local file cannot be cut off.
+
+A datagram to /dev/log, which journald, rsyslog and syslog-ng all read. The facility is authpriv: what sudo and sshd
+write, so sites keep it from other users' eyes (reasons and job owners are in it) and send it off the host already.
+rsyslog takes 8,192 bytes unless told otherwise (`$MaxMessageSize`) and journald whatever the socket takes, so a long
+line is shortened here, by rule, and says so; its hash stands first, where no later cut reaches it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from collectors.nodeset import fold
+
+#: Where syslog listens.
+SYSLOG = Path("/dev/log")
+#: Bytes of a datagram: below rsyslog's 8,192, with room for what a relay puts in front.
+MOST = 8000
+TIMEOUT_S = 0.5
+#: authpriv (10), notice (5).
+_PRIORITY = 10 * 8 + 5
+_WORD = 200
+_FIRST = ("sum", "event", "id", "action", "kind", "targets")
+
+
+class Witness:
+    """Tells syslog. Opens the socket anew each time: syslogd may have been restarted since."""
+
+    def __init__(self, path: Path | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        """`path` None is the machine's own syslog."""
+        self._path = path
+        self.timeout_s = timeout_s
+
+    @property
+    def path(self) -> Path:
+        """The socket."""
+        return self._path or SYSLOG
+
+    def tell(self, line: Mapping[str, Any], total: str) -> str:
+        """Send a line with its hash. Returns "" when syslog took it, else why not. Blocks for `timeout_s` at most."""
+        data = f"<{_PRIORITY}>wacht[{os.getpid()}]: ".encode()
+        data += shortened({"sum": total, **line}, MOST - len(data))
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+                to.settimeout(self.timeout_s)
+                to.connect(str(self.path))
+                to.send(data)
+        except TimeoutError:
+            return f"{self.path} did not take it in {self.timeout_s:g} s"
+        except OSError as error:
+            return f"{self.path}: {error.strerror or error}"
+        return ""
+
+    def missing(self) -> str:
+        """Why nobody listens there, "" when somebody does. Sends nothing."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+                to.settimeout(self.timeout_s)
+                to.connect(str(self.path))
+        except OSError as error:
+            return f"{self.path}: {error.strerror or error}"
+        return ""
+
+
+def shortened(line: Mapping[str, Any], most: int) -> bytes:
+    """The line as compact JSON of at most `most` bytes: less and less of it, marked as `cut`, until it fits.
+
+    First the targets are folded and what they looked like goes, then long texts are cut, then only the head is left.
+    What fits whole keeps its order, so that its hash can be made again from it.
+    """
+    data = _packed(line)
+    for step in (_folded, _clipped, _head):
+        if len(data) <= most:
+            break
+        data = _packed({**step(line), "cut": True})
+    return data
+
+
+def _packed(line: Mapping[str, Any]) -> bytes:
+    # All of it ASCII: no byte is lost on a relay's idea of an encoding, and no control character is left.
+    return json.dumps(line, separators=(",", ":")).encode()
+
+
+def _folded(line: Mapping[str, Any]) -> dict[str, Any]:
+    told = {key: line[key] for key in _FIRST if key in line}
+    targets = line.get("targets")
+    if isinstance(targets, list | tuple):
+        told["targets"] = _names(line, targets)
+    for key, value in line.items():
+        if key == "outcome" and isinstance(value, dict):
+            told["outcome"] = _by_state(line, value)
+        elif key not in told and key != "seen":
+            told[key] = value
+    return told
+
+
+def _clipped(line: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _clip(value) if key not in {"sum", "prev"} else value for key, value in _folded(line).items()}
+
+
+def _head(line: Mapping[str, Any]) -> dict[str, Any]:
+    """What always fits: no list, no table, and of each text the beginning."""
+    plain: Callable[[Any], bool] = lambda value: value is None or isinstance(value, str | int | float)  # noqa: E731
+    clipped = {key: value for key, value in list(_clipped(line).items())[:25] if plain(value)}
+    targets = line.get("targets")
+    return {**clipped, "target_count": len(targets) if isinstance(targets, list | tuple) else None}
+
+
+def _clip(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= _WORD else f"{value[:_WORD]}…"
+    if isinstance(value, list | tuple):
+        return [_clip(one) for one in value[:12]]
+    if isinstance(value, dict):
+        return {str(key)[:_WORD]: _clip(one) for key, one in list(value.items())[:12]}
+    return value
+
+
+def _by_state(line: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[str, str]:
+    """State to the targets that are in it."""
+    found: dict[str, list[str]] = {}
+    for target, told in outcome.items():
+        state = told.get("state") if isinstance(told, dict) else None
+        found.setdefault(str(state), []).append(target)
+    return {state: _names(line, targets) for state, targets in found.items()}
+
+
+def _names(line: Mapping[str, Any], targets: Any) -> str:
+    names = [str(one) for one in targets]
+    return fold(names) if line.get("kind") == "node" else ",".join(names)
+
+
+#: The machine's own syslog.
+LOCAL = Witness()

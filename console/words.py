@@ -1,0 +1,80 @@
+"""What can be said beside targets and reason, as people type it: `--resume-after 2h`, `--for 30m`. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from console.plan import Options
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_TIME = re.compile(r"(?:[0-9]{1,6}[smhdw])+")
+_PART = re.compile(r"([0-9]+)([smhdw])")
+#: The largest priority: one more is Slurm's sign for "none".
+PRIORITY_MOST = 0xFFFFFFFD
+#: A silence or a drain for longer is a mistake of typing.
+LONGEST_S = 365 * 86_400
+
+#: Option as typed, and the field of Options that it sets.
+OPTIONS: Mapping[str, str] = {
+    "resume-after": "resume_after_s",
+    "for": "seconds",
+    "priority": "priority",
+    "next": "next_state",
+}
+
+
+def seconds_of(text: str) -> int:
+    """`10s`, `5m`, `1h30m`, `2d` in seconds. Raises ValueError."""
+    low = text.strip().lower()
+    if not _TIME.fullmatch(low):
+        raise ValueError(f"{text!r} is no length of time; write it as 90s, 30m, 2h, 1h30m or 3d")
+    seconds = sum(int(count) * _UNITS[unit] for count, unit in _PART.findall(low))
+    if not 60 <= seconds <= LONGEST_S:
+        raise ValueError(f"{text!r}: from a minute to a year")
+    return seconds
+
+
+def priority_of(text: str) -> int:
+    """A job's priority. Raises ValueError."""
+    if not text.isdecimal() or not 1 <= int(text) <= PRIORITY_MOST:
+        raise ValueError(f"{text!r} is no priority; it is a whole number from 1 (hold is what keeps a job back)")
+    return int(text)
+
+
+def next_of(text: str) -> str:
+    """How a node comes back from a reboot. Raises ValueError."""
+    if text.upper() not in {"RESUME", "DOWN"}:
+        raise ValueError(f"{text!r}: a node comes back as resume or down")
+    return text.upper()
+
+
+_READERS = {"resume_after_s": seconds_of, "seconds": seconds_of, "priority": priority_of, "next_state": next_of}
+
+
+def option(name: str, text: str) -> dict[str, Any]:
+    """One option as a field of Options. Raises ValueError."""
+    if name not in OPTIONS:
+        raise ValueError(f"no option --{name}; there are: {', '.join('--' + one for one in OPTIONS)}")
+    field = OPTIONS[name]
+    return {field: _READERS[field](text)}
+
+
+def split(words: Sequence[str]) -> tuple[Options, list[str]]:
+    """The options among typed words, wherever they stand, and the other words. Raises ValueError."""
+    given: dict[str, Any] = {}
+    rest: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("--"):
+            rest.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            if not left:
+                raise ValueError(f"--{name} needs a value")
+            value = left.pop(0)
+        given |= option(name, value)
+    return Options(**given), rest

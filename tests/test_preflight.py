@@ -1,0 +1,164 @@
+"""What is looked at before an action on nodes and jobs, and what each finding says."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pytest
+
+from collectors.model import JobDetail, Reservation, Rights
+from console.actions import BY_ID
+from console.plan import Extra
+from console.policy import default_policy
+from console.preflight import checks
+from tests import make
+from tests.test_fitness import DAY, HOUR, NOW, load, node, of, said, site, xid
+
+# -- a node that comes back: what Slurm says --------------------------------------------------------------------------
+
+
+def told(state="IDLE+DRAIN", action="resume", **more):
+    return said(site(node(state=state, gpus=0, **more)), action)
+
+
+def test_who_took_it_out_when_and_why_is_told():
+    (note,) = of("note", told(reason="swap DIMM [KubeGPU-1]", reason_by="jdv", reason_at=int(NOW - 6720)))
+    assert note == 'drained by jdv (human) 1h 52m ago: "swap DIMM [KubeGPU-1]"'
+    assert "by nhc (robot)" in of("note", told(reason="NHC: check_gpu", reason_by="nhc", reason_at=int(NOW)))[0]
+    found = told(reason="x", reason_by="jdv", reason_at=int(NOW - 8 * DAY))
+    assert of("note", found)[1].startswith("out for more than 7 days")
+
+
+@pytest.mark.parametrize(
+    ("reason", "level", "means"),
+    [
+        ("Kill task failed", "warn", "would not die"),
+        ("Low RealMemory (reported:1000 < 100.00% of configured:2000)", "warn", "DIMM"),
+        ("Low TmpDisk", "warn", "less than slurm.conf says"),
+        ("gres/gpu count reported lower than configured (7 < 8)", "warn", "fewer GPUs"),
+        ("Node unexpectedly rebooted", "warn", "rebooted by itself"),
+        ("Epilog error", "warn", "log says why"),
+        ("Duplicate jobid", "warn", "two jobs"),
+        ("Not responding", "note", "did not answer"),
+    ],
+)
+def test_what_slurm_itself_wrote_is_explained(reason, level, means):
+    (text,) = of(level, told(reason=reason, reason_by="slurm", reason_at=int(NOW - 60)))
+    assert f'"{reason}": ' in text and means in text
+    assert of("warn", told(reason=reason, reason_by="jdv", reason_at=int(NOW - 60))) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "level", "text"),
+    [
+        ("DOWN", "resume", "note", "must register first"),
+        ("IDLE*+DRAIN", "resume", "note", "must register first"),
+        ("DOWN+DRAIN", "undrain", "note", "stays down"),
+        ("IDLE*+DRAIN", "undrain", "note", "does not answer"),
+        ("IDLE~+DRAIN", "resume", "note", "powered off"),
+        ("IDLE#+DRAIN", "resume", "note", "powering up"),
+        ("IDLE+DRAIN+REBOOT_REQUESTED", "resume", "warn", "calls it off"),
+        ("IDLE+DRAIN+REBOOT_ISSUED", "resume", "warn", "rebooting now"),
+        ("IDLE+DRAIN+COMPLETING", "resume", "warn", "still ending"),
+    ],
+)
+def test_the_states_that_matter_to_a_resume(state, action, level, text):
+    assert text in of(level, told(state, action))[0]
+
+
+# -- nodes that go out ------------------------------------------------------------------------------------------------
+
+
+def test_a_drain_keeps_what_stood_there():
+    (note,) = said(
+        site(node(state="DOWN", reason="Not responding", reason_by="slurm", reason_at=int(NOW - 60))), "drain"
+    )
+    assert note == ("note", 'down by slurm (robot) 1m ago: "Not responding"; it is kept behind yours')
+    assert said(site(node(state="IDLE", reason="left over", reason_by="jdv")), "drain") == []
+
+
+@pytest.mark.parametrize("state", ["ALLOCATED#", "MIXED~", "ALLOCATED%"])
+def test_a_drain_of_a_node_without_power_kills(state):
+    (warn,) = said(site(node(state=state)), "drain")
+    assert warn[0] == "warn" and "a drain kills the jobs" in warn[1]
+
+
+def test_a_reservation_is_told_of_with_its_end_and_who_it_is_for():
+    held = Reservation(name="maint", state="ACTIVE", ends=int(NOW + HOUR), users="alice")
+    (note,) = said(site(node(state="IDLE", reservation="maint"), reservations={"maint": held}), "drain")
+    assert note[0] == "note" and note[1].startswith("in reservation maint until ") and note[1].endswith("for alice")
+    assert said(site(node(state="IDLE", reservation="x")), "reboot") == [("note", "in reservation x")]
+
+
+def test_a_down_says_how_many_jobs_die():
+    nodes = [node(f"gpu000{number}", "ALLOCATED") for number in (1, 2)]
+    jobs = [make.job("7", nodes="gpu[0001-0002]"), make.job("8", nodes="gpu0002")]
+    assert said(site(*nodes, jobs=jobs), "down") == [("warn", "2 jobs die at once, on all their nodes")]
+    assert said(site(*nodes, jobs=jobs[:1]), "down") == [("warn", "1 job dies at once, on all its nodes")]
+    assert said(site(*nodes), "down") == [("ok", "no job is there")]
+    assert of("unknown", said(site(*nodes, jobs=None), "down"))[0].startswith("how many jobs die is not known")
+
+
+def test_what_does_not_answer_is_not_rebooted_by_slurm():
+    assert "use the BMC" in of("warn", said(site(node(state="DOWN*")), "reboot"))[0]
+    assert said(site(node(state="DOWN")), "reboot") == said(site(node(state="IDLE+DRAIN")), "reboot") == []
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_requeue_looks_at_the_job_itself():
+    def look(batch=True, requeueable=True, restarts=0, action="requeue", **more):
+        one = make.job("7", nodes="gpu0001", restarts=restarts, **more)
+        return said(site(jobs=[one]), action, details=[JobDetail(id="7", batch=batch, requeueable=requeueable)])
+
+    assert look() == look(action="requeuehold") == [("ok", "a batch job that may be requeued")]
+    assert look(batch=False) == [("refused", "no batch script: Slurm would refuse")]
+    assert of("refused", look(requeueable=False))[0].endswith("Slurm would refuse")
+    assert look(batch=None)[0][0] == look(requeueable=None)[0][0] == "unknown"
+    assert of("warn", look(restarts=3)) == ["it was requeued 3 times before"] and of("warn", look(restarts=2)) == []
+    assert of("unknown", look(restarts=None)) and of("note", look(state="SUSPENDED"))
+    assert said(site(jobs=[make.job("7", nodes="gpu0001", restarts=0)]), "requeue") == [
+        ("unknown", "whether it can be requeued was not read")
+    ]
+
+
+def test_an_admin_hold_is_told_of_unless_the_job_is_ones_own():
+    waiting = make.job("7", "PENDING", reason="Priority")
+    assert "U, the user hold, is the polite one" in said(site(jobs=[waiting]), "hold")[0][1]
+    assert said(site(jobs=[waiting], rights=Rights(user="alice", level="no admin")), "hold") == []
+    assert said(site(jobs=[waiting]), "uhold") == []
+    taken = said(site(jobs=[msgspec.structs.replace(waiting, reason="JobHeldUser")]), "hold")
+    assert "held by its owner, alice, already" in taken[1][1]
+
+
+@pytest.mark.parametrize(
+    ("reason", "level", "text"),
+    [
+        ("JobHeldUser", "note", "held by its owner, alice"),
+        ("JobHeldAdmin", "note", "held by an admin"),
+        ("JobHoldMaxRequeue", "warn", "as often as is allowed"),
+        ("launch failed requeued held", "warn", "its launch failed"),
+    ],
+)
+def test_a_release_says_whose_hold_it_lifts(reason, level, text):
+    (found,) = said(site(jobs=[make.job("7", "PENDING", reason=reason, priority=0)]), "release")
+    assert found[0] == level and text in found[1]
+
+
+@pytest.mark.parametrize("action", ["cancel", "uhold"])
+def test_what_hides_nothing_has_nothing_to_look_at(action):
+    assert said(site(jobs=[make.job("7", "PENDING", reason="Priority")]), action) == []
+
+
+def test_a_whole_machine_is_looked_at_while_somebody_waits():
+    names = [f"gpu{number:05d}" for number in range(12_000)]
+    was = {"reason": "maintenance", "reason_by": "jdv", "reason_at": int(NOW - HOUR)}
+    cluster = site(*(node(name, **was) for name in names), loads=[load(name=name) for name in names],
+                   xids=[xid(name=name) for name in names[:600]])  # fmt: skip
+    began = time.process_time()
+    found = checks(BY_ID["resume"], cluster, cluster.nodes, Extra(gpus={}), NOW, default_policy())
+    took = time.process_time() - began
+    assert len({one.text for one in found}) < 20 and len([one for one in found if one.level == "bad"]) == 600
+    assert took < 0.3, f"{took:.2f} s"
