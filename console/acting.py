@@ -11,6 +11,7 @@ import msgspec
 from textual.app import SuspendNotSupported
 
 from collectors import process
+from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Cluster, SourceFault, Telemetry, Transport
 from collectors.nodeset import expand
@@ -70,6 +71,8 @@ class Acting(Undoing, _Base):
         self.resumed: Mapping[str, float] = {}
         """When each node was put back to work the last time, as far as the journal knows."""
         self.sent_watch = Watch()
+        self.sending: set[Progress] = set()
+        """What is on its way to Slurm."""
         self._looked = 0.0
         self._looking = ""
         """The targets of an action whose pre-flight is being read."""
@@ -150,16 +153,32 @@ class Acting(Undoing, _Base):
             return
         self._looking = listed(tuple(targets), action.kind)
         self.tell(f"looking at {self._looking} first")
+        screen = self.screen
 
         def work() -> None:
-            extra = gather.gather(action, targets, cluster, self.transport, self.telemetry, self.resumed)
+            try:
+                extra = gather.gather(action, targets, cluster, self.transport, self.telemetry, self.resumed)
+            except Exception as error:
+                extra = Extra(faults=(clean(f"the look broke: {type(error).__name__}: {error}"[:300]),))
             self.call_from_thread(looked, extra)
 
         def looked(extra: Extra) -> None:
-            self._looking = ""
-            self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
+            about, self._looking = self._looking, ""
+            if not self.went_on(screen, f"{action.label} of {about}"):
+                self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
 
         self.run_worker(work, thread=True, group="look", exit_on_error=False)
+
+    def went_on(self, screen: object, what: str) -> bool:
+        """True, and said, where the person does something else by now than on this screen.
+
+        A question that comes up under somebody's hands is answered by what they type for another.
+        """
+        now = self.screen
+        if now is screen and not (isinstance(now, WachtScreen) and now.prompt.is_open):
+            return False
+        self.tell(f"{what}: you went on meanwhile; ask for it again", "warning")
+        return True
 
     def _show(
         self,
@@ -190,16 +209,30 @@ class Acting(Undoing, _Base):
         progress = Progress(len(plan.change.targets))
 
         def work() -> None:
-            outcome = self.gate.send(plan, typed, progress)
+            try:
+                outcome = self.gate.send(plan, typed, progress)
+            except Exception as error:
+                # What breaks off the event loop would break in silence, and be taken for done.
+                why = f"{type(error).__name__}: {error}"[:300]
+                self.call_from_thread(self.tell, f"{plan.action.label}: what was sent is unknown: {why}", "error")
+                return
+            finally:
+                self.sending.discard(progress)
             self.call_from_thread(self._came_back, outcome)
 
+        self.sending.add(progress)
         self.run_worker(work, thread=True, group="gate", exit_on_error=False)
-        if plan.kills and progress.total > self.gate.guard.batch:
-            self.push_screen(ProgressDialog(plan, progress))
         if isinstance(self.screen, WachtScreen):
             # The next key must not take along what was marked for this one.
             self.screen.clear_marks()
+        if plan.kills and progress.total > self.gate.guard.batch:
+            self.push_screen(ProgressDialog(plan, progress))
         self.tell(f"{plan.action.doing} {self.named(plan.change.targets, plan.action.kind)}")
+
+    def stop_sending(self) -> None:
+        """Whoever leaves can neither see nor stop the batches that are left: they are not sent."""
+        for progress in tuple(self.sending):
+            progress.stop()
 
     def _came_back(self, outcome: Outcome) -> None:
         plan = outcome.plan

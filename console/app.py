@@ -170,6 +170,7 @@ class WachtApp(Acting, QuietApp[None]):
         from rich.traceback import Traceback
 
         report = Traceback(show_locals=False, width=None)
+        self.stop_sending()
         self._exit_renderables.append(Segments(self.console.render(report, self.console.options)))
         self._close_messages_no_wait()
 
@@ -179,6 +180,7 @@ class WachtApp(Acting, QuietApp[None]):
 
     def leave(self) -> None:
         """Go. A reading that hangs must not hold the person up; a change that is under way is waited for."""
+        self.stop_sending()
         process.stop_all()
         self.exit()
 
@@ -225,8 +227,8 @@ class WachtApp(Acting, QuietApp[None]):
 
     @on(Prompt.Submitted)
     def _command(self, event: Prompt.Submitted) -> None:
-        if event.kind != ":":
-            return
+        if event.kind != ":" or not event.prompt.is_open:
+            return  # a second Enter of a key held down
         try:
             command = parse(event.value)
             self._carry_out(command)

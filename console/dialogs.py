@@ -42,6 +42,9 @@ class _Answer(Input):
         event.stop()
         event.prevent_default()
 
+    def action_paste(self) -> None:
+        """Ctrl+V is a paste too."""
+
 
 class ConfirmDialog(QuietModal[Answer | None]):
     """Gives back the plan with what was typed, or None. It sends nothing."""
@@ -63,6 +66,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self._gate = gate
         self.plan = plan
         self._notes = notes
+        self._over = False
         self._armed_at: float | None = None
         """Messages made before this moment were typed for what was on the screen before."""
         self._box = Pane(preview.title(plan), scroll=True)
@@ -149,7 +153,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         ):
             return
         event.stop()
-        self.dismiss((self.plan, "y") if event.key == "y" else None)
+        self._end((self.plan, "y") if event.key == "y" else None)
 
     def on_paste(self, event: events.Paste) -> None:
         """A paste answers nothing."""
@@ -178,7 +182,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
     def _counted(self, event: Input.Submitted) -> None:
         event.stop()
         if event.value == self.plan.confirm.words:
-            self.dismiss((self.plan, event.value))
+            self._end((self.plan, event.value))
         else:
             self._count.value = ""
             self._wrong(f"{event.value or 'nothing'} is not {self.plan.confirm.words}: nothing was sent")
@@ -189,4 +193,10 @@ class ConfirmDialog(QuietModal[Answer | None]):
 
     def action_cancel(self) -> None:
         """Nothing happens."""
-        self.dismiss(None)
+        self._end(None)
+
+    def _end(self, answer: Answer | None) -> None:
+        """Give it back, once: a second y of a key held down would close the screen below, too."""
+        if not self._over:
+            self._over = True
+            self.dismiss(answer)

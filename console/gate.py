@@ -22,7 +22,7 @@ from collectors.nodeset import expand
 from console.actions import BY_ID, Row, tidy
 from console.entries import Entry, outcome_of, readable
 from console.journal import Journal, JournalFault
-from console.outcome import Outcome, Progress, Result, narrowed, noted, results_of, told
+from console.outcome import Outcome, Progress, Result, batches_of, noted, results_of, told
 from console.person import person
 from console.plan import Extra, Guard, Options, Plan, Refusal, Skip, grouped
 from console.planning import change_for, make, spelled
@@ -163,8 +163,8 @@ class Gate:
             return Outcome(plan=plan, refused=f"not confirmed: {plan.confirm.words} was asked for; nothing was sent")
         try:
             rows, age, dropped = self._again(plan, plan.change.targets)
-        except SourceFault as error:
-            return Outcome(plan=plan, refused=f"the targets could not be read again, nothing was sent: {error.fault}")
+        except Exception as error:
+            return Outcome(plan=plan, refused=f"the targets could not be read again, nothing was sent: {_said(error)}")
         left = tuple(target for target in plan.seen if target not in dropped)
         if not left:
             skipped = tuple(Skip(target, result.why) for target, result in dropped.items())
@@ -208,8 +208,9 @@ class Gate:
         since = self._clock.mono()
         every: list[Sent] = []
         results: dict[str, Result] = {}
+        reasons: dict[str, str | None] = {}
         failure = ""
-        batches = self._batches(plan, change)
+        batches = batches_of(plan, change)
         for at, planned in enumerate(batches):
             batch = planned
             if at:
@@ -220,6 +221,7 @@ class Gate:
                     break
             sent: tuple[Sent, ...] = ()
             if batch.targets:
+                reasons |= {target: batch.reasons.get(target, batch.reason) for target in batch.targets}
                 try:
                     sent = tuple(writer.send(batch))
                 except Exception as error:
@@ -236,7 +238,7 @@ class Gate:
         said = {target: one.err for one in every if one.rc != 0 for target in one.targets}
         waiting = tuple(
             Waiting(plan=plan.id, action=change.action, kind=plan.action.kind, target=target,
-                    reason=change.reasons.get(target, change.reason), before=rows[target], since=since,
+                    reason=reasons[target], before=rows[target], since=since,
                     err=said.get(target, failure), asked=change.priorities.get(target, change.resume_after_s))
             for target, result in results.items() if result.state in {"pending", "unknown"}
         )  # fmt: skip
@@ -245,23 +247,19 @@ class Gate:
         late = self._late_note("result", **about, sent=ended, failure=failure or None, outcome=told(results))
         return Outcome(plan=plan, results=results, sent=tuple(every), waiting=waiting, warning=late or warning)
 
-    def _batches(self, plan: Plan, change: Change) -> list[Change]:
-        """What is sent in one go: all of it, or so many at a time where it kills."""
-        if not plan.kills or len(change.targets) <= self.guard.batch:
-            return [change]
-        step = self.guard.batch
-        return [narrowed(change, change.targets[start : start + step]) for start in range(0, len(change.targets), step)]
-
     def _next(self, plan: Plan, batch: Change, progress: Progress, results: dict[str, Result]) -> tuple[Change, str]:
-        """The next batch without what is no longer as confirmed; or why no further one is sent."""
-        if not progress.may_go_on():
-            return batch, "not sent: you stopped it"
+        """The next batch, as its targets are now and without what is no longer as confirmed; or why none is sent."""
         try:
-            _, _, dropped = self._again(plan, batch.targets)
-        except SourceFault as error:
-            return batch, f"not sent, the targets could not be read again: {error.fault}"
-        results |= dropped
-        return narrowed(batch, tuple(target for target in batch.targets if target not in dropped)), ""
+            while progress.may_go_on():
+                rows, _, dropped = self._again(plan, batch.targets)
+                if progress.paused or progress.stopped:
+                    continue  # meanwhile: how long it will be nobody knows, so they are read anew
+                left = tuple(target for target in batch.targets if target not in dropped)
+                results |= dropped
+                return change_for(plan, left, rows, plan.why, person()), ""
+        except Exception as error:
+            return batch, f"not sent, the targets could not be read again: {_said(error)}"
+        return batch, "not sent: you stopped it"
 
     def follow(
         self, outcome: Outcome, deadline_s: float | None = None, sleep: Callable[[float], None] = time.sleep
@@ -324,7 +322,7 @@ class Gate:
             if plan.kills and plan.action.kind == "node":
                 jobs = self._jobs_on(targets)
             age = self._clock.mono() - began
-        elif age is None or age > self._oldest_s(plan):
+        elif age is None or age > plan.oldest_s:
             raise SourceFault("stale", "what is known of them is too old", "wait for the next reading")
         hit = None if plan.jobs is None else frozenset(job.id for job in plan.jobs)
         whys = {
@@ -335,11 +333,6 @@ class Gate:
             for target in targets
         }  # fmt: skip
         return rows, age, {target: Result("dropped", why) for target, why in whys.items() if why}
-
-    def _oldest_s(self, plan: Plan) -> float:
-        """How old facts may be: two polls, and never less than the guard's figure."""
-        source = plan.cluster.sources.get(f"slurm.{plan.change.kind}s")
-        return max(self.guard.facts_s, 2 * source.due_s if source is not None else 0.0)
 
     def _jobs_on(self, nodes: Sequence[str]) -> dict[str, frozenset[str]]:
         """Node to the jobs that run there now. Raises SourceFault."""
@@ -391,3 +384,8 @@ class Gate:
             return self._write(event, **fields)
         except JournalFault as error:
             return f"this is not in the journal: {error}"
+
+
+def _said(error: Exception) -> str:
+    """What went wrong: a source's own words, or a bug by its name."""
+    return str(error.fault) if isinstance(error, SourceFault) else f"{type(error).__name__}: {error}"[:300]

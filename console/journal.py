@@ -96,8 +96,10 @@ class Journal:
             # Syslog is asked last, and has its part of the deadline.
             asked_s = self._witness.timeout_s if self._witness is not None else 0.0
             writing.join(self._deadline_s - min(asked_s, self._deadline_s / 2))
+            overdue = writing.overdue()
+            # Only now: a fault of the last moment is one, and no line on the disk.
             fault = writing.fault
-            if writing.overdue():
+            if overdue:
                 fault = f"{self.path}: the file system did not answer in {self._deadline_s:g} s"
             elif fault is None:
                 return ""

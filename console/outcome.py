@@ -125,6 +125,14 @@ def told(results: Mapping[str, Result]) -> dict[str, dict[str, str]]:
     return {target: {"state": result.state, "why": result.why} for target, result in results.items()}
 
 
+def batches_of(plan: Plan, change: Change) -> list[Change]:
+    """What is sent in one go: all of it, or so many at a time where it kills."""
+    step = plan.guard.batch
+    if not plan.kills or len(change.targets) <= step:
+        return [change]
+    return [narrowed(change, change.targets[start : start + step]) for start in range(0, len(change.targets), step)]
+
+
 def narrowed(change: Change, targets: Sequence[str]) -> Change:
     """The same change of fewer nodes or jobs."""
     wanted = frozenset(targets)

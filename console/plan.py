@@ -198,6 +198,12 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
         """True when running work may be lost."""
         return any(self.action.danger_of(row) == "kills" for row in self.seen.values())
 
+    @property
+    def oldest_s(self) -> float:
+        """How old facts may be that are acted on: two polls, and never less than the guard's figure."""
+        source = self.cluster.sources.get(f"slurm.{self.change.kind}s")
+        return max(self.guard.facts_s, 2 * source.due_s if source is not None else 0.0)
+
     def age_s(self, mono: float) -> float | None:
         """Age of the facts it was made from; None when no source tells it."""
         ages = [source.age_s(mono) for name, source in self.cluster.sources.items()

@@ -136,12 +136,11 @@ def lasts_s(plan: Plan) -> int:
 def _kept(row: Row, reason: str, options: Options) -> str | None:
     """A node's own reason where it is not just the new one: what stood there while it was out of service is kept."""
     assert isinstance(row, Node)
-    if row.name in options.reasons:
-        return options.reasons[row.name]
-    old = row.reason
+    own, old = options.reasons.get(row.name), row.reason
+    reason = own or reason
     if not old or row.display not in OUT or reason in old:
         # A node in service may still carry the reason of its last drain (24.11 never clears it): that is history.
-        return old if old and row.display in OUT and reason and reason in old else None
+        return old if old and row.display in OUT and reason and reason in old else own
     by = f" by {row.reason_by}" if row.reason_by else ""
     return f"{reason} [was{by}: {old}]"[:REASON_CAP]
 
@@ -172,8 +171,10 @@ def _confirm(
     kills = any(action.danger_of(row) == "kills" for row in acting.values())
     if any(check.level == "bad" for check in checks):
         return Confirm("break", count, f"anyway {count}" if kills else "anyway", "the pre-flight speaks against it")
-    worst = max(shares, key=lambda share: share.part, default=None)
-    if worst is not None and worst.newly_out > guard.share_nodes:
+    # A partition of two nodes that goes out whole must not hide the large one beside it.
+    many = [share for share in shares if share.newly_out > guard.share_nodes]
+    worst = max(many, key=lambda share: share.part, default=None)
+    if worst is not None:
         if 100 * worst.part > guard.break_pct:
             word = f"{worst.partition} {count}" if kills else worst.partition
             why = f"it takes {100 * worst.part:.0f} % of {worst.partition} out, more than {guard.break_pct:g} %"

@@ -50,7 +50,7 @@ class ProgressDialog(QuietModal[None]):
     def _tell(self) -> None:
         progress = self.progress
         if progress.ended:
-            self.dismiss(None)
+            self.action_hide()
             return
         results = list(progress.results.values())
         words = Counter(result.state for result in results)
@@ -82,5 +82,13 @@ class ProgressDialog(QuietModal[None]):
         self._tell()
 
     def action_hide(self) -> None:
-        """Esc."""
-        self.dismiss(None)
+        """Esc. Never what lies on top of it, nor, by a second Esc, the screen below."""
+        if self.progress.paused and not self.progress.ended:
+            return  # hidden nobody could let it go on
+        if self.is_active:
+            self.dismiss(None)
+
+    def on_unmount(self) -> None:
+        """Taken off while paused, by another screen: the rest is left out, where it would wait for ever."""
+        if self.progress.paused:
+            self.progress.stop()

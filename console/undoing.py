@@ -71,6 +71,10 @@ class Undoing(_Base):
         """Plan it and show what it will do."""
         raise NotImplementedError
 
+    def went_on(self, screen: object, what: str) -> bool:
+        """True, and said, where the person does something else by now than on this screen."""
+        raise NotImplementedError
+
     def action_undo(self) -> None:
         """Z: the last action of whoever sits here."""
         self.undo(None)
@@ -81,7 +85,11 @@ class Undoing(_Base):
             self.tell("undo refused: read-only", "warning")
             return
 
+        screen: Any = getattr(self, "screen", None)
+
         def found(entries: Mapping[str, Entry]) -> None:
+            if self.went_on(screen, "undo"):
+                return
             entry = last_of(entries, person()) if key is None else entries.get(key)
             if entry is None:
                 self.tell(

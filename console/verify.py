@@ -210,6 +210,8 @@ def _node_seen(action: str, before: Node, after: Node, reason: str | None, asked
             return not {"REBOOT_REQUESTED", "REBOOT_ISSUED"}.isdisjoint(after.flags) or _booted(before, after)
     if not _OUT_OF_SERVICE.isdisjoint(after.flags):
         return False
+    if "REBOOT_REQUESTED" in before.flags and "REBOOT_REQUESTED" in after.flags:
+        return False  # it is what the resume was to call off
     # A node that the controller never heard of is UNKNOWN before and after; any other must have registered again.
     heard = after.state not in {"DOWN", "UNKNOWN", "FUTURE"} and "NOT_RESPONDING" not in after.flags
     return heard or after.state == before.state == "UNKNOWN"
@@ -256,6 +258,8 @@ def drifted(
         # Slurm's own word and a robot's (it went down by itself) are kept behind ours; a person's hand is not.
         if now.reason and now.reason != before.reason and reasons.who(now.reason_by, now.reason) != "robot":
             return f"another reason was set meanwhile{said(now)}"
+        if action.takes_out and "DRAIN" in before.flags and "DRAIN" not in now.flags:
+            return f"it was undrained meanwhile: {now.display}"
         return _more_work(before, now, jobs_before, jobs_now) if action.danger_of(now) == "kills" else None
     if isinstance(now, Job) and isinstance(before, Job):
         return _other_job(action, before, now)

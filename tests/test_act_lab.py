@@ -16,7 +16,7 @@ from collectors.slurm.write import CliWriter
 from console.act import run_act
 from console.gate import Gate, open_writer
 from console.journal import Journal, verify
-from console.plan import Plan
+from console.plan import Options, Plan
 from console.poller import read
 from console.reduce import begin, reduce
 from tests.lab.conftest import running
@@ -84,7 +84,10 @@ def site(lab, tmp_path, monkeypatch):
 
 def test_nodes_out_and_back(site):
     reason = 'he said "x" é; $(id) | NodeName=ALL'
-    assert site.act("drain", "gpu[0001-0003]", reason=reason, count=3)[0] == 0
+    broken = Options(break_glass=True)  # three of the four nodes are more than a fifth of the partition
+    status, told = site.act("drain", "gpu[0001-0003]", reason=reason, count=3)
+    assert status == 2 and "--break-glass and --count 3 are required" in told["refused"]
+    assert site.act("drain", "gpu[0001-0003]", reason=reason, count=3, options=broken)[0] == 0
     assert site.cluster().nodes["gpu0002"].reason == reason
     status, told = site.act("drain", "gpu0001", reason="again", yes=True)
     assert status == 2 and "already drained by root" in told["refused"]
@@ -134,7 +137,7 @@ def test_a_frozen_controller_is_unknown_and_carries_it_out_later(site):
         def read_nodes(self, names):
             return {name: known.nodes[name] for name in names}
 
-    quick = Gate("lab", lambda: CliWriter(deadline_s=1), Remembered(),
+    quick = Gate("lab", lambda kind: CliWriter(deadline_s=1), Remembered(),
                  lambda: Journal(site.path, "lab", site.clock), site.clock)  # fmt: skip
     plan = quick.plan("drain", ["gpu0001"], "frozen", known)
     assert isinstance(plan, Plan)

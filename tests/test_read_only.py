@@ -82,9 +82,8 @@ async def test_no_command_of_the_palette_changes_anything(opened):
             operator.app.action_go(screen)
             await operator.pilot.pause()
             entries = list(Palette(operator.app.screen)._entries())
-            assert {f"{action.label.capitalize()} {action.kind}" for action in ACTIONS} <= {
-                text for text, _, _ in entries
-            }
+            named = {f"{action.label.capitalize()} {action.kind}" for action in ACTIONS}
+            assert named <= {text for text, _, _ in entries}
             for text, _, run in entries:
                 if text in named:
                     run()

@@ -1,0 +1,139 @@
+"""docs/on-call.md says what the code does: its keys, figures, words and examples are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import fields
+
+from collectors.alertmanager import AlertmanagerSettings
+from collectors.alertmanager.orders import LONGEST_S
+from collectors.slurm import SlurmSettings
+from collectors.slurm.sources import Rights
+from console import alert_rules, config, docs, fitness, gather, journal, places, preflight, undo
+from console.actions import ACTIONS, NAVIGATION
+from console.cli import act
+from console.config import Config, load
+from console.plan import Guard
+from console.verify import PATIENCE_OF_S, PATIENCE_S
+
+PAGE = (Path(__file__).parent.parent / "docs/on-call.md").read_text()
+#: Without its line breaks: where a sentence breaks is nobody's business.
+TEXT = " ".join(PAGE.split())
+
+
+def section(title: str) -> str:
+    return PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.S | re.M)
+
+
+def test_it_is_short():
+    assert len(PAGE.splitlines()) <= 120
+
+
+def test_the_keys_are_those_of_the_actions():
+    assert " ".join(docs.actions().split()) in TEXT, "write it: console.docs.actions()"
+    named = re.findall(r"`([^`]{1,6})` ([a-z]+)", docs.actions())
+    assert named == [(action.key, action.id) for action in ACTIONS]
+    shown = {action.key for action in ACTIONS} | {key.shown for key in NAVIGATION} | {"Tab", "p", "s"}
+    for key in re.findall(r"`([A-Za-z0-9?]|Enter|Tab|Esc)`", PAGE):
+        assert key in shown, f"no key {key}"
+
+
+def test_the_figures_of_the_guard():
+    assert docs.guard() in PAGE, "write it: console.docs.guard()"
+    assert re.findall(r"^\| `(\w+)`", docs.guard(), re.M) == [one.name for one in fields(Guard)]
+
+
+def test_what_takes_what_back():
+    assert docs.undo() in TEXT, "write it: console.docs.undo()"
+    gone = "cancel, requeue, requeuehold, down and reboot"
+    assert f"{gone} have no undo" in TEXT and set(re.split(", | and ", gone)) == set(undo.NEAREST)
+
+
+def test_every_pre_flight_is_told():
+    rows = re.findall(r"^\| ([a-z, ]+) \|", section("What each pre-flight looks at"), re.M)
+    told = [word for row in rows if row != "action" for word in row.split(", ")]
+    assert sorted(told) == sorted(preflight._LOOKS)
+
+
+def test_every_alert_is_told():
+    told = re.findall(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)+\b", section("Alert rules").partition("```")[0])
+    assert set(told) == {rule.alert for rule in alert_rules.rules()}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"on at least {places.TOGETHER} nodes",
+        f"began within {places.GAP_S // 60} minutes of each other",
+        f"a silence of {Guard().take_s // 3600} h with your name",
+        f"silences, {Guard().silence_s // 3600} h unless you say otherwise (at most {LONGEST_S // 86_400} days)",
+        f"what none shows within {PATIENCE_S:g} s is called unknown",
+        f"(up to {PATIENCE_OF_S['resume'] / 60:g} min; a reboot up to {PATIENCE_OF_S['reboot'] / 60:g} min)",
+        f"requeued {preflight.RESTARTS} times or more before",
+        f"up to {gather.NODES_MOST} nodes, the details of up to {gather.JOBS_MOST} jobs",
+        f"no question begins after {gather.DEADLINE_S:g} s",
+        f"samples older than {fitness.SAMPLE_S} s",
+        f"every {Rights(SlurmSettings()).floor_s / 60:g} min; behind a sudo prefix",
+        f"does not take it within {journal.DEADLINE_S:g} s",
+        f"from another host: after {journal.ELSEWHERE_S / 60:g} min",
+    ],
+)
+def test_a_figure_in_the_text(words):
+    assert words in TEXT
+
+
+def test_behind_sudo_it_asks_every_hour():
+    assert Rights(SlurmSettings(prefix=("sudo", "-n"))).floor_s == 3600
+
+
+def test_the_words_of_the_command_line():
+    known = {option for one in act.params for option in one.opts}
+    typed = set(re.findall(r"--[a-z][a-z-]+", PAGE))
+    assert typed <= known and {"--break-glass", "--count"} <= typed
+
+
+# -- the configuration -------------------------------------------------------------------------------------------------
+
+
+def test_the_example_is_a_configuration(tmp_path):
+    (example,) = blocks("toml")
+    file = tmp_path / "config.toml"
+    file.write_text(example)
+    file.chmod(0o600)
+    found = load(str(file), {}, tmp_path / "no-site-file")
+    default = Config()
+    assert [getattr(found, key) for key in ("bell", "notify", "links")] == [default.bell, default.notify, default.links]
+    assert found.guard == Guard(), "the example shows the defaults"
+    assert isinstance(found.clusters["groningen"].sources["alertmanager"], AlertmanagerSettings)
+    said = re.search(r"^notify = .*# or (.*): the", example, re.M)
+    assert said and {"off", *said[1].split(", ")} == set(config._WORDS["notify"])
+
+
+def test_every_key_of_the_configuration_is_told():
+    told = section("Configuration")
+    for one in fields(AlertmanagerSettings):
+        assert re.search(rf"\b{one.name}\b", told), one.name
+        if one.name in {"timeout_s", "interval_s", "node", "node_labels"}:
+            value = re.search(rf"`{one.name} = ([^`]*)`", told)
+            assert value and msgspec.convert(msgspec.json.decode(value[1]), one.type) == one.default
+    lock = told.partition("`[lock]` table: ")[2]
+    assert re.findall(r"`(\w+) = ", lock) == list(config._LOCKABLE)
+
+
+def test_the_example_makes_rules(tmp_path, capsys):
+    (example,) = blocks("python")
+    own = tmp_path / "xid-policy.toml"
+    own.touch(mode=0o600)
+    made = example.replace("/etc/wacht/xid-policy.toml", str(own))
+    assert made != example
+    exec(compile(made, "docs/on-call.md", "exec"), {})
+    told = capsys.readouterr().out
+    assert "0.95 * 120000" in told and 'runbook_url: "https://wiki.example/runbooks/NodeDown"' in told
