@@ -80,6 +80,10 @@ def as_json(cluster: Cluster, clock: Clock) -> bytes:
         ] if "reservations" in known else None,
         "alerts": [{**msgspec.structs.asdict(one), "starts": stamp(one.starts)} for one in cluster.alerts.values()]
         if "alerts" in known else None,
+        "silences": [
+            {**msgspec.structs.asdict(one), "starts": stamp(one.starts), "ends": stamp(one.ends), "taken": one.taken}
+            for one in cluster.silences.values()
+        ] if "silences" in known else None,
         "totals": _totals(cluster),
     }  # fmt: skip
     if cluster.demo:

@@ -12,7 +12,18 @@ import pytest
 
 from collectors import process
 from collectors.clock import ManualClock, SystemClock
-from collectors.model import Alert, Facts, Fault, Load, Partition, Reservation, Source, SourceFault
+from collectors.model import (
+    Alert,
+    Facts,
+    Fault,
+    Load,
+    Matcher,
+    Partition,
+    Reservation,
+    Silence,
+    Source,
+    SourceFault,
+)
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget
 from collectors.slurm import SlurmSettings
@@ -160,7 +171,9 @@ def test_unknown_is_null_and_none_is_empty():
 def test_loads_alerts_and_reservations_are_in_it():
     here = cluster(
         nodes=[node("gpu1"), node("gpu2")], loads=[Load(node="gpu1", gpu_util_pct=91.5, power_w=5000.0)],
-        alerts=[Alert(id="a", name="NodeDown", labels={"x": "y"}, starts=100)],
+        alerts=[Alert(id="a", name="NodeDown", labels={"x": "y"}, starts=100, silenced_by=("s",))],
+        silences=[Silence(id="s", state="active", matchers=(Matcher("x", "y"),), ends=100, by="jdv",
+                          comment="taken: I'm on it")],
         reservations=[Reservation(name="maint", state="ACTIVE", starts=100, ends=10**15)],
         partitions=[Partition(name="gpu", state="UP")],
     )  # fmt: skip
@@ -171,6 +184,9 @@ def test_loads_alerts_and_reservations_are_in_it():
     assert (reservation["starts"], reservation["ends"]) == ("1970-01-01T00:01:40Z", None), (
         "no calendar has year 31690708"
     )
+    (silence,) = document["silences"]
+    assert (silence["by"], silence["taken"], silence["ends"]) == ("jdv", True, "1970-01-01T00:01:40Z")
+    assert alert["silenced_by"] == ["s"] and silence["matchers"][0]["name"] == "x"
     assert document["partitions"][0]["name"] == "gpu" and document["partitions"][0]["default"] is False
 
 
