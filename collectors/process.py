@@ -31,6 +31,7 @@ ERR_BYTES = 256 << 10
 
 _live: set[subprocess.Popen[bytes]] = set()
 _live_lock = threading.Lock()
+_counts = threading.local()
 _stops = 0
 """How often `stop_all` was called: a command that was being started meanwhile must not outlive it."""
 
@@ -45,6 +46,11 @@ class Ended(Struct, frozen=True, kw_only=True):
     took_s: float
     timed_out: bool = False
     capped: bool = False
+
+
+def started() -> int:
+    """How many commands this thread has started through `run`: what a source cost is the difference."""
+    return int(getattr(_counts, "started", 0))
 
 
 def find(program: str) -> str:
@@ -93,6 +99,7 @@ def run(
     """
     began, stops = time.monotonic(), _stops
     timed_out = False
+    _counts.started = started() + 1
     try:
         child = subprocess.Popen(
             list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

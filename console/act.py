@@ -21,6 +21,7 @@ from console.person import person
 from console.plan import Extra, Options, Plan, Refusal
 from console.undo import Undo, undo_of
 from console.undoing import entries_of, last_of
+from console.words import nodes_of
 
 DONE, INCOMPLETE, REFUSED = 0, 1, 2
 
@@ -109,7 +110,7 @@ def named(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...
             found[word] = None
             continue
         if kind == "node":
-            found.update(dict.fromkeys(expand(word)))
+            found.update(dict.fromkeys(nodes_of(word, cluster)))
             continue
         # A component of a heterogeneous job, 101+0, is no node set.
         for name in [word] if "+" in word else expand(word):

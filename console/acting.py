@@ -14,7 +14,6 @@ from collectors import process
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Cluster, SourceFault, Telemetry, Transport
-from collectors.nodeset import expand
 from console import gather, inspect, journal, past
 from console.actions import BY_ID, Kind
 from console.commands import CommandError
@@ -30,7 +29,7 @@ from console.site import Site
 from console.site_gate import journal_path, open_gate
 from console.undoing import LOOKBACK, Undoing
 from console.verify import Settled, Watch
-from console.words import option, split
+from console.words import nodes_of, option, split
 from widgets.pane import Line, line
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class Acting(Undoing, _Base):
             return
         rows: Mapping[str, Any] = self.cluster.nodes if action.kind == "node" else self.cluster.jobs
         try:
-            targets = expand(rest[0]) if action.kind == "node" else tuple(rest[0].split(","))
+            targets = nodes_of(rest[0], self.cluster) if action.kind == "node" else tuple(rest[0].split(","))
             if action_id == "priority" and len(rest) > 1:
                 options = msgspec.structs.replace(options, **option("priority", rest[1]))
         except ValueError as error:

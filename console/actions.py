@@ -195,7 +195,7 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         id="resume", key="r", kind="node", label="resume", doing="resuming…", done="resumed", refuse=_resume,
-        inverse="drain", help="back into service from down, drained or failed, after a look at what is known of it",
+        inverse="drain", help="back into service from down, drained or failed, once it looks fit",
     ),
     Action(
         id="down", key="D", kind="node", label="down", doing="setting down…", done="down", refuse=_down,
@@ -205,7 +205,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         id="reboot", key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=_reboot,
         needs_reason=True, takes_out=True, counts=True, asks=("next_state",),
-        help="drain, and reboot as soon as its jobs have ended (ASAP); a drained node comes back down",
+        help="reboot after its last job (ASAP); a drained node comes back down",
     ),
     Action(
         id="requeue", key="Q", kind="job", label="requeue", doing="requeuing…", done="requeued", refuse=_requeue,
@@ -274,6 +274,7 @@ NAVIGATION: tuple[Key, ...] = (
     Key(id="open", keys=("enter",), shown="Enter", help="open what the cursor is on"),
     Key(id="back", keys=("escape",), shown="Esc", help="go back"),
     Key(id="mark", keys=("space",), shown="Space", help="mark a row; an action takes all marked rows"),
+    Key(id="mark_all", keys=("asterisk",), shown="*", help="mark all rows shown, or none"),
     Key(id="left", keys=("left", "h"), shown="← h", help="left"),
     Key(id="down", keys=("down", "j"), shown="↓ j", help="down"),
     Key(id="up", keys=("up", "k"), shown="↑ k", help="up"),

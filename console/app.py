@@ -6,7 +6,7 @@ import gc
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.binding import Binding, BindingType
 
 from collectors import process
@@ -218,6 +218,13 @@ class WachtApp(Acting, QuietApp[None]):
         if text:
             self.copy_to_clipboard(text)
             self.tell(f"copied: {text}")
+
+    async def on_key(self, event: events.Key) -> None:
+        """What came in one burst with `:` or `/` set out for the list: it belongs to the line, and is no action."""
+        screen = self.screen
+        if isinstance(screen, WachtScreen) and screen.prompt.is_open and event.is_printable and event.character:
+            event.prevent_default()
+            screen.prompt.late(event.character)
 
     def action_command(self) -> None:
         """The `:` line."""

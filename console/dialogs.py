@@ -32,6 +32,7 @@ _MORE = {
     "seconds": "for how long (30m, 4h, 2d); empty: as above",
     "next_state": "comes back as resume or down; empty: as above",
 }
+_TABS = {"resume_after_s": "back after", "seconds": "for how long", "next_state": "comes back as"}
 _NAMES = {field: name for name, field in OPTIONS.items()}
 
 
@@ -57,7 +58,14 @@ class ConfirmDialog(QuietModal[Answer | None]):
     ConfirmDialog Input { border: none; height: 1; padding: 0 1; width: 1fr; background: $panel; color: $foreground; }
     ConfirmDialog Input:focus { border: none; background-tint: $foreground 0%; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", show=False),
+        # Whatever is being typed: the preview can be read to its end.
+        Binding("up", "read('step', -1)", "Up", show=False),
+        Binding("down", "read('step', 1)", "Down", show=False),
+        Binding("pageup", "read('page', -1)", "Page up", show=False),
+        Binding("pagedown", "read('page', 1)", "Page down", show=False),
+    ]
     AUTO_FOCUS = ""
 
     def __init__(self, gate: Gate, plan: Plan, hint: str = "", notes: Sequence[str] = ()) -> None:
@@ -72,7 +80,8 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self._box = Pane(preview.title(plan), scroll=True)
         self._ask = Pane(border=False, id="ask")
         self._reason = Input(
-            hint,
+            # The space parts the hint from what somebody adds to it.
+            f"{hint} " if hint else "",
             placeholder="why, for everyone who reads it later",
             max_length=1000,
             id="reason",
@@ -93,9 +102,11 @@ class ConfirmDialog(QuietModal[Answer | None]):
             yield self._count
 
     def on_mount(self) -> None:
-        """Draw first, listen then."""
+        """Draw first, listen then. What was told before would lie over the inputs; errors stay."""
+        for told in [one for one in self.app._notifications if one.severity == "information"]:
+            self.app._unnotify(told)
         self._show()
-        self.call_after_refresh(self._arm)
+        self.call_when_shown(self._arm)
 
     def _arm(self) -> None:
         self._armed_at = events.Key("a", None).time
@@ -120,17 +131,21 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self._more.display = plan.lacks_reason and bool(self._asked)
         self._count.display = not plan.lacks_reason and plan.confirm.kind != "plain"
         kills = ("  it kills running work", "bad") if plan.kills else ("", "")
+        esc = ("   Esc cancels" + ("   PgDn reads on" if len(made) + 2 > room else ""), "text-dim")
         if plan.lacks_reason:
-            tab = ("   Tab: more", "text-dim") if self._asked else ("", "")
-            self._ask.set_lines([Line([(" reason, then Enter", "text-strong"), tab, ("   Esc cancels", "text-dim")])])
+            tab = (f"   Tab: {_TABS[self._asked]}" if self._asked else "", "text-dim")
+            self._ask.set_lines([Line([(" reason, then Enter", "text-strong"), tab, esc])])
             self._reason.focus()
         elif plan.confirm.kind != "plain":
-            wanted = f" type {plan.confirm.words} to go on, then Enter"
-            why = (f"  {plan.confirm.why}", "bad") if plan.confirm.why else kills
-            self._ask.set_lines([Line([(wanted, "text-strong"), ("   Esc cancels", "text-dim"), why])])
+            words = plan.confirm.words if plan.confirm.words.isdecimal() else f"the word {plan.confirm.words}"
+            wanted = f" type {words}, then Enter"
+            # What the glass is broken for stands on top of the preview.
+            why = kills if plan.confirm.kind == "break" or not plan.confirm.why else (f"  {plan.confirm.why}", "bad")
+            self._ask.set_lines([Line([(wanted, "text-strong"), esc, why])])
             self._count.focus()
         else:
-            asked = [(" y", "key"), (" goes on", "text-strong"), ("   Esc or any other key cancels", "text-dim"), kills]
+            other = (esc[0].replace("Esc cancels", "Esc or any other key cancels"), "text-dim")
+            asked = [(" y", "key"), (" goes on", "text-strong"), other, kills]
             self._ask.set_lines([Line(asked)])
             self.set_focus(None)
 
@@ -176,7 +191,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self.plan = given
         self._armed_at = None
         self._show()
-        self.call_after_refresh(self._arm)
+        self.call_when_shown(self._arm)
 
     @on(Input.Submitted, "#count")
     def _counted(self, event: Input.Submitted) -> None:
@@ -190,6 +205,10 @@ class ConfirmDialog(QuietModal[Answer | None]):
     def _wrong(self, why: str) -> None:
         """Say what is wrong with what was typed, and wait for something better."""
         self._ask.set_lines([Line([(f" {clean(why)}", "bad"), ("   Esc cancels", "text-dim")])])
+
+    def action_read(self, how: str, by: int) -> None:
+        """Scroll the preview."""
+        (self._box.action_page if how == "page" else self._box.action_step)(by)
 
     def action_cancel(self) -> None:
         """Nothing happens."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from collectors.model import Cluster
 from collectors.nodestate import DISPLAYS
+from console.cost import strain
 from console.needs import Need, since_text
 from console.partition_columns import PartitionUse, why_text
 from console.power import by_rack, hours_to_ceiling, site_w
@@ -160,6 +161,19 @@ def queue_title(cluster: Cluster) -> list[Span]:
             (f"{state.lower().replace('_', ' ')} ", "text-dim"),
             (f"{by_state[state]:,}", job_look(state)[1]),
         ]
+    return spans
+
+
+def controller_words(cluster: Cluster) -> list[Span]:
+    """`slurmctld 12 ms a cycle  ops 14 calls, 30 ms a minute`: how it fares, and what the user who reads costs it."""
+    diag, cost = cluster.diag, cluster.cost
+    if diag is None or diag.main_cycle_last_us is None:
+        return []
+    slow = strain(diag, cost)
+    spans: list[Span] = [(f"read {slow:.1f}x seldomer: ", "warn")] if slow > 1.0 else []
+    spans += [("slurmctld ", "text-dim"), (f"{diag.main_cycle_last_us / 1e3:,.0f} ms a cycle", "")]
+    if cost is not None:
+        spans.append((f"  {cost.user} {cost.calls_min:,.0f} calls, {cost.ms_min:,.0f} ms a minute", "text-dim"))
     return spans
 
 

@@ -123,7 +123,8 @@ class Gate:
         try:
             # Where a reason is missing the change shows `…` in its place, and `send` refuses it.
             ready = spelled(plan, reason, person())
-            commands = tuple(self._opened(plan.action.kind).commands(ready.change))
+            writer = self._opened(plan.action.kind)
+            commands = tuple(argv for batch in batches_of(ready, ready.change) for argv in writer.commands(batch))
         except SourceFault as error:
             return Refusal(str(error.fault))
         except ValueError as error:
@@ -159,6 +160,8 @@ class Gate:
             return Outcome(plan=plan, refused="read-only")
         if plan.lacks_reason:
             return Outcome(plan=plan, refused="a reason is required")
+        if self._clock.mono() - plan.made > self.guard.preview_s:
+            return Outcome(plan=plan, refused="the preview is too old to act on, nothing was sent: ask again")
         if not plan.confirm.accepts(answer):
             return Outcome(plan=plan, refused=f"not confirmed: {plan.confirm.words} was asked for; nothing was sent")
         try:
@@ -192,7 +195,8 @@ class Gate:
         try:
             writer = self._opened(change.kind)
             warning = self._write(
-                "intent", **about, reason=plan.why, argv=writer.commands(change), age_s=age,
+                "intent", **about, reason=plan.why, age_s=age,
+                argv=[argv for batch in batches_of(plan, change) for argv in writer.commands(batch)],
                 seen={target: noted(rows[target]) for target in change.targets},
                 dropped={target: result.why for target, result in dropped.items()},
                 reasons=change.reasons, priorities=change.priorities, resume_after_s=change.resume_after_s,
@@ -359,8 +363,8 @@ class Gate:
         """A Cluster of just these targets; of nothing where they cannot be read."""
         try:
             rows: Any = self._read(kind, targets) if self._reads(kind) else None
-        except SourceFault:
-            rows = None
+        except Exception:
+            rows = None  # whatever it is: what was sent was sent, and the end of this says that it was not seen
         if rows is None:
             return Cluster(name=self.cluster_name)
         return Cluster(name=self.cluster_name, known=frozenset({f"{kind}s"}), **{f"{kind}s": rows})

@@ -28,6 +28,8 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """More than this share (and more nodes than `share_nodes`): break-glass, the partition's name is typed."""
     facts_s: Annotated[float, Meta(gt=0)] = 30.0
     """Oldest facts (seconds, or two polls where that is longer) that may be acted on without reading again."""
+    preview_s: Annotated[float, Meta(ge=30)] = 300.0
+    """A preview older than this (seconds) is acted on no more: jobs and GPUs have moved on, ask again."""
     batch: Annotated[int, Meta(ge=1, le=500)] = 50
     """Targets of one call of a killing action: between two calls it can be paused and stopped."""
     take_s: Annotated[int, Meta(ge=60)] = 3600
@@ -238,4 +240,4 @@ def named(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
     if kind == "silence":
         told = (cluster.silences.get(target) for target in targets)
         return ", ".join(dict.fromkeys(one.comment or one.id if one is not None else "a silence" for one in told))
-    return listed(targets, kind)
+    return f"{len(targets):,} jobs" if kind == "job" and len(targets) > 4 else listed(targets, kind)

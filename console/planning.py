@@ -142,7 +142,10 @@ def _kept(row: Row, reason: str, options: Options) -> str | None:
         # A node in service may still carry the reason of its last drain (24.11 never clears it): that is history.
         return old if old and row.display in OUT and reason and reason in old else own
     by = f" by {row.reason_by}" if row.reason_by else ""
-    return f"{reason} [was{by}: {old}]"[:REASON_CAP]
+    was = f" [was{by}: {old}]"
+    # However long the new one is: half of the room is for what stood there.
+    was = was if len(was) <= REASON_CAP // 2 else f"{was[: REASON_CAP // 2 - 2]}…]"
+    return f"{reason[: REASON_CAP - len(was)]}{was}"
 
 
 def _next(row: Row, options: Options) -> str:

@@ -176,6 +176,7 @@ def _down(node: Node, known: Known, found: list[Check]) -> None:
 def _reboot(node: Node, known: Known, found: list[Check]) -> None:
     if "NOT_RESPONDING" in node.flags:
         found.append(Check(node.name, "warn", "slurmd does not answer, and it is slurmd that reboots: use the BMC"))
+    _kept(node, known, found)
     _reserved(node, known, found)
 
 

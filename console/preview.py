@@ -53,6 +53,9 @@ def title(plan: Plan) -> str:
     elif plan.action.kind == "silence":
         people = list(dict.fromkeys(row.by or "unknown" for row in plan.seen.values() if isinstance(row, Silence)))
         what = f"the silence of {_few(people)}" + (f" ({len(targets):,} silences)" if len(targets) > 1 else "")
+    elif plan.action.kind == "job" and len(targets) > 4:
+        # "now" names them; here they would push the cluster's name off the line.
+        what = f"{len(targets):,} jobs"
     else:
         what = _names(plan, targets)
     return f"{label[0].upper()}{label[1:]} {what} on {plan.cluster.name}"
@@ -318,6 +321,8 @@ def _reasons(plan: Plan) -> list[Fact]:
         made.append(Fact("reason", "not given yet", "warn"))
     own: dict[str, list[str]] = {}
     for target, words in plan.change.reasons.items():
+        if words == plan.why:
+            continue
         own.setdefault(words, []).append(target)
     return made + _most([Fact("reason", f"{_names(plan, those)}: {words}") for words, those in own.items()])
 

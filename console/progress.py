@@ -20,7 +20,7 @@ _ROLES = {"failed": "bad", "unknown": "warn", "dropped": "warn"}
 
 
 class ProgressDialog(QuietModal[None]):
-    """Shown while batches go out. Esc hides it; the action goes on without it."""
+    """Shown while batches go out and until it is closed. Esc hides it; the action goes on without it."""
 
     DEFAULT_CSS = """
     ProgressDialog { align: center middle; background: $background 60%; }
@@ -49,14 +49,13 @@ class ProgressDialog(QuietModal[None]):
 
     def _tell(self) -> None:
         progress = self.progress
-        if progress.ended:
-            self.action_hide()
-            return
         results = list(progress.results.values())
         words = Counter(result.state for result in results)
         told: list[Span] = [(f"{count:,} {_WORDS[state]}   ", _ROLES.get(state, "")) for state, count in words.items()]
         state = ("going out, a batch at a time", "accent")
-        if progress.stopped:
+        if progress.ended:
+            state = ("nothing more is sent; what came of it is read back", "text-strong")
+        elif progress.stopped:
             state = ("stopped: the rest is not sent", "warn")
         elif progress.paused:
             state = ("paused: nothing further is sent", "warn")
@@ -65,6 +64,9 @@ class ProgressDialog(QuietModal[None]):
             ("p", "key"), (" goes on" if progress.paused else " pauses", "text-dim"), ("   s", "key"),
             (" stops, the rest is left out", "text-dim"), ("   Esc", "key"), (" hides this", "text-dim"),
         ]  # fmt: skip
+        if progress.ended:
+            # It stays: a key meant for it must not reach the screen below.
+            keys = [("Esc", "key"), (" closes this", "text-dim")]
         head: list[Span] = [(f"{len(results):,} of {progress.total:,}   ", "text-strong"), state]
         self._box.set_lines([Line(head), Line(told), Line([(last, "bad")]), Line([]), Line(keys)])
 

@@ -129,9 +129,10 @@ def _node(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
         found.left[target] = "the journal does not say how it was"
         return
     if entry.action == "drain":
+        own = entry.reasons.get(target, entry.reason)
         if "DRAIN" in before.flags:
             found.left[target] = f"it was {before.display} before{said(before)}, and stays so"
-        elif row is not None and row.reason and entry.reason and entry.reason.strip('" ') not in row.reason:
+        elif row is not None and row.reason and own and own.strip('" ') not in row.reason:
             found.left[target] = f"it has another reason now{said(row)}"
         elif _acts("undrain", row, cluster, target, found):
             found.take("undrain", target)

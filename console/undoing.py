@@ -125,6 +125,8 @@ class Undoing(_Base):
                 told, severity = f"it cannot be read back: {error.fault}", "error"
             except (OSError, journal.JournalFault) as error:
                 told, severity = f"it cannot be read back: {error}", "error"
+            except Exception as error:
+                told, severity = f"it cannot be read back: {type(error).__name__}: {error}"[:300], "error"
             self.call_from_thread(self.tell, told, severity)
 
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)

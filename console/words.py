@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from collectors.model import Cluster
+from collectors.nodeset import expand
 from console.plan import Options
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -59,6 +61,22 @@ def option(name: str, text: str) -> dict[str, Any]:
         raise ValueError(f"no option --{name}; there are: {', '.join('--' + one for one in OPTIONS)}")
     field = OPTIONS[name]
     return {field: _READERS[field](text)}
+
+
+def nodes_of(word: str, cluster: Cluster) -> tuple[str, ...]:
+    """The nodes that were typed, each by its own name: a node set, or all of some racks: `@rack:R[07-10]`.
+
+    Raises ValueError. Names that the cluster does not know are kept: the gate refuses them by name.
+    """
+    if not word.startswith("@rack:"):
+        return expand(word)
+    racks = expand(word.removeprefix("@rack:"))
+    if not racks:
+        raise ValueError(f"{word} names no rack: @rack:R07 does")
+    unknown = [rack for rack in racks if not cluster.racks.get(rack)]
+    if unknown:
+        raise ValueError(f"no rack {unknown[0]} is known")
+    return tuple(dict.fromkeys(node for rack in racks for node in cluster.racks[rack]))
 
 
 def split(words: Sequence[str]) -> tuple[Options, list[str]]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from textual import events
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 
 from collectors.clock import ManualClock
@@ -80,7 +81,7 @@ class Operator:
     async def burst(self, text: str) -> None:
         """Keys that arrive all at once, as from a paste into a terminal that does not tell of pastes."""
         for char in text:
-            key = "enter" if char == "\n" else char
+            key = "enter" if char == "\n" else _character_to_key(char)
             self.app.post_message(events.Key(key, None if key == "enter" else char))
         await self.pilot.pause()
 
@@ -182,7 +183,7 @@ async def console(
     try:
         async with app.run_test(size=size, notifications=True) as pilot:
             operator = Operator(app, pilot, machine)
-            await operator.arrive({"nodes", "jobs", "partitions", "reservations", "loads"})
+            await operator.arrive({"nodes", "jobs", "partitions", "reservations", "loads", "diag"})
             yield operator
     finally:
         app.poller.stop()

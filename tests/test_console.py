@@ -267,3 +267,40 @@ async def test_no_size_breaks_it():
             for key in ("1", "2", "3", "7"):
                 await op.press(key)
         assert op.app.is_running
+
+
+async def test_what_comes_in_one_burst_with_the_colon_is_a_command_and_no_keys() -> None:
+    async with console() as op:
+        await op.press("2")
+        await op.burst(":drain gpu[0001-0003] bad fan\n")
+        await op.until(lambda: isinstance(op.app.screen, ConfirmDialog), "the dialog")
+        assert op.dialog.plan.change.targets == ("gpu0001", "gpu0002", "gpu0003")
+        assert op.dialog.plan.why == "bad fan"
+        await op.press("escape")
+        await op.burst("/gpu0004\n")
+        await op.comes("/ gpu0004")
+
+
+async def test_star_marks_all_rows_shown_or_none() -> None:
+    async with console() as op:
+        await op.press("2")
+        await op.filter("gpu[0001-0004]")
+        await op.press("asterisk")
+        assert op.list.table.marked == {"gpu0001", "gpu0002", "gpu0003", "gpu0004"}
+        op.sees("4 marked", "* mark all")
+        await op.press("asterisk")
+        assert not op.list.table.marked
+
+
+async def test_a_preview_longer_than_the_screen_can_be_read_while_the_count_is_asked_for() -> None:
+    async with console((80, 24)) as op:
+        await op.press("2")
+        await op.command("drain gpu[0001-0040] cooling")
+        await op.until(lambda: isinstance(op.app.screen, ConfirmDialog), "the dialog")
+        await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
+        op.sees("PgDn reads on")
+        op.sees_not("scontrol update")
+        for _ in range(4):
+            await op.press("pagedown")
+        op.sees("scontrol update")
+        await op.press("escape")

@@ -271,3 +271,13 @@ def test_an_extra_reading_is_what_the_pre_flight_judges_by(world):
     world.node("gpu0001", "IDLE+DRAIN", reason="x", reason_by="jdv")
     plan = world.gate().plan("resume", ("gpu0001",), None, world.cluster(), None, Extra(faults=("no telemetry",)))
     assert isinstance(plan, Plan) and any(check.level == "unknown" for check in plan.checks)
+
+
+def test_a_preview_that_was_left_open_for_long_is_acted_on_no_more(world):
+    gate = world.gate()
+    plan = planned(gate, "drain", "gpu0001", cluster=world.cluster())
+    world.clock.advance(301)
+    assert "too old" in (gate.send(plan, "y").refused or "") and world.sent == []
+    plan = planned(gate, "drain", "gpu0001", cluster=world.cluster())
+    world.clock.advance(299)
+    assert gate.send(plan, "y").refused is None

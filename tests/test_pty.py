@@ -128,3 +128,12 @@ def test_a_dumb_terminal_gets_a_plain_word(start):
     assert one.end() == 2
     assert b"wacht snapshot" in one.out
     assert b"\x1b" not in one.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
+def test_a_signal_ends_it_and_the_terminal_is_restored(start, number):
+    one = start("demo", "--nodes", "32")
+    one.read_until(b"Needs you")
+    one.child.send_signal(number)
+    assert one.end() == 128 + number
+    restored(one)

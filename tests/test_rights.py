@@ -210,6 +210,22 @@ def test_sudo_refuses_some_of_it(commands, allows, expected):
         assert found.why.startswith("sudo refuses alice scontrol")
 
 
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("/usr/bin/scontrol update NodeName=gpu* *", (None, False)),
+        ("/usr/bin/scontrol reboot *, /usr/bin/scancel --user=ml *", (None, None)),
+        ("/usr/bin/scontrol update JobId=[0-9]*", (False, None)),
+        ("/usr/bin/scontrol show *, /usr/bin/sinfo", (False, False)),
+    ],
+)
+def test_a_rule_of_sudo_for_certain_names_is_no_refusal(commands, rule, expected):
+    commands.says("sudo", rc=1, to="*--*")
+    commands.says("sudo", f"User alice may run the following commands here:\n    (root) NOPASSWD: {rule}\n")
+    found = read("alice", "sudo", "-n")
+    assert (found.nodes, found.jobs) == expected
+
+
 def test_sudo_to_another_account_gives_what_that_one_may(commands):
     commands.says("sudo")
     commands.says("sacctmgr", f"{HEADER}ops|Operator|\n", to=ASK.format("ops"))
@@ -237,7 +253,7 @@ def test_a_prefix_that_cannot_be_asked_is_unknown(commands):
 
 def test_the_source_is_slow_and_its_own(commands):
     found = {one.name: one for one in open_sources("x", SlurmSettings())}["slurm.rights"]
-    assert found.floor_s == 300
+    assert found.floor_s == 900
     facts = found.collect()
     assert facts.rights is not None and facts.nodes is facts.jobs is None
     behind = {one.name: one for one in open_sources("x", SlurmSettings(prefix=("sudo", "-n")))}["slurm.rights"]

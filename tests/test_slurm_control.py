@@ -120,9 +120,9 @@ def test_a_doubled_reservation_that_is_gone(commands):
 def test_a_cut_sdiag_tells_no_wrong_figure(version, data):
     whole = recorded(version, "sdiag.txt")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control, "ask", lambda *_: whole)
+        patch.setattr(control, "ask", lambda *_, **__: whole)
         full = control.diag(20)
-        patch.setattr(control, "ask", lambda *_: whole[: data.draw(st.integers(0, len(whole) - 1))])
+        patch.setattr(control, "ask", lambda *_, **__: whole[: data.draw(st.integers(0, len(whole) - 1))])
         try:
             part = control.diag(20)
         except SourceFault as error:

@@ -282,7 +282,7 @@ def test_cut_anywhere_is_a_fault_or_tells_every_node(data):
     with pytest.MonkeyPatch.context() as patch:
         answers = {("-d", "-o"): cut, ("-o", "%N"): b"gpu[0001-0003]\n"}
         patch.setattr("collectors.slurm.nodes.ask", lambda argv, *_, **__: answers[tuple(argv[-2:])])
-        patch.setattr("collectors.slurm.nodes.reasons", lambda _: {})
+        patch.setattr("collectors.slurm.nodes.reasons", lambda *_: {})
         try:
             nodes, _ = read()
         except SourceFault as error:

@@ -67,6 +67,14 @@ def test_the_top_line_is_exact_at_any_width(cells: int, modes: list[str]) -> Non
     assert spans_width(top_spans(busy(), 0, 100.0, modes, cells)) == cells
 
 
+def test_a_source_that_is_read_seldom_on_purpose_does_not_make_the_chip_old() -> None:
+    nodes = Source(name="slurm.nodes", ok=True, tried=True, read_mono=96.0, due_s=10.0)
+    rights = Source(name="slurm.rights", ok=True, tried=True, read_mono=10.0, due_s=300.0)
+    assert [chip.text for chip in chips([nodes, rights], 100.0)] == ["slurm 4s"]
+    # But one that is late is told of, however seldom it is read.
+    assert [chip.text for chip in chips([nodes, rights], 700.0)] == ["slurm stale 11m"]
+
+
 def test_ill_chips_stay_when_there_is_no_room_for_the_well() -> None:
     cluster = busy()
     ill = {**cluster.sources, "prom": source("prom", 10)}

@@ -16,11 +16,13 @@ from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 from textual.drivers.headless_driver import HeadlessDriver
 from textual.strip import Strip
+from textual.widgets import Input
 
 import themes
 from collectors.model import Cluster, Load, Node, Source
 from widgets.cells import gauge
 from widgets.columns import Column
+from widgets.flow import Flow
 from widgets.keybar import Key, KeyBar
 from widgets.nodemap import NodeMap
 from widgets.pane import Pane, line
@@ -205,6 +207,51 @@ async def test_what_the_acts_of_a_second_cost_at_200x50(wire: list[str]) -> None
         assert await cost() < 1500
         await pilot.press("pagedown")
         assert await cost() < 16_000
+
+
+async def test_the_cursor_of_an_input_does_not_blink(wire: list[str]) -> None:
+    class Typed(Bench):
+        def compose(self) -> ComposeResult:
+            yield Input(id="typed")
+
+    app = Typed()
+    async with app.run_test(size=(100, 30)) as pilot:
+        field = app.query_one("#typed", Input)
+        field.focus()
+        await pilot.pause()
+        assert field.has_focus and not field.cursor_blink
+        await pilot.press("a")
+        assert field._blink_timer is not None and not field._blink_timer._active.is_set()
+
+
+async def test_the_top_line_says_that_the_line_is_slow_and_its_clock_goes_in_steps(wire: list[str]) -> None:
+    app = Bench()
+    async with app.run_test(size=(100, 30)) as pilot:
+        cluster = machine(random.Random(1))
+        app.top.show(cluster, 1_003, 3.0)
+        assert "SLOW LINE" not in app.top.render_line(0).text and ":43 " in app.top.render_line(0).text
+        app._flow = Flow(slow=True)
+        app.top.show(cluster, 1_003, 3.0, ["DEMO"])
+        shown = app.top.render_line(0).text
+        assert "DEMO" in shown and "SLOW LINE" in shown and ":40 " in shown
+        await pilot.pause()
+        wire.clear()
+        app.top.show(cluster, 1_004, 4.0, ["DEMO"])
+        await pilot.pause()
+        assert wire == []
+        app.top.show(cluster, 1_005, 5.0, ["DEMO"])
+        await pilot.pause()
+        assert 0 < sum(map(len, wire)) < 100
+
+
+async def test_nothing_is_sent_for_a_frame_in_which_nothing_changed(wire: list[str]) -> None:
+    app = Bench()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        wire.clear()
+        app.screen.refresh()
+        await pilot.pause()
+        assert wire == []
 
 
 async def test_everything_is_sent_again_when_others_may_have_written(wire: list[str]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collectors import process
 from collectors.model import Change, SourceFault
 from collectors.nodeset import expand
 from collectors.slurm import SlurmSettings
@@ -346,7 +347,8 @@ def test_refusals_by_name(rc, err, refused):
 
 
 def test_a_cut_error_text_names_no_wrong_job():
-    err = "\n".join(f"Invalid user id for job {job}" for job in range(20000, 20133)) + "\nInvalid user id for job 2"
+    lines = [f"Invalid user id for job {job}" for job in range(20000, 20000 + process.ERR_BYTES // 29)]
+    err = "\n".join([*lines, "Invalid user id for job 2"])
     assert "2" not in refusals(1, err, ("2", "20000", "20001"))
 
 

@@ -43,6 +43,10 @@ def chips(sources: Iterable[Source], mono: float) -> list[Chip]:
     return [_chip(name, group, mono) for name, group in groups.items()]
 
 
+#: A source read this many times more seldom than the first of its group is read seldom on purpose.
+_OFTEN = 3.0
+
+
 def _chip(name: str, group: Sequence[Source], mono: float) -> Chip:
     ages = [old for source in group if (old := source.age_s(mono)) is not None]
     oldest = age(max(ages)) if ages else ""
@@ -56,7 +60,10 @@ def _chip(name: str, group: Sequence[Source], mono: float) -> Chip:
         return Chip(name, f"{name} stale {oldest}", "chip-stale")
     if not ages:
         return Chip(name, f"{name} …", "chip-stale")
-    return Chip(name, f"{name} {oldest}", "chip-ok")
+    # What is read seldom on purpose (partitions, rights) is not old: the age is that of the facts that move.
+    often = _OFTEN * min(source.due_s for source in group)
+    moving = [old for source in group if source.due_s <= often and (old := source.age_s(mono)) is not None]
+    return Chip(name, f"{name} {age(max(moving or ages))}", "chip-ok")
 
 
 def alert_spans(alerts: Iterable[Alert], brief: int = 0) -> list[Span]:

@@ -176,14 +176,19 @@ class Prompt(Vertical):
         self._tabs = []
         self.say("")
         self.add_class("-open")
-        self._input.focus()
+        # At once: what is typed in one go with the sign is close behind it.
+        self.screen.set_focus(self._input, scroll_visible=False)
 
     def close(self) -> None:
         """Hide it and give the focus back."""
         self.remove_class("-open")
         if self._before is not None and self._before.is_attached:
-            self._before.focus()
+            self.screen.set_focus(self._before, scroll_visible=False)
         self._before = None
+
+    def late(self, text: str) -> None:
+        """Text that set out for something else before the prompt was there."""
+        self._input.insert_text_at_cursor(text)
 
     def say(self, text: str, role: str = "bad") -> None:
         """A word beneath the input: why the text is refused, or what it may become. "" takes it away."""

@@ -1,20 +1,34 @@
-"""QuietApp and QuietScreen: Textual's, but what they send over the wire is only what changed."""
+"""QuietApp and QuietScreen: Textual's, but what they send over the wire is only what changed, when it can go."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from rich.console import RenderableType
+from rich.control import Control
+from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
-from textual.events import Event, Resize
+from textual.driver import Driver
+from textual.events import DescendantFocus, Event, InputEvent, MouseMove, Resize
 from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
+from textual.widgets import Input
 
+from widgets.flow import Flow
+from widgets.line import Line, LineDriver
 from widgets.wire import Glass, GlassUpdate
 
 Result = TypeVar("Result")
+
+_LOOK_S = 1.0
+"""A line that has to move says when it has; but it is not believed when it says nothing at all."""
+_ASK_AGAIN_S = 2.0
+"""An answer of the terminal may be lost, in a paste for one."""
 
 
 class QuietScreen(Screen[Result]):
@@ -22,17 +36,44 @@ class QuietScreen(Screen[Result]):
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
+    def _on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Nothing on the screen moves by itself, not even the cursor of an input."""
+        if isinstance(event.widget, Input):
+            event.widget.cursor_blink = False
+
+    def call_when_shown(self, call: Callable[[], None]) -> None:
+        """Call once the terminal shows what is painted next: what was typed before was not typed for that."""
+        app = self.app
+        self.call_after_refresh(lambda: app.when_shown(call) if isinstance(app, QuietApp) else call())
+
 
 class QuietModal(QuietScreen[Result], ModalScreen[Result]):
     """The same for dialogs."""
 
 
 class QuietApp(App[Result]):
-    """An App that keeps in mind what the terminal shows. Its screens should be Quiet, but any screen may be shown."""
+    """An App that keeps in mind what the terminal shows, and what the line to it can bear.
+
+    A frame that cannot go is not made. What it would have shown is owed, and paid by one frame of the newest when the
+    line has moved. Its screens should be Quiet, but any screen may be shown.
+    """
 
     def __init__(self, **options: Any) -> None:
         self.glass = Glass()
+        self._flow = Flow()
+        self._owed = False
+        self._framed = self._touched = float("-inf")
+        """When the last frame was sent, and when the last key or click came (monotonic)."""
+        self._due: asyncio.TimerHandle | None = None
+        """When a frame that was too early may go."""
+        self._again: asyncio.TimerHandle | None = None
+        self._unseen: list[tuple[Callable[[], None], int]] = []
+        """What waits until the terminal shows it, and the position on the line; -1 while it is owed."""
         super().__init__(**options)
+
+    def get_driver_class(self) -> type[Driver]:
+        """On a terminal."""
+        return LineDriver
 
     def get_default_screen(self) -> Screen[Any]:
         """The first screen."""
@@ -46,6 +87,8 @@ class QuietApp(App[Result]):
         """A terminal that is resized may have moved or lost what it showed."""
         if isinstance(event, Resize):
             self.glass.forget()
+        elif isinstance(event, InputEvent) and not isinstance(event, MouseMove):
+            self._touched = time.monotonic()
         await super().on_event(event)
 
     def action_redraw(self) -> None:
@@ -53,12 +96,130 @@ class QuietApp(App[Result]):
         self.glass.forget()
         self.screen.refresh()
 
+    def leave(self) -> None:
+        """End it, as the key does."""
+        self.exit()
+
+    # What the line to the terminal says.
+
+    @property
+    def slow_line(self) -> bool:
+        """Whether the line to the terminal is held to be slow: paint what changes by itself less often."""
+        if (line := self._line) is not None:
+            self._flow = self._flow.next(line.seen(), time.monotonic())
+        return self._flow.slow
+
+    def when_shown(self, call: Callable[[], None]) -> None:
+        """Call once the terminal shows what is painted now; at once where there is no terminal.
+
+        A terminal that answers questions says so itself. Of another it is known only that the system has taken it.
+        """
+        self._unseen.append((call, -1))
+        self._look()
+
+    def line_moved(self) -> None:
+        """The line has room again, the terminal has answered, or the time for a frame has come: pay what is owed."""
+        if self._owed and not self._batch_count and self.screen_stack and (update := self._newest()) is not None:
+            self._send(update)
+        self._look()
+
+    def line_ended(self, code: int) -> None:
+        """The terminal has gone, or a signal ends us; `code` is what the program returns."""
+        self.leave()
+        self._return_code = code
+
+    @property
+    def _line(self) -> Line | None:
+        return self._driver.line if isinstance(self._driver, LineDriver) else None
+
+    def _look(self) -> None:
+        """Call what waited for something to be shown and is."""
+        if not self._unseen:
+            return
+        line = self._line
+        if line is not None:
+            line.wanted = True
+            if not self._owed and any(position < 0 for _, position in self._unseen):
+                asked = line.ask()
+                self._unseen = [(call, asked if position < 0 else position) for call, position in self._unseen]
+        waiting, self._unseen = self._unseen, []
+        for call, position in waiting:
+            if line is None or (position >= 0 and line.shown(position)):
+                call()
+            else:
+                self._unseen.append((call, position))
+        if self._unseen and self._again is None:
+            self._again = asyncio.get_running_loop().call_later(_ASK_AGAIN_S, self._ask_again)
+
+    def _ask_again(self) -> None:
+        self._again = None
+        if self._unseen and (line := self._line) is not None and not line.seen().waiting:
+            line.ask()
+        with self._context():
+            self._look()
+
+    # Painting.
+
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         """The one place where Textual writes what is seen."""
         if isinstance(renderable, (ChopsUpdate, LayoutUpdate)):
-            update = GlassUpdate(renderable, self.glass, self.size.width)
-            super()._display(screen, cast("RenderableType", update))
+            if not self._batch_count:
+                self._send(renderable)
+            self.post_display_hook()
         else:
             if renderable is not None:
                 self.glass.forget()
             super()._display(screen, renderable)
+
+    def _send(self, update: ChopsUpdate | LayoutUpdate) -> None:
+        """Send it, or owe it."""
+        driver = self._driver
+        if driver is None or driver.is_headless or self._closed or not self._running:
+            return
+        if isinstance(driver, LineDriver):
+            if self._held(driver):
+                self._owed = True
+                return
+            if self._owed and isinstance(update, ChopsUpdate):
+                update = self._newest() or update
+            self._owed = False
+        try:
+            text = GlassUpdate(update, self.glass, self.size.width).render_segments(self.console)
+        except Exception as error:
+            self._handle_exception(error)
+            return
+        place = self.screen.outer_size.clamp_offset(self.cursor_position)
+        if not text and place == self._previous_cursor_position:
+            return
+        self._previous_cursor_position = place
+        begin, end = (SYNC_START, SYNC_END) if self._sync_available else ("", "")
+        write = driver.frame if isinstance(driver, LineDriver) else driver.write
+        write(f"{begin}{text}{Control.move_to(*place)}{end}")
+
+    def _newest(self) -> LayoutUpdate | None:
+        """Everything that is to be seen now."""
+        update = self.screen._compositor.render_update(full=True, screen_stack=self._background_screens)
+        return update if isinstance(update, LayoutUpdate) else None
+
+    def _held(self, driver: LineDriver) -> bool:
+        """Whether a frame has to wait. It will be asked for when it need not."""
+        if (line := driver.line) is None:
+            return True
+        now = time.monotonic()
+        line.wanted = True
+        seen = line.seen(now)
+        self._flow = self._flow.next(seen, now)
+        hold = self._flow.hold_s(seen, now, self._framed, self._touched)
+        if hold == 0.0:
+            line.wanted = bool(self._unseen)
+            self._framed = now
+            return False
+        if self._due is not None:
+            self._due.cancel()
+        self._due = asyncio.get_running_loop().call_later(_LOOK_S if hold is None else hold, self._time_has_come)
+        return True
+
+    def _time_has_come(self) -> None:
+        self._due = None
+        with self._context():
+            self.line_moved()

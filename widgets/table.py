@@ -34,6 +34,8 @@ class VirtualTable(TableKeys, Generic[R]):
     head = 1
 
     dimmed: reactive[bool] = reactive(False, repaint=False)
+    shows_cursor: reactive[bool] = reactive(True, repaint=False)
+    """Of two tables on one screen only that which keys go to has a cursor to be seen."""
     """The facts are stale: everything is painted dim."""
     empty_text: reactive[str] = reactive("", repaint=False)
     """What stands in the middle when there are no rows."""
@@ -240,7 +242,8 @@ class VirtualTable(TableKeys, Generic[R]):
                         self._painted.clear()
                     painted = self._painted[key] = Painted(row, ctx, word, cells, {})
             painted.row, painted.ctx, painted.word = row, ctx, word
-        return Seen(key, painted.cells, key == self.cursor_key, key in self._marks), painted
+        cursor = self.shows_cursor and key == self.cursor_key
+        return Seen(key, painted.cells, cursor, key in self._marks), painted
 
     def _show_changes(self) -> None:
         """Repaint what differs from what the screen shows: of each line the columns from the first to the last."""
@@ -308,6 +311,10 @@ class VirtualTable(TableKeys, Generic[R]):
     def _refresh_head(self) -> None:
         if self.is_mounted and self.extent.width:
             self.refresh(Region(0, 0, self.extent.width, 1))
+
+    def watch_shows_cursor(self) -> None:
+        """The line of the cursor looks otherwise."""
+        self._show_changes()
 
     def watch_dimmed(self) -> None:
         """All strips are of another colour."""

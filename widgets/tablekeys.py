@@ -40,6 +40,7 @@ class TableKeys(Scrolled):
         Binding("end", "ends(True)", "Last", show=False),
         Binding("enter", "open", "Open", show=False),
         Binding("space", "mark", "Mark", show=False),
+        Binding("asterisk", "mark_all", "Mark all", show=False),
         Binding("o", "next_sort", "Sort by the next column", show=False),
         Binding("O", "reverse_sort", "Reverse the sort", show=False),
     ]
@@ -162,6 +163,11 @@ class TableKeys(Scrolled):
         if self.cursor_key is not None:
             self._set_marks(self._marks ^ {self.cursor_key})
             self.action_step(1)
+
+    def action_mark_all(self) -> None:
+        """Mark every row that is shown; once all are, take the marks away."""
+        every = set(self.keys)
+        self._set_marks(set() if every <= self._marks else every)
 
     def action_next_sort(self) -> None:
         """Sort by the next column that can be sorted by and is shown."""

@@ -12,8 +12,11 @@ from collectors.model import Cluster
 from widgets.cells import Span
 from widgets.chips import top_spans
 from widgets.ink import ink
+from widgets.quiet import QuietApp
 
 _EMPTY = Cluster(name="")
+_SLOW_STEP_S = 5
+"""On a slow line the clock and the ages move only so often."""
 
 
 class TopLine(Widget):
@@ -33,6 +36,10 @@ class TopLine(Widget):
 
     def show(self, cluster: Cluster, now: float, mono: float, modes: Sequence[str] = ()) -> None:
         """`now` is the wall clock, `mono` the clock of the readings, `modes` are words like DEMO and READ-ONLY."""
+        if isinstance(self.app, QuietApp) and self.app.slow_line:
+            modes = [*modes, "SLOW LINE"]
+            since = now % _SLOW_STEP_S
+            now, mono = now - since, mono - since
         self._shown = (cluster, now, mono, tuple(modes))
         if self.is_mounted and self._compose_spans() != self._spans:
             self.refresh()

@@ -10,9 +10,9 @@ Rows are msgspec Structs without garbage-collector tracking: 100,000 jobs must n
 
 from __future__ import annotations
 
-from collectors.model.cluster import KINDS, Cluster, Diff, Facts, Fault, Reading, Source, SourceFault, Totals
-from collectors.model.ports import AlertDesk, Change, Collector, NewSilence, Sent, Telemetry, Transport, Writer
-from collectors.model.slurm import Diag, Job, JobDetail, Node, Partition, Reservation, Rights
+from collectors.model.cluster import KINDS, Cluster, Diff, Facts, Fault, Reading, Source, SourceFault, Taken, Totals
+from collectors.model.ports import AlertDesk, Budget, Change, Collector, NewSilence, Sent, Telemetry, Transport, Writer
+from collectors.model.slurm import Cost, Diag, Job, JobDetail, Node, Partition, Reservation, Rights
 from collectors.model.telemetry import TAKEN, Alert, Gpu, Load, Matcher, Power, Process, Series, Silence, Xid
 
 __all__ = [
@@ -20,9 +20,11 @@ __all__ = [
     "TAKEN",
     "Alert",
     "AlertDesk",
+    "Budget",
     "Change",
     "Cluster",
     "Collector",
+    "Cost",
     "Diag",
     "Diff",
     "Facts",
@@ -45,6 +47,7 @@ __all__ = [
     "Silence",
     "Source",
     "SourceFault",
+    "Taken",
     "Telemetry",
     "Totals",
     "Transport",

@@ -6,8 +6,19 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
-from collectors.model.slurm import Diag, Job, Node, Partition, Reservation, Rights
+from collectors.model.slurm import Cost, Diag, Job, Node, Partition, Reservation, Rights
 from collectors.model.telemetry import Alert, Load, Power, Silence, Xid
+
+
+class Taken(Struct, frozen=True, kw_only=True):
+    """When and at what cost facts were read, where that is not simply the call that brought them."""
+
+    begun: float
+    """Monotonic clock when the oldest of it was asked for."""
+    took_s: float
+    """How long the commands ran behind it, by whomever they were started."""
+    lent: bool
+    """True when another console asked, and this one only took the answer."""
 
 
 class Facts(Struct, frozen=True, eq=False, kw_only=True):
@@ -28,6 +39,8 @@ class Facts(Struct, frozen=True, eq=False, kw_only=True):
     """The name the source itself gives its cluster, where it does."""
     warnings: tuple[str, ...] = ()
     """What was left out of the facts and why ("2 rows of squeue were cut")."""
+    taken: Taken | None = None
+    """None: the call that brought the facts asked for all of them."""
 
 
 KINDS = ("nodes", "jobs", "partitions", "reservations", "loads", "xids", "power", "alerts", "silences", "diag",
@@ -131,6 +144,8 @@ class Cluster(Struct, frozen=True, eq=False, kw_only=True):
     silences: Mapping[str, Silence] = field(default_factory=dict)
     """Those that are active or will be; Alertmanager's memory of expired ones is left out."""
     diag: Diag | None = None
+    cost: Cost | None = None
+    """What the user who reads costs the controller; None while that is not known."""
     rights: Rights | None = None
     """What the person at the keyboard may change; None while that is not known."""
     sources: Mapping[str, Source] = field(default_factory=dict)

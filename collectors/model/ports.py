@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from collectors.model.cluster import Facts
 from collectors.model.slurm import Job, JobDetail, Node
@@ -122,6 +122,15 @@ class Writer(Protocol):
     def send(self, change: Change) -> Sequence[Sent]:
         """Run them, in order, stopping when the controller (not a single target) fails. Never raises for a refusal."""
         ...
+
+
+class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a source may cost in a minute, pokes and failures included: a ceiling, not a plan."""
+
+    calls: Annotated[float, Meta(ge=1, le=600)] = 30.0
+    """Commands started. Slurm's own limit of a user (`rl_enable`) is a bucket of 30."""
+    seconds: Annotated[float, Meta(gt=0, le=60)] = 6.0
+    """Seconds that they run, between which it rests."""
 
 
 class Collector(Protocol):

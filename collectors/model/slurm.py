@@ -144,9 +144,23 @@ class Diag(Struct, frozen=True, gc=False, kw_only=True):
     backfill_cycle_last_us: int | None = None
     jobs_pending: int | None = None
     jobs_running: int | None = None
+    since: int | None = None
+    """When the controller last began to count (it starts anew every night): older counts say nothing."""
+    reader: str | None = None
+    """The user who asked, as `user_calls` names them."""
     user_calls: Mapping[str, int] = field(default_factory=dict)
     """RPCs a user has cost the controller since it last reset its counters."""
     user_time_us: Mapping[str, int] = field(default_factory=dict)
+
+
+class Cost(Struct, frozen=True, gc=False, kw_only=True):
+    """What a user's calls cost the controller, all that they run here and elsewhere together."""
+
+    user: str
+    calls_min: float
+    """RPCs a minute."""
+    ms_min: float
+    """Milliseconds of the controller's time a minute."""
 
 
 class Rights(Struct, frozen=True, gc=False, kw_only=True):

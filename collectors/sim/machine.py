@@ -195,6 +195,8 @@ class Machine:
                 backfill_cycle_last_us=(21_000_000 if slow else 30_000 + 25 * total) + wobble * 900,
                 jobs_pending=total - running,
                 jobs_running=running,
+                since=int(self._start),
+                reader=self.operator,
                 user_calls=calls,
                 user_time_us={user: count * cost for user, count in calls.items()},
             )

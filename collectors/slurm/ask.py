@@ -12,6 +12,7 @@ from collectors import process
 from collectors.clean import clean, decode
 from collectors.model import SourceFault
 from collectors.nodeset import expand
+from collectors.shared import FENCE, Run
 from collectors.slurm.fields import text_or_none
 
 #: 100,000 jobs are 24 MB; anything near this is not an answer.
@@ -41,13 +42,24 @@ def fence() -> str:
     return "".join(secrets.choice(string.ascii_uppercase) for _ in range(16))
 
 
-def ask(argv: Sequence[str], deadline_s: float, despite: str | None = None) -> bytes:
+def ask(argv: Sequence[str], deadline_s: float, despite: str | None = None, run: Run | None = None) -> bytes:
     """Run one reading command and return what it printed. Raises SourceFault with what happened and how to mend it.
 
     An answer that holds `despite` is one, even if the command ended badly: scontrol ends with 1 when *one* of the names
-    asked for is unknown.
+    asked for is unknown. `run` may have the answer already; without it the command is run.
     """
-    ended = process.run([process.find(argv[0]), *argv[1:]], deadline_s=deadline_s, cap_bytes=CAP_BYTES)
+    return _ask(argv, deadline_s, despite, run).out
+
+
+def ask_rows(argv: Sequence[str], mark: str, deadline_s: float, columns: int, run: Run | None = None) -> list[str]:
+    """Run one fenced command, whose last word ends in `mark`, and return its raw rows. Raises SourceFault."""
+    ended = _ask(argv, deadline_s, None, run)
+    theirs = FENCE.search(ended.argv[-1])  # an answer that was lent has the fence of who asked for it
+    return fenced(argv, mark if theirs is None else theirs[0], ended.out, columns)
+
+
+def _ask(argv: Sequence[str], deadline_s: float, despite: str | None, run: Run | None) -> process.Ended:
+    ended = (run or process.run)([process.find(argv[0]), *argv[1:]], deadline_s=deadline_s, cap_bytes=CAP_BYTES)
     name = " ".join([word for word in argv if not word.startswith("-")][:3]) if argv[0] == "scontrol" else argv[0]
     if ended.timed_out:
         raise SourceFault("timeout", f"{name} gave no answer in {deadline_s:g} s", "is the controller busy? try: sdiag")
@@ -63,7 +75,7 @@ def ask(argv: Sequence[str], deadline_s: float, despite: str | None = None) -> b
             f"{name} {how}: {_first(ended.err) or _first(clean(decode(ended.out[:400]))) or 'it said nothing'}",
             "run it by hand to see",
         )
-    return ended.out
+    return ended
 
 
 def _first(err: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +14,7 @@ import msgspec
 from collectors.clean import clean, decode
 from collectors.model import Diag, JobDetail, Partition, Reservation, SourceFault
 from collectors.nodeset import expand
+from collectors.shared import Run
 from collectors.slurm.ask import ask, lines, said
 from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 from collectors.slurm.nodes import split
@@ -20,10 +23,11 @@ from collectors.slurm.nodes import split
 PARSER = "v0.0.42"
 
 
-def partitions(deadline_s: float) -> Mapping[str, Partition]:
+def partitions(deadline_s: float, run: Run | None = None) -> Mapping[str, Partition]:
     """All partitions by name. Raises SourceFault; "empty" when there is none, since every Slurm has one."""
     found: dict[str, Partition] = {}
-    for line in lines(ask(["scontrol", "-a", "show", "partition", "-o"], deadline_s), "scontrol show partition"):
+    out = ask(["scontrol", "-a", "show", "partition", "-o"], deadline_s, run=run)
+    for line in lines(out, "scontrol show partition"):
         if not line.startswith("PartitionName="):
             continue
         fields, _ = split(line)
@@ -46,13 +50,13 @@ def partitions(deadline_s: float) -> Mapping[str, Partition]:
     return found
 
 
-def reservations(deadline_s: float) -> Mapping[str, Reservation]:
+def reservations(deadline_s: float, run: Run | None = None) -> Mapping[str, Reservation]:
     """All reservations by name; Slurm says in words when there is none.
 
     A comment may hold a line break and what looks like a reservation's line. So where there are comments a name counts
     only if `sinfo -T`, which prints none, has it too, and one that stands twice is asked for alone.
     """
-    out = ask(["scontrol", "-a", "show", "reservation", "-o"], deadline_s)
+    out = ask(["scontrol", "-a", "show", "reservation", "-o"], deadline_s, run=run)
     found: dict[str, list[str]] = {}
     at: list[str] = []
     for line in lines(out, "scontrol show reservation"):
@@ -65,7 +69,7 @@ def reservations(deadline_s: float) -> Mapping[str, Reservation]:
     if not found and b"No reservations in the system" not in out:
         raise SourceFault("empty", "scontrol show reservation printed nothing", "run it by hand to see")
     if b" Comment=" in out:
-        listing = lines(ask(["sinfo", "-a", "-T", "-h"], deadline_s), "sinfo -T")
+        listing = lines(ask(["sinfo", "-a", "-T", "-h"], deadline_s, run=run), "sinfo -T")
         named = {line.split(maxsplit=1)[0] for line in listing if line.strip()}
         found = {name: texts if len(texts) == 1 else _alone(name, deadline_s) for name, texts in found.items()
                  if name in named}  # fmt: skip
@@ -113,15 +117,29 @@ _FIGURES = {
 _FIGURE = re.compile(r"\s*([A-Za-z][^:]*):\s*([0-9]{1,18})\s*$")
 _USER = re.compile(r"\s*(\S+)\s+\(\s*[0-9]+\)\s+count:([0-9]{1,18})\s+ave_time:[0-9]+\s+total_time:([0-9]{1,18})\s*$")
 
+#: Counts are only comparable within one of these: slurmctld starts anew every midnight (UTC) and on `sdiag --reset`.
+_SINCE = re.compile(r"Data since\s.*\(([0-9]{1,18})\)\s*$")
 
-def diag(deadline_s: float) -> Diag:
+
+def _reader() -> str | None:
+    """Who asks, as sdiag names them on this host."""
+    try:
+        return clean(pwd.getpwuid(os.geteuid()).pw_name)
+    except KeyError:
+        return None
+
+
+def diag(deadline_s: float, run: Run | None = None) -> Diag:
     """The controller's figures from `sdiag`. Raises SourceFault("malformed") when it holds none of them."""
     part = ""
     said_there: dict[tuple[str, str], int] = {}
     calls: dict[str, int] = {}
     times: dict[str, int] = {}
-    for line in lines(ask(["sdiag"], deadline_s), "sdiag"):
-        if line[:1].isalpha() and not _FIGURE.match(line):
+    since: int | None = None
+    for line in lines(ask(["sdiag"], deadline_s, run=run), "sdiag"):
+        if match := _SINCE.match(line):
+            since = int(match[1])
+        elif line[:1].isalpha() and not _FIGURE.match(line):
             # A part's head starts at the margin and has no figure; what is indented belongs to it.
             part = line.partition(" (")[0].rstrip(":")
         elif match := _FIGURE.match(line):
@@ -131,7 +149,7 @@ def diag(deadline_s: float) -> Diag:
     figures = {key: said_there[at] for key, at in _FIGURES.items() if at in said_there}
     if not figures:
         raise SourceFault("malformed", "sdiag printed none of its figures", "run sdiag by hand to see")
-    return Diag(user_calls=calls, user_time_us=times, **figures)
+    return Diag(since=since, reader=_reader(), user_calls=calls, user_time_us=times, **figures)
 
 
 def job_detail(job: str, deadline_s: float) -> JobDetail:

@@ -7,7 +7,8 @@ from functools import lru_cache
 
 from collectors.clean import clean
 from collectors.model import Job, SourceFault
-from collectors.slurm.ask import ask, fence, fenced, said
+from collectors.shared import Run
+from collectors.slurm.ask import ask_rows, fence, said
 from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 
 #: Free text stands last, so that a `|` in it can only reach free text: without slurmdbd any user may submit with
@@ -86,15 +87,15 @@ def _gpus(tres: str, per_node: str, per_job: str, per_task: str, per_socket: str
 class QueueReader:
     """Reads the queue; remembers the rows of the reading before, so that unchanged jobs stay the same objects."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: Run | None = None) -> None:
+        self._run = run
         self._known: dict[str, Job] = {}
         self._jobs: Mapping[str, Job] = {}
 
     def read(self, deadline_s: float) -> tuple[Mapping[str, Job], tuple[str, ...]]:
         """All jobs by id, and warnings about rows left out. Raises SourceFault."""
         mark = fence()
-        argv = command(mark)
-        return self.take(fenced(argv, mark, ask(argv, deadline_s), len(COLUMNS)))
+        return self.take(ask_rows(command(mark), mark, deadline_s, len(COLUMNS), self._run))
 
     def take(self, rows: Sequence[str]) -> tuple[Mapping[str, Job], tuple[str, ...]]:
         """Turn raw rows into jobs. Raises SourceFault("malformed") when none of several rows can be read."""

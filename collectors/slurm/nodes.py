@@ -17,7 +17,8 @@ from collectors.clean import clean, decode
 from collectors.model import Node, SourceFault
 from collectors.nodestate import display_word, parse_state
 from collectors.racks import RackOf, RackRule, listed, nowhere, rack_of, switches
-from collectors.slurm.ask import LONGEST, ask, fence, fenced, lines, names_in, said
+from collectors.shared import Run
+from collectors.slurm.ask import LONGEST, ask, ask_rows, fence, lines, names_in, said
 from collectors.slurm.fields import epoch, gres_gpus, integer, real, text_or_none
 
 NAME = re.compile(r"NodeName=([A-Za-z0-9][A-Za-z0-9._-]*)(?: |$)")
@@ -157,7 +158,8 @@ def named(answer: Iterable[str]) -> dict[str, list[str]]:
 class NodeReader:
     """Reads all nodes; remembers lines and reasons, so that unchanged nodes stay the same objects."""
 
-    def __init__(self, racks: RackRule | None = None) -> None:
+    def __init__(self, racks: RackRule | None = None, run: Run | None = None) -> None:
+        self._run = run
         self._by_topology = racks is not None and racks.topology
         self._rack = rack_of(racks)
         self._racks: Mapping[str, str] = {}
@@ -169,13 +171,13 @@ class NodeReader:
 
     def read(self, deadline_s: float) -> tuple[Mapping[str, Node], tuple[str, ...]]:
         """All nodes by name, and warnings. Raises SourceFault; "empty" when there is not one node."""
-        found = named(lines(ask(command(), deadline_s), "scontrol show node"))
+        found = named(lines(ask(command(), deadline_s, run=self._run), "scontrol show node"))
         if not found:
             raise SourceFault("empty", "scontrol show node lists not one node", "run it by hand to see")
         warnings: list[str] = []
         moved = not found.keys() <= self._inventory | self._unlisted or not self._inventory <= found.keys()
         if moved:
-            self._inventory = inventory(deadline_s)
+            self._inventory = inventory(deadline_s, self._run)
         if self._by_topology and (moved or self._rack is None):
             warnings += self._locate(deadline_s)
         listed_here = self._inventory | self._unlisted
@@ -225,7 +227,7 @@ class NodeReader:
             ends[name] = before.end if before is not None and before.line == line else end_of(line)
         texts = tuple(f"{name}{end}" for name, end in ends.items() if "Reason=" in end)
         if texts != self._reason_texts:
-            self._signed = reasons(deadline_s) if texts else {}
+            self._signed = reasons(deadline_s, self._run) if texts else {}
             self._reason_texts = texts
         seen: dict[str, _Seen] = {}
         for name, line in kept.items():
@@ -246,21 +248,20 @@ class NodeReader:
         return {name: one.node for name, one in seen.items()}
 
 
-def inventory(deadline_s: float) -> frozenset[str]:
+def inventory(deadline_s: float, run: Run | None = None) -> frozenset[str]:
     """Every node that a partition holds, hidden partitions too, from a source without free text."""
-    out = ask(["sinfo", "-a", "-h", "-o", "%N"], deadline_s)
+    out = ask(["sinfo", "-a", "-h", "-o", "%N"], deadline_s, run=run)
     names = [name for line in lines(out, "sinfo") if line.strip() for name in names_in(line.strip(), "sinfo")]
     if not names:
         raise SourceFault("empty", "sinfo lists not one node", "run sinfo by hand to see")
     return frozenset(names)
 
 
-def reasons(deadline_s: float) -> Mapping[str, Signed]:
+def reasons(deadline_s: float, run: Run | None = None) -> Mapping[str, Signed]:
     """Node name to reason, who set it, and when."""
     mark = fence()
-    argv = reasons_command(mark)
     signed: dict[str, Signed] = {}
-    for raw in fenced(argv, mark, ask(argv, deadline_s), 4):
+    for raw in ask_rows(reasons_command(mark), mark, deadline_s, 4, run):
         cells = raw.split("|", 3)
         if len(cells) != 4:
             continue

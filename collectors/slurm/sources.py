@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from collectors.model import Collector, Facts, Job, JobDetail, Node, SourceFault
 from collectors.nodeset import fold
+from collectors.shared import Shelf, shelf_of
 from collectors.slurm import SlurmSettings, control, rights
 from collectors.slurm.ask import ask, fence, fenced
 from collectors.slurm.jobs import COLUMNS, QueueReader, command, row
@@ -21,25 +24,46 @@ class _Slurm:
     name = "slurm"
     slow = 1.0
     """How many times slower than jobs and nodes this source moves."""
+    row_ms = 0.0
+    """Milliseconds by which one more row makes the interval longer, to three times the floor."""
 
-    def __init__(self, settings: SlurmSettings) -> None:
+    def __init__(self, settings: SlurmSettings, shelf: Shelf | None = None) -> None:
         self.deadline_s = settings.deadline_s
         self.floor_s = settings.interval_s * self.slow
+        self.budget = settings.budget
+        self.shelf = shelf or Shelf("", None)
+
+    def collect(self) -> Facts:
+        """Read the source once, or take what another console of this user has just read. Raises SourceFault."""
+        self.shelf.begin()
+        facts = self.read()
+        taken = self.shelf.taken
+        return facts if taken is None else msgspec.structs.replace(facts, taken=taken)
+
+    def read(self) -> Facts:
+        """Ask for all of it. Raises SourceFault."""
+        raise NotImplementedError
+
+    def lend(self, since: float) -> None:
+        """From now on a reading of another console will do that was begun at this monotonic moment or later."""
+        self.shelf.lend(since)
 
     def close(self) -> None:
-        """Nothing is held between readings; a command that runs is ended by `process.stop_all`."""
+        """Wait for no other console; a command that runs is ended by `process.stop_all`."""
+        self.shelf.close()
 
 
 class Nodes(_Slurm):
     """Every node."""
 
     name = "slurm.nodes"
+    row_ms = 2.5  # 30 s at 12,000 nodes, where the answer is 6 MB
 
-    def __init__(self, settings: SlurmSettings) -> None:
-        super().__init__(settings)
-        self._reader = NodeReader(settings.racks)
+    def __init__(self, settings: SlurmSettings, shelf: Shelf | None = None) -> None:
+        super().__init__(settings, shelf)
+        self._reader = NodeReader(settings.racks, self.shelf.run)
 
-    def collect(self) -> Facts:
+    def read(self) -> Facts:
         """Read all nodes."""
         nodes, warnings = self._reader.read(self.deadline_s)
         return Facts(nodes=nodes, warnings=warnings)
@@ -49,12 +73,13 @@ class Jobs(_Slurm):
     """The queue."""
 
     name = "slurm.jobs"
+    row_ms = 1.5  # 30 s at 20,000 jobs
 
-    def __init__(self, settings: SlurmSettings) -> None:
-        super().__init__(settings)
-        self._reader = QueueReader()
+    def __init__(self, settings: SlurmSettings, shelf: Shelf | None = None) -> None:
+        super().__init__(settings, shelf)
+        self._reader = QueueReader(self.shelf.run)
 
-    def collect(self) -> Facts:
+    def read(self) -> Facts:
         """Read all jobs."""
         jobs, warnings = self._reader.read(self.deadline_s)
         return Facts(jobs=jobs, warnings=warnings)
@@ -66,9 +91,9 @@ class Partitions(_Slurm):
     name = "slurm.partitions"
     slow = 6.0
 
-    def collect(self) -> Facts:
+    def read(self) -> Facts:
         """Read all partitions."""
-        return Facts(partitions=control.partitions(self.deadline_s))
+        return Facts(partitions=control.partitions(self.deadline_s, self.shelf.run))
 
 
 class Reservations(_Slurm):
@@ -77,9 +102,9 @@ class Reservations(_Slurm):
     name = "slurm.reservations"
     slow = 6.0
 
-    def collect(self) -> Facts:
+    def read(self) -> Facts:
         """Read all reservations."""
-        return Facts(reservations=control.reservations(self.deadline_s))
+        return Facts(reservations=control.reservations(self.deadline_s, self.shelf.run))
 
 
 class Diagnostics(_Slurm):
@@ -88,9 +113,9 @@ class Diagnostics(_Slurm):
     name = "slurm.diag"
     slow = 6.0
 
-    def collect(self) -> Facts:
+    def read(self) -> Facts:
         """Read sdiag."""
-        return Facts(diag=control.diag(self.deadline_s))
+        return Facts(diag=control.diag(self.deadline_s, self.shelf.run))
 
 
 class Rights(_Slurm):
@@ -98,19 +123,20 @@ class Rights(_Slurm):
 
     name = "slurm.rights"
 
-    def __init__(self, settings: SlurmSettings) -> None:
-        super().__init__(settings)
-        self.floor_s = 3600.0 if settings.prefix else 300.0
+    def __init__(self, settings: SlurmSettings, shelf: Shelf | None = None) -> None:
+        super().__init__(settings, shelf)
+        self.floor_s = 3600.0 if settings.prefix else 900.0
         self._prefix = settings.prefix
 
-    def collect(self) -> Facts:
-        """Ask for them."""
+    def read(self) -> Facts:
+        """Ask for them, each console for itself."""
         return Facts(rights=rights.read(self._prefix, self.deadline_s))
 
 
 def open_sources(cluster: str, settings: SlurmSettings) -> Sequence[Collector]:
     """The sources of one Slurm. Starts nothing."""
-    return [kind(settings) for kind in (Nodes, Jobs, Partitions, Reservations, Diagnostics, Rights)]
+    kinds = (Nodes, Jobs, Partitions, Reservations, Diagnostics, Rights)
+    return [kind(settings, shelf_of(cluster, settings.share, settings.published)) for kind in kinds]
 
 
 class CliTransport:

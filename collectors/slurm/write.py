@@ -37,8 +37,6 @@ _DOUBTFUL = ("timed out", "Unexpected message", "Zero Bytes", "Transport endpoin
 #: These concern the caller or the controller: where every target met one, the next call would fare alike.
 _TO_ALL = ("Unable to contact", "Invalid user id", "Access/permission denied", "Permission denied", "authentication",
            "Rate limit", "standby mode", "sudo:", "Request denied", "unge", "RebootProgram isn't defined")  # fmt: skip
-#: The process module keeps this much of the error text (bytes); what was cut may end in the middle of an id.
-_ERR_KEPT = 4000
 
 
 class CliWriter:
@@ -107,7 +105,8 @@ def refusals(rc: int | None, err: str, targets: Sequence[str]) -> dict[str, str]
     """
     wanted = frozenset(targets)
     lines = err.split("\n")
-    if len(err.encode()) > _ERR_KEPT - 100:
+    # The process module keeps so much; what was cut may end in the middle of an id.
+    if len(err.encode()) > process.ERR_BYTES - 100:
         lines[-1] = ""
     lines = [line for line in lines if _NO_REFUSAL not in line]
     named = {target: why for line in lines for target, why in _named(line) if target in wanted}

@@ -248,7 +248,9 @@ class AlertsScreen(WachtScreen):
         self.refresh_keys()
 
     def on_descendant_focus(self) -> None:
-        """Another table, other targets."""
+        """Another table, other targets: the cursor shows where keys go."""
+        self.silences.shows_cursor = self.focused is self.silences
+        self.table.shows_cursor = not self.silences.shows_cursor
         self.refresh_keys()
 
     @on(TableKeys.Opened, "#main")

@@ -47,6 +47,9 @@ class WachtScreen(QuietScreen[None]):
     acts_on: ClassVar[Kind | tuple[Kind, ...] | None] = None
     """The kinds whose keys the bar shows, in this order."""
 
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of facts that it shows, of those that are read seldom while nobody looks (`poller.SELDOM`)."""
+
     tick_s: ClassVar[float] = CTX_STEP_S
     """Seconds between two calls of `tick`."""
 
@@ -170,7 +173,8 @@ class WachtScreen(QuietScreen[None]):
         self.take(self.app.cluster, None)
 
     def on_screen_resume(self) -> None:
-        """Catch up with what came while another screen was on top."""
+        """Catch up with what came while another screen was on top, and have read what this one shows."""
+        self.app.poller.need(self.reads)
         if self._shown is not self.app.cluster:
             self.take(self.app.cluster, None)
         self.refresh_keys()

@@ -133,7 +133,10 @@ class ListScreen(WachtScreen):
 
     def keys(self) -> Sequence[Key]:
         """Ways to find one's way in a table."""
-        return (Key("Enter", "open"), Key("/", "filter"), Key("Space", "mark"), Key("o", "order"), Key(":", "command"))
+        some = self.filter is not None or bool(self.table.marked)
+        every = (Key("*", "mark all"),) if some else ()
+        mark = (Key("Space", "mark"), *every)
+        return (Key("Enter", "open"), Key("/", "filter"), *mark, Key("o", "order"), Key(":", "command"))
 
     def action_filter(self) -> None:
         """Open the filter line with the filter that is on."""

@@ -49,6 +49,7 @@ class OverviewScreen(WachtScreen):
     OverviewScreen.-nopower.-narrow #nodes, OverviewScreen.-nopower.-narrow #gpus { width: 1fr; }
     """
     crumb = "overview"
+    reads = frozenset({"power"})
     acts_on = "node"
     AUTO_FOCUS = "#map"
 
@@ -80,7 +81,8 @@ class OverviewScreen(WachtScreen):
         if kinds is None or kinds & {"jobs", "partitions", "nodes"}:
             self.users.set_lines(figures.user_lines(by_user(cluster, 12)))
             self._uses = list(partition_uses(cluster).values())
-            self.queue.set_title(figures.queue_title(cluster))
+        if kinds is None or kinds & {"jobs", "partitions", "nodes", "diag"}:
+            self.queue.set_title(figures.queue_title(cluster), figures.controller_words(cluster))
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:

@@ -28,6 +28,7 @@ class PartitionsScreen(WachtScreen):
     PartitionsScreen #reservations { height: 2fr; }
     """
     crumb = "partitions"
+    reads = frozenset({"partitions", "reservations"})
 
     def __init__(self) -> None:
         super().__init__()

@@ -45,6 +45,7 @@ class PowerScreen(WachtScreen):
     PowerScreen.-narrow #site { width: 42; }
     """
     crumb = "power"
+    reads = frozenset({"power"})
 
     def __init__(self) -> None:
         super().__init__()
