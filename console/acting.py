@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
+#: So many different ends of one action are told one by one.
+_TOLD = 3
 #: Seconds between two extra readings while something that was sent is not yet seen.
 LOOK_AGAIN_S = 2.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -241,7 +243,9 @@ class Acting(Undoing, _Base):
             of_it = {target: result.why for target, result in outcome.results.items() if result.state == state}
             if of_it and not outcome.refused:
                 why = next(iter(of_it.values()))
-                self.tell(f"{plan.action.label} {state}: {self.named(tuple(of_it), plan.action.kind)}: {why}", "error")
+                # What was left out is as it was: that is worth knowing, and no failure.
+                severity = "warning" if state == "dropped" else "error"
+                self.tell(f"{plan.action.label} {state}: {self.named(tuple(of_it), plan.action.kind)}: {why}", severity)
         if outcome.warning:
             self.tell(outcome.warning, "error")
         self.sent_watch = self.sent_watch.add(outcome.waiting)
@@ -308,10 +312,15 @@ class Acting(Undoing, _Base):
                 why = {one.why for one in settled if one.action == action_id and one.state == "done"}
                 how = why.pop() if len(why) == 1 and "" not in why else f"seen in {self._where(action.kind)}"
                 self.tell(f"{action.done}: {self.named(done, action.kind)} ({how})")
+            unknown: dict[str, list[str]] = {}
             for one in settled:
                 if one.action == action_id and one.state == "unknown":
-                    what = f"{action.label} {self.named([one.target], action.kind)}"
-                    self.tell(f"{what}: {one.why}; look at it in {self._where(action.kind)}", "error")
+                    unknown.setdefault(one.why, []).append(one.target)
+            for reason, those in list(unknown.items())[:_TOLD]:
+                what = f"{action.label} {self.named(those, action.kind)}"
+                self.tell(f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
+            if len(unknown) > _TOLD:
+                self.tell(f"{action.label}: {len(unknown) - _TOLD} more reasons, in the journal (8)", "error")
 
         def work() -> None:
             warning = self.gate.note(settled)

@@ -19,7 +19,7 @@ from console.plan import Guard, Options, Plan
 from console.progress import ProgressDialog
 from console.screens.base import WachtScreen
 from console.undo import Undo, undo_of
-from console.verify import seen
+from console.verify import Settled, seen
 from tests.operator import Operator, console
 from tests.test_gate import World, job, node, planned, small
 
@@ -368,3 +368,15 @@ async def test_a_second_enter_asks_no_second_time():
         await listens(op)
         await op.press("escape")
         assert op.app.screen is below
+
+
+async def test_many_targets_with_one_end_are_told_of_once():
+    async with console() as op:
+        names = op.node("allocated", 20)
+        before = len(op.app._notifications)
+        ends = [
+            Settled(plan="p", action="drain", target=name, state="unknown", why="not seen after 60 s") for name in names
+        ]
+        op.app._settled(ends)
+        await op.pilot.pause()
+        assert len(op.app._notifications) == before + 1
