@@ -345,5 +345,5 @@ class Acting(Undoing, _Base):
 
     def _repaint(self) -> None:
         """The pending words of the screen on top."""
-        if isinstance(self.screen, WachtScreen):
+        if self.screen_stack and isinstance(self.screen, WachtScreen):
             self.screen.take(self.cluster, None)

@@ -128,6 +128,8 @@ class WachtApp(Acting, QuietApp[None]):
 
     @on(ClusterChanged)
     def _cluster_changed(self, event: ClusterChanged) -> None:
+        if not self.screen_stack:
+            return  # it is closing, and a last reading came in
         self.fleet[event.cluster.name] = event.cluster
         if not self._frozen and all(source.tried for source in event.cluster.sources.values()):
             # What is there now stays: a full collection must not walk it again and again (22 ms at 100,000 jobs).

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import msgspec
 import pytest
 from textual import events
 
+from collectors.model import Diff
 from collectors.slurm import write
 from console import gather
 from console.act import named
@@ -14,6 +16,7 @@ from console.chain import JournalFault
 from console.dialogs import ConfirmDialog
 from console.entries import join
 from console.journal import Journal, _Write
+from console.messages import ClusterChanged
 from console.outcome import Progress, Result
 from console.plan import Guard, Options, Plan
 from console.progress import ProgressDialog
@@ -380,3 +383,14 @@ async def test_many_targets_with_one_end_are_told_of_once():
         op.app._settled(ends)
         await op.pilot.pause()
         assert len(op.app._notifications) == before + 1
+
+
+async def test_a_reading_that_comes_while_it_closes_breaks_nothing(monkeypatch):
+    async with console() as op:
+        monkeypatch.setattr(type(op.app), "screen_stack", property(lambda app: []))
+        known = op.app.fleet[op.app.current]
+        op.app._cluster_changed(ClusterChanged(msgspec.structs.replace(known, at=1.0), Diff()))
+        op.app._tick()
+        op.app._repaint()
+        assert op.app.fleet[op.app.current] is known
+        monkeypatch.undo()
