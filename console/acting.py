@@ -22,6 +22,7 @@ from console.dialogs import Answer, ConfirmDialog
 from console.gate import Gate
 from console.outcome import Outcome, Progress
 from console.plan import Extra, Options, Refusal, listed, named
+from console.planning import rows_of
 from console.poller import Poller
 from console.progress import ProgressDialog
 from console.screens.base import WachtScreen
@@ -145,7 +146,9 @@ class Acting(Undoing, _Base):
     ) -> None:
         """Plan it and show what it will do. Where that takes a look at the nodes or jobs first, off the event loop."""
         action, cluster = BY_ID[action_id], self.cluster
-        if self.gate.read_only or not gather.needed(action):
+        rows = rows_of(action, cluster)
+        acts = any(target in rows and action.refuse(cluster, rows[target]) is None for target in targets)
+        if self.gate.read_only or not acts or not gather.needed(action):
             extra = Extra(resumed=self.resumed)
             self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
             return

@@ -73,7 +73,7 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     lines.append(line(figure("out", count(totals.gpus_out), share(totals.gpus_out, totals.gpus))))
     if "loads" in cluster.known:
         hot = (
-            f"  {count(totals.nodes_hot)} nodes hot" if cells >= 40 else "",
+            f"  hot nodes {count(totals.nodes_hot)}" if cells >= 40 else "",
             "warn" if totals.nodes_hot else "text-dim",
         )
         lines.append(line([*figure("utilisation", percent(totals.gpu_util_pct, 0), ""), hot]))
@@ -101,13 +101,22 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     trend = facts.trend_w_h if facts is not None else None
     if trend is not None:
         hours = hours_to_ceiling(cluster)
-        soon = f"  ceiling in {duration(hours * 3600)}" if hours is not None else ""
+        soon = f"  ceiling in {duration(hours * 3600)}" if hours is not None and cells >= 28 else ""
         lines.append(
-            line([("trend  ", "text-dim"), (f"{'+' if trend >= 0 else ''}{power(trend)}/h", ""), (soon, "warn")])
+            line(
+                [
+                    ("trend  " if cells > 16 else "trend ", "text-dim"),
+                    (f"{'+' if trend >= 0 else ''}{power(trend)}/h", ""),
+                    (soon, "warn"),
+                ]
+            )
         )
     measured = sum(1 for load in cluster.loads.values() if load.power_w is not None)
     short = measured < (cluster.totals.nodes or 0)
-    told = f"{measured:,} of {count(cluster.totals.nodes)}" + (" nodes" if cells >= 28 else "")
+    told = f"{measured:,} of {count(cluster.totals.nodes)} nodes"
+    if cells < 28:
+        # Half a number would be a wrong one.
+        told = f"{(cluster.totals.nodes or 0) - measured:,} silent" if short else "all"
     lines.append(line([("nodes  ", "text-dim"), (told, "warn" if short else "")]))
     most = max(by_rack(cluster).values(), key=lambda rack: rack.power_w or 0.0, default=None) if cells > 20 else None
     if most is not None and most.power_w is not None:

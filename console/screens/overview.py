@@ -139,6 +139,7 @@ class OverviewScreen(WachtScreen):
             Key("Tab", "next pane"),
             Key("2", "nodes"),
             Key("3", "jobs"),
+            Key("6", "alerts"),
             Key("i", "inbox"),
             Key("7", "partitions"),
             Key(":", "command"),
