@@ -1,4 +1,4 @@
-"""Checks of the settings that all sources behind HTTP share: the address, labels, how a node's name stands in them."""
+"""The settings that all sources behind HTTP share, and their checks: the address, labels, how a node stands in them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 #: What strips the domain, or a port, from a host's name.
 DEFAULT_NODE = "([^.:]+).*"
@@ -18,6 +18,22 @@ _MATCHERS = re.compile(
     r'\s*[A-Za-z_]\w*\s*(=~|!~|!=|=)\s*"(\\.|[^"\\])*"\s*(,\s*[A-Za-z_]\w*\s*(=~|!~|!=|=)\s*"(\\.|[^"\\])*"\s*)*'
 )
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a source behind HTTP is, and how it is asked."""
+
+    url: str
+    """Without the API's own path (/api/v1, /api/v2) at its end."""
+    ca: str | None = None
+    """File with the certificates to trust; None trusts what this computer trusts. They are always verified."""
+    token_file: str | None = None
+    """File with a bearer token, readable by its owner alone."""
+    timeout_s: Seconds = 10.0
+    """Longest that one answer may take, from connecting to its last byte."""
+
+    def __post_init__(self) -> None:
+        check_url(self.url, self.token_file is not None)
 
 
 def check_url(url: str, token: bool) -> None:

@@ -16,11 +16,11 @@ from console import plan as plans
 from console import preview
 from console.actions import BY_ID
 from console.gate import Gate
+from console.journal import entries_of
 from console.outcome import Outcome, Result
 from console.person import person
 from console.plan import Extra, Options, Plan, Refusal
-from console.undo import Undo, undo_of
-from console.undoing import entries_of, last_of
+from console.undo import Undo, last_of, undo_of
 from console.words import nodes_of
 
 DONE, INCOMPLETE, REFUSED = 0, 1, 2

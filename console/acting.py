@@ -28,7 +28,6 @@ from console.progress import ProgressDialog
 from console.screens.base import WachtScreen
 from console.site import Site
 from console.site_gate import journal_path, open_gate
-from console.undoing import LOOKBACK, Undoing
 from console.verify import Settled, Watch
 from console.words import nodes_of, option, split
 from widgets.pane import Line, line
@@ -48,7 +47,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SOURCES = {"node": "slurm.nodes", "job": "slurm.jobs", "alert": "alerts.alerts", "silence": "alerts.alerts"}
 
 
-class Acting(Undoing, _Base):
+class Acting(_Base):
     """The part of the app that may ask the gate. It holds no writer and knows none."""
 
     gate: Gate
@@ -262,7 +261,7 @@ class Acting(Undoing, _Base):
         def work() -> None:
             with contextlib.suppress(OSError, journal.JournalFault):
                 if self.journal_path.exists():
-                    self.resumed = past.resumed(journal.read(self.journal_path, LOOKBACK))
+                    self.resumed = past.resumed(journal.read(self.journal_path, journal.LOOKBACK))
 
         self.run_worker(work, thread=True, group="resumed", exclusive=True, exit_on_error=False)
 
@@ -270,7 +269,7 @@ class Acting(Undoing, _Base):
         """What was done to a node or a job before, from the journal. Blocks: call it off the event loop."""
         try:
             # No journal: nothing was ever done from here.
-            records = journal.read(self.journal_path, LOOKBACK) if self.journal_path.exists() else []
+            records = journal.read(self.journal_path, journal.LOOKBACK) if self.journal_path.exists() else []
         except (OSError, journal.JournalFault) as error:
             return [line((f"the journal cannot be read: {error}", "warn"))]
         now = self.clock.now()

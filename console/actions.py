@@ -14,12 +14,12 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.model import Alert, Cluster, Job, Node, Silence
+from collectors.slurm.argv import REASON_CAP
 
 Kind = Literal["node", "job", "alert", "silence"]
 Danger = Literal["reversible", "kills"]
 Row = Node | Job | Alert | Silence
 
-REASON_CAP = 1000
 #: Job states in which Slurm will never do anything with the job again.
 ENDED = frozenset({"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE",
                    "OUT_OF_MEMORY", "LAUNCH_FAILED", "REVOKED"})  # fmt: skip

@@ -12,7 +12,6 @@ from textual.binding import Binding, BindingType
 from collectors import process
 from collectors.clock import Clock, SystemClock
 from collectors.model import Cluster, Diff, Telemetry, Transport
-from console.acting import Acting
 from console.actions import ACTIONS, NAVIGATION, Kind
 from console.alert_groups import groups
 from console.commands import SCREENS, Command, CommandError, completer, parse
@@ -38,6 +37,7 @@ from console.screens.overview import OverviewScreen
 from console.screens.partitions import PartitionsScreen
 from console.screens.power import PowerScreen
 from console.site import Site
+from console.undoing import Undoing
 from themes import DEFAULT, register, themes
 from widgets.keybar import KeyBar
 from widgets.prompt import Prompt
@@ -47,7 +47,7 @@ _APP_KEYS = ("quit", "help", "command", "copy", "redraw", "undo")
 """Keys that mean the same on every screen; the others are the screen's or the list's own."""
 
 
-class WachtApp(Acting, QuietApp[None]):
+class WachtApp(Undoing, QuietApp[None]):
     """The console on one cluster."""
 
     TITLE = "wacht"

@@ -10,11 +10,9 @@ from msgspec import Struct, field
 
 from console.chain import Follower
 from console.entries import Entry, join
-from console.journal import alive
+from console.journal import LOOKBACK, alive
 from console.undo import undone, undos
 
-#: Lines that are read of a journal that is there already: about a year of a busy site.
-LOOKBACK = 20_000
 #: Entries without a result of which it is looked whether their process is still there.
 _ORPHANS = 200
 

@@ -34,6 +34,8 @@ from console.witness import LOCAL, Witness
 __all__ = ["Journal", "JournalFault", "Verdict", "default_path", "orphans", "read", "show", "unfinished", "verified",
            "verify"]  # fmt: skip
 
+#: Lines of the journal in which an action is looked for: about a year of a busy site.
+LOOKBACK = 20_000
 DEADLINE_S = 5.0
 #: Seconds for which an intent from another host counts as under way: nobody can look for its process there.
 ELSEWHERE_S = 600.0
@@ -203,6 +205,11 @@ class _Write(threading.Thread):
         note = {**line, "event": "result", "sent": [], "note": "written too late, not sent"}
         with contextlib.suppress(OSError, JournalFault):
             chain.append(self._path, [note])
+
+
+def entries_of(path: Path) -> Mapping[str, Entry]:
+    """The actions of a journal, oldest first; none where there is none yet. Raises JournalFault. Blocks."""
+    return join(read(path, LOOKBACK)) if path.exists() else {}
 
 
 def unfinished(path: Path) -> list[Entry]:

@@ -110,6 +110,18 @@ def undone(entry: Entry, by: Mapping[str, Sequence[Entry]]) -> dict[str, Entry]:
     return _undone(entry, by, frozenset())
 
 
+def last_of(entries: Mapping[str, Entry], who: str) -> Entry | None:
+    """The last action of somebody that took place and stands."""
+    by = undos(entries)
+    for entry in reversed(list(entries.values())):
+        mine = entry.who == who and not entry.gap and not entry.undoes
+        if mine and any(entry.took_place(target) for target in entry.targets):
+            back = undone(entry, by)
+            if not back or any(target not in back for target in entry.targets):
+                return entry
+    return None
+
+
 def _undone(entry: Entry, by: Mapping[str, Sequence[Entry]], above: frozenset[str]) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
     if not entry.plan or entry.plan in above:

@@ -3,77 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from collectors.clock import Clock
-from collectors.model import Cluster, SourceFault
+from collectors.model import SourceFault
 from console import journal
-from console.entries import Entry, counted, join, named, told_orphans
-from console.gate import Gate
+from console.acting import Acting
+from console.entries import Entry, counted, named, told_orphans
+from console.journal import entries_of
 from console.person import person
-from console.plan import Options
-from console.undo import Undo, undo_of, undone, undos
-
-if TYPE_CHECKING:
-    from textual.app import App
-
-    _Base = App[None]
-else:
-    _Base = object
-
-#: Lines of the journal in which an action is looked for: about a year of a busy site.
-LOOKBACK = 20_000
+from console.undo import Undo, last_of, undo_of
 
 
-def entries_of(path: Path) -> Mapping[str, Entry]:
-    """The actions of a journal, oldest first; none where there is none yet. Raises JournalFault. Blocks."""
-    return join(journal.read(path, LOOKBACK)) if path.exists() else {}
-
-
-def last_of(entries: Mapping[str, Entry], who: str) -> Entry | None:
-    """The last action of somebody that took place and stands."""
-    by = undos(entries)
-    for entry in reversed(list(entries.values())):
-        mine = entry.who == who and not entry.gap and not entry.undoes
-        if mine and any(entry.took_place(target) for target in entry.targets):
-            back = undone(entry, by)
-            if not back or any(target not in back for target in entry.targets):
-                return entry
-    return None
-
-
-class Undoing(_Base):
+class Undoing(Acting):
     """The part of the app that reads the journal to take something back. It sends nothing: it asks like a key does."""
-
-    gate: Gate
-    clock: Clock
-    journal_path: Path
-
-    @property
-    def cluster(self) -> Cluster:
-        """The cluster on the screen."""
-        raise NotImplementedError
-
-    def tell(self, text: str, severity: str = "information") -> None:
-        """A word in the corner."""
-        raise NotImplementedError
-
-    def ask(
-        self,
-        action_id: str,
-        targets: Sequence[str],
-        reason: str | None = None,
-        options: Options | None = None,
-        hint: str = "",
-        notes: Sequence[str] = (),
-    ) -> None:
-        """Plan it and show what it will do."""
-        raise NotImplementedError
-
-    def went_on(self, screen: object, what: str) -> bool:
-        """True, and said, where the person does something else by now than on this screen."""
-        raise NotImplementedError
 
     def action_undo(self) -> None:
         """Z: the last action of whoever sits here."""

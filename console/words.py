@@ -8,16 +8,12 @@ from typing import Any
 
 from collectors.model import Cluster
 from collectors.nodeset import expand
+from collectors.slurm.argv import PRIORITIES, RESUME_AFTER_S
 from console.plan import Options
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _TIME = re.compile(r"(?:[0-9]{1,6}[smhdw])+")
 _PART = re.compile(r"([0-9]+)([smhdw])")
-#: The largest priority: one more is Slurm's sign for "none".
-PRIORITY_MOST = 0xFFFFFFFD
-#: A silence or a drain for longer is a mistake of typing.
-LONGEST_S = 365 * 86_400
-
 #: Option as typed, and the field of Options that it sets.
 OPTIONS: Mapping[str, str] = {
     "resume-after": "resume_after_s",
@@ -33,14 +29,14 @@ def seconds_of(text: str) -> int:
     if not _TIME.fullmatch(low):
         raise ValueError(f"{text!r} is no length of time; write it as 90s, 30m, 2h, 1h30m or 3d")
     seconds = sum(int(count) * _UNITS[unit] for count, unit in _PART.findall(low))
-    if not 60 <= seconds <= LONGEST_S:
+    if not RESUME_AFTER_S[0] <= seconds <= RESUME_AFTER_S[1]:
         raise ValueError(f"{text!r}: from a minute to a year")
     return seconds
 
 
 def priority_of(text: str) -> int:
     """A job's priority. Raises ValueError."""
-    if not text.isdecimal() or not 1 <= int(text) <= PRIORITY_MOST:
+    if not text.isdecimal() or not PRIORITIES[0] <= int(text) <= PRIORITIES[1]:
         raise ValueError(f"{text!r} is no priority; it is a whole number from 1 (hold is what keeps a job back)")
     return int(text)
 

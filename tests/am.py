@@ -1,19 +1,18 @@
 """A stand-in for Alertmanager over HTTP, in this process: it answers as well or as badly as told.
 
-What may go wrong (`hang`, `drip`, `cut`, `refusing` …) is in tests/prom.py: both are spoken with over HTTP.
+What may go wrong (`hang`, `drip`, `cut`, `refusing` …) is in tests/prom.py.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from collectors.alertmanager import AlertmanagerSettings
 from tests import prom
+from tests.stand_in import Handler, Served
 
 MADE = "11111111-2222-4333-8444-555555555555"
 
@@ -44,58 +43,25 @@ def silence_row(number: int = 1, state: str = "active", **more: Any) -> dict[str
     } | more  # fmt: skip
 
 
-class StandIn:
+class StandIn(Served):
     """`answers` holds the body of each path, `odd` what is done instead, by path; "*" stands for every path."""
 
     def __init__(self, **settings: Any) -> None:
+        super().__init__(_Handler)
         self.answers: dict[str, Any] = {"/alerts": [], "/silences": [], "POST /silences": {"silenceID": MADE}}
-        self.odd: dict[str, prom.Handler] = {}
+        self.odd: dict[str, prom.Odd] = {}
         self.seen: list[tuple[str, list[tuple[str, str]], Any, Mapping[str, str]]] = []
         """Method and path, parameters, body and headers of every request."""
-        self._ending = threading.Event()
-        self.server = _Server(("127.0.0.1", 0), _Handler)
-        self.server.stand_in = self
-        self.port = self.server.server_address[1]
         self.settings = AlertmanagerSettings(url=f"http://127.0.0.1:{self.port}", **({"timeout_s": 5.0} | settings))
-        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
-
-    def __enter__(self) -> StandIn:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self.server.shutdown()
-        self.server.server_close()
-        self._thread.join()
 
     @property
     def asked(self) -> list[str]:
         """Method and path of every request, in order."""
         return [what for what, *_ in self.seen]
 
-    def wait(self, seconds: float) -> None:
-        """Let time pass, but no longer than the test lasts."""
-        self._ending.wait(seconds)
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    stand_in: StandIn
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is meant to."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    @property
-    def stand_in(self) -> StandIn:
-        return self.server.stand_in
+class _Handler(Handler):
+    """Answers a request of the API."""
 
     def answer(self) -> None:
         here, parts = self.stand_in, urlsplit(self.path)
@@ -105,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         here.seen.append((what, parse_qsl(parts.query), body, dict(self.headers)))
         odd = here.odd.get(what) or here.odd.get("*")
         if odd is not None:
-            odd(self)  # type: ignore[arg-type]
+            odd(self)
         elif what in here.answers:
             self.send(json.dumps(here.answers[what]).encode())
         elif self.command == "DELETE":
@@ -114,14 +80,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(b"", 404)
 
     do_GET = do_POST = do_DELETE = answer  # noqa: N815 - names that http.server looks for
-
-    def send(self, body: bytes, code: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        """A whole answer."""
-        self.send_response(code)
-        for key, value in ({"Content-Length": str(len(body))} | dict(headers or {})).items():
-            self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""

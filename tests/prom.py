@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.book import Book
 from collectors.prometheus.queries import TABLE
+from tests.stand_in import Handler, Served
 
 Labels = Mapping[str, str]
 Samples = Iterable[tuple[Labels, str | float]]
-Handler = Callable[["_Handler"], None]
+Odd = Callable[[Handler], None]
 
 
 def node(name: str) -> dict[str, str]:
@@ -28,16 +27,17 @@ def gpu(name: str, index: int, **more: str) -> dict[str, str]:
     return {"node": name, "gpu": str(index), "UUID": f"GPU-{name}-{index}", **more}
 
 
-class StandIn:
+class StandIn(Served):
     """`rows` holds what each query gives, `odd` what is done instead, by name; "*" stands for every query.
 
     A query that is in neither gives nothing, as Prometheus does for series that are not there.
     """
 
     def __init__(self, **settings: Any) -> None:
+        super().__init__(_Handler)
         self.rows: dict[str, Samples] = {}
         self.ranges: dict[str, Callable[[int, int, int], list[tuple[Labels, list[tuple[float, str]]]]]] = {}
-        self.odd: dict[str, Handler] = {}
+        self.odd: dict[str, Odd] = {}
         self.warnings: dict[str, list[str]] = {}
         self.ahead_s = 0.0
         self.asked: list[str] = []
@@ -46,26 +46,7 @@ class StandIn:
         """Path, parameters and headers of every request."""
         self.connections = 0
         self._packed: dict[str, bytes] = {}
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.stand_in = self
-        self.port = self._server.server_address[1]
         self.settings = PrometheusSettings(url=f"http://127.0.0.1:{self.port}", **({"timeout_s": 5.0} | settings))
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-
-    def __enter__(self) -> StandIn:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def wait(self, seconds: float) -> None:
-        """Let time pass, but no longer than the test lasts."""
-        self._ending.wait(seconds)
 
     @property
     def now(self) -> float:
@@ -108,23 +89,8 @@ def _alike(one: str, other: str) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    stand_in: StandIn
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is meant to."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    @property
-    def stand_in(self) -> StandIn:
-        return self.server.stand_in
+class _Handler(Handler):
+    """Answers a query."""
 
     def setup(self) -> None:
         super().setup()
@@ -143,18 +109,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(here._packed[name], headers={"Content-Encoding": "gzip"})
         else:
             self.send(here.answer(name, params))
-
-    def send(self, body: bytes, code: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        """A whole answer."""
-        self.send_response(code)
-        sent = {"Content-Type": "application/json", "Content-Length": str(len(body))} | dict(headers or {})
-        for key, value in sent.items():
-            self.send_header(key, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
 
 
 # -- what may go wrong -------------------------------------------------------------------------------------------------

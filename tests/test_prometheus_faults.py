@@ -286,7 +286,7 @@ def certified(tmp_path):
         server = StandIn()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pem, key)
-        server._server.socket = context.wrap_socket(server._server.socket, server_side=True)
+        server.server.socket = context.wrap_socket(server.server.socket, server_side=True)
         servers.append(server.__enter__())
         return server, str(pem)
 

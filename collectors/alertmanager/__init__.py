@@ -8,23 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from collectors.registry import Descriptor
-from collectors.web import DEFAULT_NODE, Seconds, check_label, check_matchers, check_node, check_url
+from collectors.web import DEFAULT_NODE, WebSettings, check_label, check_matchers, check_node
 
 
-class AlertmanagerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AlertmanagerSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`alertmanager = { url = "https://alertmanager.example", ca = "/etc/ssl/site.pem", token_file = "~/am" }`."""
 
-    url: str
-    """Without the /api/v2 at its end."""
-    ca: str | None = None
-    """File with the certificates to trust; None trusts what this computer trusts. They are always verified."""
-    token_file: str | None = None
-    """File with a bearer token, readable by its owner alone."""
-    timeout_s: Seconds = 10.0
-    """Longest that one answer may take, from connecting to its last byte."""
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     """Least seconds between two readings."""
     node_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = ("node", "Hostname", "hostname", "instance")
@@ -35,7 +27,7 @@ class AlertmanagerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Which alerts are this cluster's, where one Alertmanager holds those of several: `cluster="groningen"`."""
 
     def __post_init__(self) -> None:
-        check_url(self.url, self.token_file is not None)
+        WebSettings.__post_init__(self)
         for label in self.node_labels:
             check_label("node_labels", label)
         check_node("node", self.node)

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from collectors.prometheus.queries import TABLE
 from collectors.registry import Descriptor
-from collectors.web import DEFAULT_NODE, Seconds, check_label, check_matchers, check_node, check_url
+from collectors.web import DEFAULT_NODE, Seconds, WebSettings, check_label, check_matchers, check_node
 
 
 class PowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,17 +42,9 @@ class PowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         check_node("node", self.node)
 
 
-class PrometheusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`prometheus = { url = "https://prometheus.example", ca = "/etc/ssl/site.pem", token_file = "~/prom.token" }`."""
 
-    url: str
-    """Without the /api/v1 at its end."""
-    ca: str | None = None
-    """File with the certificates to trust; None trusts what this computer trusts. They are always verified."""
-    token_file: str | None = None
-    """File with a bearer token, readable by its owner alone."""
-    timeout_s: Seconds = 10.0
-    """Longest that one answer may take, from connecting to its last byte."""
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 15.0
     """Least seconds between two readings."""
     stale_s: Seconds = 180.0
@@ -71,7 +63,7 @@ class PrometheusSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Filled in from the cluster's own `power`."""
 
     def __post_init__(self) -> None:
-        check_url(self.url, self.token_file is not None)
+        WebSettings.__post_init__(self)
         for label in self.host_labels:
             check_label("host_labels", label)
         check_node("node", self.node)

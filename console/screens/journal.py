@@ -15,10 +15,10 @@ from console.columns import Ctx
 from console.entries import Entry
 from console.journal_columns import JOURNAL, result
 from console.screens.entry import EntryScreen, JournalActs
+from console.screens.filtered import FilteredScreen
 from widgets.cells import Span
 from widgets.keybar import Key
 from widgets.pane import Line, Pane
-from widgets.prompt import Prompt
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
 
@@ -27,7 +27,7 @@ _HUNG_S = 5.0
 _ROOMY = 120
 
 
-class JournalScreen(JournalActs):
+class JournalScreen(JournalActs, FilteredScreen):
     """One line an action, the newest first."""
 
     DEFAULT_CSS = """
@@ -40,7 +40,6 @@ class JournalScreen(JournalActs):
         self.table: VirtualTable[Entry] = VirtualTable(JOURNAL, sort="at", reverse=True, id="main")
         self.crumbs = Pane(border=False, id="crumbs")
         self.filter = ""
-        self._before = ""
         self._book = Book()
         self._read_once = False
         self._fault = ""
@@ -188,39 +187,16 @@ class JournalScreen(JournalActs):
 
     # The filter: plain words, all of which must be somewhere in the entry.
 
-    def set_filter(self, words: str) -> None:
+    @property
+    def filter_text(self) -> str:
+        """The words that are asked for."""
+        return self.filter
+
+    def set_filter(self, text: str) -> None:
         """Show only what has all these words; "" shows all."""
-        self.filter = words.strip()
+        self.filter = text.strip()
         if self.is_mounted:
             self._paint()
-
-    def action_filter(self) -> None:
-        """/: open the filter line."""
-        self._before = self.filter
-        self.prompt.open("/", self.filter)
-
-    def action_back(self) -> None:
-        """Esc: all of it again."""
-        if self.table.marked:
-            self.table.mark(())
-        elif self.filter:
-            self.set_filter("")
-
-    @on(Prompt.Edited)
-    def _edited(self, event: Prompt.Edited) -> None:
-        if event.kind == "/":
-            self.set_filter(event.value)
-
-    @on(Prompt.Cancelled)
-    def _cancelled(self, event: Prompt.Cancelled) -> None:
-        if event.kind == "/":
-            self.set_filter(self._before)
-
-    @on(Prompt.Submitted)
-    def _submitted(self, event: Prompt.Submitted) -> None:
-        if event.kind == "/":
-            event.prompt.close()
-            self.table.focus()
 
     @on(TableKeys.Moved)
     def _moved(self) -> None:

@@ -11,18 +11,17 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from console.actions import Kind
 from console.columns import Ctx
-from console.filters import Filter, FilterError, compile_filter
-from console.screens.base import WachtScreen
+from console.filters import Filter, compile_filter
+from console.screens.filtered import FilteredScreen
 from widgets.cells import Span
 from widgets.columns import Column
 from widgets.keybar import Key
 from widgets.pane import Line, Pane
-from widgets.prompt import Prompt
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
 
 
-class ListScreen(WachtScreen):
+class ListScreen(FilteredScreen):
     """Rows of one kind. The filter, the order and the marks are this screen's own and never in the Cluster."""
 
     DEFAULT_CSS = """
@@ -40,7 +39,6 @@ class ListScreen(WachtScreen):
     def __init__(self) -> None:
         super().__init__()
         self.filter: Filter | None = None
-        self._before = ""
         column, reverse = self.first_order
         self.table: VirtualTable[Any] = VirtualTable(
             self.columns, sort=column, reverse=reverse, pending_column="state", id="main"
@@ -98,6 +96,11 @@ class ListScreen(WachtScreen):
         """The marked rows were taken."""
         self.table.mark(())
 
+    @property
+    def filter_text(self) -> str:
+        """The filter that is on, as typed."""
+        return self.filter.text if self.filter is not None else ""
+
     def set_filter(self, text: str) -> None:
         """Filter by this text; "" shows all. Raises FilterError."""
         self.filter = compile_filter(text, self.kind) if text.strip() else None
@@ -137,44 +140,6 @@ class ListScreen(WachtScreen):
         every = (Key("*", "mark all"),) if some else ()
         mark = (Key("Space", "mark"), *every)
         return (Key("Enter", "open"), Key("/", "filter"), *mark, Key("o", "order"), Key(":", "command"))
-
-    def action_filter(self) -> None:
-        """Open the filter line with the filter that is on."""
-        self._before = self.filter.text if self.filter else ""
-        self.prompt.open("/", self._before)
-
-    def action_back(self) -> None:
-        """Esc takes away one thing at a time: the marks, then the filter."""
-        if self.table.marked:
-            self.table.mark(())
-        elif self.filter is not None:
-            self.set_filter("")
-
-    @on(Prompt.Edited)
-    def _edited(self, event: Prompt.Edited) -> None:
-        if event.kind == "/":
-            self._try(event.value, event.prompt)
-
-    @on(Prompt.Cancelled)
-    def _cancelled(self, event: Prompt.Cancelled) -> None:
-        """What was tried while typing is taken back."""
-        if event.kind == "/":
-            self.set_filter(self._before)
-
-    @on(Prompt.Submitted)
-    def _submitted(self, event: Prompt.Submitted) -> None:
-        if event.kind == "/" and self._try(event.value, event.prompt):
-            event.prompt.close()
-            self.table.focus()
-
-    def _try(self, text: str, prompt: Prompt) -> bool:
-        try:
-            self.set_filter(text)
-        except FilterError as error:
-            prompt.say(str(error))
-            return False
-        prompt.say("")
-        return True
 
     @on(TableKeys.Moved)
     @on(TableKeys.Marked)

@@ -14,7 +14,6 @@ sends nothing to anybody. It runs from the lab's roots and ends with the process
 
 from __future__ import annotations
 
-import atexit
 import json
 import signal
 import time
@@ -24,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from .cell import Cell
+from .cell import Cell, Daemon
 from .place import wait_for
 from .roots import LabError, root_of, why_not
 
@@ -38,12 +37,13 @@ _CONFIGURATION = {
 }
 
 
-class Alertmanager:
+class Alertmanager(Daemon):
     """One Alertmanager. Nothing is touched before `start`; `stop` leaves nothing behind."""
+
+    what = "Alertmanager"
 
     def __init__(self, suite: str = "forky") -> None:
         self.suite = suite
-        self._cell: Cell | None = None
 
     def start(self, timeout: float = 20.0) -> Alertmanager:
         """Up and answering when it returns. Raises LabError, leaving nothing."""
@@ -51,45 +51,12 @@ class Alertmanager:
         if reason:
             raise LabError(reason)
         root_of(self.suite)
-        self._cell = Cell(self.suite, f"alertmanager-{self.suite}")
-        atexit.register(self.stop)
-        try:
+        with self._starting(Cell(self.suite, f"alertmanager-{self.suite}")):
             (self.cell.folder / "data").mkdir(mode=0o755)
             (self.cell.folder / "alertmanager.yml").write_text(json.dumps(_CONFIGURATION))
             self.cell.start()
             self._spawn(timeout)
-        except BaseException as error:
-            words = self.cell.last_words()
-            self.stop()
-            if isinstance(error, LabError):
-                raise LabError(f"{error}{words}") from error
-            raise
         return self
-
-    def stop(self) -> None:
-        """End it and remove what it wrote. Harmless when it is not running."""
-        atexit.unregister(self.stop)
-        cell, self._cell = self._cell, None
-        if cell is not None:
-            cell.stop()
-
-    def __enter__(self) -> Alertmanager:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def cell(self) -> Cell:
-        """Where it runs. Raises LabError when it does not."""
-        if self._cell is None:
-            raise LabError("the Alertmanager is not running")
-        return self._cell
-
-    @property
-    def url(self) -> str:
-        """Where it is, as a site would configure it."""
-        return f"http://127.0.0.1:{self.cell.port}"
 
     # -- alerts -------------------------------------------------------------------------------------------------------
 

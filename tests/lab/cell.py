@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import secrets
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from . import place
 from .place import wait_for
@@ -108,3 +111,54 @@ class Cell:
             with contextlib.suppress(OSError):
                 words += [f"\n  {log.stem}: {line}" for line in log.read_text(errors="replace").splitlines()[-5:]]
         return "".join(words)
+
+
+class Daemon:
+    """A server of the lab in a cell of its own: what Monitor and Alertmanager share. It leaves nothing behind."""
+
+    what: str
+    """As it is called in an error."""
+    _cell: Cell | None = None
+
+    def start(self) -> Self:
+        """Up and answering when it returns. Raises LabError, leaving nothing."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End it and remove what it wrote. Harmless when it is not running."""
+        atexit.unregister(self.stop)
+        cell, self._cell = self._cell, None
+        if cell is not None:
+            cell.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def cell(self) -> Cell:
+        """Where it runs. Raises LabError when it does not."""
+        if self._cell is None:
+            raise LabError(f"the {self.what} is not running")
+        return self._cell
+
+    @property
+    def url(self) -> str:
+        """Where it is, as a site would configure it."""
+        return f"http://127.0.0.1:{self.cell.port}"
+
+    @contextlib.contextmanager
+    def _starting(self, cell: Cell) -> Iterator[None]:
+        """Within it the daemon comes up; what goes wrong takes the cell down, and tells the last words of its logs."""
+        self._cell = cell
+        atexit.register(self.stop)
+        try:
+            yield
+        except BaseException as error:
+            words = cell.last_words()
+            self.stop()
+            if isinstance(error, LabError):
+                raise LabError(f"{error}{words}") from error
+            raise

@@ -11,7 +11,6 @@ is scraped from the next `settle` or `wait_for_samples` on: until then a process
 
 from __future__ import annotations
 
-import atexit
 import json
 import time
 import urllib.error
@@ -29,7 +28,7 @@ from collectors.sim.exporter import Exporter
 from collectors.sim.machine import Machine
 
 from .backfill import FIELDS, Sample, history
-from .cell import Cell
+from .cell import Cell, Daemon
 from .place import wait_for
 from .roots import LabError, add_to, root_of, why_not
 from .shelf import HANG, Shelf
@@ -74,13 +73,15 @@ class QueryError(Exception):
         self.status = status
 
 
-class Monitor:
+class Monitor(Daemon):
     """One server and its exporter. Nothing is touched before `start`; `stop` leaves nothing behind.
 
     `per_node` scrapes every node's exporter by itself, as a site does; False takes all in one answer, which is what
     large machines are for. `rules` are rule files, loaded by Prometheus itself or by vmalert beside VictoriaMetrics;
     what alerts they fire goes to the `alertmanager` at that address.
     """
+
+    what = "monitor"
 
     def __init__(
         self,
@@ -105,54 +106,24 @@ class Monitor:
         self._per_node = per_node
         self._scrape_s = scrape_s
         self._shelf = Shelf()
-        self._cell: Cell | None = None
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def start(self, timeout: float = 20.0) -> Monitor:
         """Up and answering when it returns; samples follow within two scrapes. Raises LabError, leaving nothing."""
         engine_root(self.engine)
-        self._cell = Cell(self.kind.suite, self.engine)
-        atexit.register(self.stop)
-        try:
+        with self._starting(Cell(self.kind.suite, self.engine)):
             self.exporter.port = self._shelf.start()
             self.publish()
             self._lay_out()
             self.cell.start()
             self._start_server(timeout)
-        except BaseException as error:
-            words = self.cell.last_words()
-            self.stop()
-            if isinstance(error, LabError):
-                raise LabError(f"{error}{words}") from error
-            raise
         return self
 
     def stop(self) -> None:
         """End the server and its exporter and remove what they wrote. Harmless when it is not running."""
-        atexit.unregister(self.stop)
         self._shelf.stop()
-        cell, self._cell = self._cell, None
-        if cell is not None:
-            cell.stop()
-
-    def __enter__(self) -> Monitor:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def cell(self) -> Cell:
-        """Where the server runs. Raises LabError when it does not."""
-        if self._cell is None:
-            raise LabError("the monitor is not running")
-        return self._cell
-
-    @property
-    def url(self) -> str:
-        """Where the API is, as a site would configure it."""
-        return f"http://127.0.0.1:{self.cell.port}"
+        super().stop()
 
     # -- use ----------------------------------------------------------------------------------------------------------
 
