@@ -13,8 +13,9 @@ import msgspec
 from collectors.clean import clean
 from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node
 from collectors.nodestate import OUT
+from collectors.slurm.argv import REASON_CAP
 from console import preflight, rights, silences
-from console.actions import ENDED, REASON_CAP, WAITING, Action, Row, tidy
+from console.actions import ENDED, WAITING, Action, Row, tidy
 from console.plan import Check, Confirm, Extra, Guard, Hit, Options, Plan, Refusal, Share, Skip, grouped, listed
 from console.policy import Policy
 

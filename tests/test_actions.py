@@ -11,7 +11,7 @@ import pytest
 from collectors.model import Cluster, Job, Node
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm import argv
-from console.actions import ACTIONS, BY_ID, NAVIGATION, REASON_CAP, key_table, keys_for, tidy
+from console.actions import ACTIONS, BY_ID, NAVIGATION, key_table, keys_for, tidy
 
 NOTHING = Cluster(name="x")
 
@@ -149,7 +149,7 @@ def test_a_reason_is_one_harmless_line():
     assert tidy("  bad\n DIMM\t3 ") == "bad DIMM 3"
     assert tidy("\x1b]52;c;eA==\x07 \u202e") == r"\e]52;c;eA==\x07 \u202e"
     assert tidy('"quoted"') == "quoted"
-    assert len(tidy("x" * 5000)) == REASON_CAP
+    assert len(tidy("x" * 5000)) == argv.REASON_CAP
     assert tidy(" \n ") == ""
 
 

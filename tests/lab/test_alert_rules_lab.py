@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
@@ -28,20 +29,78 @@ from .roots import SUITES, root_of
 PAIRS = {"prometheus-2": "forky", "prometheus-3": "trixie", "victoria": "forky"}
 
 
-@pytest.mark.lab
-@pytest.mark.parametrize("suite", SUITES)
-def test_promtool_finds_nothing_wrong(suite: str, tmp_path) -> None:
+def promtool(suite: str, name: str, *words: str, **files: str) -> str:
+    """What the suite's own promtool says of these files beside the rules that ship. Fails where it finds fault."""
     require(suite)
-    folder = root_of(suite) / "tmp" / tmp_path.name
+    folder = root_of(suite) / "tmp" / name
     folder.mkdir(parents=True)
     try:
         shutil.copy(FILE, folder / "rules.yml")
-        words = ["chroot", str(root_of(suite)), "/usr/bin/promtool", "check", "rules", f"/tmp/{folder.name}/rules.yml"]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        for key, body in files.items():
+            (folder / f"{key}.yml").write_text(body)
+        argv = ["chroot", str(root_of(suite)), "/usr/bin/promtool", *words]
+        done = subprocess.run([one.replace("@", f"/tmp/{name}") for one in argv], capture_output=True, text=True,
+                              check=False)  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "SUCCESS: 13 rules found" in done.stdout
+        return done.stdout
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("suite", SUITES)
+def test_promtool_finds_nothing_wrong(suite: str, tmp_path) -> None:
+    assert "SUCCESS: 13 rules found" in promtool(suite, tmp_path.name, "check", "rules", "@/rules.yml")
+
+
+#: Series with a sample a minute (an hour for those of a week), when to look, and the labels under which it rings then.
+RINGS: dict[str, tuple[str, str, str, dict[str, str] | None]] = {
+    "RackPowerHigh": ('pdu_power_watts{rack="R07",pdu="a"}', "70000x20", "10m", {"rack": "R07"}),
+    "GpuHot": ('DCGM_FI_DEV_GPU_TEMP{Hostname="gpu0007",gpu="3"}', "91x20", "10m", {"node": "gpu0007", "gpu": "3"}),
+    "GpuRowRemapFailed": (
+        'DCGM_FI_DEV_ROW_REMAP_FAILURE{hostname="gpu0007.example",gpu="3"}', "1x20", "2m",
+        {"node": "gpu0007", "gpu": "3"},
+    ),
+    "SlurmctldSilent": ('up{job="slurmctld",instance="ctl:6817"}', "0x20", "5m", {"job": "slurmctld"}),
+    "NodesLost": ("slurm_nodes_down", "1x20 6x20", "30m", {}),
+    "DrainedTooLong": ("slurm_nodes_drain", "3x400", "192h", {}),
+}  # fmt: skip
+QUIET: dict[str, tuple[str, str, str, dict[str, str] | None]] = {
+    "RackPowerHigh": ('pdu_power_watts{rack="R07",pdu="a"}', "60000x20", "10m", None),
+    "GpuHot": ('DCGM_FI_DEV_GPU_TEMP{Hostname="gpu0007",gpu="3"}', "80x20", "10m", None),
+    "GpuRowRemapFailed": ('DCGM_FI_DEV_ROW_REMAP_FAILURE{hostname="gpu0007",gpu="3"}', "0x20", "2m", None),
+    "SlurmctldSilent": ('up{job="slurmctld",instance="ctl:6817"}', "1x20", "5m", None),
+    "NodesLost": ("slurm_nodes_down", "1x20 3x20", "30m", None),
+    "DrainedTooLong": ("slurm_nodes_drain", "3x100 0 3x300", "192h", None),
+}
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("cases", [RINGS, QUIET], ids=["rings", "quiet"])
+def test_rules_without_a_fault_of_the_machine_ring_in_promtool(suite: str, cases, tmp_path) -> None:
+    tests = []
+    for name, (series, values, at, labels) in cases.items():
+        # The second PDU of the rack, which lets the sum be seen.
+        inputs = [{"series": series, "values": values}]
+        if name == "RackPowerHigh":
+            inputs.append({"series": series.replace('"a"', '"b"'), "values": values})
+        tests.append({
+            "interval": "1h" if at.endswith("h") else "1m",
+            "input_series": inputs,
+            "promql_expr_test": [{
+                "expr": f'count by (alertname) (ALERTS{{alertname="{name}",alertstate="firing"}})',
+                "eval_time": at,
+                "exp_samples": [] if labels is None else [{"labels": f'{{alertname="{name}"}}', "value": 1}],
+            }] + ([] if not labels else [{
+                "expr": f'count(ALERTS{{alertname="{name}",{",".join(f"{k}={v!r}" for k, v in labels.items())}}})',
+                "eval_time": at, "exp_samples": [{"labels": "{}", "value": 1}],
+            }]),
+        })  # fmt: skip
+    for every in ("1m", "1h"):  # a week by the minute takes promtool a minute and a half
+        some = [one for one in tests if one["interval"] == every]
+        body = json.dumps({"rule_files": ["rules.yml"], "evaluation_interval": every, "tests": some})
+        assert some and "SUCCESS" in promtool(suite, tmp_path.name, "test", "rules", "@/tests.yml", tests=body)
 
 
 class Night:
