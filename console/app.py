@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from console.messages import ClusterChanged
 from console.palette import Palette
 from console.policy import Policy, load_policy
 from console.poller import Poller
+from console.remember import Sum
 from console.ring import Ring, sequences, words
 from console.screens.alerts import AlertsScreen
 from console.screens.base import WachtScreen
@@ -87,6 +89,8 @@ class WachtApp(Undoing, QuietApp[None]):
         self.fleet: dict[str, Cluster] = {site.name: self.poller.cluster}
         """Name to Cluster; one for now."""
         self.current = site.name
+        self.sums: Sequence[Sum] = ()
+        """What the screen that is shown sums up."""
         self.open_gate(site, config)
         self.ring = Ring()
         self.glass.links = config.links
@@ -123,7 +127,9 @@ class WachtApp(Undoing, QuietApp[None]):
         self.tell_orphans()
 
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
-        """From the poller's thread."""
+        """From the poller's thread, which has made the sums by then: the event loop has keys to answer."""
+        for make in self.sums:
+            make(cluster)
         self.post_message(ClusterChanged(cluster, diff))
 
     @on(ClusterChanged)
@@ -298,6 +304,8 @@ class WachtApp(Undoing, QuietApp[None]):
 
 def run(site: Site, config: Config, node: str | None = None) -> int:
     """Run the console until it is left, on one node where one is named. Returns the exit code."""
+    # The poller's threads work on 100,000 rows: the one with the keys must not wait 5 ms each time it wants its turn.
+    sys.setswitchinterval(0.001)
     app = WachtApp(site, config, node=node)
     try:
         app.run()

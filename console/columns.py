@@ -171,7 +171,10 @@ def _where(job: Job, _: Ctx) -> Cell:
 
 def _job_key(job: Job) -> tuple[int, int]:
     head, _, task = job.id.partition("_")
-    return (int(head) if head.isdigit() else 0, int(task) if task.isdigit() else 0)
+    try:
+        return int(head), int(task) if task else 0
+    except ValueError:  # 101_[3-9], or what no Slurm has written
+        return (int(head) if head.isdecimal() else 0, 0)
 
 
 JOBS: tuple[Column, ...] = (

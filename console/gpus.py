@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from heapq import nlargest
+
 from msgspec import Struct
 
 from collectors.model import Cluster, Job, Load, Xid
 from collectors.nodeset import expand
+from console.joins import running
+from console.remember import remembered
 
 #: A job that started less than this ago is still loading; its idle GPUs are no waste yet.
 SETTLED_S = 600
+LISTED = 40
 
 
 class IdleJob(Struct, frozen=True):
@@ -24,13 +30,20 @@ class IdleJob(Struct, frozen=True):
 
 def idle_jobs(cluster: Cluster, now: float) -> list[IdleJob]:
     """Running jobs that have settled and hold idle GPUs, most idle first."""
+    return [
+        one for one in with_idle(cluster) if (elapsed := one.job.elapsed_s(now)) is not None and elapsed >= SETTLED_S
+    ]
+
+
+@remembered("jobs", "loads", "jobs_on", "nodes")
+def with_idle(cluster: Cluster) -> Sequence[IdleJob]:
+    """Running jobs that hold idle GPUs, settled or not, most idle first."""
     found: list[IdleJob] = []
-    for job in cluster.jobs.values():
-        elapsed = job.elapsed_s(now)
-        if job.nodes is None or not job.gpus_held or elapsed is None or elapsed < SETTLED_S:
+    for job in running(cluster):
+        if not job.gpus_held:
             continue
         try:
-            names = expand(job.nodes)
+            names = expand(job.nodes or "")
         except ValueError:
             continue
         idle: dict[str, int] = {}
@@ -48,22 +61,25 @@ def idle_jobs(cluster: Cluster, now: float) -> list[IdleJob]:
     return found
 
 
-def hottest(cluster: Cluster, limit: int) -> list[Load]:
-    """Nodes by their hottest GPU."""
+@remembered("loads")
+def hottest(cluster: Cluster) -> Sequence[Load]:
+    """The nodes with the hottest GPUs, LISTED of them."""
     known = [load for load in cluster.loads.values() if load.temp_c is not None]
-    return sorted(known, key=lambda load: -(load.temp_c or 0.0))[:limit]
+    return nlargest(LISTED, known, key=lambda load: load.temp_c or 0.0)
 
 
-def hungriest(cluster: Cluster, limit: int) -> list[Load]:
-    """Nodes by the power of their GPUs, or their own where only that is known."""
+@remembered("loads")
+def hungriest(cluster: Cluster) -> Sequence[Load]:
+    """LISTED nodes by the power of their GPUs, or their own where only that is known."""
 
     def drawn(load: Load) -> float | None:
         return load.gpu_power_w if load.gpu_power_w is not None else load.power_w
 
     known = [load for load in cluster.loads.values() if drawn(load) is not None]
-    return sorted(known, key=lambda load: -(drawn(load) or 0.0))[:limit]
+    return nlargest(LISTED, known, key=lambda load: drawn(load) or 0.0)
 
 
-def xids(cluster: Cluster) -> list[Xid]:
+@remembered("xids")
+def xids(cluster: Cluster) -> Sequence[Xid]:
     """XIDs, newest first."""
     return sorted(cluster.xids.values(), key=lambda one: -(one.last_at or 0))

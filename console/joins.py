@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from collectors.model import Cluster
+from collectors.model import Cluster, Job
 from collectors.nodestate import OUT
 from console.partition_columns import PartitionUse
+from console.remember import remembered
 
 
+@remembered("jobs")
+def running(cluster: Cluster) -> Sequence[Job]:
+    """The jobs that hold nodes: of 100,000 alive they are a few thousand."""
+    return [job for job in cluster.jobs.values() if job.nodes is not None]
+
+
+@remembered("jobs", "nodes", "partitions")
 def partition_uses(cluster: Cluster) -> dict[str, PartitionUse]:
     """Each partition with the nodes, GPUs and jobs in it. One pass over nodes and one over jobs."""
     gpus: Counter[str] = Counter()
@@ -21,40 +29,53 @@ def partition_uses(cluster: Cluster) -> dict[str, PartitionUse]:
             gpus[name] += node.gpus or 0
             alloc[name] += node.gpus_alloc or 0
             out[name] += gone
-    running: Counter[str] = Counter()
+    works: Counter[str] = Counter()
+    for job in running(cluster):
+        if job.state != "PENDING":
+            for name in (job.partition or "").split(","):
+                works[name] += 1
+    # 100,000 jobs wait in a few hundred ways: those are told apart, and only they are looked into.
+    ways: dict[tuple[str | None, str | None, int | None], int] = {}
+    first: dict[str | None, int] = {}
+    for job in cluster.jobs.values():
+        if job.state == "PENDING":
+            where = job.partition
+            way = (where, job.reason, job.gpus)
+            ways[way] = ways.get(way, 0) + 1
+            at = job.submitted
+            if at is not None and at < first.get(where, at + 1):
+                first[where] = at
     pending: Counter[str] = Counter()
     asked: Counter[str] = Counter()
-    oldest: dict[str, int] = {}
     why: dict[str, Counter[str]] = {}
-    for job in cluster.jobs.values():
+    for (where, reason, wanted), count in ways.items():
         # A job may wait in several partitions: it counts in each.
-        for name in (job.partition or "").split(","):
-            if job.state == "PENDING":
-                pending[name] += 1
-                asked[name] += job.gpus or 0
-                why.setdefault(name, Counter())[(job.reason or "unknown").partition(",")[0]] += 1
-                if job.submitted is not None and job.submitted < oldest.get(name, job.submitted + 1):
-                    oldest[name] = job.submitted
-            elif job.nodes is not None:
-                running[name] += 1
+        for name in (where or "").split(","):
+            pending[name] += count
+            asked[name] += count * (wanted or 0)
+            why.setdefault(name, Counter())[(reason or "unknown").partition(",")[0]] += count
+    oldest: dict[str, int] = {}
+    for where, at in first.items():
+        for name in (where or "").split(","):
+            oldest[name] = min(at, oldest.get(name, at))
     return {
         name: PartitionUse(
-            partition, out[name], gpus[name], alloc[name], running[name], pending[name], asked[name], oldest.get(name),
+            partition, out[name], gpus[name], alloc[name], works[name], pending[name], asked[name], oldest.get(name),
             tuple(why[name].most_common(5)) if name in why else (),
         )
         for name, partition in cluster.partitions.items()
     }  # fmt: skip
 
 
-def by_user(cluster: Cluster, limit: int) -> list[tuple[str, int, int]]:
-    """Who holds most GPUs: user, GPUs held, running jobs."""
+@remembered("jobs")
+def by_user(cluster: Cluster) -> Sequence[tuple[str, int, int]]:
+    """Who holds most GPUs: user, GPUs held, running jobs; most first."""
     gpus: Counter[str] = Counter()
     jobs: Counter[str] = Counter()
-    for job in cluster.jobs.values():
-        if job.nodes is not None:
-            gpus[job.user] += job.gpus_held or 0
-            jobs[job.user] += 1
-    return [(user, count, jobs[user]) for user, count in gpus.most_common(limit)]
+    for job in running(cluster):
+        gpus[job.user] += job.gpus_held or 0
+        jobs[job.user] += 1
+    return [(user, count, jobs[user]) for user, count in gpus.most_common()]
 
 
 def states(cluster: Cluster) -> Mapping[str, int]:

@@ -6,7 +6,7 @@ person drained is in somebody's hands and not told before it is forgotten; the d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +18,7 @@ from console.need_list import CRITICAL, DAY_S, OUT, QUIET, Need, NeedList
 from console.places import Failed
 from console.policy import Policy, default_policy
 from console.reasons import FORGOTTEN_S, ROBOTS, robot
+from console.remember import remembered
 from widgets.units import duration
 
 __all__ = ["FORGOTTEN_S", "ROBOTS", "Need", "needs", "robot", "since_text"]
@@ -86,9 +87,7 @@ def _disagree(
 def _out(cluster: Cluster, now: float) -> _Out:
     """Every node that is out, by who has to do something: those in a person's hands are left away."""
     out = _Out([], [], [])
-    for node in cluster.nodes.values():
-        if node.display not in OUT:
-            continue
+    for node in _gone(cluster):
         if reasons.is_forgotten(node, now) and not _leftover(node):
             out.forgotten.append(node)
         elif reasons.read(node.reason, node.reason_by).who == "human" and not _leftover(node):
@@ -100,6 +99,11 @@ def _out(cluster: Cluster, now: float) -> _Out:
         elif node.reason_at is None or now - node.reason_at <= DAY_S:
             out.drained.append(Failed(node, node.reason_at))
     return out
+
+
+@remembered("nodes")
+def _gone(cluster: Cluster) -> Sequence[Node]:
+    return [node for node in cluster.nodes.values() if node.display in OUT]
 
 
 def _leftover(node: Node) -> bool:

@@ -14,7 +14,9 @@ from msgspec import Struct
 from collectors.model import Cluster, Job
 from collectors.nodeset import expand
 from collectors.nodestate import OUT
+from console.joins import running
 from console.places import of_node
+from console.remember import remembered
 
 #: A trend this small (W/h per W of the site) is noise, not a way to the ceiling.
 _FLAT = 0.001
@@ -68,6 +70,7 @@ def hours_to_ceiling(cluster: Cluster) -> float | None:
     return max(0.0, (power.budget_w - now) / power.trend_w_h)
 
 
+@remembered("loads", "jobs_on", "nodes")
 def idle_node_w(cluster: Cluster) -> float | None:
     """What a node draws that runs nothing: the median of those that do, None where there are none."""
     drawn = [
@@ -78,7 +81,8 @@ def idle_node_w(cluster: Cluster) -> float | None:
     return median(drawn) if drawn else None
 
 
-def by_rack(cluster: Cluster) -> dict[str, RackPower]:
+@remembered("power", "loads", "jobs_on", "nodes", "racks")
+def by_rack(cluster: Cluster) -> Mapping[str, RackPower]:
     """Every rack, in natural order."""
     measured: Mapping[str, float] = cluster.power.rack_w if cluster.power is not None else {}
     idle = idle_node_w(cluster)
@@ -111,20 +115,19 @@ def by_row(racks: Iterable[RackPower]) -> dict[str, float | None]:
     return rows
 
 
-def by_job(cluster: Cluster, limit: int) -> list[JobPower]:
-    """The running jobs that draw most, hungriest first."""
+@remembered("jobs", "loads", "jobs_on", "nodes")
+def by_job(cluster: Cluster) -> Sequence[JobPower]:
+    """The running jobs, hungriest first."""
     drawn: list[JobPower] = []
-    for job in cluster.jobs.values():
-        if job.nodes is None:
-            continue
+    for job in running(cluster):
         try:
-            names = expand(job.nodes)
+            names = expand(job.nodes or "")
         except ValueError:
             continue
         known = [share for name in names if (share := _share(cluster, job, name, len(names))) is not None]
         drawn.append(JobPower(job, sum(known) if known else None, len(known) == len(names)))
     drawn.sort(key=lambda one: -(one.power_w or 0.0))
-    return drawn[:limit]
+    return drawn
 
 
 def _share(cluster: Cluster, job: Job, name: str, nodes: int) -> float | None:

@@ -72,6 +72,7 @@ def test_reading_moves_the_machine():
 
 def test_sources_transport_and_writer_find_the_same_machine():
     sources, clock = opened()
+    assert len(sources["slurm.nodes"].collect().nodes) == SMALL.nodes, "the first that reads builds it, on its clock"
     writer, transport = open_writer("demo", SMALL), open_transport("demo", SMALL)
     change = Change(action="drain", kind="node", targets=("gpu0001",), reason="look")
     (sent,) = writer.send(change)
@@ -86,14 +87,14 @@ def test_sources_transport_and_writer_find_the_same_machine():
 def test_reads_on_demand():
     _, clock = opened()
     machine = running("demo", SMALL, clock)
-    transport = SimTransport(machine)
+    transport = SimTransport(lambda: machine)
     job = next(iter(machine.queue.runs))
     assert transport.read_jobs([job, "1"]) == {job: machine.jobs()[job]}
     detail = transport.job_detail(job)
     held = machine.jobs()[job]
     assert len(detail.gpu_indices) == held.node_count and detail.dependency is None
     name = next(iter(detail.gpu_indices))
-    found = SimTelemetry(machine).gpus([name, "nowhere"])
+    found = SimTelemetry(lambda: machine).gpus([name, "nowhere"])
     assert found.keys() == {name}
     gpus = found[name]
     assert [gpu.index for gpu in gpus] == list(range(8)) and len({gpu.uuid for gpu in gpus}) == 8

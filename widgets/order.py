@@ -6,7 +6,7 @@ takes those out and puts them in again by bisection, which costs microseconds ea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 Row = TypeVar("Row")
@@ -27,15 +27,14 @@ class Order(Generic[Row]):
         self.keys: list[str] = []
         self.sort: Sort | None = None
         self.reverse = False
-        self._came: dict[str, int] = {}
+        self._numbers: dict[str, int] | None = None
         self._next = 0
         self._values: dict[str, Any] = {}
 
     def set(self, rows: Mapping[str, Row]) -> None:
         """Replace all rows; their order in the mapping is the order in which they came."""
         self.rows = dict(rows)
-        self._came = dict(zip(self.rows, range(len(self.rows)), strict=True))
-        self._next = len(self.rows)
+        self._numbers = None
         self._resort()
 
     def sort_by(self, sort: Sort | None, reverse: bool = False) -> None:
@@ -73,12 +72,13 @@ class Order(Generic[Row]):
             if row is None:
                 if known:
                     self._take_out(key)
-                    del self.rows[key], self._came[key]
+                    del self._came[key], self.rows[key]
                     self._values.pop(key, None)
                     moved = True
             elif not known:
+                came = self._came  # first: it may be made from the rows
                 self.rows[key] = row
-                self._came[key] = self._next
+                came[key] = self._next
                 self._next += 1
                 self._put_in(key, row)
                 moved = True
@@ -96,28 +96,33 @@ class Order(Generic[Row]):
         for key, row in changed.items():
             if row is None:
                 self.rows.pop(key, None)
-                self._came.pop(key, None)
             else:
-                if key not in self._came:
-                    self._came[key] = self._next
-                    self._next += 1
                 self.rows[key] = row
+        self._numbers = None
         self._resort()
         return self.keys != before
 
+    @property
+    def _came(self) -> dict[str, int]:
+        """Which came first, by number; made when it is asked for, since a list that is only looked at needs none."""
+        if self._numbers is None:
+            self._numbers = dict(zip(self.rows, range(len(self.rows)), strict=True))
+            self._next = len(self.rows)
+        return self._numbers
+
     def _resort(self) -> None:
-        came: Iterable[str] = self._came
+        # The rows stand as they came: what comes is put last in both, and a new value takes the old one's place.
+        rows = self.rows
         if self.sort is None:
             self._values = {}
-            self.keys = list(came)
+            self.keys = list(rows)
             return
-        sort, rows = self.sort, self.rows
-        values = self._values = {key: sort(rows[key]) for key in came}
-        known = [key for key in came if values[key] is not None]
-        known.sort(key=values.__getitem__, reverse=self.reverse)
-        if len(known) < len(values):
-            known.extend(key for key in came if values[key] is None)
-        self.keys = known
+        each = list(map(self.sort, rows.values()))
+        values = self._values = dict(zip(rows, each, strict=True))
+        self.keys = [key for key, value in values.items() if value is not None]
+        self.keys.sort(key=values.__getitem__, reverse=self.reverse)
+        if len(self.keys) < len(values):
+            self.keys += [key for key, value in values.items() if value is None]
 
     def _put_in(self, key: str, row: Row, value: Any = None) -> None:
         if self.sort is not None:

@@ -6,12 +6,16 @@ import getpass
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from collectors.clock import Clock, SystemClock
 from collectors.model import Alert, Collector, Facts, Gpu, Job, JobDetail, Node, Rights, Series, Silence, SourceFault
 from collectors.nodeset import expand
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
+
+Now = Callable[[], Machine]
+"""The machine as it is now. It is built by the first that reads it (0.5 s at 12,000 nodes), in that one's thread."""
 
 _machines: dict[tuple[str, SimSettings], tuple[Machine, Clock | None]] = {}
 _opening = threading.Lock()
@@ -31,6 +35,12 @@ def running(cluster: str, settings: SimSettings, clock: Clock | None = None) -> 
         return machine
 
 
+def _now(cluster: str, settings: SimSettings, clock: Clock | None = None) -> Machine:
+    machine = running(cluster, settings, clock)
+    machine.advance()
+    return machine
+
+
 def forget(cluster: str) -> None:
     """Switch the machines of this cluster off: the next one that asks starts anew."""
     with _opening:
@@ -48,17 +58,16 @@ def _login() -> str:
 class Patience:
     """Waits in place of a slow controller. Ends at once when its source is closed."""
 
-    def __init__(self, machine: Machine, name: str) -> None:
-        self._machine = machine
+    def __init__(self, seed: int, name: str) -> None:
         # A source of its own: how long people wait must not change what happens on the machine.
-        self._rng = random.Random(f"{machine.settings.seed}/{name}")
+        self._rng = random.Random(f"{seed}/{name}")
         self._closed = threading.Event()
         self.wait: Callable[[float], object] = self._closed.wait
         """Takes real seconds; tests put something else here."""
 
-    def spend(self, what: str) -> None:
+    def spend(self, machine: Machine, what: str) -> None:
         """Wait as long as `what` takes. Raises SourceFault("timeout") when it does not answer in time."""
-        if not self._machine.incidents.slow:
+        if not machine.incidents.slow:
             return
         late = self._rng.random() < 0.2
         self.wait(6.0 if late else self._rng.uniform(3.0, 6.0))
@@ -70,25 +79,30 @@ class Patience:
         self._closed.set()
 
 
+#: Milliseconds by which one more row makes the interval longer: a machine of 256 is lively, one of 12,000 spared.
+_ROW_MS = {"slurm.nodes": 2.5, "slurm.jobs": 1.5, "prom.loads": 1.25}
+
+
 class SimSource:
     """One kind of facts of a simulated machine."""
 
     def __init__(
-        self, machine: Machine, name: str, floor_s: float, read: Callable[[], Facts], command: str | None
+        self, now: Now, seed: int, name: str, floor_s: float, read: Callable[[Machine], Facts], command: str | None
     ) -> None:
         self.name = name
         self.floor_s = floor_s
-        self._machine = machine
+        self.row_ms = _ROW_MS.get(name, 0.0)
+        self._now = now
         self._read = read
         self._command = command
-        self.patience = Patience(machine, name)
+        self.patience = Patience(seed, name)
 
     def collect(self) -> Facts:
         """Let the machine come up to now and say what it sees."""
-        self._machine.advance()
+        machine = self._now()
         if self._command is not None:
-            self.patience.spend(self._command)
-        return self._read()
+            self.patience.spend(machine, self._command)
+        return self._read(machine)
 
     def close(self) -> None:
         """End a reading that waits."""
@@ -97,51 +111,50 @@ class SimSource:
 
 def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None) -> list[Collector]:
     """The nine sources of a simulated machine."""
-    machine = running(cluster, settings, clock)
-    rights = Rights(user=machine.operator, level="Administrator", nodes=True, jobs=True, why="the embedded machine")
-    kinds: tuple[tuple[str, float, Callable[[], Facts], str | None], ...] = (
-        ("slurm.nodes", 3.0, lambda: Facts(nodes=machine.nodes(), cluster=cluster), "scontrol show node"),
-        ("slurm.jobs", 3.0, lambda: Facts(jobs=machine.jobs()), "squeue"),
-        ("slurm.partitions", 30.0, lambda: Facts(partitions=machine.partitions()), "scontrol show partition"),
-        ("slurm.reservations", 30.0, lambda: Facts(reservations=machine.reservations()), "scontrol show reservation"),
-        ("slurm.diag", 10.0, lambda: Facts(diag=machine.diag()), "sdiag"),
-        ("slurm.rights", 300.0, lambda: Facts(rights=rights), None),
-        ("prom.loads", 5.0, lambda: Facts(loads=machine.loads(), xids=machine.xids()), None),
-        ("prom.power", 15.0, lambda: Facts(power=machine.power()), None),
-        ("alerts.alerts", 10.0, lambda: Facts(alerts=machine.alerts(), silences=machine.silences()), None),
+    rights = Rights(user=_login(), level="Administrator", nodes=True, jobs=True, why="the embedded machine")
+    kinds: tuple[tuple[str, float, Callable[[Machine], Facts], str | None], ...] = (
+        ("slurm.nodes", 3.0, lambda at: Facts(nodes=at.nodes(), cluster=cluster), "scontrol show node"),
+        ("slurm.jobs", 3.0, lambda at: Facts(jobs=at.jobs()), "squeue"),
+        ("slurm.partitions", 30.0, lambda at: Facts(partitions=at.partitions()), "scontrol show partition"),
+        ("slurm.reservations", 30.0, lambda at: Facts(reservations=at.reservations()), "scontrol show reservation"),
+        ("slurm.diag", 10.0, lambda at: Facts(diag=at.diag()), "sdiag"),
+        ("slurm.rights", 300.0, lambda _: Facts(rights=rights), None),
+        ("prom.loads", 5.0, lambda at: Facts(loads=at.loads(), xids=at.xids()), None),
+        ("prom.power", 15.0, lambda at: Facts(power=at.power()), None),
+        ("alerts.alerts", 10.0, lambda at: Facts(alerts=at.alerts(), silences=at.silences()), None),
     )
-    return [SimSource(machine, *kind) for kind in kinds]
+    return [SimSource(partial(_now, cluster, settings, clock), settings.seed, *kind) for kind in kinds]
 
 
 class SimTransport:
     """Reads of named things, as they are now."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+    def __init__(self, now: Now) -> None:
+        self._now = now
 
     def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
         """The nodes of these names; unknown ones are left out."""
-        self._machine.advance()
-        nodes = self._machine.nodes()
+        machine = self._now()
+        nodes = machine.nodes()
         return {name: nodes[name] for name in names if name in nodes}
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         """The jobs of these ids; ended and unknown ones are left out."""
-        self._machine.advance()
-        jobs = self._machine.jobs()
+        machine = self._now()
+        jobs = machine.jobs()
         return {job: jobs[job] for job in ids if job in jobs}
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
         """The jobs that hold one of these nodes."""
-        self._machine.advance()
+        machine = self._now()
         wanted = frozenset(nodes)
-        return {job.id: job for job in self._machine.jobs().values()
+        return {job.id: job for job in machine.jobs().values()
                 if job.nodes is not None and not wanted.isdisjoint(expand(job.nodes))}  # fmt: skip
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job. Raises SourceFault("missing") when it is not alive."""
-        self._machine.advance()
-        detail = self._machine.job_detail(job)
+        machine = self._now()
+        detail = machine.job_detail(job)
         if detail is None:
             raise SourceFault("missing", f"Slurm shows no job {job}", f"it may have ended; try: sacct -j {job}")
         return detail
@@ -149,60 +162,60 @@ class SimTransport:
 
 def open_transport(cluster: str, settings: SimSettings) -> SimTransport:
     """Reads on demand of the machine that the sources read."""
-    return SimTransport(running(cluster, settings))
+    return SimTransport(partial(_now, cluster, settings))
 
 
 class SimDesk:
     """Reads of named alerts and silences, as they are now."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+    def __init__(self, now: Now) -> None:
+        self._now = now
 
     def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
         """The alerts of these ids; those that are over are left out."""
-        self._machine.advance()
-        alerts = self._machine.alerts()
+        machine = self._now()
+        alerts = machine.alerts()
         return {one: alerts[one] for one in ids if one in alerts}
 
     def read_silences(self, ids: Sequence[str]) -> Mapping[str, Silence]:
         """The silences of these ids; those that are over are left out."""
-        self._machine.advance()
-        silences = self._machine.silences()
+        machine = self._now()
+        silences = machine.silences()
         return {one: silences[one] for one in ids if one in silences}
 
 
 def open_desk(cluster: str, settings: SimSettings) -> SimDesk:
     """Alerts and silences of the machine that the sources read."""
-    return SimDesk(running(cluster, settings))
+    return SimDesk(partial(_now, cluster, settings))
 
 
 class SimTelemetry:
     """Telemetry on demand."""
 
-    def __init__(self, machine: Machine) -> None:
-        self._machine = machine
+    def __init__(self, now: Now) -> None:
+        self._now = now
 
     def gpus(self, nodes: Sequence[str]) -> Mapping[str, tuple[Gpu, ...]]:
         """Every GPU of these nodes; a node whose exporter does not answer is left out."""
-        self._machine.advance()
-        return {node: gpus for node in nodes if (gpus := self._machine.gpus(node))}
+        machine = self._now()
+        return {node: gpus for node in nodes if (gpus := machine.gpus(node))}
 
     def site_history(self, seconds: int) -> Sequence[Series]:
         """Charts of the whole site: power and mean utilisation."""
-        self._machine.advance()
-        return self._machine.site_history(seconds)
+        machine = self._now()
+        return machine.site_history(seconds)
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
         """Joules that the GPUs of these nodes have used since then; None where none of them answers."""
-        self._machine.advance()
-        return self._machine.energy(nodes, since)
+        machine = self._now()
+        return machine.energy(nodes, since)
 
     def history(self, node: str, seconds: int) -> Sequence[Series]:
         """Charts of a node; none for one that the machine does not know."""
-        self._machine.advance()
-        return self._machine.history(node, seconds)
+        machine = self._now()
+        return machine.history(node, seconds)
 
 
 def open_telemetry(cluster: str, settings: SimSettings) -> SimTelemetry:
     """The telemetry of the machine that the sources read."""
-    return SimTelemetry(running(cluster, settings))
+    return SimTelemetry(partial(_now, cluster, settings))

@@ -15,6 +15,7 @@ from console import rights
 from console.actions import BY_ID, NAVIGATION, Kind, keys_for
 from console.columns import Ctx
 from console.planning import rows_of
+from console.remember import Sum
 from widgets.chips import is_stale
 from widgets.keybar import Key, KeyBar
 from widgets.prompt import Prompt
@@ -49,6 +50,9 @@ class WachtScreen(QuietScreen[None]):
 
     reads: ClassVar[frozenset[str]] = frozenset()
     """Kinds of facts that it shows, of those that are read seldom while nobody looks (`poller.SELDOM`)."""
+
+    sums: ClassVar[tuple[Sum, ...]] = ()
+    """The sums over the whole machine that it shows: made off the event loop before a Cluster comes here."""
 
     tick_s: ClassVar[float] = CTX_STEP_S
     """Seconds between two calls of `tick`."""
@@ -175,6 +179,7 @@ class WachtScreen(QuietScreen[None]):
     def on_screen_resume(self) -> None:
         """Catch up with what came while another screen was on top, and have read what this one shows."""
         self.app.poller.need(self.reads)
+        self.app.sums = self.sums
         if self._shown is not self.app.cluster:
             self.take(self.app.cluster, None)
         self.refresh_keys()

@@ -20,8 +20,6 @@ from widgets.measure import MEASURES
 from widgets.nodemap import NodeMap
 from widgets.pane import Line, Pane
 
-_LISTED = 40
-
 
 class GpusScreen(WachtScreen):
     """The map, the lists beside it or below it, and the rack that was zoomed into."""
@@ -41,6 +39,7 @@ class GpusScreen(WachtScreen):
     """
     crumb = "gpus"
     acts_on = "node"
+    sums = (gpus.with_idle, gpus.hottest, gpus.hungriest)
     AUTO_FOCUS = "#map"
 
     def __init__(self) -> None:
@@ -88,10 +87,10 @@ class GpusScreen(WachtScreen):
         self.lists["idle"].set_title(
             [("Idle now in running jobs", "title"), (f" {total:,} GPUs" if total else "", "warn")]
         )
-        self.lists["xids"].set_lines(xid_lines(gpus.xids(cluster)[:_LISTED], cluster, self.app.policy, ctx.now))
-        self.lists["idle"].set_lines(idle_lines(idle[:_LISTED], ctx.now))
-        self.lists["hot"].set_lines(hot_lines(gpus.hottest(cluster, _LISTED)))
-        self.lists["hungry"].set_lines(hungry_lines(gpus.hungriest(cluster, _LISTED)))
+        self.lists["xids"].set_lines(xid_lines(gpus.xids(cluster)[: gpus.LISTED], cluster, self.app.policy, ctx.now))
+        self.lists["idle"].set_lines(idle_lines(idle[: gpus.LISTED], ctx.now))
+        self.lists["hot"].set_lines(hot_lines(gpus.hottest(cluster)))
+        self.lists["hungry"].set_lines(hungry_lines(gpus.hungriest(cluster)))
         self._say()
 
     def _say(self) -> None:

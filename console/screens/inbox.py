@@ -13,7 +13,7 @@ from collectors.nodeset import fold
 from console import reasons
 from console.actions import Kind
 from console.columns import Ctx
-from console.contradictions import contradictions
+from console.contradictions import contradictions, suspects
 from console.inbox_columns import CONTRADICTIONS, INBOX
 from console.screens.base import WachtScreen
 from widgets.keybar import Key
@@ -32,6 +32,7 @@ class InboxScreen(WachtScreen):
     """
     crumb = "inbox"
     acts_on = "node"
+    sums = (suspects,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from collectors.model import Cluster, Diff
 from console.actions import Kind
 from console.columns import Ctx
 from console.filters import Filter, compile_filter
+from console.reduce import differing
 from console.screens.filtered import FilteredScreen
 from widgets.cells import Span
 from widgets.columns import Column
@@ -39,6 +40,8 @@ class ListScreen(FilteredScreen):
     def __init__(self) -> None:
         super().__init__()
         self.filter: Filter | None = None
+        self._holds: Mapping[str, Any] | None = None
+        """The rows in the table, where they are all there were."""
         column, reverse = self.first_order
         self.table: VirtualTable[Any] = VirtualTable(
             self.columns, sort=column, reverse=reverse, pending_column="state", id="main"
@@ -60,11 +63,14 @@ class ListScreen(FilteredScreen):
         ctx = self.ctx()
         every = self.rows()
         self.table.dimmed = self.stale(self.source)
-        if diff is None or (self.filter is not None and diff.kinds - {"sources", "diag"}):
-            self._fill(ctx)
-        elif self.rows_of in diff.keys:
-            moved = {key: every.get(key) for key in diff.keys[self.rows_of]}
-            self.table.update(moved, ctx=ctx, alive=every)
+        if self.filter is not None or self._holds is None:
+            if diff is None or diff.kinds - {"sources", "diag"}:
+                self._fill(ctx)
+        elif diff is None or self.rows_of in diff.keys:
+            # What came while another screen was on top is found by looking: a tenth of what sorting anew costs.
+            keys = differing(self._holds, every) if diff is None else diff.keys[self.rows_of]
+            self.table.update({key: every.get(key) for key in keys}, ctx=ctx, alive=every)
+            self._holds = every
         elif diff.kinds & self.joins:
             self.table.set_ctx(ctx)
         self.table.pending = self.app.pending_words(self.kind)
@@ -76,6 +82,7 @@ class ListScreen(FilteredScreen):
         if chosen is not None:
             every = {key: row for key, row in every.items() if chosen.matches(row, self.cluster, ctx.now)}
         self.table.set_rows(every, ctx=ctx, alive=self.rows())
+        self._holds = every if chosen is None else None
 
     def tick(self, ctx: Ctx) -> None:
         """Ages move; facts grow stale."""

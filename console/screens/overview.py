@@ -13,9 +13,11 @@ from collectors.nodeset import expand
 from console import figures
 from console.actions import Kind
 from console.columns import Ctx
+from console.contradictions import suspects
 from console.gpu_lines import under_line
 from console.joins import by_user, partition_uses
 from console.needs import Need, needs
+from console.power import by_rack
 from console.power import source as power_source
 from console.screens.base import WachtScreen
 from widgets.keybar import Key
@@ -50,6 +52,7 @@ class OverviewScreen(WachtScreen):
     """
     crumb = "overview"
     reads = frozenset({"power"})
+    sums = (partition_uses, by_user, by_rack, suspects)
     acts_on = "node"
     AUTO_FOCUS = "#map"
 
@@ -79,7 +82,7 @@ class OverviewScreen(WachtScreen):
             self.map.set_cluster(cluster)
             self._say_under()
         if kinds is None or kinds & {"jobs", "partitions", "nodes"}:
-            self.users.set_lines(figures.user_lines(by_user(cluster, 12)))
+            self.users.set_lines(figures.user_lines(by_user(cluster)[:12]))
             self._uses = list(partition_uses(cluster).values())
         if kinds is None or kinds & {"jobs", "partitions", "nodes", "diag"}:
             self.queue.set_title(figures.queue_title(cluster), figures.controller_words(cluster))

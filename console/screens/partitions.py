@@ -29,6 +29,7 @@ class PartitionsScreen(WachtScreen):
     """
     crumb = "partitions"
     reads = frozenset({"partitions", "reservations"})
+    sums = (partition_uses,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -46,6 +46,7 @@ class PowerScreen(WachtScreen):
     """
     crumb = "power"
     reads = frozenset({"power"})
+    sums = (power.by_rack, power.by_job)
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +78,7 @@ class PowerScreen(WachtScreen):
             racks = power.by_rack(cluster)
             self._rows = power.by_row(racks.values())
             self.racks.set_rows(racks, ctx=ctx)
-            self.jobs.set_rows({one.job.id: one for one in power.by_job(cluster, JOBS_LISTED)}, ctx=ctx)
+            self.jobs.set_rows({one.job.id: one for one in power.by_job(cluster)[:JOBS_LISTED]}, ctx=ctx)
         stale = self.stale("prom.loads", "prom.power")
         self.racks.dimmed = self.jobs.dimmed = stale
         for table, kind in ((self.racks, "racks"), (self.jobs, "running jobs")):
