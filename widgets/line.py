@@ -72,12 +72,10 @@ class Line:
         self._begun = 0
         """Bytes of the first chunk that are taken."""
         self._handed = self._taken = self._words = self._answered = self._asked = 0
-        self._asks: deque[tuple[int, int, float]] = deque(maxlen=8)
-        """Column, position in what was handed over, when."""
+        self._asks: deque[tuple[int, int, float]] = deque(maxlen=8)  # column, position in what was handed over, when
         self._answers = False
         self._columns = cycle(range(1, 21))
-        self._stuck: deque[tuple[float, float, int]] = deque(maxlen=512)
-        """When, seconds waited, bytes then taken."""
+        self._stuck: deque[tuple[float, float, int]] = deque(maxlen=512)  # when, seconds waited, bytes then taken
         self._ending = self._gone = False
         self._last: list[bytes] | None = None
         """What was handed over since `drop`."""
@@ -121,6 +119,8 @@ class Line:
                 if asked == column:
                     break
             self._answers = True
+            if not self._asks and self._handed - self._asked >= ASK_EVERY:
+                self._hand(self._question(0))  # nobody asked for what followed, and it may hold the next frame up
             self._more.notify_all()
         self._tell()
         return True
