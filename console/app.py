@@ -127,10 +127,14 @@ class WachtApp(Undoing, QuietApp[None]):
         self.tell_orphans()
 
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
-        """From the poller's thread, which has made the sums by then: the event loop has keys to answer."""
+        """From the poller's thread, which makes the sums: the event loop has keys to answer. First those that are
+        shown, then those that the next key may show."""
         for make in self.sums:
             make(cluster)
         self.post_message(ClusterChanged(cluster, diff))
+        for screen in self.SCREENS.values():
+            for make in screen.sums:
+                make(cluster)
 
     @on(ClusterChanged)
     def _cluster_changed(self, event: ClusterChanged) -> None:

@@ -48,6 +48,11 @@ def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float
     return lines
 
 
+def _where(one: IdleJob) -> str:
+    """Folding is dear; where the whole job idles Slurm has folded its nodes already."""
+    return one.job.nodes if one.job.nodes and len(one.nodes) == one.job.node_count else fold(one.nodes)
+
+
 def idle_lines(found: Sequence[IdleJob], now: float) -> list[Line]:
     """Which jobs hold GPUs that do nothing, and whose."""
     return [
@@ -56,7 +61,7 @@ def idle_lines(found: Sequence[IdleJob], now: float) -> list[Line]:
                 (f"{one.job.id} ", "text-strong"),
                 (f"{one.job.user} {one.job.name}  ", ""),
                 (f"{one.idle} of {one.held} idle", "warn"),
-                (f"  {fold(one.nodes)}", "text-dim"),
+                (f"  {_where(one)}", "text-dim"),
             ],
             ((duration(one.job.elapsed_s(now)), "text-dim"),),
             one.job.id,
