@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -352,3 +354,19 @@ async def test_select_and_page() -> None:
         assert app.table.row_of("gpu0001") == app.rows["gpu0001"] and app.table.row_of("no") is None
         with pytest.raises(TypeError):
             VirtualTable[Row](COLUMNS).set_rows([Row("a")])
+
+
+class Ctx:
+    """A context that is large: a whole Cluster, on a real screen."""
+
+
+async def test_rows_that_scrolled_away_keep_no_old_context_alive():
+    app = Bench(100)
+    async with app.run_test(size=(80, 10)) as pilot:
+        contexts = [Ctx() for _ in range(8)]
+        old = [weakref.ref(one) for one in contexts]
+        while contexts:  # each is painted on rows of its own
+            app.table.set_ctx(contexts.pop())
+            await pilot.press("pagedown")
+        gc.collect()
+        assert sum(one() is not None for one in old) == 1

@@ -25,7 +25,8 @@ class Painted:
     """A row as it was painted last, and what it was painted from."""
 
     row: Any
-    ctx: Any
+    turn: int
+    """Which context it was. Never the context itself: a row that scrolled away would keep a whole Cluster alive."""
     word: str | None
     cells: Cells
     strips: dict[tuple[bool, bool], Strip]

@@ -58,6 +58,8 @@ class VirtualTable(TableKeys, Generic[R]):
         self._key_of = key
         self._order: Order[R] = Order()
         self._ctx: Any = None
+        self._turn = 0
+        """Goes up with every new context."""
         self._marks: set[str] = set()
         self._pending: Mapping[str, str] = {}
         self._pending_column = pending_column or (self.columns[-1].key if self.columns else "")
@@ -128,7 +130,7 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def set_ctx(self, ctx: Any) -> None:
         """Give the columns another context (the time, say): volatile columns are painted anew where they differ."""
-        self._ctx = ctx
+        self._take(ctx)
         self._show_changes()
 
     def set_columns(self, columns: Sequence[Column], pending_column: str | None = None) -> None:
@@ -168,6 +170,11 @@ class VirtualTable(TableKeys, Generic[R]):
 
     # How it changes.
 
+    def _take(self, ctx: Any) -> None:
+        if ctx is not self._ctx:
+            self._ctx = ctx
+            self._turn += 1
+
     def _sort_of(self, key: str | None) -> Sort | None:
         return next((column.sort for column in self.columns if column.key == key), None)
 
@@ -182,7 +189,7 @@ class VirtualTable(TableKeys, Generic[R]):
         """Change the order and keep the cursor on its key and that on its line of the screen, as far as can be."""
         order, cursor = self._order, self.cursor_key
         if ctx is not None:
-            self._ctx = ctx
+            self._take(ctx)
         line = self._at - self.top
         heir = order.nearest(self._at, gone) if cursor is not None and gone(cursor) else cursor
         anchor = heir
@@ -232,7 +239,7 @@ class VirtualTable(TableKeys, Generic[R]):
         key = self._order.keys[at]
         row, word, ctx = self._order.rows[key], self._pending.get(key), self._ctx
         painted = self._painted.get(key)
-        if painted is None or painted.word != word or painted.ctx is not ctx or painted.row is not row:
+        if painted is None or painted.word != word or painted.turn != self._turn or painted.row is not row:
             # Equal rows, or a new time where no column that is shown tells it, look the same.
             same = painted is not None and painted.word == word and painted.row == row
             if painted is None or not same or any(p.column.volatile for p in self._placed):
@@ -240,8 +247,8 @@ class VirtualTable(TableKeys, Generic[R]):
                 if painted is None or painted.cells != cells:
                     if len(self._painted) >= _CACHED:
                         self._painted.clear()
-                    painted = self._painted[key] = Painted(row, ctx, word, cells, {})
-            painted.row, painted.ctx, painted.word = row, ctx, word
+                    painted = self._painted[key] = Painted(row, self._turn, word, cells, {})
+            painted.row, painted.turn, painted.word = row, self._turn, word
         cursor = self.shows_cursor and key == self.cursor_key
         return Seen(key, painted.cells, cursor, key in self._marks), painted
 
