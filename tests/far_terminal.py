@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import pty
-import re
 import select
 import signal
 import struct
@@ -19,8 +18,7 @@ from typing import Any
 
 import pyte
 
-# pyte stumbles over these; they show nothing.
-_QUERIES = re.compile(rb"\x1b\[[<>=][0-9;]*[A-Za-z]|\x1b\[\?[0-9;]*\$p")
+from tests.bench.terminal import QUERIES
 
 
 class Screen(pyte.Screen):
@@ -96,7 +94,7 @@ class FarTerminal:
         while self._going and self._going[0][0] <= now:
             os.write(self.master, self._going.popleft()[1])
         while self._coming and self._coming[0][0] <= now:
-            self._stream.feed(_QUERIES.sub(b"", self._coming.popleft()[1]))
+            self._stream.feed(QUERIES.sub(b"", self._coming.popleft()[1]))
         most = 65_536
         if self.rate is not None:
             self._credit = min(self._credit + (now - self._counted) * self.rate, self.rate / 20)

@@ -1,94 +1,114 @@
-"""`python -m tests.bench`: measure, print the table, write results.json; exit 1 when a ratio or a count is missed
-or a part could not be measured."""
+"""`python -m tests.bench`: measure, print the table, keep it in results.json, write docs/scale.md from it; exit 1 when
+a ratio or a count is missed, or a part could not be measured."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.lab.roots import SUITES, why_not
 
-from . import report, screens
+from . import far, growth, live, report, scale, screens, soak, telemetry
+from .report import Part, Results, Row
+
+
+def parts(asked: argparse.Namespace) -> dict[str, tuple[str, bool, Callable[[], list[Row]]]]:
+    """Name to what it measures, whether that takes a live Slurm, and how."""
+    suite, quick, minutes = asked.suite, asked.quick, asked.minutes
+    return {
+        "demo": ("the embedded machine at three sizes", False, lambda: screens.demo(quick)),
+        "lab": (
+            f"a live Slurm of {asked.nodes:,} nodes with {asked.jobs:,} jobs, and others beside",
+            True,
+            lambda: live.small(suite, asked.nodes, asked.jobs, quick),
+        ),
+        "middle": ("a live controller of 1,000 nodes with 10,000 jobs", True, lambda: live.middle(suite, quick)),
+        "design": ("a live Slurm at the design point, and others beside", True, lambda: live.design(suite, quick)),
+        "telemetry": ("a real Prometheus at the design point", True, lambda: telemetry.overview(quick)),
+        "far": ("the console at the end of a slow line", False, lambda: far.demo(quick)),
+        "growth": ("how the cost grows", True, lambda: growth.measured(suite, quick)),
+        "soak": (f"{minutes:g} minutes on the embedded machine", False, lambda: soak.demo(minutes)),
+        "soak-far": (f"{minutes:g} minutes over a slow line", False, lambda: soak.demo(minutes, at_far_end=True)),
+        "soak-live": (f"{minutes:g} minutes on a live Slurm", True, lambda: soak.design(suite, minutes)),
+    }
+
+
+#: What `make bench` measures; growth and the soaks are asked for by name.
+USUAL = ("demo", "lab", "middle", "design", "telemetry", "far")
 
 
 def main() -> int:
     """Run the parts that were asked for."""
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument(
-        "--part",
-        action="append",
-        choices=("demo", "lab", "design", "telemetry"),
-        help="only this part (may be repeated)",
-    )
-    parser.add_argument("--quick", action="store_true", help="few repeats: a look, not a measurement")
-    parser.add_argument("--suite", default="forky", help="Debian suite of the lab: forky is Slurm 26.05, trixie 24.11")
-    parser.add_argument("--nodes", type=int, default=256, help="nodes of the lab")
-    parser.add_argument("--jobs", type=int, default=10_000, help="pending jobs of the lab")
-    parser.add_argument("--out", type=Path, default=report.RESULTS, help="where the results go")
-    asked = parser.parse_args()
-    parts = asked.part or ["demo", "lab", "design", "telemetry"]
-    rows: list[report.Row] = []
-    notes: list[str] = []
-    slurm: list[str] = []
-
-    def part(what: str, measure: Callable[[], list[report.Row]]) -> None:
-        """One part after the other: what one has found is kept when the next fails."""
-        print(f"measuring {what} ...", file=sys.stderr, flush=True)
+    asked = _parser().parse_args()
+    if asked.docs:
+        return _docs()
+    known = parts(asked)
+    names = list(dict.fromkeys(asked.part or USUAL))
+    if asked.out is None and not asked.quick:
+        asked.out = report.RESULTS
+    results = (report.load(asked.out) if asked.out else None) or Results({}, ())
+    fresh: list[str] = []
+    failed: list[str] = []
+    reason = why_not()
+    for number, name in enumerate(names, 1):
+        what, live_slurm, measure = known[name]
+        print(f"[{number}/{len(names)}] measuring {what} ...", file=sys.stderr, flush=True)
+        if live_slurm and reason:
+            failed.append(f"{what}: no live Slurm on this machine: {reason}")
+            continue
+        began = time.monotonic()
         try:
-            rows.extend(measure())
-        except Exception as error:
-            notes.append(f"{what} was not measured: {type(error).__name__}: {error}")
-
-    def live() -> list[report.Row]:
-        from . import reads
-
-        found, version = reads.lab(asked.suite, asked.nodes, asked.jobs, asked.quick)
-        slurm.append(version)
-        return found
-
-    def design() -> list[report.Row]:
-        from . import reads
-
-        return reads.design(asked.suite, asked.quick)
-
-    def telemetry() -> list[report.Row]:
-        from . import telemetry as measured
-
-        return measured.overview(asked.quick)
-
-    if "demo" in parts:
-        part("wacht demo", lambda: screens.demo(asked.quick))
-    failed = bool(notes)
-    reason = why_not() if {"lab", "design", "telemetry"} & set(parts) else None
-    if reason:
-        notes.append(f"no live Slurm on this machine: {reason}")
-    else:
-        before = len(notes)
-        if "lab" in parts:
-            part(f"a live Slurm with {asked.jobs:,} jobs", live)
-        if "design" in parts:
-            part("a live Slurm at the design point", design)
-        if "telemetry" in parts:
-            part("a real Prometheus at the design point", telemetry)
-        failed = failed or len(notes) > before
-    told: dict[str, object] = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": report.machine(),
-        "versions": report.versions(slurm=slurm[0] if slurm else f"{SUITES.get(asked.suite, '')} ({asked.suite})"),
-        "terminal": "200x50, TERM=xterm-256color, COLORTERM=truecolor",
-        "quick": asked.quick,
-        "notes": notes,
-    }
-    print(report.table(rows))
-    print(*notes, sep="\n")
-    report.write(rows, told, asked.out)
-    missed = [row for row in rows if row.verdict == "MISSED"]
-    if missed:
-        print(f"{len(missed)} ratios or counts missed their target", file=sys.stderr)
+            rows = measure()
+        except Exception as error:  # what others find is kept when one fails
+            failed.append(f"{what} was not measured: {type(error).__name__}: {error}")
+            continue
+        part = Part(
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            took_s=round(time.monotonic() - began),
+            machine=report.machine(),
+            versions=report.versions(**({"slurm": f"{SUITES[asked.suite]} ({asked.suite})"} if live_slurm else {})),
+        )
+        print(f"  took {part.took_s:.0f} s", file=sys.stderr, flush=True)
+        fresh.append(name)
+        results = report.merged(results, name, part, rows)
+        print(report.table(row for row in results.rows if row.part == name), flush=True)
+        if asked.out is not None:
+            report.write(results, asked.out)
+    print(*failed, sep="\n", file=sys.stderr)
+    if asked.out == report.RESULTS:
+        scale.write(results)
+    missed = [row for row in results.rows if row.part in fresh and row.verdict == "MISSED"]
+    for row in missed:
+        print(f"MISSED: {row.case}: {row.what} is {report.figure(row.value)} {row.unit}", file=sys.stderr)
     return 1 if missed or failed else 0
 
 
-sys.exit(main())
+def _docs() -> int:
+    results = report.load()
+    if results is None:
+        print(f"no {report.RESULTS.name} to make docs/scale.md from: measure first (make bench)", file=sys.stderr)
+        return 1
+    scale.write(results)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    names = (*USUAL, "growth", "soak", "soak-far", "soak-live")
+    parser.add_argument("--part", action="append", choices=names, help=f"only this (repeatable); {' '.join(USUAL)}")
+    parser.add_argument("--quick", action="store_true", help="few repeats: a look, not a measurement; not kept")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long a soak lasts")
+    parser.add_argument("--suite", default="forky", choices=SUITES, help="forky is Slurm 26.05, trixie 24.11")
+    parser.add_argument("--nodes", type=int, default=256, help="nodes of the part lab")
+    parser.add_argument("--jobs", type=int, default=10_000, help="pending jobs of the part lab")
+    parser.add_argument("--out", type=Path, help="where the results are kept (a quick look: nowhere by default)")
+    parser.add_argument("--docs", action="store_true", help="only make docs/scale.md from what is kept")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -44,3 +44,30 @@ def _stat(pid: int) -> list[str] | None:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
+
+
+def own_rss_mb(pid: int) -> float:
+    """Resident memory of that process alone, in MB."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE / (1 << 20)
+
+
+def descriptors(pid: int) -> int:
+    """Files, pipes and sockets that the process holds open."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def threads(pid: int) -> int:
+    """Threads of the process."""
+    return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
+
+
+def below(pid: int, name: str) -> list[int]:
+    """The processes of that name below one, as the kernel calls them (15 letters)."""
+    found = []
+    for one in tree(pid):
+        try:
+            if Path(f"/proc/{one}/comm").read_text().strip() == name:
+                found.append(one)
+        except OSError:
+            continue
+    return found

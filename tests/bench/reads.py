@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -23,61 +23,36 @@ from tests.lab.slurm import Lab
 
 from . import screens
 from .report import Row, median
+from .targets import LARGE
 
 T = TypeVar("T")
 POLL_RATIO = 2.0
 SNAPSHOT_OVER_S = 0.4
+"""Seconds a snapshot may take beside squeue, on a machine of hundreds of nodes."""
 JOB_BYTES = 300
-RUNNING = 200
 
 
-def lab(suite: str, nodes: int, jobs: int, quick: bool) -> tuple[list[Row], str]:
-    """A lab with that many jobs pending, measured; also its Slurm's version."""
-    case = f"live Slurm, {nodes:,} nodes, {jobs:,} jobs pending"
-    with Lab(suite, nodes=nodes, name=f"bench-{os.getpid()}", max_jobs=jobs + 10_000) as running:
-        running.submit(RUNNING, gpus=8, exclusive=True, seconds=3600, name="train")
-        # Held, so that they are pending for as long as it takes; apart, as people submit them.
-        running.submit(jobs, gpus=8, nodes=2, name="waits-for-better-times", hold=True, time_limit="8:00:00")
-        version = running.check(["squeue", "--version"]).split()[-1]
-        return _measure(running, case, quick, nodes, SNAPSHOT_OVER_S), version
-
-
-def design(suite: str, quick: bool) -> list[Row]:
-    """A controller at the design point, its nodes without slurmd, its jobs one array."""
-    case = "live Slurm, 12,000 nodes, 100,000 array tasks pending"
-    with Lab(suite, nodes=12_000, slurmd=False, name=f"bench-{os.getpid()}", max_jobs=200_000) as running:
-        running.submit(1, gpus=8, array="0-99999", name="waits-for-better-times", hold=True)
-        return _measure(running, case, quick, 12_000)
-
-
-def _measure(running: Lab, case: str, quick: bool, nodes: int, snapshot_over_s: float | None = None) -> list[Row]:
+def measured(running: Lab, case: str, repeats: int, snapshots: int) -> list[Row]:
+    """Each read of a console on that lab, and a whole snapshot, as root."""
     path = os.environ["PATH"]
     os.environ["PATH"] = f"{running.bin_dir}{os.pathsep}{path}"
     try:
-        rows = _reads(case, 3 if quick else 11)
+        rows = _reads(case, repeats)
         with tempfile.TemporaryDirectory(prefix="wacht-bench-") as home:
-            env = screens.environment(home)
             squeue_s = next(row.value for row in rows if row.what == "squeue alone")
-            rows += _snapshot(case, env, squeue_s, 2 if quick else 7, snapshot_over_s)
-            rows += screens.start(case, screens.wacht(), env, 2 if quick else 5, 60)
-            rows += screens.session(
-                case,
-                screens.wacht(),
-                env,
-                nodes=nodes,
-                timeout_s=60,
-                rest_s=5 if quick else 30,
-                keys=20 if quick else 60,
-            )
+            over_s = SNAPSHOT_OVER_S if running.nodes <= LARGE else None
+            return rows + _snapshot(case, screens.environment(home), squeue_s, snapshots, over_s)
     finally:
         os.environ["PATH"] = path
-    return rows
 
 
 def _reads(case: str, repeats: int) -> list[Row]:
     """squeue alone, then the same read to a Cluster, fresh and once more, in turns so that all see the same machine."""
     clock = SystemClock()
-    alone, fresh, again, own = [], [], [], []
+    alone: list[float] = []
+    fresh: list[float] = []
+    again: list[float] = []
+    own: list[float] = []
     jobs, size = 0, 0
     for _ in range(repeats):
         argv = command(fence())
@@ -126,6 +101,12 @@ def _round(case: str) -> list[Row]:
     return rows
 
 
+def called(argv: Sequence[str]) -> str:
+    """What a command is called among others: its name, and the first words that are no options."""
+    words = [word for word in argv[1:] if not word.startswith("-") and len(word) < 16][:2]
+    return " ".join([argv[0].rpartition("/")[2], *words])
+
+
 @contextmanager
 def _counted() -> Any:
     """Seconds and bytes of each command that collectors start meanwhile, by its first words."""
@@ -134,8 +115,7 @@ def _counted() -> Any:
 
     def counting(argv: Any, **options: Any) -> process.Ended:
         ended = run(argv, **options)
-        words = [word for word in argv[1:] if not word.startswith("-") and len(word) < 16][:2]
-        cost = costs[" ".join([argv[0].rpartition("/")[2], *words])]
+        cost = costs[called(argv)]
         cost[0] += ended.took_s
         cost[1] += len(ended.out)
         return ended

@@ -1,4 +1,7 @@
-"""The results: a table for people, results.json for the project, and an exit code for counts and ratios only."""
+"""The results: a table for people, results.json for the project, and an exit code for counts and ratios only.
+
+results.json holds the last run of each part, and of each figure what the run before it had: two runs, side by side.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).with_name("results.json")
+WACHT = "wacht"
+TERMINAL = "200x50, TERM=xterm-256color, COLORTERM=truecolor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,10 @@ class Row:
     unit: str
     kind: str = "wall"
     target: float | None = None
+    program: str = WACHT
+    part: str = ""
+    before: float | None = None
+    """The same figure in the run before."""
 
     @property
     def verdict(self) -> str:
@@ -33,6 +43,36 @@ class Row:
         if self.value <= self.target:
             return "ok"
         return "over" if self.kind == "wall" else "MISSED"
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What is measured."""
+        return self.case, self.program, self.what
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a run: when, where and how it was measured."""
+
+    at: str
+    took_s: float
+    machine: str
+    versions: Mapping[str, str]
+    notes: Sequence[str] = ()
+    before_at: str = ""
+    before_machine: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All that is kept."""
+
+    parts: Mapping[str, Part]
+    rows: Sequence[Row]
+
+    def value(self, case: str, what: str, program: str = WACHT) -> float | None:
+        """A figure; None where it was not measured."""
+        return next((row.value for row in self.rows if row.key == (case, program, what)), None)
 
 
 def quantile(values: Sequence[float], part: float) -> float:
@@ -46,16 +86,13 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def machine() -> dict[str, object]:
-    """What it was measured on."""
+def machine() -> str:
+    """What it was measured on, in a line."""
     cpu = next((line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
     memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
-    return {
-        "cpu": cpu or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gb": round(memory / (1 << 20)),
-        "system": f"{platform.system()} {platform.release()}",
-    }
+    cores = len(os.sched_getaffinity(0))
+    system = f"{platform.system()} {platform.release()}"
+    return f"{cpu or platform.machine()}, {cores} cores, {round(memory / (1 << 20))} GB, {system}"
 
 
 def versions(**more: str) -> dict[str, str]:
@@ -69,7 +106,7 @@ def versions(**more: str) -> dict[str, str]:
     return found | more
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Iterable[Row]) -> str:
     """The rows as text, a blank line between cases."""
     lines: list[str] = []
     case = None
@@ -77,24 +114,65 @@ def table(rows: Sequence[Row]) -> str:
         if row.case != case:
             lines += ["", row.case]
             case = row.case
-        target = "" if row.target is None else f"<= {_figure(row.target)}"
-        lines.append(f"  {row.what:<52}{_figure(row.value):>12} {row.unit:<8}{target:>12}  {row.verdict}".rstrip())
+        target = "" if row.target is None else f"<= {figure(row.target)}"
+        before = "" if row.before is None else f"({figure(row.before)})"
+        what = row.what if row.program == WACHT else f"{row.program}: {row.what}"
+        lines.append(
+            f"  {what:<62}{figure(row.value):>11} {before:>11} {row.unit:<8}{target:>9}  {row.verdict}".rstrip()
+        )
     return "\n".join(lines[1:])
 
 
-def write(rows: Sequence[Row], told: dict[str, object], path: Path = RESULTS) -> None:
-    """Keep the results."""
-    listed = [{key: value for key, value in (asdict(row) | {"verdict": row.verdict}).items() if value not in (None, "")}
-              for row in rows]  # fmt: skip
-    text = ",\n    ".join(json.dumps(row, ensure_ascii=False) for row in listed)
-    head = json.dumps(told, indent=2, ensure_ascii=False).removesuffix("\n}")
-    path.write_text(f'{head},\n  "rows": [\n    {text}\n  ]\n}}\n', encoding="utf-8")
+def merged(kept: Results, name: str, part: Part, rows: Sequence[Row]) -> Results:
+    """What is kept with a new run of a part: it replaces what was there and says what that was; others stay."""
+    old = kept.parts.get(name)
+    if old is not None:
+        part = replace(part, before_at=old.at, before_machine=old.machine)
+    before = {row.key: row.value for row in kept.rows if row.part == name}
+    found = {other: [row for row in kept.rows if row.part == other] for other in kept.parts}
+    found[name] = [replace(row, part=name, before=before.get(row.key)) for row in rows]
+    return Results({**kept.parts, name: part}, [row for part_rows in found.values() for row in part_rows])
 
 
-def _figure(value: float) -> str:
+def load(path: Path = RESULTS) -> Results | None:
+    """What is kept there; None where nothing is."""
+    if not path.exists():
+        return None
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    rows = [Row(**{key: value for key, value in row.items() if key != "verdict"}) for row in kept["rows"]]
+    return Results({name: Part(**part) for name, part in kept["parts"].items()}, rows)
+
+
+def write(results: Results, path: Path = RESULTS) -> None:
+    """Keep the results, a line a figure."""
+    parts = {name: _told(asdict(part)) for name, part in results.parts.items()}
+    rows = [_told(asdict(row) | {"verdict": row.verdict}) for row in results.rows]
+    body = [f'"terminal": {json.dumps(TERMINAL)}', _listed("parts", parts), _listed("rows", rows)]
+    path.write_text("{\n  " + ",\n  ".join(body) + "\n}\n", encoding="utf-8")
+
+
+def _listed(name: str, what: Mapping[str, Any] | Sequence[Any]) -> str:
+    def text(one: object) -> str:
+        return json.dumps(one, ensure_ascii=False)
+
+    if isinstance(what, Mapping):
+        left, right, lines = "{", "}", [f"{text(key)}: {text(one)}" for key, one in what.items()]
+    else:
+        left, right, lines = "[", "]", [text(one) for one in what]
+    return f'"{name}": {left}\n    ' + ",\n    ".join(lines) + f"\n  {right}"
+
+
+def _told(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without what says nothing: nulls, empty words, and our own name."""
+    ours = ("program", WACHT)
+    return {key: one for key, one in fields.items() if one not in (None, "", (), []) and (key, one) != ours}
+
+
+def figure(value: float) -> str:
+    """A value as people read it."""
     if value == int(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def _lines(path: str) -> list[str]:

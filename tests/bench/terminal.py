@@ -1,7 +1,8 @@
-"""A program in a pseudo-terminal, with the moment of every byte it writes.
+"""A program in a pseudo-terminal, with the moment of every byte it writes; near, or at the end of a line.
 
-A thread stamps what comes and does nothing else; pyte, which is slow, replays it afterwards. So reading the screen
-does not disturb what is measured, although both run on the same two cores.
+A thread stamps what comes, says where the cursor is when it is asked, as a terminal does, and does nothing else; pyte,
+which is slow, replays it afterwards. So reading the screen does not disturb what is measured, although both run on the
+same two cores.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import contextlib
 import os
 import pty
 import re
+import select
 import signal
 import termios
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pyte
 
@@ -23,28 +27,50 @@ KEYS = {
     "home": "\x1b[H", "end": "\x1b[F",
 }  # fmt: skip
 # pyte stumbles over the private queries that Textual sends; they show nothing.
-_QUERIES = re.compile(rb"\x1b\[[<>=][0-9;]*[A-Za-z]|\x1b\[\?[0-9;]*\$p")
-_ESCAPES = re.compile(rb"\x1b\[[0-9;?<>=$]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()=>78][A-Z0-9]?")
+QUERIES = re.compile(rb"\x1b\[[<>=][0-9;]*[A-Za-z]|\x1b\[\?[0-9;]*\$p")
+# Where is the cursor? Asked from a place that the question itself has just named.
+_ASKED = re.compile(rb"\x1b\[(?:(\d+);(\d+)H\x1b\[)?6n")
+_LONGEST = 24
+"""Bytes of the longest such question."""
 GAP_S = 0.015
 """Output that goes on after such a pause is another frame."""
+_LOOK_S = 0.002
 
 
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What came back for one key: seconds to the first and to the last byte, and how many bytes."""
 
-    def __init__(self, first_s: float, last_s: float, size: int) -> None:
-        self.first_s = first_s
-        self.last_s = last_s
-        self.size = size
+    first_s: float
+    last_s: float
+    size: int
 
 
 class Terminal:
-    """Starts `argv` in a pty of `size` (columns, rows). Close it, or use it in a with block."""
+    """Starts `argv` in a pty of `size` (columns, rows). Close it, or use it in a with block.
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], size: tuple[int, int] = (200, 50)) -> None:
+    `rate` is what the line to it carries in bytes a second (as much as comes, by default), `delay_s` how long a byte
+    is on its way, to it and back.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        size: tuple[int, int] = (200, 50),
+        *,
+        rate: float | None = None,
+        delay_s: float = 0.0,
+    ) -> None:
         self.size = size
+        self.rate = rate
+        self.delay_s = delay_s
+        self._going: deque[tuple[float, bytes]] = deque()
+        self._coming: deque[tuple[float, bytes]] = deque()
+        self._tail = b""
         self._chunks: list[tuple[float, bytes]] = []
         self._more = threading.Condition()
+        self._written = 0
         self._ended = False
         self._screen = pyte.Screen(*size)
         self._stream = pyte.ByteStream(self._screen)
@@ -77,32 +103,77 @@ class Terminal:
                     if os.waitpid(self.pid, os.WNOHANG)[0] == 0:
                         time.sleep(0.02)
                         continue
-                self._reader.join(1.0)
+                self._reader.join(1.0 + self.delay_s)
                 with contextlib.suppress(OSError):
                     os.close(self._fd)
                 return
 
     def _read(self) -> None:
-        while True:
+        """The line. A near one reads what comes at once, a far one hands both ways over when their time has come."""
+        far = self.rate is not None or self.delay_s > 0
+        credit, counted = 0.0, time.monotonic()
+        ended = False
+        while not ended or self._coming:
+            most = 65_536
+            if far:
+                now = time.monotonic()
+                self._deliver(now)
+                if self.rate is not None:
+                    credit = min(credit + (now - counted) * self.rate, self.rate / 20)
+                    counted = now
+                    most = int(credit)
+                if ended or most < 1 or not select.select([self._fd], [], [], _LOOK_S)[0]:
+                    time.sleep(_LOOK_S if ended or most < 1 else 0.0)
+                    continue
             try:
-                data = os.read(self._fd, 65_536)
+                data = os.read(self._fd, most)
             except OSError:
                 data = b""
+            ended = not data
+            credit -= len(data)
+            if data:
+                self._coming.append((time.monotonic() + self.delay_s, data))
+            if not far:
+                self._deliver(time.monotonic())
+        with self._more:
+            self._ended = True
+            self._more.notify_all()
+
+    def _deliver(self, now: float) -> None:
+        while self._going and self._going[0][0] <= now:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, self._going.popleft()[1])
+        while self._coming and self._coming[0][0] <= now:
+            at, data = self._coming.popleft()
             with self._more:
-                if data:
-                    self._chunks.append((time.monotonic(), data))
-                else:
-                    self._ended = True
+                self._chunks.append((at, data))
+                self._written += len(data)
                 self._more.notify_all()
-            if not data:
-                return
+            seen = self._tail + data
+            for asked in _ASKED.finditer(seen):
+                if asked.end() > len(self._tail):
+                    row, column = (asked[1] or b"1").decode(), (asked[2] or b"1").decode()
+                    self._type(f"\x1b[{row};{column}R".encode())
+            self._tail = seen[-_LONGEST:]
+
+    def _type(self, data: bytes) -> None:
+        if self.delay_s:
+            self._going.append((time.monotonic() + self.delay_s, data))
+        else:
+            with contextlib.suppress(OSError):
+                os.write(self._fd, data)
 
     # what it wrote
 
     @property
     def written(self) -> int:
         """Bytes so far."""
-        return sum(len(data) for _, data in self._chunks)
+        return self._written
+
+    @property
+    def last_at(self) -> float:
+        """When the last of them came (monotonic); the start, before any has."""
+        return self._chunks[-1][0] if self._chunks else self.began
 
     @property
     def ended(self) -> bool:
@@ -116,7 +187,7 @@ class Terminal:
 
     def _feed(self, upto: int) -> None:
         for _, data in self._chunks[self._fed : upto]:
-            self._stream.feed(_QUERIES.sub(b"", data))
+            self._stream.feed(QUERIES.sub(b"", data))
         self._fed = max(self._fed, upto)
 
     def _shown(self) -> str:
@@ -128,8 +199,7 @@ class Terminal:
         """Until nothing was written for so long, or the time is up."""
         deadline = time.monotonic() + timeout_s
         while (now := time.monotonic()) < deadline:
-            last = self._chunks[-1][0] if self._chunks else self.began
-            if now - last >= quiet_s:
+            if now - self.last_at >= quiet_s:
                 return
             time.sleep(min(0.01, quiet_s))
 
@@ -155,8 +225,10 @@ class Terminal:
     # what it is told
 
     def send(self, key: str) -> None:
-        """Press one key, by name or as it is."""
-        os.write(self._fd, KEYS.get(key, key).encode())
+        """Press one key, by name or as it is. Raises RuntimeError when the program has ended: nothing would come."""
+        if self._ended:
+            raise RuntimeError(f"the program has ended; last it showed:\n{self.text()[-4_000:]}")
+        self._type(KEYS.get(key, key).encode())
 
     def press(self, key: str, timeout_s: float = 1.0, gap_s: float = GAP_S) -> Answer | None:
         """Press a key once the terminal is quiet and return what came back; None when nothing did in time.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,8 +18,9 @@ from collectors.slurm import SlurmSettings, control
 from collectors.slurm.sources import open_sources
 from console.cost import between
 from console.poller import Poller
+from tests.bench.started import Started
 
-from .slurm import COMMANDS, Lab
+from .slurm import Lab
 
 PATIENCE_S = 60.0
 #: As the other console runs: it reads the queue once a second, and tells when each reading was begun.
@@ -69,31 +68,18 @@ def console() -> Iterator[Console]:
     made.poller.stop()
 
 
-class Log:
-    """Which commands were started, by which console: wrappers before the lab's own."""
-
-    def __init__(self, lab: Lab, folder: Path) -> None:
-        self.bin = folder / "bin"
-        self._log = folder / "started"
-        self.bin.mkdir()
-        for command in COMMANDS:
-            path = self.bin / command
-            path.write_text(
-                f'#!/bin/sh\necho "$SLURM_CONSOLE {command}" >> {self._log}\n'
-                f'exec {shlex.quote(str(lab.bin_dir / command))} "$@"\n'
-            )
-            path.chmod(0o755)
+class Log(Started):
+    """Which commands were started, by which console."""
 
     def started(self, console: str, command: str = "squeue") -> int:
-        lines = self._log.read_text().splitlines() if self._log.exists() else []
-        return lines.count(f"{console} {command}")
+        return self.commands(console)[command]
 
 
 @pytest.fixture
 def log(lab: Lab, tmp_path, monkeypatch) -> Log:
     lab.reset()
     made = Log(lab, tmp_path)
-    monkeypatch.setenv("PATH", f"{made.bin}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", made.path)
     monkeypatch.setenv("SLURM_CONSOLE", "here")
     return made
 
