@@ -11,6 +11,7 @@ from textual import events, on
 from textual.binding import Binding, BindingType
 
 from collectors import process
+from collectors.clean import clean
 from collectors.clock import Clock, SystemClock
 from collectors.model import Cluster, Diff, Telemetry, Transport
 from console.actions import ACTIONS, NAVIGATION, Kind
@@ -230,6 +231,12 @@ class WachtApp(Undoing, QuietApp[None]):
         if text:
             self.copy_to_clipboard(text)
             self.tell(f"copied: {text}")
+
+    async def on_event(self, event: events.Event) -> None:
+        """A paste is outside text like any other: it may be copied from where anybody writes."""
+        if isinstance(event, events.Paste):
+            event = events.Paste("\n".join(map(clean, event.text.splitlines())))
+        await super().on_event(event)
 
     async def on_key(self, event: events.Key) -> None:
         """What came in one burst with `:` or `/` set out for the list: it belongs to the line, and is no action."""

@@ -250,7 +250,8 @@ def matchers(value: Any) -> tuple[Matcher, ...]:
     found = []
     for one in value if isinstance(value, list) else ():
         try:
-            found.append(msgspec.convert(one, Matcher))
+            tame = {clean(key): clean(told) if isinstance(told, str) else told for key, told in _items(one)}
+            found.append(msgspec.convert(tame, Matcher))
         except msgspec.ValidationError:
             continue
     return tuple(found)

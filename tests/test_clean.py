@@ -16,6 +16,7 @@ IGNORABLE = (
     (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
     (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
     (0xFFF9, 0xFFFB), (0xFFFE, 0xFFFF),  # and interlinear annotation, and what is no character
+    (0x13430, 0x1343F), (0x1F1E6, 0x1F1FF), (0x1F3FB, 0x1F3FF),  # joiners of hieroglyphs, letters of flags, skin tones
 )  # fmt: skip
 STEERING = {"Cc", "Cs", "Zl", "Zp"}
 ANYTHING = st.text(st.characters())  # lone surrogates too
@@ -93,3 +94,18 @@ def test_any_bytes_decode_and_clean(raw):
 def test_bytes_that_are_no_text_are_shown():
     assert clean(decode(b"latin\xe9\xff")) == "latin\\udce9\\udcff"
     assert decode("é".encode()) == "é"
+
+
+def test_a_flood_of_marks_ends_in_every_script():
+    for code in range(0x300, 0x110000):
+        char = chr(code)
+        if unicodedata.category(char) in {"Mn", "Me", "Mc"} or 0x1161 <= code <= 0x11FF:
+            shown = clean("e" + char * 500)
+            assert len(shown) <= 8 or shown.isascii(), hex(code)
+    assert clean("\u0e01" + "\u0e49\u0e47\u0336" * 200) == "\u0e01" + "\u0e49\u0e47\u0336" * 2 + "…"
+    assert clean("ကြိုးစား") == "ကြိုးစား"  # Burmese stacks four
+
+
+def test_what_a_terminal_draws_wider_than_it_is_counted_is_shown():
+    assert clean("👍\U0001f3fd") == "👍\\U0001f3fd"
+    assert clean("\U0001f1f3\U0001f1f1") == "\\U0001f1f3\\U0001f1f1"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct, field
 
+from collectors.clean import clean
 from collectors.model.slurm import Cost, Diag, Job, Node, Partition, Reservation, Rights
 from collectors.model.telemetry import Alert, Load, Power, Silence, Xid
 
@@ -78,7 +79,8 @@ class SourceFault(Exception):
 
     def __init__(self, kind: str, what: str, mend: str = "") -> None:
         super().__init__(what)
-        self.fault = Fault(kind, what, mend)
+        # Paths and addresses of the configuration stand in it, which nobody has cleaned.
+        self.fault = Fault(kind, clean(what), clean(mend))
 
 
 class Source(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from collectors.clean import decode
 #: "NVRM: Xid (PCI:0000:3b:00): 79, pid=4711, name=python, GPU has fallen off the bus."; older drivers write no pid.
 _XID = re.compile(r"NVRM: Xid \(PCI:([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2})[^)]*\): (\d+)")
 _LEVELS = frozenset("01234567")
+_COUNT = re.compile("[0-9]{1,18}")  # "²" is a digit to str.isdigit, and no number to int
 _RECORDS = 100_000
 _NVIDIA = "0x10de"
 #: PCI classes of a GPU: 3D controller (data centre), VGA controller.
@@ -63,7 +64,7 @@ def _in(text: str, booted: float) -> list[tuple[str, int, float]]:
         match = _XID.match(rest) if sign and not line.startswith(" ") else None
         fields = head.split(",")
         # A facility other than the kernel's (0) is somebody's who may write to the log.
-        if match and len(fields) > 2 and fields[0] in _LEVELS and fields[2].isdigit():
+        if match and len(fields) > 2 and fields[0] in _LEVELS and _COUNT.fullmatch(fields[2]):
             found.append((slot(match[1]), int(match[2]), booted + int(fields[2]) / 1e6))
     return found
 

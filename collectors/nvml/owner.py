@@ -179,6 +179,6 @@ def listed(text: str) -> dict[int, str]:
     found = {}
     for line in text.splitlines():
         words = line.split()
-        if len(words) >= 2 and words[0].isdigit() and words[1].isdigit():
+        if len(words) >= 2 and all(word.isascii() and word.isdecimal() for word in words[:2]):
             found[int(words[0])] = words[1]
     return found
