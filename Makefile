@@ -3,20 +3,27 @@
 
 PYTHON ?= python3
 ARGS ?=
+MINUTES ?= 10
+SECONDS ?= 60
 BIN := .venv/bin
+SUPPLY := .stamps/supply
 
 export PIP_ROOT_USER_ACTION := ignore
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo check test lint format types lab lab-down bench venv clean
+.PHONY: help demo check test lint format types lab lab-down bench soak fuzz lock sbom supply venv clean
 
 help:
 	@echo 'make demo       the console on the embedded machine; needs no Slurm, no service'
 	@echo 'make test       every test'
 	@echo 'make check      lint, format, types, import rules, tests'
 	@echo 'make lab        a real Slurm on this machine (make lab-down ends it)'
-	@echo 'make bench      measure start, keys, bytes and reads; writes tests/bench/results.json'
+	@echo 'make bench      measure start, keys, bytes, reads, and others beside; keeps tests/bench/results.json'
+	@echo 'make soak       the same console for MINUTES=10: does it grow, does it stall; near, far and live'
+	@echo 'make fuzz       every parser under bytes that nobody meant, SECONDS=60 each'
+	@echo 'make lock       renew requirements.lock: every dependency with its version and hashes'
+	@echo 'make sbom       what is installed in .venv, as CycloneDX: dist/sbom.cdx.json'
 	@echo 'make venv       only the set-up, in .venv; make clean removes it'
 
 demo: venv
@@ -44,6 +51,26 @@ lab-down:
 
 bench: venv
 	$(BIN)/python -m tests.bench $(ARGS)
+
+soak: venv
+	$(BIN)/python -m tests.bench --part soak --part soak-far --part soak-live --minutes $(MINUTES) $(ARGS)
+
+fuzz: venv
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
+lock: supply
+	UV_CUSTOM_COMPILE_COMMAND='make lock' $(SUPPLY)/bin/uv pip compile --quiet --upgrade --universal \
+	    --python-version 3.11 --generate-hashes --group dev --output-file requirements.lock pyproject.toml
+
+sbom: venv supply
+	@mkdir -p dist
+	$(SUPPLY)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON \
+	    --output-file dist/sbom.cdx.json $(BIN)/python
+
+supply:
+	@test -x $(SUPPLY)/bin/cyclonedx-py || { $(PYTHON) -m venv $(SUPPLY) && \
+	    $(SUPPLY)/bin/python -m pip install -qq --upgrade 'pip>=25.1' && \
+	    $(SUPPLY)/bin/python -m pip install -qq --group supply; }
 
 # Costs 10 ms when nothing has changed.
 venv:

@@ -49,8 +49,13 @@ class Ended(Struct, frozen=True, kw_only=True):
 
 
 def started() -> int:
-    """How many commands this thread has started through `run`: what a source cost is the difference."""
+    """How many commands this thread has started, or questions `asked`: what a source cost is the difference."""
     return int(getattr(_counts, "started", 0))
+
+
+def asked() -> None:
+    """This thread puts a question to the controller that starts no command: it counts as one."""
+    _counts.started = started() + 1
 
 
 def find(program: str) -> str:
@@ -99,7 +104,7 @@ def run(
     """
     began, stops = time.monotonic(), _stops
     timed_out = False
-    _counts.started = started() + 1
+    asked()
     try:
         child = subprocess.Popen(
             list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

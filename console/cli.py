@@ -12,6 +12,7 @@ import click
 import msgspec
 from msgspec import Struct
 
+from collectors.clean import clean
 from collectors.sim import INCIDENTS, SimSettings
 from console import __version__
 from console.config import Config, load
@@ -179,7 +180,7 @@ def act(
         for word, value in given.items():
             fields |= option(word, value) if value is not None else {}
     except ValueError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(_plain(str(error))) from None
     wanted = acting.sources_of(action)
     sources = [one for one in chosen.collectors() if one.name in wanted]
     cluster = shot.take(chosen.name, sources, clock, chosen.demo)
@@ -189,9 +190,9 @@ def act(
         try:
             found, notes = acting.undoing(journal_path(chosen.name, config), targets, cluster, clock.now())
         except (ValueError, JournalFault) as error:
-            raise click.ClickException(str(error)) from None
+            raise click.ClickException(_plain(str(error))) from None
         for note in notes:
-            click.echo(f"wacht: {note}", err=True)
+            click.echo(f"wacht: {_plain(note)}", err=True)
         action, targets, reason = found.action, found.targets, reason or found.reason
         options = msgspec.structs.replace(found.options, break_glass=break_glass)
     terminal = sys.stdin.isatty() and sys.stderr.isatty()
@@ -262,7 +263,7 @@ def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
     from console import journal as book
 
     text, code = book.show(_journal_file(ctx), last, as_json)
-    click.echo(text, nl=False)
+    click.echo(_plain(text), nl=False)
     ctx.exit(code)
 
 
@@ -275,7 +276,21 @@ def verify(ctx: click.Context, as_json: bool) -> None:
     from console import journal as book
 
     text, code = book.verified(_journal_file(ctx), as_json)
-    click.echo(text, nl=False)
+    click.echo(_plain(text), nl=False)
+    ctx.exit(code)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@common_options
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Try each road to Slurm: its version, your rights, what a reading costs. Exit 0 when those configured work."""
+    from console import doctor as examination
+    from console import site
+
+    text, code = examination.report(site.choose(_config(ctx), ctx.obj.cluster), as_json)
+    _print(text.encode())
     ctx.exit(code)
 
 
@@ -285,6 +300,11 @@ def keys() -> None:
     from console.actions import key_table
 
     click.echo(key_table(), nl=False)
+
+
+def _plain(text: str) -> str:
+    """Lines for a terminal: a path or a key of a configuration in them may hold anything."""
+    return "\n".join(map(clean, text.split("\n")))
 
 
 def _print(out: bytes) -> None:
@@ -338,5 +358,5 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except Told as error:
-        click.echo(f"wacht: {error}", err=True)
+        click.echo(f"wacht: {_plain(str(error))}", err=True)
         sys.exit(2)

@@ -37,7 +37,8 @@ PURE = (
 #: Imports in functions of these start the screen; everything else of theirs stays free of it.
 STARTS_SCREEN = {"console.cli": "console.app"}
 
-WRITERS = ("collectors.slurm.write", "collectors.sim.write", "collectors.alertmanager.write")
+WRITERS = ("collectors.slurm.write", "collectors.slurm.rest.write", "collectors.slurm.native.write",
+           "collectors.slurm.native.hand", "collectors.sim.write", "collectors.alertmanager.write")  # fmt: skip
 MAY_WRITE = {"console/gate.py"}
 PROCESS_MODULE = "collectors/process.py"
 PROCESS_IMPORTS = ("subprocess", "multiprocessing", "pty", "concurrent.futures.process")

@@ -123,8 +123,12 @@ MISTAKES = {
     f"{A}slurm = 3\n": f"{AT}.slurm: Expected `object`, got `int`; keys: transport, prefix",
     f"{A}slurm = {{ prefx = [] }}\n":
         f"{AT}.slurm.prefx: unknown key; allowed: transport, prefix, deadline_s, interval_s",
-    f"{A}slurm = {{ transport = 'rest' }}\n":
-        f"{AT}.slurm.transport: Invalid enum value 'rest'; allowed: cli; keys: transport, ",
+    f"{A}slurm = {{ transport = 'ssh' }}\n":
+        f"{AT}.slurm.transport: Invalid enum value 'ssh'; allowed: cli, rest, native; keys: transport, ",
+    f"{A}slurm = {{ transport = 'rest' }}\n": f"{AT}.slurm: rest needs either url or socket; keys: transport, ",
+    f"{A}slurm = {{ transport = 'rest', url = 'http://ctl' }}\n": f"{AT}.slurm: url must begin with https://",
+    f"{A}slurm = {{ socket = '/run/slurm' }}\n": f"{AT}.slurm: url, socket, token_file, user and ca are for",
+    f"{A}slurm = {{ fallback = ['cli'] }}\n": f"{AT}.slurm: fallback names a transport twice",
     "[cluster.a.slurm]\n# prefix = 1\nprefix = 'sudo -n'\n":
         "own.toml:3: cluster.a.slurm.prefix: Expected `array`, got `str`; keys: transport, prefix",
     f"{A}slurm.prefix = ['sudo']\nslurm.deadline_s = 'x'\n":

@@ -12,7 +12,7 @@ from msgspec.structs import fields
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.orders import LONGEST_S
 from collectors.slurm import SlurmSettings
-from collectors.slurm.sources import Rights
+from collectors.slurm.sources import open_sources
 from console import alert_rules, config, docs, fitness, gather, journal, places, preflight, undo
 from console.actions import ACTIONS, NAVIGATION
 from console.cli import act
@@ -68,6 +68,11 @@ def test_every_alert_is_told():
     assert set(told) == {rule.alert for rule in alert_rules.rules()}
 
 
+def rights_s(settings: SlurmSettings) -> float:
+    """Seconds between two readings of the rights."""
+    return next(one.floor_s for one in open_sources("x", settings) if one.name == "slurm.rights")
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -81,7 +86,7 @@ def test_every_alert_is_told():
         f"up to {gather.NODES_MOST} nodes, the details of up to {gather.JOBS_MOST} jobs",
         f"no question begins after {gather.DEADLINE_S:g} s",
         f"samples older than {fitness.SAMPLE_S} s",
-        f"every {Rights(SlurmSettings()).floor_s / 60:g} min; behind a sudo prefix",
+        f"every {rights_s(SlurmSettings()) / 60:g} min; behind a sudo prefix",
         f"does not take it within {journal.DEADLINE_S:g} s",
         f"from another host: after {journal.ELSEWHERE_S / 60:g} min",
     ],
@@ -91,7 +96,7 @@ def test_a_figure_in_the_text(words):
 
 
 def test_behind_sudo_it_asks_every_hour():
-    assert Rights(SlurmSettings(prefix=("sudo", "-n"))).floor_s == 3600
+    assert rights_s(SlurmSettings(prefix=("sudo", "-n"))) == 3600
 
 
 def test_the_words_of_the_command_line():

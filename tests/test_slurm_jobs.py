@@ -13,8 +13,9 @@ from collectors.clean import clean, decode
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.ask import fence, fenced, said
+from collectors.slurm.cli import CliRoad
 from collectors.slurm.jobs import COLUMNS, QueueReader, command, row
-from collectors.slurm.sources import CliTransport, open_sources
+from collectors.slurm.sources import open_sources
 from tests import make
 from tests.make import VERSIONS, Commands, recorded, recorded_jobs, squeue
 
@@ -327,23 +328,23 @@ def test_no_squeue_at_all(commands):
 
 def test_named_jobs(commands):
     commands.says("squeue", squeue(make.row(JobArrayID="101_3"), make.row(JobArrayID="101_4")), to="*-j 101_3,7 *")
-    assert list(CliTransport(SlurmSettings()).read_jobs(["101_3", "7"])) == ["101_3"]
-    assert CliTransport(SlurmSettings()).read_jobs([]) == {}
+    assert list(CliRoad(SlurmSettings()).read_jobs(["101_3", "7"])) == ["101_3"]
+    assert CliRoad(SlurmSettings()).read_jobs([]) == {}
     assert len(commands.calls) == 1
 
 
 def test_a_single_unknown_job_is_gone_and_a_dead_controller_is_not(commands):
     commands.says("squeue", b"", "slurm_load_jobs error: Invalid job id specified\n", 1, to="*-j 7 *")
     commands.says("squeue", b"", "slurm_load_jobs error: Unable to contact slurm controller\n", 1)
-    assert CliTransport(SlurmSettings()).read_jobs(["7"]) == {}
+    assert CliRoad(SlurmSettings()).read_jobs(["7"]) == {}
     with pytest.raises(SourceFault, match="Unable to contact"):
-        CliTransport(SlurmSettings()).read_jobs(["8"])
+        CliRoad(SlurmSettings()).read_jobs(["8"])
 
 
 def test_very_many_named_jobs_fit_into_words(commands):
     commands.says("squeue", squeue(make.row(JobArrayID="4294967295_99999")))
     ids = [f"4294967295_{task}" for task in range(100_000)]
-    assert list(CliTransport(SlurmSettings()).read_jobs(ids)) == ["4294967295_99999"]
+    assert list(CliRoad(SlurmSettings()).read_jobs(ids)) == ["4294967295_99999"]
     assert max(map(len, commands.calls)) < 128 << 10
 
 

@@ -1,23 +1,17 @@
 """Asks Alertmanager with httpx, and turns whatever goes wrong into a named fault.
 
-httpx's time-outs begin anew with every byte, so a server that drips would never be late. Here the socket itself knows
-when the answer must have ended: every read and write waits for what is left, whatever came before. Answers have a
-size, certificates are verified, redirects are not followed, and nothing is looked up in the environment.
+The whole answer has one deadline (`collectors.wire`) and a size, certificates are verified, redirects are not followed,
+and nothing is looked up in the environment.
 """
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-import httpcore
 import httpx
 import msgspec
 
@@ -25,11 +19,10 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.clean import clean
 from collectors.model import SourceFault
 from collectors.secret import read_token
+from collectors.wire import Wire, over, trusted
 
 #: Most bytes of one answer: 10,000 alerts with long annotations are about 20 MB.
 CAP = 64 << 20
-#: Longest that connecting may take, of the time that there is.
-CONNECT_S = 5.0
 #: Nothing but these says that the server never saw what was sent.
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 
@@ -57,13 +50,8 @@ class Client:
         self._limit = settings.timeout_s
         self._closed = False
         self._one = threading.Lock()
-        self._wire = _Wire()
-        context = _verified(settings.ca)
-        transport = httpx.HTTPTransport(verify=context, trust_env=False)
-        # httpx offers no way in for a network of one's own; httpcore, which is beneath it, does.
-        transport._pool = httpcore.ConnectionPool(
-            ssl_context=context, max_connections=1, keepalive_expiry=60.0, network_backend=self._wire
-        )
+        self._wire = Wire()
+        transport = over(self._wire, trusted(settings.ca))
         self._http = httpx.Client(
             transport=transport,
             trust_env=False,
@@ -197,83 +185,5 @@ def _token(path: str) -> str:
         raise Unsent(error.fault.kind, error.fault.what, error.fault.mend) from None
 
 
-def _verified(ca: str | None) -> ssl.SSLContext:
-    """What to trust. Raises SourceFault."""
-    file = Path(ca).expanduser() if ca else None
-    if file is not None and not file.exists():
-        raise Unsent("missing", f"there is no file {file}", "name the site's certificates with ca")
-    try:
-        return ssl.create_default_context(cafile=file)
-    except (ssl.SSLError, OSError) as error:
-        raise Unsent("auth", f"{file} holds no certificates: {clean(str(error))}", "see ca") from None
-
-
 def _why(error: BaseException) -> str:
     return clean(str(error)[:300]) or type(error).__name__
-
-
-class _Wire(httpcore.SyncBackend):
-    """A network in which everything has ended at `until` (monotonic), and whose one connection can be cut."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.until = 0.0
-        self.stream: _Stream | None = None
-
-    def left(self, late: type[httpcore.TimeoutException]) -> float:
-        """Seconds that remain. Raises `late` when there are none."""
-        seconds = self.until - time.monotonic()
-        if seconds <= 0:
-            raise late("the answer had not ended in time")
-        return seconds
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Connect, in what remains and no more than CONNECT_S."""
-        limit = min(CONNECT_S, self.left(httpcore.ConnectTimeout))
-        inner = super().connect_tcp(host, port, limit, local_address, socket_options)
-        self.stream = _Stream(inner, self)
-        return self.stream
-
-    def cut(self) -> None:
-        """End what is being read, in whatever thread: a blocked read returns at once."""
-        one = self.stream.get_extra_info("socket") if self.stream is not None else None
-        if one is not None:
-            with contextlib.suppress(OSError):  # it was gone already
-                # Of the socket below TLS: a goodbye could block as well.
-                socket.socket.shutdown(one, socket.SHUT_RDWR)
-
-
-class _Stream(httpcore.NetworkStream):
-    """One connection, whose every wait is for what remains."""
-
-    def __init__(self, inner: httpcore.NetworkStream, wire: _Wire) -> None:
-        self._inner = inner
-        self._wire = wire
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._wire.left(httpcore.ReadTimeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, self._wire.left(httpcore.WriteTimeout))
-
-    def close(self) -> None:
-        self._inner.close()
-        self._wire.stream = None
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        limit = min(CONNECT_S, self._wire.left(httpcore.ConnectTimeout))
-        secured = _Stream(self._inner.start_tls(ssl_context, server_hostname, limit), self._wire)
-        self._wire.stream = secured
-        return secured
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)

@@ -5,19 +5,17 @@ What was seen once is not forgotten: a GPU that a fresh child no longer finds is
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-import collectors
 from collectors import process
+from collectors.child import command as run_module
+from collectors.child import environment
 from collectors.clean import decode
 from collectors.clock import Clock, SystemClock
 from collectors.model import Gpu, SourceFault, Xid
@@ -66,16 +64,8 @@ class Point(Struct, frozen=True, gc=False):
 
 
 def command(node: str) -> list[str]:
-    """How the child is started. `-P`: what lies in its working directory is not imported."""
-    return [sys.executable, "-P", "-m", "collectors.nvml.worker", node]
-
-
-def environment() -> dict[str, str]:
-    """What the child inherits: as any command, and where the driver's library and this program are found."""
-    extra = {"PYTHONPATH": str(Path(collectors.__file__).resolve().parent.parent)}
-    if "LD_LIBRARY_PATH" in os.environ:
-        extra["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-    return process.environment(extra)
+    """How the child is started."""
+    return run_module("collectors.nvml.worker", node)
 
 
 class Nvml:

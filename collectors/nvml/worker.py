@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from collectors.child import exactly, say, take_stdout
 from collectors.nvml import kernel
 from collectors.nvml.message import Answer, Event, Message
 
@@ -28,8 +29,7 @@ class Line:
     """The pipe to the client. Nothing else may print there: what a library prints goes to stderr."""
 
     def __init__(self) -> None:
-        self._out = os.dup(1)
-        os.dup2(2, 1)
+        self._out = take_stdout()
         self._encoder = msgspec.msgpack.Encoder()
         self._speaking = threading.Lock()
         self.asked: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -38,26 +38,16 @@ class Line:
     def say(self, message: Message) -> None:
         """Send one message, whole."""
         body = self._encoder.encode(message)
-        frame = memoryview(len(body).to_bytes(4, "big") + body)
         with self._speaking:
-            while frame:
-                frame = frame[os.write(self._out, frame) :]
+            say(self._out, body)
 
     def _listen(self) -> None:
         try:
-            while head := _exactly(4):
-                _exactly(int.from_bytes(head, "big"))
+            while head := exactly(4):
+                exactly(int.from_bytes(head, "big"))
                 self.asked.put(None)
         finally:
             os._exit(0)
-
-
-def _exactly(size: int) -> bytes:
-    """So many bytes of stdin; fewer at its end."""
-    found = b""
-    while len(found) < size and (chunk := os.read(0, size - len(found))):
-        found += chunk
-    return found
 
 
 class Watch:

@@ -1,7 +1,8 @@
-"""Slurm through its own commands. This file is the light descriptor; the reading starts in `sources`."""
+"""Slurm, over its own commands, slurmrestd or pyslurm. The light descriptor; the reading starts in `sources`."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -10,16 +11,19 @@ from collectors.model import Budget
 from collectors.racks import RackRule
 from collectors.registry import Descriptor
 from collectors.shared import Published
+from collectors.web import check_url
+
+RoadName = Literal["cli", "rest", "native"]
 
 
 class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`slurm = { transport = "cli", prefix = ["sudo", "-n"] }` in the configuration of a cluster."""
 
-    transport: Literal["cli"] = "cli"
+    transport: RoadName = "cli"
     prefix: tuple[str, ...] = ()
     """What a site's operators put before a writing command; reads go without it."""
     deadline_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
-    """Longest that one read may take."""
+    """Longest that one read may take; the whole queue over rest may take four times as long."""
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     """Least seconds between two reads of nodes or jobs (10 is the floor of Slurm's own advice)."""
     budget: Budget = Budget()
@@ -28,8 +32,40 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Let the consoles of one user on this computer share their readings."""
     published: Published | None = None
     """Take the readings of a site's recorder, where they are fresh enough."""
+    fallback: tuple[RoadName, ...] = ()
+    """Over what goes, in this order, what `transport` cannot do; without any it is refused with the reason."""
+    url: str | None = None
+    """rest: the address of slurmrestd, up to where /slurm begins."""
+    socket: str | None = None
+    """rest: its unix socket instead, on which it knows who asks by itself (rest_auth/local)."""
+    token_file: str | None = None
+    """rest: file with a JSON Web Token, readable by its owner alone; without it `scontrol token` makes them."""
+    user: str | None = None
+    """rest: whom the token is for; None is this account."""
+    ca: str | None = None
+    """rest: file with the certificates to trust; None trusts what this computer trusts."""
     racks: RackRule | None = None
     """Filled in from the cluster's own `racks`."""
+
+    @property
+    def roads(self) -> tuple[RoadName, ...]:
+        """The roads in use, the first one first."""
+        return (self.transport, *self.fallback)
+
+    def __post_init__(self) -> None:
+        if len(set(self.roads)) != len(self.roads):
+            raise ValueError("fallback names a transport twice, or the one it stands in for")
+        if "rest" in self.roads:
+            if (self.url is None) == (self.socket is None):
+                raise ValueError("rest needs either url or socket")
+            if self.url is not None:
+                check_url(self.url, True)
+            if self.user is not None and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._@$-]*", self.user):
+                raise ValueError("user must be the name of an account")
+            if self.socket is not None and not self.socket.startswith(("/", "~/")):
+                raise ValueError("socket must begin at /")
+        elif any((self.url, self.socket, self.token_file, self.user, self.ca)):
+            raise ValueError('url, socket, token_file, user and ca are for transport = "rest"')
 
 
 DESCRIPTOR = Descriptor(

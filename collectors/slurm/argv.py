@@ -24,8 +24,8 @@ RESUME_AFTER_S = (60, 365 * 86_400)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ID = re.compile(r"[0-9]{1,10}(?:_[0-9]{1,10}|\+[0-9]{1,5})?")
-_NODE_STATES = {"drain": "DRAIN", "undrain": "UNDRAIN", "resume": "RESUME", "down": "DOWN"}
-_NODE_ACTIONS = frozenset({*_NODE_STATES, "reboot"})
+NODE_STATES = {"drain": "DRAIN", "undrain": "UNDRAIN", "resume": "RESUME", "down": "DOWN"}
+_NODE_ACTIONS = frozenset({*NODE_STATES, "reboot"})
 _WITH_REASON = frozenset({"drain", "down", "reboot"})
 #: The words before the ids, and whether these are joined by commas. Without `Incomplete` a requeue also reruns jobs
 #: that have ended, however well.
@@ -49,27 +49,27 @@ def calls(change: Change) -> list[Call]:
     Everything is checked before the first one is made: this is the last door. Raises ValueError when the Change holds
     anything that is not a plain name or id, or when something is missing, doubled or out of its range.
     """
-    names = _checked(change)
+    names = checked(change)
     if change.kind == "node":
-        return [(_node_words(change.action, told, some), some) for told, some in _alike(change, names)]
+        return [(_node_words(change.action, told, some), some) for told, some in alike(change, names)]
     if change.action == "priority":
         of = change.priorities
         return [
             (("scontrol", "update", f"JobId={','.join(some)}", f"Priority={priority}"), some)
             for priority in dict.fromkeys(of[job] for job in names)
-            for some in _batches(tuple(job for job in names if of[job] == priority))
+            for some in batches(tuple(job for job in names if of[job] == priority))
         ]
     head, joined = _JOB_WORDS[change.action]
-    return [((*head, ",".join(some)) if joined else (*head, *some), some) for some in _batches(names)]
+    return [((*head, ",".join(some)) if joined else (*head, *some), some) for some in batches(names)]
 
 
-def _alike(change: Change, names: tuple[str, ...]) -> Iterator[tuple[Words, tuple[str, ...]]]:
+def alike(change: Change, names: tuple[str, ...]) -> Iterator[tuple[Words, tuple[str, ...]]]:
     """The nodes that are told the same, with what that is beside the state."""
     groups: dict[Words, list[str]] = {}
     for name in names:
         told: Words = ()
         if change.action in _WITH_REASON:
-            told = (_reason(change.action, change.reasons.get(name, change.reason)),)
+            told = (reason_of(change.action, change.reasons.get(name, change.reason)),)
         if change.action == "reboot":
             told = (change.next_state[name], *told)
         elif change.resume_after_s is not None:
@@ -83,10 +83,10 @@ def _node_words(action: str, told: Words, names: tuple[str, ...]) -> Words:
         state, reason = told
         return ("scontrol", "reboot", "ASAP", f"nextstate={state}", f"reason={reason}", _folded(names))
     rest = (f"{key}={value}" for key, value in zip(("Reason", "ResumeAfter"), told, strict=False))
-    return ("scontrol", "update", f"NodeName={_folded(names)}", f"State={_NODE_STATES[action]}", *rest)
+    return ("scontrol", "update", f"NodeName={_folded(names)}", f"State={NODE_STATES[action]}", *rest)
 
 
-def _checked(change: Change) -> tuple[str, ...]:
+def checked(change: Change) -> tuple[str, ...]:
     """The targets, or ValueError. The gate has checked them against the inventory."""
     known = {"node": _NODE_ACTIONS, "job": _JOB_ACTIONS}.get(change.kind, frozenset())
     if change.action not in known:
@@ -129,7 +129,7 @@ def _check_more(change: Change) -> None:
         raise ValueError(f"only a drain ends by itself, after {low} s to {high // 86_400} days")
 
 
-def _reason(action: str, text: str | None) -> str:
+def reason_of(action: str, text: str | None) -> str:
     """One line, no control characters, capped: it becomes one argv element."""
     reason = clean(" ".join((text or "").split()))[:REASON_CAP]
     if not reason:
@@ -145,6 +145,6 @@ def _folded(names: tuple[str, ...]) -> str:
     return text
 
 
-def _batches(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def batches(names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     for start in range(0, len(names), BATCH):
         yield names[start : start + BATCH]

@@ -15,6 +15,7 @@ from collectors.clean import clean, decode
 from collectors.model import Diag, JobDetail, Partition, Reservation, SourceFault
 from collectors.nodeset import expand
 from collectors.shared import Run
+from collectors.slurm import jobtext
 from collectors.slurm.ask import ask, lines, said
 from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 from collectors.slurm.nodes import split
@@ -157,13 +158,18 @@ def job_detail(job: str, deadline_s: float) -> JobDetail:
 
     In JSON scontrol prints the whole array for one of its tasks, every component for one of a heterogeneous job, and an
     empty list with exit status 0 for an unknown job and for a controller that does not answer alike. So the job's own
-    number comes first, in text, where scontrol says what is wrong.
+    number comes first, in text, where scontrol says what is wrong. 22.05 has no JSON: see `jobtext`.
     """
     text = _job_text(job, deadline_s)
     match = re.match(r"JobId=([0-9]+) ", text)
     if match is None:
         raise SourceFault("malformed", f"scontrol show job {job} gives no number", "is this version of Slurm known?")
-    out = ask(["scontrol", "show", "job", match[1], f"--json={PARSER}"], deadline_s)
+    try:
+        out = ask(["scontrol", "show", "job", match[1], f"--json={PARSER}"], deadline_s)
+    except SourceFault as error:
+        if "unrecognized option" not in error.fault.what:
+            raise
+        return jobtext.job_detail(job, _job_text(job, deadline_s, "-d"), deadline_s)
     try:
         records = msgspec.json.decode(out, type=_Answer).jobs
         own = next((one for one in records if _job_id(one) == match[1]), None)
@@ -192,9 +198,9 @@ def _job_id(record: msgspec.Raw) -> str:
     return str(msgspec.json.decode(record, type=_Numbered).job_id)
 
 
-def _job_text(job: str, deadline_s: float) -> str:
+def _job_text(job: str, deadline_s: float, *more: str) -> str:
     try:
-        return decode(ask(["scontrol", "show", "job", job, "-o"], deadline_s))
+        return decode(ask(["scontrol", "show", "job", job, *more, "-o"], deadline_s))
     except SourceFault as error:
         if "Invalid job id" in error.fault.what or f"Job {job} not found" in error.fault.what:
             raise _unknown(job) from None

@@ -21,7 +21,7 @@ COLUMNS = (
 )  # fmt: skip
 
 #: States whose StartTime is a forecast and whose GPUs are asked for, not held, whatever the node list says.
-_WAITING = frozenset({
+WAITING = frozenset({
     "PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD", "EXPEDITING", "REVOKED",
 })  # fmt: skip
 
@@ -42,8 +42,8 @@ def row(raw: str) -> Job | None:
      priority, submitted, start, limit, nodes, reason, account, name) = cells  # fmt: skip
     if not job or not state:
         return None
-    waiting = not nodes or state in _WAITING
-    gpus = _gpus(tres, per_node, per_job, per_task, per_socket, nodes_n, tasks)
+    waiting = not nodes or state in WAITING
+    gpus = gpus_of(tres, per_node, per_job, per_task, per_socket, nodes_n, tasks)
     began = epoch(start)
     return Job(
         id=clean(job),
@@ -69,7 +69,9 @@ def row(raw: str) -> Job | None:
 
 
 @lru_cache(maxsize=16_384)
-def _gpus(tres: str, per_node: str, per_job: str, per_task: str, per_socket: str, nodes: str, tasks: str) -> int | None:
+def gpus_of(
+    tres: str, per_node: str, per_job: str, per_task: str, per_socket: str, nodes: str, tasks: str
+) -> int | None:
     """GPUs that the job asks for or holds: the TRES total where accounting fills it in, else as they were asked for:
     in all, per node or per task. None where Slurm does not tell how often: per socket."""
     total = tres_gpus(tres)

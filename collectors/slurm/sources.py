@@ -1,182 +1,158 @@
-"""Opens the sources of one Slurm: six collectors, and reads of named things on demand."""
+"""Opens the sources of one Slurm: six collectors over the roads that are configured, and reads of named things."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
-from collectors.model import Collector, Facts, Job, JobDetail, Node, SourceFault
-from collectors.nodeset import fold
-from collectors.shared import Shelf, shelf_of
-from collectors.slurm import SlurmSettings, control, rights
-from collectors.slurm.ask import ask, fence, fenced
-from collectors.slurm.jobs import COLUMNS, QueueReader, command, row
-from collectors.slurm.nodes import NodeReader, read_named
+from collectors.model import Budget, Collector, Facts, Job, JobDetail, Node, SourceFault, Transport
+from collectors.shared import Shelf
+from collectors.slurm import SlurmSettings
+from collectors.slurm.road import KINDS, Reader, Road, Shows, first_that_can, why_not
 
-#: One argument of a command may be 128 KB long (MAX_ARG_STRLEN of Linux).
-_IDS_A_CALL = 4000
+T = TypeVar("T")
+
+#: How many times slower than jobs and nodes a source moves.
+_SLOW = {"partitions": 6.0, "reservations": 6.0, "diag": 6.0}
+#: Milliseconds by which one more row makes the interval longer, to three times the floor: 30 s at 12,000 nodes, where
+#: the answer of scontrol is 6 MB, and at 20,000 jobs.
+_ROW_MS = {"nodes": 2.5, "jobs": 1.5}
 
 
-class _Slurm:
-    """What the six collectors share."""
+class Source:
+    """One kind of facts, read over one road."""
 
-    name = "slurm"
-    slow = 1.0
-    """How many times slower than jobs and nodes this source moves."""
-    row_ms = 0.0
-    """Milliseconds by which one more row makes the interval longer, to three times the floor."""
-
-    def __init__(self, settings: SlurmSettings, shelf: Shelf | None = None) -> None:
-        self.deadline_s = settings.deadline_s
-        self.floor_s = settings.interval_s * self.slow
-        self.budget = settings.budget
-        self.shelf = shelf or Shelf("", None)
+    def __init__(self, kind: str, settings: SlurmSettings, reader: Reader) -> None:
+        self.name = f"slurm.{kind}"
+        self.floor_s = settings.interval_s * _SLOW.get(kind, 1.0)
+        if kind == "rights":
+            # sudo writes each question into its log, so it is asked seldom.
+            self.floor_s = 3600.0 if settings.prefix else 900.0
+        self.row_ms = _ROW_MS.get(kind, 0.0)
+        self.budget: Budget = settings.budget
+        self.reader = reader
 
     def collect(self) -> Facts:
-        """Read the source once, or take what another console of this user has just read. Raises SourceFault."""
+        """Read it once. Raises SourceFault."""
+        return self.reader.read()
+
+    def show(self, ids: frozenset[str]) -> None:
+        """The rows that a screen shows now: a road on which all of them are dear reads these each time."""
+        if isinstance(self.reader, Shows):
+            self.reader.show(ids)
+
+    def close(self) -> None:
+        """Wait for nothing any more."""
+        self.reader.close()
+
+
+class LentSource(Source):
+    """One whose readings the consoles of a user share."""
+
+    def __init__(self, kind: str, settings: SlurmSettings, reader: Reader, shelf: Shelf) -> None:
+        super().__init__(kind, settings, reader)
+        self.shelf = shelf
+
+    def collect(self) -> Facts:
+        """Read it once, or take what another console of this user has just read. Raises SourceFault."""
         self.shelf.begin()
-        facts = self.read()
+        facts = super().collect()
         taken = self.shelf.taken
         return facts if taken is None else msgspec.structs.replace(facts, taken=taken)
-
-    def read(self) -> Facts:
-        """Ask for all of it. Raises SourceFault."""
-        raise NotImplementedError
 
     def lend(self, since: float) -> None:
         """From now on a reading of another console will do that was begun at this monotonic moment or later."""
         self.shelf.lend(since)
 
+
+class NoRoad:
+    """Stands for the reader of a kind that no configured road can read: unknown, with the reason."""
+
+    shelf = None
+    size = None
+
+    def __init__(self, kind: str, roads: Sequence[Road]) -> None:
+        self._fault = SourceFault("missing", *_no_road(kind, roads))
+
+    def read(self) -> Facts:
+        """Raises SourceFault, always."""
+        raise self._fault
+
     def close(self) -> None:
-        """Wait for no other console; a command that runs is ended by `process.stop_all`."""
-        self.shelf.close()
+        """Nothing to do."""
 
 
-class Nodes(_Slurm):
-    """Every node."""
-
-    name = "slurm.nodes"
-    row_ms = 2.5  # 30 s at 12,000 nodes, where the answer is 6 MB
-
-    def __init__(self, settings: SlurmSettings, shelf: Shelf | None = None) -> None:
-        super().__init__(settings, shelf)
-        self._reader = NodeReader(settings.racks, self.shelf.run)
-
-    def read(self) -> Facts:
-        """Read all nodes."""
-        nodes, warnings = self._reader.read(self.deadline_s)
-        return Facts(nodes=nodes, warnings=warnings)
-
-
-class Jobs(_Slurm):
-    """The queue."""
-
-    name = "slurm.jobs"
-    row_ms = 1.5  # 30 s at 20,000 jobs
-
-    def __init__(self, settings: SlurmSettings, shelf: Shelf | None = None) -> None:
-        super().__init__(settings, shelf)
-        self._reader = QueueReader(self.shelf.run)
-
-    def read(self) -> Facts:
-        """Read all jobs."""
-        jobs, warnings = self._reader.read(self.deadline_s)
-        return Facts(jobs=jobs, warnings=warnings)
-
-
-class Partitions(_Slurm):
-    """Partitions: they change when an administrator changes them."""
-
-    name = "slurm.partitions"
-    slow = 6.0
-
-    def read(self) -> Facts:
-        """Read all partitions."""
-        return Facts(partitions=control.partitions(self.deadline_s, self.shelf.run))
-
-
-class Reservations(_Slurm):
-    """Reservations."""
-
-    name = "slurm.reservations"
-    slow = 6.0
-
-    def read(self) -> Facts:
-        """Read all reservations."""
-        return Facts(reservations=control.reservations(self.deadline_s, self.shelf.run))
-
-
-class Diagnostics(_Slurm):
-    """The controller's own figures."""
-
-    name = "slurm.diag"
-    slow = 6.0
-
-    def read(self) -> Facts:
-        """Read sdiag."""
-        return Facts(diag=control.diag(self.deadline_s, self.shelf.run))
-
-
-class Rights(_Slurm):
-    """What the person at the keyboard may change. sudo writes each question into its log, so it is asked seldom."""
-
-    name = "slurm.rights"
-
-    def __init__(self, settings: SlurmSettings, shelf: Shelf | None = None) -> None:
-        super().__init__(settings, shelf)
-        self.floor_s = 3600.0 if settings.prefix else 900.0
-        self._prefix = settings.prefix
-
-    def read(self) -> Facts:
-        """Ask for them, each console for itself."""
-        return Facts(rights=rights.read(self._prefix, self.deadline_s))
+def _no_road(what: str, roads: Sequence[Road]) -> tuple[str, str]:
+    whys = "; ".join(f"{road.name}: {why_not(road.name, what) or 'not here'}" for road in roads)
+    return f"{what} cannot be read over {whys}", 'slurm = { …, fallback = ["cli"] } reads it through the commands'
 
 
 def open_sources(cluster: str, settings: SlurmSettings) -> Sequence[Collector]:
     """The sources of one Slurm. Starts nothing."""
-    kinds = (Nodes, Jobs, Partitions, Reservations, Diagnostics, Rights)
-    return [kind(settings, shelf_of(cluster, settings.share, settings.published)) for kind in kinds]
+    roads = open_roads(cluster, settings)
+    return [_source(kind, settings, roads) for kind in KINDS]
 
 
-class CliTransport:
-    """Reads named nodes and jobs through Slurm's commands."""
+def _source(kind: str, settings: SlurmSettings, roads: Sequence[Road]) -> Source:
+    road = first_that_can(roads, kind)
+    reader: Reader = NoRoad(kind, roads) if road is None else road.reader(kind)
+    if reader.shelf is not None:
+        return LentSource(kind, settings, reader, reader.shelf)
+    return Source(kind, settings, reader)
 
-    def __init__(self, settings: SlurmSettings) -> None:
-        self._deadline_s = settings.deadline_s
+
+def open_roads(cluster: str, settings: SlurmSettings) -> tuple[Road, ...]:
+    """The configured road, and those that stand in for it, in order. Starts nothing."""
+    return tuple(open_road(name, cluster, settings) for name in settings.roads)
+
+
+def open_road(name: str, cluster: str, settings: SlurmSettings) -> Road:
+    """One road by its name; only what it needs is imported."""
+    if name == "rest":
+        from collectors.slurm.rest.road import RestRoad
+
+        return RestRoad(settings)
+    if name == "native":
+        from collectors.slurm.native.road import NativeRoad
+
+        return NativeRoad(settings)
+    from collectors.slurm.cli import CliRoad
+
+    return CliRoad(settings, cluster)
+
+
+class Roads:
+    """Reads what is named over the first road that can."""
+
+    def __init__(self, roads: Sequence[Road]) -> None:
+        self._roads = tuple(roads)
 
     def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
         """The nodes of these names as they are now."""
-        return read_named(names, self._deadline_s)
+        return self._over("read_nodes", lambda road: road.read_nodes(names))
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
-        """The jobs of these ids as they are now; squeue refuses a single unknown id and is silent on one of many."""
-        found: dict[str, Job] = {}
-        for at in range(0, len(ids), _IDS_A_CALL):
-            mark = fence()
-            argv = command(mark, ids[at : at + _IDS_A_CALL])
-            try:
-                rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
-            except SourceFault as error:
-                if "Invalid job id" in error.fault.what:
-                    continue
-                raise
-            found |= {job.id: job for raw in rows if (job := row(raw)) is not None}
-        wanted = frozenset(ids)
-        return {key: job for key, job in found.items() if key in wanted}
+        """The jobs of these ids as they are now."""
+        return self._over("read_jobs", lambda road: road.read_jobs(ids))
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
-        """The jobs that hold one of these nodes now. squeue prints its header where nothing runs: that proves it."""
-        mark = fence()
-        argv = command(mark, nodes=fold(nodes))
-        rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
-        return {job.id: job for raw in rows if (job := row(raw)) is not None}
+        """The jobs that hold one of these nodes now."""
+        return self._over("read_jobs_on", lambda road: road.read_jobs_on(nodes))
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job."""
-        return control.job_detail(job, self._deadline_s)
+        return self._over("job_detail", lambda road: road.job_detail(job))
+
+    def _over(self, what: str, read: Callable[[Road], T]) -> T:
+        for road in self._roads:
+            if why_not(road.name, what) is None:
+                return read(road)
+        raise SourceFault("missing", *_no_road(what, self._roads))
 
 
-def open_transport(cluster: str, settings: SlurmSettings) -> CliTransport:
+def open_transport(cluster: str, settings: SlurmSettings) -> Transport:
     """Reads on demand."""
-    return CliTransport(settings)
+    roads = open_roads(cluster, settings)
+    return roads[0] if len(roads) == 1 else Roads(roads)

@@ -1,6 +1,6 @@
-"""All that writes to Slurm, and nothing else: a frozen Change becomes scontrol and scancel (`argv` says how).
+"""All that writes to Slurm by command, and nothing else: a frozen Change becomes scontrol and scancel (see `argv`).
 
-Only `console.gate` may import this module; a test holds that.
+Only `console.gate` may import this module; a test holds that. It also opens the writers of the other roads.
 
 What each command really does, and every text that is parsed here, was seen on live 24.11.5 and 26.05.5 controllers:
 a node update that fails names no node and may have changed all others; hold, release and requeue go through their
@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
 
 from collectors import process
-from collectors.model import Change, Sent, SourceFault
+from collectors.model import Change, Sent, SourceFault, Writer
 from collectors.nodeset import expand
+from collectors.slurm import SlurmSettings
 from collectors.slurm import argv as spelling
+from collectors.slurm.choose import ByRoad
+from collectors.slurm.road import RoadWriter
 
 DEADLINE_S = 30.0
 
@@ -30,7 +32,7 @@ _REFUSED = (
 _TASKS = re.compile(r"^(?P<job>[0-9]+)_\[?(?P<tasks>[0-9][0-9,-]*)\]?: (?P<why>.+)$")
 _SKIPPED = re.compile(r"^scontrol: error: (?P<why>Skipping reboot of nodes (?P<nodes>\S+) due to current node state)")
 #: Said as an error, with exit status 1, of a priority that an owner lowered: it was changed all the same.
-_NO_REFUSAL = "Changes to job priority are not persistent"
+NO_REFUSAL = "Changes to job priority are not persistent"
 #: After these nobody can say whether the controller has done it. 24.11 says the second when it cannot connect.
 _DOUBTFUL = ("timed out", "Unexpected message", "Zero Bytes", "Transport endpoint", "Connection reset", "Broken pipe",
              "send failure", "receive failure", "shutdown failure")  # fmt: skip
@@ -45,6 +47,12 @@ class CliWriter:
     def __init__(self, prefix: Sequence[str] = (), deadline_s: float = DEADLINE_S) -> None:
         self._prefix = tuple(prefix)
         self._deadline_s = deadline_s
+
+    name = "cli"
+
+    def why_not(self, change: Change) -> Mapping[str, str]:
+        """The commands can do everything."""
+        return {}
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
         """Exactly what `send` would run.
@@ -90,10 +98,10 @@ class CliWriter:
         err = readable(ended.err)
         if ended.timed_out or ended.capped:
             rc, err = None, f"no answer in {self._deadline_s:g} s; it may have been done. {err}".strip()
-        elif rc and _doubtful(err):
+        elif rc and doubtful(err):
             rc = None
         refused = refusals(rc, err, targets)
-        fatal = len(refused) == len(targets) and any(text in err for text in _TO_ALL)
+        fatal = len(refused) == len(targets) and to_all(err)
         return Sent(argv=argv, targets=targets, rc=rc, err=err, took_s=ended.took_s, refused=refused, fatal=fatal)
 
 
@@ -108,9 +116,9 @@ def refusals(rc: int | None, err: str, targets: Sequence[str]) -> dict[str, str]
     # The process module keeps so much; what was cut may end in the middle of an id.
     if len(err.encode()) > process.ERR_BYTES - 100:
         lines[-1] = ""
-    lines = [line for line in lines if _NO_REFUSAL not in line]
+    lines = [line for line in lines if NO_REFUSAL not in line]
     named = {target: why for line in lines for target, why in _named(line) if target in wanted}
-    if rc and lines and not named and (len(targets) == 1 or any(text in err for text in _TO_ALL)):
+    if rc and lines and not named and (len(targets) == 1 or to_all(err)):
         return dict.fromkeys(targets, lines[0] or f"exit status {rc}")
     return named
 
@@ -122,17 +130,23 @@ def _named(line: str) -> Iterator[tuple[str, str]]:
         with contextlib.suppress(ValueError):
             yield from ((node, skipped["why"]) for node in expand(skipped["nodes"]))
     tasks = _TASKS.match(line)
-    if tasks and tasks["why"] != "No error" and not _doubtful(tasks["why"]):
+    if tasks and tasks["why"] != "No error" and not doubtful(tasks["why"]):
         with contextlib.suppress(ValueError):
             yield from ((job, tasks["why"]) for job in expand(f"{tasks['job']}_[{tasks['tasks']}]"))
     for pattern in _REFUSED:
         match = pattern.match(line)
-        if match and not _doubtful(match["why"]):
+        if match and not doubtful(match["why"]):
             yield match["id"], match["why"]
 
 
-def _doubtful(text: str) -> bool:
+def doubtful(text: str) -> bool:
+    """Whether an error leaves open if the controller has done it."""
     return any(doubt in text for doubt in _DOUBTFUL)
+
+
+def to_all(text: str) -> bool:
+    """Whether an error concerns the caller or the controller, so that the next call would fare alike."""
+    return any(sign in text for sign in _TO_ALL)
 
 
 def readable(err: str) -> str:
@@ -140,15 +154,19 @@ def readable(err: str) -> str:
     return err.replace("\\n", "\n").strip()
 
 
-def open_writer(settings: HasPrefix) -> CliWriter:
-    """The writer of one Slurm. Starts nothing."""
+def open_writer(settings: SlurmSettings) -> Writer:
+    """The writer of one Slurm, over its roads. Starts nothing."""
+    writers = [_over(name, settings) for name in settings.roads]
+    return writers[0] if settings.roads == ("cli",) else ByRoad(writers)
+
+
+def _over(name: str, settings: SlurmSettings) -> RoadWriter:
+    if name == "rest":
+        from collectors.slurm.rest.write import open_writer as open_rest
+
+        return open_rest(settings)
+    if name == "native":
+        from collectors.slurm.native.write import open_writer as open_native
+
+        return open_native(settings)
     return CliWriter(settings.prefix)
-
-
-class HasPrefix(Protocol):
-    """What is needed of `collectors.slurm.SlurmSettings`."""
-
-    @property
-    def prefix(self) -> tuple[str, ...]:
-        """Words before a writing command."""
-        ...

@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--name", help="default: the suite")
     up.add_argument("--no-slurmd", action="store_true", help="a controller alone: for 12000 nodes, jobs never run")
     up.add_argument("--accounting", action="store_true", help="with slurmdbd: bob an Operator, carol an Administrator")
+    up.add_argument("--rest", action="store_true", help="with slurmrestd, on a unix socket and on a port")
     up.set_defaults(act=_up)
     down = acts.add_parser("down", help="stop a lab")
     down.add_argument("--name", help="default: all that `up` started")
@@ -56,6 +57,7 @@ def _up(options: argparse.Namespace) -> int:
         max_jobs=max(20_000, 2 * options.jobs),
         stays=True,
         accounting=options.accounting,
+        restd=options.rest,
     ).start()
     if options.jobs:
         _fill(lab, options.jobs)

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from . import accounting, conf, place
+from . import accounting, conf, place, rest
 from .jobs import Jobs
 from .nodes import Nodes
 from .place import wait_for
@@ -39,7 +39,7 @@ class Lab(Jobs, Nodes):
     `slurmd=False` gives a controller at the design point: nodes stay UNKNOWN, jobs stay pending, any number of nodes.
     `stays=True` lets the lab outlive this process (the command line does that); otherwise it ends with it, even by
     SIGKILL. `extra` is appended to slurm.conf. `accounting=True` adds slurmdbd with MariaDB, where bob is an Operator
-    and carol an Administrator. Nothing is touched before `start`.
+    and carol an Administrator; `restd=True` adds slurmrestd (`rest.py`). Nothing is touched before `start`.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Lab(Jobs, Nodes):
         stays: bool = False,
         extra: str = "",
         accounting: bool = False,
+        restd: bool = False,
     ) -> None:
         self.suite = suite
         self.version = SUITES.get(suite, "")
@@ -65,6 +66,7 @@ class Lab(Jobs, Nodes):
         self._stays = stays
         self._extra = extra
         self._accounting = accounting
+        self._restd = restd
         self._state: place.State | None = None
         self._process: subprocess.Popen[str] | None = None
 
@@ -83,7 +85,7 @@ class Lab(Jobs, Nodes):
             nodes=self.nodes,
             slurmd=self.slurmd,
             stays=self._stays,
-            more_ports=int(self._accounting),
+            more_ports=self._accounting + self._restd,
         )
         atexit.register(self._stop_at_exit)
         deadline = time.monotonic() + timeout
@@ -98,6 +100,8 @@ class Lab(Jobs, Nodes):
                 self.start_nodes(self.node_names)
                 self.wait_nodes("IDLE", deadline - time.monotonic())
             self._reserve()
+            if self._restd:
+                rest.start(self, deadline - time.monotonic())
         except BaseException as error:
             logs = self._last_words()
             self.stop()
@@ -265,8 +269,9 @@ class Lab(Jobs, Nodes):
         """Write the configuration, the keys, the devices and the wrappers into the lab's directory."""
         state, folder = self.state, self.folder
         spec = conf.Spec(
-            *(self.cluster, self.nodes, state.port, self.slurmd, self.max_jobs, state.place, self._extra),
-            dbd_port=state.port + state.ports - 1 if self._accounting else None,
+            *(self.cluster, self.nodes, state.port, self.slurmd, self.max_jobs, state.place),
+            self._extra + (rest.CONF.format(place=state.place) if self._restd else ""),
+            dbd_port=state.port + state.ports - 1 - self._restd if self._accounting else None,
         )
         (folder / "slurm.conf").write_text(conf.slurm_conf(spec))
         (folder / "gres.conf").write_text(conf.gres_conf(spec))
@@ -280,8 +285,11 @@ class Lab(Jobs, Nodes):
         ):
             (folder / child).mkdir(mode=0o755)
             os.chown(folder / child, *map(int, ids[owner]))
+        slurm = (int(ids["slurm"][0]), int(ids["slurm"][1]))
         if self._accounting:
-            accounting.lay_out(self, spec, (int(ids["slurm"][0]), int(ids["slurm"][1])))
+            accounting.lay_out(self, spec, slurm)
+        if self._restd:
+            rest.lay_out(self, slurm)
         key = folder / "munge/key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o600)
@@ -340,7 +348,7 @@ class Lab(Jobs, Nodes):
 
     def _last_words(self) -> str:
         words = []
-        for log in ("log/init.log", "log/start.log", "log/slurmdbd.log", "log/slurmctld.log"):
+        for log in ("log/init.log", "log/start.log", "log/slurmdbd.log", "log/slurmctld.log", "log/slurmrestd-jwt.log"):
             with contextlib.suppress(OSError, LabError):
                 lines = (self.folder / log).read_text(errors="replace").splitlines()
                 words += [f"\n  {log}: {line}" for line in lines[-5:]]
@@ -349,6 +357,7 @@ class Lab(Jobs, Nodes):
 
 def stop(state: place.State) -> None:
     """End a lab, whoever started it. When process 1 was killed itself, its directory is still removed."""
+    rest.stop(state.folder)
     if state.init:
         with contextlib.suppress(ProcessLookupError):
             if place.is_alive(state.init):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 
@@ -194,9 +195,7 @@ def test_without_the_python_package(driver, nvml, monkeypatch, tmp_path):
 
 
 def test_a_child_that_cannot_start_says_why(driver, nvml, monkeypatch):
-    monkeypatch.setattr(
-        client, "command", lambda node: [*client.sys.executable.split(), "-c", "raise SystemExit('no room')"]
-    )
+    monkeypatch.setattr(client, "command", lambda node: [sys.executable, "-c", "raise SystemExit('no room')"])
     fault = fault_of(nvml)
     assert fault.kind == "cut" and fault.what == "nvml: the process that reads the driver ended with 1: no room"
 

@@ -1,0 +1,156 @@
+"""Keeps the child that asks Slurm through pyslurm: one question at a time, killed when it hangs, started anew."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import msgspec
+from msgspec import Struct
+
+from collectors import child, process
+from collectors.clean import clean
+from collectors.clock import Clock, SystemClock
+from collectors.model import SourceFault
+from collectors.slurm.native.message import Answer, Question
+
+#: Longest wait between two tries of a child, or of a controller, that fails.
+LONGEST_WAIT_S = 30.0
+#: 100,000 jobs are 40 MB.
+CAP_BYTES = 512 << 20
+#: What libslurm complains of before it ends the process: its own words, what is meant, what to do.
+_NO_CONF = ("cannot stat file", "configuration source", "DNS SRV", "process configuration file", "ClusterName needs")
+#: Faults of the controller, which any other question would meet as well.
+_OF_ALL = frozenset({"refused", "timeout", "auth", "backoff"})
+
+_DECODER = msgspec.msgpack.Decoder(Answer)
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def command(module: str, *words: str) -> list[str]:
+    """How a child is started."""
+    return child.command(f"collectors.slurm.native.{module}", *words)
+
+
+def environment() -> dict[str, str]:
+    """What a child inherits."""
+    # 0: all tasks of an array that wait, not the first 64 characters of their numbers.
+    return child.environment({"SLURM_BITSTR_LEN": "0"})
+
+
+class _Rest(Struct, frozen=True):
+    """Until when a question that failed is answered with its fault at once."""
+
+    failures: int
+    until: float
+    fault: SourceFault
+
+
+class Client:
+    """One child. Any thread may ask; they wait for each other."""
+
+    def __init__(self, deadline_s: float, clock: Clock | None = None) -> None:
+        self.sizes: dict[str, int] = {}
+        """Bytes of the last answer, by kind of question."""
+        self._deadline_s = deadline_s
+        self._clock = clock or SystemClock()
+        self._turn = threading.Lock()
+        self._child: process.Child | None = None
+        self._stuck: process.Child | None = None
+        self._closed = False
+        self._rests: dict[str, _Rest] = {}
+        """By kind of question; under "" what concerns them all: the controller."""
+
+    def ask(self, question: Question) -> Answer:
+        """Ask the child, started when there is none. Raises SourceFault; after one it rests a while.
+
+        A dead controller costs 10 s a call, so what is wrong with it rests every kind of question; a question that
+        crashes or hangs the child rests itself alone.
+        """
+        if not self._turn.acquire(timeout=self._deadline_s):
+            raise SourceFault(
+                "timeout", f"pyslurm answers another question for {self._deadline_s:g} s", "it is read again"
+            )
+        try:
+            for key in ("", question.kind):
+                rest = self._rests.get(key)
+                if rest is not None and self._clock.mono() < rest.until:
+                    raise rest.fault
+            process.asked()
+            try:
+                answer = self._ask(question)
+            except SourceFault as fault:
+                self._failed(question.kind, fault)
+                raise
+            if answer.fault is not None:
+                told = SourceFault(*answer.fault)
+                if told.fault.kind in _OF_ALL:
+                    self._failed("", told)
+                raise told
+            self._rests.pop("", None)
+            self._rests.pop(question.kind, None)
+            return answer
+        finally:
+            self._turn.release()
+
+    def _ask(self, question: Question) -> Answer:
+        if self._closed:
+            raise SourceFault("internal", "pyslurm: closed")
+        if self._stuck is not None and self._stuck.how() == "runs":
+            raise SourceFault(
+                "timeout", f"pyslurm: process {self._stuck.pid} cannot be ended", "is a file system hung?"
+            )
+        if self._child is None:
+            self._child = process.Child(command("worker"), env=environment(), cap_bytes=CAP_BYTES)
+        asked = self._child
+        try:
+            asked.send(_ENCODER.encode(question))
+            said = asked.receive(time.monotonic() + self._deadline_s)
+            self.sizes[question.kind] = len(said)
+            return _DECODER.decode(said)
+        except SourceFault as error:
+            self._end()
+            raise self._named(error, asked.how()) from None
+        except msgspec.DecodeError as error:
+            self._end()
+            raise SourceFault(
+                "malformed", clean(f"pyslurm: its process's answer cannot be read: {error}"), "report it"
+            ) from None
+
+    def _named(self, error: SourceFault, how: str) -> SourceFault:
+        """What happened, in the words of an operator. `how` the child ended holds its last complaint."""
+        kind, what = error.fault.kind, error.fault.what
+        if self._closed:
+            return SourceFault("internal", "pyslurm: closed")
+        if any(sign in how for sign in _NO_CONF):
+            said = how.partition(": ")[2]
+            return SourceFault("missing", f"pyslurm: there is no slurm.conf that can be used: {said}", "set SLURM_CONF")
+        if kind == "timeout":
+            return SourceFault("timeout", f"pyslurm gave no answer in {self._deadline_s:g} s",
+                               "its process was killed; is the controller busy? try: sdiag")  # fmt: skip
+        if kind == "cut":
+            return SourceFault("cut", f"the process that runs pyslurm {how}", "it starts anew")
+        return SourceFault(kind, f"pyslurm: {what}", "it starts anew")
+
+    def _end(self) -> None:
+        """End the child; one that the kernel holds is remembered, and none is started beside it."""
+        ended, self._child = self._child, None
+        self._stuck = ended if ended is not None and not ended.close() else None
+
+    def _failed(self, key: str, fault: SourceFault) -> None:
+        before = self._rests.get(key)
+        failures = 1 + (before.failures if before is not None else 0)
+        until = self._clock.mono() + min(LONGEST_WAIT_S, 2.0 ** (failures - 1))
+        self._rests[key] = _Rest(failures, until, fault)
+
+    def close(self) -> None:
+        """End the child. A question under way ends with it."""
+        self._closed = True
+        asked = self._child
+        if asked is not None:
+            asked.kill()
+        if self._turn.acquire(timeout=1.0):
+            try:
+                self._end()
+            finally:
+                self._turn.release()

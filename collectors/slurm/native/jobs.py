@@ -1,0 +1,207 @@
+"""Jobs of pyslurm as values, the same that `squeue -a -r` gives: live jobs only, a waiting task a row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from collectors.clean import clean
+from collectors.model import Job, JobDetail
+from collectors.nodeset import expand
+from collectors.slurm.jobs import WAITING
+from collectors.slurm.native.view import field, gpus_in, gpus_of_tres, joined, number, text, word, yes
+
+#: What `squeue` lists where it is asked for no states has none of these as its state.
+_ENDED = frozenset({
+    "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY",
+    "REVOKED",
+})  # fmt: skip
+#: Its GRES are its own; one that completes has given them back.
+HOLDING = frozenset({"RUNNING", "SUSPENDED", "CONFIGURING", "RESIZING", "SIGNALING", "STOPPED"})
+#: MaxArraySize is at most 4,000,001.
+_MOST_TASKS = 4_000_001
+_RANGE = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7})(?::([0-9]{1,7}))?)?")
+
+Held = Mapping[str, tuple[int, str | None]]
+"""Node to the GPUs that a job holds there, and their indices."""
+
+
+def live(records: Iterable[Any]) -> Iterator[tuple[Any, str]]:
+    """The records of jobs that have not ended, each with its state."""
+    for record in records:
+        state = word(record, "state")
+        if state is not None and state not in _ENDED:
+            yield record, state
+
+
+def jobs(records: Iterable[Any], gpus_tracked: bool) -> tuple[list[Job], list[str]]:
+    """All rows, and warnings. `gpus_tracked`: the controller counts GPUs as a TRES, so naming none means none."""
+    rows: list[Job] = []
+    warnings = []
+    users: dict[int | None, str] = {}
+    for record, state in live(records):
+        ids = ids_of(record)
+        if not ids:
+            warnings.append(f"the tasks of job {field(record, 'id')} could not be read")
+            continue
+        given = _fields(record, state, gpus_tracked, users)
+        rows += [Job(id=one, **given) for one in ids]
+    return rows, warnings
+
+
+def ids_of(record: Any) -> tuple[str, ...]:
+    """The ids that a record stands for: `101`, `101_3`, `100+1`, or those of all tasks that wait in it."""
+    array, part = number(record, "array_id"), number(record, "heterogeneous_id")
+    if array is None:
+        own = number(record, "id")
+        if part is not None:
+            # pyslurm says None for offset 0.
+            return (f"{part}+{number(record, 'heterogeneous_offset') or 0}",)
+        return () if own is None else (str(own),)
+    waiting = field(record, "array_tasks_waiting")
+    if isinstance(waiting, str):
+        return tuple(f"{array}_{task}" for task in tasks(waiting))
+    # pyslurm says None for task 0, and for a job that is no array it would have said no array_id.
+    return (f"{array}_{number(record, 'array_task_id') or 0}",)
+
+
+def tasks(told: str) -> list[int]:
+    """The numbers in `1-3,7,10-20:2`; none where it cannot be read, or was cut."""
+    found: list[int] = []
+    for piece in told.split(","):
+        match = _RANGE.fullmatch(piece)
+        if match is None:
+            return []
+        first = int(match[1])
+        last = int(match[2] or first)
+        if last - first > _MOST_TASKS or len(found) > _MOST_TASKS:
+            return []
+        found += range(first, last + 1, int(match[3] or 1) or 1)
+    return found
+
+
+def _user(record: Any, known: dict[int | None, str]) -> str:
+    """The user's name; each is looked up once a reading, since pyslurm asks the system for every job."""
+    uid = number(record, "user_id")
+    if uid is None or uid not in known:
+        known[uid] = word(record, "user_name") or "?"
+    return known[uid]
+
+
+def _fields(record: Any, state: str, gpus_tracked: bool, users: dict[int | None, str]) -> dict[str, Any]:
+    nodes = text(record, "allocated_nodes")
+    waiting = nodes is None or state in WAITING
+    gpus = _gpus(record, state, gpus_tracked)
+    began, limit = number(record, "start_time"), number(record, "time_limit")
+    return {
+        "name": text(record, "name") or "",
+        "user": _user(record, users),
+        "account": word(record, "account"),
+        "partition": word(record, "partition"),
+        "qos": word(record, "qos"),
+        "state": state,
+        "reason": word(record, "state_reason"),
+        "nodes": nodes,
+        "node_count": number(record, "num_nodes"),
+        "cpus": number(record, "cpus"),
+        "gpus": gpus,
+        "gpus_held": None if waiting else gpus,
+        "submitted": number(record, "submit_time"),
+        "started": None if waiting else began,
+        "expected": began if waiting else None,
+        "time_limit_s": None if limit is None else 60 * limit,
+        "priority": number(record, "priority"),
+        "restarts": number(record, "requeue_count"),
+    }
+
+
+def _gpus(record: Any, state: str, tracked: bool) -> int | None:
+    """GPUs asked for or held: from the TRES, else per node, else those that it holds.
+
+    pyslurm 25.11.2 does not read `--gpus`, `--gpus-per-task` and `--gpus-per-socket`: None where a waiting job may have
+    asked so.
+    """
+    if tracked:  # else its TRES name none, and to take them apart is a tenth of the time of a reading
+        total = gpus_of_tres(field(record, "allocated_tres") or field(record, "requested_tres"))
+        if total is not None:
+            return total
+    per_node, nodes = gpus_in(field(record, "gres_per_node"))[0], number(record, "num_nodes")
+    if per_node:
+        return None if nodes is None else per_node * nodes
+    held = gpus_held(record, state)
+    if held is not None:
+        return sum(count for count, _ in held.values())
+    return 0 if tracked else None
+
+
+def gpus_held(record: Any, state: str) -> Held | None:
+    """Node to its GPUs there; None for a job that holds nothing, and where pyslurm cannot tell."""
+    if state not in HOLDING:
+        return None
+    try:
+        layout = record.get_resource_layout_per_node()
+    except (ValueError, TypeError, LookupError):
+        return None
+    if not layout:
+        return None
+    found: dict[str, tuple[int, str | None]] = {}
+    for name, there in layout.items():
+        count, _, indices = gpus_in(there.get("gres"))
+        found[str(name)] = (count, indices)
+    return found
+
+
+def detail(record: Any, state: str, asked: str) -> JobDetail:
+    """Everything about one job that pyslurm tells."""
+    held = gpus_held(record, state) or {}
+    ended = state in _ENDED
+    code = number(record, "exit_code") if ended else None
+    more = {
+        "batch_host": text(record, "batch_host"),
+        "required_nodes": text(record, "required_nodes"),
+        "excluded_nodes": text(record, "excluded_nodes"),
+        "licenses": joined(record, "licenses"),
+        "standard_error": text(record, "standard_error"),
+        "container": text(record, "container"),
+        "system_comment": text(record, "system_comment"),
+        "extra": text(record, "extra"),
+    }
+    return JobDetail(
+        id=asked,
+        gpu_indices={clean(name): clean(indices) for name, (_, indices) in held.items() if indices},
+        batch=yes(record, "is_batch_job"),
+        requeueable=yes(record, "is_requeueable"),
+        dependency=_dependency(field(record, "dependencies")),
+        working_dir=text(record, "working_directory"),
+        command=text(record, "command"),
+        stdout=text(record, "standard_output"),
+        comment=text(record, "comment"),
+        admin_comment=text(record, "admin_comment"),
+        exit_code=None if code is None else str(code),
+        features=joined(record, "constraints"),
+        fields={key: value for key, value in more.items() if value},
+    )
+
+
+def _dependency(told: Any) -> str | None:
+    """Slurm's own words again, from the dict that pyslurm makes of them."""
+    if not isinstance(told, Mapping):
+        return None
+    pieces = [f"{kind}:{job}" for kind, of in told.items() if isinstance(of, list) for job in of]
+    if told.get("singleton"):
+        pieces.append("singleton")
+    return clean(("?" if told.get("satisfy") == "any" else ",").join(pieces)) or None
+
+
+def on_nodes(found: Iterable[Job], names: Iterable[str]) -> dict[str, Job]:
+    """The jobs of these that hold one of the nodes."""
+    wanted = frozenset(names)
+    return {one.id: one for one in found if one.nodes and not wanted.isdisjoint(_expanded(one.nodes))}
+
+
+def _expanded(nodes: str) -> tuple[str, ...]:
+    try:
+        return expand(nodes)
+    except ValueError:
+        return ()

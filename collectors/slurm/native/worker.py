@@ -1,0 +1,133 @@
+"""The child that reads through pyslurm: `python -m collectors.slurm.native.worker`, started by `client` alone.
+
+Each message on stdin is one Question, answered by one Answer on stdout. It ends when its stdin closes, and when
+libslurm ends it. It keeps nothing between two questions but the controller's configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from collectors.child import exactly, say, take_stdout
+from collectors.clean import clean
+from collectors.slurm.native import facts, jobs, library
+from collectors.slurm.native.message import Answer, Question
+from collectors.slurm.road import About
+
+#: The controller's configuration may change when it is started anew; it is read again after so long.
+CONFIG_S = 600.0
+
+
+class Library:
+    """Asks libslurm through pyslurm."""
+
+    def __init__(self, pyslurm: Any) -> None:
+        self.slurm = pyslurm
+        self._told: Any = None
+        self._told_at = 0.0
+
+    def answer(self, question: Question) -> Answer:
+        """Read it. Raises what pyslurm raises, and Unable."""
+        return self._kinds[question.kind](question)
+
+    @property
+    def _kinds(self) -> dict[str, Callable[[Question], Answer]]:
+        return {
+            "nodes": self._nodes,
+            "jobs": self._jobs,
+            "partitions": self._partitions,
+            "reservations": self._reservations,
+            "diag": lambda _: Answer(diag=facts.diag(self.slurm.slurmctld.Statistics.load())),
+            "config": lambda _: Answer(config=facts.config(self._config(fresh=True))),
+            "about": self._about,
+            "detail": self._detail,
+        }
+
+    def _config(self, fresh: bool = False) -> Any:
+        if self._told is None or fresh or time.monotonic() - self._told_at > CONFIG_S:
+            self._told = self.slurm.slurmctld.Config.load()
+            self._told_at = time.monotonic()
+        return self._told
+
+    def _gpus_tracked(self) -> bool:
+        """Whether the controller counts GPUs as a TRES."""
+        told = getattr(self._config(), "accounting_storage_tres", None)
+        return isinstance(told, list) and any(str(one).partition(":")[0] == "gres/gpu" for one in told)
+
+    def _nodes(self, _: Question) -> Answer:
+        records = list(self.slurm.Nodes.load().values())
+        # Where others' jobs are hidden from this user, what is seen says too little.
+        hidden = "jobs" in [str(one).lower() for one in getattr(self._config(), "private_data", None) or ()]
+        seen = os.geteuid() == 0 or not hidden
+        used = facts.gpus_in_use(self.slurm.Jobs.load().values()) if seen else None
+        found = facts.nodes(records, used, {})
+        if any({"MAINTENANCE", "RESERVED"}.intersection(one.flags) for one in found):
+            found = facts.nodes(records, used, facts.reserved(self.slurm.Reservations.load().values()))
+        return Answer(nodes=tuple(found))
+
+    def _jobs(self, _: Question) -> Answer:
+        rows, warnings = jobs.jobs(self.slurm.Jobs.load().values(), self._gpus_tracked())
+        return Answer(jobs=tuple(rows), warnings=tuple(warnings))
+
+    def _partitions(self, _: Question) -> Answer:
+        gpus = facts.gpus_by_partition(self.slurm.Nodes.load().values()) if self._gpus_tracked() else None
+        return Answer(partitions=tuple(facts.partitions(self.slurm.Partitions.load().values(), gpus)))
+
+    def _reservations(self, _: Question) -> Answer:
+        rows, warnings = facts.reservations(self.slurm.Reservations.load().values())
+        return Answer(reservations=tuple(rows), warnings=tuple(warnings))
+
+    def _about(self, _: Question) -> Answer:
+        version = getattr(self._config(fresh=True), "version", None)
+        where = f"pyslurm {self.slurm.__version__}"
+        return Answer(
+            about=About(road="native", where=where, version=clean(version) if version else None, user=facts.reader())
+        )
+
+    def _detail(self, question: Question) -> Answer:
+        """Found among all jobs: pyslurm's own look-up gives the first task of an array for any of them."""
+        records: Iterable[Any] = self.slurm.Jobs.load().values()
+        for record in records:
+            if question.job in jobs.ids_of(record):
+                state = str(getattr(record, "state", ""))
+                return Answer(detail=jobs.detail(record, state, question.job))
+        return Answer(
+            fault=("missing", f"Slurm shows no job {question.job}", f"it may have ended; try: sacct -j {question.job}")
+        )
+
+
+def answer(asked: Library, question: Question) -> Answer:
+    """Read it; what goes wrong is the Answer's fault."""
+    try:
+        return asked.answer(question)
+    except library.Unable as error:
+        return Answer(fault=error.told)
+    except Exception as error:
+        return Answer(fault=library.named(asked.slurm, error, question.kind))
+
+
+def main() -> None:
+    """Serve until stdin closes."""
+    out = take_stdout()
+    encoder, decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Question)
+    asked: Library | None = None
+    while head := exactly(4):
+        question = decoder.decode(exactly(int.from_bytes(head, "big")))
+        try:
+            asked = asked or Library(library.load())
+        except library.Unable as error:
+            say(out, encoder.encode(Answer(fault=error.told)))
+            continue
+        say(out, encoder.encode(answer(asked, question)))
+
+
+if __name__ == "__main__":
+    main()
+    sys.stderr.flush()
+    os._exit(0)  # pyslurm's objects are not taken apart: libslurm's own end may hang on a dead controller

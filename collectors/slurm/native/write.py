@@ -1,0 +1,132 @@
+"""All that writes through pyslurm, and nothing else: a frozen Change becomes calls of `hand`, each a process.
+
+Only `collectors.slurm.write` may import this module; a test holds that. A call is sent once. One that was killed, that
+crashed or that got no answer is in doubt: what came of it, the next reading says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from collectors import process
+from collectors.model import Change, Sent, SourceFault
+from collectors.nodeset import expand, fold
+from collectors.slurm import SlurmSettings, argv, road
+from collectors.slurm.native.client import command, environment
+from collectors.slurm.native.message import SENDING, Result
+from collectors.slurm.road import TASKS
+from collectors.slurm.write import DEADLINE_S, readable, to_all
+
+Call = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+class NativeWriter:
+    """Writes through pyslurm, after a site's `prefix`. Keeps nothing between calls."""
+
+    name = "native"
+
+    def __init__(self, prefix: Sequence[str] = (), deadline_s: float = DEADLINE_S) -> None:
+        self._prefix = tuple(prefix)
+        self._deadline_s = deadline_s
+
+    def why_not(self, change: Change) -> Mapping[str, str]:
+        """Target to why pyslurm cannot do that to it; it asks nothing."""
+        what = "drain for a time" if change.resume_after_s is not None else change.action
+        why = road.why_not(self.name, change.action) or road.why_not(self.name, what)
+        if why is not None:
+            return dict.fromkeys(change.targets, why)
+        of_tasks = road.why_not(self.name, f"{change.action} {TASKS}") if change.kind == "job" else None
+        return {} if of_tasks is None else {one: of_tasks for one in change.targets if not one.isdecimal()}
+
+    def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
+        """Exactly what `send` runs. Raises ValueError where pyslurm cannot do it, and as `argv.checked` does."""
+        return tuple(words for words, _ in self._calls(change))
+
+    def send(self, change: Change) -> Sequence[Sent]:
+        """Run them in order; after a call that the controller or the caller's rights failed, the rest is left out."""
+        ended = []
+        for words, targets in self._calls(change):
+            sent = self._one(words, targets)
+            ended.append(sent)
+            if sent.rc is None or sent.fatal:
+                break
+        return tuple(ended)
+
+    def _calls(self, change: Change) -> list[Call]:
+        """Each call as it runs, with its targets. Everything is checked before the first one is returned."""
+        names = argv.checked(change)
+        unable = self.why_not(change)
+        if unable:
+            raise ValueError(next(iter(unable.values())))
+        before = (process.find(self._prefix[0]), *self._prefix[1:]) if self._prefix else ()
+        return [((*before, *command("hand", *words)), some) for words, some in _spelt(change, names)]
+
+    def _one(self, words: tuple[str, ...], targets: tuple[str, ...]) -> Sent:
+        try:
+            ended = process.run(words, deadline_s=self._deadline_s, cap_bytes=1 << 20, env=environment(), spared=True)
+        except SourceFault as error:
+            # It could not even be started: that much is certain, for every target.
+            why = str(error.fault)
+            return Sent(argv=words, targets=targets, rc=127, err=why, refused=dict.fromkeys(targets, why), fatal=True)
+        try:
+            result = msgspec.json.decode(ended.out.strip().rpartition(b"\n")[2], type=Result)
+        except msgspec.DecodeError:
+            result = None
+        if result is not None:
+            return _sent(words, targets, result, ended.took_s)
+        how = (
+            f"no answer in {self._deadline_s:g} s" if ended.timed_out else f"the process of pyslurm ended by {ended.rc}"
+        )
+        err = readable(ended.err)
+        if SENDING in ended.out:
+            why = f"{how}; it may have been done. {err}".strip()
+            return Sent(argv=words, targets=targets, rc=None, err=why, took_s=ended.took_s)
+        # libslurm ends the process itself where it finds no configuration: nothing was sent, that much is certain.
+        why = f"nothing was sent: {err.rpartition(chr(10))[2] or how}"
+        return Sent(argv=words, targets=targets, rc=ended.rc or 1, err=f"{why}\n{err}", took_s=ended.took_s,
+                    refused=dict.fromkeys(targets, why), fatal=True)  # fmt: skip
+
+
+def _sent(words: tuple[str, ...], targets: tuple[str, ...], result: Result, took_s: float) -> Sent:
+    """What `hand` told of its call."""
+    nothing = result.refused.get("")
+    refused = dict.fromkeys(targets, nothing) if nothing else dict(result.refused)
+    whys = dict.fromkeys(refused.values())
+    rc = None if result.doubt else 1 if refused or result.said else 0
+    fatal = len(refused) == len(targets) and (nothing is not None or all(to_all(why) for why in whys))
+    return Sent(argv=words, targets=targets, rc=rc, err="\n".join([*whys, *result.said]), took_s=took_s,
+                refused=refused, fatal=fatal)  # fmt: skip
+
+
+def _spelt(change: Change, names: tuple[str, ...]) -> list[Call]:
+    """The words of each call behind the program's, with its targets."""
+    if change.kind == "node":
+        return [((change.action, *_reason(told), _folded(some)), some) for told, some in argv.alike(change, names)]
+    if change.action == "priority":
+        of = change.priorities
+        return [
+            (("priority", f"--priority={value}", ",".join(some)), some)
+            for value in dict.fromkeys(of[job] for job in names)
+            for some in argv.batches(tuple(job for job in names if of[job] == value))
+        ]
+    return [((change.action, ",".join(some)), some) for some in argv.batches(names)]
+
+
+def _reason(told: argv.Words) -> argv.Words:
+    """Raises ValueError where a node is told more than a reason: pyslurm cannot say it."""
+    if len(told) > 1:
+        raise ValueError("pyslurm cannot drain for a time")
+    return tuple(f"--reason={one}" for one in told)
+
+
+def _folded(names: tuple[str, ...]) -> str:
+    """The names as one node set, proven to mean exactly these names."""
+    text = fold(names)
+    return text if frozenset(expand(text, cap=len(names))) == frozenset(names) else ",".join(names)
+
+
+def open_writer(settings: SlurmSettings) -> NativeWriter:
+    """The writer over pyslurm. Starts nothing."""
+    return NativeWriter(settings.prefix)

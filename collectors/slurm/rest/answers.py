@@ -1,0 +1,289 @@
+"""The answers of slurmrestd about nodes, partitions, reservations and the controller, as facts.
+
+Only what wacht shows is decoded. A number is `{set, infinite, number}`: unset is unknown, infinite no limit, and a time
+of 0 none. Names, reasons and comments are cleaned here, once.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.model import Diag, Node, Partition, Reservation
+from collectors.nodestate import display_word, parse_state
+from collectors.racks import RackOf, nowhere
+from collectors.slurm.ask import said
+from collectors.slurm.fields import gres_gpus, tres_gpus
+from collectors.slurm.rest.client import Answer
+
+
+class Number(Struct, frozen=True, gc=False):
+    """A number of Slurm's, which may be unset or infinite."""
+
+    set: bool = False
+    infinite: bool = False
+    number: float | None = None
+
+    @property
+    def value(self) -> int | None:
+        """The number, None where it is unset or infinite."""
+        return int(self.number) if self.set and not self.infinite and self.number is not None else None
+
+    @property
+    def time(self) -> int | None:
+        """The epoch, None where it is unset or 0."""
+        return self.value or None
+
+
+_UNSET = Number()
+#: What Slurm means by "this many bytes are not known" in 64 and 32 bits (NO_VAL64, NO_VAL).
+_NO_VALUES = frozenset({0xFFFFFFFFFFFFFFFE, 0xFFFFFFFE, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFF})
+
+
+class NodeRecord(Struct, gc=False):
+    """What is wanted of a node."""
+
+    name: str
+    state: list[str] | None = None
+    reason: str | None = None
+    reason_set_by_user: str | None = None
+    reason_changed_at: Number = _UNSET
+    partitions: list[str] | None = None
+    cpus: int | None = None
+    alloc_cpus: int | None = None
+    cpu_load: int | None = None
+    real_memory: int | None = None
+    alloc_memory: int | None = None
+    free_mem: Number = _UNSET
+    gres: str | None = None
+    gres_used: str | None = None
+    active_features: list[str] | None = None
+    address: str | None = None
+    version: str | None = None
+    boot_time: Number = _UNSET
+    slurmd_start_time: Number = _UNSET
+    last_busy: Number = _UNSET
+    reservation: str | None = None
+    comment: str | None = None
+    extra: str | None = None
+    resume_after: Number = _UNSET
+
+
+class Nodes(Answer):
+    """GET /nodes/."""
+
+    nodes: list[NodeRecord] | None = None
+
+
+def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
+    """One record as a Node."""
+    base, flags = parse_state("+".join(clean(word) for word in record.state or ()))
+    gpus, kind, _ = (None, None, None) if record.gres is None else gres_gpus(record.gres)
+    used, _, indices = (None, None, None) if record.gres_used is None else gres_gpus(record.gres_used)
+    reason = clean(record.reason) if record.reason else None
+    return Node(
+        name=clean(record.name),
+        state=base,
+        flags=flags,
+        display=display_word(base, flags),
+        reason=reason,
+        reason_by=said(record.reason_set_by_user or "") if reason else None,
+        reason_at=record.reason_changed_at.time if reason else None,
+        partitions=tuple(clean(one) for one in record.partitions or ()),
+        cpus=record.cpus,
+        cpus_alloc=record.alloc_cpus,
+        cpu_load=_load(record.cpu_load),
+        memory_mb=record.real_memory,
+        memory_alloc_mb=record.alloc_memory,
+        free_memory_mb=_known(record.free_mem.value),
+        gpus=gpus,
+        gpus_alloc=used,
+        gpu_type=said(kind or ""),
+        gpus_used=said(indices or ""),
+        rack=rack(record.name),
+        features=tuple(clean(one) for one in record.active_features or ()),
+        address=said(record.address or ""),
+        version=said(record.version or ""),
+        boot_at=record.boot_time.time,
+        slurmd_at=record.slurmd_start_time.time,
+        busy_at=record.last_busy.time,
+        reservation=said(record.reservation or ""),
+        comment=said(record.comment or ""),
+        extra=said(record.extra or ""),
+        resume_at=record.resume_after.time,
+    )
+
+
+def _known(value: int | None) -> int | None:
+    return None if value in _NO_VALUES else value
+
+
+def _load(hundredths: int | None) -> float | None:
+    """Slurm keeps hundredths; NO_VAL is what it does not know."""
+    known = _known(hundredths)
+    return None if known is None else known / 100
+
+
+# -- partitions --------------------------------------------------------------------------------------------------------
+
+
+class _Configured(Struct, frozen=True, gc=False):
+    configured: str | None = None
+    total: int | None = None
+
+
+class _Total(Struct, frozen=True, gc=False):
+    total: int | None = None
+
+
+class _Allowed(Struct, frozen=True, gc=False):
+    allowed: str | None = None
+    assigned: str | None = None
+
+
+class _Maximums(Struct, frozen=True, gc=False):
+    time: Number = _UNSET
+
+
+class _State(Struct, frozen=True, gc=False):
+    state: list[str] | None = None
+
+
+class _Tier(Struct, frozen=True, gc=False):
+    tier: int | None = None
+
+
+class PartitionRecord(Struct, gc=False):
+    """What is wanted of a partition."""
+
+    name: str
+    nodes: _Configured = _Configured()
+    cpus: _Total = _Total()
+    accounts: _Allowed = _Allowed()
+    qos: _Allowed = _Allowed()
+    tres: _Configured = _Configured()
+    maximums: _Maximums = _Maximums()
+    partition: _State = _State()
+    priority: _Tier = _Tier()
+    flags: list[str] | None = None
+
+
+class Partitions(Answer):
+    """GET /partitions/."""
+
+    partitions: list[PartitionRecord] | None = None
+
+
+def partition(record: PartitionRecord) -> Partition:
+    """One record as a Partition. Which one is the default is told from v0.0.45 on."""
+    return Partition(
+        name=clean(record.name),
+        state="+".join(clean(word) for word in record.partition.state or ()) or "UNKNOWN",
+        default="DEFAULT" in (record.flags or ()),
+        nodes=said(record.nodes.configured or ""),
+        node_count=record.nodes.total,
+        cpus=record.cpus.total,
+        gpus=tres_gpus(record.tres.configured or ""),
+        time_limit_s=minutes_s(record.maximums.time.value),
+        priority_tier=record.priority.tier,
+        qos=said(record.qos.assigned or ""),
+        allow_accounts=said(record.accounts.allowed or "ALL"),
+    )
+
+
+# -- reservations ------------------------------------------------------------------------------------------------------
+
+
+class ReservationRecord(Struct, gc=False):
+    """What is wanted of a reservation. slurmrestd tells neither whether it is active nor its comment."""
+
+    name: str
+    start_time: Number = _UNSET
+    end_time: Number = _UNSET
+    node_list: str | None = None
+    node_count: int | None = None
+    partition: str | None = None
+    flags: list[str] | None = None
+    users: str | None = None
+    accounts: str | None = None
+    comment: str | None = None
+
+
+class Reservations(Answer):
+    """GET /reservations/."""
+
+    reservations: list[ReservationRecord] | None = None
+
+
+def reservation(record: ReservationRecord, now: float) -> Reservation:
+    """One record as a Reservation, active by its own times as scontrol reckons it."""
+    starts, ends = record.start_time.time, record.end_time.time
+    active = starts is not None and ends is not None and starts <= now < ends
+    return Reservation(
+        name=clean(record.name),
+        state="ACTIVE" if active else "INACTIVE",
+        starts=starts,
+        ends=ends,
+        nodes=said(record.node_list or ""),
+        node_count=record.node_count,
+        partition=said(record.partition or ""),
+        flags=tuple(clean(flag) for flag in record.flags or ()),
+        users=said(record.users or ""),
+        accounts=said(record.accounts or ""),
+        comment=said(record.comment or ""),
+    )
+
+
+# -- the controller ----------------------------------------------------------------------------------------------------
+
+
+class _UserCalls(Struct, gc=False):
+    user: str
+    count: int = 0
+    total_time: int = 0
+
+
+class _Statistics(Struct, gc=False):
+    server_thread_count: int | None = None
+    agent_queue_size: int | None = None
+    dbd_agent_queue_size: int | None = None
+    schedule_cycle_last: int | None = None
+    schedule_cycle_mean: int | None = None
+    bf_cycle_last: int | None = None
+    jobs_pending: int | None = None
+    jobs_running: int | None = None
+    req_time_start: Number = _UNSET
+    rpcs_by_user: list[_UserCalls] | None = None
+
+
+class Diagnostics(Answer):
+    """GET /diag/."""
+
+    statistics: _Statistics | None = None
+
+
+def diag(found: _Statistics, reader: str | None) -> Diag:
+    """The controller's own figures. `reader` is whom slurmrestd asks as."""
+    calls = found.rpcs_by_user or []
+    return Diag(
+        server_threads=found.server_thread_count,
+        agent_queue=found.agent_queue_size,
+        dbd_queue=found.dbd_agent_queue_size,
+        main_cycle_last_us=found.schedule_cycle_last,
+        main_cycle_mean_us=found.schedule_cycle_mean,
+        backfill_cycle_last_us=found.bf_cycle_last,
+        jobs_pending=found.jobs_pending,
+        jobs_running=found.jobs_running,
+        since=found.req_time_start.time,
+        reader=reader,
+        user_calls={clean(one.user): one.count for one in calls},
+        user_time_us={clean(one.user): one.total_time for one in calls},
+    )
+
+
+@lru_cache(maxsize=1024)
+def minutes_s(minutes: int | None) -> int | None:
+    """Minutes in seconds."""
+    return None if minutes is None else 60 * minutes

@@ -1,0 +1,388 @@
+"""Asks slurmrestd with httpx, and turns whatever goes wrong into a named fault.
+
+The whole answer has one deadline (`collectors.wire`) and a size, certificates are verified, redirects are not followed,
+and nothing is looked up in the environment. A body tells of errors whatever its status says: 24.11 answers 200 to much
+that it did not do, and status codes differ by version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+from msgspec import Struct, field
+
+from collectors import process
+from collectors.clean import clean
+from collectors.model import SourceFault
+from collectors.secret import Secret
+from collectors.slurm import SlurmSettings
+from collectors.slurm.rest.stream import Pieces
+from collectors.slurm.rest.token import Tokens
+from collectors.slurm.road import There
+from collectors.wire import Wire, over, trusted
+
+A = TypeVar("A", bound="Answer")
+
+#: The data parsers that wacht knows, the newest first: 24.11 has 40 to 42, 25.11 41 to 44, 26.05 42 to 45.
+PARSERS = (45, 44, 43, 42, 41, 40)
+#: Most bytes of one answer: 100,000 jobs of their own are 0.9 GB, and are decoded piece by piece.
+CAP = 2 << 30
+#: Most bytes of an answer that tells of an error, or of a change.
+_SMALL = 8 << 20
+#: Nothing but these says that the server never saw what was sent.
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
+_NO_SUCH_URL = re.compile(rb"Unable (to )?find requested URL")
+
+#: Errors of the controller by their numbers in slurm_errno.h: a kind, and how to mend it.
+_NUMBERED = {
+    1007: ("auth", "has slurmrestd munge with the cluster's key?"),
+    2002: ("auth", "ask the site for the right to do this"),
+    2010: ("auth", "ask the site for the right to do this"),
+    1801: ("refused", "is slurmctld up?"),
+    1802: ("refused", "is slurmctld up?"),
+    1803: ("refused", "is slurmctld up?"),
+    5005: ("timeout", "the controller is overloaded or hung"),
+    2185: ("backoff", "the controller limits this user's calls; wacht waits longer"),
+}
+
+
+class Error(Struct, gc=False):
+    """One of the errors in a body."""
+
+    error: str | None = None
+    error_number: int | None = None
+    description: str | None = None
+
+    def __str__(self) -> str:
+        said = [clean(text) for text in (self.error, self.description) if text]
+        return ": ".join(said)[:300] or f"error {self.error_number}"
+
+
+class _Slurm(Struct, gc=False):
+    release: str | None = None
+    cluster: str | None = None
+
+
+class _Plugin(Struct, gc=False):
+    accounting_storage: str | None = None
+
+
+class _Meta(Struct, gc=False):
+    slurm: _Slurm | None = None
+    plugin: _Plugin | None = None
+
+
+class Answer(Struct):
+    """What every answer holds beside its facts."""
+
+    errors: list[Error] | None = field(default_factory=list)
+    meta: _Meta | None = None
+
+
+class Unsent(SourceFault):
+    """The server did not see it: no connection came about, or there was no token to send."""
+
+
+class Refused(SourceFault):
+    """The server answered that it does not do this. `code` is its HTTP status, `errors` its own words."""
+
+    def __init__(self, kind: str, what: str, mend: str, code: int, errors: Sequence[Error]) -> None:
+        super().__init__(kind, what, mend)
+        self.code = code
+        self.errors = tuple(errors)
+
+    def has(self, number: int) -> bool:
+        """Whether one of its errors has this number (slurm_errno.h)."""
+        return any(one.error_number == number for one in self.errors)
+
+
+class _Ping(Struct, gc=False):
+    responding: bool | None = None
+    pinged: str | None = None
+
+
+class Pings(Answer):
+    """GET /ping/."""
+
+    pings: list[_Ping] | None = None
+
+    def up(self) -> bool:
+        """Whether one of the controllers answers."""
+        return any(one.responding or one.pinged == "UP" for one in self.pings or [])
+
+
+class Place:
+    """One slurmrestd as all clients of this process know it: what is there, once that is known, and its tokens."""
+
+    _known: dict[tuple[str | None, ...], Place] = {}  # noqa: RUF012 - the one memory of the process
+    _lock = threading.Lock()
+
+    def __init__(self, settings: SlurmSettings) -> None:
+        self.there: There | None = None
+        self.tokens = Tokens(settings.token_file, settings.user) if settings.token_file or settings.url else None
+
+    @classmethod
+    def of(cls, settings: SlurmSettings) -> Place:
+        """The one for these settings."""
+        key = (settings.url, settings.socket, settings.token_file, settings.user)
+        with cls._lock:
+            return cls._known.setdefault(key, cls(settings))
+
+    @classmethod
+    def forget(cls) -> None:
+        """Know nothing any more, as a new process does."""
+        with cls._lock:
+            cls._known.clear()
+
+
+class Client:
+    """Asks one slurmrestd, one question at a time; may be shared by threads, and closed by any."""
+
+    def __init__(self, settings: SlurmSettings, deadline_s: float | None = None) -> None:
+        """Raises SourceFault where the site's certificates are not there or are none."""
+        self._settings = settings
+        self._limit = deadline_s or settings.deadline_s
+        self._place = Place.of(settings)
+        self.where = settings.socket or urlsplit(settings.url or "").netloc
+        self._base = (settings.url or "http://localhost").rstrip("/")
+        self._closed = False
+        self._one = threading.Lock()
+        self._wire = Wire(str(Path(settings.socket).expanduser()) if settings.socket else None)
+        self._http = httpx.Client(
+            transport=over(self._wire, _trusted(settings)),
+            trust_env=False,
+            follow_redirects=False,
+            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wacht"},
+        )
+        self.size = 0
+        """Bytes of all answers so far."""
+
+    # -- questions -----------------------------------------------------------------------------------------------------
+
+    def there(self) -> There:
+        """The newest data parser that both know, and whether there is a slurmdbd. Asks once; raises SourceFault."""
+        if self._place.there is None:
+            self.ping()
+        assert self._place.there is not None
+        return self._place.there
+
+    def ping(self) -> Pings:
+        """Find the data parser anew, and whether the controller answers. Raises SourceFault."""
+        for number in PARSERS:
+            try:
+                answer = self._ask(f"/slurm/v0.0.{number}/ping/", Pings)
+            except Refused as error:
+                if error.code != 404:
+                    raise
+                continue
+            plugin = answer.meta.plugin if answer.meta is not None else None
+            dbd = plugin is not None and "slurmdbd" in (plugin.accounting_storage or "")
+            self._place.there = There(parser=number, slurmdbd=dbd)
+            return answer
+        first, last = PARSERS[-1], PARSERS[0]
+        raise SourceFault("missing", f"{self.where} has none of the data parsers v0.0.{first} to v0.0.{last}",
+                          "is that slurmrestd, of Slurm 23.11 or later?")  # fmt: skip
+
+    def get(self, path: str, kind: type[A], *, database: bool = False) -> A:
+        """The answer to a question, whole. `path` is behind the version. Raises SourceFault."""
+        return self._ask(self._path(path, database), kind)
+
+    def pieces(self, path: str, key: str, kind: type[A], patience: float = 1.0) -> Iterator[A]:
+        """The answer to a question, in pieces as they arrive; errors are raised with the last.
+
+        It may take `patience` times the deadline. Raises SourceFault.
+        """
+        at = self._path(path)
+        process.asked()
+        with self._one, self._sent("GET", at, None, patience) as answer:
+            taken = Pieces(key, kind)
+            for piece in taken.take(self._chunks(at, answer, CAP)):
+                self._check(at, piece, answer.status_code)
+                yield piece
+
+    def change(self, method: str, path: str, body: bytes | None, kind: type[A]) -> A:
+        """Send something once, whatever comes of it; errors in its answer are for the caller to read.
+
+        Raises SourceFault; Refused where the server says no, Unsent where it certainly never arrived.
+        """
+        with self._one, self._sent(method, path, body) as answer:
+            content = b"".join(self._chunks(path, answer, _SMALL))
+            try:
+                return msgspec.json.decode(content, type=kind)
+            except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+                raise SourceFault("malformed", f"{self.where} answered {path} with no JSON that wacht knows") from None
+
+    def close(self) -> None:
+        """End what is being asked, from any thread, and ask no more."""
+        self._closed = True
+        self._wire.cut()
+        if self._one.acquire(blocking=False):
+            try:
+                self._http.close()
+            finally:
+                self._one.release()
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _path(self, rest: str, database: bool = False) -> str:
+        return f"/slurm{'db' if database else ''}/v0.0.{self.there().parser}/{rest}"
+
+    def _ask(self, path: str, kind: type[A]) -> A:
+        process.asked()
+        with self._one, self._sent("GET", path, None) as answer:
+            (whole,) = Pieces("", kind).take([b"".join(self._chunks(path, answer, CAP))])
+            self._check(path, whole, answer.status_code)
+            return whole
+
+    def _check(self, path: str, answer: Answer, code: int) -> None:
+        if answer.errors:
+            raise self._refusal(path, code, answer.errors)
+
+    @contextlib.contextmanager
+    def _sent(self, method: str, path: str, body: bytes | None, patience: float = 1.0) -> Iterator[httpx.Response]:
+        """An answer with status 200, or SourceFault. A question is asked again where a kept connection had ended."""
+        kept = self._wire.stream is not None and method == "GET"
+        while True:
+            if self._closed:
+                raise Unsent("missing", "the source was closed")
+            headers = self._headers(body)
+            self._wire.until = time.monotonic() + patience * self._limit
+            began = False
+            try:
+                with self._http.stream(method, self._base + path, content=body, headers=headers) as answer:
+                    began = True
+                    if answer.status_code != 200:
+                        self._refused(path, answer)
+                    yield answer
+                return
+            except (httpx.RemoteProtocolError, httpx.ReadError) as error:
+                # The server had closed a connection that was kept for the next question.
+                if began or not kept or self._closed:
+                    raise self._broken(error) from None
+                kept = False
+            except httpx.HTTPError as error:
+                self._failed(path, error, patience)
+
+    def _headers(self, body: bytes | None) -> dict[str, str]:
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        if self._place.tokens is not None:
+            token = self._token(self._place.tokens)
+            headers["X-SLURM-USER-TOKEN"] = token.reveal()
+            if self._settings.user:
+                headers["X-SLURM-USER-NAME"] = self._settings.user
+        return headers
+
+    def _token(self, tokens: Tokens) -> Secret:
+        try:
+            return tokens.get(self._limit)
+        except SourceFault as error:
+            raise Unsent(error.fault.kind, error.fault.what, error.fault.mend) from None
+
+    def _chunks(self, path: str, answer: httpx.Response, most: int) -> Iterator[bytes]:
+        if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise SourceFault("malformed", f"the answer of {self.where} to {path} is packed, unasked")
+        size = 0
+        for chunk in answer.iter_raw(1 << 18):
+            size += len(chunk)
+            self.size += len(chunk)
+            if size > most:
+                raise SourceFault("malformed", f"{self.where} gave more to {path} than wacht ever reads")
+            yield chunk
+
+    def _refused(self, path: str, answer: httpx.Response) -> NoReturn:
+        """The server answered, but not with 200."""
+        code = answer.status_code
+        content = b"".join(self._chunks(path, answer, _SMALL))
+        errors: list[Error] = []
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+            errors = msgspec.json.decode(content, type=Answer).errors or []
+        if code == 404 and path.startswith("/slurm/") and _NO_SUCH_URL.search(content):
+            self._place.there = None  # another version may be there by now
+        if code == 401 and self._place.tokens is not None:
+            self._place.tokens.refused()
+        if errors:
+            raise self._refusal(path, code, errors)
+        said = clean(content[:200].decode("utf-8", "replace").strip().partition("\n")[0])
+        told = f"{self.where} answered {code} to {path}" + (f": {said}" if said else "")
+        kind, mend = "refused", "see its log"
+        if code in {301, 302, 303, 307, 308}:
+            to = clean(answer.headers.get("Location", "nowhere")[:200])
+            told, mend = f"{self.where} sends to {to}: not followed", "write that as url"
+        elif code in {401, 403}:
+            kind, mend = "auth", self._who()
+        elif code in {404}:
+            kind, mend = "missing", "is that slurmrestd, and of a version that wacht knows?"
+        elif code in {429, 503}:
+            kind, mend = "backoff", "wacht waits longer"
+        elif code in {502, 504}:
+            kind, mend = "timeout", "is slurmctld overloaded or hung?"
+        raise Refused(kind, told, mend, code, errors)
+
+    def _who(self) -> str:
+        if self._settings.token_file:
+            return "the token has expired, or is another cluster's: see token_file"
+        if self._place.tokens is not None:
+            return "it does not take the token that `scontrol token` made: is it the same cluster?"
+        return "on a socket slurmrestd knows only root and its own user, started with -a rest_auth/local; or token_file"
+
+    def _refusal(self, path: str, code: int, errors: Sequence[Error]) -> Refused:
+        numbered = (_NUMBERED[one.error_number] for one in errors if one.error_number in _NUMBERED)
+        kind, mend = next(numbered, ("refused", "see the log of slurmrestd"))
+        return Refused(kind, f"{self.where} says to {path}: {errors[0]}", mend, code, errors)
+
+    def _broken(self, error: httpx.HTTPError) -> SourceFault:
+        said = _why(error)
+        if isinstance(error, httpx.ReadError) or "disconnected" in said or "closed" in said or "peer" in said:
+            return SourceFault("cut", f"{self.where} hung up before its answer ended: {said}", "wacht reads it again")
+        return SourceFault("malformed", f"{self.where} speaks no HTTP: {said}", "see url")
+
+    def _failed(self, path: str, error: httpx.HTTPError, patience: float) -> NoReturn:
+        fault: Callable[..., SourceFault] = Unsent if isinstance(error, UNSENT) else SourceFault
+        said = _why(error)
+        if isinstance(error, httpx.TimeoutException):
+            raise fault("timeout", f"{self.where} did not answer {path} within {patience * self._limit:g} s",
+                        "is slurmctld or slurmrestd overloaded?") from None  # fmt: skip
+        if "certificate" in said.lower() or "ssl" in said.lower():
+            raise fault("auth", f"no TLS with {self.where}: {said}", "see ca and url") from None
+        if any(word in said for word in ("Name or service not known", "getaddrinfo", "name resolution", "No address")):
+            raise fault("missing", f"the name of {self.where} is not known: {said}", "see url") from None
+        if "No such file" in said:
+            raise fault("missing", f"there is no socket {self.where}", "does slurmrestd run? see socket") from None
+        if "Permission denied" in said:
+            raise fault("auth", f"the socket {self.where} is closed to you", "see its mode and owner") from None
+        if "refused" in said:
+            raise fault("refused", f"{self.where} refuses the connection", "does slurmrestd run there?") from None
+        raise fault("cut", f"{self.where} cannot be spoken with: {said}", "see url or socket") from None
+
+
+def there_at(settings: SlurmSettings, deadline_s: float | None = None) -> There:
+    """What is at this slurmrestd; it is asked where nobody in this process has. Raises SourceFault."""
+    known = Place.of(settings).there
+    if known is not None:
+        return known
+    client = Client(settings, deadline_s)
+    try:
+        return client.there()
+    finally:
+        client.close()
+
+
+def _trusted(settings: SlurmSettings) -> ssl.SSLContext:
+    """The certificates to trust; none are loaded (20 ms) where there is no TLS."""
+    if settings.url is None or settings.url.startswith("http:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return trusted(settings.ca)
+
+
+def _why(error: BaseException) -> str:
+    return clean(str(error)[:300]) or type(error).__name__

@@ -1,0 +1,187 @@
+"""The queue over slurmrestd: every job's state often, every job's record as seldom as its size asks for.
+
+A record is 8.5 KB and comes with all others or alone; a state is 80 bytes. So a small queue is read whole each time.
+Of a large one the states are read each time, and with them the records of those that are new or changed while they are
+few; all records again when the bytes of the last time are paid off. A row whose state moved on without its record loses
+what the old record said of nodes and times: unknown, not old. What that leaves behind is said in a warning.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from collectors.model import Job, SourceFault
+from collectors.slurm.fields import whole
+from collectors.slurm.rest.client import Client, Refused
+from collectors.slurm.rest.jobs import (
+    JobRecord,
+    Jobs,
+    States,
+    alive,
+    listed,
+    state_word,
+    tasks_of,
+)
+
+#: An answer of so many bytes is read whole each time: 350 jobs of their own, or arrays of any size.
+SMALL = 3 << 20
+#: What records of a large queue may cost: bytes in a second, and the share of time that slurmrestd works on them.
+BYTES_S = 1 << 20
+BUSY = 20.0
+LEAST_S = 60.0
+#: How many deadlines a whole queue may take: 10,000 jobs took 4 to 18 s on two busy cores.
+PATIENCE = 4.0
+#: Records asked for one by one in a reading, each a call of the controller.
+SINGLY = 16
+#: `flags=ALL` leaves out job_resources, which tells of every core: 24 KB of a job on a node with 112.
+FLAGS = "?flags=ALL"
+#: slurm_errno.h: ESLURM_INVALID_JOB_ID. It has ended, or never was.
+NO_SUCH_JOB = 2017
+#: Fields of which a changed state says that they are no longer what the record said.
+_MOVED = ("reason", "nodes", "node_count", "gpus_held", "started", "expected", "priority")
+#: States in which a job still has the nodes and the start that its record tells.
+_KEEPS = frozenset({"RUNNING", "SUSPENDED", "COMPLETING", "STOPPED", "SIGNALING", "RESIZING", "STAGE_OUT"})
+
+
+class Queue:
+    """Reads the queue; remembers the rows of the reading before, so that unchanged jobs stay the same objects.
+
+    Rows are kept by the names that `/jobs/state/` has for them (`JobRecord.raw`), and told by their ids.
+    """
+
+    def __init__(self, client: Client, mono: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._mono = mono
+        self._rows: dict[str, Job] = {}
+        self._told: Mapping[str, Job] = {}
+        self._lacking: set[str] = set()
+        """Jobs whose state moved on without their record, or of which there is none yet."""
+        self._read_at: float | None = None
+        self._due_at = 0.0
+        self._small = False
+        self.shown: frozenset[str] = frozenset()
+        """Ids of jobs that a screen shows: their records are read each time, as far as SINGLY goes."""
+
+    def read(self) -> tuple[Mapping[str, Job], tuple[str, ...]]:
+        """All jobs by id, and what is not as new as the rest. Raises SourceFault."""
+        if self._small or self._read_at is None:
+            return self._whole(), ()
+        states = self._states()
+        now = self._mono()
+        moved = {raw for raw, words in states.items() if not _stands(self._rows.get(raw), words)}
+        self._lacking = {raw for raw in self._lacking if raw in states} | moved
+        # Too many to be asked for one by one: all of them sooner, at a third of the time that paying off takes.
+        early = self._read_at + (self._due_at - self._read_at) / 3
+        if now >= self._due_at or (len(self._lacking) > SINGLY and now >= early):
+            return self._whole(), ()
+        fresh = read_some(self._client, self._wanted(states))
+        self._lacking -= fresh.keys()
+        rows: dict[str, Job] = {}
+        for raw, words in states.items():
+            found = fresh.get(raw)
+            found = self._same(raw, found) if found is not None else self._rows.get(raw)
+            if found is not None:
+                # A record read after the states may be ahead of them, and is then the truth.
+                rows[raw] = found if raw in fresh or _stands(found, words) else _moved_on(found, words)
+        return self._keep(rows), self._said(len(states) - len(rows), now - self._read_at)
+
+    def _whole(self) -> Mapping[str, Job]:
+        """Every record, and how long that has to be paid off."""
+        began, size = self._mono(), self._client.size
+        records = read_all(self._client)
+        cut = any(one.master is not None and alive(one.job_state) and tasks_of(one) is None for one in records)
+        rows = {raw: self._same(raw, one) for raw, one in listed(records, self._states() if cut else None)}
+        size, took = self._client.size - size, self._mono() - began
+        self._small = size <= SMALL
+        self._read_at, self._due_at = began, began + max(LEAST_S, size / BYTES_S, BUSY * took)
+        self._lacking = set()
+        return self._keep(rows)
+
+    def _keep(self, rows: dict[str, Job]) -> Mapping[str, Job]:
+        """Take these rows for the next time; the same mapping as before where nothing changed."""
+        unchanged = len(rows) == len(self._rows) and all(self._rows.get(raw) is one for raw, one in rows.items())
+        if not unchanged:
+            self._rows, self._told = rows, {one.id: one for one in rows.values()}
+        return self._told
+
+    def _same(self, raw: str, fresh: Job) -> Job:
+        before = self._rows.get(raw)
+        return before if before is not None and before == fresh else fresh
+
+    def _states(self) -> dict[str, Sequence[str]]:
+        """The states of all jobs and tasks that are alive."""
+        found: dict[str, Sequence[str]] = {}
+        answered = False
+        for piece in self._client.pieces("jobs/state/", "jobs", States):
+            answered = answered or piece.jobs is not None
+            found |= {one.job_id: one.state or () for one in piece.jobs or () if alive(one.state)}
+        if not answered:
+            raise SourceFault("empty", "slurmrestd answered /jobs/state/ without a list of jobs", "see its log")
+        return found
+
+    def _wanted(self, states: Mapping[str, Sequence[str]]) -> list[str]:
+        """The numbers to ask for: of jobs that lack their record, then of those on the screen."""
+        shown = [raw for raw in states if (one := self._rows.get(raw)) is not None and one.id in self.shown]
+        return list(dict.fromkeys(map(number_of, [*sorted(self._lacking), *shown])))[:SINGLY]
+
+    def _said(self, hidden: int, age_s: float) -> tuple[str, ...]:
+        said = [f"states are new; what else the rows of jobs say is up to {age_s:.0f} s old"]
+        if hidden:
+            said.append(f"{hidden:,} new jobs are not shown yet: their records come with the next whole reading")
+        if lacking := len(self._lacking) - hidden:
+            said.append(f"{lacking:,} jobs show a new state alone")
+        return tuple(said)
+
+
+def read_all(client: Client) -> list[JobRecord]:
+    """Every record that there is. Raises SourceFault; "empty" where there is no list of them."""
+    records: list[JobRecord] = []
+    answered = False
+    for piece in client.pieces(f"jobs/{FLAGS}", "jobs", Jobs, PATIENCE):
+        answered = answered or piece.jobs is not None
+        records += piece.jobs or ()
+    if not answered:
+        raise SourceFault("empty", "slurmrestd answered /jobs/ without a list of jobs", "see its log")
+    return records
+
+
+def read_some(client: Client, numbers: Sequence[str]) -> dict[str, Job]:
+    """The jobs of these numbers by their raw names, of an array all its tasks, each asked for alone; what is unknown
+    is left out."""
+    found: dict[str, Job] = {}
+    for number in numbers:
+        if not whole(number):
+            continue  # no number is no job, and it would stand in a path
+        try:
+            records = client.get(f"job/{number}{FLAGS}", Jobs).jobs or []
+        except Refused as error:
+            if error.has(NO_SUCH_JOB):
+                continue
+            raise
+        states: dict[str, Sequence[str]] | None = None
+        if any(one.master is not None and tasks_of(one) is None for one in records):
+            told = client.get(f"jobs/state/?job_id={number}", States)
+            states = {one.job_id: one.state or () for one in told.jobs or ()}
+        found |= dict(listed(records, states))
+    return found
+
+
+def number_of(job: str) -> str:
+    """The number of a job in its id or raw name."""
+    return job.partition("_")[0].partition("+")[0]
+
+
+def _stands(row: Job | None, words: Sequence[str]) -> bool:
+    """Whether a row says what its state is now."""
+    return row is not None and row.state == state_word(words)
+
+
+def _moved_on(before: Job, words: Sequence[str]) -> Job:
+    """A job whose state is new and whose record is not: what the old state said of it is unknown now."""
+    word = state_word(words)
+    lost = () if word in _KEEPS and before.started is not None else _MOVED
+    changes: dict[str, object] = dict.fromkeys(lost)
+    return msgspec.structs.replace(before, state=word, **changes)

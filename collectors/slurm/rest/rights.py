@@ -1,0 +1,86 @@
+"""What Slurm lets the user behind slurmrestd change: from slurmdbd's levels, and from v0.0.45 on who SlurmUser is."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.model import Rights, SourceFault
+from collectors.slurm.rest.client import Answer, Client
+
+#: From this data parser on slurmrestd tells slurmctld's configuration.
+_CONF = 45
+
+
+class _Coordinator(Struct, gc=False):
+    name: str
+
+
+class _User(Struct, gc=False):
+    name: str
+    administrator_level: list[str] | None = None
+    coordinators: list[_Coordinator] | None = None
+
+
+class _Users(Answer):
+    users: list[_User] | None = None
+
+
+class _Conf(Struct, gc=False, rename={"slurm_user": "SlurmUser"}):
+    slurm_user: str | None = None
+
+
+class _Configuration(Answer):
+    slurm_conf: _Conf | None = None
+
+
+#: A name that is one part of a path.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@$-]*")
+_LEVELS = {"Administrator": (True, True), "Operator": (False, True), "None": (False, False), "Not Set": (False, False)}
+
+
+def read(client: Client, user: str | None) -> Rights:
+    """The rights of this user. Raises nothing: `why` says what kept it from knowing."""
+    if user is None:
+        return Rights(user="?", level="unknown", why="slurmrestd does not tell whom it asks as")
+    try:
+        return _of(client, user)
+    except SourceFault as error:
+        return Rights(user=clean(user), level="unknown", why=clean(str(error.fault)))
+
+
+def _of(client: Client, user: str) -> Rights:
+    name = clean(user)
+    if not _NAME.fullmatch(user):
+        return Rights(user=name, level="unknown", why="slurmrestd cannot be asked for such a name")
+    if user == "root":
+        return Rights(user=name, level="root", nodes=True, jobs=True, why="root")
+    there = client.there()
+    told = there.parser is not None and there.parser >= _CONF
+    if told:
+        conf = client.get("conf", _Configuration).slurm_conf
+        if conf is not None and conf.slurm_user == user:
+            return Rights(user=name, level="SlurmUser", nodes=True, jobs=True, why="slurmrestd: conf")
+        told = conf is not None and bool(conf.slurm_user)
+    if not there.slurmdbd:
+        if told:
+            return Rights(
+                user=name, level="no admin", nodes=False, jobs=False, why="no slurmdbd, so nobody has a level"
+            )
+        return Rights(user=name, level="unknown", why="no slurmdbd, and slurmrestd tells SlurmUser from v0.0.45 on")
+    found = client.get(f"user/{user}", _Users, database=True).users or []
+    own = next((one for one in found if one.name.lower() == user.lower()), None)
+    if own is None:
+        if told:
+            return Rights(user=name, level="no admin", nodes=False, jobs=False, why="unknown to slurmdbd")
+        return Rights(user=name, level="unknown", why="unknown to slurmdbd; SlurmUser is told from v0.0.45 on")
+    level = (own.administrator_level or ["?"])[0]
+    if level not in _LEVELS:
+        return Rights(user=name, level="unknown", why=f"slurmdbd gives the level {clean(level)[:40]!r}")
+    nodes, jobs = _LEVELS[level]
+    if not jobs and own.coordinators:
+        of = clean(",".join(one.name for one in own.coordinators))[:200]
+        return Rights(user=name, level="Coordinator", nodes=False, why=f"slurmdbd: of {of}")
+    return Rights(user=name, level=level if jobs else "no admin", nodes=nodes, jobs=jobs, why="slurmdbd")

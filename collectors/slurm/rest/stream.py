@@ -1,0 +1,79 @@
+"""Decodes a large answer while it arrives, a few hundred records at a time.
+
+An answer of 84 MB (10,000 jobs) decoded at once would hold Python's lock for a quarter of a second, and all of it would
+lie in memory. So it is cut between two records: where one ends and the next one opens with the same first key. Nobody's
+text can forge that place, since a quote within a string has a backslash before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from collectors.clean import clean, decode
+from collectors.model import SourceFault
+
+A = TypeVar("A")
+
+#: Bytes decoded at once: about a millisecond of Python's lock.
+PIECE = 1 << 20
+_HEAD = re.compile(rb'"(?P<key>\w+)"\s*:\s*\[(?P<gap>\s*)(?P<open>\{\s*"\w+"\s*:)')
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+
+
+class Pieces(Generic[A]):
+    """An answer whose list stands under `key`, as a sequence of answers of the type `kind` with a part of it each.
+
+    The last of them also has what stands behind the list (`errors`).
+    """
+
+    def __init__(self, key: str, kind: type[A]) -> None:
+        self._key = key.encode()
+        self._decode = msgspec.json.Decoder(kind).decode
+        self.size = 0
+        """Bytes taken so far."""
+
+    def take(self, chunks: Iterable[bytes]) -> Iterable[A]:
+        """Decode what arrives. Raises SourceFault("malformed") where it is not what it should be."""
+        buffer, mark = bytearray(), b""
+        for chunk in chunks:
+            self.size += len(chunk)
+            buffer += chunk
+            if len(buffer) < PIECE:
+                continue
+            mark = mark or self._mark(buffer)
+            cut = buffer.rfind(mark) if mark else -1
+            if cut >= 0:
+                yield self._some(bytes(buffer[: cut + 1]) + b"]}")
+                buffer = bytearray(b'{"%s":[' % self._key) + buffer[cut + 2 :]
+        yield self._some(bytes(buffer))
+
+    def _mark(self, buffer: bytearray) -> bytes:
+        """What stands between two records; nothing where the list cannot be found: then it is decoded at once."""
+        for match in _HEAD.finditer(buffer, 0, 4096):
+            if match["key"] == self._key:
+                return b"}," + match["gap"] + match["open"]
+        return b""
+
+    def _some(self, piece: bytes) -> A:
+        try:
+            return self._one(piece)
+        except UnicodeDecodeError:
+            # Names are bytes of anybody's choice: what is not UTF-8 becomes the escape that `clean` would show.
+            text = _NOT_UTF8.sub(lambda match: f"\\\\u{ord(match[0]):04x}", decode(piece))
+            return self._one(text.encode())
+
+    def _one(self, piece: bytes) -> A:
+        try:
+            return self._decode(piece)
+        except UnicodeDecodeError:
+            raise
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            if not piece.strip():
+                raise SourceFault("empty", "slurmrestd answered with nothing at all", "see its log") from None
+            what = "is not what wacht knows" if isinstance(error, msgspec.ValidationError) else "is no JSON"
+            raise SourceFault("malformed", f"the answer of slurmrestd {what}: {clean(str(error)[:200])}",
+                              "is this version of Slurm one that wacht knows?") from None  # fmt: skip

@@ -1,0 +1,193 @@
+"""Changing Slurm through pyslurm: one process a call, what it says, and what is certain when it says nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import pytest
+
+from collectors.model import Change
+from collectors.slurm import write as roads
+from collectors.slurm.native.write import NativeWriter
+from tests.native.conftest import recorded_rows
+
+HAND = (sys.executable, "-P", "-m", "collectors.slurm.native.hand")
+
+
+def job(action, *targets, **more):
+    return Change(action=action, kind="job", targets=targets, **more)
+
+
+def node(action, *targets, **more):
+    return Change(action=action, kind="node", targets=targets, **more)
+
+
+def send(change, **more):
+    (sent,) = NativeWriter(**more).send(change)
+    return sent
+
+
+CALLS = [
+    (node("drain", "gpu0001", "gpu0002", reason="bad DIMM"), ("drain", "--reason=bad DIMM", "gpu[0001-0002]"),
+     ["modify gpu[0001-0002] state=DRAIN reason=bad DIMM"]),
+    (node("undrain", "gpu0001"), ("undrain", "gpu0001"), ["modify gpu0001 state=UNDRAIN"]),
+    (node("resume", "gpu0001"), ("resume", "gpu0001"), ["modify gpu0001 state=RESUME"]),
+    (node("down", "gpu0001", reason="-x y"), ("down", "--reason=-x y", "gpu0001"),
+     ["modify gpu0001 state=DOWN reason=-x y"]),
+    (job("hold", "2", "9"), ("hold", "2,9"), ["hold 2", "hold 9"]),
+    (job("release", "9"), ("release", "9"), ["release 9"]),
+    (job("cancel", "9"), ("cancel", "9"), ["cancel 9"]),
+    (job("requeue", "2"), ("requeue", "2"), ["requeue 2"]),
+    (job("requeuehold", "2"), ("requeuehold", "2"), ["requeuehold 2"]),
+    (job("priority", "9", priorities={"9": 77}), ("priority", "--priority=77", "9"), ["priority 9 77"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change, words, done", CALLS, ids=[change.action for change, _, _ in CALLS])
+def test_what_is_shown_is_what_runs(standin, change, words, done):
+    assert NativeWriter().commands(change) == ((*HAND, *words),)
+    sent = send(change)
+    assert (sent.argv, sent.targets) == ((*HAND, *words), change.targets) and standin.done == done
+    assert (sent.rc, sent.refused, sent.fatal, sent.err) == (0, {}, False, "")
+
+
+def test_each_reason_is_a_call_of_its_own(standin):
+    change = node("drain", "gpu0001", "gpu0002", "gpu0003", reason="x", reasons={"gpu0002": "old"})
+    assert [one[4:] for one in NativeWriter().commands(change)] == [
+        ("drain", "--reason=x", "gpu[0001,0003]"),
+        ("drain", "--reason=old", "gpu0002"),
+    ]
+
+
+def test_a_sites_prefix_comes_first(standin):
+    assert NativeWriter(("env", "-i")).commands(job("hold", "9"))[0][1:3] == ("-i", sys.executable)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        job("uhold", "9"),
+        job("cancel", "5_3"),
+        job("hold", "7+1"),
+        node("reboot", "gpu0001", reason="x", next_state={"gpu0001": "RESUME"}),
+        node("drain", "gpu0001", reason="x", resume_after_s=600),
+    ],
+    ids=["uhold", "task", "part", "reboot", "for a time"],
+)
+def test_what_it_cannot_do_is_refused_with_the_reason(standin, change):
+    writer = NativeWriter()
+    assert list(writer.why_not(change)) == list(change.targets)
+    with pytest.raises(ValueError, match="pyslurm"):
+        writer.send(change)
+    assert standin.done == []
+
+
+def test_only_the_tasks_go_another_way(standin):
+    assert list(NativeWriter().why_not(job("cancel", "9", "5_3"))) == ["5_3"]
+
+
+@pytest.mark.parametrize("name", ["ALL", "gpu[1-2]", "-x", "$(x)", ""])
+def test_only_plain_names_are_sent(standin, name):
+    with pytest.raises(ValueError):
+        NativeWriter().send(node("resume", name))
+    assert standin.done == []
+
+
+def test_the_hand_itself_takes_no_task_for_a_number(standin):
+    """int("5_3") is 53."""
+    writer = NativeWriter()
+    sent = writer._one((*HAND, "cancel", "5_3"), ("5_3",))
+    assert sent.refused["5_3"].endswith("5_3") and standin.done == [] and sent.rc == 1
+
+
+def test_refusals_by_job(standin):
+    standin.meets({"hold 9": [2017, "Invalid job id specified"]})
+    sent = send(job("hold", "2", "9", "10"))
+    assert (sent.rc, sent.refused, sent.fatal) == (1, {"9": "Invalid job id specified"}, False)
+    assert standin.done == ["hold 2", "hold 9", "hold 10"]
+
+
+def test_a_node_update_that_fails_names_no_node(standin):
+    standin.meets({"modify gpu[0001-0002] state=RESUME": [2180, "Invalid node state transition"]})
+    sent = send(node("resume", "gpu0001", "gpu0002"))
+    assert (sent.rc, sent.refused, sent.err) == (1, {}, "Invalid node state transition")
+
+
+def test_a_caller_without_rights_is_refused_everything(standin):
+    standin.meets({"modify gpu[0001-0002] state=RESUME": [2010, "Invalid user id"]})
+    sent = send(node("resume", "gpu0001", "gpu0002"))
+    assert sent.refused == dict.fromkeys(("gpu0001", "gpu0002"), "Invalid user id") and sent.fatal
+
+
+def test_a_dead_controller_stops_the_rest(standin):
+    standin.meets({"hold 2": [1800, "Unable to contact slurm controller (connect failure)"]})
+    sent = send(job("hold", "2", "9"))
+    assert set(sent.refused) == {"2", "9"} and sent.fatal and standin.done == ["hold 2"]
+
+
+def test_an_answer_that_never_came_is_in_doubt(standin):
+    standin.meets({"hold 2": [5004, "Socket timed out on send/recv operation"]})
+    sent = send(job("hold", "2", "9"))
+    assert sent.rc is None and set(sent.refused) == {"9"} and "may have been done" in sent.err
+    assert standin.done == ["hold 2"]
+
+
+def test_a_node_update_that_got_no_answer_is_in_doubt(standin):
+    """A stopped slurmctld drains the node when it goes on, ten seconds after libslurm gave up."""
+    standin.meets({"modify gpu0001 state=DRAIN reason=x": [5004, "Socket timed out on send/recv operation"]})
+    sent = send(node("drain", "gpu0001", reason="x"))
+    assert (sent.rc, sent.refused) == (None, {}) and "may have been done" in sent.err
+
+
+@pytest.mark.parametrize("fault, says", [("hang", "no answer in"), (int(signal.SIGSEGV), "ended by -11")])
+def test_a_call_that_died_after_it_began_is_in_doubt(standin, fault, says):
+    standin.meets({"hold 9": fault})
+    sent = send(job("hold", "9"), deadline_s=3.0 if fault == "hang" else 30.0)
+    assert (sent.rc, sent.refused) == (None, {}) and says in sent.err and "it may have been done" in sent.err
+
+
+@pytest.mark.parametrize("fault", ["exit", "missing", int(signal.SIGKILL)])
+def test_a_call_that_died_before_it_began_has_changed_nothing(standin, fault):
+    standin.meets({"import": fault})
+    sent = send(job("hold", "9"))
+    assert sent.rc and list(sent.refused) == ["9"] and sent.fatal and standin.done == []
+
+
+def test_a_requeue_reruns_nothing_that_waits_or_has_ended(standin):
+    standin.holds(jobs=[row | ({"state": "COMPLETED"} if row["id"] == 3 else {}) for row in recorded_rows("jobs")])
+    sent = send(job("requeue", "2", "3", "9", "77"))
+    assert standin.done == ["requeue 2"] and sent.rc == 1
+    assert sent.refused == {
+        "3": "it has ended or is gone",
+        "9": "it waits already (PENDING)",
+        "77": "it has ended or is gone",
+    }
+
+
+def test_a_requeue_whose_states_cannot_be_read_is_not_sent(standin):
+    standin.meets({"jobs": [1800, "Unable to contact slurm controller"]})
+    sent = send(job("requeue", "2"))
+    assert standin.done == [] and list(sent.refused) == ["2"] and sent.rc == 1
+
+
+def test_a_cancel_that_nothing_came_of_is_in_doubt(standin):
+    standin.meets(deaf=[2])
+    sent = send(job("cancel", "2", "9"))
+    assert sent.rc is None and "job 2 was told to end and is still RUNNING" in sent.err and sent.refused == {}
+
+
+def test_a_program_that_cannot_be_started_has_changed_nothing(standin, monkeypatch):
+    monkeypatch.setattr(sys, "executable", os.devnull)
+    sent = send(job("hold", "9"))
+    assert (sent.rc, list(sent.refused), sent.fatal) == (127, ["9"], True)
+
+
+def test_the_gates_writer_sends_over_pyslurm(standin):
+    from collectors.slurm import SlurmSettings
+
+    writer = roads.open_writer(SlurmSettings(transport="native"))
+    assert writer.commands(job("hold", "9"))[0][:4] == HAND
+    with pytest.raises(ValueError, match="crashes on a hold by the owner"):
+        writer.commands(job("uhold", "9"))

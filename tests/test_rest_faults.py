@@ -1,0 +1,174 @@
+"""What may go wrong with slurmrestd, and how it is told: never an empty machine, never a token in the open."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+
+from collectors.clock import SystemClock
+from collectors.model import SourceFault
+from collectors.secret import Secret
+from collectors.slurm import SlurmSettings
+from collectors.slurm.rest.client import Place
+from collectors.slurm.rest.road import RestRoad
+from collectors.slurm.rest.token import LIFESPAN_S, RENEW_S, Tokens, claims
+from collectors.slurm.sources import open_sources
+from console import poller
+from tests.make import Commands
+from tests.prom import cut, drip, hang, raw, refusing
+from tests.restd import StandIn, token
+
+
+@pytest.fixture
+def restd(tmp_path):
+    with StandIn(tmp_path, deadline_s=0.3) as started:
+        RestRoad(started.settings).about()
+        yield started
+
+
+def fault(restd, kind="nodes", settings=None):
+    """The fault of one reading, as the poller makes it."""
+    source = next(one for one in open_sources("lab", settings or restd.settings) if one.name == f"slurm.{kind}")
+    reading = poller.read("lab", source, SystemClock())
+    assert reading.facts is None and reading.fault is not None
+    assert restd.file.read_text() not in str(reading.fault)
+    return reading.fault
+
+
+def said(error: str, code: int, number: int = 0):
+    body = {"nodes": None, "errors": [{"error": error, "error_number": number, "description": "told"}]}
+    return lambda handler: handler.send(json.dumps(body).encode(), code)
+
+
+@pytest.mark.parametrize("source", ["nodes", "jobs"])
+@pytest.mark.parametrize(
+    ("odd", "kind", "words"),
+    [
+        (hang, "timeout", "did not answer"),
+        (drip, "timeout", "did not answer"),
+        (cut, "cut", "hung up before its answer ended"),
+        (raw(b""), "empty", "nothing at all"),
+        (raw(b"{}"), "empty", ""),
+        (raw(b"<html>"), "malformed", "is no JSON"),
+        (raw(b'{"nodes": 7, "jobs": 7}'), "malformed", "is not what wacht knows"),
+        (raw(b'{"nodes": [{"name": 7}], "jobs": [{"job_id": "x"}]}'), "malformed", "is not what wacht knows"),
+        (raw(b"{}", Content_Encoding="gzip"), "malformed", "packed"),
+        (refusing(500), "refused", "answered 500"),
+        (refusing(503), "backoff", "answered 503"),
+        (refusing(504), "timeout", "answered 504"),
+        (refusing(404), "missing", "answered 404"),
+        (refusing(301, Location="https://other/"), "refused", "sends to https://other/: not followed"),
+        (lambda handler: handler.send(b"Authentication failure", 401), "auth", "Authentication failure"),
+        (said("Protocol authentication error", 511, 1007), "auth", "Protocol authentication error: told"),
+        (said("Unable to contact slurm controller", 500, 1801), "refused", "Unable to contact"),
+        (said("something", 200), "refused", "something: told"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_named(restd, source, odd, kind, words):
+    restd.odd["*"] = odd
+    found = fault(restd, source)
+    assert (found.kind, words in found.what) == (kind, True), found
+
+
+def test_not_one_node_is_a_fault(restd):
+    restd.answers["nodes/"] = {"nodes": []}
+    restd.answers["partitions/"] = {"partitions": []}
+    assert fault(restd).kind == fault(restd, "partitions").kind == "empty"
+
+
+def test_more_than_wacht_ever_reads(restd, monkeypatch):
+    monkeypatch.setattr("collectors.slurm.rest.client.CAP", 1000)
+    assert "more to /slurm/v0.0.45/nodes/ than wacht ever reads" in fault(restd).what
+
+
+def test_no_parser_that_wacht_knows(restd):
+    Place.forget()
+    restd.parser = 99
+    assert "none of the data parsers v0.0.40 to v0.0.45" in fault(restd).what
+
+
+def test_nobody_there(tmp_path, restd):
+    gone = SlurmSettings(transport="rest", socket=str(tmp_path / "none"))
+    assert fault(restd, settings=gone).what == f"there is no socket {tmp_path / 'none'}"
+    closed = SlurmSettings(transport="rest", url="http://127.0.0.1:9", token_file=str(restd.file))
+    assert fault(restd, settings=closed).kind == "refused"
+
+
+def test_a_controller_that_does_not_answer_its_ping(restd):
+    restd.answers["ping/"] = {"pings": [{"responding": False, "pinged": "DOWN"}]}
+    with pytest.raises(SourceFault, match="is there, its controller is not"):
+        RestRoad(restd.settings).about()
+
+
+# -- tokens ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_token_is_sent_and_shown_nowhere(restd):
+    RestRoad(restd.settings).reader("nodes").read()
+    headers = restd.seen[-1][2]
+    assert headers["X-SLURM-USER-TOKEN"] == restd.file.read_text() and "X-SLURM-USER-NAME" not in headers
+
+
+def test_an_expired_token_is_not_sent(restd):
+    restd.file.write_text(token(seconds=-100))
+    found = fault(restd)
+    assert found.kind == "auth" and "ended 10" in found.what and not restd.seen
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_token_that_others_can_read_is_not_sent(restd, mode):
+    restd.file.chmod(mode)
+    found = fault(restd)
+    assert found.kind == "auth" and "others can read" in found.what and not restd.seen
+
+
+def test_a_renewed_file_is_read_anew(restd):
+    road = RestRoad(restd.settings).reader("nodes")
+    road.read()
+    restd.file.write_text(token(user="bob"))
+    road.read()
+    assert claims(Secret(restd.seen[-1][2]["X-SLURM-USER-TOKEN"])).sun == "bob"
+
+
+@pytest.mark.parametrize("text", ["", "x", "a.b.c", "a.!!.c", "a.e30.c"])
+def test_what_is_no_token_claims_nothing(text):
+    assert (claims(Secret(text)).exp, claims(Secret(text)).sun) == (None, None)
+
+
+def test_a_token_of_our_own_is_made_once_and_renewed_before_it_ends(tmp_path, monkeypatch):
+    commands, now = Commands(tmp_path, monkeypatch), [time.time()]
+    commands.says("scontrol", f"SLURM_JWT={token(LIFESPAN_S)}\n", to="token lifespan=1800 username=alice")
+    tokens = Tokens(None, "alice", lambda: now[0])
+    first = tokens.get(5)
+    now[0] += LIFESPAN_S - RENEW_S - 60
+    assert tokens.get(5) is first and len(commands.calls) == 1
+    now[0] += 120
+    tokens.get(5)
+    assert len(commands.calls) == 2 and os.environ.get("SLURM_JWT") is None
+    tokens.refused()
+    tokens.get(5)
+    assert len(commands.calls) == 3
+
+
+def test_scontrol_that_makes_no_token(tmp_path, monkeypatch):
+    commands = Commands(tmp_path, monkeypatch)
+    commands.says("scontrol", "SLURM_JWT=half a token", "scontrol: error: no jwt\n", 1)
+    with pytest.raises(SourceFault, match="scontrol token made none: scontrol: error: no jwt") as caught:
+        Tokens(None, None).get(5)
+    assert "half" not in str(caught.value.fault)
+
+
+def test_a_token_that_is_refused_is_made_anew(restd, tmp_path, monkeypatch):
+    commands = Commands(tmp_path, monkeypatch)
+    commands.says("scontrol", f"SLURM_JWT={token()}\n")
+    own = SlurmSettings(transport="rest", url=restd.settings.url)
+    road = RestRoad(own).reader("nodes")
+    road.read()
+    restd.odd["*"] = lambda handler: handler.send(b"Authentication failure", 401)
+    with pytest.raises(SourceFault):
+        road.read()
+    restd.odd.clear()
+    assert road.read().nodes and len(commands.calls) == 2

@@ -1,0 +1,84 @@
+"""The six sources over whatever road is configured, and what stands in where a road cannot."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from collectors.model import SourceFault
+from collectors.slurm import SlurmSettings, road
+from collectors.slurm.road import KINDS, Limit
+from collectors.slurm.sources import LentSource, Roads, open_roads, open_sources, open_transport
+from console.poller import Lends
+from tests.make import VERSIONS, Commands, play
+from tests.restd import StandIn, record
+
+
+@pytest.fixture
+def blind(monkeypatch):
+    """slurmrestd can tell no reservations and no detail of a job."""
+    more = (Limit(road="rest", what="reservations", why="it is blind"), Limit(road="rest", what="job_detail", why="so"))
+    monkeypatch.setattr(road, "LIMITS", (*road.LIMITS, *more))
+
+
+@pytest.fixture
+def restd(tmp_path):
+    with StandIn(tmp_path) as started:
+        yield started
+
+
+def test_the_same_six_sources_over_every_road(restd):
+    over = {name: open_sources("lab", SlurmSettings(transport=name)) for name in ("cli", "native")}
+    over["rest"] = open_sources("lab", restd.settings)
+    for found in over.values():
+        assert [one.name for one in found] == [f"slurm.{kind}" for kind in KINDS]
+        assert [one.floor_s for one in found] == [10.0, 10.0, 60.0, 60.0, 60.0, 900.0]
+    assert all(isinstance(one, Lends) for one in over["cli"])
+    assert not any(isinstance(one, LentSource) for one in over["rest"]), "a connection is not shared"
+    assert restd.seen == [], "nothing is asked by opening"
+
+
+def test_a_kind_that_no_road_can_tell_is_unknown_with_the_reason(restd, blind):
+    with pytest.raises(SourceFault, match="reservations cannot be read over rest: it is blind") as caught:
+        open_sources("lab", restd.settings)[3].collect()
+    assert 'fallback = ["cli"]' in caught.value.fault.mend
+
+
+def test_what_a_road_cannot_read_goes_over_the_next(restd, blind, tmp_path, monkeypatch):
+    play(Commands(tmp_path, monkeypatch), VERSIONS[-1])
+    chosen = msgspec.structs.replace(restd.settings, fallback=("cli",))
+    kept = open_sources("lab", chosen)[3]
+    assert isinstance(kept, LentSource) and "lab-maint" in kept.collect().reservations
+    both = open_transport("lab", chosen)
+    assert both.job_detail("2").batch and restd.seen == []
+    assert list(both.read_nodes(["gpu0001"])) == ["gpu0001"] and restd.asked == ["nodes/"]
+    with pytest.raises(SourceFault, match="job_detail cannot be read over rest: so"):
+        Roads(open_roads("lab", restd.settings)).job_detail("2")
+
+
+def test_what_a_screen_shows_reaches_the_road(restd, monkeypatch):
+    monkeypatch.setattr("collectors.slurm.rest.queue.SMALL", 0)
+    restd.queue(record(1), record(2))
+    jobs = open_sources("lab", restd.settings)[1]
+    jobs.collect()
+    jobs.show(frozenset({"2"}))
+    jobs.collect()
+    assert restd.asked[-1] == "job/2"
+    open_sources("lab", SlurmSettings())[1].show(frozenset({"2"}))  # the commands read all of them alike
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"transport": "rest"}, "either url or socket"),
+        ({"transport": "rest", "url": "https://a", "socket": "/b"}, "either url or socket"),
+        ({"transport": "rest", "url": "http://far"}, "https://"),
+        ({"transport": "rest", "socket": "b"}, "socket must begin at /"),
+        ({"transport": "rest", "socket": "/b", "user": "a/b"}, "user must be the name of an account"),
+        ({"transport": "rest", "socket": "/b", "fallback": ("rest",)}, "fallback names a transport twice"),
+        ({"url": "https://a"}, 'are for transport = "rest"'),
+    ],
+)
+def test_settings_that_cannot_be(chosen, words):
+    with pytest.raises(ValueError, match=words):
+        SlurmSettings(**chosen)
