@@ -172,6 +172,7 @@ class WachtApp(Undoing, QuietApp[None]):
         if not isinstance(screen, WachtScreen):
             return
         screen.refresh_top()
+        self.poller.show(screen.shown_jobs())
         now = self.clock.mono()
         if now - self._last_tick >= screen.tick_s:
             self._last_tick = now

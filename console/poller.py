@@ -43,6 +43,15 @@ class Lends(Protocol):
         ...
 
 
+@runtime_checkable
+class Shows(Protocol):
+    """A source that reads more often what a screen shows."""
+
+    def show(self, ids: frozenset[str]) -> None:
+        """These jobs are on the screen now. May be called by another thread."""
+        ...
+
+
 def read(cluster: str, collector: Collector, clock: Clock) -> Reading:
     """One reading of one source. Never raises: what goes wrong is in the reading."""
     began = clock.mono()
@@ -147,6 +156,12 @@ class Poller:
         for turn in self._turns.values():
             if turn.kind in self._needed - before:
                 turn.bell.set()
+
+    def show(self, ids: frozenset[str]) -> None:
+        """The jobs that stand on the screen now: where a road reads all of them seldom, it reads these each time."""
+        for one in self._collectors.values():
+            if isinstance(one, Shows):
+                one.show(ids)
 
     def stop(self) -> None:
         """End every thread and every command that runs, within about a second."""

@@ -14,7 +14,7 @@ from tests.bench import keys, probe, report, screens, targets
 from tests.bench.screens import Case
 from tests.bench.terminal import Answer, Terminal
 
-pytestmark = pytest.mark.pty
+pytestmark = [pytest.mark.pty, pytest.mark.alone]
 
 KEPT = report.load()
 #: How much more than what is kept is a regression, and how often a neighbour's noise is given another chance.

@@ -24,6 +24,7 @@ def checkout(tmp_path):
     (tmp_path / "tests/tools").mkdir(parents=True)
     shutil.copy(ROOT / "tests/tools/venv.sh", tmp_path / "tests/tools")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
     interpreter(tmp_path, "python3")
     return tmp_path
 
@@ -48,7 +49,8 @@ def test_made_once(checkout):
     second = set_up(checkout)
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert times_made(checkout) == 1
-    assert "--editable . --group dev" in (checkout / "pip").read_text()
+    asked = (checkout / "pip").read_text()
+    assert "--require-hashes --requirement requirements.lock" in asked and "--no-deps --editable ." in asked
 
 
 def test_made_anew_for_another_pyproject_or_interpreter(checkout):

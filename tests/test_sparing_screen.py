@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from collectors.sim.sources import SimSource
 from tests.operator import console
 
 
@@ -60,3 +61,17 @@ async def test_who_opens_the_partitions_finds_them_fresh():
         op.app.clock.advance(45)
         await op.press("7")
         await op.until(lambda: op.cluster.sources["slurm.reservations"].read_mono == read + 45, "a reading at once")
+
+
+async def test_the_jobs_on_the_screen_are_told_to_a_road_that_reads_all_of_them_seldom(monkeypatch):
+    told = []
+    monkeypatch.setattr(SimSource, "show", lambda self, ids: told.append((self.name, ids)), raising=False)
+    async with console() as op:
+        await op.press("3")
+        table = op.app.screen.table
+        for key in ("home", "pagedown"):
+            await op.press(key)
+            seen = frozenset(table.keys[table.top : table.top + table.page])
+            await op.until(lambda ids=seen: ("slurm.jobs", ids) in told, f"what is seen after {key}")
+        await op.press("space", "home")
+        await op.until(lambda: told and table.marked <= told[-1][1] != table.marked, "marked ones that scrolled away")

@@ -91,6 +91,10 @@ class WachtScreen(QuietScreen[None]):
         """What an action on this kind would take: the marked rows, else the one under the cursor."""
         return ()
 
+    def shown_jobs(self) -> frozenset[str]:
+        """The jobs on the screen now: their facts should be the newest."""
+        return frozenset(self.targets("job"))
+
     def reason_for(self, action_id: str) -> str | None:
         """What the reason of a dialog begins with, where the screen knows why somebody would do this."""
         return None

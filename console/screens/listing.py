@@ -99,6 +99,13 @@ class ListScreen(FilteredScreen):
             return (*shown, *sorted(marked.difference(shown)))
         return () if self.table.cursor_key is None else (self.table.cursor_key,)
 
+    def shown_jobs(self) -> frozenset[str]:
+        """Those of the page, and the marked ones."""
+        if self.kind != "job":
+            return frozenset()
+        top = self.table.top
+        return frozenset(self.table.keys[top : top + self.table.page]) | self.table.marked
+
     def clear_marks(self) -> None:
         """The marked rows were taken."""
         self.table.mark(())

@@ -20,11 +20,15 @@ _FIXTURES = {"lab", *(f"lab_{suite}" for suite in SUITES), "prometheus", "promet
              "alertmanager", *(f"alertmanager_{suite}" for suite in VERSIONS)}  # fmt: skip
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses a lab carries the marker `lab`, so that `-m "not lab"` never misses one."""
+    """Whatever uses a lab carries the marker `lab`, so that `-m "not lab"` never misses one; and where tests run side
+    by side, these are in one process, which has the labs."""
     for item in items:
         if _FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("lab")
+        if item.get_closest_marker("lab") is not None:
+            item.add_marker(pytest.mark.xdist_group("lab"))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Make .venv with the project (editable) and its dev tools, once for this checkout, this interpreter and this
-# pyproject.toml. The stamp is written last, so a half-made .venv is made anew.
+# Make .venv with the project (editable) and its dev tools, as locked, once for this checkout, this interpreter, this
+# pyproject.toml and this lock. The stamp is written last, so a half-made .venv is made anew.
 # usage: venv.sh PYTHON
 set -eu
 cd "$(dirname "$0")/../.."
@@ -8,7 +8,7 @@ python=$1
 stamp=.venv/made-from
 
 say() { printf 'wacht: %s\n' "$*" >&2; }
-made_from() { printf '%s\n%s\n' "$python" "$PWD"; cat pyproject.toml; }
+made_from() { printf '%s\n%s\n' "$python" "$PWD"; cat pyproject.toml requirements.lock; }
 ready() { [ -x .venv/bin/python ] && [ -f "$stamp" ] && made_from | cmp -s - "$stamp"; }
 
 if ready; then exit 0; fi
@@ -35,6 +35,7 @@ if ! "$python" -m venv .venv; then
     exit 1
 fi
 .venv/bin/python -m pip install -qq --upgrade 'pip>=25.1'
-.venv/bin/python -m pip install -qq --editable . --group dev
+.venv/bin/python -m pip install -qq --require-hashes --requirement requirements.lock
+.venv/bin/python -m pip install -qq --no-deps --editable .
 made_from >"$stamp.new"
 mv "$stamp.new" "$stamp"
