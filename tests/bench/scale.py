@@ -185,7 +185,7 @@ def _measured(parts: Mapping[str, Part]) -> str:
     for name, part in parts.items():
         versions = ", ".join(f"{what} {which}" for what, which in part.versions.items() if what != "wacht")
         before = f"{part.before_at} on {part.before_machine}" if part.before_at else "none"
-        rows.append([name, part.at, part.machine, versions, before])
+        rows.append([name, part.at, "; ".join([part.machine, *part.notes]), versions, before])
     return _table(["part", "at", "machine", "with", "the run before"], rows)
 
 
