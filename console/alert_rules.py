@@ -14,7 +14,7 @@ from msgspec import Struct
 
 import collectors.alertmanager
 from collectors.prometheus import PowerSettings, PrometheusSettings
-from collectors.prometheus.queries import TEMP, XID, by_node
+from collectors.prometheus.queries import SLURMCTLD, TEMP, XID, by_node
 from collectors.prometheus.rules import DEFAULT
 from console.policy import Policy, default_policy
 
@@ -36,7 +36,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     exporters: str = 'job=~"dcgm.*|ipmi.*|node.*"'
     """Matchers of the targets that stand for a node, one or more a node."""
-    slurmctld: str = 'job=~"slurm.*"'
+    slurmctld: str = SLURMCTLD
     """Matchers of the targets that stand for slurmctld (25.11 or newer, MetricsType=metrics/openmetrics)."""
     rack_w: int = 130_000
     """What a rack may draw, in watts."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collectors.model import Cluster
+from collectors.model import Cluster, SlurmCounts
 from collectors.nodestate import DISPLAYS
 from console.cost import strain
 from console.needs import Need, since_text
@@ -12,12 +12,76 @@ from console.partition_columns import PartitionUse, why_text
 from console.power import by_rack, hours_to_ceiling, site_w
 from themes.roles import job_look, state_look
 from widgets.cells import Span, bar
+from widgets.chips import is_stale
 from widgets.pane import Line, line
-from widgets.units import count, duration, percent, power, share
+from widgets.units import age, count, duration, percent, power, share
 
 #: In the order of the sketch everybody knows: what works first, then what does not.
 _SHORT = {"allocated": "alloc", "maintenance": "maint", "completing": "complete", "powered off": "off"}
 _STATES = ("allocated", "mixed", "idle", "draining", "drained", "down")
+#: Rows and counts are of two moments: jobs come and go between them. Apart by more than both, something hides rows.
+_APART, _FEW = 0.05, 20
+_RUNNING = ("RUNNING", "CONFIGURING", "RESIZING", "SIGNALING")
+
+
+def counted(cluster: Cluster, what: str, now: float, mono: float, cells: int) -> list[Line]:
+    """`slurmctld's metrics, 9s ago: 1,204 running, 12,345 pending`: of nodes, gpus or jobs.
+
+    Said while Slurm's rows cannot be read or are older, and where the rows are well and say otherwise; else there is no
+    line, nor where the counts are unknown.
+    """
+    counts = cluster.counts
+    at = None if counts is None else counts.jobs_at if what == "jobs" else counts.nodes_at
+    if counts is None or at is None:
+        return []
+    rows = cluster.sources.get("slurm.jobs" if what == "jobs" else "slurm.nodes")
+    own, rows_age = cluster.sources.get("ctld.counts"), rows.age_s(mono) if rows is not None else None
+    lost = rows is None or not rows.ok or is_stale(rows, mono)
+    if lost and rows_age is not None and now - at >= rows_age:
+        return []
+    if not lost and (own is None or not own.ok or is_stale(own, mono) or not _apart(cluster, counts, what)):
+        return []
+    wide = cells >= 60
+    head = f"slurmctld's metrics, {age(now - at)} ago: " if wide else f"metrics {age(now - at)} ago: "
+    told, room = "", cells - len(head)
+    for word in _count_words(counts, what):
+        longer = f"{told}, {word}" if told else word
+        if told and len(longer) > room:  # half a number would be a wrong one
+            break
+        told = longer
+    return [line([(head, "warn" if lost else "text-dim"), (told, "text-strong")])] if told else []
+
+
+def _count_words(counts: SlurmCounts, what: str) -> list[str]:
+    if what == "jobs":
+        return [f"{number:,} {state}" for state, number in counts.jobs_by_state.items()
+                if number or state in {"running", "pending"}]  # fmt: skip
+    if what == "gpus":
+        of = "" if counts.gpus is None else f" of {counts.gpus:,}"
+        return [] if counts.gpus_alloc is None else [f"{counts.gpus_alloc:,}{of} in jobs"]
+    if what != "nodes":
+        return []
+    whole = [] if counts.nodes is None else [f"{counts.nodes:,} nodes"]
+    by_state = counts.nodes_by_state
+    # Idle ones are left out: among them are those that are drained.
+    shown = ("down", "drained", "draining", "alloc", "mixed")
+    return whole + [f"{by_state[word]:,} {word}" for word in shown if by_state.get(word)]
+
+
+def _apart(cluster: Cluster, counts: SlurmCounts, what: str) -> bool:
+    """Whether rows that are well say otherwise than slurmctld counts: some are hidden from this user, or cut."""
+    if what == "nodes":
+        # Nodes that are to come are told by no command.
+        known = None if counts.nodes is None else counts.nodes - counts.nodes_by_state.get("future", 0)
+        return known is not None and known != cluster.totals.nodes
+    states, own = counts.jobs_by_state, cluster.totals.jobs_by_state
+    pairs = (
+        (states.get("running"), sum(own.get(state, 0) for state in _RUNNING)),
+        (states.get("pending"), own.get("PENDING", 0)),
+    )
+    return what == "jobs" and any(
+        theirs is not None and abs(theirs - ours) > max(_FEW, _APART * max(theirs, ours)) for theirs, ours in pairs
+    )
 
 
 def node_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:

@@ -29,7 +29,7 @@ from console.reduce import begin, reduce
 Publish = Callable[[Cluster, Diff], None]
 
 #: Kinds of facts that may be old while no screen shows them: nothing rings or judges by them.
-SELDOM = frozenset({"partitions", "reservations", "power"})
+SELDOM = frozenset({"partitions", "reservations", "power", "counts"})
 #: Sources that ask the controller, and hold back when it strains; sdiag does not, since it is the gauge.
 _SPARING = frozenset({"slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations"})
 

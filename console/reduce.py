@@ -54,7 +54,7 @@ def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[C
             if fresh is None:
                 continue
             old = getattr(cluster, kind)
-            if kind in {"diag", "power", "rights"}:
+            if kind in {"diag", "power", "counts", "rights"}:
                 if fresh != old:
                     changed[kind], keys[kind] = fresh, _NOTHING
                 continue

@@ -13,7 +13,19 @@ from __future__ import annotations
 from collectors.model.cluster import KINDS, Cluster, Diff, Facts, Fault, Reading, Source, SourceFault, Taken, Totals
 from collectors.model.ports import AlertDesk, Budget, Change, Collector, NewSilence, Sent, Telemetry, Transport, Writer
 from collectors.model.slurm import Cost, Diag, Job, JobDetail, Node, Partition, Reservation, Rights
-from collectors.model.telemetry import TAKEN, Alert, Gpu, Load, Matcher, Power, Process, Series, Silence, Xid
+from collectors.model.telemetry import (
+    TAKEN,
+    Alert,
+    Gpu,
+    Load,
+    Matcher,
+    Power,
+    Process,
+    Series,
+    Silence,
+    SlurmCounts,
+    Xid,
+)
 
 __all__ = [
     "KINDS",
@@ -45,6 +57,7 @@ __all__ = [
     "Sent",
     "Series",
     "Silence",
+    "SlurmCounts",
     "Source",
     "SourceFault",
     "Taken",

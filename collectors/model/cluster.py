@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from collectors.clean import clean
 from collectors.model.slurm import Cost, Diag, Job, Node, Partition, Reservation, Rights
-from collectors.model.telemetry import Alert, Load, Power, Silence, Xid
+from collectors.model.telemetry import Alert, Load, Power, Silence, SlurmCounts, Xid
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -32,6 +32,7 @@ class Facts(Struct, frozen=True, eq=False, kw_only=True):
     loads: Mapping[str, Load] | None = None
     xids: Mapping[str, Xid] | None = None
     power: Power | None = None
+    counts: SlurmCounts | None = None
     alerts: Mapping[str, Alert] | None = None
     silences: Mapping[str, Silence] | None = None
     diag: Diag | None = None
@@ -44,8 +45,8 @@ class Facts(Struct, frozen=True, eq=False, kw_only=True):
     """None: the call that brought the facts asked for all of them."""
 
 
-KINDS = ("nodes", "jobs", "partitions", "reservations", "loads", "xids", "power", "alerts", "silences", "diag",
-         "rights")  # fmt: skip
+KINDS = ("nodes", "jobs", "partitions", "reservations", "loads", "xids", "power", "counts", "alerts", "silences",
+         "diag", "rights")  # fmt: skip
 
 
 class Fault(Struct, frozen=True):
@@ -142,6 +143,8 @@ class Cluster(Struct, frozen=True, eq=False, kw_only=True):
     loads: Mapping[str, Load] = field(default_factory=dict)
     xids: Mapping[str, Xid] = field(default_factory=dict)
     power: Power | None = None
+    counts: SlurmCounts | None = None
+    """What slurmctld itself counts; kept apart from `totals`, which are made of the rows."""
     alerts: Mapping[str, Alert] = field(default_factory=dict)
     silences: Mapping[str, Silence] = field(default_factory=dict)
     """Those that are active or will be; Alertmanager's memory of expired ones is left out."""

@@ -113,6 +113,23 @@ class Power(Struct, frozen=True, kw_only=True):
     budget_w: float | None = None
 
 
+class SlurmCounts(Struct, frozen=True, kw_only=True):
+    """What slurmctld itself counts, by its own metrics. A state that is missing is unknown, never 0."""
+
+    nodes: int | None = None
+    nodes_by_state: Mapping[str, int] = field(default_factory=dict)
+    """By the metrics' own words. A node is in one of alloc, mixed, idle, down, future and unknown; drained and draining
+    come on top, so that a drained node is counted under idle or down as well."""
+    nodes_at: int | None = None
+    """When the nodes and their GPUs were counted; None where they are unknown."""
+    gpus: int | None = None
+    gpus_alloc: int | None = None
+    jobs_by_state: Mapping[str, int] = field(default_factory=dict)
+    """running, pending, suspended, completing; each task of an array that waits is one."""
+    jobs_at: int | None = None
+    """When the jobs were counted."""
+
+
 class Series(Struct, frozen=True, kw_only=True):
     """One line of a chart: points of (epoch, value), None where there was no sample."""
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from collectors.prometheus.queries import TABLE
+from collectors.prometheus.queries import SLURMCTLD, TABLE
 from collectors.registry import Descriptor
 from collectors.web import DEFAULT_NODE, Seconds, WebSettings, check_label, check_matchers, check_node
 
@@ -57,6 +57,9 @@ class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_
     """More label matchers for every DCGM series, where one server holds several clusters: `cluster="groningen"`."""
     recorded: bool = False
     """Read the series of the recording rules in wacht-rules.yml, which the server must have loaded."""
+    slurm_metrics: bool | str = False
+    """Label matchers of the targets where slurmctld's own metrics are scraped (25.11 or newer), or true for those whose
+    job begins with slurm; with them its counts stand beside what the commands say."""
     queries: dict[str, str] = field(default_factory=dict)
     """PromQL of the site's own for queries of the table (docs/queries.md), by name."""
     power: PowerSettings | None = None
@@ -68,10 +71,18 @@ class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_
             check_label("host_labels", label)
         check_node("node", self.node)
         check_matchers(self.matchers)
+        check_matchers(self.slurmctld)
         names = {query.name for query in TABLE}
         for name in self.queries:
             if name not in names:
                 raise ValueError(f"queries.{name} is no query; allowed: {', '.join(sorted(names))}")
+
+    @property
+    def slurmctld(self) -> str:
+        """The matchers that `slurm_metrics` stands for; of the cluster's own, where one server holds several."""
+        if isinstance(self.slurm_metrics, str) and self.slurm_metrics:
+            return self.slurm_metrics
+        return ",".join(part for part in (SLURMCTLD, self.matchers) if part)
 
 
 DESCRIPTOR = Descriptor(

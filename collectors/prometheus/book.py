@@ -39,6 +39,7 @@ class Book:
             "host": ", ".join(settings.host_labels),
             "rack": self.power.rack_label,
             "source": self.source,
+            "slurmctld": settings.slurmctld,
             "fields": f"DCGM_FI_(DEV_({'|'.join(depth['dev'])})|PROF_({'|'.join(depth['prof'])}))",
         }
 

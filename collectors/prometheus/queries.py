@@ -21,6 +21,8 @@ _BARE = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 UTIL, ENGINE = "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
 TEMP, WATTS, ENERGY = "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
 XID, XID_COUNT = "DCGM_FI_DEV_XID_ERRORS", "DCGM_EXP_XID_ERRORS_COUNT"
+#: Matchers of the targets that are slurmctld's own metrics, where the site does not name them.
+SLURMCTLD = 'job=~"slurm.*"'
 MEMORY = ("DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_FB_RESERVED")
 #: Fields of one GPU, without DCGM_FI_: those that dcgm-exporter gives by default, and those that it can give.
 GPU_FIELDS = (
@@ -33,6 +35,10 @@ GPU_FIELDS = (
     "DEV_PCIE_LINK_WIDTH", "DEV_PCIE_REPLAY_COUNTER", "DEV_XID_ERRORS", "PROF_GR_ENGINE_ACTIVE",
     "PROF_PIPE_TENSOR_ACTIVE",
 )  # fmt: skip
+
+#: What is read of slurmctld's counts: base states, of which a node has one, then flags, which come on top of those.
+NODE_COUNTS = ("alloc", "mixed", "idle", "down", "future", "unknown", "drained", "draining")
+JOB_COUNTS = ("running", "pending", "suspended", "completing")
 
 
 class Query(Struct, frozen=True, kw_only=True):
@@ -59,6 +65,23 @@ _GPU_BUSY = f'max by ($host, UUID) (<{UTIL}>) or 100 * max by ($host, UUID) (<{E
 _GPU_WATTS = f"max by ($host, UUID) (<{WATTS}>)"
 _ALL_MEMORY = '{__name__=~"DCGM_FI_DEV_FB_(USED|FREE|RESERVED)",$only}'
 _NOW, _THEN = f"max by ($host, UUID) (<{ENERGY}>)", f"max by ($host, UUID) (<{ENERGY}> offset $span)"
+
+#: The newest sample alone, and with it one target: a standby controller gives the primary's counts once more (it sends
+#: the scrape there), a second Prometheus of a pair those of another moment. All series of a target share its labels.
+_NODES = "topk(1, timestamp(slurm_nodes{$slurmctld}))"
+_JOBS = "topk(1, timestamp(slurm_jobs{$slurmctld}))"
+_BY_NAME = ("$1", "__name__", "slurm_(.+)")
+_COUNTS = (
+    (f'{{__name__=~"slurm_nodes(_({"|".join(NODE_COUNTS)}))?",$slurmctld}} and {_NODES}', *_BY_NAME),
+    (f'{{__name__=~"slurm_jobs_({"|".join(JOB_COUNTS)})",$slurmctld}} and {_JOBS}', *_BY_NAME),
+    (f"sum(slurm_node_gpus{{$slurmctld}} and ignoring (node) {_NODES})", "gpus", "", ""),
+    (f"sum(slurm_node_gpus_alloc{{$slurmctld}} and ignoring (node) {_NODES})", "gpus_alloc", "", ""),
+    (_NODES, "nodes_at", "", ""),
+    (_JOBS, "jobs_at", "", ""),
+    ("min(slurm_nodes{$slurmctld})", "nodes_least", "", ""),
+    ("max(slurm_nodes{$slurmctld})", "nodes_most", "", ""),
+)
+_COUNTED = " or ".join(f'label_replace({expr}, "count", "{to}", "{label}", "{of}")' for expr, to, label, of in _COUNTS)
 
 TABLE: tuple[Query, ...] = (
     Query(
@@ -136,6 +159,12 @@ TABLE: tuple[Query, ...] = (
         name="site_util", unit="%", high=101.0, by=(), series=(UTIL, f"{ENGINE} (MIG)"),
         about="mean utilisation of all GPUs, for the chart", expr=f"avg(({_GPU_BUSY}) >= 0)",
         record="wacht:site_gpu_util:avg", asked="for charts",
+    ),
+    Query(
+        name="slurmctld", by=("count",), series=("slurm_nodes", "slurm_jobs", "slurm_node_gpus (26.05)"),
+        about="nodes and jobs by state as slurmctld itself counts them, and when: of the target that was sampled last",
+        expr=f"max by (count) ({_COUNTED})",
+        asked="each reading, with slurm_metrics",
     ),
     Query(
         name="targets", by=("job", "what"), series=("up",), asked="when there are no GPU series",

@@ -1,4 +1,4 @@
-"""Opens what the console polls and asks: the loads of all nodes with their XIDs, the power of the site, telemetry."""
+"""Opens what the console polls and asks: loads of all nodes with XIDs, power, slurmctld's counts, telemetry."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collectors.model import Collector, Facts
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.book import Book
 from collectors.prometheus.client import Client
+from collectors.prometheus.counts import CountsReader
 from collectors.prometheus.loads import LoadReader
 from collectors.prometheus.power import PowerReader
 from collectors.prometheus.telemetry import PrometheusTelemetry
@@ -60,9 +61,19 @@ class PowerSource(PrometheusSource):
         return PowerReader(Book(self._settings), client).read
 
 
+class Counts(PrometheusSource):
+    """What slurmctld itself counts. A chip of its own: it is neither Slurm's commands nor an exporter of GPUs."""
+
+    name = "ctld.counts"
+
+    def _reader(self, client: Client) -> Callable[[], Facts]:
+        return CountsReader(Book(self._settings), client).read
+
+
 def open_sources(cluster: str, settings: PrometheusSettings, clock: Clock | None = None) -> list[Collector]:
     """The sources of one Prometheus. Asks nothing yet."""
-    return [Loads(settings, clock), PowerSource(settings, clock)]
+    counts = [Counts(settings, clock)] if settings.slurm_metrics else []
+    return [Loads(settings, clock), PowerSource(settings, clock), *counts]
 
 
 def open_telemetry(cluster: str, settings: PrometheusSettings, clock: Clock | None = None) -> PrometheusTelemetry:

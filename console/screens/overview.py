@@ -51,7 +51,7 @@ class OverviewScreen(WachtScreen):
     OverviewScreen.-nopower.-narrow #nodes, OverviewScreen.-nopower.-narrow #gpus { width: 1fr; }
     """
     crumb = "overview"
-    reads = frozenset({"power"})
+    reads = frozenset({"power", "counts"})
     sums = (partition_uses, by_user, by_rack, suspects)
     acts_on = "node"
     AUTO_FOCUS = "#map"
@@ -93,8 +93,11 @@ class OverviewScreen(WachtScreen):
         cluster = self.cluster
         titles = {"nodes": ("Nodes", cluster.totals.nodes), "gpus": ("GPUs", cluster.totals.gpus)}
         makers = {"nodes": figures.node_lines, "gpus": figures.gpu_lines, "power": figures.power_lines}
+        mono = self.app.clock.mono()
         for name, pane in self.figures.items():
-            pane.set_lines(makers[name](cluster, max(1, pane.size.width - 4), max(1, pane.size.height - 2)))
+            cells, rows = max(1, pane.size.width - 4), max(1, pane.size.height - 2)
+            told = figures.counted(cluster, name, ctx.now, mono, cells)
+            pane.set_lines([*told, *makers[name](cluster, cells, max(1, rows - len(told)))])
             if name in titles:
                 word, number = titles[name]
                 pane.set_title([(word, "title"), (f" {number:,}" if number is not None else " —", "text-strong")])
@@ -103,7 +106,9 @@ class OverviewScreen(WachtScreen):
         self._needs = needs(cluster, ctx.now, self.app.policy, mono=self.app.clock.mono(), resumed=self.app.resumed)
         self.needs.set_lines(figures.need_lines(cluster, self._needs, ctx.now))
         self.needs.set_title([("Needs you", "title"), (f" {len(self._needs)}" if self._needs else "", "text-strong")])
-        self.queue.set_lines(figures.queue_lines(cluster, self._uses, ctx.now, max(1, self.queue.size.width - 4), 0))
+        cells = max(1, self.queue.size.width - 4)
+        told = figures.counted(cluster, "jobs", ctx.now, mono, cells)
+        self.queue.set_lines([*told, *figures.queue_lines(cluster, self._uses, ctx.now, cells, 0)])
 
     def on_resize(self, event: events.Resize) -> None:
         """Fewer panes on a small screen, never less truth."""

@@ -78,7 +78,8 @@ class Monitor(Daemon):
 
     `per_node` scrapes every node's exporter by itself, as a site does; False takes all in one answer, which is what
     large machines are for. `rules` are rule files, loaded by Prometheus itself or by vmalert beside VictoriaMetrics;
-    what alerts they fire goes to the `alertmanager` at that address.
+    what alerts they fire goes to the `alertmanager` at that address. `slurmctld` are addresses of controllers whose own
+    metrics are scraped too, of nodes and of jobs each.
     """
 
     what = "monitor"
@@ -95,6 +96,7 @@ class Monitor(Daemon):
         alertmanager: str | None = None,
         per_node: bool = True,
         scrape_s: float = 1.0,
+        slurmctld: Sequence[str] = (),
     ) -> None:
         self.engine = engine
         self.kind = ENGINES[engine]
@@ -105,6 +107,7 @@ class Monitor(Daemon):
         self._alertmanager = alertmanager
         self._per_node = per_node
         self._scrape_s = scrape_s
+        self._slurmctld = tuple(slurmctld)
         self._shelf = Shelf()
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -263,6 +266,9 @@ class Monitor(Daemon):
                 )
         racks = {"targets": [here], "labels": {"instance": "racks"}}
         jobs.append({"job_name": "pdu", "metrics_path": "/pdu/metrics", "static_configs": [racks]})
+        for kind in ("nodes", "jobs") if self._slurmctld else ():
+            jobs.append({"job_name": f"slurm-{kind}", "metrics_path": f"/metrics/{kind}"}
+                        | {"static_configs": [{"targets": self._slurmctld}]})  # fmt: skip
         every = f"{int(self._scrape_s * 1000)}ms"
         common = {"scrape_interval": every, "scrape_timeout": every}
         if self.kind.victoria:

@@ -169,7 +169,7 @@ def _numbers(targets: str) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="collectors.slurm.native.hand")
+    parser = argparse.ArgumentParser(prog="hand")
     actions = (*NODE_STATES, "requeue", "requeuehold", "hold", "release", "cancel", "priority")
     parser.add_argument("action", choices=actions)
     parser.add_argument("--reason")
