@@ -21,6 +21,12 @@ import pyte
 from tests.bench.terminal import QUERIES
 
 
+def terminal_env(more: Mapping[str, str] | None) -> dict[str, str]:
+    """The environment of a program in it: the size is that of the terminal, whatever a runner of tests says."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    return {**kept, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(more or {})}
+
+
 class Screen(pyte.Screen):
     """A screen that answers where its cursor is, as every terminal does."""
 
@@ -63,7 +69,7 @@ class FarTerminal:
 
         self.child: subprocess.Popen[bytes] = subprocess.Popen(
             list(argv), stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
-            preexec_fn=begin, env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})},
+            preexec_fn=begin, env=terminal_env(env),
         )  # fmt: skip
 
     def _blank(self, answers: bool) -> Screen:

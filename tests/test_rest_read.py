@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from collectors import process
 from collectors.model import SourceFault
-from collectors.slurm.rest import queue, stream
+from collectors.slurm.rest import queue, road, stream
 from collectors.slurm.rest.answers import Nodes
 from collectors.slurm.rest.client import Client
 from collectors.slurm.rest.jobs import JobRecord, Jobs, state_word, tasks_of
@@ -66,7 +67,8 @@ def test_jobs_and_tasks(restd):
     assert jobs["4"].reason == "JobHeldUser" and jobs["4"].priority == 0
 
 
-def test_the_smaller_kinds(restd):
+def test_the_smaller_kinds(restd, monkeypatch):
+    monkeypatch.setattr(road, "time", SimpleNamespace(time=lambda: 1_795_600_000.0))  # the reservation is to begin
     parts, kept, diag = read(restd, "partitions"), read(restd, "reservations"), read(restd, "diag")
     assert parts["gpu"].time_limit_s == 172_800 and parts["long"].state == "UP" and parts["gpu"].allow_accounts == "ALL"
     assert parts["gpu"].default is (restd.parser >= 45), "told from v0.0.45 on"

@@ -67,7 +67,11 @@ def test_every_version_and_road_gives_the_same_cluster(cluster_of, which):
     found = base if which == "26.05" else cluster_of(which)
     assert still(found.jobs) == still(base.jobs)
     assert still(found.partitions) == still(base.partitions)
-    assert still(found.reservations) == still(base.reservations)
+    # Each scene had its reservation at another time, and pyslurm tells times alone: it is active by today's clock.
+    of_no_time = [
+        {name: row | {"state": None} for name, row in still(one.reservations).items()} for one in (found, base)
+    ]
+    assert of_no_time[0] == of_no_time[1] != {}
     expected = still(base.nodes)
     for name in _OLDER if which == "22.05" else ():
         expected[name] |= {"flags": ()}

@@ -220,7 +220,7 @@ class Reservations(Answer):
 def reservation(record: ReservationRecord, now: float) -> Reservation:
     """One record as a Reservation, active by its own times as scontrol reckons it."""
     starts, ends = record.start_time.time, record.end_time.time
-    active = starts is not None and ends is not None and starts <= now < ends
+    active = starts is not None and ends is not None and starts <= now <= ends
     return Reservation(
         name=clean(record.name),
         state="ACTIVE" if active else "INACTIVE",
