@@ -124,3 +124,10 @@ def test_natural_order():
     names = ["gpu10", "gpu2", "gpu1", "gpu01", "login", "gpu2a"]
     assert sorted(names, key=natural_key) == ["gpu01", "gpu1", "gpu2", "gpu2a", "gpu10", "login"]
     assert natural_key("9" * 5000)
+
+
+@given(st.sets(st.integers(0, 400), min_size=65, max_size=200), st.sampled_from(["gpu", "a-", "n."]), st.integers(3, 6))
+def test_a_whole_machine_is_folded_as_clustershell_does(numbers, prefix, wide):
+    names = [f"{prefix}{number:0{wide}}" for number in numbers]
+    assert fold(names) == str(NodeSet.fromlist(names, resolver=RESOLVER_NOGROUP))
+    assert set(expand(fold([*names, "gpu99999999"]))) == {*names, "gpu99999999"}
