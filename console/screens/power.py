@@ -121,7 +121,7 @@ class PowerScreen(WachtScreen):
         reporting = sum(1 for load in cluster.loads.values() if load.power_w is not None)
         if cluster.totals.nodes:
             short = reporting < cluster.totals.nodes
-            say("reporting", (f"{reporting:,} of {cluster.totals.nodes:,} nodes", "warn" if short else ""))
+            say("measured", (f"{reporting:,} of {cluster.totals.nodes:,} nodes", "warn" if short else ""))
         self.site.set_lines(lines)
 
     def _read_chart(self) -> None:
