@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -88,6 +89,16 @@ class Wire(httpcore.SyncBackend):
             with contextlib.suppress(OSError):  # it was gone already
                 # Of the socket below TLS: a goodbye could block as well.
                 socket.socket.shutdown(one, socket.SHUT_RDWR)
+
+
+def end(wire: Wire, asking: threading.Lock, http: httpx.Client) -> None:
+    """End what a client asks, from any thread; whoever is asking just then meets the cut, and closes nothing twice."""
+    wire.cut()
+    if asking.acquire(blocking=False):
+        try:
+            http.close()
+        finally:
+            asking.release()
 
 
 class Stream(httpcore.NetworkStream):

@@ -19,7 +19,7 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.clean import clean
 from collectors.model import SourceFault
 from collectors.secret import read_token
-from collectors.wire import Wire, over, trusted
+from collectors.wire import Wire, end, over, trusted
 
 #: Most bytes of one answer: 10,000 alerts with long annotations are about 20 MB.
 CAP = 64 << 20
@@ -75,12 +75,7 @@ class Client:
     def close(self) -> None:
         """End what is being asked, from any thread, and ask no more."""
         self._closed = True
-        self._wire.cut()
-        if self._one.acquire(blocking=False):
-            try:
-                self._http.close()
-            finally:
-                self._one.release()
+        end(self._wire, self._one, self._http)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.stream import Pieces
 from collectors.slurm.rest.token import Tokens
 from collectors.slurm.road import There
-from collectors.wire import Wire, over, trusted
+from collectors.wire import Wire, end, over, trusted
 
 A = TypeVar("A", bound="Answer")
 
@@ -225,12 +225,7 @@ class Client:
     def close(self) -> None:
         """End what is being asked, from any thread, and ask no more."""
         self._closed = True
-        self._wire.cut()
-        if self._one.acquire(blocking=False):
-            try:
-                self._http.close()
-            finally:
-                self._one.release()
+        end(self._wire, self._one, self._http)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
