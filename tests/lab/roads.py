@@ -143,7 +143,7 @@ def main() -> None:
         with Lab(suite, nodes=64, restd=True, accounting=True) as lab:
             for size in (8, 4, 1):
                 lab.submit(5, user="alice", nodes=2, gpus=size, seconds=3600)
-            lab.submit(1000, user="bob", nodes=48, seconds=3600)
+            lab.submit(10_000, user="bob", nodes=48, seconds=3600)
             os.environ["PATH"] = f"{lab.bin_dir}:{os.environ['PATH']}"
             client.Place.forget()
             for transport in ("cli", "rest"):
