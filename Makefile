@@ -12,7 +12,7 @@ export PIP_ROOT_USER_ACTION := ignore
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo check test lint format types lab lab-down bench soak fuzz lock sbom supply venv clean
+.PHONY: help demo check test lint format types lab lab-down bench soak fuzz docs man wheel pyz lock sbom supply venv clean
 
 help:
 	@echo 'make demo       the console on the embedded machine; needs no Slurm, no service'
@@ -22,6 +22,10 @@ help:
 	@echo 'make bench      measure start, keys, bytes, reads, and others beside; keeps tests/bench/results.json'
 	@echo 'make soak       the same console for MINUTES=10: does it grow, does it stall; near, far and live'
 	@echo 'make fuzz       every parser under bytes that nobody meant, SECONDS=60 each'
+	@echo 'make docs       renew what docs/ takes from the code: pages, tables, docs/shell, the screenshots of the tour'
+	@echo 'make man        renew docs/shell: the manual page and the completion of each shell'
+	@echo 'make wheel      dist/wacht-*.whl and the sdist; the same tree gives the same bytes'
+	@echo 'make pyz        dist/wacht-*.pyz: wacht and all it needs in one file; dist/wheels: the same as wheels'
 	@echo 'make lock       renew requirements.lock: every dependency with its version and hashes'
 	@echo 'make sbom       what is installed in .venv, as CycloneDX: dist/sbom.cdx.json'
 	@echo 'make venv       only the set-up, in .venv; make clean removes it'
@@ -31,10 +35,11 @@ demo: venv
 
 check: lint format types test
 
-# The labs mostly wait: all that needs one runs in one process, everything else beside it, and what counts stalls last.
+# Most tests wait for something: all that needs a lab runs in one process, everything else in two beside it, and what
+# counts stalls last.
 test: venv
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not alone'
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m 'not alone'
 	$(BIN)/python -m pytest -m alone
 else
 	$(BIN)/python -m pytest $(ARGS)
@@ -63,6 +68,20 @@ soak: venv
 
 fuzz: venv
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
+docs: venv
+	$(BIN)/python -m console.pages docs
+	$(BIN)/python -m tests.tools.shots docs/tour
+
+man: venv
+	$(BIN)/python -m console.man docs/shell
+
+wheel: venv
+	@rm -f dist/wacht-*.whl dist/wacht-*.tar.gz
+	$(BIN)/python -m hatchling build -d dist
+
+pyz: wheel
+	$(BIN)/python -m tests.tools.pyz dist/wacht-*.whl dist
 
 lock: supply
 	UV_CUSTOM_COMPILE_COMMAND='make lock' $(SUPPLY)/bin/uv pip compile --quiet --upgrade --universal \

@@ -180,6 +180,14 @@ def _expand(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(names, key=natural_key if len(names) <= _CACHED_NAMES else natural_key.__wrapped__))
 
 
+def names_in(folded: str | None) -> tuple[str, ...]:
+    """The names of a node set that Slurm wrote; none where it wrote none, or none that can be read."""
+    try:
+        return tuple(expand(folded)) if folded else ()
+    except ValueError:
+        return ()
+
+
 def _expand_word(word: str) -> list[str]:
     from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 
@@ -203,14 +211,8 @@ def _fold_series(names: list[str]) -> str | None:
             return None
         numbers.append(int(digits))
     numbers.sort()
-    ranges: list[list[int]] = []
-    for number in numbers:
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
     wide = size - start
-    inside = [f"{one:0{wide}}" if one == last else f"{one:0{wide}}-{last:0{wide}}" for one, last in ranges]
+    inside = [f"{one:0{wide}}" if one == last else f"{one:0{wide}}-{last:0{wide}}" for one, last in spans(numbers)]
     return f"{prefix}[{','.join(inside)}]"
 
 
@@ -241,3 +243,14 @@ def _fold_last(names: list[str]) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def spans(numbers: Iterable[int]) -> list[list[int]]:
+    """Ascending numbers as the first and the last of each run: 0, 1, 2, 7 are 0 to 2 and 7 to 7."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found

@@ -7,7 +7,9 @@ slurm_protocol_defs.c, 22.05 to 26.05).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Protocol
 
 BASES = frozenset({"UNKNOWN", "DOWN", "IDLE", "ALLOCATED", "MIXED", "FUTURE", "ERROR"})
 
@@ -133,3 +135,13 @@ def display_word(base: str, flags: tuple[str, ...]) -> str:
     if "PLANNED" in has:
         return "planned"
     return "idle"
+
+
+class _Shown(Protocol):
+    @property
+    def display(self) -> str: ...
+
+
+def in_service(names: Iterable[str], nodes: Mapping[str, _Shown]) -> tuple[str, ...]:
+    """Those of these nodes that Slurm has in service; one that it does not know is left out."""
+    return tuple(name for name in names if (node := nodes.get(name)) is not None and node.display not in OUT)

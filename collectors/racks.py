@@ -8,8 +8,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from collectors import files
 from collectors.clean import clean
 from collectors.nodeset import expand
+
+#: 12,000 nodes, each on a line of its own, are 200 kB.
+LARGEST = 4 << 20
 
 
 class RackRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,9 +25,15 @@ class RackRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     pattern: str | None = None
+    """A regular expression that matches all of a node's name, with a group `n` or `rack`."""
     nodes_per_rack: int = 0
+    """With the group `n`: how many nodes, counted from 1, make a rack."""
     file: str | None = None
+    """A file of lines of a rack and a node set: `R07 gpu[0109-0126]`."""
     topology: bool = False
+    """The leaf switches, or the blocks, of Slurm's own topology are the racks."""
+    domains: bool = False
+    """Each rack is one NVLink domain (NVL72), whatever blocks Slurm's topology has."""
 
     def __post_init__(self) -> None:
         if [bool(self.pattern), bool(self.file), self.topology].count(True) != 1:
@@ -77,9 +87,11 @@ def read_file(path: Path) -> Mapping[str, str]:
     """Node to rack from a file of lines `RACK NODESET`. Raises ValueError with the line that cannot be read."""
     racks: dict[str, str] = {}
     try:
-        text = path.read_text("utf-8", "replace")
+        text = files.read(path, LARGEST).decode("utf-8", "replace")
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
+    except files.Unfit as error:
+        raise ValueError(f"{path}: {error}") from None
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
         if not words:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ class Descriptor(Struct, frozen=True, kw_only=True):
     automatic: bool = False
 
 
+@cache
 def descriptors() -> dict[str, Descriptor]:
     """Every descriptor there is, by key. Imports only the `__init__` of each subpackage."""
     found = {}

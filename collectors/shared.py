@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import math
 import os
 import pwd
@@ -29,7 +28,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
-from collectors import process
+from collectors import files, process
 from collectors.clean import clean
 from collectors.model import SourceFault, Taken
 from collectors.process import Ended
@@ -57,6 +56,7 @@ class Published(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`published = { folder = "/run/wacht", owner = "wacht" }`: where a site's recorder leaves its readings."""
 
     folder: str
+    """What `wacht record --publish` was given."""
     owner: str
     """The only account whose files there are believed: its name, or its number."""
 
@@ -139,12 +139,17 @@ class Place:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(new, dir_fd=at)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with os.fdopen(os.open(new, flags, 0o600, dir_fd=at), "wb") as file:
-                if not self._private:
-                    os.fchmod(file.fileno(), 0o640)
-                file.write(len(head).to_bytes(4, "big") + head)
-                file.write(out)
-            os.replace(new, name, src_dir_fd=at, dst_dir_fd=at)
+            try:
+                with os.fdopen(os.open(new, flags, 0o600, dir_fd=at), "wb") as file:
+                    if not self._private:
+                        os.fchmod(file.fileno(), 0o640)
+                    file.write(len(head).to_bytes(4, "big") + head)
+                    file.write(out)
+                os.replace(new, name, src_dir_fd=at, dst_dir_fd=at)
+            except OSError:
+                # A full disk took a part of it: others need the room.
+                os.unlink(new, dir_fd=at)
+                raise
             return True
         return False
 
@@ -174,8 +179,7 @@ class Place:
     def _open(self) -> Iterator[int]:
         """The folder, looked at once and then held. Raises OSError where it is not to be trusted."""
         if self._private:
-            with contextlib.suppress(FileExistsError):
-                self.folder.mkdir(mode=0o700, parents=True)
+            files.make_folder(self.folder)
         at = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             if not self._trusts(os.fstat(at), (self._owner,) if self._private else (self._owner, 0)):
@@ -219,6 +223,10 @@ class Shelf:
         if self._since is None or self._first is None:
             return None
         return Taken(begun=self._first, took_s=self._took, lent=self._lent)
+
+    def publish(self, folder: Path) -> None:
+        """From now on keep what is read in this folder, where its group can read it: for a site's recorder."""
+        self._own, self._published = Place(folder, os.geteuid(), private=False), None
 
     def close(self) -> None:
         """Wait for nobody any longer."""
@@ -290,7 +298,9 @@ def shelf_of(cluster: str, share: bool, published: Published | None) -> Shelf:
 def publisher(cluster: str, folder: Path) -> Shelf:
     """The shelf of a site's recorder: what it reads, the group of the folder can read. The folder is the site's to
     make: of the recorder's account or root, writable by nobody else (`install -d -o wacht -g operators -m 2750`)."""
-    return Shelf(cluster, Place(folder, os.geteuid(), private=False))
+    shelf = Shelf(cluster, None)
+    shelf.publish(folder)
+    return shelf
 
 
 def own_folder() -> Path | None:
@@ -313,8 +323,10 @@ def form_of(argv: Sequence[str]) -> tuple[str, ...]:
 
 def name_of(cluster: str, form: Sequence[str]) -> str:
     """The file's name: told apart by cluster, computer (a home may be on several), configuration and command."""
+    from hashlib import sha256  # it brings a library with it, and nobody asks before the first frame
+
     key = (cluster, os.uname().nodename, os.environ.get("SLURM_CONF", ""), *form)
-    return f"{PurePath(form[0]).name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:24]}"
+    return f"{PurePath(form[0]).name}-{sha256(repr(key).encode()).hexdigest()[:24]}"
 
 
 @cache

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
+
+from collectors import files
+from collectors.model import SourceFault
 
 #: What strips the domain, or a port, from a host's name.
 DEFAULT_NODE = "([^.:]+).*"
@@ -34,6 +38,28 @@ class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def __post_init__(self) -> None:
         check_url(self.url, self.token_file is not None)
+
+
+def rest_of(retry_after: str) -> tuple[str, float]:
+    """What a server's Retry-After asks for, in words and in seconds; "" and 0 where it names no number of seconds."""
+    text = retry_after.strip()
+    known = text.isascii() and text.isdecimal() and len(text) < 7
+    return (f"it asks for {text} s of peace", float(text)) if known else ("", 0.0)
+
+
+def ca_file(ca: str) -> Path:
+    """The file with the certificates to trust: who can write it can be the server. Raises SourceFault."""
+    path = Path(ca).expanduser()
+    mend = "name the site's certificates with ca"
+    try:
+        with files.reading(path):
+            return path
+    except FileNotFoundError:
+        raise SourceFault("missing", f"there is no file {path}", mend) from None
+    except OSError as error:
+        raise SourceFault("auth", f"cannot read the certificates {path}: {error.strerror}", mend) from None
+    except files.Unfit as error:
+        raise SourceFault("auth", f"the certificates {path} are not used: {error}", mend) from None
 
 
 def check_url(url: str, token: bool) -> None:

@@ -12,7 +12,6 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -20,6 +19,7 @@ import httpx
 
 from collectors.clean import clean
 from collectors.model import SourceFault
+from collectors.web import ca_file
 
 #: Longest that connecting may take, of the time that there is.
 CONNECT_S = 5.0
@@ -37,9 +37,7 @@ def over(wire: Wire, context: ssl.SSLContext) -> httpx.HTTPTransport:
 
 def trusted(ca: str | None) -> ssl.SSLContext:
     """The certificates to trust: those of a file, or this computer's. Raises SourceFault."""
-    file = Path(ca).expanduser() if ca else None
-    if file is not None and not file.exists():
-        raise SourceFault("missing", f"there is no file {file}", "name the site's certificates with ca")
+    file = ca_file(ca) if ca else None
     try:
         return ssl.create_default_context(cafile=file)
     except (ssl.SSLError, OSError) as error:

@@ -4,7 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from collectors.model import Alert, Gpu, Job, JobDetail, Node, Series, Silence, SourceFault
+from collectors.model import (
+    Alert,
+    Attached,
+    Factors,
+    Gpu,
+    Job,
+    JobAccount,
+    JobDetail,
+    Limits,
+    LogTail,
+    Node,
+    NodeEvent,
+    Partition,
+    PastJob,
+    Reservation,
+    Series,
+    Share,
+    Silence,
+    SourceFault,
+    User,
+)
 
 
 class NoTelemetry:
@@ -24,6 +44,10 @@ class NoTelemetry:
         raise self._none()
 
     def site_history(self, seconds: int) -> Sequence[Series]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def attached(self, node: str) -> Attached:
         """Raises SourceFault."""
         raise self._none()
 
@@ -47,6 +71,10 @@ class NoAlerts:
         """Raises SourceFault."""
         raise self._none()
 
+    def read_silences_of(self, label: str, values: Sequence[str]) -> Mapping[str, Silence]:
+        """Raises SourceFault."""
+        raise self._none()
+
 
 class NoSlurm:
     """There is no Slurm here: a console on one node, with its driver alone."""
@@ -66,6 +94,64 @@ class NoSlurm:
         """Raises SourceFault."""
         raise self._none()
 
+    def read_partitions(self, names: Sequence[str]) -> Mapping[str, Partition]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def read_reservations(self, names: Sequence[str]) -> Mapping[str, Reservation]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
+        """Raises SourceFault."""
+        raise self._none()
+
     def job_detail(self, job: str) -> JobDetail:
+        """Raises SourceFault."""
+        raise self._none()
+
+
+class NoLedger:
+    """There is nobody whose accounts could be looked into."""
+
+    def _none(self) -> SourceFault:
+        return SourceFault("missing", "there is no Slurm here that keeps the past")
+
+    def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def events_of_node(self, node: str, since: int) -> Sequence[NodeEvent]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def account_of_job(self, job: str) -> JobAccount:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def log_tail(self, path: str, user: str | None) -> LogTail:
+        """Raises SourceFault."""
+        raise self._none()
+
+
+class NoQueueing:
+    """There is nobody who shares anything out."""
+
+    def _none(self) -> SourceFault:
+        return SourceFault("missing", "there is no Slurm here, so nothing is shared out")
+
+    def factors(self, job: str) -> Factors:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def shares(self) -> Sequence[Share]:
+        """Raises SourceFault."""
+        raise self._none()
+
+    def limits(self) -> Limits:
         """Raises SourceFault."""
         raise self._none()

@@ -11,17 +11,19 @@ from typing import Any, TextIO
 
 from collectors.clean import clean
 from collectors.model import Cluster
-from collectors.nodeset import expand, natural_key
+from collectors.nodeset import expand
 from console import plan as plans
-from console import preview
+from console import preview, targets
 from console.actions import BY_ID
 from console.gate import Gate
+from console.gather import RETURN_SOURCES
 from console.journal import entries_of
 from console.outcome import Outcome, Result
 from console.person import person
 from console.plan import Extra, Options, Plan, Refusal
+from console.returned import in_waves
 from console.undo import Undo, last_of, undo_of
-from console.words import nodes_of
+from console.words import valued
 
 DONE, INCOMPLETE, REFUSED = 0, 1, 2
 
@@ -54,11 +56,12 @@ def run_act(
     options = options or Options()
     told = _Teller(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
     try:
-        targets = named(cluster, action, words)
+        names = named(cluster, action, words)
+        options = valued(BY_ID[action], options) if action in BY_ID else options
     except ValueError as error:
         return told.refused(str(error))
-    extra = look(targets) if look is not None and not gate.read_only else None
-    plan = gate.plan(action, targets, reason, cluster, options, extra)
+    extra = look(names) if look is not None and not gate.read_only else None
+    plan = gate.plan(action, names, reason, cluster, options, extra)
     if isinstance(plan, Refusal):
         return told.refused(f"{plan.why}; --break-glass goes on all the same" if plan.glass else plan.why)
     told.preview(plan)
@@ -83,39 +86,20 @@ def run_act(
             answer = ask(question(plan)).strip()
         except EOFError:
             answer = ""
-    outcome = gate.send(plan, answer)
+    with in_waves(plan, ask, told.wave, yes) as progress:
+        outcome = gate.send(plan, answer, progress)
     if outcome.refused is not None:
         return told.refused(outcome.refused, plan, outcome)
     outcome = gate.follow(outcome, deadline_s, sleep)
     if outcome.warning:
         told.warn(outcome.warning)
-    done = all(result.state == "done" for result in outcome.results.values())
+    done = not outcome.aside and all(result.state in {"done", "sent"} for result in outcome.results.values())
     return told.ended(plan, outcome.results, DONE if done else INCOMPLETE)
 
 
 def named(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...]:
-    """The targets that were typed, in full: node sets, job ids, all tasks of an array. Raises ValueError.
-
-    Names that the cluster does not know are kept: the gate refuses them by name.
-    """
-    kind = BY_ID[action].kind if action in BY_ID else "node"
-    found: dict[str, None] = {}
-    for word in words:
-        if kind == "alert":
-            # An alert goes by its name too: people do not know its fingerprint.
-            of_it = [one.id for one in cluster.alerts.values() if one.name == word]
-            found.update(dict.fromkeys(of_it or [word]))
-            continue
-        if kind == "silence":
-            found[word] = None
-            continue
-        if kind == "node":
-            found.update(dict.fromkeys(nodes_of(word, cluster)))
-            continue
-        # A component of a heterogeneous job, 101+0, is no node set.
-        for name in [word] if "+" in word else expand(word):
-            found.update(dict.fromkeys(_tasks(cluster, name)))
-    return tuple(found)
+    """The targets that were typed, in full. Raises ValueError."""
+    return targets.named(BY_ID[action].kind if action in BY_ID else "node", words, cluster)
 
 
 def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> tuple[Undo, Sequence[str]]:
@@ -134,22 +118,23 @@ def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> t
     return found, found.notes
 
 
-def sources_of(action: str) -> frozenset[str]:
-    """The sources that the gate judges an action by: the others are not asked."""
+def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
+    """The sources that the gate judges an action by, and those that its targets are found in: no others are asked."""
     kind = BY_ID[action].kind if action in BY_ID else "node"
     if kind in {"alert", "silence"}:
         return frozenset({"alerts.alerts"})
+    found = {"slurm.nodes", "slurm.jobs", "slurm.rights"}
+    if kind in {"partition", "reservation"} or action in {"timelimit", "jobpartition", "exclude", "reserve"}:
+        found |= {"slurm.partitions", "slurm.reservations"}
+    if action == "incident":
+        found |= {"alerts.alerts"}
     if action == "undo":
-        return frozenset({"slurm.nodes", "slurm.jobs", "slurm.rights", "alerts.alerts"})
-    more = {"prom.loads"} if action in {"resume", "undrain"} else set()
-    return frozenset({"slurm.nodes", "slurm.jobs", "slurm.rights", *more})
-
-
-def _tasks(cluster: Cluster, job: str) -> Sequence[str]:
-    """`101` where only its array tasks or components are listed: all of them."""
-    if job in cluster.jobs or not job.isdigit():
-        return [job]
-    return sorted((one for one in cluster.jobs if one.startswith((f"{job}_", f"{job}+"))), key=natural_key) or [job]
+        found |= {"alerts.alerts", "slurm.partitions", "slurm.reservations"}
+    if action in {"resume", "undrain", "undo"}:
+        found |= RETURN_SOURCES
+    if any("@loop:" in word for word in words):
+        found.add("prom.cooling")
+    return frozenset(found)
 
 
 def question(plan: Plan) -> str:
@@ -175,6 +160,10 @@ class _Teller:
         if asking == self._json:
             print("\n".join(preview.text(plan)), file=self._err if self._json else self._out, flush=True)
 
+    def wave(self, text: str) -> None:
+        """What came of a wave, as soon as it is over."""
+        print(clean(text), file=self._err if self._json else self._out, flush=True)
+
     def warn(self, text: str) -> None:
         print(f"wacht: {clean(text)}", file=self._err)
 
@@ -193,11 +182,11 @@ class _Teller:
         by_result: dict[Result, list[str]] = {}
         for target, result in results.items():
             by_result.setdefault(result, []).append(target)
-        for result, targets in by_result.items():
+        for result, names in by_result.items():
             word = plan.action.done if result.state == "done" else result.state
             why = f": {result.why}" if result.why else ""
             print(
-                f"{word}  {len(targets):,}  {plans.named(plan.cluster, targets, plan.action.kind)}{why}",
+                f"{word}  {len(names):,}  {plans.named(plan.cluster, names, plan.action.kind)}{why}",
                 file=self._out,
             )
         return status
@@ -216,4 +205,5 @@ class _Teller:
             "commands": [list(command) for command in plan.commands] if plan is not None else [],
             "dry_run": self._dry_run, "exit": status, **more,
         }  # fmt: skip
-        print(json.dumps(body, ensure_ascii=False), file=self._out)
+        # In ASCII alone: whatever the locale, these bytes are JSON.
+        print(json.dumps(body), file=self._out)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,48 +13,61 @@ from textual.app import SuspendNotSupported
 from collectors import process
 from collectors.clean import clean
 from collectors.clock import Clock
-from collectors.model import Cluster, SourceFault, Telemetry, Transport
-from console import gather, inspect, journal, past
-from console.actions import BY_ID, Kind
+from collectors.model import Cluster, Ledger, SourceFault, Telemetry, Transport
+from collectors.nodeset import fold
+from console import incident
+from console.action import Action, Kind, rows_of
+from console.actions import BY_ID
 from console.commands import CommandError
-from console.config import Config
-from console.dialogs import Answer, ConfirmDialog
-from console.gate import Gate
-from console.outcome import Outcome, Progress
+from console.opened import Here, Opened
 from console.plan import Extra, Options, Refusal, listed, named
-from console.planning import rows_of
-from console.poller import Poller
-from console.progress import ProgressDialog
+from console.queueing import Sparing
+from console.recalling import Recalling
+from console.returning import Returning, look_of
 from console.screens.base import WachtScreen
-from console.site import Site
-from console.site_gate import journal_path, open_gate
 from console.verify import Settled, Watch
-from console.words import nodes_of, option, split
-from widgets.pane import Line, line
 
 if TYPE_CHECKING:
-    from textual.app import App
+    from console.book import Books
+    from console.dialogs import Answer
+    from console.gate import Gate
+    from console.outcome import Outcome, Progress
+    from console.poller import Poller
+    from console.record.player import Player
 
-    _Base = App[None]
-else:
-    _Base = object
-
+#: Characters that a line of the prompt may have when it opens.
+_LONGEST = 3000
 #: So many different ends of one action are told one by one.
 _TOLD = 3
 #: Seconds between two extra readings while something that was sent is not yet seen.
 LOOK_AGAIN_S = 2.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SOURCES = {"node": "slurm.nodes", "job": "slurm.jobs", "alert": "alerts.alerts", "silence": "alerts.alerts"}
+_SOURCES = {
+    "node": "slurm.nodes", "job": "slurm.jobs", "alert": "alerts.alerts", "silence": "alerts.alerts",
+    "partition": "slurm.partitions", "reservation": "slurm.reservations",
+}  # fmt: skip
 
 
-class Acting(_Base):
+class Acting(Returning, Recalling):
     """The part of the app that may ask the gate. It holds no writer and knows none."""
 
-    gate: Gate
-    clock: Clock
-    transport: Transport
-    telemetry: Telemetry
-    poller: Poller
+    here: Opened
+    """The cluster on the screen; what follows is of it."""
+    opened: dict[str, Opened]
+    """Every cluster that is open, by name."""
+    gate: Here[Gate] = Here()
+    clock = Here[Clock]()
+    transport = Here[Transport]()
+    telemetry = Here[Telemetry]()
+    ledger = Here[Ledger]()
+    queueing = Here[Sparing]()
+    poller: Here[Poller | Player] = Here()
+    journal_path = Here[Path]()
+    book: Here[Books] = Here()
+    sent_watch = Here[Watch]()
+    sending: Here[set[Progress]] = Here()
+    _looking = ""
+    """The targets of an action whose pre-flight is being read."""
 
     @property
     def cluster(self) -> Cluster:
@@ -65,18 +78,9 @@ class Acting(_Base):
         """A word in the corner."""
         raise NotImplementedError
 
-    def open_gate(self, site: Site, config: Config) -> None:
-        """Make the gate ready. Nothing is opened until something is sent."""
-        self.gate = open_gate(site, config, self.transport, self.clock)
-        self.journal_path = journal_path(site.name, config)
-        self.resumed: Mapping[str, float] = {}
-        """When each node was put back to work the last time, as far as the journal knows."""
-        self.sent_watch = Watch()
-        self.sending: set[Progress] = set()
-        """What is on its way to Slurm."""
-        self._looked = 0.0
-        self._looking = ""
-        """The targets of an action whose pre-flight is being read."""
+    def tell_of(self, at: Opened, text: str, severity: str = "information") -> None:
+        """A word in the corner about this cluster, whichever is on the screen by now."""
+        raise NotImplementedError
 
     def pending_words(self, kind: Kind) -> Mapping[str, str]:
         """Target to the word that its row shows until a reading proves the change."""
@@ -94,17 +98,25 @@ class Acting(_Base):
         if not isinstance(screen, WachtScreen):
             return
         action = BY_ID[action_id]
-        targets = screen.targets(action.kind)
-        if not targets and not self.gate.read_only:
-            self.tell(f"{action.label}: no {action.kind} is under the cursor here", "warning")
+        if action.kind == "user" and not self.gate.read_only:
+            # Whoever is to be blocked is read on the line first: under the cursor stands a job.
+            jobs = (self.cluster.jobs.get(one) for one in screen.targets("job"))
+            self._ask_value(action, tuple(dict.fromkeys(job.user for job in jobs if job is not None)))
             return
-        if action_id == "priority" and not self.gate.read_only:
-            screen.prompt.open(":", f"priority {','.join(targets)} ")
+        names = screen.targets(action.kind)
+        if not names and not self.gate.read_only:
+            self.tell(f"{action.label}: no {action.kind} is chosen here: put the cursor on one", "warning")
             return
-        self.ask(action_id, targets, hint=screen.reason_for(action_id) or "")
+        if (action.value is not None or action.typed or action_id == "priority") and not self.gate.read_only:
+            self._ask_value(action, names)
+            return
+        self.ask(action_id, names, hint=screen.reason_for(action_id) or "")
 
     def act_on_words(self, action_id: str, words: Sequence[str]) -> None:
         """A `:` command: `drain gpu[001-004] bad DIMM`. Raises CommandError."""
+        from console import targets
+        from console.words import option, split, valued
+
         action = BY_ID[action_id]
         try:
             options, rest = split(words)
@@ -113,26 +125,53 @@ class Acting(_Base):
         if action.kind in {"alert", "silence"}:
             # Nobody can type a fingerprint: the words are the reason, the targets are those on the screen.
             screen: Any = self.screen
-            targets = screen.targets(action.kind) if isinstance(screen, WachtScreen) else ()
-            if not targets:
+            names = screen.targets(action.kind) if isinstance(screen, WachtScreen) else ()
+            if not names:
                 raise CommandError(f"{action.label}: go to the {action.kind} first (6)")
-            self.ask(action_id, targets, " ".join(rest) or None, options)
+            self.ask(action_id, names, " ".join(rest) or None, options)
+            return
+        if action_id == "incident":
+            try:
+                asked = incident.asked(rest, self.cluster, self.clock.now())
+            except ValueError as error:
+                raise CommandError(str(error)) from None
+            options = msgspec.structs.replace(options, settings={**asked.settings, **options.settings})
+            self.ask(asked.action, asked.targets, asked.title or None, options)
             return
         if not rest:
-            self.action_act(action_id)
+            # Once the line is closed: it may open it anew, with the targets in it.
+            self.call_next(self.action_act, action_id)
             return
-        rows: Mapping[str, Any] = self.cluster.nodes if action.kind == "node" else self.cluster.jobs
+        took = targets.taken(action.kind, rest)
+        said = " ".join(rest[took:])
         try:
-            targets = nodes_of(rest[0], self.cluster) if action.kind == "node" else tuple(rest[0].split(","))
-            if action_id == "priority" and len(rest) > 1:
-                options = msgspec.structs.replace(options, **option("priority", rest[1]))
+            names = targets.named(action.kind, rest[:took], self.cluster)
+            targets.refuse_more(action, rest[0], rest[took:], self.cluster)
+            if action.id == "priority" and said:
+                options = msgspec.structs.replace(options, **option("priority", said))
+            options = valued(action, options, said or None)
         except ValueError as error:
-            raise CommandError(f"{rest[0]}: {error}") from None
-        unknown = [name for name in targets if name not in rows]
+            raise CommandError(f"{' '.join(rest[:took])}: {error}") from None
+        rows = rows_of(action, self.cluster)
+        unknown = [name for name in names if name not in rows and action.kind != "user"]
         if unknown:
             raise CommandError(f"unknown {action.kind} {unknown[0]}")
-        reason = " ".join(rest[1:]) or None
-        self.ask(action_id, targets, None if action_id == "priority" else reason, options)
+        if action.id == "notify" and options.value is None and not self.gate.read_only:
+            self.call_next(self._ask_value, action, names)
+            return
+        self.ask(action_id, names, None if action.value or action.id == "priority" else said or None, options)
+
+    def _ask_value(self, action: Action, names: Sequence[str]) -> None:
+        """Open the line with the action and its targets: what it is to be is typed behind them."""
+        from console import notices
+
+        which = fold(names) if action.kind == "node" else ",".join(names)
+        text = f"{action.id} {which} ".replace("  ", " ") + action.typed
+        text += notices.draft(self.cluster, names) if action.id == "notify" else ""
+        if len(text) > _LONGEST:
+            self.tell(f"{action.label}: too many to name in a line; say whose they are: :{action.id} user=…", "warning")
+        elif isinstance(self.screen, WachtScreen):
+            self.screen.prompt.open(":", text)
 
     def ask(
         self,
@@ -144,9 +183,13 @@ class Acting(_Base):
         notes: Sequence[str] = (),
     ) -> None:
         """Plan it and show what it will do. Where that takes a look at the nodes or jobs first, off the event loop."""
+        from console import gather
+
         action, cluster = BY_ID[action_id], self.cluster
         rows = rows_of(action, cluster)
-        acts = any(target in rows and action.refuse(cluster, rows[target]) is None for target in targets)
+        acts = action.kind == "user" or any(
+            target in rows and action.refuse(cluster, rows[target]) is None for target in targets
+        )
         if self.gate.read_only or not acts or not gather.needed(action):
             extra = Extra(resumed=self.resumed)
             self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
@@ -156,11 +199,11 @@ class Acting(_Base):
             return
         self._looking = listed(tuple(targets), action.kind)
         self.tell(f"looking at {self._looking} first")
-        screen = self.screen
+        screen, at = self.screen, self.here
 
         def work() -> None:
             try:
-                extra = gather.gather(action, targets, cluster, self.transport, self.telemetry, self.resumed)
+                extra = gather.gather(action, targets, cluster, at.transport, at.telemetry, at.resumed)
             except Exception as error:
                 extra = Extra(faults=(clean(f"the look broke: {type(error).__name__}: {error}"[:300]),))
             self.call_from_thread(looked, extra)
@@ -201,80 +244,82 @@ class Acting(_Base):
         if isinstance(plan, Refusal):
             self.tell(f"{BY_ID[action_id].label} refused: {plan.why}", "warning")
             return
+        from console.dialogs import ConfirmDialog
+
         self.push_screen(ConfirmDialog(self.gate, plan, hint, notes), self._answered)
 
     def _answered(self, answer: Answer | None) -> None:
         if answer is None:
             self.tell("cancelled: nothing was sent")
             return
-        plan, typed = answer
+        from console.outcome import Progress
 
+        plan, typed = answer
         progress = Progress(len(plan.change.targets))
+        at, gate = self.here, self.gate
+        progress.on_hold = lambda: self.call_from_thread(self.holds, at, plan, progress)
+        progress.on_unfit = lambda: self.call_from_thread(self.unfit, at, plan, progress)
+        gate.look = look_of(at)
 
         def work() -> None:
             try:
-                outcome = self.gate.send(plan, typed, progress)
+                outcome = gate.send(plan, typed, progress)
+                if plan.action.by_name and outcome.waiting:
+                    # Nobody else would see what came of it.
+                    outcome = gate.follow(outcome)
             except Exception as error:
                 # What breaks off the event loop would break in silence, and be taken for done.
                 why = f"{type(error).__name__}: {error}"[:300]
-                self.call_from_thread(self.tell, f"{plan.action.label}: what was sent is unknown: {why}", "error")
+                self.call_from_thread(
+                    self.tell_of, at, f"{plan.action.label}: what was sent is unknown: {why}", "error"
+                )
                 return
             finally:
-                self.sending.discard(progress)
-            self.call_from_thread(self._came_back, outcome)
+                at.sending.discard(progress)
+            self.call_from_thread(self._came_back, at, outcome)
 
-        self.sending.add(progress)
+        at.sending.add(progress)
         self.run_worker(work, thread=True, group="gate", exit_on_error=False)
         if isinstance(self.screen, WachtScreen):
             # The next key must not take along what was marked for this one.
             self.screen.clear_marks()
-        if plan.kills and progress.total > self.gate.guard.batch:
-            self.push_screen(ProgressDialog(plan, progress))
+        if plan.waves is not None or ((plan.kills or plan.action.steps) and progress.total > self.gate.guard.batch):
+            self.show_progress(plan, progress)
         self.tell(f"{plan.action.doing} {self.named(plan.change.targets, plan.action.kind)}")
 
     def stop_sending(self) -> None:
         """Whoever leaves can neither see nor stop the batches that are left: they are not sent."""
-        for progress in tuple(self.sending):
+        for progress in [one for at in self.opened.values() for one in tuple(at.sending)]:
             progress.stop()
 
-    def _came_back(self, outcome: Outcome) -> None:
+    def _came_back(self, at: Opened, outcome: Outcome) -> None:
         plan = outcome.plan
         if outcome.refused:
-            self.tell(f"{plan.action.label}: {outcome.refused}", "error")
+            self.tell_of(at, f"{plan.action.label}: {outcome.refused}", "error")
         for state in ("failed", "dropped", "unknown"):
             of_it = {target: result.why for target, result in outcome.results.items() if result.state == state}
             if of_it and not outcome.refused:
                 why = next(iter(of_it.values()))
                 # What was left out is as it was: that is worth knowing, and no failure.
                 severity = "warning" if state == "dropped" else "error"
-                self.tell(f"{plan.action.label} {state}: {self.named(tuple(of_it), plan.action.kind)}: {why}", severity)
+                which = named(at.newest, tuple(of_it), plan.action.kind)
+                self.tell_of(at, f"{plan.action.label} {state}: {which}: {why}", severity)
+        if blind := tuple(target for target, result in outcome.results.items() if result.state == "sent"):
+            which = named(at.newest, blind, plan.action.kind)
+            self.tell_of(at, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did")
+        if seen := tuple(target for target, result in outcome.results.items() if result.state == "done"):
+            self.tell_of(at, f"{plan.action.done}: {named(at.newest, seen, plan.action.kind)} (seen in Slurm)")
+            self._read_resumed(at)
+        if outcome.aside:
+            why = next(iter(outcome.aside.values()))
+            which = named(at.newest, tuple(outcome.aside), plan.action.kind)
+            self.tell_of(at, f"{plan.action.label}: {len(outcome.aside):,} set aside: {which}: {why}", "warning")
         if outcome.warning:
-            self.tell(outcome.warning, "error")
-        self.sent_watch = self.sent_watch.add(outcome.waiting)
-        self._looked = self.clock.mono()
-        self._poke({plan.action.kind})
+            self.tell_of(at, outcome.warning, "error")
+        at.sent_watch = at.sent_watch.add(outcome.waiting)
+        at.looked = at.clock.mono()
+        self._poke(at, {plan.action.shown_in})
         self._repaint()
-
-    def read_resumed(self) -> None:
-        """Ask the journal which nodes people put back: an XID from before that is settled."""
-
-        def work() -> None:
-            with contextlib.suppress(OSError, journal.JournalFault):
-                if self.journal_path.exists():
-                    self.resumed = past.resumed(journal.read(self.journal_path, journal.LOOKBACK))
-
-        self.run_worker(work, thread=True, group="resumed", exclusive=True, exit_on_error=False)
-
-    def past_of(self, kind: Kind, key: str) -> list[Line]:
-        """What was done to a node or a job before, from the journal. Blocks: call it off the event loop."""
-        try:
-            # No journal: nothing was ever done from here.
-            records = journal.read(self.journal_path, journal.LOOKBACK) if self.journal_path.exists() else []
-        except (OSError, journal.JournalFault) as error:
-            return [line((f"the journal cannot be read: {error}", "warn"))]
-        now = self.clock.now()
-        acts = past.of(key, records, kind, 12)
-        return inspect.past_lines(acts, past.drains(key, records, now) if kind == "node" else None, now)
 
     def ssh(self, name: str) -> None:
         """Give the terminal to ssh on a node, and take it back when that ends."""
@@ -289,46 +334,50 @@ class Acting(_Base):
             with self.suspend():
                 # Slurm's own name for the node: what an address leads to is not for a screen to decide.
                 code = process.hand_over(["ssh", "--", name])
-        except (SourceFault, SuspendNotSupported) as error:
+        except SuspendNotSupported:
+            self.tell(f"ssh {name}: there is no terminal here that it could have", "warning")
+            return
+        except SourceFault as error:
             self.tell(f"ssh {name}: {error}", "error")
             return
         self.tell(f"back from {name}" + (f": ssh ended with {code}" if code else ""))
 
-    def verify(self, cluster: Cluster) -> None:
+    def verify(self, at: Opened, cluster: Cluster) -> None:
         """Hold what was sent against a newer Cluster; look again while something is not yet seen."""
-        if not self.sent_watch.waiting:
+        if not at.sent_watch.waiting:
             return
-        mono = self.clock.mono()
-        self.sent_watch, settled = self.sent_watch.check(cluster, mono)
+        mono = at.clock.mono()
+        at.sent_watch, settled = at.sent_watch.check(cluster, mono)
         if settled:
-            self._settled(settled)
-        if self.sent_watch.waiting and mono - self._looked >= LOOK_AGAIN_S:
-            self._looked = mono
-            self._poke({one.kind for one in self.sent_watch.waiting})
+            self._settled(at, cluster, settled)
+        if at.sent_watch.waiting and mono - at.looked >= LOOK_AGAIN_S:
+            at.looked = mono
+            self._poke(at, {BY_ID[one.action].shown_in for one in at.sent_watch.waiting})
 
-    def _settled(self, settled: Sequence[Settled]) -> None:
+    def _settled(self, at: Opened, cluster: Cluster, settled: Sequence[Settled]) -> None:
         for action_id in dict.fromkeys(one.action for one in settled):
             action = BY_ID[action_id]
             done = tuple(one.target for one in settled if one.action == action_id and one.state == "done")
             if done:
                 why = {one.why for one in settled if one.action == action_id and one.state == "done"}
                 how = why.pop() if len(why) == 1 and "" not in why else f"seen in {self._where(action.kind)}"
-                self.tell(f"{action.done}: {self.named(done, action.kind)} ({how})")
+                self.tell_of(at, f"{action.done}: {named(cluster, done, action.kind)} ({how})")
             unknown: dict[str, list[str]] = {}
             for one in settled:
                 if one.action == action_id and one.state == "unknown":
                     unknown.setdefault(one.why, []).append(one.target)
             for reason, those in list(unknown.items())[:_TOLD]:
-                what = f"{action.label} {self.named(those, action.kind)}"
-                self.tell(f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
+                what = f"{action.label} {named(cluster, those, action.kind)}"
+                self.tell_of(at, f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
             if len(unknown) > _TOLD:
-                self.tell(f"{action.label}: {len(unknown) - _TOLD} more reasons, in the journal (8)", "error")
+                self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in the journal (8)", "error")
+        gate = at.gate
 
         def work() -> None:
-            warning = self.gate.note(settled)
-            self.call_from_thread(self.read_resumed)
+            warning = gate.note(settled)
+            self.call_from_thread(self._read_resumed, at)
             if warning:
-                self.call_from_thread(self.tell, warning, "error")
+                self.call_from_thread(self.tell_of, at, warning, "error")
 
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)
         self._repaint()
@@ -339,11 +388,11 @@ class Acting(_Base):
 
     @staticmethod
     def _where(kind: Kind) -> str:
-        return "Slurm" if kind in {"node", "job"} else "Alertmanager"
+        return "Alertmanager" if kind in {"alert", "silence"} else "Slurm"
 
-    def _poke(self, kinds: Iterable[Kind]) -> None:
+    def _poke(self, at: Opened, kinds: Iterable[Kind]) -> None:
         """Read again now what was just changed."""
-        self.poller.poke({_SOURCES[kind] for kind in kinds})
+        at.poller.poke({_SOURCES[kind] for kind in kinds if kind in _SOURCES})
 
     def _repaint(self) -> None:
         """The pending words of the screen on top."""

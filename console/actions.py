@@ -7,86 +7,21 @@ in node_mgr.c, 22.05 to 26.05) and from live 24.11 and 26.05 controllers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Mapping
 
 from msgspec import Struct
 
-from collectors.clean import clean
 from collectors.model import Alert, Cluster, Job, Node, Silence
-from collectors.slurm.argv import REASON_CAP
-
-Kind = Literal["node", "job", "alert", "silence"]
-Danger = Literal["reversible", "kills"]
-Row = Node | Job | Alert | Silence
-
-#: Job states in which Slurm will never do anything with the job again.
-ENDED = frozenset({"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE",
-                   "OUT_OF_MEMORY", "LAUNCH_FAILED", "REVOKED"})  # fmt: skip
-#: A job is held when Slurm gives one of these as the reason for its wait.
-HELD_REASONS = frozenset({"JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "job requeued in held state",
-                          "launch failed requeued held"})  # fmt: skip
-WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
-#: A node with one of these may hold jobs that Slurm kills when the node is drained.
-_POWER = frozenset({"POWERED_DOWN", "POWERING_UP", "POWERING_DOWN"})
-
-
-class Action(Struct, frozen=True, kw_only=True):
-    """One change of the real machine: its key, its words, what it costs, and when it would be in vain."""
-
-    id: str
-    """As typed: `wacht act ID`, `:ID`, and the `action` of a Change."""
-    key: str
-    label: str
-    doing: str
-    """The word a row shows until a reading proves the change."""
-    done: str
-    help: str
-    kind: Kind
-    danger: Danger = "reversible"
-    needs_reason: bool = False
-    takes_out: bool = False
-    """Takes nodes out of service: the share of each partition is told before it is confirmed."""
-    counts: bool = False
-    """The count is typed even for one: it kills nothing by itself, but nobody should do it by accident."""
-    plain: bool = False
-    """A plain y does for any number: it hides nothing for long and touches no work."""
-    asks: tuple[str, ...] = ()
-    """Fields of `console.plan.Options` that it knows: priority, resume_after_s, seconds, next_state."""
-    inverse: str | None = None
-    """The action that undoes it, None where nothing does."""
-    refuse: Callable[[Cluster, Any], str | None]
-    """Why this target would be left alone (it does nothing there, or Slurm would refuse), None when it acts."""
-
-    @property
-    def needs(self) -> str:
-        """What Slurm asks of who does it; an Operator's actions everybody may do to their own jobs."""
-        return {"node": "Administrator", "job": "Operator"}.get(self.kind, "")
-
-    def danger_of(self, row: Row) -> Danger:
-        """What it costs on this target: a drain kills the jobs of a node that is powered down or on its way."""
-        if self.takes_out and isinstance(row, Node) and not _POWER.isdisjoint(row.flags):
-            return "kills"
-        return self.danger
-
-
-def tidy(reason: str) -> str:
-    """A reason as it will be sent: one line, nothing that steers a terminal, at most 1,000 characters.
-
-    scontrol strips a quote at either end, so they go here, where the person sees it.
-    """
-    return clean(" ".join(reason.split()))[:REASON_CAP].strip('" ')
-
-
-def held(job: Job) -> bool:
-    """True for a job that will not start before it is released. A running one can be held too: when it is requeued."""
-    return job.state in {"REQUEUE_HOLD", "SPECIAL_EXIT"} or job.reason in HELD_REASONS or job.priority == 0
-
-
-def said(node: Node) -> str:
-    """Who gave a node its reason, and the reason: `by nhc "NHC: check_gpu"`; empty when there is none."""
-    by = f" by {node.reason_by}" if node.reason_by else ""
-    return f'{by} "{node.reason}"' if node.reason else by
+from console import (
+    actions_incident,
+    actions_jobs,
+    actions_nodes,
+    actions_partitions,
+    actions_reservations,
+    actions_users,
+)
+from console.action import WAITING, Action, Kind, held, over, said
+from console.actions_nodes import reboots
 
 
 def _drain(_: Cluster, node: Node) -> str | None:
@@ -108,28 +43,14 @@ def _resume(_: Cluster, node: Node) -> str | None:
     return f"nothing to resume: {node.display}"
 
 
-def _over(job: Job) -> str | None:
-    if job.state in ENDED:
-        return f"it has ended: {job.state}"
-    return "it is ending: COMPLETING" if job.state == "COMPLETING" else None
-
-
 def _down(_: Cluster, node: Node) -> str | None:
     return f"already down{said(node)}" if node.state == "DOWN" else None
-
-
-def _reboot(_: Cluster, node: Node) -> str | None:
-    if not {"REBOOT_REQUESTED", "REBOOT_ISSUED"}.isdisjoint(node.flags):
-        return f"a reboot is under way{said(node)}"
-    if not _POWER.isdisjoint(node.flags) and "POWERING_UP" not in node.flags:
-        return f"powered off: {node.display}"
-    return "Slurm knows it as FUTURE: there is nothing to reboot" if node.state == "FUTURE" else None
 
 
 def _priority(_: Cluster, job: Job) -> str | None:
     if job.state in WAITING:
         return "it is held: Slurm changes its priority only once it is released" if held(job) else None
-    return _over(job) or f"only a waiting job has a priority to change: {job.state}"
+    return over(job) or f"only a waiting job has a priority to change: {job.state}"
 
 
 def _quiet(cluster: Cluster, alert: Alert) -> str | None:
@@ -156,7 +77,7 @@ def _lift(_: Cluster, silence: Silence) -> str | None:
 
 
 def _requeue(_: Cluster, job: Job) -> str | None:
-    return "already pending" if job.state in WAITING else _over(job)
+    return "already pending" if job.state in WAITING else over(job)
 
 
 def _hold(_: Cluster, job: Job) -> str | None:
@@ -172,18 +93,18 @@ def _unheld(job: Job) -> str | None:
     if job.state in WAITING:
         return None
     # Legal while it runs, but it changes nothing there and surprises whoever requeues the job later.
-    return _over(job) or f"only a waiting job can be held: {job.state}"
+    return over(job) or f"only a waiting job can be held: {job.state}"
 
 
 def _release(_: Cluster, job: Job) -> str | None:
-    return _over(job) or (None if held(job) else f"not held: {job.state}")
+    return over(job) or (None if held(job) else f"not held: {job.state}")
 
 
 def _cancel(_: Cluster, job: Job) -> str | None:
-    return _over(job)
+    return over(job)
 
 
-ACTIONS: tuple[Action, ...] = (
+ACTIONS: list[Action] = [
     Action(
         id="drain", key="d", kind="node", label="drain", doing="draining…", done="drained", refuse=_drain,
         needs_reason=True, takes_out=True, asks=("resume_after_s",), inverse="undrain",
@@ -191,11 +112,12 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(
         id="undrain", key="u", kind="node", label="undrain", doing="undraining…", done="undrained", refuse=_undrain,
-        inverse="drain", help="take the drain off; a node that is down stays down",
+        asks=("waves", "canary", "redrain"), inverse="drain", help="take the drain off; a node that is down stays down",
     ),
     Action(
         id="resume", key="r", kind="node", label="resume", doing="resuming…", done="resumed", refuse=_resume,
-        inverse="drain", help="back into service from down, drained or failed, once it looks fit",
+        asks=("waves", "canary", "redrain"), inverse="drain",
+        help="back into service from down, drained or failed, once it looks fit",
     ),
     Action(
         id="down", key="D", kind="node", label="down", doing="setting down…", done="down", refuse=_down,
@@ -203,7 +125,7 @@ ACTIONS: tuple[Action, ...] = (
         help="out of service at once: Slurm kills every job on the node",
     ),
     Action(
-        id="reboot", key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=_reboot,
+        id="reboot", key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=reboots,
         needs_reason=True, takes_out=True, counts=True, asks=("next_state",),
         help="reboot after its last job (ASAP); a drained node comes back down",
     ),
@@ -247,7 +169,13 @@ ACTIONS: tuple[Action, ...] = (
         id="lift", key="L", kind="silence", label="lift", doing="lifting…", done="lifted", refuse=_lift,
         inverse="silence", help="end a silence: its alerts ring again",
     ),
-)  # fmt: skip
+    *actions_jobs.ROWS,
+    *actions_nodes.ROWS,
+    *actions_partitions.ROWS,
+    *actions_reservations.ROWS,
+    *actions_users.ROWS,
+    *actions_incident.ROWS,
+]  # fmt: skip
 BY_ID = {action.id: action for action in ACTIONS}
 
 
@@ -273,20 +201,31 @@ NAVIGATION: tuple[Key, ...] = (
     Key(id="palette", keys=("ctrl+p",), shown="Ctrl+P", help="the palette: everything by name"),
     Key(id="open", keys=("enter",), shown="Enter", help="open what the cursor is on"),
     Key(id="back", keys=("escape",), shown="Esc", help="go back"),
+    Key(id="previous", keys=("minus",), shown="-", help="to the view before this one, and back again"),
     Key(id="mark", keys=("space",), shown="Space", help="mark a row; an action takes all marked rows"),
     Key(id="mark_all", keys=("asterisk",), shown="*", help="mark all rows shown, or none"),
-    Key(id="left", keys=("left", "h"), shown="← h", help="left"),
-    Key(id="down", keys=("down", "j"), shown="↓ j", help="down"),
-    Key(id="up", keys=("up", "k"), shown="↑ k", help="up"),
-    Key(id="right", keys=("right", "l"), shown="→ l", help="right"),
+    Key(id="cursor_left", keys=("left", "h"), shown="← h", help="left"),
+    Key(id="cursor_down", keys=("down", "j"), shown="↓ j", help="down"),
+    Key(id="cursor_up", keys=("up", "k"), shown="↑ k", help="up"),
+    Key(id="cursor_right", keys=("right", "l"), shown="→ l", help="right"),
+    Key(id="page_down", keys=("pagedown",), shown="PgDn", help="a page down"),
+    Key(id="page_up", keys=("pageup",), shown="PgUp", help="a page up"),
+    Key(id="first", keys=("home",), shown="Home", help="to the first row"),
+    Key(id="last", keys=("end",), shown="End", help="to the last row"),
+    Key(id="next_pane", keys=("tab",), shown="Tab", help="to the next table or pane"),
     Key(id="order", keys=("o",), shown="o", help="order by the next column"),
     Key(id="reverse", keys=("O",), shown="O", help="turn the order round"),
     Key(id="copy", keys=("y",), shown="y", help="copy the command or query behind it"),
+    Key(id="copy_rows", keys=("Y",), shown="Y", help="copy the names of the marked rows, else of that of the cursor"),
+    Key(id="beside", keys=("w",), shown="w", help="lists: what the cursor is on, beside it; and away again"),
+    Key(id="refresh", keys=("ctrl+r",), shown="Ctrl+R", help="read every source again now"),
     Key(id="redraw", keys=("ctrl+l",), shown="Ctrl+L", help="draw the screen again"),
+    Key(id="suspend_process", keys=("ctrl+z",), shown="Ctrl+Z", help="to the shell; its fg comes back"),
     Key(
         id="measure", keys=("m",), shown="m", help="what the map shows: state, utilisation, memory, temperature, power"
     ),
     Key(id="ssh", keys=("x",), shown="x", help="ssh to the node, and back"),
+    Key(id="log", keys=("J",), shown="J", help="the end of what a job wrote, where you may read it"),
     Key(id="zoom", keys=("z",), shown="z", help="into a rack of the GPU map, and out again"),
     Key(id="charts", keys=("g",), shown="g", help="charts of a node: 1 h, 6 h, 24 h, 7 days"),
     Key(id="overview", keys=("1",), shown="1", help="Overview"),
@@ -298,18 +237,47 @@ NAVIGATION: tuple[Key, ...] = (
     Key(id="alerts", keys=("6",), shown="6", help="Alerts, folded by what failed together"),
     Key(id="partitions", keys=("7",), shown="7", help="Partitions and Reservations"),
     Key(id="journal", keys=("8",), shown="8", help="Journal: who did what, when, why, and what came of it"),
+    Key(id="domains", keys=("V",), shown="V", help="NVLink domains: trays, cliques, fabric, IMEX, and what fits"),
+    Key(id="cooling", keys=("c",), shown="c", help="Cooling: loops, their water and leaks, and what hangs on each"),
+    Key(id="accounts", keys=("A",), shown="A", help="Accounts: who holds what, shares, use and limits"),
+    Key(id="fabric", keys=("F",), shown="F", help="Fabric: ports that are down, slow or flap, folded by switch"),
+    Key(id="storage", keys=("S",), shown="S", help="Storage: file systems that hang or are missing, and where"),
+    Key(id="clusters", keys=("9",), shown="9", help="Clusters: all that are known, one a line"),
+    Key(id="handover", keys=("B",), shown="B", help="Hand-over: since your last shift, and what was left behind"),
+    Key(id="common", keys=("equals_sign",), shown="=", help="what the marked nodes have in common"),
+    Key(id="vendor", keys=("e",), shown="e", help="a vendor's ticket of the node, to the clipboard"),
+    Key(id="next_cluster", keys=("C",), shown="C", help="show the next cluster, where several are configured"),
     Key(id="read_back", keys=("v",), shown="v", help="journal: see what came of an action without a result"),
+    Key(id="look_back", keys=("T",), shown="T", help="look back at what was recorded, and back to the present"),
+    Key(id="play", keys=("p",), shown="p", help="recording: play, pause"),
+    Key(id="slower", keys=("left_square_bracket",), shown="[", help="recording: slower (×1, ×10, ×60, ×600)"),
+    Key(id="faster", keys=("right_square_bracket",), shown="]", help="recording: faster"),
+    Key(id="earlier", keys=("comma",), shown=",", help="recording: the moment before"),
+    Key(id="later", keys=("full_stop",), shown=".", help="recording: the next moment"),
+    Key(id="far_back", keys=("less_than_sign",), shown="<", help="recording: ten minutes back"),
+    Key(id="far_on", keys=("greater_than_sign",), shown=">", help="recording: ten minutes on"),
+    Key(id="next_mark", keys=("n",), shown="n", help="recording: the next alert, action or failure"),
+    Key(id="last_mark", keys=("N",), shown="N", help="recording: the alert, action or failure before"),
+    Key(id="go_to", keys=("t",), shown="t", help="recording: go to a moment (03:12, -15m)"),
     Key(id="undo", keys=("Z",), shown="Z", help="undo what the cursor is on in the journal, else your last action"),
 )
 
 
-def key_table() -> str:
-    """Both tables in Markdown, as `wacht keys` and the documentation print them."""
-    lines = ["| key | action | on | asks for | what it does |", "|---|---|---|---|---|"]
+def key_table(shown: Mapping[str, str] | None = None) -> str:
+    """Both tables in Markdown, as `wacht keys` and the documentation print them; `shown` holds other keys by id."""
+    keys = {**{one.id: one.key for one in ACTIONS}, **{one.id: one.shown for one in NAVIGATION}, **(shown or {})}
+    lines = ["| key | name | action | on | asks for | what it does |", "|---|---|---|---|---|---|"]
     for action in ACTIONS:
         count = action.danger == "kills" or action.counts
-        asks = [word for word, needed in (("a reason", action.needs_reason), ("the count", count)) if needed]
-        lines.append(f"| `{action.key}` | {action.label} | {action.kind} | {', '.join(asks) or 'y'} | {action.help} |")
+        asks = [f"a {action.value.word}"] if action.value is not None else []
+        asks += [word for word, needed in (("a reason", action.needs_reason), ("the count", count)) if needed]
+        # By its name it is typed: `:NAME`, `wacht act NAME`.
+        said = f"`{action.id}` | {action.label} | {action.kind} | {', '.join(asks) or 'y'} | {action.help}"
+        lines.append(f"| {_code(keys[action.id])} | {said} |")
     lines += ["", "| key | what it does |", "|---|---|"]
-    lines += [f"| `{key.shown}` | {key.help} |" for key in NAVIGATION]
+    lines += [f"| {_code(keys[key.id])} | {key.help} |" for key in NAVIGATION]
     return "\n".join(lines) + "\n"
+
+
+def _code(key: str) -> str:
+    return f"`{key}`" if key else "—"

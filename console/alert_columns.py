@@ -187,6 +187,30 @@ def detail(group: Group, ctx: Ctx, lines: int, links: bool) -> list[Line]:
     room = lines - len(made)
     if room > 2:
         made += _rows(group, ctx, room)
+    room = lines - len(made) - 1
+    if room > 2:
+        made += [Line(()), *_each(group, ctx, room)]
+    return made
+
+
+def _each(group: Group, ctx: Ctx, room: int) -> list[Line]:
+    """A line an alert, those that ring first: since when, what it says, and the labels that tell it from the others."""
+    alerts = [one for key in group.alerts if (one := ctx.cluster.alerts.get(key)) is not None]
+    alerts.sort(key=lambda one: (one.state == "suppressed", one.starts or 0, one.name, one.node or ""))
+    alike = set.intersection(*({*one.labels.items()} for one in alerts)) if len(alerts) > 1 else set()
+    shown = alerts if len(alerts) <= room else alerts[: room - 1]
+    made = []
+    for one in shown:
+        labels = "  ".join(
+            f"{name}={value}" for name, value in one.labels.items()
+            if name not in {"alertname", "severity"} and (name, value) not in alike
+        )  # fmt: skip
+        quiet = "text-dim" if one.state == "suppressed" else ""
+        since = UNKNOWN if one.starts is None else when(one.starts, now=ctx.now)
+        spans = [(f"{one.name:<20} ", quiet or "text-strong"), (f"{since:<16}", "text-dim")]
+        made.append(_field("", [*spans, (f"{one.summary or ''}  ", quiet), (labels, "text-dim")]))
+    if len(shown) < len(alerts):
+        made.append(_field("", [(f"and {len(alerts) - len(shown):,} more", "text-dim")]))
     return made
 
 

@@ -1,5 +1,6 @@
 """Which alerts belong together: those of one place that began at about the same time, else those of one name. Pure.
 
+A cooling loop feeds several racks: `console.loop_folds` says what may be of one, and folds its racks into it.
 Silenced ones are folded like the others: a group must not fall apart because somebody takes it.
 """
 
@@ -13,7 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from collectors.model import Alert, Cluster
-from console import places
+from console import loop_folds, places
+from console.loops import feeds, racks_of
 from console.need_list import QUIET
 from console.places import CAUSE_SHARE, GAP_S, LEAST_SHARE, MOST, TOGETHER, Place
 from console.policy import Policy
@@ -112,15 +114,15 @@ def code_of(alert: Alert) -> int | None:
 
 
 def _told(alert: Alert, cluster: Cluster, now: float, policy: Policy) -> Told:
-    node = places.node_of_alert(alert, cluster)
+    node, place = places.node_of_alert(alert, cluster), places.of_alert(alert, cluster)
     code = code_of(alert)
     if code is not None and (advice := policy.of(code)) is not None and not advice.acts:
         code = NOISE
     return Told(
         alert=alert,
         node=node,
-        thing=node or alert.node or "",
-        place=None if alert.node else places.of_alert(alert),
+        thing="" if place is not None else node or alert.node or "",
+        place=place,
         name=(alert.name, code),
         at=now if alert.starts is None else alert.starts,
         quiet=(alert.severity or "") in QUIET,
@@ -134,16 +136,20 @@ def _by_place(told: Sequence[Told], rates: _Rates, cluster: Cluster) -> list[Fol
     hints: dict[Place, list[Told]] = {}
     at: dict[Place, list[Told]] = {}
     known: dict[str, tuple[Place, ...]] = {}
+    fed = feeds(cluster)
+    of_loop = Counter((one.name, loop) for one in told for loop in _loops_of_rack(one, fed))
     for one in told:
         if one.place is not None:
-            # Forty PDUs that lose power in one moment are no forty events.
-            if not one.quiet and rates.local(one.name, 1, one.at, one.at):
+            # Forty PDUs that lose power in one moment are no forty events; eight hot racks of one loop are one.
+            here = max((of_loop[one.name, loop] for loop in _loops_of_rack(one, fed)), default=1)
+            if not one.quiet and rates.local(one.name, here, one.at, one.at):
                 hints.setdefault(one.place, []).append(one)
         elif one.thing and one.name[1] != NOISE:
             if one.thing not in known:
                 known[one.thing] = _places_of(one, cluster)
             for place in known[one.thing]:
-                at.setdefault(place, []).append(one)
+                if place[0] != places.LOOP or loop_folds.follows(one.alert.name):
+                    at.setdefault(place, []).append(one)
     spent: set[int] = set()
     found: dict[Place, list[Told]] = {place: list(about) for place, about in hints.items()}
     bursts = _bursts(at, hints, rates, cluster)
@@ -154,11 +160,19 @@ def _by_place(told: Sequence[Told], rates: _Rates, cluster: Cluster) -> list[Fol
             spent.update(map(id, left))
             found.setdefault(burst.place, []).extend(left)
     _explain(found, hints)
+    loop_folds.fold_racks(found, hints, racks_of(cluster))
     sizes = _sizes(found, found, cluster)
     return [
         Fold(key=f"{place[0]}={place[1]}", place=place, of=sizes[place] or None, told=tuple(members))
         for place, members in found.items()
     ]
+
+
+def _loops_of_rack(one: Told, fed: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The loops of the rack that it calls hot."""
+    if one.place is None or one.place[0] != "rack" or not loop_folds.speaks_of_heat(one.alert.name):
+        return ()
+    return fed.get(one.place[1], ())
 
 
 def _explain(found: dict[Place, list[Told]], hints: Mapping[Place, Sequence[Told]]) -> None:
@@ -175,8 +189,8 @@ def _explain(found: dict[Place, list[Told]], hints: Mapping[Place, Sequence[Told
 
 def _places_of(one: Told, cluster: Cluster) -> tuple[Place, ...]:
     """Where a node hangs: Slurm's word first, the labels of the alert where Slurm says nothing but the rack."""
-    told = places.of_node(cluster.nodes[one.node]) if one.node else ()
-    if any(kind != "rack" for kind, _ in told):
+    told = places.of_node(cluster.nodes[one.node], feeds(cluster)) if one.node else ()
+    if any(kind not in {"rack", places.LOOP} for kind, _ in told):
         return told
     labels = [place for place in places.of_table(one.alert.labels) if place[0] not in _OTHERS]
     return tuple(dict.fromkeys((*labels, *told)))
@@ -191,10 +205,11 @@ def _bursts(
         if len(members) < TOGETHER and place not in hints:
             continue
         begins = min((one.at for one in hints.get(place, ())), default=None)
-        for burst in _split(members, begins):
-            names = Counter(one.name for one in burst)
-            first, last = burst[0].at, burst[-1].at
+        for told in _split(members, begins):
+            first, last = told[0].at, told[-1].at
             hinted = _after(begins, last)
+            burst = told if hinted or place[0] != places.LOOP else loop_folds.of_the_hot(told)
+            names = Counter(one.name for one in burst)
             local = {name for name, here in names.items() if rates.local(name, here, first, last)}
             kept = _alike(burst if len(local) == len(names) else [one for one in burst if one.name in local])
             things = _things(kept)
@@ -253,9 +268,11 @@ def _sizes(wanted: Iterable[Place], at: Mapping[Place, Sequence[Told]], cluster:
     sizes = dict.fromkeys(wanted, 0)
     nodes = cluster.nodes
     racks = {nodes[one.node].rack or "" for place in sizes for one in at[place] if one.node}
+    racks.update(*(racks_of(cluster).get(name, ()) for kind, name in sizes if kind == places.LOOP))
+    fed = feeds(cluster)
     for rack in racks:
         for name in cluster.racks.get(rack, ()):
-            for place in places.of_node(nodes[name]) if name in nodes else ():
+            for place in places.of_node(nodes[name], fed) if name in nodes else ():
                 if place in sizes:
                     sizes[place] += 1
     return {place: max(size, _all_things(at[place])) for place, size in sizes.items()}

@@ -11,8 +11,10 @@ from msgspec import Struct
 from collectors.model import Alert, Cluster, Silence
 from collectors.nodeset import natural_key
 from collectors.nodestate import OUT
-from console import places
+from console import cooling, places
 from console.alert_folds import NOISE, Fold, Told, code_of, folds
+from console.loop_folds import speaks_of_heat
+from console.loops import feeds
 from console.need_list import CRITICAL, QUIET
 from console.places import Place
 from console.policy import Policy, default_policy
@@ -88,7 +90,8 @@ def groups(cluster: Cluster, now: float, policy: Policy | None = None) -> list[G
     policy = policy or default_policy()
     found = folds(cluster, now, policy)
     about = _members(found, cluster)
-    made = [_group(fold, cluster, policy, about) for fold in found]
+    loops = cooling.loops(cluster) if cooling.is_fresh(cluster, now) else {}
+    made = [_group(fold, cluster, policy, about, loops) for fold in found]
     return sorted(made, key=order)
 
 
@@ -154,14 +157,21 @@ def _members(found: Sequence[Fold], cluster: Cluster) -> Mapping[Place, tuple[st
     wanted = {one.place for fold in found for one in fold.told if one.place is not None}
     made: dict[Place, list[str]] = {place: [] for place in wanted}
     if any(kind != "rack" or name not in cluster.racks for kind, name in wanted):
+        fed = feeds(cluster)
         for node in cluster.nodes.values():
-            for place in places.of_node(node):
+            for place in places.of_node(node, fed):
                 if place in made:
                     made[place].append(node.name)
     return {place: tuple(names) or cluster.racks.get(place[1], ()) for place, names in made.items()}
 
 
-def _group(fold: Fold, cluster: Cluster, policy: Policy, about: Mapping[Place, tuple[str, ...]]) -> Group:
+def _group(
+    fold: Fold,
+    cluster: Cluster,
+    policy: Policy,
+    about: Mapping[Place, tuple[str, ...]],
+    loops: Mapping[str, cooling.Loop],
+) -> Group:
     told = fold.told
     active = [one for one in told if one.alert.state != "suppressed"]
     loud = active or list(told)
@@ -182,7 +192,7 @@ def _group(fold: Fold, cluster: Cluster, policy: Policy, about: Mapping[Place, t
         key=fold.key,
         state=_state(active, told, taken),
         severity=severity,
-        title=_title(fold, lead, name, (*nodes, *unknown), racks),
+        title=_loop_title(fold, loops) or _title(fold, lead, name, (*nodes, *unknown), racks),
         name=name,
         place=fold.place,
         of=fold.of,
@@ -251,6 +261,16 @@ def _name(lead: Told, told: Iterable[Told]) -> str:
         return lead.alert.name if code is None else f"XID {code}"
     codes = [code for code, _ in Counter(code_of(one.alert) for one in told if one.name == lead.name).most_common()]
     return f"XID {', '.join(map(str, codes[:_CODES]))}{', …' if len(codes) > _CODES else ''}"
+
+
+def _loop_title(fold: Fold, loops: Mapping[str, cooling.Loop]) -> str:
+    """`cdu-2: supply 38.1 °C, 64 nodes hot`: of a cooling loop that is measured to be ill."""
+    loop = loops.get(fold.place[1]) if fold.place is not None and fold.place[0] == places.LOOP else None
+    if loop is None or not loop.ill:
+        return ""
+    hot = len({one.node for one in fold.told if one.node and speaks_of_heat(one.alert.name)})
+    said = f", {hot:,} node{'' if hot == 1 else 's'} hot" if hot else ""
+    return f"{loop.name}: {cooling.short(loop)}{said}"
 
 
 def _title(fold: Fold, lead: Told, name: str, things: Sequence[str], racks: Sequence[str]) -> str:

@@ -14,8 +14,13 @@ from msgspec import Struct
 
 import collectors.alertmanager
 from collectors.prometheus import PowerSettings, PrometheusSettings
-from collectors.prometheus.queries import SLURMCTLD, TEMP, XID, by_node
+from collectors.prometheus.names import REMAP_FAILED, TEMP, XID, Quantity
+from collectors.prometheus.plant_cooling import CoolingLimits, CoolingSettings
+from collectors.prometheus.plant_fabric import DOWNED, RATE, STATE
+from collectors.prometheus.plant_storage import ERROR
+from collectors.prometheus.queries import SLURMCTLD, by_node, quoted
 from collectors.prometheus.rules import DEFAULT
+from console import places
 from console.policy import Policy, default_policy
 
 FILE = Path(collectors.alertmanager.__file__).with_name("wacht-alerts.yml")
@@ -25,8 +30,9 @@ _HEAD = """\
 #
 # Load this file with rule_files (Prometheus, Mimir, Thanos Rule) or vmalert, evaluate it every 15 to 30 s, and let the
 # server send to the Alertmanager that wacht is configured with. Put your own in place of: the jobs that scrape a node
-# ({exporters}), pdu_power_watts and what a rack may draw ({rack_w:,} W), the runbooks' address. A scrape
-# configuration that gives each target the label `rack` lets wacht fold alerts by rack.
+# ({exporters}), pdu_power_watts and what a rack may draw ({rack_w:,} W), the series of the CDUs and
+# of the leak detectors with their limits, the runbooks' address. A scrape configuration that gives each target the
+# label `rack` lets wacht fold alerts by rack.
 """
 _RECORDED = "wacht:gpu_xid:now"
 
@@ -71,7 +77,10 @@ def rules(settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, 
     yield from _nodes(settings, limits)
     yield from _gpus(settings, policy or default_policy(), limits)
     yield from _racks(settings.power or PowerSettings(), limits)
+    yield from _loops(settings.cooling, settings.matchers)
     yield from _slurm(limits)
+    yield from _ports(settings)
+    yield from _mounts(settings)
 
 
 def _nodes(settings: PrometheusSettings, limits: Limits) -> Iterator[Rule]:
@@ -109,7 +118,7 @@ def _gpus(settings: PrometheusSettings, policy: Policy, limits: Limits) -> Itera
         yield Rule(alert="GpuXid", severity=severity, expr=expr, summary=summary, keep=keep, labels=labels)
     yield Rule(
         alert="GpuRowRemapFailed", severity="critical",
-        expr=f"{_by_gpu(settings, 'DCGM_FI_DEV_ROW_REMAP_FAILURE')} > 0",
+        expr=f"{_by_gpu(settings, REMAP_FAILED)} > 0",
         summary="GPU {{ $labels.gpu }} of {{ $labels.node }} cannot remap rows of its memory: drain, support",
     )  # fmt: skip
     yield Rule(
@@ -141,6 +150,42 @@ def _racks(power: PowerSettings, limits: Limits) -> Iterator[Rule]:
         )  # fmt: skip
 
 
+def _loops(cooling: CoolingSettings | None, matchers: str) -> Iterator[Rule]:
+    """Of the cooling loops, by the label `cdu`, under which wacht folds what hangs on one."""
+    if cooling is None:
+        return
+    series = dict(cooling.named())
+    own = cooling.limits or CoolingLimits()
+    at = ", ".join(dict.fromkeys((cooling.loop_label, cooling.rack_label, cooling.place_label)))
+
+    def measured(what: str, worst: str) -> str:
+        plain = series[what].replace("_", "").replace(":", "").isalnum()
+        chosen = f"{series[what]}{{{matchers}}}" if plain and matchers else series[what]
+        expr = f"{worst} by ({at}) ({chosen})"
+        if cooling.loop_label == places.LOOP:
+            return expr
+        return f'label_replace({expr}, "{places.LOOP}", "$1", "{cooling.loop_label}", "(.*)")'
+
+    loop = "{{ $labels.cdu }}"
+    if "leak" in series:
+        place = "".join(f"{{{{ with $labels.{label} }}}} {{{{ . }}}}{{{{ end }}}}"
+                        for label in dict.fromkeys((cooling.rack_label, cooling.place_label)))  # fmt: skip
+        yield Rule(
+            alert="CoolantLeak", severity="critical", expr=f"{measured('leak', 'max')} > {cooling.dry:g}",
+            summary=f"{loop}{place} a leak detector is wet",
+        )  # fmt: skip
+    if "flow" in series and own.flow_low is not None:
+        yield Rule(
+            alert="CoolantFlowLow", severity="critical", expr=f"{measured('flow', 'min')} < {own.flow_low:g}",
+            wait="30s", summary=f"{loop} flows at {{{{ $value }}}} l/min of the {own.flow_low:g} that it needs",
+        )  # fmt: skip
+    if "supply" in series and own.supply_high is not None:
+        yield Rule(
+            alert="CoolantSupplyWarm", severity="warning", expr=f"{measured('supply', 'max')} > {own.supply_high:g}",
+            wait="2m", summary=f"{loop} supplies {{{{ $value }}}} °C of the {own.supply_high:g} that it may",
+        )  # fmt: skip
+
+
 def _slurm(limits: Limits) -> Iterator[Rule]:
     days = f"{limits.drained_d}d"
     yield Rule(
@@ -158,20 +203,73 @@ def _slurm(limits: Limits) -> Iterator[Rule]:
     )  # fmt: skip
 
 
-def _by_gpu(settings: PrometheusSettings, series: str) -> str:
+def _ports(settings: PrometheusSettings) -> Iterator[Rule]:
+    """InfiniBand ports of nodes. A device that hardly any node has up has no cable, and is none of these."""
+    keep = ("node", "rack", "device", "port")
+
+    def by_port(expr: str) -> str:
+        return by_node(expr, settings.node_labels, settings.node, keep)
+
+    state, rate, downed = (_chosen(settings, name) for name in (STATE, RATE, DOWNED))
+    cabled = f"count by (device, port) ({state} == 4) > 0.1 * count by (device, port) ({state})"
+    port = "{{ $labels.device }} of {{ $labels.node }}"
+    yield Rule(
+        alert="PortDown", severity="warning", wait="2m",
+        expr=f"{by_port(f'{state} != 4')} and on (device, port) ({cabled})", summary=f"port {port} is down",
+    )  # fmt: skip
+    span = f"{settings.fabric.flaps_s}s"
+    yield Rule(
+        alert="PortFlapping", severity="warning", expr=by_port(f"{downed} - {downed} offset {span} >= 2"),
+        summary=f"port {port} went down {{{{ $value }}}} times within {span}",
+    )  # fmt: skip
+    usual = f"quantile by (device, port) (0.5, {rate} and ({state} == 4))"
+    slow = f"({rate} and ({state} == 4)) < on (device, port) group_left () {usual}"
+    yield Rule(
+        alert="PortSlow", severity="warning", expr=f"{by_port(slow)} * 8", wait="10m",
+        summary=f"port {port} runs at {{{{ $value | humanize }}}}b/s, most of its kind are faster",
+    )  # fmt: skip
+
+
+def _mounts(settings: PrometheusSettings) -> Iterator[Rule]:
+    """Shared file systems as nodes see them."""
+    errors = _chosen(settings, ERROR, f'fstype=~"{settings.storage.fstypes}"')
+    keep = ("node", "rack", "mountpoint")
+    yield Rule(
+        alert="FileSystemHangs", severity="critical", wait="2m",
+        expr=by_node(f"{errors} == 1", settings.node_labels, settings.node, keep),
+        summary="{{ $labels.mountpoint }} hangs or fails on {{ $labels.node }}",
+    )  # fmt: skip
+    hosts = ", ".join((*settings.node_labels, "rack"))
+    for mount in settings.storage.mounts:
+        there = _chosen(settings, ERROR, f"mountpoint={quoted(mount)}")
+        lacks = f"count by ({hosts}) ({_chosen(settings, ERROR)}) unless on ({hosts}) {there}"
+        named = f'label_replace({lacks}, "mountpoint", {quoted(mount)}, "", "")'
+        yield Rule(
+            alert="FileSystemMissing", severity="warning", wait="10m",
+            expr=by_node(named, settings.node_labels, settings.node, keep),
+            summary="{{ $labels.mountpoint }} is not mounted on {{ $labels.node }}",
+        )  # fmt: skip
+
+
+def _chosen(settings: PrometheusSettings, series: str, more: str = "") -> str:
+    """A series with the site's matchers."""
+    matchers = ",".join(part for part in (more, settings.matchers) if part)
+    return f"{series}{{{matchers}}}" if matchers else series
+
+
+def _by_gpu(settings: PrometheusSettings, quantity: Quantity) -> str:
     """The largest value of a gauge by node, rack and GPU: jobs and instances that share one give more series."""
     hosts = ", ".join(settings.host_labels)
-    chosen = f"{series}{{{settings.matchers}}}" if settings.matchers else series
-    expr = f"max by ({hosts}, rack, gpu) ({chosen})"
+    expr = quantity.each(f"max by ({hosts}, rack, gpu) ({_chosen(settings, '{}')})")
     return by_node(expr, settings.host_labels, settings.node, ("node", "rack", "gpu"))
 
 
 def _changed(settings: PrometheusSettings, span: str) -> str:
     """GPUs whose last XID is another one than before, in this time."""
     hosts = ", ".join(settings.host_labels)
-    chosen = f"{XID}{{{settings.matchers}}}[{span}]" if settings.matchers else f"{XID}[{span}]"
-    expr = f"max by ({hosts}, gpu) (changes({chosen}))"
-    return f"{by_node(expr, settings.host_labels, settings.node, ('node', 'gpu'))} > 0"
+    # Of either name, since an exporter that was just renewed has changes under both.
+    expr = " or ".join(f"max by ({hosts}, gpu) (changes({_chosen(settings, name)}[{span}])) > 0" for name in XID.series)
+    return by_node(expr, settings.host_labels, settings.node, ("node", "gpu"))
 
 
 def _any(codes: Iterable[int]) -> str:

@@ -2,191 +2,148 @@
 
 from __future__ import annotations
 
-import gc
+import os
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Sequence
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
-from textual import events, on
+from textual import on
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 
 from collectors import process
 from collectors.clean import clean
-from collectors.clock import Clock, SystemClock
-from collectors.model import Cluster, Diff, Telemetry, Transport
-from console.actions import ACTIONS, NAVIGATION, Kind
-from console.alert_groups import groups
-from console.commands import SCREENS, Command, CommandError, completer, parse
+from collectors.clock import Clock
+from console import looking, views
+from console.action import Kind
+from console.actions import ACTIONS, NAVIGATION
+from console.commands import SCREENS, Command, CommandError, is_job, parse
 from console.config import Config
-from console.filters import FilterError
-from console.messages import ClusterChanged
-from console.palette import Palette
+from console.errors import FilterError
+from console.failing import Failing
+from console.looks import read_looks
+from console.plugged import Plugged
 from console.policy import Policy, load_policy
-from console.poller import Poller
-from console.remember import Sum
-from console.ring import Ring, sequences, words
-from console.screens.alerts import AlertsScreen
+from console.record.place import to_record
 from console.screens.base import WachtScreen
-from console.screens.gpus import GpusScreen
-from console.screens.help import HelpScreen
-from console.screens.inbox import InboxScreen
-from console.screens.job import JobScreen
-from console.screens.jobs import JobsScreen
-from console.screens.journal import JournalScreen
-from console.screens.listing import ListScreen
-from console.screens.node import NodeScreen
-from console.screens.nodes import NodesScreen
-from console.screens.overview import OverviewScreen
-from console.screens.partitions import PartitionsScreen
-from console.screens.power import PowerScreen
+from console.screens.inspection import Inspection
+from console.served import served
 from console.site import Site
-from console.undoing import Undoing
-from themes import DEFAULT, register, themes
-from widgets.keybar import KeyBar
+from console.typed import Typed
+from themes import register
 from widgets.prompt import Prompt
-from widgets.quiet import QuietApp
+from widgets.quiet import QuietApp, QuietScreen
+from widgets.sieve import sieve
 
-_APP_KEYS = ("quit", "help", "command", "copy", "redraw", "undo")
+_APP_KEYS = ("quit", "help", "command", "refresh", "palette", "copy", "copy_rows", "redraw", "common",
+             "vendor", "log", "previous", "undo", "next_cluster", *looking.KEYS)  # fmt: skip
 """Keys that mean the same on every screen; the others are the screen's or the list's own."""
 
+View = tuple[str, list[tuple[type[Inspection], str]]]
+"""What one comes back to: the name of a screen, and what was inspected on it."""
+PLUGINS_S = 1.0
+"""Seconds after which a site's own packages are looked for: the start is over by then."""
 
-class WachtApp(Undoing, QuietApp[None]):
-    """The console on one cluster."""
+
+class WachtApp(Typed, Plugged, Failing, QuietApp[None]):
+    """The console."""
 
     TITLE = "wacht"
     CSS = """
     Toast { max-width: 90%; padding: 0 1; margin: 0; }
     ToastRack { margin-bottom: 1; }
+    Input:ansi > .input--cursor { background: ansi_default; color: ansi_default; text-style: reverse not dim; }
     """
-    COMMANDS: ClassVar[Any] = {Palette}
-    SCREENS: ClassVar[Any] = {
-        "gpus": GpusScreen,
-        "alerts": AlertsScreen,
-        "journal": JournalScreen,
-        "inbox": InboxScreen,
-        "power": PowerScreen,
-        "overview": OverviewScreen,
-        "nodes": NodesScreen,
-        "jobs": JobsScreen,
-        "partitions": PartitionsScreen,
-    }
+    ENABLE_COMMAND_PALETTE = False
+    MODES: ClassVar[Any] = {"_default": partial(QuietScreen, id="_default")}
+    """The stack of screens of the first cluster; each other has one of its own."""
+    SCREENS: ClassVar[Any] = {name: partial(views.make, name) for name in SCREENS}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(",".join(key.keys), f"go('{key.id}')" if key.id in SCREENS else key.id, key.help, show=False)
             for key in NAVIGATION
             if key.id in SCREENS or key.id in _APP_KEYS
         ),
-        *(Binding(action.key, f"act('{action.id}')", action.help, show=False) for action in ACTIONS),
+        *(Binding(action.pressed, f"act('{action.id}')", action.help, show=False) for action in ACTIONS),
     ]
 
-    def __init__(self, site: Site, config: Config, clock: Clock | None = None, node: str | None = None) -> None:
+    def __init__(
+        self,
+        site: Site,
+        config: Config,
+        clock: Clock | None = None,
+        node: str | None = None,
+        others: Sequence[Site] = (),
+    ) -> None:
+        """`others` are the clusters that it may show beside this one."""
         super().__init__()
-        self.clock: Clock = clock or SystemClock()
         self.config = config
-        self.transport: Transport = site.transport()
-        self.telemetry: Telemetry = site.telemetry()
-        self.policy: Policy = load_policy(config.xid_policy)
-        self.poller = Poller(site.name, site.collectors(), self.clock, self._publish, site.demo)
-        self.fleet: dict[str, Cluster] = {site.name: self.poller.cluster}
-        """Name to Cluster; one for now."""
-        self.current = site.name
-        self.sums: Sequence[Sum] = ()
-        """What the screen that is shown sums up."""
-        self.open_gate(site, config)
-        self.ring = Ring()
+        if config.xid_policy is not None:
+            self.policy = load_policy(config.xid_policy)  # now, so that what is wrong in it is said before anything
+        self.open_fleet(site, others, clock)
         self.glass.links = config.links
         self._last_tick = 0.0
-        self._frozen = False
         self._first_node = node
-        self.gpus_every_s = 1.0 if "nvml" in site.others else 5.0
-        """Seconds between two readings of a node's GPUs: the driver is asked every second, Prometheus knows no more."""
-        register(self, config.theme or DEFAULT)
+        self._view_before: dict[str, View] = {}
+        """Of each cluster the view that was left last."""
+        self.looks = read_looks(config.theme, os.environ, self.console.color_system)
+        register(self, self.looks.first, self.looks.known)
+        self.stylesheet.set_variables(self.get_css_variables())
+        self.open_typed(config)
+        self.offers.clusters = tuple(self.sites)
 
-    @property
-    def cluster(self) -> Cluster:
-        """The cluster on the screen."""
-        return self.fleet[self.current]
+    @cached_property
+    def policy(self) -> Policy:  # type: ignore[override]
+        """What each XID asks for: the one that ships is read with the first facts."""
+        return load_policy(self.config.xid_policy)
+
+    def get_driver_class(self) -> type[Driver]:
+        """On a terminal, or in a browser."""
+        if served():
+            from widgets.browser import BrowserDriver
+
+            return BrowserDriver
+        return super().get_driver_class()
 
     @property
     def read_only(self) -> bool:
         """Decided in the gate, once; here only for what is shown."""
-        return self.gate.read_only
-
-    @property
-    def modes(self) -> Sequence[str]:
-        """Words that must be loud."""
-        return [*(["DEMO"] if self.cluster.demo else []), *(["READ-ONLY"] if self.read_only else [])]
+        return bool(self.here.locked)
 
     def on_mount(self) -> None:
         """First the screen, then the facts: they come when they come."""
         self.push_screen(self.config.screen or "overview")
         if self._first_node is not None:
-            self.push_screen(NodeScreen(self._first_node))
+            self.push_screen(views.inspection("node", self._first_node))
+        self.watch_loop()
         self.set_interval(1.0, self._tick)
-        self.call_after_refresh(self.poller.start)
-        self.read_resumed()
-        self.tell_orphans()
-
-    def _publish(self, cluster: Cluster, diff: Diff) -> None:
-        """From the poller's thread, which makes the sums: the event loop has keys to answer. First those that are
-        shown, then those that the next key may show."""
-        for make in self.sums:
-            make(cluster)
-        self.post_message(ClusterChanged(cluster, diff))
-        for screen in self.SCREENS.values():
-            for make in screen.sums:
-                make(cluster)
-
-    @on(ClusterChanged)
-    def _cluster_changed(self, event: ClusterChanged) -> None:
-        if not self.screen_stack:
-            return  # it is closing, and a last reading came in
-        self.fleet[event.cluster.name] = event.cluster
-        if not self._frozen and all(source.tried for source in event.cluster.sources.values()):
-            # What is there now stays: a full collection must not walk it again and again (22 ms at 100,000 jobs).
-            self._frozen = True
-            gc.collect()
-            gc.freeze()
-        self.verify(event.cluster)
-        if self.ring.loud is None or not event.diff.kinds.isdisjoint({"alerts", "silences"}):
-            self._ring(event.cluster)
-        if isinstance(self.screen, WachtScreen):
-            self.screen.take(event.cluster, event.diff)
-
-    def _ring(self, cluster: Cluster) -> None:
-        """The bell, once a reading at most, for critical groups that were not there before."""
-        now = self.clock.now()
-        self.ring, new = self.ring.next(cluster, groups(cluster, now, self.policy), now)
-        if not new:
-            return
-        hint = "" if isinstance(self.screen, AlertsScreen) else "  (press 6)"
-        self.tell(f"critical: {words(new)}{hint}", "error")
-        if self._driver is not None and not self.is_headless:
-            self._driver.write(sequences(cluster.name, new, self.config.bell, self.config.notify))
+        self.call_after_refresh(self.read)
+        self.set_timer(PLUGINS_S, self.read_plugins)
+        if self.looks.told:
+            self.tell(self.looks.told, "warning")
+        self.read_typed()
 
     def _tick(self) -> None:
         if not self.screen_stack:
             return  # it is closing
-        self.verify(self.cluster)
-        screen = self.screen
-        if not isinstance(screen, WachtScreen):
+        self.tend_log()
+        self.tend_shift()
+        self.tend_recorder()
+        for at in self.opened.values():
+            self.verify(at, self.fleet[at.name])
+        screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
+        if screen is None:
             return
         screen.refresh_top()
+        if screen is not self.screen:
+            return  # below a dialog the clock and the ages go on, and nothing else moves
         self.poller.show(screen.shown_jobs())
         now = self.clock.mono()
         if now - self._last_tick >= screen.tick_s:
             self._last_tick = now
             screen.tick(screen.ctx())
-
-    def _fatal_error(self) -> None:
-        """Textual's report of a crash holds every local variable: nobody's facts and no token belong in one."""
-        from rich.segment import Segments
-        from rich.traceback import Traceback
-
-        report = Traceback(show_locals=False, width=None)
-        self.stop_sending()
-        self._exit_renderables.append(Segments(self.console.render(report, self.console.options)))
-        self._close_messages_no_wait()
 
     async def action_quit(self) -> None:
         """q."""
@@ -201,17 +158,41 @@ class WachtApp(Undoing, QuietApp[None]):
     # Ways around.
 
     def action_go(self, name: str, filter_text: str | None = None) -> None:
-        """Show one of the four screens, whatever was open on top."""
+        """Show one of the screens, whatever was open on top."""
+        view = self._view()
+        if view is not None and view != (name, []):
+            self._view_before[self.current] = view
         while len(self.screen_stack) > 2:
             self.pop_screen()
         self.switch_screen(name)
         if filter_text is not None:
+            from console.screens.filtered import FilteredScreen
+
             screen = self.get_screen(name)
-            if isinstance(screen, ListScreen | JournalScreen):
+            if isinstance(screen, FilteredScreen):
                 try:
-                    screen.set_filter(filter_text)
+                    screen.set_filter(self.filters.expand(filter_text, name))
                 except FilterError as error:
                     self.tell(str(error), "warning")
+
+    def _view(self) -> View | None:
+        """What is shown: a screen by its name, and the rows that are inspected on it."""
+        shown = [one for one in self.screen_stack if isinstance(one, WachtScreen)]
+        if not shown or shown[0].crumb not in SCREENS:
+            return None
+        return shown[0].crumb, [(type(one), one.key) for one in shown if isinstance(one, Inspection)]
+
+    def action_previous(self) -> None:
+        """-."""
+        view, before = self._view(), self._view_before.get(self.current)
+        if before is None:
+            self.tell("there is no view before this one")
+            return
+        self.action_go(before[0])
+        for inspect, key in before[1]:
+            self.push_screen(inspect(key))
+        if view is not None:
+            self._view_before[self.current] = view
 
     def open_list(self, name: str, filter_text: str) -> None:
         """Show a list, filtered."""
@@ -219,12 +200,12 @@ class WachtApp(Undoing, QuietApp[None]):
 
     def open_row(self, kind: Kind, key: str) -> None:
         """Inspect a node or a job."""
-        self.push_screen(NodeScreen(key) if kind == "node" else JobScreen(key))
+        self.push_screen(views.inspection(kind, key))
 
     def action_help(self) -> None:
         """All keys, with why one is refused just now."""
-        if isinstance(self.screen, WachtScreen) and not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen({one.id: self.why_not(one.id) for one in ACTIONS}))
+        if isinstance(self.screen, WachtScreen) and self.screen.crumb != "help":
+            self.push_screen(views.help_screen({one.id: self.why_not(one.id) for one in ACTIONS}))
 
     def action_copy(self) -> None:
         """Copy the command behind what is shown, through the terminal (OSC 52)."""
@@ -233,31 +214,60 @@ class WachtApp(Undoing, QuietApp[None]):
             self.copy_to_clipboard(text)
             self.tell(f"copied: {text}")
 
-    async def on_event(self, event: events.Event) -> None:
-        """A paste is outside text like any other: it may be copied from where anybody writes."""
-        if isinstance(event, events.Paste):
-            event = events.Paste("\n".join(map(clean, event.text.splitlines())))
-        await super().on_event(event)
+    def action_copy_rows(self) -> None:
+        """Y."""
+        from console.export.asking import copy_rows
 
-    async def on_key(self, event: events.Key) -> None:
-        """What came in one burst with `:` or `/` set out for the list: it belongs to the line, and is no action."""
+        copy_rows(self)
+
+    def _named(self, text: str) -> Sequence[str]:
+        from console.targets import nodes_of
+
+        try:
+            return nodes_of(text, self.cluster) if text else ()
+        except ValueError as error:
+            raise CommandError(f"{clean(text)}: {error}") from None
+
+    def action_common(self) -> None:
+        """=."""
+        self.show_common(())
+
+    def show_common(self, names: Sequence[str]) -> None:
+        """What these nodes have in common, or the marked ones."""
+        from console.screens.common import CommonScreen
+
         screen = self.screen
-        if isinstance(screen, WachtScreen) and screen.prompt.is_open and event.is_printable and event.character:
-            event.prevent_default()
-            screen.prompt.late(event.character)
+        chosen = tuple(names) or (screen.targets("node") if isinstance(screen, WachtScreen) else ())
+        known = [name for name in chosen if name in self.cluster.nodes]
+        if len(known) < 2:
+            self.tell("this compares nodes: mark two or more (Space)", "warning")
+            return
+        self.push_screen(CommonScreen(known))
 
-    def action_command(self) -> None:
-        """The `:` line."""
-        if isinstance(self.screen, WachtScreen):
-            complete = completer(lambda: self.cluster, themes())
-            self.screen.prompt.open(":", "", complete)
+    def action_log(self) -> None:
+        """The output of the job under the cursor."""
+        from console.screens.log import open_log
+
+        try:
+            open_log(self, "")
+        except CommandError as error:
+            self.tell(str(error), "warning")
+
+    def action_vendor(self) -> None:
+        """e."""
+        from console.export.case import vendor
+
+        try:
+            vendor(self)
+        except CommandError as error:
+            self.tell(str(error), "warning")
 
     @on(Prompt.Submitted)
     def _command(self, event: Prompt.Submitted) -> None:
         if event.kind != ":" or not event.prompt.is_open:
             return  # a second Enter of a key held down
         try:
-            command = parse(event.value)
+            command = parse(event.value, self.keymap.leaves)
             self._carry_out(command)
         except (CommandError, FilterError) as error:
             event.prompt.say(str(error))
@@ -274,17 +284,49 @@ class WachtApp(Undoing, QuietApp[None]):
                 self.poller.poke()
             case "undo":
                 self.action_undo()
+            case "at" | "next" as verb:
+                self.go_to(verb, command.rest)
             case "theme":
                 self.set_theme(command.rest)
-            case "node" | "job" as kind:
-                rows: Mapping[str, Any] = self.cluster.nodes if kind == "node" else self.cluster.jobs
-                if command.rest not in rows:
-                    raise CommandError(f"no {kind} {command.rest} is known")
-                self.open_row("node" if kind == "node" else "job", command.rest)
+            case "cluster":
+                self.show_cluster(command.rest)
+            case "close":
+                self.close_cluster(command.rest)
+            case "export" | "report":
+                from console.export.asking import carry_out
+
+                carry_out(self, command)
+            case "progress":
+                self.show_progress_again()
+            case "common":
+                self.show_common(self._named(command.rest))
+            case "vendor":
+                from console.export.case import vendor
+
+                vendor(self, command.rest, over=command.over)
+            case "node":
+                if command.rest not in self.cluster.nodes:
+                    raise CommandError(f"no node {clean(command.rest)} is known")
+                self.open_row("node", command.rest)
+            case "job":
+                # One that is not in the queue has ended: the accounts are asked for it.
+                if command.rest not in self.cluster.jobs and not is_job(command.rest):
+                    raise CommandError(f"no job {clean(command.rest)} is known")
+                self.open_row("job", command.rest)
+            case "log":
+                from console.screens.log import open_log
+
+                open_log(self, command.rest)
             case "filter":
-                if not isinstance(self.screen, ListScreen | JournalScreen):
-                    raise CommandError("only the lists of nodes and jobs, and the journal, can be filtered")
-                self.screen.set_filter(command.rest)
+                from console.screens.filtered import FilteredScreen
+
+                if not isinstance(self.screen, FilteredScreen):
+                    raise CommandError("only the lists of nodes and jobs, the accounts and the journal can be filtered")
+                self.screen.set_filter(self.filters.expand(command.rest, self.screen.crumb))
+            case "save":
+                self.save_filter(command.rest)
+            case "forget":
+                self.forget_filter(command.rest)
             case screen if screen in SCREENS:
                 self.action_go(screen, command.rest if command.rest else None)
             case _:
@@ -292,35 +334,33 @@ class WachtApp(Undoing, QuietApp[None]):
 
     def set_theme(self, name: str) -> None:
         """Other colours."""
-        if name not in themes():
-            raise CommandError(f"no theme {name}; there are: {', '.join(themes())}")
+        if (why := self.looks.why_not(name)) is not None:
+            raise CommandError(why)
         self.theme = name
 
-    @on(KeyBar.Pressed)
-    def _clicked(self, event: KeyBar.Pressed) -> None:
-        names = {
-            "Enter": "enter",
-            "Esc": "escape",
-            "Space": "space",
-            "Tab": "tab",
-            "?": "question_mark",
-            "/": "slash",
-            ":": "colon",
-        }
-        self.simulate_key(names.get(event.key.key, event.key.key))
-
-    def tell(self, text: str, severity: str = "information") -> None:
-        """A word in the corner. Never markup: it may hold what somebody wrote."""
-        self.notify(text, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
+    def watch_theme(self, name: str) -> None:
+        """Let no colour through that the theme may not use."""
+        sieve(self, self.looks.known[name].colours)
 
 
-def run(site: Site, config: Config, node: str | None = None) -> int:
+def run(site: Site, config: Config, node: str | None = None, others: Sequence[Site] = ()) -> int:
     """Run the console until it is left, on one node where one is named. Returns the exit code."""
     # The poller's threads work on 100,000 rows: the one with the keys must not wait 5 ms each time it wants its turn.
     sys.setswitchinterval(0.001)
-    app = WachtApp(site, config, node=node)
+    app = WachtApp(site, config, node=node, others=others)
+    app.records = to_record(site, config.recording)
+    threading.excepthook = app.thread_died
     try:
         app.run()
+    except Exception as error:
+        app.errors.append(error)
     finally:
-        app.poller.stop()
+        app.give_back()
+        app.stop_reading()
+    if app.errors:
+        from console import crash
+
+        at = next((one for one in app.opened.values() if one.wrote), app.here)
+        sys.stderr.write(crash.told(app.errors, "the console", at.journal_path, at.wrote))
+        return 1
     return app.return_code or 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pwd
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from msgspec import Struct, field
 
-from console.chain import Follower
+from console.chain import Follower, read, there
 from console.entries import Entry, join
 from console.journal import LOOKBACK, alive
 from console.undo import undone, undos
@@ -31,11 +32,34 @@ class Book(Struct, frozen=True, eq=False, kw_only=True):
     by: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
     """As `console.undo.undos` gives it."""
 
+    @classmethod
+    def of(cls, entries: Mapping[str, Entry]) -> Book:
+        """The book of these entries."""
+        return _grown(cls(), entries)
+
+
+class Books(Protocol):
+    """Where actions are looked up: the journal, or what was recorded of it. Blocks."""
+
+    kept: str
+    """What stands in place of a word on the chain of hashes, where this is a copy without it."""
+
+    def read(self, now: float) -> Book:
+        """The book as it is now, the very same as before where nothing changed. Raises JournalFault."""
+        ...
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The last lines as records, none where there is no journal yet. Raises JournalFault."""
+        ...
+
 
 class Reader:
     """Reads one journal, each time only what was added. Blocks; not for two threads at once."""
 
+    kept = ""
+
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._follower = Follower(path, LOOKBACK)
         self._book: Book | None = None
 
@@ -52,6 +76,10 @@ class Reader:
             book = Book(entries=book.entries, under_way=under_way, users=book.users, undone=book.undone, by=book.by)
         self._book = book
         return book
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The last lines as records, none where there is no journal yet. Any thread may ask. Raises JournalFault."""
+        return read(self._path, LOOKBACK) if there(self._path) else []
 
 
 def _grown(before: Book, entries: Mapping[str, Entry]) -> Book:

@@ -1,28 +1,33 @@
 """A chained file: one JSON object a line, each with the hash of the line before. It appends, walks and follows.
 
 A line holds `prev`, the SHA-256 of the raw line before it, and ends with `sum`, the SHA-256 of itself up to there: any
-changed byte, lost line or cut shows in `verify`. Everything here may block; `console.journal` keeps the deadline.
+changed byte, lost line or cut shows in `verify`. Everything here may block. Reading gives up where the file system
+does not answer for READ_S, and appending has its deadline in `console.journal`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
 import os
-import stat
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from collectors import files
+from console.beside import Beside, Late
+
 _SUM = b',"sum":"'
 _BLOCK = 1 << 16
+#: Longest that reading may stand still.
+READ_S = 5.0
+T = TypeVar("T")
 NO_JOURNAL = "there is no journal yet; it begins with the first action"
 
 
@@ -90,6 +95,10 @@ def seal(fields: Mapping[str, Any]) -> bytes:
 
 def verify(path: Path) -> Verdict:
     """Walk the whole chain. Raises JournalFault when there is no journal or it cannot be read."""
+    return _within(path, Beside("verify", lambda moves: _walked(path, moves)))
+
+
+def _walked(path: Path, moves: Callable[[], None]) -> Verdict:
     before = b""
     cut: list[int] = []
     gaps: list[tuple[int, int]] = []
@@ -99,7 +108,7 @@ def verify(path: Path) -> Verdict:
     def broken(at: int, why: str) -> Verdict:
         return Verdict(ok=False, lines=number, broken=at, why=why, cut=tuple(cut), gaps=tuple(gaps))
 
-    for number, raw in enumerate(_lines(path), 1):
+    for number, raw in enumerate(_lines(path, moves), 1):
         line, whole = raw.rstrip(b"\n"), raw.endswith(b"\n")
         found, why = _check(line, before)
         if unread and not (found and found.get("after_cut") is True):
@@ -121,9 +130,31 @@ def verify(path: Path) -> Verdict:
     return Verdict(ok=True, lines=number, cut=tuple(cut), gaps=tuple(gaps))
 
 
+def there(path: Path) -> bool:
+    """Whether there is a journal yet. Raises JournalFault where the file system hangs."""
+    return _within(path, Beside("look", lambda _: files.is_there(path)))
+
+
 def read(path: Path, last: int | None = None) -> list[dict[str, Any]]:
     """The last lines as records, oldest first; one that cannot be read is `{"event": "unreadable"}`."""
-    return [record(raw) for raw in deque(_lines(path), maxlen=last)]
+    raws = _within(path, Beside("read", lambda moves: deque(_lines(path, moves), maxlen=last)))
+    return [record(raw) for raw in raws]
+
+
+def _within(path: Path, work: Beside[T]) -> T:
+    """What that work gives. Raises JournalFault where the file system hangs."""
+    try:
+        return work.result(READ_S)
+    except Late:
+        raise JournalFault(f"{path}: the file system did not answer in {READ_S:g} s") from None
+
+
+class _Place:
+    """How far a journal was read: what its file looked like then, and up to which byte."""
+
+    def __init__(self) -> None:
+        self.seen: tuple[int, ...] | None = None
+        self.at = 0
 
 
 class Follower:
@@ -133,36 +164,50 @@ class Follower:
         """`last` is how many lines of what is there already are read."""
         self.path = path
         self._last = last
-        self._seen: tuple[int, ...] | None = None
-        self._at = 0
+        self._place = _Place()
+        self._asking: Beside[tuple[bool, list[bytes]] | None] | None = None
 
     def more(self) -> tuple[bool, list[dict[str, Any]]] | None:
         """What is new, None when nothing is: True with everything, where the file is another or was changed, else
         False with the lines added. Raises JournalFault; where there is no file yet that is all, of nothing.
         """
+        if self._asking is not None and self._asking.is_alive():
+            raise JournalFault(f"{self.path}: the file system still does not answer")
+        place = self._place
+        self._asking = Beside("follow", lambda _: self._more(place))
         try:
-            with self.path.open("rb") as file:
+            found = _within(self.path, self._asking)
+        except JournalFault:
+            # Where it was late it may still read on: nobody gets those lines, so all are read anew.
+            if self._asking.is_alive():
+                self._place = _Place()
+            raise
+        return None if found is None else (found[0], [record(raw) for raw in found[1]])
+
+    def _more(self, place: _Place) -> tuple[bool, list[bytes]] | None:
+        try:
+            with _reading(self.path) as file:
                 now = os.fstat(file.fileno())
                 seen = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
-                if seen == self._seen:
+                if seen == place.seen:
                     return None
                 fcntl.flock(file, fcntl.LOCK_SH)
-                before = self._seen
-                grown = before is not None and before[:2] == seen[:2] and now.st_size > before[2] and self._at
+                before = place.seen
+                grown = before is not None and before[:2] == seen[:2] and now.st_size > before[2] and place.at
                 if grown:
-                    file.seek(self._at)
+                    file.seek(place.at)
                 lines = deque(file, maxlen=None if grown else self._last)
                 # A line without its end is one that a crash cut, or is read again when it has one.
-                self._at = file.tell() - (len(lines.pop()) if lines and not lines[-1].endswith(b"\n") else 0)
-                self._seen = seen
+                place.at = file.tell() - (len(lines.pop()) if lines and not lines[-1].endswith(b"\n") else 0)
+                place.seen = seen
         except FileNotFoundError:
-            if self._seen == ():
+            if place.seen == ():
                 return None
-            self._seen, self._at = (), 0
+            place.seen, place.at = (), 0
             return True, []
         except OSError as error:
             raise JournalFault(f"{self.path}: {error.strerror}") from None
-        return not grown, [record(raw) for raw in lines]
+        return not grown, list(lines)
 
 
 def record(raw: bytes) -> dict[str, Any]:
@@ -201,29 +246,23 @@ def _digest(raw: bytes) -> str:
 
 def _open(path: Path) -> int:
     """The journal, opened for appending: a plain file of our own that nobody else can read or write."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = path.parent.stat().st_mode
-    if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
-        raise JournalFault(f"{path.parent}: everybody can write there; try: chmod o-w {path.parent}")
     try:
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise JournalFault(f"{path}: it is a symbolic link, the journal must be a plain file") from None
-        raise
-    found = os.fstat(fd)
-    wrong = ""
-    if not stat.S_ISREG(found.st_mode):
-        wrong = "it is no plain file"
-    elif found.st_uid != os.geteuid():
-        wrong = f"it belongs to another user (uid {found.st_uid})"
-    elif stat.S_IMODE(found.st_mode) & 0o077:
-        # Ours, only too open: what others could already read cannot be helped, the rest can.
-        os.fchmod(fd, 0o600)
-    if wrong:
-        os.close(fd)
-        raise JournalFault(f"{path}: {wrong}")
-    return fd
+        return files.appending(path)
+    except files.Unfit as error:
+        raise JournalFault(f"{path}: {error}") from None
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[BinaryIO]:
+    """The journal, opened for reading: what is undone and read back is proposed from it, so it must be our own; only
+    root reads anybody's."""
+    try:
+        with files.reading(path, None, follow=False) as fd, os.fdopen(fd, "rb", closefd=False) as file:
+            if os.geteuid() not in (0, owner := os.fstat(fd).st_uid):
+                raise JournalFault(f"{path}: it belongs to another user (uid {owner})")
+            yield file
+    except files.Unfit as error:
+        raise JournalFault(f"{path}: {error}") from None
 
 
 def _last(fd: int, size: int) -> tuple[bytes, bool]:
@@ -238,12 +277,14 @@ def _last(fd: int, size: int) -> tuple[bytes, bool]:
     return tail.removesuffix(b"\n").rpartition(b"\n")[2], cut
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _lines(path: Path, moves: Callable[[], None]) -> Iterator[bytes]:
     """The raw lines, under a shared lock so that a line being written is not taken for a cut one."""
     try:
-        with path.open("rb") as file:
+        with _reading(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH)
-            yield from file
+            for line in file:
+                moves()
+                yield line
     except FileNotFoundError:
         raise JournalFault(f"{path}: {NO_JOURNAL}") from None
     except OSError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
-import shutil
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
 
 import click
 import msgspec
@@ -14,11 +15,12 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.sim import INCIDENTS, SimSettings
-from console import __version__
+from console import __version__, log
 from console.config import Config, load
 from console.errors import Told
 
-SCREENS = ("overview", "nodes", "jobs", "gpus", "power", "inbox", "alerts", "partitions", "journal")
+SCREENS = ("overview", "nodes", "jobs", "gpus", "power", "inbox", "alerts", "partitions", "journal",
+           "control", "domains", "cooling", "accounts", "fabric", "storage", "clusters")  # fmt: skip
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -40,20 +42,36 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     return value
 
 
+def offered(ctx: click.Context, param: click.Parameter, begun: str) -> list[Any]:
+    """What the shell may complete this to."""
+    from console import cli_shell
+
+    return cli_shell.offered(param.name, ctx, begun)
+
+
 def common_options(function: F) -> F:
     """Put the common options on a command; their values are collected in the context's Common."""
     for option in (
         click.option(
-            "--log", metavar="FILE", expose_value=False, callback=_keep, help="Write a log there (mode 0600)."
+            "--log", metavar="FILE", type=click.Path(), expose_value=False, callback=_keep,
+            help="Write a log there (mode 0600).",
         ),
-        click.option("--theme", metavar="NAME", expose_value=False, callback=_keep, help="Colours."),
+        click.option(
+            "--theme", metavar="NAME", expose_value=False, callback=_keep, shell_complete=offered, help="Colours."
+        ),
         click.option("--screen", type=click.Choice(SCREENS), expose_value=False, callback=_keep, help="Open there."),
         click.option(
             "--read-only", is_flag=True, expose_value=False, callback=_keep, help="Send no change, whatever key."
         ),
-        click.option("--cluster", metavar="NAME", expose_value=False, callback=_keep, help="One of those configured."),
-        click.option("--config", metavar="FILE", expose_value=False, callback=_keep, help="Instead of your own."),
-    ):
+        click.option(
+            "--cluster", metavar="NAME", expose_value=False, callback=_keep, shell_complete=offered,
+            help="One of those configured.",
+        ),
+        click.option(
+            "--config", metavar="FILE", type=click.Path(), expose_value=False, callback=_keep,
+            help="Instead of your own.",
+        ),
+    ):  # fmt: skip
         function = option(function)
     return function
 
@@ -71,7 +89,51 @@ def sim_options(function: F) -> F:
     return function
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class Lazy(click.Group):
+    """A command is imported when it is asked for: the console must not wait for what it does not run."""
+
+    _ELSEWHERE = ("act", "journal", "node", "doctor", "keys", "completion", "record", "replay", "report")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them, by name."""
+        return sorted([*self.commands, *self._ELSEWHERE])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """A reader that has gone ends any command as SIGPIPE would: click would end it with 1, which is what a snapshot
+        says of which some sources failed, and a journal whose chain is broken."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _let_go()
+            sys.exit(141)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them, None where there is none of that name."""
+        match cmd_name:
+            case "act" | "journal":
+                from console import cli_act
+
+                return cli_act.act if cmd_name == "act" else cli_act.journal
+            case "node" | "doctor" | "keys":
+                from console import cli_look
+
+                return {"node": cli_look.node, "doctor": cli_look.doctor, "keys": cli_look.keys}[cmd_name]
+            case "record" | "replay":
+                from console import cli_record
+
+                return cli_record.record if cmd_name == "record" else cli_record.replay
+            case "report":
+                from console import cli_report
+
+                return cli_report.report
+            case "completion":
+                from console import cli_shell
+
+                return cli_shell.completion
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="wacht")
 @common_options
 @click.pass_context
@@ -79,24 +141,31 @@ def cli(ctx: click.Context) -> None:
     """Watch a GPU supercomputer and act on it safely. Without a command: the console."""
     ctx.ensure_object(Common)
     if ctx.invoked_subcommand is None:
-        from console.site import choose
+        from console.site import beside, choose
 
-        config = _config(ctx)
-        _console(ctx, config, choose(config, ctx.obj.cluster))
+        config = configured(ctx)
+        chosen = choose(config, ctx.obj.cluster)
+        open_console(ctx, config, chosen, others=beside(config, chosen))
 
 
 @cli.command()
 @sim_options
 @click.option("--incident", type=click.Choice(sorted(INCIDENTS)), help="What goes wrong after half a minute.")
 @click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, show_default=True, help="Of time there.")
+@click.option("--nvl72", is_flag=True, help="Racks of 18 trays with 4 GPUs, each an NVLink domain.")
+@click.option("--clusters", type=click.IntRange(1, 9), default=1, show_default=True, help="So many, to go between.")
 @common_options
 @click.pass_context
-def demo(ctx: click.Context, nodes: int, jobs: int | None, seed: int, incident: str | None, speed: float) -> None:
+def demo(
+    ctx: click.Context, nodes: int, jobs: int | None, seed: int, incident: str | None, speed: float, nvl72: bool,
+    clusters: int,
+) -> None:  # fmt: skip
     """The console on the embedded simulated machine; needs no service."""
     from console import site
 
-    settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed, incident=incident, speed=speed)
-    _console(ctx, _config(ctx), site.demo(settings))
+    settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed, incident=incident, speed=speed, nvl72=nvl72)
+    others = [site.demo(settings, at) for at in range(1, clusters)]
+    open_console(ctx, configured(ctx), site.demo(settings), others=others)
 
 
 @cli.command()
@@ -110,245 +179,124 @@ def snapshot(ctx: click.Context, as_json: bool, on_demo: bool, nodes: int, jobs:
     from console import site
     from console import snapshot as shot
 
-    config = _config(ctx)
+    config = configured(ctx)
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
     chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
     clock = site.system_clock()
     # Who asks, and what they may change, is no fact of the machine.
     sources = [one for one in chosen.collectors() if one.name != "slurm.rights"]
     cluster = shot.take(chosen.name, sources, clock, chosen.demo)
-    _print(shot.as_json(cluster, clock) if as_json else (shot.as_text(cluster, clock) + "\n").encode())
+    tell_left_out()
+    write_out(shot.as_json(cluster, clock) if as_json else (shot.as_text(cluster, clock) + "\n").encode())
     ctx.exit(shot.exit_code(cluster))
 
 
-@cli.command()
-@click.argument("action")
-@click.argument("targets", nargs=-1)
-@click.option("--reason", metavar="TEXT", help="Why, for everyone who reads it later.")
-@click.option("--dry-run", is_flag=True, help="Show what would be sent, send nothing.")
-@click.option("--yes", is_flag=True, help="Answer a plain question.")
-@click.option("--count", type=click.IntRange(0), metavar="N", help="Answer any question: N targets will be acted on.")
-@click.option("--break-glass", is_flag=True, help="Go on against the guard or a failed check; with --count.")
-@click.option("--priority", metavar="N", help="priority: the job's new one.")
-@click.option("--resume-after", metavar="T", help="drain: back by itself after 2h, 3d.")
-@click.option("--for", "lasts", metavar="T", help="silence, take: for 30m, 4h.")
-@click.option("--next", "comes_back", metavar="STATE", help="reboot: comes back as resume or down.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-@click.option("--demo", "on_demo", is_flag=True, help="On the embedded machine.")
-@sim_options
-@common_options
-@click.pass_context
-def act(
-    ctx: click.Context,
-    action: str,
-    targets: tuple[str, ...],
-    reason: str | None,
-    dry_run: bool,
-    yes: bool,
-    count: int | None,
-    break_glass: bool,
-    priority: str | None,
-    resume_after: str | None,
-    lasts: str | None,
-    comes_back: str | None,
-    as_json: bool,
-    on_demo: bool,
-    nodes: int,
-    jobs: int | None,
-    seed: int,
-) -> None:
-    """Drain, undrain, resume, down, reboot, requeue, requeuehold, hold, uhold, release, cancel, priority, take, silence
-    or lift TARGETS, through the same gate as the console. TARGETS are node sets (gpu[001-004]), job ids, names of
-    alerts or ids of silences. Or undo [ID [TARGETS]]: an action of the journal, else your last one. Exit 0 done and
-    seen, 1 not all, 2 refused.
-    """
-    from console import act as acting
-    from console import site
-    from console import snapshot as shot
-    from console.journal import JournalFault
-    from console.plan import Options
-    from console.site_gate import journal_path, open_gate, pre_flight
-    from console.words import option
-
-    config = _config(ctx)
-    settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
-    chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
-    clock = site.system_clock()
-    given = {"priority": priority, "resume-after": resume_after, "for": lasts, "next": comes_back}
-    fields: dict[str, Any] = {"break_glass": break_glass}
-    try:
-        for word, value in given.items():
-            fields |= option(word, value) if value is not None else {}
-    except ValueError as error:
-        raise click.ClickException(_plain(str(error))) from None
-    wanted = acting.sources_of(action)
-    sources = [one for one in chosen.collectors() if one.name in wanted]
-    cluster = shot.take(chosen.name, sources, clock, chosen.demo)
-    transport = chosen.transport()
-    options = Options(**fields)
-    if action == "undo":
-        try:
-            found, notes = acting.undoing(journal_path(chosen.name, config), targets, cluster, clock.now())
-        except (ValueError, JournalFault) as error:
-            raise click.ClickException(_plain(str(error))) from None
-        for note in notes:
-            click.echo(f"wacht: {_plain(note)}", err=True)
-        action, targets, reason = found.action, found.targets, reason or found.reason
-        options = msgspec.structs.replace(found.options, break_glass=break_glass)
-    terminal = sys.stdin.isatty() and sys.stderr.isatty()
-
-    def ask(question: str) -> str:
-        click.echo(question, nl=False, err=True)
-        return sys.stdin.readline()
-
-    code = acting.run_act(
-        open_gate(chosen, config, transport, clock), cluster, action, targets, reason=reason, dry_run=dry_run, yes=yes,
-        count=count, as_json=as_json, ask=ask if terminal else None, options=options,
-        look=pre_flight(chosen, config, transport, action, cluster),
-    )  # fmt: skip
-    ctx.exit(code)
+def tell_left_out() -> None:
+    """Say which of the site's own plugins are left out, where any was looked for."""
+    if (plugins := sys.modules.get("console.plugins")) is not None:
+        for line in plugins.told():
+            click.echo(f"wacht: {plain(line)}", err=True)
 
 
-@cli.command()
-@click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-@common_options
-@click.pass_context
-def node(ctx: click.Context, name: str | None, as_json: bool) -> None:
-    """Inspect one node; without NAME this host, through its own driver. On a terminal it is the console's screen."""
-    from console import node as inspection
-    from console import site
-    from console.policy import load_policy
-
-    config = _config(ctx)
-    here = inspection.is_here(name)
-    if not as_json and sys.stdin.isatty() and sys.stdout.isatty():
-        from collectors.nvml.sources import this_node
-
-        this = this_node()
-        chosen = site.here(this) if here else site.choose(config, ctx.obj.cluster)
-        _console(ctx, config, chosen, this if here or name is None else name)
-    text, code = inspection.report(
-        name,
-        as_json=as_json,
-        width=shutil.get_terminal_size((120, 24)).columns,
-        policy=load_policy(config.xid_policy),
-        telemetry=None if here else site.choose(config, ctx.obj.cluster).telemetry(),
-    )
-    _print(text.encode())
-    ctx.exit(code)
-
-
-@cli.group()
-def journal() -> None:
-    """What was done to the machine, by whom, and what came of it."""
-
-
-def _journal_file(ctx: click.Context) -> Any:
-    from console.site import choose
-    from console.site_gate import journal_path
-
-    config = _config(ctx)
-    name = ctx.obj.cluster or next(iter(config.clusters), None) or choose(config, None).name
-    return journal_path(name, config)
-
-
-@journal.command()
-@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the last N lines.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@common_options
-@click.pass_context
-def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
-    """Print the journal."""
-    from console import journal as book
-
-    text, code = book.show(_journal_file(ctx), last, as_json)
-    click.echo(_plain(text), nl=False)
-    ctx.exit(code)
-
-
-@journal.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@common_options
-@click.pass_context
-def verify(ctx: click.Context, as_json: bool) -> None:
-    """Check the chain; tell of gaps, of actions without a result, and of a missing syslog. Exit 0 whole, 1 broken."""
-    from console import journal as book
-
-    text, code = book.verified(_journal_file(ctx), as_json)
-    click.echo(_plain(text), nl=False)
-    ctx.exit(code)
-
-
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-@common_options
-@click.pass_context
-def doctor(ctx: click.Context, as_json: bool) -> None:
-    """Try each road to Slurm: its version, your rights, what a reading costs. Exit 0 when those configured work."""
-    from console import doctor as examination
-    from console import site
-
-    text, code = examination.report(site.choose(_config(ctx), ctx.obj.cluster), as_json)
-    _print(text.encode())
-    ctx.exit(code)
-
-
-@cli.command()
-def keys() -> None:
-    """Print the table of keys, as the documentation has it."""
-    from console.actions import key_table
-
-    click.echo(key_table(), nl=False)
-
-
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Lines for a terminal: a path or a key of a configuration in them may hold anything."""
     return "\n".join(map(clean, text.split("\n")))
 
 
-def _print(out: bytes) -> None:
-    """Write all of it. A reader that has gone ends the program as SIGPIPE would: click would end it with 1, which is
-    what a snapshot says of which some sources failed."""
+def at_terminal(*streams: TextIO | None) -> bool:
+    """Whether each of these leads to a terminal; one that was closed (`<&-`) is None and leads nowhere."""
+    return all(one is not None and one.isatty() for one in streams)
+
+
+def write_out(out: bytes) -> None:
+    """Write all of it to the standard output. Raises BrokenPipeError where the reader has gone, Told where the disk is
+    full or the output closed."""
+    if sys.stdout is None:
+        raise Told("there is no standard output to write to: it is closed")
     try:
         sys.stdout.buffer.write(out)
         sys.stdout.flush()
     except BrokenPipeError:
+        raise
+    except OSError as error:
+        _let_go()
+        raise Told(f"the standard output cannot be written: {error.strerror}") from None
+
+
+def _let_go() -> None:
+    """What is still to be written goes nowhere: at the end the interpreter would try, and complain, once more."""
+    if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(141)
 
 
-def _config(ctx: click.Context) -> Config:
+def _flush() -> None:
+    """Whatever a command has printed goes out. Where that cannot be, its exit status stands: what was done to the
+    machine counts for more than what could be said of it."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _let_go()
+    except OSError as error:
+        _let_go()
+        click.echo(f"wacht: the standard output cannot be written: {error.strerror}", err=True)
+
+
+def configured(ctx: click.Context) -> Config:
     common: Common = ctx.obj
     config = load(common.config)
     # A lock can only be tightened from here on.
-    return msgspec.structs.replace(
+    config = msgspec.structs.replace(
         config,
         read_only=config.read_only or common.read_only,
         theme=common.theme or config.theme,
         screen=common.screen or config.screen,
         log=common.log or config.log,
     )
+    if config.log:
+        log.begin(config.log)
+        log.info("wacht", f"{__version__} begins: {ctx.command_path}; read: {', '.join(config.files) or 'no file'}")
+    return config
 
 
-def _console(ctx: click.Context, config: Config, chosen: Any, node_name: str | None = None) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+def open_console(
+    ctx: click.Context, config: Config, chosen: Any, node_name: str | None = None, others: Sequence[Any] = ()
+) -> None:
+    from console.served import served
+
+    if served():
+        if not config.read_only:
+            raise click.ClickException(
+                "in a browser nobody knows whose key it is: start it with --read-only (docs/browser.md)"
+            )
+    elif not at_terminal(sys.stdin, sys.stdout):
         raise click.ClickException("the console needs a terminal; for scripts there is: wacht snapshot --json")
-    if os.environ.get("TERM", "dumb") in {"", "dumb"}:
+    elif os.environ.get("TERM", "dumb") in {"", "dumb"}:
         raise click.ClickException("TERM=dumb can show no screen; for a plain answer there is: wacht snapshot")
     # Textual reads these once, at import.
     os.environ.setdefault("TEXTUAL_FPS", "30")
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    # Nothing of what a start makes is garbage: looking for some would cost a twentieth of it. The app enables it again.
+    gc.disable()
     from console.app import run
 
-    ctx.exit(run(chosen, config, node_name))
+    ctx.exit(run(chosen, config, node_name, others))
 
 
 def main() -> None:
     """Entry point: every error that is expected becomes one plain message and exit 2."""
+    if (printed := getattr(sys.stdout, "reconfigure", None)) is not None:
+        # In a locale without UTF-8 a character that it lacks is escaped: it must not end what is being done.
+        printed(errors="backslashreplace")
+    try:
+        Path.home()
+    except RuntimeError:
+        # No HOME and no such account (a container under any number): nothing is found in a home, and what would be
+        # written there is refused by its name.
+        os.environ["HOME"] = "/nonexistent"
     try:
         # click gives the code of ctx.exit back, it does not raise it.
-        code = cli(standalone_mode=False)
+        code = cli(prog_name="wacht", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
@@ -358,5 +306,16 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except Told as error:
-        click.echo(f"wacht: {_plain(str(error))}", err=True)
+        click.echo(f"wacht: {plain(str(error))}", err=True)
         sys.exit(2)
+    except Exception as error:
+        from console import crash
+
+        click.echo(crash.told([error], "the command"), nl=False, err=True)
+        sys.exit(1)
+    finally:
+        _flush()
+        log.info("wacht", "ends")
+        log.end()
+        if why := log.untold():
+            click.echo(f"wacht: {plain(why)}", err=True)

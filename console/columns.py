@@ -9,7 +9,7 @@ from msgspec import Struct
 from collectors.model import Cluster, Job, Node
 from collectors.nodeset import natural_key
 from collectors.nodestate import DISPLAYS
-from console.actions import held
+from console.action import held
 from themes.roles import job_look, state_look
 from widgets.cells import Cell, gauge
 from widgets.columns import Column
@@ -169,20 +169,20 @@ def _where(job: Job, _: Ctx) -> Cell:
     return ("" if job.reason is None else job.reason, "job-held" if held(job) else "text-dim")
 
 
-def _job_key(job: Job) -> tuple[int, int]:
+def _job_key(job: Job) -> int:
+    """Its number and its task's within an array, as one number: a hundred thousand are 4 MB, and quick to sort."""
     head, _, task = job.id.partition("_")
-    try:
-        return int(head), int(task) if task else 0
-    except ValueError:  # 101_[3-9], or what no Slurm has written
-        return (int(head) if head.isdecimal() else 0, 0)
+    number = int(head) if head.isdecimal() else 0
+    # 101_[3-9] stands for the tasks that wait, and comes before them.
+    return number << 32 | (min(int(task), 0xFFFFFFFE) + 1 if task.isdecimal() else 0)
 
 
 JOBS: tuple[Column, ...] = (
     Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, most=14),
     Column("state", "state", 12, job_state_cell, lambda j: (j.state, _job_key(j))),
-    Column("user", "user", 8, lambda j, _: j.user, lambda j: j.user, grow=1, most=14),
+    Column("user", "user", 9, lambda j, _: j.user, lambda j: j.user, grow=2, most=14),
     Column("name", "name", 12, lambda j, _: j.name, lambda j: j.name, priority=3, grow=3, most=32),
-    Column("account", "account", 9, lambda j, _: dim(j.account), lambda j: j.account, priority=10, grow=1, most=18),
+    Column("account", "account", 9, lambda j, _: dim(j.account), lambda j: j.account, priority=9, grow=1, most=18),
     Column("partition", "part", 6, lambda j, _: dim(j.partition), lambda j: j.partition, priority=6, grow=1, most=12),
     Column("qos", "QOS", 7, lambda j, _: dim(j.qos), lambda j: j.qos, priority=12),
     Column(
@@ -220,7 +220,7 @@ JOBS: tuple[Column, ...] = (
         "limit",
         "limit",
         10,
-        lambda j, _: clock_span(j.time_limit_s),
+        lambda j, _: "none" if j.unlimited else clock_span(j.time_limit_s),
         lambda j: j.time_limit_s,
         align="right",
         priority=13,
@@ -243,8 +243,8 @@ JOBS: tuple[Column, ...] = (
         lambda j, _: count(j.restarts),
         lambda j: j.restarts,
         align="right",
-        priority=9,
+        priority=10,
         descending=True,
     ),
-    Column("where", "nodes or reason", 16, _where, lambda j: j.nodes or j.reason, priority=4, grow=4),
+    Column("where", "nodes or reason", 15, _where, lambda j: j.nodes or j.reason, priority=4, grow=4),
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from msgspec import Struct
 
 from collectors.model import Cluster
-from collectors.nodeset import natural_key
 from console.actions import ACTIONS, BY_ID
+from console.complete import Offers
+from console.complete import names as names_of
 
 #: Screens by every word people use for them; the first of each is its name.
 SCREENS: dict[str, tuple[str, ...]] = {
@@ -21,18 +23,51 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "inbox": ("inbox", "in", "drains"),
     "journal": ("journal", "jou"),
     "partitions": ("partitions", "parts", "pa", "reservations", "res"),
+    "control": ("control", "ctl", "daemons"),
+    "domains": ("domains", "dom", "nvlink"),
+    "cooling": ("cooling", "cool", "cdu"),
+    "accounts": ("accounts", "acc", "shares"),
+    "fabric": ("fabric", "fab", "ports", "switches"),
+    "storage": ("storage", "sto", "mounts", "fs"),
+    "clusters": ("clusters", "ctx"),
+    "handover": ("handover", "ho", "shift"),
 }
-_OTHERS = {
+#: Commands that are neither a screen nor an action, and what follows each.
+OTHERS = {
     "node": "NAME: inspect a node",
-    "job": "ID: inspect a job",
-    "filter": "TEXT: filter this list",
+    "job": "ID: inspect a job, one that has ended too",
+    "log": "[ID]: the end of what a job wrote, where you may read it",
+    "filter": "TEXT: filter this list; @NAME: by a saved filter",
+    "save": "NAME: save the filter of this list",
+    "forget": "NAME: drop a saved filter",
     "theme": "NAME: other colours",
+    "cluster": "NAME: show another cluster; filters, marks and the cursor of this one stay",
+    "close": "NAME: read another cluster no more",
     "refresh": "read every source again now",
+    "at": "MOMENT: in a recording, go there (03:12, -15m, 2026-11-24T03:12:07+01:00)",
+    "next": "[alert|action|failure]: in a recording, go to the next one",
     "undo": "take your last action back, where that can be",
+    "export": "csv|json|md|svg|text [FILE|clipboard]: the table or the screen; export! writes over FILE",
+    "progress": "how far it is what goes out in batches or waves, to pause and to stop it",
+    "report": "[12h] [FILE|clipboard]: what broke, what was done, what is open, in Markdown",
+    "common": "[NODES]: what the marked nodes have in common that most others have not",
+    "vendor": "[FILE|clipboard]: a vendor's ticket of this node: serial, slots, firmware, XIDs, timeline, jobs",
     "help": "all keys",
     "quit": "leave",
 }
+#: What `export` writes.
+FORMATS = ("csv", "json", "md", "svg", "text")
+#: Commands that write a file, and with a ! over one.
+_WRITE = frozenset({"export", "report", "vendor"})
 _MOST = 50
+
+
+_JOB = re.compile(r"[0-9]{1,10}(?:[_+][0-9]{1,10})?")
+
+
+def is_job(text: str) -> bool:
+    """Whether this could be the number of a job, of a task of an array, of a part of a heterogeneous job."""
+    return _JOB.fullmatch(text) is not None
 
 
 class CommandError(ValueError):
@@ -46,18 +81,23 @@ class Command(Struct, frozen=True):
     words: tuple[str, ...] = ()
     rest: str = ""
     """Everything after the verb, as typed."""
+    over: bool = False
+    """It may write over a file that is there (`export!`)."""
 
 
-def parse(text: str) -> Command:
-    """Read one line. Raises CommandError."""
+def parse(text: str, leaves: Collection[str] = ()) -> Command:
+    """Read one line; `leaves` are words that mean `quit` under the keymap in force. Raises CommandError."""
     head, *more = text.strip().lstrip(":").split(maxsplit=1) or [""]
     rest = more[0].strip() if more else ""
     if not head:
         raise CommandError("type a command, as in: nodes state=drained")
-    word = head.lower()
+    if head in leaves and not rest:
+        return Command("quit")
+    word, over = head.lower(), len(head) > 1 and head.endswith("!")
+    word = word[:-1] if over else word
     verb = next((screen for screen, names in SCREENS.items() if word in names), None)
     if verb is None:
-        known = [*_OTHERS, *BY_ID]
+        known = [*OTHERS, *BY_ID]
         found = [name for name in known if name == word] or [name for name in known if name.startswith(word)]
         if len(found) != 1:
             near = ", ".join(found or [*SCREENS, *known])
@@ -65,27 +105,50 @@ def parse(text: str) -> Command:
                 f"{'which of' if found else f'no command {word}; there are:'} {near}{'?' if found else ''}"
             )
         verb = found[0]
-    if verb in {"node", "job", "theme"} and not rest:
-        raise CommandError(f"{verb} {_OTHERS[verb]}")
-    return Command(verb, tuple(rest.split()), rest)
+    if verb in {"node", "job", "theme", "at", "cluster", "close", "save", "forget"} and not rest:
+        raise CommandError(f"{verb} {OTHERS[verb]}")
+    if over and verb not in _WRITE:
+        raise CommandError(f"only {' and '.join(sorted(_WRITE))} take a !: they write over a file with it")
+    return Command(verb, tuple(rest.split()), rest, over)
 
 
-def completer(cluster: Callable[[], Cluster], themes: Iterable[str]) -> Callable[[str], Sequence[str]]:
-    """What a half typed command may become, best first."""
+def completer(
+    cluster: Callable[[], Cluster], themes: Iterable[str], offers: Offers | None = None
+) -> Callable[[str], Sequence[str]]:
+    """What a half typed command may become, best first; `offers` knows filters."""
     names = tuple(themes)
+    offers = offers or Offers(cluster)
 
     def complete(text: str) -> Sequence[str]:
         head, space, rest = text.partition(" ")
         if not space:
-            verbs = [*SCREENS, *_OTHERS, *BY_ID]
+            verbs = [*SCREENS, *OTHERS, *BY_ID]
             return [verb for verb in verbs if verb.startswith(head.lower())]
         now = cluster()
         rows: Iterable[str] = ()
+        screen = next((screen for screen, words in SCREENS.items() if head.lower() in words), "")
+        if screen or head == "filter":
+            return [f"{head} {one}" for one in offers.filters(screen or offers.here, rest)]
         if head == "theme":
             rows = names
+        elif head == "forget":
+            rows = offers.every_saved()
+        elif head in {"cluster", "close"}:
+            rows = offers.clusters
+        elif head in {"export", "export!"}:
+            form, more, _ = rest.partition(" ")
+            rows = [f"{form} clipboard"] if more else FORMATS
         elif head == "node" or (head in BY_ID and BY_ID[head].kind == "node"):
-            rows = sorted(now.nodes, key=natural_key)
-        elif head == "job" or head in BY_ID:
+            rows = names_of(now.nodes, rest)
+        elif head in BY_ID and BY_ID[head].kind in {"partition", "reservation"}:
+            rows = now.partitions if BY_ID[head].kind == "partition" else now.reservations
+        elif head in BY_ID and BY_ID[head].kind == "user":
+            rows = sorted({job.user for job in now.jobs.values() if job.user.startswith(rest)})
+        elif head in BY_ID and BY_ID[head].kind == "job":
+            from console.targets import offered
+
+            rows = offered(rest, now)
+        elif head in {"job", "log"} or head in BY_ID:
             rows = now.jobs
         found = []
         for name in rows:
@@ -103,6 +166,9 @@ def helps() -> list[tuple[str, str]]:
     screens = [
         (":" + ", :".join(names), f"the screen {screen}; words after it filter") for screen, names in SCREENS.items()
     ]
-    others = [(f":{name}", text) for name, text in _OTHERS.items()]
-    acts = [(f":{one.id} TARGETS" + (" REASON" if one.needs_reason else ""), one.help) for one in ACTIONS]
+    others = [(f":{name}", text) for name, text in OTHERS.items()]
+    acts = [
+        (f":{one.id} TARGETS" + " VALUE" * (one.value is not None) + " REASON" * one.needs_reason, one.help)
+        for one in ACTIONS
+    ]
     return [*screens, *others, *acts]

@@ -10,27 +10,43 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from collectors.prometheus import PowerSettings
+from collectors.prometheus.plant_cooling import CoolingSettings
 from collectors.racks import RackRule, rack_of
 from collectors.registry import Descriptor, descriptors
+from console.keymap import KeyLine
 from console.plan import Guard
 from console.toml_file import ConfigError, TomlFile
 
 SITE_FILE = Path("/etc/wacht/config.toml")
 _GENERAL = {
-    "read_only": bool, "theme": str, "screen": str, "cluster_name": str, "log": str, "journal": str, "xid_policy": str,
+    "read_only": bool, "theme": str, "screen": str, "log": str, "journal": str, "xid_policy": str,
     "bell": bool, "notify": str, "links": bool,
 }  # fmt: skip
 #: What a text may say, where only some do.
 _WORDS: Mapping[str, tuple[str, ...]] = {"notify": ("off", "osc9", "osc777")}
 _LOCKABLE = ("read_only", "journal")
+_TABLES = ("cluster", "filters", "guard", "keys", "lock", "recording")
 #: Tables that belong to the cluster and not to one source of it.
-_OWN: Mapping[str, type[Struct]] = {"racks": RackRule, "power": PowerSettings}
+_OWN: Mapping[str, type[Struct]] = {"racks": RackRule, "power": PowerSettings, "cooling": CoolingSettings}
+
+
+class Recording(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`recording = { hours = 24, max_mb = 512 }`: what a console keeps of what it reads, to look back at."""
+
+    on: bool = True
+    """Whether a console keeps anything."""
+    hours: Annotated[float, Meta(gt=0, le=8760)] = 24
+    """How much is kept."""
+    max_mb: Annotated[int, Meta(ge=8, le=1_000_000)] = 512
+    """The file is never larger: where it would be, it is written seldomer, and the oldest goes first."""
+    path: str | None = None
+    """The folder, instead of `$XDG_STATE_HOME/wacht/recordings`."""
 
 
 class ClusterConfig(Struct, frozen=True, kw_only=True):
@@ -40,6 +56,7 @@ class ClusterConfig(Struct, frozen=True, kw_only=True):
     sources: Mapping[str, Struct] = field(default_factory=dict)
     racks: RackRule | None = None
     power: PowerSettings | None = None
+    cooling: CoolingSettings | None = None
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -47,10 +64,15 @@ class Config(Struct, frozen=True, kw_only=True):
 
     clusters: Mapping[str, ClusterConfig] = field(default_factory=dict)
     read_only: bool = False
+    """No key and no command changes anything."""
     theme: str | None = None
+    """The colours: a theme by its name, or a file of one's own; None is what fits the terminal (docs/themes.md)."""
     screen: str | None = None
+    """The screen to begin with; None is the overview."""
     log: str | None = None
+    """A file to log to; None logs nowhere (docs/files.md)."""
     journal: str | None = None
+    """The folder of the journals, instead of `$XDG_STATE_HOME/wacht/journal`."""
     xid_policy: str | None = None
     """The site's own XID policy, laid over the one that ships with wacht (console/policy.py)."""
     bell: bool = True
@@ -61,6 +83,11 @@ class Config(Struct, frozen=True, kw_only=True):
     """Runbooks as links (OSC 8) and not as plain text alone."""
     guard: Guard = Guard()
     """`[guard]`: how much may be done with how little asking. What the site's file sets there stands."""
+    recording: Recording = Recording()
+    keys: tuple[KeyLine, ...] = ()
+    """`keys`: what is wrong in one of them is told of when the console starts (console/keymap.py)."""
+    filters: tuple[KeyLine, ...] = ()
+    """`[filters]`, as they stand there (console/saved.py)."""
     files: tuple[str, ...] = ()
 
 
@@ -80,6 +107,12 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
     clusters: dict[str, ClusterConfig] = {}
     locked: dict[str, Any] = {}
     figures: dict[str, Any] = {}
+    recording: dict[str, Any] = {}
+    lines: dict[str, list[KeyLine]] = {"keys": [], "filters": []}
+    if any(_strange(layer.table.get("cluster"), known) for layer in layers):
+        from console import plugins
+
+        known = {**known, **plugins.collectors()}
     for layer in layers:
         for key, value in layer.table.items():
             if key == "cluster":
@@ -89,7 +122,11 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
                     clusters[name] = _cluster(layer, known, name, table, clusters.get(name))
             elif key == "guard":
                 # The site's file comes first, and what it says stands.
-                figures = {**_guard(layer, value), **figures}
+                figures = {**_checked(layer, key, value, Guard), **figures}
+            elif key == "recording":
+                recording |= _checked(layer, key, value, Recording)
+            elif key in lines:
+                lines[key] += _lines(layer, key, value)
             elif key == "lock":
                 given = _general(layer, "lock", value, _LOCKABLE)
                 if layer.path != site:
@@ -100,9 +137,22 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
             else:
                 merged.update(_general(layer, "", {key: value}, tuple(_GENERAL)))
     merged.update(locked)
-    merged.pop("cluster_name", None)
     merged["guard"] = Guard(**figures)
+    merged["recording"] = Recording(**recording)
+    merged |= {key: tuple(found) for key, found in lines.items()}
     return Config(clusters=clusters, files=tuple(str(layer.path) for layer in layers), **merged)
+
+
+def _lines(layer: TomlFile, table: str, value: Any) -> list[KeyLine]:
+    """Every line of a table; what it means, and what is wrong with it, says who uses it. `keys = "vim"` is its base."""
+    found = value if isinstance(value, dict) else {"base": value}
+    return [KeyLine(layer.where(table, key if isinstance(value, dict) else ""), key, one) for key, one in found.items()]
+
+
+def _strange(clusters: Any, known: Mapping[str, Descriptor]) -> bool:
+    """Whether a cluster has a key that wacht itself does not know: an installed package may."""
+    tables = clusters.values() if isinstance(clusters, dict) else ()
+    return any(isinstance(table, dict) and not {*table} <= {*known, *_OWN} for table in tables)
 
 
 def _general(layer: TomlFile, table: str, values: Any, allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -110,7 +160,7 @@ def _general(layer: TomlFile, table: str, values: Any, allowed: tuple[str, ...])
         raise layer.fail("", table, "must be a table")
     for key, value in values.items():
         if key not in allowed:
-            names = ", ".join(sorted((*allowed, *(() if table else ("cluster", "guard", "lock")))))
+            names = ", ".join(sorted((*allowed, *(() if table else _TABLES))))
             raise layer.fail(table, key, f"unknown key; allowed: {names}")
         if not isinstance(value, _GENERAL[key]):
             raise layer.fail(table, key, f"must be {_GENERAL[key].__name__}, is {type(value).__name__}")
@@ -119,12 +169,12 @@ def _general(layer: TomlFile, table: str, values: Any, allowed: tuple[str, ...])
     return dict(values)
 
 
-def _guard(layer: TomlFile, table: Any) -> dict[str, Any]:
-    """The guard's figures in one file, checked."""
+def _checked(layer: TomlFile, name: str, table: Any, kind: type[Struct]) -> dict[str, Any]:
+    """What one file says in a table of figures."""
     try:
-        msgspec.convert(table, Guard)
+        msgspec.convert(table, kind)
     except (msgspec.ValidationError, ValueError) as error:
-        raise _explained(layer, "guard", Guard, str(error)) from None
+        raise _explained(layer, name, kind, str(error)) from None
     return dict(table)
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from collectors.model import Cluster, Load, Node, Source, Xid
+from console.drift import by_node, drifts
 from console.policy import Policy, default_policy
 from console.remember import remembered
 
@@ -41,6 +42,7 @@ KINDS: Mapping[str, str] = {
     "alive": "Slurm says down or off, the node draws power or answers",
     "left": "the reason of an old drain is still there",
     "stranger": "telemetry of a node that Slurm does not know",
+    "drift": "most nodes of its kind there run another version",
 }
 _MIG = re.compile(r"\d+g\.\d+gb", re.I)
 _NOTHING: tuple[Xid, ...] = ()
@@ -61,6 +63,8 @@ class Contradiction(Struct, frozen=True, kw_only=True):
     gpu: int | None = None
     jobs: tuple[str, ...] = ()
     """Who holds it."""
+    nodes: tuple[str, ...] = ()
+    """All that the same is told of, where several are told of in one line; `node` is the first."""
 
 
 class Fresh(Struct, frozen=True, kw_only=True):
@@ -70,6 +74,10 @@ class Fresh(Struct, frozen=True, kw_only=True):
     jobs: bool
     loads: bool
     xids: bool
+    trays: bool
+    checkups: bool
+    fabric: bool = False
+    storage: bool = False
 
 
 def fresh(cluster: Cluster, now: float, mono: float | None = None) -> Fresh:
@@ -79,14 +87,19 @@ def fresh(cluster: Cluster, now: float, mono: float | None = None) -> Fresh:
         newest = max((one.read_mono for one in cluster.sources.values() if one.read_mono is not None), default=0.0)
         mono = newest + max(0.0, now - cluster.at)
     return Fresh(
-        nodes=_good(cluster, "nodes", "slurm", mono),
-        jobs=_good(cluster, "jobs", "slurm", mono),
-        loads=_good(cluster, "loads", "prom", mono),
-        xids=_good(cluster, "xids", "prom", mono),
+        nodes=good(cluster, "nodes", "slurm", mono),
+        jobs=good(cluster, "jobs", "slurm", mono),
+        loads=good(cluster, "loads", "prom", mono),
+        xids=good(cluster, "xids", "prom", mono),
+        trays=good(cluster, "trays", "prom", mono),
+        checkups=good(cluster, "checkups", "prom", mono),
+        fabric=good(cluster, "fabric", "prom", mono),
+        storage=good(cluster, "storage", "prom", mono),
     )
 
 
-def _good(cluster: Cluster, kind: str, chip: str, mono: float) -> bool:
+def good(cluster: Cluster, kind: str, chip: str, mono: float) -> bool:
+    """Whether a kind was read, by a source that did not fail and is not late."""
     if kind not in cluster.known:
         return False
     named = [source for name, source in cluster.sources.items() if name.rpartition(".")[2] == kind]
@@ -129,8 +142,8 @@ def contradictions(
     good = fresh(cluster, now, mono)
     if not good.nodes:
         return []
-    by_node = xids_by_node(cluster) if good.xids else {}
-    facts = _Facts(cluster, policy or default_policy(), now, good, _newest(cluster), by_node, resumed)
+    xids = xids_by_node(cluster) if good.xids else {}
+    facts = _Facts(cluster, policy or default_policy(), now, good, _newest(cluster), xids, resumed)
     found: list[Contradiction] = []
     for name in suspects(cluster) if node is None else (node,):
         known = cluster.nodes.get(name)
@@ -141,6 +154,14 @@ def contradictions(
                 Contradiction(node=name, kind="stranger", severity="note", since=cluster.loads[name].sampled_at,
                               text="telemetry, but Slurm does not know it")
             )  # fmt: skip
+    if good.checkups or "checkups" not in cluster.known:
+        # Of the whole machine in one line what differs in the same way.
+        differs = drifts(cluster) if node is None else by_node(cluster).get(node, ())
+        found += [
+            Contradiction(node=one.nodes[0] if node is None else node, kind="drift", text=one.text,
+                          severity="warn" if one.what == "driver" else "note", nodes=one.nodes if node is None else ())
+            for one in differs
+        ]  # fmt: skip
     return found
 
 
@@ -148,15 +169,15 @@ def contradictions(
 def suspects(cluster: Cluster) -> Sequence[str]:
     """The nodes of which something may be told, now or later, whatever is fresh: most agree with themselves, and are
     not looked at again before something is read. Those that only telemetry knows come last."""
-    every = Fresh(nodes=True, jobs=True, loads=True, xids=True)
-    by_node = xids_by_node(cluster)
-    facts = _Facts(cluster, default_policy(), math.inf, every, _newest(cluster), by_node)
+    every = Fresh(nodes=True, jobs=True, loads=True, xids=True, trays=True, checkups=True)
+    xids = xids_by_node(cluster)
+    facts = _Facts(cluster, default_policy(), math.inf, every, _newest(cluster), xids)
     names: list[str] = []
     found: list[Contradiction] = []
     for name, node in cluster.nodes.items():
         load = cluster.loads.get(name)
         # What a policy says of an XID is the caller's; and without rows the gauge alone may count.
-        if name in by_node or (load is not None and load.xid is not None):
+        if name in xids or (load is not None and load.xid is not None):
             names.append(name)
             continue
         _of_node(node, facts, found)

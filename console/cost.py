@@ -19,6 +19,8 @@ AGENT_QUEUE = 500
 SHARE_MS = 1_200.0
 #: Longest that all of it together stretches an interval.
 MOST = 6.0
+#: So many readings of the queue for slurmdbd are kept.
+DBD_KEPT = 6
 #: Fewer seconds between two readings say little about a minute.
 _LEAST_S = 5.0
 
@@ -42,13 +44,19 @@ def _more(before: int | None, after: int | None) -> int | None:
 
 
 def told(before: Cluster, after: Cluster) -> Cluster:
-    """The newer Cluster with the cost that its sdiag shows against the one before; itself where sdiag is no newer."""
+    """The newer Cluster with what its sdiag shows against those before: the cost, and how the queue for slurmdbd goes
+    (`dbd_queues`); itself where sdiag is no newer."""
     then, now = (one.sources.get("slurm.diag") for one in (before, after))
-    if then is None or now is None or then.read_mono is None or now.read_mono is None or before.diag is None:
+    was = None if then is None else then.read_mono
+    diag = after.diag
+    if now is None or now.read_mono is None or diag is None or now.read_mono == was:
         return after
-    if after.diag is None or now.read_mono == then.read_mono:
+    waits = diag.dbd_queue
+    queues = () if waits is None else (*before.dbd_queues, (now.read_mono, waits))[-DBD_KEPT:]
+    after = after if queues == after.dbd_queues else msgspec.structs.replace(after, dbd_queues=queues)
+    if was is None or before.diag is None:
         return after
-    return msgspec.structs.replace(after, cost=between(before.diag, after.diag, now.read_mono - then.read_mono))
+    return msgspec.structs.replace(after, cost=between(before.diag, diag, now.read_mono - was))
 
 
 def strain(diag: Diag | None, cost: Cost | None) -> float:

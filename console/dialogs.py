@@ -14,6 +14,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.geometry import Size
 from textual.widgets import Input
 
 from collectors.clean import clean
@@ -34,6 +35,28 @@ _MORE = {
 }
 _TABS = {"resume_after_s": "back after", "seconds": "for how long", "next_state": "comes back as"}
 _NAMES = {field: name for name, field in OPTIONS.items()}
+
+
+def _line(row: preview.Fact) -> Line:
+    return Line([(f"{row.label:<{preview.LABEL}}", "text-dim"), (row.text, row.role)])
+
+
+def _parted(made: Sequence[preview.Fact]) -> tuple[list[preview.Fact], list[preview.Fact]]:
+    """The rows without those of the reason and of the command, and these: they are what is asked of a person."""
+    at = next((at for at, row in enumerate(made) if row.label in preview.ASKED), len(made))
+    return list(made[:at]), list(made[at:])
+
+
+def _shortened(asked: Sequence[preview.Fact], most: int) -> list[preview.Fact]:
+    """Of the rows of the reason and of the command so many, some of each; what was cut ends in an ellipsis."""
+    at = next((at for at, row in enumerate(asked) if row.label == preview.ASKED[-1]), len(asked))
+    first, last = asked[:at], asked[at:]
+    some = first[: max(most // 2, most - len(last))]
+    found: list[preview.Fact] = []
+    for rows, every in ((some, first), (last[: most - len(some)], last)):
+        cut = len(rows) < len(every)
+        found += [*rows[:-1], msgspec.structs.replace(rows[-1], text=f"{rows[-1].text} …")] if cut and rows else rows
+    return found
 
 
 class _Answer(Input):
@@ -77,7 +100,11 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self._over = False
         self._armed_at: float | None = None
         """Messages made before this moment were typed for what was on the screen before."""
+        self._shown_at: Size | None = None
+        """What it is laid out for."""
         self._box = Pane(preview.title(plan), scroll=True)
+        self._kept = Pane(border=False, id="kept")
+        """Reason and command, where the preview is too long for the screen."""
         self._ask = Pane(border=False, id="ask")
         self._reason = Input(
             # The space parts the hint from what somebody adds to it.
@@ -96,6 +123,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         """The preview, the question, the inputs of which it takes."""
         with Vertical():
             yield self._box
+            yield self._kept
             yield self._ask
             yield self._reason
             yield self._more
@@ -111,43 +139,66 @@ class ConfirmDialog(QuietModal[Answer | None]):
     def _arm(self) -> None:
         self._armed_at = events.Key("a", None).time
 
+    def on_resize(self) -> None:
+        """Another size, other lines: nobody may have to answer a question that has left the screen."""
+        if self._shown_at not in (None, self.app.size):
+            self._lay()
+
     def _show(self) -> None:
         """The plan as it is now, and what is asked for next."""
+        self._lay()
+        if self.plan.lacks_reason:
+            self._reason.focus()
+        elif self.plan.confirm.kind != "plain":
+            self._count.focus()
+        else:
+            self.set_focus(None)
+
+    def _lay(self) -> None:
+        """All of it, for the size that the terminal has."""
         plan = self.plan
-        rows = preview.rows(plan, min(self.app.size.width, _WIDEST) - 4)
-        made = [Line([(f"{row.label:<{preview.LABEL}}", "text-dim"), (row.text, row.role)]) for row in rows]
+        self._shown_at = self.app.size
         width = min(self.app.size.width, _WIDEST) - 4
+        told, asked = _parted(preview.rows(plan, width))
         notes = [piece for note in self._notes for piece in textwrap.wrap(note, width)]
+        about = textwrap.wrap(f"{plan.action.label}: {plan.action.help}", width)
         made = [
-            Line([(f"{plan.action.label}: {plan.action.help}", "text-dim")]),
+            *(Line([(piece, "text-dim")]) for piece in about),
             *(Line([(piece, "warn")]) for piece in notes),
-            *made,
+            *map(_line, told),
         ]
         room = max(3, self.app.size.height - 5 - bool(self._asked and plan.lacks_reason))
-        self._box.set_title([(preview.title(plan), "title")])
+        # Where not all of it fits, what is read last and matters most stands still below what scrolls.
+        reads_on = len(made) + len(asked) + 2 > room
+        kept = _shortened(asked, max(2, room // 3)) if reads_on else []
+        if kept != asked:
+            made += map(_line, asked)
+        self._box.set_title([(preview.title(plan), "title")], "PgDn reads on" if reads_on else "")
         self._box.set_lines(made)
-        self._box.styles.height = min(len(made) + 2, room)
+        self._box.styles.height = min(len(made) + 2, room - len(kept))
+        self._kept.set_lines([one._replace(spans=[(" ", ""), *one.spans]) for one in map(_line, kept)])
+        self._kept.styles.height = len(kept)
+        self._kept.display = bool(kept)
         self._reason.display = plan.lacks_reason
         self._more.display = plan.lacks_reason and bool(self._asked)
         self._count.display = not plan.lacks_reason and plan.confirm.kind != "plain"
         kills = ("  it kills running work", "bad") if plan.kills else ("", "")
-        esc = ("   Esc cancels" + ("   PgDn reads on" if len(made) + 2 > room else ""), "text-dim")
+        esc = ("   Esc cancels", "text-dim")
         if plan.lacks_reason:
             tab = (f"   Tab: {_TABS[self._asked]}" if self._asked else "", "text-dim")
             self._ask.set_lines([Line([(" reason, then Enter", "text-strong"), tab, esc])])
-            self._reason.focus()
         elif plan.confirm.kind != "plain":
-            words = plan.confirm.words if plan.confirm.words.isdecimal() else f"the word {plan.confirm.words}"
+            words = plan.confirm.words
+            if not words.isdecimal():
+                words = f"the word{'s' if ' ' in words else ''} {words}"
             wanted = f" type {words}, then Enter"
             # What the glass is broken for stands on top of the preview.
             why = kills if plan.confirm.kind == "break" or not plan.confirm.why else (f"  {plan.confirm.why}", "bad")
-            self._ask.set_lines([Line([(wanted, "text-strong"), esc, why])])
-            self._count.focus()
+            # That it kills is read before how to leave: on a narrow screen the end of the line is cut.
+            self._ask.set_lines([Line([(wanted, "text-strong"), why, esc])])
         else:
             other = (esc[0].replace("Esc cancels", "Esc or any other key cancels"), "text-dim")
-            asked = [(" y", "key"), (" goes on", "text-strong"), other, kills]
-            self._ask.set_lines([Line(asked)])
-            self.set_focus(None)
+            self._ask.set_lines([Line([(" y", "key"), (" goes on", "text-strong"), kills, other])])
 
     def _early(self, event: events.Event) -> bool:
         return self._armed_at is None or event.time < self._armed_at

@@ -16,21 +16,27 @@ import msgspec
 from msgspec import Struct, field
 
 from collectors.clean import clean
-from collectors.model import Alert, Job, Matcher, Node, Silence
+from collectors.model import Alert, Job, Matcher, Node, Partition, Reservation, Silence, User
 from collectors.nodeset import fold
 from collectors.nodestate import display_word, parse_state
 from console import verify
-from console.actions import Row
+from console.action import Row
+from console.actions import BY_ID
 
 Record = Mapping[str, Any]
 #: Words of `console.outcome.Result`, in the order in which they are told.
-STATES = ("done", "pending", "unknown", "failed", "dropped")
+STATES = ("done", "sent", "pending", "unknown", "failed", "dropped")
 #: Outcomes after which the machine may have changed.
-TOOK_PLACE = frozenset({"done", "pending", "unknown"})
+TOOK_PLACE = frozenset({"done", "sent", "pending", "unknown"})
 _FORMS = {
     "node": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), "job": re.compile(r"[0-9]+(?:[_+][0-9]+)?"),
     "alert": re.compile(r"[A-Za-z0-9]+"), "silence": re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*"),
+    **dict.fromkeys(("partition", "reservation", "user"), re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")),
 }  # fmt: skip
+
+
+#: Kinds of which the journal keeps every field (`console.outcome.noted`).
+_WHOLE = {"partition": Partition, "reservation": Reservation, "user": User}
 
 
 class Told(Struct, frozen=True):
@@ -70,6 +76,10 @@ class Entry(Struct, frozen=True, kw_only=True, eq=False):
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Target to its own reason, where it differs."""
     priorities: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Target to what it was given, where the action sets something; `seen` holds under "value" what it had."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What was said once for all of it: a reservation's end, its users."""
     resume_after_s: int | None = None
     silences: tuple[Mapping[str, Any], ...] = ()
     """The silences to be made."""
@@ -131,7 +141,9 @@ def words(entry: Entry) -> str:
         return "written later"
     if entry.orphan:
         return "no result"
-    return counted([told.state for told in entry.outcome.values()]) or entry.note or "nothing was sent"
+    aside = sum("set aside: " in told.why for told in entry.outcome.values())
+    found = counted([told.state for told in entry.outcome.values()]) or entry.note or "nothing was sent"
+    return found + (f", of them {aside:,} set aside" if aside else "")
 
 
 def counted(states: Sequence[str]) -> str:
@@ -190,7 +202,11 @@ def outcome_of(orphan: Entry, rows: Mapping[str, Row]) -> dict[str, dict[str, st
     for target in orphan.targets:
         before, row = was(orphan, target), rows.get(target)
         reason, asked = orphan.reasons.get(target, orphan.reason), orphan.priorities.get(target, orphan.resume_after_s)
-        shown = verify.seen(orphan.action, before, row, reason, asked) if before is not None else False
+        known = BY_ID.get(orphan.action)
+        if known is None or known.unseen:
+            told[target] = {"state": "unknown", "why": "no reading shows what it did"}
+            continue
+        shown = verify.seen(orphan.action, before, row, reason, asked, orphan.values.get(target)) if before else False
         if shown:
             told[target] = {"state": "done", "why": "read back: it is as it was meant to be"}
             continue
@@ -242,7 +258,31 @@ def was(entry: Entry, target: str) -> Row | None:
     if entry.kind == "silence":
         return Silence(id=target, state=state, matchers=matchers(seen.get("matchers")), by=get.get("by") or "",
                        comment=get.get("comment") or "", ends=whole(seen.get("ends")))  # fmt: skip
+    if entry.kind in _WHOLE:
+        return _kept_whole(seen, _WHOLE[entry.kind])
     return None
+
+
+def had(entry: Entry, target: str) -> str | None:
+    """What a target had before it was given something; None where the journal does not say."""
+    return text(entry.seen.get(target, {}).get("value"))
+
+
+def _kept_whole(seen: Mapping[str, Any], kind: Any) -> Row | None:
+    """A row of which the journal keeps all, with every text cleaned again."""
+    try:
+        row: Row = msgspec.convert(_tame(seen), kind)
+    except msgspec.ValidationError:
+        return None
+    return row
+
+
+def _tame(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {clean(key): _tame(one) for key, one in value.items()}
+    return (
+        clean(value) if isinstance(value, str) else [_tame(one) for one in value] if isinstance(value, list) else value
+    )
 
 
 def matchers(value: Any) -> tuple[Matcher, ...]:
@@ -310,6 +350,7 @@ def _begun(key: str, plan: str, record: Record) -> Entry:
         seen={clean(name): row for name, row in _items(seen) if isinstance(row, dict)},
         dropped=_texts(get("dropped")), reasons=_texts(get("reasons")),
         priorities={clean(name): to for name, given in _items(numbers) if (to := whole(given)) is not None},
+        values=_texts(get("values")), settings=_texts(get("settings")),
         resume_after_s=whole(get("resume_after_s")), silences=_tables(get("silences")),
         undoes=text(get("undoes")), broke_glass=text(get("broke_glass")),
         gap=whole(get("gap")) or 0 if get("event") == "gap" else 0, sum=text(get("sum")),

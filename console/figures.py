@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from collectors.model import Cluster, SlurmCounts
 from collectors.nodestate import DISPLAYS
 from console.cost import strain
-from console.needs import Need, since_text
 from console.partition_columns import PartitionUse, why_text
 from console.power import by_rack, hours_to_ceiling, site_w
 from themes.roles import job_look, state_look
-from widgets.cells import Span, bar
+from widgets.cells import Span, bar, pad
 from widgets.chips import is_stale
 from widgets.pane import Line, line
 from widgets.units import age, count, duration, percent, power, share
+
+if TYPE_CHECKING:
+    from console.needs import Need
 
 #: In the order of the sketch everybody knows: what works first, then what does not.
 _SHORT = {"allocated": "alloc", "maintenance": "maint", "completing": "complete", "powered off": "off"}
 _STATES = ("allocated", "mixed", "idle", "draining", "drained", "down")
 #: Rows and counts are of two moments: jobs come and go between them. Apart by more than both, something hides rows.
 _APART, _FEW = 0.05, 20
-_RUNNING = ("RUNNING", "CONFIGURING", "RESIZING", "SIGNALING")
+RUNNING = ("RUNNING", "CONFIGURING", "RESIZING", "SIGNALING")
 
 
 def counted(cluster: Cluster, what: str, now: float, mono: float, cells: int) -> list[Line]:
@@ -76,7 +79,7 @@ def _apart(cluster: Cluster, counts: SlurmCounts, what: str) -> bool:
         return known is not None and known != cluster.totals.nodes
     states, own = counts.jobs_by_state, cluster.totals.jobs_by_state
     pairs = (
-        (states.get("running"), sum(own.get(state, 0) for state in _RUNNING)),
+        (states.get("running"), sum(own.get(state, 0) for state in RUNNING)),
         (states.get("pending"), own.get("PENDING", 0)),
     )
     return what == "jobs" and any(
@@ -107,7 +110,7 @@ def node_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
             spans += [("  " if not narrow else " ", "")] if spans else []
             short = _SHORT.get(word, word) if narrow else word
             spans += [
-                (f"{glyph} {short:<{wide}.{wide}}", role if number else "text-dim"),
+                (f"{glyph} {pad(short, wide)}", role if number else "text-dim"),
                 (f"{number:>5,}", "text-strong" if number else "text-dim"),
             ]
         lines.append(line(spans))
@@ -159,9 +162,11 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
             ]
         )
     ]
-    if budget and now is not None and cells > 16:
+    if budget and now is not None:
         role = "bad" if now > 0.98 * budget else "warn" if now > 0.93 * budget else "accent"
-        lines.append(line([*bar(now / budget, min(24, cells - 8), role), (f" {percent(100 * now / budget)}", role)]))
+        share = percent(100 * now / budget)
+        drawn = [*bar(now / budget, min(24, cells - 8), role), (f" {share}", role)]
+        lines.append(line(drawn if cells > 16 else [(f"{share} of {power(budget)}", role)]))
     trend = facts.trend_w_h if facts is not None else None
     if trend is not None:
         hours = hours_to_ceiling(cluster)
@@ -179,8 +184,8 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     short = measured < (cluster.totals.nodes or 0)
     told = f"{measured:,} of {count(cluster.totals.nodes)} nodes"
     if cells < 28:
-        # Half a number would be a wrong one.
-        told = f"{(cluster.totals.nodes or 0) - measured:,} silent" if short else "all"
+        # Half a number would be a wrong one. A site that meters none of them has no silent nodes.
+        told = "all" if not short else f"{(cluster.totals.nodes or 0) - measured:,} silent" if measured else "unmetered"
     lines.append(line([("nodes  ", "text-dim"), (told, "warn" if short else "")]))
     most = max(by_rack(cluster).values(), key=lambda rack: rack.power_w or 0.0, default=None) if cells > 20 else None
     if most is not None and most.power_w is not None:
@@ -200,7 +205,8 @@ def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cell
     lines = [line([(head + "  why they wait", "header")])]
     for use in sorted(uses, key=lambda one: (-one.pending, -one.running, one.partition.name)):
         wait = "" if use.oldest is None else duration(now - use.oldest)
-        name = use.partition.name + ("" if use.partition.state == "UP" else f" {use.partition.state}")
+        # The sign comes first: behind a long name the word is cut off.
+        name = use.partition.name if use.partition.state == "UP" else f"✖ {use.partition.name} {use.partition.state}"
         figures = (
             f" {use.running:>8,} {use.pending:>8,} {use.gpus_asked:>11,} {wait:>13}  "
             if wide
@@ -210,7 +216,7 @@ def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cell
         lines.append(
             Line(
                 [
-                    (f"{name:<{12 if wide else 10}.{12 if wide else 10}}", role),
+                    (pad(name, 12 if wide else 10), role),
                     (figures, ""),
                     (why_text(use), "text-dim"),
                 ],
@@ -255,7 +261,7 @@ def need_lines(cluster: Cluster, needs: Sequence[Need], now: float) -> list[Line
     lines = [
         Line(
             [(f"{need.glyph} ", need.role), (need.text, "")],
-            ((since_text(need, now), "text-dim"),),
+            (("" if need.since is None else duration(now - need.since), "text-dim"),),
             f"{at} {need.opens}",
         )
         for at, need in enumerate(needs)
@@ -269,12 +275,11 @@ def need_lines(cluster: Cluster, needs: Sequence[Need], now: float) -> list[Line
 
 
 def user_lines(users: Sequence[tuple[str, int, int]]) -> list[Line]:
-    """Who holds most GPUs."""
+    """Who holds most GPUs: the figures keep their place, however narrow the pane is."""
     return [
-        Line(
-            [(f"{user:<14.14}", ""), (f"{gpus:>7,}", "text-strong"), (f" GPUs in {jobs:,} jobs", "text-dim")], (), user
-        )
+        Line([(user, "")], [(f"{gpus:,}", "text-strong"), (f" in {jobs:>3,} {word}", "text-dim")], user)
         for user, gpus, jobs in users
+        for word in ("job " if jobs == 1 else "jobs",)
     ]
 
 

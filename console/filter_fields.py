@@ -15,6 +15,9 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Job, Load, Node
 from collectors.nodeset import expand
+from console import tickets
+from console.drift import by_node
+from console.loops import feeds
 
 Kind = Literal["node", "job", "partition", "reservation"]
 Read = Callable[[Any, Cluster, float], Any]
@@ -182,6 +185,7 @@ _NODE = (
     Field("by", "text", lambda r, c, t: r.reason_by, "who gave the reason"),
     Field("age", "duration", lambda r, c, t: _since(r.reason_at, t), "age of the reason"),
     Field("rack", "text", lambda r, c, t: r.rack, "rack"),
+    Field("loop", "words", lambda r, c, t: feeds(c).get(r.rack or "", ()), "cooling loop it hangs on", ("cdu",)),
     Field("partition", "words", lambda r, c, t: r.partitions, "partition it is in", ("part",)),
     Field("gpu", "number", lambda r, c, t: r.gpus, "GPUs it has", ("gpus",)),
     Field("free", "number", lambda r, c, t: _free(r), "GPUs that no job holds"),
@@ -201,8 +205,11 @@ _NODE = (
     Field("xid", "number", _telemetry("xid"), "last XID code"),
     Field("uptime", "duration", lambda r, c, t: _since(r.boot_at, t), "time since it booted"),
     Field("version", "text", lambda r, c, t: r.version, "version of its slurmd"),
+    Field("drift", "words", lambda r, c, t: [one.what for one in by_node(c).get(r.name, ())],
+          "what differs from most of its rack: driver, vbios, bios, bmc, kernel, slurmd"),
+    Field("ticket", "text", lambda r, c, t: tickets.word(r), "ticket or RMA that its comment, extra or reason names"),
     Field("comment", "text", lambda r, c, t: r.comment, "comment"),
-)
+)  # fmt: skip
 _JOB = (
     Field("id", "words", lambda r, c, t: job_ids(r.id), "id; an array's id finds all its tasks", ("job",),
           count=lambda r, c, t: _base_id(r)),

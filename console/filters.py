@@ -22,6 +22,7 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.model import Cluster
 from collectors.nodeset import expand, is_nodeset
+from console.errors import FilterError
 from console.filter_fields import FIELDS, NUMBERS, TEXT, Field, Kind, number
 from console.filter_match import (
     COMPARE,
@@ -49,15 +50,6 @@ _WORD = re.compile(r"(?:\[[0-9,/\- ]*\]|[^\s()|&!=~<>\"'])(?:\[[0-9,/\- ]*\]|[^\
 _ITEM = re.compile(r"(?:\[[0-9,/\- ]*\]|[^\s()|&!=~<>\"',])(?:\[[0-9,/\- ]*\]|[^\s()|&!=~<>,])*")
 _IN = re.compile(r"in\s*\(", re.IGNORECASE)
 _COMMAS = re.compile(r",(?![^\[]*\])")
-
-
-class FilterError(ValueError):
-    """What is wrong with a filter, in plain words, and the position (0 is the first character) it is wrong at."""
-
-    def __init__(self, message: str, position: int) -> None:
-        super().__init__(message)
-        self.message = message
-        self.position = position
 
 
 class Filter(Struct, frozen=True, eq=False):

@@ -244,12 +244,19 @@ def _strays(one: _Look) -> None:
         return
     # Slurm's indices and the driver's may differ: only where no GPU is held at all is it certain.
     level: Level = "bad" if one.node.gpus_alloc == 0 else "warn"
-    quiet = bool(free)
+    busy = {gpu.index: gpu.util_pct for gpu in free if gpu.util_pct is not None and gpu.util_pct >= IDLE_PCT}
+    if busy:
+        # In one line: eight of them would push what else speaks against it off the screen.
+        low, high = min(busy.values()), max(busy.values())
+        percents = f"{low:.0f}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f}"
+        holds = "no job holds it" if len(busy) == 1 else "no job holds them"
+        one.say(level, f"{_named([gpu for gpu in free if gpu.index in busy])} busy at {percents} % and {holds}")
+    quiet = bool(free) and not busy
     for gpu in free:
         strangers = [process for process in gpu.processes or () if process.job is None]
-        if gpu.util_pct is not None and gpu.util_pct >= IDLE_PCT:
-            one.say(level, f"GPU {gpu.index} busy at {gpu.util_pct:.0f} % and no job holds it")
-        elif strangers:
+        if gpu.index in busy:
+            continue
+        if strangers:
             first = strangers[0]
             more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
             whose = f"{first.name or 'unknown'}, {first.user or 'unknown user'}"

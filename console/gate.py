@@ -18,24 +18,31 @@ import msgspec
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import AlertDesk, Change, Cluster, Sent, SourceFault, Transport, Writer
-from collectors.nodeset import expand
-from console.actions import BY_ID, Row, tidy
+from console.action import Action, Row, tidy
+from console.actions import BY_ID
 from console.entries import Entry, outcome_of, readable
+from console.incident import Scope, declared
 from console.journal import Journal, JournalFault
-from console.outcome import Outcome, Progress, Result, batches_of, noted, results_of, told
+from console.outcome import Outcome, Progress, Result, batches_of, noted, results_of, told, waits_of
 from console.person import person
-from console.plan import Extra, Guard, Options, Plan, Refusal, Skip, grouped
+from console.plan import READ_ONLY, Extra, Guard, Options, Plan, Refusal, Skip, grouped
 from console.planning import change_for, make, spelled
 from console.policy import Policy, default_policy
+from console.readers import Readers
 from console.verify import Settled, Waiting, Watch, drifted
+from console.waving import Look, Waving
 
 
 def open_writer(kind: str, cluster: str, settings: Any) -> Writer:
-    """The writer of a source's kind ("slurm", "alertmanager" or "sim"). The only place that imports one."""
+    """The writer of a source's kind ("slurm", "alertmanager", "sim", "template"). The only place that imports one."""
     if kind == "sim":
         from collectors.sim.write import open_writer as open_sim
 
         return open_sim(cluster, settings)
+    if kind == "template":
+        from collectors.template_write import open_writer as open_template
+
+        return open_template(cluster, settings)
     if kind == "alertmanager":
         from collectors.alertmanager.write import open_writer as open_alertmanager
 
@@ -62,18 +69,26 @@ class Gate:
     ) -> None:
         """`writer_opener` gives the writer for a kind of target; it raises SourceFault where there is none."""
         self.cluster_name = cluster_name
-        self.read_only = read_only
+        self.read_only, self.locked = read_only, READ_ONLY
         self.guard = guard or Guard()
         self._open_writer = writer_opener
-        self._transport = transport
-        self._desk = desk
+        self._readers = Readers(transport, desk)
         self._open_journal = journal_opener
         self._clock = clock
         self._policy = policy or default_policy()
         self._journal: Journal | None = None
         self._writers: dict[str, Writer] = {}
         self._unsent: WeakSet[Plan] = WeakSet()
+        self._scopes: tuple[Scope, ...] = ()
+        """Incidents that were declared through this gate: what was confirmed, whatever others write."""
         self._lock = threading.Lock()
+        self.look: Look | None = None
+        """Reads what the pre-flight needs anew, between two waves. None: what came back is not looked at."""
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was to be written into the journal: before that nothing is sent."""
+        return self._journal is not None
 
     def plan(
         self,
@@ -93,12 +108,12 @@ class Gate:
         if action is None:
             return Refusal(f"unknown action {clean(action_id)[:40]}; there is {', '.join(BY_ID)}")
         if self.read_only:
-            return Refusal("read-only")
+            return Refusal(self.locked)
         if cluster.name != self.cluster_name:
             return Refusal(f"these are facts of {cluster.name}, this gate is for {self.cluster_name}")
         plan = make(
             action, targets, cluster, self._clock.now(), self._clock.mono(), self.guard, self._policy,
-            options or Options(), extra or Extra(),
+            options or Options(), extra or Extra(), self._scopes,
         )  # fmt: skip
         return plan if isinstance(plan, Refusal) else self._ready(plan, reason)
 
@@ -123,7 +138,7 @@ class Gate:
         try:
             # Where a reason is missing the change shows `…` in its place, and `send` refuses it.
             ready = spelled(plan, reason, person())
-            writer = self._opened(plan.action.kind)
+            writer = self._opened(plan.action)
             commands = tuple(argv for batch in batches_of(ready, ready.change) for argv in writer.commands(batch))
         except SourceFault as error:
             return Refusal(str(error.fault))
@@ -157,7 +172,7 @@ class Gate:
         if not self._take(plan):
             return Outcome(plan=plan, refused="this plan was used already; nothing was sent again")
         if self.read_only:
-            return Outcome(plan=plan, refused="read-only")
+            return Outcome(plan=plan, refused=self.locked)
         if plan.lacks_reason:
             return Outcome(plan=plan, refused="a reason is required")
         if self._clock.mono() - plan.made > self.guard.preview_s:
@@ -169,7 +184,7 @@ class Gate:
         except Exception as error:
             return Outcome(plan=plan, refused=f"the targets could not be read again, nothing was sent: {_said(error)}")
         left = tuple(target for target in plan.seen if target not in dropped)
-        if not left:
+        if not left or (dropped and plan.action.together is not None):
             skipped = tuple(Skip(target, result.why) for target, result in dropped.items())
             return Outcome(
                 plan=plan, results=dropped, refused=f"nothing was sent: {grouped(skipped, plan.action.kind)}"
@@ -191,15 +206,17 @@ class Gate:
         progress: Progress,
     ) -> Outcome:
         """From the intent on the disk to the result on the disk."""
+        change, scope = declared(change, self._clock.now())
         about = {"id": plan.id, "action": change.action, "kind": change.kind, "targets": change.targets}
         try:
-            writer = self._opened(change.kind)
+            writer = self._opened(plan.action)
             warning = self._write(
                 "intent", **about, reason=plan.why, age_s=age,
                 argv=[argv for batch in batches_of(plan, change) for argv in writer.commands(batch)],
-                seen={target: noted(rows[target]) for target in change.targets},
+                seen={target: noted(rows[target], plan.action) for target in change.targets},
                 dropped={target: result.why for target, result in dropped.items()},
-                reasons=change.reasons, priorities=change.priorities, resume_after_s=change.resume_after_s,
+                reasons=change.reasons, priorities=change.priorities, values=change.values,
+                settings=change.settings, resume_after_s=change.resume_after_s,
                 next_state=change.next_state, silences=[msgspec.to_builtins(one) for one in change.silences],
                 undoes=plan.options.undoes, broke_glass=plan.confirm.why if plan.confirm.kind == "break" else None,
             )  # fmt: skip
@@ -209,57 +226,66 @@ class Gate:
             )
         except (ValueError, SourceFault) as error:
             return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
-        since = self._clock.mono()
+        self._scopes += scope
         every: list[Sent] = []
         results: dict[str, Result] = {}
-        reasons: dict[str, str | None] = {}
+        waiting: tuple[Waiting, ...] = ()
         failure = ""
         batches = batches_of(plan, change)
+        waving = None
+        if plan.waves is not None:
+            waving = Waving(plan, plan.waves, progress, self, self._readers, self._clock, self._policy)
         for at, planned in enumerate(batches):
             batch = planned
-            if at:
-                batch, why = self._next(plan, planned, progress, results)
+            broke = _broke(waving.before, planned, results) if waving is not None else ""
+            since = self._clock.mono()
+            if at or waving is not None:
+                batch, why = (planned, broke) if broke else self._next(plan, planned, progress, results, waving)
                 if why:
                     rest = [target for more in batches[at:] for target in more.targets]
                     results |= {target: Result("dropped", why) for target in rest if target not in results}
                     break
             sent: tuple[Sent, ...] = ()
             if batch.targets:
-                reasons |= {target: batch.reasons.get(target, batch.reason) for target in batch.targets}
                 try:
                     sent = tuple(writer.send(batch))
                 except Exception as error:
                     # It broke somewhere in the middle: what it did so far only Slurm knows.
                     failure = f"{type(error).__name__}: {error}"[:300]
             every += sent
-            results |= results_of(batch, sent, failure)
+            results |= (found := results_of(batch, sent, failure))
             progress.results |= results
+            new = waits_of(plan, batch, found, rows, sent, failure, since)
+            waiting += new
+            if waving is not None:
+                waving.sent(batch, found, new)
             if failure or any(one.fatal or one.rc is None for one in sent):
                 rest = [target for more in batches[at + 1 :] for target in more.targets]
                 why = f"not sent: stopped after {failure or sent[-1].err or 'no answer'}"
                 results |= {target: Result("dropped", why) for target in rest}
                 break
-        said = {target: one.err for one in every if one.rc != 0 for target in one.targets}
-        waiting = tuple(
-            Waiting(plan=plan.id, action=change.action, kind=plan.action.kind, target=target,
-                    reason=reasons[target], before=rows[target], since=since,
-                    err=said.get(target, failure), asked=change.priorities.get(target, change.resume_after_s))
-            for target, result in results.items() if result.state in {"pending", "unknown"}
-        )  # fmt: skip
+        if waving is not None:
+            late = "" if failure else _broke(waving.finish, results)
+            waiting, warning = waving.waiting, warning or waving.warning or late
         results |= {target: result for target, result in dropped.items() if target not in results}
         ended = [{"argv": one.argv, "rc": one.rc, "err": one.err, "took_s": round(one.took_s, 3)} for one in every]
         late = self._late_note("result", **about, sent=ended, failure=failure or None, outcome=told(results))
-        return Outcome(plan=plan, results=results, sent=tuple(every), waiting=waiting, warning=late or warning)
+        return Outcome(plan=plan, results=results, sent=tuple(every), waiting=waiting, warning=late or warning,
+                       aside=dict(progress.aside))  # fmt: skip
 
-    def _next(self, plan: Plan, batch: Change, progress: Progress, results: dict[str, Result]) -> tuple[Change, str]:
+    def _next(
+        self, plan: Plan, batch: Change, progress: Progress, results: dict[str, Result], waving: Waving | None
+    ) -> tuple[Change, str]:
         """The next batch, as its targets are now and without what is no longer as confirmed; or why none is sent."""
         try:
             while progress.may_go_on():
-                rows, _, dropped = self._again(plan, batch.targets)
+                unfit = waving.look(batch.targets) if waving is not None else {}
+                some = tuple(target for target in batch.targets if target not in unfit)
+                rows, _, dropped = self._again(plan, some) if some else ({}, None, {})
                 if progress.paused or progress.stopped:
                     continue  # meanwhile: how long it will be nobody knows, so they are read anew
-                left = tuple(target for target in batch.targets if target not in dropped)
-                results |= dropped
+                results |= unfit | dropped
+                left = tuple(target for target in some if target not in dropped)
                 return change_for(plan, left, rows, plan.why, person()), ""
         except Exception as error:
             return batch, f"not sent, the targets could not be read again: {_said(error)}"
@@ -275,11 +301,11 @@ class Gate:
         watch = Watch(outcome.waiting)
         every: list[Settled] = []
         kind = outcome.plan.action.kind
-        if not self._reads(kind):
+        if not self._readers.reads(kind):
             deadline_s = 0.0
         pause = 0.1
         while watch.waiting:
-            seen = self._glance(kind, [one.target for one in watch.waiting])
+            seen = self._readers.glance(self.cluster_name, outcome.plan.action, watch.waiting)
             watch, settled = watch.check(seen, self._clock.mono(), deadline_s)
             every += settled
             if watch.waiting:
@@ -289,14 +315,14 @@ class Gate:
         warning = self.note(every)
         return msgspec.structs.replace(outcome, results=results, waiting=(), warning=outcome.warning or warning)
 
-    def note(self, settled: Sequence[Settled]) -> str:
+    def note(self, settled: Sequence[Settled], **more: str) -> str:
         """Write what was settled into the journal, a line for each plan. Returns a warning, "" when all is well."""
         warning = ""
         for plan in dict.fromkeys(one.plan for one in settled):
             of_it = [one for one in settled if one.plan == plan]
             outcome = {one.target: {"state": one.state, "why": one.why} for one in of_it}
             action = BY_ID[of_it[0].action]
-            fault = self._late_note("verified", id=plan, action=action.id, kind=action.kind, outcome=outcome)
+            fault = self._late_note("verified", id=plan, action=action.id, kind=action.kind, outcome=outcome, **more)
             warning = warning or fault
         return warning
 
@@ -307,9 +333,9 @@ class Gate:
         where it cannot be written.
         """
         if self.read_only:
-            raise JournalFault("read-only: nothing is written down")
+            raise JournalFault(f"{self.locked}: nothing is written down")
         names = readable(orphan)
-        found = outcome_of(orphan, self._read(orphan.kind, names) if names else {})
+        found = outcome_of(orphan, self._readers.read(orphan.kind, names) if names else {})
         warning = self._write(
             "result", id=orphan.plan, action=orphan.action, kind=orphan.kind, targets=orphan.targets, sent=(),
             outcome=found, note=f"read back by {person()}",
@@ -321,10 +347,10 @@ class Gate:
         age = plan.age_s(began := self._clock.mono())
         rows: Mapping[str, Row] = {target: plan.seen[target] for target in targets}
         jobs: Mapping[str, frozenset[str]] | None = None
-        if self._reads(plan.action.kind):
-            rows = self._read(plan.change.kind, targets)
+        if self._readers.reads(plan.action.kind):
+            rows = self._readers.read(plan.change.kind, targets)
             if plan.kills and plan.action.kind == "node":
-                jobs = self._jobs_on(targets)
+                jobs = self._readers.jobs_on(targets)
             age = self._clock.mono() - began
         elif age is None or age > plan.oldest_s:
             raise SourceFault("stale", "what is known of them is too old", "wait for the next reading")
@@ -338,38 +364,8 @@ class Gate:
         }  # fmt: skip
         return rows, age, {target: Result("dropped", why) for target, why in whys.items() if why}
 
-    def _jobs_on(self, nodes: Sequence[str]) -> dict[str, frozenset[str]]:
-        """Node to the jobs that run there now. Raises SourceFault."""
-        assert self._transport is not None
-        found: dict[str, set[str]] = {}
-        for job in self._transport.read_jobs_on(nodes).values():
-            for node in expand(job.nodes or ""):
-                found.setdefault(node, set()).add(job.id)
-        return {node: frozenset(jobs) for node, jobs in found.items()}
-
-    def _reads(self, kind: str) -> bool:
-        """True where the targets of a kind can be read again."""
-        return (self._transport if kind in {"node", "job"} else self._desk) is not None
-
-    def _read(self, kind: str, targets: Sequence[str]) -> Mapping[str, Row]:
-        """The targets as they are now. Raises SourceFault."""
-        if kind in {"node", "job"}:
-            assert self._transport is not None
-            return self._transport.read_nodes(targets) if kind == "node" else self._transport.read_jobs(targets)
-        assert self._desk is not None
-        return self._desk.read_alerts(targets) if kind == "alert" else self._desk.read_silences(targets)
-
-    def _glance(self, kind: str, targets: Sequence[str]) -> Cluster:
-        """A Cluster of just these targets; of nothing where they cannot be read."""
-        try:
-            rows: Any = self._read(kind, targets) if self._reads(kind) else None
-        except Exception:
-            rows = None  # whatever it is: what was sent was sent, and the end of this says that it was not seen
-        if rows is None:
-            return Cluster(name=self.cluster_name)
-        return Cluster(name=self.cluster_name, known=frozenset({f"{kind}s"}), **{f"{kind}s": rows})
-
-    def _opened(self, kind: str) -> Writer:
+    def _opened(self, action: Action) -> Writer:
+        kind = action.id if action.argv else action.shown_in
         with self._lock:
             if kind not in self._writers:
                 self._writers[kind] = self._open_writer(kind)
@@ -388,6 +384,15 @@ class Gate:
             return self._write(event, **fields)
         except JournalFault as error:
             return f"this is not in the journal: {error}"
+
+
+def _broke(look: Callable[..., object], *given: Any) -> str:
+    """Look at a wave; why that could not be done, "" where it could: what was sent is written down all the same."""
+    try:
+        look(*given)
+    except Exception as error:
+        return f"stopped, the wave could not be looked at: {_said(error)}"
+    return ""
 
 
 def _said(error: Exception) -> str:

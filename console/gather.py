@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from collectors.clean import clean
-from collectors.model import Cluster, Gpu, JobDetail, Node, SourceFault, Telemetry, Transport
+from collectors.model import Cluster, Gpu, Job, JobDetail, Node, SourceFault, Telemetry, Transport
 from console.absent import NoTelemetry
-from console.actions import Action
+from console.action import Action
 from console.plan import Extra
 
 #: Nodes whose GPUs, and jobs whose details, are read one by one; the rest is not looked at, and that is said.
@@ -29,7 +29,8 @@ T = TypeVar("T")
 
 def needed(action: Action) -> bool:
     """True where something is read before this action is planned."""
-    return action.id in {"resume", "undrain", "requeue", "requeuehold"}
+    again = action.value is not None and action.value.read_again
+    return again or action.kind == "user" or action.id in {"unreserve", "resume", "undrain", "requeue", "requeuehold"}
 
 
 def gather(
@@ -49,6 +50,10 @@ def gather(
     """
     ends = mono() + deadline_s
     faults: list[str] = []
+    if action.kind == "user":
+        return _users(targets, transport)
+    if action.id == "unreserve":
+        return _bound(targets, transport, ends, mono)
     if action.id in {"resume", "undrain"}:
         nodes = [node for target in targets if (node := _acts(action, cluster, cluster.nodes, target)) is not None]
         known = {node.name: resumed[node.name] for node in nodes if node.name in resumed}
@@ -56,7 +61,47 @@ def gather(
     if action.id in {"requeue", "requeuehold"}:
         jobs = [job.id for target in targets if (job := _acts(action, cluster, cluster.jobs, target)) is not None]
         return Extra(details=_details(jobs, transport, ends, mono, faults), faults=_few(faults))
+    if action.value is not None and action.value.read_again:
+        jobs = [job.id for target in targets if (job := _acts(action, cluster, cluster.jobs, target)) is not None]
+        try:
+            return Extra(rows=transport.read_jobs(jobs) if jobs else {})
+        except SourceFault as error:
+            return Extra(faults=(f"what they have now was not read: {error.fault}",))
     return Extra()
+
+
+#: What a pre-flight of nodes that come back is judged by, beside what Slurm says.
+RETURN_SOURCES = frozenset({"prom.loads", "prom.trays", "prom.cooling", "prom.fabric", "prom.storage", "prom.checkups"})
+
+
+def returned(names: Sequence[str], cluster: Cluster, telemetry: Telemetry, resumed: Mapping[str, float]) -> Extra:
+    """What the pre-flight of nodes needs that have come back just now."""
+    faults: list[str] = []
+    nodes = [cluster.nodes[name] for name in names if name in cluster.nodes]
+    gpus = _gpus(nodes, telemetry, time.monotonic() + DEADLINE_S, time.monotonic, faults)
+    return Extra(gpus=gpus, faults=tuple(faults), resumed={name: resumed[name] for name in names if name in resumed})
+
+
+def _users(names: Sequence[str], transport: Transport) -> Extra:
+    """The users of these names."""
+    try:
+        return Extra(rows=transport.read_users(names))
+    except SourceFault as error:
+        return Extra(faults=(str(error.fault),))
+
+
+def _bound(names: Sequence[str], transport: Transport, ends: float, mono: Callable[[], float]) -> Extra:
+    """The jobs that asked for each of these reservations."""
+    found: dict[str, tuple[Job, ...]] = {}
+    faults: list[str] = []
+    for name in names[:JOBS_MOST]:
+        if mono() >= ends:
+            break
+        try:
+            found[name] = tuple(transport.read_jobs_in(name).values())
+        except SourceFault as error:
+            faults.append(str(error.fault))
+    return Extra(bound=found, faults=_few(faults))
 
 
 def _acts(action: Action, cluster: Cluster, rows: Mapping[str, T], target: str) -> T | None:

@@ -13,7 +13,8 @@ from widgets.cells import Span
 from widgets.pane import Line
 from widgets.units import UNKNOWN, degrees, duration, percent, power
 
-#: Ends of the scales of one GPU: idle and full, cool and throttling, an idle H100 and its limit.
+#: Ends of the scales of one GPU: idle and full, cool and throttling. What it has of memory and its own limit say more
+#: than those of an H100, which stand here.
 _SCALES: dict[str, tuple[str, float, float]] = {
     "util": ("util_pct", 0.0, 140.0),  # as on the map: a GPU that works is warm, not red
     "memory": ("memory_used_mb", 0.0, 110_000.0),
@@ -117,9 +118,14 @@ def under_line(cluster: Cluster, name: str | None) -> Line:
     return Line(spans)
 
 
+def rack_lines(names: Sequence[str], cluster: Cluster) -> list[Line]:
+    """A line a node with what is known of it as a whole, where nothing tells of its GPUs."""
+    return [under_line(cluster, name)._replace(key=name) for name in names if name in cluster.nodes]
+
+
 def gpu_grid(names: Sequence[str], found: Mapping[str, tuple[Gpu, ...]], cluster: Cluster, measure: str) -> list[Line]:
     """A line a node, a cell a GPU: the figure in its heat; what the exporter does not say is a dash, never a nought."""
-    field, low, high = _SCALES.get(measure, _SCALES["util"])
+    field, low, most = _SCALES.get(measure, _SCALES["util"])
     lines = []
     for name in names:
         node = cluster.nodes.get(name)
@@ -132,6 +138,7 @@ def gpu_grid(names: Sequence[str], found: Mapping[str, tuple[Gpu, ...]], cluster
             elif value is None:
                 spans.append((f"{UNKNOWN:>4} ", "text-dim"))
             else:
+                high = _most(gpu, measure) or most
                 step = int(max(0.0, min(9.0, (value - low) / (high - low) * 10)))
                 shown = f"{value / 1024:>3.0f}G" if measure == "memory" else f"{value:>4.0f}"
                 spans.append((f"{shown} ", heat_role(step)))
@@ -141,3 +148,10 @@ def gpu_grid(names: Sequence[str], found: Mapping[str, tuple[Gpu, ...]], cluster
         spans.append((f" {', '.join(users)}", "text-dim"))
         lines.append(Line(spans, (), name))
     return lines
+
+
+def _most(gpu: Gpu, measure: str) -> float | None:
+    """The upper end of its own scale, where it tells: full memory is warm and not red, its limit of power is red."""
+    if measure == "memory":
+        return None if gpu.memory_mb is None else 1.35 * gpu.memory_mb
+    return gpu.power_limit_w if measure == "power" else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from collectors.model import Gpu, Job
+from collectors.model import Gpu, Job, Node
 from widgets.cells import Span, gauge, pad, pad_spans
 from widgets.pane import Line, line
 from widgets.units import UNKNOWN, degrees, memory, percent
@@ -90,27 +90,29 @@ def _pcie(gpu: Gpu) -> Sequence[Span]:
 
 def _holder(jobs: Mapping[str, Job]) -> Callable[[Gpu], Sequence[Span]]:
     def cell(gpu: Gpu) -> Sequence[Span]:
-        job = jobs.get(gpu.job or "")
-        spans: list[Span] = [(f"{gpu.job} {job.user}" if job else gpu.job or "", "")]
+        # What ails it first: the last column is cut where the width is short.
+        spans: list[Span] = []
         if gpu.lost:
-            spans.append((f" ✖ {gpu.lost}", "bad"))
+            spans.append((f"✖ {gpu.lost}  ", "bad"))
         if gpu.xid is not None:
-            spans.append((f" ✖ XID {gpu.xid}", "bad"))
+            spans.append((f"✖ XID {gpu.xid}  ", "bad"))
         if gpu.recovery not in {None, "none"}:
-            spans.append((f" needs {gpu.recovery}", "warn"))
+            spans.append((f"needs {gpu.recovery}  ", "warn"))
+        job = jobs.get(gpu.job or "")
+        spans.append((f"{gpu.job} {job.user}" if job else gpu.job or "", ""))
         return spans
 
     return cell
 
 
-def columns(jobs: Mapping[str, Job]) -> tuple[Col, ...]:
-    """Every column there is, from left to right."""
+def columns(jobs: Mapping[str, Job], kilowatts: bool = False) -> tuple[Col, ...]:
+    """Every column there is, from left to right; the power of GPUs that may draw a kilowatt takes more room."""
     return (
         Col("#", 2, lambda g: [(str(g.index), "text-strong")]),
         Col("GPU util", 13, _util, right=False),
         Col("memory", 16, _memory, right=False, drop=1),
         Col("temp", 6, lambda g: [value(g, "temp_c", degrees)]),
-        Col("power", 9, _power),
+        Col("power", 11 if kilowatts else 9, _power),
         Col(
             "SM clock",
             9,
@@ -133,7 +135,7 @@ def gpu_table(gpus: Sequence[Gpu], jobs: Mapping[str, Job], cells: int) -> list[
     """A head and a line a GPU, in the columns that fit."""
     if not gpus:
         return []
-    shown = [*columns(jobs)]
+    shown = [*columns(jobs, any((gpu.power_limit_w or gpu.power_w or 0) >= 1000 for gpu in gpus))]
     # What nobody reports is no column: an exporter without ECC must not show a wall of dashes.
     shown = [col for col in shown if not col.drop or any(_tells(col.cell(gpu)) for gpu in gpus)]
     while len(shown) > 1 and sum(col.width for col in shown) + GAP * (len(shown) - 1) > cells:
@@ -153,3 +155,12 @@ def gpu_table(gpus: Sequence[Gpu], jobs: Mapping[str, Job], cells: int) -> list[
 def _tells(spans: Sequence[Span]) -> bool:
     text = "".join(piece for piece, _ in spans).strip(f"{UNKNOWN}·─/? ")
     return bool(text)
+
+
+def gpus_title(gpus: Sequence[Gpu], node: Node | None, now: float) -> tuple[list[Span], list[Span]]:
+    """The title of a pane of them: that Slurm has another number, and at the right end how old the samples are."""
+    sampled = [gpu.sampled_at for gpu in gpus if gpu.sampled_at is not None]
+    title: list[Span] = [("GPUs", "title")]
+    if node is not None and node.gpus is not None and gpus and len(gpus) != node.gpus:
+        title.append((f" {len(gpus)} seen, Slurm has {node.gpus}", "bad"))
+    return title, [(f"sampled {max(0, int(now) - min(sampled))} s ago", "text-dim")] if sampled else []

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from collectors.model import Cluster, Gpu, Job, JobDetail, Node
+from collectors.nodeset import fold
+from console import cooling_words, domain_words
 from console.columns import job_state_cell, state_cell, used
 from console.contradictions import contradictions
 from console.past import Act, drains_text
 from console.policy import Policy
 from console.reasons import robot
-from widgets.cells import Span, spans_of
+from widgets.cells import Span, pad, spans_of
 from widgets.pane import Line, line
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, percent, power, when
 
@@ -24,6 +26,10 @@ def fact(label: str, *spans: Span | str) -> Line:
 
 def _moment(epoch: int | None, now: float) -> str:
     return UNKNOWN if epoch is None else f"{when(epoch, None, now)}  ({duration(now - epoch)} ago)"
+
+
+def _some(number: int | None, word: str) -> str:
+    return f"{count(number)} {word}{'' if number == 1 else 's'}"
 
 
 def node_head(node: Node, cluster: Cluster, now: float) -> list[Line]:
@@ -53,6 +59,8 @@ def node_lines(node: Node, cluster: Cluster, now: float) -> list[Line]:
     lines = [
         *node_head(node, cluster, now),
         fact("rack", node.rack or UNKNOWN),
+        *domain_words.node_lines(node.name, cluster),
+        *cooling_words.node_lines(node.name, cluster, now),
         fact("partitions", ", ".join(node.partitions) or "none"),
         fact("GPUs in jobs", gpus, (f"   indices {node.gpus_used}" if node.gpus_used else "", "text-dim")),
         fact(
@@ -182,9 +190,9 @@ def job_rows(ids: Sequence[str], jobs: Mapping[str, Job], now: float) -> list[Li
             Line(
                 [
                     (f"{job.id:<10} ", "text-strong"),
-                    (f"{job.user:<10.10} ", ""),
-                    (f"{job.name:<18.18} ", ""),
-                    (f"{count(job.gpus_held)} GPUs on {count(job.node_count)} nodes  ", ""),
+                    (f"{pad(job.user, 10)} ", ""),
+                    (f"{pad(job.name, 18)} ", ""),
+                    (f"{_some(job.gpus_held, 'GPU')} on {_some(job.node_count, 'node')}  ", ""),
                     (f"{duration(job.elapsed_s(now))} done, ", "text-dim"),
                     (f"{duration(left)} left" if left is not None else "no limit", "text-dim"),
                 ],
@@ -203,7 +211,7 @@ def job_lines(job: Job, cluster: Cluster, now: float) -> list[Line]:
         fact("name", job.name),
         fact("user", job.user, (f"   account {job.account or UNKNOWN}   QOS {job.qos or UNKNOWN}", "text-dim")),
         fact("partition", job.partition or UNKNOWN, (f"   priority {count(job.priority)}", "text-dim")),
-        fact("size", f"{count(job.node_count)} nodes   {count(job.gpus)} GPUs   {count(job.cpus)} CPUs"),
+        fact("size", "   ".join((_some(job.node_count, "node"), _some(job.gpus, "GPU"), _some(job.cpus, "CPU")))),
         fact("submitted", _moment(job.submitted, now)),
     ]
     if job.started is not None:
@@ -212,8 +220,8 @@ def job_lines(job: Job, cluster: Cluster, now: float) -> list[Line]:
             fact("started", _moment(job.started, now)),
             fact(
                 "time left",
-                "no limit" if left is None else clock_span(left),
-                (f"   of {clock_span(job.time_limit_s)}", "text-dim"),
+                "no limit" if job.unlimited else clock_span(left),
+                ("" if job.unlimited else f"   of {clock_span(job.time_limit_s)}", "text-dim"),
             ),
         ]
         elapsed = job.elapsed_s(now)
@@ -223,7 +231,8 @@ def job_lines(job: Job, cluster: Cluster, now: float) -> list[Line]:
         soon = UNKNOWN if job.expected is None else f"{when(job.expected, None, now)}"
         if job.expected is not None and job.expected > now:
             soon += f"  (in {duration(job.expected - now)})"
-        lines += [fact("expected start", soon), fact("time limit", clock_span(job.time_limit_s))]
+        limit = "none" if job.unlimited else clock_span(job.time_limit_s)
+        lines += [fact("expected start", soon), fact("time limit", limit)]
     lines.append(fact("restarts", count(job.restarts)))
     return lines
 
@@ -232,7 +241,11 @@ def detail_lines(detail: JobDetail) -> list[Line]:
     """What was asked for on demand: GPU indices first, since nothing else shows them."""
     said = {None: UNKNOWN, True: "yes", False: "no"}
     lines = [fact("batch job", said[detail.batch], f"   requeueable {said[detail.requeueable]}")]
-    lines += [fact("GPUs", f"{node}: {indices}") for node, indices in detail.gpu_indices.items()]
+    alike: dict[str, list[str]] = {}
+    for node, indices in detail.gpu_indices.items():
+        alike.setdefault(indices, []).append(node)
+    # A job on whole nodes has the same on each: one line, so that what follows is in sight.
+    lines += [fact("GPUs", f"{fold(nodes)}: {indices}") for indices, nodes in alike.items()]
     for label, text in (
         ("dependency", detail.dependency),
         ("features", detail.features),

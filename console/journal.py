@@ -20,19 +20,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from collectors.clock import Clock
-from console import chain
+from console import chain, log
 from console.chain import JournalFault, Verdict, read, verify
 from console.entries import Entry, join, line_text, told_orphans
 from console.person import person
 from console.witness import LOCAL, Witness
 
-__all__ = ["Journal", "JournalFault", "Verdict", "default_path", "orphans", "read", "show", "unfinished", "verified",
-           "verify"]  # fmt: skip
+__all__ = ["Journal", "JournalFault", "Verdict", "orphans", "read", "show", "unfinished", "verified", "verify"]
 
 #: Lines of the journal in which an action is looked for: about a year of a busy site.
 LOOKBACK = 20_000
@@ -42,13 +40,6 @@ ELSEWHERE_S = 600.0
 #: Lines that are kept in memory while the file cannot be written; of more only the number.
 KEPT = 500
 _MEND = "mend it, or name another place (`journal` in the configuration)"
-
-
-def default_path(cluster: str) -> Path:
-    """Where a cluster's journal lies: `$XDG_STATE_HOME/wacht/journal/CLUSTER.jsonl`, by default in ~/.local/state."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    state = Path(base) if base.startswith("/") else Path.home() / ".local" / "state"
-    return state / "wacht" / "journal" / f"{quote(cluster, safe='')}.jsonl"
 
 
 class Journal:
@@ -85,6 +76,7 @@ class Journal:
                 line = self._line(event, fields)
             except TypeError as error:
                 raise JournalFault(f"this cannot be written down: {error}") from None
+            log.info("journal", f"{event} of {fields.get('action', 'nothing')} {fields.get('id', '')}")
             before = self._writing
             if before is not None and before.is_alive():
                 return self._witnessed(line, f"{self.path}: the file system still does not answer")
@@ -209,7 +201,7 @@ class _Write(threading.Thread):
 
 def entries_of(path: Path) -> Mapping[str, Entry]:
     """The actions of a journal, oldest first; none where there is none yet. Raises JournalFault. Blocks."""
-    return join(read(path, LOOKBACK)) if path.exists() else {}
+    return join(read(path, LOOKBACK)) if chain.there(path) else {}
 
 
 def unfinished(path: Path) -> list[Entry]:
@@ -221,6 +213,12 @@ def orphans(path: Path, now: float | None = None) -> list[Entry]:
     """Intents without a result whose process is gone: nobody will write one any more. Raises JournalFault."""
     at = datetime.now(UTC).timestamp() if now is None else now
     return [one for one in unfinished(path) if not alive(one, at)]
+
+
+def of_this_process(path: Path) -> list[Entry]:
+    """The actions that this very process wrote down. Raises JournalFault."""
+    me = os.getpid(), _began(os.getpid())
+    return [one for one in entries_of(path).values() if (one.pid, one.began) == me]
 
 
 def alive(entry: Entry, now: float) -> bool:

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from collectors.clean import clean
 from collectors.nodestate import parse_state
-from console.entries import STATES, Entry, named, number, text, whole, words
+from console.entries import STATES, Entry, had, named, number, text, whole, words
 from widgets.cells import Cell, Span, spans_width
 from widgets.columns import Column
 from widgets.pane import Line, line
@@ -22,7 +22,7 @@ from widgets.units import UNKNOWN, duration, stamp
 _LABEL = 11
 #: Lines of targets that are told; the worst come first.
 _EACH = 200
-ROLES = {"done": "good", "pending": "pending", "unknown": "warn", "failed": "bad", "dropped": "warn"}
+ROLES = {"done": "good", "sent": "", "pending": "pending", "unknown": "warn", "failed": "bad", "dropped": "warn"}
 
 
 class JournalCtx(Struct, frozen=True, eq=False):
@@ -55,7 +55,8 @@ def result(entry: Entry, ctx: JournalCtx) -> Span:
     if entry.orphan:
         return ("under way", "pending") if entry.key in ctx.under_way else ("✖ no result", "bad")
     states = {told.state for told in entry.outcome.values()}
-    worst = next((state for state in ("failed", "unknown", "dropped", "pending", "done") if state in states), "")
+    order = ("failed", "unknown", "dropped", "pending", "sent", "done")
+    worst = next((state for state in order if state in states), "")
     undone = ctx.undone.get(entry.key)
     return (words(entry) + (f" ({undone})" if undone else ""), "text-dim" if undone else ROLES.get(worst, "text-dim"))
 
@@ -161,7 +162,7 @@ def _targets(entry: Entry, room: int) -> list[Line]:
     alike: dict[tuple[int, str, str, str], list[str]] = {}
     for target in [*entry.targets, *(target for target in entry.outcome if target not in entry.targets)]:
         told = entry.outcome.get(target)
-        before = _before(entry, entry.seen.get(target, {}))
+        before = _before(entry, entry.seen.get(target, {})) + _given(entry, target)
         state, why = (told.state, told.why) if told is not None else ("no result", "")
         alike.setdefault((rank.get(state, -1), state, why, before), []).append(target)
     lines = [line("")] if alike else []
@@ -175,6 +176,14 @@ def _targets(entry: Entry, room: int) -> list[Line]:
 
 def _several(entry: Entry, targets: Sequence[str]) -> str:
     return named(msgspec.structs.replace(entry, targets=tuple(targets)))
+
+
+def _given(entry: Entry, target: str) -> str:
+    """What it was given, and what it had: `: 1:00:00 → 4:00:00`."""
+    if target not in entry.values:
+        return ""
+    was = had(entry, target)
+    return f": {'unknown' if was is None else was or 'none'} → {entry.values[target] or 'none'}"
 
 
 def _before(entry: Entry, seen: Mapping[str, Any]) -> str:

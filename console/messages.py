@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from textual.message import Message
 
 from collectors.model import Cluster, Diff
 from console.reduce import merged
 
 
-@dataclass
 class ClusterChanged(Message):
     """The poller has a newer Cluster. Those still in the queue become one, with the differences of all."""
 
-    cluster: Cluster
-    diff: Diff
+    def __init__(self, cluster: Cluster, diff: Diff) -> None:
+        super().__init__()
+        self.cluster, self.diff = cluster, diff
 
     def can_replace(self, message: Message) -> bool:
         """The newer one takes over what this one would have told."""

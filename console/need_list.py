@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from collectors.model import Alert, Cluster, Node
 from collectors.nodeset import fold
-from console import places, reasons
+from console import places, reasons, tickets
 from console.contradictions import SAMPLE_S, Contradiction
+from console.need_cooling import LoopNeed
 from console.places import Event, Failed, Place
 from console.policy import Policy
 from console.storms import storms
@@ -29,16 +30,14 @@ _FOLD_CAP = 2000
 #: More silent exporters than this share, and it is the telemetry that is ill.
 _MOST_SILENT = 0.2
 # Ranks, worst first.
+_LEAK = -1
 _EVENT, _DRAIN_NOW, _STORM, _DOWN, _LOOK, _DRAINED, _FORGOTTEN, _IDLE = range(8)
 CRITICAL = frozenset({"critical", "page", "emergency", "error", "fatal"})
 QUIET = frozenset({"info", "none", "ok", "debug", "notice"})
 #: Words for nodes that are out and that somebody has to bring back.
 OUT = frozenset({"down", "failed", "invalid", "unknown", "drained", "draining", "failing"})
 _LOOKS = {True: ("✖", "bad"), False: ("▲", "warn")}
-_DOWN_LOOK = {
-    "invalid": ("⊘", "bad", "registered wrongly"),
-    "unknown": ("?", "warn", "does not answer"),
-}
+_DOWN_LOOK = {"invalid": ("⊘", "bad", "registered wrongly"), "unknown": ("?", "warn", "does not answer")}
 
 
 class Need(Struct, frozen=True):
@@ -68,6 +67,12 @@ def _folded(names: tuple[str, ...]) -> str:
     return fold(names)
 
 
+def opens_of(names: Sequence[str], wide: str = "") -> str:
+    """A filter of these nodes; `wide` where it would be too long for one."""
+    text = _folded(tuple(names))
+    return text if len(text) <= _OPENS_CAP else wide
+
+
 class NeedList:
     """The list while it is made: whatever comes first has the node."""
 
@@ -83,7 +88,7 @@ class NeedList:
         self._of_place: dict[Place, list[Alert]] = {}
         self._spent: set[str] = set()
         for alert in self._alerts:
-            place = None if alert.node or (alert.severity or "") in QUIET else places.of_alert(alert)
+            place = None if (alert.severity or "") in QUIET else places.of_alert(alert, cluster)
             if place is not None:
                 self._of_place.setdefault(place, []).append(alert)
         for place in self._of_place:
@@ -105,18 +110,23 @@ class NeedList:
         """One more line. `wide` is the filter that stands for the nodes where they are too many to write out."""
         self._told.update(names)
         # Folding thousands of names takes a tenth of a second, and nobody acts on them from here.
-        opens = wide if wide and len(names) > _FOLD_CAP else _folded(tuple(names))
-        need = Need(glyph, role, text, since, opens if len(opens) <= _OPENS_CAP else wide, event)
+        opens = wide if wide and len(names) > _FOLD_CAP else opens_of(names, wide)
+        need = Need(glyph, role, text, since, opens, event)
         self.lines.append(_Line(rank, (since or 0) if at is None else at, need))
 
     def _new(self, names: Iterable[str]) -> list[str]:
         """Those that no line has told of yet."""
         return [name for name in dict.fromkeys(names) if name not in self._told]
 
+    def tells_of(self, names: Sequence[str]) -> bool:
+        """Whether lines tell of most of these nodes already."""
+        return 2 * len(self._new(names)) < len(names)
+
     # -- what failed together ------------------------------------------------------------------------------------------
 
     def events(self, failed: Sequence[Failed]) -> None:
         """Nodes of one place that went together, and the alerts about places."""
+        failed = [one for one in failed if one.node.name not in self._told]
         found, _ = places.together(failed, self.cluster, self.now, self._of_place)
         for event in found:
             self._event(event)
@@ -125,9 +135,7 @@ class NeedList:
                 if alert.id not in self._spent:
                     bad = (alert.severity or "") in CRITICAL
                     names = places.nodes_of(place, self.cluster)
-                    opens = _folded(names)
-                    need = Need(*_LOOKS[bad], _said(alert), alert.starts,
-                                opens if len(opens) <= _OPENS_CAP else "", True)  # fmt: skip
+                    need = Need(*_LOOKS[bad], _said(alert), alert.starts, opens_of(names), True)
                     # It tells of the place: its nodes are well so far, and may still get a line of their own.
                     self.lines.append(_Line(_EVENT if bad else _LOOK, alert.starts or 0, need))
                     self._spent.add(alert.id)
@@ -252,6 +260,23 @@ class NeedList:
         )
         self._add(_IDLE, "○", "text-dim", text, [one.node for one in mine], wide="state=allocated util<5")
 
+    def also(
+        self, text: str, bad: bool, names: Sequence[str] = (), since: int | None = None, event: bool = False
+    ) -> None:
+        """A line of a subject that has a module of its own; an event stands with what failed together."""
+        rank = (_EVENT if event else _DOWN) if bad else _LOOK
+        at = self.now if event and since is None else None
+        self._add(rank, *_LOOKS[bad], text, names, since=since, at=at, event=event)
+
+    def loop(self, one: LoopNeed) -> None:
+        """A cooling loop: water comes before all else."""
+        self._told.update(one.down)
+        self._spent.update(one.spent)
+        opens = one.opens if len(one.opens) <= _OPENS_CAP else ""
+        rank = _LEAK if one.leak else _EVENT if one.bad else _LOOK
+        at = self.now if one.since is None else one.since
+        self.lines.append(_Line(rank, at, Need(*_LOOKS[one.bad], one.text, one.since, opens, True)))
+
     # -- nodes that are out --------------------------------------------------------------------------------------------
 
     def down(self, failed: Sequence[Failed]) -> None:
@@ -295,11 +320,11 @@ class NeedList:
         if not names:
             return
         mine = [self.cluster.nodes[name] for name in names]
-        bare = sum(1 for node in mine if reasons.read(node.reason, node.reason_by).ticket is None)
-        tickets = "no ticket" if bare == len(mine) else f"{bare} without a ticket" if bare else "all with a ticket"
+        bare = sum(1 for node in mine if tickets.of(node) is None)
+        told = "no ticket" if bare == len(mine) else f"{bare} without a ticket" if bare else "all with a ticket"
         since = min(node.reason_at for node in mine if node.reason_at is not None)
         word = "drained" if all("DRAIN" in node.flags for node in mine) else "out"
-        text = f"{len(mine)} {word} > 7 days, {tickets}: {_folded(tuple(names))}"
+        text = f"{len(mine)} {word} > 7 days, {told}: {_folded(tuple(names))}"
         self._add(_FORGOTTEN, "▼", "warn", text, names, since=since, wide="(state=drain | state=down) & age>7d")
 
     # -- alerts --------------------------------------------------------------------------------------------------------

@@ -12,16 +12,18 @@ import msgspec
 from msgspec import Struct
 
 from collectors.model import Cluster, Node
-from console import reasons
+from console import need_attached, need_control, need_cooling, need_domains, reasons
 from console.contradictions import Contradiction, contradictions, fresh
-from console.need_list import CRITICAL, DAY_S, OUT, QUIET, Need, NeedList
+from console.incident import incidents
+from console.left import Left, reminders
+from console.need_list import CRITICAL, DAY_S, OUT, QUIET, Need, NeedList, opens_of
 from console.places import Failed
 from console.policy import Policy, default_policy
 from console.reasons import FORGOTTEN_S, ROBOTS, robot
 from console.remember import remembered
 from widgets.units import duration
 
-__all__ = ["FORGOTTEN_S", "ROBOTS", "Need", "needs", "robot", "since_text"]
+__all__ = ["FORGOTTEN_S", "ROBOTS", "Need", "needs", "robot"]
 
 
 class _Out(Struct, frozen=True):
@@ -40,16 +42,29 @@ def needs(
     *,
     mono: float | None = None,
     resumed: Mapping[str, float] = {},
+    left: Left | None = None,
 ) -> list[Need]:
     """The list. Empty means that nothing is known to need anybody, not that all is known.
 
-    `mono` and `resumed` as in `console.contradictions.contradictions`.
+    `mono` and `resumed` as in `console.contradictions.contradictions`; `left` is what was shut from here.
     """
     found = NeedList(cluster, now, policy or default_policy())
     out = _out(cluster, now)
+    for loop in need_cooling.needs(cluster, now, mono, (*out.failed, *out.drained)):
+        found.loop(loop)
     found.events((*out.failed, *out.drained))
     disagree, as_read = _disagree(cluster, now, found.policy, mono, resumed)
     found.not_drained([one for one in disagree if one.severity == "bad"], as_read)
+    for one in need_control.troubles(cluster, now, mono):
+        found.also(one.text, one.bad, one.nodes, one.since)
+    for one in need_domains.troubles(cluster, fresh(cluster, now, mono)):
+        found.also(one.text, one.bad, one.nodes)
+    for one in need_attached.storage(cluster, fresh(cluster, now, mono)):
+        found.also(one.text, one.bad, one.nodes, event=True)
+    for one in need_attached.ports(cluster, fresh(cluster, now, mono)):
+        # Where a line tells already of most of a switch's nodes (they were drained for it), it is no news.
+        if not found.tells_of(one.nodes):
+            found.also(one.text, one.bad, one.nodes, event=len(one.nodes) > 1)
     found.down(out.failed)
     found.storms()
     found.alerts(lambda severity: severity in CRITICAL)
@@ -59,13 +74,16 @@ def needs(
     found.silent([one for one in disagree if one.kind == "silent"], fresh(cluster, now, mono).loads)
     found.drained(out.drained)
     found.forgotten(out.forgotten)
+    for reminder in reminders(cluster, left or Left(), now, mono):
+        found.also(reminder, False)
     found.idle([one for one in disagree if one.kind == "idle"])
-    return [one.need for one in sorted(found.lines, key=lambda one: (one.rank, not one.need.event, -one.at))]
-
-
-def since_text(need: Need, now: float) -> str:
-    """`4m`, empty when it is not known."""
-    return "" if need.since is None else duration(now - need.since)
+    declared = [
+        Need("!", "bad", f"incident {one.name}: {one.title}, by {one.by or 'somebody'}, ends in "
+             f"{duration(one.ends - now)}", one.starts, opens_of(one.nodes), True)
+        for one in incidents(cluster, now)
+    ]  # fmt: skip
+    ranked = sorted(found.lines, key=lambda one: (one.rank, not one.need.event, -one.at))
+    return [*declared, *(one.need for one in ranked)]
 
 
 def _disagree(

@@ -18,22 +18,19 @@ from msgspec import Struct
 from collectors import process
 from collectors.clean import clean
 from collectors.clock import Clock, SystemClock
-from collectors.model import Fault, Gpu, Job, Node, SourceFault, Telemetry, Xid
+from collectors.model import Fault, Gpu, Job, Node, PastJob, SourceFault, Telemetry, Xid
 from collectors.nvml import NvmlSettings, judge
 from collectors.nvml.client import Sample
 from collectors.nvml.message import Extra
 from collectors.nvml.sources import NvmlTelemetry, hold, this_node
-from collectors.slurm.ask import ask, fence, fenced
-from collectors.slurm.jobs import COLUMNS, command, row
 from collectors.slurm.nodes import read_named
 from console.errors import Told
+from console.node_slurm import SLURM_DEADLINE_S, ended_lines, ended_on, jobs_on
 from console.policy import Policy, default_policy
 from console.reasons import robot
 from console.snapshot import stamp
 
 VERSION = 1
-#: Slurm is asked beside the driver, and never waited for longer.
-SLURM_DEADLINE_S = 5.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 T = TypeVar("T")
 
@@ -53,6 +50,8 @@ class Look(Struct, frozen=True, kw_only=True):
     slurm: Node | None = None
     jobs: Mapping[str, Job] | None = None
     """By id, those that Slurm has on the node."""
+    ended: tuple[PastJob, ...] | None = None
+    """The last jobs that ended there, where accounts are kept."""
     faults: Mapping[str, Fault] = {}
     """Source to why it gave nothing."""
     tried: tuple[str, ...] = ()
@@ -107,19 +106,24 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> Look:
     with_slurm = shutil.which("scontrol") is not None
     if not with_slurm:
         notes.append("Slurm: scontrol is not on PATH; no state, no jobs")
-    with ThreadPoolExecutor(3) as pool:
+    untold: dict[str, Fault] = {}
+    with ThreadPoolExecutor(4) as pool:
         try:
             seen = pool.submit(_gpus_of, node, telemetry) if telemetry is not None else None
             known = pool.submit(lambda: read_named([node], SLURM_DEADLINE_S)) if with_slurm else None
             queue = pool.submit(jobs_on, node) if with_slurm else None
+            past = pool.submit(lambda: ended_on(node, clock.now())) if shutil.which("sacct") is not None else None
             sample = _result(seen, gpu_source, faults)
             nodes = _result(known, "slurm.nodes", faults)
             jobs = _result(queue, "slurm.jobs", faults)
+            ended = _result(past, "last jobs", untold)
         except BaseException:
             process.stop_all()  # Ctrl-C must not wait for a driver or a controller that hangs
             raise
     if nodes is not None and node not in nodes:
         notes.append(f"Slurm knows no node {node}")
+    # A site may keep no accounts; and without those that it keeps a node is seen as well as before.
+    notes += [f"{what}: {fault}" for what, fault in untold.items() if fault.kind != "missing"]
     shown = None if jobs is None else {job.id: job for job in jobs.values()}
     gpus = None if sample is None else tuple(_named(gpu, jobs or {}) for gpu in sample.gpus)
     tried = [gpu_source] * (seen is not None) + ["slurm.nodes", "slurm.jobs"] * with_slurm
@@ -134,6 +138,7 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> Look:
         on_bus=sample.on_bus if sample else None,
         slurm=(nodes or {}).get(node),
         jobs=shown,
+        ended=ended,
         faults=faults,
         tried=tuple(tried),
         notes=(*notes, *(sample.warnings if sample else ())),
@@ -157,23 +162,6 @@ def _result(future: Future[T] | None, source: str, faults: dict[str, Fault]) -> 
     except SourceFault as error:
         faults[source] = error.fault
         return None
-
-
-def jobs_on(node: str) -> dict[str, Job]:
-    """The jobs that Slurm has on a node, by their number: a cgroup has that (88133) for a task of an array (88100_3).
-
-    Raises SourceFault.
-    """
-    mark = fence()
-    argv = command(mark)
-    argv = [*argv[:-1], f"JobID:|,{argv[-1]}", "-w", node]
-    found = {}
-    for raw in fenced(argv, mark, ask(argv, SLURM_DEADLINE_S), len(COLUMNS) + 1):
-        number, _, rest = raw.partition("|")
-        job = row(rest)
-        if job is not None:
-            found[number] = job
-    return found
 
 
 def _named(gpu: Gpu, jobs: Mapping[str, Job]) -> Gpu:
@@ -213,6 +201,7 @@ def render(look: Look, width: int = 120, policy: Policy | None = None) -> list[s
         ("Facts that disagree", _disagree(look)),
         ("Processes", _process_lines(look)),
         ("Jobs here", _job_lines(look)),
+        ("Last jobs", ended_lines(look.ended or (), look.at)),
         ("Not known", [*(f"{source}: {fault}" for source, fault in look.faults.items()), *look.notes]),
     ]
     for title, said in parts:
@@ -373,6 +362,9 @@ def as_json_text(look: Look, policy: Policy | None = None) -> str:
         "jobs": None if look.jobs is None else [
             {**_timed(job, "submitted", "started", "expected"), "elapsed_s": job.elapsed_s(look.at)}
             for job in look.jobs.values()
+        ],
+        "last_jobs": None if look.ended is None else [
+            _timed(run, "submitted", "started", "ended") for run in look.ended
         ],
         "gpus": None if look.gpus is None else [_gpu_fields(gpu, look.extras.get(gpu.index)) for gpu in look.gpus],
         "xids": [{**_timed(xid, "first_at", "last_at"), "policy": policy.say(xid.code)} for xid in look.xids],

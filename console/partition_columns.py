@@ -158,12 +158,13 @@ def _in(epoch: int | None, ctx: Ctx) -> Cell:
 
 
 RESERVATIONS: tuple[Column, ...] = (
-    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=1, most=24),
+    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, most=24),
     Column("state", "state", 11, _reservation_state, lambda r: r.state, volatile=True),
     Column("nodes_n", "nodes", 6, lambda r, _: count(r.node_count), lambda r: r.node_count, align="right", priority=3),
-    Column("starts", "starts", 25, lambda r, c: _in(r.starts, c), lambda r: r.starts, priority=1, volatile=True),
-    Column("ends", "ends", 25, lambda r, c: _in(r.ends, c), lambda r: r.ends, priority=2, volatile=True),
-    Column("who", "for", 12, lambda r, _: r.users or r.accounts or "", priority=4, grow=1, most=24),
+    # On 80 columns both its moments are seen.
+    Column("starts", "starts", 24, lambda r, c: _in(r.starts, c), lambda r: r.starts, priority=1, volatile=True),
+    Column("ends", "ends", 24, lambda r, c: _in(r.ends, c), lambda r: r.ends, priority=2, volatile=True),
+    Column("who", "for", 10, lambda r, _: r.users or r.accounts or "", priority=4, grow=1, most=24),
     Column("flags", "flags", 14, lambda r, _: ",".join(r.flags), priority=6, grow=1, most=30),
     Column("where", "nodes", 14, lambda r, _: r.nodes or "", priority=5, grow=2),
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from console import reasons
+from console import reasons, tickets
 from console.entries import TOOK_PLACE, Entry, Record, join, text
 from console.undo import undone, undos
 
@@ -103,6 +103,30 @@ def resumed(records: Iterable[Record]) -> dict[str, float]:
     for act in acts(records, "node"):
         if act.action in _BACK and act.took_place and act.at is not None:
             found.setdefault(act.target, act.at)
+    return found
+
+
+def ticketed(records: Iterable[Record]) -> dict[tuple[str, str], float]:
+    """Node and ticket (`tickets.word`) to when the journal first tells of it there; one that was taken away since is
+    none."""
+    found: dict[tuple[str, str], float] = {}
+    for entry in join(records).values():
+        if entry.kind != "node" or entry.at is None:
+            continue
+        for node in entry.targets:
+            given = entry.values.get(node) if entry.took_place(node) else None
+            seen = entry.seen.get(node, {})
+            stood = [text(seen.get("value")), text(seen.get("reason"))]
+            told = [entry.reason if entry.took_place(node) else None, given, *stood]
+            words = {one.word for said in told if said and (one := tickets.read(said)) is not None}
+            if given is not None:
+                gone = {one.word for said in stood[:1] if said and (one := tickets.read(said)) is not None}
+                mine = {one.word for one in (tickets.read(given),) if one is not None}
+                for word in gone - mine:
+                    found.pop((node, word), None)
+                    words.discard(word)
+            for word in words:
+                found.setdefault((node, word), entry.at)
     return found
 
 

@@ -1,11 +1,13 @@
 """What failed together: nodes of one rack, PDU, switch or row that went at about the same time. Pure.
 
 Where a node hangs is told by its rack, and by `Extra` where the site keeps JSON there (`{"pdu": "R07-pdu-b", "switch":
-"leaf-R07"}`, as Slurm's own filters on Extra want it); an alert tells it by its labels.
+"leaf-R07"}`, as Slurm's own filters on Extra want it); an alert tells it by its labels. Which cooling loop a rack hangs
+on is told by the loops (`console.loops`); a loop that is well is nobody's cause.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -13,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.model import Alert, Cluster, Node
-from console import reasons
+from console.loops import NO_LOOPS, feeds, feeds_among, ill, racks_of
 
 #: Keys of `Extra` and labels of alerts that name a place, narrowest first.
 KINDS = ("chassis", "enclosure", "pdu", "ups", "breaker", "switch", "leaf", "cdu", "rack", "pod", "block", "row")
@@ -27,6 +29,13 @@ LEAST_SHARE = 0.1
 CAUSE_SHARE = 0.8
 #: More events of one kind than this are told as one.
 MOST = 4
+#: A cooling loop, as a kind of place.
+LOOP = "cdu"
+#: Labels of an alert that are no names of what it is about.
+_NO_NAMES = frozenset({"alertname", "severity", "cluster", "job"})
+COOLED = frozenset({"power", "slurmd", "unknown"})
+"""Kinds of reasons that a cooling loop may be behind."""
+_PORT = re.compile(r":[0-9]{1,5}$")
 
 Place = tuple[str, str]
 """Kind and name: ("pdu", "R07-pdu-b")."""
@@ -74,17 +83,39 @@ def of_table(table: Mapping[str, object]) -> tuple[Place, ...]:
     return tuple((kind, name) for kind in KINDS if isinstance(name := table.get(kind), str) and 0 < len(name) <= 64)
 
 
-def of_node(node: Node) -> tuple[Place, ...]:
-    """The places that a node hangs on, its rack among them."""
+def of_node(node: Node, fed: Mapping[str, tuple[str, ...]] = NO_LOOPS) -> tuple[Place, ...]:
+    """The places that a node hangs on, its rack among them, and the loops that `fed` says of its rack."""
     told = _told(node.extra) if node.extra and node.extra.startswith("{") else ()
-    if node.rack is None or any(kind == "rack" for kind, _ in told):
+    if node.rack is None:
         return told
-    return (*told, ("rack", node.rack))
+    loops = tuple((LOOP, loop) for loop in fed.get(node.rack, ()) if (LOOP, loop) not in told) if fed else ()
+    if any(kind == "rack" for kind, _ in told):
+        return (*told, *loops)
+    return (*told, *loops, ("rack", node.rack))
 
 
-def of_alert(alert: Alert) -> Place | None:
-    """The narrowest place that an alert is about, where it is about no single node."""
-    return next(iter(of_table(alert.labels)), None)
+def of_alert(alert: Alert, cluster: Cluster) -> Place | None:
+    """The narrowest place that an alert is about, None where it is about a single node or about none."""
+    if alert.node:
+        # A CDU has an address as a node has one.
+        own = _PORT.sub("", alert.node)
+        return (LOOP, own) if own in racks_of(cluster) and not node_of_alert(alert, cluster) else None
+    loop = _loop_of(alert, cluster)
+    told = next(iter(of_table(alert.labels)), None)
+    if loop and (told is None or KINDS.index(told[0]) > KINDS.index(LOOP)):
+        return LOOP, loop
+    return told
+
+
+def _loop_of(alert: Alert, cluster: Cluster) -> str:
+    """The loop that one of its labels names, by whatever label: `instance="cdu-2:9100"`; "" where none does."""
+    loops = racks_of(cluster)
+    if not loops:
+        return ""
+    named = (_PORT.sub("", value) if ":" in value else value
+             for label, value in alert.labels.items() if label not in _NO_NAMES)  # fmt: skip
+    # A number alone may be anybody's.
+    return next((value for value in named if value in loops and not value.isdigit()), "")
 
 
 def node_of_alert(alert: Alert, cluster: Cluster) -> str:
@@ -100,6 +131,8 @@ def nodes_of(place: Place, cluster: Cluster) -> tuple[str, ...]:
     kind, name = place
     if kind == "rack" and name in cluster.racks:
         return cluster.racks[name]
+    if kind == LOOP and (racks := racks_of(cluster).get(name)):
+        return tuple(node for rack in racks for node in cluster.racks.get(rack, ()))
     return tuple(
         node.name for node in cluster.nodes.values() if node.extra and name in node.extra and place in of_node(node)
     )
@@ -109,28 +142,34 @@ def together(
     failed: Sequence[Failed], cluster: Cluster, now: float, likely: Iterable[Place] = ()
 ) -> tuple[list[Event], list[Failed]]:
     """The events among the nodes that failed, and those that failed alone. `likely` are places that alerts name."""
-    hints = set(likely)
+    from console import reasons
+
+    named = set(likely)
+    fed = feeds_among(cluster, ill(cluster) | {name for kind, name in named if kind == LOOP})
+    # An alert says that the place itself is ill: whatever fails there belongs to it. But a loop feeds so many that what
+    # was out before, and one node alone, are not its own.
+    hints = {place for place in named if place[0] != LOOP}
     at: dict[Place, list[Failed]] = {}
     for one in failed:
-        for place in of_node(one.node):
-            at.setdefault(place, []).append(one)
+        for place in of_node(one.node, fed):
+            if place[0] != LOOP or reasons.read(one.node.reason, one.node.reason_by).kind in COOLED:
+                at.setdefault(place, []).append(one)
     sizes = _sizes([place for place, members in at.items() if len(members) >= TOGETHER or place in hints], at, cluster)
-    bursts = [
+    found = [
         (place, burst, len(burst) / max(1, sizes[place]))
         for place, members in at.items()
         if place in sizes
-        # An alert says that the place itself is ill: whatever fails there belongs to it.
-        for burst in ([members] if place in hints else _bursts(members, now))
+        for burst in ([members] if place in hints else bursts(members, now))
         if len(burst) >= TOGETHER or place in hints
     ]
     # The place that lost nearly all it has explains more than one that lost a part; then the one that lost most.
-    bursts.sort(
+    found.sort(
         key=lambda one: (one[2] >= CAUSE_SHARE, one[0] in hints, len(one[1]), one[2], _fits(one[0][0], one[1])),
         reverse=True,
     )
     events: list[Event] = []
     gone: set[str] = set()
-    for place, burst, share in bursts:
+    for place, burst, share in found:
         left = tuple(one for one in burst if one.node.name not in gone)
         if (len(left) >= TOGETHER and share >= LEAST_SHARE) or (left and place in hints):
             gone.update(one.node.name for one in left)
@@ -144,31 +183,35 @@ def _sizes(places: Iterable[Place], at: Mapping[Place, list[Failed]], cluster: C
     if not wanted:
         return {}
     racks = {one.node.rack or "" for place in wanted for one in at[place]}
+    racks.update(*(racks_of(cluster).get(name, ()) for kind, name in wanted if kind == LOOP))
     sizes = dict.fromkeys(wanted, 0)
+    fed = feeds(cluster)
     for rack in racks:
         for name in cluster.racks.get(rack, ()):
-            for place in of_node(cluster.nodes[name]) if name in cluster.nodes else ():
+            for place in of_node(cluster.nodes[name], fed) if name in cluster.nodes else ():
                 if place in sizes:
                     sizes[place] += 1
     return {place: max(size, len(at[place])) for place, size in sizes.items()}
 
 
-def _bursts(members: Sequence[Failed], now: float) -> list[list[Failed]]:
+def bursts(members: Sequence[Failed], now: float) -> list[list[Failed]]:
     """Those that went within GAP_S of the one before. Without a time they went just now."""
     ordered = sorted(members, key=lambda one: now if one.since is None else one.since)
-    bursts: list[list[Failed]] = []
+    found: list[list[Failed]] = []
     before: float | None = None
     for one in ordered:
         since = now if one.since is None else one.since
         if before is None or since - before > GAP_S:
-            bursts.append([])
-        bursts[-1].append(one)
+            found.append([])
+        found[-1].append(one)
         before = since
-    return bursts
+    return found
 
 
 def _fits(kind: str, burst: Sequence[Failed]) -> tuple[bool, int]:
     """Of places that explain as much: the switch where reasons speak of links, else the rack, which everybody knows."""
+    from console import reasons
+
     links = sum(reasons.read(one.node.reason, one.node.reason_by).kind == "network" for one in burst)
     wanted = {"switch", "leaf"} if links * 2 > len(burst) else {"rack"}
     return kind in wanted, -KINDS.index(kind)

@@ -10,9 +10,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from collectors.model import Change, Cluster, Gpu, JobDetail
+from collectors.model import Change, Cluster, Gpu, Job, JobDetail
 from collectors.nodeset import fold
-from console.actions import Action, Kind, Row
+from console.action import Action, Kind, Row
+from console.waves import Waves
+
+#: Why nothing may be sent where whoever started the console said so.
+READ_ONLY = "read-only"
 
 
 class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,6 +30,8 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """… unless it is no more than so many nodes."""
     break_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
     """More than this share (and more nodes than `share_nodes`): break-glass, the partition's name is typed."""
+    part_pct: Annotated[float, Meta(ge=0, le=100)] = 50.0
+    """A partition with more than this share of the machine's nodes or running jobs goes down by its name alone."""
     facts_s: Annotated[float, Meta(gt=0)] = 30.0
     """Oldest facts (seconds, or two polls where that is longer) that may be acted on without reading again."""
     preview_s: Annotated[float, Meta(ge=30)] = 300.0
@@ -36,6 +42,18 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long "I'm on it" lasts."""
     silence_s: Annotated[int, Meta(ge=60)] = 4 * 3600
     """How long a silence lasts when nothing else is said."""
+    wave_from: Annotated[int, Meta(ge=2)] = 100
+    """Nodes from which a resume or undrain goes in waves, asked or not."""
+    wave_failed_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
+    """More than this share of a wave unfit, and the waves pause until somebody lets them go on."""
+    wave_wait_s: Annotated[float, Meta(ge=1)] = 120.0
+    """Longest (seconds) that a wave waits for one of its nodes to register: then it goes on and leaves it behind."""
+    wave_pause_s: Annotated[float, Meta(ge=0)] = 60.0
+    """Least time (seconds) between two waves where no ramp can be kept."""
+    ramp_kw_min: Annotated[float, Meta(ge=0)] = 0.0
+    """Power (kW) that waves may bring back within a minute; 0: no ramp."""
+    node_kw: Annotated[float, Meta(ge=0)] = 0.0
+    """What a node draws at work (kW), for the ramp; 0: what busy nodes of its kind draw just then."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -47,6 +65,12 @@ class Options(Struct, frozen=True, kw_only=True):
     """How long a silence lasts."""
     next_state: Literal["RESUME", "DOWN"] | None = None
     """How a node comes back from a reboot; None: a drained one comes back down, the others resume."""
+    value: str | None = None
+    """What every target is given, spelt as `Action.value.read` gives it."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Target to its own, where that differs: of an undo what it had, of a plan what each is given."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What is said once for all of it: a reservation's name, its end, its users."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """undo: node to the reason that it had."""
     priorities: Mapping[str, int] = field(default_factory=dict)
@@ -55,6 +79,12 @@ class Options(Struct, frozen=True, kw_only=True):
     """undo: id of the plan whose doing is taken back."""
     break_glass: bool = False
     """The command line's word that a break-glass question will be answered; the screen asks by itself."""
+    waves: bool = False
+    """resume, undrain: in waves, however few they are."""
+    canary: str | None = None
+    """The rack that comes back first."""
+    redrain: bool = False
+    """What came back and is not fit is to be drained again, once somebody has said yes to it."""
 
 
 class Check(Struct, frozen=True):
@@ -74,6 +104,10 @@ class Extra(Struct, frozen=True, kw_only=True):
     """Node to its GPUs; None was not read, a node that is missing did not answer."""
     details: Mapping[str, JobDetail] = field(default_factory=dict)
     """Job to its detail; a job that is missing was not read."""
+    rows: Mapping[str, Row] = field(default_factory=dict)
+    """Target to its row as it was read just now, with what no poll holds (`Value.read_again`)."""
+    bound: Mapping[str, tuple[Job, ...]] = field(default_factory=dict)
+    """Reservation to the jobs that asked for it; one that is missing was not read."""
     faults: tuple[str, ...] = ()
     """Why something could not be read."""
     resumed: Mapping[str, float] = field(default_factory=dict)
@@ -182,6 +216,10 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
     """What the pre-flight found."""
     options: Options = Options()
     guard: Guard = Guard()
+    inside: str = ""
+    """The declared incident that all of it lies in, by whose name it takes one key."""
+    waves: Waves | None = None
+    """How many nodes come back, where they do not all at once."""
     why: str | None = None
     """The person's reason, as the journal has it; Slurm hears of it where the action has a reason."""
 

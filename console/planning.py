@@ -11,22 +11,17 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from collectors.clean import clean
-from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node
+from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node, Reservation
 from collectors.nodestate import OUT
 from collectors.slurm.argv import REASON_CAP
-from console import preflight, rights, silences
-from console.actions import ENDED, WAITING, Action, Row, tidy
+from console import actions_users, incident, notices, preflight, rights, silences, waves
+from console.action import ENDED, WAITING, Action, Row, Value, rows_of, tidy
+from console.bookings import end_of
+from console.incident import Scope
 from console.plan import Check, Confirm, Extra, Guard, Hit, Options, Plan, Refusal, Share, Skip, grouped, listed
 from console.policy import Policy
 
 _ON_IT = "I'm on it"
-_ROWS = {"node": "nodes", "job": "jobs", "alert": "alerts", "silence": "silences"}
-
-
-def rows_of(action: Action, cluster: Cluster) -> Mapping[str, Row]:
-    """All rows of the kind that an action is for."""
-    rows: Mapping[str, Row] = getattr(cluster, _ROWS[action.kind])
-    return rows
 
 
 def make(
@@ -39,33 +34,81 @@ def make(
     policy: Policy,
     options: Options,
     extra: Extra,
+    scopes: Sequence[Scope] = (),
 ) -> Plan | Refusal:
     """Freeze an action on explicit targets of this cluster, or say why there is nothing to confirm."""
+    if action.kind == "user" and extra.faults:
+        return Refusal(extra.faults[0])
+    if action.kind == "user":
+        # No poll has them: what was read for this action is all there is.
+        cluster = msgspec.structs.replace(cluster, users=extra.rows, known=cluster.known | {"users"})
     why = rights.refused(action, cluster.rights) or _unfit(action, targets, cluster) or _lacking(action, options)
+    if why is None and action.together is not None:
+        why = action.together.lacks(cluster, targets, options, now)
     if why:
         return Refusal(why)
     rows = rows_of(action, cluster)
     acting: dict[str, Row] = {}
     skipped = []
     for target in targets:
-        row = rows[target]
+        row = extra.rows.get(target, rows[target])
         why = action.refuse(cluster, row) or rights.refused(action, cluster.rights, row)
         if why:
             skipped.append(Skip(target, why))
         else:
             acting[target] = row
-    checks = preflight.checks(action, cluster, acting, extra, now, policy, mono=mono) if acting else ()
+    if action.id == "notify":
+        acting, options, told = notices.one_a_user(acting, options)
+        skipped += [Skip(target, why) for target, why in told.items()]
+    try:
+        given = _given(action, options, acting, now)
+    except ValueError as error:
+        return Refusal(str(error))
+    if action.value is not None:
+        vain = _vain(action.value, acting, given)
+        skipped += [Skip(target, why) for target, why in vain.items()]
+        acting = {target: row for target, row in acting.items() if target not in vain}
+    options = msgspec.structs.replace(options, values=given)
+    checks = preflight.checks(action, cluster, acting, extra, now, policy, mono=mono, values=given) if acting else ()
     bad = _found(checks, "bad", acting)
     # What Slurm would refuse stays out whatever is broken; what only speaks against it, unless the glass is.
     out = _found(checks, "refused", acting) | ({} if options.break_glass else bad)
     skipped += [Skip(target, text) for target, text in out.items()]
     acting = {target: row for target, row in acting.items() if target not in out}
     checks = tuple(check for check in checks if check.target not in out)
-    if not acting:
+    if not acting or (skipped and action.together is not None):
         return Refusal(grouped(skipped, action.kind), tuple(skipped), glass=bool(bad))
     jobs = _hits(action, acting, cluster, now)
     left = [job.left_s for job in jobs or ()]
     shares = _shares(acting, cluster) if action.takes_out else ()
+    confirm = _confirm(action, acting, shares, checks, guard)
+    if action.id == "partition-down" and (most := _shuts(acting, cluster, guard)) is not None:
+        confirm = Confirm("break", len(acting), *most)
+    speaks = any(check.level == "bad" for check in checks)
+    kills = any(action.danger_of(row) == "kills" for row in acting.values())
+    inside = ""
+    if not speaks and not kills:
+        standing = incident.standing(scopes, cluster, now)
+        inside = next((one.name for one in standing if one.covers(action, acting, cluster)), "")
+    if inside:
+        # Declared, with its name typed: what spares the nodes there takes one key, however many they are.
+        confirm = Confirm("plain", len(acting))
+    try:
+        nodes = {target: row for target, row in acting.items() if isinstance(row, Node)}
+        returns = waves.planned(action.id, nodes, cluster, options, guard, now, mono)
+    except ValueError as error:
+        return Refusal(str(error))
+    if returns is not None and confirm.kind == "plain":
+        confirm = Confirm("count", len(acting))
+    if (
+        action.id == "extend"
+        and confirm.kind == "plain"
+        and any(given[target] < (end_of(row) or "") for target, row in acting.items() if isinstance(row, Reservation))
+    ):
+        # Sooner: Slurm kills what runs in it then (ResvOverRun).
+        confirm = Confirm("count", len(acting))
+    if action.together is not None and (glass := action.together.glass(cluster, tuple(acting), options)) is not None:
+        confirm = Confirm("break", len(acting), *glass)
     return Plan(
         id=secrets.token_hex(6),
         action=action,
@@ -78,11 +121,39 @@ def make(
         empty_in_s=None if None in left else max((s for s in left if s is not None), default=None),
         shares=shares,
         commands=(),
-        confirm=_confirm(action, acting, shares, checks, guard),
+        confirm=confirm,
+        inside=inside,
+        waves=returns,
         checks=checks,
         options=options,
         guard=guard,
     )
+
+
+def _given(action: Action, options: Options, rows: Mapping[str, Row], now: float) -> dict[str, str]:
+    """Target to what it is given, in full: its own where there is one, else what all are given."""
+    value = action.value
+    if value is None:
+        return {}
+    made = {}
+    for target, row in rows.items():
+        own = options.values.get(target)
+        if own is None and options.value is not None:
+            own = options.value if value.whole is None else value.whole(row, options.value, now)
+        if own is not None:
+            made[target] = own
+    return made
+
+
+def _vain(value: Value, rows: Mapping[str, Row], given: Mapping[str, str]) -> dict[str, str]:
+    """The targets that have already what they would be given, or are given nothing."""
+    found = {}
+    for target, row in rows.items():
+        if target not in given:
+            found[target] = f"no {value.word} is given for it"
+        elif value.of(row) == given[target]:
+            found[target] = f"its {value.word} is that already"
+    return found
 
 
 def _found(checks: Sequence[Check], level: str, acting: Mapping[str, Row]) -> dict[str, str]:
@@ -106,13 +177,19 @@ def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why:
     reason = (why or "…") if action.needs_reason or options.reasons else None
     change = Change(action=action.id, kind=action.kind, targets=tuple(targets), reason=reason)
     replace = msgspec.structs.replace
+    if action.value is not None:
+        change = replace(change, values={target: options.values[target] for target in targets})
+    if action.together is not None:
+        return action.together.spell(change, options, why)
+    if action.kind == "user":
+        return actions_users.spell(change, rows, options.settings)
     match action.id:
-        case "drain" | "down" | "reboot":
+        case "drain" | "down" | "reboot" | "reboot-now":
             kept = {target: text for target in targets if (text := _kept(rows[target], reason or "", options))}
             change = replace(change, reasons=kept)
             if action.id == "drain":
                 return replace(change, resume_after_s=options.resume_after_s)
-            if action.id == "reboot":
+            if action.id in {"reboot", "reboot-now"}:
                 return replace(change, next_state={target: _next(rows[target], options) for target in targets})
             return change
         case "priority":
@@ -159,11 +236,18 @@ def _next(row: Row, options: Options) -> str:
 
 def _lacking(action: Action, options: Options) -> str | None:
     """What must be said beside the targets and was not."""
+    if action.value is not None and options.value is None and not options.values:
+        return f"a {action.value.word} is required: {action.value.like}"
+    if action.value is None and (options.value is not None or options.values):
+        return f"{action.label} takes no value"
     if action.id == "priority" and options.priority is None and not options.priorities:
         return "a priority is required: a whole number"
-    given = {name for name in ("priority", "resume_after_s", "seconds", "next_state") if getattr(options, name)}
+    if options.settings and action.together is None and action.kind != "user":
+        return f"{action.label} knows no --{next(iter(options.settings))}"
+    known = ("priority", "resume_after_s", "seconds", "next_state", "waves", "canary", "redrain")
+    given = {name for name in known if getattr(options, name)}
     for name in sorted(given.difference(action.asks)):
-        return f"{action.label} knows no {name.removesuffix('_s').replace('_', '-')}"
+        return f"{action.label} knows no {name.removesuffix('_s').replace('_', '-').replace('redrain', 'failed')}"
     return None
 
 
@@ -189,6 +273,30 @@ def _confirm(
     return Confirm("plain" if plain else "count", count)
 
 
+def _shuts(acting: Mapping[str, Row], cluster: Cluster, guard: Guard) -> tuple[str, str] | None:
+    """Of partitions to be shut the name that must be typed, and why, where they hold most of the machine: nothing is
+    killed, but nothing starts on it any more."""
+    sizes = dict.fromkeys(acting, 0)
+    nodes = runs = busy = 0
+    for node in cluster.nodes.values():
+        of_it = [part for part in node.partitions if part in sizes]
+        nodes += bool(of_it)
+        for part in of_it:
+            sizes[part] += 1
+    for job in cluster.jobs.values():
+        if job.state not in ENDED | WAITING:
+            busy += 1
+            runs += job.partition in sizes
+    word = max(sizes, key=lambda part: sizes[part])
+    if "nodes" not in cluster.known or not cluster.nodes:
+        return word, "how much of the machine it shuts is not known"
+    if (share := 100 * nodes / len(cluster.nodes)) > guard.part_pct:
+        return word, f"it shuts {nodes:,} of {len(cluster.nodes):,} nodes, {share:.0f} % of the machine"
+    if busy and (share := 100 * runs / busy) > guard.part_pct:
+        return word, f"{runs:,} of {busy:,} running jobs are in it, {share:.0f} %: nothing starts in their place"
+    return None
+
+
 def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | None:
     """What is wrong with the targets as a whole: every one must be a name that this cluster knows, each once."""
     kind = action.kind
@@ -210,7 +318,7 @@ def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | No
 
 def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: float) -> tuple[Hit, ...] | None:
     """The jobs on the nodes acted on, or the running ones that are themselves killed."""
-    if action.kind in {"alert", "silence"}:
+    if action.kind not in {"node", "job"}:
         return ()
     if "jobs" not in cluster.known:
         return None

@@ -113,14 +113,17 @@ class Policy(Struct, frozen=True, kw_only=True):
 @cache
 def default_policy() -> Policy:
     """The policy that ships with wacht."""
-    return load_policy(None)
+    return _policy(TomlFile(SHIPPED, ours=True))
 
 
 def load_policy(path: str | Path | None) -> Policy:
     """The shipped policy with the site's file laid over it, code by code. Raises ConfigError: file, line, key."""
-    layers = [TomlFile(SHIPPED, ours=True)]
-    if path is not None:
-        layers.append(TomlFile(Path(path).expanduser()))
+    if path is None:
+        return default_policy()
+    return _policy(TomlFile(SHIPPED, ours=True), TomlFile(Path(path).expanduser()))
+
+
+def _policy(*layers: TomlFile) -> Policy:
     advice: dict[int, Advice] = {}
     for layer in layers:
         advice |= _read(layer, advice)

@@ -18,18 +18,24 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from collectors import process
+from collectors import memory, process
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import KINDS, Budget, Cluster, Collector, Diff, Facts, Fault, Reading, SourceFault
 from console import cost
-from console.pace import AFTER_ANOTHER, Spent, due_s, jittered, spared_s, within_s
+from console.pace import AFTER_ANOTHER, LONGEST_S, Spent, due_s, jittered, spared_s, within_s
 from console.reduce import begin, reduce
 
 Publish = Callable[[Cluster, Diff], None]
 
 #: Kinds of facts that may be old while no screen shows them: nothing rings or judges by them.
 SELDOM = frozenset({"partitions", "reservations", "power", "counts"})
+#: What is read of a cluster while another is on the screen: what rings, what needs somebody, whether it answers. The
+#: rest stands still, and shows its age.
+WATCHED = frozenset({"nodes", "alerts", "diag"})
+#: Seconds between two of these readings at least: an alert may ring half a minute late.
+_ASIDE_S = {"alerts": 30.0}
+_ASIDE_ELSE_S = 60.0
 #: Sources that ask the controller, and hold back when it strains; sdiag does not, since it is the gauge.
 _SPARING = frozenset({"slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations"})
 
@@ -77,6 +83,11 @@ def _own_fault(source: str, error: Exception) -> Fault:
     return Fault("internal", clean(f"{source}: {type(error).__name__}: {error}"[:300]), "please report it to wacht")
 
 
+def aside_s(kind: str) -> float:
+    """Least seconds between two readings of a kind while another cluster is on the screen."""
+    return _ASIDE_S.get(kind, _ASIDE_ELSE_S)
+
+
 def rows_in(facts: Facts | None) -> int:
     """Rows of all kinds in a reading."""
     found = (getattr(facts, kind) for kind in KINDS) if facts is not None else ()
@@ -99,6 +110,8 @@ class _Turn:
         self.spent = Spent()
         self.rows = self.calls = self.failures = 0
         self.took_s = 0.0
+        self.rest_s = 0.0
+        """For how long the source itself asked to be left alone, within reason."""
         self.lent = False
 
     def ended(self, reading: Reading, calls: int, mono: float) -> None:
@@ -106,6 +119,7 @@ class _Turn:
         facts = reading.facts
         self.failures = 0 if facts is not None else self.failures + 1
         self.calls, self.took_s = calls, reading.took_s
+        self.rest_s = min(LONGEST_S, reading.fault.rest_s) if reading.fault is not None else 0.0
         self.lent = facts is not None and facts.taken is not None and facts.taken.lent
         if facts is not None:
             self.rows = rows_in(facts)
@@ -127,6 +141,8 @@ class Poller:
         self._publish = publish
         self._turns = {name: _Turn(one) for name, one in self._collectors.items()}
         self._needed: frozenset[str] = SELDOM
+        self._aside: frozenset[str] | None = None
+        """The kinds that are read while another cluster is on the screen; None while this one is."""
         self._strain = 1.0
         self._readings: queue.SimpleQueue[tuple[Reading, float] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -163,13 +179,22 @@ class Poller:
             if isinstance(one, Shows):
                 one.show(ids)
 
-    def stop(self) -> None:
-        """End every thread and every command that runs, within about a second."""
+    def watch(self, kinds: frozenset[str] | None) -> None:
+        """Another cluster is on the screen: read these kinds alone, and seldom. None: all of them again, as they fall
+        due."""
+        self._aside = kinds
+        for turn in self._turns.values():
+            turn.bell.set()
+
+    def stop(self, *, alone: bool = False) -> None:
+        """End every thread and every command that runs, within about a second. `alone` leaves the commands to their
+        deadlines: those of other clusters cannot be told from its own."""
         self._stopping.set()
         self.poke()
         for one in self._collectors.values():
             one.close()
-        process.stop_all()
+        if not alone:
+            process.stop_all()
         self._readings.put(None)
         until = time.monotonic() + 1.0
         for thread in self._threads:
@@ -183,6 +208,9 @@ class Poller:
             last, turn.served = turn.served, turn.poke
             if self._stopping.is_set():  # stop() may have set both in between
                 return
+            if self._aside is not None and turn.kind not in self._aside and turn.poke is last:
+                turn.bell.wait()
+                continue
             if isinstance(collector, Lends):
                 poked = turn.served if turn.served is not last else None
                 collector.lend(self._clock.mono() - due if poked is None else poked[0])
@@ -206,6 +234,9 @@ class Poller:
             shown=turn.kind not in SELDOM or turn.kind in self._needed,
             strain=self._strain if turn.collector.name in _SPARING else 1.0,
         )
+        floor_s = max(floor_s, turn.rest_s)
+        if self._aside is not None:
+            floor_s = max(floor_s, aside_s(turn.kind))
         return floor_s if turn.budget is None else max(floor_s, within_s(turn.budget, turn.calls, turn.took_s))
 
     def _rest(self, turn: _Turn, ended: float, spread: float) -> None:
@@ -220,6 +251,7 @@ class Poller:
             self._stopping.wait(turn.spent.wait_s(self._clock.mono(), turn.budget))
 
     def _reduce(self) -> None:
+        memory.give_back()
         while (item := self._readings.get()) is not None:
             reading, floor = item
             before = self.cluster

@@ -7,7 +7,6 @@ sum of its nodes, and then it is only known while every node of it that is up re
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
 
 from msgspec import Struct
 
@@ -73,6 +72,8 @@ def hours_to_ceiling(cluster: Cluster) -> float | None:
 @remembered("loads", "jobs_on", "nodes")
 def idle_node_w(cluster: Cluster) -> float | None:
     """What a node draws that runs nothing: the median of those that do, None where there are none."""
+    from statistics import median
+
     drawn = [
         load.power_w
         for name, load in cluster.loads.items()

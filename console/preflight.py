@@ -10,14 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from msgspec import Struct
-
 from collectors.model import Cluster, Job, Node, Xid
 from collectors.nodestate import OUT
-from console import fitness, reasons
-from console.actions import Action, Row
-from console.contradictions import Fresh, fresh
+from console import (
+    attached_checks,
+    checkup_look,
+    cooling_checks,
+    domain_checks,
+    fitness,
+    preflight_booked,
+    preflight_values,
+    reasons,
+)
+from console.action import Action, Row
+from console.contradictions import fresh
 from console.fitness import Level
+from console.known import Known
 from console.plan import Check, Extra
 from console.policy import Policy
 from widgets.units import duration, when
@@ -47,23 +55,6 @@ _SLURM_HOLDS: Mapping[str, str] = {
 }
 
 
-class Known(Struct, frozen=True):
-    """What the looks need besides the target."""
-
-    cluster: Cluster
-    extra: Extra
-    now: float
-    policy: Policy
-    good: Fresh
-    xids: Mapping[str, list[Xid]]
-    """Node to its rows, of the nodes that are looked at; empty where XIDs are not known."""
-
-    @property
-    def me(self) -> str | None:
-        """Who the commands run as, None where that is not known."""
-        return None if self.cluster.rights is None else self.cluster.rights.user
-
-
 def checks(
     action: Action,
     cluster: Cluster,
@@ -73,10 +64,12 @@ def checks(
     policy: Policy,
     *,
     mono: float | None = None,
+    values: Mapping[str, str] | None = None,
 ) -> tuple[Check, ...]:
     """Everything that was found of these targets, in their order. What concerns all of them has "" for its target.
 
-    `mono` is the clock that ages are read by; without it the newest reading tells how late it is.
+    `mono` is the clock that ages are read by; without it the newest reading tells how late it is. `values` is what
+    each target is to be given.
     """
     look = _LOOKS.get(action.id)
     if look is None:
@@ -86,11 +79,11 @@ def checks(
     for xid in cluster.xids.values() if good.xids else ():
         if xid.node in rows:
             xids.setdefault(xid.node, []).append(xid)
-    known = Known(cluster, extra, now, policy, good, xids)
+    known = Known(cluster, extra, now, policy, good, xids, values or {})
     found = [Check("", "unknown", fault) for fault in extra.faults]
     if action.kind == "node" and not good.nodes:
         found.append(Check("", "unknown", "what Slurm says of the nodes is old"))
-    if action.id == "down":
+    if action.id in {"down", "reboot-now"}:
         found.append(_deaths(rows, known))
     for row in rows.values():
         look(row, known, found)
@@ -136,6 +129,10 @@ def _back(node: Node, known: Known, found: list[Check]) -> None:
         node, cluster=known.cluster, extra=known.extra, now=known.now, policy=known.policy, good=known.good,
         xids=known.xids.get(node.name, ()), found=found,
     )  # fmt: skip
+    domain_checks.look(node, known.cluster, known.good, found)
+    cooling_checks.look(node, known.cluster, known.now, found)
+    attached_checks.look(node, known.cluster, known.good, found)
+    checkup_look.look(node, known.cluster, known.now, known.good, found)
 
 
 def _signed(node: Node, known: Known) -> str:
@@ -177,6 +174,16 @@ def _reboot(node: Node, known: Known, found: list[Check]) -> None:
     if "NOT_RESPONDING" in node.flags:
         found.append(Check(node.name, "warn", "slurmd does not answer, and it is slurmd that reboots: use the BMC"))
     _kept(node, known, found)
+    _reserved(node, known, found)
+
+
+def _powerdown(node: Node, known: Known, found: list[Check]) -> None:
+    if known.cluster.jobs_on.get(node.name):
+        found.append(Check(node.name, "note", "power goes off once its jobs have ended; no new work starts meanwhile"))
+    if "DRAIN" in node.flags:
+        # Seen on 24.11.5 and 26.05.5, of POWER_DOWN and POWER_DOWN_ASAP alike.
+        goes = "Slurm takes the drain off with the power, and the next job boots it: drain it again once it is off"
+        found.append(Check(node.name, "warn", f"{_signed(node, known)}; {goes}"))
     _reserved(node, known, found)
 
 
@@ -261,8 +268,12 @@ _LOOKS: Mapping[str, Callable[..., None]] = {
     "drain": _drain,
     "down": _down,
     "reboot": _reboot,
+    "reboot-now": _reboot,
+    "powerdown": _powerdown,
     "requeue": _requeue,
     "requeuehold": _requeue,
     "hold": _hold,
     "release": _release,
+    **preflight_values.LOOKS,
+    **preflight_booked.LOOKS,
 }

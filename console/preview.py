@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from collectors.model import Alert, Job, Node, Silence
 from collectors.nodeset import fold
-from console.actions import said
+from console import domains, foretold
+from console.action import said
 from console.plan import Hit, Plan, Share, Skip, listed
 from console.verify import state_of
 from widgets.units import UNKNOWN, count, duration
@@ -23,6 +24,8 @@ CHECKS_SHOWN = 12
 GROUPS_SHOWN = 6
 LINES_SHOWN = 12
 LABEL = 14
+#: Labels of what stands last, and is asked of a person: the reason, then the command.
+ASKED = ("reason", "runs")
 #: Longer node sets are cut where they only say whom a line is about; "now" names every target.
 _NAMES_CAP = 48
 #: Level of a check to how it is shown: worst first, told by a sign and a word, not by the colour alone.
@@ -65,10 +68,18 @@ def facts(plan: Plan) -> list[Fact]:
     """What must be broken, targets and their states, what the pre-flight found, capacity, jobs hit, what comes of it,
     what is left alone and why, the reason, the exact command."""
     made = [Fact("BREAK GLASS", f"✖ {plan.confirm.why}", "bad")] if plan.confirm.kind == "break" else []
+    if plan.action.id == "incident":
+        made = [Fact("INCIDENT", plan.confirm.why, "warn")]
+    elif plan.inside:
+        made = [Fact("inside", f"the incident {plan.inside}: one key does", "accent")]
     made += _now(plan)
+    made += [Fact("in waves", text) for text in (plan.waves.words() if plan.waves is not None else ())]
     made += _checks(plan)
     made += [Fact("takes out", *_share(plan, share)) for share in plan.shares]
+    if plan.action.takes_out:
+        made += _most([Fact("NVLink", text, "warn") for text in domains.loses(plan.cluster, plan.change.targets)])
     made += _jobs(plan)
+    made += [Fact(*line) for line in foretold.told(plan)]
     made += _comes(plan)
     made += _left_alone(plan)
     made += _reasons(plan)
@@ -221,7 +232,8 @@ def _share(plan: Plan, share: Share) -> tuple[str, str]:
     guard, pct = plan.guard, 100 * share.part
     if share.newly_out > guard.share_nodes:
         if pct > guard.break_pct:
-            return f"✖ {share}: more than {guard.break_pct:g} %, break the glass", "bad"
+            glass = "" if plan.inside else ", break the glass"
+            return f"✖ {share}: more than {guard.break_pct:g} %{glass}", "bad"
         if pct > guard.share_pct:
             return f"▲ {share}: more than {guard.share_pct:g} %", "warn"
     return str(share), ""
@@ -232,7 +244,8 @@ def _share(plan: Plan, share: Share) -> tuple[str, str]:
 
 def _jobs(plan: Plan) -> list[Fact]:
     """The jobs it touches, and what becomes of them."""
-    if plan.action.kind in {"alert", "silence"}:
+    # What is written into a node touches no job.
+    if plan.action.kind not in {"node", "job"} or (plan.action.value is not None and not plan.kills):
         return []
     label, role = ("kills", "bad") if plan.kills else ("running there", "")
     if plan.jobs is None:
@@ -286,7 +299,25 @@ def _comes(plan: Plan) -> list[Fact]:
         was = row.priority if isinstance(row, Job) else None
         moves.setdefault(f"{'unknown' if was is None else count(was)} → {count(to)}", []).append(target)
     made += [Fact("priority", f"{_names(plan, those)}: {move}", "text-strong") for move, those in moves.items()]
-    return _most(made)
+    return _most(made + _values(plan))
+
+
+def _values(plan: Plan) -> list[Fact]:
+    """What each target has and gets: `time limit  88121: 1:00:00 → 4:00:00`."""
+    value = plan.action.value
+    if value is None or foretold.knows(plan.action.id):
+        return []
+    moves: dict[str, list[str]] = {}
+    for target, to in plan.change.values.items():
+        row, was = plan.seen[target], "" if plan.action.unseen else f"{_told(value.of(plan.seen[target]))} → "
+        whom = f"to {row.user}: " if plan.action.id == "notify" and isinstance(row, Job) else ""
+        moves.setdefault(f"{whom}{was}{_told(to)}", []).append(target)
+    label = value.word if len(value.word) < LABEL else "becomes"
+    return [Fact(label, f"{_names(plan, those)}: {move}", "text-strong") for move, those in moves.items()]
+
+
+def _told(text: str | None) -> str:
+    return "unknown" if text is None else text or "none"
 
 
 def _next(plan: Plan, target: str, state: str) -> tuple[str, str]:

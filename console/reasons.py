@@ -16,6 +16,8 @@ from msgspec import Struct
 from collectors.model import Cluster, Node
 from collectors.nodeset import natural_key
 from collectors.nodestate import OUT
+from console import tickets
+from console.tickets import ticket
 
 Who = Literal["human", "robot", "unknown"]
 
@@ -84,21 +86,6 @@ _ROBOT_TEXT = re.compile(
     r"|\s*(health[-_ ]?check|node[-_]problem)\w*\b|.*\bcheck_\w+",
     re.I | re.S,
 )
-#: What stands before a dash and a number without being a project of tickets.
-_NO_TICKET = frozenset({
-    "XID", "GPU", "CPU", "DIMM", "PSU", "PDU", "FAN", "NVL", "NVLINK", "IB", "HCA", "PORT", "SLOT", "PCIE", "PCI",
-    "ECC", "RACK", "NODE", "UTF", "ISO", "RFC", "SHA", "DDR", "CAT", "QSFP", "LID", "OST", "MDS", "ETH", "SM", "TPC",
-    "GPC", "HBM", "NUMA", "CVE", "LEAF", "ROW", "UNIT", "DISK", "COVID", "USB", "SATA", "RAID", "NVME", "SXM", "HGX",
-    "DGX",
-})  # fmt: skip
-_KEY = re.compile(r"\[([A-Za-z][A-Za-z0-9]{1,15})-(\d{1,7})\]")
-_SERVICE_NOW = re.compile(r"\b((?:INC|REQ|RITM|CHG|S?C?TASK|PRB|CS)\d{3,10})\b")
-_WORDED = re.compile(
-    r"\b(RT|OTRS|SR|RMA|case|ticket|issues?|bug)\s*(?:no\.?|nr\.?|number)?\s*[#:/]?\s*#?(\d{2,10})\b", re.I
-)
-_FORMS = {"RT": "RT#{}", "OTRS": "OTRS#{}", "SR": "SR {}", "RMA": "RMA {}", "CASE": "case {}"}
-_UPPER = re.compile(r"\b([A-Z]{2,10})-(\d{1,7})\b")
-_HASH = re.compile(r"(?<![\w&])#(\d{3,9})\b")
 _XID = re.compile(r"(?<![a-z0-9])xids?[\s:#=(-]*(\d{1,3})(?!\d)", re.I)
 _DIGITS = re.compile(r"\d+")
 
@@ -172,20 +159,6 @@ def _robot_text(text: str) -> bool:
     return _ROBOT_TEXT.match(text) is not None or any(pattern.match(text) for _, pattern in _SLURM)
 
 
-def ticket(text: str) -> str | None:
-    """The ticket that a text names, as people write it: KubeGPU-1182, INC0012, RT#123, RMA 4471, #4711."""
-    for key in (*_KEY.finditer(text), *_UPPER.finditer(text)):
-        if key[1].upper() not in _NO_TICKET:
-            return f"{key[1]}-{key[2]}"
-    if match := _SERVICE_NOW.search(text):
-        return match[1]
-    if match := _WORDED.search(text):
-        return _FORMS.get(match[1].upper(), "#{}").format(match[2])
-    if match := _HASH.search(text):
-        return f"#{match[1]}"
-    return None
-
-
 class Entry(Struct, frozen=True, kw_only=True):
     """One line of the drain inbox: nodes of one rack that are out for one reason."""
 
@@ -226,7 +199,7 @@ def inbox(cluster: Cluster, now: float) -> list[Entry]:
         if out(node):
             told = read(node.reason, node.reason_by)
             same = _DIGITS.sub("#", node.reason or "")
-            key = (is_forgotten(node, now), told.kind, node.rack, same, node.reason_by, told.ticket, told.xid)
+            key = (is_forgotten(node, now), told.kind, node.rack, same, node.reason_by, tickets.word(node), told.xid)
             groups.setdefault(key, []).append((node, told))
     order = {kind: at for at, kind in enumerate(KINDS)}
     entries = [_entry(cluster, members, now) for members in groups.values()]
@@ -252,7 +225,7 @@ def _entry(cluster: Cluster, members: list[tuple[Node, Reason]], now: float) -> 
         by=node.reason_by,
         reason=node.reason,
         reasons=len({one.reason for one in nodes}),
-        ticket=told.ticket,
+        ticket=tickets.word(node),
         xid=told.xid,
         rack=node.rack,
         nodes=tuple(sorted((one.name for one in nodes), key=natural_key)),

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.model import KINDS, Cluster, Diff, Job, Node, Reading, Source, Totals
+from collectors.model import KINDS, SINGLES, Cluster, Diff, Job, Node, Reading, Source, Totals
 from collectors.nodeset import expand, natural_key
 from collectors.nodestate import OUT
 from console.pace import due_s
@@ -45,7 +45,8 @@ def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[C
     )
     changed: dict[str, Any] = {
         "sources": {**cluster.sources, reading.source: source},
-        "at": max(cluster.at, reading.at),
+        # By the monotonic clock: where the wall clock was set back, the newest reading has the smaller number.
+        "at": reading.at if reading.mono >= max(_monos(cluster), default=reading.mono) else cluster.at,
     }
     keys: dict[str, frozenset[str]] = {}
     if facts is not None:
@@ -54,7 +55,7 @@ def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[C
             if fresh is None:
                 continue
             old = getattr(cluster, kind)
-            if kind in {"diag", "power", "counts", "rights"}:
+            if kind in SINGLES:
                 if fresh != old:
                     changed[kind], keys[kind] = fresh, _NOTHING
                 continue
@@ -64,8 +65,13 @@ def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[C
         known = {kind for kind in KINDS if getattr(facts, kind) is not None}
         if not known <= cluster.known:
             changed["known"] = cluster.known | known
-    _join(cluster, changed, keys)
+    join(cluster, changed, keys)
     return msgspec.structs.replace(cluster, **changed), Diff(kinds=frozenset(keys) | {"sources"}, keys=keys)
+
+
+def _monos(cluster: Cluster) -> list[float]:
+    """When the sources were read last."""
+    return [one.read_mono for one in cluster.sources.values() if one.read_mono is not None]
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[str]:
@@ -74,7 +80,7 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[str]:
         return _NOTHING
     moved = {key for key, value in new.items() if (was := old.get(key)) is not value and was != value}
     if len(old) + len(moved) > len(new):  # else all that moved came, and nothing went
-        moved.update(old.keys() - new.keys())
+        moved.update(key for key in old if key not in new)  # `-` would hold every other thread up at 100,000 rows
     return frozenset(moved)
 
 
@@ -93,7 +99,7 @@ def merged(first: Diff, second: Diff) -> Diff:
     return Diff(kinds=first.kinds | second.kinds, keys=keys)
 
 
-def _join(cluster: Cluster, changed: dict[str, Any], keys: Mapping[str, frozenset[str]]) -> None:
+def join(cluster: Cluster, changed: dict[str, Any], keys: Mapping[str, frozenset[str]]) -> None:
     """The joins and sums, each made once a reading and only when what it is made of changed."""
     nodes: Mapping[str, Node] = changed.get("nodes", cluster.nodes)
     jobs: Mapping[str, Job] = changed.get("jobs", cluster.jobs)

@@ -7,11 +7,14 @@ before it publishes a Cluster (`WachtScreen.sums`), so the event loop, which has
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import repeat
+from operator import is_
 from typing import Any, TypeVar
 
 from collectors.model import Cluster
 
 T = TypeVar("T")
+_every: list[dict[str, Any]] = []
 Sum = Callable[[Cluster], Any]
 
 
@@ -21,11 +24,13 @@ def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Clu
 
     def wrap(make: Callable[[Cluster], T]) -> Callable[[Cluster], T]:
         kept: dict[str, tuple[tuple[object, ...], T]] = {}
+        _every.append(kept)
 
         def look(cluster: Cluster) -> T:
-            of = tuple(getattr(cluster, field) for field in fields)
+            # Asked for every node of a machine in turn: no loop of Python's own.
+            of = tuple(map(getattr, repeat(cluster), fields))
             known = kept.get(cluster.name)
-            if known is not None and all(old is new for old, new in zip(known[0], of, strict=True)):
+            if known is not None and all(map(is_, known[0], of)):
                 return known[1]
             made = make(cluster)
             kept[cluster.name] = of, made
@@ -35,3 +40,9 @@ def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Clu
         return look
 
     return wrap
+
+
+def forget(name: str) -> None:
+    """A cluster was closed: keep nothing of it."""
+    for kept in _every:
+        kept.pop(name, None)

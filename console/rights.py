@@ -6,12 +6,14 @@ It is a hint from a reading that may be minutes old; Slurm decides.
 from __future__ import annotations
 
 from collectors.model import Job, Rights
-from console.actions import Action, Row
+from console.action import Action, Row
 
 #: Levels to what they suffice for.
 _SUFFICE = {
-    **dict.fromkeys(("root", "SlurmUser", "Administrator"), frozenset({"node", "job"})),
-    "Operator": frozenset({"job"}),
+    **dict.fromkeys(
+        ("root", "SlurmUser", "Administrator"), frozenset({"node", "job", "partition", "reservation", "user"})
+    ),
+    "Operator": frozenset({"job", "reservation", "user"}),
 }
 
 
@@ -20,15 +22,15 @@ def refused(action: Action, rights: Rights | None, row: Row | None = None) -> st
 
     Without a row an action on jobs is refused only where it would be on the person's own jobs too.
     """
-    if rights is None or action.kind not in {"node", "job"}:
+    if rights is None or action.shown_in in {"alert", "silence"} or action.argv:
+        return None  # of a site's own program Slurm's rights say nothing
+    if (rights.nodes if action.shown_in in {"node", "partition"} else rights.jobs) is not False:
         return None
-    if (rights.nodes if action.kind == "node" else rights.jobs) is not False:
-        return None
-    if action.kind in _SUFFICE.get(rights.level, ()):
+    if action.shown_in in _SUFFICE.get(rights.level, ()):
         # The level would do: it is the site's prefix that stands before it.
         return f"{action.label} is refused: {rights.why}"
     you = rights.level if rights.level in _SUFFICE else f"{rights.user} ({rights.level})"
-    if action.kind == "node":
+    if action.kind != "job":
         return f"{action.label} needs {action.needs}; you are {you}"
     if not isinstance(row, Job):
         return None

@@ -6,14 +6,16 @@ What was there at the start, what somebody took and what is silenced rings nobod
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.model import Cluster
-from console.alert_groups import Group, severity_of
 from console.places import GAP_S
+
+if TYPE_CHECKING:
+    from console.alert_groups import Group
 
 Notify = Literal["off", "osc9", "osc777"]
 
@@ -32,6 +34,8 @@ class Ring(Struct, frozen=True):
 
     def next(self, cluster: Cluster, groups: Sequence[Group], now: float) -> tuple[Ring, list[Group]]:
         """After one reading of the alerts: what is loud now, and the groups to ring for."""
+        from console.alert_groups import severity_of
+
         if "alerts" not in cluster.known:
             return self, []
         loud = frozenset(

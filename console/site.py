@@ -8,19 +8,20 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 from msgspec import Struct
 
-from collectors import process
+from collectors import files, process
 from collectors.clock import Clock, SystemClock
-from collectors.model import AlertDesk, Collector, SourceFault, Telemetry, Transport
+from collectors.model import AlertDesk, Collector, Ledger, Queueing, SourceFault, Telemetry, Transport
 from collectors.nvml import NvmlSettings
 from collectors.prometheus import PrometheusSettings
 from collectors.registry import descriptors, open_sources
 from collectors.sim import SimSettings
 from collectors.slurm import SlurmSettings
-from console.absent import NoAlerts, NoSlurm, NoTelemetry
+from console.absent import NoAlerts, NoLedger, NoQueueing, NoSlurm, NoTelemetry
 from console.config import ClusterConfig, Config
 from console.errors import Told
 
@@ -37,10 +38,26 @@ class Site(Struct, frozen=True, kw_only=True):
     there is no Slurm, on a node with its driver alone.
     """
 
+    recorded: ClassVar[bool] = False
+    """True for a recording: nothing of it can be asked or changed."""
+
     name: str
     demo: bool
     slurm: SlurmSettings | SimSettings | None
     others: Mapping[str, Struct]
+
+    @property
+    def reach(self) -> str:
+        """Which Slurm it asks, as far as the configuration tells: two sites of the same are one cluster with two names.
+        "" for what is no Slurm."""
+        slurm = self.slurm
+        if not isinstance(slurm, SlurmSettings):
+            return ""
+        return slurm.url or slurm.socket or slurm.conf or os.environ.get("SLURM_CONF", "/etc/slurm/slurm.conf")
+
+    def clock_of(self) -> Clock:
+        """The clock that the ages of its facts are counted with."""
+        return SystemClock()
 
     def collectors(self) -> Sequence[Collector]:
         """Open every source. Heavy imports happen here; nothing is read yet."""
@@ -49,7 +66,12 @@ class Site(Struct, frozen=True, kw_only=True):
         if self.slurm is not None:
             opened += open_sources(known["sim" if self.demo else "slurm"], self.name, self.slurm)
         for key, chosen in self.others.items():
-            opened += open_sources(known[key], self.name, chosen)
+            if key in known:
+                opened += open_sources(known[key], self.name, chosen)
+            else:
+                from console.plugins import open_own
+
+                opened += open_own(key, self.name, chosen)
         return opened
 
     def telemetry(self) -> Telemetry:
@@ -71,6 +93,22 @@ class Site(Struct, frozen=True, kw_only=True):
         made: Transport = importlib.import_module(module).open_transport(self.name, self.slurm)
         return made
 
+    def ledger(self) -> Ledger:
+        """What has been, on demand: the accounts of this Slurm, those of the embedded machine, or none."""
+        if self.slurm is None:
+            return NoLedger()
+        module = "collectors.sim.ledger" if self.demo else "collectors.slurm.accounting"
+        made: Ledger = importlib.import_module(module).open_ledger(self.name, self.slurm)
+        return made
+
+    def queueing(self) -> Queueing:
+        """What decides who waits, on demand: of this Slurm, of the embedded machine, or of none."""
+        if self.slurm is None:
+            return NoQueueing()
+        module = "collectors.sim.queueing" if self.demo else "collectors.slurm.queueing"
+        made: Queueing = importlib.import_module(module).open_queueing(self.name, self.slurm)
+        return made
+
     def alert_desk(self) -> AlertDesk:
         """Reads of named alerts and silences: of the embedded machine, of Alertmanager, or none."""
         if not self.demo and "alertmanager" not in self.others:
@@ -89,9 +127,10 @@ def here(name: str) -> Site:
     )
 
 
-def demo(settings: SimSettings) -> Site:
-    """The embedded machine."""
-    return Site(name="demo", demo=True, slurm=settings, others={})
+def demo(settings: SimSettings, at: int = 0) -> Site:
+    """The embedded machine; with `at` another one beside it."""
+    chosen = msgspec.structs.replace(settings, seed=settings.seed + at)
+    return Site(name=f"demo-{at + 1}" if at else "demo", demo=True, slurm=chosen, others={})
 
 
 def choose(config: Config, wanted: str | None) -> Site:
@@ -114,6 +153,13 @@ def choose(config: Config, wanted: str | None) -> Site:
     return Site(name=name, demo=False, slurm=SlurmSettings(), others={})
 
 
+def beside(config: Config, chosen: Site) -> Sequence[Site]:
+    """The other clusters that are configured; none where this one is not."""
+    if chosen.name not in config.clusters:
+        return ()
+    return [_configured(one) for name, one in config.clusters.items() if name != chosen.name]
+
+
 def _configured(chosen: ClusterConfig) -> Site:
     sources = dict(chosen.sources)
     slurm = sources.pop("slurm", None) or SlurmSettings()
@@ -123,7 +169,7 @@ def _configured(chosen: ClusterConfig) -> Site:
     assert isinstance(slurm, SlurmSettings)
     slurm = msgspec.structs.replace(slurm, racks=chosen.racks)
     if isinstance(prometheus := sources.get("prometheus"), PrometheusSettings):
-        sources["prometheus"] = msgspec.structs.replace(prometheus, power=chosen.power)
+        sources["prometheus"] = msgspec.structs.replace(prometheus, power=chosen.power, cooling=chosen.cooling)
     return Site(name=chosen.name, demo=False, slurm=slurm, others=sources)
 
 
@@ -137,8 +183,10 @@ def slurm_name() -> str:
         pass
     if "ClusterName" not in text:
         try:
-            text = Path(os.environ.get("SLURM_CONF", "/etc/slurm/slurm.conf")).read_text("utf-8", "replace")
-        except OSError:
+            # Only a name is looked for: it may be anybody's, as Slurm's own account is.
+            path = Path(os.environ.get("SLURM_CONF", "/etc/slurm/slurm.conf"))
+            text = files.read(path, 1 << 20, None).decode("utf-8", "replace")
+        except (OSError, files.Unfit):
             text = ""
     match = re.search(r"^\s*ClusterName\s*=\s*([A-Za-z0-9][A-Za-z0-9._-]*)", text, re.M | re.I)
     return match[1] if match else "slurm"

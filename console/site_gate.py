@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from collectors.clock import Clock
 from collectors.model import Cluster, SourceFault, Transport, Writer
+from collectors.template import Template
 from console import gather, past
 from console.actions import BY_ID
 from console.config import Config
+from console.folder import journal_path
 from console.gate import Gate, open_writer
-from console.journal import Journal, JournalFault, default_path, read
+from console.journal import Journal, JournalFault, read
 from console.plan import Extra
 from console.policy import load_policy
 from console.site import Site
 
 
-def journal_path(site_name: str, config: Config) -> Path:
-    """Where the journal of a cluster lies: the configured folder, else the default."""
-    return Path(config.journal).expanduser() / f"{site_name}.jsonl" if config.journal else default_path(site_name)
-
-
 def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) -> Gate:
-    """The gate of this cluster. Opens no writer and touches no journal until something is sent."""
+    """The gate of this cluster, of a recording one without a writer behind it. Opens no writer and touches no journal
+    until something is sent."""
+    if site.recorded:
+        from console.record.site import closed_gate
+
+        return closed_gate(site)
 
     def writer(kind: str) -> Writer:
+        if (own := BY_ID.get(kind)) is not None and own.argv:
+            if site.demo:
+                raise SourceFault(
+                    "refused", f"{own.label} is a command of this site's", "the embedded machine is none of it"
+                )
+            template = Template(kind=own.kind, argv=own.argv, deadline_s=own.deadline_s)
+            return open_writer("template", site.name, template)
         if site.demo:
             return open_writer("sim", site.name, site.slurm)
-        if kind in {"node", "job"}:
+        if kind in {"node", "job", "partition", "reservation", "user"}:
             return open_writer("slurm", site.name, site.slurm)
         if "alertmanager" not in site.others:
             raise SourceFault(

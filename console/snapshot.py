@@ -12,10 +12,13 @@ import msgspec
 from collectors import process
 from collectors.clock import Clock
 from collectors.model import Cluster, Collector, Job, Load, Node
+from console import log
 from console.poller import read
 from console.reduce import begin, reduce
 
 VERSION = 1
+#: Rows of what some sites have.
+PLANT = ("ports", "domains", "trays", "cooling", "storage", "checkups")
 
 
 def take(name: str, sources: Sequence[Collector], clock: Clock, demo: bool = False) -> Cluster:
@@ -31,6 +34,7 @@ def take(name: str, sources: Sequence[Collector], clock: Clock, demo: bool = Fal
         finally:
             for one in sources:
                 one.close()
+    log.Sources().see(cluster)
     return cluster
 
 
@@ -86,9 +90,30 @@ def as_json(cluster: Cluster, clock: Clock) -> bytes:
         ] if "silences" in known else None,
         "totals": _totals(cluster),
     }  # fmt: skip
+    # What not every site has: a key only where it was found.
+    for kind in PLANT:
+        if kind in known:
+            document[kind] = [_stamped(row) for row in getattr(cluster, kind).values()]
+    for kind in ("fabric", "control"):
+        if kind in known:
+            document[kind] = _dated(msgspec.to_builtins(getattr(cluster, kind)))
     if cluster.demo:
         document["demo"] = True
     return msgspec.json.encode(document) + b"\n"
+
+
+def _dated(value: Any) -> Any:
+    """The same with its times as people read them, however deep they stand."""
+    if isinstance(value, dict):
+        return {key: stamp(one) if key == "since" or key.endswith("_at") else _dated(one) for key, one in value.items()}
+    return [_dated(one) for one in value] if isinstance(value, list) else value
+
+
+def _stamped(row: msgspec.Struct) -> dict[str, Any]:
+    """A row with its times as people read them."""
+    return {
+        name: stamp(value) if name.endswith("_at") else value for name, value in msgspec.structs.asdict(row).items()
+    }
 
 
 def _node(node: Node, load: Load | None) -> dict[str, Any]:

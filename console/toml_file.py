@@ -5,13 +5,11 @@ The configuration and the XID policy are such files. Errors name file, line, key
 
 from __future__ import annotations
 
-import os
 import re
-import stat
-import tomllib
 from pathlib import Path
 from typing import Any
 
+from collectors import files
 from console.errors import Told
 
 LARGEST = 1 << 20
@@ -33,10 +31,7 @@ class TomlFile:
         self.table: dict[str, Any] = {}
         self.found = True
         try:
-            with path.open("rb") as handle:
-                if not ours:
-                    _trusted(path, os.fstat(handle.fileno()))
-                raw = handle.read(LARGEST + 1)
+            raw = files.read(path, LARGEST, None if ours else files.TRUSTED)
         except (FileNotFoundError, NotADirectoryError) as error:
             if may_be_missing:
                 self.found = False
@@ -44,8 +39,11 @@ class TomlFile:
             raise ConfigError(f"{path}: {error.strerror}") from None
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
-        if len(raw) > LARGEST:
-            raise ConfigError(f"{path}: is larger than {LARGEST >> 20} MB")
+        except files.Unfit as error:
+            # Who can write it can name a prefix that runs as the operator.
+            raise ConfigError(f"{path}: {error}") from None
+        import tomllib  # where there is no file, a start does without it
+
         try:
             self.text = raw.decode("utf-8")
             self.table = tomllib.loads(self.text)
@@ -56,18 +54,13 @@ class TomlFile:
 
     def fail(self, table: str, key: str, what: str, nth: int = 0) -> ConfigError:
         """The error for one key, with its line; `nth` counts the tables of one name (`[[a.b]]`) from 0."""
-        line = line_of(self.text, table, key, nth)
-        where = f"{self.path}:{line}" if line else str(self.path)
         full = f"{table}.{key}" if table and key else (table or key)
-        return ConfigError(f"{where}: {full}: {what}")
+        return ConfigError(f"{self.where(table, key, nth)}: {full}: {what}")
 
-
-def _trusted(path: Path, status: os.stat_result) -> None:
-    """Who can write the configuration can name a prefix that runs as the operator. Raises ConfigError."""
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigError(f"{path}: others can write it; try: chmod go-w {path}")
-    if status.st_uid not in (0, os.getuid()):
-        raise ConfigError(f"{path}: it belongs to another user (uid {status.st_uid}); copy it to a file of your own")
+    def where(self, table: str, key: str, nth: int = 0) -> str:
+        """Where a key stands: `FILE:LINE`."""
+        line = line_of(self.text, table, key, nth)
+        return f"{self.path}:{line}" if line else str(self.path)
 
 
 def line_of(text: str, table: str, key: str, nth: int = 0) -> int | None:

@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
-from collectors.model import TAKEN, Cluster, Job, Node, Silence
+from collectors.model import TAKEN, Cluster, Job, Node, Partition, Silence
 from collectors.nodestate import OUT
-from console.actions import BY_ID, Kind, Row, held, said
-from console.entries import Entry, local, matchers, was
+from collectors.slurm.argv_reservations import MOMENT, epoch_of
+from console import undo_booked
+from console.action import Kind, Row, held, rows_of, said
+from console.actions import BY_ID
+from console.entries import Entry, had, local, matchers, was
 from console.plan import Options, Skip, grouped, listed
 from console.silences import match
 
@@ -24,8 +27,14 @@ NEAREST = {
     "requeuehold": "requeue and hold cannot be undone: the work is gone; R lets the job start again, K cancels it",
     "down": "down cannot be undone: its jobs were killed; r puts the node back into service",
     "reboot": "reboot cannot be undone once it has begun; before that r takes the request back",
+    "reboot-now": "reboot now cannot be undone: its jobs were killed; r puts the node back once it is up",
+    "cancel_reboot": "cancel reboot cannot be undone: what it took back is asked for anew with b",
+    "signal": "signal cannot be undone: whoever got it has it",
+    "notify": "notify cannot be undone: it was read, or will be",
 }
-#: A silence that would end within a minute is not made again.
+#: What another state takes back, whatever was before.
+_TURNED = frozenset({"suspend", "unsuspend", "powerdown", "powerup", "partition-down", "partition-up"})
+#: A silence that would end within a minute is not made again, and no reservation gets such an end.
 _LEAST_S = 60
 
 
@@ -51,6 +60,7 @@ class _Found(Struct, kw_only=True):
     notes: dict[str, list[str]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     priorities: dict[str, int] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
 
     def take(self, action: str, target: str) -> None:
         self.groups.setdefault(action, []).append(target)
@@ -85,10 +95,18 @@ def undo_of(
         elif target in back:
             one = back[target]
             found.left[target] = f"undone already by {one.person}{_at(one)}"
+        elif entry.action in undo_booked.BACK:
+            continue
+        elif BY_ID[entry.action].value is not None:
+            _value(entry, target, cluster, found, now)
+        elif entry.action in _TURNED:
+            _turn(entry, target, cluster, found)
         elif entry.kind == "node":
             _node(entry, target, cluster, found)
         elif entry.kind == "job":
             _job(entry, target, cluster, found)
+    if entry.action in undo_booked.BACK:
+        return _booked(entry, [target for target in wanted if target not in found.left], found, cluster, now)
     if entry.kind == "alert":
         return _lift(entry, [target for target in wanted if target not in found.left], found, cluster)
     if entry.kind == "silence":
@@ -180,6 +198,42 @@ def _job(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
         found.take(action, target)
 
 
+def _value(entry: Entry, target: str, cluster: Cluster, found: _Found, at: float) -> None:
+    """Give a target what it had before, where nobody gave it something else since."""
+    action = BY_ID[entry.action]
+    back = BY_ID.get(action.inverse or "")
+    row = rows_of(action, cluster).get(target)
+    before = had(entry, target)
+    assert action.value is not None
+    now = None if row is None else action.value.of(row)
+    if back is None:
+        found.left[target] = f"{action.label} cannot be undone"
+    elif before is None:
+        found.left[target] = f"the journal does not say which {action.value.word} it had"
+    elif now is not None and now == before:
+        found.left[target] = f"its {action.value.word} is as before"
+    elif now is not None and now != entry.values.get(target):
+        found.left[target] = f"it has another {action.value.word} now: {now}"
+    elif back.id == "extend" and (not MOMENT.fullmatch(before) or epoch_of(before) - at < _LEAST_S):
+        # Slurm would end it at once, and the jobs in it.
+        found.left[target] = f"the end that it had is over: {before}"
+    elif _acts(back.id, row, cluster, target, found):
+        found.take(back.id, target)
+        found.values[target] = before
+
+
+def _turn(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
+    """Two states that are each other's way back: nothing else has to be known of before."""
+    inverse = BY_ID[entry.action].inverse or ""
+    before = was(entry, target)
+    if inverse == "partition-up" and isinstance(before, Partition) and before.state != "UP":
+        found.left[target] = f"it was {before.state} before, and partition-up would open it"
+        return
+    row = rows_of(BY_ID[entry.action], cluster).get(target)
+    if _acts(inverse, row, cluster, target, found):
+        found.take(inverse, target)
+
+
 def _acts(action: str, row: Row | None, cluster: Cluster, target: str, found: _Found) -> bool:
     """True where the inverse would do something on the target as it is now."""
     why = "it is not known any more" if row is None else BY_ID[action].refuse(cluster, row)
@@ -205,10 +259,24 @@ def _proposed(entry: Entry, found: _Found, cluster: Cluster) -> Undo | str:
             undoes=entry.plan,
             reasons={target: text for target, text in found.reasons.items() if target in targets},
             priorities={target: to for target, to in found.priorities.items() if target in targets},
+            values={target: to for target, to in found.values.items() if target in targets},
         ),
         notes=tuple(notes),
         rest=tuple(target for more in found.groups.values() for target in more),
     )
+
+
+def _booked(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
+    """Reservations and blocked users: what takes them back may have other targets."""
+    if not wanted:
+        return _nothing(found, entry)
+    back = undo_booked.of(entry, wanted, cluster, now)
+    if isinstance(back, str):
+        return back
+    reason = back.reason or (_reason(entry) if BY_ID[back.action].needs_reason else None)
+    options = Options(undoes=entry.plan, settings=back.settings, seconds=back.seconds)
+    notes = (*_notes(found, entry, wanted), *back.notes)
+    return Undo(action=back.action, targets=back.targets, reason=reason, options=options, notes=notes, rest=back.rest)
 
 
 def _lift(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster) -> Undo | str:

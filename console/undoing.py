@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from collectors.model import SourceFault
-from console import journal
 from console.acting import Acting
-from console.entries import Entry, counted, named, told_orphans
-from console.journal import entries_of
+from console.opened import Opened
 from console.person import person
-from console.undo import Undo, last_of, undo_of
+
+if TYPE_CHECKING:
+    from console.entries import Entry
 
 
 class Undoing(Acting):
@@ -23,11 +23,15 @@ class Undoing(Acting):
 
     def undo(self, key: str | None, only: Sequence[str] | None = None) -> None:
         """Propose what takes back an action of the journal, or the last one of this person; `only` some targets."""
-        if self.gate.read_only:
-            self.tell("undo refused: read-only", "warning")
+        if self.here.locked:
+            self.tell(f"undo refused: {self.here.locked}", "warning")
             return
 
+        from console.entries import named
+        from console.undo import Undo, last_of, undo_of
+
         screen: Any = getattr(self, "screen", None)
+        at = self.here
 
         def found(entries: Mapping[str, Entry]) -> None:
             if self.went_on(screen, "undo"):
@@ -44,18 +48,22 @@ class Undoing(Acting):
             else:
                 self.tell(f"undo of {entry.action} {named(entry)}: {proposed}", "warning")
 
-        self._with_entries(found)
+        self._with_entries(at, found)
 
     def read_back(self, key: str) -> None:
         """Look what came of an action of which nobody wrote the end, and write it down."""
+        from console import journal
+        from console.entries import counted, named
+
+        at, gate = self.here, self.gate
 
         def work() -> None:
             try:
-                entry = entries_of(self.journal_path)[key]
-                if journal.alive(entry, self.clock.now()):
+                entry = journal.entries_of(at.journal_path)[key]
+                if journal.alive(entry, at.clock.now()):
                     told, severity = f"{entry.action} {named(entry)}: it is under way still", "warning"
                 else:
-                    results, warning = self.gate.settle_orphan(entry)
+                    results, warning = gate.settle_orphan(entry)
                     states = [one["state"] for one in results.values()]
                     told = f"{entry.action} {named(entry)}, read back: {counted(states)}" + (
                         f"; {warning}" if warning else ""
@@ -69,29 +77,35 @@ class Undoing(Acting):
                 told, severity = f"it cannot be read back: {error}", "error"
             except Exception as error:
                 told, severity = f"it cannot be read back: {type(error).__name__}: {error}"[:300], "error"
-            self.call_from_thread(self.tell, told, severity)
+            self.call_from_thread(self.tell_of, at, told, severity)
 
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)
 
-    def tell_orphans(self) -> None:
-        """At the start: actions that a console sent before it died, or that another's end nobody saw."""
+    def tell_orphans(self, at: Opened) -> None:
+        """When a cluster is opened: actions that a console sent before it died, or that another's end nobody saw."""
 
         def work() -> None:
+            from console import journal
+            from console.chain import there
+            from console.entries import told_orphans
+
             try:
-                told = told_orphans(journal.orphans(self.journal_path)) if self.journal_path.exists() else ""
+                told = told_orphans(journal.orphans(at.journal_path)) if there(at.journal_path) else ""
             except (OSError, journal.JournalFault) as error:
                 told = f"the journal cannot be read: {error}"
             if told:
-                self.call_from_thread(self.tell, told, "warning")
+                self.call_from_thread(self.tell_of, at, told, "warning")
 
         self.run_worker(work, thread=True, group="orphans", exit_on_error=False)
 
-    def _with_entries(self, then: Callable[[Mapping[str, Entry]], None]) -> None:
+    def _with_entries(self, at: Opened, then: Callable[[Mapping[str, Entry]], None]) -> None:
+        from console import journal
+
         def work() -> None:
             try:
-                entries: Any = entries_of(self.journal_path)
+                entries: Any = journal.entries_of(at.journal_path)
             except (OSError, journal.JournalFault) as error:
-                self.call_from_thread(self.tell, f"the journal cannot be read: {error}", "error")
+                self.call_from_thread(self.tell_of, at, f"the journal cannot be read: {error}", "error")
                 return
             self.call_from_thread(then, entries)
 

@@ -5,20 +5,23 @@ A command that ended well proves nothing (slurm.md: a bulk update can half succe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from collectors.model import Alert, Cluster, Job, Node, Silence
-from console import reasons
-from console.actions import BY_ID, ENDED, WAITING, Action, Kind, Row, held, said
+from collectors.nodeset import expand
+from console.action import ENDED, ROWS, WAITING, Action, Kind, Row, held, said
+from console.actions import BY_ID
+from console.changed import meanwhile
 
 #: Seconds after which a change that no reading shows is called unknown.
 PATIENCE_S = 60.0
 #: A node that was put back has to register, one that reboots has to come up again.
-PATIENCE_OF_S = {"resume": 300.0, "reboot": 900.0}
+PATIENCE_OF_S = {"resume": 300.0, "reboot": 900.0, "reboot-now": 900.0}
+_REBOOTS = frozenset({"reboot", "reboot-now"})
 #: Boot times are told as now less the uptime: between two readings they move by a second or a few.
 BOOT_WOBBLE_S = 30
 
@@ -26,8 +29,8 @@ _OUT_OF_SERVICE = frozenset({"DRAIN", "FAIL", "INVALID_REG"})
 _ASKED, _REBOOTING, _REGISTERING = "reboot asked", "rebooting", "registering"
 _WAITS = "reboot asked for: Slurm waits until its jobs have ended"
 _BUSY = frozenset({"ALLOCATED", "MIXED"})
-_GONE = {"node": "Slurm no longer lists it", "job": "Slurm no longer lists it", "alert": "it is over",
-         "silence": "it is over"}  # fmt: skip
+_UNLISTED = "Slurm no longer lists it"
+_GONE = {**dict.fromkeys(ROWS, _UNLISTED), "alert": "it is over", "silence": "it is over"}
 
 
 class Waiting(Struct, frozen=True, kw_only=True):
@@ -46,6 +49,8 @@ class Waiting(Struct, frozen=True, kw_only=True):
     """What Slurm said, where it said something and did not name whom it meant."""
     asked: int | None = None
     """The number that was asked for: the priority, or the seconds after which Slurm ends the drain."""
+    value: str | None = None
+    """What it was given, where the action sets something."""
     stage: str = ""
     """How far it is, as the last reading showed: `rebooting`. Watch keeps it."""
 
@@ -94,12 +99,13 @@ def _look_at(one: Waiting, cluster: Cluster, mono: float, patience_s: float | No
     def over(state: Literal["done", "unknown"], why: str = "") -> Settled:
         return Settled(plan=one.plan, action=one.action, target=one.target, state=state, why=why)
 
-    by_kind: dict[Kind, Mapping[str, Row]] = {
-        "node": cluster.nodes, "job": cluster.jobs, "alert": cluster.alerts, "silence": cluster.silences,
-    }  # fmt: skip
-    row = by_kind[one.kind].get(one.target)
+    rows: Mapping[str, Row] = getattr(cluster, ROWS[one.kind])
+    row = rows.get(one.target)
     now = ""
-    if f"{one.kind}s" in cluster.known:
+    if (together := BY_ID[one.action].together) is not None:
+        if ROWS[together.kind] in cluster.known and together.shows(cluster, one.target, one.value or ""):
+            return over("done")
+    elif f"{one.kind}s" in cluster.known:
         shown, stage, why = _shown(one, row)
         now = _GONE[one.kind] if row is None else f"now {state_of(row)}"
         if shown:
@@ -134,11 +140,11 @@ def state_of(row: Row) -> str:
 def _shown(one: Waiting, after: Row | None) -> tuple[bool | None, str, str]:
     """As `seen`, with the stage it is in while that is not over, and what there is to tell once it is."""
     if isinstance(after, Node) and isinstance(one.before, Node):
-        if one.action == "reboot":
+        if one.action in _REBOOTS:
             return _rebooted(one.before, after, one.stage)
         if one.action == "resume":
             return _resumed(one.before, after, one.stage)
-    shown = seen(one.action, one.before, after, one.reason, one.asked)
+    shown = seen(one.action, one.before, after, one.reason, one.asked, one.value)
     if shown and one.action == "drain" and one.asked is None and isinstance(after, Node) and after.resume_at:
         return True, "", "an earlier ResumeAfter still stands: Slurm will resume it by itself"
     return shown, "", ""
@@ -177,13 +183,27 @@ def _resumed(before: Node, after: Node, stage: str) -> tuple[bool | None, str, s
 
 
 def seen(
-    action: str, before: Row, after: Row | None, reason: str | None = None, asked: int | None = None
+    action: str,
+    before: Row,
+    after: Row | None,
+    reason: str | None = None,
+    asked: int | None = None,
+    value: str | None = None,
 ) -> bool | None:
     """True when `after` shows that the action was done, False while it does not, None when it can no longer tell.
 
-    `reason` is the target's own, `asked` the priority, or the seconds after which a drain ends. A reboot counts once
-    Slurm has taken it on.
+    `reason` is the target's own, `asked` the priority, or the seconds after which a drain ends, `value` what it was
+    given. A reboot counts once Slurm has taken it on.
     """
+    row = BY_ID.get(action)
+    if row is not None and row.together is not None:
+        return None  # its own rows do not show what was made of them
+    if row is not None and row.proof is not None:
+        return row.proof(before, after)
+    if row is not None and row.value is not None:
+        now = None if after is None else row.value.of(after)
+        # What a road does not tell, it will not tell later either.
+        return None if after is None or (now is None and row.value.read_again) else now == value
     if after is None:
         return True if action in {"cancel", "lift"} else None
     if isinstance(after, Node) and isinstance(before, Node):
@@ -206,7 +226,7 @@ def _node_seen(action: str, before: Node, after: Node, reason: str | None, asked
             return not drained
         case "down":
             return after.state == "DOWN" and told
-        case "reboot":
+        case "reboot" | "reboot-now":
             return not {"REBOOT_REQUESTED", "REBOOT_ISSUED"}.isdisjoint(after.flags) or _booted(before, after)
     if not _OUT_OF_SERVICE.isdisjoint(after.flags):
         return False
@@ -226,11 +246,22 @@ def _job_seen(action: str, before: Job, after: Job, asked: int | None) -> bool |
         return after.priority == asked if asked is not None else after.priority != before.priority
     if action == "release":
         return not held(after)
+    if action in {"suspend", "unsuspend"}:
+        return (after.state == "SUSPENDED") == (action == "suspend")
     if action in {"hold", "uhold"}:
         return held(after) and (not held(before) or after.reason != before.reason)
     # Until its old work is really gone it is COMPLETING, with the new restart count: that may get stuck.
     again = after.state in WAITING or (after.state != "COMPLETING" and (after.restarts or 0) > (before.restarts or 0))
     return again and (action == "requeue" or held(after))
+
+
+def jobs_by_node(jobs: Iterable[Job]) -> dict[str, frozenset[str]]:
+    """Node to the ids of the jobs that hold it."""
+    found: dict[str, set[str]] = {}
+    for job in jobs:
+        for node in expand(job.nodes or ""):
+            found.setdefault(node, set()).add(job.id)
+    return {node: frozenset(ids) for node, ids in found.items()}
 
 
 def drifted(
@@ -248,14 +279,20 @@ def drifted(
     with a kill. None is not known.
     """
     if now is None:
-        return "gone: Slurm no longer lists it" if isinstance(before, Node | Job) else _GONE["alert"]
+        return _GONE["alert"] if isinstance(before, Alert | Silence) else f"gone: {_UNLISTED}"
     refused = action.refuse(cluster, now)
     if refused:
         return refused
     if action.danger_of(now) == "kills" and action.danger_of(before) != "kills":
         return f"it would now kill jobs: {state_of(now)}"
+    if (why := meanwhile(before, now)) is not None:
+        return why
+    if action.value is not None and (had := action.value.of(before)) is not None and action.value.of(now) != had:
+        return f"its {action.value.word} was changed meanwhile: {action.value.of(now)}"
     if isinstance(now, Node) and isinstance(before, Node):
         # Slurm's own word and a robot's (it went down by itself) are kept behind ours; a person's hand is not.
+        from console import reasons
+
         if now.reason and now.reason != before.reason and reasons.who(now.reason_by, now.reason) != "robot":
             return f"another reason was set meanwhile{said(now)}"
         if action.takes_out and "DRAIN" in before.flags and "DRAIN" not in now.flags:

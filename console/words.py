@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from collectors.model import Cluster
-from collectors.nodeset import expand
+import msgspec
+
 from collectors.slurm.argv import PRIORITIES, RESUME_AFTER_S
+from console.action import Action
+from console.bookings import SETTINGS, setting
+from console.lengths import seconds_in
 from console.plan import Options
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_TIME = re.compile(r"(?:[0-9]{1,6}[smhdw])+")
-_PART = re.compile(r"([0-9]+)([smhdw])")
 #: Option as typed, and the field of Options that it sets.
 OPTIONS: Mapping[str, str] = {
     "resume-after": "resume_after_s",
     "for": "seconds",
     "priority": "priority",
     "next": "next_state",
+    "value": "value",
+    "waves": "waves",
+    "canary": "canary",
+    "failed": "redrain",
+    **dict.fromkeys(SETTINGS, "settings"),
 }
 
 
 def seconds_of(text: str) -> int:
     """`10s`, `5m`, `1h30m`, `2d` in seconds. Raises ValueError."""
-    low = text.strip().lower()
-    if not _TIME.fullmatch(low):
+    seconds = seconds_in(text)
+    if seconds is None:
         raise ValueError(f"{text!r} is no length of time; write it as 90s, 30m, 2h, 1h30m or 3d")
-    seconds = sum(int(count) * _UNITS[unit] for count, unit in _PART.findall(low))
     if not RESUME_AFTER_S[0] <= seconds <= RESUME_AFTER_S[1]:
         raise ValueError(f"{text!r}: from a minute to a year")
     return seconds
@@ -48,7 +51,32 @@ def next_of(text: str) -> str:
     return text.upper()
 
 
-_READERS = {"resume_after_s": seconds_of, "seconds": seconds_of, "priority": priority_of, "next_state": next_of}
+def failed_of(text: str) -> bool:
+    """What becomes of nodes that come back unfit: True where they are drained again. Raises ValueError."""
+    if text not in {"drain", "stay"}:
+        raise ValueError(f"{text!r}: what comes back unfit can drain or stay")
+    return text == "drain"
+
+
+def waves_of(text: str) -> bool:
+    """`--waves` takes no word of its own. Raises ValueError."""
+    if text:
+        raise ValueError(f"--waves takes nothing behind it: {text!r}")
+    return True
+
+
+#: Options that stand alone.
+_ALONE = frozenset({"waves"})
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "resume_after_s": seconds_of,
+    "seconds": seconds_of,
+    "priority": priority_of,
+    "next_state": next_of,
+    "value": str,
+    "waves": waves_of,
+    "canary": str,
+    "redrain": failed_of,
+}
 
 
 def option(name: str, text: str) -> dict[str, Any]:
@@ -56,23 +84,24 @@ def option(name: str, text: str) -> dict[str, Any]:
     if name not in OPTIONS:
         raise ValueError(f"no option --{name}; there are: {', '.join('--' + one for one in OPTIONS)}")
     field = OPTIONS[name]
-    return {field: _READERS[field](text)}
+    return {field: {name: setting(name, text)} if field == "settings" else _READERS[field](text)}
 
 
-def nodes_of(word: str, cluster: Cluster) -> tuple[str, ...]:
-    """The nodes that were typed, each by its own name: a node set, or all of some racks: `@rack:R[07-10]`.
+def joined(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of Options with more of them; settings stand beside one another."""
+    both = {"settings": {**given["settings"], **more["settings"]}} if "settings" in given and "settings" in more else {}
+    return {**given, **more, **both}
 
-    Raises ValueError. Names that the cluster does not know are kept: the gate refuses them by name.
+
+def valued(action: Action, options: Options, text: str | None = None) -> Options:
+    """The options with what is to be set, read as the action reads it: `text`, else what `--value` gave.
+
+    Raises ValueError.
     """
-    if not word.startswith("@rack:"):
-        return expand(word)
-    racks = expand(word.removeprefix("@rack:"))
-    if not racks:
-        raise ValueError(f"{word} names no rack: @rack:R07 does")
-    unknown = [rack for rack in racks if not cluster.racks.get(rack)]
-    if unknown:
-        raise ValueError(f"no rack {unknown[0]} is known")
-    return tuple(dict.fromkeys(node for rack in racks for node in cluster.racks[rack]))
+    given = options.value if text is None else text
+    if action.value is None or given is None:
+        return options
+    return msgspec.structs.replace(options, value=action.value.read(given))
 
 
 def split(words: Sequence[str]) -> tuple[Options, list[str]]:
@@ -86,9 +115,9 @@ def split(words: Sequence[str]) -> tuple[Options, list[str]]:
             rest.append(word)
             continue
         name, equals, value = word[2:].partition("=")
-        if not equals:
+        if not equals and name not in _ALONE:
             if not left:
                 raise ValueError(f"--{name} needs a value")
             value = left.pop(0)
-        given |= option(name, value)
+        given = joined(given, option(name, value))
     return Options(**given), rest

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
+import itertools
+import os
 from pathlib import Path
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings
 
 from console import witness
@@ -16,7 +20,34 @@ settings.load_profile("wacht")
 witness.SYSLOG = Path("/nonexistent/log")
 
 
+_TESTS = itertools.count()
+#: Seconds that a process of the tests may take to end once its tests have.
+_LEAVE_S = 120
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A long text gives its test a short name. The whole of it would be in every message between the processes of the
+    tests, and in the environment of every program that the test starts: ten million characters were."""
+    return f"{argname} of {len(val)}" if isinstance(val, str | bytes) and len(val) > 100 else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A thread that somebody forgot would keep the process for ever: then it says where every thread stands, and goes.
+    A test that hangs has a timeout of its own."""
+    if hasattr(session.config, "workerinput"):
+        return  # it waits for the others, and whoever started it ends it
+    # pytest's own copy of stderr: what stands there now is still caught.
+    stderr = os.dup(session.config.stash[fault_handler_stderr_fd_key])
+    faulthandler.dump_traceback_later(_LEAVE_S, exit=True, file=stderr)
+
+
 @pytest.fixture(autouse=True)
 def own_readings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A console shares readings with others of its user: none of another test's, and none of who runs them."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    # Numbered here: pytest itself would go through all folders before for the next number, thousands at last.
+    own = tmp_path_factory.mktemp(f"own-{next(_TESTS)}", numbered=False)
+    for name, folder in (("XDG_RUNTIME_DIR", "runtime"), ("XDG_STATE_HOME", "state")):
+        # What is typed is kept: in no home of anybody's.
+        (own / folder).mkdir(mode=0o700)
+        monkeypatch.setenv(name, str(own / folder))

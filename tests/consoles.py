@@ -12,7 +12,7 @@ from collectors.slurm.sources import open_sources
 from tests import make
 from tests.make import Commands
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 ALL = -1e9
 """`lend` of one that takes an answer however old it is."""
 #: What `queue` makes squeue say: two jobs, the second with a name that tries everything.

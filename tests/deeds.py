@@ -30,7 +30,7 @@ class Book:
         targets = [getattr(row, "id", None) or row.name for row in rows]
         states = [states] * len(rows) if isinstance(states, str) else states
         about = {"id": plan, "action": action, "kind": kind, "targets": targets}
-        seen = {target: noted(row) for target, row in zip(targets, rows, strict=True)}
+        seen = {target: noted(row, BY_ID.get(action)) for target, row in zip(targets, rows, strict=True)}
         time = datetime.fromtimestamp(NOW - ago, UTC).isoformat()
         self.records.append({"event": "intent", **about, "time": time, "login": who, "uid": 1001, "host": "ops1",
                              "reason": reason, "seen": seen, "argv": [], **more})  # fmt: skip

@@ -20,6 +20,10 @@ import pyte
 
 from tests.bench.terminal import QUERIES
 
+#: Esc alone, however late the program reads it: with a key close behind it would be Alt and that key. What comes after
+#: it here is what a terminal says that has the focus, which changes nothing.
+ESCAPE = b"\x1b\x1b[I"
+
 
 def terminal_env(more: Mapping[str, str] | None) -> dict[str, str]:
     """The environment of a program in it: the size is that of the terminal, whatever a runner of tests says."""
@@ -64,6 +68,8 @@ class FarTerminal:
 
         def begin() -> None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            for number in (signal.SIGINT, signal.SIGQUIT):  # a runner in the background has its own ignored
+                signal.signal(number, signal.SIG_DFL)
             for number in ignore:
                 signal.signal(number, signal.SIG_IGN)
 
@@ -122,8 +128,14 @@ class FarTerminal:
             self._coming.append((time.monotonic() + self.delay_s, data))
 
     @property
+    def rows(self) -> list[str]:
+        """What stands there, line by line; pyte's own words stumble over half of a wide character."""
+        screen = self.screen
+        return ["".join(screen.buffer[y][x].data for x in range(screen.columns)) for y in range(screen.lines)]
+
+    @property
     def top(self) -> str:
-        return self.screen.display[0]
+        return self.rows[0]
 
     def cells(self) -> list[list[tuple[object, ...]]]:
         """What can be seen: the ink of a blank cannot."""

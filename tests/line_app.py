@@ -32,14 +32,18 @@ def rss_kb() -> int:
 
 
 class Wall(Widget):
-    """Every cell changes with every poll; line 1 says which poll, and how many keys came."""
+    """Every cell changes with every poll; line 1 says which poll, and how many keys came. Once all is settled the last
+    cells say `still`."""
 
     def render_line(self, y: int) -> Strip:
         app = self.app
         if y == 0:
             slow = " SLOW LINE" if app.slow_line else ""
-            return Strip([Segment(f"poll={app.polls} keys={app.keys} armed={app.armed}{slow}".ljust(self.size.width))])
+            told = f"poll={app.polls} keys={app.keys} armed={app.armed} yes={len(app.yes)}{slow}"
+            return Strip([Segment(told.ljust(self.size.width))])
         text = "".join(chr(33 + (x * 7 + y * 13 + app.polls * 5) % 90) for x in range(self.size.width))
+        if app.settled and y == self.size.height - 1:
+            text = text[:-5] + "still"
         step = 8
         return Strip(
             [Segment(text[x : x + step], INKS[(x // step + y + app.polls) % 16]) for x in range(0, len(text), step)]
@@ -50,7 +54,7 @@ class Ask(QuietModal):
     """A question that counts on the screen when it may be answered."""
 
     BINDINGS: ClassVar = [Binding("y", "yes", "yes")]
-    DEFAULT_CSS = "Ask { background: $background 60%; } Ask Wall { width: 20; height: 3; }"
+    DEFAULT_CSS = "Ask { background: $background 60%; } Ask Wall { width: 32; height: 3; }"
 
     def compose(self):
         yield Wall()
@@ -60,9 +64,11 @@ class Ask(QuietModal):
 
     def _arm(self):
         self.app.armed += 1
+        self.query_one(Wall).refresh()
 
     def action_yes(self):
         self.app.yes.append(self.app.armed)
+        self.query_one(Wall).refresh()
 
 
 class Console(QuietApp):

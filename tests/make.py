@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from collectors.model import Cluster, Facts, Fault, Job, Node, Reading, Source
 from collectors.nodestate import display_word, parse_state
-from collectors.slurm.jobs import COLUMNS
+from collectors.slurm.jobs import COLUMNS, NAMED
 from console import reduce as reducer
 
 RECORDED = Path(__file__).parent / "data" / "recorded"
@@ -106,9 +106,16 @@ def row(**cells: str) -> str:
     return "|".join(given[column] for column in COLUMNS)
 
 
-def squeue(*rows: str) -> str:
-    """A whole answer of squeue, its fences as `@F`."""
-    header = "|".join(column.upper() for column in COLUMNS)
+def named_row(nice: str = "0", excluded: str = "", **cells: str) -> str:
+    """One raw row of squeue as it is of a job that was asked for by name."""
+    given = PENDING | {key.replace("_", "-"): value for key, value in cells.items()}
+    given |= {"Nice": nice, "ExcNodes": excluded}
+    return "|".join(given[column] for column in NAMED)
+
+
+def squeue(*rows: str, columns: Sequence[str] = COLUMNS) -> str:
+    """A whole answer of squeue, its fences as `@F`; `columns` are NAMED where jobs were asked for by name."""
+    header = "|".join(column.upper() for column in columns)
     return "".join(f"{one}@F\n" for one in (header, *rows))
 
 
@@ -160,6 +167,7 @@ def play(commands: Commands, version: str) -> None:
     for name in ("gpu0001", "gpu0002"):
         own = next(text for text in lines if text.startswith(f"NodeName={name} "))
         commands.says("scontrol", f"{own}\n", to=f"-a show node {name} -d -o")
+    commands.says("scontrol", told("ping.txt"), to="ping")
     commands.says("scontrol", told("partitions.txt"), to="-a show partition -o")
     commands.says("scontrol", told("reservations.txt"), to="-a show reservation -o")
     commands.says("scontrol", told("config.txt"), to="show config")
@@ -169,5 +177,8 @@ def play(commands: Commands, version: str) -> None:
     reasons = f"NODELIST|USER|TIMESTAMP|REASON{FENCE}\n".encode() + told("reasons.txt")
     commands.says("sinfo", reasons.replace(FENCE.encode(), b"@F"), to="-a -R *")
     commands.says("sinfo", told("node_names.txt"), to="-a -h -o %N")
+    commands.says("squeue", "JOBID|USER|END_TIME|NODELIST@F\n", to="-a -t CG*")
     commands.says("squeue", recorded_jobs(version))
     commands.says("sdiag", told("sdiag.txt"))
+    # Without a topology Slurm prints nothing.
+    commands.says("scontrol", to="show topology -o")

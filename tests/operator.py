@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,10 +20,11 @@ from console import site
 from console.app import WachtApp
 from console.config import Config
 from console.dialogs import ConfirmDialog
+from console.keymap import KeyLine
 from console.screens.listing import ListScreen
 
-#: Turns of the event loop that a condition may take to come true: bounded, so that a test fails instead of hanging.
-TURNS = 2000
+#: Seconds that a condition may take to come true, on a busy machine: bounded, so that a test fails instead of hanging.
+PATIENCE_S = 60.0
 
 
 class Operator:
@@ -46,11 +48,10 @@ class Operator:
 
     async def until(self, true: Callable[[], object], what: str) -> None:
         """Wait until something is true. Fails with the screen when it does not come true."""
-        for _ in range(TURNS):
-            if true():
-                return
+        end = time.monotonic() + PATIENCE_S
+        while not true():
+            assert time.monotonic() < end, f"never came true: {what}\n{self.screen()}"
             await self.pilot.pause(0.005)
-        raise AssertionError(f"never came true: {what}\n{self.screen()}")
 
     def screen(self) -> str:
         """The screen as text."""
@@ -171,15 +172,19 @@ async def console(
     read_only: bool = False,
     theme: str | None = None,
     screen: str | None = None,
+    keys: Sequence[KeyLine] = (),
+    filters: Sequence[KeyLine] = (),
+    clock: ManualClock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Operator]:
     """A console on a small embedded machine whose clock stands still."""  # fmt: skip
     name = "groningen"
-    clock = ManualClock()
+    clock = clock or ManualClock()
     chosen = SimSettings(**{"nodes": 64, **settings})
     machine = running(name, chosen, clock)
     place = site.Site(name=name, demo=True, slurm=chosen, others={})
-    app = WachtApp(place, Config(read_only=read_only, theme=theme, screen=screen), clock)
+    config = Config(read_only=read_only, theme=theme, screen=screen, keys=tuple(keys), filters=tuple(filters))
+    app = WachtApp(place, config, clock)
     try:
         async with app.run_test(size=size, notifications=True) as pilot:
             operator = Operator(app, pilot, machine)

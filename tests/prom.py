@@ -39,6 +39,8 @@ class StandIn(Served):
         self.ranges: dict[str, Callable[[int, int, int], list[tuple[Labels, list[tuple[float, str]]]]]] = {}
         self.odd: dict[str, Odd] = {}
         self.warnings: dict[str, list[str]] = {}
+        self.flags: dict[str, str] | None = None
+        """What /api/v1/status/flags tells; None tells nothing, as VictoriaMetrics."""
         self.ahead_s = 0.0
         self.asked: list[str] = []
         """Names of the queries, in order."""
@@ -100,6 +102,9 @@ class _Handler(Handler):
         here, parts = self.stand_in, urlsplit(self.path)
         params = {key: values[0] for key, values in parse_qs(parts.query).items()}
         here.seen.append((parts.path, params, dict(self.headers)))
+        if parts.path.endswith("/status/flags"):
+            self.send(json.dumps({"status": "success", "data": here.flags}).encode(), 200 if here.flags else 404)
+            return
         name = here.name_of(params.get("query", ""))
         here.asked.append(name)
         odd = here.odd.get(name) or here.odd.get("*")

@@ -19,6 +19,7 @@ from console.journal import Journal, verify
 from console.plan import Options, Plan
 from console.poller import read
 from console.reduce import begin, reduce
+from tests.faults import fault
 from tests.lab.conftest import running
 from tests.lab.roots import SUITES
 from tests.lab.slurm import Lab, wait_for
@@ -128,6 +129,7 @@ def test_without_rights_every_target_is_told(site):
     assert site.running(job)
 
 
+@fault("slurmctld", "frozen in the middle of a drain, then thawed", "unknown, then done once it is read back")
 def test_a_frozen_controller_is_unknown_and_carries_it_out_later(site):
     known = site.cluster()
 

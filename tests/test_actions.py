@@ -11,7 +11,8 @@ import pytest
 from collectors.model import Cluster, Job, Node
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm import argv
-from console.actions import ACTIONS, BY_ID, NAVIGATION, key_table, keys_for, tidy
+from console.action import ROWS, tidy
+from console.actions import ACTIONS, BY_ID, NAVIGATION, key_table, keys_for
 
 NOTHING = Cluster(name="x")
 
@@ -26,7 +27,7 @@ def job(state: str, **more: object) -> Job:
 
 
 def test_no_letter_has_two_meanings():
-    keys = [action.key for action in ACTIONS] + [key for one in NAVIGATION for key in one.keys]
+    keys = [action.pressed for action in ACTIONS] + [key for one in NAVIGATION for key in one.keys]
     assert [key for key, times in Counter(keys).items() if times > 1] == []
 
 
@@ -35,23 +36,31 @@ def test_ids_and_words_are_complete_and_unique():
         *("drain", "undrain", "resume", "down", "reboot"),
         *("requeue", "requeuehold", "hold", "uhold", "release", "priority", "cancel"),
         *("take", "silence", "lift"),
+        *("timelimit", "jobpartition", "qos", "nice", "exclude", "suspend", "unsuspend", "signal", "notify"),
+        *("comment", "ticket", "features", "reboot-now", "cancel_reboot", "powerdown", "powerup"),
+        *("partition-down", "partition-up", "reserve", "extend", "unreserve", "block", "unblock", "incident"),
     ]
     assert len({action.label for action in ACTIONS}) == len(ACTIONS)
     for action in ACTIONS:
         assert action.label and action.doing.endswith("…") and action.done and action.help
-    assert keys_for("node") + keys_for("job") + keys_for("alert") + keys_for("silence") == ACTIONS
+    assert {one.id for kind in ROWS for one in keys_for(kind)} == set(BY_ID)
     assert all(action.inverse is None or action.inverse in BY_ID for action in ACTIONS)
 
 
 def test_the_writer_knows_exactly_these_actions():
-    assert {action.id for action in keys_for("node")} == argv._NODE_ACTIONS
-    assert {action.id for action in keys_for("job")} == argv._JOB_ACTIONS
+    own = {"node": argv._NODE_ACTIONS, "job": argv._JOB_ACTIONS}
+    for kind in ROWS:
+        if kind not in {"alert", "silence"}:
+            slurms = [action for action in keys_for(kind) if action.shown_in not in {"alert", "silence"}]
+            assert {action.id for action in slurms} == own.get(kind, frozenset()) | set(argv.SPELT[kind])
 
 
 def test_key_table_names_every_key():
     table = key_table()
     for action in ACTIONS:
-        assert f"| `{action.key}` | {action.label} | {action.kind} |" in table
+        key = f"`{action.key}`" if action.key else "—"
+        # By its name it is typed, and `wacht act` is given it.
+        assert f"| {key} | `{action.id}` | {action.label} | {action.kind} |" in table
     for key in NAVIGATION:
         assert f"| `{key.shown}` | {key.help} |" in table
     assert "a reason" in table and "the count" in table
@@ -138,7 +147,9 @@ def test_jobs_that_are_left_alone(action, row, why):
 
 
 def test_what_kills():
-    assert {action.id for action in ACTIONS if action.danger == "kills"} == {"down", "requeue", "requeuehold", "cancel"}
+    assert {action.id for action in ACTIONS if action.danger == "kills"} == {
+        "down", "requeue", "requeuehold", "cancel", "signal", "reboot-now",
+    }  # fmt: skip
     drain = BY_ID["drain"]
     assert drain.danger_of(node("ALLOCATED")) == "reversible"
     assert drain.danger_of(node("ALLOCATED~")) == drain.danger_of(node("ALLOCATED#")) == "kills"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import msgspec
 import pytest
@@ -15,6 +14,7 @@ from console.alert_groups import groups, order, reason, safe
 from console.needs import needs
 from tests import make
 from tests.room import DAY, HOUR, MINUTE, NOW, alert, down, node, rack, site
+from tests.yardstick import cost
 
 
 def folded(cluster):
@@ -266,20 +266,16 @@ def test_a_reason_speaks_for_the_whole_group_and_is_never_long():
 # -- many --------------------------------------------------------------------------------------------------------------
 
 
-def test_ten_thousand_alerts_are_folded_in_time_that_grows_with_their_number(record_property):
-    def took(number):
+def test_ten_thousand_alerts_are_folded_in_time_that_grows_with_their_number():
+    def folding(number):
         nodes = [node(n, rack=(n - 1) // 16) for n in range(1, number + 1)]
         cluster = site(*nodes, alerts=[alert("NodeDown", about=one.name, ago=at % 600) for at, one in enumerate(nodes)])
-        groups(cluster, NOW)
-        begun = time.process_time()
-        for _ in range(3):
-            found = groups(cluster, NOW)
-        assert [len(one.alerts) for one in found] == [number]
-        return (time.process_time() - begun) / 3
+        assert [len(one.alerts) for one in groups(cluster, NOW)] == [number]
+        return lambda: groups(cluster, NOW)
 
-    few, many = took(1000), took(10_000)
-    record_property("seconds", many)
-    assert many < 40 * few, "ten times the alerts must not take a hundred times as long"
+    few, many = folding(1000), folding(10_000)
+    # 13 where it was measured.
+    assert cost(many, of=few, rounds=3) < 40, "ten times the alerts must not take a hundred times as long"
 
 
 LABELS = st.dictionaries(

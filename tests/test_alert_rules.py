@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from collectors.prometheus import PowerSettings, PrometheusSettings
+from collectors.prometheus.plant_cooling import CoolingLimits, CoolingSettings
 from collectors.prometheus.rules import DEFAULT
 from console import alert_rules
 from console.alert_rules import Limits, rules, text
@@ -58,7 +59,8 @@ def test_every_rule_says_what_it_is_and_where_to_read_on():
     found = list(rules())
     assert {rule.alert for rule in found} == {
         "NodeDown", "ExporterSilent", "GpuXid", "GpuRowRemapFailed", "GpuHot", "RackPowerHigh", "PduPowerLost",
-        "SlurmctldSilent", "NodesLost", "DrainedTooLong",
+        "SlurmctldSilent", "NodesLost", "DrainedTooLong", "CoolantLeak", "CoolantFlowLow", "CoolantSupplyWarm",
+        "PortDown", "PortFlapping", "PortSlow", "FileSystemHangs",
     }  # fmt: skip
     assert {rule.severity for rule in found} == {"critical", "warning", "info"}
     assert len({(rule.alert, rule.severity) for rule in found}) == len(found)
@@ -80,6 +82,18 @@ def test_rules_can_be_written_for_a_site():
     assert "RackPowerHigh" not in text(own)
     summed = replace(DEFAULT, power=PowerSettings(rack_series="sum by (rack) (x)"))
     assert "PduPowerLost" not in text(summed) and "RackPowerHigh" in text(summed)
+
+
+def test_cooling_rings_under_the_label_by_which_it_is_folded():
+    limits = CoolingLimits(supply_high=30)
+    own = CoolingSettings(supply_c="bms_supply", leak="leak", loop_label="circuit", dry=1, limits=limits)
+    found = {rule.alert: rule for rule in rules(PrometheusSettings(url="https://x", matchers='a="b"', cooling=own))}
+    assert found["CoolantLeak"].expr.endswith("> 1") and found["CoolantLeak"].severity == "critical"
+    assert found["CoolantSupplyWarm"].expr == (
+        'label_replace(max by (circuit, rack, place) (bms_supply{a="b"}), "cdu", "$1", "circuit", "(.*)") > 30'
+    )
+    assert "CoolantFlowLow" not in found, "it has no series, and no limit"
+    assert not any(rule.alert.startswith("Coolant") for rule in rules(PrometheusSettings(url="https://x")))
 
 
 @pytest.mark.parametrize(("given", "spans"), [((1, 2, 3, 7), "now >= 1 <= 3 or wacht:gpu_xid:now == 7"), ((), "< 0")])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -16,6 +15,7 @@ from collectors.sim import SimSettings
 from console.config import ClusterConfig, Config, ConfigError, load
 from console.site import choose, demo
 from tests.am import StandIn, row, silence_row
+from tests.yardstick import cost
 
 URL = "https://alertmanager.example"
 
@@ -101,10 +101,9 @@ def test_ten_thousand_alerts_are_read_in_a_moment():
     rows = [row(n, rack=f"R{n // 16}", severity="critical", job="dcgm", what="x" * 100) for n in range(10_000)]
     content = json.dumps(rows).encode()
     reader = Reader(AlertmanagerSettings(url=URL))
-    began = time.process_time()
     alerts, _ = reader.alerts(content)
     assert len(alerts) == 10_000
-    assert time.process_time() - began < 1.5
+    assert cost(lambda: reader.alerts(content), rounds=3) < 35  # 11 where it was measured
 
 
 # -- silences ----------------------------------------------------------------------------------------------------------

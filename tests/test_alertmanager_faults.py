@@ -15,6 +15,7 @@ from collectors.alertmanager import AlertmanagerSettings, client
 from collectors.alertmanager.sources import open_desk, open_sources
 from collectors.model import SourceFault
 from tests.am import StandIn, row
+from tests.faults import fault
 from tests.prom import cut, drip, drip_headers, hang, raw, refusing
 
 TOKEN = "eyJhbGciOi.secret"
@@ -76,7 +77,7 @@ def test_a_server_that_is_slow_in_any_way_is_late(odd):
         began = time.monotonic()
         fault = fault_of(server.settings)
         assert fault.kind == "timeout" and "within 0.3 s" in fault.what
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
 
 
 def test_an_answer_without_end_is_cut_off(monkeypatch):
@@ -93,6 +94,7 @@ def test_nobody_there():
     assert (fault.kind, fault.mend) == ("refused", "does Alertmanager run there? see url")
 
 
+@fault("Alertmanager", "DNS failure", "a fault that names the host")
 def test_a_name_that_nobody_knows(monkeypatch):
     def unknown(*_, **__):
         raise socket.gaierror(-2, "Name or service not known")
@@ -140,9 +142,9 @@ def test_closing_ends_a_question_that_waits():
 
         thread = threading.Thread(target=ask)
         thread.start()
-        assert reached.wait(10)
+        assert reached.wait(60)
         source.close()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive() and faults[0].kind == "cut"
         with pytest.raises(SourceFault, match="was closed"):
             source.collect()

@@ -17,6 +17,7 @@ from collectors.nodeset import expand
 from collectors.sim.machine import Machine
 from console.screens.alerts import AlertsScreen
 from console.site import Site
+from tests.faults import fault
 from tests.operator import console
 from widgets.wire import Glass
 
@@ -238,6 +239,7 @@ async def test_the_cursor_goes_with_the_alerts_when_they_are_folded_otherwise():
         assert "name=NodeHot" not in alerts(op).table.keys
 
 
+@fault("people", "1,000 alerts in a second", "one line with their number")
 async def test_a_thousand_alerts_in_a_moment_are_one_line():
     async with console((120, 40), nodes=64) as op:
         await arrive(op)

@@ -31,14 +31,16 @@ RULED = (*LAYERS, "textual", "rich", "tests")
 #: The part of console that no screen may leak into: it decides, and must be testable and quick without a terminal.
 PURE = (
     "state", "reduce", "actions", "gate", "verify", "journal", "poller", "config", "filters", "filter_fields",
-    "filter_match", "snapshot", "act", "cli", "silences", "alert_rules", "plan", "planning", "outcome", "rights",
-    "words", "undo", "entries", "chain", "witness", "person",
+    "filter_match", "snapshot", "act", "cli", "cli_act", "cli_look", "silences", "alert_rules", "plan", "planning",
+    "outcome", "rights",
+    "words", "undo", "entries", "chain", "witness", "person", "log", "crash",
 )  # fmt: skip
 #: Imports in functions of these start the screen; everything else of theirs stays free of it.
 STARTS_SCREEN = {"console.cli": "console.app"}
 
-WRITERS = ("collectors.slurm.write", "collectors.slurm.rest.write", "collectors.slurm.native.write",
-           "collectors.slurm.native.hand", "collectors.sim.write", "collectors.alertmanager.write")  # fmt: skip
+WRITERS = ("collectors.template_write", "collectors.slurm.write", "collectors.slurm.rest.write",
+           "collectors.slurm.native.write", "collectors.slurm.native.hand", "collectors.sim.write",
+           "collectors.alertmanager.write")  # fmt: skip
 MAY_WRITE = {"console/gate.py"}
 PROCESS_MODULE = "collectors/process.py"
 PROCESS_IMPORTS = ("subprocess", "multiprocessing", "pty", "concurrent.futures.process")
@@ -53,9 +55,15 @@ HEAVY = ("textual", "rich", "ClusterShell", "prometheus_api_client", "httpx", "p
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("collectors/registry.py", "dynamic import"): "finds subpackages by themselves: the one place for collectors",
     ("themes/__init__.py", "dynamic import"): "finds themes by themselves",
+    ("console/plugins.py", "dynamic import"): "what a site's installed packages add through entry points",
     ("console/site.py", "dynamic import"): "opens the transport that fits the site, real or embedded, both written out",
 }
+#: The last test asks which exceptions the others have used, so all run in one process.
+pytestmark = pytest.mark.xdist_group("architecture")
 _used: set[tuple[str, str]] = set()
+
+#: In one process: the last test is of what the others have excused.
+pytestmark = pytest.mark.xdist_group("architecture")
 
 
 def excused(file: str, what: str) -> bool:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
 from collectors.clock import ManualClock
-from console.chain import Follower, JournalFault
+from console import chain
+from console.chain import Follower, JournalFault, read, verify
 from console.journal import Journal
+from tests.faults import fault
+from tests.test_pty import Pty, restored
 
 
 @pytest.fixture
@@ -78,3 +85,77 @@ def test_a_follower_says_what_stands_in_its_way(path):
     path.rmdir()
     filled(path)
     assert len(ids(follower.more())[1]) == 4
+
+
+@fault("journal", "a file system that hangs beneath the journal, while it is read",
+       "reading gives up after 5 s without a line, says so, and reads all anew when it answers again")  # fmt: skip
+def test_reading_from_a_file_system_that_hangs(path, monkeypatch):
+    filled(path)
+    hung, own = threading.Event(), chain.files.reading
+    follower = Follower(path, 100)
+    assert len(follower.more()[1]) == 4
+
+    def hangs(*words, **more):
+        hung.wait(60)
+        return own(*words, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(chain, "READ_S", 0.05)
+        patch.setattr(chain.files, "reading", hangs)
+        for look in (verify, read, lambda _: follower.more()):
+            with pytest.raises(JournalFault, match=r"did not answer in 0\.05 s"):
+                look(path)
+        with pytest.raises(JournalFault, match="still does not answer"):
+            follower.more()
+    book(path).write("intent", id="new")
+    hung.set()
+    follower._asking.join(20)
+    whole, lines = follower.more()
+    assert whole and len(lines) == 5 and follower.more() is None
+
+
+def test_a_long_journal_is_read_for_as_long_as_it_moves_on(path, monkeypatch):
+    filled(path)
+    own = chain._record
+    monkeypatch.setattr(chain, "READ_S", 1.0)
+
+    def slow(raw):
+        time.sleep(0.3)  # four times: longer in all than it may stand still, and much less each time
+        return own(raw)
+
+    monkeypatch.setattr(chain, "_record", slow)
+    assert verify(path).lines == 4
+
+
+HANGS = """
+import sys, threading
+from console import chain
+chain.READ_S = 0.3
+own = chain.files.reading
+def reading(path, *words, **more):
+    if path.suffix == ".jsonl":
+        threading.Event().wait()
+    return own(path, *words, **more)
+chain.files.reading = reading
+from console.cli import main
+main()
+"""
+
+
+@pytest.mark.pty
+@fault("journal", "a home that hangs while the console reads the journal at its start, and q",
+       "it starts, shows the machine, and ends: no thread that hangs is waited for")  # fmt: skip
+def test_a_home_that_hangs_does_not_keep_the_console_from_ending(tmp_path):
+    there = tmp_path / "wacht" / "journal"
+    there.mkdir(parents=True, mode=0o700)
+    (there / "demo.jsonl").touch(0o600)
+    (tmp_path / "hangs.py").write_text(HANGS)
+    home = {"XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd())}
+    one = Pty("demo", "--nodes", "8", program=(sys.executable, str(tmp_path / "hangs.py")), **home)
+    try:
+        one.read_until(b"the journal cannot be")
+        one.type(b"q")
+        assert one.end() == 0
+        restored(one)
+    finally:
+        one.close()

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
-    """No configuration, no Slurm, no terminal."""
+    """No configuration, no Slurm, no terminal, no log."""
+    monkeypatch.setattr("console.log.begin", lambda path: None)
     for name in ("WACHT_CONFIG", "SLURM_CONF"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
@@ -55,7 +56,9 @@ def commands(tmp_path, monkeypatch):
 def opened(monkeypatch):
     """What a console would have been opened with, instead of opening it."""
     seen: list[tuple[str, Config]] = []
-    monkeypatch.setattr(cli, "_console", lambda ctx, config, chosen, *more: seen.append((chosen.name, config)))
+    monkeypatch.setattr(
+        cli, "open_console", lambda ctx, config, chosen, *more, **others: seen.append((chosen.name, config))
+    )
     return seen
 
 
@@ -101,7 +104,7 @@ def test_a_mistake_is_one_plain_message(wacht, words, says):
 # -- without a terminal ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [("demo",), ("demo", "--nodes", "8", "--incident", "pdu")])
+@pytest.mark.parametrize("words", [("demo",), ("demo", "--nodes", "8", "--incident", "pdu"), ("demo", "--nvl72")])
 def test_without_a_terminal_the_console_refuses(wacht, words):
     code, out, err = wacht(*words)
     assert (code, out) == (2, "")

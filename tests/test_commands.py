@@ -95,7 +95,14 @@ def test_no_word_means_two_screens():
         ("drain gpu1", ["drain gpu1", "drain gpu10"]),
         ("job 10", ["job 101", "job 102_3"]),
         ("cancel 7", ["cancel 7+1"]),
-        ("nodes gpu", []),
+        ("nodes gpu", ["nodes gpu>", "nodes gpu1", "nodes gpu9", "nodes gpu10"]),
+        ("no rea", ["no reason="]),
+        ("jobs state=pen", ["jobs state=pending"]),
+        ("jobs gpu>4 & us", ["jobs gpu>4 & user="]),
+        ("jobs !us", ["jobs !user="]),
+        ("nodes name=gpu9", ["nodes name=gpu9"]),
+        ("journal dra", []),
+        ("forget ", []),
         ("nonsense gpu", []),
     ],
 )
@@ -122,4 +129,5 @@ def test_every_command_is_explained():
     told = dict(helps())
     assert all(any(word in keys for keys in told) for word in [*SCREENS, "node", "quit"])
     for one in ACTIONS:
-        assert told[f":{one.id} TARGETS" + (" REASON" if one.needs_reason else "")] == one.help
+        said = " VALUE" * (one.value is not None) + " REASON" * one.needs_reason
+        assert told[f":{one.id} TARGETS{said}"] == one.help

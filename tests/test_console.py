@@ -213,7 +213,7 @@ async def test_commands_go_where_they_say():
 
 
 async def test_help_tells_every_key_and_why_one_is_refused():
-    async with console((120, 100)) as op:
+    async with console((120, 200)) as op:
         (name,) = op.node("allocated")
         await op.press("2")
         await op.select(name)
@@ -298,9 +298,13 @@ async def test_a_preview_longer_than_the_screen_can_be_read_while_the_count_is_a
         await op.command("drain gpu[0001-0040] cooling")
         await op.until(lambda: isinstance(op.app.screen, ConfirmDialog), "the dialog")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
-        op.sees("PgDn reads on")
-        op.sees_not("scontrol update")
+        # What it does and what is asked stand still; what it hits is read on, to the last word of the command.
+        op.sees("PgDn reads on", "scontrol update", "type the word")
+        op.sees_not("jobs more")
+        for _ in range(2):
+            await op.press("pagedown")
+        op.sees("26 jobs more", "type the word")
         for _ in range(4):
             await op.press("pagedown")
-        op.sees("scontrol update")
+        op.sees("Not responding]'")
         await op.press("escape")

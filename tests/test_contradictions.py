@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -12,7 +10,9 @@ from hypothesis import strategies as st
 from collectors.model import Fault, Load, Source, Xid
 from console.contradictions import KINDS, contradictions, fresh
 from console.policy import load_policy
+from console.remember import forget
 from tests import make
+from tests.yardstick import cost
 
 NOW = 1_795_000_000.0
 HOUR, DAY = 3600, 86400
@@ -302,12 +302,7 @@ def test_twelve_thousand_nodes_are_quick():
     nodes = [make.node(name, "ALLOCATED", gpus_alloc=8, rack=f"R{at // 16}") for at, name in enumerate(names)]
     busy = {"sampled_at": int(NOW - 5), "gpus_seen": 8, "gpus_idle": 0, "gpu_util_pct": 90.0}
     cluster = site(*nodes, loads=[Load(node=name, **busy) for name in names])
-    best = min(_took(cluster) for _ in range(5))
     assert contradictions(cluster, NOW) == []
-    assert best < 0.06, f"{best * 1e3:.0f} ms"
-
-
-def _took(cluster):
-    began = time.perf_counter()
-    contradictions(cluster, NOW)
-    return time.perf_counter() - began
+    # Once a reading, in the thread that reduces; and then again and again, as the clock goes on.
+    assert cost(lambda: (forget(cluster.name), contradictions(cluster, NOW))) < 15  # 4.8 where it was measured
+    assert cost(lambda: contradictions(cluster, NOW)) < 0.1  # 0.01

@@ -152,6 +152,14 @@ def test_busy_gpus_beside_jobs_are_a_warning_and_only_where_slurm_tells_which_ar
     assert of("warn", found) == [] and "beside the jobs" in of("unknown", found)[0]
 
 
+def test_busy_gpus_of_a_node_are_one_line():
+    stray = tuple(gpu(index, util_pct=79.0 + index if index < 5 else 0.0) for index in range(8))
+    text = "GPU 0-4 busy at 79 to 83 % and no job holds them"
+    assert of("bad", said(site(node()), gpus={"gpu0001": stray})) == [text]
+    alike = tuple(gpu(index, util_pct=80.0) for index in range(8))
+    assert of("bad", said(site(node()), gpus={"gpu0001": alike}))[0].startswith("GPU 0-7 busy at 80 % and")
+
+
 @pytest.mark.parametrize("more", [{"busy_at": int(NOW - 30)}, {"state": "IDLE+DRAIN+COMPLETING"}])
 def test_a_sample_from_before_the_job_ended_accuses_nobody(more):
     found = said(site(node(**more)), gpus={"gpu0001": eight(3, util_pct=98.0)})

@@ -11,6 +11,7 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Alert, Change, Cluster, Fault, Job, Node, Sent, Silence, Source, SourceFault
 from collectors.nodestate import display_word, parse_state
+from collectors.slurm.fields import duration_s
 from console.actions import ACTIONS
 from console.gate import Gate
 from console.journal import Journal, read
@@ -39,6 +40,11 @@ def job(id: str, state: str = "RUNNING", **more: object) -> Job:
 def alert(id: str, name: str = "NodePowerLost", **labels: str) -> Alert:
     full = {"alertname": name, "severity": "critical", **labels}
     return Alert(id=id, name=name, severity="critical", node=labels.get("node"), starts=NOW - 60, labels=full)
+
+
+#: What an action sets on a job, and how it is read.
+FIELDS = {"timelimit": ("time_limit_s", duration_s), "jobpartition": ("partition", str), "qos": ("qos", str),
+          "nice": ("nice", int), "exclude": ("excluded", str)}  # fmt: skip
 
 
 class World:
@@ -136,7 +142,17 @@ class World:
         return done
 
     def do(self, change: Change, name: str) -> None:
-        if change.action == "drain":
+        if change.values:
+            self.give(change.action, name, change.values[name])
+        elif change.action in {"suspend", "unsuspend"}:
+            state = "SUSPENDED" if change.action == "suspend" else "RUNNING"
+            self.jobs[name] = msgspec.structs.replace(self.jobs[name], state=state)
+        elif change.action == "reboot-now":
+            self.node(name, "DOWN@", reason=change.reason, reason_by="root")
+            self.jobs = {key: one for key, one in self.jobs.items() if one.nodes != name}
+        elif change.action == "powerdown":
+            self.node(name, "IDLE+POWER_DOWN")
+        elif change.action == "drain":
             self.node(name, "IDLE+DRAIN", reason=change.reasons.get(name, change.reason), reason_by="root")
         elif change.action == "down":
             self.node(name, "DOWN", reason=change.reasons.get(name, change.reason), reason_by="root")
@@ -164,6 +180,17 @@ class World:
         else:
             reason = {"hold": "JobHeldAdmin", "uhold": "JobHeldUser", "release": "Priority"}[change.action]
             self.jobs[name] = job(name, "PENDING", reason=reason, priority=int(change.action == "release"))
+
+    def give(self, action: str, name: str, value: str) -> None:
+        """Give a job or node what it is to have."""
+        if action in {"comment", "ticket"}:
+            self.nodes[name] = msgspec.structs.replace(self.nodes[name], comment=value or None)
+        elif action == "features":
+            self.nodes[name] = msgspec.structs.replace(self.nodes[name], features=tuple(value.split(",")))
+        elif action in FIELDS:
+            field, read = FIELDS[action]
+            more = {"unlimited": value == "UNLIMITED"} if action == "timelimit" else {}
+            self.jobs[name] = msgspec.structs.replace(self.jobs[name], **{field: read(value)}, **more)
 
     def node(self, name: str, state: str, **more: object) -> None:
         self.nodes[name] = node(name, state, **more)

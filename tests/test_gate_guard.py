@@ -173,12 +173,12 @@ def test_a_pause_holds_the_next_batch_back(tmp_path):
     plan = planned(gate, "cancel", *world.jobs, cluster=world.cluster())
     sending = threading.Thread(target=gate.send, args=(plan, "120", progress))
     sending.start()
-    assert first.wait(10)
+    assert first.wait(60)
     # It waits as long as nobody lets it go: the thread cannot end, and the rest is not sent.
     sending.join(0.3)
     assert sending.is_alive() and len(world.sent) == 1
     progress.go_on()
-    sending.join(10)
+    sending.join(60)
     assert not sending.is_alive() and len(world.sent) == 3
 
 

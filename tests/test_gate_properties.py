@@ -9,11 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
+from console.action import rows_of
 from console.actions import BY_ID, keys_for
 from console.journal import unfinished, verify
 from console.outcome import Progress
 from console.plan import Guard, Options, Plan
-from console.planning import rows_of
 from tests.test_gate import World, alert, job, node
 
 NODES = [f"gpu{number:04d}" for number in range(1, 5)]
@@ -41,6 +41,8 @@ FITTING = st.one_of(
     )
     for kind, names in (("node", NODES), ("job", JOBS), ("alert", ALERTS), ("silence", [f"s-{a}" for a in ALERTS]))
 )
+#: What is given where an action sets something, spelt as it is read.
+VALUES = {"timelimit": "9:00:00", "exclude": "", "signal": "USR1"}
 WORDS = st.builds(
     Options,
     priority=st.sampled_from([None, 7]),
@@ -56,6 +58,8 @@ def fitting_words(action: str, options: Options) -> Options:
     kept = {name: getattr(options, name) for name in ("priority", "resume_after_s", "next_state") if name in knows}
     if action == "priority":
         kept["priority"] = 7
+    if action in BY_ID and BY_ID[action].value is not None:
+        kept["value"] = VALUES.get(action, "5")
     return Options(break_glass=options.break_glass, **kept)
 
 
@@ -144,7 +148,8 @@ class Operators(RuleBasedStateMachine):
         if outcome.refused is not None:
             assert new == []
         else:
-            assert len(new) == 1 or (plan.kills and all(len(change.targets) <= 2 for change in new))
+            slow = plan.kills or plan.action.steps
+            assert len(new) == 1 or (slow and all(len(change.targets) <= 2 for change in new))
             assert progress is None or len(new) == 1
             assert plan.id not in self.spent and plan.confirm.accepts(answer)
             sent = [target for change in new for target in change.targets]
@@ -152,6 +157,7 @@ class Operators(RuleBasedStateMachine):
             for change in new:
                 assert change.action == plan.action.id and change.reason == plan.change.reason
                 assert set(change.reasons) | set(change.priorities) | set(change.next_state) <= set(change.targets)
+                assert set(change.values) == (set(change.targets) if plan.action.value is not None else set())
                 assert {one for made in change.silences for one in made.alerts} <= set(change.targets)
             assert not plan.asks_reason or plan.why
             assert self.promised["id"] == plan.id and set(sent) <= set(self.promised["targets"])

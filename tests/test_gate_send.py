@@ -10,6 +10,7 @@ import pytest
 from console.gate import Gate
 from console.journal import Journal, JournalFault, verify
 from console.outcome import Outcome, Result
+from tests.faults import fault
 from tests.test_gate import job, planned, small
 
 
@@ -39,6 +40,7 @@ def test_the_intent_is_on_the_disk_before_the_command(world):
     assert intent["seen"] == {"gpu0001": {"state": "IDLE", "reason": None, "by": None, "at": None, "boot_at": None}}
 
 
+@fault("journal", "neither disk nor syslog takes the intent", "nothing is sent")
 def test_without_a_journal_nothing_is_sent(world):
     world.path.mkdir()
     gate = world.gate()
@@ -62,6 +64,7 @@ def test_a_wrong_answer_spends_the_plan(world):
     assert world.sent == [] and world.journal() == []
 
 
+@fault("people", "one plan confirmed by many threads at once", "sent once")
 def test_many_hands_send_once(world):
     gate = world.gate()
     plan = planned(gate, "drain", "gpu0001", cluster=world.cluster())
@@ -210,6 +213,7 @@ def test_a_broken_writer_is_unknown_and_written_down(world):
     assert world.journal()[-1]["failure"] == "RuntimeError: a bug in the writer"
 
 
+@fault("journal", "the disk fails between intent and result", "what was done is told, and that it is not written")
 def test_a_journal_that_breaks_on_the_way_does_not_hide_the_deed(world):
     class Broken(Journal):
         def write(self, event: str, **fields: object) -> str:

@@ -35,7 +35,9 @@ class Shell:
     def __call__(self, *words: str, **env: str) -> subprocess.CompletedProcess[bytes]:
         """Run it; neither of its outputs may steer a terminal, and it ends without a traceback."""
         argv = [sys.executable, "-c", "from console.cli import main; main()", *words]
-        done = subprocess.run(argv, env=self.env | env, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+        done = subprocess.run(
+            argv, env=self.env | env, cwd=self.folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=60
+        )
         assert not plain_faults(done.stdout), (words, plain_faults(done.stdout)[:3])
         assert not plain_faults(done.stderr), (words, plain_faults(done.stderr)[:3])
         assert b"Traceback" not in done.stderr, done.stderr.decode()

@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 
+from tests.faults import fault
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import TARGETS, Foul
 from tests.hostile.corpus import CORPUS, HUGE
@@ -54,6 +55,7 @@ def plant(name: str) -> int:
     return done
 
 
+@fault("hostile text", "hostile string in every field", "visible escapes come out of every parser")
 @pytest.mark.parametrize("name", TARGETS)
 def test_no_field_of_a_source_carries_it_through(name: str) -> None:
     assert plant(name) > 100

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from collectors.clock import ManualClock
 from console import chain
+from console.folder import default_path
 from console.journal import (
     Journal,
     JournalFault,
     Verdict,
     alive,
-    default_path,
     orphans,
     read,
     show,
@@ -34,6 +34,7 @@ from console.journal import (
     verify,
 )  # fmt: skip
 from console.witness import Witness
+from tests.faults import fault
 
 
 @pytest.fixture
@@ -217,6 +218,7 @@ def test_a_folder_that_everybody_can_write_is_refused(path):
         book(path).write("intent")
 
 
+@fault("journal", "disk of the journal full", "a fault, the chain stays whole and goes on when there is room")
 def test_a_full_disk_leaves_the_chain_whole(path, monkeypatch):
     filled(path)
     whole = path.read_bytes()
@@ -240,6 +242,7 @@ def _fills_up(write):
     return limited
 
 
+@fault("journal", "a file system that hangs", "the deadline, and no more; the console is not held up")
 def test_a_hung_file_system_costs_the_deadline_and_no_more(path, monkeypatch):
     answered = threading.Event()
     append = chain.append

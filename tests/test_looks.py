@@ -7,6 +7,7 @@ import time
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
 
+from console.screens.listing import ListScreen
 from tests.operator import console
 
 SMALL, MIDDLE, LARGE = (80, 24), (120, 40), (200, 50)
@@ -20,6 +21,14 @@ def _one_place_and_time(tmp_path, monkeypatch):
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+async def rested(op):
+    """What follows the cursor has come to it."""
+    screen = op.app.screen
+    if isinstance(screen, ListScreen) and screen.beside.is_on:
+        beside = screen.beside
+        await op.until(lambda: beside.key is not None and beside._timer is None, "what is beside the list")
 
 
 SHOTS = [
@@ -41,6 +50,7 @@ SHOTS = [
 async def test_screen(name, size, keys, theme, snapshot):
     async with console(size, theme=theme) as op:
         await op.press(*keys)
+        await rested(op)
         # Nothing on the screen may depend on how long it took to get there.
         await op.app.workers.wait_for_complete()
         await op.pilot.pause()
@@ -51,6 +61,7 @@ async def test_screen(name, size, keys, theme, snapshot):
 async def test_daylight(name, snapshot):
     async with console(SMALL, theme="daylight") as op:
         await op.command(name)
+        await rested(op)
         await op.app.workers.wait_for_complete()
         await op.pilot.pause()
         assert op.app.export_screenshot() == snapshot(extension_class=SVGImageExtension)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import pytest
@@ -16,8 +15,10 @@ from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from console import reduce as reducer
 from console.needs import needs
+from console.remember import forget
 from tests import make
 from tests.room import DAY, HOUR, MINUTE, NOW, alert, down, node, site, well, xid
+from tests.yardstick import cost
 from themes.roles import ROLES
 
 numbers = st.integers(1, 40)
@@ -134,19 +135,14 @@ def test_twelve_thousand_nodes_are_quick(incident):
     clock.advance(250)
     machine.advance()
     cluster = seen(machine, clock)
-    best = min(_took(cluster, clock.now()) for _ in range(5))
-    assert best < 0.06, f"{best * 1e3:.0f} ms"
-
-
-def _took(cluster, now):
-    began = time.perf_counter()
-    needs(cluster, now)
-    return time.perf_counter() - began
+    now = clock.now()
+    # Once a reading, in the thread that reduces; and then again and again, as the clock goes on.
+    assert cost(lambda: (forget(cluster.name), needs(cluster, now))) < 27  # 6 to 9 where it was measured
+    assert cost(lambda: needs(cluster, now)) < 4  # 1.1 to 1.3
 
 
 def test_the_whole_machine_at_once_is_quick_too():
     nodes = [down(n, 5 * MINUTE, rack=n // 16) for n in range(1, 9_000)]
     cluster = site(*nodes)
-    needs(cluster, NOW)
-    assert _took(cluster, NOW) < 0.3
     assert len(needs(cluster, NOW)) < 5
+    assert cost(lambda: (forget(cluster.name), needs(cluster, NOW))) < 45  # 14 where it was measured

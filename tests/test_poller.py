@@ -21,7 +21,7 @@ from console.pace import jittered
 from console.poller import Poller, read
 from tests.make import node
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 NEVER_S = 3600.0
 
 

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from collectors.model import Cluster, Job, Load, Node, Power
-from console import gpus, power
+from console import figures, gpus, power
 from console.reduce import jobs_on
+from tests import make
 
 
 def cluster(**more) -> Cluster:
@@ -88,3 +89,15 @@ def test_idle_gpus_are_counted_only_where_they_have_one_owner_that_has_settled()
 def test_hottest_and_hungriest_leave_out_what_is_unknown():
     assert [load.node for load in gpus.hottest(cluster())] == ["n1", "n2", "n3"]
     assert [load.node for load in gpus.hungriest(cluster())] == ["n1", "n2", "n3"]
+
+
+@pytest.mark.parametrize(("metered", "told"), [(0, "unmetered"), (1, "2 silent"), (3, "all")])
+def test_nodes_that_no_site_meters_are_not_called_silent(metered, told):
+    """On a narrow screen, where a site has no meters: "32 silent" of 32 nodes wakes somebody for nothing."""
+    known = make.cluster(
+        nodes=[make.node(f"n{n}") for n in range(3)],
+        loads={f"n{n}": Load(node=f"n{n}", power_w=6000.0 if n < metered else None) for n in range(3)},
+        power=Power(source="sum of GPUs"),
+    )
+    lines = ["".join(text for text, _ in one.spans) for one in figures.power_lines(known, 16, 4)]
+    assert f"nodes  {told}" in lines

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import msgspec
 import pytest
 
@@ -14,6 +12,7 @@ from console.policy import default_policy
 from console.preflight import checks
 from tests import make
 from tests.test_fitness import DAY, HOUR, NOW, load, node, of, said, site, xid
+from tests.yardstick import cost
 
 # -- a node that comes back: what Slurm says --------------------------------------------------------------------------
 
@@ -65,6 +64,12 @@ def test_what_slurm_itself_wrote_is_explained(reason, level, means):
 )
 def test_the_states_that_matter_to_a_resume(state, action, level, text):
     assert text in of(level, told(state, action))[0]
+
+
+def test_that_a_drain_goes_with_the_power_is_said_before():
+    (text,) = of("warn", told("IDLE+DRAIN", "powerdown", reason="bad DIMM", reason_by="jdv", reason_at=int(NOW - 60)))
+    assert '"bad DIMM"; Slurm takes the drain off with the power, and the next job boots it' in text
+    assert of("warn", told("IDLE", "powerdown")) == []
 
 
 # -- nodes that go out ------------------------------------------------------------------------------------------------
@@ -157,8 +162,11 @@ def test_a_whole_machine_is_looked_at_while_somebody_waits():
     was = {"reason": "maintenance", "reason_by": "jdv", "reason_at": int(NOW - HOUR)}
     cluster = site(*(node(name, **was) for name in names), loads=[load(name=name) for name in names],
                    xids=[xid(name=name) for name in names[:600]])  # fmt: skip
-    began = time.process_time()
-    found = checks(BY_ID["resume"], cluster, cluster.nodes, Extra(gpus={}), NOW, default_policy())
-    took = time.process_time() - began
+    policy = default_policy()
+
+    def look():
+        return checks(BY_ID["resume"], cluster, cluster.nodes, Extra(gpus={}), NOW, policy)
+
+    found = look()
     assert len({one.text for one in found}) < 20 and len([one for one in found if one.level == "bad"]) == 600
-    assert took < 0.3, f"{took:.2f} s"
+    assert cost(look) < 130  # 42 where it was measured

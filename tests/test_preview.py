@@ -15,6 +15,7 @@ from console.planning import spelled
 from console.policy import default_policy
 from console.preview import CHECKS_SHOWN, LABEL, rows, text, title
 from tests import make
+from tests.yardstick import cost
 
 NOW = 1_795_000_000.0
 HOUR = 3600
@@ -267,7 +268,7 @@ def test_scattered_names_do_not_push_the_rest_off_the_screen():
     made = plan(site(*many(3000, "IDLE+DRAIN")), "resume", [f"gpu{at:04d}" for at in range(1, 3000, 2)])
     names = rows(made, 76)[:12]
     assert names[-1].text.startswith("… ") and names[-1].text.endswith("with `wacht act … --dry-run`")
-    assert [row.label for row in rows(made, 76)[11:13]] == ["", "? unknown"]
+    assert [row.label for row in rows(made, 76)[11:13]] == ["", "in waves"]
     assert "gpu[0001,0003," in text(made)[1] and ",2999]" in text(made)[1]
 
 
@@ -276,7 +277,6 @@ def test_a_whole_machine_is_shown_while_somebody_waits():
         make.node(f"gpu{at:05d}", "IDLE+DRAIN", reason=f"reason {at % 900}", reason_by="jdv") for at in range(12_000)
     ]
     made = plan(site(*nodes), "resume")
-    began = time.process_time()
     shown = rows(made, 76)
-    took = time.process_time() - began
-    assert len(shown) < 60 and len(title(made)) < 90 and took < 0.3, f"{took:.2f} s, {len(shown)} lines"
+    assert len(shown) < 60 and len(title(made)) < 90, f"{len(shown)} lines"
+    assert cost(lambda: rows(made, 76)) < 13  # 4.1 where it was measured

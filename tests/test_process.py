@@ -14,6 +14,7 @@ import pytest
 
 from collectors import process
 from collectors.model import SourceFault
+from tests.faults import fault
 
 SH = shutil.which("sh")
 OPEN = Path("/proc/self/fd")
@@ -79,11 +80,13 @@ def test_the_grandchild_dies_too():
     assert ended.timed_out and dies(int(ended.out))
 
 
+@fault("process", "a grandchild that outlives its parent and holds the pipe", "it is killed too")
 def test_the_grandchild_dies_even_when_only_it_holds_the_pipe():
     ended = ended_after_speaking("sleep 60 & echo $!; exit 0")
     assert ended.timed_out and dies(int(ended.out))
 
 
+@fault("process", "child that ignores SIGTERM", "SIGKILL, within the deadline and its grace")
 def test_ignoring_sigterm_helps_nobody():
     ended = ended_after_speaking("trap '' TERM; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 60; done'")
     assert ended.timed_out and ended.rc == -9 and dies(int(ended.out))
@@ -130,6 +133,7 @@ def test_it_has_a_session_of_its_own_and_stands_at_the_root():
     assert process.run([sys.executable, "-IS", "-c", script], deadline_s=LONG).out == b"True /\n"
 
 
+@fault("process", "commands that fail, hang and flood, many times", "no descriptor is left open")
 def test_no_descriptor_leaks():
     before = set(OPEN.iterdir())
     read, write = os.pipe()
@@ -200,6 +204,10 @@ def test_finds_on_path_only(tmp_path, monkeypatch):
     with pytest.raises(SourceFault) as caught:
         process.find("squeue")
     assert caught.value.fault.kind == "missing" and str(caught.value.fault).startswith("squeue is not on PATH (")
+    assert "Slurm's client commands" in caught.value.fault.mend
+    with pytest.raises(SourceFault) as caught:
+        process.find("sudo")  # of a site's prefix: no module of Slurm's brings it
+    assert "Slurm" not in caught.value.fault.mend
     real = tmp_path / "multicall"
     real.write_text("#!/bin/sh\n")
     real.chmod(0o755)

@@ -15,6 +15,7 @@ from collectors.prometheus.power import slope_w_h
 from collectors.prometheus.sources import Loads, PowerSource, open_sources, open_telemetry
 from collectors.prometheus.telemetry import step_of
 from console.reduce import reduce, totals
+from tests.faults import fault
 from tests.prom import StandIn, gpu, machine, node, raw, refusing
 
 BMC = PowerSettings(node_series="ipmi_dcmi_power_consumption_watts")
@@ -57,6 +58,7 @@ def test_without_a_series_for_nodes_power_is_unknown(prom):
     assert "node_power" not in server.asked
 
 
+@fault("Prometheus", "NaN and Inf", "a gap that is told, never 0; the other values count")
 @pytest.mark.parametrize("bad", ["NaN", "+Inf", "-Inf", "-1", "9223372036854775794", "", "x"])
 def test_what_is_no_value_is_a_gap_and_told(prom, bad):
     prom.rows["util"] = [(node("gpu00001"), bad), (node("gpu00002"), 50)]
@@ -76,6 +78,12 @@ def test_an_old_sample_is_a_gap_with_its_age(prom):
     assert facts.warnings[0].startswith("1 node with samples older than 180 s") and "600 s" in facts.warnings[0]
 
 
+@fault(
+    "clock",
+    "the clock of Prometheus is 10 minutes ahead",
+    "its times are moved to ours, and that is told",
+    case="clock skew",
+)
 def test_times_are_moved_to_our_clock_where_the_servers_is_wrong(prom):
     prom.ahead_s = 600.0
     prom.rows |= machine(4, now=prom.now)
@@ -119,6 +127,7 @@ def test_hostile_labels_stay_out_and_are_shown_harmless(prom):
     assert len(facts.warnings) == 2 and all(text.isprintable() for text in facts.warnings)
 
 
+@fault("Prometheus", "partial answer", "told beside what came")
 def test_a_partial_answer_is_told(prom):
     prom.warnings["temperature"] = ["a store is away"]
     prom.odd["memory"] = raw(
@@ -150,7 +159,7 @@ def test_nothing_at_all_is_a_fault_that_says_where_to_look(prom):
     with pytest.raises(SourceFault) as caught:
         facts_of(prom)
     fault = caught.value.fault
-    assert (fault.kind, fault.what) == ("empty", "no series DCGM_FI_DEV_GPU_UTIL")
+    assert (fault.kind, fault.what) == ("empty", "no series DCGM_FI_DEV_GPU_UTIL or DCGM_FI_DEV_GPU_UTIL_RATIO")
     assert fault.mend == "is dcgm-exporter scraped? the server scrapes: node (2 of 3 up)"
     prom.odd["*"] = refusing(422, "broken")
     with pytest.raises(SourceFault) as caught:
@@ -164,7 +173,7 @@ def test_utilisation_alone_may_be_missing(prom):
     prom.rows["util"] = []
     facts = facts_of(prom)
     assert facts.loads["gpu00001"].gpu_util_pct is None and facts.loads["gpu00001"].temp_c == 40
-    assert facts.warnings == ("no series DCGM_FI_DEV_GPU_UTIL: utilisation is unknown",)
+    assert facts.warnings == ("no series DCGM_FI_DEV_GPU_UTIL or DCGM_FI_DEV_GPU_UTIL_RATIO: utilisation is unknown",)
 
 
 def test_a_node_without_its_power_is_told(prom):
@@ -303,10 +312,10 @@ def test_energy_is_told_only_where_nearly_all_is_known():
     with StandIn() as server:
         names = [f"gpu{n}" for n in range(1, 21)]
         server.rows = {"hosts": [({"Hostname": name}, 8) for name in names]}
-        server.rows["energy"] = [({"Hostname": name}, 3.6e9) for name in names[:19]]
+        server.rows["energy"] = [({"Hostname": name}, 3.6e6) for name in names[:19]]
         telemetry = open_telemetry("x", server.settings)
         assert telemetry.energy_j(names, int(time.time()) - 3600) == 19 * 3.6e6
-        server.rows["energy"] = [({"Hostname": name}, 3.6e9) for name in names[:18]]
+        server.rows["energy"] = [({"Hostname": name}, 3.6e6) for name in names[:18]]
         assert telemetry.energy_j(names, int(time.time()) - 3600) is None
         assert telemetry.energy_j(names, int(time.time()) + 60) is None
         assert telemetry.energy_j([], 0) is None
@@ -316,7 +325,9 @@ def test_what_is_opened_asks_nothing():
     with StandIn() as server:
         sources = open_sources("x", server.settings)
         open_telemetry("x", server.settings)
-        assert [(one.name, one.floor_s) for one in sources] == [("prom.loads", 15.0), ("prom.power", 15.0)]
+        always, plant = sources[:2], sources[2:]
+        assert [(one.name, one.floor_s) for one in always] == [("prom.loads", 15.0), ("prom.power", 15.0)]
+        assert {"prom.trays"} <= {one.name for one in plant} and all(one.floor_s >= 60.0 for one in plant)
         for one in sources:
             one.close()
         assert server.connections == 0

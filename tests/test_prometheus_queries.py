@@ -67,7 +67,8 @@ def test_every_query_is_well_formed():
             assert text.count("(") == text.count(")") and text.count("{") == text.count("}")
             assert not re.search(r"<[A-Za-z]", text) and "{}" not in text and ",}" not in text
         assert (query.about and query.series) or query.name == "clock"
-        assert not re.findall(r"\$[a-z_]+", full.whole(query.name).replace("$uuids", "").replace("$span", ""))
+        whole = full.whole(query.name).replace("$uuids", "").replace("$span", "").replace("$series", "")
+        assert not re.findall(r"\$[a-z_]+", whole)
     assert len(BY_NAME) == len(TABLE)
 
 
@@ -76,7 +77,7 @@ def test_every_query_is_well_formed():
 
 def test_matchers_stand_in_every_series():
     text = book(matchers='cluster="groningen"').whole("memory")
-    assert text.count('cluster="groningen"') == 3
+    assert text.count('cluster="groningen"') == 6
     assert 'GPU_I_ID!="",cluster="groningen"' in book(matchers='cluster="groningen"').whole("util")
     assert 'cluster="groningen",Hostname' not in book().whole("util")
 
@@ -89,6 +90,15 @@ def test_charts_sum_up_the_time_between_two_points():
     assert "max_over_time" in book().chart("temperature", "gpu1", 'Hostname="gpu1"', 300)
     recorded = book(recorded=True).chart("util", "gpu1", "", 300)
     assert recorded == 'max by (node) (avg_over_time(wacht:node_gpu_util:avg{node="gpu1"}[300s]))'
+
+
+def test_a_chart_goes_back_beyond_the_day_when_the_host_label_was_renamed():
+    text = book().chart("temperature", "gpu1.x", 'hostname="gpu1.x"', 60)
+    before, after = text.split(" or max by (node)")
+    assert before.count('{hostname="gpu1.x"}') == 2 and "Hostname=" not in before
+    assert after.count('{Hostname=~"(gpu1\\\\.x)([.:].*)?"}') == 2
+    for own in (book(host_labels=("instance",)), book(node="(.*)-dcgm"), book(queries={"temperature": "x"})):
+        assert " or max by (node)" not in own.chart("temperature", "gpu1", 'instance="gpu1"', 60)
 
 
 def test_power_of_one_node_is_narrowed_down_where_it_can_be():
@@ -109,7 +119,7 @@ def test_an_own_query_is_sent_in_place_of_the_table():
 def test_strings_cannot_break_out():
     assert quoted('a"} or up{b="\\') == '"a\\"} or up{b=\\"\\\\"'
     assert exactly("h", ("a.b",)) == 'h="a.b"' and exactly("h", ("a.b", "c")) == 'h=~"a\\\\.b|c"'
-    assert book().past_of(('x"', "y")).endswith('{UUID=~"x\\"|y"})')
+    assert book().past_of(('x"', "y")).endswith(',UUID=~"x\\"|y"})')
     assert fill("<a> $x $1", {"x": "<b>"}) == "a <b> $1"
     assert by_node("x", ("p", "q"), "(.*)").index('"q"') < by_node("x", ("p", "q"), "(.*)").index('"p"')
     assert is_plain("a:b_c") and not is_plain("a{}") and not is_plain("sum(a)") and not is_plain(None)
@@ -135,7 +145,7 @@ def test_questions_fit_into_an_address():
         ({"url": "https://x/?a=b"}, "before any ?"),
         ({"url": "https://x:port"}, "url"),
         ({"url": "http://far.example", "token_file": "t"}, "not sent in the clear"),
-        ({"url": URL, "queries": {"utl": "x"}}, "queries.utl is no query; allowed: clock"),
+        ({"url": URL, "queries": {"utl": "x"}}, "queries.utl is no query; allowed: bmc"),
         ({"url": URL, "node": "gpu.*"}, "needs a group"),
         ({"url": URL, "node": "(gpu"}, "no regular expression"),
         ({"url": URL, "host_labels": []}, "host_labels"),

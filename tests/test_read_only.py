@@ -12,14 +12,18 @@ from click.testing import CliRunner
 
 from collectors import process
 from console import gate as gate_module
-from console.actions import ACTIONS, NAVIGATION, Action
+from console.action import Action, rows_of
+from console.actions import ACTIONS, BY_ID, NAVIGATION
 from console.app import WachtApp
 from console.cli import cli
 from console.dialogs import ConfirmDialog
-from console.palette import Palette
+from console.palette import entries
+from tests.faults import fault
 from tests.operator import Operator, console
 
 SCREENS = sorted(WachtApp.SCREENS)
+#: What is typed behind the targets where a number would not do.
+VALUES = {"timelimit": "5h", "exclude": "none", "signal": "USR1", "extend": "4h", "ticket": "A-5"}
 #: Keys that leave the console or hand the terminal away; they are pressed nowhere else either.
 LEAVING = {"quit", "ssh"}
 
@@ -58,13 +62,21 @@ async def settle(operator: Operator) -> None:
     await operator.pilot.pause()
 
 
+@fault(
+    "read-only",
+    "every key on every screen",
+    "no writer is opened, nothing changes",
+    case="read-only against every view, key and palette entry",
+)
 @pytest.mark.parametrize("screen", SCREENS)
 async def test_no_key_on_any_screen_changes_anything(opened, screen):
     async with console(read_only=True, incident="pdu") as operator:
         before = everything(operator)
         operator.app.action_go(screen)
         await operator.pilot.pause()
-        for key in [*(action.key for action in ACTIONS), *(k.keys[0] for k in NAVIGATION if k.id not in LEAVING)]:
+        # What has no key is in the palette.
+        acts = [action.key for action in ACTIONS if action.key]
+        for key in [*acts, *(k.keys[0] for k in NAVIGATION if k.id not in LEAVING)]:
             await operator.press(key)
             if key in {"slash", "colon", "ctrl+p"}:
                 await operator.press("escape")
@@ -75,47 +87,70 @@ async def test_no_key_on_any_screen_changes_anything(opened, screen):
         assert opened == [] and everything(operator) == before
 
 
+@fault(
+    "read-only",
+    "every entry of the palette on every screen",
+    "no writer is opened, nothing changes",
+    case="read-only against every view, key and palette entry",
+)
 async def test_no_command_of_the_palette_changes_anything(opened):
     async with console(read_only=True, incident="pdu") as operator:
         before = everything(operator)
         for screen in SCREENS:
             operator.app.action_go(screen)
             await operator.pilot.pause()
-            entries = list(Palette(operator.app.screen)._entries())
+            found = list(entries(operator.app))
             named = {f"{action.label.capitalize()} {action.kind}" for action in ACTIONS}
-            assert named <= {text for text, _, _ in entries}
-            for text, _, run in entries:
-                if text in named:
-                    run()
-                    await settle(operator)
+            assert named <= {one.name for one in found if one.refused}
+            for one in found:
+                if one.name in named:
+                    one.run()
+            assert not any(isinstance(one, ConfirmDialog) for one in operator.app.screen_stack)
+            await settle(operator)
         assert opened == [] and everything(operator) == before
 
 
 def typed(action: Action, operator: Operator) -> str:
     """The action as somebody would type it, on something that is there."""
-    if action.kind == "node":
-        return f"{action.id} {next(iter(operator.cluster.nodes))} because"
-    if action.kind == "job":
-        return f"{action.id} {next(iter(operator.cluster.jobs))} 5"
-    return f"{action.id} because"
+    said = VALUES.get(action.id, "5")
+    if action.kind in {"alert", "silence"}:
+        return f"{action.id} because"
+    if action.kind == "user":
+        return f"{action.id} alice because"
+    return f"{action.id} {next(iter(rows_of(action, operator.cluster)))} {said}"
 
 
+@fault(
+    "read-only",
+    "every action typed as a command",
+    "no writer is opened, nothing changes",
+    case="read-only against every view, key and palette entry",
+)
 @pytest.mark.parametrize("screen", ["overview", "alerts", "nodes"])
 async def test_no_typed_command_changes_anything(opened, screen):
     async with console(read_only=True, incident="pdu") as operator:
         before = everything(operator)
         for action in ACTIONS:
             operator.app.action_go(screen)
-            await operator.command(typed(action, operator))
-            await operator.press("escape")
+            await operator.pilot.pause()
+            # The line as it is once it is typed: letter by letter it would take minutes.
+            operator.app.open_line(typed(action, operator))
+            await operator.press("enter", "escape")
             await settle(operator)
         assert opened == [] and everything(operator) == before
 
 
+@fault(
+    "read-only",
+    "every action of `wacht act`, with every option",
+    "refused, exit code 2; no writer is opened",
+    case="read-only against every view, key and palette entry",
+)
 @pytest.mark.parametrize("action", [one.id for one in ACTIONS])
 def test_no_act_of_the_command_line_changes_anything(opened, action, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     words = [*(["gpu0001"] if action not in {"hold"} else ["1"]), "--reason", "x", "--yes", "--count", "1"]
+    words += ["--value", VALUES.get(action, "5")] if BY_ID[action].value is not None else []
     for extra in ([], ["--break-glass"], ["--dry-run"], ["--json"]):
         argv = ["act", action, *words, *extra, "--demo", "--nodes", "8", "--read-only"]
         ended = CliRunner().invoke(cli, argv, standalone_mode=False)

@@ -79,6 +79,9 @@ def test_snapshot_act_and_the_gate_neither_take_nor_leave_anything(commands):
     assert console(since=None).collect().taken is None and kept(folder()) == []
     console().collect()
     assert console(since=None).collect().taken is None and len(commands.calls) == 3
+    named = (make.named_row(JobArrayID=one) for one in ("1", "2"))
+    commands._cases.clear()  # the first that fits wins
+    commands.says("squeue", make.squeue(*named, columns=make.NAMED))
     assert set(open_transport("lab", SlurmSettings()).read_jobs(["1", "2"])) == {"1", "2"} and len(commands.calls) == 4
 
 
@@ -230,7 +233,7 @@ def test_one_that_was_stopped_with_the_lock_holds_nobody_up(commands):
 
 def test_nobody_waits_beyond_the_deadline(commands):
     lock = held()
-    waiting = Waiting(deadline_s=0.3)
+    waiting = Waiting(deadline_s=1.0)
     waiting.waits()
     assert list(waiting.found.jobs) == JOBS and len(commands.calls) == 1
     os.close(lock)

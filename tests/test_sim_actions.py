@@ -189,7 +189,7 @@ def test_down_kills_what_runs_there():
     assert sent.argv == ("scontrol", "update", f"NodeName={name}", "State=DOWN", "Reason=smoke") and sent.rc == 0
     node = op.node(name)
     assert (node.state, node.flags, node.reason, node.gpus_alloc) == ("DOWN", (), "smoke", 0)
-    assert odd not in op.machine.jobs() and any(end == (START, odd, "NODE_FAIL") for end in op.machine.queue.ended)
+    assert odd not in op.machine.jobs() and op.machine.past.books.account(odd).run.state == "NODE_FAIL"
     assert all(op.job(job).restarts for job in plain if job not in op.machine.queue.unbatched)
     assert op.machine.gpus(name), "the node itself is on"
     assert op.does("resume", name).rc == 0

@@ -16,7 +16,7 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
-from collectors.sim.dcgm import Odd
+from collectors.sim.dcgm import RENAMED, Odd
 from collectors.sim.exporter import Exporter
 from collectors.sim.machine import Machine
 from collectors.sim.sensors import OFF_THE_BUS
@@ -323,3 +323,27 @@ def test_it_runs_as_a_program():
             assert said and ("gpu0001",) in by(parsed(get(said[0])[2])["DCGM_FI_DEV_GPU_UTIL"], "hostname")
         finally:
             server.terminate()
+
+
+def test_newer_exporters_say_the_same_in_other_words():
+    older = made(hostname="Hostname", extra=True)
+    nodes = [name for name in older.machine.site.by_name if older.gpus(name)]
+    half = frozenset(nodes[::2])
+    mixed = made(hostname="Hostname", extra=True, newer=half, twice=frozenset(nodes[:1]))
+    before, after = read(older, "/dcgm/metrics"), read(mixed, "/dcgm/metrics")
+    for old, new in RENAMED.items():
+        was, now = by(before[old], "UUID"), by(after[new.name], "UUID")
+        assert now.keys() == {(gpu.uuid,) for name in half for gpu in mixed.gpus(name) if (gpu.uuid,) in was}
+        for uuid, (value,) in now.items():
+            # Joules are whole.
+            assert value == pytest.approx(was[uuid][0] * new.factor, abs=1 if "JOULES" in new.name else 1e-9)
+        assert by(after[old], "UUID").keys() == was.keys() - now.keys()
+    capacity = by(after["DCGM_FI_DEV_FB_CAPACITY_BYTES"], "hostname")
+    assert capacity.keys() == {(name,) for name in half} and "DCGM_FI_DEV_FB_CAPACITY_BYTES" not in before
+    assert {tuple(dict(key)) for key in after["DCGM_FI_DEV_GPU_TEMP_CELSIUS"]} == {
+        tuple(sorted({*LABELS, "hostname", "DCGM_FI_SYSTEM_DRIVER_VERSION", "DCGM_FI_DEV_VBIOS_VERSION"}
+                     - {"Hostname", "DCGM_FI_DRIVER_VERSION"}))
+    }  # fmt: skip
+    first, second = (read(mixed, f"/dcgm/{nodes[0]}/{path}metrics").keys() for path in ("", "2/"))
+    assert "DCGM_FI_DEV_FB_USED" in first and "DCGM_FI_DEV_FB_USED_BYTES" in second
+    assert not first & second & RENAMED.keys()

@@ -7,10 +7,11 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Telemetry
 from collectors.sim import SimSettings
+from collectors.sim.hardware import HGX_H100
 from collectors.sim.machine import Machine
 from collectors.sim.sensors import AFTER
 from collectors.sim.sources import forget, open_telemetry, running
-from collectors.sim.telemetry import IDLE_W, SAMPLE_S
+from collectors.sim.telemetry import SAMPLE_S
 
 HOUR, DAY = 3600, 24 * 3600
 
@@ -137,7 +138,7 @@ def test_energy_of_all_gpus_never_falls_while_jobs_come_and_go():
                 now = [gpu.energy_j or 0.0 for gpu in gpus]
                 known = last.get(name)
                 if known is not None and known[0] == boot:
-                    assert all(new >= old + 300 * IDLE_W - 1 for new, old in zip(now, known[1], strict=True))
+                    assert all(new >= old + 300 * HGX_H100.idle_w - 1 for new, old in zip(now, known[1], strict=True))
                 last[name] = (boot, now)
             else:
                 last.pop(name, None)
@@ -228,7 +229,7 @@ def test_telemetry_is_opened_as_the_console_opens_it():
         started = machine.jobs()[job].started or 0
         joules = telemetry.energy_j([name], started)
         hours = (machine.now - started) / HOUR
-        assert joules is not None and 8 * IDLE_W * hours * 0.99 <= joules / 3600 <= 8 * 700 * hours + 1
+        assert joules is not None and 8 * HGX_H100.idle_w * hours * 0.99 <= joules / 3600 <= 8 * 700 * hours + 1
         assert telemetry.energy_j(["nowhere"], started) is None
     finally:
         forget("history")

@@ -17,9 +17,9 @@ HOUR = 3600
 class Watched:
     """A machine to which something is about to happen."""
 
-    def __init__(self, incident: str, nodes: int = 128) -> None:
+    def __init__(self, incident: str, nodes: int = 128, nvl72: bool = False) -> None:
         self.clock = ManualClock()
-        self.machine = Machine(SimSettings(nodes=nodes, incident=incident), self.clock)
+        self.machine = Machine(SimSettings(nodes=nodes, incident=incident, nvl72=nvl72), self.clock)
         self.before = self.machine.jobs()
         self.held = {host.name: dict(host.jobs) for host in self.machine.site.hosts}
 
@@ -37,7 +37,7 @@ class Watched:
 
 @pytest.mark.parametrize("incident", INCIDENTS)
 def test_nothing_happens_before_its_time(incident):
-    calm, struck = Watched("lemon"), Watched(incident)
+    calm, struck = Watched("lemon", nvl72=incident == "nvlink"), Watched(incident)
     calm.wait(STARTS_S - 1)
     struck.wait(STARTS_S - 1)
     assert struck.hit == [] and not struck.machine.incidents.slow
@@ -73,7 +73,7 @@ def test_pdu_takes_half_a_rack():
     jobs = watched.machine.jobs()
     requeued = {job for job in gone if job in jobs}
     assert all(jobs[job].restarts == 1 for job in requeued)
-    assert {state for _, job, state in watched.machine.queue.ended if job in gone - requeued} <= {
+    assert {run.state for run in watched.machine.past.books.ended if run.id in gone - requeued} <= {
         "NODE_FAIL", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT",
     }  # fmt: skip
     (alert,) = watched.alerts("PduPowerLost")
@@ -113,7 +113,7 @@ def test_lemon_fails_again_and_again():
         watched.wait(10)
     falls = sum(now == "drained" != before for before, now in pairwise(words))
     assert falls >= 3
-    assert [state for _, job, state in watched.machine.queue.ended if state == "FAILED"]
+    assert [run for run in watched.machine.past.books.ended if run.state == "FAILED"]
 
 
 def test_fabric_drains_a_rack_and_fails_what_crosses_it():

@@ -136,7 +136,7 @@ def test_two_days_keep_the_books():
             check_reasons(made)
             reasons.update((job.reason or "").partition(",")[0] for job in made.jobs().values())
             step(made, clock, HOUR)
-        ends.update(state for _, _, state in made.queue.ended)
+        ends.update(run.state for run in made.past.books.ended)
     assert set(reasons) - {""} == REASONS | {"PartitionTimeLimit", "QOSMaxGRESPerUser", "Reservation"}
     assert {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"} <= set(ends)
 
@@ -299,7 +299,7 @@ def test_a_broken_node_kills_or_requeues_and_comes_back():
             assert jobs[job].state == "PENDING" and jobs[job].restarts == before[job].restarts + 1
             assert jobs[job].reason == "BeginTime" and jobs[job].submitted == int(START)
         else:
-            assert made.queue.ended[-1][2] == "NODE_FAIL"
+            assert next(run for run in made.past.books.ended if run.id == job).state == "NODE_FAIL"
     assert name not in made.loads() and made.gpus(name) == ()
     assert any(alert.node == name and alert.name == "NodeDown" for alert in made.alerts().values())
     made.mend_node(name)

@@ -8,6 +8,7 @@ from collectors import model, registry
 from collectors.clock import ManualClock
 from collectors.model import Change, SourceFault
 from collectors.sim import DESCRIPTOR, SimSettings
+from collectors.sim.hardware import HGX_H100, NVL72_GB200
 from collectors.sim.sources import (
     SimTelemetry,
     SimTransport,
@@ -16,7 +17,7 @@ from collectors.sim.sources import (
     open_transport,
     running,
 )
-from collectors.sim.telemetry import HOST_W, IDLE_W, SAMPLE_S
+from collectors.sim.telemetry import SAMPLE_S
 from collectors.sim.write import open_writer
 
 SMALL = SimSettings(nodes=48)
@@ -26,9 +27,16 @@ KINDS = {
     "slurm.partitions": {"partitions"},
     "slurm.reservations": {"reservations"},
     "slurm.diag": {"diag"},
+    "slurm.control": {"control"},
     "slurm.rights": {"rights"},
+    "slurm.topology": {"domains"},
     "prom.loads": {"loads", "xids"},
     "prom.power": {"power"},
+    "prom.trays": {"trays"},
+    "prom.fabric": {"ports", "fabric"},
+    "prom.storage": {"storage"},
+    "prom.cooling": {"cooling"},
+    "prom.checkups": {"checkups"},
     "alerts.alerts": {"alerts", "silences"},
 }
 
@@ -54,7 +62,7 @@ def test_the_registry_finds_and_opens_it():
 
 
 def test_each_source_reads_its_kinds():
-    sources, _ = opened()
+    sources, _ = opened(SimSettings(nodes=48, nvl72=True))
     # No slurmctld counts there: its rows are the machine itself, and hide nothing.
     assert set().union(*KINDS.values()) == set(model.KINDS) - {"counts"}
     for name, kinds in KINDS.items():
@@ -90,7 +98,7 @@ def test_reads_on_demand():
     machine = running("demo", SMALL, clock)
     transport = SimTransport(lambda: machine)
     job = next(iter(machine.queue.runs))
-    assert transport.read_jobs([job, "1"]) == {job: machine.jobs()[job]}
+    assert transport.read_jobs([job, "1"]) == {job: machine.queue.named(job)}
     detail = transport.job_detail(job)
     held = machine.jobs()[job]
     assert len(detail.gpu_indices) == held.node_count and detail.dependency is None
@@ -131,30 +139,35 @@ def test_a_slow_controller_blocks_its_readers_and_lets_go_when_closed():
 # -- telemetry ---------------------------------------------------------------------------------------------------------
 
 
-def test_sensors_follow_the_jobs():
-    machine = running("demo", SimSettings(nodes=256), ManualClock())
+@pytest.mark.parametrize(("nvl72", "made"), [(False, HGX_H100), (True, NVL72_GB200)])
+def test_sensors_follow_the_jobs_and_are_of_the_gpus_that_are_there(nvl72, made):
+    machine = running("demo", SimSettings(nodes=256, nvl72=nvl72), ManualClock())
+    assert {node.gpu_type for node in machine.nodes().values()} == {made.gpu_type}
     nodes, loads = machine.nodes(), machine.loads()
     for name, load in loads.items():
         gpus = machine.gpus(name)
         known = [gpu for gpu in gpus if gpu.util_pct is not None]
-        assert load.power_w == sum(gpu.power_w for gpu in known) + HOST_W
-        assert load.gpu_power_w == load.power_w - HOST_W and load.gpus_seen == len(known)
+        assert load.power_w == sum(gpu.power_w for gpu in known) + made.host_w
+        assert load.gpu_power_w == load.power_w - made.host_w and load.gpus_seen == len(known)
         assert load.temp_c == max(gpu.temp_c for gpu in known)
         assert load.gpu_util_pct == pytest.approx(sum(gpu.util_pct for gpu in known) / len(known), abs=0.06)
         assert load.gpus_idle == sum(gpu.util_pct < 5 for gpu in known)
         assert machine.now - SAMPLE_S <= load.sampled_at <= machine.now
-        assert all(0 <= gpu.util_pct <= 100 and IDLE_W <= gpu.power_w <= 700 for gpu in known)
+        assert all(0 <= gpu.util_pct <= 100 and made.idle_w <= gpu.power_w <= made.limit_w for gpu in known)
+        assert {(gpu.model, gpu.memory_mb, gpu.power_limit_w) for gpu in known} <= {
+            (made.model, made.memory_mb, made.limit_w)
+        }
         assert all(25 <= gpu.temp_c <= 90 and gpu.memory_used_mb <= gpu.memory_mb for gpu in known)
         assert {gpu.job for gpu in gpus} - {None} == set(machine.host(name).jobs)
         if not machine.host(name).jobs and not machine.host(name).stray:
-            assert load.gpu_util_pct == 0 and load.power_w < HOST_W + 8 * 80
+            assert load.gpu_util_pct == 0 and load.power_w < made.host_w + machine.site.gpus * (made.idle_w + 10)
     silent = {name for name in nodes if name not in loads}
     assert {name for name, node in nodes.items() if node.state == "DOWN"} < silent
     assert len(silent) <= 8
     busy = [load.power_w for name, load in loads.items() if nodes[name].display == "allocated"]
     assert 5000 < sum(busy) / len(busy) < 7000
     idle = sum(load.gpus_idle for name, load in loads.items() if nodes[name].display == "allocated")
-    assert 0.003 < idle / (8 * len(busy)) < 0.1
+    assert 0.003 < idle / (machine.site.gpus * len(busy)) < 0.1
 
 
 def test_only_those_whose_turn_it_is_are_sampled():

@@ -15,7 +15,7 @@ from console.site import NoCluster, choose, slurm_name
 from tests.make import Commands, recorded
 
 SOURCES = ["slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations", "slurm.diag",
-           "slurm.rights"]  # fmt: skip
+           "slurm.rights", "slurm.topology", "slurm.control"]  # fmt: skip
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_the_slurm_on_path(commands):
     chosen = choose(Config(), None)
     assert (chosen.name, chosen.demo, chosen.slurm, chosen.others) == ("lab-trixie", False, SlurmSettings(), {})
     assert [source.name for source in chosen.collectors()] == SOURCES
-    assert [source.floor_s for source in chosen.collectors()] == [10.0, 10.0, 60.0, 60.0, 60.0, 900.0]
+    assert [source.floor_s for source in chosen.collectors()] == [10.0, 10.0, 60.0, 60.0, 60.0, 900.0, 1800.0, 300.0]
     assert choose(Config(), "lab-trixie").name == "lab-trixie"
     with pytest.raises(NoCluster, match="no cluster other is configured; the Slurm on PATH is lab-trixie"):
         choose(Config(), "other")

@@ -277,3 +277,13 @@ def test_a_dead_controller_has_lost_no_job(commands):
 def test_text_without_a_number(commands):
     commands.says("scontrol", "something new\n")
     assert fault_of(control.job_detail, "7").kind == "malformed"
+
+
+def test_the_path_of_an_output_has_its_patterns_filled_in(commands):
+    """As slurmrestd of 26.05 tells it; 24.11 tells the one field, filled in."""
+    told = {"standard_output": "/h/%j.out", "stdout_expanded": "/h/7.out",
+            "standard_error": "/h/%x", "stderr_expanded": "/h/train"}  # fmt: skip
+    detail = detail_of(commands, "7", 7, record(7, **told))
+    assert (detail.stdout, detail.fields["standard_error"]) == ("/h/7.out", "/h/train")
+    detail = detail_of(commands, "8", 8, record(8, standard_output="/h/8.out", standard_error="/h/8.err"))
+    assert (detail.stdout, detail.fields["standard_error"]) == ("/h/8.out", "/h/8.err")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from collectors.clean import clean, decode
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.ask import fence, fenced, said
+from collectors.slurm.ask import blocks, fence, fenced, said
 from collectors.slurm.cli import CliRoad
-from collectors.slurm.jobs import COLUMNS, QueueReader, command, row
+from collectors.slurm.jobs import COLUMNS, NAMED, QueueReader, command, row
 from collectors.slurm.sources import open_sources
 from tests import make
 from tests.make import VERSIONS, Commands, recorded, recorded_jobs, squeue
@@ -39,7 +39,7 @@ def commands(tmp_path, monkeypatch):
 
 def read(out: bytes, mark: str = MARK):
     """Jobs and warnings of an answer, through a new reader."""
-    return QueueReader().take(fenced(["squeue"], mark, out, len(COLUMNS)))
+    return QueueReader().take(blocks(["squeue"], mark, out, len(COLUMNS)))
 
 
 def answer(*rows: bytes) -> bytes:
@@ -226,12 +226,11 @@ def test_a_bad_row_among_good_ones_is_told():
 
 def test_unchanged_rows_stay_the_same_objects():
     reader = QueueReader()
-    first, _ = reader.take([make.row(JobArrayID=str(id)) for id in range(5)])
-    again, _ = reader.take([make.row(JobArrayID=str(id)) for id in range(5)])
+    first, _ = reader.take([[make.row(JobArrayID=str(id)) for id in range(5)]])
+    again, _ = reader.take([[make.row(JobArrayID=str(id)) for id in range(5)]])
     assert again is first
-    moved, _ = reader.take(
-        [make.row(JobArrayID=str(id), Reason="Resources" if id == 3 else "Priority") for id in range(1, 6)]
-    )
+    rows = [make.row(JobArrayID=str(id), Reason="Resources" if id == 3 else "Priority") for id in range(1, 6)]
+    moved, _ = reader.take([rows[:2], rows[2:]])
     assert list(moved) == ["1", "2", "3", "4", "5"]
     assert [id for id in moved if moved[id] is not first.get(id)] == ["3", "5"]
     assert moved["3"].reason == "Resources" and first["3"].reason == "Priority"
@@ -244,15 +243,15 @@ def test_a_reader_with_a_memory_reads_what_a_new_one_reads(readings):
     reader = QueueReader()
     for ids in readings:
         rows = [make.row(JobArrayID=str(id)) for id in ids]
-        assert dict(reader.take(rows)[0]) == dict(QueueReader().take(rows)[0])
+        assert dict(reader.take([rows[:3], rows[3:]])[0]) == dict(QueueReader().take([rows])[0])
 
 
 def test_a_fault_forgets_nothing():
     reader = QueueReader()
-    first, _ = reader.take([make.row()])
+    first, _ = reader.take([[make.row()]])
     with pytest.raises(SourceFault):
-        reader.take(["nonsense"])
-    assert reader.take([make.row()])[0]["101"] is first["101"]
+        reader.take([["nonsense"]])
+    assert reader.take([[make.row()]])[0]["101"] is first["101"]
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -327,10 +326,11 @@ def test_no_squeue_at_all(commands):
 
 
 def test_named_jobs(commands):
-    commands.says("squeue", squeue(make.row(JobArrayID="101_3"), make.row(JobArrayID="101_4")), to="*-j 101_3,7 *")
-    assert list(CliRoad(SlurmSettings()).read_jobs(["101_3", "7"])) == ["101_3"]
-    assert CliRoad(SlurmSettings()).read_jobs([]) == {}
-    assert len(commands.calls) == 1
+    rows = (make.named_row("-5", "gpu[0001-0002]", JobArrayID="101_3", Name="a|b"), make.named_row(JobArrayID="1"))
+    commands.says("squeue", squeue(*rows, columns=NAMED), to="*-j 101_3,7 *")
+    ((_, job),) = CliRoad(SlurmSettings()).read_jobs(["101_3", "7"]).items()
+    assert (job.id, job.nice, job.excluded, job.name) == ("101_3", -5, "gpu[0001-0002]", "a|b")
+    assert CliRoad(SlurmSettings()).read_jobs([]) == {} and len(commands.calls) == 1
 
 
 def test_a_single_unknown_job_is_gone_and_a_dead_controller_is_not(commands):
@@ -342,7 +342,7 @@ def test_a_single_unknown_job_is_gone_and_a_dead_controller_is_not(commands):
 
 
 def test_very_many_named_jobs_fit_into_words(commands):
-    commands.says("squeue", squeue(make.row(JobArrayID="4294967295_99999")))
+    commands.says("squeue", squeue(make.named_row(JobArrayID="4294967295_99999"), columns=NAMED))
     ids = [f"4294967295_{task}" for task in range(100_000)]
     assert list(CliRoad(SlurmSettings()).read_jobs(ids)) == ["4294967295_99999"]
     assert max(map(len, commands.calls)) < 128 << 10

@@ -132,7 +132,8 @@ def test_a_recorded_slurm_has_the_shape(tmp_path, monkeypatch, version):
     check_shape(document)
     assert document["at"] == "2026-11-24T08:38:20Z" and "demo" not in document
     assert [row["name"] for row in document["sources"]] == [
-        "slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations", "slurm.diag",
+        "slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations", "slurm.diag", "slurm.topology",
+        "slurm.control",
     ]  # fmt: skip
     assert all(row["ok"] and row["error"] is None for row in document["sources"])
     nodes = {row["name"]: row for row in document["nodes"]}

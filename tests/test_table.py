@@ -14,6 +14,7 @@ from textual.geometry import Region
 from textual.message import Message
 
 import themes
+from tests.rows import put
 from widgets.cells import width
 from widgets.columns import Column
 from widgets.quiet import QuietApp
@@ -112,9 +113,9 @@ async def test_the_cursor_stays_on_its_node_and_its_line_when_rows_above_vanish(
         await pilot.press("pagedown", "pagedown", "down", "down")
         key, line = app.table.cursor_key, app.line_of(app.table.cursor_key or "")
         gone = dict.fromkeys(list(app.rows)[3:13])
-        app.table.update(gone)
+        put(app.table, gone)
         assert app.table.cursor_key == key and app.line_of(key or "") == line
-        app.table.update({f"aaa{i}": Row(f"aaa{i}") for i in range(30)})
+        put(app.table, {f"aaa{i}": Row(f"aaa{i}") for i in range(30)})
         app.table.sort_by("node")  # the new ones come to stand above
         assert app.table.keys[0] == "aaa0"
         assert app.table.cursor_key == key and app.line_of(key or "") == line
@@ -129,13 +130,13 @@ async def test_the_cursor_goes_to_the_nearest_row_when_its_own_vanishes_and_says
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("down", "down", "down")
         line = app.line_of("gpu0003")
-        app.table.update({"gpu0003": None, "gpu0004": None})
+        put(app.table, {"gpu0003": None, "gpu0004": None})
         await pilot.pause()
         assert app.table.cursor_key == "gpu0005" and app.line_of("gpu0005") == line
         last = [message for message in app.told if isinstance(message, VirtualTable.Vanished)][-1]
         assert (last.gone, last.key) == ("gpu0003", "gpu0005")
         await pilot.press("end")
-        app.table.update({"gpu0099": None})
+        put(app.table, {"gpu0099": None})
         assert app.table.cursor_key == "gpu0098"
         app.table.set_rows({})
         await pilot.pause()
@@ -150,7 +151,7 @@ async def test_a_page_scrolled_away_from_the_cursor_stays_where_it_is() -> None:
     app = Bench()
     async with app.run_test(size=(80, 24)) as pilot:
         app.table.scroll_top(50)
-        app.table.update(dict.fromkeys(list(app.rows)[10:20]))
+        put(app.table, dict.fromkeys(list(app.rows)[10:20]))
         assert app.lines[1].split()[0] == "gpu0050"
         assert app.table.cursor_key == "gpu0000"
         await pilot.press("down")
@@ -170,7 +171,7 @@ async def test_marks_outlive_sorting_filtering_and_refreshes_but_not_their_row()
         assert app.table.hidden_marks == {"gpu0000"}
         app.table.set_rows(app.rows)
         assert app.table.marked == {"gpu0000", "gpu0002"} and not app.table.hidden_marks
-        app.table.update({"gpu0002": None})
+        put(app.table, {"gpu0002": None})
         assert app.table.marked == {"gpu0000"}
         await pilot.pause()
         marked = [message.keys for message in app.told if isinstance(message, VirtualTable.Marked)]
@@ -212,7 +213,7 @@ async def test_rows_that_change_their_place_take_their_cursor_along() -> None:
         app.table.sort_by("load")
         await pilot.press("home", "down")
         assert app.table.cursor_key == "gpu0098"
-        app.table.update({"gpu0098": Row("gpu0098", load=-5)})
+        put(app.table, {"gpu0098": Row("gpu0098", load=-5)})
         assert app.table.cursor_key == "gpu0098" == app.table.keys[-1]
         assert any("gpu0098" in line for line in app.lines)
 
@@ -228,15 +229,15 @@ async def test_a_step_paints_two_lines() -> None:
 
 
 async def test_changed_rows_paint_only_their_changed_columns_and_equal_rows_nothing() -> None:
-    app = Bench(10_000)
+    app = Bench(5000)
     async with app.run_test(size=(200, 50)) as pilot:
         await pilot.pause()
         with app.painting() as regions:
-            app.table.update({name: Row(row.name, row.state, row.load) for name, row in app.rows.items()})
+            put(app.table, {name: Row(row.name, row.state, row.load) for name, row in app.rows.items()})
             app.table.set_rows({name: Row(row.name, row.state, row.load) for name, row in app.rows.items()})
         assert regions == []
         with app.painting() as regions:
-            app.table.update({"gpu0005": Row("gpu0005", load=77), "gpu9000": Row("gpu9000", load=1)})
+            put(app.table, {"gpu0005": Row("gpu0005", load=77), "gpu4000": Row("gpu4000", load=1)})
         assert regions == [Region(26, 6, 6, 1)]
         assert "77 %" in app.lines[6]
 
@@ -251,7 +252,7 @@ async def test_a_tick_paints_only_volatile_columns() -> None:
         assert {(region.x, region.width) for region in regions} == {(34, 8)}
         with app.painting() as regions:
             app.table.set_ctx(int("1"))
-            app.table.update({}, ctx=1)
+            put(app.table, {}, ctx=1)
         assert regions == []
 
 
@@ -273,7 +274,7 @@ async def test_pending_words_stand_in_their_column_until_taken_away() -> None:
             app.table.pending = {"gpu0001": "draining…", "elsewhere": "x"}
         assert len(regions) == 1
         assert app.lines[2].split()[1] == "draining…"
-        app.table.update({"gpu0001": Row("gpu0001", "draining")})
+        put(app.table, {"gpu0001": Row("gpu0001", "draining")})
         assert app.lines[2].split()[1] == "draining…"
         app.table.pending = {}
         assert app.lines[2].split()[1] == "draining"
@@ -316,7 +317,7 @@ async def test_any_size_will_do() -> None:
         for size in ((80, 24), (1, 1), (2, 2), (3, 1), (200, 2), (200, 50)):
             await pilot.resize_terminal(*size)
             await pilot.press("up", "down", "pageup", "pagedown")
-            app.table.update({"gpu0000": Row("gpu0000", load=size[0])})
+            put(app.table, {"gpu0000": Row("gpu0000", load=size[0])})
             assert all(app.table.render_line(y).cell_length == size[0] for y in range(size[1]))
         assert app.table.cursor_key and any(app.table.cursor_key in line for line in app.lines)
 

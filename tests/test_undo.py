@@ -6,9 +6,12 @@ import pytest
 
 from collectors.model import TAKEN, NewSilence
 from console.actions import ACTIONS, BY_ID
-from console.undo import NEAREST, Undo, undo_of, undone, undos
+from console.undo import _TURNED, NEAREST, Undo, undo_of, undone, undos
 from tests import make
 from tests.deeds import HOUR, NOW, Book, alert, drained, jobs, matchers, nodes, silence, waiting
+
+#: Of reservations and users: tests/test_undo of their own.
+BOOKED = {"reserve", "unreserve", "block", "unblock", "incident"}
 
 # -- nodes ------------------------------------------------------------------------------------------------------------
 
@@ -227,6 +230,22 @@ def test_strange_actions_and_gaps_have_no_undo():
 
 
 def test_every_inverse_of_the_table_is_proposed_by_some_test_here():
-    assert {one.id for one in ACTIONS if one.inverse} == {
-        "drain", "undrain", "resume", "hold", "uhold", "release", "priority", "take", "silence", "lift"
-    }  # fmt: skip
+    own = {"drain", "undrain", "resume", "hold", "uhold", "release", "priority", "take", "silence", "lift"}
+    # What sets something goes back by the value that it had (test_values), what turns something by turning it back.
+    assert {one.id for one in ACTIONS if one.inverse and one.value is None and one.id not in _TURNED} - BOOKED == own
+
+
+@pytest.mark.parametrize(("action", "state", "after"), [
+    ("suspend", "RUNNING", "SUSPENDED"), ("unsuspend", "SUSPENDED", "RUNNING"),
+])  # fmt: skip
+def test_a_job_is_woken_and_suspended_again(action, state, after):
+    book = Book().act("a", action, [make.job("1", state)])
+    back = book.undo("a", jobs(make.job("1", after)))
+    assert (back.action, back.targets) == (BY_ID[action].inverse, ("1",))
+    assert isinstance(book.undo("a", jobs(make.job("1", state))), str), "it is as it was"
+
+
+def test_power_is_given_and_taken_back():
+    book = Book().act("a", "powerdown", [make.node("n1"), make.node("n2")])
+    back = book.undo("a", nodes(make.node("n1", "IDLE+POWERED_DOWN"), make.node("n2")))
+    assert (back.action, back.targets) == ("powerup", ("n1",)) and "n2: it has power: idle" in back.notes[0]

@@ -90,3 +90,36 @@ async def test_an_empty_pane_says_what_it_was_told_to() -> None:
     app = Bench(Pane("Needs you", empty_text="nothing needs you"))
     async with app.run_test(size=(30, 6)):
         assert "nothing needs you" in app.lines[1]
+
+
+async def test_a_line_to_choose_is_folded_at_words_on_two_lines_at_most_and_is_one_to_the_cursor() -> None:
+    app = Bench(Pane("Needs you", select=True, wrap=True))
+    async with app.run_test(size=(34, 6)) as pilot:
+        pane = app.widget
+        assert isinstance(pane, Pane)
+        long = "R07 pdu-b lost power and eight of its nodes went down with all their jobs"
+        pane.set_lines([
+            line([("! ", "bad"), ("R07 pdu-b: 8 nodes lost power", "")], [("2m", "text-dim")], key="a"),
+            line([("! ", "bad"), (long, "")], [("11m", "text-dim")], key="b"),
+            line([("! ", "bad"), ("short", "")], key="c"),
+        ])  # fmt: skip
+        pane.focus()
+        await pilot.pause()
+        assert [text[:-1] for text in app.lines[1:-1]] == [
+            "│▌! R07 pdu-b: 8 nodes lost   2m ",
+            "│▌  power                        ",
+            "│ ! R07 pdu-b lost power and 11m ",
+            "│   eight of its nodes went …    ",
+        ]
+        await pilot.press("down")
+        assert pane.cursor_key == "b"
+        assert [text[1] for text in app.lines[1:-1]] == [" ", " ", "▌", "▌"]
+        await pilot.press("down")
+        assert pane.cursor_key == "c" and app.lines[4].startswith("│▌! short")
+        await pilot.press("up", "up")
+        assert pane.cursor_key == "a" and app.lines[1].startswith("│▌! R07")
+        await pilot.click(Pane, offset=(5, 4))
+        assert pane.cursor_key == "b", "its second line is it too"
+        await pilot.resize_terminal(120, 6)
+        await pilot.pause()
+        assert app.lines[2].startswith(f"│▌! {long}")

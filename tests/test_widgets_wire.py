@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pyte
 import pytest
 from rich.color import ColorSystem
+from rich.segment import Segment
 from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
@@ -20,6 +21,7 @@ from textual.widgets import Input
 
 import themes
 from collectors.model import Cluster, Load, Node, Source
+from tests.rows import put
 from widgets.cells import gauge
 from widgets.columns import Column
 from widgets.flow import Flow
@@ -29,6 +31,7 @@ from widgets.pane import Pane, line
 from widgets.quiet import QuietApp
 from widgets.table import VirtualTable
 from widgets.topline import TopLine
+from widgets.wire import Glass
 
 Row = tuple[str, str, int]
 COLUMNS = (
@@ -116,7 +119,7 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
         screen = pyte.Screen(*size)
         rows: dict[str, Row] = {f"n{i:04d}": (f"n{i:04d}", "idle", rng.randint(0, 100)) for i in range(60)}
         cluster = machine(rng)
-        app.table.set_rows(rows, ctx=0)
+        app.table.set_rows(dict(rows), ctx=0)
         app.map.set_cluster(cluster)
         app.table.focus()
         keys = ("up", "down", "pageup", "pagedown", "home", "end", "space", "o", "O", "tab", "left", "right", "enter")
@@ -128,15 +131,15 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
                         for key in rng.sample(list(rows), min(3, len(rows)))
                     }
                     rows.update(change)
-                    app.table.update(change, ctx=step)
+                    put(app.table, change, ctx=step)
                 elif act == 1:
                     gone = rng.sample(list(rows), min(len(rows), rng.randint(0, 9)))
                     rows = {key: row for key, row in rows.items() if key not in gone}
-                    app.table.update(dict.fromkeys(gone))
+                    put(app.table, dict.fromkeys(gone))
                 elif act == 2:
                     new = {f"n{i:04d}": (f"n{i:04d}", "new", i % 100) for i in rng.sample(range(2000), 4)}
                     rows.update(new)
-                    app.table.update(new)
+                    put(app.table, new)
                 elif act == 3:
                     app.table.set_ctx(step)
                 elif act == 4:
@@ -158,7 +161,7 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
                     app.table.pending = dict.fromkeys(rng.sample(list(rows), min(2, len(rows))), "draining…")
                 else:
                     rows = dict(rng.sample(list(rows.items()), rng.randint(0, len(rows)))) or rows
-                    app.table.set_rows(rows)
+                    app.table.set_rows(dict(rows))
                     app.table.dimmed = app.map.dimmed = step % 5 == 0
             await pilot.press(rng.choice(keys), rng.choice(keys))
             await pilot.pause()
@@ -182,7 +185,7 @@ async def test_what_the_acts_of_a_second_cost_at_200x50(wire: list[str]) -> None
     app = Wide()
     async with app.run_test(size=(200, 50)) as pilot:
         rows: dict[str, Row] = {f"n{i:04d}": (f"n{i:04d}", "idle", i % 100) for i in range(5000)}
-        app.table.set_rows(rows, ctx=0)
+        app.table.set_rows(dict(rows), ctx=0)
         app.table.focus()
         cluster = machine(random.Random(1))
         app.top.show(cluster, 1000, 1.0)
@@ -203,7 +206,7 @@ async def test_what_the_acts_of_a_second_cost_at_200x50(wire: list[str]) -> None
         assert await cost() == 0
         app.table.set_ctx(1)
         assert await cost() < 4000
-        app.table.update({f"n{i:04d}": (f"n{i:04d}", "down", i) for i in range(10, 20)})
+        put(app.table, {f"n{i:04d}": (f"n{i:04d}", "down", i) for i in range(10, 20)})
         assert await cost() < 1500
         await pilot.press("pagedown")
         assert await cost() < 16_000
@@ -303,3 +306,10 @@ async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> 
         app.map.set_cluster(Cluster(name="big", nodes=dict(nodes), loads={**loads, **changed}, racks=dict(racks)))
         await pilot.pause()
         assert feed(screen, wire) == 0
+
+
+def test_what_was_made_for_a_wider_terminal_is_cut_to_this_one():
+    glass = Glass()
+    strip = Strip([Segment("abcdef")])
+    assert glass.send([(0, 4, strip)], 3, ColorSystem.TRUECOLOR) == ""
+    assert "ab" in glass.send([(0, 1, strip)], 3, ColorSystem.TRUECOLOR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import warnings
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,19 @@ def themes() -> dict[str, Look]:
     return dict(sorted(found.items(), key=lambda item: (item[0] != DEFAULT, item[0])))
 
 
-def register(app: App[Any], name: str = DEFAULT) -> None:
+def fitting(environ: Mapping[str, str], colours: str | None) -> str:
+    """The theme for who has chosen none. `colours` is what Rich makes of the terminal: truecolor, 256, standard, None.
+
+    NO_COLOR is https://no-color.org: anything but an empty text asks for no colour.
+    """
+    if environ.get("NO_COLOR"):
+        return "monochrome"
+    return DEFAULT if colours in {"truecolor", "256"} else "16-colour"
+
+
+def register(app: App[Any], name: str = DEFAULT, looks: Mapping[str, Look] | None = None) -> None:
     """Make every theme known to the App and put one on; an unknown name gets the default."""
-    known = themes()
+    known = looks or themes()
     for look in known.values():
         app.register_theme(look.textual_theme())
     app.theme = name if name in known else DEFAULT

@@ -6,10 +6,11 @@ cut, never parsed: a `[` in a job name is a `[`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, cast
 
-from rich.cells import cell_len, split_graphemes
+from rich.cells import cell_len, chop_cells, split_graphemes
 
 Span = tuple[str, str]
 """A piece of text and the role it is painted in; "" is the plain text of whatever it stands in."""
@@ -18,6 +19,7 @@ Cell = str | Span | Sequence[Span]
 Align = Literal["left", "right", "center"]
 
 ELLIPSIS = "…"
+_WORDS = re.compile(r" *[^ ]+| +")
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _LEVELS = "▁▂▃▄▅▆▇█"
 
@@ -89,6 +91,32 @@ def cut_spans(spans: Sequence[Span], cells: int) -> list[Span]:
         out.append((text, role))
         left -= size
     return out
+
+
+def wrap_spans(spans: Sequence[Span], cells: int, indent: int = 0, first: int | None = None) -> list[list[Span]]:
+    """The spans on as many lines as they take, broken at blanks; every line after the first begins `indent` cells in.
+    `first` are the cells of the first line, where it has fewer.
+
+    Only a word longer than a line is broken itself.
+    """
+    rows: list[list[Span]] = [[]]
+    cells, after = cells if first is None else first, cells
+    used = start = 0
+    for text, role in spans:
+        for word in _WORDS.findall(text):
+            if used + width(word) > cells and not word.strip(" "):
+                continue
+            if used + width(word) > cells and used > start:
+                rows.append([(" " * indent, "")])
+                used, start, cells = indent, indent, after
+            fresh = word.lstrip(" ") if used == start == indent and len(rows) > 1 else word
+            for at, piece in enumerate(chop_cells(fresh, max(1, cells - max(used, indent)))):
+                if at:
+                    rows.append([(" " * indent, "")])
+                    used, start, cells = indent, indent, after
+                rows[-1].append((piece, role))
+                used += width(piece)
+    return rows
 
 
 def pad_spans(spans: Sequence[Span], cells: int, align: Align = "left") -> list[Span]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
+from textwrap import wrap
 
 from textual.geometry import Region
 from textual.strip import Strip
@@ -19,7 +20,7 @@ _AXIS = 8
 
 
 def nice(value: float) -> float:
-    """The next round number: 1, 2 or 5 times a power of ten."""
+    """The next round number: the line should fill its chart."""
     if value <= 0:
         return 1.0
     base = 1.0
@@ -27,7 +28,7 @@ def nice(value: float) -> float:
         base *= 10
     while base > value:
         base /= 10
-    return next(base * step for step in (1, 2, 5, 10) if base * step >= value)
+    return next(base * step for step in (1, 2, 3, 4, 5, 6, 8, 10) if base * step >= value)
 
 
 def plot(points: Sequence[Point], columns: int, rows: int, low: float, high: float) -> list[str]:
@@ -121,10 +122,9 @@ class Chart(Widget):
         lines = [paint.split_line(title, figures, cells)]
         rows, columns = height - 2, cells - _AXIS - 1
         if not known or rows < 1 or columns < 4:
-            lines += [
-                paint.line(((" " * _AXIS + (self._say if at == 0 else ""), "text-dim"),), cells)
-                for at in range(height - 1)
-            ]
+            said = wrap(self._say, max(1, cells - _AXIS - 1))[: max(0, height - 1)] if self._say else []
+            lines += [paint.line(((" " * _AXIS + one, "text-dim"),), cells) for one in said]
+            lines += [paint.line((), cells)] * (height - len(lines))
             return lines[:height]
         top = self._top or nice(max(known))
         for at, dots in enumerate(plot(self._points, columns, rows, 0.0, top)):

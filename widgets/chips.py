@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import tzinfo
 
+from msgspec import Struct
+
 from collectors.model import Alert, Cluster, Source
+from collectors.nodestate import in_service
 from widgets.cells import Span, cut_spans, spans_width
 from widgets.units import age, stamp
 
@@ -15,18 +17,19 @@ _FAULTS = ("internal", "missing", "auth", "refused", "malformed", "cut", "empty"
 _MODES = {"DEMO": "mode-demo", "READ-ONLY": "mode-readonly", "REPLAY": "mode-replay"}
 
 
-@dataclass(frozen=True, slots=True)
-class Chip:
+class Chip(Struct, frozen=True):
     """One kind of source as the top line shows it."""
 
     name: str
     text: str
     role: str
+    short: str = ""
+    """What it says where there is little room; "" is the text."""
 
-    @property
-    def span(self) -> Span:
+    def span(self, brief: int = 0) -> Span:
         """The chip in the line; one that is at fault has a ground of its own and room around its word."""
-        return (f" {self.text} " if self.role == "chip-fault" else self.text, self.role)
+        text = (self.short if brief else "") or self.text
+        return (f" {text} " if self.role == "chip-fault" else text, self.role)
 
 
 def is_stale(source: Source, mono: float) -> bool:
@@ -66,6 +69,35 @@ def _chip(name: str, group: Sequence[Source], mono: float) -> Chip:
     return Chip(name, f"{name} {age(max(moving or ages))}", "chip-ok")
 
 
+#: The source of the shared file systems.
+_STORAGE = "prom.storage"
+
+
+def storage_chip(cluster: Cluster, mono: float) -> Chip | None:
+    """`storage ok`, `storage /scratch hangs on 12`; None where no source tells of a shared file system.
+
+    What is worst is told: one that hangs before one that nodes in service lack, before what else is not well.
+    """
+    if "storage" not in cluster.known or not cluster.storage:
+        return None
+    source = cluster.sources.get(_STORAGE)
+    if source is not None and (not source.ok or is_stale(source, mono)):
+        return Chip("storage", "storage unknown", "chip-stale", "storage ?")
+    told: list[tuple[int, int, Chip]] = []
+    for one in cluster.storage.values():
+        missing = len(in_service(one.missing, cluster.nodes))
+        if one.hung:
+            count = len(one.hung)
+            told.append((0, -count, Chip("storage", f"storage {one.name} hangs on {count}", "chip-fault",
+                                         f"{one.name} hangs")))  # fmt: skip
+        elif missing:
+            told.append((1, -missing, Chip("storage", f"storage {one.name} missing on {missing}", "chip-stale",
+                                           f"{one.name} missing")))  # fmt: skip
+        elif one.wrong:
+            told.append((2, 0, Chip("storage", f"storage {one.name} {one.wrong[0]}", "chip-stale", f"{one.name} ill")))
+    return min(told, key=lambda one: one[:2])[2] if told else Chip("storage", "storage ok", "chip-ok")
+
+
 def alert_spans(alerts: Iterable[Alert], brief: int = 0) -> list[Span]:
     """How many active alerts there are of the two severities that call for somebody; `brief` 0 to 2."""
     active = [alert.severity for alert in alerts if alert.state == "active"]
@@ -80,23 +112,39 @@ def alert_spans(alerts: Iterable[Alert], brief: int = 0) -> list[Span]:
 
 
 def top_spans(
-    cluster: Cluster, now: float, mono: float, modes: Sequence[str], cells: int, zone: tzinfo | None = None
+    cluster: Cluster,
+    now: float,
+    mono: float,
+    modes: Sequence[str],
+    cells: int,
+    zone: tzinfo | None = None,
+    others: Sequence[Span] = (),
+    trail: Sequence[str] = (),
 ) -> list[Span]:
-    """The whole line in exactly so many cells.
+    """The whole line in exactly so many cells. `trail` are the screens that lead here.
 
-    What gives way, in this order: the date, the word wacht, long words, seconds, gaps, chips that are well, the time.
+    What gives way, in this order: that storage is well, the date, the word wacht, long words, seconds, gaps, chips that
+    are well, the time.
+    The trail has what is left: all of it, or its last step, or nothing.
     """
     full = stamp(now, zone)
-    every = chips(cluster.sources.values(), mono)
+    sources = chips(cluster.sources.values(), mono)
+    storage = storage_chip(cluster, mono)
+    every = sources if storage is None else [*sources, storage]
     ill = [chip for chip in every if chip.role != "chip-ok"]
+    # That storage is well is the first to go: nobody looks for it on a narrow screen.
+    fewer = sources if storage is not None and storage.role == "chip-ok" else every
     clock, brief_clock = full[11:], full[11:16] + full[19:]
+    if any(mode.startswith("REPLAY") for mode in modes):
+        clock = brief_clock = ""  # the mode says it, louder
     steps: tuple[tuple[bool, str, int, Sequence[Chip]], ...] = (
         (True, full, 0, every),
-        (True, clock, 0, every),
-        (False, clock, 0, every),
-        (False, clock, 1, every),
-        (False, brief_clock, 1, every),
-        (False, brief_clock, 2, every),
+        (True, full, 0, fewer),
+        (True, clock, 0, fewer),
+        (False, clock, 0, fewer),
+        (False, clock, 1, fewer),
+        (False, brief_clock, 1, fewer),
+        (False, brief_clock, 2, fewer),
         (False, clock, 1, ill),
         (False, brief_clock, 2, ill),
         (False, "", 2, ill),
@@ -112,16 +160,31 @@ def top_spans(
         if time:
             left += [(time, "bar"), (gap, "")]
         for mode in modes:
-            left += [(f" {mode} ", _MODES.get(mode, "mode-readonly")), (" ", "")]
-        right = _joined([chip.span for chip in shown], gap)
+            left += [(f" {mode} ", _MODES.get(mode.partition(" ")[0], "mode-readonly")), (" ", "")]
+        right = _joined([chip.span(brief) for chip in shown], gap)
         if counts := alert_spans(cluster.alerts.values(), brief):
             right += [(" " if brief else "   ", ""), *_joined(counts, gap)]
+        if others:
+            told = [_brief(one) for one in others] if brief == 2 else others
+            right += [(gap, ""), ("│", "text-dim"), (gap, ""), *_joined(told, gap)]
         right.append((" ", ""))
         if spans_width(left) + spans_width(right) <= cells:
             break
     right = cut_spans(right, max(0, cells - spans_width(left)))
+    name = left.index((cluster.name, "bar-strong")) + 1
+    for steps_here in (trail, trail[-1:]):
+        crumbs: list[Span] = [part for step in steps_here for part in ((" › ", "bar"), (step, "bar-strong"))]
+        if spans_width(left) + spans_width(crumbs) + spans_width(right) < cells:
+            left[name:name] = crumbs
+            break
     left = cut_spans(left, cells)
     return [*left, (" " * (cells - spans_width(left) - spans_width(right)), ""), *right]
+
+
+def _brief(span: Span) -> Span:
+    """`leeuwarden ✖2` for `leeuwarden 2 critical`."""
+    name, _, count = span[0].removesuffix(" critical").rpartition(" ")
+    return (f"{name} ✖{count}", span[1]) if span[0].endswith(" critical") else span
 
 
 def _joined(spans: Sequence[Span], gap: str) -> list[Span]:

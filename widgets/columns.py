@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from widgets.cells import Align, Cell
 
@@ -12,8 +13,7 @@ GAP = 2
 """Blank cells between two columns."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column. `cell(row, ctx)` gives its text, a (text, role) or spans; `ctx` is whatever the table was given.
 
     `width` is the least number of cells; a column that grows takes its part of what is left, up to `most`. On a narrow
@@ -35,8 +35,7 @@ class Column:
     """Whether sorting by it begins with the greatest: figures mostly do, names do not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """A column that is shown, and its cells on the line."""
 
     column: Column

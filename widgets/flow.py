@@ -7,7 +7,7 @@ it has not answered for counts as being on the way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct, structs
 
 FRAME_S = 1 / 30
 """Seconds between two frames that answer no key."""
@@ -30,8 +30,7 @@ CALM_S = 60.0
 """A slow line is well again after so long without being behind: what little is sent on it proves nothing sooner."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What is known of the line at a moment."""
 
     waiting: int = 0
@@ -58,8 +57,7 @@ class Seen:
         return self.behind_s < CALM_BEHIND_S and self.stuck_s < STUCK_S / 5
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """Whether the line is held to be slow, and since when (monotonic seconds) nothing has spoken for it."""
 
     slow: bool = False
@@ -72,9 +70,9 @@ class Flow:
         if not self.slow:
             return self
         if not seen.calm:
-            return replace(self, calm_since=None)
+            return structs.replace(self, calm_since=None)
         if self.calm_since is None:
-            return replace(self, calm_since=now)
+            return structs.replace(self, calm_since=now)
         return Flow() if now - self.calm_since >= CALM_S else self
 
     def hold_s(self, seen: Seen, now: float, framed: float, touched: float) -> float | None:

@@ -22,7 +22,7 @@ class Ink:
     """The styles of one theme. Call it with a role; `on` paints the role's colour on the ground of another role."""
 
     def __init__(self, roles: dict[str, str], foreground: str, background: str) -> None:
-        plain = Style.parse(f"{foreground} on {background}")
+        plain = Style.parse(f"{foreground} on {background}".replace("ansi_", ""))  # Rich names the terminal's own so
         self.text = plain + Style.parse(roles["text"]) if "text" in roles else plain
         self._roles = {role: Style.parse(style) for role, style in roles.items()}
         self._cache: dict[tuple[str, str, bool], Style] = {}
@@ -36,7 +36,10 @@ class Ink:
             style = ground
             if role and role != on:
                 own = self._roles.get(role, Style())
-                if on:
+                if on and ground.reverse:
+                    # Turned round, a colour would be the ground of its word, and a dim word could not be read.
+                    own = own.without_color + Style(dim=False)
+                elif on:
                     own = own.without_color + Style(color=own.color)
                 style = ground + own
             if bold:

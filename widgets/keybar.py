@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from textual.events import Click
 from textual.message import Message
 from textual.strip import Strip
@@ -16,8 +16,7 @@ from widgets.ink import ink
 _GAP = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One key of the bar, as it is to be read ("Space", "d") and what it does ("drain")."""
 
     key: str
@@ -39,12 +38,12 @@ class KeyBar(Widget):
     """
     ALLOW_SELECT = False
 
-    @dataclass
     class Pressed(Message):
         """A key was clicked, enabled or not."""
 
-        bar: KeyBar
-        key: Key
+        def __init__(self, bar: KeyBar, key: Key) -> None:
+            super().__init__()
+            self.bar, self.key = bar, key
 
         @property
         def control(self) -> KeyBar:

@@ -1,7 +1,6 @@
-"""Line: the way to the terminal, which may be slow, stand still, or end; and the driver that puts Textual on it.
+"""Line: the way to the terminal, which may be slow, stand still, or end; widgets.driver puts Textual on it.
 
-Textual 8.2.8 writes in a thread behind a queue of 30 and blocks the event loop when that is full, spins when the
-terminal has gone, and dies of SIGTERM with the terminal left raw. This rests on the internals of exactly that version.
+Textual 8.2.8 writes in a thread behind a queue of 30, and blocks the event loop when that is full.
 """
 
 from __future__ import annotations
@@ -10,33 +9,14 @@ import contextlib
 import errno
 import os
 import select
-import signal
 import termios
 import threading
 import time
-from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Callable
 from itertools import cycle
-from types import FrameType
-from typing import TYPE_CHECKING, Protocol
-
-from textual import events
-from textual._xterm_parser import XTermParser
-from textual.drivers.linux_driver import LinuxDriver
-from textual.message import Message
 
 from widgets.flow import Seen
-
-if TYPE_CHECKING:
-    from textual.app import App
-
-    class _Owner(Protocol):
-        """What the driver tells the app, on its event loop."""
-
-        def line_moved(self) -> None: ...
-        def line_ended(self, code: int) -> None: ...
-
 
 WORDS = 65_536
 """Bytes of words (bell, notification, clipboard) that may wait: later ones are dropped, for they would be old."""
@@ -65,7 +45,7 @@ class Line:
         """`moved` is called from a thread, once after `wanted` was set; `lost` when the terminal has gone."""
         self.wanted = False
         """Set before looking at `seen`, to be told when it has changed for the better."""
-        self._fd = _own(fd)
+        self._fd = own(fd)
         self._moved, self._lost = moved, lost
         self._more = threading.Condition()
         self._chunks: deque[tuple[bytes, float, bool]] = deque()
@@ -78,7 +58,7 @@ class Line:
         self._stuck: deque[tuple[float, float, int]] = deque(maxlen=512)  # when, seconds waited, bytes then taken
         self._ending = self._gone = False
         self._last: list[bytes] | None = None
-        """What was handed over since `drop`."""
+        """The words since `drop`."""
         self._thread = threading.Thread(target=self._run, name="wacht-line", daemon=True)
         self._thread.start()
 
@@ -157,13 +137,17 @@ class Line:
                     self._hand(_ABORT)
 
     def wait_answers(self) -> None:
-        """Wait a little for answers that are still to come: nobody else must read them."""
+        """Wait a little until all that the terminal has still to say has come: nobody else must read it."""
         with self._more:
+            if self._answers or not self._asks:
+                self._hand(self._question(0))
             if self._asks and time.monotonic() - self._asks[-1][2] < PATIENCE_S:
                 self._more.wait_for(lambda: self._gone or not self._asks, STOP_S)
 
-    def stop(self) -> None:
-        """End the thread, once all is written or the terminal has had its time (twice STOP_S at most)."""
+    def stop(self) -> bool:
+        """End the thread, once all is written or the terminal has had its time (twice STOP_S at most).
+
+        Returns whether all is written, as far as the system goes."""
         with self._more:
             self._ending = True
             self._more.notify_all()
@@ -177,7 +161,10 @@ class Line:
             with contextlib.suppress(termios.error):
                 termios.tcflush(self._fd, termios.TCOFLUSH)
             self._thread.join(STOP_S)
+        with self._more:
+            whole = self._gone or not self._chunks
         self.give_up()
+        return whole
 
     def give_up(self) -> None:
         """Write nothing any more: there is nobody to read it."""
@@ -194,7 +181,7 @@ class Line:
         self._chunks.append((data, time.monotonic(), word))
         self._handed += len(data)
         self._words += len(data) if word else 0
-        if self._last is not None:
+        if self._last is not None and word:
             self._last.append(data)
         self._more.notify_all()
 
@@ -262,7 +249,7 @@ class Line:
             self._words -= len(data) if word else 0
 
 
-def _own(fd: int) -> int:
+def own(fd: int) -> int:
     """A descriptor of the terminal that does not block. O_NONBLOCK on the given one would also be our shell's.
 
     After su the terminal is another user's and may not be opened by its name, but as /dev/tty. Where neither can be
@@ -275,125 +262,3 @@ def _own(fd: int) -> int:
         os.tcgetpgrp(fd)  # fails where it is not the terminal that /dev/tty stands for
         return os.open("/dev/tty", flags)
     return os.dup(fd)
-
-
-class LineDriver(LinuxDriver):
-    """Textual's driver, on a Line. Ends the app when the terminal has gone, or a signal asks for it."""
-
-    def __init__(
-        self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
-    ) -> None:
-        super().__init__(app, debug=debug, mouse=mouse, size=size)
-        self._owner: _Owner = app  # type: ignore[assignment]
-        self.line: Line | None = None
-
-    # Writing.
-
-    def write(self, data: str) -> None:
-        """Write something that is no frame."""
-        if self.line is not None:
-            self.line.word(data)
-
-    def frame(self, data: str) -> None:
-        """Write a frame."""
-        if self.line is not None:
-            self.line.frame(data)
-
-    def start_application_mode(self) -> None:
-        """Take the terminal."""
-        if self.line is not None:
-            self.line.give_up()  # it was started in the background, and is started again
-        assert self._file is not None
-        self.line = Line(self._file.fileno(), self._moved, self._lost)
-        self._catch()
-        super().start_application_mode()  # type: ignore[no-untyped-call]
-        if self._writer_thread is not None:
-            # Textual's own has nothing to do.
-            self._writer_thread.stop()
-            self._writer_thread = None
-
-    def stop_application_mode(self) -> None:
-        """Give the terminal back as it was. What is still to be painted is not painted any more."""
-        if self.line is not None:
-            self.line.drop()
-            self.line.wait_answers()
-        super().stop_application_mode()
-
-    def close(self) -> None:
-        """Wait a little until that is written."""
-        if self.line is not None:
-            self.line.stop()
-            self.line = None
-
-    def suspend_application_mode(self) -> None:
-        """Give the terminal to somebody else, whose Ctrl+C is not for us."""
-        super().suspend_application_mode()
-        signal.signal(signal.SIGINT, lambda *_: None)
-
-    # Reading.
-
-    def run_input_thread(self) -> None:
-        """Read what is typed until the end, or until the terminal has gone."""
-        poll = select.poll()
-        poll.register(self.fileno, select.POLLIN)
-        parser = XTermParser(self._debug)
-        # A byte that is no UTF-8 is no reason to crash.
-        decode = getincrementaldecoder("utf-8")("replace").decode
-        ending = False
-        while not ending:
-            ending = self.exit_event.is_set()
-            try:
-                data = os.read(self.fileno, 4096) if poll.poll(0 if ending else _LOOK_MS) else None
-            except BlockingIOError:
-                continue
-            except OSError:
-                data = b""
-            if data == b"":
-                self._lost()
-                return
-            # Nothing at all would tell the parser that this is the end.
-            for message in parser.feed(text) if data and (text := decode(data)) else ():
-                self.process_message(message)
-            for message in parser.tick():
-                self.process_message(message)
-
-    def process_message(self, message: Message) -> None:
-        """Answers to the questions of the Line are its own."""
-        if isinstance(message, events.CursorPosition):
-            if (line := self.line) is not None:
-                line.answer(message.y + 1, message.x + 1)
-            return
-        super().process_message(message)
-
-    # What the app is told.
-
-    def _moved(self) -> None:
-        self._on_loop(self._owner.line_moved)
-
-    def _lost(self) -> None:
-        if (line := self.line) is not None:
-            line.give_up()
-        self._on_loop(self._owner.line_ended, 128 + signal.SIGHUP)
-
-    def _on_loop(self, call: Callable[..., None], *given: object) -> bool:
-        def run() -> None:
-            with self._app._context():
-                call(*given)
-
-        try:
-            self._loop.call_soon_threadsafe(run)
-        except RuntimeError:
-            return False  # it is closed: the app has ended
-        return True
-
-    def _catch(self) -> None:
-        """Signals end the app as a key would. What was ignored when we were started (nohup) stays so."""
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._signalled)
-
-    def _signalled(self, number: int, _: FrameType | None) -> None:
-        # The next one ends the process at once, as does this one when the app has ended and hangs.
-        signal.signal(number, signal.SIG_DFL)
-        if not self._on_loop(self._owner.line_ended, 128 + number):
-            os.kill(os.getpid(), number)

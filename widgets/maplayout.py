@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from widgets.cells import cut, width
 
@@ -13,8 +14,7 @@ WIDEST = 6
 _LABEL_MOST = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Nodes that stand side by side on one line, and the label before them ("" on a rack's further lines)."""
 
     x: int
@@ -24,12 +24,11 @@ class Run:
     nodes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MapLayout:
+class MapLayout(Struct, frozen=True):
     """Lines of runs, left to right, and where to find a node: (line, first cell). A node takes `scale` cells."""
 
     lines: tuple[tuple[Run, ...], ...] = ()
-    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    places: Mapping[str, tuple[int, int]] = {}
     scale: int = 1
 
     def node_at(self, line: int, x: int) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -61,24 +60,24 @@ class NodeMap(Scrolled):
     dimmed: reactive[bool] = reactive(False, repaint=False)
     """The facts are stale: everything is painted dim."""
 
-    @dataclass
     class Opened(Message):
         """The operator opened a node."""
 
-        map: NodeMap
-        key: str
+        def __init__(self, map: NodeMap, key: str) -> None:
+            super().__init__()
+            self.map, self.key = map, key
 
         @property
         def control(self) -> NodeMap:
             """The map."""
             return self.map
 
-    @dataclass
     class Moved(Message):
         """The cursor stands on another node; None where there are none."""
 
-        map: NodeMap
-        key: str | None
+        def __init__(self, map: NodeMap, key: str | None) -> None:
+            super().__init__()
+            self.map, self.key = map, key
 
         @property
         def control(self) -> NodeMap:
@@ -93,12 +92,15 @@ class NodeMap(Scrolled):
         super().__init__(id=id, classes=classes)
         self.cursor_key: str | None = None
         """The node under the cursor."""
+        self.chosen = False
+        """Whether a person has put it there: where it stands by itself nothing is to be done to."""
         self._cluster = _EMPTY
         self._layout = MapLayout()
         self._seen: dict[int, list[Span]] = {}
         self._top_w = 0.0
         self._cells: dict[str, Span] = {}
         self._cell: Callable[[str], Span] = lambda _: UNKNOWN_CELL
+        self._ill: frozenset[str] = frozenset()
         self.set_reactive(NodeMap.measure, measure)
 
     # What feeds it.
@@ -114,6 +116,12 @@ class NodeMap(Scrolled):
             self.refresh()
         else:
             self._show_changes()
+
+    def mark_racks(self, ill: frozenset[str]) -> None:
+        """Racks that something is wrong with as a whole: their labels say so, with a ! behind them."""
+        if ill != self._ill:
+            self._ill = ill
+            self.refresh()
 
     def select(self, node: str) -> bool:
         """Put the cursor on a node. False when it is not on the map."""
@@ -163,7 +171,7 @@ class NodeMap(Scrolled):
         self._seen.clear()
         self.top = max(0, min(self.top, self.body_lines - self.page))
         if self.cursor_key not in self._layout.places:
-            self.cursor_key = next(iter(self._layout.places), None)
+            self.cursor_key, self.chosen = next(iter(self._layout.places), None), False
             self.post_message(self.Moved(self, self.cursor_key))
 
     def _cells_of(self, at: int) -> list[Span]:
@@ -198,8 +206,9 @@ class NodeMap(Scrolled):
         spans: list[Span] = []
         x, node = 0, 0
         for run in self._layout.lines[at]:
-            label = run.label.ljust(run.first - run.x)
-            spans += [(" " * (run.x - x), ""), (label, "text-dim")]
+            ill = run.label in self._ill
+            label = f"{run.label}{'!' * ill}".ljust(run.first - run.x)
+            spans += [(" " * (run.x - x), ""), (label, "bad" if ill else "text-dim")]
             spans += [widened(cell, scale) for cell in now[node : node + len(run.nodes)]]
             node += len(run.nodes)
             x = run.first + len(run.nodes) * scale
@@ -207,7 +216,12 @@ class NodeMap(Scrolled):
             return self._strip(spans, cells)
         head = self._strip(spans, cells)
         here, end = cursor[1], cursor[1] + max(1, scale - 1)
-        mark = self.ink.strip(((head.crop(here, end).text, "map-cursor"),))
+        text = head.crop(here, end).text
+        found = self._cluster.nodes.get(self.cursor_key or "")
+        if self.ink("map-cursor").reverse and found is not None:
+            # Turned round, a block would be a hole: the sign of its state stands there.
+            text = state_look(found.display)[0].center(end - here)
+        mark = self.ink.strip(((text, "map-cursor"),))
         return Strip([*head.crop(0, here), *mark, *head.crop(end, cells)], cells)
 
     def _strip(self, spans: Sequence[Span], cells: int) -> Strip:
@@ -234,6 +248,7 @@ class NodeMap(Scrolled):
     # Keys and mouse.
 
     def _go(self, node: str | None) -> None:
+        self.chosen = self.chosen or node is not None
         if node is None or node == self.cursor_key:
             return
         before = self._layout.places.get(self.cursor_key or "")

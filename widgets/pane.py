@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from rich.style import Style
@@ -13,20 +12,27 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from widgets.cells import Span, cut_spans, spans_of, spans_width
+from widgets.cells import Span, cut_spans, spans_of, spans_width, width, wrap_spans
 from widgets.scroll import Scrolled
+
+#: Cells below which nothing is wrapped, and which a label has at most.
+_LEAST = 20
+#: Lines that one which can be chosen is folded on at most: a list must show more than its first.
+FOLDS = 2
 
 
 class Line(NamedTuple):
     """One line of a pane: spans, what stands at its right end, and a key where it can be chosen.
 
     `link` is the URL behind the last of the spans, for a terminal that knows links (widgets.wire says which URLs).
+    `goes_on` is set where a pane that wraps broke it: it belongs to the line above.
     """
 
     spans: Sequence[Span]
     right: Sequence[Span] = ()
     key: str | None = None
     link: str | None = None
+    goes_on: bool = False
 
 
 def line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str | None = None) -> Line:
@@ -35,7 +41,10 @@ def line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str
 
 
 class Pane(Scrolled):
-    """Paints `lines`. With `select` a cursor walks over the lines that have a key; with `scroll` it takes the focus."""
+    """Paints `lines`. With `select` a cursor walks over the lines that have a key; with `scroll` it takes the focus.
+
+    With `wrap` a line that is too long goes on below, one that can be chosen on FOLDS lines at most; else it is cut.
+    """
 
     DEFAULT_CSS = """
     Pane { width: 1fr; height: 1fr; background: $background; }
@@ -50,24 +59,24 @@ class Pane(Scrolled):
         Binding("enter", "open", "Open", show=False),
     ]
 
-    @dataclass
     class Opened(Message):
         """The operator opened a line."""
 
-        pane: Pane
-        key: str
+        def __init__(self, pane: Pane, key: str) -> None:
+            super().__init__()
+            self.pane, self.key = pane, key
 
         @property
         def control(self) -> Pane:
             """The pane, so that `@on(Pane.Opened, "#needs")` works."""
             return self.pane
 
-    @dataclass
     class Moved(Message):
         """The cursor stands on another line's key."""
 
-        pane: Pane
-        key: str | None
+        def __init__(self, pane: Pane, key: str | None) -> None:
+            super().__init__()
+            self.pane, self.key = pane, key
 
         @property
         def control(self) -> Pane:
@@ -81,6 +90,7 @@ class Pane(Scrolled):
         border: bool = True,
         select: bool = False,
         scroll: bool = False,
+        wrap: bool = False,
         empty_text: str = "",
         id: str | None = None,
         classes: str | None = None,
@@ -91,6 +101,8 @@ class Pane(Scrolled):
         self.can_focus = select or scroll
         self.head = self.foot = 1 if border else 0
         self.lines: tuple[Line, ...] = ()
+        self._given: tuple[Line, ...] = ()
+        self._wraps = wrap
         self.cursor_key: str | None = None
         """The key under the cursor of a pane with `select`."""
         self._title = _spans(title)
@@ -110,7 +122,8 @@ class Pane(Scrolled):
 
     def set_lines(self, lines: Sequence[Line]) -> None:
         """Other lines; only those that differ are painted. The cursor stays on its key, or goes to the nearest."""
-        before, self.lines = self.lines, tuple(lines)
+        self._given = tuple(lines)
+        before, self.lines = self.lines, self._wrapped()
         self._strips.clear()
         self._keep_cursor(before)
         if not self.is_mounted:
@@ -124,6 +137,44 @@ class Pane(Scrolled):
                 if before[at : at + 1] != self.lines[at : at + 1]:
                     self.touch(at)
         self.touch_bar()
+
+    def _wrapped(self) -> tuple[Line, ...]:
+        """Of a pane that wraps: long lines on as many as they take, those after the first below what its label says."""
+        room = self.inner - 3
+        if not self._wraps or room < _LEAST:
+            return self._given
+        found: list[Line] = []
+        for one in self._given:
+            right = spans_width(one.right) + 1 if one.right else 0
+            if one.link is not None or spans_width(one.spans) <= room - right or room - right < _LEAST:
+                found.append(one)
+                continue
+            label = one.spans[0][0]
+            labelled = len(one.spans) > 1 and label.endswith(" ") and width(label) < _LEAST
+            indent = width(label) if labelled else 2 + len(label) - len(label.lstrip(" "))
+            rows = wrap_spans(one.spans, room, indent, room - right)
+            if one.key is not None and len(rows) > FOLDS:
+                rows = wrap_spans(one.spans, room - 2, indent, room - right)[:FOLDS]
+                rows[-1].append((" …", "text-dim"))
+            found += [Line(rows[0], one.right, one.key), *(Line(row, goes_on=True) for row in rows[1:])]
+        return tuple(found)
+
+    def _folds(self, at: int) -> int:
+        """How many lines below this one belong to it."""
+        end = at + 1
+        while end < len(self.lines) and self.lines[end].goes_on:
+            end += 1
+        return end - at - 1
+
+    def _touch_all(self, at: int) -> None:
+        for each in range(at, at + self._folds(at) + 1):
+            self.touch(each)
+
+    def resized(self) -> None:
+        """What wraps does so otherwise."""
+        if self._wraps:
+            self.lines = self._wrapped()
+            self._strips.clear()
 
     def select_key(self, key: str) -> bool:
         """Put the cursor on a line. False when no line has the key."""
@@ -174,8 +225,8 @@ class Pane(Scrolled):
 
     def paint_body(self, at: int, cells: int) -> Strip:
         """One line within the side borders."""
-        cursor = self.select and self.lines[at].key is not None and self.lines[at].key == self.cursor_key
-        cursor = cursor and self.has_focus
+        key = self.lines[self._first(at)].key
+        cursor = self.select and key is not None and key == self.cursor_key and self.has_focus
         found = self._strips.get((at, cells, cursor))
         if found is None:
             found = self._strips[at, cells, cursor] = self._boxed(self.lines[at], cells, cursor)
@@ -204,6 +255,12 @@ class Pane(Scrolled):
 
     # Keys and mouse.
 
+    def _first(self, at: int) -> int:
+        """The line to which this one belongs."""
+        while at and self.lines[at].goes_on:
+            at -= 1
+        return at
+
     def _at(self, key: str | None) -> int | None:
         return next((at for at, each in enumerate(self.lines) if each.key == key), None) if key is not None else None
 
@@ -220,14 +277,15 @@ class Pane(Scrolled):
 
     def _go(self, at: int) -> None:
         before, key = self._at(self.cursor_key), self.lines[at].key
+        # All of it is in sight, its first line in any case.
+        scrolled = self.show_line(at + self._folds(at)) | self.show_line(at)
         if key == self.cursor_key:
-            self.show_line(at)
             return
         self.cursor_key = key
-        if not self.show_line(at):
+        if not scrolled:
             if before is not None:
-                self.touch(before)
-            self.touch(at)
+                self._touch_all(before)
+            self._touch_all(at)
         self.touch_bar()
         self.post_message(self.Moved(self, key))
 
@@ -270,7 +328,10 @@ class Pane(Scrolled):
         """Choose a line; a second click on it opens it."""
         where = event.get_content_offset(self)
         at = -1 if where is None else self.top + where.y - self.head
-        if not self.select or not 0 <= at < len(self.lines) or self.lines[at].key is None:
+        if not self.select or not 0 <= at < len(self.lines):
+            return
+        at = self._first(at)
+        if self.lines[at].key is None:
             return
         event.stop()
         if event.chain > 1:
@@ -284,7 +345,7 @@ class Pane(Scrolled):
             self.refresh(Region(0, 0, self.extent.width, 1))
         at = self._at(self.cursor_key)
         if at is not None:
-            self.touch(at)
+            self._touch_all(at)
 
 
 def _linked(strip: Strip, line: Line) -> Strip:

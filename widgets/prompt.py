@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
+from msgspec import Struct
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -18,15 +18,18 @@ from textual.widgets import Input
 from widgets.cells import Span
 from widgets.ink import ink
 
+MOST = 500
+"""Entries of a history."""
+LONGEST = 4000
+"""Characters that a line takes: of a longer paste, nothing."""
 Complete = Callable[[str], Sequence[str]]
 """From what was typed to the whole texts it may become, best first."""
 
 
-@dataclass
-class History:
+class History(Struct):
     """What was typed before, newest last, no entry twice."""
 
-    entries: list[str] = field(default_factory=list)
+    entries: list[str] = []
     at: int | None = None
     """Where the operator is in it; None while they type something new."""
     typed: str = ""
@@ -34,7 +37,7 @@ class History:
     def add(self, text: str) -> None:
         """Keep a text."""
         if text:
-            self.entries = [*[entry for entry in self.entries if entry != text][-99:], text]
+            self.entries = [*[entry for entry in self.entries if entry != text][-(MOST - 1) :], text]
         self.at = None
 
     def older(self, typed: str) -> str | None:
@@ -45,6 +48,15 @@ class History:
             self.typed, self.at = typed, len(self.entries)
         self.at -= 1
         return self.entries[self.at]
+
+    def older_with(self, typed: str, text: str) -> str | None:
+        """The entry before that has this text in it; None where there is none."""
+        at, before = self.at, self.typed
+        while (found := self.older(typed)) is not None:
+            if text in found and found != typed:
+                return found
+        self.at, self.typed = at, before
+        return None
 
     def newer(self) -> str | None:
         """The entry after; after the newest, what was typed."""
@@ -78,7 +90,8 @@ class _Spans(Widget):
 
 
 class Prompt(Vertical):
-    """Hidden until `open(kind)`; Enter submits, Esc cancels, up and down walk the history, Tab completes."""
+    """Hidden until `open(kind)`. Enter submits, Esc cancels, up and down walk the history, Ctrl+R looks in it, Tab
+    completes."""
 
     DEFAULT_CSS = """
     Prompt { dock: bottom; height: auto; max-height: 2; background: $panel; display: none; }
@@ -92,47 +105,30 @@ class Prompt(Vertical):
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
-    @dataclass
-    class Submitted(Message):
+    class Told(Message):
+        """Something of a prompt: of which, which kind of line, and what stands there."""
+
+        def __init__(self, prompt: Prompt, kind: str, value: str = "") -> None:
+            super().__init__()
+            self.prompt, self.kind, self.value = prompt, kind, value
+
+        @property
+        def control(self) -> Prompt:
+            """The prompt."""
+            return self.prompt
+
+    class Submitted(Told):
         """Enter was pressed. The prompt stays open until somebody closes it, so that an error can be told."""
 
-        prompt: Prompt
-        kind: str
-        value: str
-
-        @property
-        def control(self) -> Prompt:
-            """The prompt."""
-            return self.prompt
-
-    @dataclass
-    class Edited(Message):
+    class Edited(Told):
         """The text changed: filters work while they are typed."""
-
-        prompt: Prompt
-        kind: str
-        value: str
-
-        @property
-        def control(self) -> Prompt:
-            """The prompt."""
-            return self.prompt
 
         def can_replace(self, message: Message) -> bool:
             """Only the last text counts."""
             return isinstance(message, Prompt.Edited) and message.prompt is self.prompt
 
-    @dataclass
-    class Cancelled(Message):
+    class Cancelled(Told):
         """Esc was pressed; the prompt has closed."""
-
-        prompt: Prompt
-        kind: str
-
-        @property
-        def control(self) -> Prompt:
-            """The prompt."""
-            return self.prompt
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -142,7 +138,7 @@ class Prompt(Vertical):
         self.histories: dict[str, History] = {}
         self._before: Widget | None = None
         self._sign = _Spans(classes="sign")
-        self._input = Input(select_on_focus=False)
+        self._input = Input(select_on_focus=False, max_length=LONGEST)
         self._say = _Spans(classes="say")
         self._tabs: list[str] = []
         self._tab_at = -1
@@ -217,14 +213,26 @@ class Prompt(Vertical):
         if self._tabs and event.value in self._tabs:
             return
         self._tabs = []
-        may = list(self.complete(event.value))[:12] if self.complete is not None and event.value else []
-        self.say("  ".join(text for text in may if text != event.value), "text-dim")
+        self.hint()
         self.post_message(self.Edited(self, self.kind, event.value))
+
+    def hint(self) -> bool:
+        """Show beneath the input what it may become. False when that is nothing."""
+        text = self.value
+        may = list(self.complete(text))[:12] if self.complete is not None and text else []
+        # What is offered begins with what is typed: only the word that is new need be read.
+        kept = text.rfind(" ") + 1
+        self.say("  ".join(one[kept:] for one in may if one != text), "text-dim")
+        return any(one != text for one in may)
 
     def on_key(self, event: Key) -> None:
         """History and completion."""
         if event.key in {"up", "down"}:
             found = self._history.older(self.value) if event.key == "up" else self._history.newer()
+        elif event.key == "ctrl+r":
+            # The same again goes on from where it stands: what was typed before the first is what is looked for.
+            wanted = self._history.typed if self._history.at is not None else self.value
+            found = self._history.older_with(self.value, wanted)
         elif event.key in {"tab", "shift+tab"}:
             found = self._completed(1 if event.key == "tab" else -1)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,14 +14,17 @@ from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.driver import Driver
-from textual.events import DescendantFocus, Event, InputEvent, MouseMove, Resize
+from textual.events import DescendantFocus, Event, InputEvent, Key, MouseMove, Resize
 from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
+from textual.theme import Theme
 from textual.widget import Widget
 from textual.widgets import Input
 
+from widgets.driver import LineDriver
 from widgets.flow import Flow
-from widgets.line import Line, LineDriver
+from widgets.line import Line
+from widgets.sheet import Sheet
 from widgets.wire import Glass, GlassUpdate
 
 Result = TypeVar("Result")
@@ -48,7 +52,12 @@ class QuietScreen(Screen[Result]):
 
 
 class QuietModal(QuietScreen[Result], ModalScreen[Result]):
-    """The same for dialogs."""
+    """The same for dialogs. Under a theme of the terminal's own colours, none of which can be tinted, what lies below
+    stands as it is: what the dialog is about stays in sight."""
+
+    DEFAULT_CSS = """
+    QuietModal:ansi { background: transparent; }
+    """
 
 
 class QuietApp(App[Result]):
@@ -69,7 +78,17 @@ class QuietApp(App[Result]):
         self._again: asyncio.TimerHandle | None = None
         self._unseen: list[tuple[Callable[[], None], int]] = []
         """What waits until the terminal shows it, and the position on the line; -1 while it is owed."""
+        self._worn: tuple[Theme, dict[str, str]] | None = None
+        """The theme that is on, and what styles call its colours."""
         super().__init__(**options)
+        self.stylesheet = Sheet(self.theme_variables)
+
+    def get_css_variables(self) -> dict[str, str]:
+        """Mixed once for each theme: Textual asks for them with every screen."""
+        theme = self.current_theme
+        if self._worn is None or self._worn[0] is not theme:
+            self._worn = theme, super().get_css_variables()
+        return self._worn[1]
 
     def get_driver_class(self) -> type[Driver]:
         """On a terminal."""
@@ -89,6 +108,9 @@ class QuietApp(App[Result]):
             self.glass.forget()
         elif isinstance(event, InputEvent) and not isinstance(event, MouseMove):
             self._touched = time.monotonic()
+            if isinstance(event, Key) and event.key == "ctrl+z" and not event.is_forwarded:
+                self.action_suspend_process()  # in dialogs and prompts too, which take all other keys
+                return
         await super().on_event(event)
 
     def action_redraw(self) -> None:
@@ -127,6 +149,30 @@ class QuietApp(App[Result]):
         """The terminal has gone, or a signal ends us; `code` is what the program returns."""
         self.leave()
         self._return_code = code
+
+    def broken(self, error: BaseException) -> None:
+        """A thread that the console cannot do without has died of this: end as for an exception on the event loop."""
+        try:
+            raise error
+        except Exception as raised:
+            self._handle_exception(raised)
+
+    def thread_died(self, thread: threading.ExceptHookArgs) -> None:
+        """For threading.excepthook: what a thread does not catch must neither be lost nor painted on the screen."""
+        if isinstance(self._driver, LineDriver) and thread.exc_value is not None:
+            self._driver.broke(thread.exc_value)
+
+    def give_back(self) -> None:
+        """Give the terminal back if it was not: the last thing that a program does, however it ended."""
+        if isinstance(self._driver, LineDriver):
+            self._driver.rescue()
+
+    def action_suspend_process(self) -> None:
+        """Ctrl+Z, where there is somebody to go on from it."""
+        if isinstance(self._driver, LineDriver) and not self._driver.has_shell:
+            self.notify("no shell started this console: there is nothing to go back to", severity="warning")
+        else:
+            super().action_suspend_process()
 
     @property
     def _line(self) -> Line | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from textual.strip import Strip
 
 from widgets.cells import Span, cut, pad, pad_spans, spans_of
@@ -20,8 +20,7 @@ Cells = tuple[tuple[Span, ...], ...]
 """The columns of a row, each cut and padded to its place."""
 
 
-@dataclass(slots=True)
-class Painted:
+class Painted(Struct):
     """A row as it was painted last, and what it was painted from."""
 
     row: Any
@@ -33,8 +32,7 @@ class Painted:
     """By (under the cursor, marked)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What stands on one line of the screen."""
 
     key: str

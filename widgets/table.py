@@ -7,6 +7,7 @@ table compares what each line of the screen shows with what it should show, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from textwrap import wrap
 from typing import Any, Generic, TypeVar
 
 from textual.geometry import Region
@@ -15,9 +16,9 @@ from textual.strip import Strip
 
 from widgets.cells import cut, width
 from widgets.columns import Column, Placed, place
-from widgets.order import Order, Sort
 from widgets.rowpaint import GUTTER, Painted, Seen, header_strip, paint_cells, paint_row
 from widgets.tablekeys import TableKeys
+from widgets.view import AT_ONCE, By, View, arrange
 
 R = TypeVar("R")
 
@@ -26,7 +27,7 @@ _CACHED = 1000
 
 
 class VirtualTable(TableKeys, Generic[R]):
-    """Rows by key in columns. Feed it with `set_rows` and `update`; keys and messages are in TableKeys."""
+    """Rows by key in columns. Feed it with `set_rows`; keys and messages are in TableKeys."""
 
     DEFAULT_CSS = """
     VirtualTable { width: 1fr; height: 1fr; background: $background; }
@@ -34,9 +35,9 @@ class VirtualTable(TableKeys, Generic[R]):
     head = 1
 
     dimmed: reactive[bool] = reactive(False, repaint=False)
+    """The facts are stale: everything is painted dim."""
     shows_cursor: reactive[bool] = reactive(True, repaint=False)
     """Of two tables on one screen only that which keys go to has a cursor to be seen."""
-    """The facts are stale: everything is painted dim."""
     empty_text: reactive[str] = reactive("", repaint=False)
     """What stands in the middle when there are no rows."""
 
@@ -56,7 +57,11 @@ class VirtualTable(TableKeys, Generic[R]):
         super().__init__(id=id, classes=classes)
         self.columns: tuple[Column, ...] = tuple(columns)
         self._key_of = key
-        self._order: Order[R] = Order()
+        self._view: View[R] = arrange({})
+        self._asked = 0
+        """Goes up with every view that is asked for: of several on their way the last one counts."""
+        self._given: tuple[Mapping[str, R], Container[str] | None] = ({}, None)
+        """The rows that were given last, which may be on their way still, and the keys that are alive."""
         self._ctx: Any = None
         self._turn = 0
         """Goes up with every new context."""
@@ -69,7 +74,8 @@ class VirtualTable(TableKeys, Generic[R]):
         self._says_empty = True
         self.sort_column: str | None = sort
         """Key of the column the rows are sorted by, None while they stand as they came."""
-        self._order.sort_by(self._sort_of(sort), reverse)
+        self.by = By(self._sort_of(sort), reverse)
+        """What the rows are sorted by, or will be as soon as they are in order."""
         self.set_reactive(VirtualTable.empty_text, empty_text)
 
     # What can be read.
@@ -77,7 +83,7 @@ class VirtualTable(TableKeys, Generic[R]):
     @property
     def keys(self) -> Sequence[str]:
         """The keys in the order shown. Not to be changed."""
-        return self._order.keys
+        return self._view.keys
 
     @property
     def marked(self) -> frozenset[str]:
@@ -87,12 +93,12 @@ class VirtualTable(TableKeys, Generic[R]):
     @property
     def hidden_marks(self) -> frozenset[str]:
         """Marked keys whose rows are not in the table just now."""
-        return frozenset(key for key in self._marks if key not in self._order.rows)
+        return frozenset(key for key in self._marks if key not in self._view.rows)
 
     @property
     def reverse(self) -> bool:
         """Whether the greatest stand first."""
-        return self._order.reverse
+        return self.by.reverse
 
     @property
     def pending(self) -> Mapping[str, str]:
@@ -104,29 +110,47 @@ class VirtualTable(TableKeys, Generic[R]):
         self._pending = dict(words)
         self._show_changes()
 
+    @property
+    def view(self) -> View[R]:
+        """The rows in the order shown; it never changes, so any thread may read it."""
+        return self._view
+
+    @property
+    def ctx(self) -> Any:
+        """What the cells are given besides their row."""
+        return self._ctx
+
     def row_of(self, key: str) -> R | None:
         """The row of a key, None where there is none."""
-        return self._order.rows.get(key)
+        return self._view.rows.get(key)
 
     # What feeds it.
 
     def set_rows(
-        self, rows: Mapping[str, R] | Sequence[R], *, ctx: Any = None, alive: Container[str] | None = None
+        self,
+        rows: Mapping[str, R] | Sequence[R] | View[R],
+        *,
+        ctx: Any = None,
+        alive: Container[str] | None = None,
     ) -> None:
-        """Replace all rows. `alive` holds the keys that still exist though a filter hides them: they stay marked."""
+        """Replace all rows; a view sorted as this table is spares the sorting. More rows than `AT_ONCE` are put in
+        order in a thread, and until then stand as they stood. `alive` holds the keys that still exist though a filter
+        hides them: they stay marked."""
+        if isinstance(rows, View):
+            self._given = rows.rows, alive
+            if rows.by == self.by:
+                self._asked += 1
+                self._show_view(rows, ctx, alive)
+            else:
+                self._arrange(ctx)
+            return
         if not isinstance(rows, Mapping):
             if self._key_of is None:
                 raise TypeError("rows in a sequence need the table to have a key function")
             key_of = self._key_of
             rows = {key_of(row): row for row in rows}
-        given = rows
-        self._change(lambda: self._order.set(given), lambda key: key not in given, ctx, alive)
-
-    def update(self, changed: Mapping[str, R | None], *, ctx: Any = None, alive: Container[str] | None = None) -> None:
-        """Put in the rows that are new or changed; None takes a row out. The others are not looked at."""
-        self._change(
-            lambda: self._order.change(changed), lambda key: key in changed and changed[key] is None, ctx, alive
-        )
+        self._given = rows, alive
+        self._arrange(ctx)
 
     def set_ctx(self, ctx: Any) -> None:
         """Give the columns another context (the time, say): volatile columns are painted anew where they differ."""
@@ -141,8 +165,8 @@ class VirtualTable(TableKeys, Generic[R]):
         if self.sort_column not in {column.key for column in self.columns}:
             self.sort_column = None
         self._lay_out()
-        sort = self._sort_of(self.sort_column)
-        self._change(lambda: self._order.sort_by(sort, self._order.reverse), lambda _: False, None, None, False)
+        self.by = By(self._sort_of(self.sort_column), self.by.reverse)
+        self._arrange()
         self.refresh()
 
     def sort_by(self, column: str | None, reverse: bool | None = None) -> None:
@@ -150,7 +174,8 @@ class VirtualTable(TableKeys, Generic[R]):
         if reverse is None:
             reverse = any(c.descending for c in self.columns if c.key == column)
         self.sort_column = column
-        self._change(lambda: self._order.sort_by(self._sort_of(column), reverse), lambda _: False, None, None, False)
+        self.by = By(self._sort_of(column), reverse)
+        self._arrange()
         self._refresh_head()
 
     def mark(self, keys: Collection[str]) -> None:
@@ -159,7 +184,7 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def select(self, key: str, line: int | None = None) -> bool:
         """Put the cursor on a key, on a line of the page if given. False when there is no such row."""
-        at = self._order.index(key)
+        at = self._view.index(key)
         if at is None:
             return False
         if line is not None:
@@ -175,34 +200,48 @@ class VirtualTable(TableKeys, Generic[R]):
             self._ctx = ctx
             self._turn += 1
 
-    def _sort_of(self, key: str | None) -> Sort | None:
+    def _sort_of(self, key: str | None) -> Callable[[Any], Any] | None:
         return next((column.sort for column in self.columns if column.key == key), None)
 
-    def _change(
-        self,
-        apply: Callable[[], object],
-        gone: Callable[[str], bool],
-        ctx: Any,
-        alive: Container[str] | None,
-        data: bool = True,
-    ) -> None:
-        """Change the order and keep the cursor on its key and that on its line of the screen, as far as can be."""
-        order, cursor = self._order, self.cursor_key
+    def _arrange(self, ctx: Any = None) -> None:
+        """Put the rows in order and show them: at once where they are few."""
+        self._asked += 1
+        asked, by, before, (rows, alive) = self._asked, self.by, self._view, self._given
+        if len(rows) <= AT_ONCE or not self.is_running:
+            self._show_view(arrange(rows, by, before), ctx, alive)
+            return
+
+        def work() -> None:
+            view = arrange(rows, by, before)
+            self.app.call_from_thread(came, view)
+
+        def came(view: View[R]) -> None:
+            if asked == self._asked and self.is_running:
+                self._show_view(view, ctx, alive)
+
+        self.run_worker(work, thread=True, group="arrange")
+
+    def _show_view(self, view: View[R], ctx: Any, alive: Container[str] | None) -> None:
+        """Show other rows and keep the cursor on its key and that on its line of the screen, as far as can be."""
+        before, cursor, rows = self._view, self.cursor_key, view.rows
+
+        def gone(key: str) -> bool:
+            return key not in rows
+
         if ctx is not None:
             self._take(ctx)
         line = self._at - self.top
-        heir = order.nearest(self._at, gone) if cursor is not None and gone(cursor) else cursor
+        heir = before.nearest(self._at, gone) if cursor is not None and gone(cursor) else cursor
         anchor = heir
-        if not 0 <= line < max(1, self.page) and order.keys:  # scrolled away from the cursor: hold what is seen
-            anchor, line = order.nearest(self.top, gone), 0
-        apply()
-        at = order.index(heir) if heir is not None else None
+        if not 0 <= line < max(1, self.page) and before.keys:  # scrolled away from the cursor: hold what is seen
+            anchor, line = before.nearest(self.top, gone), 0
+        self._view = view
+        at = view.index(heir) if heir is not None else None
         self._at = at or 0
-        held = order.index(anchor) if anchor is not None else None
-        self.top = max(0, min((held or 0) - line, len(order.keys) - self.page))
-        self.cursor_key = order.keys[self._at] if order.keys else None
-        if data:
-            self._drop_marks(alive)
+        held = at if anchor == heir else view.index(anchor) if anchor is not None else None
+        self.top = max(0, min((held or 0) - line, len(view.keys) - self.page))
+        self.cursor_key = view.keys[self._at] if view.keys else None
+        self._drop_marks(alive)
         if cursor != self.cursor_key:
             if cursor is not None:
                 self.post_message(self.Vanished(self, cursor, self.cursor_key))
@@ -210,7 +249,7 @@ class VirtualTable(TableKeys, Generic[R]):
         self._show_changes()
 
     def _drop_marks(self, alive: Container[str] | None) -> None:
-        rows = self._order.rows
+        rows = self._view.rows
         lost = {key for key in self._marks if key not in rows and (alive is None or key not in alive)}
         if lost:
             self._set_marks(self._marks - lost)
@@ -226,7 +265,7 @@ class VirtualTable(TableKeys, Generic[R]):
     @property
     def body_lines(self) -> int:
         """Lines of the body: one a row."""
-        return len(self._order.keys)
+        return len(self._view.keys)
 
     def _lay_out(self) -> None:
         """Fit the columns to the width. The bar's cell is kept free, so that columns do not move when it comes."""
@@ -236,8 +275,8 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def _look(self, at: int) -> tuple[Seen, Painted]:
         """What line `at` of the body should show."""
-        key = self._order.keys[at]
-        row, word, ctx = self._order.rows[key], self._pending.get(key), self._ctx
+        key = self._view.keys[at]
+        row, word, ctx = self._view.rows[key], self._pending.get(key), self._ctx
         painted = self._painted.get(key)
         if painted is None or painted.word != word or painted.turn != self._turn or painted.row is not row:
             # Equal rows, or a new time where no column that is shown tells it, look the same.
@@ -279,7 +318,8 @@ class VirtualTable(TableKeys, Generic[R]):
         self.touch_bar()
         if self._says_empty != (not count):
             self._says_empty = not count
-            self.touch(self.page // 2)
+            for y in range(*self._empty_lines()):
+                self.touch(self.top + y)
 
     def scrolled(self) -> None:
         """Scrolling is a change like any other: columns that look alike on a line are not sent again."""
@@ -287,7 +327,7 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def paint_head(self, y: int, cells: int) -> Strip:
         """The titles."""
-        return header_strip(self._placed, self.ink, cells, self.sort_column, self._order.reverse)
+        return header_strip(self._placed, self.ink, cells, self.sort_column, self.by.reverse)
 
     def paint_body(self, at: int, cells: int) -> Strip:
         """One row."""
@@ -305,11 +345,22 @@ class VirtualTable(TableKeys, Generic[R]):
         """Below the last row; the text of an empty table stands in the middle."""
         self._seen.pop(y, None)
         self._says_empty = not self.body_lines
-        if self.body_lines or y != self.page // 2:
+        first, end = self._empty_lines()
+        if self.body_lines or not first <= y < end:
             return self.ink.line((), cells)
-        text = cut(self.empty_text, max(0, cells - 2))
+        text = cut(self._empty_words()[y - first], max(0, cells - 2))
         left = (cells - width(text)) // 2
         return self.ink.line(((" " * max(0, left), ""), (text, "text-dim")), cells)
+
+    def _empty_words(self) -> list[str]:
+        """What an empty table says, on as many lines as that takes: it says what to configure, too."""
+        return wrap(self.empty_text, max(1, self.extent.width - 4))
+
+    def _empty_lines(self) -> tuple[int, int]:
+        """The lines of the page on which it says so: the first, and the one after the last."""
+        count = len(self._empty_words())
+        first = max(0, min(self.page // 2 - (count - 1) // 2, self.page - count))
+        return first, min(first + count, self.page)
 
     def ink_changed(self) -> None:
         """Strips hold the colours of the theme they were painted under."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -16,11 +15,12 @@ if TYPE_CHECKING:
     from widgets.columns import Column, Placed
 
 
-@dataclass
 class _Told(Message):
     """A message of a table."""
 
-    table: TableKeys
+    def __init__(self, table: TableKeys) -> None:
+        super().__init__()
+        self.table = table
 
     @property
     def control(self) -> TableKeys:
@@ -45,41 +45,44 @@ class TableKeys(Scrolled):
         Binding("O", "reverse_sort", "Reverse the sort", show=False),
     ]
 
-    @dataclass
     class Opened(_Told, namespace="virtual_table"):
         """The operator opened a row."""
 
-        key: str
+        def __init__(self, table: TableKeys, key: str) -> None:
+            super().__init__(table)
+            self.key = key
 
-    @dataclass
     class Moved(_Told, namespace="virtual_table"):
         """The cursor stands on another key; None where there are no rows."""
 
-        key: str | None
+        def __init__(self, table: TableKeys, key: str | None) -> None:
+            super().__init__(table)
+            self.key = key
 
         def can_replace(self, message: Message) -> bool:
             """Of several moves in the queue only the last counts."""
             return isinstance(message, TableKeys.Moved) and message.table is self.table
 
-    @dataclass
     class Vanished(_Told, namespace="virtual_table"):
         """The row under the cursor went; the cursor stands on `key` now."""
 
-        gone: str
-        key: str | None
+        def __init__(self, table: TableKeys, gone: str, key: str | None) -> None:
+            super().__init__(table)
+            self.gone, self.key = gone, key
 
-    @dataclass
     class Marked(_Told, namespace="virtual_table"):
         """The marks changed."""
 
-        keys: frozenset[str]
+        def __init__(self, table: TableKeys, keys: frozenset[str]) -> None:
+            super().__init__(table)
+            self.keys = keys
 
-    @dataclass
     class Sorted(_Told, namespace="virtual_table"):
         """The operator sorted by another column, or the other way round."""
 
-        column: str | None
-        reverse: bool
+        def __init__(self, table: TableKeys, column: str | None, reverse: bool) -> None:
+            super().__init__(table)
+            self.column, self.reverse = column, reverse
 
     columns: tuple[Column, ...]
     sort_column: str | None
@@ -91,6 +94,8 @@ class TableKeys(Scrolled):
         self.cursor_key: str | None = None
         """The key under the cursor, None while there are no rows."""
         self._at = 0
+        self.waits = False
+        """Whether other rows than those that stand here are asked for: not all of these are what is meant then."""
         self._focus_is_new = False
         self._opened_by_click = False
 
@@ -166,6 +171,8 @@ class TableKeys(Scrolled):
 
     def action_mark_all(self) -> None:
         """Mark every row that is shown; once all are, take the marks away."""
+        if self.waits:
+            return
         every = set(self.keys)
         self._set_marks(set() if every <= self._marks else every)
 

@@ -31,22 +31,32 @@ class TopLine(Widget):
         """`zone` None is the machine's own."""
         super().__init__(id=id)
         self._zone = zone
-        self._shown: tuple[Cluster, float, float, Sequence[str]] = (_EMPTY, 0.0, 0.0, ())
+        self._shown: tuple[Cluster, float, float, Sequence[str], Sequence[Span], Sequence[str]]
+        self._shown = (_EMPTY, 0.0, 0.0, (), (), ())
         self._spans: list[Span] = []
 
-    def show(self, cluster: Cluster, now: float, mono: float, modes: Sequence[str] = ()) -> None:
-        """`now` is the wall clock, `mono` the clock of the readings, `modes` are words like DEMO and READ-ONLY."""
+    def show(
+        self,
+        cluster: Cluster,
+        now: float,
+        mono: float,
+        modes: Sequence[str] = (),
+        others: Sequence[Span] = (),
+        trail: Sequence[str] = (),
+    ) -> None:
+        """`now` is the wall clock, `mono` the clock of the readings, `modes` are words like DEMO and READ-ONLY,
+        `others` is what there is to say of other clusters, `trail` the screens that lead to this one."""
         if isinstance(self.app, QuietApp) and self.app.slow_line:
             modes = [*modes, "SLOW LINE"]
             since = now % _SLOW_STEP_S
             now, mono = now - since, mono - since
-        self._shown = (cluster, now, mono, tuple(modes))
+        self._shown = (cluster, now, mono, tuple(modes), tuple(others), tuple(trail))
         if self.is_mounted and self._compose_spans() != self._spans:
             self.refresh()
 
     def _compose_spans(self) -> list[Span]:
-        cluster, now, mono, modes = self._shown
-        return top_spans(cluster, now, mono, modes, self.size.width, self._zone)
+        cluster, now, mono, modes, others, trail = self._shown
+        return top_spans(cluster, now, mono, modes, self.size.width, self._zone, others, trail)
 
     def render_line(self, y: int) -> Strip:
         """The line."""

@@ -129,7 +129,7 @@ class Glass:
             line = self._lines.get(y)
             if line is None:
                 line = self._lines[y] = [None] * width
-            new = _cells(strip)[: width - x]
+            new = _cells(strip)[: max(0, width - x)]  # it may have been made for a wider terminal
             old = line[x : x + len(new)]
             if new == old:
                 continue

@@ -186,6 +186,9 @@ def _rows(
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             strange += 1
             first = first or clean(str(error)[:200])
+    if not rows:  # it must not look like none
+        raise SourceFault("malformed", f"not one of {strange} {what}s can be read: {first}",
+                          "is this a version of Alertmanager that wacht knows?")  # fmt: skip
     return rows, (f"{strange} {what}{'s' if strange > 1 else ''} left out: {first}",)
 
 

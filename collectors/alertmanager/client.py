@@ -19,6 +19,7 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.clean import clean
 from collectors.model import SourceFault
 from collectors.secret import read_token
+from collectors.web import rest_of
 from collectors.wire import Wire, end, over, trusted
 
 #: Most bytes of one answer: 10,000 alerts with long annotations are about 20 MB.
@@ -34,8 +35,8 @@ class Unsent(SourceFault):
 class Refused(SourceFault):
     """The server answered that it does not do this. `code` is its HTTP status, `said` its own words."""
 
-    def __init__(self, kind: str, what: str, mend: str, code: int, said: str) -> None:
-        super().__init__(kind, what, mend)
+    def __init__(self, kind: str, what: str, mend: str, code: int, said: str, rest_s: float = 0.0) -> None:
+        super().__init__(kind, what, mend, rest_s)
         self.code = code
         self.said = said
 
@@ -147,7 +148,7 @@ class Client:
         """The server answered, but not with 200."""
         code, said = answer.status_code, words_of(content)
         told = f"{self._where} answered {code} to {path}" + (f": {said}" if said else "")
-        kind, mend = "refused", "see its log"
+        kind, mend, rest_s = "refused", "see its log", 0.0
         if code in {301, 302, 303, 307, 308}:
             to = clean(answer.headers.get("Location", "nowhere")[:200])
             told, mend = f"{self._where} sends to {to}: not followed", "write that as url"
@@ -158,9 +159,9 @@ class Client:
         elif code == 404:
             kind, mend = "missing", "does url end where /api/v2 begins?"
         elif code in {429, 503}:
-            after = clean(answer.headers.get("Retry-After", "")[:40])
-            kind, mend = "backoff", f"it asks for {after} s of peace" if after.isdecimal() else ""
-        raise Refused(kind, told, mend, code, said)
+            kind = "backoff"
+            mend, rest_s = rest_of(answer.headers.get("Retry-After", ""))
+        raise Refused(kind, told, mend, code, said, rest_s)
 
 
 def words_of(content: bytes) -> str:

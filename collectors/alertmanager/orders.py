@@ -22,6 +22,11 @@ LONGEST_S = 31 * 86_400
 COMMENT_CAP = 1000
 #: What an id may be made of: it stands in the path of a request.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+#: The one label of a silence that declares an incident. No alert has it, so it keeps none quiet.
+INCIDENT = "wacht_incident"
+#: Longest that an incident stands without being declared again, in seconds.
+INCIDENT_MOST_S = 3600
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ACTIONS = {"alert": ("take", "silence"), "silence": ("lift",)}
 
 
@@ -36,6 +41,8 @@ class Order(Struct, frozen=True, kw_only=True):
 
 def orders(change: Change, url: str) -> list[Order]:
     """Each request of a change. Everything is checked before the first one is returned. Raises ValueError."""
+    if change.action == "incident":
+        return [_declared(change, f"--alertmanager.url={url.rstrip('/')}")]
     if change.action not in _ACTIONS.get(change.kind, ()):
         raise ValueError(f"{change.action} of a {change.kind} is not an action")
     if not change.targets:
@@ -53,6 +60,21 @@ def orders(change: Change, url: str) -> list[Order]:
     if sorted(covered) != sorted(change.targets):
         raise ValueError("the silences are not for exactly the alerts that were named")
     return [Order(targets=new.alerts, argv=_argv(_checked(new), where), new=new) for new in change.silences]
+
+
+def _declared(change: Change, where: str) -> Order:
+    """The silence that declares an incident: of all its nodes one, which meets no alert. Raises ValueError."""
+    made = change.silences
+    if change.kind != "node" or not change.targets or len(made) != 1 or made[0].alerts:
+        raise ValueError("an incident is one silence, of nodes and of no alert")
+    (new,) = made
+    plain = len(new.matchers) == 1 and new.matchers[0].name == INCIDENT and not new.matchers[0].regex
+    if not plain or not new.matchers[0].equal or not _NAME.fullmatch(new.matchers[0].value):
+        raise ValueError("the silence of an incident has its name for its only matcher")
+    if not 0 < new.seconds <= INCIDENT_MOST_S:
+        raise ValueError(f"an incident stands for up to {INCIDENT_MOST_S // 60} minutes, then it is declared again")
+    _check_words(new)
+    return Order(targets=change.targets, argv=_argv(new, where), new=new)
 
 
 def body(new: NewSilence, now: float) -> Mapping[str, Any]:
@@ -94,10 +116,14 @@ def _checked(new: NewSilence) -> NewSilence:
         raise ValueError("two matchers for one label")
     if not 0 < new.seconds <= LONGEST_S:
         raise ValueError(f"a silence lasts up to {LONGEST_S // 86_400} days")
+    _check_words(new)
+    return new
+
+
+def _check_words(new: NewSilence) -> None:
     for name, text in (("author", new.by), ("comment", new.comment)):
         if not text.strip() or hostile(text) or len(text) > COMMENT_CAP:
             raise ValueError(f"the {name} of a silence must be one plain line of up to {COMMENT_CAP} characters")
-    return new
 
 
 def _told(when: datetime) -> str:

@@ -9,7 +9,7 @@ from collectors.alertmanager.answers import Reader, conditions, silence_of
 from collectors.alertmanager.client import Client, Refused
 from collectors.alertmanager.orders import ID
 from collectors.clock import Clock
-from collectors.model import Alert, Collector, Facts, Silence, SourceFault
+from collectors.model import Alert, Collector, Facts, Matcher, Silence, SourceFault
 
 #: Said in full, so that an Alertmanager of another mind about its defaults leaves nothing out.
 _ALL = [(state, "true") for state in ("active", "silenced", "inhibited", "unprocessed")]
@@ -95,6 +95,12 @@ class Desk:
             if silence is not None:
                 found[one] = silence
         return found
+
+    def read_silences_of(self, label: str, values: Sequence[str]) -> Mapping[str, Silence]:
+        """The silences whose only condition is that this label has one of these values. Raises SourceFault."""
+        silences, _ = self._asking.silences()
+        wanted = {(Matcher(label, value),) for value in values}
+        return {key: one for key, one in silences.items() if one.matchers in wanted}
 
 
 def _elsewhere(error: Refused) -> bool:

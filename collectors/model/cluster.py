@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from collectors.clean import clean
+from collectors.hidden import hidden
+from collectors.model.people import User
+from collectors.model.plant import Checkup, Control, Coolant, Domain, Fabric, FileSystem, Port, Tray
 from collectors.model.slurm import Cost, Diag, Job, Node, Partition, Reservation, Rights
 from collectors.model.telemetry import Alert, Load, Power, Silence, SlurmCounts, Xid
 
@@ -37,6 +40,14 @@ class Facts(Struct, frozen=True, eq=False, kw_only=True):
     silences: Mapping[str, Silence] | None = None
     diag: Diag | None = None
     rights: Rights | None = None
+    ports: Mapping[str, Port] | None = None
+    fabric: Fabric | None = None
+    domains: Mapping[str, Domain] | None = None
+    trays: Mapping[str, Tray] | None = None
+    cooling: Mapping[str, Coolant] | None = None
+    storage: Mapping[str, FileSystem] | None = None
+    checkups: Mapping[str, Checkup] | None = None
+    control: Control | None = None
     cluster: str | None = None
     """The name the source itself gives its cluster, where it does."""
     warnings: tuple[str, ...] = ()
@@ -46,7 +57,10 @@ class Facts(Struct, frozen=True, eq=False, kw_only=True):
 
 
 KINDS = ("nodes", "jobs", "partitions", "reservations", "loads", "xids", "power", "counts", "alerts", "silences",
-         "diag", "rights")  # fmt: skip
+         "diag", "rights", "ports", "fabric", "domains", "trays", "cooling", "storage", "checkups",
+         "control")  # fmt: skip
+#: Those that are one value; all others are rows by key.
+SINGLES = frozenset({"power", "counts", "diag", "rights", "fabric", "control"})
 
 
 class Fault(Struct, frozen=True):
@@ -56,6 +70,8 @@ class Fault(Struct, frozen=True):
     """missing, timeout, cut, empty, refused, auth, backoff, malformed, internal"""
     what: str
     mend: str = ""
+    rest_s: float = 0.0
+    """Seconds for which the source asks to be left alone (Retry-After); 0 where it says nothing of it."""
 
     def __str__(self) -> str:
         return f"{self.what} ({self.mend})" if self.mend else self.what
@@ -78,10 +94,12 @@ class Reading(Struct, frozen=True, eq=False, kw_only=True):
 class SourceFault(Exception):
     """Raised by a collector that could not read its source; carries the Fault."""
 
-    def __init__(self, kind: str, what: str, mend: str = "") -> None:
+    def __init__(self, kind: str, what: str, mend: str = "", rest_s: float = 0.0) -> None:
+        # Words of a server may stand in it, which may repeat what it was sent.
+        what = hidden(what)
         super().__init__(what)
         # Paths and addresses of the configuration stand in it, which nobody has cleaned.
-        self.fault = Fault(kind, clean(what), clean(mend))
+        self.fault = Fault(kind, clean(what), clean(mend), rest_s)
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -149,15 +167,30 @@ class Cluster(Struct, frozen=True, eq=False, kw_only=True):
     silences: Mapping[str, Silence] = field(default_factory=dict)
     """Those that are active or will be; Alertmanager's memory of expired ones is left out."""
     diag: Diag | None = None
+    dbd_queues: tuple[tuple[float, int], ...] = ()
+    """How many messages waited for slurmdbd at the last readings of `diag`, oldest first, each with its monotonic time;
+    empty where the newest did not tell."""
     cost: Cost | None = None
     """What the user who reads costs the controller; None while that is not known."""
     rights: Rights | None = None
     """What the person at the keyboard may change; None while that is not known."""
+    ports: Mapping[str, Port] = field(default_factory=dict)
+    """Ports that are not well; `fabric` counts all of them."""
+    fabric: Fabric | None = None
+    domains: Mapping[str, Domain] = field(default_factory=dict)
+    """As somebody laid them out; where nobody did, `trays` tell (console/domains.py)."""
+    trays: Mapping[str, Tray] = field(default_factory=dict)
+    cooling: Mapping[str, Coolant] = field(default_factory=dict)
+    storage: Mapping[str, FileSystem] = field(default_factory=dict)
+    checkups: Mapping[str, Checkup] = field(default_factory=dict)
+    control: Control | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
     """Kinds that were read at least once: an empty mapping of a kind not in here means unknown, not none."""
     jobs_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Node name to the ids of the jobs that hold it."""
+    users: Mapping[str, User] = field(default_factory=dict)
+    """Only those that an action is about, read for it: no source has them."""
     racks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Rack to its nodes, both in natural order; nodes without a rack stand under ""."""
     totals: Totals = Totals()

@@ -8,7 +8,9 @@ from typing import Annotated, Protocol
 from msgspec import Meta, Struct, field
 
 from collectors.model.cluster import Facts
-from collectors.model.slurm import Job, JobDetail, Node
+from collectors.model.people import User
+from collectors.model.plant import Attached
+from collectors.model.slurm import Job, JobDetail, Node, Partition, Reservation
 from collectors.model.telemetry import Alert, Gpu, Matcher, Series, Silence
 
 
@@ -30,7 +32,7 @@ class Change(Struct, frozen=True, kw_only=True):
     """Key of the action, as in console/actions.py: drain, undrain, resume, down, reboot, requeue, requeuehold, hold,
     uhold, release, cancel, priority; take and silence of alerts, lift of silences."""
     kind: str
-    """What the targets are: "node", "job", "alert" or "silence"."""
+    """What the targets are: "node", "job", "alert", "silence", "partition", "reservation" or "user"."""
     targets: tuple[str, ...]
     reason: str | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
@@ -41,6 +43,11 @@ class Change(Struct, frozen=True, kw_only=True):
     """reboot: node to the state in which it comes back, RESUME or DOWN; every target stands in it."""
     priorities: Mapping[str, int] = field(default_factory=dict)
     """priority: job to its new priority; every target stands in it."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What each target is given where the action sets something (a time limit, a partition, a comment); every target
+    stands in it."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What is said once for all of it, by the word of the action: a reservation's name, its end, its users."""
     silences: tuple[NewSilence, ...] = ()
     """take, silence: what to make; every target is in one of them."""
 
@@ -75,6 +82,22 @@ class Transport(Protocol):
         """The jobs that hold one of these nodes now; an empty answer is no fault: nothing runs there."""
         ...
 
+    def read_partitions(self, names: Sequence[str]) -> Mapping[str, Partition]:
+        """The partitions of these names as they are now; unknown ones are left out."""
+        ...
+
+    def read_reservations(self, names: Sequence[str]) -> Mapping[str, Reservation]:
+        """The reservations of these names as they are now; those that are over are left out."""
+        ...
+
+    def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
+        """The jobs that asked for this reservation, running and waiting."""
+        ...
+
+    def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
+        """The users of these names, with the limits that slurmdbd keeps for them; unknown ones are left out."""
+        ...
+
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job."""
         ...
@@ -91,6 +114,10 @@ class AlertDesk(Protocol):
         """The silences of these ids as they are now; an expired one is left out."""
         ...
 
+    def read_silences_of(self, label: str, values: Sequence[str]) -> Mapping[str, Silence]:
+        """The silences whose only condition is that this label has one of these values."""
+        ...
+
 
 class Telemetry(Protocol):
     """Telemetry on demand. All may block; all raise SourceFault."""
@@ -101,6 +128,10 @@ class Telemetry(Protocol):
 
     def site_history(self, seconds: int) -> Sequence[Series]:
         """Charts of the whole site over the last so many seconds: its power ("W"), its mean utilisation ("%")."""
+        ...
+
+    def attached(self, node: str) -> Attached:
+        """The ports and shared file systems of a node as last sampled; nothing where nobody tells of them."""
         ...
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:

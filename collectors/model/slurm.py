@@ -67,8 +67,14 @@ class Job(Struct, frozen=True, gc=False, kw_only=True):
     """When Slurm expects a pending job to start; None when it does not say."""
     time_limit_s: int | None = None
     """None is unlimited or unknown."""
+    unlimited: bool = False
+    """Slurm says that it has no time limit."""
     priority: int | None = None
     restarts: int | None = None
+    nice: int | None = None
+    """Only of a job that was read by name: the poll does not ask for it."""
+    excluded: str | None = None
+    """Nodes that it must not run on, folded, "" for none; only of a job that was read by name."""
 
     def elapsed_s(self, now: float) -> int | None:
         """Seconds since the start, None before it."""
@@ -111,6 +117,9 @@ class Reservation(Struct, frozen=True, gc=False, kw_only=True):
     users: str | None = None
     accounts: str | None = None
     comment: str | None = None
+    groups: str | None = None
+    licenses: str | None = None
+    features: str | None = None
 
 
 class JobDetail(Struct, frozen=True, kw_only=True):
@@ -129,6 +138,8 @@ class JobDetail(Struct, frozen=True, kw_only=True):
     admin_comment: str | None = None
     exit_code: str | None = None
     features: str | None = None
+    time_min_s: int | None = None
+    """With so much time it does too, where Slurm may shorten its limit to start it sooner (--time-min)."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Everything else that may interest a reader, by Slurm's own field name."""
 

@@ -283,7 +283,9 @@ class Sampler:
                     continue
                 raise
             status = clean(str(nvml.NVMLError(info.status))) if info.status else None
-            said = words.fabric(info.state, status, info.mask, info.summary)
+            # The id of a domain that ends at the node's own switches is all zeros.
+            clique = info.clique if any(info.cluster) else None
+            said = words.fabric(info.state, status, info.mask, info.summary, clique)
             if said is not None:
                 return said
             break

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Mapping, Sequence
 
-from collectors.model import Collector, Facts, Gpu, Load, Series
+from collectors.model import Attached, Collector, Facts, Gpu, Load, Series, SourceFault
 from collectors.nvml import NvmlSettings
 from collectors.nvml.client import Nvml, Point, Sample
 
@@ -106,6 +106,10 @@ class NvmlTelemetry:
     def site_history(self, seconds: int) -> Sequence[Series]:
         """Nothing: one host is not the site."""
         return ()
+
+    def attached(self, node: str) -> Attached:
+        """Raises SourceFault: a driver knows of GPUs alone."""
+        raise SourceFault("missing", "the driver tells nothing of ports and file systems", "node_exporter does")
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
         """Joules that this host's GPUs have used since then; None for other nodes and for before the first reading."""

@@ -66,19 +66,25 @@ def recovery(action: int) -> str:
     return _RECOVERY[action] if 0 <= action < len(_RECOVERY) else f"action {action}"
 
 
-def fabric(state: int, status: str | None, mask: int, summary: int) -> str | None:
-    """How a GPU is in its NVLink fabric; None where it is in none. `status` is why joining failed."""
+def fabric(state: int, status: str | None, mask: int, summary: int, clique: int | None = None) -> str | None:
+    """How a GPU is in its NVLink fabric; None where it is in none. `status` is why joining failed, `clique` the part of
+    a domain of several nodes that it is in."""
     if state == 0:
         return None
     word = _FABRIC[state] if state < len(_FABRIC) else f"state {state}"
     if state == 3 and status is not None:
         return f"failed: {status}"
+    where = [] if clique is None or state != 3 else [f"clique {clique}"]
+    return ", ".join([word, *where, *fabric_troubles(mask, summary)])
+
+
+def fabric_troubles(mask: int, summary: int = 0) -> list[str]:
+    """What is not well with a GPU's NVLink fabric, by its health mask and the driver's own summary (0: none given)."""
     trouble = [name for shift, name in _FABRIC_BITS if mask >> shift & 3 == 1]
     wrong = mask >> 8 & 0xF
     if wrong > 1:
         trouble.append(_FABRIC_WRONG[wrong] if wrong < len(_FABRIC_WRONG) else f"configuration {wrong}")
-    trouble += {2: ["unhealthy"], 3: ["limited capacity"]}.get(summary, [])
-    return ", ".join([word, *trouble])
+    return trouble + {2: ["unhealthy"], 3: ["limited capacity"]}.get(summary, [])
 
 
 def start_fault(code: int, said: str) -> tuple[str, str, str]:

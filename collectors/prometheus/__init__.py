@@ -10,7 +10,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from collectors.prometheus.queries import SLURMCTLD, TABLE
+from collectors.prometheus.plant_cooling import CoolingSettings
+from collectors.prometheus.plant_settings import FabricSettings, StorageSettings
 from collectors.registry import Descriptor
 from collectors.web import DEFAULT_NODE, Seconds, WebSettings, check_label, check_matchers, check_node
 
@@ -51,6 +52,8 @@ class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_
     """A sample older than this is told with its age, and its value is left out."""
     host_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = ("Hostname", "hostname")
     """The labels of dcgm-exporter's series that hold the host, one or the other; ("instance",) where there is none."""
+    node_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = ("instance",)
+    """The labels of node_exporter's series that hold the host."""
     node: str = DEFAULT_NODE
     """How Slurm's name of a node stands in them: group 1 of a regular expression that matches all of it."""
     matchers: str = ""
@@ -62,26 +65,39 @@ class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_
     job begins with slurm; with them its counts stand beside what the commands say."""
     queries: dict[str, str] = field(default_factory=dict)
     """PromQL of the site's own for queries of the table (docs/queries.md), by name."""
+    fabric: FabricSettings = field(default_factory=FabricSettings)
+    """Ports and switches."""
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    """Shared file systems."""
     power: PowerSettings | None = None
     """Filled in from the cluster's own `power`."""
+    cooling: CoolingSettings | None = None
+    """Filled in from the cluster's own `cooling`."""
 
     def __post_init__(self) -> None:
         WebSettings.__post_init__(self)
         for label in self.host_labels:
             check_label("host_labels", label)
+        for label in self.node_labels:
+            check_label("node_labels", label)
         check_node("node", self.node)
         check_matchers(self.matchers)
         check_matchers(self.slurmctld)
-        names = {query.name for query in TABLE}
-        for name in self.queries:
-            if name not in names:
-                raise ValueError(f"queries.{name} is no query; allowed: {', '.join(sorted(names))}")
+        if self.queries:
+            from collectors.prometheus.queries import TABLE
+
+            names = {query.name for query in TABLE}
+            for name in self.queries:
+                if name not in names:
+                    raise ValueError(f"queries.{name} is no query; allowed: {', '.join(sorted(names))}")
 
     @property
     def slurmctld(self) -> str:
         """The matchers that `slurm_metrics` stands for; of the cluster's own, where one server holds several."""
         if isinstance(self.slurm_metrics, str) and self.slurm_metrics:
             return self.slurm_metrics
+        from collectors.prometheus.queries import SLURMCTLD
+
         return ",".join(part for part in (SLURMCTLD, self.matchers) if part)
 
 

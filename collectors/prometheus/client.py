@@ -5,9 +5,9 @@ One client a thread. Everything heavy is imported when the first one is made, in
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -18,13 +18,16 @@ from collectors.clock import Clock
 from collectors.model import SourceFault
 from collectors.prometheus import PrometheusSettings
 from collectors.secret import read_token
+from collectors.web import ca_file, rest_of
 
 if TYPE_CHECKING:
+    from collectors.prometheus.values import Notes
     from collectors.prometheus.wire import Answer, Row
 
 
 #: Clocks may differ by this much before the samples' times are moved to ours.
 SKEW_S = 5.0
+_IMPORTING = threading.Lock()
 _SPARE = "wacht-rules.yml and recorded = true spare it"
 
 
@@ -44,18 +47,18 @@ class Client:
     """One connection to one Prometheus."""
 
     def __init__(self, settings: PrometheusSettings, clock: Clock) -> None:
-        from prometheus_api_client import PrometheusConnect
+        # Several sources begin at once, each in its thread, and with these come numpy and pandas: where two threads
+        # import what imports each other, Python lets one have it half made.
+        with _IMPORTING:
+            from prometheus_api_client import PrometheusConnect
 
-        from collectors.prometheus.wire import Adapter, Session
+            from collectors.prometheus.wire import Adapter, Session
 
         self._settings = settings
         self._clock = clock
         self._where = urlsplit(settings.url).netloc
         self._adapter = Adapter(settings.timeout_s)
-        ca = str(Path(settings.ca).expanduser()) if settings.ca else None
-        if ca is not None and not Path(ca).exists():
-            raise SourceFault("missing", f"there is no file {ca}", "name the site's certificates with ca")
-        self._session = Session(self._adapter, ca)
+        self._session = Session(self._adapter, str(ca_file(settings.ca)) if settings.ca else None)
         self._session.hooks["response"].append(self._hear)
         self._heard: Answer | None = None
         self._closed = False
@@ -63,13 +66,27 @@ class Client:
         """How far the server's clock is ahead of this computer's, as of the last answer."""
         self.on_wire = 0
         """Bytes of all answers, as they came."""
+        self.answered: dict[str, int] = {}
+        """Series in the last answer to each query of the table."""
         self._connect = PrometheusConnect(url=settings.url.rstrip("/"), session=self._session)
+
+    def rows(self, name: str, query: str, notes: Notes) -> Sequence[Row]:
+        """The rows of one query of several: one that the server refuses is a gap with a name, as are its warnings.
+        Raises SourceFault for whatever else goes wrong."""
+        try:
+            answer = self.ask(name, query)
+        except QueryRefused as error:
+            notes.say(str(error.fault))
+            return ()
+        notes.say(*answer.warnings)
+        return answer.rows
 
     def ask(self, name: str, query: str) -> Rows:
         """The answer to a query as of now. Raises SourceFault; QueryRefused where only this query is at fault."""
         # VictoriaMetrics would answer from its cache, 30 s late; Prometheus does not know nocache.
         params = {"timeout": f"{self._settings.timeout_s:g}", "nocache": "1"}
         rows = self._send(name, lambda: self._connect.custom_query(query, params=params, timeout=self._limit))
+        self.answered[name] = len(rows)
         at = next((row.value[0] for row in rows if row.value is not None), None)
         if at is not None:
             self.ahead_s = at - self._clock.now()
@@ -182,8 +199,7 @@ class Client:
         if code == 404:
             raise SourceFault("missing", told, "does url end where /api/v1 begins?")
         if code in {429, 503}:
-            after = clean(answer.headers.get("Retry-After", "")[:40])
-            raise SourceFault("backoff", told, f"it asks for {after} s of peace" if after.isdecimal() else "")
+            raise SourceFault("backoff", told, *rest_of(answer.headers.get("Retry-After", "")))
         raise SourceFault("refused", told, "see its log")
 
 

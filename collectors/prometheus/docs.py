@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collectors.prometheus.book import SOURCES, Book
+from collectors.prometheus.names import GPU, Quantity
 from collectors.prometheus.queries import TABLE
 from collectors.prometheus.rules import DEFAULT, POWER
 
@@ -25,6 +26,7 @@ for, `<NAME>` for a series with those matchers. The label `node` is made from th
 regular expression `node` of the configuration.
 
 - **Host labels**: `host_labels`, by default `Hostname` and `hostname`, which dcgm-exporter writes by turns.
+- **Of node_exporter's series** (ports, mounts) the host stands in `node_labels`, by default `instance`.
 - **Counted once**: `max by (host, UUID)` stands before every sum: MIG instances, jobs that share a GPU and a second
   exporter of a host give more series, not more GPUs.
 - **Age**: `sampled` is the time of the sample, not of the answer. Older than `stale_s` (180 s): the value is left out.
@@ -33,16 +35,45 @@ regular expression `node` of the configuration.
 """
 
 
+_NAMES = """\
+## Names of dcgm-exporter
+
+dcgm-exporter 4.9.0 renamed the fields that it gives by default, and counts some of them in another unit since. wacht
+reads either, node by node, also while a site is rolled out, and shows its own unit; where a node gives both names, the
+newer one counts, of the utilisation the older one. Nothing is to be set. `wacht doctor` says how many nodes speak
+which. Written from `collectors/prometheus/names.py`, which has the sources.
+
+| what | shown in | up to 4.8 | from 4.9 on |
+|---|---|---|---|
+"""
+_PERCENT = """
+Alerts and dashboards of a site's own need the newer names as well. With DCGM 4.6 a counters file that already names
+`DCGM_FI_DEV_GPU_UTIL_RATIO` gives percent under it: what is above 1 is left out, and `wacht doctor` warns.
+"""
+
+
+def _row(quantity: Quantity) -> str:
+    told = [f"`{name.series}`" + (f" ({name.unit})" if name.unit else "") for name in quantity.names]
+    return f"| {quantity.about} | {quantity.unit} | {told[0]} | {told[1] if told[1:] else 'the same'} |"
+
+
+def _spelt(series: str) -> str:
+    """What a query needs: the names of a series as code, and what is said of them as it is."""
+    names = series.split(" or ")
+    return " or ".join(f"`{name}`" if name.isidentifier() else name for name in names)
+
+
 def text() -> str:
     """The whole page."""
     book, lines = Book(DEFAULT), [_HEAD]
     lines += ["| query | unit | labels | series | asked | recorded as |", "|---|---|---|---|---|---|"]
     for query in TABLE:
         labels = ", ".join(f"`{label}`" for label in query.by).replace("`$host`", "host")
-        series = "<br>".join(f"`{name}`" if name.isidentifier() else name for name in query.series)
+        series = "<br>".join(_spelt(series) for series in query.series)
         record = f"`{query.record}`".replace("$source", "SOURCE") if query.record else ""
         lines.append(f"| `{query.name}` | {query.unit} | {labels} | {series} | {query.asked} | {record} |")
     lines.append("\nSOURCE is " + ", ".join(f"`{key}` ({word})" for key, word in SOURCES.items()) + ".\n")
+    lines.append(_NAMES + "\n".join(map(_row, GPU)) + "\n" + _PERCENT)
     lines.append("## As they are sent\n")
     lines.append(
         f"With the default settings, `{POWER.node_series}` for nodes and `{POWER.rack_series}` for racks.\n"

@@ -10,13 +10,15 @@ from msgspec.structs import replace
 from collectors.clean import clean
 from collectors.model import Gpu
 from collectors.nvml.words import throttle
+from collectors.prometheus import names
+from collectors.prometheus.names import Quantity
 from collectors.prometheus.values import number
 
 if TYPE_CHECKING:
     from collectors.prometheus.wire import Row
 
-_PREFIX = "DCGM_FI_"
-_NVLINK = ("CRC_FLIT", "CRC_DATA", "REPLAY", "RECOVERY")
+#: More is no share: DCGM 4.6 gives percent under the newer name of the utilisation (see names.UTIL).
+_MOST_PCT = 101.0
 #: DCGM's ways to say "no value" that pass for numbers (dcgm_structs.h, DCGM_INT32_BLANK and so on: four of each).
 _BLANKS = frozenset(float(first + more) for first in (0x7FFFFFF0, 1 << 47) for more in range(4))
 _BLANK64 = float(0x7FFFFFFFFFFFFFF0)
@@ -27,7 +29,7 @@ _Key = tuple[str, str]
 
 
 class _Fields:
-    """What is known of one GPU: field to its values by instance, the rest from its labels."""
+    """What is known of one GPU: series to its samples by instance, the rest from its labels."""
 
     def __init__(self) -> None:
         self.values: dict[str, dict[str, float]] = {}
@@ -43,24 +45,29 @@ class _Fields:
         self.cut_up |= bool(part)
         if labels.get("hpc_job"):
             self.jobs.add(labels["hpc_job"])
-        parts = self.values.setdefault(labels.get("__name__", "").removeprefix(_PREFIX), {})
+        parts = self.values.setdefault(labels.get("__name__", ""), {})
         # Two exporters, or a series a job: the same thing said twice.
         parts[part] = max(value, parts.get(part, value))
 
-    def one(self, *names: str) -> float | None:
-        """The value of the GPU: the highest of its instances, since each of them shows the whole."""
-        for name in names:
-            if name in self.values:
-                return max(self.values[name].values())
+    def one(self, *quantities: Quantity) -> float | None:
+        """The first of these that is known, under the first of its names that is there, in wacht's unit: the highest
+        of the GPU's instances, since each of them shows the whole."""
+        for quantity in quantities:
+            for name in quantity.ranked:
+                if name.series in self.values:
+                    value = name.of(max(self.values[name.series].values()))
+                    if quantity.unit != "%" or value <= _MOST_PCT:
+                        return value
         return None
 
-    def added(self, name: str) -> float | None:
-        """The values of its instances added up, each its own part."""
-        parts = self.values.get(name)
-        if parts is None:
-            return None
-        own = {part: value for part, value in parts.items() if part} or parts
-        return sum(own.values())
+    def added(self, quantity: Quantity) -> float | None:
+        """The values of its instances added up, each its own part, in wacht's unit."""
+        for name in quantity.ranked:
+            parts = self.values.get(name.series)
+            if parts is not None:
+                own = {part: value for part, value in parts.items() if part} or parts
+                return name.of(sum(own.values()))
+        return None
 
 
 def gpus_of(
@@ -93,7 +100,7 @@ def gpus_of(
 def _gpu(node: str, f: _Fields, at: float | None, now: float, shift: int, stale_s: float) -> Gpu:
     index = int(f.index) if f.index.isascii() and f.index.isdecimal() and len(f.index) < 5 else -1
     sampled = None if at is None else int(at) + shift
-    xid = _whole(f.one("DEV_XID_ERRORS")) or None
+    xid = _whole(f.one(names.XID)) or None
     jobs = ",".join(sorted(map(clean, f.jobs))) or None
     bare = Gpu(
         node=node, index=index, uuid=clean(f.uuid) or None, model=clean(f.model) or None, sampled_at=sampled, xid=xid,
@@ -102,41 +109,43 @@ def _gpu(node: str, f: _Fields, at: float | None, now: float, shift: int, stale_
     if at is not None and now - at > stale_s:
         # Old is not shown as new: its age is all that is known of now.
         return bare
-    if f.one("DEV_GPU_TEMP", "DEV_POWER_USAGE", "DEV_GPU_UTIL", "PROF_GR_ENGINE_ACTIVE", "DEV_FB_USED") is None:
+    if f.one(names.TEMP, names.WATTS, names.UTIL, names.ENGINE, names.USED) is None:
         why = "fallen off the bus" if xid == _BUS_GONE else "its exporter gives no sample of it"
         return replace(bare, sampled_at=None, lost=why)
-    used, free = f.added("DEV_FB_USED"), f.added("DEV_FB_FREE")
-    util = f.one("DEV_GPU_UTIL")
-    engine, tensor = f.one("PROF_GR_ENGINE_ACTIVE"), f.one("PROF_PIPE_TENSOR_ACTIVE")
-    energy = f.one("DEV_TOTAL_ENERGY_CONSUMPTION")
-    held = f.one("DEV_CLOCKS_EVENT_REASONS", "DEV_CLOCK_THROTTLE_REASONS")
-    links = [count for name in _NVLINK if (count := f.one(f"DEV_NVLINK_{name}_ERROR_COUNT_TOTAL")) is not None]
+    used, free = f.added(names.USED), f.added(names.FREE)
+    util, engine, tensor = f.one(names.UTIL), f.one(names.ENGINE), f.one(names.TENSOR)
+    held = f.one(names.HELD)
+    links = [count for one in names.NVLINK if (count := f.one(one)) is not None]
     return replace(
         bare,
-        util_pct=util if util is not None or engine is None else round(100 * engine, 1),
-        tensor_pct=None if tensor is None else round(100 * tensor, 1),
+        util_pct=_tenths(engine if util is None else util),
+        tensor_pct=_tenths(tensor),
         memory_used_mb=_whole(used),
-        memory_mb=None if used is None or free is None else int(used + free + (f.added("DEV_FB_RESERVED") or 0)),
-        temp_c=f.one("DEV_GPU_TEMP"),
-        memory_temp_c=f.one("DEV_MEMORY_TEMP"),
-        power_w=f.one("DEV_POWER_USAGE"),
-        power_limit_w=f.one("DEV_POWER_MGMT_LIMIT"),
-        energy_j=None if energy is None else energy / 1000.0,
-        sm_clock_mhz=_whole(f.one("DEV_SM_CLOCK")),
-        memory_clock_mhz=_whole(f.one("DEV_MEM_CLOCK")),
+        memory_mb=None if used is None or free is None else int(used + free + (f.added(names.RESERVED) or 0)),
+        temp_c=f.one(names.TEMP),
+        memory_temp_c=f.one(names.MEMORY_TEMP),
+        power_w=f.one(names.WATTS),
+        power_limit_w=f.one(names.WATTS_LIMIT),
+        energy_j=f.one(names.ENERGY),
+        sm_clock_mhz=_whole(f.one(names.SM_CLOCK)),
+        memory_clock_mhz=_whole(f.one(names.MEMORY_CLOCK)),
         throttle=None if held is None else throttle(int(held)),
-        ecc_corrected=_whole(f.one("DEV_ECC_SBE_VOL_TOTAL")),
-        ecc_uncorrected=_whole(f.one("DEV_ECC_DBE_VOL_TOTAL")),
-        remapped_corrected=_whole(f.one("DEV_CORRECTABLE_REMAPPED_ROWS")),
-        remapped_uncorrected=_whole(f.one("DEV_UNCORRECTABLE_REMAPPED_ROWS")),
-        remap_pending=_flag(f.one("DEV_ROW_REMAP_PENDING")),
-        remap_failed=_flag(f.one("DEV_ROW_REMAP_FAILURE")),
+        ecc_corrected=_whole(f.one(names.ECC_CORRECTED)),
+        ecc_uncorrected=_whole(f.one(names.ECC_UNCORRECTED)),
+        remapped_corrected=_whole(f.one(names.REMAPPED_CORRECTED)),
+        remapped_uncorrected=_whole(f.one(names.REMAPPED_UNCORRECTED)),
+        remap_pending=_flag(f.one(names.REMAP_PENDING)),
+        remap_failed=_flag(f.one(names.REMAP_FAILED)),
         nvlink_errors=int(sum(links)) if links else None,
-        pcie_gen=_whole(f.one("DEV_PCIE_LINK_GEN")),
-        pcie_width=_whole(f.one("DEV_PCIE_LINK_WIDTH")),
-        pcie_replays=_whole(f.one("DEV_PCIE_REPLAY_COUNTER")),
+        pcie_gen=_whole(f.one(names.PCIE_GEN)),
+        pcie_width=_whole(f.one(names.PCIE_WIDTH)),
+        pcie_replays=_whole(f.one(names.PCIE_REPLAYS)),
         mig=True if f.cut_up else None,
     )
+
+
+def _tenths(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def _whole(value: float | None) -> int | None:

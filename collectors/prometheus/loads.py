@@ -92,13 +92,7 @@ class LoadReader:
 
     def _values(self, name: str, notes: Notes, label: str = "node") -> Values:
         """Node to value; a query that the server refuses is a gap with a name."""
-        try:
-            answer = self._client.ask(name, self._book.whole(name))
-        except QueryRefused as error:
-            notes.say(str(error.fault))
-            return {}
-        notes.say(*answer.warnings)
-        return by_label(answer.rows, name, label, notes)
+        return by_label(self._client.rows(name, self._book.whole(name), notes), name, label, notes)
 
     def _nothing(self, notes: Notes) -> SourceFault:
         """No GPU series at all: never "no GPUs", but a fault that says where to look."""

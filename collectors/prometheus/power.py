@@ -85,12 +85,8 @@ class PowerReader:
         """Whether the newest sample is too old to stand as the present; it is told."""
         if not self._book.tells_age:
             return False
-        try:
-            answer = self._client.ask("power_sampled", self._book.whole("power_sampled"))
-        except QueryRefused as error:
-            notes.say(str(error.fault))
-            return False
-        taken = by_label(answer.rows, "power_sampled", "", notes).get("")
+        rows = self._client.rows("power_sampled", self._book.whole("power_sampled"), notes)
+        taken = by_label(rows, "power_sampled", "", notes).get("")
         if taken is None:
             return False
         age = self._client.server_now() - taken

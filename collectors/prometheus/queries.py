@@ -5,6 +5,10 @@ the site and of the node that is asked for. `$host` stands for the labels that h
 alone. What a query gives by host is given the label `node`, Slurm's name of it, by label_replace on the server, after
 the sums: on 12,000 rows, not on 96,000. The last `max by` counts a host once that has two exporters which spell its
 label differently; `max by ($host, UUID)` counts a GPU once that has a series a job, an instance or an exporter.
+
+What dcgm-exporter gives stands in `names`: each quantity with every name it comes under. `each` joins the names with
+`or`, after the first sum: a GPU or a node counts under the first of them that it has, so a site that is half rolled
+out answers as any other, in one question, and the name that nobody has costs the server a look at its index.
 """
 
 from __future__ import annotations
@@ -12,59 +16,40 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from msgspec import Struct
+from collectors.prometheus import plant_checkups, plant_cooling, plant_domains, plant_fabric, plant_storage
+from collectors.prometheus.names import ENERGY, ENGINE, FREE, GPU, MARK, RESERVED, TEMP, USED, UTIL, WATTS, XID
+from collectors.prometheus.query import Query
 
 _SERIES = re.compile(r"<([A-Za-z_:][A-Za-z0-9_:]*)(?: ([^>]+))?>")
 _WORD = re.compile(r"\$([a-z_]+)")
 _BARE = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 
-UTIL, ENGINE = "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
-TEMP, WATTS, ENERGY = "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
-XID, XID_COUNT = "DCGM_FI_DEV_XID_ERRORS", "DCGM_EXP_XID_ERRORS_COUNT"
+XID_COUNT = "DCGM_EXP_XID_ERRORS_COUNT"
 #: Matchers of the targets that are slurmctld's own metrics, where the site does not name them.
 SLURMCTLD = 'job=~"slurm.*"'
-MEMORY = ("DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_FB_RESERVED")
-#: Fields of one GPU, without DCGM_FI_: those that dcgm-exporter gives by default, and those that it can give.
-GPU_FIELDS = (
-    "DEV_GPU_UTIL", "DEV_FB_USED", "DEV_FB_FREE", "DEV_FB_RESERVED", "DEV_GPU_TEMP", "DEV_MEMORY_TEMP",
-    "DEV_POWER_USAGE", "DEV_POWER_MGMT_LIMIT", "DEV_TOTAL_ENERGY_CONSUMPTION", "DEV_SM_CLOCK", "DEV_MEM_CLOCK",
-    "DEV_CLOCK_THROTTLE_REASONS", "DEV_CLOCKS_EVENT_REASONS", "DEV_ECC_SBE_VOL_TOTAL", "DEV_ECC_DBE_VOL_TOTAL",
-    "DEV_CORRECTABLE_REMAPPED_ROWS", "DEV_UNCORRECTABLE_REMAPPED_ROWS", "DEV_ROW_REMAP_PENDING",
-    "DEV_ROW_REMAP_FAILURE", "DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL", "DEV_NVLINK_CRC_DATA_ERROR_COUNT_TOTAL",
-    "DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL", "DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL", "DEV_PCIE_LINK_GEN",
-    "DEV_PCIE_LINK_WIDTH", "DEV_PCIE_REPLAY_COUNTER", "DEV_XID_ERRORS", "PROF_GR_ENGINE_ACTIVE",
-    "PROF_PIPE_TENSOR_ACTIVE",
-)  # fmt: skip
 
 #: What is read of slurmctld's counts: base states, of which a node has one, then flags, which come on top of those.
 NODE_COUNTS = ("alloc", "mixed", "idle", "down", "future", "unknown", "drained", "draining")
 JOB_COUNTS = ("running", "pending", "suspended", "completing")
 
 
-class Query(Struct, frozen=True, kw_only=True):
-    """One query: what it is called, what it needs and gives, and what becomes of its values."""
-
-    name: str
-    about: str
-    series: tuple[str, ...]
-    expr: str
-    unit: str = ""
-    by: tuple[str, ...] = ("node",)
-    """Labels of the answer; with `node` among them it is mapped to Slurm's names, else sent as it stands."""
-    record: str | None = None
-    """The series of the recording rules that holds the same."""
-    low: float = 0.0
-    high: float = 1e15
-    """What is outside is no value but a blank of DCGM's or an error: it is left out."""
-    asked: str = "each reading"
-    over: str = ""
-    """How charts sum up the samples between two points: avg_over_time, max_over_time, or the newest."""
+_GPU, _PART = "max by ($host, UUID) (<{}>)", 'max by ($host, UUID) (<{} GPU_I_ID!="">)'
+_GPU_BUSY = f"{UTIL.each(_GPU)} or {ENGINE.each(_PART)}"
+_BUSY = (UTIL.told, f"{ENGINE.told} (MIG)")
+_NOW, _THEN = f"({ENERGY.each(_GPU)})", f"({ENERGY.each('max by ($host, UUID) (<{}> offset $span)')})"
+_JOBS_OF_GPUS = TEMP.each("group by (job) (<{}>)")
+_UNHOSTED, _UNKNOWN = TEMP.each("<{} $unhosted>"), TEMP.each('<{} UUID="">')
+_NO_XIDS = " and ".join(f"absent(<{name}>)" for name in XID.series)
 
 
-_GPU_BUSY = f'max by ($host, UUID) (<{UTIL}>) or 100 * max by ($host, UUID) (<{ENGINE} GPU_I_ID!="">)'
-_GPU_WATTS = f"max by ($host, UUID) (<{WATTS}>)"
-_ALL_MEMORY = '{__name__=~"DCGM_FI_DEV_FB_(USED|FREE|RESERVED)",$only}'
-_NOW, _THEN = f"max by ($host, UUID) (<{ENERGY}>)", f"max by ($host, UUID) (<{ENERGY}> offset $span)"
+def _memory(used: str, free: str, reserved: str) -> str:
+    """The share of the memory in use, of those names: in whatever unit they count, it is the same of all three."""
+    return (
+        f"100 * sum by ($host) (max by ($host, UUID, GPU_I_ID) (<{used}>))"
+        f" / sum by ($host) (max by (__name__, $host, UUID, GPU_I_ID)"
+        f' ({{__name__=~"{used}|{free}|{reserved}",$only}})) and count by ($host) (<{free}>)'
+    )
+
 
 #: The newest sample alone, and with it one target: a standby controller gives the primary's counts once more (it sends
 #: the scrape there), a second Prometheus of a pair those of another moment. All series of a target share its labels.
@@ -85,42 +70,43 @@ _COUNTED = " or ".join(f'label_replace({expr}, "count", "{to}", "{label}", "{of}
 
 TABLE: tuple[Query, ...] = (
     Query(
-        name="util", unit="%", high=101.0, series=(UTIL, f"{ENGINE} (MIG)"), record="wacht:node_gpu_util:avg",
+        name="util", unit="%", high=101.0, series=_BUSY, record="wacht:node_gpu_util:avg",
         about="mean utilisation of a node's GPUs; of one that is cut up (MIG), that of its busiest part",
         expr=f"avg by ($host) ({_GPU_BUSY})", over="avg_over_time",
     ),
     Query(
-        name="memory", unit="%", high=101.0, series=MEMORY, record="wacht:node_gpu_memory:percent",
-        about="GPU memory in use on a node",
-        expr=f"100 * sum by ($host) (max by ($host, UUID, GPU_I_ID) (<{MEMORY[0]}>))"
-             f" / sum by ($host) (max by (__name__, $host, UUID, GPU_I_ID) ({_ALL_MEMORY}))"
-             f" and count by ($host) (<{MEMORY[1]}>)",
+        name="memory", unit="%", high=101.0, series=(USED.told, FREE.told, RESERVED.told),
+        record="wacht:node_gpu_memory:percent", about="GPU memory in use on a node",
+        expr=" or ".join(
+            _memory(*(name.series for name in names))
+            for names in zip(USED.ranked, FREE.ranked, RESERVED.ranked, strict=True)
+        ),
     ),
     Query(
-        name="temperature", unit="°C", low=-50.0, high=200.0, series=(TEMP,), record="wacht:node_gpu_temp:max",
-        about="the hottest GPU of a node", expr=f"max by ($host) (<{TEMP}>)", over="max_over_time",
+        name="temperature", unit="°C", low=-50.0, high=200.0, series=(TEMP.told,), record="wacht:node_gpu_temp:max",
+        about="the hottest GPU of a node", expr=TEMP.each("max by ($host) (<{}>)"), over="max_over_time",
     ),
     Query(
-        name="gpu_power", unit="W", high=1e6, series=(WATTS,), record="wacht:node_gpu_power:sum",
-        about="power of a node's GPUs", expr=f"sum by ($host) ({_GPU_WATTS})", over="avg_over_time",
+        name="gpu_power", unit="W", high=1e6, series=(WATTS.told,), record="wacht:node_gpu_power:sum",
+        about="power of a node's GPUs", expr=f"sum by ($host) ({WATTS.each(_GPU)})", over="avg_over_time",
     ),
     Query(
-        name="gpus", unit="GPUs", high=1e4, series=(TEMP,), record="wacht:node_gpus:count",
-        about="GPUs of a node that report", expr=f"count by ($host) (max by ($host, UUID) (<{TEMP}>))",
+        name="gpus", unit="GPUs", high=1e4, series=(TEMP.told,), record="wacht:node_gpus:count",
+        about="GPUs of a node that report", expr=f"count by ($host) ({TEMP.each(_GPU)})",
     ),
     Query(
-        name="idle", unit="GPUs", high=1e4, series=(UTIL, f"{ENGINE} (MIG)"), record="wacht:node_gpus_idle:count",
+        name="idle", unit="GPUs", high=1e4, series=_BUSY, record="wacht:node_gpus_idle:count",
         about="GPUs of a node below 5 %", expr=f"sum by ($host) (({_GPU_BUSY}) < bool 5)",
     ),
     Query(
-        name="sampled", unit="s", series=(TEMP,), record="wacht:node_gpu_sampled:max",
+        name="sampled", unit="s", series=(TEMP.told,), record="wacht:node_gpu_sampled:max",
         about="when a node's newest sample was taken: the age of the facts, not of the fetch",
-        expr=f"max by ($host) (timestamp(<{TEMP}>))",
+        expr=TEMP.each("max by ($host) (timestamp(<{}>))"),
     ),
     Query(
-        name="xids", unit="XID", low=1.0, high=100_000.0, by=("node", "gpu", "UUID"), series=(XID,),
+        name="xids", unit="XID", low=1.0, high=100_000.0, by=("node", "gpu", "UUID"), series=(XID.told,),
         record="wacht:gpu_xid:last", about="the last XID of every GPU that had one; the gauge does not clear",
-        expr=f"max by ($host, gpu, UUID) (<{XID}>) > 0",
+        expr=f"({XID.each('max by ($host, gpu, UUID) (<{}>)')}) > 0",
     ),
     Query(
         name="xid_counts", unit="XIDs", low=1.0, high=1e6, by=("node", "gpu", "UUID", "xid"),
@@ -129,11 +115,11 @@ TABLE: tuple[Query, ...] = (
         expr=f"max by ($host, gpu, UUID, xid) (<{XID_COUNT}>) > 0",
     ),
     Query(
-        name="lacking", by=("lacks",), series=(TEMP, XID),
+        name="lacking", by=("lacks",), series=(TEMP.told, XID.told),
         about="how many series lack a label that everything hangs on, and whether XIDs are exported at all",
-        expr=f'label_replace(count(<{TEMP} $unhosted>), "lacks", "host", "", "")'
-             f' or label_replace(count(<{TEMP} UUID="">), "lacks", "UUID", "", "")'
-             f' or label_replace(absent(<{XID}>), "lacks", "xids", "", "")',
+        expr=f'label_replace(count({_UNHOSTED}), "lacks", "host", "", "")'
+             f' or label_replace(count({_UNKNOWN}), "lacks", "UUID", "", "")'
+             f' or label_replace({_NO_XIDS}, "lacks", "xids", "", "")',
     ),
     Query(
         name="node_power", unit="W", high=1e6, series=("power.node_series",), record="wacht:node_power:max",
@@ -145,7 +131,8 @@ TABLE: tuple[Query, ...] = (
         expr="sum by ($rack) ($rack_series)",
     ),
     Query(
-        name="site_power", unit="W", high=1e12, by=(), series=("power.rack_series, power.node_series or " + WATTS,),
+        name="site_power", unit="W", high=1e12, by=(),
+        series=(f"power.rack_series, power.node_series or {WATTS.told}",),
         about="power of the site: racks where they are measured, else nodes, else GPUs; every 5 minutes over the last "
               "hour for the trend, and for the chart",
         expr="sum($site_series)", record="wacht:site_$source_power:sum", asked="each reading, and for charts",
@@ -153,10 +140,10 @@ TABLE: tuple[Query, ...] = (
     Query(
         name="power_sampled", unit="s", by=(), series=("power.rack_series or power.node_series",),
         about="when the newest sample of the site's power was taken, where the series is a plain metric",
-        expr="max(timestamp($plain_series))",
+        expr="max($sampled_series)",
     ),
     Query(
-        name="site_util", unit="%", high=101.0, by=(), series=(UTIL, f"{ENGINE} (MIG)"),
+        name="site_util", unit="%", high=101.0, by=(), series=_BUSY,
         about="mean utilisation of all GPUs, for the chart", expr=f"avg(({_GPU_BUSY}) >= 0)",
         record="wacht:site_gpu_util:avg", asked="for charts",
     ),
@@ -173,35 +160,71 @@ TABLE: tuple[Query, ...] = (
              ' or label_replace(count by (job) (up), "what", "all", "", "")',
     ),
     Query(
+        name="scrapes", by=("job", "what"), series=("up", TEMP.told), unit="targets", asked="by wacht doctor",
+        about="the targets of the jobs that GPUs come from: all, those that are up, those that missed a scrape in the "
+              "last ten minutes",
+        expr=" or ".join(
+            f'label_replace(count by (job) (({up}) and on (job) ({_JOBS_OF_GPUS})), "what", "{what}", "", "")'
+            for up, what in (("up", "all"), ("up == 1", "up"), ("avg_over_time(up[10m]) < 1", "gaps"))
+        ),
+    ),
+    Query(
+        name="present", by=("__name__",), series=("those of what came back empty",), asked="by wacht doctor",
+        about="which series there are behind an answer that was empty: nothing is wrong, or nothing is exported",
+        expr="count by (__name__) ({__name__=~\"$series\",$only})",
+    ),
+    Query(
         name="clock", by=(), series=(), asked="once, before the first chart",
         about="the server's time, by which it keeps its samples", expr="vector(1)",
     ),
     Query(
-        name="hosts", by=("$host",), series=(TEMP,), asked="for the nodes on the screen",
-        about="how the host is spelt in the series of the nodes asked for", expr=f"count by ($host) (<{TEMP}>)",
+        name="generations", by=("names",), series=(MARK.told, UTIL.told), unit="nodes", asked="by wacht doctor",
+        about="how many nodes speak the older names of dcgm-exporter and how many those since 4.9; samples of "
+              f"{UTIL.series[1]} that are no share of one, as DCGM 4.6 gives them",
+        expr=" or ".join(
+            f'label_replace(count({expr}), "names", "{word}", "", "")' for word, expr in (
+                ("older", f"count by ($host) (<{MARK.series[0]}>)"),
+                ("newer", f"count by ($host) (<{MARK.series[1]}>)"),
+                ("percent", f"<{UTIL.series[1]}> > 1"),
+            )
+        ),
+    ),
+    Query(
+        name="hosts", by=("$host",), series=(TEMP.told,), asked="for the nodes on the screen",
+        about="how the host is spelt in the series of the nodes asked for", expr=TEMP.each("count by ($host) (<{}>)"),
     ),
     Query(
         name="gpu_fields", low=-1e15, high=1e16, asked="for the nodes on the screen",
         by=("$host", "gpu", "UUID", "modelName", "GPU_I_ID", "hpc_job", "__name__"),
-        series=tuple(f"DCGM_FI_{field}" for field in GPU_FIELDS), about="all that is exported of some nodes' GPUs",
+        series=tuple(quantity.told for quantity in GPU), about="all that is exported of some nodes' GPUs",
         expr="max by ($host, gpu, UUID, modelName, GPU_I_ID, hpc_job, __name__) ({__name__=~\"$fields\",$only})",
     ),
     Query(
-        name="gpu_sampled", unit="s", by=("$host", "UUID"), series=(TEMP,), asked="for the nodes on the screen",
-        about="when each GPU of some nodes was sampled", expr=f"max by ($host, UUID) (timestamp(<{TEMP}>))",
+        name="gpu_sampled", unit="s", by=("$host", "UUID"), series=(TEMP.told,), asked="for the nodes on the screen",
+        about="when each GPU of some nodes was sampled", expr=TEMP.each("max by ($host, UUID) (timestamp(<{}>))"),
     ),
     Query(
-        name="xid_past", unit="XID", high=100_000.0, by=("UUID",), series=(XID,), asked="once for a GPU with a new XID",
+        name="xid_past", unit="XID", high=100_000.0, by=("UUID",), series=(XID.told,),
+        asked="once for a GPU with a new XID",
         about="the XIDs of some GPUs over the last day (step 1 to 10 min) or month (1 h): first and last time, count",
-        expr=f'max by (UUID) (<{XID} UUID=~"$uuids">)',
+        expr=f'max by (UUID) ({{__name__=~"{"|".join(XID.series)}",UUID=~"$uuids",$only}})',
     ),
     Query(
-        name="energy", unit="mJ", high=1e18, by=("$host",), series=(ENERGY,), asked="for the job on the screen",
+        name="energy", unit="J", by=("$host",), series=(ENERGY.told,), asked="for the job on the screen",
         about="energy that the GPUs of some nodes took in a span of time; since the boot, where there was one in it",
         expr=f"sum by ($host) ({_NOW} - {_THEN} >= 0 or {_NOW} * ({_NOW} - {_THEN} < bool 0) > 0)",
     ),
+    *plant_domains.QUERIES,
+    *plant_fabric.QUERIES,
+    *plant_storage.QUERIES,
+    *plant_cooling.QUERIES,
+    *plant_checkups.QUERIES,
 )  # fmt: skip
 BY_NAME: Mapping[str, Query] = {query.name: query for query in TABLE}
+#: Queries for what only some sites have, found by itself: an empty answer is no fault.
+OPTIONAL = frozenset(
+    query.name for module in (plant_domains, plant_fabric, plant_storage, plant_checkups) for query in module.QUERIES
+)
 
 
 def quoted(text: str) -> str:

@@ -13,12 +13,18 @@ from msgspec.structs import replace
 
 from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.book import SOURCES, Book
+from collectors.prometheus.plant_cooling import CoolingLimits, CoolingSettings
 from collectors.prometheus.queries import BY_NAME, TABLE
 
 FILE = Path(__file__).with_name("wacht-rules.yml")
 #: What the file is written for, and the documentation.
 POWER = PowerSettings(node_series="ipmi_dcmi_power_consumption_watts", rack_series="pdu_power_watts")
-DEFAULT = PrometheusSettings(url="http://localhost:9090", power=POWER)
+COOLING = CoolingSettings(
+    supply_c="cdu_supply_temperature_celsius", return_c="cdu_return_temperature_celsius",
+    flow_lpm="cdu_flow_liters_per_minute", pressure_bar="cdu_pressure_bar", leak="redfish_leak_detector_state",
+    place_label="detector", limits=CoolingLimits(supply_high=34, return_high=50, flow_low=300),
+)  # fmt: skip
+DEFAULT = PrometheusSettings(url="http://localhost:9090", power=POWER, cooling=COOLING)
 
 _HEAD = """\
 # Recording rules of wacht: sums by node, by rack and of the site, from the table in docs/queries.md.

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from collectors.clock import Clock, SystemClock
-from collectors.model import Collector, Facts
+from collectors.model import KINDS, Collector, Facts, SourceFault
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.book import Book
+from collectors.prometheus.checkups import CheckupReader
 from collectors.prometheus.client import Client
+from collectors.prometheus.cooling import CoolingReader
 from collectors.prometheus.counts import CountsReader
+from collectors.prometheus.fabric import FabricReader
 from collectors.prometheus.loads import LoadReader
 from collectors.prometheus.power import PowerReader
+from collectors.prometheus.storage import StorageReader
 from collectors.prometheus.telemetry import PrometheusTelemetry
+from collectors.prometheus.trays import TrayReader
 
 
 class PrometheusSource:
@@ -70,10 +75,91 @@ class Counts(PrometheusSource):
         return CountsReader(Book(self._settings), client).read
 
 
+class Cooling(PrometheusSource):
+    """The cooling loops of a site that names their series."""
+
+    name = "prom.cooling"
+
+    def _reader(self, client: Client) -> Callable[[], Facts]:
+        assert self._settings.cooling is not None
+        return CoolingReader(self._settings.cooling, Book(self._settings), client).read
+
+
+class Plant(PrometheusSource):
+    """What only some sites have: found by itself, absent in silence, and a fault once it was there and is gone."""
+
+    subject = ""
+    """What it is, for the fault: "the fabric's ports"."""
+    floor_s = 60.0
+    seen = False
+
+    def __init__(self, settings: PrometheusSettings, clock: Clock | None = None) -> None:
+        super().__init__(settings, clock)
+        # It moves slowly beside loads and power.
+        self.floor_s = max(type(self).floor_s, settings.interval_s)
+
+    def collect(self) -> Facts:
+        """Read it once; Facts without anything in them where the site has no such series. Raises SourceFault."""
+        facts = super().collect()
+        found = any(getattr(facts, kind) for kind in KINDS)
+        if self.seen and not found:
+            what = f"{self.subject}: the series were there and are gone"
+            raise SourceFault("empty", what, "do their exporters run, and is Prometheus scraping them?")
+        self.seen = self.seen or found
+        return facts if found else Facts(warnings=facts.warnings)
+
+
+class Trays(Plant):
+    """The NVLink fabric, node by node."""
+
+    name = "prom.trays"
+    subject = "the NVLink fabric"
+
+    def _reader(self, client: Client) -> Callable[[], Facts]:
+        return TrayReader(Book(self._settings), client).read
+
+
+class Ports(Plant):
+    """The fabric: the ports of nodes, in sums and those that are not well."""
+
+    name = "prom.fabric"
+    subject = "the fabric's ports"
+
+    def _reader(self, client: Client) -> Callable[[], Facts]:
+        return FabricReader(Book(self._settings), client, self._clock.mono).read
+
+
+class FileSystems(Plant):
+    """The shared file systems, as nodes and the exporters of their servers see them."""
+
+    name = "prom.storage"
+    subject = "the shared file systems"
+
+    def _reader(self, client: Client) -> Callable[[], Facts]:
+        return StorageReader(Book(self._settings), client, self._clock.mono).read
+
+
+class Checkups(Plant):
+    """What nodes' own checks said, and the versions that they run."""
+
+    name = "prom.checkups"
+    subject = "versions and health checks of nodes"
+    floor_s = 300.0
+
+    def _reader(self, client: Client) -> Callable[[], Facts]:
+        return CheckupReader(Book(self._settings), client).read
+
+
+#: The sources of what only some sites have.
+PLANT: tuple[type[Plant], ...] = (Trays, Ports, FileSystems, Checkups)
+
+
 def open_sources(cluster: str, settings: PrometheusSettings, clock: Clock | None = None) -> list[Collector]:
     """The sources of one Prometheus. Asks nothing yet."""
-    counts = [Counts(settings, clock)] if settings.slurm_metrics else []
-    return [Loads(settings, clock), PowerSource(settings, clock), *counts]
+    counts: list[Collector] = [Counts(settings, clock)] if settings.slurm_metrics else []
+    counts += [Cooling(settings, clock)] if settings.cooling is not None else []
+    plant = [one(settings, clock) for one in PLANT]
+    return [Loads(settings, clock), PowerSource(settings, clock), *counts, *plant]
 
 
 def open_telemetry(cluster: str, settings: PrometheusSettings, clock: Clock | None = None) -> PrometheusTelemetry:

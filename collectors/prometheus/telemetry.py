@@ -6,11 +6,13 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from collectors.clock import Clock
-from collectors.model import Gpu, Series
+from collectors.model import Attached, Gpu, Series
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.book import Book, exactly
 from collectors.prometheus.client import SKEW_S, Client
 from collectors.prometheus.gpus import gpus_of
+from collectors.prometheus.node_ports import NodePorts
+from collectors.prometheus.storage import node_mounts
 from collectors.prometheus.values import NODE_NAME, number, points
 
 #: Nodes in one question: their names stand in the URL, and their GPUs in one answer.
@@ -37,6 +39,7 @@ class PrometheusTelemetry:
         self._mine = threading.local()
         self._clients: list[Client] = []
         self._where: _Where = {}
+        self._ports = NodePorts(self._book, clock.mono)
 
     # -- what the console asks -----------------------------------------------------------------------------------------
 
@@ -76,6 +79,11 @@ class PrometheusTelemetry:
         ]
         return made if any(value is not None for one in made for _, value in one.points) else ()
 
+    def attached(self, node: str) -> Attached:
+        """The ports and shared file systems of a node, as node_exporter gives them; nothing where it gives none."""
+        client = self._client()
+        return Attached(ports=self._ports.read(client, node), mounts=node_mounts(self._book, client, node))
+
     def site_history(self, seconds: int) -> Sequence[Series]:
         """Charts of the whole site: its power and its mean utilisation."""
         client, step = self._client(), step_of(seconds, SITE_POINTS)
@@ -101,7 +109,7 @@ class PrometheusTelemetry:
                     node = names.get(row.metric.get(label, ""))
                     used = number(row.value[1], "energy") if row.value is not None else None
                     if node is not None and used is not None:
-                        known[node] = max(known.get(node, 0.0), used / 1000.0)
+                        known[node] = max(known.get(node, 0.0), used)
         return sum(known.values()) if known and len(known) >= _ENOUGH * len(frozenset(nodes)) else None
 
     def close(self) -> None:

@@ -13,6 +13,10 @@ INCIDENTS: dict[str, str] = {
     "lemon": "one node fails, is repaired and fails again",
     "controller-slow": "slurmctld takes 3 to 6 seconds to answer, or does not answer in time",
     "fabric": "the leaf switch of one rack loses links: its nodes drain, jobs across it fail",
+    "controller": "slurmctld fails over and does not reach slurmdbd; a job's processes do not die",
+    "storage": "/scratch hangs on a rack's nodes: their jobs stand still, tasks cannot be killed",
+    "cooling": "a CDU trips: the water of four racks warms over minutes, GPUs slow down, nodes go off one by one",
+    "nvlink": "on NVL72 racks: a domain falls apart, trays come up in a clique of their own, IMEX is degraded",
 }
 
 
@@ -20,6 +24,7 @@ class SimSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """How large, how busy and how unlucky the simulated machine is."""
 
     nodes: int = 256
+    """Nodes of the machine."""
     jobs: int | None = None
     """Jobs alive, waiting and running together; None is what suits the size."""
     seed: int = 1
@@ -27,9 +32,13 @@ class SimSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     speed: float = 1.0
     """Simulated seconds in one real second."""
     incident: str | None = None
-    """A key of INCIDENTS."""
+    """What goes wrong, by the names that `wacht demo --help` gives."""
     gpus_per_node: int = 8
+    """GPUs of each node."""
     nodes_per_rack: int = 16
+    """Nodes of each rack."""
+    nvl72: bool = False
+    """Racks of 18 trays with 4 GPUs, each an NVLink domain, whatever else is said of nodes and racks."""
     hostile: bool = False
     """Put names and reasons in it that try to steer the terminal, cleaned as any collector cleans them."""
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from collectors.model import Change, Sent
+from collectors.sim import acts_jobs, acts_nodes, acts_partitions, acts_reservations, acts_users
+from collectors.sim.acts import INVALID_JOB, INVALID_NODE, Acts, Bench
 from collectors.sim.faults import Faults
 from collectors.sim.queue import Queue
 from collectors.sim.reboots import Reboots
@@ -11,8 +15,6 @@ from collectors.sim.topology import Host
 from collectors.slurm.argv import calls
 
 INVALID_STATE = "Invalid node state specified"
-INVALID_NODE = "Invalid node name specified"
-INVALID_JOB = "Invalid job id specified"
 NOT_BATCH = "Only batch jobs are accepted or processed"
 DISABLED = "Requested operation is presently disabled"
 HELD = "Job is in held state, pending scheduler release"
@@ -20,9 +22,18 @@ SKIPPED = "Skipping reboot of nodes {target} due to current node state"
 #: Slurm's words for a job that was requeued and held in one go.
 REQUEUED_HELD = "job_requeued_in_held_state"
 
+#: Kind to the actions that have a module of their own. A new kind or action is hung in here.
+ACTS: Mapping[str, Acts] = {
+    "job": acts_jobs.ACTS, "node": {**acts_nodes.ACTS, **acts_reservations.CREATE}, "partition": acts_partitions.ACTS,
+    "reservation": acts_reservations.ACTS, "user": acts_users.ACTS,
+}  # fmt: skip
 #: How the commands print a refusal, where it is not "{text} for job {target}".
 _ERRORS = {
     **dict.fromkeys(("drain", "undrain", "resume", "down"), "slurm_update error: {text}"),
+    **dict.fromkeys(acts_nodes.ACTS, "slurm_update error: {text}"),
+    **dict.fromkeys((*acts_partitions.ACTS, *acts_reservations.ACTS), "slurm_update error: {text}"),
+    "reserve": "Error creating the reservation: {text}",
+    **dict.fromkeys(acts_users.ACTS, "{text}"),
     "reboot": "scontrol: error: {text}.",
     "cancel": "scancel: error: Kill job error on job id {target}: {text}",
 }
@@ -42,6 +53,7 @@ class Desk:
         self._reboots = reboots
         self._timeline = timeline
         self._operator = operator
+        self._bench = Bench(queue, faults, reboots, timeline, operator)
 
     def apply(self, change: Change) -> list[Sent]:
         """Do it. A refusal is data: Slurm's words for each target that it would not take.
@@ -51,8 +63,7 @@ class Desk:
         return [self._call(change, words, targets) for words, targets in calls(change)]
 
     def _call(self, change: Change, words: tuple[str, ...], targets: tuple[str, ...]) -> Sent:
-        act = self._node if change.kind == "node" else self._job
-        refused = {target: text for target in targets if (text := act(change, target)) is not None}
+        refused = {target: text for target in targets if (text := self._act(change, target)) is not None}
         form = _ERRORS.get(change.action, "{text} for job {target}")
         lines = dict.fromkeys(form.format(target=target, text=text) for target, text in refused.items())
         # What reboot skips it only mentions; an unknown name is an error there too.
@@ -65,6 +76,12 @@ class Desk:
             took_s=0.004 + 0.0002 * len(targets),
             refused=refused,
         )
+
+    def _act(self, change: Change, target: str) -> str | None:
+        own = ACTS.get(change.kind, {}).get(change.action)
+        if own is not None:
+            return own(self._bench, change, target)
+        return self._node(change, target) if change.kind == "node" else self._job(change, target)
 
     # -- nodes -------------------------------------------------------------------------------------------------------
 
@@ -133,7 +150,7 @@ class Desk:
                 return NOT_BATCH
             if job_id in queue.unrequeueable:
                 return DISABLED
-            queue.requeue(job_id, held=REQUEUED_HELD if action == "requeuehold" else None)
+            queue.requeue(job_id, held=REQUEUED_HELD if action == "requeuehold" or job.state == "SUSPENDED" else None)
         elif action == "priority":
             if job_id in queue.holds:
                 return HELD
@@ -145,5 +162,5 @@ class Desk:
         elif action == "release":
             queue.release(job_id)
         else:
-            queue.end(job_id, "CANCELLED")
+            queue.end(job_id, f"CANCELLED by {self._operator}")
         return None

@@ -88,6 +88,8 @@ class Arrivals:
         queue, rng, now = self._queue, self._rng, self._timeline.now
         jobs = draft.jobs
         first = jobs[0]
+        if first.user in queue.blocked:
+            return
         twist = rng.random()
         if twist < 0.025:
             reason = "JobHeldUser" if twist < 0.018 else "JobHeldAdmin"

@@ -1,7 +1,9 @@
 """The text that dcgm-exporter would serve for a node of the simulated machine: its names, labels, order and units.
 
 After NVIDIA's `default-counters.csv` and its rendering template, release 4. Older releases write `Hostname`, newer
-ones `hostname`; a GPU that several jobs share has one series a job; a GPU that was cut up has one an instance.
+ones `hostname`; a GPU that several jobs share has one series a job; a GPU that was cut up has one an instance. Release
+4.9.0 renamed most fields and counts some in another unit: `RENAMED`, with the sources that
+collectors/prometheus/names.py names. The lists are kept apart, so that neither can hide a slip in the other.
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ from math import isnan
 from msgspec import Struct
 
 from collectors.model import Gpu
+from collectors.sim import versions
 
-DRIVER = "580.95.05"
 #: Framebuffer that the driver keeps for itself, MiB.
 RESERVED_MB = 551
 _BUSES = ("18", "2A", "3A", "5D", "9A", "AB", "BA", "DB")
 #: How a GPU is cut up when it is: GPU_I_ID and GPU_I_PROFILE, each half of it.
 INSTANCES = (("1", "3g.40gb"), ("2", "3g.40gb"))
 WINDOW_MS = "300000"
-_EVENTS = {"power cap": "power_cap", "thermal slowdown": "sw_thermal"}
+_EVENTS = {"power cap": "power_cap", "thermal slowdown": "sw_thermal", "HW thermal slowdown": "hw_thermal"}
 
 
 class Field(Struct, frozen=True):
@@ -34,6 +36,14 @@ class Field(Struct, frozen=True):
     device: bool = False
     """True when it cannot be told for an instance of a GPU that was cut up: it has no series there."""
     ratio: bool = False
+
+
+class Renamed(Struct, frozen=True):
+    """What 4.9.0 calls a field, and what it multiplies the older value by."""
+
+    name: str
+    help: str
+    factor: float = 1.0
 
 
 class Odd(Struct, frozen=True, kw_only=True):
@@ -55,6 +65,9 @@ class Odd(Struct, frozen=True, kw_only=True):
     """Nodes whose exporter takes the connection and never answers."""
     nan: frozenset[str] = frozenset()
     """Nodes whose utilisation is NaN."""
+    newer: frozenset[str] = frozenset()
+    """Nodes whose exporter is 4.9.0 or later: other names, other units, the label `hostname`. Of those with two
+    exporters, the second alone."""
     extra: bool = False
     """Fields that are off by default are on: ECC, NVLink errors, clock events, counted XIDs."""
 
@@ -200,16 +213,68 @@ EXTRA: tuple[Field, ...] = (
     ),
 )
 FIELDS = {field.name: field for field in (*DEFAULT, *EXTRA)}
+RENAMED: Mapping[str, Renamed] = {
+    f"DCGM_FI_{old}": Renamed(f"DCGM_FI_{new}", about, factor)
+    for old, new, about, factor in (
+        ("DEV_SM_CLOCK", "DEV_SM_CLOCK_HERTZ", "SM clock frequency (in Hz).", 1e6),
+        ("DEV_MEM_CLOCK", "DEV_MEMORY_CLOCK_HERTZ", "Memory clock frequency (in Hz).", 1e6),
+        ("DEV_MEMORY_TEMP", "DEV_MEMORY_TEMP_CELSIUS", "Memory temperature (in C).", 1),
+        ("DEV_GPU_TEMP", "DEV_GPU_TEMP_CELSIUS", "GPU temperature (in C).", 1),
+        ("DEV_POWER_USAGE", "DEV_BOARD_POWER_WATTS", "Power draw (in W).", 1),
+        ("DEV_TOTAL_ENERGY_CONSUMPTION", "DEV_GPU_ENERGY_JOULES_TOTAL", "Total energy consumption (in J).", 1e-3),
+        ("DEV_PCIE_REPLAY_COUNTER", "DEV_PCIE_REPLAY_TOTAL", "Total number of PCIe retries.", 1),
+        ("DEV_GPU_UTIL", "DEV_GPU_UTIL_RATIO", "GPU utilization (0 to 1).", 0.01),
+        ("DEV_MEM_COPY_UTIL", "DEV_MEMORY_UTIL_RATIO", "Memory utilization (0 to 1).", 0.01),
+        ("DEV_ENC_UTIL", "DEV_ENC_UTIL_RATIO", "Encoder utilization (0 to 1).", 0.01),
+        ("DEV_DEC_UTIL", "DEV_DEC_UTIL_RATIO", "Decoder utilization (0 to 1).", 0.01),
+        ("DEV_XID_ERRORS", "DEV_XID_ERROR", "Value of the last XID error encountered.", 1),
+        ("DEV_FB_FREE", "DEV_FB_FREE_BYTES", "Framebuffer memory free (in bytes).", 1 << 20),
+        ("DEV_FB_USED", "DEV_FB_USED_BYTES", "Framebuffer memory used (in bytes).", 1 << 20),
+        ("DEV_FB_RESERVED", "DEV_FB_RESERVED_BYTES", "Framebuffer memory reserved (in bytes).", 1 << 20),
+        ("DEV_NVLINK_BANDWIDTH_TOTAL", "DEV_NVLINK_THROUGHPUT_BYTES_PER_SECOND", "NVLink throughput, all lanes.", 1e6),
+        ("DEV_UNCORRECTABLE_REMAPPED_ROWS", "DEV_ROW_REMAP_UNCORRECTABLE_TOTAL", "Rows remapped, uncorrectable.", 1),
+        ("DEV_CORRECTABLE_REMAPPED_ROWS", "DEV_ROW_REMAP_CORRECTABLE_TOTAL", "Rows remapped, correctable.", 1),
+        ("DEV_ROW_REMAP_FAILURE", "DEV_ROW_REMAP_FAILED", "Whether remapping of rows has failed", 1),
+        ("PROF_GR_ENGINE_ACTIVE", "PROF_GR_ENGINE_UTIL_RATIO", "Ratio of time the graphics engine is active.", 1),
+        ("PROF_PIPE_TENSOR_ACTIVE", "PROF_TENSOR_UTIL_RATIO", "Ratio of cycles the tensor pipe is active.", 1),
+        ("PROF_DRAM_ACTIVE", "PROF_DRAM_UTIL_RATIO", "Ratio of cycles the memory interface is active.", 1),
+        ("DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL", "DEV_NVLINK_CRC_FLIT_ERROR_TOTAL", "NVLink flow-control CRCs.", 1),
+        ("DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL", "DEV_NVLINK_REPLAY_ERROR_TOTAL", "NVLink retries.", 1),
+    )
+}
+#: New with 4.9.0, on by default.
+CAPACITY = Field(
+    "DCGM_FI_DEV_FB_CAPACITY_BYTES",
+    _G,
+    "Total framebuffer memory (in bytes).",
+    lambda g: _scaled(g.memory_mb, 1 << 20),
+)
+
+
+def renewed(field: Field) -> Field:
+    """The field as 4.9.0 gives it."""
+    new = RENAMED.get(field.name)
+    if new is None:
+        return field
+
+    def value(gpu: Gpu) -> float | None:
+        return _scaled(field.value(gpu), new.factor)
+
+    return Field(new.name, field.type, new.help, value, field.device, field.ratio or new.factor == 0.01)
 
 
 def labels_of(gpu: Gpu, odd: Odd) -> list[tuple[str, Gpu]]:
     """The label sets under which one GPU has series, each with the GPU, or the part of it, that they are of."""
+    newer = gpu.node in odd.newer
     device = (
         f'gpu="{gpu.index}",UUID="{gpu.uuid}",pci_bus_id="00000000:{_BUSES[gpu.index % 8]}:00.0",'
         f'device="nvidia{gpu.index}",modelName="{gpu.model}"'
     )
-    host = f',{odd.hostname}="{gpu.node}"' if odd.hostname else ""
-    driver = f',DCGM_FI_DRIVER_VERSION="{DRIVER}"'
+    host = f',{"hostname" if newer else odd.hostname}="{gpu.node}"' if odd.hostname else ""
+    runs = versions.of(gpu.node)
+    driver = f',DCGM_FI_{"SYSTEM_" if newer else ""}DRIVER_VERSION="{runs["driver"]}"'
+    if odd.extra:
+        driver += f',DCGM_FI_DEV_VBIOS_VERSION="{runs["vbios"]}"'
     jobs: list[str] = []
     if odd.jobs and gpu.job is not None:
         jobs = [gpu.job, f"{gpu.job}9"] if gpu.node in odd.shared else [gpu.job]
@@ -240,12 +305,19 @@ def text(
     """The exposition of these GPUs. `xids` counts, by node and GPU, the XIDs of the last five minutes."""
     rows = [row for gpu in gpus for row in labels_of(gpu, odd)]
     lines: list[str] = []
-    for field in (*fields, *(EXTRA if odd.extra else ())):
-        samples = [
+    asked = (*fields, *(EXTRA if odd.extra else ()))
+    older, newer = ([row for row in rows if (row[1].node in odd.newer) is late] for late in (False, True))
+    given = [(field, older) for field in asked]
+    given += [(renewed(field), newer) for field in (*asked, *((CAPACITY,) if fields is DEFAULT else ()))]
+    families: dict[str, tuple[Field, list[str]]] = {}
+    for field, part in given:
+        samples = families.setdefault(field.name, (field, []))[1]
+        samples += [
             f"{field.name}{{{labels}}} {number(value, field.ratio)}"
-            for labels, gpu in rows
+            for labels, gpu in part
             if (value := _value(field, gpu, odd)) is not None
         ]
+    for field, samples in families.values():
         _add(lines, field.name, field.type, field.help, samples)
     if odd.extra:
         counted = [
@@ -268,7 +340,7 @@ def text(
 def _value(field: Field, gpu: Gpu, odd: Odd) -> float | None:
     if field.device and gpu.node in odd.mig:
         return None
-    if field.name == "DCGM_FI_DEV_GPU_UTIL" and gpu.node in odd.nan:
+    if field.name in {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"} and gpu.node in odd.nan:
         return float("nan")
     return field.value(gpu)
 

@@ -9,7 +9,10 @@
 | `/dcgm/metrics` | all of them in one answer |
 | `/ipmi/NODE/metrics`, `/ipmi/metrics` | the IPMI exporter of a node, or of all with the label `instance` |
 | `/pdu/metrics` | the power units of all racks |
-| `/targets/dcgm`, `/targets/ipmi` | targets as `http_sd_configs` wants them, one a node |
+| `/cooling/metrics` | the CDUs, and the leak detectors of the racks on them |
+| `/node/NODE/metrics`, `/node/metrics` | node_exporter of a node (ports, mounts, checks, versions), or of all |
+| `/lustre/metrics`, `/links/metrics` | lustre_exporter of the servers; which switch each port leads to |
+| `/targets/dcgm`, `/targets/ipmi`, `/targets/node` | targets as `http_sd_configs` wants them, one a node |
 """
 
 from __future__ import annotations
@@ -24,10 +27,14 @@ from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from msgspec.structs import replace
+
 from collectors.model import Gpu
-from collectors.sim import SimSettings
+from collectors.sim import SimSettings, checkups, cooling
 from collectors.sim.dcgm import DEFAULT, FIELDS, Odd, labels_of, number, text
 from collectors.sim.machine import Machine
+from collectors.sim.node_exporter import PORT as NODE_PORT
+from collectors.sim.node_exporter import NodeText
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: Ports of the real exporters: what `instance` says behind the node's name.
@@ -41,6 +48,7 @@ class Exporter:
     def __init__(self, machine: Machine, odd: Odd | None = None, fields: Sequence[str] | None = None) -> None:
         """`fields` names the DCGM fields to serve, None for those that are on by default. KeyError for an unknown."""
         self.machine = machine
+        self._text = NodeText(machine.site, machine.links, machine.storage)
         self.odd = odd or Odd()
         self.fields = DEFAULT if fields is None else tuple(FIELDS[name] for name in fields)
         self.asked: Counter[str] = Counter()
@@ -59,7 +67,7 @@ class Exporter:
             case ["dcgm", "metrics"]:
                 return self._dcgm(list(self.machine.site.by_name)) or "\n"
             case ["dcgm", node, "metrics"]:
-                return self._dcgm([node])
+                return self._dcgm([node], first=True)
             case ["dcgm", node, "2", "metrics"] if node in self.odd.twice:
                 return self._dcgm([node])
             case ["ipmi", "metrics"]:
@@ -68,7 +76,17 @@ class Exporter:
                 return self._ipmi([node], one=True) or None
             case ["pdu", "metrics"]:
                 return self._pdu()
-            case ["targets", ("dcgm" | "ipmi") as what]:
+            case ["cooling", "metrics"]:
+                return cooling.text(self.machine)
+            case ["node", "metrics"]:
+                return self._node(list(self.machine.site.by_name), one=False)
+            case ["node", node, "metrics"]:
+                return self._node([node], one=True) or None
+            case ["lustre", "metrics"]:
+                return self._text.lustre()
+            case ["links", "metrics"]:
+                return self._text.wires()
+            case ["targets", ("dcgm" | "ipmi" | "node") as what]:
                 return self._discovered(what)
         return None
 
@@ -85,9 +103,12 @@ class Exporter:
             if gpu.lost is None
         )
 
-    def _dcgm(self, nodes: list[str]) -> str | None:
+    def _dcgm(self, nodes: list[str], first: bool = False) -> str | None:
+        """What the exporters of some nodes say; with `first`, the first one of those that have two."""
         gpus = [gpu for node in nodes for gpu in self.gpus(node)]
-        return text(gpus, self.odd, self.fields, self._recent_xids() if self.odd.extra else {}) or None
+        odd = replace(self.odd, newer=self.odd.newer - self.odd.twice) if first else self.odd
+        fabric = self.machine.nvlink.text(gpus, odd)
+        return text(gpus, odd, self.fields, self._recent_xids() if odd.extra else {}) + fabric or None
 
     def _recent_xids(self) -> dict[tuple[str, int], dict[int, int]]:
         found: dict[tuple[str, int], dict[int, int]] = {}
@@ -117,9 +138,16 @@ class Exporter:
         ]
         return _family("pdu_power_watts", "Active power of all outlets in Watts.", lines)
 
+    def _node(self, nodes: list[str], one: bool) -> str:
+        """The exporter runs on the node and answers where that does."""
+        site = self.machine.site
+        with self.machine.still():
+            hosts = [site.hosts[site.by_name[node]] for node in nodes if node in site.by_name]
+            return self._text.text(hosts, one) + checkups.text(hosts, one, NODE_PORT, self.machine.now)
+
     def targets(self, what: str) -> dict[str, str]:
-        """Path to instance of every exporter there is, of "dcgm" or "ipmi"."""
-        port = DCGM_PORT if what == "dcgm" else IPMI_PORT
+        """Path to instance of every exporter there is, of "dcgm", "ipmi" or "node"."""
+        port = {"dcgm": DCGM_PORT, "ipmi": IPMI_PORT, "node": NODE_PORT}[what]
         found: dict[str, str] = {}
         for node in self.machine.site.by_name:
             found[f"/{what}/{node}/metrics"] = f"{node}:{port}"
@@ -225,11 +253,15 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--hostname", default="Hostname", choices=("Hostname", "hostname"), help="spelling of the label"
     )
+    parser.add_argument("--newer", action="store_true", help="with the names and units of dcgm-exporter 4.9 and later")
     parser.add_argument("--jobs", action="store_true", help="with job mapping")
     parser.add_argument("--extra", action="store_true", help="with the fields that are off by default")
+    parser.add_argument("--nvl72", action="store_true", help="racks of 18 trays with 4 GPUs, each an NVLink domain")
     chosen = parser.parse_args(words)
-    odd = Odd(hostname=chosen.hostname, jobs=chosen.jobs, extra=chosen.extra)
-    exporter = Exporter(Machine(SimSettings(nodes=chosen.nodes, seed=chosen.seed)), odd)
+    machine = Machine(SimSettings(nodes=chosen.nodes, seed=chosen.seed, nvl72=chosen.nvl72))
+    newer = frozenset(machine.site.by_name) if chosen.newer else frozenset()
+    odd = Odd(hostname=chosen.hostname, jobs=chosen.jobs, extra=chosen.extra, newer=newer)
+    exporter = Exporter(machine, odd)
     try:
         port = exporter.start(chosen.port, chosen.host)
     except OSError as error:

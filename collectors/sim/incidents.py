@@ -5,12 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from collectors.sim import INCIDENTS
 from collectors.sim.alerts import Alerts
+from collectors.sim.fabric import Links
 from collectors.sim.faults import MINUTE, Faults, Kind
-from collectors.sim.queue import Queue
+from collectors.sim.nvlink import NO_ROUTE, NvLink
+from collectors.sim.queue import Queue, Run
+from collectors.sim.storage import Storage
 from collectors.sim.timeline import Timeline
 from collectors.sim.topology import HOUR, Host, Trouble, indices_of
+from collectors.sim.trip import Trip
 
 #: Simulated seconds between the start and the incident.
 STARTS_S = 30.0
@@ -22,17 +28,31 @@ OFF_THE_BUS = Kind(1, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, 
 class Incidents:
     """Starts one incident and keeps it going."""
 
-    def __init__(self, rng: random.Random, queue: Queue, faults: Faults, alerts: Alerts, timeline: Timeline) -> None:
+    def __init__(
+        self, rng: random.Random, queue: Queue, faults: Faults, alerts: Alerts, timeline: Timeline, nvlink: NvLink,
+        links: Links, storage: Storage,
+    ) -> None:  # fmt: skip
         self._rng = rng
         self._queue = queue
         self._faults = faults
         self._alerts = alerts
         self._timeline = timeline
+        self._nvlink = nvlink
+        self._links = links
+        self._storage = storage
         self._hosts = queue.site.hosts
         self.slow = False
         """True while the controller takes seconds to answer."""
+        self.failed_over = False
+        """True while the backup is in control."""
+        self.hung: dict[str, int] = {}
+        """Jobs that ended and whose processes did not, to when that was."""
+        self._untold: float | None = None
+        """Since when slurmdbd hears nothing from the controller."""
         self.hit: tuple[str, ...] = ()
         """Names of the nodes in the incident."""
+        self.trip: Trip | None = None
+        """The cooling loop that tripped."""
 
     def plan(self, name: str) -> None:
         """Let it begin in STARTS_S. Raises ValueError, naming the incidents there are, for one there is not."""
@@ -42,6 +62,10 @@ class Incidents:
             "lemon": self._lemon,
             "controller-slow": self._controller_slow,
             "fabric": self._fabric,
+            "cooling": self._cooling,
+            "nvlink": self._nvlink_splits,
+            "storage": self._storage_hangs,
+            "controller": self._controller_fails_over,
         }
         if name not in begins:
             raise ValueError(f"no incident is called {name!r}; there are: {', '.join(INCIDENTS)}")
@@ -142,6 +166,45 @@ class Incidents:
             {"service": "slurmctld"},
         )
 
+    # -- controller ----------------------------------------------------------------------------------------------------
+
+    def _controller_fails_over(self) -> None:
+        """The host of the primary dies, the backup takes over and does not reach slurmdbd: what it has to tell piles
+        up. A job ends meanwhile, and on one node its processes do not die."""
+        now = self._timeline.now
+        self.failed_over, self._untold = True, now
+        alert = self._alerts.raise_(
+            "SlurmctldFailover",
+            "critical",
+            "slurmctld runs on ctl2, ctl1 does not answer",
+            now,
+            {"service": "slurmctld"},
+        )
+        mends = self._rng.uniform(40, 70) * MINUTE
+        self._timeline.after(mends, self._controller_back)
+        self._timeline.after(mends, self._alerts.drop, alert)
+        runs = self._queue.runs
+        if runs:
+            job = min(runs, key=lambda job: (len(runs[job].hosts), job))
+            self._on([self._hosts[index] for index in runs[job].hosts])
+            # Its own end finds another run there, and leaves it alone.
+            runs[job] = Run(runs[job].hosts, runs[job].limit_at, -1)
+            self._queue.jobs[job] = replace(self._queue.jobs[job], state="COMPLETING")
+            self.hung[job] = int(now)
+            self._timeline.after(3 * HOUR, self._dies, job)
+
+    def _dies(self, job: str) -> None:
+        run = self._queue.runs.get(job)
+        if run is not None and run.token == -1:
+            self._queue.end(job, "FAILED")
+
+    def _controller_back(self) -> None:
+        self.failed_over, self._untold = False, None
+
+    def backlog(self) -> int:
+        """Messages that wait for slurmdbd."""
+        return 0 if self._untold is None else int(40 * (self._timeline.now - self._untold))
+
     # -- fabric --------------------------------------------------------------------------------------------------------
 
     def _fabric(self) -> None:
@@ -157,6 +220,7 @@ class Incidents:
         self._timeline.after(5 * HOUR, self._alerts.drop, alert)
         for host in hosts:
             self._timeline.after(self._rng.uniform(5, 75), self._lose_link, host)
+        self._timeline.after(5 * HOUR, self._links.mend, hosts)
 
     def _lose_link(self, host: Host) -> None:
         gpu = self._rng.randrange(self._queue.site.gpus)
@@ -167,3 +231,65 @@ class Incidents:
         mends = self._timeline.now + self._rng.uniform(90, 240) * MINUTE
         trouble = Trouble("network", f"NHC: check_ib mlx5_{gpu} link down", "root", False, mends)
         self._timeline.after(self._rng.uniform(3, 20), self._faults.hit, host, trouble)
+        # Its other links waver: they go down and come back, some of them at half their speed.
+        others = [f"mlx5_{n}" for n in range(self._queue.site.gpus) if n != gpu]
+        for place, device in enumerate(others):
+            for beat in range(2 + place % 2):
+                self._timeline.after(2.0 + place + 9 * beat, self._links.flap, host, device)
+        if host.index % 2 and others:
+            self._timeline.after(40, self._links.slow, host, others[-1])
+
+    # -- storage -------------------------------------------------------------------------------------------------------
+
+    def _storage_hangs(self) -> None:
+        """Two targets of the Lustre file system are gone, and it hangs on the nodes of a rack: their jobs stand still,
+        and where one is to end its processes cannot die."""
+        hosts = self._on(self._rack())
+        alert = self._alerts.raise_(
+            "LustreTargetLost",
+            "critical",
+            "fs1-OST0006 and fs1-OST0007 do not answer",
+            self._timeline.now,
+            {"filesystem": "fs1"},
+        )
+        self._storage.hang(hosts, lost=2)
+        mends = self._rng.uniform(30, 60) * MINUTE
+        self._timeline.after(mends, self._storage.mend)
+        self._timeline.after(mends, self._alerts.drop, alert)
+        for host in hosts[::4]:
+            trouble = Trouble("storage", "Kill task failed", "slurm", False, self._timeline.now + mends + 10 * MINUTE)
+            self._timeline.after(self._rng.uniform(40, 160), self._faults.hit, host, trouble)
+
+    # -- cooling -------------------------------------------------------------------------------------------------------
+
+    def _cooling(self) -> None:
+        """A CDU in the middle of the room trips."""
+        loops = list(self._queue.site.loops.values())
+        loop = loops[len(loops) // 2]
+        self.trip = Trip(loop, self._rng, self._queue, self._faults, self._alerts, self._timeline)
+        self._on(self.trip.hosts)
+        self.trip.begin()
+
+    # -- nvlink --------------------------------------------------------------------------------------------------------
+
+    def _nvlink_splits(self) -> None:
+        """An NVLink switch tray restarts: the last trays of the rack come up in a clique of their own, one has no route
+        at all, and jobs over the domain fail. Slurm notices nothing of it but the tray that a robot drains."""
+        hosts = self._rack()
+        apart = self._on(hosts[-4:])
+        alert = self._alerts.raise_(
+            "NvLinkSwitchRestarted",
+            "critical",
+            f"NVLink switch tray 5 of {hosts[0].rack} restarted",
+            self._timeline.now,
+            {"rack": hosts[0].rack},
+        )
+        self._timeline.after(5 * HOUR, self._alerts.drop, alert)
+        self._timeline.after(5 * HOUR, self._nvlink.mend, hosts[0].rack)
+        lost = {job for host in apart for job in host.jobs if len(self._queue.runs[job].hosts) > 1}
+        for job in sorted(lost):
+            self._queue.end(job, "FAILED")
+        self._nvlink.split(apart)
+        self._nvlink.sicken(apart[0], NO_ROUTE, "unavailable")
+        trouble = Trouble("nvlink", "NHC: check_nvlink fabric", "root", False, self._timeline.now + 4 * HOUR)
+        self._timeline.after(self._rng.uniform(20, 40), self._faults.hit, apart[-1], trouble)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from msgspec.structs import replace
 
 from collectors.clock import Clock, SystemClock
 from collectors.matchers import one_of
@@ -12,6 +16,7 @@ from collectors.model import (
     Alert,
     Change,
     Diag,
+    Domain,
     Gpu,
     Job,
     JobDetail,
@@ -24,13 +29,16 @@ from collectors.model import (
     Sent,
     Series,
     Silence,
+    Tray,
     Xid,
 )
-from collectors.sim import SimSettings
+from collectors.sim import SimSettings, nvlink
 from collectors.sim.actions import Desk
 from collectors.sim.alerts import Alerts
 from collectors.sim.arrivals import Arrivals
 from collectors.sim.calendar import Calendar
+from collectors.sim.checkups import Checks
+from collectors.sim.fabric import Links
 from collectors.sim.faults import Faults
 from collectors.sim.incidents import Incidents
 from collectors.sim.past import Past
@@ -41,6 +49,7 @@ from collectors.sim.reboots import Reboots
 from collectors.sim.reserve import reserve
 from collectors.sim.scheduler import Scheduler
 from collectors.sim.sensors import Sensors
+from collectors.sim.storage import Storage
 from collectors.sim.telemetry import Telemetry
 from collectors.sim.timeline import Timeline
 from collectors.sim.topology import DAY, HOUR, Host, Trouble, answers, build_site, fold_bits, node_row
@@ -61,6 +70,8 @@ class Machine:
     ) -> None:
         if settings.nodes < 1 or not 1 <= settings.gpus_per_node <= 16 or settings.nodes_per_rack < 1:
             raise ValueError("a machine needs at least 1 node, 1 to 16 GPUs a node and 1 node a rack")
+        if settings.nvl72 or settings.incident == "nvlink":
+            settings = replace(settings, nvl72=True, gpus_per_node=nvlink.GPUS, nodes_per_rack=nvlink.TRAYS)
         self.settings = settings
         self.cluster = cluster
         self.operator = operator
@@ -80,7 +91,14 @@ class Machine:
         self.alert_book = Alerts(cluster)
         self.faults = Faults(self._random("faults"), self.queue, self.alert_book, timeline)
         self.faults.hostile = settings.hostile
-        self.incidents = Incidents(self._random("incident"), self.queue, self.faults, self.alert_book, timeline)
+        self.nvlink = nvlink.NvLink(site, settings.nvl72)
+        self.checks = Checks(site)
+        self.links = Links(self._random("links"), site, timeline)
+        self.storage = Storage(self._random("storage"), site, timeline)
+        self.incidents = Incidents(
+            self._random("incident"), self.queue, self.faults, self.alert_book, timeline, self.nvlink, self.links,
+            self.storage,
+        )  # fmt: skip
         self.telemetry = Telemetry(pool)
         self.past = Past(self.queue, self.faults.xids)
         self.sensors = Sensors(self.queue, self.past)
@@ -105,6 +123,7 @@ class Machine:
         arrivals = Arrivals(self._random("arrivals"), self.queue, self.scheduler, self._workload)
         arrivals.fill(jobs)
         self._oddities(rng)
+        self.storage.settle()
         self.faults.begin()
         arrivals.begin()
         self.scheduler.begin()
@@ -139,6 +158,10 @@ class Machine:
     def now(self) -> float:
         """Simulated time as of the last `advance`, seconds since the epoch."""
         return self.timeline.now
+
+    def still(self) -> AbstractContextManager[Any]:
+        """Within it nothing moves: for who reads more than one thing."""
+        return self._lock
 
     def advance(self) -> None:
         """Let happen all that is due by the clock's time."""
@@ -189,7 +212,7 @@ class Machine:
             return Diag(
                 server_threads=256 if slow else 2 + wobble % 9,
                 agent_queue=1840 + wobble if slow else wobble % 4,
-                dbd_queue=12 + wobble if slow else 0,
+                dbd_queue=12 + wobble if slow else self.incidents.backlog(),
                 main_cycle_last_us=(2_900_000 if slow else 900 + 6 * total // 10) + wobble * 40,
                 main_cycle_mean_us=1_400_000 if slow else 1000 + 6 * total // 10,
                 backfill_cycle_last_us=(21_000_000 if slow else 30_000 + 25 * total) + wobble * 900,
@@ -211,6 +234,12 @@ class Machine:
             hosts = [self.site.hosts[index] for index in run.hosts] if run is not None else []
             batch = job_id not in self.queue.unbatched
             parent = self.queue.parents.get(job_id)
+            need, bound = self.queue.needs.get(job_id), self.queue.bound.get(job_id)
+            asked = {
+                "tres_req_str": f"cpu={job.cpus},node={job.node_count},gres/gpu={job.gpus}",
+                "required_nodes": self.site.hosts[need].name if need is not None else "",
+                "resv_name": bound or "",
+            }
             home = f"/home/{job.user}/{(job.account or 'work').partition('-')[2]}"
             return JobDetail(
                 id=job_id,
@@ -222,8 +251,12 @@ class Machine:
                 command=f"{home}/{job.name}.sbatch" if batch else None,
                 stdout=f"{home}/slurm-{job_id}.out" if batch else None,
                 exit_code="0",
-                fields={"tres_req_str": f"cpu={job.cpus},node={job.node_count},gres/gpu={job.gpus}"},
+                fields={name: text for name, text in asked.items() if text},
             )
+
+    def domains(self) -> dict[str, Domain]:
+        """The blocks of Slurm's topology; none on a machine without NVLink between its nodes."""
+        return self.nvlink.domains()
 
     # -- what the monitoring says --------------------------------------------------------------------------------------
 
@@ -231,6 +264,11 @@ class Machine:
         """The newest sample of each node that has one: a node that is down has none, which is not zero."""
         with self._lock:
             return self.telemetry.loads(self.now)
+
+    def trays(self) -> dict[str, Tray]:
+        """The NVLink fabric, node by node; none on a machine that has none between its nodes."""
+        with self._lock:
+            return self.nvlink.trays()
 
     def gpus(self, node: str) -> tuple[Gpu, ...]:
         """Every GPU of a node; none for one that is unknown or does not answer."""

@@ -11,12 +11,10 @@ from collections import deque
 from collections.abc import Mapping
 
 from collectors.model import Job, Series, Xid
+from collectors.sim.books import SHIFT_S, Books
+from collectors.sim.hardware import Hardware
 from collectors.sim.queue import Queue, Run
 from collectors.sim.telemetry import (
-    HOST_W,
-    IDLE_W,
-    LIMIT_W,
-    MEMORY_MB,
     SAMPLE_S,
     STEP_S,
     Level,
@@ -25,12 +23,10 @@ from collectors.sim.telemetry import (
     levels_now,
     turn_of,
 )
-from collectors.sim.topology import HOUR, Host, answers, indices_of
+from collectors.sim.topology import Host, answers, indices_of
 
 #: Points of one chart: more than a terminal has columns for.
 POINTS = 120
-#: How long the invented work of the days before the start holds a node.
-SHIFT_S = 5 * HOUR
 #: Seconds from the boot of a node until its exporter answers.
 BOOT_S = 95
 #: Jobs and gaps that one node remembers.
@@ -55,13 +51,17 @@ class Past:
         """Host to since when its exporter does not answer."""
         self._spent: dict[int, tuple[int, list[float]]] = {}
         """Host to its boot and the joules that ended jobs took of each GPU since, over what an idle one takes."""
+        self.books = Books(queue, self)
         queue.stopped = self.note
         queue.pool.touched = self.look
 
     # -- what is put on record -----------------------------------------------------------------------------------------
 
-    def note(self, job: Job, run: Run) -> None:
-        """A job stops now."""
+    def note(self, job: Job, run: Run | None, state: str | None) -> None:
+        """A job stops now, in this last state; None where it is queued again."""
+        self.books.note(job, run, state)
+        if run is None:
+            return
         began, now = job.started or 0, int(self._queue.timeline.now)
         for index in run.hosts:
             host = self._site.hosts[index]
@@ -72,7 +72,8 @@ class Past:
                 spent[g] += joules
 
     def look(self, host: Host, since: float | None = None) -> None:
-        """Something about a node changed: note when its exporter fell silent or came back."""
+        """Something about a node changed: note when its exporter fell silent or came back, and when it went out."""
+        self.books.look(host)
         now = int(self._queue.timeline.now)
         began = self._quiet.get(host.index)
         if began is None and not answers(host):
@@ -130,7 +131,7 @@ class Past:
             found = self.levels(host, at)
             if at == newest and found:
                 found = levels_now(host, self._site.gpus, at // STEP_S)
-            rows.append(summed([level for level in found if level is not None]))
+            rows.append(summed([level for level in found if level is not None], host.hardware))
         return tuple(
             Series(name=name, unit=unit, points=tuple((at, row[place]) for at, row in zip(times, rows, strict=True)))
             for place, (name, unit) in enumerate(
@@ -147,7 +148,7 @@ class Past:
     def energy(self, host: Host, gpu: int, at: int) -> float:
         """Joules that a GPU had taken by then since its node booted, its jobs at their mean: it never falls."""
         now = int(self._queue.timeline.now)
-        total = IDLE_W * float(at - host.boot_at) + self._joules(host)[gpu]
+        total = host.hardware.idle_w * float(at - host.boot_at) + self._joules(host)[gpu]
         for job, bits in host.jobs.items():
             if bits >> gpu & 1:
                 began = self._queue.jobs[job].started or now
@@ -173,20 +174,22 @@ def _share(taken: list[tuple[int, float]], gpu: int) -> float:
 def _taken(host: Host, job: str, bits: int, began: int, ended: int) -> list[tuple[int, float]]:
     """GPU and the joules that a job took of it since the boot, over what an idle one takes."""
     usual, _, forgets = habit(job)
+    made = host.hardware
+    busy = min(made.limit_w - made.idle_w, usual * made.per_ten_pct_w // 10)
     span = max(0, ended - max(began, host.boot_at))
     return [
-        (g, float(span * (45 if forgets in (99, place) else min(LIMIT_W - IDLE_W, usual * 61 // 10))))
+        (g, float(span * (made.forgotten_w if forgets in (99, place) else busy)))
         for place, g in enumerate(indices_of(bits))
     ]
 
 
-def summed(known: list[tuple[int, int, int, int]]) -> tuple[float | None, ...]:
+def summed(known: list[tuple[int, int, int, int]], made: Hardware) -> tuple[float | None, ...]:
     """Mean utilisation and memory in %, the hottest and the power of the node, as a Load has them."""
     if not known:
         return (None, None, None, None)
     return (
         round(sum(level[0] for level in known) / len(known), 1),
-        round(100 * sum(level[1] for level in known) / (len(known) * MEMORY_MB), 1),
+        round(100 * sum(level[1] for level in known) / (len(known) * made.memory_mb), 1),
         float(max(level[2] for level in known)),
-        float(sum(level[3] for level in known) + HOST_W),
+        float(sum(level[3] for level in known) + made.host_w),
     )

@@ -7,7 +7,7 @@ from collections import deque
 from collectors.model import Power, Series
 from collectors.sim.past import Past
 from collectors.sim.queue import Queue
-from collectors.sim.telemetry import HOST_W, LIMIT_W, STEP_S, Telemetry, levels_now, turn_of
+from collectors.sim.telemetry import STEP_S, Telemetry, levels_now, turn_of
 from collectors.sim.topology import HOUR, Host
 
 #: A node that is down still feeds its controller and some fans.
@@ -43,11 +43,11 @@ class Meters:
             return load.power_w
         turn = turn_of(host, int(self._queue.timeline.now // STEP_S))
         known = [level[3] for level in levels_now(host, self._site.gpus, turn) if level is not None]
-        return float(sum(known) + HOST_W)
+        return float(sum(known) + host.hardware.host_w)
 
     def node_w_at(self, host: Host, at: int) -> float:
         """What a node drew at that time, where its exporter answered then."""
-        return float(sum(level[3] for level in self._past.levels(host, at) if level is not None) + HOST_W)
+        return float(sum(level[3] for level in self._past.levels(host, at) if level is not None) + host.hardware.host_w)
 
     @staticmethod
     def at_pdu(watts: float) -> float:
@@ -68,7 +68,8 @@ class Meters:
         for (rack, _), watts in self.pdus().items():
             racks[rack] = racks.get(rack, 0.0) + watts
         site = sum(racks.values())
-        nominal = len(self._site.hosts) * (HOST_W + self._site.gpus * LIMIT_W)
+        made = self._site.hardware
+        nominal = len(self._site.hosts) * (made.host_w + self._site.gpus * made.limit_w)
         return Power(
             source="PDU", site_w=site, rack_w=racks, trend_w_h=self._trend(site), budget_w=round(BUDGET * nominal)
         )
@@ -77,14 +78,14 @@ class Meters:
         """Charts of the site: its power and its mean utilisation, by some of its nodes; the last point is now."""
         now = int(self._queue.timeline.now)
         hosts = self._site.hosts[:: max(1, len(self._site.hosts) // _CHARTED)]
-        site = sum(self.pdus().values())
+        site, host_w = sum(self.pdus().values()), self._site.hardware.host_w
         drawn: list[tuple[int, float]] = []
         used: list[tuple[int, float | None]] = []
         for at in self._past.times(seconds, now):
             found = [self._past.levels(host, at) for host in hosts]
             known = [level for levels in found for level in levels if level is not None]
             dark = sum(not levels for levels in found)
-            drawn.append((at, sum(level[3] for level in known) + HOST_W * (len(hosts) - dark) + STANDBY_W * dark))
+            drawn.append((at, sum(level[3] for level in known) + host_w * (len(hosts) - dark) + STANDBY_W * dark))
             used.append((at, round(sum(level[0] for level in known) / len(known), 1) if known else None))
         scale = site / drawn[-1][1]
         return (
@@ -111,5 +112,5 @@ class Meters:
         for host in hosts:
             load, before = self._telemetry.load(host), self._past.levels(host, then)
             if load is not None and load.power_w is not None and before:
-                rise += load.power_w - HOST_W - sum(level[3] for level in before if level is not None)
+                rise += load.power_w - host.hardware.host_w - sum(level[3] for level in before if level is not None)
         return rise * len(self._site.hosts) / len(hosts)

@@ -7,8 +7,9 @@ the scheduler looks at; all others wait outside for what the reason names, and `
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from collectors.model import Job
 from collectors.sim.calendar import Calendar
 from collectors.sim.pool import Pool
 from collectors.sim.timeline import Timeline
-from collectors.sim.topology import Site
+from collectors.sim.topology import Host, Site
 
 IN_LINE = frozenset({"Priority", "Resources"})
 QOS_LIMIT = "QOSMaxGRESPerUser"
@@ -34,6 +35,9 @@ class Run(Struct, gc=False):
     hosts: tuple[int, ...]
     limit_at: float
     token: int
+    ends: float = 0.0
+    fate: str = ""
+    """When it ends, and how, if nobody interferes."""
 
 
 class Queue:
@@ -62,14 +66,21 @@ class Queue:
         """Job to the reservation it asked for."""
         self.holds: dict[str, tuple[str, int]] = {}
         """Job to why it is held and the priority that a release gives back."""
+        self.nices: dict[str, int] = {}
+        """Job to its nice value, where that is not 0."""
+        self.excluded: dict[str, int] = {}
+        """Job to the hosts that it must not run on, as a bit set."""
+        self.suspended: dict[str, float] = {}
+        """Job to since when its processes stand still."""
         self.unbatched: set[str] = set()
         self.unrequeueable: set[str] = set()
-        self.ended: deque[tuple[float, str, str]] = deque(maxlen=4096)
-        """Time, id and last state of the jobs that ended."""
+        self.blocked: set[str] = set()
+        """Users who may submit nothing."""
         self.wake: Callable[[], None] = lambda: None
         """Called when the scheduler has something to look at."""
-        self.stopped: Callable[[Job, Run], None] = lambda job, run: None
-        """Called with a job that stops running, while it still has its hosts."""
+        self.stopped: Callable[[Job, Run | None, str | None], None] = lambda job, run, state: None
+        """Called with a job that stops, while it still has its hosts: its run, None where it waited; its last state,
+        None where it is queued again."""
         self.length: Callable[[int], tuple[float, str]] = lambda limit: (float(limit), "TIMEOUT")
         """Time limit to how long a job runs and how it ends."""
         self._tokens = 0
@@ -87,6 +98,8 @@ class Queue:
         if self.begins.get(job.id, 0.0) > self.timeline.now:
             return "BeginTime"
         section = self.site.sections[job.partition or ""]
+        if section.row.state == "DOWN":
+            return "PartitionDown"
         if (job.time_limit_s or 0) > section.limit_s:
             return "PartitionTimeLimit"
         need = self.needs.get(job.id)
@@ -127,6 +140,20 @@ class Queue:
         self._leave(job)
         self.add(replace(job, reason=reason, expected=None))
 
+    def shut(self, partition: str, state: str) -> None:
+        """Set the state of a partition, DOWN or UP: what runs goes on, what waits hears of it."""
+        section = self.site.sections[partition]
+        section.row = replace(section.row, state=state)
+        if state == "DOWN":
+            # From the end of the line: taking the last out of a list of 100,000 moves none; and in its order back in.
+            told = [job_id for _, _, job_id in reversed(self.lines[partition])]
+        else:
+            kept = [one for one in self.jobs.values() if one.reason == "PartitionDown" and one.partition == partition]
+            told = [one.id for one in sorted(kept, key=entry)]
+        for job_id in told:
+            self.settle(job_id)
+        self.wake()
+
     def show(self, job: Job, reason: str, expected: int | None) -> None:
         """Let a job in line say why it waits and when it is expected to start; nothing when it says so already."""
         if job.reason != reason or job.expected != expected:
@@ -155,7 +182,7 @@ class Queue:
         self._leave(job)
         self._tokens += 1
         limit_at = started + (job.time_limit_s or 0)
-        self.runs[job.id] = Run(tuple(sorted(indices)), limit_at, self._tokens)
+        self.runs[job.id] = Run(tuple(sorted(indices)), limit_at, self._tokens, ends, fate)
         self.pool.take(job.id, indices, (job.gpus or 0) // len(indices), limit_at)
         if job.qos == "normal":
             self.used[job.user] += job.gpus or 0
@@ -173,18 +200,19 @@ class Queue:
     def _finish(self, job_id: str, token: int, fate: str) -> None:
         run = self.runs.get(job_id)
         if run is not None and run.token == token:
-            self.end(job_id, fate)
+            self.end(job_id, f"{fate} by {self.jobs[job_id].user}" if fate == "CANCELLED" else fate)
 
     def end(self, job_id: str, state: str) -> None:
-        """It leaves the queue in this last state, and those that waited for it hear of it."""
+        """It leaves the queue in this last state ("CANCELLED by alice", where it is known by whom), and those that
+        waited for it hear of it."""
         job = self.jobs[job_id]
         if job_id in self.runs:
-            self._stop(job)
+            self._stop(job, state)
         else:
             self._leave(job)
+            self.stopped(job, None, state)
         del self.jobs[job_id]
-        self.ended.append((self.timeline.now, job_id, state))
-        for side in (self.begins, self.parents, self.needs, self.bound, self.holds):
+        for side in (self.begins, self.parents, self.needs, self.bound, self.holds, self.nices, self.excluded):
             side.pop(job_id, None)
         self.unbatched.discard(job_id)
         self.unrequeueable.discard(job_id)
@@ -208,7 +236,7 @@ class Queue:
     def requeue(self, job_id: str, held: str | None = None) -> None:
         """Kill the work of a running job and queue it again, held for the reason `held` where that is given."""
         job = self.jobs[job_id]
-        self._stop(job)
+        self._stop(job, None)
         now = self.timeline.now
         if held is not None and job_id not in self.holds:
             self.holds[job_id] = (held, job.priority or 1)
@@ -228,11 +256,12 @@ class Queue:
             )
         )
 
-    def _stop(self, job: Job) -> None:
+    def _stop(self, job: Job, state: str | None) -> None:
         run = self.runs.pop(job.id)
-        self.stopped(job, run)
+        self.suspended.pop(job.id, None)
+        self.stopped(job, run, state)
         for host in self.pool.give(job.id, run.hosts, self.timeline.now):
-            host.free_at = max((self.runs[other].limit_at for other in host.jobs), default=0.0)
+            self._free_at(host)
         if job.qos == "normal":
             self.used[job.user] -= job.gpus or 0
             self._freed.add(job.user)
@@ -268,11 +297,76 @@ class Queue:
         self._reprioritise(self.jobs[job_id], priority)
 
     def _reprioritise(self, job: Job, priority: int) -> None:
-        if job.state != "PENDING":
-            self.jobs[job.id] = replace(job, priority=priority)
+        self.change(job.id, priority=priority)
+
+    # -- changing --------------------------------------------------------------------------------------------------
+
+    def change(self, job_id: str, **new: Any) -> None:
+        """Another partition, QOS, priority or time limit; one that waits finds its place anew."""
+        old = self.jobs[job_id]
+        if old.state != "PENDING":
+            self.jobs[job_id] = replace(old, **new)
             return
-        self._leave(job)
-        self.add(replace(job, priority=priority, expected=None))
+        self._leave(old)
+        self.add(replace(old, **new, expected=None))
+
+    def limit(self, job_id: str, seconds: int) -> None:
+        """Another time limit: a job that runs ends by it, at once where it has passed."""
+        self.change(job_id, time_limit_s=seconds)
+        run = self.runs.get(job_id)
+        if run is None:
+            return
+        run.limit_at = (self.jobs[job_id].started or 0) + seconds
+        if run.fate == "TIMEOUT" or run.ends > run.limit_at:
+            run.ends, run.fate = run.limit_at, "TIMEOUT"
+        self._go_on(job_id, run)
+
+    def nice(self, job_id: str, value: int) -> None:
+        """Later in the line by so much, or sooner: a held job will be once it is released."""
+        by = value - self.nices.get(job_id, 0)
+        self.nices[job_id] = value
+        if job_id in self.holds:
+            reason, prior = self.holds[job_id]
+            self.holds[job_id] = (reason, max(1, prior - by))
+        else:
+            self.change(job_id, priority=max(1, (self.jobs[job_id].priority or 1) - by))
+
+    def exclude(self, job_id: str, mask: int) -> None:
+        """Keep it off these hosts."""
+        self.excluded[job_id] = mask
+        self.change(job_id)
+
+    def suspend(self, job_id: str) -> None:
+        """Its processes stand still, with all that they hold; its time does too."""
+        self.suspended[job_id] = self.timeline.now
+        self._tokens += 1
+        self.runs[job_id].token = self._tokens
+        self.change(job_id, state="SUSPENDED")
+
+    def unsuspend(self, job_id: str) -> None:
+        """Its processes go on, and its time."""
+        run, stood = self.runs[job_id], self.timeline.now - self.suspended.pop(job_id)
+        run.ends, run.limit_at = run.ends + stood, run.limit_at + stood
+        self.change(job_id, state="RUNNING")
+        self._go_on(job_id, run)
+
+    def named(self, job_id: str) -> Job:
+        """Its row, with what Slurm tells only of a job that it is asked for."""
+        mask = self.excluded.get(job_id, 0)
+        excluded = self.site.fold(index for index in range(mask.bit_length()) if mask >> index & 1) if mask else ""
+        return replace(self.jobs[job_id], nice=self.nices.get(job_id, 0), excluded=excluded)
+
+    def _go_on(self, job_id: str, run: Run) -> None:
+        """Let it end when it now should; one that hangs does not."""
+        for index in run.hosts:
+            self._free_at(self.site.hosts[index])
+        if run.token >= 0 and job_id not in self.suspended:
+            self._tokens += 1
+            run.token = self._tokens
+            self.timeline.at(max(run.ends, self.timeline.now), self._finish, job_id, run.token, run.fate)
+
+    def _free_at(self, host: Host) -> None:
+        host.free_at = max((self.runs[other].limit_at for other in host.jobs), default=0.0)
 
 
 def entry(job: Job) -> Entry:

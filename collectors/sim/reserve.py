@@ -1,6 +1,10 @@
-"""The reservations of the simulated machine: a maintenance that goes on, and a course to come."""
+"""The reservations of the simulated machine: a maintenance that goes on, a course to come, and what becomes of each."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from collectors.model import Reservation
 from collectors.sim.calendar import Booking
@@ -35,24 +39,57 @@ def reserve(queue: Queue, faults: Faults) -> None:
             users=users,
             comment=comment,
         )
-        mask = sum(1 << index for index in chosen)
-        queue.calendar.bookings[name] = Booking(row, mask, starts, ends, bool(flags))
-        if starts <= now:
-            _open(queue, faults, name)
-        else:
-            queue.timeline.at(starts, _open, queue, faults, name)
-        queue.timeline.at(ends, _close, queue, faults, name)
+        book(queue, faults, row, chosen)
 
 
-def _open(queue: Queue, faults: Faults, name: str) -> None:
-    """It begins: its nodes show it, and the jobs that asked for it may start."""
+def book(queue: Queue, faults: Faults, row: Reservation, chosen: Sequence[int]) -> None:
+    """Set these nodes aside from its start to its end."""
+    assert row.starts is not None and row.ends is not None
+    mask = sum(1 << index for index in chosen)
+    queue.calendar.bookings[row.name] = Booking(row, mask, row.starts, row.ends, "MAINT" in row.flags)
+    if row.starts <= queue.timeline.now:
+        _open(queue, faults, row.name, row.starts)
+    else:
+        queue.timeline.at(row.starts, _open, queue, faults, row.name, row.starts)
+    queue.timeline.at(row.ends, _close, queue, faults, row.name, row.ends)
+
+
+def end_at(queue: Queue, faults: Faults, name: str, ends: int) -> None:
+    """Let it end at another time."""
+    booking = queue.calendar.bookings[name]
+    booking.row, booking.ends = replace(booking.row, ends=ends), ends
+    queue.timeline.at(ends, _close, queue, faults, name, ends)
+    queue.wake()
+
+
+def drop(queue: Queue, faults: Faults, name: str) -> None:
+    """Delete it; to be called only where no job asks for it."""
+    _mark(queue, faults, name, None)
+    del queue.calendar.bookings[name]
+    queue.wake()
+
+
+def in_use(queue: Queue, name: str) -> bool:
+    """Whether a job asks for it, one that waits too."""
+    return any(job in queue.jobs for job in _bound(queue, name))
+
+
+def _open(queue: Queue, faults: Faults, name: str, due: int) -> None:
+    """It begins, unless it was deleted meanwhile: its nodes show it, and the jobs that asked for it may start."""
+    booking = queue.calendar.bookings.get(name)
+    if booking is None or booking.starts != due:
+        return
     queue.calendar.turn(name, "ACTIVE")
     _mark(queue, faults, name, name)
     _tell(queue, name)
 
 
-def _close(queue: Queue, faults: Faults, name: str) -> None:
-    """It ends. Jobs that asked for it and did not start have nothing to wait for, and are cancelled."""
+def _close(queue: Queue, faults: Faults, name: str, due: int) -> None:
+    """It ends, unless it got another end meanwhile. Jobs that asked for it and did not start have nothing to wait for,
+    and are cancelled."""
+    booking = queue.calendar.bookings.get(name)
+    if booking is None or booking.ends != due:
+        return
     _mark(queue, faults, name, None)
     for job_id in _bound(queue, name):
         job = queue.jobs.get(job_id)

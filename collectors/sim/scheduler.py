@@ -79,6 +79,7 @@ class Scheduler:
         bound = self._queue.bound.get(job.id)
         if bound is not None:
             mask &= self._queue.calendar.bookings[bound].mask
+        mask &= ~self._queue.excluded.get(job.id, 0)
         return mask & ~self._queue.calendar.closed(start, start + (job.time_limit_s or 0), bound)
 
     def _start(self, job: Job, hosts: list[int]) -> None:
@@ -106,7 +107,7 @@ class Scheduler:
                 self._start(job, hosts)
             else:
                 # Overlapping partitions must not take what this one waits for.
-                narrow = job_id in self._queue.needs or job_id in self._queue.bound
+                narrow = any(job_id in side for side in (self._queue.needs, self._queue.bound, self._queue.excluded))
                 reason = "Priority" if closed and self._fit(job, 0) is not None else "Resources"
                 closed |= self.allowed(job, self._timeline.now) if narrow else self._site.sections[name].mask
                 self._queue.show(job, reason, job.expected)

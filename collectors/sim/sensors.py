@@ -9,17 +9,14 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from collectors.model import Gpu, Process
+from collectors.sim.hardware import NVLINKS
 from collectors.sim.past import Past
 from collectors.sim.queue import Queue
-from collectors.sim.telemetry import LIMIT_W, MEMORY_MB, STEP_S, Level, habit, levels_now, turn_of
+from collectors.sim.telemetry import STEP_S, Level, habit, levels_now, turn_of
 from collectors.sim.topology import Host, answers, gpu_uuid, indices_of
 
-MODEL = "NVIDIA H100 80GB HBM3"
-#: Clocks of an H100 SXM in MHz: at work, at rest, and of its memory.
-BOOST_MHZ, REST_MHZ, MEMORY_MHZ = 1980, 345, 2619
-NVLINKS = 18
-#: From here on the driver lowers the clocks: watts, and degrees of the chip.
-CAP_W, SLOW_C = 675, 84
+#: Degrees of the chip from which on the driver lowers the clocks; from the last on the chip does it itself.
+SLOW_C, BRAKE_C = 84, 92
 
 #: What an XID leaves behind until the next boot, on top of the recovery that the driver asks for.
 AFTER: Mapping[int, Mapping[str, object]] = MappingProxyType(
@@ -65,13 +62,13 @@ class Sensors:
         return tuple(self._gpu(host, g, level, owners.get(g), sampled, at) for g, level in enumerate(found))
 
     def _gpu(self, host: Host, g: int, level: Level, job: str | None, sampled: int, at: int) -> Gpu:
-        uuid, xid = gpu_uuid(host.name, g), self._past.xid(host, g, at)
+        uuid, xid, made = gpu_uuid(host.name, g), self._past.xid(host, g, at), host.hardware
         if level is None:
             return Gpu(
                 node=host.name,
                 index=g,
                 uuid=uuid,
-                model=MODEL,
+                model=made.model,
                 job=job,
                 xid=xid,
                 lost=OFF_THE_BUS,
@@ -79,25 +76,29 @@ class Sensors:
             )
         util, memory, temp, watts = level
         draw = zlib.crc32(uuid.encode())
-        throttle = [*(["power cap"] if watts >= CAP_W else []), *(["thermal slowdown"] if temp >= SLOW_C else [])]
-        slower = 15 * (1 + draw % 9) * (watts >= CAP_W) + 600 * (temp >= SLOW_C)
+        braked = temp >= BRAKE_C
+        throttle = [
+            *(["power cap"] if watts >= made.cap_w else []),
+            *(["HW thermal slowdown" if braked else "thermal slowdown"] if temp >= SLOW_C else []),
+        ]
+        slower = 15 * (1 + draw % 9) * (watts >= made.cap_w) + 600 * (temp >= SLOW_C) + 700 * braked
         row = Gpu(
             node=host.name,
             index=g,
             uuid=uuid,
-            model=MODEL,
+            model=made.model,
             sampled_at=sampled,
             util_pct=float(util),
             tensor_pct=float(util * _tensor(job) // 100),
             memory_used_mb=memory,
-            memory_mb=MEMORY_MB,
+            memory_mb=made.memory_mb,
             temp_c=float(temp),
             memory_temp_c=float(temp + 5 + draw % 6),
             power_w=float(watts),
-            power_limit_w=float(LIMIT_W),
+            power_limit_w=float(made.limit_w),
             energy_j=self._past.energy(host, g, at),
-            sm_clock_mhz=BOOST_MHZ - slower if util else REST_MHZ,
-            memory_clock_mhz=MEMORY_MHZ,
+            sm_clock_mhz=made.boost_mhz - slower if util else made.rest_mhz,
+            memory_clock_mhz=made.memory_mhz,
             throttle=tuple(throttle),
             ecc_corrected=draw % 5 if draw % 11 == 0 else 0,
             ecc_uncorrected=0,

@@ -7,15 +7,36 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from collectors.clock import Clock, SystemClock
-from collectors.model import Alert, Collector, Facts, Gpu, Job, JobDetail, Node, Rights, Series, Silence, SourceFault
+from collectors.model import (
+    Alert,
+    Attached,
+    Collector,
+    Facts,
+    Gpu,
+    Job,
+    JobDetail,
+    Matcher,
+    Node,
+    Partition,
+    Reservation,
+    Rights,
+    Series,
+    Silence,
+    SourceFault,
+    User,
+)
 from collectors.nodeset import expand
 from collectors.sim import SimSettings
-from collectors.sim.machine import Machine
 
-Now = Callable[[], Machine]
-"""The machine as it is now. It is built by the first that reads it (0.5 s at 12,000 nodes), in that one's thread."""
+if TYPE_CHECKING:
+    from collectors.sim.machine import Machine
+
+Now = Callable[[], "Machine"]
+"""The machine as it is now. It is imported and built by the first that reads it (0.5 s at 12,000 nodes), in that one's
+thread."""
 
 _machines: dict[tuple[str, SimSettings], tuple[Machine, Clock | None]] = {}
 _opening = threading.Lock()
@@ -30,6 +51,8 @@ def running(cluster: str, settings: SimSettings, clock: Clock | None = None) -> 
         known = _machines.get((cluster, settings))
         if known is not None and (clock is None or clock is known[1]):
             return known[0]
+        from collectors.sim.machine import Machine
+
         machine = Machine(settings, clock or SystemClock(), _login(), cluster)
         _machines[cluster, settings] = (machine, clock)
         return machine
@@ -109,8 +132,36 @@ class SimSource:
         self.patience.close()
 
 
+def _fabric(machine: Machine) -> Facts:
+    with machine.still():
+        unwell = machine.links.unwell()
+        return Facts(ports=unwell, fabric=machine.links.fabric(unwell))
+
+
+def _storage(machine: Machine) -> Facts:
+    with machine.still():
+        return Facts(storage=machine.storage.rows())
+
+
+def _control(machine: Machine) -> Facts:
+    from collectors.sim.daemons import control
+
+    return Facts(control=control(machine))
+
+
+def _cooling(machine: Machine) -> Facts:
+    from collectors.sim.cooling import read
+
+    return Facts(cooling=read(machine))
+
+
+def _checkups(machine: Machine) -> Facts:
+    with machine.still():
+        return Facts(checkups=machine.checks.rows(machine.now))
+
+
 def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None) -> list[Collector]:
-    """The nine sources of a simulated machine."""
+    """The sources of a simulated machine."""
     rights = Rights(user=_login(), level="Administrator", nodes=True, jobs=True, why="the embedded machine")
     kinds: tuple[tuple[str, float, Callable[[Machine], Facts], str | None], ...] = (
         ("slurm.nodes", 3.0, lambda at: Facts(nodes=at.nodes(), cluster=cluster), "scontrol show node"),
@@ -118,9 +169,16 @@ def open_sources(cluster: str, settings: SimSettings, clock: Clock | None = None
         ("slurm.partitions", 30.0, lambda at: Facts(partitions=at.partitions()), "scontrol show partition"),
         ("slurm.reservations", 30.0, lambda at: Facts(reservations=at.reservations()), "scontrol show reservation"),
         ("slurm.diag", 10.0, lambda at: Facts(diag=at.diag()), "sdiag"),
+        ("slurm.control", 30.0, _control, "scontrol ping"),
         ("slurm.rights", 300.0, lambda _: Facts(rights=rights), None),
+        ("slurm.topology", 900.0, lambda at: Facts(domains=at.domains()), "scontrol show topology"),
         ("prom.loads", 5.0, lambda at: Facts(loads=at.loads(), xids=at.xids()), None),
         ("prom.power", 15.0, lambda at: Facts(power=at.power()), None),
+        ("prom.trays", 15.0, lambda at: Facts(trays=at.trays() or None), None),
+        ("prom.fabric", 30.0, _fabric, None),
+        ("prom.storage", 30.0, _storage, None),
+        ("prom.cooling", 15.0, _cooling, None),
+        ("prom.checkups", 60.0, _checkups, None),
         ("alerts.alerts", 10.0, lambda at: Facts(alerts=at.alerts(), silences=at.silences()), None),
     )
     return [SimSource(partial(_now, cluster, settings, clock), settings.seed, *kind) for kind in kinds]
@@ -141,8 +199,8 @@ class SimTransport:
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         """The jobs of these ids; ended and unknown ones are left out."""
         machine = self._now()
-        jobs = machine.jobs()
-        return {job: jobs[job] for job in ids if job in jobs}
+        with machine.still():
+            return {job: machine.queue.named(job) for job in ids if job in machine.queue.jobs}
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
         """The jobs that hold one of these nodes."""
@@ -150,6 +208,31 @@ class SimTransport:
         wanted = frozenset(nodes)
         return {job.id: job for job in machine.jobs().values()
                 if job.nodes is not None and not wanted.isdisjoint(expand(job.nodes))}  # fmt: skip
+
+    def read_partitions(self, names: Sequence[str]) -> Mapping[str, Partition]:
+        """The partitions of these names; unknown ones are left out."""
+        rows = self._now().partitions()
+        return {name: rows[name] for name in names if name in rows}
+
+    def read_reservations(self, names: Sequence[str]) -> Mapping[str, Reservation]:
+        """The reservations of these names; those that are over are left out."""
+        rows = self._now().reservations()
+        return {name: rows[name] for name in names if name in rows}
+
+    def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
+        """The jobs that asked for this reservation."""
+        machine = self._now()
+        with machine.still():
+            bound = [job for job, name in machine.queue.bound.items() if name == reservation]
+            return {job: machine.queue.jobs[job] for job in bound if job in machine.queue.jobs}
+
+    def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
+        """The users of these names; unknown ones are left out."""
+        from collectors.sim.acts_users import rows
+
+        machine = self._now()
+        with machine.still():
+            return rows(machine.queue, machine.cluster, names)
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job. Raises SourceFault("missing") when it is not alive."""
@@ -183,6 +266,11 @@ class SimDesk:
         silences = machine.silences()
         return {one: silences[one] for one in ids if one in silences}
 
+    def read_silences_of(self, label: str, values: Sequence[str]) -> Mapping[str, Silence]:
+        """The silences whose only condition is that this label has one of these values."""
+        wanted = {(Matcher(label, value),) for value in values}
+        return {key: one for key, one in self._now().silences().items() if one.matchers in wanted}
+
 
 def open_desk(cluster: str, settings: SimSettings) -> SimDesk:
     """Alerts and silences of the machine that the sources read."""
@@ -204,6 +292,16 @@ class SimTelemetry:
         """Charts of the whole site: power and mean utilisation."""
         machine = self._now()
         return machine.site_history(seconds)
+
+    def attached(self, node: str) -> Attached:
+        """The ports and file systems of a node; nothing for one that is unknown or does not answer."""
+        machine = self._now()
+        with machine.still():
+            index = machine.site.by_name.get(node)
+            if index is None:
+                return Attached()
+            host = machine.site.hosts[index]
+            return Attached(ports=machine.links.sampled(host), mounts=machine.storage.mounts(host))
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
         """Joules that the GPUs of these nodes have used since then; None where none of them answers."""

@@ -14,12 +14,8 @@ from collectors.sim.topology import Host, answers, indices_of
 SAMPLE_S = 30
 SLOTS = 15
 STEP_S = SAMPLE_S // SLOTS
-#: H100 SXM: 80 GB of memory in MiB, watts idle and at its limit.
-MEMORY_MB = 81_559
-IDLE_W = 70
-LIMIT_W = 700
-#: What the rest of a node draws: CPUs, fans, network.
-HOST_W = 1400
+#: No chip grows hotter: it lowers its clocks by itself, and at last switches off.
+TOP_C = 98
 IDLE_BELOW_PCT = 5
 
 # A wobble of -3..3 that looks like noise and costs one look-up.
@@ -77,7 +73,7 @@ class Telemetry:
     def _load(self, host: Host, step: int) -> Load | None:
         if not answers(host):
             return None
-        turn = turn_of(host, step)
+        turn, made = turn_of(host, step), host.hardware
         util = memory = watts = idle = seen = 0
         hottest: int | None = None
         for level in levels_now(host, self._site.gpus, turn):
@@ -94,9 +90,9 @@ class Telemetry:
             node=host.name,
             sampled_at=turn * STEP_S,
             gpu_util_pct=round(util / seen, 1) if seen else None,
-            gpu_memory_pct=round(100 * memory / (seen * MEMORY_MB), 1) if seen else None,
+            gpu_memory_pct=round(100 * memory / (seen * made.memory_mb), 1) if seen else None,
             temp_c=hottest,
-            power_w=watts + HOST_W,
+            power_w=watts + made.host_w,
             gpu_power_w=watts if seen else None,
             gpus_seen=seen,
             gpus_idle=idle,
@@ -107,19 +103,23 @@ class Telemetry:
 def levels(host: Host, gpus: int, held: Mapping[str, int], turn: int) -> list[tuple[int, int, int, int]]:
     """Every GPU of a node at a turn, in whole units, where these jobs hold these GPUs."""
     room = 27 + host.index * 29 % 9 + host.heat
+    if host.loop is not None and host.loop.tripped is not None:
+        room += host.loop.heat(turn * STEP_S)
     noise = turn // SLOTS * 37 + host.index * 11
-    found = [(0, 4, room, IDLE_W + (noise + g * 5) % 6) for g in range(gpus)]
+    made = host.hardware
+    idle, most, full_mb, slope, warms = made.idle_w, made.limit_w, made.memory_mb, made.per_ten_pct_w, made.degrees_kw
+    found = [(0, 4, room, idle + (noise + g * 5) % 6) for g in range(gpus)]
     for job, bits in held.items():
         usual, full, forgets = habit(job)
         for place, g in enumerate(indices_of(bits)):
             wobble = _WOBBLE[(noise + g * 53) & 255]
             forgotten = forgets in (99, place)
             util = 0 if forgotten else max(0, min(100, usual + wobble))
-            memory = MEMORY_MB * full // 100
-            watts = (IDLE_W + 45 if forgotten else IDLE_W + util * 61 // 10) + wobble
-            found[g] = (util, memory, room + watts * 6 // 100 + (wobble > 1), min(LIMIT_W, watts))
+            memory = full_mb * full // 100
+            watts = (idle + made.forgotten_w if forgotten else idle + util * slope // 10) + wobble
+            found[g] = (util, memory, min(TOP_C, room + watts * warms // 1000 + (wobble > 1)), min(most, watts))
     if host.stray and not held:
-        found[0] = (97, 31_000, room + 38, 610)
+        found[0] = (97, 31_000, room + 38, most * 61 // 70)
     return found
 
 

@@ -12,11 +12,9 @@ from msgspec import Struct, field
 from collectors.model import Node, Partition
 from collectors.nodestate import display_word
 from collectors.sim import SimSettings
+from collectors.sim.cooling import Loop, lay_out
+from collectors.sim.hardware import HGX_H100, NVL72_GB200, Hardware
 
-# One node as the test machines of the reference have it: two 56-core CPUs, 2 TB, eight H100 of 80 GB.
-CPUS = 112
-MEMORY_MB = 2_000_000
-GPU_TYPE = "h100"
 RACKS_PER_ROW = 4
 HOUR = 3600
 DAY = 24 * HOUR
@@ -46,6 +44,7 @@ class Host(Struct, gc=False):
     free: int
     """Bit set of the GPUs that no job holds."""
     boot_at: int
+    hardware: Hardware
     jobs: dict[str, int] = field(default_factory=dict)
     """Job id to the bit set of the GPUs it holds here."""
     free_at: float = 0.0
@@ -71,6 +70,12 @@ class Host(Struct, gc=False):
     """The state in which it comes back from the reboot that was asked for: RESUME or DOWN."""
     rebooting: bool = False
     """That reboot was issued: it is off."""
+    power: str = ""
+    """Slurm's word where somebody takes its power or gives it back: POWER_DOWN, POWERING_DOWN, POWERED_DOWN,
+    POWERING_UP."""
+    comment: str | None = None
+    features: tuple[str, ...] | None = None
+    """None: as they are laid out."""
     planned: bool = False
     """The backfill scheduler keeps it for a job."""
     lemon: bool = False
@@ -85,11 +90,15 @@ class Host(Struct, gc=False):
     """A process without a job keeps GPU 0 busy."""
     heat: int = 0
     """Degrees by which its GPUs are hotter than others: a fan that fails."""
+    loop: Loop | None = None
+    """The cooling loop that its rack hangs on."""
 
     @property
     def usable(self) -> bool:
         """True when the scheduler may start work here."""
-        return not (self.down or self.drain or self.silent or self.invalid or self.maintenance or self.rebooting)
+        return not (
+            self.down or self.drain or self.silent or self.invalid or self.maintenance or self.rebooting or self.power
+        )
 
 
 def answers(host: Host) -> bool:
@@ -119,8 +128,10 @@ class Site(Struct):
     sections: dict[str, Section]
     gpus: int
     """GPUs of one node."""
+    hardware: Hardware
     by_name: dict[str, int]
     racks: dict[str, list[int]]
+    loops: dict[str, Loop]
 
     def fold(self, indices: Iterable[int]) -> str:
         """`gpu[0001-0004,0009]`. As ClusterShell writes it (a test compares), forty times faster: jobs start often."""
@@ -178,6 +189,7 @@ def indices_of(mask: int) -> list[int]:
 def build_site(settings: SimSettings, now: float) -> Site:
     """Lay out the room. Every figure follows from the settings; only the boot times are spread over the past weeks."""
     count, gpus = settings.nodes, settings.gpus_per_node
+    hardware = NVL72_GB200 if settings.nvl72 else HGX_H100
     # debug stands apart where there is room for it; long shares its nodes with gpu.
     debug = max(1, count // 64)
     main = count - debug if count >= 8 else count
@@ -207,6 +219,7 @@ def build_site(settings: SimSettings, now: float) -> Site:
                 extra=json.dumps({"row": row, "pdu": pdu, "switch": switch, "unit": place * 2 + 1}),
                 free=everything,
                 boot_at=int(now) - 2 * DAY - index * 7919 % (38 * DAY),
+                hardware=hardware,
             )
         )
     sections = {}
@@ -217,7 +230,7 @@ def build_site(settings: SimSettings, now: float) -> Site:
             default=name == "gpu",
             nodes=fold(tuple(range(low, high)), digits),
             node_count=high - low,
-            cpus=(high - low) * CPUS,
+            cpus=(high - low) * hardware.cpus,
             gpus=(high - low) * gpus,
             time_limit_s=limit,
             priority_tier=10 if name == "debug" else 1,
@@ -225,7 +238,11 @@ def build_site(settings: SimSettings, now: float) -> Site:
             allow_accounts="ALL",
         )
         sections[name] = Section(row_of, span(low, high), limit, high - low)
-    return Site(hosts, sections, gpus, {host.name: host.index for host in hosts}, racks)
+    loops = lay_out({rack: len(indices) for rack, indices in racks.items()}, gpus, hardware)
+    fed = {rack: loop for loop in loops.values() for rack in loop.racks}
+    for host in hosts:
+        host.loop = fed[host.rack]
+    return Site(hosts, sections, gpus, hardware, {host.name: host.index for host in hosts}, racks, loops)
 
 
 def node_row(host: Host, gpus: int) -> Node:
@@ -237,10 +254,11 @@ def node_row(host: Host, gpus: int) -> Node:
     flags = tuple(
         word
         for word, true in (
-            ("DRAIN", host.drain),
+            ("DRAIN", host.drain or host.power == "POWER_DOWN"),
+            (host.power, bool(host.power)),
             ("REBOOT_REQUESTED", host.reboot is not None and not host.rebooting),
             ("REBOOT_ISSUED", host.rebooting),
-            ("NOT_RESPONDING", host.silent and not host.rebooting),
+            ("NOT_RESPONDING", host.silent and not host.rebooting and not host.power),
             ("INVALID_REG", host.invalid),
             ("MAINTENANCE", host.maintenance),
             ("RESERVED", host.reservation is not None and not host.maintenance),
@@ -248,8 +266,9 @@ def node_row(host: Host, gpus: int) -> Node:
         )
         if true
     )
-    cores = CPUS * count // gpus
-    memory = MEMORY_MB * count // gpus
+    made = host.hardware
+    cores = made.cpus * count // gpus
+    memory = made.node_memory_mb * count // gpus
     return Node(
         name=host.name,
         state=base,
@@ -259,24 +278,27 @@ def node_row(host: Host, gpus: int) -> Node:
         reason_by=host.reason_by,
         reason_at=host.reason_at,
         partitions=host.partitions,
-        cpus=CPUS,
+        cpus=made.cpus,
         cpus_alloc=cores,
         cpu_load=None if host.silent else round(0.2 + cores * (0.55 + host.index * 37 % 40 / 100), 2),
-        memory_mb=MEMORY_MB,
+        memory_mb=made.node_memory_mb,
         memory_alloc_mb=memory,
-        free_memory_mb=None if host.silent else MEMORY_MB - 40_000 - memory * (30 + host.index * 11 % 50) // 100,
+        free_memory_mb=None
+        if host.silent
+        else made.node_memory_mb - 40_000 - memory * (30 + host.index * 11 % 50) // 100,
         gpus=gpus,
         gpus_alloc=count,
-        gpu_type=GPU_TYPE,
+        gpu_type=made.gpu_type,
         gpus_used=fold_bits(used) if used else None,
         rack=host.rack,
-        features=(GPU_TYPE, "nvlink", "ib"),
+        features=made.features if host.features is None else host.features,
         address=f"10.{140 + host.index // 65025}.{host.index // 255 % 255}.{host.index % 255}",
         version="25.11.7",
         boot_at=host.boot_at,
         slurmd_at=host.slurmd_at or host.boot_at + 95,
         busy_at=host.busy_at,
         reservation=host.reservation,
+        comment=host.comment,
         extra=host.extra,
         resume_at=host.resume_at,
     )

@@ -155,7 +155,7 @@ class Workload:
                 state="PENDING",
                 reason="Priority",
                 node_count=nodes,
-                cpus=nodes * gpus * 14,
+                cpus=nodes * gpus * self._site.hardware.cpus_a_gpu,
                 gpus=nodes * gpus,
                 submitted=int(submitted),
                 time_limit_s=limit,

@@ -24,13 +24,13 @@ class SimWriter:
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
         """The commands as they would be on a real machine. Raises ValueError for a change that is not plain."""
-        if change.kind in _ALERTS:
+        if change.kind in _ALERTS or change.action == "incident":
             return [order.argv for order in orders(change, ALERTMANAGER)]
         return commands(change)
 
     def send(self, change: Change) -> Sequence[Sent]:
         """Do it."""
-        if change.kind in _ALERTS:
+        if change.kind in _ALERTS or change.action == "incident":
             return [self._alerts(order) for order in orders(change, ALERTMANAGER)]
         return self._machine.apply(change)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -20,6 +22,7 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`slurm = { transport = "cli", prefix = ["sudo", "-n"] }` in the configuration of a cluster."""
 
     transport: RoadName = "cli"
+    """How Slurm is asked: by its commands, through slurmrestd, or by pyslurm (docs/slurm.md)."""
     prefix: tuple[str, ...] = ()
     """What a site's operators put before a writing command; reads go without it."""
     deadline_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
@@ -44,8 +47,15 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """rest: whom the token is for; None is this account."""
     ca: str | None = None
     """rest: file with the certificates to trust; None trusts what this computer trusts."""
+    conf: str | None = None
+    """The slurm.conf of this cluster, where its commands are to read another than this computer's own."""
     racks: RackRule | None = None
     """Filled in from the cluster's own `racks`."""
+
+    @property
+    def surroundings(self) -> Mapping[str, str]:
+        """What its commands find in their environment beside what every command does."""
+        return {} if self.conf is None else {"SLURM_CONF": self.conf}
 
     @property
     def roads(self) -> tuple[RoadName, ...]:
@@ -55,6 +65,15 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def __post_init__(self) -> None:
         if len(set(self.roads)) != len(self.roads):
             raise ValueError("fallback names a transport twice, or the one it stands in for")
+        if self.conf is not None:
+            if not self.conf.startswith("/"):
+                raise ValueError("conf must begin at /")
+            if self.roads != ("cli",):
+                raise ValueError('conf is for transport = "cli" alone')
+            if self.prefix and PurePath(self.prefix[0]).name != "sudo":
+                # sudo is told the file, and refuses what its rules do not let through; what else would do with it
+                # nobody knows, and a change must not reach another cluster.
+                raise ValueError("beside conf only sudo may stand in prefix: another one must set SLURM_CONF itself")
         if "rest" in self.roads:
             if (self.url is None) == (self.socket is None):
                 raise ValueError("rest needs either url or socket")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from collectors import process
@@ -15,10 +15,12 @@ from collectors.nodeset import expand
 from collectors.shared import FENCE, Run
 from collectors.slurm.fields import text_or_none
 
-#: 100,000 jobs are 24 MB; anything near this is not an answer.
-CAP_BYTES = 512 << 20
+#: 100,000 jobs are 24 MB, and a million tasks fit; anything above is no answer.
+CAP_BYTES = 256 << 20
 #: Linux takes no single word above 128 KiB: who asks for more names asks for all and picks.
 LONGEST = 100_000
+#: Bytes of an answer that are made into rows in one call, which lets no other thread run until it ends: a millisecond.
+_BLOCK = 256 << 10
 
 _NAMED = (
     ("Rate limit exceeded", "backoff", "the controller limits this user's calls; wacht waits longer"),
@@ -53,9 +55,17 @@ def ask(argv: Sequence[str], deadline_s: float, despite: str | None = None, run:
 
 def ask_rows(argv: Sequence[str], mark: str, deadline_s: float, columns: int, run: Run | None = None) -> list[str]:
     """Run one fenced command, whose last word ends in `mark`, and return its raw rows. Raises SourceFault."""
+    return [row for block in ask_blocks(argv, mark, deadline_s, columns, run) for row in block]
+
+
+def ask_blocks(
+    argv: Sequence[str], mark: str, deadline_s: float, columns: int, run: Run | None = None
+) -> Iterator[list[str]]:
+    """The same, some rows at a time: 100,000 in one call would hold up whoever has the keys for a tenth of a second.
+    Whatever is wrong with the answer is raised before the first of them."""
     ended = _ask(argv, deadline_s, None, run)
     theirs = FENCE.search(ended.argv[-1])  # an answer that was lent has the fence of who asked for it
-    return fenced(argv, mark if theirs is None else theirs[0], ended.out, columns)
+    return blocks(argv, mark if theirs is None else theirs[0], ended.out, columns)
 
 
 def _ask(argv: Sequence[str], deadline_s: float, despite: str | None, run: Run | None) -> process.Ended:
@@ -66,7 +76,8 @@ def _ask(argv: Sequence[str], deadline_s: float, despite: str | None, run: Run |
     if ended.capped:
         raise SourceFault("malformed", f"{name} printed over {CAP_BYTES >> 20} MB", "is that Slurm's own command?")
     for sign, kind, mend in _NAMED:
-        if sign in ended.err and (ended.rc != 0 or kind == "backoff"):
+        # `scontrol show topology` ends with 0 when no controller answers, and prints nothing.
+        if sign in ended.err and (ended.rc != 0 or kind == "backoff" or not ended.out):
             raise SourceFault(kind, f"{name}: {_first(ended.err)}", mend)
     if ended.rc != 0 and (despite is None or despite not in decode(ended.out)):
         how = f"ended with {ended.rc}" if ended.rc > 0 else f"was ended by signal {-ended.rc}"
@@ -85,25 +96,39 @@ def _first(err: str) -> str:
 
 
 def fenced(argv_of: Sequence[str], mark: str, out: bytes, columns: int) -> list[str]:
+    """All raw rows of an answer. Raises SourceFault as `blocks` does."""
+    return [row for block in blocks(argv_of, mark, out, columns) for row in block]
+
+
+def blocks(argv_of: Sequence[str], mark: str, out: bytes, columns: int) -> Iterator[list[str]]:
     """Split an answer on its fence into raw rows, the header (the proof that it is an answer) taken off.
 
     Raises SourceFault: "empty" without a header, "cut" when the last row lacks its fence, "malformed" when the header
     has other columns than were asked for.
     """
-    name = argv_of[0]
+    name, fence_at = argv_of[0], f"{mark}\n".encode()
     # Header and rows each end in the fence and a line break, so what follows the last of them must be nothing.
-    parts = decode(out).split(f"{mark}\n")
-    header = parts[0]
-    if len(parts) < 2:
+    at = out.find(fence_at)
+    header = decode(out[:at] if at >= 0 else out)
+    if at < 0:
         if not header.strip():
             raise SourceFault("empty", f"{name} printed nothing, not even its header", "run it by hand to see")
         raise SourceFault("cut", f"{name} printed half a header", "run it by hand to see")
     if header.count("|") != columns - 1:
         raise SourceFault("malformed", f"{name} printed {header.count('|') + 1} columns, {columns} were asked for",
                           "is this version of Slurm one that wacht knows?")  # fmt: skip
-    if parts[-1]:
+    if not out.endswith(fence_at):
         raise SourceFault("cut", f"{name} was cut in the middle of a row", "wacht reads it again")
-    return parts[1:-1]
+    return _blocks(out, fence_at, at + len(fence_at))
+
+
+def _blocks(out: bytes, fence_at: bytes, start: int) -> Iterator[list[str]]:
+    while start < len(out):
+        end = out.rfind(fence_at, start, start + _BLOCK)
+        if end < 0:  # one row that is longer than a block
+            end = out.index(fence_at, start)
+        yield decode(out[start:end]).split(fence_at.decode())
+        start = end + len(fence_at)
 
 
 def lines(out: bytes, name: str) -> list[str]:

@@ -12,7 +12,7 @@ import msgspec
 from collectors.model import Change, Sent
 from collectors.slurm.road import RoadWriter
 
-_BY_TARGET = ("reasons", "next_state", "priorities")
+_BY_TARGET = ("reasons", "next_state", "priorities", "values")
 
 
 class ByRoad:

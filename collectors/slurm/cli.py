@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from collectors import process
 from collectors.clean import clean, decode
-from collectors.model import Facts, Job, JobDetail, Node, SourceFault
+from collectors.model import Facts, Job, JobDetail, Node, SourceFault, User
 from collectors.nodeset import fold
 from collectors.process import Ended
 from collectors.shared import Shelf, shelf_of
-from collectors.slurm import SlurmSettings, control, rights
+from collectors.slurm import SlurmSettings, control, daemons, people, rights, topology
 from collectors.slurm.ask import ask, fence, fenced
-from collectors.slurm.jobs import COLUMNS, QueueReader, command, row
+from collectors.slurm.jobs import COLUMNS, NAMED, QueueReader, command, named, row
 from collectors.slurm.nodes import NodeReader, read_named
-from collectors.slurm.road import About
+from collectors.slurm.road import About, FewByName
 
 #: One argument of a command may be 128 KB long (MAX_ARG_STRLEN of Linux).
 _IDS_A_CALL = 4000
@@ -29,12 +29,15 @@ class CliReader:
         self._settings = settings
         self._nodes = NodeReader(settings.racks, self._run)
         self._jobs = QueueReader(self._run)
+        self._daemons = daemons.DaemonReader(self._run)
         self._read: Callable[[float], Facts] = {
             "nodes": self._all_nodes,
             "jobs": self._queue,
             "partitions": lambda s: Facts(partitions=control.partitions(s, self._run)),
             "reservations": lambda s: Facts(reservations=control.reservations(s, self._run)),
             "diag": lambda s: Facts(diag=control.diag(s, self._run)),
+            "topology": lambda s: Facts(domains=topology.domains(settings.racks, s, self._run)),
+            "control": lambda s: Facts(control=self._daemons.read(s)),
             # Each console asks for itself.
             "rights": lambda s: Facts(rights=rights.read(settings.prefix, s)),
         }[kind]
@@ -42,7 +45,8 @@ class CliReader:
     def read(self) -> Facts:
         """Ask for all of it, or take what another console of this user has just read. Raises SourceFault."""
         self.size = None
-        return self._read(self._settings.deadline_s)
+        with process.surrounded(self._settings.surroundings):
+            return self._read(self._settings.deadline_s)
 
     def close(self) -> None:
         """Wait for no other console; a command that runs is ended by `process.stop_all`."""
@@ -62,7 +66,7 @@ class CliReader:
         return ended
 
 
-class CliRoad:
+class CliRoad(FewByName):
     """Reads through squeue, scontrol, sinfo, sdiag and sacctmgr."""
 
     name = "cli"
@@ -83,6 +87,10 @@ class CliRoad:
 
     def about(self) -> About:
         """Whether the controller answers. Raises SourceFault."""
+        with process.surrounded(self._settings.surroundings):
+            return self._about()
+
+    def _about(self) -> About:
         text = decode(ask(["scontrol", "ping"], self._deadline_s))
         if " UP" not in text:
             raise SourceFault("refused", f"scontrol ping says: {clean(text.strip()[:200])}", "is slurmctld up?")
@@ -91,7 +99,8 @@ class CliRoad:
 
     def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
         """The nodes of these names as they are now."""
-        return read_named(names, self._deadline_s)
+        with process.surrounded(self._settings.surroundings):
+            return read_named(names, self._deadline_s)
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         """The jobs of these ids as they are now; squeue refuses a single unknown id and is silent on one of many."""
@@ -100,12 +109,13 @@ class CliRoad:
             mark = fence()
             argv = command(mark, ids[at : at + _IDS_A_CALL])
             try:
-                rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
+                with process.surrounded(self._settings.surroundings):
+                    rows = fenced(argv, mark, ask(argv, self._deadline_s), len(NAMED))
             except SourceFault as error:
                 if "Invalid job id" in error.fault.what:
                     continue
                 raise
-            found |= {job.id: job for raw in rows if (job := row(raw)) is not None}
+            found |= {job.id: job for raw in rows if (job := named(raw)) is not None}
         wanted = frozenset(ids)
         return {key: job for key, job in found.items() if key in wanted}
 
@@ -113,9 +123,24 @@ class CliRoad:
         """The jobs that hold one of these nodes now. squeue prints its header where nothing runs: that proves it."""
         mark = fence()
         argv = command(mark, nodes=fold(nodes))
-        rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
+        with process.surrounded(self._settings.surroundings):
+            rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
         return {job.id: job for raw in rows if (job := row(raw)) is not None}
+
+    def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
+        """The jobs that asked for this reservation. squeue prints its header where there is none: that proves it."""
+        mark = fence()
+        argv = command(mark, reservation=reservation)
+        with process.surrounded(self._settings.surroundings):
+            rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
+        return {job.id: job for raw in rows if (job := row(raw)) is not None}
+
+    def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
+        """The users of these names, as slurmdbd keeps them."""
+        with process.surrounded(self._settings.surroundings):
+            return people.users(names, self._deadline_s)
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job."""
-        return control.job_detail(job, self._deadline_s)
+        with process.surrounded(self._settings.surroundings):
+            return control.job_detail(job, self._deadline_s)

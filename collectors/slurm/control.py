@@ -101,6 +101,9 @@ def _reservation(name: str, line: str) -> Reservation:
         users=said(fields.get("Users", "")),
         accounts=said(fields.get("Accounts", "")),
         comment=said(free.get("Comment", "")),
+        groups=said(fields.get("Groups", "")),
+        licenses=said(fields.get("Licenses", "")),
+        features=said(fields.get("Features", "")),
     )
 
 
@@ -235,18 +238,27 @@ def detail(job: str, record: Mapping[str, Any]) -> JobDetail:
         dependency=say("dependency"),
         working_dir=say("current_working_directory"),
         command=say("command"),
-        stdout=say("standard_output"),
+        # From v0.0.43 on the first holds Slurm's patterns as they were given (%j), and the second what they came to.
+        stdout=say("stdout_expanded") or say("standard_output"),
         comment=say("comment"),
         admin_comment=say("admin_comment"),
         exit_code=None if number is None else str(number),
         features=say("features"),
-        fields={key: clean(value) for key in _MORE if isinstance(value := record.get(key), str) and value},
+        time_min_s=_minutes_s(record.get("time_minimum")),
+        fields={key: value for key in _MORE if (value := say(_EXPANDED.get(key, key)) or say(key)) is not None},
     )
 
 
+def _minutes_s(value: Any) -> int | None:
+    """Minutes that are set, in seconds; Slurm writes 0 for none."""
+    number = value.get("number") if isinstance(value, dict) and value.get("set") is True else None
+    return 60 * number if isinstance(number, int) and 0 < number < 1 << 32 else None
+
+
 _ALIVE = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
+_EXPANDED = {"standard_error": "stderr_expanded"}
 _MORE = ("tres_req_str", "tres_alloc_str", "batch_host", "state_description", "required_nodes", "excluded_nodes",
-         "licenses", "standard_error", "container", "system_comment", "extra")  # fmt: skip
+         "licenses", "resv_name", "standard_error", "container", "system_comment", "extra")  # fmt: skip
 
 
 def _gpu_indices(record: Mapping[str, Any]) -> dict[str, str]:

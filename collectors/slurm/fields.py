@@ -27,6 +27,12 @@ def integer(value: str) -> int | None:
     return int(value) if whole(value) else _odd_integer(value)
 
 
+def signed(value: str) -> int | None:
+    """A whole number that may be below zero."""
+    digits = value.removeprefix("-")
+    return int(value) if whole(digits) else None
+
+
 @lru_cache(maxsize=1024)
 def _odd_integer(value: str) -> int | None:
     match = _SHORTENED.fullmatch(value)

@@ -24,6 +24,8 @@ _NODE_COMMANDS = (("scontrol", "update", "NodeName=x", "State=DRAIN", "Reason=x"
 _JOB_COMMANDS = (("scontrol", "hold", "1"), ("scancel", "1"))
 #: Rules of sudo that allow some of it for certain names only (`scontrol update NodeName=gpu*`): that is no refusal.
 _NODE_RULE = re.compile(r"/scontrol\s+(?:update(?!\s+job)|reboot|[*^])", re.I)
+#: In the rule by which it lets a command through, which 1.9.16 and 1.9.17 tell; one that tells none is believed.
+_NO_PASSWORD = re.compile(r"^\s+Options:.*!authenticate", re.M)
 _JOB_RULE = re.compile(r"/scontrol\s+(?:update(?!\s+node)|hold|uhold|release|requeue|[*^])|/scancel\s", re.I)
 _LEVELS = {"Administrator": (True, True), "Operator": (False, True), "None": (False, False)}
 #: Options of sudo that change neither whom it makes of the caller nor what it runs.
@@ -84,7 +86,7 @@ def _behind(prefix: Sequence[str], me: Who, deadline_s: float) -> Rights:
     there = _of(_account(target or "root"), deadline_s)
     if there.level == "unknown":
         return there
-    sudo = [process.find(prefix[0]), "-n", "-l", *(["-u", target] if target else []), "--"]
+    sudo = [process.find(prefix[0]), "-n", "-ll", *(["-u", target] if target else []), "--"]
     nodes = _allowed(sudo, _NODE_COMMANDS, _NODE_RULE, deadline_s)
     jobs = _allowed(sudo, _JOB_COMMANDS, _JOB_RULE, deadline_s)
     refused = [words for words, may in (("scontrol update", nodes), ("scontrol and scancel", jobs)) if may is False]
@@ -144,16 +146,19 @@ def _level(user: str, deadline_s: float) -> Rights:
 def _allowed(
     sudo: Sequence[str], commands: Sequence[Sequence[str]], rule: re.Pattern[str], deadline_s: float
 ) -> bool | None:
-    """Whether sudo would run these without asking anything; None where it would run some. Raises SourceFault."""
-    said = set()
+    """Whether sudo would run these without asking anything; None where it would run some, or may want a password for
+    it: `sudo -n -l` says nothing of that, where any other rule wants none. Raises SourceFault."""
+    said: set[bool | None] = set()
     for program, *words in commands:
         ended = process.run([*sudo, process.find(program), *words], deadline_s=deadline_s, cap_bytes=1 << 20)
         if ended.timed_out or ended.capped or ended.rc < 0:
             raise SourceFault("timeout", f"sudo -l gave no answer in {deadline_s:g} s", "try it by hand")
-        said.add(ended.rc == 0)
+        told = ended.out.decode(errors="replace").strip()
+        said.add(None if ended.rc == 0 and "\n" in told and not _NO_PASSWORD.search(told) else ended.rc == 0)
     if said == {False}:
-        # The names asked for are made up, and a rule may be for others.
-        every = process.run(list(sudo[:-1]), deadline_s=deadline_s, cap_bytes=1 << 20)
+        # The names asked for are made up, and a rule may be for others. All rules, whomever they are for: sudo takes
+        # `-u` only with a command.
+        every = process.run([sudo[0], "-n", "-l"], deadline_s=deadline_s, cap_bytes=1 << 20)
         if every.rc == 0 and rule.search(every.out.decode(errors="replace")):
             return None
     return said.pop() if len(said) == 1 else None

@@ -12,17 +12,39 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from collectors.model import Change, Facts, Transport, Writer
+from collectors.model import Change, Facts, Job, Partition, Reservation, SourceFault, Transport, User, Writer
 from collectors.shared import Shelf
 
 #: What a road may read all of; each is a source of its own (`slurm.nodes`).
-KINDS = ("nodes", "jobs", "partitions", "reservations", "diag", "rights")
+KINDS = ("nodes", "jobs", "partitions", "reservations", "diag", "rights", "topology", "control")
+#: Of these what only some sites have: over roads that cannot read it there is no source, and no fault.
+OPTIONAL = frozenset({"topology", "control"})
 #: What it may read of what is named: the methods of `collectors.model.Transport`.
-NAMED = ("read_nodes", "read_jobs", "read_jobs_on", "job_detail")
+NAMED = ("read_nodes", "read_jobs", "read_jobs_on", "read_partitions", "read_reservations", "read_jobs_in",
+         "read_users", "job_detail")  # fmt: skip
+#: What goes by command alone, and by which: of these no other road is asked, whatever it could.
+_ALONE = {
+    **dict.fromkeys(("timelimit", "jobpartition", "qos", "nice", "exclude"), "wacht changes jobs by scontrol alone"),
+    **dict.fromkeys(("suspend", "unsuspend", "notify"), "wacht does that to jobs by scontrol alone"),
+    "signal": "wacht signals jobs by scancel alone",
+    **dict.fromkeys(("comment", "ticket", "features"), "wacht writes that of nodes by scontrol alone"),
+    **dict.fromkeys(("reboot-now", "cancel_reboot", "powerdown", "powerup"), "wacht does that by scontrol alone"),
+    **dict.fromkeys(("partition-down", "partition-up"), "wacht sets the state of partitions by scontrol alone"),
+    **dict.fromkeys(("reserve", "extend", "unreserve"), "wacht makes and changes reservations by scontrol alone"),
+    **dict.fromkeys(("block", "unblock"), "wacht sets the limits of users by sacctmgr alone"),
+}
 #: What it may change; `TASKS` stands for any of them on a task of an array, or on a part of a heterogeneous job.
 ACTIONS = ("drain", "undrain", "resume", "down", "reboot", "requeue", "requeuehold", "hold", "uhold", "release",
-           "cancel", "priority")  # fmt: skip
+           "cancel", "priority", *_ALONE)  # fmt: skip
 TASKS = "tasks"
+
+
+_BY_COMMAND = 'slurm = { …, fallback = ["cli"] } asks them'
+_COMMANDS = {
+    **_ALONE,
+    "read_jobs_in": "which jobs asked for a reservation is read by squeue alone",
+    "read_users": "the limits of users are read by sacctmgr alone",
+}
 
 
 class Limit(Struct, frozen=True, kw_only=True):
@@ -41,6 +63,9 @@ class Limit(Struct, frozen=True, kw_only=True):
 
 #: Everything that is not in here, every road can do. Tried on living daemons: tests/lab/test_roads_lab.py.
 LIMITS: tuple[Limit, ...] = (
+    Limit(road="rest", what="topology", why="slurmrestd has no call for the topology"),
+    Limit(road="native", what="topology", why="pyslurm has no call for the topology"),
+    Limit(road="native", what="control", why="pyslurm has no call that pings"),
     Limit(road="rest", what="reboot", why="slurmrestd has no call that reboots"),
     Limit(road="rest", what="requeue", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"),
     Limit(road="rest", what="requeuehold", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"),
@@ -56,6 +81,7 @@ LIMITS: tuple[Limit, ...] = (
         Limit(road="rest", what=f"{action} {TASKS}", why="slurmrestd refuses to change a task of an array")
         for action in ("hold", "release", "priority")
     ),
+    *(Limit(road=road, what=what, why=why) for road in ("rest", "native") for what, why in _COMMANDS.items()),
     Limit(road="native", what="reboot", why="pyslurm has no call that reboots"),
     Limit(road="native", what="uhold", why="pyslurm 25.11.2 crashes on a hold by the owner"),
     Limit(road="native", what="drain for a time", why="pyslurm cannot set ResumeAfter"),
@@ -174,6 +200,39 @@ class RoadWriter(Writer, Protocol):
     def why_not(self, change: Change) -> Mapping[str, str]:
         """Target to why this road cannot do that to it; empty where it can do all of it. Raises SourceFault."""
         ...
+
+
+class FewByName:
+    """Partitions and reservations by name, for a road: there are few, so all of them are read."""
+
+    def reader(self, kind: str) -> Reader:
+        """A new reader of all of one kind."""
+        raise NotImplementedError
+
+    def read_partitions(self, names: Sequence[str]) -> Mapping[str, Partition]:
+        """The partitions of these names as they are now. Raises SourceFault."""
+        rows = self._all("partitions").partitions or {}
+        return {name: rows[name] for name in names if name in rows}
+
+    def read_reservations(self, names: Sequence[str]) -> Mapping[str, Reservation]:
+        """The reservations of these names as they are now. Raises SourceFault."""
+        rows = self._all("reservations").reservations or {}
+        return {name: rows[name] for name in names if name in rows}
+
+    def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
+        """Raises SourceFault: only the commands tell which jobs asked for a reservation without listing all in full."""
+        raise SourceFault("missing", "which jobs asked for a reservation is read by squeue alone", _BY_COMMAND)
+
+    def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
+        """Raises SourceFault: only sacctmgr is asked for users."""
+        raise SourceFault("missing", "the limits of users are read by sacctmgr alone", _BY_COMMAND)
+
+    def _all(self, kind: str) -> Facts:
+        reader = self.reader(kind)
+        try:
+            return reader.read()
+        finally:
+            reader.close()
 
 
 def first_that_can(roads: Sequence[Road], kind: str) -> Road | None:

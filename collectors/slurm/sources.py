@@ -7,15 +7,27 @@ from typing import TypeVar
 
 import msgspec
 
-from collectors.model import Budget, Collector, Facts, Job, JobDetail, Node, SourceFault, Transport
+from collectors.model import (
+    Budget,
+    Collector,
+    Facts,
+    Job,
+    JobDetail,
+    Node,
+    Partition,
+    Reservation,
+    SourceFault,
+    Transport,
+    User,
+)
 from collectors.shared import Shelf
 from collectors.slurm import SlurmSettings
-from collectors.slurm.road import KINDS, Reader, Road, Shows, first_that_can, why_not
+from collectors.slurm.road import KINDS, OPTIONAL, Reader, Road, Shows, first_that_can, why_not
 
 T = TypeVar("T")
 
 #: How many times slower than jobs and nodes a source moves.
-_SLOW = {"partitions": 6.0, "reservations": 6.0, "diag": 6.0}
+_SLOW = {"partitions": 6.0, "reservations": 6.0, "diag": 6.0, "control": 30.0}
 #: Milliseconds by which one more row makes the interval longer, to three times the floor: 30 s at 12,000 nodes, where
 #: the answer of scontrol is 6 MB, and at 20,000 jobs.
 _ROW_MS = {"nodes": 2.5, "jobs": 1.5}
@@ -30,6 +42,9 @@ class Source:
         if kind == "rights":
             # sudo writes each question into its log, so it is asked seldom.
             self.floor_s = 3600.0 if settings.prefix else 900.0
+        elif kind == "topology":
+            # It changes when somebody moves a rack.
+            self.floor_s = 1800.0
         self.row_ms = _ROW_MS.get(kind, 0.0)
         self.budget: Budget = settings.budget
         self.reader = reader
@@ -92,7 +107,8 @@ def _no_road(what: str, roads: Sequence[Road]) -> tuple[str, str]:
 def open_sources(cluster: str, settings: SlurmSettings) -> Sequence[Collector]:
     """The sources of one Slurm. Starts nothing."""
     roads = open_roads(cluster, settings)
-    return [_source(kind, settings, roads) for kind in KINDS]
+    there = [kind for kind in KINDS if kind not in OPTIONAL or first_that_can(roads, kind) is not None]
+    return [_source(kind, settings, roads) for kind in there]
 
 
 def _source(kind: str, settings: SlurmSettings, roads: Sequence[Road]) -> Source:
@@ -140,6 +156,22 @@ class Roads:
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
         """The jobs that hold one of these nodes now."""
         return self._over("read_jobs_on", lambda road: road.read_jobs_on(nodes))
+
+    def read_partitions(self, names: Sequence[str]) -> Mapping[str, Partition]:
+        """The partitions of these names as they are now."""
+        return self._over("read_partitions", lambda road: road.read_partitions(names))
+
+    def read_reservations(self, names: Sequence[str]) -> Mapping[str, Reservation]:
+        """The reservations of these names as they are now."""
+        return self._over("read_reservations", lambda road: road.read_reservations(names))
+
+    def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
+        """The jobs that asked for this reservation, running and waiting."""
+        return self._over("read_jobs_in", lambda road: road.read_jobs_in(reservation))
+
+    def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
+        """The users of these names, with the limits that slurmdbd keeps for them."""
+        return self._over("read_users", lambda road: road.read_users(names))
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job."""

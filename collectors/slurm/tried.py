@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -40,17 +40,17 @@ class Tried(Struct, frozen=True, kw_only=True):
     """What it cannot do there, and why."""
 
 
-def tried(cluster: str, settings: SlurmSettings) -> tuple[Tried, ...]:
-    """Every road that there may be. Blocks; raises nothing for what a road does."""
-    uses: dict[str, str] = {settings.transport: "transport", **dict.fromkeys(settings.fallback, "fallback")}
-    names = [name for name in ROADS if name != "rest" or name in uses]
-    return tuple(_one(name, uses.get(name, ""), cluster, settings) for name in names)
+def uses(settings: SlurmSettings) -> Mapping[str, str]:
+    """Every road that there may be, to its use: transport, fallback, or "" for one that is not configured."""
+    chosen: dict[str, str] = {settings.transport: "transport", **dict.fromkeys(settings.fallback, "fallback")}
+    return {name: chosen.get(name, "") for name in ROADS if name != "rest" or name in chosen}
 
 
-def _one(name: str, use: str, cluster: str, settings: SlurmSettings) -> Tried:
+def tried(name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Sequence[str] = KINDS) -> Tried:
+    """One road, with a reading of each of these kinds. Blocks; raises nothing for what a road does."""
     road = open_road(name, cluster, settings)
     # All are open before the first question: the last one that is closed gives back what the road holds.
-    readers = {kind: road.reader(kind) for kind in KINDS if why_not(name, kind) is None}
+    readers = {kind: road.reader(kind) for kind in kinds if why_not(name, kind) is None}
     try:
         about = road.about()
         cannot = {what: why for what in _everything() if (why := road.why_not(what)) is not None}

@@ -38,14 +38,25 @@ _DOUBTFUL = ("timed out", "Unexpected message", "Zero Bytes", "Transport endpoin
              "send failure", "receive failure", "shutdown failure")  # fmt: skip
 #: These concern the caller or the controller: where every target met one, the next call would fare alike.
 _TO_ALL = ("Unable to contact", "Invalid user id", "Access/permission denied", "Permission denied", "authentication",
-           "Rate limit", "standby mode", "sudo:", "Request denied", "unge", "RebootProgram isn't defined")  # fmt: skip
+           "Rate limit", "standby mode", "Request denied", "unge", "RebootProgram isn't defined",
+           # One reservation is made of all of them, or none is.
+           "Error creating the reservation", "No reservation created")  # fmt: skip
+#: What sudo says instead of running a command, and what it may say besides: a warning, a question on stderr (`-S`).
+_SUDO = re.compile(
+    r"sudo: |Sorry, user |\S+ (?:is not in the sudoers file|is not allowed to run sudo|may not run sudo)"
+)
+_SUDO_BESIDES = re.compile(r"sudo: (?:unable to resolve host|warning)|\[sudo\] ")
 
 
 class CliWriter:
     """Writes through scontrol and scancel, after a site's `prefix` (`sudo -n`). Keeps nothing between calls."""
 
-    def __init__(self, prefix: Sequence[str] = (), deadline_s: float = DEADLINE_S) -> None:
+    def __init__(self, prefix: Sequence[str] = (), deadline_s: float = DEADLINE_S, conf: str | None = None) -> None:
+        """`conf` names another slurm.conf than this computer's own. It stands in each command, where whoever reads the
+        preview and the journal sees it; sudo, which lets no environment through, takes it like that too."""
         self._prefix = tuple(prefix)
+        if conf is not None:
+            self._prefix = (*(prefix or ("env",)), f"SLURM_CONF={conf}")
         self._deadline_s = deadline_s
 
     name = "cli"
@@ -112,7 +123,7 @@ def refusals(rc: int | None, err: str, targets: Sequence[str]) -> dict[str, str]
     speaks of the caller or the controller.
     """
     wanted = frozenset(targets)
-    lines = err.split("\n")
+    lines = [line for line in err.split("\n") if not _SUDO_BESIDES.match(line)] or [""]
     # The process module keeps so much; what was cut may end in the middle of an id.
     if len(err.encode()) > process.ERR_BYTES - 100:
         lines[-1] = ""
@@ -146,7 +157,9 @@ def doubtful(text: str) -> bool:
 
 def to_all(text: str) -> bool:
     """Whether an error concerns the caller or the controller, so that the next call would fare alike."""
-    return any(sign in text for sign in _TO_ALL)
+    said = [line for line in text.split("\n") if line and not _SUDO_BESIDES.match(line)]
+    # Where sudo has refused, nobody else has said anything: the command never ran.
+    return any(sign in text for sign in _TO_ALL) or (bool(said) and all(_SUDO.match(line) for line in said))
 
 
 def readable(err: str) -> str:
@@ -169,4 +182,4 @@ def _over(name: str, settings: SlurmSettings) -> RoadWriter:
         from collectors.slurm.native.write import open_writer as open_native
 
         return open_native(settings)
-    return CliWriter(settings.prefix)
+    return CliWriter(settings.prefix, conf=settings.conf)

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold
-from console.actions import Kind
+from console.action import Kind
 from console.alert_columns import GROUPS, SILENCES, Quiet, detail
 from console.alert_groups import Group, groups, keeps_quiet, reason
 from console.columns import Ctx
@@ -29,6 +29,8 @@ from widgets.units import age, when
 SOURCE = "alerts.alerts"
 _KINDS = frozenset({"alerts", "silences", "nodes", "jobs"})
 _LOW = 34
+#: Lines by which the table of groups gives way to the pane beneath it.
+_STEP = 8
 #: A reason longer than this is no longer read.
 _REASON_CAP = 120
 
@@ -70,6 +72,8 @@ class AlertsScreen(WachtScreen):
             before = self.table.row_of(self.table.cursor_key) if self.table.cursor_key else None
             rows = {one.key: one for one in groups(cluster, self.app.clock.now(), self.app.policy)}
             self.table.set_rows(rows, ctx=ctx)
+            # The pane has the room that the table leaves. In steps: a group more must not move what is read.
+            self.table.styles.max_height = _STEP * -(-(len(rows) + 2) // _STEP) if rows else None
             self._follow(before, rows.values())
             quiet = keeps_quiet(cluster)
             standing = [Quiet(one, quiet.get(one.id, 0)) for one in cluster.silences.values()]
@@ -157,6 +161,7 @@ class AlertsScreen(WachtScreen):
     def _tell(self) -> None:
         """The pane, of the group under the cursor."""
         group = self._group(self.table.cursor_key)
+        self.detail.display = group is not None
         if group is None:
             self.detail.set_title("")
             self.detail.set_lines(())

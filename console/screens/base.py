@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from msgspec import structs
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
+from textual.worker import Worker
 
 from collectors.clean import clean
 from collectors.model import Cluster, Diff, Fault, SourceFault
 from console import rights
-from console.actions import BY_ID, NAVIGATION, Kind, keys_for
+from console.action import Kind, rows_of
+from console.actions import BY_ID, NAVIGATION, keys_for
 from console.columns import Ctx
-from console.planning import rows_of
 from console.remember import Sum
 from widgets.chips import is_stale
 from widgets.keybar import Key, KeyBar
@@ -24,6 +26,7 @@ from widgets.topline import TopLine
 
 if TYPE_CHECKING:
     from console.app import WachtApp
+    from console.opened import Opened
 
 #: Cells in a row change with the clock only so often: a table of running jobs must not repaint every second.
 CTX_STEP_S = 5
@@ -40,7 +43,7 @@ class WachtScreen(QuietScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(",".join(key.keys), key.id, key.help, show=False)
         for key in NAVIGATION
-        if key.id in {"filter", "back", "measure", "zoom", "charts", "ssh"}
+        if key.id in {"filter", "back", "measure", "zoom", "charts", "ssh", "beside"}
     ]
     AUTO_FOCUS = "#main"
     crumb: ClassVar[str] = ""
@@ -63,6 +66,7 @@ class WachtScreen(QuietScreen[None]):
         super().__init__()
         self.cluster = Cluster(name="")
         self._shown: Cluster | None = None
+        self._at: Opened | None = None
         # Held, not looked for: a message may arrive while the screen is being made or taken down.
         self.top = TopLine(id="top")
         self.bar = KeyBar(id="keys")
@@ -77,6 +81,11 @@ class WachtScreen(QuietScreen[None]):
 
     # What a subclass says.
 
+    @property
+    def here(self) -> str:
+        """Its step in the crumbs."""
+        return self.crumb
+
     def body(self) -> Iterable[Widget]:
         """The widgets between the top line and the key bar; the one that takes the focus has the id `main`."""
         return ()
@@ -84,12 +93,26 @@ class WachtScreen(QuietScreen[None]):
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Paint a newer Cluster; `diff` None means that anything may have changed."""
 
+    def prepare(self, cluster: Cluster, now: float, *, shown: bool) -> None:
+        """Make what `show` will need of this Cluster: called by the thread that made it, before it comes here. `shown`
+        is false for a screen that nobody looks at."""
+        for make in self.sums:
+            make(cluster)
+
     def tick(self, ctx: Ctx) -> None:
         """Some seconds have passed: ages have moved."""
+
+    def forget(self) -> None:
+        """Another time is shown from now on: what was asked for on demand is of the one before."""
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """What an action on this kind would take: the marked rows, else the one under the cursor."""
         return ()
+
+    def job_here(self) -> str | None:
+        """The job that `:log` is about where none is named."""
+        names = self.targets("job")
+        return names[0] if len(names) == 1 else None
 
     def shown_jobs(self) -> frozenset[str]:
         """The jobs on the screen now: their facts should be the newest."""
@@ -111,21 +134,25 @@ class WachtScreen(QuietScreen[None]):
         return ()
 
     def action_back(self) -> None:
-        """Esc: back to what was open before, if anything was."""
+        """Esc: back to what was open before, if anything was; at last back from the past."""
         if len(self.app.screen_stack) > 2:
             self.app.pop_screen()
+        elif self.app.looks_back:
+            self.app.action_look_back()
 
     def action_filter(self) -> None:
         """Only lists have rows to filter."""
-        self.app.tell("only the lists have rows to filter: nodes (2) and jobs (3)")
+        keys = self.app.keymap
+        self.app.tell(f"only the lists have rows to filter: nodes ({keys.first('nodes')}), jobs ({keys.first('jobs')})")
 
     def action_measure(self) -> None:
         """Only the map has measures."""
-        self.app.tell("m changes what the map shows; the map is on the overview (1)")
+        keys = self.app.keymap
+        self.app.tell(f"this changes what the map shows; the map is on the overview ({keys.first('overview')})")
 
     def action_zoom(self) -> None:
         """Only the map of GPUs can be zoomed into."""
-        self.app.tell("z zooms into a rack of the GPU map (4)")
+        self.app.tell(f"this zooms into a rack of the GPU map ({self.app.keymap.first('gpus')})")
 
     def action_ssh(self) -> None:
         """A shell on the one node under the cursor, and back."""
@@ -133,13 +160,26 @@ class WachtScreen(QuietScreen[None]):
         if len(names) == 1 and names[0] in self.cluster.nodes:
             self.app.ssh(names[0])
         else:
-            self.app.tell("x opens a shell on one node: put the cursor on it")
+            self.app.tell("this opens a shell on one node: put the cursor on it")
 
     def action_charts(self) -> None:
         """Only nodes have charts."""
-        self.app.tell("g shows the charts of a node: open one with Enter")
+        self.app.tell("this shows the charts of a node: open one with Enter")
+
+    def action_beside(self) -> None:
+        """Only lists have something beside them."""
+        self.app.tell("this shows beside a list what the cursor is on")
+
+    def switched(self) -> None:
+        """A view was switched on or off."""
 
     # What is the same everywhere.
+
+    @property
+    def at(self) -> Opened:
+        """The cluster that this screen is of: what it asks for off the event loop is asked there, whichever is shown by
+        then."""
+        return self._at or self.app.here
 
     def ask(self, call: Callable[[], Any], then: Callable[[Any], None], group: str = "ask") -> None:
         """Ask a source off the event loop; what comes back, a fault too, is handed over on it. The latest counts."""
@@ -155,6 +195,10 @@ class WachtScreen(QuietScreen[None]):
             self.app.call_from_thread(self._came, answer, then)
 
         self.run_worker(work, thread=True, group=group, exclusive=True, exit_on_error=False)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A worker of this screen that broke is reported as one of the app's own is."""
+        self.app.on_worker_state_changed(event)
 
     def _came(self, answer: Any, then: Callable[[Any], None]) -> None:
         if self.is_mounted:
@@ -178,12 +222,14 @@ class WachtScreen(QuietScreen[None]):
 
     def on_mount(self) -> None:
         """Show what is known already."""
+        self._at = self.app.here
+        self.prompt.histories = self.app.histories
         self.take(self.app.cluster, None)
 
     def on_screen_resume(self) -> None:
         """Catch up with what came while another screen was on top, and have read what this one shows."""
         self.app.poller.need(self.reads)
-        self.app.sums = self.sums
+        self.app.looked_at = self
         if self._shown is not self.app.cluster:
             self.take(self.app.cluster, None)
         self.refresh_keys()
@@ -191,30 +237,40 @@ class WachtScreen(QuietScreen[None]):
     def refresh_top(self) -> None:
         """The top line: time, modes, chips."""
         clock = self.app.clock
-        self.top.show(self.cluster, clock.now(), clock.mono(), self.app.modes)
+        stack = self.app.screen_stack
+        below = stack[: stack.index(self) + 1] if self in stack else []
+        trail = [one.here for one in below if isinstance(one, WachtScreen)]
+        self.top.show(self.cluster, clock.now(), clock.mono(), self.app.modes, self.app.elsewhere(), trail)
 
     def refresh_keys(self) -> None:
         """The key bar: the actions that are possible here and now first, then the ways around."""
-        self.bar.set_keys([*self._action_keys(), *self.keys(), Key("?", "help")])
+        keymap = self.app.keymap
+        named = [*self._action_keys(), *self.keys(), Key("?", "help")]
+        self.bar.set_keys([structs.replace(one, key=key) for one in named if (key := keymap.instead(one.key))])
 
-    def _action_keys(self) -> list[Key]:
+    def _action_keys(self) -> Sequence[Key]:
+        if self.app.replaying:
+            return self.app.replay_keys()
         kinds = (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
         every = [
-            Key(action.key, action.label, enabled=(why := self.why_not(action.id)) is None, why_not=why or "")
+            Key(action.pressed, action.label, enabled=(why := self.why_not(action.id)) is None, why_not=why or "")
             for kind in kinds
             for action in keys_for(kind)
+            if self.app.keymap.keys.get(action.id)
         ]
         # On a narrow screen a refused key would push out one that works; `?` tells of it all the same.
         return every if self.size.width >= _ROOMY else [key for key in every if key.enabled]
 
     def why_not(self, action_id: str) -> str | None:
         """Why an action is refused on what is under the cursor, None when it would act on one of them at least."""
-        if self.app.read_only:
-            return "read-only"
+        if locked := self.app.here.locked:
+            return locked
         action = BY_ID[action_id]
         why = rights.refused(action, self.cluster.rights)
         if why is not None:
             return why
+        if action.kind == "user":
+            return None  # who is meant is typed, and read by name
         names = self.targets(action.kind)
         rows = rows_of(action, self.cluster)
         found = [rows[name] for name in names if name in rows]

@@ -65,7 +65,7 @@ class JournalActs(WachtScreen):
         if entry is None:
             return "the cursor is on no action"
         if self.app.read_only:
-            return "read-only"
+            return self.app.gate.locked
         found = undo_of(entry, self.book.entries, self.cluster, self.app.clock.now())
         return found if isinstance(found, str) else ""
 

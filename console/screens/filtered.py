@@ -6,7 +6,7 @@ from typing import Any
 
 from textual import on
 
-from console.filters import FilterError
+from console.errors import FilterError
 from console.screens.base import WachtScreen
 from widgets.prompt import Prompt
 from widgets.table import VirtualTable
@@ -33,7 +33,8 @@ class FilteredScreen(WachtScreen):
     def action_filter(self) -> None:
         """Open the filter line with the filter that is on."""
         self._before = self.filter_text
-        self.prompt.open("/", self._before)
+        self.app.offer()
+        self.prompt.open("/", self._before, self.app.offers.here_filters)
 
     def action_back(self) -> None:
         """Esc takes away one thing at a time: the marks, then the filter."""
@@ -41,11 +42,13 @@ class FilteredScreen(WachtScreen):
             self.table.mark(())
         elif self.filter_text:
             self.set_filter("")
+        else:
+            super().action_back()
 
     @on(Prompt.Edited)
     def _edited(self, event: Prompt.Edited) -> None:
         if event.kind == "/":
-            self._try(event.value, event.prompt)
+            self._try(event.value, event.prompt, typing=True)
 
     @on(Prompt.Cancelled)
     def _cancelled(self, event: Prompt.Cancelled) -> None:
@@ -59,11 +62,13 @@ class FilteredScreen(WachtScreen):
             event.prompt.close()
             self.table.focus()
 
-    def _try(self, text: str, prompt: Prompt) -> bool:
+    def _try(self, text: str, prompt: Prompt, typing: bool = False) -> bool:
         try:
-            self.set_filter(text)
+            self.set_filter(self.app.filters.expand(text, self.crumb))
         except FilterError as error:
-            prompt.say(str(error))
+            # Half a filter is no mistake yet: what it may become helps more.
+            if not (typing and prompt.hint()):
+                prompt.say(str(error))
             return False
-        prompt.say("")
+        prompt.hint()
         return True

@@ -9,12 +9,13 @@ from textual import events, on
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from collectors.model import Cluster, Diff, Gpu
+from collectors.model import Cluster, Diff, Fault, Gpu
 from console import gpus
-from console.actions import Kind
+from console.action import Kind
 from console.columns import Ctx
-from console.gpu_lines import gpu_grid, hot_lines, hungry_lines, idle_lines, under_line, xid_lines
+from console.gpu_lines import gpu_grid, hot_lines, hungry_lines, idle_lines, rack_lines, under_line, xid_lines
 from console.screens.base import WachtScreen
+from console.screens.trends import Trends
 from widgets.keybar import Key
 from widgets.measure import MEASURES
 from widgets.nodemap import NodeMap
@@ -45,6 +46,7 @@ class GpusScreen(WachtScreen):
     def __init__(self) -> None:
         super().__init__()
         self.map = NodeMap(id="map")
+        self.trends = Trends(id="trends")
         self.zoomed = Pane("", select=True, id="zoomed")
         self.legend = Pane(border=False, id="legend")
         self.under = Pane(border=False, id="under")
@@ -58,7 +60,7 @@ class GpusScreen(WachtScreen):
 
     def body(self) -> Iterable[Widget]:
         """Map and lists."""
-        machine = Vertical(self.legend, self.map, self.zoomed, self.under, id="machine")
+        machine = Vertical(self.legend, self.map, self.zoomed, self.trends, self.under, id="machine")
         yield Horizontal(machine, Vertical(*self.lists.values(), id="lists"), id="both")
 
     def on_mount(self) -> None:
@@ -70,17 +72,29 @@ class GpusScreen(WachtScreen):
     def on_resize(self, event: events.Resize) -> None:
         """Lists beside the map, or below it."""
         self.set_class(event.size.width < 120, "-narrow")
+        self.call_after_refresh(self._fit)
+
+    def _fit(self) -> None:
+        """Beside the lists a map may leave much room: the trends have that."""
+        shows = not self.has_class("-narrow") and self.rack is None and "prom.loads" in self.cluster.sources
+        # Charts are asked for, and a recording can be asked nothing.
+        shows = shows and not self.app.replaying
+        wanted = self.map.lines_wanted
+        self.trends.fit(self.size.height - 4 - wanted if shows and wanted else 0)
+        self.trends.read(self)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Map, lists, and the rack on the screen."""
         if diff is None or diff.kinds & {"nodes", "loads", "jobs", "xids"}:
             self.map.set_cluster(cluster)
             self._zoom()
+            self._fit()
         self.map.dimmed = self.stale("prom.loads" if self.map.measure != "state" else "slurm.nodes")
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
         """Lists with ages."""
+        self.trends.read(self)
         cluster = self.cluster
         idle = gpus.idle_jobs(cluster, ctx.now)
         total = sum(one.idle for one in idle)
@@ -106,6 +120,7 @@ class GpusScreen(WachtScreen):
         if self.rack is not None:
             self.rack = None
             self.remove_class("-zoomed")
+            self._fit()
             self.map.focus()
             self.refresh_keys()
             return
@@ -116,6 +131,7 @@ class GpusScreen(WachtScreen):
         self.zoomed.set_title(f"Rack {self.rack or 'none'}")
         self.zoomed.set_lines([Line((("reading …", "text-dim"),))])
         self.add_class("-zoomed")
+        self._fit()
         self.zoomed.focus()
         self._zoom()
         self.refresh_keys()
@@ -123,13 +139,22 @@ class GpusScreen(WachtScreen):
     def _zoom(self) -> None:
         if self.rack is not None:
             names = self.cluster.racks.get(self.rack, ())
-            self.ask(lambda: self.app.telemetry.gpus(names), self._rack_came)
+            self.ask(lambda: self.at.telemetry.gpus(names), self._rack_came)
+
+    def forget(self) -> None:
+        """The GPUs of the rack, and the charts."""
+        self.trends.forget()
+        self.zoomed.set_lines([Line((("reading …", "text-dim"),))])
+        self._zoom()
 
     def _rack_came(self, answer: Any) -> None:
         if self.rack is None:
             return
         if not isinstance(answer, Mapping):
-            self.zoomed.set_lines([Line(((str(answer), "bad"),))])
+            # What is known of each node all the same stands below.
+            role = "text-dim" if isinstance(answer, Fault) and answer.kind == "missing" else "bad"
+            said = Line(((f"its GPUs: {answer}", role),))
+            self.zoomed.set_lines([said, *rack_lines(self.cluster.racks.get(self.rack, ()), self.cluster)])
             return
         found: Mapping[str, tuple[Gpu, ...]] = answer
         names = self.cluster.racks.get(self.rack, ())

@@ -15,7 +15,8 @@ from widgets.cells import Span, spans_width
 from widgets.keybar import Key
 from widgets.pane import Line, Pane, line
 
-_INDENT = 27
+#: Cells of the name of an action, and of its key with what stands before it.
+_LABEL, _KEY = 2 + max(len(action.label) for action in ACTIONS), 9
 FILTERS = (
     ("state=drained & rack=R07", "both"),
     ("user=alice | user=bob", "either"),
@@ -24,6 +25,7 @@ FILTERS = (
     ("gpu[0001-0018]", "a node set"),
     ("nhc", "any text"),
     ("age>2h  left<30m  wait>1d", "durations"),
+    ("@NAME", "a saved filter; :save NAME saves the one that is on"),
 )
 
 
@@ -59,24 +61,27 @@ class HelpScreen(WachtScreen):
         self.text.set_lines(self._lines())
 
     def _lines(self) -> list[Line]:
-        room = max(20, self.size.width - 6)
+        room, keys = max(20, self.size.width - 6), self.app.keymap
+        wide = 2 + max(len(keys.shown(way.id)) for way in NAVIGATION)
         lines = [line(("Acting on the machine (always asks first)", "title"))]
         for action in sorted(ACTIONS, key=lambda one: self._why.get(one.id) is not None):
             why = self._why.get(action.id)
             key, label = (
-                (f"  {action.key:<7}", "key" if why is None else "key-off"),
-                (f"{action.label:<18}", "text-strong"),
+                (f"  {keys.shown(action.id):<7}", "key" if why is None else "key-off"),
+                (f"{action.label:<{_LABEL}}", "text-strong"),
             )
             said = f"{action.kind}: {action.help}" + (" (kills running work)" if action.danger == "kills" else "")
             lines += _hanging([key, label], said, "", room)
             if why:
-                lines += _hanging([(" " * _INDENT, "")], f"not now: {why}", "warn", room)
+                lines += _hanging([(" " * (_KEY + _LABEL), "")], f"not now: {why}", "warn", room)
         lines += [line(""), line(("Finding one's way", "title"))]
         for way in NAVIGATION:
-            lines += _hanging([(f"  {way.shown:<9}", "key")], way.help, "", room)
+            if shown := keys.shown(way.id):
+                lines += _hanging([(f"  {shown:<{wide}}", "key")], way.help, "", room)
         lines += [line(""), line(("Commands, after a colon", "title"))]
         for name, text in helps():
-            lines += _hanging([(f"  {name:<30}", "text-strong")], text, "", room)
+            # A screen with many names takes more room, never the blank before what is said of it.
+            lines += _hanging([(f"  {name:<28}  ", "text-strong")], text, "", room)
         lines += [line(""), line(("Filters, after a slash", "title"))]
         for name, text in FILTERS:
             lines += _hanging([(f"  {name:<30}", "text-strong")], text, "", room)

@@ -2,50 +2,65 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from textual import on
+from textual import events, on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold
 from console import reasons
-from console.actions import Kind
+from console.action import Kind
 from console.columns import Ctx
 from console.contradictions import contradictions, suspects
-from console.inbox_columns import CONTRADICTIONS, INBOX
-from console.screens.base import WachtScreen
+from console.drift import drifts
+from console.inbox_columns import CONTRADICTIONS, INBOX, in_words
+from console.screens.two import TwoTables
 from widgets.keybar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
 
+#: On fewer columns some of what a line says is dropped, or cut.
+_ROOMY = 150
 
-class InboxScreen(WachtScreen):
+
+class InboxScreen(TwoTables):
     """Work that waits for somebody."""
 
     DEFAULT_CSS = """
     InboxScreen .crumbs { height: 1; }
     InboxScreen #main { height: 3fr; }
     InboxScreen #disagree { height: 2fr; }
+    InboxScreen #words { height: 3; display: none; }
+    InboxScreen.-narrow #words { display: block; }
     """
     crumb = "inbox"
     acts_on = "node"
-    sums = (suspects,)
+    sums = (suspects, drifts)
 
     def __init__(self) -> None:
         super().__init__()
         self.inbox: VirtualTable[Any] = VirtualTable(INBOX, id="main")
         self.disagree: VirtualTable[Any] = VirtualTable(CONTRADICTIONS, id="disagree")
-        self._heads = (Pane(border=False, classes="crumbs"), Pane(border=False, classes="crumbs"))
+        self.words = Pane(border=False, wrap=True, id="words")
+        self.pair(self.inbox, self.disagree)
 
     def body(self) -> Iterable[Widget]:
-        """Each table under its head."""
-        yield self._heads[0]
-        yield self.inbox
-        yield self._heads[1]
-        yield self.disagree
+        """On a narrow screen the line under the cursor stands below in full."""
+        yield from super().body()
+        yield self.words
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Whether all columns have room."""
+        self.set_class(event.size.width < _ROOMY, "-narrow")
+
+    def follow(self) -> None:
+        """The line under the cursor."""
+        row = self.active.row_of(self.active.cursor_key or "")
+        self.words.set_lines([Line(in_words(row, self.ctx().now))] if row is not None else [])
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Both are made anew from the facts: 12,000 nodes take some 20 ms."""
@@ -61,19 +76,17 @@ class InboxScreen(WachtScreen):
         old = sum(len(one.nodes) for one in entries.values() if one.forgotten)
         late = ((f"{old:,} for more than 7 days", "warn"),) if old else ()
         known = "nodes" in cluster.known
-        self._heads[0].set_lines(
-            [Line(((" Out of service ", "title"), (f" {nodes:,} nodes" if known else " —", "text-strong")), late)]
-        )
-        self._heads[1].set_lines(
-            [Line(((" Facts that disagree ", "title"), (f" {len(found):,}" if known else " —", "text-strong")))]
-        )
+        self.head(0, (("Out of service ", "title"), (f" {nodes:,} nodes" if known else " —", "text-strong")), late)
+        self.head(1, (("Facts that disagree ", "title"), (f" {len(found):,}" if known else " —", "text-strong")))
         self.inbox.empty_text = self.missing_text("nodes", "slurm.nodes", "every node is in service")
         telemetry = "prom.loads" in cluster.sources
+        self.follow()
         none = "no facts are known to disagree" if telemetry else "no telemetry is configured to hold against Slurm"
         self.disagree.empty_text = self.missing_text("nodes", "slurm.nodes", none)
 
     def tick(self, ctx: Ctx) -> None:
         """Ages move."""
+        self.follow()
         self.inbox.set_ctx(ctx)
         self.disagree.set_ctx(ctx)
 
@@ -81,16 +94,9 @@ class InboxScreen(WachtScreen):
         """All nodes of the marked lines, or of the line under the cursor."""
         if kind != "node":
             return ()
-        table = self.disagree if self.focused is self.disagree else self.inbox
-        keys = [key for key in table.keys if key in table.marked] or ([table.cursor_key] if table.cursor_key else [])
-        rows = [row for key in keys if (row := table.row_of(key)) is not None]
-        names = [name for row in rows for name in (row.nodes if table is self.inbox else (row.node,))]
+        rows = [row for key in self.chosen if (row := self.active.row_of(key)) is not None]
+        names = [name for row in rows for name in (row.nodes or (row.node,))]
         return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
-
-    def clear_marks(self) -> None:
-        """The marked lines were taken."""
-        self.inbox.mark(())
-        self.disagree.mark(())
 
     def keys(self) -> Sequence[Key]:
         """Ways around."""
@@ -99,17 +105,14 @@ class InboxScreen(WachtScreen):
     def copyable(self) -> str | None:
         """The command that lists the reasons."""
         names = self.targets("node")
-        return f"sinfo -R -n {fold(names)}" if names else "sinfo -R"
-
-    @on(TableKeys.Moved)
-    @on(TableKeys.Marked)
-    def _moved(self) -> None:
-        self.refresh_keys()
+        return shlex.join(["sinfo", "-R", "-n", fold(names)]) if names else "sinfo -R"
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:
         row = event.table.row_of(event.key) if isinstance(event.table, VirtualTable) else None
-        if isinstance(row, reasons.Entry) and len(row.nodes) > 1:
+        if row is None:
+            return
+        if len(row.nodes) > 1:
             self.app.open_list("nodes", fold(row.nodes))
-        elif row is not None:
-            self.app.open_row("node", row.nodes[0] if isinstance(row, reasons.Entry) else row.node)
+        else:
+            self.app.open_row("node", row.nodes[0] if row.nodes else row.node)

@@ -15,7 +15,12 @@ class Inspection(WachtScreen):
     def __init__(self, key: str) -> None:
         super().__init__()
         self.key = key
-        self.facts = Pane(key, scroll=True, id="facts")
+        self.facts = Pane(key, scroll=True, wrap=True, id="facts")
+
+    @property
+    def here(self) -> str:
+        """What is inspected."""
+        return self.key
 
     def keys(self) -> Sequence[Key]:
         """Ways around."""

@@ -9,12 +9,15 @@ from textual import on
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from collectors.model import Cluster, Diff, JobDetail
-from collectors.nodeset import expand
+from collectors.model import Cluster, Diff, Fault, JobAccount, JobDetail
+from collectors.nodeset import names_in
 from console import inspect
-from console.actions import Kind
+from console.action import Kind
 from console.columns import Ctx, state_cell
+from console.ended_lines import before_lines
+from console.screens.ended import Ended
 from console.screens.inspection import Inspection
+from console.screens.waiting import Waiting
 from widgets.cells import spans_of
 from widgets.pane import Line, Pane, line
 from widgets.units import energy
@@ -28,6 +31,7 @@ class JobScreen(Inspection):
     AUTO_FOCUS = "#nodes"
     DEFAULT_CSS = """
     JobScreen #facts { height: 14; }
+    JobScreen.-waits #facts { max-height: 9; }
     JobScreen #below { height: 1fr; }
     JobScreen #nodes { width: 1fr; }
     JobScreen #more { width: 2fr; height: 1fr; }
@@ -35,36 +39,51 @@ class JobScreen(Inspection):
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
+        self.waiting = Waiting(self, key)
+        self.ended = Ended(self, key)
         self.nodes = Pane("Nodes", select=True, empty_text="it has no nodes", id="nodes")
-        self.more = Pane("More from Slurm", scroll=True, empty_text="asking …", id="more")
+        self.more = Pane("More from Slurm", scroll=True, wrap=True, empty_text="asking …", id="more")
         self._energy: str | None = None
 
     def body(self) -> Iterable[Widget]:
         """Facts above, nodes and details below."""
+        yield self.waiting
         yield self.facts
         yield Horizontal(self.nodes, self.more, id="below")
 
     def on_mount(self) -> None:
         """Ask for what is not polled."""
         super().on_mount()
-        self.ask(lambda: self.app.transport.job_detail(self.key), self._detail, "detail")
         job = self.app.cluster.jobs.get(self.key)
+        if job is not None or "jobs" not in self.app.cluster.known:
+            self._ask_detail()
         if job is not None and job.started is not None and job.nodes:
             started, names = job.started, self._names()
-            self.ask(lambda: self.app.telemetry.energy_j(names, started), self._energy_came, "energy")
+            self.ask(lambda: self.at.telemetry.energy_j(names, started), self._energy_came, "energy")
 
     def _names(self) -> tuple[str, ...]:
         job = self.app.cluster.jobs.get(self.key)
-        try:
-            return expand(job.nodes) if job is not None and job.nodes else ()
-        except ValueError:
-            return ()
+        return () if job is None else names_in(job.nodes)
+
+    def _ask_detail(self) -> None:
+        self.ask(lambda: self.at.transport.job_detail(self.key), self._detail, "detail")
 
     def _detail(self, answer: Any) -> None:
-        if isinstance(answer, JobDetail):
-            self.more.set_lines(inspect.detail_lines(answer))
-        else:
-            self.more.set_lines([line((str(answer), "bad"))])
+        self.waiting.detail_came(answer)
+        known = isinstance(answer, JobDetail)
+        missing = isinstance(answer, Fault) and answer.kind == "missing"
+        lines = inspect.detail_lines(answer) if known else [line((str(answer), "text-dim" if missing else "bad"))]
+        self.more.set_lines(lines)
+        job = self.cluster.jobs.get(self.key)
+        if job is not None and job.restarts:
+            ledger = self.at.ledger
+            self.ask(lambda: ledger.account_of_job(self.key), lambda found: self._before(found, lines), "before")
+
+    def _before(self, answer: Any, lines: list[Line]) -> None:
+        """It was queued again: what ended its runs before stands first."""
+        if isinstance(answer, JobAccount) and self.key in self.cluster.jobs:
+            runs = [run for run in (answer.run, *answer.earlier) if run.ended is not None]
+            self.more.set_lines([*before_lines(answer, runs, self.ctx().now), *lines])
 
     def _energy_came(self, answer: Any) -> None:
         if isinstance(answer, float | int):
@@ -72,27 +91,45 @@ class JobScreen(Inspection):
             self._energy = energy(answer) + (" by its GPUs so far" if alone else " by all GPUs of its nodes so far")
             self.tick(self.ctx())
 
+    def on_resize(self) -> None:
+        """Another width, other lines."""
+        self.call_after_refresh(lambda: self.tick(self.ctx()))
+
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """All of it."""
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
         """Ages move."""
+        self.waiting.follow()
+        self.set_class(self.waiting.display and self.size.height < 40, "-waits")
         job = self.cluster.jobs.get(self.key)
         if job is None:
-            known = "jobs" in self.cluster.known
-            said = f"job {self.key} is not in the queue any more; try: sacct -j {self.key}" if known else "reading …"
-            self.facts.set_lines([line((said, "warn" if known else "text-dim"))])
-            self.nodes.set_lines([])
+            if "jobs" in self.cluster.known:
+                self.ended.follow(ctx)
+            else:
+                self.facts.set_lines([line(("reading …", "text-dim"))])
+                self.nodes.set_lines([])
             return
+        if self.ended.was_asked:  # it was queued again
+            self.ended = Ended(self, self.key)
+            self.more.set_title("More from Slurm")
+            self._ask_detail()
         word = self.app.pending_words("job").get(self.key)
         self.facts.set_title([(f"Job {self.key}", "title")], [(word, "pending")] if word else "")
         lines = inspect.job_lines(job, self.cluster, ctx.now)
         if self._energy is not None:
             lines.append(inspect.fact("energy", self._energy))
-        self.facts.styles.height = len(lines) + 2
         self.facts.set_lines(lines)
-        names = self._names()
+        self.facts.styles.height = len(self.facts.lines) + 2
+        self.show_nodes(self._names())
+
+    def show_nodes(self, names: tuple[str, ...], known: bool = True) -> None:
+        """The nodes that it has or had, as they are now; `known` is False where nobody tells of them."""
+        if not known:
+            self.nodes.set_title([("Nodes", "title"), (" —", "text-strong")])
+            self.nodes.set_lines([line(("not known", "text-dim"))])
+            return
         self.nodes.set_title([("Nodes", "title"), (f" {len(names)}", "text-strong")])
         self.nodes.set_lines([self._node_line(name) for name in names])
 
@@ -110,7 +147,8 @@ class JobScreen(Inspection):
 
     def copyable(self) -> str | None:
         """The command behind it."""
-        return f"scontrol show job -d {self.key}"
+        alive = self.key in self.cluster.jobs
+        return f"scontrol show job -d {self.key}" if alive else f"sacct -D -j {self.key} --format=ALL"
 
     @on(Pane.Opened, "#nodes")
     def _node(self, event: Pane.Opened) -> None:

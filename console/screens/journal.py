@@ -9,7 +9,7 @@ from textual import on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
-from console.book import Book, Reader
+from console.book import Book
 from console.chain import JournalFault, Verdict, verify
 from console.columns import Ctx
 from console.entries import Entry
@@ -47,7 +47,6 @@ class JournalScreen(JournalActs, FilteredScreen):
         self._verify_fault = ""
         self._reading_since: float | None = None
         self._verifying = self._verify_again = False
-        self._reader: Reader | None = None
 
     def body(self) -> Iterable[Widget]:
         """The crumbs and the table."""
@@ -88,10 +87,8 @@ class JournalScreen(JournalActs, FilteredScreen):
             self.ask(self._read, self._came_back, "journal")
 
     def _read(self) -> Book | str:
-        if self._reader is None:
-            self._reader = Reader(self.app.journal_path)
         try:
-            return self._reader.read(self.app.clock.now())
+            return self.at.book.read(self.at.clock.now())
         except JournalFault as error:
             return str(error)
 
@@ -101,7 +98,7 @@ class JournalScreen(JournalActs, FilteredScreen):
         changed = isinstance(answer, Book) and (answer.entries is not before.entries or not self._read_once)
         if isinstance(answer, Book):
             self._book, self._read_once = answer, True
-        if changed and self._book.entries:
+        if changed and self._book.entries and not self.app.book.kept:
             self._verify()
         if self._book is not before:
             self._paint()
@@ -116,7 +113,7 @@ class JournalScreen(JournalActs, FilteredScreen):
 
     def _walk(self) -> Verdict | str:
         try:
-            return verify(self.app.journal_path)
+            return verify(self.at.journal_path)
         except JournalFault as error:
             return str(error)
 
@@ -168,6 +165,8 @@ class JournalScreen(JournalActs, FilteredScreen):
         """Whether the file is whole, or why nobody can tell."""
         if self._hung():
             return [("the journal's file system does not answer ", "bad")]
+        if self.app.book.kept:
+            return [(f"{self.app.book.kept} ", "text-dim")]
         if self._fault or self._verify_fault:
             return [(f"{self._fault or self._verify_fault} ", "bad")]
         found = self._verdict

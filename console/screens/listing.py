@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from textual import on
+from textual.containers import Horizontal
 from textual.widget import Widget
 
-from collectors.model import Cluster, Diff
-from console.actions import Kind
+from collectors.model import Cluster, Diff, Fault
+from console.action import Kind
 from console.columns import Ctx
 from console.filters import Filter, compile_filter
-from console.reduce import differing
 from console.screens.filtered import FilteredScreen
+from console.screens.split import WIDE, Beside
 from widgets.cells import Span
 from widgets.columns import Column
 from widgets.keybar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
+from widgets.view import AT_ONCE, By, View, arrange
+
+
+class Made(NamedTuple):
+    """A view that is ready to be shown, and what it was made of."""
+
+    cluster: Cluster
+    filter: Filter | None
+    view: View[Any]
 
 
 class ListScreen(FilteredScreen):
@@ -40,54 +50,106 @@ class ListScreen(FilteredScreen):
     def __init__(self) -> None:
         super().__init__()
         self.filter: Filter | None = None
-        self._holds: Mapping[str, Any] | None = None
-        """The rows in the table, where they are all there were."""
+        self._made: Made | None = None
+        """The newest view; set by whichever thread made it."""
         column, reverse = self.first_order
         self.table: VirtualTable[Any] = VirtualTable(
             self.columns, sort=column, reverse=reverse, pending_column="state", id="main"
         )
         self.crumbs = Pane(border=False, id="crumbs")
+        self.beside = Beside()
 
     def body(self) -> Iterable[Widget]:
-        """The crumbs and the table."""
+        """The crumbs, the table, and where there is room what the cursor is on."""
         yield self.crumbs
-        yield self.table
+        yield Horizontal(self.table, self.beside)
 
-    def rows(self) -> Mapping[str, Any]:
+    def rows(self, cluster: Cluster | None = None) -> Mapping[str, Any]:
         """All rows there are."""
-        found: Mapping[str, Any] = getattr(self.cluster, self.rows_of)
+        found: Mapping[str, Any] = getattr(cluster or self.cluster, self.rows_of)
         return found
+
+    def prepare(self, cluster: Cluster, now: float, *, shown: bool) -> None:
+        """The view too: the event loop need not sort 100,000 rows. While nobody looks no filter is worth its time."""
+        super().prepare(cluster, now, shown=shown)
+        if (self.filter is None or shown) and not self._fits(cluster):
+            self._make(cluster, self.filter, self.table.by, now)
+
+    def _fits(self, cluster: Cluster) -> bool:
+        """Whether the newest view is of this Cluster, this filter and this order."""
+        made = self._made
+        if made is None or made.filter is not self.filter or made.view.by != self.table.by:
+            return False
+        # Without a filter only the rows count, with one anything may have let rows in or out.
+        return made.cluster is cluster or (made.filter is None and made.view.rows is self.rows(cluster))
+
+    def _make(self, cluster: Cluster, chosen: Filter | None, by: By, now: float) -> None:
+        rows = self.rows(cluster)
+        if chosen is not None:
+            rows = {key: row for key, row in rows.items() if chosen.matches(row, cluster, now)}
+        self._made = Made(cluster, chosen, arrange(rows, by, self._made.view if self._made is not None else None))
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Take in what changed; with a filter on, a change of any kind may let rows in or out."""
-        ctx = self.ctx()
-        every = self.rows()
         self.table.dimmed = self.stale(self.source)
-        if self.filter is not None or self._holds is None:
-            if diff is None or diff.kinds - {"sources", "diag"}:
-                self._fill(ctx)
-        elif diff is None or self.rows_of in diff.keys:
-            # What came while another screen was on top is found by looking: a tenth of what sorting anew costs.
-            keys = differing(self._holds, every) if diff is None else diff.keys[self.rows_of]
-            self.table.update({key: every.get(key) for key in keys}, ctx=ctx, alive=every)
-            self._holds = every
-        elif diff.kinds & self.joins:
-            self.table.set_ctx(ctx)
+        of = self.joins | {self.rows_of}
+        if diff is None or (diff.kinds & of if self.filter is None else diff.kinds - {"sources", "diag"}):
+            self._fill()
         self.table.pending = self.app.pending_words(self.kind)
         self._say()
+        self.beside.paint()
 
-    def _fill(self, ctx: Ctx) -> None:
-        every = self.rows()
-        chosen = self.filter
-        if chosen is not None:
-            every = {key: row for key, row in every.items() if chosen.matches(row, self.cluster, ctx.now)}
-        self.table.set_rows(every, ctx=ctx, alive=self.rows())
-        self._holds = every if chosen is None else None
+    def _fill(self) -> None:
+        """Show the rows of the Cluster as they are now, at once where that takes no time."""
+        if self._fits(self.cluster):
+            self._filled()
+        elif len(self.rows()) <= AT_ONCE:
+            self._make(self.cluster, self.filter, self.table.by, self.ctx().now)
+            self._filled()
+        else:
+            self.table.waits = True
+            cluster, chosen, by, now = self.cluster, self.filter, self.table.by, self.ctx().now
+            self.ask(lambda: self._make(cluster, chosen, by, now), self._made_later, group="view")
+
+    def _made_later(self, answer: Any) -> None:
+        """What was asked for is there: shown if it is what is wanted still, asked for again if not."""
+        if isinstance(answer, Fault):
+            self.app.tell(str(answer), "error")
+            return
+        self._fill()
+        self._say()
+
+    def _filled(self) -> None:
+        assert self._made is not None
+        self.table.waits = False
+        self.table.set_rows(self._made.view, ctx=self.ctx(), alive=self.rows())
 
     def tick(self, ctx: Ctx) -> None:
         """Ages move; facts grow stale."""
         self.table.dimmed = self.stale(self.source)
         self.table.set_ctx(ctx)
+        self.beside.paint()
+
+    def forget(self) -> None:
+        """What is shown beside the list is of another time."""
+        self.beside.forget()
+
+    def on_resize(self) -> None:
+        """Beside the list there is room, or none any more."""
+        self.switched()
+
+    def switched(self) -> None:
+        """Show beside the list what the cursor is on, where it is wanted and there is room."""
+        self.beside.switch(self.size.width >= WIDE and self.app.views.get("beside", True))
+
+    def action_beside(self) -> None:
+        """w."""
+        if self.size.width < WIDE:
+            self.app.tell(f"there is room beside a list from {WIDE} columns on; here are {self.size.width}")
+            return
+        self.app.switch_view("beside", not self.beside.is_on)
+        self.switched()
+        self.refresh_keys()
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The marked rows in the order shown, hidden ones last; else the one under the cursor."""
@@ -119,7 +181,7 @@ class ListScreen(FilteredScreen):
         """Filter by this text; "" shows all. Raises FilterError."""
         self.filter = compile_filter(text, self.kind) if text.strip() else None
         if self.is_mounted:
-            self._fill(self.ctx())
+            self._fill()
             self._say()
             self.refresh_keys()
 
@@ -132,7 +194,8 @@ class ListScreen(FilteredScreen):
             spans.append((f" {every:,}" if known else " —", "text-strong"))
             self.table.empty_text = self.missing_text(self.rows_of, self.source, f"there are no {self.crumb}")
         else:
-            spans += [(f" {shown:,} of {every:,}", "text-strong"), ("   / ", "text-dim"), (self.filter.text, "accent")]
+            count = "…" if self.table.waits else f"{shown:,}"
+            spans += [(f" {count} of {every:,}", "text-strong"), ("   / ", "text-dim"), (self.filter.text, "accent")]
             self.table.empty_text = self.missing_text(
                 self.rows_of, self.source, f"no {self.crumb} match {self.filter.text}  (Esc shows all)"
             )
@@ -153,13 +216,19 @@ class ListScreen(FilteredScreen):
         some = self.filter is not None or bool(self.table.marked)
         every = (Key("*", "mark all"),) if some else ()
         mark = (Key("Space", "mark"), *every)
-        return (Key("Enter", "open"), Key("/", "filter"), *mark, Key("o", "order"), Key(":", "command"))
+        beside = (Key("w", "list alone" if self.beside.is_on else "beside"),) if self.size.width >= WIDE else ()
+        return (Key("Enter", "open"), Key("/", "filter"), *mark, Key("o", "order"), Key(":", "command"), *beside)
 
     @on(TableKeys.Moved)
     @on(TableKeys.Marked)
     def _moved(self) -> None:
         self._say()
         self.refresh_keys()
+        self.beside.follow()
+
+    @on(Pane.Opened)
+    def _job_opened(self, event: Pane.Opened) -> None:
+        self.app.open_row("job", event.key)
 
     @on(TableKeys.Vanished)
     def _vanished(self, event: TableKeys.Vanished) -> None:

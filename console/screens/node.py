@@ -9,22 +9,30 @@ from textual import events, on
 from textual.containers import Container, Grid, Horizontal
 from textual.widget import Widget
 
-from collectors.model import Cluster, Diff, Gpu, Series
-from console import inspect
-from console.actions import Kind
+from collectors.model import Attached, Cluster, Diff, Fault, Gpu, NodeEvent, PastJob, Series
+from console import attached_lines, inspect
+from console.action import Kind
 from console.columns import Ctx
-from console.gpu_table import gpu_table
+from console.ended_lines import ended_job, event_lines, fault_lines, last_job_lines
+from console.gpu_table import gpu_table, gpus_title
+from console.node_parts import part_lines
 from console.screens.inspection import Inspection
 from widgets.chart import Chart
 from widgets.keybar import Key
 from widgets.pane import Line, Pane, line
-from widgets.units import degrees, memory, percent, power
+from widgets.units import age, degrees, memory, percent, power
 
 _WIDE = 150
 #: Lookbacks of the charts, in the order that `g` goes through them.
 RANGES = (("1 h", 3600), ("6 h", 6 * 3600), ("24 h", 86_400), ("7 days", 7 * 86_400))
+#: What the charts show, where there is no history that names them.
+CHARTS = ("utilisation", "memory", "temperature", "power")
+#: How far back the accounts are asked for, and how many jobs that ended are shown.
+PAST_DAYS, LAST_JOBS = 7, 30
 #: Seconds between two readings of the charts.
 CHARTS_EVERY_S = 60.0
+#: And between two of its ports and mounts.
+ATTACHED_EVERY_S = 30.0
 _WRITERS = {"%": lambda v: percent(v, 0), "W": power, "°C": degrees, "C": degrees, "MB": memory}
 _TOPS = {"%": 100.0}
 
@@ -37,7 +45,7 @@ class NodeScreen(Inspection):
     AUTO_FOCUS = "#jobs"
     tick_s = 1.0
     DEFAULT_CSS = """
-    NodeScreen #above { height: auto; max-height: 80%; layout: vertical; }
+    NodeScreen #above { height: auto; layout: vertical; }
     NodeScreen #facts { height: 8; }
     NodeScreen #gpus { height: 4; max-height: 11; }
     NodeScreen #below { height: 1fr; }
@@ -56,13 +64,19 @@ class NodeScreen(Inspection):
         super().__init__(key)
         self.gpus = Pane("GPUs", scroll=True, empty_text="asking …", id="gpus")
         self.jobs = Pane("Jobs here", select=True, empty_text="no job is on this node", id="jobs")
-        self.troubles = Pane("XIDs, contradictions, past", scroll=True, id="troubles")
+        self.troubles = Pane("XIDs, contradictions, past", scroll=True, wrap=True, id="troubles")
         self.charts = tuple(Chart(id=f"chart{at}") for at in range(4))
         self._range: int | None = None
         self._found: tuple[Gpu, ...] = ()
         self._said = ""
+        self._missing = False
+        """Whether that is how this place is, and nothing failed."""
         self._asked: dict[str, float] = {}
         self._past: list[Line] = []
+        self._runs: Sequence[PastJob] | Fault | None = None
+        self._events: Sequence[NodeEvent] | Fault | None = None
+        self._opened_at = 0.0
+        self._attached: Attached | None = None
 
     def body(self) -> Iterable[Widget]:
         """Facts and GPUs; jobs and troubles, or charts in their place."""
@@ -73,7 +87,11 @@ class NodeScreen(Inspection):
     def on_mount(self) -> None:
         """The journal is read off the loop: it may lie on a disk that hangs."""
         super().on_mount()
-        self.ask(lambda: self.app.past_of("node", self.key), self._past_came, "past")
+        self.ask(lambda: self.app.past_of(self.at, "node", self.key), self._past_came, "past")
+        ledger, since = self.at.ledger, int(self.app.clock.now()) - PAST_DAYS * 86_400
+        self._opened_at = self.app.clock.mono()
+        self.ask(lambda: ledger.jobs_of_node(self.key, since, LAST_JOBS), self._runs_came, "last jobs")
+        self.ask(lambda: ledger.events_of_node(self.key, since), self._events_came, "events")
 
     def on_resize(self, event: events.Resize) -> None:
         """Side by side where there is room."""
@@ -98,30 +116,48 @@ class NodeScreen(Inspection):
         else:
             word = self.app.pending_words("node").get(self.key)
             self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else "")
-            lines = inspect.node_lines(node, cluster, ctx.now)
+            attached = [] if self.has_class("-wide") else self._attached_lines(ctx.now)
+            parts = part_lines(cluster, self.key, ctx.now, self.at.ticketed)
+            lines = [*inspect.node_lines(node, cluster, ctx.now), *parts, *attached]
             self.facts.set_lines(lines)
             # Side by side the panes share a height; one over the other the facts take what the GPUs leave.
-            room = max(4, self.size.height - 2 - (len(self._found) + 3 if self._found else 3) - 5)
-            self.facts.styles.height = None if self.has_class("-wide") else min(len(lines) + 2, room)
+            gpus, below = len(self._found) + 3 if self._found else 3, max(5, self.size.height // 4 - 1)
+            room = max(4, self.size.height - 2 - gpus - below)
+            self.facts.styles.height = None if self.has_class("-wide") else min(len(self.facts.lines) + 2, room)
         ids = cluster.jobs_on.get(self.key, ())
         known_jobs = "jobs" in cluster.known
-        self.jobs.set_title([("Jobs here", "title"), (f" {len(ids)}" if known_jobs else " —", "text-strong")])
-        unknown = [] if known_jobs else [line(("not known: no queue was read", "text-dim"))]
-        self.jobs.set_lines(inspect.job_rows(ids, cluster.jobs, ctx.now) or unknown)
+        asked = isinstance(self._runs, Sequence)
+        old = f"accounting {age(self.app.clock.mono() - self._opened_at)} ago" if asked else ""
+        self.jobs.set_title([("Jobs here", "title"), (f" {len(ids)}" if known_jobs else " —", "text-strong")], old)
+        none = "no job is on this node" if known_jobs else "not known: no queue was read"
+        rows = inspect.job_rows(ids, cluster.jobs, ctx.now) or [line((none, "text-dim"))]
+        self.jobs.set_lines([*rows, *self._last_jobs(ctx.now)])
         self.troubles.set_lines(
             [
                 *inspect.trouble_lines(
                     self.key, cluster, self.app.policy, ctx.now, self.app.clock.mono(), self.app.resumed
                 ),
                 *inspect.process_lines(self._found),
+                *self._out(ctx.now),
                 *self._past,
             ]
         )
         self._paint_gpus(ctx.now)
-        if self._due("gpus", self.app.gpus_every_s):
-            self.ask(lambda: self.app.telemetry.gpus([self.key]), self._gpus_came, "gpus")
+        if self._due("gpus", self.at.gpus_every_s):
+            self.ask(lambda: self.at.telemetry.gpus([self.key]), self._gpus_came, "gpus")
+        if self._due("attached", self.at.gpus_every_s if self._attached is None else ATTACHED_EVERY_S):
+            self.ask(lambda: self.at.telemetry.attached(self.key), self._attached_came, "attached")
         if self._range is not None and self._due("charts", CHARTS_EVERY_S):
             self._read_charts()
+
+    def _attached_lines(self, now: float) -> list[Line]:
+        """Its ports and mounts."""
+        return attached_lines.lines(self._attached, self.cluster, self.key, now)
+
+    def _attached_came(self, answer: Any) -> None:
+        # Where nobody tells of them there is no hole: what the sums of the machine know of it stands there.
+        self._attached = answer if isinstance(answer, Attached) else Attached()
+        self.tick(self.ctx())
 
     def _due(self, what: str, every_s: float) -> bool:
         mono = self.app.clock.mono()
@@ -136,23 +172,20 @@ class NodeScreen(Inspection):
         if isinstance(answer, Mapping):
             self._found = answer.get(self.key, ())
             self._said = "" if self._found else "no sample: is its exporter up?"
+            self._missing = False
         else:
             self._said = str(answer)
+            self._missing = isinstance(answer, Fault) and answer.kind == "missing"
         self._paint_gpus(self.ctx().now)
 
     def _paint_gpus(self, now: float) -> None:
         lines = gpu_table(self._found, self.cluster.jobs, max(20, self.gpus.size.width - 4))
-        sampled = [gpu.sampled_at for gpu in self._found if gpu.sampled_at is not None]
-        age = f"sampled {max(0, int(now) - min(sampled))} s ago" if sampled else ""
-        node = self.cluster.nodes.get(self.key)
-        disagree = node is not None and node.gpus is not None and self._found and len(self._found) != node.gpus
-        title = [
-            ("GPUs", "title"),
-            (f" {len(self._found)} seen, Slurm has {node.gpus}" if disagree and node else "", "bad"),
-        ]
-        self.gpus.set_title(title, [(age, "text-dim")] if age else "")
+        self.gpus.set_title(*gpus_title(self._found, self.cluster.nodes.get(self.key), now))
         if self._said:
-            lines.append(line((self._said, "warn")))
+            lines.append(line((self._said, "text-dim" if self._missing else "warn")))
+        if self.has_class("-wide") and lines:
+            # There is room below the GPUs for what they talk through.
+            lines += self._attached_lines(now)
         self.gpus.styles.height = None if self.has_class("-wide") else max(3, len(lines) + 2)
         self.gpus.set_lines(lines)
 
@@ -170,7 +203,7 @@ class NodeScreen(Inspection):
     def _read_charts(self) -> None:
         if self._range is not None:
             seconds = RANGES[self._range][1]
-            self.ask(lambda: self.app.telemetry.history(self.key, seconds), self._charts_came, "charts")
+            self.ask(lambda: self.at.telemetry.history(self.key, seconds), self._charts_came, "charts")
 
     def _charts_came(self, answer: Any) -> None:
         series: Sequence[Series] = answer if isinstance(answer, Sequence) else ()
@@ -184,11 +217,40 @@ class NodeScreen(Inspection):
                     f"{one.name}  {over}", one.points, write, top=_TOPS.get(one.unit), say="no sample in this time"
                 )
             else:
-                chart.show("", (), percent, say=said if at == 0 else "")
+                # Four empty charts would look broken: each says what it would show, and why it does not.
+                chart.show(f"{CHARTS[at]}  {over}" if said else "", (), percent, say=said)
 
     def _past_came(self, answer: Any) -> None:
         self._past = list(answer) if isinstance(answer, Sequence) else [line((str(answer), "bad"))]
         self.tick(self.ctx())
+
+    def _runs_came(self, answer: Any) -> None:
+        self._runs = answer
+        self.tick(self.ctx())
+
+    def _events_came(self, answer: Any) -> None:
+        self._events = answer
+        self.tick(self.ctx())
+
+    def _last_jobs(self, now: float) -> list[Line]:
+        """The jobs that ended here."""
+        if self._runs is None:
+            return [line(("last jobs: asking the accounting …", "text-dim"))]
+        if isinstance(self._runs, Fault):
+            return fault_lines("last jobs", self._runs)
+        return last_job_lines(self._runs, PAST_DAYS, now)
+
+    def _out(self, now: float) -> list[Line]:
+        """When it was out of service. Why the accounts cannot be asked stands with the jobs already."""
+        if self._events is None or (isinstance(self._events, Fault) and self._events.kind == "missing"):
+            return []
+        if isinstance(self._events, Fault):
+            return fault_lines("out of service", self._events)
+        # PrivateData may keep some of them from who asks: what is not shown is not said never to have been.
+        often = "once" if len(self._events) == 1 else f"{len(self._events)} times"
+        said = f"out of service {often} in {PAST_DAYS} days"
+        said = said if self._events else f"no outage in {PAST_DAYS} days, as sacctmgr shows"
+        return [line((said, "text-dim")), *event_lines(self._events, now)]
 
     # What it answers to.
 
@@ -196,7 +258,13 @@ class NodeScreen(Inspection):
         """This node; or the job under the cursor, for an action on jobs."""
         if kind == "node":
             return (self.key,)
-        return (self.jobs.cursor_key,) if self.jobs.cursor_key else ()
+        key = self.jobs.cursor_key
+        return (key,) if key and ended_job(key) is None else ()
+
+    def job_here(self) -> str | None:
+        """The job under the cursor, one that has ended here too."""
+        key = self.jobs.cursor_key
+        return (ended_job(key) or key) if key else None
 
     def keys(self) -> Sequence[Key]:
         """Ways around."""
@@ -209,4 +277,4 @@ class NodeScreen(Inspection):
 
     @on(Pane.Opened, "#jobs")
     def _job(self, event: Pane.Opened) -> None:
-        self.app.open_row("job", event.key)
+        self.app.open_row("job", ended_job(event.key) or event.key)

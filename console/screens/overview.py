@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.containers import Horizontal, Vertical
@@ -10,20 +11,24 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from collectors.nodeset import expand
-from console import figures
-from console.actions import Kind
+from console import domains, figures
+from console.action import Kind
 from console.columns import Ctx
-from console.contradictions import suspects
+from console.contradictions import fresh, suspects
+from console.drift import drifts
 from console.gpu_lines import under_line
 from console.joins import by_user, partition_uses
-from console.needs import Need, needs
 from console.power import by_rack
 from console.power import source as power_source
 from console.screens.base import WachtScreen
+from console.screens.trends import Trends
 from widgets.keybar import Key
 from widgets.measure import MEASURES
 from widgets.nodemap import NodeMap
 from widgets.pane import Pane
+
+if TYPE_CHECKING:
+    from console.needs import Need
 
 _NARROW, _LOW = 110, 34
 
@@ -52,7 +57,7 @@ class OverviewScreen(WachtScreen):
     """
     crumb = "overview"
     reads = frozenset({"power", "counts"})
-    sums = (partition_uses, by_user, by_rack, suspects)
+    sums = (partition_uses, by_user, by_rack, suspects, drifts, domains.states)
     acts_on = "node"
     AUTO_FOCUS = "#map"
 
@@ -62,8 +67,9 @@ class OverviewScreen(WachtScreen):
             name: Pane(title, id=name) for name, title in (("nodes", "Nodes"), ("gpus", "GPUs"), ("power", "Power"))
         }
         self.map = NodeMap(id="map")
+        self.trends = Trends(id="trends")
         self.under = Pane(border=False, id="under")
-        self.needs = Pane("Needs you", select=True, id="needs")
+        self.needs = Pane("Needs you", select=True, wrap=True, id="needs")
         self.queue = Pane("Queue", select=True, id="queue")
         self.users = Pane("Holding most GPUs", select=True, id="users")
         self._needs: Sequence[Need] = ()
@@ -71,7 +77,7 @@ class OverviewScreen(WachtScreen):
     def body(self) -> Iterable[Widget]:
         """Three rows."""
         yield Horizontal(*self.figures.values(), id="figures")
-        yield Horizontal(Vertical(self.map, self.under, id="machine"), self.needs, id="middle")
+        yield Horizontal(Vertical(self.map, self.trends, self.under, id="machine"), self.needs, id="middle")
         yield Horizontal(self.queue, self.users, id="bottom")
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
@@ -81,16 +87,55 @@ class OverviewScreen(WachtScreen):
         if kinds is None or kinds & {"nodes", "loads", "jobs"}:
             self.map.set_cluster(cluster)
             self._say_under()
+        if kinds is None or kinds & {"nodes", "trays", "domains", "cooling"}:
+            self.map.mark_racks(self._ill_racks())
         if kinds is None or kinds & {"jobs", "partitions", "nodes"}:
             self.users.set_lines(figures.user_lines(by_user(cluster)[:12]))
             self._uses = list(partition_uses(cluster).values())
         if kinds is None or kinds & {"jobs", "partitions", "nodes", "diag"}:
             self.queue.set_title(figures.queue_title(cluster), figures.controller_words(cluster))
+            self._fit()
         self.tick(self.ctx())
+
+    def _ill_racks(self) -> frozenset[str]:
+        """Those whose domain or cooling loop needs somebody."""
+        if not self._answered:
+            return frozenset()
+        from console import need_cooling, need_domains
+
+        cluster, now, mono = self.cluster, self.ctx().now, self.app.clock.mono()
+        return need_domains.racks(cluster, fresh(cluster, now, mono)) | need_cooling.racks(cluster, now, mono)
+
+    def _judged(self, now: float) -> Sequence[Need]:
+        """What needs a person."""
+        if not self._answered:
+            return ()
+        from console.needs import needs
+
+        app = self.app
+        return needs(self.cluster, now, app.policy, mono=app.clock.mono(), resumed=app.resumed, left=app.left)
+
+    @property
+    def _answered(self) -> bool:
+        """Whether any source has: before that there is nothing to judge, and the first frame need not wait for what
+        judges to be imported."""
+        return any(source.tried for source in self.cluster.sources.values())
+
+    def _fit(self) -> None:
+        """The map has all the room where it needs it; where it leaves much, the trends have that."""
+        room = self.size.height - self.figures["nodes"].outer_size.height - self.queue.outer_size.height - 4
+        # Charts are asked for, and a recording can be asked nothing.
+        telemetry = "prom.loads" in self.cluster.sources and not self.app.replaying
+        self.trends.fit(room - self.map.lines_wanted if telemetry and self.map.lines_wanted else 0)
+
+    def forget(self) -> None:
+        """The charts."""
+        self.trends.forget()
 
     def tick(self, ctx: Ctx) -> None:
         """Lines with ages, and the figures."""
         cluster = self.cluster
+        self.trends.read(self)
         titles = {"nodes": ("Nodes", cluster.totals.nodes), "gpus": ("GPUs", cluster.totals.gpus)}
         makers = {"nodes": figures.node_lines, "gpus": figures.gpu_lines, "power": figures.power_lines}
         mono = self.app.clock.mono()
@@ -103,7 +148,7 @@ class OverviewScreen(WachtScreen):
                 pane.set_title([(word, "title"), (f" {number:,}" if number is not None else " —", "text-strong")])
         source = power_source(cluster) if "loads" in cluster.known else ""
         self.figures["power"].set_title("Power", source if self.figures["power"].size.width > 30 else "")
-        self._needs = needs(cluster, ctx.now, self.app.policy, mono=self.app.clock.mono(), resumed=self.app.resumed)
+        self._needs = self._judged(ctx.now)
         self.needs.set_lines(figures.need_lines(cluster, self._needs, ctx.now))
         self.needs.set_title([("Needs you", "title"), (f" {len(self._needs)}" if self._needs else "", "text-strong")])
         cells = max(1, self.queue.size.width - 4)
@@ -114,14 +159,18 @@ class OverviewScreen(WachtScreen):
         """Fewer panes on a small screen, never less truth."""
         self.set_class(event.size.width < _NARROW, "-narrow")
         self.set_class(event.size.height < _LOW, "-low")
-        self.call_after_refresh(lambda: self.tick(self.ctx()))
+        self.call_after_refresh(self._resized)
+
+    def _resized(self) -> None:
+        self._fit()
+        self.tick(self.ctx())
 
     def _say_under(self) -> None:
         """The node under the map's cursor, in words."""
         self.under.set_lines([under_line(self.cluster, self.map.cursor_key)])
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
-        """The node under the map's cursor, or those of the need under the list's."""
+        """The node that was chosen on the map, or those of the need under the list's cursor."""
         if kind != "node":
             return ()
         if self.focused is self.needs:
@@ -130,7 +179,8 @@ class OverviewScreen(WachtScreen):
                 return tuple(name for name in expand(need.opens) if name in self.cluster.nodes) if need else ()
             except ValueError:
                 return ()
-        if self.focused is self.map and self.map.cursor_key is not None:
+        # Whoever has just opened it looks at what needs them, not at where the map's cursor stands by itself.
+        if self.focused is self.map and self.map.cursor_key is not None and self.map.chosen:
             return (self.map.cursor_key,)
         return ()
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from textual import on
-from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
+from console.action import Kind
 from console.columns import Ctx
 from console.joins import partition_uses
+from console.left import closed
 from console.partition_columns import PARTITIONS, RESERVATIONS
-from console.screens.base import WachtScreen
+from console.screens.two import TwoTables
+from widgets.cells import Span
 from widgets.keybar import Key
-from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
 
 
-class PartitionsScreen(WachtScreen):
+class PartitionsScreen(TwoTables):
     """What there is to run in, and what is set aside."""
 
     DEFAULT_CSS = """
@@ -30,19 +31,13 @@ class PartitionsScreen(WachtScreen):
     crumb = "partitions"
     reads = frozenset({"partitions", "reservations"})
     sums = (partition_uses,)
+    acts_on = ("partition", "reservation")
 
     def __init__(self) -> None:
         super().__init__()
         self.partitions: VirtualTable[Any] = VirtualTable(PARTITIONS, id="main")
         self.reservations: VirtualTable[Any] = VirtualTable(RESERVATIONS, sort="starts", id="reservations")
-        self._heads = (Pane(border=False, classes="crumbs"), Pane(border=False, classes="crumbs"))
-
-    def body(self) -> Iterable[Widget]:
-        """Each table under its head."""
-        yield self._heads[0]
-        yield self.partitions
-        yield self._heads[1]
-        yield self.reservations
+        self.pair(self.partitions, self.reservations)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Both tables are short: they are set whole."""
@@ -51,30 +46,48 @@ class PartitionsScreen(WachtScreen):
             self.partitions.set_rows(partition_uses(cluster), ctx=ctx)
         if diff is None or "reservations" in diff.kinds:
             self.reservations.set_rows(cluster.reservations, ctx=ctx)
+        self.partitions.pending = self.app.pending_words("partition")
+        self.reservations.pending = self.app.pending_words("reservation")
         self.partitions.dimmed = self.stale("slurm.partitions", "slurm.jobs", "slurm.nodes")
         self.reservations.dimmed = self.stale("slurm.reservations")
-        for head, kind, source, rows, empty in (
-            (self._heads[0], "partitions", "slurm.partitions", self.partitions, "there are no partitions"),
-            (self._heads[1], "reservations", "slurm.reservations", self.reservations, "no reservation is set"),
+        for at, kind, source, rows, empty in (
+            (0, "partitions", "slurm.partitions", self.partitions, "there are no partitions"),
+            (1, "reservations", "slurm.reservations", self.reservations, "no reservation is set"),
         ):
             state = cluster.sources.get(source)
             fault = ((str(state.fault), "bad"),) if state is not None and state.fault is not None else ()
             count = f" {len(rows.keys):,}" if kind in cluster.known else " —"
-            head.set_lines([Line(((f" {kind.capitalize()} ", "title"), (count, "text-strong")), fault)])
+            told = self._shut() if rows is self.partitions else ()
+            self.head(at, ((f"{kind.capitalize()} ", "title"), (count, "text-strong"), *told), fault)
             rows.empty_text = self.missing_text(kind, source, empty)
+
+    def _shut(self) -> Sequence[Span]:
+        """What somebody has to open again."""
+        now = self.app.clock.now()
+        told = [text for row in self.cluster.partitions.values()
+                if (text := closed(row, self.app.left, now)) is not None]  # fmt: skip
+        return [(f"   ▲ {told[0]}{f', and {len(told) - 1} more' if told[1:] else ''}", "warn")] if told else []
 
     def tick(self, ctx: Ctx) -> None:
         """Waits grow."""
         self.partitions.set_ctx(ctx)
         self.reservations.set_ctx(ctx)
+        self.show(self.cluster, Diff())
+
+    def targets(self, kind: Kind) -> tuple[str, ...]:
+        """Of the table that keys go to."""
+        table = {"partition": self.partitions, "reservation": self.reservations}.get(kind)
+        return self.chosen if table is self.active else ()
 
     def keys(self) -> Sequence[Key]:
-        """What opens what."""
-        return (Key("Enter", "jobs of it"), Key("Tab", "other table"), Key("o", "order"), Key(":", "command"))
+        """What opens what, and what can be done to what the cursor is on."""
+        acts = "partition-down, -up" if self.active is self.partitions else "extend, unreserve"
+        opens = "its jobs" if self.active is self.partitions else "its nodes"
+        return (Key("Enter", opens), Key("Tab", "other table"), Key("o", "order"), Key(":", acts))
 
     def copyable(self) -> str | None:
         """The command that shows what is under the cursor."""
-        if self.focused is self.reservations:
+        if self.active is self.reservations:
             key = self.reservations.cursor_key
             return None if key is None else f"scontrol show reservation {key}"
         key = self.partitions.cursor_key

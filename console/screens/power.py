@@ -1,7 +1,9 @@
-"""Power: now against the budget, the trend, the racks and jobs that draw most, what a drained rack gives back."""
+"""Power: now against the budget, the trend, the racks and jobs that draw most, what a drained rack gives back; and how
+the cooling loops fare, where there are any."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,13 +13,13 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Series
 from collectors.nodeset import fold
-from console import power
+from console import cooling, power
 from console.columns import Ctx
+from console.cooling_columns import figure, look
 from console.power_columns import JOBS, RACKS
-from console.screens.base import WachtScreen
-from widgets.cells import Span, bar
+from console.screens.two import TwoTables
+from widgets.cells import Span, bar, pad
 from widgets.chart import Chart
-from widgets.keybar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
@@ -26,17 +28,24 @@ from widgets.units import power as watts
 
 #: Jobs listed; nobody acts on the hundredth.
 JOBS_LISTED = 100
+#: Lines of the pane of loops.
+LOOPS_SHOWN = 7
 CHART_S = 6 * 3600
 #: Seconds between two readings of the chart: a step of it is about this long.
 CHART_EVERY_S = 120.0
 
 
-class PowerScreen(WachtScreen):
+class PowerScreen(TwoTables):
     """Figures and a chart above, racks and jobs below."""
 
     DEFAULT_CSS = """
     PowerScreen #above { height: 9; }
     PowerScreen #site { width: 46; }
+    PowerScreen #loops { width: 48; display: none; }
+    PowerScreen #loops-line { height: 1; display: none; }
+    PowerScreen.-cooled #loops { display: block; }
+    PowerScreen.-cooled.-narrow #loops { display: none; }
+    PowerScreen.-cooled.-narrow #loops-line { display: block; }
     PowerScreen #below { height: 1fr; }
     PowerScreen .half { width: 1fr; height: 1fr; }
     PowerScreen .crumbs { height: 1; }
@@ -46,21 +55,24 @@ class PowerScreen(WachtScreen):
     """
     crumb = "power"
     reads = frozenset({"power"})
-    sums = (power.by_rack, power.by_job)
+    sums = (power.by_rack, power.by_job, cooling.worst_first)
 
     def __init__(self) -> None:
         super().__init__()
         self.site = Pane("Power", id="site")
+        self.loops = Pane("Cooling", id="loops")
+        self.loops_line = Pane(border=False, id="loops-line")
         self.chart = Chart(id="chart")
         self.racks: VirtualTable[Any] = VirtualTable(RACKS, sort="power", reverse=True, id="main")
         self.jobs: VirtualTable[Any] = VirtualTable(JOBS, sort="power", reverse=True, id="power-jobs")
-        self._heads = (Pane(border=False, classes="crumbs"), Pane(border=False, classes="crumbs"))
+        self.pair(self.racks, self.jobs)
         self._charted: float | None = None
         self._rows: Mapping[str, float | None] = {}
 
     def body(self) -> Iterable[Widget]:
         """Two rows."""
-        yield Horizontal(self.site, self.chart, id="above")
+        yield Horizontal(self.site, self.loops, self.chart, id="above")
+        yield self.loops_line
         yield Horizontal(
             Vertical(self._heads[0], self.racks, classes="half"),
             Vertical(self._heads[1], self.jobs, classes="half"),
@@ -83,8 +95,10 @@ class PowerScreen(WachtScreen):
         self.racks.dimmed = self.jobs.dimmed = stale
         for table, kind in ((self.racks, "racks"), (self.jobs, "running jobs")):
             table.empty_text = self.missing_text("loads", "prom.loads", f"no {kind}")
-        self._heads[0].set_lines([Line(((" Racks ", "title"),))])
-        self._heads[1].set_lines([Line(((" Jobs that draw most ", "title"),))])
+        self.head(0, (("Racks ", "title"),))
+        self.head(1, (("Jobs that draw most ", "title"),))
+        if diff is None or diff.kinds & {"cooling", "sources"}:
+            self._say_loops()
         self._say()
         self._read_chart()
 
@@ -124,12 +138,37 @@ class PowerScreen(WachtScreen):
             say("measured", (f"{reporting:,} of {cluster.totals.nodes:,} nodes", "warn" if short else ""))
         self.site.set_lines(lines)
 
+    def _say_loops(self) -> None:
+        """The loops, worst first; nothing at all where no cooling is known."""
+        found = cooling.worst_first(self.cluster)
+        self.set_class(bool(found), "-cooled")
+        stale = "text-dim" if self.stale("prom.cooling") else ""
+        fine = sum(one.state == "ok" for one in found)
+        self.loops.set_title("Cooling", f"{fine} of {len(found)} ok")
+        room = LOOPS_SHOWN if len(found) <= LOOPS_SHOWN else LOOPS_SHOWN - 1
+        lines = [loop_line(one, stale) for one in found[:room]]
+        if len(found) > room:
+            lines.append(Line([(f"and {len(found) - room:,} more ({self.app.keymap.first('cooling')})", "text-dim")]))
+        self.loops.set_lines(lines)
+        spans: list[Span] = [(" Cooling ", "text-dim")]
+        for one in found[:2]:
+            if one.state != "ok":
+                glyph, role = look(one)
+                spans.append((f" {glyph} {one.name} {cooling.short(one)} ", stale or role))
+        spans.append((f" {fine} of {len(found)} loops ok", stale))
+        self.loops_line.set_lines([Line(spans)])
+
     def _read_chart(self) -> None:
         mono = self.app.clock.mono()
         if self._charted is not None and mono - self._charted < CHART_EVERY_S:
             return
         self._charted = mono
-        self.ask(lambda: self.app.telemetry.site_history(CHART_S), self._chart_came)
+        self.ask(lambda: self.at.telemetry.site_history(CHART_S), self._chart_came)
+
+    def forget(self) -> None:
+        """The chart."""
+        self._charted = None
+        self.chart.show("Site power", (), watts, role="accent", say="reading …")
 
     def _chart_came(self, answer: Any) -> None:
         series: Series | None = None
@@ -138,14 +177,10 @@ class PowerScreen(WachtScreen):
         said = "no source gives a history of power" if isinstance(answer, Sequence) else str(answer)
         self.chart.show("Site power", series.points if series else (), watts, role="accent", say=said)
 
-    def keys(self) -> Sequence[Key]:
-        """Ways around."""
-        return (Key("Enter", "open"), Key("Tab", "other table"), Key("o", "order"), Key(":", "command"))
-
     def copyable(self) -> str | None:
-        """The nodes of the rack under the cursor."""
-        rack = self.racks.cursor_key
-        return None if rack is None else fold(self.cluster.racks.get(rack, ()))
+        """The command that shows the nodes of the rack under the cursor."""
+        names = self.cluster.racks.get(self.racks.cursor_key or "", ())
+        return shlex.join(["scontrol", "show", "node", fold(names)]) if names else None
 
     @on(TableKeys.Opened, "#main")
     def _rack(self, event: TableKeys.Opened) -> None:
@@ -154,3 +189,15 @@ class PowerScreen(WachtScreen):
     @on(TableKeys.Opened, "#power-jobs")
     def _job(self, event: TableKeys.Opened) -> None:
         self.app.open_row("job", event.key)
+
+
+def loop_line(one: cooling.Loop, stale: str = "") -> Line:
+    """`✖ cdu-03  flow 54 l/min  41.0→50.4 °C`."""
+    glyph, role = look(one)
+    water = [figure(one.supply), ("→", "text-dim"), figure(one.back), (" °C", "text-dim")]
+    spans: list[Span] = [
+        (f"{glyph} ", role),
+        (f"{pad(one.name, 10)} ", "text-strong"),
+        (f"{pad(cooling.short(one), 18)} ", role),
+    ]
+    return Line([(text, stale or of) for text, of in (*spans, *water)])

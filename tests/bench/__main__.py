@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.lab.roots import SUITES, why_not
 
-from . import far, growth, live, report, scale, screens, soak, telemetry
+from . import far, faulty, growth, live, report, scale, screens, soak, telemetry
 from .report import Part, Results, Row
 
 
@@ -33,6 +33,7 @@ def parts(asked: argparse.Namespace) -> dict[str, tuple[str, bool, Callable[[], 
         "growth": ("how the cost grows", True, lambda: growth.measured(suite, quick)),
         "soak": (f"{minutes:g} minutes on the embedded machine", False, lambda: soak.demo(minutes)),
         "soak-far": (f"{minutes:g} minutes over a slow line", False, lambda: soak.demo(minutes, at_far_end=True)),
+        "soak-faults": (f"{minutes:g} minutes under faults", False, lambda: faulty.measured(minutes)),
         "soak-live": (f"{minutes:g} minutes on a live Slurm", True, lambda: soak.design(suite, minutes)),
     }
 
@@ -98,7 +99,7 @@ def _docs() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    names = (*USUAL, "growth", "soak", "soak-far", "soak-live")
+    names = (*USUAL, "growth", "soak", "soak-far", "soak-faults", "soak-live")
     parser.add_argument("--part", action="append", choices=names, help=f"only this (repeatable); {' '.join(USUAL)}")
     parser.add_argument("--quick", action="store_true", help="few repeats: a look, not a measurement; not kept")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long a soak lasts")

@@ -56,6 +56,11 @@ def descriptors(pid: int) -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
+def zombies(pid: int) -> int:
+    """Processes below it that have ended and were not waited for."""
+    return sum(1 for one in tree(pid) if one != pid and (stat := _stat(one)) and stat[0] == "Z")
+
+
 def threads(pid: int) -> int:
     """Threads of the process."""
     return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())

@@ -30,10 +30,11 @@ from collectors.prometheus.gpus import gpus_of
 from collectors.prometheus.loads import LoadReader
 from collectors.prometheus.power import PowerReader
 from collectors.prometheus.wire import Envelope
-from collectors.slurm import argv, control, jobtext, rights
+from collectors.slurm import SlurmSettings, argv, control, jobtext, rights
 from collectors.slurm.ask import FENCE
 from collectors.slurm.jobs import COLUMNS, QueueReader
 from collectors.slurm.nodes import NodeReader, reasons
+from collectors.slurm.queueing import SlurmQueueing
 from collectors.slurm.rest import answers as rest
 from collectors.slurm.rest import jobs as rest_jobs
 from console import chain, commands, config, entries, filters, policy
@@ -129,6 +130,13 @@ def diag(raw: bytes) -> None:
     _source(lambda: control.diag(1.0), lambda _: raw)
 
 
+def queueing(raw: bytes) -> None:
+    """`sprio`, `sshare` and `scontrol show assoc_mgr`."""
+    asked = SlurmQueueing(SlurmSettings())
+    for read in (lambda: asked.factors("5"), asked.shares, asked.limits):
+        _source(read, lambda _: raw)
+
+
 def job_json(raw: bytes) -> None:
     """`scontrol show job --json`."""
     _source(lambda: control.job_detail("2", 1.0), lambda words: raw if "--json" in words[-1] else b"JobId=2 JobName=x ")
@@ -194,6 +202,7 @@ class _Server:
         rows = envelope.data.result if envelope.data else []
         self._rows = Rows(rows, (), 0.0)
         self.ask = self.ask_range = lambda *_: self._rows
+        self.rows = lambda *_: self._rows.rows
 
     def server_now(self) -> float:
         """Its clock."""
@@ -309,7 +318,7 @@ def _file(raw: bytes) -> Iterator[Path]:
 TARGETS: Mapping[str, Target] = {
     one.__name__: one
     for one in (
-        edge, nodes, node_reasons, queue, partitions, reservations, diag, job_json, job_text, topology, who, rest_nodes,
-        rest_queue, rest_others, prometheus, alertmanager, driver, journal, typed, orders, settings,
+        edge, nodes, node_reasons, queue, partitions, reservations, diag, queueing, job_json, job_text, topology, who,
+        rest_nodes, rest_queue, rest_others, prometheus, alertmanager, driver, journal, typed, orders, settings,
     )
 }  # fmt: skip

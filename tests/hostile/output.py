@@ -12,15 +12,16 @@ import shlex
 
 from collectors.clean import clean
 
-#: Modes that the console sets and takes back: wrap, cursor, mouse (1000, 1003, 1006, 1015), focus, alternate screen,
-#: paste, frames in one piece, sizes in band.
-_MODES = rb"(?:7|25|1000|1003|1004|1006|1015|1049|2004|2026|2048)"
+#: Modes that the console sets and takes back: wrap, cursor, mouse (1000, 1002, 1003, 1006, 1015, 1016), focus,
+#: alternate screen, paste, frames in one piece, sizes in band.
+_MODES = rb"(?:7|25|1000|1002|1003|1004|1006|1015|1016|1049|2004|2026|2048)"
 _CSI = tuple(
     re.compile(rb"\x1b\[" + rest)
     for rest in (
         rb"\d{0,4};?\d{0,4}H",  # go to
         rb"(?:\d{1,3}(?:;\d{1,3})*)?m",  # colours
         rb"\?" + _MODES + rb"[hl]",
+        rb"\?1l",  # cursor keys as they were
         rb"\?(?:2026|2048)\$p",  # does the terminal know this mode?
         rb"(?:>25|<)u",  # Kitty's keys on and off
     )
@@ -32,6 +33,8 @@ _LINK = re.compile(rb"\x1b\]8;(?:id=[0-9-]+)?;(?:https://[!-~]{1,492})?\x1b\\")
 _COPY = re.compile(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07")
 _NOTE = re.compile(rb"\x1b\](?:9;|777;notify;)[^\x00-\x1f\x7f]{0,500}\x1b\\")
 _TEXT = re.compile(rb"[^\x00-\x1f\x7f]+")
+_KEYPAD = b"\x1b>"
+"""The keypad as it was, at the end."""
 _SYNC = b"\x18\x1b\\"
 """CAN and ST: whatever sequence the terminal was in the middle of ends."""
 
@@ -46,8 +49,8 @@ def faults(raw: bytes, *, links: bool = False, notes: bool = False, copies: int 
             at = match.end()
         elif match := next((match for one in (*_CSI, _ASK, _POINTER) if (match := one.match(raw, at))), None):
             at = match.end()
-        elif raw.startswith(_SYNC, at):
-            at += len(_SYNC)
+        elif raw.startswith((_SYNC, _KEYPAD), at):
+            at += len(_SYNC if raw.startswith(_SYNC, at) else _KEYPAD)
         elif (links and (match := _LINK.match(raw, at))) or (notes and (match := _NOTE.match(raw, at))):
             found += _foul(match[0][2:-2], at)
             at = match.end()
@@ -76,7 +79,8 @@ def _reads(text: str) -> bool:
     return clean(text) == text and shlex.join(words) == text and tuple(words[:2]) in _READING
 
 
-_READING = {("scontrol", "show"), ("amtool", "alert"), ("amtool", "silence"), ("squeue", "-a"), ("wacht", "journal")}
+_READING = {("scontrol", "show"), ("amtool", "alert"), ("amtool", "silence"), ("squeue", "-a"), ("wacht", "journal"),
+            ("sinfo", "-R")}  # fmt: skip
 
 
 def plain_faults(raw: bytes) -> list[str]:

@@ -99,6 +99,10 @@ def telemetry(where: prom.StandIn) -> None:
     where.rows["util"] = [*where.rows["util"], *(({"node": text}, 1) for text in told)]
     where.rows["xids"] = [(prom.gpu(NAMES[number], number, UUID=text), 79) for number, text in enumerate(told)]
     where.rows["rack_power"] = [({"rack": text}, 1000) for text in told]
+    where.rows["cooling"] = [
+        ({"what": what, "cdu": text, "rack": text, "place": text}, 50)
+        for text in told for what in ("supply", "leak", "wet", "detectors")
+    ]  # fmt: skip
 
 
 def journal(path: Path) -> None:

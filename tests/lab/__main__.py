@@ -82,7 +82,7 @@ def _fill(lab: slurm.Lab, jobs: int) -> None:
         if size:
             lab.submit(user=user, array=f"0-{size - 1}", nodes=2, seconds=3600, name="sweep")
     if lab.slurmd:
-        place.wait_for(lambda: "" if "RUNNING" in lab.job_states().values() else "no job runs", 30)
+        place.wait_for(lambda: "" if "RUNNING" in lab.job_states().values() else "no job runs", 60)
 
 
 def _down(options: argparse.Namespace) -> int:

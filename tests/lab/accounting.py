@@ -46,7 +46,7 @@ def lay_out(lab: Lab, spec: conf.Spec, owner: tuple[int, int]) -> None:
         os.chown(folder, *owner)
 
 
-def start(lab: Lab, timeout: float = 30.0) -> None:
+def start(lab: Lab, timeout: float = 60.0) -> None:
     """Start both daemons and tell slurmdbd of the cluster, its users and their levels. Raises LabError."""
     place = lab.state.place
     words = [*_OPTIONS, f"--datadir={place}/db", f"--socket={place}/db/socket"]
@@ -64,7 +64,7 @@ def start(lab: Lab, timeout: float = 30.0) -> None:
         lab.check(["sacctmgr", "-i", "-Q", "modify", "user", user, "set", f"AdminLevel={level}"])
 
 
-def start_slurmdbd(lab: Lab, timeout: float = 20.0) -> None:
+def start_slurmdbd(lab: Lab, timeout: float = 60.0) -> None:
     """Start slurmdbd alone and wait until it answers."""
     lab._inside("/usr/sbin/slurmdbd", MYSQL_UNIX_PORT=f"{lab.state.place}/db/socket")
 

@@ -45,7 +45,7 @@ class Alertmanager(Daemon):
     def __init__(self, suite: str = "forky") -> None:
         self.suite = suite
 
-    def start(self, timeout: float = 20.0) -> Alertmanager:
+    def start(self, timeout: float = 60.0) -> Alertmanager:
         """Up and answering when it returns. Raises LabError, leaving nothing."""
         reason = why_not()
         if reason:
@@ -86,7 +86,7 @@ class Alertmanager(Daemon):
         """All silences, expired ones too, as the API gives them."""
         return list(self._ask("/silences"))
 
-    def wait_for_alerts(self, count: int, timeout: float = 20, **labels: str) -> list[dict[str, Any]]:
+    def wait_for_alerts(self, count: int, timeout: float = 60, **labels: str) -> list[dict[str, Any]]:
         """Wait until exactly so many alerts with these labels stand, and return them."""
 
         def standing() -> list[dict[str, Any]]:
@@ -119,7 +119,7 @@ class Alertmanager(Daemon):
         """It is gone, until `revive`."""
         self.cell.end("server")
 
-    def revive(self, timeout: float = 20) -> None:
+    def revive(self, timeout: float = 60) -> None:
         """Start it again on what it has stored."""
         self._spawn(timeout)
 

@@ -81,7 +81,7 @@ class Cell:
         """Send a signal to a daemon. Raises LabError where it is gone, OSError where it never was."""
         self.run("/bin/kill", f"-{int(number)}", (self.folder / f"run/{name}.pid").read_text().strip())
 
-    def end(self, name: str, timeout: float = 20) -> None:
+    def end(self, name: str, timeout: float = 60) -> None:
         """Let a daemon shut down in order, and wait for it. Nothing when it does not run."""
         if self.lives(name):
             self.signal(name, signal.SIGTERM)

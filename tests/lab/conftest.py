@@ -16,19 +16,47 @@ from .prometheus import ENGINES, Monitor, engine_root
 from .roots import SUITES, LabError, root_of, why_not
 from .slurm import Lab
 
-_FIXTURES = {"lab", *(f"lab_{suite}" for suite in SUITES), "prometheus", "prometheus_2", "prometheus_3", "victoria",
-             "alertmanager", *(f"alertmanager_{suite}" for suite in VERSIONS)}  # fmt: skip
+#: Servers that scrape all the time, whoever asks: half a core for three of them.
+_SCRAPES = {"prometheus", "prometheus_2", "prometheus_3", "victoria"}
+_FIXTURES = {"lab", *(f"lab_{suite}" for suite in SUITES), *_SCRAPES, "alertmanager",
+             *(f"alertmanager_{suite}" for suite in VERSIONS)}  # fmt: skip
+_SCRAPED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever uses a lab carries the marker `lab`, so that `-m "not lab"` never misses one; and where tests run side
-    by side, these are in one process, which has the labs."""
+    by side, all that needs the same release of Debian is in one process, which has its labs: first those in need of a
+    Prometheus."""
     for item in items:
         if _FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("lab")
         if item.get_closest_marker("lab") is not None:
-            item.add_marker(pytest.mark.xdist_group("lab"))
+            item.add_marker(pytest.mark.xdist_group(f"lab-{_release(item)}"))
+            # The first one may have to build what the machine has not: minutes, on a slow network.
+            item.add_marker(pytest.mark.timeout(900))
+    scraped = {item.path for item in items if _SCRAPES & set(getattr(item, "fixturenames", ()))}
+    for item in items:
+        item.stash[_SCRAPED] = item.path in scraped
+    items.sort(key=lambda item: (item.get_closest_marker("lab") is None, not item.stash[_SCRAPED]))
+
+
+def _release(item: pytest.Item) -> str:
+    """The release of Debian that holds what a test runs against; forky's process has whatever says nothing of it."""
+    engines = {engine: one.suite for engine, one in ENGINES.items()}
+    named = {"trixie": "trixie", **engines, **{engine.replace("-", "_"): suite for engine, suite in engines.items()}}
+    said = " ".join((item.name.partition("[")[2], *getattr(item, "fixturenames", ())))
+    return "trixie" if any(suite == "trixie" and name in said for name, suite in named.items()) else "forky"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last test with a Prometheus, and after the last one with a lab, end them all: they would take half a
+    core from the tests that follow."""
+    if nextitem is not None and (
+        nextitem.get_closest_marker("lab") is None or (item.stash[_SCRAPED] and not nextitem.stash[_SCRAPED])
+    ):
+        item.session._setupstate.teardown_exact(None)
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ class Jobs:
         done = self.run(["squeue", "-h", "-a", "-r", "--states=all", *only, "-o", "%i %T"])
         return dict(line.split(" ", 1) for line in done.stdout.splitlines())
 
-    def cancel_all(self, timeout: float = 30.0) -> None:
+    def cancel_all(self, timeout: float = 60.0) -> None:
         """Cancel every job of everyone and wait until none is left pending, running or completing."""
         for state in ("PENDING", "RUNNING", "SUSPENDED"):
             self.run(["scancel", "--quiet", f"--state={state}"])
@@ -98,7 +98,7 @@ class Jobs:
 
         wait_for(left, timeout)
 
-    def wait_jobs(self, state: str, ids: Sequence[str], timeout: float = 30.0) -> None:
+    def wait_jobs(self, state: str, ids: Sequence[str], timeout: float = 60.0) -> None:
         """Until each of these jobs is in that state. Raises LabError with who is not."""
 
         def missing() -> str:

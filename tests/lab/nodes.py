@@ -35,7 +35,7 @@ class Nodes:
         text = self.check(["scontrol", "show", "node", "-o"])
         return dict(re.findall(r"^NodeName=(\S+) .*? State=(\S+) ", text, re.MULTILINE))
 
-    def wait_nodes(self, state: str, timeout: float = 30.0, names: Collection[str] | None = None) -> None:
+    def wait_nodes(self, state: str, timeout: float = 60.0, names: Collection[str] | None = None) -> None:
         """Until all nodes (or `names`) have that word in their state and respond. Raises LabError with who has not."""
         wanted = set(names) if names is not None else set(self.node_names)
 
@@ -56,7 +56,7 @@ class Nodes:
         run = f"{self.state.place}/run"
         self._inside("/bin/bash", "-c", 'cd "$0" && for n; do kill -9 "$(cat "$n.pid")"; done', run, *names)
 
-    def reset(self, timeout: float = 40.0) -> None:
+    def reset(self, timeout: float = 60.0) -> None:
         """As fresh as after `start`: no jobs, every node idle without a comment (24.11 keeps the last reason)."""
         self.cancel_all(timeout)
         self._end_reboots()

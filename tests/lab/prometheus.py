@@ -48,6 +48,9 @@ ENGINES = {
     "prometheus-3": Engine("forky", "Prometheus 3.5"),
     "victoria": Engine("trixie", "VictoriaMetrics", victoria=True),
 }
+#: The memory in use, under the names before dcgm-exporter 4.9 and since. Each by itself: VictoriaMetrics finds a new
+#: series by a pattern of names some seconds before it finds it by the name that the readings ask for.
+HELD = ("DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_USED_BYTES")
 NODES = 64
 """Enough that the machine has its oddities: a silent exporter, a GPU busy without a job, an XID nobody acted on."""
 
@@ -79,7 +82,8 @@ class Monitor(Daemon):
     `per_node` scrapes every node's exporter by itself, as a site does; False takes all in one answer, which is what
     large machines are for. `rules` are rule files, loaded by Prometheus itself or by vmalert beside VictoriaMetrics;
     what alerts they fire goes to the `alertmanager` at that address. `slurmctld` are addresses of controllers whose own
-    metrics are scraped too, of nodes and of jobs each.
+    metrics are scraped too, of nodes and of jobs each. With `plant` node_exporter of every node, lustre_exporter and
+    the list of which switch a port leads to are scraped as well.
     """
 
     what = "monitor"
@@ -97,6 +101,7 @@ class Monitor(Daemon):
         per_node: bool = True,
         scrape_s: float = 1.0,
         slurmctld: Sequence[str] = (),
+        plant: bool = False,
     ) -> None:
         self.engine = engine
         self.kind = ENGINES[engine]
@@ -108,11 +113,12 @@ class Monitor(Daemon):
         self._per_node = per_node
         self._scrape_s = scrape_s
         self._slurmctld = tuple(slurmctld)
+        self._plant = plant
         self._shelf = Shelf()
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
-    def start(self, timeout: float = 20.0) -> Monitor:
+    def start(self, timeout: float = 60.0) -> Monitor:
         """Up and answering when it returns; samples follow within two scrapes. Raises LabError, leaving nothing."""
         engine_root(self.engine)
         with self._starting(Cell(self.kind.suite, self.engine)):
@@ -150,20 +156,21 @@ class Monitor(Daemon):
             found[key] = float(row["value"][1])
         return found
 
-    def wait_for_samples(self, text: str = "DCGM_FI_DEV_FB_USED", count: int | None = None, timeout: float = 20) -> int:
-        """Wait until a query gives exactly `count` series; by default as many as the exporters now serve."""
+    def wait_for_samples(self, text: str | None = None, count: int | None = None, timeout: float = 60) -> int:
+        """Wait until a query gives exactly `count` series; by default `HELD`, as many as the exporters now serve."""
+        texts = HELD if text is None else (text,)
         wanted = self.exporter.series() if count is None else count
         self.publish()
 
         def missing() -> str:
             self._flush()
-            found = len(self.query(text))
-            return "" if found == wanted else f"{found} of {wanted} series of {text}"
+            found = sum(len(self.query(text)) for text in texts)
+            return "" if found == wanted else f"{found} of {wanted} series of {' and '.join(texts)}"
 
         wait_for(missing, timeout)
         return wanted
 
-    def settle(self, timeout: float = 20) -> None:
+    def settle(self, timeout: float = 60) -> None:
         """Wait until every target was scraped twice again: what it says then is the present."""
         self.publish()
         before, paths = self._shelf.asked(), self._scraped()
@@ -181,14 +188,16 @@ class Monitor(Daemon):
         odd, answer = self.exporter.odd, self.exporter.answer
         hung = {path for path in self._scraped() if path.split("/")[1] == "dcgm" and path.split("/")[2] in odd.hangs}
         texts = {path: HANG if path in hung else answer(path) for path in self._scraped()}
-        return self._shelf.put(texts | {path: answer(path) for path in ("/targets/dcgm", "/targets/ipmi")})
+        targets = ("/targets/dcgm", "/targets/ipmi", "/targets/node")
+        return self._shelf.put(texts | {path: answer(path) for path in targets})
 
     def _scraped(self) -> list[str]:
         """The paths of all targets."""
         nodes = ["/dcgm/metrics", "/ipmi/metrics"]
         if self._per_node:
             nodes = [path for what in ("dcgm", "ipmi") for path in self.exporter.targets(what)]
-        return [*nodes, "/pdu/metrics"]
+        plant = [*self.exporter.targets("node"), "/lustre/metrics", "/links/metrics"] if self._plant else []
+        return [*nodes, "/pdu/metrics", "/cooling/metrics", *plant]
 
     def reset(self) -> None:
         """No oddities any more, and the server knows it. What a test did to the machine stays."""
@@ -212,7 +221,7 @@ class Monitor(Daemon):
         samples = history(self.exporter, hours, step, chosen, fields)
         return self._import(samples) if self.kind.victoria else self._rebuild(samples)
 
-    def restart(self, timeout: float = 20) -> None:
+    def restart(self, timeout: float = 60) -> None:
         """Stop the server and start it again on what it has stored."""
         self._stop_server(timeout)
         self._start_server(timeout)
@@ -252,7 +261,7 @@ class Monitor(Daemon):
         """One of the settings files that both servers read; JSON is YAML."""
         here = f"127.0.0.1:{self.exporter.port}"
         jobs: list[dict[str, Any]] = []
-        for name in ("dcgm", "ipmi"):
+        for name in ("dcgm", "ipmi", *(("node",) if self._plant else ())):
             if self._per_node:
                 found = {"url": f"http://{here}/targets/{name}", "refresh_interval": "1s"}
                 if self.kind.victoria:
@@ -265,7 +274,8 @@ class Monitor(Daemon):
                     | {"static_configs": [target]}
                 )
         racks = {"targets": [here], "labels": {"instance": "racks"}}
-        jobs.append({"job_name": "pdu", "metrics_path": "/pdu/metrics", "static_configs": [racks]})
+        for name in ("pdu", "cooling", *(("lustre", "links") if self._plant else ())):
+            jobs.append({"job_name": name, "metrics_path": f"/{name}/metrics", "static_configs": [racks]})
         for kind in ("nodes", "jobs") if self._slurmctld else ():
             jobs.append({"job_name": f"slurm-{kind}", "metrics_path": f"/metrics/{kind}"}
                         | {"static_configs": [{"targets": self._slurmctld}]})  # fmt: skip

@@ -47,7 +47,7 @@ def record(suite: str, folder: Path) -> None:
         running = lab.submit(user="alice", nodes=2, name="train-llm", account="ml")[0]
         lab.wait_jobs("RUNNING", [running])
         lab.submit(user="alice", array="0-3%1", gpus=1, name="sweep")
-        wait_for(lambda: "" if list(lab.job_states().values()).count("RUNNING") == 2 else "no task runs", 20)
+        wait_for(lambda: "" if list(lab.job_states().values()).count("RUNNING") == 2 else "no task runs", 60)
         lab.submit(user="bob", name=HOSTILE_NAMES["newline"], hold=True)
         lab.submit(user="bob", name=HOSTILE_NAMES["bytes"], hold=True)
         lab.check(["scontrol", "update", "NodeName=gpu0001", "State=DRAIN", f"Reason={HOSTILE_REASON}"])

@@ -45,7 +45,7 @@ def lay_out(lab: Lab, owner: tuple[int, int]) -> None:
     os.chown(folder, USERS[USER], USERS[USER])
 
 
-def start(lab: Lab, timeout: float = 20.0) -> None:
+def start(lab: Lab, timeout: float = 60.0) -> None:
     """Start both and wait until they listen. Raises LabError.
 
     They live outside of the lab's pid namespace: there they would see no process number of whoever connects to the

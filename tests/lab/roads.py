@@ -108,7 +108,7 @@ def column(lab: Lab, transport: str) -> tuple[str, dict[str, str]]:
     cells: dict[str, str] = {}
     for kind in KINDS:
         if (why := why_not(transport, kind, there)) is not None:
-            cells[kind] = why
+            cells[kind] = f"no: {why}"
             continue
         reader = road.reader(kind)
         reader.read()

@@ -114,7 +114,7 @@ def add_to(suite: str, package: str, *programs: str) -> Path:
     if all(path.exists() for path in wanted):
         return root
     with locked(f"{suite}.lock"), tempfile.TemporaryDirectory(prefix=f".{package}-", dir=cache_dir()) as folder:
-        unpacked = _fetch(root, package, Path(folder))
+        unpacked = fetch(root, Path(folder), package)
         for path in wanted:
             fresh = path.with_name(f"{path.name}.new")
             shutil.copy2(unpacked / "usr/bin" / path.name, fresh)
@@ -127,8 +127,8 @@ def add_to(suite: str, package: str, *programs: str) -> Path:
     return root
 
 
-def _fetch(root: Path, package: str, folder: Path) -> Path:
-    """Fetch a package with this machine's apt from the root's own sources; returns where it lies unpacked."""
+def fetch(root: Path, folder: Path, *packages: str) -> Path:
+    """Fetch packages with this machine's apt from the root's own sources; returns where they lie unpacked."""
     for child in ("lists/partial", "archives/partial"):
         (folder / child).mkdir(parents=True)
     (folder / "status").touch()
@@ -146,12 +146,13 @@ def _fetch(root: Path, package: str, folder: Path) -> Path:
         "Acquire::Languages": "none",
     }
     apt = ["apt-get", "-q", *(f"--option={key}={value}" for key, value in settings.items())]
-    for words in (["update"], ["download", package]):
+    for words in (["update"], ["download", *packages]):
         done = subprocess.run([*apt, *words], cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise LabError(f"apt-get {' '.join(words)} failed: {_tail(done.stderr)}")
     unpacked = folder / "unpacked"
-    subprocess.run(["dpkg-deb", "--extract", next(folder.glob("*.deb")), unpacked], check=True)
+    for package in folder.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "--extract", package, unpacked], check=True)
     return unpacked
 
 

@@ -90,7 +90,7 @@ def _waiting(lab: Lab, running: str) -> str:
     lab.submit(user="root", name="in-reservation", reservation=RESERVATION, partition="long")
     lab.submit(user="alice", name="too-long", partition="debug", time_limit="10:00:00")
     again = lab.submit(user="alice", name="requeued", gpus=1)[0]
-    wait_for(lambda: "" if lab.job_states().get(again) == "RUNNING" else "the job to requeue does not run", 20)
+    wait_for(lambda: "" if lab.job_states().get(again) == "RUNNING" else "the job to requeue does not run", 60)
     lab.check(["scontrol", "requeuehold", again])
     return first
 
@@ -105,4 +105,4 @@ def _settle(lab: Lab) -> None:
         lacking = needed - reasons
         return f"no job waits for {', '.join(sorted(lacking))}: only {reasons}" if lacking else ""
 
-    wait_for(missing, 30)
+    wait_for(missing, 60)

@@ -217,12 +217,12 @@ class Lab(Jobs, Nodes):
 
     # -- break it -----------------------------------------------------------------------------------------------------
 
-    def start_controller(self, timeout: float = 20.0) -> None:
+    def start_controller(self, timeout: float = 60.0) -> None:
         """Start slurmctld and wait until it answers."""
         self._inside("/usr/sbin/slurmctld", "-f", self.conf)
         wait_for(lambda: "" if self.run(["scontrol", "ping"]).returncode == 0 else "slurmctld does not answer", timeout)
 
-    def stop_controller(self, timeout: float = 20.0) -> None:
+    def stop_controller(self, timeout: float = 60.0) -> None:
         """End slurmctld as an orderly shutdown does, and wait until its pid file is gone."""
         pid_file = self.folder / "run/slurmctld.pid"
         self.signal_controller(signal.SIGTERM)
@@ -363,7 +363,7 @@ def stop(state: place.State) -> None:
             if place.is_alive(state.init):
                 os.kill(state.init[0], signal.SIGTERM)
         with contextlib.suppress(LabError):
-            wait_for(lambda: "lives" if place.is_alive(state.init) else "", 10)
+            wait_for(lambda: "lives" if place.is_alive(state.init) else "", 60)
         if place.is_alive(state.init):
             os.kill(state.init[0], signal.SIGKILL)
     with locked("labs.lock"):

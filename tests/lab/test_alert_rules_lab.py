@@ -50,7 +50,7 @@ def promtool(suite: str, name: str, *words: str, **files: str) -> str:
 @pytest.mark.lab
 @pytest.mark.parametrize("suite", SUITES)
 def test_promtool_finds_nothing_wrong(suite: str, tmp_path) -> None:
-    assert "SUCCESS: 13 rules found" in promtool(suite, tmp_path.name, "check", "rules", "@/rules.yml")
+    assert "SUCCESS: 20 rules found" in promtool(suite, tmp_path.name, "check", "rules", "@/rules.yml")
 
 
 #: Series with a sample a minute (an hour for those of a week), when to look, and the labels under which it rings then.
@@ -64,6 +64,28 @@ RINGS: dict[str, tuple[str, str, str, dict[str, str] | None]] = {
     "SlurmctldSilent": ('up{job="slurmctld",instance="ctl:6817"}', "0x20", "5m", {"job": "slurmctld"}),
     "NodesLost": ("slurm_nodes_down", "1x20 6x20", "30m", {}),
     "DrainedTooLong": ("slurm_nodes_drain", "3x400", "192h", {}),
+    "CoolantLeak": (
+        'redfish_leak_detector_state{cdu="cdu-2",rack="R07",detector="tray 4"}', "0x5 2x20", "7m",
+        {"cdu": "cdu-2", "rack": "R07", "detector": "tray 4"},
+    ),
+    "CoolantFlowLow": ('cdu_flow_liters_per_minute{cdu="cdu-2"}', "500x5 40x20", "8m", {"cdu": "cdu-2"}),
+    "CoolantSupplyWarm": ('cdu_supply_temperature_celsius{cdu="cdu-2"}', "30x5 36x20", "10m", {"cdu": "cdu-2"}),
+    "PortDown": (
+        'node_infiniband_state_id{instance="gpu0007:9100",device="mlx5_3",port="1"}', "1x20", "5m",
+        {"node": "gpu0007", "device": "mlx5_3"},
+    ),
+    "PortFlapping": (
+        'node_infiniband_link_downed_total{instance="gpu0007:9100",device="mlx5_3",port="1"}', "1x60 4x60", "90m",
+        {"node": "gpu0007", "device": "mlx5_3"},
+    ),
+    "PortSlow": (
+        'node_infiniband_rate_bytes_per_second{instance="gpu0007:9100",device="mlx5_3",port="1"}', "25000000000x20",
+        "15m", {"node": "gpu0007", "device": "mlx5_3"},
+    ),
+    "FileSystemHangs": (
+        'node_filesystem_device_error{instance="gpu0007:9100",fstype="lustre",mountpoint="/scratch",device="m:/fs1"}',
+        "1x20", "5m", {"node": "gpu0007", "mountpoint": "/scratch"},
+    ),
 }  # fmt: skip
 QUIET: dict[str, tuple[str, str, str, dict[str, str] | None]] = {
     "RackPowerHigh": ('pdu_power_watts{rack="R07",pdu="a"}', "60000x20", "10m", None),
@@ -72,7 +94,41 @@ QUIET: dict[str, tuple[str, str, str, dict[str, str] | None]] = {
     "SlurmctldSilent": ('up{job="slurmctld",instance="ctl:6817"}', "1x20", "5m", None),
     "NodesLost": ("slurm_nodes_down", "1x20 3x20", "30m", None),
     "DrainedTooLong": ("slurm_nodes_drain", "3x100 0 3x300", "192h", None),
+    "CoolantLeak": ('redfish_leak_detector_state{cdu="cdu-2",rack="R07",detector="tray 4"}', "0x20", "7m", None),
+    "CoolantFlowLow": ('cdu_flow_liters_per_minute{cdu="cdu-2"}', "500x20", "8m", None),
+    "CoolantSupplyWarm": ('cdu_supply_temperature_celsius{cdu="cdu-2"}', "33x20", "10m", None),
+    # No other node has this device up: it has no cable.
+    "PortDown": ('node_infiniband_state_id{instance="gpu0007:9100",device="mlx5_9",port="1"}', "1x20", "5m", None),
+    "PortFlapping": (
+        'node_infiniband_link_downed_total{instance="gpu0007:9100",device="mlx5_3",port="1"}',
+        "1x60 2x60",
+        "90m",
+        None,
+    ),
+    "PortSlow": (
+        'node_infiniband_rate_bytes_per_second{instance="gpu0007:9100",device="mlx5_3",port="1"}',
+        "50000000000x20",
+        "15m",
+        None,
+    ),
+    "FileSystemHangs": (
+        'node_filesystem_device_error{instance="gpu0007:9100",fstype="ext4",mountpoint="/",device="/dev/sda1"}',
+        "1x20",
+        "5m",
+        None,
+    ),
 }
+
+
+def _neighbours(series: str) -> list[dict[str, str]]:
+    """What the ports of other nodes say: what is usual."""
+    found = []
+    for name, value in (("node_infiniband_state_id", "4"), ("node_infiniband_rate_bytes_per_second", "50000000000")):
+        for node in ("gpu0007", "gpu0008", "gpu0009"):
+            labels = f'{{instance="{node}:9100",device="mlx5_3",port="1"}}'
+            if f"{name}{labels}" != series:
+                found.append({"series": f"{name}{labels}", "values": f"{value}x20"})
+    return found
 
 
 @pytest.mark.lab
@@ -85,6 +141,8 @@ def test_rules_without_a_fault_of_the_machine_ring_in_promtool(suite: str, cases
         inputs = [{"series": series, "values": values}]
         if name == "RackPowerHigh":
             inputs.append({"series": series.replace('"a"', '"b"'), "values": values})
+        if name in {"PortDown", "PortSlow"}:
+            inputs += _neighbours(series)
         tests.append({
             "interval": "1h" if at.endswith("h") else "1m",
             "input_series": inputs,

@@ -12,6 +12,8 @@ from collectors.alertmanager.sources import open_desk, open_sources
 from collectors.alertmanager.write import open_writer
 from collectors.model import Change, SourceFault
 from console import silences
+from tests.faults import fault
+from tests.yardstick import cost
 
 from .alertmanager import Alertmanager
 from .place import wait_for
@@ -75,7 +77,8 @@ def test_take_then_lift(alertmanager: Alertmanager) -> None:
     facts = read(alertmanager)
     assert states(facts) == {"gpu0001": "suppressed", "gpu0002": "active", "gpu0003": "suppressed", "gpu0004": "active"}
     (made,) = facts.silences.values()
-    assert made.taken and (made.by, made.ends - made.starts, made.state) == ("jdv", 3600, "active")
+    assert made.taken and (made.by, made.state) == ("jdv", "active")
+    assert made.ends - made.starts in {3599, 3600}, "it begins when Alertmanager takes it, in whole seconds"
     assert made.matchers == change.silences[0].matchers
     taken = next(one for one in facts.alerts.values() if one.node == "gpu0001")
     assert silences.taker(facts.silences, taken) == made
@@ -107,7 +110,7 @@ def test_a_silence_ends_by_itself(alertmanager: Alertmanager) -> None:
         facts = read(alertmanager)
         return "" if not facts.silences and states(facts) == {"gpu0001": "active"} else "it still stands"
 
-    wait_for(missing, 20)
+    wait_for(missing, 60)
 
 
 def test_the_command_that_is_shown_does_the_same(alertmanager: Alertmanager) -> None:
@@ -173,17 +176,17 @@ def test_only_this_clusters_alerts(alertmanager: Alertmanager) -> None:
 
 def test_very_many(alertmanager: Alertmanager) -> None:
     fire_nodes(alertmanager, *range(1, 1001))
-    began = time.monotonic()
     facts = read(alertmanager)
-    assert len(facts.alerts) == 1000 and time.monotonic() - began < 3
+    assert len(facts.alerts) == 1000
+    assert cost(lambda: read(alertmanager), rounds=3) < 33  # 11 where it was measured
     change = silencing(facts, {one.node for one in facts.alerts.values() if one.node > "gpu0010"})
-    began = time.monotonic()
     assert {sent.rc for sent in open_writer(settings(alertmanager)).send(change)} == {0}
     facts = read(alertmanager)
     assert sum(one.state == "suppressed" for one in facts.alerts.values()) == 990
-    assert len(facts.silences) < 10 and time.monotonic() - began < 5
+    assert len(facts.silences) < 10, "each is a question of its own to Alertmanager"
 
 
+@fault("Alertmanager", "Alertmanager down", "alerts unknown, never no alerts")
 def test_down_is_a_fault_and_never_no_alerts(alertmanager: Alertmanager) -> None:
     fire_nodes(alertmanager, 1)
     change = silencing(read(alertmanager), ("gpu0001",))

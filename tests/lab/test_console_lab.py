@@ -8,6 +8,7 @@ import pytest
 
 from console import site
 from console.config import Config
+from tests.faults import fault
 from tests.operator import Operator, console_on
 
 from .scene import HOSTILE_NAMES
@@ -110,6 +111,7 @@ async def test_hostile_job_names_are_rows_and_nothing_else(op: Operator, lab: La
     assert op.app.is_running
 
 
+@fault("slurmctld", "stopped", "every row stays, dim; the chip says refused", case="connection refused")
 async def test_a_stopped_controller_leaves_the_old_facts_dim_with_their_age(op: Operator, lab: Lab) -> None:
     await op.press("2")
     lab.stop_controller()

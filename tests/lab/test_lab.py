@@ -84,7 +84,7 @@ def test_jobs_run_as_their_user(lab: Lab) -> None:
     assert sorted(rows) == ["alice 2 gres/gpu:h100:8 a 'quoted' name", "bob 1 gres/gpu:h100:1 wrap"]
     # RUNNING is what the controller says; slurmd starts the work a moment later.
     wanted = {USERS["alice"], USERS["bob"]}
-    wait_for(lambda: "" if owners_of_sleeps(lab.root) == wanted else "not both users have a sleep that runs", 30)
+    wait_for(lambda: "" if owners_of_sleeps(lab.root) == wanted else "not both users have a sleep that runs", 60)
     assert owners_of_sleeps(lab.root) == wanted
 
 
@@ -119,7 +119,8 @@ def test_a_reboot_takes_a_node_away_and_brings_it_back(lab: Lab) -> None:
     lab.wait_nodes("IDLE", names=["gpu0003"])  # RESUME takes the drain along
     assert lab.node_states()["gpu0004"] == "DOWN"
     after = boots()
-    assert {node for node in after if after[node] > before[node]} == {"gpu0003", "gpu0004"}
+    # Of those it was asked of: one that a test before stopped may only now have registered.
+    assert {node for node in ("gpu0003", "gpu0004", "gpu0005") if after[node] > before[node]} == {"gpu0003", "gpu0004"}
     lab.reset()
     assert set(lab.node_states().values()) == {"IDLE"}
     assert boots()["gpu0005"] == before["gpu0005"], "a reset calls off what has not begun"
@@ -201,8 +202,8 @@ def test_a_killed_owner_takes_its_lab_along() -> None:
         assert state and state.init
         ours = in_namespace_of(state.init[0])
         owner.send_signal(signal.SIGKILL)
-    wait_for(lambda: "it lives" if any(Path(f"/proc/{pid}").exists() for pid in ours) else "", 10)
-    wait_for(lambda: "its directory is there" if state.folder.exists() else "", 10)
+    wait_for(lambda: "it lives" if any(Path(f"/proc/{pid}").exists() for pid in ours) else "", 60)
+    wait_for(lambda: "its directory is there" if state.folder.exists() else "", 60)
 
 
 @pytest.mark.lab
@@ -212,7 +213,7 @@ def test_a_killed_process_one_is_swept_by_the_next_start() -> None:
     folder, init = first.folder, first.state.init
     assert init
     os.kill(init[0], signal.SIGKILL)
-    wait_for(lambda: "it lives" if place.is_alive(init) else "", 10)
+    wait_for(lambda: "it lives" if place.is_alive(init) else "", 60)
     with Lab("trixie", nodes=2, name=f"swept-{os.getpid()}") as second:  # the name is free again
         assert second.folder == folder
         assert len(second.node_states()) == 2

@@ -18,7 +18,7 @@ from console import journal, site
 from console.alert_rules import Limits, text
 from console.config import load
 from console.dialogs import ConfirmDialog
-from console.site_gate import journal_path
+from console.folder import journal_path
 from tests.operator import Operator, console_on
 
 from .alertmanager import Alertmanager
@@ -157,7 +157,7 @@ async def test_the_night(night: Night, op: Operator) -> None:
 
     # It is written down, and the chain holds.
     path = journal_path("groningen", night.config)
-    wait_for(lambda: "" if len(journal.unfinished(path)) == 0 else "an action has no result", 20)
+    wait_for(lambda: "" if len(journal.unfinished(path)) == 0 else "an action has no result", 60)
     assert journal.verify(path).ok
     await op.press("8")
     await op.comes("8 done")

@@ -81,7 +81,7 @@ def test_the_counts_are_those_of_the_commands_and_once(metered: Lab, engine: str
             seen = replace(seen, nodes_at=None, jobs_at=None)
             return "" if seen == truth else f"{seen}, not {truth}"
 
-        wait_for(missing, 20)
+        wait_for(missing, 60)
         assert source.collect().warnings == ()
         source.close()
 

@@ -40,7 +40,8 @@ def test_everything_is_in_it_in_the_promised_shape(lab: Lab) -> None:
     assert (found["version"], found["cluster"]) == (1, lab.cluster)
     datetime.fromisoformat(found["at"])
     assert {one["name"]: (one["ok"], one["error"]) for one in found["sources"]} == {
-        f"slurm.{kind}": (True, None) for kind in ("nodes", "jobs", "partitions", "reservations", "diag")
+        f"slurm.{kind}": (True, None)
+        for kind in ("nodes", "jobs", "partitions", "reservations", "diag", "topology", "control")
     }
     nodes = {one["name"]: one for one in found["nodes"]}
     assert set(nodes) == set(lab.node_names)
@@ -72,4 +73,6 @@ def test_a_dead_controller_is_exit_2_and_null_never_an_empty_machine(lab: Lab) -
     assert ended.returncode == 2
     found = json.loads(ended.stdout)
     assert found["nodes"] is None and found["jobs"] is None
-    assert all("Unable to contact slurm controller" in one["error"] for one in found["sources"])
+    told = {one["name"]: one["error"] for one in found["sources"]}
+    assert told.pop("slurm.control").startswith("no controller answers: labctl (primary)")
+    assert all("Unable to contact slurm controller" in error for error in told.values())

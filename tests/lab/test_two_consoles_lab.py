@@ -12,6 +12,7 @@ import pytest
 
 from console import site
 from console.config import Config
+from tests.faults import fault
 from tests.operator import Operator, console_on
 
 from .slurm import Lab
@@ -56,6 +57,7 @@ async def test_the_other_ones_drain_is_seen_and_kept(op: Operator, lab: Lab, tmp
     assert "fan tray, back at noon" in reason_of(lab, "gpu0020")
 
 
+@fault("people", "two consoles drain one node", "the second drops it by the first one's name and reason")
 async def test_what_the_other_one_did_while_the_dialog_was_open_stands(op: Operator, lab: Lab, tmp_path) -> None:
     await op.press("2")
     op.list.table.mark(["gpu0021", "gpu0022"])

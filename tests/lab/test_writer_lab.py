@@ -105,9 +105,9 @@ class Act:
             self.look()
             return "" if word in self.words else f"not yet {word}"
 
-        wait_for(missing, 10)
+        wait_for(missing, 60)
 
-    def ends(self, timeout: float = 15) -> dict[str, str]:
+    def ends(self, timeout: float = 60) -> dict[str, str]:
         """Wait for the proof of every target that was not refused; what was seen of each, "" where it is just done."""
 
         def missing() -> str:

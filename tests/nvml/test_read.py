@@ -145,6 +145,14 @@ def test_an_older_fabric_version_and_an_older_library(tmp_path, monkeypatch, ope
     assert gpu.throttle == () and gpu.na == {"fabric"}
 
 
+def test_the_clique_in_a_domain_of_several_nodes(driver, nvml):
+    driver.set(0, fabric="3 0 0x51a9 3 32766")
+    driver.set(1, fabric="2 0 0 0 32766")
+    assert [gpu.fabric for gpu in nvml.read().gpus[:3]] == [
+        "ready, clique 32766, degraded bandwidth, limited capacity", "in progress", "ready",
+    ]  # fmt: skip
+
+
 def test_fabric_version_two(driver, nvml):
     driver.set(0, fabric_version=2)
     assert nvml.read().gpus[0].fabric == "ready"

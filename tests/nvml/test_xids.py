@@ -27,7 +27,7 @@ LOG = """\
 
 def until(nvml: Nvml, seen: Callable[[Sample], object]) -> Sample:
     """Read until the thread of the child has told what it must."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not seen(sample := nvml.read()):
         assert time.monotonic() < end, sample.xids
         time.sleep(0.01)

@@ -14,7 +14,7 @@ from typing import Any
 
 from collectors.clean import clean
 from collectors.model import Diag, Node, Partition, Reservation
-from collectors.nodeset import expand
+from collectors.nodeset import expand, names_in, spans
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm.native.jobs import HOLDING, gpus_held, live
 from collectors.slurm.native.message import Config
@@ -102,7 +102,7 @@ def gpus_in_use(records: Iterable[Any]) -> Used:
             continue
         held = gpus_held(record, state)
         if held is None:
-            unknown.update(_names(text(record, "allocated_nodes") or ""))
+            unknown.update(names_in(text(record, "allocated_nodes") or ""))
         for name, (count, which) in (held or {}).items():
             counts[name] = counts.get(name, 0) + count
             if which:
@@ -117,13 +117,7 @@ def _folded(pieces: Iterable[str]) -> str | None:
         numbers = sorted({int(one) for one in expand(f"[{','.join(pieces)}]")}) if (pieces := tuple(pieces)) else []
     except ValueError:
         return None
-    ranges: list[list[int]] = []
-    for one in numbers:
-        if ranges and one == ranges[-1][1] + 1:
-            ranges[-1][1] = one
-        else:
-            ranges.append([one, one])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges) or None
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans(numbers)) or None
 
 
 def reserved(records: Iterable[Any]) -> dict[str, str]:
@@ -131,15 +125,8 @@ def reserved(records: Iterable[Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in reservations(records)[0]:
         if one.state == "ACTIVE" and one.nodes:
-            found |= dict.fromkeys(_names(one.nodes), one.name)
+            found |= dict.fromkeys(names_in(one.nodes), one.name)
     return found
-
-
-def _names(folded: str) -> tuple[str, ...]:
-    try:
-        return expand(folded)
-    except ValueError:
-        return ()
 
 
 def partitions(records: Iterable[Any], gpus: Mapping[str, int] | None) -> list[Partition]:

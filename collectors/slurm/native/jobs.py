@@ -111,6 +111,7 @@ def _fields(record: Any, state: str, gpus_tracked: bool, users: dict[int | None,
         "started": None if waiting else began,
         "expected": began if waiting else None,
         "time_limit_s": None if limit is None else 60 * limit,
+        "unlimited": field(record, "time_limit") == "UNLIMITED",
         "priority": number(record, "priority"),
         "restarts": number(record, "requeue_count"),
     }

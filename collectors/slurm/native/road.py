@@ -15,7 +15,7 @@ from collectors.slurm.native.client import Client
 from collectors.slurm.native.facts import reader
 from collectors.slurm.native.jobs import on_nodes
 from collectors.slurm.native.message import Answer, Config, Question
-from collectors.slurm.road import About
+from collectors.slurm.road import About, FewByName
 
 T = TypeVar("T")
 Row = TypeVar("Row", Node, Job)
@@ -69,7 +69,7 @@ class NativeReader:
         return Facts(jobs=self._jobs, warnings=answer.warnings)
 
 
-class NativeRoad:
+class NativeRoad(FewByName):
     """Reads through pyslurm."""
 
     name = "native"

@@ -11,12 +11,12 @@ from functools import lru_cache
 from msgspec import Struct
 
 from collectors.clean import clean
-from collectors.model import Diag, Node, Partition, Reservation
+from collectors.model import Control, Controller, Diag, Node, Partition, Reservation, SourceFault
 from collectors.nodestate import display_word, parse_state
 from collectors.racks import RackOf, nowhere
 from collectors.slurm.ask import said
 from collectors.slurm.fields import gres_gpus, tres_gpus
-from collectors.slurm.rest.client import Answer
+from collectors.slurm.rest.client import Answer, Pings
 
 
 class Number(Struct, frozen=True, gc=False):
@@ -209,6 +209,9 @@ class ReservationRecord(Struct, gc=False):
     users: str | None = None
     accounts: str | None = None
     comment: str | None = None
+    groups: str | None = None
+    licenses: str | None = None
+    features: str | None = None
 
 
 class Reservations(Answer):
@@ -233,6 +236,9 @@ def reservation(record: ReservationRecord, now: float) -> Reservation:
         users=said(record.users or ""),
         accounts=said(record.accounts or ""),
         comment=said(record.comment or ""),
+        groups=said(record.groups or ""),
+        licenses=said(record.licenses or ""),
+        features=said(record.features or ""),
     )
 
 
@@ -287,3 +293,21 @@ def diag(found: _Statistics, reader: str | None) -> Diag:
 def minutes_s(minutes: int | None) -> int | None:
     """Minutes in seconds."""
     return None if minutes is None else 60 * minutes
+
+
+def control(answer: Pings) -> Control:
+    """Which controllers answer; slurmrestd tells no more of Slurm's daemons. Raises SourceFault."""
+    if not answer.pings:
+        raise SourceFault("malformed", "slurmrestd answered /ping/ without any controller", "see its log")
+    if not answer.up():
+        raise SourceFault("refused", "slurmrestd is there, no controller answers it", "is slurmctld up?")
+    return Control(
+        controllers=tuple(
+            Controller(
+                host=clean(one.hostname or "?"),
+                role=clean(one.mode or ("backup" if one.primary is False else "primary")),
+                up=one.up,
+            )
+            for one in answer.pings
+        )
+    )

@@ -29,6 +29,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.stream import Pieces
 from collectors.slurm.rest.token import Tokens
 from collectors.slurm.road import There
+from collectors.web import rest_of
 from collectors.wire import Wire, end, over, trusted
 
 A = TypeVar("A", bound="Answer")
@@ -37,6 +38,8 @@ A = TypeVar("A", bound="Answer")
 PARSERS = (45, 44, 43, 42, 41, 40)
 #: Most bytes of one answer: 100,000 jobs of their own are 0.9 GB, and are decoded piece by piece.
 CAP = 2 << 30
+#: Most bytes of an answer that is decoded whole: all tasks of an array of 10,000 are 80 MB.
+_WHOLE = 256 << 20
 #: Most bytes of an answer that tells of an error, or of a change.
 _SMALL = 8 << 20
 #: Nothing but these says that the server never saw what was sent.
@@ -96,8 +99,10 @@ class Unsent(SourceFault):
 class Refused(SourceFault):
     """The server answered that it does not do this. `code` is its HTTP status, `errors` its own words."""
 
-    def __init__(self, kind: str, what: str, mend: str, code: int, errors: Sequence[Error]) -> None:
-        super().__init__(kind, what, mend)
+    def __init__(
+        self, kind: str, what: str, mend: str, code: int, errors: Sequence[Error], rest_s: float = 0.0
+    ) -> None:
+        super().__init__(kind, what, mend, rest_s)
         self.code = code
         self.errors = tuple(errors)
 
@@ -106,19 +111,29 @@ class Refused(SourceFault):
         return any(one.error_number == number for one in self.errors)
 
 
-class _Ping(Struct, gc=False):
+class Ping(Struct, gc=False):
+    """What one controller answers. From v0.0.43 on there is no `pinged`, in v0.0.45 no `mode`."""
+
+    hostname: str | None = None
     responding: bool | None = None
     pinged: str | None = None
+    mode: str | None = None
+    primary: bool | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether it answers."""
+        return self.responding is True or self.pinged == "UP"
 
 
 class Pings(Answer):
     """GET /ping/."""
 
-    pings: list[_Ping] | None = None
+    pings: list[Ping] | None = None
 
     def up(self) -> bool:
         """Whether one of the controllers answers."""
-        return any(one.responding or one.pinged == "UP" for one in self.pings or [])
+        return any(one.up for one in self.pings or [])
 
 
 class Place:
@@ -235,7 +250,7 @@ class Client:
     def _ask(self, path: str, kind: type[A]) -> A:
         process.asked()
         with self._one, self._sent("GET", path, None) as answer:
-            (whole,) = Pieces("", kind).take([b"".join(self._chunks(path, answer, CAP))])
+            (whole,) = Pieces("", kind, _WHOLE).take([b"".join(self._chunks(path, answer, _WHOLE))])
             self._check(path, whole, answer.status_code)
             return whole
 
@@ -309,7 +324,7 @@ class Client:
             raise self._refusal(path, code, errors)
         said = clean(content[:200].decode("utf-8", "replace").strip().partition("\n")[0])
         told = f"{self.where} answered {code} to {path}" + (f": {said}" if said else "")
-        kind, mend = "refused", "see its log"
+        kind, mend, rest_s = "refused", "see its log", 0.0
         if code in {301, 302, 303, 307, 308}:
             to = clean(answer.headers.get("Location", "nowhere")[:200])
             told, mend = f"{self.where} sends to {to}: not followed", "write that as url"
@@ -318,10 +333,12 @@ class Client:
         elif code in {404}:
             kind, mend = "missing", "is that slurmrestd, and of a version that wacht knows?"
         elif code in {429, 503}:
-            kind, mend = "backoff", "wacht waits longer"
+            kind = "backoff"
+            mend, rest_s = rest_of(answer.headers.get("Retry-After", ""))
+            mend = mend or "wacht waits longer"
         elif code in {502, 504}:
             kind, mend = "timeout", "is slurmctld overloaded or hung?"
-        raise Refused(kind, told, mend, code, errors)
+        raise Refused(kind, told, mend, code, errors, rest_s)
 
     def _who(self) -> str:
         if self._settings.token_file:

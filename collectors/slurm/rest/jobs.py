@@ -149,6 +149,7 @@ def job(record: JobRecord) -> Job:
         started=None if waiting else began,
         expected=began if waiting else None,
         time_limit_s=minutes_s(record.time_limit.value),
+        unlimited=record.time_limit.infinite,  # not `set` then
         priority=record.priority.value,
         restarts=record.restart_cnt,
     )

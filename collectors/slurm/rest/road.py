@@ -12,17 +12,17 @@ import msgspec
 
 from collectors.clean import clean, decode
 from collectors.model import Facts, Job, JobDetail, Node, SourceFault
-from collectors.nodeset import expand
+from collectors.nodeset import names_in
 from collectors.racks import nowhere, rack_of
 from collectors.slurm import SlurmSettings, road
 from collectors.slurm.control import detail
 from collectors.slurm.fields import whole
 from collectors.slurm.rest import answers, rights
-from collectors.slurm.rest.client import Answer, Client, Place, Refused
+from collectors.slurm.rest.client import Answer, Client, Pings, Place, Refused
 from collectors.slurm.rest.jobs import JobRecord, listed, tasks_of
 from collectors.slurm.rest.queue import NO_SUCH_JOB, SINGLY, Queue, number_of, read_all, read_some
 from collectors.slurm.rest.token import claims
-from collectors.slurm.road import About
+from collectors.slurm.road import About, FewByName
 
 
 class RestReader:
@@ -44,6 +44,7 @@ class RestReader:
             "partitions": self._partitions,
             "reservations": self._reservations,
             "diag": self._diag,
+            "control": lambda client: Facts(control=answers.control(client.get("ping/", Pings))),
             "rights": lambda client: Facts(rights=rights.read(client, user_of(settings))),
         }[kind]
 
@@ -114,7 +115,7 @@ class RestReader:
         return Facts(diag=answers.diag(found, user_of(self._settings)))
 
 
-class RestRoad:
+class RestRoad(FewByName):
     """Reads through slurmrestd."""
 
     name = "rest"
@@ -171,7 +172,7 @@ class RestRoad:
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
         """The jobs that hold one of these nodes now: slurmrestd tells them only among all others."""
         wanted = frozenset(nodes)
-        placed = (one for one in read_all(self._client) if one.nodes and not wanted.isdisjoint(_names(one)))
+        placed = (one for one in read_all(self._client) if one.nodes and not wanted.isdisjoint(names_in(one.nodes)))
         return {one.id: one for _, one in listed(placed, None)}
 
     def job_detail(self, job: str) -> JobDetail:
@@ -214,13 +215,6 @@ def _stands_for(record: JobRecord, job: str) -> bool:
         return False
     tasks = tasks_of(record)
     return tasks is None or job in tasks
-
-
-def _names(record: JobRecord) -> Sequence[str]:
-    try:
-        return expand(record.nodes or "")
-    except ValueError:
-        return ()
 
 
 def _gone(job: str) -> SourceFault:

@@ -20,6 +20,8 @@ A = TypeVar("A")
 
 #: Bytes decoded at once: about a millisecond of Python's lock.
 PIECE = 1 << 20
+#: Most bytes that are kept because no record ends among them; a record is 8 KB.
+MOST = 64 << 20
 _HEAD = re.compile(rb'"(?P<key>\w+)"\s*:\s*\[(?P<gap>\s*)(?P<open>\{\s*"\w+"\s*:)')
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
@@ -30,8 +32,9 @@ class Pieces(Generic[A]):
     The last of them also has what stands behind the list (`errors`).
     """
 
-    def __init__(self, key: str, kind: type[A]) -> None:
+    def __init__(self, key: str, kind: type[A], most: int = MOST) -> None:
         self._key = key.encode()
+        self._most = most
         self._decode = msgspec.json.Decoder(kind).decode
         self.size = 0
         """Bytes taken so far."""
@@ -49,6 +52,9 @@ class Pieces(Generic[A]):
             if cut >= 0:
                 yield self._some(bytes(buffer[: cut + 1]) + b"]}")
                 buffer = bytearray(b'{"%s":[' % self._key) + buffer[cut + 2 :]
+            if len(buffer) > self._most:
+                what = f"slurmrestd gave {len(buffer) >> 20:,} MB in which no record ends"
+                raise SourceFault("malformed", what, "see its log")
         yield self._some(bytes(buffer))
 
     def _mark(self, buffer: bytearray) -> bytes:

@@ -25,11 +25,12 @@ _SKEW_S = 30
 
 class _Claims(Struct):
     exp: float | None = None
+    iat: float | None = None
     sun: str | None = None
 
 
 def claims(token: Secret) -> _Claims:
-    """What a token says of itself: when it ends, whom it is for. Nothing where it is no token that can be read."""
+    """What a token says of itself: when it was made, when it ends, whom it is for; nothing of what cannot be read."""
     parts = token.reveal().split(".")
     try:
         raw = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))

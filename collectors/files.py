@@ -1,0 +1,162 @@
+"""Files, opened with suspicion: whose they are, who else can change or read them, whether they are files at all.
+
+What wacht believes (configuration, certificates, racks, tokens) is a plain file of this user's or root's, that nobody
+else can write, in a folder of which the same holds; a token nobody else can read either. A link is followed: what
+counts is the file that it leads to, and both folders. What wacht writes for itself (journal, log, crash reports,
+recordings) is a plain file of mode 0600 whatever the umask says, of this user's own, and never at the end of a link.
+
+Of the file it is the open descriptor that is looked at: the name may stand for another one by now. A FIFO or a device
+in its place does not block. A file system that hangs does: who must not wait opens in a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+#: Mode bits that a file must not have: nobody else can write it; nobody else can read it either.
+TRUSTED, SECRET = 0o022, 0o077
+
+
+class Unfit(Exception):
+    """A file that must not be used: `what` is wrong with it, and how to mend it, where there is a way."""
+
+    def __init__(self, what: str, mend: str = "") -> None:
+        super().__init__(f"{what}; try: {mend}" if mend else what)
+        self.what = what
+        self.mend = mend
+
+
+@contextlib.contextmanager
+def reading(path: Path, shut: int | None = TRUSTED, follow: bool = True) -> Iterator[int]:
+    """A descriptor to read a file by. `shut` None takes a plain file of anybody's, in any folder.
+
+    Raises OSError, and Unfit for what must not be believed.
+    """
+    fd = _opened(path, os.O_RDONLY | (0 if follow else os.O_NOFOLLOW))
+    try:
+        _plain(fd, path)
+        if shut is not None:
+            check(path, os.fstat(fd), shut)
+            for folder in dict.fromkeys((path.parent, path.resolve().parent)):
+                check_folder(folder)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read(path: Path, largest: int, shut: int | None = TRUSTED) -> bytes:
+    """What stands in a file, as `reading` opens it. Raises OSError, and Unfit also where it is larger than that."""
+    with reading(path, shut) as fd:
+        found = bytearray()
+        # No more than that, whatever fstat says: it may grow while it is read.
+        while len(found) <= largest and (chunk := os.read(fd, min(1 << 20, largest + 1 - len(found)))):
+            found += chunk
+    if len(found) > largest:
+        raise Unfit(f"is larger than {_size(largest)}")
+    return bytes(found)
+
+
+def appending(path: Path) -> int:
+    """A descriptor of a file of our own to add to, made where there is none, its folder too. Raises OSError, Unfit."""
+    make_folder(path.parent)
+    _check_room(path.parent)
+    fd = _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
+    try:
+        _plain(fd, path)
+        found = os.fstat(fd)
+        if found.st_uid != os.geteuid():
+            raise Unfit(f"it belongs to another user (uid {found.st_uid})")
+        if found.st_mode & SECRET:
+            # Ours, only too open: what others could already read cannot be helped, the rest can.
+            os.fchmod(fd, 0o600)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def creating(path: Path) -> int:
+    """A descriptor of a new file of our own, and its folder where there is none. Raises OSError (FileExistsError where
+    anything is there, be it a link), Unfit."""
+    make_folder(path.parent)
+    _check_room(path.parent)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, 0o600)
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything is there; True also where that is not for this user to see, as in the home of who called `su`:
+    not to know is not to have, and who opens it is told why it cannot be read."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing, all of them closed to others whatever the umask says."""
+    missing = []
+    for one in (path, *path.parents):
+        if one.exists():
+            break
+        missing.append(one)
+    for one in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            one.mkdir(0o700)
+
+
+def check(path: Path, status: os.stat_result, shut: int) -> None:
+    """Raises Unfit for a file that is neither this user's nor root's, or that others can write, or read if SECRET."""
+    if status.st_uid not in (0, os.geteuid()):
+        raise Unfit(f"it belongs to another user (uid {status.st_uid})", "make a copy of your own")
+    if status.st_mode & shut & TRUSTED:
+        raise Unfit("others can write it", f"chmod {'go-w' if shut == TRUSTED else '600'} {path}")
+    if status.st_mode & shut:
+        raise Unfit("others can read it", f"chmod 600 {path}")
+
+
+def check_folder(folder: Path) -> None:
+    """Raises Unfit for a folder in which others can put another file into the place of one; a sticky one holds them."""
+    status = folder.stat()
+    if status.st_uid not in (0, os.geteuid()):
+        raise Unfit(f"its folder {folder} belongs to another user (uid {status.st_uid})")
+    _check_room(folder)
+    if status.st_mode & stat.S_IWGRP and not status.st_mode & stat.S_ISVTX:
+        raise Unfit(f"its group can write in its folder {folder}", f"chmod go-w {folder}")
+
+
+def _check_room(folder: Path) -> None:
+    """Raises Unfit for a folder in which everybody can take our file away. Whose it is, and what a group may there, is
+    the site's to say (sudo with the home of somebody else): what is written is our own, and never through a link."""
+    status = folder.stat()
+    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+        raise Unfit(f"everybody can write in its folder {folder}", f"chmod go-w {folder}")
+
+
+def _opened(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP and flags & os.O_NOFOLLOW:
+            raise Unfit("it is a symbolic link, this must be a plain file") from None
+        raise
+
+
+def _plain(fd: int, path: Path) -> None:
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise Unfit("it is no plain file")
+
+
+def _size(largest: int) -> str:
+    return f"{largest >> 20} MB" if largest >= 1 << 20 else f"{largest >> 10} kB"

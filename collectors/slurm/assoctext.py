@@ -1,0 +1,111 @@
+"""The limits in the text of `scontrol -o show assoc_mgr flags=assoc,qos`, which has a record a line (24.11 to 26.05).
+
+An association's line begins with its names and ends in a comment; a QOS's ends in what each account and each user has
+of it, `ml={…} User Limits= alice(1001)={…}`. A limit reads `64(12)`, or `N(12)` where none is set, with what is in use
+in brackets; a TRES has one of these for each resource. Names come from slurmdbd, which takes nearly anything: only what
+is one word without a sign of this language counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from collectors.clean import clean
+from collectors.model import Limit, Limits
+
+_ASSOC = re.compile(r"ClusterName=\S* Account=(\S+) UserName=(\S*) Partition=(\S*) ")
+_QOS = re.compile(r"QOS=([^\s(]+)\([0-9]+\) ")
+_EACH = re.compile(r" (\S+)=\{([^{}]*)\}")
+#: `alice(1001)`, and a user whom the controller knows by number alone.
+_NAMED = re.compile(r"([^\s()=]+)(?:\([^()\s]*\))?")
+_PARENT = re.compile(r" ParentAccount=([^\s(]+)\([0-9]+\)")
+_VALUE = re.compile(r"([0-9]{1,18})(?:\(([0-9]{1,18})(?:\.[0-9]+)?\))?")
+_TRES = re.compile(r"([a-z]+(?:/[^=,\s]+)?)=([0-9]{1,18})(?:\(([0-9]{1,18})\))?")
+#: Limits of TRES, and of jobs and times; all else on the line is no limit.
+_OF_TRES = frozenset({"GrpTRES", "GrpTRESMins", "GrpTRESRunMins", "MaxTRESPJ", "MaxTRESPN", "MaxTRESMinsPJ",
+                      "MaxTRESPU", "MaxTRESPA", "MaxTRESRunMinsPU", "MaxTRESRunMinsPA", "MinTRESPJ"})  # fmt: skip
+_PLAIN = frozenset({"GrpJobs", "GrpSubmitJobs", "GrpWall", "MaxJobs", "MaxSubmitJobs", "MaxWallPJ", "MaxJobsPU",
+                    "MaxSubmitJobsPU", "MaxJobsPA", "MaxSubmitJobsPA"})  # fmt: skip
+
+
+class Whose(NamedTuple):
+    """Who sets a limit, and whose use counts."""
+
+    qos: str | None = None
+    account: str | None = None
+    user: str | None = None
+    partition: str | None = None
+
+
+def limits(lines: list[str]) -> Limits | None:
+    """All limits that are set. None where there is no record: then it is no answer."""
+    found: dict[Whose, list[Limit]] = {}
+    parents: dict[str, str] = {}
+    twice: set[Whose] = set()
+    for line in lines:
+        # Behind it stands what a coordinator may write, which must not be taken for a limit.
+        text = line.partition(" Comment=")[0]
+        whose = _whose(text)
+        if whose is None:
+            continue
+        if whose in found:
+            twice.add(whose)
+        found[whose] = [*(_of_qos(text, whose.qos) if whose.qos is not None else _set(text, whose))]
+        if whose.account is not None and whose.user is None and (above := _PARENT.search(text)):
+            parents[whose.account] = clean(above[1])
+    # A record that stands twice came out of a comment with a line break: which of the two it is nobody can tell.
+    every = tuple(one for whose, those in found.items() if whose not in twice for one in those)
+    return Limits(limits=every, parents=parents) if found else None
+
+
+def _whose(text: str) -> Whose | None:
+    """Whom a record is of, None where it is no record, or of a name that cannot be read."""
+    if match := _QOS.match(text):
+        return Whose(qos=clean(match[1]))
+    match = _ASSOC.match(text)
+    if match is None:
+        return None
+    user = _name(match[2])
+    if user is None and match[2]:
+        return None  # nobody's name: it must not count as the account's own
+    return Whose(account=clean(match[1]), user=user, partition=clean(match[3]) or None)
+
+
+def _name(word: str) -> str | None:
+    match = _NAMED.fullmatch(word)
+    return clean(match[1]) if match else None
+
+
+def _of_qos(text: str, qos: str) -> Iterator[Limit]:
+    """Those of the QOS as a whole, then those of each account and each user, which stand in braces behind a name."""
+    head, _, accounts = text.partition(" Account Limits=")
+    accounts, _, users = accounts.partition(" User Limits=")
+    yield from _set(head, Whose(qos))
+    for word, inside in _EACH.findall(accounts):
+        if (name := _name(word)) is not None:
+            yield from _set(inside, Whose(qos, account=name))
+    for word, inside in _EACH.findall(users):
+        if (name := _name(word)) is not None:
+            yield from _set(inside, Whose(qos, user=name))
+
+
+def _set(text: str, whose: Whose) -> Iterator[Limit]:
+    """The limits among these words."""
+    for word in text.split():
+        name, equal, value = word.partition("=")
+        if not equal:
+            continue
+        if name in _PLAIN:
+            if match := _VALUE.fullmatch(value):
+                yield _limit(name, "", match[1], match[2], whose)
+        elif name in _OF_TRES:
+            for one in value.split(","):
+                if match := _TRES.fullmatch(one):
+                    yield _limit(name, clean(match[1]), match[2], match[3], whose)
+
+
+def _limit(name: str, tres: str, most: str, used: str | None, whose: Whose) -> Limit:
+    counted = None if used is None else int(used)
+    return Limit(name=name, tres=tres, most=int(most), used=counted, **whose._asdict())

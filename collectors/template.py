@@ -1,0 +1,68 @@
+"""The command of a site's own action: a template, one element of argv for each of its own, filled in for one target.
+
+Pure, and the last door: nothing that is no plain name gets through, nothing is ever split, joined or handed to a shell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.model import Change
+
+#: What may stand in braces; `node` or `job` is the target, whichever kind the action is for.
+FIELDS = ("node", "job", "reason", "cluster", "user")
+_FIELD = re.compile(r"\{([^{}]*)\}")
+_NAMES = {"node": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), "job": re.compile(r"[0-9]+(_[0-9]+|\+[0-9]+)?")}
+
+
+class Template(Struct, frozen=True, kw_only=True):
+    """`["/opt/site/bin/ticket", "--node", "{node}", "--reason", "{reason}"]`, run once for each target."""
+
+    kind: str
+    argv: tuple[str, ...]
+    deadline_s: float = 30.0
+    """The longest that one may take; then it is killed, and what it did is unknown."""
+
+
+def why_not(kind: str, argv: Sequence[str]) -> str | None:
+    """What is wrong with a template, None where nothing is."""
+    if not argv or not all(isinstance(one, str) and one and one == clean(one) for one in argv):
+        return "its argv must be a list of plain texts, none of them empty"
+    if not argv[0].startswith("/") or "{" in argv[0]:
+        return f"its program must be an absolute path, is {argv[0]}"
+    for one in argv[1:]:
+        names = _FIELD.findall(one)
+        if "{" in _FIELD.sub("", one) or "}" in _FIELD.sub("", one) or len(names) > 1:
+            return f"one field in braces is what an element may hold: {one}"
+        if names and (names[0] not in FIELDS or names[0] in {"node", "job"} - {kind}):
+            return f"there is no {{{names[0]}}} for a {kind}; there is {{{kind}}}, {{reason}}, {{cluster}}, {{user}}"
+    if not any(f"{{{kind}}}" in one for one in argv):
+        return f"{{{kind}}} must be in it: it acts on what was confirmed"
+    return None
+
+
+def filled(template: Template, target: str, values: Mapping[str, str]) -> tuple[str, ...]:
+    """The command for one target. Raises ValueError for what is no plain name, or would be read as an option."""
+    if not _NAMES[template.kind].fullmatch(target):
+        raise ValueError(f"{clean(target)[:40]} is no name of a {template.kind}")
+    known = {**values, template.kind: target}
+    made = []
+    for element in template.argv:
+        found = _FIELD.search(element)
+        value = known.get(found[1], "") if found else ""
+        if found and not value:
+            raise ValueError(f"there is no {found[1]} to put into it")
+        if found and found.start() == 0 and value.startswith("-"):
+            raise ValueError(f"a {found[1]} that begins with - would be read as an option")
+        made.append(element if found is None else clean(element[: found.start()] + value + element[found.end() :]))
+    return tuple(made)
+
+
+def calls(template: Template, change: Change, cluster: str, user: str) -> list[tuple[str, ...]]:
+    """One command for each target, in order. Raises ValueError."""
+    values = {"reason": change.reason or "", "cluster": cluster, "user": user}
+    return [filled(template, target, values) for target in change.targets]

@@ -1,0 +1,56 @@
+"""Runs the command of a site's own action, and nothing else. Only `console.gate` may import this; a test holds that."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+
+from collectors import process
+from collectors.clean import clean
+from collectors.model import Change, Sent, SourceFault
+from collectors.template import Template, calls
+
+
+class TemplateWriter:
+    """One command a target, one after the other, each with its deadline. Its exit code is all that is known of it."""
+
+    def __init__(self, cluster: str, template: Template) -> None:
+        self._cluster, self._template = cluster, template
+
+    def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
+        """Exactly what `send` runs. Raises ValueError."""
+        return calls(self._template, change, self._cluster, _user())
+
+    def send(self, change: Change) -> Sequence[Sent]:
+        """Run them. After one that gave no answer the rest is left out: the next would fare alike."""
+        ended: list[Sent] = []
+        for target, argv in zip(change.targets, self.commands(change), strict=True):
+            ended.append(self._one(target, argv))
+            if ended[-1].rc is None or ended[-1].fatal:
+                break
+        return tuple(ended)
+
+    def _one(self, target: str, argv: tuple[str, ...]) -> Sent:
+        try:
+            ended = process.run(argv, deadline_s=self._template.deadline_s, cap_bytes=1 << 20, spared=True)
+        except SourceFault as error:
+            text = str(error.fault)
+            return Sent(argv=argv, targets=(target,), rc=127, err=text, refused={target: text}, fatal=True)
+        said = ended.err.split("\\n")[0][:300]
+        if ended.timed_out or ended.capped:
+            why = f"no answer in {self._template.deadline_s:g} s; it may have been done. {said}".strip()
+            return Sent(argv=argv, targets=(target,), rc=None, err=why, took_s=ended.took_s)
+        refused = {target: f"exit status {ended.rc}{f': {said}' if said else ''}"} if ended.rc else {}
+        return Sent(argv=argv, targets=(target,), rc=ended.rc, err=ended.err, took_s=ended.took_s, refused=refused)
+
+
+def _user() -> str:
+    try:
+        return clean(getpass.getuser())
+    except (OSError, KeyError):
+        return ""
+
+
+def open_writer(cluster: str, template: Template) -> TemplateWriter:
+    """The writer of one action of a site's own."""
+    return TemplateWriter(cluster, template)

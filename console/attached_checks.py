@@ -1,0 +1,26 @@
+"""What the ports and file systems of a node say when it is to take work again: for the pre-flight. Pure."""
+
+from __future__ import annotations
+
+from collectors.model import Cluster, Node
+from console import fabric
+from console.contradictions import Fresh
+from console.plan import Check
+
+
+def look(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) -> None:
+    """Add what is not well with them. Nothing is called fine: of a node whose exporter is silent nothing is known."""
+    if "fabric" in cluster.known:
+        if good.fabric:
+            for port in fabric.by_node(cluster).get(node.name, ()):
+                found.append(Check(node.name, "bad" if "down" in port.wrong else "warn", fabric.port_text(port)))
+        else:
+            found.append(Check(node.name, "unknown", "what is known of its ports is old"))
+    if "storage" in cluster.known and not good.storage:
+        found.append(Check(node.name, "unknown", "what is known of its file systems is old"))
+        return
+    for store in cluster.storage.values():
+        if node.name in store.hung:
+            found.append(Check(node.name, "bad", f"{store.name} hangs there: jobs would stand still"))
+        elif node.name in store.missing:
+            found.append(Check(node.name, "bad", f"{store.name} is not mounted there"))

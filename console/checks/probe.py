@@ -1,0 +1,93 @@
+"""Asks the terminal what it is (DA1), and gives it back as it was whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import sys
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+from msgspec import Struct
+
+#: What a terminal on a good line takes; and how long its answer is waited for, so that it does not end in the shell.
+DEADLINE_S, LATE_S = 0.2, 1.0
+_QUESTION = b"\x1b[c"
+_ANSWER = re.compile(rb"\x1b\[\?[0-9;]*c")
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """Whether the terminal answered, and how fast."""
+
+    took_s: float | None = None
+    """None: it did not, or was not asked."""
+    why: str = ""
+
+    @property
+    def late(self) -> bool:
+        """Whether it took longer than a terminal may."""
+        return self.took_s is not None and self.took_s > DEADLINE_S
+
+
+def ask_terminal() -> Answer:
+    """Ask it, with a terminal at stdin and stdout. Keys typed meanwhile are lost.
+
+    Raises KeyboardInterrupt on Ctrl-C.
+    """
+    fd = sys.stdin.fileno()
+    try:
+        if os.tcgetpgrp(fd) != os.getpgrp():
+            return Answer(why="not asked: wacht does not run in the foreground")
+        before = termios.tcgetattr(fd)
+    except (OSError, termios.error):
+        return Answer(why="not asked: it is not this session's terminal")
+    with _given_back(fd, before):
+        return _asked(fd, sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _given_back(fd: int, before: list[object]) -> Iterator[None]:
+    """Quiet and byte by byte, without keys that end or stop the program; as before at the end, also when it is
+    told to end meanwhile."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    mine = (signal.SIGTERM, signal.SIGHUP) if threading.current_thread() is threading.main_thread() else ()
+    handlers = {number: signal.signal(number, end) for number in mine}
+    quiet = termios.tcgetattr(fd)
+    quiet[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
+    quiet[6][termios.VMIN], quiet[6][termios.VTIME] = 0, 0
+    try:
+        termios.tcsetattr(fd, termios.TCSANOW, quiet)
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSANOW, before)  # type: ignore[arg-type]
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _asked(fd: int, out: int) -> Answer:
+    if not select.select([], [out], [], DEADLINE_S)[1]:
+        return Answer(why="not asked: it takes nothing (Ctrl-Q lets it go on)")
+    began = time.monotonic()
+    os.write(out, _QUESTION)
+    said = b""
+    while (left := began + LATE_S - time.monotonic()) > 0:
+        if not select.select([fd], [], [], left)[0]:
+            break
+        piece = os.read(fd, 1024)
+        if not piece:
+            return Answer(why="it hung up")
+        said += piece
+        if _ANSWER.search(said):
+            return Answer(took_s=time.monotonic() - began)
+        if b"\x03" in piece:
+            raise KeyboardInterrupt
+    return Answer(why=f"it does not answer what it is (DA1) within {LATE_S:g} s")

@@ -1,0 +1,1 @@
+"""Export: what a screen shows, as a file or in the clipboard. Imported when somebody asks for it."""

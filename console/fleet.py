@@ -1,0 +1,345 @@
+"""Several clusters in one console: one is on the screen, the others are read on, seldom, so that their alerts ring.
+
+Each is an `Opened` of its own, with a stack of screens of its own (a mode of Textual's): filters, cursors and marks
+stay where they are. The first is opened before the first frame, the others after it.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual.screen import Screen
+
+from collectors.clean import clean
+from collectors.clock import Clock
+from collectors.model import Cluster, Diff
+from console import remember, views
+from console.commands import SCREENS, CommandError
+from console.config import Config
+from console.errors import Told
+from console.looking import Looking
+from console.messages import ClusterChanged
+from console.opened import Here, Opened
+from console.policy import Policy
+from console.poller import WATCHED, Poller
+from console.record.place import to_record
+from console.screens.base import WachtScreen
+from console.site import Site
+from widgets.cells import Span
+from widgets.quiet import QuietScreen
+
+if TYPE_CHECKING:
+    from console.elsewhere import Standing
+
+#: Seconds after the first frame until the other clusters are opened: the one that is looked at comes first.
+LATER_S = 2.0
+#: So many other clusters have a chip each in the top line, the worst first.
+_CHIPS = 2
+
+
+class Fleet(Looking):
+    """The part of the app that knows which clusters there are, and which is shown."""
+
+    config: Config
+    policy: Policy
+    looked_at: Here[WachtScreen | None] = Here()
+    gpus_every_s = Here[float]()
+
+    def open_fleet(self, site: Site, others: Sequence[Site], clock: Clock | None) -> None:
+        """Open the first, and know of the others."""
+        self._put_by: dict[str, Any] = {}
+        self.sites: Mapping[str, Site] = {one.name: one for one in (site, *others)}
+        """Every cluster that can be shown."""
+        self.unopened: dict[str, str] = {}
+        """Those that are not open, with the reason; one that stands in neither will be opened."""
+        self._clock = clock
+        self.here = Opened(site, self.config, clock)
+        self.opened = {site.name: self.here}
+        self.open_poller(self.here)
+        self.fleet: dict[str, Cluster] = {site.name: self.here.newest}
+        """Name to what is shown of it."""
+        self._frozen = False
+        self._modes_made = 0
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster on the screen."""
+        return self.fleet[self.current]
+
+    def tell(self, text: str, severity: str = "information") -> None:
+        """A word in the corner."""
+        self.tell_of(self.here, text, severity)
+
+    def tell_of(self, at: Opened, text: str, severity: str = "information") -> None:
+        """The same about one cluster, named where there are several. Never markup: it may hold what somebody wrote."""
+        named = f"{at.name}: {text}" if len(self.sites) > 1 else text
+        self.notify(named, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
+
+    # Reading.
+
+    def read(self) -> None:
+        """Begin to read. The long lists are there before they are first looked at, so that their rows can be."""
+        self._begin(self.here)
+        self.read_resumed()
+        self.tell_orphans(self.here)
+        if not gc.isenabled():  # the start is over, and what it has made stays
+            gc.freeze()
+            gc.enable()
+        if len(self.sites) > 1:
+            self.set_timer(LATER_S, self._open_others)
+
+    def _begin(self, at: Opened) -> None:
+        self._lists_of(at)
+        self.record(at)
+        at.poller.start()
+
+    def _publish(self, cluster: Cluster, diff: Diff) -> None:
+        """From a poller's thread, which makes the sums and sorts the lists: the event loop has keys to answer. First
+        what is shown, then what the next key may show."""
+        # What judges facts is imported with the first of them, and here: on the event loop it would be a stall.
+        from console import alert_groups, needs  # noqa: F401
+
+        if (at := self.opened.get(cluster.name)) is None:
+            return  # it was closed
+        if at.recorder is not None:
+            at.recorder.offer(cluster, diff)
+        shown = at is self.here and not self.looks_back
+        looked_at, now = at.looked_at, at.clock.now()
+        if shown and looked_at is not None:
+            looked_at.prepare(cluster, now, shown=True)
+        self.post_message(ClusterChanged(cluster, diff))
+        at.logged.see(cluster)
+        if not shown:
+            return
+        for name in SCREENS:
+            for make in views.view(name).sums:
+                make(cluster)
+        for one in at.lists:
+            if one is not looked_at:
+                one.prepare(cluster, now, shown=False)
+
+    def on_cluster_changed(self, event: ClusterChanged) -> None:
+        """A poller has newer facts."""
+        at = self.opened.get(event.cluster.name)
+        if at is None or not self.screen_stack:
+            return  # it is closing, and a last reading came in
+        looks_back = self.looks_back and at is self.here
+        if looks_back:
+            self.present = event.cluster
+        else:
+            self.fleet[at.name] = event.cluster
+        if not self._frozen and all(source.tried for source in event.cluster.sources.values()):
+            # What is there now stays: a full collection must not walk it again and again (22 ms at 100,000 jobs).
+            self._frozen = True
+            gc.collect()
+            gc.freeze()
+        if at.ring.loud is None or not event.diff.kinds.isdisjoint({"alerts", "silences"}):
+            self._ring(at, event.cluster)
+        if looks_back:
+            return
+        self.verify(at, event.cluster)
+        if "partitions" in event.diff.kinds:
+            self._read_resumed(at)
+        if at is self.here and isinstance(self.screen, WachtScreen):
+            self.screen.take(event.cluster, event.diff)
+
+    def _ring(self, at: Opened, cluster: Cluster) -> None:
+        """The bell, once a reading at most, for critical groups that were not there before."""
+        from console.alert_groups import groups
+        from console.ring import sequences, words
+
+        now = at.live_clock.now()
+        at.ring, new = at.ring.next(cluster, groups(cluster, now, self.policy), now)
+        if not new:
+            return
+        looks_at_them = isinstance(self.screen, WachtScreen) and self.screen.crumb == "alerts"
+        hint = "" if looks_at_them else f"  ({self.keymap.press('alerts')})"
+        if at is not self.here:
+            hint = f"  (:cluster {at.name})"
+        elif self.looks_back:
+            hint = f"  (in the present: {self.keymap.press('look_back')})"
+        self.tell_of(at, f"critical: {words(new)}{hint}", "error")
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequences(cluster.name, new, self.config.bell, self.config.notify))
+
+    # The others.
+
+    def elsewhere(self) -> list[Span]:
+        """For the top line: the other clusters, those of which there is something to say."""
+        if len(self.sites) == 1:
+            return []
+        from console.elsewhere import chip_of
+
+        found = sorted(filter(None, map(chip_of, self.standings())), key=lambda chip: chip[1] != "bad")
+        more = len(found) - _CHIPS
+        return [*found[:_CHIPS], (f"+{more}", found[_CHIPS][1])] if more > 0 else found
+
+    def standings(self) -> list[Standing]:
+        """How each cluster stands, in the order of the configuration."""
+        from console.elsewhere import Standing, standing
+
+        made = []
+        for name in self.sites:
+            at = self.opened.get(name)
+            made.append(
+                Standing(name=name, why=self.unopened.get(name, ""))
+                if at is None
+                else standing(at.newest, at.live_clock.mono(), shown=at is self.here)
+            )
+        return made
+
+    def watch_others(self, more: frozenset[str] = frozenset()) -> None:
+        """What is read of the clusters that are not shown: `WATCHED`, and more while a screen shows it."""
+        for at in self.opened.values():
+            if at is not self.here and isinstance(at.poller, Poller):
+                at.poller.watch(WATCHED | more)
+
+    def _open_others(self) -> None:
+        for name in self.sites:
+            if name not in self.opened and name not in self.unopened:
+                self._open(name)
+
+    def _open(self, name: str, then: Callable[[Opened], None] | None = None) -> None:
+        """Open a cluster off the event loop, which takes imports and files; `then` on it."""
+        site = self.sites[name]
+        twin = next((one.name for one in self.opened.values() if one.site.reach and one.site.reach == site.reach), "")
+        if twin:
+            self._not_open(name, f'it would ask the same Slurm as {twin}: give it slurm = {{ conf = "…/slurm.conf" }}')
+            return
+        self._modes_made += 1
+        mode = f"{name} {self._modes_made}"
+
+        def work() -> None:
+            try:
+                at = Opened(site, self.config, self._clock, mode)
+                at.records = to_record(site, self.config.recording) if self._records else None
+                self.open_poller(at)
+            except Told as error:
+                self.call_from_thread(self._not_open, name, clean(str(error)))
+            except Exception as error:
+                self.call_from_thread(self._not_open, name, clean(f"{type(error).__name__}: {error}")[:300])
+            else:
+                self.call_from_thread(self._came_open, at, then)
+
+        self.run_worker(work, thread=True, group="cluster", exit_on_error=False)
+
+    @property
+    def _records(self) -> bool:
+        """Whether this console records at all."""
+        return any(at.records is not None for at in self.opened.values())
+
+    def _not_open(self, name: str, why: str) -> None:
+        self.unopened[name] = why
+        self.tell_of(self.here, f"{name} cannot be opened: {why}", "warning")
+
+    def _came_open(self, at: Opened, then: Callable[[Opened], None] | None) -> None:
+        if at.name not in self.opened and self.screen_stack:
+            self.unopened.pop(at.name, None)
+            self.opened[at.name], self.fleet[at.name] = at, at.newest
+            self.add_mode(at.mode, QuietScreen)
+            if isinstance(at.poller, Poller):
+                at.poller.watch(WATCHED)
+            self._begin(at)
+            self._read_resumed(at)
+            self.tell_orphans(at)
+        if then is not None:
+            then(self.opened[at.name])
+
+    # Going from one to another.
+
+    def action_next_cluster(self) -> None:
+        """C: the next one that is known."""
+        names = list(self.sites)
+        if len(names) == 1:
+            self.tell("one cluster is known; each [cluster.NAME] of the configuration is one more")
+            return
+        self.go_to_cluster(names[(names.index(self.current) + 1) % len(names)])
+
+    def go_to_cluster(self, name: str) -> None:
+        """Show it, or say why not."""
+        try:
+            self.show_cluster(name)
+        except CommandError as error:
+            self.tell(str(error), "warning")
+
+    def show_cluster(self, name: str) -> None:
+        """`:cluster NAME`. Raises CommandError."""
+        if name not in self.sites:
+            raise CommandError(f"no cluster {clean(name)} is configured; there are: {', '.join(self.sites)}")
+        if name == self.current:
+            raise CommandError(f"{name} is on the screen")
+        if self.looks_back:
+            raise CommandError("the past of one cluster is on the screen: T goes back to the present")
+        if not isinstance(self.screen, WachtScreen):
+            raise CommandError("answer what is open first")
+        if (at := self.opened.get(name)) is not None:
+            self._show_opened(at)
+            return
+        screen = self.screen
+
+        def then(at: Opened) -> None:
+            if not self.went_on(screen, f"cluster {name}"):
+                self._show_opened(at)
+
+        self._open(name, then)
+
+    def _show_opened(self, at: Opened) -> None:
+        self.poller.show(frozenset())
+        self.here = at
+        if isinstance(at.poller, Poller):
+            at.poller.watch(None)
+        self.watch_others()
+        new = at.mode not in self._screen_stacks
+        self.switch_mode(at.mode)
+        if new:
+            self.push_screen(self.config.screen or "overview")
+            self.call_after_refresh(self._lists_of, at)
+
+    def _lists_of(self, at: Opened) -> None:
+        from console.screens.listing import ListScreen
+
+        if at is self.here:
+            every = (self.get_screen(name) for name in ("nodes", "jobs"))
+            at.lists = [screen for screen in every if isinstance(screen, ListScreen)]
+            self.take_columns(at)
+
+    def take_columns(self, at: Opened) -> None:
+        """The lists of a cluster are there: what a site adds to them comes."""
+
+    def get_screen(self, screen: Any, screen_class: Any = None) -> Any:
+        """A screen by its name is the one of the cluster that is shown."""
+        if isinstance(screen, str) and (key := _key(self.here, screen)) != screen:
+            if not self.is_screen_installed(key):
+                self.install_screen(views.make(screen), key)
+            screen = key
+        return super().get_screen(screen, screen_class)
+
+    def close_cluster(self, name: str) -> None:
+        """`:close NAME`: read it no more, and give back what it holds. Raises CommandError."""
+        at = self.opened.get(name)
+        if at is None:
+            raise CommandError(f"{clean(name) or 'that'} is not open; there are: {', '.join(self.opened)}")
+        if at is self.here:
+            raise CommandError(f"{name} is on the screen: show another first")
+        if at.busy:
+            raise CommandError(f"{name}: wait until what you sent was seen")
+        del self.opened[name], self.fleet[name]
+        self.unopened[name] = "closed"
+        self.remove_mode(at.mode)
+        self.call_later(self._drop_screens, at)
+        self.run_worker(lambda: at.stop(alone=True), thread=True, group="cluster", exit_on_error=False)
+        remember.forget(name)
+        self.tell(f"{name} is closed: nothing of it is read, and nothing rings; :cluster {name} opens it again")
+
+    async def _drop_screens(self, at: Opened) -> None:
+        for key in [_key(at, one) for one in SCREENS]:
+            made = self._installed_screens.pop(key, None)
+            if isinstance(made, Screen) and made.is_attached:
+                await made.remove()
+
+
+def _key(at: Opened, name: str) -> str:
+    """What a screen of a cluster is installed as: of the first by its plain name."""
+    return name if at.mode == "_default" else f"{at.mode}/{name}"

@@ -1,0 +1,157 @@
+"""Which limit a reason of Slurm's means (`QOSMaxGRESPerUser`, `AssocGrpCpuLimit` …), and what is known of it. Pure.
+
+The words are those of job_state_reason_string in Slurm (24.11 to 26.05). A reason names a scope (QOS or association), a
+kind of limit and a resource; who is hit follows from the job.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from collectors.model import Cluster, Job, Limit, Limits
+
+_GRP = re.compile(r"(QOS|Assoc)Grp(\w+?)(Minutes|RunMinutes)?(?:Limit)?")
+_MAX = re.compile(r"(QOS|Assoc)Max(\w+?)(Minutes)?Per(Job|Node|User|Account)(?:Limit)?")
+_NODE = re.compile(r"Max(\w+?)(RunMins)?Per(Account|User)")
+_JOBS = {
+    "QOSMaxJobsPerUserLimit": ("QOS", "MaxJobsPU"),
+    "QOSMaxSubmitJobPerUserLimit": ("QOS", "MaxSubmitJobsPU"),
+    "MaxJobsPerAccount": ("QOS", "MaxJobsPA"),
+    "MaxSubmitJobsPerAccount": ("QOS", "MaxSubmitJobsPA"),
+    "AssocMaxJobsLimit": ("Assoc", "MaxJobs"),
+    "AssocMaxSubmitJobLimit": ("Assoc", "MaxSubmitJobs"),
+    "QOSMaxWallDurationPerJobLimit": ("QOS", "MaxWallPJ"),
+    "AssocMaxWallDurationPerJobLimit": ("Assoc", "MaxWallPJ"),
+    "QOSGrpJobsLimit": ("QOS", "GrpJobs"),
+    "QOSGrpSubmitJobsLimit": ("QOS", "GrpSubmitJobs"),
+    "QOSGrpWallLimit": ("QOS", "GrpWall"),
+    "AssocGrpJobsLimit": ("Assoc", "GrpJobs"),
+    "AssocGrpSubmitJobsLimit": ("Assoc", "GrpSubmitJobs"),
+    "AssocGrpWallLimit": ("Assoc", "GrpWall"),
+}
+_PER = {"Job": "PJ", "Node": "PN", "User": "PU", "Account": "PA"}
+#: Slurm's word for a resource in a reason, and what the name of such a TRES begins with; "" is not told.
+_TRES = {"cpu": "cpu", "mem": "mem", "memory": "mem", "node": "node", "gres": "gres/", "license": "license/",
+         "bb": "bb/", "billing": "billing", "energy": "energy", "unknown": ""}  # fmt: skip
+
+
+class Hit(Struct, frozen=True):
+    """The limit that a reason is about."""
+
+    scope: str
+    """QOS or Assoc."""
+    name: str
+    """As a Limit is called: GrpTRES, MaxTRESPU, MaxJobs."""
+    tres: str | None = None
+    """What the TRES's name begins with; None where it is no limit of a TRES, "" where the reason does not tell."""
+
+    @property
+    def together(self) -> bool:
+        """A limit of what several jobs hold together, so that it passes as they end; others a job can never meet."""
+        return not self.name.endswith(("PJ", "PN"))
+
+
+def hit(reason: str) -> Hit | None:
+    """The limit that this reason is about, None where it is about none."""
+    if reason in _JOBS:
+        return Hit(*_JOBS[reason])
+    if match := _MAX.fullmatch(reason):
+        scope, what, minutes, per = match.groups()
+        name = f"MaxTRES{'Mins' if minutes else ''}{_PER[per]}"
+    elif match := _GRP.fullmatch(reason):
+        scope, what, minutes = match.groups()
+        name = {None: "GrpTRES", "Minutes": "GrpTRESMins", "RunMinutes": "GrpTRESRunMins"}[minutes]
+    elif match := _NODE.fullmatch(reason):
+        what, minutes, per = match.groups()
+        scope, name = "QOS", f"MaxTRES{'RunMins' if minutes else ''}{_PER[per]}"
+    else:
+        return None
+    word = what.lower()
+    return Hit(scope, name, _TRES[word]) if word in _TRES else None
+
+
+def asked(job: Job, limit: Limit) -> int | None:
+    """How much of it this job asks for; None where that is not known."""
+    if limit.tres == "gres/gpu":
+        return job.gpus
+    if limit.tres in {"cpu", "node"}:
+        return job.cpus if limit.tres == "cpu" else job.node_count
+    return 1 if not limit.tres and "Jobs" in limit.name else None
+
+
+def limits_for(job: Job, limits: Limits, qos: Sequence[str] = ()) -> list[Limit]:
+    """Those that count for this job: of its QOS and of its partition's (`qos`), of its account, of those above and of
+    its user in it."""
+    accounts = (job.account, *above(job.account, limits)) if job.account else ()
+    own = {name for name in (job.qos, *qos) if name}
+    found = []
+    for one in limits.limits:
+        if one.qos is not None:
+            if one.qos in own and one.user in (None, job.user) and one.account in (None, job.account):
+                found.append(one)
+        elif one.partition is not None and one.partition not in (job.partition or "").split(","):
+            continue
+        elif one.account in accounts and (one.user is None or (one.user == job.user and one.account == job.account)):
+            found.append(one)
+    return found
+
+
+def of_hit(job: Job, what: Hit, limits: Sequence[Limit]) -> Limit | None:
+    """Of the limits that count for the job the one that it meets: what it asks for does not fit under it; else the one
+    with least room. None where none of that kind is set, as far as is known."""
+    fitting = [
+        one for one in limits
+        if one.name == what.name and (one.qos is not None) == (what.scope == "QOS")
+        and (one.tres.startswith(what.tres) if what.tres is not None else not one.tres)
+    ]  # fmt: skip
+
+    def room(one: Limit) -> float:
+        return one.most - (one.used or 0) - (asked(job, one) or 0)
+
+    return min(fitting, key=lambda one: (room(one) >= 0, room(one) / max(1, one.most)), default=None)
+
+
+def holders(job: Job, limit: Limit, cluster: Cluster, below: Sequence[str]) -> list[tuple[str, int]]:
+    """Who holds what counts against this limit: user and GPUs, or running jobs where it counts those; most first.
+    `below` are the accounts that count with the limit's own. Empty where that cannot be told from the queue."""
+    if limit.tres not in {"", "gres/gpu", "cpu", "node"} or limit.name not in {
+        "GrpTRES", "MaxTRESPU", "MaxTRESPA", "GrpJobs", "MaxJobs", "MaxJobsPU", "MaxJobsPA",
+    }:  # fmt: skip
+        return []
+    held: Counter[str] = Counter()
+    for one in cluster.jobs.values():
+        if one.nodes is None or one.state == "PENDING":
+            continue
+        if limit.qos is not None and one.qos != limit.qos:
+            continue
+        if limit.user is not None and one.user != limit.user:
+            continue
+        if limit.account is not None and one.account not in below:
+            continue
+        amount = {"": 1, "gres/gpu": one.gpus_held, "cpu": one.cpus, "node": one.node_count}[limit.tres]
+        held[one.user] += amount or 0
+    return [(user, count) for user, count in held.most_common() if count]
+
+
+def below(account: str | None, limits: Limits) -> tuple[str, ...]:
+    """An account and all under it."""
+    if account is None:
+        return ()
+    found = [account]
+    for name in found:
+        found += [one for one, parent in limits.parents.items() if parent == name and one not in found]
+    return tuple(found)
+
+
+def above(account: str, limits: Limits) -> tuple[str, ...]:
+    """The accounts above one, the next one first."""
+    found: list[str] = []
+    at = account
+    while (parent := limits.parents.get(at)) and parent not in (account, *found):
+        found.append(parent)
+        at = parent
+    return tuple(found)

@@ -1,0 +1,15 @@
+"""`make docs`: write every page, and the part of a page, that is made from code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from console.pages.made import pages
+
+root = Path(sys.argv[1])
+for name, text in pages(root).items():
+    path = root / name
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+        sys.stdout.write(f"written: {path}\n")

@@ -1,0 +1,74 @@
+"""Asks what decides who waits, sparingly: shares and limits of a whole cluster at most once a minute, by all screens
+together; their age is told. Blocks, so it is called off the event loop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from collectors.clock import Clock
+from collectors.model import Factors, Fault, Limits, Queueing, Share, SourceFault
+
+T = TypeVar("T")
+#: Seconds for which an answer does, a fault too: each costs the controller a call that walks over all accounts.
+EVERY_S = 60.0
+#: Of one job: whoever goes back and forth between jobs need not ask again.
+FACTORS_S = 15.0
+_FACTORS_KEPT = 64
+
+
+class Answer(Struct, Generic[T], frozen=True):
+    """What was said, or why nothing was, and when it was asked for."""
+
+    value: T | Fault
+    mono: float
+
+    @property
+    def known(self) -> T | None:
+        """What was said, None for a fault."""
+        return None if isinstance(self.value, Fault) else self.value
+
+    @property
+    def fault(self) -> Fault | None:
+        """Why nothing was said."""
+        return self.value if isinstance(self.value, Fault) else None
+
+
+class Sparing:
+    """The same questions as a Queueing has, with answers that do for a while. Any thread may ask."""
+
+    def __init__(self, asked: Queueing, clock: Clock) -> None:
+        self.asked = asked
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._kept: dict[str, Answer[Any]] = {}
+
+    def factors(self, job: str) -> Answer[Factors]:
+        """Of one waiting job."""
+        return self._once(f"job {job}", FACTORS_S, lambda: self.asked.factors(job))
+
+    def shares(self) -> Answer[Sequence[Share]]:
+        """Of all accounts and users."""
+        return self._once("shares", EVERY_S, self.asked.shares)
+
+    def limits(self) -> Answer[Limits]:
+        """All that are set."""
+        return self._once("limits", EVERY_S, self.asked.limits)
+
+    def _once(self, what: str, for_s: float, ask: Callable[[], Any]) -> Answer[Any]:
+        # Who asks while another does waits for that answer: two screens cost one call.
+        with self._lock:
+            known = self._kept.pop(what, None)
+            mono = self._clock.mono()
+            if known is None or not 0 <= mono - known.mono < for_s:
+                try:
+                    known = Answer(ask(), mono)
+                except SourceFault as error:
+                    known = Answer(error.fault, mono)
+            self._kept[what] = known
+            while len(self._kept) > _FACTORS_KEPT:
+                del self._kept[next(iter(self._kept))]
+            return known

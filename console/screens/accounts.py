@@ -1,0 +1,243 @@
+"""Accounts: who holds what, with shares, use and limits; the users of the account under the cursor below."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from textual import events, on
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff, Fault, Limits, Share
+from console.account_columns import ACCOUNTS, FULL, MEMBERS, NEAR
+from console.accounts import NO_ACCOUNT, Holder, accounts, holdings, matching, told, under, users
+from console.actions import NAVIGATION
+from console.columns import Ctx
+from console.filters import LENGTH_CAP
+from console.limit_words import limit_text
+from console.queueing import EVERY_S, Answer
+from console.screens.filtered import FilteredScreen
+from console.screens.two import TwoTables
+from widgets.cells import Span
+from widgets.keybar import Key
+from widgets.pane import Line, Pane
+from widgets.table import VirtualTable
+from widgets.tablekeys import TableKeys
+from widgets.units import age, percent
+
+_WIDE, _TALL = 130, 34
+
+
+class AccountsScreen(TwoTables, FilteredScreen):
+    """Accounts, their users, the limits that an account feels."""
+
+    DEFAULT_CSS = """
+    AccountsScreen .crumbs { height: 1; }
+    AccountsScreen #main { height: 1fr; }
+    AccountsScreen #below { height: 1fr; }
+    AccountsScreen #of { width: 3fr; height: 1fr; }
+    AccountsScreen #limits { width: 2fr; max-width: 54; height: 1fr; }
+    AccountsScreen.-narrow #below { layout: vertical; height: 12; }
+    AccountsScreen.-narrow.-tall #below { height: 1fr; }
+    AccountsScreen.-narrow #of, AccountsScreen.-narrow #limits { width: 1fr; max-width: 100%; }
+    AccountsScreen.-narrow #limits { height: 5; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(",".join(key.keys), "refresh", key.help, show=False) for key in NAVIGATION if key.id == "refresh"
+    ]
+    crumb = "accounts"
+    sums = (holdings,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: VirtualTable[Any] = VirtualTable(ACCOUNTS, id="main")
+        self.members: VirtualTable[Any] = VirtualTable(MEMBERS, id="members")
+        self.limits = Pane("Limits", scroll=True, id="limits")
+        self.pair(self.table, self.members)
+        self.filter = ""
+        self._shares: Answer[Sequence[Share]] | None = None
+        self._limits: Answer[Limits] | None = None
+        self._asked: float | None = None
+
+    def body(self) -> Iterable[Widget]:
+        """Accounts above, users and limits below."""
+        yield self._heads[0]
+        yield self.table
+        yield Horizontal(Vertical(self._heads[1], self.members, id="of"), self.limits, id="below")
+
+    # What is known.
+
+    def on_screen_resume(self) -> None:
+        """Ask when it is opened."""
+        super().on_screen_resume()
+        self._ask()
+
+    def _ask(self) -> None:
+        self._asked = self.app.clock.mono()
+        queueing = self.at.queueing
+        self.ask(lambda: (queueing.shares(), queueing.limits()), self._shares_came, "queueing")
+
+    def _shares_came(self, answer: Any) -> None:
+        if isinstance(answer, Fault):
+            mono = self.app.clock.mono()
+            self._shares, self._limits = Answer(answer, mono), Answer(answer, mono)
+        else:
+            self._shares, self._limits = answer
+        self._paint()
+
+    def action_refresh(self) -> None:
+        """Ctrl+R: shares and limits too, where the last answer is old enough."""
+        if self._asked is not None and self._shares is not None:
+            old = self.app.clock.mono() - self._shares.mono
+            if old < EVERY_S:
+                self.app.tell("shares and limits are asked for once a minute at most")
+        self._ask()
+        self.app.action_refresh()
+
+    def forget(self) -> None:
+        """Shares and limits are of another time."""
+        self._shares = self._limits = self._asked = None
+
+    @property
+    def _known(self) -> tuple[Sequence[Share], Limits | None]:
+        shares = self._shares.known if self._shares is not None else None
+        return shares or (), self._limits.known if self._limits is not None else None
+
+    # What is shown.
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Jobs move; shares and limits come by themselves."""
+        if diff is None or "jobs" in diff.kinds:
+            self._paint()
+        self.table.dimmed = self.members.dimmed = self.stale("slurm.jobs")
+
+    def tick(self, ctx: Ctx) -> None:
+        """Ages move."""
+        self.table.dimmed = self.members.dimmed = self.stale("slurm.jobs")
+        self._say()
+
+    def _paint(self) -> None:
+        rows = accounts(self.cluster, *self._known)
+        shown: Mapping[str, Holder] = rows
+        if self.filter:
+            names: dict[str, set[str]] = {}
+            for account, user in holdings(self.cluster):
+                names.setdefault(account, set()).add(user)
+            for one in self._known[0]:
+                if one.user is not None:
+                    names.setdefault(one.account, set()).add(one.user)
+            shown = matching(rows, self.filter, names)
+        first = not self.table.keys or self.table.cursor_key == self.table.keys[0]
+        self.table.set_rows(shown, ctx=self.ctx(), alive=rows)
+        if first and shown:
+            self.table.select(self.table.keys[0])  # who stands on the first row wants the first
+        self._follow()
+
+    def _follow(self) -> None:
+        """Below stands what belongs to the account under the cursor."""
+        account = self.table.cursor_key
+        found = users(account, self.cluster, *self._known) if account is not None else {}
+        self.members.set_rows(found, ctx=self.ctx())
+        self._say()
+
+    def _say(self) -> None:
+        mono = self.app.clock.mono()
+        right: list[Span] = []
+        for what, answer in (("shares", self._shares), ("limits", self._limits)):
+            if answer is None:
+                right.append((f"{what}: asking …  ", "text-dim"))
+            elif answer.fault is not None:
+                right.append((f"no {what}  ", "warn"))
+            else:
+                right.append((f"{what} {age(mono - answer.mono)} old  ", "text-dim"))
+        known = "jobs" in self.cluster.known
+        count = f" {len(self.table.keys):,}" if known else " —"
+        spans: list[Span] = [("Accounts ", "title"), (count, "text-strong")]
+        if self.filter:
+            spans.append((f"  / {self.filter}", "accent"))
+        self.head(0, spans, right)
+        account = self.table.cursor_key or ""
+        self.head(1, (("Users ", "title"), (f" {len(self.members.keys):,}", "text-strong"), (f"  of {account}", "")))
+        empty = "nobody has jobs, a share or a limit"
+        self.table.empty_text = (
+            "no account fits the filter" if self.filter else self.missing_text("jobs", "slurm.jobs", empty)
+        )
+        self.members.empty_text = "nobody has jobs or a share in it" if account else ""
+        self._tell_limits(account)
+
+    def _tell_limits(self, account: str) -> None:
+        self.limits.set_title([("Limits ", "title"), (f" {account}", "")] if account else "Limits")
+        why = [one.fault for one in (self._limits, self._shares) if one is not None and one.fault is not None]
+        lines = [Line([(text, "warn")]) for text in dict.fromkeys(str(fault) for fault in why)]
+        for one in told(account, self._known[1]):
+            share = one.share or 0.0
+            role = "bad" if share >= FULL else "warn" if share >= NEAR else ""
+            lines.append(Line([(f"{percent(100 * share, 0):>6} ", role or "text-dim"), (limit_text(one), role)]))
+        if not lines and self._limits is not None:
+            lines = [Line([("none is set for it, or above it", "text-dim")])]
+        self.limits.set_lines(lines)
+
+    # Filter, keys.
+
+    @property
+    def filter_text(self) -> str:
+        """Words that an account's name, or that of one of its users, holds."""
+        return self.filter
+
+    def set_filter(self, text: str) -> None:
+        """Show the accounts that these words are in, and those of the users they are in."""
+        self.filter = text.strip()
+        self._paint()
+        self.refresh_keys()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Users and limits side by side where there is room."""
+        self.set_class(event.size.width < _WIDE, "-narrow")
+        self.set_class(event.size.height >= _TALL, "-tall")
+
+    def keys(self) -> Sequence[Key]:
+        """Ways around."""
+        return (Key("Enter", "jobs of it"), Key("Tab", "users"), Key("/", "filter"), Key("o", "order"))
+
+    def copyable(self) -> str | None:
+        """The command that shows what is under the cursor."""
+        row = self._row()
+        if row is None or row.account == NO_ACCOUNT:
+            return "sshare -a"
+        who = [] if row.user is None else [f"--users={row.user}"]
+        return shlex.join(["sshare", "-a", f"--accounts={row.account}", *who])
+
+    def _row(self) -> Holder | None:
+        table = self.active
+        row = table.row_of(table.cursor_key) if table.cursor_key is not None else None
+        return row if isinstance(row, Holder) else None
+
+    @on(TableKeys.Moved, "#main")
+    def _moved(self) -> None:
+        self._follow()
+
+    @on(TableKeys.Opened)
+    def _opened(self, event: TableKeys.Opened) -> None:
+        row = self._row()
+        if row is None:
+            return
+        if not row.held.running and not row.held.pending:
+            of = f" in {row.account}" if row.user is not None else ""
+            self.app.tell(f"{row.user or row.account} has no job in the queue{of}")
+            return
+        names = [row.account] if row.user is not None else under(row.account, *self._known)
+        mine = {account for account, _ in holdings(self.cluster)}
+        wanted = " | ".join(f"account={_quoted(name)}" for name in names if name in mine and name != NO_ACCOUNT)
+        if row.user is not None:
+            wanted = f"{wanted} & user={_quoted(row.user)}" if wanted else f"user={_quoted(row.user)}"
+        if len(wanted) > LENGTH_CAP:
+            self.app.tell(f"{len(names):,} accounts are too many for a filter: see one under it")
+        else:
+            self.app.open_list("jobs", wanted)
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if '"' not in value else f"'{value}'"

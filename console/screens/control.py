@@ -1,0 +1,107 @@
+"""Control: Slurm's own daemons, who asks the controller how much, and the jobs that do not end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from textual import on
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff
+from console import control
+from console.action import Kind
+from console.columns import Ctx
+from console.control_columns import ASKERS, HUNG, askers, hung
+from console.screens.two import TwoTables
+from widgets.keybar import Key
+from widgets.pane import Pane
+from widgets.table import VirtualTable
+from widgets.tablekeys import TableKeys
+from widgets.units import when
+
+
+class ControlScreen(TwoTables):
+    """Figures above, who asks in the middle, what hangs below."""
+
+    DEFAULT_CSS = """
+    ControlScreen #daemons { height: auto; max-height: 50%; }
+    ControlScreen .crumbs { height: 1; }
+    ControlScreen #main { height: 3fr; }
+    ControlScreen #hung { height: 2fr; }
+    """
+    crumb = "control"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.daemons = Pane("Slurm's daemons", id="daemons")
+        self.askers: VirtualTable[Any] = VirtualTable(ASKERS, sort="time", reverse=True, id="main")
+        self.hung: VirtualTable[Any] = VirtualTable(HUNG, sort="since", id="hung")
+        self.pair(self.askers, self.hung)
+
+    def body(self) -> Iterable[Widget]:
+        """One under the other: none of them is wide."""
+        yield self.daemons
+        yield self._heads[0]
+        yield self.askers
+        yield self._heads[1]
+        yield self.hung
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """All of it is short."""
+        ctx = self.ctx()
+        self.askers.set_rows(askers(cluster.diag), ctx=ctx)
+        found = hung(cluster, ctx.now)
+        self.hung.set_rows(found, ctx=ctx)
+        self.askers.dimmed = self.stale("slurm.diag")
+        self.hung.dimmed = self.stale("slurm.control", "slurm.jobs")
+        since = cluster.diag.since if cluster.diag is not None else None
+        began = f"since {when(since, None, ctx.now)}" if since is not None else ""
+        self.head(0, (("Who asks slurmctld ", "title"), (began, "text-dim")))
+        late = sum(1 for one in found.values() if one.late)
+        right = ((f"{late:,} too long", "bad"),) if late else ()
+        known = "jobs" in cluster.known
+        self.head(1, (("Jobs that end or should have ", "title"), (f" {len(found):,}" if known else " —", "")), right)
+        self.askers.empty_text = self.missing_text("diag", "slurm.diag", "sdiag names nobody")
+        self.hung.empty_text = self.missing_text("jobs", "slurm.jobs", "no job is completing")
+        self._say(ctx)
+
+    def tick(self, ctx: Ctx) -> None:
+        """Ages move."""
+        self.hung.set_rows(hung(self.cluster, ctx.now), ctx=ctx)
+        self._say(ctx)
+
+    def _say(self, ctx: Ctx) -> None:
+        lines = control.lines(self.cluster, ctx.now)
+        self.daemons.set_title(
+            "Slurm's daemons", [("old", "warn")] if self.stale("slurm.control", "slurm.diag") else ""
+        )
+        self.daemons.styles.height = len(lines) + 2
+        self.daemons.set_lines(lines)
+
+    def targets(self, kind: Kind) -> tuple[str, ...]:
+        """The job under the cursor, where it is one that the controller knows."""
+        row = self.hung.row_of(self.hung.cursor_key) if self.hung.cursor_key and self.active is self.hung else None
+        return (row.job,) if kind == "job" and row is not None and row.job in self.cluster.jobs else ()
+
+    def keys(self) -> Sequence[Key]:
+        """Ways around."""
+        return (Key("Enter", "jobs of it"), Key("Tab", "other table"), Key("o", "order"), Key(":", "command"))
+
+    def copyable(self) -> str | None:
+        """The command behind what the keys go to."""
+        return "sdiag" if self.active is self.askers else "squeue -a -t CG"
+
+    @on(TableKeys.Opened, "#main")
+    def _asker(self, event: TableKeys.Opened) -> None:
+        self.app.open_list("jobs", f"user={event.key}")
+
+    @on(TableKeys.Opened, "#hung")
+    def _job(self, event: TableKeys.Opened) -> None:
+        row = self.hung.row_of(event.key)
+        if row is None:
+            return
+        if row.job in self.cluster.jobs:
+            self.app.open_row("job", row.job)
+        elif row.nodes:
+            self.app.open_list("nodes", row.nodes)

@@ -1,0 +1,138 @@
+"""Cooling: a line a loop with its water, its leak detectors and what hangs on it; Enter opens its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from textual import on
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff
+from collectors.nodeset import fold
+from console import cooling
+from console.columns import Ctx
+from console.cooling import ILL, Loop
+from console.cooling_columns import LOOPS, look
+from console.screens.base import WachtScreen
+from widgets.keybar import Key
+from widgets.pane import Line, Pane
+from widgets.table import VirtualTable
+from widgets.tablekeys import TableKeys
+from widgets.units import duration
+
+SOURCE = "prom.cooling"
+NONE = "no cooling is configured: name the series of the CDUs in cooling = { … } of the cluster (docs/configuration.md)"
+
+
+class CoolingScreen(WachtScreen):
+    """Those that need somebody first; below, the one under the cursor in words."""
+
+    DEFAULT_CSS = """
+    CoolingScreen #crumbs { height: 1; }
+    CoolingScreen #main { height: 1fr; }
+    CoolingScreen #detail { height: 6; }
+    """
+    crumb = "cooling"
+    reads = frozenset({"cooling", "power"})
+    sums = (cooling.worst_first,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: VirtualTable[Any] = VirtualTable(LOOPS, id="main")
+        self.crumbs = Pane(border=False, id="crumbs")
+        self.detail = Pane("", wrap=True, id="detail")
+
+    def body(self) -> Iterable[Widget]:
+        """The crumbs, the table, the words."""
+        yield self.crumbs
+        yield self.table
+        yield self.detail
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Sums that are made once a reading."""
+        found = cooling.worst_first(cluster)
+        if diff is None or diff.kinds & {"cooling", "nodes", "jobs", "loads", "power"}:
+            self.table.empty_text = self._none()
+            self.table.set_rows({one.name: one for one in found}, ctx=self.ctx())
+        known = "cooling" in cluster.known
+        ill = sum(one.state in ILL for one in found)
+        silent = sum(one.state == "silent" for one in found)
+        said = [(f"   {ill:,} ill", "bad")] if ill else []
+        said += [(f"   {silent:,} silent", "warn")] if silent else []
+        source = cluster.sources.get(SOURCE)
+        right = [(str(source.fault), "bad")] if source is not None and source.fault is not None else []
+        if not right and source is not None and source.warnings:
+            right = [(source.warnings[0], "warn")]
+        count = f" {len(found):,} loop{'' if len(found) == 1 else 's'}" if known else " —"
+        self.crumbs.set_lines([Line([(" Cooling ", "title"), (count, "text-strong"), *said], right)])
+        self.tick(self.ctx())
+
+    def tick(self, ctx: Ctx) -> None:
+        """Facts grow old."""
+        self.table.dimmed = self.stale(SOURCE)
+        self.table.set_ctx(ctx)
+        self._say()
+
+    def _none(self) -> str:
+        """Why there is not one."""
+        if SOURCE not in self.cluster.sources:
+            return NONE
+        return self.missing_text("cooling", SOURCE, "the series of cooling name no loop")
+
+    def _chosen(self) -> Loop | None:
+        return cooling.loops(self.cluster).get(self.table.cursor_key or "")
+
+    def _say(self) -> None:
+        """What is under the cursor, in words."""
+        one = self._chosen()
+        self.detail.display = one is not None
+        self.detail.set_title([(one.name, "title")] if one is not None else "")
+        self.detail.set_lines([] if one is None else list(_lines(one, self.ctx().now)))
+        # As high for all but those of which there is much to say: the table above keeps still.
+        self.detail.styles.height = max(6, min(len(self.detail.lines) + 2, 10))
+
+    def keys(self) -> Sequence[Key]:
+        """What opens what."""
+        return (Key("Enter", "its nodes"), Key("o", "order"), Key(":", "command"))
+
+    def copyable(self) -> str | None:
+        """The command that shows the nodes on the loop under the cursor."""
+        one = self._chosen()
+        return f"scontrol show node {fold(one.nodes)}" if one is not None and one.nodes else None
+
+    @on(TableKeys.Moved)
+    def _moved(self) -> None:
+        self._say()
+
+    @on(TableKeys.Opened)
+    def _opened(self, event: TableKeys.Opened) -> None:
+        one = cooling.loops(self.cluster).get(event.key)
+        if one is not None and one.nodes:
+            self.app.open_list("nodes", f'loop="{one.name}"')
+        elif one is not None:
+            self.app.tell(f"no rack is known to hang on {one.name}: see cooling, loops (docs/configuration.md)")
+
+
+def _lines(one: Loop, now: float) -> Iterable[Line]:
+    """How it is, what hangs on it, its leak detectors, what says nothing."""
+    glyph, role = look(one)
+    yield Line([(f"{glyph} {one.state}  ", role), (one.text, "text-strong" if one.ill else "")])
+    yield Line([("on it   ", "text-dim"), (cooling.about(one), "")])
+    limits = ", ".join(
+        f"{row.what} {word} {limit:,g}"
+        for row in (one.supply, one.back, one.flow, one.pressure)
+        if row is not None
+        for word, limit in (("at least", row.low), ("at most", row.high))
+        if limit is not None
+    )
+    if limits:
+        yield Line([("limits  ", "text-dim"), (limits, "")])
+    if one.where_wet:
+        yield Line([("wet     ", "text-dim"), (", ".join(one.where_wet), "bad")])
+    elif one.unknown:
+        said = f"{one.unknown:,} of {one.detectors or 0:,} detectors say neither dry nor wet"
+        yield Line([("leaks   ", "text-dim"), (said, "warn")])
+    if one.silent:
+        since = "" if one.since is None else f", for {duration(now - one.since)}"
+        yield Line([("silent  ", "text-dim"), (f"{', '.join(one.silent)}{since}", "warn")])

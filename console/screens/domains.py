@@ -1,0 +1,136 @@
+"""NVLink domains: usable trays, cliques, fabric and IMEX of each, and how large a job may be; Enter opens its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from textual import on
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff
+from collectors.nodeset import fold
+from console import domains
+from console.columns import Ctx
+from console.domain_columns import DOMAINS
+from console.domains import DomainState
+from console.screens.base import WachtScreen
+from widgets.keybar import Key
+from widgets.pane import Line, Pane
+from widgets.table import VirtualTable
+from widgets.tablekeys import TableKeys
+
+NONE = (
+    "no NVLink domain is known: Slurm's topology has no blocks, the configuration calls no racks domains, and no "
+    "exporter tells of a fabric between nodes"
+)
+
+
+class DomainsScreen(WachtScreen):
+    """A line a domain, those that need somebody first; below, the one under the cursor in words."""
+
+    DEFAULT_CSS = """
+    DomainsScreen #crumbs { height: 1; }
+    DomainsScreen #main { height: 1fr; }
+    DomainsScreen #detail { height: 6; }
+    """
+    crumb = "domains"
+    reads = frozenset({"domains", "trays"})
+    sums = (domains.states,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: VirtualTable[Any] = VirtualTable(DOMAINS, id="main")
+        self.crumbs = Pane(border=False, id="crumbs")
+        self.detail = Pane("", wrap=True, id="detail")
+
+    def body(self) -> Iterable[Widget]:
+        """The crumbs, the table, the words."""
+        yield self.crumbs
+        yield self.table
+        yield self.detail
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Sums that are made once a reading."""
+        found = domains.states(cluster)
+        if diff is None or diff.kinds & {"domains", "trays", "nodes"}:
+            ill = {name: one for name, one in found.items() if one.broken}
+            self.table.empty_text = self._none()
+            self.table.set_rows({**ill, **{name: one for name, one in found.items() if name not in ill}},
+                                ctx=self.ctx())  # fmt: skip
+            usable = sum(len(one.usable) for one in found.values())
+            trays = sum(len(one.nodes) for one in found.values())
+            figures = f"   {usable:,} of {trays:,} trays usable" if found else ""
+            broken = ((f"   {len(ill):,} need somebody", "bad"),) if ill else ()
+            told = [str(one.fault) for name in ("slurm.topology", "prom.trays")
+                    if (one := cluster.sources.get(name)) is not None and one.fault is not None]  # fmt: skip
+            self.crumbs.set_lines([
+                Line([(" NVLink domains ", "title"), (f" {len(found):,}", "text-strong"), (figures, ""), *broken],
+                     [(told[0], "bad")] if told else ())
+            ])  # fmt: skip
+        self.tick(self.ctx())
+
+    def tick(self, ctx: Ctx) -> None:
+        """Jobs come and go; facts grow old."""
+        self.table.dimmed = self.stale("slurm.nodes", "slurm.topology", "prom.trays")
+        self.table.set_ctx(ctx)
+        self._say()
+
+    def _none(self) -> str:
+        """Why there is not one."""
+        if "nodes" not in self.cluster.known:
+            return self.missing_text("nodes", "slurm.nodes", "")
+        state = self.cluster.sources.get("slurm.topology")
+        if state is not None and state.fault is not None:
+            return f"unknown: {state.fault}"
+        return NONE if state is None or state.tried else "reading slurm.topology …"
+
+    def _say(self) -> None:
+        """What is under the cursor, in words."""
+        one = domains.states(self.cluster).get(self.table.cursor_key or "")
+        self.detail.display = one is not None
+        self.detail.set_title([(one.name, "title")] if one is not None else "")
+        self.detail.set_lines([] if one is None else list(_lines(one)))
+        # As high for all but those of which there is much to say: the table above keeps still.
+        self.detail.styles.height = max(6, min(len(self.detail.lines) + 2, 10))
+
+    def keys(self) -> Sequence[Key]:
+        """What opens what."""
+        return (Key("Enter", "its nodes"), Key("o", "order"), Key(":", "command"))
+
+    def copyable(self) -> str | None:
+        """The command that shows what is under the cursor."""
+        one = domains.states(self.cluster).get(self.table.cursor_key or "")
+        return "scontrol show topology" if one is None else f"scontrol show node {fold(one.nodes)}"
+
+    @on(TableKeys.Moved)
+    def _moved(self) -> None:
+        self._say()
+
+    @on(TableKeys.Opened)
+    def _opened(self, event: TableKeys.Opened) -> None:
+        one = domains.states(self.cluster).get(event.key)
+        if one is not None:
+            self.app.open_list("nodes", fold(one.nodes))
+
+
+def _lines(one: DomainState) -> Iterable[Line]:
+    """How large a job may be, the cliques with their trays, what is ill."""
+    yield Line([
+        ("largest job ", "text-dim"), (f"{one.fits} trays", "text-strong"), (", now ", "text-dim"),
+        (f"{one.fits_now}", "text-strong"),
+        *([(f"; no {one.fits + 1}-tray job fits", "warn")] if one.fits < len(one.nodes) else []),
+    ])  # fmt: skip
+    if len(one.parts) > 1:
+        for part in one.parts[:3]:
+            yield Line([(f"clique {part.clique}: ", "bad" if one.split else ""), (f"{len(part.nodes)} trays ", ""),
+                        (fold(part.nodes), "text-dim")])  # fmt: skip
+    if one.ill:
+        why = f": {', '.join(one.wrong)}" if one.wrong else ""
+        yield Line([(f"fabric {one.fabric} on {fold(one.ill)}{why}", "bad" if one.fabric == "unhealthy" else "warn")])
+    if one.imex not in {None, "up"}:
+        where = f" on {fold(one.imex_ill)}" if one.imex_ill else ", as its trays say"
+        yield Line([(f"IMEX {one.imex}{where}", "warn")])
+    gone = [node for node in one.nodes if node not in one.usable]
+    if gone:
+        yield Line([("not usable: ", "text-dim"), (fold(gone), "")])

@@ -1,0 +1,131 @@
+"""Fabric: the switches with what is not well behind each, and below them the ports of the one under the cursor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual import on
+
+from collectors.model import Cluster, Diff
+from console import fabric
+from console.action import Kind
+from console.columns import Ctx
+from console.fabric_columns import PORTS, SWITCHES
+from console.screens.two import TwoTables
+from widgets.cells import Span
+from widgets.table import VirtualTable
+from widgets.tablekeys import TableKeys
+from widgets.units import count
+
+SOURCE = "prom.fabric"
+#: So many columns leave room for more than what is wrong in the head.
+WIDE = 150
+NONE = "no port is known: Prometheus has no node_infiniband_state_id and no node_network_up of an Ethernet device"
+NO_SOURCE = "no Prometheus is configured: ports come from node_exporter, through prometheus = { url = … }"
+
+
+class FabricScreen(TwoTables):
+    """Which switch it is, and whose jobs run over it."""
+
+    DEFAULT_CSS = """
+    FabricScreen .crumbs { height: 1; }
+    FabricScreen #main { height: 2fr; }
+    FabricScreen #ports { height: 3fr; }
+    """
+    crumb = "fabric"
+    acts_on = "node"
+    reads = frozenset({"ports", "fabric"})
+    sums = (fabric.by_switch,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.switches: VirtualTable[Any] = VirtualTable(SWITCHES, id="main")
+        self.ports: VirtualTable[Any] = VirtualTable(PORTS, id="ports")
+        self.pair(self.switches, self.ports)
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Sums that are made once a reading."""
+        if diff is None or diff.kinds & {"ports", "fabric", "nodes", "jobs"}:
+            self.switches.set_rows(fabric.by_switch(cluster), ctx=self.ctx())
+        self.switches.empty_text = self.ports.empty_text = self._none()
+        self.tick(self.ctx())
+
+    def tick(self, ctx: Ctx) -> None:
+        """Jobs come and go; facts grow old."""
+        self.switches.dimmed = self.ports.dimmed = self.stale(SOURCE)
+        self.switches.set_ctx(ctx)
+        self._say()
+        self.follow()
+
+    def _none(self) -> str:
+        if SOURCE not in self.cluster.sources and "fabric" not in self.cluster.known:
+            return NO_SOURCE
+        state = self.cluster.sources.get(SOURCE)
+        if "fabric" not in self.cluster.known and state is not None and state.ok:
+            return NONE
+        return self.missing_text("fabric", SOURCE, NONE)
+
+    def _say(self) -> None:
+        """All ports in figures; what is wrong with the facts."""
+        one, ports = self.cluster.fabric, self.cluster.ports.values()
+        spans: list[Span] = [("Fabric ", "title")]
+        if one is None:
+            spans.append((" —", "text-strong"))
+        else:
+            spans.append((f" {count(one.ports)} ports, {count(one.up)} up", "text-strong"))
+            for word, (glyph, role) in fabric.WRONGS.items():
+                if number := sum(word in port.wrong for port in ports):
+                    spans.append((f"   {glyph} {count(number)} {word}", role))
+            if one.uncabled and self.size.width >= WIDE:
+                spans.append((f"   {count(one.uncabled)} without a cable", "text-dim"))
+        state = self.cluster.sources.get(SOURCE)
+        told: tuple[Span, ...] = ()
+        if state is not None and state.fault is not None:
+            told = ((str(state.fault), "bad"),)
+        elif state is not None and state.warnings:
+            told = ((state.warnings[0], "warn"),)
+        elif one is not None and self.size.width >= WIDE:
+            told = ((one.source, "text-dim"),)
+        self.head(0, spans, told)
+
+    def follow(self) -> None:
+        """The ports of the switch under the cursor."""
+        row = fabric.by_switch(self.cluster).get(self.switches.cursor_key or "")
+        unwell = {} if row is None else {port.key: port for port in row.unwell}
+        self.ports.set_rows(unwell, ctx=self.ctx())
+        if row is None:
+            self.head(1, (("Ports ", "title"),))
+            return
+        name = row.name if row.kind == "switch" else f"rack {row.name}" if row.name else "no rack"
+        self.ports.empty_text = f"every port behind {name} is well"
+        self.head(1, (("Ports that are not well ", "title"), (f" {name}", "text-strong"), (f"  {len(unwell):,}", "")))
+
+    def targets(self, kind: Kind) -> tuple[str, ...]:
+        """The nodes of the marked lines, or of the line under the cursor."""
+        if kind != "node":
+            return ()
+        table = self.active
+        rows = [row for key in self.chosen if (row := table.row_of(key)) is not None]
+        names = [name for row in rows for name in (row.nodes if table is self.switches else (row.node,))]
+        return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
+
+    def reason_for(self, action_id: str) -> str | None:
+        """What is wrong there is why somebody drains."""
+        row = self.active.row_of(self.active.cursor_key or "")
+        if action_id != "drain" or row is None:
+            return None
+        if self.active is self.ports:
+            return fabric.port_text(row)
+        return f"{row.name}: {len(row.unwell)} ports not well" if row.unwell else None
+
+    @on(TableKeys.Opened, "#main")
+    def _switch(self, event: TableKeys.Opened) -> None:
+        self.follow()
+        if self.ports.keys:
+            self.ports.focus()
+
+    @on(TableKeys.Opened, "#ports")
+    def _port(self, event: TableKeys.Opened) -> None:
+        row = self.ports.row_of(event.key)
+        if row is not None:
+            self.app.open_row("node", row.node)

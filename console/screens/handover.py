@@ -1,0 +1,166 @@
+"""Hand-over: since my last shift what broke, what was done, what is open, and what was left behind."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+from textual import events, on
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff
+from console.behind import Behind, left_behind
+from console.chain import JournalFault
+from console.columns import Ctx
+from console.export.markdown import WIDEST
+from console.kept import KeptFault
+from console.report.gather import Sources, gather, of_console
+from console.report.report import Report
+from console.report.span import Span, span_of
+from console.report.told import as_markdown
+from console.screens.base import WachtScreen
+from console.shifts import kept_shifts, last_shift
+from widgets.keybar import Key
+from widgets.pane import Line, Pane, line
+from widgets.units import age, when
+
+_BACKSLASH = re.compile(r"\\(.)")
+_HEAD = "## Left behind"
+_KIND = 12
+"""Cells of the word before what was left behind."""
+
+
+class _Made(Struct, frozen=True):
+    since: float
+    """When it begins."""
+    known: bool
+    """That is when the last shift ended; False: nobody knows, and it is of twelve hours."""
+    report: Report
+    left: tuple[Behind, ...]
+
+
+class HandoverScreen(WachtScreen):
+    """One long pane, read top to bottom."""
+
+    crumb = "handover"
+    reads = frozenset({"partitions", "reservations"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = Pane("Hand-over", select=True, empty_text="it is being put together …", id="main")
+        self._made: _Made | None = None
+        self._asked: float | None = None
+
+    def body(self) -> Iterable[Widget]:
+        """The pane."""
+        yield self.text
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """It is made when it is opened; the facts must be there by then."""
+        if self._asked is None and "nodes" in cluster.known:
+            self.read()
+
+    def on_screen_resume(self) -> None:
+        """Who comes back to it wants it new."""
+        super().on_screen_resume()
+        if self._asked is not None and self.app.clock.mono() - self._asked > 60:
+            self.read()
+
+    def forget(self) -> None:
+        """Another time is shown from now on."""
+        self._asked = self._made = None
+
+    def read(self) -> None:
+        """Put it together, off the event loop."""
+        self._asked = self.app.clock.mono()
+        sources, cluster = of_console(self.app), self.cluster
+        self.ask(lambda: _make(sources, cluster), self._told)
+
+    def _told(self, answer: Any) -> None:
+        if not isinstance(answer, _Made):
+            self.text.set_lines([line((str(answer), "warn"))])
+            return
+        self._made = answer
+        self._fold()
+        self.tick(self.ctx())
+
+    def _fold(self) -> None:
+        """Its lines, as wide as is good to read and as there is room for."""
+        if self._made is not None:
+            self.text.set_lines(_lines(self._made, min(WIDEST, max(40, self.size.width - 4))))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Another width, other lines."""
+        self._fold()
+
+    def tick(self, ctx: Ctx) -> None:
+        """Its age moves."""
+        if self._made is None or self._asked is None:
+            return
+        since = when(self._made.since, now=ctx.now)
+        what = f"since your last shift, {since}" if self._made.known else f"since {since}: your last shift is not known"
+        made = age(self.app.clock.mono() - self._asked)
+        self.text.set_title([("Hand-over ", "title"), (f" {what}", "text")], f"{made} old")
+
+    def keys(self) -> Sequence[Key]:
+        """Ways on."""
+        return (Key("Enter", "open"), Key(":", "command"))
+
+    def copyable(self) -> str | None:
+        """The command that writes the same."""
+        return "wacht report"
+
+    @on(Pane.Opened)
+    def _opened(self, event: Pane.Opened) -> None:
+        kind, _, opens = event.key.partition(" ")[2].partition(" ")
+        if kind == "job" and opens:
+            self.app.open_row("job", opens)
+        elif opens:
+            self.app.open_list("nodes", opens)
+
+
+def _make(sources: Sources, cluster: Cluster) -> _Made:
+    try:
+        since = last_shift(kept_shifts().read(), sources.name, sources.now)
+    except KeptFault:
+        since = None
+    span = span_of(sources.now) if since is None else Span(since, sources.now)
+    report = gather(sources, span)
+    try:
+        left = left_behind(cluster, sources.book(), sources.now)
+    except JournalFault:
+        left = ()
+    return _Made(span.since, since is not None, report, left)
+
+
+def _lines(made: _Made, width: int) -> list[Line]:
+    """The report as it is read on a screen; what was left behind can be opened. Every line that says something has a
+    key, so that the cursor walks down all of it."""
+    lines: list[Line] = []
+    behind = False
+    for text in as_markdown(made.report, width).split("\n"):
+        plain = _BACKSLASH.sub(r"\1", text)
+        if text.startswith("## "):
+            behind = text == _HEAD
+            lines.append(line((plain[3:], "title")))
+            if behind:
+                lines += [Line(()), *_left_lines(made.left, width), Line(())]
+        elif not behind and not text.startswith("# "):
+            lines.append(line((plain, "text" if text.startswith(("-", " ", "|")) else "text-dim")))
+    return [
+        one if one.key or not one.spans or not one.spans[0][0] else one._replace(key=str(at))
+        for at, one in enumerate(lines)
+    ]
+
+
+def _left_lines(left: Sequence[Behind], width: int) -> list[Line]:
+    """Enter opens what a line is about, whichever of its lines the cursor is on."""
+    return [
+        line([(f"{'' if row else one.kind:<{_KIND}}", "text-dim"), (piece, "")],
+             key=f"l{at}.{row} {one.kind} {one.opens}".rstrip())
+        for at, one in enumerate(left)
+        for row, piece in enumerate(textwrap.wrap(one.text, width - _KIND, break_on_hyphens=False) or [""])
+    ] or [line(("nothing", "text-dim"))]  # fmt: skip

@@ -1,0 +1,126 @@
+"""Storage: a line a file system, and below it the nodes on which the one under the cursor hangs or is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual import on
+
+from collectors.model import Cluster, Diff
+from console import stores
+from console.action import Kind
+from console.columns import Ctx
+from console.screens.two import TwoTables
+from console.store_columns import STORE_NODES, STORES
+from widgets.cells import Span
+from widgets.table import VirtualTable
+from widgets.tablekeys import TableKeys
+from widgets.units import count
+
+SOURCE = "prom.storage"
+NONE = (
+    "no shared file system is known: Prometheus has no node_filesystem_device_error of one, and no exporter of servers"
+)
+NO_SOURCE = "no Prometheus is configured: mounts come from node_exporter, through prometheus = { url = … }"
+
+
+class StorageScreen(TwoTables):
+    """What hangs, where, and who stands still because of it."""
+
+    DEFAULT_CSS = """
+    StorageScreen .crumbs { height: 1; }
+    StorageScreen #main { height: 2fr; }
+    StorageScreen #store-nodes { height: 3fr; }
+    """
+    crumb = "storage"
+    acts_on = "node"
+    reads = frozenset({"storage"})
+    sums = (stores.stores,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stores: VirtualTable[Any] = VirtualTable(STORES, id="main")
+        self.nodes_hit: VirtualTable[Any] = VirtualTable(STORE_NODES, id="store-nodes")
+        self.pair(self.stores, self.nodes_hit)
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Sums that are made once a reading."""
+        if diff is None or diff.kinds & {"storage", "nodes", "jobs"}:
+            self.stores.set_rows(stores.stores(cluster), ctx=self.ctx())
+        self.stores.empty_text = self.nodes_hit.empty_text = self._none()
+        self.tick(self.ctx())
+
+    def tick(self, ctx: Ctx) -> None:
+        """Facts grow old."""
+        self.stores.dimmed = self.nodes_hit.dimmed = self.stale(SOURCE)
+        self.stores.set_ctx(ctx)
+        self._say()
+        self.follow()
+
+    def _none(self) -> str:
+        if SOURCE not in self.cluster.sources and "storage" not in self.cluster.known:
+            return NO_SOURCE
+        state = self.cluster.sources.get(SOURCE)
+        if "storage" not in self.cluster.known and state is not None and state.ok:
+            return NONE
+        return self.missing_text("storage", SOURCE, NONE)
+
+    def _say(self) -> None:
+        rows = stores.stores(self.cluster)
+        known = "storage" in self.cluster.known
+        spans: list[Span] = [("Storage ", "title"), (f" {len(rows)}" if known else " —", "text-strong")]
+        hit = {job for row in rows.values() if row.bad for job in row.jobs or ()}
+        if any(row.bad for row in rows.values()):
+            jobs = count(len(hit)) if "jobs" in self.cluster.known else "an unknown number of"
+            spans.append((f"   {jobs} jobs on nodes where one hangs", "bad"))
+        state = self.cluster.sources.get(SOURCE)
+        told: tuple[Span, ...] = ()
+        if state is not None and state.fault is not None:
+            told = ((str(state.fault), "bad"),)
+        elif state is not None and state.warnings:
+            told = ((state.warnings[0], "warn"),)
+        self.head(0, spans, told)
+
+    def follow(self) -> None:
+        """The nodes of the file system under the cursor."""
+        row = stores.stores(self.cluster).get(self.stores.cursor_key or "")
+        hit = {} if row is None else stores.nodes_of(row, self.cluster)
+        self.nodes_hit.set_rows(hit, ctx=self.ctx())
+        if row is None:
+            self.head(1, (("Nodes ", "title"),))
+            return
+        self.nodes_hit.empty_text = f"{row.store.name} hangs on no node that tells of it, and none in service lacks it"
+        spans: list[Span] = [("Nodes ", "title"), (f" {row.store.name}", "text-strong"), (f"  {len(hit):,}", "")]
+        if row.stuck:
+            spans.append((f"   on {len(row.stuck)} a job cannot end", "bad"))
+        if row.users:
+            spans.append((f"   users: {', '.join(row.users[:6])}{', …' if len(row.users) > 6 else ''}", "text-dim"))
+        self.head(1, spans)
+
+    def targets(self, kind: Kind) -> tuple[str, ...]:
+        """The marked nodes, or the one under the cursor; of a file system, the nodes on which it hangs."""
+        if kind != "node":
+            return ()
+        table = self.active
+        rows = [row for key in self.chosen if (row := table.row_of(key)) is not None]
+        names = [name for row in rows for name in (row.store.hung if table is self.stores else (row.name,))]
+        return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
+
+    def reason_for(self, action_id: str) -> str | None:
+        """What hangs is why somebody drains."""
+        row = self.active.row_of(self.active.cursor_key or "")
+        if action_id != "drain" or row is None:
+            return None
+        if self.active is self.nodes_hit:
+            return f"{row.mount} {row.how}" if row.how == "hangs" else f"{row.mount} is missing"
+        return f"{row.store.name} hangs" if row.bad else None
+
+    @on(TableKeys.Opened, "#main")
+    def _store(self, event: TableKeys.Opened) -> None:
+        self.follow()
+        if self.nodes_hit.keys:
+            self.nodes_hit.focus()
+
+    @on(TableKeys.Opened, "#store-nodes")
+    def _node(self, event: TableKeys.Opened) -> None:
+        self.app.open_row("node", event.key)

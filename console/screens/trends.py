@@ -1,0 +1,68 @@
+"""The last hours of the whole site in two charts: what a tall overview shows where its map leaves room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from textual import events
+from textual.containers import Horizontal
+
+from console.screens.base import WachtScreen
+from widgets.chart import Chart
+from widgets.units import percent
+from widgets.units import power as watts
+
+SPAN_S = 24 * 3600
+#: Seconds between two readings: the charts have a point every five minutes or so.
+EVERY_S = 300.0
+#: Fewer lines than this are no chart, more say nothing more.
+LEAST, MOST = 5, 32
+#: On fewer cells than this one chart says more than two.
+TWO = 60
+
+
+class Trends(Horizontal):
+    """Power and utilisation, beside each other. Asked for only while it is shown."""
+
+    DEFAULT_CSS = """
+    Trends { height: auto; display: none; margin-top: 1; }
+    """
+
+    def __init__(self, id: str | None = None) -> None:
+        self._charts: dict[str, tuple[str, Chart, Callable[[float | None], str], float | None]] = {
+            "W": ("Site power", Chart(id="trend-power"), watts, None),
+            "%": ("GPU utilisation", Chart(id="trend-util"), percent, 100.0),
+        }
+        super().__init__(*(chart for _, chart, _, _ in self._charts.values()), id=id)
+        self._read: float | None = None
+
+    def fit(self, lines: int) -> None:
+        """Take so many lines, or none where that is too few."""
+        self.display = lines > LEAST
+        self.styles.height = max(1, min(lines - 1, MOST))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Power alone where there is no room for both beside each other."""
+        self._charts["%"][1].display = event.size.width >= TWO
+
+    def forget(self) -> None:
+        """Another time is shown from now on."""
+        self._read = None
+        self._show((), "reading …")
+
+    def read(self, screen: WachtScreen) -> None:
+        """Ask for them where that is due."""
+        mono = screen.app.clock.mono()
+        if self.display and (self._read is None or mono - self._read >= EVERY_S):
+            self._read = mono
+            screen.ask(lambda: screen.at.telemetry.site_history(SPAN_S), self._came, "trends")
+
+    def _came(self, answer: Any) -> None:
+        series = answer if isinstance(answer, Sequence) else ()
+        self._show(series, "no source gives a history of it" if isinstance(answer, Sequence) else str(answer))
+
+    def _show(self, series: Sequence[Any], say: str) -> None:
+        for unit, (title, chart, write, top) in self._charts.items():
+            points = next((one.points for one in series if one.unit == unit), ())
+            chart.show(title, points, write, top=top, say=say)

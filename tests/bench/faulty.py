@@ -1,0 +1,228 @@
+"""The console for minutes while the machine changes and every source fails in turn: does it leak, does it recover.
+
+Two minutes of it are a test (tests/faults/test_soak.py), an hour by hand: `make soak`. Stand-ins answer, so that a
+fault comes when it should: what each fault does to a real source is for tests/faults and tests/lab to show.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+from tests import am, make, prom
+
+from . import procs, screens
+from .report import Row, median
+from .soak import slope
+from .terminal import Terminal
+
+NODES, JOBS = 256, 3000
+_VERSIONS = 5
+"""Answers that are given in turn: each holds other states, other jobs, other reasons."""
+_FAULT_S = 3.0
+_PAUSE_S = 3.0
+"""Between two faults, with a poke: what failed is read again at once."""
+_KEYS = ("1", "2", "\x1b[B", "3", "\x1b[6~", "4", "5", "6", "\x1b[B", "7", "8", "?", "\x1b", "/gpu00001\r", "\x1b", "i")
+_FEW = 5
+"""Looks whose middle one counts: a flood that is being read is no leak."""
+MORE_MB = 25.0
+"""Memory that may come within the last two thirds, and 1 MB a minute: caches fill (10 MB seen in two minutes, 56 MB in
+an hour); before a flood was read into one buffer each left 200 to 500 MB behind."""
+MORE_FILES = MORE_THREADS = 6
+"""A command that runs at that moment has a thread and some pipes; three may."""
+
+_WELL = re.compile(r"slurm \d+s prom \d+s alerts \d+s")
+_BACK_S = 90.0
+"""What failed is asked again by and by, within its budget of calls a minute."""
+
+_BAD = {
+    "hangs": "exec sleep 600",
+    "ignores SIGTERM": "trap '' TERM INT HUP\nwhile :; do sleep 600; done",
+    "prints nothing and exits 0": "exit 0",
+    "fails": "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2\nexit 1",
+    "is cut": "printf 'JOBARRAYID|STA'\nexit 0",
+    "prints what is no text": "head -c 300000 /dev/urandom\nexit 0",
+    "floods": "exec head -c 400000000 /dev/zero",
+}
+
+
+class Site:
+    """Stand-ins for Slurm's commands, Prometheus and Alertmanager, whose machine changes; each can be made to fail."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "bin").mkdir()
+        self.path = f"{folder / 'bin'}:{os.defpath}"
+        self._scripts = {program: folder / "bin" / program for program in ("squeue", "scontrol", "sinfo", "sdiag")}
+        self._versions = [self._made(folder / str(number), number) for number in range(_VERSIONS)]
+        self.prometheus, self.alerts = prom.StandIn(), am.StandIn()
+        self.changes = 0
+        self.change()
+
+    def _made(self, folder: Path, number: int) -> Path:
+        folder.mkdir()
+        commands = make.Commands(folder, SimpleNamespace(setenv=lambda *_: None))
+        states = ("IDLE", "MIXED", "ALLOCATED", "IDLE+DRAIN", "DOWN", "DOWN+NOT_RESPONDING")
+        reason = f" Reason=fan {number} failed [root@2026-11-25T03:00:00]"
+        names = [f"gpu{at:05d}" for at in range(1, NODES + 1)]
+        lines = [
+            make.line(name, states[(at * 7 + number * at) % len(states)], reason if at % 5 == number else "")
+            for at, name in enumerate(names)
+        ]
+        jobs = [
+            make.row(
+                JobArrayID=str(1000 * number + at), State="RUNNING", NodeList=names[at % NODES], UserName="anna",
+                StartTime="1795509455",
+            ) if at % 3 == 0 else make.row(JobArrayID=str(1000 * number + at), UserName=f"user{at % 50}")
+            for at in range(JOBS)
+        ]  # fmt: skip
+        commands.says("scontrol", "".join(lines), to="-a show node -d -o")
+        commands.says("scontrol", "PartitionName=gpu Default=YES State=UP Nodes=gpu[00001-00256] TotalNodes=256\n",
+                      to="-a show partition -o")  # fmt: skip
+        commands.says("scontrol", "No reservations in the system\n", to="-a show reservation -o")
+        commands.says("scontrol", "Slurmctld(primary) at ctl1 is UP\n", to="ping")
+        commands.says("scontrol", "AccountingStorageType   = (null)\nUnkillableStepTimeout   = 60 sec\n",
+                      to="show config")  # fmt: skip
+        commands.says("scontrol", "", to="*")
+        commands.says("sinfo", "".join(f"{name}\n" for name in names), to="-a -h -o %N")
+        commands.says("sinfo", "NODELIST|USER|TIMESTAMP|REASON@F\n"
+                      + "".join(f"{name}|root|1795507276|fan {number} failed@F\n" for name in names[number::5]),
+                      to="-a -R *")  # fmt: skip
+        commands.says("sinfo", "", to="*")
+        commands.says("squeue", "JOBID|USER|END_TIME|NODELIST@F\n", to="-a -t CG*")
+        commands.says("squeue", make.squeue(*jobs))
+        commands.says("sdiag", make.recorded("26.05", "sdiag.txt"))
+        return commands.folder
+
+    def change(self) -> None:
+        """Another state of the machine, everywhere; what failed works again."""
+        self.changes += 1
+        number = self.changes % _VERSIONS
+        for program, path in self._scripts.items():
+            _place(path, (self._versions[number] / program).read_text())
+        self.prometheus.rows = prom.machine(NODES - number) | {
+            "site_power": [({}, 900_000 + 1000 * number)], "power_sampled": [({}, time.time() - 5)],
+        }  # fmt: skip
+        self.alerts.answers["/alerts"] = [
+            am.row(at, alertname=f"Alert{number}", instance=f"gpu{at:05d}", severity=("critical", "warning")[at % 2])
+            for at in range(1, 40 + number)
+        ]
+        self.prometheus.odd, self.alerts.odd = {}, {}
+
+    def faults(self) -> list[tuple[str, Callable[[], None]]]:
+        """Everything that goes wrong, by name."""
+
+        def command(program: str, body: str) -> Callable[[], None]:
+            return lambda: _place(self._scripts[program], f"#!/bin/sh\n{body}\n")
+
+        found = [(f"{one} {how}", command(one, body)) for one in ("squeue", "scontrol") for how, body in _BAD.items()]
+        odd: dict[str, prom.Odd] = {
+            "hangs": prom.hang, "drips": prom.drip, "is cut": prom.cut, "floods": prom.huge,
+            "answers 503": prom.refusing(503, "no"), "answers no JSON": prom.raw(b"<html>"),
+        }  # fmt: skip
+        for name, where in (("Prometheus", self.prometheus), ("Alertmanager", self.alerts)):
+            found += [(f"{name} {how}", lambda where=where, one=one: where.odd.update({"*": one}))  # type: ignore[misc]
+                      for how, one in odd.items()]  # fmt: skip
+        return found
+
+    @contextlib.contextmanager
+    def configured(self, folder: Path) -> Iterator[Path]:
+        """The configuration that names them, while they answer."""
+        path = folder / "config.toml"
+        path.write_text(
+            f'[cluster.lab]\nprometheus = {{ url = "{self.prometheus.settings.url}" }}\n'
+            f'alertmanager = {{ url = "{self.alerts.settings.url}" }}\n'
+        )
+        path.chmod(0o600)
+        with self.prometheus, self.alerts:
+            yield path
+
+
+def _place(path: Path, text: str) -> None:
+    """Replace a script while it may be running."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.chmod(0o755)
+    fresh.replace(path)
+
+
+def measured(minutes: float) -> list[Row]:
+    """The rows of the table. Raises RuntimeError when the console ends, or does not come back after the last fault."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="wacht-soak-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        site = Site(folder)
+        settings = stack.enter_context(site.configured(folder))
+        env = screens.environment(str(folder / "home"), {"PATH": site.path})
+        argv = screens.wacht("--config", str(settings))
+        terminal = stack.enter_context(Terminal(argv, env, (120, 30)))
+        return _run(site, terminal, minutes)
+
+
+def _run(site: Site, terminal: Terminal, minutes: float) -> list[Row]:
+    _wait(terminal, re.compile("Nodes 256 "), "the console never showed the machine")
+    began, pid, seconds = time.monotonic(), terminal.pid, minutes * 60
+    samples: list[tuple[float, float]] = []
+    open_files, threads, zombies, survived = [], [], [], 0
+    keys = itertools.cycle(_KEYS)
+
+    def look_on(for_s: float) -> None:
+        """Press a key a second meanwhile, and look at the process."""
+        until = time.monotonic() + for_s
+        while (left := until - time.monotonic()) > 0:
+            terminal.send(next(keys))
+            time.sleep(min(1.0, left))
+            samples.append((time.monotonic() - began, procs.own_rss_mb(pid)))
+            open_files.append(procs.descriptors(pid))
+            threads.append(procs.threads(pid))
+            zombies.append(procs.zombies(pid))
+
+    for name, fails in itertools.cycle(site.faults()):
+        if time.monotonic() - began >= seconds:
+            break
+        fails()
+        terminal.send(":refresh\r")
+        look_on(_FAULT_S)
+        if terminal.ended:
+            raise RuntimeError(f"the console ended while {name}:\n{terminal.text()}")
+        survived += 1
+        site.change()
+        terminal.send(":refresh\r")
+        look_on(_PAUSE_S)
+    for key in ("\x1b", "1", ":refresh\r"):
+        terminal.wait_quiet()
+        terminal.send(key)
+    _wait(terminal, _WELL, "not all sources came back")
+    third = len(samples) // 3
+    late = samples[third:]
+    late_mb = [mb for _, mb in late]
+    more_mb = median(late_mb[-_FEW:]) - median(late_mb[:_FEW])
+    name = f"soak with faults, {NODES} nodes, {JOBS:,} jobs"
+    return [
+        Row(name, "faults survived", survived, "faults"),
+        Row(name, "changes of the machine", site.changes, "changes"),
+        Row(name, "memory at first", round(samples[0][1]), "MB"),
+        Row(name, "memory at last", round(samples[-1][1]), "MB"),
+        Row(name, "memory, slope over the last two thirds", round(slope(late) * 60, 2), "MB/min"),
+        Row(name, "memory, most, while commands flood", round(max(late_mb)), "MB"),
+        Row(name, "memory, more at last than at a third", round(more_mb, 1), "MB", "count", MORE_MB + minutes),
+        Row(name, "descriptors more than at a third", open_files[-1] - open_files[third], "files", "count", MORE_FILES),
+        Row(name, "threads more than at a third", threads[-1] - threads[third], "threads", "count", MORE_THREADS),
+        # One that has just ended and is being waited for may be seen as one; it must not be the same for long.
+        Row(name, "zombies that stay", min(zombies[-_FEW:]), "processes", "count", 0),
+    ]
+
+
+def _wait(terminal: Terminal, shown: re.Pattern[str], why: str) -> None:
+    until = time.monotonic() + _BACK_S
+    while shown.search(" ".join(terminal.text().split())) is None:
+        if terminal.ended or time.monotonic() > until:
+            raise RuntimeError(f"{why}:\n{terminal.text()}")
+        time.sleep(0.2)

@@ -1,0 +1,69 @@
+"""Recordings of the embedded machine, made as fast as the disk takes them: for tests of the recorder and the player."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from collectors.clock import ManualClock
+from collectors.model import Cluster, Diff
+from collectors.sim import SimSettings
+from collectors.sim.sources import open_sources
+from console.poller import read
+from console.record.frame import unpack
+from console.record.place import Bounds
+from console.record.store import Moment, Recording
+from console.record.tape import Tape
+from console.reduce import begin, reduce
+
+BOUNDS = Bounds(keep_s=86400, size=64 << 20)
+
+
+class Night:
+    """The embedded machine, read as a poller reads it, on a clock that moves when it is told to."""
+
+    def __init__(self, name: str = "groningen", **settings) -> None:
+        self.clock = ManualClock()
+        self.sources = open_sources(name, SimSettings(**{"nodes": 64, "incident": "pdu", **settings}), self.clock)
+        self.cluster = begin(name, [(one.name, one.floor_s) for one in self.sources], True)
+
+    def readings(self) -> Iterator[tuple[Cluster, Diff]]:
+        """Every source once."""
+        for one in self.sources:
+            self.cluster, diff = reduce(self.cluster, read(self.cluster.name, one, self.clock), one.floor_s)
+            yield self.cluster, diff
+
+    def tape(self, path: Path, bounds: Bounds = BOUNDS, journal: Path | None = None) -> Tape:
+        made = Tape(path, bounds, self.clock.now(), self.clock.mono(), journal)
+        # No test pulls the plug: a disk need not be waited for.
+        made._store._base.execute("PRAGMA synchronous=OFF")
+        return made
+
+    def keep(self, tape: Tape) -> None:
+        """Record every source once."""
+        for cluster, diff in self.readings():
+            tape.add(cluster, diff, self.clock.now(), self.clock.mono())
+
+
+def recorded(path: Path, seconds: int = 120, step: int = 3, **settings) -> Night:
+    """A recording of so long."""
+    night = Night(**settings)
+    tape = night.tape(path)
+    for _ in range(0, seconds, step):
+        night.keep(tape)
+        night.clock.advance(step)
+    tape.close()
+    return night
+
+
+def cluster_at(recording: Recording, there: Moment) -> Cluster:
+    """What was known at a moment."""
+    here = recording.whole_before(there)
+    assert here is not None
+    cluster = unpack(recording.frame(here)[1] or b"", None)[0]
+    while here.id < there.id:
+        here = recording.after(here)
+        assert here is not None
+        step, whole = recording.frame(here)
+        cluster = unpack(step or whole or b"", cluster if step is not None else None)[0]
+    return cluster

@@ -1,0 +1,163 @@
+"""What a start costs: nothing that the first frame can do without is imported, and nothing is looked for as garbage."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from textual.css import stylesheet
+
+from collectors.sim import SimSettings
+from collectors.sim.sources import forget
+from console import site
+from console.app import WachtApp
+from console.config import Config
+
+ROOT = Path(__file__).parent.parent
+_ACTION, _JUDGED, _ROWS = "an action", "facts, once there are any", "a list, or a row that is opened"
+#: What others of the console's modules or libraries may come with, and why it can wait.
+LATER = {
+    "importlib.metadata": "versions, for a crash report",
+    "email.message": "comes with importlib.metadata, and with HTTP",
+    "httpx": "an opened source",
+    "requests": "an opened source",
+    "prometheus_api_client": "an opened source",
+    "pynvml": "lives in a child",
+    "ClusterShell": "node sets have their own reader",
+    "markdown_it": "a widget that wacht does not have",
+    "pygments": "a traceback",
+    "hashlib": "a reading that is shared, the journal",
+    "statistics": _JUDGED,
+    "tomllib": "a configuration, where there is one; the policy",
+    "click.shell_completion": "a Tab",
+    "console.man": "make man",
+    "console.pages.made": "make docs",
+    "widgets.browser": "a browser",
+    "console.screens.alerts": "a screen that is not opened",
+    "console.screens.help": "a screen that is not opened",
+    "console.screens.listing": _ROWS,
+    "console.screens.node": _ROWS,
+    "console.screens.job": _ROWS,
+    "console.inspect": _ROWS,
+    "console.filters": _ROWS,
+    "widgets.table": _ROWS,
+    "console.needs": _JUDGED,
+    "console.alert_groups": _JUDGED,
+    "console.reasons": _JUDGED,
+    "console.gate": _ACTION,
+    "console.planning": _ACTION,
+    "console.gather": _ACTION,
+    "console.dialogs": _ACTION,
+    "console.targets": _ACTION,
+    "console.words": _ACTION,
+    "console.journal": "an action, and what was done before: asked after the first frame",
+    "console.entries": "what was done before",
+    "console.undo": "what was done before",
+    "console.plugins": "a second after the start",
+    "console.crash": "a crash",
+    "collectors.slurm.argv": _ACTION,
+    "collectors.prometheus.queries": "an opened source",
+    "collectors.sim.machine": "the first reading",
+}
+_AT_FIRST_FRAME = """
+import sys
+import console.cli, console.app
+from console import site
+from console.config import Config
+from collectors.sim import SimSettings
+
+imported = set(sys.modules)
+
+class First(console.app.WachtApp):
+    def read(self):  # what comes after the first frame begins here
+        self.exit(set(sys.modules))
+
+shown = First(site.demo(SimSettings(nodes=8)), Config()).run(headless=True)
+print(*sorted({later!r} & shown | {{"console.screens.overview"}} & imported))
+"""
+#: What follows the start is there before a key asks for it: no key that is pressed then imports anything of ours.
+_KEYS = """
+import asyncio, sys, time
+from console import site
+from console.app import WachtApp
+from console.config import Config
+from collectors.sim import SimSettings
+
+async def main():
+    app = WachtApp(site.demo(SimSettings(nodes=8, jobs=4)), Config())
+    async with app.run_test(size=(120, 40)) as pilot:
+        end = time.monotonic() + 30
+        while "console.plugins" not in sys.modules or not app.here.lists or app.workers:
+            assert time.monotonic() < end
+            await pilot.pause(0.02)
+        before = set(sys.modules)
+        for key in ("2", "d", "n", "o", "enter"):
+            await pilot.press(key)
+        while not type(app.screen).__name__ == "ConfirmDialog":
+            assert time.monotonic() < end
+            await pilot.pause(0.02)
+        await pilot.press("escape", "enter", "escape", "3", "enter", "escape", "question_mark")
+        new = set(sys.modules) - before
+    app.poller.stop()
+    print(*sorted(one for one in new if one.partition(".")[0] in {"console", "widgets", "themes"}))
+
+asyncio.run(main())
+"""
+
+
+def ran(script: str, home: Path) -> list[str]:
+    """What a Python of its own prints."""
+    env = {**os.environ, "XDG_STATE_HOME": str(home), "XDG_CONFIG_HOME": str(home)}
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.split()
+
+
+def test_the_first_frame_imports_nothing_that_can_wait(tmp_path):
+    assert ran(_AT_FIRST_FRAME.format(later=set(LATER)), tmp_path) == [], "it can wait"
+
+
+def test_what_waited_is_there_before_a_key_asks_for_it(tmp_path):
+    assert ran(_KEYS, tmp_path) == [], "the key waits while it is imported"
+
+
+async def test_each_style_is_read_once_whatever_screens_are_opened(tmp_path, monkeypatch):
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    read: Counter[Any] = Counter()
+    parse = stylesheet.parse
+
+    def counted(scope: str, css: str, read_from: Any, **more: Any) -> Any:
+        read[read_from, more["tie_breaker"]] += 1  # of a base class it says how near it is: another style
+        return parse(scope, css, read_from, **more)
+
+    monkeypatch.setattr(stylesheet, "parse", counted)
+    app = WachtApp(site.demo(SimSettings(nodes=8)), Config())
+    try:
+        async with app.run_test() as pilot:
+            await pilot.press("2", "5")
+            assert len(read) > 20 and set(read.values()) == {1}
+    finally:
+        app.poller.stop()
+        forget("demo")
+
+
+async def test_garbage_is_collected_again_once_the_console_is_there(tmp_path, monkeypatch):
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    gc.disable()  # as console.cli.open_console does
+    app = WachtApp(site.demo(SimSettings(nodes=8)), Config())
+    try:
+        async with app.run_test() as pilot:
+            await pilot.pause()
+            assert gc.isenabled()
+    finally:
+        app.poller.stop()
+        forget("demo")
+        gc.enable()
+        gc.unfreeze()

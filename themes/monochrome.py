@@ -1,0 +1,68 @@
+"""Monochrome: the terminal's ink and ground and nothing else, for NO_COLOR and for terminals that have no colour.
+
+Rank is told by attributes, the same everywhere: what is loud is turned round, what is wrong bold, what needs a look
+underlined, what is quiet dim. A terminal that cannot show one of them loses emphasis, never a fact: those are words.
+"""
+
+from __future__ import annotations
+
+from themes.look import Look
+from themes.roles import HEAT
+
+# The height of a block tells the figure; the weight only says again which end of the scale it is at.
+_HEAT = ("dim", "dim", *["default"] * 6, "bold", "bold")
+
+LOOK = Look(
+    name="monochrome",
+    says="no colour at all; put on by itself where NO_COLOR is set",
+    colours="none",
+    roles={
+        "text": "default on default",
+        "text-dim": "dim",
+        "text-strong": "bold",
+        "accent": "bold",
+        "title": "bold",
+        "cursor": "reverse",
+        "map-cursor": "bold reverse",
+        "mark": "bold underline",
+        "header": "underline",
+        "header-sorted": "bold underline",
+        "chip-ok": "default",
+        "chip-stale": "bold underline",
+        "chip-fault": "bold reverse",
+        "mode-demo": "bold reverse",
+        "mode-readonly": "bold reverse",
+        "mode-replay": "bold reverse",
+        "bar": "default on default",
+        "bar-strong": "bold",
+        "key": "bold",
+        "key-off": "dim",
+        "pending": "underline",
+        "good": "default",
+        "warn": "underline",
+        "bad": "bold underline",
+        "state-idle": "default",
+        "state-allocated": "default",
+        "state-mixed": "default",
+        "state-completing": "dim",
+        "state-draining": "underline",
+        "state-drained": "bold underline",
+        "state-down": "bold",
+        "state-unknown": "bold underline",
+        "state-maint": "dim underline",
+        "state-other": "dim",
+        "job-running": "default",
+        "job-pending": "default",
+        "job-completing": "dim",
+        "job-failed": "bold",
+        "job-held": "underline",
+        "border": "dim",
+        "border-focus": "bold",
+        "panel": "default on default",
+        "trough": "dim",
+        "fill": "default",
+        "map-allocated": "dim",
+        "thumb": "bold",
+        **dict(zip(HEAT, _HEAT, strict=True)),
+    },
+)

@@ -1,0 +1,68 @@
+"""16-colour: only the terminal's own palette, so that it looks as the terminal is set up to look.
+
+The words stand in the terminal's ink on its ground, states in its colours, and what needs no colour is told by
+attributes. Blue is not used: on most palettes nobody can read it on black. Nothing bold stands in black: many
+terminals show bold in the brighter colour.
+"""
+
+from __future__ import annotations
+
+from themes.look import Look
+from themes.roles import HEAT
+
+_HEAT = ("dim", "dim", "cyan", "cyan", "green", "green", "yellow", "yellow", "bright_red", "bold bright_red")
+
+LOOK = Look(
+    name="16-colour",
+    says="the palette of the terminal; put on by itself where it has 16 colours",
+    colours="16",
+    roles={
+        "text": "default on default",
+        "text-dim": "dim",
+        "text-strong": "bold",
+        "accent": "cyan",
+        "title": "bold",
+        "cursor": "reverse",
+        "map-cursor": "bold reverse",
+        "mark": "bold yellow",
+        "header": "underline",
+        "header-sorted": "bold underline",
+        "chip-ok": "green",
+        "chip-stale": "bold yellow",
+        "chip-fault": "bold bright_white on red",
+        "mode-demo": "black on yellow",
+        "mode-readonly": "black on cyan",
+        "mode-replay": "bold bright_white on magenta",
+        "bar": "default on default",
+        "bar-strong": "bold",
+        "key": "bold yellow",
+        "key-off": "dim",
+        "pending": "italic yellow",
+        "good": "green",
+        "warn": "yellow",
+        "bad": "bold bright_red",
+        "state-idle": "default",
+        "state-allocated": "green",
+        "state-mixed": "bold green",
+        "state-completing": "cyan",
+        "state-draining": "yellow",
+        "state-drained": "bold yellow",
+        "state-down": "bold bright_red",
+        "state-unknown": "bright_magenta",
+        "state-maint": "bold cyan",
+        "state-other": "dim",
+        "job-running": "green",
+        "job-pending": "default",
+        "job-completing": "cyan",
+        "job-failed": "bold bright_red",
+        "job-held": "yellow",
+        "border": "dim",
+        "border-focus": "cyan",
+        "panel": "default on default",
+        "trough": "dim",
+        "fill": "cyan",
+        "map-allocated": "dim green",
+        "thumb": "default",
+        **dict(zip(HEAT, _HEAT, strict=True)),
+    },
+)

@@ -1,0 +1,50 @@
+"""BrowserDriver: Textual's driver for a browser behind textual-serve, with what Textual 8.2.8 leaves undone there."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+from textual.app import App
+from textual.drivers.web_driver import WebDriver
+
+LARGEST = (1000, 400)
+"""Cells across and down: more than a wall of screens has."""
+
+
+class BrowserDriver(WebDriver):
+    """Ends the app when the server has gone (Textual would go on for nobody), and believes no size without end."""
+
+    def __init__(self, app: App[Any], **options: Any) -> None:
+        super().__init__(app, **options)
+        self._write = partial(self._all)
+        if self._size is not None:
+            self._size = _sane(*self._size)
+
+    def run_input_thread(self) -> None:
+        """Packets of the server until it closes the pipe, or says what no server says."""
+        super().run_input_thread()
+        if not self.exit_event.is_set():
+            self._loop.call_soon_threadsafe(self._app.exit)
+
+    def on_meta(self, packet_type: str, payload: dict[str, Any]) -> None:
+        """What the browser says of itself."""
+        if packet_type == "resize":
+            payload["width"], payload["height"] = _sane(int(payload["width"]), int(payload["height"]))
+        super().on_meta(packet_type, payload)
+
+    def _all(self, data: bytes) -> int:
+        """Write all of it. What nobody reads any more is dropped: the thread that reads ends the app."""
+        left = data
+        try:
+            while left:
+                left = left[os.write(self.fileno, left) :]
+        except BrokenPipeError:
+            pass
+        return len(data)
+
+
+def _sane(width: int, height: int) -> tuple[int, int]:
+    """Every cell costs memory, and whoever holds the other end says how many there are."""
+    return max(1, min(width, LARGEST[0])), max(1, min(height, LARGEST[1]))

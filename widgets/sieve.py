@@ -1,0 +1,39 @@
+"""Sieve: lets no colour through that a theme may not use, also where a widget of Textual's brings one of its own."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from rich.color import ColorSystem
+from rich.segment import Segment
+from rich.style import Style
+from textual.app import App
+from textual.color import Color
+from textual.filter import LineFilter, Monochrome, NoColor
+
+
+class Sixteen(LineFilter):
+    """Every colour becomes the nearest of the terminal's own sixteen."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        """The same text in colours of the palette."""
+        return [Segment(text, style and _nearest(style), control) for text, style, control in segments]
+
+
+@lru_cache(maxsize=1024)
+def _nearest(style: Style) -> Style:
+    front, back = style.color, style.bgcolor
+    return style + Style(
+        color=front and front.downgrade(ColorSystem.STANDARD), bgcolor=back and back.downgrade(ColorSystem.STANDARD)
+    )
+
+
+def sieve(app: App[Any], colours: str) -> None:
+    """Set the filters of an App for a theme of all colours ("all"), of the sixteen ("16") or of none ("none").
+
+    Textual sets its own once, from NO_COLOR: but who asks for a theme by its name is to have its colours.
+    """
+    wanted: dict[str, list[LineFilter]] = {"16": [Sixteen()], "none": [NoColor()]}
+    others = [one for one in app._filters if not isinstance(one, Monochrome | NoColor | Sixteen)]
+    app._filters[:] = [*others, *wanted.get(colours, ())]
