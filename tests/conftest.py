@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ witness.SYSLOG = Path("/nonexistent/log")
 _TESTS = itertools.count()
 #: Seconds that a process of the tests may take to end once its tests have.
 _LEAVE_S = 120
+#: Seconds after its timeout at which a test that did not take it ends its process.
+_DEAF_S = 60
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -31,10 +34,23 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return f"{argname} of {len(val)}" if isinstance(val, str | bytes) and len(val) > 100 else None
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """The timeout of a test is an exception, raised wherever its process happens to be: a callback of an event loop
+    swallows it, and the test would hang for as long as the build may take. A moment later the whole process says where
+    every thread stands and goes; what runs the tests names the test, and starts another process for the rest."""
+    marker = item.get_closest_marker("timeout")
+    limit = marker.args[0] if marker is not None else float(item.config.getini("timeout"))
+    faulthandler.dump_traceback_later(limit + _DEAF_S, exit=True, file=item.config.stash[fault_handler_stderr_fd_key])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A thread that somebody forgot would keep the process for ever: then it says where every thread stands, and goes.
-    A test that hangs has a timeout of its own."""
+    """A thread that somebody forgot would keep the process for ever: it says where every thread stands, and goes."""
     if hasattr(session.config, "workerinput"):
         return  # it waits for the others, and whoever started it ends it
     # pytest's own copy of stderr: what stands there now is still caught.
