@@ -35,11 +35,12 @@ demo: venv
 
 check: lint format types test
 
-# Most tests wait for something: all that needs a lab runs in one process, everything else in two beside it, and what
-# counts stalls last.
+# Most tests wait for something: what needs a lab runs in one process for each release of Debian, everything else beside
+# them, and what counts stalls last. A process that dies ends the run with the name of its test: xdist 3.8 would start
+# another, deal it nothing and wait for ever (pytest-dev/pytest-xdist#1323, #1327, #1378).
 test: venv
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest -n 3 --dist loadgroup -m 'not alone'
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --max-worker-restart=0 -m 'not alone'
 	$(BIN)/python -m pytest -m alone
 else
 	$(BIN)/python -m pytest $(ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ settings.load_profile("wacht")
 # What tests do belongs in nobody's log, and a journal that cannot be written must look so on every machine.
 witness.SYSLOG = Path("/nonexistent/log")
 
+# Under nohup every console of the tests would ignore the hang-up of its terminal too.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _TESTS = itertools.count()
 #: Seconds that a process of the tests may take to end once its tests have.
@@ -38,7 +41,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """The timeout of a test is an exception, raised wherever its process happens to be: a callback of an event loop
     swallows it, and the test would hang for as long as the build may take. A moment later the whole process says where
-    every thread stands and goes; what runs the tests names the test, and starts another process for the rest."""
+    every thread stands and goes; what runs the tests names the test."""
     marker = item.get_closest_marker("timeout")
     limit = marker.args[0] if marker is not None else float(item.config.getini("timeout"))
     faulthandler.dump_traceback_later(limit + _DEAF_S, exit=True, file=item.config.stash[fault_handler_stderr_fd_key])
