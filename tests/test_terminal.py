@@ -79,8 +79,10 @@ def test_a_shell_gets_the_terminal_and_gives_it_again(room):
     one = room(shell=True)
     one.start()
     one.ready()
+    size = len(one.out)
     shell = _settings_at_prompt(one, b"\x1a")
     one.resize(100, 30)
+    one.pump(2.0, lambda: one.out.count(b"shell> ", size) > 1)  # keys may be lost while it repaints
     size = len(one.out)
     one.type(b"bg\r")
     one.comes(lambda: one.out.rfind(b"shell> ") > size and one.stopped(), why="bg: as any that wants the terminal")
@@ -288,7 +290,7 @@ def test_a_plain_old_terminal(room):
     shell = {"COLUMNS": "70", "LINES": "20"}  # some export them, once and for all
     one = room(env={"TERM": "xterm", "COLORTERM": "", "LANG": "C", "LC_ALL": "C", **shell}, modern=False)
     one.ready()
-    assert one.says("╭─ Nodes 32")()
+    one.comes(one.says("╭─ Nodes 32"))
     asked = colours(one.out)
     assert asked and all(len(one) == 1 for one in asked), asked
     one.resize(100, 30)
