@@ -1,0 +1,21 @@
+"""What stays of the tables on a terminal of 80 columns, the smallest there is a promise for."""
+
+from __future__ import annotations
+
+import pytest
+
+from console.columns import JOBS, NODES
+from widgets.columns import Column, place
+from widgets.rowpaint import GUTTER
+
+
+@pytest.mark.parametrize(
+    ("columns", "kept"),
+    [
+        pytest.param(JOBS, ("id", "state", "user", "name", "gpus", "elapsed", "where"), id="jobs: why it waits"),
+        pytest.param(NODES, ("name", "state", "reason"), id="nodes"),
+    ],
+)
+def test_what_an_action_is_decided_by_is_in_sight(columns: tuple[Column, ...], kept: tuple[str, ...]) -> None:
+    shown = [one.column.key for one in place(columns, 80 - 1, GUTTER)]
+    assert [key for key in shown if key in kept] == list(kept)
