@@ -20,7 +20,7 @@ from collectors.clean import clean
 from collectors.clock import SystemClock
 from collectors.slurm import SlurmSettings
 from collectors.slurm.tried import Tried
-from console.checks import clock, files, rights, roads, sources, terminal
+from console.checks import certificates, clock, files, rights, roads, sources, terminal
 from console.checks.crew import Crew
 from console.checks.found import GROUPS, Finding, count
 from console.config import Config
@@ -67,6 +67,7 @@ def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] =
             opened = sources.start(crew, site, SystemClock())
             if isinstance(site.slurm, SlurmSettings):
                 roads.start(crew, site.name, site.slurm)
+            certificates.start(crew, site)
             rights.start(crew, site)
             clock.start(crew, site)
         crew.start("files", lambda: files.findings(site, config))
@@ -79,6 +80,7 @@ def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] =
         process.stop_all()
     if site is not None:
         found += sources.findings(opened, ended, WITHIN_S, granted_s)
+        found += certificates.findings(site, ended, now)
         if isinstance(site.slurm, SlurmSettings):
             tried = roads.told(site.slurm, opened, ended)
             found += roads.findings(site.slurm, ended, tried, WITHIN_S)

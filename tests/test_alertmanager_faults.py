@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import socket
-import ssl
-import subprocess
 import threading
 import time
 
@@ -17,6 +15,7 @@ from collectors.model import SourceFault
 from tests.am import StandIn, row
 from tests.faults import fault
 from tests.prom import cut, drip, drip_headers, hang, raw, refusing
+from tests.tls import certificate, secured
 
 TOKEN = "eyJhbGciOi.secret"
 
@@ -184,23 +183,10 @@ def test_a_token_that_others_can_read_is_not_used(token):
         assert server.asked == []
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A certificate for 127.0.0.1: key and certificate files."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, pem = folder / "key.pem", folder / "cert.pem"
-    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1"]
-    words += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(pem)]
-    subprocess.run(words, check=True, capture_output=True)
-    return key, pem
-
-
-def test_certificates_are_verified(certificate):
-    key, pem = certificate
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem, key)
+def test_certificates_are_verified(tmp_path):
+    pem, key = certificate(tmp_path, "127.0.0.1")
     with StandIn() as server:
-        server.server.socket = context.wrap_socket(server.server.socket, server_side=True)
+        secured(server.server, pem, key)
         url = f"https://127.0.0.1:{server.port}"
         fault = fault_of(AlertmanagerSettings(url=url))
         assert fault.kind == "auth" and "certificate" in fault.what

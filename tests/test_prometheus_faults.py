@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import shutil
 import socket
-import ssl
-import subprocess
 import threading
 import time
 
@@ -21,6 +18,7 @@ from collectors.prometheus.sources import Loads, open_telemetry
 from collectors.secret import Secret, read_token
 from tests.faults import fault
 from tests.prom import StandIn, bomb, cut, drip, drip_headers, hang, huge, machine, raw, refusing
+from tests.tls import certificate, secured
 
 TOKEN = "eyJhbGciOi.secret"
 
@@ -289,19 +287,12 @@ def test_a_secret_shows_itself_to_nobody():
 @pytest.fixture
 def certified(tmp_path):
     """A server with a certificate of its own for another name than 127.0.0.1 or for it, and the file to trust."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
     servers = []
 
     def make(name: str) -> tuple[StandIn, str]:
-        key, pem = tmp_path / "key.pem", tmp_path / "cert.pem"
-        words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", f"/CN={name}"]
-        words += ["-addext", f"subjectAltName={'IP' if name[0].isdigit() else 'DNS'}:{name}"]
-        subprocess.run([*words, "-keyout", str(key), "-out", str(pem)], check=True, capture_output=True)
+        pem, key = certificate(tmp_path, name)
         server = StandIn()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pem, key)
-        server.server.socket = context.wrap_socket(server.server.socket, server_side=True)
+        secured(server.server, pem, key)
         servers.append(server.__enter__())
         return server, str(pem)
 
