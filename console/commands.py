@@ -99,11 +99,15 @@ def parse(text: str, leaves: Collection[str] = ()) -> Command:
     if verb is None:
         known = [*OTHERS, *BY_ID]
         found = [name for name in known if name == word] or [name for name in known if name.startswith(word)]
+        if not found:
+            import difflib  # for who mistypes only: not at the start
+
+            names = [name for names in SCREENS.values() for name in names]
+            near = " or ".join(difflib.get_close_matches(word, [*names, *known], 2, 0.6))
+            help = f"did you mean {near}?" if near else "Ctrl+P finds every command and key by what it does"
+            raise CommandError(f"no command {word}; {help}")
         if len(found) != 1:
-            near = ", ".join(found or [*SCREENS, *known])
-            raise CommandError(
-                f"{'which of' if found else f'no command {word}; there are:'} {near}{'?' if found else ''}"
-            )
+            raise CommandError(f"which of {', '.join(found)}?")
         verb = found[0]
     if verb in {"node", "job", "theme", "at", "cluster", "close", "save", "forget"} and not rest:
         raise CommandError(f"{verb} {OTHERS[verb]}")

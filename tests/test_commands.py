@@ -50,7 +50,9 @@ def test_what_follows_is_kept_as_typed():
     [
         ("", "type a command"),
         (" : ", "type a command"),
-        ("nonsense", "no command nonsense; there are: overview, nodes, "),
+        ("zzz", "no command zzz; Ctrl+P finds every command and key by what it does"),
+        ("partitons", "no command partitons; did you mean partitions"),
+        ("resmue gpu1", "no command resmue; did you mean resume"),
         ("re 101", "which of refresh, re"),
         ("node", "node NAME: inspect a node"),
         ("theme ", "theme NAME: other colours"),
