@@ -42,13 +42,25 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """The timeout of a test is an exception, raised wherever its process happens to be: a callback of an event loop
     swallows it, and the test would hang for as long as the build may take. A moment later the whole process says where
     every thread stands and goes; what runs the tests names the test."""
-    marker = item.get_closest_marker("timeout")
-    limit = marker.args[0] if marker is not None else float(item.config.getini("timeout"))
-    faulthandler.dump_traceback_later(limit + _DEAF_S, exit=True, file=item.config.stash[fault_handler_stderr_fd_key])
+    _goes_when_deaf(item)
     try:
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    """Once a test has failed, pytest and its timeout take every clock away, for whoever debugs: its end has one again.
+    An event loop waits there for its threads, however long they take."""
+    _goes_when_deaf(item)
+    return (yield)
+
+
+def _goes_when_deaf(item: pytest.Item) -> None:
+    marker = item.get_closest_marker("timeout")
+    limit = marker.args[0] if marker is not None else float(item.config.getini("timeout"))
+    faulthandler.dump_traceback_later(limit + _DEAF_S, exit=True, file=item.config.stash[fault_handler_stderr_fd_key])
 
 
 @pytest.hookimpl(trylast=True)

@@ -191,6 +191,7 @@ async def console(
             await operator.arrive({"nodes", "jobs", "partitions", "reservations", "loads", "diag"})
             yield operator
     finally:
+        app.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
         app.poller.stop()
         forget(name)
 
@@ -205,4 +206,5 @@ async def console_on(place: site.Site, size: tuple[int, int] = (120, 40), **conf
             await operator.arrive({"nodes", "jobs", "partitions", "reservations", "diag"})
             yield operator
     finally:
+        app.stop_sending()  # what is paused would wait for ever, and the event loop for its thread
         app.poller.stop()

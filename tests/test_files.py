@@ -46,11 +46,13 @@ def as_nobody(call: Callable[[], object]) -> str:
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-            said = repr(call())
-        except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-        os.write(here, said.encode())
-        os._exit(0)
+            try:
+                said = repr(call())
+            except BaseException as error:
+                said = f"{type(error).__name__}: {error}"
+            os.write(here, said.encode(errors="backslashreplace"))
+        finally:  # or it would go on as a second process of these tests
+            os._exit(0)
     os.close(here)
     with os.fdopen(there) as pipe:
         said = pipe.read()

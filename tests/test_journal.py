@@ -170,7 +170,7 @@ def test_two_consoles_write_one_chain(path):
     for thread in threads:
         thread.start()
     for one in [*others, *threads]:
-        one.join()
+        one.join(60)
     assert verify(path) == Verdict(ok=True, lines=50)
     own = [line["seq"] for line in read(path) if line["event"] == "result"]
     assert own == list(range(1, 11))
@@ -300,7 +300,8 @@ def _one_intent(path):
 def test_an_intent_of_a_dead_process_is_an_orphan(path):
     other = multiprocessing.get_context("fork").Process(target=_one_intent, args=(path,))
     other.start()
-    other.join()
+    other.join(60)
+    assert other.exitcode == 0
     book(path).write("intent", id="mine", action="drain", kind="node", targets=["gpu0002"])
     assert [one.plan for one in orphans(path)] == ["dead"]
 
@@ -364,7 +365,8 @@ def test_verify_for_people_and_programs(path, tmp_path):
 def test_verify_tells_of_orphans(path):
     other = multiprocessing.get_context("fork").Process(target=_one_intent, args=(path,))
     other.start()
-    other.join()
+    other.join(60)
+    assert other.exitcode == 0
     text, status = verified(path)
     assert status == 0 and "1 action has no result: drain gpu0001 by" in text
     assert json.loads(verified(path, as_json=True)[0])["orphans"] == ["dead"]

@@ -47,7 +47,7 @@ def in_another_process(call, *args, **more) -> None:
     """Done by somebody whose process is gone afterwards."""
     other = multiprocessing.get_context("fork").Process(target=call, args=args, kwargs=more)
     other.start()
-    other.join()
+    other.join(60)
     assert other.exitcode == 0
 
 
@@ -147,7 +147,7 @@ async def test_a_hung_disk_is_told_and_holds_up_nobody(path, monkeypatch):
         screen = await journal(op)
         answers = threading.Event()
         read = Reader.read
-        monkeypatch.setattr(Reader, "read", lambda *given: (answers.wait(), read(*given))[1])
+        monkeypatch.setattr(Reader, "read", lambda *given: (answers.wait(60), read(*given))[1])
         screen.tick(screen.ctx())
         op.app.clock.advance(6)
         screen.tick(screen.ctx())

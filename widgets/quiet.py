@@ -15,6 +15,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.driver import Driver
 from textual.events import DescendantFocus, Event, InputEvent, Key, MouseMove, Resize
+from textual.notifications import Notify, SeverityLevel
 from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
 from textual.theme import Theme
@@ -26,6 +27,7 @@ from widgets.flow import Flow
 from widgets.line import Line
 from widgets.sheet import Sheet
 from widgets.wire import Glass, GlassUpdate
+from widgets.word import Word
 
 Result = TypeVar("Result")
 
@@ -121,6 +123,14 @@ class QuietApp(App[Result]):
     def leave(self) -> None:
         """End it, as the key does."""
         self.exit()
+
+    def notify(
+        self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:  # fmt: skip
+        """Say a word in the corner; one that comes late holds nothing up."""
+        lasts_s = self.NOTIFICATION_TIMEOUT if timeout is None else timeout
+        self.post_message(Notify(Word(message, title, severity, lasts_s, markup)))
 
     # What the line to the terminal says.
 

@@ -111,7 +111,9 @@ def test_an_actions_lines_arrive_whole_here_and_on_another_host(room: Room, lab_
         to.settimeout(10)
         raw = b""
         while raw.count(b"\n") < len(written):
-            raw += to.recv(1 << 16)
+            more = to.recv(1 << 16)
+            assert more, "it ended before all had come"
+            raw += more
     forms = [re.fullmatch(rb"<85>.{15,40} \S+ wacht\[\d+\]: (\{.*\})", line) for line in raw.splitlines()]
     assert [json.loads(form[1])["sum"] for form in forms if form] == [line["sum"] for line in written]
 

@@ -159,11 +159,14 @@ def on_a_terminal(site: Site, *words: str, user: str = "alice") -> tuple[str, st
     """Run SEND as a console would have it: with a controlling terminal, which nobody types on. What it printed, and
     what appeared on the terminal."""
     out, into = os.pipe()
+    argv = site.inside.argv([sys.executable, "-c", SEND, *words], user)
     child, master = pty.fork()
     if child == 0:
-        os.dup2(into, 1)
-        argv_ = site.inside.argv([sys.executable, "-c", SEND, *words], user)
-        os.execvpe(argv_[0], argv_, site.inside.environment(user))
+        try:
+            os.dup2(into, 1)
+            os.execvpe(argv[0], argv, site.inside.environment(user))
+        finally:  # or it would go on as a second process of these tests
+            os._exit(127)
     os.close(into)
     with os.fdopen(out, "rb") as said:
         printed = said.read().decode()

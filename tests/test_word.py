@@ -1,0 +1,28 @@
+"""A word in the corner that ends between the look whether it has and the timer for its end: a timer of less than
+nothing would hold the event loop for ever (seen on a busy machine, in the matrix of keys)."""
+
+from __future__ import annotations
+
+from textual.widgets import _toast
+
+from tests.faults import fault
+from widgets.quiet import QuietApp
+from widgets.word import LEAST_S, Word
+
+
+def test_what_has_ended_has_ended():
+    assert Word("x", timeout=-1.0).has_expired and not Word("x", timeout=60.0).has_expired
+    assert Word("x", timeout=-1.0).time_left == LEAST_S and 59 < Word("x", timeout=60.0).time_left <= 60
+
+
+@fault("terminal", "a word in the corner ends while it is being shown", "it goes; keys are answered")
+async def test_one_that_ends_while_it_is_being_shown_holds_nothing_up(monkeypatch):
+    app = QuietApp()
+    made: list[float] = []
+    monkeypatch.setattr(_toast.Toast, "set_timer", lambda _, delay, *more: made.append(delay))
+    async with app.run_test(notifications=True) as pilot:
+        monkeypatch.setattr(Word, "has_expired", False)  # as it was when it was asked, a fifth of a second ago
+        app.notify("it has ended since", timeout=-0.2)
+        await pilot.pause()
+        await pilot.pause()
+    assert made == [LEAST_S]
