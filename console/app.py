@@ -134,8 +134,8 @@ class WachtApp(Typed, Plugged, Failing, QuietApp[None]):
         for at in self.opened.values():
             self.verify(at, self.fleet[at.name])
         screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
-        if screen is None:
-            return
+        if screen is None or not screen.is_mounted:
+            return  # one that is still coming would ask for what it shows, and be deaf to a quick answer
         screen.refresh_top()
         if screen is not self.screen:
             return  # below a dialog the clock and the ages go on, and nothing else moves

@@ -113,6 +113,8 @@ class Chart(Widget):
 
     def _lines(self, cells: int, height: int) -> list[Strip]:
         paint = ink(self)
+        if not self._title:
+            return [paint.line((), cells)] * height  # nothing was shown yet
         known = [value for _, value in self._points if value is not None]
         now = self._write(known[-1]) if known and self._points[-1][1] is not None else self._write(None)
         title: list[Span] = [(f" {self._title}", "title")]
