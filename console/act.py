@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,12 +17,12 @@ from console import plan as plans
 from console import preview, targets
 from console.actions import BY_ID
 from console.gate import Gate
-from console.gather import RETURN_SOURCES
+from console.gather import BACK, RETURN_SOURCES
 from console.journal import entries_of
 from console.outcome import Outcome, Result
 from console.person import person
 from console.plan import Extra, Options, Plan, Refusal
-from console.returned import in_waves
+from console.returned import stoppable
 from console.undo import Undo, last_of, undo_of
 from console.words import valued
 
@@ -86,7 +87,7 @@ def run_act(
             answer = ask(question(plan)).strip()
         except EOFError:
             answer = ""
-    with in_waves(plan, ask, told.wave, yes) as progress:
+    with stoppable(ask, told.wave, yes) as progress:
         outcome = gate.send(plan, answer, progress)
     if outcome.refused is not None:
         return told.refused(outcome.refused, plan, outcome)
@@ -130,7 +131,7 @@ def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
         found |= {"alerts.alerts"}
     if action == "undo":
         found |= {"alerts.alerts", "slurm.partitions", "slurm.reservations"}
-    if action in {"resume", "undrain", "undo"}:
+    if action in BACK | {"undo"}:
         found |= RETURN_SOURCES
     if any("@loop:" in word for word in words):
         found.add("prom.cooling")
@@ -158,7 +159,10 @@ class _Teller:
     def preview(self, plan: Plan, asking: bool = False) -> None:
         # With --json the standard output belongs to the object; a person who is asked sees it all the same.
         if asking == self._json:
-            print("\n".join(preview.text(plan)), file=self._err if self._json else self._out, flush=True)
+            out = self._err if self._json else self._out
+            # A question below thousands of lines is asked of nobody; with --dry-run every line is there.
+            cells = None if self._dry_run or not (out and out.isatty()) else shutil.get_terminal_size().columns
+            print("\n".join(preview.text(plan, cells)), file=out, flush=True)
 
     def wave(self, text: str) -> None:
         """What came of a wave, as soon as it is over."""

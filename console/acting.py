@@ -269,10 +269,9 @@ class Acting(Returning, Recalling):
                     outcome = gate.follow(outcome)
             except Exception as error:
                 # What breaks off the event loop would break in silence, and be taken for done.
-                why = f"{type(error).__name__}: {error}"[:300]
-                self.call_from_thread(
-                    self.tell_of, at, f"{plan.action.label}: what was sent is unknown: {why}", "error"
-                )
+                what = "what was sent is unknown" if progress.intent else "nothing was sent"
+                why = f"{what}: {type(error).__name__}: {error}"[:300]
+                self.call_from_thread(self.tell_of, at, f"{plan.action.label}: {why}", "error")
                 return
             finally:
                 at.sending.discard(progress)
@@ -316,7 +315,9 @@ class Acting(Returning, Recalling):
             self.tell_of(at, f"{plan.action.label}: {len(outcome.aside):,} set aside: {which}: {why}", "warning")
         if outcome.warning:
             self.tell_of(at, outcome.warning, "error")
-        at.sent_watch = at.sent_watch.add(outcome.waiting)
+        at.sent_watch, over = at.sent_watch.add(outcome.waiting)
+        if over:
+            self._settled(at, at.newest, over)
         at.looked = at.clock.mono()
         self._poke(at, {plan.action.shown_in})
         self._repaint()
@@ -357,8 +358,7 @@ class Acting(Returning, Recalling):
     def _settled(self, at: Opened, cluster: Cluster, settled: Sequence[Settled]) -> None:
         for action_id in dict.fromkeys(one.action for one in settled):
             action = BY_ID[action_id]
-            done = tuple(one.target for one in settled if one.action == action_id and one.state == "done")
-            if done:
+            if done := tuple(one.target for one in settled if one.action == action_id and one.state == "done"):
                 why = {one.why for one in settled if one.action == action_id and one.state == "done"}
                 how = why.pop() if len(why) == 1 and "" not in why else f"seen in {self._where(action.kind)}"
                 self.tell_of(at, f"{action.done}: {named(cluster, done, action.kind)} ({how})")

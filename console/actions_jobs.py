@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from collectors.model import Cluster, Job
-from collectors.nodeset import expand, fold
+from collectors.nodeset import expand, fold_for_slurm
 from collectors.slurm.argv_jobs import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT, UNLIMITED
 from console.action import WAITING, Action, Value, over, tidy
 from console.lengths import seconds_in
@@ -105,14 +105,14 @@ def _nodes(text: str) -> str:
     names = expand(low)
     if not names or any(name.upper() == "ALL" for name in names):
         raise ValueError(f"{text!r} names no nodes; gpu[001-004] does, none takes the list away")
-    return fold(names)
+    return fold_for_slurm(names)
 
 
 def _excluded(job: Job) -> str | None:
     if not job.excluded:
         return job.excluded
     try:
-        return fold(expand(job.excluded))
+        return fold_for_slurm(expand(job.excluded))
     except ValueError:
         return job.excluded
 

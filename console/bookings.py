@@ -12,9 +12,10 @@ import msgspec
 
 from collectors.model import Change, Cluster, Job, Reservation
 from collectors.nodeset import fold, names_in
+from collectors.nodestate import OUT
 from collectors.slurm.argv_base import NAME
 from collectors.slurm.argv_reservations import EPOCH, FLAGS, LASTS_S, NAMES, moment_of
-from console.action import Together
+from console.action import Action, Row, Together
 from console.lengths import FORM, seconds_in
 
 #: What each flag does, said aloud before it is asked for.
@@ -167,18 +168,31 @@ def crosses(cluster: Cluster, targets: Sequence[str], begins: float, now: float)
     return [job for job in jobs if (left := job.left_s(now)) is None or now + left > begins]
 
 
+def aside(action: Action, rows: Mapping[str, Row], given: Mapping[str, str], cluster: Cluster) -> tuple[str, ...]:
+    """The nodes that this keeps from others: those of a new reservation, or of one that is to end later."""
+    if action.together is TOGETHER:
+        return tuple(rows)
+    later = (
+        row for target, row in rows.items()
+        if action.id == "extend" and isinstance(row, Reservation) and given[target] > (end_of(row) or "")
+    )  # fmt: skip
+    return tuple(dict.fromkeys(name for row in later for name in names_in(row.nodes) if name in cluster.nodes))
+
+
 def glass(cluster: Cluster, targets: Sequence[str], _: Any) -> tuple[str, str] | None:
-    """The word to be typed, and why, where all of the machine or of a partition would be set aside."""
+    """The word to be typed, and why, where all that serves of the machine or of a partition would be set aside, however
+    small it is; what is out of service serves nobody."""
+    from console.asking import shares_of
+
     wanted = frozenset(targets)
-    if len(wanted) == len(cluster.nodes):
-        return cluster.name, "it sets every node of the machine aside"
-    left = {part for name, node in cluster.nodes.items() if name not in wanted for part in node.partitions}
-    whole = [part for name in targets for part in cluster.nodes[name].partitions if part not in left]
+    serving = [name for name, node in cluster.nodes.items() if node.display not in OUT]
+    if wanted.issuperset(serving or cluster.nodes):
+        return cluster.name, "it sets every node in service of the machine aside"
+    whole = [one for one in shares_of(targets, cluster) if one.healthy and one.newly_out == one.healthy]
     if not whole:
         return None
-    names = list(dict.fromkeys(whole))
-    largest = max(names, key=lambda part: sum(part in cluster.nodes[name].partitions for name in targets))
-    return largest, f"it sets every node of {', '.join(names)} aside"
+    largest = max(whole, key=lambda one: one.healthy)
+    return largest.partition, f"it sets every node in service of {', '.join(one.partition for one in whole)} aside"
 
 
 def spell(change: Change, options: Any, why: str | None) -> Change:

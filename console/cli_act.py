@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import termios
 from typing import Any
 
 import click
@@ -18,6 +20,14 @@ def _say(ctx: click.Context, option: click.Parameter, value: str | None) -> None
     """Keep what is said of a reservation: each by its own word."""
     if value is not None and option.name is not None:
         ctx.meta.setdefault(_SAID, {})[option.name] = value
+
+
+def asked(question: str) -> str:
+    """The line that somebody types at a question of the terminal; what was typed before it came up answers nothing."""
+    with contextlib.suppress(termios.error):  # the terminal has gone: the line will be empty
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    click.echo(question, nl=False, err=True)
+    return sys.stdin.readline()
 
 
 @click.command()
@@ -83,7 +93,7 @@ def act(
     from console.journal import JournalFault
     from console.plan import Options
     from console.returned import again
-    from console.site_gate import open_gate, pre_flight
+    from console.site_gate import open_gate, pre_flight, put_back
     from console.words import joined, option
 
     config = configured(ctx)
@@ -120,17 +130,14 @@ def act(
         options = msgspec.structs.replace(found.options, break_glass=break_glass)
     terminal = at_terminal(sys.stdin, sys.stderr)
 
-    def ask(question: str) -> str:
-        click.echo(question, nl=False, err=True)
-        return sys.stdin.readline()
-
     gate = open_gate(chosen, config, transport, clock)
-    gate.look = again(chosen, wanted, clock)
+    resumed = put_back(chosen, config)
+    gate.look = again(chosen, wanted, clock, resumed)
     try:
         code = acting.run_act(
             gate, cluster, action, targets, reason=reason, dry_run=dry_run, yes=yes,
-            count=count, as_json=as_json, ask=ask if terminal else None, options=options,
-            look=pre_flight(chosen, config, transport, action, cluster),
+            count=count, as_json=as_json, ask=asked if terminal else None, options=options,
+            look=pre_flight(chosen, transport, action, cluster, resumed),
         )  # fmt: skip
     except KeyboardInterrupt:
         on_its_way = "it was on its way: Slurm and wacht journal show say what came of it"

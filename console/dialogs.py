@@ -21,6 +21,7 @@ from collectors.clean import clean
 from console import preview
 from console.gate import Gate
 from console.plan import Plan, Refusal
+from console.preview_words import Fact
 from console.words import OPTIONS, option
 from widgets.pane import Line, Pane
 from widgets.quiet import QuietModal
@@ -37,22 +38,22 @@ _TABS = {"resume_after_s": "back after", "seconds": "for how long", "next_state"
 _NAMES = {field: name for name, field in OPTIONS.items()}
 
 
-def _line(row: preview.Fact) -> Line:
+def _line(row: Fact) -> Line:
     return Line([(f"{row.label:<{preview.LABEL}}", "text-dim"), (row.text, row.role)])
 
 
-def _parted(made: Sequence[preview.Fact]) -> tuple[list[preview.Fact], list[preview.Fact]]:
+def _parted(made: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]:
     """The rows without those of the reason and of the command, and these: they are what is asked of a person."""
     at = next((at for at, row in enumerate(made) if row.label in preview.ASKED), len(made))
     return list(made[:at]), list(made[at:])
 
 
-def _shortened(asked: Sequence[preview.Fact], most: int) -> list[preview.Fact]:
+def _shortened(asked: Sequence[Fact], most: int) -> list[Fact]:
     """Of the rows of the reason and of the command so many, some of each; what was cut ends in an ellipsis."""
     at = next((at for at, row in enumerate(asked) if row.label == preview.ASKED[-1]), len(asked))
     first, last = asked[:at], asked[at:]
     some = first[: max(most // 2, most - len(last))]
-    found: list[preview.Fact] = []
+    found: list[Fact] = []
     for rows, every in ((some, first), (last[: most - len(some)], last)):
         cut = len(rows) < len(every)
         found += [*rows[:-1], msgspec.structs.replace(rows[-1], text=f"{rows[-1].text} …")] if cut and rows else rows

@@ -6,20 +6,22 @@ Each line is a label, its text and its role, as the preview shows them (`console
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
 from collectors.model import Cluster, Job, Partition, Reservation, User
 from collectors.nodeset import fold, names_in
 from collectors.slurm.argv_reservations import epoch_of
-from console import bookings
+from console import bookings, unseen
 from console.plan import Plan
 from console.remember import remembered
 from widgets.units import count, duration, when
 
+T = TypeVar("T")
 Line = tuple[str, str, str]
-#: Of other partitions, accounts or jobs so many are named.
+#: Of other partitions, accounts or jobs a screen names so many.
 _NAMED = 3
 
 
@@ -28,10 +30,11 @@ def knows(action: str) -> bool:
     return action in _TOLD
 
 
-def told(plan: Plan) -> Sequence[Line]:
-    """What there is to tell of this action; nothing of those that have their facts elsewhere."""
+def told(plan: Plan, whole: bool = True) -> Sequence[Line]:
+    """What there is to tell of this action, `whole` or as fits a screen; nothing of those that have their facts
+    elsewhere."""
     make = _TOLD.get(plan.action.id)
-    return make(plan) if make is not None else ()
+    return make(plan, whole) if make is not None else ()
 
 
 # -- partitions -------------------------------------------------------------------------------------------------------
@@ -72,7 +75,7 @@ def shared(cluster: Cluster) -> Mapping[str, Mapping[str, int]]:
     return {name: dict(others.most_common()) for name, others in found.items()}
 
 
-def _down(plan: Plan) -> Sequence[Line]:
+def _down(plan: Plan, whole: bool) -> Sequence[Line]:
     """How much stands behind each: nodes, running jobs that go on, jobs that will wait."""
     cluster = plan.cluster
     made: list[Line] = []
@@ -87,19 +90,22 @@ def _down(plan: Plan) -> Sequence[Line]:
         waiting = at.waiting.get(name, 0)
         running = _many(at.running.get(name, 0), "job")
         made.append(("goes on", f"{running} of {name}, until they end: nothing is killed", ""))
+        hidden = unseen.on(cluster, (node.name for node in cluster.nodes.values() if name in node.partitions))
+        if hidden:
+            made.append(("goes on", f"more of {name}: {unseen.words(hidden)}", "warn"))
         more = waiting - at.alone.get(name, 0)
         also = f"; {count(more)} of these may start elsewhere too" if more else ""
         role = "warn" if waiting else ""
         made.append(("waits then", f"{_many(waiting, 'job')} of {name}, and every new one{also}", role))
         others = shared(cluster).get(name)
         if others:
-            few = ", ".join(f"{other} ({_many(of, 'node')})" for other, of in list(others.items())[:_NAMED])
+            few = ", ".join(f"{other} ({_many(of, 'node')})" for other, of in _first(others.items(), whole))
             made.append(("still starts", f"what was sent to {few}: they have nodes of {name} too", ""))
     made.append(("until", "partition-up; “Needs you” reminds of it as long as it lasts", "text-dim"))
     return made
 
 
-def _up(plan: Plan) -> Sequence[Line]:
+def _up(plan: Plan, _: bool) -> Sequence[Line]:
     cluster = plan.cluster
     made: list[Line] = []
     for name, row in plan.seen.items():
@@ -114,7 +120,7 @@ def _up(plan: Plan) -> Sequence[Line]:
 # -- reservations -----------------------------------------------------------------------------------------------------
 
 
-def _reserve(plan: Plan) -> Sequence[Line]:
+def _reserve(plan: Plan, whole: bool) -> Sequence[Line]:
     """Its name, for whom, from when to when, each flag aloud, and the jobs that cross it."""
     said, now = plan.change.settings, plan.cluster.at
     seconds = int(said["for"])
@@ -135,8 +141,11 @@ def _reserve(plan: Plan) -> Sequence[Line]:
     crossing = bookings.crosses(plan.cluster, tuple(plan.seen), begins, now)
     if crossing:
         made += [("crosses it", f"{_many(len(crossing), 'job')}: they go on inside it until they end", "warn"),
-                 ("crosses it", _few(crossing), "warn")]  # fmt: skip
-    else:
+                 ("crosses it", _few(crossing, whole), "warn")]  # fmt: skip
+    hidden = unseen.on(plan.cluster, plan.seen)
+    if hidden:
+        made.append(("crosses it", unseen.words(hidden), "warn"))
+    elif not crossing:
         made.append(("crosses it", "no job", ""))
     over = [one.name for one in plan.cluster.reservations.values()
             if (one.starts or 0) < begins + seconds and (one.ends is None or one.ends > begins)
@@ -144,7 +153,7 @@ def _reserve(plan: Plan) -> Sequence[Line]:
     return [*made, ("lies over", ", ".join(over), "warn")] if over else made
 
 
-def _extend(plan: Plan) -> Sequence[Line]:
+def _extend(plan: Plan, _: bool) -> Sequence[Line]:
     made: list[Line] = []
     for name, row in plan.seen.items():
         ends = plan.change.values.get(name)
@@ -163,7 +172,7 @@ def _extend(plan: Plan) -> Sequence[Line]:
     return made
 
 
-def _unreserve(plan: Plan) -> Sequence[Line]:
+def _unreserve(plan: Plan, whole: bool) -> Sequence[Line]:
     """Who can use the nodes again. The jobs that ask for it are told by the pre-flight."""
     made: list[Line] = []
     for name, row in plan.seen.items():
@@ -177,7 +186,7 @@ def _unreserve(plan: Plan) -> Sequence[Line]:
         made.append(("it is", f"{name}: for {whom}{until}{f': {row.comment}' if row.comment else ''}", ""))
         free = f"{_many(len(nodes), 'node')} {fold(nodes)}" if nodes else "its nodes, which are not known"
         role = "text-strong"
-        where = f" in {', '.join(part for part, _ in parts.most_common(_NAMED))}" if parts else ""
+        where = f" in {', '.join(part for part, _ in _first(parts.most_common(), whole))}" if parts else ""
         made.append(("free again", f"{free}, for everybody's jobs{where}", role))
     return made
 
@@ -185,7 +194,7 @@ def _unreserve(plan: Plan) -> Sequence[Line]:
 # -- users ------------------------------------------------------------------------------------------------------------
 
 
-def _block(plan: Plan) -> Sequence[Line]:
+def _block(plan: Plan, _: bool) -> Sequence[Line]:
     made: list[Line] = []
     for name, row in plan.seen.items():
         if isinstance(row, User):
@@ -200,11 +209,14 @@ def _block(plan: Plan) -> Sequence[Line]:
         goes = f"{name}: {_many(running, 'job')} run, {_many(waiting, 'job')} wait and will start"
         ends = f"; wacht act cancel user={name} ends them" if running + waiting else ""
         made.append(("goes on", goes + ends, "warn" if running + waiting else ""))
+    if hidden := unseen.on(plan.cluster, plan.cluster.nodes):
+        work = f"whether more goes on is unknown: of what runs on {_many(len(hidden), 'node')} no job is shown to you"
+        made.append(("goes on", work, "warn"))
     made.append(("until", "unblock; “Needs you” reminds of it as long as it lasts", "text-dim"))
     return made
 
 
-def _unblock(plan: Plan) -> Sequence[Line]:
+def _unblock(plan: Plan, _: bool) -> Sequence[Line]:
     made: list[Line] = []
     for name, limits in plan.change.values.items():
         each = [
@@ -229,9 +241,15 @@ def _many(number: int | None, what: str) -> str:
     return f"{count(number)} {what}{'' if number == 1 else 's'}"
 
 
-def _few(jobs: Sequence[Job]) -> str:
-    few = ", ".join(f"{job.id} {job.user} {job.name[:24]}" for job in jobs[:_NAMED])
-    return f"{few} and {len(jobs) - _NAMED:,} more" if len(jobs) > _NAMED else few
+def _first(things: Iterable[T], whole: bool) -> Sequence[T]:
+    every = list(things)
+    return every if whole else every[:_NAMED]
+
+
+def _few(jobs: Sequence[Job], whole: bool) -> str:
+    named = _first(jobs, whole)
+    few = ", ".join(f"{job.id} {job.user} {job.name if whole else job.name[:24]}" for job in named)
+    return f"{few} and {len(jobs) - len(named):,} more" if len(jobs) > len(named) else few
 
 
 def _when(epoch: float, now: float) -> str:
@@ -239,7 +257,7 @@ def _when(epoch: float, now: float) -> str:
     return f"{when(epoch, None, now)} ({f'in {duration(away)}' if away > 0 else f'{duration(-away)} ago'})"
 
 
-_TOLD: Mapping[str, Callable[[Plan], Sequence[Line]]] = {
+_TOLD: Mapping[str, Callable[[Plan, bool], Sequence[Line]]] = {
     "partition-down": _down,
     "partition-up": _up,
     "reserve": _reserve,

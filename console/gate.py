@@ -20,16 +20,17 @@ from collectors.clock import Clock
 from collectors.model import AlertDesk, Change, Cluster, Sent, SourceFault, Transport, Writer
 from console.action import Action, Row, tidy
 from console.actions import BY_ID
+from console.asking import outgrown
 from console.entries import Entry, outcome_of, readable
 from console.incident import Scope, declared
 from console.journal import Journal, JournalFault
-from console.outcome import Outcome, Progress, Result, batches_of, noted, results_of, told, waits_of
+from console.outcome import Outcome, Progress, Result, batches_of, cut_off, noted, results_of, said_by, told, waits_of
 from console.person import person
 from console.plan import READ_ONLY, Extra, Guard, Options, Plan, Refusal, Skip, grouped
 from console.planning import change_for, make, spelled
 from console.policy import Policy, default_policy
 from console.readers import Readers
-from console.verify import Settled, Waiting, Watch, drifted
+from console.verify import Settled, Waiting, Watch
 from console.waving import Look, Waving
 
 
@@ -82,6 +83,9 @@ class Gate:
         self._scopes: tuple[Scope, ...] = ()
         """Incidents that were declared through this gate: what was confirmed, whatever others write."""
         self._lock = threading.Lock()
+        self._weighing = threading.Lock()
+        self._going: dict[Progress, frozenset[str]] = {}
+        """What each send takes out while it is on its way: Slurm may not show it yet to one that is weighed by then."""
         self.look: Look | None = None
         """Reads what the pre-flight needs anew, between two waves. None: what came back is not looked at."""
 
@@ -166,7 +170,11 @@ class Gate:
         try:
             return self._send(plan, answer, progress)
         finally:
+            with self._weighing:
+                self._going.pop(progress, None)
             progress.ended = True
+            if progress.intent and not progress.written:
+                self._late_note("result", **cut_off(progress))
 
     def _send(self, plan: Plan, answer: str, progress: Progress) -> Outcome:
         if not self._take(plan):
@@ -180,15 +188,21 @@ class Gate:
         if not plan.confirm.accepts(answer):
             return Outcome(plan=plan, refused=f"not confirmed: {plan.confirm.words} was asked for; nothing was sent")
         try:
-            rows, age, dropped = self._again(plan, plan.change.targets)
+            with self._weighing:
+                rows, age, dropped = self._readers.again(plan, plan.change.targets, self._clock)
+                left = tuple(target for target in plan.seen if target not in dropped)
+                outgrew = self._outgrown(plan, left, rows)
+                if plan.action.takes_out and not outgrew:
+                    self._going[progress] = frozenset(left)
         except Exception as error:
             return Outcome(plan=plan, refused=f"the targets could not be read again, nothing was sent: {_said(error)}")
-        left = tuple(target for target in plan.seen if target not in dropped)
         if not left or (dropped and plan.action.together is not None):
             skipped = tuple(Skip(target, result.why) for target, result in dropped.items())
             return Outcome(
                 plan=plan, results=dropped, refused=f"nothing was sent: {grouped(skipped, plan.action.kind)}"
             )
+        if outgrew:
+            return Outcome(plan=plan, refused=f"nothing was sent: {outgrew}")
         progress.results |= dropped
         try:
             change = change_for(plan, left, rows, plan.why, person())
@@ -226,7 +240,7 @@ class Gate:
             )
         except (ValueError, SourceFault) as error:
             return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
-        self._scopes += scope
+        self._scopes, progress.intent = self._scopes + scope, about
         every: list[Sent] = []
         results: dict[str, Result] = {}
         waiting: tuple[Waiting, ...] = ()
@@ -249,8 +263,7 @@ class Gate:
             if batch.targets:
                 try:
                     sent = tuple(writer.send(batch))
-                except Exception as error:
-                    # It broke somewhere in the middle: what it did so far only Slurm knows.
+                except Exception as error:  # somewhere in the middle: what it did so far only Slurm knows
                     failure = f"{type(error).__name__}: {error}"[:300]
             every += sent
             results |= (found := results_of(batch, sent, failure))
@@ -268,8 +281,8 @@ class Gate:
             late = "" if failure else _broke(waving.finish, results)
             waiting, warning = waving.waiting, warning or waving.warning or late
         results |= {target: result for target, result in dropped.items() if target not in results}
-        ended = [{"argv": one.argv, "rc": one.rc, "err": one.err, "took_s": round(one.took_s, 3)} for one in every]
-        late = self._late_note("result", **about, sent=ended, failure=failure or None, outcome=told(results))
+        progress.written = True
+        late = self._late_note("result", **about, sent=said_by(every), failure=failure or None, outcome=told(results))
         return Outcome(plan=plan, results=results, sent=tuple(every), waiting=waiting, warning=late or warning,
                        aside=dict(progress.aside))  # fmt: skip
 
@@ -281,15 +294,23 @@ class Gate:
             while progress.may_go_on():
                 unfit = waving.look(batch.targets) if waving is not None else {}
                 some = tuple(target for target in batch.targets if target not in unfit)
-                rows, _, dropped = self._again(plan, some) if some else ({}, None, {})
+                rows, _, dropped = self._readers.again(plan, some, self._clock) if some else ({}, None, {})
                 if progress.paused or progress.stopped:
                     continue  # meanwhile: how long it will be nobody knows, so they are read anew
                 results |= unfit | dropped
+                rest = [one for one in plan.seen if one not in results and one not in progress.results]
+                if why := self._outgrown(plan, rest, rows):
+                    return batch, f"not sent: {why}"
                 left = tuple(target for target in some if target not in dropped)
                 return change_for(plan, left, rows, plan.why, person()), ""
         except Exception as error:
             return batch, f"not sent, the targets could not be read again: {_said(error)}"
         return batch, "not sent: you stopped it"
+
+    def _outgrown(self, plan: Plan, left: Sequence[str], rows: Mapping[str, Row]) -> str:
+        """Why the answer does not do for what is left of a plan, as these rows show it; "" where it does."""
+        going = frozenset[str]().union(*self._going.values())
+        return outgrown(plan, left, self._readers.newest(plan, rows, going), self._scopes, self._clock.now())
 
     def follow(
         self, outcome: Outcome, deadline_s: float | None = None, sleep: Callable[[float], None] = time.sleep
@@ -342,28 +363,6 @@ class Gate:
         )  # fmt: skip
         return found, warning
 
-    def _again(self, plan: Plan, targets: Sequence[str]) -> tuple[Mapping[str, Row], float | None, dict[str, Result]]:
-        """The targets as they are now, the age of that, and those that must not be acted on. Raises SourceFault."""
-        age = plan.age_s(began := self._clock.mono())
-        rows: Mapping[str, Row] = {target: plan.seen[target] for target in targets}
-        jobs: Mapping[str, frozenset[str]] | None = None
-        if self._readers.reads(plan.action.kind):
-            rows = self._readers.read(plan.change.kind, targets)
-            if plan.kills and plan.action.kind == "node":
-                jobs = self._readers.jobs_on(targets)
-            age = self._clock.mono() - began
-        elif age is None or age > plan.oldest_s:
-            raise SourceFault("stale", "what is known of them is too old", "wait for the next reading")
-        hit = None if plan.jobs is None else frozenset(job.id for job in plan.jobs)
-        whys = {
-            target: drifted(
-                plan.action, plan.cluster, plan.seen[target], rows.get(target),
-                hit if jobs is not None else None, None if jobs is None else jobs.get(target, frozenset()),
-            )
-            for target in targets
-        }  # fmt: skip
-        return rows, age, {target: Result("dropped", why) for target, why in whys.items() if why}
-
     def _opened(self, action: Action) -> Writer:
         kind = action.id if action.argv else action.shown_in
         with self._lock:
@@ -382,8 +381,8 @@ class Gate:
         """A line that comes after the deed: where it cannot be written, the person hears of it."""
         try:
             return self._write(event, **fields)
-        except JournalFault as error:
-            return f"this is not in the journal: {error}"
+        except Exception as error:
+            return f"this is not in the journal: {error if isinstance(error, JournalFault) else _said(error)}"
 
 
 def _broke(look: Callable[..., object], *given: Any) -> str:

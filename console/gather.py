@@ -24,13 +24,15 @@ DEADLINE_S = 4.0
 #: After one of these the next question would fare alike.
 _HOPELESS = frozenset({"timeout", "refused", "auth", "backoff"})
 _FAULTS_SHOWN = 3
+#: Actions after which a node takes work again: all of them are judged by the same facts.
+BACK = frozenset({"resume", "undrain", "cancel_reboot"})
 T = TypeVar("T")
 
 
 def needed(action: Action) -> bool:
     """True where something is read before this action is planned."""
     again = action.value is not None and action.value.read_again
-    return again or action.kind == "user" or action.id in {"unreserve", "resume", "undrain", "requeue", "requeuehold"}
+    return again or action.kind == "user" or action.id in BACK | {"unreserve", "requeue", "requeuehold"}
 
 
 def gather(
@@ -54,7 +56,7 @@ def gather(
         return _users(targets, transport)
     if action.id == "unreserve":
         return _bound(targets, transport, ends, mono)
-    if action.id in {"resume", "undrain"}:
+    if action.id in BACK:
         nodes = [node for target in targets if (node := _acts(action, cluster, cluster.nodes, target)) is not None]
         known = {node.name: resumed[node.name] for node in nodes if node.name in resumed}
         return Extra(gpus=_gpus(nodes, telemetry, ends, mono, faults), faults=tuple(faults), resumed=known)

@@ -35,8 +35,9 @@ __all__ = ["Journal", "JournalFault", "Verdict", "orphans", "read", "show", "unf
 #: Lines of the journal in which an action is looked for: about a year of a busy site.
 LOOKBACK = 20_000
 DEADLINE_S = 5.0
-#: Seconds for which an intent from another host counts as under way: nobody can look for its process there.
-ELSEWHERE_S = 600.0
+#: Seconds since its last line for which an intent from another host counts as under way: nobody can look for its
+#: process there. What goes in several commands may have been paused between two of them, or held up by a ramp of power.
+ELSEWHERE_S, ELSEWHERE_LONG_S = 600.0, 86_400.0
 #: Lines that are kept in memory while the file cannot be written; of more only the number.
 KEPT = 500
 _MEND = "mend it, or name another place (`journal` in the configuration)"
@@ -82,23 +83,27 @@ class Journal:
                 return self._witnessed(line, f"{self.path}: the file system still does not answer")
             if before is not None and before.late and before.fault is not None:
                 self._missing(before.counted)
-            late, gap = self._missed, self._gap
-            self._missed, self._gap = [], 0
-            owned = [self._line("gap", {"gap": gap}), *({**one, "late": True} for one in late)] if gap else []
+            owned = [{**one, "late": True} for one in self._missed]
+            owned = [self._line("gap", {"gap": self._gap}), *owned] if self._gap else []
             self._writing = writing = _Write(self.path, [*owned, line], self._witness)
-            writing.start()
-            # Syslog is asked last, and has its part of the deadline.
-            asked_s = self._witness.timeout_s if self._witness is not None else 0.0
-            writing.join(self._deadline_s - min(asked_s, self._deadline_s / 2))
+            try:
+                writing.start()
+            except RuntimeError:
+                # Not one more thread is to be had. Without a deadline, then: what came of a deed is not to be lost.
+                writing.run()
+            else:
+                # Syslog is asked last, and has its part of the deadline.
+                asked_s = self._witness.timeout_s if self._witness is not None else 0.0
+                writing.join(self._deadline_s - min(asked_s, self._deadline_s / 2))
             overdue = writing.overdue()
             # Only now: a fault of the last moment is one, and no line on the disk.
             fault = writing.fault
             if overdue:
                 fault = f"{self.path}: the file system did not answer in {self._deadline_s:g} s"
-            elif fault is None:
+            if fault is None or overdue:
+                self._missed, self._gap = [], 0  # they are on the disk, or the thread that is late has them
+            if fault is None:
                 return ""
-            else:
-                self._missed, self._gap = late, gap
             counts = False
             try:
                 # A late line may still arrive by itself; its thread knows then what to think of it.
@@ -224,7 +229,8 @@ def of_this_process(path: Path) -> list[Entry]:
 def alive(entry: Entry, now: float) -> bool:
     """True where the process that wrote an intent may still write what came of it."""
     if entry.host != os.uname().nodename:
-        return entry.at is not None and now - entry.at < ELSEWHERE_S
+        last = max((at for at in (entry.at, entry.proven_at) if at is not None), default=None)
+        return last is not None and now - last < (ELSEWHERE_LONG_S if len(entry.argv) > 1 else ELSEWHERE_S)
     return entry.pid is not None and entry.began is not None and _began(entry.pid) == entry.began
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -49,6 +50,10 @@ class Progress:
         self.total = total
         self.results: dict[str, Result] = {}
         """Of the targets that were sent or dropped so far."""
+        self.intent: dict[str, Any] = {}
+        """What names it in the journal, once it is written there; before that nothing is sent."""
+        self.written = False
+        """Whether the result was written after it, or as much of that as could be."""
         self.ended = False
         self.wave = ""
         """Of waves: which is under way, and what it waits for."""
@@ -66,19 +71,19 @@ class Progress:
         """Called, in the thread that sends, when it paused by itself."""
         self.on_unfit: Callable[[], object] = lambda: None
         """Called there when somebody should say whether those that came back unfit are drained again."""
-        self._go = threading.Event()
-        self._go.set()
-        self._stop = threading.Event()
+        self._going, self._stopping = True, False
+        # A signal may stop it in the midst of a wait of its own thread: of a threading.Event that would never return.
+        self._changed = threading.Condition(threading.RLock())
 
     @property
     def paused(self) -> bool:
         """True while no further batch is sent."""
-        return not self._go.is_set()
+        return not self._going
 
     @property
     def stopped(self) -> bool:
         """True when no further batch will be sent."""
-        return self._stop.is_set()
+        return self._stopping
 
     @property
     def chip(self) -> str:
@@ -90,12 +95,14 @@ class Progress:
 
     def pause(self) -> None:
         """Send no further batch before `go_on`."""
-        self._go.clear()
+        self._going = False
 
     def go_on(self) -> None:
         """Send the rest."""
         self.held = ""
-        self._go.set()
+        with self._changed:
+            self._going = True
+            self._changed.notify_all()
 
     def hold(self, why: str) -> None:
         """Pause by itself: somebody must look first."""
@@ -116,17 +123,20 @@ class Progress:
 
     def rest(self, seconds: float) -> bool:
         """Wait so long. True when it was stopped meanwhile."""
-        return self._stop.wait(seconds)
+        with self._changed:
+            return self._changed.wait_for(lambda: self._stopping, seconds)
 
     def stop(self) -> None:
         """Leave the rest out."""
-        self._stop.set()
-        self._go.set()
+        with self._changed:
+            self._stopping = self._going = True
+            self._changed.notify_all()
 
     def may_go_on(self) -> bool:
         """Between two batches: waits while it is paused. False when it was stopped."""
-        self._go.wait()
-        return not self._stop.is_set()
+        with self._changed:
+            self._changed.wait_for(lambda: self._going)
+        return not self._stopping
 
 
 def by_reason(aside: Mapping[str, str]) -> dict[str, list[str]]:
@@ -219,6 +229,19 @@ def _noted(row: Row) -> dict[str, Any]:
 def told(results: Mapping[str, Result]) -> dict[str, dict[str, str]]:
     """The results as the journal holds them."""
     return {target: {"state": result.state, "why": result.why} for target, result in results.items()}
+
+
+def said_by(sent: Sequence[Sent]) -> list[dict[str, Any]]:
+    """What each command said, as the journal holds it."""
+    return [{"argv": one.argv, "rc": one.rc, "err": one.err, "took_s": round(one.took_s, 3)} for one in sent]
+
+
+def cut_off(progress: Progress) -> dict[str, Any]:
+    """The result of a send that the error which is on its way up now has cut off: as far as it is known."""
+    error = sys.exc_info()[1]
+    failure = f"cut off: {type(error).__name__}: {error}"[:300]
+    unknown = dict.fromkeys(progress.intent["targets"], Result("unknown", failure))
+    return {**progress.intent, "sent": [], "failure": failure, "outcome": told(unknown | progress.results)}
 
 
 def batches_of(plan: Plan, change: Change) -> list[Change]:

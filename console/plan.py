@@ -31,7 +31,7 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     break_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
     """More than this share (and more nodes than `share_nodes`): break-glass, the partition's name is typed."""
     part_pct: Annotated[float, Meta(ge=0, le=100)] = 50.0
-    """A partition with more than this share of the machine's nodes or running jobs goes down by its name alone."""
+    """A partition with this share or more of the machine's nodes or running jobs goes down by its name alone."""
     facts_s: Annotated[float, Meta(gt=0)] = 30.0
     """Oldest facts (seconds, or two polls where that is longer) that may be acted on without reading again."""
     preview_s: Annotated[float, Meta(ge=30)] = 300.0

@@ -14,11 +14,10 @@ from collectors.clean import clean
 from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node, Reservation
 from collectors.nodestate import OUT
 from collectors.slurm.argv import REASON_CAP
-from console import actions_users, incident, notices, preflight, rights, silences, waves
+from console import actions_users, asking, bookings, notices, preflight, rights, silences, unseen, waves
 from console.action import ENDED, WAITING, Action, Row, Value, rows_of, tidy
-from console.bookings import end_of
 from console.incident import Scope
-from console.plan import Check, Confirm, Extra, Guard, Hit, Options, Plan, Refusal, Share, Skip, grouped, listed
+from console.plan import Check, Confirm, Extra, Guard, Hit, Options, Plan, Refusal, Skip, grouped, listed
 from console.policy import Policy
 
 _ON_IT = "I'm on it"
@@ -80,19 +79,9 @@ def make(
         return Refusal(grouped(skipped, action.kind), tuple(skipped), glass=bool(bad))
     jobs = _hits(action, acting, cluster, now)
     left = [job.left_s for job in jobs or ()]
-    shares = _shares(acting, cluster) if action.takes_out else ()
-    confirm = _confirm(action, acting, shares, checks, guard)
-    if action.id == "partition-down" and (most := _shuts(acting, cluster, guard)) is not None:
-        confirm = Confirm("break", len(acting), *most)
-    speaks = any(check.level == "bad" for check in checks)
-    kills = any(action.danger_of(row) == "kills" for row in acting.values())
-    inside = ""
-    if not speaks and not kills:
-        standing = incident.standing(scopes, cluster, now)
-        inside = next((one.name for one in standing if one.covers(action, acting, cluster)), "")
-    if inside:
-        # Declared, with its name typed: what spares the nodes there takes one key, however many they are.
-        confirm = Confirm("plain", len(acting))
+    hidden = unseen.on(cluster, acting) if action.kind == "node" else ()
+    shares, confirm, inside = asking.asked(action, acting, cluster, checks, guard, scopes, now,
+                                            bookings.aside(action, acting, given, cluster))  # fmt: skip
     try:
         nodes = {target: row for target, row in acting.items() if isinstance(row, Node)}
         returns = waves.planned(action.id, nodes, cluster, options, guard, now, mono)
@@ -103,7 +92,11 @@ def make(
     if (
         action.id == "extend"
         and confirm.kind == "plain"
-        and any(given[target] < (end_of(row) or "") for target, row in acting.items() if isinstance(row, Reservation))
+        and any(
+            given[target] < (bookings.end_of(row) or "")
+            for target, row in acting.items()
+            if isinstance(row, Reservation)
+        )
     ):
         # Sooner: Slurm kills what runs in it then (ResvOverRun).
         confirm = Confirm("count", len(acting))
@@ -118,7 +111,7 @@ def make(
         seen=acting,
         skipped=tuple(skipped),
         jobs=jobs,
-        empty_in_s=None if None in left else max((s for s in left if s is not None), default=None),
+        empty_in_s=None if None in left or hidden else max((s for s in left if s is not None), default=None),
         shares=shares,
         commands=(),
         confirm=confirm,
@@ -128,6 +121,15 @@ def make(
         options=options,
         guard=guard,
     )
+
+
+def otherwise(plan: Plan, target: str, now: Row | None) -> str:
+    """Why a target would not get what was shown, as it is now; "" where it would."""
+    if plan.action.id not in {"reboot", "reboot-now"} or now is None:
+        return ""
+    assert isinstance(now, Node)
+    shown, to = plan.change.next_state[target], _next(now, plan.options)
+    return "" if to == shown else f"it would come back {to} from the reboot, not {shown} as shown: {now.display}"
 
 
 def _given(action: Action, options: Options, rows: Mapping[str, Row], now: float) -> dict[str, str]:
@@ -251,52 +253,6 @@ def _lacking(action: Action, options: Options) -> str | None:
     return None
 
 
-def _confirm(
-    action: Action, acting: Mapping[str, Row], shares: Sequence[Share], checks: Sequence[Check], guard: Guard
-) -> Confirm:
-    """What must be typed: it grows with what is lost."""
-    count = len(acting)
-    kills = any(action.danger_of(row) == "kills" for row in acting.values())
-    if any(check.level == "bad" for check in checks):
-        return Confirm("break", count, f"anyway {count}" if kills else "anyway", "the pre-flight speaks against it")
-    # A partition of two nodes that goes out whole must not hide the large one beside it.
-    many = [share for share in shares if share.newly_out > guard.share_nodes]
-    worst = max(many, key=lambda share: share.part, default=None)
-    if worst is not None:
-        if 100 * worst.part > guard.break_pct:
-            word = f"{worst.partition} {count}" if kills else worst.partition
-            why = f"it takes {100 * worst.part:.0f} % of {worst.partition} out, more than {guard.break_pct:g} %"
-            return Confirm("break", count, word, why)
-        if 100 * worst.part > guard.share_pct:
-            return Confirm("count", count)
-    plain = not kills and not action.counts and (action.plain or count <= guard.plain_most)
-    return Confirm("plain" if plain else "count", count)
-
-
-def _shuts(acting: Mapping[str, Row], cluster: Cluster, guard: Guard) -> tuple[str, str] | None:
-    """Of partitions to be shut the name that must be typed, and why, where they hold most of the machine: nothing is
-    killed, but nothing starts on it any more."""
-    sizes = dict.fromkeys(acting, 0)
-    nodes = runs = busy = 0
-    for node in cluster.nodes.values():
-        of_it = [part for part in node.partitions if part in sizes]
-        nodes += bool(of_it)
-        for part in of_it:
-            sizes[part] += 1
-    for job in cluster.jobs.values():
-        if job.state not in ENDED | WAITING:
-            busy += 1
-            runs += job.partition in sizes
-    word = max(sizes, key=lambda part: sizes[part])
-    if "nodes" not in cluster.known or not cluster.nodes:
-        return word, "how much of the machine it shuts is not known"
-    if (share := 100 * nodes / len(cluster.nodes)) > guard.part_pct:
-        return word, f"it shuts {nodes:,} of {len(cluster.nodes):,} nodes, {share:.0f} % of the machine"
-    if busy and (share := 100 * runs / busy) > guard.part_pct:
-        return word, f"{runs:,} of {busy:,} running jobs are in it, {share:.0f} %: nothing starts in their place"
-    return None
-
-
 def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | None:
     """What is wrong with the targets as a whole: every one must be a name that this cluster knows, each once."""
     kind = action.kind
@@ -334,19 +290,3 @@ def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: floa
             elapsed_s=job.elapsed_s(now), left_s=job.left_s(now))
         for job in jobs
     )  # fmt: skip
-
-
-def _shares(acting: Mapping[str, Row], cluster: Cluster) -> tuple[Share, ...]:
-    """What each partition loses that holds one of the nodes."""
-    hit = {part: 0 for name in acting for part in cluster.nodes[name].partitions}
-    total, healthy = dict(hit), dict(hit)
-    for node in cluster.nodes.values():
-        in_service = node.display not in OUT
-        for part in node.partitions:
-            if part in hit:
-                total[part] += 1
-                healthy[part] += in_service
-                hit[part] += in_service and node.name in acting
-    return tuple(
-        Share(partition=part, nodes=total[part], healthy=healthy[part], newly_out=newly) for part, newly in hit.items()
-    )

@@ -8,7 +8,7 @@ the boot and since the node was put back the last time (`console.contradictions`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from collectors.model import Cluster, Job, Node, Xid
 from collectors.nodestate import OUT
@@ -21,6 +21,7 @@ from console import (
     preflight_booked,
     preflight_values,
     reasons,
+    unseen,
 )
 from console.action import Action, Row
 from console.contradictions import fresh
@@ -84,7 +85,7 @@ def checks(
     if action.kind == "node" and not good.nodes:
         found.append(Check("", "unknown", "what Slurm says of the nodes is old"))
     if action.id in {"down", "reboot-now"}:
-        found.append(_deaths(rows, known))
+        found += _deaths(rows, known)
     for row in rows.values():
         look(row, known, found)
     return tuple(found)
@@ -109,6 +110,13 @@ def _undrain(node: Node, known: Known, found: list[Check]) -> None:
     elif "NOT_RESPONDING" in node.flags:
         found.append(Check(node.name, "note", "it does not answer: no work starts before it does"))
     _back(node, known, found)
+
+
+def _cancel_reboot(node: Node, known: Known, found: list[Check]) -> None:
+    # A reboot that was asked for without a drain leaves its node in service: then nothing comes back.
+    if "DRAIN" in node.flags:
+        found.append(Check(node.name, "note", "the drain of that reboot goes with it, and its reason"))
+        _back(node, known, found)
 
 
 def _back(node: Node, known: Known, found: list[Check]) -> None:
@@ -178,7 +186,7 @@ def _reboot(node: Node, known: Known, found: list[Check]) -> None:
 
 
 def _powerdown(node: Node, known: Known, found: list[Check]) -> None:
-    if known.cluster.jobs_on.get(node.name):
+    if known.cluster.jobs_on.get(node.name) or unseen.works(node):
         found.append(Check(node.name, "note", "power goes off once its jobs have ended; no new work starts meanwhile"))
     if "DRAIN" in node.flags:
         # Seen on 24.11.5 and 26.05.5, of POWER_DOWN and POWER_DOWN_ASAP alike.
@@ -204,16 +212,21 @@ def _reserved(node: Node, known: Known, found: list[Check]) -> None:
     )
 
 
-def _deaths(rows: Mapping[str, Row], known: Known) -> Check:
+def _deaths(rows: Mapping[str, Row], known: Known) -> Iterable[Check]:
     """How many jobs Slurm kills when these nodes are set down."""
     if not known.good.jobs:
-        return Check("", "unknown", "how many jobs die is not known: the jobs were not read, or are old")
+        yield Check("", "unknown", "how many jobs die is not known: the jobs were not read, or are old")
+        return
     dying = {job for name in rows for job in known.cluster.jobs_on.get(name, ())}
-    if not dying:
-        return Check("", "ok", "no job is there")
+    hidden = unseen.on(known.cluster, rows)
     if len(dying) == 1:
-        return Check("", "warn", "1 job dies at once, on all its nodes")
-    return Check("", "warn", f"{len(dying):,} jobs die at once, on all their nodes")
+        yield Check("", "warn", "1 job dies at once, on all its nodes")
+    elif dying:
+        yield Check("", "warn", f"{len(dying):,} jobs die at once, on all their nodes")
+    elif not hidden:
+        yield Check("", "ok", "no job is there")
+    if hidden:
+        yield Check("", "unknown", f"how many {'more ' if dying else ''}jobs die is {unseen.words(hidden)}")
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------------
@@ -265,6 +278,7 @@ def _release(job: Job, known: Known, found: list[Check]) -> None:
 _LOOKS: Mapping[str, Callable[..., None]] = {
     "resume": _resume,
     "undrain": _undrain,
+    "cancel_reboot": _cancel_reboot,
     "drain": _drain,
     "down": _down,
     "reboot": _reboot,

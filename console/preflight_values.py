@@ -167,10 +167,6 @@ def _signal(job: Job, known: Known, found: list[Check]) -> None:
         found.append(Check(job.id, "warn", f"{who} get it: one that does not handle {name} dies of it"))
 
 
-def _cancel_reboot(node: Node, _: Known, found: list[Check]) -> None:
-    found.append(Check(node.name, "note", "the drain of that reboot goes with it, and its reason"))
-
-
 def _features(node: Node, _: Known, found: list[Check]) -> None:
     found.append(Check(node.name, "note", "slurmctld says so until the next start of slurmd, or a reconfigure"))
 
@@ -182,6 +178,5 @@ LOOKS: Mapping[str, Callable[..., None]] = {
     "suspend": _suspend,
     "unsuspend": _unsuspend,
     "signal": _signal,
-    "cancel_reboot": _cancel_reboot,
     "features": _features,
 }

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from collectors.alertmanager.orders import INCIDENT
-from collectors.model import AlertDesk, Cluster, Transport
+from collectors.clock import Clock
+from collectors.model import AlertDesk, Cluster, SourceFault, Transport
 from console import incident
 from console.action import ROWS, Action, Row
-from console.verify import Waiting, jobs_by_node
+from console.asking import weighed
+from console.outcome import Result
+from console.plan import Plan
+from console.planning import otherwise
+from console.verify import Waiting, drifted, jobs_by_node
 
 
 class Readers:
@@ -39,6 +47,48 @@ class Readers:
             case "user":
                 return self._transport.read_users(targets)
         return self._transport.read_reservations(targets)
+
+    def again(
+        self, plan: Plan, targets: Sequence[str], clock: Clock
+    ) -> tuple[Mapping[str, Row], float | None, dict[str, Result]]:
+        """These targets of a plan as they are now, with the nodes that their loss is weighed against; the age of that;
+        the targets that must not be acted on. Raises SourceFault."""
+        age = plan.age_s(began := clock.mono())
+        beside = weighed(plan)
+        rows: Mapping[str, Row] = {**{one: plan.cluster.nodes[one] for one in beside}, **plan.seen}
+        jobs: Mapping[str, frozenset[str]] | None = None
+        if self.reads(plan.action.kind):
+            # Every road asks Slurm for all nodes, whichever are named: the others of their partitions cost no more.
+            rows = self.read(plan.change.kind, tuple(dict.fromkeys((*targets, *beside))))
+            if plan.kills and plan.action.kind == "node":
+                jobs = self.jobs_on(targets)
+            age = clock.mono() - began
+        elif age is None or age > plan.oldest_s:
+            raise SourceFault("stale", "what is known of them is too old", "wait for the next reading")
+        hit = None if plan.jobs is None else frozenset(job.id for job in plan.jobs)
+        whys = {
+            target: drifted(
+                plan.action, plan.cluster, plan.seen[target], rows.get(target),
+                hit if jobs is not None else None, None if jobs is None else jobs.get(target, frozenset()),
+            ) or otherwise(plan, target, rows.get(target))
+            for target in targets
+        }  # fmt: skip
+        return rows, age, {target: Result("dropped", why) for target, why in whys.items() if why}
+
+    def newest(self, plan: Plan, rows: Mapping[str, Row], going: frozenset[str]) -> Cluster:
+        """What was known when a plan was made, with what `again` read laid over it, without the nodes that others are
+        taking out through this gate just now; and the incident that eases it."""
+        cluster = plan.cluster
+        if plan.action.kind == "node":
+            gone = {*plan.seen, *weighed(plan)}.difference(rows) | going.difference(plan.seen)
+            nodes: Any = {name: row for name, row in {**cluster.nodes, **rows}.items() if name not in gone}
+            cluster = msgspec.structs.replace(cluster, nodes=nodes)
+        if plan.inside and self._desk is not None:
+            # An Alertmanager that is silent ends no incident: what was known of it stands, as long as it lasts.
+            with suppress(SourceFault):
+                silences = self._desk.read_silences_of(INCIDENT, [plan.inside])
+                cluster = msgspec.structs.replace(cluster, silences=silences)
+        return cluster
 
     def jobs_on(self, nodes: Sequence[str]) -> dict[str, frozenset[str]]:
         """Node to the jobs that run there now. Raises SourceFault."""

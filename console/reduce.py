@@ -41,6 +41,7 @@ def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[C
         fault=reading.fault,
         failures=failures,
         warnings=facts.warnings if facts is not None else before.warnings,
+        hidden=facts.hidden if facts is not None else before.hidden,
         due_s=due_s(floor_s, reading.took_s, failures),
     )
     changed: dict[str, Any] = {

@@ -1,11 +1,13 @@
-"""A mass return from the command line: it says what came of each wave, asks before it goes on, and ends with Ctrl-C."""
+"""A send from the command line: Ctrl-C ends it with its result written down. A mass return says what came of each wave,
+and asks before it goes on.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from collectors.clock import Clock
 from collectors.model import Cluster
@@ -16,6 +18,10 @@ from console.outcome import Progress, by_reason
 from console.plan import Extra, Plan
 from console.site import Site
 from console.waving import Look
+
+#: What ends a program from outside: Ctrl-C, whoever shuts the machine down, a terminal that has gone.
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOPPING = "stopping: what was sent is sent, the rest is left out"
 
 
 class _Told(Progress):
@@ -67,14 +73,12 @@ class _Told(Progress):
 
 
 @contextmanager
-def in_waves(
-    plan: Plan, ask: Callable[[str], str] | None, say: Callable[[str], None], yes: bool = False
-) -> Iterator[Progress | None]:
-    """What a plan in waves is watched and stopped by while it is sent; None for any other. `yes` was given for whatever
-    is to be drained again."""
-    if plan.waves is None:
-        yield None
-        return
+def stoppable(ask: Callable[[str], str] | None, say: Callable[[str], None], yes: bool = False) -> Iterator[Progress]:
+    """What a plan is watched and stopped by while it is sent. `yes` was given for whatever is to be drained again.
+
+    Within it a signal that would end the program leaves out what was not sent: the command at hand comes to its end,
+    and what came of it is written down. Before the intent is written it interrupts: nothing is sent then.
+    """
 
     def told(line: str) -> None:
         try:
@@ -88,24 +92,33 @@ def in_waves(
         return
 
     def stop(*_: object) -> None:
-        told("stopping: what was sent is sent, the rest is left out")
+        if not progress.intent and not progress.asking:
+            raise KeyboardInterrupt
+        words = "stopping still: the command at hand ends first" if progress.stopped else _STOPPING
         progress.stop()
+        with suppress(RuntimeError):  # a word was being printed just then
+            told(words)
         if progress.asking:
             raise EOFError  # the question is over too
 
-    before = signal.signal(signal.SIGINT, stop)
+    # What a shell or nohup has it ignore stays ignored.
+    before = {one: now for one in _ENDS if (now := signal.getsignal(one)) not in {signal.SIG_IGN, None}}
+    for one in before:
+        signal.signal(one, stop)
     try:
         yield progress
     finally:
-        signal.signal(signal.SIGINT, before)
+        for one, now in before.items():
+            signal.signal(one, now)
 
 
-def again(site: Site, wanted: Collection[str], clock: Clock) -> Look:
-    """Reads all that a return is judged by anew, at once: the sources of these names."""
+def again(site: Site, wanted: Collection[str], clock: Clock, resumed: Callable[[], Mapping[str, float]]) -> Look:
+    """Reads all that a return is judged by anew, at once: the sources of these names. `resumed` is when each node was
+    put back before."""
 
     def look(names: Sequence[str]) -> tuple[Cluster, Extra]:
         sources = [one for one in site.collectors() if one.name in wanted]
         cluster = shot.take(site.name, sources, clock, site.demo)
-        return cluster, gather.returned(names, cluster, site.telemetry(), {})
+        return cluster, gather.returned(names, cluster, site.telemetry(), resumed())
 
     return look

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from collectors.clock import Clock
 from collectors.model import Cluster, SourceFault, Transport, Writer
@@ -58,8 +59,21 @@ def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) ->
     )
 
 
+def put_back(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
+    """When each node was put back the last time, as the journal has it when that is asked for first: what is done
+    afterwards is not in it."""
+
+    @cache
+    def resumed() -> Mapping[str, float]:
+        with contextlib.suppress(OSError, JournalFault):
+            return past.resumed(read(journal_path(site.name, config)))
+        return {}
+
+    return resumed
+
+
 def pre_flight(
-    site: Site, config: Config, transport: Transport, action_id: str, cluster: Cluster
+    site: Site, transport: Transport, action_id: str, cluster: Cluster, resumed: Callable[[], Mapping[str, float]]
 ) -> Callable[[Sequence[str]], Extra] | None:
     """What reads the facts that only this action needs, for `wacht act`; None where it needs none."""
     action = BY_ID.get(action_id)
@@ -67,9 +81,6 @@ def pre_flight(
         return None
 
     def look(targets: Sequence[str]) -> Extra:
-        resumed: Mapping[str, float] = {}
-        with contextlib.suppress(OSError, JournalFault):
-            resumed = past.resumed(read(journal_path(site.name, config)))
-        return gather.gather(action, targets, cluster, transport, site.telemetry(), resumed)
+        return gather.gather(action, targets, cluster, transport, site.telemetry(), resumed())
 
     return look

@@ -11,7 +11,7 @@ from itertools import chain
 
 from collectors.model import Cluster
 from collectors.nodeset import expand, natural_key
-from console import loops
+from console import loops, unseen
 from console.action import Action, Kind
 
 #: Whose jobs: `user=alice`, `account=ml`, `nodes=gpu[001-004]`.
@@ -68,9 +68,14 @@ def jobs_of(words: Sequence[str], cluster: Cluster) -> tuple[str, ...]:
     if "jobs" not in cluster.known:
         raise ValueError("whose jobs there are is not known: the queue was not read")
     found: dict[str, set[str]] = {}
+    near: list[str] = []
     for word in whose:
         key, _, value = word.partition("=") if not word.startswith("@") else ("nodes", "", word)
         found.setdefault(key, set()).update(_of(key, value, cluster))
+        near += nodes_of(value, cluster) if key == "nodes" else ()
+    if found.keys() == {"nodes"} and (hidden := unseen.on(cluster, near)):
+        # Some of them for all of them would pass over people without a word.
+        raise ValueError(f"whose jobs is {unseen.words(hidden)}; say whose as well (user=alice), or name their ids")
     both = set.intersection(*found.values())
     if not both:
         raise ValueError(f"no job in the queue is of {' and '.join(whose)}")

@@ -36,6 +36,10 @@ NEAREST = {
 _TURNED = frozenset({"suspend", "unsuspend", "powerdown", "powerup", "partition-down", "partition-up"})
 #: A silence that would end within a minute is not made again, and no reservation gets such an end.
 _LEAST_S = 60
+#: The reason that Slurm gives a job that each of these holds.
+_HOLDS = {"hold": "JobHeldAdmin", "uhold": "JobHeldUser"}
+#: Seconds that a reason may be younger than what the journal says of its drain: the clocks of two hosts differ.
+_SKEW_S = 300
 
 
 class Undo(Struct, frozen=True, kw_only=True):
@@ -162,10 +166,13 @@ def _node(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
         own = entry.reasons.get(target, entry.reason)
         if "DRAIN" in before.flags:
             found.left[target] = f"it was {before.display} before{said(before)}, and stays so"
-        elif row is not None and row.reason and own and own.strip('" ') not in row.reason:
+        elif row is not None and row.reason and own and own.strip('" ') != row.reason.strip('" '):
+            # Not even one that ours is part of: whoever wrote more into it drained it for more than that.
             found.left[target] = f"it has another reason now{said(row)}"
         elif _acts("undrain", row, cluster, target, found):
             found.take("undrain", target)
+            if row is not None and _drained_again(entry, row):
+                found.note(f"it was drained again since with the same reason, by {row.reason_by}", target)
             if before.reason and before.display in OUT:
                 found.note(f"it was {before.display} before{said(before)}; that reason does not come back", target)
         return
@@ -175,6 +182,13 @@ def _node(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
             found.reasons[target] = before.reason
         if "DRAIN" not in before.flags:
             found.note(f"it was {before.display} before and not drained: it will be drained", target)
+
+
+def _drained_again(entry: Entry, row: Node) -> bool:
+    """Whether somebody else set the same reason later."""
+    at = entry.proven_at or entry.at
+    later = at is not None and row.reason_at is not None and row.reason_at > at + _SKEW_S
+    return later and row.reason_by is not None and row.reason_by != entry.who
 
 
 def _job(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
@@ -187,6 +201,8 @@ def _job(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
             found.left[target] = "the journal does not say which priority it had"
         elif row is not None and row.priority == before.priority:
             found.left[target] = f"its priority is {before.priority:,} again"
+        elif row is not None and row.priority is not None and row.priority != entry.priorities.get(target):
+            found.left[target] = f"it has another priority now: {row.priority:,}"
         elif _acts("priority", row, cluster, target, found):
             found.take("priority", target)
             found.priorities[target] = before.priority
@@ -195,7 +211,21 @@ def _job(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
     # What it was held as before is what it is held as again: an owner's hold and an administrator's are two actions.
     action = "release" if not held(before) else "uhold" if before.reason == "JobHeldUser" else "hold"
     if _acts(action, row, cluster, target, found):
-        found.take(action, target)
+        if row is not None and (why := _not_as_left(entry, row)):
+            found.left[target] = why
+        else:
+            found.take(action, target)
+
+
+def _not_as_left(entry: Entry, job: Job) -> str | None:
+    """Whose hand a hold or its release shows that was laid on it since, None where it is as this left it."""
+    if entry.action not in _HOLDS:
+        return f"it is held again: {job.reason}" if held(job) else None
+    if not held(job):
+        return f"it is not held any more: {job.state}"
+    # Of who is no Operator, a hold is the owner's own.
+    own = job.reason == "JobHeldUser" and job.user == entry.who
+    return None if own or job.reason == _HOLDS[entry.action] else f"it is held otherwise now: {job.reason}"
 
 
 def _value(entry: Entry, target: str, cluster: Cluster, found: _Found, at: float) -> None:
@@ -230,7 +260,11 @@ def _turn(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
         found.left[target] = f"it was {before.state} before, and partition-up would open it"
         return
     row = rows_of(BY_ID[entry.action], cluster).get(target)
-    if _acts(inverse, row, cluster, target, found):
+    if not _acts(inverse, row, cluster, target, found):
+        return
+    if isinstance(row, Partition) and row.state != (given := "DOWN" if inverse == "partition-up" else "UP"):
+        found.left[target] = f"it is {row.state} now, and this made it {given}"
+    else:
         found.take(inverse, target)
 
 

@@ -11,8 +11,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from collectors.model import Alert, Cluster, Job, Node, Silence
+from collectors.model import Alert, Cluster, Job, Node, Silence, may_hide
 from collectors.nodeset import expand
+from collectors.nodestate import OUT
 from console.action import ENDED, ROWS, WAITING, Action, Kind, Row, held, said
 from console.actions import BY_ID
 from console.changed import meanwhile
@@ -30,6 +31,7 @@ _ASKED, _REBOOTING, _REGISTERING = "reboot asked", "rebooting", "registering"
 _WAITS = "reboot asked for: Slurm waits until its jobs have ended"
 _BUSY = frozenset({"ALLOCATED", "MIXED"})
 _UNLISTED = "Slurm no longer lists it"
+_HIDDEN = "and what was read of the jobs leaves rows out"
 _GONE = {**dict.fromkeys(ROWS, _UNLISTED), "alert": "it is over", "silence": "it is over"}
 
 
@@ -71,10 +73,19 @@ class Watch(Struct, frozen=True):
 
     waiting: tuple[Waiting, ...] = ()
 
-    def add(self, more: Sequence[Waiting]) -> Watch:
-        """Wait for these too. A target that is waited for already is waited for anew: the later change counts."""
-        new = {(one.kind, one.target) for one in more}
-        return Watch((*(one for one in self.waiting if (one.kind, one.target) not in new), *more))
+    def add(self, more: Sequence[Waiting]) -> tuple[Watch, tuple[Settled, ...]]:
+        """Wait for these too. A target that is waited for already is waited for anew: the later change counts, and what
+        became of the earlier one is told as the later one found the target."""
+        new = {(one.kind, one.target): one for one in more}
+        still: list[Waiting] = []
+        over: list[Settled] = []
+        for one in self.waiting:
+            later = new.get((one.kind, one.target))
+            if later is None or BY_ID[one.action].together is not None:
+                still.append(one)
+            else:
+                over.append(_overtaken(one, later))
+        return Watch((*still, *more)), tuple(over)
 
     def words(self, kind: Kind) -> dict[str, str]:
         """Target to what its row says meanwhile: `{"gpu0412": "draining…", "gpu0413": "rebooting"}`."""
@@ -95,6 +106,14 @@ class Watch(Struct, frozen=True):
         return Watch(still), tuple(one for one in found if isinstance(one, Settled))
 
 
+def _overtaken(one: Waiting, later: Waiting) -> Settled:
+    """What became of a change before the target was changed once more."""
+    shown, _, why = _shown(one, later.before)
+    if not shown:
+        why = f"{BY_ID[later.action].label} came before it was seen: {state_of(later.before)}"
+    return Settled(plan=one.plan, action=one.action, target=one.target, state="done" if shown else "unknown", why=why)
+
+
 def _look_at(one: Waiting, cluster: Cluster, mono: float, patience_s: float | None) -> Waiting | Settled:
     def over(state: Literal["done", "unknown"], why: str = "") -> Settled:
         return Settled(plan=one.plan, action=one.action, target=one.target, state=state, why=why)
@@ -106,8 +125,9 @@ def _look_at(one: Waiting, cluster: Cluster, mono: float, patience_s: float | No
         if ROWS[together.kind] in cluster.known and together.shows(cluster, one.target, one.value or ""):
             return over("done")
     elif f"{one.kind}s" in cluster.known:
-        shown, stage, why = _shown(one, row)
-        now = _GONE[one.kind] if row is None else f"now {state_of(row)}"
+        hides = row is None and one.kind == "job" and _may_hide(cluster, one.target)
+        shown, stage, why = (False, one.stage, "") if hides else _shown(one, row)
+        now = _HIDDEN if hides else _GONE[one.kind] if row is None else f"now {state_of(row)}"
         if shown:
             return over("done", why)
         if shown is None:
@@ -126,6 +146,11 @@ def _look_at(one: Waiting, cluster: Cluster, mono: float, patience_s: float | No
         because = f": {row.reason}" if row.reason else ""
         return over("unknown", f"{row.display}: not registered after {waited:.0f} s{because}{said_so}")
     return over("unknown", f"not seen after {waited:.0f} s{f', {now}' if now else ''}{said_so}")
+
+
+def _may_hide(cluster: Cluster, job: str) -> bool:
+    """Whether a job may be there that the last reading does not show: it left rows out. One by name says so."""
+    return any(may_hide(source.hidden, job) for source in cluster.sources.values())
 
 
 def state_of(row: Row) -> str:
@@ -290,13 +315,13 @@ def drifted(
     if action.value is not None and (had := action.value.of(before)) is not None and action.value.of(now) != had:
         return f"its {action.value.word} was changed meanwhile: {action.value.of(now)}"
     if isinstance(now, Node) and isinstance(before, Node):
-        # Slurm's own word and a robot's (it went down by itself) are kept behind ours; a person's hand is not.
-        from console import reasons
-
-        if now.reason and now.reason != before.reason and reasons.who(now.reason_by, now.reason) != "robot":
+        if rewritten(action, before, now):
             return f"another reason was set meanwhile{said(now)}"
         if action.takes_out and "DRAIN" in before.flags and "DRAIN" not in now.flags:
             return f"it was undrained meanwhile: {now.display}"
+        if action.takes_out and before.display in OUT and now.display not in OUT:
+            # It weighed nothing when it was shown what would be lost.
+            return f"it is back in service meanwhile: {now.display}"
         return _more_work(before, now, jobs_before, jobs_now) if action.danger_of(now) == "kills" else None
     if isinstance(now, Job) and isinstance(before, Job):
         return _other_job(action, before, now)
@@ -309,6 +334,19 @@ def drifted(
         )  # fmt: skip
         return None if same else f"it was changed meanwhile{_signed(now)}"
     return None
+
+
+def rewritten(action: Action, before: Node, now: Node) -> bool:
+    """Whether a node has a reason since that speaks against the action: any that a person set. What Slurm or a program
+    wrote is kept behind the reason of what takes it out; what puts it back would sweep it away, but for slurmd's not
+    answering: that is why it is put back."""
+    if not now.reason or now.reason == before.reason:
+        return False
+    from console import reasons
+    from console.waves import RETURNS
+
+    told = reasons.read(now.reason, now.reason_by)
+    return told.who != "robot" or (action.id in RETURNS and told.kind != "slurmd")
 
 
 def _more_work(

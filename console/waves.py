@@ -71,10 +71,12 @@ class Waves(Struct, frozen=True, kw_only=True):
         """Nodes of which nobody knows what they draw."""
         return sum(node not in self.node_kw for wave in self.waves for node in wave.nodes)
 
-    def words(self) -> list[str]:
-        """What a person should know before: the waves, the ramp, what becomes of those that are not fit."""
+    def words(self, whole: bool = False) -> list[str]:
+        """What a person should know before: the waves (`whole`: each), the ramp, what becomes of those that are not
+        fit."""
         sizes = [f"{wave.name}: {len(wave.nodes):,}" for wave in self.waves]
-        told = [", ".join(sizes[:3]) + (f" and {len(sizes) - 3} more" if len(sizes) > 3 else "")]
+        shown = sizes if whole else sizes[:3]
+        told = [", ".join(shown) + (f" and {len(sizes) - len(shown)} more" if len(sizes) > len(shown) else "")]
         count = sum(len(wave.nodes) for wave in self.waves)
         if not self.ramp_kw_min:
             told.append(f"no power ramp is configured (ramp_kw_min): at least {self.pause_s:g} s between two waves")

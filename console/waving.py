@@ -16,12 +16,13 @@ from collectors.clock import Clock
 from collectors.model import Change, Cluster, Node, SourceFault
 from collectors.nodeset import fold
 from console import preflight, reasons
+from console.contradictions import fresh
 from console.gather import RETURN_SOURCES
 from console.outcome import Progress, Result
 from console.plan import Check, Extra, Options, Plan, Refusal
 from console.policy import Policy
 from console.readers import Readers
-from console.verify import PATIENCE_OF_S, PATIENCE_S, Settled, Waiting, Watch, state_of
+from console.verify import PATIENCE_OF_S, PATIENCE_S, Settled, Waiting, Watch, rewritten, state_of
 from console.waves import Waves, may_begin
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ GLANCE_S, AGAIN_S = 1.0, 5.0
 _LATE_S = 180.0
 #: Reads what the pre-flight of these nodes needs, as new as can be had. Blocks. Raises SourceFault.
 Look = Callable[[Sequence[str]], tuple[Cluster, Extra]]
-_FIGURES = re.compile(r"\d+")
+#: What goes on by itself while a trouble stays the same: clocks, ages, what a sensor measures. Which GPU it is, and how
+#: many they are, does not.
+_FLOWING = re.compile(
+    r"\b(?:\d{4}-\d\d-\d\d )?\d\d:\d\d\b|when is not known|\b\d+h \d\dm\b|\b\d+(?:[smh]| d)\b"
+    r"|\b\d[\d,.]*(?: to \d+)? (?:%|°C|l/min|bar|(?:above|below) its limit)"
+)
 
 
 class Waving:
@@ -76,7 +82,9 @@ class Waving:
         self._steps: list[tuple[float, float]] = []
         self._not_before = float("-inf")
         self._since = clock.now() - max(0.0, clock.mono() - plan.made) - _LATE_S
-        """From when on XIDs count: what came before was looked at when it was planned."""
+        """From when on XIDs count, where it is known what came before: that was looked at when it was planned."""
+        good = fresh(plan.cluster, clock.now(), plan.made)
+        self._knew_xids = good.nodes and good.xids
         self._confirmed = {(check.target, _kind_of(check)) for check in plan.checks if check.level == "bad"}
         """What spoke against a node in the preview: the glass was broken for it."""
         self.warning = ""
@@ -250,7 +258,12 @@ class Waving:
 
     def _checks(self, rows: Mapping[str, Node], cluster: Cluster, extra: Extra) -> tuple[Check, ...]:
         """What the pre-flight says of these now, without what was confirmed with its eyes open."""
-        extra = msgspec.structs.replace(extra, resumed={**extra.resumed, **dict.fromkeys(rows, self._since)})
+        if self._knew_xids:
+            resumed = {**extra.resumed, **dict.fromkeys(rows, self._since)}
+        else:
+            # The journal may tell of this very return by now: that settles nothing.
+            resumed = {name: at for name, at in extra.resumed.items() if at < self._since}
+        extra = msgspec.structs.replace(extra, resumed=resumed)
         cluster = msgspec.structs.replace(cluster, nodes={**cluster.nodes, **rows})
         found = preflight.checks(self._plan.action, cluster, rows, extra, self._clock.now(), self._policy,
                                  mono=self._clock.mono())  # fmt: skip
@@ -259,11 +272,9 @@ class Waving:
     def _meanwhile(self, name: str, row: Node) -> str:
         """What a program did to a node since it was confirmed: what a person did, the gate finds by itself."""
         was = self._plan.seen[name]
-        if not isinstance(was, Node) or row.reason in {None, was.reason}:
+        if not isinstance(was, Node) or not rewritten(self._plan.action, was, row):
             return ""
-        told = reasons.read(row.reason, row.reason_by)
-        # That slurmd does not answer is why it is put back.
-        return f"{state_of(row)} meanwhile: {row.reason}" if told.who == "robot" and told.kind != "slurmd" else ""
+        return f"{state_of(row)} meanwhile: {row.reason}" if reasons.robot(row.reason_by, row.reason) else ""
 
     def _unfit(self, settled: Sequence[Settled]) -> tuple[dict[str, str], int]:
         """Of these nodes those that came back and are not fit, and why; of how many that is not known."""
@@ -359,8 +370,8 @@ def _by_node(checks: Iterable[Check]) -> dict[str, list[str]]:
 
 
 def _kind_of(check: Check) -> str:
-    """What a check is about, without its figures: the same trouble a minute later is no other."""
-    return _FIGURES.sub("", check.text)
+    """What a check is about, without its times: the same trouble a minute later is no other, that of another GPU is."""
+    return _FLOWING.sub("", check.text)
 
 
 def _lost(settled: Iterable[Settled]) -> dict[str, str]:

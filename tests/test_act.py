@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import threading
 
 import pytest
 
+from collectors import process
 from console.act import named, run_act
-from console.plan import Plan
+from console.plan import Guard, Plan
 from console.preview import text as preview
+from console.returned import stoppable
 from tests.test_gate import job, node, small
+
+
+class Screen(io.StringIO):
+    """Where somebody reads what is printed."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class Terminal:
@@ -20,8 +32,9 @@ class Terminal:
         self.world = world
         self.asked: list[str] = []
 
-    def __call__(self, action: str, *words: str, types: str | None = None, gate: dict | None = None, **options) -> int:
-        self.out, self.err = io.StringIO(), io.StringIO()
+    def __call__(self, action: str, *words: str, types: str | None = None, gate: dict | None = None,
+                 on: type[io.StringIO] = io.StringIO, **options) -> int:  # fmt: skip
+        self.out, self.err = on(), io.StringIO()
 
         def ask(question: str) -> str:
             self.asked.append(question)
@@ -198,12 +211,104 @@ def test_a_long_preview_stays_short(act):
     world.batch = 500
     plan = world.gate().plan("cancel", [str(number) for number in range(5000)], None, world.cluster())
     assert isinstance(plan, Plan)
-    text = preview(plan)
-    assert len(text) < 25 and "and 4,991 jobs more" in "\n".join(text) and "and 97 more like it" in "\n".join(text)
+    text = preview(plan, 120)
+    assert len(text) < 45 and "and 4,991 jobs more" in "\n".join(text) and "and 97 more like it" in "\n".join(text)
     assert text[0] == "Cancel 5,000 jobs on lab"
+    assert max(map(len, text)) <= 120
+
+
+@pytest.mark.parametrize(("tty", "dry", "whole"), [(True, False, False), (True, True, True), (False, False, True)])
+def test_a_dry_run_prints_all_that_would_be_sent_and_a_question_stays_readable(act, monkeypatch, tty, dry, whole):
+    monkeypatch.setenv("COLUMNS", "80")
+    ids = [str(number) for number in range(400)]
+    act.world.jobs |= {one: job(one, nodes="gpu0001", node_count=1, gpus_held=1) for one in ids}
+    act.world.batch = 50
+    act("cancel", *ids, dry_run=dry, types="400", on=Screen if tty else io.StringIO)
+    said = act.out.getvalue().splitlines()
+    runs = [one.split() for one in said if one[16:].startswith("do cancel")]
+    assert (len([one for one in said if " alice train " in one]) == 400) is whole
+    assert ({name for one in runs for name in one} >= set(ids)) is whole and (len(runs) == 8) is whole
+    assert (len(said) > 400) is whole and (max(map(len, said)) <= 80) is not whole
 
 
 def test_hostile_names_do_not_steer_the_terminal(act):
     act.world.nodes["gpu0005"] = node("gpu0005")
     assert act("drain", "gpu0005", "\x1b]52;c;eA==\x07", reason="x\x1b[2J", yes=True) == 2
     assert "\x1b" not in act.err.getvalue() + act.out.getvalue()
+
+
+# -- Ctrl-C, and what else ends a program ------------------------------------------------------------------------------
+
+
+def ended_by(number: int, times: int = 1):
+    """What a person does while a command is on its way."""
+    return lambda: [os.kill(os.getpid(), number) for _ in range(times)]
+
+
+@pytest.mark.parametrize(
+    ("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 3), (signal.SIGTERM, 1), (signal.SIGHUP, 1)]
+)
+def test_a_signal_leaves_the_rest_out_and_the_result_is_written(act, number, times):
+    act.world.before_send = ended_by(number, times)
+    before = signal.getsignal(number)
+    assert act("cancel", "88121", "88133", reason="x", count=2, gate={"guard": Guard(batch=1)}) == 1
+    intent, result, verified = act.world.journal()
+    assert (intent["event"], result["event"], verified["event"]) == ("intent", "result", "verified")
+    assert {target: told["state"] for target, told in result["outcome"].items()} == {
+        "88121": "pending", "88133": "dropped",
+    }  # fmt: skip
+    said = act.out.getvalue()
+    assert "stopping: what was sent is sent, the rest is left out" in said
+    assert said.count("stopping still: the command at hand ends first") == times - 1
+    assert "cancelled  1  88121" in said and "dropped  1  88133: not sent: you stopped it" in said
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_while_all_goes_out_at_once_changes_nothing(act):
+    act.world.before_send = ended_by(signal.SIGINT)
+    assert act("drain", "gpu[0001-0002]", reason="x", count=2, as_json=True) == 0
+    assert {told["outcome"] for told in act.told["outcomes"].values()} == {"done"}
+    assert "stopping" in act.err.getvalue(), "the standard output belongs to the object"
+
+
+def test_before_the_intent_is_written_it_interrupts(act):
+    read = act.world.read_nodes
+    act.world.read_nodes = lambda names: (ended_by(signal.SIGINT)(), read(names))[1]
+    with pytest.raises(KeyboardInterrupt):
+        act("drain", "gpu0001", reason="x", yes=True)
+    assert act.world.sent == [] and act.world.journal() == []
+
+
+def test_the_command_at_hand_comes_to_its_end():
+    said: list[str] = []
+    with stoppable(None, said.append) as progress:
+        progress.intent = {"targets": ()}
+        ended = process.run(
+            ["/bin/sh", "-c", f"kill -INT {os.getpid()}; echo done"], deadline_s=60, spared=True
+        )  # fmt: skip
+    assert (ended.rc, ended.out, progress.stopped, len(said)) == (0, b"done\n", True, 1)
+
+
+def test_a_signal_in_the_midst_of_a_wait_holds_nothing_up(monkeypatch):
+    """Where the waiting holds a lock already, and stopping takes the same one."""
+    wait = threading.Condition.wait
+
+    def interrupted(changed, seconds=None):
+        monkeypatch.setattr(threading.Condition, "wait", wait)
+        ended_by(signal.SIGINT)()
+        return wait(changed, seconds)
+
+    with stoppable(None, lambda line: None) as progress:
+        progress.intent = {"targets": ()}
+        monkeypatch.setattr(threading.Condition, "wait", interrupted)
+        assert progress.rest(0.001) and not progress.may_go_on()
+
+
+def test_what_nohup_has_it_ignore_stays_ignored(act):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        act.world.before_send = ended_by(signal.SIGHUP)
+        assert act("cancel", "88121", "88133", reason="x", count=2, gate={"guard": Guard(batch=1)}) == 0
+        assert "stopping" not in act.out.getvalue()
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -16,6 +16,7 @@ from collectors.files import is_there
 from collectors.sim.sources import forget
 from console import cli
 from console.checks import files
+from console.cli_act import asked
 from console.config import Config
 from console.site import Site
 
@@ -169,6 +170,16 @@ def test_doctor_names_the_folders_that_it_may_not_look_into(monkeypatch, closed:
     told = {one.name: one.said for one in found if one.mark == "warn"}
     assert told["journal"].startswith(f"{closed}/wacht/journal cannot be written")
     assert told["shelf"] == f"{closed}/wacht/readings: Permission denied"
+
+
+def test_what_was_typed_before_the_question_is_no_answer(monkeypatch) -> None:
+    master, slave = os.openpty()
+    os.write(master, b"y\n")
+    monkeypatch.setattr(sys, "stdin", os.fdopen(slave))
+    monkeypatch.setattr("click.echo", lambda *_, **__: os.write(master, b"n\n"))
+    with sys.stdin:
+        assert asked("drain gpu0001? ") == "n\n"
+    os.close(master)
 
 
 @pytest.mark.parametrize(("wrote", "says"), [(False, "nothing was sent"), (True, "it was on its way")])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from console.dialogs import ConfirmDialog
+from console.journal import read
 from console.screens.help import HelpScreen
+from console.verify import Waiting, Watch
 from tests.operator import console
 
 
@@ -42,6 +44,21 @@ async def test_a_drain_asks_for_a_reason_shows_what_it_hits_and_is_seen_in_slurm
         assert op.truth(name).display == "draining"
         assert op.truth(name).reason == "bad DIMM"
         await op.until(lambda: op.cluster.nodes[name].display == "draining", "the console shows it")
+
+
+async def test_what_is_changed_again_before_it_was_seen_is_written_down():
+    async with console() as op:
+        (name,) = op.node("allocated")
+        about = {"kind": "node", "target": name, "before": op.cluster.nodes[name], "since": op.app.clock.mono()}
+        op.app.sent_watch = Watch((Waiting(plan="earlier", action="down", reason="x", **about),))
+        await op.press("2")
+        await op.select(name)
+        await op.press("d")
+        await op.confirm(reason="bad DIMM", answer="y")
+        await op.comes("drained: " + name)
+        told = "drain came before it was seen: allocated"
+        await op.until(lambda: [one["outcome"][name] for one in read(op.app.journal_path) if one["id"] == "earlier"]
+                       == [{"state": "unknown", "why": told}], "what became of it")  # fmt: skip
 
 
 async def test_several_marked_nodes_take_the_count_and_the_marks_are_spent():

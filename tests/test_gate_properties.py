@@ -1,22 +1,26 @@
-"""Whatever people, clocks and controllers do: only what was confirmed is sent, at most once, after its intent."""
+"""Whatever people, clocks, nodes and controllers do: only what was confirmed is sent, at most once, after its intent,
+and no partition loses more by it than was confirmed."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
+from collectors.nodestate import OUT
 from console.action import rows_of
 from console.actions import BY_ID, keys_for
 from console.journal import unfinished, verify
 from console.outcome import Progress
 from console.plan import Guard, Options, Plan
+from console.waves import RETURNS
 from tests.test_gate import World, alert, job, node
 
-NODES = [f"gpu{number:04d}" for number in range(1, 5)]
+NODES = [f"gpu{number:04d}" for number in range(1, 9)]
 JOBS = [str(number) for number in range(101, 105)]
 NODE_STATES = [
     "IDLE",
@@ -25,9 +29,17 @@ NODE_STATES = [
     "IDLE+DRAIN",
     "MIXED+DRAIN",
     "DOWN",
+    "DOWN*",
     "DOWN+DRAIN",
     "IDLE+INVALID_REG+DRAIN",
 ]
+#: Of eight nodes three go by their count, four break the glass; of four that are left two do.
+GUARD = Guard(batch=2, share_nodes=1, break_pct=40)
+#: What becomes of some nodes at once.
+MOVES = st.dictionaries(st.sampled_from(NODES), st.sampled_from(NODE_STATES), max_size=len(NODES))
+REASON = st.sampled_from([None, "NHC"])
+#: What takes nodes out or puts them back.
+MOVING = [action.id for action in keys_for("node") if action.takes_out or action.id in RETURNS]
 ALERTS = [f"f{number}" for number in range(1, 4)]
 JOB_STATES = ["PENDING", "RUNNING", "COMPLETING", "COMPLETED", "SUSPENDED"]
 ANYTHING = st.tuples(
@@ -76,15 +88,40 @@ class Operators(RuleBasedStateMachine):
             [alert(one, node=NODES[at]) for at, one in enumerate(ALERTS)],
         )  # fmt: skip
         self.world.before_send = self.intent_first
-        self.gate = self.world.gate(guard=Guard(batch=2))
+        self.gate = self.world.gate(guard=GUARD)
         self.watcher = self.world.gate(read_only=True)
         self.allowed: list[tuple[str, frozenset[str], str | None]] = []
         self.spent: set[str] = set()
+        self.broken: AssertionError | None = None
 
     def intent_first(self) -> None:
         last = self.world.journal()[-1]
         assert last["event"] == "intent"
         self.promised = last
+        if self.sending.action.kind == "node":
+            try:
+                self.no_more_than_was_confirmed()
+            except AssertionError as error:
+                self.broken = error  # the gate takes it for a writer that broke
+
+    @invariant()
+    def nothing_was_sent_beyond_what_was_confirmed(self) -> None:
+        if self.broken is not None:
+            raise self.broken
+
+    def no_more_than_was_confirmed(self) -> None:
+        """Just before some are sent, of all that are still to be sent."""
+        plan, nodes = self.sending, self.world.nodes
+        done = {target for change in self.world.sent[self.sent_before :] for target in change.targets}
+        left = [nodes[name] for name in self.promised["targets"] if name not in done]
+        healthy = sum(one.display not in OUT for one in nodes.values())
+        newly = sum(one.display not in OUT for one in left)
+        if plan.action.takes_out and newly > GUARD.share_nodes and 100 * newly > GUARD.break_pct * healthy:
+            assert plan.confirm.kind == "break"
+        if plan.action.takes_out:
+            assert not any(one.display not in OUT and plan.seen[one.name].display in OUT for one in left)
+        if plan.action.id in RETURNS:
+            assert all(one.reason in {None, plan.seen[one.name].reason} for one in left)
 
     @rule(
         target=plans,
@@ -105,7 +142,7 @@ class Operators(RuleBasedStateMachine):
         assert plan.confirm.expect == len(plan.change.targets)
         if plan.kills or plan.action.counts or (len(plan.change.targets) > 1 and not plan.action.plain):
             assert plan.confirm.kind in {"count", "break"}
-        if any(share.newly_out > 2 for share in plan.shares):
+        if any(100 * share.part > GUARD.break_pct and share.newly_out > GUARD.share_nodes for share in plan.shares):
             assert plan.confirm.kind == "break" and not plan.confirm.accepts(str(len(plan.change.targets)))
         assert options.break_glass or all(check.level != "bad" for check in plan.checks)
         return plan
@@ -123,14 +160,27 @@ class Operators(RuleBasedStateMachine):
     def answer(self, plan, answer):
         self.confirm(plan, answer)
 
-    @rule(pressed=FITTING, moved=st.sampled_from(NODES), state=st.sampled_from([None, *NODE_STATES]), more=st.data())
-    def do_it(self, pressed, moved, state, more):
-        """Press and confirm, with at most one thing happening in between."""
+    @rule(pressed=FITTING, moved=MOVES, state=st.sampled_from(JOB_STATES))
+    def do_it(self, pressed, moved, state):
+        """Press and confirm, with some things happening in between."""
         options = fitting_words(pressed[0], Options())
         plan = self.gate.plan(*pressed, "bad DIMM", self.world.cluster(), options)
-        if state is not None:
-            self.world.node(moved, state)
-            self.world.jobs[JOBS[0]] = job(JOBS[0], more.draw(st.sampled_from(JOB_STATES)))
+        if moved:
+            self.move(moved, None)
+            self.world.jobs[JOBS[0]] = job(JOBS[0], state)
+        if isinstance(plan, Plan):
+            self.confirm(plan, None)
+
+    @rule(
+        action=st.sampled_from(MOVING), count=st.sampled_from([2, 3, 8]), before=MOVES, moved=MOVES, reason=REASON,
+        falls=st.integers(3, 8),
+    )  # fmt: skip
+    def do_it_while_nodes_come_and_go(self, action, count, before, moved, reason, falls):
+        """The same of many nodes at once, with a controller that is awake: some come back, others fall."""
+        self.world.rc, self.world.blind = 0, False
+        self.move(dict.fromkeys(NODES, "IDLE") | before, None)
+        plan = self.gate.plan(action, NODES[:count], "bad DIMM", self.world.cluster())
+        self.move(dict.fromkeys(NODES[falls:], "DOWN*") | moved, reason)
         if isinstance(plan, Plan):
             self.confirm(plan, None)
 
@@ -142,9 +192,9 @@ class Operators(RuleBasedStateMachine):
 
     def confirm(self, plan, answer, progress=None):
         answer = plan.confirm.words if answer is None else answer
-        before = len(self.world.sent)
+        self.sending, self.sent_before = plan, len(self.world.sent)
         outcome = self.gate.send(plan, answer, progress)
-        new = self.world.sent[before:]
+        new = self.world.sent[self.sent_before :]
         if outcome.refused is not None:
             assert new == []
         else:
@@ -157,6 +207,7 @@ class Operators(RuleBasedStateMachine):
             for change in new:
                 assert change.action == plan.action.id and change.reason == plan.change.reason
                 assert set(change.reasons) | set(change.priorities) | set(change.next_state) <= set(change.targets)
+                assert change.next_state.items() <= plan.change.next_state.items()
                 assert set(change.values) == (set(change.targets) if plan.action.value is not None else set())
                 assert {one for made in change.silences for one in made.alerts} <= set(change.targets)
             assert not plan.asks_reason or plan.why
@@ -170,9 +221,13 @@ class Operators(RuleBasedStateMachine):
     def answer_at_another_console(self, plan, answer):
         assert self.watcher.send(plan, answer).refused is not None
 
-    @rule(name=st.sampled_from(NODES), state=st.sampled_from(NODE_STATES), reason=st.sampled_from([None, "NHC"]))
-    def the_machine_moves(self, name, state, reason):
-        self.world.node(name, state, reason=reason, reason_by="nhc" if reason else None)
+    @rule(moved=MOVES, reason=REASON)
+    def the_machine_moves(self, moved, reason):
+        self.move(moved, reason)
+
+    def move(self, moved: Mapping[str, str], reason: str | None) -> None:
+        for name, state in moved.items():
+            self.world.node(name, state, reason=reason, reason_by="nhc" if reason else None)
 
     @rule(one=st.sampled_from(JOBS), state=st.sampled_from(JOB_STATES), priority=st.integers(0, 1))
     def jobs_move(self, one, state, priority):

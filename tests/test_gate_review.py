@@ -303,18 +303,19 @@ async def test_a_look_that_breaks_is_told_and_can_be_asked_for_again(monkeypatch
         assert op.app._looking == ""
 
 
-async def test_a_send_that_breaks_is_told():
+@pytest.mark.parametrize(("broken", "says"), [("_open_journal", "nothing was sent"), ("_late_note", "sent is unknown")])
+async def test_a_send_that_breaks_is_told(broken, says):
     async with console() as op:
 
-        def breaks(*_given):
+        def breaks(*_given, **_more):
             raise KeyError("a bug")
 
-        op.app.gate._send = breaks
+        setattr(op.app.gate, broken, breaks)
         await op.press("2")
         await op.select(op.node("allocated")[0])
         await op.press("d")
         await op.confirm(reason="why", answer="y")
-        await op.comes("drain: what was sent is unknown: KeyError")
+        await op.comes(f"{says}: KeyError")
         assert not op.app.sending
 
 

@@ -213,6 +213,53 @@ def test_a_broken_writer_is_unknown_and_written_down(world):
     assert world.journal()[-1]["failure"] == "RuntimeError: a bug in the writer"
 
 
+def test_the_result_is_written_though_no_thread_is_to_be_had(world, monkeypatch):
+    def none_left(_):
+        raise RuntimeError("can't start new thread")
+
+    world.before_send = lambda: monkeypatch.setattr("console.journal._Write.start", none_left)
+    gate = world.gate()
+    outcome = gate.send(planned(gate, "drain", "gpu0001", cluster=world.cluster()), "y")
+    assert outcome.warning == "" and [line["event"] for line in world.journal()] == ["intent", "result"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), KeyError("a bug")])
+def test_whatever_cuts_it_off_the_result_is_written(world, monkeypatch, error):
+    def cut(*_):
+        raise error
+
+    monkeypatch.setattr("console.gate.waits_of", cut)
+    gate = world.gate()
+    with pytest.raises(type(error)):
+        gate.send(planned(gate, "drain", "gpu0001", "gpu0002", cluster=world.cluster()), "2")
+    intent, result = world.journal()
+    assert (result["event"], result["id"]) == ("result", intent["id"]) and verify(world.path).ok
+    assert result["failure"].startswith(f"cut off: {type(error).__name__}")
+    assert {told["state"] for told in result["outcome"].values()} == {"pending"}, "what was known of them stands"
+
+
+def test_what_was_on_its_way_when_it_was_cut_off_is_unknown(world):
+    def cut():
+        raise KeyboardInterrupt
+
+    world.before_send = cut
+    gate = world.gate()
+    with pytest.raises(KeyboardInterrupt):
+        gate.send(planned(gate, "drain", "gpu0001", cluster=world.cluster()), "y")
+    assert world.journal()[-1]["outcome"]["gpu0001"]["state"] == "unknown"
+
+
+def test_a_journal_that_cannot_be_opened_any_more_is_told(world):
+    def gone():
+        raise PermissionError(13, "Permission denied")
+
+    gate = world.gate()
+    plan = planned(gate, "drain", "gpu0001", cluster=world.cluster())
+    world.before_send = lambda: (setattr(gate, "_journal", None), setattr(gate, "_open_journal", gone))
+    outcome = gate.send(plan, "y")
+    assert outcome.results["gpu0001"].state == "pending" and "not in the journal: PermissionError" in outcome.warning
+
+
 @fault("journal", "the disk fails between intent and result", "what was done is told, and that it is not written")
 def test_a_journal_that_breaks_on_the_way_does_not_hide_the_deed(world):
     class Broken(Journal):

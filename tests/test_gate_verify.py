@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.model import Alert, Cluster, Matcher, Silence
+from collectors.model import Alert, Cluster, Matcher, Silence, Source
 from console.actions import BY_ID
 from console.verify import PATIENCE_OF_S, PATIENCE_S, Settled, Waiting, Watch, drifted, seen
 from tests.make import job, node
@@ -130,7 +130,7 @@ def facts(*nodes: object) -> Cluster:
 
 
 def test_pending_until_a_reading_shows_it():
-    watch = Watch().add([waiting("gpu0001"), waiting("gpu0002")])
+    watch, _ = Watch().add([waiting("gpu0001"), waiting("gpu0002")])
     assert watch.words("node") == {"gpu0001": "draining…", "gpu0002": "draining…"} and watch.words("job") == {}
     same, settled = watch.check(facts(node("gpu0001"), node("gpu0002")), 101.0)
     assert same is watch and settled == ()
@@ -149,6 +149,30 @@ def test_facts_that_were_never_read_prove_nothing():
     assert watch.check(blank, 160.0)[1][0].why == "not seen after 60 s"
 
 
+@pytest.mark.parametrize(
+    ("target", "left_out", "certain"),
+    [
+        ("101_5", {"101_*", "101"}, False), ("102_5", {"101_*", "101"}, True), ("101_5", {"*_5"}, False),
+        ("101_6", {"*_5"}, True), ("101", {"*_5"}, True), ("101", {"*"}, False), ("101", {"101"}, False),
+        ("40+1", {"*+1"}, False), ("40+0", {"*+1"}, True), ("101", set(), True),
+    ],
+)  # fmt: skip
+def test_a_job_whose_row_may_be_left_out_is_not_gone(target, left_out, certain):
+    watch = Watch((waiting(target, kind="job", action="cancel", before=job(target)),))
+    source = Source(name="slurm.jobs", hidden=frozenset(left_out))
+    cluster = Cluster(name="lab", known=frozenset({"jobs"}), sources={"slurm.jobs": source})
+    if certain:
+        assert watch.check(cluster, 101.0)[1][0].state == "done"
+        return
+    assert watch.check(cluster, 101.0) == (watch, ())
+    (settled,) = watch.check(cluster, 160.0)[1]
+    assert (settled.state, settled.why) == (
+        "unknown", "not seen after 60 s, and what was read of the jobs leaves rows out"
+    )  # fmt: skip
+    by_name = Cluster(name="lab", known=frozenset({"jobs"}))
+    assert watch.check(by_name, 102.0)[1][0].state == "done"
+
+
 def test_what_slurm_said_is_kept():
     watch = Watch((waiting("gpu0001", err="Invalid node state specified"),))
     (settled,) = watch.check(facts(node("gpu0001")), 200.0)[1]
@@ -160,9 +184,21 @@ def test_a_target_that_is_gone_is_settled_at_once():
     assert (settled.state, settled.why) == ("unknown", "Slurm no longer lists it")
 
 
-def test_a_later_change_of_the_same_target_takes_its_place():
-    watch = Watch((waiting("gpu0001"),)).add([waiting("gpu0001", plan="q", action="resume")])
-    assert [one.plan for one in watch.waiting] == ["q"]
+@pytest.mark.parametrize(
+    ("found", "state", "why"),
+    [("IDLE+DRAIN", "done", ""), ("DOWN", "unknown", "resume came before it was seen: down")],
+)
+def test_a_later_change_of_the_same_target_takes_its_place(found, state, why):
+    later = waiting("gpu0001", plan="q", action="resume", before=node("gpu0001", found, reason="x"))
+    watch, over = Watch((waiting("gpu0001"), waiting("gpu0002"))).add([later])
+    assert [(one.plan, one.target) for one in watch.waiting] == [("p", "gpu0002"), ("q", "gpu0001")]
+    assert over == (Settled(plan="p", action="drain", target="gpu0001", state=state, why=why),)
+
+
+def test_what_is_made_of_nodes_is_waited_for_whatever_is_done_to_these():
+    booked = waiting("gpu0001", action="reserve", value="maint")
+    watch, over = Watch((booked,)).add([waiting("gpu0001", plan="q")])
+    assert [one.plan for one in watch.waiting] == ["p", "q"] and over == ()
 
 
 def test_an_unchanged_target_has_not_drifted():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from collectors.model import JobDetail, SourceFault
 from console.absent import NoTelemetry
+from console.act import sources_of
 from console.actions import BY_ID
-from console.gather import JOBS_MOST, NODES_MOST, gather
+from console.gather import JOBS_MOST, NODES_MOST, RETURN_SOURCES, gather, needed
 from console.plan import Extra
 from tests import make
 from tests.test_fitness import eight, node, site
@@ -52,6 +55,15 @@ def test_only_what_the_action_needs_is_read():
     ear.asked.clear()
     assert list(ear.gather(cluster, "requeue").details) == ["7"] and ear.asked == [("7",)]
     assert ear.gather(cluster, "resume", ["c", "gone"]).gpus is None and ear.asked == [("7",)]
+
+
+@pytest.mark.parametrize("action", ["resume", "undrain", "cancel_reboot"])
+def test_whatever_puts_a_node_back_is_judged_by_the_same_facts(action):
+    ear = Ear()
+    cluster = site(node("a", "IDLE+DRAIN+REBOOT_REQUESTED"))
+    extra = ear.gather(cluster, action, resumed={"a": 5.0})
+    assert needed(BY_ID[action]) and list(extra.gpus) == ["a"] and extra.resumed == {"a": 5.0}
+    assert sources_of(action) == sources_of("resume") >= RETURN_SOURCES
 
 
 def test_of_many_only_some_are_looked_at_and_that_is_said():

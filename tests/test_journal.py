@@ -319,6 +319,11 @@ def test_what_another_host_sends_has_ten_minutes(path):
     _one_intent(path)
     one = msgspec.structs.replace(unfinished(path)[0], host="elsewhere", pid=1)
     assert alive(one, now=one.at + 599) and not alive(one, now=one.at + 601)
+    # A wave was read back meanwhile; several commands may have been paused in between for hours.
+    late = msgspec.structs.replace(one, proven_at=one.at + 500)
+    assert alive(late, now=one.at + 1099) and not alive(late, now=one.at + 1101)
+    many = msgspec.structs.replace(one, argv=(("a",), ("b",)))
+    assert alive(many, now=one.at + 86_399) and not alive(many, now=one.at + 86_401)
 
 
 # -- told -------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collectors.model import JobDetail
 from console import gpus, inspect
 from console.actions import ACTIONS
 from console.dialogs import ConfirmDialog, _shortened
-from console.preview import Fact
+from console.preview_words import Fact
 from tests.operator import Operator, console
 from widgets.cells import wrap_spans
 from widgets.chart import nice
@@ -32,6 +32,17 @@ async def test_an_empty_table_says_the_whole_sentence_and_no_empty_box_stands_be
         await op.comes("no NVLink domain is known")
         op.sees("exporter tells of a fabric between nodes")
         op.sees_not("╰")
+
+
+async def test_on_80_columns_a_dialog_over_hundreds_of_jobs_stays_readable():
+    async with console(SMALL, screen="jobs", jobs=600) as op:
+        jobs = list(op.app.cluster.jobs)
+        assert len(jobs) > 100
+        op.app.ask("cancel", jobs)
+        await _listens(op)
+        await op.comes(f"type {len(jobs)}, then Enter")
+        op.sees(f"Cancel {len(jobs)} jobs on", "kills", "runs")
+        assert op.dialog._box.body_lines < 50
 
 
 async def test_on_80_columns_the_overview_says_how_near_the_site_is_to_its_budget():

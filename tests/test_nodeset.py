@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectors.nodeset import expand, fold, is_nodeset, natural_key
+from collectors.nodeset import expand, fold, fold_for_slurm, is_nodeset, natural_key
 from tests.yardstick import cost
 
 NAMES = st.from_regex(r"[a-z]{1,3}(-?[0-9]{1,4}){0,3}(-ib)?", fullmatch=True)
@@ -96,6 +98,35 @@ def test_large_sets_of_two_numbers_come_back(count, step):
     names = [f"r{n // 18:02d}n{n % 18:02d}" for n in range(count)]
     assert fold(names).startswith("r00n[00-17],r01n[00-17]")
     assert set(expand(fold(names))) == set(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["r1n1", "r2n1"], "r1n1,r2n1"),
+        (["r1n1", "r2n1", "r1n2", "r2n2"], "r[1-2]n[1-2]"),
+        (["gpu1.site", "gpu2.site", "gpu3", "gpu4"], "gpu[3-4],gpu1.site,gpu2.site"),
+        (["rack1-a", "rack2-a"], "rack1-a,rack2-a"),
+        (["gpu1", "gpu2"], "gpu[1-2]"),
+        (["login"], "login"),
+        ([], ""),
+    ],
+)
+def test_slurm_is_given_no_text_behind_a_range(names, text):
+    assert fold_for_slurm(names) == text
+
+
+@given(st.lists(NAMES, max_size=40))
+def test_what_slurm_is_given_comes_back(names):
+    text = fold_for_slurm(names)
+    assert set(expand(text)) == set(names)
+    assert not re.search(r"\](?!,|$)(?![^,]*\[)", text)
+
+
+def test_a_whole_machine_fits_one_argument_however_its_names_end():
+    names = [f"gpu{number:05}.site" for number in range(12_000)]
+    assert fold_for_slurm(names) == "gpu[00000-11999].site", "which Slurm reads from 23.11 on"
+    assert fold_for_slurm(names[:8000]).count(",") == 7999
 
 
 @given(st.lists(st.text(max_size=12), max_size=8))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.model import Partition
+from collectors.model import Partition, Reservation
 from console.act import run_act
 from console.plan import Confirm, Guard, Options, Plan
 from console.preview import text
-from tests.test_gate import World, job, node
+from tests.test_gate import NOW, World, job, node
 
 PARTS = {name: Partition(name=name, state="UP") for name in ("gpu", "debug", "all")}
 
@@ -42,8 +42,9 @@ def test_one_that_holds_most_of_the_nodes_takes_its_name(tmp_path):
     found = confirm(world, "gpu")
     assert (found.kind, found.word, found.why) == ("break", "gpu", "it shuts 6 of 10 nodes, 60 % of the machine")
     assert confirm(world, "debug") == Confirm("plain", 1)
-    assert confirm(machine(tmp_path, gpu=5), "gpu") == Confirm("plain", 1), "half of it is not most"
-    assert confirm(world, "gpu", guard=Guard(part_pct=60)) == Confirm("plain", 1)
+    assert confirm(machine(tmp_path, gpu=5), "gpu").why == "it shuts 5 of 10 nodes, 50 % of the machine", "half is much"
+    assert confirm(machine(tmp_path, gpu=4), "gpu") == Confirm("plain", 1)
+    assert confirm(world, "gpu", guard=Guard(part_pct=61)) == Confirm("plain", 1)
 
 
 def test_several_count_together_and_the_largest_is_named(tmp_path):
@@ -56,7 +57,8 @@ def test_several_count_together_and_the_largest_is_named(tmp_path):
 def test_one_in_which_most_jobs_run_takes_its_name_however_small(tmp_path):
     found = confirm(machine(tmp_path, runs=("debug",) * 7 + ("gpu",) * 3), "debug")
     assert found.word == "debug" and found.why.startswith("7 of 10 running jobs are in it, 70 %")
-    assert confirm(machine(tmp_path, runs=("debug",) * 5 + ("gpu",) * 5), "debug") == Confirm("plain", 1)
+    assert confirm(machine(tmp_path, runs=("debug",) * 5 + ("gpu",) * 5), "debug").why.startswith("5 of 10 running")
+    assert confirm(machine(tmp_path, runs=("debug",) * 4 + ("gpu",) * 6), "debug") == Confirm("plain", 1)
 
 
 def test_how_large_it_is_must_be_known(tmp_path):
@@ -69,6 +71,45 @@ def test_opening_it_takes_a_y(tmp_path):
     down = {"gpu": Partition(name="gpu", state="DOWN")}
     plan = world.gate().plan("partition-up", ["gpu"], None, world.cluster(partitions=down))
     assert isinstance(plan, Plan) and plan.confirm.kind == "plain"
+
+
+def hundred(folder, *, down: int = 0) -> World:
+    return World(folder, [node(f"n{at}", "DOWN" if at <= down else "IDLE") for at in range(1, 101)])
+
+
+def kept(world: World, *names: str) -> Plan:
+    said = {"name": "maint", "start": "now", "flags": "MAINT,IGNORE_JOBS"}
+    options = Options(settings=said, seconds=30 * 24 * 3600)
+    known = frozenset({"nodes", "jobs", "partitions", "reservations"})
+    plan = world.gate().plan("reserve", names, "firmware", world.cluster(known=known), options)
+    assert isinstance(plan, Plan), plan
+    return plan
+
+
+def test_a_reservation_is_weighed_as_what_takes_its_nodes_out(tmp_path):
+    world, names = hundred(tmp_path), [f"n{at}" for at in range(1, 101)]
+    most = kept(world, *names[:99])
+    assert most.confirm == Confirm("break", 99, "gpu", "it takes 99 % of gpu out, more than 20 %")
+    assert any("takes out" in line and "99 of 100 healthy nodes newly out" in line for line in text(most))
+    assert kept(world, *names[:20]).confirm == Confirm("count", 20) and kept(world, "n1").confirm == Confirm("plain", 1)
+    less = hundred(tmp_path, down=1)
+    whole = kept(less, *names[1:]).confirm
+    assert (whole.kind, whole.why) == ("break", "it sets every node in service of the machine aside")
+    assert kept(hundred(tmp_path, down=99), *names[:90]).confirm == Confirm("count", 90), "these serve nobody"
+
+
+def test_an_end_that_is_later_keeps_its_nodes_longer(tmp_path):
+    world = hundred(tmp_path)
+    row = Reservation(name="maint", state="ACTIVE", nodes="n[1-90]", starts=NOW, ends=NOW + 3600)
+    cluster = world.cluster(reservations={"maint": row}, known=frozenset({"nodes", "jobs", "reservations"}))
+
+    def ends(by: str) -> Confirm:
+        plan = world.gate().plan("extend", ["maint"], None, cluster, Options(value=by))
+        assert isinstance(plan, Plan), plan
+        return plan.confirm
+
+    assert ends("+3600") == Confirm("break", 1, "gpu", "it takes 90 % of gpu out, more than 20 %")
+    assert ends("-1800") == Confirm("count", 1), "sooner ends what runs in it"
 
 
 def test_a_y_or_the_count_does_not_shut_it(tmp_path):

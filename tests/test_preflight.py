@@ -72,6 +72,19 @@ def test_that_a_drain_goes_with_the_power_is_said_before():
     assert of("warn", told("IDLE", "powerdown")) == []
 
 
+def test_a_reboot_that_is_called_off_is_looked_at_as_a_resume():
+    """It clears the drain, whoever put it there: the node takes work again."""
+    was = {"reason": "new BIOS [was by bob: XID 79]", "reason_by": "jdv", "reason_at": int(NOW - 60)}
+    facts = {"loads": [load()], "xids": [xid()]}
+    drained = site(node(state="MIXED+DRAIN+REBOOT_REQUESTED", **was), **facts)
+    found = said(drained, "cancel_reboot")
+    assert of("bad", found) == of("bad", said(drained, "resume")) and of("bad", found)[0].startswith("XID 79 on GPU 3")
+    assert "the drain of that reboot goes with it, and its reason" in of("note", found)
+    assert any("[was by bob: XID 79]" in text for text in of("note", found))
+    # One that was asked for without a drain leaves it in service: it does not come back.
+    assert said(site(node(state="MIXED+REBOOT_REQUESTED"), **facts), "cancel_reboot") == []
+
+
 # -- nodes that go out ------------------------------------------------------------------------------------------------
 
 
@@ -101,8 +114,25 @@ def test_a_down_says_how_many_jobs_die():
     jobs = [make.job("7", nodes="gpu[0001-0002]"), make.job("8", nodes="gpu0002")]
     assert said(site(*nodes, jobs=jobs), "down") == [("warn", "2 jobs die at once, on all their nodes")]
     assert said(site(*nodes, jobs=jobs[:1]), "down") == [("warn", "1 job dies at once, on all its nodes")]
-    assert said(site(*nodes), "down") == [("ok", "no job is there")]
+    assert said(site(node("gpu0001", "IDLE")), "down") == [("ok", "no job is there")]
     assert of("unknown", said(site(*nodes, jobs=None), "down"))[0].startswith("how many jobs die is not known")
+
+
+@pytest.mark.parametrize("state", ["ALLOCATED", "MIXED", "IDLE+COMPLETING", "MIXED+DRAIN"])
+@pytest.mark.parametrize("action", ["down", "reboot-now"])
+def test_jobs_that_are_not_shown_are_unknown_and_never_none(state, action):
+    """PrivateData hides the jobs of others, or a reading lost rows: what works there dies all the same."""
+    hidden = "on gpu0001: Slurm says that it works, and shows you no job there"
+    found = said(site(node("gpu0001", state)), action)
+    assert of("unknown", found) == [f"how many jobs die is unknown {hidden}"] and of("ok", found) == []
+    some = site(node("gpu0001", state), node("gpu0002", "ALLOCATED"), jobs=[make.job("7", nodes="gpu0002")])
+    assert of("warn", said(some, action)) == ["1 job dies at once, on all its nodes"]
+    assert of("unknown", said(some, action)) == [f"how many more jobs die is unknown {hidden}"]
+
+
+def test_a_power_down_waits_for_jobs_that_are_not_shown_too():
+    assert "once its jobs have ended" in of("note", said(site(node(state="ALLOCATED")), "powerdown"))[0]
+    assert of("note", said(site(node(state="IDLE")), "powerdown")) == []
 
 
 def test_what_does_not_answer_is_not_rebooted_by_slurm():

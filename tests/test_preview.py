@@ -7,9 +7,9 @@ import time
 import msgspec
 import pytest
 
-from collectors.model import Alert, Load, Matcher, Silence, Source
+from collectors.model import Alert, Association, Load, Matcher, Partition, Silence, Source, User
 from console.actions import BY_ID
-from console.plan import Check, Confirm, Extra, Guard, Options, Plan
+from console.plan import Check, Confirm, Extra, Guard, Options, Plan, Refusal
 from console.planning import make as make_plan
 from console.planning import spelled
 from console.policy import default_policy
@@ -31,7 +31,7 @@ def site(*nodes, jobs=(), alerts=(), silences=(), **facts):
 
 def plan(cluster, action, targets=None, why=None, checks=None, extra=None, guard=None, **options):
     """A plan as the gate makes it, without its commands."""
-    kind = {"node": "nodes", "job": "jobs", "alert": "alerts", "silence": "silences"}[BY_ID[action].kind]
+    kind = f"{BY_ID[action].kind}s"
     made = make_plan(BY_ID[action], list(getattr(cluster, kind)) if targets is None else targets, cluster, NOW, 500.0,
                      guard or Guard(), default_policy(), Options(**options), extra or Extra())  # fmt: skip
     assert isinstance(made, Plan), made
@@ -39,10 +39,10 @@ def plan(cluster, action, targets=None, why=None, checks=None, extra=None, guard
     return made if checks is None else msgspec.structs.replace(made, checks=tuple(checks))
 
 
-def lines(made, label=None):
-    """What stands under a label; all lines without one."""
+def lines(made, label=None, cells=None):
+    """What stands under a label; all lines without one. `cells` is how wide the screen is."""
     found, under = [], ""
-    for row in rows(made):
+    for row in rows(made, cells):
         under = row.label or under
         if label is None or under == label:
             found.append(row.text)
@@ -82,13 +82,26 @@ def test_one_target_is_not_named_again():
     assert lines(made, "· note") == ["in reservation maint"]
 
 
+def test_a_reboot_is_not_called_off_over_what_speaks_against_the_node():
+    """Its drain goes too: the node takes work again, so one y is not enough."""
+    cluster = site(make.node(state="MIXED+DRAIN+REBOOT_REQUESTED"), loads=[make_load("gpu0001", gpus_seen=7)])
+    action, policy = BY_ID["cancel_reboot"], default_policy()
+    refused = make_plan(action, ["gpu0001"], cluster, NOW, 500.0, Guard(), policy, Options(), Extra())
+    assert isinstance(refused, Refusal) and refused.glass and "7 of the 8 GPUs" in refused.why
+    made = plan(cluster, "cancel_reboot", break_glass=True)
+    assert made.confirm.kind == "break" and made.asks_reason
+    assert lines(made, "✖ against it") == ["7 of the 8 GPUs that Slurm counts are seen"]
+
+
 def test_too_many_findings_are_counted_and_never_the_worst():
     nodes = many(40, "IDLE+DRAIN")
     found = [Check(one.name, "note", f"note {one.name}") for one in nodes]
     found += [Check(one.name, "warn", f"warn {one.name}") for one in nodes[:3]]
     made = plan(site(*nodes), "resume", checks=found)
-    assert lines(made, "▲ warning") == [f"gpu000{at}: warn gpu000{at}" for at in (1, 2, 3)]
-    assert len(lines(made, "· note")) == CHECKS_SHOWN - 3 + 1 and lines(made, "· note")[-1] == "and 31 more: 31 note"
+    assert lines(made, "▲ warning", 80) == [f"gpu000{at}: warn gpu000{at}" for at in (1, 2, 3)]
+    notes = lines(made, "· note", 80)
+    assert len(notes) == CHECKS_SHOWN - 3 + 1 and notes[-1] == "and 31 more: 31 note"
+    assert len(lines(made, "· note")) == 40
 
 
 def test_what_speaks_against_it_leaves_the_node_alone_unless_the_glass_is_broken():
@@ -174,9 +187,26 @@ def test_a_down_says_how_many_die_and_what_is_lost():
 
 def test_many_reasons_to_leave_nodes_alone_stay_readable():
     nodes = [make.node(f"gpu{at:04d}", "IDLE+DRAIN", reason=f"reason {at}", reason_by="jdv") for at in range(1, 31)]
-    told = lines(plan(site(*nodes, make.node("gpu0099")), "drain", why="x"), "left alone")
+    made = plan(site(*nodes, make.node("gpu0099")), "drain", why="x")
+    told = lines(made, "left alone", 200)
+    assert len(lines(made, "left alone")) == 30
     assert told[0] == '30 of 31: gpu0001: already drained by jdv "reason 1"'
     assert len(told) == 6 and told[-1] == "and 25 more like it"
+
+
+@pytest.mark.parametrize(("action", "label"), [
+    ("down", "kills"), ("reboot-now", "kills"), ("drain", "running there"), ("reboot", "running there"),
+    ("powerdown", "running there"),
+])  # fmt: skip
+def test_jobs_that_are_not_shown_are_unknown_and_never_none(action, label):
+    hidden = "unknown on gpu0001: Slurm says that it works, and shows you no job there"
+    made = plan(site(make.node(state="MIXED")), action, why="x")
+    assert lines(made, label) == [hidden]
+    assert lines(plan(site(make.node(state="IDLE")), action, why="x"), label) == ["no job"]
+    job = make.job("7", nodes="gpu0002", started=int(NOW - HOUR), time_limit_s=3 * HOUR, node_count=1)
+    some = plan(site(make.node(state="MIXED"), make.node("gpu0002", "ALLOCATED"), jobs=[job]), action, why="x")
+    assert hidden in lines(some, label) and "7 alice train" in lines(some, label)[0]
+    assert some.empty_in_s is None, "nobody knows when the last ends"
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------------
@@ -203,6 +233,22 @@ def test_priorities_are_shown_from_and_to():
 def test_a_hold_tells_of_the_polite_one():
     made = plan(site(jobs=[make.job("1", "PENDING", reason="Priority")]), "hold")
     assert "U, the user hold, is the polite one" in lines(made, "· note")[0] and lines(made, "kills") == []
+
+
+def test_a_reservation_and_a_partition_tell_what_is_not_shown():
+    hidden = "unknown on gpu0001: Slurm says that it works, and shows you no job there"
+    nodes = [make.node(state="MIXED"), make.node("gpu0002", "IDLE", partitions=("debug",))]
+    parts = {name: Partition(name=name, state="UP") for name in ("gpu", "debug")}
+    cluster = site(*nodes, partitions=parts, reservations={})
+    said = {"seconds": HOUR, "settings": {"name": "fw", "start": "now", "flags": "IGNORE_JOBS", "users": "jdv"}}
+    assert lines(plan(cluster, "reserve", ["gpu0001"], why="x", **said), "crosses it") == [hidden]
+    assert lines(plan(cluster, "reserve", ["gpu0002"], why="x", **said), "crosses it") == ["no job"]
+    shut = lines(plan(cluster, "partition-down", ["gpu"], why="x"), "goes on")
+    assert shut == ["0 jobs of gpu, until they end: nothing is killed", f"more of gpu: {hidden}"]
+    assert len(lines(plan(cluster, "partition-down", ["debug"], why="x"), "goes on")) == 1
+    alice = Extra(rows={"alice": User(name="alice", cluster="groningen", associations=(Association(account="ml"),))})
+    told = lines(plan(cluster, "block", ["alice"], why="x", extra=alice), "goes on")
+    assert told[-1] == "whether more goes on is unknown: of what runs on 1 node no job is shown to you"
 
 
 # -- alerts and silences ----------------------------------------------------------------------------------------------
@@ -248,7 +294,8 @@ def test_lifting_says_whose_silence_it_is_and_what_rings_again():
     assert lines(made, "rings again") == ["1 alert: NodePowerLost  gpu0001"]
     more = [msgspec.structs.replace(one, id=f"s-{at}") for at in range(10)]
     assert title(plan(site(silences=more), "lift")) == "Lift the silence of carol (10 silences) on groningen"
-    assert lines(plan(site(silences=more), "lift"), "now")[-1] == "and 4 silences more"
+    assert lines(plan(site(silences=more), "lift"), "now", 200)[-1] == "and 4 silences more"
+    assert len(lines(plan(site(silences=more), "lift"), "now")) == 10
 
 
 # -- size -------------------------------------------------------------------------------------------------------------
@@ -262,6 +309,21 @@ def test_at_80_columns_every_word_is_there():
     assert max(len(row.text) for row in narrow) <= 76 - LABEL
     assert "".join("".join(row.text for row in narrow).split()) == "".join("".join(lines(made)).split())
     assert all(len(row.label) < LABEL for row in narrow)
+
+
+def test_without_a_width_nothing_is_left_out_and_on_a_screen_it_stays_readable():
+    jobs = [make.job(str(at), nodes="gpu0001", started=int(NOW - HOUR), node_count=1) for at in range(1, 401)]
+    made = plan(site(make.node(state="ALLOCATED"), jobs=jobs), "cancel")
+    calls = tuple(("scancel", ",".join(made.change.targets[at : at + 50])) for at in range(0, 400, 50))
+    made = msgspec.structs.replace(made, commands=calls)
+    assert lines(made, "runs") == [" ".join(one) for one in calls]
+    assert lines(made, "now") == [f"400 RUNNING  {', '.join(made.change.targets)}"]
+    assert [one.split()[0] for one in lines(made, "kills")[:-1]] == list(made.change.targets)
+    assert [one.strip() for one in text(made)[1:]] == [f"{row.label:<{LABEL}}{row.text}".strip() for row in rows(made)]
+    assert len(rows(made, 76)) < 30 and lines(made, "kills", 76)[-2] == "and 391 jobs more"
+    out = [make.node(f"gpu{at:04d}", "DOWN", reason=f"fault {at}", reason_by="jdv") for at in range(1, 21)]
+    drained = plan(site(*out), "drain", why="PDU b")
+    assert len(lines(drained, "reason")) == 21 and lines(drained, "reason", 120)[-1] == "and 15 more like it"
 
 
 def test_scattered_names_do_not_push_the_rest_off_the_screen():

@@ -210,6 +210,20 @@ def test_too_many_changes_show_what_is_certain_until_the_whole_comes_sooner(larg
     assert list(reader.read()[0]) == ["1", "2", "3", "8"] and restd.asked[-1] == "jobs/"
 
 
+def test_what_is_not_shown_yet_is_not_gone(large, monkeypatch):
+    """A task that starts gets a raw name of its own, of which nobody knows the array until its record is read."""
+    monkeypatch.setattr(queue, "SINGLY", 0)
+    restd, reader, now = large
+    assert reader.hidden == frozenset()
+    restd.queue(record(1), record(2), record(3), record(8))
+    restd.answers["jobs/state/"]["jobs"] += [{"job_id": raw, "state": ["RUNNING"]} for raw in ("57_5", "61+1")]
+    reader.read()
+    assert reader.hidden == {"8", "*_5", "*+1"}
+    now[0] = queue.LEAST_S
+    reader.read()
+    assert reader.hidden == frozenset()
+
+
 def test_what_a_screen_shows_is_asked_for_each_time(large):
     restd, reader, _ = large
     reader.shown = frozenset({"3"})

@@ -7,10 +7,12 @@ import pytest
 
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings, road
+from collectors.slurm.cli import CliRoad
+from collectors.slurm.jobs import NAMED
 from collectors.slurm.road import KINDS, OPTIONAL, Limit
 from collectors.slurm.sources import LentSource, Roads, open_roads, open_sources, open_transport
 from console.poller import Lends
-from tests.make import VERSIONS, Commands, play
+from tests.make import VERSIONS, Commands, named_row, play, row, squeue
 from tests.restd import StandIn, record
 
 
@@ -86,3 +88,13 @@ def test_what_a_screen_shows_reaches_the_road(restd, monkeypatch):
 def test_settings_that_cannot_be(chosen, words):
     with pytest.raises(ValueError, match=words):
         SlurmSettings(**chosen)
+
+
+def test_a_row_of_squeue_that_cannot_be_read_may_be_of_any_job(tmp_path, monkeypatch):
+    commands = Commands(tmp_path, monkeypatch)
+    commands.says("squeue", squeue(named_row(JobArrayID="7"), "nonsense", columns=NAMED), to="*-j *")
+    commands.says("squeue", squeue(row(), "nonsense"))
+    cli = CliRoad(SlurmSettings(share=False))
+    assert cli.reader("jobs").read().hidden == {"*"}
+    with pytest.raises(SourceFault, match="a row of squeue cannot be read"):
+        cli.read_jobs(["7", "8"])

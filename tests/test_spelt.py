@@ -55,6 +55,22 @@ def test_a_reboot_now_sets_down_first():
     ]
 
 
+@pytest.mark.parametrize(
+    ("action", "more"),
+    [
+        ("drain", {"reason": "fw"}), ("undrain", {}), ("resume", {}), ("down", {"reason": "fw"}), ("powerdown", {}),
+        ("cancel_reboot", {}), ("reboot", {"reason": "fw", "next_state": {"r1n1": "RESUME", "r2n1": "RESUME"}}),
+        ("comment", {"values": {"r1n1": "x", "r2n1": "x"}}),
+        ("reserve", {"values": {"r1n1": "fw", "r2n1": "fw"},
+                     "settings": {"name": "fw", "start": "now", "for": "3600", "users": "bob"}}),
+    ],
+)  # fmt: skip
+def test_no_text_stands_behind_a_range(action, more):
+    """Slurm before 23.11 refuses `r[1-2]n1`."""
+    found = calls(Change(action=action, kind="node", targets=("r1n1", "r2n1"), **more))
+    assert len(found) == 1 and any(word.split("=")[-1] == "r1n1,r2n1" for word in found[0][0])
+
+
 def test_each_value_has_a_call_of_its_own():
     change = Change(action="comment", kind="node", targets=("a1", "a2", "a3"), values={"a1": "x", "a2": "y", "a3": "x"})
     assert [(argv[2:], targets) for argv, targets in calls(change)] == [

@@ -64,6 +64,16 @@ def test_a_queue_that_was_not_read_is_nobodys():
         jobs_of(["user=alice"], make.cluster(nodes=[make.node()]))
 
 
+@pytest.mark.parametrize("words", [["nodes=gpu[0001-0002]"], ["@rack:R01"]])
+def test_where_jobs_are_not_shown_some_are_never_taken_for_all(words):
+    """PrivateData: of gpu0002 nobody knows who is there, so a message to "its users" would pass over them."""
+    nodes = [make.node("gpu0001", "ALLOCATED", rack="R01"), make.node("gpu0002", "MIXED", rack="R01")]
+    cluster = make.cluster(nodes=nodes, jobs=[make.job("101", nodes="gpu0001", user="alice")])
+    with pytest.raises(ValueError, match=r"unknown on gpu0002: .* shows you no job there; say whose as well"):
+        jobs_of(words, cluster)
+    assert jobs_of([*words, "user=alice"], cluster) == jobs_of(["nodes=gpu0001"], cluster) == ("101",)
+
+
 def test_nodes_of_racks_and_loops():
     assert nodes_of("@loop:cdu-2", CLUSTER) == ("gpu0003", "gpu0004") == nodes_of("@rack:R02", CLUSTER)
     assert named("node", ["@rack:R01", "gpu0001"], CLUSTER) == ("gpu0001", "gpu0002")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.model import TAKEN, NewSilence
+from collectors.model import TAKEN, NewSilence, Partition
 from console.actions import ACTIONS, BY_ID
 from console.undo import _TURNED, NEAREST, Undo, undo_of, undone, undos
 from tests import make
@@ -41,6 +41,20 @@ def test_another_persons_reason_is_not_swept_away():
     )
 
 
+@pytest.mark.parametrize("reason", ["bad DIMM in slot 4, do not touch", "fan [was by jdv: bad DIMM]", "bad"])
+def test_a_reason_that_only_has_ours_in_it_is_another_persons(reason):
+    book = Book().act("a", "drain", [make.node("n1")], reason="bad DIMM")
+    assert "it has another reason now by bob" in book.undo("a", nodes(drained("n1", reason, "bob")))
+    assert book.undo("a", nodes(drained("n1", '"bad DIMM"'))).targets == ("n1",)
+
+
+def test_the_same_reason_of_somebody_later_is_told():
+    book = Book().act("a", "drain", [make.node("n1"), make.node("n2")], reason="bad DIMM", ago=3 * HOUR)
+    undo = book.undo("a", nodes(drained("n1", by="bob"), drained("n2")))
+    assert undo.targets == ("n1", "n2")
+    assert undo.notes == ("n1: it was drained again since with the same reason, by bob",)
+
+
 def test_what_is_not_drained_any_more_needs_no_undo():
     book = Book().act("a", "drain", [make.node("n1")], reason="bad DIMM")
     assert book.undo("a", nodes(make.node("n1"))) == "nothing to undrain: idle"
@@ -48,8 +62,10 @@ def test_what_is_not_drained_any_more_needs_no_undo():
 
 
 def test_a_reason_that_is_lost_is_said():
-    book = Book().act("a", "drain", [make.node("n1", "DOWN", reason="Not responding", reason_by="slurm")], reason="PSU")
-    undo = book.undo("a", nodes(drained("n1", "PSU [was by slurm: Not responding]", state="DOWN+DRAIN")))
+    whole = "PSU [was by slurm: Not responding]"
+    book = Book().act("a", "drain", [make.node("n1", "DOWN", reason="Not responding", reason_by="slurm")], reason="PSU",
+                      reasons={"n1": whole})  # fmt: skip
+    undo = book.undo("a", nodes(drained("n1", whole, state="DOWN+DRAIN")))
     assert undo.targets == ("n1",) and 'was down before by slurm "Not responding"' in undo.notes[0]
 
 
@@ -138,10 +154,50 @@ def test_a_release_is_held_again_as_it_was_held():
     assert "only a waiting job can be held: RUNNING" in book.undo("a", started)
 
 
+@pytest.mark.parametrize(
+    ("action", "before", "now", "why"),
+    [
+        ("uhold", "Priority", waiting("1", "JobHeldAdmin", priority=0), "it is held otherwise now: JobHeldAdmin"),
+        ("hold", "Priority", waiting("1", "JobHeldUser", priority=0), "it is held otherwise now: JobHeldUser"),
+        ("hold", "JobHeldUser", waiting("1"), "it is not held any more: PENDING"),
+        ("release", "JobHeldAdmin", waiting("1", "JobHeldUser", priority=0), "it is held again: JobHeldUser"),
+    ],
+)
+def test_a_hold_that_somebody_else_laid_or_lifted_since_is_left_alone(action, before, now, why):
+    held = {} if before == "Priority" else {"priority": 0}
+    assert Book().act("a", action, [waiting("1", before, **held)]).undo("a", jobs(now)) == why
+
+
+def test_an_owner_releases_what_the_owner_held():
+    book = Book().act("a", "hold", [waiting("1", user="jdv")])
+    assert book.undo("a", jobs(waiting("1", "JobHeldUser", priority=0, user="jdv"))).targets == ("1",)
+
+
+def test_a_priority_that_somebody_else_gave_since_stays():
+    book = Book().act("a", "priority", [waiting("1", priority=7), waiting("2", priority=7)],
+                      priorities={"1": 1000, "2": 1000})  # fmt: skip
+    undo = book.undo("a", jobs(waiting("1", priority=50), waiting("2", priority=1000)))
+    assert (undo.targets, undo.options.priorities) == (("2",), {"2": 7})
+    assert "1: it has another priority now: 50" in undo.notes[1]
+
+
+def test_a_partition_that_somebody_set_otherwise_since_is_left_alone():
+    def gpu(state):
+        return Partition(name="gpu", state=state)
+
+    book = Book().act("a", "partition-down", [gpu("UP")])
+    assert book.undo("a", make.cluster(partitions=[gpu("DOWN")])).action == "partition-up"
+    assert book.undo("a", make.cluster(partitions=[gpu("DRAIN")])) == "it is DRAIN now, and this made it DOWN"
+    book = Book().act("a", "partition-up", [gpu("DOWN")])
+    assert book.undo("a", make.cluster(partitions=[gpu("UP")])).action == "partition-down"
+    assert book.undo("a", make.cluster(partitions=[gpu("INACTIVE")])) == "it is INACTIVE now, and this made it UP"
+
+
 def test_a_priority_goes_back_to_what_it_was():
     book = Book().act(
-        "a", "priority", [waiting("1", priority=100), waiting("2", priority=200), waiting("3", priority=None)]
-    )
+        "a", "priority", [waiting("1", priority=100), waiting("2", priority=200), waiting("3", priority=None)],
+        priorities={"1": 9, "2": 9, "3": 9},
+    )  # fmt: skip
     undo = book.undo("a", jobs(waiting("1", priority=9), waiting("2", priority=200), waiting("3", priority=9)))
     assert (undo.action, undo.targets, undo.options.priorities) == ("priority", ("1",), {"1": 100})
     assert "the one put back is fixed" in undo.notes[0]

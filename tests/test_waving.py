@@ -18,7 +18,7 @@ from console.journal import verify
 from console.outcome import Progress
 from console.plan import Confirm, Extra, Guard, Options, Plan, Refusal
 from console.preview import text
-from console.returned import in_waves
+from console.returned import stoppable
 from console.words import split
 from tests.test_gate import World
 from tests.test_waves import NAMES, down
@@ -278,8 +278,7 @@ def test_at_a_terminal_it_asks_before_it_goes_on(world: World, answer: str | Non
     gate, said = world.gate(), list[str]()
     gate.look = facts(world, sick(*NAMES[:4]))
     plan = plan_of(world, gate)
-    with in_waves(plan, None if answer is None else lambda question: answer, said.append) as progress:
-        assert progress is not None
+    with stoppable(None if answer is None else lambda question: answer, said.append) as progress:
         progress.rest = lambda seconds: (world.clock.advance(seconds), progress.stopped)[1]  # type: ignore[method-assign]
         outcome = gate.send(plan, "64", progress)
     assert len(world.sent) == sent and len(outcome.aside) == 4
@@ -313,8 +312,7 @@ def test_when_nobody_reads_on_the_rest_is_left_out(world: World) -> None:
     def gone(line: str) -> None:
         raise BrokenPipeError
 
-    with in_waves(plan, None, gone) as progress:
-        assert progress is not None
+    with stoppable(None, gone) as progress:
         progress.rest = lambda seconds: (world.clock.advance(seconds), progress.stopped)[1]  # type: ignore[method-assign]
         outcome = gate.send(plan, "64", progress)
     states = [result.state for result in outcome.results.values()]

@@ -17,7 +17,7 @@ from console.journal import verify
 from console.outcome import Progress
 from console.plan import Extra, Guard, Options, Plan
 from console.preview import text
-from console.returned import in_waves
+from console.returned import stoppable
 from tests.test_gate import World
 from tests.test_waves import NAMES, down
 from tests.test_waving import Hand, Machine, facts, plan_of, sick, silent
@@ -296,8 +296,7 @@ def test_at_a_terminal(world: World, monkeypatch: pytest.MonkeyPatch, yes: bool,
 
 def test_a_yes_beforehand_breaks_no_glass(world: World) -> None:
     """More than a fifth of a partition: that takes its name, from somebody who sees how much it is."""
-    with in_waves(plan_of(world, world.gate()), None, lambda line: None, yes=True) as progress:
-        assert progress is not None
+    with stoppable(None, lambda line: None, yes=True) as progress:
         every = world.cluster(nodes={name: msgspec.structs.replace(one, state="IDLE", display="idle")
                                      for name, one in world.nodes.items()})  # fmt: skip
         few, many = (world.gate().plan("drain", NAMES[:count], "x", every) for count in (1, 40))
@@ -317,7 +316,6 @@ def test_ctrl_c_ends_the_question_too(world: World) -> None:
         return "y"
 
     said: list[str] = []
-    with in_waves(plan_of(world, world.gate()), ask, said.append) as progress:
-        assert progress is not None
+    with stoppable(ask, said.append) as progress:
         progress.hold("canary R01: 4 of 16 nodes did not come back fit")
         assert progress.stopped and said[-1].startswith("stopping") and not went_on

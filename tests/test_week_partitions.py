@@ -219,11 +219,11 @@ def test_a_whole_partition_takes_breaking_the_glass(act):
     said = {"name": "x", "flags": "MAINT,IGNORE_JOBS"}
     more = {"said": said, "seconds": HOUR, "count": len(nodes)}
     assert act("reserve", *nodes, **more, reason="x") == 2
-    assert "it sets every node of debug aside: --break-glass and --count" in act.told
+    assert "it sets every node in service of debug aside: --break-glass and --count" in act.told
     assert act("reserve", *nodes, **more, glass=True) == 2 and "a reason is required" in act.told
     assert act("reserve", *nodes, **more, glass=True, reason="x") == 0, act.told
     every = tuple(act.machine.nodes())
-    assert bookings.glass(act.cluster(), every, None) == ("room", "it sets every node of the machine aside")
+    assert bookings.glass(act.cluster(), every, None) == ("room", "it sets every node in service of the machine aside")
     assert bookings.glass(act.cluster(), every[:2], None) is None
 
 

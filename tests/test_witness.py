@@ -149,6 +149,22 @@ def test_the_gap_is_owned_up_to_when_the_file_is_back(path, syslog):
     assert verify(path).gaps == ((2, 2),)
 
 
+def test_where_no_thread_is_to_be_had_nothing_is_lost(path, syslog, monkeypatch):
+    def none_left(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("console.journal._Write.start", none_left)
+    path.mkdir(parents=True)
+    mine = book(path, syslog)
+    assert "syslog is the witness" in act(mine, "a") and "syslog is the witness" in act(mine, "b")
+    path.rmdir()
+    assert act(mine, "c") == ""
+    assert [(one["event"], one.get("id"), one.get("late")) for one in read(path)] == [
+        ("gap", None, None), ("intent", "a", True), ("intent", "b", True), ("intent", "c", None)
+    ]  # fmt: skip
+    assert verify(path).gaps == ((1, 2),)
+
+
 def test_of_a_long_gap_the_last_lines_are_kept_and_all_are_counted(path, syslog, monkeypatch):
     monkeypatch.setattr("console.journal.KEPT", 2)
     path.mkdir(parents=True)

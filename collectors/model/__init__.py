@@ -22,6 +22,7 @@ from collectors.model.cluster import (
     SourceFault,
     Taken,
     Totals,
+    may_hide,
 )
 from collectors.model.past import JobAccount, Ledger, LogTail, NodeEvent, PastJob, Step
 from collectors.model.people import Association, User
@@ -121,4 +122,5 @@ __all__ = [
     "User",
     "Writer",
     "Xid",
+    "may_hide",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct, field
 
@@ -52,6 +52,9 @@ class Facts(Struct, frozen=True, eq=False, kw_only=True):
     """The name the source itself gives its cluster, where it does."""
     warnings: tuple[str, ...] = ()
     """What was left out of the facts and why ("2 rows of squeue were cut")."""
+    hidden: frozenset[str] = frozenset()
+    """The jobs of which rows were left out, so that their absence says nothing: ids, `101_*` for any task of an array,
+    `*_5` for that task of any, `*` where nobody knows whose."""
     taken: Taken | None = None
     """None: the call that brought the facts asked for all of them."""
 
@@ -102,6 +105,15 @@ class SourceFault(Exception):
         self.fault = Fault(kind, clean(what), clean(mend), rest_s)
 
 
+def may_hide(hidden: Collection[str], job: str) -> bool:
+    """Whether a reading that left these out (`Facts.hidden`) may have left out the row of this job."""
+    if not hidden:
+        return False
+    tail = job.lstrip("0123456789")
+    forms = ("*", job, f"*{tail}" if tail else job, f"{job.partition('_')[0]}_*" if tail[:1] == "_" else job)
+    return any(form in hidden for form in forms)
+
+
 class Source(Struct, frozen=True, kw_only=True):
     """The state of one source, as the chips show it."""
 
@@ -116,6 +128,8 @@ class Source(Struct, frozen=True, kw_only=True):
     failures: int = 0
     """Failed readings in a row."""
     warnings: tuple[str, ...] = ()
+    hidden: frozenset[str] = frozenset()
+    """As `Facts.hidden`, of the last good reading."""
     due_s: float = 10.0
     """Seconds between readings as planned now; facts older than twice this are stale."""
 

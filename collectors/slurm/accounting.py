@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from collectors import process
 from collectors.clean import clean, decode
 from collectors.model import JobAccount, Ledger, LogTail, NodeEvent, PastJob, SourceFault, Step
-from collectors.nodeset import fold, names_in
+from collectors.nodeset import fold_for_slurm, names_in
 from collectors.slurm import SlurmSettings
 from collectors.slurm.ask import LONGEST, ask, fence, said
 from collectors.slurm.events import EVENT, event_rows, events_of
@@ -125,7 +125,7 @@ class Accounts:
         return rows_of(self._asked(["sacct", "-a", "-D", *form, *words], until), fields, mark)
 
     def _events(self, nodes: Sequence[str], since: int, end: int | None, until: float) -> list[NodeEvent]:
-        wanted = fold(nodes)
+        wanted = fold_for_slurm(nodes)
         if len(wanted) > LONGEST:
             raise SourceFault("refused", f"{len(nodes)} nodes are too many to ask sacctmgr for")
         period = [f"nodes={wanted}", f"start={moment(since)}", *([] if end is None else [f"end={moment(end)}"])]

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.model import Change
-from collectors.nodeset import expand, fold
+from collectors.nodeset import expand, fold_for_slurm
 
 REASON_CAP = 1000
 #: Job ids in one call: the controller takes them one by one, and an operator may want to stop in between.
@@ -56,7 +56,7 @@ def reason_of(action: str, text: str | None) -> str:
 
 def folded(names: tuple[str, ...]) -> str:
     """The names as one node set, proven to mean exactly these names."""
-    text = fold(names)
+    text = fold_for_slurm(names)
     if frozenset(expand(text, cap=len(names))) != frozenset(names):
         return ",".join(names)
     return text

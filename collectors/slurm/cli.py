@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collectors import process
 from collectors.clean import clean, decode
 from collectors.model import Facts, Job, JobDetail, Node, SourceFault, User
-from collectors.nodeset import fold
+from collectors.nodeset import fold_for_slurm
 from collectors.process import Ended
 from collectors.shared import Shelf, shelf_of
 from collectors.slurm import SlurmSettings, control, daemons, people, rights, topology
@@ -58,7 +58,8 @@ class CliReader:
 
     def _queue(self, deadline_s: float) -> Facts:
         jobs, warnings = self._jobs.read(deadline_s)
-        return Facts(jobs=jobs, warnings=warnings)
+        # A row that cannot be read does not say whose it is.
+        return Facts(jobs=jobs, warnings=warnings, hidden=frozenset("*") if warnings else frozenset())
 
     def _run(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> Ended:
         ended = self.shelf.run(argv, deadline_s=deadline_s, cap_bytes=cap_bytes)
@@ -115,14 +116,18 @@ class CliRoad(FewByName):
                 if "Invalid job id" in error.fault.what:
                     continue
                 raise
-            found |= {job.id: job for raw in rows if (job := named(raw)) is not None}
+            read = [named(raw) for raw in rows]
+            if None in read:
+                # It may be one of these: left out, it would pass for a job that has ended.
+                raise SourceFault("malformed", "a row of squeue cannot be read", "is this version of Slurm known?")
+            found |= {job.id: job for job in read if job is not None}
         wanted = frozenset(ids)
         return {key: job for key, job in found.items() if key in wanted}
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
         """The jobs that hold one of these nodes now. squeue prints its header where nothing runs: that proves it."""
         mark = fence()
-        argv = command(mark, nodes=fold(nodes))
+        argv = command(mark, nodes=fold_for_slurm(nodes))
         with process.surrounded(self._settings.surroundings):
             rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
         return {job.id: job for raw in rows if (job := row(raw)) is not None}

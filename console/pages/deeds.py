@@ -105,7 +105,8 @@ _REFUSED: Mapping[str, str] = {
     "signal": "a job that does not run",
     "notify": "a job that does not run; all but one of the jobs of each user, who is told through that one",
     "reboot-now": "as reboot",
-    "cancel_reboot": "a node of which no reboot is asked for, or that is rebooting",
+    "cancel_reboot": "a node of which no reboot is asked for, or that is rebooting; a drained one that the pre-flight"
+    " calls bad",
     "powerdown": "a node that is powered off, or on its way",
     "powerup": "a node that has power",
     "partition-down": "a partition that is DOWN",

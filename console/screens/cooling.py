@@ -9,7 +9,7 @@ from textual import on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
-from collectors.nodeset import fold
+from collectors.nodeset import fold_for_slurm
 from console import cooling
 from console.columns import Ctx
 from console.cooling import ILL, Loop
@@ -99,7 +99,7 @@ class CoolingScreen(WachtScreen):
     def copyable(self) -> str | None:
         """The command that shows the nodes on the loop under the cursor."""
         one = self._chosen()
-        return f"scontrol show node {fold(one.nodes)}" if one is not None and one.nodes else None
+        return f"scontrol show node {fold_for_slurm(one.nodes)}" if one is not None and one.nodes else None
 
     @on(TableKeys.Moved)
     def _moved(self) -> None:

@@ -9,7 +9,7 @@ from textual import on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
-from collectors.nodeset import fold
+from collectors.nodeset import fold, fold_for_slurm
 from console import domains
 from console.columns import Ctx
 from console.domain_columns import DOMAINS
@@ -101,7 +101,7 @@ class DomainsScreen(WachtScreen):
     def copyable(self) -> str | None:
         """The command that shows what is under the cursor."""
         one = domains.states(self.cluster).get(self.table.cursor_key or "")
-        return "scontrol show topology" if one is None else f"scontrol show node {fold(one.nodes)}"
+        return "scontrol show topology" if one is None else f"scontrol show node {fold_for_slurm(one.nodes)}"
 
     @on(TableKeys.Moved)
     def _moved(self) -> None:

@@ -10,7 +10,7 @@ from textual import events, on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
-from collectors.nodeset import fold
+from collectors.nodeset import fold, fold_for_slurm
 from console import reasons
 from console.action import Kind
 from console.columns import Ctx
@@ -105,7 +105,7 @@ class InboxScreen(TwoTables):
     def copyable(self) -> str | None:
         """The command that lists the reasons."""
         names = self.targets("node")
-        return shlex.join(["sinfo", "-R", "-n", fold(names)]) if names else "sinfo -R"
+        return shlex.join(["sinfo", "-R", "-n", fold_for_slurm(names)]) if names else "sinfo -R"
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Series
-from collectors.nodeset import fold
+from collectors.nodeset import fold_for_slurm
 from console import cooling, power
 from console.columns import Ctx
 from console.cooling_columns import figure, look
@@ -180,7 +180,7 @@ class PowerScreen(TwoTables):
     def copyable(self) -> str | None:
         """The command that shows the nodes of the rack under the cursor."""
         names = self.cluster.racks.get(self.racks.cursor_key or "", ())
-        return shlex.join(["scontrol", "show", "node", fold(names)]) if names else None
+        return shlex.join(["scontrol", "show", "node", fold_for_slurm(names)]) if names else None
 
     @on(TableKeys.Opened, "#main")
     def _rack(self, event: TableKeys.Opened) -> None:

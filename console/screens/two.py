@@ -9,7 +9,7 @@ from typing import Any
 from textual import on
 from textual.widget import Widget
 
-from collectors.nodeset import fold
+from collectors.nodeset import fold_for_slurm
 from console.screens.base import WachtScreen
 from widgets.cells import Span
 from widgets.keybar import Key
@@ -50,7 +50,7 @@ class TwoTables(WachtScreen):
     def copyable(self) -> str | None:
         """The command that shows the nodes of what is under the cursor."""
         names = self.targets("node")
-        return shlex.join(["scontrol", "show", "node", fold(names)]) if names else None
+        return shlex.join(["scontrol", "show", "node", fold_for_slurm(names)]) if names else None
 
     def clear_marks(self) -> None:
         """The marked lines were taken."""

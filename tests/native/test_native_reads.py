@@ -160,6 +160,20 @@ def test_the_ids_a_record_stands_for(fields, ids):
     assert jobs.ids_of(Record(fields)) == ids
 
 
+def test_the_tasks_of_a_cut_list_are_unknown_not_gone(standin):
+    """Task 5 of an array whose list of waiting tasks is cut may be there: nobody can say so of one of another."""
+    plain = next(row for row in recorded_rows("jobs") if row["id"] == 2)
+    cut = {**plain, "id": 101, "array_id": 101, "array_tasks_waiting": "1-3,7,9-11,15,...", "state": "PENDING"}
+    standin.holds(jobs=[cut, {**plain, "id": 7}])
+    road = standin.road()
+    facts = road.reader("jobs").read()
+    assert list(facts.jobs) == ["7"] and facts.warnings == ("the tasks of job 101 could not be read",)
+    assert facts.hidden == {"101", "101_*"}
+    assert road.read_jobs(["7", "8", "102_5"]).keys() == {"7"}
+    with pytest.raises(SourceFault, match="pyslurm does not tell all of job 101_5"):
+        road.read_jobs(["7", "101_5"])
+
+
 def test_indices_of_several_jobs_on_a_node():
     def held(indices):
         gres = {"gpu:h100": {"count": 2, "indexes": indices}}

@@ -36,18 +36,20 @@ def live(records: Iterable[Any]) -> Iterator[tuple[Any, str]]:
 
 
 def jobs(records: Iterable[Any], gpus_tracked: bool) -> tuple[list[Job], list[str]]:
-    """All rows, and warnings. `gpus_tracked`: the controller counts GPUs as a TRES, so naming none means none."""
+    """All rows, and the numbers of the jobs and arrays of which some could not be made. `gpus_tracked`: the controller
+    counts GPUs as a TRES, so naming none means none."""
     rows: list[Job] = []
-    warnings = []
+    lost = []
     users: dict[int | None, str] = {}
     for record, state in live(records):
         ids = ids_of(record)
         if not ids:
-            warnings.append(f"the tasks of job {field(record, 'id')} could not be read")
+            of = number(record, "array_id") or number(record, "id")
+            lost.append("?" if of is None else str(of))
             continue
         given = _fields(record, state, gpus_tracked, users)
         rows += [Job(id=one, **given) for one in ids]
-    return rows, warnings
+    return rows, lost
 
 
 def ids_of(record: Any) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     about: About | None = None
     detail: JobDetail | None = None
     warnings: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    """The numbers of jobs and arrays of which rows could not be made, `?` where not even that could be read."""
 
 
 class Result(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from collectors.model import Facts, Job, JobDetail, Node, Rights, SourceFault
+from collectors.model import Facts, Job, JobDetail, Node, Rights, SourceFault, may_hide
 from collectors.racks import RackOf, nowhere, rack_of
 from collectors.slurm import SlurmSettings, road
 from collectors.slurm.native.client import Client
@@ -66,7 +66,8 @@ class NativeReader:
 
     def _all_jobs(self, answer: Answer) -> Facts:
         self._jobs = _kept(self._jobs, {one.id: one for one in _told(answer.jobs, "list of jobs")})
-        return Facts(jobs=self._jobs, warnings=answer.warnings)
+        warnings = tuple(f"the tasks of job {one} could not be read" for one in answer.lost)
+        return Facts(jobs=self._jobs, warnings=warnings, hidden=_hidden(answer))
 
 
 class NativeRoad(FewByName):
@@ -105,10 +106,16 @@ class NativeRoad(FewByName):
         return {one.name: one for one in _placed(found, rack) if one.name in wanted}
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
-        """The jobs of these ids as they are now, out of all: a task of an array cannot be asked for alone."""
+        """The jobs of these ids as they are now, out of all: a task of an array cannot be asked for alone. Raises
+        SourceFault("cut") where one of them may be among those that could not be read."""
         wanted = frozenset(ids)
-        found = _told(self._client.ask(Question("jobs")).jobs, "list of jobs")
-        return {one.id: one for one in found if one.id in wanted}
+        answer = self._client.ask(Question("jobs"))
+        found = {one.id: one for one in _told(answer.jobs, "list of jobs") if one.id in wanted}
+        lost = _hidden(answer)
+        for one in ids:
+            if one not in found and may_hide(lost, one):
+                raise SourceFault("cut", f"pyslurm does not tell all of job {one}", f"try: squeue -r -j {one}")
+        return found
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
         """The jobs that hold one of these nodes now."""
@@ -117,6 +124,11 @@ class NativeRoad(FewByName):
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job that pyslurm tells. Raises SourceFault; "missing" for an unknown id."""
         return _told(self._client.ask(Question("detail", job)).detail, "job")
+
+
+def _hidden(answer: Answer) -> frozenset[str]:
+    """As `Facts.hidden`: of an array whose list of tasks is cut nobody knows which are left."""
+    return frozenset(form for one in answer.lost for form in (("*",) if one == "?" else (one, f"{one}_*")))
 
 
 def _told(found: T | None, what: str) -> T:

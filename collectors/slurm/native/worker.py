@@ -72,8 +72,8 @@ class Library:
         return Answer(nodes=tuple(found))
 
     def _jobs(self, _: Question) -> Answer:
-        rows, warnings = jobs.jobs(self.slurm.Jobs.load().values(), self._gpus_tracked())
-        return Answer(jobs=tuple(rows), warnings=tuple(warnings))
+        rows, lost = jobs.jobs(self.slurm.Jobs.load().values(), self._gpus_tracked())
+        return Answer(jobs=tuple(rows), lost=tuple(lost))
 
     def _partitions(self, _: Question) -> Answer:
         gpus = facts.gpus_by_partition(self.slurm.Nodes.load().values()) if self._gpus_tracked() else None

@@ -12,7 +12,6 @@ import msgspec
 
 from collectors import process
 from collectors.model import Change, Sent, SourceFault
-from collectors.nodeset import expand, fold
 from collectors.slurm import SlurmSettings, argv, road
 from collectors.slurm.native.client import command, environment
 from collectors.slurm.native.message import SENDING, Result
@@ -103,7 +102,7 @@ def _sent(words: tuple[str, ...], targets: tuple[str, ...], result: Result, took
 def _spelt(change: Change, names: tuple[str, ...]) -> list[Call]:
     """The words of each call behind the program's, with its targets."""
     if change.kind == "node":
-        return [((change.action, *_reason(told), _folded(some)), some) for told, some in argv.alike(change, names)]
+        return [((change.action, *_reason(told), argv.folded(some)), some) for told, some in argv.alike(change, names)]
     if change.action == "priority":
         of = change.priorities
         return [
@@ -119,12 +118,6 @@ def _reason(told: argv.Words) -> argv.Words:
     if len(told) > 1:
         raise ValueError("pyslurm cannot drain for a time")
     return tuple(f"--reason={one}" for one in told)
-
-
-def _folded(names: tuple[str, ...]) -> str:
-    """The names as one node set, proven to mean exactly these names."""
-    text = fold(names)
-    return text if frozenset(expand(text, cap=len(names))) == frozenset(names) else ",".join(names)
 
 
 def open_writer(settings: SlurmSettings) -> NativeWriter:

@@ -62,6 +62,8 @@ class Queue:
         self._read_at: float | None = None
         self._due_at = 0.0
         self._small = False
+        self.hidden: frozenset[str] = frozenset()
+        """As `Facts.hidden`, of the last reading."""
         self.shown: frozenset[str] = frozenset()
         """Ids of jobs that a screen shows: their records are read each time, as far as SINGLY goes."""
 
@@ -86,6 +88,7 @@ class Queue:
             if found is not None:
                 # A record read after the states may be ahead of them, and is then the truth.
                 rows[raw] = found if raw in fresh or _stands(found, words) else _moved_on(found, words)
+        self.hidden = frozenset(_form(raw) for raw in states.keys() - rows.keys())
         return self._keep(rows), self._said(len(states) - len(rows), now - self._read_at)
 
     def _whole(self) -> Mapping[str, Job]:
@@ -98,6 +101,7 @@ class Queue:
         self._small = size <= SMALL
         self._read_at, self._due_at = began, began + max(LEAST_S, size / BYTES_S, BUSY * took)
         self._lacking = set()
+        self.hidden = frozenset()
         return self._keep(rows)
 
     def _keep(self, rows: dict[str, Job]) -> Mapping[str, Job]:
@@ -172,6 +176,13 @@ def read_some(client: Client, numbers: Sequence[str]) -> dict[str, Job]:
 def number_of(job: str) -> str:
     """The number of a job in its id or raw name."""
     return job.partition("_")[0].partition("+")[0]
+
+
+def _form(raw: str) -> str:
+    """How the id may read of a job that only its raw name is known of: a task that starts, and a part, get a number of
+    their own there, whatever the number of what they are of."""
+    head = number_of(raw)
+    return raw if head == raw else f"*{raw.removeprefix(head)}"
 
 
 def _stands(row: Job | None, words: Sequence[str]) -> bool:

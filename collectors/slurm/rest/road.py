@@ -93,7 +93,7 @@ class RestReader:
             self._queue = Queue(client)
         self._queue.shown = self._shown
         jobs, warnings = self._queue.read()
-        return Facts(jobs=jobs, warnings=warnings)
+        return Facts(jobs=jobs, warnings=warnings, hidden=self._queue.hidden)
 
     def _partitions(self, client: Client) -> Facts:
         records = client.get("partitions/", answers.Partitions).partitions
