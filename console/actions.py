@@ -22,6 +22,7 @@ from console import (
 )
 from console.action import WAITING, Action, Kind, held, over, said
 from console.actions_nodes import reboots
+from console.components import whole_only
 
 
 def _drain(_: Cluster, node: Node) -> str | None:
@@ -77,7 +78,7 @@ def _lift(_: Cluster, silence: Silence) -> str | None:
 
 
 def _requeue(_: Cluster, job: Job) -> str | None:
-    return "already pending" if job.state in WAITING else over(job)
+    return whole_only(job) or ("already pending" if job.state in WAITING else over(job))
 
 
 def _hold(_: Cluster, job: Job) -> str | None:

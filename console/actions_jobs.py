@@ -8,6 +8,7 @@ from collectors.model import Cluster, Job
 from collectors.nodeset import expand, fold_for_slurm
 from collectors.slurm.argv_jobs import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT, UNLIMITED
 from console.action import WAITING, Action, Value, over, tidy
+from console.components import whole_only
 from console.lengths import seconds_in
 
 #: In a message: the jobs of the user who gets it.
@@ -27,12 +28,12 @@ def _lives(_: Cluster, job: Job) -> str | None:
 
 def _suspend(_: Cluster, job: Job) -> str | None:
     if job.state == "RUNNING":
-        return None
+        return whole_only(job)
     return over(job) or ("already suspended" if job.state == "SUSPENDED" else f"it does not run: {job.state}")
 
 
 def _unsuspend(_: Cluster, job: Job) -> str | None:
-    return None if job.state == "SUSPENDED" else over(job) or f"not suspended: {job.state}"
+    return whole_only(job) if job.state == "SUSPENDED" else over(job) or f"not suspended: {job.state}"
 
 
 def _runs(_: Cluster, job: Job) -> str | None:

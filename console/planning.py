@@ -14,7 +14,7 @@ from collectors.clean import clean
 from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node, Reservation
 from collectors.nodestate import OUT
 from collectors.slurm.argv import REASON_CAP
-from console import actions_users, asking, bookings, notices, preflight, rights, silences, unseen, waves
+from console import actions_users, asking, bookings, components, notices, preflight, rights, silences, unseen, waves
 from console.action import ENDED, WAITING, Action, Row, Value, rows_of, tidy
 from console.incident import Scope
 from console.plan import Check, Confirm, Extra, Guard, Hit, Options, Plan, Refusal, Skip, grouped, listed
@@ -59,6 +59,10 @@ def make(
     if action.id == "notify":
         acting, options, told = notices.one_a_user(acting, options)
         skipped += [Skip(target, why) for target, why in told.items()]
+    if action.id == "cancel":
+        left = components.left_out(acting, cluster)
+        skipped += [Skip(target, why) for target, why in left.items()]
+        acting = {target: row for target, row in acting.items() if target not in left}
     try:
         given = _given(action, options, acting, now)
     except ValueError as error:
@@ -78,7 +82,7 @@ def make(
     if not acting or (skipped and action.together is not None):
         return Refusal(grouped(skipped, action.kind), tuple(skipped), glass=bool(bad))
     jobs = _hits(action, acting, cluster, now)
-    left = [job.left_s for job in jobs or ()]
+    ends = [job.left_s for job in jobs or ()]
     hidden = unseen.on(cluster, acting) if action.kind == "node" else ()
     shares, confirm, inside = asking.asked(action, acting, cluster, checks, guard, scopes, now,
                                             bookings.aside(action, acting, given, cluster))  # fmt: skip
@@ -111,7 +115,7 @@ def make(
         seen=acting,
         skipped=tuple(skipped),
         jobs=jobs,
-        empty_in_s=None if None in left or hidden else max((s for s in left if s is not None), default=None),
+        empty_in_s=None if None in ends or hidden else max((s for s in ends if s is not None), default=None),
         shares=shares,
         commands=(),
         confirm=confirm,
@@ -281,6 +285,8 @@ def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: floa
     if action.kind == "node":
         ids = dict.fromkeys(job for node in acting for job in cluster.jobs_on.get(node, ()))
         jobs = [cluster.jobs[job] for job in ids if job in cluster.jobs]
+        if action.danger == "kills":
+            jobs = components.with_it(jobs, cluster)
     else:
         running = (row for row in acting.values() if isinstance(row, Job) and row.state not in ENDED | WAITING)
         jobs = list(running) if action.danger == "kills" else []

@@ -95,7 +95,8 @@ def rights_s(settings: SlurmSettings) -> float:
         f"samples older than {fitness.SAMPLE_S} s",
         f"every {rights_s(SlurmSettings()) / 60:g} min; behind a sudo prefix",
         f"does not take it within {journal.DEADLINE_S:g} s",
-        f"from another host: after {journal.ELSEWHERE_S / 60:g} min",
+        f"from another host: {journal.ELSEWHERE_S / 60:g} min after its last line, "
+        f"{journal.ELSEWHERE_LONG_S / 3600:g} h for several commands",
     ],
 )
 def test_a_figure_in_the_text(words):
