@@ -181,8 +181,8 @@ JOBS: tuple[Column, ...] = (
     Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, most=14),
     Column("state", "state", 12, job_state_cell, lambda j: (j.state, _job_key(j))),
     Column("user", "user", 9, lambda j, _: j.user, lambda j: j.user, grow=2, most=14),
-    Column("name", "name", 10, lambda j, _: j.name, lambda j: j.name, priority=3, grow=3, most=32),
-    Column("account", "account", 9, lambda j, _: dim(j.account), lambda j: j.account, priority=9, grow=1, most=18),
+    Column("name", "name", 12, lambda j, _: j.name, lambda j: j.name, priority=3, least=10, grow=3, most=32),
+    Column("account", "account", 12, lambda j, _: dim(j.account), lambda j: j.account, priority=9, grow=1, most=18),
     Column("partition", "part", 6, lambda j, _: dim(j.partition), lambda j: j.partition, priority=6, grow=1, most=12),
     Column("qos", "QOS", 7, lambda j, _: dim(j.qos), lambda j: j.qos, priority=12),
     Column(
@@ -246,5 +246,5 @@ JOBS: tuple[Column, ...] = (
         priority=10,
         descending=True,
     ),
-    Column("where", "nodes or why", 12, _where, lambda j: j.nodes or j.reason, priority=4, grow=4),
+    Column("where", "nodes or why", 15, _where, lambda j: j.nodes or j.reason, priority=4, least=12, grow=4),
 )

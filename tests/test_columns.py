@@ -19,3 +19,9 @@ from widgets.rowpaint import GUTTER
 def test_what_an_action_is_decided_by_is_in_sight(columns: tuple[Column, ...], kept: tuple[str, ...]) -> None:
     shown = [one.column.key for one in place(columns, 80 - 1, GUTTER)]
     assert [key for key in shown if key in kept] == list(kept)
+
+
+def test_a_column_that_can_be_spared_makes_no_other_narrower() -> None:
+    """At 120 columns there would be room for an account, if every name of a job were cut."""
+    widths = {one.column.key: one.width for one in place(JOBS, 120 - 1, GUTTER)}
+    assert "account" not in widths and widths["name"] >= 12 and widths["where"] >= 15
