@@ -234,7 +234,7 @@ class Gate:
                 next_state=change.next_state, silences=[msgspec.to_builtins(one) for one in change.silences],
                 undoes=plan.options.undoes, broke_glass=plan.confirm.why if plan.confirm.kind == "break" else None,
             )  # fmt: skip
-        except JournalFault as error:
+        except (JournalFault, OSError, RuntimeError) as error:  # RuntimeError: there is no such ~user in its path
             return Outcome(
                 plan=plan, results=dropped, refused=f"nothing was sent, the journal cannot be written: {error}"
             )

@@ -64,6 +64,16 @@ def test_a_wrong_answer_spends_the_plan(world):
     assert world.sent == [] and world.journal() == []
 
 
+def test_a_journal_in_a_home_of_nobodys_sends_nothing(world, monkeypatch):
+    def opened() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    gate = world.gate()
+    monkeypatch.setattr(gate, "_open_journal", opened)
+    outcome = gate.send(planned(gate, "drain", "gpu0001", cluster=world.cluster()), "y")
+    assert "the journal cannot be written: Could not determine home" in (outcome.refused or "") and world.sent == []
+
+
 @fault("people", "one plan confirmed by many threads at once", "sent once")
 def test_many_hands_send_once(world):
     gate = world.gate()
