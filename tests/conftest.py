@@ -21,8 +21,11 @@ settings.load_profile("wacht")
 # What tests do belongs in nobody's log, and a journal that cannot be written must look so on every machine.
 witness.SYSLOG = Path("/nonexistent/log")
 
-# Under nohup every console of the tests would ignore the hang-up of its terminal too.
+# Under nohup, and behind a shell, every console of the tests would be deaf to these too.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TESTS = itertools.count()
 #: Seconds that a process of the tests may take to end once its tests have.
