@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from collectors.model import Attached, Collector, Gpu, Series, SourceFault, Writer
+from collectors.model import Collector, SourceFault, Writer
 from console import chain
-from console.absent import NoAlerts, NoLedger, NoQueueing, NoSlurm
+from console.absent import NoAlerts, NoLedger, NoQueueing, NoSlurm, NoTelemetry
 from console.book import Book
 from console.chain import JournalFault
 from console.entries import join
@@ -60,27 +60,11 @@ class ReplaySite(Site, frozen=True, kw_only=True):
         return NotRecorded()
 
 
-class NotRecorded(NoSlurm, NoAlerts, NoLedger, NoQueueing):
+class NotRecorded(NoTelemetry, NoSlurm, NoAlerts, NoLedger, NoQueueing):
     """Stands for every question on demand."""
 
     def _none(self) -> SourceFault:
         return SourceFault("missing", "not recorded", "only what a console reads by itself is")
-
-    def gpus(self, nodes: Sequence[str]) -> Mapping[str, tuple[Gpu, ...]]:
-        """Raises SourceFault."""
-        raise self._none()
-
-    def history(self, node: str, seconds: int) -> Sequence[Series]:
-        """Raises SourceFault."""
-        raise self._none()
-
-    def site_history(self, seconds: int) -> Sequence[Series]:
-        """Raises SourceFault."""
-        raise self._none()
-
-    def attached(self, node: str) -> Attached:
-        """Raises SourceFault."""
-        raise self._none()
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
         """Raises SourceFault."""

@@ -47,7 +47,7 @@ class FabricScreen(TwoTables):
         """Sums that are made once a reading."""
         if diff is None or diff.kinds & {"ports", "fabric", "nodes", "jobs"}:
             self.switches.set_rows(fabric.by_switch(cluster), ctx=self.ctx())
-        self.switches.empty_text = self.ports.empty_text = self._none()
+        self.switches.empty_text = self.ports.empty_text = self.none_of("fabric", SOURCE, NO_SOURCE, NONE)
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
@@ -56,14 +56,6 @@ class FabricScreen(TwoTables):
         self.switches.set_ctx(ctx)
         self._say()
         self.follow()
-
-    def _none(self) -> str:
-        if SOURCE not in self.cluster.sources and "fabric" not in self.cluster.known:
-            return NO_SOURCE
-        state = self.cluster.sources.get(SOURCE)
-        if "fabric" not in self.cluster.known and state is not None and state.ok:
-            return NONE
-        return self.missing_text("fabric", SOURCE, NONE)
 
     def _say(self) -> None:
         """All ports in figures; what is wrong with the facts."""

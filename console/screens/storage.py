@@ -47,7 +47,7 @@ class StorageScreen(TwoTables):
         """Sums that are made once a reading."""
         if diff is None or diff.kinds & {"storage", "nodes", "jobs"}:
             self.stores.set_rows(stores.stores(cluster), ctx=self.ctx())
-        self.stores.empty_text = self.nodes_hit.empty_text = self._none()
+        self.stores.empty_text = self.nodes_hit.empty_text = self.none_of("storage", SOURCE, NO_SOURCE, NONE)
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
@@ -56,14 +56,6 @@ class StorageScreen(TwoTables):
         self.stores.set_ctx(ctx)
         self._say()
         self.follow()
-
-    def _none(self) -> str:
-        if SOURCE not in self.cluster.sources and "storage" not in self.cluster.known:
-            return NO_SOURCE
-        state = self.cluster.sources.get(SOURCE)
-        if "storage" not in self.cluster.known and state is not None and state.ok:
-            return NONE
-        return self.missing_text("storage", SOURCE, NONE)
 
     def _say(self) -> None:
         rows = stores.stores(self.cluster)

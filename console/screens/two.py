@@ -35,6 +35,15 @@ class TwoTables(WachtScreen):
             yield head
             yield table
 
+    def none_of(self, kind: str, source: str, no_source: str, nothing: str) -> str:
+        """Why there are no rows of what a site may lack: nobody is asked for them, or who is asked has none."""
+        state, known = self.cluster.sources.get(source), kind in self.cluster.known
+        if state is None and not known:
+            return no_source
+        if state is not None and state.ok and not known:
+            return nothing
+        return self.missing_text(kind, source, nothing)
+
     @property
     def chosen(self) -> tuple[str, ...]:
         """What an action of the table that keys go to is of: its marked lines as shown, else the one under the
