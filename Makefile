@@ -20,7 +20,7 @@ help:
 	@echo 'make check      lint, format, types, import rules, tests'
 	@echo 'make lab        a real Slurm on this machine (make lab-down ends it)'
 	@echo 'make bench      measure start, keys, bytes, reads, and others beside; keeps tests/bench/results.json'
-	@echo 'make soak       the same console for MINUTES=10: does it grow, does it stall; near, far and live'
+	@echo 'make soak       the same console for MINUTES=10: does it grow, does it stall; near, far, under faults and live'
 	@echo 'make fuzz       every parser under bytes that nobody meant, SECONDS=60 each'
 	@echo 'make docs       renew what docs/ takes from the code: pages, tables, docs/shell, the screenshots of the tour'
 	@echo 'make man        renew docs/shell: the manual page and the completion of each shell'
@@ -65,7 +65,7 @@ bench: venv
 	$(BIN)/python -m tests.bench $(ARGS)
 
 soak: venv
-	$(BIN)/python -m tests.bench --part soak --part soak-far --part soak-live --minutes $(MINUTES) $(ARGS)
+	$(BIN)/python -m tests.bench --part soak --part soak-far --part soak-faults --part soak-live --minutes $(MINUTES) $(ARGS)
 
 fuzz: venv
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
