@@ -33,6 +33,7 @@ from console.served import served
 from console.site import Site
 from console.typed import Typed
 from themes import register
+from widgets.inorder import InOrder
 from widgets.prompt import Prompt
 from widgets.quiet import QuietApp, QuietScreen
 from widgets.sieve import sieve
@@ -47,7 +48,7 @@ PLUGINS_S = 1.0
 """Seconds after which a site's own packages are looked for: the start is over by then."""
 
 
-class WachtApp(Typed, Plugged, Failing, QuietApp[None]):
+class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
     """The console."""
 
     TITLE = "wacht"

@@ -148,13 +148,6 @@ class Typed(looking.Looking):
                     event = events.Key(turned or "nothing", event.character)
         await super().on_event(event)
 
-    async def on_key(self, event: events.Key) -> None:
-        """What came in one burst with `:` or `/` set out for the list: it belongs to the line, and is no action."""
-        screen = self.screen
-        if isinstance(screen, WachtScreen) and screen.prompt.is_open and event.is_printable and event.character:
-            event.prevent_default()
-            screen.prompt.late(event.character)
-
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
         """A key of the bar was clicked."""
         self.simulate_key(pressed(event.key.key))
@@ -167,15 +160,13 @@ class Typed(looking.Looking):
 
     def action_command(self) -> None:
         """The `:` line."""
-        if isinstance(self.screen, WachtScreen):
-            self.offer()
-            self.screen.prompt.open(":", "", completer(lambda: self.cluster, self.looks.known, self.offers))
+        self.open_line("")
 
     def open_line(self, text: str) -> None:
         """The `:` line, with something typed already."""
-        self.action_command()
         if isinstance(self.screen, WachtScreen):
-            self.screen.prompt.late(text)
+            self.offer()
+            self.screen.prompt.open(":", text, completer(lambda: self.cluster, self.looks.known, self.offers))
 
     def action_palette(self) -> None:
         """Everything by its name."""

@@ -178,13 +178,8 @@ class Prompt(Vertical):
     def close(self) -> None:
         """Hide it and give the focus back."""
         self.remove_class("-open")
-        if self._before is not None and self._before.is_attached:
-            self.screen.set_focus(self._before, scroll_visible=False)
-        self._before = None
-
-    def late(self, text: str) -> None:
-        """Text that set out for something else before the prompt was there."""
-        self._input.insert_text_at_cursor(text)
+        before, self._before = self._before, None
+        self.screen.set_focus(before if before is not None and before.is_attached else None, scroll_visible=False)
 
     def say(self, text: str, role: str = "bad") -> None:
         """A word beneath the input: why the text is refused, or what it may become. "" takes it away."""
@@ -200,12 +195,6 @@ class Prompt(Vertical):
         kind = self.kind
         self.close()
         self.post_message(self.Cancelled(self, kind))
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keep it in the history and tell."""
-        event.stop()
-        self._history.add(event.value.strip())
-        self.post_message(self.Submitted(self, self.kind, event.value))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell, and show what it may become."""
@@ -226,7 +215,14 @@ class Prompt(Vertical):
         return any(one != text for one in may)
 
     def on_key(self, event: Key) -> None:
-        """History and completion."""
+        """Enter, history and completion."""
+        if event.key == "enter":
+            # Here and not when Input tells of it: by then more may have been typed.
+            event.stop()
+            event.prevent_default()
+            self._history.add(self.value.strip())
+            self.post_message(self.Submitted(self, self.kind, self.value))
+            return
         if event.key in {"up", "down"}:
             found = self._history.older(self.value) if event.key == "up" else self._history.newer()
         elif event.key == "ctrl+r":

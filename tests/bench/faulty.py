@@ -42,6 +42,7 @@ MORE_FILES = MORE_THREADS = 6
 _WELL = re.compile(r"slurm \d+s prom \d+s alerts \d+s")
 _BACK_S = 90.0
 """What failed is asked again by and by, within its budget of calls a minute."""
+_POKE_S = 10.0
 
 _BAD = {
     "hangs": "exec sleep 600",
@@ -196,10 +197,7 @@ def _run(site: Site, terminal: Terminal, minutes: float) -> list[Row]:
         site.change()
         terminal.send(":refresh\r")
         look_on(_PAUSE_S)
-    for key in ("\x1b", "1", ":refresh\r"):
-        terminal.wait_quiet()
-        terminal.send(key)
-    _wait(terminal, _WELL, "not all sources came back")
+    _wait(terminal, _WELL, "not all sources came back", poke=True)
     third = len(samples) // 3
     late = samples[third:]
     late_mb = [mb for _, mb in late]
@@ -220,9 +218,17 @@ def _run(site: Site, terminal: Terminal, minutes: float) -> list[Row]:
     ]
 
 
-def _wait(terminal: Terminal, shown: re.Pattern[str], why: str) -> None:
-    until = time.monotonic() + _BACK_S
+def _wait(terminal: Terminal, shown: re.Pattern[str], why: str, *, poke: bool = False) -> None:
+    """`poke`: have all read again now and then, as a person would who waits for it."""
+    began = poked = time.monotonic()
     while shown.search(" ".join(terminal.text().split())) is None:
-        if terminal.ended or time.monotonic() > until:
+        now = time.monotonic()
+        if terminal.ended or now - began > _BACK_S:
             raise RuntimeError(f"{why}:\n{terminal.text()}")
+        if poke and now - poked >= _POKE_S:
+            poked = now
+            for key in ("\x1b", "1", ":refresh\r"):
+                # Esc and a key in one read would be Alt and that key, to any program.
+                terminal.wait_quiet(0.5)
+                terminal.send(key)
         time.sleep(0.2)
