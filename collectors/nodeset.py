@@ -21,8 +21,7 @@ _DIGITS = re.compile(r"([0-9]{1,18})")
 _ONE_RANGE = re.compile(r"([A-Za-z0-9_.:-]*[A-Za-z_.:-])\[([0-9]{1,18})-([0-9]{1,18})\]")
 _LAST_DIGITS = re.compile(r"(.*?)([0-9]{1,18})([^0-9]*)", re.DOTALL)
 _FORBIDDEN = {"@": "groups (@)", "*": "wildcards (*)", "!": "exclusion (!)", "&": "intersection (&)", "^": "^"}
-_ONE_NUMBER = re.compile(r"([A-Za-z_.:-]*[A-Za-z_.:-])([0-9]{1,18})")
-_SERIES = 64
+_MANY = 64
 """Fewer names are folded by ClusterShell, which knows every form."""
 _CACHED_NAMES = 1024
 _ONE_WORD = 120_000
@@ -56,19 +55,17 @@ def fold(names: Iterable[str]) -> str:
     """The shortest way to write these names as a node set: `gpu[0017-0020],login1`. Never raises.
 
     Slurm reads at most two ranges in a name, and ClusterShell's folding of two grows with the square (3,000 names:
-    1.5 s), so larger sets and deeper names are folded along their last number only.
+    1.5 s; 12,000 with one number: 150 ms), so larger sets and deeper names are folded along their last number only.
     """
     unique = list(dict.fromkeys(names))
     if len(unique) < 2:
         return "".join(unique)
-    if len(unique) > _SERIES and (series := _fold_series(unique)) is not None:
-        return series
     plain = [name for name in unique if _PLAIN.fullmatch(name)]
-    odd = sorted(name for name in unique if not _PLAIN.fullmatch(name))
+    odd = sorted(set(unique).difference(plain)) if len(plain) < len(unique) else []
     if not plain:
         return ",".join(odd)
-    depth = max(len(_DIGITS.findall(name)) for name in plain)
-    return ",".join([_fold_last(plain) if depth > 2 or (depth == 2 and len(plain) > 300) else _fold_all(plain), *odd])
+    many = len(plain) > _MANY or max(len(_DIGITS.findall(name)) for name in plain) > 2
+    return ",".join([_fold_last(plain) if many else _fold_all(plain), *odd])
 
 
 def fold_for_slurm(names: Iterable[str]) -> str:
@@ -210,25 +207,6 @@ def _expand_word(word: str) -> list[str]:
         raise ValueError(f"{_short(word)} is not a node set: {_short(str(error))}") from None
 
 
-def _fold_series(names: list[str]) -> str | None:
-    """Names that differ in one number of the same width, as those of a whole machine do: 12,000 of them in 5 ms, where
-    ClusterShell takes 150. None where they are not all such."""
-    match = _ONE_NUMBER.fullmatch(names[0])
-    if match is None:
-        return None
-    prefix, size, start = match[1], len(names[0]), len(match[1])
-    numbers = []
-    for name in names:
-        digits = name[start:]
-        if len(name) != size or not name.startswith(prefix) or not (digits.isascii() and digits.isdecimal()):
-            return None
-        numbers.append(int(digits))
-    numbers.sort()
-    wide = size - start
-    inside = [f"{one:0{wide}}" if one == last else f"{one:0{wide}}-{last:0{wide}}" for one, last in spans(numbers)]
-    return f"{prefix}[{','.join(inside)}]"
-
-
 def _fold_all(names: list[str]) -> str:
     from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet
 
@@ -236,22 +214,40 @@ def _fold_all(names: list[str]) -> str:
 
 
 def _fold_last(names: list[str]) -> str:
-    """Fold along the last number of each name only: `r1n[01-18],r2n[01-18]`."""
-    from ClusterShell.RangeSet import RangeSet
-
+    """Fold along the last number of each name only: `r1n[01-18],r2n[01-18]`. 12,000 names of a machine in 10 ms, where
+    ClusterShell takes 150."""
     groups: dict[tuple[str, str], list[str]] = {}
     bare = []
     for name in names:
-        match = _LAST_DIGITS.fullmatch(name)
-        if match is None:
-            bare.append(name)
-        else:
-            groups.setdefault((match[1], match[3]), []).append(match[2])
-    folded = list(bare)
-    for (before, after), numbers in groups.items():
-        inside = numbers[0] if len(numbers) == 1 else f"[{RangeSet.fromlist(numbers)}]"
-        folded.append(f"{before}{inside}{after}")
+        before = name.rstrip("0123456789")
+        number, after = name[len(before) :], ""
+        if not 0 < len(number) <= 18:
+            match = _LAST_DIGITS.fullmatch(name)
+            if match is None:
+                bare.append(name)
+                continue
+            before, number, after = match.groups()
+        groups.setdefault((before, after), []).append(number)
+    folded = [*bare, *(f"{before}{_ranges(numbers)}{after}" for (before, after), numbers in groups.items())]
     return ",".join(sorted(folded, key=natural_key.__wrapped__))
+
+
+def _ranges(numbers: list[str]) -> str:
+    """What stands for these in a name, written as ClusterShell does: `[0001-0003,0007,10000]`."""
+    if len(numbers) == 1:
+        return numbers[0]
+    found: list[list[str]] = []
+    width, value, padded = 0, -2, False
+    for text in sorted(sorted(numbers), key=len):
+        this = int(text)
+        # A number of another width goes on only where nothing is padded: 9 and 10, not 99 and 0100, nor 01-99 and 100.
+        if this == value + 1 and (len(text) == width or not (padded or text[0] == "0")):
+            found[-1][1] = text
+        else:
+            found.append([text, text])
+            padded = len(text) > 1 and text[0] == "0"
+        width, value = len(text), this
+    return "[" + ",".join(first if first == last else f"{first}-{last}" for first, last in found) + "]"
 
 
 def _short(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -132,6 +133,8 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
         self.tend_log()
         self.tend_shift()
         self.tend_recorder()
+        settled = all(source.tried for source in self.cluster.sources.values())
+        self.garbage.tend(time.monotonic(), self.idle_s, settled)
         for at in self.opened.values():
             self.verify(at, self.fleet[at.name])
         screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)

@@ -6,7 +6,6 @@ stay where they are. The first is opened before the first frame, the others afte
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from console import remember, views
 from console.commands import SCREENS, CommandError
 from console.config import Config
 from console.errors import Told
+from console.garbage import Garbage
 from console.looking import Looking
 from console.messages import ClusterChanged
 from console.opened import Here, Opened
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Seconds after the first frame until the other clusters are opened: the one that is looked at comes first.
 LATER_S = 2.0
+PATIENCE_S = 1.0
+"""What is published next waits so long for the event loop to take in what was published last."""
 #: So many other clusters have a chip each in the top line, the worst first.
 _CHIPS = 2
 
@@ -60,7 +62,7 @@ class Fleet(Looking):
         self.open_poller(self.here)
         self.fleet: dict[str, Cluster] = {site.name: self.here.newest}
         """Name to what is shown of it."""
-        self._frozen = False
+        self.garbage = Garbage()
         self._modes_made = 0
 
     @property
@@ -84,9 +86,7 @@ class Fleet(Looking):
         self._begin(self.here)
         self.read_resumed()
         self.tell_orphans(self.here)
-        if not gc.isenabled():  # the start is over, and what it has made stays
-            gc.freeze()
-            gc.enable()
+        self.garbage.started()
         if len(self.sites) > 1:
             self.set_timer(LATER_S, self._open_others)
 
@@ -105,6 +105,9 @@ class Fleet(Looking):
             return  # it was closed
         if at.recorder is not None:
             at.recorder.offer(cluster, diff)
+        # What is made for this one must not push out what the loop still looks up of the one before.
+        at.taken.wait(PATIENCE_S)
+        at.taken.clear()
         shown = at is self.here and not self.looks_back
         looked_at, now = at.looked_at, at.clock.now()
         if shown and looked_at is not None:
@@ -125,16 +128,12 @@ class Fleet(Looking):
         at = self.opened.get(event.cluster.name)
         if at is None or not self.screen_stack:
             return  # it is closing, and a last reading came in
+        at.taken.set()
         looks_back = self.looks_back and at is self.here
         if looks_back:
             self.present = event.cluster
         else:
             self.fleet[at.name] = event.cluster
-        if not self._frozen and all(source.tried for source in event.cluster.sources.values()):
-            # What is there now stays: a full collection must not walk it again and again (22 ms at 100,000 jobs).
-            self._frozen = True
-            gc.collect()
-            gc.freeze()
         if at.ring.loud is None or not event.diff.kinds.isdisjoint({"alerts", "silences"}):
             self._ring(at, event.cluster)
         if looks_back:

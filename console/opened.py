@@ -7,6 +7,7 @@ it is for, and never asks which one is shown by then.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -74,6 +75,9 @@ class Opened:
         """Where this console records it, and how much; None: it does not."""
         self.looked_at: WachtScreen | None = None
         """The screen that is shown of it: what it needs is made first."""
+        self.taken = threading.Event()
+        """Set when the event loop has taken in what was published last."""
+        self.taken.set()
         self.lists: Sequence[ListScreen] = ()
         self.gpus_every_s = 1.0 if "nvml" in site.others else 5.0
         """Seconds between two readings of a node's GPUs: the driver is asked every second, Prometheus knows no more."""

@@ -24,7 +24,7 @@ from collectors.clock import Clock
 from collectors.model import KINDS, Budget, Cluster, Collector, Diff, Facts, Fault, Reading, SourceFault
 from console import cost
 from console.pace import AFTER_ANOTHER, LONGEST_S, Spent, due_s, jittered, spared_s, within_s
-from console.reduce import begin, reduce
+from console.reduce import begin, merged, reduce
 
 Publish = Callable[[Cluster, Diff], None]
 
@@ -252,16 +252,23 @@ class Poller:
 
     def _reduce(self) -> None:
         memory.give_back()
-        while (item := self._readings.get()) is not None:
-            reading, floor = item
-            before = self.cluster
-            try:
-                self.cluster, diff = reduce(before, reading, floor)
-            except Exception as error:  # facts that cannot be joined cost this reading, not all that would follow
-                bad = msgspec.structs.replace(reading, facts=None, fault=_own_fault(reading.source, error))
-                self.cluster, diff = reduce(before, bad, floor)
-            self.cluster = cost.told(before, self.cluster)
-            self._strain = cost.strain(self.cluster.diag, self.cluster.cost)
-            del before
+        while not self._stopping.is_set() and (item := self._readings.get()) is not None:
+            diff = self._taken_in(*item)
+            del item  # the old facts must not outlive the next reading in this frame
+            # What came in meanwhile goes with it: at the start, or while the event loop is behind.
+            while not self._readings.empty() and (item := self._readings.get()) is not None:
+                diff = merged(diff, self._taken_in(*item))
+                del item
             if not self._stopping.is_set():
                 self._publish(self.cluster, diff)
+
+    def _taken_in(self, reading: Reading, floor: float) -> Diff:
+        before = self.cluster
+        try:
+            self.cluster, diff = reduce(before, reading, floor)
+        except Exception as error:  # facts that cannot be joined cost this reading, not all that would follow
+            bad = msgspec.structs.replace(reading, facts=None, fault=_own_fault(reading.source, error))
+            self.cluster, diff = reduce(before, bad, floor)
+        self.cluster = cost.told(before, self.cluster)
+        self._strain = cost.strain(self.cluster.diag, self.cluster.cost)
+        return diff

@@ -6,6 +6,7 @@ before it publishes a Cluster (`WachtScreen.sums`), so the event loop, which has
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from itertools import repeat
 from operator import is_
@@ -19,21 +20,29 @@ Sum = Callable[[Cluster], Any]
 
 
 def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Cluster], T]]:
-    """Keep the last result for each cluster while these fields of it, all that the function reads, are the same
-    objects. Any thread may call; two that call at once make it twice, and the same. Nobody may change the result."""
+    """Keep the last two results for each cluster while these fields of it, all that the function reads, are the same
+    objects: while the poller makes one for what comes, the event loop looks up the one of what is shown. Any thread may
+    call. Nobody may change the result, and what is made may look up others, never itself."""
 
     def wrap(make: Callable[[Cluster], T]) -> Callable[[Cluster], T]:
-        kept: dict[str, tuple[tuple[object, ...], T]] = {}
+        kept: dict[str, tuple[tuple[tuple[object, ...], T], ...]] = {}
         _every.append(kept)
+        making = threading.Lock()
 
         def look(cluster: Cluster) -> T:
             # Asked for every node of a machine in turn: no loop of Python's own.
             of = tuple(map(getattr, repeat(cluster), fields))
-            known = kept.get(cluster.name)
-            if known is not None and all(map(is_, known[0], of)):
-                return known[1]
-            made = make(cluster)
-            kept[cluster.name] = of, made
+            known = kept.get(cluster.name, ())
+            for one in known:
+                if all(map(is_, one[0], of)):
+                    return one[1]
+            with making:
+                # Who comes while it is being made waits for it: to make it twice at once takes twice as long.
+                for one in (known := kept.get(cluster.name, ())):
+                    if all(map(is_, one[0], of)):
+                        return one[1]
+                made = make(cluster)
+                kept[cluster.name] = (of, made), *known[:1]
             return made
 
         look.__doc__, look.__name__ = make.__doc__, make.__name__

@@ -157,8 +157,25 @@ def test_natural_order():
     assert natural_key("9" * 5000)
 
 
-@given(st.sets(st.integers(0, 400), min_size=65, max_size=200), st.sampled_from(["gpu", "a-", "n."]), st.integers(3, 6))
-def test_a_whole_machine_is_folded_as_clustershell_does(numbers, prefix, wide):
-    names = [f"{prefix}{number:0{wide}}" for number in numbers]
-    assert fold(names) == str(NodeSet.fromlist(names, resolver=RESOLVER_NOGROUP))
+@given(
+    st.sets(st.integers(0, 1200), min_size=65, max_size=200),
+    st.lists(st.sampled_from(["gpu", "a-", "n."]), min_size=1, max_size=3, unique=True),
+    st.integers(1, 6),
+    st.sampled_from(["", ".site", "-a"]),
+)
+def test_a_whole_machine_is_folded_as_clustershell_does(numbers, prefixes, wide, after):
+    """Numbers that outgrow their width too, as those of 12,000 nodes with four digits."""
+    names = [f"{prefix}{number:0{wide}}{after}" for prefix in prefixes for number in numbers]
+    theirs = str(NodeSet.fromlist(names, resolver=RESOLVER_NOGROUP))
+    assert sorted(_words(fold(names))) == sorted(_words(theirs))
     assert set(expand(fold([*names, "gpu99999999"]))) == {*names, "gpu99999999"}
+
+
+@given(st.sets(st.text("0123456789", min_size=1, max_size=4), min_size=65, max_size=200))
+def test_numbers_of_any_width_are_folded_as_clustershell_does(numbers):
+    names = [f"gpu{number}" for number in numbers]
+    assert fold(names) == str(NodeSet.fromlist(names, resolver=RESOLVER_NOGROUP))
+
+
+def _words(text):
+    return re.findall(r"(?:[^,\[]|\[[^\]]*\])+", text)

@@ -151,6 +151,7 @@ async def test_each_style_is_read_once_whatever_screens_are_opened(tmp_path, mon
 async def test_garbage_is_collected_again_once_the_console_is_there(tmp_path, monkeypatch):
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
+    before = gc.get_threshold()
     gc.disable()  # as console.cli.open_console does
     app = WachtApp(site.demo(SimSettings(nodes=8)), Config())
     try:
@@ -162,3 +163,4 @@ async def test_garbage_is_collected_again_once_the_console_is_there(tmp_path, mo
         forget("demo")
         gc.enable()
         gc.unfreeze()
+        gc.set_threshold(*before)

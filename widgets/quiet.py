@@ -26,6 +26,7 @@ from widgets.driver import LineDriver
 from widgets.flow import Flow
 from widgets.line import Line
 from widgets.sheet import Sheet
+from widgets.strips import free_strips
 from widgets.wire import Glass, GlassUpdate
 from widgets.word import Word
 
@@ -83,6 +84,7 @@ class QuietApp(App[Result]):
         self._worn: tuple[Theme, dict[str, str]] | None = None
         """The theme that is on, and what styles call its colours."""
         super().__init__(**options)
+        free_strips()
         self.stylesheet = Sheet(self.theme_variables)
 
     def get_css_variables(self) -> dict[str, str]:
@@ -114,6 +116,11 @@ class QuietApp(App[Result]):
                 self.action_suspend_process()  # in dialogs and prompts too, which take all other keys
                 return
         await super().on_event(event)
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last key or click."""
+        return time.monotonic() - self._touched
 
     def action_redraw(self) -> None:
         """Send everything again: somebody else wrote on the terminal."""

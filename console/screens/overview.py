@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from operator import is_
+from typing import TYPE_CHECKING, NamedTuple
 
 from textual import events, on
 from textual.containers import Horizontal, Vertical
@@ -11,7 +12,7 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from collectors.nodeset import expand
-from console import domains, figures
+from console import cooling, domains, figures
 from console.action import Kind
 from console.columns import Ctx
 from console.contradictions import fresh, suspects
@@ -20,7 +21,7 @@ from console.gpu_lines import under_line
 from console.joins import by_user, partition_uses
 from console.power import by_rack
 from console.power import source as power_source
-from console.screens.base import WachtScreen
+from console.screens.base import CTX_STEP_S, WachtScreen
 from console.screens.trends import Trends
 from widgets.keybar import Key
 from widgets.measure import MEASURES
@@ -28,9 +29,26 @@ from widgets.nodemap import NodeMap
 from widgets.pane import Pane
 
 if TYPE_CHECKING:
+    from console.left import Left
     from console.needs import Need
 
 _NARROW, _LOW = 110, 34
+
+
+class _Judged(NamedTuple):
+    """What needs a person, and all that it was made of."""
+
+    cluster: Cluster
+    now: float
+    resumed: Mapping[str, float]
+    left: Left
+    needs: Sequence[Need]
+
+
+def _answered(cluster: Cluster) -> bool:
+    """Whether any source has: before that there is nothing to judge, and the first frame need not wait for what judges
+    to be imported."""
+    return any(source.tried for source in cluster.sources.values())
 
 
 class OverviewScreen(WachtScreen):
@@ -57,7 +75,7 @@ class OverviewScreen(WachtScreen):
     """
     crumb = "overview"
     reads = frozenset({"power", "counts"})
-    sums = (partition_uses, by_user, by_rack, suspects, drifts, domains.states)
+    sums = (partition_uses, by_user, by_rack, suspects, drifts, domains.states, cooling.worst_first)
     acts_on = "node"
     AUTO_FOCUS = "#map"
 
@@ -73,6 +91,7 @@ class OverviewScreen(WachtScreen):
         self.queue = Pane("Queue", select=True, id="queue")
         self.users = Pane("Holding most GPUs", select=True, id="users")
         self._needs: Sequence[Need] = ()
+        self._made: _Judged | None = None
 
     def body(self) -> Iterable[Widget]:
         """Three rows."""
@@ -99,27 +118,35 @@ class OverviewScreen(WachtScreen):
 
     def _ill_racks(self) -> frozenset[str]:
         """Those whose domain or cooling loop needs somebody."""
-        if not self._answered:
+        if not _answered(self.cluster):
             return frozenset()
         from console import need_cooling, need_domains
 
         cluster, now, mono = self.cluster, self.ctx().now, self.app.clock.mono()
         return need_domains.racks(cluster, fresh(cluster, now, mono)) | need_cooling.racks(cluster, now, mono)
 
-    def _judged(self, now: float) -> Sequence[Need]:
-        """What needs a person."""
-        if not self._answered:
-            return ()
+    def prepare(self, cluster: Cluster, now: float, *, shown: bool) -> None:
+        """What needs a person too: at 12,000 nodes the event loop would be busy with it for a twentieth of a second."""
+        super().prepare(cluster, now, shown=shown)
+        if shown and _answered(cluster):
+            self._made = self._judge(cluster, now - now % CTX_STEP_S)
+
+    def _judge(self, cluster: Cluster, now: float) -> _Judged:
         from console.needs import needs
 
-        app = self.app
-        return needs(self.cluster, now, app.policy, mono=app.clock.mono(), resumed=app.resumed, left=app.left)
+        app, resumed, left = self.app, self.app.resumed, self.app.left
+        found = needs(cluster, now, app.policy, mono=app.clock.mono(), resumed=resumed, left=left)
+        return _Judged(cluster, now, resumed, left, found)
 
-    @property
-    def _answered(self) -> bool:
-        """Whether any source has: before that there is nothing to judge, and the first frame need not wait for what
-        judges to be imported."""
-        return any(source.tried for source in self.cluster.sources.values())
+    def _judged(self, now: float) -> Sequence[Need]:
+        """What needs a person."""
+        if not _answered(self.cluster):
+            return ()
+        made, app = self._made, self.app
+        of = (self.cluster, app.resumed, app.left)
+        if made is None or made.now != now or not all(map(is_, (made.cluster, made.resumed, made.left), of)):
+            made = self._made = self._judge(self.cluster, now)
+        return made.needs
 
     def _fit(self) -> None:
         """The map has all the room where it needs it; where it leaves much, the trends have that."""
