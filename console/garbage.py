@@ -1,7 +1,7 @@
 """When the console looks for garbage: while nobody presses a key, and among what is new.
 
-Left to Python it does so while somebody walks through the screens, which is when most is made, and looks through all that
-has lived for long each time: 40 to 60 ms, at 256 nodes as at 12,000.
+Left to Python it does so while somebody walks through the screens, which is when most is made, and looks through all
+that has lived for long each time: 40 to 60 ms, at 256 nodes as at 12,000.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Strips that are freed when nobody paints them any more.
 
-Textual 8.2.8 lets a line that is not cut keep itself as its only piece. It refers to itself then, with its seven caches,
-and only a full collection of garbage frees it: 40 to 60 ms at a time while somebody walks through the screens.
+Textual 8.2.8 lets a line that is not cut keep itself as its only piece. It refers to itself then, with its seven
+caches, and only a full collection of garbage frees it: 40 to 60 ms at a time while somebody walks through the screens.
 """
 
 from __future__ import annotations
@@ -21,4 +21,4 @@ def divide(strip: Strip, cuts: Iterable[int]) -> Sequence[Strip]:
 
 def free_strips() -> None:
     """From now on, in this process."""
-    Strip.divide = divide  # type: ignore[method-assign]
+    Strip.divide = divide  # type: ignore[assignment, method-assign]
