@@ -21,8 +21,8 @@ _DIGITS = re.compile(r"([0-9]{1,18})")
 _ONE_RANGE = re.compile(r"([A-Za-z0-9_.:-]*[A-Za-z_.:-])\[([0-9]{1,18})-([0-9]{1,18})\]")
 _LAST_DIGITS = re.compile(r"(.*?)([0-9]{1,18})([^0-9]*)", re.DOTALL)
 _FORBIDDEN = {"@": "groups (@)", "*": "wildcards (*)", "!": "exclusion (!)", "&": "intersection (&)", "^": "^"}
-_MANY = 64
-"""Fewer names are folded by ClusterShell, which knows every form."""
+_MANY = 300
+"""Names that ClusterShell folds, along both of two numbers, in 10 ms."""
 _CACHED_NAMES = 1024
 _ONE_WORD = 120_000
 """Characters of one argument: Linux takes 128 KiB (MAX_ARG_STRLEN)."""
@@ -64,8 +64,9 @@ def fold(names: Iterable[str]) -> str:
     odd = sorted(set(unique).difference(plain)) if len(plain) < len(unique) else []
     if not plain:
         return ",".join(odd)
-    many = len(plain) > _MANY or max(len(_DIGITS.findall(name)) for name in plain) > 2
-    return ",".join([_fold_last(plain) if many else _fold_all(plain), *odd])
+    if len(plain) <= _MANY and max(len(_DIGITS.findall(name)) for name in plain) <= 2:
+        return ",".join([_fold_all(plain), *odd])
+    return ",".join([_fold_last(plain), *odd])
 
 
 def fold_for_slurm(names: Iterable[str]) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import time
 from typing import cast
 
 import pytest
-from textual import events
+from textual import constants, events
+from textual._xterm_parser import XTermParser
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from console.keymap import KeyLine
 from tests.operator import console
 from widgets import inorder
 from widgets.inorder import InOrder
@@ -114,3 +118,27 @@ async def test_a_paste_waits_its_turn() -> None:
         _keys(app, "z")
         await _done(pilot)
         assert app.query_one(Input).value == "pastedz"
+
+
+async def test_esc_and_a_key_in_one_piece_are_no_alt() -> None:
+    """A slow line brings them together."""
+    async with console() as op:
+        await op.burst(":nonsense")
+        op.app.post_message(events.Key("alt+2", None))
+        await op.until(lambda: op.app.screen.crumb == "nodes", "the view behind Esc")
+        assert not op.list.prompt.is_open
+
+
+def test_alt_and_a_digit_are_read_as_that() -> None:
+    """Textual read them as what a Mac types, so that `alt+2` of a configuration never came."""
+    importlib.import_module("widgets.driver")
+    parser = XTermParser()
+    assert [event.key for event in (*parser.feed("\x1b2"), *parser.tick())] == []
+    time.sleep(constants.ESCAPE_DELAY)
+    assert [event.key for event in parser.tick()] == ["alt+2"]
+
+
+async def test_alt_is_a_key_where_somebody_bound_it() -> None:
+    async with console(keys=[KeyLine("own.toml:1", "power", "alt+2")]) as op:
+        op.app.post_message(events.Key("alt+2", None))
+        await op.until(lambda: op.app.screen.crumb == "power", "the view of that key")

@@ -3,12 +3,16 @@
 Textual 8.2.8 hands every key on at once to what has the focus by then. A key that opens a line or another screen does
 so only when it has come back to the app: what comes close behind it, from a slow line or a fast hand, then reaches what
 was there before. And Enter sends a line as it is when Enter has come back, with what was typed behind it.
+
+Esc and a key that come in one piece are Alt and that key to Textual. Where that means nothing they are Esc and that
+key, as in vi.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from textual import on
@@ -49,10 +53,23 @@ class InOrder(App[Result]):
         """Let one through, the others wait."""
         if not isinstance(event, Key | Paste) or event.is_forwarded:
             await super().on_event(event)
-        elif self._behind is not None:
-            self._typed_on.append(event)
-        else:
-            await self._let_through(event)
+            return
+        self._typed_on += self._read(event)
+        if self._behind is None:
+            await self._let_through(self._typed_on.popleft())
+
+    def means(self, key: str) -> bool:
+        """Whether a key with Alt means something."""
+        return False
+
+    def _read(self, event: Key | Paste) -> Sequence[Key | Paste]:
+        if not isinstance(event, Key) or not event.key.startswith("alt+") or self.means(event.key):
+            return (event,)
+        name = event.key.removeprefix("alt+")
+        parts = Key("escape", "\x1b"), Key(name, event.character or (name if len(name) == 1 else None))
+        for one in parts:
+            one.time = event.time  # a dialog asks when it was pressed
+        return parts
 
     async def _let_through(self, event: Key | Paste) -> None:
         await super().on_event(event)

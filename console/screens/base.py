@@ -184,7 +184,12 @@ class WachtScreen(QuietScreen[None]):
     def ask(self, call: Callable[[], Any], then: Callable[[Any], None], group: str = "ask") -> None:
         """Ask a source off the event loop; what comes back, a fault too, is handed over on it. The latest counts."""
 
+        # Textual's workers are freed late, for they refer to themselves: they must hold no Cluster meanwhile.
+        asked = [(call, then)]
+        del call, then
+
         def work() -> None:
+            call, then = asked.pop()
             try:
                 answer: Any = call()
             except SourceFault as error:
