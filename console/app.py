@@ -109,10 +109,6 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
             return BrowserDriver
         return super().get_driver_class()
 
-    def means(self, key: str) -> bool:
-        """A site's own keys may be with Alt."""
-        return key in self.keymap.turned
-
     @property
     def read_only(self) -> bool:
         """Decided in the gate, once; here only for what is shown."""

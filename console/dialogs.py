@@ -138,6 +138,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self.call_when_shown(self._arm)
 
     def _arm(self) -> None:
+        self._count.value = ""
         self._armed_at = events.Key("a", None).time
 
     def on_resize(self) -> None:
@@ -201,12 +202,14 @@ class ConfirmDialog(QuietModal[Answer | None]):
             other = (esc[0].replace("Esc cancels", "Esc or any other key cancels"), "text-dim")
             self._ask.set_lines([Line([(" y", "key"), (" goes on", "text-strong"), kills, other])])
 
-    def _early(self, event: events.Event) -> bool:
-        return self._armed_at is None or event.time < self._armed_at
+    def early(self, event: events.Event) -> bool:
+        """What was typed before the dialog could be read is dropped."""
+        typed = isinstance(event, events.Key | events.Paste)
+        return typed and (self._armed_at is None or event.time < self._armed_at)
 
     async def on_event(self, event: events.Event) -> None:
-        """Drop what was typed before the dialog could be read."""
-        if isinstance(event, events.Key | events.Paste) and self._early(event):
+        """What set out for what was there before, and comes here after all."""
+        if self.early(event):
             event.stop()
             return
         await super().on_event(event)

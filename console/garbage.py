@@ -24,7 +24,7 @@ class Garbage:
 
     def __init__(self) -> None:
         self._mine = self._kept = False
-        self._last = float("-inf")
+        self._last: float | None = None
 
     def started(self) -> None:
         """The start is over, and what it has made stays."""
@@ -37,6 +37,8 @@ class Garbage:
     def tend(self, mono: float, idle_s: float, settled: bool) -> bool:
         """Look for some, if this is the moment; True if it was. `idle_s` is how long ago the last key came, `settled`
         whether every source has been read."""
+        if self._last is None:
+            self._last = mono
         since = mono - self._last
         keep = settled and not self._kept
         due = keep or (since >= EVERY_S and gc.get_count()[2] >= _WORTH)

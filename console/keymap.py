@@ -63,7 +63,7 @@ _ANSWERS = frozenset("y0123456789")
 #: What a terminal sends for it, where that is another key's.
 _SAME = {
     "ctrl+i": "Tab", "ctrl+m": "Enter", "ctrl+j": "Enter in many terminals", "ctrl+h": "Backspace in many terminals",
-    "ctrl+[": "Esc", "ctrl+s": "stop in many terminals",
+    "ctrl+[": "Esc", "ctrl+s": "stop in many terminals", "alt+b": "Ctrl+Left", "alt+f": "Ctrl+Right",
 }  # fmt: skip
 #: Names of Unicode that Textual shortens.
 _SHORT = {"solidus": "slash", "reverse_solidus": "backslash", "commercial_at": "at", "hyphen_minus": "minus",
@@ -152,8 +152,8 @@ def spelt(text: str) -> str:
     if len(text) == 1 and text.isprintable() and text != " ":
         return _key_of(text)
     low = "space" if text == " " else text.strip().lower()
-    if low in _SAME:
-        raise ValueError(f"a terminal sends {low} as {_SAME[low]}")
+    if (same := text.strip() if low.startswith("alt+") else low) in _SAME:
+        raise ValueError(f"a terminal sends {same} as {_SAME[same]}")
     if low in FIXED or low in {"return", "esc", "pgup", "pgdn"}:
         raise ValueError("this key means the same under every set")
     head, plus, last = low.rpartition("+")

@@ -130,6 +130,7 @@ class Opened:
 
     def stop(self, *, alone: bool = False) -> None:
         """End every thread that reads or records it. Blocks for seconds at most; `alone`: other clusters read on."""
+        self.taken.set()
         if isinstance(self.poller, Poller):
             self.poller.stop(alone=alone)
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from textual import events
 from textual.widgets import Input
@@ -28,6 +28,8 @@ from console.shifts import EVERY_S, kept_shifts, noted
 from widgets.keybar import KeyBar
 from widgets.prompt import History, Prompt
 
+T = TypeVar("T", bound=events.Event)
+
 if TYPE_CHECKING:
     from console.app import WachtApp
     from console.palette import Entry
@@ -36,6 +38,12 @@ if TYPE_CHECKING:
 MOST = 500
 RECENT = "^"
 """The sign of what was chosen in the palette; the others are those of the lines."""
+
+
+def _at(event: events.Event, instead: T) -> T:
+    """One in place of another, of the same moment: a dialog asks when it was typed."""
+    instead.time = event.time
+    return instead
 
 
 class Typed(looking.Looking):
@@ -138,14 +146,14 @@ class Typed(looking.Looking):
         """A key is turned into the one that the code knows; a paste is outside text like any other: it may be copied
         from where anybody writes."""
         if isinstance(event, events.Paste):
-            event = events.Paste("\n".join(map(clean, event.text.splitlines())))
+            event = _at(event, events.Paste("\n".join(map(clean, event.text.splitlines()))))
         elif isinstance(event, events.Key) and not event.is_forwarded and self.keymap.turned:
             screen = self.screen if self.screen_stack else None
             # Dialogs have their own keys, and a line takes letters.
             if isinstance(screen, WachtScreen) and not isinstance(screen.focused, Input):
                 turned = self.keymap.turn(event.key)
                 if turned != event.key:
-                    event = events.Key(turned or "nothing", event.character)
+                    event = _at(event, events.Key(turned or "nothing", event.character))
         await super().on_event(event)
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:

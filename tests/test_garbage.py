@@ -31,6 +31,7 @@ def mine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Garbage]:
     gc.disable()
     made = Garbage()
     made.started()
+    assert not made.tend(0.0, BUSY, settled=False)
     yield made
     gc.set_threshold(*before)
     gc.enable()
@@ -44,6 +45,7 @@ def _litter() -> None:
 
 def test_a_key_is_not_held_up(mine: Garbage) -> None:
     assert gc.isenabled() and gc.get_threshold()[2] == garbage._NEVER, "no full collection by itself"
+    assert not mine.tend(LATEST_S / 2, BUSY, settled=True), "not even the first"
     assert mine.tend(100.0, IDLE, settled=True) and kept == ["kept", "kept"], "what has come is kept"
     _litter()
     assert not mine.tend(100.0 + EVERY_S / 2, IDLE, settled=True), "so soon again"

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
+import asyncio
 import time
+from collections.abc import Callable
 from typing import cast
 
 import pytest
 from textual import constants, events
-from textual._xterm_parser import XTermParser
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from console.dialogs import ConfirmDialog
 from console.keymap import KeyLine
 from tests.operator import console
 from widgets import inorder
 from widgets.inorder import InOrder
+from widgets.keys import Keys
 from widgets.prompt import Prompt
+from widgets.quiet import QuietScreen
 
 
 async def test_what_is_typed_behind_enter_is_no_part_of_the_line() -> None:
@@ -50,13 +53,31 @@ class _Gone(Static, can_focus=True):
     async def on_key(self) -> None:
         self.remove()
 
+    def on_mouse_down(self) -> None:
+        cast(_Typed, self.app).noted.append("click")
+
+
+class _Busy(Static, can_focus=True):
+    """Takes its time with a key."""
+
+    def __init__(self) -> None:
+        super().__init__("busy")
+        self.go_on = asyncio.Event()
+
+    async def on_key(self) -> None:
+        await self.go_on.wait()
+
 
 class _Typed(InOrder[None], App[None]):
-    BINDINGS = [Binding("o", "open"), Binding("x", "note('first')"), Binding("l", "line")]  # noqa: RUF012
+    BINDINGS = [  # noqa: RUF012
+        Binding("o", "open"), Binding("x", "note('first')"), Binding("l", "line"),
+        Binding("ctrl+q", "leave", priority=True),
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
         self.noted: list[str] = []
+        self.left = False
 
     def compose(self) -> ComposeResult:
         yield _Gone("gone", id="gone")
@@ -64,6 +85,9 @@ class _Typed(InOrder[None], App[None]):
 
     def action_note(self, what: str) -> None:
         self.noted.append(what)
+
+    def action_leave(self) -> None:
+        self.left = True
 
     def action_open(self) -> None:
         self.push_screen(_Other())
@@ -74,6 +98,12 @@ class _Typed(InOrder[None], App[None]):
     def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
         self.noted.append(event.value)
         event.prompt.close()
+
+
+class _Slow(_Typed):
+    def compose(self) -> ComposeResult:
+        yield from super().compose()
+        yield _Busy()
 
 
 def _keys(app: App[None], *keys: str) -> None:
@@ -120,25 +150,74 @@ async def test_a_paste_waits_its_turn() -> None:
         assert app.query_one(Input).value == "pastedz"
 
 
-async def test_esc_and_a_key_in_one_piece_are_no_alt() -> None:
-    """A slow line brings them together."""
-    async with console() as op:
-        await op.burst(":nonsense")
-        op.app.post_message(events.Key("alt+2", None))
-        await op.until(lambda: op.app.screen.crumb == "nodes", "the view behind Esc")
-        assert not op.list.prompt.is_open
-
-
-def test_alt_and_a_digit_are_read_as_that() -> None:
-    """Textual read them as what a Mac types, so that `alt+2` of a configuration never came."""
-    importlib.import_module("widgets.driver")
-    parser = XTermParser()
-    assert [event.key for event in (*parser.feed("\x1b2"), *parser.tick())] == []
-    time.sleep(constants.ESCAPE_DELAY)
-    assert [event.key for event in parser.tick()] == ["alt+2"]
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [("2", "alt+2"), ("d", "alt+d"), ("D", "alt+D"), ("\r", "alt+enter"), (":", "alt+colon"), ("-", "alt+minus"),
+     ("b", "ctrl+left"), ("\x7f", "ctrl+w"), ("[B", "down")],
+)  # fmt: skip
+def test_esc_and_a_character_in_one_piece_are_alt_and_that_key(typed: str, key: str) -> None:
+    """Enter was left alone of Esc and Enter, and would have confirmed; `alt+2` of a configuration never came."""
+    parser = Keys()
+    found = [*parser.feed(f"\x1b{typed}"), *parser.tick()]
+    if not found:
+        time.sleep(constants.ESCAPE_DELAY)
+        found = list(parser.tick())
+    assert [event.key for event in found if isinstance(event, events.Key)] == [key]
 
 
 async def test_alt_is_a_key_where_somebody_bound_it() -> None:
     async with console(keys=[KeyLine("own.toml:1", "power", "alt+2")]) as op:
         op.app.post_message(events.Key("alt+2", None))
         await op.until(lambda: op.app.screen.crumb == "power", "the view of that key")
+
+
+async def test_what_was_typed_before_a_dialog_could_be_read_stands_in_none_of_its_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a slow line it is shown long after it is there; each of its steps anew."""
+    shown: list[Callable[[], None]] = []
+    monkeypatch.setattr(QuietScreen, "call_when_shown", lambda _, call: shown.append(call))
+    async with console() as op:
+        await op.press("2")
+        name = op.node("allocated")[-1]
+        await op.select(name)
+        await op.press("D")
+        await op.until(lambda: isinstance(op.app.screen, ConfirmDialog) and shown, "the dialog")
+        await op.burst("early")
+        op.app.post_message(events.Paste("pasted"))
+        await op.burst("\n")
+        assert op.dialog._reason.value == "" and op.dialog.plan.lacks_reason
+        shown.pop()()
+        await op.burst("fan failed\n1\n")
+        assert not op.dialog.plan.lacks_reason and op.dialog._count.value == "", "the count came before the question"
+        shown.pop()()
+        await op.burst("\n")
+        assert isinstance(op.app.screen, ConfirmDialog), "Enter alone answers nothing"
+        assert op.truth(name).display == "allocated"
+
+
+async def test_a_click_waits_its_turn() -> None:
+    app = _Typed()
+    async with app.run_test() as pilot:
+        app.set_focus(None)
+        _keys(app, "x", "x")
+        app.post_message(events.MouseDown(None, 1, 0, 0, 0, 1, False, False, False))
+        _keys(app, "x")
+        await _done(pilot)
+        assert app.noted == ["first", "first", "click", "first"]
+
+
+async def test_who_wants_out_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inorder, "PATIENCE_S", 3600.0)
+    app = _Slow()
+    async with app.run_test() as pilot:
+        busy = app.query_one(_Busy)
+        busy.focus()
+        await pilot.pause()
+        _keys(app, "a", "x", "ctrl+q")
+        while not app.left:
+            await asyncio.sleep(0)
+        assert app.noted == [], "x is still held up"
+        busy.go_on.set()
+        await _done(pilot)
+        assert app.noted == ["first"]

@@ -18,14 +18,13 @@ import time
 from codecs import getincrementaldecoder
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from textual import events
-from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
-from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
+from widgets.keys import Keys
 from widgets.line import Line, own
 
 if TYPE_CHECKING:
@@ -55,9 +54,6 @@ LEAVE = "\x1b[<u\x1b[?1049l\x1b[0m\x1b[?25h"
 _LINK_END = "\x1b]8;;\x1b\\"
 """A link may have been cut too; but not every terminal knows them, so only where they are sent."""
 _ABORT = "\x18\x1b\\"
-for _digit in "0123456789":
-    # Textual takes Alt and a digit for what a Mac types with them (¡, ™), on every terminal.
-    cast("dict[str, object]", ANSI_SEQUENCES_KEYS).pop(f"\x1b{_digit}", None)
 _LOOK_MS = 100
 _SETTLE_S = 0.05
 _SAME_WISH_S = 1.0
@@ -262,7 +258,7 @@ class LineDriver(LinuxDriver):
         """Read what is typed until the end, or until the terminal has gone."""
         poll = select.poll()
         poll.register(self.fileno, select.POLLIN)
-        parser = XTermParser(self._debug)
+        parser = Keys(self._debug)
         # A byte that is no UTF-8 is no reason to crash.
         decode = getincrementaldecoder("utf-8")("replace").decode
         ending = False

@@ -48,6 +48,10 @@ class QuietScreen(Screen[Result]):
         if isinstance(event.widget, Input):
             event.widget.cursor_blink = False
 
+    def early(self, event: Event) -> bool:
+        """Whether it was typed before this could be read: it was meant for something else, and is dropped."""
+        return False
+
     def call_when_shown(self, call: Callable[[], None]) -> None:
         """Call once the terminal shows what is painted next: what was typed before was not typed for that."""
         app = self.app

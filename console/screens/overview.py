@@ -10,6 +10,7 @@ from textual import events, on
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
+from collectors.clock import Clock
 from collectors.model import Cluster, Diff
 from collectors.nodeset import expand
 from console import cooling, domains, figures
@@ -40,6 +41,7 @@ class _Judged(NamedTuple):
 
     cluster: Cluster
     now: float
+    clock: Clock
     resumed: Mapping[str, float]
     left: Left
     needs: Sequence[Need]
@@ -134,17 +136,17 @@ class OverviewScreen(WachtScreen):
     def _judge(self, cluster: Cluster, now: float) -> _Judged:
         from console.needs import needs
 
-        app, resumed, left = self.app, self.app.resumed, self.app.left
-        found = needs(cluster, now, app.policy, mono=app.clock.mono(), resumed=resumed, left=left)
-        return _Judged(cluster, now, resumed, left, found)
+        app, clock, resumed, left = self.app, self.app.clock, self.app.resumed, self.app.left
+        found = needs(cluster, now, app.policy, mono=clock.mono(), resumed=resumed, left=left)
+        return _Judged(cluster, now, clock, resumed, left, found)
 
     def _judged(self, now: float) -> Sequence[Need]:
         """What needs a person."""
         if not _answered(self.cluster):
             return ()
         made, app = self._made, self.app
-        of = (self.cluster, app.resumed, app.left)
-        if made is None or made.now != now or not all(map(is_, (made.cluster, made.resumed, made.left), of)):
+        of = (self.cluster, app.clock, app.resumed, app.left)
+        if made is None or made.now != now or not all(map(is_, (made[0], *made[2:5]), of)):
             made = self._made = self._judge(self.cluster, now)
         return made.needs
 
