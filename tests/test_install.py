@@ -22,7 +22,7 @@ import pytest
 
 from console import __version__, man
 from tests.test_pty import Pty, restored
-from tests.tools import pyz
+from tests.tools import boot, pyz
 
 pytestmark = [pytest.mark.pty, pytest.mark.xdist_group("install")]
 
@@ -193,6 +193,14 @@ def test_many_first_starts_at_once_leave_one_tree(small, home):
     told = {one.communicate()[0] for one in starts}
     (tree,) = (home / ".cache/wacht").iterdir()
     assert told == {f"{tree}/console/cli.py\n"}
+
+
+def test_a_start_that_is_done_meanwhile_is_no_reason_to_do_without_the_shelf(monkeypatch, tmp_path):
+    """It looked at a folder that another start had just renamed, and took a place that goes with the program."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    monkeypatch.setattr(os, "listdir", lambda _: [".new-gone"])
+    boot.sweep(str(kept))
 
 
 def test_a_tree_that_others_may_write_is_not_believed(small, home):

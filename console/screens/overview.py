@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from operator import is_
 from typing import TYPE_CHECKING, NamedTuple
 
 from textual import events, on
+from textual._context import NoActiveAppError
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
@@ -131,7 +133,8 @@ class OverviewScreen(WachtScreen):
         """What needs a person too: at 12,000 nodes the event loop would be busy with it for a twentieth of a second."""
         super().prepare(cluster, now, shown=shown)
         if shown and _answered(cluster):
-            self._made = self._judge(cluster, now - now % CTX_STEP_S)
+            with contextlib.suppress(NoActiveAppError):  # it is closing, and nobody will look
+                self._made = self._judge(cluster, now - now % CTX_STEP_S)
 
     def _judge(self, cluster: Cluster, now: float) -> _Judged:
         from console.needs import needs

@@ -65,7 +65,11 @@ def sweep(kept):
 
     for name in os.listdir(kept):
         path = os.path.join(kept, name)
-        if name.startswith(".new-") and time.time() - os.lstat(path).st_mtime > 3600:
+        try:
+            old = name.startswith(".new-") and time.time() - os.lstat(path).st_mtime > 3600
+        except FileNotFoundError:
+            continue  # another start is just done with it
+        if old:
             shutil.rmtree(path, ignore_errors=True)
 
 
