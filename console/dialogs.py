@@ -203,8 +203,8 @@ class ConfirmDialog(QuietModal[Answer | None]):
             self._ask.set_lines([Line([(" y", "key"), (" goes on", "text-strong"), kills, other])])
 
     def early(self, event: events.Event) -> bool:
-        """What was typed before the dialog could be read is dropped."""
-        typed = isinstance(event, events.Key | events.Paste)
+        """What was typed before the dialog could be read is dropped; Esc is never wrong."""
+        typed = isinstance(event, events.Paste) or (isinstance(event, events.Key) and event.key != "escape")
         return typed and (self._armed_at is None or event.time < self._armed_at)
 
     async def on_event(self, event: events.Event) -> None:
@@ -254,8 +254,9 @@ class ConfirmDialog(QuietModal[Answer | None]):
         if event.value == self.plan.confirm.words:
             self._end((self.plan, event.value))
         else:
-            self._count.value = ""
             self._wrong(f"{event.value or 'nothing'} is not {self.plan.confirm.words}: nothing was sent")
+            self._armed_at = None  # a right one close behind it is no answer to that
+            self.call_when_shown(self._arm)
 
     def _wrong(self, why: str) -> None:
         """Say what is wrong with what was typed, and wait for something better."""

@@ -51,6 +51,8 @@ class Typed(looking.Looking):
 
     config: Config
     looks: Looks
+    press_next: Callable[[str, float], None]
+    """Of `widgets.inorder`."""
     views: dict[str, bool]
     """Views that are switched, by name, and whether they are on."""
 
@@ -158,7 +160,7 @@ class Typed(looking.Looking):
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
         """A key of the bar was clicked."""
-        self.simulate_key(pressed(event.key.key))
+        self.press_next(pressed(event.key.key), event.time)
 
     def action_refresh(self) -> None:
         """Read every source again now."""

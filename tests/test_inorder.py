@@ -56,6 +56,9 @@ class _Gone(Static, can_focus=True):
     def on_mouse_down(self) -> None:
         cast(_Typed, self.app).noted.append("click")
 
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        cast(_Typed, self.app).noted.append(f"move {event.x}")
+
 
 class _Busy(Static, can_focus=True):
     """Takes its time with a key."""
@@ -153,7 +156,7 @@ async def test_a_paste_waits_its_turn() -> None:
 @pytest.mark.parametrize(
     ("typed", "key"),
     [("2", "alt+2"), ("d", "alt+d"), ("D", "alt+D"), ("\r", "alt+enter"), (":", "alt+colon"), ("-", "alt+minus"),
-     ("b", "ctrl+left"), ("\x7f", "ctrl+w"), ("[B", "down")],
+     ("b", "ctrl+left"), ("\x7f", "ctrl+w"), ("[B", "down"), ("\x03", "ctrl+c"), ("[100;4u", "alt+D")],
 )  # fmt: skip
 def test_esc_and_a_character_in_one_piece_are_alt_and_that_key(typed: str, key: str) -> None:
     """Enter was left alone of Esc and Enter, and would have confirmed; `alt+2` of a configuration never came."""
@@ -163,6 +166,15 @@ def test_esc_and_a_character_in_one_piece_are_alt_and_that_key(typed: str, key: 
         time.sleep(constants.ESCAPE_DELAY)
         found = list(parser.tick())
     assert [event.key for event in found if isinstance(event, events.Key)] == [key]
+
+
+@pytest.mark.parametrize("cut", range(1, 24))
+def test_what_is_pasted_is_never_keys(cut: int) -> None:
+    """Behind an Esc in it Textual made keys of it: `1` and Enter, which confirmed."""
+    parser, sent = Keys(), "a\x1b[200~x\x1b\r1\r\x1b[31mred\x1b[201~b"
+    found = [event for part in (sent[:cut], sent[cut:]) for event in parser.feed(part)]
+    assert [event.key for event in found if isinstance(event, events.Key)] == ["a", "b"]
+    assert [event.text for event in found if isinstance(event, events.Paste)] == ["x\r1\r[31mred"]
 
 
 async def test_alt_is_a_key_where_somebody_bound_it() -> None:
@@ -205,6 +217,29 @@ async def test_a_click_waits_its_turn() -> None:
         _keys(app, "x")
         await _done(pilot)
         assert app.noted == ["first", "first", "click", "first"]
+
+
+async def test_a_move_of_the_mouse_does_not_overtake_its_button() -> None:
+    app = _Typed()
+    async with app.run_test() as pilot:
+        app.set_focus(None)
+        _keys(app, "x")
+        app.post_message(events.MouseDown(None, 1, 0, 0, 0, 1, False, False, False))
+        for x in (2, 3):
+            app.post_message(events.MouseMove(None, x, 0, 1, 0, 1, False, False, False))
+        _keys(app, "x")
+        await _done(pilot)
+        assert app.noted == ["first", "click", "move 3", "first"]
+
+
+async def test_what_was_clicked_on_the_bar_comes_before_what_was_typed_behind_it() -> None:
+    async with console() as op:
+        await op.press("2")
+        at = op.app.screen.bar.region
+        text = "".join(segment.text for segment in op.app.screen.bar.render_line(0))
+        await op.pilot.click(offset=(at.x + text.index("filter"), at.y))
+        await op.burst("gpu0004\n")
+        assert op.list.filter_text == "gpu0004"
 
 
 async def test_who_wants_out_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from textual import on
 from textual.app import App
-from textual.events import Event, InputEvent, Key, MouseMove, Paste
+from textual.events import AppBlur, AppFocus, Event, InputEvent, Key, MouseMove, Paste
 from textual.message import Message
 from textual.message_pump import MessagePump
 
@@ -40,7 +40,7 @@ class InOrder(App[Result]):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         self._behind: _Behind | None = None
-        self._typed_on: deque[InputEvent | Paste] = deque()
+        self._typed_on: deque[Event] = deque()
         self._patience: asyncio.TimerHandle | None = None
         super().__init__(*given, **named)
 
@@ -51,26 +51,40 @@ class InOrder(App[Result]):
 
     async def on_event(self, event: Event) -> None:
         """Let one through, the others wait."""
+        move, waiting = isinstance(event, MouseMove), self._typed_on
         if (
-            not isinstance(event, InputEvent | Paste)
+            not isinstance(event, InputEvent | Paste | AppFocus | AppBlur)
             or event.is_forwarded
-            or isinstance(event, MouseMove)
+            or (move and not waiting)
             or (isinstance(event, Key) and event.key in AT_ONCE)
         ):
             await super().on_event(event)
-        elif self._behind is not None:
-            self._typed_on.append(event)
-        else:
-            await self._let_through(event)
+            return
+        if move and isinstance(waiting[-1], MouseMove):
+            waiting.pop()  # only where it is counts
+        waiting.append(event)
+        await self._let_through()
 
-    async def _let_through(self, event: InputEvent | Paste) -> None:
-        screen = self.screen if self.screen_stack else None
-        # Here and not in the screen: a key goes to what has the focus, and a screen that is not shown yet may give it.
-        if not (isinstance(screen, QuietScreen) and screen.early(event)):
+    def press_next(self, key: str, time: float) -> None:
+        """A key that something stands for that was just clicked: it comes before what was typed behind the click."""
+        event = Key(key, None)
+        event.time = time
+        self._typed_on.appendleft(event)
+        self.call_next(self._let_through)
+
+    async def _let_through(self) -> None:
+        while self._typed_on and self._behind is None:
+            event = self._typed_on.popleft()
+            screen = self.screen if self.screen_stack else None
+            # Here and not in the screen: a key goes to what has the focus, and a screen that is not shown yet may
+            # give it.
+            if isinstance(screen, QuietScreen) and screen.early(event):
+                continue
             await super().on_event(event)
-        # Twice: what it does may be a message to a widget, which tells others.
-        self._follow(1)
-        self._patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._go_on)
+            if not isinstance(event, MouseMove):
+                # Twice: what it does may be a message to a widget, which tells others.
+                self._follow(1)
+                self._patience = asyncio.get_running_loop().call_later(PATIENCE_S, self._go_on)
 
     def _follow(self, left: int) -> None:
         self._behind = behind = _Behind(left)
@@ -93,5 +107,4 @@ class InOrder(App[Result]):
         if self._patience is not None:
             self._patience.cancel()
         self._behind = None
-        if self._typed_on:
-            await self._let_through(self._typed_on.popleft())
+        await self._let_through()

@@ -108,7 +108,13 @@ class QuietApp(App[Result]):
 
     def on_mount(self) -> None:
         """After Ctrl+Z the terminal has shown other things."""
-        self.app_resume_signal.subscribe(self, lambda _: self.glass.forget())
+        self.app_resume_signal.subscribe(self, lambda _: self._resumed())
+
+    def _resumed(self) -> None:
+        self.glass.forget()
+        # The line is a new one, which counts from nothing: what waited for the old one waits for what is painted now.
+        self._unseen = [(call, -1) for call, _ in self._unseen]
+        self.call_after_refresh(self._look)
 
     async def on_event(self, event: Event) -> None:
         """A terminal that is resized may have moved or lost what it showed."""
