@@ -10,9 +10,9 @@ import gc
 
 REST_S = 0.3
 """So long after a key nobody is held up."""
-EVERY_S = 10.0
+EVERY_S = 30.0
 """It takes 10 to 30 ms, and what refers to itself may hold a whole Cluster meanwhile."""
-LATEST_S = 30.0
+LATEST_S = 60.0
 """Somebody holds a key down: it becomes more, and takes longer, with every second."""
 _WORTH = 2
 """Younger collections since the last full one: before that there is hardly any."""
