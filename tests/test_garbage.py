@@ -93,6 +93,14 @@ async def test_what_was_painted_refers_to_nothing_that_refers_to_it() -> None:
         assert found["Strip"] + found["FIFOCache"] == 0 < found.total(), found
 
 
+async def test_a_line_that_is_painted_has_only_the_caches_it_uses() -> None:
+    """It had seven, most of them for nothing: two of five objects that each look for garbage walks over."""
+    async with console() as op:
+        await op.press("2", "3", "4", "1")
+        alive = Counter(type(one).__name__ for one in gc.get_objects())
+        assert 0 < alive["FIFOCache"] < alive["Strip"]
+
+
 def test_elsewhere_it_is_left_to_python() -> None:
     before = gc.get_threshold()
     other = Garbage()

@@ -13,9 +13,12 @@ import pytest
 from rich.color import ColorSystem
 from rich.segment import Segment
 from rich.style import Style
+from textual._compositor import Compositor
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal
 from textual.drivers.headless_driver import HeadlessDriver
+from textual.events import Resize
+from textual.geometry import Size
 from textual.strip import Strip
 from textual.widgets import Input
 
@@ -28,7 +31,7 @@ from widgets.flow import Flow
 from widgets.keybar import Key, KeyBar
 from widgets.nodemap import NodeMap
 from widgets.pane import Pane, line
-from widgets.quiet import QuietApp
+from widgets.quiet import QuietApp, QuietScreen
 from widgets.table import VirtualTable
 from widgets.topline import TopLine
 from widgets.wire import Glass
@@ -279,6 +282,34 @@ async def test_everything_is_sent_again_when_others_may_have_written(wire: list[
         await pilot.pause()
         feed(screen, wire)
         assert screen.display == full_repaint(app, (100, 30)).display
+
+
+async def test_a_terminal_that_is_resized_there_and_back_at_once_is_painted_again(wire: list[str]) -> None:
+    app = Bench()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        wire.clear()
+        for width in (90, 100):
+            app.post_message(Resize(Size(width, 30), Size(width, 30)))
+        await pilot.pause(0.05)
+        assert app.size.width == 100
+        screen = pyte.Screen(100, 30)
+        feed(screen, wire)
+        assert screen.display == full_repaint(app, (100, 30)).display
+
+
+async def test_a_screen_that_comes_up_is_not_laid_out_twice_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual does so, and paints it twice, in one turn of the loop."""
+    laid: list[str] = []
+    reflow = Compositor.reflow
+    monkeypatch.setattr(
+        Compositor, "reflow", lambda one, root, size: (laid.append(root.id), reflow(one, root, size))[1]
+    )
+    app = Bench()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await app.push_screen(QuietScreen(id="new"))
+        await pilot.pause()
+        assert laid.count("new") == 2, "when it comes, and when it has its styles"
 
 
 async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> None:

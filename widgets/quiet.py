@@ -15,6 +15,7 @@ from textual._compositor import ChopsUpdate, LayoutUpdate
 from textual.app import App
 from textual.driver import Driver
 from textual.events import DescendantFocus, Event, InputEvent, Key, MouseMove, Resize
+from textual.geometry import Size
 from textual.notifications import Notify, SeverityLevel
 from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
@@ -39,7 +40,7 @@ _ASK_AGAIN_S = 2.0
 
 
 class QuietScreen(Screen[Result]):
-    """A Screen that is not painted whole when the focus moves."""
+    """A Screen that is not painted whole when the focus moves, and is laid out once when it comes up."""
 
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
@@ -47,6 +48,13 @@ class QuietScreen(Screen[Result]):
         """Nothing on the screen moves by itself, not even the cursor of an input."""
         if isinstance(event.widget, Input):
             event.widget.cursor_blink = False
+
+    def _screen_resized(self, size: Size) -> None:
+        """Textual 8.2.8 tells a screen that it has laid out how large it is, and lays it out again for that."""
+        if size != self._compositor.size or size != self._size:
+            super()._screen_resized(size)
+        elif isinstance(self.app, QuietApp) and self.app.glass.blank:
+            self.refresh()  # the terminal was resized there and back
 
     def early(self, event: Event) -> bool:
         """Whether it was typed before this could be read: it was meant for something else, and is dropped."""

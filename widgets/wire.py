@@ -117,6 +117,11 @@ class Glass:
         """Whatever comes next is sent in full."""
         self._lines.clear()
 
+    @property
+    def blank(self) -> bool:
+        """Whether nothing is known of what it shows."""
+        return not self._lines
+
     def send(self, pieces: Iterable[Piece], width: int, system: ColorSystem) -> str:
         """The bytes that make the terminal show the pieces, and nothing for what it shows already."""
         if width != self._width:
