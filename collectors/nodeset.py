@@ -54,8 +54,9 @@ def expand(text: str, cap: int = 100_000) -> tuple[str, ...]:
 def fold(names: Iterable[str]) -> str:
     """The shortest way to write these names as a node set: `gpu[0017-0020],login1`. Never raises.
 
-    Slurm reads at most two ranges in a name, and ClusterShell's folding of two grows with the square (3,000 names:
-    1.5 s; 12,000 with one number: 150 ms), so larger sets and deeper names are folded along their last number only.
+    ClusterShell folds along two numbers, which is as many ranges as Slurm reads in a name. What that takes grows with
+    the square (3,000 names: 1.5 s), so larger sets and deeper names are folded along their last number only; as names
+    with one number are: 100 of them in 0.07 ms instead of 0.75.
     """
     unique = list(dict.fromkeys(names))
     if len(unique) < 2:
@@ -64,7 +65,7 @@ def fold(names: Iterable[str]) -> str:
     odd = sorted(set(unique).difference(plain)) if len(plain) < len(unique) else []
     if not plain:
         return ",".join(odd)
-    if len(plain) <= _MANY and max(len(_DIGITS.findall(name)) for name in plain) <= 2:
+    if len(plain) <= _MANY and max(len(_DIGITS.findall(name)) for name in plain) == 2:
         return ",".join([_fold_all(plain), *odd])
     return ",".join([_fold_last(plain), *odd])
 

@@ -18,6 +18,7 @@ from console.loops import feeds
 from console.need_list import CRITICAL, QUIET
 from console.places import Place
 from console.policy import Policy, default_policy
+from console.remember import lately
 
 Severity = Literal["critical", "warning", "unset", "info"]
 State = Literal["active", "taken", "silenced", "inhibited"]
@@ -82,12 +83,16 @@ class Group(Struct, frozen=True, kw_only=True):
         return self.state == "active" and self.severity == "critical"
 
 
-def groups(cluster: Cluster, now: float, policy: Policy | None = None) -> list[Group]:
+def groups(cluster: Cluster, now: float, policy: Policy | None = None) -> Sequence[Group]:
     """All alerts, each in one group: active critical ones first, then warnings, then what is taken, then silenced.
 
-    Within these the newest first. 10,000 alerts on 12,000 nodes take some 60 ms.
+    Within these the newest first. 10,000 alerts on 12,000 nodes take some 60 ms, once for each Cluster.
     """
-    policy = policy or default_policy()
+    return _groups(cluster, now, policy or default_policy())
+
+
+@lately
+def _groups(cluster: Cluster, now: float, policy: Policy) -> Sequence[Group]:
     found = folds(cluster, now, policy)
     about = _members(found, cluster)
     loops = cooling.loops(cluster) if cooling.is_fresh(cluster, now) else {}

@@ -88,13 +88,14 @@ def states(cluster: Cluster) -> Mapping[str, DomainState]:
 
 
 @remembered("domains", "trays", "nodes")
-def _home(cluster: Cluster) -> Mapping[str, str]:
+def home(cluster: Cluster) -> Mapping[str, str]:
+    """Node to the domain that it is a tray of."""
     return {node: one.name for one in states(cluster).values() for node in one.nodes}
 
 
 def of_node(node: str, cluster: Cluster) -> DomainState | None:
     """The domain that a node is a tray of; None for one that is in none."""
-    name = _home(cluster).get(node)
+    name = home(cluster).get(node)
     return None if name is None else states(cluster)[name]
 
 

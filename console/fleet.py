@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 LATER_S = 2.0
 PATIENCE_S = 1.0
 """What is published next waits so long for the event loop to take in what was published last."""
+#: Kinds of facts that may make the bell ring.
+RINGING = frozenset({"alerts", "silences"})
 #: So many other clusters have a chip each in the top line, the worst first.
 _CHIPS = 2
 
@@ -99,7 +101,8 @@ class Fleet(Looking):
         """From a poller's thread, which makes the sums and sorts the lists: the event loop has keys to answer. First
         what is shown, then what the next key may show."""
         # What judges facts is imported with the first of them, and here: on the event loop it would be a stall.
-        from console import alert_groups, needs  # noqa: F401
+        from console import needs  # noqa: F401
+        from console.alert_groups import groups
 
         if (at := self.opened.get(cluster.name)) is None:
             return  # it was closed
@@ -109,9 +112,15 @@ class Fleet(Looking):
         at.taken.wait(PATIENCE_S)
         at.taken.clear()
         shown = at is self.here and not self.looks_back
-        looked_at, now = at.looked_at, at.clock.now()
-        if shown and looked_at is not None:
-            looked_at.prepare(cluster, now, shown=True)
+        now, over = at.clock.now(), self.here.looked_at
+        if shown and over is not None:
+            over.prepare(cluster, now, shown=True)
+            for judge in over.judges:
+                judge(cluster, now, self.policy)
+        elif over is not None and over.shows_all:
+            over.prepare(cluster, now, shown=False)
+        if at.ring.loud is None or not diff.kinds.isdisjoint(RINGING):
+            groups(cluster, at.live_clock.now(), self.policy)
         self.post_message(ClusterChanged(cluster, diff))
         at.logged.see(cluster)
         if not shown:
@@ -120,7 +129,7 @@ class Fleet(Looking):
             for make in views.view(name).sums:
                 make(cluster)
         for one in at.lists:
-            if one is not looked_at:
+            if one is not over:
                 one.prepare(cluster, now, shown=False)
 
     def on_cluster_changed(self, event: ClusterChanged) -> None:
@@ -134,7 +143,7 @@ class Fleet(Looking):
             self.present = event.cluster
         else:
             self.fleet[at.name] = event.cluster
-        if at.ring.loud is None or not event.diff.kinds.isdisjoint({"alerts", "silences"}):
+        if at.ring.loud is None or not event.diff.kinds.isdisjoint(RINGING):
             self._ring(at, event.cluster)
         if looks_back:
             return
@@ -181,12 +190,12 @@ class Fleet(Looking):
 
         made = []
         for name in self.sites:
-            at = self.opened.get(name)
-            made.append(
-                Standing(name=name, why=self.unopened.get(name, ""))
-                if at is None
-                else standing(at.newest, at.live_clock.mono(), shown=at is self.here)
-            )
+            if (at := self.opened.get(name)) is None:
+                made.append(Standing(name=name, why=self.unopened.get(name, "")))
+                continue
+            # What was taken in, not what comes next: the sums of that are still being made.
+            known = self.present if at is self.here and self.present is not None else self.fleet[name]
+            made.append(standing(known, at.live_clock.mono(), shown=at is self.here))
         return made
 
     def watch_others(self, more: frozenset[str] = frozenset()) -> None:

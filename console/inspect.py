@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 
 from collectors.model import Cluster, Gpu, Job, JobDetail, Node
 from collectors.nodeset import fold
-from console import cooling_words, domain_words
+from console import cooling, cooling_words, domain_words, domains, drift
 from console.columns import job_state_cell, state_cell, used
-from console.contradictions import contradictions
+from console.contradictions import contradictions, suspects
 from console.past import Act, drains_text
 from console.policy import Policy
 from console.reasons import robot
+from console.remember import Sum
 from widgets.cells import Span, pad, spans_of
 from widgets.pane import Line, line
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, percent, power, when
 
 _LABEL = 15
+NODE_SUMS: tuple[Sum, ...] = (suspects, drift.by_node, domains.home, cooling.loops)
+"""What is looked up to tell of a node."""
 
 
 def fact(label: str, *spans: Span | str) -> Line:

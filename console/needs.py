@@ -12,15 +12,18 @@ import msgspec
 from msgspec import Struct
 
 from collectors.model import Cluster, Node
-from console import need_attached, need_control, need_cooling, need_domains, reasons
-from console.contradictions import Contradiction, contradictions, fresh
+from console import cooling, domains, loops, need_attached, need_control, need_cooling, need_domains, reasons
+from console.contradictions import Contradiction, contradictions, fresh, suspects
+from console.drift import drifts
+from console.fabric import by_switch
 from console.incident import incidents
 from console.left import Left, reminders
 from console.need_list import CRITICAL, DAY_S, OUT, QUIET, Need, NeedList, opens_of
 from console.places import Failed
 from console.policy import Policy, default_policy
 from console.reasons import FORGOTTEN_S, ROBOTS, robot
-from console.remember import remembered
+from console.remember import Sum, remembered
+from console.stores import stores
 from widgets.units import duration
 
 __all__ = ["FORGOTTEN_S", "ROBOTS", "Need", "needs", "robot"]
@@ -122,6 +125,12 @@ def _out(cluster: Cluster, now: float) -> _Out:
 @remembered("nodes")
 def _gone(cluster: Cluster) -> Sequence[Node]:
     return [node for node in cluster.nodes.values() if node.display in OUT]
+
+
+SUMS: tuple[Sum, ...] = (
+    suspects, drifts, domains.states, cooling.worst_first, loops.ill, stores, by_switch, _gone,
+)  # fmt: skip
+"""What `needs` looks up."""
 
 
 def _leftover(node: Node) -> bool:

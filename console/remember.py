@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import wraps
 from itertools import repeat
 from operator import is_
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from collectors.model import Cluster
 
+if TYPE_CHECKING:
+    from console.policy import Policy
+
 T = TypeVar("T")
+LATELY_S = 5.0
+"""What a function made of a Cluster and the time is looked up for so long, and ages in it move no finer."""
 _every: list[dict[str, Any]] = []
 Sum = Callable[[Cluster], Any]
 
@@ -45,10 +51,35 @@ def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Clu
                 kept[cluster.name] = (of, made), *known[:1]
             return made
 
-        look.__doc__, look.__name__ = make.__doc__, make.__name__
-        return look
+        return wraps(make)(look)
 
     return wrap
+
+
+def lately(make: Callable[[Cluster, float, Policy], T]) -> Callable[[Cluster, float, Policy], T]:
+    """The same for what depends on the time too, and on a policy: the poller's thread makes it of a Cluster at the time
+    of the reading, and the event loop looks it up when it takes that Cluster in."""
+    kept: dict[str, tuple[tuple[Cluster, Policy, float, T], ...]] = {}
+    _every.append(kept)
+    making = threading.Lock()
+
+    @wraps(make)
+    def look(cluster: Cluster, now: float, policy: Policy) -> T:
+        if (found := find(cluster, now, policy)) is not None:
+            return found[3]
+        with making:
+            if (found := find(cluster, now, policy)) is None:
+                found = cluster, policy, now, make(cluster, now, policy)
+                kept[cluster.name] = found, *kept.get(cluster.name, ())[:1]
+        return found[3]
+
+    def find(cluster: Cluster, now: float, policy: Policy) -> tuple[Cluster, Policy, float, T] | None:
+        for one in kept.get(cluster.name, ()):
+            if one[0] is cluster and one[1] is policy and abs(now - one[2]) < LATELY_S:
+                return one
+        return None
+
+    return look
 
 
 def forget(name: str) -> None:

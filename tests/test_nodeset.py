@@ -105,7 +105,7 @@ def test_large_sets_of_two_numbers_come_back(count, step):
     [
         (["r1n1", "r2n1"], "r1n1,r2n1"),
         (["r1n1", "r2n1", "r1n2", "r2n2"], "r[1-2]n[1-2]"),
-        (["gpu1.site", "gpu2.site", "gpu3", "gpu4"], "gpu[3-4],gpu1.site,gpu2.site"),
+        (["gpu1.site", "gpu2.site", "gpu3", "gpu4"], "gpu1.site,gpu2.site,gpu[3-4]"),
         (["rack1-a", "rack2-a"], "rack1-a,rack2-a"),
         (["gpu1", "gpu2"], "gpu[1-2]"),
         (["login"], "login"),

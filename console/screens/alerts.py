@@ -49,6 +49,7 @@ class AlertsScreen(WachtScreen):
     """
     crumb = "alerts"
     acts_on = ("alert", "node", "silence")
+    judges = (groups,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -27,6 +27,7 @@ from widgets.topline import TopLine
 if TYPE_CHECKING:
     from console.app import WachtApp
     from console.opened import Opened
+    from console.policy import Policy
 
 #: Cells in a row change with the clock only so often: a table of running jobs must not repaint every second.
 CTX_STEP_S = 5
@@ -56,6 +57,12 @@ class WachtScreen(QuietScreen[None]):
 
     sums: ClassVar[tuple[Sum, ...]] = ()
     """The sums over the whole machine that it shows: made off the event loop before a Cluster comes here."""
+
+    judges: ClassVar[tuple[Callable[[Cluster, float, Policy], Any], ...]] = ()
+    """The same for what depends on the time and the policy too (`remember.lately`)."""
+
+    shows_all: ClassVar[bool] = False
+    """Whether it tells of the other clusters too."""
 
     tick_s: ClassVar[float] = CTX_STEP_S
     """Seconds between two calls of `tick`."""

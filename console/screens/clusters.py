@@ -11,7 +11,8 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from console.cluster_columns import CLUSTERS, ClusterRow
 from console.columns import Ctx
-from console.needs import needs
+from console.elsewhere import active_of
+from console.needs import SUMS, needs
 from console.screens.base import WachtScreen
 from widgets.keybar import Key
 from widgets.pane import Line, Pane
@@ -30,6 +31,8 @@ class ClustersScreen(WachtScreen):
     """
     crumb = "clusters"
     reads = frozenset({"power"})
+    sums = (*SUMS, active_of)
+    shows_all = True
 
     def __init__(self) -> None:
         super().__init__()

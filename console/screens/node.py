@@ -44,6 +44,7 @@ class NodeScreen(Inspection):
     acts_on = "node"
     AUTO_FOCUS = "#jobs"
     tick_s = 1.0
+    sums = inspect.NODE_SUMS
     DEFAULT_CSS = """
     NodeScreen #above { height: auto; layout: vertical; }
     NodeScreen #facts { height: 8; }

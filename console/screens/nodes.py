@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from console.columns import NODES
+from console.inspect import NODE_SUMS
 from console.screens.listing import ListScreen
 
 
@@ -16,6 +17,7 @@ class NodesScreen(ListScreen):
     columns = NODES
     first_order = ("name", False)
     joins = frozenset({"jobs", "loads"})
+    sums = NODE_SUMS
 
     def copyable(self) -> str | None:
         """The command that shows the node under the cursor."""
