@@ -93,13 +93,12 @@ class Fleet(Looking):
             self.set_timer(LATER_S, self._open_others)
 
     def _begin(self, at: Opened) -> None:
-        self._lists_of(at)
+        self._make_ahead(at)
         self.record(at)
         at.poller.start()
 
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
-        """From a poller's thread, which makes the sums and sorts the lists: the event loop has keys to answer. First
-        what is shown, then what the next key may show."""
+        """From a poller's thread, which makes the sums and sorts the lists: the event loop has keys to answer."""
         # What judges facts is imported with the first of them, and here: on the event loop it would be a stall.
         from console import needs  # noqa: F401
         from console.alert_groups import groups
@@ -121,16 +120,20 @@ class Fleet(Looking):
             over.prepare(cluster, now, shown=False)
         if at.ring.loud is None or not diff.kinds.isdisjoint(RINGING):
             groups(cluster, at.live_clock.now(), self.policy)
-        self.post_message(ClusterChanged(cluster, diff))
+        # What the next key may show comes after the first facts, which somebody waits for, and before all later ones.
+        starts = not all(one.tried for one in cluster.sources.values())
+        if starts:
+            self.post_message(ClusterChanged(cluster, diff))
         at.logged.see(cluster)
-        if not shown:
-            return
-        for name in SCREENS:
-            for make in views.view(name).sums:
-                make(cluster)
-        for one in at.lists:
-            if one is not over:
-                one.prepare(cluster, now, shown=False)
+        if shown:
+            for name in SCREENS:
+                for make in views.view(name).sums:
+                    make(cluster)
+            for one in at.ahead:
+                if one is not over:
+                    one.prepare(cluster, now, shown=False)
+        if not starts:
+            self.post_message(ClusterChanged(cluster, diff))
 
     def on_cluster_changed(self, event: ClusterChanged) -> None:
         """A poller has newer facts."""
@@ -303,14 +306,12 @@ class Fleet(Looking):
         self.switch_mode(at.mode)
         if new:
             self.push_screen(self.config.screen or "overview")
-            self.call_after_refresh(self._lists_of, at)
+            self.call_after_refresh(self._make_ahead, at)
 
-    def _lists_of(self, at: Opened) -> None:
-        from console.screens.listing import ListScreen
-
+    def _make_ahead(self, at: Opened) -> None:
         if at is self.here:
-            every = (self.get_screen(name) for name in ("nodes", "jobs"))
-            at.lists = [screen for screen in every if isinstance(screen, ListScreen)]
+            every = (self.get_screen(name) for name in ("overview", "nodes", "jobs"))
+            at.ahead = [screen for screen in every if isinstance(screen, WachtScreen)]
             self.take_columns(at)
 
     def take_columns(self, at: Opened) -> None:

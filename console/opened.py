@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from console.record.player import Player
     from console.record.recorder import Recorder
     from console.screens.base import WachtScreen
-    from console.screens.listing import ListScreen
 
 T = TypeVar("T")
 
@@ -78,7 +77,8 @@ class Opened:
         self.taken = threading.Event()
         """Set when the event loop has taken in what was published last."""
         self.taken.set()
-        self.lists: Sequence[ListScreen] = ()
+        self.ahead: Sequence[WachtScreen] = ()
+        """Screens that are there before somebody looks at them, so that what they need of each reading can be."""
         self.gpus_every_s = 1.0 if "nvml" in site.others else 5.0
         """Seconds between two readings of a node's GPUs: the driver is asked every second, Prometheus knows no more."""
 
@@ -140,7 +140,7 @@ class Opened:
         if alone:
             # Whoever still waits for something of it (a worker, a context) must not hold its facts.
             self.poller = Poller(self.name, (), self.clock, lambda *_: None)
-            self.looked_at, self.lists, self.recorder = None, (), None
+            self.looked_at, self.ahead, self.recorder = None, (), None
 
 
 class Here(Generic[T]):

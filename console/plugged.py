@@ -56,7 +56,10 @@ class Plugged(Fleet):
         """Show the columns of packages in the lists of a cluster."""
         if self._own_columns:
             from console.plugin_columns import placed
+            from console.screens.listing import ListScreen
 
-            for one in at.lists:
+            for one in at.ahead:
+                if not isinstance(one, ListScreen):
+                    continue
                 own = [column for column in self._own_columns if column.on == one.kind]
                 one.table.set_columns(placed(one.table.columns, own))

@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from collectors.clock import Clock
-from collectors.model import Cluster, Diff
+from collectors.model import Cluster, Diff, Fault
 from collectors.nodeset import expand
 from console import cooling, domains, figures
 from console.action import Kind
@@ -132,7 +132,7 @@ class OverviewScreen(WachtScreen):
     def prepare(self, cluster: Cluster, now: float, *, shown: bool) -> None:
         """What needs a person too: at 12,000 nodes the event loop would be busy with it for a twentieth of a second."""
         super().prepare(cluster, now, shown=shown)
-        if shown and _answered(cluster):
+        if _answered(cluster):
             with contextlib.suppress(NoActiveAppError):  # it is closing, and nobody will look
                 self._made = self._judge(cluster, now - now % CTX_STEP_S)
 
@@ -144,14 +144,23 @@ class OverviewScreen(WachtScreen):
         return _Judged(cluster, now, clock, resumed, left, found)
 
     def _judged(self, now: float) -> Sequence[Need]:
-        """What needs a person."""
+        """What needs a person, at the latest step of the clock that was judged: this one will be, in a thread."""
         if not _answered(self.cluster):
             return ()
-        made, app = self._made, self.app
-        of = (self.cluster, app.clock, app.resumed, app.left)
-        if made is None or made.now != now or not all(map(is_, (made[0], *made[2:5]), of)):
-            made = self._made = self._judge(self.cluster, now)
+        made, app, cluster = self._made, self.app, self.cluster
+        of = (cluster, app.clock, app.resumed, app.left)
+        if made is None or not all(map(is_, (made[0], *made[2:5]), of)):
+            made = self._made = self._judge(cluster, now)
+        elif made.now != now:
+            self.ask(lambda: self._judge(cluster, now), self._judged_later, "needs")
         return made.needs
+
+    def _judged_later(self, made: _Judged | Fault) -> None:
+        if isinstance(made, Fault):
+            self.app.tell(f"what needs you is not known: {made}", "error")
+        elif made.cluster is self.cluster:
+            self._made = made
+            self._say_needs(made.needs, made.now)
 
     def _fit(self) -> None:
         """The map has all the room where it needs it; where it leaves much, the trends have that."""
@@ -180,12 +189,15 @@ class OverviewScreen(WachtScreen):
                 pane.set_title([(word, "title"), (f" {number:,}" if number is not None else " —", "text-strong")])
         source = power_source(cluster) if "loads" in cluster.known else ""
         self.figures["power"].set_title("Power", source if self.figures["power"].size.width > 30 else "")
-        self._needs = self._judged(ctx.now)
-        self.needs.set_lines(figures.need_lines(cluster, self._needs, ctx.now))
-        self.needs.set_title([("Needs you", "title"), (f" {len(self._needs)}" if self._needs else "", "text-strong")])
+        self._say_needs(self._judged(ctx.now), ctx.now)
         cells = max(1, self.queue.size.width - 4)
         told = figures.counted(cluster, "jobs", ctx.now, mono, cells)
         self.queue.set_lines([*told, *figures.queue_lines(cluster, self._uses, ctx.now, cells, 0)])
+
+    def _say_needs(self, found: Sequence[Need], now: float) -> None:
+        self._needs = found
+        self.needs.set_lines(figures.need_lines(self.cluster, found, now))
+        self.needs.set_title([("Needs you", "title"), (f" {len(found)}" if found else "", "text-strong")])
 
     def on_resize(self, event: events.Resize) -> None:
         """Fewer panes on a small screen, never less truth."""
