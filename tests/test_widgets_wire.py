@@ -94,6 +94,8 @@ def full_repaint(app: App[None], size: tuple[int, int]) -> pyte.Screen:
     """Every widget painted anew, run by run, by nothing of ours."""
     for widget in app.query("*"):
         widget._styles_cache.clear()
+        if isinstance(widget, NodeMap):
+            widget._painted.clear()
     screen = pyte.Screen(*size)
     for y, strip in enumerate(app.screen._compositor.render_strips()):
         runs = [Strip.render_style(style or Style.null(), text, ColorSystem.TRUECOLOR) for text, style, _ in strip]
@@ -127,7 +129,7 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
         app.table.focus()
         keys = ("up", "down", "pageup", "pagedown", "home", "end", "space", "o", "O", "tab", "left", "right", "enter")
         for step in range(24):
-            for act in rng.sample(range(10), 3):
+            for act in rng.sample(range(12), 3):
                 if act == 0:
                     change = {
                         key: (key, rng.choice(("idle", "down")), rng.randint(0, 100))
@@ -160,6 +162,10 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
                 elif act == 7:
                     app.top.show(cluster, 1000 + step, float(step), ["DEMO"][: step % 2])
                     app.bar.set_keys([Key("d", "drain", bool(step % 3)), Key("?", "help")])
+                elif act == 9:
+                    app.map.mark_racks(frozenset(rng.sample(list(cluster.racks), min(2, len(cluster.racks)))))
+                elif act == 10:
+                    app.theme = rng.choice(["groningen", "daylight"])
                 elif act == 8:
                     app.table.pending = dict.fromkeys(rng.sample(list(rows), min(2, len(rows))), "draining…")
                 else:

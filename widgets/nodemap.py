@@ -97,6 +97,8 @@ class NodeMap(Scrolled):
         self._cluster = _EMPTY
         self._layout = MapLayout()
         self._seen: dict[int, list[Span]] = {}
+        self._painted: dict[int, tuple[list[Span], Strip]] = {}
+        """Line to its cells and what was painted of them, without the cursor."""
         self._top_w = 0.0
         self._cells: dict[str, Span] = {}
         self._cell: Callable[[str], Span] = lambda _: UNKNOWN_CELL
@@ -121,6 +123,7 @@ class NodeMap(Scrolled):
         """Racks that something is wrong with as a whole: their labels say so, with a ! behind them."""
         if ill != self._ill:
             self._ill = ill
+            self._painted.clear()
             self.refresh()
 
     def select(self, node: str) -> bool:
@@ -169,6 +172,7 @@ class NodeMap(Scrolled):
         # The bar's cell is kept free, so that the map does not change its shape when it comes.
         self._layout = lay_out(self._cluster.racks, self.extent.width - 1, self.page)
         self._seen.clear()
+        self._painted.clear()
         self.top = max(0, min(self.top, self.body_lines - self.page))
         if self.cursor_key not in self._layout.places:
             self.cursor_key, self.chosen = next(iter(self._layout.places), None), False
@@ -199,23 +203,16 @@ class NodeMap(Scrolled):
             self.refresh(*regions)
 
     def paint_body(self, at: int, cells: int) -> Strip:
-        """One line: labels and nodes."""
+        """One line: labels and nodes, and the cursor over them."""
         now = self._seen[at] = self._cells_of(at)
+        kept = self._painted.get(at)
+        if kept is None or kept[0] != now or kept[1].cell_length != cells:
+            kept = self._painted[at] = now, self._line_of(at, now, cells)
+        head = kept[1]
         cursor = self._layout.places.get(self.cursor_key or "")
-        scale = self._layout.scale
-        spans: list[Span] = []
-        x, node = 0, 0
-        for run in self._layout.lines[at]:
-            ill = run.label in self._ill
-            label = f"{run.label}{'!' * ill}".ljust(run.first - run.x)
-            spans += [(" " * (run.x - x), ""), (label, "bad" if ill else "text-dim")]
-            spans += [widened(cell, scale) for cell in now[node : node + len(run.nodes)]]
-            node += len(run.nodes)
-            x = run.first + len(run.nodes) * scale
         if cursor is None or cursor[0] != at:
-            return self._strip(spans, cells)
-        head = self._strip(spans, cells)
-        here, end = cursor[1], cursor[1] + max(1, scale - 1)
+            return head
+        here, end = cursor[1], cursor[1] + max(1, self._layout.scale - 1)
         text = head.crop(here, end).text
         found = self._cluster.nodes.get(self.cursor_key or "")
         if self.ink("map-cursor").reverse and found is not None:
@@ -224,9 +221,22 @@ class NodeMap(Scrolled):
         mark = self.ink.strip(((text, "map-cursor"),))
         return Strip([*head.crop(0, here), *mark, *head.crop(end, cells)], cells)
 
-    def _strip(self, spans: Sequence[Span], cells: int) -> Strip:
+    def _line_of(self, at: int, now: Sequence[Span], cells: int) -> Strip:
+        """Without the cursor."""
+        scale, spans, plain = self._layout.scale, list[Span](), True
+        x, node = 0, 0
+        for run in self._layout.lines[at]:
+            ill = run.label in self._ill
+            label = f"{run.label}{'!' * ill}".ljust(run.first - run.x)
+            plain = plain and label.isascii() and len(label) == run.first - run.x
+            spans += [(" " * (run.x - x), ""), (label, "bad" if ill else "text-dim")]
+            spans += [widened(cell, scale) for cell in now[node : node + len(run.nodes)]]
+            node += len(run.nodes)
+            x = run.first + len(run.nodes) * scale
         if self.dimmed:
             spans = [(text, "text-dim") for text, _ in spans]
+        if plain and x <= cells:  # how wide it is need not be counted
+            return self.ink.strip([*spans, (" " * (cells - x), "")], cells)
         return self.ink.line(spans, cells)
 
     def watch_measure(self) -> None:
@@ -237,7 +247,12 @@ class NodeMap(Scrolled):
 
     def watch_dimmed(self) -> None:
         """All cells are of another colour."""
+        self._painted.clear()
         self.refresh()
+
+    def ink_changed(self) -> None:
+        """Another theme is on."""
+        self._painted.clear()
 
     def resized(self) -> None:
         """Lay the racks out anew, keep the cursor in sight."""
