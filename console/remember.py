@@ -12,6 +12,7 @@ from functools import wraps
 from itertools import repeat
 from operator import is_
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import ref
 
 from collectors.model import Cluster
 
@@ -59,7 +60,8 @@ def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Clu
 def lately(make: Callable[[Cluster, float, Policy], T]) -> Callable[[Cluster, float, Policy], T]:
     """The same for what depends on the time too, and on a policy: the poller's thread makes it of a Cluster at the time
     of the reading, and the event loop looks it up when it takes that Cluster in."""
-    kept: dict[str, tuple[tuple[Cluster, Policy, float, T], ...]] = {}
+    # Alerts may stand still for hours, and what was made of them must not keep the facts of then.
+    kept: dict[str, tuple[tuple[ref[Cluster], Policy, float, T], ...]] = {}
     _every.append(kept)
     making = threading.Lock()
 
@@ -69,13 +71,13 @@ def lately(make: Callable[[Cluster, float, Policy], T]) -> Callable[[Cluster, fl
             return found[3]
         with making:
             if (found := find(cluster, now, policy)) is None:
-                found = cluster, policy, now, make(cluster, now, policy)
+                found = ref(cluster), policy, now, make(cluster, now, policy)
                 kept[cluster.name] = found, *kept.get(cluster.name, ())[:1]
         return found[3]
 
-    def find(cluster: Cluster, now: float, policy: Policy) -> tuple[Cluster, Policy, float, T] | None:
+    def find(cluster: Cluster, now: float, policy: Policy) -> tuple[ref[Cluster], Policy, float, T] | None:
         for one in kept.get(cluster.name, ()):
-            if one[0] is cluster and one[1] is policy and abs(now - one[2]) < LATELY_S:
+            if one[0]() is cluster and one[1] is policy and abs(now - one[2]) < LATELY_S:
                 return one
         return None
 

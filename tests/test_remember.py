@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
 from collectors.model import Cluster
-from console.remember import forget, remembered
+from console.policy import Policy, default_policy
+from console.remember import LATELY_S, forget, lately, remembered
 
 NAME = "remember"
 
@@ -52,3 +54,19 @@ def test_who_asks_while_it_is_made_waits_for_it() -> None:
     one.join(10)
     other.join(10)
     assert found == [1, 1] and made == [1]
+
+
+def test_what_depends_on_the_time_is_looked_up_for_a_moment_and_keeps_no_facts() -> None:
+    made: list[float] = []
+
+    @lately
+    def at(_: Cluster, now: float, policy: Policy) -> int:
+        made.append(now)
+        return len(made)
+
+    policy, first, second = default_policy(), Cluster(name=NAME), Cluster(name=NAME)
+    assert [at(first, 0.0, policy), at(second, 1.0, policy), at(first, LATELY_S - 1, policy)] == [1, 2, 1]
+    assert at(first, LATELY_S, policy) == 3 and made == [0.0, 1.0, LATELY_S]
+    seen = weakref.ref(first)
+    del first
+    assert seen() is None

@@ -161,7 +161,7 @@ class Totals(Struct, frozen=True, kw_only=True):
     """Nodes whose hottest GPU is above 85 degrees."""
 
 
-class Cluster(Struct, frozen=True, eq=False, kw_only=True):
+class Cluster(Struct, frozen=True, weakref=True, eq=False, kw_only=True):
     """Everything known of one cluster at one moment. Compared by identity; the mappings are never changed in place."""
 
     name: str
