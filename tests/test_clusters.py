@@ -193,7 +193,8 @@ async def test_what_is_closed_is_given_back_and_can_be_opened_again():
         await op.press("2")
         await op.go(A)
         gone = op.app.opened[B]
-        held = [weakref.ref(one) for one in (gone.poller, gone.ahead[0], *gone.poller._collectors.values())]
+        # The overview may have asked for charts: Python keeps that question until the thread is asked the next one.
+        held = [weakref.ref(one) for one in (gone.poller, *gone.ahead[1:], *gone.poller._collectors.values())]
         threads = set(gone.poller._threads)
         del gone
         await op.command(f"close {B}")
