@@ -22,7 +22,6 @@ from console.garbage import Garbage
 from console.looking import Looking
 from console.messages import ClusterChanged
 from console.opened import Here, Opened
-from console.policy import Policy
 from console.poller import WATCHED, Poller
 from console.record.place import to_record
 from console.screens.base import WachtScreen
@@ -47,7 +46,6 @@ class Fleet(Looking):
     """The part of the app that knows which clusters there are, and which is shown."""
 
     config: Config
-    policy: Policy
     looked_at: Here[WachtScreen | None] = Here()
     gpus_every_s = Here[float]()
 
@@ -110,14 +108,10 @@ class Fleet(Looking):
         # What is made for this one must not push out what the loop still looks up of the one before.
         at.taken.wait(PATIENCE_S)
         at.taken.clear()
-        shown = at is self.here and not self.looks_back
-        now, over = at.clock.now(), self.here.looked_at
-        if shown and over is not None:
-            over.prepare(cluster, now, shown=True)
-            for judge in over.judges:
-                judge(cluster, now, self.policy)
-        elif over is not None and over.shows_all:
-            over.prepare(cluster, now, shown=False)
+        here = self.here
+        shown, over = at is here and not self.looks_back, here.looked_at
+        if over is not None and (shown or over.shows_all):
+            over.prepare(cluster, at, self.policy, shown=shown)
         if at.ring.loud is None or not diff.kinds.isdisjoint(RINGING):
             groups(cluster, at.live_clock.now(), self.policy)
         # What the next key may show comes after the first facts, which somebody waits for, and before all later ones.
@@ -131,7 +125,7 @@ class Fleet(Looking):
                     make(cluster)
             for one in at.ahead:
                 if one is not over:
-                    one.prepare(cluster, now, shown=False)
+                    one.prepare(cluster, at, self.policy, shown=False)
         if not starts:
             self.post_message(ClusterChanged(cluster, diff))
 

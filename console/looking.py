@@ -30,6 +30,7 @@ from widgets.keybar import Key
 from widgets.units import duration, stamp
 
 if TYPE_CHECKING:
+    from console.policy import Policy
     from console.record.place import Bounds
     from console.record.player import Player
     from console.record.recorder import Recorder
@@ -72,6 +73,7 @@ class Looking(Undoing):
     """What the present has by these names while the past is shown."""
     _told_trouble = ""
     fleet: dict[str, Cluster]
+    policy: Policy
     keymap: Keymap
     """The keys in force, for what is told of them."""
 
@@ -100,7 +102,7 @@ class Looking(Undoing):
         def publish(cluster: Cluster, diff: Diff | None) -> None:
             looked_at = getattr(self, "looked_at", None)
             if isinstance(looked_at, WachtScreen):
-                looked_at.prepare(cluster, site.clock.now(), shown=True)
+                looked_at.prepare(cluster, self.here, self.policy, shown=True)
             self.post_message(MomentChanged(made, cluster, diff))
 
         def tell(text: str) -> None:

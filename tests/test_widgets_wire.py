@@ -304,6 +304,32 @@ async def test_a_terminal_that_is_resized_there_and_back_at_once_is_painted_agai
         assert screen.display == full_repaint(app, (100, 30)).display
 
 
+async def test_nor_is_what_was_painted_in_between_taken_for_the_whole(
+    wire: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Bench()
+    async with app.run_test(size=(100, 30)) as pilot:
+        await pilot.pause()
+        wire.clear()
+        check, painted = app._check_resize, list[int]()
+
+        def late() -> None:
+            app.top.refresh()
+            app.screen._compositor.update_widgets({app.top})
+            app.screen._compositor_refresh()
+            painted.append(len(wire))
+            check()
+
+        monkeypatch.setattr(app, "_check_resize", late)
+        for width in (90, 100):
+            app.post_message(Resize(Size(width, 30), Size(width, 30)))
+        await pilot.pause(0.05)
+        assert painted and painted[0] > 0
+        screen = pyte.Screen(100, 30)
+        feed(screen, wire)
+        assert screen.display == full_repaint(app, (100, 30)).display
+
+
 async def test_a_screen_that_comes_up_is_not_laid_out_twice_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
     """Textual does so, and paints it twice, in one turn of the loop."""
     laid: list[str] = []

@@ -53,7 +53,7 @@ class QuietScreen(Screen[Result]):
         """Textual 8.2.8 tells a screen that it has laid out how large it is, and lays it out again for that."""
         if size != self._compositor.size or size != self._size:
             super()._screen_resized(size)
-        elif isinstance(self.app, QuietApp) and self.app.glass.blank:
+        elif isinstance(self.app, QuietApp) and self.app.glass.lost:
             self.refresh()  # the terminal was resized there and back
 
     def early(self, event: Event) -> bool:
@@ -269,6 +269,7 @@ class QuietApp(App[Result]):
         except Exception as error:
             self._handle_exception(error)
             return
+        self.glass.lost = self.glass.lost and not isinstance(update, LayoutUpdate)
         place = self.screen.outer_size.clamp_offset(self.cursor_position)
         if not text and place == self._previous_cursor_position:
             return

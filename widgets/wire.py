@@ -112,15 +112,13 @@ class Glass:
         """Whether links are sent as such: not every terminal knows them, and not every site wants them."""
         self._lines: dict[int, list[Cell | None]] = {}
         self._width = 0
+        self.lost = False
+        """Whether it has not been painted whole since somebody else may have written on it."""
 
     def forget(self) -> None:
         """Whatever comes next is sent in full."""
+        self.lost = True
         self._lines.clear()
-
-    @property
-    def blank(self) -> bool:
-        """Whether nothing is known of what it shows."""
-        return not self._lines
 
     def send(self, pieces: Iterable[Piece], width: int, system: ColorSystem) -> str:
         """The bytes that make the terminal show the pieces, and nothing for what it shows already."""

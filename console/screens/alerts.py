@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import events, on
 from textual.widget import Widget
@@ -24,6 +24,10 @@ from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
 from widgets.units import age, when
+
+if TYPE_CHECKING:
+    from console.opened import Opened
+    from console.policy import Policy
 
 #: The source of alerts and of silences, whatever it asks.
 SOURCE = "alerts.alerts"
@@ -49,7 +53,6 @@ class AlertsScreen(WachtScreen):
     """
     crumb = "alerts"
     acts_on = ("alert", "node", "silence")
-    judges = (groups,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +68,12 @@ class AlertsScreen(WachtScreen):
         yield self.detail
         yield self._heads[1]
         yield self.silences
+
+    def prepare(self, cluster: Cluster, at: Opened, policy: Policy, *, shown: bool) -> None:
+        """The groups too."""
+        super().prepare(cluster, at, policy, shown=shown)
+        if shown:
+            groups(cluster, at.clock.now(), policy)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """The groups are made anew when something they tell of changed."""

@@ -58,9 +58,6 @@ class WachtScreen(QuietScreen[None]):
     sums: ClassVar[tuple[Sum, ...]] = ()
     """The sums over the whole machine that it shows: made off the event loop before a Cluster comes here."""
 
-    judges: ClassVar[tuple[Callable[[Cluster, float, Policy], Any], ...]] = ()
-    """The same for what depends on the time and the policy too (`remember.lately`)."""
-
     shows_all: ClassVar[bool] = False
     """Whether it tells of the other clusters too."""
 
@@ -100,9 +97,9 @@ class WachtScreen(QuietScreen[None]):
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Paint a newer Cluster; `diff` None means that anything may have changed."""
 
-    def prepare(self, cluster: Cluster, now: float, *, shown: bool) -> None:
-        """Make what `show` will need of this Cluster: called by the thread that made it, before it comes here. `shown`
-        is false for a screen that nobody looks at."""
+    def prepare(self, cluster: Cluster, at: Opened, policy: Policy, *, shown: bool) -> None:
+        """Make what `show` will need of this Cluster of `at`: called by the thread that made it, before it comes here.
+        `shown` is false for a screen that nobody looks at. It may not be mounted: what is the app's is handed in."""
         for make in self.sums:
             make(cluster)
 

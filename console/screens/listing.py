@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from textual import on
 from textual.containers import Horizontal
@@ -22,6 +22,10 @@ from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
 from widgets.view import AT_ONCE, By, View, arrange
+
+if TYPE_CHECKING:
+    from console.opened import Opened
+    from console.policy import Policy
 
 
 class Made(NamedTuple):
@@ -69,11 +73,11 @@ class ListScreen(FilteredScreen):
         found: Mapping[str, Any] = getattr(cluster or self.cluster, self.rows_of)
         return found
 
-    def prepare(self, cluster: Cluster, now: float, *, shown: bool) -> None:
+    def prepare(self, cluster: Cluster, at: Opened, policy: Policy, *, shown: bool) -> None:
         """The view too: the event loop need not sort 100,000 rows. While nobody looks no filter is worth its time."""
-        super().prepare(cluster, now, shown=shown)
+        super().prepare(cluster, at, policy, shown=shown)
         if (self.filter is None or shown) and not self._fits(cluster):
-            self._make(cluster, self.filter, self.table.by, now)
+            self._make(cluster, self.filter, self.table.by, at.clock.now())
 
     def _fits(self, cluster: Cluster) -> bool:
         """Whether the newest view is of this Cluster, this filter and this order."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping, Sequence
-from operator import is_
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from textual import events, on
-from textual._context import NoActiveAppError
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
@@ -34,6 +31,8 @@ from widgets.pane import Pane
 if TYPE_CHECKING:
     from console.left import Left
     from console.needs import Need
+    from console.opened import Opened
+    from console.policy import Policy
 
 _NARROW, _LOW = 110, 34
 
@@ -42,11 +41,24 @@ class _Judged(NamedTuple):
     """What needs a person, and all that it was made of."""
 
     cluster: Cluster
-    now: float
     clock: Clock
     resumed: Mapping[str, float]
     left: Left
+    now: float
     needs: Sequence[Need]
+
+
+def _judge(cluster: Cluster, at: Opened, now: float, policy: Policy) -> Callable[[], _Judged]:
+    """What judges it as `at` is now, on any thread."""
+    clock, resumed, left = at.clock, at.resumed, at.left
+
+    def judge() -> _Judged:
+        from console.needs import needs
+
+        found = needs(cluster, now, policy, mono=clock.mono(), resumed=resumed, left=left)
+        return _Judged(cluster, clock, resumed, left, now, found)
+
+    return judge
 
 
 def _answered(cluster: Cluster) -> bool:
@@ -95,7 +107,10 @@ class OverviewScreen(WachtScreen):
         self.queue = Pane("Queue", select=True, id="queue")
         self.users = Pane("Holding most GPUs", select=True, id="users")
         self._needs: Sequence[Need] = ()
-        self._made: _Judged | None = None
+        self._made: tuple[_Judged, ...] = ()
+        """Of what is shown and of what comes, or the one before: the newest first."""
+        self._asked = 0
+        """Which question of a thread was the last."""
 
     def body(self) -> Iterable[Widget]:
         """Three rows."""
@@ -129,37 +144,39 @@ class OverviewScreen(WachtScreen):
         cluster, now, mono = self.cluster, self.ctx().now, self.app.clock.mono()
         return need_domains.racks(cluster, fresh(cluster, now, mono)) | need_cooling.racks(cluster, now, mono)
 
-    def prepare(self, cluster: Cluster, now: float, *, shown: bool) -> None:
+    def prepare(self, cluster: Cluster, at: Opened, policy: Policy, *, shown: bool) -> None:
         """What needs a person too: at 12,000 nodes the event loop would be busy with it for a twentieth of a second."""
-        super().prepare(cluster, now, shown=shown)
+        super().prepare(cluster, at, policy, shown=shown)
         if _answered(cluster):
-            with contextlib.suppress(NoActiveAppError):  # it is closing, and nobody will look
-                self._made = self._judge(cluster, now - now % CTX_STEP_S)
+            now = at.clock.now()
+            self._keep(_judge(cluster, at, now - now % CTX_STEP_S, policy)())
 
-    def _judge(self, cluster: Cluster, now: float) -> _Judged:
-        from console.needs import needs
-
-        app, clock, resumed, left = self.app, self.app.clock, self.app.resumed, self.app.left
-        found = needs(cluster, now, app.policy, mono=clock.mono(), resumed=resumed, left=left)
-        return _Judged(cluster, now, clock, resumed, left, found)
+    def _keep(self, made: _Judged) -> None:
+        self._made = made, *[one for one in self._made if one.cluster is not made.cluster][:1]
 
     def _judged(self, now: float) -> Sequence[Need]:
-        """What needs a person, at the latest step of the clock that was judged: this one will be, in a thread."""
-        if not _answered(self.cluster):
+        """What needs a person, as it was judged last. By this step of the clock, and by what was done meanwhile, a
+        thread will."""
+        cluster, at = self.cluster, self.at
+        if not _answered(cluster):
             return ()
-        made, app, cluster = self._made, self.app, self.cluster
-        of = (cluster, app.clock, app.resumed, app.left)
-        if made is None or not all(map(is_, (made[0], *made[2:5]), of)):
-            made = self._made = self._judge(cluster, now)
-        elif made.now != now:
-            self.ask(lambda: self._judge(cluster, now), self._judged_later, "needs")
+        judge = _judge(cluster, at, now, self.app.policy)
+        made = next((one for one in self._made if one.cluster is cluster and one.clock is at.clock), None)
+        if made is None:
+            self._keep(made := judge())
+        elif made.now != now or made.resumed is not at.resumed or made.left is not at.left:
+            self._asked += 1
+            asked = self._asked
+            self.ask(judge, lambda made: self._judged_later(asked, made), "needs")
         return made.needs
 
-    def _judged_later(self, made: _Judged | Fault) -> None:
+    def _judged_later(self, asked: int, made: _Judged | Fault) -> None:
+        if asked != self._asked:
+            return  # a later question is on its way, or was answered
         if isinstance(made, Fault):
-            self.app.tell(f"what needs you is not known: {made}", "error")
-        elif made.cluster is self.cluster:
-            self._made = made
+            self._made = ()  # the next look judges here, and what breaks is reported as all that breaks here
+        elif made.cluster is self.cluster and made.clock is self.at.clock:
+            self._keep(made)
             self._say_needs(made.needs, made.now)
 
     def _fit(self) -> None:
