@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from console.screens.split import WIDE
+from console.screens.split import REST_S, WALK_REST_S, WALK_S, WIDE
 from tests.operator import Operator, console
 
 SIZE = (200, 50)
@@ -58,6 +58,18 @@ async def test_a_cursor_that_runs_asks_for_nothing_on_its_way():
         await shows(op, last)
         await op.until(lambda: asked.nodes, "the telemetry")
         assert asked.nodes[-1] == (last,) and len(asked.nodes) <= 3, asked.nodes
+
+
+async def test_where_one_key_follows_the_other_what_lies_between_is_not_painted():
+    """At four keys a second over a slow line each cost three times its own bytes."""
+    async with console(SIZE) as op:
+        await op.press("2")
+        beside = op.list.beside
+        beside._moved = time.monotonic() - WALK_S
+        beside.follow()
+        assert beside._rest_s == REST_S
+        beside.follow()
+        assert beside._rest_s == WALK_REST_S > 0.25
 
 
 async def test_of_another_node_no_sample_is_shown():

@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
 #: A terminal of fewer columns has no room for both.
 WIDE = 160
-#: Seconds that the cursor must rest; and on a slow line, where the panes would hold up the keys.
-REST_S, SLOW_REST_S = 0.15, 1.0
+#: Seconds that the cursor must rest; where one key follows the other, so that what lies on the way is not painted; and
+#: on a slow line, where the panes would hold up the keys.
+REST_S, WALK_REST_S, SLOW_REST_S = 0.15, 0.35, 1.0
+#: Moves that are no further apart follow each other.
+WALK_S = 0.5
 #: Nodes of a job that are listed: what else there is, its own inspection shows.
 NODES_MOST = 200
 #: Seconds for which the answer does why a job waits: it takes a walk over all jobs and nodes.
@@ -58,6 +61,7 @@ class Beside(Vertical):
         self.key: str | None = None
         """What is shown."""
         self._moved = 0.0
+        self._walks = False
         self._timer: Timer | None = None
         self._found: tuple[Gpu, ...] = ()
         self._said = ""
@@ -93,13 +97,14 @@ class Beside(Vertical):
 
     def follow(self) -> None:
         """The cursor moved: look again when it has rested."""
-        self._moved = time.monotonic()
+        now = time.monotonic()
+        self._walks, self._moved = now - self._moved < WALK_S, now
         if self.is_on and self._timer is None:
             self._timer = self.set_timer(self._rest_s, self._look)
 
     @property
     def _rest_s(self) -> float:
-        return SLOW_REST_S if self._list.app.slow_line else REST_S
+        return SLOW_REST_S if self._list.app.slow_line else WALK_REST_S if self._walks else REST_S
 
     def _look(self) -> None:
         self._timer = None
