@@ -1,6 +1,6 @@
 """Sums over a whole machine are made once a reading: `remembered` keeps what a pure function made of a Cluster.
 
-A reading changes some kinds of facts, and ticks of the clock none. The poller's thread makes what the screen shows
+A reading changes some kinds of facts, and ticks of the clock none. The poller's thread makes what the screens show
 before it publishes a Cluster (`WachtScreen.sums`), so the event loop, which has keys to answer, only looks it up.
 """
 

@@ -48,6 +48,22 @@ def _overview(op: Operator) -> OverviewScreen:
     return found
 
 
+async def _being_judged(op: Operator, judge: Judge, clock: ManualClock) -> OverviewScreen:
+    """The overview, while a thread is held that judges its next step."""
+    await op.look_again()
+    over, judge.hold = _overview(op), True
+    clock.advance(10.0)
+    over.tick(over.ctx())
+    await op.until(judge.held.is_set, "a thread judges")
+    return over
+
+
+async def _let_go(op: Operator, judge: Judge) -> None:
+    judge.go_on.set()
+    await op.until(lambda: not [one for one in op.app.workers if one.group == "needs"], "all is judged")
+    await op.pilot.pause()
+
+
 async def test_no_step_of_the_clock_and_no_reading_is_judged_on_the_loop(judge: Judge) -> None:
     clock = ManualClock()
     async with console(clock=clock) as op:
@@ -75,35 +91,21 @@ async def test_it_is_judged_before_anybody_has_looked(judge: Judge) -> None:
 async def test_what_a_thread_judged_too_late_is_not_shown(judge: Judge) -> None:
     clock = ManualClock()
     async with console(clock=clock) as op:
-        await op.look_again()
-        over = _overview(op)
-        judge.hold = True
-        clock.advance(10.0)
-        over.tick(over.ctx())
-        await op.until(judge.held.is_set, "a thread judges")
+        over = await _being_judged(op, judge, clock)
         left = op.app.left = type(op.app.left)()  # the journal was read meanwhile
         clock.advance(10.0)
         over.tick(over.ctx())
         await op.until(lambda: over._made[0].left is left, "it was judged by that")
-        judge.go_on.set()
-        await op.until(lambda: not [one for one in op.app.workers if one.group == "needs"], "the first is done")
-        await op.pilot.pause()
+        await _let_go(op, judge)
         assert over._made[0].left is left and over._made[0].now == over.ctx().now
 
 
 async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
     clock = ManualClock()
     async with console(clock=clock) as op:
-        await op.look_again()
-        over = _overview(op)
-        judge.hold = True
-        clock.advance(10.0)
-        over.tick(over.ctx())
-        await op.until(judge.held.is_set, "a thread judges")
+        over = await _being_judged(op, judge, clock)
         other = ManualClock(clock.now() - 3600)
         op.app.clock = other
         over.tick(over.ctx())
-        judge.go_on.set()
-        await op.until(lambda: not [one for one in op.app.workers if one.group == "needs"], "it is done")
-        await op.pilot.pause()
+        await _let_go(op, judge)
         assert over._made[0].clock is other

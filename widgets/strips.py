@@ -1,6 +1,6 @@
 """Strips that cost little to make, and are freed when nobody paints them any more.
 
-A Strip of Textual 8.2.8 is made with seven caches, of which a line that is painted once never fills one: two thirds of
+A Strip of Textual 8.2.8 is made with seven caches, of which a line that is painted once never fills one: five sixths of
 what it takes to make it, 0.8 KB, and two of five objects that a collection of garbage has to walk over. And a line that
 is not cut keeps itself as its only piece: it refers to itself then, and only a full collection frees it.
 """
