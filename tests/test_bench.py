@@ -163,14 +163,23 @@ def test_what_must_not_be_more_than_turms():
 def test_stalls_belong_to_their_phase(tmp_path):
     told = Stalls(tmp_path / "stalls")
     told.ended("the start")
-    told.told.write_text("1.0 30.0\n")
+    told.told.write_text("1.0 30.0 0.0\n")
     told.ended("rest")
-    told.told.write_text("1.0 30.0\n2.0 120.0\n3.0 60.0\n")
+    told.told.write_text("1.0 30.0 0.0\n2.0 120.0 84.5\n3.0 60.0 60.0\n")
     told.ended("keys")
-    assert told.phases == {"the start": [], "rest": [30.0], "keys": [120.0, 60.0]}
+    assert told.phases == {"the start": [], "rest": [(30.0, 0.0)], "keys": [(120.0, 84.5), (60.0, 60.0)]}
     found = {row.what: row for row in screens.stall_rows(screens.embedded(256), told, 10)}
     assert found["longest stall of the event loop"].value == 120
+    assert found["of it waiting for a core"].value == 84.5
     assert [found[f"stalls over {ms} ms"].verdict for ms in (20, 50, 100)] == ["", "MISSED", "MISSED"]
+
+
+def test_where_the_kernel_does_not_tell_nothing_waited_is_not_said(tmp_path):
+    told = Stalls(tmp_path / "stalls")
+    told.told.write_text("2.0 120.0 -\n")
+    told.ended("keys")
+    found = {row.what: row for row in screens.stall_rows(screens.embedded(256), told, 10)}
+    assert found["longest stall of the event loop"].value == 120 and "of it waiting for a core" not in found
 
 
 def test_a_key_without_an_answer_is_missed():

@@ -7,11 +7,10 @@ get work that nobody asks about: the same for the same node and time, whenever i
 from __future__ import annotations
 
 import zlib
-from collections import deque
 from collections.abc import Mapping
 
 from collectors.model import Job, Series, Xid
-from collectors.sim.books import SHIFT_S, Books
+from collectors.sim.books import SHIFT_S, Books, keep
 from collectors.sim.hardware import Hardware
 from collectors.sim.queue import Queue, Run
 from collectors.sim.telemetry import (
@@ -29,8 +28,6 @@ from collectors.sim.topology import Host, answers, indices_of
 POINTS = 120
 #: Seconds from the boot of a node until its exporter answers.
 BOOT_S = 95
-#: Jobs and gaps that one node remembers.
-_KEPT = 64
 
 Stay = tuple[str, int, int, int]
 """A job, the GPUs it held as a bit set, from when to when."""
@@ -45,8 +42,8 @@ class Past:
         """Every XID on record, by its key."""
         self._site = queue.site
         self._began = int(queue.timeline.now)
-        self._stays: dict[int, deque[Stay]] = {}
-        self._gaps: dict[int, deque[tuple[int, int]]] = {}
+        self._stays: dict[int, tuple[Stay, ...]] = {}
+        self._gaps: dict[int, tuple[tuple[int, int], ...]] = {}
         self._quiet: dict[int, int] = {}
         """Host to since when its exporter does not answer."""
         self._spent: dict[int, tuple[int, list[float]]] = {}
@@ -66,7 +63,7 @@ class Past:
         for index in run.hosts:
             host = self._site.hosts[index]
             bits = host.jobs[job.id]
-            self._stays.setdefault(index, deque(maxlen=_KEPT)).append((job.id, bits, began, now))
+            keep(self._stays, index, (job.id, bits, began, now))
             spent = self._joules(host)
             for g, joules in _taken(host, job.id, bits, began, now):
                 spent[g] += joules
@@ -81,7 +78,7 @@ class Past:
             self._quiet[host.index] = int(since) if since is not None else known if known is not None else now
         elif began is not None and answers(host):
             del self._quiet[host.index]
-            self._gaps.setdefault(host.index, deque(maxlen=_KEPT)).append((began, now))
+            keep(self._gaps, host.index, (began, now))
 
     def _joules(self, host: Host) -> list[float]:
         boot, spent = self._spent.get(host.index, (0, []))

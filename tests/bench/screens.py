@@ -190,7 +190,7 @@ class Stalls:
 
     told: Path
     seen: int = 0
-    phases: dict[str, list[float]] = field(default_factory=dict)
+    phases: dict[str, list[probe.Stall]] = field(default_factory=dict)
 
     def ended(self, phase: str) -> None:
         """What has come since the last call belongs to that phase."""
@@ -198,14 +198,14 @@ class Stalls:
         self.phases.setdefault(phase, []).extend(stalls[self.seen :])
         self.seen = len(stalls)
 
-    def longest(self, phase: str | None = None) -> float:
-        """Milliseconds; of all phases by default."""
+    def longest(self, phase: str | None = None) -> probe.Stall:
+        """Of all phases by default."""
         of = self.phases.values() if phase is None else [self.phases.get(phase, [])]
-        return max((ms for phase_ms in of for ms in phase_ms), default=0.0)
+        return max((one for found in of for one in found), key=lambda one: one.ms, default=probe.Stall(0.0, 0.0))
 
     def over(self, limit_ms: float) -> int:
         """How many were longer."""
-        return sum(ms > limit_ms for stalls in self.phases.values() for ms in stalls)
+        return sum(one.ms > limit_ms for found in self.phases.values() for one in found)
 
 
 def stalls(case: Case, effort: Effort) -> list[Row]:
@@ -231,16 +231,19 @@ def stalls(case: Case, effort: Effort) -> list[Row]:
 def stall_rows(case: Case, told: Stalls, lasted: float) -> list[Row]:
     """After the first useful frame: the start is measured as a start."""
     start = told.phases.pop("the start", [])
-    limit = case.targets.stall_ms
+    limit, longest = case.targets.stall_ms, told.longest()
     rows = [
         Row(case.name, "under the probe for", round(lasted), "s"),
-        Row(case.name, "longest stall of the event loop", round(told.longest(), 1), "ms", target=limit),
+        Row(case.name, "longest stall of the event loop", round(longest.ms, 1), "ms", target=limit),
     ]
+    if longest.waited_ms is not None:
+        rows.append(Row(case.name, "of it waiting for a core", round(longest.waited_ms, 1), "ms"))
     for ms in (20, 50, 100):
         aim = 0 if ms >= limit else None
         rows.append(Row(case.name, f"stalls over {ms} ms", told.over(ms), "stalls", "count", aim))
-    rows += [Row(case.name, f"longest stall: {phase}", round(told.longest(phase), 1), "ms") for phase in told.phases]
-    return [*rows, Row(case.name, "longest stall: until the first useful frame", round(max(start, default=0), 1), "ms")]
+    rows += [Row(case.name, f"longest stall: {phase}", round(told.longest(phase).ms, 1), "ms") for phase in told.phases]
+    most = max((one.ms for one in start), default=0)
+    return [*rows, Row(case.name, "longest stall: until the first useful frame", round(most, 1), "ms")]
 
 
 def measured(case: Case, effort: Effort) -> list[Row]:
