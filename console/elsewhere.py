@@ -53,6 +53,16 @@ def standing(cluster: Cluster, mono: float, *, shown: bool) -> Standing:
     )  # fmt: skip
 
 
+def summed(one: Standing) -> Standing:
+    """The same with the figures of its cluster alone: what is kept on a screen must not keep every row of the facts."""
+    if (of := one.cluster) is None:
+        return one
+    light = Cluster(
+        name=of.name, demo=of.demo, at=of.at, known=of.known, sources=of.sources, totals=of.totals, diag=of.diag
+    )
+    return msgspec.structs.replace(one, cluster=light)
+
+
 def _watched(cluster: Cluster) -> Iterator[Source]:
     """What is read of it while another is shown, none of it stale before its time."""
     for one in cluster.sources.values():

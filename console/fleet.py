@@ -108,6 +108,8 @@ class Fleet(Looking):
         # What is made for this one must not push out what the loop still looks up of the one before.
         at.taken.wait(PATIENCE_S)
         at.taken.clear()
+        if not self.looks_back:  # then the coming moment of the recording is another
+            remember.keep(at.name, (cluster, self.fleet.get(at.name, cluster)))
         here = self.here
         shown, over = at is here and not self.looks_back, here.looked_at
         if over is not None and (shown or over.shows_all):
@@ -134,12 +136,12 @@ class Fleet(Looking):
         at = self.opened.get(event.cluster.name)
         if at is None or not self.screen_stack:
             return  # it is closing, and a last reading came in
-        at.taken.set()
         looks_back = self.looks_back and at is self.here
         if looks_back:
             self.present = event.cluster
         else:
             self.fleet[at.name] = event.cluster
+        at.taken.set()  # not before: the sums of what is shown are kept
         if at.ring.loud is None or not event.diff.kinds.isdisjoint(RINGING):
             self._ring(at, event.cluster)
         if looks_back:
@@ -149,6 +151,15 @@ class Fleet(Looking):
             self._read_resumed(at)
         if at is self.here and isinstance(self.screen, WachtScreen):
             self.screen.take(event.cluster, event.diff)
+        self._keep_up(at, event.cluster)
+
+    def _keep_up(self, at: Opened, cluster: Cluster) -> None:
+        """The screens of it that nobody looks at, those below a dialog or an inspection apart: they stand still."""
+        shown = self.screen_stack
+        of_it = {*self._installed_screens.values(), *self._screen_stacks.get(at.mode, ())}
+        for one in of_it:
+            if isinstance(one, WachtScreen) and one.is_mounted and one.at is at and one not in shown:
+                one.keep_up(cluster)
 
     def _ring(self, at: Opened, cluster: Cluster) -> None:
         """The bell, once a reading at most, for critical groups that were not there before."""

@@ -7,7 +7,7 @@ before it publishes a Cluster (`WachtScreen.sums`), so the event loop, which has
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import repeat
 from operator import is_
@@ -23,6 +23,7 @@ T = TypeVar("T")
 LATELY_S = 5.0
 """What a function made of a Cluster and the time is looked up for so long, and ages in it move no finer."""
 _every: list[dict[str, Any]] = []
+_prunings: list[Callable[[str, Sequence[Cluster]], None]] = []
 Sum = Callable[[Cluster], Any]
 
 
@@ -52,6 +53,12 @@ def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Clu
                 kept[cluster.name] = (of, made), *known[:1]
             return made
 
+        def prune(name: str, alive: Sequence[Cluster]) -> None:
+            ofs = [tuple(map(getattr, repeat(one), fields)) for one in alive]
+            with making:
+                kept[name] = tuple(one for one in kept.get(name, ()) if any(all(map(is_, one[0], of)) for of in ofs))
+
+        _prunings.append(prune)
         return wraps(make)(look)
 
     return wrap
@@ -82,6 +89,13 @@ def lately(make: Callable[[Cluster, float, Policy], T]) -> Callable[[Cluster, fl
         return None
 
     return look
+
+
+def keep(name: str, alive: Sequence[Cluster]) -> None:
+    """Of the sums over this cluster keep those of these Clusters alone: one that is looked up seldom would hold the
+    facts of long ago. Any thread may call that makes none."""
+    for prune in _prunings:
+        prune(name, alive)
 
 
 def forget(name: str) -> None:

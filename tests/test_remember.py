@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from collectors.model import Cluster
 from console.policy import Policy, default_policy
-from console.remember import LATELY_S, forget, lately, remembered
+from console.remember import LATELY_S, forget, keep, lately, remembered
 
 NAME = "remember"
 
@@ -32,6 +33,26 @@ def test_the_loop_looks_up_what_is_shown_while_the_poller_is_a_reading_ahead() -
     shown, next_one, after = (Cluster(name=NAME, nodes={}) for _ in range(3))
     assert [count(shown), count(next_one), count(shown), count(next_one)] == [1, 2, 1, 2]
     assert [count(after), count(next_one), count(shown)] == [3, 2, 4], "two are kept, no more"
+
+
+def test_what_is_looked_up_seldom_keeps_no_facts_of_long_ago() -> None:
+    @remembered("nodes", "jobs")
+    def pair(cluster: Cluster) -> tuple[int, int]:
+        return len(cluster.nodes), len(cluster.jobs)
+
+    first = Cluster(name=NAME, nodes=_Facts(), jobs=_Facts())
+    second = Cluster(name=NAME, nodes=first.nodes, jobs=_Facts())
+    made = pair(first)
+    keep(NAME, [first, second])
+    assert pair(first) is made
+    seen = weakref.ref(first.jobs)
+    del first
+    keep(NAME, [second])
+    assert seen() is None
+
+
+class _Facts(dict[str, Any]):
+    """Rows that tell when they go."""
 
 
 def test_who_asks_while_it_is_made_waits_for_it() -> None:

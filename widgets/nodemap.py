@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.events import Click
@@ -96,6 +96,7 @@ class NodeMap(Scrolled):
         """Whether a person has put it there: where it stands by itself nothing is to be done to."""
         self._cluster = _EMPTY
         self._layout = MapLayout()
+        self._laid_out = _EMPTY.racks
         self._seen: dict[int, list[Span]] = {}
         self._painted: dict[int, tuple[list[Span], Strip]] = {}
         """Line to its cells and what was painted of them, without the cursor."""
@@ -109,15 +110,19 @@ class NodeMap(Scrolled):
 
     def set_cluster(self, cluster: Cluster) -> None:
         """Show another state of the machine."""
-        before, self._cluster = self._cluster, cluster
-        if cluster.loads is not before.loads:
-            self._top_w = power_top(cluster, self._top_w if cluster.name == before.name else 0.0)
-        self._cell = painter(self.measure, cluster, self._top_w, self._cells)
-        if cluster.racks is not before.racks and cluster.racks != before.racks:
+        self.keep_up(cluster, None)
+        if cluster.racks is not self._laid_out and cluster.racks != self._laid_out:
             self._lay_out()
             self.refresh()
         else:
             self._show_changes()
+
+    def keep_up(self, cluster: Cluster, ctx: Any) -> None:
+        """All but the painting."""
+        before, self._cluster = self._cluster, cluster
+        if cluster.loads is not before.loads:
+            self._top_w = power_top(cluster, self._top_w if cluster.name == before.name else 0.0)
+        self._cell = painter(self.measure, cluster, self._top_w, self._cells)
 
     def mark_racks(self, ill: frozenset[str]) -> None:
         """Racks that something is wrong with as a whole: their labels say so, with a ! behind them."""
@@ -170,7 +175,8 @@ class NodeMap(Scrolled):
 
     def _lay_out(self) -> None:
         # The bar's cell is kept free, so that the map does not change its shape when it comes.
-        self._layout = lay_out(self._cluster.racks, self.extent.width - 1, self.page)
+        self._laid_out = self._cluster.racks
+        self._layout = lay_out(self._laid_out, self.extent.width - 1, self.page)
         self._seen.clear()
         self._painted.clear()
         self.top = max(0, min(self.top, self.body_lines - self.page))

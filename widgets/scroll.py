@@ -6,12 +6,15 @@ scroll, and a change of its virtual size lays the screen out anew. Here a step c
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.segment import Segment
 from textual import events
 from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from collectors.model import Cluster
 from widgets.cells import Span
 from widgets.ink import Ink, ink
 
@@ -37,6 +40,9 @@ class Scrolled(Widget, can_focus=True):
         self._bar_held = False
 
     # What a widget on top of this says and paints.
+
+    def keep_up(self, cluster: Cluster, ctx: Any) -> None:
+        """Nobody looks, and newer facts came: hold these instead of older ones, and paint nothing."""
 
     @property
     def body_lines(self) -> int:

@@ -14,6 +14,7 @@ from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
 
+from collectors.model import Cluster
 from widgets.cells import cut, width
 from widgets.columns import Column, Placed, place
 from widgets.rowpaint import GUTTER, Painted, Seen, header_strip, paint_cells, paint_row
@@ -156,6 +157,11 @@ class VirtualTable(TableKeys, Generic[R]):
         """Give the columns another context (the time, say): volatile columns are painted anew where they differ."""
         self._take(ctx)
         self._show_changes()
+
+    def keep_up(self, cluster: Cluster, ctx: Any) -> None:
+        """The context alone: the rows stand as they stood."""
+        if self._ctx is not None:
+            self._take(ctx)
 
     def set_columns(self, columns: Sequence[Column], pending_column: str | None = None) -> None:
         """Show other columns. The sort is kept where its column is among them."""

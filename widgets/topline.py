@@ -54,6 +54,10 @@ class TopLine(Widget):
         if self.is_mounted and self._compose_spans() != self._spans:
             self.refresh()
 
+    def keep_up(self, cluster: Cluster) -> None:
+        """Nobody looks, and a newer Cluster came: hold that, and paint nothing."""
+        self._shown = (cluster, *self._shown[1:])
+
     def _compose_spans(self) -> list[Span]:
         cluster, now, mono, modes, others, trail = self._shown
         return top_spans(cluster, now, mono, modes, self.size.width, self._zone, others, trail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import ref
 
 from msgspec import structs
 from textual.app import ComposeResult
@@ -22,6 +23,7 @@ from widgets.chips import is_stale
 from widgets.keybar import Key, KeyBar
 from widgets.prompt import Prompt
 from widgets.quiet import QuietScreen
+from widgets.scroll import Scrolled
 from widgets.topline import TopLine
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class WachtScreen(QuietScreen[None]):
     def __init__(self) -> None:
         super().__init__()
         self.cluster = Cluster(name="")
-        self._shown: Cluster | None = None
+        self._shown: ref[Cluster] | None = None
         self._at: Opened | None = None
         # Held, not looked for: a message may arrive while the screen is being made or taken down.
         self.top = TopLine(id="top")
@@ -225,9 +227,18 @@ class WachtScreen(QuietScreen[None]):
             return
         with self.app.batch_update():
             self.show(cluster, diff if self._shown is not None else None)
-            self._shown = cluster
+            self._shown = ref(cluster)
             self.refresh_top()
             self.refresh_keys()
+
+    def keep_up(self, cluster: Cluster) -> None:
+        """A newer Cluster of this screen's came, and nobody looks: hold that one, and paint nothing. Each screen would
+        keep another alive, the one it showed last: 8 to 15 MB at 12,000 nodes and 100,000 jobs."""
+        self.cluster = cluster
+        ctx = self.ctx()
+        self.top.keep_up(cluster)
+        for one in self.walk_children(Scrolled):
+            one.keep_up(cluster, ctx)
 
     def on_mount(self) -> None:
         """Show what is known already."""
@@ -239,7 +250,7 @@ class WachtScreen(QuietScreen[None]):
         """Catch up with what came while another screen was on top, and have read what this one shows."""
         self.app.poller.need(self.reads)
         self.app.looked_at = self
-        if self._shown is not self.app.cluster:
+        if self._shown is None or self._shown() is not self.app.cluster:
             self.take(self.app.cluster, None)
         self.refresh_keys()
 

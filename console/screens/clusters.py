@@ -11,7 +11,7 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from console.cluster_columns import CLUSTERS, ClusterRow
 from console.columns import Ctx
-from console.elsewhere import active_of
+from console.elsewhere import active_of, summed
 from console.needs import SUMS, needs
 from console.screens.base import WachtScreen
 from widgets.keybar import Key
@@ -57,7 +57,7 @@ class ClustersScreen(WachtScreen):
             found = None
             if known and at is not None and one.cluster is not None:
                 found = needs(one.cluster, ctx.now, self.app.policy, mono=one.mono, resumed=at.resumed, left=at.left)
-            rows[one.name] = ClusterRow(standing=one, needs=found)
+            rows[one.name] = ClusterRow(standing=summed(one), needs=found)
         self.table.set_rows(rows, ctx=ctx)
         self.crumbs.set_lines([Line([(" Clusters ", "title"), (f" {len(rows):,}", "text-strong")])])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from weakref import ref
 
 from textual import on
 from textual.containers import Horizontal
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 class Made(NamedTuple):
     """A view that is ready to be shown, and what it was made of."""
 
-    cluster: Cluster
+    cluster: ref[Cluster]
+    """Rows may stand still for long, and must not keep all other facts of then."""
     filter: Filter | None
     view: View[Any]
 
@@ -85,13 +87,13 @@ class ListScreen(FilteredScreen):
         if made is None or made.filter is not self.filter or made.view.by != self.table.by:
             return False
         # Without a filter only the rows count, with one anything may have let rows in or out.
-        return made.cluster is cluster or (made.filter is None and made.view.rows is self.rows(cluster))
+        return made.cluster() is cluster or (made.filter is None and made.view.rows is self.rows(cluster))
 
     def _make(self, cluster: Cluster, chosen: Filter | None, by: By, now: float) -> None:
         rows = self.rows(cluster)
         if chosen is not None:
             rows = {key: row for key, row in rows.items() if chosen.matches(row, cluster, now)}
-        self._made = Made(cluster, chosen, arrange(rows, by, self._made.view if self._made is not None else None))
+        self._made = Made(ref(cluster), chosen, arrange(rows, by, self._made.view if self._made is not None else None))
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Take in what changed; with a filter on, a change of any kind may let rows in or out."""

@@ -154,6 +154,11 @@ class OverviewScreen(WachtScreen):
     def _keep(self, made: _Judged) -> None:
         self._made = made, *[one for one in self._made if one.cluster is not made.cluster][:1]
 
+    def keep_up(self, cluster: Cluster) -> None:
+        """And no judgement of another."""
+        super().keep_up(cluster)
+        self._made = tuple(one for one in self._made if one.cluster is cluster)
+
     def _judged(self, now: float) -> Sequence[Need]:
         """What needs a person, as it was judged last. By this step of the clock, and by what was done meanwhile, a
         thread will."""
