@@ -106,9 +106,10 @@ class Fleet(Looking):
         if at.recorder is not None:
             at.recorder.offer(cluster, diff)
         # What is made for this one must not push out what the loop still looks up of the one before.
-        at.taken.wait(PATIENCE_S)
+        taken = at.taken.wait(PATIENCE_S)
         at.taken.clear()
-        if not self.looks_back:  # then the coming moment of the recording is another
+        # Where one is still on its way, or comes from a recording, its sums will be looked up too.
+        if taken and not self.looks_back:
             remember.keep(at.name, (cluster, self.fleet.get(at.name, cluster)))
         here = self.here
         shown, over = at is here and not self.looks_back, here.looked_at

@@ -56,7 +56,11 @@ def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Clu
         def prune(name: str, alive: Sequence[Cluster]) -> None:
             ofs = [tuple(map(getattr, repeat(one), fields)) for one in alive]
             with making:
-                kept[name] = tuple(one for one in kept.get(name, ()) if any(all(map(is_, one[0], of)) for of in ofs))
+                left = tuple(one for one in kept.get(name, ()) if any(all(map(is_, one[0], of)) for of in ofs))
+                if left:
+                    kept[name] = left
+                else:
+                    kept.pop(name, None)
 
         _prunings.append(prune)
         return wraps(make)(look)
@@ -100,5 +104,6 @@ def keep(name: str, alive: Sequence[Cluster]) -> None:
 
 def forget(name: str) -> None:
     """A cluster was closed: keep nothing of it."""
+    keep(name, ())
     for kept in _every:
         kept.pop(name, None)

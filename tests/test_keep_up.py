@@ -8,9 +8,11 @@ from weakref import ref
 from msgspec.structs import replace
 
 from collectors.clock import ManualClock
-from collectors.model import Change, Cluster
+from collectors.model import Change, Cluster, Diff
 from console.commands import SCREENS
+from console.journal_columns import JournalCtx
 from console.screens.base import WachtScreen
+from console.screens.journal import JournalScreen
 from console.screens.listing import ListScreen
 from console.screens.overview import OverviewScreen
 from tests.operator import Operator, console
@@ -104,6 +106,34 @@ async def test_a_machine_that_changed_meanwhile_is_laid_out_anew() -> None:
         assert screen.map.select(gone)
         screen.map.set_cluster(fewer)
         assert not screen.map.select(gone)
+
+
+async def test_a_table_with_a_context_of_its_own_keeps_it() -> None:
+    clock = ManualClock()
+    async with console((200, 50), clock=clock) as op:
+        await op.command("journal")
+        journal = op.app.screen
+        assert isinstance(journal, JournalScreen)
+        before = journal.table.ctx
+        await op.press("1")
+        await _some_readings(op, clock)
+        assert type(journal.table.ctx) is type(before) is JournalCtx
+
+
+async def test_who_comes_back_while_a_reading_comes_sees_all_that_changed() -> None:
+    """Taken in between the key and the moment at which the screen hears of it."""
+    async with console((200, 50)) as op:
+        await op.press("2", "end")
+        nodes = _list(op, "nodes")
+        name = nodes.table.cursor_key
+        assert name is not None
+        await op.press("1")
+        op.machine.break_node(name, "bad fan")
+        await op.look_again()
+        op.app.action_go("nodes")
+        nodes.take(op.cluster, Diff())
+        await op.pilot.pause()
+        op.sees("bad fan")
 
 
 async def test_below_an_inspection_the_list_stands_still() -> None:

@@ -159,8 +159,8 @@ class VirtualTable(TableKeys, Generic[R]):
         self._show_changes()
 
     def keep_up(self, cluster: Cluster, ctx: Any) -> None:
-        """The context alone: the rows stand as they stood."""
-        if self._ctx is not None:
+        """The context alone, where it is one of this kind: the rows stand as they stood."""
+        if type(self._ctx) is type(ctx):
             self._take(ctx)
 
     def set_columns(self, columns: Sequence[Column], pending_column: str | None = None) -> None:

@@ -234,7 +234,7 @@ class WachtScreen(QuietScreen[None]):
     def keep_up(self, cluster: Cluster) -> None:
         """A newer Cluster of this screen's came, and nobody looks: hold that one, and paint nothing. Each screen would
         keep another alive, the one it showed last: 8 to 15 MB at 12,000 nodes and 100,000 jobs."""
-        self.cluster = cluster
+        self.cluster, self._shown = cluster, None
         ctx = self.ctx()
         self.top.keep_up(cluster)
         for one in self.walk_children(Scrolled):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+from weakref import ref
 
 from textual import events, on
 from textual.containers import Horizontal, Vertical
@@ -40,7 +41,8 @@ _NARROW, _LOW = 110, 34
 class _Judged(NamedTuple):
     """What needs a person, and all that it was made of."""
 
-    cluster: Cluster
+    cluster: ref[Cluster]
+    """Nothing more is asked of it than whether it is the one that is shown."""
     clock: Clock
     resumed: Mapping[str, float]
     left: Left
@@ -56,7 +58,7 @@ def _judge(cluster: Cluster, at: Opened, now: float, policy: Policy) -> Callable
         from console.needs import needs
 
         found = needs(cluster, now, policy, mono=clock.mono(), resumed=resumed, left=left)
-        return _Judged(cluster, clock, resumed, left, now, found)
+        return _Judged(ref(cluster), clock, resumed, left, now, found)
 
     return judge
 
@@ -152,12 +154,7 @@ class OverviewScreen(WachtScreen):
             self._keep(_judge(cluster, at, now - now % CTX_STEP_S, policy)())
 
     def _keep(self, made: _Judged) -> None:
-        self._made = made, *[one for one in self._made if one.cluster is not made.cluster][:1]
-
-    def keep_up(self, cluster: Cluster) -> None:
-        """And no judgement of another."""
-        super().keep_up(cluster)
-        self._made = tuple(one for one in self._made if one.cluster is cluster)
+        self._made = made, *[one for one in self._made if one.cluster() is not made.cluster()][:1]
 
     def _judged(self, now: float) -> Sequence[Need]:
         """What needs a person, as it was judged last. By this step of the clock, and by what was done meanwhile, a
@@ -166,7 +163,7 @@ class OverviewScreen(WachtScreen):
         if not _answered(cluster):
             return ()
         judge = _judge(cluster, at, now, self.app.policy)
-        made = next((one for one in self._made if one.cluster is cluster and one.clock is at.clock), None)
+        made = next((one for one in self._made if one.cluster() is cluster and one.clock is at.clock), None)
         if made is None:
             self._keep(made := judge())
         elif made.now != now or made.resumed is not at.resumed or made.left is not at.left:
@@ -180,7 +177,7 @@ class OverviewScreen(WachtScreen):
             return  # a later question is on its way, or was answered
         if isinstance(made, Fault):
             self._made = ()  # the next look judges here, and what breaks is reported as all that breaks here
-        elif made.cluster is self.cluster and made.clock is self.at.clock:
+        elif made.cluster() is self.cluster and made.clock is self.at.clock:
             self._keep(made)
             self._say_needs(made.needs, made.now)
 
