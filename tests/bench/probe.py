@@ -30,6 +30,11 @@ class Stall(NamedTuple):
     waited_ms: float | None
     """Of it, waiting for a core; None where the kernel does not tell."""
 
+    @property
+    def own_ms(self) -> float:
+        """What the console itself made of it: its own work, and what its threads and its garbage held up."""
+        return self.ms - (self.waited_ms or 0.0)
+
 
 def stalls(path: Path) -> list[Stall]:
     """What a console has told so far."""

@@ -207,6 +207,10 @@ class Stalls:
         """How many were longer."""
         return sum(one.ms > limit_ms for found in self.phases.values() for one in found)
 
+    def own_over(self, limit_ms: float) -> int:
+        """How many were longer by the console's own doing."""
+        return sum(one.own_ms > limit_ms for found in self.phases.values() for one in found)
+
 
 def stalls(case: Case, effort: Effort) -> list[Row]:
     """The same keys, and every screen, under the probe: how long the event loop stood still."""
@@ -238,9 +242,11 @@ def stall_rows(case: Case, told: Stalls, lasted: float) -> list[Row]:
     ]
     if longest.waited_ms is not None:
         rows.append(Row(case.name, "of it waiting for a core", round(longest.waited_ms, 1), "ms"))
-    for ms in (20, 50, 100):
-        aim = 0 if ms >= limit else None
-        rows.append(Row(case.name, f"stalls over {ms} ms", told.over(ms), "stalls", "count", aim))
+    rows += [Row(case.name, f"stalls over {ms} ms", told.over(ms), "stalls") for ms in (20, 50, 100)]
+    # What fails a build is what the console did, not what else ran on its two cores at that moment.
+    rows.append(
+        Row(case.name, f"of its own doing over {limit:g} ms", told.own_over(limit), "stalls", "count", target=0)
+    )
     rows += [Row(case.name, f"longest stall: {phase}", round(told.longest(phase).ms, 1), "ms") for phase in told.phases]
     most = max((one.ms for one in start), default=0)
     return [*rows, Row(case.name, "longest stall: until the first useful frame", round(most, 1), "ms")]
