@@ -47,7 +47,7 @@ _REPAIRS = (
 
 def keep(of: dict[int, tuple[Thing, ...]], host: int, thing: Thing) -> None:
     """One more thing that a node remembers, the oldest first. Most nodes have one or two: a deque for each of 12,000
-    takes 0.6 kB, ten times as much."""
+    takes 0.8 kB, a tuple of one 48 bytes (Python 3.11)."""
     of[host] = (*of.get(host, ()), thing)[-_OF_NODE:]
 
 

@@ -233,7 +233,8 @@ class WachtScreen(QuietScreen[None]):
 
     def keep_up(self, cluster: Cluster) -> None:
         """A newer Cluster of this screen's came, and nobody looks: hold that one, and paint nothing. Each screen would
-        keep another alive, the one it showed last: 8 to 15 MB at 12,000 nodes and 100,000 jobs."""
+        keep another alive, the one it showed last: after ten minutes on a live Slurm of 12,000 nodes and 100,000 jobs a
+        console had 195 MB without this, and 182 with it."""
         self.cluster, self._shown = cluster, None
         ctx = self.ctx()
         self.top.keep_up(cluster)
