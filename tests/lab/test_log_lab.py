@@ -74,6 +74,12 @@ class Site(NamedTuple):
         script = 'echo "I am $SLURM_ARRAY_JOB_ID/$SLURM_JOB_ID"; sleep 600'
         return self.lab.check(["sbatch", *words, f"--wrap={script}"], "alice").strip()
 
+    def wait_for_lines(self, *names: str) -> None:
+        """Until each of her files has its line: Slurm makes the file well before the job's shell gets to write."""
+        paths = [self.home / name for name in names]
+        wait_for(lambda: "".join(f"nothing stands in {path}; " for path in paths
+                                 if not path.exists() or not path.stat().st_size), 60)  # fmt: skip
+
 
 #: A file system whose server never answers, as a home directory in a storage outage. It lives as long as `cat`.
 HANG = """
@@ -120,7 +126,7 @@ def test_every_pattern_of_slurms_leads_to_the_file(site: Site) -> None:
         wait_for(lambda: "" if len(list(site.home.glob("*-labctl.*"))) == 2 else "%N is not labctl", 10)
         for path in site.home.glob("*-labctl.*"):
             path.rename(path.with_name(path.name.replace("labctl", "gpu0001")))
-    wait_for(lambda: "" if all((site.home / name).exists() for name, _ in wanted.values()) else str(wanted), 10)
+    site.wait_for_lines(*(name for name, _ in wanted.values()))
     found = site.reads(*wanted)
     assert {job: (one.get("path"), one.get("lines")) for job, one in found.items()} == {
         job: (f"{site.at}/{name}", [line]) for job, (name, line) in wanted.items()
@@ -132,7 +138,7 @@ def test_whatever_lies_in_its_place_is_told_at_once(site_forky: Site) -> None:
     kinds = ("shut", "hidden/x", "fifo", "device", "link", "folder", "theirs", "gone", "huge", "steers", "hangs/x")
     jobs = {kind: site.runs(kind) for kind in kinds}
     site.lab.wait_jobs("RUNNING", list(jobs.values()))
-    wait_for(lambda: "" if all((home / kind).exists() for kind in kinds) else "not all have written", 10)
+    site.wait_for_lines(*kinds)
     (home / "shut").chmod(0o600)
     (home / "hidden").chmod(0o700)
     for kind in ("fifo", "device", "link", "folder", "gone"):
