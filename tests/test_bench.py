@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -141,6 +143,23 @@ def test_a_second_run_keeps_what_the_first_had_and_leaves_other_parts_alone():
     ]
     assert again.parts["demo"].before_at == "monday" and again.parts["demo"].before_machine == "a machine"
     assert again.parts["far"] == monday
+
+
+def test_a_controller_that_gives_way_has_the_lowest_rank_with_all_it_has_started():
+    shell = ["sh", "-c", "sleep 60 & echo $!; wait"]
+    with subprocess.Popen(shell, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
+        try:
+            assert running.stdout is not None
+            both = [running.pid, int(running.stdout.readline())]
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in both] == [own, own]
+            procs.give_way(running.pid)
+            assert [os.getpriority(os.PRIO_PROCESS, pid) for pid in both] == [19, 19]
+            group = Path(f"/proc/{running.pid}/autogroup")
+            assert not group.exists() or group.read_text().split()[-1:] in ([], ["19"])
+            procs.give_way(2**22 + 1)  # it has ended meanwhile
+        finally:
+            os.killpg(running.pid, signal.SIGKILL)
 
 
 def test_a_slope_is_a_slope():

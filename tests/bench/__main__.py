@@ -35,6 +35,11 @@ def parts(asked: argparse.Namespace) -> dict[str, tuple[str, bool, Callable[[], 
         "soak-far": (f"{minutes:g} minutes over a slow line", False, lambda: soak.demo(minutes, at_far_end=True)),
         "soak-faults": (f"{minutes:g} minutes under faults", False, lambda: faulty.measured(minutes)),
         "soak-live": (f"{minutes:g} minutes on a live Slurm", True, lambda: soak.design(suite, minutes)),
+        "soak-shared": (
+            f"{minutes:g} minutes on the cores of a live Slurm",
+            True,
+            lambda: soak.design(suite, minutes, shared=True),
+        ),
     }
 
 
@@ -99,7 +104,7 @@ def _docs() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    names = (*USUAL, "growth", "soak", "soak-far", "soak-faults", "soak-live")
+    names = (*USUAL, "growth", "soak", "soak-far", "soak-faults", "soak-live", "soak-shared")
     parser.add_argument("--part", action="append", choices=names, help=f"only this (repeatable); {' '.join(USUAL)}")
     parser.add_argument("--quick", action="store_true", help="few repeats: a look, not a measurement; not kept")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long a soak lasts")

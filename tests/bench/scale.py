@@ -56,7 +56,7 @@ def page(results: Results) -> str:
         figures=_figures(results),
         peers=_peers(results),
         far=_by_case(results, ("far",), "make bench ARGS='--part far'"),
-        soak=_by_case(results, ("soak", "soak-far", "soak-live"), "make soak"),
+        soak=_by_case(results, ("soak", "soak-far", "soak-live", "soak-shared"), "make soak"),
         growth=_growth(results),
         hundred=_hundred(results),
         measured=_measured(results.parts),

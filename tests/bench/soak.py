@@ -1,6 +1,6 @@
 """The console for many minutes at the design point, with jobs and nodes changing: whether its memory grows, whether
 it stalls. `python -m tests.bench --part soak --minutes 10`, for each of the embedded machine, the same over a far line,
-and a live Slurm."""
+a live Slurm, and a live Slurm on the console's own cores."""
 
 from __future__ import annotations
 
@@ -35,11 +35,16 @@ def demo(minutes: float, *, at_far_end: bool = False) -> list[Row]:
     return _soak(Case(name, near.words, near.nodes), minutes, at_far_end)
 
 
-def design(suite: str, minutes: float) -> list[Row]:
-    """A live Slurm that is changed meanwhile."""
+def design(suite: str, minutes: float, *, shared: bool = False) -> list[Row]:
+    """A live Slurm that is changed meanwhile. It has what the console leaves of the cores, for a site's controller has a
+    machine of its own; `shared` is a console on the controller's machine, where neither goes first."""
     with ExitStack() as stack:
         running = stack.enter_context(live.lab(suite, 12_000, 100_000, alone=True))
-        case = stack.enter_context(live.watched(running, "soak, live Slurm, 12,000 nodes, 100,000 jobs"))
+        name = "soak, live Slurm, 12,000 nodes, 100,000 jobs" + (", on the controller's cores" if shared else "")
+        if not shared:
+            assert running.state.init
+            procs.give_way(running.state.init[0])
+        case = stack.enter_context(live.watched(running, name))
         churn = _Churn(running)
         churn.start()
         stack.callback(churn.stop)
