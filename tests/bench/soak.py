@@ -36,8 +36,8 @@ def demo(minutes: float, *, at_far_end: bool = False) -> list[Row]:
 
 
 def design(suite: str, minutes: float, *, shared: bool = False) -> list[Row]:
-    """A live Slurm that is changed meanwhile. It has what the console leaves of the cores, for a site's controller has a
-    machine of its own; `shared` is a console on the controller's machine, where neither goes first."""
+    """A live Slurm that is changed meanwhile. It has what the console leaves of the cores: a site's controller has a
+    machine of its own. `shared` is a console on the controller's machine, where neither goes first."""
     with ExitStack() as stack:
         running = stack.enter_context(live.lab(suite, 12_000, 100_000, alone=True))
         name = "soak, live Slurm, 12,000 nodes, 100,000 jobs" + (", on the controller's cores" if shared else "")
