@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from collectors.model import Fault
 from console.columns import Ctx
 from console.elsewhere import Standing
 from console.figures import RUNNING
@@ -16,10 +17,11 @@ from widgets.units import UNKNOWN, age, count, power
 
 
 class ClusterRow(Struct, frozen=True, kw_only=True):
-    """One cluster of several, with what needs somebody there, the worst first; None where that is not known."""
+    """One cluster of several, with what needs somebody there, the worst first."""
 
     standing: Standing
-    needs: Sequence[Need] | None = None
+    needs: Sequence[Need] | Fault | None = None
+    """None before it is judged; a Fault where that broke."""
 
     @property
     def oldest_s(self) -> float | None:
@@ -104,8 +106,12 @@ def _need(row: ClusterRow, _: Ctx) -> Cell:
         return (row.standing.why, "text-dim" if row.standing.why == "closed" else "warn")
     if row.standing.cluster is None:
         return ("opening …", "text-dim")
-    if row.needs is None:
+    if _displays(row) is None:
         return ("unknown", "warn")
+    if row.needs is None:
+        return ("judging …", "text-dim")
+    if isinstance(row.needs, Fault):
+        return (f"not judged: {row.needs}", "bad")
     if not row.needs:
         return ("nothing needs you", "text-dim")
     worst = row.needs[0]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from collectors.clock import ManualClock
+from console import fleet
 from console import needs as judging
 from console.screens.overview import OverviewScreen
 from tests.operator import Operator, console
+from tests.test_clusters import A, B, consoles
 
 
 class Judge:
@@ -109,3 +112,37 @@ async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
         over.tick(over.ctx())
         await _let_go(op, judge)
         assert over._made[0].clock is other
+
+
+async def test_all_clusters_are_judged_in_a_thread_and_what_breaks_is_told_in_its_line(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(fleet, "LATER_S", 0.01)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    async with consoles(size=(200, 50)) as op:
+        await op.both()
+        judge.on_the_loop = 0
+        await op.press("9")
+        await op.until(lambda: op.screen().count("Not responding") == 2, "what needs somebody in both")
+        screen = op.app.screen
+        for _ in range(3):
+            op.app.clock.advance(10.0)
+            screen.tick(screen.ctx())
+            await op.until(lambda: all(screen._judged[name].now == screen.ctx().now for name in (A, B)), "both judged")
+        assert judge.on_the_loop == 0
+
+        def broken(cluster: Any, *given: Any, **more: Any) -> Any:
+            if cluster.name == B:
+                raise KeyError("rack")
+            return judge(cluster, *given, **more)
+
+        monkeypatch.setattr(judging, "needs", broken)
+        op.app.clock.advance(10.0)
+        screen.tick(screen.ctx())
+        await op.until(lambda: "not judged: KeyError: 'rack'" in op.screen(), "it is told")
+        here, there = ([line for line in op.screen().split("\n") if name in line][-1] for name in (f"▶ {A}", B))
+        assert "Not responding" in here and "not judged" in there
+        monkeypatch.setattr(judging, "needs", judge)
+        op.app.clock.advance(10.0)
+        screen.tick(screen.ctx())
+        await op.until(lambda: op.screen().count("Not responding") == 2, "the next look judges it again")

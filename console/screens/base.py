@@ -36,6 +36,22 @@ CTX_STEP_S = 5
 _ROOMY = 120
 
 
+def stepped(now: float) -> float:
+    """The last step of the clock that cells follow."""
+    return now - now % CTX_STEP_S
+
+
+def answer_or_fault(call: Callable[[], Any]) -> Any:
+    """What is answered, or the Fault that came instead. What breaks off the event loop would break in silence: it is
+    shown where the answer would stand."""
+    try:
+        return call()
+    except SourceFault as error:
+        return error.fault
+    except Exception as error:
+        return Fault("internal", clean(f"{type(error).__name__}: {error}")[:300], "please report it to wacht")
+
+
 class WachtScreen(QuietScreen[None]):
     """A screen of the console. Subclasses say `body`, `show` and what their targets are."""
 
@@ -196,14 +212,7 @@ class WachtScreen(QuietScreen[None]):
 
         def work() -> None:
             call, then = asked.pop()
-            try:
-                answer: Any = call()
-            except SourceFault as error:
-                answer = error.fault
-            except Exception as error:
-                # What breaks off the event loop would break in silence: it is shown where the answer would stand.
-                answer = Fault("internal", clean(f"{type(error).__name__}: {error}")[:300], "please report it to wacht")
-            self.app.call_from_thread(self._came, answer, then)
+            self.app.call_from_thread(self._came, answer_or_fault(call), then)
 
         self.run_worker(work, thread=True, group=group, exclusive=True, exit_on_error=False)
 
@@ -217,8 +226,7 @@ class WachtScreen(QuietScreen[None]):
 
     def ctx(self) -> Ctx:
         """The cluster and the time, in steps."""
-        now = self.app.clock.now()
-        return Ctx(self.cluster, now - now % CTX_STEP_S)
+        return Ctx(self.cluster, stepped(self.app.clock.now()))
 
     def take(self, cluster: Cluster, diff: Diff | None) -> None:
         """Show a Cluster on this screen, with the top line."""

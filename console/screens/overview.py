@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
-from weakref import ref
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from collectors.clock import Clock
 from collectors.model import Cluster, Diff, Fault
 from collectors.nodeset import expand
 from console import cooling, domains, figures
@@ -20,9 +18,10 @@ from console.contradictions import fresh, suspects
 from console.drift import drifts
 from console.gpu_lines import under_line
 from console.joins import by_user, partition_uses
+from console.judging import Judged, judge
 from console.power import by_rack
 from console.power import source as power_source
-from console.screens.base import CTX_STEP_S, WachtScreen
+from console.screens.base import WachtScreen, stepped
 from console.screens.trends import Trends
 from widgets.keybar import Key
 from widgets.measure import MEASURES
@@ -30,37 +29,11 @@ from widgets.nodemap import NodeMap
 from widgets.pane import Pane
 
 if TYPE_CHECKING:
-    from console.left import Left
-    from console.needs import Need
+    from console.need_list import Need
     from console.opened import Opened
     from console.policy import Policy
 
 _NARROW, _LOW = 110, 34
-
-
-class _Judged(NamedTuple):
-    """What needs a person, and all that it was made of."""
-
-    cluster: ref[Cluster]
-    """Nothing more is asked of it than whether it is the one that is shown."""
-    clock: Clock
-    resumed: Mapping[str, float]
-    left: Left
-    now: float
-    needs: Sequence[Need]
-
-
-def _judge(cluster: Cluster, at: Opened, now: float, policy: Policy) -> Callable[[], _Judged]:
-    """What judges it as `at` is now, on any thread."""
-    clock, resumed, left = at.clock, at.resumed, at.left
-
-    def judge() -> _Judged:
-        from console.needs import needs
-
-        found = needs(cluster, now, policy, mono=clock.mono(), resumed=resumed, left=left)
-        return _Judged(ref(cluster), clock, resumed, left, now, found)
-
-    return judge
 
 
 def _answered(cluster: Cluster) -> bool:
@@ -109,7 +82,7 @@ class OverviewScreen(WachtScreen):
         self.queue = Pane("Queue", select=True, id="queue")
         self.users = Pane("Holding most GPUs", select=True, id="users")
         self._needs: Sequence[Need] = ()
-        self._made: tuple[_Judged, ...] = ()
+        self._made: tuple[Judged, ...] = ()
         """Of what is shown and of what comes, or the one before: the newest first."""
         self._asked = 0
         """Which question of a thread was the last."""
@@ -150,10 +123,9 @@ class OverviewScreen(WachtScreen):
         """What needs a person too: at 12,000 nodes the event loop would be busy with it for a twentieth of a second."""
         super().prepare(cluster, at, policy, shown=shown)
         if _answered(cluster):
-            now = at.clock.now()
-            self._keep(_judge(cluster, at, now - now % CTX_STEP_S, policy)())
+            self._keep(judge(cluster, at, at.clock, stepped(at.clock.now()), policy)())
 
-    def _keep(self, made: _Judged) -> None:
+    def _keep(self, made: Judged) -> None:
         self._made = made, *[one for one in self._made if one.cluster() is not made.cluster()][:1]
 
     def _judged(self, now: float) -> Sequence[Need]:
@@ -162,17 +134,17 @@ class OverviewScreen(WachtScreen):
         cluster, at = self.cluster, self.at
         if not _answered(cluster):
             return ()
-        judge = _judge(cluster, at, now, self.app.policy)
+        judging = judge(cluster, at, at.clock, now, self.app.policy)
         made = next((one for one in self._made if one.cluster() is cluster and one.clock is at.clock), None)
         if made is None:
-            self._keep(made := judge())
-        elif made.now != now or made.resumed is not at.resumed or made.left is not at.left:
+            self._keep(made := judging())
+        elif not made.stands(cluster, at, at.clock, now):
             self._asked += 1
             asked = self._asked
-            self.ask(judge, lambda made: self._judged_later(asked, made), "needs")
+            self.ask(judging, lambda made: self._judged_later(asked, made), "needs")
         return made.needs
 
-    def _judged_later(self, asked: int, made: _Judged | Fault) -> None:
+    def _judged_later(self, asked: int, made: Judged | Fault) -> None:
         if asked != self._asked:
             return  # a later question is on its way, or was answered
         if isinstance(made, Fault):
