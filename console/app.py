@@ -144,8 +144,9 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
         if screen is not self.screen:
             return  # below a dialog the clock and the ages go on, and nothing else moves
         self.poller.show(screen.shown_jobs())
-        now = self.clock.mono()
-        if now - self._last_tick >= screen.tick_s:
+        # The others go on while the past of this one stands still. The two clocks have nothing in common.
+        now = (self.live_clock if screen.shows_all else self.clock).mono()
+        if abs(now - self._last_tick) >= screen.tick_s:
             self._last_tick = now
             screen.tick(screen.ctx())
 

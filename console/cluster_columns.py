@@ -15,6 +15,8 @@ from widgets.cells import Cell, Span
 from widgets.columns import Column
 from widgets.units import UNKNOWN, age, count, power
 
+_NOTHING = "nothing needs you"
+
 
 class ClusterRow(Struct, frozen=True, kw_only=True):
     """One cluster of several, with what needs somebody there, the worst first."""
@@ -30,6 +32,15 @@ class ClusterRow(Struct, frozen=True, kw_only=True):
         sources = [] if cluster is None else [cluster.sources.get(f"slurm.{kind}") for kind in ("nodes", "diag")]
         ages = [old for one in sources if one is not None and (old := one.age_s(mono)) is not None]
         return max(ages, default=None)
+
+
+def worst_need(row: ClusterRow, _: Ctx) -> str | None:
+    """In words, as it is exported; None where it is not known."""
+    if row.needs is None:
+        return None
+    if isinstance(row.needs, Fault):
+        return f"not judged: {row.needs}"
+    return row.needs[0].text if row.needs else _NOTHING
 
 
 def _name(row: ClusterRow, _: Ctx) -> Cell:
@@ -113,7 +124,7 @@ def _need(row: ClusterRow, _: Ctx) -> Cell:
     if isinstance(row.needs, Fault):
         return (f"not judged: {row.needs}", "bad")
     if not row.needs:
-        return ("nothing needs you", "text-dim")
+        return (_NOTHING, "text-dim")
     worst = row.needs[0]
     more = f"  and {count(len(row.needs) - 1)} more" if len(row.needs) > 1 else ""
     return [(f"{worst.glyph} ", worst.role), (worst.text, ""), (more, "text-dim")]

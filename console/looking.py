@@ -18,6 +18,7 @@ from collectors.model import Cluster, Diff
 from console.commands import CommandError
 from console.errors import Told
 from console.incident import incidents
+from console.judging import By
 from console.keymap import Keymap
 from console.opened import Here, Opened
 from console.poller import Poller
@@ -159,6 +160,10 @@ class Looking(Undoing):
     def looks_back(self) -> bool:
         """Whether the present goes on behind it."""
         return bool(self._put_by)
+
+    def by_now(self, at: Opened) -> By:
+        """What the present of a cluster is judged by, while its past is on the screen too."""
+        return By(*(self._put_by[one] for one in By._fields)) if at is self.here and self.looks_back else at.by
 
     @property
     def modes(self) -> Sequence[str]:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from collectors.clock import Clock
 from collectors.model import Cluster, Ledger, Telemetry, Transport
-from console import log
+from console import log, remember
 from console.config import Config
 from console.folder import journal_path
+from console.judging import By
 from console.left import Left
 from console.plan import READ_ONLY
 from console.poller import Poller
@@ -96,6 +97,11 @@ class Opened:
 
         return Reader(self.journal_path)
 
+    @property
+    def by(self) -> By:
+        """What its facts are judged by, those of the past while they are shown."""
+        return By(self.clock, self.resumed, self.left)
+
     @cached_property
     def ledger(self) -> Ledger:
         """Its past, on demand."""
@@ -138,7 +144,9 @@ class Opened:
         if self.recorder is not None:
             self.recorder.stop()
         if alone:
-            # Whoever still waits for something of it (a worker, a context) must not hold its facts.
+            # Whoever still waits for something of it (a worker, a context) must not hold its facts; nor the sums that
+            # its poller made of its last ones.
+            remember.forget(self.name)
             self.poller = Poller(self.name, (), self.clock, lambda *_: None)
             self.looked_at, self.ahead, self.recorder = None, (), None
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from collectors.clock import ManualClock
-from console import fleet
+from console import fleet, remember
 from console import needs as judging
+from console.judging import Judged
+from console.screens.base import stepped
+from console.screens.clusters import ClustersScreen
 from console.screens.overview import OverviewScreen
 from tests.operator import Operator, console
-from tests.test_clusters import A, B, consoles
+from tests.test_clusters import A, B, Both, consoles
+from tests.test_replay import Direct
 
 
 class Judge:
-    """Stands for `needs`: knows who called, and can hold the next one that a thread makes."""
+    """Stands for `needs`: knows who called, and can hold the next one that a thread makes for a screen, not for a
+    reading that is made ready."""
 
     def __init__(self, real: Callable[..., Any]) -> None:
         self._real = real
@@ -28,9 +33,9 @@ class Judge:
 
     def __call__(self, *given: Any, **more: Any) -> Any:
         found = self._real(*given, **more)
-        if threading.current_thread() is threading.main_thread():
+        if (at := threading.current_thread()) is threading.main_thread():
             self.on_the_loop += 1
-        elif self.hold:
+        elif self.hold and not at.name.startswith("reduce "):
             self.hold = False
             self.held.set()
             assert self.go_on.wait(30)
@@ -98,9 +103,9 @@ async def test_what_a_thread_judged_too_late_is_not_shown(judge: Judge) -> None:
         left = op.app.left = type(op.app.left)()  # the journal was read meanwhile
         clock.advance(10.0)
         over.tick(over.ctx())
-        await op.until(lambda: over._made[0].left is left, "it was judged by that")
+        await op.until(lambda: over._made[0].by.left is left, "it was judged by that")
         await _let_go(op, judge)
-        assert over._made[0].left is left and over._made[0].now == over.ctx().now
+        assert over._made[0].by.left is left and over._made[0].now == over.ctx().now
 
 
 async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
@@ -111,12 +116,47 @@ async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
         op.app.clock = other
         over.tick(over.ctx())
         await _let_go(op, judge)
-        assert over._made[0].clock is other
+        assert over._made[0].by.clock is other
 
 
-async def test_all_clusters_are_judged_in_a_thread_and_what_breaks_is_told_in_its_line(
-    judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+class All(NamedTuple):
+    """The Clusters screen of two machines, both judged."""
+
+    op: Both
+    judge: Judge
+
+    @property
+    def screen(self) -> ClustersScreen:
+        found = self.op.app.get_screen("clusters")
+        assert isinstance(found, ClustersScreen)
+        return found
+
+    def goes_on(self, seconds: float) -> None:
+        """The clock, and what comes with it."""
+        self.op.app.clock.advance(seconds)
+        self.screen.tick(self.screen.ctx())
+
+    async def judged(self) -> None:
+        await self.op.until(lambda: not self.screen._asking, "both are judged")
+        await self.op.pilot.pause()
+
+    async def held(self) -> None:
+        """A thread judges them, and does not come to an end."""
+        self.judge.hold = True
+        self.goes_on(10.0)
+        await self.op.until(self.judge.held.is_set, "a thread judges")
+
+    @property
+    def times(self) -> set[float]:
+        """Of what was judged last."""
+        return {one.now for one in self.screen._judged.values() if isinstance(one, Judged)}
+
+    def line(self, name: str) -> str:
+        return [line for line in self.op.screen().split("\n") if name in line][-1]
+
+
+@pytest.fixture
+async def every(judge: Judge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[All]:
     monkeypatch.setattr(fleet, "LATER_S", 0.01)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     async with consoles(size=(200, 50)) as op:
@@ -124,25 +164,90 @@ async def test_all_clusters_are_judged_in_a_thread_and_what_breaks_is_told_in_it
         judge.on_the_loop = 0
         await op.press("9")
         await op.until(lambda: op.screen().count("Not responding") == 2, "what needs somebody in both")
-        screen = op.app.screen
-        for _ in range(3):
-            op.app.clock.advance(10.0)
-            screen.tick(screen.ctx())
-            await op.until(lambda: all(screen._judged[name].now == screen.ctx().now for name in (A, B)), "both judged")
-        assert judge.on_the_loop == 0
+        found = All(op, judge)
+        await found.judged()
+        yield found
 
-        def broken(cluster: Any, *given: Any, **more: Any) -> Any:
-            if cluster.name == B:
-                raise KeyError("rack")
-            return judge(cluster, *given, **more)
 
-        monkeypatch.setattr(judging, "needs", broken)
-        op.app.clock.advance(10.0)
-        screen.tick(screen.ctx())
-        await op.until(lambda: "not judged: KeyError: 'rack'" in op.screen(), "it is told")
-        here, there = ([line for line in op.screen().split("\n") if name in line][-1] for name in (f"▶ {A}", B))
-        assert "Not responding" in here and "not judged" in there
-        monkeypatch.setattr(judging, "needs", judge)
-        op.app.clock.advance(10.0)
-        screen.tick(screen.ctx())
-        await op.until(lambda: op.screen().count("Not responding") == 2, "the next look judges it again")
+async def test_all_clusters_are_judged_in_a_thread(every: All) -> None:
+    for _ in range(3):
+        every.goes_on(10.0)
+        await every.judged()
+        assert every.times == {every.screen.ctx().now}
+    assert every.judge.on_the_loop == 0
+
+
+async def test_what_breaks_is_told_in_its_line_and_exported(
+    every: All, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(cluster: Any, *given: Any, **more: Any) -> Any:
+        if cluster.name == B:
+            raise KeyError("rack")
+        return every.judge(cluster, *given, **more)
+
+    monkeypatch.setattr(judging, "needs", broken)
+    every.goes_on(10.0)
+    await every.judged()
+    assert "Not responding" in every.line(f"▶ {A}") and "not judged: KeyError: 'rack'" in every.line(B)
+    file = tmp_path / "clusters.csv"
+    await every.op.command(f"export csv {file}")
+    await every.op.until(lambda: file.exists() and file.read_text(), "it is written")
+    assert "Not responding" in file.read_text() and "not judged: KeyError: 'rack'" in file.read_text()
+    monkeypatch.setattr(judging, "needs", every.judge)
+    every.goes_on(10.0)
+    await every.judged()
+    assert "Not responding" in every.line(B)
+
+
+async def test_one_thread_judges_and_its_answer_counts_whatever_comes_meanwhile(every: All) -> None:
+    await every.held()
+    asked = every.screen.ctx().now
+    for _ in range(3):
+        every.goes_on(5.0)
+    assert sum(one.group == "needs" for one in every.op.app.workers) == 1
+    every.judge.go_on.set()
+    await every.judged()
+    assert every.times == {asked}
+    every.goes_on(5.0)
+    await every.judged()
+    assert every.times == {every.screen.ctx().now}
+
+
+async def test_what_was_judged_long_ago_is_not_shown(every: All) -> None:
+    await every.op.press("2")
+    every.op.app.clock.advance(60.0)
+    every.judge.hold = True
+    await every.op.press("9")
+    await every.op.until(every.judge.held.is_set, "a thread judges")
+    await every.op.until(lambda: every.op.screen().count("judging …") == 2, "it is not known yet")
+    every.judge.go_on.set()
+    await every.op.until(lambda: every.op.screen().count("Not responding") == 2, "and now it is")
+
+
+async def test_what_is_closed_while_it_is_judged_leaves_nothing(every: All) -> None:
+    await every.held()
+    threads = set(every.op.app.opened[B].poller._threads)
+    await every.op.command(f"close {B}")
+    await every.op.until(lambda: not any(one.is_alive() for one in threads), "its threads end")
+    await every.op.until(lambda: not [one for one in every.op.app.workers if one.group == "cluster"], "it has stopped")
+    every.judge.go_on.set()
+    await every.judged()
+    assert not [kept for kept in remember._every if B in kept] and B not in every.screen._judged
+
+
+async def test_the_present_is_judged_by_the_present_while_the_past_is_shown(every: All, tmp_path: Path) -> None:
+    app, op = every.op.app, every.op
+    app.recorder = Direct(app, tmp_path / "a.wacht")
+    for _ in range(3):
+        app.clock.advance(20.0)
+        await op.look_again()
+    await every.judged()
+    clock, resumed, left = app.clock, app.here.resumed, app.here.left
+    await op.press("T")
+    await op.until(lambda: app.looks_back and "paused" in op.screen(), "the past")
+    assert app.here.left is not left and app.clock is not clock
+    await op.until(lambda: app._last_tick > 0, "the tick of its own that the past begins with")
+    clock.advance(60.0)
+    # By the console's own tick: the clock of the recording stands, and the others go on.
+    await op.until(lambda: every.times == {stepped(clock.now())}, "both are judged meanwhile")
+    assert every.screen._judged[A].by == (clock, resumed, left)

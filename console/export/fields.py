@@ -10,7 +10,7 @@ from typing import Any
 
 from console.account_columns import ACCOUNTS, MEMBERS
 from console.alert_columns import GROUPS, SILENCES
-from console.cluster_columns import CLUSTERS
+from console.cluster_columns import CLUSTERS, worst_need
 from console.columns import JOBS, NODES, job_word
 from console.control_columns import ASKERS, HUNG
 from console.cooling_columns import LOOPS
@@ -257,7 +257,7 @@ _CLUSTERS: Mapping[str, Fields] = {
     "power": (_total("power_w"),),
     "age": (_f("oldest_s"),),
     "ill": (_f("sources", "standing.ill"),),
-    "need": (Field("worst_need", lambda row, _: row.needs[0].text if row.needs else None),),
+    "need": (Field("worst_need", worst_need),),
 }
 _SWITCHES: Mapping[str, Fields] = {
     "name": (_f("switch", "name"), _f("kind")),

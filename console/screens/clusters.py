@@ -9,13 +9,14 @@ from textual import on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault
+from console import remember
 from console.cluster_columns import CLUSTERS, ClusterRow
 from console.columns import Ctx
 from console.elsewhere import Standing, active_of, summed
 from console.judging import Judged, judge
 from console.need_list import Need
 from console.needs import SUMS
-from console.screens.base import WachtScreen, answer_or_fault, stepped
+from console.screens.base import CTX_STEP_S, WachtScreen, answer_or_fault, stepped
 from widgets.keybar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
@@ -23,6 +24,7 @@ from widgets.tablekeys import TableKeys
 
 #: What is read of the others too while this is shown.
 _MORE = frozenset({"loads", "power"})
+_LATELY_S = 4 * CTX_STEP_S
 
 
 class ClustersScreen(WachtScreen):
@@ -42,8 +44,8 @@ class ClustersScreen(WachtScreen):
         self.crumbs = Pane(border=False, id="crumbs")
         self._judged: dict[str, Judged | Fault] = {}
         """What needs a person in each, as it was judged last: at 12,000 nodes the event loop has no time for it."""
-        self._asked = 0
-        """Which question of a thread was the last."""
+        self._asking = False
+        """Whether a thread judges."""
 
     def body(self) -> Iterable[Widget]:
         """The crumbs and the table."""
@@ -57,12 +59,12 @@ class ClustersScreen(WachtScreen):
     def tick(self, ctx: Ctx) -> None:
         """Others are read beside this one: what they say comes with the clock."""
         standings = self.app.standings()
+        due = dict(self._due(standings))
         self._fill(standings, ctx)
-        if due := dict(self._due(standings)):
-            self._asked += 1
-            asked = self._asked
-            self.ask(lambda: {name: answer_or_fault(judging) for name, judging in due.items()},
-                     lambda found: self._judged_later(asked, found), "needs")  # fmt: skip
+        # One question at a time: a newer one would not end the thread of the older, and be answered later than that.
+        if due and not self._asking:
+            self._asking = True
+            self.ask(lambda: {name: answer_or_fault(one) for name, one in due.items()}, self._judged_now, "needs")
 
     def _due(self, standings: Iterable[Standing]) -> Iterator[tuple[str, Callable[[], Judged]]]:
         """What judges those of which something has changed since they were judged."""
@@ -71,15 +73,23 @@ class ClustersScreen(WachtScreen):
             if at is None or one.cluster is None or "nodes" not in one.cluster.known:
                 self._judged.pop(one.name, None)
                 continue
-            now = stepped(at.live_clock.now())
-            made = self._judged.get(one.name)
-            if not isinstance(made, Judged) or not made.stands(one.cluster, at, at.live_clock, now):
-                yield one.name, judge(one.cluster, at, at.live_clock, now, self.app.policy)
+            by, made = self.app.by_now(at), self._judged.get(one.name)
+            now = stepped(by.clock.now())
+            if not isinstance(made, Judged) or not made.stands(one.cluster, by, now):
+                yield one.name, judge(one.cluster, by, now, self.app.policy)
 
-    def _judged_later(self, asked: int, found: dict[str, Judged | Fault] | Fault) -> None:
-        if asked == self._asked and not isinstance(found, Fault):
-            self._judged |= found
-            self._fill(self.app.standings(), self.ctx())
+    def _judged_now(self, found: dict[str, Judged | Fault] | Fault) -> None:
+        self._asking = False
+        if isinstance(found, Fault):
+            return  # the next tick asks again
+        for name, made in found.items():
+            if name in self.app.opened:
+                self._judged[name] = made
+            else:
+                # It was closed meanwhile: what the thread looked up was made for it once more.
+                self._judged.pop(name, None)
+                remember.forget(name)
+        self._fill(self.app.standings(), self.ctx())
 
     def _fill(self, standings: Iterable[Standing], ctx: Ctx) -> None:
         rows = {one.name: ClusterRow(standing=summed(one), needs=self._needs(one.name)) for one in standings}
@@ -87,8 +97,14 @@ class ClustersScreen(WachtScreen):
         self.crumbs.set_lines([Line([(" Clusters ", "title"), (f" {len(rows):,}", "text-strong")])])
 
     def _needs(self, name: str) -> Sequence[Need] | Fault | None:
-        made = self._judged.get(name)
-        return made.needs if isinstance(made, Judged) else made
+        """As it was judged lately: nobody may take what was true before they went elsewhere for what is true."""
+        at, made = self.app.opened.get(name), self._judged.get(name)
+        if at is None or made is None:
+            return None
+        if isinstance(made, Fault):
+            return made
+        clock = self.app.by_now(at).clock
+        return made.needs if made.by.clock is clock and abs(clock.now() - made.now) < _LATELY_S else None
 
     def keys(self) -> Sequence[Key]:
         """What Enter does here."""

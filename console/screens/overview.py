@@ -123,7 +123,7 @@ class OverviewScreen(WachtScreen):
         """What needs a person too: at 12,000 nodes the event loop would be busy with it for a twentieth of a second."""
         super().prepare(cluster, at, policy, shown=shown)
         if _answered(cluster):
-            self._keep(judge(cluster, at, at.clock, stepped(at.clock.now()), policy)())
+            self._keep(judge(cluster, at.by, stepped(at.clock.now()), policy)())
 
     def _keep(self, made: Judged) -> None:
         self._made = made, *[one for one in self._made if one.cluster() is not made.cluster()][:1]
@@ -131,14 +131,14 @@ class OverviewScreen(WachtScreen):
     def _judged(self, now: float) -> Sequence[Need]:
         """What needs a person, as it was judged last. By this step of the clock, and by what was done meanwhile, a
         thread will."""
-        cluster, at = self.cluster, self.at
+        cluster, by = self.cluster, self.at.by
         if not _answered(cluster):
             return ()
-        judging = judge(cluster, at, at.clock, now, self.app.policy)
-        made = next((one for one in self._made if one.cluster() is cluster and one.clock is at.clock), None)
+        judging = judge(cluster, by, now, self.app.policy)
+        made = next((one for one in self._made if one.cluster() is cluster and one.by.clock is by.clock), None)
         if made is None:
             self._keep(made := judging())
-        elif not made.stands(cluster, at, at.clock, now):
+        elif not made.stands(cluster, by, now):
             self._asked += 1
             asked = self._asked
             self.ask(judging, lambda made: self._judged_later(asked, made), "needs")
@@ -149,7 +149,7 @@ class OverviewScreen(WachtScreen):
             return  # a later question is on its way, or was answered
         if isinstance(made, Fault):
             self._made = ()  # the next look judges here, and what breaks is reported as all that breaks here
-        elif made.cluster() is self.cluster and made.clock is self.at.clock:
+        elif made.cluster() is self.cluster and made.by.clock is self.at.clock:
             self._keep(made)
             self._say_needs(made.needs, made.now)
 
