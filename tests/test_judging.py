@@ -190,7 +190,7 @@ async def test_what_breaks_is_told_in_its_line_and_exported(
     await every.judged()
     assert "Not responding" in every.line(f"▶ {A}") and "not judged: KeyError: 'rack'" in every.line(B)
     file = tmp_path / "clusters.csv"
-    await every.op.command(f"export csv {file}")
+    await every.op.burst(f":export csv {file}\n")
     await every.op.until(lambda: file.exists() and file.read_text(), "it is written")
     assert "Not responding" in file.read_text() and "not judged: KeyError: 'rack'" in file.read_text()
     monkeypatch.setattr(judging, "needs", every.judge)
