@@ -303,6 +303,11 @@ class Fleet(Looking):
         self._open(name, then)
 
     def _show_opened(self, at: Opened) -> None:
+        """The one place that changes `here`. Never while the past is shown: what `Looking` put by of the one that is
+        here comes back onto the one that is here, its gate too."""
+        if self.looks_back:
+            self.tell(f"{at.name} is open; the past of {self.current} is on the screen: T goes back to the present")
+            return
         self.poller.show(frozenset())
         self.here = at
         if isinstance(at.poller, Poller):

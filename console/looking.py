@@ -209,8 +209,13 @@ class Looking(Undoing):
     def _go_back(self, path: Path) -> None:
         from console.record.site import replay_site
 
+        at = self.here
+
         def opened(site: ReplaySite) -> None:
-            if self.looks_back or self.sending or self.sent_watch.waiting:
+            if at is not self.here or self.sending or self.sent_watch.waiting:
+                self.tell(f"the past of {at.name}: you went on meanwhile; ask for it again", "warning")
+                return
+            if self.looks_back:
                 return
             self._put_by = {name: getattr(self, name) for name in _SWAPPED}
             self.present = self.cluster

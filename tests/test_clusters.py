@@ -27,9 +27,11 @@ from console.config import Config
 from console.dialogs import ConfirmDialog
 from console.elsewhere import Standing, chip_of, standing
 from console.poller import WATCHED, Poller
+from console.record import site as record_site
 from console.remember import remembered
 from tests.make import Commands
 from tests.operator import Operator
+from tests.test_replay import Direct
 
 A, B = "groningen", "leeuwarden"
 
@@ -208,6 +210,55 @@ async def test_what_is_closed_is_given_back_and_can_be_opened_again():
         op.sees("closed")
         await op.go(B)
         assert op.app.opened[B].newest.known
+
+
+def held(monkeypatch, where, name):
+    """What a thread calls there comes when the event is set."""
+    real, may, came = getattr(where, name), threading.Event(), threading.Event()
+
+    def later(*given, **more):
+        came.set()
+        assert may.wait(30)
+        return real(*given, **more)
+
+    monkeypatch.setattr(where, name, later)
+    return came, may
+
+
+async def test_one_that_opens_while_somebody_looks_back_is_not_shown_with_the_gate_of_another(monkeypatch, tmp_path):
+    async with consoles() as op:
+        await op.both()
+        app = op.app
+        app.recorder = Direct(app, tmp_path / "a.wacht")
+        gate, journal, poller = app.gate, app.journal_path, app.poller
+        await op.command(f"close {B}")
+        came, may = held(monkeypatch, fleet, "Opened")
+        await op.command(f"cluster {B}")
+        await op.until(came.is_set, "it opens")
+        await op.press("T")
+        await op.until(lambda: app.looks_back, "the past")
+        may.set()
+        await op.until(lambda: any("T goes back to the present" in one for one in op.told), "it is said")
+        assert app.current == A and app.looks_back
+        await op.press("T")
+        await op.until(lambda: not app.looks_back, "the present")
+        assert (app.current, app.gate, app.journal_path, app.poller) == (A, gate, journal, poller)
+        await op.go(B)
+        assert app.gate is not gate and app.gate.cluster_name == app.poller.name == B and app.journal_path != journal
+
+
+async def test_the_past_of_one_is_not_shown_in_another(monkeypatch, tmp_path):
+    async with consoles() as op:
+        await op.both()
+        app = op.app
+        app.recorder = Direct(app, tmp_path / "a.wacht")
+        came, may = held(monkeypatch, record_site, "replay_site")
+        await op.press("T")
+        await op.until(came.is_set, "the recording is opened")
+        await op.go(B)
+        may.set()
+        await op.until(lambda: any(f"the past of {A}: you went on" in one for one in op.told), "it is said")
+        assert app.current == app.cluster.name == app.poller.name == B and not app.looks_back
 
 
 async def test_with_one_cluster_nothing_is_different():

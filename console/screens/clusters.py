@@ -104,16 +104,21 @@ class ClustersScreen(WachtScreen):
         if isinstance(made, Fault):
             return made
         clock = self.app.by_now(at).clock
-        return made.needs if made.by.clock is clock and abs(clock.now() - made.now) < _LATELY_S else None
+        # A recording that is played at a speed is judged moment by moment.
+        lately = at.site.recorded or abs(clock.now() - made.now) < _LATELY_S
+        return made.needs if made.by.clock is clock and lately else None
 
     def keys(self) -> Sequence[Key]:
         """What Enter does here."""
         return (Key("Enter", "show it"), Key("C", "next"), Key("o", "order"), Key(":", "command"))
 
     def on_screen_resume(self) -> None:
-        """While this is shown, power is read of the others too."""
+        """While this is shown, power is read of the others too. What it showed when it was left is of then."""
         super().on_screen_resume()
         self.app.watch_others(_MORE)
+        self._judged = {name: made for name, made in self._judged.items() if isinstance(made, Judged)}
+        if self.is_mounted:
+            self.tick(self.ctx())
 
     def on_screen_suspend(self) -> None:
         """Then no longer."""
