@@ -262,3 +262,10 @@ async def test_the_present_is_judged_by_the_present_while_the_past_is_shown(ever
         # By the console's own tick: the clock of the recording stands, and the others go on.
         await op.until(lambda: every.times == {stepped(clock.now())}, "both are judged meanwhile")
     assert all(map(is_, every.screen._judged[A].by, (clock, resumed, left)))
+    await op.press("2")
+    clock.advance(3600.0)
+    every.judge.hold = True
+    await op.press("9")
+    assert op.screen().count("judging …") == 2, "nothing of an hour ago, also where no reading has come since"
+    every.judge.go_on.set()
+    await op.until(lambda: op.screen().count("Not responding") == 2, "it is judged")
