@@ -288,7 +288,7 @@ class Fleet(Looking):
         if name == self.current:
             raise CommandError(f"{name} is on the screen")
         if self.looks_back:
-            raise CommandError("the past of one cluster is on the screen: T goes back to the present")
+            raise CommandError(self._past_first())
         if not isinstance(self.screen, WachtScreen):
             raise CommandError("answer what is open first")
         if (at := self.opened.get(name)) is not None:
@@ -302,11 +302,15 @@ class Fleet(Looking):
 
         self._open(name, then)
 
+    def _past_first(self) -> str:
+        back = self.keymap.press("look_back")
+        return f"the past of {self.current} is on the screen: {back} goes back to the present"
+
     def _show_opened(self, at: Opened) -> None:
         """The one place that changes `here`. Never while the past is shown: what `Looking` put by of the one that is
         here comes back onto the one that is here, its gate too."""
         if self.looks_back:
-            self.tell(f"{at.name} is open; the past of {self.current} is on the screen: T goes back to the present")
+            self.tell(f"{at.name} is open; {self._past_first()}")
             return
         self.poller.show(frozenset())
         self.here = at
