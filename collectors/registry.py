@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 import collectors
+from collectors.decoding import convert
 from collectors.model import Collector
 
 
@@ -44,7 +44,7 @@ def descriptors() -> dict[str, Descriptor]:
 
 def settings(descriptor: Descriptor, table: dict[str, Any]) -> Struct:
     """Check a configuration table. Raises msgspec.ValidationError, whose text names the key and what is allowed."""
-    return msgspec.convert(table, descriptor.settings)
+    return convert(table, descriptor.settings)
 
 
 def open_sources(descriptor: Descriptor, cluster: str, chosen: Struct) -> Sequence[Collector]:

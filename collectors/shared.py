@@ -30,6 +30,7 @@ from msgspec import Struct
 
 from collectors import files, process
 from collectors.clean import clean
+from collectors.decoding import msgpack_decoder
 from collectors.model import SourceFault, Taken
 from collectors.process import Ended
 
@@ -115,7 +116,7 @@ class Place:
                 length = int.from_bytes(file.read(4), "big")
                 if length > _HEAD:
                     return None
-                head = msgspec.msgpack.decode(file.read(length), type=_Head)
+                head = msgpack_decoder(_Head).decode(file.read(length))
                 known = head.version == _VERSION and head.boot == boot() and head.form == form
                 if not known or not since <= head.begun <= time.monotonic() or head.size > LARGEST:
                     return None

@@ -19,6 +19,7 @@ import msgspec
 
 from collectors import child, files, process
 from collectors.clean import clean, decode
+from collectors.decoding import from_json
 from collectors.model import LogTail, SourceFault
 
 #: Bytes from the end of the file, lines of these, and letters of a line.
@@ -58,7 +59,7 @@ def tail(path: str, user: str | None, deadline_s: float = DEADLINE_S) -> LogTail
         raise SourceFault("timeout", f"{path} could not be read in {deadline_s:g} s", "does its file system hang?")
     try:
         head, _, raw = ended.out.partition(b"\n")
-        found = msgspec.json.decode(head, type=Found)
+        found = from_json(head, Found)
     except msgspec.DecodeError:
         why = ended.err[-200:] or "it said nothing"
         raise SourceFault("malformed", f"what reads {path} ended with {ended.rc}: {why}") from None

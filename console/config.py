@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta, Struct, field
 
+from collectors.decoding import convert
 from collectors.prometheus import PowerSettings
 from collectors.prometheus.plant_cooling import CoolingSettings
 from collectors.racks import RackRule, rack_of
@@ -172,7 +173,7 @@ def _general(layer: TomlFile, table: str, values: Any, allowed: tuple[str, ...])
 def _checked(layer: TomlFile, name: str, table: Any, kind: type[Struct]) -> dict[str, Any]:
     """What one file says in a table of figures."""
     try:
-        msgspec.convert(table, kind)
+        convert(table, kind)
     except (msgspec.ValidationError, ValueError) as error:
         raise _explained(layer, name, kind, str(error)) from None
     return dict(table)
@@ -198,7 +199,7 @@ def _cluster(
             if key not in _OWN and isinstance(value, dict) and other in value:
                 raise layer.fail(f"{where}.{key}", other, f"unknown key; it stands in [{where}], beside {key}")
         try:
-            made = msgspec.convert(value, kind)
+            made = convert(value, kind)
             if isinstance(made, RackRule):
                 rack_of(made)
         except (msgspec.ValidationError, ValueError) as error:

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct, field
 
 from collectors.clean import clean
+from collectors.decoding import convert
 from collectors.model import Alert, Job, Matcher, Node, Partition, Reservation, Silence, User
 from collectors.nodeset import fold
 from collectors.nodestate import display_word, parse_state
@@ -271,7 +272,7 @@ def had(entry: Entry, target: str) -> str | None:
 def _kept_whole(seen: Mapping[str, Any], kind: Any) -> Row | None:
     """A row of which the journal keeps all, with every text cleaned again."""
     try:
-        row: Row = msgspec.convert(_tame(seen), kind)
+        row: Row = convert(_tame(seen), kind)
     except msgspec.ValidationError:
         return None
     return row
@@ -291,7 +292,7 @@ def matchers(value: Any) -> tuple[Matcher, ...]:
     for one in value if isinstance(value, list) else ():
         try:
             tame = {clean(key): clean(told) if isinstance(told, str) else told for key, told in _items(one)}
-            found.append(msgspec.convert(tame, Matcher))
+            found.append(convert(tame, Matcher))
         except msgspec.ValidationError:
             continue
     return tuple(found)

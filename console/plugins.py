@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.clean import clean
+from collectors.decoding import convert
 from collectors.model import Collector, Facts, SourceFault
 from collectors.registry import Descriptor, descriptors, open_sources
 from collectors.template import why_not
@@ -125,7 +126,7 @@ def _checked(entry: EntryPoint, made: Struct) -> bool:
     """Whether its fields hold what they are declared to: a Struct that is made by hand checks nothing."""
     hints = {name: getattr(made, name) for name in made.__struct_fields__ if name != "text"}
     try:
-        msgspec.convert(hints, _plain(type(made)))
+        convert(hints, _plain(type(made)))
     except msgspec.ValidationError as error:
         _leave_out(entry, str(error))
         return False
@@ -179,7 +180,7 @@ class Guarded:
         if taken:
             raise SourceFault("malformed", f"{self.name} tells of {', '.join(taken)}, which are Slurm's to tell")
         try:
-            return msgspec.convert(_cleaned(msgspec.to_builtins(facts)), Facts)
+            return convert(_cleaned(msgspec.to_builtins(facts)), Facts)
         except (msgspec.ValidationError, TypeError) as error:
             raise SourceFault("malformed", f"{self.name}: {error}") from None
 

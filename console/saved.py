@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.clean import clean
+from collectors.decoding import from_json
 from console.errors import FilterError
 from console.folder import state_folder
 from console.kept import Kept
@@ -145,7 +146,7 @@ def _own(lines: Sequence[str]) -> tuple[dict[str, _Line], int]:
     broken = 0
     for line in lines:
         try:
-            one = msgspec.json.decode(line, type=_Line)
+            one = from_json(line, _Line)
         except msgspec.DecodeError:
             broken += 1
             continue

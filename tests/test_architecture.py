@@ -49,6 +49,8 @@ PROCESS_CALLS = re.compile(
     r"|.*\.(create_subprocess_\w+|subprocess_exec|subprocess_shell)"
     r"|(.*\.)?ProcessPoolExecutor|pty\.\w+"
 )
+DECODING_MODULE = "collectors/decoding.py"
+DECODES = re.compile(r"msgspec\.(convert|\w+\.Decoder)")
 HEAVY = ("textual", "rich", "ClusterShell", "prometheus_api_client", "httpx", "pynvml", "pyslurm", "requests", "numpy")
 
 #: (file, what it may do all the same): why.
@@ -244,6 +246,24 @@ def test_nothing_is_imported_behind_the_back_of_these_tests():
                 hidden = call.endswith("import_module") or call in {"__import__", "exec", "eval"}
                 if hidden and not excused(file, "dynamic import"):
                     wrong.append(f"{file}:{node.lineno} calls {call}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_decoders_are_made_in_one_module():
+    """Two threads that meet a type of msgspec first at one moment end the process: `collectors.decoding` sees to it."""
+    wrong = []
+    for file in files(*LAYERS):
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.Call) and file != DECODING_MODULE:
+                call = ast.unparse(node.func)
+                typed = call.startswith("msgspec.") and any(word.arg == "type" for word in node.keywords)
+                if (typed or DECODES.fullmatch(call)) and not excused(file, call):
+                    wrong.append(f"{file}:{node.lineno} calls {call}")
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "msgspec":
+                wrong += [
+                    f"{file}:{node.lineno} imports {one.name}" for one in node.names
+                    if one.name in {"convert", "Decoder", "decode", "json", "msgpack"} and file != DECODING_MODULE
+                ]  # fmt: skip
     assert not wrong, "\n".join(wrong)
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.clean import clean
+from collectors.decoding import from_json, json_decoder
 from collectors.model import Alert, Matcher, Silence, SourceFault
 
 #: Annotations that sum an alert up, the best first.
@@ -127,7 +128,7 @@ class Reader:
 def silence_of(content: bytes) -> Silence | None:
     """The one silence that was asked for; None where it is over. Raises SourceFault."""
     try:
-        row = msgspec.json.decode(content, type=_Silence)
+        row = from_json(content, _Silence)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _malformed(content, error) from None
     return None if row.status.state == "expired" else _silence(row)
@@ -136,7 +137,7 @@ def silence_of(content: bytes) -> Silence | None:
 def made_id(content: bytes) -> str | None:
     """The id of the silence that was made; None where the answer is not Alertmanager's."""
     try:
-        return clean(msgspec.json.decode(content, type=_Made).silenceID) or None
+        return clean(from_json(content, _Made).silenceID) or None
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
@@ -160,9 +161,9 @@ def _epoch(when: datetime | None) -> int | None:
     return int(when.timestamp())
 
 
-_ALERTS = msgspec.json.Decoder(list[_Alert])
-_SILENCES = msgspec.json.Decoder(list[_Silence])
-_RAW = msgspec.json.Decoder(list[msgspec.Raw])
+_ALERTS = json_decoder(list[_Alert])
+_SILENCES = json_decoder(list[_Silence])
+_RAW = json_decoder(list[msgspec.Raw])
 
 
 def _rows(
@@ -182,7 +183,7 @@ def _rows(
     rows, first, strange = [], "", 0
     for one in raw:
         try:
-            rows.append(msgspec.json.decode(one, type=kind))
+            rows.append(from_json(one, kind))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             strange += 1
             first = first or clean(str(error)[:200])

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.clean import clean
+from collectors.decoding import from_json
 from collectors.glance import Seen, glance
 from collectors.model import SourceFault
 from collectors.moment import Moment
@@ -64,6 +65,6 @@ def _decoded(seen: Seen, kind: type[T]) -> T:
     if seen.status != 200:
         raise SourceFault("refused", f"it answered {seen.status}", "does url end where /api/v2 begins?")
     try:
-        return msgspec.json.decode(seen.body, type=kind)
+        return from_json(seen.body, kind)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise SourceFault("malformed", "the answer is none of Alertmanager", "see url") from None

@@ -18,6 +18,7 @@ from collectors.child import command as run_module
 from collectors.child import environment
 from collectors.clean import decode
 from collectors.clock import Clock, SystemClock
+from collectors.decoding import msgpack_decoder
 from collectors.model import Gpu, SourceFault, Xid
 from collectors.nvml import NvmlSettings
 from collectors.nvml.message import Answer, Claim, Event, Extra, Message
@@ -33,7 +34,7 @@ HOUR_S = 3600
 ASK_SLURM_S = 60.0
 SLURM_DEADLINE_S = 2.0
 
-_DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_DECODER: msgspec.msgpack.Decoder[Message] = msgpack_decoder(Message)
 
 
 class Sample(Struct, frozen=True, eq=False, kw_only=True):

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.clock import SystemClock
+from collectors.decoding import from_json
 from collectors.glance import glance
 from collectors.model import SourceFault
 from collectors.moment import Moment, compared
@@ -104,7 +105,7 @@ def _flags(settings: PrometheusSettings) -> Mapping[str, bool] | None:
     """Which doors are open. Only looked up: nothing is tried on them."""
     try:
         seen = glance(settings, _FLAGS_PATH, settings.timeout_s)
-        told = msgspec.json.decode(seen.body, type=_Flags).data if seen.status == 200 else None
+        told = from_json(seen.body, _Flags).data if seen.status == 200 else None
     except (SourceFault, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return {flag: told[flag] == "true" for flag in FLAGS if flag in told} or None if told else None

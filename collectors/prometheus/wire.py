@@ -31,6 +31,8 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from collectors.decoding import json_decoder
+
 #: Most bytes of one answer, as they come and unpacked: the largest that wacht asks for is about 2 MB unpacked.
 WIRE_CAP, CAP = 8 << 20, 32 << 20
 #: Longest that connecting may take, of the time that there is.
@@ -66,8 +68,8 @@ class _Refusal(Struct):
     error: str = ""
 
 
-_ENVELOPE = msgspec.json.Decoder(Envelope)
-_REFUSAL = msgspec.json.Decoder(_Refusal)
+_ENVELOPE = json_decoder(Envelope)
+_REFUSAL = json_decoder(_Refusal)
 
 
 class Malformed(Exception):

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from collectors.clean import clean, decode
+from collectors.decoding import from_json
 from collectors.model import Diag, JobDetail, Partition, Reservation, SourceFault
 from collectors.nodeset import expand
 from collectors.shared import Run
@@ -174,7 +175,7 @@ def job_detail(job: str, deadline_s: float) -> JobDetail:
             raise
         return jobtext.job_detail(job, _job_text(job, deadline_s, "-d"), deadline_s)
     try:
-        records = msgspec.json.decode(out, type=_Answer).jobs
+        records = from_json(out, _Answer).jobs
         own = next((one for one in records if _job_id(one) == match[1]), None)
         # Names are bytes of anybody's choice: what is not UTF-8 must not hide the rest.
         record = None if own is None else json.loads(decode(bytes(own)))
@@ -198,7 +199,7 @@ class _Numbered(msgspec.Struct):
 
 
 def _job_id(record: msgspec.Raw) -> str:
-    return str(msgspec.json.decode(record, type=_Numbered).job_id)
+    return str(from_json(record, _Numbered).job_id)
 
 
 def _job_text(job: str, deadline_s: float, *more: str) -> str:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from collectors.clean import clean
+from collectors.decoding import msgpack_decoder
 from collectors.model import Cluster, Control, Cost, Diag, Diff, Fabric, Power, SlurmCounts, Source
 from console.record.table import ROWS, Malformed, Table, pack_rows, tame, unpack_rows
 from console.reduce import differing, join
@@ -39,8 +40,8 @@ class _Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(_Frame)
-_SINGLE = {kind: msgspec.msgpack.Decoder(made | None) for kind, made in SINGLES.items()}
+_DECODER = msgpack_decoder(_Frame)
+_SINGLE = {kind: msgpack_decoder(made | None) for kind, made in SINGLES.items()}
 
 
 def pack(before: Cluster | None, after: Cluster, shift: float, diff: Diff | None = None) -> bytes:

@@ -19,6 +19,7 @@ from msgspec import NODEFAULT, Struct
 from msgspec.structs import FieldInfo, fields, replace
 
 from collectors.clean import clean
+from collectors.decoding import msgpack_decoder
 from collectors.model import (
     Alert,
     Checkup,
@@ -89,10 +90,10 @@ def _type(kind: type[Struct], name: str) -> Any:
 
 @cache
 def _decoder(kind: type[Struct], name: str) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(list[_type(kind, name)])  # type: ignore[misc]
+    return msgpack_decoder(list[_type(kind, name)])  # type: ignore[misc]
 
 
-_NUMBERS = msgspec.msgpack.Decoder(list[int])
+_NUMBERS = msgpack_decoder(list[int])
 _ENCODER = msgspec.msgpack.Encoder()
 
 

@@ -94,7 +94,7 @@ def behind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Behind]:
             "HTTP sources", "1 byte a second", "a fault within the deadline, which is for the whole answer")),
         pytest.param("cut in the middle", {"cut"}, "cut|hung up", marks=fault(
             "HTTP sources", "connection cut within an answer", "a fault, never the half that came")),
-        pytest.param("truncated JSON", {"malformed"}, "truncated", marks=fault(
+        pytest.param("truncated JSON", {"malformed"}, "truncated|JSON is malformed", marks=fault(
             "HTTP sources", "truncated JSON", "a fault, never the half that came")),
         pytest.param("500 MB reply", {"malformed", "empty"}, "gave", marks=fault(
             "HTTP sources", "500 MB reply", "a fault, and memory has a bound")),

@@ -11,6 +11,7 @@ from msgspec import Struct
 from collectors import child, process
 from collectors.clean import clean
 from collectors.clock import Clock, SystemClock
+from collectors.decoding import msgpack_decoder
 from collectors.model import SourceFault
 from collectors.slurm.native.message import Answer, Question
 
@@ -23,7 +24,7 @@ _NO_CONF = ("cannot stat file", "configuration source", "DNS SRV", "process conf
 #: Faults of the controller, which any other question would meet as well.
 _OF_ALL = frozenset({"refused", "timeout", "auth", "backoff"})
 
-_DECODER = msgspec.msgpack.Decoder(Answer)
+_DECODER = msgpack_decoder(Answer)
 _ENCODER = msgspec.msgpack.Encoder()
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from collectors.child import exactly, say, take_stdout
 from collectors.clean import clean
+from collectors.decoding import msgpack_decoder
 from collectors.slurm.native import facts, jobs, library
 from collectors.slurm.native.message import Answer, Question
 from collectors.slurm.road import About
@@ -115,7 +116,7 @@ def answer(asked: Library, question: Question) -> Answer:
 def main() -> None:
     """Serve until stdin closes."""
     out = take_stdout()
-    encoder, decoder = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Question)
+    encoder, decoder = msgspec.msgpack.Encoder(), msgpack_decoder(Question)
     asked: Library | None = None
     while head := exactly(4):
         question = decoder.decode(exactly(int.from_bytes(head, "big")))

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from collectors import process
+from collectors.decoding import from_json
 from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings, argv, road
 from collectors.slurm.native.client import command, environment
@@ -70,7 +71,7 @@ class NativeWriter:
             why = str(error.fault)
             return Sent(argv=words, targets=targets, rc=127, err=why, refused=dict.fromkeys(targets, why), fatal=True)
         try:
-            result = msgspec.json.decode(ended.out.strip().rpartition(b"\n")[2], type=Result)
+            result = from_json(ended.out.strip().rpartition(b"\n")[2], Result)
         except msgspec.DecodeError:
             result = None
         if result is not None:

@@ -18,11 +18,11 @@ from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
-from msgspec import Struct, field
+from msgspec import MsgspecError, Struct, field
 
 from collectors import process
 from collectors.clean import clean
+from collectors.decoding import from_json
 from collectors.model import SourceFault
 from collectors.secret import Secret
 from collectors.slurm import SlurmSettings
@@ -233,8 +233,8 @@ class Client:
         with self._one, self._sent(method, path, body) as answer:
             content = b"".join(self._chunks(path, answer, _SMALL))
             try:
-                return msgspec.json.decode(content, type=kind)
-            except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+                return from_json(content, kind)
+            except (MsgspecError, UnicodeDecodeError, ValueError):
                 raise SourceFault("malformed", f"{self.where} answered {path} with no JSON that wacht knows") from None
 
     def close(self) -> None:
@@ -314,8 +314,8 @@ class Client:
         code = answer.status_code
         content = b"".join(self._chunks(path, answer, _SMALL))
         errors: list[Error] = []
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, ValueError):
-            errors = msgspec.json.decode(content, type=Answer).errors or []
+        with contextlib.suppress(MsgspecError, UnicodeDecodeError, ValueError):
+            errors = from_json(content, Answer).errors or []
         if code == 404 and path.startswith("/slurm/") and _NO_SUCH_URL.search(content):
             self._place.there = None  # another version may be there by now
         if code == 401 and self._place.tokens is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from collectors.clean import clean, decode
+from collectors.decoding import from_json
 from collectors.model import Facts, Job, JobDetail, Node, SourceFault
 from collectors.nodeset import names_in
 from collectors.racks import nowhere, rack_of
@@ -188,7 +189,7 @@ class RestRoad(FewByName):
                 raise _gone(job) from None
             raise
         for raw in records:
-            own = msgspec.json.decode(raw, type=JobRecord)
+            own = from_json(raw, JobRecord)
             if own.id == job or str(own.job_id) == job or _stands_for(own, job):
                 return detail(job, json.loads(decode(bytes(raw))))
         raise _gone(job)

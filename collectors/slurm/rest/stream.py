@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from collectors.clean import clean, decode
+from collectors.decoding import json_decoder
 from collectors.model import SourceFault
 
 A = TypeVar("A")
@@ -35,7 +36,7 @@ class Pieces(Generic[A]):
     def __init__(self, key: str, kind: type[A], most: int = MOST) -> None:
         self._key = key.encode()
         self._most = most
-        self._decode = msgspec.json.Decoder(kind).decode
+        self._decode = json_decoder(kind).decode
         self.size = 0
         """Bytes taken so far."""
 

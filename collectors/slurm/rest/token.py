@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from collectors import process
 from collectors.clean import clean, decode
+from collectors.decoding import from_json
 from collectors.model import SourceFault
 from collectors.secret import Secret, read_token
 
@@ -34,7 +35,7 @@ def claims(token: Secret) -> _Claims:
     parts = token.reveal().split(".")
     try:
         raw = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        return msgspec.json.decode(raw, type=_Claims)
+        return from_json(raw, _Claims)
     except (IndexError, ValueError, binascii.Error, msgspec.MsgspecError):
         return _Claims()
 

@@ -1,0 +1,61 @@
+"""Makes the decoders of msgspec, one at a time: everything that decodes into a type of ours does it through here.
+
+msgspec (0.22 and before) resolves a type at its first use and puts what it knows of it on the class before that is
+complete. Python runs in between (the annotations), so another thread may take over there; if it meets the same type it
+reads through a null pointer and the process is gone. Sources are read in threads, and all of them for the first time
+at one moment, when wacht starts. A decoder that is made is safe from any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import Any, TypeVar, overload
+
+import msgspec
+
+T = TypeVar("T")
+
+#: Reentrant: the collector of garbage may run anything in the middle of making one.
+_one_at_a_time = threading.RLock()
+
+
+@overload
+def json_decoder(kind: type[T]) -> msgspec.json.Decoder[T]: ...
+@overload
+def json_decoder(kind: Any) -> msgspec.json.Decoder[Any]: ...
+def json_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    """What decodes JSON into `kind`; made once."""
+    return _json(kind)
+
+
+@overload
+def msgpack_decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]: ...
+@overload
+def msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]: ...
+def msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    """What decodes MessagePack into `kind`; made once."""
+    return _msgpack(kind)
+
+
+def from_json(content: bytes | msgspec.Raw | str, kind: type[T]) -> T:
+    """Decode JSON into `kind`. Raises msgspec.DecodeError, UnicodeDecodeError."""
+    return json_decoder(kind).decode(content)
+
+
+def convert(value: Any, kind: type[T]) -> T:
+    """Make a `kind` of builtin values. Raises msgspec.ValidationError."""
+    with _one_at_a_time:
+        return msgspec.convert(value, kind)
+
+
+@cache
+def _json(kind: Any) -> msgspec.json.Decoder[Any]:
+    with _one_at_a_time:
+        return msgspec.json.Decoder(kind)
+
+
+@cache
+def _msgpack(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    with _one_at_a_time:
+        return msgspec.msgpack.Decoder(kind)
