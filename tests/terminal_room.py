@@ -256,6 +256,23 @@ def _input() -> None:
     LineDriver.process_message = lambda driver, it: _breaks() if getattr(it, "key", "") == "5" else own(driver, it)
 
 
+def _taken() -> None:
+    """What there was to read the shell has read, since poll told of it."""
+    from types import SimpleNamespace
+
+    from widgets import driver
+
+    class Poll:
+        def __init__(self) -> None:
+            self._own = select.poll()
+            self.register = self._own.register
+
+        def poll(self, wait: int) -> object:
+            return Path(os.environ["XDG_STATE_HOME"], "taken").exists() or self._own.poll(wait)
+
+    driver.select = SimpleNamespace(poll=Poll, POLLIN=select.POLLIN, select=select.select)
+
+
 def _start() -> None:
     """After the terminal was taken."""
     from textual.drivers.linux_driver import LinuxDriver
@@ -309,7 +326,7 @@ def _later() -> None:
 
 _INJECTIONS: dict[str, Callable[[], None]] = {
     "handler": _handler, "thread": _thread, "publish": _publish, "goes on": _goes_on, "frame": _frame, "line": _line,
-    "input": _input, "start": _start, "stop": _stop, "hang": _hang, "ssh": _ssh, "later": _later,
+    "input": _input, "taken": _taken, "start": _start, "stop": _stop, "hang": _hang, "ssh": _ssh, "later": _later,
 }  # fmt: skip
 
 if __name__ == "__main__":

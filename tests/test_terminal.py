@@ -72,6 +72,20 @@ def test_a_second_signal_ends_one_that_hangs(room):
 
 @fault(
     "terminal",
+    "what there was to read has been read by the shell (SIGSTOP, fg), then SIGTERM",
+    "no thread waits for a key: the terminal is given back, exit code 143",
+)
+def test_what_the_shell_has_read_is_not_waited_for(room):
+    one = room(inject="taken")
+    one.up()
+    (one.folder / "taken").touch()
+    one.child.terminate()
+    assert one.end(30.0) == 128 + signal.SIGTERM
+    one.given_back()
+
+
+@fault(
+    "terminal",
     "Ctrl+Z, resized, bg, fg; then SIGSTOP, fg; then Ctrl+Z, SIGTERM",
     "the shell has its terminal each time, the screen comes back whole in the new size, exit code 143",
 )

@@ -256,8 +256,17 @@ class LineDriver(LinuxDriver):
 
     def run_input_thread(self) -> None:
         """Read what is typed until the end, or until the terminal has gone."""
+        # Whoever is stopped between being told that there is something and reading it comes back when the shell has
+        # read that: with a descriptor that blocks, it would wait there for the next key, and whoever waits for it too.
+        fd = own(self.fileno, os.O_RDONLY)
+        try:
+            self._read(fd)
+        finally:
+            os.close(fd)
+
+    def _read(self, fd: int) -> None:
         poll = select.poll()
-        poll.register(self.fileno, select.POLLIN)
+        poll.register(fd, select.POLLIN)
         parser = Keys(self._debug)
         # A byte that is no UTF-8 is no reason to crash.
         decode = getincrementaldecoder("utf-8")("replace").decode
@@ -265,7 +274,7 @@ class LineDriver(LinuxDriver):
         while not ending:
             ending = self.exit_event.is_set()
             try:
-                data = os.read(self.fileno, 4096) if poll.poll(0 if ending else _LOOK_MS) else None
+                data = os.read(fd, 4096) if poll.poll(0 if ending else _LOOK_MS) else None
             except BlockingIOError:
                 continue
             except OSError:

@@ -249,13 +249,14 @@ class Line:
             self._words -= len(data) if word else 0
 
 
-def own(fd: int) -> int:
-    """A descriptor of the terminal that does not block. O_NONBLOCK on the given one would also be our shell's.
+def own(fd: int, way: int = os.O_WRONLY) -> int:
+    """A descriptor of the terminal that does not block, to write or (os.O_RDONLY) to read.
 
-    After su the terminal is another user's and may not be opened by its name, but as /dev/tty. Where neither can be
-    had, a copy that does block, but only the thread.
+    O_NONBLOCK on the given one would also be our shell's. After su the terminal is another
+    user's and may not be opened by its name, but as /dev/tty. Where neither can be had, a copy that does block, but
+    only the thread.
     """
-    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+    flags = way | os.O_NONBLOCK | os.O_NOCTTY
     with contextlib.suppress(OSError):
         return os.open(os.ttyname(fd), flags)
     with contextlib.suppress(OSError):
