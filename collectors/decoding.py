@@ -45,8 +45,8 @@ def from_json(content: bytes | msgspec.Raw | str, kind: type[T]) -> T:
 
 def convert(value: Any, kind: type[T]) -> T:
     """Make a `kind` of builtin values. Raises msgspec.ValidationError."""
-    with _one_at_a_time:
-        return msgspec.convert(value, kind)
+    json_decoder(kind)  # resolves it; what follows may run anything (`__post_init__`), import too: it holds no lock
+    return msgspec.convert(value, kind)
 
 
 @cache

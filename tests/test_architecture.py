@@ -253,18 +253,32 @@ def test_decoders_are_made_in_one_module():
     """Two threads that meet a type of msgspec first at one moment end the process: `collectors.decoding` sees to it."""
     wrong = []
     for file in files(*LAYERS):
-        for node in ast.walk(tree(file)):
-            if isinstance(node, ast.Call) and file != DECODING_MODULE:
+        for node in ast.walk(tree(file)) if file != DECODING_MODULE else ():
+            if isinstance(node, ast.Call) and any(word.arg == "type" for word in node.keywords):
                 call = ast.unparse(node.func)
-                typed = call.startswith("msgspec.") and any(word.arg == "type" for word in node.keywords)
-                if (typed or DECODES.fullmatch(call)) and not excused(file, call):
-                    wrong.append(f"{file}:{node.lineno} calls {call}")
+                wrong += [f"{file}:{node.lineno} calls {call}"] if call.startswith("msgspec.") else []
+            elif isinstance(node, ast.Attribute) and DECODES.fullmatch(ast.unparse(node)):
+                said = id(node) in _annotations(file)
+                wrong += [] if said else [f"{file}:{node.lineno} uses {ast.unparse(node)}"]
+            elif isinstance(node, ast.Import):
+                renamed = [one for one in node.names if one.name.split(".")[0] == "msgspec" and one.asname]
+                wrong += [f"{file}:{node.lineno} calls {one.name} {one.asname}" for one in renamed]
             elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "msgspec":
-                wrong += [
-                    f"{file}:{node.lineno} imports {one.name}" for one in node.names
-                    if one.name in {"convert", "Decoder", "decode", "json", "msgpack"} and file != DECODING_MODULE
-                ]  # fmt: skip
+                made = [one for one in node.names if one.name in {"convert", "Decoder", "decode", "json", "msgpack"}]
+                wrong += [f"{file}:{node.lineno} imports {one.name}" for one in made]
     assert not wrong, "\n".join(wrong)
+
+
+@cache
+def _annotations(file: str) -> frozenset[int]:
+    """The nodes that only say what type something has."""
+    said = []
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.AnnAssign | ast.arg):
+            said.append(node.annotation)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            said.append(node.returns)
+    return frozenset(id(node) for one in said if one is not None for node in ast.walk(one))
 
 
 HEX = re.compile(r"(?<![\w&#])#(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{6}|[0-9a-fA-F]{3,4})(?![\w-])|\brgba?\(")

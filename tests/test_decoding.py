@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import msgspec
@@ -72,3 +73,23 @@ def test_a_decoder_is_made_once_and_says_what_is_wrong():
     for read in (lambda: from_json(b'{"gpus":4}', Row), lambda: convert({"gpus": 4}, Row)):
         with pytest.raises(msgspec.ValidationError, match="name"):
             read()
+
+
+class Other(msgspec.Struct):
+    name: str
+
+
+class Asks(msgspec.Struct):
+    """Settings that import, or wait, while they are made: others make decoders meanwhile."""
+
+    made: bool = False
+
+    def __post_init__(self) -> None:
+        other = threading.Thread(target=json_decoder, args=(Other,), daemon=True)
+        other.start()
+        other.join(10)
+        self.made = not other.is_alive()
+
+
+def test_what_a_type_does_when_it_is_made_holds_up_no_other_thread():
+    assert convert({}, Asks).made
