@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from functools import cache
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,22 +20,14 @@ T = TypeVar("T")
 _one_at_a_time = threading.RLock()
 
 
-@overload
-def json_decoder(kind: type[T]) -> msgspec.json.Decoder[T]: ...
-@overload
-def json_decoder(kind: Any) -> msgspec.json.Decoder[Any]: ...
-def json_decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+def json_decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     """What decodes JSON into `kind`; made once."""
-    return _json(kind)
+    return _made(msgspec.json.Decoder, kind)  # type: ignore[no-any-return, arg-type]  # mypy: no type[T] is Hashable
 
 
-@overload
-def msgpack_decoder(kind: type[T]) -> msgspec.msgpack.Decoder[T]: ...
-@overload
-def msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]: ...
 def msgpack_decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    """What decodes MessagePack into `kind`; made once."""
-    return _msgpack(kind)
+    """What decodes MessagePack into `kind`, a type or a union of types; made once."""
+    return _made(msgspec.msgpack.Decoder, kind)  # type: ignore[no-any-return]
 
 
 def from_json(content: bytes | msgspec.Raw | str, kind: type[T]) -> T:
@@ -50,12 +42,6 @@ def convert(value: Any, kind: type[T]) -> T:
 
 
 @cache
-def _json(kind: Any) -> msgspec.json.Decoder[Any]:
+def _made(decoder: Any, kind: Any) -> Any:
     with _one_at_a_time:
-        return msgspec.json.Decoder(kind)
-
-
-@cache
-def _msgpack(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    with _one_at_a_time:
-        return msgspec.msgpack.Decoder(kind)
+        return decoder(kind)

@@ -60,8 +60,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("console/plugins.py", "dynamic import"): "what a site's installed packages add through entry points",
     ("console/site.py", "dynamic import"): "opens the transport that fits the site, real or embedded, both written out",
 }
-#: The last test asks which exceptions the others have used, so all run in one process.
-pytestmark = pytest.mark.xdist_group("architecture")
 _used: set[tuple[str, str]] = set()
 
 #: In one process: the last test is of what the others have excused.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta, timezone
 
 from hypothesis import given
@@ -65,6 +66,16 @@ def test_the_top_line_gives_way_politely() -> None:
 @given(st.integers(0, 200), st.lists(st.sampled_from(["DEMO", "READ-ONLY", "REPLAY"]), max_size=3, unique=True))
 def test_the_top_line_is_exact_at_any_width(cells: int, modes: list[str]) -> None:
     assert spans_width(top_spans(busy(), 0, 100.0, modes, cells)) == cells
+
+
+def test_nothing_in_the_top_line_comes_and_goes_while_the_sources_grow_older() -> None:
+    for cells in range(60, 130):
+        seen = set()
+        for now in range(96, 112):  # all three are read at 96 s
+            spans = top_spans(busy(), 1_795_486_327, now, ["DEMO"], cells, None, (), ("alerts",))
+            assert spans_width(spans) == cells
+            seen.add(tuple(re.sub(r" \d+s$", "", text) for text, _ in spans if text.strip()))
+        assert len(seen) == 1, f"at {cells} cells: {seen}"
 
 
 def test_a_source_that_is_read_seldom_on_purpose_does_not_make_the_chip_old() -> None:

@@ -26,6 +26,11 @@ class Chip(Struct, frozen=True):
     short: str = ""
     """What it says where there is little room; "" is the text."""
 
+    @property
+    def grows(self) -> bool:
+        """Whether its age is a cell longer within ten seconds."""
+        return self.text[-3:-2] == " " and self.text[-1:] == "s"
+
     def span(self, brief: int = 0) -> Span:
         """The chip in the line; one that is at fault has a ground of its own and room around its word."""
         text = (self.short if brief else "") or self.text
@@ -151,6 +156,7 @@ def top_spans(
     )
     left: list[Span] = []
     right: list[Span] = []
+    kept = 0
     for brand, time, brief, shown in steps:
         gap = " " if brief else "  "
         left = [(" ", "")]
@@ -168,13 +174,15 @@ def top_spans(
             told = [_brief(one) for one in others] if brief == 2 else others
             right += [(gap, ""), ("│", "text-dim"), (gap, ""), *_joined(told, gap)]
         right.append((" ", ""))
-        if spans_width(left) + spans_width(right) <= cells:
+        # What has no room in a few seconds has none now: a word that comes and goes draws the eye for nothing.
+        kept = sum(chip.grows for chip in shown)
+        if spans_width(left) + spans_width(right) + kept <= cells:
             break
     right = cut_spans(right, max(0, cells - spans_width(left)))
     name = left.index((cluster.name, "bar-strong")) + 1
     for steps_here in (trail, trail[-1:]):
         crumbs: list[Span] = [part for step in steps_here for part in ((" › ", "bar"), (step, "bar-strong"))]
-        if spans_width(left) + spans_width(crumbs) + spans_width(right) < cells:
+        if spans_width(left) + spans_width(crumbs) + spans_width(right) + kept < cells:
             left[name:name] = crumbs
             break
     left = cut_spans(left, cells)

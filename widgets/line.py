@@ -252,9 +252,8 @@ class Line:
 def own(fd: int, way: int = os.O_WRONLY) -> int:
     """A descriptor of the terminal that does not block, to write or (os.O_RDONLY) to read.
 
-    O_NONBLOCK on the given one would also be our shell's. After su the terminal is another
-    user's and may not be opened by its name, but as /dev/tty. Where neither can be had, a copy that does block, but
-    only the thread.
+    O_NONBLOCK on the given one would also be our shell's. After su the terminal is another user's and may not be
+    opened by its name, but as /dev/tty. Where neither can be had, a copy that does block, but only the thread.
     """
     flags = way | os.O_NONBLOCK | os.O_NOCTTY
     with contextlib.suppress(OSError):

@@ -40,7 +40,7 @@ class _Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgpack_decoder(_Frame)
+_DECODER: msgspec.msgpack.Decoder[_Frame] = msgpack_decoder(_Frame)
 _SINGLE = {kind: msgpack_decoder(made | None) for kind, made in SINGLES.items()}
 
 

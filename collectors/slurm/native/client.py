@@ -24,7 +24,7 @@ _NO_CONF = ("cannot stat file", "configuration source", "DNS SRV", "process conf
 #: Faults of the controller, which any other question would meet as well.
 _OF_ALL = frozenset({"refused", "timeout", "auth", "backoff"})
 
-_DECODER = msgpack_decoder(Answer)
+_DECODER: msgspec.msgpack.Decoder[Answer] = msgpack_decoder(Answer)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
