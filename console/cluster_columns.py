@@ -11,6 +11,7 @@ from console.columns import Ctx
 from console.elsewhere import Standing
 from console.figures import RUNNING
 from console.need_list import Need
+from console.power import site_w
 from widgets.cells import Cell, Span
 from widgets.columns import Column
 from widgets.units import UNKNOWN, age, count, power
@@ -108,8 +109,13 @@ def _queue(row: ClusterRow, _: Ctx) -> Cell:
 
 
 def _power(row: ClusterRow, _: Ctx) -> Cell:
-    watts = None if row.standing.cluster is None else row.standing.cluster.totals.power_w
+    watts = power_w(row)
     return UNKNOWN if watts is None else power(watts)
+
+
+def power_w(row: ClusterRow, _: object = None) -> float | None:
+    """Watts of the whole site, as its Power screen says; None where that is unknown."""
+    return None if row.standing.cluster is None else site_w(row.standing.cluster)
 
 
 def _need(row: ClusterRow, _: Ctx) -> Cell:

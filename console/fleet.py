@@ -304,7 +304,7 @@ class Fleet(Looking):
 
     def _past_first(self) -> str:
         back = self.keymap.press("look_back")
-        return f"the past of {self.current} is on the screen: {back} goes back to the present"
+        return f"the past of {self.current} is on the screen: {back} to go back to the present"
 
     def _show_opened(self, at: Opened) -> None:
         """The one place that changes `here`. Never while the past is shown: what `Looking` put by of the one that is

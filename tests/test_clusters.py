@@ -238,7 +238,7 @@ async def test_one_that_opens_while_somebody_looks_back_is_not_shown_with_the_ga
         await op.press("T")
         await op.until(lambda: app.looks_back, "the past")
         may.set()
-        await op.until(lambda: any("T goes back to the present" in one for one in op.told), "it is said")
+        await op.until(lambda: any("press T to go back to the present" in one for one in op.told), "it is said")
         assert app.current == A and app.looks_back
         await op.press("T")
         await op.until(lambda: not app.looks_back, "the present")

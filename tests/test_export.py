@@ -10,10 +10,13 @@ import os
 import threading
 
 import pytest
+from msgspec.structs import replace
 
-from collectors.model import Cluster, Job, Load, Node
+from collectors.model import Cluster, Job, Load, Node, Power, Totals
+from console.cluster_columns import CLUSTERS, ClusterRow
 from console.columns import JOBS, NODES, Ctx
 from console.commands import CommandError, completer, parse
+from console.elsewhere import Standing
 from console.export import asking, file
 from console.export.fields import TABLES, fields_of
 from console.export.file import CannotWrite, save
@@ -363,3 +366,12 @@ def test_a_hundred_thousand_rows_never_hold_another_thread_up_for_long():
     # 0.6 of the yardstick each where it was measured.
     assert cost(lambda: sizes.extend(len(next(pieces)) for _ in range(8))) / 8 < 2
     assert len(sizes) == 40 and max(sizes) < 1 << 18
+
+
+def test_the_power_of_a_cluster_is_what_its_power_screen_says():
+    """Of nodes that are silent only the PDUs tell; where nothing but the nodes does it is their sum."""
+    told = Cluster(name="b", totals=Totals(power_w=1.6e6), power=Power(source="PDU", site_w=1.66e6))
+    for one, watts, text in ((told, 1.66e6, "1.66 MW"), (replace(told, power=None), 1.6e6, "1.60 MW")):
+        row = ClusterRow(standing=Standing(name="b", cluster=one))
+        assert next(column for column in CLUSTERS if column.key == "power").cell(row, None) == text
+        assert next(field for field in fields_of(CLUSTERS)[1] if field.name == "power_w").value(row, None) == watts

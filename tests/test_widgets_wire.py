@@ -344,6 +344,24 @@ async def test_a_screen_that_comes_up_is_not_laid_out_twice_for_that(monkeypatch
         assert laid.count("new") == 2, "when it comes, and when it has its styles"
 
 
+async def test_what_waits_for_a_painting_is_called_although_the_screen_on_top_goes(wire: list[str]) -> None:
+    """A terminal that is resized as help goes: the screen beneath asks to be told once it is laid out."""
+    app, called = Bench(), []
+
+    class Going(QuietScreen[None]):
+        async def _message_loop_exit(self) -> None:
+            self._callbacks += [(lambda: called.append("beneath"), app.table), (lambda: called.append("its own"), self)]
+            await super()._message_loop_exit()
+
+    async with app.run_test(size=(100, 30)) as pilot:
+        await app.push_screen(Going())
+        await pilot.pause()
+        await app.pop_screen()
+        await pilot.pause()
+        assert called == ["beneath"]
+    assert called == ["beneath"]
+
+
 async def test_a_map_of_12000_nodes_sends_only_what_changed(wire: list[str]) -> None:
     class Mapped(Bench):
         def compose(self) -> ComposeResult:

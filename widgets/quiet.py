@@ -56,6 +56,16 @@ class QuietScreen(Screen[Result]):
         elif isinstance(self.app, QuietApp) and self.app.glass.lost:
             self.refresh()  # the terminal was resized there and back
 
+    async def _message_loop_exit(self) -> None:
+        """Textual 8.2.8 gives what waits for the next painting to whichever screen is on top, and forgets it with that:
+        a terminal that is resized as help goes would leave the screen beneath as it was laid out before."""
+        left, self._callbacks = self._callbacks, []
+        await super()._message_loop_exit()
+        if self.app.is_running and self.app.screen_stack:
+            for call, sender in left:
+                if sender.is_running and sender is not self:
+                    self.app.screen._invoke_later(call, sender)
+
     def early(self, event: Event) -> bool:
         """Whether it was typed before this could be read: it was meant for something else, and is dropped."""
         return False

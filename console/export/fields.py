@@ -10,7 +10,7 @@ from typing import Any
 
 from console.account_columns import ACCOUNTS, MEMBERS
 from console.alert_columns import GROUPS, SILENCES
-from console.cluster_columns import CLUSTERS, worst_need
+from console.cluster_columns import CLUSTERS, power_w, worst_need
 from console.columns import JOBS, NODES, job_word
 from console.control_columns import ASKERS, HUNG
 from console.cooling_columns import LOOPS
@@ -254,7 +254,7 @@ _CLUSTERS: Mapping[str, Fields] = {
     "alerts": (_f("critical", "standing.critical"), _f("warning", "standing.warning")),
     "up": (_total("nodes"),),
     "gpus": (_total("gpus_alloc"), _total("gpus")),
-    "power": (_total("power_w"),),
+    "power": (Field("power_w", power_w),),
     "age": (_f("oldest_s"),),
     "ill": (_f("sources", "standing.ill"),),
     "need": (Field("worst_need", worst_need),),
