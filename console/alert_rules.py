@@ -14,11 +14,12 @@ from msgspec import Struct
 
 import collectors.alertmanager
 from collectors.prometheus import PowerSettings, PrometheusSettings
+from collectors.prometheus.book import FIRST
 from collectors.prometheus.names import REMAP_FAILED, TEMP, XID, Quantity
 from collectors.prometheus.plant_cooling import CoolingLimits, CoolingSettings
 from collectors.prometheus.plant_fabric import DOWNED, RATE, STATE
 from collectors.prometheus.plant_storage import ERROR
-from collectors.prometheus.queries import SLURMCTLD, by_node, quoted
+from collectors.prometheus.queries import SLURMCTLD, by_host, quoted
 from collectors.prometheus.rules import DEFAULT
 from console import places
 from console.policy import Policy, default_policy
@@ -85,8 +86,8 @@ def rules(settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, 
 
 def _nodes(settings: PrometheusSettings, limits: Limits) -> Iterator[Rule]:
     up = f"up{{{limits.exporters}}}"
-    down = f"{by_node(up, ('instance',), settings.node, ('node', 'rack'))} == 0"
-    silent = f"{by_node(up, ('instance',), settings.node, ('node', 'rack', 'job'))} == 0"
+    down = f"{by_host(up, ('instance',), settings.node, ('node', 'rack'))} == 0"
+    silent = f"{by_host(up, ('instance',), settings.node, ('node', 'rack', 'job'))} == 0"
     yield Rule(
         alert="NodeDown", severity="critical", expr=down, wait="1m",
         summary="{{ $labels.node }} does not answer: none of its exporters does",
@@ -208,7 +209,7 @@ def _ports(settings: PrometheusSettings) -> Iterator[Rule]:
     keep = ("node", "rack", "device", "port")
 
     def by_port(expr: str) -> str:
-        return by_node(expr, settings.node_labels, settings.node, keep)
+        return by_host(expr, _exported(settings), settings.node, keep)
 
     state, rate, downed = (_chosen(settings, name) for name in (STATE, RATE, DOWNED))
     cabled = f"count by (device, port) ({state} == 4) > 0.1 * count by (device, port) ({state})"
@@ -236,19 +237,29 @@ def _mounts(settings: PrometheusSettings) -> Iterator[Rule]:
     keep = ("node", "rack", "mountpoint")
     yield Rule(
         alert="FileSystemHangs", severity="critical", wait="2m",
-        expr=by_node(f"{errors} == 1", settings.node_labels, settings.node, keep),
+        expr=by_host(f"{errors} == 1", _exported(settings), settings.node, keep),
         summary="{{ $labels.mountpoint }} hangs or fails on {{ $labels.node }}",
     )  # fmt: skip
-    hosts = ", ".join((*settings.node_labels, "rack"))
+    hosts = ", ".join((*_exported(settings), "rack"))
     for mount in settings.storage.mounts:
         there = _chosen(settings, ERROR, f"mountpoint={quoted(mount)}")
         lacks = f"count by ({hosts}) ({_chosen(settings, ERROR)}) unless on ({hosts}) {there}"
         named = f'label_replace({lacks}, "mountpoint", {quoted(mount)}, "", "")'
         yield Rule(
             alert="FileSystemMissing", severity="warning", wait="10m",
-            expr=by_node(named, settings.node_labels, settings.node, keep),
+            expr=by_host(named, _exported(settings), settings.node, keep),
             summary="{{ $labels.mountpoint }} is not mounted on {{ $labels.node }}",
         )  # fmt: skip
+
+
+def _hosts(settings: PrometheusSettings) -> tuple[str, ...]:
+    """The labels that hold the host in dcgm-exporter's series."""
+    return settings.host_labels or FIRST["host_labels"]
+
+
+def _exported(settings: PrometheusSettings) -> tuple[str, ...]:
+    """The labels that hold the host in node_exporter's series."""
+    return settings.node_labels or FIRST["node_labels"]
 
 
 def _chosen(settings: PrometheusSettings, series: str, more: str = "") -> str:
@@ -259,17 +270,17 @@ def _chosen(settings: PrometheusSettings, series: str, more: str = "") -> str:
 
 def _by_gpu(settings: PrometheusSettings, quantity: Quantity) -> str:
     """The largest value of a gauge by node, rack and GPU: jobs and instances that share one give more series."""
-    hosts = ", ".join(settings.host_labels)
+    hosts = ", ".join(_hosts(settings))
     expr = quantity.each(f"max by ({hosts}, rack, gpu) ({_chosen(settings, '{}')})")
-    return by_node(expr, settings.host_labels, settings.node, ("node", "rack", "gpu"))
+    return by_host(expr, _hosts(settings), settings.node, ("node", "rack", "gpu"))
 
 
 def _changed(settings: PrometheusSettings, span: str) -> str:
     """GPUs whose last XID is another one than before, in this time."""
-    hosts = ", ".join(settings.host_labels)
+    hosts = ", ".join(_hosts(settings))
     # Of either name, since an exporter that was just renewed has changes under both.
     expr = " or ".join(f"max by ({hosts}, gpu) (changes({_chosen(settings, name)}[{span}])) > 0" for name in XID.series)
-    return by_node(expr, settings.host_labels, settings.node, ("node", "gpu"))
+    return by_host(expr, _hosts(settings), settings.node, ("node", "gpu"))
 
 
 def _any(codes: Iterable[int]) -> str:

@@ -32,6 +32,7 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
     rack: str | None = None
     features: tuple[str, ...] = ()
     address: str | None = None
+    """NodeAddr: the name or IP address that Slurm reaches it by."""
     version: str | None = None
     boot_at: int | None = None
     slurmd_at: int | None = None
@@ -41,6 +42,8 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
     extra: str | None = None
     resume_at: int | None = None
     """When Slurm puts it back to work by itself (ResumeAfter)."""
+    hostname: str | None = None
+    """NodeHostname: what its host calls itself, its name in Slurm unless the configuration says otherwise."""
 
 
 class Job(Struct, frozen=True, gc=False, kw_only=True):

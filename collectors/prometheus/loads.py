@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Facts, Load, SourceFault, Xid
 from collectors.prometheus.book import Book
 from collectors.prometheus.client import SKEW_S, Client, QueryRefused
+from collectors.prometheus.hosts import Families
+from collectors.prometheus.names import TEMP, XID
 from collectors.prometheus.queries import BY_NAME
 from collectors.prometheus.values import NODE_NAME, Notes, by_label, number, points, told
 from collectors.prometheus.xids import Gpu, Memory, last_of_node, step_of
@@ -28,7 +30,10 @@ class LoadReader:
         self._book = book
         self._client = client
         self._clock = clock
+        self.hosts = families(book, client, clock.mono)
         self._memory = Memory()
+        self._nodes: Mapping[str, str] = {}
+        """UUID of a GPU with an XID to its node, as of the last reading."""
         self._shift = 0
         self._shown: dict[Gpu, int] = {}
         self._lacks: Values = {}
@@ -46,7 +51,7 @@ class LoadReader:
         # Not those that have a sample's time alone: VictoriaMetrics tells it for minutes after a series has ended.
         nodes = util.keys() | seen.keys() | hottest.keys() | watts.keys() | memory.keys()
         if not nodes:
-            raise self._nothing(notes)
+            raise self._unmapped() or self._nothing(notes)
         if not util:
             notes.say(f"no series {BY_NAME['util'].series[0]}: utilisation is unknown")
         power = self._values("node_power", notes) if self._book.power.node_series else {}
@@ -90,9 +95,20 @@ class LoadReader:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _values(self, name: str, notes: Notes, label: str = "node") -> Values:
+    def _values(self, name: str, notes: Notes) -> Values:
         """Node to value; a query that the server refuses is a gap with a name."""
-        return by_label(self._client.rows(name, self._book.whole(name), notes), name, label, notes)
+        return by_label(self.hosts.rows(name, notes), name, "node", notes)
+
+    def _unmapped(self) -> SourceFault | None:
+        """What is wrong where there are hosts, and not one of them is a node."""
+        for one in self.hosts.fitted():
+            if one.hosts and not one.known:
+                hosts = (*one.unknown, *one.ambiguous)
+                return SourceFault(
+                    "empty", f"none of {one.hosts} hosts of {one.what} is a node of Slurm ({', '.join(hosts[:3])})",
+                    "see wacht doctor; host_labels and node in docs/configuration.md",
+                )  # fmt: skip
+        return None
 
     def _nothing(self, notes: Notes) -> SourceFault:
         """No GPU series at all: never "no GPUs", but a fault that says where to look."""
@@ -128,7 +144,7 @@ class LoadReader:
     def _lacking(self, notes: Notes) -> None:
         """Series that cannot be counted, because they lack a label."""
         lacks = self._lacks
-        labels = self._book.settings.host_labels
+        labels = self._book.labels["host_labels"]
         if lacks.get("host"):
             names = " or ".join(labels)
             notes.say(f"{lacks['host']:.0f} GPU series have no label {names} and count for no node; see host_labels")
@@ -138,7 +154,8 @@ class LoadReader:
     def _xids(self, notes: Notes) -> Mapping[str, Xid] | None:
         """The XIDs; None, with a warning, where they are unknown."""
         self._shown = {}
-        self._lacks = self._values("lacking", notes, "lacks")
+        lacking = self._client.rows("lacking", self._book.whole("lacking"), notes)
+        self._lacks = by_label(lacking, "lacking", "lacks", notes)
         if "xids" in self._lacks:
             notes.say(f"no series {BY_NAME['xids'].series[0]}: XIDs are unknown")
             return None
@@ -150,16 +167,21 @@ class LoadReader:
             return None
         notes.say(*gauges.warnings, *counts.warnings)
         at = self._client.server_now()
-        for row in gauges.rows:
+        for row in self.hosts.of("xids").named(gauges.rows, "xids"):
             gpu, code = _gpu(row.metric), number(row.value[1], "xids") if row.value is not None else None
             if gpu is not None and code is not None:
                 self._shown[gpu] = int(code)
         counted: dict[tuple[Gpu, int], float] = {}
-        for row in counts.rows:
+        for row in self.hosts.of("xid_counts").named(counts.rows, "xid_counts"):
             gpu, word = _gpu(row.metric), row.metric.get("xid", "")
             times = number(row.value[1], "xid_counts") if row.value is not None else None
             if gpu is not None and times is not None and word.isascii() and word.isdecimal() and 0 < len(word) < 7:
                 counted[gpu, int(word)] = times
+        nodes = {uuid: node for node, _, uuid in self._shown}
+        if any(nodes.get(uuid, node) != node for uuid, node in self._nodes.items()):
+            # Slurm's nodes are mapped otherwise now: what was is not new because its node has another name.
+            self._memory = Memory()
+        self._nodes = nodes
         self._memory.see(self._shown, at)
         self._memory.count(counted, at)
         self._look_back(at, notes)
@@ -188,6 +210,18 @@ class LoadReader:
             past = {row.metric.get("UUID", ""): points([row], "xid_past", start, end, step) for row in answer.rows}
             for uuid, gpu in by_uuid.items():
                 self._memory.learn(gpu, past.get(uuid, ()), span, at)
+
+
+def families(book: Book, client: Client, mono: Callable[[], float]) -> Families:
+    """The hosts of all that is read of GPUs."""
+    measured = book.power.node_series
+    recorded = [BY_NAME[name].record or "" for name in ("gpus", "xids", *(("node_power",) if measured else ()))]
+    return Families(
+        book, client, mono,
+        host_labels=("GPUs and XIDs", (*TEMP.series, *XID.series)),
+        power=("node power", (measured,) if measured else ()),
+        recorded=("recorded series", recorded if book.settings.recorded else ()),
+    )  # fmt: skip
 
 
 def _gpu(labels: Mapping[str, str]) -> Gpu | None:

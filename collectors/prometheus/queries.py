@@ -2,9 +2,9 @@
 
 A template names a series as `<NAME>` or `<NAME label="value">`; what stands there is the series with the matchers of
 the site and of the node that is asked for. `$host` stands for the labels that hold the host, `$only` for the matchers
-alone. What a query gives by host is given the label `node`, Slurm's name of it, by label_replace on the server, after
-the sums: on 12,000 rows, not on 96,000. The last `max by` counts a host once that has two exporters which spell its
-label differently; `max by ($host, UUID)` counts a GPU once that has a series a job, an instance or an exporter.
+alone. A query with the label `node` gives rows by those labels: `hosts` makes a node of Slurm of each, and one row of a
+host that has two exporters which spell its label differently. `max by ($host, UUID)` counts a GPU once that has a
+series a job, an instance or an exporter.
 
 What dcgm-exporter gives stands in `names`: each quantity with every name it comes under. `each` joins the names with
 `or`, after the first sum: a GPU or a node counts under the first of them that it has, so a site that is half rolled
@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from collectors.hosts import HOST_PATTERN, HOST_TO
 from collectors.prometheus import plant_checkups, plant_cooling, plant_domains, plant_fabric, plant_storage
 from collectors.prometheus.names import ENERGY, ENGINE, FREE, GPU, MARK, RESERVED, TEMP, USED, UTIL, WATTS, XID
 from collectors.prometheus.query import Query
@@ -122,7 +123,7 @@ TABLE: tuple[Query, ...] = (
              f' or label_replace({_NO_XIDS}, "lacks", "xids", "", "")',
     ),
     Query(
-        name="node_power", unit="W", high=1e6, series=("power.node_series",), record="wacht:node_power:max",
+        name="node_power", unit="W", high=1e6, series=("power.node_series",), host="power", record="wacht:node_power:max",
         about="power of a node, where its series is configured", expr="$node_series", over="avg_over_time",
     ),
     Query(
@@ -190,8 +191,10 @@ TABLE: tuple[Query, ...] = (
         ),
     ),
     Query(
-        name="hosts", by=("$host",), series=(TEMP.told,), asked="for the nodes on the screen",
-        about="how the host is spelt in the series of the nodes asked for", expr=TEMP.each("count by ($host) (<{}>)"),
+        name="hosts", by=("$hosts",), series=(TEMP.told, XID.told), asked="at the start, and when Slurm's nodes change",
+        about="every host that has series, by each label that may hold it: which label holds Slurm's nodes; of "
+              "node_exporter's series, of recorded ones and of power.node_series as well, where they are read",
+        expr='group by ($hosts) ({__name__=~"$series",$only})',
     ),
     Query(
         name="gpu_fields", low=-1e15, high=1e16, asked="for the nodes on the screen",
@@ -253,14 +256,23 @@ def fill(template: str, words: Mapping[str, str], only: str = "", over: str = ""
     return _WORD.sub(word, _SERIES.sub(series, template.replace(",$only", f",{only}" if only else "")))
 
 
-def by_node(expr: str, labels: tuple[str, ...], pattern: str, keep: tuple[str, ...] = ("node",)) -> str:
-    """What an expression gives by host labels, by Slurm's node names: the first label that is there wins."""
+def by_host(expr: str, labels: tuple[str, ...], rule: str | None, keep: tuple[str, ...] = ("node",)) -> str:
+    """What an expression gives by host labels, by one label `node`: the first label that is there wins.
+
+    For sums that the server makes without knowing Slurm's nodes. With a rule of the site, a regular expression, it is
+    what that says; else the host without its port, so that two hosts are never one.
+    """
+    pattern, to = (HOST_PATTERN, HOST_TO) if rule is None else (rule, "$1")
     text = expr
     for label in reversed(labels):
-        text = f'label_replace({text}, "node", "$1", {quoted(label)}, {quoted(pattern)})'
+        text = f'label_replace({text}, "node", "{to}", {quoted(label)}, {quoted(pattern)})'
     return f"max by ({', '.join(keep)}) ({text})"
 
 
-def one_node(expr: str, node: str) -> str:
-    """The rows of one node of an expression that gives the label `node`."""
-    return f'{expr} and on (node) label_replace(vector(1), "node", {quoted(node)}, "", "")'
+def one_node(expr: str, labels: tuple[str, ...], spelled: str) -> str:
+    """The rows of one node of an expression that gives host labels, by what may stand there: a join on the server, for
+    what a site wrote for the whole machine: it may not let itself be narrowed down."""
+    text = expr
+    for label in (*labels, "node"):
+        text = f'label_replace({text}, "wanted", "yes", {quoted(label)}, {quoted(spelled)})'
+    return f'{text} and on (wanted) label_replace(vector(1), "wanted", "yes", "", "")'

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.book import SOURCES, Book
 from collectors.prometheus.plant_cooling import CoolingLimits, CoolingSettings
-from collectors.prometheus.queries import BY_NAME, TABLE
+from collectors.prometheus.queries import BY_NAME, TABLE, by_host
+from collectors.prometheus.query import Query
 
 FILE = Path(__file__).with_name("wacht-rules.yml")
 #: What the file is written for, and the documentation.
@@ -53,7 +54,7 @@ def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, st
             continue
         if query.name in {"node_power", "rack_power"} and not given[query.name.removesuffix("_power")]:
             continue
-        yield "wacht", query.record, book.whole(query.name)
+        yield "wacht", query.record, _by_node(book, query)
     for source in SOURCES:
         if given[source]:
             yield "wacht", (BY_NAME["site_power"].record or "").replace("$source", source), _SITE[source]
@@ -62,6 +63,14 @@ def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, st
         "wacht", BY_NAME["site_util"].record or "",
         f"sum({known} * on (node) {_GPUS}) / sum({_GPUS} and on (node) {known})",
     )  # fmt: skip
+
+
+def _by_node(book: Book, query: Query) -> str:
+    """A query as a rule records it. The server knows no nodes of Slurm: the label `node` is the host, which wacht maps."""
+    whole = book.whole(query.name)
+    if "node" not in query.by:
+        return whole
+    return by_host(whole, book.labels[query.host], book.rule(query.host), query.by)
 
 
 def text(settings: PrometheusSettings = DEFAULT) -> str:

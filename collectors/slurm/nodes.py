@@ -124,6 +124,7 @@ def node(line: str, signed: Signed | None, rack: RackOf = nowhere) -> Node | Non
         gpus_used=said(indices or ""),
         rack=rack(name),
         features=_list(get("ActiveFeatures", "")),
+        hostname=said(get("NodeHostName", "")),
         address=said(get("NodeAddr", "")),
         version=said(get("Version", "")),
         boot_at=epoch(get("BootTime", "")),

@@ -70,6 +70,7 @@ def node(record: Any, used: Used | None, reserved: Mapping[str, str]) -> Node | 
         gpu_type=kind,
         gpus_used=indices,
         features=words(record, "active_features"),
+        hostname=word(record, "hostname"),
         address=word(record, "address"),
         version=word(record, "slurm_version"),
         boot_at=number(record, "boot_time"),
