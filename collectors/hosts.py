@@ -28,8 +28,8 @@ from collectors.model import Node
 
 NAME, HOSTNAME, ADDRESS, SHORT, RULE, UNCHECKED = "NodeName", "NodeHostname", "NodeAddr", "short name", "rule", ""
 """How a host fits a node: by what it equals."""
-FOREIGN, IP, AMBIGUOUS = "foreign", "IP address", "ambiguous"
-"""Why a host is no node."""
+FOREIGN, IP, AMBIGUOUS, UNMATCHED = "foreign", "IP address", "ambiguous", "unmatched"
+"""Why a host is no node: Slurm has none such, an address that is no NodeAddr, several nodes, not what the rule wants."""
 
 #: Name, NodeHostname and NodeAddr of every node.
 Ids = tuple[tuple[str, str | None, str | None], ...]
@@ -158,12 +158,16 @@ class Names:
     def _by_rule(self, value: str, host: str, rule: re.Pattern[str]) -> Fit:
         match = rule.fullmatch(value)
         name = (match[1] or "") if match is not None else ""
+        if not name:
+            return Fit(None, UNMATCHED, host)
         if self.known and name in self.nodes:
-            own = self._exact.get(host, ("", ""))[1] == name
-            return Fit(name, RULE, host, "" if own or is_ip(host) else host.partition(".")[2])
-        if not name or is_ip(name) or is_ip(host):
-            return Fit(None, IP if is_ip(name or host) or is_ip(host) else FOREIGN, host)
-        return Fit(None, FOREIGN, host) if self.known else Fit(name, UNCHECKED, host)
+            domain = host.partition(".")[2]
+            own = is_ip(host) or self._exact.get(host, ("", ""))[1] == name
+            twofold = not own and self._is_twofold(name, domain)
+            return Fit(None, AMBIGUOUS, host, domain) if twofold else Fit(name, RULE, host, "" if own else domain)
+        if is_ip(name) or is_ip(host):
+            return Fit(None, IP, host)
+        return Fit(None, FOREIGN, name) if self.known else Fit(name, UNCHECKED, host)
 
     def _is_twofold(self, node: str, domain: str) -> bool:
         return bool(domain) and any(node in found for found in self._twofold.values())

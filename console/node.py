@@ -5,6 +5,7 @@ Needs neither Prometheus nor a controller. What cannot be read is told in one li
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import textwrap
@@ -25,6 +26,7 @@ from collectors.nvml.message import Extra
 from collectors.nvml.sources import NvmlTelemetry, hold, this_node
 from collectors.slurm.nodes import read_named
 from console.errors import Told
+from console.naming import WAIT_S, tell
 from console.node_slurm import SLURM_DEADLINE_S, ended_lines, ended_on, jobs_on
 from console.policy import Policy, default_policy
 from console.reasons import robot
@@ -109,8 +111,8 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> Look:
     untold: dict[str, Fault] = {}
     with ThreadPoolExecutor(4) as pool:
         try:
-            seen = pool.submit(_gpus_of, node, telemetry) if telemetry is not None else None
             known = pool.submit(lambda: read_named([node], SLURM_DEADLINE_S)) if with_slurm else None
+            seen = pool.submit(_gpus_of, node, telemetry, known) if telemetry is not None else None
             queue = pool.submit(jobs_on, node) if with_slurm else None
             past = pool.submit(lambda: ended_on(node, clock.now())) if shutil.which("sacct") is not None else None
             sample = _result(seen, gpu_source, faults)
@@ -145,9 +147,13 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> Look:
     )
 
 
-def _gpus_of(node: str, telemetry: Telemetry) -> Sample:
+def _gpus_of(node: str, telemetry: Telemetry, known: Future[Mapping[str, Node]] | None) -> Sample:
     if isinstance(telemetry, NvmlTelemetry):
         return telemetry.sample()
+    nodes: Mapping[str, Node] = {}
+    with contextlib.suppress(SourceFault, TimeoutError):  # its own name is enough for most sites
+        nodes = known.result(WAIT_S) if known is not None else {}
+    tell(telemetry, nodes or {node: Node(name=node, state="UNKNOWN", display="unknown")})
     gpus = telemetry.gpus([node]).get(node, ())
     if not gpus:
         raise SourceFault("empty", f"no sample of {node}", "is its exporter up?")

@@ -11,8 +11,9 @@ import msgspec
 
 from collectors import process
 from collectors.clock import Clock
-from collectors.model import Cluster, Collector, Job, Load, Node
+from collectors.model import Cluster, Collector, Job, Load, Node, Reading
 from console import log
+from console.naming import Naming
 from console.poller import read
 from console.reduce import begin, reduce
 
@@ -24,11 +25,20 @@ PLANT = ("ports", "domains", "trays", "cooling", "storage", "checkups")
 def take(name: str, sources: Sequence[Collector], clock: Clock, demo: bool = False) -> Cluster:
     """One reading of each source, all at once, reduced to a Cluster."""
     cluster = begin(name, [(one.name, one.floor_s) for one in sources], demo)
+    naming = Naming(sources)
+
+    def read_one(one: Collector) -> Reading:
+        naming.wait(one)
+        reading = read(name, one, clock)
+        naming.see(reading)
+        return reading
+
     with ThreadPoolExecutor(max(1, len(sources))) as pool:
         try:
-            for reading in pool.map(lambda one: read(name, one, clock), sources):
+            for reading in pool.map(read_one, sources):
                 cluster, _ = reduce(cluster, reading)
         except BaseException:
+            naming.stop()
             process.stop_all()  # Ctrl-C must not wait for a controller that hangs
             raise
         finally:

@@ -103,6 +103,7 @@ class Hosts:
                 if fit.node is not None:
                     return fit.node
                 first = first or fit
+        self._missed = self._missed or first is None
         return first.host if first is not None and first.how == FOREIGN and NODE_NAME.fullmatch(first.host) else None
 
     def find(self, nodes: Iterable[str], notes: Notes) -> Mapping[str, Where]:
@@ -188,8 +189,9 @@ class Hosts:
         if self._looked is None:
             return True
         ago = self._mono() - self._looked
-        strange = self._missed or any(fit.node is None for fit in self._seen.values())
-        return ago >= (LEAST_S if self._missed else AGAIN_S) and strange
+        if self._missed or not self._seen:
+            return ago >= LEAST_S
+        return ago >= AGAIN_S and any(fit.node is None for fit in self._seen.values())
 
     def _fit(self, value: str) -> Fit:
         fit = self._fits.get(value)
