@@ -146,11 +146,14 @@ class Names:
         """A regular expression (RE2) that matches every value of a label that may be this node."""
         words: dict[str, None] = {}
         for host in self._hosts.get(node, [node]):
-            words[re.escape(f"[{host}]" if ":" in host else host)] = None
-            if not is_ip(host):
-                first = host.partition(".")[0]
-                domains = self._short.get(first, {}).get(node, ())
-                words[re.escape(first) if domains else re.escape(first) + r"([.][^:]*)?"] = None
+            first, _, domain = host.partition(".")
+            if is_ip(host):
+                words[re.escape(f"[{host}]" if ":" in host else host)] = None
+                continue
+            if domain:
+                words[re.escape(host)] = None
+            domains = self._short.get(first, {}).get(node)
+            words[re.escape(first) + ("" if domains else "([.][^:]*)?")] = None
         return f"({'|'.join(words)})(:[0-9]+)?"
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -206,6 +209,8 @@ class Fitted(Struct, frozen=True, kw_only=True):
     hosts: int = 0
     known: int = 0
     """Hosts that are nodes of Slurm."""
+    missing: int = 0
+    """Nodes of Slurm that no host is."""
     unknown: tuple[str, ...] = ()
     """Hosts that are none."""
     ambiguous: tuple[str, ...] = ()
@@ -216,18 +221,34 @@ class Fitted(Struct, frozen=True, kw_only=True):
     """False where Slurm's nodes are not known."""
     configured: bool = False
     """The configuration gives the rule."""
+    whole: bool = True
+    """Every node should be among the hosts; False for alerts, which are about some."""
 
 
-def summed(what: str, labels: tuple[str, ...], fits: Iterable[Fit], names: Names, configured: bool = False,
-           unlabelled: int = 0) -> Fitted:  # fmt: skip
+@runtime_checkable
+class Fits(Protocol):
+    """A source that can say how it mapped the hosts in its series."""
+
+    def fitted(self) -> tuple[Fitted, ...]:
+        """One for each kind of series, as of the last reading."""
+        ...
+
+
+def summed(
+    what: str, labels: tuple[str, ...], fits: Iterable[Fit], names: Names, *, configured: bool, unlabelled: int = 0,
+    whole: bool = True,
+) -> Fitted:  # fmt: skip
     """The same from what each host is; a host that occurs several times counts once."""
     by_host: Mapping[str, Fit] = {fit.host: fit for fit in fits}
     hows = Counter(fit.how for fit in by_host.values() if fit.node is not None)
     ambiguous = tuple(clean(host) for host, fit in by_host.items() if fit.how == AMBIGUOUS)
     unknown = tuple(clean(host) for host, fit in by_host.items() if fit.node is None and fit.how != AMBIGUOUS)
+    nodes = {fit.node for fit in by_host.values() if fit.node is not None}
     return Fitted(
         what=what, labels=labels, hows=tuple(hows.most_common()), hosts=len(by_host), known=sum(hows.values()),
+        missing=len(names.nodes - nodes),
         unknown=unknown, ambiguous=ambiguous, unlabelled=unlabelled, checked=names.known, configured=configured,
+        whole=whole,
     )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ def test_every_source_is_read_with_rows_time_and_age(commands, prometheus, alert
     prometheus.rows["sampled"] = [(prom.node("gpu00001"), time.time() - 20), (prom.node("gpu00002"), time.time() - 40)]
     others = {"prometheus": prometheus.settings, "alertmanager": alertmanager.settings}
     report = doctor.examine(site(SlurmSettings(), **others), Config())
-    marks = {one.name: one for one in report.findings if one.group == "Sources" and one.mark == "ok"}
+    marks = {one.name: one for one in reversed(report.findings) if one.group == "Sources" and one.mark == "ok"}
     assert {"slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations", "slurm.diag", "prom.loads",
             "prom.power", "alerts.alerts", "prometheus", "alertmanager"} <= marks.keys()  # fmt: skip
     assert marks["slurm.nodes"].figures["rows"] == 16 and marks["slurm.nodes"].figures["bytes"] > 1000
@@ -146,7 +146,7 @@ def test_fields_that_a_node_does_not_export_are_blanks(prometheus):
     assert "DCGM_FI_DEV_SM_CLOCK" in blank.figures["missing"]
     assert "DCGM_FI_DEV_GPU_UTIL" not in blank.figures["missing"]
     asked = [params["query"] for _, params, _ in prometheus.seen if "Hostname=~" in params.get("query", "")]
-    assert len(asked) == 1 and "(gpu00001)([.:].*)?" in asked[0], "of one node, not of all"
+    assert len(asked) == 1 and "(gpu00001([.][^:]*)?)(:[0-9]+)?" in asked[0], "of one node, not of all"
 
 
 def test_it_says_which_names_of_dcgm_exporter_a_site_speaks(prometheus):

@@ -32,7 +32,9 @@ class Asking:
         """How the hosts of the last alerts were mapped to Slurm's nodes."""
         own, names = self._settings, self._reader.names
         fits = tuple(self._reader.seen.values())
-        return (summed("alerts", own.node_labels, fits, names, own.node is not None),) if fits else ()
+        configured = own.node is not None
+        made = summed("alerts", own.node_labels, fits, names, configured=configured, whole=False)
+        return (made,) if fits else ()
 
     @property
     def client(self) -> Client:

@@ -175,8 +175,9 @@ class Hosts:
     def fitted(self) -> Fitted:
         """How the hosts of the last look were mapped."""
         return summed(
-            self.what, self.labels, self._seen.values(), self._names, self._rule is not None, self._unlabelled
-        )
+            self.what, self.labels, self._seen.values(), self._names, configured=self._rule is not None,
+            unlabelled=self._unlabelled,
+        )  # fmt: skip
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collectors.prometheus.book import Book
 from collectors.prometheus.client import SKEW_S, Client, QueryRefused
 from collectors.prometheus.hosts import Families
 from collectors.prometheus.names import TEMP, XID
-from collectors.prometheus.queries import BY_NAME
+from collectors.prometheus.queries import BY_NAME, quoted
 from collectors.prometheus.values import NODE_NAME, Notes, by_label, number, points, told
 from collectors.prometheus.xids import Gpu, Memory, last_of_node, step_of
 
@@ -92,6 +92,11 @@ class LoadReader:
             notes.some("node", f"without {self._book.needs('node_power')[0]}", without)
         self._lacking(notes)
         return Facts(loads=loads, xids=xids, warnings=tuple(notes.said))
+
+    def matchers(self, node: str) -> tuple[str, ...]:
+        """The matchers that let through all that may be dcgm-exporter's series of a node."""
+        spelled = quoted(self.hosts.of("gpus").spelled(node))
+        return tuple(f"{label}=~{spelled}" for label in self._book.labels["host_labels"])
 
     # -- inside --------------------------------------------------------------------------------------------------------
 

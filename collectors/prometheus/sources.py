@@ -89,6 +89,12 @@ class Loads(PrometheusSource):
         return LoadReader(book, client, self._clock)
 
 
+    def matchers(self, node: str) -> tuple[str, ...]:
+        """The matchers that let through all that may be dcgm-exporter's series of a node; () before a reading."""
+        reader = self._reader
+        return reader.matchers(node) if isinstance(reader, LoadReader) else ()
+
+
 class PowerSource(PrometheusSource):
     """The power of the site, its racks, its trend."""
 

@@ -25,8 +25,8 @@ from collectors.prometheus.values import number
 
 #: Between the names of one series, where a query says what it needs.
 _OR = " or "
-#: Queries that ask for what is wrong: an empty answer is the good one.
-_WRONGS = ("lacking",)
+#: Queries that ask for what is wrong, whose empty answer is the good one, and for what others rest on.
+_WRONGS = ("lacking", "hosts")
 #: Flags of the server's command line that let whoever reaches it delete, or stop it.
 FLAGS = ("web.enable-admin-api", "web.enable-lifecycle")
 _FLAGS_PATH = "/api/v1/status/flags"

@@ -11,11 +11,14 @@ from msgspec import Struct
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.clean import clean
 from collectors.clock import Clock
+from collectors.hosts import Fits, Fitted
 from collectors.model import Collector, Facts, Fault, Reading, SourceFault
 from collectors.nodeset import fold
 from collectors.prometheus import PrometheusSettings
+from console.checks import hosts
 from console.checks.crew import Crew
 from console.checks.found import Finding, Group, count, seconds
+from console.naming import Naming
 from console.poller import read, rows_in
 from console.site import Site
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Longest that one question may take; where the site grants more, the console waits longer.
 PATIENCE_S = 8.0
+#: Longest that readings wait for the nodes of Slurm, which the hosts in their series are compared with.
+NAMES_S = 3.5
 #: Age of the newest sample from which on the console always shows yesterday's news.
 OLD_S = 60.0
 #: Who asks, and what they may change, is no fact of the machine: it stands under Rights.
@@ -51,6 +56,8 @@ class Read(Struct, frozen=True, eq=False):
     """One source, as it was read."""
 
     reading: Reading
+    fitted: tuple[Fitted, ...] = ()
+    """How the hosts in its series were mapped to Slurm's nodes."""
     empty: Mapping[Any, tuple[str, ...]] = {}
     """Of Prometheus: queries that were answered with nothing, to those of their series that are not there."""
     blank: tuple[str, tuple[str, ...]] | None = None
@@ -60,8 +67,9 @@ class Read(Struct, frozen=True, eq=False):
 def start(crew: Crew, site: Site, clock: Clock) -> Sequence[Collector]:
     """Begin to read every source, and to ask the servers behind them about themselves."""
     opened = site.collectors()
+    naming = Naming(opened, wait_s=NAMES_S)
     for one in opened:
-        crew.start(one.name, lambda one=one: _read(site, one, clock))  # type: ignore[misc]
+        crew.start(one.name, lambda one=one: _read(site, one, clock, naming))  # type: ignore[misc]
     prometheus, alertmanager = site.others.get("prometheus"), site.others.get("alertmanager")
     if isinstance(prometheus, PrometheusSettings):
         from collectors.prometheus import tried as of_prometheus
@@ -74,20 +82,24 @@ def start(crew: Crew, site: Site, clock: Clock) -> Sequence[Collector]:
     return opened
 
 
-def _read(site: Site, one: Collector, clock: Clock) -> Read:
+def _read(site: Site, one: Collector, clock: Clock, naming: Naming) -> Read:
+    naming.wait(one)
     reading = read(site.name, one, clock)
+    naming.see(reading)
+    fitted = one.fitted() if isinstance(one, Fits) else ()
     settings, client = site.others.get("prometheus"), getattr(one, "client", None)
     if client is None or not isinstance(settings, PrometheusSettings):
-        return Read(reading)
+        return Read(reading, fitted)
     from collectors.prometheus.tried import empty, lacking
 
     try:
         node = min(reading.facts.loads or (), default=None) if reading.facts is not None else None
-        missing = lacking(settings, node) if node is not None else None
+        matchers = one.matchers(node) if node is not None and hasattr(one, "matchers") else ()
+        missing = lacking(settings, matchers) if matchers else ()
         blank = (node, missing) if node is not None and missing else None
-        return Read(reading, empty(settings, client.answered), blank)
+        return Read(reading, fitted, empty(settings, client.answered), blank)
     except SourceFault:
-        return Read(reading)
+        return Read(reading, fitted)
 
 
 def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: float, granted_s: float) -> list[Finding]:
@@ -99,6 +111,8 @@ def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: fl
         found = ended.get(one.name)
         if isinstance(found, Read):
             _source(group, one, found)
+            for fitted in found.fitted:
+                hosts.told(group, one.name, fitted)
         elif found is None:
             group.bad(one.name, f"no answer within {within_s:g} s", "is it overloaded? the console waits longer")
         else:
@@ -110,6 +124,7 @@ def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: fl
     if late and granted_s > PATIENCE_S:
         group.note("patience", f"doctor waits {PATIENCE_S:g} s for an answer; the console would wait {granted_s:g} s")
     _nodes_without_samples(group, ended)
+    _racks(group, ended)
     if "prometheus" in ended:
         _prometheus(group, ended["prometheus"])
     if "alertmanager" in ended:
@@ -208,6 +223,18 @@ def _nodes_without_samples(group: Group, ended: Mapping[str, Any]) -> None:
             "prom.loads", f"{len(silent)} of {known} nodes with GPUs have no sample: {_short(fold(silent))}",
             "does dcgm-exporter run there? are its names Slurm's? see host_labels and node", silent=len(silent),
         )  # fmt: skip
+
+
+def _racks(group: Group, ended: Mapping[str, Any]) -> None:
+    """What is of racks and not of hosts: how many of them Slurm's nodes stand in."""
+    nodes = _facts(ended.get("slurm.nodes"))
+    racks = {one.rack for one in (nodes.nodes or {}).values() if one.rack} if nodes is not None else set()
+    cooling, power = (_facts(ended.get(name)) for name in ("prom.cooling", "prom.power"))
+    cooled = [rack for row in (cooling.cooling or {}).values() for rack in row.racks] if cooling is not None else []
+    drawn = list(power.power.rack_w) if power is not None and power.power is not None else []
+    for name, named in (("prom.cooling", cooled), ("prom.power", drawn)):
+        if named:
+            hosts.told_of_racks(group, name, frozenset(named), racks)
 
 
 def _facts(found: Any) -> Facts | None:
