@@ -126,15 +126,13 @@ def test_the_past_of_an_xid_is_found(prometheus: Monitor) -> None:
 @pytest.mark.parametrize("label", ["hostname", ""])
 def test_the_host_label_may_be_spelt_otherwise(prometheus: Monitor, label: str) -> None:
     turn_odd(prometheus, Odd(hostname=label))
-    more = {} if label else {"host_labels": ("instance",)}
 
     def missing() -> str:
         # VictoriaMetrics finds series of new labels by each of their names a while late.
         try:
+            assert_true(prometheus, read(prometheus))
             if not label:
-                facts = read(prometheus)
-                assert facts.loads == {} and "no label Hostname or hostname" in "".join(facts.warnings)
-            assert_true(prometheus, read(prometheus, **more))
+                assert_true(prometheus, read(prometheus, host_labels=("instance",)))
         except (AssertionError, SourceFault) as error:
             return str(error)
         return ""
@@ -142,6 +140,8 @@ def test_the_host_label_may_be_spelt_otherwise(prometheus: Monitor, label: str) 
     wait_for(missing, 60)
     if label:
         return
+    facts = read(prometheus, host_labels=("Hostname",))
+    assert facts.loads == {} and "no label Hostname" in "".join(facts.warnings)
     mapped = read(prometheus, host_labels=("instance",), node="gpu(.*):9400").loads
     assert mapped is not None and mapped.keys() == {name[3:] for name in prometheus.machine.loads()}
     node = next(iter(prometheus.machine.loads()))
