@@ -114,7 +114,9 @@ def test_power_of_one_node_is_narrowed_down_where_it_can_be():
 
 def test_an_own_query_is_sent_in_place_of_the_table():
     own = book(queries={"util": "avg by (Hostname) (<my_util>)"}, matchers='a="b"', recorded=True)
-    assert own.whole("util").startswith("max by (Hostname,") and 'avg by (Hostname) (my_util{a="b"})' in own.whole("util")
+    assert own.whole("util").startswith("max by (Hostname,") and 'avg by (Hostname) (my_util{a="b"})' in own.whole(
+        "util"
+    )
     assert "on (wanted)" in own.chart("util", "gpu1", 'Hostname="gpu1"', 15)
     assert own.whole("memory") == "max by (node) (wacht:node_gpu_memory:percent)"
 

@@ -19,7 +19,13 @@ class AlertmanagerSettings(WebSettings, frozen=True, kw_only=True, forbid_unknow
 
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     """Least seconds between two readings."""
-    node_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = ("node", "Hostname", "hostname", "nodename", "instance")
+    node_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = (
+        "node",
+        "Hostname",
+        "hostname",
+        "nodename",
+        "instance",
+    )
     """Labels that may hold the node an alert is about; the first that is one of Slurm's nodes counts."""
     node: str | None = None
     """How Slurm's name of a node stands in them: group 1 of a regular expression that matches all of it; without it

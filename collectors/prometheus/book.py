@@ -165,7 +165,7 @@ class Book:
             own = self._mapped(query, self._fill(template, self._all(""), over, step))
             return f"max ({one_node(own, candidates, spelled)})"
         if query.host == "power":
-            template = f"<{self.power.node_series}>"
+            template, only = f"<{self.power.node_series}>", ""
         kept = () if self.rule(query.host) is not None and only else (*self.labels[query.host], *FIRST[query.host])
         others = (label for label in dict.fromkeys(kept) if label in candidates and not only.startswith(f"{label}="))
         spelt = [*((only,) if only else ()), *(f"{label}=~{quoted(spelled)}" for label in others)]

@@ -216,7 +216,8 @@ class Hosts:
             chosen.append(label)
             left = [metric for metric in left if self._node(metric, label) is None]
         # Hosts that are no nodes are reported by what names them.
-        chosen = chosen or [label for label in candidates if any(metric.get(label) for metric in hosts)][:1]
+        bare = [metric for metric in left if not any(metric.get(label) for label in chosen)]
+        chosen += [label for label in candidates if any(metric.get(label) for metric in bare)][:1]
         if chosen:
             self.labels = self._book.labels[self._kind] = tuple(chosen)
         self._order = self._ordered()
@@ -276,7 +277,9 @@ def _value(row: Row) -> float:
 class Families:
     """The hosts of all kinds of series that one source reads."""
 
-    def __init__(self, book: Book, client: Client, mono: Callable[[], float], **kinds: tuple[str, Sequence[str]]) -> None:
+    def __init__(
+        self, book: Book, client: Client, mono: Callable[[], float], **kinds: tuple[str, Sequence[str]]
+    ) -> None:
         """Each kind (`book.CANDIDATES`) with what its series are, and the series."""
         self._book = book
         self._kinds = {

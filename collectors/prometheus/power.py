@@ -32,7 +32,9 @@ class PowerReader:
             record = BY_NAME["node_power" if node else "gpu_power"].record or ""
             self.hosts = Families(book, client, mono, recorded=("power", (record,) if node or gpus else ()))
         else:
-            self.hosts = Families(book, client, mono, power=("power", (node,) if node else ()), host_labels=("power", gpus))
+            self.hosts = Families(
+                book, client, mono, power=("power", (node,) if node else ()), host_labels=("power", gpus)
+            )
         self._past: tuple[tuple[int, float | None], ...] = ()
         self._past_at = 0.0
 

@@ -33,6 +33,7 @@ _HEAD = """\
 # Load this file with rule_files (Prometheus, Mimir, Thanos Rule) or vmalert, evaluate it every 15 to 30 s, and set
 # recorded = true in the cluster's prometheus table. Put your own series in place of ipmi_dcmi_power_consumption_watts
 # and pdu_power_watts, and of the host labels, where they are called differently; leave out what you do not measure.
+# The label node is the host as its label has it, without a port: wacht finds the node of Slurm.
 """
 
 #: Sums of sums: what is recorded already is not made again from 96,000 series.

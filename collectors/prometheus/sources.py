@@ -88,7 +88,6 @@ class Loads(PrometheusSource):
     def _open(self, book: Book, client: Client) -> Reader:
         return LoadReader(book, client, self._clock)
 
-
     def matchers(self, node: str) -> tuple[str, ...]:
         """The matchers that let through all that may be dcgm-exporter's series of a node; () before a reading."""
         reader = self._reader

@@ -17,6 +17,7 @@ from collectors.prometheus.names import TEMP
 from collectors.prometheus.node_ports import NodePorts
 from collectors.prometheus.plant_fabric import STATE, UP
 from collectors.prometheus.plant_storage import ERROR
+from collectors.prometheus.queries import BY_NAME
 from collectors.prometheus.storage import node_mounts
 from collectors.prometheus.values import NODE_NAME, Notes, number, points
 
@@ -81,13 +82,17 @@ class PrometheusTelemetry:
         with self._looking:
             hosts = self._hosts().of("gpu_fields")
             label, values = hosts.find((node,), Notes()).get(node, ("", ()))
-            spelled = hosts.spelled(node)
+            spelled = dict.fromkeys(("util", "memory", "temperature", "gpu_power"), hosts.spelled(node))
+            if own:
+                measured = self._hosts().of("node_power")
+                measured.look(Notes())
+                spelled["node_power"] = measured.spelled(node)
         if not label:
             wanted = wanted[3:] if own else []
         step = step_of(seconds, POINTS)
         only = exactly(label, values) if label else ""
         made = [
-            self._series(client, name, self._book.chart(name, spelled, only, step), title, unit, seconds, step)
+            self._series(client, name, self._book.chart(name, spelled[name], only, step), title, unit, seconds, step)
             for name, title, unit in wanted
         ]
         return made if any(value is not None for one in made for _, value in one.points) else ()
@@ -145,11 +150,16 @@ class PrometheusTelemetry:
     def _hosts(self) -> Families:
         """The hosts of all series. Only under `_looking`."""
         if self._eyes is None:
-            client, mono = Client(self._settings, self._clock), self._clock.mono
+            client, measured = Client(self._settings, self._clock), self._book.power.node_series
             self._clients.append(client)
+            # A chart of recorded series goes by what may stand in the label `node`.
+            recorded = [BY_NAME[name].record or "" for name in ("gpus", *(("node_power",) if measured else ()))]
             self._eyes = client, Families(
-                self._book, client, mono, host_labels=("GPUs", TEMP.series), node_labels=("ports and mounts", _EXPORTED)
-            )
+                self._book, client, self._clock.mono,
+                host_labels=("GPUs", TEMP.series), node_labels=("ports and mounts", _EXPORTED),
+                power=("node power", (measured,) if measured else ()),
+                recorded=("recorded series", recorded if self._settings.recorded else ()),
+            )  # fmt: skip
             self._eyes[1].know(self._names)
         return self._eyes[1]
 
