@@ -29,7 +29,8 @@ from collectors.model import Node
 NAME, HOSTNAME, ADDRESS, SHORT, RULE, UNCHECKED = "NodeName", "NodeHostname", "NodeAddr", "short name", "rule", ""
 """How a host fits a node: by what it equals."""
 FOREIGN, IP, AMBIGUOUS, UNMATCHED = "foreign", "IP address", "ambiguous", "unmatched"
-"""Why a host is no node: Slurm has none such, an address that is no NodeAddr, several nodes, not what the rule wants."""
+"""Why a host is no node: Slurm has none such, an address that is no NodeAddr, several nodes, not what the rule wants.
+"""
 
 #: Name, NodeHostname and NodeAddr of every node.
 Ids = tuple[tuple[str, str | None, str | None], ...]

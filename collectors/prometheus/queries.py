@@ -123,8 +123,9 @@ TABLE: tuple[Query, ...] = (
              f' or label_replace({_NO_XIDS}, "lacks", "xids", "", "")',
     ),
     Query(
-        name="node_power", unit="W", high=1e6, series=("power.node_series",), host="power", record="wacht:node_power:max",
-        about="power of a node, where its series is configured", expr="$node_series", over="avg_over_time",
+        name="node_power", unit="W", high=1e6, series=("power.node_series",), host="power",
+        record="wacht:node_power:max", about="power of a node, where its series is configured", expr="$node_series",
+        over="avg_over_time",
     ),
     Query(
         name="rack_power", unit="W", high=1e9, by=("rack",), series=("power.rack_series",),

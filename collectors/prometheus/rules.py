@@ -67,7 +67,7 @@ def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, st
 
 
 def _by_node(book: Book, query: Query) -> str:
-    """A query as a rule records it. The server knows no nodes of Slurm: the label `node` is the host, which wacht maps."""
+    """A query as a rule records it. The server knows no nodes of Slurm: its label `node` is the host."""
     whole = book.whole(query.name)
     if "node" not in query.by:
         return whole

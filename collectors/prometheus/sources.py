@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from collectors.clock import Clock, SystemClock
 from collectors.hosts import UNNAMED, Fitted, Names
@@ -30,16 +30,6 @@ class Reader(Protocol):
         ...
 
 
-@runtime_checkable
-class OfHosts(Protocol):
-    """A reader whose series are of hosts."""
-
-    @property
-    def hosts(self) -> Families:
-        """The hosts of all that it reads."""
-        ...
-
-
 class PrometheusSource:
     """One source. Its client, and with it the libraries, come with the first reading, in the thread that reads."""
 
@@ -64,12 +54,17 @@ class PrometheusSource:
     def know(self, names: Names) -> None:
         """How Slurm names its nodes from now on. May be called by any thread."""
         self._names = names
-        if isinstance(self._reader, OfHosts):
-            self._reader.hosts.know(names)
+        if (hosts := self._hosts) is not None:
+            hosts.know(names)
 
     def fitted(self) -> tuple[Fitted, ...]:
         """How the hosts of its series were mapped to Slurm's nodes."""
-        return self._reader.hosts.fitted() if isinstance(self._reader, OfHosts) else ()
+        return () if (hosts := self._hosts) is None else hosts.fitted()
+
+    @property
+    def _hosts(self) -> Families | None:
+        """The hosts of all that it reads; None before the first reading, and where its series are of none."""
+        return getattr(self._reader, "hosts", None)
 
     def close(self) -> None:
         """End a reading that waits."""
@@ -90,8 +85,8 @@ class Loads(PrometheusSource):
 
     def matchers(self, node: str) -> tuple[str, ...]:
         """The matchers that let through all that may be dcgm-exporter's series of a node; () before a reading."""
-        reader = self._reader
-        return reader.matchers(node) if isinstance(reader, LoadReader) else ()
+        reader: Any = self._reader
+        return () if reader is None else tuple(reader.matchers(node))
 
 
 class PowerSource(PrometheusSource):
