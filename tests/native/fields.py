@@ -5,7 +5,7 @@ from __future__ import annotations
 NODE = (
     *("name", "state", "configured_gres", "allocated_tres", "reason", "reason_user", "reason_time", "cpu_load"),
     *("partitions", "total_cpus", "allocated_cpus", "real_memory", "allocated_memory", "free_memory"),
-    *("active_features", "address", "slurm_version", "boot_time", "slurmd_start_time", "last_busy_time"),
+    *("active_features", "hostname", "address", "slurm_version", "boot_time", "slurmd_start_time", "last_busy_time"),
     *("comment", "extra"),
 )
 JOB = (
