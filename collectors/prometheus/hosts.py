@@ -9,7 +9,7 @@ no nodes. Which host is which node is `collectors.hosts`' to say.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from collectors.hosts import AMBIGUOUS, FOREIGN, UNNAMED, Fit, Fitted, Names, is_ip, summed
@@ -113,14 +113,24 @@ class Hosts:
         if missing and self._rule is not None:
             self.look(notes, now=self._looked is None or self._mono() - self._looked >= LEAST_S)
         elif missing:
-            for label in self.labels:
-                for at in range(0, len(missing), CHUNK):
-                    spelled = "|".join(map(self.spelled, missing[at : at + CHUNK]))
-                    only = f"{label}=~{quoted(spelled)}"
-                    rows = self._client.ask("hosts", self._book.every_host(self._kind, self._series, only)).rows
-                    for row in rows:
-                        self._take(row.metric)
+            for label in self._book.candidates(self._kind):
+                rows = [metric for part in self._spellings(label, missing) for metric in part]
+                if rows and label not in self.labels:
+                    self.look(notes, now=True)  # exporters were renewed, and name their host by another label
+                    break
+                for metric in rows:
+                    self._take(metric)
+                missing = [node for node in missing if node not in self._where]
+                if not missing:
+                    break
         return {node: self._where[node] for node in nodes if node in self._where}
+
+    def _spellings(self, label: str, nodes: Sequence[str]) -> Iterator[list[Mapping[str, str]]]:
+        """The hosts of these nodes by one label, so many at a time."""
+        for at in range(0, len(nodes), CHUNK):
+            spelled = quoted("|".join(map(self.spelled, nodes[at : at + CHUNK])))
+            asked = self._book.every_host(self._kind, self._series, f"{label}=~{spelled}")
+            yield [row.metric for row in self._client.ask("hosts", asked).rows]
 
     def forget(self, nodes: Iterable[str]) -> None:
         """These nodes had no series where they were: look for them anew."""
