@@ -114,7 +114,8 @@ class Hosts:
             self.look(notes, now=self._looked is None or self._mono() - self._looked >= LEAST_S)
         elif missing:
             for label in self._book.candidates(self._kind):
-                rows = [metric for part in self._spellings(label, missing) for metric in part]
+                every = (metric for part in self._spellings(label, missing) for metric in part)
+                rows = [one for one in every if (value := one.get(label)) and self._fit(value).node in missing]
                 if rows and label not in self.labels:
                     self.look(notes, now=True)  # exporters were renewed, and name their host by another label
                     break
