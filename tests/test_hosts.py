@@ -191,6 +191,13 @@ def test_the_label_is_chosen_anew_when_slurms_nodes_change():
         assert facts.xids["gpu1/3/48"].first_at is None, "an XID is not new because its node got another name"
 
 
+def test_series_without_any_of_the_labels_are_a_fault_that_says_so():
+    with StandIn(host_labels=("Hostname",)) as server:
+        server.rows = {"hosts": [({}, 1)], "util": [({}, 40)]}
+        with pytest.raises(SourceFault, match="have no label Hostname"):
+            loads(server, "gpu1").collect()
+
+
 def test_half_by_one_label_and_half_by_another():
     with StandIn() as server:
         rows = [{"Hostname": "gpu1.cluster", "instance": "10.0.10.1:9400"},

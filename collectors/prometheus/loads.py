@@ -107,6 +107,9 @@ class LoadReader:
     def _unmapped(self) -> SourceFault | None:
         """What is wrong where there are hosts, and not one of them is a node."""
         for one in self.hosts.fitted():
+            if one.unlabelled and not one.hosts:
+                what = f"the series of {one.what} have no label {' or '.join(one.labels)}"
+                return SourceFault("empty", what, "see host_labels in docs/configuration.md")
             if one.hosts and not one.known:
                 hosts = (*one.unknown, *one.ambiguous)
                 return SourceFault(

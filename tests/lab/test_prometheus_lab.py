@@ -140,8 +140,8 @@ def test_the_host_label_may_be_spelt_otherwise(prometheus: Monitor, label: str) 
     wait_for(missing, 60)
     if label:
         return
-    facts = read(prometheus, host_labels=("Hostname",))
-    assert facts.loads == {} and "no label Hostname" in "".join(facts.warnings)
+    with pytest.raises(SourceFault, match="the series of GPUs and XIDs have no label Hostname"):
+        read(prometheus, host_labels=("Hostname",))
     mapped = read(prometheus, host_labels=("instance",), node="gpu(.*):9400").loads
     assert mapped is not None and mapped.keys() == {name[3:] for name in prometheus.machine.loads()}
     node = next(iter(prometheus.machine.loads()))
