@@ -25,6 +25,13 @@ class Result(Struct, frozen=True):
     why: str = ""
 
 
+class Changed(Struct, frozen=True):
+    """A target that changed since the preview: in what, and what it is now."""
+
+    why: str
+    row: Row
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
     """What came of a send. With `refused` set, nothing was sent."""
 
@@ -36,6 +43,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """For `console.verify.Watch`."""
     aside: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Of waves: nodes that came back unfit or not at all, and why."""
+    again: Mapping[str, Changed] = msgspec.field(default_factory=dict)
+    """Targets that were not sent because they changed, and that a new preview may be confirmed for
+    (`Gate.ask_again`). Their results are `dropped`."""
     warning: str = ""
     """Something else went wrong that the person must hear of: the result is not in the journal."""
 
@@ -50,6 +60,8 @@ class Progress:
         self.total = total
         self.results: dict[str, Result] = {}
         """Of the targets that were sent or dropped so far."""
+        self.again: dict[str, Changed] = {}
+        """Of those that were dropped the ones that may be asked again."""
         self.intent: dict[str, Any] = {}
         """What names it in the journal, once it is written there; before that nothing is sent."""
         self.written = False

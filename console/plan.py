@@ -124,6 +124,12 @@ class Confirm(Struct, frozen=True):
     why: str = ""
     """break: what it is that asks for it."""
 
+    def covers(self, other: Confirm) -> bool:
+        """Whether an answer to this question, given in advance, would do for another one too: no more targets, nothing
+        stronger to type, and no glass to break."""
+        weaker = other.kind == "plain" or (other.kind == "count" and self.kind != "plain")
+        return weaker and other.expect <= self.expect
+
     @property
     def words(self) -> str:
         """What to ask for: `y`, `4`, `gpu`."""
@@ -220,6 +226,8 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
     """The declared incident that all of it lies in, by whose name it takes one key."""
     waves: Waves | None = None
     """How many nodes come back, where they do not all at once."""
+    changed: Mapping[str, str] = field(default_factory=dict)
+    """Of a plan that asks again: target to what changed about it since the preview before."""
     why: str | None = None
     """The person's reason, as the journal has it; Slurm hears of it where the action has a reason."""
 

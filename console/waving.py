@@ -318,19 +318,27 @@ class Waving:
         """Ask whether what came back unfit is taken out again, and do it where somebody says yes. What came of it."""
         reasons_of = {name: f"came back unfit: {why}" for name, why in nodes.items()}
         plan = self._gate.plan("drain", tuple(nodes), "came back unfit", cluster, Options(reasons=reasons_of))
-        if isinstance(plan, Refusal):
-            bad = plan.why
-        elif not (answer := self._progress.answer(plan)):
-            return "not drained again: nobody said yes"
-        else:
+        bad = ""
+        while not isinstance(plan, Refusal):
+            if not (answer := self._progress.answer(plan)):
+                return "not drained again: not confirmed"
             outcome = self._gate.send(plan, answer)
             if outcome.refused is None:
                 outcome = self._gate.follow(outcome)
-            bad = outcome.refused or next((one.why for one in outcome.results.values() if one.state != "done"), "")
+            whys = [
+                one.why for name, one in outcome.results.items() if one.state != "done" and name not in outcome.again
+            ]
+            bad = bad or next(iter(whys), "") or ("" if outcome.again else outcome.refused or "")
             self.warning = self.warning or outcome.warning
             for name, result in outcome.results.items():
                 if result.state == "done":
                     self._progress.unfit.pop(name, None)
+            if not outcome.again:
+                break
+            # Nodes that have just come back flap: those that changed are asked again.
+            plan = self._gate.ask_again(outcome, cluster)
+        else:
+            bad = plan.why
         if bad:
             self.warning = self.warning or f"not drained again: {bad}"
         return f"not drained again: {bad}" if bad else "drained again"
