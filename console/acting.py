@@ -299,8 +299,10 @@ class Acting(Returning, Recalling):
     def _came_back(self, at: Opened, outcome: Outcome, screen: object = None) -> None:
         """Say what came of a send. `screen` is where it was confirmed: there it is asked again for what changed."""
         plan = outcome.plan
-        again = self._ask_again(at, outcome, screen) if outcome.again else frozenset()
-        if outcome.refused and not again:
+        again = outcome.again
+        if again:
+            self._ask_again(at, outcome, screen)
+        elif outcome.refused:
             self.tell_of(at, f"{plan.action.label}: {outcome.refused}", "error")
         for state in ("failed", "dropped", "unknown"):
             of_it = {target: result.why for target, result in outcome.results.items()
@@ -330,22 +332,22 @@ class Acting(Returning, Recalling):
         self._poke(at, {plan.action.shown_in})
         self._repaint()
 
-    def _ask_again(self, at: Opened, outcome: Outcome, screen: object) -> frozenset[str]:
-        """Show what changed of the targets that were left out because of it, and ask again. Returns these targets; none
-        where that cannot be asked: the person does something else by now, or the gate refuses."""
+    def _ask_again(self, at: Opened, outcome: Outcome, screen: object) -> None:
+        """Show what changed of the targets that were left out because of it, and ask again; or say what was not sent,
+        where the person does something else by now."""
         plan = outcome.plan
-        which = named(at.newest, tuple(outcome.again), plan.action.kind)
         if at is not self.here or not self._stays(screen):
-            self.tell_of(at, f"{plan.action.label}: not sent to {which}; ask for it again", "error")
-            return frozenset()
+            which = named(at.newest, tuple(outcome.again), plan.action.kind)
+            why = next(iter(outcome.again.values())).why
+            self.tell_of(at, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error")
+            return
         fresh = self.gate.ask_again(outcome, at.newest)
         if isinstance(fresh, Refusal):
             self.tell_of(at, f"{plan.action.label} refused: {fresh.why}", "warning")
-            return frozenset()
+            return
         from console.dialogs import ConfirmDialog
 
         self.push_screen(ConfirmDialog(self.gate, fresh), self._answered)
-        return frozenset(outcome.again)
 
     def ssh(self, name: str) -> None:
         """Give the terminal to ssh on a node, and take it back when that ends."""

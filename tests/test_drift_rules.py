@@ -4,6 +4,7 @@ of drift, and how the gate, `wacht act` and the console ask again."""
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -15,12 +16,14 @@ from collectors.model import Association, Cluster, Partition, Reservation, Silen
 from console.act import DONE, INCOMPLETE, REFUSED, run_act
 from console.action import Row
 from console.actions import ACTIONS, BY_ID
+from console.dialogs import ConfirmDialog
 from console.drift_rules import RULES, Drift
 from console.outcome import Outcome, Progress
 from console.plan import Confirm, Guard, Plan
 from console.planning import otherwise
 from console.preview import text
 from console.verify import drifted
+from tests.operator import Operator, console
 from tests.test_gate import NOW, World, alert, job, node, planned
 
 Pair = tuple[Row, Row | None]
@@ -402,3 +405,67 @@ def test_else_it_says_what_changed_and_how_to_go_on(world: World) -> None:
     assert code == REFUSED and world.sent == []
     assert "gpu[0001-0040]: it is back in service meanwhile: allocated" in err
     assert "to go on, drain gpu[0001-0040] with --break-glass --count 40" in err
+
+
+# -- the console -------------------------------------------------------------------------------------------------------
+
+
+class Flapping:
+    """An allocated node of the embedded machine that does not answer in the preview, and does when it is confirmed."""
+
+    def __init__(self, op: Operator) -> None:
+        self.op, self.name = op, op.node("allocated")[0]
+        self._host = next(host for host in op.machine.site.hosts if host.name == self.name)
+
+    async def planned(self) -> None:
+        await self.op.press("2")
+        await self.op.select(self.name)
+        await self.silent(True)
+        await self.op.press("d")
+
+    async def silent(self, silent: bool) -> None:
+        self._host.silent = silent
+        self.op.machine.pool.stale_rows.add(self._host.index)
+        if silent:
+            await self.op.look_again()
+            await self.op.until(lambda: "NOT_RESPONDING" in self.op.cluster.nodes[self.name].flags, "it is silent")
+
+
+async def test_the_console_shows_what_changed_and_asks_again() -> None:
+    async with console() as op:
+        one = Flapping(op)
+        await one.planned()
+        await op.until(lambda: isinstance(op.app.screen, ConfirmDialog) and op.dialog._armed_at is not None, "a dialog")
+        first = op.dialog
+        await op.type("bad DIMM")
+        await op.press("enter")
+        await op.until(lambda: first._armed_at is not None and not first.plan.lacks_reason, "the plan")
+        await one.silent(False)
+        await op.press("y")
+        await op.until(lambda: isinstance(op.app.screen, ConfirmDialog) and op.app.screen is not first, "asked again")
+        op.sees(f"not sent yet, {one.name}: it is back in service meanwhile: allocated", "bad DIMM")
+        assert "DRAIN" not in op.truth(one.name).flags
+        await op.confirm(answer="y")
+        await op.until(lambda: "DRAIN" in op.truth(one.name).flags, "it drains")
+        assert op.truth(one.name).reason == "bad DIMM"
+
+
+async def test_who_went_on_meanwhile_is_told_and_not_asked_under_their_hands() -> None:
+    async with console() as op:
+        one = Flapping(op)
+        await one.planned()
+        await op.until(lambda: isinstance(op.app.screen, ConfirmDialog) and op.dialog._armed_at is not None, "a dialog")
+        await one.silent(False)
+        hold, real = threading.Event(), op.app.gate.send
+
+        def slow(*given: Any) -> Outcome:
+            hold.wait(60)
+            return real(*given)
+
+        op.app.gate.send = slow  # type: ignore[method-assign]
+        await op.confirm(reason="bad DIMM", answer="y")
+        await op.press("3")
+        hold.set()
+        told = f"drain: not sent to {one.name}: it is back in service meanwhile: allocated; ask for it again"
+        await op.until(lambda: any(told in str(note.message) for note in op.app._notifications), told)
+        assert not isinstance(op.app.screen, ConfirmDialog) and "DRAIN" not in op.truth(one.name).flags
