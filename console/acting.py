@@ -301,7 +301,7 @@ class Acting(Returning, Recalling):
         plan = outcome.plan
         again = outcome.again
         if again:
-            self._ask_again(at, outcome, screen)
+            self._ask_about_changed(at, outcome, screen)
         elif outcome.refused:
             self.tell_of(at, f"{plan.action.label}: {outcome.refused}", "error")
         for state in ("failed", "dropped", "unknown"):
@@ -332,7 +332,7 @@ class Acting(Returning, Recalling):
         self._poke(at, {plan.action.shown_in})
         self._repaint()
 
-    def _ask_again(self, at: Opened, outcome: Outcome, screen: object) -> None:
+    def _ask_about_changed(self, at: Opened, outcome: Outcome, screen: object) -> None:
         """Show what changed of the targets that were left out because of it, and ask again; or say what was not sent,
         where the person does something else by now."""
         plan = outcome.plan

@@ -32,6 +32,7 @@ from console.outcome import (
     batches_of,
     cut_off,
     noted,
+    noted_of,
     results_of,
     said_by,
     told,
@@ -370,7 +371,7 @@ class Gate:
             if watch.waiting:
                 sleep(pause)
                 pause = min(2 * pause, 2.0)
-        results = {**outcome.results, **{one.target: Result(one.state, one.why) for one in every}}
+        results = {**outcome.results, **{one.target: Result(one.state, one.why, one.aside) for one in every}}
         warning = self.note(every)
         return msgspec.structs.replace(outcome, results=results, waiting=(), warning=outcome.warning or warning)
 
@@ -379,7 +380,7 @@ class Gate:
         warning = ""
         for plan in dict.fromkeys(one.plan for one in settled):
             of_it = [one for one in settled if one.plan == plan]
-            outcome = {one.target: {"state": one.state, "why": one.why} for one in of_it}
+            outcome = {one.target: noted_of(one) for one in of_it}
             action = BY_ID[of_it[0].action]
             fault = self._late_note("verified", id=plan, action=action.id, kind=action.kind, outcome=outcome, **more)
             warning = warning or fault

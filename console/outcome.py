@@ -14,7 +14,7 @@ from collectors.model import Alert, Change, Job, Node, Partition, Reservation, S
 from console.action import Action, Row
 from console.actions import BY_ID
 from console.plan import Plan
-from console.verify import Waiting
+from console.verify import Settled, Waiting
 
 
 class Result(Struct, frozen=True):
@@ -23,6 +23,8 @@ class Result(Struct, frozen=True):
 
     state: Literal["pending", "sent", "done", "failed", "unknown", "dropped"]
     why: str = ""
+    aside: bool = False
+    """Of waves: it is not fit, and was set aside."""
 
 
 class Changed(Struct, frozen=True):
@@ -238,9 +240,14 @@ def _noted(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def told(results: Mapping[str, Result]) -> dict[str, dict[str, str]]:
+def told(results: Mapping[str, Result]) -> dict[str, dict[str, Any]]:
     """The results as the journal holds them."""
-    return {target: {"state": result.state, "why": result.why} for target, result in results.items()}
+    return {target: noted_of(result) for target, result in results.items()}
+
+
+def noted_of(one: Result | Settled) -> dict[str, Any]:
+    """What became of one target as the journal holds it."""
+    return {"state": one.state, "why": one.why, **({"aside": True} if one.aside else {})}
 
 
 def said_by(sent: Sequence[Sent]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 from collectors.model import Change, Cluster, Gpu, Job, JobDetail
 from collectors.nodeset import fold
 from console.action import Action, Kind, Row
+from console.check_codes import Code
 from console.waves import Waves
 
 #: Why nothing may be sent where whoever started the console said so.
@@ -95,6 +96,15 @@ class Check(Struct, frozen=True):
     """"" where it concerns all of them."""
     level: Literal["ok", "note", "warn", "bad", "refused", "unknown"]
     text: str
+    """For people: nothing is decided by it."""
+    code: Code
+    about: tuple[object, ...] = ()
+    """What of this kind it is, as values: the GPU, the XID, the loop. Never what moves by itself: ages, percents."""
+
+    @property
+    def trouble(self) -> tuple[str, Code, tuple[object, ...]]:
+        """What makes it the same finding a minute later."""
+        return self.target, self.code, self.about
 
 
 class Extra(Struct, frozen=True, kw_only=True):

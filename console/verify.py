@@ -67,6 +67,8 @@ class Settled(Struct, frozen=True, kw_only=True):
     state: Literal["done", "unknown"]
     why: str = ""
     """What was seen: `registered, idle`, `rebooted, down: burn-in`."""
+    aside: bool = False
+    """Of waves: it is not fit, and was set aside."""
 
 
 class Watch(Struct, frozen=True):
