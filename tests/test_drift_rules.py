@@ -363,7 +363,8 @@ class Hand(io.StringIO):
 
 def act(world: World, *words: str, moves: Callable[[], object], **more: Any) -> tuple[int, str, str]:
     """Run it; the world moves just before the targets are read again."""
-    out, err, gate = io.StringIO(), io.StringIO(), world.gate()
+    guard = {"guard": more.pop("guard")} if "guard" in more else {}
+    out, err, gate = io.StringIO(), io.StringIO(), world.gate(**guard)
     cluster = world.cluster()
     real = gate.send
 
@@ -405,6 +406,28 @@ def test_else_it_says_what_changed_and_how_to_go_on(world: World) -> None:
     assert code == REFUSED and world.sent == []
     assert "gpu[0001-0040]: it is back in service meanwhile: allocated" in err
     assert "to go on, drain gpu[0001-0040] with --break-glass --count 40" in err
+
+
+def test_a_yes_in_advance_is_no_count(world: World) -> None:
+    move(world, NAMES[:6], FLAPS)
+    code, _, err = act(world, "drain", "gpu[0001-0006]", moves=lambda: move(world, NAMES[:6], "ALLOCATED"), yes=True,
+                       guard=Guard(plain_most=10))  # fmt: skip
+    assert code == REFUSED and world.sent == [] and "to go on, drain gpu[0001-0006] with --count 6" in err
+
+
+@pytest.mark.parametrize(
+    ("given", "other", "covers"),
+    [
+        (Confirm("plain", 1), Confirm("plain", 1), True), (Confirm("plain", 1), Confirm("count", 1), False),
+        (Confirm("plain", 1), Confirm("plain", 2), False), (Confirm("count", 4), Confirm("plain", 1), True),
+        (Confirm("count", 4), Confirm("count", 4), True), (Confirm("count", 4), Confirm("count", 5), False),
+        (Confirm("count", 4), Confirm("break", 4, "gpu"), False),
+        (Confirm("break", 4, "gpu"), Confirm("count", 4), True),
+        (Confirm("break", 4, "gpu"), Confirm("break", 4, "gpu"), False),
+    ],
+)  # fmt: skip
+def test_which_answer_in_advance_does_for_which_question(given: Confirm, other: Confirm, covers: bool) -> None:
+    assert given.covers(other) is covers
 
 
 # -- the console -------------------------------------------------------------------------------------------------------

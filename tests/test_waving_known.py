@@ -54,6 +54,18 @@ def test_another_gpu_of_the_same_node_was_never_accepted(world: World) -> None:
     assert "gpu0020" not in sent(world) and "GPU 5 is lost" in outcome.aside["gpu0020"]
 
 
+def test_what_was_accepted_stands_though_its_words_move(world: World) -> None:
+    """The driver says something else of the same lost GPU before its step: the same trouble."""
+    gate, hand = world.gate(), Hand(world)
+    other = {"gpu0020": (Gpu(node="gpu0020", index=3, lost="no answer"),)}
+    gate.look = lambda names: (facts(world)(names)[0], Extra(gpus=other))
+    plan = gate.plan("resume", NAMES[:64], "go", world.cluster(), Options(waves=True, break_glass=True),
+                     Extra(gpus={"gpu0020": (Gpu(node="gpu0020", index=3, lost="fell off the bus"),)}))  # fmt: skip
+    assert isinstance(plan, Plan) and any("fell off" in check.text for check in plan.checks)
+    outcome = gate.send(plan, plan.confirm.words, hand)
+    assert "gpu0020" in sent(world) and "gpu0020" not in outcome.aside
+
+
 def bad(gpus: Sequence[Gpu] = (), xids: Sequence[Xid] = (), at: float = NOW, **more: Any) -> list[Check]:
     """What speaks against one node that comes back, as it is known at this moment."""
     gpus = [msgspec.structs.replace(gpu, sampled_at=int(at - 20)) for gpu in gpus or eight()]
