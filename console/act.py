@@ -21,7 +21,7 @@ from console.gather import BACK, RETURN_SOURCES
 from console.journal import entries_of
 from console.outcome import Outcome, Result
 from console.person import person
-from console.plan import Extra, Options, Plan, Refusal
+from console.plan import Extra, Options, Plan, Refusal, Skip
 from console.returned import stoppable
 from console.undo import Undo, last_of, undo_of
 from console.words import valued
@@ -78,24 +78,64 @@ def run_act(
         answer = confirm.words if confirm.kind == "break" else str(count)
     if dry_run:
         return told.ended(plan, {}, DONE)
+    ahead = answer is not None
     if answer is None:
         if ask is None:
             option = "--yes" if confirm.kind == "plain" else f"--count {confirm.expect}"
             return told.refused(f"not confirmed: there is no terminal to ask at; {option} would answer", plan)
-        told.preview(plan, asking=True)
-        try:
-            answer = ask(question(plan)).strip()
-        except EOFError:
-            answer = ""
-    with stoppable(ask, told.wave, yes) as progress:
-        outcome = gate.send(plan, answer, progress)
-    if outcome.refused is not None:
-        return told.refused(outcome.refused, plan, outcome)
-    outcome = gate.follow(outcome, deadline_s, sleep)
-    if outcome.warning:
-        told.warn(outcome.warning)
-    done = not outcome.aside and all(result.state in {"done", "sent"} for result in outcome.results.values())
-    return told.ended(plan, outcome.results, DONE if done else INCOMPLETE)
+        answer = _asked(ask, told, plan)
+    outcomes: list[Outcome] = []
+    now, refused = plan, ""
+    while True:
+        with stoppable(ask, told.wave, yes) as progress:
+            outcomes.append(outcome := gate.send(now, answer, progress))
+        refused = outcome.refused or ""
+        if not outcome.again or progress.stopped:
+            break
+        fresh = gate.ask_again(outcome, cluster)
+        if isinstance(fresh, Refusal):
+            refused = fresh.why
+            break
+        told.preview(fresh)
+        late = ahead and (len(outcomes) > 1 or not confirm.covers(fresh.confirm))
+        if late or (fresh.confirm.kind == "break" and not options.break_glass):
+            refused = not_covered(fresh)
+            break
+        answer = fresh.confirm.words if ahead else _asked(ask, told, fresh)
+        now = fresh
+    if refused and all(outcome.refused is not None for outcome in outcomes):
+        return told.refused(refused, plan, outcomes[0])
+    results: dict[str, Result] = {}
+    for one in outcomes:
+        ended = one if one.refused is not None else gate.follow(one, deadline_s, sleep)
+        results |= ended.results
+        if ended.warning:
+            told.warn(ended.warning)
+    if refused:
+        told.warn(refused)
+    aside = any(outcome.aside for outcome in outcomes)
+    done = not aside and all(result.state in {"done", "sent"} for result in results.values())
+    return told.ended(plan, results, DONE if done else INCOMPLETE)
+
+
+def _asked(ask: Callable[[str], str] | None, told: _Teller, plan: Plan) -> str:
+    """What is typed at the question of this plan; "" where no one is there."""
+    if ask is None or plan.lacks_reason:
+        return ""
+    told.preview(plan, asking=True)
+    try:
+        return ask(question(plan)).strip()
+    except EOFError:
+        return ""
+
+
+def not_covered(plan: Plan) -> str:
+    """Why an answer that was given in advance does not do for a plan that asks again, and how to go on."""
+    what = plans.grouped([Skip(target, why) for target, why in plan.changed.items()], plan.action.kind)
+    given = {"plain": "--yes", "count": f"--count {plan.confirm.expect}"}
+    option = given.get(plan.confirm.kind, f"--break-glass --count {plan.confirm.expect}")
+    which = plans.named(plan.cluster, plan.change.targets, plan.action.kind)
+    return f"not sent, changed since the preview: {what}; to go on, {plan.action.id} {which} with {option}"
 
 
 def named(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...]:

@@ -220,11 +220,15 @@ class Acting(Returning, Recalling):
 
         A question that comes up under somebody's hands is answered by what they type for another.
         """
-        now = self.screen
-        if now is screen and not (isinstance(now, WachtScreen) and now.prompt.is_open):
+        if self._stays(screen):
             return False
         self.tell(f"{what}: you went on meanwhile; ask for it again", "warning")
         return True
+
+    def _stays(self, screen: object) -> bool:
+        """Whether this screen is still on top, and no line is being typed on it."""
+        now = self.screen
+        return now is screen and not (isinstance(now, WachtScreen) and now.prompt.is_open)
 
     def _show(
         self,
@@ -275,15 +279,16 @@ class Acting(Returning, Recalling):
                 return
             finally:
                 at.sending.discard(progress)
-            self.call_from_thread(self._came_back, at, outcome)
+            self.call_from_thread(self._came_back, at, outcome, screen)
 
         at.sending.add(progress)
-        self.run_worker(work, thread=True, group="gate", exit_on_error=False)
         if isinstance(self.screen, WachtScreen):
             # The next key must not take along what was marked for this one.
             self.screen.clear_marks()
         if plan.waves is not None or ((plan.kills or plan.action.steps) and progress.total > self.gate.guard.batch):
             self.show_progress(plan, progress)
+        screen = self.screen
+        self.run_worker(work, thread=True, group="gate", exit_on_error=False)
         self.tell(f"{plan.action.doing} {self.named(plan.change.targets, plan.action.kind)}")
 
     def stop_sending(self) -> None:
@@ -291,13 +296,18 @@ class Acting(Returning, Recalling):
         for progress in [one for at in self.opened.values() for one in tuple(at.sending)]:
             progress.stop()
 
-    def _came_back(self, at: Opened, outcome: Outcome) -> None:
+    def _came_back(self, at: Opened, outcome: Outcome, screen: object = None) -> None:
+        """Say what came of a send. `screen` is where it was confirmed: there it is asked again for what changed."""
         plan = outcome.plan
-        if outcome.refused:
+        again = outcome.again
+        if again:
+            self._ask_about_changed(at, outcome, screen)
+        elif outcome.refused:
             self.tell_of(at, f"{plan.action.label}: {outcome.refused}", "error")
         for state in ("failed", "dropped", "unknown"):
-            of_it = {target: result.why for target, result in outcome.results.items() if result.state == state}
-            if of_it and not outcome.refused:
+            of_it = {target: result.why for target, result in outcome.results.items()
+                     if result.state == state and target not in again}  # fmt: skip
+            if of_it and (again or not outcome.refused):
                 why = next(iter(of_it.values()))
                 # What was left out is as it was: that is worth knowing, and no failure.
                 severity = "warning" if state == "dropped" else "error"
@@ -321,6 +331,23 @@ class Acting(Returning, Recalling):
         at.looked = at.clock.mono()
         self._poke(at, {plan.action.shown_in})
         self._repaint()
+
+    def _ask_about_changed(self, at: Opened, outcome: Outcome, screen: object) -> None:
+        """Show what changed of the targets that were left out because of it, and ask again; or say what was not sent,
+        where the person does something else by now."""
+        plan = outcome.plan
+        if at is not self.here or not self._stays(screen):
+            which = named(at.newest, tuple(outcome.again), plan.action.kind)
+            why = next(iter(outcome.again.values())).why
+            self.tell_of(at, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error")
+            return
+        fresh = self.gate.ask_again(outcome, at.newest)
+        if isinstance(fresh, Refusal):
+            self.tell_of(at, f"{plan.action.label} refused: {fresh.why}", "warning")
+            return
+        from console.dialogs import ConfirmDialog
+
+        self.push_screen(ConfirmDialog(self.gate, fresh), self._answered)
 
     def ssh(self, name: str) -> None:
         """Give the terminal to ssh on a node, and take it back when that ends."""

@@ -45,6 +45,8 @@ class Told(Struct, frozen=True):
 
     state: str
     why: str = ""
+    aside: bool = False
+    """Of waves: it was not fit, and was set aside."""
 
 
 class Entry(Struct, frozen=True, kw_only=True, eq=False):
@@ -142,7 +144,7 @@ def words(entry: Entry) -> str:
         return "written later"
     if entry.orphan:
         return "no result"
-    aside = sum("set aside: " in told.why for told in entry.outcome.values())
+    aside = sum(told.aside for told in entry.outcome.values())
     found = counted([told.state for told in entry.outcome.values()]) or entry.note or "nothing was sent"
     return found + (f", of them {aside:,} set aside" if aside else "")
 
@@ -370,7 +372,7 @@ def _ended(entry: Entry, record: Record) -> Entry:
         state = told.get("state") if isinstance(told, dict) else None
         name = clean(target)
         if state in STATES and not (name in found and found[name].state == "done"):
-            found[name] = Told(state, text(told.get("why")) or "")
+            found[name] = Told(state, text(told.get("why")) or "", told.get("aside") is True)
     if record.get("event") == "verified":
         ended = entry.ended or all(target in found for target in entry.targets)
         return msgspec.structs.replace(entry, outcome=found, proven_at=moment(record.get("time")), ended=ended)

@@ -19,6 +19,7 @@ from console.action import ENDED, WAITING, Action, Row, Value, rows_of, tidy
 from console.incident import Scope
 from console.plan import Check, Confirm, Extra, Guard, Hit, Options, Plan, Refusal, Skip, grouped, listed
 from console.policy import Policy
+from console.verify import Drifted, judged
 
 _ON_IT = "I'm on it"
 
@@ -127,13 +128,16 @@ def make(
     )
 
 
-def otherwise(plan: Plan, target: str, now: Row | None) -> str:
-    """Why a target would not get what was shown, as it is now; "" where it would."""
+def otherwise(plan: Plan, target: str, now: Row | None) -> Drifted | None:
+    """What keeps a target from getting what was shown, as it is now; None where it would get that."""
     if plan.action.id not in {"reboot", "reboot-now"} or now is None:
-        return ""
+        return None
     assert isinstance(now, Node)
     shown, to = plan.change.next_state[target], _next(now, plan.options)
-    return "" if to == shown else f"it would come back {to} from the reboot, not {shown} as shown: {now.display}"
+    if to == shown:
+        return None
+    why = f"it would come back {to} from the reboot, not {shown} as shown: {now.display}"
+    return judged(plan.action, [("next_down" if to == "DOWN" else "next_resume", why)])
 
 
 def _given(action: Action, options: Options, rows: Mapping[str, Row], now: float) -> dict[str, str]:

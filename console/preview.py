@@ -60,6 +60,7 @@ def facts(plan: Plan, whole: bool = True) -> list[Fact]:
         made = [Fact("INCIDENT", plan.confirm.why, "warn")]
     elif plan.inside:
         made = [Fact("inside", f"the incident {plan.inside}: one key does", "accent")]
+    made += most([Fact("changed", text, "warn") for text in _changed(plan, whole)], whole)
     made += _now(plan, whole)
     made += [Fact("in waves", text) for text in (plan.waves.words(whole) if plan.waves is not None else ())]
     made += _checks(plan, whole)
@@ -109,6 +110,14 @@ def text(plan: Plan, cells: int | None = None) -> list[str]:
 
 
 # -- targets ----------------------------------------------------------------------------------------------------------
+
+
+def _changed(plan: Plan, whole: bool) -> list[str]:
+    """Why this is asked again: what differs from the preview before."""
+    groups: dict[str, list[str]] = {}
+    for target, why in plan.changed.items():
+        groups.setdefault(why, []).append(target)
+    return [f"not sent yet, {names(plan, those, whole)}: {why}" for why, those in groups.items()]
 
 
 def _now(plan: Plan, whole: bool) -> list[Fact]:

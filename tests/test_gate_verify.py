@@ -317,7 +317,8 @@ def test_alerts_and_silences_are_waited_for_too():
 
 
 def drift(action: str, before: object, now: object, *jobs: object, **known: object) -> str | None:
-    return drifted(BY_ID[action], Cluster(name="lab", **known), before, now, *jobs)
+    found = drifted(BY_ID[action], Cluster(name="lab", **known), before, now, *jobs)
+    return None if found is None else found.why
 
 
 @pytest.mark.parametrize(

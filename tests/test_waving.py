@@ -13,7 +13,7 @@ import pytest
 
 from collectors.model import Gpu, Load, Source, SourceFault
 from console import act
-from console.entries import join
+from console.entries import join, words
 from console.journal import verify
 from console.outcome import Progress
 from console.plan import Confirm, Extra, Guard, Options, Plan, Refusal
@@ -146,7 +146,9 @@ def test_an_ill_canary_pauses_everything(world: World) -> None:
     assert set(outcome.aside) == set(NAMES[:4]) and "GPU 3 is lost" in outcome.aside["gpu0001"]
     assert outcome.results["gpu0001"].state == "done" and "set aside" in outcome.results["gpu0001"].why
     assert sum(result.state == "dropped" for result in outcome.results.values()) == 48
-    assert "set aside: GPU 3 is lost" in join(world.journal())[outcome.plan.id].outcome["gpu0001"].why
+    entry = join(world.journal())[outcome.plan.id]
+    assert "set aside: GPU 3 is lost" in entry.outcome["gpu0001"].why and entry.outcome["gpu0001"].aside
+    assert words(entry).endswith(", of them 4 set aside")
     # They stay as Slurm has them: nobody said that they should be drained again.
     assert [change.action for change in world.sent] == ["resume"]
 
