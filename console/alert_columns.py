@@ -89,7 +89,16 @@ def _length(names: Sequence[str] | None) -> int | None:
 
 GROUPS: tuple[Column, ...] = (
     Column("state", "state", 11, _state, order),
-    Column("what", "what", 27, _title, lambda g: natural_key(g.title), grow=3, most=46),
+    Column(
+        "what",
+        "what",
+        27,
+        _title,
+        lambda g: natural_key(g.title),
+        grow=3,
+        most=46,
+        identity=lambda g: len(g.nodes) == 1,
+    ),
     Column(
         "nodes",
         "nodes",

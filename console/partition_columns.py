@@ -9,7 +9,7 @@ from msgspec import Struct
 from collectors.model import Partition, Reservation
 from console.columns import Ctx
 from widgets.cells import Cell
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, clock_span, count, duration, percent, when
 
 
@@ -48,6 +48,7 @@ PARTITIONS: tuple[Column, ...] = (
         lambda u: u.partition.name,
         grow=1,
         most=20,
+        identity=always,
     ),
     Column("state", "state", 10, _partition_state, lambda u: u.partition.state),
     Column(
@@ -158,7 +159,7 @@ def _in(epoch: int | None, ctx: Ctx) -> Cell:
 
 
 RESERVATIONS: tuple[Column, ...] = (
-    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, most=24),
+    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, most=24, identity=always),
     Column("state", "state", 11, _reservation_state, lambda r: r.state, volatile=True),
     Column("nodes_n", "nodes", 6, lambda r, _: count(r.node_count), lambda r: r.node_count, align="right", priority=3),
     # On 80 columns both its moments are seen.
