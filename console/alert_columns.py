@@ -11,7 +11,8 @@ from collectors.model import Cluster, Silence
 from collectors.nodeset import fold, natural_key
 from collectors.nodestate import OUT
 from console.alert_groups import Group, order, safe
-from console.columns import Ctx, job_word
+from console.action import job_word
+from console.columns import Ctx
 from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.columns import Column

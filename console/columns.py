@@ -9,7 +9,7 @@ from msgspec import Struct
 from collectors.model import Cluster, Job, Node
 from collectors.nodeset import natural_key
 from collectors.nodestate import DISPLAYS
-from console.action import held
+from console.action import held, job_word
 from themes.roles import job_look, state_look
 from widgets.cells import Cell, gauge
 from widgets.columns import Column, always
@@ -31,11 +31,6 @@ def state_cell(node: Node, _: Ctx | None = None) -> Cell:
     glyph, role = state_look(node.display)
     star = "*" if "NOT_RESPONDING" in node.flags and node.display in {"down", "drained", "draining"} else ""
     return (f"{glyph} {node.display}{star}", role)
-
-
-def job_word(job: Job) -> str:
-    """What people call a job's state: lower case, and "held" where it waits for a release."""
-    return "held" if held(job) else job.state.lower().replace("_", " ")
 
 
 def job_state_cell(job: Job, _: Ctx | None = None) -> Cell:

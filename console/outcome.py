@@ -23,6 +23,8 @@ class Result(Struct, frozen=True):
 
     state: Literal["pending", "sent", "done", "failed", "unknown", "dropped"]
     why: str = ""
+    seen: str = ""
+    """The state of the target that shows it, as `console.verify.Settled` has it."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
