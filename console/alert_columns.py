@@ -10,8 +10,8 @@ from msgspec import Struct
 from collectors.model import Cluster, Silence
 from collectors.nodeset import fold, natural_key
 from collectors.nodestate import OUT
-from console.alert_groups import Group, order, safe
 from console.action import job_word
+from console.alert_groups import Group, order, safe
 from console.columns import Ctx
 from themes.roles import state_look
 from widgets.cells import Cell, Span

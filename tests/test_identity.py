@@ -110,8 +110,8 @@ def test_tasks_of_an_array_are_told_apart_beside_a_pane() -> None:
 
 
 def test_a_list_of_names_is_no_name() -> None:
-    from console.inbox_columns import CONTRADICTIONS
     from console.contradictions import Contradiction
+    from console.inbox_columns import CONTRADICTIONS
 
     def row(*nodes: str) -> Any:
         return Contradiction(kind=next(iter(_kinds())), node=nodes[0], nodes=nodes, text="", severity="note")
