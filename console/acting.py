@@ -127,7 +127,7 @@ class Acting(Returning, Recalling):
             screen: Any = self.screen
             names = screen.targets(action.kind) if isinstance(screen, WachtScreen) else ()
             if not names:
-                raise CommandError(f"{action.label}: go to the {action.kind} first (6)")
+                raise CommandError(f"{action.label}: go to the {action.kind} first (:alerts)")
             self.ask(action_id, names, " ".join(rest) or None, options)
             return
         if action_id == "incident":
@@ -368,7 +368,7 @@ class Acting(Returning, Recalling):
                 what = f"{action.label} {named(cluster, those, action.kind)}"
                 self.tell_of(at, f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
             if len(unknown) > _TOLD:
-                self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in the journal (8)", "error")
+                self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in :journal", "error")
         gate = at.gate
 
         def work() -> None:

@@ -17,7 +17,7 @@ from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.columns import Column
 from widgets.pane import Line
-from widgets.units import UNKNOWN, count, duration, when
+from widgets.units import UNKNOWN, count, duration, plural, when
 
 SEVERITY_LOOK = {
     "critical": ("✖ critical", "bad"),
@@ -45,7 +45,7 @@ class Quiet(Struct, frozen=True):
 
 def folded(names: Sequence[str]) -> str:
     """The names as a node set; only how many where they are too many to read."""
-    return fold(names) if len(names) <= _FOLD_CAP else f"{len(names):,} nodes"
+    return fold(names) if len(names) <= _FOLD_CAP else f"{plural(len(names), 'node')}"
 
 
 def who(group: Group) -> str:

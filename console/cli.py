@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -165,7 +166,10 @@ def demo(
 
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed, incident=incident, speed=speed, nvl72=nvl72)
     others = [site.demo(settings, at) for at in range(1, clusters)]
-    open_console(ctx, configured(ctx), site.demo(settings), others=others)
+    # What one run did is no past of the next: each keeps its journal as long as it lasts.
+    with TemporaryDirectory(prefix="wacht-demo-", ignore_cleanup_errors=True) as own:
+        config = msgspec.structs.replace(configured(ctx), journal=own)
+        open_console(ctx, config, site.demo(settings), others=others)
 
 
 @cli.command()

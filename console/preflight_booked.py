@@ -30,7 +30,11 @@ def _unreserve(row: Reservation, known: Known, found: list[Check]) -> None:
         for jobs, verb in ((runs, "run"), (waits, "wait")) if jobs
     ]  # fmt: skip
     found.append(
-        Check(row.name, "refused", f"Slurm refuses while a job asks for it: {', '.join(told)}; they must end first (K)")
+        Check(
+            row.name,
+            "refused",
+            f"Slurm refuses while a job asks for it: {', '.join(told)}; they must end first (:cancel)",
+        )
     )
 
 

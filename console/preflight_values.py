@@ -61,7 +61,7 @@ def _kills(job: Job, limit: float, known: Known, found: list[Check]) -> bool:
     if limit - has_run < KEEPS_S:
         left = f"in {duration(limit - has_run)}" if limit > has_run else "at once"
         found.append(
-            Check(job.id, "refused", f"it has run {duration(has_run)}: that would kill it {left}; cancel does (K)")
+            Check(job.id, "refused", f"it has run {duration(has_run)}: that would kill it {left}; :cancel does")
         )
         return True
     sooner = f" {duration(job.time_limit_s - limit)} sooner" if job.time_limit_s is not None else ""
