@@ -14,7 +14,6 @@ from collectors.model import Change, Cluster, Gpu, Job, JobDetail
 from collectors.nodeset import fold
 from console.action import Action, Kind, Row
 from console.waves import Waves
-from widgets.units import plural
 
 #: Why nothing may be sent where whoever started the console said so.
 READ_ONLY = "read-only"
@@ -279,4 +278,4 @@ def named(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
     if kind == "silence":
         told = (cluster.silences.get(target) for target in targets)
         return ", ".join(dict.fromkeys(one.comment or one.id if one is not None else "a silence" for one in told))
-    return f"{plural(len(targets), 'job')}" if kind == "job" and len(targets) > 4 else listed(targets, kind)
+    return f"{len(targets):,} jobs" if kind == "job" and len(targets) > 4 else listed(targets, kind)

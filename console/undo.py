@@ -24,11 +24,11 @@ from console.silences import match
 NEAREST = {
     "cancel": "cancel cannot be undone: the work is gone; only its owner can submit it again",
     "requeue": "requeue cannot be undone: the work is gone, the job waits again; :hold holds it, :cancel cancels it",
-    "requeuehold": "requeue and hold cannot be undone: the work is gone; :release lets the job start again, :cancel cancels it",
-    "down": "down cannot be undone: its jobs were killed; r puts the node back into service",
-    "reboot": "reboot cannot be undone once it has begun; before that r takes the request back",
-    "reboot-now": "reboot now cannot be undone: its jobs were killed; r puts the node back once it is up",
-    "cancel_reboot": "cancel reboot cannot be undone: what it took back is asked for anew with b",
+    "requeuehold": "requeue and hold cannot be undone: the work is gone; :release lets the job start, :cancel ends it",
+    "down": "down cannot be undone: its jobs were killed; :resume puts the node back into service",
+    "reboot": "reboot cannot be undone once it has begun; before that :resume takes the request back",
+    "reboot-now": "reboot now cannot be undone: its jobs were killed; :resume puts the node back once it is up",
+    "cancel_reboot": "cancel reboot cannot be undone: what it took back is asked for anew with :reboot",
     "signal": "signal cannot be undone: whoever got it has it",
     "notify": "notify cannot be undone: it was read, or will be",
 }

@@ -77,7 +77,7 @@ def test_drains_are_counted_by_kind_in_the_days_asked_for():
     assert drains("gpu0002", records, NOW) == {}
     said = drains_text(drains("gpu0001", records, NOW))
     assert said == "drained 3 times with wacht in 90 days (journal: 2 GPU, XID; 1 power, cooling)"
-    assert drains_text({}) == "drained never with wacht in 90 days (journal)"
+    assert drains_text({}) == "not drained with wacht in 90 days (journal)"
     assert drains_text({"human": 1}, 7).startswith("drained once with wacht in 7 days")
 
 

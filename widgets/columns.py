@@ -90,7 +90,8 @@ def place(
         wanted = _widths(shown, need)
     if not shown or room <= 0:
         return ()
-    placed, widths, x = [], [], start
+    placed, x = [], start
+    widths: list[int] = []
     for at in range(len(shown)):
         widths.append(min(wanted[at], room - sum(widths) - GAP * at))
     shown = [column for column, cells in zip(shown, widths, strict=True) if cells > 0]

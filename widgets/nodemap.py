@@ -323,7 +323,7 @@ class NodeMap(Scrolled):
 
     def focus_changed(self) -> None:
         """Without the keys there is no cursor to be seen: what looks chosen is chosen."""
-        if self.chosen and self.cursor_key in self._layout.places:
+        if self.chosen and self.cursor_key is not None and self.cursor_key in self._layout.places:
             line, x = self._layout.places[self.cursor_key]
             self.touch(line, x, self._layout.scale)
             self.post_message(self.Moved(self, self.cursor_key))
