@@ -94,7 +94,8 @@ def drains_text(counts: Mapping[str, int], days: int = 90) -> str:
     which it does not know: it says its source."""
     total = sum(counts.values())
     kinds = "; ".join(f"{count} {reasons.KINDS.get(kind, kind)}" for kind, count in counts.items())
-    return f"{f'drained {times(total)}' if total else 'not drained'} with wacht in {days} days (journal{': ' if kinds else ''}{kinds})"
+    often = f"drained {times(total)}" if total else "not drained"
+    return f"{often} with wacht in {days} days (journal{': ' if kinds else ''}{kinds})"
 
 
 def resumed(records: Iterable[Record]) -> dict[str, float]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import console as package
-from console import need_attached
+from console import cli, need_attached
 from console.actions import ACTIONS, NAVIGATION, aligned, key_table
+from console.config import Config
 from console.export.picture import blanks_kept
+from console.keymap import read_keys
 from console.words import OPTION_OF, OPTIONS
 from tests.operator import console
 from widgets.units import plural, times
@@ -23,7 +27,8 @@ LETTERS = "".join(sorted(KEYS))
 #: `(6)` behind a screen's name, `K cancels`, `press g`: a key of the code's own, which another set moves.
 WRITTEN = re.compile(
     rf"[a-z] \(([{LETTERS}])\)$|[a-z] \(([{LETTERS}])\)[ ,;.]"
-    rf"|(?:^|[;,.:] |that |with )(?![aAI0-9] )([{LETTERS}]) [a-z]{{2,}}s\b|\bpress ([{LETTERS}])\b|\bwith ([{LETTERS}])$"
+    rf"|(?:^|[;,.:] |that |with )(?![aAI0-9] )([{LETTERS}]) [a-z]{{2,}}s\b"
+    rf"|\bpress ([{LETTERS}])\b|\bwith ([{LETTERS}])$"
 )
 
 OTHERS = {"cli_act.py", "man.py", "returning.py"}
@@ -98,3 +103,29 @@ def test_the_key_table_at_a_terminal_is_in_columns_and_loses_nothing() -> None:
         assert any(line.split()[:1] == [action.key or "—"] and action.help in line for line in text.splitlines())
     for key in NAVIGATION:
         assert any(line.endswith(key.help) for line in text.splitlines()), key.id
+
+
+def test_each_run_of_the_demo_has_a_past_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Config] = []
+
+    def opened(ctx: object, config: Config, site: object, **more: object) -> None:
+        assert Path(config.journal or "").is_dir() and config.recording.path == config.journal
+        seen.append(config)
+
+    monkeypatch.setattr(cli, "open_console", opened)
+    for _ in range(2):
+        assert CliRunner().invoke(cli.cli, ["demo", "--nodes", "8"], obj=None).exit_code == 0
+    first, second = seen
+    assert first.journal != second.journal and not Path(first.journal or "").exists()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_keys_are_markdown_only_where_they_are_piped(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["wacht", "keys"])
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = capfdbinary.readouterr().out.decode()
+    assert said == (aligned(key_table(read_keys().every())) if terminal else key_table(read_keys().every()))
