@@ -226,7 +226,7 @@ async def test_no_result_is_loud_and_can_be_read_back(path, monkeypatch):
         await op.press("enter", "v")
         op.sees("nobody wrote down what came of it")
         assert asked == ["dead", "dead"]
-        assert screen.why_not_undo() == "nobody wrote down what came of it: read it back first (v)"
+        assert screen.why_not_undo() == "nobody wrote down what came of it: read it back first, in :journal"
 
 
 async def test_undo_is_offered_where_there_is_one_and_says_why_where_not(path, monkeypatch):

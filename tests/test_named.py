@@ -15,9 +15,10 @@ from console import cli, need_attached
 from console.actions import ACTIONS, NAVIGATION, aligned, key_table
 from console.config import Config
 from console.export.picture import blanks_kept
-from console.keymap import read_keys
+from console.keymap import KeyLine, read_keys
 from console.words import OPTION_OF, OPTIONS
 from tests.operator import console
+from widgets.keybar import KeyBar
 from widgets.units import plural, times
 
 KEYS = {one.key for one in ACTIONS if len(one.key) == 1} | {
@@ -129,3 +130,18 @@ def test_the_keys_are_markdown_only_where_they_are_piped(
         cli.main()
     said = capfdbinary.readouterr().out.decode()
     assert said == (aligned(key_table(read_keys().every())) if terminal else key_table(read_keys().every()))
+
+
+@pytest.mark.parametrize("base", ["vim", "k9s"])
+async def test_the_bar_of_every_screen_names_the_keys_in_force(base: str) -> None:
+    async with console((200, 50), keys=[KeyLine("t:1", "base", base)]) as op:
+        for view in ("overview", "nodes", "jobs", "alerts", "partitions", "power", "journal"):
+            await op.command(view)
+            bar = op.app.screen.query_one(KeyBar)
+            for action in ACTIONS:
+                for key in bar.keys:
+                    if key.label == action.label:
+                        assert key.key == op.app.keymap.first(action.id), (view, action.id)
+            words = {key.label: key.key for key in bar.keys}
+            if view == "nodes":
+                assert words["drain"] == op.app.keymap.first("drain") == ("c" if base == "k9s" else "d")
