@@ -24,6 +24,7 @@ from console.person import person
 from console.plan import Extra, Options, Plan, Refusal, Skip
 from console.returned import stoppable
 from console.undo import Undo, last_of, undo_of
+from console.verify import done_word
 from console.words import valued
 
 DONE, INCOMPLETE, REFUSED = 0, 1, 2
@@ -223,12 +224,12 @@ class _Teller:
         if self._dry_run:
             print("dry run: nothing was sent", file=self._out)
             return status
-        by_result: dict[Result, list[str]] = {}
+        by_result: dict[tuple[str, str], list[str]] = {}
         for target, result in results.items():
-            by_result.setdefault(result, []).append(target)
-        for result, names in by_result.items():
-            word = plan.action.done if result.state == "done" else result.state
-            why = f": {result.why}" if result.why else ""
+            word = done_word(plan.action, result.seen) if result.state == "done" else result.state
+            by_result.setdefault((word, result.why), []).append(target)
+        for (word, reason), names in by_result.items():
+            why = f": {reason}" if reason else ""
             print(
                 f"{word}  {len(names):,}  {plans.named(plan.cluster, names, plan.action.kind)}{why}",
                 file=self._out,

@@ -25,7 +25,7 @@ from console.queueing import Sparing
 from console.recalling import Recalling
 from console.returning import Returning, look_of
 from console.screens.base import WachtScreen
-from console.verify import Settled, Watch
+from console.verify import Settled, Watch, done_word
 
 if TYPE_CHECKING:
     from console.book import Books
@@ -127,7 +127,7 @@ class Acting(Returning, Recalling):
             screen: Any = self.screen
             names = screen.targets(action.kind) if isinstance(screen, WachtScreen) else ()
             if not names:
-                raise CommandError(f"{action.label}: go to the {action.kind} first (6)")
+                raise CommandError(f"{action.label}: go to the {action.kind} first (:alerts)")
             self.ask(action_id, names, " ".join(rest) or None, options)
             return
         if action_id == "incident":
@@ -317,7 +317,7 @@ class Acting(Returning, Recalling):
             which = named(at.newest, blind, plan.action.kind)
             self.tell_of(at, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did")
         if seen := tuple(target for target, result in outcome.results.items() if result.state == "done"):
-            self.tell_of(at, f"{plan.action.done}: {named(at.newest, seen, plan.action.kind)} (seen in Slurm)")
+            self._tell_done(at, at.newest, plan.action, {one: (outcome.results[one].seen, "") for one in seen})
             self._read_resumed(at)
         if outcome.aside:
             why = next(iter(outcome.aside.values()))
@@ -385,10 +385,8 @@ class Acting(Returning, Recalling):
     def _settled(self, at: Opened, cluster: Cluster, settled: Sequence[Settled]) -> None:
         for action_id in dict.fromkeys(one.action for one in settled):
             action = BY_ID[action_id]
-            if done := tuple(one.target for one in settled if one.action == action_id and one.state == "done"):
-                why = {one.why for one in settled if one.action == action_id and one.state == "done"}
-                how = why.pop() if len(why) == 1 and "" not in why else f"seen in {self._where(action.kind)}"
-                self.tell_of(at, f"{action.done}: {named(cluster, done, action.kind)} ({how})")
+            done = [one for one in settled if one.action == action_id and one.state == "done"]
+            self._tell_done(at, cluster, action, {one.target: (one.seen, one.why) for one in done})
             unknown: dict[str, list[str]] = {}
             for one in settled:
                 if one.action == action_id and one.state == "unknown":
@@ -397,7 +395,7 @@ class Acting(Returning, Recalling):
                 what = f"{action.label} {named(cluster, those, action.kind)}"
                 self.tell_of(at, f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
             if len(unknown) > _TOLD:
-                self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in the journal (8)", "error")
+                self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in :journal", "error")
         gate = at.gate
 
         def work() -> None:
@@ -408,6 +406,19 @@ class Acting(Returning, Recalling):
 
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)
         self._repaint()
+
+    def _tell_done(self, at: Opened, cluster: Cluster, action: Action, done: Mapping[str, tuple[str, str]]) -> None:
+        """By target the state that a reading shows, and what else it says: a line for each word that is true."""
+        by_word: dict[str, list[str]] = {}
+        for target, (seen, _) in done.items():
+            by_word.setdefault(done_word(action, seen), []).append(target)
+        for word, targets in by_word.items():
+            why, states = {done[one][1] for one in targets}, {done[one][0] for one in targets}
+            gone = action.kind == "job" and states == {""}
+            where = f"{'no longer listed' if gone else 'seen'} in {self._where(action.kind)}"
+            now = f"now {', '.join(sorted(states))}, " if states - {"", word} and len(states) <= _TOLD else ""
+            how = why.pop() if len(why) == 1 and "" not in why else f"{now}{where}"
+            self.tell_of(at, f"{word}: {named(cluster, targets, action.kind)} ({how})")
 
     def named(self, targets: Sequence[str], kind: Kind) -> str:
         """Targets as people know them: alerts and silences by what they are about, never by their ids."""

@@ -173,6 +173,11 @@ def held(job: Job) -> bool:
     return job.state in {"REQUEUE_HOLD", "SPECIAL_EXIT"} or job.reason in HELD_REASONS or job.priority == 0
 
 
+def job_word(job: Job) -> str:
+    """What people call a job's state: lower case, and "held" where it waits for a release."""
+    return "held" if held(job) else job.state.lower().replace("_", " ")
+
+
 def said(node: Node) -> str:
     """Who gave a node its reason, and the reason: `by nhc "NHC: check_gpu"`; empty when there is none."""
     by = f" by {node.reason_by}" if node.reason_by else ""

@@ -7,6 +7,7 @@ in node_mgr.c, 22.05 to 26.05) and from live 24.11 and 26.05 controllers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -281,6 +282,23 @@ def key_table(shown: Mapping[str, str] | None = None) -> str:
     lines += ["", "| key | what it does |", "|---|---|"]
     lines += [f"| {_code(keys[key.id])} | {key.help} |" for key in NAVIGATION]
     return "\n".join(lines) + "\n"
+
+
+def aligned(table: str) -> str:
+    """Tables in Markdown as plain text in columns, for a terminal."""
+    out: list[str] = []
+    for block in table.strip().split("\n\n"):
+        rows = [_cells(row) for row in block.splitlines() if not row.startswith("|---")]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        out += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        out.append("")
+    return "\n".join(out[:-1]) + "\n"
+
+
+def _cells(row: str) -> list[str]:
+    """The cells of a row of Markdown; a key that is itself a | stands in backticks."""
+    found = re.findall(r"\| ((?:`[^`]*`|[^|`])*?) (?=\|)", row)
+    return [cell.replace("`", "") if cell != "```" else "`" for cell in found]
 
 
 def _code(key: str) -> str:

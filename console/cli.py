@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -165,7 +166,12 @@ def demo(
 
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed, incident=incident, speed=speed, nvl72=nvl72)
     others = [site.demo(settings, at) for at in range(1, clusters)]
-    open_console(ctx, configured(ctx), site.demo(settings), others=others)
+    # What one run did is no past of the next: each keeps its journal and its recording as long as it lasts.
+    with TemporaryDirectory(prefix="wacht-demo-", ignore_cleanup_errors=True) as own:
+        config = configured(ctx)
+        kept = msgspec.structs.replace(config.recording, path=own)
+        config = msgspec.structs.replace(config, journal=own, recording=kept)
+        open_console(ctx, config, site.demo(settings), others=others)
 
 
 @cli.command()

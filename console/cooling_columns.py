@@ -8,7 +8,7 @@ from console.columns import Ctx
 from console.cooling import STATES, Loop, State
 from console.loops import is_wrong
 from widgets.cells import Cell, Span
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, count, power
 
 _LOOKS: dict[State, Span] = {
@@ -62,7 +62,7 @@ def _delta(loop: Loop, _: Ctx) -> Cell:
 
 
 LOOPS: tuple[Column, ...] = (
-    Column("name", "loop", 9, lambda r, _: r.name, lambda r: natural_key(r.name), grow=1, most=20),
+    Column("name", "loop", 9, lambda r, _: r.name, lambda r: natural_key(r.name), grow=1, most=20, identity=always),
     Column("state", "state", 10, _state, lambda r: STATES.index(r.state)),
     Column("supply", "supply °C", 9, lambda r, _: figure(r.supply), lambda r: _sort(r.supply), align="right",
            descending=True),

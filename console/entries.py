@@ -236,7 +236,7 @@ def told_orphans(orphans: Sequence[Entry]) -> str:
     ]
     more = f" and {len(orphans) - len(each):,} more" if len(orphans) > len(each) else ""
     head = "1 action has" if len(orphans) == 1 else f"{len(orphans):,} actions have"
-    return f"{head} no result: {'; '.join(each)}{more}. Whether it was done: journal (8), then v reads it back"
+    return f"{head} no result: {'; '.join(each)}{more}. Whether it was done: :journal reads it back"
 
 
 def was(entry: Entry, target: str) -> Row | None:

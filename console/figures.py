@@ -14,7 +14,7 @@ from themes.roles import job_look, state_look
 from widgets.cells import Span, bar, pad
 from widgets.chips import is_stale
 from widgets.pane import Line, line
-from widgets.units import age, count, duration, percent, power, share
+from widgets.units import age, count, duration, percent, plural, power, share
 
 if TYPE_CHECKING:
     from console.needs import Need
@@ -64,7 +64,7 @@ def _count_words(counts: SlurmCounts, what: str) -> list[str]:
         return [] if counts.gpus_alloc is None else [f"{counts.gpus_alloc:,}{of} in jobs"]
     if what != "nodes":
         return []
-    whole = [] if counts.nodes is None else [f"{counts.nodes:,} nodes"]
+    whole = [] if counts.nodes is None else [f"{plural(counts.nodes, 'node')}"]
     by_state = counts.nodes_by_state
     # Idle ones are left out: among them are those that are drained.
     shown = ("down", "drained", "draining", "alloc", "mixed")
@@ -182,7 +182,7 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
         )
     measured = sum(1 for load in cluster.loads.values() if load.power_w is not None)
     short = measured < (cluster.totals.nodes or 0)
-    told = f"{measured:,} of {count(cluster.totals.nodes)} nodes"
+    told = f"{measured:,} of {plural(cluster.totals.nodes, 'node')}"
     if cells < 28:
         # Half a number would be a wrong one. A site that meters none of them has no silent nodes.
         told = "all" if not short else f"{(cluster.totals.nodes or 0) - measured:,} silent" if measured else "unmetered"

@@ -371,7 +371,7 @@ class Gate:
             if watch.waiting:
                 sleep(pause)
                 pause = min(2 * pause, 2.0)
-        results = {**outcome.results, **{one.target: Result(one.state, one.why, one.aside) for one in every}}
+        results = {**outcome.results, **{one.target: Result(one.state, one.why, one.aside, one.seen) for one in every}}
         warning = self.note(every)
         return msgspec.structs.replace(outcome, results=results, waiting=(), warning=outcome.warning or warning)
 

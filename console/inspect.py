@@ -165,7 +165,7 @@ def process_lines(gpus: Sequence[Gpu]) -> list[Line]:
 
 def past_lines(acts: Sequence[Act], drains: Mapping[str, int] | None, now: float) -> list[Line]:
     """What was done to it before, newest first, from the journal."""
-    lines = [line((f"past      {drains_text(drains)}", "text-dim"))] if drains is not None else []
+    lines = [line((drains_text(drains), "text-dim"))] if drains is not None else []
     for act in acts:
         ago = UNKNOWN if act.at is None else f"{duration(now - act.at)} ago"
         about = f" {act.about}" if act.about else ""

@@ -31,6 +31,7 @@ from console.node_slurm import SLURM_DEADLINE_S, ended_lines, ended_on, jobs_on
 from console.policy import Policy, default_policy
 from console.reasons import robot
 from console.snapshot import stamp
+from widgets.units import plural
 
 VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -335,13 +336,13 @@ def _process_lines(look: Look) -> Iterator[str]:
 
 
 def _job_lines(look: Look) -> Iterator[str]:
-    from widgets.units import count, duration
+    from widgets.units import duration
 
     for job in (look.jobs or {}).values():
         left = job.left_s(look.at)
         yield (
-            f"{job.id:<10} {job.user:<12} {job.name}  {job.state}  {count(job.gpus_held)} GPUs on "
-            f"{count(job.node_count)} nodes  {duration(job.elapsed_s(look.at))} done, "
+            f"{job.id:<10} {job.user:<12} {job.name}  {job.state}  {plural(job.gpus_held, 'GPU')} on "
+            f"{plural(job.node_count, 'node')}  {duration(job.elapsed_s(look.at))} done, "
             + (f"{duration(left)} left" if left is not None else "no limit")
         )
 

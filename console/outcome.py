@@ -25,6 +25,8 @@ class Result(Struct, frozen=True):
     why: str = ""
     aside: bool = False
     """Of waves: it is not fit, and was set aside."""
+    seen: str = ""
+    """The state of the target that shows it, as `console.verify.Settled` has it."""
 
 
 class Changed(Struct, frozen=True):

@@ -9,7 +9,7 @@ from msgspec import Struct
 from collectors.model import Partition, Reservation
 from console.columns import Ctx
 from widgets.cells import Cell
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, clock_span, count, duration, percent, when
 
 
@@ -48,6 +48,7 @@ PARTITIONS: tuple[Column, ...] = (
         lambda u: u.partition.name,
         grow=1,
         most=20,
+        identity=always,
     ),
     Column("state", "state", 10, _partition_state, lambda u: u.partition.state),
     Column(
@@ -158,12 +159,34 @@ def _in(epoch: int | None, ctx: Ctx) -> Cell:
 
 
 RESERVATIONS: tuple[Column, ...] = (
-    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, most=24),
+    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, most=24, identity=always),
     Column("state", "state", 11, _reservation_state, lambda r: r.state, volatile=True),
     Column("nodes_n", "nodes", 6, lambda r, _: count(r.node_count), lambda r: r.node_count, align="right", priority=3),
     # On 80 columns both its moments are seen.
-    Column("starts", "starts", 24, lambda r, c: _in(r.starts, c), lambda r: r.starts, priority=1, volatile=True),
-    Column("ends", "ends", 24, lambda r, c: _in(r.ends, c), lambda r: r.ends, priority=2, volatile=True),
+    Column(
+        "starts",
+        "starts",
+        24,
+        lambda r, c: _in(r.starts, c),
+        lambda r: r.starts,
+        priority=1,
+        volatile=True,
+        least=16,
+        grow=1,
+        most=24,
+    ),
+    Column(
+        "ends",
+        "ends",
+        24,
+        lambda r, c: _in(r.ends, c),
+        lambda r: r.ends,
+        priority=2,
+        volatile=True,
+        least=16,
+        grow=1,
+        most=24,
+    ),
     Column("who", "for", 10, lambda r, _: r.users or r.accounts or "", priority=4, grow=1, most=24),
     Column("flags", "flags", 14, lambda r, _: ",".join(r.flags), priority=6, grow=1, most=30),
     Column("where", "nodes", 14, lambda r, _: r.nodes or "", priority=5, grow=2),

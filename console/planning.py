@@ -20,6 +20,7 @@ from console.incident import Scope
 from console.plan import Check, Confirm, Extra, Guard, Hit, Options, Plan, Refusal, Skip, grouped, listed
 from console.policy import Policy
 from console.verify import Drifted, judged
+from console.words import OPTION_OF
 
 _ON_IT = "I'm on it"
 
@@ -253,12 +254,19 @@ def _lacking(action: Action, options: Options) -> str | None:
     if action.id == "priority" and options.priority is None and not options.priorities:
         return "a priority is required: a whole number"
     if options.settings and action.together is None and action.kind != "user":
-        return f"{action.label} knows no --{next(iter(options.settings))}"
+        return _takes_no(action, next(iter(options.settings)))
     known = ("priority", "resume_after_s", "seconds", "next_state", "waves", "canary", "redrain")
     given = {name for name in known if getattr(options, name)}
     for name in sorted(given.difference(action.asks)):
-        return f"{action.label} knows no {name.removesuffix('_s').replace('_', '-').replace('redrain', 'failed')}"
+        return _takes_no(action, OPTION_OF[name])
     return None
+
+
+def _takes_no(action: Action, option: str) -> str:
+    """An option that this action does not take, as it was typed, and those that it does."""
+    takes = [f"--{OPTION_OF[name]}" for name in action.asks]
+    takes += ["--value"] if action.value is not None else []
+    return f"{action.label} takes no --{option}; it takes {', '.join(takes) or 'no options'}"
 
 
 def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | None:

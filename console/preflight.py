@@ -29,7 +29,7 @@ from console.fitness import Level
 from console.known import Known
 from console.plan import Check, Extra
 from console.policy import Policy
-from widgets.units import duration, when
+from widgets.units import duration, plural, when
 
 #: A job that was requeued so often before is told of.
 RESTARTS = 3
@@ -261,7 +261,7 @@ def _deaths(rows: Mapping[str, Row], known: Known) -> Iterable[Check]:
     if len(dying) == 1:
         yield Check("", "warn", "1 job dies at once, on all its nodes", "deaths", (1,))
     elif dying:
-        yield Check("", "warn", f"{len(dying):,} jobs die at once, on all their nodes", "deaths", (len(dying),))
+        yield Check("", "warn", f"{plural(len(dying), 'job')} die at once, on all their nodes", "deaths", (len(dying),))
     elif not hidden:
         yield Check("", "ok", "no job is there", "no-job")
     if hidden:

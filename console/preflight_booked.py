@@ -33,7 +33,7 @@ def _unreserve(row: Reservation, known: Known, found: list[Check]) -> None:
         Check(
             row.name,
             "refused",
-            f"Slurm refuses while a job asks for it: {', '.join(told)}; they must end first (K)",
+            f"Slurm refuses while a job asks for it: {', '.join(told)}; they must end first",
             "bound",
             (*(job.id for job in bound),),
         )

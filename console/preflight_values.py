@@ -76,7 +76,7 @@ def _kills(job: Job, limit: float, known: Known, found: list[Check]) -> bool:
             Check(
                 job.id,
                 "refused",
-                f"it has run {duration(has_run)}: that would kill it {left}; cancel does (K)",
+                f"it has run {duration(has_run)}: that would kill it {left}; :cancel does",
                 "limit-kills",
             )
         )

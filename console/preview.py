@@ -13,7 +13,7 @@ from console.plan import Hit, Plan, Share, Skip
 from console.preview_alerts import alerts, silences
 from console.preview_words import Fact, each, few, many, moment, most, names
 from console.verify import state_of
-from widgets.units import count, duration
+from widgets.units import count, duration, plural
 
 #: What is listed one by one of each on a screen.
 JOBS_SHOWN = 10
@@ -45,7 +45,7 @@ def title(plan: Plan) -> str:
         what = f"the silence of {few(people)}" + (f" ({len(targets):,} silences)" if len(targets) > 1 else "")
     elif plan.action.kind == "job" and len(targets) > 4:
         # "now" names them; here they would push the cluster's name off the line.
-        what = f"{len(targets):,} jobs"
+        what = f"{plural(len(targets), 'job')}"
     else:
         what = names(plan, targets, whole=False)
     return f"{label[0].upper()}{label[1:]} {what} on {plan.cluster.name}"

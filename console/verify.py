@@ -14,7 +14,7 @@ from msgspec import Struct
 from collectors.model import Alert, Cluster, Job, Node, Silence, may_hide
 from collectors.nodeset import expand
 from collectors.nodestate import OUT
-from console.action import ENDED, ROWS, WAITING, Action, Kind, Row, held, said
+from console.action import ENDED, ROWS, WAITING, Action, Kind, Row, held, job_word, said
 from console.actions import BY_ID
 from console.changed import meanwhile
 from console.drift_rules import Drift
@@ -27,6 +27,8 @@ _REBOOTS = frozenset({"reboot", "reboot-now"})
 #: Boot times are told as now less the uptime: between two readings they move by a second or a few.
 BOOT_WOBBLE_S = 30
 
+_FOR_A_STATE = frozenset({"drain", "down", "cancel", "hold", "suspend", "unsuspend"})
+"""Actions whose `done` is the name of a state. The others tell of what happened, and the state stands behind it."""
 _OUT_OF_SERVICE = frozenset({"DRAIN", "FAIL", "INVALID_REG"})
 _ASKED, _REBOOTING, _REGISTERING = "reboot asked", "rebooting", "registering"
 _WAITS = "reboot asked for: Slurm waits until its jobs have ended"
@@ -69,6 +71,8 @@ class Settled(Struct, frozen=True, kw_only=True):
     """What was seen: `registered, idle`, `rebooted, down: burn-in`."""
     aside: bool = False
     """Of waves: it is not fit, and was set aside."""
+    seen: str = ""
+    """State of the target in the reading that shows it: `draining`. Empty where it has no row or no state any more."""
 
 
 class Watch(Struct, frozen=True):
@@ -114,12 +118,26 @@ def _overtaken(one: Waiting, later: Waiting) -> Settled:
     shown, _, why = _shown(one, later.before)
     if not shown:
         why = f"{BY_ID[later.action].label} came before it was seen: {state_of(later.before)}"
-    return Settled(plan=one.plan, action=one.action, target=one.target, state="done" if shown else "unknown", why=why)
+    return Settled(
+        plan=one.plan,
+        action=one.action,
+        target=one.target,
+        state="done" if shown else "unknown",
+        why=why,
+        seen=word_of(later.before) if shown else "",
+    )
 
 
 def _look_at(one: Waiting, cluster: Cluster, mono: float, patience_s: float | None) -> Waiting | Settled:
     def over(state: Literal["done", "unknown"], why: str = "") -> Settled:
-        return Settled(plan=one.plan, action=one.action, target=one.target, state=state, why=why)
+        return Settled(
+            plan=one.plan,
+            action=one.action,
+            target=one.target,
+            state=state,
+            why=why,
+            seen=word_of(row) if state == "done" else "",
+        )
 
     rows: Mapping[str, Row] = getattr(cluster, ROWS[one.kind])
     row = rows.get(one.target)
@@ -163,6 +181,17 @@ def state_of(row: Row) -> str:
     if isinstance(row, Job) and row.state == "PENDING" and row.reason not in {None, "None"}:
         return f"{row.state} ({row.reason})"
     return row.state
+
+
+def word_of(row: Row | None) -> str:
+    """The one word for the state of a node or a job, "" for what has none."""
+    return row.display if isinstance(row, Node) else job_word(row) if isinstance(row, Job) else ""
+
+
+def done_word(action: Action, seen: str) -> str:
+    """What to call a change that a reading shows: the state that it shows, where the action is for a state. A node that
+    still runs a job is draining, not drained, and a job that ended by itself was not cancelled."""
+    return seen if seen and action.id in _FOR_A_STATE else action.done
 
 
 def _shown(one: Waiting, after: Row | None) -> tuple[bool | None, str, str]:

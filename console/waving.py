@@ -200,7 +200,7 @@ class Waving:
             msgspec.structs.replace(one, why=f"{one.why}; set aside: {unfit[one.target]}", aside=True)
             if one.target in unfit else one for one in settled
         )  # fmt: skip
-        results |= {one.target: Result(one.state, one.why, one.aside) for one in told}
+        results |= {one.target: Result(one.state, one.why, one.aside, one.seen) for one in told}
         self._progress.results |= results
         self.warning = self.warning or self._gate.note(told, wave=wave)
 

@@ -259,7 +259,7 @@ def test_a_pause_holds_the_next_wave(world: World) -> None:
 
 def test_an_option_that_an_action_does_not_know_is_refused(world: World) -> None:
     refusal = world.gate().plan("down", NAMES[:2], "x", world.cluster(), Options(waves=True))
-    assert isinstance(refusal, Refusal) and "down knows no waves" in refusal.why
+    assert isinstance(refusal, Refusal) and "down takes no --waves; it takes no options" in refusal.why
     refusal = world.gate().plan("resume", NAMES[:2], None, world.cluster(), Options(canary="R77"))
     assert isinstance(refusal, Refusal) and "R77" in refusal.why
 

@@ -21,6 +21,7 @@ from console.checks.found import Finding, Group, count, seconds
 from console.naming import Naming
 from console.poller import read, rows_in
 from console.site import Site
+from widgets.units import plural
 
 if TYPE_CHECKING:
     from collectors.prometheus.tried import Names
@@ -206,7 +207,7 @@ def _gaps(group: Group, name: str, facts: Facts) -> None:
     for field, what in (("gpu_util_pct", "utilisation"), ("gpu_memory_pct", "memory"), ("gpu_power_w", "power")):
         lack = [node for node, load in sampled.items() if getattr(load, field) is None]
         if 0 < len(lack) < len(sampled):
-            said = f"{len(lack)} of {len(sampled)} nodes with samples have no {what} of their GPUs: "
+            said = f"{len(lack)} of {plural(len(sampled), 'node')} with samples have no {what} of their GPUs: "
             mend = "name its field in the counters file of dcgm-exporter there: docs/queries.md"
             group.warn(name, said + _short(fold(lack)), mend)
 

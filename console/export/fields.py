@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from console.account_columns import ACCOUNTS, MEMBERS
+from console.action import job_word
 from console.alert_columns import GROUPS, SILENCES
 from console.cluster_columns import CLUSTERS, power_w, worst_need
-from console.columns import JOBS, NODES, job_word
+from console.columns import JOBS, NODES
 from console.control_columns import ASKERS, HUNG
 from console.cooling_columns import LOOPS
 from console.domain_columns import DOMAINS, jobs_on

@@ -20,6 +20,7 @@ from widgets.keybar import Key
 from widgets.measure import MEASURES
 from widgets.nodemap import NodeMap
 from widgets.pane import Line, Pane
+from widgets.units import plural
 
 
 class GpusScreen(WachtScreen):
@@ -99,7 +100,7 @@ class GpusScreen(WachtScreen):
         idle = gpus.idle_jobs(cluster, ctx.now)
         total = sum(one.idle for one in idle)
         self.lists["idle"].set_title(
-            [("Idle now in running jobs", "title"), (f" {total:,} GPUs" if total else "", "warn")]
+            [("Idle now in running jobs", "title"), (f" {plural(total, 'GPU')}" if total else "", "warn")]
         )
         self.lists["xids"].set_lines(xid_lines(gpus.xids(cluster)[: gpus.LISTED], cluster, self.app.policy, ctx.now))
         self.lists["idle"].set_lines(idle_lines(idle[: gpus.LISTED], ctx.now))

@@ -20,7 +20,7 @@ from console.screens.inspection import Inspection
 from widgets.chart import Chart
 from widgets.keybar import Key
 from widgets.pane import Line, Pane, line
-from widgets.units import age, degrees, memory, percent, power
+from widgets.units import age, degrees, memory, percent, power, times
 
 _WIDE = 150
 #: Lookbacks of the charts, in the order that `g` goes through them.
@@ -139,8 +139,7 @@ class NodeScreen(Inspection):
                     self.key, cluster, self.app.policy, ctx.now, self.app.clock.mono(), self.app.resumed
                 ),
                 *inspect.process_lines(self._found),
-                *self._out(ctx.now),
-                *self._past,
+                *self._history(ctx.now),
             ]
         )
         self._paint_gpus(ctx.now)
@@ -247,11 +246,16 @@ class NodeScreen(Inspection):
             return []
         if isinstance(self._events, Fault):
             return fault_lines("out of service", self._events)
-        # PrivateData may keep some of them from who asks: what is not shown is not said never to have been.
-        often = "once" if len(self._events) == 1 else f"{len(self._events)} times"
-        said = f"out of service {often} in {PAST_DAYS} days"
-        said = said if self._events else f"no outage in {PAST_DAYS} days, as sacctmgr shows"
+        # PrivateData may keep some of them from who asks: it says where the number is from.
+        said = f"out of service {times(len(self._events))} in {PAST_DAYS} days (Slurm's accounting)"
         return [line((said, "text-dim")), *event_lines(self._events, now)]
+
+    def _history(self, now: float) -> list[Line]:
+        """How often it was out, in one line: Slurm counts every outage, the journal what was done with wacht."""
+        out, past = self._out(now), self._past
+        if out and past:
+            return [Line((*out[0].spans, ("; ", "text-dim"), *past[0].spans)), *out[1:], *past[1:]]
+        return [*out, *past]
 
     # What it answers to.
 

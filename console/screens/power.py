@@ -23,7 +23,7 @@ from widgets.chart import Chart
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
-from widgets.units import UNKNOWN, duration, percent
+from widgets.units import UNKNOWN, duration, percent, plural
 from widgets.units import power as watts
 
 #: Jobs listed; nobody acts on the hundredth.
@@ -135,7 +135,7 @@ class PowerScreen(TwoTables):
         reporting = sum(1 for load in cluster.loads.values() if load.power_w is not None)
         if cluster.totals.nodes:
             short = reporting < cluster.totals.nodes
-            say("measured", (f"{reporting:,} of {cluster.totals.nodes:,} nodes", "warn" if short else ""))
+            say("measured", (f"{reporting:,} of {plural(cluster.totals.nodes, 'node')}", "warn" if short else ""))
         self.site.set_lines(lines)
 
     def _say_loops(self) -> None:
@@ -155,7 +155,7 @@ class PowerScreen(TwoTables):
             if one.state != "ok":
                 glyph, role = look(one)
                 spans.append((f" {glyph} {one.name} {cooling.short(one)} ", stale or role))
-        spans.append((f" {fine} of {len(found)} loops ok", stale))
+        spans.append((f" {fine} of {plural(len(found), 'loop')} ok", stale))
         self.loops_line.set_lines([Line(spans)])
 
     def _read_chart(self) -> None:
