@@ -133,9 +133,13 @@ def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
         found |= {"alerts.alerts", "slurm.partitions", "slurm.reservations"}
     if action in BACK | {"undo"}:
         found |= RETURN_SOURCES
-    if any("@loop:" in word for word in words):
-        found.add("prom.cooling")
-    return frozenset(found)
+    return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.facts_of(kind, words)))
+
+
+#: Facts that a filter may ask for, and the sources that they are read from; those of nodes and jobs are read anyway.
+_READS = {
+    "loads": ("prom.loads", "prom.power"), "cooling": ("prom.cooling",), "checkups": ("prom.checkups",),
+}  # fmt: skip
 
 
 def question(plan: Plan) -> str:

@@ -81,14 +81,16 @@ def act(
 ) -> None:
     """Do ACTION to TARGETS, through the gate of the console: drain, cancel, timelimit and all that `wacht keys` lists.
 
-    TARGETS are node sets (gpu[001-004], @rack:R07, @loop:cdu-2), job ids, whose jobs (user=alice, account=ml,
-    nodes=gpu0412), names of partitions, reservations and alerts, ids of silences. Or undo [ID [TARGETS]]: an action of
+    TARGETS are node sets (gpu[001-004], @rack:R07, @loop:cdu-2), job ids, a filter of nodes or of jobs as in the
+    console ('rack=R07 & state=idle', 'user=alice & state=pending'), names of partitions, reservations and alerts, ids
+    of silences. Or undo [ID [TARGETS]]: an action of
     the journal, else your last one. Exit 0 done and seen, 1 not all, 2 refused.
     """
     from console import act as acting
     from console import site
     from console import snapshot as shot
     from console.actions import BY_ID
+    from console.filters import misplaced
     from console.folder import journal_path
     from console.journal import JournalFault
     from console.plan import Options
@@ -120,6 +122,9 @@ def act(
     transport = chosen.transport()
     options = Options(**fields)
     if action == "undo":
+        if reason is not None and (meant := misplaced(reason)):
+            click.echo(f"wacht: {plain(meant)}", err=True)
+            ctx.exit(acting.REFUSED)
         try:
             found, notes = acting.undoing(journal_path(chosen.name, config), targets, cluster, clock.now())
         except (ValueError, JournalFault) as error:

@@ -79,8 +79,26 @@ def filters(text: str, kind: str, known: Words, rows: Iterable[str], saved: Sequ
     low = word.lower()
     signs = [one.name + (">" if one.shape in NUMBERS else "=") for one in FIELDS[kind]]
     fields = [f"{before}{one}" for one in signs if one.startswith(low)]
-    plain = [f"{before}{one}" for one in names(rows, word)] if word and kind == "node" else []
+    plain = [f"{before}{one}" for one in names(rows, word)] if word else []
     return [*fields, *plain][:MOST]
+
+
+def targets(text: str, kind: str, known: Words, rows: Iterable[str]) -> list[str]:
+    """What the half typed targets of an action may become: names, a short form of a place, or a filter. Nothing once
+    they are over, and a reason or a value follows."""
+    from console.filters import PLACES, FilterError, leading
+
+    if text.startswith("@"):
+        return [one for one in PLACES if one.startswith(text)]
+    found = filters(text, kind, known, rows)
+    if " " not in text:
+        return found if text else [*found, *names(rows, ""), *PLACES][:MOST]
+    try:
+        over = bool(leading(f"{text.rpartition(' ')[0]} x=", "job" if kind == "job" else "node")[1])
+    except FilterError as error:
+        # It goes on to the last word, of which half is there.
+        over = error.position < text.rfind(" ")
+    return [] if over else found
 
 
 def _quoted(value: str) -> str:
@@ -112,6 +130,11 @@ class Offers:
         now, kind = self._cluster(), KINDS.get(screen, "")
         rows = now.nodes if kind == "node" else ()
         return filters(text, kind, self.words.get(kind, {}), rows, self.saved.get(screen, ()))
+
+    def targets(self, kind: str, text: str) -> Sequence[str]:
+        """The targets of an action on nodes or jobs."""
+        now = self._cluster()
+        return targets(text, kind, self.words.get(kind, {}), now.nodes if kind == "node" else now.jobs)
 
     def every_saved(self) -> Sequence[str]:
         """The names of all saved filters."""
