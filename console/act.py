@@ -16,6 +16,7 @@ from collectors.nodeset import expand
 from console import plan as plans
 from console import preview, targets
 from console.actions import BY_ID
+from console.errors import FilterError
 from console.gate import Gate
 from console.gather import BACK, RETURN_SOURCES
 from console.journal import entries_of
@@ -57,7 +58,10 @@ def run_act(
     options = options or Options()
     told = _Teller(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
     try:
-        names = named(cluster, action, words)
+        try:
+            names = named(cluster, action, words)
+        except FilterError as error:
+            return told.refused(f"{' '.join(words)}: {error}")
         options = valued(BY_ID[action], options) if action in BY_ID else options
     except ValueError as error:
         return told.refused(str(error))

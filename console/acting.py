@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from console.outcome import Outcome, Progress
     from console.poller import Poller
     from console.record.player import Player
+    from console.saved import Filters
 
 #: Characters that a line of the prompt may have when it opens.
 _LONGEST = 3000
@@ -67,6 +68,8 @@ class Acting(Returning, Recalling):
     book: Here[Books] = Here()
     sent_watch = Here[Watch]()
     sending: Here[set[Progress]] = Here()
+    filters: Filters
+    """Those that are saved."""
     _looking = ""
     """The targets of an action whose pre-flight is being read."""
 
@@ -146,6 +149,7 @@ class Acting(Returning, Recalling):
         line, which = " ".join(rest), rest
         try:
             which, said = targets.parted(action.kind, line)
+            which = self.filters.targets(action.kind, which)
             names = targets.named(action.kind, which, self.cluster, stepped(self.clock.now()))
             if line[0] not in "\"'":
                 targets.refuse_more(action, which[0], said.split(), self.cluster)

@@ -30,6 +30,25 @@ def asked(question: str) -> str:
     return sys.stdin.readline()
 
 
+def _saved(config: Any, action: str, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """The targets with the filters that are saved in place of their names."""
+    from console.actions import BY_ID
+    from console.errors import FilterError
+    from console.kept import KeptFault
+    from console.saved import kept_filters, read_filters
+
+    kept = kept_filters()
+    try:
+        lines = kept.read()
+    except KeptFault:
+        lines = []
+    kind = BY_ID[action].kind if action in BY_ID else ""
+    try:
+        return tuple(read_filters(config.filters, lines, kept.path).targets(kind, targets))
+    except FilterError as error:
+        raise click.UsageError(plain(str(error))) from None
+
+
 @click.command()
 @click.argument("action", shell_complete=offered)
 @click.argument("targets", nargs=-1)
@@ -116,6 +135,8 @@ def act(
             fields = joined(fields, option(word, text)) if text is not None else fields
     except ValueError as error:
         raise click.ClickException(plain(str(error))) from None
+    if any(word.startswith("@") for word in targets):
+        targets = _saved(config, action, targets)
     wanted = acting.sources_of(action, targets)
     sources = [one for one in chosen.collectors() if one.name in wanted]
     cluster = shot.take(chosen.name, sources, clock, chosen.demo)

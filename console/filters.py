@@ -200,6 +200,8 @@ class _Parser:
             word = _WORD.match(self.text, self.at)
             if word is None or word[0].lower().startswith(tuple(PLACES)):
                 return True
+            if word[0].startswith("@"):
+                return False
             self.at = word.end()
             after = self._next()
             operator = _OPERATOR.match(self.text, self.at) or _IN.match(self.text, self.at)
