@@ -207,7 +207,7 @@ class ListScreen(FilteredScreen):
             count = "…" if self.table.waits else f"{shown:,}"
             spans += [(f" {count} of {every:,}", "text-strong"), ("   / ", "text-dim"), (self.filter.text, "accent")]
             strange = self._made.strange if self._made is not None and self._made.filter is self.filter else ()
-            why = "; ".join(strange) or f"no {self.crumb} match {self.filter.text}"
+            why = ": ".join((f"no {self.crumb} match {self.filter.text}", *strange[:1]))
             self.table.empty_text = self.missing_text(self.rows_of, self.source, f"{why}  (Esc shows all)")
             if strange:
                 spans.append((f"   {strange[0]}", "warn"))
