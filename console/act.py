@@ -16,6 +16,7 @@ from collectors.nodeset import expand
 from console import plan as plans
 from console import preview, targets
 from console.actions import BY_ID
+from console.errors import FilterError
 from console.gate import Gate
 from console.gather import BACK, RETURN_SOURCES
 from console.journal import entries_of
@@ -58,7 +59,10 @@ def run_act(
     options = options or Options()
     told = _Teller(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
     try:
-        names = named(cluster, action, words)
+        try:
+            names = named(cluster, action, words)
+        except FilterError as error:
+            return told.refused(f"{' '.join(words)}: {error}")
         options = valued(BY_ID[action], options) if action in BY_ID else options
     except ValueError as error:
         return told.refused(str(error))
@@ -174,9 +178,13 @@ def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
         found |= {"alerts.alerts", "slurm.partitions", "slurm.reservations"}
     if action in BACK | {"undo"}:
         found |= RETURN_SOURCES
-    if any("@loop:" in word for word in words):
-        found.add("prom.cooling")
-    return frozenset(found)
+    return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.facts_of(kind, words)))
+
+
+#: Facts that a filter may ask for, and the sources that they are read from; those of nodes and jobs are read anyway.
+_READS = {
+    "loads": ("prom.loads", "prom.power"), "cooling": ("prom.cooling",), "checkups": ("prom.checkups",),
+}  # fmt: skip
 
 
 def question(plan: Plan) -> str:

@@ -19,12 +19,13 @@ from console import incident
 from console.action import Action, Kind, rows_of
 from console.actions import BY_ID
 from console.commands import CommandError
+from console.filters import misplaced
 from console.opened import Here, Opened
 from console.plan import Extra, Options, Refusal, listed, named
 from console.queueing import Sparing
 from console.recalling import Recalling
 from console.returning import Returning, look_of
-from console.screens.base import WachtScreen
+from console.screens.base import WachtScreen, stepped
 from console.verify import Settled, Watch, done_word
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from console.outcome import Outcome, Progress
     from console.poller import Poller
     from console.record.player import Player
+    from console.saved import Filters
 
 #: Characters that a line of the prompt may have when it opens.
 _LONGEST = 3000
@@ -66,6 +68,8 @@ class Acting(Returning, Recalling):
     book: Here[Books] = Here()
     sent_watch = Here[Watch]()
     sending: Here[set[Progress]] = Here()
+    filters: Filters
+    """Those that are saved."""
     _looking = ""
     """The targets of an action whose pre-flight is being read."""
 
@@ -142,16 +146,18 @@ class Acting(Returning, Recalling):
             # Once the line is closed: it may open it anew, with the targets in it.
             self.call_next(self.action_act, action_id)
             return
-        took = targets.taken(action.kind, rest)
-        said = " ".join(rest[took:])
+        line, which = " ".join(rest), rest
         try:
-            names = targets.named(action.kind, rest[:took], self.cluster)
-            targets.refuse_more(action, rest[0], rest[took:], self.cluster)
+            which, said = targets.parted(action.kind, line)
+            which = self.filters.targets(action.kind, which)
+            names = targets.named(action.kind, which, self.cluster, stepped(self.clock.now()))
+            if line[0] not in "\"'":
+                targets.refuse_more(action, which[0], said.split(), self.cluster)
             if action.id == "priority" and said:
                 options = msgspec.structs.replace(options, **option("priority", said))
             options = valued(action, options, said or None)
         except ValueError as error:
-            raise CommandError(f"{' '.join(rest[:took])}: {error}") from None
+            raise CommandError(f"{' '.join(which)}: {error}") from None
         rows = rows_of(action, self.cluster)
         unknown = [name for name in names if name not in rows and action.kind != "user"]
         if unknown:
@@ -159,7 +165,10 @@ class Acting(Returning, Recalling):
         if action.id == "notify" and options.value is None and not self.gate.read_only:
             self.call_next(self._ask_value, action, names)
             return
-        self.ask(action_id, names, None if action.value or action.id == "priority" else said or None, options)
+        reason = None if action.value or action.id == "priority" else said or None
+        if reason is not None and (why := misplaced(reason)):
+            raise CommandError(why)
+        self.ask(action_id, names, reason, options)
 
     def _ask_value(self, action: Action, names: Sequence[str]) -> None:
         """Open the line with the action and its targets: what it is to be is typed behind them."""

@@ -226,10 +226,10 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
         copy_rows(self)
 
     def _named(self, text: str) -> Sequence[str]:
-        from console.targets import nodes_of
+        from console import targets
 
         try:
-            return nodes_of(text, self.cluster) if text else ()
+            return targets.named("node", [text], self.cluster, self.clock.now()) if text else ()
         except ValueError as error:
             raise CommandError(f"{clean(text)}: {error}") from None
 

@@ -86,6 +86,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """The rack that comes back first."""
     redrain: bool = False
     """What came back and is not fit is to be drained again, once somebody has said yes to it."""
+    offered: str = ""
+    """What the console itself wrote into the line for the reason: an alert's text may read like a filter."""
 
 
 class Check(Struct, frozen=True):

@@ -16,6 +16,7 @@ from collectors.nodestate import OUT
 from collectors.slurm.argv import REASON_CAP
 from console import actions_users, asking, bookings, components, notices, preflight, rights, silences, unseen, waves
 from console.action import ENDED, WAITING, Action, Row, Value, rows_of, tidy
+from console.filters import misplaced
 from console.incident import Scope
 from console.plan import Check, Confirm, Extra, Guard, Hit, Options, Plan, Refusal, Skip, grouped, listed
 from console.policy import Policy
@@ -177,8 +178,14 @@ def _found(checks: Sequence[Check], level: str, acting: Mapping[str, Row]) -> di
 
 
 def spelled(plan: Plan, reason: str | None, person: str) -> Plan:
-    """The plan with the person's reason, and with it the Change in full: what will be sent, to the last word."""
+    """The plan with the person's reason, and with it the Change in full: what will be sent, to the last word.
+
+    Raises ValueError where what was typed for the reason is a filter. What an undo puts back was typed by no one.
+    """
     why = tidy(reason or "") or None
+    given = plan.options.offered
+    if why and plan.options.undoes is None and (meant := misplaced(why.removeprefix(tidy(given)) if given else why)):
+        raise ValueError(meant)
     return msgspec.structs.replace(plan, why=why, change=change_for(plan, plan.change.targets, plan.seen, why, person))
 
 
