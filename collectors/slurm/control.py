@@ -33,6 +33,7 @@ def partitions(deadline_s: float, run: Run | None = None) -> Mapping[str, Partit
         if not line.startswith("PartitionName="):
             continue
         fields, _ = split(line)
+        denied = said(fields.get("DenyAccounts", ""))
         made = Partition(
             name=clean(fields["PartitionName"]),
             state=clean(fields.get("State", "UNKNOWN")),
@@ -44,7 +45,9 @@ def partitions(deadline_s: float, run: Run | None = None) -> Mapping[str, Partit
             time_limit_s=duration_s(fields.get("MaxTime", "")),
             priority_tier=integer(fields.get("PriorityTier", "")),
             qos=said(fields.get("QoS", "")),
-            allow_accounts=said(fields.get("AllowAccounts", "")),
+            # scontrol prints one of both, for a partition that denies accounts DenyAccounts alone.
+            allow_accounts="ALL" if denied else said(fields.get("AllowAccounts", "")),
+            deny_accounts=denied,
         )
         found.setdefault(made.name, made)
     if not found:

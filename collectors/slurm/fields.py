@@ -107,7 +107,7 @@ def gres_gpus(value: str) -> tuple[int, str | None, str | None]:
     """GPUs in a GRES string: count, type, and the indices where it lists them.
 
     Takes `gpu:h100:8`, `gpu:8`, `gres:gpu:h100:8`, `gres/gpu:h100=8`, `gpu:h100:3(IDX:0-1,5)`, `gpu:h100:8(S:0-1)`,
-    `gpu:(null):4(IDX:0-3)`, and several, parted by commas outside brackets. Other GRES count nothing.
+    `gpu:(null):4(IDX:0-3)`, `gpu:a100:no_consume:4`, and several, parted by commas outside brackets. Other GRES count nothing.
     """
     count, kind, indices = 0, None, []
     for part in _GRES_COMMA.split(value):
@@ -126,4 +126,6 @@ def gres_gpus(value: str) -> tuple[int, str | None, str | None]:
 
 
 _GRES_COMMA = re.compile(r",(?![^()]*\))")
-_GPU = re.compile(r"(?:gres[:/])?gpu(?::([^:()=]+|\(null\)))?(?:[:=]([0-9]{1,9}))?(?:\(([^()]*)\))?")
+_GPU = re.compile(
+    r"(?:gres[:/])?gpu(?::(?!no_consume(?:[:=(]|$))([^:()=]+|\(null\)))?(?::no_consume)?(?:[:=]([0-9]{1,9}))?(?:\(([^()]*)\))?"
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -18,8 +19,8 @@ from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, signe
 #: time) is asked for: an unchanged row needs no new Job (100,000 rows: 0.04 s instead of 0.38 s).
 COLUMNS = (
     "JobArrayID", "State", "UserName", "Partition", "QOS", "NumNodes", "NumCPUs", "NumTasks", "tres-alloc",
-    "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "RestartCnt", "PriorityLong", "SubmitTime",
-    "StartTime", "TimeLimit", "NodeList", "Reason", "Account", "Name",
+    "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "Sockets", "RestartCnt", "PriorityLong",
+    "SubmitTime", "StartTime", "TimeLimit", "NodeList", "Reason", "Account", "Name",
 )  # fmt: skip
 
 #: Of jobs that are read by name these too: an operator may change them, and no poll should cost their bytes.
@@ -56,12 +57,12 @@ def row(raw: str) -> Job | None:
     cells = raw.split("|", len(COLUMNS) - 1)
     if len(cells) != len(COLUMNS):
         return None
-    (job, state, user, partition, qos, nodes_n, cpus, tasks, tres, per_node, per_job, per_task, per_socket, restarts,
+    (job, state, user, partition, qos, nodes_n, cpus, tasks, tres, per_node, per_job, per_task, per_socket, sockets, restarts,
      priority, submitted, start, limit, nodes, reason, account, name) = cells  # fmt: skip
     if not job or not state:
         return None
     waiting = not nodes or state in WAITING
-    gpus = gpus_of(tres, per_node, per_job, per_task, per_socket, nodes_n, tasks)
+    gpus = gpus_of(tres, per_node, per_job, per_task, per_socket, nodes_n, tasks, sockets)
     began = epoch(start)
     return Job(
         id=clean(job),
@@ -89,20 +90,21 @@ def row(raw: str) -> Job | None:
 
 @lru_cache(maxsize=16_384)
 def gpus_of(
-    tres: str, per_node: str, per_job: str, per_task: str, per_socket: str, nodes: str, tasks: str
+    tres: str, per_node: str, per_job: str, per_task: str, per_socket: str, nodes: str, tasks: str, sockets: str
 ) -> int | None:
-    """GPUs that the job asks for or holds: the TRES total where accounting fills it in, else as they were asked for:
-    in all, per node or per task. None where Slurm does not tell how often: per socket."""
+    """GPUs that the job asks for or holds: the TRES total where accounting fills it in, else as they were requested:
+    in all, per node, per task, or per socket. `sockets` are per node: Slurm takes no `--gpus-per-socket` without
+    `--sockets-per-node`. None where a count is missing."""
     total = tres_gpus(tres)
     if total is not None:
         return total
     if "gpu" in per_job:
         return gres_gpus(per_job)[0]
-    for asked, times in ((per_node, nodes), (per_task, tasks)):
-        if "gpu" in asked:
-            count = integer(times)
-            return None if count is None else gres_gpus(asked)[0] * count
-    return None if "gpu" in per_socket else 0
+    for requested, counts in ((per_node, (nodes,)), (per_task, (tasks,)), (per_socket, (nodes, sockets))):
+        if "gpu" in requested:
+            known = [count for count in map(integer, counts) if count is not None]
+            return math.prod((gres_gpus(requested)[0], *known)) if len(known) == len(counts) else None
+    return 0
 
 
 class QueueReader:

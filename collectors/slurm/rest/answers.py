@@ -140,6 +140,7 @@ class _Total(Struct, frozen=True, gc=False):
 
 class _Allowed(Struct, frozen=True, gc=False):
     allowed: str | None = None
+    deny: str | None = None
     assigned: str | None = None
 
 
@@ -190,6 +191,7 @@ def partition(record: PartitionRecord) -> Partition:
         priority_tier=record.priority.tier,
         qos=said(record.qos.assigned or ""),
         allow_accounts=said(record.accounts.allowed or "ALL"),
+        deny_accounts=said(record.accounts.deny or ""),
     )
 
 
