@@ -131,7 +131,7 @@ def job(record: JobRecord) -> Job:
     gpus = gpus_of(
         record.tres_alloc_str or record.tres_req_str or "", record.tres_per_node or "", record.tres_per_job or "",
         record.tres_per_task or "", record.tres_per_socket or "", "" if count is None else str(count),
-        str(record.tasks.value or ""), str(record.sockets_per_node.value or ""),
+        str(record.tasks.value or ""), str(record.sockets_per_node.value or "") if waiting else "",
     )  # fmt: skip
     if gpus is None and record.gres_detail:
         gpus = sum(gres_gpus(held)[0] for held in record.gres_detail)
