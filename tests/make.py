@@ -22,8 +22,8 @@ FENCE = "QWERTYUIOPASDFGH"
 PENDING = {"JobArrayID": "101", "State": "PENDING", "UserName": "alice", "Partition": "gpu", "QOS": "(null)",
            "NumNodes": "2", "NumCPUs": "224", "NumTasks": "2", "tres-alloc": "cpu=224,mem=3808000M,node=2,billing=224",
            "tres-per-node": "gres/gpu:h100:8", "tres-per-job": "N/A", "tres-per-task": "N/A", "tres-per-socket": "N/A",
-           "Sockets": "*", "RestartCnt": "0", "PriorityLong": "4294901757", "SubmitTime": "1795509455", "StartTime": "N/A",
-           "TimeLimit": "1:00:00", "NodeList": "", "Reason": "Priority", "Account": "(null)",
+           "Sockets": "*", "RestartCnt": "0", "PriorityLong": "4294901757", "SubmitTime": "1795509455",
+           "StartTime": "N/A", "TimeLimit": "1:00:00", "NodeList": "", "Reason": "Priority", "Account": "(null)",
            "Name": "train"}  # fmt: skip
 
 

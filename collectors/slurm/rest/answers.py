@@ -42,6 +42,15 @@ _UNSET = Number()
 _NO_VALUES = frozenset({0xFFFFFFFFFFFFFFFE, 0xFFFFFFFE, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFF})
 
 
+#: Flags of nodes in the order in which scontrol prints them (node_state_flags in slurm_protocol_defs.c, 26.05).
+_FLAGS = (
+    "BLOCKED", "CLOUD", "COMPLETING", "DRAIN", "DYNAMIC_FUTURE", "DYNAMIC_NORM", "EXTERNAL", "INVALID_REG", "FAIL",
+    "MAINTENANCE", "POWER_DOWN", "POWER_UP", "POWERED_DOWN", "REBOOT_REQUESTED", "REBOOT_ISSUED", "RESERVED", "RESUME",
+    "NOT_RESPONDING", "PLANNED", "POWERING_UP", "POWERING_DOWN",
+)  # fmt: skip
+_PLACE = {flag: at for at, flag in enumerate(_FLAGS)}
+
+
 class NodeRecord(Struct, gc=False):
     """What is wanted of a node."""
 
@@ -79,7 +88,8 @@ class Nodes(Answer):
 
 def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
     """One record as a Node."""
-    base, flags = parse_state("+".join(clean(word) for word in record.state or ()))
+    words = sorted(map(clean, record.state or ()), key=lambda word: _PLACE.get(word, -1))
+    base, flags = parse_state("+".join(words))
     gpus, kind, _ = (None, None, None) if record.gres is None else gres_gpus(record.gres)
     used, _, indices = (None, None, None) if record.gres_used is None else gres_gpus(record.gres_used)
     reason = clean(record.reason) if record.reason else None

@@ -21,7 +21,7 @@ from collectors.slurm.fields import whole
 from collectors.slurm.rest import answers, rights
 from collectors.slurm.rest.client import Answer, Client, Pings, Place, Refused
 from collectors.slurm.rest.jobs import JobRecord, listed, tasks_of
-from collectors.slurm.rest.queue import NO_SUCH_JOB, SINGLY, Queue, number_of, read_all, read_some
+from collectors.slurm.rest.queue import NO_SUCH_JOB, SINGLY, Queue, number_of, read_all, read_some, with_held
 from collectors.slurm.rest.token import claims
 from collectors.slurm.road import About, FewByName
 
@@ -174,7 +174,7 @@ class RestRoad(FewByName):
         """The jobs that hold one of these nodes now: slurmrestd tells them only among all others."""
         wanted = frozenset(nodes)
         placed = (one for one in read_all(self._client) if one.nodes and not wanted.isdisjoint(names_in(one.nodes)))
-        return {one.id: one for _, one in listed(placed, None)}
+        return {one.id: with_held(self._client, one) for _, one in listed(placed, None)}
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job. Raises SourceFault; "missing" for an unknown id."""
