@@ -151,12 +151,18 @@ def test_a_token_of_our_own_is_made_once_and_renewed_before_it_ends(tmp_path, mo
     now[0] += 120
     tokens.get(5)
     assert len(commands.calls) == 2 and os.environ.get("SLURM_JWT") is None
+
+
+def test_only_the_token_in_use_is_made_anew(tmp_path, monkeypatch):
+    """Two sources that were refused the same token make one new one."""
+    commands = Commands(tmp_path, monkeypatch)
+    commands.says("scontrol", f"SLURM_JWT={token(LIFESPAN_S)}\n")
+    tokens = Tokens(None, None)
+    first = tokens.get(5)
     tokens.refused(first)
-    tokens.get(5)
-    assert len(commands.calls) == 2, "that one is no longer in use"
-    tokens.refused(tokens.get(5))
-    tokens.get(5)
-    assert len(commands.calls) == 3
+    second = tokens.get(5)
+    tokens.refused(first)
+    assert tokens.get(5) is second and len(commands.calls) == 2
 
 
 def test_scontrol_that_makes_no_token(tmp_path, monkeypatch):
@@ -227,8 +233,8 @@ def test_a_bad_token_is_named_with_what_to_do_and_munge_is_not_blamed(restd):
 
 
 def test_a_change_with_a_bad_token_was_certainly_not_done(restd):
-    restd.odd["POST node/gpu0001"] = BAD_TOKEN
+    restd.odd["POST nodes/"] = BAD_TOKEN
     change = Change(action="drain", kind="node", targets=("gpu0001",), reason="x")
     (sent,) = RestWriter(restd.settings).send(change)
     assert (sent.rc, sent.fatal) == (1, True) and "refuses the token" in sent.refused["gpu0001"]
-    assert restd.asked == ["POST node/gpu0001"], "a change is sent once"
+    assert restd.asked == ["POST nodes/"], "a change is sent once"
