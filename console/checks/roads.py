@@ -74,7 +74,8 @@ def findings(
 def _same(one: Tried, ended: Mapping[str, Any]) -> str | None:
     """The source that has met the same fault over this transport, which is said there."""
     met = {name: found.reading.fault for name, found in ended.items() if isinstance(found, sources.Read)}
-    return next((name for name in sorted(met) if one.fault is not None and met[name] == one.fault), None)
+    names = (f"slurm.{kind}" for kind in KINDS)
+    return next((name for name in names if one.fault is not None and met.get(name) == one.fault), None)
 
 
 def _road(group: Group, one: Tried, settings: SlurmSettings, same: str | None) -> None:
