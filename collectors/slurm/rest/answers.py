@@ -189,6 +189,7 @@ class Partitions(Answer):
 
 def partition(record: PartitionRecord) -> Partition:
     """One record as a Partition. Which one is the default is told from v0.0.45 on."""
+    allowed = said(record.accounts.allowed or "ALL")
     return Partition(
         name=clean(record.name),
         state="+".join(clean(word) for word in record.partition.state or ()) or "UNKNOWN",
@@ -200,8 +201,8 @@ def partition(record: PartitionRecord) -> Partition:
         time_limit_s=minutes_s(record.maximums.time.value),
         priority_tier=record.priority.tier,
         qos=said(record.qos.assigned or ""),
-        allow_accounts=said(record.accounts.allowed or "ALL"),
-        deny_accounts=said(record.accounts.deny or ""),
+        allow_accounts=allowed,
+        deny_accounts=said(record.accounts.deny or "") if allowed == "ALL" else None,
     )
 
 
