@@ -173,8 +173,9 @@ def test_scontrol_that_makes_no_token(tmp_path, monkeypatch):
     assert "half" not in str(caught.value.fault)
 
 
-#: As 26.05.5 answers a token that it does not take, and a request without any.
+#: As 26.05.5 answers a token that it does not take, of partitions too, and a request without any.
 BAD_TOKEN = said("Protocol authentication error", 511, 1007)
+BARE_BAD_TOKEN = lambda handler: handler.send(b'{"errors": []}', 511)  # noqa: E731
 NO_TOKEN = lambda handler: handler.send(b"Authentication failure", 401)  # noqa: E731
 
 
@@ -189,7 +190,7 @@ def taken(restd, odd, good):
     restd.odd["*"] = answer
 
 
-@pytest.mark.parametrize("odd", [BAD_TOKEN, NO_TOKEN])
+@pytest.mark.parametrize("odd", [BAD_TOKEN, BARE_BAD_TOKEN, NO_TOKEN])
 @pytest.mark.parametrize("kind", ["nodes", "partitions"])
 def test_a_token_that_is_refused_is_made_anew_at_once(restd, tmp_path, monkeypatch, odd, kind):
     commands = Commands(tmp_path, monkeypatch)
@@ -203,7 +204,7 @@ def test_a_token_that_is_refused_is_made_anew_at_once(restd, tmp_path, monkeypat
     assert getattr(reader.read(), kind) and len(commands.calls) == 2, "the good one is kept"
 
 
-@pytest.mark.parametrize("odd", [BAD_TOKEN, NO_TOKEN])
+@pytest.mark.parametrize("odd", [BAD_TOKEN, BARE_BAD_TOKEN, NO_TOKEN])
 def test_a_token_is_made_anew_only_once_a_question(restd, tmp_path, monkeypatch, odd):
     commands = Commands(tmp_path, monkeypatch)
     commands.script("scontrol", f"echo SLURM_JWT={token()}x$$")  # always another
@@ -230,6 +231,31 @@ def test_a_bad_token_is_named_with_what_to_do_and_munge_is_not_blamed(restd):
     assert found.kind == "auth" and "another cluster" in found.what and "munge" not in str(found)
     assert f"write a new one to {restd.file}" in found.mend and len(restd.seen) == 1, "the same token is not sent again"
     assert fault(restd, "partitions") == found, "one fault, the same words for each source"
+
+
+def test_a_ping_with_a_bad_token_is_no_dead_controller(restd, tmp_path, monkeypatch):
+    """26.05.5 answers it with 200: no controller responds."""
+    up = restd.answers["ping/"]
+    restd.answers["ping/"] = {"pings": [{"responding": False}]}
+    restd.odd["diag/"] = BAD_TOKEN
+    for ask in (RestRoad(restd.settings).about, RestRoad(restd.settings).reader("control").read):
+        with pytest.raises(SourceFault, match="refuses the token"):
+            ask()
+    bad, good = token(), token(4000)
+    was = tmp_path / "asked"
+    Commands(tmp_path, monkeypatch).script(
+        "scontrol", f"[ -e {was} ] && echo SLURM_JWT={good} || echo SLURM_JWT={bad}; >{was}"
+    )
+
+    def answer(handler):
+        known = handler.headers["X-SLURM-USER-TOKEN"] == good
+        found = (up if known else restd.answers["ping/"]) if "ping" in handler.path else restd.answers["diag/"]
+        if "diag" in handler.path and not known:
+            return BAD_TOKEN(handler)
+        return handler.send(found if isinstance(found, bytes) else json.dumps(found).encode())
+
+    restd.odd |= {"ping/": answer, "diag/": answer}
+    assert RestRoad(SlurmSettings(transport="rest", url=restd.settings.url)).about().version
 
 
 def test_a_change_with_a_bad_token_was_certainly_not_done(restd):

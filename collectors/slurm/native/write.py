@@ -38,7 +38,7 @@ class NativeWriter:
         """Target to why pyslurm cannot do that to it; it asks only about tasks of arrays. Raises SourceFault."""
         unable = self._never(change)
         tasks = tuple(one for one in change.targets if "_" in one and one not in unable)
-        return unable | self._tasks(change.action, tasks) if tasks else unable
+        return unable | dict(self._tasks(change.action, tasks)) if tasks else unable
 
     def _tasks(self, action: str, tasks: tuple[str, ...]) -> Mapping[str, str]:
         client = Client(self._deadline_s)

@@ -61,6 +61,8 @@ _NUMBERED = {
 
 #: SLURM_PROTOCOL_AUTHENTICATION_ERROR: with HTTP 511 it is what slurmctld says of a token (24.11, 26.05).
 BAD_CREDENTIALS = 1007
+#: Unauthorized, and Network Authentication Required: of partitions slurmrestd says no more (26.05.5).
+_WHO = frozenset({401, 511})
 
 
 class Error(Struct, gc=False):
@@ -114,7 +116,7 @@ class Refused(SourceFault):
     def of_token(self) -> bool:
         """Whether it refuses who asks: slurmrestd a missing token, or slurmctld one that has expired or another key
         signed."""
-        return self.code == 401 or self.has(BAD_CREDENTIALS)
+        return self.code in _WHO or self.has(BAD_CREDENTIALS)
 
     def has(self, number: int) -> bool:
         """Whether one of its errors has this number (slurm_errno.h)."""
@@ -219,6 +221,14 @@ class Client:
         first, last = PARSERS[-1], PARSERS[0]
         raise SourceFault("missing", f"{self.where} has none of the data parsers v0.0.{first} to v0.0.{last}",
                           "is that slurmrestd, of Slurm 23.11 or later?")  # fmt: skip
+
+    def controllers(self, answer: Pings) -> Pings:
+        """The answer to a ping, asked again where no controller responded but one does: of a token that is refused
+        /ping/ says only that, with status 200 (26.05.5). Raises SourceFault with the reason."""
+        if answer.up():
+            return answer
+        self.get("diag/", Answer)
+        return self.get("ping/", Pings)
 
     def get(self, path: str, kind: type[A], *, database: bool = False) -> A:
         """The answer to a question, whole. `path` is behind the version. Raises SourceFault."""
@@ -361,8 +371,8 @@ class Client:
             errors = from_json(content, Answer).errors or []
         if code == 404 and path.startswith("/slurm/") and _NO_SUCH_URL.search(content):
             self._place.there = None  # another version may be there by now
-        if errors:
-            raise self._refusal(path, code, errors)
+        if errors or code == 511:
+            raise self._refusal(path, code, errors or [Error("Protocol authentication error", BAD_CREDENTIALS)])
         said = clean(content[:200].decode("utf-8", "replace").strip().partition("\n")[0])
         told = f"{self.where} answered {code} to {path}" + (f": {said}" if said else "")
         kind, mend, rest_s = "refused", "see its log", 0.0

@@ -45,7 +45,7 @@ class RestReader:
             "partitions": self._partitions,
             "reservations": self._reservations,
             "diag": self._diag,
-            "control": lambda client: Facts(control=answers.control(client.get("ping/", Pings))),
+            "control": lambda client: Facts(control=answers.control(client.controllers(client.get("ping/", Pings)))),
             "rights": lambda client: Facts(rights=rights.read(client, user_of(settings))),
         }[kind]
 
@@ -141,7 +141,7 @@ class RestRoad(FewByName):
 
     def about(self) -> About:
         """What answers there, and whether its controller does. Raises SourceFault."""
-        answer = self._client.ping()
+        answer = self._client.controllers(self._client.ping())
         slurm = answer.meta.slurm if answer.meta is not None else None
         if not answer.up():
             raise SourceFault("refused", f"{self._client.where} is there, its controller is not", "is slurmctld up?")
