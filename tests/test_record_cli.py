@@ -27,7 +27,7 @@ from console.record.store import Recording as File
 from console.record.store import RecordingFault
 from console.record.when import find
 from console.site import demo, here
-from tests.make import cluster
+from tests import make
 from tests.recorded import Night, cluster_at
 from tests.test_record import intent, same
 
@@ -276,5 +276,5 @@ def test_a_disk_that_takes_no_more_is_said_and_it_goes_on_when_it_does(tmp_path)
 
 def test_accounts_of_a_partition_get_other_names():
     part = Partition(name="gpu", state="UP", allow_accounts="ALL", deny_accounts="bio,phys")
-    masked = Masked(Masks())(cluster(partitions=[part])).partitions["gpu"]
+    masked = Masked(Masks())(make.cluster(partitions=[part])).partitions["gpu"]
     assert masked.allow_accounts == "ALL" and masked.deny_accounts == "account001,account002"
