@@ -151,8 +151,7 @@ def _elapsed(job: Job, ctx: Ctx) -> Cell:
 
 def _left(job: Job, ctx: Ctx) -> Cell:
     if job.started is not None:
-        left = job.left_s(ctx.now)
-        return ("no limit", "text-dim") if left is None else duration(left)
+        return ("no limit", "text-dim") if job.unlimited else duration(job.left_s(ctx.now))
     if job.expected is None or job.expected <= ctx.now:
         return ("", "")
     return (f"in {duration(job.expected - ctx.now)}", "text-dim")

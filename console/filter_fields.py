@@ -295,6 +295,7 @@ _PARTITION = (
     Field("tier", "number", lambda r, c, t: r.priority_tier, "priority tier"),
     Field("qos", "text", lambda r, c, t: r.qos, "quality of service"),
     Field("account", "words", lambda r, c, t: _list(r.allow_accounts), "account that may use it"),
+    Field("denied", "words", lambda r, c, t: _list(r.deny_accounts), "account that may not use it"),
 )  # fmt: skip
 _RESERVATION = (
     Field("name", "text", lambda r, c, t: r.name, "name", ("res", "reservation")),

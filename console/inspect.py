@@ -197,7 +197,7 @@ def job_rows(ids: Sequence[str], jobs: Mapping[str, Job], now: float) -> list[Li
                     (f"{pad(job.name, 18)} ", ""),
                     (f"{_some(job.gpus_held, 'GPU')} on {_some(job.node_count, 'node')}  ", ""),
                     (f"{duration(job.elapsed_s(now))} done, ", "text-dim"),
-                    (f"{duration(left)} left" if left is not None else "no limit", "text-dim"),
+                    ("no limit" if job.unlimited else f"{duration(left)} left", "text-dim"),
                 ],
                 (),
                 job.id,

@@ -343,7 +343,7 @@ def _job_lines(look: Look) -> Iterator[str]:
         yield (
             f"{job.id:<10} {job.user:<12} {job.name}  {job.state}  {plural(job.gpus_held, 'GPU')} on "
             f"{plural(job.node_count, 'node')}  {duration(job.elapsed_s(look.at))} done, "
-            + (f"{duration(left)} left" if left is not None else "no limit")
+            + ("no time limit" if job.unlimited else f"{duration(left)} left")
         )
 
 

@@ -172,6 +172,8 @@ class Hit(Struct, frozen=True, kw_only=True):
     gpus: int | None
     elapsed_s: int | None
     left_s: int | None
+    unlimited: bool = False
+    """Slurm says that it has no time limit."""
 
 
 class Share(Struct, frozen=True, kw_only=True):

@@ -284,7 +284,7 @@ def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | No
     if any(target.upper() == "ALL" for target in targets):
         return f"ALL is never sent: name the {kind}s"
     if f"{kind}s" not in cluster.known:
-        faults = [str(source.fault) for source in cluster.sources.values() if source.fault is not None]
+        faults = dict.fromkeys(str(source.fault) for source in cluster.sources.values() if source.fault is not None)
         return f"the {kind}s of {cluster.name} were never read{': ' + '; '.join(faults) if faults else ''}"
     rows = rows_of(action, cluster)
     unknown = [clean(target)[:60] for target in targets if target not in rows]
@@ -312,6 +312,6 @@ def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: floa
     return tuple(
         Hit(id=job.id, user=job.user, name=job.name, nodes=job.nodes, node_count=job.node_count,
             gpus=job.gpus_held if job.gpus_held is not None else job.gpus,
-            elapsed_s=job.elapsed_s(now), left_s=job.left_s(now))
+            elapsed_s=job.elapsed_s(now), left_s=job.left_s(now), unlimited=job.unlimited)
         for job in jobs
     )  # fmt: skip

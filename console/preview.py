@@ -217,6 +217,7 @@ def _hit(job: Hit, whole: bool) -> str:
     gpus = "GPUs unknown" if job.gpus is None else f"{job.gpus} GPU{'s' if job.gpus != 1 else ''}"
     done = "run time unknown" if job.elapsed_s is None else f"{duration(job.elapsed_s)} done"
     left = "time left unknown" if job.left_s is None else f"{duration(job.left_s)} left"
+    left = "no time limit" if job.unlimited else left
     return f"{job.id} {job.user} {job.name if whole else job.name[:24]}  {nodes}  {gpus}  {done}, {left}"
 
 

@@ -195,9 +195,12 @@ def as_text(cluster: Cluster, clock: Clock) -> str:
     lines.append("jobs   unknown" if totals.jobs is None else f"jobs   {totals.jobs:,}: {said(totals.jobs_by_state)}")
     if totals.power_w is not None:
         lines.append(f"power  {totals.power_w / 1e3:,.0f} kW")
+    faults: dict[str, str] = {}
     for source in cluster.sources.values():
-        age = source.age_s(mono)
-        state = f"{age:.1f} s old" if source.ok and age is not None else f"failed: {source.fault}"
+        age, fault = source.age_s(mono), str(source.fault)
+        first = faults.setdefault(fault, source.name)
+        fault = fault if source.fault is None or first == source.name else f"the same as {first}"
+        state = f"{age:.1f} s old" if source.ok and age is not None else f"failed: {fault}"
         lines.append(f"{source.name:20} {state}")
         lines += [f"{'':20} {warning}" for warning in source.warnings]
     return "\n".join(lines)

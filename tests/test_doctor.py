@@ -11,6 +11,7 @@ import time
 import msgspec
 import pytest
 
+from collectors.model import SourceFault
 from collectors.moment import Moment, compared
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget
@@ -242,6 +243,38 @@ def test_what_works_what_it_costs_and_what_it_cannot(restd):
     assert any(one[1].startswith("cannot hold tasks, release tasks, priority tasks: ") for one in rest)
     assert said(report, "native", "Slurm roads")[0][1].startswith("not configured, and would not work: ")
     assert all(len(line) <= 110 for line in text.splitlines())
+
+
+def test_a_fault_of_all_sources_is_told_once(restd):
+    for path in ("nodes/", "jobs/", "partitions/", "reservations/", "diag/"):
+        restd.odd[path] = lambda handler: handler.send(b'{"errors": [{"error": "x", "error_number": 1007}]}', 511)
+    report = doctor.examine(over_rest(restd), Config())
+    names = ["slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations", "slurm.diag"]
+    first, *rest = [said(report, name)[0] for name in names]
+    assert "refuses the token" in first[1] and "scontrol token" in first[2]
+    assert rest == [("bad", "the same as slurm.nodes", "")] * 4
+    assert "munge" not in doctor.as_text(report, 200)
+
+
+def test_a_dead_controller_over_pyslurm_is_named_as_such(monkeypatch):
+    """libslurm says so after its 10 s, so doctor has to wait longer than that."""
+    chosen = {name: SlurmSettings(transport=name, fallback=more)
+              for name, more in (("native", ()), ("cli", ("native",)))}  # fmt: skip
+    for settings in chosen.values():
+        assert 10.0 < sources.hurried(site(settings)).slurm.deadline_s < doctor.WITHIN_S
+    assert sources.hurried(site(SlurmSettings())).slurm.deadline_s == sources.PATIENCE_S
+    asked = []
+
+    def read(client, question):
+        asked.append(question.kind)
+        raise SourceFault("refused", "pyslurm: Unable to contact slurm controller", "is slurmctld up?")
+
+    monkeypatch.setattr("collectors.slurm.native.client.Client.ask", read)
+    report = doctor.examine(site(chosen["native"]), Config())
+    first = ("bad", "pyslurm: Unable to contact slurm controller", "is slurmctld up?")
+    assert said(report, "slurm.nodes") == [first] and set(asked) >= {"nodes", "jobs", "about"}
+    assert said(report, "slurm.jobs") == [("bad", "the same as slurm.nodes", "")]
+    assert said(report, "native", "Slurm roads") == [("bad", "transport, does not work: the same as slurm.nodes", "")]
 
 
 def test_what_no_fallback_does_is_told_with_how_to_have_it(restd):

@@ -59,7 +59,15 @@ CLUSTER = Cluster(
     loads={"gpu0001": Load(node="gpu0001", gpu_util_pct=97.6, temp_c=64.0, power_w=9_800.0, xid=48)},
 )  # fmt: skip
 PARTITIONS = [
-    Partition(name="gpu", state="UP", default=True, nodes="gpu[0001-9999]", node_count=9999, allow_accounts="bio,phys"),
+    Partition(
+        name="gpu",
+        state="UP",
+        default=True,
+        nodes="gpu[0001-9999]",
+        node_count=9999,
+        allow_accounts="bio,phys",
+        deny_accounts="chem",
+    ),
     Partition(name="debug", state="DRAIN", nodes="gpu0001,gpu0003", node_count=2, time_limit_s=1800),
 ]
 RESERVATIONS = [
@@ -220,6 +228,7 @@ def test_nodes(text, names):
         ("partition", "node=gpu0003", "gpu debug"),
         ("partition", "gpu0004", "gpu"),
         ("partition", "account=phys", "gpu"),
+        ("partition", "denied=chem", "gpu"),
         ("partition", "limit<1h", "debug"),
         ("partition", "nodes>100", "gpu"),
         ("reservation", "flag=maint", "maint-1"),

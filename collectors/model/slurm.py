@@ -104,6 +104,9 @@ class Partition(Struct, frozen=True, gc=False, kw_only=True):
     priority_tier: int | None = None
     qos: str | None = None
     allow_accounts: str | None = None
+    """Accounts that may use it, joined by commas, ALL for every account; None is unknown."""
+    deny_accounts: str | None = None
+    """Accounts that may not, None where none is denied. Slurm looks at it only where `allow_accounts` is ALL."""
 
 
 class Reservation(Struct, frozen=True, gc=False, kw_only=True):

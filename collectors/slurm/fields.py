@@ -107,7 +107,8 @@ def gres_gpus(value: str) -> tuple[int, str | None, str | None]:
     """GPUs in a GRES string: count, type, and the indices where it lists them.
 
     Takes `gpu:h100:8`, `gpu:8`, `gres:gpu:h100:8`, `gres/gpu:h100=8`, `gpu:h100:3(IDX:0-1,5)`, `gpu:h100:8(S:0-1)`,
-    `gpu:(null):4(IDX:0-3)`, and several, parted by commas outside brackets. Other GRES count nothing.
+    `gpu:(null):4(IDX:0-3)`, `gpu:a100:no_consume:4`, and several, parted by commas outside brackets. Other
+    GRES count nothing.
     """
     count, kind, indices = 0, None, []
     for part in _GRES_COMMA.split(value):
@@ -125,5 +126,18 @@ def gres_gpus(value: str) -> tuple[int, str | None, str | None]:
     return count, kind, ",".join(indices) or None
 
 
+def requested_gpus(value: str) -> int:
+    """GPUs that a job requests, in a GRES or TRES string. Of two requests of the same type Slurm keeps the last: with
+    `gres/gpu:2,gres/gpu:1`, which sbatch makes of `--gpus-per-node=2 --gres=gpu:1`, a job holds 1 (25.11.7)."""
+    last: dict[str | None, int] = {}
+    for part in value.split(","):
+        if _GPU.fullmatch(part.strip()):
+            count, kind, _ = gres_gpus(part)
+            last[kind] = count
+    return sum(last.values())
+
+
 _GRES_COMMA = re.compile(r",(?![^()]*\))")
-_GPU = re.compile(r"(?:gres[:/])?gpu(?::([^:()=]+|\(null\)))?(?:[:=]([0-9]{1,9}))?(?:\(([^()]*)\))?")
+_GPU = re.compile(
+    r"(?:gres[:/])?gpu(?::(?!no_consume(?:[:=(]|$))([^:()=]+|\(null\)))?(?::no_consume)?(?:[:=]([0-9]{1,9}))?(?:\(([^()]*)\))?"
+)

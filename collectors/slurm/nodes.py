@@ -97,7 +97,9 @@ def node(line: str, signed: Signed | None, rack: RackOf = nowhere) -> Node | Non
         return None
     base, flags = parse_state(clean(state))
     gpus, kind, _ = gres_gpus(fields["Gres"]) if "Gres" in fields else (None, None, None)
-    used, _, indices = gres_gpus(fields["GresUsed"]) if "GresUsed" in fields else (None, None, None)
+    # scontrol prints no GresUsed of a node without any GRES: none of its 0 GPUs is in use.
+    in_use = fields.get("GresUsed", "" if fields.get("Gres") == "(null)" else None)
+    used, _, indices = (None, None, None) if in_use is None else gres_gpus(in_use)
     if signed is None and free.get("Reason"):
         match = _SIGNED.match(free["Reason"])
         signed = (clean(match[1]), clean(match[2]), epoch(match[3])) if match else (clean(free["Reason"]), None, None)

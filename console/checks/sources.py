@@ -15,6 +15,7 @@ from collectors.hosts import Fits, Fitted
 from collectors.model import Collector, Facts, Fault, Reading, SourceFault
 from collectors.nodeset import fold
 from collectors.prometheus import PrometheusSettings
+from collectors.slurm import SlurmSettings
 from console.checks import hosts
 from console.checks.crew import Crew
 from console.checks.found import Finding, Group, count, seconds
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 PATIENCE_S = 8.0
 #: Longest that readings wait for the nodes of Slurm, which the hosts in their series are compared with.
 NAMES_S = 3.5
+#: libslurm waits 10 s (MessageTimeout) for a controller that is down, and then says so.
+NATIVE_PATIENCE_S = 11.0
 #: Age of the newest sample from which on the console always shows yesterday's news.
 OLD_S = 60.0
 #: Who asks, and what they may change, is no fact of the machine: it stands under Rights.
@@ -43,13 +46,14 @@ def patience_s(site: Site) -> float:
 
 
 def hurried(site: Site) -> Site:
-    """The same site, whose questions may take PATIENCE_S at most."""
+    """The same site, whose questions may take PATIENCE_S at most, those of pyslurm NATIVE_PATIENCE_S."""
     others = {key: _hurried(chosen) for key, chosen in site.others.items()}
     return msgspec.structs.replace(site, slurm=None if site.slurm is None else _hurried(site.slurm), others=others)
 
 
 def _hurried(settings: Any) -> Any:
-    limits = {key: PATIENCE_S for key in _LIMITS if getattr(settings, key, 0.0) > PATIENCE_S}
+    most = NATIVE_PATIENCE_S if isinstance(settings, SlurmSettings) and "native" in settings.roads else PATIENCE_S
+    limits = {key: most for key in _LIMITS if getattr(settings, key, 0.0) > most}
     return msgspec.structs.replace(settings, **limits)
 
 
@@ -106,14 +110,19 @@ def _read(site: Site, one: Collector, clock: Clock, naming: Naming) -> Read:
 def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: float, granted_s: float) -> list[Finding]:
     """What came of it, a source a line, and what is thin about it. `granted_s`: how long the console would wait."""
     group = Group("Sources")
+    faults: dict[Fault, str] = {}
     for one in opened:
         if one.name == ASKING:
             continue
         found = ended.get(one.name)
-        if isinstance(found, Read):
+        if isinstance(found, Read) and (first := faults.get(found.reading.fault)) is not None:  # type: ignore[arg-type]
+            group.bad(one.name, f"the same as {first}", took_s=round(found.reading.took_s, 4))
+        elif isinstance(found, Read):
             _source(group, one, found)
             for fitted in found.fitted:
                 hosts.told(group, one.name, fitted)
+            if found.reading.fault is not None:
+                faults[found.reading.fault] = one.name
         elif found is None:
             group.bad(one.name, f"no answer within {within_s:g} s", "is it overloaded? the console waits longer")
         else:
