@@ -18,7 +18,7 @@ from collectors.nodeset import expand, names_in, spans
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm.native.jobs import HOLDING, gpus_held, live
 from collectors.slurm.native.message import Config
-from collectors.slurm.native.view import field, gpus_in, joined, number, text, word, words, yes
+from collectors.slurm.native.view import field, gpus_in, joined, number, text, types_in, word, words, yes
 
 _RESERVED = frozenset({"MAINTENANCE", "RESERVED"})
 #: pyslurm's names of reservation flags to Slurm's own, in the order in which Slurm writes them.
@@ -45,7 +45,8 @@ def node(record: Any, used: Used | None, reserved: Mapping[str, str]) -> Node | 
     if name is None or state is None:
         return None
     base, flags = parse_state(state)
-    gpus, kind, _ = gpus_in(field(record, "configured_gres"))
+    gpus = gpus_in(field(record, "configured_gres"))[0]
+    kind, slices = types_in(field(record, "configured_gres"))
     tracked = gpus_of_node(record)
     in_use, indices = (None, None) if used is None else used.get(name, (0, None))
     reason = text(record, "reason")
@@ -68,6 +69,7 @@ def node(record: Any, used: Used | None, reserved: Mapping[str, str]) -> Node | 
         gpus=gpus,
         gpus_alloc=tracked if tracked is not None else in_use,
         gpu_type=kind,
+        gpu_slices=slices,
         gpus_used=indices,
         features=words(record, "active_features"),
         address=word(record, "address"),
