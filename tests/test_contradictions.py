@@ -121,7 +121,11 @@ def test_all_gpus_held_and_all_idle_names_who_holds_them():
         site(node("ALLOCATED"), loads=[load()], jobs=[make.job("7", nodes="gpu0001", started=int(NOW - 60))]),
         site(node("ALLOCATED"), loads=[load()], jobs=None),
         site(node("ALLOCATED", gpus=0, gpus_alloc=0), loads=[load(gpus_seen=0, gpus_idle=0)], jobs=[JOB]),
-        site(node("ALLOCATED"), loads=[load(gpus_seen=None, util_gpus=None, gpus_idle=None, gpu_util_pct=40.0)], jobs=[JOB]),
+        site(
+            node("ALLOCATED"),
+            loads=[load(gpus_seen=None, util_gpus=None, gpus_idle=None, gpu_util_pct=40.0)],
+            jobs=[JOB],
+        ),
         site(node("ALLOCATED"), loads=[load(gpus_idle=None, gpu_util_pct=None)], jobs=[JOB]),
     ],
     ids=["one works", "half held", "just begun", "jobs unknown", "no GPUs", "mean is high", "nothing known"],
@@ -237,7 +241,13 @@ DEAD = Fault("timeout", "it did not answer")
 def lemon(**bad):
     """A node with everything wrong, and sources of which some are late or dead."""
     sources = [bad.get(name.replace(".", "_"), source(name)) for name in GOOD]
-    return site(node("ALLOCATED"), loads=[load(gpus_seen=7, util_gpus=7, gpus_idle=7)], xids=[xid()], jobs=[JOB], sources=sources)
+    return site(
+        node("ALLOCATED"),
+        loads=[load(gpus_seen=7, util_gpus=7, gpus_idle=7)],
+        xids=[xid()],
+        jobs=[JOB],
+        sources=sources,
+    )
 
 
 @pytest.mark.parametrize(

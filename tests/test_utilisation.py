@@ -172,7 +172,9 @@ def kinds(row, load, jobs=None):
 
 
 def load(**more):
-    return Load(**({"node": "gpu0001", "sampled_at": int(NOW - 5), "gpus_seen": 8, "util_gpus": 8, "gpus_idle": 8} | more))
+    return Load(
+        **({"node": "gpu0001", "sampled_at": int(NOW - 5), "gpus_seen": 8, "util_gpus": 8, "gpus_idle": 8} | more)
+    )
 
 
 def test_a_node_with_gpus_and_slices_contradicts_only_what_cannot_be():
@@ -193,7 +195,8 @@ def test_idle_gpus_are_not_reckoned_against_slices():
 
 
 @pytest.mark.parametrize(
-    "what", [{"util_gpus": 5, "gpus_idle": 5}, {"util_gpus": None, "gpus_idle": None}, {"util_gpus": 0, "gpus_idle": None}]
+    "what",
+    [{"util_gpus": 5, "gpus_idle": 5}, {"util_gpus": None, "gpus_idle": None}, {"util_gpus": 0, "gpus_idle": None}],
 )
 def test_unknown_utilisation_is_neither_busy_nor_idle(what):
     assert kinds(make.node(), load(**what), jobs=[]) == [], "not busy"

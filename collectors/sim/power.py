@@ -98,7 +98,9 @@ class Meters:
         """The mean utilisation of all GPUs that report, by the newest samples of the nodes."""
         loads = [load for host in self._site.hosts if (load := self._telemetry.load(host)) is not None]
         gpus = sum(load.util_gpus or 0 for load in loads)
-        return round(sum((load.gpu_util_pct or 0.0) * (load.util_gpus or 0) for load in loads) / gpus, 1) if gpus else None
+        return (
+            round(sum((load.gpu_util_pct or 0.0) * (load.util_gpus or 0) for load in loads) / gpus, 1) if gpus else None
+        )
 
     def _trend(self, site: float) -> float:
         """Watts an hour, from an hour ago or as long as it has been noted."""
