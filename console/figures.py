@@ -139,11 +139,15 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     lines.append(line(figure("free", f"{free:,}", share(free, totals.gpus))))
     lines.append(line(figure("out", count(totals.gpus_out), share(totals.gpus_out, totals.gpus))))
     if "loads" in cluster.known:
-        hot = (
-            f"  hot nodes {count(totals.nodes_hot)}" if cells >= 40 else "",
-            "warn" if totals.nodes_hot else "text-dim",
-        )
-        lines.append(line([*figure("utilisation", percent(totals.gpu_util_pct, 0), ""), hot]))
+        used: list[Span] = [("utilisation ", "text-dim"), (f"{percent(totals.gpu_util_pct, 0):>7}", "text-strong")]
+        over = "" if totals.util_gpus is None else f" of {totals.util_gpus:,}"
+        hot = f"  hot nodes {count(totals.nodes_hot)}"
+        for word, role in ((over, "text-dim"), (hot, "warn" if totals.nodes_hot else "text-dim")):
+            if sum(len(text) for text, _ in used) + len(word) <= cells:
+                used.append((word, role))
+        lines.append(line(used))
+    if totals.gpu_slices:
+        lines.append(line([(f"{totals.gpu_slices:,} are MIG slices", "text-dim")]))
     return lines[:rows]
 
 

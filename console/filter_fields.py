@@ -155,9 +155,9 @@ def node_words(display: str, base: str, flags: tuple[str, ...]) -> tuple[str, ..
     """The words that `state=` knows a node by, lower case.
 
     A drained node is IDLE to Slurm; who asks for `state=idle` does not want it, so these three bases count only when
-    they are the display word (`base=idle` asks for the other thing).
+    they are the display word (`base=idle` asks for the other thing). Nor is a node that reboots meant by `state=down`.
     """
-    more = () if base in {"IDLE", "ALLOCATED", "MIXED"} else (base.lower(),)
+    more = () if base in {"IDLE", "ALLOCATED", "MIXED"} or display == "rebooting" else (base.lower(),)
     return tuple(dict.fromkeys((display.lower(), *more, *(flag.lower() for flag in flags))))
 
 

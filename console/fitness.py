@@ -15,10 +15,10 @@ from msgspec.structs import replace
 from collectors.model import Cluster, Gpu, Load, Node, Xid
 from collectors.nodeset import expand, fold
 from console.check_codes import Code
-from console.contradictions import IDLE_PCT, SAMPLE_S, SETTLE_S, Fresh, live_xids, sliced
+from console.contradictions import IDLE_PCT, SAMPLE_S, SETTLE_S, Fresh, busy_gpus, least_gpus, live_xids, sliced
 from console.plan import Check, Extra
 from console.policy import Policy
-from widgets.units import duration, memory, when
+from widgets.units import duration, memory, plural, when
 
 Level = Literal["ok", "note", "warn", "bad", "unknown"]
 
@@ -121,6 +121,15 @@ def _count(one: _Look, seen: int | None, apart: int) -> None:
     """Slurm's count against that of the telemetry. `apart`: how many of those seen do not answer now."""
     slurm = one.node.gpus
     if sliced(one.node):
+        least = least_gpus(one.node)
+        if seen is not None and least is not None and seen < least:
+            one.say(
+                "bad",
+                f"{seen} GPUs are seen, Slurm's GPUs and slices need {least} at least",
+                "gpus-missing",
+                seen,
+                least,
+            )
         return  # Slurm counts the slices of a GPU, telemetry the GPUs
     if slurm is None or seen is None:
         one.blind.append("how many GPUs it should have" if slurm is None else "how many GPUs answer")
@@ -234,17 +243,12 @@ def _busy(one: _Look) -> None:
     if one.live:
         _strays(one)
     elif node.gpus_alloc == 0 and one.load is not None:
-        seen, idle = one.load.gpus_seen, one.load.gpus_idle
-        if seen is None or idle is None:
+        seen, known, busy = one.load.gpus_seen, one.load.util_gpus, busy_gpus(node, one.load)
+        if busy:
+            one.say("bad", f"{plural(busy, 'GPU')} busy, and no job holds any", "gpus-busy", busy)
+        if seen is None or one.load.gpus_idle is None or known is None or known < seen:
             one.blind.append("what runs on the GPUs")
-        elif seen > idle:
-            one.say(
-                "bad",
-                f"{seen - idle} GPU{'s' if seen - idle > 1 else ''} busy, and no job holds any",
-                "gpus-busy",
-                seen - idle,
-            )
-        else:
+        elif not busy:
             one.fine.append("none busy")
     else:
         one.blind.append("what else runs on its GPUs beside the jobs")

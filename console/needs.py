@@ -111,6 +111,8 @@ def _out(cluster: Cluster, now: float) -> _Out:
     for node in _gone(cluster):
         if reasons.is_forgotten(node, now) and not _leftover(node):
             out.forgotten.append(node)
+        elif node.display == "down" and "REBOOT_ISSUED" in node.flags:  # its reboot is overdue, whoever asked for it
+            out.failed.append(Failed(node, node.reason_at))
         elif reasons.read(node.reason, node.reason_by).who == "human" and not _leftover(node):
             continue
         elif node.display in {"down", "invalid", "unknown"} and (

@@ -126,7 +126,17 @@ def _stamped(row: msgspec.Struct) -> dict[str, Any]:
     }
 
 
+def _power(load: Load | None) -> tuple[float | None, str | None]:
+    """The power of a node and what it is of: the node where that is measured, else the sum of its GPUs."""
+    if load is not None and load.power_w is not None:
+        return load.power_w, "node"
+    if load is not None and load.gpu_power_w is not None:
+        return load.gpu_power_w, "gpus"
+    return None, None
+
+
 def _node(node: Node, load: Load | None) -> dict[str, Any]:
+    watts, basis = _power(load)
     return {
         "name": node.name,
         "state": node.state,
@@ -144,8 +154,11 @@ def _node(node: Node, load: Load | None) -> dict[str, Any]:
         "gpus": node.gpus,
         "gpus_alloc": node.gpus_alloc,
         "rack": node.rack,
+        "gpu_slices": node.gpu_slices,
         "gpu_util_pct": load.gpu_util_pct if load else None,
-        "power_w": load.power_w if load else None,
+        "util_gpus": load.util_gpus if load else None,
+        "power_w": watts,
+        "power_basis": basis,
     }
 
 

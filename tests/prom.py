@@ -202,6 +202,7 @@ def machine(count: int, now: float | None = None) -> dict[str, Samples]:
         "gpu_power": [(node(name), 2000 + 13.25 * (n % 200)) for n, name in enumerate(names)],
         "gpus": [(node(name), 8) for name in names],
         "idle": [(node(name), n % 9) for n, name in enumerate(names)],
+        "util_gpus": [(node(name), 8) for name in names],
         "sampled": [(node(name), round(now - n % 30 - 0.123, 3)) for n, name in enumerate(names)],
         "node_power": [(node(name), 3400 + 13.25 * (n % 200)) for n, name in enumerate(names)],
         "xids": [(gpu(name, 3), 31) for name in names[:: max(1, count // 20)]],

@@ -280,7 +280,7 @@ def test_a_reboot_is_followed_stage_by_stage():
         ([(2, ASKED), (9, node("a", "MIXED", boot_at=1000, reason="fw"))], "unknown: not rebooted, mixed"),
         ([(2, ASKED), (PATIENCE_OF_S["reboot"], ASKED)],
          "done: reboot asked for: Slurm waits until its jobs have ended"),
-        ([(2, ISSUED), (900, ISSUED)], "unknown: not seen after 900 s, now down"),
+        ([(2, ISSUED), (900, ISSUED)], "unknown: not seen after 900 s, now rebooting"),
         ([(899, node("a", "MIXED")), (900, node("a", "MIXED"))], "unknown: not seen after 900 s, now mixed"),
     ],
 )  # fmt: skip

@@ -121,7 +121,7 @@ def test_what_speaks_against_it_leaves_the_node_alone_unless_the_glass_is_broken
 
 
 def make_load(name, **more):
-    return Load(node=name, sampled_at=int(NOW - 20), **({"gpus_seen": 8, "gpus_idle": 8} | more))
+    return Load(node=name, sampled_at=int(NOW - 20), **({"gpus_seen": 8, "util_gpus": 8, "gpus_idle": 8} | more))
 
 
 def test_without_telemetry_a_resume_asks_whether_to_go_on():

@@ -27,6 +27,9 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
     gpus: int | None = None
     gpus_alloc: int | None = None
     gpu_type: str | None = None
+    """Type of its GPUs in Slurm; several are joined by "+" ("nvidia_b200+nvidia_b200_2g.45gb")."""
+    gpu_slices: int | None = None
+    """How many of `gpus` are MIG slices (Slurm counts each as a GPU); None where the types are unknown."""
     gpus_used: str | None = None
     """Indices of the GPUs in use, as Slurm folds them ("0-3,7")."""
     rack: str | None = None

@@ -86,6 +86,9 @@ class Load(Struct, frozen=True, gc=False, kw_only=True):
     node: str
     sampled_at: int | None = None
     gpu_util_pct: float | None = None
+    """Mean over its GPUs whose utilisation is known."""
+    util_gpus: int | None = None
+    """GPUs whose utilisation is known: those that `gpu_util_pct` is the mean of, and `gpus_idle` is counted among."""
     gpu_memory_pct: float | None = None
     temp_c: float | None = None
     """Hottest GPU."""

@@ -1,4 +1,4 @@
-"""The overview's telemetry in one reading: a row a node, and the XIDs. Nine small answers, never one a GPU."""
+"""The overview's telemetry in one reading: a row a node, and the XIDs. Ten small answers, never one a GPU."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class LoadReader:
         """One reading. Raises SourceFault: for one query alone only where nothing else is known."""
         notes = Notes()
         util = self._values("util", notes)
+        over = self._values("util_gpus", notes)
         memory = self._values("memory", notes)
         hottest = self._values("temperature", notes)
         watts = self._values("gpu_power", notes)
@@ -77,6 +78,7 @@ class LoadReader:
                 node=node,
                 sampled_at=None if at is None else int(at) + shift,
                 gpu_util_pct=_rounded(util.get(node)),
+                util_gpus=_whole(over.get(node)),
                 gpu_memory_pct=_rounded(memory.get(node)),
                 temp_c=hottest.get(node),
                 power_w=_rounded(drawn),

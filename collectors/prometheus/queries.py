@@ -36,6 +36,8 @@ JOB_COUNTS = ("running", "pending", "suspended", "completing")
 
 _GPU, _PART = "max by ($host, UUID) (<{}>)", 'max by ($host, UUID) (<{} GPU_I_ID!="">)'
 _GPU_BUSY = f"{UTIL.each(_GPU)} or {ENGINE.each(_PART)}"
+#: A sample that is NaN is unknown: it counts in no mean and is no idle GPU.
+_KNOWN_BUSY = f"({_GPU_BUSY}) >= 0"
 _BUSY = (UTIL.told, f"{ENGINE.told} (MIG)")
 _NOW, _THEN = f"({ENERGY.each(_GPU)})", f"({ENERGY.each('max by ($host, UUID) (<{}> offset $span)')})"
 _JOBS_OF_GPUS = TEMP.each("group by (job) (<{}>)")
@@ -73,7 +75,12 @@ TABLE: tuple[Query, ...] = (
     Query(
         name="util", unit="%", high=101.0, series=_BUSY, record="wacht:node_gpu_util:avg",
         about="mean utilisation of a node's GPUs; of one that is cut up (MIG), that of its busiest part",
-        expr=f"avg by ($host) ({_GPU_BUSY})", over="avg_over_time",
+        expr=f"avg by ($host) ({_KNOWN_BUSY})", over="avg_over_time",
+    ),
+    Query(
+        name="util_gpus", unit="GPUs", high=1e4, series=_BUSY, record="wacht:node_gpus_util:count",
+        about="GPUs of a node whose utilisation is known: the weight of its mean in that of the site",
+        expr=f"count by ($host) ({_KNOWN_BUSY})",
     ),
     Query(
         name="memory", unit="%", high=101.0, series=(USED.told, FREE.told, RESERVED.told),
@@ -97,7 +104,7 @@ TABLE: tuple[Query, ...] = (
     ),
     Query(
         name="idle", unit="GPUs", high=1e4, series=_BUSY, record="wacht:node_gpus_idle:count",
-        about="GPUs of a node below 5 %", expr=f"sum by ($host) (({_GPU_BUSY}) < bool 5)",
+        about="GPUs of a node below 5 %", expr=f"sum by ($host) (({_KNOWN_BUSY}) < bool 5)",
     ),
     Query(
         name="sampled", unit="s", series=(TEMP.told,), record="wacht:node_gpu_sampled:max",
@@ -146,7 +153,7 @@ TABLE: tuple[Query, ...] = (
     ),
     Query(
         name="site_util", unit="%", high=101.0, by=(), series=_BUSY,
-        about="mean utilisation of all GPUs, for the chart", expr=f"avg(({_GPU_BUSY}) >= 0)",
+        about="mean utilisation of all GPUs, for the chart", expr=f"avg({_KNOWN_BUSY})",
         record="wacht:site_gpu_util:avg", asked="for charts",
     ),
     Query(

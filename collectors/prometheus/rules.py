@@ -42,7 +42,7 @@ _SITE = {
     "node": f"sum({BY_NAME['node_power'].record} >= 0)",
     "gpu": f"sum({BY_NAME['gpu_power'].record} >= 0)",
 }
-_UTIL, _GPUS = BY_NAME["util"].record, BY_NAME["gpus"].record
+_UTIL, _GPUS = BY_NAME["util"].record, BY_NAME["util_gpus"].record
 
 
 def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, str]]:

@@ -137,6 +137,25 @@ def requested_gpus(value: str) -> int:
     return sum(last.values())
 
 
+@lru_cache(maxsize=8192)
+def gpu_types(value: str) -> tuple[str | None, int]:
+    """The types of GPUs that a GRES string names, joined by "+", and how many of its GPUs are MIG slices."""
+    named: list[str] = []
+    slices = 0
+    for part in _GRES_COMMA.split(value):
+        count, kind, _ = gres_gpus(part)
+        if kind is not None and count:
+            named.append(kind)
+            slices += count if is_slice(kind) else 0
+    return "+".join(dict.fromkeys(named)) or None, slices
+
+
+def is_slice(gpu_type: str) -> bool:
+    """Whether this type is a MIG slice (`1g.10gb`, `nvidia_b200_2g.45gb`), which Slurm counts as a GPU."""
+    return _MIG.search(gpu_type) is not None
+
+
+_MIG = re.compile(r"(?<![0-9])[1-7]g\.[0-9]+gb", re.I)
 _GRES_COMMA = re.compile(r",(?![^()]*\))")
 _GPU = re.compile(
     r"(?:gres[:/])?gpu(?::(?!no_consume(?:[:=(]|$))([^:()=]+|\(null\)))?(?::no_consume)?(?:[:=]([0-9]{1,9}))?(?:\(([^()]*)\))?"

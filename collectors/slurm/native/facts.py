@@ -18,7 +18,7 @@ from collectors.nodeset import expand, names_in, spans
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm.native.jobs import HOLDING, gpus_held, live
 from collectors.slurm.native.message import Config
-from collectors.slurm.native.view import field, gpus_in, joined, number, text, word, words, yes
+from collectors.slurm.native.view import field, gpus_in, joined, number, text, types_in, word, words, yes
 
 _RESERVED = frozenset({"MAINTENANCE", "RESERVED"})
 #: pyslurm's names of reservation flags to Slurm's own, in the order in which Slurm writes them.
@@ -47,7 +47,8 @@ def node(record: Any, used: Used | None, reserved: Mapping[str, str]) -> Node | 
     base, flags = parse_state(state)
     gres = field(record, "configured_gres")
     # pyslurm 25.11.2 cannot read GRES with `no_consume`.
-    gpus, kind, _ = (None, None, None) if gres is None else gpus_in(gres)
+    gpus = None if gres is None else gpus_in(gres)[0]
+    kind, slices = (None, None) if gres is None else types_in(gres)
     tracked = gpus_of_node(record)
     in_use, indices = (None, None) if used is None else used.get(name, (0, None))
     reason = text(record, "reason")
@@ -70,6 +71,7 @@ def node(record: Any, used: Used | None, reserved: Mapping[str, str]) -> Node | 
         gpus=gpus,
         gpus_alloc=tracked if tracked is not None else in_use,
         gpu_type=kind,
+        gpu_slices=slices,
         gpus_used=indices,
         features=words(record, "active_features"),
         hostname=word(record, "hostname"),

@@ -15,7 +15,7 @@ from collectors.model import Control, Controller, Diag, Node, Partition, Reserva
 from collectors.nodestate import display_word, parse_state
 from collectors.racks import RackOf, nowhere
 from collectors.slurm.ask import said
-from collectors.slurm.fields import gres_gpus, tres_gpus
+from collectors.slurm.fields import gpu_types, gres_gpus, tres_gpus
 from collectors.slurm.rest.client import Answer, Pings
 
 
@@ -91,7 +91,8 @@ def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
     """One record as a Node."""
     words = sorted(map(clean, record.state or ()), key=lambda word: _PLACE.get(word, -1))
     base, flags = parse_state("+".join(words))
-    gpus, kind, _ = (None, None, None) if record.gres is None else gres_gpus(record.gres)
+    gpus, _, _ = (None, None, None) if record.gres is None else gres_gpus(record.gres)
+    kind, slices = gpu_types(record.gres) if record.gres is not None else (None, None)
     used, _, indices = (None, None, None) if record.gres_used is None else gres_gpus(record.gres_used)
     reason = clean(record.reason) if record.reason else None
     return Node(
@@ -112,6 +113,7 @@ def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
         gpus=gpus,
         gpus_alloc=used,
         gpu_type=said(kind or ""),
+        gpu_slices=slices,
         gpus_used=said(indices or ""),
         rack=rack(record.name),
         features=tuple(clean(one) for one in record.active_features or ()),
