@@ -187,14 +187,18 @@ class LoadReader:
             notes.say(*answer.warnings)
             past = {row.metric.get("UUID", ""): points([row], "xid_past", start, end, step) for row in answer.rows}
             follows = tuple(gpu[2] for gpu in gpus if self._memory.follows(gpu)) if span == DAY else ()
-            hidden = self._hidden(follows, start, end, step, notes) if follows else {}
+            hidden = self._hidden(follows, start, end + step, step, notes) if follows else {}
             for uuid, gpu in by_uuid.items():
                 self._memory.learn(gpu, past.get(uuid, ()), span, at, hidden.get(uuid, ()))
 
     def _hidden(
         self, uuids: tuple[str, ...], start: int, end: int, step: int, notes: Notes
     ) -> dict[str, list[tuple[int | None, int]]]:
-        """UUID to times and codes that stood between two steps, or that the exporter counted."""
+        """UUID to times and codes that stood between two steps, or that the exporter counted.
+
+        `end` is the first step after now: what came since the last one is seen from there.
+        """
+        now = int(self._client.server_now())
         try:
             answer = self._client.ask_range("xid_hidden", self._book.hidden_of(uuids, step), start, end, step)
         except QueryRefused as error:
@@ -210,7 +214,7 @@ class LoadReader:
                 new = before is None if counted is not None else value != before
                 if value is not None and new:
                     code = int(value) if counted is None else counted
-                    found.setdefault(row.metric.get("UUID", ""), []).append((None if at <= start else at, code))
+                    found.setdefault(row.metric.get("UUID", ""), []).append((None if at <= start else min(at, now), code))
                 before = value
         return found
 

@@ -215,7 +215,7 @@ TABLE: tuple[Query, ...] = (
         name="xid_hidden", unit="XID", low=1.0, high=1e6, by=("UUID", "xid"), series=(XID.told, XID_COUNT),
         asked="once for a GPU whose new XID follows another (43, 45, 154, …)",
         about="XIDs of the last day that the gauge showed between two steps, and those that the exporter counted",
-        expr=f'max by (UUID, xid) (<{XID_COUNT} UUID=~"$uuids"> > 0)'
+        expr=f'max by (UUID, xid) (max_over_time(<{XID_COUNT} UUID=~"$uuids">[$steps])) > 0'
              f' or max_over_time(({_XIDS_OF} > 0 {" ".join(f"!= {code}" for code in sorted(FOLLOWERS))})[$steps:10s])',
     ),
     Query(
