@@ -214,7 +214,9 @@ class LoadReader:
                 new = before is None if counted is not None else value != before
                 if value is not None and new:
                     code = int(value) if counted is None else counted
-                    found.setdefault(row.metric.get("UUID", ""), []).append((None if at <= start else min(at, now), code))
+                    found.setdefault(row.metric.get("UUID", ""), []).append(
+                        (None if at <= start else min(at, now), code)
+                    )
                 before = value
         return found
 
