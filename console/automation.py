@@ -83,11 +83,14 @@ class _Held:
     own = Automation()
 
 
-def use(own: Automation) -> bool:
-    """Let a site's own count too, from now on. True where that is another list than before."""
-    changed = own != _Held.own
+def use(own: Automation) -> None:
+    """Let a site's own count too, from now on."""
     _Held.own = own
-    return changed
+
+
+def in_use() -> Automation:
+    """The site's own that count now."""
+    return _Held.own
 
 
 def is_login(login: str) -> bool:

@@ -15,8 +15,7 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.sim import INCIDENTS, SimSettings
-from console import __version__, log
-from console.automation import Automation
+from console import __version__, automation, log
 from console.config import Config, load
 from console.errors import Told
 
@@ -254,10 +253,7 @@ def configured(ctx: click.Context) -> Config:
         screen=common.screen or config.screen,
         log=common.log or config.log,
     )
-    if config.automation != Automation():
-        from console import reasons
-
-        reasons.use(config.automation)
+    automation.use(config.automation)
     if config.log:
         log.begin(config.log)
         log.info("wacht", f"{__version__} begins: {ctx.command_path}; read: {', '.join(config.files) or 'no file'}")

@@ -102,9 +102,13 @@ class Reason(Struct, frozen=True):
         return KINDS[self.kind]
 
 
-@lru_cache(maxsize=8192)
 def read(reason: str | None, by: str | None) -> Reason:
     """Sort a reason. Never raises; what fits nothing is a person's note, or unknown."""
+    return _read(reason, by, automation.in_use())
+
+
+@lru_cache(maxsize=8192)
+def _read(reason: str | None, by: str | None, _: automation.Automation) -> Reason:
     text = reason or ""
     found = _XID.search(text)
     code = int(found[1]) if found else None
@@ -137,12 +141,6 @@ def who(by: str | None, reason: str | None = None) -> Who:
     if name == "root":
         return "robot" if not reason or automation.is_reason(reason) else "human"
     return "human"
-
-
-def use(own: automation.Automation) -> None:
-    """Let a site's own automations count too, from now on."""
-    if automation.use(own):
-        read.cache_clear()
 
 
 def robot(by: str | None, reason: str | None = None) -> bool:

@@ -94,9 +94,9 @@ PEOPLE = [
 
 @pytest.fixture(autouse=True)
 def as_shipped():
-    reasons.use(Automation())
+    automation.use(Automation())
     yield
-    reasons.use(Automation())
+    automation.use(Automation())
 
 
 @pytest.mark.parametrize("text", PROGRAMS)
@@ -137,7 +137,7 @@ def test_a_site_adds_its_own(tmp_path):
     own = load(str(config), {}, site).automation
     assert own.logins == ("gpu-janitor",) and own.patterns == ("site robot: .*", "janitor: .*", "vendor tool v\\d+")
     assert reasons.read("janitor: too hot", "root").who == "human"
-    reasons.use(own)
+    automation.use(own)
     assert reasons.read("janitor: too hot", "root").who == "robot", "what was read before counts no more"
     assert (
         reasons.who("root", "Vendor tool v3") == "robot" and reasons.who("root", "vendor tool v3 looks odd") == "human"
