@@ -13,13 +13,14 @@ from pathlib import Path
 from msgspec import Struct
 
 import collectors.alertmanager
+from collectors.model import FOLLOWERS
 from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.book import FIRST
 from collectors.prometheus.names import REMAP_FAILED, TEMP, XID, Quantity
 from collectors.prometheus.plant_cooling import CoolingLimits, CoolingSettings
 from collectors.prometheus.plant_fabric import DOWNED, RATE, STATE
 from collectors.prometheus.plant_storage import ERROR
-from collectors.prometheus.queries import SLURMCTLD, by_host, quoted
+from collectors.prometheus.queries import SLURMCTLD, XID_COUNT, by_host, quoted
 from collectors.prometheus.rules import DEFAULT
 from console import places
 from console.policy import Policy, default_policy
@@ -106,17 +107,25 @@ def _gpus(settings: PrometheusSettings, policy: Policy, limits: Limits) -> Itera
             classes[word].append(code)
     labels = (("xid", "{{ $value }}"),)
     what = "XID {{ $value }} on GPU {{ $labels.gpu }} of {{ $labels.node }}"
-    told = [code for codes in classes.values() for code in codes]
+    known = [code for codes in classes.values() for code in codes]
     # Standing until the GPU is reset, as the gauge does; what the policy only watches, or does not know, for an hour.
-    watched = f"({_RECORDED} unless ({_any(told)})) and on (node, gpu) ({_changed(settings, '1h')})"
+    watched = f"({_RECORDED} unless ({_any(known)})) and on (node, gpu) ({_changed(settings, '1h')})"
     yours = f"({_any(classes['job'])}) and on (node, gpu) ({_changed(settings, '10m')})"
+    drains = _any(classes["drain"])
+    # What follows another XID takes its place in the gauge: the one before counts on.
+    behind = f"max_over_time(({drains})[6h:30s]) and on (node, gpu) ({_any(FOLLOWERS)})"
     kinds = (
-        ("critical", _any(classes["drain"]), f"{what}: the policy drains the node", "15m"),
+        ("critical", f"{drains} or ({behind})", f"{what}: the policy drains the node", "15m"),
         ("warning", f"({_any(classes['act'])}) or ({watched})", what, "15m"),
         ("info", yours, f"{what}: look at the job", ""),
     )
     for severity, expr, summary, keep in kinds:
         yield Rule(alert="GpuXid", severity=severity, expr=expr, summary=summary, keep=keep, labels=labels)
+    # The same alert from the exporter's counts, where it gives them: of two XIDs between two scrapes the gauge has one.
+    if classes["drain"]:
+        told = "XID {{ $labels.xid }} on GPU {{ $labels.gpu }} of {{ $labels.node }}: the policy drains the node"
+        counted = _counted(settings, classes["drain"])
+        yield Rule(alert="GpuXid", severity="critical", expr=counted, summary=told, keep="15m")
     yield Rule(
         alert="GpuRowRemapFailed", severity="critical",
         expr=f"{_by_gpu(settings, REMAP_FAILED)} > 0",
@@ -281,6 +290,14 @@ def _changed(settings: PrometheusSettings, span: str) -> str:
     # Of either name, since an exporter that was just renewed has changes under both.
     expr = " or ".join(f"max by ({hosts}, gpu) (changes({_chosen(settings, name)}[{span}])) > 0" for name in XID.series)
     return by_host(expr, _hosts(settings), settings.node, ("node", "gpu"))
+
+
+def _counted(settings: PrometheusSettings, codes: Iterable[int]) -> str:
+    """The GPUs on which the exporter counted one of these codes in its window, with the label xid."""
+    hosts = ", ".join(_hosts(settings))
+    series = _chosen(settings, XID_COUNT, f'xid=~"{"|".join(map(str, sorted(codes)))}"')
+    expr = f"max by ({hosts}, rack, gpu, xid) ({series}) > 0"
+    return by_host(expr, _hosts(settings), settings.node, ("node", "rack", "gpu", "xid"))
 
 
 def _any(codes: Iterable[int]) -> str:

@@ -17,7 +17,7 @@ from textual.driver import Driver
 from collectors import process
 from collectors.clean import clean
 from collectors.clock import Clock
-from console import looking, views
+from console import automation, looking, views
 from console.action import Kind
 from console.actions import ACTIONS, NAVIGATION
 from console.commands import SCREENS, Command, CommandError, is_job, parse
@@ -82,6 +82,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
         """`others` are the clusters that it may show beside this one."""
         super().__init__()
         self.config = config
+        automation.use(config.automation)
         if config.xid_policy is not None:
             self.policy = load_policy(config.xid_policy)  # now, so that what is wrong in it is said before anything
         self.open_fleet(site, others, clock)

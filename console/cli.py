@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.sim import INCIDENTS, SimSettings
-from console import __version__, log
+from console import __version__, automation, log
 from console.config import Config, load
 from console.errors import Told
 
@@ -259,6 +259,7 @@ def configured(ctx: click.Context) -> Config:
         screen=common.screen or config.screen,
         log=common.log or config.log,
     )
+    automation.use(config.automation)
     if config.log:
         log.begin(config.log)
         log.info("wacht", f"{__version__} begins: {ctx.command_path}; read: {', '.join(config.files) or 'no file'}")

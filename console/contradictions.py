@@ -13,6 +13,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from collectors.model import Cluster, Load, Node, Source, Xid
+from collectors.model import Severity as XidSeverity
 from console.drift import by_node, drifts
 from console.policy import Policy, default_policy
 from console.remember import remembered
@@ -60,6 +61,8 @@ class Contradiction(Struct, frozen=True, kw_only=True):
     since: int | None = None
     code: int | None = None
     """The XID, where that is what it is about."""
+    xid_severity: XidSeverity | None = None
+    """What the kernel's line says of that XID, None where it is not known."""
     gpu: int | None = None
     jobs: tuple[str, ...] = ()
     """Who holds it."""
@@ -287,22 +290,24 @@ def _count(node: Node, load: Load, severity: Severity) -> Iterator[Contradiction
 def _xid(node: Node, rows: Iterable[Xid], load: Load | None, facts: _Facts) -> Iterator[Contradiction]:
     policy = facts.policy
     live = live_xids(node, rows, load, facts.resumed.get(node.name), facts.good.xids)
-    code = policy.worst(xid.code for xid in live)
-    if code is None:
+    first = policy.worst_of(live)
+    if first is None:
         return
-    advice = policy.of(code)
+    code = first.code
+    advice = policy.of(code, first.severity)
     if advice is not None and not advice.acts:
         return
-    worst = [xid for xid in live if xid.code == code]
+    worst = [xid for xid in live if (xid.code, xid.severity) == (code, first.severity)]
     gpus = sorted({xid.gpu for xid in worst if xid.gpu is not None})
     where = f" on GPU {', '.join(map(str, gpus))}" if gpus else ""
     yield Contradiction(
         node=node.name,
         kind="xid",
         severity="bad" if advice is not None and advice.drains else "warn",
-        text=f"{node.display} in Slurm, XID {code}{where}: {policy.say(code)}",
+        text=f"{node.display} in Slurm, XID {code}{where}: {policy.say(code, first.severity)}",
         since=min((at for xid in worst if (at := xid.first_at or xid.last_at) is not None), default=None),
         code=code,
+        xid_severity=first.severity,
         gpu=gpus[0] if len(gpus) == 1 else None,
         jobs=facts.cluster.jobs_on.get(node.name, ()),
     )

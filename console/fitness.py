@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from collectors.model import Cluster, Gpu, Load, Node, Xid
+from collectors.model import Cluster, Gpu, Load, Node, Severity, Xid
 from collectors.nodeset import expand, fold
 from console.check_codes import Code
 from console.contradictions import IDLE_PCT, SAMPLE_S, SETTLE_S, Fresh, busy_gpus, least_gpus, live_xids, sliced
@@ -157,14 +157,16 @@ def _xids(one: _Look, rows: Sequence[Gpu], known: Sequence[Xid], extra: Extra) -
         ]
     later = resumed is not None and resumed > (boot or 0)
     since = " since it was put back" if later else " since boot" if boot is not None else ""
-    codes = sorted({xid.code for xid in live}, key=lambda code: (-_rank(one.policy, code), code))
+    codes = sorted(
+        {(xid.code, xid.severity) for xid in live}, key=lambda kind: (-_rank(one.policy, *kind), *map(str, kind))
+    )
     quiet = []
-    for code in codes:
-        advice = one.policy.of(code)
+    for code, severity in codes:
+        advice = one.policy.of(code, severity)
         if advice is not None and not advice.acts:
             quiet.append(str(code))
             continue
-        those = [xid for xid in live if xid.code == code]
+        those = [xid for xid in live if (xid.code, xid.severity) == (code, severity)]
         gpus = _folded(xid.gpu for xid in those if xid.gpu is not None)
         last = max((xid.last_at for xid in those if xid.last_at is not None), default=None)
         at = "when is not known" if last is None else when(last, None, one.now)
@@ -172,7 +174,7 @@ def _xids(one: _Look, rows: Sequence[Gpu], known: Sequence[Xid], extra: Extra) -
         on = f" on GPU {gpus}" if gpus else ""
         one.say(
             level,
-            f"XID {code}{on}{since} ({at}): {one.policy.say(code)}",
+            f"XID {code}{on}{since} ({at}): {one.policy.say(code, severity)}",
             "xid",
             code,
             *sorted({xid.gpu for xid in those if xid.gpu is not None}),
@@ -183,8 +185,8 @@ def _xids(one: _Look, rows: Sequence[Gpu], known: Sequence[Xid], extra: Extra) -
         one.fine.append(f"no XID to act on{since} (only {', '.join(quiet)})" if quiet else f"no XID{since}")
 
 
-def _rank(policy: Policy, code: int) -> float:
-    advice = policy.of(code)
+def _rank(policy: Policy, code: int, severity: Severity | None) -> float:
+    advice = policy.of(code, severity)
     return 0 if advice is None else advice.rank
 
 

@@ -21,12 +21,12 @@ from console.left import Left, reminders
 from console.need_list import CRITICAL, DAY_S, OUT, QUIET, Need, NeedList, opens_of
 from console.places import Failed
 from console.policy import Policy, default_policy
-from console.reasons import FORGOTTEN_S, ROBOTS, robot
+from console.reasons import FORGOTTEN_S, robot
 from console.remember import Sum, remembered
 from console.stores import stores
 from widgets.units import duration
 
-__all__ = ["FORGOTTEN_S", "ROBOTS", "Need", "needs", "robot"]
+__all__ = ["FORGOTTEN_S", "Need", "needs", "robot"]
 
 
 class _Out(Struct, frozen=True):

@@ -28,7 +28,7 @@ from collectors.slurm.nodes import read_named
 from console.errors import Told
 from console.naming import WAIT_S, tell
 from console.node_slurm import SLURM_DEADLINE_S, ended_lines, ended_on, jobs_on
-from console.policy import Policy, default_policy
+from console.policy import Policy, default_policy, preceding
 from console.reasons import robot
 from console.snapshot import stamp
 from widgets.units import plural
@@ -318,9 +318,14 @@ def _xid_lines(look: Look, policy: Policy) -> Iterator[str]:
     for xid in look.xids:
         gpu = "a GPU" if xid.gpu is None else f"GPU {xid.gpu}"
         times = f"first {when(xid.first_at, None, look.at)}  last {when(xid.last_at, None, look.at)}"
-        advice = policy.of(xid.code)
+        advice = policy.of(xid.code, xid.severity)
         source = f" ({advice.source})" if advice is not None else ""
-        yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}  {times}  policy: {policy.say(xid.code)}{source}"
+        said = f"  {xid.severity}" if xid.severity is not None else ""
+        step = policy.say(xid.code, xid.severity)
+        yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}{said}  {times}  policy: {step}{source}"
+        before = preceding(xid, look.xids)
+        if before is not None:
+            yield f"      before it XID {before.code}: {policy.say(before.code, before.severity)}"
 
 
 def _process_lines(look: Look) -> Iterator[str]:
@@ -374,7 +379,8 @@ def as_json_text(look: Look, policy: Policy | None = None) -> str:
             _timed(run, "submitted", "started", "ended") for run in look.ended
         ],
         "gpus": None if look.gpus is None else [_gpu_fields(gpu, look.extras.get(gpu.index)) for gpu in look.gpus],
-        "xids": [{**_timed(xid, "first_at", "last_at"), "policy": policy.say(xid.code)} for xid in look.xids],
+        "xids": [{**_timed(xid, "first_at", "last_at"), "policy": policy.say(xid.code, xid.severity)}
+                 for xid in look.xids],
         "troubles": [{"gpu": index, "text": text} for index, text in judge.troubles(look.gpus or (), look.extras)],
         "disagree": _disagree(look),
     }  # fmt: skip

@@ -137,7 +137,9 @@ def test_an_empty_answer_is_a_fault_until_it_is_proven(prometheus):
     found = {one.figures["query"]: one for one in report.findings if "query" in one.figures}
     assert found.keys() == {"memory", "xid_counts"}
     assert found["memory"].mark == "bad" and "DCGM_FI_DEV_FB_USED" in found["memory"].said and report.status == 1
-    assert found["xid_counts"].mark == "note", "dcgm-exporter does not export it by default"
+    counts = found["xid_counts"]
+    assert counts.mark == "warn" and "(62, then 45)" in counts.said
+    assert "counters file of dcgm-exporter: DCGM_EXP_XID_ERRORS_COUNT, gauge" in counts.mend
 
 
 def test_fields_that_a_node_does_not_export_are_blanks(prometheus):

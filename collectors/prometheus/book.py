@@ -176,6 +176,11 @@ class Book:
         template = self._template(BY_NAME["xid_past"]).replace('"$uuids"', quoted("|".join(map(re.escape, uuids))))
         return self._fill(template, self.settings.matchers)
 
+    def hidden_of(self, uuids: tuple[str, ...], step: int) -> str:
+        """The codes of some GPUs that a step of this many seconds may have passed over, and those that were counted."""
+        template = self._template(BY_NAME["xid_hidden"]).replace('"$uuids"', quoted("|".join(map(re.escape, uuids))))
+        return self._fill(template.replace("$steps", f"{step}s"), self.settings.matchers)
+
     def present(self, series: tuple[str, ...], only: str = "") -> str:
         """Which of these series there are at all, or of those that the matchers let through."""
         template = self._template(BY_NAME["present"]).replace('"$series"', quoted("|".join(map(re.escape, series))))

@@ -13,7 +13,7 @@ from collectors.prometheus.hosts import Families
 from collectors.prometheus.names import TEMP, XID
 from collectors.prometheus.queries import BY_NAME, quoted
 from collectors.prometheus.values import NODE_NAME, Notes, by_label, number, points, told
-from collectors.prometheus.xids import Gpu, Memory, last_of_node, step_of
+from collectors.prometheus.xids import DAY, Gpu, Memory, last_of_node, step_of
 
 #: A difference of the clocks that is told.
 _TELL_SKEW_S = 60.0
@@ -218,8 +218,39 @@ class LoadReader:
                 return
             notes.say(*answer.warnings)
             past = {row.metric.get("UUID", ""): points([row], "xid_past", start, end, step) for row in answer.rows}
+            follows = tuple(gpu[2] for gpu in gpus if self._memory.follows(gpu)) if span == DAY else ()
+            hidden = self._hidden(follows, start, end + step, step, notes) if follows else {}
             for uuid, gpu in by_uuid.items():
-                self._memory.learn(gpu, past.get(uuid, ()), span, at)
+                self._memory.learn(gpu, past.get(uuid, ()), span, at, hidden.get(uuid, ()))
+
+    def _hidden(
+        self, uuids: tuple[str, ...], start: int, end: int, step: int, notes: Notes
+    ) -> dict[str, list[tuple[int | None, int]]]:
+        """UUID to times and codes that stood between two steps, or that the exporter counted.
+
+        `end` is the first step after now: what came since the last one is seen from there.
+        """
+        now = int(self._client.server_now())
+        try:
+            answer = self._client.ask_range("xid_hidden", self._book.hidden_of(uuids, step), start, end, step)
+        except QueryRefused as error:
+            notes.say(str(error.fault))
+            return {}
+        notes.say(*answer.warnings)
+        found: dict[str, list[tuple[int | None, int]]] = {}
+        for row in answer.rows:
+            word = row.metric.get("xid", "")
+            counted = int(word) if word.isascii() and word.isdecimal() and 0 < len(word) < 7 else None
+            before: float | None = None
+            for at, value in points([row], "xid_hidden", start, end, step):
+                new = before is None if counted is not None else value != before
+                if value is not None and new:
+                    code = int(value) if counted is None else counted
+                    found.setdefault(row.metric.get("UUID", ""), []).append(
+                        (None if at <= start else min(at, now), code)
+                    )
+                before = value
+        return found
 
 
 def families(book: Book, client: Client, mono: Callable[[], float]) -> Families:

@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 
 from collectors.hosts import HOST_PATTERN, HOST_TO
+from collectors.model import FOLLOWERS
 from collectors.prometheus import plant_checkups, plant_cooling, plant_domains, plant_fabric, plant_storage
 from collectors.prometheus.names import ENERGY, ENGINE, FREE, GPU, MARK, RESERVED, TEMP, USED, UTIL, WATTS, XID
 from collectors.prometheus.query import Query
@@ -26,6 +27,7 @@ _WORD = re.compile(r"\$([a-z_]+)")
 _BARE = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 
 XID_COUNT = "DCGM_EXP_XID_ERRORS_COUNT"
+_XIDS_OF = f'max by (UUID) ({{__name__=~"{"|".join(XID.series)}",UUID=~"$uuids",$only}})'
 #: Matchers of the targets that are slurmctld's own metrics, where the site does not name them.
 SLURMCTLD = 'job=~"slurm.*"'
 
@@ -218,7 +220,14 @@ TABLE: tuple[Query, ...] = (
         name="xid_past", unit="XID", high=100_000.0, by=("UUID",), series=(XID.told,),
         asked="once for a GPU with a new XID",
         about="the XIDs of some GPUs over the last day (step 1 to 10 min) or month (1 h): first and last time, count",
-        expr=f'max by (UUID) ({{__name__=~"{"|".join(XID.series)}",UUID=~"$uuids",$only}})',
+        expr=_XIDS_OF,
+    ),
+    Query(
+        name="xid_hidden", unit="XID", low=1.0, high=1e6, by=("UUID", "xid"), series=(XID.told, XID_COUNT),
+        asked="once for a GPU whose new XID follows another (43, 45, 154, …)",
+        about="XIDs of the last day that the gauge showed between two steps, and those that the exporter counted",
+        expr=f'max by (UUID, xid) (max_over_time(<{XID_COUNT} UUID=~"$uuids">[$steps])) > 0'
+             f' or max_over_time(({_XIDS_OF} > 0 {" ".join(f"!= {code}" for code in sorted(FOLLOWERS))})[$steps:10s])',
     ),
     Query(
         name="energy", unit="J", by=("$host",), series=(ENERGY.told,), asked="for the job on the screen",

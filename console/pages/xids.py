@@ -37,7 +37,8 @@ def page() -> str:
         "|---|---|---|---|---|---|",
     ]
     for codes, one in _alike():
-        others = "<br>".join(f"`{it.action}`: {it.first_step} ({it.source})" for it in one.others)
+        each = [(f"kernel line {word}: ", it) for word, it in one.by_severity.items()] + [("", it) for it in one.others]
+        others = "<br>".join(f"{when}`{it.action}`: {it.first_step} ({it.source})" for when, it in each)
         cells = (_spans(codes), one.meaning, f"`{one.action}`", one.first_step, one.source, others)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     lines += ["\nOf any other code wacht says \"no advice\"; it counts for more than those that spare the node.\n",
@@ -49,7 +50,7 @@ def _alike() -> list[tuple[list[int], Advice]]:
     """Codes that are told the same, by the first of them."""
     found: dict[object, tuple[list[int], Advice]] = {}
     for code, one in sorted(default_policy().advice.items()):
-        found.setdefault((one.meaning, one.followed, one.others), ([], one))[0].append(code)
+        found.setdefault((one.meaning, one.followed, one.others, str(one.by_severity)), ([], one))[0].append(code)
     return list(found.values())
 
 
