@@ -30,7 +30,9 @@ def _limit(one: Holder, _: Any) -> Cell:
 
 
 def _figure(read: Callable[[Held], int]) -> Callable[[Holder, Any], Cell]:
-    def cell(one: Holder, _: Any) -> Cell:
+    def cell(one: Holder, ctx: Any) -> Cell:
+        if "jobs" not in ctx.cluster.known:
+            return (UNKNOWN, "text-dim")
         value = read(one.held)
         return (count(value), "" if value else "text-dim")
 

@@ -13,6 +13,7 @@ from collectors.nodestate import OUT
 from console.action import job_word
 from console.alert_groups import Group, order, safe
 from console.columns import Ctx
+from console.unknown import why_unknown
 from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.columns import Column
@@ -262,7 +263,9 @@ def _nodes(group: Group, cluster: Cluster) -> list[Span]:
         racks = folded(group.racks)
         spans.append((f"  {'rack' if len(group.racks) == 1 else 'racks'} {racks}" if racks else "", "text-dim"))
     if group.unknown:
-        spans.append((f"{'  ' if spans else ''}Slurm does not know {folded(group.unknown)}", "warn"))
+        why = why_unknown(cluster, "nodes") if "nodes" not in cluster.known else ""
+        said = f"{folded(group.unknown)}  {why}" if why else f"Slurm does not know {folded(group.unknown)}"
+        spans.append((f"{'  ' if spans else ''}{said}", "warn"))
     return spans
 
 

@@ -68,6 +68,8 @@ def _util(node: Node, ctx: Ctx) -> Cell:
 
 
 def _node_jobs(node: Node, ctx: Ctx) -> Cell:
+    if "jobs" not in ctx.cluster.known:
+        return (UNKNOWN, "text-dim")
     ids = ctx.cluster.jobs_on.get(node.name, ())
     if not ids:
         return ""

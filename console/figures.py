@@ -10,6 +10,7 @@ from collectors.nodestate import DISPLAYS
 from console.cost import strain
 from console.partition_columns import PartitionUse, why_text
 from console.power import by_rack, hours_to_ceiling, site_w
+from console.unknown import why, why_unknown
 from themes.roles import job_look, state_look
 from widgets.cells import Span, bar, pad
 from widgets.chips import is_stale
@@ -148,6 +149,8 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
         lines.append(line(used))
     if totals.gpu_slices:
         lines.append(line([(f"{totals.gpu_slices:,} are MIG slices", "text-dim")]))
+    if "loads" not in cluster.known:
+        lines.append(line([("utilisation ", "text-dim"), (why_unknown(cluster, "loads"), "text-dim")]))
     return lines[:rows]
 
 
@@ -207,14 +210,14 @@ def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cell
     head = f"{'partition':<12} {'running':>8} {'pending':>8} {'GPUs asked':>11} {'longest wait':>13}"
     head = head if wide else f"{'partition':<10} {'run':>6} {'pend':>6} {'asked':>7} {'wait':>7}"
     lines = [line([(head + "  why they wait", "header")])]
-    for use in sorted(uses, key=lambda one: (-one.pending, -one.running, one.partition.name)):
+    for use in sorted(uses, key=lambda one: (-(one.pending or 0), -(one.running or 0), one.partition.name)):
         wait = "" if use.oldest is None else duration(now - use.oldest)
         # The sign comes first: behind a long name the word is cut off.
         name = use.partition.name if use.partition.state == "UP" else f"✖ {use.partition.name} {use.partition.state}"
         figures = (
-            f" {use.running:>8,} {use.pending:>8,} {use.gpus_asked:>11,} {wait:>13}  "
+            f" {count(use.running):>8} {count(use.pending):>8} {count(use.gpus_asked):>11} {wait:>13}  "
             if wide
-            else f" {use.running:>6,} {use.pending:>6,} {use.gpus_asked:>7,} {wait:>7}  "
+            else f" {count(use.running):>6} {count(use.pending):>6} {count(use.gpus_asked):>7} {wait:>7}  "
         )
         role = "text-strong" if use.partition.state == "UP" else "bad"
         lines.append(
@@ -289,8 +292,5 @@ def user_lines(users: Sequence[tuple[str, int, int]]) -> list[Line]:
 
 def _waiting(cluster: Cluster, source: str) -> Line:
     state = cluster.sources.get(source)
-    if state is None:
-        return line((f"no source gives this ({source} is not configured)", "text-dim"))
-    if state.fault is not None:
-        return line((f"unknown: {state.fault}", "bad"))
-    return line((f"reading {source} …", "text-dim"))
+    text = why(cluster, "", source)
+    return line((text, "bad" if state is not None and state.fault is not None else "text-dim"))

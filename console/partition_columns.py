@@ -17,12 +17,13 @@ class PartitionUse(Struct, frozen=True):
     """A partition with what goes on in it: joined once a reading, for the table and the overview."""
 
     partition: Partition
-    nodes_out: int
-    gpus: int
-    gpus_alloc: int
-    running: int
-    pending: int
-    gpus_asked: int
+    nodes_out: int | None
+    gpus: int | None
+    gpus_alloc: int | None
+    running: int | None
+    pending: int | None
+    gpus_asked: int | None
+    """None where the nodes, or the jobs, were never read."""
     oldest: int | None
     """Submit time of the job that waits longest."""
     why: tuple[tuple[str, int], ...]
@@ -75,7 +76,7 @@ PARTITIONS: tuple[Column, ...] = (
         "gpus",
         "GPUs used",
         13,
-        lambda u, _: f"{u.gpus_alloc:,}/{u.gpus:,}",
+        lambda u, _: f"{count(u.gpus_alloc)}/{count(u.gpus)}",
         lambda u: u.gpus_alloc,
         align="right",
         priority=6,

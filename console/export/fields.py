@@ -222,12 +222,17 @@ def _nearest(name: str, of: str) -> Field:
     return Field(name, lambda h, _: None if h.nearest is None else getattr(h.nearest, of))
 
 
+def _held(name: str, of: str) -> Field:
+    """A figure of the jobs of an account or user; None where the jobs were never read."""
+    return Field(name, lambda h, c: getattr(h.held, of) if "jobs" in c.cluster.known else None)
+
+
 _HOLDERS: Mapping[str, Fields] = {
-    "gpus": (_f("gpus_held", "held.gpus"),),
-    "running": (_f("running", "held.running"),),
-    "nodes": (_f("nodes_held", "held.nodes"),),
-    "pending": (_f("pending", "held.pending"),),
-    "asked": (_f("gpus_asked", "held.asked"),),
+    "gpus": (_held("gpus_held", "gpus"),),
+    "running": (_held("running", "running"),),
+    "nodes": (_held("nodes_held", "nodes"),),
+    "pending": (_held("pending", "pending"),),
+    "asked": (_held("gpus_asked", "asked"),),
     "shares": (_share("shares", "shares"), _share("shares_norm", "shares_norm")),
     "used": (_share("usage", "usage"), _share("usage_part", "usage_part")),
     "factor": (_share("fair_share", "factor"),),

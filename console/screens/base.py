@@ -19,6 +19,7 @@ from console.action import Kind, rows_of
 from console.actions import BY_ID, NAVIGATION, keys_for
 from console.columns import Ctx
 from console.remember import Sum
+from console.unknown import why
 from widgets.chips import is_stale
 from widgets.keybar import Key, KeyBar
 from widgets.prompt import Prompt
@@ -324,9 +325,4 @@ class WachtScreen(QuietScreen[None]):
 
     def missing_text(self, kind: str, source: str, none: str) -> str:
         """What an empty table says: why the facts are missing, or that there is truly none."""
-        state = self.cluster.sources.get(source)
-        if kind in self.cluster.known:
-            return none
-        if state is not None and state.fault is not None:
-            return f"unknown: {state.fault}"
-        return f"reading {source} …"
+        return why(self.cluster, kind, source) or none

@@ -18,6 +18,7 @@ from console.columns import Ctx
 from console.cooling_columns import figure, look
 from console.power_columns import JOBS, RACKS
 from console.screens.two import TwoTables
+from console.unknown import why_unknown
 from widgets.cells import Span, bar, pad
 from widgets.chart import Chart
 from widgets.pane import Line, Pane
@@ -93,8 +94,8 @@ class PowerScreen(TwoTables):
             self.jobs.set_rows({one.job.id: one for one in power.by_job(cluster)[:JOBS_LISTED]}, ctx=ctx)
         stale = self.stale("prom.loads", "prom.power")
         self.racks.dimmed = self.jobs.dimmed = stale
-        for table, kind in ((self.racks, "racks"), (self.jobs, "running jobs")):
-            table.empty_text = self.missing_text("loads", "prom.loads", f"no {kind}")
+        self.racks.empty_text = why_unknown(cluster, "nodes") or "no racks"
+        self.jobs.empty_text = why_unknown(cluster, "jobs") or "no running jobs"
         self.head(0, (("Racks ", "title"),))
         self.head(1, (("Jobs that draw most ", "title"),))
         if diff is None or diff.kinds & {"cooling", "sources"}:
