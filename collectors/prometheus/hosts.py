@@ -71,7 +71,10 @@ class Hosts:
     def rows(self, name: str, notes: Notes, **words: str) -> list[Row]:
         """The rows of a query that are of a node, with the label `node`. Raises SourceFault."""
         self.look(notes)
-        return self.named(self._client.rows(name, self._book.asking(name, **words), notes), name)
+        answer = self._client.rows(name, self._book.asking(name, **words), notes)
+        if answer and not any(row.metric.get(label) for row in answer for label in self._order):
+            notes.say(f"{name}: {len(answer)} rows without a host label left out")
+        return self.named(answer, name)
 
     def named(self, rows: Iterable[Row], name: str) -> list[Row]:
         """The same of an answer that is there. A node that several hosts stand for has one row, the highest."""
