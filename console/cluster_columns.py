@@ -12,11 +12,13 @@ from console.elsewhere import Standing
 from console.figures import RUNNING
 from console.need_list import Need
 from console.power import site_w
+from console.unknown import not_read
 from widgets.cells import Cell, Span
 from widgets.columns import Column, always
 from widgets.units import UNKNOWN, age, count, power
 
 _NOTHING = "nothing needs you"
+_NOTHING_READ = "nothing in what was read needs you"
 
 
 class ClusterRow(Struct, frozen=True, kw_only=True):
@@ -41,7 +43,18 @@ def worst_need(row: ClusterRow, _: Ctx) -> str | None:
         return None
     if isinstance(row.needs, Fault):
         return f"not judged: {row.needs}"
-    return row.needs[0].text if row.needs else _NOTHING
+    return row.needs[0].text if row.needs else _none(row)
+
+
+def _none(row: ClusterRow) -> str:
+    """What an empty list of needs means: nothing, or nothing as far as the sources answer."""
+    cluster = row.standing.cluster
+    if cluster is None:
+        return UNKNOWN
+    failed = next((one for one in cluster.sources.values() if one.fault is not None), None)
+    if failed is not None:
+        return f"unknown: {failed.name}: {failed.fault}"
+    return _NOTHING_READ if not_read(cluster) else _NOTHING
 
 
 def _name(row: ClusterRow, _: Ctx) -> Cell:
@@ -130,7 +143,7 @@ def _need(row: ClusterRow, _: Ctx) -> Cell:
     if isinstance(row.needs, Fault):
         return (f"not judged: {row.needs}", "bad")
     if not row.needs:
-        return (_NOTHING, "text-dim")
+        return (_none(row), "text-dim")
     worst = row.needs[0]
     more = f"  and {count(len(row.needs) - 1)} more" if len(row.needs) > 1 else ""
     return [(f"{worst.glyph} ", worst.role), (worst.text, ""), (more, "text-dim")]

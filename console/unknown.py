@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from collectors.model import Cluster
 
 #: Which source gives a kind of facts, where it has another name than `slurm.KIND` or `prom.KIND`.
@@ -15,7 +17,15 @@ SOURCES = {
     "loads": "prom.loads",
     "xids": "prom.loads",
     "alerts": "alerts.alerts",
+    "silences": "alerts.alerts",
+    "power": "prom.power",
+    "fabric": "prom.fabric",
+    "storage": "prom.storage",
+    "cooling": "prom.cooling",
+    "domains": "slurm.topology",
 }
+#: Kinds of facts that every cluster is judged by: without one of them no silence means that all is well.
+JUDGED = ("nodes", "jobs", "partitions", "diag", "control", "loads", "alerts")
 
 
 def why_unknown(cluster: Cluster, *kinds: str) -> str:
@@ -28,6 +38,15 @@ def why_unknown(cluster: Cluster, *kinds: str) -> str:
         if text := why(cluster, kind, SOURCES[kind]):
             return text
     return ""
+
+
+def not_read(cluster: Cluster, kinds: Collection[str] = JUDGED) -> tuple[str, ...]:
+    """The sources of these kinds that are not configured, or have not answered yet. One that failed is not among them:
+    its fault is shown."""
+    found = (SOURCES[kind] for kind in kinds if kind not in cluster.known)
+    return tuple(
+        name for name in dict.fromkeys(found) if (one := cluster.sources.get(name)) is None or one.fault is None
+    )
 
 
 def why(cluster: Cluster, kind: str, source: str) -> str:

@@ -16,12 +16,13 @@ from collectors.nodeset import fold, natural_key
 from console import reasons
 from console.action import held
 from console.alert_groups import groups
-from console.behind import left_behind
+from console.behind import left_behind, unknown
 from console.book import Book
 from console.entries import Entry, named, words
 from console.policy import Policy
 from console.report.span import Span
 from console.report.watch import LostJob, Outage, Past, Peak, Wait
+from console.unknown import not_read
 from widgets.chips import is_stale
 
 #: Nodes that go within so long for the same reason went together.
@@ -126,6 +127,8 @@ class Report(Struct, frozen=True, kw_only=True):
     left: tuple[str, ...] | None
     """What somebody changed and nobody changed back (console.behind); None: the journal or the facts are
     missing."""
+    left_unknown: tuple[str, ...]
+    """Kinds of facts that `left` would need and that were never read."""
     failing: tuple[str, ...]
     """Sources that fail now, each with why."""
     broke: tuple[Event, ...] | None
@@ -163,6 +166,8 @@ def make(
     )  # fmt: skip
     if stale:
         limits = [*limits, f"these facts are old: {', '.join(stale)}"]
+    if known and (missing := not_read(cluster, ("nodes", "jobs", "loads", "alerts"))):
+        limits = [*limits, f"not read: {', '.join(missing)}"]
     entries = [one for one in book.entries.values() if one.at is None or span.since <= one.at <= span.until]
     return Report(
         cluster=cluster.name,
@@ -178,6 +183,7 @@ def make(
         silences_ending=_ending(cluster, end) if "silences" in known else None,
         jobs_held=sum(map(held, cluster.jobs.values())) if "jobs" in known else None,
         left=tuple(one.text for one in left_behind(cluster, book, end)) if known and not journal_fault else None,
+        left_unknown=unknown(cluster),
         failing=tuple(f"{name}: {one.fault}" for name, one in cluster.sources.items() if one.fault is not None),
         broke=_events([one for one in past.outages if one.since is not None and one.since >= span.since], end)
         if past.nodes_known else None,

@@ -20,6 +20,7 @@ from console.actions import BY_ID, NAVIGATION, keys_for
 from console.columns import Ctx
 from console.remember import Sum
 from console.unknown import why
+from widgets.cells import Span
 from widgets.chips import is_stale
 from widgets.keybar import Key, KeyBar
 from widgets.prompt import Prompt
@@ -322,6 +323,11 @@ class WachtScreen(QuietScreen[None]):
             (one := self.cluster.sources.get(name)) is not None and one.tried and (not one.ok or is_stale(one, mono))
             for name in sources
         )
+
+    def old(self, *sources: str) -> Sequence[Span]:
+        """`old` for the right end of a title, where one of these sources gave facts and fails now."""
+        found = (one for name in sources if (one := self.cluster.sources.get(name)) is not None)
+        return [("old", "warn")] if any(one.read_mono is not None and self.stale(one.name) for one in found) else ()
 
     def missing_text(self, kind: str, source: str, none: str) -> str:
         """What an empty table says: why the facts are missing, or that there is truly none."""

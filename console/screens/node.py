@@ -117,7 +117,7 @@ class NodeScreen(Inspection):
             self.facts.styles.height = None if self.has_class("-wide") else 3
         else:
             word = self.app.pending_words("node").get(self.key)
-            self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else "")
+            self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else self.old("slurm.nodes"))
             attached = [] if self.has_class("-wide") else self._attached_lines(ctx.now)
             parts = part_lines(cluster, self.key, ctx.now, self.at.ticketed)
             lines = [*inspect.node_lines(node, cluster, ctx.now), *parts, *attached]

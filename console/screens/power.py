@@ -113,7 +113,8 @@ class PowerScreen(TwoTables):
         cluster = self.cluster
         now, facts = power.site_w(cluster), cluster.power
         budget = facts.budget_w if facts is not None else None
-        self.site.set_title("Power", power.source(cluster) if "loads" in cluster.known else "")
+        source = power.source(cluster) if "loads" in cluster.known else ""
+        self.site.set_title("Power", self.old("prom.loads", "prom.power") or source)
         lines: list[Line] = []
 
         def say(label: str, *spans: Span) -> None:
@@ -134,7 +135,9 @@ class PowerScreen(TwoTables):
         if self._rows:
             say("rows", ("  ".join(f"{row} {watts(drawn)}" for row, drawn in sorted(self._rows.items())), ""))
         reporting = sum(1 for load in cluster.loads.values() if load.power_w is not None)
-        if cluster.totals.nodes:
+        if "loads" not in cluster.known:
+            say("measured", (why_unknown(cluster, "loads"), "text-dim"))
+        elif cluster.totals.nodes:
             short = reporting < cluster.totals.nodes
             say("measured", (f"{reporting:,} of {plural(cluster.totals.nodes, 'node')}", "warn" if short else ""))
         self.site.set_lines(lines)
@@ -145,7 +148,7 @@ class PowerScreen(TwoTables):
         self.set_class(bool(found), "-cooled")
         stale = "text-dim" if self.stale("prom.cooling") else ""
         fine = sum(one.state == "ok" for one in found)
-        self.loops.set_title("Cooling", f"{fine} of {len(found)} ok")
+        self.loops.set_title("Cooling", self.old("prom.cooling") or f"{fine} of {len(found)} ok")
         room = LOOPS_SHOWN if len(found) <= LOOPS_SHOWN else LOOPS_SHOWN - 1
         lines = [loop_line(one, stale) for one in found[:room]]
         if len(found) > room:
@@ -156,7 +159,8 @@ class PowerScreen(TwoTables):
             if one.state != "ok":
                 glyph, role = look(one)
                 spans.append((f" {glyph} {one.name} {cooling.short(one)} ", stale or role))
-        spans.append((f" {fine} of {plural(len(found), 'loop')} ok", stale))
+        old = self.old("prom.cooling")
+        spans += old or [(f" {fine} of {plural(len(found), 'loop')} ok", "")]
         self.loops_line.set_lines([Line(spans)])
 
     def _read_chart(self) -> None:
