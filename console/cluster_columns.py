@@ -13,6 +13,7 @@ from console.figures import RUNNING
 from console.need_list import Need
 from console.power import site_w
 from console.unknown import not_read
+from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.columns import Column, always
 from widgets.units import UNKNOWN, age, count, power
@@ -84,8 +85,11 @@ def _out(row: ClusterRow, _: Ctx) -> Cell:
     counts = _displays(row)
     if counts is None:
         return UNKNOWN
-    out = _out_of(counts)
-    return (f"{out:,}", "warn" if out else "text-dim")
+    out, reboots = _out_of(counts), counts.get("rebooting", 0)
+    # A node that reboots is out, and is expected back: it is counted apart.
+    glyph, role = state_look("rebooting")
+    again: list[Span] = [(f" {glyph}{reboots:,}", role)] if reboots else []
+    return [(f"{out - reboots:,}", "warn" if out > reboots else "text-dim"), *again]
 
 
 def _displays(row: ClusterRow) -> dict[str, int] | None:
@@ -159,7 +163,7 @@ CLUSTERS: tuple[Column, ...] = (
     Column("alerts", "alerts", 9, _alerts, lambda r: (r.standing.critical or 0, r.standing.warning or 0), priority=1,
            descending=True),
     Column("up", "nodes up", 16, _up, priority=3, align="right"),
-    Column("out", "out", 5, _out, priority=2, align="right"),
+    Column("out", "out", 7, _out, priority=2, align="right"),
     Column("gpus", "GPUs busy", 16, _gpus, priority=4, align="right"),
     Column("queue", "queue", 22, _queue, priority=5, grow=1, most=28),
     Column("power", "power", 8, _power, priority=7, align="right"),

@@ -44,7 +44,7 @@ class Event(Struct, frozen=True, kw_only=True):
     reason: str | None
     by: str | None
     person: bool
-    """Somebody took them out; False: they broke, or a program drained them."""
+    """A person took them out or had them rebooted; False: they broke, or a program drained them."""
     since: float | None
     back: int
     back_at: float | None
@@ -231,7 +231,7 @@ def _events(outages: Iterable[Outage], end: float) -> tuple[Event, ...]:
     """Nodes that went for one reason, one soon after the other, in one line; by time."""
     chains: dict[tuple[Any, ...], list[list[Outage]]] = {}
     for one in sorted(outages, key=lambda one: one.since or 0.0):
-        key = (one.kind, _DIGITS.sub("#", one.reason or ""), one.by, one.who == "human")
+        key = (one.kind, _DIGITS.sub("#", one.reason or ""), one.by, _asked_for(one))
         lines = chains.setdefault(key, [])
         if lines and (one.since or 0.0) - (lines[-1][-1].since or 0.0) <= _TOGETHER_S:
             lines[-1].append(one)
@@ -239,6 +239,11 @@ def _events(outages: Iterable[Outage], end: float) -> tuple[Event, ...]:
             lines.append([one])
     found = [_event(line, end) for lines in chains.values() for line in lines]
     return tuple(sorted(found, key=lambda one: (one.since or 0.0, one.nodes)))
+
+
+def _asked_for(one: Outage) -> bool:
+    """Whether a person took the node out. A reboot is requested too, until it is overdue: then the node is down."""
+    return one.who == "human" or one.display == "rebooting"
 
 
 def _event(line: Sequence[Outage], end: float) -> Event:
@@ -249,7 +254,7 @@ def _event(line: Sequence[Outage], end: float) -> Event:
     return Event(
         nodes=fold(names), count=len(names), rack=racks.pop() if len(racks) == 1 else None,
         state=max(set(states), key=lambda word: (states.count(word), word)), kind=reasons.KINDS[line[0].kind],
-        reason=line[0].reason, by=line[0].by, person=line[0].who == "human", since=line[0].since, back=len(back),
+        reason=line[0].reason, by=line[0].by, person=_asked_for(line[0]), since=line[0].since, back=len(back),
         back_at=max(back, default=None),
     )  # fmt: skip
 

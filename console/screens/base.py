@@ -19,7 +19,7 @@ from console.action import Kind, rows_of
 from console.actions import BY_ID, NAVIGATION, keys_for
 from console.columns import Ctx
 from console.remember import Sum
-from console.unknown import why
+from console.unknown import why, why_unknown
 from widgets.cells import Span
 from widgets.chips import is_stale
 from widgets.keybar import Key, KeyBar
@@ -331,4 +331,8 @@ class WachtScreen(QuietScreen[None]):
 
     def missing_text(self, kind: str, source: str, none: str) -> str:
         """What an empty table says: why the facts are missing, or that there is truly none."""
-        return why(self.cluster, kind, source) or none
+        return why(self.cluster, kind, source, self.app.clock.mono()) or none
+
+    def why_unknown(self, *kinds: str) -> str:
+        """Why one of these kinds is not known now; "" where all are."""
+        return why_unknown(self.cluster, *kinds, mono=self.app.clock.mono())

@@ -15,7 +15,6 @@ from console.columns import Ctx
 from console.domain_columns import DOMAINS
 from console.domains import DomainState
 from console.screens.base import WachtScreen
-from console.unknown import why_unknown
 from widgets.keybar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
@@ -84,11 +83,11 @@ class DomainsScreen(WachtScreen):
 
     def _none(self) -> str:
         """Why there is not one."""
-        if text := why_unknown(self.cluster, "nodes"):
+        if text := self.why_unknown("nodes"):
             return text
         state = self.cluster.sources.get("slurm.topology")
         # A Slurm without blocks is asked and names none: only a fault, or no answer yet, leaves it unknown.
-        return NONE if state is None or state.ok else why_unknown(self.cluster, "domains")
+        return NONE if state is None or state.ok else self.why_unknown("domains")
 
     def _say(self) -> None:
         """What is under the cursor, in words."""

@@ -16,7 +16,7 @@ from console.columns import Ctx
 from console.gpu_lines import gpu_grid, hot_lines, hungry_lines, idle_lines, rack_lines, under_line, xid_lines
 from console.screens.base import WachtScreen
 from console.screens.trends import Trends
-from console.unknown import SOURCES, why_unknown
+from console.unknown import SOURCES
 from widgets.keybar import Key
 from widgets.measure import MEASURES
 from widgets.nodemap import NodeMap
@@ -107,7 +107,7 @@ class GpusScreen(WachtScreen):
         for name, title, kinds, none in _LISTS:
             spans = [(title, "title"), *([found[name]] if name in found else [])]
             self.lists[name].set_title(spans, self.old(*(SOURCES[kind] for kind in kinds)))
-            self.lists[name].set_empty(why_unknown(cluster, *kinds) or none)
+            self.lists[name].set_empty(self.why_unknown(*kinds) or none)
         self.lists["xids"].set_lines(xid_lines(gpus.xids(cluster)[: gpus.LISTED], cluster, self.app.policy, ctx.now))
         self.lists["idle"].set_lines(idle_lines(idle[: gpus.LISTED], ctx.now))
         self.lists["hot"].set_lines(hot_lines(gpus.hottest(cluster)))

@@ -23,7 +23,6 @@ from console.power import by_rack
 from console.power import source as power_source
 from console.screens.base import WachtScreen, stepped
 from console.screens.trends import Trends
-from console.unknown import why_unknown
 from widgets.keybar import Key
 from widgets.measure import MEASURES
 from widgets.nodemap import NodeMap
@@ -184,7 +183,7 @@ class OverviewScreen(WachtScreen):
         self._say_needs(self._judged(ctx.now), ctx.now)
         self.map.dimmed = self.stale("slurm.nodes" if self.map.measure == "state" else "prom.loads")
         self.users.set_title("Holding most GPUs", self.old("slurm.jobs"))
-        self.users.set_empty(why_unknown(cluster, "jobs") or "no job holds a GPU")
+        self.users.set_empty(self.why_unknown("jobs") or "no job holds a GPU")
         old = self.old("slurm.jobs", "slurm.partitions")
         self.queue.set_title(figures.queue_title(cluster), old or figures.controller_words(cluster))
         cells = max(1, self.queue.size.width - 4)
@@ -193,7 +192,7 @@ class OverviewScreen(WachtScreen):
 
     def _say_needs(self, found: Sequence[Need], now: float) -> None:
         self._needs = found
-        self.needs.set_lines(figures.need_lines(self.cluster, found, now))
+        self.needs.set_lines(figures.need_lines(self.cluster, found, now, self.app.clock.mono()))
         self.needs.set_title([("Needs you", "title"), (f" {len(found)}" if found else "", "text-strong")])
 
     def on_resize(self, event: events.Resize) -> None:
