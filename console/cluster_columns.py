@@ -12,7 +12,7 @@ from console.elsewhere import Standing
 from console.figures import RUNNING
 from console.need_list import Need
 from console.power import site_w
-from console.unknown import not_read
+from console.unknown import late, not_read
 from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.columns import Column, always
@@ -55,7 +55,7 @@ def _none(row: ClusterRow) -> str:
     failed = next((one for one in cluster.sources.values() if one.fault is not None), None)
     if failed is not None:
         return f"unknown: {failed.name}: {failed.fault}"
-    return _NOTHING_READ if not_read(cluster) else _NOTHING
+    return _NOTHING_READ if not_read(cluster) or late(cluster, row.standing.mono) else _NOTHING
 
 
 def _name(row: ClusterRow, _: Ctx) -> Cell:
