@@ -106,8 +106,9 @@ def good(cluster: Cluster, kind: str, chip: str, mono: float) -> bool:
     """Whether a kind was read, by a source that did not fail and is not late."""
     if kind not in cluster.known:
         return False
-    gives = SOURCES.get(kind)
-    named = [source for name, source in cluster.sources.items() if name == gives or name.rpartition(".")[2] == kind]
+    named = [source for name, source in cluster.sources.items() if name.rpartition(".")[2] == kind]
+    if not named and (one := cluster.sources.get(SOURCES.get(kind, ""))) is not None:
+        named = [one]
     givers = named or [source for source in cluster.sources.values() if source.chip == chip]
     return all(not _stale(source, mono) for source in givers)
 
