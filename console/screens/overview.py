@@ -185,7 +185,9 @@ class OverviewScreen(WachtScreen):
         self.users.set_title("Holding most GPUs", self.old("slurm.jobs"))
         self.users.set_empty(self.why_unknown("jobs") or "no job holds a GPU")
         old = self.old("slurm.jobs", "slurm.partitions")
-        self.queue.set_title(figures.queue_title(cluster), old or figures.controller_words(cluster))
+        words = figures.controller_words(cluster)
+        gap = [("  ", "")] if old and words else []
+        self.queue.set_title(figures.queue_title(cluster), [*words, *gap, *old])
         cells = max(1, self.queue.size.width - 4)
         told = figures.counted(cluster, "jobs", ctx.now, mono, cells)
         self.queue.set_lines([*told, *figures.queue_lines(cluster, self._uses, ctx.now, cells, 0)])
