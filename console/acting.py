@@ -19,7 +19,6 @@ from console import incident
 from console.action import Action, Kind, rows_of
 from console.actions import BY_ID
 from console.commands import CommandError
-from console.filters import misplaced
 from console.opened import Here, Opened
 from console.plan import Extra, Options, Refusal, listed, named
 from console.queueing import Sparing
@@ -166,6 +165,8 @@ class Acting(Returning, Recalling):
             self.call_next(self._ask_value, action, names)
             return
         reason = None if action.value or action.id == "priority" else said or None
+        from console.filters import misplaced  # not for the first frame
+
         if reason is not None and (why := misplaced(reason)):
             raise CommandError(why)
         self.ask(action_id, names, reason, options)
