@@ -33,6 +33,7 @@ from console.screens.inspection import Inspection
 from console.served import served
 from console.site import Site
 from console.typed import Typed
+from console.unknown import why_unknown
 from themes import register
 from widgets.inorder import InOrder
 from widgets.prompt import Prompt
@@ -312,7 +313,8 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
                 vendor(self, command.rest, over=command.over)
             case "node":
                 if command.rest not in self.cluster.nodes:
-                    raise CommandError(f"no node {clean(command.rest)} is known")
+                    none = f"no node {clean(command.rest)} is known"
+                    raise CommandError(why_unknown(self.cluster, "nodes", mono=self.clock.mono()) or none)
                 self.open_row("node", command.rest)
             case "job":
                 # One that is not in the queue has ended: the accounts are asked for it.

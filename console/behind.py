@@ -6,7 +6,7 @@ Who did it and when comes from the journal where it was done from here; else onl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -51,6 +51,11 @@ def left_behind(cluster: Cluster, book: Book, now: float) -> tuple[Behind, ...]:
 def unknown(cluster: Cluster) -> tuple[str, ...]:
     """The kinds of facts that it would need and that were never read."""
     return tuple(kind for kind in _NEEDED if kind not in cluster.known)
+
+
+def nothing(missing: Sequence[str]) -> str:
+    """What an empty list means where these kinds of facts were never read."""
+    return f"unknown: {', '.join(missing)} were never read" if missing else "nothing"
 
 
 def _last(entries: Mapping[str, Entry]) -> dict[tuple[str, str], Entry]:

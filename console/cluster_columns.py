@@ -12,11 +12,14 @@ from console.elsewhere import Standing
 from console.figures import RUNNING
 from console.need_list import Need
 from console.power import site_w
+from console.unknown import late, not_read
+from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.columns import Column, always
 from widgets.units import UNKNOWN, age, count, power
 
 _NOTHING = "nothing needs you"
+_NOTHING_READ = "nothing in what was read needs you"
 
 
 class ClusterRow(Struct, frozen=True, kw_only=True):
@@ -41,7 +44,18 @@ def worst_need(row: ClusterRow, _: Ctx) -> str | None:
         return None
     if isinstance(row.needs, Fault):
         return f"not judged: {row.needs}"
-    return row.needs[0].text if row.needs else _NOTHING
+    return row.needs[0].text if row.needs else _none(row)
+
+
+def _none(row: ClusterRow) -> str:
+    """What an empty list of needs means: nothing, or nothing as far as the sources answer."""
+    cluster = row.standing.cluster
+    if cluster is None:
+        return UNKNOWN
+    failed = next((one for one in cluster.sources.values() if one.fault is not None), None)
+    if failed is not None:
+        return f"unknown: {failed.name}: {failed.fault}"
+    return _NOTHING_READ if not_read(cluster) or late(cluster, row.standing.mono) else _NOTHING
 
 
 def _name(row: ClusterRow, _: Ctx) -> Cell:
@@ -71,8 +85,11 @@ def _out(row: ClusterRow, _: Ctx) -> Cell:
     counts = _displays(row)
     if counts is None:
         return UNKNOWN
-    out = _out_of(counts)
-    return (f"{out:,}", "warn" if out else "text-dim")
+    out, reboots = _out_of(counts), counts.get("rebooting", 0)
+    # A node that reboots is out, and is expected back: it is counted apart.
+    glyph, role = state_look("rebooting")
+    again: list[Span] = [(f" {glyph}{reboots:,}", role)] if reboots else []
+    return [(f"{out - reboots:,}", "warn" if out > reboots else "text-dim"), *again]
 
 
 def _displays(row: ClusterRow) -> dict[str, int] | None:
@@ -130,7 +147,7 @@ def _need(row: ClusterRow, _: Ctx) -> Cell:
     if isinstance(row.needs, Fault):
         return (f"not judged: {row.needs}", "bad")
     if not row.needs:
-        return (_NOTHING, "text-dim")
+        return (_none(row), "text-dim")
     worst = row.needs[0]
     more = f"  and {count(len(row.needs) - 1)} more" if len(row.needs) > 1 else ""
     return [(f"{worst.glyph} ", worst.role), (worst.text, ""), (more, "text-dim")]
@@ -146,7 +163,7 @@ CLUSTERS: tuple[Column, ...] = (
     Column("alerts", "alerts", 9, _alerts, lambda r: (r.standing.critical or 0, r.standing.warning or 0), priority=1,
            descending=True),
     Column("up", "nodes up", 16, _up, priority=3, align="right"),
-    Column("out", "out", 5, _out, priority=2, align="right"),
+    Column("out", "out", 7, _out, priority=2, align="right"),
     Column("gpus", "GPUs busy", 16, _gpus, priority=4, align="right"),
     Column("queue", "queue", 22, _queue, priority=5, grow=1, most=28),
     Column("power", "power", 8, _power, priority=7, align="right"),

@@ -17,6 +17,7 @@ from collectors.model import Severity as XidSeverity
 from console.drift import by_node, drifts
 from console.policy import Policy, default_policy
 from console.remember import remembered
+from console.unknown import SOURCES
 
 Severity = Literal["bad", "warn", "note"]
 
@@ -106,14 +107,15 @@ def good(cluster: Cluster, kind: str, chip: str, mono: float) -> bool:
     if kind not in cluster.known:
         return False
     named = [source for name, source in cluster.sources.items() if name.rpartition(".")[2] == kind]
+    if not named and (one := cluster.sources.get(SOURCES.get(kind, ""))) is not None:
+        named = [one]
     givers = named or [source for source in cluster.sources.values() if source.chip == chip]
     return all(not _stale(source, mono) for source in givers)
 
 
 def _stale(source: Source, mono: float) -> bool:
-    """The screens' rule: it failed, or it is older than two readings and the time one takes."""
-    age = source.age_s(mono)
-    return not source.ok or (age is not None and age > 2 * source.due_s + (source.took_s or 0.0))
+    """The screens' rule: it failed, or it is late."""
+    return not source.ok or source.late(mono)
 
 
 class _Facts(Struct, frozen=True):

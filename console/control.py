@@ -8,6 +8,7 @@ from collectors.model import Cluster, Control, Diag
 from console import cost
 from console.control_columns import duration_us
 from console.need_control import DBD_QUEUE
+from console.unknown import why_unknown
 from widgets.cells import Span
 from widgets.pane import Line
 from widgets.units import UNKNOWN, count, duration, when
@@ -34,7 +35,7 @@ def _lines(cluster: Cluster, now: float) -> Iterator[tuple[str, list[Span]]]:
     if diag is not None:
         yield from _figures(diag, cluster)
     else:
-        yield "sdiag", [("unknown", "text-dim")]
+        yield "sdiag", [(why_unknown(cluster, "diag"), "text-dim")]
     if control is not None:
         yield "jobs", _ends(control, now)
 

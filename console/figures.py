@@ -10,7 +10,7 @@ from collectors.nodestate import DISPLAYS
 from console.cost import strain
 from console.partition_columns import PartitionUse, why_text
 from console.power import by_rack, hours_to_ceiling, site_w
-from console.unknown import why, why_unknown
+from console.unknown import late, not_read, why, why_unknown
 from themes.roles import job_look, state_look
 from widgets.cells import Span, bar, pad
 from widgets.chips import is_stale
@@ -188,9 +188,10 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
             )
         )
     measured = sum(1 for load in cluster.loads.values() if load.power_w is not None)
-    short = measured < (cluster.totals.nodes or 0)
-    told = f"{measured:,} of {plural(cluster.totals.nodes, 'node')}"
-    if cells < 28:
+    known = "loads" in cluster.known
+    short = known and measured < (cluster.totals.nodes or 0)
+    told = f"{measured:,} of {plural(cluster.totals.nodes, 'node')}" if known else why_unknown(cluster, "loads")
+    if cells < 28 and known:
         # Half a number would be a wrong one. A site that meters none of them has no silent nodes.
         told = "all" if not short else f"{(cluster.totals.nodes or 0) - measured:,} silent" if measured else "unmetered"
     lines.append(line([("nodes  ", "text-dim"), (told, "warn" if short else "")]))
@@ -263,8 +264,9 @@ def controller_words(cluster: Cluster) -> list[Span]:
     return spans
 
 
-def need_lines(cluster: Cluster, needs: Sequence[Need], now: float) -> list[Line]:
-    """The list of what needs a person; while facts are missing it never says that all is well."""
+def need_lines(cluster: Cluster, needs: Sequence[Need], now: float, mono: float | None = None) -> list[Line]:
+    """The list of what needs a person, with the sources that are missing or late: while one is, it never says that all
+    is well. `mono` is the clock that ages are read by."""
     lines = [
         Line(
             [(f"{need.glyph} ", need.role), (need.text, "")],
@@ -278,6 +280,11 @@ def need_lines(cluster: Cluster, needs: Sequence[Need], now: float) -> list[Line
             lines.insert(0, Line([("✖ ", "bad"), (f"{source.name}: {source.fault}", "")], (), None))
     if not lines and "nodes" not in cluster.known:
         return [_waiting(cluster, "slurm.nodes")]
+    old = late(cluster, mono) if mono is not None else ()
+    if missing := [f"{word}: {', '.join(names)}" for word, names in (("not read", not_read(cluster)), ("late", old))
+                   if names]:  # fmt: skip
+        lines = lines or [line([("nothing in what was read needs you", "text-dim")])]
+        return [*lines, *(line([(text, "text-dim")]) for text in missing)]
     return lines or [line([("nothing is known to need you", "text-dim")])]
 
 

@@ -13,6 +13,7 @@ from console.past import Act, drains_text
 from console.policy import Policy, preceding
 from console.reasons import robot
 from console.remember import Sum
+from console.unknown import why_unknown
 from widgets.cells import Span, pad, spans_of
 from widgets.pane import Line, line
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, percent, power, when
@@ -109,6 +110,8 @@ def trouble_lines(
     lines: list[Line] = []
     node = cluster.nodes.get(name)
     known = xids_by_node(cluster).get(name, [])
+    if unknown := why_unknown(cluster, "xids"):
+        lines.append(line((f"XIDs {unknown}", "text-dim")))
     for xid in sorted(known, key=lambda one: -(one.last_at or 0)):
         advice = policy.of(xid.code, xid.severity)
         before = preceding(xid, known)

@@ -348,7 +348,13 @@ class NeedList:
                 racks = {self.cluster.nodes[node].rack for node in about}
                 where = f" in {next(iter(racks))}" if len(racks) == 1 and None not in racks and len(about) > 2 else ""
                 text = f"{name} on {len(about)} nodes{where}: {_folded(tuple(about))}"
-            elif first.node and not about and len(alike) == 1 and first.node not in text:
+            elif (
+                "nodes" in self.cluster.known
+                and first.node
+                and not about
+                and len(alike) == 1
+                and first.node not in text
+            ):
                 text += f" ({first.node}, which Slurm does not know)"
             starts = [alert.starts for alert, _ in alike if alert.starts is not None]
             self._add(_DOWN if bad else _LOOK, *_LOOKS[bad], text, about,

@@ -47,7 +47,8 @@ class Look(Struct, frozen=True, kw_only=True):
     """Read through this host's own driver."""
     gpus: tuple[Gpu, ...] | None = None
     extras: Mapping[int, Extra] = {}
-    xids: tuple[Xid, ...] = ()
+    xids: tuple[Xid, ...] | None = None
+    """None where the kernel's log of that host was not read."""
     driver: str | None = None
     on_bus: int | None = None
     slurm: Node | None = None
@@ -136,7 +137,7 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> Look:
         here=here,
         gpus=gpus,
         extras=sample.extras if sample else {},
-        xids=tuple(sorted(sample.xids.values(), key=lambda xid: -(xid.last_at or 0))) if sample else (),
+        xids=tuple(sorted(sample.xids.values(), key=lambda xid: -(xid.last_at or 0))) if sample and here else None,
         driver=sample.driver if sample else None,
         on_bus=sample.on_bus if sample else None,
         slurm=(nodes or {}).get(node),
@@ -209,13 +210,21 @@ def render(look: Look, width: int = 120, policy: Policy | None = None) -> list[s
         ("Processes", _process_lines(look)),
         ("Jobs here", _job_lines(look)),
         ("Last jobs", ended_lines(look.ended or (), look.at)),
-        ("Not known", [*(f"{source}: {fault}" for source, fault in look.faults.items()), *look.notes]),
+        ("Not known", [*(f"{source}: {fault}" for source, fault in look.faults.items()), *_unread(look), *look.notes]),
     ]
     for title, said in parts:
         rows = list(said)
         if rows:
             lines += ["", title, *(f"  {text}" for text in rows)]
     return [piece for text in lines for piece in _fitted(text, width)]
+
+
+def _unread(look: Look) -> Iterator[str]:
+    """What nothing was asked for, so that its absence above means nothing."""
+    if look.gpus is None and not any(source in look.faults for source in ("nvml.gpus", "telemetry")):
+        yield "GPUs: no telemetry is configured"
+    if look.xids is None:
+        yield "XIDs: only a node's own driver and kernel log are asked for them"
 
 
 def _fitted(text: str, width: int) -> list[str]:
@@ -315,7 +324,7 @@ def _tables(look: Look, width: int) -> list[str]:
 def _xid_lines(look: Look, policy: Policy) -> Iterator[str]:
     from widgets.units import when
 
-    for xid in look.xids:
+    for xid in look.xids or ():
         gpu = "a GPU" if xid.gpu is None else f"GPU {xid.gpu}"
         times = f"first {when(xid.first_at, None, look.at)}  last {when(xid.last_at, None, look.at)}"
         advice = policy.of(xid.code, xid.severity)
@@ -323,7 +332,7 @@ def _xid_lines(look: Look, policy: Policy) -> Iterator[str]:
         said = f"  {xid.severity}" if xid.severity is not None else ""
         step = policy.say(xid.code, xid.severity)
         yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}{said}  {times}  policy: {step}{source}"
-        before = preceding(xid, look.xids)
+        before = preceding(xid, look.xids or ())
         if before is not None:
             yield f"      before it XID {before.code}: {policy.say(before.code, before.severity)}"
 
@@ -379,10 +388,13 @@ def as_json_text(look: Look, policy: Policy | None = None) -> str:
             _timed(run, "submitted", "started", "ended") for run in look.ended
         ],
         "gpus": None if look.gpus is None else [_gpu_fields(gpu, look.extras.get(gpu.index)) for gpu in look.gpus],
-        "xids": [{**_timed(xid, "first_at", "last_at"), "policy": policy.say(xid.code, xid.severity)}
-                 for xid in look.xids],
-        "troubles": [{"gpu": index, "text": text} for index, text in judge.troubles(look.gpus or (), look.extras)],
-        "disagree": _disagree(look),
+        "xids": None if look.xids is None else [
+            {**_timed(xid, "first_at", "last_at"), "policy": policy.say(xid.code, xid.severity)} for xid in look.xids
+        ],
+        "troubles": None if look.gpus is None else [
+            {"gpu": index, "text": text} for index, text in judge.troubles(look.gpus, look.extras)
+        ],
+        "disagree": None if look.gpus is None else _disagree(look),
     }  # fmt: skip
     return msgspec.json.encode(document).decode() + "\n"
 

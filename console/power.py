@@ -27,8 +27,8 @@ class RackPower(Struct, frozen=True):
     rack: str
     power_w: float | None
     nodes: int
-    reporting: int
-    """Nodes of it whose power is known."""
+    reporting: int | None
+    """Nodes of it whose power is known; None where no power was ever read."""
     jobs: int | None
     """None where the jobs were never read."""
     out: int
@@ -100,7 +100,14 @@ def by_rack(cluster: Cluster) -> Mapping[str, RackPower]:
         jobs = {job for name in busy for job in cluster.jobs_on[name]}
         out = sum(1 for name in names if (node := cluster.nodes.get(name)) is not None and node.display in OUT)
         found[rack] = RackPower(
-            rack, total, len(names), len(drawn), len(jobs) if known else None, out, back, _row(cluster, names)
+            rack,
+            total,
+            len(names),
+            len(drawn) if "loads" in cluster.known else None,
+            len(jobs) if known else None,
+            out,
+            back,
+            _row(cluster, names),
         )
     return found
 

@@ -35,7 +35,10 @@ RACKS: tuple[Column, ...] = (
         "reporting",
         "reporting",
         9,
-        lambda r, _: (f"{r.reporting}/{r.nodes}", "warn" if r.reporting < r.nodes else ""),
+        lambda r, _: (
+            f"{count(r.reporting)}/{r.nodes}",
+            "warn" if r.reporting is not None and r.reporting < r.nodes else "",
+        ),
         lambda r: r.reporting,
         align="right",
         priority=3,

@@ -16,6 +16,7 @@ from console import log
 from console.naming import Naming
 from console.poller import read
 from console.reduce import begin, reduce
+from console.unknown import why_unknown
 
 VERSION = 1
 #: Rows of what some sites have.
@@ -206,8 +207,16 @@ def as_text(cluster: Cluster, clock: Clock) -> str:
         )
         lines.append(f"GPUs   {gpus}: {alloc} allocated, {out} out of service")
     lines.append("jobs   unknown" if totals.jobs is None else f"jobs   {totals.jobs:,}: {said(totals.jobs_by_state)}")
-    if totals.power_w is not None:
-        lines.append(f"power  {totals.power_w / 1e3:,.0f} kW")
+    if unknown := why_unknown(cluster, "loads"):
+        lines += [f"GPU utilisation {unknown}", "power  unknown"]
+    else:
+        util, over = totals.gpu_util_pct, "" if totals.util_gpus is None else f" of {totals.util_gpus:,}"
+        lines.append(f"GPU utilisation {'unknown' if util is None else f'{util:.0f} %{over}'}")
+        watts, of = (totals.power_w, "") if totals.power_w is not None else (totals.gpu_power_w, " by the GPUs alone")
+        lines.append("power  unknown" if watts is None else f"power  {watts / 1e3:,.0f} kW{of}")
+    unknown = why_unknown(cluster, "alerts")
+    active = sum(one.state == "active" for one in cluster.alerts.values())
+    lines.append(f"alerts {unknown or f'{active:,} active'}")
     faults: dict[str, str] = {}
     for source in cluster.sources.values():
         age, fault = source.age_s(mono), str(source.fault)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from collectors.model import Cluster
 
 #: Which source gives a kind of facts, where it has another name than `slurm.KIND` or `prom.KIND`.
@@ -15,28 +17,54 @@ SOURCES = {
     "loads": "prom.loads",
     "xids": "prom.loads",
     "alerts": "alerts.alerts",
+    "silences": "alerts.alerts",
+    "power": "prom.power",
+    "fabric": "prom.fabric",
+    "storage": "prom.storage",
+    "cooling": "prom.cooling",
+    "domains": "slurm.topology",
 }
+#: Kinds of facts that every cluster is judged by: without one of them no silence means that all is well.
+JUDGED = ("nodes", "jobs", "partitions", "diag", "control", "loads", "alerts")
 
 
-def why_unknown(cluster: Cluster, *kinds: str) -> str:
+def why_unknown(cluster: Cluster, *kinds: str, mono: float | None = None) -> str:
     """`unknown: prom.loads is not configured`: the first of these kinds that is not known now; "" where all are.
 
     Facts that were read once and whose source fails now are not known now: what an empty list of them says of a time
-    that is past must not reassure.
+    that is past must not reassure. With `mono`, the clock that ages are read by, one that is late is not known either.
     """
     for kind in kinds:
-        if text := why(cluster, kind, SOURCES[kind]):
+        if text := why(cluster, kind, SOURCES[kind], mono):
             return text
     return ""
 
 
-def why(cluster: Cluster, kind: str, source: str) -> str:
+def not_read(cluster: Cluster, kinds: Collection[str] = JUDGED) -> tuple[str, ...]:
+    """The sources of these kinds that are not configured, or have not answered yet. One that failed is not among them:
+    its fault is shown."""
+    found = (SOURCES[kind] for kind in kinds if kind not in cluster.known)
+    return tuple(
+        name for name in dict.fromkeys(found) if (one := cluster.sources.get(name)) is None or one.fault is None
+    )
+
+
+def late(cluster: Cluster, mono: float, kinds: Collection[str] = JUDGED) -> tuple[str, ...]:
+    """The sources of these kinds that are late, and do not say why."""
+    names = dict.fromkeys(SOURCES[kind] for kind in kinds)
+    found = (one for name in names if (one := cluster.sources.get(name)) is not None)
+    return tuple(one.name for one in found if one.fault is None and one.late(mono))
+
+
+def why(cluster: Cluster, kind: str, source: str, mono: float | None = None) -> str:
     """Why a kind is not known now, which this source gives; "" where it is."""
     state = cluster.sources.get(source)
     if state is None:
         return "" if kind in cluster.known else f"unknown: {source} is not configured"
     if state.fault is not None:
         return f"unknown: {source}: {state.fault}"
+    if mono is not None and state.late(mono):
+        return f"unknown: {source} is late"
     if kind in cluster.known:
         return ""
     return f"unknown: {source} does not tell it" if state.ok else f"reading {source} …"

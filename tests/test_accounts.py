@@ -211,7 +211,7 @@ async def test_without_accounts_jobs_alone_and_why():
         op.app.queueing = Sparing(asked, op.app.clock)
         await op.press("A")
         await op.comes("no priority/multifactor")
-        op.sees("no shares", "rug-nlp")
+        op.sees("shares unknown", "rug-nlp")
 
 
 async def test_a_pending_job_tells_why_it_waits():

@@ -8,14 +8,25 @@ import time
 import pytest
 from msgspec.structs import replace
 
-from collectors.clock import SystemClock
+from collectors.clock import ManualClock, SystemClock
 from collectors.model import Facts
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import Source
-from console import figures, snapshot
+from console import figures, reasons, snapshot
+from console.book import Book
+from console.cluster_columns import CLUSTERS, ClusterRow
+from console.columns import Ctx
+from console.elsewhere import standing
 from console.filters import compile_filter
+from console.policy import default_policy
+from console.report.report import make as make_report
+from console.report.span import Span
+from console.report.told import as_markdown
+from console.report.watch import Watch
 from tests import make
+from tests.operator import console
 from tests.room import NOW, texts
+from widgets.cells import spans_of
 
 ISSUED = "DOWN+DRAIN+REBOOT_ISSUED"
 
@@ -50,18 +61,23 @@ def read(*nodes, **settings) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("node", "settings", "says"),
     [
-        (rebooting(), {}, "rebooting"),
-        (rebooting(ago=1700), {}, "rebooting"),
-        (rebooting(ago=1900), {}, "down"),
-        (rebooting(ago=1900), {"reboot_s": 3600}, "rebooting"),
-        (rebooting(ago=200), {"reboot_s": 120}, "down"),
-        (rebooting(reason=None, reason_by=None, reason_at=None), {}, "rebooting"),
-        (make.node(state="DOWN", reason_at=1), {}, "down"),
-        (make.node(state="IDLE+DRAIN", reason_at=1), {}, "drained"),
+        ({}, {}, "rebooting"),
+        ({"ago": 1799.0}, {}, "rebooting"),
+        ({"ago": 1801.0}, {}, "down"),
+        ({"ago": 1900.0}, {"reboot_s": 3600}, "rebooting"),
+        ({"ago": 200.0}, {"reboot_s": 120}, "down"),
+        ({"reason": None, "reason_by": None, "reason_at": None}, {}, "rebooting"),
     ],
 )
-def test_a_reboot_is_no_outage_until_it_is_overdue(node, settings, says):
-    assert read(node, **settings) == {"gpu0001": says}
+def test_a_reboot_is_no_outage_until_it_is_overdue(monkeypatch, node, settings, says):
+    # A clock that stands: a node made when the tests were collected was overdue once they ran for 100 s.
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    assert read(rebooting(now=NOW, **node), **settings) == {"gpu0001": says}
+
+
+@pytest.mark.parametrize(("state", "says"), [("DOWN", "down"), ("IDLE+DRAIN", "drained")])
+def test_without_a_reboot_no_age_makes_a_node_another(state, says):
+    assert read(make.node(state=state, reason_at=1)) == {"gpu0001": says}
 
 
 def test_it_is_counted_apart_from_down_everywhere():
@@ -80,6 +96,43 @@ def test_it_is_counted_apart_from_down_everywhere():
 
     assert found("state=down") == ["gpu0002"] and found("state=rebooting") == ["gpu0001"]
     assert found("base=down") == ["gpu0001", "gpu0002"]
+    assert "nodes  3: 1 rebooting, 1 down, 1 idle" in snapshot.as_text(cluster, SystemClock())
+    row = ClusterRow(standing=standing(cluster, 100.0, shown=True), needs=())
+    out = next(column for column in CLUSTERS if column.key == "out")
+    assert "".join(text for text, _ in spans_of(out.cell(row, Ctx(cluster, NOW)))) == "1 ↻1"
+    assert [one.displays for one in reasons.inbox(cluster, NOW) if one.nodes == ("gpu0001",)] == [("rebooting",)]
+
+
+async def test_the_map_shows_it_by_its_own_sign():
+    async with console((120, 40), screen="overview", clock=ManualClock()) as op:
+        op.app.poller.stop()
+        changed = {**op.cluster.nodes, "gpu0001": rebooting(rack="R01")}
+        cluster = replace(op.cluster, nodes=changed)
+        op.app.fleet[op.app.current] = cluster
+        op.app.screen.take(cluster, None)
+        await op.pilot.pause()
+        first = next(line for line in op.screen().splitlines() if line.startswith("R01"))
+        assert first.split()[1] == "↻"
+
+
+def test_a_report_calls_it_no_failure_until_it_is_overdue():
+    def told(display: str) -> str:
+        watch = Watch(NOW - 3600, NOW)
+        node = make.node("gpu0001", rack="R01")
+        watch.see(make.cluster(nodes=[node]), NOW - 240, None)
+        changed = replace(rebooting(now=NOW, rack="R01"), display=display)
+        cluster = make.cluster(nodes=[changed])
+        watch.see(cluster, NOW - 60, None)
+        report = make_report(
+            cluster, watch.past(), Book(), Span(NOW - 3600, NOW), default_policy(), peak=None, limits=(),
+            journal_fault="", by="ops", made=NOW, mono=0.0, watched=True, whole=True,
+        )  # fmt: skip
+        return as_markdown(report)
+
+    text = told("rebooting")
+    assert "- no node failed" in text
+    assert text.index("## Taken out of service by people") < text.index("gpu0001 rebooting by slurm")
+    assert "- 1 node failed in 1 event" in told("down")
 
 
 def test_it_needs_nobody_until_it_is_overdue():

@@ -281,7 +281,9 @@ def test_in_words():
         "nodes  3: 2 down, 1 mixed",
         "GPUs   24: 3 allocated, 16 out of service",
         "jobs   2: 1 running, 1 pending",
+        "GPU utilisation unknown",
         "power  6 kW",
+        "alerts unknown: alerts.alerts is not configured",
         "slurm.nodes          3.0 s old",
         "                     2 lines were doubled",
         "slurm.jobs           failed: squeue hangs (try: sdiag)",
@@ -302,7 +304,10 @@ def test_in_words_a_fault_is_said_once():
 
 def test_in_words_what_is_unknown_is_said():
     lines = as_text(cluster(), ManualClock()).split("\n")
-    assert lines[1:] == ["nodes  unknown", "jobs   unknown"]
+    assert lines[1:] == [
+        "nodes  unknown", "jobs   unknown", "GPU utilisation unknown: prom.loads is not configured", "power  unknown",
+        "alerts unknown: alerts.alerts is not configured",
+    ]  # fmt: skip
     assert "GPUs   8: unknown allocated, 0 out of service" in as_text(
         cluster(nodes=[node(gpus_alloc=None)]), ManualClock()
     )

@@ -74,6 +74,7 @@ def test_the_mean_over_gpus_is_the_same_number_in_total_chart_overview_and_snaps
     assert cluster.totals.util_gpus == document["totals"]["util_gpus"] == len(EVERY) == 20
     (line,) = [said for said in lines(cluster) if said.startswith("utilisation")]
     assert " 16 % of 20" in line
+    assert "\nGPU utilisation 16 % of 20\n" in snapshot.as_text(cluster, SystemClock())
     assert {one["name"]: one["util_gpus"] for one in document["nodes"]} == {
         "gpu0001": 16, "gpu0002": 2, "gpu0003": 2, "gpu0004": None,
     }  # fmt: skip
@@ -97,8 +98,9 @@ def test_unknown_utilisation_is_in_no_mean_no_count_and_no_recorded_sum():
     assert "wacht:node_gpus_util:count" in recorded and "wacht:node_gpus:count" not in recorded
 
 
-async def test_the_overview_shows_one_utilisation_in_figures_and_chart():
-    async with console((200, 60), screen="overview", clock=ManualClock()) as op:
+@pytest.mark.parametrize("screen", ["overview", "gpus"])
+async def test_figures_and_charts_show_one_utilisation(screen):
+    async with console((200, 60), screen=screen, clock=ManualClock()) as op:
         await op.comes("GPU utilisation")
         trends = op.app.screen.trends
         await op.until(lambda: trends._series, "the charts have come")

@@ -39,8 +39,7 @@ class Chip(Struct, frozen=True):
 
 def is_stale(source: Source, mono: float) -> bool:
     """Whether its facts are older than two readings and the time one takes."""
-    old = source.age_s(mono)
-    return old is not None and old > 2 * source.due_s + (source.took_s or 0.0)
+    return source.late(mono)
 
 
 def chips(sources: Iterable[Source], mono: float) -> list[Chip]:

@@ -142,6 +142,11 @@ class Source(Struct, frozen=True, kw_only=True):
         """Age of the facts in seconds, None when there are none."""
         return None if self.read_mono is None else max(0.0, mono - self.read_mono)
 
+    def late(self, mono: float) -> bool:
+        """Whether its facts are older than two readings and the time one takes."""
+        age = self.age_s(mono)
+        return age is not None and age > 2 * self.due_s + (self.took_s or 0.0)
+
 
 class Totals(Struct, frozen=True, kw_only=True):
     """The machine in figures. None where the facts are missing."""

@@ -16,12 +16,13 @@ from collectors.nodeset import fold, natural_key
 from console import reasons
 from console.action import held
 from console.alert_groups import groups
-from console.behind import left_behind
+from console.behind import left_behind, unknown
 from console.book import Book
 from console.entries import Entry, named, words
 from console.policy import Policy
 from console.report.span import Span
 from console.report.watch import LostJob, Outage, Past, Peak, Wait
+from console.unknown import not_read
 from widgets.chips import is_stale
 
 #: Nodes that go within so long for the same reason went together.
@@ -43,7 +44,7 @@ class Event(Struct, frozen=True, kw_only=True):
     reason: str | None
     by: str | None
     person: bool
-    """Somebody took them out; False: they broke, or a program drained them."""
+    """A person took them out or had them rebooted; False: they broke, or a program drained them."""
     since: float | None
     back: int
     back_at: float | None
@@ -126,6 +127,8 @@ class Report(Struct, frozen=True, kw_only=True):
     left: tuple[str, ...] | None
     """What somebody changed and nobody changed back (console.behind); None: the journal or the facts are
     missing."""
+    left_unknown: tuple[str, ...]
+    """Kinds of facts that `left` would need and that were never read."""
     failing: tuple[str, ...]
     """Sources that fail now, each with why."""
     broke: tuple[Event, ...] | None
@@ -163,6 +166,8 @@ def make(
     )  # fmt: skip
     if stale:
         limits = [*limits, f"these facts are old: {', '.join(stale)}"]
+    if known and (missing := not_read(cluster, ("nodes", "jobs", "loads", "alerts"))):
+        limits = [*limits, f"not read: {', '.join(missing)}"]
     entries = [one for one in book.entries.values() if one.at is None or span.since <= one.at <= span.until]
     return Report(
         cluster=cluster.name,
@@ -178,6 +183,7 @@ def make(
         silences_ending=_ending(cluster, end) if "silences" in known else None,
         jobs_held=sum(map(held, cluster.jobs.values())) if "jobs" in known else None,
         left=tuple(one.text for one in left_behind(cluster, book, end)) if known and not journal_fault else None,
+        left_unknown=unknown(cluster),
         failing=tuple(f"{name}: {one.fault}" for name, one in cluster.sources.items() if one.fault is not None),
         broke=_events([one for one in past.outages if one.since is not None and one.since >= span.since], end)
         if past.nodes_known else None,
@@ -225,7 +231,7 @@ def _events(outages: Iterable[Outage], end: float) -> tuple[Event, ...]:
     """Nodes that went for one reason, one soon after the other, in one line; by time."""
     chains: dict[tuple[Any, ...], list[list[Outage]]] = {}
     for one in sorted(outages, key=lambda one: one.since or 0.0):
-        key = (one.kind, _DIGITS.sub("#", one.reason or ""), one.by, one.who == "human")
+        key = (one.kind, _DIGITS.sub("#", one.reason or ""), one.by, _asked_for(one))
         lines = chains.setdefault(key, [])
         if lines and (one.since or 0.0) - (lines[-1][-1].since or 0.0) <= _TOGETHER_S:
             lines[-1].append(one)
@@ -233,6 +239,11 @@ def _events(outages: Iterable[Outage], end: float) -> tuple[Event, ...]:
             lines.append([one])
     found = [_event(line, end) for lines in chains.values() for line in lines]
     return tuple(sorted(found, key=lambda one: (one.since or 0.0, one.nodes)))
+
+
+def _asked_for(one: Outage) -> bool:
+    """Whether a person took the node out. A reboot is requested too, until it is overdue: then the node is down."""
+    return one.who == "human" or one.display == "rebooting"
 
 
 def _event(line: Sequence[Outage], end: float) -> Event:
@@ -243,7 +254,7 @@ def _event(line: Sequence[Outage], end: float) -> Event:
     return Event(
         nodes=fold(names), count=len(names), rack=racks.pop() if len(racks) == 1 else None,
         state=max(set(states), key=lambda word: (states.count(word), word)), kind=reasons.KINDS[line[0].kind],
-        reason=line[0].reason, by=line[0].by, person=line[0].who == "human", since=line[0].since, back=len(back),
+        reason=line[0].reason, by=line[0].by, person=_asked_for(line[0]), since=line[0].since, back=len(back),
         back_at=max(back, default=None),
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from console.behind import nothing
 from console.export.markdown import WIDTH, escaped, item, table
 from console.report.report import Deed, Event, OpenNodes, Report
 from console.snapshot import stamp
@@ -169,7 +170,7 @@ def _open(report: Report) -> list[str]:
 def _left(report: Report) -> list[str]:
     if report.left is None:
         return _items(["unknown: the journal or the facts are missing"])
-    return _items(map(_cut, report.left or ("nothing",)))
+    return _items(map(_cut, report.left or (nothing(report.left_unknown),)))
 
 
 def _out(one: OpenNodes, end: float) -> str:

@@ -150,7 +150,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
             if answer is None:
                 right.append((f"{what}: asking …  ", "text-dim"))
             elif answer.fault is not None:
-                right.append((f"no {what}  ", "warn"))
+                right.append((f"{what} unknown  ", "warn"))
             else:
                 right.append((f"{what} {age(mono - answer.mono)} old  ", "text-dim"))
         known = "jobs" in self.cluster.known
@@ -162,10 +162,9 @@ class AccountsScreen(TwoTables, FilteredScreen):
         account = self.table.cursor_key or ""
         self.head(1, (("Users ", "title"), (f" {len(self.members.keys):,}", "text-strong"), (f"  of {account}", "")))
         empty = "nobody has jobs, a share or a limit"
-        self.table.empty_text = (
-            "no account fits the filter" if self.filter else self.missing_text("jobs", "slurm.jobs", empty)
-        )
-        self.members.empty_text = "nobody has jobs or a share in it" if account else ""
+        unknown = self.why_unknown("jobs")
+        self.table.empty_text = unknown or ("no account fits the filter" if self.filter else empty)
+        self.members.empty_text = unknown or ("nobody has jobs or a share in it" if account else "")
         self._tell_limits(account)
 
     def _tell_limits(self, account: str) -> None:

@@ -143,9 +143,9 @@ class AlertsScreen(WachtScreen):
 
     def _say(self) -> None:
         """The heads, and what an empty table says."""
-        cluster, known = self.cluster, "alerts" in self.cluster.known
+        cluster, unknown = self.cluster, self._unknown()
         rows = [group for key in self.table.keys if (group := self._group(key))]
-        unknown = self._unknown()
+        known = "alerts" in cluster.known and bool(rows or not unknown)
         active = sum(group.state == "active" for group in rows)
         spans: list[Span] = [(" Alerts ", "title"), (f" {len(cluster.alerts):,}" if known else " —", "text-strong")]
         if known:
@@ -160,7 +160,7 @@ class AlertsScreen(WachtScreen):
         self._heads[0].set_lines([Line(spans, right)])
         self.table.empty_text = unknown or "no alerts: Alertmanager holds none"
         quiet: list[Span] = [(" Silences ", "title")]
-        if "silences" not in cluster.known:
+        if "silences" not in cluster.known or (unknown and not cluster.silences):
             quiet.append((" unknown", "text-dim"))
         else:
             quiet.append((f" {len(cluster.silences):,}" if cluster.silences else " none", "text-strong"))

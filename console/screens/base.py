@@ -19,7 +19,8 @@ from console.action import Kind, rows_of
 from console.actions import BY_ID, NAVIGATION, keys_for
 from console.columns import Ctx
 from console.remember import Sum
-from console.unknown import why
+from console.unknown import why, why_unknown
+from widgets.cells import Span
 from widgets.chips import is_stale
 from widgets.keybar import Key, KeyBar
 from widgets.prompt import Prompt
@@ -323,6 +324,15 @@ class WachtScreen(QuietScreen[None]):
             for name in sources
         )
 
+    def old(self, *sources: str) -> Sequence[Span]:
+        """`old` for the right end of a title, where one of these sources gave facts and fails now."""
+        found = (one for name in sources if (one := self.cluster.sources.get(name)) is not None)
+        return [("old", "warn")] if any(one.read_mono is not None and self.stale(one.name) for one in found) else ()
+
     def missing_text(self, kind: str, source: str, none: str) -> str:
         """What an empty table says: why the facts are missing, or that there is truly none."""
-        return why(self.cluster, kind, source) or none
+        return why(self.cluster, kind, source, self.app.clock.mono()) or none
+
+    def why_unknown(self, *kinds: str) -> str:
+        """Why one of these kinds is not known now; "" where all are."""
+        return why_unknown(self.cluster, *kinds, mono=self.app.clock.mono())

@@ -73,9 +73,7 @@ class ControlScreen(TwoTables):
 
     def _say(self, ctx: Ctx) -> None:
         lines = control.lines(self.cluster, ctx.now)
-        self.daemons.set_title(
-            "Slurm's daemons", [("old", "warn")] if self.stale("slurm.control", "slurm.diag") else ""
-        )
+        self.daemons.set_title("Slurm's daemons", self.old("slurm.control", "slurm.diag"))
         self.daemons.styles.height = len(lines) + 2
         self.daemons.set_lines(lines)
 

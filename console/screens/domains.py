@@ -64,10 +64,9 @@ class DomainsScreen(WachtScreen):
             broken = ((f"   {len(ill):,} need somebody", "bad"),) if ill else ()
             told = [str(one.fault) for name in ("slurm.topology", "prom.trays")
                     if (one := cluster.sources.get(name)) is not None and one.fault is not None]  # fmt: skip
-            self.crumbs.set_lines([
-                Line([(" NVLink domains ", "title"), (f" {len(found):,}", "text-strong"), (figures, ""), *broken],
-                     [(told[0], "bad")] if told else ())
-            ])  # fmt: skip
+            number = f" {len(found):,}" if self._known else " —"
+            title = [(" NVLink domains ", "title"), (number, "text-strong"), (figures, ""), *broken]
+            self.crumbs.set_lines([Line(title, [(told[0], "bad")] if told else ())])
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
@@ -76,14 +75,19 @@ class DomainsScreen(WachtScreen):
         self.table.set_ctx(ctx)
         self._say()
 
+    @property
+    def _known(self) -> bool:
+        """Whether a list without any domain would mean that there is none."""
+        state = self.cluster.sources.get("slurm.topology")
+        return "nodes" in self.cluster.known and (state is None or state.ok or "domains" in self.cluster.known)
+
     def _none(self) -> str:
         """Why there is not one."""
-        if "nodes" not in self.cluster.known:
-            return self.missing_text("nodes", "slurm.nodes", "")
+        if text := self.why_unknown("nodes"):
+            return text
         state = self.cluster.sources.get("slurm.topology")
-        if state is not None and state.fault is not None:
-            return f"unknown: {state.fault}"
-        return NONE if state is None or state.tried else "reading slurm.topology …"
+        # A Slurm without blocks is asked and names none: only a fault, or no answer yet, leaves it unknown.
+        return NONE if state is None or state.ok else self.why_unknown("domains")
 
     def _say(self) -> None:
         """What is under the cursor, in words."""

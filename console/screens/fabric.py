@@ -89,7 +89,7 @@ class FabricScreen(TwoTables):
             self.head(1, (("Ports ", "title"),))
             return
         name = row.name if row.kind == "switch" else f"rack {row.name}" if row.name else "no rack"
-        self.ports.empty_text = f"every port behind {name} is well"
+        self.ports.empty_text = self.missing_text("fabric", SOURCE, f"every port behind {name} is well")
         self.head(1, (("Ports that are not well ", "title"), (f" {name}", "text-strong"), (f"  {len(unwell):,}", "")))
 
     def targets(self, kind: Kind) -> tuple[str, ...]:

@@ -16,19 +16,19 @@ from console.columns import Ctx
 from console.gpu_lines import gpu_grid, hot_lines, hungry_lines, idle_lines, rack_lines, under_line, xid_lines
 from console.screens.base import WachtScreen
 from console.screens.trends import Trends
-from console.unknown import why_unknown
+from console.unknown import SOURCES
 from widgets.keybar import Key
 from widgets.measure import MEASURES
 from widgets.nodemap import NodeMap
 from widgets.pane import Line, Pane
 from widgets.units import plural
 
-#: What each list is made of, and what it says where it is empty and all of that is known.
-_NONE = (
-    ("xids", ("xids",), "no XID was reported"),
-    ("idle", ("loads", "jobs", "nodes"), "none"),
-    ("hot", ("loads",), "no node tells a temperature"),
-    ("hungry", ("loads",), "no node tells its power"),
+#: The lists: title, what each is made of, and what it says where it is empty and all of that is known.
+_LISTS = (
+    ("xids", "XIDs", ("xids",), "no XID was reported"),
+    ("idle", "Idle now in running jobs", ("loads", "jobs", "nodes"), "none"),
+    ("hot", "Hottest", ("loads",), "no node tells a temperature"),
+    ("hungry", "Hungriest", ("loads",), "no node tells its power"),
 )
 
 
@@ -60,12 +60,7 @@ class GpusScreen(WachtScreen):
         self.zoomed = Pane("", select=True, id="zoomed")
         self.legend = Pane(border=False, id="legend")
         self.under = Pane(border=False, id="under")
-        self.lists = {
-            "xids": Pane("XIDs", select=True, id="xids"),
-            "idle": Pane("Idle now in running jobs", select=True, id="idle"),
-            "hot": Pane("Hottest", select=True, id="hot"),
-            "hungry": Pane("Hungriest", select=True, id="hungry"),
-        }
+        self.lists = {name: Pane(title, select=True, id=name) for name, title, _, _ in _LISTS}
         self.rack: str | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -108,11 +103,11 @@ class GpusScreen(WachtScreen):
         cluster = self.cluster
         idle = gpus.idle_jobs(cluster, ctx.now)
         total = sum(one.idle for one in idle)
-        self.lists["idle"].set_title(
-            [("Idle now in running jobs", "title"), (f" {plural(total, 'GPU')}" if total else "", "warn")]
-        )
-        for name, kinds, none in _NONE:
-            self.lists[name].set_empty(why_unknown(cluster, *kinds) or none)
+        found = {"idle": (f" {plural(total, 'GPU')}" if total else "", "warn")}
+        for name, title, kinds, none in _LISTS:
+            spans = [(title, "title"), *([found[name]] if name in found else [])]
+            self.lists[name].set_title(spans, self.old(*(SOURCES[kind] for kind in kinds)))
+            self.lists[name].set_empty(self.why_unknown(*kinds) or none)
         self.lists["xids"].set_lines(xid_lines(gpus.xids(cluster)[: gpus.LISTED], cluster, self.app.policy, ctx.now))
         self.lists["idle"].set_lines(idle_lines(idle[: gpus.LISTED], ctx.now))
         self.lists["hot"].set_lines(hot_lines(gpus.hottest(cluster)))

@@ -12,7 +12,7 @@ from textual import events, on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
-from console.behind import Behind, left_behind
+from console.behind import Behind, left_behind, nothing
 from console.chain import JournalFault
 from console.columns import Ctx
 from console.export.markdown import WIDEST
@@ -60,7 +60,8 @@ class HandoverScreen(WachtScreen):
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """It is made when it is opened; the facts must be there by then."""
-        if self._asked is None and "nodes" in cluster.known:
+        state = cluster.sources.get("slurm.nodes")
+        if self._asked is None and ("nodes" in cluster.known or state is None or state.tried):
             self.read()
 
     def on_screen_resume(self) -> None:
@@ -147,7 +148,7 @@ def _lines(made: _Made, width: int) -> list[Line]:
             behind = text == _HEAD
             lines.append(line((plain[3:], "title")))
             if behind:
-                lines += [Line(()), *_left_lines(made.left, width), Line(())]
+                lines += [Line(()), *_left_lines(made.left, width, nothing(made.report.left_unknown)), Line(())]
         elif not behind and not text.startswith("# "):
             lines.append(line((plain, "text" if text.startswith(("-", " ", "|")) else "text-dim")))
     return [
@@ -156,11 +157,11 @@ def _lines(made: _Made, width: int) -> list[Line]:
     ]
 
 
-def _left_lines(left: Sequence[Behind], width: int) -> list[Line]:
+def _left_lines(left: Sequence[Behind], width: int, none: str) -> list[Line]:
     """Enter opens what a line is about, whichever of its lines the cursor is on."""
     return [
         line([(f"{'' if row else one.kind:<{_KIND}}", "text-dim"), (piece, "")],
              key=f"l{at}.{row} {one.kind} {one.opens}".rstrip())
         for at, one in enumerate(left)
         for row, piece in enumerate(textwrap.wrap(one.text, width - _KIND, break_on_hyphens=False) or [""])
-    ] or [line(("nothing", "text-dim"))]  # fmt: skip
+    ] or [line((none, "text-dim"))]  # fmt: skip

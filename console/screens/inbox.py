@@ -18,7 +18,6 @@ from console.contradictions import contradictions, suspects
 from console.drift import drifts
 from console.inbox_columns import CONTRADICTIONS, INBOX, in_words
 from console.screens.two import TwoTables
-from console.unknown import why_unknown
 from widgets.keybar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
@@ -84,7 +83,7 @@ class InboxScreen(TwoTables):
         self.follow()
         none = "no facts are known to disagree" if telemetry else "no telemetry is configured to hold against Slurm"
         telemetry_now = ("loads", "xids") if telemetry else ()
-        self.disagree.empty_text = why_unknown(cluster, "nodes", "jobs", *telemetry_now) or none
+        self.disagree.empty_text = self.why_unknown("nodes", "jobs", *telemetry_now) or none
 
     def tick(self, ctx: Ctx) -> None:
         """Ages move."""

@@ -110,14 +110,14 @@ class JobScreen(Inspection):
                 self.ended.follow(ctx)
             else:
                 self.facts.set_lines([line((why_unknown(self.cluster, "jobs"), "text-dim"))])
-                self.nodes.set_lines([])
+                self.show_nodes((), known=False)
             return
         if self.ended.was_asked:  # it was queued again
             self.ended = Ended(self, self.key)
             self.more.set_title("More from Slurm")
             self._ask_detail()
         word = self.app.pending_words("job").get(self.key)
-        self.facts.set_title([(f"Job {self.key}", "title")], [(word, "pending")] if word else "")
+        self.facts.set_title([(f"Job {self.key}", "title")], [(word, "pending")] if word else self.old("slurm.jobs"))
         lines = inspect.job_lines(job, self.cluster, ctx.now)
         if self._energy is not None:
             lines.append(inspect.fact("energy", self._energy))

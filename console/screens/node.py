@@ -17,7 +17,6 @@ from console.ended_lines import ended_job, event_lines, fault_lines, last_job_li
 from console.gpu_table import gpu_table, gpus_title
 from console.node_parts import part_lines
 from console.screens.inspection import Inspection
-from console.unknown import why_unknown
 from widgets.chart import Chart
 from widgets.keybar import Key
 from widgets.pane import Line, Pane, line
@@ -109,15 +108,15 @@ class NodeScreen(Inspection):
         cluster = self.cluster
         node = cluster.nodes.get(self.key)
         if node is None:
-            known = "nodes" in cluster.known
-            here = "slurm.nodes" in cluster.sources
-            said = why_unknown(cluster, "nodes") if here else "no Slurm here: what follows is from the driver alone"
-            said = f"Slurm has no node {self.key}" if known else said
-            self.facts.set_lines([line((said, "bad" if known else "text-dim"))])
+            unknown = self.why_unknown("nodes")
+            if "slurm.nodes" not in cluster.sources:
+                unknown = unknown and "no Slurm here: what follows is from the driver alone"
+            none = f"Slurm has no node {self.key}"
+            self.facts.set_lines([line((unknown, "text-dim") if unknown else (none, "bad"))])
             self.facts.styles.height = None if self.has_class("-wide") else 3
         else:
             word = self.app.pending_words("node").get(self.key)
-            self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else "")
+            self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else self.old("slurm.nodes"))
             attached = [] if self.has_class("-wide") else self._attached_lines(ctx.now)
             parts = part_lines(cluster, self.key, ctx.now, self.at.ticketed)
             lines = [*inspect.node_lines(node, cluster, ctx.now), *parts, *attached]
@@ -131,7 +130,7 @@ class NodeScreen(Inspection):
         asked = isinstance(self._runs, Sequence)
         old = f"accounting {age(self.app.clock.mono() - self._opened_at)} ago" if asked else ""
         self.jobs.set_title([("Jobs here", "title"), (f" {len(ids)}" if known_jobs else " —", "text-strong")], old)
-        none = why_unknown(cluster, "jobs") or "no job is on this node"
+        none = self.why_unknown("jobs") or "no job is on this node"
         rows = inspect.job_rows(ids, cluster.jobs, ctx.now) or [line((none, "text-dim"))]
         self.jobs.set_lines([*rows, *self._last_jobs(ctx.now)])
         self.troubles.set_lines(

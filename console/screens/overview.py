@@ -106,7 +106,6 @@ class OverviewScreen(WachtScreen):
             self.users.set_lines(figures.user_lines(by_user(cluster)[:12]))
             self._uses = list(partition_uses(cluster).values())
         if kinds is None or kinds & {"jobs", "partitions", "nodes", "diag"}:
-            self.queue.set_title(figures.queue_title(cluster), figures.controller_words(cluster))
             self._fit()
         self.tick(self.ctx())
 
@@ -177,17 +176,25 @@ class OverviewScreen(WachtScreen):
             pane.set_lines([*told, *makers[name](cluster, cells, max(1, rows - len(told)))])
             if name in titles:
                 word, number = titles[name]
-                pane.set_title([(word, "title"), (f" {number:,}" if number is not None else " —", "text-strong")])
-        source = power_source(cluster) if "loads" in cluster.known else ""
-        self.figures["power"].set_title("Power", source if self.figures["power"].size.width > 30 else "")
+                old = self.old("slurm.nodes") if name == "nodes" else self.old("slurm.nodes", "prom.loads")
+                pane.set_title([(word, "title"), (f" {number:,}" if number is not None else " —", "text-strong")], old)
+        source = power_source(cluster) if "loads" in cluster.known and self.figures["power"].size.width > 30 else ""
+        self.figures["power"].set_title("Power", self.old("prom.loads", "prom.power") or source)
         self._say_needs(self._judged(ctx.now), ctx.now)
+        self.map.dimmed = self.stale("slurm.nodes" if self.map.measure == "state" else "prom.loads")
+        self.users.set_title("Holding most GPUs", self.old("slurm.jobs"))
+        self.users.set_empty(self.why_unknown("jobs") or "no job holds a GPU")
+        old = self.old("slurm.jobs", "slurm.partitions")
+        words = figures.controller_words(cluster)
+        gap = [("  ", "")] if old and words else []
+        self.queue.set_title(figures.queue_title(cluster), [*words, *gap, *old])
         cells = max(1, self.queue.size.width - 4)
         told = figures.counted(cluster, "jobs", ctx.now, mono, cells)
         self.queue.set_lines([*told, *figures.queue_lines(cluster, self._uses, ctx.now, cells, 0)])
 
     def _say_needs(self, found: Sequence[Need], now: float) -> None:
         self._needs = found
-        self.needs.set_lines(figures.need_lines(self.cluster, found, now))
+        self.needs.set_lines(figures.need_lines(self.cluster, found, now, self.app.clock.mono()))
         self.needs.set_title([("Needs you", "title"), (f" {len(found)}" if found else "", "text-strong")])
 
     def on_resize(self, event: events.Resize) -> None:

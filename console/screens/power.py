@@ -18,7 +18,6 @@ from console.columns import Ctx
 from console.cooling_columns import figure, look
 from console.power_columns import JOBS, RACKS
 from console.screens.two import TwoTables
-from console.unknown import why_unknown
 from widgets.cells import Span, bar, pad
 from widgets.chart import Chart
 from widgets.pane import Line, Pane
@@ -94,8 +93,8 @@ class PowerScreen(TwoTables):
             self.jobs.set_rows({one.job.id: one for one in power.by_job(cluster)[:JOBS_LISTED]}, ctx=ctx)
         stale = self.stale("prom.loads", "prom.power")
         self.racks.dimmed = self.jobs.dimmed = stale
-        self.racks.empty_text = why_unknown(cluster, "nodes") or "no racks"
-        self.jobs.empty_text = why_unknown(cluster, "jobs") or "no running jobs"
+        self.racks.empty_text = self.why_unknown("nodes") or "no racks"
+        self.jobs.empty_text = self.why_unknown("jobs") or "no running jobs"
         self.head(0, (("Racks ", "title"),))
         self.head(1, (("Jobs that draw most ", "title"),))
         if diff is None or diff.kinds & {"cooling", "sources"}:
@@ -113,13 +112,18 @@ class PowerScreen(TwoTables):
         cluster = self.cluster
         now, facts = power.site_w(cluster), cluster.power
         budget = facts.budget_w if facts is not None else None
-        self.site.set_title("Power", power.source(cluster) if "loads" in cluster.known else "")
+        source = power.source(cluster) if "loads" in cluster.known else ""
+        self.site.set_title("Power", self.old("prom.loads", "prom.power") or source)
         lines: list[Line] = []
 
         def say(label: str, *spans: Span) -> None:
             lines.append(Line([(f"{label:<9}", "text-dim"), *spans]))
 
-        say("now", (watts(now), "text-strong"), (f" of {watts(budget)}" if budget else "  no budget is configured", ""))
+        # The budget comes with the power of the site: without that source nothing tells whether there is one.
+        state = cluster.sources.get("prom.power")
+        unread = facts is None and state is not None and not state.ok
+        none = "budget unknown" if unread else "no budget is configured"
+        say("now", (watts(now), "text-strong"), (f" of {watts(budget)}" if budget else f"  {none}", ""))
         if budget and now is not None:
             role = "bad" if now > 0.98 * budget else "warn" if now > 0.93 * budget else "accent"
             say("", *bar(now / budget, 20, role), (f" {percent(100 * now / budget)}", role))
@@ -134,7 +138,9 @@ class PowerScreen(TwoTables):
         if self._rows:
             say("rows", ("  ".join(f"{row} {watts(drawn)}" for row, drawn in sorted(self._rows.items())), ""))
         reporting = sum(1 for load in cluster.loads.values() if load.power_w is not None)
-        if cluster.totals.nodes:
+        if "loads" not in cluster.known:
+            say("measured", (self.why_unknown("loads"), "text-dim"))
+        elif cluster.totals.nodes:
             short = reporting < cluster.totals.nodes
             say("measured", (f"{reporting:,} of {plural(cluster.totals.nodes, 'node')}", "warn" if short else ""))
         self.site.set_lines(lines)
@@ -145,7 +151,7 @@ class PowerScreen(TwoTables):
         self.set_class(bool(found), "-cooled")
         stale = "text-dim" if self.stale("prom.cooling") else ""
         fine = sum(one.state == "ok" for one in found)
-        self.loops.set_title("Cooling", f"{fine} of {len(found)} ok")
+        self.loops.set_title("Cooling", self.old("prom.cooling") or f"{fine} of {len(found)} ok")
         room = LOOPS_SHOWN if len(found) <= LOOPS_SHOWN else LOOPS_SHOWN - 1
         lines = [loop_line(one, stale) for one in found[:room]]
         if len(found) > room:
@@ -156,7 +162,8 @@ class PowerScreen(TwoTables):
             if one.state != "ok":
                 glyph, role = look(one)
                 spans.append((f" {glyph} {one.name} {cooling.short(one)} ", stale or role))
-        spans.append((f" {fine} of {plural(len(found), 'loop')} ok", stale))
+        old = self.old("prom.cooling")
+        spans += old or [(f" {fine} of {plural(len(found), 'loop')} ok", "")]
         self.loops_line.set_lines([Line(spans)])
 
     def _read_chart(self) -> None:

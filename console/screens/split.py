@@ -20,6 +20,7 @@ from console import inspect
 from console.action import WAITING
 from console.columns import state_cell
 from console.gpu_table import gpu_table, gpus_title
+from console.unknown import why_unknown
 from widgets.cells import spans_of
 from widgets.pane import Line, Pane, line
 from widgets.units import clock_span
@@ -160,19 +161,19 @@ class Beside(Vertical):
         if node is None:
             self._none(f"Slurm has no node {key} any more")
             return
-        self.facts.set_title([(key, "title")], self._pending(key))
+        self.facts.set_title([(key, "title")], self._pending(key) or screen.old("slurm.nodes"))
         self._lines(self.facts, inspect.node_lines(node, cluster, now), max(8, self.size.height // 3))
         self._paint_gpus(node, now)
         ids = cluster.jobs_on.get(key, ())
         known = "jobs" in cluster.known
         self.more.set_title([("Jobs here", "title"), (f" {len(ids)}" if known else " —", "text-strong")])
-        rows = inspect.job_rows(ids, cluster.jobs, now) if known else [line(("no queue was read", "text-dim"))]
+        rows = inspect.job_rows(ids, cluster.jobs, now) if known else [line((why_unknown(cluster, "jobs"), "text-dim"))]
         self._lines(self.more, rows, max(4, self.size.height // 4))
         app = screen.app
         troubles = inspect.trouble_lines(key, cluster, app.policy, now, app.clock.mono(), app.resumed)
         self.last.set_title("XIDs, contradictions, processes")
         last = [*troubles, *inspect.process_lines(self._found)]
-        self.last.set_lines(last or [line(("nothing is known", "text-dim"))])
+        self.last.set_lines(last or [line(("none is known", "text-dim"))])
         mono = app.clock.mono()
         if self._asked is None or mono - self._asked >= app.gpus_every_s:
             self._asked = mono
@@ -203,7 +204,7 @@ class Beside(Vertical):
         if job is None:
             self._none(f"job {key} is not in the queue any more")
             return
-        self.facts.set_title([(f"Job {key}", "title")], self._pending(key))
+        self.facts.set_title([(f"Job {key}", "title")], self._pending(key) or screen.old("slurm.jobs"))
         self._lines(self.facts, inspect.job_lines(job, cluster, screen.ctx().now), max(8, self.size.height // 2))
         self.gpus.display = self.more.display = False
         if job.state in WAITING:

@@ -81,7 +81,8 @@ class StorageScreen(TwoTables):
         if row is None:
             self.head(1, (("Nodes ", "title"),))
             return
-        self.nodes_hit.empty_text = f"{row.store.name} hangs on no node that tells of it, and none in service lacks it"
+        none = f"{row.store.name} hangs on no node that tells of it, and none in service lacks it"
+        self.nodes_hit.empty_text = self.missing_text("storage", SOURCE, none)
         spans: list[Span] = [("Nodes ", "title"), (f" {row.store.name}", "text-strong"), (f"  {len(hit):,}", "")]
         if row.stuck:
             spans.append((f"   on {len(row.stuck)} a job cannot end", "bad"))

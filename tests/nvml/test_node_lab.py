@@ -40,7 +40,7 @@ def test_jobs_of_a_node_and_their_processes_go_by_the_same_number(on_path):
 
     wait_for(lambda: "" if set(told().values()) == set(jobs) else f"{told()} for {set(jobs)}", 30)
     shown, code = report("gpu0001", width=120)
-    assert code == 0 and "mixed (MIXED)" in shown and "train|x  RUNNING  2 GPUs on 1 nodes" in shown
+    assert code == 0 and "mixed (MIXED)" in shown and "train|x  RUNNING  2 GPUs on 1 node" in shown
 
 
 def test_a_node_that_slurm_does_not_know(on_path):
