@@ -141,8 +141,11 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     lines.append(line(figure("out", count(totals.gpus_out), share(totals.gpus_out, totals.gpus))))
     if "loads" in cluster.known:
         used: list[Span] = [("utilisation ", "text-dim"), (f"{percent(totals.gpu_util_pct, 0):>7}", "text-strong")]
-        over = "" if totals.util_gpus is None else f" of {totals.util_gpus:,}"
         hot = f"  hot nodes {count(totals.nodes_hot)}"
+        room = cells - sum(len(text) for text, _ in used)
+        over = "" if totals.util_gpus is None else f" over {plural(totals.util_gpus, 'GPU')}"
+        if len(over) > room:
+            over = "" if totals.util_gpus is None else f" of {totals.util_gpus:,}"
         for word, role in ((over, "text-dim"), (hot, "warn" if totals.nodes_hot else "text-dim")):
             if sum(len(text) for text, _ in used) + len(word) <= cells:
                 used.append((word, role))

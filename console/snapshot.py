@@ -17,6 +17,7 @@ from console.naming import Naming
 from console.poller import read
 from console.reduce import begin, reduce
 from console.unknown import why_unknown
+from widgets.units import plural
 
 VERSION = 1
 #: Rows of what some sites have.
@@ -210,7 +211,8 @@ def as_text(cluster: Cluster, clock: Clock) -> str:
     if unknown := why_unknown(cluster, "loads"):
         lines += [f"GPU utilisation {unknown}", "power  unknown"]
     else:
-        util, over = totals.gpu_util_pct, "" if totals.util_gpus is None else f" of {totals.util_gpus:,}"
+        util = totals.gpu_util_pct
+        over = "" if totals.util_gpus is None else f" over {plural(totals.util_gpus, 'GPU')}"
         lines.append(f"GPU utilisation {'unknown' if util is None else f'{util:.0f} %{over}'}")
         watts, of = (totals.power_w, "") if totals.power_w is not None else (totals.gpu_power_w, " by the GPUs alone")
         lines.append("power  unknown" if watts is None else f"power  {watts / 1e3:,.0f} kW{of}")

@@ -73,8 +73,8 @@ def test_the_mean_over_gpus_is_the_same_number_in_total_chart_overview_and_snaps
     assert numbers == pytest.approx([MEAN] * 3, abs=0.01) and round(MEAN, 2) == 16.0
     assert cluster.totals.util_gpus == document["totals"]["util_gpus"] == len(EVERY) == 20
     (line,) = [said for said in lines(cluster) if said.startswith("utilisation")]
-    assert " 16 % of 20" in line
-    assert "\nGPU utilisation 16 % of 20\n" in snapshot.as_text(cluster, SystemClock())
+    assert " 16 % over 20 GPUs" in line
+    assert "\nGPU utilisation 16 % over 20 GPUs\n" in snapshot.as_text(cluster, SystemClock())
     assert {one["name"]: one["util_gpus"] for one in document["nodes"]} == {
         "gpu0001": 16, "gpu0002": 2, "gpu0003": 2, "gpu0004": None,
     }  # fmt: skip

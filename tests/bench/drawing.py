@@ -33,7 +33,8 @@ def svg(panels: Sequence[Panel]) -> str:
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
     height = _HEIGHT + 18 * len(names) + 8
     parts = [
-        f'<svg xml:space="preserve" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH * len(panels)} {height}" role="img">',
+        '<svg xml:space="preserve" xmlns="http://www.w3.org/2000/svg" '
+        f'viewBox="0 0 {_WIDTH * len(panels)} {height}" role="img">',
         f"<style>\n{_STYLE}\n</style>",
     ]
     for number, panel in enumerate(panels):
