@@ -17,7 +17,6 @@ from console.naming import Naming
 from console.poller import read
 from console.reduce import begin, reduce
 from console.unknown import why_unknown
-from widgets.units import plural
 
 VERSION = 1
 #: Rows of what some sites have.
@@ -212,7 +211,7 @@ def as_text(cluster: Cluster, clock: Clock) -> str:
         lines += [f"GPU utilisation {unknown}", "power  unknown"]
     else:
         util = totals.gpu_util_pct
-        over = "" if totals.util_gpus is None else f" over {plural(totals.util_gpus, 'GPU')}"
+        over = "" if totals.util_gpus is None else f" over {totals.util_gpus:,} GPUs"
         lines.append(f"GPU utilisation {'unknown' if util is None else f'{util:.0f} %{over}'}")
         watts, of = (totals.power_w, "") if totals.power_w is not None else (totals.gpu_power_w, " by the GPUs alone")
         lines.append("power  unknown" if watts is None else f"power  {watts / 1e3:,.0f} kW{of}")
