@@ -98,12 +98,13 @@ def display_word(base: str, flags: tuple[str, ...]) -> str:
     working = base in {"ALLOCATED", "MIXED"} or "COMPLETING" in has
     if "INVALID_REG" in has:
         return "invalid"
-    if base == "DOWN":
-        return "down"
     if base == "FUTURE":
         return "future"
     if "REBOOT_ISSUED" in has:
+        # Slurm sets DOWN+REBOOT_ISSUED while it reboots a node, and itself writes REBOOT^ then.
         return "rebooting"
+    if base == "DOWN":
+        return "down"
     if "DRAIN" in has:
         return "draining" if working else "drained"
     if "FAIL" in has:
@@ -135,6 +136,12 @@ def display_word(base: str, flags: tuple[str, ...]) -> str:
     if "PLANNED" in has:
         return "planned"
     return "idle"
+
+
+def reboot_overdue(flags: tuple[str, ...], issued_at: int | None, now: float, limit_s: float) -> bool:
+    """Whether a node has been rebooting for longer than that. `issued_at`: slurmctld writes "reboot issued" into the
+    reason, and the time with it, when it issues the reboot."""
+    return "REBOOT_ISSUED" in flags and issued_at is not None and now - issued_at > limit_s
 
 
 class _Shown(Protocol):

@@ -12,9 +12,6 @@ from msgspec import Meta, Struct
 from collectors import files
 from collectors.model import SourceFault
 
-#: What strips the domain, or a port, from a host's name.
-DEFAULT_NODE = "([^.:]+).*"
-
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -10,7 +10,7 @@ from console.accounts import Held, Holder
 from console.columns import dim
 from console.limit_words import figures_text
 from widgets.cells import Cell
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, count, percent
 
 #: Of so much of a limit in use, the next job may wait for it.
@@ -30,7 +30,9 @@ def _limit(one: Holder, _: Any) -> Cell:
 
 
 def _figure(read: Callable[[Held], int]) -> Callable[[Holder, Any], Cell]:
-    def cell(one: Holder, _: Any) -> Cell:
+    def cell(one: Holder, ctx: Any) -> Cell:
+        if "jobs" not in ctx.cluster.known:
+            return (UNKNOWN, "text-dim")
         value = read(one.held)
         return (count(value), "" if value else "text-dim")
 
@@ -88,7 +90,9 @@ _FIGURES: tuple[Column, ...] = (
            priority=1, grow=3, most=60, descending=True),
 )  # fmt: skip
 ACCOUNTS: tuple[Column, ...] = (
-    Column("account", "account", 12, lambda one, _: one.account, lambda one: one.account, grow=1, most=28),
+    Column(
+        "account", "account", 12, lambda one, _: one.account, lambda one: one.account, grow=1, most=28, identity=always
+    ),
     *_FIGURES[:3],
     Column(
         "users",
@@ -103,7 +107,8 @@ ACCOUNTS: tuple[Column, ...] = (
     *_FIGURES[3:],
 )
 MEMBERS: tuple[Column, ...] = (
-    Column("user", "user", 10, lambda one, _: one.user or "", lambda one: one.user, grow=1, most=24),
+    Column("user", "user", 10, lambda one, _: one.user or "", lambda one: one.user, grow=1, most=24,
+           identity=always),
     Column("account", "account", 10, lambda one, _: dim(one.account), lambda one: one.account, priority=3, grow=1,
            most=24),
     *_FIGURES,

@@ -16,14 +16,16 @@ from collectors.nodeset import expand
 from console import plan as plans
 from console import preview, targets
 from console.actions import BY_ID
+from console.errors import FilterError
 from console.gate import Gate
 from console.gather import BACK, RETURN_SOURCES
 from console.journal import entries_of
 from console.outcome import Outcome, Result
 from console.person import person
-from console.plan import Extra, Options, Plan, Refusal
+from console.plan import Extra, Options, Plan, Refusal, Skip
 from console.returned import stoppable
 from console.undo import Undo, last_of, undo_of
+from console.verify import done_word
 from console.words import valued
 
 DONE, INCOMPLETE, REFUSED = 0, 1, 2
@@ -57,7 +59,10 @@ def run_act(
     options = options or Options()
     told = _Teller(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
     try:
-        names = named(cluster, action, words)
+        try:
+            names = named(cluster, action, words)
+        except FilterError as error:
+            return told.refused(f"{' '.join(words)}: {error}")
         options = valued(BY_ID[action], options) if action in BY_ID else options
     except ValueError as error:
         return told.refused(str(error))
@@ -78,24 +83,64 @@ def run_act(
         answer = confirm.words if confirm.kind == "break" else str(count)
     if dry_run:
         return told.ended(plan, {}, DONE)
+    ahead = answer is not None
     if answer is None:
         if ask is None:
             option = "--yes" if confirm.kind == "plain" else f"--count {confirm.expect}"
             return told.refused(f"not confirmed: there is no terminal to ask at; {option} would answer", plan)
-        told.preview(plan, asking=True)
-        try:
-            answer = ask(question(plan)).strip()
-        except EOFError:
-            answer = ""
-    with stoppable(ask, told.wave, yes) as progress:
-        outcome = gate.send(plan, answer, progress)
-    if outcome.refused is not None:
-        return told.refused(outcome.refused, plan, outcome)
-    outcome = gate.follow(outcome, deadline_s, sleep)
-    if outcome.warning:
-        told.warn(outcome.warning)
-    done = not outcome.aside and all(result.state in {"done", "sent"} for result in outcome.results.values())
-    return told.ended(plan, outcome.results, DONE if done else INCOMPLETE)
+        answer = _asked(ask, told, plan)
+    outcomes: list[Outcome] = []
+    now, refused = plan, ""
+    while True:
+        with stoppable(ask, told.wave, yes) as progress:
+            outcomes.append(outcome := gate.send(now, answer, progress))
+        refused = outcome.refused or ""
+        if not outcome.again or progress.stopped:
+            break
+        fresh = gate.ask_again(outcome, cluster)
+        if isinstance(fresh, Refusal):
+            refused = fresh.why
+            break
+        told.preview(fresh)
+        late = ahead and (len(outcomes) > 1 or not confirm.covers(fresh.confirm))
+        if late or (fresh.confirm.kind == "break" and not options.break_glass):
+            refused = not_covered(fresh)
+            break
+        answer = fresh.confirm.words if ahead else _asked(ask, told, fresh)
+        now = fresh
+    if refused and all(outcome.refused is not None for outcome in outcomes):
+        return told.refused(refused, plan, outcomes[0])
+    results: dict[str, Result] = {}
+    for one in outcomes:
+        ended = one if one.refused is not None else gate.follow(one, deadline_s, sleep)
+        results |= ended.results
+        if ended.warning:
+            told.warn(ended.warning)
+    if refused:
+        told.warn(refused)
+    aside = any(outcome.aside for outcome in outcomes)
+    done = not aside and all(result.state in {"done", "sent"} for result in results.values())
+    return told.ended(plan, results, DONE if done else INCOMPLETE)
+
+
+def _asked(ask: Callable[[str], str] | None, told: _Teller, plan: Plan) -> str:
+    """What is typed at the question of this plan; "" where no one is there."""
+    if ask is None or plan.lacks_reason:
+        return ""
+    told.preview(plan, asking=True)
+    try:
+        return ask(question(plan)).strip()
+    except EOFError:
+        return ""
+
+
+def not_covered(plan: Plan) -> str:
+    """Why an answer that was given in advance does not do for a plan that asks again, and how to go on."""
+    what = plans.grouped([Skip(target, why) for target, why in plan.changed.items()], plan.action.kind)
+    given = {"plain": "--yes", "count": f"--count {plan.confirm.expect}"}
+    option = given.get(plan.confirm.kind, f"--break-glass --count {plan.confirm.expect}")
+    which = plans.named(plan.cluster, plan.change.targets, plan.action.kind)
+    return f"not sent, changed since the preview: {what}; to go on, {plan.action.id} {which} with {option}"
 
 
 def named(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...]:
@@ -133,9 +178,13 @@ def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
         found |= {"alerts.alerts", "slurm.partitions", "slurm.reservations"}
     if action in BACK | {"undo"}:
         found |= RETURN_SOURCES
-    if any("@loop:" in word for word in words):
-        found.add("prom.cooling")
-    return frozenset(found)
+    return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.facts_of(kind, words)))
+
+
+#: Facts that a filter may ask for, and the sources that they are read from; those of nodes and jobs are read anyway.
+_READS = {
+    "loads": ("prom.loads", "prom.power"), "cooling": ("prom.cooling",), "checkups": ("prom.checkups",),
+}  # fmt: skip
 
 
 def question(plan: Plan) -> str:
@@ -183,12 +232,12 @@ class _Teller:
         if self._dry_run:
             print("dry run: nothing was sent", file=self._out)
             return status
-        by_result: dict[Result, list[str]] = {}
+        by_result: dict[tuple[str, str], list[str]] = {}
         for target, result in results.items():
-            by_result.setdefault(result, []).append(target)
-        for result, names in by_result.items():
-            word = plan.action.done if result.state == "done" else result.state
-            why = f": {result.why}" if result.why else ""
+            word = done_word(plan.action, result.seen) if result.state == "done" else result.state
+            by_result.setdefault((word, result.why), []).append(target)
+        for (word, reason), names in by_result.items():
+            why = f": {reason}" if reason else ""
             print(
                 f"{word}  {len(names):,}  {plans.named(plan.cluster, names, plan.action.kind)}{why}",
                 file=self._out,

@@ -19,13 +19,14 @@ from console import incident
 from console.action import Action, Kind, rows_of
 from console.actions import BY_ID
 from console.commands import CommandError
+from console.filters import misplaced
 from console.opened import Here, Opened
 from console.plan import Extra, Options, Refusal, listed, named
 from console.queueing import Sparing
 from console.recalling import Recalling
 from console.returning import Returning, look_of
-from console.screens.base import WachtScreen
-from console.verify import Settled, Watch
+from console.screens.base import WachtScreen, stepped
+from console.verify import Settled, Watch, done_word
 
 if TYPE_CHECKING:
     from console.book import Books
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from console.outcome import Outcome, Progress
     from console.poller import Poller
     from console.record.player import Player
+    from console.saved import Filters
 
 #: Characters that a line of the prompt may have when it opens.
 _LONGEST = 3000
@@ -66,6 +68,8 @@ class Acting(Returning, Recalling):
     book: Here[Books] = Here()
     sent_watch = Here[Watch]()
     sending: Here[set[Progress]] = Here()
+    filters: Filters
+    """Those that are saved."""
     _looking = ""
     """The targets of an action whose pre-flight is being read."""
 
@@ -127,7 +131,7 @@ class Acting(Returning, Recalling):
             screen: Any = self.screen
             names = screen.targets(action.kind) if isinstance(screen, WachtScreen) else ()
             if not names:
-                raise CommandError(f"{action.label}: go to the {action.kind} first (6)")
+                raise CommandError(f"{action.label}: go to the {action.kind} first (:alerts)")
             self.ask(action_id, names, " ".join(rest) or None, options)
             return
         if action_id == "incident":
@@ -142,16 +146,18 @@ class Acting(Returning, Recalling):
             # Once the line is closed: it may open it anew, with the targets in it.
             self.call_next(self.action_act, action_id)
             return
-        took = targets.taken(action.kind, rest)
-        said = " ".join(rest[took:])
+        line, which = " ".join(rest), rest
         try:
-            names = targets.named(action.kind, rest[:took], self.cluster)
-            targets.refuse_more(action, rest[0], rest[took:], self.cluster)
+            which, said = targets.parted(action.kind, line)
+            which = self.filters.targets(action.kind, which)
+            names = targets.named(action.kind, which, self.cluster, stepped(self.clock.now()))
+            if line[0] not in "\"'":
+                targets.refuse_more(action, which[0], said.split(), self.cluster)
             if action.id == "priority" and said:
                 options = msgspec.structs.replace(options, **option("priority", said))
             options = valued(action, options, said or None)
         except ValueError as error:
-            raise CommandError(f"{' '.join(rest[:took])}: {error}") from None
+            raise CommandError(f"{' '.join(which)}: {error}") from None
         rows = rows_of(action, self.cluster)
         unknown = [name for name in names if name not in rows and action.kind != "user"]
         if unknown:
@@ -159,7 +165,10 @@ class Acting(Returning, Recalling):
         if action.id == "notify" and options.value is None and not self.gate.read_only:
             self.call_next(self._ask_value, action, names)
             return
-        self.ask(action_id, names, None if action.value or action.id == "priority" else said or None, options)
+        reason = None if action.value or action.id == "priority" else said or None
+        if reason is not None and (why := misplaced(reason)):
+            raise CommandError(why)
+        self.ask(action_id, names, reason, options)
 
     def _ask_value(self, action: Action, names: Sequence[str]) -> None:
         """Open the line with the action and its targets: what it is to be is typed behind them."""
@@ -220,11 +229,15 @@ class Acting(Returning, Recalling):
 
         A question that comes up under somebody's hands is answered by what they type for another.
         """
-        now = self.screen
-        if now is screen and not (isinstance(now, WachtScreen) and now.prompt.is_open):
+        if self._stays(screen):
             return False
         self.tell(f"{what}: you went on meanwhile; ask for it again", "warning")
         return True
+
+    def _stays(self, screen: object) -> bool:
+        """Whether this screen is still on top, and no line is being typed on it."""
+        now = self.screen
+        return now is screen and not (isinstance(now, WachtScreen) and now.prompt.is_open)
 
     def _show(
         self,
@@ -275,15 +288,16 @@ class Acting(Returning, Recalling):
                 return
             finally:
                 at.sending.discard(progress)
-            self.call_from_thread(self._came_back, at, outcome)
+            self.call_from_thread(self._came_back, at, outcome, screen)
 
         at.sending.add(progress)
-        self.run_worker(work, thread=True, group="gate", exit_on_error=False)
         if isinstance(self.screen, WachtScreen):
             # The next key must not take along what was marked for this one.
             self.screen.clear_marks()
         if plan.waves is not None or ((plan.kills or plan.action.steps) and progress.total > self.gate.guard.batch):
             self.show_progress(plan, progress)
+        screen = self.screen
+        self.run_worker(work, thread=True, group="gate", exit_on_error=False)
         self.tell(f"{plan.action.doing} {self.named(plan.change.targets, plan.action.kind)}")
 
     def stop_sending(self) -> None:
@@ -291,13 +305,18 @@ class Acting(Returning, Recalling):
         for progress in [one for at in self.opened.values() for one in tuple(at.sending)]:
             progress.stop()
 
-    def _came_back(self, at: Opened, outcome: Outcome) -> None:
+    def _came_back(self, at: Opened, outcome: Outcome, screen: object = None) -> None:
+        """Say what came of a send. `screen` is where it was confirmed: there it is asked again for what changed."""
         plan = outcome.plan
-        if outcome.refused:
+        again = outcome.again
+        if again:
+            self._ask_about_changed(at, outcome, screen)
+        elif outcome.refused:
             self.tell_of(at, f"{plan.action.label}: {outcome.refused}", "error")
         for state in ("failed", "dropped", "unknown"):
-            of_it = {target: result.why for target, result in outcome.results.items() if result.state == state}
-            if of_it and not outcome.refused:
+            of_it = {target: result.why for target, result in outcome.results.items()
+                     if result.state == state and target not in again}  # fmt: skip
+            if of_it and (again or not outcome.refused):
                 why = next(iter(of_it.values()))
                 # What was left out is as it was: that is worth knowing, and no failure.
                 severity = "warning" if state == "dropped" else "error"
@@ -307,7 +326,7 @@ class Acting(Returning, Recalling):
             which = named(at.newest, blind, plan.action.kind)
             self.tell_of(at, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did")
         if seen := tuple(target for target, result in outcome.results.items() if result.state == "done"):
-            self.tell_of(at, f"{plan.action.done}: {named(at.newest, seen, plan.action.kind)} (seen in Slurm)")
+            self._tell_done(at, at.newest, plan.action, {one: (outcome.results[one].seen, "") for one in seen})
             self._read_resumed(at)
         if outcome.aside:
             why = next(iter(outcome.aside.values()))
@@ -321,6 +340,23 @@ class Acting(Returning, Recalling):
         at.looked = at.clock.mono()
         self._poke(at, {plan.action.shown_in})
         self._repaint()
+
+    def _ask_about_changed(self, at: Opened, outcome: Outcome, screen: object) -> None:
+        """Show what changed of the targets that were left out because of it, and ask again; or say what was not sent,
+        where the person does something else by now."""
+        plan = outcome.plan
+        if at is not self.here or not self._stays(screen):
+            which = named(at.newest, tuple(outcome.again), plan.action.kind)
+            why = next(iter(outcome.again.values())).why
+            self.tell_of(at, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error")
+            return
+        fresh = self.gate.ask_again(outcome, at.newest)
+        if isinstance(fresh, Refusal):
+            self.tell_of(at, f"{plan.action.label} refused: {fresh.why}", "warning")
+            return
+        from console.dialogs import ConfirmDialog
+
+        self.push_screen(ConfirmDialog(self.gate, fresh), self._answered)
 
     def ssh(self, name: str) -> None:
         """Give the terminal to ssh on a node, and take it back when that ends."""
@@ -358,10 +394,8 @@ class Acting(Returning, Recalling):
     def _settled(self, at: Opened, cluster: Cluster, settled: Sequence[Settled]) -> None:
         for action_id in dict.fromkeys(one.action for one in settled):
             action = BY_ID[action_id]
-            if done := tuple(one.target for one in settled if one.action == action_id and one.state == "done"):
-                why = {one.why for one in settled if one.action == action_id and one.state == "done"}
-                how = why.pop() if len(why) == 1 and "" not in why else f"seen in {self._where(action.kind)}"
-                self.tell_of(at, f"{action.done}: {named(cluster, done, action.kind)} ({how})")
+            done = [one for one in settled if one.action == action_id and one.state == "done"]
+            self._tell_done(at, cluster, action, {one.target: (one.seen, one.why) for one in done})
             unknown: dict[str, list[str]] = {}
             for one in settled:
                 if one.action == action_id and one.state == "unknown":
@@ -370,7 +404,7 @@ class Acting(Returning, Recalling):
                 what = f"{action.label} {named(cluster, those, action.kind)}"
                 self.tell_of(at, f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
             if len(unknown) > _TOLD:
-                self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in the journal (8)", "error")
+                self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in :journal", "error")
         gate = at.gate
 
         def work() -> None:
@@ -381,6 +415,19 @@ class Acting(Returning, Recalling):
 
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)
         self._repaint()
+
+    def _tell_done(self, at: Opened, cluster: Cluster, action: Action, done: Mapping[str, tuple[str, str]]) -> None:
+        """By target the state that a reading shows, and what else it says: a line for each word that is true."""
+        by_word: dict[str, list[str]] = {}
+        for target, (seen, _) in done.items():
+            by_word.setdefault(done_word(action, seen), []).append(target)
+        for word, targets in by_word.items():
+            why, states = {done[one][1] for one in targets}, {done[one][0] for one in targets}
+            gone = action.kind == "job" and states == {""}
+            where = f"{'no longer listed' if gone else 'seen'} in {self._where(action.kind)}"
+            now = f"now {', '.join(sorted(states))}, " if states - {"", word} and len(states) <= _TOLD else ""
+            how = why.pop() if len(why) == 1 and "" not in why else f"{now}{where}"
+            self.tell_of(at, f"{word}: {named(cluster, targets, action.kind)} ({how})")
 
     def named(self, targets: Sequence[str], kind: Kind) -> str:
         """Targets as people know them: alerts and silences by what they are about, never by their ids."""

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from collectors.clean import clean
 from collectors.model import Alert, Change, Cluster, Job, Node, Partition, Reservation, Silence, User
 from collectors.slurm.argv_base import REASON_CAP
+from console.drift_rules import RULES, Drift, Rule
 
 Kind = Literal["node", "job", "alert", "silence", "partition", "reservation", "user"]
 Danger = Literal["reversible", "kills"]
@@ -102,6 +103,8 @@ class Action(Struct, frozen=True, kw_only=True):
     """The action that undoes it, None where nothing does."""
     refuse: Callable[[Cluster, Any], str | None]
     """Why this target would be left alone (it does nothing there, or Slurm would refuse), None when it acts."""
+    drift: Mapping[Drift, Rule] = field(default_factory=dict)
+    """What is done about a target that changed between preview and answer, where `drift_rules.RULES` do not say it."""
     value: Value | None = None
     """What it sets on each target; `--value` and the word after the targets say it."""
     proof: Callable[[Any, Any], bool | None] | None = None
@@ -114,6 +117,10 @@ class Action(Struct, frozen=True, kw_only=True):
     """The command of a site's own action (console/plugins.py), run once for each target; no reading proves it."""
     deadline_s: float = 30.0
     """Of that command."""
+
+    def rule(self, drift: Drift) -> Rule:
+        """What is done about a target that changed in this way between preview and answer."""
+        return self.drift.get(drift, RULES[drift])
 
     @property
     def shown_in(self) -> Kind:
@@ -164,6 +171,11 @@ def tidy(reason: str) -> str:
 def held(job: Job) -> bool:
     """True for a job that will not start before it is released. A running one can be held too: when it is requeued."""
     return job.state in {"REQUEUE_HOLD", "SPECIAL_EXIT"} or job.reason in HELD_REASONS or job.priority == 0
+
+
+def job_word(job: Job) -> str:
+    """What people call a job's state: lower case, and "held" where it waits for a release."""
+    return "held" if held(job) else job.state.lower().replace("_", " ")
 
 
 def said(node: Node) -> str:

@@ -7,6 +7,7 @@ in node_mgr.c, 22.05 to 26.05) and from live 24.11 and 26.05 controllers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ from console import (
 from console.action import WAITING, Action, Kind, held, over, said
 from console.actions_nodes import reboots
 from console.components import whole_only
+from console.drift_rules import DRAINS, EASES_HOLD, ENDS_JOB, PUTS_BACK, TAKES_OUT, WAITS
 
 
 def _drain(_: Cluster, node: Node) -> str | None:
@@ -109,54 +111,56 @@ ACTIONS: list[Action] = [
     Action(
         id="drain", key="d", kind="node", label="drain", doing="draining…", done="drained", refuse=_drain,
         needs_reason=True, takes_out=True, asks=("resume_after_s",), inverse="undrain",
-        help="no new work on the node; running jobs go on until they end",
+        drift=DRAINS, help="no new work on the node; running jobs go on until they end",
     ),
     Action(
         id="undrain", key="u", kind="node", label="undrain", doing="undraining…", done="undrained", refuse=_undrain,
-        asks=("waves", "canary", "redrain"), inverse="drain", help="take the drain off; a node that is down stays down",
+        asks=("waves", "canary", "redrain"), inverse="drain", drift=PUTS_BACK,
+        help="take the drain off; a node that is down stays down",
     ),
     Action(
         id="resume", key="r", kind="node", label="resume", doing="resuming…", done="resumed", refuse=_resume,
         asks=("waves", "canary", "redrain"), inverse="drain",
-        help="back into service from down, drained or failed, once it looks fit",
+        drift=PUTS_BACK, help="back into service from down, drained or failed, once it looks fit",
     ),
     Action(
         id="down", key="D", kind="node", label="down", doing="setting down…", done="down", refuse=_down,
         needs_reason=True, takes_out=True, danger="kills",
-        help="out of service at once: Slurm kills every job on the node",
+        drift=TAKES_OUT, help="out of service at once: Slurm kills every job on the node",
     ),
     Action(
         id="reboot", key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=reboots,
         needs_reason=True, takes_out=True, counts=True, asks=("next_state",),
-        help="reboot after its last job (ASAP); a drained node comes back down",
+        drift=TAKES_OUT, help="reboot after its last job (ASAP); a drained node comes back down",
     ),
     Action(
         id="requeue", key="Q", kind="job", label="requeue", doing="requeuing…", done="requeued", refuse=_requeue,
-        danger="kills", help="kill the running work and put the job back in the queue",
+        danger="kills", drift=ENDS_JOB, help="kill the running work and put the job back in the queue",
     ),
     Action(
         id="requeuehold", key="W", kind="job", label="requeue and hold", doing="requeuing…", done="requeued and held",
-        refuse=_requeue, danger="kills", help="requeue, and wait for a release before it runs again",
+        refuse=_requeue, danger="kills", drift=ENDS_JOB, help="requeue, and wait for a release before it runs again",
     ),
     Action(
         id="hold", key="H", kind="job", label="hold", doing="holding…", done="held", refuse=_hold,
-        inverse="release", help="keep a waiting job from starting; its owner cannot lift it",
+        inverse="release", drift=WAITS, help="keep a waiting job from starting; its owner cannot lift it",
     ),
     Action(
         id="uhold", key="U", kind="job", label="user hold", doing="holding…", done="held for its owner", refuse=_uhold,
-        inverse="release", help="the polite hold: the owner can lift it",
+        inverse="release", drift={**WAITS, **EASES_HOLD}, help="the polite hold: the owner can lift it",
     ),
     Action(
         id="release", key="R", kind="job", label="release", doing="releasing…", done="released", refuse=_release,
-        inverse="hold", help="let a held job start",
+        inverse="hold", drift=EASES_HOLD, help="let a held job start",
     ),
     Action(
         id="priority", key="P", kind="job", label="priority", doing="changing…", done="changed", refuse=_priority,
-        asks=("priority",), inverse="priority", help="give a waiting job another priority; from then on it is fixed",
+        asks=("priority",), inverse="priority", drift=WAITS,
+        help="give a waiting job another priority; from then on it is fixed",
     ),
     Action(
         id="cancel", key="K", kind="job", label="cancel", doing="cancelling…", done="cancelled", refuse=_cancel,
-        danger="kills", help="end the job; running work is lost",
+        danger="kills", drift=ENDS_JOB, help="end the job; running work is lost",
     ),
     Action(
         id="take", key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain=True,
@@ -278,6 +282,23 @@ def key_table(shown: Mapping[str, str] | None = None) -> str:
     lines += ["", "| key | what it does |", "|---|---|"]
     lines += [f"| {_code(keys[key.id])} | {key.help} |" for key in NAVIGATION]
     return "\n".join(lines) + "\n"
+
+
+def aligned(table: str) -> str:
+    """Tables in Markdown as plain text in columns, for a terminal."""
+    out: list[str] = []
+    for block in table.strip().split("\n\n"):
+        rows = [_cells(row) for row in block.splitlines() if not row.startswith("|---")]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        out += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        out.append("")
+    return "\n".join(out[:-1]) + "\n"
+
+
+def _cells(row: str) -> list[str]:
+    """The cells of a row of Markdown; a key that is itself a | stands in backticks."""
+    found = re.findall(r"\| ((?:`[^`]*`|[^|`])*?) (?=\|)", row)
+    return [cell.replace("`", "") if cell != "```" else "`" for cell in found]
 
 
 def _code(key: str) -> str:

@@ -9,6 +9,7 @@ from collectors.nodeset import expand, fold_for_slurm
 from collectors.slurm.argv_jobs import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT, UNLIMITED
 from console.action import WAITING, Action, Value, over, tidy
 from console.components import whole_only
+from console.drift_rules import LIMITS, WAITS
 from console.lengths import seconds_in
 
 #: In a message: the jobs of the user who gets it.
@@ -137,24 +138,24 @@ def _message(text: str) -> str:
 ROWS: tuple[Action, ...] = (
     Action(
         id="timelimit", key="", kind="job", label="time limit", doing="changing…", done="changed", refuse=_lives,
-        inverse="timelimit", help="give a job another time limit; less than it has run is refused",
+        drift=LIMITS, inverse="timelimit", help="give a job another time limit; less than it has run is refused",
         value=Value(
             word="time limit", like="4h, 90m, 2-12:00:00 or unlimited", read=_limit, of=_limit_of,
         ),
     ),
     Action(
         id="jobpartition", key="", kind="job", label="partition of a job", doing="moving…", done="moved",
-        refuse=_waits, inverse="jobpartition", help="send a waiting job to another partition",
+        refuse=_waits, drift=WAITS, inverse="jobpartition", help="send a waiting job to another partition",
         value=Value(word="partition", like="the name of one", read=_partition, of=lambda job: job.partition),
     ),
     Action(
         id="qos", key="", kind="job", label="QOS", doing="changing…", done="changed", refuse=_waits,
-        inverse="qos", help="give a waiting job another quality of service; its limits hold from then on",
+        drift=WAITS, inverse="qos", help="give a waiting job another quality of service; its limits hold from then on",
         value=Value(word="QOS", like="the name of one", read=_qos, of=lambda job: job.qos),
     ),
     Action(
         id="nice", key="", kind="job", label="nice", doing="changing…", done="changed", refuse=_waits,
-        inverse="nice", help="let a waiting job go later (100) or sooner (-100) than its priority says",
+        drift=WAITS, inverse="nice", help="let a waiting job go later (100) or sooner (-100) than its priority says",
         value=Value(
             word="nice value", like="a whole number: 100 is later, -100 is sooner", read=_nice, read_again=True,
             of=lambda job: None if job.nice is None else str(job.nice),
@@ -162,7 +163,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="exclude", key="", kind="job", label="excluded nodes", doing="changing…", done="changed", refuse=_waits,
-        inverse="exclude", help="keep a waiting job off some nodes; none takes the list away",
+        drift=WAITS, inverse="exclude", help="keep a waiting job off some nodes; none takes the list away",
         value=Value(
             word="list of nodes", like="gpu[001-004], or none", read=_nodes, of=_excluded, read_again=True,
         ),

@@ -10,6 +10,7 @@ from collectors.model import Cluster, Node
 from collectors.slurm.argv_nodes import FEATURES
 from console.action import POWERED, Action, Value, said, tidy
 from console.actions_jobs import NOTHING
+from console.drift_rules import TAKES_OUT
 
 _OFF = frozenset({"POWERED_DOWN", "POWERING_DOWN", "POWER_DOWN"})
 _REBOOTS = frozenset({"REBOOT_REQUESTED", "REBOOT_ISSUED"})
@@ -124,7 +125,7 @@ ROWS: tuple[Action, ...] = (
     Action(
         id="reboot-now", key="", kind="node", label="reboot now", doing="rebooting…", done="rebooted",
         refuse=reboots, needs_reason=True, takes_out=True, danger="kills", asks=("next_state",),
-        help="set it down, which kills every job on it, and reboot it; a drained node comes back down",
+        drift=TAKES_OUT, help="set it down, which kills every job on it, and reboot it; a drained node comes back down",
     ),
     Action(
         id="cancel_reboot", key="", kind="node", label="cancel reboot", doing="calling off…", done="called off",
@@ -134,7 +135,7 @@ ROWS: tuple[Action, ...] = (
     Action(
         id="powerdown", key="", kind="node", label="power down", doing="powering down…", done="on its way down",
         refuse=_powerdown, proof=_goes_off, takes_out=True, counts=True, steps=True, inverse="powerup",
-        help="no new work, and power off once its jobs have ended, as Slurm's SuspendProgram does it",
+        drift=TAKES_OUT, help="no new work, and power off once its jobs have ended, as Slurm's SuspendProgram does it",
     ),
     Action(
         id="powerup", key="", kind="node", label="power up", doing="powering up…", done="on its way up",

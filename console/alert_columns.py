@@ -10,13 +10,15 @@ from msgspec import Struct
 from collectors.model import Cluster, Silence
 from collectors.nodeset import fold, natural_key
 from collectors.nodestate import OUT
+from console.action import job_word
 from console.alert_groups import Group, order, safe
-from console.columns import Ctx, job_word
+from console.columns import Ctx
+from console.unknown import why_unknown
 from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.columns import Column
 from widgets.pane import Line
-from widgets.units import UNKNOWN, count, duration, when
+from widgets.units import UNKNOWN, count, duration, plural, when
 
 SEVERITY_LOOK = {
     "critical": ("✖ critical", "bad"),
@@ -44,7 +46,7 @@ class Quiet(Struct, frozen=True):
 
 def folded(names: Sequence[str]) -> str:
     """The names as a node set; only how many where they are too many to read."""
-    return fold(names) if len(names) <= _FOLD_CAP else f"{len(names):,} nodes"
+    return fold(names) if len(names) <= _FOLD_CAP else f"{plural(len(names), 'node')}"
 
 
 def who(group: Group) -> str:
@@ -89,7 +91,16 @@ def _length(names: Sequence[str] | None) -> int | None:
 
 GROUPS: tuple[Column, ...] = (
     Column("state", "state", 11, _state, order),
-    Column("what", "what", 27, _title, lambda g: natural_key(g.title), grow=3, most=46),
+    Column(
+        "what",
+        "what",
+        27,
+        _title,
+        lambda g: natural_key(g.title),
+        grow=3,
+        most=46,
+        identity=lambda g: len(g.nodes) == 1,
+    ),
     Column(
         "nodes",
         "nodes",
@@ -252,7 +263,9 @@ def _nodes(group: Group, cluster: Cluster) -> list[Span]:
         racks = folded(group.racks)
         spans.append((f"  {'rack' if len(group.racks) == 1 else 'racks'} {racks}" if racks else "", "text-dim"))
     if group.unknown:
-        spans.append((f"{'  ' if spans else ''}Slurm does not know {folded(group.unknown)}", "warn"))
+        why = why_unknown(cluster, "nodes") if "nodes" not in cluster.known else ""
+        said = f"{folded(group.unknown)}  {why}" if why else f"Slurm does not know {folded(group.unknown)}"
+        spans.append((f"{'  ' if spans else ''}{said}", "warn"))
     return spans
 
 

@@ -19,6 +19,7 @@ from console.need_list import CRITICAL, QUIET
 from console.places import Place
 from console.policy import Policy, default_policy
 from console.remember import lately
+from widgets.units import plural
 
 Severity = Literal["critical", "warning", "unset", "info"]
 State = Literal["active", "taken", "silenced", "inhibited"]
@@ -132,7 +133,7 @@ def safe(group: Group) -> str:
     elif group.out == number:
         done = "the node is out already" if number == 1 else f"all {number:,} nodes are out already"
     else:
-        done = f"{group.out:,} of {number:,} nodes are out already"
+        done = f"{group.out:,} of {plural(number, 'node')} are out already"
     return "; ".join(part for part in (done, group.advice) if part)
 
 
@@ -287,7 +288,7 @@ def _title(fold: Fold, lead: Told, name: str, things: Sequence[str], racks: Sequ
         return f"{name} on {things[0]}"
     if things:
         where = f" of {racks[0]}" if len(racks) == 1 and len(things) > places.TOGETHER else ""
-        return f"{name} on {len(things):,} nodes{where}"
+        return f"{name} on {plural(len(things), 'node')}{where}"
     return name if len(fold.told) == 1 else f"{name} ×{len(fold.told):,}"
 
 

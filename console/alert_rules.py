@@ -13,12 +13,14 @@ from pathlib import Path
 from msgspec import Struct
 
 import collectors.alertmanager
+from collectors.model import FOLLOWERS
 from collectors.prometheus import PowerSettings, PrometheusSettings
+from collectors.prometheus.book import FIRST
 from collectors.prometheus.names import REMAP_FAILED, TEMP, XID, Quantity
 from collectors.prometheus.plant_cooling import CoolingLimits, CoolingSettings
 from collectors.prometheus.plant_fabric import DOWNED, RATE, STATE
 from collectors.prometheus.plant_storage import ERROR
-from collectors.prometheus.queries import SLURMCTLD, by_node, quoted
+from collectors.prometheus.queries import SLURMCTLD, XID_COUNT, by_host, quoted
 from collectors.prometheus.rules import DEFAULT
 from console import places
 from console.policy import Policy, default_policy
@@ -85,8 +87,8 @@ def rules(settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, 
 
 def _nodes(settings: PrometheusSettings, limits: Limits) -> Iterator[Rule]:
     up = f"up{{{limits.exporters}}}"
-    down = f"{by_node(up, ('instance',), settings.node, ('node', 'rack'))} == 0"
-    silent = f"{by_node(up, ('instance',), settings.node, ('node', 'rack', 'job'))} == 0"
+    down = f"{by_host(up, ('instance',), settings.node, ('node', 'rack'))} == 0"
+    silent = f"{by_host(up, ('instance',), settings.node, ('node', 'rack', 'job'))} == 0"
     yield Rule(
         alert="NodeDown", severity="critical", expr=down, wait="1m",
         summary="{{ $labels.node }} does not answer: none of its exporters does",
@@ -105,17 +107,25 @@ def _gpus(settings: PrometheusSettings, policy: Policy, limits: Limits) -> Itera
             classes[word].append(code)
     labels = (("xid", "{{ $value }}"),)
     what = "XID {{ $value }} on GPU {{ $labels.gpu }} of {{ $labels.node }}"
-    told = [code for codes in classes.values() for code in codes]
+    known = [code for codes in classes.values() for code in codes]
     # Standing until the GPU is reset, as the gauge does; what the policy only watches, or does not know, for an hour.
-    watched = f"({_RECORDED} unless ({_any(told)})) and on (node, gpu) ({_changed(settings, '1h')})"
+    watched = f"({_RECORDED} unless ({_any(known)})) and on (node, gpu) ({_changed(settings, '1h')})"
     yours = f"({_any(classes['job'])}) and on (node, gpu) ({_changed(settings, '10m')})"
+    drains = _any(classes["drain"])
+    # What follows another XID takes its place in the gauge: the one before counts on.
+    behind = f"max_over_time(({drains})[6h:30s]) and on (node, gpu) ({_any(FOLLOWERS)})"
     kinds = (
-        ("critical", _any(classes["drain"]), f"{what}: the policy drains the node", "15m"),
+        ("critical", f"{drains} or ({behind})", f"{what}: the policy drains the node", "15m"),
         ("warning", f"({_any(classes['act'])}) or ({watched})", what, "15m"),
         ("info", yours, f"{what}: look at the job", ""),
     )
     for severity, expr, summary, keep in kinds:
         yield Rule(alert="GpuXid", severity=severity, expr=expr, summary=summary, keep=keep, labels=labels)
+    # The same alert from the exporter's counts, where it gives them: of two XIDs between two scrapes the gauge has one.
+    if classes["drain"]:
+        told = "XID {{ $labels.xid }} on GPU {{ $labels.gpu }} of {{ $labels.node }}: the policy drains the node"
+        counted = _counted(settings, classes["drain"])
+        yield Rule(alert="GpuXid", severity="critical", expr=counted, summary=told, keep="15m")
     yield Rule(
         alert="GpuRowRemapFailed", severity="critical",
         expr=f"{_by_gpu(settings, REMAP_FAILED)} > 0",
@@ -208,7 +218,7 @@ def _ports(settings: PrometheusSettings) -> Iterator[Rule]:
     keep = ("node", "rack", "device", "port")
 
     def by_port(expr: str) -> str:
-        return by_node(expr, settings.node_labels, settings.node, keep)
+        return by_host(expr, _exported(settings), settings.node, keep)
 
     state, rate, downed = (_chosen(settings, name) for name in (STATE, RATE, DOWNED))
     cabled = f"count by (device, port) ({state} == 4) > 0.1 * count by (device, port) ({state})"
@@ -236,19 +246,29 @@ def _mounts(settings: PrometheusSettings) -> Iterator[Rule]:
     keep = ("node", "rack", "mountpoint")
     yield Rule(
         alert="FileSystemHangs", severity="critical", wait="2m",
-        expr=by_node(f"{errors} == 1", settings.node_labels, settings.node, keep),
+        expr=by_host(f"{errors} == 1", _exported(settings), settings.node, keep),
         summary="{{ $labels.mountpoint }} hangs or fails on {{ $labels.node }}",
     )  # fmt: skip
-    hosts = ", ".join((*settings.node_labels, "rack"))
+    hosts = ", ".join((*_exported(settings), "rack"))
     for mount in settings.storage.mounts:
         there = _chosen(settings, ERROR, f"mountpoint={quoted(mount)}")
         lacks = f"count by ({hosts}) ({_chosen(settings, ERROR)}) unless on ({hosts}) {there}"
         named = f'label_replace({lacks}, "mountpoint", {quoted(mount)}, "", "")'
         yield Rule(
             alert="FileSystemMissing", severity="warning", wait="10m",
-            expr=by_node(named, settings.node_labels, settings.node, keep),
+            expr=by_host(named, _exported(settings), settings.node, keep),
             summary="{{ $labels.mountpoint }} is not mounted on {{ $labels.node }}",
         )  # fmt: skip
+
+
+def _hosts(settings: PrometheusSettings) -> tuple[str, ...]:
+    """The labels that hold the host in dcgm-exporter's series."""
+    return settings.host_labels or FIRST["host_labels"]
+
+
+def _exported(settings: PrometheusSettings) -> tuple[str, ...]:
+    """The labels that hold the host in node_exporter's series."""
+    return settings.node_labels or FIRST["node_labels"]
 
 
 def _chosen(settings: PrometheusSettings, series: str, more: str = "") -> str:
@@ -259,17 +279,25 @@ def _chosen(settings: PrometheusSettings, series: str, more: str = "") -> str:
 
 def _by_gpu(settings: PrometheusSettings, quantity: Quantity) -> str:
     """The largest value of a gauge by node, rack and GPU: jobs and instances that share one give more series."""
-    hosts = ", ".join(settings.host_labels)
+    hosts = ", ".join(_hosts(settings))
     expr = quantity.each(f"max by ({hosts}, rack, gpu) ({_chosen(settings, '{}')})")
-    return by_node(expr, settings.host_labels, settings.node, ("node", "rack", "gpu"))
+    return by_host(expr, _hosts(settings), settings.node, ("node", "rack", "gpu"))
 
 
 def _changed(settings: PrometheusSettings, span: str) -> str:
     """GPUs whose last XID is another one than before, in this time."""
-    hosts = ", ".join(settings.host_labels)
+    hosts = ", ".join(_hosts(settings))
     # Of either name, since an exporter that was just renewed has changes under both.
     expr = " or ".join(f"max by ({hosts}, gpu) (changes({_chosen(settings, name)}[{span}])) > 0" for name in XID.series)
-    return by_node(expr, settings.host_labels, settings.node, ("node", "gpu"))
+    return by_host(expr, _hosts(settings), settings.node, ("node", "gpu"))
+
+
+def _counted(settings: PrometheusSettings, codes: Iterable[int]) -> str:
+    """The GPUs on which the exporter counted one of these codes in its window, with the label xid."""
+    hosts = ", ".join(_hosts(settings))
+    series = _chosen(settings, XID_COUNT, f'xid=~"{"|".join(map(str, sorted(codes)))}"')
+    expr = f"max by ({hosts}, rack, gpu, xid) ({series}) > 0"
+    return by_host(expr, _hosts(settings), settings.node, ("node", "rack", "gpu", "xid"))
 
 
 def _any(codes: Iterable[int]) -> str:

@@ -17,7 +17,7 @@ from textual.driver import Driver
 from collectors import process
 from collectors.clean import clean
 from collectors.clock import Clock
-from console import looking, views
+from console import automation, looking, views
 from console.action import Kind
 from console.actions import ACTIONS, NAVIGATION
 from console.commands import SCREENS, Command, CommandError, is_job, parse
@@ -82,6 +82,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
         """`others` are the clusters that it may show beside this one."""
         super().__init__()
         self.config = config
+        automation.use(config.automation)
         if config.xid_policy is not None:
             self.policy = load_policy(config.xid_policy)  # now, so that what is wrong in it is said before anything
         self.open_fleet(site, others, clock)
@@ -226,10 +227,10 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
         copy_rows(self)
 
     def _named(self, text: str) -> Sequence[str]:
-        from console.targets import nodes_of
+        from console import targets
 
         try:
-            return nodes_of(text, self.cluster) if text else ()
+            return targets.named("node", [text], self.cluster, self.clock.now()) if text else ()
         except ValueError as error:
             raise CommandError(f"{clean(text)}: {error}") from None
 

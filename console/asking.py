@@ -58,8 +58,9 @@ def outgrown(plan: Plan, left: Sequence[str], cluster: Cluster, scopes: Sequence
     if not plan.action.takes_out and not plan.inside:
         return ""
     rows, guard = rows_of(plan.action, cluster), plan.guard
-    # Who was out already weighed nothing, and is not acted on once it is back.
-    acting = {name: rows[name] for name in left if name in rows and not _is_out(plan.seen[name])}
+    # What was out in the preview, and still is, weighs nothing.
+    acting = {name: rows[name] for name in left
+              if name in rows and not (_is_out(plan.seen[name]) and _is_out(rows[name]))}  # fmt: skip
     if not acting:
         return ""
     shares, confirm, inside = asked(plan.action, acting, cluster, plan.checks, guard, scopes, now)

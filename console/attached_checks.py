@@ -13,14 +13,26 @@ def look(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) -> None:
     if "fabric" in cluster.known:
         if good.fabric:
             for port in fabric.by_node(cluster).get(node.name, ()):
-                found.append(Check(node.name, "bad" if "down" in port.wrong else "warn", fabric.port_text(port)))
+                found.append(
+                    Check(
+                        node.name,
+                        "bad" if "down" in port.wrong else "warn",
+                        fabric.port_text(port),
+                        "port",
+                        (port.device, port.port, *port.wrong),
+                    )
+                )
         else:
-            found.append(Check(node.name, "unknown", "what is known of its ports is old"))
+            found.append(Check(node.name, "unknown", "what is known of its ports is old", "ports-old"))
     if "storage" in cluster.known and not good.storage:
-        found.append(Check(node.name, "unknown", "what is known of its file systems is old"))
+        found.append(Check(node.name, "unknown", "what is known of its file systems is old", "stores-old"))
         return
     for store in cluster.storage.values():
         if node.name in store.hung:
-            found.append(Check(node.name, "bad", f"{store.name} hangs there: jobs would stand still"))
+            found.append(
+                Check(
+                    node.name, "bad", f"{store.name} hangs there: jobs would stand still", "store-hung", (store.name,)
+                )
+            )
         elif node.name in store.missing:
-            found.append(Check(node.name, "bad", f"{store.name} is not mounted there"))
+            found.append(Check(node.name, "bad", f"{store.name} is not mounted there", "store-missing", (store.name,)))

@@ -10,7 +10,7 @@ from console.fabric_columns import wrong_spans
 from console.inspect import fact
 from widgets.cells import Span
 from widgets.pane import Line
-from widgets.units import duration
+from widgets.units import duration, plural
 
 
 def lines(attached: Attached | None, cluster: Cluster, node: str, now: float) -> list[Line]:
@@ -36,7 +36,7 @@ def _port(port: Port, label: str, now: float) -> Line:
     if port.downed:
         spans.append((f"   down {port.downed}× in 1 h", ""))
     if port.errors:
-        spans.append((f"   {port.errors:,} errors in 1 h", "warn" if "errors" in port.wrong else "text-dim"))
+        spans.append((f"   {plural(port.errors, 'error')} in 1 h", "warn" if "errors" in port.wrong else "text-dim"))
     if port.switch:
         spans.append((f"   {port.switch} {port.switch_port or ''}".rstrip(), "text-dim"))
     if port.up is None and port.sampled_at is not None:

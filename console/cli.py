@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -15,7 +16,7 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.sim import INCIDENTS, SimSettings
-from console import __version__, log
+from console import __version__, automation, log
 from console.config import Config, load
 from console.errors import Told
 
@@ -165,7 +166,12 @@ def demo(
 
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed, incident=incident, speed=speed, nvl72=nvl72)
     others = [site.demo(settings, at) for at in range(1, clusters)]
-    open_console(ctx, configured(ctx), site.demo(settings), others=others)
+    # What one run did is no past of the next: each keeps its journal and its recording as long as it lasts.
+    with TemporaryDirectory(prefix="wacht-demo-", ignore_cleanup_errors=True) as own:
+        config = configured(ctx)
+        kept = msgspec.structs.replace(config.recording, path=own)
+        config = msgspec.structs.replace(config, journal=own, recording=kept)
+        open_console(ctx, config, site.demo(settings), others=others)
 
 
 @cli.command()
@@ -253,6 +259,7 @@ def configured(ctx: click.Context) -> Config:
         screen=common.screen or config.screen,
         log=common.log or config.log,
     )
+    automation.use(config.automation)
     if config.log:
         log.begin(config.log)
         log.info("wacht", f"{__version__} begins: {ctx.command_path}; read: {', '.join(config.files) or 'no file'}")

@@ -30,6 +30,25 @@ def asked(question: str) -> str:
     return sys.stdin.readline()
 
 
+def _saved(config: Any, action: str, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """The targets with the filters that are saved in place of their names."""
+    from console.actions import BY_ID
+    from console.errors import FilterError
+    from console.kept import KeptFault
+    from console.saved import kept_filters, read_filters
+
+    kept = kept_filters()
+    try:
+        lines = kept.read()
+    except KeptFault:
+        lines = []
+    kind = BY_ID[action].kind if action in BY_ID else ""
+    try:
+        return tuple(read_filters(config.filters, lines, kept.path).targets(kind, targets))
+    except FilterError as error:
+        raise click.UsageError(plain(str(error))) from None
+
+
 @click.command()
 @click.argument("action", shell_complete=offered)
 @click.argument("targets", nargs=-1)
@@ -81,14 +100,16 @@ def act(
 ) -> None:
     """Do ACTION to TARGETS, through the gate of the console: drain, cancel, timelimit and all that `wacht keys` lists.
 
-    TARGETS are node sets (gpu[001-004], @rack:R07, @loop:cdu-2), job ids, whose jobs (user=alice, account=ml,
-    nodes=gpu0412), names of partitions, reservations and alerts, ids of silences. Or undo [ID [TARGETS]]: an action of
+    TARGETS are node sets (gpu[001-004], @rack:R07, @loop:cdu-2), job ids, a filter of nodes or of jobs as in the
+    console ('rack=R07 & state=idle', 'user=alice & state=pending'), names of partitions, reservations and alerts, ids
+    of silences. Or undo [ID [TARGETS]]: an action of
     the journal, else your last one. Exit 0 done and seen, 1 not all, 2 refused.
     """
     from console import act as acting
     from console import site
     from console import snapshot as shot
     from console.actions import BY_ID
+    from console.filters import misplaced
     from console.folder import journal_path
     from console.journal import JournalFault
     from console.plan import Options
@@ -114,12 +135,17 @@ def act(
             fields = joined(fields, option(word, text)) if text is not None else fields
     except ValueError as error:
         raise click.ClickException(plain(str(error))) from None
+    if any(word.startswith("@") for word in targets):
+        targets = _saved(config, action, targets)
     wanted = acting.sources_of(action, targets)
     sources = [one for one in chosen.collectors() if one.name in wanted]
     cluster = shot.take(chosen.name, sources, clock, chosen.demo)
     transport = chosen.transport()
     options = Options(**fields)
     if action == "undo":
+        if reason is not None and (meant := misplaced(reason)):
+            click.echo(f"wacht: {plain(meant)}", err=True)
+            ctx.exit(acting.REFUSED)
         try:
             found, notes = acting.undoing(journal_path(chosen.name, config), targets, cluster, clock.now())
         except (ValueError, JournalFault) as error:

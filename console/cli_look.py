@@ -79,10 +79,12 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def keys(ctx: click.Context) -> None:
     """Print the table of the keys in force."""
-    from console.actions import key_table
+    from console.actions import aligned, key_table
     from console.keymap import read_keys
 
     keymap = read_keys(configured(ctx).keys)
     for told in keymap.told:
         click.echo(f"wacht: {told}", err=True)
-    write_out(key_table(keymap.every()).encode())
+    table = key_table(keymap.every())
+    # Markdown is for documentation; a person at a terminal reads columns.
+    write_out((aligned(table) if sys.stdout.isatty() else table).encode())

@@ -65,6 +65,7 @@ def _sources(ctx: click.Context, recording: Path | None) -> Any:
     from collectors.files import is_there
     from console import site, snapshot
     from console.folder import journal_path
+    from console.naming import tell
     from console.policy import load_policy
     from console.record.place import own_path
     from console.report.gather import Sources, book_of, of_recording
@@ -77,9 +78,11 @@ def _sources(ctx: click.Context, recording: Path | None) -> Any:
     readers = [one for one in chosen.collectors() if one.name != "slurm.rights"]
     cluster = snapshot.take(chosen.name, readers, clock, chosen.demo)
     path = own_path(chosen.name, config.recording)
+    telemetry = chosen.telemetry()
+    tell(telemetry, cluster.nodes)
     return Sources(
         name=chosen.name, now=clock.now(), mono=clock.mono(), cluster=cluster,
         recording=path if config.recording.on and is_there(path) else None,
-        book=lambda: book_of(journal_path(chosen.name, config), clock.now()), telemetry=chosen.telemetry(),
+        book=lambda: book_of(journal_path(chosen.name, config), clock.now()), telemetry=telemetry,
         policy=policy,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from console.figures import RUNNING
 from console.need_list import Need
 from console.power import site_w
 from widgets.cells import Cell, Span
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, age, count, power
 
 _NOTHING = "nothing needs you"
@@ -142,7 +142,7 @@ def _age(row: ClusterRow, _: Ctx) -> Cell:
 
 
 CLUSTERS: tuple[Column, ...] = (
-    Column("name", "cluster", 12, _name, lambda r: r.standing.name, grow=1, most=24),
+    Column("name", "cluster", 12, _name, lambda r: r.standing.name, grow=1, most=24, identity=always),
     Column("alerts", "alerts", 9, _alerts, lambda r: (r.standing.critical or 0, r.standing.warning or 0), priority=1,
            descending=True),
     Column("up", "nodes up", 16, _up, priority=3, align="right"),

@@ -9,10 +9,10 @@ from msgspec import Struct
 from collectors.model import Cluster, Job, Node
 from collectors.nodeset import natural_key
 from collectors.nodestate import DISPLAYS
-from console.action import held
+from console.action import held, job_word
 from themes.roles import job_look, state_look
 from widgets.cells import Cell, gauge
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, power
 
 
@@ -31,11 +31,6 @@ def state_cell(node: Node, _: Ctx | None = None) -> Cell:
     glyph, role = state_look(node.display)
     star = "*" if "NOT_RESPONDING" in node.flags and node.display in {"down", "drained", "draining"} else ""
     return (f"{glyph} {node.display}{star}", role)
-
-
-def job_word(job: Job) -> str:
-    """What people call a job's state: lower case, and "held" where it waits for a release."""
-    return "held" if held(job) else job.state.lower().replace("_", " ")
 
 
 def job_state_cell(job: Job, _: Ctx | None = None) -> Cell:
@@ -73,6 +68,8 @@ def _util(node: Node, ctx: Ctx) -> Cell:
 
 
 def _node_jobs(node: Node, ctx: Ctx) -> Cell:
+    if "jobs" not in ctx.cluster.known:
+        return (UNKNOWN, "text-dim")
     ids = ctx.cluster.jobs_on.get(node.name, ())
     if not ids:
         return ""
@@ -90,7 +87,7 @@ def _reason_age(node: Node, ctx: Ctx) -> Cell:
 
 
 NODES: tuple[Column, ...] = (
-    Column("name", "node", 9, lambda n, _: n.name, lambda n: natural_key(n.name), grow=1, most=18),
+    Column("name", "node", 9, lambda n, _: n.name, lambda n: natural_key(n.name), grow=1, most=18, identity=always),
     Column("state", "state", 13, state_cell, lambda n: (_RANK.get(n.display, -1), natural_key(n.name))),
     Column("gpus", "GPUs", 5, _gpus, lambda n: n.gpus_alloc, align="right", priority=2, descending=True),
     Column("rack", "rack", 5, lambda n, _: dim(n.rack), lambda n: n.rack and natural_key(n.rack), priority=5),
@@ -156,8 +153,7 @@ def _elapsed(job: Job, ctx: Ctx) -> Cell:
 
 def _left(job: Job, ctx: Ctx) -> Cell:
     if job.started is not None:
-        left = job.left_s(ctx.now)
-        return ("no limit", "text-dim") if left is None else duration(left)
+        return ("no limit", "text-dim") if job.unlimited else duration(job.left_s(ctx.now))
     if job.expected is None or job.expected <= ctx.now:
         return ("", "")
     return (f"in {duration(job.expected - ctx.now)}", "text-dim")
@@ -178,7 +174,7 @@ def _job_key(job: Job) -> int:
 
 
 JOBS: tuple[Column, ...] = (
-    Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, most=14),
+    Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, most=14, identity=always),
     Column("state", "state", 12, job_state_cell, lambda j: (j.state, _job_key(j))),
     Column("user", "user", 9, lambda j, _: j.user, lambda j: j.user, grow=2, most=14),
     Column("name", "name", 12, lambda j, _: j.name, lambda j: j.name, priority=3, least=10, grow=3, most=32),

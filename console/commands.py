@@ -142,16 +142,14 @@ def completer(
         elif head in {"export", "export!"}:
             form, more, _ = rest.partition(" ")
             rows = [f"{form} clipboard"] if more else FORMATS
-        elif head == "node" or (head in BY_ID and BY_ID[head].kind == "node"):
+        elif head in BY_ID and BY_ID[head].kind in {"node", "job"}:
+            return [f"{head} {one}" for one in offers.targets(BY_ID[head].kind, rest)]
+        elif head == "node":
             rows = names_of(now.nodes, rest)
         elif head in BY_ID and BY_ID[head].kind in {"partition", "reservation"}:
             rows = now.partitions if BY_ID[head].kind == "partition" else now.reservations
         elif head in BY_ID and BY_ID[head].kind == "user":
             rows = sorted({job.user for job in now.jobs.values() if job.user.startswith(rest)})
-        elif head in BY_ID and BY_ID[head].kind == "job":
-            from console.targets import offered
-
-            rows = offered(rest, now)
         elif head in {"job", "log"} or head in BY_ID:
             rows = now.jobs
         found = []

@@ -6,9 +6,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from collectors.model import Cluster
 from collectors.nodeset import natural_key
+
+if TYPE_CHECKING:
+    from console.filter_fields import Kind
 
 MOST = 50
 #: The lists whose filters have fields, and the kind of their rows.
@@ -79,8 +83,31 @@ def filters(text: str, kind: str, known: Words, rows: Iterable[str], saved: Sequ
     low = word.lower()
     signs = [one.name + (">" if one.shape in NUMBERS else "=") for one in FIELDS[kind]]
     fields = [f"{before}{one}" for one in signs if one.startswith(low)]
-    plain = [f"{before}{one}" for one in names(rows, word)] if word and kind == "node" else []
+    plain = [f"{before}{one}" for one in names(rows, word)] if word else []
     return [*fields, *plain][:MOST]
+
+
+def targets(text: str, kind: str, known: Words, rows: Iterable[str], saved: Sequence[str] = ()) -> list[str]:
+    """What the half typed targets of an action may become: names, a short form of a place, or a filter. Nothing once
+    they are over, and a reason or a value follows."""
+    from console.errors import FilterError
+    from console.filters import PLACES, begins, leading
+
+    if text.startswith("@") and " " not in text:
+        return [one for one in (*PLACES, *(f"@{name}" for name in saved)) if one.startswith(text)]
+    found = filters(text, kind, known, rows)
+    before, space, _ = text.rpartition(" ")
+    if not space:
+        return found if text else [*found, *names(rows, ""), *PLACES][:MOST]
+    of: Kind = "job" if kind == "job" else "node"
+    if not begins(before, of):
+        return []
+    try:
+        over = bool(leading(f"{before} x=", of)[1])
+    except FilterError as error:
+        # It goes on to the last word, of which half is there.
+        over = error.position <= len(before)
+    return [] if over else found
 
 
 def _quoted(value: str) -> str:
@@ -112,6 +139,12 @@ class Offers:
         now, kind = self._cluster(), KINDS.get(screen, "")
         rows = now.nodes if kind == "node" else ()
         return filters(text, kind, self.words.get(kind, {}), rows, self.saved.get(screen, ()))
+
+    def targets(self, kind: str, text: str) -> Sequence[str]:
+        """The targets of an action on nodes or jobs."""
+        now = self._cluster()
+        rows = now.nodes if kind == "node" else now.jobs
+        return targets(text, kind, self.words.get(kind, {}), rows, self.saved.get(f"{kind}s", ()))
 
     def every_saved(self) -> Sequence[str]:
         """The names of all saved filters."""

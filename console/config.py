@@ -20,6 +20,7 @@ from collectors.prometheus import PowerSettings
 from collectors.prometheus.plant_cooling import CoolingSettings
 from collectors.racks import RackRule, rack_of
 from collectors.registry import Descriptor, descriptors
+from console.automation import Automation
 from console.keymap import KeyLine
 from console.plan import Guard
 from console.toml_file import ConfigError, TomlFile
@@ -32,7 +33,7 @@ _GENERAL = {
 #: What a text may say, where only some do.
 _WORDS: Mapping[str, tuple[str, ...]] = {"notify": ("off", "osc9", "osc777")}
 _LOCKABLE = ("read_only", "journal")
-_TABLES = ("cluster", "filters", "guard", "keys", "lock", "recording")
+_TABLES = ("automation", "cluster", "filters", "guard", "keys", "lock", "recording")
 #: Tables that belong to the cluster and not to one source of it.
 _OWN: Mapping[str, type[Struct]] = {"racks": RackRule, "power": PowerSettings, "cooling": CoolingSettings}
 
@@ -85,6 +86,8 @@ class Config(Struct, frozen=True, kw_only=True):
     guard: Guard = Guard()
     """`[guard]`: how much may be done with how little asking. What the site's file sets there stands."""
     recording: Recording = Recording()
+    automation: Automation = Automation()
+    """`[automation]`: the site's own programs that drain nodes (console/automation.py)."""
     keys: tuple[KeyLine, ...] = ()
     """`keys`: what is wrong in one of them is told of when the console starts (console/keymap.py)."""
     filters: tuple[KeyLine, ...] = ()
@@ -109,6 +112,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
     locked: dict[str, Any] = {}
     figures: dict[str, Any] = {}
     recording: dict[str, Any] = {}
+    robots: dict[str, tuple[str, ...]] = {}
     lines: dict[str, list[KeyLine]] = {"keys": [], "filters": []}
     if any(_strange(layer.table.get("cluster"), known) for layer in layers):
         from console import plugins
@@ -126,6 +130,10 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
                 figures = {**_checked(layer, key, value, Guard), **figures}
             elif key == "recording":
                 recording |= _checked(layer, key, value, Recording)
+            elif key == "automation":
+                # Both files add to the list.
+                for kind, found in _checked(layer, key, value, Automation).items():
+                    robots[kind] = (*robots.get(kind, ()), *found)
             elif key in lines:
                 lines[key] += _lines(layer, key, value)
             elif key == "lock":
@@ -140,6 +148,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
     merged.update(locked)
     merged["guard"] = Guard(**figures)
     merged["recording"] = Recording(**recording)
+    merged["automation"] = Automation(**robots)
     merged |= {key: tuple(found) for key, found in lines.items()}
     return Config(clusters=clusters, files=tuple(str(layer.path) for layer in layers), **merged)
 

@@ -7,13 +7,13 @@ nor a sample from before the job ended or the node came up.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct, field
 
 from collectors.model import Cluster, Load, Node, Source, Xid
+from collectors.model import Severity as XidSeverity
 from console.drift import by_node, drifts
 from console.policy import Policy, default_policy
 from console.remember import remembered
@@ -28,6 +28,8 @@ WARM_UP_S = 600
 SETTLE_S = 60
 #: A GPU is idle below this, in percent (as `Load.gpus_idle` counts).
 IDLE_PCT = 5.0
+#: MIG cuts a GPU into so many slices at most.
+SLICES = 7
 #: A node that is off draws what its BMC does; above this somebody is at home.
 OFF_W = 200.0
 #: States in which a node takes work, or could at once.
@@ -44,7 +46,6 @@ KINDS: Mapping[str, str] = {
     "stranger": "telemetry of a node that Slurm does not know",
     "drift": "most nodes of its kind there run another version",
 }
-_MIG = re.compile(r"\d+g\.\d+gb", re.I)
 _NOTHING: tuple[Xid, ...] = ()
 
 
@@ -60,6 +61,8 @@ class Contradiction(Struct, frozen=True, kw_only=True):
     since: int | None = None
     code: int | None = None
     """The XID, where that is what it is about."""
+    xid_severity: XidSeverity | None = None
+    """What the kernel's line says of that XID, None where it is not known."""
     gpu: int | None = None
     jobs: tuple[str, ...] = ()
     """Who holds it."""
@@ -241,11 +244,7 @@ def _of_node(node: Node, facts: _Facts, found: list[Contradiction]) -> None:
         if works and node.gpus and facts.newest is not None:
             found += _silent(node, facts)
         return
-    if node.gpus is not None and load.gpus_seen is not None and node.gpus != load.gpus_seen and not sliced(node):
-        found.append(
-            Contradiction(node=node.name, kind="count", severity="warn" if works else "note", since=load.sampled_at,
-                          text=f"Slurm sees {node.gpus} GPUs, telemetry sees {load.gpus_seen}")
-        )  # fmt: skip
+    found += _count(node, load, "warn" if works else "note")
     if node.gpus_alloc == 0:
         if works or display in {"drained", "maintenance"}:
             found += _stray(node, load, facts, "warn" if works else "note")
@@ -264,28 +263,51 @@ def _old(load: Load, facts: _Facts) -> bool:
 
 def sliced(node: Node) -> bool:
     """Slurm counts the slices of a GPU then, telemetry the GPUs."""
-    return node.gpu_type is not None and _MIG.search(node.gpu_type) is not None
+    return bool(node.gpu_slices)
+
+
+def least_gpus(node: Node) -> int | None:
+    """The least number of physical GPUs that give what Slurm counts; all of them where none is cut into slices."""
+    if node.gpus is None or not node.gpu_slices:
+        return node.gpus
+    return node.gpus - node.gpu_slices + math.ceil(node.gpu_slices / SLICES)
+
+
+def _count(node: Node, load: Load, severity: Severity) -> Iterator[Contradiction]:
+    seen, least = load.gpus_seen, least_gpus(node)
+    if node.gpus is None or seen is None or least is None:
+        return
+    if sliced(node) and seen < least:
+        whole = node.gpus - (node.gpu_slices or 0)
+        text = f"Slurm sees {whole} GPUs and {node.gpu_slices} MIG slices, telemetry sees {seen} GPUs"
+    elif not sliced(node) and seen != least:
+        text = f"Slurm sees {least} GPUs, telemetry sees {seen}"
+    else:
+        return
+    yield Contradiction(node=node.name, kind="count", severity=severity, since=load.sampled_at, text=text)
 
 
 def _xid(node: Node, rows: Iterable[Xid], load: Load | None, facts: _Facts) -> Iterator[Contradiction]:
     policy = facts.policy
     live = live_xids(node, rows, load, facts.resumed.get(node.name), facts.good.xids)
-    code = policy.worst(xid.code for xid in live)
-    if code is None:
+    first = policy.worst_of(live)
+    if first is None:
         return
-    advice = policy.of(code)
+    code = first.code
+    advice = policy.of(code, first.severity)
     if advice is not None and not advice.acts:
         return
-    worst = [xid for xid in live if xid.code == code]
+    worst = [xid for xid in live if (xid.code, xid.severity) == (code, first.severity)]
     gpus = sorted({xid.gpu for xid in worst if xid.gpu is not None})
     where = f" on GPU {', '.join(map(str, gpus))}" if gpus else ""
     yield Contradiction(
         node=node.name,
         kind="xid",
         severity="bad" if advice is not None and advice.drains else "warn",
-        text=f"{node.display} in Slurm, XID {code}{where}: {policy.say(code)}",
+        text=f"{node.display} in Slurm, XID {code}{where}: {policy.say(code, first.severity)}",
         since=min((at for xid in worst if (at := xid.first_at or xid.last_at) is not None), default=None),
         code=code,
+        xid_severity=first.severity,
         gpu=gpus[0] if len(gpus) == 1 else None,
         jobs=facts.cluster.jobs_on.get(node.name, ()),
     )
@@ -305,24 +327,25 @@ def _silent(node: Node, facts: _Facts) -> Iterator[Contradiction]:
     )
 
 
-def _busy(node: Node, load: Load) -> int | None:
-    """How many of its GPUs work now, None where that cannot be told."""
-    if load.gpus_idle is not None and load.gpus_seen is not None:
-        return max(0, load.gpus_seen - load.gpus_idle)
-    if load.gpu_util_pct is None or not node.gpus:
+def busy_gpus(node: Node, load: Load) -> int | None:
+    """How many of its GPUs are known to work now; None where that is unknown of all of them."""
+    if load.gpus_idle is not None and load.util_gpus is not None:
+        return max(0, load.util_gpus - load.gpus_idle)
+    over = load.util_gpus or least_gpus(node)
+    if load.gpu_util_pct is None or not over:
         return None
     # Only the mean is known: one GPU at work shows as its share of it.
-    return 1 if load.gpu_util_pct * node.gpus > 4 * IDLE_PCT else 0
+    return 1 if load.gpu_util_pct * over > 4 * IDLE_PCT else 0
 
 
 def _stray(node: Node, load: Load, facts: _Facts, severity: Severity) -> Iterator[Contradiction]:
-    busy = _busy(node, load)
+    busy = busy_gpus(node, load)
     if not busy or "COMPLETING" in node.flags or not facts.good.jobs:
         return
     if load.sampled_at is not None and node.busy_at is not None and load.sampled_at < node.busy_at + SETTLE_S:
         return
     jobs = facts.cluster.jobs_on.get(node.name, ())
-    count = f"{busy} GPU{'s' if busy > 1 else ''} busy" if load.gpus_seen is not None else "GPUs busy"
+    count = f"{busy} GPU{'s' if busy > 1 else ''} busy" if load.util_gpus is not None else "GPUs busy"
     holds = "the jobs here hold none" if jobs else "no job on the node"
     yield Contradiction(
         node=node.name,
@@ -335,10 +358,12 @@ def _stray(node: Node, load: Load, facts: _Facts, severity: Severity) -> Iterato
 
 
 def _idle(node: Node, load: Load, facts: _Facts) -> Iterator[Contradiction]:
-    seen = load.gpus_seen if load.gpus_seen is not None else node.gpus
+    seen = load.gpus_seen if load.gpus_seen is not None else least_gpus(node)
     if load.gpus_idle is not None:
         if not seen or load.gpus_idle < seen:
             return
+    elif load.util_gpus is not None and seen is not None and load.util_gpus < seen:
+        return  # the mean says nothing of the others
     elif load.gpu_util_pct is None or load.gpu_util_pct >= IDLE_PCT:
         return
     if not facts.good.jobs or "COMPLETING" in node.flags:
@@ -352,7 +377,7 @@ def _idle(node: Node, load: Load, facts: _Facts) -> Iterator[Contradiction]:
         node=node.name,
         kind="idle",
         severity="warn",
-        text=f"all {node.gpus} GPUs held, all idle now: {holders}",
+        text=f"all {node.gpus} {'GPUs and slices' if sliced(node) else 'GPUs'} held, all idle now: {holders}",
         jobs=tuple(job.id for job in jobs),
     )
 

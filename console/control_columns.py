@@ -12,7 +12,7 @@ from collectors.nodeset import natural_key
 from console.columns import Ctx, dim
 from console.need_control import stuck
 from widgets.cells import Cell
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, count, duration, share
 
 
@@ -85,7 +85,7 @@ def duration_us(us: int | None) -> str:
 
 
 ASKERS: tuple[Column, ...] = (
-    Column("user", "user", 10, lambda a, _: a.user, lambda a: a.user, grow=1, most=24),
+    Column("user", "user", 10, lambda a, _: a.user, lambda a: a.user, grow=1, most=24, identity=always),
     Column("calls", "calls", 9, lambda a, _: count(a.calls), lambda a: a.calls, align="right", descending=True),
     Column("time", "time", 9, _time, lambda a: a.time_us, align="right", descending=True),
     Column("mean", "a call", 9, lambda a, _: duration_us(a.time_us // a.calls if a.time_us and a.calls else None),
@@ -96,7 +96,7 @@ ASKERS: tuple[Column, ...] = (
 )  # fmt: skip
 
 HUNG: tuple[Column, ...] = (
-    Column("job", "job", 8, lambda h, _: h.job, lambda h: natural_key(h.job), grow=1, most=14),
+    Column("job", "job", 8, lambda h, _: h.job, lambda h: natural_key(h.job), grow=1, most=14, identity=always),
     Column("what", "what", 12, _what, lambda h: (h.what, not h.late)),
     Column("since", "for", 8, lambda h, ctx: duration(None if h.since is None else ctx.now - h.since),
            lambda h: h.since, align="right", volatile=True),

@@ -94,7 +94,7 @@ def loops(cluster: Cluster) -> Mapping[str, Loop]:
         racks = tuple(sorted({rack for row in rows[name] for rack in row.racks}, key=natural_key))
         nodes = tuple(node for rack in racks for node in cluster.racks.get(rack, ()))
         jobs = None
-        if "jobs" in cluster.known:
+        if {"nodes", "jobs"} <= cluster.known:
             ids = dict.fromkeys(job for node in nodes for job in cluster.jobs_on.get(node, ()))
             jobs = tuple(job for job in ids if job in cluster.jobs)
         watts = [_watts(rack, cluster) for rack in racks]

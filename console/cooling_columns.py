@@ -8,7 +8,7 @@ from console.columns import Ctx
 from console.cooling import STATES, Loop, State
 from console.loops import is_wrong
 from widgets.cells import Cell, Span
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, count, power
 
 _LOOKS: dict[State, Span] = {
@@ -61,8 +61,12 @@ def _delta(loop: Loop, _: Ctx) -> Cell:
     return UNKNOWN if loop.delta_c is None else f"{loop.delta_c:.1f}"
 
 
+def _nodes(loop: Loop, ctx: Ctx) -> Cell:
+    return count(len(loop.nodes) if "nodes" in ctx.cluster.known else None)
+
+
 LOOPS: tuple[Column, ...] = (
-    Column("name", "loop", 9, lambda r, _: r.name, lambda r: natural_key(r.name), grow=1, most=20),
+    Column("name", "loop", 9, lambda r, _: r.name, lambda r: natural_key(r.name), grow=1, most=20, identity=always),
     Column("state", "state", 10, _state, lambda r: STATES.index(r.state)),
     Column("supply", "supply °C", 9, lambda r, _: figure(r.supply), lambda r: _sort(r.supply), align="right",
            descending=True),
@@ -75,7 +79,7 @@ LOOPS: tuple[Column, ...] = (
     Column("leak", "leak", 10, lambda r, _: leak(r), lambda r: (r.wet or 0, r.unknown), priority=3, descending=True),
     Column("racks", "racks", 9, lambda r, _: fold(r.racks) if r.racks else UNKNOWN, lambda r: len(r.racks), priority=7,
            grow=1, most=24),
-    Column("nodes", "nodes", 5, lambda r, _: count(len(r.nodes)), lambda r: len(r.nodes), align="right", priority=4,
+    Column("nodes", "nodes", 5, _nodes, lambda r: len(r.nodes), align="right", priority=4,
            descending=True),
     Column("jobs", "jobs", 5, lambda r, _: count(None if r.jobs is None else len(r.jobs)),
            lambda r: None if r.jobs is None else len(r.jobs), align="right", priority=9, descending=True),

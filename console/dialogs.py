@@ -98,6 +98,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self._gate = gate
         self.plan = plan
         self._notes = notes
+        self._hint = hint
         self._over = False
         self._armed_at: float | None = None
         """Messages made before this moment were typed for what was on the screen before."""
@@ -239,7 +240,8 @@ class ConfirmDialog(QuietModal[Answer | None]):
         except ValueError as error:
             self._wrong(str(error))
             return
-        given = self._gate.with_reason(plan, self._reason.value, msgspec.structs.replace(plan.options, **more))
+        options = msgspec.structs.replace(plan.options, **more, offered=self._hint)
+        given = self._gate.with_reason(plan, self._reason.value, options)
         if isinstance(given, Refusal):
             self._wrong(given.why)
             return

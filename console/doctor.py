@@ -29,7 +29,7 @@ from console.snapshot import stamp
 
 VERSION = 1
 #: Longest that everything together is waited for.
-WITHIN_S = 12.0
+WITHIN_S = 13.0
 _COLOURS = {"ok": "32", "note": "36", "warn": "33", "bad": "31"}
 #: Where the text of a finding begins, and the narrowest and widest that lines are.
 _INDENT, _WIDTHS = 27, (60, 110)

@@ -7,7 +7,7 @@ from console.columns import Ctx
 from console.domain_words import word
 from console.domains import DomainState, cliques_text
 from widgets.cells import Cell, gauge
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, count
 
 _BAR = 6
@@ -45,7 +45,7 @@ def jobs_on(one: DomainState, ctx: Ctx) -> int | None:
 
 
 DOMAINS: tuple[Column, ...] = (
-    Column("name", "domain", 8, _name, lambda d: natural_key(d.name), grow=1, most=24),
+    Column("name", "domain", 8, _name, lambda d: natural_key(d.name), grow=1, most=24, identity=always),
     Column("usable", "usable", 12, _usable, lambda d: len(d.usable)),
     Column("free", "free", 4, lambda d, _: count(len(d.free)), lambda d: len(d.free), align="right", priority=2,
            descending=True),

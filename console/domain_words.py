@@ -6,6 +6,7 @@ from collectors.model import Cluster, Tray
 from console import domains
 from widgets.cells import Span
 from widgets.pane import Line
+from widgets.units import plural
 
 _ROLES = {"healthy": "good", "up": "good", "degraded": "warn", None: "text-dim"}
 
@@ -26,7 +27,7 @@ def node_lines(name: str, cluster: Cluster) -> list[Line]:
     spans: list[Span] = [
         ("domain         ", "text-dim"),
         (f"{one.name}{clique}", "text-strong"),
-        (f": {len(one.usable)} of {len(one.nodes)} trays usable", ""),
+        (f": {len(one.usable)} of {plural(len(one.nodes), 'tray')} usable", ""),
         (", fabric ", "text-dim"),
         word(one.fabric),
         (", IMEX ", "text-dim"),

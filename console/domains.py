@@ -17,6 +17,7 @@ from collectors.model import Cluster, Domain, Node, Tray
 from collectors.nodeset import natural_key
 from collectors.nodestate import OUT
 from console.remember import remembered
+from widgets.units import plural
 
 #: How bad a word of the fabric or of IMEX is; a word that is not in here is as bad as it can be.
 _FABRIC = ("healthy", "degraded", "unhealthy")
@@ -216,7 +217,7 @@ def loses(cluster: Cluster, names: Iterable[str]) -> list[str]:
         one = states(cluster)[domain]
         left = [name for name in one.usable if name not in out]
         fits = most_of_one(left, one.parts)
-        head = f"{domain} {len(left)} of {len(one.nodes)} trays usable (now {len(one.usable)})"
+        head = f"{domain} {len(left)} of {plural(len(one.nodes), 'tray')} usable (now {len(one.usable)})"
         if not left:
             text = f"{head}: none is left"
         elif fits < one.fits:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 
 from collectors.model import JobAccount, NodeEvent, PastJob, Series, Step
-from widgets.units import UNKNOWN, clock_span, duration, memory, percent, when
+from widgets.units import UNKNOWN, clock_span, duration, memory, percent, plural, when
 
 #: States in which a job is not over.
 ALIVE = frozenset({"PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "RESIZING", "STOPPED", "STAGE_OUT",
@@ -173,7 +173,7 @@ def gpu_text(account: JobAccount, telemetry: str | None) -> str:
     if not run.gpus:
         return "it had none" if run.gpus == 0 else UNKNOWN
     if account.gpu_util_pct is not None:
-        return f"{percent(account.gpu_util_pct)} of {run.gpus:,} GPUs  (counted by Slurm)"
+        return f"{percent(account.gpu_util_pct)} of {plural(run.gpus, 'GPU')}  (counted by Slurm)"
     return telemetry or f"{UNKNOWN}  neither Slurm nor telemetry has counted them"
 
 

@@ -45,6 +45,8 @@ class Told(Struct, frozen=True):
 
     state: str
     why: str = ""
+    aside: bool = False
+    """Of waves: it was not fit, and was set aside."""
 
 
 class Entry(Struct, frozen=True, kw_only=True, eq=False):
@@ -142,7 +144,7 @@ def words(entry: Entry) -> str:
         return "written later"
     if entry.orphan:
         return "no result"
-    aside = sum("set aside: " in told.why for told in entry.outcome.values())
+    aside = sum(told.aside for told in entry.outcome.values())
     found = counted([told.state for told in entry.outcome.values()]) or entry.note or "nothing was sent"
     return found + (f", of them {aside:,} set aside" if aside else "")
 
@@ -234,7 +236,7 @@ def told_orphans(orphans: Sequence[Entry]) -> str:
     ]
     more = f" and {len(orphans) - len(each):,} more" if len(orphans) > len(each) else ""
     head = "1 action has" if len(orphans) == 1 else f"{len(orphans):,} actions have"
-    return f"{head} no result: {'; '.join(each)}{more}. Whether it was done: journal (8), then v reads it back"
+    return f"{head} no result: {'; '.join(each)}{more}. Whether it was done: :journal reads it back"
 
 
 def was(entry: Entry, target: str) -> Row | None:
@@ -370,7 +372,7 @@ def _ended(entry: Entry, record: Record) -> Entry:
         state = told.get("state") if isinstance(told, dict) else None
         name = clean(target)
         if state in STATES and not (name in found and found[name].state == "done"):
-            found[name] = Told(state, text(told.get("why")) or "")
+            found[name] = Told(state, text(told.get("why")) or "", told.get("aside") is True)
     if record.get("event") == "verified":
         ended = entry.ended or all(target in found for target in entry.targets)
         return msgspec.structs.replace(entry, outcome=found, proven_at=moment(record.get("time")), ended=ended)

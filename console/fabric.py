@@ -15,6 +15,7 @@ from collectors.model import Cluster, Port
 from collectors.nodeset import natural_key
 from console.places import of_node
 from console.remember import remembered
+from widgets.units import plural
 
 #: What may be wrong with a port, worst first, and how it looks.
 WRONGS: Mapping[str, tuple[str, str]] = {
@@ -106,7 +107,7 @@ def port_text(port: Port) -> str:
         "down": f"down{f' ({port.state})' if port.state else ''}",
         "slow": f"slow: {speed(port.speed_gbps)} of {speed(port.usual_gbps)}",
         "flapping": f"flapping {port.downed}×" if port.downed is not None else "flapping",
-        "errors": f"{port.errors:,} errors" if port.errors is not None else "errors",
+        "errors": f"{plural(port.errors, 'error')}" if port.errors is not None else "errors",
     }
     return f"{device(port)} " + ", ".join(said.get(word, word) for word in port.wrong)
 

@@ -7,7 +7,7 @@ from collectors.nodeset import fold, natural_key
 from console.columns import Ctx, state_cell
 from console.fabric import WRONGS, SwitchRow, device, place_of, speed
 from widgets.cells import Cell, Span
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, count
 
 
@@ -33,7 +33,7 @@ def _number(word: str) -> Column:
 
 
 SWITCHES: tuple[Column, ...] = (
-    Column("name", "switch", 12, _name, lambda row: natural_key(row.name), grow=1, most=28),
+    Column("name", "switch", 12, _name, lambda row: natural_key(row.name), grow=1, most=28, identity=always),
     Column("state", "state", 10, _state, lambda row: -len(row.unwell)),
     Column("ports", "ports", 6, lambda row, _: count(row.ports), lambda row: row.ports, align="right", priority=6,
            descending=True),
@@ -78,8 +78,10 @@ def _where(port: Port, ctx: Ctx) -> Cell:
 
 
 PORTS: tuple[Column, ...] = (
-    Column("node", "node", 10, lambda port, _: port.node, lambda port: natural_key(port.node), grow=1, most=24),
-    Column("device", "port", 8, lambda port, _: device(port), lambda port: natural_key(port.device), grow=1, most=18),
+    Column("node", "node", 10, lambda port, _: port.node, lambda port: natural_key(port.node), grow=1, most=24,
+           identity=always),
+    Column("device", "port", 8, lambda port, _: device(port), lambda port: natural_key(port.device), grow=1, most=18,
+           identity=always),
     Column("wrong", "state", 20, lambda port, _: wrong_spans(port), lambda port: port.wrong, grow=1, most=32),
     Column("speed", "speed", 9, lambda port, _: speed(port.speed_gbps), lambda port: port.speed_gbps, align="right",
            priority=2),

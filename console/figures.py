@@ -10,11 +10,12 @@ from collectors.nodestate import DISPLAYS
 from console.cost import strain
 from console.partition_columns import PartitionUse, why_text
 from console.power import by_rack, hours_to_ceiling, site_w
+from console.unknown import why, why_unknown
 from themes.roles import job_look, state_look
 from widgets.cells import Span, bar, pad
 from widgets.chips import is_stale
 from widgets.pane import Line, line
-from widgets.units import age, count, duration, percent, power, share
+from widgets.units import age, count, duration, percent, plural, power, share
 
 if TYPE_CHECKING:
     from console.needs import Need
@@ -64,7 +65,7 @@ def _count_words(counts: SlurmCounts, what: str) -> list[str]:
         return [] if counts.gpus_alloc is None else [f"{counts.gpus_alloc:,}{of} in jobs"]
     if what != "nodes":
         return []
-    whole = [] if counts.nodes is None else [f"{counts.nodes:,} nodes"]
+    whole = [] if counts.nodes is None else [f"{plural(counts.nodes, 'node')}"]
     by_state = counts.nodes_by_state
     # Idle ones are left out: among them are those that are drained.
     shown = ("down", "drained", "draining", "alloc", "mixed")
@@ -139,11 +140,17 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     lines.append(line(figure("free", f"{free:,}", share(free, totals.gpus))))
     lines.append(line(figure("out", count(totals.gpus_out), share(totals.gpus_out, totals.gpus))))
     if "loads" in cluster.known:
-        hot = (
-            f"  hot nodes {count(totals.nodes_hot)}" if cells >= 40 else "",
-            "warn" if totals.nodes_hot else "text-dim",
-        )
-        lines.append(line([*figure("utilisation", percent(totals.gpu_util_pct, 0), ""), hot]))
+        used: list[Span] = [("utilisation ", "text-dim"), (f"{percent(totals.gpu_util_pct, 0):>7}", "text-strong")]
+        over = "" if totals.util_gpus is None else f" of {totals.util_gpus:,}"
+        hot = f"  hot nodes {count(totals.nodes_hot)}"
+        for word, role in ((over, "text-dim"), (hot, "warn" if totals.nodes_hot else "text-dim")):
+            if sum(len(text) for text, _ in used) + len(word) <= cells:
+                used.append((word, role))
+        lines.append(line(used))
+    if totals.gpu_slices:
+        lines.append(line([(f"{totals.gpu_slices:,} are MIG slices", "text-dim")]))
+    if "loads" not in cluster.known:
+        lines.append(line([("utilisation ", "text-dim"), (why_unknown(cluster, "loads"), "text-dim")]))
     return lines[:rows]
 
 
@@ -182,7 +189,7 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
         )
     measured = sum(1 for load in cluster.loads.values() if load.power_w is not None)
     short = measured < (cluster.totals.nodes or 0)
-    told = f"{measured:,} of {count(cluster.totals.nodes)} nodes"
+    told = f"{measured:,} of {plural(cluster.totals.nodes, 'node')}"
     if cells < 28:
         # Half a number would be a wrong one. A site that meters none of them has no silent nodes.
         told = "all" if not short else f"{(cluster.totals.nodes or 0) - measured:,} silent" if measured else "unmetered"
@@ -203,14 +210,14 @@ def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cell
     head = f"{'partition':<12} {'running':>8} {'pending':>8} {'GPUs asked':>11} {'longest wait':>13}"
     head = head if wide else f"{'partition':<10} {'run':>6} {'pend':>6} {'asked':>7} {'wait':>7}"
     lines = [line([(head + "  why they wait", "header")])]
-    for use in sorted(uses, key=lambda one: (-one.pending, -one.running, one.partition.name)):
+    for use in sorted(uses, key=lambda one: (-(one.pending or 0), -(one.running or 0), one.partition.name)):
         wait = "" if use.oldest is None else duration(now - use.oldest)
         # The sign comes first: behind a long name the word is cut off.
         name = use.partition.name if use.partition.state == "UP" else f"✖ {use.partition.name} {use.partition.state}"
         figures = (
-            f" {use.running:>8,} {use.pending:>8,} {use.gpus_asked:>11,} {wait:>13}  "
+            f" {count(use.running):>8} {count(use.pending):>8} {count(use.gpus_asked):>11} {wait:>13}  "
             if wide
-            else f" {use.running:>6,} {use.pending:>6,} {use.gpus_asked:>7,} {wait:>7}  "
+            else f" {count(use.running):>6} {count(use.pending):>6} {count(use.gpus_asked):>7} {wait:>7}  "
         )
         role = "text-strong" if use.partition.state == "UP" else "bad"
         lines.append(
@@ -285,8 +292,5 @@ def user_lines(users: Sequence[tuple[str, int, int]]) -> list[Line]:
 
 def _waiting(cluster: Cluster, source: str) -> Line:
     state = cluster.sources.get(source)
-    if state is None:
-        return line((f"no source gives this ({source} is not configured)", "text-dim"))
-    if state.fault is not None:
-        return line((f"unknown: {state.fault}", "bad"))
-    return line((f"reading {source} …", "text-dim"))
+    text = why(cluster, "", source)
+    return line((text, "bad" if state is not None and state.fault is not None else "text-dim"))

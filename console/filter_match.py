@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from collectors.model import Cluster
-from console.filter_fields import Read, held
+from console.filter_fields import Read, names_held
 
 Test = Callable[[Any, Cluster, float], bool]
 Match = Callable[[str], bool]
@@ -75,7 +75,7 @@ def holds_test(wanted: frozenset[str], matches: list[Match]) -> Test:
         if not folded:
             return "" in wanted
         # Partitions hold thousands, and hold the same ones at the next key.
-        names = _held(folded.lower()) if (row.node_count or 0) > _LARGE else held(folded.lower())
+        names = _held(folded.lower()) if (row.node_count or 0) > _LARGE else names_held(folded.lower())
         return not wanted.isdisjoint(names) or any(match(name) for match in matches for name in names)
 
     return test
@@ -83,7 +83,7 @@ def holds_test(wanted: frozenset[str], matches: list[Match]) -> Test:
 
 @lru_cache(maxsize=16)
 def _held(folded: str) -> frozenset[str]:
-    return frozenset(held(folded))
+    return frozenset(names_held(folded))
 
 
 def number_test(read: Read, sign: str, wanted: list[tuple[float, int | None]]) -> Test:

@@ -12,12 +12,13 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from collectors.model import Cluster, Gpu, Load, Node, Xid
+from collectors.model import Cluster, Gpu, Load, Node, Severity, Xid
 from collectors.nodeset import expand, fold
-from console.contradictions import IDLE_PCT, SAMPLE_S, SETTLE_S, Fresh, live_xids, sliced
+from console.check_codes import Code
+from console.contradictions import IDLE_PCT, SAMPLE_S, SETTLE_S, Fresh, busy_gpus, least_gpus, live_xids, sliced
 from console.plan import Check, Extra
 from console.policy import Policy
-from widgets.units import duration, memory, when
+from widgets.units import duration, memory, plural, when
 
 Level = Literal["ok", "note", "warn", "bad", "unknown"]
 
@@ -44,8 +45,8 @@ class _Look(Struct):
     fine: list[str]
     blind: list[str]
 
-    def say(self, level: Level, text: str) -> None:
-        self.found.append(Check(self.node.name, level, text))
+    def say(self, level: Level, text: str, code: Code, *about: object) -> None:
+        self.found.append(Check(self.node.name, level, text, code, about))
 
 
 def look(
@@ -67,7 +68,7 @@ def look(
         return
     if not good.nodes:
         # When it booted and what it holds is not known: nobody is accused, and nothing is called fine.
-        found.append(Check(node.name, "unknown", "GPUs unknown: what Slurm says of the node is old"))
+        found.append(Check(node.name, "unknown", "GPUs unknown: what Slurm says of the node is old", "gpus-unknown"))
         return
     rows = (extra.gpus or {}).get(node.name, ())
     lost = [gpu for gpu in rows if gpu.lost is not None]
@@ -78,11 +79,11 @@ def look(
         load = None
     one = _Look(node, cluster, now, policy, good, found, live, bool(live) and not lost and not old, load, [], [])
     for gpu in lost:
-        one.say("bad", f"GPU {gpu.index} is lost: {gpu.lost}")
+        one.say("bad", f"GPU {gpu.index} is lost: {gpu.lost}", "gpu-lost", gpu.index)
     _xids(one, rows, xids, extra)
     if not live and load is None:
         if not lost:
-            one.say("unknown", f"GPUs unknown: {_why_blind(node, cluster, extra, good, now)}")
+            one.say("unknown", f"GPUs unknown: {_why_blind(node, cluster, extra, good, now)}", "gpus-unknown")
         return
     if old:
         one.blind.append(f"{old} of its GPUs (no sample of the last {duration(SAMPLE_S)})")
@@ -96,9 +97,9 @@ def look(
         one.blind.append("ECC and remaps (its GPUs were not read one by one)")
     _busy(one)
     if one.fine:
-        one.say("ok", ", ".join(one.fine))
+        one.say("ok", ", ".join(one.fine), "gpus-fit")
     if one.blind:
-        one.say("unknown", f"not known: {', '.join(one.blind)}")
+        one.say("unknown", f"not known: {', '.join(one.blind)}", "gpus-partly-unknown")
 
 
 def _recent(sampled_at: int | None, now: float) -> bool:
@@ -120,13 +121,22 @@ def _count(one: _Look, seen: int | None, apart: int) -> None:
     """Slurm's count against that of the telemetry. `apart`: how many of those seen do not answer now."""
     slurm = one.node.gpus
     if sliced(one.node):
+        least = least_gpus(one.node)
+        if seen is not None and least is not None and seen < least:
+            one.say(
+                "bad",
+                f"{seen} GPUs are seen, Slurm's GPUs and slices need {least} at least",
+                "gpus-missing",
+                seen,
+                least,
+            )
         return  # Slurm counts the slices of a GPU, telemetry the GPUs
     if slurm is None or seen is None:
         one.blind.append("how many GPUs it should have" if slurm is None else "how many GPUs answer")
     elif seen < slurm:
-        one.say("bad", f"{seen} of the {slurm} GPUs that Slurm counts are seen")
+        one.say("bad", f"{seen} of the {slurm} GPUs that Slurm counts are seen", "gpus-missing", seen, slurm)
     elif seen > slurm:
-        one.say("warn", f"{seen} GPUs are seen, Slurm counts {slurm}")
+        one.say("warn", f"{seen} GPUs are seen, Slurm counts {slurm}", "gpus-extra", seen, slurm)
     elif not apart:
         one.fine.append(f"GPUs {seen} of {slurm}")
 
@@ -147,33 +157,41 @@ def _xids(one: _Look, rows: Sequence[Gpu], known: Sequence[Xid], extra: Extra) -
         ]
     later = resumed is not None and resumed > (boot or 0)
     since = " since it was put back" if later else " since boot" if boot is not None else ""
-    codes = sorted({xid.code for xid in live}, key=lambda code: (-_rank(one.policy, code), code))
+    codes = sorted(
+        {(xid.code, xid.severity) for xid in live}, key=lambda kind: (-_rank(one.policy, *kind), *map(str, kind))
+    )
     quiet = []
-    for code in codes:
-        advice = one.policy.of(code)
+    for code, severity in codes:
+        advice = one.policy.of(code, severity)
         if advice is not None and not advice.acts:
             quiet.append(str(code))
             continue
-        those = [xid for xid in live if xid.code == code]
+        those = [xid for xid in live if (xid.code, xid.severity) == (code, severity)]
         gpus = _folded(xid.gpu for xid in those if xid.gpu is not None)
         last = max((xid.last_at for xid in those if xid.last_at is not None), default=None)
         at = "when is not known" if last is None else when(last, None, one.now)
         level: Level = "bad" if advice is not None and advice.drains else "warn"
         on = f" on GPU {gpus}" if gpus else ""
-        one.say(level, f"XID {code}{on}{since} ({at}): {one.policy.say(code)}")
+        one.say(
+            level,
+            f"XID {code}{on}{since} ({at}): {one.policy.say(code, severity)}",
+            "xid",
+            code,
+            *sorted({xid.gpu for xid in those if xid.gpu is not None}),
+        )
     if not one.good.xids:
         one.blind.append("XIDs")
     elif (one.whole or one.load is not None) and len(quiet) == len(codes):
         one.fine.append(f"no XID to act on{since} (only {', '.join(quiet)})" if quiet else f"no XID{since}")
 
 
-def _rank(policy: Policy, code: int) -> float:
-    advice = policy.of(code)
+def _rank(policy: Policy, code: int, severity: Severity | None) -> float:
+    advice = policy.of(code, severity)
     return 0 if advice is None else advice.rank
 
 
 def _flag(
-    field: str, level: Level, wrong: Callable[[list[Gpu]], str], fine: str, blind: str | None
+    field: str, code: Code, level: Level, wrong: Callable[[list[Gpu]], str], fine: str, blind: str | None
 ) -> Callable[[_Look], None]:
     """A look at one field of every GPU; None and 0, False or "none" are good. Without `blind` silence is usual."""
 
@@ -182,7 +200,7 @@ def _flag(
         told = [gpu for gpu in offered if getattr(gpu, field) is not None]
         bad = [gpu for gpu in told if getattr(gpu, field) not in (False, 0, "none")]
         if bad:
-            one.say(level, wrong(bad))
+            one.say(level, wrong(bad), code, *((gpu.index, getattr(gpu, field)) for gpu in bad))
         elif told and len(told) == len(offered) and one.whole:
             one.fine.append(fine)
         elif len(told) < len(offered) and blind is not None:
@@ -196,14 +214,15 @@ def _named(gpus: Sequence[Gpu]) -> str:
 
 
 _EACH = (
-    _flag("recovery", "bad",
+    _flag("recovery", "gpu-recovery", "bad",
           lambda bad: f"{_named(bad)}: the driver asks for {', '.join(dict.fromkeys(str(g.recovery) for g in bad))}",
           "the driver asks for nothing", None),
-    _flag("remap_failed", "bad", lambda bad: f"{_named(bad)}: a row could not be remapped: support", "no remap failed",
-          "failed remaps"),
-    _flag("remap_pending", "bad", lambda bad: f"{_named(bad)}: a remapped row waits for a reset: reset it first",
-          "no remap pending", "pending remaps"),
-    _flag("ecc_uncorrected", "warn",
+    _flag("remap_failed", "remap-failed", "bad",
+          lambda bad: f"{_named(bad)}: a row could not be remapped: support", "no remap failed", "failed remaps"),
+    _flag("remap_pending", "remap-pending", "bad",
+          lambda bad: f"{_named(bad)}: a remapped row waits for a reset: reset it first", "no remap pending",
+          "pending remaps"),
+    _flag("ecc_uncorrected", "ecc-uncorrected", "warn",
           lambda bad: f"{_named(bad)}: {sum(g.ecc_uncorrected or 0 for g in bad):,} uncorrected ECC errors since the "
                       "driver was loaded",
           "no uncorrected ECC error", "ECC errors"),
@@ -226,12 +245,12 @@ def _busy(one: _Look) -> None:
     if one.live:
         _strays(one)
     elif node.gpus_alloc == 0 and one.load is not None:
-        seen, idle = one.load.gpus_seen, one.load.gpus_idle
-        if seen is None or idle is None:
+        seen, known, busy = one.load.gpus_seen, one.load.util_gpus, busy_gpus(node, one.load)
+        if busy:
+            one.say("bad", f"{plural(busy, 'GPU')} busy, and no job holds any", "gpus-busy", busy)
+        if seen is None or one.load.gpus_idle is None or known is None or known < seen:
             one.blind.append("what runs on the GPUs")
-        elif seen > idle:
-            one.say("bad", f"{seen - idle} GPU{'s' if seen - idle > 1 else ''} busy, and no job holds any")
-        else:
+        elif not busy:
             one.fine.append("none busy")
     else:
         one.blind.append("what else runs on its GPUs beside the jobs")
@@ -250,7 +269,12 @@ def _strays(one: _Look) -> None:
         low, high = min(busy.values()), max(busy.values())
         percents = f"{low:.0f}" if f"{low:.0f}" == f"{high:.0f}" else f"{low:.0f} to {high:.0f}"
         holds = "no job holds it" if len(busy) == 1 else "no job holds them"
-        one.say(level, f"{_named([gpu for gpu in free if gpu.index in busy])} busy at {percents} % and {holds}")
+        one.say(
+            level,
+            f"{_named([gpu for gpu in free if gpu.index in busy])} busy at {percents} % and {holds}",
+            "gpu-busy",
+            *busy,
+        )
     quiet = bool(free) and not busy
     for gpu in free:
         strangers = [process for process in gpu.processes or () if process.job is None]
@@ -260,9 +284,20 @@ def _strays(one: _Look) -> None:
             first = strangers[0]
             more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
             whose = f"{first.name or 'unknown'}, {first.user or 'unknown user'}"
-            one.say(level, f"GPU {gpu.index}: process {first.pid} ({whose}){more} belongs to no job")
+            one.say(
+                level,
+                f"GPU {gpu.index}: process {first.pid} ({whose}){more} belongs to no job",
+                "gpu-process",
+                gpu.index,
+                *(process.pid for process in strangers),
+            )
         elif gpu.memory_used_mb is not None and gpu.memory_used_mb > LEFT_MB:
-            one.say("warn", f"GPU {gpu.index} has {memory(gpu.memory_used_mb)} in use and no job holds it")
+            one.say(
+                "warn",
+                f"GPU {gpu.index} has {memory(gpu.memory_used_mb)} in use and no job holds it",
+                "gpu-memory",
+                gpu.index,
+            )
         else:
             continue
         quiet = False

@@ -223,7 +223,7 @@ def _unblock(plan: Plan, _: bool) -> Sequence[Line]:
             f"{account}: {'no limit of its own' if limit == '-1' else f'{limit} jobs at once'}"
             for account, _, limit in (one.partition("=") for one in limits.split(","))
         ]
-        given = "" if name in plan.options.settings else "; what stood there before the block, its undo gives back (Z)"
+        given = "" if name in plan.options.settings else "; what stood there before the block, its undo gives back"
         made.append(("gets", f"{name}: {', '.join(each)}{given}", "text-strong"))
     return made
 

@@ -18,20 +18,36 @@ import msgspec
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import AlertDesk, Change, Cluster, Sent, SourceFault, Transport, Writer
-from console.action import Action, Row, tidy
+from console.action import ROWS, Action, Row, tidy
 from console.actions import BY_ID
 from console.asking import outgrown
 from console.entries import Entry, outcome_of, readable
 from console.incident import Scope, declared
 from console.journal import Journal, JournalFault
-from console.outcome import Outcome, Progress, Result, batches_of, cut_off, noted, results_of, said_by, told, waits_of
+from console.outcome import (
+    Changed,
+    Outcome,
+    Progress,
+    Result,
+    batches_of,
+    cut_off,
+    noted,
+    noted_of,
+    results_of,
+    said_by,
+    told,
+    waits_of,
+)
 from console.person import person
 from console.plan import READ_ONLY, Extra, Guard, Options, Plan, Refusal, Skip, grouped
 from console.planning import change_for, make, spelled
 from console.policy import Policy, default_policy
-from console.readers import Readers
+from console.readers import Again, Readers
 from console.verify import Settled, Waiting, Watch
 from console.waving import Look, Waving
+
+#: Of targets that did not change, and are asked again with those that did.
+_WITH_THEM = "with the others it takes out more than was confirmed"
 
 
 def open_writer(kind: str, cluster: str, settings: Any) -> Writer:
@@ -102,11 +118,12 @@ class Gate:
         cluster: Cluster,
         options: Options | None = None,
         extra: Extra | None = None,
+        changed: Mapping[str, str] | None = None,
     ) -> Plan | Refusal:
         """Freeze an action on explicit targets, or say why it cannot be. Sends nothing and reads nothing.
 
         Without a reason an action that needs one is planned all the same, to be shown; see `with_reason`. `extra` is
-        what `console.gather` read for the pre-flight.
+        what `console.gather` read for the pre-flight, `changed` why it is asked again (`Plan.changed`).
         """
         action = BY_ID.get(action_id)
         if action is None:
@@ -119,7 +136,21 @@ class Gate:
             action, targets, cluster, self._clock.now(), self._clock.mono(), self.guard, self._policy,
             options or Options(), extra or Extra(), self._scopes,
         )  # fmt: skip
-        return plan if isinstance(plan, Refusal) else self._ready(plan, reason)
+        if isinstance(plan, Refusal):
+            return plan
+        return self._ready(msgspec.structs.replace(plan, changed=changed or {}), reason)
+
+    def ask_again(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
+        """The same action, with the same reason, on the targets that a send left out because they changed, as they were
+        read then; `cluster` is the newest known of everything else."""
+        plan, field = outcome.plan, ROWS[outcome.plan.action.kind]
+        rows = {target: one.row for target, one in outcome.again.items()}
+        laid: Any = {field: {**getattr(cluster, field), **rows}}
+        return self.plan(
+            plan.action.id, tuple(rows), plan.why, msgspec.structs.replace(cluster, **laid), plan.options,
+            Extra(rows=rows) if plan.action.by_name else None,
+            {target: one.why for target, one in outcome.again.items()},
+        )  # fmt: skip
 
     def with_reason(self, plan: Plan, reason: str, options: Options | None = None) -> Plan | Refusal:
         """The same plan with the reason that was asked for meanwhile. The plan given is void once this succeeds.
@@ -189,21 +220,25 @@ class Gate:
             return Outcome(plan=plan, refused=f"not confirmed: {plan.confirm.words} was asked for; nothing was sent")
         try:
             with self._weighing:
-                rows, age, dropped = self._readers.again(plan, plan.change.targets, self._clock)
-                left = tuple(target for target in plan.seen if target not in dropped)
+                rows, age, dropped, again = self._readers.again(plan, plan.change.targets, self._clock)
+                left = tuple(target for target in plan.seen if target not in dropped and target not in again)
                 outgrew = self._outgrown(plan, left, rows)
+                if again and not outgrew and self._outgrown(plan, (*left, *again), rows):
+                    # In two parts a smaller answer would do than for all of it.
+                    again, left = {**again, **{target: Changed(_WITH_THEM, rows[target]) for target in left}}, ()
+                dropped |= {target: Result("dropped", one.why) for target, one in again.items()}
                 if plan.action.takes_out and not outgrew:
                     self._going[progress] = frozenset(left)
         except Exception as error:
             return Outcome(plan=plan, refused=f"the targets could not be read again, nothing was sent: {_said(error)}")
         if not left or (dropped and plan.action.together is not None):
             skipped = tuple(Skip(target, result.why) for target, result in dropped.items())
-            return Outcome(
-                plan=plan, results=dropped, refused=f"nothing was sent: {grouped(skipped, plan.action.kind)}"
-            )
+            refused = f"nothing was sent: {grouped(skipped, plan.action.kind)}"
+            return Outcome(plan=plan, results=dropped, refused=refused, again=again)
         if outgrew:
             return Outcome(plan=plan, refused=f"nothing was sent: {outgrew}")
         progress.results |= dropped
+        progress.again |= again
         try:
             change = change_for(plan, left, rows, plan.why, person())
         except ValueError as error:
@@ -284,7 +319,7 @@ class Gate:
         progress.written = True
         late = self._late_note("result", **about, sent=said_by(every), failure=failure or None, outcome=told(results))
         return Outcome(plan=plan, results=results, sent=tuple(every), waiting=waiting, warning=late or warning,
-                       aside=dict(progress.aside))  # fmt: skip
+                       aside=dict(progress.aside), again=dict(progress.again))  # fmt: skip
 
     def _next(
         self, plan: Plan, batch: Change, progress: Progress, results: dict[str, Result], waving: Waving | None
@@ -294,10 +329,14 @@ class Gate:
             while progress.may_go_on():
                 unfit = waving.look(batch.targets) if waving is not None else {}
                 some = tuple(target for target in batch.targets if target not in unfit)
-                rows, _, dropped = self._readers.again(plan, some, self._clock) if some else ({}, None, {})
+                rows, _, dropped, asks = (
+                    self._readers.again(plan, some, self._clock) if some else Again({}, None, {}, {})
+                )
                 if progress.paused or progress.stopped:
                     continue  # meanwhile: how long it will be nobody knows, so they are read anew
+                dropped |= {target: Result("dropped", one.why) for target, one in asks.items()}
                 results |= unfit | dropped
+                progress.again |= asks
                 rest = [one for one in plan.seen if one not in results and one not in progress.results]
                 if why := self._outgrown(plan, rest, rows):
                     return batch, f"not sent: {why}"
@@ -332,7 +371,7 @@ class Gate:
             if watch.waiting:
                 sleep(pause)
                 pause = min(2 * pause, 2.0)
-        results = {**outcome.results, **{one.target: Result(one.state, one.why) for one in every}}
+        results = {**outcome.results, **{one.target: Result(one.state, one.why, one.aside, one.seen) for one in every}}
         warning = self.note(every)
         return msgspec.structs.replace(outcome, results=results, waiting=(), warning=outcome.warning or warning)
 
@@ -341,7 +380,7 @@ class Gate:
         warning = ""
         for plan in dict.fromkeys(one.plan for one in settled):
             of_it = [one for one in settled if one.plan == plan]
-            outcome = {one.target: {"state": one.state, "why": one.why} for one in of_it}
+            outcome = {one.target: noted_of(one) for one in of_it}
             action = BY_ID[of_it[0].action]
             fault = self._late_note("verified", id=plan, action=action.id, kind=action.kind, outcome=outcome, **more)
             warning = warning or fault

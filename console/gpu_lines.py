@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from collectors.model import Cluster, Gpu, Load, Xid
 from collectors.nodeset import fold
+from console.contradictions import xids_by_node
 from console.gpus import IdleJob
-from console.policy import Policy
+from console.policy import Policy, preceding
 from themes.roles import heat_role, state_look
 from widgets.cells import Span
 from widgets.pane import Line
@@ -26,11 +27,13 @@ _SCALES: dict[str, tuple[str, float, float]] = {
 def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float) -> list[Line]:
     """Newest first: where, which, how often, what the policy says, and whether the node is out already."""
     lines = []
+    by_node = xids_by_node(cluster)
     for xid in found:
         node = cluster.nodes.get(xid.node)
-        advice = policy.of(xid.code)
+        advice = policy.of(xid.code, xid.severity)
         glyph, role = state_look(node.display) if node is not None else ("?", "state-unknown")
         word = advice.action if advice is not None else "no advice"
+        before = preceding(xid, by_node.get(xid.node, ()))
         often = f" ×{xid.count}" if xid.count and xid.count > 1 else ""
         since = () if xid.last_at is None else ((duration(now - xid.last_at), "text-dim"),)
         gpu = "" if xid.gpu is None else f" GPU {xid.gpu}"
@@ -40,6 +43,8 @@ def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float
                     (f"{glyph} ", role),
                     (f"{xid.node}{gpu} ", ""),
                     (f"XID {xid.code}{often}", "bad"),
+                    (f" after {before.code}" if before is not None else "", "bad"),
+                    (f" {xid.severity}" if xid.severity is not None else "", "text-strong"),
                     (f"  {word}", "text-dim"),
                 ],
                 since,

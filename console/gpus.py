@@ -51,7 +51,7 @@ def with_idle(cluster: Cluster) -> Sequence[IdleJob]:
             load, node = cluster.loads.get(name), cluster.nodes.get(name)
             if load is None or load.gpus_idle is None or node is None or node.gpus is None or node.gpus_alloc is None:
                 continue
-            if len(cluster.jobs_on.get(name, ())) == 1:
+            if len(cluster.jobs_on.get(name, ())) == 1 and not node.gpu_slices:
                 count = load.gpus_idle - (node.gpus - node.gpus_alloc)
                 if count > 0:
                     idle[name] = count

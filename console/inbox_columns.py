@@ -29,7 +29,16 @@ def _age(one: Entry, ctx: Ctx) -> Cell:
 
 
 INBOX: tuple[Column, ...] = (
-    Column("nodes", "nodes", 14, lambda e, _: fold(e.nodes), lambda e: natural_key(e.nodes[0]), grow=2, most=40),
+    Column(
+        "nodes",
+        "nodes",
+        14,
+        lambda e, _: fold(e.nodes),
+        lambda e: natural_key(e.nodes[0]),
+        grow=2,
+        most=40,
+        identity=lambda e: len(e.nodes) == 1,
+    ),
     Column("state", "state", 12, _state, lambda e: e.displays[0], grow=1, most=24),
     Column("kind", "kind", 21, lambda e, _: e.label, lambda e: e.kind, priority=2, grow=1, most=24),
     Column("age", "out for", 8, _age, lambda e: e.since, align="right", volatile=True),
@@ -56,7 +65,16 @@ def _text(one: Contradiction, _: Ctx | None) -> list[Span]:
 
 
 CONTRADICTIONS: tuple[Column, ...] = (
-    Column("node", "node", 10, lambda c, _: fold(c.nodes or (c.node,)), lambda c: natural_key(c.node), grow=1, most=24),
+    Column(
+        "node",
+        "node",
+        10,
+        lambda c, _: fold(c.nodes or (c.node,)),
+        lambda c: natural_key(c.node),
+        grow=1,
+        most=24,
+        identity=lambda c: len(c.nodes) <= 1,
+    ),
     Column("text", "what disagrees", 48, _text, lambda c: c.text, grow=4),
     Column(
         "since",

@@ -21,6 +21,7 @@ from console import places
 from console.action import Action, Row, Together
 from console.loops import racks_of
 from console.person import person
+from widgets.units import plural
 
 #: How long it lasts, each time that it is declared.
 LASTS_S = 1800
@@ -155,7 +156,7 @@ def asked(words: Sequence[str], cluster: Cluster, now: float) -> Asked:
     if verb in {"end", "extend"}:
         stand = {one.name: one for one in incidents(cluster, now)}
         if len(stand) > 1 and not more:
-            raise ValueError(f"{len(stand)} incidents stand: {', '.join(stand)}; say which")
+            raise ValueError(f"{plural(len(stand), 'incident')} stand: {', '.join(stand)}; say which")
         one = stand.get(more[0] if more else next(iter(stand), ""))
         if one is None:
             raise ValueError("no incident stands" + (f" by the name {more[0]}" if more else ""))

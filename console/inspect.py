@@ -8,9 +8,9 @@ from collectors.model import Cluster, Gpu, Job, JobDetail, Node
 from collectors.nodeset import fold
 from console import cooling, cooling_words, domain_words, domains, drift
 from console.columns import job_state_cell, state_cell, used
-from console.contradictions import contradictions, suspects
+from console.contradictions import contradictions, suspects, xids_by_node
 from console.past import Act, drains_text
-from console.policy import Policy
+from console.policy import Policy, preceding
 from console.reasons import robot
 from console.remember import Sum
 from widgets.cells import Span, pad, spans_of
@@ -108,8 +108,10 @@ def trouble_lines(
     """XIDs of the node with what the policy says and whose advice that is, and facts that disagree."""
     lines: list[Line] = []
     node = cluster.nodes.get(name)
-    for xid in sorted((one for one in cluster.xids.values() if one.node == name), key=lambda one: -(one.last_at or 0)):
-        advice = policy.of(xid.code)
+    known = xids_by_node(cluster).get(name, [])
+    for xid in sorted(known, key=lambda one: -(one.last_at or 0)):
+        advice = policy.of(xid.code, xid.severity)
+        before = preceding(xid, known)
         often = f" ×{count(xid.count)}" if xid.count is not None else ""
         gpu = "" if xid.gpu is None else f" GPU {xid.gpu}"
         boot = node.boot_at if node is not None else None
@@ -119,6 +121,7 @@ def trouble_lines(
             Line(
                 [
                     (f"XID {xid.code}{often}{gpu}", "bad"),
+                    (f" {xid.severity}" if xid.severity is not None else "", "text-strong"),
                     (f"  {when_said}", ""),
                     ("  since boot" if since_boot else "", "warn"),
                 ]
@@ -136,6 +139,11 @@ def trouble_lines(
                         (f"  ({advice.followed.source})", "text-dim"),
                     ]
                 )
+            )
+        if before is not None:
+            seen = when(before.last_at, None, now)
+            lines.append(
+                line((f"  before it XID {before.code} ({seen}): {policy.say(before.code, before.severity)}", "warn"))
             )
         if advice is not None:
             for other in advice.others:
@@ -165,7 +173,7 @@ def process_lines(gpus: Sequence[Gpu]) -> list[Line]:
 
 def past_lines(acts: Sequence[Act], drains: Mapping[str, int] | None, now: float) -> list[Line]:
     """What was done to it before, newest first, from the journal."""
-    lines = [line((f"past      {drains_text(drains)}", "text-dim"))] if drains is not None else []
+    lines = [line((drains_text(drains), "text-dim"))] if drains is not None else []
     for act in acts:
         ago = UNKNOWN if act.at is None else f"{duration(now - act.at)} ago"
         about = f" {act.about}" if act.about else ""
@@ -197,7 +205,7 @@ def job_rows(ids: Sequence[str], jobs: Mapping[str, Job], now: float) -> list[Li
                     (f"{pad(job.name, 18)} ", ""),
                     (f"{_some(job.gpus_held, 'GPU')} on {_some(job.node_count, 'node')}  ", ""),
                     (f"{duration(job.elapsed_s(now))} done, ", "text-dim"),
-                    (f"{duration(left)} left" if left is not None else "no limit", "text-dim"),
+                    ("no limit" if job.unlimited else f"{duration(left)} left", "text-dim"),
                 ],
                 (),
                 job.id,

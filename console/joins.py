@@ -17,7 +17,7 @@ def running(cluster: Cluster) -> Sequence[Job]:
     return [job for job in cluster.jobs.values() if job.nodes is not None]
 
 
-@remembered("jobs", "nodes", "partitions")
+@remembered("jobs", "nodes", "partitions", "known")
 def partition_uses(cluster: Cluster) -> dict[str, PartitionUse]:
     """Each partition with the nodes, GPUs and jobs in it. One pass over nodes and one over jobs."""
     gpus: Counter[str] = Counter()
@@ -58,9 +58,17 @@ def partition_uses(cluster: Cluster) -> dict[str, PartitionUse]:
     for where, at in first.items():
         for name in (where or "").split(","):
             oldest[name] = min(at, oldest.get(name, at))
+    nodes, jobs = "nodes" in cluster.known, "jobs" in cluster.known
+
+    def known(kind: bool, counts: Counter[str], name: str) -> int | None:
+        return counts[name] if kind else None
+
     return {
         name: PartitionUse(
-            partition, out[name], gpus[name], alloc[name], works[name], pending[name], asked[name], oldest.get(name),
+            partition,
+            known(nodes, out, name), known(nodes, gpus, name), known(nodes, alloc, name),
+            known(jobs, works, name), known(jobs, pending, name), known(jobs, asked, name),
+            oldest.get(name),
             tuple(why[name].most_common(5)) if name in why else (),
         )
         for name, partition in cluster.partitions.items()

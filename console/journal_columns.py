@@ -76,7 +76,7 @@ JOURNAL: tuple[Column, ...] = (
     Column("at", "when", 11, lambda e, c: when(e.at, c.now), lambda e: e.at, volatile=True, descending=True),
     Column("who", "who", 7, who, lambda e: e.person, priority=2, grow=1, most=18, volatile=True),
     Column("action", "action", 8, lambda e, _: e.action, lambda e: e.action, grow=1, most=12),
-    Column("targets", "on", 14, lambda e, _: named(e), named, grow=3, most=60),
+    Column("targets", "on", 14, lambda e, _: named(e), named, grow=3, most=60, identity=lambda e: len(e.targets) == 1),
     Column("outcome", "what came of it", 17, result, words, grow=1, most=34, volatile=True),
     Column("reason", "reason", 8, _reason, lambda e: e.reason, priority=3, grow=4),
     Column("host", "from", 10, lambda e, _: e.host or "", lambda e: e.host, priority=5, grow=1, most=20),
@@ -96,7 +96,7 @@ def detail(entry: Entry, ctx: JournalCtx, room: int, back: Mapping[str, Entry], 
         mine = [target for target, undo in back.items() if undo is one]
         lines += _hang("", f"{_several(entry, mine)} undone by {one.person}, {when(one.at, ctx.now)}", room)
     if entry.orphan and entry.key not in ctx.under_way:
-        lines += _hang("", [("nobody wrote down what came of it; v reads it back", "bad")], room)
+        lines += _hang("", [("nobody wrote down what came of it: read it back", "bad")], room)
     lines += _hang("on", named(entry), room)
     if entry.reason:
         lines += _hang("reason", f'"{entry.reason}"', room)

@@ -90,7 +90,7 @@ class Looking(Undoing):
             at.poller = self._open_player(cast("ReplaySite", site))
             self._shut_gate(cast("ReplaySite", site))
         else:
-            at.poller = Poller(site.name, site.collectors(), at.clock, self._publish, site.demo)
+            at.poller = Poller(site.name, site.collectors(), at.clock, self._publish, site.demo, (at.telemetry,))
 
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
         raise NotImplementedError

@@ -12,6 +12,7 @@ from console.contradictions import Fresh
 from console.fabric import SwitchRow
 from console.need_control import Trouble
 from console.stores import StoreRow
+from widgets.units import plural
 
 #: More nodes than this are counted, not named: nobody reads a thousand names, and the list is made every second.
 NAMED = 200
@@ -33,7 +34,7 @@ def ports(cluster: Cluster, fresh: Fresh) -> list[Trouble]:
 
 @lru_cache(maxsize=64)
 def _named(names: tuple[str, ...]) -> str:
-    return fold(names) if len(names) <= NAMED else f"{len(names):,} nodes"
+    return fold(names) if len(names) <= NAMED else f"{plural(len(names), 'node')}"
 
 
 def _store(row: StoreRow) -> Trouble | None:
@@ -57,7 +58,13 @@ def _fabric(cluster: Cluster) -> list[Trouble]:
         nodes = tuple(dict.fromkeys(node for row in many for node in row.nodes))
         count = sum(len(row.unwell) for row in many)
         names = ", ".join(row.name for row in many[:MOST])
-        found = [Trouble(f"{count:,} ports behind {len(many)} switches are not well: {names}, …", True, nodes=nodes)]
+        found = [
+            Trouble(
+                f"{plural(count, 'port')} behind {len(many)} switches are not well: {names}, …",
+                True,
+                nodes=nodes,
+            )
+        ]
     # A port of a node that is out is in the hands of whoever has the node.
     alone = [
         port
@@ -72,15 +79,21 @@ def _fabric(cluster: Cluster) -> list[Trouble]:
         if len(ports) == 1:
             found.append(Trouble(f"{nodes[0]} {fabric.port_text(ports[0])}, the node takes work", grave, nodes=nodes))
         elif ports:
-            text = f"{len(ports)} ports {what} on nodes that take work: {_named(nodes)}"
+            text = f"{plural(len(ports), 'port')} {what} on nodes that take work: {_named(nodes)}"
             found.append(Trouble(text, grave, nodes=nodes))
     return found
+
+
+def _ports(number: int, wrong: str, *, named: bool) -> str:
+    """`12 ports down`, `1 port with errors`, or `3 flapping` where ports were named before."""
+    how = "with errors" if wrong == "errors" else wrong
+    return f"{plural(number, 'port')} {how}" if named else f"{number:,} {how}"
 
 
 def _switch(row: SwitchRow) -> Trouble:
     """`leaf-R03: 12 ports down, 3 flapping on 8 nodes, 5 jobs there`."""
     counts = [(number, word) for word in fabric.WRONGS if (number := row.count(word))]
-    said = ", ".join(f"{number:,}{' ports' if at == 0 else ''} {word}" for at, (number, word) in enumerate(counts))
+    said = ", ".join(_ports(number, word, named=at == 0) for at, (number, word) in enumerate(counts))
     name = row.name if row.kind == "switch" else f"rack {row.name}" if row.name else "no rack"
     jobs = "" if row.jobs is None else f", {row.jobs:,} job{'' if row.jobs == 1 else 's'} there"
     nodes = f"{len(row.nodes)} node{'' if len(row.nodes) == 1 else 's'}"

@@ -10,7 +10,7 @@ from collectors.model import Cluster, Completing, Control, Diag
 from collectors.nodeset import fold, names_in
 from console import cost
 from console.contradictions import good
-from widgets.units import count, duration
+from widgets.units import count, duration, plural
 
 #: UnkillableStepTimeout where nobody tells it, as Slurm has it, and how long a job may end beyond it: the epilog too
 #: takes its time.
@@ -107,7 +107,7 @@ def _queue(diag: Diag, queues: Sequence[tuple[float, int]]) -> Iterator[Trouble]
     if grows:
         (first, few), (last, _) = grows[0], grows[-1]
         more = f", {count(waits - few)} more than {duration(last - first)} ago and more at each reading"
-    text = f"{count(waits)} messages wait for slurmdbd{more}: does it answer? try: sacctmgr show stats"
+    text = f"{plural(waits, 'message')} wait for slurmdbd{more}: does it answer? try: sacctmgr show stats"
     yield Trouble(text, waits >= DBD_FULL)
 
 
@@ -131,7 +131,7 @@ def _stuck(control: Control, now: float) -> Iterator[Trouble]:
     if len(mine) > _MOST:
         names = tuple(dict.fromkeys(name for one in mine for name in names_in(one.nodes)))
         since = min(one.since for one in mine if one.since is not None)
-        text = f"{len(mine)} jobs COMPLETING, {past}: hung processes or a file system: {fold(names)}"
+        text = f"{plural(len(mine), 'job')} COMPLETING, {past}: hung processes or a file system: {fold(names)}"
         yield Trouble(text, True, since, names)
 
 

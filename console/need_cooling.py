@@ -12,6 +12,7 @@ from console import cooling, loop_folds, places, reasons
 from console.cooling import Loop, State
 from console.loops import feeds
 from console.places import LOOP, Failed
+from widgets.units import plural
 
 #: More loops than this in one state are one line.
 MOST = 3
@@ -75,7 +76,7 @@ def _need(
     else:
         names = ", ".join(one.name for one in loops[:4]) + (", …" if len(loops) > 4 else "")
         nodes = sum(len(one.nodes) for one in loops)
-        text = f"{len(loops)} cooling loops {state}: {names}; {nodes:,} nodes{fallen}: {_step(loops)}"
+        text = f"{len(loops)} cooling loops {state}: {names}; {plural(nodes, 'node')}{fallen}: {_step(loops)}"
     alerts = [alert for one in loops for alert, _ in said.get(one.name, ())]
     own = [at for one in loops if (at := _began(said.get(one.name, ()))) is not None]
     silent = [one.since for one in loops if one.state == "silent" and one.since is not None]

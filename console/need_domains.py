@@ -10,6 +10,7 @@ from console import domains
 from console.contradictions import Fresh
 from console.domains import DomainState
 from console.need_control import Trouble
+from widgets.units import plural
 
 #: From so many domains on one line tells of all that have the same trouble.
 TOGETHER = 3
@@ -46,7 +47,7 @@ def _split(one: DomainState) -> tuple[str, Sequence[str]]:
     usable = frozenset(one.usable)
     parts = [(part.clique, [node for node in part.nodes if node in usable]) for part in one.parts]
     apart = [node for _, nodes in parts[1:] for node in nodes]
-    said = ", ".join(f"{len(nodes)} trays in clique {clique}" for clique, nodes in parts if nodes)
+    said = ", ".join(f"{plural(len(nodes), 'tray')} in clique {clique}" for clique, nodes in parts if nodes)
     return f"{one.name} fell apart: {said}; no {one.fits + 1}-tray job fits", apart
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from collectors.model import Alert, Cluster, Node
+from collectors.model import Alert, Cluster, Node, Severity
 from collectors.nodeset import fold
 from console import places, reasons, tickets
 from console.contradictions import SAMPLE_S, Contradiction
@@ -188,12 +188,12 @@ class NeedList:
 
     def _by_code(self, found: Sequence[Contradiction], rank: int, glyph: str, role: str, note: str) -> None:
         """A line a node, or one for all that have the same XID."""
-        codes: dict[int, list[Contradiction]] = {}
+        codes: dict[tuple[int, Severity | None], list[Contradiction]] = {}
         for one in found:
             if one.code is not None and one.node not in self._told:
-                codes.setdefault(one.code, []).append(one)
-        for code, alike in codes.items():
-            step = f"{f', {note}' if note else ''}: {self.policy.say(code)}"
+                codes.setdefault((one.code, one.xid_severity), []).append(one)
+        for (code, severity), alike in codes.items():
+            step = f"{f', {note}' if note else ''}: {self.policy.say(code, severity)}"
             if len(alike) < places.TOGETHER:
                 for one in alike:
                     gpu = "" if one.gpu is None else f" GPU {one.gpu}"

@@ -21,12 +21,12 @@ from console.left import Left, reminders
 from console.need_list import CRITICAL, DAY_S, OUT, QUIET, Need, NeedList, opens_of
 from console.places import Failed
 from console.policy import Policy, default_policy
-from console.reasons import FORGOTTEN_S, ROBOTS, robot
+from console.reasons import FORGOTTEN_S, robot
 from console.remember import Sum, remembered
 from console.stores import stores
 from widgets.units import duration
 
-__all__ = ["FORGOTTEN_S", "ROBOTS", "Need", "needs", "robot"]
+__all__ = ["FORGOTTEN_S", "Need", "needs", "robot"]
 
 
 class _Out(Struct, frozen=True):
@@ -111,6 +111,8 @@ def _out(cluster: Cluster, now: float) -> _Out:
     for node in _gone(cluster):
         if reasons.is_forgotten(node, now) and not _leftover(node):
             out.forgotten.append(node)
+        elif node.display == "down" and "REBOOT_ISSUED" in node.flags:  # its reboot is overdue, whoever asked for it
+            out.failed.append(Failed(node, node.reason_at))
         elif reasons.read(node.reason, node.reason_by).who == "human" and not _leftover(node):
             continue
         elif node.display in {"down", "invalid", "unknown"} and (

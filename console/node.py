@@ -5,6 +5,7 @@ Needs neither Prometheus nor a controller. What cannot be read is told in one li
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import textwrap
@@ -25,10 +26,12 @@ from collectors.nvml.message import Extra
 from collectors.nvml.sources import NvmlTelemetry, hold, this_node
 from collectors.slurm.nodes import read_named
 from console.errors import Told
+from console.naming import WAIT_S, tell
 from console.node_slurm import SLURM_DEADLINE_S, ended_lines, ended_on, jobs_on
-from console.policy import Policy, default_policy
+from console.policy import Policy, default_policy, preceding
 from console.reasons import robot
 from console.snapshot import stamp
+from widgets.units import plural
 
 VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -109,8 +112,8 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> Look:
     untold: dict[str, Fault] = {}
     with ThreadPoolExecutor(4) as pool:
         try:
-            seen = pool.submit(_gpus_of, node, telemetry) if telemetry is not None else None
             known = pool.submit(lambda: read_named([node], SLURM_DEADLINE_S)) if with_slurm else None
+            seen = pool.submit(_gpus_of, node, telemetry, known) if telemetry is not None else None
             queue = pool.submit(jobs_on, node) if with_slurm else None
             past = pool.submit(lambda: ended_on(node, clock.now())) if shutil.which("sacct") is not None else None
             sample = _result(seen, gpu_source, faults)
@@ -145,9 +148,13 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> Look:
     )
 
 
-def _gpus_of(node: str, telemetry: Telemetry) -> Sample:
+def _gpus_of(node: str, telemetry: Telemetry, known: Future[Mapping[str, Node]] | None) -> Sample:
     if isinstance(telemetry, NvmlTelemetry):
         return telemetry.sample()
+    nodes: Mapping[str, Node] = {}
+    with contextlib.suppress(SourceFault, TimeoutError):  # its own name is enough for most sites
+        nodes = known.result(WAIT_S) if known is not None else {}
+    tell(telemetry, nodes or {node: Node(name=node, state="UNKNOWN", display="unknown")})
     gpus = telemetry.gpus([node]).get(node, ())
     if not gpus:
         raise SourceFault("empty", f"no sample of {node}", "is its exporter up?")
@@ -311,9 +318,14 @@ def _xid_lines(look: Look, policy: Policy) -> Iterator[str]:
     for xid in look.xids:
         gpu = "a GPU" if xid.gpu is None else f"GPU {xid.gpu}"
         times = f"first {when(xid.first_at, None, look.at)}  last {when(xid.last_at, None, look.at)}"
-        advice = policy.of(xid.code)
+        advice = policy.of(xid.code, xid.severity)
         source = f" ({advice.source})" if advice is not None else ""
-        yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}  {times}  policy: {policy.say(xid.code)}{source}"
+        said = f"  {xid.severity}" if xid.severity is not None else ""
+        step = policy.say(xid.code, xid.severity)
+        yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}{said}  {times}  policy: {step}{source}"
+        before = preceding(xid, look.xids)
+        if before is not None:
+            yield f"      before it XID {before.code}: {policy.say(before.code, before.severity)}"
 
 
 def _process_lines(look: Look) -> Iterator[str]:
@@ -329,14 +341,14 @@ def _process_lines(look: Look) -> Iterator[str]:
 
 
 def _job_lines(look: Look) -> Iterator[str]:
-    from widgets.units import count, duration
+    from widgets.units import duration
 
     for job in (look.jobs or {}).values():
         left = job.left_s(look.at)
         yield (
-            f"{job.id:<10} {job.user:<12} {job.name}  {job.state}  {count(job.gpus_held)} GPUs on "
-            f"{count(job.node_count)} nodes  {duration(job.elapsed_s(look.at))} done, "
-            + (f"{duration(left)} left" if left is not None else "no limit")
+            f"{job.id:<10} {job.user:<12} {job.name}  {job.state}  {plural(job.gpus_held, 'GPU')} on "
+            f"{plural(job.node_count, 'node')}  {duration(job.elapsed_s(look.at))} done, "
+            + ("no time limit" if job.unlimited else f"{duration(left)} left")
         )
 
 
@@ -367,7 +379,8 @@ def as_json_text(look: Look, policy: Policy | None = None) -> str:
             _timed(run, "submitted", "started", "ended") for run in look.ended
         ],
         "gpus": None if look.gpus is None else [_gpu_fields(gpu, look.extras.get(gpu.index)) for gpu in look.gpus],
-        "xids": [{**_timed(xid, "first_at", "last_at"), "policy": policy.say(xid.code)} for xid in look.xids],
+        "xids": [{**_timed(xid, "first_at", "last_at"), "policy": policy.say(xid.code, xid.severity)}
+                 for xid in look.xids],
         "troubles": [{"gpu": index, "text": text} for index, text in judge.troubles(look.gpus or (), look.extras)],
         "disagree": _disagree(look),
     }  # fmt: skip

@@ -9,6 +9,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.accounting import Accounts
 from collectors.slurm.ask import ask, fence, fenced
 from collectors.slurm.jobs import COLUMNS, command, row
+from widgets.units import plural
 
 #: Slurm is asked beside the driver, and never waited for longer.
 SLURM_DEADLINE_S = 5.0
@@ -42,11 +43,11 @@ def ended_on(node: str, now: float) -> tuple[PastJob, ...]:
 def ended_lines(runs: Sequence[PastJob], now: float) -> Iterator[str]:
     """A line a job."""
     from console.ended import code_text
-    from widgets.units import UNKNOWN, count, duration, when
+    from widgets.units import UNKNOWN, duration, when
 
     for run in runs:
         code = code_text(run.exit_code, run.signal)
         yield (
             f"{run.id:<10} {run.user or UNKNOWN:<12} {run.state} {code}  {when(run.ended, None, now)}  "
-            f"{count(run.gpus)} GPUs, ran {duration(run.ran_s)}  {run.name}"
+            f"{plural(run.gpus, 'GPU')}, ran {duration(run.ran_s)}  {run.name}"
         )

@@ -14,7 +14,7 @@ from collectors.model import Alert, Change, Job, Node, Partition, Reservation, S
 from console.action import Action, Row
 from console.actions import BY_ID
 from console.plan import Plan
-from console.verify import Waiting
+from console.verify import Settled, Waiting
 
 
 class Result(Struct, frozen=True):
@@ -23,6 +23,17 @@ class Result(Struct, frozen=True):
 
     state: Literal["pending", "sent", "done", "failed", "unknown", "dropped"]
     why: str = ""
+    aside: bool = False
+    """Of waves: it is not fit, and was set aside."""
+    seen: str = ""
+    """The state of the target that shows it, as `console.verify.Settled` has it."""
+
+
+class Changed(Struct, frozen=True):
+    """A target that changed since the preview: in what, and what it is now."""
+
+    why: str
+    row: Row
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -36,6 +47,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """For `console.verify.Watch`."""
     aside: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Of waves: nodes that came back unfit or not at all, and why."""
+    again: Mapping[str, Changed] = msgspec.field(default_factory=dict)
+    """Targets that were not sent because they changed, and that a new preview may be confirmed for
+    (`Gate.ask_again`). Their results are `dropped`."""
     warning: str = ""
     """Something else went wrong that the person must hear of: the result is not in the journal."""
 
@@ -50,6 +64,8 @@ class Progress:
         self.total = total
         self.results: dict[str, Result] = {}
         """Of the targets that were sent or dropped so far."""
+        self.again: dict[str, Changed] = {}
+        """Of those that were dropped the ones that may be asked again."""
         self.intent: dict[str, Any] = {}
         """What names it in the journal, once it is written there; before that nothing is sent."""
         self.written = False
@@ -226,9 +242,14 @@ def _noted(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def told(results: Mapping[str, Result]) -> dict[str, dict[str, str]]:
+def told(results: Mapping[str, Result]) -> dict[str, dict[str, Any]]:
     """The results as the journal holds them."""
-    return {target: {"state": result.state, "why": result.why} for target, result in results.items()}
+    return {target: noted_of(result) for target, result in results.items()}
+
+
+def noted_of(one: Result | Settled) -> dict[str, Any]:
+    """What became of one target as the journal holds it."""
+    return {"state": one.state, "why": one.why, **({"aside": True} if one.aside else {})}
 
 
 def said_by(sent: Sequence[Sent]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from msgspec import Struct
 from collectors.model import Cluster
 from console.actions import ACTIONS, NAVIGATION
 from console.commands import OTHERS, SCREENS
+from widgets.units import plural
 
 if TYPE_CHECKING:
     from console.app import WachtApp
@@ -131,7 +132,7 @@ def named(cluster: Cluster, query: str) -> list[Named]:
         return []
     low = wanted.lower()
     nodes = [("node", name, _of_node(cluster, name)) for name in _best(cluster.nodes, low)]
-    racks = [("rack", name, f"{len(cluster.racks[name])} nodes") for name in _best(cluster.racks, low)[:4]]
+    racks = [("rack", name, f"{plural(len(cluster.racks[name]), 'node')}") for name in _best(cluster.racks, low)[:4]]
     ids = islice((job for job in cluster.jobs if job.startswith(wanted)), MOST)
     jobs = [("job", job, _of_job(cluster, job)) for job in ids]
     if len(jobs) < MOST and len(low) >= 3:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from collectors.model import Partition, Reservation
 from console.columns import Ctx
 from widgets.cells import Cell
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, clock_span, count, duration, percent, when
 
 
@@ -17,12 +17,13 @@ class PartitionUse(Struct, frozen=True):
     """A partition with what goes on in it: joined once a reading, for the table and the overview."""
 
     partition: Partition
-    nodes_out: int
-    gpus: int
-    gpus_alloc: int
-    running: int
-    pending: int
-    gpus_asked: int
+    nodes_out: int | None
+    gpus: int | None
+    gpus_alloc: int | None
+    running: int | None
+    pending: int | None
+    gpus_asked: int | None
+    """None where the nodes, or the jobs, were never read."""
     oldest: int | None
     """Submit time of the job that waits longest."""
     why: tuple[tuple[str, int], ...]
@@ -48,6 +49,7 @@ PARTITIONS: tuple[Column, ...] = (
         lambda u: u.partition.name,
         grow=1,
         most=20,
+        identity=always,
     ),
     Column("state", "state", 10, _partition_state, lambda u: u.partition.state),
     Column(
@@ -74,7 +76,7 @@ PARTITIONS: tuple[Column, ...] = (
         "gpus",
         "GPUs used",
         13,
-        lambda u, _: f"{u.gpus_alloc:,}/{u.gpus:,}",
+        lambda u, _: f"{count(u.gpus_alloc)}/{count(u.gpus)}",
         lambda u: u.gpus_alloc,
         align="right",
         priority=6,
@@ -158,12 +160,34 @@ def _in(epoch: int | None, ctx: Ctx) -> Cell:
 
 
 RESERVATIONS: tuple[Column, ...] = (
-    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, most=24),
+    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, most=24, identity=always),
     Column("state", "state", 11, _reservation_state, lambda r: r.state, volatile=True),
     Column("nodes_n", "nodes", 6, lambda r, _: count(r.node_count), lambda r: r.node_count, align="right", priority=3),
     # On 80 columns both its moments are seen.
-    Column("starts", "starts", 24, lambda r, c: _in(r.starts, c), lambda r: r.starts, priority=1, volatile=True),
-    Column("ends", "ends", 24, lambda r, c: _in(r.ends, c), lambda r: r.ends, priority=2, volatile=True),
+    Column(
+        "starts",
+        "starts",
+        24,
+        lambda r, c: _in(r.starts, c),
+        lambda r: r.starts,
+        priority=1,
+        volatile=True,
+        least=16,
+        grow=1,
+        most=24,
+    ),
+    Column(
+        "ends",
+        "ends",
+        24,
+        lambda r, c: _in(r.ends, c),
+        lambda r: r.ends,
+        priority=2,
+        volatile=True,
+        least=16,
+        grow=1,
+        most=24,
+    ),
     Column("who", "for", 10, lambda r, _: r.users or r.accounts or "", priority=4, grow=1, most=24),
     Column("flags", "flags", 14, lambda r, _: ",".join(r.flags), priority=6, grow=1, most=30),
     Column("where", "nodes", 14, lambda r, _: r.nodes or "", priority=5, grow=2),

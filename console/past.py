@@ -13,6 +13,7 @@ from msgspec import Struct
 from console import reasons, tickets
 from console.entries import TOOK_PLACE, Entry, Record, join, text
 from console.undo import undone, undos
+from widgets.units import times
 
 #: Acts that put a node back to work.
 _BACK = frozenset({"resume", "undrain"})
@@ -89,12 +90,12 @@ def drains(node: str, records: Iterable[Record], now: float, days: float = 90) -
 
 
 def drains_text(counts: Mapping[str, int], days: int = 90) -> str:
-    """`3 drains in 90 days (2 GPU, XID; 1 power, cooling)`."""
+    """`drained 3 times with wacht in 90 days (journal: 2 GPU, XID; 1 power, cooling)`. Others drain nodes as well, of
+    which it does not know: it says its source."""
     total = sum(counts.values())
-    if not total:
-        return f"no drain in {days} days"
     kinds = "; ".join(f"{count} {reasons.KINDS.get(kind, kind)}" for kind, count in counts.items())
-    return f"{total} drain{'s' if total > 1 else ''} in {days} days ({kinds})"
+    often = f"drained {times(total)}" if total else "not drained"
+    return f"{often} with wacht in {days} days (journal{': ' if kinds else ''}{kinds})"
 
 
 def resumed(records: Iterable[Record]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from collectors.model import Alert, Cluster, Node
 from console.loops import NO_LOOPS, feeds, feeds_among, ill, racks_of
+from console.naming import names_of
 
 #: Keys of `Extra` and labels of alerts that name a place, narrowest first.
 KINDS = ("chassis", "enclosure", "pdu", "ups", "breaker", "switch", "leaf", "cdu", "rack", "pod", "block", "row")
@@ -119,11 +120,12 @@ def _loop_of(alert: Alert, cluster: Cluster) -> str:
 
 
 def node_of_alert(alert: Alert, cluster: Cluster) -> str:
-    """The node an alert is about, as Slurm calls it: without port and domain; "" where it is about none."""
+    """The node of Slurm that an alert is about; "" where it is about none."""
     named = alert.node or ""
     if named in cluster.nodes or not named:
         return named
-    return next((name for sign in ":." if (name := named.partition(sign)[0]) in cluster.nodes), "")
+    # Whoever read it did not know Slurm's nodes yet, or does not look for them.
+    return (names_of(cluster).fit(named).node or "") if cluster.nodes else ""
 
 
 def nodes_of(place: Place, cluster: Cluster) -> tuple[str, ...]:

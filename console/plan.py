@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 from collectors.model import Change, Cluster, Gpu, Job, JobDetail
 from collectors.nodeset import fold
 from console.action import Action, Kind, Row
+from console.check_codes import Code
 from console.waves import Waves
 
 #: Why nothing may be sent where whoever started the console said so.
@@ -85,6 +86,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """The rack that comes back first."""
     redrain: bool = False
     """What came back and is not fit is to be drained again, once somebody has said yes to it."""
+    offered: str = ""
+    """What the console itself wrote into the line for the reason: an alert's text may read like a filter."""
 
 
 class Check(Struct, frozen=True):
@@ -95,6 +98,15 @@ class Check(Struct, frozen=True):
     """"" where it concerns all of them."""
     level: Literal["ok", "note", "warn", "bad", "refused", "unknown"]
     text: str
+    """For people: nothing is decided by it."""
+    code: Code
+    about: tuple[object, ...] = ()
+    """What of this kind it is, as values: the GPU, the XID, the loop. Never what moves by itself: ages, percents."""
+
+    @property
+    def trouble(self) -> tuple[str, Code, tuple[object, ...]]:
+        """What makes it the same finding a minute later."""
+        return self.target, self.code, self.about
 
 
 class Extra(Struct, frozen=True, kw_only=True):
@@ -123,6 +135,12 @@ class Confirm(Struct, frozen=True):
     """break: the partition that loses so much, or "anyway" against a failed pre-flight."""
     why: str = ""
     """break: what it is that asks for it."""
+
+    def covers(self, other: Confirm) -> bool:
+        """Whether an answer to this question, given in advance, would do for another one too: no more targets, nothing
+        stronger to type, and no glass to break."""
+        weaker = other.kind == "plain" or (other.kind == "count" and self.kind != "plain")
+        return weaker and other.expect <= self.expect
 
     @property
     def words(self) -> str:
@@ -154,6 +172,8 @@ class Hit(Struct, frozen=True, kw_only=True):
     gpus: int | None
     elapsed_s: int | None
     left_s: int | None
+    unlimited: bool = False
+    """Slurm says that it has no time limit."""
 
 
 class Share(Struct, frozen=True, kw_only=True):
@@ -220,6 +240,8 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
     """The declared incident that all of it lies in, by whose name it takes one key."""
     waves: Waves | None = None
     """How many nodes come back, where they do not all at once."""
+    changed: Mapping[str, str] = field(default_factory=dict)
+    """Of a plan that asks again: target to what changed about it since the preview before."""
     why: str | None = None
     """The person's reason, as the journal has it; Slurm hears of it where the action has a reason."""
 

@@ -16,9 +16,12 @@ from collectors.nodestate import OUT
 from collectors.slurm.argv import REASON_CAP
 from console import actions_users, asking, bookings, components, notices, preflight, rights, silences, unseen, waves
 from console.action import ENDED, WAITING, Action, Row, Value, rows_of, tidy
+from console.filters import misplaced
 from console.incident import Scope
 from console.plan import Check, Confirm, Extra, Guard, Hit, Options, Plan, Refusal, Skip, grouped, listed
 from console.policy import Policy
+from console.verify import Drifted, judged
+from console.words import OPTION_OF
 
 _ON_IT = "I'm on it"
 
@@ -127,13 +130,16 @@ def make(
     )
 
 
-def otherwise(plan: Plan, target: str, now: Row | None) -> str:
-    """Why a target would not get what was shown, as it is now; "" where it would."""
+def otherwise(plan: Plan, target: str, now: Row | None) -> Drifted | None:
+    """What keeps a target from getting what was shown, as it is now; None where it would get that."""
     if plan.action.id not in {"reboot", "reboot-now"} or now is None:
-        return ""
+        return None
     assert isinstance(now, Node)
     shown, to = plan.change.next_state[target], _next(now, plan.options)
-    return "" if to == shown else f"it would come back {to} from the reboot, not {shown} as shown: {now.display}"
+    if to == shown:
+        return None
+    why = f"it would come back {to} from the reboot, not {shown} as shown: {now.display}"
+    return judged(plan.action, [("next_down" if to == "DOWN" else "next_resume", why)])
 
 
 def _given(action: Action, options: Options, rows: Mapping[str, Row], now: float) -> dict[str, str]:
@@ -172,8 +178,14 @@ def _found(checks: Sequence[Check], level: str, acting: Mapping[str, Row]) -> di
 
 
 def spelled(plan: Plan, reason: str | None, person: str) -> Plan:
-    """The plan with the person's reason, and with it the Change in full: what will be sent, to the last word."""
+    """The plan with the person's reason, and with it the Change in full: what will be sent, to the last word.
+
+    Raises ValueError where what was typed for the reason is a filter. What an undo puts back was typed by no one.
+    """
     why = tidy(reason or "") or None
+    given = plan.options.offered
+    if why and plan.options.undoes is None and (meant := misplaced(why.removeprefix(tidy(given)) if given else why)):
+        raise ValueError(meant)
     return msgspec.structs.replace(plan, why=why, change=change_for(plan, plan.change.targets, plan.seen, why, person))
 
 
@@ -249,12 +261,19 @@ def _lacking(action: Action, options: Options) -> str | None:
     if action.id == "priority" and options.priority is None and not options.priorities:
         return "a priority is required: a whole number"
     if options.settings and action.together is None and action.kind != "user":
-        return f"{action.label} knows no --{next(iter(options.settings))}"
+        return _takes_no(action, next(iter(options.settings)))
     known = ("priority", "resume_after_s", "seconds", "next_state", "waves", "canary", "redrain")
     given = {name for name in known if getattr(options, name)}
     for name in sorted(given.difference(action.asks)):
-        return f"{action.label} knows no {name.removesuffix('_s').replace('_', '-').replace('redrain', 'failed')}"
+        return _takes_no(action, OPTION_OF[name])
     return None
+
+
+def _takes_no(action: Action, option: str) -> str:
+    """An option that this action does not take, as it was typed, and those that it does."""
+    takes = [f"--{OPTION_OF[name]}" for name in action.asks]
+    takes += ["--value"] if action.value is not None else []
+    return f"{action.label} takes no --{option}; it takes {', '.join(takes) or 'no options'}"
 
 
 def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | None:
@@ -265,7 +284,7 @@ def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | No
     if any(target.upper() == "ALL" for target in targets):
         return f"ALL is never sent: name the {kind}s"
     if f"{kind}s" not in cluster.known:
-        faults = [str(source.fault) for source in cluster.sources.values() if source.fault is not None]
+        faults = dict.fromkeys(str(source.fault) for source in cluster.sources.values() if source.fault is not None)
         return f"the {kind}s of {cluster.name} were never read{': ' + '; '.join(faults) if faults else ''}"
     rows = rows_of(action, cluster)
     unknown = [clean(target)[:60] for target in targets if target not in rows]
@@ -293,6 +312,6 @@ def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: floa
     return tuple(
         Hit(id=job.id, user=job.user, name=job.name, nodes=job.nodes, node_count=job.node_count,
             gpus=job.gpus_held if job.gpus_held is not None else job.gpus,
-            elapsed_s=job.elapsed_s(now), left_s=job.left_s(now))
+            elapsed_s=job.elapsed_s(now), left_s=job.left_s(now), unlimited=job.unlimited)
         for job in jobs
     )  # fmt: skip

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from collectors.clean import clean
+from collectors.model import FOLLOWERS, Severity, Xid
 from console.toml_file import ConfigError, TomlFile
 
 SHIPPED = Path(__file__).with_name("xid-policy.toml")
@@ -25,17 +27,30 @@ ACTIONS: Mapping[str, str] = {
     "job": "look at the job, leave the node",
     "reset": "reset the GPU when the node is idle",
     "recovery": "do what the driver reports as its recovery action",
+    "check-log": "look at the kernel's line first: it says whether the error is fatal",
     "drain": "take the node out",
     "drain+link": "take the node out, look at the link",
     "drain+reset": "take the node out, reset the GPU",
     "drain+reboot": "take the node out, reboot it",
 }
 _RANK = {word: rank for rank, word in enumerate(ACTIONS)}
+#: What the kernel's line may say of an error, and the tables that hold what to go by then.
+_SEVERITIES: tuple[Severity, ...] = ("fatal", "nonfatal")
 _KEYS = {"action": str, "first_step": str, "source": str}
 _LARGEST_CODE = 1 << 16
 _SPAN = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
-__all__ = ["ACTIONS", "SHIPPED", "Advice", "ConfigError", "Opinion", "Policy", "default_policy", "load_policy"]
+__all__ = [
+    "ACTIONS",
+    "SHIPPED",
+    "Advice",
+    "ConfigError",
+    "Opinion",
+    "Policy",
+    "default_policy",
+    "load_policy",
+    "preceding",
+]
 
 
 class Opinion(Struct, frozen=True, kw_only=True):
@@ -54,6 +69,8 @@ class Advice(Struct, frozen=True, kw_only=True):
     meaning: str
     followed: Opinion
     others: tuple[Opinion, ...] = ()
+    by_severity: Mapping[Severity, Opinion] = {}
+    """What to go by instead where the kernel's line says how severe it is."""
 
     @property
     def action(self) -> str:
@@ -77,8 +94,8 @@ class Advice(Struct, frozen=True, kw_only=True):
 
     @property
     def acts(self) -> bool:
-        """Somebody has to do something to the node or its GPU, now or later."""
-        return self.drains or self.action in {"reset", "recovery"}
+        """The node or its GPU needs something to be done to it, now or later."""
+        return self.drains or self.action in {"reset", "recovery", "check-log"}
 
     @property
     def rank(self) -> int:
@@ -92,22 +109,40 @@ class Policy(Struct, frozen=True, kw_only=True):
     advice: Mapping[int, Advice] = {}
     files: tuple[str, ...] = ()
 
-    def of(self, code: int) -> Advice | None:
-        """What it says of a code; None where it says nothing."""
-        return self.advice.get(code)
-
-    def say(self, code: int) -> str:
-        """The first step in words: `drain, reboot the node`, or that there is no advice."""
+    def of(self, code: int, severity: Severity | None = None) -> Advice | None:
+        """What it says of a code; None where it says nothing. `severity` is what the kernel's line says, if known."""
         advice = self.advice.get(code)
+        if advice is None or severity is None or severity not in advice.by_severity:
+            return advice
+        return replace(advice, followed=advice.by_severity[severity])
+
+    def say(self, code: int, severity: Severity | None = None) -> str:
+        """The first step in words: `drain, reboot the node`, or that there is no advice."""
+        advice = self.of(code, severity)
         return f"no advice for XID {code}" if advice is None else advice.first_step
 
     def worst(self, codes: Iterable[int]) -> int | None:
         """The code that asks for most; one without advice counts for more than those that leave the node alone."""
-        return max(codes, key=lambda code: (self._rank(code), code), default=None)
+        return max(codes, key=lambda code: (self._rank(self.of(code)), code), default=None)
 
-    def _rank(self, code: int) -> float:
-        advice = self.advice.get(code)
+    def worst_of(self, xids: Iterable[Xid]) -> Xid | None:
+        """The XID that asks for most, by its code and its severity."""
+        return max(xids, key=lambda one: (self._rank(self.of(one.code, one.severity)), one.code), default=None)
+
+    def _rank(self, advice: Advice | None) -> float:
         return _RANK["job"] + 0.5 if advice is None else advice.rank
+
+
+def preceding(xid: Xid, rows: Iterable[Xid]) -> Xid | None:
+    """The XID before one that follows another (43, 45, …), on the same GPU; None where none is known."""
+    if xid.code not in FOLLOWERS:
+        return None
+    before = [
+        one for one in rows
+        if (one.node, one.gpu) == (xid.node, xid.gpu) and one.code not in FOLLOWERS
+        and (one.first_at is None or xid.last_at is None or one.first_at <= xid.last_at)
+    ]  # fmt: skip
+    return max(before, key=lambda one: (one.last_at or 0, one.code), default=None)
 
 
 @cache
@@ -164,7 +199,7 @@ def _advice(layer: TomlFile, key: str, table: Any, code: int, beneath: Advice | 
     where = f"xid.{key}"
     if not isinstance(table, dict):
         raise layer.fail("xid", key, f"must be a table, as in [{where}]")
-    allowed = (*_KEYS, "meaning", "other")
+    allowed = (*_KEYS, *_SEVERITIES, "meaning", "other")
     for name in table:
         if name not in allowed:
             raise layer.fail(where, name, f"unknown key; allowed: {', '.join(sorted(allowed))}")
@@ -179,6 +214,7 @@ def _advice(layer: TomlFile, key: str, table: Any, code: int, beneath: Advice | 
         meaning=_text(layer, where, "meaning", meaning, 0),
         followed=_opinion(layer, where, {name: table[name] for name in _KEYS if name in table}, 0),
         others=tuple(_opinion(layer, f"{where}.other", other, nth) for nth, other in enumerate(others)),
+        by_severity={one: _opinion(layer, f"{where}.{one}", table[one], 0) for one in _SEVERITIES if one in table},
     )
 
 

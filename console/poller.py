@@ -23,6 +23,7 @@ from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import KINDS, Budget, Cluster, Collector, Diff, Facts, Fault, Reading, SourceFault
 from console import cost
+from console.naming import Naming
 from console.pace import AFTER_ANOTHER, LONGEST_S, Spent, due_s, jittered, spared_s, within_s
 from console.reduce import begin, merged, reduce
 
@@ -131,8 +132,10 @@ class Poller:
     """Keeps one cluster's facts fresh until `stop`."""
 
     def __init__(
-        self, name: str, collectors: Sequence[Collector], clock: Clock, publish: Publish, demo: bool = False
-    ) -> None:
+        self, name: str, collectors: Sequence[Collector], clock: Clock, publish: Publish, demo: bool = False,
+        asked: Iterable[object] = (),
+    ) -> None:  # fmt: skip
+        """`asked` is what is asked on demand beside the sources, and has to know how Slurm names its nodes."""
         self.name = name
         self.cluster = begin(name, [(one.name, one.floor_s) for one in collectors], demo)
         """The newest Cluster; replaced, never changed, by the reducing thread."""
@@ -146,6 +149,7 @@ class Poller:
         self._strain = 1.0
         self._readings: queue.SimpleQueue[tuple[Reading, float] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._naming = Naming(collectors, asked)
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -190,6 +194,7 @@ class Poller:
         """End every thread and every command that runs, within about a second. `alone` leaves the commands to their
         deadlines: those of other clusters cannot be told from its own."""
         self._stopping.set()
+        self._naming.stop()
         self.poke()
         for one in self._collectors.values():
             one.close()
@@ -204,6 +209,7 @@ class Poller:
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         collector, due = turn.collector, turn.collector.floor_s
         while not self._stopping.is_set():
+            self._naming.wait(collector)
             turn.bell.clear()
             last, turn.served = turn.served, turn.poke
             if self._stopping.is_set():  # stop() may have set both in between
@@ -267,8 +273,10 @@ class Poller:
         try:
             self.cluster, diff = reduce(before, reading, floor)
         except Exception as error:  # facts that cannot be joined cost this reading, not all that would follow
-            bad = msgspec.structs.replace(reading, facts=None, fault=_own_fault(reading.source, error))
-            self.cluster, diff = reduce(before, bad, floor)
+            reading = msgspec.structs.replace(reading, facts=None, fault=_own_fault(reading.source, error))
+            self.cluster, diff = reduce(before, reading, floor)
+        if self._naming.see(reading):
+            self.poke(self._naming.sources)  # what was read under other names is read again
         self.cluster = cost.told(before, self.cluster)
         self._strain = cost.strain(self.cluster.diag, self.cluster.cost)
         return diff

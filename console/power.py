@@ -29,7 +29,8 @@ class RackPower(Struct, frozen=True):
     nodes: int
     reporting: int
     """Nodes of it whose power is known."""
-    jobs: int
+    jobs: int | None
+    """None where the jobs were never read."""
     out: int
     """Nodes of it out of service."""
     gives_back_w: float | None
@@ -82,7 +83,7 @@ def idle_node_w(cluster: Cluster) -> float | None:
     return median(drawn) if drawn else None
 
 
-@remembered("power", "loads", "jobs_on", "nodes", "racks")
+@remembered("power", "loads", "jobs_on", "nodes", "racks", "known")
 def by_rack(cluster: Cluster) -> Mapping[str, RackPower]:
     """Every rack, in natural order."""
     measured: Mapping[str, float] = cluster.power.rack_w if cluster.power is not None else {}
@@ -93,11 +94,14 @@ def by_rack(cluster: Cluster) -> Mapping[str, RackPower]:
         total = measured.get(rack, sum(drawn.values()) if drawn else None)
         busy = [name for name in names if cluster.jobs_on.get(name)]
         back = None
-        if idle is not None and all(name in drawn for name in busy):
+        known = "jobs" in cluster.known
+        if known and idle is not None and all(name in drawn for name in busy):
             back = sum(max(0.0, (drawn[name] or 0.0) - idle) for name in busy)
         jobs = {job for name in busy for job in cluster.jobs_on[name]}
         out = sum(1 for name in names if (node := cluster.nodes.get(name)) is not None and node.display in OUT)
-        found[rack] = RackPower(rack, total, len(names), len(drawn), len(jobs), out, back, _row(cluster, names))
+        found[rack] = RackPower(
+            rack, total, len(names), len(drawn), len(jobs) if known else None, out, back, _row(cluster, names)
+        )
     return found
 
 

@@ -6,7 +6,7 @@ from collectors.nodeset import natural_key
 from console.columns import Ctx, dim
 from console.power import JobPower, RackPower
 from widgets.cells import Cell, gauge
-from widgets.columns import Column
+from widgets.columns import Column, always
 from widgets.units import UNKNOWN, count, duration, power
 
 
@@ -18,7 +18,16 @@ def _rack_bar(one: RackPower, ctx: Ctx) -> Cell:
 
 
 RACKS: tuple[Column, ...] = (
-    Column("rack", "rack", 6, lambda r, _: r.rack or "none", lambda r: natural_key(r.rack), grow=1, most=16),
+    Column(
+        "rack",
+        "rack",
+        6,
+        lambda r, _: r.rack or "none",
+        lambda r: natural_key(r.rack),
+        grow=1,
+        most=16,
+        identity=always,
+    ),
     Column("row", "row", 4, lambda r, _: dim(r.row), lambda r: r.row, priority=6),
     Column("power", "power", 9, lambda r, _: power(r.power_w), lambda r: r.power_w, align="right", descending=True),
     Column("bar", "of its most", 12, _rack_bar, priority=4),
@@ -60,7 +69,7 @@ def _job_power(one: JobPower, _: Ctx) -> Cell:
 
 
 JOBS: tuple[Column, ...] = (
-    Column("id", "job", 8, lambda j, _: j.job.id, lambda j: natural_key(j.job.id), grow=1, most=12),
+    Column("id", "job", 8, lambda j, _: j.job.id, lambda j: natural_key(j.job.id), grow=1, most=12, identity=always),
     Column("power", "power", 9, _job_power, lambda j: j.power_w, align="right", descending=True),
     Column("user", "user", 8, lambda j, _: j.job.user, lambda j: j.job.user, grow=1, most=14),
     Column("name", "name", 10, lambda j, _: j.job.name, lambda j: j.job.name, priority=2, grow=2, most=24),

@@ -29,7 +29,7 @@ from console.fitness import Level
 from console.known import Known
 from console.plan import Check, Extra
 from console.policy import Policy
-from widgets.units import duration, when
+from widgets.units import duration, plural, when
 
 #: A job that was requeued so often before is told of.
 RESTARTS = 3
@@ -81,9 +81,9 @@ def checks(
         if xid.node in rows:
             xids.setdefault(xid.node, []).append(xid)
     known = Known(cluster, extra, now, policy, good, xids, values or {})
-    found = [Check("", "unknown", fault) for fault in extra.faults]
+    found = [Check("", "unknown", fault, "not-read", (fault,)) for fault in extra.faults]
     if action.kind == "node" and not good.nodes:
-        found.append(Check("", "unknown", "what Slurm says of the nodes is old"))
+        found.append(Check("", "unknown", "what Slurm says of the nodes is old", "nodes-old"))
     if action.id in {"down", "reboot-now"}:
         found += _deaths(rows, known)
     for row in rows.values():
@@ -96,43 +96,53 @@ def checks(
 
 def _resume(node: Node, known: Known, found: list[Check]) -> None:
     if node.state == "DOWN" or "NOT_RESPONDING" in node.flags:
-        found.append(Check(node.name, "note", "it must register first: it is followed until it does"))
+        found.append(
+            Check(node.name, "note", "it must register first: it is followed until it does", "registers-first")
+        )
     if "REBOOT_ISSUED" in node.flags:
-        found.append(Check(node.name, "warn", "it is rebooting now"))
+        found.append(Check(node.name, "warn", "it is rebooting now", "rebooting"))
     elif "REBOOT_REQUESTED" in node.flags:
-        found.append(Check(node.name, "warn", "a reboot is asked for: a resume calls it off"))
+        found.append(Check(node.name, "warn", "a reboot is asked for: a resume calls it off", "reboot-cancelled"))
     _back(node, known, found)
 
 
 def _undrain(node: Node, known: Known, found: list[Check]) -> None:
     if node.state == "DOWN":
-        found.append(Check(node.name, "note", "it is down and stays down: only the drain is taken off"))
+        found.append(Check(node.name, "note", "it is down and stays down: only the drain is taken off", "stays-down"))
     elif "NOT_RESPONDING" in node.flags:
-        found.append(Check(node.name, "note", "it does not answer: no work starts before it does"))
+        found.append(Check(node.name, "note", "it does not answer: no work starts before it does", "not-responding"))
     _back(node, known, found)
 
 
 def _cancel_reboot(node: Node, known: Known, found: list[Check]) -> None:
     # A reboot that was asked for without a drain leaves its node in service: then nothing comes back.
     if "DRAIN" in node.flags:
-        found.append(Check(node.name, "note", "the drain of that reboot goes with it, and its reason"))
+        found.append(Check(node.name, "note", "the drain of that reboot goes with it, and its reason", "drain-goes"))
         _back(node, known, found)
 
 
 def _back(node: Node, known: Known, found: list[Check]) -> None:
     """What holds for every node that is to take work again."""
     if not {"POWERED_DOWN", "POWERING_DOWN", "POWER_DOWN"}.isdisjoint(node.flags):
-        found.append(Check(node.name, "note", "powered off: Slurm powers it up when work comes"))
+        found.append(Check(node.name, "note", "powered off: Slurm powers it up when work comes", "powered-off"))
     elif "POWERING_UP" in node.flags:
-        found.append(Check(node.name, "note", "it is powering up"))
+        found.append(Check(node.name, "note", "it is powering up", "powering-up"))
     if "COMPLETING" in node.flags:
-        found.append(Check(node.name, "warn", "a job is still ending there (COMPLETING)"))
+        found.append(Check(node.name, "warn", "a job is still ending there (COMPLETING)", "completing"))
     _reserved(node, known, found)
     if node.reason is not None or node.reason_by is not None:
         level, meaning = _slurm_says(node)
-        found.append(Check(node.name, level, f"{_signed(node, known)}{meaning and f': {meaning}'}"))
+        found.append(
+            Check(
+                node.name,
+                level,
+                f"{_signed(node, known)}{meaning and f': {meaning}'}",
+                "reason",
+                (node.reason_by, node.reason),
+            )
+        )
     if reasons.is_forgotten(node, known.now):
-        found.append(Check(node.name, "note", "out for more than 7 days: is what it waited for done?"))
+        found.append(Check(node.name, "note", "out for more than 7 days: is what it waited for done?", "out-for-days"))
     fitness.look(
         node, cluster=known.cluster, extra=known.extra, now=known.now, policy=known.policy, good=known.good,
         xids=known.xids.get(node.name, ()), found=found,
@@ -169,7 +179,9 @@ def _drain(node: Node, known: Known, found: list[Check]) -> None:
     power = next((flag for flag in ("POWERED_DOWN", "POWERING_UP", "POWERING_DOWN") if flag in node.flags), None)
     if power is not None:
         word = power.replace("_", " ").lower()
-        found.append(Check(node.name, "warn", f"{word}: a drain kills the jobs that wait for it there"))
+        found.append(
+            Check(node.name, "warn", f"{word}: a drain kills the jobs that wait for it there", "drain-kills", (power,))
+        )
     _kept(node, known, found)
     _reserved(node, known, found)
 
@@ -180,25 +192,44 @@ def _down(node: Node, known: Known, found: list[Check]) -> None:
 
 def _reboot(node: Node, known: Known, found: list[Check]) -> None:
     if "NOT_RESPONDING" in node.flags:
-        found.append(Check(node.name, "warn", "slurmd does not answer, and it is slurmd that reboots: use the BMC"))
+        found.append(
+            Check(
+                node.name, "warn", "slurmd does not answer, and it is slurmd that reboots: use the BMC", "slurmd-silent"
+            )
+        )
     _kept(node, known, found)
     _reserved(node, known, found)
 
 
 def _powerdown(node: Node, known: Known, found: list[Check]) -> None:
     if known.cluster.jobs_on.get(node.name) or unseen.works(node):
-        found.append(Check(node.name, "note", "power goes off once its jobs have ended; no new work starts meanwhile"))
+        found.append(
+            Check(
+                node.name,
+                "note",
+                "power goes off once its jobs have ended; no new work starts meanwhile",
+                "power-after-jobs",
+            )
+        )
     if "DRAIN" in node.flags:
         # Seen on 24.11.5 and 26.05.5, of POWER_DOWN and POWER_DOWN_ASAP alike.
         goes = "Slurm takes the drain off with the power, and the next job boots it: drain it again once it is off"
-        found.append(Check(node.name, "warn", f"{_signed(node, known)}; {goes}"))
+        found.append(Check(node.name, "warn", f"{_signed(node, known)}; {goes}", "drain-lost"))
     _reserved(node, known, found)
 
 
 def _kept(node: Node, known: Known, found: list[Check]) -> None:
     # A node in service may still carry the reason of its last drain (24.11 never clears it): that is history.
     if node.reason and node.display in OUT:
-        found.append(Check(node.name, "note", f"{_signed(node, known)}; it is kept behind yours"))
+        found.append(
+            Check(
+                node.name,
+                "note",
+                f"{_signed(node, known)}; it is kept behind yours",
+                "reason-kept",
+                (node.reason_by, node.reason),
+            )
+        )
 
 
 def _reserved(node: Node, known: Known, found: list[Check]) -> None:
@@ -208,25 +239,35 @@ def _reserved(node: Node, known: Known, found: list[Check]) -> None:
     until = f" until {when(one.ends, None, known.now)}" if one is not None and one.ends is not None else ""
     users = (one.users or one.accounts) if one is not None else None
     found.append(
-        Check(node.name, "note", f"in reservation {node.reservation}{until}{f' for {users}' if users else ''}")
+        Check(
+            node.name,
+            "note",
+            f"in reservation {node.reservation}{until}{f' for {users}' if users else ''}",
+            "reserved",
+            (node.reservation,),
+        )
     )
 
 
 def _deaths(rows: Mapping[str, Row], known: Known) -> Iterable[Check]:
     """How many jobs Slurm kills when these nodes are set down."""
     if not known.good.jobs:
-        yield Check("", "unknown", "how many jobs die is not known: the jobs were not read, or are old")
+        yield Check(
+            "", "unknown", "how many jobs die is not known: the jobs were not read, or are old", "deaths-unknown"
+        )
         return
     dying = {job for name in rows for job in known.cluster.jobs_on.get(name, ())}
     hidden = unseen.on(known.cluster, rows)
     if len(dying) == 1:
-        yield Check("", "warn", "1 job dies at once, on all its nodes")
+        yield Check("", "warn", "1 job dies at once, on all its nodes", "deaths", (1,))
     elif dying:
-        yield Check("", "warn", f"{len(dying):,} jobs die at once, on all their nodes")
+        yield Check("", "warn", f"{plural(len(dying), 'job')} die at once, on all their nodes", "deaths", (len(dying),))
     elif not hidden:
-        yield Check("", "ok", "no job is there")
+        yield Check("", "ok", "no job is there", "no-job")
     if hidden:
-        yield Check("", "unknown", f"how many {'more ' if dying else ''}jobs die is {unseen.words(hidden)}")
+        yield Check(
+            "", "unknown", f"how many {'more ' if dying else ''}jobs die is {unseen.words(hidden)}", "deaths-unknown"
+        )
 
 
 # -- jobs -------------------------------------------------------------------------------------------------------------
@@ -235,43 +276,54 @@ def _deaths(rows: Mapping[str, Row], known: Known) -> Iterable[Check]:
 def _requeue(job: Job, known: Known, found: list[Check]) -> None:
     detail = known.extra.details.get(job.id)
     if detail is None:
-        found.append(Check(job.id, "unknown", "whether it can be requeued was not read"))
+        found.append(Check(job.id, "unknown", "whether it can be requeued was not read", "requeue-not-read"))
     elif detail.batch is False:
-        found.append(Check(job.id, "refused", "no batch script: Slurm would refuse"))
+        found.append(Check(job.id, "refused", "no batch script: Slurm would refuse", "no-batch-script"))
     elif detail.requeueable is False:
-        found.append(Check(job.id, "refused", "submitted as not to be requeued (Requeue=0): Slurm would refuse"))
+        found.append(
+            Check(
+                job.id, "refused", "submitted as not to be requeued (Requeue=0): Slurm would refuse", "not-requeueable"
+            )
+        )
     elif detail.batch is None or detail.requeueable is None:
-        found.append(Check(job.id, "unknown", "Slurm does not say whether it can be requeued"))
+        found.append(Check(job.id, "unknown", "Slurm does not say whether it can be requeued", "requeue-unknown"))
     else:
-        found.append(Check(job.id, "ok", "a batch job that may be requeued"))
+        found.append(Check(job.id, "ok", "a batch job that may be requeued", "requeueable"))
     if job.restarts is None:
-        found.append(Check(job.id, "unknown", "how often it was requeued before is not known"))
+        found.append(Check(job.id, "unknown", "how often it was requeued before is not known", "restarts-unknown"))
     elif job.restarts >= RESTARTS:
-        found.append(Check(job.id, "warn", f"it was requeued {job.restarts} times before"))
+        found.append(Check(job.id, "warn", f"it was requeued {job.restarts} times before", "restarts", (job.restarts,)))
     if job.state == "SUSPENDED":
-        found.append(Check(job.id, "note", "it is suspended: it will be held, not queued"))
+        found.append(Check(job.id, "note", "it is suspended: it will be held, not queued", "requeued-held"))
 
 
 def _hold(job: Job, known: Known, found: list[Check]) -> None:
     if job.user != known.me:
         found.append(
-            Check(job.id, "note", "an admin hold: its owner cannot lift it; U, the user hold, is the polite one")
+            Check(
+                job.id,
+                "note",
+                "an admin hold: its owner cannot lift it; U, the user hold, is the polite one",
+                "admin-hold",
+            )
         )
     if job.reason == _OWNERS:
-        found.append(Check(job.id, "note", f"held by its owner, {job.user}, already: yours takes that over"))
+        found.append(
+            Check(job.id, "note", f"held by its owner, {job.user}, already: yours takes that over", "held-by-owner")
+        )
 
 
 def _release(job: Job, known: Known, found: list[Check]) -> None:
     reason = job.reason or ""
     if reason in _SLURM_HOLDS:
-        found.append(Check(job.id, "warn", _SLURM_HOLDS[reason]))
+        found.append(Check(job.id, "warn", _SLURM_HOLDS[reason], "held-by-slurm", (reason,)))
     elif reason == _OWNERS:
         if job.user != known.me:
-            found.append(Check(job.id, "note", f"held by its owner, {job.user}"))
+            found.append(Check(job.id, "note", f"held by its owner, {job.user}", "held-by-owner"))
     elif reason == "JobHeldAdmin":
-        found.append(Check(job.id, "note", "held by an admin"))
+        found.append(Check(job.id, "note", "held by an admin", "held-by-admin"))
     elif job.state == "SPECIAL_EXIT":
-        found.append(Check(job.id, "note", "held by its own exit code (SPECIAL_EXIT)"))
+        found.append(Check(job.id, "note", "held by its own exit code (SPECIAL_EXIT)", "held-by-exit-code"))
 
 
 #: Action to what looks at one of its targets. Any other hides nothing that the preview does not tell.

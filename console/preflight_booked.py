@@ -18,10 +18,10 @@ _NAMED = 5
 def _unreserve(row: Reservation, known: Known, found: list[Check]) -> None:
     bound = known.extra.bound.get(row.name)
     if bound is None:
-        found.append(Check(row.name, "unknown", "which jobs asked for it was not read"))
+        found.append(Check(row.name, "unknown", "which jobs asked for it was not read", "bound-not-read"))
         return
     if not bound:
-        found.append(Check(row.name, "ok", "no job asks for it"))
+        found.append(Check(row.name, "ok", "no job asks for it", "not-bound"))
         return
     waits = [job for job in bound if job.state == "PENDING"]
     runs = [job for job in bound if job.state != "PENDING"]
@@ -30,7 +30,13 @@ def _unreserve(row: Reservation, known: Known, found: list[Check]) -> None:
         for jobs, verb in ((runs, "run"), (waits, "wait")) if jobs
     ]  # fmt: skip
     found.append(
-        Check(row.name, "refused", f"Slurm refuses while a job asks for it: {', '.join(told)}; they must end first (K)")
+        Check(
+            row.name,
+            "refused",
+            f"Slurm refuses while a job asks for it: {', '.join(told)}; they must end first",
+            "bound",
+            (*(job.id for job in bound),),
+        )
     )
 
 

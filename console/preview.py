@@ -13,7 +13,7 @@ from console.plan import Hit, Plan, Share, Skip
 from console.preview_alerts import alerts, silences
 from console.preview_words import Fact, each, few, many, moment, most, names
 from console.verify import state_of
-from widgets.units import count, duration
+from widgets.units import count, duration, plural
 
 #: What is listed one by one of each on a screen.
 JOBS_SHOWN = 10
@@ -45,7 +45,7 @@ def title(plan: Plan) -> str:
         what = f"the silence of {few(people)}" + (f" ({len(targets):,} silences)" if len(targets) > 1 else "")
     elif plan.action.kind == "job" and len(targets) > 4:
         # "now" names them; here they would push the cluster's name off the line.
-        what = f"{len(targets):,} jobs"
+        what = f"{plural(len(targets), 'job')}"
     else:
         what = names(plan, targets, whole=False)
     return f"{label[0].upper()}{label[1:]} {what} on {plan.cluster.name}"
@@ -60,6 +60,7 @@ def facts(plan: Plan, whole: bool = True) -> list[Fact]:
         made = [Fact("INCIDENT", plan.confirm.why, "warn")]
     elif plan.inside:
         made = [Fact("inside", f"the incident {plan.inside}: one key does", "accent")]
+    made += most([Fact("changed", text, "warn") for text in _changed(plan, whole)], whole)
     made += _now(plan, whole)
     made += [Fact("in waves", text) for text in (plan.waves.words(whole) if plan.waves is not None else ())]
     made += _checks(plan, whole)
@@ -109,6 +110,14 @@ def text(plan: Plan, cells: int | None = None) -> list[str]:
 
 
 # -- targets ----------------------------------------------------------------------------------------------------------
+
+
+def _changed(plan: Plan, whole: bool) -> list[str]:
+    """Why this is asked again: what differs from the preview before."""
+    groups: dict[str, list[str]] = {}
+    for target, why in plan.changed.items():
+        groups.setdefault(why, []).append(target)
+    return [f"not sent yet, {names(plan, those, whole)}: {why}" for why, those in groups.items()]
 
 
 def _now(plan: Plan, whole: bool) -> list[Fact]:
@@ -208,6 +217,7 @@ def _hit(job: Hit, whole: bool) -> str:
     gpus = "GPUs unknown" if job.gpus is None else f"{job.gpus} GPU{'s' if job.gpus != 1 else ''}"
     done = "run time unknown" if job.elapsed_s is None else f"{duration(job.elapsed_s)} done"
     left = "time left unknown" if job.left_s is None else f"{duration(job.left_s)} left"
+    left = "no time limit" if job.unlimited else left
     return f"{job.id} {job.user} {job.name if whole else job.name[:24]}  {nodes}  {gpus}  {done}, {left}"
 
 

@@ -89,7 +89,7 @@ class ProgressDialog(QuietModal[None]):
         whys = by_reason(dict(progress.aside))
         found += [(f"set aside  {fold(nodes)}: {why}", "warn") for why, nodes in list(whys.items())[:_WHYS]]
         if len(whys) > _WHYS:
-            found.append((f"set aside  for {len(whys) - _WHYS} more reasons: the journal (8) has them", "warn"))
+            found.append((f"set aside  for {len(whys) - _WHYS} more reasons: :journal has them", "warn"))
         if progress.held:
             found.append((f"paused: {progress.held}", "bad"))
         elif progress.wave and not progress.ended and not progress.stopped:

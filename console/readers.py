@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,10 +14,22 @@ from collectors.model import AlertDesk, Cluster, SourceFault, Transport
 from console import incident
 from console.action import ROWS, Action, Row
 from console.asking import weighed
-from console.outcome import Result
+from console.outcome import Changed, Result
 from console.plan import Plan
 from console.planning import otherwise
 from console.verify import Waiting, drifted, jobs_by_node
+
+
+class Again(NamedTuple):
+    """What a second look at the targets of a plan found."""
+
+    rows: Mapping[str, Row]
+    """The targets, with the nodes that their loss is weighed against."""
+    age: float | None
+    dropped: dict[str, Result]
+    """Targets that must not be acted on."""
+    asks: dict[str, Changed]
+    """Targets that may be acted on once a new preview was confirmed."""
 
 
 class Readers:
@@ -48,11 +60,8 @@ class Readers:
                 return self._transport.read_users(targets)
         return self._transport.read_reservations(targets)
 
-    def again(
-        self, plan: Plan, targets: Sequence[str], clock: Clock
-    ) -> tuple[Mapping[str, Row], float | None, dict[str, Result]]:
-        """These targets of a plan as they are now, with the nodes that their loss is weighed against; the age of that;
-        the targets that must not be acted on. Raises SourceFault."""
+    def again(self, plan: Plan, targets: Sequence[str], clock: Clock) -> Again:
+        """These targets of a plan as they are now, and what of them is not sent as confirmed. Raises SourceFault."""
         age = plan.age_s(began := clock.mono())
         beside = weighed(plan)
         rows: Mapping[str, Row] = {**{one: plan.cluster.nodes[one] for one in beside}, **plan.seen}
@@ -66,14 +75,20 @@ class Readers:
         elif age is None or age > plan.oldest_s:
             raise SourceFault("stale", "what is known of them is too old", "wait for the next reading")
         hit = None if plan.jobs is None else frozenset(job.id for job in plan.jobs)
-        whys = {
-            target: drifted(
-                plan.action, plan.cluster, plan.seen[target], rows.get(target),
-                hit if jobs is not None else None, None if jobs is None else jobs.get(target, frozenset()),
-            ) or otherwise(plan, target, rows.get(target))
-            for target in targets
-        }  # fmt: skip
-        return rows, age, {target: Result("dropped", why) for target, why in whys.items() if why}
+        found = Again(rows, age, {}, {})
+        for target in targets:
+            now = rows.get(target)
+            jobs_before = hit if jobs is not None else None
+            jobs_now = None if jobs is None else jobs.get(target, frozenset())
+            one = drifted(plan.action, plan.cluster, plan.seen[target], now, jobs_before, jobs_now)
+            if one is None or one.asks:
+                other = otherwise(plan, target, now)
+                one = other if one is None or (other is not None and not other.asks) else one
+            if one is not None and one.asks and now is not None:
+                found.asks[target] = Changed(one.why, now)
+            elif one is not None:
+                found.dropped[target] = Result("dropped", one.why)
+        return found
 
     def newest(self, plan: Plan, rows: Mapping[str, Row], going: frozenset[str]) -> Cluster:
         """What was known when a plan was made, with what `again` read laid over it, without the nodes that others are

@@ -1,7 +1,8 @@
 """What stands behind a drain: the kind of its reason, a person or a program, the ticket; and the inbox of all.
 
 Reasons are free text. The tables below are what Slurm itself writes (slurmctld and slurmd, 22.05 to 26.05), what NHC
-and other health checks write, and the words that people use. The first kind that fits wins.
+and other health checks write, and the words that people use. The first kind that fits wins. Which programs there are
+`console.automation` knows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from msgspec import Struct
 from collectors.model import Cluster, Node
 from collectors.nodeset import natural_key
 from collectors.nodestate import OUT
-from console import tickets
+from console import automation, tickets
 from console.tickets import ticket
 
 Who = Literal["human", "robot", "unknown"]
@@ -74,18 +75,6 @@ XIDS: Mapping[str, frozenset[int]] = {
     "memory": frozenset({48, 63, 64, 92, 94, 95, 140, 156, 157, 171, 172}),
     "network": frozenset({74, 136, 137, *range(144, 151), 155}),
 }
-#: Logins that are programs; root is one only where the text looks like it.
-ROBOTS = frozenset({
-    "slurm", "nhc", "healthcheck", "health", "node_problem", "node-problem-detector", "npd", "prometheus", "nagios",
-    "icinga", "zabbix", "sensu", "ansible", "puppet", "salt", "jenkins", "cron", "daemon", "nobody", "nvsentinel",
-    "monitoring", "autodrain",
-})  # fmt: skip
-_ROBOT_NAME = re.compile(r".+[-_]bot|svc[-_].+|.+[-_]svc|slurm.*|.*autodrain.*|.*health[-_]?check.*")
-_ROBOT_TEXT = re.compile(
-    r"\s*(lbnl )?nhc\b|\s*\[\w*[-_ ]?(problem|check|monitor|bot|drain|nhc)\w*\]|\s*auto(matic(ally)?|-?drain(ed)?)?\b"
-    r"|\s*(health[-_ ]?check|node[-_]problem)\w*\b|.*\bcheck_\w+",
-    re.I | re.S,
-)
 _XID = re.compile(r"(?<![a-z0-9])xids?[\s:#=(-]*(\d{1,3})(?!\d)", re.I)
 _DIGITS = re.compile(r"\d+")
 
@@ -113,9 +102,13 @@ class Reason(Struct, frozen=True):
         return KINDS[self.kind]
 
 
-@lru_cache(maxsize=8192)
 def read(reason: str | None, by: str | None) -> Reason:
     """Sort a reason. Never raises; what fits nothing is a person's note, or unknown."""
+    return _read(reason, by, automation.in_use())
+
+
+@lru_cache(maxsize=8192)
+def _read(reason: str | None, by: str | None, _: automation.Automation) -> Reason:
     text = reason or ""
     found = _XID.search(text)
     code = int(found[1]) if found else None
@@ -142,21 +135,17 @@ def who(by: str | None, reason: str | None = None) -> Who:
     """
     name = (by or "").partition("(")[0].strip().lower()
     if not name:
-        return "robot" if reason and _robot_text(reason) else "unknown"
-    if name in ROBOTS or _ROBOT_NAME.fullmatch(name):
+        return "robot" if reason and automation.is_reason(reason) else "unknown"
+    if automation.is_login(name):
         return "robot"
     if name == "root":
-        return "robot" if not reason or _robot_text(reason) else "human"
+        return "robot" if not reason or automation.is_reason(reason) else "human"
     return "human"
 
 
 def robot(by: str | None, reason: str | None = None) -> bool:
     """True when that is a program rather than a person, as far as a name and a text can tell."""
     return who(by, reason) == "robot"
-
-
-def _robot_text(text: str) -> bool:
-    return _ROBOT_TEXT.match(text) is not None or any(pattern.match(text) for _, pattern in _SLURM)
 
 
 class Entry(Struct, frozen=True, kw_only=True):

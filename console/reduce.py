@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.model import KINDS, SINGLES, Cluster, Diff, Job, Node, Reading, Source, Totals
+from collectors.model import KINDS, SINGLES, Cluster, Diff, Job, Load, Node, Reading, Source, Totals
 from collectors.nodeset import expand, natural_key
 from collectors.nodestate import OUT
 from console.pace import due_s
@@ -148,6 +148,7 @@ def totals(
             "nodes_by_display": dict(Counter(node.display for node in nodes.values())),
             "gpus": _sum(node.gpus for node in nodes.values()),
             "gpus_alloc": _sum(node.gpus_alloc for node in nodes.values()),
+            "gpu_slices": _sum(node.gpu_slices for node in nodes.values()),
             "gpus_out": sum(node.gpus or 0 for node in nodes.values() if node.display in OUT),
         }
     if "jobs" in known:
@@ -155,17 +156,35 @@ def totals(
     if "loads" in known and loads:
         # Telemetry of a machine that Slurm does not know is no part of the cluster (the inbox tells of it).
         own = [load for load in loads.values() if "nodes" not in known or load.node in nodes]
-        utils = [load.gpu_util_pct for load in own if load.gpu_util_pct is not None]
+        util, over = mean_util(own)
+        gpu_powers = [load.gpu_power_w for load in own if load.gpu_power_w is not None]
         powers = [load.power_w for load in own if load.power_w is not None]
         idle = [_idle_in_jobs(load.gpus_idle, nodes.get(load.node)) for load in own]
         counted = [count for count in idle if count is not None]
         figures |= {
             "power_w": sum(powers) if powers else None,
-            "gpu_util_pct": sum(utils) / len(utils) if utils else None,
+            "gpu_power_w": sum(gpu_powers) if gpu_powers else None,
+            "gpu_util_pct": util,
+            "util_gpus": over,
             "gpus_idle_in_jobs": sum(counted) if counted else None,
             "nodes_hot": sum(1 for load in own if load.temp_c is not None and load.temp_c > HOT_C),
         }
     return Totals(**figures)
+
+
+def mean_util(loads: Iterable[Load]) -> tuple[float | None, int | None]:
+    """The mean utilisation of the GPUs of these nodes in %, and how many GPUs it is over.
+
+    Each GPU counts alike, on however large a node it is; one whose utilisation is unknown counts nowhere. A node of
+    which only the mean is known counts with the GPUs that it reports, and then the number is None.
+    """
+    known = [load for load in loads if load.gpu_util_pct is not None]
+    weights = [load.gpus_seen or 1 if load.util_gpus is None else load.util_gpus for load in known]
+    gpus = sum(weights)
+    if not gpus:
+        return None, None if any(load.util_gpus is None for load in known) else 0
+    total = sum((load.gpu_util_pct or 0.0) * weight for load, weight in zip(known, weights, strict=True))
+    return total / gpus, None if any(load.util_gpus is None for load in known) else gpus
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:
@@ -176,7 +195,10 @@ def _sum(counts: Iterable[int | None]) -> int | None:
 
 
 def _idle_in_jobs(idle: int | None, node: Node | None) -> int | None:
-    """GPUs of a node that idle inside jobs: those at rest less those that no job holds, so never too many."""
-    if idle is None or node is None or node.gpus is None or node.gpus_alloc is None:
+    """GPUs of a node that idle inside jobs: those at rest less those that no job holds, so never too many.
+
+    Unknown where it has MIG slices: Slurm counts those, telemetry the GPUs.
+    """
+    if idle is None or node is None or node.gpus is None or node.gpus_alloc is None or node.gpu_slices:
         return None
     return max(0, idle - (node.gpus - node.gpus_alloc))

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from collectors.clock import Clock
 from collectors.model import Cluster
 from collectors.nodeset import fold
-from console import gather, preview
+from console import gather, naming, preview
 from console import snapshot as shot
 from console.outcome import Progress, by_reason
 from console.plan import Extra, Plan
@@ -119,6 +119,8 @@ def again(site: Site, wanted: Collection[str], clock: Clock, resumed: Callable[[
     def look(names: Sequence[str]) -> tuple[Cluster, Extra]:
         sources = [one for one in site.collectors() if one.name in wanted]
         cluster = shot.take(site.name, sources, clock, site.demo)
-        return cluster, gather.returned(names, cluster, site.telemetry(), resumed())
+        telemetry = site.telemetry()
+        naming.tell(telemetry, cluster.nodes)
+        return cluster, gather.returned(names, cluster, telemetry, resumed())
 
     return look

@@ -66,6 +66,14 @@ class Filters(Struct, frozen=True):
             raise FilterError(f"@{one.name} is a filter of {' and '.join(one.on)}", 1)
         return one.text
 
+    def targets(self, kind: str, words: Sequence[str]) -> list[str]:
+        """Words for the targets of an action, with what is saved in place of `@NAME`. Raises FilterError."""
+        places = ("@rack:", "@loop:")
+        return [
+            self.expand(word, f"{kind}s") if kind in {"node", "job"} and not word.startswith(places) else word
+            for word in words
+        ]
+
     def on(self, screen: str) -> list[str]:
         """Names of those for a screen."""
         return sorted(name for name, one in self.known.items() if screen in one.on)

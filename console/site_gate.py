@@ -9,7 +9,7 @@ from functools import cache
 from collectors.clock import Clock
 from collectors.model import Cluster, SourceFault, Transport, Writer
 from collectors.template import Template
-from console import gather, past
+from console import gather, naming, past
 from console.actions import BY_ID
 from console.config import Config
 from console.folder import journal_path
@@ -81,6 +81,8 @@ def pre_flight(
         return None
 
     def look(targets: Sequence[str]) -> Extra:
-        return gather.gather(action, targets, cluster, transport, site.telemetry(), resumed())
+        telemetry = site.telemetry()
+        naming.tell(telemetry, cluster.nodes)
+        return gather.gather(action, targets, cluster, transport, telemetry, resumed())
 
     return look

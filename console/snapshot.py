@@ -11,8 +11,9 @@ import msgspec
 
 from collectors import process
 from collectors.clock import Clock
-from collectors.model import Cluster, Collector, Job, Load, Node
+from collectors.model import Cluster, Collector, Job, Load, Node, Reading
 from console import log
+from console.naming import Naming
 from console.poller import read
 from console.reduce import begin, reduce
 
@@ -24,11 +25,20 @@ PLANT = ("ports", "domains", "trays", "cooling", "storage", "checkups")
 def take(name: str, sources: Sequence[Collector], clock: Clock, demo: bool = False) -> Cluster:
     """One reading of each source, all at once, reduced to a Cluster."""
     cluster = begin(name, [(one.name, one.floor_s) for one in sources], demo)
+    naming = Naming(sources)
+
+    def read_one(one: Collector) -> Reading:
+        naming.wait(one)
+        reading = read(name, one, clock)
+        naming.see(reading)
+        return reading
+
     with ThreadPoolExecutor(max(1, len(sources))) as pool:
         try:
-            for reading in pool.map(lambda one: read(name, one, clock), sources):
+            for reading in pool.map(read_one, sources):
                 cluster, _ = reduce(cluster, reading)
         except BaseException:
+            naming.stop()
             process.stop_all()  # Ctrl-C must not wait for a controller that hangs
             raise
         finally:
@@ -116,7 +126,17 @@ def _stamped(row: msgspec.Struct) -> dict[str, Any]:
     }
 
 
+def _power(load: Load | None) -> tuple[float | None, str | None]:
+    """The power of a node and what it is of: the node where that is measured, else the sum of its GPUs."""
+    if load is not None and load.power_w is not None:
+        return load.power_w, "node"
+    if load is not None and load.gpu_power_w is not None:
+        return load.gpu_power_w, "gpus"
+    return None, None
+
+
 def _node(node: Node, load: Load | None) -> dict[str, Any]:
+    watts, basis = _power(load)
     return {
         "name": node.name,
         "state": node.state,
@@ -134,8 +154,11 @@ def _node(node: Node, load: Load | None) -> dict[str, Any]:
         "gpus": node.gpus,
         "gpus_alloc": node.gpus_alloc,
         "rack": node.rack,
+        "gpu_slices": node.gpu_slices,
         "gpu_util_pct": load.gpu_util_pct if load else None,
-        "power_w": load.power_w if load else None,
+        "util_gpus": load.util_gpus if load else None,
+        "power_w": watts,
+        "power_basis": basis,
     }
 
 
@@ -185,9 +208,12 @@ def as_text(cluster: Cluster, clock: Clock) -> str:
     lines.append("jobs   unknown" if totals.jobs is None else f"jobs   {totals.jobs:,}: {said(totals.jobs_by_state)}")
     if totals.power_w is not None:
         lines.append(f"power  {totals.power_w / 1e3:,.0f} kW")
+    faults: dict[str, str] = {}
     for source in cluster.sources.values():
-        age = source.age_s(mono)
-        state = f"{age:.1f} s old" if source.ok and age is not None else f"failed: {source.fault}"
+        age, fault = source.age_s(mono), str(source.fault)
+        first = faults.setdefault(fault, source.name)
+        fault = fault if source.fault is None or first == source.name else f"the same as {first}"
+        state = f"{age:.1f} s old" if source.ok and age is not None else f"failed: {fault}"
         lines.append(f"{source.name:20} {state}")
         lines += [f"{'':20} {warning}" for warning in source.warnings]
     return "\n".join(lines)

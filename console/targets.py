@@ -1,27 +1,57 @@
 """What a person types for the targets of an action, and the explicit names it stands for. Pure.
 
-Whatever is typed wide (`@rack:R07`, `user=alice`) is taken apart here, once: the preview shows names, and names are all
-that is ever sent. Never `scancel -u`, and never a word that Slurm would take apart by itself.
+Nodes and jobs are named one by one, by a short form (`@rack:R07`, `@loop:cdu-2`), or by a filter as in `/`
+(`rack=R07 & state=idle`, `user=alice state=pending`). Whatever is typed wide is taken apart here, once: the preview
+shows names, and names are all that is ever sent. Never `scancel -u`, and never a word that Slurm would take apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from collectors.model import Cluster
 from collectors.nodeset import expand, natural_key
+from collectors.nodestate import DISPLAYS
 from console import loops, unseen
-from console.action import Action, Kind
+from console.action import Action, Kind, rows_of
+from console.errors import FilterError
+from console.filter_fields import FIELDS, JOB_STATES, NODE_STATES, POSSIBLE
+from console.filters import PLACES, Filter, begins, compile_filter, leading, unknown_values
 
-#: Whose jobs: `user=alice`, `account=ml`, `nodes=gpu[001-004]`.
-WHOSE = ("user", "account", "nodes")
-_WIDE = ("@rack:", "@loop:")
+_BRACKETS = re.compile(r"\[[0-9,/\- ]*\]")
+_SIGNS = re.compile(r"[&|!=~<>()]|\bin\s*\(", re.IGNORECASE)
+_WIDE = tuple(PLACES)
+#: Fields of a job that say whose it is: of all jobs on some nodes those that are hidden would be passed over.
+_WHOSE = frozenset({"user", "account", "id"})
+#: Words for nodes that say as well why somebody drains them.
+_REASONS = frozenset({"down", "failed", "invalid", "unknown", "maintenance", "reserved", "blocked"})
 
 
-def is_whose(word: str) -> bool:
-    """True for a word that says whose jobs are meant, not which."""
-    return word.startswith((*_WIDE, *(f"{one}=" for one in WHOSE)))
+def is_filter(word: str) -> bool:
+    """True for what chooses by what is true of a row, and does not name it."""
+    return _SIGNS.search(_BRACKETS.sub("", word)) is not None
+
+
+def parted(kind: Kind, text: str) -> tuple[list[str], str]:
+    """The targets that a line begins with, and what follows them: a reason, a value. Raises ValueError.
+
+    The targets are a word, a filter as far as it goes without a plain word that nothing joins to it, or whatever stands
+    in quotes.
+    """
+    if kind in {"node", "job"}:
+        if text[:1] in {'"', "'"}:
+            end = text.find(text[0], 1)
+            if end < 0:
+                raise ValueError("this quote is not closed")
+            return [text[1:end].strip()], text[end + 1 :].strip()
+        rows: Literal["node", "job"] = "job" if kind == "job" else "node"
+        if begins(text, rows):
+            found, said = leading(text, rows)
+            return [found], said
+    first, *more = text.split(maxsplit=1)
+    return [first], more[0].strip() if more else ""
 
 
 def nodes_of(word: str, cluster: Cluster) -> tuple[str, ...]:
@@ -54,77 +84,122 @@ def nodes_of(word: str, cluster: Cluster) -> tuple[str, ...]:
     return tuple(dict.fromkeys(node for rack in racks for node in cluster.racks[rack]))
 
 
-def jobs_of(words: Sequence[str], cluster: Cluster) -> tuple[str, ...]:
-    """The jobs that were typed, each by its own id: ids, or whose they are. Of several such words about different
-    things all must hold: `user=alice nodes=gpu0412` are Alice's jobs on that node.
+def jobs_of(words: Sequence[str], cluster: Cluster, now: float | None = None) -> tuple[str, ...]:
+    """The jobs that were typed, each by its own id: ids, or a filter: `user=alice nodes=gpu0412` are Alice's jobs on
+    that node.
 
-    Raises ValueError, also where nobody's job is meant: nothing is no target.
+    Raises ValueError, also where no job is meant: nothing is no target.
     """
-    whose = [word for word in words if is_whose(word)]
-    if not whose:
-        return tuple(dict.fromkeys(job for word in words for job in _named(word, cluster)))
-    if len(whose) < len(words):
-        raise ValueError("name jobs by their ids or say whose they are, not both")
-    if "jobs" not in cluster.known:
-        raise ValueError("whose jobs there are is not known: the queue was not read")
-    found: dict[str, set[str]] = {}
-    near: list[str] = []
-    for word in whose:
-        key, _, value = word.partition("=") if not word.startswith("@") else ("nodes", "", word)
-        found.setdefault(key, set()).update(_of(key, value, cluster))
-        near += nodes_of(value, cluster) if key == "nodes" else ()
-    if found.keys() == {"nodes"} and (hidden := unseen.on(cluster, near)):
-        # Some of them for all of them would pass over people without a word.
-        raise ValueError(f"whose jobs is {unseen.words(hidden)}; say whose as well (user=alice), or name their ids")
-    both = set.intersection(*found.values())
-    if not both:
-        raise ValueError(f"no job in the queue is of {' and '.join(whose)}")
-    return tuple(sorted(both, key=natural_key))
+    if any(is_filter(word) or word.startswith(_WIDE) for word in words):
+        return filtered("job", words, cluster, now)
+    return tuple(dict.fromkeys(job for word in words for job in _named(word, cluster)))
 
 
-def offered(text: str, cluster: Cluster) -> Iterable[str]:
-    """What the words for jobs may become: ids, or whose."""
-    key, equals, _ = text.partition("=")
-    if not equals:
-        return chain(cluster.jobs, (f"{one}=" for one in WHOSE))
-    if key == "nodes":
-        return (f"nodes={name}" for name in cluster.nodes)
-    found = {job.user if key == "user" else job.account for job in cluster.jobs.values()}
-    return (f"{key}={one}" for one in sorted(filter(None, found)))
+def filtered(
+    kind: Literal["node", "job"], words: Sequence[str], cluster: Cluster, now: float | None = None
+) -> tuple[str, ...]:
+    """The rows that a filter shows in the list of its kind, by name. Raises ValueError, also where it shows none."""
+    if words and not is_filter(words[0]) and not words[0].startswith(_WIDE) and len(words) > 1:
+        joined = is_filter(words[1]) and words[1][:1] in {"&", "|"}
+        if not joined:
+            text = " & ".join(words)
+            raise ValueError(f"give {kind}s by name or by a filter, not both; of these names alone: {text}")
+    text = filter_of(words, kind)
+    found = compile_filter(text, kind)
+    _refuse_unclear(found, cluster)
+    rows: Mapping[str, Any] = cluster.nodes if kind == "node" else cluster.jobs
+    names = [name for name, row in rows.items() if found.matches(row, cluster, now)]
+    if not names:
+        raise ValueError(f"no {kind} matches {text}")
+    return tuple(sorted(names, key=natural_key))
 
 
-def named(kind: Kind, words: Sequence[str], cluster: Cluster) -> tuple[str, ...]:
-    """The targets that were typed, in full. Raises ValueError.
+def filter_of(words: Sequence[str], kind: Literal["node", "job"]) -> str:
+    """Words that choose rows as one filter: all of them must hold. Several places are all of these, as several names
+    are."""
+    if all(word.startswith(_WIDE) and not is_filter(word) for word in words):
+        return " | ".join(words)
+    return " ".join(f"({word})" if len(words) > 1 and "|" in word and _whole(word, kind) else word for word in words)
+
+
+def _whole(word: str, kind: Literal["node", "job"]) -> bool:
+    try:
+        compile_filter(word, kind)
+    except FilterError:
+        return False
+    return True
+
+
+def facts_of(kind: Kind, words: Sequence[str]) -> frozenset[str]:
+    """Fields of the Cluster that the targets are found in, besides their own rows; none for a filter that is wrong."""
+    found = {"cooling"} if any("@loop:" in word for word in words) else set()
+    if kind in {"node", "job"} and any(is_filter(word) for word in words):
+        rows: Literal["node", "job"] = "job" if kind == "job" else "node"
+        try:
+            asked = compile_filter(filter_of(words, rows), rows).fields
+        except FilterError:
+            return frozenset(found)
+        found |= {field.facts for field in FIELDS[rows] if field.name in asked and field.facts}
+    return frozenset(found)
+
+
+def _refuse_unclear(found: Filter, cluster: Cluster) -> None:
+    """Raises ValueError where what a filter would find is not what was meant, or not known to be all of it."""
+    if f"{found.kind}s" not in cluster.known:
+        raise ValueError(f"which {found.kind}s there are is not known: they were not read")
+    for field in FIELDS[found.kind]:
+        # Of what differs, Slurm itself tells slurmd.
+        if field.name in found.fields and field.facts not in {"", "checkups"} and field.facts not in cluster.known:
+            raise ValueError(f"{field.name} is not known of any {found.kind}: it was not read")
+    if found.stray:
+        # A comma too many would mean the jobs that Slurm names no account of.
+        raise ValueError(f"{found.stray} names nothing next to a comma")
+    strange = unknown_values(found, cluster)
+    if strange:
+        raise ValueError("; ".join(strange))
+    if found.places and (found.either or found.fields.isdisjoint(_WHOSE)):
+        near = [
+            name for name, node in cluster.nodes.items()
+            if any(place(node, cluster, cluster.at) for place in found.places)
+        ]  # fmt: skip
+        if hidden := unseen.on(cluster, near):
+            # Some of them for all of them would pass over people without a word.
+            raise ValueError(f"whose jobs is {unseen.words(hidden)}; say whose as well (user=alice), or name their ids")
+
+
+def named(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | None = None) -> tuple[str, ...]:
+    """The targets that were typed, in full. Raises ValueError. Ages in a filter are counted to `now` (epoch), or to
+    the newest reading.
 
     Names that the cluster does not know are kept: the gate refuses them by name.
     """
     match kind:
         case "job":
-            return jobs_of(words, cluster)
+            return jobs_of(words, cluster, now)
         case "node":
+            if any(is_filter(word) for word in words):
+                return filtered("node", words, cluster, now)
             return tuple(dict.fromkeys(node for word in words for node in nodes_of(word, cluster)))
         case "alert":
             # An alert goes by its name too: people do not know its fingerprint.
             found = [[one.id for one in cluster.alerts.values() if one.name == word] or [word] for word in words]
             return tuple(dict.fromkeys(one for some in found for one in some))
+    if wide := next((word for word in words if is_filter(word)), None):
+        raise ValueError(f"{kind}s are given by name, not by a filter: {wide}")
     each = words if kind == "silence" else [one for word in words for one in word.split(",") if one]
     return tuple(dict.fromkeys(each))
 
 
-def taken(kind: Kind, words: Sequence[str]) -> int:
-    """How many of the words of a command are its targets: one, or all that say whose jobs are meant."""
-    count = 0
-    while kind == "job" and count < len(words) and is_whose(words[count]):
-        count += 1
-    return count or min(1, len(words))
-
-
 def refuse_more(action: Action, first: str, words: Sequence[str], cluster: Cluster) -> None:
-    """Raises ValueError where the word behind the targets is a target itself and would be taken for the reason: a blank
-    stood where a comma was meant. A value may well be the number of a job."""
-    word = words[0].strip(",") if words and action.value is None and action.id != "priority" else ""
+    """Raises ValueError where the words behind the targets are targets themselves and would be taken for the reason: a
+    blank stood where a comma was meant, or one more word of the filter. A value may well be the number of a job."""
+    if not words or action.value is not None or action.id == "priority":
+        return
+    if is_filter(first) or first.startswith(_WIDE):
+        _refuse_narrower(action, first, words, cluster)
+    word = words[0].strip(",")
     known = {"node": cluster.nodes, "job": cluster.jobs}.get(action.kind)
-    if not word or known is None:
+    if not word or known is None or is_filter(word):
         return
     try:
         names = named(action.kind, [word], cluster)
@@ -135,20 +210,32 @@ def refuse_more(action: Action, first: str, words: Sequence[str], cluster: Clust
         raise ValueError(f"{word} is a {action.kind} too: write {both} without a blank, then the reason")
 
 
-def _of(key: str, value: str, cluster: Cluster) -> set[str]:
-    if not value:
-        raise ValueError(f"{key}= names nobody")
-    if key == "nodes":
-        names = nodes_of(value, cluster)
-        strange = [name for name in names if name not in cluster.nodes]
-        if strange:
-            raise ValueError(f"unknown node {strange[0]}")
-        return {job for name in names for job in cluster.jobs_on.get(name, ())}
-    wanted = frozenset(value.split(","))
-    if "" in wanted:
-        # A comma too many would mean the jobs that Slurm names no account of.
-        raise ValueError(f"{key}={value} names nobody between two commas")
-    return {job.id for job in cluster.jobs.values() if (job.user if key == "user" else job.account) in wanted}
+def _refuse_narrower(action: Action, first: str, words: Sequence[str], cluster: Cluster) -> None:
+    """Raises ValueError where the words behind a filter would leave fewer rows, were they a part of it as in `/`: taken
+    for the reason, they would have more acted on than was meant."""
+    said = " ".join(words)
+    which = f"({first})" if "|" in first else first
+    try:
+        found = compile_filter(f"{which} {said}", "job" if action.kind == "job" else "node")
+    except FilterError:
+        return
+    states = _STATES[action.kind] - (_REASONS if action.needs_reason else frozenset())
+    rows = rows_of(action, cluster)
+    acts = (
+        row for row in rows.values()
+        if found.matches(row, cluster) and action.refuse(cluster, row) is None
+    )  # fmt: skip
+    if all(word.lower().strip(",") in states for word in words) or next(acts, None) is not None:
+        raise ValueError(
+            f"is {said} the reason, or does it say which of them? {which} & {said} chooses by it; "
+            f"'{first}' {said} makes it the reason"
+        )
+
+
+_STATES = {
+    "node": frozenset(DISPLAYS) | POSSIBLE["node", "base"] | NODE_STATES.keys(),
+    "job": POSSIBLE["job", "state"] | JOB_STATES.keys(),
+}
 
 
 def _named(word: str, cluster: Cluster) -> Sequence[str]:

@@ -23,12 +23,12 @@ from console.silences import match
 #: What is gone for good, and what comes nearest.
 NEAREST = {
     "cancel": "cancel cannot be undone: the work is gone; only its owner can submit it again",
-    "requeue": "requeue cannot be undone: the work is gone, the job waits again; H holds it, K cancels it",
-    "requeuehold": "requeue and hold cannot be undone: the work is gone; R lets the job start again, K cancels it",
-    "down": "down cannot be undone: its jobs were killed; r puts the node back into service",
-    "reboot": "reboot cannot be undone once it has begun; before that r takes the request back",
-    "reboot-now": "reboot now cannot be undone: its jobs were killed; r puts the node back once it is up",
-    "cancel_reboot": "cancel reboot cannot be undone: what it took back is asked for anew with b",
+    "requeue": "requeue cannot be undone: the work is gone, the job waits again; :hold holds it, :cancel cancels it",
+    "requeuehold": "requeue and hold cannot be undone: the work is gone; :release lets the job start, :cancel ends it",
+    "down": "down cannot be undone: its jobs were killed; :resume puts the node back into service",
+    "reboot": "reboot cannot be undone once it has begun; before that :resume takes the request back",
+    "reboot-now": "reboot now cannot be undone: its jobs were killed; :resume puts the node back once it is up",
+    "cancel_reboot": "cancel reboot cannot be undone: what it took back is asked for anew with :reboot",
     "signal": "signal cannot be undone: whoever got it has it",
     "notify": "notify cannot be undone: it was read, or will be",
 }
@@ -85,7 +85,7 @@ def undo_of(
     if entry.action in NEAREST or entry.action not in BY_ID:
         return NEAREST.get(entry.action, f"{entry.action or 'this'} cannot be undone")
     if entry.orphan:
-        return "nobody wrote down what came of it: read it back first (v)"
+        return "nobody wrote down what came of it: read it back first, in :journal"
     strange = [target for target in only or () if target not in entry.targets]
     if strange:
         return f"{listed(strange, _kind(entry))}: not among its targets"
@@ -318,7 +318,7 @@ def _lift(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster) 
     if not wanted:
         return _nothing(found, entry)
     if not entry.silences:
-        return "the journal does not say which silences it made: lift them on the alerts screen (6)"
+        return "the journal does not say which silences it made: lift them on the alerts screen (:alerts)"
     standing: dict[str, Silence] = {}
     more: dict[str, None] = {}
     for made in entry.silences:

@@ -117,7 +117,7 @@ def _xids(case: Case) -> list[str]:
         return [item("unknown: no source tells of them")]
     told = []
     for one in _of_node(case)[:_MOST]:
-        advice = case.policy.say(one.code)
+        advice = case.policy.say(one.code, one.severity)
         gpu = UNKNOWN if one.gpu is None else str(one.gpu)
         often = "once" if one.count == 1 else f"{one.count or UNKNOWN} times"
         seen = f"first {stamp(one.first_at)}, last {stamp(one.last_at)}, {often}"

@@ -5,7 +5,7 @@ A command that ended well proves nothing (slurm.md: a bulk update can half succe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -14,9 +14,10 @@ from msgspec import Struct
 from collectors.model import Alert, Cluster, Job, Node, Silence, may_hide
 from collectors.nodeset import expand
 from collectors.nodestate import OUT
-from console.action import ENDED, ROWS, WAITING, Action, Kind, Row, held, said
+from console.action import ENDED, ROWS, WAITING, Action, Kind, Row, held, job_word, said
 from console.actions import BY_ID
 from console.changed import meanwhile
+from console.drift_rules import Drift
 
 #: Seconds after which a change that no reading shows is called unknown.
 PATIENCE_S = 60.0
@@ -26,6 +27,8 @@ _REBOOTS = frozenset({"reboot", "reboot-now"})
 #: Boot times are told as now less the uptime: between two readings they move by a second or a few.
 BOOT_WOBBLE_S = 30
 
+_FOR_A_STATE = frozenset({"drain", "down", "cancel", "hold", "suspend", "unsuspend"})
+"""Actions whose `done` is the name of a state. The others tell of what happened, and the state stands behind it."""
 _OUT_OF_SERVICE = frozenset({"DRAIN", "FAIL", "INVALID_REG"})
 _ASKED, _REBOOTING, _REGISTERING = "reboot asked", "rebooting", "registering"
 _WAITS = "reboot asked for: Slurm waits until its jobs have ended"
@@ -66,6 +69,10 @@ class Settled(Struct, frozen=True, kw_only=True):
     state: Literal["done", "unknown"]
     why: str = ""
     """What was seen: `registered, idle`, `rebooted, down: burn-in`."""
+    aside: bool = False
+    """Of waves: it is not fit, and was set aside."""
+    seen: str = ""
+    """State of the target in the reading that shows it: `draining`. Empty where it has no row or no state any more."""
 
 
 class Watch(Struct, frozen=True):
@@ -111,12 +118,26 @@ def _overtaken(one: Waiting, later: Waiting) -> Settled:
     shown, _, why = _shown(one, later.before)
     if not shown:
         why = f"{BY_ID[later.action].label} came before it was seen: {state_of(later.before)}"
-    return Settled(plan=one.plan, action=one.action, target=one.target, state="done" if shown else "unknown", why=why)
+    return Settled(
+        plan=one.plan,
+        action=one.action,
+        target=one.target,
+        state="done" if shown else "unknown",
+        why=why,
+        seen=word_of(later.before) if shown else "",
+    )
 
 
 def _look_at(one: Waiting, cluster: Cluster, mono: float, patience_s: float | None) -> Waiting | Settled:
     def over(state: Literal["done", "unknown"], why: str = "") -> Settled:
-        return Settled(plan=one.plan, action=one.action, target=one.target, state=state, why=why)
+        return Settled(
+            plan=one.plan,
+            action=one.action,
+            target=one.target,
+            state=state,
+            why=why,
+            seen=word_of(row) if state == "done" else "",
+        )
 
     rows: Mapping[str, Row] = getattr(cluster, ROWS[one.kind])
     row = rows.get(one.target)
@@ -160,6 +181,17 @@ def state_of(row: Row) -> str:
     if isinstance(row, Job) and row.state == "PENDING" and row.reason not in {None, "None"}:
         return f"{row.state} ({row.reason})"
     return row.state
+
+
+def word_of(row: Row | None) -> str:
+    """The one word for the state of a node or a job, "" for what has none."""
+    return row.display if isinstance(row, Node) else job_word(row) if isinstance(row, Job) else ""
+
+
+def done_word(action: Action, seen: str) -> str:
+    """What to call a change that a reading shows: the state that it shows, where the action is for a state. A node that
+    still runs a job is draining, not drained, and a job that ended by itself was not cancelled."""
+    return seen if seen and action.id in _FOR_A_STATE else action.done
 
 
 def _shown(one: Waiting, after: Row | None) -> tuple[bool | None, str, str]:
@@ -289,6 +321,16 @@ def jobs_by_node(jobs: Iterable[Job]) -> dict[str, frozenset[str]]:
     return {node: frozenset(ids) for node, ids in found.items()}
 
 
+class Drifted(Struct, frozen=True):
+    """What changed about a target since the preview that keeps it from being sent as confirmed."""
+
+    drift: Drift
+    why: str
+    """For people."""
+    asks: bool
+    """True where a new preview may be confirmed (`drift_rules`), False where the target is dropped."""
+
+
 def drifted(
     action: Action,
     cluster: Cluster,
@@ -296,44 +338,88 @@ def drifted(
     now: Row | None,
     jobs_before: Collection[str] | None = None,
     jobs_now: Collection[str] | None = None,
-) -> str | None:
-    """Why a target that was confirmed must not be acted on as it is now, None when it may.
+) -> Drifted | None:
+    """What keeps a target that was confirmed from being acted on as it is now, None where nothing does.
 
-    Less harm than was confirmed does not stop it (a node went down by itself); more harm does, and so does another
-    person's hand. `jobs_before` are the jobs of the preview, `jobs_now` those that run on this node: what is acted on
-    with a kill. None is not known.
+    What each difference means for the action stands in `drift_rules` and `Action.drift`. `jobs_before` are the jobs of
+    the preview, `jobs_now` those that run on this node: what is acted on with a kill. None is not known.
     """
+    return judged(action, _drifts(action, cluster, before, now, jobs_before, jobs_now))
+
+
+def judged(action: Action, drifts: Iterable[tuple[Drift, str]]) -> Drifted | None:
+    """The first of these differences that drops the target, else the first that asks again."""
+    asks = None
+    for drift, why in drifts:
+        match action.rule(drift):
+            case "drops":
+                return Drifted(drift, why, False)
+            case "asks":
+                asks = asks or Drifted(drift, why, True)
+    return asks
+
+
+def _drifts(
+    action: Action,
+    cluster: Cluster,
+    before: Row,
+    now: Row | None,
+    jobs_before: Collection[str] | None,
+    jobs_now: Collection[str] | None,
+) -> Iterator[tuple[Drift, str]]:
+    """Every difference, with its words."""
     if now is None:
-        return _GONE["alert"] if isinstance(before, Alert | Silence) else f"gone: {_UNLISTED}"
-    refused = action.refuse(cluster, now)
-    if refused:
-        return refused
+        yield "gone", _GONE["alert"] if isinstance(before, Alert | Silence) else f"gone: {_UNLISTED}"
+        return
+    if refused := action.refuse(cluster, now):
+        yield "vain", refused
     if action.danger_of(now) == "kills" and action.danger_of(before) != "kills":
-        return f"it would now kill jobs: {state_of(now)}"
+        yield "kills", f"it would now kill jobs: {state_of(now)}"
     if (why := meanwhile(before, now)) is not None:
-        return why
+        yield "edited", why
     if action.value is not None and (had := action.value.of(before)) is not None and action.value.of(now) != had:
-        return f"its {action.value.word} was changed meanwhile: {action.value.of(now)}"
+        yield "value", f"its {action.value.word} was changed meanwhile: {action.value.of(now)}"
     if isinstance(now, Node) and isinstance(before, Node):
-        if rewritten(action, before, now):
-            return f"another reason was set meanwhile{said(now)}"
-        if action.takes_out and "DRAIN" in before.flags and "DRAIN" not in now.flags:
-            return f"it was undrained meanwhile: {now.display}"
-        if action.takes_out and before.display in OUT and now.display not in OUT:
-            # It weighed nothing when it was shown what would be lost.
-            return f"it is back in service meanwhile: {now.display}"
-        return _more_work(before, now, jobs_before, jobs_now) if action.danger_of(now) == "kills" else None
+        yield from _node_drifts(action, before, now, jobs_before, jobs_now)
     if isinstance(now, Job) and isinstance(before, Job):
-        return _other_job(action, before, now)
+        yield from _job_drifts(before, now)
     if isinstance(now, Alert) and isinstance(before, Alert):
         new = [one for one in now.silenced_by if one not in before.silenced_by]
-        return f"silenced meanwhile{_signed(cluster.silences.get(new[0]))}" if new else None
+        if new:
+            yield "silenced", f"silenced meanwhile{_signed(cluster.silences.get(new[0]))}"
     if isinstance(now, Silence) and isinstance(before, Silence):
         same = (now.matchers, now.ends, now.by, now.comment) == (
             before.matchers, before.ends, before.by, before.comment,
         )  # fmt: skip
-        return None if same else f"it was changed meanwhile{_signed(now)}"
-    return None
+        if not same:
+            yield "edited", f"it was changed meanwhile{_signed(now)}"
+
+
+def _node_drifts(
+    action: Action, before: Node, now: Node, jobs_before: Collection[str] | None, jobs_now: Collection[str] | None
+) -> Iterator[tuple[Drift, str]]:
+    if rewritten(action, before, now):
+        yield "reason", f"another reason was set meanwhile{said(now)}"
+    if any(flag in now.flags and flag not in before.flags for flag in ("REBOOT_REQUESTED", "REBOOT_ISSUED")):
+        yield "reboot", f"a reboot was requested meanwhile: {now.display}"
+    if "DRAIN" in before.flags and "DRAIN" not in now.flags:
+        yield "undrained", f"it was undrained meanwhile: {now.display}"
+    if before.display in OUT and now.display not in OUT:
+        # It weighed nothing when it was shown what would be lost.
+        yield "returned", f"it is back in service meanwhile: {now.display}"
+    if action.danger_of(now) == "kills" and (why := _more_work(before, now, jobs_before, jobs_now)) is not None:
+        yield "new_job", why
+
+
+def _job_drifts(before: Job, now: Job) -> Iterator[tuple[Drift, str]]:
+    if now.user != before.user:
+        yield "other_job", f"another job of {now.user} has this id now"
+    if now.restarts != before.restarts:
+        yield ("requeued" if now.state in WAITING else "restarted"), "it was requeued meanwhile"
+    if before.state in WAITING and now.state not in WAITING:
+        yield "started", f"it started meanwhile: {now.state}"
+    if held(now) and now.reason != before.reason:
+        yield "held", f"it was held meanwhile: {now.reason}"
 
 
 def rewritten(action: Action, before: Node, now: Node) -> bool:
@@ -359,18 +445,6 @@ def _more_work(
         return f"a job started there meanwhile: {', '.join(new[:3])}{more}" if new else None
     busy = {"ALLOCATED", "MIXED"}
     return f"a job started there meanwhile: {now.display}" if now.state in busy and before.state not in busy else None
-
-
-def _other_job(action: Action, before: Job, now: Job) -> str | None:
-    if now.user != before.user:
-        return f"another job of {now.user} has this id now"
-    if now.restarts != before.restarts:
-        return "it was requeued meanwhile"
-    if action.danger == "kills" and before.state in WAITING and now.state not in WAITING:
-        return f"it started meanwhile: {now.state}"
-    if action.id == "priority" and held(now) and not held(before):
-        return f"it was held meanwhile: {now.reason}"
-    return None
 
 
 def _signed(silence: Silence | None) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from collectors.model import Cluster, Job, JobDetail, Node
 from collectors.nodeset import fold
 from console.standing import maintenance, partitions_of, serves, set_of
-from widgets.units import clock_span, count, duration, when
+from widgets.units import clock_span, count, duration, plural, when
 
 _UNAVAILABLE = re.compile(r"UnavailableNodes:(\S+)")
 _DEPENDENCY = re.compile(r"([a-z]+):([0-9]+(?:_(?:[0-9]+|\*))?)(?:\+[0-9]+)?\(([a-z]+)\)")
@@ -100,7 +100,7 @@ def _how(of: Of, job: str) -> str:
     if one is None:
         tasks = [task for key, task in of.cluster.jobs.items() if key.startswith(f"{base}_")]
         if tasks:
-            return f" ({count(len(tasks))} tasks of it are in the queue)"
+            return f" ({plural(len(tasks), 'task')} of it are in the queue)"
         return " (which is not in the queue any more)" if "jobs" in of.cluster.known else ""
     if one.nodes is None:
         return f" (which waits itself: {one.reason or 'no reason yet'})"
@@ -208,7 +208,7 @@ def _down(of: Of) -> str:
 def _partition_nodes(of: Of) -> str:
     rows = [row for name in partitions_of(of.job) if (row := of.cluster.partitions.get(name)) is not None]
     has = ", ".join(f"{row.name} has {count(row.node_count)}" for row in rows)
-    wants = f"It asks for {count(of.job.node_count)} nodes"
+    wants = f"It asks for {plural(of.job.node_count, 'node')}"
     return f"{wants}, which is not what {of.partition} allows" + (f" ({has})." if has else ".")
 
 

@@ -6,7 +6,6 @@ Only the gate uses it, in the thread that sends. It sends nothing itself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -38,12 +37,6 @@ GLANCE_S, AGAIN_S = 1.0, 5.0
 _LATE_S = 180.0
 #: Reads what the pre-flight of these nodes needs, as new as can be had. Blocks. Raises SourceFault.
 Look = Callable[[Sequence[str]], tuple[Cluster, Extra]]
-#: What goes on by itself while a trouble stays the same: clocks, ages, what a sensor measures. Which GPU it is, and how
-#: many they are, does not.
-_FLOWING = re.compile(
-    r"\b(?:\d{4}-\d\d-\d\d )?\d\d:\d\d\b|when is not known|\b\d+h \d\dm\b|\b\d+(?:[smh]| d)\b"
-    r"|\b\d[\d,.]*(?: to \d+)? (?:%|°C|l/min|bar|(?:above|below) its limit)"
-)
 
 
 class Waving:
@@ -85,7 +78,7 @@ class Waving:
         """From when on XIDs count, where it is known what came before: that was looked at when it was planned."""
         good = fresh(plan.cluster, clock.now(), plan.made)
         self._knew_xids = good.nodes and good.xids
-        self._confirmed = {(check.target, _kind_of(check)) for check in plan.checks if check.level == "bad"}
+        self._confirmed = {check.trouble for check in plan.checks if check.level == "bad"}
         """What spoke against a node in the preview: the glass was broken for it."""
         self.warning = ""
         """What could not be written down or taken out again."""
@@ -130,7 +123,9 @@ class Waving:
             if why := self._meanwhile(name, row):
                 bad.setdefault(name, []).insert(0, why)
         self._looked = {name: "; ".join(whys) for name, whys in bad.items()}
-        return {name: Result("dropped", f"not sent, set aside: {why}") for name, why in self._looked.items()}
+        return {
+            name: Result("dropped", f"not sent, set aside: {why}", aside=True) for name, why in self._looked.items()
+        }
 
     def sent(self, step: Change, found: Mapping[str, Result], waiting: Sequence[Waiting]) -> None:
         """A step was sent, or all of it set aside: it is waited for, and counts on the ramp."""
@@ -202,10 +197,10 @@ class Waving:
         self, settled: Sequence[Settled], unfit: Mapping[str, str], results: dict[str, Result], wave: str
     ) -> None:
         told = tuple(
-            msgspec.structs.replace(one, why=f"{one.why}; set aside: {unfit[one.target]}")
+            msgspec.structs.replace(one, why=f"{one.why}; set aside: {unfit[one.target]}", aside=True)
             if one.target in unfit else one for one in settled
         )  # fmt: skip
-        results |= {one.target: Result(one.state, one.why) for one in told}
+        results |= {one.target: Result(one.state, one.why, one.aside, one.seen) for one in told}
         self._progress.results |= results
         self.warning = self.warning or self._gate.note(told, wave=wave)
 
@@ -267,7 +262,7 @@ class Waving:
         cluster = msgspec.structs.replace(cluster, nodes={**cluster.nodes, **rows})
         found = preflight.checks(self._plan.action, cluster, rows, extra, self._clock.now(), self._policy,
                                  mono=self._clock.mono())  # fmt: skip
-        return tuple(check for check in found if (check.target, _kind_of(check)) not in self._confirmed)
+        return tuple(check for check in found if check.trouble not in self._confirmed)
 
     def _meanwhile(self, name: str, row: Node) -> str:
         """What a program did to a node since it was confirmed: what a person did, the gate finds by itself."""
@@ -318,19 +313,27 @@ class Waving:
         """Ask whether what came back unfit is taken out again, and do it where somebody says yes. What came of it."""
         reasons_of = {name: f"came back unfit: {why}" for name, why in nodes.items()}
         plan = self._gate.plan("drain", tuple(nodes), "came back unfit", cluster, Options(reasons=reasons_of))
-        if isinstance(plan, Refusal):
-            bad = plan.why
-        elif not (answer := self._progress.answer(plan)):
-            return "not drained again: nobody said yes"
-        else:
+        bad = ""
+        while not isinstance(plan, Refusal):
+            if not (answer := self._progress.answer(plan)):
+                return "not drained again: not confirmed"
             outcome = self._gate.send(plan, answer)
             if outcome.refused is None:
                 outcome = self._gate.follow(outcome)
-            bad = outcome.refused or next((one.why for one in outcome.results.values() if one.state != "done"), "")
+            whys = [
+                one.why for name, one in outcome.results.items() if one.state != "done" and name not in outcome.again
+            ]
+            bad = bad or next(iter(whys), "") or ("" if outcome.again else outcome.refused or "")
             self.warning = self.warning or outcome.warning
             for name, result in outcome.results.items():
                 if result.state == "done":
                     self._progress.unfit.pop(name, None)
+            if not outcome.again:
+                break
+            # Nodes that have just come back flap: those that changed are asked again.
+            plan = self._gate.ask_again(outcome, cluster)
+        else:
+            bad = plan.why
         if bad:
             self.warning = self.warning or f"not drained again: {bad}"
         return f"not drained again: {bad}" if bad else "drained again"
@@ -367,11 +370,6 @@ def _by_node(checks: Iterable[Check]) -> dict[str, list[str]]:
         if check.target and check.level in {"bad", "refused"}:
             found.setdefault(check.target, []).append(check.text)
     return found
-
-
-def _kind_of(check: Check) -> str:
-    """What a check is about, without its times: the same trouble a minute later is no other, that of another GPU is."""
-    return _FLOWING.sub("", check.text)
 
 
 def _lost(settled: Iterable[Settled]) -> dict[str, str]:

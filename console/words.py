@@ -26,6 +26,9 @@ OPTIONS: Mapping[str, str] = {
     **dict.fromkeys(SETTINGS, "settings"),
 }
 
+OPTION_OF: Mapping[str, str] = {field: name for name, field in OPTIONS.items() if field != "settings"}
+"""The way back: the option as it is typed."""
+
 
 def seconds_of(text: str) -> int:
     """`10s`, `5m`, `1h30m`, `2d` in seconds. Raises ValueError."""

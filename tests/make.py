@@ -22,8 +22,8 @@ FENCE = "QWERTYUIOPASDFGH"
 PENDING = {"JobArrayID": "101", "State": "PENDING", "UserName": "alice", "Partition": "gpu", "QOS": "(null)",
            "NumNodes": "2", "NumCPUs": "224", "NumTasks": "2", "tres-alloc": "cpu=224,mem=3808000M,node=2,billing=224",
            "tres-per-node": "gres/gpu:h100:8", "tres-per-job": "N/A", "tres-per-task": "N/A", "tres-per-socket": "N/A",
-           "RestartCnt": "0", "PriorityLong": "4294901757", "SubmitTime": "1795509455", "StartTime": "N/A",
-           "TimeLimit": "1:00:00", "NodeList": "", "Reason": "Priority", "Account": "(null)",
+           "Sockets": "*", "RestartCnt": "0", "PriorityLong": "4294901757", "SubmitTime": "1795509455",
+           "StartTime": "N/A", "TimeLimit": "1:00:00", "NodeList": "", "Reason": "Priority", "Account": "(null)",
            "Name": "train"}  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def recorded_jobs(version: str) -> str:
     header, *rows = text.split(f"{FENCE}\n")[:-1]
     assert header.count("|") == len(columns) - 1
     cells = [dict(zip(columns, one.split("|", len(columns) - 1), strict=True)) for one in rows]
-    unsaid = {"NumTasks": "1", "tres-per-task": "N/A", "tres-per-socket": "N/A"}
+    unsaid = {"NumTasks": "1", "tres-per-task": "N/A", "tres-per-socket": "N/A", "Sockets": "*"}
     return squeue(*("|".join((unsaid | one)[column] for column in COLUMNS) for one in cells))
 
 

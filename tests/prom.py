@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from collectors.prometheus.queries import TABLE
 from tests.stand_in import Handler, Served
 
 Labels = Mapping[str, str]
+_AROUND = re.compile(r"^max( by \([^)]*\))? \(")
+_HOSTS = re.compile(r"\b(Hostname|hostname|nodename|instance|node)\b,? ?")
 Samples = Iterable[tuple[Labels, str | float]]
 Odd = Callable[[Handler], None]
 
@@ -66,7 +69,8 @@ class StandIn(Served):
             whole = book.whole(one.name)
             if query == whole:
                 return one.name
-        best = max(TABLE, key=lambda one: _alike(book.shown(one.name), query))
+        asked = _bare(query)
+        best = max(TABLE, key=lambda one: _alike(_bare(book.shown(one.name)), asked))
         return best.name
 
     def answer(self, name: str, params: Mapping[str, str]) -> bytes:
@@ -85,6 +89,11 @@ class StandIn(Served):
         if name in self.warnings:
             body["warnings"] = self.warnings[name]
         return json.dumps(body).encode()
+
+
+def _bare(query: str) -> str:
+    """A query without what stands around it, and without the host labels that were chosen for it."""
+    return _HOSTS.sub("", _AROUND.sub("", query))
 
 
 def _alike(one: str, other: str) -> int:
@@ -193,6 +202,7 @@ def machine(count: int, now: float | None = None) -> dict[str, Samples]:
         "gpu_power": [(node(name), 2000 + 13.25 * (n % 200)) for n, name in enumerate(names)],
         "gpus": [(node(name), 8) for name in names],
         "idle": [(node(name), n % 9) for n, name in enumerate(names)],
+        "util_gpus": [(node(name), 8) for name in names],
         "sampled": [(node(name), round(now - n % 30 - 0.123, 3)) for n, name in enumerate(names)],
         "node_power": [(node(name), 3400 + 13.25 * (n % 200)) for n, name in enumerate(names)],
         "xids": [(gpu(name, 3), 31) for name in names[:: max(1, count // 20)]],

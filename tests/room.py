@@ -60,5 +60,5 @@ def texts(cluster, **more):
 
 
 def well(number, **more):
-    given = {"sampled_at": int(NOW - 5), "gpus_seen": 8, "gpus_idle": 8} | more
+    given = {"sampled_at": int(NOW - 5), "gpus_seen": 8, "util_gpus": 8, "gpus_idle": 8} | more
     return Load(node=f"gpu{number:04d}", **given)

@@ -186,6 +186,9 @@ def test_unknown_is_shown_as_unknown(act):
     text = "\n".join(preview(plan))
     assert "nodes unknown  GPUs unknown  run time unknown, time left unknown" in text
     assert "when the last will end is unknown" in text and "not given yet" in text and "Reason=…" in text
+    world.jobs["88121"] = job("88121", nodes="gpu0002", started=None, unlimited=True)
+    endless = world.gate().plan("drain", ["gpu0002"], "x", world.cluster())
+    assert isinstance(endless, Plan) and "run time unknown, no time limit" in "\n".join(preview(endless))
     blind = world.gate().plan("drain", ["gpu0002"], "x", world.cluster(known=frozenset({"nodes"})))
     assert isinstance(blind, Plan) and "unknown: the jobs were never read" in "\n".join(preview(blind))
 

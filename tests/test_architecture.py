@@ -59,6 +59,12 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("themes/__init__.py", "dynamic import"): "finds themes by themselves",
     ("console/plugins.py", "dynamic import"): "what a site's installed packages add through entry points",
     ("console/site.py", "dynamic import"): "opens the transport that fits the site, real or embedded, both written out",
+    ("console/filters.py", "reads words"): "its text is what a person typed, and it is the parser of that",
+    ("console/screens/journal.py", "reads words"): "a person searches the entries for a word",
+    ("console/preview.py", "reads words"): "leaves out a reason that was shown already",
+    ("console/checks/rights.py", "reads words"): "leaves out a word that was shown already",
+    ("console/cluster_columns.py", "reads words"): "the colour of a word",
+    ("console/elsewhere.py", "reads words"): "whether a chip is shown of a cluster that was closed on purpose",
 }
 _used: set[tuple[str, str]] = set()
 
@@ -299,6 +305,52 @@ def test_colours_are_written_in_themes_only():
 def _has_docstring(node: ast.AST) -> bool:
     body = getattr(node, "body", None)
     return isinstance(body, list) and bool(body) and isinstance(body[0], ast.Expr)
+
+
+#: Fields that hold sentences made for people, and what looks into a text.
+SENTENCES = {"text", "why", "warning", "failure", "err"}
+LOOKS_INTO = {"startswith", "endswith", "find", "index", "count", "partition", "rpartition", "split", "removeprefix",
+              "removesuffix", "match", "search", "fullmatch", "sub", "findall", "finditer"}  # fmt: skip
+_SAME_WORDS = {"lower", "strip", "casefold"}
+
+
+def _sentence(node: ast.AST) -> bool:
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _SAME_WORDS:
+        node = node.func.value
+    return isinstance(node, ast.Attribute) and node.attr in SENTENCES
+
+
+def reads_words(module: ast.Module) -> Iterator[int]:
+    """Lines where something depends on what a sentence made for people says."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Compare):
+            compared = zip(node.ops, [node.left, *node.comparators], node.comparators, strict=False)
+            compares = ast.In | ast.NotIn | ast.Eq | ast.NotEq
+            if any(isinstance(op, compares) and (_sentence(a) or _sentence(b)) for op, a, b in compared):
+                yield node.lineno
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in LOOKS_INTO
+            and any(map(_sentence, (node.func.value, *node.args)))
+        ):
+            yield node.lineno
+
+
+def test_no_decision_reads_text_made_for_people():
+    wrong = [f"{file}:{line}" for file in files("console") if (lines := [*reads_words(tree(file))])
+             and not excused(file, "reads words") for line in lines]  # fmt: skip
+    assert not wrong, f"give it a code or a value to decide by: {', '.join(wrong)}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["_FLOWING.sub('', check.text)", "'set aside' in told.why", "outcome.why.startswith('gone')", "a.why == 'closed'",
+     "'x' in one.text.lower()"],
+)  # fmt: skip
+def test_that_reading_of_words_is_found(line):
+    assert list(reads_words(ast.parse(line))) == [1]
+    assert not list(reads_words(ast.parse("check.code == 'xid'; found[one.why]; f'{one.why}: {one.text}'")))
 
 
 def test_no_file_is_long():

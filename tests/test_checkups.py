@@ -114,7 +114,7 @@ def test_a_site_names_its_own_series():
         prom.rows["nhc"] = [(node("gpu1"), 1)]
         assert read(prom).checkups["gpu1"].nhc == "ok"
         sent = [params["query"] for _, params, _ in prom.seen if "my_nhc_ok" in params.get("query", "")]
-        assert len(sent) == 1 and "label_replace" in sent[0], "its labels are mapped to nodes as any other's"
+        assert len(sent) == 1 and sent[0].startswith("max by (instance, node, ")
 
 
 # -- before a node goes back -------------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ async def test_each_keeps_its_screens_and_what_is_done_is_done_to_one():
         await op.confirm(reason="bad DIMM", answer="y")
         await op.until(lambda: "DRAIN" in op.machines[B].nodes()[there].flags, "it is drained there")
         assert "DRAIN" not in op.machines[A].nodes()[there].flags
-        await op.until(lambda: any(one.startswith(f"{B}: drained: {there}") for one in op.told), "told by name")
+        await op.until(lambda: any(one.startswith(f"{B}: draining: {there}") for one in op.told), "told by name")
         assert [line["cluster"] for line in read(op.app.opened[B].journal_path)] == [B] * 3
         assert not op.app.opened[A].journal_path.exists()
 
@@ -136,7 +136,7 @@ async def test_what_was_sent_comes_back_to_the_cluster_it_was_sent_to(monkeypatc
         with pytest.raises(CommandError, match="wait until what you sent was seen"):
             op.app.close_cluster(A)
         may.set()
-        await op.until(lambda: any(one.startswith(f"{A}: drained: {name}") for one in op.told), "it is seen")
+        await op.until(lambda: any(one.startswith(f"{A}: draining: {name}") for one in op.told), "it is seen")
         assert not op.app.sent_watch.waiting and op.app.current == B
         assert "DRAIN" not in op.machines[B].nodes()[name].flags
 

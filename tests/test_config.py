@@ -113,7 +113,7 @@ def test_a_lock_that_locks_nothing_is_refused(home):
 A = "[cluster.a]\n"
 AT = "own.toml:2: cluster.a"
 MISTAKES = {
-    "\ntehme = 1\n": "own.toml:2: tehme: unknown key; allowed: bell, cluster, ",
+    "\ntehme = 1\n": "own.toml:2: tehme: unknown key; allowed: automation, bell, cluster, ",
     "theme = 1\n": "own.toml:1: theme: must be str, is int",
     "read_only = 'yes'\n": "own.toml:1: read_only: must be bool, is str",
     "cluster = 3\n": "own.toml:1: cluster: needs a name, as in [cluster.groningen]",

@@ -40,7 +40,7 @@ async def test_a_drain_asks_for_a_reason_shows_what_it_hits_and_is_seen_in_slurm
         await op.press("d")
         op.sees(f"Drain {name}", "reason, then Enter", "they go on until they end")
         await op.confirm(reason="bad DIMM", answer="y")
-        await op.comes("drained: " + name)
+        await op.comes("draining: " + name)
         assert op.truth(name).display == "draining"
         assert op.truth(name).reason == "bad DIMM"
         await op.until(lambda: op.cluster.nodes[name].display == "draining", "the console shows it")
@@ -55,7 +55,7 @@ async def test_what_is_changed_again_before_it_was_seen_is_written_down():
         await op.select(name)
         await op.press("d")
         await op.confirm(reason="bad DIMM", answer="y")
-        await op.comes("drained: " + name)
+        await op.comes("draining: " + name)
         told = "drain came before it was seen: allocated"
         await op.until(lambda: [one["outcome"][name] for one in read(op.app.journal_path) if one["id"] == "earlier"]
                        == [{"state": "unknown", "why": told}], "what became of it")  # fmt: skip

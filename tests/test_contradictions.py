@@ -25,7 +25,7 @@ def node(state="IDLE", **more):
 
 
 def load(ago=20.0, **more):
-    return Load(node="gpu0001", sampled_at=int(NOW - ago), **({"gpus_seen": 8, "gpus_idle": 8} | more))
+    return Load(node="gpu0001", sampled_at=int(NOW - ago), **({"gpus_seen": 8, "util_gpus": 8, "gpus_idle": 8} | more))
 
 
 def xid(code=79, ago=300.0, gpu=3, **more):
@@ -121,7 +121,11 @@ def test_all_gpus_held_and_all_idle_names_who_holds_them():
         site(node("ALLOCATED"), loads=[load()], jobs=[make.job("7", nodes="gpu0001", started=int(NOW - 60))]),
         site(node("ALLOCATED"), loads=[load()], jobs=None),
         site(node("ALLOCATED", gpus=0, gpus_alloc=0), loads=[load(gpus_seen=0, gpus_idle=0)], jobs=[JOB]),
-        site(node("ALLOCATED"), loads=[load(gpus_seen=None, gpus_idle=None, gpu_util_pct=40.0)], jobs=[JOB]),
+        site(
+            node("ALLOCATED"),
+            loads=[load(gpus_seen=None, util_gpus=None, gpus_idle=None, gpu_util_pct=40.0)],
+            jobs=[JOB],
+        ),
         site(node("ALLOCATED"), loads=[load(gpus_idle=None, gpu_util_pct=None)], jobs=[JOB]),
     ],
     ids=["one works", "half held", "just begun", "jobs unknown", "no GPUs", "mean is high", "nothing known"],
@@ -131,7 +135,7 @@ def test_no_word_of_idle_gpus(cluster):
 
 
 def test_the_mean_alone_can_tell_that_all_are_idle():
-    quiet = load(gpus_seen=None, gpus_idle=None, gpu_util_pct=1.0)
+    quiet = load(gpus_seen=None, util_gpus=None, gpus_idle=None, gpu_util_pct=1.0)
     assert found(site(node("ALLOCATED"), loads=[quiet], jobs=[JOB]), "idle")
 
 
@@ -139,7 +143,7 @@ def test_gpus_busy_with_no_job():
     assert found(site(node(), loads=[load(gpus_idle=7)]), "stray") == [
         ("warn", "idle in Slurm, 1 GPU busy, no job on the node")
     ]
-    lone = load(gpus_seen=None, gpus_idle=None, gpu_util_pct=12.1)
+    lone = load(gpus_seen=None, util_gpus=None, gpus_idle=None, gpu_util_pct=12.1)
     assert found(site(node(), loads=[lone]), "stray") == [("warn", "idle in Slurm, GPUs busy, no job on the node")]
     assert found(site(node("IDLE+DRAIN"), loads=[load(gpus_idle=5)]), "stray") == [
         ("note", "drained in Slurm, 3 GPUs busy, no job on the node")
@@ -157,11 +161,11 @@ def test_a_sample_from_before_the_job_ended_is_no_stray():
 
 
 def test_counts_that_differ():
-    assert found(site(node(), loads=[load(gpus_seen=7, gpus_idle=7)]), "count") == [
+    assert found(site(node(), loads=[load(gpus_seen=7, util_gpus=7, gpus_idle=7)]), "count") == [
         ("warn", "Slurm sees 8 GPUs, telemetry sees 7")
     ]
-    assert found(site(node("IDLE+DRAIN"), loads=[load(gpus_seen=7, gpus_idle=7)]), "count")[0][0] == "note"
-    mig = node(gpu_type="1g.10gb", gpus=56)
+    assert found(site(node("IDLE+DRAIN"), loads=[load(gpus_seen=7, util_gpus=7, gpus_idle=7)]), "count")[0][0] == "note"
+    mig = node(gpu_type="1g.10gb", gpu_slices=56, gpus=56)
     assert found(site(mig, loads=[load()]), "count") == []
     assert found(site(node(), loads=[load(gpus_seen=None)]), "count") == []
 
@@ -237,7 +241,13 @@ DEAD = Fault("timeout", "it did not answer")
 def lemon(**bad):
     """A node with everything wrong, and sources of which some are late or dead."""
     sources = [bad.get(name.replace(".", "_"), source(name)) for name in GOOD]
-    return site(node("ALLOCATED"), loads=[load(gpus_seen=7, gpus_idle=7)], xids=[xid()], jobs=[JOB], sources=sources)
+    return site(
+        node("ALLOCATED"),
+        loads=[load(gpus_seen=7, util_gpus=7, gpus_idle=7)],
+        xids=[xid()],
+        jobs=[JOB],
+        sources=sources,
+    )
 
 
 @pytest.mark.parametrize(
@@ -300,7 +310,7 @@ def test_whatever_is_unknown_nothing_breaks_and_a_drained_node_is_never_bad(
 def test_twelve_thousand_nodes_are_quick():
     names = [f"gpu{number:05d}" for number in range(12_000)]
     nodes = [make.node(name, "ALLOCATED", gpus_alloc=8, rack=f"R{at // 16}") for at, name in enumerate(names)]
-    busy = {"sampled_at": int(NOW - 5), "gpus_seen": 8, "gpus_idle": 0, "gpu_util_pct": 90.0}
+    busy = {"sampled_at": int(NOW - 5), "gpus_seen": 8, "util_gpus": 8, "gpus_idle": 0, "gpu_util_pct": 90.0}
     cluster = site(*nodes, loads=[Load(node=name, **busy) for name in names])
     assert contradictions(cluster, NOW) == []
     # Once a reading, in the thread that reduces; and then again and again, as the clock goes on.

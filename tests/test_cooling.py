@@ -224,6 +224,17 @@ def test_a_node_on_a_loop_that_is_not_well_does_not_go_back(rows, level, told):
     assert found == [], "it hangs on no loop"
 
 
+def test_what_a_sensor_measures_is_no_other_trouble_and_another_loop_is():
+    def troubles(*rows):
+        cluster, found = room(*rows), []
+        cooling_checks.look(cluster.nodes["gpu0001"], cluster, NOW, found)
+        return [check.trouble for check in found], [check.text for check in found]
+
+    (low, words), (lower, others) = troubles(point("flow", 10.0)), troubles(point("flow", 9.0))
+    assert low == lower == [("gpu0001", "cooling", ("cdu-2", "low flow"))] and words != others
+    assert troubles(point(value=36.0))[0] != low
+
+
 def test_the_nodes_own_screen_tells_of_a_loop_that_is_not_well():
     (line,) = node_lines("gpu0001", room(point(value=36.0)), NOW)
     assert "".join(text for text, _ in line.spans) == "cooling        cdu-2 warm: supply 36.0 °C, 2.0 above its limit"

@@ -11,6 +11,7 @@ import time
 import msgspec
 import pytest
 
+from collectors.model import SourceFault
 from collectors.moment import Moment, compared
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget
@@ -102,7 +103,7 @@ def test_every_source_is_read_with_rows_time_and_age(commands, prometheus, alert
     prometheus.rows["sampled"] = [(prom.node("gpu00001"), time.time() - 20), (prom.node("gpu00002"), time.time() - 40)]
     others = {"prometheus": prometheus.settings, "alertmanager": alertmanager.settings}
     report = doctor.examine(site(SlurmSettings(), **others), Config())
-    marks = {one.name: one for one in report.findings if one.group == "Sources" and one.mark == "ok"}
+    marks = {one.name: one for one in reversed(report.findings) if one.group == "Sources" and one.mark == "ok"}
     assert {"slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations", "slurm.diag", "prom.loads",
             "prom.power", "alerts.alerts", "prometheus", "alertmanager"} <= marks.keys()  # fmt: skip
     assert marks["slurm.nodes"].figures["rows"] == 16 and marks["slurm.nodes"].figures["bytes"] > 1000
@@ -136,7 +137,9 @@ def test_an_empty_answer_is_a_fault_until_it_is_proven(prometheus):
     found = {one.figures["query"]: one for one in report.findings if "query" in one.figures}
     assert found.keys() == {"memory", "xid_counts"}
     assert found["memory"].mark == "bad" and "DCGM_FI_DEV_FB_USED" in found["memory"].said and report.status == 1
-    assert found["xid_counts"].mark == "note", "dcgm-exporter does not export it by default"
+    counts = found["xid_counts"]
+    assert counts.mark == "warn" and "(62, then 45)" in counts.said
+    assert "counters file of dcgm-exporter: DCGM_EXP_XID_ERRORS_COUNT, gauge" in counts.mend
 
 
 def test_fields_that_a_node_does_not_export_are_blanks(prometheus):
@@ -146,7 +149,7 @@ def test_fields_that_a_node_does_not_export_are_blanks(prometheus):
     assert "DCGM_FI_DEV_SM_CLOCK" in blank.figures["missing"]
     assert "DCGM_FI_DEV_GPU_UTIL" not in blank.figures["missing"]
     asked = [params["query"] for _, params, _ in prometheus.seen if "Hostname=~" in params.get("query", "")]
-    assert len(asked) == 1 and "(gpu00001)([.:].*)?" in asked[0], "of one node, not of all"
+    assert len(asked) == 1 and "(gpu00001([.][^:]*)?)(:[0-9]+)?" in asked[0], "of one node, not of all"
 
 
 def test_it_says_which_names_of_dcgm_exporter_a_site_speaks(prometheus):
@@ -242,6 +245,38 @@ def test_what_works_what_it_costs_and_what_it_cannot(restd):
     assert any(one[1].startswith("cannot hold tasks, release tasks, priority tasks: ") for one in rest)
     assert said(report, "native", "Slurm roads")[0][1].startswith("not configured, and would not work: ")
     assert all(len(line) <= 110 for line in text.splitlines())
+
+
+def test_a_fault_of_all_sources_is_told_once(restd):
+    for path in ("nodes/", "jobs/", "partitions/", "reservations/", "diag/"):
+        restd.odd[path] = lambda handler: handler.send(b'{"errors": [{"error": "x", "error_number": 1007}]}', 511)
+    report = doctor.examine(over_rest(restd), Config())
+    names = ["slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations", "slurm.diag"]
+    first, *rest = [said(report, name)[0] for name in names]
+    assert "refuses the token" in first[1] and "scontrol token" in first[2]
+    assert rest == [("bad", "the same as slurm.nodes", "")] * 4
+    assert "munge" not in doctor.as_text(report, 200)
+
+
+def test_a_dead_controller_over_pyslurm_is_named_as_such(monkeypatch):
+    """libslurm says so after its 10 s, so doctor has to wait longer than that."""
+    chosen = {name: SlurmSettings(transport=name, fallback=more)
+              for name, more in (("native", ()), ("cli", ("native",)))}  # fmt: skip
+    for settings in chosen.values():
+        assert 10.0 < sources.hurried(site(settings)).slurm.deadline_s < doctor.WITHIN_S
+    assert sources.hurried(site(SlurmSettings())).slurm.deadline_s == sources.PATIENCE_S
+    asked = []
+
+    def read(client, question):
+        asked.append(question.kind)
+        raise SourceFault("refused", "pyslurm: Unable to contact slurm controller", "is slurmctld up?")
+
+    monkeypatch.setattr("collectors.slurm.native.client.Client.ask", read)
+    report = doctor.examine(site(chosen["native"]), Config())
+    first = ("bad", "pyslurm: Unable to contact slurm controller", "is slurmctld up?")
+    assert said(report, "slurm.nodes") == [first] and set(asked) >= {"nodes", "jobs", "about"}
+    assert said(report, "slurm.jobs") == [("bad", "the same as slurm.nodes", "")]
+    assert said(report, "native", "Slurm roads") == [("bad", "transport, does not work: the same as slurm.nodes", "")]
 
 
 def test_what_no_fallback_does_is_told_with_how_to_have_it(restd):

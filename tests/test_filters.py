@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.model import Cluster, Job, Load, Node, Partition, Reservation
+from console.columns import JOBS as JOB_COLUMNS
+from console.columns import NODES as NODE_COLUMNS
 from console.errors import FilterError
 from console.filter_fields import FIELDS
-from console.filters import _compile, compile_filter
+from console.filters import _compile, compile_filter, misplaced, unknown_values
 from tests.yardstick import cost
 
 NOW = 1_000_000
@@ -57,7 +59,15 @@ CLUSTER = Cluster(
     loads={"gpu0001": Load(node="gpu0001", gpu_util_pct=97.6, temp_c=64.0, power_w=9_800.0, xid=48)},
 )  # fmt: skip
 PARTITIONS = [
-    Partition(name="gpu", state="UP", default=True, nodes="gpu[0001-9999]", node_count=9999, allow_accounts="bio,phys"),
+    Partition(
+        name="gpu",
+        state="UP",
+        default=True,
+        nodes="gpu[0001-9999]",
+        node_count=9999,
+        allow_accounts="bio,phys",
+        deny_accounts="chem",
+    ),
     Partition(name="debug", state="DRAIN", nodes="gpu0001,gpu0003", node_count=2, time_limit_s=1800),
 ]
 RESERVATIONS = [
@@ -145,6 +155,18 @@ def find(kind: str, text: str) -> list[str]:
         ("temp>=64", "1"),
         ("power>9.5kW", "1"),
         ("power>0.01MW", ""),
+        ("power>9.5 kW & gpu>0", "1"),
+        ("power > 9.5 kW", "1"),
+        ("temp>=64°C", "1"),
+        ("temp>=64 °C state=alloc", "1"),
+        ("util>90 %", "1"),
+        ("age>2h 30m", "2"),
+        ("age>2h 3h", ""),
+        ("mem>1.5 TB", "2"),
+        ("rack=R[01-07]", "1 2 3"),
+        ("@rack:R07", "2 3"),
+        ("@rack:R07 & state=drained", "2"),
+        ("@rack:R[01,10]", "1 10"),
         ("xid=48", "1"),
         ("mem>1.5T", "2"),
         ("mem<1T", ""),
@@ -169,6 +191,10 @@ def test_nodes(text, names):
         ("job", "user=bob", "102 103"),
         ("job", "bob !state=pd", "102"),
         ("job", "state=R", "101_3 102"),
+        ("job", "@rack:R07 user=bob", "102"),
+        ("job", "nodes=@rack:R07", "101_3 102"),
+        ("job", "left<2h 30m", "101_3"),
+        ("job", "prio<7,514", "101_4"),
         ("job", "state~r", "101_3 102"),
         ("job", "id=101", "101_3 101_4"),
         ("job", "id=101_4", "101_4"),
@@ -202,6 +228,7 @@ def test_nodes(text, names):
         ("partition", "node=gpu0003", "gpu debug"),
         ("partition", "gpu0004", "gpu"),
         ("partition", "account=phys", "gpu"),
+        ("partition", "denied=chem", "gpu"),
         ("partition", "limit<1h", "debug"),
         ("partition", "nodes>100", "gpu"),
         ("reservation", "flag=maint", "maint-1"),
@@ -237,6 +264,14 @@ def test_other_kinds(kind, text, names):
         ("gpu~4", "gpu is a number: use", 4),
         ("user>5", "user is no number: use", 5),
         ("gpu<4,5", "takes one number", 4),
+        ("power>6", "power: '6' needs a unit: 6kW or 6W?", 6),
+        ("power=6,7", "needs a unit: 6kW or 6W?", 6),
+        ("mem>512", "needs a unit: 512GB or 512MB?", 4),
+        ("hottest>80", "hottest is the title of a column, in a filter its name is temp: temp>…", 0),
+        ("since>2h", "since is the title of a column, in a filter its name is age", 0),
+        ("gpu>4°C", "is not a number", 4),
+        ("temp>5%", "is not a number, like 64", 5),
+        ("@rack:", "@rack: needs a name after it", 0),
         ("age>5", "is not a time with its unit, like 30m", 4),
         ("age>5 years", "is not a time", 4),
         ("age>1.2.3h", "is not a time", 4),
@@ -333,6 +368,110 @@ def test_every_field_can_be_asked_for(kind):
         for text in (f"{name}=0", f"{name}!=0", f"{name} in (0, 0)"):
             found = compile_filter(text, kind)
             assert {found.matches(row, CLUSTER) for row in ROWS[kind]} <= {True, False}
+
+
+@pytest.mark.parametrize(("kind", "columns"), [("node", NODE_COLUMNS), ("job", JOB_COLUMNS)])
+def test_every_title_of_a_column_is_a_field_or_says_which(kind, columns):
+    for column in columns:
+        word = column.title.lower().rpartition(" ")[2]
+        try:
+            compile_filter(f"{word}=0", kind)
+        except FilterError as error:
+            if "needs a unit" not in error.message:
+                assert "is the title of a column, in a filter its name is" in error.message, column.title
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "says"),
+    [
+        ("node", "state=drian", "no state is called drian: did you mean drain? there are allocated, drain, "),
+        ("node", "state!=drian | rack=R01", "no state is called drian"),
+        ("node", "rack=R99", "no rack is called R99; there are R01, R07, R10"),
+        ("node", "gpu>0 & partition in (gpu, debgu)", "no partition is called debgu: did you mean debug?"),
+        ("node", "name=gpu0099", "no node is called gpu0099: did you mean gpu00"),
+        ("job", "user=alcie", "no user is called alcie: did you mean alice?"),
+        ("job", "state=*drian*", "no state is called *drian*; there are"),
+        ("job", "nodes=gpu0099", "no node is called gpu0099"),
+    ],
+)
+def test_a_value_that_nothing_has_is_named_with_those_there_are(kind, text, says):
+    known = Cluster(name="test", at=float(NOW), nodes=CLUSTER.nodes, jobs=CLUSTER.jobs, jobs_on=CLUSTER.jobs_on,
+                    known=frozenset({"nodes", "jobs"}))  # fmt: skip
+    (told,) = unknown_values(compile_filter(text, kind), known)
+    assert told.startswith(says)
+    # Where the rows are not known, no value is known to be wrong.
+    assert unknown_values(compile_filter(text, kind), CLUSTER) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("node", "state=drain"),
+        ("node", "state=powering"),
+        ("node", "state=DRNG"),
+        ("node", "state~dra"),
+        ("node", "res=''"),
+        ("node", "rack=r0*"),
+        ("node", "user=alice"),
+        ("job", "state=suspended"),
+        ("job", "state=held"),
+        ("job", "user=BOB"),
+        ("job", "name=nothing"),
+        ("node", "temp>5"),
+    ],
+)
+def test_a_value_that_could_be_is_no_slip(kind, text):
+    known = Cluster(name="test", at=float(NOW), nodes=CLUSTER.nodes, jobs=CLUSTER.jobs, jobs_on=CLUSTER.jobs_on,
+                    known=frozenset({"nodes", "jobs"}))  # fmt: skip
+    assert unknown_values(compile_filter(text, kind), known) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "state=pending",
+        "& state=pending",
+        "| x",
+        "=x",
+        "user!=root",
+        "user ~ root",
+        "temp>90",
+        "nosuch=1",
+        "nosuch = 1",
+        "!idle",
+        "PSU & fan",
+        "R&D",
+        "failed | idle",
+        "throttles, temp>95",
+        "@rack:R07",
+        "state in (idle)",
+        ">5",
+        "a=b c",
+    ],
+)
+def test_a_filter_is_no_reason(text):
+    assert "reads as a filter and was not taken for the reason" in misplaced(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bad DIMM",
+        "XID 79 GPU 3 [KubeGPU-1182]",
+        "NHC: check_gpu (rail 3)",
+        "R07->R08 moved",
+        "fan failed!",
+        "",
+        "gpu[1-3] off the bus",
+        "it's broken",
+        "see https://tickets/1?id=4",
+        'DIMM "A1"',
+        "50% slower",
+        "bad DIMM (code=43)",
+    ],
+)
+def test_a_reason_in_words_is_one(text):
+    assert not misplaced(text)
 
 
 def test_time_is_given():

@@ -40,7 +40,7 @@ def eight(at=None, name="gpu0001", **odd):
 
 
 def load(ago=20.0, name="gpu0001", **more):
-    return Load(node=name, sampled_at=int(NOW - ago), **({"gpus_seen": 8, "gpus_idle": 8} | more))
+    return Load(node=name, sampled_at=int(NOW - ago), **({"gpus_seen": 8, "util_gpus": 8, "gpus_idle": 8} | more))
 
 
 def xid(code=79, ago=300.0, gpu=3, name="gpu0001"):
@@ -135,7 +135,7 @@ def test_fewer_gpus_than_slurm_counts_keep_it_out_more_do_not():
     ]
     assert of("bad", said(site(node(), loads=[load(gpus_seen=6)]))) == ["6 of the 8 GPUs that Slurm counts are seen"]
     assert of("warn", said(site(node(gpus=4)), gpus={"gpu0001": eight()})) == ["8 GPUs are seen, Slurm counts 4"]
-    sliced = said(site(node(gpus=56, gpu_type="1g.10gb")), gpus={"gpu0001": eight()})
+    sliced = said(site(node(gpus=56, gpu_type="1g.10gb", gpu_slices=56)), gpus={"gpu0001": eight()})
     assert of("bad", sliced) == [] and "GPUs 8" not in of("ok", sliced)[0]
 
 

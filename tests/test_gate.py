@@ -258,9 +258,11 @@ def test_jobs_are_refused_by_name(world):
 def test_what_was_never_read_is_not_acted_on(world):
     silent = Source(name="slurm.jobs", fault=Fault("refused", "Unable to contact slurm controller"))
     blank = Cluster(name="lab", sources={"slurm.jobs": silent})
-    assert refused(world.gate(), "cancel", "1", cluster=blank) == (
-        "the jobs of lab were never read: Unable to contact slurm controller"
-    )
+    alike = {name: msgspec.structs.replace(silent, name=name) for name in ("slurm.nodes", "slurm.jobs", "slurm.diag")}
+    for cluster in (blank, Cluster(name="lab", sources=alike)):  # a dead controller is said once
+        assert refused(world.gate(), "cancel", "1", cluster=cluster) == (
+            "the jobs of lab were never read: Unable to contact slurm controller"
+        )
 
 
 def test_unknown_actions_and_foreign_clusters(world):

@@ -131,7 +131,7 @@ def test_a_drained_node_comes_back_down_from_a_reboot_unless_told_otherwise(worl
 
 def test_options_that_an_action_does_not_know_are_refused(world):
     refusal = world.gate().plan("undrain", ("gpu0001",), None, world.cluster(), Options(resume_after_s=3600))
-    assert isinstance(refusal, Refusal) and "knows no resume-after" in refusal.why
+    assert isinstance(refusal, Refusal) and "takes no --resume-after; it takes " in refusal.why
     assert isinstance(world.gate().plan("priority", ("1",), None, world.cluster()), Refusal)
 
 

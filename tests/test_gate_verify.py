@@ -6,7 +6,7 @@ import pytest
 
 from collectors.model import Alert, Cluster, Matcher, Silence, Source
 from console.actions import BY_ID
-from console.verify import PATIENCE_OF_S, PATIENCE_S, Settled, Waiting, Watch, drifted, seen
+from console.verify import PATIENCE_OF_S, PATIENCE_S, Settled, Waiting, Watch, done_word, drifted, seen, word_of
 from tests.make import job, node
 
 
@@ -136,7 +136,7 @@ def test_pending_until_a_reading_shows_it():
     assert same is watch and settled == ()
     drained = node("gpu0001", "IDLE+DRAIN", reason="x")
     watch, settled = watch.check(facts(drained, node("gpu0002")), 102.0)
-    assert settled == (Settled(plan="p", action="drain", target="gpu0001", state="done"),)
+    assert settled == (Settled(plan="p", action="drain", target="gpu0001", state="done", seen="drained"),)
     assert list(watch.words("node")) == ["gpu0002"]
     watch, settled = watch.check(facts(drained, node("gpu0002", "MIXED")), 100.0 + PATIENCE_S)
     assert watch.waiting == () and (settled[0].state, settled[0].why) == ("unknown", "not seen after 60 s, now mixed")
@@ -192,7 +192,11 @@ def test_a_later_change_of_the_same_target_takes_its_place(found, state, why):
     later = waiting("gpu0001", plan="q", action="resume", before=node("gpu0001", found, reason="x"))
     watch, over = Watch((waiting("gpu0001"), waiting("gpu0002"))).add([later])
     assert [(one.plan, one.target) for one in watch.waiting] == [("p", "gpu0002"), ("q", "gpu0001")]
-    assert over == (Settled(plan="p", action="drain", target="gpu0001", state=state, why=why),)
+    assert over == (
+        Settled(
+            plan="p", action="drain", target="gpu0001", state=state, why=why, seen="drained" if state == "done" else ""
+        ),
+    )
 
 
 def test_what_is_made_of_nodes_is_waited_for_whatever_is_done_to_these():
@@ -276,7 +280,7 @@ def test_a_reboot_is_followed_stage_by_stage():
         ([(2, ASKED), (9, node("a", "MIXED", boot_at=1000, reason="fw"))], "unknown: not rebooted, mixed"),
         ([(2, ASKED), (PATIENCE_OF_S["reboot"], ASKED)],
          "done: reboot asked for: Slurm waits until its jobs have ended"),
-        ([(2, ISSUED), (900, ISSUED)], "unknown: not seen after 900 s, now down"),
+        ([(2, ISSUED), (900, ISSUED)], "unknown: not seen after 900 s, now rebooting"),
         ([(899, node("a", "MIXED")), (900, node("a", "MIXED"))], "unknown: not seen after 900 s, now mixed"),
     ],
 )  # fmt: skip
@@ -317,7 +321,8 @@ def test_alerts_and_silences_are_waited_for_too():
 
 
 def drift(action: str, before: object, now: object, *jobs: object, **known: object) -> str | None:
-    return drifted(BY_ID[action], Cluster(name="lab", **known), before, now, *jobs)
+    found = drifted(BY_ID[action], Cluster(name="lab", **known), before, now, *jobs)
+    return None if found is None else found.why
 
 
 @pytest.mark.parametrize(
@@ -358,3 +363,23 @@ def test_alerts_and_silences_that_have_drifted():
     assert drift("lift", silence(), None) == "it is over"
     changed = silence(by="mkoster", ends=1800)
     assert drift("lift", silence(), changed) == "it was changed meanwhile by mkoster: swap"
+
+
+@pytest.mark.parametrize(
+    ("action", "row", "word"),
+    [
+        ("drain", node("a", "MIXED+DRAIN"), "draining"),
+        ("drain", node("a", "IDLE+DRAIN"), "drained"),
+        ("drain", node("a", "DOWN+DRAIN"), "down"),
+        ("down", node("a", "DOWN"), "down"),
+        ("undrain", node("a", "ALLOCATED"), "undrained"),
+        ("cancel", job("1", "CANCELLED"), "cancelled"),
+        ("cancel", job("1", "COMPLETED"), "completed"),
+        ("cancel", None, "cancelled"),
+        ("hold", job("1", "PENDING", **HELD), "held"),
+        ("unsuspend", job("1", "RUNNING"), "running"),
+        ("requeue", job("1", "PENDING"), "requeued"),
+    ],
+)
+def test_what_was_done_is_called_by_the_state_that_was_seen(action, row, word):
+    assert done_word(BY_ID[action], word_of(row)) == word

@@ -92,7 +92,7 @@ async def test_what_is_done_here_appears_and_is_proven_without_another_key(path)
         await op.select(name)
         await op.press("d")
         await op.confirm(reason="bad DIMM", answer="y")
-        await op.comes("drained: " + name)
+        await op.comes("draining: " + name)
         screen = await journal(op)
         await op.until(lambda: screen.table.keys, "the entry")
         for _ in range(3):
@@ -226,7 +226,7 @@ async def test_no_result_is_loud_and_can_be_read_back(path, monkeypatch):
         await op.press("enter", "v")
         op.sees("nobody wrote down what came of it")
         assert asked == ["dead", "dead"]
-        assert screen.why_not_undo() == "nobody wrote down what came of it: read it back first (v)"
+        assert screen.why_not_undo() == "nobody wrote down what came of it: read it back first, in :journal"
 
 
 async def test_undo_is_offered_where_there_is_one_and_says_why_where_not(path, monkeypatch):
@@ -273,7 +273,7 @@ async def test_a_drain_is_undone_from_here_and_once(path):
         await op.select(name)
         await op.press("d")
         await op.confirm(reason="bad DIMM", answer="y")
-        await op.comes("drained: " + name)
+        await op.comes("draining: " + name)
         screen = await journal(op)
         (drain,) = screen.table.keys
         await op.look_again()

@@ -45,7 +45,7 @@ STATES = st.builds(lambda base, flags: (base, tuple(flags)), st.sampled_from(sor
         ("IDLE%", "IDLE", ("POWERING_DOWN",), "powering"),
         ("IDLE+REBOOT_REQUESTED", "IDLE", ("REBOOT_REQUESTED",), "rebooting"),
         ("ALLOCATED@", "ALLOCATED", ("REBOOT_REQUESTED",), "allocated"),
-        ("DOWN^", "DOWN", ("REBOOT_ISSUED",), "down"),
+        ("DOWN^", "DOWN", ("REBOOT_ISSUED",), "rebooting"),
         ("IDLE+MAINT", "IDLE", ("MAINTENANCE",), "maintenance"),
         ("IDLE$", "IDLE", ("MAINTENANCE",), "maintenance"),
         ("IDLE+RESERVED", "IDLE", ("RESERVED",), "reserved"),

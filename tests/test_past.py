@@ -75,8 +75,10 @@ def test_drains_are_counted_by_kind_in_the_days_asked_for():
     assert drains("gpu0001", records, NOW) == {"gpu": 2, "power": 1}
     assert drains("gpu0001", records, NOW, days=5) == {"power": 1}
     assert drains("gpu0002", records, NOW) == {}
-    assert drains_text(drains("gpu0001", records, NOW)) == "3 drains in 90 days (2 GPU, XID; 1 power, cooling)"
-    assert drains_text({}) == "no drain in 90 days" and drains_text({"human": 1}, 7).startswith("1 drain in 7")
+    said = drains_text(drains("gpu0001", records, NOW))
+    assert said == "drained 3 times with wacht in 90 days (journal: 2 GPU, XID; 1 power, cooling)"
+    assert drains_text({}) == "not drained with wacht in 90 days (journal)"
+    assert drains_text({"human": 1}, 7).startswith("drained once with wacht in 7 days")
 
 
 def test_every_action_on_a_node_is_told_and_what_was_done_to_its_alerts():

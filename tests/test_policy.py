@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectors.model import Xid
 from console.config import load
-from console.policy import ACTIONS, SHIPPED, ConfigError, Policy, default_policy, load_policy
+from console.policy import ACTIONS, SHIPPED, ConfigError, Policy, default_policy, load_policy, preceding
 
 #: Code to action, as the reference's XID guide has it.
 GUIDE = {
     **dict.fromkeys((13, 31), "job"),
     **dict.fromkeys((43, 45), "ignore"),
     **dict.fromkeys((48, 62, 64, 95, 109, 119, 120, 136, 140, 143, 158), "drain+reset"),
-    **dict.fromkeys((74, 144, 145, 149, 150), "drain+link"),
+    74: "drain+link", **dict.fromkeys((144, 145, 146, 149, 150), "check-log"), **dict.fromkeys((147, 148), "watch"),
     63: "reset", 79: "drain+reboot", 92: "watch", 94: "job", 154: "recovery",
 }  # fmt: skip
 
@@ -71,12 +72,42 @@ def test_a_site_lays_its_own_over_it_code_by_code(site):
     assert policy.files == (str(SHIPPED), str(path))
 
 
+def test_a_site_may_say_what_to_do_by_the_severity_of_the_kernels_line(site):
+    path = site(
+        '[xid.145]\naction = "drain"\nfirst_step = "out"\nsource = "us"\n'
+        '[xid.145.nonfatal]\naction = "ignore"\nfirst_step = "let it be"\nsource = "us"\n'
+    )
+    policy = load_policy(path)
+    said = [policy.say(145, severity) for severity in (None, "fatal", "nonfatal")]
+    assert said == ["out", "out", "let it be"], "a code of the site replaces the whole row"
+    assert default_policy().of(145, "fatal").action == "drain+reset"
+
+
+def test_the_worst_of_several_knows_their_severity():
+    policy = default_policy()
+    rows = [Xid(node="a", gpu=0, code=145, severity=severity) for severity in ("nonfatal", None, "fatal")]
+    assert policy.worst_of(rows) is rows[2] and policy.worst_of(rows[:2]) is rows[1]
+    assert policy.worst_of([]) is None
+    assert policy.worst_of([rows[0], Xid(node="a", gpu=0, code=63)]).code == 63
+
+
+def test_the_xid_before_one_that_follows_is_of_the_same_gpu_and_not_later():
+    after = Xid(node="a", gpu=0, code=45, first_at=100, last_at=100)
+    before = Xid(node="a", gpu=0, code=62, first_at=90, last_at=90)
+    older = Xid(node="a", gpu=0, code=31, first_at=10, last_at=20)
+    rows = [after, older, before, Xid(node="a", gpu=1, code=79, first_at=95, last_at=95),
+            Xid(node="a", gpu=0, code=48, first_at=110, last_at=110), Xid(node="a", gpu=0, code=43),
+            ]  # fmt: skip
+    assert preceding(after, rows) is before and preceding(after, [after, older]) is older
+    assert preceding(before, rows) is None and preceding(after, [after]) is None
+
+
 GOOD = '[xid.79]\naction = "drain"\nfirst_step = "x"\nsource = "y"\n'
 OTHER = '[[xid.79.other]]\naction = "{}"\nfirst_step = "a"\nsource = "b"\n'
 BAD = [
     ('[xid.79]\naction = "reboot"\nfirst_step = "x"\nsource = "y"', ":2: xid.79.action: is 'reboot'; allowed: ignore"),
     ('[xid.79]\naction = "drain"\nfirst_step = 3\nsource = "y"', ":3: xid.79.first_step: must be a text, is int"),
-    ('[xid.79]\naction = "drain"\nfirst = "x"', ":3: xid.79.first: unknown key; allowed: action, first_step"),
+    ('[xid.79]\naction = "drain"\nfirst = "x"', ":3: xid.79.first: unknown key; allowed: action, fatal, first_step"),
     ('[xid.79]\naction = "drain"\nfirst_step = " "\nsource = "y"', ":3: xid.79.first_step: is empty"),
     ('[xid.79]\naction = "drain"\nsource = "y"', ":1: xid.79: needs first_step"),
     ('[xid.901]\naction = "drain"\nfirst_step = "x"\nsource = "y"', ":1: xid.901: needs a meaning"),
@@ -87,6 +118,7 @@ BAD = [
     ("[xid.79\n", "at line 1"),
     (f'{GOOD}[xid."79-80"]\n', ":5: xid.79-80: XID 79 is in this file twice"),
     (f"{GOOD}other = 3", ":5: xid.79.other: must be tables"),
+    (f'{GOOD}[xid.79.fatal]\naction = "drain"\n', ":5: xid.79.fatal: needs first_step"),
     (GOOD + OTHER.format("watch") + OTHER.format("no"), ":10: xid.79.other.action: is 'no'"),
     (GOOD + "[[xid.79.other]]\n" + OTHER.format("watch"), ":5: xid.79.other: needs action"),
 ]

@@ -63,9 +63,9 @@ def many(number, state="IDLE", **more):
 
 def test_equal_checks_are_one_line_the_worst_come_first_each_with_a_sign_and_a_word():
     made = plan(site(*many(4, "IDLE+DRAIN")), "resume", checks=[
-        *(Check(f"gpu000{at}", "ok", "GPUs 8 of 8") for at in (1, 2, 3, 4)),
-        Check("gpu0002", "note", "drained by jdv"), Check("", "unknown", "the telemetry is slow"),
-        Check("gpu0003", "warn", "4 ECC errors"), Check("gpu0004", "bad", "XID 79"),
+        *(Check(f"gpu000{at}", "ok", "GPUs 8 of 8", "gpus-fit") for at in (1, 2, 3, 4)),
+        Check("gpu0002", "note", "drained by jdv", "reason"), Check("", "unknown", "the telemetry is slow", "not-read"),
+        Check("gpu0003", "warn", "4 ECC errors", "ecc-uncorrected"), Check("gpu0004", "bad", "XID 79", "xid", (79,)),
     ])  # fmt: skip
     shown = [(row.label, row.text, row.role) for row in rows(made) if row.label[:1] in "✖▲?·✓"]
     assert shown == [
@@ -78,7 +78,9 @@ def test_equal_checks_are_one_line_the_worst_come_first_each_with_a_sign_and_a_w
 
 
 def test_one_target_is_not_named_again():
-    made = plan(site(make.node()), "drain", why="x", checks=[Check("gpu0001", "note", "in reservation maint")])
+    made = plan(
+        site(make.node()), "drain", why="x", checks=[Check("gpu0001", "note", "in reservation maint", "reserved")]
+    )
     assert lines(made, "· note") == ["in reservation maint"]
 
 
@@ -95,8 +97,8 @@ def test_a_reboot_is_not_called_off_over_what_speaks_against_the_node():
 
 def test_too_many_findings_are_counted_and_never_the_worst():
     nodes = many(40, "IDLE+DRAIN")
-    found = [Check(one.name, "note", f"note {one.name}") for one in nodes]
-    found += [Check(one.name, "warn", f"warn {one.name}") for one in nodes[:3]]
+    found = [Check(one.name, "note", f"note {one.name}", "reason") for one in nodes]
+    found += [Check(one.name, "warn", f"warn {one.name}", "reason") for one in nodes[:3]]
     made = plan(site(*nodes), "resume", checks=found)
     assert lines(made, "▲ warning", 80) == [f"gpu000{at}: warn gpu000{at}" for at in (1, 2, 3)]
     notes = lines(made, "· note", 80)
@@ -119,7 +121,7 @@ def test_what_speaks_against_it_leaves_the_node_alone_unless_the_glass_is_broken
 
 
 def make_load(name, **more):
-    return Load(node=name, sampled_at=int(NOW - 20), **({"gpus_seen": 8, "gpus_idle": 8} | more))
+    return Load(node=name, sampled_at=int(NOW - 20), **({"gpus_seen": 8, "util_gpus": 8, "gpus_idle": 8} | more))
 
 
 def test_without_telemetry_a_resume_asks_whether_to_go_on():

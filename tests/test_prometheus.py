@@ -40,13 +40,13 @@ def test_a_reading_is_a_row_a_node_and_the_xids(prom):
     facts = facts_of(prom)
     load = facts.loads["gpu00002"]
     assert load == Load(
-        node="gpu00002", sampled_at=load.sampled_at, gpu_util_pct=47.1, gpu_memory_pct=0.0, temp_c=41.0,
+        node="gpu00002", sampled_at=load.sampled_at, gpu_util_pct=47.1, util_gpus=8, gpu_memory_pct=0.0, temp_c=41.0,
         power_w=3413.2, gpu_power_w=2013.2, gpus_seen=8, gpus_idle=1, xid=31,
     )  # fmt: skip
     assert abs(time.time() - load.sampled_at) < 5
     assert facts.xids["gpu00002/3/31"] == Xid(node="gpu00002", gpu=3, code=31, uuid="GPU-gpu00002-3")
     assert facts.warnings == ()
-    assert prom.asked.count("util") == 1 and len(prom.asked) <= 13
+    assert prom.asked.count("util") == 1 and len(prom.asked) <= 16
     assert prom.connections == 1, "one connection for all of them"
 
 
@@ -164,7 +164,7 @@ def test_nothing_at_all_is_a_fault_that_says_where_to_look(prom):
     prom.odd["*"] = refusing(422, "broken")
     with pytest.raises(SourceFault) as caught:
         facts_of(prom)
-    assert "answered 422 to util: broken" in caught.value.fault.what
+    assert "answered 422 to hosts: broken" in caught.value.fault.what
     with StandIn(recorded=True) as server, pytest.raises(SourceFault, match=r"no series wacht:node_gpu_util:avg"):
         Loads(server.settings).collect()
 

@@ -54,7 +54,7 @@ def token_file(tmp_path):
 def test_what_does_not_end_in_time_is_a_timeout(quick, odd):
     began = time.monotonic()
     fault = fault_of(quick, odd, timeout_s=0.4)
-    assert fault.kind == "timeout" and "did not answer util within 0.4 s" in fault.what
+    assert fault.kind == "timeout" and "did not answer hosts within 0.4 s" in fault.what
     assert time.monotonic() - began < 15
     quick.odd.clear()
     assert Loads(quick.settings).collect().loads

@@ -173,3 +173,69 @@ def test_a_reading_asks_for_the_past_once():
         assert source.collect().xids["gpu00001/3/79"] == row
         asked = [params["query"] for _, params, _ in server.seen if "step" in params]
         assert len(asked) == 1 and 'UUID=~"GPU' in asked[0]
+
+
+def test_what_stood_between_two_steps_before_a_code_that_follows_is_told():
+    memory, at = watched({}, {ONE: 45})
+    assert memory.follows(ONE) and not memory.follows(TWO)
+    past = [(NOW - 120, 0.0), (NOW - 60, 45.0), (NOW, 45.0)]
+    memory.learn(ONE, past, DAY, at, [(NOW - 60, 62), (NOW - 60, 45)])
+    assert rows(memory) == {"gpu1/0/62": (NOW - 60, NOW - 60, 1), "gpu1/0/45": (NOW - 60, NOW - 60, 1)}
+    assert memory.wanted()[0] == ()
+
+
+def test_what_came_before_the_day_and_a_code_that_follows_is_looked_for_in_the_month():
+    memory, at = watched({ONE: 45})
+    memory.learn(ONE, [(NOW - DAY, 62.0), (NOW - 60, 45.0)], DAY, at, [(None, 62)])
+    assert rows(memory) == {"gpu1/0/62": (None, None, None), "gpu1/0/45": (NOW - 60, NOW - 60, 1)}
+    assert memory.wanted() == ((ONE,), MONTH)
+    memory.learn(ONE, [(NOW - 9 * DAY, 0.0), (NOW - 8 * DAY, 62.0), (NOW - 3600, 45.0)], MONTH, at)
+    assert rows(memory) == {
+        "gpu1/0/62": (NOW - 8 * DAY, NOW - 8 * DAY, 1), "gpu1/0/45": (NOW - 60, NOW - 60, 1),
+    }, "what the day tells to the minute stays"  # fmt: skip
+    assert memory.wanted()[0] == ()
+
+
+def test_the_code_before_is_remembered_while_the_gauge_shows_what_follows():
+    memory, at = watched({}, {ONE: 31}, {ONE: 62}, {ONE: 45})
+    for span in (DAY, MONTH):
+        memory.learn(ONE, [], span, at)
+    later = at + 3 * DAY
+    memory.see({ONE: 45}, later)
+    assert rows(memory, later).keys() == {"gpu1/0/62", "gpu1/0/45"}, "31 is over, 62 is what happened"
+    memory.see({ONE: 13}, later + 15)
+    for span in (DAY, MONTH):
+        memory.learn(ONE, [], span, later + 15)
+    assert "gpu1/0/62" not in rows(memory, later + 15)
+
+
+def test_another_between_two_readings_is_asked_for_where_the_new_code_follows():
+    memory, _ = watched({ONE: 31})
+    memory.learn(ONE, [(NOW - 60, 0.0)], DAY, NOW)
+    assert memory.wanted()[0] == ()
+    memory.see({ONE: 45}, NOW + 15)
+    assert memory.wanted() == ((ONE,), DAY)
+
+
+def test_a_node_shows_the_xid_before_a_code_that_follows():
+    known = [Xid(node="gpu1", gpu=0, code=62, last_at=10), Xid(node="gpu1", gpu=0, code=31, last_at=5),
+             Xid(node="gpu1", gpu=0, code=45, last_at=11)]  # fmt: skip
+    assert last_of_node(known, {ONE: 45, TWO: 45}) == {"gpu1": 62, "gpu2": 45}
+
+
+def test_a_reading_asks_what_the_gauge_hides_and_what_was_counted():
+    with StandIn() as server:
+        server.rows = machine(2)
+        server.rows["xids"] = [(gpu("gpu00001", 3), 45)]
+        uuid = {"UUID": "GPU-gpu00001-3"}
+        server.ranges["xid_past"] = lambda start, end, step: [(uuid, [(start, "0"), (end - 1800, "45"), (end, "45")])]
+        server.ranges["xid_hidden"] = lambda start, end, step: [
+            (uuid, [(end - 1800, "62")]),
+            ({**uuid, "xid": "48"}, [(end - 1860, "1"), (end - 1800, "1")]),
+            ({**uuid, "xid": "no"}, [(end - 1860, "13")]),
+        ]
+        facts = Loads(server.settings).collect()
+        assert {row.code: row.count for row in facts.xids.values()} == {45: 1, 62: 1, 48: 1, 13: 1}
+        assert facts.loads["gpu00001"].xid == 62
+        asked = [params["query"] for _, params, _ in server.seen if "step" in params]
+        assert len(asked) == 2 and "> 0 != 43 != 45 != 154 != 171 != 172" in asked[1]

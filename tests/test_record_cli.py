@@ -14,12 +14,12 @@ import click
 import msgspec
 import pytest
 
-from collectors.model import Diff
+from collectors.model import Diff, Partition
 from collectors.sim import SimSettings
 from console.chain import append
 from console.cli import cli
 from console.config import ConfigError, Recording, load
-from console.record.cut import cut
+from console.record.cut import Masked, Masks, cut
 from console.record.frame import inflated
 from console.record.place import bounds_of, own_path, to_record
 from console.record.site import replay_site
@@ -27,6 +27,7 @@ from console.record.store import Recording as File
 from console.record.store import RecordingFault
 from console.record.when import find
 from console.site import demo, here
+from tests import make
 from tests.recorded import Night, cluster_at
 from tests.test_record import intent, same
 
@@ -271,3 +272,9 @@ def test_a_disk_that_takes_no_more_is_said_and_it_goes_on_when_it_does(tmp_path)
     assert trouble.startswith(f"{path}: ") and nodes == "64"
     recording = File(path)
     assert len(cluster_at(recording, recording.last()).nodes) == 64
+
+
+def test_accounts_of_a_partition_get_other_names():
+    part = Partition(name="gpu", state="UP", allow_accounts="ALL", deny_accounts="bio,phys")
+    masked = Masked(Masks())(make.cluster(partitions=[part])).partitions["gpu"]
+    assert masked.allow_accounts == "ALL" and masked.deny_accounts == "account001,account002"

@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 from collectors.clock import SystemClock
-from collectors.model import SourceFault
+from collectors.model import Change, SourceFault
 from collectors.secret import Secret
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import Place
 from collectors.slurm.rest.road import RestRoad
 from collectors.slurm.rest.token import LIFESPAN_S, RENEW_S, Tokens, claims
+from collectors.slurm.rest.write import RestWriter
 from collectors.slurm.sources import open_sources
 from console import poller
 from tests.make import Commands
@@ -63,7 +64,7 @@ def said(error: str, code: int, number: int = 0):
         (refusing(404), "missing", "answered 404"),
         (refusing(301, Location="https://other/"), "refused", "sends to https://other/: not followed"),
         (lambda handler: handler.send(b"Authentication failure", 401), "auth", "Authentication failure"),
-        (said("Protocol authentication error", 511, 1007), "auth", "Protocol authentication error: told"),
+        (said("Protocol authentication error", 511, 1007), "auth", "refuses the token: it has expired, or the key of"),
         (said("Unable to contact slurm controller", 500, 1801), "refused", "Unable to contact"),
         (said("something", 200), "refused", "something: told"),
     ],
@@ -150,9 +151,18 @@ def test_a_token_of_our_own_is_made_once_and_renewed_before_it_ends(tmp_path, mo
     now[0] += 120
     tokens.get(5)
     assert len(commands.calls) == 2 and os.environ.get("SLURM_JWT") is None
-    tokens.refused()
-    tokens.get(5)
-    assert len(commands.calls) == 3
+
+
+def test_only_the_token_in_use_is_made_anew(tmp_path, monkeypatch):
+    """Two sources that were refused the same token make one new one."""
+    commands = Commands(tmp_path, monkeypatch)
+    commands.says("scontrol", f"SLURM_JWT={token(LIFESPAN_S)}\n")
+    tokens = Tokens(None, None)
+    first = tokens.get(5)
+    tokens.refused(first)
+    second = tokens.get(5)
+    tokens.refused(first)
+    assert tokens.get(5) is second and len(commands.calls) == 2
 
 
 def test_scontrol_that_makes_no_token(tmp_path, monkeypatch):
@@ -163,14 +173,94 @@ def test_scontrol_that_makes_no_token(tmp_path, monkeypatch):
     assert "half" not in str(caught.value.fault)
 
 
-def test_a_token_that_is_refused_is_made_anew(restd, tmp_path, monkeypatch):
+#: As 26.05.5 answers a token that it does not take, of partitions too, and a request without any.
+BAD_TOKEN = said("Protocol authentication error", 511, 1007)
+BARE_BAD_TOKEN = lambda handler: handler.send(b'{"errors": []}', 511)  # noqa: E731
+NO_TOKEN = lambda handler: handler.send(b"Authentication failure", 401)  # noqa: E731
+
+
+def taken(restd, odd, good):
+    """Let the stand-in take these tokens alone."""
+
+    def answer(handler):
+        what = handler.headers["X-SLURM-USER-TOKEN"]
+        path = handler.path.partition(f"v0.0.{restd.parser}/")[2].partition("?")[0]
+        return handler.send(restd.answers[path]) if what in good else odd(handler)
+
+    restd.odd["*"] = answer
+
+
+@pytest.mark.parametrize("odd", [BAD_TOKEN, BARE_BAD_TOKEN, NO_TOKEN])
+@pytest.mark.parametrize("kind", ["nodes", "partitions"])
+def test_a_token_that_is_refused_is_made_anew_at_once(restd, tmp_path, monkeypatch, odd, kind):
     commands = Commands(tmp_path, monkeypatch)
-    commands.says("scontrol", f"SLURM_JWT={token()}\n")
-    own = SlurmSettings(transport="rest", url=restd.settings.url)
-    road = RestRoad(own).reader("nodes")
-    road.read()
-    restd.odd["*"] = lambda handler: handler.send(b"Authentication failure", 401)
-    with pytest.raises(SourceFault):
-        road.read()
-    restd.odd.clear()
-    assert road.read().nodes and len(commands.calls) == 2
+    bad, good = token(), token(4000)
+    commands.script(
+        "scontrol", f"[ -e {tmp_path}/asked ] && echo SLURM_JWT={good} || echo SLURM_JWT={bad}; >{tmp_path}/asked"
+    )
+    taken(restd, odd, {good})
+    reader = RestRoad(SlurmSettings(transport="rest", url=restd.settings.url)).reader(kind)
+    assert getattr(reader.read(), kind) and len(commands.calls) == 2
+    assert getattr(reader.read(), kind) and len(commands.calls) == 2, "the good one is kept"
+
+
+@pytest.mark.parametrize("odd", [BAD_TOKEN, BARE_BAD_TOKEN, NO_TOKEN])
+def test_a_token_is_made_anew_only_once_a_question(restd, tmp_path, monkeypatch, odd):
+    commands = Commands(tmp_path, monkeypatch)
+    commands.script("scontrol", f"echo SLURM_JWT={token()}x$$")  # always another
+    taken(restd, odd, ())
+    found = fault(restd, settings=SlurmSettings(transport="rest", url=restd.settings.url))
+    assert found.kind == "auth" and "`scontrol token` made it" in found.mend and len(commands.calls) == 2
+
+
+def test_a_file_renewed_meanwhile_is_read_again_at_once(restd):
+    """Between the reading of the file and the answer another program wrote a new token."""
+    good = token(4000)
+
+    def refuse_and_renew(handler):
+        restd.file.write_text(good)
+        BAD_TOKEN(handler)
+
+    taken(restd, refuse_and_renew, {good})
+    assert RestRoad(restd.settings).reader("nodes").read().nodes and len(restd.seen) == 2
+
+
+def test_a_bad_token_is_named_with_what_to_do_and_munge_is_not_blamed(restd):
+    restd.odd["*"] = BAD_TOKEN
+    found = fault(restd)
+    assert found.kind == "auth" and "another cluster" in found.what and "munge" not in str(found)
+    assert f"write a new one to {restd.file}" in found.mend and len(restd.seen) == 1, "the same token is not sent again"
+    assert fault(restd, "partitions") == found, "one fault, the same words for each source"
+
+
+def test_a_ping_with_a_bad_token_is_no_dead_controller(restd, tmp_path, monkeypatch):
+    """26.05.5 answers it with 200: no controller responds."""
+    up = restd.answers["ping/"]
+    restd.answers["ping/"] = {"pings": [{"responding": False}]}
+    restd.odd["diag/"] = BAD_TOKEN
+    for ask in (RestRoad(restd.settings).about, RestRoad(restd.settings).reader("control").read):
+        with pytest.raises(SourceFault, match="refuses the token"):
+            ask()
+    bad, good = token(), token(4000)
+    was = tmp_path / "asked"
+    Commands(tmp_path, monkeypatch).script(
+        "scontrol", f"[ -e {was} ] && echo SLURM_JWT={good} || echo SLURM_JWT={bad}; >{was}"
+    )
+
+    def answer(handler):
+        known = handler.headers["X-SLURM-USER-TOKEN"] == good
+        found = (up if known else restd.answers["ping/"]) if "ping" in handler.path else restd.answers["diag/"]
+        if "diag" in handler.path and not known:
+            return BAD_TOKEN(handler)
+        return handler.send(found if isinstance(found, bytes) else json.dumps(found).encode())
+
+    restd.odd |= {"ping/": answer, "diag/": answer}
+    assert RestRoad(SlurmSettings(transport="rest", url=restd.settings.url)).about().version
+
+
+def test_a_change_with_a_bad_token_was_certainly_not_done(restd):
+    restd.odd["POST nodes/"] = BAD_TOKEN
+    change = Change(action="drain", kind="node", targets=("gpu0001",), reason="x")
+    (sent,) = RestWriter(restd.settings).send(change)
+    assert (sent.rc, sent.fatal) == (1, True) and "refuses the token" in sent.refused["gpu0001"]
+    assert restd.asked == ["POST nodes/"], "a change is sent once"

@@ -21,7 +21,7 @@ def test_a_reboot_waits_for_the_jobs_and_clears_the_reason():
     op.empty(name)
     op.wait(11)
     node = op.node(name)
-    assert (node.state, node.flags, node.display) == ("DOWN", ("DRAIN", "REBOOT_ISSUED"), "down")
+    assert (node.state, node.flags, node.display) == ("DOWN", ("DRAIN", "REBOOT_ISSUED"), "rebooting")
     assert (node.reason, node.reason_by) == ("new fw = 2 : reboot issued", "slurm")
     assert not op.machine.gpus(name)
     op.wait(300)

@@ -288,6 +288,18 @@ def test_in_words():
     ]
 
 
+def test_in_words_a_fault_is_said_once():
+    """A dead controller is one fault, whatever was asked of it."""
+    dead, other = Fault("refused", "no controller", "scontrol ping"), Fault("missing", "no sacctmgr")
+    faults = {"slurm.nodes": dead, "slurm.jobs": dead, "slurm.diag": other, "slurm.rights": dead}
+    sources = {name: Source(name=name, read_mono=7.0, fault=fault) for name, fault in faults.items()}
+    lines = as_text(msgspec.structs.replace(cluster(), sources=sources), ManualClock()).split("\n")
+    assert [line.split(maxsplit=1)[1] for line in lines[-4:]] == [
+        "failed: no controller (scontrol ping)", "failed: the same as slurm.nodes", "failed: no sacctmgr",
+        "failed: the same as slurm.nodes",
+    ]  # fmt: skip
+
+
 def test_in_words_what_is_unknown_is_said():
     lines = as_text(cluster(), ManualClock()).split("\n")
     assert lines[1:] == ["nodes  unknown", "jobs   unknown"]

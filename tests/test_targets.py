@@ -8,7 +8,7 @@ import pytest
 
 from collectors.model import Coolant
 from console.actions import BY_ID
-from console.targets import is_whose, jobs_of, named, nodes_of, offered, refuse_more, taken
+from console.targets import is_filter, jobs_of, named, nodes_of, parted, refuse_more
 from tests import make
 from tests.operator import console
 
@@ -37,7 +37,11 @@ CLUSTER = make.cluster(
         (["nodes=gpu0003"], ["102", "104_1"]), (["nodes=gpu[0001-0002]"], ["101", "102"]),
         (["@rack:R02"], ["102", "104_1"]), (["nodes=@rack:R01"], ["101", "102"]), (["@loop:cdu-2"], ["102", "104_1"]),
         (["user=bob", "nodes=gpu0003"], ["104_1"]), (["user=alice", "account=ml"], ["101"]),
-        (["user=alice", "user=bob", "account=bio"], ["102", "105+0"]),
+        (["user=alice,bob", "account=bio"], ["102", "105+0"]),
+        (["user=alice & nodes=gpu0003"], ["102"]), (["user=bob state=pending"], ["103", "104_2", "105+0"]),
+        (["user=alice | nodes=gpu0003", "state=running"], ["101", "102", "104_1"]),
+        (["@rack:R01", "@rack:R02"], ["101", "102", "104_1"]), (["@rack:R02 & user=bob"], ["104_1"]),
+        (["user=bob", "ml", "!state=running"], ["103", "104_2"]), (["rack=R[01-02]"], ["101", "102", "104_1"]),
     ],
 )  # fmt: skip
 def test_jobs_are_named_one_by_one(words, jobs):
@@ -47,11 +51,15 @@ def test_jobs_are_named_one_by_one(words, jobs):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["user=carol"], "no job in the queue is of user=carol"),
-        (["user=alice", "nodes=gpu0004"], "no job in the queue is of user=alice and nodes=gpu0004"),
-        (["user="], "user= names nobody"), (["nodes=gpu0009"], "unknown node gpu0009"),
-        (["101", "user=alice"], "not both"), (["@rack:R09"], "no rack R09"), (["@loop:cdu-7"], "no cooling loop cdu-7"),
-        (["nodes="], "names nobody"),
+        (["user=carol"], "no user is called carol; there are alice, bob"),
+        (["user=alice", "nodes=gpu0004"], "no job matches user=alice nodes=gpu0004"),
+        (["user=alice", "user=bob"], "no job matches user=alice user=bob"),
+        (["user="], "user = needs a value"), (["nodes=gpu0009"], "no node is called gpu0009: did you mean gpu000"),
+        (["101", "user=alice"], "by name or by a filter, not both"),
+        (["@rack:R09"], "no rack is called R09: did you mean R0"), (["@loop:cdu-7"], "no loop is called cdu-7"),
+        (["nodes="], "nodes = needs a value"), (["account=ml,"], "ml, names nothing next to a comma"),
+        (["user=alice & state=pendin"], "no state is called pendin: did you mean pending"),
+        (["user=alice &"], "& needs something after it"), (["@rack:"], "needs a name after it"),
     ],
 )  # fmt: skip
 def test_nothing_is_no_target(words, why):
@@ -59,8 +67,8 @@ def test_nothing_is_no_target(words, why):
         jobs_of(words, CLUSTER)
 
 
-def test_a_queue_that_was_not_read_is_nobodys():
-    with pytest.raises(ValueError, match="the queue was not read"):
+def test_a_queue_that_was_not_read_has_no_targets():
+    with pytest.raises(ValueError, match="which jobs there are is not known"):
         jobs_of(["user=alice"], make.cluster(nodes=[make.node()]))
 
 
@@ -122,16 +130,142 @@ def test_the_bare_name_of_a_rack_says_how_its_nodes_are_meant(word):
     assert nodes_of("R01", like) == ("R01",)
 
 
-def test_a_word_of_somebodys_is_not_an_id():
-    assert [is_whose(word) for word in ("user=a", "nodes=x", "@rack:R1", "101", "users=a", "gpu=1")] == [
-        True, True, True, False, False, False,
-    ]  # fmt: skip
-    assert taken("job", ["user=a", "nodes=x", "4h"]) == 2 and taken("job", ["101", "4h"]) == 1
-    assert taken("node", ["user=a", "x"]) == 1 and taken("job", []) == 0
+@pytest.mark.parametrize(
+    ("words", "nodes"),
+    [
+        (["rack=R02 & state=idle"], "34"), (["rack=R02", "state=idle"], "34"), (["@rack:R02 & !user=bob"], "4"),
+        (["gpu0001 | rack=R02"], "134"), (["user=alice"], "123"), (["loop=cdu-2"], "34"), (["job=104"], "3"),
+        (["!name=gpu0001"], "234"),
+    ],
+)  # fmt: skip
+def test_nodes_by_filter(words, nodes):
+    assert named("node", words, CLUSTER) == tuple(f"gpu000{n}" for n in nodes)
 
 
-def test_whose_jobs_are_offered():
-    assert [one for one in offered("us", CLUSTER) if one.startswith("us")] == ["user="]
-    assert list(offered("user=", CLUSTER)) == ["user=alice", "user=bob"]
-    assert list(offered("account=", CLUSTER)) == ["account=bio", "account=ml"]
-    assert "nodes=gpu0004" in offered("nodes=", CLUSTER) and "101" in offered("1", CLUSTER)
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["rack=R09"], "no rack is called R09"), (["state=drian"], "no state is called drian: did you mean drain"),
+        (["rack=R01 & state=down"], "no node matches rack=R01 & state=down"), (["hottest>5"], "its name is temp"),
+        (["gpu0001", "state=idle"], "by name or by a filter, not both; of these names alone: gpu0001 & state=idle"),
+        (["temp>5"], "temp is not known of any node"), (["!temp>5"], "temp is not known of any node"),
+    ],
+)  # fmt: skip
+def test_a_filter_that_means_no_nodes_is_refused(words, why):
+    with pytest.raises(ValueError, match=why):
+        named("node", words, CLUSTER)
+
+
+def test_partitions_are_given_by_name():
+    with pytest.raises(ValueError, match="partitions are given by name"):
+        named("partition", ["state=up"], CLUSTER)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "targets", "said"),
+    [
+        ("node", "gpu0001 bad DIMM", "gpu0001", "bad DIMM"),
+        ("node", "rack=R07 & state=idle", "rack=R07 & state=idle", ""),
+        ("node", "rack=R07 state=idle bad DIMM", "rack=R07 state=idle", "bad DIMM"),
+        ("node", "rack=R07 & idle bad DIMM", "rack=R07 & idle", "bad DIMM"),
+        ("node", "gpu0001, x", "gpu0001,", "x"),
+        ("node", "idle & rack=R07 PDU work", "idle & rack=R07", "PDU work"),
+        ("node", "@rack:R07 PDU", "@rack:R07", "PDU"),
+        ("node", "@rack:R07 & !idle PDU", "@rack:R07 & !idle", "PDU"),
+        ("node", "'rack=R07 idle' PDU", "rack=R07 idle", "PDU"),
+        ("node", "temp > 90 °C too hot", "temp > 90 °C", "too hot"),
+        ("job", "user=alice 4h", "user=alice", "4h"),
+        ("job", "left<1h 4h", "left<1h", "4h"),
+        ("job", "101 4h", "101", "4h"),
+        ("job", "104_[1-2] x", "104_[1-2]", "x"),
+        ("job", "(user=a | user=b) & state=pd gone", "(user=a | user=b) & state=pd", "gone"),
+        ("job", "105+0", "105+0", ""),
+        ("job", "state in (pending, running) x", "state in (pending, running)", "x"),
+        ("partition", "gpu PDU", "gpu", "PDU"),
+        ("job", "user=root state=pending", "user=root state=pending", ""),
+        ("node", "gpu0001 state=idle", "gpu0001", "state=idle"),
+        ("node", "rack=R07 " + "long " * 200, "rack=R07", ("long " * 200).strip()),
+    ],
+)
+def test_where_the_targets_end_and_the_reason_begins(kind, text, targets, said):
+    assert parted(kind, text) == ([targets], said)
+
+
+@pytest.mark.parametrize("text", ["user=root &", "& state=pending", "'user=root", "(user=root x"])
+def test_half_a_filter_is_no_target(text):
+    with pytest.raises(ValueError, match=r"needs|closed"):
+        parted("job", text)
+
+
+@pytest.mark.parametrize(
+    ("action", "first", "said"),
+    [
+        ("cancel", "user=bob", "pending"),
+        ("cancel", "user=bob", "pd"),
+        ("hold", "user=bob", "ml"),
+        ("cancel", "user=bob", "104_1"),
+        ("drain", "rack=R02", "idle"),
+        ("drain", "rack=R02", "mixed"),
+        ("cancel", "@rack:R02", "running"),
+        ("cancel", "user=alice | user=bob", "bio"),
+    ],
+)
+def test_a_word_that_would_narrow_the_filter_is_no_reason(action, first, said):
+    with pytest.raises(ValueError, match=f"is {said} the reason, or does it say which of them"):
+        refuse_more(BY_ID[action], first, [said], CLUSTER)
+
+
+@pytest.mark.parametrize(
+    ("first", "said"), [("rack=R02", "PDU work"), ("@rack:R02", "maintenance"), ("rack=R02", "down")]
+)
+def test_a_reason_behind_a_filter_stays_one(first, said):
+    refuse_more(BY_ID["drain"], first, said.split(), CLUSTER)
+
+
+def test_what_is_a_filter():
+    words = [
+        "user=a",
+        "!idle",
+        "idle & x",
+        "gpu>0",
+        "state in (a)",
+        "gpu[001-004]",
+        "gpu[1, 3]",
+        "@rack:R1",
+        "101_[1-3]",
+        "105+0",
+    ]
+    assert [is_filter(word) for word in words] == [True] * 5 + [False] * 5
+
+
+async def test_what_is_typed_for_a_filter_is_never_the_reason():
+    async with console((120, 30), screen="jobs") as op:
+        users = {job.user for job in op.cluster.jobs.values() if job.state == "PENDING"}
+        user = next(one.user for one in op.cluster.jobs.values() if one.state == "RUNNING" and one.user in users)
+        pending = {j.id for j in op.cluster.jobs.values() if j.user == user and j.state == "PENDING"}
+        for text in (f"cancel user={user} state=pending", f"cancel user={user} & state=pending"):
+            await op.command(text)
+            await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
+            assert set(op.dialog.plan.seen) | {one.target for one in op.dialog.plan.skipped} <= pending
+            assert op.dialog.plan.why is None
+            await op.press("escape")
+        await op.command(f"cancel user={user} pending")
+        op.sees("is pending the reason, or does it say which of them")
+        await op.press("escape")
+        waiting = next(iter(sorted(pending)))
+        await op.command(f"hold {waiting} state=pending")
+        op.sees("reads as a filter and was not taken for the reason")
+        await op.press("escape")
+
+
+async def test_a_dialog_takes_no_filter_for_the_reason():
+    async with console((120, 30), screen="nodes") as op:
+        rack = next(node.rack for node in op.cluster.nodes.values() if node.display == "allocated")
+        await op.command(f"drain rack={rack} & state=allocated")
+        await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
+        wanted = {name for name, node in op.cluster.nodes.items() if node.rack == rack and node.display == "allocated"}
+        assert set(op.dialog.plan.seen) <= wanted
+        await op.type("state=idle")
+        await op.press("enter")
+        op.sees("reads as a filter")
+        assert op.dialog.plan.lacks_reason

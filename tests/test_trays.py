@@ -84,7 +84,7 @@ def test_no_fabric_between_nodes_is_nothing(server):
                                       part("gpu0003", "2147483632"), part("gpu0004", "9223372036854775794"),
                                       part("gpu0005", "-1"), part("gpu0006", "NaN"), part("", "3")]}  # fmt: skip
     facts = Trays(server.settings).collect()
-    assert facts.trays is None and server.asked == ["nvlink_cliques"], "and nothing more is asked"
+    assert facts.trays is None and server.asked == ["hosts", "nvlink_cliques"], "and nothing more is asked"
 
 
 def test_without_the_label_of_the_domain_the_clique_is_known(server):

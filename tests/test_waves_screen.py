@@ -159,7 +159,7 @@ async def test_the_unfit_are_drained_again_by_hand_and_by_nothing_else(clock: Ma
         await op.comes("d drains the 1 that came back unfit")
         await passing(op, clock, lambda: not op.app.sending, "all are back")
         assert "DRAIN" not in op.truth(ill).flags, "nobody has said yes"
-        assert "not drained again: nobody said yes" in progress.aside[ill]
+        assert "not drained again: not confirmed" in progress.aside[ill]
         await op.press("escape")
         await op.command("progress")
         await op.comes("d drains the 1 that came back unfit")

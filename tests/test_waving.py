@@ -13,7 +13,7 @@ import pytest
 
 from collectors.model import Gpu, Load, Source, SourceFault
 from console import act
-from console.entries import join
+from console.entries import join, words
 from console.journal import verify
 from console.outcome import Progress
 from console.plan import Confirm, Extra, Guard, Options, Plan, Refusal
@@ -146,7 +146,9 @@ def test_an_ill_canary_pauses_everything(world: World) -> None:
     assert set(outcome.aside) == set(NAMES[:4]) and "GPU 3 is lost" in outcome.aside["gpu0001"]
     assert outcome.results["gpu0001"].state == "done" and "set aside" in outcome.results["gpu0001"].why
     assert sum(result.state == "dropped" for result in outcome.results.values()) == 48
-    assert "set aside: GPU 3 is lost" in join(world.journal())[outcome.plan.id].outcome["gpu0001"].why
+    entry = join(world.journal())[outcome.plan.id]
+    assert "set aside: GPU 3 is lost" in entry.outcome["gpu0001"].why and entry.outcome["gpu0001"].aside
+    assert words(entry).endswith(", of them 4 set aside")
     # They stay as Slurm has them: nobody said that they should be drained again.
     assert [change.action for change in world.sent] == ["resume"]
 
@@ -257,7 +259,7 @@ def test_a_pause_holds_the_next_wave(world: World) -> None:
 
 def test_an_option_that_an_action_does_not_know_is_refused(world: World) -> None:
     refusal = world.gate().plan("down", NAMES[:2], "x", world.cluster(), Options(waves=True))
-    assert isinstance(refusal, Refusal) and "down knows no waves" in refusal.why
+    assert isinstance(refusal, Refusal) and "down takes no --waves; it takes no options" in refusal.why
     refusal = world.gate().plan("resume", NAMES[:2], None, world.cluster(), Options(canary="R77"))
     assert isinstance(refusal, Refusal) and "R77" in refusal.why
 

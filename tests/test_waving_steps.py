@@ -18,7 +18,7 @@ from console.outcome import Progress
 from console.plan import Extra, Guard, Options, Plan
 from console.preview import text
 from console.returned import stoppable
-from tests.test_gate import World
+from tests.test_gate import World, node
 from tests.test_waves import NAMES, down
 from tests.test_waving import Hand, Machine, facts, plan_of, sick, silent
 
@@ -242,6 +242,30 @@ def test_the_unfit_are_drained_again_once_somebody_says_yes(world: World) -> Non
     assert "GPU 3 is lost" in (world.nodes["gpu0002"].reason or "")
     assert {entry.action for entry in join(world.journal()).values()} == {"resume", "drain"}
     assert verify(world.path).ok
+
+
+def test_a_node_that_flaps_is_asked_again_before_it_is_drained_again(world: World) -> None:
+    """It has only just come back: in the preview it does not respond, and does when that is confirmed."""
+    gate, hand = world.gate(), Answers(world, "y")
+    look, real = facts(world, sick("gpu0002")), world.read_nodes
+    registered: list[str] = []
+
+    def looks(names):
+        registered.extend(name for name in names if world.nodes[name].display == "idle")
+        return look(names)
+
+    def read(names):
+        rows = dict(real(names))
+        if "gpu0002" in rows and "gpu0002" in registered and not hand.asked:
+            rows["gpu0002"] = node("gpu0002", "ALLOCATED+NOT_RESPONDING")
+        return rows
+
+    gate.look = looks
+    world.read_nodes = read  # type: ignore[method-assign]
+    outcome = gate.send(plan_of(world, gate, redrain=True), "64", hand)
+    first, second = hand.asked
+    assert first.seen["gpu0002"].display == "unknown" and set(second.changed) == {"gpu0002"}
+    assert drained(world) == {"gpu0002"} and outcome.aside["gpu0002"].endswith("drained again")
 
 
 @pytest.mark.parametrize("answer", ["", "n", "yes please", "64"])

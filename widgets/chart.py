@@ -86,6 +86,7 @@ class Chart(Widget):
         self._zone = zone
         self._title = ""
         self._say = ""
+        self._now: float | None = None
         self._points: Sequence[Point] = ()
         self._write: Callable[[float | None], str] = str
         self._top: float | None = None
@@ -100,10 +101,14 @@ class Chart(Widget):
         top: float | None = None,
         role: str = "accent",
         say: str = "",
+        now: float | None = None,
     ) -> None:
-        """Show a line from 0 to `top`, by default a round number above the greatest; `say` stands where none is."""
+        """Show a line from 0 to `top`, by default a round number above the greatest; `say` stands where none is.
+
+        `now` is the present value where that is known by a newer reading than the last point.
+        """
         self._title, self._points, self._write, self._top = title, tuple(points), write, top
-        self._role, self._say = role, say
+        self._role, self._say, self._now = role, say, now
         self.refresh(Region(0, 0, self.size.width, self.size.height))
 
     def render_lines(self, crop: Region) -> list[Strip]:
@@ -116,7 +121,7 @@ class Chart(Widget):
         if not self._title:
             return [paint.line((), cells)] * height  # nothing was shown yet
         known = [value for _, value in self._points if value is not None]
-        now = self._write(known[-1]) if known and self._points[-1][1] is not None else self._write(None)
+        now = self._write(self._points[-1][1] if known and self._now is None else self._now)
         title: list[Span] = [(f" {self._title}", "title")]
         figures: list[Span] = [(now, "text-strong")]
         if known:

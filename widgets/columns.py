@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
-from widgets.cells import Align, Cell
+from widgets.cells import Align, Cell, spans_of, spans_width
 
 GAP = 2
 """Blank cells between two columns."""
@@ -37,6 +37,14 @@ class Column(Struct, frozen=True):
     least: int | None = None
     descending: bool = False
     """Whether sorting by it begins with the greatest: figures mostly do, names do not."""
+    identity: Callable[[Any], bool] | None = None
+    """Of a column that says which row this is (job id, node name): whether the cell of a row is one such name, and no
+    list of them. A name is never cut while another column can give way."""
+
+
+def always(_: Any) -> bool:
+    """For `Column.identity`: each cell is one name."""
+    return True
 
 
 class Placed(Struct, frozen=True):
@@ -47,31 +55,59 @@ class Placed(Struct, frozen=True):
     width: int
 
 
-def place(columns: Sequence[Column], width: int, start: int = 0) -> tuple[Placed, ...]:
-    """Choose the columns that fit and give each its place. At least the first is shown, however narrow it is."""
+def needs(columns: Sequence[Column], rows: Iterable[Any], ctx: Any) -> dict[str, int]:
+    """By key of the identity columns: the cells that the longest name in these rows takes."""
+    found = {column.key: 0 for column in columns if column.identity is not None}
+    for row in rows if found else ():
+        for column in columns:
+            if column.identity is not None and column.identity(row):
+                size = spans_width(spans_of(column.cell(row, ctx)))
+                found[column.key] = max(found[column.key], size)
+    return found
+
+
+def place(
+    columns: Sequence[Column], width: int, start: int = 0, need: Mapping[str, int] | None = None
+) -> tuple[Placed, ...]:
+    """Choose the columns that fit and give each its place.
+
+    An identity column first takes what it needs, and all others give way. Without one the first column is always shown,
+    however narrow it is.
+    """
     room = width - start
+    need = need or {}
     shown = list(columns)
-    wanted = _widths(shown)
-    while len(shown) > 1 and not _fits(wanted, room):
-        worst = max(column.priority for column in shown[1:])
-        if worst <= ESSENTIAL and _fits(narrow := _widths(shown, least=True), room):
+    kept = [column for column in shown if need.get(column.key)] or shown[:1]
+    wanted = _widths(shown, need)
+    while not _fits(wanted, room) and len(shown) > len(kept):
+        can = [(column.priority, at) for at, column in enumerate(shown) if column not in kept]
+        # The first column says what the row is: of equals it goes last.
+        worst, last = max(can)
+        if worst <= ESSENTIAL and _fits(narrow := _widths(shown, need, least=True), room):
             wanted = narrow
             break
-        del shown[max(at for at, column in enumerate(shown) if at and column.priority == worst)]
-        wanted = _widths(shown)
+        del shown[last]
+        wanted = _widths(shown, need)
     if not shown or room <= 0:
         return ()
-    widths = [min(width, room) for width in wanted]
-    _grow(shown, widths, room - sum(widths) - GAP * (len(shown) - 1))
     placed, x = [], start
+    widths: list[int] = []
+    for at in range(len(shown)):
+        widths.append(min(wanted[at], room - sum(widths) - GAP * at))
+    shown = [column for column, cells in zip(shown, widths, strict=True) if cells > 0]
+    del widths[len(shown) :]
+    _grow(shown, widths, room - sum(widths) - GAP * (len(shown) - 1))
     for column, cells in zip(shown, widths, strict=True):
         placed.append(Placed(column, x, cells))
         x += cells + GAP
     return tuple(placed)
 
 
-def _widths(shown: Sequence[Column], *, least: bool = False) -> list[int]:
-    return [column.least if least and column.least is not None else column.width for column in shown]
+def _widths(shown: Sequence[Column], need: Mapping[str, int], *, least: bool = False) -> list[int]:
+    return [
+        max(column.least if least and column.least is not None else column.width, need.get(column.key, 0))
+        for column in shown
+    ]
 
 
 def _fits(widths: Sequence[int], room: int) -> bool:

@@ -139,6 +139,11 @@ class NodeMap(Scrolled):
         return True
 
     @property
+    def chosen_key(self) -> str | None:
+        """The node that a person has put the cursor on, and that keys go to: the one that looks chosen. Else None."""
+        return self.cursor_key if self.chosen and self.has_focus else None
+
+    @property
     def lines_wanted(self) -> int:
         """Lines that the whole map takes at the width it has."""
         return len(self._layout.lines)
@@ -215,7 +220,7 @@ class NodeMap(Scrolled):
         if kept is None or kept[0] != now or kept[1].cell_length != cells:
             kept = self._painted[at] = now, self._line_of(at, now, cells)
         head = kept[1]
-        cursor = self._layout.places.get(self.cursor_key or "")
+        cursor = self._layout.places.get(self.chosen_key or "")
         if cursor is None or cursor[0] != at:
             return head
         here, end = cursor[1], cursor[1] + max(1, self._layout.scale - 1)
@@ -269,8 +274,9 @@ class NodeMap(Scrolled):
     # Keys and mouse.
 
     def _go(self, node: str | None) -> None:
-        self.chosen = self.chosen or node is not None
-        if node is None or node == self.cursor_key:
+        fresh = node is not None and not self.chosen
+        self.chosen = self.chosen or fresh
+        if node is None or (node == self.cursor_key and not fresh):
             return
         before = self._layout.places.get(self.cursor_key or "")
         self.cursor_key = node
@@ -309,9 +315,18 @@ class NodeMap(Scrolled):
             self._go(places[-1 if last else 0])
 
     def action_open(self) -> None:
-        """Open the node under the cursor."""
-        if self.cursor_key is not None:
+        """Open the node that is chosen; where none is, show where the cursor is first."""
+        if self.chosen and self.cursor_key is not None:
             self.post_message(self.Opened(self, self.cursor_key))
+        else:
+            self._go(self.cursor_key)
+
+    def focus_changed(self) -> None:
+        """Without the keys there is no cursor to be seen: what looks chosen is chosen."""
+        if self.chosen and self.cursor_key is not None and self.cursor_key in self._layout.places:
+            line, x = self._layout.places[self.cursor_key]
+            self.touch(line, x, self._layout.scale)
+            self.post_message(self.Moved(self, self.cursor_key))
 
     def on_click(self, event: Click) -> None:
         """Choose a node; a second click on it opens it."""

@@ -112,6 +112,14 @@ class Pane(Scrolled):
 
     # What feeds it.
 
+    def set_empty(self, text: str) -> None:
+        """What stands there while there are no lines."""
+        if text != self._empty:
+            self._empty = text
+            if self.is_mounted and not self.lines:
+                self._strips.clear()
+                self.refresh()
+
     def set_title(self, title: str | Sequence[Span], right: str | Sequence[Span] = ()) -> None:
         """Another title, and what stands at the right end of the same line."""
         spans, right = _spans(title), _spans(right)

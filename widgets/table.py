@@ -16,7 +16,7 @@ from textual.strip import Strip
 
 from collectors.model import Cluster
 from widgets.cells import cut, width
-from widgets.columns import Column, Placed, place
+from widgets.columns import Column, Placed, needs, place
 from widgets.rowpaint import GUTTER, Painted, Seen, header_strip, paint_cells, paint_row
 from widgets.tablekeys import TableKeys
 from widgets.view import AT_ONCE, By, View, arrange
@@ -70,6 +70,8 @@ class VirtualTable(TableKeys, Generic[R]):
         self._pending: Mapping[str, str] = {}
         self._pending_column = pending_column or (self.columns[-1].key if self.columns else "")
         self._placed: tuple[Placed, ...] = ()
+        self._need: dict[str, int] = {}
+        """Cells of the names for which the columns are laid out."""
         self._painted: dict[str, Painted] = {}
         self._seen: dict[int, Seen] = {}
         self._says_empty = True
@@ -275,9 +277,31 @@ class VirtualTable(TableKeys, Generic[R]):
 
     def _lay_out(self) -> None:
         """Fit the columns to the width. The bar's cell is kept free, so that columns do not move when it comes."""
-        self._placed = place(self.columns, max(0, self.extent.width - 1), GUTTER)
+        self._need = self._needed()
+        self._placed = self._place(self._need)
         self._painted.clear()
         self._seen.clear()
+
+    def _place(self, need: Mapping[str, int]) -> tuple[Placed, ...]:
+        return place(self.columns, max(0, self.extent.width - 1), GUTTER, need)
+
+    def _needed(self) -> dict[str, int]:
+        """Cells of the longest names on this page."""
+        rows = self._view.rows
+        return needs(self.columns, (rows[key] for key in self._view.keys[self.top : self.top + self.page]), self._ctx)
+
+    def _make_room(self) -> None:
+        """Lay the columns out again where a name would be cut, or where a shorter one lets more columns stand."""
+        need = self._needed()
+        if need == self._need:
+            return
+        longer = any(cells > self._need.get(key, 0) for key, cells in need.items())
+        placed = self._place(need)
+        if (longer and placed != self._placed) or len(placed) > len(self._placed):
+            self._lay_out()
+            self.refresh()
+        elif longer:
+            self._need = {key: max(cells, self._need.get(key, 0)) for key, cells in need.items()}
 
     def _look(self, at: int) -> tuple[Seen, Painted]:
         """What line `at` of the body should show."""
@@ -301,6 +325,7 @@ class VirtualTable(TableKeys, Generic[R]):
         """Repaint what differs from what the screen shows: of each line the columns from the first to the last."""
         if not self.is_mounted or not self.extent.width:
             return
+        self._make_room()
         count, seen = self.body_lines, self._seen
         for y in range(self.page):
             at = self.top + y

@@ -129,3 +129,13 @@ def age(seconds: float | None) -> str:
     if s < 2 * _HOUR:
         return f"{s // _MINUTE}m"
     return f"{s // _HOUR}h" if s < 2 * _DAY else f"{s // _DAY}d"
+
+
+def plural(number: float | None, word: str, many: str = "") -> str:
+    """A number and its noun, which agree: `1 port`, `12 ports`, `— ports`; `many` where the plural takes more."""
+    return f"{count(number)} {word if number == 1 else many or word + 's'}"
+
+
+def times(number: int) -> str:
+    """How often: `never`, `once`, `3 times`."""
+    return {0: "never", 1: "once"}.get(number, f"{number:,} times")

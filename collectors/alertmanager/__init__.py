@@ -11,7 +11,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from collectors.registry import Descriptor
-from collectors.web import DEFAULT_NODE, WebSettings, check_label, check_matchers, check_node
+from collectors.web import WebSettings, check_label, check_matchers, check_node
 
 
 class AlertmanagerSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,10 +19,17 @@ class AlertmanagerSettings(WebSettings, frozen=True, kw_only=True, forbid_unknow
 
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     """Least seconds between two readings."""
-    node_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = ("node", "Hostname", "hostname", "instance")
-    """Labels that may hold the node an alert is about; the first that is there counts."""
-    node: str = DEFAULT_NODE
-    """How Slurm's name of a node stands in them: group 1 of a regular expression that matches all of it."""
+    node_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = (
+        "node",
+        "Hostname",
+        "hostname",
+        "nodename",
+        "instance",
+    )
+    """Labels that may hold the node an alert is about; the first that is one of Slurm's nodes counts."""
+    node: str | None = None
+    """How Slurm's name of a node stands in them: group 1 of a regular expression that matches all of it; without it
+    they are compared with NodeName, NodeHostname and NodeAddr of Slurm's nodes."""
     matchers: str = ""
     """Which alerts are this cluster's, where one Alertmanager holds those of several: `cluster="groningen"`."""
 
@@ -30,7 +37,8 @@ class AlertmanagerSettings(WebSettings, frozen=True, kw_only=True, forbid_unknow
         WebSettings.__post_init__(self)
         for label in self.node_labels:
             check_label("node_labels", label)
-        check_node("node", self.node)
+        if self.node is not None:
+            check_node("node", self.node)
         check_matchers(self.matchers)
 
 

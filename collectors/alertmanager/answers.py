@@ -13,6 +13,7 @@ from msgspec import Struct
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.clean import clean
 from collectors.decoding import from_json, json_decoder
+from collectors.hosts import FOREIGN, UNNAMED, Fit, Names
 from collectors.model import Alert, Matcher, Silence, SourceFault
 
 #: Annotations that sum an alert up, the best first.
@@ -73,16 +74,25 @@ class Reader:
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
         self._labels = settings.node_labels
-        self._node = re.compile(settings.node)
+        self._rule = None if settings.node is None else re.compile(settings.node)
+        self.names = UNNAMED
+        self._fits: dict[str, Fit] = {}
+        self.seen: dict[str, Fit] = {}
+        """The hosts that the last alerts are about, and what they are."""
         self._own = {
             name: re.sub(r"\\(.)", r"\1", value)
             for name, sign, value in _CONDITION.findall(settings.matchers)
             if sign == "="
         }
 
+    def know(self, names: Names) -> None:
+        """How Slurm names its nodes from now on. May be called by any thread."""
+        self.names, self._fits = names, {}
+
     def alerts(self, content: bytes) -> tuple[dict[str, Alert], tuple[str, ...]]:
         """Alerts by fingerprint, and what was left out. Raises SourceFault for what is no list."""
         rows, warnings = _rows(content, _ALERTS, _Alert, "alert")
+        self.seen = {}
         return {alert.id: alert for alert in map(self._alert, rows)}, warnings
 
     def silences(self, content: bytes) -> tuple[dict[str, Silence], tuple[str, ...]]:
@@ -109,12 +119,19 @@ class Reader:
         )
 
     def node_of(self, labels: Mapping[str, str]) -> str | None:
-        """The node that an alert is about, as far as its labels tell."""
-        for name in self._labels:
-            if value := labels.get(name):
-                match = self._node.fullmatch(value)
-                return match[1] if match is not None else None
-        return None
+        """The node that an alert is about: by the first label that names one of Slurm's; else the host as it is called
+        there. None for an IP address that Slurm gives no node, and for what fits several nodes."""
+        best: Fit | None = None
+        for label in self._labels:
+            if value := labels.get(label):
+                fit = self._fits.get(value) or self._fits.setdefault(value, self.names.fit(value, self._rule))
+                best = fit if best is None or fit.node is not None else best
+                if fit.node is not None:
+                    break
+        if best is None:
+            return None
+        self.seen[best.host] = best
+        return best.node or (best.host if best.how == FOREIGN else None)
 
     def _may_be_ours(self, silence: Silence) -> bool:
         """False for one that names another cluster. Alertmanager's own filter would hide those that name none."""

@@ -9,6 +9,7 @@ from collectors.alertmanager.answers import Reader, conditions, silence_of
 from collectors.alertmanager.client import Client, Refused
 from collectors.alertmanager.orders import ID
 from collectors.clock import Clock
+from collectors.hosts import Fitted, Names, summed
 from collectors.model import Alert, Collector, Facts, Matcher, Silence, SourceFault
 
 #: Said in full, so that an Alertmanager of another mind about its defaults leaves nothing out.
@@ -22,6 +23,18 @@ class Asking:
         self._settings = settings
         self._reader = Reader(settings)
         self._client: Client | None = None
+
+    def know(self, names: Names) -> None:
+        """How Slurm names its nodes from now on. May be called by any thread."""
+        self._reader.know(names)
+
+    def fitted(self) -> tuple[Fitted, ...]:
+        """How the hosts of the last alerts were mapped to Slurm's nodes."""
+        own, names = self._settings, self._reader.names
+        fits = tuple(self._reader.seen.values())
+        configured = own.node is not None
+        made = summed("alerts", own.node_labels, fits, names, configured=configured, whole=False)
+        return (made,) if fits else ()
 
     @property
     def client(self) -> Client:
@@ -62,6 +75,14 @@ class AlertSource:
         except SourceFault as error:
             return Facts(alerts=alerts, warnings=(*warnings, f"silences: {error.fault}"))
         return Facts(alerts=alerts, silences=silences, warnings=(*warnings, *more))
+
+    def know(self, names: Names) -> None:
+        """How Slurm names its nodes from now on. May be called by any thread."""
+        self._asking.know(names)
+
+    def fitted(self) -> tuple[Fitted, ...]:
+        """How the hosts of the last alerts were mapped to Slurm's nodes."""
+        return self._asking.fitted()
 
     def close(self) -> None:
         """End a reading that waits."""

@@ -44,6 +44,7 @@ from collectors.model.ports import AlertDesk, Budget, Change, Collector, NewSile
 from collectors.model.queueing import Factors, Limit, Limits, Queueing, Share
 from collectors.model.slurm import Cost, Diag, Job, JobDetail, Node, Partition, Reservation, Rights
 from collectors.model.telemetry import (
+    FOLLOWERS,
     TAKEN,
     Alert,
     Gpu,
@@ -52,12 +53,14 @@ from collectors.model.telemetry import (
     Power,
     Process,
     Series,
+    Severity,
     Silence,
     SlurmCounts,
     Xid,
 )
 
 __all__ = [
+    "FOLLOWERS",
     "KINDS",
     "SINGLES",
     "TAKEN",
@@ -108,6 +111,7 @@ __all__ = [
     "Runaway",
     "Sent",
     "Series",
+    "Severity",
     "Share",
     "Silence",
     "SlurmCounts",

@@ -150,13 +150,21 @@ class Totals(Struct, frozen=True, kw_only=True):
     nodes_by_display: Mapping[str, int] = field(default_factory=dict)
     gpus: int | None = None
     gpus_alloc: int | None = None
+    gpu_slices: int | None = None
+    """How many of `gpus` are MIG slices."""
     gpus_out: int | None = None
     """GPUs on nodes that are down or drained."""
     gpus_idle_in_jobs: int | None = None
     jobs: int | None = None
     jobs_by_state: Mapping[str, int] = field(default_factory=dict)
     power_w: float | None = None
+    """Sum of the nodes whose power is measured."""
+    gpu_power_w: float | None = None
+    """Sum of the GPUs alone, never added to `power_w`."""
     gpu_util_pct: float | None = None
+    """Mean over all GPUs whose utilisation is known."""
+    util_gpus: int | None = None
+    """How many GPUs `gpu_util_pct` is over; None where a source gives means without their number."""
     nodes_hot: int | None = None
     """Nodes whose hottest GPU is above 85 degrees."""
 

@@ -27,11 +27,15 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
     gpus: int | None = None
     gpus_alloc: int | None = None
     gpu_type: str | None = None
+    """Type of its GPUs in Slurm; several are joined by "+" ("nvidia_b200+nvidia_b200_2g.45gb")."""
+    gpu_slices: int | None = None
+    """How many of `gpus` are MIG slices (Slurm counts each as a GPU); None where the types are unknown."""
     gpus_used: str | None = None
     """Indices of the GPUs in use, as Slurm folds them ("0-3,7")."""
     rack: str | None = None
     features: tuple[str, ...] = ()
     address: str | None = None
+    """NodeAddr: the name or IP address that Slurm reaches it by."""
     version: str | None = None
     boot_at: int | None = None
     slurmd_at: int | None = None
@@ -41,6 +45,8 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
     extra: str | None = None
     resume_at: int | None = None
     """When Slurm puts it back to work by itself (ResumeAfter)."""
+    hostname: str | None = None
+    """NodeHostname: what its host calls itself, its name in Slurm unless the configuration says otherwise."""
 
 
 class Job(Struct, frozen=True, gc=False, kw_only=True):
@@ -101,6 +107,9 @@ class Partition(Struct, frozen=True, gc=False, kw_only=True):
     priority_tier: int | None = None
     qos: str | None = None
     allow_accounts: str | None = None
+    """Accounts that may use it, joined by commas, ALL for every account; None is unknown."""
+    deny_accounts: str | None = None
+    """Accounts that may not, None where none is denied. Slurm looks at it only where `allow_accounts` is ALL."""
 
 
 class Reservation(Struct, frozen=True, gc=False, kw_only=True):

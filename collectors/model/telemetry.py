@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from msgspec import Struct, field
 
@@ -63,6 +64,13 @@ class Gpu(Struct, frozen=True, gc=False, kw_only=True):
     """Why nothing of it can be read (fallen off the bus), None while it answers."""
 
 
+#: What the kernel's line says of an NVLink 5 error.
+Severity = Literal["fatal", "nonfatal"]
+#: XIDs that follow another one (NVIDIA's catalogue: 43, 45), sum it up (154) or add to it (171, 172): what happened is
+#: the XID before. DCGM's gauge holds the last code only, so these hide it.
+FOLLOWERS = frozenset({43, 45, 154, 171, 172})
+
+
 class Xid(Struct, frozen=True, gc=False, kw_only=True):
     """One XID code on one GPU: first and last time seen, how often, in the time the source looks back."""
 
@@ -73,6 +81,8 @@ class Xid(Struct, frozen=True, gc=False, kw_only=True):
     last_at: int | None = None
     count: int | None = None
     uuid: str | None = None
+    severity: Severity | None = None
+    """What the kernel's lines say of it (XIDs 144 to 150): fatal where any is; None where that is not known."""
 
     @property
     def key(self) -> str:
@@ -86,6 +96,9 @@ class Load(Struct, frozen=True, gc=False, kw_only=True):
     node: str
     sampled_at: int | None = None
     gpu_util_pct: float | None = None
+    """Mean over its GPUs whose utilisation is known."""
+    util_gpus: int | None = None
+    """GPUs whose utilisation is known: those that `gpu_util_pct` is the mean of, and `gpus_idle` is counted among."""
     gpu_memory_pct: float | None = None
     temp_c: float | None = None
     """Hottest GPU."""

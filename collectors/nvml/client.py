@@ -21,7 +21,7 @@ from collectors.clock import Clock, SystemClock
 from collectors.decoding import msgpack_decoder
 from collectors.model import Gpu, SourceFault, Xid
 from collectors.nvml import NvmlSettings
-from collectors.nvml.message import Answer, Claim, Event, Extra, Message
+from collectors.nvml.message import Answer, Claim, Event, Extra, Message, worst
 from collectors.nvml.owner import listed
 
 #: Longest wait between two starts of a child that fails.
@@ -201,7 +201,7 @@ class Nvml:
         """Take an XID in. What the kernel's log holds again after a restart is not counted twice."""
         fresh = Xid(
             node=self.node, gpu=event.gpu, code=event.code, first_at=int(event.first_at), last_at=int(event.at),
-            count=event.count, uuid=event.uuid,
+            count=event.count, uuid=event.uuid, severity=event.severity,
         )  # fmt: skip
         known = self._xids.get(fresh.key)
         if known is not None:
@@ -211,6 +211,8 @@ class Nvml:
                 first_at=min(known.first_at or fresh.first_at or 0, fresh.first_at or 0),
                 last_at=max(known.last_at or 0, fresh.last_at or 0),
                 count=max(before, now) if event.past else before + now,
+                # What the driver reports has no severity; the log has it, once it holds the line of each one.
+                severity=event.severity if event.past and now >= before else worst(known.severity, event.severity),
             )
         self._xids[fresh.key] = fresh
         newest: dict[int, tuple[int, int]] = {}

@@ -8,10 +8,18 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
 from collectors.clean import decode
+from collectors.model import Severity
 
 #: "NVRM: Xid (PCI:0000:3b:00): 79, pid=4711, name=python, GPU has fallen off the bus."; older drivers write no pid.
 _XID = re.compile(r"NVRM: Xid \(PCI:([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2})[^)]*\): (\d+)")
+#: "NVRM: Xid (PCI:0018:01:00): 149, NETIR_LINK_EVT  Fatal   XC0 i0 Link 08 (0x004505c6 0x00000000 …)", with a pid and a
+#: name behind the code or without: NVLink 5 errors, whose line says how severe they are.
+_NVLINK = re.compile(r"(?:, pid=[^,]*, name=[^,]*)?, [A-Z0-9_/ ]+?\s+(Fatal|Nonfatal)\s+XC", re.IGNORECASE)
+#: The XIDs whose line says whether it is fatal.
+GRADED = range(144, 151)
 _LEVELS = frozenset("01234567")
 _COUNT = re.compile("[0-9]{1,18}")  # "²" is a digit to str.isdigit, and no number to int
 _RECORDS = 100_000
@@ -26,8 +34,19 @@ def slot(bus_id: str) -> str:
     return f"{int(domain, 16):x}:{int(bus, 16):02x}:{int(device, 16):02x}"
 
 
-def xids(log: Path = Path("/dev/kmsg"), now: float | None = None) -> tuple[list[tuple[str, int, float]], str | None]:
-    """XIDs in the kernel's log: PCI slot, code, epoch; and why it could not be read, where it could not.
+class Line(Struct, frozen=True):
+    """One XID in the kernel's log."""
+
+    slot: str
+    code: int
+    at: float
+    """Epoch."""
+    severity: Severity | None = None
+    """What the line says, None where it says nothing of it."""
+
+
+def xids(log: Path = Path("/dev/kmsg"), now: float | None = None) -> tuple[list[Line], str | None]:
+    """XIDs in the kernel's log; and why it could not be read, where it could not.
 
     The log is a ring: what happened long ago on a talkative node is no longer in it.
     """
@@ -56,7 +75,7 @@ def xids(log: Path = Path("/dev/kmsg"), now: float | None = None) -> tuple[list[
     return found, None
 
 
-def _in(text: str, booted: float) -> list[tuple[str, int, float]]:
+def _in(text: str, booted: float) -> list[Line]:
     """XIDs in one or more records "6,1234,98765432,-;NVRM: Xid …": the third field is microseconds since boot."""
     found = []
     for line in text.splitlines():
@@ -65,8 +84,18 @@ def _in(text: str, booted: float) -> list[tuple[str, int, float]]:
         fields = head.split(",")
         # A facility other than the kernel's (0) is somebody's who may write to the log.
         if match and len(fields) > 2 and fields[0] in _LEVELS and _COUNT.fullmatch(fields[2]):
-            found.append((slot(match[1]), int(match[2]), booted + int(fields[2]) / 1e6))
+            code = int(match[2])
+            said = _severity(rest[match.end() :]) if code in GRADED else None
+            found.append(Line(slot(match[1]), code, booted + int(fields[2]) / 1e6, said))
     return found
+
+
+def _severity(rest: str) -> Severity | None:
+    """What stands behind the code of an NVLink 5 error."""
+    match = _NVLINK.match(rest)
+    if match is None:
+        return None
+    return "fatal" if match[1].lower() == "fatal" else "nonfatal"
 
 
 def gpus_on_bus(devices: Path = Path("/sys/bus/pci/devices")) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from collectors.model import Gpu
+from collectors.model import Gpu, Severity
 
 
 class Extra(Struct, frozen=True, gc=False, kw_only=True):
@@ -65,8 +65,17 @@ class Event(Struct, frozen=True, kw_only=True, tag="event"):
     """Wall clock; of the last where there are several."""
     first_at: float
     count: int = 1
+    severity: Severity | None = None
+    """What the kernel's lines say, fatal where any does; None where one of them does not say, as the driver's event."""
     past: bool = False
     """True when it comes from the log, which holds again what the driver has told before."""
+
+
+def worst(*said: Severity | None) -> Severity | None:
+    """What several lines say together: fatal where one does, unknown where one of them does not say."""
+    if "fatal" in said:
+        return "fatal"
+    return "nonfatal" if said and None not in said else None
 
 
 Message = Answer | Event

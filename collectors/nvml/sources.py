@@ -75,6 +75,7 @@ def load_of(sample: Sample, point: Point) -> Load:
         node=sample.node,
         sampled_at=int(sample.at),
         gpu_util_pct=point.util_pct,
+        util_gpus=len(utils),
         gpu_memory_pct=point.memory_pct,
         temp_c=point.temp_c,
         gpu_power_w=point.power_w,

@@ -11,18 +11,22 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from collectors.child import exactly, say, take_stdout
+from collectors.model import Severity
 from collectors.nvml import kernel
-from collectors.nvml.message import Answer, Event, Message
+from collectors.nvml.message import Answer, Event, Message, worst
 
 _XID = 8
 """nvmlEventTypeXidCriticalError."""
 _WAIT_MS = 1000
 _TIMEOUT, _LOST = 10, 15
+#: The clocks of the log and of the driver's event differ by no more; after so long the log is not asked again.
+_CLOSE_S, _GIVE_UP_S = 2.0, 60.0
 
 
 class Line:
@@ -61,6 +65,8 @@ class Watch:
         self._uuids = {device.index: device.fixed.get("uuid") for device in devices}
         self.warnings: tuple[str, ...] = ()
         self._set: Any = None
+        self._ungraded_at: float | None = None
+        """When the driver reported an XID whose line in the log was not read yet."""
 
     def start(self) -> None:
         """Register every GPU, tell what the kernel's log holds, and begin to wait."""
@@ -80,15 +86,33 @@ class Watch:
         if refused:
             self.warnings = (f"XIDs are not reported by the driver: {'; '.join(refused)}",)
         past, why_not = kernel.xids()
-        times: dict[tuple[str, int], list[float]] = {}
-        for slot, code, at in past:
-            times.setdefault((slot, code), []).append(at)
-        for (slot, code), seen in times.items():
-            self._tell(self._slots.get(slot), code, min(seen), max(seen), len(seen), True)
+        self._tell_log(past)
         if why_not:
             self.warnings += (why_not,)
         if self._set is not None and len(refused) < len(self._at):
             threading.Thread(target=self._wait, name="XIDs", daemon=True).start()
+
+    def grade(self) -> None:
+        """Tell the log again where the driver reported XIDs whose severity only the kernel's line says."""
+        if self._ungraded_at is None:
+            return
+        past, _ = kernel.xids()
+        graded = [one for one in past if one.code in kernel.GRADED]
+        # The line may be written after the event; a log that cannot be read is not asked for ever.
+        newest = max((one.at for one in graded), default=0.0)
+        if newest >= self._ungraded_at - _CLOSE_S or time.time() - self._ungraded_at > _GIVE_UP_S:
+            self._ungraded_at = None
+        self._tell_log(graded)
+
+    def _tell_log(self, past: Iterable[kernel.Line]) -> None:
+        """Tell what the kernel's log holds, one event a code and GPU."""
+        seen: dict[tuple[str, int], list[kernel.Line]] = {}
+        for one in past:
+            seen.setdefault((one.slot, one.code), []).append(one)
+        for (slot, code), lines in seen.items():
+            times = [one.at for one in lines]
+            said = worst(*(one.severity for one in lines))
+            self._tell(self._slots.get(slot), code, min(times), max(times), len(times), True, said)
 
     def _wait(self) -> None:
         import pynvml as nvml
@@ -103,10 +127,17 @@ class Watch:
             if data.eventType & _XID:
                 device, now = self._at.get(_address(data.device)), time.time()
                 self._tell(None if device is None else device.index, data.eventData, now, now)
+                if data.eventData in kernel.GRADED:
+                    self._ungraded_at = now
 
-    def _tell(self, gpu: int | None, code: int, first: float, last: float, count: int = 1, past: bool = False) -> None:
+    def _tell(
+        self, gpu: int | None, code: int, first: float, last: float, count: int = 1, past: bool = False,
+        severity: Severity | None = None,
+    ) -> None:  # fmt: skip
         uuid = None if gpu is None else self._uuids.get(gpu)
-        self._line.say(Event(gpu=gpu, uuid=uuid, code=code, at=last, first_at=first, count=count, past=past))
+        self._line.say(
+            Event(gpu=gpu, uuid=uuid, code=code, at=last, first_at=first, count=count, past=past, severity=severity)
+        )
 
 
 def _address(handle: Any) -> int:
@@ -135,6 +166,7 @@ def main(node: str) -> None:
     watch = Watch(line, sampler.devices)
     watch.start()
     while True:
+        watch.grade()
         answer = sampler.read()
         line.say(msgspec.structs.replace(answer, warnings=(*watch.warnings, *answer.warnings)))
         line.asked.get()

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, field
 from collectors.prometheus.plant_cooling import CoolingSettings
 from collectors.prometheus.plant_settings import FabricSettings, StorageSettings
 from collectors.registry import Descriptor
-from collectors.web import DEFAULT_NODE, Seconds, WebSettings, check_label, check_matchers, check_node
+from collectors.web import Seconds, WebSettings, check_label, check_matchers, check_node
 
 
 class PowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,10 +26,11 @@ class PowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The contracted ceiling."""
     node_series: str | None = None
     """Watts of a node: a metric, or PromQL that gives one series a node (`sum by (instance) (ipmi_power_watts)`)."""
-    node_label: str = "instance"
-    """The label of it that holds the node."""
-    node: str = DEFAULT_NODE
-    """How the node's name stands in that label: group 1 of a regular expression that matches all of it."""
+    node_label: str | None = None
+    """The label of it that holds the node; without it the one that Slurm's nodes are found by."""
+    node: str | None = None
+    """How the node's name stands in that label: group 1 of a regular expression that matches all of it; without it the
+    label is compared with NodeName, NodeHostname and NodeAddr of Slurm's nodes."""
     rack_series: str | None = None
     """Watts of a power unit, or of a rack: a metric or any PromQL. Those of one rack are added up."""
     rack_label: str = "rack"
@@ -38,9 +39,11 @@ class PowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """How the screen names the source; None is "PDU", "BMC" or "sum of GPUs", as it is."""
 
     def __post_init__(self) -> None:
-        check_label("node_label", self.node_label)
+        if self.node_label is not None:
+            check_label("node_label", self.node_label)
         check_label("rack_label", self.rack_label)
-        check_node("node", self.node)
+        if self.node is not None:
+            check_node("node", self.node)
 
 
 class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,12 +53,14 @@ class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_
     """Least seconds between two readings."""
     stale_s: Seconds = 180.0
     """A sample older than this is told with its age, and its value is left out."""
-    host_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = ("Hostname", "hostname")
-    """The labels of dcgm-exporter's series that hold the host, one or the other; ("instance",) where there is none."""
-    node_labels: Annotated[tuple[str, ...], Meta(min_length=1)] = ("instance",)
-    """The labels of node_exporter's series that hold the host."""
-    node: str = DEFAULT_NODE
-    """How Slurm's name of a node stands in them: group 1 of a regular expression that matches all of it."""
+    host_labels: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    """The labels of dcgm-exporter's series that hold the host, one or the other; without it those of Hostname,
+    hostname, node, nodename and instance that Slurm's nodes are found by (`wacht doctor` says which)."""
+    node_labels: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
+    """The labels of node_exporter's series that hold the host; without it those that Slurm's nodes are found by."""
+    node: str | None = None
+    """How Slurm's name of a node stands in them: group 1 of a regular expression that matches all of it; without it
+    they are compared with NodeName, NodeHostname and NodeAddr of Slurm's nodes."""
     matchers: str = ""
     """More label matchers for every DCGM series, where one server holds several clusters: `cluster="groningen"`."""
     recorded: bool = False
@@ -76,11 +81,12 @@ class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_
 
     def __post_init__(self) -> None:
         WebSettings.__post_init__(self)
-        for label in self.host_labels:
+        for label in self.host_labels or ():
             check_label("host_labels", label)
-        for label in self.node_labels:
+        for label in self.node_labels or ():
             check_label("node_labels", label)
-        check_node("node", self.node)
+        if self.node is not None:
+            check_node("node", self.node)
         check_matchers(self.matchers)
         check_matchers(self.slurmctld)
         if self.queries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from collectors.clean import clean
@@ -10,7 +10,9 @@ from collectors.model import Checkup, Facts
 from collectors.nodeset import natural_key
 from collectors.prometheus.book import Book
 from collectors.prometheus.client import Client
-from collectors.prometheus.plant_checkups import DRIVER, DRIVER_NEW, VBIOS
+from collectors.prometheus.hosts import Families
+from collectors.prometheus.names import TEMP
+from collectors.prometheus.plant_checkups import DIAG, DRIVER, DRIVER_NEW, NHC, VBIOS
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
 if TYPE_CHECKING:
@@ -29,9 +31,12 @@ Told = tuple[Mapping[str, str], float]
 class CheckupReader:
     """Reads the checks of all nodes; nodes that run the same share one mapping of versions."""
 
-    def __init__(self, book: Book, client: Client) -> None:
-        self._book = book
-        self._client = client
+    def __init__(self, book: Book, client: Client, mono: Callable[[], float]) -> None:
+        self.hosts = Families(
+            book, client, mono, host_labels=("versions and health of GPUs", TEMP.series),
+            # Not ipmi_bmc_info: a BMC may have a domain of its own, and is no second host.
+            node_labels=("versions and checks", ("node_uname_info", "node_dmi_info", NHC, DIAG)),
+        )  # fmt: skip
         self._alike: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
 
     def read(self) -> Facts:
@@ -134,7 +139,7 @@ class CheckupReader:
 
     def _rows(self, name: str, notes: Notes) -> list[Told]:
         """Rows of nodes that Slurm could know; a query that the server refuses is a gap with a name."""
-        return list(_valued(self._client.rows(name, self._book.whole(name), notes), name))
+        return list(_valued(self.hosts.rows(name, notes), name))
 
 
 def _valued(rows: Iterable[Row], name: str) -> Iterable[Told]:

@@ -22,11 +22,17 @@ power = {{ budget_mw = 6.5, node_series = "{POWER.node_series}", rack_series = "
 ```
 
 In a query of one's own `$host` stands for the host labels, `$only` for the matchers of the site and of the nodes asked
-for, `<NAME>` for a series with those matchers. The label `node` is made from the host labels, on the server, by the
-regular expression `node` of the configuration.
+for, `<NAME>` for a series with those matchers. A query with the label `node` gives rows by host; wacht makes nodes of
+Slurm of them.
 
-- **Host labels**: `host_labels`, by default `Hostname` and `hostname`, which dcgm-exporter writes by turns.
-- **Of node_exporter's series** (ports, mounts) the host stands in `node_labels`, by default `instance`.
+- **Hosts and nodes**: which label holds the host is found by looking (query `hosts`): of `Hostname`, `hostname`,
+  `node`, `nodename` and `instance` those that most of Slurm's nodes are found by. A host is a node where it equals its
+  NodeName, NodeHostname or NodeAddr, without a port; or where the first parts are equal and one of both has no domain.
+  An IP address that is no NodeAddr is no node. What fits several nodes, or shares one with a host of another domain, is
+  left out. `wacht doctor` says of each source which label was chosen and which hosts are no nodes.
+- `host_labels`, `node_labels` (of node_exporter's series: ports, mounts, checks) and `node`, a regular expression, say
+  it for a site where that does not fit; they win over what is found.
+- **Recorded series** bear the host without its port as `node`: the server does not know Slurm. wacht maps it as any.
 - **Counted once**: `max by (host, UUID)` stands before every sum: MIG instances, jobs that share a GPU and a second
   exporter of a host give more series, not more GPUs.
 - **Age**: `sampled` is the time of the sample, not of the answer. Older than `stale_s` (180 s): the value is left out.

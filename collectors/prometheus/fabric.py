@@ -23,6 +23,8 @@ from collectors.clean import clean
 from collectors.model import Fabric, Facts, Port, SourceFault
 from collectors.prometheus.book import MOST, Book
 from collectors.prometheus.client import Client
+from collectors.prometheus.hosts import Families
+from collectors.prometheus.plant_fabric import STATE, UP
 from collectors.prometheus.queries import quoted
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
@@ -85,6 +87,7 @@ class FabricReader:
         self._book = book
         self._client = client
         self._mono = mono
+        self.hosts = Families(book, client, mono, node_labels=("ports", (STATE, UP)))
         self._day: dict[Device, float] = {}
         self._day_at: float | None = None
         self._links: frozenset[str] = frozenset()
@@ -178,7 +181,7 @@ class FabricReader:
 
     def _ports(self, name: str, notes: Notes, **words: str) -> dict[tuple[str, Device], float]:
         found, odd = {}, []
-        for one, value in self._ask(name, notes, **words):
+        for one, value in valued(self.hosts.rows(name, notes, **words), name):
             if NODE_NAME.fullmatch(one.get("node", "")) is None or not one.get("device"):
                 odd.append(one.get("node", ""))
                 continue
@@ -208,11 +211,11 @@ class FabricReader:
     def _look(self, nodes: Sequence[str], notes: Notes) -> None:
         """Which switches the ports of these nodes lead to."""
         fabric = self._book.settings.fabric
-        names = "|".join(map(re.escape, nodes))
-        rows = self._client.rows("switch_of", self._book.linked(f"({names})([.:].*)?"), notes)
+        hosts = self.hosts.of("ports_down")
+        rows = self._client.rows("switch_of", self._book.linked("|".join(map(hosts.spelled, nodes))), notes)
         bare: dict[str, set[str]] = {}
         for row in rows:
-            node = row.metric.get(fabric.node_label, "").replace(":", ".").partition(".")[0]
+            node = hosts.node_at(row.metric.get(fabric.node_label, ""))
             switch = clean(row.metric.get(fabric.switch_label, "")[:80])
             if node and switch:
                 device = row.metric.get(fabric.device_label, "")

@@ -1,17 +1,19 @@
-"""The overview's telemetry in one reading: a row a node, and the XIDs. Nine small answers, never one a GPU."""
+"""The overview's telemetry in one reading: a row a node, and the XIDs. Ten small answers, never one a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Facts, Load, SourceFault, Xid
 from collectors.prometheus.book import Book
 from collectors.prometheus.client import SKEW_S, Client, QueryRefused
-from collectors.prometheus.queries import BY_NAME
+from collectors.prometheus.hosts import Families
+from collectors.prometheus.names import TEMP, XID
+from collectors.prometheus.queries import BY_NAME, quoted
 from collectors.prometheus.values import NODE_NAME, Notes, by_label, number, points, told
-from collectors.prometheus.xids import Gpu, Memory, last_of_node, step_of
+from collectors.prometheus.xids import DAY, Gpu, Memory, last_of_node, step_of
 
 #: A difference of the clocks that is told.
 _TELL_SKEW_S = 60.0
@@ -28,7 +30,10 @@ class LoadReader:
         self._book = book
         self._client = client
         self._clock = clock
+        self.hosts = families(book, client, clock.mono)
         self._memory = Memory()
+        self._nodes: Mapping[str, str] = {}
+        """UUID of a GPU with an XID to its node, as of the last reading."""
         self._shift = 0
         self._shown: dict[Gpu, int] = {}
         self._lacks: Values = {}
@@ -37,6 +42,7 @@ class LoadReader:
         """One reading. Raises SourceFault: for one query alone only where nothing else is known."""
         notes = Notes()
         util = self._values("util", notes)
+        over = self._values("util_gpus", notes)
         memory = self._values("memory", notes)
         hottest = self._values("temperature", notes)
         watts = self._values("gpu_power", notes)
@@ -46,7 +52,7 @@ class LoadReader:
         # Not those that have a sample's time alone: VictoriaMetrics tells it for minutes after a series has ended.
         nodes = util.keys() | seen.keys() | hottest.keys() | watts.keys() | memory.keys()
         if not nodes:
-            raise self._nothing(notes)
+            raise self._unmapped() or self._nothing(notes)
         if not util:
             notes.say(f"no series {BY_NAME['util'].series[0]}: utilisation is unknown")
         power = self._values("node_power", notes) if self._book.power.node_series else {}
@@ -72,6 +78,7 @@ class LoadReader:
                 node=node,
                 sampled_at=None if at is None else int(at) + shift,
                 gpu_util_pct=_rounded(util.get(node)),
+                util_gpus=_whole(over.get(node)),
                 gpu_memory_pct=_rounded(memory.get(node)),
                 temp_c=hottest.get(node),
                 power_w=_rounded(drawn),
@@ -88,11 +95,30 @@ class LoadReader:
         self._lacking(notes)
         return Facts(loads=loads, xids=xids, warnings=tuple(notes.said))
 
+    def matchers(self, node: str) -> tuple[str, ...]:
+        """The matchers that let through all that may be dcgm-exporter's series of a node."""
+        spelled = quoted(self.hosts.of("gpus").spelled(node))
+        return tuple(f"{label}=~{spelled}" for label in self._book.labels["host_labels"])
+
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _values(self, name: str, notes: Notes, label: str = "node") -> Values:
+    def _values(self, name: str, notes: Notes) -> Values:
         """Node to value; a query that the server refuses is a gap with a name."""
-        return by_label(self._client.rows(name, self._book.whole(name), notes), name, label, notes)
+        return by_label(self.hosts.rows(name, notes), name, "node", notes)
+
+    def _unmapped(self) -> SourceFault | None:
+        """What is wrong where there are hosts, and not one of them is a node."""
+        for one in self.hosts.fitted():
+            if one.unlabelled and not one.hosts:
+                what = f"the series of {one.what} have no label {' or '.join(one.labels)}"
+                return SourceFault("empty", what, "see host_labels in docs/configuration.md")
+            if one.hosts and not one.known:
+                hosts = (*one.unknown, *one.ambiguous)
+                return SourceFault(
+                    "empty", f"none of {one.hosts} hosts of {one.what} is a node of Slurm ({', '.join(hosts[:3])})",
+                    "see wacht doctor; host_labels and node in docs/configuration.md",
+                )  # fmt: skip
+        return None
 
     def _nothing(self, notes: Notes) -> SourceFault:
         """No GPU series at all: never "no GPUs", but a fault that says where to look."""
@@ -128,7 +154,7 @@ class LoadReader:
     def _lacking(self, notes: Notes) -> None:
         """Series that cannot be counted, because they lack a label."""
         lacks = self._lacks
-        labels = self._book.settings.host_labels
+        labels = self._book.labels["host_labels"]
         if lacks.get("host"):
             names = " or ".join(labels)
             notes.say(f"{lacks['host']:.0f} GPU series have no label {names} and count for no node; see host_labels")
@@ -138,7 +164,8 @@ class LoadReader:
     def _xids(self, notes: Notes) -> Mapping[str, Xid] | None:
         """The XIDs; None, with a warning, where they are unknown."""
         self._shown = {}
-        self._lacks = self._values("lacking", notes, "lacks")
+        lacking = self._client.rows("lacking", self._book.whole("lacking"), notes)
+        self._lacks = by_label(lacking, "lacking", "lacks", notes)
         if "xids" in self._lacks:
             notes.say(f"no series {BY_NAME['xids'].series[0]}: XIDs are unknown")
             return None
@@ -150,16 +177,21 @@ class LoadReader:
             return None
         notes.say(*gauges.warnings, *counts.warnings)
         at = self._client.server_now()
-        for row in gauges.rows:
+        for row in self.hosts.of("xids").named(gauges.rows, "xids"):
             gpu, code = _gpu(row.metric), number(row.value[1], "xids") if row.value is not None else None
             if gpu is not None and code is not None:
                 self._shown[gpu] = int(code)
         counted: dict[tuple[Gpu, int], float] = {}
-        for row in counts.rows:
+        for row in self.hosts.of("xid_counts").named(counts.rows, "xid_counts"):
             gpu, word = _gpu(row.metric), row.metric.get("xid", "")
             times = number(row.value[1], "xid_counts") if row.value is not None else None
             if gpu is not None and times is not None and word.isascii() and word.isdecimal() and 0 < len(word) < 7:
                 counted[gpu, int(word)] = times
+        nodes = {uuid: node for node, _, uuid in self._shown}
+        if any(nodes.get(uuid, node) != node for uuid, node in self._nodes.items()):
+            # Slurm's nodes are mapped otherwise now: what was is not new because its node has another name.
+            self._memory = Memory()
+        self._nodes = nodes
         self._memory.see(self._shown, at)
         self._memory.count(counted, at)
         self._look_back(at, notes)
@@ -186,8 +218,51 @@ class LoadReader:
                 return
             notes.say(*answer.warnings)
             past = {row.metric.get("UUID", ""): points([row], "xid_past", start, end, step) for row in answer.rows}
+            follows = tuple(gpu[2] for gpu in gpus if self._memory.follows(gpu)) if span == DAY else ()
+            hidden = self._hidden(follows, start, end + step, step, notes) if follows else {}
             for uuid, gpu in by_uuid.items():
-                self._memory.learn(gpu, past.get(uuid, ()), span, at)
+                self._memory.learn(gpu, past.get(uuid, ()), span, at, hidden.get(uuid, ()))
+
+    def _hidden(
+        self, uuids: tuple[str, ...], start: int, end: int, step: int, notes: Notes
+    ) -> dict[str, list[tuple[int | None, int]]]:
+        """UUID to times and codes that stood between two steps, or that the exporter counted.
+
+        `end` is the first step after now: what came since the last one is seen from there.
+        """
+        now = int(self._client.server_now())
+        try:
+            answer = self._client.ask_range("xid_hidden", self._book.hidden_of(uuids, step), start, end, step)
+        except QueryRefused as error:
+            notes.say(str(error.fault))
+            return {}
+        notes.say(*answer.warnings)
+        found: dict[str, list[tuple[int | None, int]]] = {}
+        for row in answer.rows:
+            word = row.metric.get("xid", "")
+            counted = int(word) if word.isascii() and word.isdecimal() and 0 < len(word) < 7 else None
+            before: float | None = None
+            for at, value in points([row], "xid_hidden", start, end, step):
+                new = before is None if counted is not None else value != before
+                if value is not None and new:
+                    code = int(value) if counted is None else counted
+                    found.setdefault(row.metric.get("UUID", ""), []).append(
+                        (None if at <= start else min(at, now), code)
+                    )
+                before = value
+        return found
+
+
+def families(book: Book, client: Client, mono: Callable[[], float]) -> Families:
+    """The hosts of all that is read of GPUs."""
+    measured = book.power.node_series
+    recorded = [BY_NAME[name].record or "" for name in ("gpus", "xids", *(("node_power",) if measured else ()))]
+    return Families(
+        book, client, mono,
+        host_labels=("GPUs and XIDs", (*TEMP.series, *XID.series)),
+        power=("node power", (measured,) if measured else ()),
+        recorded=("recorded series", recorded if book.settings.recorded else ()),
+    )  # fmt: skip
 
 
 def _gpu(labels: Mapping[str, str]) -> Gpu | None:

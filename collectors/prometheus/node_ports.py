@@ -11,6 +11,7 @@ from collectors.model import Port
 from collectors.prometheus.book import Book
 from collectors.prometheus.client import SKEW_S, Client
 from collectors.prometheus.fabric import Device, FabricReader, Usual, gbps, made, state_words, valued
+from collectors.prometheus.hosts import Hosts
 from collectors.prometheus.plant_fabric import PHYSICAL, RATE, SPEED, STATE, UP
 from collectors.prometheus.values import NODE_NAME, Notes
 
@@ -25,21 +26,21 @@ class NodePorts:
         self._mono = mono
         self._usual: tuple[float, Usual | None] | None = None
 
-    def read(self, client: Client, node: str) -> tuple[Port, ...]:
+    def read(self, client: Client, hosts: Hosts, node: str) -> tuple[Port, ...]:
         """Its ports by name, those without a cable left out; () where nothing is known of it. Raises SourceFault."""
         if NODE_NAME.fullmatch(node) is None:
             return ()
         found: dict[Device, dict[str, float]] = {}
-        for one, value in self._of(client, "node_ports", node):
+        for one, value in self._of(hosts, "node_ports", node):
             device = (one.get("device", ""), one.get("port", ""))
             found.setdefault(device, {})[one.get("__name__", "")] = value
         ethernet = re.compile(self._book.settings.fabric.ethernet or "(?!)")
         found = {one: fields for one, fields in found.items() if one[1] or ethernet.fullmatch(one[0])}
         if not found:
             return ()
-        flaps = self._by_device(client, "node_flaps", node)
-        errors = self._by_device(client, "node_errors", node)
-        sampled = next((at for _, at in self._of(client, "node_ports_sampled", node)), None)
+        flaps = self._by_device(hosts, "node_flaps", node)
+        errors = self._by_device(hosts, "node_errors", node)
+        sampled = next((at for _, at in self._of(hosts, "node_ports_sampled", node)), None)
         ahead = client.ahead_s or 0.0
         taken = None if sampled is None else int(sampled) - (round(ahead) if abs(ahead) > SKEW_S else 0)
         old = sampled is None or client.server_now() - sampled > self._book.settings.stale_s
@@ -80,12 +81,12 @@ class NodePorts:
             errors=None if ill is None else int(ill),
         )  # fmt: skip
 
-    def _by_device(self, client: Client, name: str, node: str) -> dict[Device, float]:
-        return {(one.get("device", ""), one.get("port", "")): value for one, value in self._of(client, name, node)}
+    def _by_device(self, hosts: Hosts, name: str, node: str) -> dict[Device, float]:
+        return {(one.get("device", ""), one.get("port", "")): value for one, value in self._of(hosts, name, node)}
 
-    def _of(self, client: Client, name: str, node: str) -> list[tuple[Mapping[str, str], float]]:
-        rows = client.ask(name, self._book.of_node(name, node)).rows
-        return [(one, value) for one, value in valued(rows, name) if one.get("node") == node]
+    @staticmethod
+    def _of(hosts: Hosts, name: str, node: str) -> list[tuple[Mapping[str, str], float]]:
+        return valued(hosts.rows_of(name, node), name)
 
     def _usually(self, client: Client) -> Usual:
         now = self._mono()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from collectors.clean import clean
 from collectors.model import Facts, Power, SourceFault
 from collectors.prometheus.book import SOURCES, Book
 from collectors.prometheus.client import Client, QueryRefused
+from collectors.prometheus.hosts import Families
+from collectors.prometheus.names import WATTS
+from collectors.prometheus.queries import BY_NAME
 from collectors.prometheus.values import Notes, by_label, points
 
 HOUR = 3600
@@ -20,9 +23,18 @@ _FEWEST, _SHORTEST_S = 4, 900
 class PowerReader:
     """Reads the site's power. Nodes are in `Load.power_w`, read with the loads."""
 
-    def __init__(self, book: Book, client: Client) -> None:
+    def __init__(self, book: Book, client: Client, mono: Callable[[], float]) -> None:
         self._book = book
         self._client = client
+        node = book.power.node_series if book.source == "node" else None
+        gpus = WATTS.series if book.source == "gpu" else ()
+        if book.settings.recorded:
+            record = BY_NAME["node_power" if node else "gpu_power"].record or ""
+            self.hosts = Families(book, client, mono, recorded=("power", (record,) if node or gpus else ()))
+        else:
+            self.hosts = Families(
+                book, client, mono, power=("power", (node,) if node else ()), host_labels=("power", gpus)
+            )
         self._past: tuple[tuple[int, float | None], ...] = ()
         self._past_at = 0.0
 
@@ -37,6 +49,7 @@ class PowerReader:
     def read(self) -> Facts:
         """One reading. Raises SourceFault."""
         notes = Notes()
+        self.hosts.look(notes)
         racks: Mapping[str, float] = {}
         if self._book.source == "rack":
             answer = self._client.ask("rack_power", self._book.whole("rack_power"))

@@ -2,9 +2,9 @@
 
 A template names a series as `<NAME>` or `<NAME label="value">`; what stands there is the series with the matchers of
 the site and of the node that is asked for. `$host` stands for the labels that hold the host, `$only` for the matchers
-alone. What a query gives by host is given the label `node`, Slurm's name of it, by label_replace on the server, after
-the sums: on 12,000 rows, not on 96,000. The last `max by` counts a host once that has two exporters which spell its
-label differently; `max by ($host, UUID)` counts a GPU once that has a series a job, an instance or an exporter.
+alone. A query with the label `node` gives rows by those labels: `hosts` makes a node of Slurm of each, and one row of a
+host that has two exporters which spell its label differently. `max by ($host, UUID)` counts a GPU once that has a
+series a job, an instance or an exporter.
 
 What dcgm-exporter gives stands in `names`: each quantity with every name it comes under. `each` joins the names with
 `or`, after the first sum: a GPU or a node counts under the first of them that it has, so a site that is half rolled
@@ -16,6 +16,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from collectors.hosts import HOST_PATTERN, HOST_TO
+from collectors.model import FOLLOWERS
 from collectors.prometheus import plant_checkups, plant_cooling, plant_domains, plant_fabric, plant_storage
 from collectors.prometheus.names import ENERGY, ENGINE, FREE, GPU, MARK, RESERVED, TEMP, USED, UTIL, WATTS, XID
 from collectors.prometheus.query import Query
@@ -25,6 +27,7 @@ _WORD = re.compile(r"\$([a-z_]+)")
 _BARE = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 
 XID_COUNT = "DCGM_EXP_XID_ERRORS_COUNT"
+_XIDS_OF = f'max by (UUID) ({{__name__=~"{"|".join(XID.series)}",UUID=~"$uuids",$only}})'
 #: Matchers of the targets that are slurmctld's own metrics, where the site does not name them.
 SLURMCTLD = 'job=~"slurm.*"'
 
@@ -35,6 +38,8 @@ JOB_COUNTS = ("running", "pending", "suspended", "completing")
 
 _GPU, _PART = "max by ($host, UUID) (<{}>)", 'max by ($host, UUID) (<{} GPU_I_ID!="">)'
 _GPU_BUSY = f"{UTIL.each(_GPU)} or {ENGINE.each(_PART)}"
+#: A sample that is NaN is unknown: it counts in no mean and is no idle GPU.
+_KNOWN_BUSY = f"({_GPU_BUSY}) >= 0"
 _BUSY = (UTIL.told, f"{ENGINE.told} (MIG)")
 _NOW, _THEN = f"({ENERGY.each(_GPU)})", f"({ENERGY.each('max by ($host, UUID) (<{}> offset $span)')})"
 _JOBS_OF_GPUS = TEMP.each("group by (job) (<{}>)")
@@ -72,7 +77,12 @@ TABLE: tuple[Query, ...] = (
     Query(
         name="util", unit="%", high=101.0, series=_BUSY, record="wacht:node_gpu_util:avg",
         about="mean utilisation of a node's GPUs; of one that is cut up (MIG), that of its busiest part",
-        expr=f"avg by ($host) ({_GPU_BUSY})", over="avg_over_time",
+        expr=f"avg by ($host) ({_KNOWN_BUSY})", over="avg_over_time",
+    ),
+    Query(
+        name="util_gpus", unit="GPUs", high=1e4, series=_BUSY, record="wacht:node_gpus_util:count",
+        about="GPUs of a node whose utilisation is known: the weight of its mean in that of the site",
+        expr=f"count by ($host) ({_KNOWN_BUSY})",
     ),
     Query(
         name="memory", unit="%", high=101.0, series=(USED.told, FREE.told, RESERVED.told),
@@ -96,7 +106,7 @@ TABLE: tuple[Query, ...] = (
     ),
     Query(
         name="idle", unit="GPUs", high=1e4, series=_BUSY, record="wacht:node_gpus_idle:count",
-        about="GPUs of a node below 5 %", expr=f"sum by ($host) (({_GPU_BUSY}) < bool 5)",
+        about="GPUs of a node below 5 %", expr=f"sum by ($host) (({_KNOWN_BUSY}) < bool 5)",
     ),
     Query(
         name="sampled", unit="s", series=(TEMP.told,), record="wacht:node_gpu_sampled:max",
@@ -122,8 +132,9 @@ TABLE: tuple[Query, ...] = (
              f' or label_replace({_NO_XIDS}, "lacks", "xids", "", "")',
     ),
     Query(
-        name="node_power", unit="W", high=1e6, series=("power.node_series",), record="wacht:node_power:max",
-        about="power of a node, where its series is configured", expr="$node_series", over="avg_over_time",
+        name="node_power", unit="W", high=1e6, series=("power.node_series",), host="power",
+        record="wacht:node_power:max", about="power of a node, where its series is configured", expr="$node_series",
+        over="avg_over_time",
     ),
     Query(
         name="rack_power", unit="W", high=1e9, by=("rack",), series=("power.rack_series",),
@@ -144,7 +155,7 @@ TABLE: tuple[Query, ...] = (
     ),
     Query(
         name="site_util", unit="%", high=101.0, by=(), series=_BUSY,
-        about="mean utilisation of all GPUs, for the chart", expr=f"avg(({_GPU_BUSY}) >= 0)",
+        about="mean utilisation of all GPUs, for the chart", expr=f"avg({_KNOWN_BUSY})",
         record="wacht:site_gpu_util:avg", asked="for charts",
     ),
     Query(
@@ -190,8 +201,10 @@ TABLE: tuple[Query, ...] = (
         ),
     ),
     Query(
-        name="hosts", by=("$host",), series=(TEMP.told,), asked="for the nodes on the screen",
-        about="how the host is spelt in the series of the nodes asked for", expr=TEMP.each("count by ($host) (<{}>)"),
+        name="hosts", by=("$hosts",), series=(TEMP.told, XID.told), asked="at the start, and when Slurm's nodes change",
+        about="every host that has series, by each label that may hold it: which label holds Slurm's nodes; of "
+              "node_exporter's series, of recorded ones and of power.node_series as well, where they are read",
+        expr='group by ($hosts) ({__name__=~"$series",$only})',
     ),
     Query(
         name="gpu_fields", low=-1e15, high=1e16, asked="for the nodes on the screen",
@@ -207,7 +220,14 @@ TABLE: tuple[Query, ...] = (
         name="xid_past", unit="XID", high=100_000.0, by=("UUID",), series=(XID.told,),
         asked="once for a GPU with a new XID",
         about="the XIDs of some GPUs over the last day (step 1 to 10 min) or month (1 h): first and last time, count",
-        expr=f'max by (UUID) ({{__name__=~"{"|".join(XID.series)}",UUID=~"$uuids",$only}})',
+        expr=_XIDS_OF,
+    ),
+    Query(
+        name="xid_hidden", unit="XID", low=1.0, high=1e6, by=("UUID", "xid"), series=(XID.told, XID_COUNT),
+        asked="once for a GPU whose new XID follows another (43, 45, 154, …)",
+        about="XIDs of the last day that the gauge showed between two steps, and those that the exporter counted",
+        expr=f'max by (UUID, xid) (max_over_time(<{XID_COUNT} UUID=~"$uuids">[$steps])) > 0'
+             f' or max_over_time(({_XIDS_OF} > 0 {" ".join(f"!= {code}" for code in sorted(FOLLOWERS))})[$steps:10s])',
     ),
     Query(
         name="energy", unit="J", by=("$host",), series=(ENERGY.told,), asked="for the job on the screen",
@@ -253,14 +273,23 @@ def fill(template: str, words: Mapping[str, str], only: str = "", over: str = ""
     return _WORD.sub(word, _SERIES.sub(series, template.replace(",$only", f",{only}" if only else "")))
 
 
-def by_node(expr: str, labels: tuple[str, ...], pattern: str, keep: tuple[str, ...] = ("node",)) -> str:
-    """What an expression gives by host labels, by Slurm's node names: the first label that is there wins."""
+def by_host(expr: str, labels: tuple[str, ...], rule: str | None, keep: tuple[str, ...] = ("node",)) -> str:
+    """What an expression gives by host labels, by one label `node`: the first label that is there wins.
+
+    For sums that the server makes without knowing Slurm's nodes. With a rule of the site, a regular expression, it is
+    what that says; else the host without its port, so that two hosts are never one.
+    """
+    pattern, to = (HOST_PATTERN, HOST_TO) if rule is None else (rule, "$1")
     text = expr
     for label in reversed(labels):
-        text = f'label_replace({text}, "node", "$1", {quoted(label)}, {quoted(pattern)})'
+        text = f'label_replace({text}, "node", "{to}", {quoted(label)}, {quoted(pattern)})'
     return f"max by ({', '.join(keep)}) ({text})"
 
 
-def one_node(expr: str, node: str) -> str:
-    """The rows of one node of an expression that gives the label `node`."""
-    return f'{expr} and on (node) label_replace(vector(1), "node", {quoted(node)}, "", "")'
+def one_node(expr: str, labels: tuple[str, ...], spelled: str) -> str:
+    """The rows of one node of an expression that gives host labels, by what may stand there: a join on the server, for
+    what a site wrote for the whole machine: it may not let itself be narrowed down."""
+    text = expr
+    for label in (*labels, "node"):
+        text = f'label_replace({text}, "wanted", "yes", {quoted(label)}, {quoted(spelled)})'
+    return f'{text} and on (wanted) label_replace(vector(1), "wanted", "yes", "", "")'

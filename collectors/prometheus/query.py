@@ -14,7 +14,7 @@ class Query(Struct, frozen=True, kw_only=True):
     expr: str
     unit: str = ""
     by: tuple[str, ...] = ("node",)
-    """Labels of the answer; with `node` among them it is mapped to Slurm's names, else sent as it stands."""
+    """Labels of the answer; with `node` among them its rows are mapped to Slurm's nodes, else taken as they are."""
     record: str | None = None
     """The series of the recording rules that holds the same."""
     low: float = 0.0
@@ -24,4 +24,4 @@ class Query(Struct, frozen=True, kw_only=True):
     over: str = ""
     """How charts sum up the samples between two points: avg_over_time, max_over_time, or the newest."""
     host: str = "host_labels"
-    """The setting that names the labels which hold the host: dcgm-exporter's, or `node_labels` of node_exporter's."""
+    """Which labels hold the host: those of dcgm-exporter's series, `node_labels` of node_exporter's, or `power`."""

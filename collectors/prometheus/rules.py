@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.book import SOURCES, Book
 from collectors.prometheus.plant_cooling import CoolingLimits, CoolingSettings
-from collectors.prometheus.queries import BY_NAME, TABLE
+from collectors.prometheus.queries import BY_NAME, TABLE, by_host
+from collectors.prometheus.query import Query
 
 FILE = Path(__file__).with_name("wacht-rules.yml")
 #: What the file is written for, and the documentation.
@@ -32,6 +33,7 @@ _HEAD = """\
 # Load this file with rule_files (Prometheus, Mimir, Thanos Rule) or vmalert, evaluate it every 15 to 30 s, and set
 # recorded = true in the cluster's prometheus table. Put your own series in place of ipmi_dcmi_power_consumption_watts
 # and pdu_power_watts, and of the host labels, where they are called differently; leave out what you do not measure.
+# The label node is the host as its label has it, without a port: wacht finds the node of Slurm.
 """
 
 #: Sums of sums: what is recorded already is not made again from 96,000 series.
@@ -40,7 +42,7 @@ _SITE = {
     "node": f"sum({BY_NAME['node_power'].record} >= 0)",
     "gpu": f"sum({BY_NAME['gpu_power'].record} >= 0)",
 }
-_UTIL, _GPUS = BY_NAME["util"].record, BY_NAME["gpus"].record
+_UTIL, _GPUS = BY_NAME["util"].record, BY_NAME["util_gpus"].record
 
 
 def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, str]]:
@@ -53,7 +55,7 @@ def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, st
             continue
         if query.name in {"node_power", "rack_power"} and not given[query.name.removesuffix("_power")]:
             continue
-        yield "wacht", query.record, book.whole(query.name)
+        yield "wacht", query.record, _by_node(book, query)
     for source in SOURCES:
         if given[source]:
             yield "wacht", (BY_NAME["site_power"].record or "").replace("$source", source), _SITE[source]
@@ -62,6 +64,14 @@ def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, st
         "wacht", BY_NAME["site_util"].record or "",
         f"sum({known} * on (node) {_GPUS}) / sum({_GPUS} and on (node) {known})",
     )  # fmt: skip
+
+
+def _by_node(book: Book, query: Query) -> str:
+    """A query as a rule records it. The server knows no nodes of Slurm: its label `node` is the host."""
+    whole = book.whole(query.name)
+    if "node" not in query.by:
+        return whole
+    return by_host(whole, book.labels[query.host], book.rule(query.host), query.by)
 
 
 def text(settings: PrometheusSettings = DEFAULT) -> str:

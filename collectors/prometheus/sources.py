@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any, Protocol
 
 from collectors.clock import Clock, SystemClock
+from collectors.hosts import UNNAMED, Fitted, Names
 from collectors.model import KINDS, Collector, Facts, SourceFault
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.book import Book
@@ -13,11 +14,20 @@ from collectors.prometheus.client import Client
 from collectors.prometheus.cooling import CoolingReader
 from collectors.prometheus.counts import CountsReader
 from collectors.prometheus.fabric import FabricReader
+from collectors.prometheus.hosts import Families
 from collectors.prometheus.loads import LoadReader
 from collectors.prometheus.power import PowerReader
 from collectors.prometheus.storage import StorageReader
 from collectors.prometheus.telemetry import PrometheusTelemetry
 from collectors.prometheus.trays import TrayReader
+
+
+class Reader(Protocol):
+    """What reads the facts of one source."""
+
+    def read(self) -> Facts:
+        """One reading. Raises SourceFault."""
+        ...
 
 
 class PrometheusSource:
@@ -30,21 +40,38 @@ class PrometheusSource:
         self.client: Client | None = None
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._read: Callable[[], Facts] | None = None
+        self._reader: Reader | None = None
+        self._names = UNNAMED
 
     def collect(self) -> Facts:
         """Read it once. Raises SourceFault."""
-        if self._read is None:
+        if self._reader is None:
             self.client = Client(self._settings, self._clock)
-            self._read = self._reader(self.client)
-        return self._read()
+            self._reader = self._open(Book(self._settings), self.client)
+            self.know(self._names)
+        return self._reader.read()
+
+    def know(self, names: Names) -> None:
+        """How Slurm names its nodes from now on. May be called by any thread."""
+        self._names = names
+        if (hosts := self._hosts) is not None:
+            hosts.know(names)
+
+    def fitted(self) -> tuple[Fitted, ...]:
+        """How the hosts of its series were mapped to Slurm's nodes."""
+        return () if (hosts := self._hosts) is None else hosts.fitted()
+
+    @property
+    def _hosts(self) -> Families | None:
+        """The hosts of all that it reads; None before the first reading, and where its series are of none."""
+        return getattr(self._reader, "hosts", None)
 
     def close(self) -> None:
         """End a reading that waits."""
         if self.client is not None:
             self.client.close()
 
-    def _reader(self, client: Client) -> Callable[[], Facts]:
+    def _open(self, book: Book, client: Client) -> Reader:
         raise NotImplementedError
 
 
@@ -53,8 +80,13 @@ class Loads(PrometheusSource):
 
     name = "prom.loads"
 
-    def _reader(self, client: Client) -> Callable[[], Facts]:
-        return LoadReader(Book(self._settings), client, self._clock).read
+    def _open(self, book: Book, client: Client) -> Reader:
+        return LoadReader(book, client, self._clock)
+
+    def matchers(self, node: str) -> tuple[str, ...]:
+        """The matchers that let through all that may be dcgm-exporter's series of a node; () before a reading."""
+        reader: Any = self._reader
+        return () if reader is None else tuple(reader.matchers(node))
 
 
 class PowerSource(PrometheusSource):
@@ -62,8 +94,8 @@ class PowerSource(PrometheusSource):
 
     name = "prom.power"
 
-    def _reader(self, client: Client) -> Callable[[], Facts]:
-        return PowerReader(Book(self._settings), client).read
+    def _open(self, book: Book, client: Client) -> Reader:
+        return PowerReader(book, client, self._clock.mono)
 
 
 class Counts(PrometheusSource):
@@ -71,8 +103,8 @@ class Counts(PrometheusSource):
 
     name = "ctld.counts"
 
-    def _reader(self, client: Client) -> Callable[[], Facts]:
-        return CountsReader(Book(self._settings), client).read
+    def _open(self, book: Book, client: Client) -> Reader:
+        return CountsReader(book, client)
 
 
 class Cooling(PrometheusSource):
@@ -80,9 +112,9 @@ class Cooling(PrometheusSource):
 
     name = "prom.cooling"
 
-    def _reader(self, client: Client) -> Callable[[], Facts]:
+    def _open(self, book: Book, client: Client) -> Reader:
         assert self._settings.cooling is not None
-        return CoolingReader(self._settings.cooling, Book(self._settings), client).read
+        return CoolingReader(self._settings.cooling, book, client)
 
 
 class Plant(PrometheusSource):
@@ -115,8 +147,8 @@ class Trays(Plant):
     name = "prom.trays"
     subject = "the NVLink fabric"
 
-    def _reader(self, client: Client) -> Callable[[], Facts]:
-        return TrayReader(Book(self._settings), client).read
+    def _open(self, book: Book, client: Client) -> Reader:
+        return TrayReader(book, client, self._clock.mono)
 
 
 class Ports(Plant):
@@ -125,8 +157,8 @@ class Ports(Plant):
     name = "prom.fabric"
     subject = "the fabric's ports"
 
-    def _reader(self, client: Client) -> Callable[[], Facts]:
-        return FabricReader(Book(self._settings), client, self._clock.mono).read
+    def _open(self, book: Book, client: Client) -> Reader:
+        return FabricReader(book, client, self._clock.mono)
 
 
 class FileSystems(Plant):
@@ -135,8 +167,8 @@ class FileSystems(Plant):
     name = "prom.storage"
     subject = "the shared file systems"
 
-    def _reader(self, client: Client) -> Callable[[], Facts]:
-        return StorageReader(Book(self._settings), client, self._clock.mono).read
+    def _open(self, book: Book, client: Client) -> Reader:
+        return StorageReader(book, client, self._clock.mono)
 
 
 class Checkups(Plant):
@@ -146,8 +178,8 @@ class Checkups(Plant):
     subject = "versions and health checks of nodes"
     floor_s = 300.0
 
-    def _reader(self, client: Client) -> Callable[[], Facts]:
-        return CheckupReader(Book(self._settings), client).read
+    def _open(self, book: Book, client: Client) -> Reader:
+        return CheckupReader(book, client, self._clock.mono)
 
 
 #: The sources of what only some sites have.

@@ -17,6 +17,8 @@ from collectors.model import Facts, FileSystem, SourceFault
 from collectors.prometheus.book import MOST, Book
 from collectors.prometheus.client import Client
 from collectors.prometheus.fabric import DAY_EVERY_S, check_age, valued
+from collectors.prometheus.hosts import Families, Hosts
+from collectors.prometheus.plant_storage import ERROR
 from collectors.prometheus.queries import quoted
 from collectors.prometheus.values import NODE_NAME, Notes
 
@@ -45,6 +47,7 @@ class StorageReader:
         self._book = book
         self._client = client
         self._mono = mono
+        self.hosts = Families(book, client, mono, node_labels=("mounts", (ERROR,)))
         self._day: dict[str, float] = {}
         self._targets: dict[str, float] = {}
         self._day_at: float | None = None
@@ -54,6 +57,7 @@ class StorageReader:
     def read(self) -> Facts:
         """One reading; Facts without anything where the site has no such series. Raises SourceFault."""
         notes = Notes()
+        self.hosts.look(notes)
         seen = self._mounts(notes)
         servers = self._servers(notes)
         if self._known and not seen:
@@ -157,7 +161,7 @@ class StorageReader:
 
     def _hung(self, notes: Notes) -> dict[str, tuple[str, ...]]:
         found: dict[str, list[str]] = {}
-        rows = self._ask("mounts_hung", notes)
+        rows = valued(self.hosts.rows("mounts_hung", notes), "mounts_hung")
         for labels, _ in rows:
             if NODE_NAME.fullmatch(labels.get("node", "")) is not None:
                 found.setdefault(labels.get("mountpoint", ""), []).append(labels["node"])
@@ -166,7 +170,7 @@ class StorageReader:
         return {name: tuple(sorted(nodes)) for name, nodes in found.items()}
 
     def _missing(self, mount: str, notes: Notes) -> tuple[str, ...]:
-        rows = self._ask("mounts_missing", notes, expected=quoted(mount)[1:-1])
+        rows = valued(self.hosts.rows("mounts_missing", notes, expected=quoted(mount)[1:-1]), "mounts_missing")
         return tuple(sorted({one["node"] for one, _ in rows if NODE_NAME.fullmatch(one.get("node", "")) is not None}))
 
     def _space(self, notes: Notes) -> dict[str, dict[str, float]]:
@@ -227,9 +231,9 @@ def _wrong(told: Mapping[str, float], one: _Seen, space: Mapping[str, float] | N
 # -- one node ----------------------------------------------------------------------------------------------------------
 
 
-def node_mounts(book: Book, client: Client, node: str) -> Mapping[str, bool]:
+def node_mounts(hosts: Hosts, node: str) -> Mapping[str, bool]:
     """The shared file systems that a node has mounted: True where it answers. {} where nothing is told of it."""
     if NODE_NAME.fullmatch(node) is None:
         return {}
-    rows = valued(client.ask("node_mounts", book.of_node("node_mounts", node)).rows, "node_mounts")
-    return {clean(one.get("mountpoint", "")[:120]): not hangs for one, hangs in rows if one.get("node") == node}
+    rows = valued(hosts.rows_of("node_mounts", node), "node_mounts")
+    return {clean(one.get("mountpoint", "")[:120]): not hangs for one, hangs in rows}

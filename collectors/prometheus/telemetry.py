@@ -6,17 +6,23 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from collectors.clock import Clock
+from collectors.hosts import UNNAMED, Names
 from collectors.model import Attached, Gpu, Series
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.book import Book, exactly
 from collectors.prometheus.client import SKEW_S, Client
 from collectors.prometheus.gpus import gpus_of
+from collectors.prometheus.hosts import CHUNK, Families
+from collectors.prometheus.names import TEMP
 from collectors.prometheus.node_ports import NodePorts
+from collectors.prometheus.plant_fabric import STATE, UP
+from collectors.prometheus.plant_storage import ERROR
+from collectors.prometheus.queries import BY_NAME
 from collectors.prometheus.storage import node_mounts
-from collectors.prometheus.values import NODE_NAME, number, points
+from collectors.prometheus.values import NODE_NAME, Notes, number, points
 
-#: Nodes in one question: their names stand in the URL, and their GPUs in one answer.
-CHUNK = 40
+#: Of node_exporter's series those that are shown of a node.
+_EXPORTED = (STATE, UP, ERROR)
 #: More nodes than this are asked for as the whole machine.
 ALL = 400
 #: Seconds between two points of a chart; the first that gives no more than so many points.
@@ -24,9 +30,6 @@ STEPS = (15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 8
 POINTS, SITE_POINTS = 200, 60
 #: Of the nodes asked for, how many must be known for a sum of energy to stand for all.
 _ENOUGH = 0.95
-
-_Where = Mapping[str, tuple[str, tuple[str, ...]]]
-"""Node to the host label of its series, and what stands in it: several where two exporters call it differently."""
 
 
 class PrometheusTelemetry:
@@ -38,8 +41,17 @@ class PrometheusTelemetry:
         self._book = Book(settings)
         self._mine = threading.local()
         self._clients: list[Client] = []
-        self._where: _Where = {}
         self._ports = NodePorts(self._book, clock.mono)
+        self._looking = threading.Lock()
+        self._names = UNNAMED
+        self._eyes: tuple[Client, Families] | None = None
+        """The hosts of all series, and the client that asks for them: one thread at a time, by `_looking`."""
+
+    def know(self, names: Names) -> None:
+        """How Slurm names its nodes from now on. May be called by any thread."""
+        self._names = names
+        if self._eyes is not None:
+            self._eyes[1].know(names)
 
     # -- what the console asks -----------------------------------------------------------------------------------------
 
@@ -47,7 +59,7 @@ class PrometheusTelemetry:
         """Every GPU of these nodes as last sampled; a node whose exporter is silent is left out. Raises SourceFault."""
         client = self._client()
         found: dict[str, tuple[Gpu, ...]] = {}
-        for label, names in self._spelt(client, nodes).items():
+        for label, names in self._spelt(nodes).items():
             for only in _parts(label, tuple(names)):
                 fields = client.ask("gpu_fields", self._book.among("gpu_fields", only))
                 taken = client.ask("gpu_sampled", self._book.among("gpu_sampled", only))
@@ -55,9 +67,8 @@ class PrometheusTelemetry:
                     fields.rows, taken.rows, label, names, client.server_now(), _shift(client), self._settings.stale_s
                 )
         # A host that spells its label differently now is looked for anew the next time.
-        gone = {node for node in nodes if node in self._where and node not in found}
-        if gone:
-            self._where = {node: where for node, where in self._where.items() if node not in gone}
+        with self._looking:
+            self._hosts().of("gpu_fields").forget(node for node in nodes if node not in found)
         return {node: found[node] for node in nodes if node in found}
 
     def history(self, node: str, seconds: int) -> Sequence[Series]:
@@ -68,21 +79,31 @@ class PrometheusTelemetry:
         own = self._book.power.node_series is not None
         wanted = [("util", "utilisation", "%"), ("memory", "memory", "%"), ("temperature", "temperature", "°C")]
         wanted.append(("node_power", "power", "W") if own else ("gpu_power", "power of the GPUs", "W"))
-        label, values = self._find(client, (node,)).get(node, ("", ()))
+        with self._looking:
+            hosts = self._hosts().of("gpu_fields")
+            label, values = hosts.find((node,), Notes()).get(node, ("", ()))
+            spelled = dict.fromkeys(("util", "memory", "temperature", "gpu_power"), hosts.spelled(node))
+            if own:
+                measured = self._hosts().of("node_power")
+                measured.look(Notes())
+                spelled["node_power"] = measured.spelled(node)
         if not label:
             wanted = wanted[3:] if own else []
         step = step_of(seconds, POINTS)
         only = exactly(label, values) if label else ""
         made = [
-            self._series(client, name, self._book.chart(name, node, only, step), title, unit, seconds, step)
+            self._series(client, name, self._book.chart(name, spelled[name], only, step), title, unit, seconds, step)
             for name, title, unit in wanted
         ]
         return made if any(value is not None for one in made for _, value in one.points) else ()
 
     def attached(self, node: str) -> Attached:
         """The ports and shared file systems of a node, as node_exporter gives them; nothing where it gives none."""
-        client = self._client()
-        return Attached(ports=self._ports.read(client, node), mounts=node_mounts(self._book, client, node))
+        with self._looking:
+            hosts = self._hosts().of("node_ports")
+            assert self._eyes is not None
+            ports = self._ports.read(self._eyes[0], hosts, node)
+            return Attached(ports=ports, mounts=node_mounts(hosts, node))
 
     def site_history(self, seconds: int) -> Sequence[Series]:
         """Charts of the whole site: its power and its mean utilisation."""
@@ -102,7 +123,7 @@ class PrometheusTelemetry:
         if span <= 0 or not nodes:
             return None
         known: dict[str, float] = {}
-        for label, names in self._spelt(client, nodes).items():
+        for label, names in self._spelt(nodes).items():
             parts = [""] if len(names) > ALL else _parts(label, tuple(names))
             for only in parts:
                 for row in client.ask("energy", self._book.among("energy", only, span=f"{span}s")).rows:
@@ -126,47 +147,32 @@ class PrometheusTelemetry:
             self._clients.append(client)
         return client
 
-    def _spelt(self, client: Client, nodes: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+    def _hosts(self) -> Families:
+        """The hosts of all series. Only under `_looking`."""
+        if self._eyes is None:
+            client, measured = Client(self._settings, self._clock), self._book.power.node_series
+            self._clients.append(client)
+            # A chart of recorded series goes by what may stand in the label `node`.
+            recorded = [BY_NAME[name].record or "" for name in ("gpus", *(("node_power",) if measured else ()))]
+            self._eyes = client, Families(
+                self._book, client, self._clock.mono,
+                host_labels=("GPUs", TEMP.series), node_labels=("ports and mounts", _EXPORTED),
+                power=("node power", (measured,) if measured else ()),
+                recorded=("recorded series", recorded if self._settings.recorded else ()),
+            )  # fmt: skip
+            self._eyes[1].know(self._names)
+        return self._eyes[1]
+
+    def _spelt(self, nodes: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
         """Label to value to node, of those nodes that have series."""
         spelt: dict[str, dict[str, str]] = {}
-        where = self._find(client, nodes)
+        with self._looking:
+            where = self._hosts().of("gpu_fields").find(nodes, Notes())
         for node in nodes:
             label, values = where.get(node, ("", ()))
             for value in values:
                 spelt.setdefault(label, {})[value] = node
         return spelt
-
-    def _find(self, client: Client, nodes: Sequence[str]) -> _Where:
-        """How the hosts of these nodes are spelt, asked once."""
-        missing = [node for node in nodes if node not in self._where and NODE_NAME.fullmatch(node)]
-        if not missing:
-            return self._where
-        found: dict[str, tuple[str, tuple[str, ...]]] = {}
-
-        def take(node: str, label: str, value: str) -> None:
-            known = found.get(node)
-            if known is None:
-                found[node] = (label, (value,))
-            elif known[0] == label and value not in known[1]:
-                found[node] = (label, (*known[1], value))
-
-        labels = self._settings.host_labels
-        if len(missing) > ALL or not self._book.plain_host:
-            for row in client.ask("hosts", self._book.all_hosts()).rows:
-                label = next((label for label in labels if row.metric.get(label)), None)
-                if label is not None and row.metric.get("node"):
-                    take(row.metric["node"], label, row.metric[label])
-        else:
-            for label in labels:
-                for at in range(0, len(missing), CHUNK):
-                    for row in client.ask("hosts", self._book.hosts(label, tuple(missing[at : at + CHUNK]))).rows:
-                        value = row.metric.get(label, "")
-                        take(value.replace(":", ".").partition(".")[0], label, value)
-                missing = [node for node in missing if node not in found]
-                if not missing:
-                    break
-        self._where = {**self._where, **found}
-        return self._where
 
     def _series(self, client: Client, name: str, query: str, title: str, unit: str, seconds: int, step: int) -> Series:
         """One line of a chart, on our clock; whole steps, so that two charts a moment apart agree."""

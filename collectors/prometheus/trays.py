@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from collectors.clean import clean
@@ -13,7 +13,8 @@ from collectors.nodeset import natural_key
 from collectors.nvml.words import fabric_troubles
 from collectors.prometheus.book import Book
 from collectors.prometheus.client import Client
-from collectors.prometheus.plant_domains import DOMAIN, IMEX
+from collectors.prometheus.hosts import Families
+from collectors.prometheus.plant_domains import CLIQUE, DOMAIN, IMEX
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
 if TYPE_CHECKING:
@@ -43,9 +44,8 @@ def health(wrong: tuple[str, ...]) -> str:
 class TrayReader:
     """Reads the fabric of all nodes."""
 
-    def __init__(self, book: Book, client: Client) -> None:
-        self._book = book
-        self._client = client
+    def __init__(self, book: Book, client: Client, mono: Callable[[], float]) -> None:
+        self.hosts = Families(book, client, mono, host_labels=("the NVLink fabric", (CLIQUE,)))
 
     def read(self) -> Facts:
         """One reading; no trays where no GPU is in a fabric of several nodes. Raises SourceFault."""
@@ -95,7 +95,7 @@ class TrayReader:
     def _rows(self, name: str, notes: Notes) -> list[tuple[Row, int]]:
         """Rows that are of a node, with their value; a query that the server refuses is a gap with a name."""
         found = []
-        for row in self._client.rows(name, self._book.whole(name), notes):
+        for row in self.hosts.rows(name, notes):
             value = None if row.value is None else number(row.value[1], name)
             if value is not None and NODE_NAME.fullmatch(row.metric.get("node", "")):
                 found.append((row, int(value)))

@@ -4,7 +4,7 @@ of its dangerous interfaces are open."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -25,8 +25,8 @@ from collectors.prometheus.values import number
 
 #: Between the names of one series, where a query says what it needs.
 _OR = " or "
-#: Queries that ask for what is wrong: an empty answer is the good one.
-_WRONGS = ("lacking",)
+#: Queries that ask for what is wrong, whose empty answer is the good one, and for what others rest on.
+_WRONGS = ("lacking", "hosts")
 #: Flags of the server's command line that let whoever reaches it delete, or stop it.
 FLAGS = ("web.enable-admin-api", "web.enable-lifecycle")
 _FLAGS_PATH = "/api/v1/status/flags"
@@ -132,20 +132,15 @@ def empty(settings: PrometheusSettings, answered: Mapping[str, int]) -> Mapping[
     }
 
 
-def lacking(settings: PrometheusSettings, node: str) -> tuple[str, ...] | None:
-    """What a node with samples does not export of its GPUs: blanks in the table of GPUs. Each is called as that node's
-    exporter would call it.
-
-    None where the site maps the names of nodes, so that none can be looked for. Raises SourceFault.
-    """
+def lacking(settings: PrometheusSettings, matchers: Sequence[str]) -> tuple[str, ...]:
+    """What a node with samples, those that these matchers let through, does not export of its GPUs: blanks in the table
+    of GPUs. Each is called as that node's exporter would call it. Raises SourceFault."""
     book = Book(settings)
-    if not book.plain_host:
-        return None
     client, there = Client(settings, SystemClock()), set[str]()
     series = tuple(name for quantity in GPU for name in quantity.series)
     try:
-        for label in settings.host_labels:
-            rows = client.ask("present", book.present(series, label, node)).rows
+        for only in matchers:
+            rows = client.ask("present", book.present(series, only)).rows
             there |= {row.metric.get("__name__", "") for row in rows}
     finally:
         client.close()

@@ -3,6 +3,10 @@
 DCGM's gauge holds the last XID of a GPU and does not clear. So a reading asks only for GPUs whose gauge is not 0 (few),
 and for the past of those that are new, once: over the last day, and over a month where the day shows no change. Two
 XIDs of one code in a row look like one, unless the exporter counts them (DCGM_EXP_XID_ERRORS_COUNT).
+
+Some codes follow another (`model.FOLLOWERS`): what happened is the code before, which the gauge no longer shows. So
+where one of them is new, the past is also asked for what stood there for a moment only and for what was counted, and
+the code before is remembered as long as the gauge shows the one that follows.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from collectors.model import Xid
+from collectors.model import FOLLOWERS, Xid
 
 DAY, MONTH = 86_400, 30 * 86_400
 #: Points of all GPUs together in one look at the past, and GPUs in one.
@@ -47,6 +51,13 @@ class _Known(Struct):
     code: int
     events: dict[int, _Event]
 
+    def before(self) -> int | None:
+        """The code before the one that the gauge shows, where that follows another; None where none is known."""
+        if self.code not in FOLLOWERS:
+            return None
+        codes = [code for code in self.events if code not in FOLLOWERS]
+        return max(codes, key=lambda code: (self.events[code].last or 0, code), default=None)
+
 
 class Memory:
     """The XIDs of one machine."""
@@ -70,6 +81,8 @@ class Memory:
             event = known.events.setdefault(code, _Event())
             if fresh and known.code:
                 event.again(int(at))
+                if code in FOLLOWERS:  # another one may have come between two readings
+                    self._todo[gpu] = False
             else:
                 # From 0, from silence, or after a pause: only the past can tell an XID from an exporter that returned.
                 if fresh and event.last is None:
@@ -103,8 +116,19 @@ class Memory:
         self._todo.clear()  # those without a UUID cannot be asked for
         return (), DAY
 
-    def learn(self, gpu: Gpu, past: Sequence[tuple[int, float | None]], span: int, at: float) -> None:
-        """Take in the past of one GPU: its gauge at every step, None where there is no sample; the present last."""
+    def follows(self, gpu: Gpu) -> bool:
+        """Whether the code that its gauge shows follows another one."""
+        known = self._gpus.get(gpu)
+        return known is not None and known.code in FOLLOWERS
+
+    def learn(
+        self, gpu: Gpu, past: Sequence[tuple[int, float | None]], span: int, at: float,
+        hidden: Sequence[tuple[int | None, int]] = (),
+    ) -> None:  # fmt: skip
+        """Take in the past of one GPU: its gauge at every step, None where there is no sample; the present last.
+
+        `hidden` are times and codes that no step shows; a time is None where the code is older than the look.
+        """
         known = self._gpus.get(gpu)
         if known is None:
             self._todo.pop(gpu, None)
@@ -112,15 +136,21 @@ class Memory:
         past = [*past, (int(at), float(known.code))]
         found: dict[int, _Event] = {}
         before: float | None = None
+        hidden = list(hidden)
         for when, value in past:
             if value is None:
                 continue
+            if before is None and value:
+                hidden.append((None, int(value)))
             # A code that was there from the first sample on came before; what returns after a silence may be old too.
             if value != before and value and before is not None:
                 found.setdefault(int(value), _Event()).again(when)
             before = value
+        older = self._reveal(known, found, hidden)
         for code, event in found.items():
             old = known.events.get(code)
+            if span > DAY and old is not None and old.last is not None:
+                continue  # known to the minute
             if old is not None and old.last is not None and old.counted:
                 event.count = max(event.count or 0, old.count or 0)
                 event.last = max(event.last or 0, old.last)
@@ -130,17 +160,36 @@ class Memory:
         has_past = any(value is not None for _, value in past[:-1])
         if unexplained and has_past and not known.events[known.code].counted:
             known.events[known.code] = _Event()
-        if unexplained and span == DAY:
+        if (unexplained or older) and span == DAY:
             self._todo[gpu] = True
         else:
             self._todo.pop(gpu, None)
+
+    @staticmethod
+    def _reveal(known: _Known, found: dict[int, _Event], hidden: Iterable[tuple[int | None, int]]) -> bool:
+        """Add what stood before a code that follows another. True where the time of one is not known yet."""
+        if known.code not in FOLLOWERS:
+            return False
+        new: dict[int, _Event] = {}
+        for when, code in hidden:
+            if code in found or code in FOLLOWERS:
+                continue
+            event = new.setdefault(code, _Event())
+            if when is not None:
+                event.again(when)
+        for code, event in new.items():
+            old = known.events.get(code)
+            if old is None or old.last is None:
+                known.events[code] = event
+        return any(known.events[code].last is None for code in new)
 
     def rows(self, at: float) -> dict[str, Xid]:
         """What is known: of the last day, and older ones that the gauge still shows."""
         rows: dict[str, Xid] = {}
         for gpu, known in list(self._gpus.items()):
             for code, event in list(known.events.items()):
-                if code != known.code and (event.last or 0) < at - DAY and gpu not in self._todo:
+                over = code not in {known.code, known.before()} and (event.last or 0) < at - DAY
+                if over and gpu not in self._todo:
                     del known.events[code]
                     continue
                 row = Xid(
@@ -163,10 +212,19 @@ def step_of(span: int, gpus: int) -> int:
 
 
 def last_of_node(rows: Iterable[Xid], shown: Mapping[Gpu, int]) -> dict[str, int]:
-    """Node to the XID that came last of those that its gauges show; of those without a time, that of the first GPU."""
+    """Node to the XID that came last of those that its gauges show; of those without a time, that of the first GPU.
+
+    A code that follows another gives way to the one before it, where that is known.
+    """
     newest: dict[str, tuple[int, int, int]] = {}
-    when = {(row.node, row.gpu, row.code): row.last_at or 0 for row in rows}
-    for (node, gpu, _), code in shown.items():
+    when: dict[tuple[str, int | None, int], int] = {}
+    before: dict[tuple[str, int | None], tuple[int, int]] = {}
+    for row in rows:
+        when[row.node, row.gpu, row.code] = row.last_at or 0
+        if row.code not in FOLLOWERS:
+            before[row.node, row.gpu] = max(before.get((row.node, row.gpu), (-1, 0)), (row.last_at or 0, row.code))
+    for (node, gpu, _), last in shown.items():
+        code = before.get((node, gpu), (0, last))[1] if last in FOLLOWERS else last
         rank = (when.get((node, gpu, code), 0), -(gpu if gpu is not None else 1 << 20), code)
         if node not in newest or rank > newest[node]:
             newest[node] = rank

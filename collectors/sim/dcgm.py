@@ -68,6 +68,10 @@ class Odd(Struct, frozen=True, kw_only=True):
     newer: frozenset[str] = frozenset()
     """Nodes whose exporter is 4.9.0 or later: other names, other units, the label `hostname`. Of those with two
     exporters, the second alone."""
+    called: Mapping[str, str] = {}
+    """Node to what stands in its label `Hostname`, where that is not its name."""
+    at: Mapping[str, str] = {}
+    """Node to the host in `instance`, where that is not its name: an address, or a name with a domain."""
     extra: bool = False
     """Fields that are off by default are on: ECC, NVLink errors, clock events, counted XIDs."""
 
@@ -270,7 +274,7 @@ def labels_of(gpu: Gpu, odd: Odd) -> list[tuple[str, Gpu]]:
         f'gpu="{gpu.index}",UUID="{gpu.uuid}",pci_bus_id="00000000:{_BUSES[gpu.index % 8]}:00.0",'
         f'device="nvidia{gpu.index}",modelName="{gpu.model}"'
     )
-    host = f',{"hostname" if newer else odd.hostname}="{gpu.node}"' if odd.hostname else ""
+    host = f',{"hostname" if newer else odd.hostname}="{odd.called.get(gpu.node, gpu.node)}"' if odd.hostname else ""
     runs = versions.of(gpu.node)
     driver = f',DCGM_FI_{"SYSTEM_" if newer else ""}DRIVER_VERSION="{runs["driver"]}"'
     if odd.extra:

@@ -150,9 +150,10 @@ class Exporter:
         port = {"dcgm": DCGM_PORT, "ipmi": IPMI_PORT, "node": NODE_PORT}[what]
         found: dict[str, str] = {}
         for node in self.machine.site.by_name:
-            found[f"/{what}/{node}/metrics"] = f"{node}:{port}"
+            host = self.odd.at.get(node, node)
+            found[f"/{what}/{node}/metrics"] = f"{host}:{port}"
             if what == "dcgm" and node in self.odd.twice:
-                found[f"/{what}/{node}/2/metrics"] = f"{node}:{port + 1}"
+                found[f"/{what}/{node}/2/metrics"] = f"{host}:{port + 1}"
         return found
 
     def _discovered(self, what: str) -> str:

@@ -87,10 +87,19 @@ class Meters:
             dark = sum(not levels for levels in found)
             drawn.append((at, sum(level[3] for level in known) + host_w * (len(hosts) - dark) + STANDBY_W * dark))
             used.append((at, round(sum(level[0] for level in known) / len(known), 1) if known else None))
+        used[-1] = (used[-1][0], self._used_now())
         scale = site / drawn[-1][1]
         return (
             Series(name="power", unit="W", points=tuple((at, float(round(watts * scale))) for at, watts in drawn)),
             Series(name="utilisation", unit="%", points=tuple(used)),
+        )
+
+    def _used_now(self) -> float | None:
+        """The mean utilisation of all GPUs that report, by the newest samples of the nodes."""
+        loads = [load for host in self._site.hosts if (load := self._telemetry.load(host)) is not None]
+        gpus = sum(load.util_gpus or 0 for load in loads)
+        return (
+            round(sum((load.gpu_util_pct or 0.0) * (load.util_gpus or 0) for load in loads) / gpus, 1) if gpus else None
         )
 
     def _trend(self, site: float) -> float:

@@ -90,6 +90,7 @@ class Telemetry:
             node=host.name,
             sampled_at=turn * STEP_S,
             gpu_util_pct=round(util / seen, 1) if seen else None,
+            util_gpus=seen,
             gpu_memory_pct=round(100 * memory / (seen * made.memory_mb), 1) if seen else None,
             temp_c=hottest,
             power_w=watts + made.host_w,

@@ -289,6 +289,7 @@ def node_row(host: Host, gpus: int) -> Node:
         gpus=gpus,
         gpus_alloc=count,
         gpu_type=made.gpu_type,
+        gpu_slices=0,
         gpus_used=fold_bits(used) if used else None,
         rack=host.rack,
         features=made.features if host.features is None else host.features,

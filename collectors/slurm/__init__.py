@@ -29,6 +29,9 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Longest that one read may take; the whole queue over rest may take four times as long."""
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     """Least seconds between two reads of nodes or jobs (10 is the floor of Slurm's own advice)."""
+    reboot_s: Annotated[float, Meta(ge=60, le=86400)] = 1800.0
+    """A node that reboots for longer than this is shown as down: more than the ResumeTimeout of the site, after which
+    slurmctld itself gives it up."""
     budget: Budget = Budget()
     """What each of its sources may cost in a minute."""
     share: bool = True

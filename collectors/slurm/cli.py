@@ -12,7 +12,7 @@ from collectors.process import Ended
 from collectors.shared import Shelf, shelf_of
 from collectors.slurm import SlurmSettings, control, daemons, people, rights, topology
 from collectors.slurm.ask import ask, fence, fenced
-from collectors.slurm.jobs import COLUMNS, NAMED, QueueReader, command, named, row
+from collectors.slurm.jobs import COLUMNS, NAMED, QueueReader, command, named, row, with_held
 from collectors.slurm.nodes import NodeReader, read_named
 from collectors.slurm.road import About, FewByName
 
@@ -120,7 +120,7 @@ class CliRoad(FewByName):
             if None in read:
                 # It may be one of these: left out, it would pass for a job that has ended.
                 raise SourceFault("malformed", "a row of squeue cannot be read", "is this version of Slurm known?")
-            found |= {job.id: job for job in read if job is not None}
+            found |= {job.id: with_held(job, self._deadline_s) for job in read if job is not None}
         wanted = frozenset(ids)
         return {key: job for key, job in found.items() if key in wanted}
 
@@ -130,7 +130,7 @@ class CliRoad(FewByName):
         argv = command(mark, nodes=fold_for_slurm(nodes))
         with process.surrounded(self._settings.surroundings):
             rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
-        return {job.id: job for raw in rows if (job := row(raw)) is not None}
+        return {job.id: with_held(job, self._deadline_s) for raw in rows if (job := row(raw)) is not None}
 
     def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
         """The jobs that asked for this reservation. squeue prints its header where there is none: that proves it."""
@@ -138,7 +138,7 @@ class CliRoad(FewByName):
         argv = command(mark, reservation=reservation)
         with process.surrounded(self._settings.surroundings):
             rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
-        return {job.id: job for raw in rows if (job := row(raw)) is not None}
+        return {job.id: with_held(job, self._deadline_s) for raw in rows if (job := row(raw)) is not None}
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
         """The users of these names, as slurmdbd keeps them."""

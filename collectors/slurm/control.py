@@ -33,6 +33,7 @@ def partitions(deadline_s: float, run: Run | None = None) -> Mapping[str, Partit
         if not line.startswith("PartitionName="):
             continue
         fields, _ = split(line)
+        denied = said(fields.get("DenyAccounts", ""))
         made = Partition(
             name=clean(fields["PartitionName"]),
             state=clean(fields.get("State", "UNKNOWN")),
@@ -44,7 +45,9 @@ def partitions(deadline_s: float, run: Run | None = None) -> Mapping[str, Partit
             time_limit_s=duration_s(fields.get("MaxTime", "")),
             priority_tier=integer(fields.get("PriorityTier", "")),
             qos=said(fields.get("QoS", "")),
-            allow_accounts=said(fields.get("AllowAccounts", "")),
+            # scontrol prints one of both, for a partition that denies accounts DenyAccounts alone.
+            allow_accounts="ALL" if denied else said(fields.get("AllowAccounts", "")),
+            deny_accounts=denied,
         )
         found.setdefault(made.name, made)
     if not found:
@@ -157,12 +160,17 @@ def diag(deadline_s: float, run: Run | None = None) -> Diag:
     return Diag(since=since, reader=_reader(), user_calls=calls, user_time_us=times, **figures)
 
 
+#: What scontrol of 22.05 says of `--json`, and a newer one that was built without json-c (25.11.7).
+_NO_JSON = ("unrecognized option", "could not find plugin for application/json")
+
+
 def job_detail(job: str, deadline_s: float) -> JobDetail:
     """One job in full, through JSON, which a name cannot forge. Raises SourceFault; "missing" for an unknown id.
 
     In JSON scontrol prints the whole array for one of its tasks, every component for one of a heterogeneous job, and an
     empty list with exit status 0 for an unknown job and for a controller that does not answer alike. So the job's own
-    number comes first, in text, where scontrol says what is wrong. 22.05 has no JSON: see `jobtext`.
+    number comes first, in text, where scontrol says what is wrong. 22.05 has no JSON, nor has a Slurm that was built
+    without json-c: see `jobtext`.
     """
     text = _job_text(job, deadline_s)
     match = re.match(r"JobId=([0-9]+) ", text)
@@ -171,7 +179,7 @@ def job_detail(job: str, deadline_s: float) -> JobDetail:
     try:
         out = ask(["scontrol", "show", "job", match[1], f"--json={PARSER}"], deadline_s)
     except SourceFault as error:
-        if "unrecognized option" not in error.fault.what:
+        if not any(sign in error.fault.what for sign in _NO_JSON):
             raise
         return jobtext.job_detail(job, _job_text(job, deadline_s, "-d"), deadline_s)
     try:

@@ -107,7 +107,8 @@ def gres_gpus(value: str) -> tuple[int, str | None, str | None]:
     """GPUs in a GRES string: count, type, and the indices where it lists them.
 
     Takes `gpu:h100:8`, `gpu:8`, `gres:gpu:h100:8`, `gres/gpu:h100=8`, `gpu:h100:3(IDX:0-1,5)`, `gpu:h100:8(S:0-1)`,
-    `gpu:(null):4(IDX:0-3)`, and several, parted by commas outside brackets. Other GRES count nothing.
+    `gpu:(null):4(IDX:0-3)`, `gpu:a100:no_consume:4`, and several, parted by commas outside brackets. Other
+    GRES count nothing.
     """
     count, kind, indices = 0, None, []
     for part in _GRES_COMMA.split(value):
@@ -125,5 +126,37 @@ def gres_gpus(value: str) -> tuple[int, str | None, str | None]:
     return count, kind, ",".join(indices) or None
 
 
+def requested_gpus(value: str) -> int:
+    """GPUs that a job requests, in a GRES or TRES string. Of two requests of the same type Slurm keeps the last: with
+    `gres/gpu:2,gres/gpu:1`, which sbatch makes of `--gpus-per-node=2 --gres=gpu:1`, a job holds 1 (25.11.7)."""
+    last: dict[str | None, int] = {}
+    for part in value.split(","):
+        if _GPU.fullmatch(part.strip()):
+            count, kind, _ = gres_gpus(part)
+            last[kind] = count
+    return sum(last.values())
+
+
+@lru_cache(maxsize=8192)
+def gpu_types(value: str) -> tuple[str | None, int]:
+    """The types of GPUs that a GRES string names, joined by "+", and how many of its GPUs are MIG slices."""
+    named: list[str] = []
+    slices = 0
+    for part in _GRES_COMMA.split(value):
+        count, kind, _ = gres_gpus(part)
+        if kind is not None and count:
+            named.append(kind)
+            slices += count if is_slice(kind) else 0
+    return "+".join(dict.fromkeys(named)) or None, slices
+
+
+def is_slice(gpu_type: str) -> bool:
+    """Whether this type is a MIG slice (`1g.10gb`, `nvidia_b200_2g.45gb`), which Slurm counts as a GPU."""
+    return _MIG.search(gpu_type) is not None
+
+
+_MIG = re.compile(r"(?<![0-9])[1-7]g\.[0-9]+gb", re.I)
 _GRES_COMMA = re.compile(r",(?![^()]*\))")
-_GPU = re.compile(r"(?:gres[:/])?gpu(?::([^:()=]+|\(null\)))?(?:[:=]([0-9]{1,9}))?(?:\(([^()]*)\))?")
+_GPU = re.compile(
+    r"(?:gres[:/])?gpu(?::(?!no_consume(?:[:=(]|$))([^:()=]+|\(null\)))?(?::no_consume)?(?:[:=]([0-9]{1,9}))?(?:\(([^()]*)\))?"
+)

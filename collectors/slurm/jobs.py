@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -9,21 +10,27 @@ from msgspec.structs import replace
 
 from collectors.clean import clean
 from collectors.model import Job, SourceFault
+from collectors.nodeset import expand
 from collectors.shared import Run
+from collectors.slurm import control
 from collectors.slurm.ask import ask_blocks, fence, said
-from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, signed, tres_gpus
+from collectors.slurm.fields import duration_s, epoch, integer, requested_gpus, signed, tres_gpus
 
 #: Free text stands last, so that a `|` in it can only reach free text: without slurmdbd any user may submit with
 #: `--account='ml|gpu|...'`, and squeue prints it as it is (24.11 and 26.05). Nothing that moves by itself (elapsed
 #: time) is asked for: an unchanged row needs no new Job (100,000 rows: 0.04 s instead of 0.38 s).
 COLUMNS = (
     "JobArrayID", "State", "UserName", "Partition", "QOS", "NumNodes", "NumCPUs", "NumTasks", "tres-alloc",
-    "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "RestartCnt", "PriorityLong", "SubmitTime",
-    "StartTime", "TimeLimit", "NodeList", "Reason", "Account", "Name",
+    "tres-per-node", "tres-per-job", "tres-per-task", "tres-per-socket", "Sockets", "RestartCnt", "PriorityLong",
+    "SubmitTime", "StartTime", "TimeLimit", "NodeList", "Reason", "Account", "Name",
 )  # fmt: skip
 
 #: Of jobs that are read by name these too: an operator may change them, and no poll should cost their bytes.
 NAMED = (*COLUMNS[:-2], "Nice", "ExcNodes", *COLUMNS[-2:])
+
+#: Jobs whose GPUs are counted one by one in a reading: those that use `--gpus-per-socket` where Slurm keeps no TRES of
+#: GPUs, each once.
+_COUNTED_A_READING = 8
 
 #: States whose StartTime is a forecast and whose GPUs are asked for, not held, whatever the node list says.
 WAITING = frozenset({
@@ -56,12 +63,13 @@ def row(raw: str) -> Job | None:
     cells = raw.split("|", len(COLUMNS) - 1)
     if len(cells) != len(COLUMNS):
         return None
-    (job, state, user, partition, qos, nodes_n, cpus, tasks, tres, per_node, per_job, per_task, per_socket, restarts,
-     priority, submitted, start, limit, nodes, reason, account, name) = cells  # fmt: skip
+    (job, state, user, partition, qos, nodes_n, cpus, tasks, tres, per_node, per_job, per_task, per_socket, sockets,
+     restarts, priority, submitted, start, limit, nodes, reason, account, name) = cells  # fmt: skip
     if not job or not state:
         return None
     waiting = not nodes or state in WAITING
-    gpus = gpus_of(tres, per_node, per_job, per_task, per_socket, nodes_n, tasks)
+    # Of the sockets that it requested a job may get fewer on some nodes (25.11.7: 6 GPUs of 8): see `with_held`.
+    gpus = gpus_of(tres, per_node, per_job, per_task, per_socket, nodes_n, tasks, sockets if waiting else "")
     began = epoch(start)
     return Job(
         id=clean(job),
@@ -89,20 +97,32 @@ def row(raw: str) -> Job | None:
 
 @lru_cache(maxsize=16_384)
 def gpus_of(
-    tres: str, per_node: str, per_job: str, per_task: str, per_socket: str, nodes: str, tasks: str
+    tres: str, per_node: str, per_job: str, per_task: str, per_socket: str, nodes: str, tasks: str, sockets: str
 ) -> int | None:
-    """GPUs that the job asks for or holds: the TRES total where accounting fills it in, else as they were asked for:
-    in all, per node or per task. None where Slurm does not tell how often: per socket."""
+    """GPUs that the job requests or holds: the TRES total where accounting fills it in, else as they were requested:
+    in all, per node, per task, or per socket (`sockets` of each node). None where a count is missing."""
     total = tres_gpus(tres)
     if total is not None:
         return total
     if "gpu" in per_job:
-        return gres_gpus(per_job)[0]
-    for asked, times in ((per_node, nodes), (per_task, tasks)):
-        if "gpu" in asked:
-            count = integer(times)
-            return None if count is None else gres_gpus(asked)[0] * count
-    return None if "gpu" in per_socket else 0
+        return requested_gpus(per_job)
+    for requested, counts in ((per_node, (nodes,)), (per_task, (tasks,)), (per_socket, (nodes, sockets))):
+        if "gpu" in requested:
+            known = [count for count in map(integer, counts) if count is not None]
+            return math.prod((requested_gpus(requested), *known)) if len(known) == len(counts) else None
+    return 0
+
+
+def with_held(job: Job, deadline_s: float) -> Job:
+    """The job with the GPUs that it holds, counted one by one where its row does not tell how many (one question)."""
+    if job.gpus is not None or job.nodes is None or job.state in WAITING:
+        return job
+    try:
+        indices = control.job_detail(job.id, deadline_s).gpu_indices
+        held = sum(len(expand(f"[{one}]")) for one in indices.values()) or None
+    except (SourceFault, ValueError):
+        return job
+    return replace(job, gpus=held, gpus_held=held)
 
 
 class QueueReader:
@@ -112,11 +132,19 @@ class QueueReader:
         self._run = run
         self._known: dict[str, Job] = {}
         self._jobs: Mapping[str, Job] = {}
+        self._uncounted: list[str] = []
+        """Rows that are new in the last reading and do not tell how many GPUs their job holds."""
 
     def read(self, deadline_s: float) -> tuple[Mapping[str, Job], tuple[str, ...]]:
         """All jobs by id, and warnings about rows left out. Raises SourceFault."""
         mark = fence()
-        return self.take(ask_blocks(command(mark), mark, deadline_s, len(COLUMNS), self._run))
+        warnings = self.take(ask_blocks(command(mark), mark, deadline_s, len(COLUMNS), self._run))[1]
+        for raw in self._uncounted[:_COUNTED_A_READING]:
+            job = self._known[raw]
+            self._known[raw] = counted = with_held(job, deadline_s)
+            if counted is not job:
+                self._jobs = {**self._jobs, counted.id: counted}
+        return self._jobs, warnings
 
     def take(self, blocks: Iterable[Sequence[str]]) -> tuple[Mapping[str, Job], tuple[str, ...]]:
         """Turn raw rows, some at a time, into jobs. Raises SourceFault("malformed") when none of several can be read.
@@ -125,6 +153,7 @@ class QueueReader:
         with the keys (100,000 rows, 2 cores: 225 ms in one call before, 5 ms now)."""
         every: list[list[Job | None]] = []
         fresh: dict[str, Job] = {}
+        self._uncounted = []
         met: set[int] = set()
         for rows in blocks:
             made: list[Job | None] = list(map(self._known.get, rows))
@@ -142,5 +171,6 @@ class QueueReader:
             for raw in gone:
                 del self._known[raw]
             self._known.update(fresh)
+            self._uncounted = [raw for raw, job in fresh.items() if job.gpus is None and job.nodes]
             self._jobs = {job.id: job for made in every for job in made if job is not None}
         return self._jobs, ((f"{bad} rows of squeue could not be read",) if bad else ())

@@ -1,4 +1,4 @@
-"""One job in full from a Slurm whose scontrol speaks no JSON (22.05): squeue, with a fence behind every field.
+"""One job in full from a Slurm whose scontrol speaks no JSON (22.05, or built without it): squeue, fenced.
 
 The indices of its GPUs stand only in the text of `scontrol show job -d`, which a name could forge: they are taken from
 behind the job's own name and account, as squeue told these, and from before the first field that a user may fill.
@@ -70,7 +70,8 @@ def _indices(text: str, name: str, account: str) -> dict[str, str]:
     head = _HEAD.match(text)
     rest = text[head.end() :] if head else ""
     behind = f" Account={account} QOS="
-    if not rest.startswith(f"{name} UserId=") or behind not in rest[len(name) :]:
+    # 25.11 has the job's SLUID there.
+    if not re.match(rf"{re.escape(name)} (?:SLUID=\S+ )?UserId=", rest) or behind not in rest[len(name) :]:
         return {}
     rest = rest[len(name) :].partition(behind)[2].partition(" MinCPUsNode=")[0]
     found: dict[str, str] = {}

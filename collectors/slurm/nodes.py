@@ -19,7 +19,7 @@ from collectors.nodestate import display_word, parse_state
 from collectors.racks import RackOf, RackRule, listed, nowhere, rack_of, switches
 from collectors.shared import Run
 from collectors.slurm.ask import LONGEST, ask, ask_rows, fence, lines, names_in, said
-from collectors.slurm.fields import epoch, gres_gpus, integer, real, text_or_none
+from collectors.slurm.fields import epoch, gpu_types, gres_gpus, integer, real, text_or_none
 
 NAME = re.compile(r"NodeName=([A-Za-z0-9][A-Za-z0-9._-]*)(?: |$)")
 #: Fields that a person or a helper program may fill with anything. All that steers us stands before the first of them,
@@ -96,8 +96,11 @@ def node(line: str, signed: Signed | None, rack: RackOf = nowhere) -> Node | Non
     if not name or not state:
         return None
     base, flags = parse_state(clean(state))
-    gpus, kind, _ = gres_gpus(fields["Gres"]) if "Gres" in fields else (None, None, None)
-    used, _, indices = gres_gpus(fields["GresUsed"]) if "GresUsed" in fields else (None, None, None)
+    gpus, _, _ = gres_gpus(fields["Gres"]) if "Gres" in fields else (None, None, None)
+    kind, slices = gpu_types(fields["Gres"]) if "Gres" in fields else (None, None)
+    # scontrol prints no GresUsed of a node without any GRES: none of its 0 GPUs is in use.
+    in_use = fields.get("GresUsed", "" if fields.get("Gres") == "(null)" else None)
+    used, _, indices = (None, None, None) if in_use is None else gres_gpus(in_use)
     if signed is None and free.get("Reason"):
         match = _SIGNED.match(free["Reason"])
         signed = (clean(match[1]), clean(match[2]), epoch(match[3])) if match else (clean(free["Reason"]), None, None)
@@ -121,9 +124,11 @@ def node(line: str, signed: Signed | None, rack: RackOf = nowhere) -> Node | Non
         gpus=gpus,
         gpus_alloc=used,
         gpu_type=said(kind or ""),
+        gpu_slices=slices,
         gpus_used=said(indices or ""),
         rack=rack(name),
         features=_list(get("ActiveFeatures", "")),
+        hostname=said(get("NodeHostName", "")),
         address=said(get("NodeAddr", "")),
         version=said(get("Version", "")),
         boot_at=epoch(get("BootTime", "")),

@@ -86,7 +86,11 @@ LIMITS: tuple[Limit, ...] = (
     Limit(road="native", what="uhold", why="pyslurm 25.11.2 crashes on a hold by the owner"),
     Limit(road="native", what="drain for a time", why="pyslurm cannot set ResumeAfter"),
     *(
-        Limit(road="native", what=f"{action} {TASKS}", why="pyslurm names jobs by number alone, not a task or a part")
+        Limit(
+            road="native",
+            what=f"{action} {TASKS}",
+            why="pyslurm changes tasks that wait only with all that wait of their array",
+        )
         for action in ("requeue", "requeuehold", "hold", "release", "cancel", "priority")
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from collectors.model import (
     Transport,
     User,
 )
+from collectors.nodestate import reboot_overdue
 from collectors.shared import Shelf
 from collectors.slurm import SlurmSettings
 from collectors.slurm.road import KINDS, OPTIONAL, Reader, Road, Shows, first_that_can, why_not
@@ -48,10 +50,12 @@ class Source:
         self.row_ms = _ROW_MS.get(kind, 0.0)
         self.budget: Budget = settings.budget
         self.reader = reader
+        self._reboot_s = settings.reboot_s
 
     def collect(self) -> Facts:
         """Read it once. Raises SourceFault."""
-        return self.reader.read()
+        facts = self.reader.read()
+        return facts if facts.nodes is None else _with_overdue(facts, facts.nodes, time.time(), self._reboot_s)
 
     def show(self, ids: frozenset[str]) -> None:
         """The rows that a screen shows now: a road on which all of them are dear reads these each time."""
@@ -61,6 +65,16 @@ class Source:
     def close(self) -> None:
         """Wait for nothing any more."""
         self.reader.close()
+
+
+def _with_overdue(facts: Facts, nodes: Mapping[str, Node], now: float, limit_s: float) -> Facts:
+    """A node whose reboot takes longer than the limit is down, whatever its flag says."""
+    late = {
+        name: msgspec.structs.replace(node, display="down")
+        for name, node in nodes.items()
+        if node.state == "DOWN" and reboot_overdue(node.flags, node.reason_at, now, limit_s)
+    }
+    return msgspec.structs.replace(facts, nodes={**nodes, **late}) if late else facts
 
 
 class LentSource(Source):

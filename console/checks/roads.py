@@ -67,15 +67,24 @@ def findings(
             said = f"no answer within {within_s:g} s" if error is None else sources.fault_of(error).what
             (group.bad if use else group.note)(name, f"{use or 'not configured'}: {said}", "see Sources for its reads")
             continue
-        _road(group, one, settings)
+        _road(group, one, settings, _same(one, ended))
     return group.found
 
 
-def _road(group: Group, one: Tried, settings: SlurmSettings) -> None:
+def _same(one: Tried, ended: Mapping[str, Any]) -> str | None:
+    """The source that has met the same fault over this transport, which is said there."""
+    met = {name: found.reading.fault for name, found in ended.items() if isinstance(found, sources.Read)}
+    names = (f"slurm.{kind}" for kind in KINDS)
+    return next((name for name in names if one.fault is not None and met.get(name) == one.fault), None)
+
+
+def _road(group: Group, one: Tried, settings: SlurmSettings, same: str | None) -> None:
     if one.about is None:
         fault = one.fault
         said = "" if fault is None else fault.what
-        if one.use:
+        if one.use and same is not None:
+            group.bad(one.road, f"{one.use}, does not work: the same as {same}")
+        elif one.use:
             group.bad(one.road, f"{one.use}, does not work: {said}", fault.mend if fault else "")
         else:
             group.note(one.road, f"not configured, and would not work: {said}")

@@ -11,19 +11,29 @@ from msgspec import Struct
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.clean import clean
 from collectors.clock import Clock
+from collectors.hosts import Fits, Fitted
 from collectors.model import Collector, Facts, Fault, Reading, SourceFault
 from collectors.nodeset import fold
 from collectors.prometheus import PrometheusSettings
+from collectors.prometheus.queries import XID_COUNT
+from collectors.slurm import SlurmSettings
+from console.checks import hosts
 from console.checks.crew import Crew
 from console.checks.found import Finding, Group, count, seconds
+from console.naming import Naming
 from console.poller import read, rows_in
 from console.site import Site
+from widgets.units import plural
 
 if TYPE_CHECKING:
     from collectors.prometheus.tried import Names
 
 #: Longest that one question may take; where the site grants more, the console waits longer.
 PATIENCE_S = 8.0
+#: Longest that readings wait for the nodes of Slurm, which the hosts in their series are compared with.
+NAMES_S = 3.5
+#: libslurm waits 10 s (MessageTimeout) for a controller that is down, and then says so.
+NATIVE_PATIENCE_S = 11.0
 #: Age of the newest sample from which on the console always shows yesterday's news.
 OLD_S = 60.0
 #: Who asks, and what they may change, is no fact of the machine: it stands under Rights.
@@ -37,13 +47,14 @@ def patience_s(site: Site) -> float:
 
 
 def hurried(site: Site) -> Site:
-    """The same site, whose questions may take PATIENCE_S at most."""
+    """The same site, whose questions may take PATIENCE_S at most, those of pyslurm NATIVE_PATIENCE_S."""
     others = {key: _hurried(chosen) for key, chosen in site.others.items()}
     return msgspec.structs.replace(site, slurm=None if site.slurm is None else _hurried(site.slurm), others=others)
 
 
 def _hurried(settings: Any) -> Any:
-    limits = {key: PATIENCE_S for key in _LIMITS if getattr(settings, key, 0.0) > PATIENCE_S}
+    most = NATIVE_PATIENCE_S if isinstance(settings, SlurmSettings) and "native" in settings.roads else PATIENCE_S
+    limits = {key: most for key in _LIMITS if getattr(settings, key, 0.0) > most}
     return msgspec.structs.replace(settings, **limits)
 
 
@@ -51,6 +62,8 @@ class Read(Struct, frozen=True, eq=False):
     """One source, as it was read."""
 
     reading: Reading
+    fitted: tuple[Fitted, ...] = ()
+    """How the hosts in its series were mapped to Slurm's nodes."""
     empty: Mapping[Any, tuple[str, ...]] = {}
     """Of Prometheus: queries that were answered with nothing, to those of their series that are not there."""
     blank: tuple[str, tuple[str, ...]] | None = None
@@ -60,8 +73,9 @@ class Read(Struct, frozen=True, eq=False):
 def start(crew: Crew, site: Site, clock: Clock) -> Sequence[Collector]:
     """Begin to read every source, and to ask the servers behind them about themselves."""
     opened = site.collectors()
+    naming = Naming(opened, wait_s=NAMES_S)
     for one in opened:
-        crew.start(one.name, lambda one=one: _read(site, one, clock))  # type: ignore[misc]
+        crew.start(one.name, lambda one=one: _read(site, one, clock, naming))  # type: ignore[misc]
     prometheus, alertmanager = site.others.get("prometheus"), site.others.get("alertmanager")
     if isinstance(prometheus, PrometheusSettings):
         from collectors.prometheus import tried as of_prometheus
@@ -74,31 +88,42 @@ def start(crew: Crew, site: Site, clock: Clock) -> Sequence[Collector]:
     return opened
 
 
-def _read(site: Site, one: Collector, clock: Clock) -> Read:
+def _read(site: Site, one: Collector, clock: Clock, naming: Naming) -> Read:
+    naming.wait(one)
     reading = read(site.name, one, clock)
+    naming.see(reading)
+    fitted = one.fitted() if isinstance(one, Fits) else ()
     settings, client = site.others.get("prometheus"), getattr(one, "client", None)
     if client is None or not isinstance(settings, PrometheusSettings):
-        return Read(reading)
+        return Read(reading, fitted)
     from collectors.prometheus.tried import empty, lacking
 
     try:
         node = min(reading.facts.loads or (), default=None) if reading.facts is not None else None
-        missing = lacking(settings, node) if node is not None else None
+        matchers = one.matchers(node) if node is not None and hasattr(one, "matchers") else ()
+        missing = lacking(settings, matchers) if matchers else ()
         blank = (node, missing) if node is not None and missing else None
-        return Read(reading, empty(settings, client.answered), blank)
+        return Read(reading, fitted, empty(settings, client.answered), blank)
     except SourceFault:
-        return Read(reading)
+        return Read(reading, fitted)
 
 
 def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: float, granted_s: float) -> list[Finding]:
     """What came of it, a source a line, and what is thin about it. `granted_s`: how long the console would wait."""
     group = Group("Sources")
+    faults: dict[Fault, str] = {}
     for one in opened:
         if one.name == ASKING:
             continue
         found = ended.get(one.name)
-        if isinstance(found, Read):
+        if isinstance(found, Read) and (first := faults.get(found.reading.fault)) is not None:  # type: ignore[arg-type]
+            group.bad(one.name, f"the same as {first}", took_s=round(found.reading.took_s, 4))
+        elif isinstance(found, Read):
             _source(group, one, found)
+            for fitted in found.fitted:
+                hosts.told(group, one.name, fitted)
+            if found.reading.fault is not None:
+                faults[found.reading.fault] = one.name
         elif found is None:
             group.bad(one.name, f"no answer within {within_s:g} s", "is it overloaded? the console waits longer")
         else:
@@ -110,6 +135,7 @@ def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: fl
     if late and granted_s > PATIENCE_S:
         group.note("patience", f"doctor waits {PATIENCE_S:g} s for an answer; the console would wait {granted_s:g} s")
     _nodes_without_samples(group, ended)
+    _racks(group, ended)
     if "prometheus" in ended:
         _prometheus(group, ended["prometheus"])
     if "alertmanager" in ended:
@@ -178,7 +204,14 @@ def _empty(group: Group, name: str, found: Read) -> None:
         if not missing:
             continue
         what = f"query {query.name} is empty: no series {', '.join(missing)}"
-        if any(f"{series} (" in text for series in missing for text in query.series):
+        if query.name == "xid_counts":
+            # The gauge holds the last XID alone: of two between two scrapes the first is lost without a count.
+            group.warn(
+                name, f"no series {', '.join(missing)}: an XID that another follows at once (62, then 45) is not seen",
+                "name it in the counters file of dcgm-exporter: "
+                f"{XID_COUNT}, gauge, Count of XID errors within the time window", query=query.name, missing=missing,
+            )  # fmt: skip
+        elif any(f"{series} (" in text for series in missing for text in query.series):
             # dcgm-exporter does not export it by default, and much is shown without it.
             group.note(name, what, f"export and scrape it; it is for {query.about}", query=query.name, missing=missing)
         else:
@@ -191,7 +224,7 @@ def _gaps(group: Group, name: str, facts: Facts) -> None:
     for field, what in (("gpu_util_pct", "utilisation"), ("gpu_memory_pct", "memory"), ("gpu_power_w", "power")):
         lack = [node for node, load in sampled.items() if getattr(load, field) is None]
         if 0 < len(lack) < len(sampled):
-            said = f"{len(lack)} of {len(sampled)} nodes with samples have no {what} of their GPUs: "
+            said = f"{len(lack)} of {plural(len(sampled), 'node')} with samples have no {what} of their GPUs: "
             mend = "name its field in the counters file of dcgm-exporter there: docs/queries.md"
             group.warn(name, said + _short(fold(lack)), mend)
 
@@ -208,6 +241,18 @@ def _nodes_without_samples(group: Group, ended: Mapping[str, Any]) -> None:
             "prom.loads", f"{len(silent)} of {known} nodes with GPUs have no sample: {_short(fold(silent))}",
             "does dcgm-exporter run there? are its names Slurm's? see host_labels and node", silent=len(silent),
         )  # fmt: skip
+
+
+def _racks(group: Group, ended: Mapping[str, Any]) -> None:
+    """What is of racks and not of hosts: how many of them Slurm's nodes stand in."""
+    nodes = _facts(ended.get("slurm.nodes"))
+    racks = {one.rack for one in (nodes.nodes or {}).values() if one.rack} if nodes is not None else set()
+    cooling, power = (_facts(ended.get(name)) for name in ("prom.cooling", "prom.power"))
+    cooled = [rack for row in (cooling.cooling or {}).values() for rack in row.racks] if cooling is not None else []
+    drawn = list(power.power.rack_w) if power is not None and power.power is not None else []
+    for name, named in (("prom.cooling", cooled), ("prom.power", drawn)):
+        if named:
+            hosts.told_of_racks(group, name, frozenset(named), racks)
 
 
 def _facts(found: Any) -> Facts | None:

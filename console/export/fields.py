@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from console.account_columns import ACCOUNTS, MEMBERS
+from console.action import job_word
 from console.alert_columns import GROUPS, SILENCES
 from console.cluster_columns import CLUSTERS, power_w, worst_need
-from console.columns import JOBS, NODES, job_word
+from console.columns import JOBS, NODES
 from console.control_columns import ASKERS, HUNG
 from console.cooling_columns import LOOPS
 from console.domain_columns import DOMAINS, jobs_on
@@ -221,12 +222,17 @@ def _nearest(name: str, of: str) -> Field:
     return Field(name, lambda h, _: None if h.nearest is None else getattr(h.nearest, of))
 
 
+def _held(name: str, of: str) -> Field:
+    """A figure of the jobs of an account or user; None where the jobs were never read."""
+    return Field(name, lambda h, c: getattr(h.held, of) if "jobs" in c.cluster.known else None)
+
+
 _HOLDERS: Mapping[str, Fields] = {
-    "gpus": (_f("gpus_held", "held.gpus"),),
-    "running": (_f("running", "held.running"),),
-    "nodes": (_f("nodes_held", "held.nodes"),),
-    "pending": (_f("pending", "held.pending"),),
-    "asked": (_f("gpus_asked", "held.asked"),),
+    "gpus": (_held("gpus_held", "gpus"),),
+    "running": (_held("running", "running"),),
+    "nodes": (_held("nodes_held", "nodes"),),
+    "pending": (_held("pending", "pending"),),
+    "asked": (_held("gpus_asked", "asked"),),
     "shares": (_share("shares", "shares"), _share("shares_norm", "shares_norm")),
     "used": (_share("usage", "usage"), _share("usage_part", "usage_part")),
     "factor": (_share("fair_share", "factor"),),

@@ -13,6 +13,11 @@ from rich.console import Console
 _FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 
 
+def blanks_kept(svg: str) -> str:
+    """Text of an SVG whose blanks every renderer keeps: by default it may make one of several."""
+    return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
+
+
 def picture(app: Any, title: str) -> Callable[[], bytes]:
     """Take the screen as it is, now; what comes back draws it, in any thread (0.1 s for a large one)."""
     width, height = app.size
@@ -23,6 +28,6 @@ def picture(app: Any, title: str) -> Callable[[], bytes]:
     console.print(seen)
 
     def draw() -> bytes:
-        return _FONTS.sub("", console.export_svg(title=title), count=2).encode()
+        return blanks_kept(_FONTS.sub("", console.export_svg(title=title), count=2)).encode()
 
     return draw

@@ -12,6 +12,7 @@ from collectors.slurm import argv, road
 from collectors.slurm.rest import orders as rest
 from console.action import Action
 from console.actions import ACTIONS
+from console.drift_rules import Drift, Rule
 from console.incident import LASTS_S
 from console.least import NEEDS
 from console.undo import NEAREST
@@ -35,6 +36,27 @@ _SETTINGS: Mapping[str, Mapping[str, str]] = {
     "reserve": {"name": "maint", "start": "now", "for": "14400", "users": "root", "flags": "MAINT,IGNORE_JOBS"},
     "block": {"cluster": "groningen"}, "unblock": {"cluster": "groningen"},
 }  # fmt: skip
+#: What may change about a target between the preview and the answer: on which kinds of targets, and in words.
+_DRIFTS: Mapping[Drift, tuple[str, str]] = {
+    "gone": ("", "Slurm no longer lists it; the alert or the silence is over"),
+    "vain": ("", "the action would do nothing there now, or Slurm would refuse"),
+    "kills": ("node", "it would kill jobs now, and did not in the preview"),
+    "new_job": ("node", "a job started on a node whose jobs are killed"),
+    "reason": ("node", "the node has a new reason: of a person; for what puts it back also of an automation"),
+    "returned": ("node", "the node was out of service, and is back"),
+    "undrained": ("node", "another person undrained the node"),
+    "reboot": ("node", "another person requested a reboot"),
+    "next_down": ("node", "the node went out of service, and would come back DOWN from its reboot"),
+    "next_resume": ("node", "it would come back in service from its reboot, not DOWN as shown"),
+    "other_job": ("job", "the id belongs to the job of another user now"),
+    "requeued": ("job", "the job was requeued and waits"),
+    "restarted": ("job", "the job was requeued and runs again"),
+    "started": ("job", "the job waited, and runs"),
+    "held": ("job", "the job was held, or is held for another reason"),
+    "silenced": ("alert", "another silence of the alert began"),
+    "edited": ("silence partition reservation user", "another person changed it"),
+    "value": ("", "another person changed the value that the action sets"),
+}
 _MORE: Mapping[str, Sequence[tuple[str, Mapping[str, object]]]] = {
     "signal": [("to the batch script", {"values": dict.fromkeys(_TARGETS["job"], "B:USR1")})],
     "exclude": [("with `none`", {"values": dict.fromkeys(_TARGETS["job"], "")})],
@@ -67,6 +89,7 @@ def page() -> str:
               for one in ACTIONS]  # fmt: skip
     lines += ["\nJobs of one's own need no level, but for lifting an administrator's hold and for a higher priority."
               " Which roads can do what with which version, stands in [slurm.md](slurm.md).\n"]  # fmt: skip
+    lines += [*_changed()]
     for action in ACTIONS:
         lines += [f"## {action.id}\n", f"{_key(action)}, `:{action.id} TARGETS{_typed(action)}`, "
                   f"`wacht act {action.id}`: {action.help}.\n"]  # fmt: skip
@@ -123,6 +146,45 @@ _REFUSED: Mapping[str, str] = {
     "lift": "a silence that is over",
     "incident": "nothing; with bad or missing silences all of it, since nobody would see it",
 }
+
+
+def _changed() -> Iterator[str]:
+    """What becomes of a target that changed between the preview and the answer."""
+    yield "## Changed since the preview\n"
+    yield (
+        "Just before sending the targets are read again. More harm than was shown, and another person's change, drop a"
+        " target, and that is said. What makes the action safer or more needed is shown and asked again: in the console"
+        " as a new preview, by `wacht act` at its terminal. An answer given in advance (`--yes`, `--count N`) does for"
+        " the new question where it asks for no more; else nothing is sent to these targets, and it says what changed"
+        " and which answer goes on. Less harm than was shown stops nothing.\n"
+    )
+    yield "| change | asked again | dropped |"
+    yield "|---|---|---|"
+    for drift, (kinds, words) in _DRIFTS.items():
+        those = [one for one in ACTIONS if one.kind in kinds.split() or not kinds]
+        those = [one for one in those if (drift != "value" or one.value is not None) and _can(one, drift)]
+        yield f"| {words} | {_ruled(those, drift, 'asks')} | {_ruled(those, drift, 'drops')} |"
+    yield ""
+
+
+def _can(action: Action, drift: Drift) -> bool:
+    """Whether the change is one that this action could meet."""
+    match drift:
+        case "next_down" | "next_resume":
+            return "next_state" in action.asks
+        case "new_job" | "kills":
+            return action.takes_out
+    return True
+
+
+def _ruled(actions: Sequence[Action], drift: Drift, rule: Rule) -> str:
+    those = [one.id for one in actions if one.rule(drift) == rule]
+    if len(those) == len(actions) > 3:
+        return "all"
+    left = [one.id for one in actions if one.rule(drift) != rule]
+    if len(those) > len(left) > 0:
+        return f"all but {', '.join(left)}"
+    return ", ".join(those) or "—"
 
 
 def _key(action: Action) -> str:

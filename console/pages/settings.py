@@ -19,6 +19,7 @@ from collectors.racks import RackRule
 from collectors.registry import descriptors
 from collectors.shared import Published
 from console import config
+from console.automation import Automation, shipped
 from console.config import Config, Recording
 from console.docs import guard, said
 
@@ -67,6 +68,7 @@ def page() -> str:
     lines = [_HEAD.replace("{lock}", lock).rstrip() + "\n", "## For everything\n", *_table(Config, general()), ""]
     lines += ["`keys` and `filters` are tables of their own: [keys.md](keys.md).\n"]
     lines += ["## `[guard]`\n", guard(), "[on-call.md](on-call.md) says what is asked when.\n"]
+    lines += ["## `[automation]`\n", _about(Automation), *_table(Automation), *_known(), ""]
     lines += ["## `recording`\n", _about(Recording), *_table(Recording), ""]
     lines += ["## `[cluster.NAME]`\n", "A table a cluster; the first is shown unless `--cluster` names another.\n"]
     tables: dict[str, tuple[str, type[Struct]]] = {
@@ -84,6 +86,13 @@ def page() -> str:
             for name, inner in (("budget", Budget), ("published", Published)):
                 lines += [f"#### `slurm.{name}`\n", _about(inner), *_table(inner), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _known() -> Iterator[str]:
+    """The automations that ship."""
+    yield "\nA pattern that matches what people write is refused. Known without it (console/automation.toml):\n"
+    for one in shipped():
+        yield f"- {one.name}: {one.source}"
 
 
 def general() -> list[str]:

@@ -18,7 +18,10 @@ NODES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "drained": (("IDLE+DRAIN",), "taken out of service, no job is left"),
     "draining": (("MIXED+DRAIN", "ALLOCATED+DRAIN", "IDLE+COMPLETING+DRAIN"), "no new work, jobs still run"),
     "failing": (("ALLOCATED+FAIL",), "marked as failed, jobs still run"),
-    "rebooting": (("IDLE^", "IDLE@"), "a reboot was issued, or waits for nothing more"),
+    "rebooting": (
+        ("DOWN^", "IDLE^", "IDLE@"),
+        "a reboot was issued, or waits for nothing more; down once it is overdue (`slurm.reboot_s`)",
+    ),
     "resuming": (("IDLE*",), "resumed, its slurmd has not registered yet"),
     "powering": (("IDLE#", "IDLE%"), "on its way up or down, by Slurm's power saving"),
     "powered off": (("IDLE~", "IDLE!"), "off by Slurm's power saving: work wakes it"),

@@ -14,6 +14,13 @@ What the driver's error codes (XIDs) mean to wacht: made by `make docs` from `co
 by itself: from this it says what a node needs ("Needs you", the node's screen, the pre-flight of a resume, the severity
 of the alert rule GpuXid). The sources disagree, so each advice says whose it is, and the others stand beside it.
 
+Some codes follow another one (43, 45), sum it up (154) or add to it (171, 172). DCGM's gauge keeps only the last code
+of a GPU, so what happened is the XID before: wacht looks for it in Prometheus's past and shows it beside the one that
+follows. Of two XIDs between two scrapes only DCGM_EXP_XID_ERRORS_COUNT tells; `wacht doctor` says where it is missing.
+
+An NVLink 5 error (144 to 150) is fatal or not by its sub-code. The kernel's line says which: on the node wacht reads
+it, telemetry does not have it. Where it is not known, no node is drained for it: look at the kernel's line first.
+
 A site writes its own over it, code by code, in a file named in the configuration:
 
 ```toml
@@ -37,7 +44,8 @@ def page() -> str:
         "|---|---|---|---|---|---|",
     ]
     for codes, one in _alike():
-        others = "<br>".join(f"`{it.action}`: {it.first_step} ({it.source})" for it in one.others)
+        each = [(f"kernel line {word}: ", it) for word, it in one.by_severity.items()] + [("", it) for it in one.others]
+        others = "<br>".join(f"{when}`{it.action}`: {it.first_step} ({it.source})" for when, it in each)
         cells = (_spans(codes), one.meaning, f"`{one.action}`", one.first_step, one.source, others)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     lines += ["\nOf any other code wacht says \"no advice\"; it counts for more than those that spare the node.\n",
@@ -49,7 +57,7 @@ def _alike() -> list[tuple[list[int], Advice]]:
     """Codes that are told the same, by the first of them."""
     found: dict[object, tuple[list[int], Advice]] = {}
     for code, one in sorted(default_policy().advice.items()):
-        found.setdefault((one.meaning, one.followed, one.others), ([], one))[0].append(code)
+        found.setdefault((one.meaning, one.followed, one.others, str(one.by_severity)), ([], one))[0].append(code)
     return list(found.values())
 
 

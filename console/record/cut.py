@@ -33,7 +33,8 @@ _NAMES: Mapping[str, Mapping[str, str]] = {
 }
 #: Lists of names in one text.
 _LISTS: Mapping[str, Mapping[str, str]] = {
-    "reservations": {"users": "user", "accounts": "account"}, "partitions": {"allow_accounts": "account"},
+    "reservations": {"users": "user", "accounts": "account"},
+    "partitions": {"allow_accounts": "account", "deny_accounts": "account"},
 }  # fmt: skip
 _KEPT = frozenset({"root", "slurm", "ALL", "(null)", ""})
 _LEAST = 3

@@ -149,7 +149,7 @@ def _open(report: Report) -> list[str]:
             for one in report.open_alerts[:_MOST]
         ]  # fmt: skip
         if len(report.open_alerts) > _MOST:
-            told.append(f"and {len(report.open_alerts) - _MOST:,} more alerts (6)")
+            told.append(f"and {len(report.open_alerts) - _MOST:,} more alerts (:alerts)")
     # One take makes several silences that say the same.
     told += dict.fromkeys(
         f"silence ends {when(one.ends, now=report.until)}, in {duration(one.ends - report.until)}: "

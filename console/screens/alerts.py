@@ -23,7 +23,7 @@ from widgets.keybar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
-from widgets.units import age, when
+from widgets.units import age, plural, when
 
 if TYPE_CHECKING:
     from console.opened import Opened
@@ -149,7 +149,7 @@ class AlertsScreen(WachtScreen):
         active = sum(group.state == "active" for group in rows)
         spans: list[Span] = [(" Alerts ", "title"), (f" {len(cluster.alerts):,}" if known else " —", "text-strong")]
         if known:
-            spans.append((f" in {len(rows):,} groups, {active:,} not taken", "text-dim"))
+            spans.append((f" in {plural(len(rows), 'group')}, {active:,} not taken", "text-dim"))
         right: list[Span] = []
         marked = len(self.table.marked)
         if marked:
@@ -283,9 +283,9 @@ class AlertsScreen(WachtScreen):
             self.app.open_list("nodes", wanted)
         elif racks and len(racks) <= LENGTH_CAP:
             self.app.open_list("nodes", racks)
-            self.app.tell(f"{len(group.nodes):,} nodes are too many for a filter: these are all of their racks")
+            self.app.tell(f"{plural(len(group.nodes), 'node')} are too many for a filter: these are all of their racks")
         else:
-            self.app.tell(f"{len(group.nodes):,} nodes are too many for a filter; see all nodes with 2")
+            self.app.tell(f"{plural(len(group.nodes), 'node')} are too many for a filter; :nodes shows all")
 
     @on(TableKeys.Opened, "#silences")
     def _to_alerts(self, event: TableKeys.Opened) -> None:

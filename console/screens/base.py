@@ -19,6 +19,7 @@ from console.action import Kind, rows_of
 from console.actions import BY_ID, NAVIGATION, keys_for
 from console.columns import Ctx
 from console.remember import Sum
+from console.unknown import why
 from widgets.chips import is_stale
 from widgets.keybar import Key, KeyBar
 from widgets.prompt import Prompt
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 #: Cells in a row change with the clock only so often: a table of running jobs must not repaint every second.
 CTX_STEP_S = 5
 _ROOMY = 120
+#: So many rows are looked at before a key is grey: a dozen actions take 0.1 s over them.
+_LOOKS = 20_000
 
 
 def stepped(now: float) -> float:
@@ -305,11 +308,12 @@ class WachtScreen(QuietScreen[None]):
         found = [rows[name] for name in names if name in rows]
         if not found:
             return f"no {action.kind} is under the cursor"
-        for row in found[:200]:
+        for row in found[:_LOOKS]:
             why = action.refuse(self.cluster, row) or rights.refused(action, self.cluster.rights, row)
             if why is None:
                 return None
-        return why
+        # Of still more rows the gate says it: a grey key must never be wrong.
+        return why if len(found) <= _LOOKS else None
 
     def stale(self, *sources: str) -> bool:
         """True when one of these sources failed or is old: what comes from it is painted dim."""
@@ -321,9 +325,4 @@ class WachtScreen(QuietScreen[None]):
 
     def missing_text(self, kind: str, source: str, none: str) -> str:
         """What an empty table says: why the facts are missing, or that there is truly none."""
-        state = self.cluster.sources.get(source)
-        if kind in self.cluster.known:
-            return none
-        if state is not None and state.fault is not None:
-            return f"unknown: {state.fault}"
-        return f"reading {source} …"
+        return why(self.cluster, kind, source) or none

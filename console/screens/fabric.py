@@ -15,7 +15,7 @@ from console.screens.two import TwoTables
 from widgets.cells import Span
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
-from widgets.units import count
+from widgets.units import count, plural
 
 SOURCE = "prom.fabric"
 #: So many columns leave room for more than what is wrong in the head.
@@ -64,7 +64,7 @@ class FabricScreen(TwoTables):
         if one is None:
             spans.append((" —", "text-strong"))
         else:
-            spans.append((f" {count(one.ports)} ports, {count(one.up)} up", "text-strong"))
+            spans.append((f" {plural(one.ports, 'port')}, {count(one.up)} up", "text-strong"))
             for word, (glyph, role) in fabric.WRONGS.items():
                 if number := sum(word in port.wrong for port in ports):
                     spans.append((f"   {glyph} {count(number)} {word}", role))
@@ -108,7 +108,7 @@ class FabricScreen(TwoTables):
             return None
         if self.active is self.ports:
             return fabric.port_text(row)
-        return f"{row.name}: {len(row.unwell)} ports not well" if row.unwell else None
+        return f"{row.name}: {plural(len(row.unwell), 'port')} not well" if row.unwell else None
 
     @on(TableKeys.Opened, "#main")
     def _switch(self, event: TableKeys.Opened) -> None:

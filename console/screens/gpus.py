@@ -16,10 +16,20 @@ from console.columns import Ctx
 from console.gpu_lines import gpu_grid, hot_lines, hungry_lines, idle_lines, rack_lines, under_line, xid_lines
 from console.screens.base import WachtScreen
 from console.screens.trends import Trends
+from console.unknown import why_unknown
 from widgets.keybar import Key
 from widgets.measure import MEASURES
 from widgets.nodemap import NodeMap
 from widgets.pane import Line, Pane
+from widgets.units import plural
+
+#: What each list is made of, and what it says where it is empty and all of that is known.
+_NONE = (
+    ("xids", ("xids",), "no XID was reported"),
+    ("idle", ("loads", "jobs", "nodes"), "none"),
+    ("hot", ("loads",), "no node tells a temperature"),
+    ("hungry", ("loads",), "no node tells its power"),
+)
 
 
 class GpusScreen(WachtScreen):
@@ -51,10 +61,10 @@ class GpusScreen(WachtScreen):
         self.legend = Pane(border=False, id="legend")
         self.under = Pane(border=False, id="under")
         self.lists = {
-            "xids": Pane("XIDs", select=True, empty_text="no XID is known", id="xids"),
-            "idle": Pane("Idle now in running jobs", select=True, empty_text="none", id="idle"),
-            "hot": Pane("Hottest", select=True, empty_text="unknown", id="hot"),
-            "hungry": Pane("Hungriest", select=True, empty_text="unknown", id="hungry"),
+            "xids": Pane("XIDs", select=True, id="xids"),
+            "idle": Pane("Idle now in running jobs", select=True, id="idle"),
+            "hot": Pane("Hottest", select=True, id="hot"),
+            "hungry": Pane("Hungriest", select=True, id="hungry"),
         }
         self.rack: str | None = None
 
@@ -99,8 +109,10 @@ class GpusScreen(WachtScreen):
         idle = gpus.idle_jobs(cluster, ctx.now)
         total = sum(one.idle for one in idle)
         self.lists["idle"].set_title(
-            [("Idle now in running jobs", "title"), (f" {total:,} GPUs" if total else "", "warn")]
+            [("Idle now in running jobs", "title"), (f" {plural(total, 'GPU')}" if total else "", "warn")]
         )
+        for name, kinds, none in _NONE:
+            self.lists[name].set_empty(why_unknown(cluster, *kinds) or none)
         self.lists["xids"].set_lines(xid_lines(gpus.xids(cluster)[: gpus.LISTED], cluster, self.app.policy, ctx.now))
         self.lists["idle"].set_lines(idle_lines(idle[: gpus.LISTED], ctx.now))
         self.lists["hot"].set_lines(hot_lines(gpus.hottest(cluster)))

@@ -20,12 +20,15 @@ _LABEL, _KEY = 2 + max(len(action.label) for action in ACTIONS), 9
 FILTERS = (
     ("state=drained & rack=R07", "both"),
     ("user=alice | user=bob", "either"),
-    ("gpu>0", "compare numbers, sizes, times"),
+    ("gpu>0  power>6kW  temp>80", "compare numbers, with the units of the columns"),
     ("!idle", "not"),
     ("gpu[0001-0018]", "a node set"),
+    ("@rack:R[07-10]  @loop:cdu-2", "the nodes of racks, of cooling loops, or the jobs there"),
     ("nhc", "any text"),
     ("age>2h  left<30m  wait>1d", "durations"),
     ("@NAME", "a saved filter; :save NAME saves the one that is on"),
+    (":drain rack=R07 & state=idle WHY", "targets of an action too, up to the first word that nothing joins"),
+    (":cancel 'user=alice train' WHY", "in quotes where the reason would be taken for a part of it"),
 )
 
 

@@ -18,6 +18,7 @@ from console.contradictions import contradictions, suspects
 from console.drift import drifts
 from console.inbox_columns import CONTRADICTIONS, INBOX, in_words
 from console.screens.two import TwoTables
+from console.unknown import why_unknown
 from widgets.keybar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
@@ -82,7 +83,8 @@ class InboxScreen(TwoTables):
         telemetry = "prom.loads" in cluster.sources
         self.follow()
         none = "no facts are known to disagree" if telemetry else "no telemetry is configured to hold against Slurm"
-        self.disagree.empty_text = self.missing_text("nodes", "slurm.nodes", none)
+        telemetry_now = ("loads", "xids") if telemetry else ()
+        self.disagree.empty_text = why_unknown(cluster, "nodes", "jobs", *telemetry_now) or none
 
     def tick(self, ctx: Ctx) -> None:
         """Ages move."""

@@ -18,6 +18,7 @@ from console.ended_lines import before_lines
 from console.screens.ended import Ended
 from console.screens.inspection import Inspection
 from console.screens.waiting import Waiting
+from console.unknown import why_unknown
 from widgets.cells import spans_of
 from widgets.pane import Line, Pane, line
 from widgets.units import energy
@@ -108,7 +109,7 @@ class JobScreen(Inspection):
             if "jobs" in self.cluster.known:
                 self.ended.follow(ctx)
             else:
-                self.facts.set_lines([line(("reading …", "text-dim"))])
+                self.facts.set_lines([line((why_unknown(self.cluster, "jobs"), "text-dim"))])
                 self.nodes.set_lines([])
             return
         if self.ended.was_asked:  # it was queued again
@@ -136,7 +137,8 @@ class JobScreen(Inspection):
     def _node_line(self, name: str) -> Line:
         node = self.cluster.nodes.get(name)
         if node is None:
-            return Line([(name, ""), ("  unknown to Slurm", "bad")], (), name)
+            said = ("  unknown to Slurm", "bad") if "nodes" in self.cluster.known else ("  state unknown", "text-dim")
+            return Line([(name, ""), said], (), name)
         return Line([(f"{name}  ", "text-strong"), *spans_of(state_cell(node))], (), name)
 
     def targets(self, kind: Kind) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff, Fault
 from console.action import Kind
 from console.columns import Ctx
-from console.filters import Filter, compile_filter
+from console.filters import Filter, compile_filter, unknown_values
 from console.screens.filtered import FilteredScreen
 from console.screens.split import WIDE, Beside
 from widgets.cells import Span
@@ -36,6 +36,8 @@ class Made(NamedTuple):
     """Rows may stand still for long, and must not keep all other facts of then."""
     filter: Filter | None
     view: View[Any]
+    strange: Sequence[str] = ()
+    """What the filter asks for that no row has, with what there is."""
 
 
 class ListScreen(FilteredScreen):
@@ -93,7 +95,9 @@ class ListScreen(FilteredScreen):
         rows = self.rows(cluster)
         if chosen is not None:
             rows = {key: row for key, row in rows.items() if chosen.matches(row, cluster, now)}
-        self._made = Made(ref(cluster), chosen, arrange(rows, by, self._made.view if self._made is not None else None))
+        strange = unknown_values(chosen, cluster) if chosen is not None else ()
+        view = arrange(rows, by, self._made.view if self._made is not None else None)
+        self._made = Made(ref(cluster), chosen, view, strange)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Take in what changed; with a filter on, a change of any kind may let rows in or out."""
@@ -202,9 +206,11 @@ class ListScreen(FilteredScreen):
         else:
             count = "…" if self.table.waits else f"{shown:,}"
             spans += [(f" {count} of {every:,}", "text-strong"), ("   / ", "text-dim"), (self.filter.text, "accent")]
-            self.table.empty_text = self.missing_text(
-                self.rows_of, self.source, f"no {self.crumb} match {self.filter.text}  (Esc shows all)"
-            )
+            strange = self._made.strange if self._made is not None and self._made.filter is self.filter else ()
+            why = ": ".join((f"no {self.crumb} match {self.filter.text}", *strange[:1]))
+            self.table.empty_text = self.missing_text(self.rows_of, self.source, f"{why}  (Esc shows all)")
+            if strange:
+                spans.append((f"   {strange[0]}", "warn"))
         marked = self.table.marked
         right: list[Span] = []
         if marked:

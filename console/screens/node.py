@@ -17,10 +17,11 @@ from console.ended_lines import ended_job, event_lines, fault_lines, last_job_li
 from console.gpu_table import gpu_table, gpus_title
 from console.node_parts import part_lines
 from console.screens.inspection import Inspection
+from console.unknown import why_unknown
 from widgets.chart import Chart
 from widgets.keybar import Key
 from widgets.pane import Line, Pane, line
-from widgets.units import age, degrees, memory, percent, power
+from widgets.units import age, degrees, memory, percent, power, times
 
 _WIDE = 150
 #: Lookbacks of the charts, in the order that `g` goes through them.
@@ -110,7 +111,7 @@ class NodeScreen(Inspection):
         if node is None:
             known = "nodes" in cluster.known
             here = "slurm.nodes" in cluster.sources
-            said = "reading …" if here else "no Slurm here: what follows is from the driver alone"
+            said = why_unknown(cluster, "nodes") if here else "no Slurm here: what follows is from the driver alone"
             said = f"Slurm has no node {self.key}" if known else said
             self.facts.set_lines([line((said, "bad" if known else "text-dim"))])
             self.facts.styles.height = None if self.has_class("-wide") else 3
@@ -130,7 +131,7 @@ class NodeScreen(Inspection):
         asked = isinstance(self._runs, Sequence)
         old = f"accounting {age(self.app.clock.mono() - self._opened_at)} ago" if asked else ""
         self.jobs.set_title([("Jobs here", "title"), (f" {len(ids)}" if known_jobs else " —", "text-strong")], old)
-        none = "no job is on this node" if known_jobs else "not known: no queue was read"
+        none = why_unknown(cluster, "jobs") or "no job is on this node"
         rows = inspect.job_rows(ids, cluster.jobs, ctx.now) or [line((none, "text-dim"))]
         self.jobs.set_lines([*rows, *self._last_jobs(ctx.now)])
         self.troubles.set_lines(
@@ -139,8 +140,7 @@ class NodeScreen(Inspection):
                     self.key, cluster, self.app.policy, ctx.now, self.app.clock.mono(), self.app.resumed
                 ),
                 *inspect.process_lines(self._found),
-                *self._out(ctx.now),
-                *self._past,
+                *self._history(ctx.now),
             ]
         )
         self._paint_gpus(ctx.now)
@@ -247,11 +247,16 @@ class NodeScreen(Inspection):
             return []
         if isinstance(self._events, Fault):
             return fault_lines("out of service", self._events)
-        # PrivateData may keep some of them from who asks: what is not shown is not said never to have been.
-        often = "once" if len(self._events) == 1 else f"{len(self._events)} times"
-        said = f"out of service {often} in {PAST_DAYS} days"
-        said = said if self._events else f"no outage in {PAST_DAYS} days, as sacctmgr shows"
+        # PrivateData may keep some of them from who asks: it says where the number is from.
+        said = f"out of service {times(len(self._events))} in {PAST_DAYS} days (Slurm's accounting)"
         return [line((said, "text-dim")), *event_lines(self._events, now)]
+
+    def _history(self, now: float) -> list[Line]:
+        """How often it was out, in one line: Slurm counts every outage, the journal what was done with wacht."""
+        out, past = self._out(now), self._past
+        if out and past:
+            return [Line((*out[0].spans, ("; ", "text-dim"), *past[0].spans)), *out[1:], *past[1:]]
+        return [*out, *past]
 
     # What it answers to.
 

@@ -201,8 +201,8 @@ class OverviewScreen(WachtScreen):
         self.tick(self.ctx())
 
     def _say_under(self) -> None:
-        """The node under the map's cursor, in words."""
-        self.under.set_lines([under_line(self.cluster, self.map.cursor_key)])
+        """The node that is chosen on the map, in words."""
+        self.under.set_lines([under_line(self.cluster, self.map.chosen_key)])
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The node that was chosen on the map, or those of the need under the list's cursor."""
@@ -214,10 +214,7 @@ class OverviewScreen(WachtScreen):
                 return tuple(name for name in expand(need.opens) if name in self.cluster.nodes) if need else ()
             except ValueError:
                 return ()
-        # Whoever has just opened it looks at what needs them, not at where the map's cursor stands by itself.
-        if self.focused is self.map and self.map.cursor_key is not None and self.map.chosen:
-            return (self.map.cursor_key,)
-        return ()
+        return (self.map.chosen_key,) if self.map.chosen_key is not None else ()
 
     def copyable(self) -> str | None:
         """The command behind the node under the cursor."""

@@ -18,12 +18,13 @@ from console.columns import Ctx
 from console.cooling_columns import figure, look
 from console.power_columns import JOBS, RACKS
 from console.screens.two import TwoTables
+from console.unknown import why_unknown
 from widgets.cells import Span, bar, pad
 from widgets.chart import Chart
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
 from widgets.tablekeys import TableKeys
-from widgets.units import UNKNOWN, duration, percent
+from widgets.units import UNKNOWN, duration, percent, plural
 from widgets.units import power as watts
 
 #: Jobs listed; nobody acts on the hundredth.
@@ -93,8 +94,8 @@ class PowerScreen(TwoTables):
             self.jobs.set_rows({one.job.id: one for one in power.by_job(cluster)[:JOBS_LISTED]}, ctx=ctx)
         stale = self.stale("prom.loads", "prom.power")
         self.racks.dimmed = self.jobs.dimmed = stale
-        for table, kind in ((self.racks, "racks"), (self.jobs, "running jobs")):
-            table.empty_text = self.missing_text("loads", "prom.loads", f"no {kind}")
+        self.racks.empty_text = why_unknown(cluster, "nodes") or "no racks"
+        self.jobs.empty_text = why_unknown(cluster, "jobs") or "no running jobs"
         self.head(0, (("Racks ", "title"),))
         self.head(1, (("Jobs that draw most ", "title"),))
         if diff is None or diff.kinds & {"cooling", "sources"}:
@@ -135,7 +136,7 @@ class PowerScreen(TwoTables):
         reporting = sum(1 for load in cluster.loads.values() if load.power_w is not None)
         if cluster.totals.nodes:
             short = reporting < cluster.totals.nodes
-            say("measured", (f"{reporting:,} of {cluster.totals.nodes:,} nodes", "warn" if short else ""))
+            say("measured", (f"{reporting:,} of {plural(cluster.totals.nodes, 'node')}", "warn" if short else ""))
         self.site.set_lines(lines)
 
     def _say_loops(self) -> None:
@@ -155,7 +156,7 @@ class PowerScreen(TwoTables):
             if one.state != "ok":
                 glyph, role = look(one)
                 spans.append((f" {glyph} {one.name} {cooling.short(one)} ", stale or role))
-        spans.append((f" {fine} of {len(found)} loops ok", stale))
+        spans.append((f" {fine} of {plural(len(found), 'loop')} ok", stale))
         self.loops_line.set_lines([Line(spans)])
 
     def _read_chart(self) -> None:

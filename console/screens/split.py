@@ -240,7 +240,12 @@ class Beside(Vertical):
     def _node_line(self, name: str) -> Line:
         node = self._list.cluster.nodes.get(name)
         if node is None:
-            return Line([(name, ""), ("  unknown to Slurm", "bad")])
+            said = (
+                ("  unknown to Slurm", "bad")
+                if "nodes" in self._list.cluster.known
+                else ("  state unknown", "text-dim")
+            )
+            return Line([(name, ""), said])
         return Line([(f"{name}  ", "text-strong"), *spans_of(state_cell(node))])
 
     def _pending(self, key: str) -> list[tuple[str, str]]:

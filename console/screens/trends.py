@@ -8,6 +8,7 @@ from typing import Any
 from textual import events
 from textual.containers import Horizontal
 
+from console.power import site_w
 from console.screens.base import WachtScreen
 from widgets.chart import Chart
 from widgets.units import percent
@@ -36,6 +37,9 @@ class Trends(Horizontal):
         }
         super().__init__(*(chart for _, chart, _, _ in self._charts.values()), id=id)
         self._read: float | None = None
+        self._series: Sequence[Any] = ()
+        self._said = "reading …"
+        self._now: dict[str, float | None] = {}
 
     def fit(self, lines: int) -> None:
         """Take so many lines, or none where that is too few."""
@@ -52,7 +56,12 @@ class Trends(Horizontal):
         self._show((), "reading …")
 
     def read(self, screen: WachtScreen) -> None:
-        """Ask for them where that is due."""
+        """Ask for them where that is due. The present values are those that the other panes show."""
+        cluster = screen.cluster
+        now = {"W": site_w(cluster), "%": cluster.totals.gpu_util_pct}
+        if now != self._now:
+            self._now = now
+            self._show(self._series, self._said)
         mono = screen.app.clock.mono()
         if self.display and (self._read is None or mono - self._read >= EVERY_S):
             self._read = mono
@@ -63,6 +72,7 @@ class Trends(Horizontal):
         self._show(series, "no source gives a history of it" if isinstance(answer, Sequence) else str(answer))
 
     def _show(self, series: Sequence[Any], say: str) -> None:
+        self._series, self._said = series, say
         for unit, (title, chart, write, top) in self._charts.items():
             points = next((one.points for one in series if one.unit == unit), ())
-            chart.show(title, points, write, top=top, say=say)
+            chart.show(title, points, write, top=top, say=say, now=self._now.get(unit))

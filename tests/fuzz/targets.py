@@ -217,7 +217,7 @@ def prometheus(raw: bytes) -> None:
         return
     for settings in (PrometheusSettings(url="http://x"), PrometheusSettings(url="http://x", recorded=True)):
         book = Book(settings)
-        for reader in (LoadReader(book, server, _CLOCK), PowerReader(book, server)):
+        for reader in (LoadReader(book, server, _CLOCK), PowerReader(book, server, _CLOCK.mono)):
             try:
                 pure(reader.read())
             except SourceFault as error:

@@ -50,13 +50,18 @@ def promtool(suite: str, name: str, *words: str, **files: str) -> str:
 @pytest.mark.lab
 @pytest.mark.parametrize("suite", SUITES)
 def test_promtool_finds_nothing_wrong(suite: str, tmp_path) -> None:
-    assert "SUCCESS: 20 rules found" in promtool(suite, tmp_path.name, "check", "rules", "@/rules.yml")
+    assert "SUCCESS: 21 rules found" in promtool(suite, tmp_path.name, "check", "rules", "@/rules.yml")
 
 
 #: Series with a sample a minute (an hour for those of a week), when to look, and the labels under which it rings then.
 RINGS: dict[str, tuple[str, str, str, dict[str, str] | None]] = {
     "RackPowerHigh": ('pdu_power_watts{rack="R07",pdu="a"}', "70000x20", "10m", {"rack": "R07"}),
     "GpuHot": ('DCGM_FI_DEV_GPU_TEMP{Hostname="gpu0007",gpu="3"}', "91x20", "10m", {"node": "gpu0007", "gpu": "3"}),
+    # A 45 takes the place of the 62 in the gauge, and hides it no longer than that.
+    "GpuXid": (
+        'DCGM_FI_DEV_XID_ERRORS{Hostname="gpu0007",gpu="3"}', "0 62x2 45x40", "30m",
+        {"node": "gpu0007", "gpu": "3", "xid": "62", "severity": "critical"},
+    ),
     "GpuRowRemapFailed": (
         'DCGM_FI_DEV_ROW_REMAP_FAILURE{hostname="gpu0007.example",gpu="3"}', "1x20", "2m",
         {"node": "gpu0007", "gpu": "3"},
@@ -90,6 +95,7 @@ RINGS: dict[str, tuple[str, str, str, dict[str, str] | None]] = {
 QUIET: dict[str, tuple[str, str, str, dict[str, str] | None]] = {
     "RackPowerHigh": ('pdu_power_watts{rack="R07",pdu="a"}', "60000x20", "10m", None),
     "GpuHot": ('DCGM_FI_DEV_GPU_TEMP{Hostname="gpu0007",gpu="3"}', "80x20", "10m", None),
+    "GpuXid": ('DCGM_FI_DEV_XID_ERRORS{Hostname="gpu0007",gpu="3"}', "0 45x40", "30m", None),
     "GpuRowRemapFailed": ('DCGM_FI_DEV_ROW_REMAP_FAILURE{hostname="gpu0007",gpu="3"}', "0x20", "2m", None),
     "SlurmctldSilent": ('up{job="slurmctld",instance="ctl:6817"}', "1x20", "5m", None),
     "NodesLost": ("slurm_nodes_down", "1x20 3x20", "30m", None),

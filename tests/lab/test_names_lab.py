@@ -71,7 +71,7 @@ def test_older_newer_and_mixed_are_the_same_machine(prometheus: Monitor) -> None
             assert_same_gpus(seen[name], prometheus.machine.gpus(name))
         spoken = tried(settings(prometheus)).names
         assert spoken == Names(older=len(names) - len(newer) + 1, newer=len(newer))
-    missing = lacking(settings(prometheus), names[4])
+    missing = lacking(settings(prometheus), [f'{label}="{names[4]}"' for label in ("Hostname", "hostname")])
     assert missing and "DCGM_FI_DEV_BOARD_POWER_LIMIT_REQUESTED_WATTS" in missing
     assert not {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"}.intersection(missing)
 

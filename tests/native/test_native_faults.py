@@ -33,7 +33,7 @@ def fault_of(road, kind="jobs"):
         ({"import": "unfit"}, {}, "missing", "does not fit the Slurm that is installed", "build it"),
         ({}, {"version": "24.11.0"}, "missing", "this is pyslurm 24.11.0; wacht knows 25.11.x", "pip install"),
         ({"import": "exit"}, {}, "missing", "no slurm.conf that can be used", "set SLURM_CONF"),
-        ({"jobs": [1800, "Unable to contact"]}, {}, "refused", "jobs: Unable to contact", "scontrol ping"),
+        ({"jobs": [1800, "Unable to contact"]}, {}, "refused", "pyslurm: Unable to contact", "scontrol ping"),
         ({"jobs": [1005, "Incompatible versions"]}, {}, "refused", "Incompatible", "controller of 25.11 or later"),
         ({"jobs": [1007, "Protocol authentication error"]}, {}, "auth", "authentication", "older than 25.11"),
         ({"jobs": [1804, "RPC limit"]}, {}, "backoff", "RPC limit", "waits longer"),
@@ -68,7 +68,7 @@ def test_a_hung_call_is_killed_and_the_next_reading_is_good(standin):
     child = road._client._child
     road._client._deadline_s = 0.2
     fault = fault_of(road)
-    assert fault.kind == "timeout" and "no answer in 0.2 s" in fault.what
+    assert fault.kind == "timeout" and "no answer from the controller in 0.2 s" in fault.what
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
     standin.meets()
@@ -123,8 +123,21 @@ def test_readers_wait_for_each_other(standin):
 
 def test_who_waits_too_long_for_another_question_is_told(standin):
     asked = Client(0.05)
-    with asked._turn, pytest.raises(SourceFault, match="answers another question"):
+    with asked._turn, pytest.raises(SourceFault, match="no answer from the controller in"):
         asked.ask(Question("jobs"))
+
+
+def test_a_dead_controller_is_one_fault_whatever_was_asked(standin):
+    """Each source repeated "nodes: …", and whatever lists faults listed them all."""
+    dead = [1800, "Unable to contact slurm controller (connect failure)"]
+    standin.meets(dict.fromkeys(("nodes", "jobs", "partitions", "reservations", "statistics", "config"), dead))
+    road = standin.road()
+    found = set()
+    for kind in ("nodes", "jobs", "partitions", "reservations", "diag", "rights"):
+        road._client._rests.clear()
+        found.add(fault_of(road, kind))
+    assert len(found) == 1
+    assert found.pop().what == "pyslurm: Unable to contact slurm controller (connect failure)"
 
 
 def test_closing_the_last_reader_ends_the_child_and_a_question_under_way(standin):

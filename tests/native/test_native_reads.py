@@ -124,6 +124,49 @@ def test_gpus_of_which_nobody_can_tell_are_unknown(standin):
     assert standin.road().reader("jobs").read().jobs["9"].gpus == 0
 
 
+def test_a_job_without_a_time_limit(standin):
+    """pyslurm 25.11.2 on 25.11.7 gives None for it, and raises for what it cannot read."""
+    rows = {row["id"]: row for row in recorded_rows("jobs")}
+    plain = rows[2]
+    standin.holds(
+        jobs=[plain | {"time_limit": None}, rows[9], plain | {"id": 3, "time_limit": {"!raises": "ValueError"}}]
+    )
+    found = standin.road().reader("jobs").read().jobs
+    assert {one.id: (one.unlimited, one.time_limit_s) for one in found.values()} == {
+        "2": (True, None), "9": (False, 3600), "3": (False, None),
+    }  # fmt: skip
+
+
+def test_gpus_per_task(standin):
+    waiting = next(row for row in recorded_rows("jobs") if row["id"] == 9) | {"gres_per_node": {}, "ntasks": 3}
+    standin.holds(jobs=[waiting | {"tres_per_task": {"!gres": {"gpu": 2}}}])
+    assert standin.road().reader("jobs").read().jobs["9"].gpus == 6
+
+
+def test_gpus_that_pyslurm_cannot_read_are_unknown(standin):
+    """As of `gpu:a100:no_consume:4`, for which pyslurm 25.11.2 raises."""
+    node, other = recorded_rows("nodes")[:2]
+    node |= {"configured_gres": {"!raises": "ValueError"}, "partitions": ["gpu"]}
+    parts = [row | {"name": name} for row in recorded_rows("partitions")[:1] for name in ("gpu", "other")]
+    tracked = {"accounting_storage_tres": ["cpu", "gres/gpu"], "private_data": None}
+    standin.holds(nodes=[node, other | {"partitions": ["gpu", "other"]}], partitions=parts, config=tracked)
+    road = standin.road()
+    assert {one.gpus for one in road.read_nodes([node["name"]]).values()} == {None}
+    assert {one.name: one.gpus for one in road.read_partitions(["gpu", "other"]).values()} == {"gpu": None, "other": 8}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "denied", "told"),
+    [(["ALL"], ["ALL"], ("ALL", None)), (["ALL"], ["bio", "phys"], ("ALL", "bio,phys")),
+     (["ml", "bio"], ["ALL"], ("ml,bio", None)), (["ml"], ["bio"], ("ml", None))],
+)  # fmt: skip
+def test_which_accounts_may_use_a_partition(standin, allowed, denied, told):
+    row = recorded_rows("partitions")[0] | {"allowed_accounts": allowed, "denied_accounts": denied}
+    standin.holds(partitions=[row])
+    (found,) = standin.road().reader("partitions").read().partitions.values()
+    assert (found.allow_accounts, found.deny_accounts) == told
+
+
 def test_hidden_jobs_leave_the_gpus_in_use_unknown(standin, monkeypatch):
     records = [Record(row) for row in recorded_rows("nodes")]
     assert {one.gpus_alloc for one in facts.nodes(records, None, {})} == {None}

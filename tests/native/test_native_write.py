@@ -69,12 +69,11 @@ def test_a_sites_prefix_comes_first(standin):
     "change",
     [
         job("uhold", "9"),
-        job("cancel", "5_3"),
         job("hold", "7+1"),
         node("reboot", "gpu0001", reason="x", next_state={"gpu0001": "RESUME"}),
         node("drain", "gpu0001", reason="x", resume_after_s=600),
     ],
-    ids=["uhold", "task", "part", "reboot", "for a time"],
+    ids=["uhold", "part", "reboot", "for a time"],
 )
 def test_what_it_cannot_do_is_refused_with_the_reason(standin, change):
     writer = NativeWriter()
@@ -97,9 +96,77 @@ def test_only_plain_names_are_sent(standin, name):
 
 def test_the_hand_itself_takes_no_task_for_a_number(standin):
     """int("5_3") is 53."""
-    writer = NativeWriter()
-    sent = writer._one((*HAND, "cancel", "5_3"), ("5_3",))
-    assert sent.refused["5_3"].endswith("5_3") and standin.done == [] and sent.rc == 1
+    sent = NativeWriter()._one((*HAND, "cancel", "5_3"), ("5_3",))
+    assert "only together with" in sent.refused["5_3"] and standin.done == [] and sent.rc == 1
+    sent = NativeWriter()._one((*HAND, "cancel", "5 3"), ("5_3",))
+    assert "by number alone" in sent.refused["5_3"] and standin.done == [] and sent.rc == 1
+
+
+def array(standin, running=(), waiting="2-4", of=50):
+    """An array: two tasks that run as 51 and 52, the rest waits in the record with the array's own number."""
+    plain = next(row for row in recorded_rows("jobs") if row["id"] == 2)
+    rows = [plain | {"id": of + 1 + task, "array_id": of, "array_task_id": task or None} for task in running]
+    last = {"id": of, "array_id": of, "array_task_id": None, "array_tasks_waiting": waiting, "state": "PENDING",
+            "allocated_nodes": None}  # fmt: skip
+    standin.holds(jobs=[*rows, plain | last] if waiting else rows)
+
+
+ALL = tuple(f"50_{task}" for task in range(5))
+
+
+@pytest.mark.parametrize(
+    ("action", "targets", "words", "done"),
+    [
+        # The number of an array ends all of its tasks.
+        ("cancel", ALL, ("cancel", "50_[0-4]"), ["cancel 51", "cancel 52", "cancel 50"]),
+        ("cancel", ALL[:2], ("cancel", "50_[0-1]"), ["cancel 51", "cancel 52"]),
+        ("hold", ALL[2:], ("hold", "50_[2-4]"), ["hold 50"]),
+        ("release", ALL[2:], ("release", "50_[2-4]"), ["release 50"]),
+        ("requeue", ALL[:1], ("requeue", "50_0"), ["requeue 51"]),
+        ("priority", ALL[2:], ("priority", "--priority=7", "50_[2-4]"), ["priority 50 7"]),
+    ],
+)  # fmt: skip
+def test_arrays_are_changed_by_the_numbers_of_their_records(standin, action, targets, words, done):
+    array(standin, (0, 1))
+    change = job(action, *targets, priorities=dict.fromkeys(targets, 7) if action == "priority" else {})
+    assert NativeWriter().why_not(change) == {}
+    assert NativeWriter().commands(change) == ((*HAND, *words),)
+    sent = send(change)
+    assert (sent.rc, sent.refused, sent.targets) == (0, {}, targets) and standin.done == done
+
+
+@pytest.mark.parametrize(
+    ("action", "targets", "others"),
+    [("cancel", ALL[2:], 2), ("cancel", ALL[1:], 1), ("hold", ALL[2:4], 1), ("cancel", ALL[2:3], 4)],
+)
+def test_no_task_is_changed_that_was_not_named(standin, action, targets, others):
+    array(standin, (0, 1))
+    change = job(action, *targets)
+    waiting = set(targets) & set(ALL[2:])
+    why = f"pyslurm changes it only together with {others} other tasks of array 50"
+    assert NativeWriter().why_not(change) == dict.fromkeys(waiting, why)
+    sent = send(change)  # the array moved on between the preview and now
+    assert {one for one, text in sent.refused.items() if text == why} == waiting and sent.rc == 1
+    assert not [one for one in standin.done if one.endswith(" 50")]
+
+
+def test_tasks_that_have_ended_and_arrays_that_cannot_be_read_are_left_alone(standin):
+    array(standin, (0, 1), waiting="")
+    change = job("hold", "50_0", "50_7")
+    assert NativeWriter().why_not(change) == {}
+    assert send(change).refused == {"50_7": "it has ended or is gone"} and standin.done == ["hold 51"]
+    array(standin, (0,), waiting="2-4,...")
+    assert list(NativeWriter().why_not(job("cancel", "50_0"))) == []
+    assert send(job("cancel", "50_2")).refused == {"50_2": "it has ended or is gone"}
+    standin.meets({"jobs": [1800, "Unable to contact slurm controller"]})
+    assert "its array cannot be read" in send(job("cancel", *ALL)).refused["50_0"]
+    assert standin.done == ["hold 51"]
+
+
+def test_jobs_and_arrays_are_calls_of_their_own(standin):
+    array(standin)
+    change = job("hold", "9", "50_2", "10", "50_3", "50_4")
+    assert [one[4:] for one in NativeWriter().commands(change)] == [("hold", "9,10"), ("hold", "50_[2-4]")]
 
 
 def test_refusals_by_job(standin):

@@ -131,6 +131,25 @@ def test_no_name_forges_the_gpus_of_a_job(name, account, network):
     assert jobtext._indices(text, name, account) == {"gpu0001": "3"}
 
 
+def test_the_gpus_of_a_job_of_25_11():
+    """As scontrol of 25.11.7 printed it: the job's SLUID stands behind its name."""
+    text = TEXT.format("x SLUID=s9KHM8VEY9J100", "(null)", TRUE, "x")
+    assert jobtext._indices(text, "x", "(null)") == {"gpu0001": "3"}
+
+
+def test_a_scontrol_that_was_built_without_json(old):
+    commands, road = old
+    fatal = "scontrol: fatal: serializer_required: could not find plugin for application/json\n"
+    commands.says(
+        "scontrol", recorded("22.05", "job_running.txt").replace(b"JobId=2 ", b"JobId=3 "), to="show job 3 -*o"
+    )
+    commands.says("scontrol", "", fatal, 1, to="show job 3 --json=*")
+    commands.says(
+        "squeue", recorded("22.05", "job_running_fields.txt").replace(FENCE.encode(), b"@F"), to="-a -r -t all -j 3 *"
+    )
+    assert road.job_detail("3").gpu_indices == old[1].job_detail("2").gpu_indices != {}
+
+
 def test_a_text_that_does_not_fit_what_squeue_told_gives_no_indices():
     assert jobtext._indices(TEXT.format("x", "ml", TRUE, "x"), "other", "ml") == {}
     assert jobtext._indices("", "x", "ml") == {}

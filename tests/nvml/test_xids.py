@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.nvml import kernel
+from collectors.nvml import kernel, worker
 from collectors.nvml.client import Nvml, Sample
 from collectors.nvml.message import Event
 
@@ -87,7 +87,71 @@ def test_the_kernels_log_since_boot(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "clock_gettime", lambda clock: 100.0)
     found, why_not = kernel.xids(log, now=1_000_100.0)
     assert why_not is None
-    assert found == [("0:13:00", 79, 1_000_005.0), ("0:12:00", 31, 1_000_006.0), ("0:12:00", 31, 1_000_007.0)]
+    assert found == [kernel.Line("0:13:00", 79, 1_000_005.0), kernel.Line("0:12:00", 31, 1_000_006.0),
+                     kernel.Line("0:12:00", 31, 1_000_007.0)]  # fmt: skip
+
+
+#: Lines as drivers before and after R575 write them, with and without a process.
+LINES = {
+    "149, NETIR_LINK_EVT  Fatal   XC0 i0 Link 08 (0x004505c6 0x00000000 0x00000000 0x00000000)": (149, "fatal"),
+    "149, NETIR_LINK_EVT Fatal XC 1 i 2 Link 01 [0x0000000a]": (149, "fatal"),
+    "145, RLW_SRC_TRACK Nonfatal XC1 i0 Link 12 (0x040988e2 0x00000008 0x00000000)": (145, "nonfatal"),
+    "145, pid=4711, name=python, RLW_REMAP Nonfatal XC0 i0 Link 02": (145, "nonfatal"),
+    "144, pid='<unknown>', name=<unknown>, SAW_MVB Fatal XC0 i0 Link 00 (0x00000001)": (144, "fatal"),
+    "146, TLW_RX/TLW_RX_PIPE0 Nonfatal XC0 i0 Link 00 (0x0000000a 0x00000001)": (146, "nonfatal"),
+    "150, MSE_WATCHDOG Fatal XC0 i0 Link -1 (0x00000000 0x00000000)": (150, "fatal"),
+    "145, something that no driver writes yet": (145, None),
+    "31, pid=1, name=Fatal, SAW_MVB Fatal XC0": (31, None),
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_the_kernels_line_says_how_severe_an_nvlink_error_is(tmp_path, line):
+    log = tmp_path / "kmsg"
+    log.write_text(f"4,1302,5000000,-;NVRM: Xid (PCI:0018:01:00): {line}\n")
+    (found,), _ = kernel.xids(log)
+    assert (found.code, found.severity) == LINES[line]
+
+
+def test_the_severity_is_the_worst_of_the_log_and_unknown_while_the_log_lacks_a_line(opened):
+    nvml = opened()
+
+    def told(event: Event) -> object:
+        nvml._count(event)
+        return nvml._xids["gpu0001/3/145"].severity
+
+    known = {"gpu": 3, "uuid": "GPU-0000-3", "code": 145}
+    assert told(Event(**known, at=100.0, first_at=100.0, past=True, severity="nonfatal")) == "nonfatal"
+    assert told(Event(**known, at=300.0, first_at=300.0)) is None, "the driver's event does not say"
+    assert told(Event(**known, at=100.0, first_at=100.0, past=True, severity="nonfatal")) is None, "its line is missing"
+    assert told(Event(**known, at=300.0, first_at=100.0, count=2, past=True, severity="nonfatal")) == "nonfatal"
+    assert told(Event(**known, at=400.0, first_at=100.0, count=3, past=True, severity="fatal")) == "fatal"
+    assert told(Event(**known, at=500.0, first_at=500.0)) == "fatal", "one of them is"
+
+
+def test_after_a_report_of_the_driver_the_log_is_read_again_for_its_severity(monkeypatch):
+    class Pipe:
+        def __init__(self):
+            self.said = []
+
+        def say(self, event):
+            self.said.append(event)
+
+    pipe = Pipe()
+    watch = worker.Watch(pipe, [])
+    watch._slots = {"0:12:00": 3}
+    log: list[kernel.Line] = []
+    monkeypatch.setattr(kernel, "xids", lambda: (list(log), None))
+    watch.grade()
+    assert pipe.said == [], "nothing was reported"
+    watch._ungraded_at = now = time.time()
+    watch.grade()
+    log += [kernel.Line("0:12:00", 149, now, "nonfatal"), kernel.Line("0:12:00", 149, now + 0.1, "fatal")]
+    watch.grade()
+    (event,) = pipe.said
+    assert (event.gpu, event.code, event.count, event.severity, event.past) == (3, 149, 2, "fatal", True)
+    watch.grade()
+    assert len(pipe.said) == 1, "read once"
 
 
 def test_a_log_that_may_not_be_read_is_told(tmp_path):

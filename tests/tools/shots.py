@@ -16,6 +16,7 @@ from pathlib import Path
 
 from collectors.clock import ManualClock
 from console import witness
+from console.export.picture import blanks_kept
 from tests.operator import console
 
 SIZE = (100, 30)
@@ -36,7 +37,7 @@ async def tour() -> dict[str, str]:
             op.app.clear_notifications()
             await op.pilot.pause()
             await op.pilot.pause()
-            shots[name] = plain(op.app.export_screenshot(title=f"wacht: {name}"))
+            shots[name] = blanks_kept(plain(op.app.export_screenshot(title=f"wacht: {name}")))
 
         await shoot("overview")
         op.app.clock.advance(LATER_S)

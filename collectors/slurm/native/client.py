@@ -13,7 +13,7 @@ from collectors.clean import clean
 from collectors.clock import Clock, SystemClock
 from collectors.decoding import msgpack_decoder
 from collectors.model import SourceFault
-from collectors.slurm.native.message import Answer, Question
+from collectors.slurm.native.message import OF_ALL, Answer, Question
 
 #: Longest wait between two tries of a child, or of a controller, that fails.
 LONGEST_WAIT_S = 30.0
@@ -21,8 +21,6 @@ LONGEST_WAIT_S = 30.0
 CAP_BYTES = 512 << 20
 #: What libslurm complains of before it ends the process: its own words, what is meant, what to do.
 _NO_CONF = ("cannot stat file", "configuration source", "DNS SRV", "process configuration file", "ClusterName needs")
-#: Faults of the controller, which any other question would meet as well.
-_OF_ALL = frozenset({"refused", "timeout", "auth", "backoff"})
 
 _DECODER: msgspec.msgpack.Decoder[Answer] = msgpack_decoder(Answer)
 _ENCODER = msgspec.msgpack.Encoder()
@@ -69,9 +67,7 @@ class Client:
         crashes or hangs the child rests itself alone.
         """
         if not self._turn.acquire(timeout=self._deadline_s):
-            raise SourceFault(
-                "timeout", f"pyslurm answers another question for {self._deadline_s:g} s", "it is read again"
-            )
+            raise self._late()
         try:
             for key in ("", question.kind):
                 rest = self._rests.get(key)
@@ -85,7 +81,7 @@ class Client:
                 raise
             if answer.fault is not None:
                 told = SourceFault(*answer.fault)
-                if told.fault.kind in _OF_ALL:
+                if told.fault.kind in OF_ALL:
                     self._failed("", told)
                 raise told
             self._rests.pop("", None)
@@ -127,11 +123,15 @@ class Client:
             said = how.partition(": ")[2]
             return SourceFault("missing", f"pyslurm: there is no slurm.conf that can be used: {said}", "set SLURM_CONF")
         if kind == "timeout":
-            return SourceFault("timeout", f"pyslurm gave no answer in {self._deadline_s:g} s",
-                               "its process was killed; is the controller busy? try: sdiag")  # fmt: skip
+            return self._late()
         if kind == "cut":
             return SourceFault("cut", f"the process that runs pyslurm {how}", "it starts anew")
         return SourceFault(kind, f"pyslurm: {what}", "it starts anew")
+
+    def _late(self) -> SourceFault:
+        """No answer: the same words for who asked and for who waited to ask."""
+        what = f"pyslurm got no answer from the controller in {self._deadline_s:g} s"
+        return SourceFault("timeout", what, "is slurmctld down, or busy? try: scontrol ping")
 
     def _end(self) -> None:
         """End the child; one that the kernel holds is remembered, and none is started beside it."""

@@ -18,7 +18,7 @@ from collectors.nodeset import expand, names_in, spans
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm.native.jobs import HOLDING, gpus_held, live
 from collectors.slurm.native.message import Config
-from collectors.slurm.native.view import field, gpus_in, joined, number, text, word, words, yes
+from collectors.slurm.native.view import field, gpus_in, joined, number, text, types_in, word, words, yes
 
 _RESERVED = frozenset({"MAINTENANCE", "RESERVED"})
 #: pyslurm's names of reservation flags to Slurm's own, in the order in which Slurm writes them.
@@ -45,7 +45,10 @@ def node(record: Any, used: Used | None, reserved: Mapping[str, str]) -> Node | 
     if name is None or state is None:
         return None
     base, flags = parse_state(state)
-    gpus, kind, _ = gpus_in(field(record, "configured_gres"))
+    gres = field(record, "configured_gres")
+    # pyslurm 25.11.2 cannot read GRES with `no_consume`.
+    gpus = None if gres is None else gpus_in(gres)[0]
+    kind, slices = (None, None) if gres is None else types_in(gres)
     tracked = gpus_of_node(record)
     in_use, indices = (None, None) if used is None else used.get(name, (0, None))
     reason = text(record, "reason")
@@ -68,8 +71,10 @@ def node(record: Any, used: Used | None, reserved: Mapping[str, str]) -> Node | 
         gpus=gpus,
         gpus_alloc=tracked if tracked is not None else in_use,
         gpu_type=kind,
+        gpu_slices=slices,
         gpus_used=indices,
         features=words(record, "active_features"),
+        hostname=word(record, "hostname"),
         address=word(record, "address"),
         version=word(record, "slurm_version"),
         boot_at=number(record, "boot_time"),
@@ -136,6 +141,7 @@ def partitions(records: Iterable[Any], gpus: Mapping[str, int] | None) -> list[P
         name, minutes = text(record, "name"), number(record, "max_time")
         if name is None:
             continue
+        allowed, denied = joined(record, "allowed_accounts"), joined(record, "denied_accounts")  # ALL where not set
         made.append(
             Partition(
                 name=name,
@@ -148,20 +154,24 @@ def partitions(records: Iterable[Any], gpus: Mapping[str, int] | None) -> list[P
                 time_limit_s=None if minutes is None else 60 * minutes,
                 priority_tier=number(record, "priority_tier"),
                 qos=word(record, "qos"),
-                allow_accounts=joined(record, "allowed_accounts"),
+                allow_accounts=allowed,
+                deny_accounts=denied if allowed == "ALL" and denied != "ALL" else None,
             )
         )
     return made
 
 
 def gpus_by_partition(records: Iterable[Any]) -> dict[str, int]:
-    """GPUs of the nodes of each partition, without those that have none."""
+    """GPUs of the nodes of each partition, without those that have none, or a node whose GPUs are unknown."""
     found: dict[str, int] = {}
+    unknown: set[str] = set()
     for record in records:
-        count = gpus_in(field(record, "configured_gres"))[0]
+        gres = field(record, "configured_gres")
+        count = gpus_in(gres)[0]
+        unknown.update(words(record, "partitions") if gres is None else ())
         for name in words(record, "partitions") if count else ():
             found[name] = found.get(name, 0) + count
-    return found
+    return {name: count for name, count in found.items() if name not in unknown}
 
 
 def reservations(records: Iterable[Any]) -> tuple[list[Reservation], list[str]]:

@@ -7,6 +7,7 @@ ends with 0 where all was done, else with 1. What pyslurm 25.11.2 does was seen 
 - `Node.modify` is one call for all nodes, like scontrol's, and may change some before it fails for another.
 - `Job.requeue` also reruns jobs that have ended, and knows no `Incomplete`: the states are read first.
 - `Job.cancel` says nothing of a job that is gone: as with scancel that is as was wished. It is read back all the same.
+- A job of an array is changed by `jobs.numbers_of`.
 - `Job.hold(mode="user")` writes to address 0: it is never called.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -25,7 +27,7 @@ from collectors.clean import clean
 from collectors.nodeset import expand
 from collectors.slurm.argv import NODE_STATES
 from collectors.slurm.native import library
-from collectors.slurm.native.jobs import live
+from collectors.slurm.native.jobs import GONE, live, numbers_of
 from collectors.slurm.native.message import SENDING, Result
 from collectors.slurm.native.view import number
 
@@ -33,6 +35,7 @@ from collectors.slurm.native.view import number
 _DOUBTFUL = frozenset({1000, 1002, 1003, 1004, 1802, 1803, 5003, 5004})
 #: These concern the controller or the caller: the next job would fare alike. 1005 and 1007: it understood nothing.
 _OF_ALL = frozenset({1001, 1005, 1007, 1800, 1801, 1804, 1805})
+_ID = re.compile(r"[0-9]+(?:_[0-9]+)?", re.ASCII)
 _WAITS = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
 
 
@@ -46,6 +49,8 @@ class Hand:
         self.refused: dict[str, str] = {}
         self.said: list[str] = []
         self.doubt = False
+        self._named: dict[str, tuple[str, ...]] = {}
+        """Number of a job to the targets for which it stands."""
 
     def nodes(self, action: str, targets: str, reason: str | None) -> None:
         """One update for all of the node set."""
@@ -61,7 +66,8 @@ class Hand:
 
     def jobs(self, action: str, ids: Sequence[str], priority: int | None) -> None:
         """Job by job, until the controller itself is at fault."""
-        left = list(ids)
+        self._named = {job: (job,) for job in ids if "_" not in job} | self._arrays(action, ids)
+        left = list(self._named)
         if action in {"requeue", "requeuehold"}:
             left = self._requeueable(left)
         for at, job in enumerate(left):
@@ -69,14 +75,30 @@ class Hand:
             if code is None:
                 continue
             if code in _DOUBTFUL:
-                self.refused |= dict.fromkeys(left[at + 1 :], "not sent: the call before it got no answer")
+                self._refuse(left[at + 1 :], "not sent: the call before it got no answer")
                 return
-            self.refused[job] = text
+            self._refuse([job], text)
             if code in _OF_ALL:
-                self.refused |= dict.fromkeys(left[at + 1 :], f"not sent: {text}")
+                self._refuse(left[at + 1 :], f"not sent: {text}")
                 return
         if action == "cancel":
-            self._read_back([job for job in left if job not in self.refused])
+            self._read_back([job for job in left if self.refused.keys().isdisjoint(self._named[job])])
+
+    def _arrays(self, action: str, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Number to the tasks of arrays for which it stands, of those that are wanted; others are refused."""
+        tasks = [one for one in ids if "_" in one]
+        if not tasks:
+            return {}
+        try:
+            found, unable = numbers_of(self.slurm.Jobs.load().values(), action, tasks)
+        except self.slurm.RPCError as error:
+            found, unable = {}, dict.fromkeys(tasks, clean(f"not sent, since its array cannot be read: {error}"))
+        self.refused |= unable
+        return found
+
+    def _refuse(self, numbers: Iterable[str], why: str) -> None:
+        for one in numbers:
+            self.refused |= dict.fromkeys(self._named[one], why)
 
     def _doing(self, action: str, job: int, priority: int | None) -> Callable[[], object]:
         one = self.slurm.Job(job)
@@ -115,13 +137,13 @@ class Hand:
         try:
             states = self._states()
         except self.slurm.RPCError as error:
-            self.refused = dict.fromkeys(ids, clean(f"not sent, since its state cannot be read: {error}"))
+            self._refuse(ids, clean(f"not sent, since its state cannot be read: {error}"))
             return []
         found = []
         for job in ids:
             state = states.get(job)
             if state is None or state in _WAITS:
-                self.refused[job] = "it has ended or is gone" if state is None else f"it waits already ({state})"
+                self._refuse([job], GONE if state is None else f"it waits already ({state})")
             else:
                 found.append(job)
         return found
@@ -149,7 +171,7 @@ def main(words: Sequence[str]) -> int:
         if asked.action in NODE_STATES:
             hand.nodes(asked.action, asked.targets, asked.reason)
         else:
-            hand.jobs(asked.action, _numbers(asked.targets), asked.priority)
+            hand.jobs(asked.action, _ids(asked.targets), asked.priority)
         result = Result(refused=hand.refused, said=tuple(hand.said), doubt=hand.doubt)
     except library.Unable as error:
         result = Result(refused={"": "; ".join(part for part in error.told[1:] if part)})
@@ -160,10 +182,10 @@ def main(words: Sequence[str]) -> int:
     return 0 if not (result.refused or result.said) else 1
 
 
-def _numbers(targets: str) -> list[str]:
-    """Job numbers. int() would read the task 101_3 as the job 1013. Raises Unable."""
-    found = targets.split(",")
-    if not all(one.isdecimal() and one.isascii() for one in found):
+def _ids(targets: str) -> list[str]:
+    """Job numbers, or tasks of an array (`101_[0-9]`); int() would read 101_3 as 1013. Raises Unable."""
+    found = list(expand(targets)) if "_" in targets else targets.split(",")
+    if not all(_ID.fullmatch(one) for one in found):
         raise library.Unable("missing", f"pyslurm names jobs by number alone: {clean(targets)[:80]}")
     return found
 

@@ -23,6 +23,9 @@ HOLDING = frozenset({"RUNNING", "SUSPENDED", "CONFIGURING", "RESIZING", "SIGNALI
 _MOST_TASKS = 4_000_001
 _RANGE = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7})(?::([0-9]{1,7}))?)?")
 
+#: Why a job is not changed that Slurm does not have any more.
+GONE = "it has ended or is gone"
+
 Held = Mapping[str, tuple[int, str | None]]
 """Node to the GPUs that a job holds there, and their indices."""
 
@@ -83,6 +86,38 @@ def tasks(told: str) -> list[int]:
     return found
 
 
+def numbers_of(
+    records: Iterable[Any], action: str, targets: Iterable[str]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """The numbers by which pyslurm changes these tasks of arrays, each with its tasks; and why it cannot change others.
+
+    Seen on 25.11.7: a number changes what its record stands for, one task, or all tasks of the array that wait; but to
+    cancel the number of an array ends all of its tasks.
+    """
+    wanted = frozenset(targets)
+    alive: dict[int, set[str]] = {}
+    met: list[tuple[int, int, tuple[str, ...]]] = []
+    for record, _ in live(records):
+        array, own = number(record, "array_id"), number(record, "id")
+        if array is None or own is None:
+            continue
+        ids = ids_of(record)
+        alive.setdefault(array, set()).update(ids or (f"{array}_?",))  # of a list that cannot be read
+        if not wanted.isdisjoint(ids):
+            met.append((own, array, ids))
+    found: dict[str, tuple[str, ...]] = {}
+    unable = dict.fromkeys(wanted, GONE)
+    for own, array, ids in met:
+        others = (alive[array] if action == "cancel" and own == array else frozenset(ids)) - wanted
+        for task in wanted.intersection(ids):
+            del unable[task]
+            if others:
+                unable[task] = f"pyslurm changes it only together with {len(others):,} other tasks of array {array}"
+        if not others:
+            found[str(own)] = ids
+    return found, unable
+
+
 def _user(record: Any, known: dict[int | None, str]) -> str:
     """The user's name; each is looked up once a reading, since pyslurm asks the system for every job."""
     uid = number(record, "user_id")
@@ -113,17 +148,25 @@ def _fields(record: Any, state: str, gpus_tracked: bool, users: dict[int | None,
         "started": None if waiting else began,
         "expected": began if waiting else None,
         "time_limit_s": None if limit is None else 60 * limit,
-        "unlimited": field(record, "time_limit") == "UNLIMITED",
+        "unlimited": _unlimited(record),
         "priority": number(record, "priority"),
         "restarts": number(record, "requeue_count"),
     }
 
 
-def _gpus(record: Any, state: str, tracked: bool) -> int | None:
-    """GPUs asked for or held: from the TRES, else per node, else those that it holds.
+def _unlimited(record: Any) -> bool:
+    """pyslurm 25.11.2 gives None for a job without a time limit; Slurm gives every other job one at its submission."""
+    try:
+        limit = record.time_limit
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError):
+        return False
+    return limit is None or limit == "UNLIMITED"
 
-    pyslurm 25.11.2 does not read `--gpus`, `--gpus-per-task` and `--gpus-per-socket`: None where a waiting job may have
-    asked so.
+
+def _gpus(record: Any, state: str, tracked: bool) -> int | None:
+    """GPUs requested or held: from the TRES, else per node, else those that it holds, else per task.
+
+    pyslurm 25.11.2 does not read `--gpus` and `--gpus-per-socket`: None where a waiting job may have used them.
     """
     if tracked:  # else its TRES name none, and to take them apart is a tenth of the time of a reading
         total = gpus_of_tres(field(record, "allocated_tres") or field(record, "requested_tres"))
@@ -135,6 +178,9 @@ def _gpus(record: Any, state: str, tracked: bool) -> int | None:
     held = gpus_held(record, state)
     if held is not None:
         return sum(count for count, _ in held.values())
+    per_task, tasks = gpus_of_tres(field(record, "tres_per_task")), number(record, "ntasks")
+    if per_task is not None and tasks is not None:
+        return per_task * tasks
     return 0 if tracked else None
 
 

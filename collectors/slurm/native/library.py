@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from collectors.clean import clean
+from collectors.slurm.native.message import OF_ALL
 
 #: The only release of pyslurm that was tried; each speaks to the libslurm of one release of Slurm.
 KNOWN = "25.11."
@@ -77,4 +78,5 @@ def named(pyslurm: Any, error: BaseException, what: str) -> Told:
     if not isinstance(error, pyslurm.RPCError):
         return "internal", f"pyslurm, {what}: {type(error).__name__}: {text}", "report it"
     kind, mend = _NAMED.get(number if isinstance(number, int) else -1, ("refused", "try: scontrol ping"))
-    return kind, f"pyslurm, {what}: {text}", mend
+    asked = "" if kind in OF_ALL else f", {what}"  # the same words for every question, so that they are said once
+    return kind, f"pyslurm{asked}: {text}", mend

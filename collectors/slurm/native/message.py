@@ -9,14 +9,21 @@ from collectors.slurm.road import About
 
 #: What `hand` says on stdout before its first change: who never said it has changed nothing.
 SENDING = b"sending\n"
+#: Kinds of faults that concern the controller: any other question would meet them as well.
+OF_ALL = frozenset({"refused", "timeout", "auth", "backoff"})
 
 
 class Question(Struct, frozen=True):
-    """Read all of a kind ("nodes", "jobs", "partitions", "reservations", "diag", "config", "about"), or "detail"."""
+    """Read all of a kind ("nodes", "jobs", "partitions", "reservations", "diag", "config", "about"),
+    "detail", or "tasks": which tasks of arrays cannot be changed."""
 
     kind: str
     job: str = ""
     """detail: of which job."""
+    action: str = ""
+    """tasks: what is to be done to them."""
+    targets: tuple[str, ...] = ()
+    """tasks: ids of tasks of arrays."""
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -40,6 +47,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     config: Config | None = None
     about: About | None = None
     detail: JobDetail | None = None
+    unable: dict[str, str] | None = None
+    """tasks: each that pyslurm cannot change, and why."""
     warnings: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     """The numbers of jobs and arrays of which rows could not be made, `?` where not even that could be read."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from collectors.clean import clean, decode
 from collectors.slurm.ask import said
+from collectors.slurm.fields import is_slice
 
 #: More than this is nothing that Slurm counts, and JSON could not carry it.
 _MOST = 1 << 62
@@ -77,6 +78,13 @@ def gpus_in(gres: Any) -> tuple[int, str | None, str | None]:
         if isinstance(value, Mapping) and value.get("indexes"):
             indices.append(str(value["indexes"]))
     return count, kind, ",".join(indices) or None
+
+
+def types_in(gres: Any) -> tuple[str | None, int]:
+    """As `fields.gpu_types`, of a dict of GRES."""
+    rows = gres.items() if isinstance(gres, Mapping) else ()
+    found = [(kind, count) for key, value in rows for count, kind, _ in (gpus_in({key: value}),) if kind and count]
+    return "+".join(dict.fromkeys(kind for kind, _ in found)) or None, sum(n for kind, n in found if is_slice(kind))
 
 
 def gpus_of_tres(tres: Any) -> int | None:

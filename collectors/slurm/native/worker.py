@@ -48,6 +48,7 @@ class Library:
             "config": lambda _: Answer(config=facts.config(self._config(fresh=True))),
             "about": self._about,
             "detail": self._detail,
+            "tasks": self._tasks,
         }
 
     def _config(self, fresh: bool = False) -> Any:
@@ -90,6 +91,11 @@ class Library:
         return Answer(
             about=About(road="native", where=where, version=clean(version) if version else None, user=facts.reader())
         )
+
+    def _tasks(self, question: Question) -> Answer:
+        """Those that have ended are not among them: that is said of each when it is sent."""
+        unable = jobs.numbers_of(self.slurm.Jobs.load().values(), question.action, question.targets)[1]
+        return Answer(unable={task: why for task, why in unable.items() if why != jobs.GONE})
 
     def _detail(self, question: Question) -> Answer:
         """Found among all jobs: pyslurm's own look-up gives the first task of an array for any of them."""

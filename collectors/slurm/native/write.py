@@ -6,6 +6,7 @@ crashed or that got no answer is in doubt: what came of it, the next reading say
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -14,10 +15,12 @@ from collectors import process
 from collectors.decoding import from_json
 from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings, argv, road
-from collectors.slurm.native.client import command, environment
-from collectors.slurm.native.message import SENDING, Result
-from collectors.slurm.road import TASKS
+from collectors.slurm.native.client import Client, command, environment
+from collectors.slurm.native.message import SENDING, Question, Result
 from collectors.slurm.write import DEADLINE_S, readable, to_all
+
+_PART = "pyslurm names jobs by number alone, not a part of a heterogeneous job"
+_NUMBER_OR_TASK = re.compile(r"[0-9]+(?:_[0-9]+)?")
 
 Call = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -32,13 +35,27 @@ class NativeWriter:
         self._deadline_s = deadline_s
 
     def why_not(self, change: Change) -> Mapping[str, str]:
-        """Target to why pyslurm cannot do that to it; it asks nothing."""
+        """Target to why pyslurm cannot do that to it; it asks only about tasks of arrays. Raises SourceFault."""
+        unable = self._never(change)
+        tasks = tuple(one for one in change.targets if "_" in one and one not in unable)
+        return unable | dict(self._tasks(change.action, tasks)) if tasks else unable
+
+    def _tasks(self, action: str, tasks: tuple[str, ...]) -> Mapping[str, str]:
+        client = Client(self._deadline_s)
+        try:
+            return client.ask(Question("tasks", action=action, targets=tasks)).unable or {}
+        finally:
+            client.close()
+
+    def _never(self, change: Change) -> dict[str, str]:
+        """Target to why pyslurm can nowhere do that to it."""
         what = "drain for a time" if change.resume_after_s is not None else change.action
         why = road.why_not(self.name, change.action) or road.why_not(self.name, what)
         if why is not None:
             return dict.fromkeys(change.targets, why)
-        of_tasks = road.why_not(self.name, f"{change.action} {TASKS}") if change.kind == "job" else None
-        return {} if of_tasks is None else {one: of_tasks for one in change.targets if not one.isdecimal()}
+        if change.kind != "job":
+            return {}
+        return {one: _PART for one in change.targets if not _NUMBER_OR_TASK.fullmatch(one)}
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
         """Exactly what `send` runs. Raises ValueError where pyslurm cannot do it, and as `argv.checked` does."""
@@ -57,7 +74,7 @@ class NativeWriter:
     def _calls(self, change: Change) -> list[Call]:
         """Each call as it runs, with its targets. Everything is checked before the first one is returned."""
         names = argv.checked(change)
-        unable = self.why_not(change)
+        unable = self._never(change)
         if unable:
             raise ValueError(next(iter(unable.values())))
         before = (process.find(self._prefix[0]), *self._prefix[1:]) if self._prefix else ()
@@ -107,11 +124,22 @@ def _spelt(change: Change, names: tuple[str, ...]) -> list[Call]:
     if change.action == "priority":
         of = change.priorities
         return [
-            (("priority", f"--priority={value}", ",".join(some)), some)
+            (("priority", f"--priority={value}", *words), some)
             for value in dict.fromkeys(of[job] for job in names)
-            for some in argv.batches(tuple(job for job in names if of[job] == value))
+            for words, some in _jobs(tuple(job for job in names if of[job] == value))
         ]
-    return [((change.action, ",".join(some)), some) for some in argv.batches(names)]
+    return [((change.action, *words), some) for words, some in _jobs(names)]
+
+
+def _jobs(names: tuple[str, ...]) -> list[Call]:
+    """So many jobs a call; the tasks of an array always in one, folded: which of them go together, `hand` finds out."""
+    arrays: dict[str, list[str]] = {}
+    for name in names:
+        if "_" in name:
+            arrays.setdefault(name.partition("_")[0], []).append(name)
+    plain = tuple(name for name in names if "_" not in name)
+    calls: list[Call] = [((",".join(some),), some) for some in argv.batches(plain)]
+    return calls + [((argv.folded(tuple(tasks)),), tuple(tasks)) for tasks in arrays.values()]
 
 
 def _reason(told: argv.Words) -> argv.Words:

@@ -15,7 +15,7 @@ from collectors.model import Control, Controller, Diag, Node, Partition, Reserva
 from collectors.nodestate import display_word, parse_state
 from collectors.racks import RackOf, nowhere
 from collectors.slurm.ask import said
-from collectors.slurm.fields import gres_gpus, tres_gpus
+from collectors.slurm.fields import gpu_types, gres_gpus, tres_gpus
 from collectors.slurm.rest.client import Answer, Pings
 
 
@@ -42,6 +42,15 @@ _UNSET = Number()
 _NO_VALUES = frozenset({0xFFFFFFFFFFFFFFFE, 0xFFFFFFFE, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFF})
 
 
+#: Flags of nodes in the order in which scontrol prints them (node_state_flags in slurm_protocol_defs.c, 26.05).
+_FLAGS = (
+    "BLOCKED", "CLOUD", "COMPLETING", "DRAIN", "DYNAMIC_FUTURE", "DYNAMIC_NORM", "EXTERNAL", "INVALID_REG", "FAIL",
+    "MAINTENANCE", "POWER_DOWN", "POWER_UP", "POWERED_DOWN", "REBOOT_REQUESTED", "REBOOT_ISSUED", "RESERVED", "RESUME",
+    "NOT_RESPONDING", "PLANNED", "POWERING_UP", "POWERING_DOWN",
+)  # fmt: skip
+_PLACE = {flag: at for at, flag in enumerate(_FLAGS)}
+
+
 class NodeRecord(Struct, gc=False):
     """What is wanted of a node."""
 
@@ -60,6 +69,7 @@ class NodeRecord(Struct, gc=False):
     gres: str | None = None
     gres_used: str | None = None
     active_features: list[str] | None = None
+    hostname: str | None = None
     address: str | None = None
     version: str | None = None
     boot_time: Number = _UNSET
@@ -79,8 +89,10 @@ class Nodes(Answer):
 
 def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
     """One record as a Node."""
-    base, flags = parse_state("+".join(clean(word) for word in record.state or ()))
-    gpus, kind, _ = (None, None, None) if record.gres is None else gres_gpus(record.gres)
+    words = sorted(map(clean, record.state or ()), key=lambda word: _PLACE.get(word, -1))
+    base, flags = parse_state("+".join(words))
+    gpus, _, _ = (None, None, None) if record.gres is None else gres_gpus(record.gres)
+    kind, slices = gpu_types(record.gres) if record.gres is not None else (None, None)
     used, _, indices = (None, None, None) if record.gres_used is None else gres_gpus(record.gres_used)
     reason = clean(record.reason) if record.reason else None
     return Node(
@@ -101,9 +113,11 @@ def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
         gpus=gpus,
         gpus_alloc=used,
         gpu_type=said(kind or ""),
+        gpu_slices=slices,
         gpus_used=said(indices or ""),
         rack=rack(record.name),
         features=tuple(clean(one) for one in record.active_features or ()),
+        hostname=said(record.hostname or ""),
         address=said(record.address or ""),
         version=said(record.version or ""),
         boot_at=record.boot_time.time,
@@ -140,6 +154,7 @@ class _Total(Struct, frozen=True, gc=False):
 
 class _Allowed(Struct, frozen=True, gc=False):
     allowed: str | None = None
+    deny: str | None = None
     assigned: str | None = None
 
 
@@ -178,6 +193,7 @@ class Partitions(Answer):
 
 def partition(record: PartitionRecord) -> Partition:
     """One record as a Partition. Which one is the default is told from v0.0.45 on."""
+    allowed = said(record.accounts.allowed or "ALL")
     return Partition(
         name=clean(record.name),
         state="+".join(clean(word) for word in record.partition.state or ()) or "UNKNOWN",
@@ -189,7 +205,8 @@ def partition(record: PartitionRecord) -> Partition:
         time_limit_s=minutes_s(record.maximums.time.value),
         priority_tier=record.priority.tier,
         qos=said(record.qos.assigned or ""),
-        allow_accounts=said(record.accounts.allowed or "ALL"),
+        allow_accounts=allowed,
+        deny_accounts=said(record.accounts.deny or "") if allowed == "ALL" else None,
     )
 
 

@@ -59,6 +59,12 @@ _NUMBERED = {
 }
 
 
+#: SLURM_PROTOCOL_AUTHENTICATION_ERROR: with HTTP 511 it is what slurmctld says of a token (24.11, 26.05).
+BAD_CREDENTIALS = 1007
+#: Unauthorized, and Network Authentication Required: of partitions slurmrestd says no more (26.05.5).
+_WHO = frozenset({401, 511})
+
+
 class Error(Struct, gc=False):
     """One of the errors in a body."""
 
@@ -105,6 +111,12 @@ class Refused(SourceFault):
         super().__init__(kind, what, mend, rest_s)
         self.code = code
         self.errors = tuple(errors)
+
+    @property
+    def of_token(self) -> bool:
+        """Whether it refuses who asks: slurmrestd a missing token, or slurmctld one that has expired or another key
+        signed."""
+        return self.code in _WHO or self.has(BAD_CREDENTIALS)
 
     def has(self, number: int) -> bool:
         """Whether one of its errors has this number (slurm_errno.h)."""
@@ -171,6 +183,8 @@ class Client:
         self.where = settings.socket or urlsplit(settings.url or "").netloc
         self._base = (settings.url or "http://localhost").rstrip("/")
         self._closed = False
+        self._used: Secret | None = None
+        """The token that was sent last."""
         self._one = threading.Lock()
         self._wire = Wire(str(Path(settings.socket).expanduser()) if settings.socket else None)
         self._http = httpx.Client(
@@ -208,6 +222,14 @@ class Client:
         raise SourceFault("missing", f"{self.where} has none of the data parsers v0.0.{first} to v0.0.{last}",
                           "is that slurmrestd, of Slurm 23.11 or later?")  # fmt: skip
 
+    def controllers(self, answer: Pings) -> Pings:
+        """The answer to a ping, asked again where no controller responded but one does: of a token that is refused
+        /ping/ says only that, with status 200 (26.05.5). Raises SourceFault with the reason."""
+        if answer.up():
+            return answer
+        self.get("diag/", Answer)
+        return self.get("ping/", Pings)
+
     def get(self, path: str, kind: type[A], *, database: bool = False) -> A:
         """The answer to a question, whole. `path` is behind the version. Raises SourceFault."""
         return self._ask(self._path(path, database), kind)
@@ -218,24 +240,37 @@ class Client:
         It may take `patience` times the deadline. Raises SourceFault.
         """
         at = self._path(path)
-        process.asked()
-        with self._one, self._sent("GET", at, None, patience) as answer:
-            taken = Pieces(key, kind)
-            for piece in taken.take(self._chunks(at, answer, CAP)):
-                self._check(at, piece, answer.status_code)
-                yield piece
+        began = renewed = False
+        while True:
+            process.asked()
+            try:
+                with self._one, self._sent("GET", at, None, patience) as answer:
+                    taken = Pieces(key, kind)
+                    for piece in taken.take(self._chunks(at, answer, CAP)):
+                        self._check(at, piece, answer.status_code)
+                        began = True
+                        yield piece
+                return
+            except Refused as error:
+                if began or renewed or not self._renewed(error):
+                    raise
+                renewed = True
 
     def change(self, method: str, path: str, body: bytes | None, kind: type[A]) -> A:
         """Send something once, whatever comes of it; errors in its answer are for the caller to read.
 
         Raises SourceFault; Refused where the server says no, Unsent where it certainly never arrived.
         """
-        with self._one, self._sent(method, path, body) as answer:
-            content = b"".join(self._chunks(path, answer, _SMALL))
-            try:
-                return from_json(content, kind)
-            except (MsgspecError, UnicodeDecodeError, ValueError):
-                raise SourceFault("malformed", f"{self.where} answered {path} with no JSON that wacht knows") from None
+        try:
+            with self._one, self._sent(method, path, body) as answer:
+                content = b"".join(self._chunks(path, answer, _SMALL))
+        except Refused as error:
+            self._renewed(error)
+            raise
+        try:
+            return from_json(content, kind)
+        except (MsgspecError, UnicodeDecodeError, ValueError):
+            raise SourceFault("malformed", f"{self.where} answered {path} with no JSON that wacht knows") from None
 
     def close(self) -> None:
         """End what is being asked, from any thread, and ask no more."""
@@ -248,11 +283,29 @@ class Client:
         return f"/slurm{'db' if database else ''}/v0.0.{self.there().parser}/{rest}"
 
     def _ask(self, path: str, kind: type[A]) -> A:
-        process.asked()
-        with self._one, self._sent("GET", path, None) as answer:
-            (whole,) = Pieces("", kind, _WHOLE).take([b"".join(self._chunks(path, answer, _WHOLE))])
-            self._check(path, whole, answer.status_code)
-            return whole
+        renewed = False
+        while True:
+            process.asked()
+            try:
+                with self._one, self._sent("GET", path, None) as answer:
+                    (whole,) = Pieces("", kind, _WHOLE).take([b"".join(self._chunks(path, answer, _WHOLE))])
+                    self._check(path, whole, answer.status_code)
+                    return whole
+            except Refused as error:
+                if renewed or not self._renewed(error):
+                    raise
+                renewed = True
+
+    def _renewed(self, error: Refused) -> bool:
+        """Whether the token was refused and there is another one by now, to ask again with at once."""
+        tokens, used = self._place.tokens, self._used
+        if tokens is None or used is None or not error.of_token:
+            return False
+        tokens.refused(used)
+        try:
+            return tokens.get(self._limit).reveal() != used.reveal()
+        except SourceFault:
+            return False
 
     def _check(self, path: str, answer: Answer, code: int) -> None:
         if answer.errors:
@@ -286,7 +339,7 @@ class Client:
     def _headers(self, body: bytes | None) -> dict[str, str]:
         headers = {} if body is None else {"Content-Type": "application/json"}
         if self._place.tokens is not None:
-            token = self._token(self._place.tokens)
+            token = self._used = self._token(self._place.tokens)
             headers["X-SLURM-USER-TOKEN"] = token.reveal()
             if self._settings.user:
                 headers["X-SLURM-USER-NAME"] = self._settings.user
@@ -318,10 +371,8 @@ class Client:
             errors = from_json(content, Answer).errors or []
         if code == 404 and path.startswith("/slurm/") and _NO_SUCH_URL.search(content):
             self._place.there = None  # another version may be there by now
-        if code == 401 and self._place.tokens is not None:
-            self._place.tokens.refused()
-        if errors:
-            raise self._refusal(path, code, errors)
+        if errors or code == 511:
+            raise self._refusal(path, code, errors or [Error("Protocol authentication error", BAD_CREDENTIALS)])
         said = clean(content[:200].decode("utf-8", "replace").strip().partition("\n")[0])
         told = f"{self.where} answered {code} to {path}" + (f": {said}" if said else "")
         kind, mend, rest_s = "refused", "see its log", 0.0
@@ -342,12 +393,15 @@ class Client:
 
     def _who(self) -> str:
         if self._settings.token_file:
-            return "the token has expired, or is another cluster's: see token_file"
+            return f"write a new one to {self._settings.token_file}: scontrol token lifespan=43200, on that cluster"
         if self._place.tokens is not None:
-            return "it does not take the token that `scontrol token` made: is it the same cluster?"
+            return "`scontrol token` made it: is the cluster of this computer's slurm.conf the one behind url?"
         return "on a socket slurmrestd knows only root and its own user, started with -a rest_auth/local; or token_file"
 
     def _refusal(self, path: str, code: int, errors: Sequence[Error]) -> Refused:
+        if self._place.tokens is not None and any(one.error_number == BAD_CREDENTIALS for one in errors):
+            told = f"{self.where} refuses the token: it has expired, or the key of another cluster signed it"
+            return Refused("auth", told, self._who(), code, errors)
         numbered = (_NUMBERED[one.error_number] for one in errors if one.error_number in _NUMBERED)
         kind, mend = next(numbered, ("refused", "see the log of slurmrestd"))
         return Refused(kind, f"{self.where} says to {path}: {errors[0]}", mend, code, errors)

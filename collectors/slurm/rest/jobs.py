@@ -14,6 +14,7 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.model import Job
 from collectors.slurm.ask import said
+from collectors.slurm.fields import gres_gpus
 from collectors.slurm.jobs import WAITING, gpus_of
 from collectors.slurm.rest.answers import Number, minutes_s
 from collectors.slurm.rest.client import Answer
@@ -51,6 +52,9 @@ class JobRecord(Struct, gc=False):
     tres_per_job: str | None = None
     tres_per_task: str | None = None
     tres_per_socket: str | None = None
+    sockets_per_node: Number = _UNSET
+    gres_detail: list[str] | None = None
+    """What it holds on each of its nodes."""
     restart_cnt: int | None = None
     priority: Number = _UNSET
     submit_time: Number = _UNSET
@@ -127,8 +131,10 @@ def job(record: JobRecord) -> Job:
     gpus = gpus_of(
         record.tres_alloc_str or record.tres_req_str or "", record.tres_per_node or "", record.tres_per_job or "",
         record.tres_per_task or "", record.tres_per_socket or "", "" if count is None else str(count),
-        str(record.tasks.value or ""),
+        str(record.tasks.value or ""), str(record.sockets_per_node.value or "") if waiting else "",
     )  # fmt: skip
+    if gpus is None and record.gres_detail:
+        gpus = sum(gres_gpus(held)[0] for held in record.gres_detail)
     began = record.start_time.time
     reason = record.state_description or record.state_reason or ""
     return Job(

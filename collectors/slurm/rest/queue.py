@@ -15,6 +15,7 @@ import msgspec
 
 from collectors.model import Job, SourceFault
 from collectors.slurm.fields import whole
+from collectors.slurm.jobs import WAITING
 from collectors.slurm.rest.client import Client, Refused
 from collectors.slurm.rest.jobs import (
     JobRecord,
@@ -24,6 +25,9 @@ from collectors.slurm.rest.jobs import (
     listed,
     state_word,
     tasks_of,
+)
+from collectors.slurm.rest.jobs import (
+    job as job_of,
 )
 
 #: An answer of so many bytes is read whole each time: 350 jobs of their own, or arrays of any size.
@@ -62,6 +66,8 @@ class Queue:
         self._read_at: float | None = None
         self._due_at = 0.0
         self._small = False
+        self._counted: dict[str, tuple[str | None, int | None]] = {}
+        """Jobs whose GPUs were counted on their nodes, and where and since when they ran then."""
         self.hidden: frozenset[str] = frozenset()
         """As `Facts.hidden`, of the last reading."""
         self.shown: frozenset[str] = frozenset()
@@ -106,6 +112,7 @@ class Queue:
 
     def _keep(self, rows: dict[str, Job]) -> Mapping[str, Job]:
         """Take these rows for the next time; the same mapping as before where nothing changed."""
+        self._count(rows)
         unchanged = len(rows) == len(self._rows) and all(self._rows.get(raw) is one for raw, one in rows.items())
         if not unchanged:
             self._rows, self._told = rows, {one.id: one for one in rows.values()}
@@ -113,7 +120,19 @@ class Queue:
 
     def _same(self, raw: str, fresh: Job) -> Job:
         before = self._rows.get(raw)
-        return before if before is not None and before == fresh else fresh
+        if before is None:
+            return fresh
+        if fresh.gpus is None and fresh.nodes and (fresh.nodes, fresh.started) == (before.nodes, before.started):
+            fresh = msgspec.structs.replace(fresh, gpus=before.gpus, gpus_held=before.gpus_held)
+        return before if before == fresh else fresh
+
+    def _count(self, rows: dict[str, Job]) -> None:
+        """Count the GPUs of those whose record did not tell how many they hold: a few a reading, each once."""
+        lacking = {raw: (one.nodes, one.started) for raw, one in rows.items() if one.gpus is None and one.nodes}
+        self._counted = {raw: at for raw, at in self._counted.items() if lacking.get(raw) == at}
+        for raw in [raw for raw in lacking if raw not in self._counted][:SINGLY]:
+            self._counted[raw] = lacking[raw]
+            rows[raw] = with_held(self._client, rows[raw])
 
     def _states(self) -> dict[str, Sequence[str]]:
         """The states of all jobs and tasks that are alive."""
@@ -169,8 +188,20 @@ def read_some(client: Client, numbers: Sequence[str]) -> dict[str, Job]:
         if any(one.master is not None and tasks_of(one) is None for one in records):
             told = client.get(f"jobs/state/?job_id={number}", States)
             states = {one.job_id: one.state or () for one in told.jobs or ()}
-        found |= dict(listed(records, states))
+        found |= {raw: with_held(client, one) for raw, one in listed(records, states)}
     return found
+
+
+def with_held(client: Client, job: Job) -> Job:
+    """The job with the GPUs that it holds, where its record did not tell how many: FLAGS leaves out gres_detail."""
+    if job.gpus is not None or job.nodes is None or job.state in WAITING:
+        return job
+    try:
+        records = client.get(f"job/{number_of(job.id)}", Jobs).jobs or []
+    except Refused:
+        return job
+    held = next((one for one in map(job_of, records) if one.id == job.id), job)
+    return msgspec.structs.replace(job, gpus=held.gpus, gpus_held=held.gpus_held)
 
 
 def number_of(job: str) -> str:

@@ -21,7 +21,7 @@ from collectors.slurm.fields import whole
 from collectors.slurm.rest import answers, rights
 from collectors.slurm.rest.client import Answer, Client, Pings, Place, Refused
 from collectors.slurm.rest.jobs import JobRecord, listed, tasks_of
-from collectors.slurm.rest.queue import NO_SUCH_JOB, SINGLY, Queue, number_of, read_all, read_some
+from collectors.slurm.rest.queue import NO_SUCH_JOB, SINGLY, Queue, number_of, read_all, read_some, with_held
 from collectors.slurm.rest.token import claims
 from collectors.slurm.road import About, FewByName
 
@@ -45,7 +45,7 @@ class RestReader:
             "partitions": self._partitions,
             "reservations": self._reservations,
             "diag": self._diag,
-            "control": lambda client: Facts(control=answers.control(client.get("ping/", Pings))),
+            "control": lambda client: Facts(control=answers.control(client.controllers(client.get("ping/", Pings)))),
             "rights": lambda client: Facts(rights=rights.read(client, user_of(settings))),
         }[kind]
 
@@ -141,7 +141,7 @@ class RestRoad(FewByName):
 
     def about(self) -> About:
         """What answers there, and whether its controller does. Raises SourceFault."""
-        answer = self._client.ping()
+        answer = self._client.controllers(self._client.ping())
         slurm = answer.meta.slurm if answer.meta is not None else None
         if not answer.up():
             raise SourceFault("refused", f"{self._client.where} is there, its controller is not", "is slurmctld up?")
@@ -174,7 +174,7 @@ class RestRoad(FewByName):
         """The jobs that hold one of these nodes now: slurmrestd tells them only among all others."""
         wanted = frozenset(nodes)
         placed = (one for one in read_all(self._client) if one.nodes and not wanted.isdisjoint(names_in(one.nodes)))
-        return {one.id: one for _, one in listed(placed, None)}
+        return {one.id: with_held(self._client, one) for _, one in listed(placed, None)}
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job. Raises SourceFault; "missing" for an unknown id."""

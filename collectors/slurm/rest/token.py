@@ -57,13 +57,15 @@ class Tokens:
         token = read_token(self._file)
         ends = claims(token).exp
         if ends is not None and ends + _SKEW_S < self._now():
-            raise SourceFault("auth", f"the token in {self._file} ended {self._now() - ends:.0f} s ago", "renew it")
+            raise SourceFault("auth", f"the token in {self._file} ended {self._now() - ends:.0f} s ago",
+                              "write a new one there: scontrol token lifespan=43200")  # fmt: skip
         return token
 
-    def refused(self) -> None:
-        """The server did not take it: the next one is made anew."""
+    def refused(self, token: Secret) -> None:
+        """The server did not take this one: where it was made here, the next one is made anew."""
         with self._lock:
-            self._made = None
+            if self._made is not None and self._made[0] is token:
+                self._made = None
 
     def _own(self, deadline_s: float) -> Secret:
         """One from `scontrol token`, for all who ask."""

@@ -107,7 +107,11 @@ class RestWriter:
             refused, fatal = dict.fromkeys(order.targets, str(error.fault)), True
         except Refused as error:
             errors, code, rc = error.errors, error.code, 1
-            if not errors:
+            if error.fault.kind == "auth" and error.of_token:
+                # Whoever it does not know changes nothing: that much is certain, for every target.
+                said, errors = [str(error.fault)], ()
+                refused, fatal = dict.fromkeys(order.targets, said[0]), True
+            elif not errors:
                 said = [str(error.fault)]
                 # Below 500 it was not even handed on; what broke inside, nobody can say how far it came.
                 refused, fatal = (dict.fromkeys(order.targets, said[0]), True) if code < 500 else ({}, False)

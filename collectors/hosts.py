@@ -1,0 +1,259 @@
+"""Which node of Slurm a host in a label is: the one place for that mapping, for Prometheus and Alertmanager alike.
+
+A label holds a host as its exporter or scrape configuration writes it: short or with its domain, with or without a
+port, or as an IP address. Slurm knows a node by three names: NodeName, NodeHostname and NodeAddr. A host is a node
+
+1. where it equals one of these three, in this order, or
+2. where its first part equals the first part of one of them, and no domain contradicts: one of both is without one.
+
+An IP address is a node only where Slurm itself gives it (1). What fits several nodes is none of them; neither are two
+hosts of different domains that would both be one node by their first part: they are reported, never merged.
+
+Until Slurm has named its nodes a host goes by its first part, an IP address by nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Protocol, runtime_checkable
+
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.model import Node
+
+NAME, HOSTNAME, ADDRESS, SHORT, RULE, UNCHECKED = "NodeName", "NodeHostname", "NodeAddr", "short name", "rule", ""
+"""How a host fits a node: by what it equals."""
+FOREIGN, IP, AMBIGUOUS, UNMATCHED = "foreign", "IP address", "ambiguous", "unmatched"
+"""Why a host is no node: Slurm has none such, an address that is no NodeAddr, several nodes, not what the rule wants.
+"""
+
+#: Name, NodeHostname and NodeAddr of every node.
+Ids = tuple[tuple[str, str | None, str | None], ...]
+_PORT = re.compile(r"(\[.+\]|[^:]+):[0-9]{1,5}")
+
+
+class Fit(Struct, frozen=True):
+    """What a host in a label is."""
+
+    node: str | None
+    how: str
+    host: str
+    """The host, without a port."""
+    domain: str = ""
+    """The domain of the host, where Slurm's names do not confirm it."""
+
+
+def host_of(value: str) -> str:
+    """The host in a label's value: without the port, and without the brackets of an IPv6 address."""
+    match = _PORT.fullmatch(value)
+    host = match[1] if match is not None else value
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def is_ip(host: str) -> bool:
+    """True for an IPv4 or IPv6 address."""
+    if not host[:1].isdigit() and ":" not in host:  # most hosts
+        return False
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def ids_of(nodes: Iterable[Node]) -> Ids:
+    """What the mapping is made of."""
+    return tuple((node.name, node.hostname, node.address) for node in nodes)
+
+
+class Names:
+    """The nodes of one cluster as Slurm names them. Immutable, but for the hosts that were found to be ambiguous."""
+
+    def __init__(self, ids: Ids = ()) -> None:
+        self.known = bool(ids)
+        """False until Slurm has named its nodes."""
+        self.nodes = frozenset(name for name, _, _ in ids)
+        self._exact: dict[str, tuple[str, str]] = {}
+        """Host to how it fits, and the node; "" for several nodes."""
+        self._short: dict[str, dict[str, set[str]]] = {}
+        """First part of a name to the nodes that have it, each with the domains that its names give it."""
+        self._hosts: dict[str, list[str]] = {}
+        """Node to the hosts that are no other."""
+        self._twofold: dict[str, frozenset[str]] = {}
+        self._lock = threading.Lock()
+        self.version = 0
+        """Another number once other hosts are ambiguous than before."""
+        for name, _, _ in ids:
+            self._exact[name] = (NAME, name)
+        for how, place in ((HOSTNAME, 1), (ADDRESS, 2)):
+            for one in ids:
+                host = one[place]
+                known = self._exact.get(host or "")
+                if host and known is None:
+                    self._exact[host] = (how, one[0])
+                elif host and known is not None and known[0] == how and known[1] != one[0]:
+                    self._exact[host] = (how, "")
+        for host, (_, name) in self._exact.items():
+            if not name:
+                continue
+            self._hosts.setdefault(name, []).append(host)
+            if not is_ip(host):
+                first, _, domain = host.partition(".")
+                domains = self._short.setdefault(first, {}).setdefault(name, set())
+                if domain:
+                    domains.add(domain)
+
+    def fit(self, value: str, rule: re.Pattern[str] | None = None) -> Fit:
+        """What a label's value is; with a rule of the site by that alone."""
+        host = host_of(value)
+        if rule is not None:
+            return self._by_rule(value, host, rule)
+        exact = self._exact.get(host)
+        if exact is not None:
+            how, node = exact
+            return Fit(node, how, host) if node else Fit(None, AMBIGUOUS, host)
+        if is_ip(host):
+            return Fit(None, IP, host)
+        first, _, domain = host.partition(".")
+        if not self.known:
+            twofold = self._is_twofold(first, domain)
+            return Fit(None, AMBIGUOUS, host, domain) if twofold else Fit(first or None, UNCHECKED, host, domain)
+        fitting = [node for node, domains in self._short.get(first, {}).items() if not domain or not domains]
+        if not fitting:
+            return Fit(None, FOREIGN, host, domain)
+        if len(fitting) > 1 or self._is_twofold(fitting[0], domain):
+            return Fit(None, AMBIGUOUS, host, domain)
+        return Fit(fitting[0], SHORT, host, domain)
+
+    def learn(self, family: str, fits: Iterable[Fit]) -> None:
+        """Take note of the nodes that hosts of different domains would be, in series of one kind: those hosts are
+        ambiguous from now on, until the same kind is learned again without them."""
+        domains: dict[str, set[str]] = {}
+        for fit in fits:
+            if fit.domain and (node := fit.node or self._meant(fit)):
+                domains.setdefault(node, set()).add(fit.domain)
+        twofold = frozenset(node for node, found in domains.items() if len(found) > 1)
+        with self._lock:
+            if self._twofold.get(family, frozenset()) != twofold:
+                self._twofold = {**self._twofold, family: twofold}
+                self.version += 1
+
+    def spelled(self, node: str) -> str:
+        """A regular expression (RE2) that matches every value of a label that may be this node."""
+        words: dict[str, None] = {}
+        for host in self._hosts.get(node, [node]):
+            first, _, domain = host.partition(".")
+            if is_ip(host):
+                words[re.escape(f"[{host}]" if ":" in host else host)] = None
+                continue
+            if domain:
+                words[re.escape(host)] = None
+            domains = self._short.get(first, {}).get(node)
+            words[re.escape(first) + ("" if domains else "([.][^:]*)?")] = None
+        return f"({'|'.join(words)})(:[0-9]+)?"
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _by_rule(self, value: str, host: str, rule: re.Pattern[str]) -> Fit:
+        match = rule.fullmatch(value)
+        name = (match[1] or "") if match is not None else ""
+        if not name:
+            return Fit(None, UNMATCHED, host)
+        if self.known and name in self.nodes:
+            domain = host.partition(".")[2]
+            own = is_ip(host) or self._exact.get(host, ("", ""))[1] == name
+            twofold = not own and self._is_twofold(name, domain)
+            return Fit(None, AMBIGUOUS, host, domain) if twofold else Fit(name, RULE, host, "" if own else domain)
+        if is_ip(name) or is_ip(host):
+            return Fit(None, IP, host)
+        return Fit(None, FOREIGN, name) if self.known else Fit(name, UNCHECKED, host)
+
+    def _is_twofold(self, node: str, domain: str) -> bool:
+        return bool(domain) and any(node in found for found in self._twofold.values())
+
+    def _meant(self, fit: Fit) -> str:
+        """The node that an ambiguous host would be, were it the only one of its kind."""
+        if fit.how != AMBIGUOUS:
+            return ""
+        first = fit.host.partition(".")[0]
+        found = [node for node, domains in self._short.get(first, {}).items() if not domains]
+        return first if not self.known else found[0] if len(found) == 1 else ""
+
+
+#: Before Slurm has named its nodes.
+UNNAMED = Names()
+
+
+@runtime_checkable
+class Knows(Protocol):
+    """What looks for nodes in labels, and has to know how Slurm names them."""
+
+    def know(self, names: Names) -> None:
+        """How Slurm names its nodes now. May be called by any thread, at any time."""
+        ...
+
+
+class Fitted(Struct, frozen=True, kw_only=True):
+    """How the hosts of one kind of series were mapped, for whoever checks it."""
+
+    what: str
+    """What the series are: "GPUs", "ports"."""
+    labels: tuple[str, ...]
+    """The labels that were chosen, the first that fits counts."""
+    hows: tuple[tuple[str, int], ...] = ()
+    """By what the hosts fit, the most frequent first."""
+    hosts: int = 0
+    known: int = 0
+    """Hosts that are nodes of Slurm."""
+    missing: int = 0
+    """Nodes of Slurm that no host is."""
+    unknown: tuple[str, ...] = ()
+    """Hosts that are none."""
+    ambiguous: tuple[str, ...] = ()
+    """Hosts that fit several nodes, or share one node with another host."""
+    unlabelled: int = 0
+    """Series without any of the labels."""
+    checked: bool = True
+    """False where Slurm's nodes are not known."""
+    configured: bool = False
+    """The configuration gives the rule."""
+    whole: bool = True
+    """Every node should be among the hosts; False for alerts, which are about some."""
+
+
+@runtime_checkable
+class Fits(Protocol):
+    """A source that can say how it mapped the hosts in its series."""
+
+    def fitted(self) -> tuple[Fitted, ...]:
+        """One for each kind of series, as of the last reading."""
+        ...
+
+
+def summed(
+    what: str, labels: tuple[str, ...], fits: Iterable[Fit], names: Names, *, configured: bool, unlabelled: int = 0,
+    whole: bool = True,
+) -> Fitted:  # fmt: skip
+    """The same from what each host is; a host that occurs several times counts once."""
+    by_host: Mapping[str, Fit] = {fit.host: fit for fit in fits}
+    hows = Counter(fit.how for fit in by_host.values() if fit.node is not None)
+    ambiguous = tuple(clean(host) for host, fit in by_host.items() if fit.how == AMBIGUOUS)
+    unknown = tuple(clean(host) for host, fit in by_host.items() if fit.node is None and fit.how != AMBIGUOUS)
+    nodes = {fit.node for fit in by_host.values() if fit.node is not None}
+    return Fitted(
+        what=what, labels=labels, hows=tuple(hows.most_common()), hosts=len(by_host), known=sum(hows.values()),
+        missing=len(names.nodes - nodes),
+        unknown=unknown, ambiguous=ambiguous, unlabelled=unlabelled, checked=names.known, configured=configured,
+        whole=whole,
+    )  # fmt: skip
+
+
+# -- where a server sums up by host, without knowing Slurm's names ----------------------------------------------------
+
+#: What is left of a label's value for it: a host without its port. Two hosts never become one.
+HOST_PATTERN, HOST_TO = r"([^:]+|\[.+\])(?::[0-9]+)?|(.+)", "$1$2"
