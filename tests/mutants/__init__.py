@@ -52,7 +52,5 @@ def mutants() -> tuple[Mutant, ...]:
 def _part(part: Path) -> list[Mutant]:
     table: dict[str, Any] = tomllib.loads(part.read_text(encoding="utf-8"))
     return [
-        Mutant(path=file["path"], **{"tests": file["tests"], **row})
-        for file in table["file"]
-        for row in file["mutant"]
+        Mutant(path=file["path"], **{"tests": file["tests"], **row}) for file in table["file"] for row in file["mutant"]
     ]
