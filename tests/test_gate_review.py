@@ -157,7 +157,7 @@ def test_however_long_a_reason_is_the_old_one_is_kept(tmp_path):
     told = plan.change.reasons["gpu0001"]
     assert len(told) == 1000 and told.endswith("x [was by jdv: XID 79 on GPU 3]")
     outcome = gate.follow(gate.send(plan, "1"), sleep=world.clock.advance)
-    assert outcome.results["gpu0001"] == Result("done")
+    assert outcome.results["gpu0001"] == Result("done", seen="down")
     world.node("gpu0001", "DOWN", reason="y" * 1000, reason_by="jdv")
     told = planned(gate, "drain", "gpu0001", reason="x" * 1000, cluster=world.cluster()).change.reasons["gpu0001"]
     assert len(told) == 1000 and told.count("x") == 500 and told.endswith("y…]")
