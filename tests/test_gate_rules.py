@@ -1,0 +1,198 @@
+"""Rules of the gate that meet in one action: two partitions, broken glass and a refusal, an incident and a kill."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collectors.alertmanager.orders import INCIDENT
+from collectors.model import Matcher, Node, Partition, Silence
+from console import preview
+from console.incident import LASTS_S, Scope
+from console.outcome import Result
+from console.plan import Confirm, Guard, Options, Plan, Refusal
+from tests.test_gate import NOW, World, job, node, planned
+
+HUNDRED = [f"gpu{number:04d}" for number in range(1, 101)]
+
+# -- a node in two partitions -----------------------------------------------------------------------------------------
+
+
+def two(folder: Path, *parts: str) -> World:
+    """A hundred nodes of "all", the first 25 of them in "gpu" as well; each node names its partitions in this order."""
+    own = [parts if number < 25 else ("all",) for number in range(100)]
+    return World(folder, [node(name, partitions=of) for name, of in zip(HUNDRED, own, strict=True)])
+
+
+@pytest.mark.parametrize("parts", [("all", "gpu"), ("gpu", "all")])
+@pytest.mark.parametrize(
+    ("count", "confirm"),
+    [
+        (2, Confirm("count", 2)), (5, Confirm("count", 5)),
+        (6, Confirm("break", 6, "gpu", "it takes 24 % of gpu out, more than 20 %")),
+        (7, Confirm("break", 7, "gpu", "it takes 28 % of gpu out, more than 20 %")),
+    ],
+)  # fmt: skip
+def test_the_partition_that_loses_most_decides_whichever_a_node_names_first(tmp_path, parts, count, confirm):
+    world = two(tmp_path, *parts)
+    plan = planned(world.gate(), "drain", *HUNDRED[:count], cluster=world.cluster())
+    assert plan.confirm == confirm
+    assert {share.partition: (share.newly_out, share.healthy) for share in plan.shares} == {
+        "all": (count, 100), "gpu": (count, 25),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", [("all", "gpu"), ("gpu", "all")])
+def test_a_count_does_not_answer_for_the_second_partition(tmp_path, parts):
+    world = two(tmp_path, *parts)
+    gate = world.gate()
+    plan = planned(gate, "drain", *HUNDRED[:7], cluster=world.cluster())
+    assert gate.send(plan, "7").refused == "not confirmed: gpu was asked for; nothing was sent" and world.sent == []
+    plan = planned(gate, "drain", *HUNDRED[:7], cluster=world.cluster())
+    assert gate.send(plan, "gpu").refused is None and len(world.sent[0].targets) == 7
+
+
+@pytest.mark.parametrize("parts", [("all", "gpu"), ("gpu", "all")])
+def test_the_second_partition_is_weighed_again_before_a_send(tmp_path, parts):
+    """Five of 25 are a fifth; once three others of gpu are down they are more, of "all" still 5 %."""
+    world = two(tmp_path, *parts)
+    gate = world.gate()
+    plan = planned(gate, "drain", *HUNDRED[:5], cluster=world.cluster())
+    assert plan.confirm == Confirm("count", 5)
+    for name in HUNDRED[20:23]:
+        world.node(name, "DOWN", reason="power", partitions=parts)
+    refused = gate.send(plan, "5").refused or ""
+    assert "by now it takes 23 % of gpu out (5 of 22 healthy nodes)" in refused and world.sent == []
+
+
+def test_what_is_out_of_the_second_partition_is_told(tmp_path):
+    world = two(tmp_path, "all", "gpu")
+    plan = planned(world.gate(), "drain", *HUNDRED[:7], cluster=world.cluster())
+    told = "\n".join(preview.text(plan))
+    assert "all: 7 of 100 healthy nodes newly out" in told and "gpu: 7 of 25 healthy nodes newly out" in told
+
+
+# -- glass, incidents and what they never ease ------------------------------------------------------------------------
+
+
+def limit(world: World, value: str, *targets: str, **more: object) -> Plan | Refusal:
+    known = frozenset({"nodes", "jobs", "partitions", "reservations"})
+    part = {"gpu": Partition(name="gpu", state="UP", nodes="gpu[0001-0002]", node_count=2)}
+    cluster = world.cluster(partitions=part, reservations={}, known=known)
+    return world.gate().plan("timelimit", targets, "x", cluster, Options(value=value, **more))
+
+
+def test_break_glass_never_lets_in_what_is_refused(tmp_path):
+    """A limit below the elapsed time kills the job: that is a cancel, whatever is broken."""
+    ran = job("1", nodes="gpu0001", partition="gpu", time_limit_s=7200)
+    young = job("2", nodes="gpu0002", partition="gpu", time_limit_s=7200, started=NOW - 60)
+    world = World(tmp_path, [node("gpu0001"), node("gpu0002")], [ran, young])
+    alone = limit(world, "30:00", "1", break_glass=True)
+    assert isinstance(alone, Refusal) and "it has run 1h 00m: that would kill it at once" in alone.why
+    assert not alone.glass, "breaking the glass would not help, so it is not offered"
+    both = limit(world, "30:00", "1", "2", break_glass=True)
+    assert isinstance(both, Plan) and both.change.targets == ("2",) and [one.target for one in both.skipped] == ["1"]
+
+
+def test_break_glass_lets_in_what_the_preflight_only_speaks_against(tmp_path):
+    unknown = job("1", nodes="gpu0001", partition="gpu", time_limit_s=7200, started=None)
+    world = World(tmp_path, [node("gpu0001")], [unknown])
+    kept = limit(world, "30:00", "1")
+    assert isinstance(kept, Refusal) and kept.glass and "when it began is not known" in kept.why
+    plan = limit(world, "30:00", "1", break_glass=True)
+    assert isinstance(plan, Plan) and plan.confirm.kind == "break" and plan.confirm.word.startswith("anyway")
+
+
+def inside(folder: Path, *nodes: Node) -> Plan:
+    """A drain of these, all within an incident that was declared here."""
+    names = [one.name for one in nodes]
+    comment = f"incident R01: cooling nodes {','.join(names)}"
+    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + LASTS_S,
+                          by="jdv", comment=comment)}  # fmt: skip
+    world = World(folder, nodes)
+    gate = world.gate()
+    gate._scopes = (Scope(name="R01", nodes=frozenset(names), by="jdv", ends=NOW + LASTS_S),)
+    return planned(gate, "drain", *names, cluster=world.cluster(silences=held))
+
+
+@pytest.mark.parametrize("state", ["POWERED_DOWN+IDLE", "IDLE+POWERING_UP", "IDLE+POWERING_DOWN"])
+def test_an_incident_never_eases_a_drain_that_kills(tmp_path, state):
+    """A drain of a node that is powered down, or on its way, kills the jobs that wait for it there."""
+    spares = inside(tmp_path, node("gpu0001"), node("gpu0002"))
+    assert spares.inside == "R01" and spares.confirm == Confirm("plain", 2)
+    kills = inside(tmp_path, node("gpu0001"), node("gpu0002", state))
+    assert kills.kills and kills.inside == "" and kills.confirm == Confirm("count", 2)
+    alone = inside(tmp_path, node("gpu0002", state))
+    assert alone.inside == "" and alone.confirm == Confirm("count", 1)
+
+
+# -- what changed between the preview and the answer ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("who", [None, "jdv", "1003"])
+@pytest.mark.parametrize(("action", "before", "now"), [
+    ("undrain", "IDLE+DRAIN", "IDLE+DRAIN"), ("drain", "IDLE", "IDLE"), ("down", "IDLE", "IDLE"),
+    ("reboot", "IDLE", "IDLE"), ("resume", "DOWN", "DOWN"),
+])  # fmt: skip
+def test_a_newer_reason_stops_the_action_even_where_its_author_is_unknown(tmp_path, who, action, before, now):
+    world = World(tmp_path, [node("gpu0001", before, reason="fan tray", reason_by="jdv"), node("gpu0002", before)])
+    gate = world.gate()
+    plan = planned(gate, action, "gpu0001", "gpu0002", cluster=world.cluster())
+    world.node("gpu0001", now, reason="do not touch: cable on order", reason_by=who)
+    outcome = gate.send(plan, plan.confirm.words)
+    dropped = outcome.results["gpu0001"]
+    assert dropped.state == "dropped" and "another reason was set meanwhile" in dropped.why
+    assert [change.targets for change in world.sent] == [("gpu0002",)]
+
+
+def test_a_reservation_is_not_planned_without_a_node_that_is_left_out(tmp_path):
+    """It is for all of its nodes or for none: with one node less it would be another reservation."""
+    world = World(tmp_path, [node("gpu0001"), node("gpu0002"), node("gpu0003", "FUTURE")])
+    known = frozenset({"nodes", "jobs", "partitions", "reservations"})
+    part = {"gpu": Partition(name="gpu", state="UP")}
+    cluster = world.cluster(partitions=part, reservations={}, known=known)
+    options = Options(settings={"name": "x", "users": "bob"}, seconds=3600)
+    whole = world.gate().plan("reserve", ["gpu0001", "gpu0002"], "x", cluster, options)
+    assert isinstance(whole, Plan), whole
+    refused = world.gate().plan("reserve", ["gpu0001", "gpu0002", "gpu0003"], "x", cluster, options)
+    assert isinstance(refused, Refusal) and "gpu0003" in refused.why and "FUTURE" in refused.why
+
+
+# -- what became of it ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rc", "states"),
+    [
+        (0, ["failed", "pending", "pending"]), (1, ["failed", "pending", "pending"]),
+        (None, ["failed", "unknown", "unknown"]),
+    ],
+)  # fmt: skip
+def test_without_an_answer_what_was_not_refused_is_unknown(tmp_path, rc, states):
+    world = World(tmp_path, [node(name) for name in HUNDRED[:3]])
+    world.rc, world.refuses, world.err = rc, {HUNDRED[0]: "Invalid node name"}, "Invalid node name"
+    gate = world.gate()
+    plan = planned(gate, "drain", *HUNDRED[:3], cluster=world.cluster())
+    outcome = gate.send(plan, plan.confirm.word)
+    assert [outcome.results[name].state for name in HUNDRED[:3]] == states
+    assert outcome.results[HUNDRED[0]] == Result("failed", "Invalid node name")
+    assert {one.target for one in outcome.waiting} == set(HUNDRED[1:3]), "unknown is read back too"
+    told = world.journal()[-1]["outcome"]
+    assert [told[name]["state"] for name in HUNDRED[:3]] == states
+
+
+@pytest.mark.parametrize("count", [50, 51, 120])
+def test_a_kill_with_values_goes_in_batches_each_with_the_values_of_its_own(tmp_path, count):
+    ids = [str(number) for number in range(1, count + 1)]
+    world = World(tmp_path, [node("gpu0001")], [job(id, nodes="gpu0001") for id in ids])
+    gate = world.gate(guard=Guard(batch=50))
+    values = {id: "TERM" if int(id) % 2 else "KILL" for id in ids}
+    plan = gate.plan("signal", ids, None, world.cluster(), Options(values=values))
+    assert isinstance(plan, Plan) and plan.kills and plan.confirm == Confirm("count", count)
+    world.do = lambda change, name: None  # type: ignore[method-assign]
+    assert gate.send(plan, str(count)).refused is None
+    sizes = [len(change.targets) for change in world.sent]
+    assert sizes == [50] * (count // 50) + ([count % 50] if count % 50 else [])
+    assert all(change.values == {id: values[id] for id in change.targets} for change in world.sent)
+    assert [id for change in world.sent for id in change.targets] == ids
