@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from collectors.alertmanager.orders import INCIDENT
-from collectors.model import Matcher, Node, Partition, Silence
+from collectors.model import Change, Matcher, Node, Partition, Sent, Silence
 from console import preview
 from console.incident import LASTS_S, Scope
+from console.journal import JournalFault
 from console.outcome import Result
 from console.plan import Confirm, Guard, Options, Plan, Refusal
+from tests.deeds import Book
 from tests.test_gate import NOW, World, job, node, planned
 
 HUNDRED = [f"gpu{number:04d}" for number in range(1, 101)]
@@ -196,3 +198,138 @@ def test_a_kill_with_values_goes_in_batches_each_with_the_values_of_its_own(tmp_
     assert sizes == [50] * (count // 50) + ([count % 50] if count % 50 else [])
     assert all(change.values == {id: values[id] for id in change.targets} for change in world.sent)
     assert [id for change in world.sent for id in change.targets] == ids
+
+
+def test_a_kill_with_reasons_goes_in_batches_each_with_the_reasons_of_its_own(tmp_path):
+    nodes = [node(name, "IDLE+DRAIN", reason=f"fan {name}", reason_by="jdv") for name in HUNDRED]
+    world = World(tmp_path, nodes)
+    gate = world.gate(guard=Guard(batch=40))
+    plan = planned(gate, "down", *HUNDRED, cluster=world.cluster())
+    assert gate.send(plan, plan.confirm.words).refused is None
+    assert [len(change.targets) for change in world.sent] == [40, 40, 20]
+    assert all(set(change.reasons) == set(change.targets) for change in world.sent)
+
+
+def test_reboots_go_in_batches_each_with_the_next_state_of_its_own(tmp_path):
+    world = World(tmp_path, [node(name, "IDLE" if at % 2 else "DOWN") for at, name in enumerate(HUNDRED)])
+    gate = world.gate(guard=Guard(batch=40, break_pct=100))
+    plan = planned(gate, "reboot-now", *HUNDRED, cluster=world.cluster())
+    assert gate.send(plan, plan.confirm.words).refused is None
+    assert [len(change.targets) for change in world.sent] == [40, 40, 20]
+    for change in world.sent:
+        assert list(change.next_state) == list(change.targets)
+        assert {change.next_state[name] for name in change.targets} == {"RESUME", "DOWN"}
+
+
+def test_power_goes_in_batches_though_it_kills_nothing(tmp_path):
+    world = World(tmp_path, [node(name) for name in HUNDRED])
+    gate = world.gate(guard=Guard(batch=40, break_pct=100))
+    plan = planned(gate, "powerdown", *HUNDRED, cluster=world.cluster())
+    assert not plan.kills and gate.send(plan, plan.confirm.words).refused is None
+    assert [len(change.targets) for change in world.sent] == [40, 40, 20]
+
+
+@pytest.mark.parametrize(("rc", "state"), [(0, "sent"), (None, "unknown")])
+def test_what_no_reading_can_show_is_not_waited_for(tmp_path, rc, state):
+    world = World(tmp_path, [node("gpu0001")], [job("1", nodes="gpu0001")])
+    world.rc, world.deaf = rc, True
+    gate = world.gate()
+    plan = gate.plan("signal", ["1"], None, world.cluster(), Options(value="TERM"))
+    assert isinstance(plan, Plan)
+    outcome = gate.send(plan, "1")
+    assert outcome.results["1"].state == state and outcome.waiting == ()
+
+
+def test_an_error_of_the_controller_stops_the_batches(tmp_path):
+    ids = [str(number) for number in range(1, 101)]
+    world = World(tmp_path, [node("gpu0001")], [job(id, nodes="gpu0001") for id in ids])
+    gate = world.gate(guard=Guard(batch=40))
+    plan = planned(gate, "cancel", *ids, cluster=world.cluster())
+    batches: list[Change] = []
+
+    def silent(change: Change) -> list[Sent]:
+        batches.append(change)
+        return [Sent(argv=("scancel",), targets=change.targets, rc=1, err="Unable to contact slurmctld", fatal=True)]
+
+    world.send = silent  # type: ignore[method-assign]
+    outcome = gate.send(plan, "100")
+    assert len(batches) == 1, (
+        "one that refuses single jobs goes on, a controller that is away does not come back for more"
+    )
+    assert {outcome.results[id].state for id in ids[40:]} == {"dropped"}
+    assert "stopped after Unable to contact slurmctld" in outcome.results["100"].why
+
+
+# -- the gate itself --------------------------------------------------------------------------------------------------
+
+
+def test_a_gate_that_became_read_only_sends_nothing_that_was_planned_before(tmp_path):
+    world = World(tmp_path, [node("gpu0001")])
+    gate = world.gate()
+    plan = planned(gate, "drain", "gpu0001", cluster=world.cluster())
+    gate.read_only = True
+    assert gate.send(plan, "y").refused == gate.locked and world.sent == [] and world.journal() == []
+
+
+def test_a_read_only_gate_writes_down_nothing_that_it_read_back(tmp_path):
+    world = World(tmp_path, [node("gpu0001", "IDLE+DRAIN", reason="x")])
+    orphan = Book().act("a", "drain", [node("gpu0001")], None, "x").entries["a"]
+    gate = world.gate(read_only=True)
+    with pytest.raises(JournalFault, match="nothing is written down"):
+        gate.settle_orphan(orphan)
+    assert world.journal() == [] and world.reads == 0
+    world.gate().settle_orphan(orphan)
+    assert [line["event"] for line in world.journal()] == ["result"]
+
+
+def test_a_plan_whose_new_reason_is_refused_can_still_be_given_another(tmp_path):
+    world = World(tmp_path, [node("gpu0001")])
+    gate = world.gate()
+    plan = gate.plan("drain", ["gpu0001"], None, world.cluster())
+    assert isinstance(plan, Plan)
+    refused = gate.with_reason(plan, "state=idle")
+    assert isinstance(refused, Refusal), "a filter is no reason"
+    ready = gate.with_reason(plan, "bad DIMM")
+    assert isinstance(ready, Plan) and gate.send(ready, "y").refused is None
+    assert isinstance(gate.with_reason(plan, "again"), Refusal), "the first plan is spent"
+
+
+def test_what_is_asked_again_in_two_parts_needs_no_smaller_answer_than_all_of_it(tmp_path):
+    """15 of 94 healthy nodes take a count, with the 6 that came back they are 21 of 100: that takes the word."""
+    world = World(tmp_path, [node(name, "DOWN" if at < 6 else "IDLE") for at, name in enumerate(HUNDRED)])
+    gate = world.gate()
+    plan = planned(gate, "drain", *HUNDRED[:21], cluster=world.cluster())
+    assert plan.confirm == Confirm("count", 21)
+    for name in HUNDRED[:6]:
+        world.node(name, "IDLE")
+    outcome = gate.send(plan, "21")
+    assert (outcome.refused or "").startswith("nothing was sent") and world.sent == []
+    assert set(outcome.again) == set(HUNDRED[:21]), "all of them are asked again, together"
+    again = gate.ask_again(outcome, world.cluster())
+    assert isinstance(again, Plan) and again.confirm.kind == "break"
+
+
+@pytest.mark.parametrize(
+    ("read_s", "refused"), [(0.0, False), (29.0, False), (31.0, True), (None, True)]
+)  # fmt: skip
+def test_without_a_reader_facts_that_are_old_or_of_unknown_age_are_not_acted_on(tmp_path, read_s, refused):
+    world = World(tmp_path, [node("gpu0001")])
+    gate = world.gate(transport=None)
+    more = {} if read_s is not None else {"sources": {}}
+    plan = planned(gate, "drain", "gpu0001", cluster=world.cluster(**more))
+    world.clock.advance(read_s or 0.0)
+    outcome = gate.send(plan, "y")
+    assert ("too old" in (outcome.refused or "")) is refused and (world.sent == []) is refused
+
+
+def test_a_node_on_which_no_job_is_found_has_no_new_job(tmp_path):
+    """Slurm's state is behind, or the job ended meanwhile: the list of jobs was read, and it is empty."""
+    world = World(tmp_path, [node("gpu0001"), node("gpu0002")])
+    gate = world.gate(guard=Guard(share_nodes=2))
+    plan = planned(gate, "down", "gpu0001", "gpu0002", cluster=world.cluster())
+    world.node("gpu0001", "MIXED")
+    world.node("gpu0002", "MIXED")
+    world.jobs["7"] = job("7", nodes="gpu0002")
+    outcome = gate.send(plan, plan.confirm.words)
+    assert outcome.results["gpu0002"] == Result("dropped", "a job started there meanwhile: 7")
+    assert [change.targets for change in world.sent] == [("gpu0001",)]
