@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from collectors.alertmanager.orders import INCIDENT
-from collectors.model import Change, Matcher, Node, Partition, Sent, Silence
+from collectors.model import Change, Matcher, Node, Partition, Reservation, Sent, Silence
 from console import preview
 from console.incident import LASTS_S, Scope
 from console.journal import JournalFault
-from console.outcome import Result
+from console.outcome import Outcome, Result
 from console.plan import Confirm, Guard, Options, Plan, Refusal
 from tests.deeds import Book
 from tests.test_gate import NOW, World, job, node, planned
@@ -333,3 +334,49 @@ def test_a_node_on_which_no_job_is_found_has_no_new_job(tmp_path):
     outcome = gate.send(plan, plan.confirm.words)
     assert outcome.results["gpu0002"] == Result("dropped", "a job started there meanwhile: 7")
     assert [change.targets for change in world.sent] == [("gpu0001",)]
+
+
+THEIRS = Silence(id="s1", state="active", matchers=(Matcher("alertname", "NodeDown"),), starts=NOW, ends=NOW + 3600,
+                 by="jdv", comment="PDU work")  # fmt: skip
+BOOKED = Reservation(name="fw", state="ACTIVE", starts=NOW, ends=NOW + 3600, nodes="gpu[0001-0002]", users="alice",
+                     accounts="ml", flags=("MAINT",), partition="gpu")  # fmt: skip
+
+
+def lift_or_unreserve(folder: Path, action: str, before: Silence | Reservation, now: Silence | Reservation) -> Outcome:
+    """What comes of it where the target is as `now` once it is answered."""
+    kind = "silences" if isinstance(before, Silence) else "reservations"
+    name = before.id if isinstance(before, Silence) else before.name
+    world = World(folder, [node("gpu0001")])
+    world.read_reservations = world.read_silences = lambda names: {name: now}  # type: ignore[attr-defined]
+    world.do = lambda change, target: None  # type: ignore[method-assign]
+    gate = world.gate()
+    known = frozenset({"nodes", "jobs", "silences", "reservations", "alerts"})
+    cluster = world.cluster(**{kind: {name: before}, "known": known})
+    plan = gate.plan(action, [name], "x", cluster)
+    assert isinstance(plan, Plan), plan
+    outcome = gate.send(plan, plan.confirm.words)
+    assert (world.sent == []) is (outcome.refused is not None)
+    return outcome
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"matchers": (Matcher("alertname", "NodeHot"),)}, {"ends": NOW + 7200}, {"by": "ann"}, {"comment": "mine now"}],
+)
+def test_a_silence_that_was_changed_meanwhile_is_not_ended(tmp_path, more):
+    assert lift_or_unreserve(tmp_path, "lift", THEIRS, THEIRS).refused is None
+    changed = lift_or_unreserve(tmp_path, "lift", THEIRS, msgspec.structs.replace(THEIRS, **more))
+    assert "it was changed meanwhile" in (changed.refused or "")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"starts": NOW + 60}, {"ends": NOW + 7200}, {"nodes": "gpu[0001-0004]"}, {"users": "bob"}, {"accounts": "bio"},
+     {"flags": ("MAINT", "IGNORE_JOBS")}, {"partition": "all"}],
+)  # fmt: skip
+def test_a_reservation_that_was_changed_meanwhile_is_left_alone(tmp_path, more):
+    assert lift_or_unreserve(tmp_path, "unreserve", BOOKED, BOOKED).refused is None
+    begun = msgspec.structs.replace(BOOKED, state="INACTIVE")
+    assert lift_or_unreserve(tmp_path, "unreserve", BOOKED, begun).refused is None, "that moves by itself"
+    changed = lift_or_unreserve(tmp_path, "unreserve", BOOKED, msgspec.structs.replace(BOOKED, **more))
+    assert f"its {next(iter(more))} was changed meanwhile" in (changed.refused or "")

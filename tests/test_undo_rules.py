@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from collectors.model import Reservation
+from collectors.slurm.argv_reservations import moment_of
 from console.act import undoing
 from console.undo import Undo, last_of
 from tests import make
@@ -95,3 +97,16 @@ def test_the_sign_of_a_clock_skew(later_s, by, told):
     undo = book.undo("a", nodes(row))
     assert isinstance(undo, Undo) and undo.targets == ("n1",)
     assert any("drained again since" in note for note in undo.notes) is told
+
+
+@pytest.mark.parametrize(("left_s", "undone"), [(-60, False), (0, False), (59, False), (60, True), (3600, True)])
+def test_no_reservation_gets_an_end_back_that_is_as_good_as_over(left_s, undone):
+    """Slurm would end it at once, and the jobs in it: the preview takes longer to read."""
+    before = Reservation(name="fw", state="ACTIVE", starts=int(NOW) - HOUR, ends=int(NOW) + left_s, nodes="n1")
+    now = msgspec.structs.replace(before, ends=int(NOW) + 4 * HOUR)
+    book = Book().act("a", "extend", [before], values={"fw": moment_of(int(NOW) + 4 * HOUR)})
+    found = book.undo("a", make.cluster(nodes=[NODES[0]], reservations=[now]))
+    if undone:
+        assert isinstance(found, Undo) and dict(found.options.values) == {"fw": moment_of(int(NOW) + left_s)}
+    else:
+        assert isinstance(found, str) and "the end that it had is over" in found
