@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from collectors.alertmanager.orders import INCIDENT
-from collectors.model import Change, Matcher, Node, Partition, Reservation, Sent, Silence
+from collectors.model import Change, Cluster, Matcher, Node, Partition, Reservation, Rights, Sent, Silence
 from console import preview
+from console.actions import BY_ID
+from console.asking import asked
 from console.incident import LASTS_S, Scope
 from console.journal import JournalFault
 from console.outcome import Outcome, Result
-from console.plan import Confirm, Guard, Options, Plan, Refusal
+from console.plan import Check, Confirm, Guard, Options, Plan, Refusal
 from tests.deeds import Book
 from tests.test_gate import NOW, World, job, node, planned
 
@@ -380,3 +382,96 @@ def test_a_reservation_that_was_changed_meanwhile_is_left_alone(tmp_path, more):
     assert lift_or_unreserve(tmp_path, "unreserve", BOOKED, begun).refused is None, "that moves by itself"
     changed = lift_or_unreserve(tmp_path, "unreserve", BOOKED, msgspec.structs.replace(BOOKED, **more))
     assert f"its {next(iter(more))} was changed meanwhile" in (changed.refused or "")
+
+
+# -- what is asked for, of itself -------------------------------------------------------------------------------------
+
+
+def test_nodes_of_a_second_partition_that_are_not_named_are_read_again_too(tmp_path):
+    """Six of 31 in "small" take the count; once six nodes that are in "small" alone are down they are 6 of 25."""
+    parts = [("big", "small")] * 25 + [("small",)] * 6 + [("big",)] * 69
+    world = World(tmp_path, [node(name, partitions=of) for name, of in zip(HUNDRED, parts, strict=True)])
+    gate = world.gate()
+    plan = planned(gate, "drain", *HUNDRED[:6], cluster=world.cluster())
+    assert plan.confirm == Confirm("count", 6)
+    for name in HUNDRED[25:31]:
+        world.node(name, "DOWN", partitions=("small",))
+    assert "24 % of small out" in (gate.send(plan, "6").refused or "") and world.sent == []
+
+
+def test_three_nodes_are_weighed_again_two_need_no_figure(tmp_path):
+    world = World(tmp_path, [node(name) for name in HUNDRED])
+    gate = world.gate()
+    three = planned(gate, "drain", *HUNDRED[:3], cluster=world.cluster())
+    two_ = planned(gate, "drain", *HUNDRED[:2], cluster=world.cluster())
+    for name in HUNDRED[12:]:
+        world.node(name, "DOWN")
+    assert "25 % of gpu out" in (gate.send(three, "3").refused or "") and world.sent == []
+    assert gate.send(two_, "2").refused is None
+
+
+def test_an_incident_eases_nothing_that_the_preflight_speaks_against():
+    acting = {"gpu0001": node("gpu0001"), "gpu0002": node("gpu0002")}
+    silence = Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + LASTS_S,
+                      by="jdv", comment="incident R01: x nodes gpu0001,gpu0002")  # fmt: skip
+    cluster = Cluster(name="lab", nodes=acting, silences={"s1": silence}, known=frozenset({"nodes", "silences"}))
+    scope = Scope(name="R01", nodes=frozenset(acting), by="jdv", ends=NOW + LASTS_S)
+    for level, eased in (("warn", "R01"), ("bad", "")):
+        found = asked(BY_ID["drain"], acting, cluster, [Check("gpu0001", level, "x", "x")], Guard(), [scope], NOW)
+        assert found[2] == eased and found[1].kind == ("plain" if eased else "break")
+    bad = [Check("gpu0001", "bad", "x", "x")]
+    assert asked(BY_ID["down"], acting, cluster, bad, Guard(), [], NOW)[1].word == "anyway 2", "a kill takes its count"
+    assert asked(BY_ID["drain"], acting, cluster, bad, Guard(), [], NOW)[1].word == "anyway"
+
+
+def test_power_takes_its_count_even_of_one(tmp_path):
+    world = World(tmp_path, [node(name) for name in HUNDRED])
+    assert planned(world.gate(), "powerdown", "gpu0001", cluster=world.cluster()).confirm == Confirm("count", 1)
+
+
+def test_nodes_that_are_out_and_stay_out_take_no_new_answer_when_an_incident_ends(tmp_path):
+    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + LASTS_S,
+                          by="jdv", comment=f"incident R01: cooling nodes {','.join(HUNDRED)}")}  # fmt: skip
+    world = World(tmp_path, [node(name, "DOWN", reason="cooling", reason_by="root") for name in HUNDRED])
+    gate = world.gate()
+    gate._scopes = (Scope(name="R01", nodes=frozenset(HUNDRED), by="jdv", ends=NOW + LASTS_S),)
+    world.read_silences_of = lambda label, values: {}  # type: ignore[attr-defined]
+    plan = planned(gate, "drain", *HUNDRED[:40], cluster=world.cluster(silences=held))
+    assert plan.inside == "R01" and gate.send(plan, "y").refused is None and len(world.sent[0].targets) == 40
+
+
+def test_another_users_job_is_left_alone_without_the_right_to_it(tmp_path):
+    world = World(tmp_path, [node("gpu0001")], [job("1", nodes="gpu0001"), job("2", nodes="gpu0001", user="bob")])
+    rights = Rights(user="bob", level="no admin", nodes=False, jobs=False)
+    plan = planned(world.gate(), "cancel", "1", "2", cluster=world.cluster(rights=rights))
+    assert plan.change.targets == ("2",) and [one.target for one in plan.skipped] == ["1"]
+
+
+def test_what_comes_back_in_waves_takes_the_count(tmp_path):
+    world = World(tmp_path, [node(name, "DOWN", reason="power") for name in HUNDRED])
+    gate = world.gate(guard=Guard(plain_most=500))
+    assert planned(gate, "resume", *HUNDRED[:99], cluster=world.cluster()).confirm == Confirm("plain", 99)
+    plan = planned(gate, "resume", *HUNDRED, cluster=world.cluster())
+    assert plan.waves is not None and plan.confirm == Confirm("count", 100)
+
+
+def test_a_cancel_leaves_out_the_component_that_would_take_others_with_it(tmp_path):
+    parts = [job(f"105+{at}", "PENDING", reason="Priority") for at in range(2)]
+    world = World(tmp_path, [node("gpu0001")], [*parts, job("7", nodes="gpu0001")])
+    plan = planned(world.gate(), "cancel", "7", "105+0", cluster=world.cluster())
+    assert plan.change.targets == ("7",) and [one.target for one in plan.skipped] == ["105+0"]
+    whole = planned(world.gate(), "cancel", "105+0", "105+1", cluster=world.cluster())
+    assert whole.change.targets == ("105+0", "105+1")
+
+
+def test_nodes_that_were_never_read_are_not_planned_on_though_jobs_were(tmp_path):
+    world = World(tmp_path, [node("gpu0001")])
+    refused = world.gate().plan("drain", ["gpu0001"], "x", world.cluster(known=frozenset({"jobs"})))
+    assert isinstance(refused, Refusal) and "the nodes of lab were never read" in refused.why
+
+
+def test_an_old_reason_leaves_half_of_the_room_to_the_new_one(tmp_path):
+    world = World(tmp_path, [node("gpu0001", "IDLE+DRAIN", reason="x" * 950, reason_by="jdv")])
+    plan = planned(world.gate(), "down", "gpu0001", reason="y" * 450, cluster=world.cluster())
+    told = plan.change.reasons["gpu0001"]
+    assert told.startswith("y" * 450 + " [was by jdv: x") and len(told) <= 1000
