@@ -9,7 +9,7 @@ from collectors.slurm import argv_base
 from collectors.slurm.argv import calls
 from collectors.template import why_not
 from console.plan import Extra
-from console.targets import nodes_of
+from console.targets import jobs_of, named, nodes_of
 from console.waves import may_begin
 from console.words import option
 from tests import make
@@ -43,6 +43,16 @@ def test_an_unknown_rack_among_known_ones_refuses_the_whole(word):
     assert nodes_of("@rack:R01,R02", RACKS) == ("n1", "n2")
     with pytest.raises(ValueError, match=r"no rack R0[39] is known"):
         nodes_of(word, RACKS)
+
+
+def test_the_number_of_a_job_never_means_another_that_begins_with_it():
+    """A person who types 104 means job 104, its array tasks or its components: never 1041."""
+    tasks = make.cluster(jobs=[make.job(id) for id in ("104_1", "104_2", "1041", "1041_1", "1042+0", "10", "4")])
+    assert jobs_of(["104"], tasks) == ("104_1", "104_2") and jobs_of(["1041"], tasks) == ("1041",)
+    assert jobs_of(["1042"], tasks) == ("1042+0",) and jobs_of(["10"], tasks) == ("10",)
+    assert named("job", ["104"], make.cluster(jobs=[make.job("1041")])) == ("104",), "the gate refuses it by name"
+    itself = make.cluster(jobs=[make.job(id) for id in ("104", "104_1", "1041")])
+    assert jobs_of(["104"], itself) == ("104",)
 
 
 @pytest.mark.parametrize("id", ["101_*", "101_[1-2]", "101_", "*", "101+", "-1"])
@@ -92,6 +102,7 @@ def test_the_count_of_a_shell_is_the_exact_number(tmp_path, count, exit):
     act = Terminal(small(tmp_path))
     assert act("drain", "gpu[0001-0002]", reason="x", count=count) == exit
     assert len(act.world.sent) == (exit == 0)
+    assert (f"--count {count}: it would act on 2" in act.err.getvalue()) is (exit == 2)
 
 
 def test_a_shell_reads_what_a_preflight_needs_and_nothing_where_it_is_read_only(tmp_path):
