@@ -83,3 +83,9 @@ def test_every_alert_is_in_exactly_one_fold():
               *about(range(1, 3), "GpuXid", xid="31"), *about(range(3, 5), severity="info")]  # fmt: skip
     told = [id(one.alert) for fold in made(rack(), alerts).values() for one in fold.told]
     assert sorted(told) == sorted(map(id, alerts))
+
+
+def test_what_a_narrower_place_explains_makes_no_wider_one_out_of_the_rest():
+    """Eight nodes of pdu-b, and two beside them on pdu-a: the two alone are no event of the rack."""
+    found = made(rack(), about([*range(9, 17), 1, 2]))
+    assert {key: len(one.told) for key, one in found.items()} == {"pdu=R07-pdu-b": 8, "name=NodeDown": 2}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from collectors.model import Change
+from collectors.model import Change, Load, Rights
 from collectors.slurm import argv_base
 from collectors.slurm.argv import calls
 from collectors.template import why_not
+from console.actions import BY_ID
 from console.plan import Extra
+from console.rights import refused
 from console.targets import jobs_of, named, nodes_of
-from console.waves import may_begin
+from console.waves import draws, may_begin
 from console.words import option
 from tests import make
 from tests.test_act import Terminal
@@ -116,3 +119,18 @@ def test_a_shell_reads_what_a_preflight_needs_and_nothing_where_it_is_read_only(
     assert asked == [("gpu0003",)] and "the GPUs were not read" in act.out.getvalue()
     act("undrain", "gpu0003", yes=True, look=look, gate={"read_only": True})
     assert len(asked) == 1
+
+
+def test_slurms_rights_say_nothing_of_a_sites_own_program():
+    poor = Rights(user="alice", level="no admin", nodes=False, jobs=False)
+    own = msgspec.structs.replace(BY_ID["drain"], id="ticket-vendor", argv=("/bin/x", "{node}"))
+    assert refused(BY_ID["drain"], poor) is not None and refused(own, poor) is None
+
+
+def test_what_an_idle_node_draws_is_no_measure_of_work():
+    nodes = [make.node(name, gpus=8) for name in ("n1", "n2", "n3")]
+    loads = [Load(node="n1", power_w=6000.0, sampled_at=1100), Load(node="n2", power_w=9000.0, sampled_at=1100)]
+    cluster = make.cluster(nodes=nodes, jobs=[make.job("1", nodes="n1")], loads=loads)
+    acting = {"n3": nodes[2]}
+    assert draws(acting, cluster, 0.0, 1100.0, 0.0)[0] == {"n3": 6.0}
+    assert draws(acting, cluster, 8.0, 1100.0, 0.0)[0] == {"n3": 8.0}, "the configured figure comes first"

@@ -15,7 +15,7 @@ from console.asking import asked
 from console.incident import LASTS_S, Scope
 from console.journal import JournalFault
 from console.outcome import Outcome, Result
-from console.plan import Check, Confirm, Guard, Options, Plan, Refusal
+from console.plan import Check, Confirm, Extra, Guard, Options, Plan, Refusal
 from tests.deeds import Book
 from tests.test_gate import NOW, World, job, node, planned
 
@@ -475,3 +475,14 @@ def test_an_old_reason_leaves_half_of_the_room_to_the_new_one(tmp_path):
     plan = planned(world.gate(), "down", "gpu0001", reason="y" * 450, cluster=world.cluster())
     told = plan.change.reasons["gpu0001"]
     assert told.startswith("y" * 450 + " [was by jdv: x") and len(told) <= 1000
+
+
+def test_jobs_of_a_reservation_that_were_not_read_are_unknown_and_not_none(tmp_path):
+    world = World(tmp_path, [node("gpu0001")])
+    known = frozenset({"nodes", "jobs", "reservations"})
+    cluster = world.cluster(reservations={"fw": BOOKED}, known=known)
+    for bound, levels in ((None, {"unknown"}), ({"fw": ()}, {"ok", "note"})):
+        extra = Extra() if bound is None else Extra(bound=bound)
+        plan = world.gate().plan("unreserve", ["fw"], "x", cluster, None, extra)
+        assert isinstance(plan, Plan) and {check.level for check in plan.checks if check.target == "fw"} <= levels
+        assert bound is not None or any(check.level == "unknown" for check in plan.checks)
