@@ -129,7 +129,7 @@ def test_slurms_rights_say_nothing_of_a_sites_own_program():
 
 def test_what_an_idle_node_draws_is_no_measure_of_work():
     nodes = [make.node(name, gpus=8) for name in ("n1", "n2", "n3")]
-    loads = [Load(node="n1", power_w=6000.0, sampled_at=1100), Load(node="n2", power_w=9000.0, sampled_at=1100)]
+    loads = [Load(node="n1", power_w=6000.0, sampled_at=1100), Load(node="n2", power_w=300.0, sampled_at=1100)]
     cluster = make.cluster(nodes=nodes, jobs=[make.job("1", nodes="n1")], loads=loads)
     acting = {"n3": nodes[2]}
     assert draws(acting, cluster, 0.0, 1100.0, 0.0)[0] == {"n3": 6.0}
