@@ -12,7 +12,7 @@ export PIP_ROOT_USER_ACTION := ignore
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo check test lint format types lab lab-down bench soak fuzz docs man wheel pyz lock sbom supply venv clean
+.PHONY: help demo check test lint format types lab lab-down bench soak fuzz mutants docs man wheel pyz lock sbom supply venv clean
 
 help:
 	@echo 'make demo       the console on the embedded machine; needs no Slurm, no service'
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench      measure start, keys, bytes, reads, and others beside; keeps tests/bench/results.json'
 	@echo 'make soak       the same console for MINUTES=10: does it grow, does it stall; near, far, under faults and live'
 	@echo 'make fuzz       every parser under bytes that nobody meant, SECONDS=60 each'
+	@echo 'make mutants    break every rule of what decides and acts, one at a time: does a test fail? ARGS="undo targets"'
 	@echo 'make docs       renew what docs/ takes from the code: pages, tables, docs/shell, the screenshots of the tour'
 	@echo 'make man        renew docs/shell: the manual page and the completion of each shell'
 	@echo 'make wheel      dist/wacht-*.whl and the sdist; the same tree gives the same bytes'
@@ -69,6 +70,10 @@ soak: venv
 
 fuzz: venv
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
+# 20 minutes on two cores: run when a rule changes, not in CI.
+mutants: venv
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 docs: venv
 	$(BIN)/python -m console.pages docs

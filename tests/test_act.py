@@ -62,6 +62,7 @@ def test_a_drain_from_preview_to_done(act):
         "  now           1 idle  gpu0001",
         "                1 mixed  gpu0002",
         "  takes out     gpu: 2 of 2 healthy nodes newly out (100.0 %); out of service then 100.0 %",
+        "                all: 2 of 2 healthy nodes newly out (100.0 %); out of service then 100.0 %",
         "  running there 88121 alice train  1 node  8 GPUs  1h 00m done, 1h 00m left",
         "                they go on until they end; the last frees its nodes within 1h 00m",
         '  left alone    1 of 3: gpu0003: already drained by nhc "NHC: check_gpu"',

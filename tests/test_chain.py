@@ -131,6 +131,7 @@ HANGS = """
 import sys, threading
 from console import chain
 chain.READ_S = 0.3
+chain.there = lambda path: True
 own = chain.files.reading
 def reading(path, *words, **more):
     if path.suffix == ".jsonl":
@@ -146,9 +147,6 @@ main()
 @fault("journal", "a home that hangs while the console reads the journal at its start, and q",
        "it starts, shows the machine, and ends: no thread that hangs is waited for")  # fmt: skip
 def test_a_home_that_hangs_does_not_keep_the_console_from_ending(tmp_path):
-    there = tmp_path / "wacht" / "journal"
-    there.mkdir(parents=True, mode=0o700)
-    (there / "demo.jsonl").touch(0o600)
     (tmp_path / "hangs.py").write_text(HANGS)
     home = {"XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd())}
     one = Pty("demo", "--nodes", "8", program=(sys.executable, str(tmp_path / "hangs.py")), **home)

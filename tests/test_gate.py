@@ -22,7 +22,7 @@ NOW = 1_795_000_000
 
 def node(name: str, state: str = "IDLE", **more: object) -> Node:
     base, flags = parse_state(state)
-    more = {"partitions": ("gpu",), **more}
+    more = {"partitions": ("gpu", "all"), **more}
     return Node(name=name, state=base, flags=flags, display=display_word(base, flags), **more)
 
 
@@ -288,8 +288,9 @@ def test_the_preview_of_a_drain(world):
     (hit,) = plan.jobs or ()
     assert (hit.id, hit.user, hit.gpus, hit.elapsed_s, hit.left_s) == ("88121", "alice", 8, 3600, 3600)
     assert plan.empty_in_s == 3600 and not plan.kills
-    (share,) = plan.shares
+    share, every = plan.shares
     assert (share.partition, share.nodes, share.healthy, share.newly_out) == ("gpu", 4, 2, 2)
+    assert msgspec.structs.replace(every, partition="gpu") == share and every.partition == "all"
     assert share.part == 1.0 and share.out_then == 1.0
     assert plan.commands == (("do", "drain", "Reason=bad DIMM", "gpu0001", "gpu0002"),)
     assert plan.confirm == Confirm("count", 2) and world.sent == [] and world.reads == 0

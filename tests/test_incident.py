@@ -55,6 +55,7 @@ def test_what_stands_is_told_to_everybody():
         silence(ends=NOW - 1),
         silence(state="expired"),
         silence(ends=NOW + 90_000),
+        silence(ends=NOW + 3601),
         silence(matchers=(Matcher("alertname", "X"),)),
         silence(matchers=(Matcher(INCIDENT, "R02"),)),
         silence(matchers=(Matcher(INCIDENT, "R01", regex=True),)),

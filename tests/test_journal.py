@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -266,6 +267,19 @@ def test_a_hung_file_system_costs_the_deadline_and_no_more(path, monkeypatch):
         ("result", "a1", "written too late, not sent"),
     ]
     assert unfinished(path) == [] and verify(path).ok
+
+
+def test_a_write_that_hangs_returns_at_its_deadline_however_short(path, monkeypatch):
+    answered = threading.Event()
+    monkeypatch.setattr(chain, "append", lambda *args: answered.wait())
+    mine = book(path, deadline_s=0.02)
+    began = time.monotonic()
+    try:
+        with pytest.raises(JournalFault, match=r"did not answer in 0\.02 s"):
+            mine.write("intent", id="a1")
+        assert time.monotonic() - began < 2.0
+    finally:
+        answered.set()
 
 
 def test_what_json_cannot_hold_is_a_fault_and_not_half_a_line(path):

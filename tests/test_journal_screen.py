@@ -286,6 +286,14 @@ async def test_a_drain_is_undone_from_here_and_once(path):
         assert screen.table.select(drain) and screen.why_not_undo().startswith("undone already by")
 
 
+async def test_the_key_never_undoes_another_persons_last_action(path, monkeypatch):
+    act(path, "a1")
+    monkeypatch.setattr("console.undoing.person", lambda: "nobody-here")
+    async with console((160, 50)) as op:
+        await op.press("Z")
+        await op.comes("there is nothing of yours to undo")
+
+
 async def test_y_copies_the_command_as_a_shell_would_take_it(path):
     act(path, "a1", reason="it's; rm -rf /")
     async with console() as op:

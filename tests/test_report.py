@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from console.report.gather import Sources, gather, moments, of_recording
 from console.report.span import Span, between, moment, span_of
 from console.report.told import as_json, as_markdown
 from console.report.watch import Watch
+from tests import conftest
 from tests.deeds import NOW
 from tests.deeds import Book as Deeds
 from tests.operator import console
@@ -203,6 +205,15 @@ def test_it_says_who_did_what_and_what_came_of_it():
     assert "no end seen: " in text and 'mkl as uid 1001: drain gpu3 "fan": no result' in flat
     assert "2 actions by jdv as uid 1001, mkl as uid 1001" in text and "1 action whose end nobody has seen" in text
     assert "gpu4" not in text, "it was before"
+
+
+def test_the_accounts_of_this_machine_change_no_report(monkeypatch):
+    """Whoever has uid 1001 here is not jdv: conftest.py keeps the people of the machine out of every test."""
+    there = pwd.struct_passwd(("tmpuser", "x", 1001, 1001, "", "/", "/bin/sh"))
+    monkeypatch.setattr(conftest, "_by_uid", lambda uid: there)
+    deeds = Deeds().act("a", "drain", [node("gpu1")], "done", "bad DIMM", who="jdv")
+    assert "jdv as uid 1001" in as_markdown(report(at(node()), records=deeds.records))
+    assert pwd.getpwuid(0) is there, "root and one's own account are as they are"
 
 
 def test_a_journal_that_cannot_be_read_is_not_a_quiet_shift():

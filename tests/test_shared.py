@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors import shared
+from collectors.clean import clean
 from collectors.clock import SystemClock
 from collectors.model import SourceFault
 from collectors.process import Ended
@@ -190,6 +191,17 @@ def leave(begun: float) -> None:
     ended = Ended(argv=tuple(squeue_argv(mark)), rc=0, out=out, err="", took_s=0.5)
     form = shared.form_of(squeue_argv())
     assert own().put(shared.name_of("lab", form), form, Answer(begun=begun, ended=ended))
+
+
+def test_an_error_text_of_a_shared_answer_is_cleaned(commands):
+    """It was written by another process: what comes from its file passes the same edge as what a command prints."""
+    mark = "B" * 16
+    ended = Ended(argv=tuple(squeue_argv(mark)), rc=1, out=b"", err="no \x1b]52;c;x\x07\u202e slurmctld\n", took_s=0.5)
+    form, begun = shared.form_of(squeue_argv()), time.monotonic() - 1.0
+    assert own().put(shared.name_of("lab", form), form, Answer(begun=begun, ended=ended))
+    found = own().get(shared.name_of("lab", form), form, 0.0)
+    assert found is not None and found.ended.err == clean(ended.err)
+    assert found.ended.err.isprintable() and "\\e]52;c;x" in found.ended.err
 
 
 def test_who_finds_another_asking_waits_for_its_answer(commands):
