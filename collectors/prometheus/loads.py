@@ -55,6 +55,9 @@ class LoadReader:
             raise self._unmapped() or self._nothing(notes)
         if not util:
             notes.say(f"no series {BY_NAME['util'].series[0]}: utilisation is unknown")
+        else:
+            some = [node for node, count in seen.items() if over.get(node, 0) < count]
+            notes.some("node", "with a GPU whose utilisation is not exported, or is NaN: no mean counts it", some)
         power = self._values("node_power", notes) if self._book.power.node_series else {}
         now = self._server_now(notes)
         xids = self._xids(notes)

@@ -64,7 +64,7 @@ RINGS: dict[str, tuple[str, str, str, dict[str, str] | None]] = {
     ),
     "GpuRowRemapFailed": (
         'DCGM_FI_DEV_ROW_REMAP_FAILURE{hostname="gpu0007.example",gpu="3"}', "1x20", "2m",
-        {"node": "gpu0007", "gpu": "3"},
+        {"node": "gpu0007.example", "gpu": "3"},
     ),
     "SlurmctldSilent": ('up{job="slurmctld",instance="ctl:6817"}', "0x20", "5m", {"job": "slurmctld"}),
     "NodesLost": ("slurm_nodes_down", "1x20 6x20", "30m", {}),

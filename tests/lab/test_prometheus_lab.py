@@ -120,9 +120,10 @@ def test_an_xid_that_another_follows_between_two_steps_is_told(prometheus: Monit
 
     def missing() -> str:
         """As long as a scrape interval of a site; no step of a minute sees it for certain."""
-        (row,) = prometheus.query(f"{gauge}[1m]")
-        seen = [at for at, value in row["values"] if value == "62"]
-        return "" if seen and seen[-1] - seen[0] >= 11 else "the 62 does not stand for 11 s yet"
+        # Oddities of the test before may have left a series of other labels in this minute.
+        rows = prometheus.query(f"{gauge}[1m]")
+        seen = [at for row in rows for at, value in row["values"] if value == "62"]
+        return "" if seen and max(seen) - min(seen) >= 11 else "the 62 does not stand for 11 s yet"
 
     wait_for(missing, 60)
     machine.faults.xid(machine.host(name), 45, 3)
@@ -136,25 +137,27 @@ def test_an_xid_that_another_follows_between_two_steps_is_told(prometheus: Monit
     assert not facts.warnings
 
 
-def test_an_xid_that_another_follows_between_two_scrapes_is_told_where_they_are_counted(prometheus: Monitor) -> None:
-    machine, name = prometheus.machine, _well(prometheus)
-    turn_odd(prometheus, Odd(extra=True))
-    prometheus.backfill(hours=0.2, nodes=[name])
-    prometheus.settle()
-    for code in (62, 45):
-        machine.faults.xid(machine.host(name), code, 5)
-    prometheus.settle()
-    assert prometheus.query(f'DCGM_FI_DEV_XID_ERRORS{{Hostname="{name}",gpu="5"}} == 62') == []
-    facts = read(prometheus)
-    assert facts.xids is not None and facts.loads is not None
-    assert f"{name}/5/62" in facts.xids and facts.loads[name].xid == 62
-    prometheus.clock.advance(400)  # the exporter's window is over: its past tells still
-    machine.advance()
-    prometheus.settle()
-    assert prometheus.query(f'DCGM_EXP_XID_ERRORS_COUNT{{Hostname="{name}",gpu="5",xid="62"}}') == []
-    facts = read(prometheus)
-    assert facts.xids is not None and facts.xids[f"{name}/5/62"].count == 1
-    prometheus.reset()
+@pytest.mark.lab
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_xid_that_another_follows_between_two_scrapes_is_told_where_they_are_counted(engine: str) -> None:
+    require_engine(engine)
+    with Monitor(engine, odd=Odd(extra=True)) as monitor:  # of its own: its clock runs ahead of the server's
+        machine, name = monitor.machine, _well(monitor)
+        monitor.backfill(hours=0.2, nodes=[name])
+        monitor.settle()
+        for code in (62, 45):
+            machine.faults.xid(machine.host(name), code, 5)
+        monitor.settle()
+        assert monitor.query(f'DCGM_FI_DEV_XID_ERRORS{{Hostname="{name}",gpu="5"}} == 62') == []
+        facts = read(monitor)
+        assert facts.xids is not None and facts.loads is not None
+        assert f"{name}/5/62" in facts.xids and facts.loads[name].xid == 62
+        monitor.clock.advance(400)  # the exporter's window is over: its past tells still
+        machine.advance()
+        monitor.settle()
+        assert monitor.query(f'DCGM_EXP_XID_ERRORS_COUNT{{Hostname="{name}",gpu="5",xid="62"}}') == []
+        facts = read(monitor)
+        assert facts.xids is not None and facts.xids[f"{name}/5/62"].count == 1
 
 
 def test_the_past_of_an_xid_is_found(prometheus: Monitor) -> None:
@@ -232,8 +235,9 @@ def test_silence_and_nan_are_gaps(prometheus: Monitor) -> None:
     assert_true(prometheus, facts, frozenset({one, two, three}))
     assert facts.loads is not None and not {one, three} & facts.loads.keys()
     if not prometheus.kind.victoria:  # which keeps no NaN: there the value before stands until it is old
-        assert facts.loads[two].gpu_util_pct is None
-        assert any("1 value of util left out: NaN" in text and two in text for text in facts.warnings)
+        assert facts.loads[two].gpu_util_pct is facts.loads[two].util_gpus is None
+        (said,) = [text for text in facts.warnings if "utilisation" in text]
+        assert said == f"1 node with a GPU whose utilisation is not exported, or is NaN: no mean counts it ({two})"
     assert open_telemetry("x", settings(prometheus)).gpus([one, two, three]).keys() == {two}
 
 

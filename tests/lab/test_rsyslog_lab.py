@@ -34,7 +34,7 @@ template(name="fields" type="list") {
 }
 if $programname == "wacht" then action(type="omfile" file="/var/log/fields" template="fields")
 """
-HOSTILE = 'x\n<0>kernel: "forged" \x1b[2J %msg% \x85 é'
+HOSTILE = 'fan dead\n<0>kernel: "forged" \x1b[2J %msg% \x85 é'
 
 
 class Room:
