@@ -80,7 +80,7 @@ docs: venv
 	$(BIN)/python -m tests.tools.shots docs/tour
 
 man: venv
-	$(BIN)/python -m console.man docs/shell
+	$(BIN)/python -m console.cli.shell_files docs/shell
 
 wheel: venv
 	@rm -f dist/wacht-*.whl dist/wacht-*.tar.gz

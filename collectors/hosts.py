@@ -23,8 +23,8 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from collectors.clean import clean
-from collectors.model import Node
+from .clean import clean
+from .model import Node
 
 NAME, HOSTNAME, ADDRESS, SHORT, RULE, UNCHECKED = "NodeName", "NodeHostname", "NodeAddr", "short name", "rule", ""
 """How a host fits a node: by what it equals."""

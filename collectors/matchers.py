@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from collectors.clean import hostile
-from collectors.model import Matcher
+from .clean import hostile
+from .model import Matcher
 
 _META = frozenset("\\.+*?()|[]{}^$")
 _ESCAPE = re.compile(r"\\([nrte]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")

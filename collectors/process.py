@@ -19,8 +19,8 @@ from types import FrameType
 
 from msgspec import Struct
 
-from collectors.clean import clean, decode
-from collectors.model import SourceFault
+from .clean import clean, decode
+from .model import SourceFault
 
 #: What a command inherits. Anything else of the operator's environment stays outside; SLURM_* chooses the cluster.
 _KEPT = ("HOME", "USER", "LOGNAME", "PATH", "XDG_RUNTIME_DIR", "KRB5CCNAME", "SSH_AUTH_SOCK")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from collectors import files
-from collectors.clean import clean
-from collectors.nodeset import expand
+from . import files
+from .clean import clean
+from .nodeset import expand
 
 #: 12,000 nodes, each on a line of its own, are 200 kB.
 LARGEST = 4 << 20

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from collectors.clean import clean
-from collectors.model import Change
+from .clean import clean
+from .model import Change
 
 #: What may stand in braces; `node` or `job` is the target, whichever kind the action is for.
 FIELDS = ("node", "job", "reason", "cluster", "user")

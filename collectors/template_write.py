@@ -1,14 +1,15 @@
-"""Runs the command of a site's own action, and nothing else. Only `console.gate` may import this; a test holds that."""
+"""Runs the command of a site's own action, and nothing else. Only `console.gate.gate` may import this; a test holds
+that."""
 
 from __future__ import annotations
 
 import getpass
 from collections.abc import Sequence
 
-from collectors import process
-from collectors.clean import clean
-from collectors.model import Change, Sent, SourceFault
-from collectors.template import Template, calls
+from . import process
+from .clean import clean
+from .model import Change, Sent, SourceFault
+from .template import Template, calls
 
 
 class TemplateWriter:

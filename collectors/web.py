@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from collectors import files
-from collectors.model import SourceFault
+from . import files
+from .model import SourceFault
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 

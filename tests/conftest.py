@@ -14,13 +14,13 @@ import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from hypothesis import settings
 
-from console import witness
+from console.journal import syslog_witness
 
 settings.register_profile("wacht", deadline=None)
 settings.load_profile("wacht")
 
 # What tests do belongs in nobody's log, and a journal that cannot be written must look so on every machine.
-witness.SYSLOG = Path("/nonexistent/log")
+syslog_witness.SYSLOG = Path("/nonexistent/log")
 
 # The tests have accounts of their own (uid 1001 is jdv's, 12345 is no account): the people of this machine, by the
 # range of uids that login.defs has for them, are in none of them.

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from collectors.slurm import SlurmSettings
-from collectors.slurm.jobs import command
+from collectors.slurm.commands.jobs import command
 from collectors.slurm.sources import open_sources
 from tests import make
 from tests.make import Commands

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from collectors.model import Alert, Matcher, Silence
-from console.actions import BY_ID
-from console.entries import join
-from console.outcome import noted
-from console.undo import undo_of
+from console.actions.registry import BY_ID
+from console.gate.outcome import noted
+from console.journal.entries import join
+from console.journal.undo import undo_of
 from tests import make
 
 NOW = 1_795_000_000.0

@@ -22,7 +22,7 @@ from textual.binding import Binding
 from textual.strip import Strip
 from textual.widget import Widget
 
-from widgets.quiet import QuietApp, QuietModal
+from widgets.terminal.quiet_app import QuietApp, QuietModal
 
 INKS = [Style.parse(f"rgb({90 + 7 * i},{200 - 5 * i},{60 + 3 * i}) on rgb({i},{2 * i},{3 * i})") for i in range(16)]
 

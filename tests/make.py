@@ -12,8 +12,8 @@ from typing import Any
 
 from collectors.model import Cluster, Facts, Fault, Job, Node, Reading, Source
 from collectors.nodestate import display_word, parse_state
-from collectors.slurm.jobs import COLUMNS, NAMED
-from console import reduce as reducer
+from collectors.slurm.commands.jobs import COLUMNS, NAMED
+from console.ingest import reduce as reducer
 
 RECORDED = Path(__file__).parent / "data" / "recorded"
 VERSIONS = ("24.11", "26.05")

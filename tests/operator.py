@@ -16,12 +16,12 @@ from collectors.model import Cluster, Node
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.sources import forget, running
-from console import site
-from console.app import WachtApp
-from console.config import Config
-from console.dialogs import ConfirmDialog
-from console.keymap import KeyLine
-from console.screens.listing import ListScreen
+from console.app.app import WachtApp
+from console.app.dialogs import ConfirmDialog
+from console.config.keymap import KeyLine
+from console.config.settings import Config
+from console.screens.layout.list_screen import ListScreen
+from console.session import site
 
 #: Seconds that a condition may take to come true, on a busy machine: bounded, so that a test fails instead of hanging.
 PATIENCE_S = 60.0

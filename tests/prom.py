@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.book import Book
-from collectors.prometheus.queries import TABLE
+from collectors.prometheus.query_table import TABLE
+from collectors.prometheus.site_queries import Book
 from tests.stand_in import Handler, Served
 
 Labels = Mapping[str, str]

@@ -9,12 +9,12 @@ from collectors.clock import ManualClock
 from collectors.model import Cluster, Diff
 from collectors.sim import SimSettings
 from collectors.sim.sources import open_sources
-from console.poller import read
-from console.record.frame import unpack
-from console.record.place import Bounds
-from console.record.store import Moment, Recording
-from console.record.tape import Tape
-from console.reduce import begin, reduce
+from console.ingest.poller import read
+from console.ingest.reduce import begin, reduce
+from console.recording.frame import unpack
+from console.recording.location import Bounds
+from console.recording.session_writer import Tape
+from console.recording.store import Moment, Recording
 
 BOUNDS = Bounds(keep_s=86400, size=64 << 20)
 

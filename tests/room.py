@@ -7,7 +7,7 @@ import json
 import msgspec
 
 from collectors.model import Alert, Load, Xid
-from console.needs import needs
+from console.triage.attention import needs
 from tests import make
 
 NOW = 1_795_000_000.0

@@ -206,19 +206,19 @@ def _breaks(*_: object, **__: object) -> None:
 
 
 def _handler() -> None:
-    from console.app import WachtApp
+    from console.app.app import WachtApp
 
     WachtApp.action_help = _breaks
 
 
 def _thread() -> None:
-    from console.app import WachtApp
+    from console.app.app import WachtApp
 
     WachtApp.action_help = lambda _: threading.Thread(target=_breaks).start()
 
 
 def _publish() -> None:
-    from console.app import WachtApp
+    from console.app.app import WachtApp
 
     WachtApp._publish = lambda app, *_: (_written(app._driver), _breaks())
 
@@ -226,16 +226,16 @@ def _publish() -> None:
 def _goes_on() -> None:
     """A collector that raises and a worker that raises: neither ends the console."""
     from collectors.sim.sources import SimSource
-    from console import past
+    from console.journal import past_actions
 
-    past.resumed = _breaks
+    past_actions.resumed = _breaks
     own = SimSource.collect
     SimSource.collect = lambda source: _breaks() if "alert" in source.name else own(source)
 
 
 def _frame() -> None:
     """From the third frame on."""
-    from widgets.driver import LineDriver
+    from widgets.terminal.terminal_driver import LineDriver
 
     own, count = LineDriver.frame, iter(range(1_000_000))
     LineDriver.frame = lambda driver, data: own(driver, data) if next(count) < 2 else _breaks()
@@ -243,14 +243,14 @@ def _frame() -> None:
 
 def _line() -> None:
     """The thread that writes, from its 21st piece on, which is in the first frames."""
-    from widgets.line import Line
+    from widgets.terminal.tty_writer import Line
 
     own, count = Line._took, iter(range(1_000_000))
     Line._took = lambda line, size: own(line, size) if next(count) < 20 else _breaks()
 
 
 def _input() -> None:
-    from widgets.driver import LineDriver
+    from widgets.terminal.terminal_driver import LineDriver
 
     own = LineDriver.process_message
     LineDriver.process_message = lambda driver, it: _breaks() if getattr(it, "key", "") == "5" else own(driver, it)
@@ -260,7 +260,7 @@ def _taken() -> None:
     """What there was to read the shell has read, since poll told of it."""
     from types import SimpleNamespace
 
-    from widgets import driver
+    from widgets.terminal import terminal_driver
 
     class Poll:
         def __init__(self) -> None:
@@ -270,7 +270,7 @@ def _taken() -> None:
         def poll(self, wait: int) -> object:
             return Path(os.environ["XDG_STATE_HOME"], "taken").exists() or self._own.poll(wait)
 
-    driver.select = SimpleNamespace(poll=Poll, POLLIN=select.POLLIN, select=select.select)
+    terminal_driver.select = SimpleNamespace(poll=Poll, POLLIN=select.POLLIN, select=select.select)
 
 
 def _start() -> None:
@@ -294,7 +294,7 @@ def _stop() -> None:
 
 
 def _hang() -> None:
-    from console.app import WachtApp
+    from console.app.app import WachtApp
 
     def spin(_: object) -> None:
         Path(os.environ["XDG_STATE_HOME"], "hangs").touch()
@@ -306,7 +306,7 @@ def _hang() -> None:
 
 def _ssh() -> None:
     """To the nodes of a demo, with whatever `ssh` is on the room's PATH."""
-    from console import poller
+    from console.ingest import poller
 
     own = poller.begin
     poller.begin = lambda name, sources, demo: own(name, sources, False)
@@ -330,7 +330,7 @@ _INJECTIONS: dict[str, Callable[[], None]] = {
 }  # fmt: skip
 
 if __name__ == "__main__":
-    from console.cli import main
+    from console.cli.main import main
 
     if (what := sys.argv.pop(1)) in _INJECTIONS:
         _INJECTIONS[what]()

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 
 from collectors.model import JobAccount, NodeEvent, PastJob, Series, SourceFault, Step
 from collectors.slurm import SlurmSettings
-from collectors.slurm.accounting import JOB, MORE, STEP, Accounts, rows_of
-from collectors.slurm.events import EVENT, event_rows, events_of
-from console.ended import cpu_text, gpu_mean, gpu_text, memory_text, why
-from console.ended_lines import account_lines, beside_lines, ended_job, last_job_lines
-from console.node import Look, as_json_text, render
-from console.node_slurm import ended_on
+from collectors.slurm.commands.accounting import JOB, MORE, STEP, Accounts, rows_of
+from collectors.slurm.commands.events import EVENT, event_rows, events_of
+from console.cli.node import Look, as_json_text, render
+from console.cli.node_slurm import ended_on
+from console.queue.job_accounting import cpu_text, gpu_mean, gpu_text, memory_text, why
+from console.tables.accounting_lines import account_lines, beside_lines, ended_job, last_job_lines
 from tests.make import Commands
 from widgets.units import when
 

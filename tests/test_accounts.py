@@ -6,12 +6,12 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.model import Factors, Job, Limit, Limits, Share, SourceFault
-from console.accounts import NO_ACCOUNT, Held, accounts, holdings, matching, nearest, told, under, users
-from console.pending import Known, why
-from console.queueing import EVERY_S, Sparing
-from console.record.site import NotRecorded
+from console.queue.accounts import NO_ACCOUNT, Held, accounts, holdings, matching, nearest, told, under, users
+from console.queue.pending import Known, why
+from console.queue.queue_reads import EVERY_S, Sparing
+from console.recording.replay_site import NotRecorded
 from console.screens.accounts import AccountsScreen
-from console.site import Site
+from console.session.site import Site
 from tests.make import cluster
 from tests.operator import console
 

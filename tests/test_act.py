@@ -11,10 +11,10 @@ import threading
 import pytest
 
 from collectors import process
-from console.act import named, run_act
-from console.plan import Guard, Plan
-from console.preview import text as preview
-from console.returned import stoppable
+from console.actions.plan import Guard, Plan
+from console.cli.act import named, run_act
+from console.cli.rollout_text import stoppable
+from console.gate.preview import text as preview
 from tests.test_gate import job, node, small
 
 

@@ -11,14 +11,14 @@ import pytest
 from collectors.clock import SystemClock
 from collectors.model import Cluster
 from collectors.slurm import SlurmSettings
+from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.sources import open_sources, open_transport
-from collectors.slurm.write import CliWriter
-from console.act import run_act
-from console.gate import Gate, open_writer
-from console.journal import Journal, verify
-from console.plan import Options, Plan
-from console.poller import read
-from console.reduce import begin, reduce
+from console.actions.plan import Options, Plan
+from console.cli.act import run_act
+from console.gate.gate import Gate, open_writer
+from console.ingest.poller import read
+from console.ingest.reduce import begin, reduce
+from console.journal.writer import Journal, verify
 from tests.faults import fault
 from tests.lab.conftest import running
 from tests.lab.roots import SUITES

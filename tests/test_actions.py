@@ -10,9 +10,9 @@ import pytest
 
 from collectors.model import Cluster, Job, Node
 from collectors.nodestate import display_word, parse_state
-from collectors.slurm import argv
-from console.action import ROWS, tidy
-from console.actions import ACTIONS, BY_ID, NAVIGATION, key_table, keys_for
+from collectors.slurm.commands import argv
+from console.actions.action import ROWS, tidy
+from console.actions.registry import ACTIONS, BY_ID, NAVIGATION, key_table, keys_for
 
 NOTHING = Cluster(name="x")
 
@@ -167,8 +167,9 @@ def test_a_reason_is_one_harmless_line():
 def test_the_gate_needs_no_screen():
     """Neither Textual nor Rich, and no Writer before an action is planned."""
     code = (
-        "import sys, console.actions, console.gate, console.plan, console.verify, console.journal, console.act;"
-        "bad = {'textual', 'rich', 'collectors.slurm.write', 'collectors.sim.write'} & set(sys.modules);"
+        "import sys, console.actions.registry, console.gate.gate, console.actions.plan, console.gate.verify;"
+        "import console.journal.writer, console.cli.act;"
+        "bad = {'textual', 'rich', 'collectors.slurm.commands.write', 'collectors.sim.write'} & set(sys.modules);"
         "sys.exit(f'imported: {bad}' if bad else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import TAKEN, Alert, Matcher, Silence
-from console.alert_groups import groups, order, reason, safe
-from console.needs import needs
+from console.alerts.groups import groups, order, reason, safe
+from console.triage.attention import needs
 from tests import make
 from tests.room import DAY, HOUR, MINUTE, NOW, alert, down, node, rack, site
 from tests.yardstick import cost

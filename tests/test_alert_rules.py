@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from collectors.model import FOLLOWERS
 from collectors.prometheus import PowerSettings, PrometheusSettings
-from collectors.prometheus.plant_cooling import CoolingLimits, CoolingSettings
-from collectors.prometheus.rules import DEFAULT
-from console import alert_rules
-from console.alert_rules import Limits, rules, text
-from console.policy import default_policy
+from collectors.prometheus.plant.cooling_queries import CoolingLimits, CoolingSettings
+from collectors.prometheus.recording_rules import DEFAULT
+from console.alerts import alert_rules
+from console.alerts.alert_rules import Limits, rules, text
+from console.health.xid_policy import default_policy
 
 
 def codes(expr: str) -> set[int]:

@@ -10,10 +10,10 @@ from collectors.alertmanager import DESCRIPTOR, AlertmanagerSettings
 from collectors.alertmanager.answers import Reader
 from collectors.alertmanager.sources import open_desk, open_sources
 from collectors.model import KINDS, Matcher, SourceFault
-from collectors.registry import descriptors
 from collectors.sim import SimSettings
-from console.config import ClusterConfig, Config, ConfigError, load
-from console.site import choose, demo
+from collectors.source_registry import descriptors
+from console.config.settings import ClusterConfig, Config, ConfigError, load
+from console.session.site import choose, demo
 from tests.am import StandIn, row, silence_row
 from tests.yardstick import cost
 

@@ -16,10 +16,10 @@ from collectors.model import SourceFault
 from collectors.nodeset import expand
 from collectors.sim.machine import Machine
 from console.screens.alerts import AlertsScreen
-from console.site import Site
+from console.session.site import Site
 from tests.faults import fault
 from tests.operator import console
-from widgets.wire import Glass
+from widgets.terminal.screen_diff import Glass
 
 SMALL, LARGE = (80, 24), (200, 50)
 

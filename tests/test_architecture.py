@@ -36,12 +36,12 @@ PURE = (
     "words", "undo", "entries", "chain", "witness", "person", "log", "crash",
 )  # fmt: skip
 #: Imports in functions of these start the screen; everything else of theirs stays free of it.
-STARTS_SCREEN = {"console.cli": "console.app"}
+STARTS_SCREEN = {"console.cli.main": "console.app.app"}
 
-WRITERS = ("collectors.template_write", "collectors.slurm.write", "collectors.slurm.rest.write",
-           "collectors.slurm.native.write", "collectors.slurm.native.hand", "collectors.sim.write",
+WRITERS = ("collectors.template_write", "collectors.slurm.commands.write", "collectors.slurm.rest.write",
+           "collectors.slurm.native.write", "collectors.slurm.native.write_worker", "collectors.sim.write",
            "collectors.alertmanager.write")  # fmt: skip
-MAY_WRITE = {"console/gate.py"}
+MAY_WRITE = {"console/gate/gate.py"}
 PROCESS_MODULE = "collectors/process.py"
 PROCESS_IMPORTS = ("subprocess", "multiprocessing", "pty", "concurrent.futures.process")
 PROCESS_CALLS = re.compile(
@@ -55,16 +55,25 @@ HEAVY = ("textual", "rich", "ClusterShell", "prometheus_api_client", "httpx", "p
 
 #: (file, what it may do all the same): why.
 EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("collectors/registry.py", "dynamic import"): "finds subpackages by themselves: the one place for collectors",
+    (
+        "collectors/source_registry.py",
+        "dynamic import",
+    ): "finds subpackages by themselves: the one place for collectors",
     ("themes/__init__.py", "dynamic import"): "finds themes by themselves",
-    ("console/plugins.py", "dynamic import"): "what a site's installed packages add through entry points",
-    ("console/site.py", "dynamic import"): "opens the transport that fits the site, real or embedded, both written out",
-    ("console/filters.py", "reads words"): "its text is what a person typed, and it is the parser of that",
+    ("console/config/plugins.py", "dynamic import"): "what a site's installed packages add through entry points",
+    (
+        "console/session/site.py",
+        "dynamic import",
+    ): "opens the transport that fits the site, real or embedded, both written out",
+    ("console/filters/language.py", "reads words"): "its text is what a person typed, and it is the parser of that",
     ("console/screens/journal.py", "reads words"): "a person searches the entries for a word",
-    ("console/preview.py", "reads words"): "leaves out a reason that was shown already",
-    ("console/checks/rights.py", "reads words"): "leaves out a word that was shown already",
-    ("console/cluster_columns.py", "reads words"): "the colour of a word",
-    ("console/elsewhere.py", "reads words"): "whether a chip is shown of a cluster that was closed on purpose",
+    ("console/gate/preview.py", "reads words"): "leaves out a reason that was shown already",
+    ("console/doctor/rights_check.py", "reads words"): "leaves out a word that was shown already",
+    ("console/tables/cluster_columns.py", "reads words"): "the colour of a word",
+    (
+        "console/session/cluster_summary.py",
+        "reads words",
+    ): "whether a chip is shown of a cluster that was closed on purpose",
 }
 _used: set[tuple[str, str]] = set()
 
@@ -194,7 +203,7 @@ def test_only_the_command_line_starts_the_screen():
         for name in PURE
         if (file := file_of(f"console.{name}")) and f"console.{name}" not in STARTS_SCREEN
         for target, line in imports(file)
-        if within(target, ("console.app", "console.screens"))
+        if within(target, ("console.app.app", "console.screens"))
     ]
     assert not others, "\n".join(others)
 
@@ -359,10 +368,10 @@ def test_no_file_is_long():
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("module", ["console.cli", "console.snapshot", "collectors.registry"])
+@pytest.mark.parametrize("module", ["console.cli.main", "console.session.snapshot", "collectors.source_registry"])
 def test_a_start_imports_nothing_heavy(module):
     script = (
-        f"import sys; import {module}; from collectors import registry; registry.descriptors();"
+        f"import sys; import {module}; from collectors import source_registry; source_registry.descriptors();"
         f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)

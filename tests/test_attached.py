@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from collectors.model import Attached, Cluster, Fabric, Fault, FileSystem, Port, Source
-from console import attached_checks, attached_lines, fabric, need_attached, stores
-from console.contradictions import fresh
-from console.needs import needs
-from console.plan import Check
+from console.actions.plan import Check
+from console.gate import attached_checks
+from console.health.inconsistencies import fresh
+from console.plant import fabric, storage
+from console.tables import attached_lines
+from console.triage import attention_attached
+from console.triage.attention import needs
 from tests import make
 from widgets.chips import storage_chip, top_spans
 
@@ -40,14 +43,14 @@ def site(
             "ports": {one.key: one for one in ports},
             "fabric": Fabric(ports=360, up=358, switches=switches or {}),
         }
-    if stores:
-        facts["storage"] = {one.name: one for one in stores}
+    if storage:
+        facts["storage"] = {one.name: one for one in storage}
     return make.cluster(sources=[*read, *sources.values()], **facts)
 
 
 def said(cluster: Cluster) -> list[str]:
     good = fresh(cluster, NOW, MONO)
-    return [one.text for one in (*need_attached.storage(cluster, good), *need_attached.ports(cluster, good))]
+    return [one.text for one in (*attention_attached.storage(cluster, good), *attention_attached.ports(cluster, good))]
 
 
 def stale(name: str) -> Source:
@@ -147,7 +150,7 @@ def test_what_hangs_when_a_file_system_hangs():
         sources=cluster.sources.values(), jobs=jobs, storage=cluster.storage,
         nodes=[*cluster.nodes.values(), stuck, ends],
     )  # fmt: skip
-    row = stores.stores(cluster)["/scratch"]
+    row = storage.stores(cluster)["/scratch"]
     assert (row.state, row.jobs, row.users, row.stuck) == (
         "hangs",
         ("7", "8"),
@@ -155,7 +158,7 @@ def test_what_hangs_when_a_file_system_hangs():
         ("gpu0012", "gpu0013"),
     )
     assert said(cluster)[0].startswith("/scratch hangs on gpu[0012-0015]: 2 jobs, on 2 a job cannot end; 2 of 24")
-    hit = stores.nodes_of(row, cluster)
+    hit = storage.nodes_of(row, cluster)
     assert [(one.how, one.stuck, one.users) for one in hit.values()] == [
         ("hangs", "Kill task failed", ("alice",)), ("hangs", "COMPLETING", ("alice",)), ("hangs", None, ("bob",)),
         ("hangs", None, ()),
@@ -164,9 +167,9 @@ def test_what_hangs_when_a_file_system_hangs():
 
 def test_missing_counts_on_nodes_in_service_only():
     store = FileSystem(name="/home", mounted=37, missing=("gpu0001", "login1"))
-    assert stores.stores(site([], [store]))["/home"].missing == ("gpu0001",)
+    assert storage.stores(site([], [store]))["/home"].missing == ("gpu0001",)
     out = site([], [store], state="DOWN")
-    assert stores.stores(out)["/home"].state == "well" and said(out) == []
+    assert storage.stores(out)["/home"].state == "well" and said(out) == []
     assert said(site([], [store])) == ["/home is not mounted on gpu0001"]
 
 
@@ -194,7 +197,7 @@ def test_the_chip_is_there_only_with_a_source_and_never_calls_old_facts_well():
 
 def test_on_a_narrow_line_ok_goes_first_and_a_hang_stays():
     def line(cells: int, *stores: FileSystem) -> str:
-        return "".join(text for text, _ in top_spans(site([], list(stores)), NOW, MONO, (), cells))
+        return "".join(text for text, _ in top_spans(site([], list(storage)), NOW, MONO, (), cells))
 
     well, hangs = FileSystem(name="/scratch", mounted=39), FileSystem(name="/scratch", hung=("gpu0001",), mounted=39)
     assert "storage ok" in line(160, well) and "storage" not in line(60, well)

@@ -6,9 +6,9 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.slurm import SlurmSettings
-from console import site
-from console.app import WachtApp
-from console.config import Config
+from console.app.app import WachtApp
+from console.config.settings import Config
+from console.session import site
 from tests import make
 from tests.operator import Operator, console
 

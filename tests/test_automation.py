@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console import automation, reasons
-from console.automation import Automation, shipped
-from console.config import ConfigError, load
+from console.config.settings import ConfigError, load
+from console.health import automation, drain_reasons
+from console.health.automation import Automation, shipped
 from tests import make
 
 #: As the sources of these programs write them (console/automation.toml names the files), all as root.
@@ -101,26 +101,26 @@ def as_shipped():
 
 @pytest.mark.parametrize("text", PROGRAMS)
 def test_what_a_program_writes_as_root_is_automation(text):
-    assert reasons.who("root", text) == "robot" and reasons.robot("root(0)", text)
-    assert reasons.who(None, text) == "robot" and reasons.who("slurm", text) == "robot"
-    assert reasons.who("jdv", text) == "human", "what a person signs is a person's"
+    assert drain_reasons.who("root", text) == "robot" and drain_reasons.robot("root(0)", text)
+    assert drain_reasons.who(None, text) == "robot" and drain_reasons.who("slurm", text) == "robot"
+    assert drain_reasons.who("jdv", text) == "human", "what a person signs is a person's"
 
 
 @pytest.mark.parametrize("text", PEOPLE)
 def test_what_a_person_writes_as_root_is_a_persons(text):
-    assert reasons.who("root", text) == "human"
-    assert reasons.who(None, text) == "unknown"
+    assert drain_reasons.who("root", text) == "human"
+    assert drain_reasons.who(None, text) == "unknown"
 
 
 @given(st.sampled_from(PROGRAMS), st.sampled_from(["ask Jan first: ", "see INC0012 - ", "me: "]))
 def test_a_persons_words_in_front_make_it_a_persons(text, words):
-    assert reasons.who("root", words + text) == "human"
+    assert drain_reasons.who("root", words + text) == "human"
 
 
 @given(st.text(alphabet="abcdefghijklmnopqrstuvwxyz ,.'", min_size=3, max_size=40))
 def test_plain_words_are_never_automation_by_chance(text):
     exact = {one.lower() for one in PROGRAMS}
-    assert reasons.who("root", text) == "human" or text.strip() in exact or not text.strip()
+    assert drain_reasons.who("root", text) == "human" or text.strip() in exact or not text.strip()
 
 
 def test_every_automation_says_where_it_was_read_and_its_patterns_are_not_too_wide():
@@ -136,14 +136,18 @@ def test_a_site_adds_its_own(tmp_path):
     site.write_text('[automation]\npatterns = ["site robot: .*"]\n')
     own = load(str(config), {}, site).automation
     assert own.logins == ("gpu-janitor",) and own.patterns == ("site robot: .*", "janitor: .*", "vendor tool v\\d+")
-    assert reasons.read("janitor: too hot", "root").who == "human"
+    assert drain_reasons.read("janitor: too hot", "root").who == "human"
     automation.use(own)
-    assert reasons.read("janitor: too hot", "root").who == "robot", "what was read before counts no more"
+    assert drain_reasons.read("janitor: too hot", "root").who == "robot", "what was read before counts no more"
     assert (
-        reasons.who("root", "Vendor tool v3") == "robot" and reasons.who("root", "vendor tool v3 looks odd") == "human"
+        drain_reasons.who("root", "Vendor tool v3") == "robot"
+        and drain_reasons.who("root", "vendor tool v3 looks odd") == "human"
     )
-    assert reasons.who("gpu-janitor", "anything") == "robot" and reasons.who("root", "site robot: x") == "robot"
-    assert reasons.who("root", "Scheduler health check failed") == "robot"
+    assert (
+        drain_reasons.who("gpu-janitor", "anything") == "robot"
+        and drain_reasons.who("root", "site robot: x") == "robot"
+    )
+    assert drain_reasons.who("root", "Scheduler health check failed") == "robot"
 
 
 @pytest.mark.parametrize(
@@ -166,15 +170,15 @@ def test_a_wrong_or_too_wide_pattern_ends_the_start(tmp_path, line, said):
 
 def test_every_question_whether_a_person_did_it_asks_the_same_list():
     """The inbox, the pre-flight and the check before a send: each by its own road to the answer."""
-    from console import preflight, verify
-    from console.actions import ACTIONS
+    from console.actions.registry import ACTIONS
+    from console.gate import preflight, verify
 
     drain = next(one for one in ACTIONS if one.id == "drain")
     text = "(Code:InsufficientInstanceCapacity)Failure when resuming nodes"
     before = make.node("gpu0001", "IDLE")
     for said, by_program in ((text, True), ("bad DIMM, ask Jan", False)):
         now = make.node("gpu0001", "DOWN+DRAIN", reason=said, reason_by="root", reason_at=1)
-        (entry,) = reasons.inbox(make.cluster(nodes=[now]), 100.0)
+        (entry,) = drain_reasons.inbox(make.cluster(nodes=[now]), 100.0)
         assert (entry.who == "robot") is by_program
         assert verify.rewritten(drain, before, now) is not by_program
         assert ("(robot)" in preflight._signed(now, _At())) is by_program

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from console.served import served
+from console.runtime.browser_mode import served
 from tests.test_pty import WACHT
 
 WEB = "textual.drivers.web_driver:WebDriver"

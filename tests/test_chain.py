@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from collectors.clock import ManualClock
-from console import chain
-from console.chain import Follower, JournalFault, read, verify
-from console.journal import Journal
+from console.journal import chain
+from console.journal.chain import Follower, JournalFault, read, verify
+from console.journal.writer import Journal
 from tests.faults import fault
 from tests.test_pty import Pty, restored
 
@@ -138,7 +138,7 @@ def reading(path, *words, **more):
         threading.Event().wait()
     return own(path, *words, **more)
 chain.files.reading = reading
-from console.cli import main
+from console.cli.main import main
 main()
 """
 

@@ -10,11 +10,11 @@ import pytest
 from collectors.model import Checkup, Fault, Source, SourceFault
 from collectors.prometheus.sources import Checkups
 from collectors.sim import SimSettings
-from collectors.sim.checkups import Checks
 from collectors.sim.machine import Machine
-from console import node_health
-from console.checkup_look import look
-from console.contradictions import fresh
+from collectors.sim.plant.checkups import Checks
+from console.gate.node_checks import look
+from console.health.inconsistencies import fresh
+from console.tables import node_health_lines
 from tests import make
 from tests.prom import StandIn, node, refusing
 from tests.room import DAY, HOUR, NOW, rack
@@ -181,13 +181,13 @@ def test_the_lines_of_a_node():
     nodes = rack([slurm_node(1, comment="ticket=KubeGPU-9", version="26.05")])
     cluster = make.cluster(nodes=nodes, checkups=rows)
     health, runs, ticket = (
-        "".join(text for text, _ in one.spans) for one in node_health.lines(cluster, "gpu0001", NOW)
+        "".join(text for text, _ in one.spans) for one in node_health_lines.lines(cluster, "gpu0001", NOW)
     )
     assert "NHC ok" in health and "dcgmi diag r3 pass 3 d ago" in health and "dcgmi health ok" in health
     assert "driver 550 (most of rack R07: 570)" in runs and "slurmd" not in runs
     assert "KubeGPU-9, age unknown: no date stands with it (comment)" in ticket and "serial J1" in ticket
-    assert node_health.lines(make.cluster(nodes=rack()), "gpu0001", NOW) == []
-    assert node_health.lines(cluster, "gpu9999", NOW) == []
+    assert node_health_lines.lines(make.cluster(nodes=rack()), "gpu0001", NOW) == []
+    assert node_health_lines.lines(cluster, "gpu9999", NOW) == []
 
 
 # -- the embedded machine ----------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from collectors.sim.sources import forget
-from console import __version__, cli
-from console.config import Config
+from console import __version__
+from console.cli import main
+from console.config.settings import Config
 from tests.make import VERSIONS, Commands, play
 
 ROOT = Path(__file__).parent.parent
@@ -21,12 +22,14 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
     """No configuration, no Slurm, no terminal, no log."""
-    monkeypatch.setattr("console.log.begin", lambda path: None)
+    monkeypatch.setattr("console.runtime.log.begin", lambda path: None)
     for name in ("WACHT_CONFIG", "SLURM_CONF"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
-    monkeypatch.setattr("console.config.load.__defaults__", (None, os.environ, tmp_path / "etc" / "config.toml"))
+    monkeypatch.setattr(
+        "console.config.settings.load.__defaults__", (None, os.environ, tmp_path / "etc" / "config.toml")
+    )
     with Path(os.devnull).open() as nothing:
         monkeypatch.setattr("sys.stdin", nothing)
         yield
@@ -40,7 +43,7 @@ def wacht(monkeypatch, capsysbinary):
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["wacht", *words])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         out, err = capsysbinary.readouterr()
         return ended.value.code, out.decode(), err.decode()
 
@@ -57,7 +60,7 @@ def opened(monkeypatch):
     """What a console would have been opened with, instead of opening it."""
     seen: list[tuple[str, Config]] = []
     monkeypatch.setattr(
-        cli, "open_console", lambda ctx, config, chosen, *more, **others: seen.append((chosen.name, config))
+        main, "open_console", lambda ctx, config, chosen, *more, **others: seen.append((chosen.name, config))
     )
     return seen
 
@@ -121,7 +124,7 @@ def test_a_dumb_terminal_is_refused(wacht, monkeypatch, term):
 
 
 def test_without_a_terminal_nothing_of_the_screen_is_loaded(tmp_path):
-    script = ("import sys; sys.argv = ['wacht', 'demo']\ntry:\n from console.cli import main; main()\n"
+    script = ("import sys; sys.argv = ['wacht', 'demo']\ntry:\n from console.cli.main import main; main()\n"
               "except SystemExit as e: print(e.code, 'textual' in sys.modules)")  # fmt: skip
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True,
                            stdin=subprocess.DEVNULL, env={"PATH": os.defpath, "HOME": str(tmp_path)})  # fmt: skip
@@ -229,7 +232,7 @@ def test_a_snapshot_that_failed(wacht, commands):
 
 
 def test_who_stops_reading_gets_no_traceback(tmp_path):
-    script = "import sys; sys.argv = ['wacht', 'snapshot', '--demo']; from console.cli import main; main()"
+    script = "import sys; sys.argv = ['wacht', 'snapshot', '--demo']; from console.cli.main import main; main()"
     read, write = os.pipe()
     os.close(read)
     ended = subprocess.run(

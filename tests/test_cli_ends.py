@@ -14,14 +14,14 @@ import pytest
 
 from collectors.files import is_there
 from collectors.sim.sources import forget
-from console import cli
-from console.checks import files
-from console.cli_act import asked
-from console.config import Config
-from console.site import Site
+from console.cli import main
+from console.cli.act_command import asked
+from console.config.settings import Config
+from console.doctor import file_checks
+from console.session.site import Site
 
 ROOT = Path(__file__).parent.parent
-MAIN = "import sys; from console.cli import main; sys.argv[0] = 'wacht'; main()"
+MAIN = "import sys; from console.cli.main import main; sys.argv[0] = 'wacht'; main()"
 ACT = ("act", "drain", "gpu0001", "--reason", "bad DIMM")
 
 
@@ -103,14 +103,14 @@ def test_json_is_json_in_any_locale(tmp_path: Path) -> None:
 @pytest.fixture
 def wacht(tmp_path, monkeypatch, capsys):
     """Runs `wacht` with these words; gives its exit code, what it printed and what it complained of."""
-    monkeypatch.setattr("console.config.load.__defaults__", (None, {}, tmp_path / "etc" / "config.toml"))
+    monkeypatch.setattr("console.config.settings.load.__defaults__", (None, {}, tmp_path / "etc" / "config.toml"))
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
 
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["wacht", *words])
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main.main()
         return (ended.value.code, *capsys.readouterr())
 
     yield run
@@ -166,7 +166,7 @@ def test_doctor_names_the_folders_that_it_may_not_look_into(monkeypatch, closed:
         monkeypatch.setenv(name, str(closed))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(closed))
-    found = files.findings(Site(name="a", demo=False, slurm=None, others={}), Config())
+    found = file_checks.findings(Site(name="a", demo=False, slurm=None, others={}), Config())
     told = {one.name: one.said for one in found if one.mark == "warn"}
     assert told["journal"].startswith(f"{closed}/wacht/journal cannot be written")
     assert told["shelf"] == f"{closed}/wacht/readings: Permission denied"
@@ -188,7 +188,7 @@ def test_ctrl_c_says_whether_anything_was_sent(wacht, monkeypatch, wrote: bool, 
         monkeypatch.setattr(type(gate), "wrote", wrote)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("console.act.run_act", interrupted)
+    monkeypatch.setattr("console.cli.act.run_act", interrupted)
     code, out, err = wacht(*ACT, "--demo", "--nodes", "4")
     assert (code, out) == (130, "") and f"wacht: interrupted: {says}" in err
 

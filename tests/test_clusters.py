@@ -18,17 +18,18 @@ from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.sources import forget, running
 from collectors.slurm import SlurmSettings
-from collectors.slurm.write import open_writer
-from console import fleet, site
-from console.app import WachtApp
-from console.chain import read
-from console.commands import CommandError
-from console.config import Config
-from console.dialogs import ConfirmDialog
-from console.elsewhere import Standing, chip_of, standing
-from console.poller import WATCHED, Poller
-from console.record import site as record_site
-from console.remember import remembered
+from collectors.slurm.commands.write import open_writer
+from console.app import fleet
+from console.app.app import WachtApp
+from console.app.dialogs import ConfirmDialog
+from console.config.settings import Config
+from console.filters.commands import CommandError
+from console.ingest.poller import WATCHED, Poller
+from console.journal.chain import read
+from console.recording import replay_site as record_site
+from console.runtime.memo import remembered
+from console.session import site
+from console.session.cluster_summary import Standing, chip_of, standing
 from tests.make import Commands
 from tests.operator import Operator
 from tests.test_replay import Direct
@@ -379,12 +380,12 @@ def test_conf_stands_in_every_change_and_in_the_environment_of_every_read(tmp_pa
 
 
 def test_sums_of_a_closed_cluster_are_dropped():
-    from console import remember
+    from console.runtime import memo
 
     calls = []
     make = remembered("nodes")(lambda one: calls.append(one.name))
     one = Cluster(name=B)
     make(one), make(one)
-    remember.forget(B)
+    memo.forget(B)
     make(one)
     assert calls == [B, B]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from console.columns import JOBS, NODES, Ctx
+from console.tables.table_columns import JOBS, NODES, Ctx
 from tests.make import cluster, job
-from widgets.columns import Column, place
-from widgets.rowpaint import GUTTER
+from widgets.row_painter import GUTTER
+from widgets.table_column import Column, place
 from widgets.units import UNKNOWN
 
 

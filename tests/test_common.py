@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Cluster, Gpu, Node, PastJob, Xid
-from console.common import traits
-from console.policy import default_policy
-from console.vendor import Case, as_markdown
+from console.export.vendor_ticket import Case, as_markdown
+from console.health.common_traits import traits
+from console.health.xid_policy import default_policy
 from tests.operator import console
 
 NOW = 1_795_000_000

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from collectors.model import Job
-from console.plan import Confirm, Plan, Refusal
+from console.actions.plan import Confirm, Plan, Refusal
 from tests.test_gate import World, node, planned
 
 PARTS = ["11+0", "11+1", "11+2"]

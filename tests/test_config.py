@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from collectors.racks import RackRule
 from collectors.sim import SimSettings
 from collectors.slurm import SlurmSettings
-from console.config import Config, load
-from console.toml_file import LARGEST, ConfigError, line_of
+from console.config.settings import Config, load
+from console.runtime.toml_file import LARGEST, ConfigError, line_of
 
 ROOT = os.getuid() == 0
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from console.dialogs import ConfirmDialog
-from console.journal import read
+from console.app.dialogs import ConfirmDialog
+from console.gate.verify import Waiting, Watch
+from console.journal.writer import read
 from console.screens.help import HelpScreen
-from console.verify import Waiting, Watch
 from tests.operator import console
 
 

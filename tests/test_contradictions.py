@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Fault, Load, Source, Xid
-from console.contradictions import KINDS, contradictions, fresh
-from console.policy import load_policy
-from console.remember import forget
+from console.health.inconsistencies import KINDS, contradictions, fresh
+from console.health.xid_policy import load_policy
+from console.runtime.memo import forget
 from tests import make
 from tests.yardstick import cost
 

@@ -8,10 +8,12 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Completing, Control, Controller, Cost, Diag, Fault, Runaway, Source
 from collectors.sim.incidents import STARTS_S
-from console import control, cost, need_control
-from console.control_columns import askers, duration_us, hung
-from console.needs import needs
-from console.record.cut import Masked, Masks
+from console.plant import controller_cost
+from console.recording.cut import Masked, Masks
+from console.tables import control_lines
+from console.tables.control_columns import askers, duration_us, hung
+from console.triage import attention_control
+from console.triage.attention import needs
 from tests import make
 from tests.operator import console
 from tests.room import DAY, MINUTE, NOW, down, rack
@@ -35,7 +37,7 @@ def site(known=WELL, diag=CALM, nodes=(), jobs=(), ok=True, **more):
 
 
 def told(cluster, mono=101.0):
-    return [(one.bad, one.text) for one in need_control.troubles(cluster, NOW, mono)]
+    return [(one.bad, one.text) for one in attention_control.troubles(cluster, NOW, mono)]
 
 
 def completing(job="88121", ago=12 * MINUTE, nodes="gpu0412"):
@@ -82,7 +84,7 @@ def grown(*waits, every=60.0):
         mono = 100.0 + every * at
         source = msgspec.structs.replace(now.sources["slurm.diag"], read_mono=mono)
         now = msgspec.structs.replace(now, sources={**now.sources, "slurm.diag": source}, dbd_queues=before.dbd_queues)
-        before = cost.told(before, now)
+        before = controller_cost.told(before, now)
     return before
 
 
@@ -95,24 +97,24 @@ def grown(*waits, every=60.0):
     ],
 )  # fmt: skip
 def test_a_queue_for_slurmdbd_that_grows_is_told_long_before_it_is_large(waits, grows):
-    assert bool(need_control.growing(grown(*waits).dbd_queues)) is grows
+    assert bool(attention_control.growing(grown(*waits).dbd_queues)) is grows
 
 
 def test_how_it_grew_is_told_and_nothing_of_it_once_it_is_old():
     cluster = grown(50, 120, 180, 260, 400)
     mono = cluster.dbd_queues[-1][0]
-    lines = [one.text for one in need_control.troubles(cluster, NOW, mono + 1)]
+    lines = [one.text for one in attention_control.troubles(cluster, NOW, mono + 1)]
     assert lines == ["400 messages wait for slurmdbd, 350 more than 4m ago and more at each reading: does it "
                      "answer? try: sacctmgr show stats"]  # fmt: skip
-    assert need_control.troubles(cluster, NOW, mono + 3600) == []
-    (large,) = need_control.troubles(grown(2_000, 3_000, 5_000, 9_000), NOW, 290.0)
+    assert attention_control.troubles(cluster, NOW, mono + 3600) == []
+    (large,) = attention_control.troubles(grown(2_000, 3_000, 5_000, 9_000), NOW, 290.0)
     assert large.bad and "9,000 messages wait for slurmdbd, 7,000 more" in large.text
-    assert len(grown(*range(100, 2_000, 100)).dbd_queues) == cost.DBD_KEPT
+    assert len(grown(*range(100, 2_000, 100)).dbd_queues) == controller_cost.DBD_KEPT
 
 
 def test_a_reading_of_something_else_says_nothing_of_the_queue():
     before = grown(120, 180)
-    assert cost.told(before, before) is before
+    assert controller_cost.told(before, before) is before
 
 
 def test_a_controller_that_strains_is_one_line():
@@ -160,7 +162,7 @@ def test_nobody_is_accused_on_old_facts():
 
 
 def lines(cluster):
-    return ["".join(text for text, _ in one.spans) for one in control.lines(cluster, NOW)]
+    return ["".join(text for text, _ in one.spans) for one in control_lines.lines(cluster, NOW)]
 
 
 def test_the_figures_above_the_tables():

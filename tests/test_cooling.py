@@ -6,12 +6,14 @@ import msgspec
 import pytest
 
 from collectors.model import Coolant, Load, Source
-from console import cooling, cooling_checks, need_cooling
-from console.cooling_columns import leak as leak_cell
-from console.cooling_words import node_lines
-from console.filters import compile_filter
-from console.needs import needs
-from console.record.table import pack_rows, unpack_rows
+from console.filters.language import compile_filter
+from console.gate import cooling_checks
+from console.plant import cooling
+from console.recording.row_codec import pack_rows, unpack_rows
+from console.tables.cooling_columns import leak as leak_cell
+from console.tables.cooling_lines import node_lines
+from console.triage import attention_cooling
+from console.triage.attention import needs
 from tests import make
 from tests.room import HOUR, MINUTE, NOW, alert, down, rack, site
 
@@ -191,7 +193,7 @@ def test_many_loops_in_one_state_are_one_line():
 
 
 def test_nobody_stops_what_does_not_run():
-    assert need_cooling.needs(room(point("flow", 5.0), jobs=[]), NOW, 1000.0, [])[0].text.endswith(
+    assert attention_cooling.needs(room(point("flow", 5.0), jobs=[]), NOW, 1000.0, [])[0].text.endswith(
         "let no new work start there and call facilities"
     )
 

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from collectors.model import Coolant
-from console.alert_groups import groups
-from console.loop_folds import follows, speaks_of_heat
-from console.places import of_alert
+from console.alerts.groups import groups
+from console.health.failure_domains import of_alert
+from console.plant.loop_folds import follows, speaks_of_heat
 from tests.room import HOUR, MINUTE, NOW, alert, rack, site
 
 FED = {"cdu-2": ("R04", "R05", "R06", "R07"), "cdu-3": ("R08", "R09")}

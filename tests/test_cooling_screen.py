@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from collectors.sim.incidents import STARTS_S
+from console.app.views import view
 from console.screens.cooling import NONE
-from console.views import view
 from tests.operator import console
 
 MINUTE = 60

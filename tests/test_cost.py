@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Cluster, Cost, Diag, Source
-from console.cost import MOST, between, strain, told
-from console.figures import controller_words
+from console.plant.controller_cost import MOST, between, strain, told
+from console.tables.overview_figures import controller_words
 
 
 def diag(calls: int = 100, us: int = 5_000, **more) -> Diag:

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.hidden import Secret
-from console import app as apps
-from console import crash
-from console.config import Config
-from console.journal import Journal
-from console.site import demo
+from collectors.redaction import Secret
+from console.app import app as apps
+from console.config.settings import Config
+from console.journal.writer import Journal
+from console.runtime import crash
+from console.session.site import demo
 from tests.faults import fault
 from tests.test_pty import Pty, restored
 
@@ -145,7 +145,8 @@ def test_the_message_says_what_the_journal_holds(tmp_path):
 
 
 def test_a_broken_command_ends_with_the_same_message(state, monkeypatch, capsys):
-    from console import cli, snapshot
+    from console.cli import main
+    from console.session import snapshot
 
     monkeypatch.setattr(snapshot, "take", lambda *words: raised_now())
     monkeypatch.setattr(sys, "argv", ["wacht", "snapshot", "--demo", "--nodes", "2"])
@@ -154,7 +155,7 @@ def test_a_broken_command_ends_with_the_same_message(state, monkeypatch, capsys)
         raise KeyError(FACT)
 
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     said = capsys.readouterr()
     assert ended.value.code == 1 and FACT not in said.err and said.out == ""
     assert "ended the command: KeyError" in said.err and len(list(state.iterdir())) == 1
@@ -235,7 +236,7 @@ if where == "tick":
     app.WachtApp._tick = fails
 else:
     app.WachtApp._publish = fails
-from console.cli import main
+from console.cli.main import main
 main()
 """
 

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from collectors.model import Completing, Controller, Runaway, SourceFault
-from collectors.slurm import SlurmSettings, daemons
-from collectors.slurm.daemons import DaemonReader, pinged
+from collectors.slurm import SlurmSettings
+from collectors.slurm.commands import daemons
+from collectors.slurm.commands.daemons import DaemonReader, pinged
 from collectors.slurm.sources import open_sources
 from tests.make import VERSIONS, Commands, recorded
 from tests.restd import StandIn

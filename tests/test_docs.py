@@ -10,15 +10,20 @@ import pytest
 from msgspec.structs import fields
 
 from collectors.alertmanager import AlertmanagerSettings
-from collectors.alertmanager.orders import LONGEST_S
+from collectors.alertmanager.requests import LONGEST_S
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
-from console import alert_rules, config, docs, fitness, gather, journal, places, preflight, undo
-from console.actions import ACTIONS, NAVIGATION
-from console.cli_act import act
-from console.config import Config, load
-from console.plan import Guard
-from console.verify import PATIENCE_OF_S, PATIENCE_S
+from console.actions.plan import Guard
+from console.actions.registry import ACTIONS, NAVIGATION
+from console.alerts import alert_rules
+from console.cli.act_command import act
+from console.config import settings as config
+from console.config.settings import Config, load
+from console.gate import fitness, preflight, preflight_reads
+from console.gate.verify import PATIENCE_OF_S, PATIENCE_S
+from console.health import failure_domains
+from console.journal import undo, writer
+from console.pages import oncall
 
 PAGE = (Path(__file__).parent.parent / "docs/on-call.md").read_text()
 #: Without its line breaks: where a sentence breaks is nobody's business.
@@ -38,8 +43,8 @@ def test_it_is_short():
 
 
 def test_the_keys_are_those_of_the_actions():
-    assert " ".join(docs.actions().split()) in TEXT, "write it: console.docs.actions()"
-    named = re.findall(r"`([^`]{1,6})` ([a-z_-]+)", docs.actions())
+    assert " ".join(oncall.actions().split()) in TEXT, "write it: console.pages.oncall.actions()"
+    named = re.findall(r"`([^`]{1,6})` ([a-z_-]+)", oncall.actions())
     assert named == [(action.key, action.id) for action in ACTIONS if action.key]
     shown = {action.key for action in ACTIONS} | {key.shown for key in NAVIGATION} | {"Tab", "p", "s"}
     for key in re.findall(r"`([A-Za-z0-9?]|Enter|Tab|Esc)`", PAGE):
@@ -47,12 +52,12 @@ def test_the_keys_are_those_of_the_actions():
 
 
 def test_the_figures_of_the_guard():
-    assert docs.guard() in PAGE, "write it: console.docs.guard()"
-    assert re.findall(r"^\| `(\w+)`", docs.guard(), re.M) == [one.name for one in fields(Guard)]
+    assert oncall.guard() in PAGE, "write it: console.pages.oncall.guard()"
+    assert re.findall(r"^\| `(\w+)`", oncall.guard(), re.M) == [one.name for one in fields(Guard)]
 
 
 def test_what_takes_what_back():
-    assert docs.undo() in TEXT, "write it: console.docs.undo()"
+    assert oncall.undo() in TEXT, "write it: console.pages.oncall.undo()"
     gone = "cancel, requeue, requeuehold, down and reboot"
     keyed = {one.id for one in ACTIONS if one.key}
     assert f"{gone} have no undo" in TEXT and set(re.split(", | and ", gone)) == set(undo.NEAREST) & keyed
@@ -83,20 +88,20 @@ def rights_s(settings: SlurmSettings) -> float:
 @pytest.mark.parametrize(
     "words",
     [
-        f"on at least {places.TOGETHER} nodes",
-        f"began within {places.GAP_S // 60} minutes of each other",
+        f"on at least {failure_domains.TOGETHER} nodes",
+        f"began within {failure_domains.GAP_S // 60} minutes of each other",
         f"a silence of {Guard().take_s // 3600} h with your name",
         f"silences, {Guard().silence_s // 3600} h unless you say otherwise (at most {LONGEST_S // 86_400} days)",
         f"what none shows within {PATIENCE_S:g} s is called unknown",
         f"(up to {PATIENCE_OF_S['resume'] / 60:g} min; a reboot up to {PATIENCE_OF_S['reboot'] / 60:g} min)",
         f"requeued {preflight.RESTARTS} times or more before",
-        f"up to {gather.NODES_MOST} nodes, the details of up to {gather.JOBS_MOST} jobs",
-        f"no question begins after {gather.DEADLINE_S:g} s",
+        f"up to {preflight_reads.NODES_MOST} nodes, the details of up to {preflight_reads.JOBS_MOST} jobs",
+        f"no question begins after {preflight_reads.DEADLINE_S:g} s",
         f"samples older than {fitness.SAMPLE_S} s",
         f"every {rights_s(SlurmSettings()) / 60:g} min; behind a sudo prefix",
-        f"does not take it within {journal.DEADLINE_S:g} s",
-        f"from another host: {journal.ELSEWHERE_S / 60:g} min after its last line, "
-        f"{journal.ELSEWHERE_LONG_S / 3600:g} h for several commands",
+        f"does not take it within {writer.DEADLINE_S:g} s",
+        f"from another host: {writer.ELSEWHERE_S / 60:g} min after its last line, "
+        f"{writer.ELSEWHERE_LONG_S / 3600:g} h for several commands",
     ],
 )
 def test_a_figure_in_the_text(words):

@@ -11,15 +11,15 @@ import time
 import msgspec
 import pytest
 
+from collectors.clock_skew import Moment, compared
 from collectors.model import SourceFault
-from collectors.moment import Moment, compared
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget
 from collectors.slurm import SlurmSettings
-from console import cli, doctor
-from console.checks import clock, sources
-from console.config import Config
-from console.site import Site, demo
+from console.cli import main
+from console.config.settings import Config
+from console.doctor import clock_check, run, source_checks
+from console.session.site import Site, demo
 from tests import am, prom
 from tests.make import Commands, play
 from tests.restd import StandIn
@@ -90,7 +90,7 @@ def site(slurm=None, **others):
 
 def said(one, name, group="Sources"):
     """What was found about one thing: mark, text and mend of each."""
-    found = doctor.examine(one, Config()) if isinstance(one, Site) else one
+    found = run.examine(one, Config()) if isinstance(one, Site) else one
     return [(at.mark, at.said, at.mend) for at in found.findings if (at.group, at.name) == (group, name)]
 
 
@@ -102,7 +102,7 @@ def test_every_source_is_read_with_rows_time_and_age(commands, prometheus, alert
     began = time.monotonic()
     prometheus.rows["sampled"] = [(prom.node("gpu00001"), time.time() - 20), (prom.node("gpu00002"), time.time() - 40)]
     others = {"prometheus": prometheus.settings, "alertmanager": alertmanager.settings}
-    report = doctor.examine(site(SlurmSettings(), **others), Config())
+    report = run.examine(site(SlurmSettings(), **others), Config())
     marks = {one.name: one for one in reversed(report.findings) if one.group == "Sources" and one.mark == "ok"}
     assert {"slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations", "slurm.diag", "prom.loads",
             "prom.power", "alerts.alerts", "prometheus", "alertmanager"} <= marks.keys()  # fmt: skip
@@ -114,14 +114,14 @@ def test_every_source_is_read_with_rows_time_and_age(commands, prometheus, alert
     assert marks["prometheus"].said == "job dcgm: 4 of 4 targets up, none missed a scrape in 10 min"
     assert marks["alertmanager"].said == "0.28.1, its cluster is ready, 2 peers, 1 receiver"
     assert (report.status, report.faults) == (0, 0)
-    assert "hunter2" not in doctor.as_text(report) + doctor.as_json(report).decode()
+    assert "hunter2" not in run.as_text(report) + run.as_json(report).decode()
 
 
 def test_old_samples_and_missed_scrapes_are_told(prometheus):
     now = time.time()
     prometheus.rows["sampled"] = [(prom.node(f"gpu{n:05d}"), now - 90 - n) for n in range(1, 5)]
     prometheus.rows["scrapes"] = scrapes(4, up=3, gaps=2)
-    report = doctor.examine(site(prometheus=prometheus.settings), Config())
+    report = run.examine(site(prometheus=prometheus.settings), Config())
     (mark, text, mend), *_ = said(report, "prom.loads")
     assert mark == "warn" and re.search(r"newest sample 9[123] s old$", text) and "scrape_interval" in mend
     assert said(report, "prometheus")[0][:2] == ("warn", "job dcgm: 3 of 4 targets up, 2 missed a scrape in 10 min")
@@ -133,7 +133,7 @@ def test_an_empty_answer_is_a_fault_until_it_is_proven(prometheus):
         prometheus.rows[name] = []
     # The series of the XIDs are there: so there was none. Those of the memory are not.
     prometheus.rows["present"] = present("DEV_XID_ERRORS", "DEV_POWER_USAGE")
-    report = doctor.examine(site(prometheus=prometheus.settings), Config())
+    report = run.examine(site(prometheus=prometheus.settings), Config())
     found = {one.figures["query"]: one for one in report.findings if "query" in one.figures}
     assert found.keys() == {"memory", "xid_counts"}
     assert found["memory"].mark == "bad" and "DCGM_FI_DEV_FB_USED" in found["memory"].said and report.status == 1
@@ -143,7 +143,7 @@ def test_an_empty_answer_is_a_fault_until_it_is_proven(prometheus):
 
 
 def test_fields_that_a_node_does_not_export_are_blanks(prometheus):
-    report = doctor.examine(site(prometheus=prometheus.settings), Config())
+    report = run.examine(site(prometheus=prometheus.settings), Config())
     (blank,) = (one for one in report.findings if "does not export" in one.said)
     assert blank.mark == "note" and blank.said.startswith("gpu00001 does not export 2")
     assert "DCGM_FI_DEV_SM_CLOCK" in blank.figures["missing"]
@@ -180,7 +180,7 @@ def test_what_half_of_the_nodes_lack_is_told(prometheus):
 def test_what_a_renewed_node_lacks_is_called_as_its_exporter_would(prometheus):
     prometheus.rows["present"] = present("DEV_GPU_TEMP_CELSIUS", "DEV_FB_USED_BYTES", "DEV_FB_FREE_BYTES")
     prometheus.rows["memory"] = []
-    report = doctor.examine(site(prometheus=prometheus.settings), Config())
+    report = run.examine(site(prometheus=prometheus.settings), Config())
     (blank,) = (one for one in report.findings if "does not export" in one.said)
     missing = blank.figures["missing"]
     assert {"DCGM_FI_DEV_SM_CLOCK_HERTZ", "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL"} <= set(missing)
@@ -203,16 +203,16 @@ def test_an_alertmanager_whose_peers_do_not_meet(alertmanager):
 
 
 def test_what_hangs_is_told_and_waited_for_no_longer(prometheus, alertmanager, commands, monkeypatch):
-    monkeypatch.setattr(sources, "PATIENCE_S", 0.4)
-    monkeypatch.setattr(doctor, "WITHIN_S", 2.5)
+    monkeypatch.setattr(source_checks, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(run, "WITHIN_S", 2.5)
     prometheus.odd["*"] = alertmanager.odd["*"] = prom.hang
     commands.script("squeue", "exec sleep 60")
     commands.script("scontrol", "exec sleep 60")
     # A drip ends no deadline of its own: this one meets the last.
     ended, began = threading.Event(), time.monotonic()
-    monkeypatch.setattr("collectors.slurm.control.diag", lambda *_: ended.wait(60))
+    monkeypatch.setattr("collectors.slurm.commands.controller.diag", lambda *_: ended.wait(60))
     settings = {"prometheus": prometheus.settings, "alertmanager": alertmanager.settings}
-    report = doctor.examine(site(SlurmSettings(), **settings), Config())
+    report = run.examine(site(SlurmSettings(), **settings), Config())
     ended.set()
     assert time.monotonic() - began < 20
     bad = {one.name: one.said for one in report.findings if one.mark == "bad"}
@@ -224,8 +224,8 @@ def test_what_hangs_is_told_and_waited_for_no_longer(prometheus, alertmanager, c
 
 
 def test_a_bug_in_a_check_costs_that_check_alone(prometheus, monkeypatch):
-    monkeypatch.setattr("collectors.prometheus.tried.tried", lambda _: 1 / 0)
-    report = doctor.examine(site(prometheus=prometheus.settings), Config())
+    monkeypatch.setattr("collectors.prometheus.probe.tried", lambda _: 1 / 0)
+    report = run.examine(site(prometheus=prometheus.settings), Config())
     assert said(report, "prometheus")[0] == ("bad", "ZeroDivisionError in wacht itself", "please report it to wacht")
     assert said(report, "prom.loads")[0][0] == "ok"
 
@@ -234,9 +234,9 @@ def test_a_bug_in_a_check_costs_that_check_alone(prometheus, monkeypatch):
 
 
 def test_what_works_what_it_costs_and_what_it_cannot(restd):
-    report = doctor.examine(over_rest(restd, fallback=("cli",)), Config())
-    text = doctor.as_text(report, 110)
-    assert report.status == 0 and restd.file.read_text() not in text + doctor.as_json(report).decode()
+    report = run.examine(over_rest(restd, fallback=("cli",)), Config())
+    text = run.as_text(report, 110)
+    assert report.status == 0 and restd.file.read_text() not in text + run.as_json(report).decode()
     assert re.search(r"ok    rest +transport: Slurm 26\.05\.5 v0\.0\.45, 127\.0\.0\.1:", text)
     assert re.search(r"ok    cli +fallback: Slurm 26\.05\.5,\s+/", text)
     assert re.search(r"cli +reads nodes \d+ ms, jobs \d+ ms", text)
@@ -250,12 +250,12 @@ def test_what_works_what_it_costs_and_what_it_cannot(restd):
 def test_a_fault_of_all_sources_is_told_once(restd):
     for path in ("nodes/", "jobs/", "partitions/", "reservations/", "diag/"):
         restd.odd[path] = lambda handler: handler.send(b'{"errors": [{"error": "x", "error_number": 1007}]}', 511)
-    report = doctor.examine(over_rest(restd), Config())
+    report = run.examine(over_rest(restd), Config())
     names = ["slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations", "slurm.diag"]
     first, *rest = [said(report, name)[0] for name in names]
     assert "refuses the token" in first[1] and "scontrol token" in first[2]
     assert rest == [("bad", "the same as slurm.nodes", "")] * 4
-    assert "munge" not in doctor.as_text(report, 200)
+    assert "munge" not in run.as_text(report, 200)
 
 
 def test_a_dead_controller_over_pyslurm_is_named_as_such(monkeypatch):
@@ -263,8 +263,8 @@ def test_a_dead_controller_over_pyslurm_is_named_as_such(monkeypatch):
     chosen = {name: SlurmSettings(transport=name, fallback=more)
               for name, more in (("native", ()), ("cli", ("native",)))}  # fmt: skip
     for settings in chosen.values():
-        assert 10.0 < sources.hurried(site(settings)).slurm.deadline_s < doctor.WITHIN_S
-    assert sources.hurried(site(SlurmSettings())).slurm.deadline_s == sources.PATIENCE_S
+        assert 10.0 < source_checks.hurried(site(settings)).slurm.deadline_s < run.WITHIN_S
+    assert source_checks.hurried(site(SlurmSettings())).slurm.deadline_s == source_checks.PATIENCE_S
     asked = []
 
     def read(client, question):
@@ -272,7 +272,7 @@ def test_a_dead_controller_over_pyslurm_is_named_as_such(monkeypatch):
         raise SourceFault("refused", "pyslurm: Unable to contact slurm controller", "is slurmctld up?")
 
     monkeypatch.setattr("collectors.slurm.native.client.Client.ask", read)
-    report = doctor.examine(site(chosen["native"]), Config())
+    report = run.examine(site(chosen["native"]), Config())
     first = ("bad", "pyslurm: Unable to contact slurm controller", "is slurmctld up?")
     assert said(report, "slurm.nodes") == [first] and set(asked) >= {"nodes", "jobs", "about"}
     assert said(report, "slurm.jobs") == [("bad", "the same as slurm.nodes", "")]
@@ -288,8 +288,8 @@ def test_what_no_fallback_does_is_told_with_how_to_have_it(restd):
 def test_a_configured_road_that_does_not_work_is_told_and_fails(restd):
     restd.answers["ping/"] = {"pings": []}
     restd.answers["nodes/"] = {"nodes": []}
-    report = doctor.examine(over_rest(restd), Config())
-    found = {one["road"]: one for one in json.loads(doctor.as_json(report))["roads"]}
+    report = run.examine(over_rest(restd), Config())
+    found = {one["road"]: one for one in json.loads(run.as_json(report))["roads"]}
     assert report.status == 1 and found["rest"]["fault"]["kind"] == "refused" and found["cli"]["fault"] is None
     assert found["rest"]["use"] == "transport" and found["cli"]["use"] == ""
     assert said(report, "cli", "Slurm roads")[0][1].startswith("not configured, and would work: ")
@@ -297,13 +297,13 @@ def test_a_configured_road_that_does_not_work_is_told_and_fails(restd):
 
 def test_a_reading_that_fails_is_told_with_its_mend(restd):
     restd.answers["nodes/"] = {"nodes": []}
-    report = doctor.examine(over_rest(restd), Config())
+    report = run.examine(over_rest(restd), Config())
     assert said(report, "slurm.nodes") == [("bad", "slurmrestd lists not one node", "see its log")]
     assert report.roads[-2].reads["nodes"].fault is not None, "the costs of the transport are those of its sources"
 
 
 def test_the_demo_works():
-    report = doctor.examine(demo(SimSettings(nodes=4)), Config())
+    report = run.examine(demo(SimSettings(nodes=4)), Config())
     assert report.status == 0 and report.roads == () and said(report, "slurm.nodes")[0][1].startswith("4 rows, ")
     forget("demo")
 
@@ -319,7 +319,7 @@ def test_a_clock_is_compared_in_the_middle_of_the_way():
 def test_clocks_that_differ_are_told_with_the_error(commands, prometheus, alertmanager):
     prometheus.ahead_s = 61.5
     others = {"prometheus": prometheus.settings, "alertmanager": alertmanager.settings}
-    report = doctor.examine(site(SlurmSettings(), **others), Config())
+    report = run.examine(site(SlurmSettings(), **others), Config())
     (mark, text, mend), = said(report, "prometheus", "Clock")  # fmt: skip
     found = re.fullmatch(r"Prometheus is ([\d.]+) s ahead of here, ± ([\d.]+) s", text)
     assert mark == "warn" and found and "chrony" in mend
@@ -340,13 +340,13 @@ def test_over_rest_the_controller_tells_its_time(restd):
     ("told", "mark"), [(None, "note"), ((True, 0.02), "ok"), ((False, 16.0), "warn")]
 )  # fmt: skip
 def test_whether_the_clock_is_kept(told, mark, monkeypatch):
-    monkeypatch.setattr(clock, "synchronised", lambda: told)
-    assert [one.mark for one in clock.findings(None, {}) if one.name == "NTP"] == [mark]
+    monkeypatch.setattr(clock_check, "synchronised", lambda: told)
+    assert [one.mark for one in clock_check.findings(None, {}) if one.name == "NTP"] == [mark]
 
 
 def test_the_kernel_is_asked_and_nothing_set():
     before = time.time()
-    found = clock.synchronised()
+    found = clock_check.synchronised()
     assert found is None or found[1] >= 0
     assert abs(time.time() - before) < 5
 
@@ -355,29 +355,29 @@ def test_the_kernel_is_asked_and_nothing_set():
 
 
 def test_the_text_fits_80_columns_and_has_no_escapes(prometheus, alertmanager):
-    report = doctor.examine(site(prometheus=prometheus.settings, alertmanager=alertmanager.settings), Config())
-    text = doctor.as_text(report)
+    report = run.examine(site(prometheus=prometheus.settings, alertmanager=alertmanager.settings), Config())
+    text = run.as_text(report)
     heads = [line for line in text.splitlines() if line and not line.startswith((" ", "wacht doctor"))]
     assert heads == ["Sources", "Rights", "Clock", "Terminal", "Files", text.splitlines()[-1]]
     assert all(len(line) <= 80 for line in text.splitlines()) and "\x1b" not in text
     assert re.fullmatch(r"0 faults, \d+ warnings?: everything that is configured works", heads[-1])
-    assert "\x1b[32mok  \x1b[0m" in doctor.as_text(report, colour=True)
+    assert "\x1b[32mok  \x1b[0m" in run.as_text(report, colour=True)
 
 
 def test_json_is_one_object_with_a_version(prometheus):
-    report = doctor.examine(site(prometheus=prometheus.settings), Config())
-    found = json.loads(doctor.as_json(report))
+    report = run.examine(site(prometheus=prometheus.settings), Config())
+    found = json.loads(run.as_json(report))
     assert found["version"] == 1 and found["cluster"] == "lab" and found["status"] == 0
     assert found["findings"][0].keys() == {"group", "name", "mark", "said", "mend", "figures"}
 
 
 def test_with_nothing_to_watch_the_rest_is_looked_at():
-    wrong = doctor.no_site(ValueError("no cluster to watch: none\nWrite a configuration; \x1b[31m"))
-    report = doctor.examine(None, None, [wrong])
+    wrong = run.no_site(ValueError("no cluster to watch: none\nWrite a configuration; \x1b[31m"))
+    report = run.examine(None, None, [wrong])
     assert (report.status, report.cluster) == (2, None)
     assert report.findings[0].mend == "Write a configuration; \\e[31m"
     assert {one.group for one in report.findings} == {"Sources", "Rights", "Clock", "Terminal", "Files"}
-    assert "1 fault," in doctor.as_text(report).splitlines()[-1] and "no cluster," in doctor.as_text(report)
+    assert "1 fault," in run.as_text(report).splitlines()[-1] and "no cluster," in run.as_text(report)
 
 
 def test_a_configuration_that_others_can_write_is_a_finding(tmp_path, monkeypatch, capsysbinary):
@@ -386,7 +386,7 @@ def test_a_configuration_that_others_can_write_is_a_finding(tmp_path, monkeypatc
     file.chmod(0o666)
     monkeypatch.setattr(sys, "argv", ["wacht", "doctor", "--json", "--config", str(file)])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     found = json.loads(capsysbinary.readouterr().out)
     assert ended.value.code == found["status"] == 2
     assert "others can write it" in found["findings"][0]["said"] and "chmod go-w" in found["findings"][0]["said"]

@@ -7,10 +7,9 @@ import time
 import msgspec
 import pytest
 
-from console import doctor
-from console.checks import certificates
-from console.config import Config
-from console.site import Site
+from console.config.settings import Config
+from console.doctor import certificates, run
+from console.session.site import Site
 from tests import am
 from tests.tls import certificate, secured
 
@@ -24,7 +23,7 @@ def told(server: am.StandIn, **settings: str) -> list[tuple[str, str, str]]:
     """What doctor says of this server itself, apart from its answers."""
     chosen = msgspec.structs.replace(server.settings, **settings)
     site = Site(name="lab", demo=False, slurm=None, others={"alertmanager": chosen})
-    found = doctor.examine(site, Config()).findings
+    found = run.examine(site, Config()).findings
     return [(one.mark, one.said, one.mend) for one in found if "certificate" in one.said]
 
 

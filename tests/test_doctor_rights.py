@@ -13,16 +13,17 @@ import pytest
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.model import Facts, Reading, Rights
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.tried import Tried
-from collectors.slurm import SlurmSettings, argv, look
-from collectors.slurm.look import TokenSaid
-from console import least
-from console.actions import ACTIONS
-from console.checks import files, rights, sources
-from console.checks.found import Group
-from console.config import Config
-from console.pages import deeds
-from console.site import Site
+from collectors.prometheus.probe import Tried
+from collectors.slurm import SlurmSettings
+from collectors.slurm.commands import argv, doctor_reads
+from collectors.slurm.commands.doctor_reads import TokenSaid
+from console.actions.registry import ACTIONS
+from console.config import privileges
+from console.config.settings import Config
+from console.doctor import file_checks, rights_check, source_checks
+from console.doctor.finding import Group
+from console.pages import action_pages
+from console.session.site import Site
 from tests.make import Commands
 from tests.restd import token
 
@@ -38,7 +39,7 @@ def told(found: Rights | None = None, **ended):
     """What the checks ended with, the source of the rights among them."""
     if found is not None:
         reading = Reading(cluster="lab", source="slurm.rights", at=0, mono=0, took_s=0.0, facts=Facts(rights=found))
-        ended["slurm.rights"] = sources.Read(reading)
+        ended["slurm.rights"] = source_checks.Read(reading)
     return ended
 
 
@@ -58,33 +59,33 @@ def as_uid(monkeypatch):
         monkeypatch.setattr(os, "getuid", lambda: uid)
         monkeypatch.setattr(os, "geteuid", lambda: euid)
         monkeypatch.setattr(os, "getresuid", lambda: (uid, euid, euid))
-        monkeypatch.setattr(rights, "_status", lambda: "CapEff:\t0000000000000000\n")
-        monkeypatch.setattr(rights, "_own_groups", list)
+        monkeypatch.setattr(rights_check, "_status", lambda: "CapEff:\t0000000000000000\n")
+        monkeypatch.setattr(rights_check, "_own_groups", list)
 
     return become
 
 
 def test_root_is_more_than_needed_and_an_account_is_not(as_uid):
     as_uid(0)
-    ((mark, text),) = said(rights.findings(None, {}), "account")
+    ((mark, text),) = said(rights_check.findings(None, {}), "account")
     assert mark == "warn" and text.endswith("everything that a bug or a slip does would be unlimited")
     as_uid(12345)
-    ((mark, text),) = said(rights.findings(None, {}), "account")
+    ((mark, text),) = said(rights_check.findings(None, {}), "account")
     assert mark == "ok" and text.startswith("uid 12345 (uid 12345)")
 
 
 def test_setuid_capabilities_and_groups_are_told(as_uid, monkeypatch):
     as_uid(12345, 12346)
-    monkeypatch.setattr(rights, "_status", lambda: "Name:\twacht\nCapEff:\t0000000000200000\n")
-    monkeypatch.setattr(rights, "_own_groups", lambda: ["docker", "users"])
-    found = rights.findings(None, {})
+    monkeypatch.setattr(rights_check, "_status", lambda: "Name:\twacht\nCapEff:\t0000000000200000\n")
+    monkeypatch.setattr(rights_check, "_own_groups", lambda: ["docker", "users"])
+    found = rights_check.findings(None, {})
     assert [said(found, name)[0][0] for name in ("setuid", "capabilities", "groups")] == ["warn", "warn", "note"]
     assert "0x200000" in said(found, "capabilities")[0][1] and "you are in docker:" in said(found, "groups")[0][1]
 
 
 @pytest.mark.parametrize(("text", "bits"), [("", 0), ("CapEff:\t00000000a80425fb\n", 0xA80425FB), ("CapEff: x\n", 0)])
 def test_capabilities_are_read_as_the_kernel_writes_them(text, bits):
-    assert rights.capabilities(text) == bits
+    assert rights_check.capabilities(text) == bits
 
 
 # -- Slurm -------------------------------------------------------------------------------------------------------------
@@ -102,7 +103,7 @@ def test_capabilities_are_read_as_the_kernel_writes_them(text, bits):
     ],
 )
 def test_the_level_in_slurm(level, nodes, jobs, mark, words):
-    found = rights.findings(site(), told(Rights(user="bob", level=level, nodes=nodes, jobs=jobs, why="sacctmgr")))
+    found = rights_check.findings(site(), told(Rights(user="bob", level=level, nodes=nodes, jobs=jobs, why="sacctmgr")))
     first, *more = said(found, "Slurm")
     assert first[0] == mark and words in first[1] and first[1].startswith(f"bob, {level}")
     assert any(
@@ -115,11 +116,11 @@ def test_private_data_hides_jobs_from_who_has_no_level():
     alice = Rights(user="alice", level="no admin", nodes=False, jobs=False)
     bob = Rights(user="bob", level="Operator", nodes=False, jobs=True)
     hidden = frozenset({"jobs", "nodes"})
-    ((mark, text),) = said(rights.findings(site(), told(alice, private=hidden)), "PrivateData")
+    ((mark, text),) = said(rights_check.findings(site(), told(alice, private=hidden)), "PrivateData")
     assert mark == "warn" and "jobs, nodes private: others' are not shown to you" in text
-    assert said(rights.findings(site(), told(bob, private=hidden)), "PrivateData")[0][0] == "ok"
-    assert said(rights.findings(site(), told(alice, private=frozenset())), "PrivateData")[0][0] == "ok"
-    assert said(rights.findings(site(), told(alice)), "PrivateData")[0][0] == "note"
+    assert said(rights_check.findings(site(), told(bob, private=hidden)), "PrivateData")[0][0] == "ok"
+    assert said(rights_check.findings(site(), told(alice, private=frozenset())), "PrivateData")[0][0] == "ok"
+    assert said(rights_check.findings(site(), told(alice)), "PrivateData")[0][0] == "note"
 
 
 @pytest.fixture
@@ -142,16 +143,16 @@ def test_rules_of_sudo_that_are_wider_than_what_is_sent(commands, allowed, mark,
     pattern = allowed.replace(" ", "\\ ")
     commands.script("sudo", f'shift 5; case "$*" in {pattern}) exit 0;; esac; exit 1')
     prefix = ("sudo", "-n", "-u", "slurm")
-    wider = look.wider(prefix, 5.0)
-    ((got, text),) = said(rights.findings(site(SlurmSettings(prefix=prefix)), {"sudo": wider}), "sudo")
+    wider = doctor_reads.wider(prefix, 5.0)
+    ((got, text),) = said(rights_check.findings(site(SlurmSettings(prefix=prefix)), {"sudo": wider}), "sudo")
     assert got == mark and words in text
     assert all(" -n -l -u slurm -- /" in call for call in commands.calls), "sudo is asked, and runs nothing"
 
 
 def test_what_cannot_be_asked_of_a_prefix_is_no_praise(commands):
     prefix = ("ksu",)
-    assert look.wider(prefix, 5.0) is None
-    assert said(rights.findings(site(SlurmSettings(prefix=prefix)), {"sudo": None}), "sudo")[0][0] == "note"
+    assert doctor_reads.wider(prefix, 5.0) is None
+    assert said(rights_check.findings(site(SlurmSettings(prefix=prefix)), {"sudo": None}), "sudo")[0][0] == "note"
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ def test_what_cannot_be_asked_of_a_prefix_is_no_praise(commands):
 )
 def test_what_a_token_says_of_itself(user, left_s, lasts_s, mark, words):
     rest = SlurmSettings(transport="rest", url="https://ctl:6820", token_file="x")
-    found = rights.findings(site(rest), {"token": TokenSaid(user=user, left_s=left_s, lasts_s=lasts_s)})
+    found = rights_check.findings(site(rest), {"token": TokenSaid(user=user, left_s=left_s, lasts_s=lasts_s)})
     assert said(found, "token")[0][0] == mark and words in said(found, "token")[0][1]
     if mark == "bad":
         assert "scontrol token username=bob lifespan=" in next(one.mend for one in found if one.name == "token")
@@ -181,7 +182,7 @@ def test_a_token_is_read_by_its_dates_and_never_printed(tmp_path):
     file = tmp_path / "token"
     file.touch(mode=0o600)
     file.write_text(token(seconds=500, user="bob"))
-    found = look.token_said(str(file), 0.0)
+    found = doctor_reads.token_said(str(file), 0.0)
     assert found.user == "bob" and found.left_s > 1e9 and found.lasts_s is None
     assert file.read_text()[:12] not in repr(found)
 
@@ -191,11 +192,11 @@ def test_slurmrestd_as_root_on_its_socket(tmp_path):
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(path))
         one.listen()
-        uid = look.listener(str(path), 2.0)
+        uid = doctor_reads.listener(str(path), 2.0)
     assert uid == os.geteuid(), "the kernel tells who listens"
     rest = SlurmSettings(transport="rest", socket=str(path))
-    assert said(rights.findings(site(rest), {"listener": 0}), "slurmrestd")[0][0] == "warn"
-    assert said(rights.findings(site(rest), {"listener": 12345}), "slurmrestd")[0] == (
+    assert said(rights_check.findings(site(rest), {"listener": 0}), "slurmrestd")[0][0] == "warn"
+    assert said(rights_check.findings(site(rest), {"listener": 12345}), "slurmrestd")[0] == (
         "ok", "runs as uid 12345 on its socket: as whom Slurm sees you",
     )  # fmt: skip
 
@@ -206,20 +207,20 @@ def test_slurmrestd_as_root_on_its_socket(tmp_path):
 def test_doors_of_prometheus_that_are_open():
     far = site(prometheus=PrometheusSettings(url="http://prometheus.example"))
     flags = {"web.enable-admin-api": True, "web.enable-lifecycle": True}
-    found = rights.findings(far, {"prometheus": Tried(flags=flags)})
+    found = rights_check.findings(far, {"prometheus": Tried(flags=flags)})
     assert [mark for mark, _ in said(found, "prometheus")] == ["warn", "warn"]
     assert "delete series" in said(found, "prometheus")[0][1] and "stop it" in said(found, "prometheus")[1][1]
     assert said(found, "http")[0][0] == "warn", "in the clear, to another host"
-    closed = rights.findings(far, {"prometheus": Tried(flags=dict.fromkeys(flags, False))})
+    closed = rights_check.findings(far, {"prometheus": Tried(flags=dict.fromkeys(flags, False))})
     assert said(closed, "prometheus") == [("ok", "it can only be read: no admin API, no lifecycle API")]
-    assert said(rights.findings(far, {"prometheus": Tried()}), "prometheus")[0][0] == "note"
+    assert said(rights_check.findings(far, {"prometheus": Tried()}), "prometheus")[0][0] == "note"
 
 
 @pytest.mark.parametrize(
     ("url", "mark"), [("https://am.example", "warn"), ("http://127.0.0.1:9093", "note"), ("http://[::1]:9093", "note")]
 )
 def test_an_alertmanager_that_asks_for_no_token(url, mark):
-    found = rights.findings(site(alertmanager=AlertmanagerSettings(url=url)), {})
+    found = rights_check.findings(site(alertmanager=AlertmanagerSettings(url=url)), {})
     assert said(found, "alertmanager")[0][0] == mark and not said(found, "http")
 
 
@@ -239,27 +240,27 @@ def test_files_that_others_can_write_are_told(home):
     file = home / "config.toml"
     file.touch(mode=0o600)
     config = Config(files=(str(file),))
-    assert said(files.findings(None, config), "configuration")[0][0] == "ok"
+    assert said(file_checks.findings(None, config), "configuration")[0][0] == "ok"
     file.chmod(0o664)
-    assert said(files.findings(None, config), "writable")[0] == (
+    assert said(file_checks.findings(None, config), "writable")[0] == (
         "warn", f"others can write {file}: who writes them decides what wacht does as you",
     )  # fmt: skip
     file.chmod(0o600)
     home.chmod(0o777)
-    assert said(files.findings(None, config), "writable")[0][1].startswith(f"others can write {home}: ")
+    assert said(file_checks.findings(None, config), "writable")[0][1].startswith(f"others can write {home}: ")
 
 
 def test_the_journal_must_be_there_and_nobody_elses(home, monkeypatch):
     folder = home / ".local/state/wacht/journal"
-    assert said(files.findings(site(), Config()), "journal") == [
+    assert said(file_checks.findings(site(), Config()), "journal") == [
         ("ok", f"there is none yet; it begins in {folder}"),
     ]  # fmt: skip
     folder.mkdir(parents=True, mode=0o700)
-    assert said(files.findings(site(), Config()), "journal") == [("ok", f"{folder}: yours alone")]
+    assert said(file_checks.findings(site(), Config()), "journal") == [("ok", f"{folder}: yours alone")]
     folder.chmod(0o755)
-    assert said(files.findings(site(), Config()), "readable")[0][1].startswith(f"others can look into {folder}: ")
-    monkeypatch.setattr(files, "_mounts", lambda: [("/", "ext4"), (str(home), "nfs4")])
-    assert "lies on nfs4: when that hangs" in said(files.findings(site(), Config()), "journal")[0][1]
+    assert said(file_checks.findings(site(), Config()), "readable")[0][1].startswith(f"others can look into {folder}: ")
+    monkeypatch.setattr(file_checks, "_mounts", lambda: [("/", "ext4"), (str(home), "nfs4")])
+    assert "lies on nfs4: when that hangs" in said(file_checks.findings(site(), Config()), "journal")[0][1]
 
 
 def test_a_token_file_that_others_can_read(home):
@@ -267,31 +268,35 @@ def test_a_token_file_that_others_can_read(home):
     file.touch()
     file.chmod(0o644)
     settings = PrometheusSettings(url="https://prometheus.example", token_file=str(file))
-    ((mark, text),) = said(files.findings(site(prometheus=settings), None), "token")
+    ((mark, text),) = said(file_checks.findings(site(prometheus=settings), None), "token")
     assert mark == "bad" and text.startswith("prometheus: ") and "others can read" in text
 
 
 def test_the_file_system_is_that_of_the_longest_mount_point():
     mounts = [("/", "ext4"), ("/proc", "proc"), ("/proc/sys", "nfs")]
-    assert [files.kind_of(Path(at), mounts) for at in ("/", "/proc/1", "/proc/sys/kernel")] == ["ext4", "proc", "nfs"]
+    assert [file_checks.kind_of(Path(at), mounts) for at in ("/", "/proc/1", "/proc/sys/kernel")] == [
+        "ext4",
+        "proc",
+        "nfs",
+    ]
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_page_has_the_table():
-    assert least.tables() in PAGE, "write it: console.least.tables()"
+    assert privileges.tables() in PAGE, "write it: console.config.privileges.tables()"
 
 
 def test_every_finding_of_too_much_is_in_the_table():
     used = set()
-    for module in (rights, files):
+    for module in (rights_check, file_checks):
         used |= set(re.findall(r'more\(\s*group,\s*"([a-z-]+)"', Path(module.__file__).read_text()))
     used |= {"prometheus-admin", "prometheus-lifecycle"}
-    assert used == least.MORE.keys()
+    assert used == privileges.MORE.keys()
     group = Group("Rights")
-    rights.more(group, "root", "you are root")
-    assert group.found[0].mend == least.MORE["root"].mend
+    rights_check.more(group, "root", "you are root")
+    assert group.found[0].mend == privileges.MORE["root"].mend
 
 
 def test_the_rules_of_sudo_let_through_what_wacht_sends_and_no_more():
@@ -313,9 +318,9 @@ def test_the_rules_of_sudo_let_through_what_wacht_sends_and_no_more():
             # The page says which rules they take besides.
             apart = re.findall(r"`/usr/bin/([^`]+=\*)`", PAGE)
             assert all(any(fnmatch.fnmatchcase(" ".join(words), rule) for rule in apart) for words in sent(action))
-    assert not [words for words, _ in look.WIDE if lets_through(words)]
+    assert not [words for words, _ in doctor_reads.WIDE if lets_through(words)]
 
 
 def sent(action):
     """The commands of an action, as they are sent."""
-    return [words for words, _ in argv.calls(deeds.change(action))]
+    return [words for words, _ in argv.calls(action_pages.change(action))]

@@ -19,7 +19,7 @@ import time
 import pytest
 
 from collectors.model import SourceFault
-from console.checks import terminal
+from console.doctor import terminal_check
 
 PLAIN = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "en_GB.UTF-8"}
 TMUX = {"version": "3.5", "escape": "10", "term": "tmux-256color", "mouse": "on", "clipboard": "on",
@@ -30,7 +30,7 @@ def found(ended=None, **environ):
     """Name to marks and texts of what is found in such an environment."""
     said: dict[str, list[tuple[str, str]]] = {}
     chosen = {key: value for key, value in (PLAIN | environ).items() if value is not None}
-    for one in terminal.findings(ended or {}, chosen):
+    for one in terminal_check.findings(ended or {}, chosen):
         said.setdefault(one.name, []).append((one.mark, f"{one.said} → {one.mend}"))
     return said
 
@@ -92,7 +92,7 @@ def test_a_real_tmux_tells_its_settings(tmp_path):
     subprocess.run([*run, "new-session", "-d", "-x", "80", "-y", "24", "sleep 60"], check=True, timeout=20)
     try:
         subprocess.run([*run, "set", "-s", "escape-time", "77"], check=True, timeout=20)
-        told = terminal.tmux(f"{socket},1,0")
+        told = terminal_check.tmux(f"{socket},1,0")
         assert told["escape"] == "77" and told["version"][0].isdigit() and told["mouse"] in {"on", "off"}
         assert told["features"].startswith("features")
     finally:
@@ -101,9 +101,9 @@ def test_a_real_tmux_tells_its_settings(tmp_path):
 
 # -- in a pty ----------------------------------------------------------------------------------------------------------
 
-ASK = "from console.checks.probe import ask_terminal; found = ask_terminal(); print('TOLD', found, flush=True)"
+ASK = "from console.doctor.terminal_probe import ask_terminal; found = ask_terminal(); print('TOLD', found, flush=True)"
 #: The same, and a busy machine that answers for the terminal has its time.
-PATIENT = f"from console.checks import probe; probe.LATE_S = 60; {ASK}"
+PATIENT = f"from console.doctor import probe; probe.LATE_S = 60; {ASK}"
 TOOK = re.compile(rb"TOLD Answer\(took_s=([\d.]+)")
 
 #: The same from a group that is not the terminal's; ends with 1 where it was stopped for it.
@@ -219,8 +219,8 @@ def test_the_whole_program_in_a_terminal(started, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     for name in ("HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
-    run = "import sys; sys.argv = ['wacht', 'doctor']; from console.cli import main; main()"
-    one = started(f"from console.checks import probe; probe.LATE_S = 60; {run}")
+    run = "import sys; sys.argv = ['wacht', 'doctor']; from console.cli.main import main; main()"
+    one = started(f"from console.doctor import probe; probe.LATE_S = 60; {run}")
     one.read_until(b"\x1b[c")
     one.type(b"\x1b[?62;22c")
     one.read_until(b"nothing works")

@@ -6,15 +6,15 @@ import msgspec
 import pytest
 
 from collectors.model import Change, Load, Rights
-from collectors.slurm import argv_base
-from collectors.slurm.argv import calls
+from collectors.slurm.commands import argv_base
+from collectors.slurm.commands.argv import calls
 from collectors.template import why_not
-from console.actions import BY_ID
-from console.plan import Extra
-from console.rights import refused
-from console.targets import jobs_of, named, nodes_of
-from console.waves import draws, may_begin
-from console.words import option
+from console.actions.options import option
+from console.actions.plan import Extra
+from console.actions.registry import BY_ID
+from console.actions.targets import jobs_of, named, nodes_of
+from console.gate.rights import refused
+from console.gate.waves import draws, may_begin
 from tests import make
 from tests.test_act import Terminal
 from tests.test_gate import small

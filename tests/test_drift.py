@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from collectors.model import Checkup, Source
-from console.contradictions import contradictions
-from console.drift import by_node, drifts
-from console.filters import compile_filter
-from console.remember import forget
+from console.filters.language import compile_filter
+from console.health.inconsistencies import contradictions
+from console.health.version_drift import by_node, drifts
+from console.runtime.memo import forget
 from tests import make
 from tests.room import NOW, node, rack
 from tests.yardstick import cost

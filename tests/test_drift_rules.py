@@ -13,16 +13,16 @@ import pytest
 from msgspec.structs import replace
 
 from collectors.model import Association, Cluster, Partition, Reservation, Silence, User
-from console.act import DONE, INCOMPLETE, REFUSED, run_act
-from console.action import Row
-from console.actions import ACTIONS, BY_ID
-from console.dialogs import ConfirmDialog
-from console.drift_rules import RULES, Drift
-from console.outcome import Outcome, Progress
-from console.plan import Confirm, Guard, Plan
-from console.planning import otherwise
-from console.preview import text
-from console.verify import drifted
+from console.actions.action import Row
+from console.actions.drift_rules import RULES, Drift
+from console.actions.plan import Confirm, Guard, Plan
+from console.actions.registry import ACTIONS, BY_ID
+from console.app.dialogs import ConfirmDialog
+from console.cli.act import DONE, INCOMPLETE, REFUSED, run_act
+from console.gate.outcome import Outcome, Progress
+from console.gate.planning import otherwise
+from console.gate.preview import text
+from console.gate.verify import drifted
 from tests.operator import Operator, console
 from tests.test_gate import NOW, World, alert, job, node, planned
 

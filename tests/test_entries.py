@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.entries import join, line_text, named, outcome_of, readable, told_orphans, was, words
-from console.journal_columns import JOURNAL, JournalCtx, commands, detail
-from console.outcome import noted
-from console.undo import Undo, undo_of, undone, undos
+from console.gate.outcome import noted
+from console.journal.entries import join, line_text, named, outcome_of, readable, told_orphans, was, words
+from console.journal.undo import Undo, undo_of, undone, undos
+from console.tables.journal_columns import JOURNAL, JournalCtx, commands, detail
 from tests import make
 from tests.deeds import NOW, Book, alert, drained, silence, waiting
 

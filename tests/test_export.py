@@ -13,19 +13,19 @@ import pytest
 from msgspec.structs import replace
 
 from collectors.model import Cluster, Job, Load, Node, Power, Totals
-from console.cluster_columns import CLUSTERS, ClusterRow
-from console.columns import JOBS, NODES, Ctx
-from console.commands import CommandError, completer, parse
-from console.elsewhere import Standing
-from console.export import asking, file
-from console.export.fields import TABLES, fields_of
-from console.export.file import CannotWrite, save
+from console.export import export_dialog, output_file
+from console.export.export_fields import TABLES, fields_of
 from console.export.markdown import escaped, item
-from console.export.sheet import Sheet, guarded, plain, shown, written
+from console.export.output_file import CannotWrite, save
+from console.export.table_export import Sheet, guarded, plain, shown, written
+from console.filters.commands import CommandError, completer, parse
+from console.session.cluster_summary import Standing
+from console.tables.cluster_columns import CLUSTERS, ClusterRow
+from console.tables.table_columns import JOBS, NODES, Ctx
 from tests.operator import console
 from tests.yardstick import cost
 from widgets.cells import gauge
-from widgets.columns import Column
+from widgets.table_column import Column
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +181,7 @@ def test_a_full_disk_leaves_nothing_and_what_was_there(tmp_path, monkeypatch, ov
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return write(fd, data)
 
-    monkeypatch.setattr(file.os, "write", full)
+    monkeypatch.setattr(output_file.os, "write", full)
     with pytest.raises(CannotWrite, match="the disk is full, nothing was left there"):
         save(tmp_path / "a", [b"one", b"two"], over)
     assert [one.name for one in tmp_path.iterdir()] == (["a"] if over else [])
@@ -229,7 +229,7 @@ def heard(op) -> list[str]:
 async def out(op, line: str) -> str:
     """What is told of a command; no line is typed for it."""
     said = heard(op)
-    asking.carry_out(op.app, parse(line))
+    export_dialog.carry_out(op.app, parse(line))
     await op.until(lambda: said, line)
     return said[0]
 
@@ -313,7 +313,7 @@ async def test_the_clipboard_takes_what_a_terminal_takes_and_no_part_of_more(mon
         assert "64 rows of nodes: sent to the terminal's clipboard" in told
         held = op.app.clipboard
         assert len(list(csv.reader(io.StringIO(held, newline="")))) == 65
-        monkeypatch.setattr(asking, "CLIPBOARD_MOST", len(held) - 1)
+        monkeypatch.setattr(export_dialog, "CLIPBOARD_MOST", len(held) - 1)
         told = await out(op, "export csv clipboard")
         assert "clipboard takes" in told and "mark fewer rows, or name a file" in told
         assert op.app.clipboard is held
@@ -341,10 +341,10 @@ async def test_a_disk_that_hangs_holds_no_key_up(tmp_path, monkeypatch):
             release.wait(20)
             return 7
 
-        monkeypatch.setattr(asking, "save", hangs)
-        monkeypatch.setattr(asking, "SLOW_S", 0.01)
+        monkeypatch.setattr(export_dialog, "save", hangs)
+        monkeypatch.setattr(export_dialog, "SLOW_S", 0.01)
         await op.press("2")
-        asking.carry_out(op.app, parse(f"export csv {tmp_path}/a.csv"))
+        export_dialog.carry_out(op.app, parse(f"export csv {tmp_path}/a.csv"))
         await op.until(begun.is_set, "it is being written")
         await op.press("3")
         op.sees("Jobs")

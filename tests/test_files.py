@@ -17,18 +17,19 @@ from pathlib import Path
 import pytest
 
 from collectors import files
+from collectors.bearer_token import read_token
 from collectors.clock import ManualClock
 from collectors.files import SECRET, TRUSTED, Unfit
 from collectors.process import Ended
 from collectors.racks import read_file
-from collectors.secret import read_token
-from collectors.shared import Answer, Place, boot
+from collectors.shared_readings import Answer, Place, boot
 from collectors.web import ca_file
-from console import chain, crash, log
-from console.config import ConfigError, load
-from console.journal import Journal, JournalFault, entries_of, verify
-from console.policy import load_policy
-from console.witness import Witness
+from console.config.settings import ConfigError, load
+from console.health.xid_policy import load_policy
+from console.journal import chain
+from console.journal.syslog_witness import Witness
+from console.journal.writer import Journal, JournalFault, entries_of, verify
+from console.runtime import crash, log
 from tests.faults import fault
 from tests.others import closed
 from tests.yardstick import cost

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectors.model import Cluster, Job, Load, Node, Partition, Reservation
-from console.columns import JOBS as JOB_COLUMNS
-from console.columns import NODES as NODE_COLUMNS
-from console.errors import FilterError
-from console.filter_fields import FIELDS
-from console.filters import _compile, compile_filter, misplaced, unknown_values
+from console.filters.filter_fields import FIELDS
+from console.filters.language import _compile, compile_filter, misplaced, unknown_values
+from console.runtime.errors import FilterError
+from console.tables.table_columns import JOBS as JOB_COLUMNS
+from console.tables.table_columns import NODES as NODE_COLUMNS
 from tests.yardstick import cost
 
 NOW = 1_000_000

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Fault, Gpu, Load, Process, Source, Xid
-from console.actions import BY_ID
-from console.plan import Extra
-from console.policy import default_policy, load_policy
-from console.preflight import checks
+from console.actions.plan import Extra
+from console.actions.registry import BY_ID
+from console.gate.preflight import checks
+from console.health.xid_policy import default_policy, load_policy
 from tests import make
 
 NOW = 1_795_000_000.0

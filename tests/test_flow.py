@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from widgets.flow import CALM_S, FRAME_S, ON_WAY, SLOW_FRAME_S, SLOW_ON_WAY, Flow, Seen
+from widgets.terminal.flow_control import CALM_S, FRAME_S, ON_WAY, SLOW_FRAME_S, SLOW_ON_WAY, Flow, Seen
 
 
 def test_a_line_that_is_behind_is_slow_and_one_that_was_is_well_again_after_a_minute_only():

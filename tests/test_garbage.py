@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from console import garbage
-from console.garbage import EVERY_S, LATEST_S, REST_S, Garbage
+from console.runtime import garbage
+from console.runtime.garbage import EVERY_S, LATEST_S, REST_S, Garbage
 from tests.operator import console
 
 IDLE, BUSY = REST_S + 1, 0.0

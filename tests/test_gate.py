@@ -12,10 +12,10 @@ from collectors.clock import ManualClock
 from collectors.model import Alert, Change, Cluster, Fault, Job, Node, Sent, Silence, Source, SourceFault
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm.fields import duration_s
-from console.actions import ACTIONS
-from console.gate import Gate
-from console.journal import Journal, read
-from console.plan import Confirm, Plan, Refusal, Skip
+from console.actions.plan import Confirm, Plan, Refusal, Skip
+from console.actions.registry import ACTIONS
+from console.gate.gate import Gate
+from console.journal.writer import Journal, read
 
 NOW = 1_795_000_000
 

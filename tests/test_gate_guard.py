@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from collectors.model import Rights, SourceFault, Xid
-from console.outcome import Progress, Result
-from console.plan import Confirm, Extra, Guard, Options, Plan, Refusal
+from console.actions.plan import Confirm, Extra, Guard, Options, Plan, Refusal
+from console.gate.outcome import Progress, Result
 from tests.test_gate import NOW, World, alert, job, node, planned
 
 HUNDRED = [f"gpu{number:04d}" for number in range(1, 101)]
@@ -222,7 +222,7 @@ def test_rights_are_known_before_the_key(world):
 
 def test_alerts_are_taken_with_a_name_and_lifted_again(tmp_path, monkeypatch):
     monkeypatch.setenv("SUDO_USER", "jdv")
-    monkeypatch.setattr("console.gate.person", lambda: "jdv")
+    monkeypatch.setattr("console.gate.gate.person", lambda: "jdv")
     world = World(tmp_path, alerts=[alert(f"f{at}", node=f"gpu000{at}") for at in range(1, 4)])
     gate = world.gate()
     plan = planned(gate, "take", "f1", "f2", reason=None, cluster=world.cluster())

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from collectors.alertmanager.orders import INCIDENT
+from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Matcher, Silence, SourceFault
-from console.act import REFUSED, run_act
-from console.entries import join
-from console.incident import LASTS_S, Scope
-from console.outcome import Outcome, Progress
-from console.plan import Confirm, Guard, Options, Plan
-from console.undo import Undo, undo_of
+from console.actions.incident import LASTS_S, Scope
+from console.actions.plan import Confirm, Guard, Options, Plan
+from console.cli.act import REFUSED, run_act
+from console.gate.outcome import Outcome, Progress
+from console.journal.entries import join
+from console.journal.undo import Undo, undo_of
 from tests.test_gate import NOW, World, node, planned
 
 NAMES = [f"gpu{number:04d}" for number in range(1, 101)]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from collectors.nodestate import OUT
-from console.action import rows_of
-from console.actions import BY_ID, keys_for
-from console.journal import unfinished, verify
-from console.outcome import Progress
-from console.plan import Guard, Options, Plan
-from console.waves import RETURNS
+from console.actions.action import rows_of
+from console.actions.plan import Guard, Options, Plan
+from console.actions.registry import BY_ID, keys_for
+from console.gate.outcome import Progress
+from console.gate.waves import RETURNS
+from console.journal.writer import unfinished, verify
 from tests.test_gate import World, alert, job, node
 
 NODES = [f"gpu{number:04d}" for number in range(1, 9)]

@@ -9,20 +9,20 @@ import pytest
 from textual import events
 
 from collectors.model import Diff
-from collectors.slurm import write
-from console import gather
-from console.act import named
-from console.chain import JournalFault
-from console.dialogs import ConfirmDialog
-from console.entries import join
-from console.journal import Journal, _Write
-from console.messages import ClusterChanged
-from console.outcome import Progress, Result
-from console.plan import Guard, Options, Plan
-from console.progress import ProgressDialog
-from console.screens.base import WachtScreen
-from console.undo import Undo, undo_of
-from console.verify import Settled, seen
+from collectors.slurm.commands import write
+from console.actions.plan import Guard, Options, Plan
+from console.app.dialogs import ConfirmDialog
+from console.app.progress import ProgressDialog
+from console.cli.act import named
+from console.gate import preflight_reads
+from console.gate.outcome import Progress, Result
+from console.gate.verify import Settled, seen
+from console.ingest.messages import ClusterChanged
+from console.journal.chain import JournalFault
+from console.journal.entries import join
+from console.journal.undo import Undo, undo_of
+from console.journal.writer import Journal, _Write
+from console.screens.layout.screen import WachtScreen
 from tests.faults import fault
 from tests.operator import Operator, console
 from tests.test_gate import World, job, node, planned, small
@@ -253,13 +253,13 @@ async def test_ctrl_v_is_a_paste_too():
 
 
 async def test_a_question_never_comes_up_under_somebodys_hands(monkeypatch):
-    looked, real = threading.Event(), gather.gather
+    looked, real = threading.Event(), preflight_reads.gather
 
     def slow(*given, **more):
         looked.wait(60)
         return real(*given, **more)
 
-    monkeypatch.setattr(gather, "gather", slow)
+    monkeypatch.setattr(preflight_reads, "gather", slow)
     async with console() as op:
         back, out = op.node("allocated", 2)
         op.machine.break_node(back, "bad DIMM", down=False)
@@ -290,7 +290,7 @@ async def test_a_look_that_breaks_is_told_and_can_be_asked_for_again(monkeypatch
     def breaks(*_given, **_more):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(gather, "gather", breaks)
+    monkeypatch.setattr(preflight_reads, "gather", breaks)
     async with console() as op:
         (name,) = op.node("allocated")
         op.machine.break_node(name, "bad DIMM", down=False)

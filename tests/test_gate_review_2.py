@@ -5,16 +5,16 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from collectors.alertmanager.orders import INCIDENT
+from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Association, Change, Matcher, NewSilence, Partition, Reservation, Sent, Silence, User
-from collectors.slurm.argv import calls
-from console import actions_users, targets
-from console.actions import BY_ID
-from console.foretold import told
-from console.incident import LASTS_S, Scope, asked
-from console.outcome import results_of
-from console.plan import Extra, Options
-from console.undo import Undo
+from collectors.slurm.commands.argv import calls
+from console.actions import targets, user_actions
+from console.actions.incident import LASTS_S, Scope, asked
+from console.actions.plan import Extra, Options
+from console.actions.registry import BY_ID
+from console.gate.impact import told
+from console.gate.outcome import results_of
+from console.journal.undo import Undo
 from tests import make
 from tests.deeds import HOUR, NOW, Book
 from tests.test_gate import NOW as THEN
@@ -30,7 +30,7 @@ def held(by="jdv", ends=THEN + LASTS_S, text="incident R01: cooling nodes n[1-2]
 
 def declared(tmp_path, monkeypatch):
     """A world in which R01 was declared from here; and its gate."""
-    monkeypatch.setattr("console.incident.person", lambda: "jdv")
+    monkeypatch.setattr("console.actions.incident.person", lambda: "jdv")
     world = World(tmp_path, [node(f"n{at}") for at in range(1, 9)])
     world.do = lambda change, name: None
     gate = world.gate()
@@ -70,7 +70,7 @@ def test_an_incident_of_the_same_name_that_somebody_else_declares_later_eases_no
 
 
 def test_an_incident_that_was_never_made_eases_nothing_when_somebody_else_makes_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("console.incident.person", lambda: "jdv")
+    monkeypatch.setattr("console.actions.incident.person", lambda: "jdv")
     world = World(tmp_path, [node(f"n{at}") for at in range(1, 9)])
     world.explodes = True
     gate = world.gate()
@@ -111,8 +111,8 @@ def test_an_unblock_leaves_limits_alone_that_somebody_set_since():
         Association(account="ml", max_submit=0), Association(account="bio", max_submit=5)))  # fmt: skip
     change = Change(action="unblock", kind="user", targets=("bob",))
     had = {"bob": "ml=20,bio=-1,gone=7"}
-    assert actions_users.spell(change, {"bob": row}, had).values == {"bob": "ml=20"}
-    assert actions_users.spell(change, {"bob": row}, {}).values == {"bob": "ml=-1"}
+    assert user_actions.spell(change, {"bob": row}, had).values == {"bob": "ml=20"}
+    assert user_actions.spell(change, {"bob": row}, {}).values == {"bob": "ml=-1"}
 
 
 def test_the_comment_of_a_reservation_is_one_plain_line_at_the_last_door():

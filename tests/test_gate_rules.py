@@ -7,15 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collectors.alertmanager.orders import INCIDENT
+from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Change, Cluster, Matcher, Node, Partition, Reservation, Rights, Sent, Silence
-from console import preview
-from console.actions import BY_ID
-from console.asking import asked
-from console.incident import LASTS_S, Scope
-from console.journal import JournalFault
-from console.outcome import Outcome, Result
-from console.plan import Check, Confirm, Extra, Guard, Options, Plan, Refusal
+from console.actions.incident import LASTS_S, Scope
+from console.actions.plan import Check, Confirm, Extra, Guard, Options, Plan, Refusal
+from console.actions.registry import BY_ID
+from console.gate import preview
+from console.gate.confirmation import asked
+from console.gate.outcome import Outcome, Result
+from console.journal.writer import JournalFault
 from tests.deeds import Book
 from tests.test_gate import NOW, World, job, node, planned
 

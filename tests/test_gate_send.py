@@ -7,9 +7,9 @@ import threading
 import msgspec
 import pytest
 
-from console.gate import Gate
-from console.journal import Journal, JournalFault, verify
-from console.outcome import Outcome, Result
+from console.gate.gate import Gate
+from console.gate.outcome import Outcome, Result
+from console.journal.writer import Journal, JournalFault, verify
 from tests.faults import fault
 from tests.test_gate import job, planned, small
 
@@ -227,7 +227,7 @@ def test_the_result_is_written_though_no_thread_is_to_be_had(world, monkeypatch)
     def none_left(_):
         raise RuntimeError("can't start new thread")
 
-    world.before_send = lambda: monkeypatch.setattr("console.journal._Write.start", none_left)
+    world.before_send = lambda: monkeypatch.setattr("console.journal.writer._Write.start", none_left)
     gate = world.gate()
     outcome = gate.send(planned(gate, "drain", "gpu0001", cluster=world.cluster()), "y")
     assert outcome.warning == "" and [line["event"] for line in world.journal()] == ["intent", "result"]
@@ -238,7 +238,7 @@ def test_whatever_cuts_it_off_the_result_is_written(world, monkeypatch, error):
     def cut(*_):
         raise error
 
-    monkeypatch.setattr("console.gate.waits_of", cut)
+    monkeypatch.setattr("console.gate.gate.waits_of", cut)
     gate = world.gate()
     with pytest.raises(type(error)):
         gate.send(planned(gate, "drain", "gpu0001", "gpu0002", cluster=world.cluster()), "2")

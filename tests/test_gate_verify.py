@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Alert, Cluster, Matcher, Silence, Source
-from console.actions import BY_ID
-from console.verify import PATIENCE_OF_S, PATIENCE_S, Settled, Waiting, Watch, done_word, drifted, seen, word_of
+from console.actions.registry import BY_ID
+from console.gate.verify import PATIENCE_OF_S, PATIENCE_S, Settled, Waiting, Watch, done_word, drifted, seen, word_of
 from tests.make import job, node
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import JobDetail, SourceFault
-from console.absent import NoTelemetry
-from console.act import sources_of
-from console.actions import BY_ID
-from console.gather import JOBS_MOST, NODES_MOST, RETURN_SOURCES, gather, needed
-from console.plan import Extra
+from console.actions.plan import Extra
+from console.actions.registry import BY_ID
+from console.cli.act import sources_of
+from console.gate.preflight_reads import JOBS_MOST, NODES_MOST, RETURN_SOURCES, gather, needed
+from console.runtime.null_sources import NoTelemetry
 from tests import make
 from tests.test_fitness import eight, node, site
 

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from collectors.model import Cluster, Job, Node, Partition, Reservation, Silence
-from console.behind import left_behind, unknown
-from console.book import Book
-from console.shifts import last_shift, noted
+from console.journal.reader import Book
+from console.journal.reminders import left_behind, unknown
+from console.journal.shifts import last_shift, noted
 from tests.deeds import NOW
 from tests.deeds import Book as Deeds
 from tests.operator import console

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from collectors.clock import SystemClock
-from console.config import load
-from console.errors import Told
-from console.policy import load_policy
-from console.site import choose
-from console.site_gate import open_gate
+from console.config.settings import load
+from console.health.xid_policy import load_policy
+from console.runtime.errors import Told
+from console.session.site import choose
+from console.session.site_gate import open_gate
 from tests import am, make, prom
 from tests.hostile import site
 from tests.hostile.corpus import ARGUMENTS, CORPUS
@@ -34,7 +34,7 @@ class Shell:
 
     def __call__(self, *words: str, **env: str) -> subprocess.CompletedProcess[bytes]:
         """Run it; neither of its outputs may steer a terminal, and it ends without a traceback."""
-        argv = [sys.executable, "-c", "from console.cli import main; main()", *words]
+        argv = [sys.executable, "-c", "from console.cli.main import main; main()", *words]
         done = subprocess.run(
             argv, env=self.env | env, cwd=self.folder, capture_output=True, stdin=subprocess.DEVNULL, timeout=60
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.prometheus.plant_cooling import CoolingSettings
+from collectors.prometheus.plant.cooling_queries import CoolingSettings
 from tests import am, make, prom
 from tests.far_terminal import ESCAPE, FarTerminal
 from tests.faults import fault
@@ -19,7 +19,7 @@ from tests.hostile.corpus import CORPUS
 from tests.hostile.output import faults
 
 COOLING = CoolingSettings(supply_c="supply", leak="leak")
-WACHT = (sys.executable, "-c", "from console.cli import main; main()")
+WACHT = (sys.executable, "-c", "from console.cli.main import main; main()")
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,11 @@ def test_ten_megabytes_in_one_field() -> None:
 @pytest.mark.parametrize(
     ("name", "edge"),
     [
-        ("nodes", "collectors.slurm.nodes"), ("queue", "collectors.slurm.jobs"),
-        ("partitions", "collectors.slurm.control"),
-        ("job_json", "collectors.slurm.control"), ("prometheus", "collectors.prometheus.gpus"),
+        ("nodes", "collectors.slurm.commands.nodes"), ("queue", "collectors.slurm.commands.jobs"),
+        ("partitions", "collectors.slurm.commands.controller"),
+        ("job_json", "collectors.slurm.commands.controller"), ("prometheus", "collectors.prometheus.gpu_rows"),
         ("alertmanager", "collectors.alertmanager.answers"), ("rest_nodes", "collectors.slurm.rest.answers"),
-        ("rest_queue", "collectors.slurm.rest.jobs"), ("journal", "console.entries"),
+        ("rest_queue", "collectors.slurm.rest.jobs"), ("journal", "console.journal.entries"),
     ],
 )  # fmt: skip
 def test_without_the_edge_it_would_be_seen(name: str, edge: str) -> None:

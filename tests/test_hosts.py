@@ -17,12 +17,12 @@ from collectors.clock import ManualClock
 from collectors.hosts import ADDRESS, HOST_PATTERN, HOSTNAME, NAME, SHORT, Names, host_of, ids_of, is_ip
 from collectors.model import Facts, Node, SourceFault
 from collectors.prometheus.sources import Loads, open_telemetry
-from collectors.slurm import nodes as slurm_nodes
+from collectors.slurm.commands import nodes as slurm_nodes
 from collectors.slurm.rest import answers
-from console.checks import hosts as checked
-from console.checks.found import Group
-from console.naming import Naming
-from console.poller import Poller, read
+from console.doctor import host_check as checked
+from console.doctor.finding import Group
+from console.ingest.node_naming import Naming
+from console.ingest.poller import Poller, read
 from tests import am
 from tests.prom import StandIn
 

@@ -15,12 +15,12 @@ from textual.app import ComposeResult
 import console as package
 import themes
 from collectors.model import Job
-from console.columns import JOBS, Ctx
+from console.tables.table_columns import JOBS, Ctx
 from tests.make import cluster
-from widgets.columns import GAP, Column, always, needs, place
-from widgets.quiet import QuietApp
-from widgets.rowpaint import GUTTER
+from widgets.row_painter import GUTTER
 from widgets.table import VirtualTable
+from widgets.table_column import GAP, Column, always, needs, place
+from widgets.terminal.quiet_app import QuietApp
 
 SIZES = ((80, 24), (120, 40), (200, 50))
 WITHOUT = {"alert_columns.SILENCES"}
@@ -110,8 +110,8 @@ def test_tasks_of_an_array_are_told_apart_beside_a_pane() -> None:
 
 
 def test_a_list_of_names_is_no_name() -> None:
-    from console.contradictions import Contradiction
-    from console.inbox_columns import CONTRADICTIONS
+    from console.health.inconsistencies import Contradiction
+    from console.tables.inbox_columns import CONTRADICTIONS
 
     def row(*nodes: str) -> Any:
         return Contradiction(kind=next(iter(_kinds())), node=nodes[0], nodes=nodes, text="", severity="note")
@@ -121,7 +121,7 @@ def test_a_list_of_names_is_no_name() -> None:
 
 
 def _kinds() -> Any:
-    from console.contradictions import KINDS
+    from console.health.inconsistencies import KINDS
 
     return KINDS
 

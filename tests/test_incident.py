@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.alertmanager.orders import INCIDENT, orders
+from collectors.alertmanager.requests import INCIDENT, orders
 from collectors.model import Alert, Change, Cluster, Matcher, NewSilence, Node, Partition, Silence
-from console.act import sources_of
-from console.actions import ACTIONS, BY_ID
-from console.incident import LASTS_S, Scope, incidents, scope_of, standing
+from console.actions.incident import LASTS_S, Scope, incidents, scope_of, standing
+from console.actions.registry import ACTIONS, BY_ID
+from console.cli.act import sources_of
 from tests import make
 from tests.deeds import NOW as THEN
 from tests.deeds import Book as Deeds

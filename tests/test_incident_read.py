@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from collectors.alertmanager.orders import INCIDENT
+from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Change, Matcher, Sent, Silence
-from console.entries import join
-from console.incident import asked
-from console.plan import Options
-from console.verify import Watch
+from console.actions.incident import asked
+from console.actions.plan import Options
+from console.gate.verify import Watch
+from console.journal.entries import join
 from tests.test_gate import World, node
 
 NODES = [f"n{at}" for at in range(1, 4)]

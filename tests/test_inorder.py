@@ -15,14 +15,14 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from console.dialogs import ConfirmDialog
-from console.keymap import KeyLine
+from console.app.dialogs import ConfirmDialog
+from console.config.keymap import KeyLine
 from tests.operator import console
-from widgets import inorder
-from widgets.inorder import InOrder
 from widgets.keys import Keys
 from widgets.prompt import Prompt
-from widgets.quiet import QuietScreen
+from widgets.terminal import input_queue
+from widgets.terminal.input_queue import InOrder
+from widgets.terminal.quiet_app import QuietScreen
 
 
 async def test_what_is_typed_behind_enter_is_no_part_of_the_line() -> None:
@@ -130,7 +130,7 @@ async def test_a_burst_is_done_in_order() -> None:
 
 
 async def test_a_widget_that_goes_away_holds_no_key_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inorder, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(input_queue, "PATIENCE_S", 0.05)
     app = _Typed()
     async with app.run_test() as pilot:
         gone = app.query_one("#gone")
@@ -243,7 +243,7 @@ async def test_what_was_clicked_on_the_bar_comes_before_what_was_typed_behind_it
 
 
 async def test_who_wants_out_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inorder, "PATIENCE_S", 3600.0)
+    monkeypatch.setattr(input_queue, "PATIENCE_S", 3600.0)
     app = _Slow()
     async with app.run_test() as pilot:
         busy = app.query_one(_Busy)

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from console import __version__, man
+from console import __version__
+from console.cli import shell_files
 from tests.test_pty import Pty, restored
 from tests.tools import boot, pyz
 
@@ -162,7 +163,7 @@ def test_the_one_file_works(single, home, monkeypatch):
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     works(Path(sys.executable).resolve(), single)  # not that of the environment: it has wacht too
     (tree,) = (home / ".cache/wacht").iterdir()
-    assert (tree / "console/cli.py").is_file()
+    assert (tree / "console/cli/main.py").is_file()
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ def small(tmp_path) -> Path:
     tree = tmp_path / "tree"
     (tree / "console").mkdir(parents=True)
     (tree / "console/__init__.py").touch()
-    (tree / "console/cli.py").write_text("def main():\n    print(__file__)\n")
+    (tree / "console/cli/main.py").write_text("def main():\n    print(__file__)\n")
     pyz.compiled(tree)
     out = tmp_path / "small.pyz"
     out.write_bytes(pyz.archive(tree))
@@ -182,9 +183,9 @@ def test_it_unpacks_once_and_for_its_user_alone(small, home):
     first = run(sys.executable, small)
     (tree,) = (home / ".cache/wacht").iterdir()
     assert not [path for path in (home / ".cache").rglob("*") if path.stat().st_mode & 0o077]
-    (tree / "console/cli.py").unlink()  # what was compiled is what is run
+    (tree / "console/cli/main.py").unlink()  # what was compiled is what is run
     assert (tree / "console/__pycache__").is_dir() and run(sys.executable, small, code=1)
-    (tree / "console/cli.py").touch()
+    (tree / "console/cli/main.py").touch()
     assert run(sys.executable, small) == first
 
 
@@ -192,7 +193,7 @@ def test_many_first_starts_at_once_leave_one_tree(small, home):
     starts = [subprocess.Popen([sys.executable, small], stdout=subprocess.PIPE, text=True) for _ in range(8)]
     told = {one.communicate()[0] for one in starts}
     (tree,) = (home / ".cache/wacht").iterdir()
-    assert told == {f"{tree}/console/cli.py\n"}
+    assert told == {f"{tree}/console/cli/main.py\n"}
 
 
 def test_a_start_that_is_done_meanwhile_is_no_reason_to_do_without_the_shelf(monkeypatch, tmp_path):
@@ -206,7 +207,7 @@ def test_a_start_that_is_done_meanwhile_is_no_reason_to_do_without_the_shelf(mon
 def test_a_tree_that_others_may_write_is_not_believed(small, home):
     run(sys.executable, small)
     (tree,) = (home / ".cache/wacht").iterdir()
-    (tree / "console/cli.py").write_text("def main():\n    print('not ours')\n")
+    (tree / "console/cli/main.py").write_text("def main():\n    print('not ours')\n")
     tree.chmod(0o777)
     told = Path(run(sys.executable, small).strip())
     assert not told.is_relative_to(tree) and not told.exists()
@@ -257,6 +258,6 @@ def test_another_python_is_told_so(small, home, tmp_path):
 # -- docs/shell --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "text"), man.files().items(), ids=list(man.files()))
+@pytest.mark.parametrize(("name", "text"), shell_files.files().items(), ids=list(shell_files.files()))
 def test_the_manual_page_and_the_completions_are_those_of_the_command_line(name, text):
     assert (ROOT / "docs/shell" / name).read_text() == text, "the command line has changed: make man"

@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors.clock import ManualClock
-from console import chain
-from console.folder import default_path
-from console.journal import (
+from console.journal import chain
+from console.journal.syslog_witness import Witness
+from console.journal.writer import (  # fmt: skip
     Journal,
     JournalFault,
     Verdict,
@@ -33,8 +33,8 @@ from console.journal import (
     unfinished,
     verified,
     verify,
-)  # fmt: skip
-from console.witness import Witness
+)
+from console.runtime.paths import default_path
 from tests.faults import fault
 
 

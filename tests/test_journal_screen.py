@@ -10,10 +10,10 @@ import threading
 import pytest
 
 from collectors.clock import ManualClock
-from console.book import Reader
-from console.journal import Journal
-from console.screens.entry import EntryScreen
+from console.journal.reader import Reader
+from console.journal.writer import Journal
 from console.screens.journal import JournalScreen
+from console.screens.journal_entry import EntryScreen
 from tests.operator import Operator, console
 
 NODES = ["gpu0017", "gpu0018", "gpu0019"]
@@ -288,7 +288,7 @@ async def test_a_drain_is_undone_from_here_and_once(path):
 
 async def test_the_key_never_undoes_another_persons_last_action(path, monkeypatch):
     act(path, "a1")
-    monkeypatch.setattr("console.undoing.person", lambda: "nobody-here")
+    monkeypatch.setattr("console.app.undoing.person", lambda: "nobody-here")
     async with console((160, 50)) as op:
         await op.press("Z")
         await op.comes("there is nothing of yours to undo")

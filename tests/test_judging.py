@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import pytest
 
 from collectors.clock import ManualClock
-from console import fleet, remember
-from console import needs as judging
-from console.screens.base import stepped
+from console.app import fleet
+from console.runtime import memo
 from console.screens.clusters import ClustersScreen
+from console.screens.layout.screen import stepped
 from console.screens.overview import OverviewScreen
+from console.triage import attention as judging
 from tests.operator import Operator, console
 from tests.test_clusters import A, B, Both, consoles
 from tests.test_replay import Direct
@@ -242,7 +243,7 @@ async def test_what_is_closed_while_it_is_judged_leaves_nothing(every: All) -> N
     await every.op.until(lambda: not [one for one in every.op.app.workers if one.group == "cluster"], "it has stopped")
     every.judge.go_on.set()
     await every.judged()
-    assert not [kept for kept in remember._every if B in kept] and B not in every.screen._judged
+    assert not [kept for kept in memo._every if B in kept] and B not in every.screen._judged
 
 
 async def test_the_present_is_judged_by_the_present_while_the_past_is_shown(every: All, tmp_path: Path) -> None:

@@ -9,16 +9,16 @@ from msgspec.structs import replace
 
 from collectors.clock import ManualClock
 from collectors.model import Change, Cluster, Diff
-from console.commands import SCREENS
-from console.journal_columns import JournalCtx
-from console.screens.base import WachtScreen
+from console.filters.commands import SCREENS
 from console.screens.journal import JournalScreen
-from console.screens.listing import ListScreen
+from console.screens.layout.list_screen import ListScreen
+from console.screens.layout.screen import WachtScreen
 from console.screens.overview import OverviewScreen
+from console.tables.journal_columns import JournalCtx
 from tests.operator import Operator, console
 
 READINGS = 3
-"""Two are kept on purpose (`console.remember`), and one is shown."""
+"""Two are kept on purpose (`console.runtime.memo`), and one is shown."""
 
 
 async def _some_readings(op: Operator, clock: ManualClock) -> None:

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 from textual.keys import _character_to_key
 
-from console import docs
-from console.actions import ACTIONS, NAVIGATION
-from console.cli import cli
-from console.config import load
-from console.dialogs import ConfirmDialog
-from console.keymap import FIXED, MOVING, OWN, SETS, KeyLine, pressed, read_keys, shown, spelt
+from console.actions.registry import ACTIONS, NAVIGATION
+from console.app.dialogs import ConfirmDialog
+from console.cli.main import cli
+from console.config.keymap import FIXED, MOVING, OWN, SETS, KeyLine, pressed, read_keys, shown, spelt
+from console.config.settings import load
+from console.pages import oncall
 from console.screens.job import JobScreen
 from console.screens.node import NodeScreen
 from tests.operator import console
@@ -264,7 +264,7 @@ async def test_the_help_shows_the_keys_in_force_and_the_start_tells_what_was_lef
 
 
 def test_the_page_has_the_sets():
-    assert docs.key_sets() in PAGE, "write it: console.docs.key_sets()"
+    assert oncall.key_sets() in PAGE, "write it: console.pages.oncall.key_sets()"
 
 
 def test_the_page_says_what_the_rules_are():

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from console.actions import ACTIONS, BY_ID
-from console.errors import FilterError
-from console.filters import compile_filter, misplaced
-from console.plan import Options, Plan, Refusal
-from console.targets import is_filter, named, parted, refuse_more
+from console.actions.plan import Options, Plan, Refusal
+from console.actions.registry import ACTIONS, BY_ID
+from console.actions.targets import is_filter, named, parted, refuse_more
+from console.filters.language import compile_filter, misplaced
+from console.runtime.errors import FilterError
 from tests import make
 from tests.operator import console
 from tests.test_act import Terminal

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import JobDetail
-from console import gpus, inspect
-from console.actions import ACTIONS
-from console.dialogs import ConfirmDialog, _shortened
-from console.preview_words import Fact
+from console.actions.registry import ACTIONS
+from console.app.dialogs import ConfirmDialog, _shortened
+from console.gate.preview_parts import Fact
+from console.plant import gpus
+from console.tables import inspection_lines
 from tests.operator import Operator, console
 from widgets.cells import wrap_spans
 from widgets.chart import nice
@@ -16,7 +17,7 @@ from widgets.chart import nice
 SMALL, LARGE = (80, 24), (120, 40)
 
 
-def _text(lines: list[inspect.Line]) -> list[str]:
+def _text(lines: list[inspection_lines.Line]) -> list[str]:
     return ["".join(text for text, _ in line.spans) for line in lines]
 
 
@@ -183,7 +184,9 @@ async def test_on_100_columns_every_pane_of_a_node_has_its_lower_border():
 
 
 def test_a_job_on_whole_nodes_says_its_gpus_in_one_line():
-    lines = inspect.detail_lines(JobDetail(id="1", gpu_indices={"gpu0001": "0-7", "gpu0003": "0-3", "gpu0002": "0-7"}))
+    lines = inspection_lines.detail_lines(
+        JobDetail(id="1", gpu_indices={"gpu0001": "0-7", "gpu0003": "0-3", "gpu0002": "0-7"})
+    )
     assert [one for one in _text(lines) if one.startswith("GPUs")] == [
         "GPUs           gpu[0001-0002]: 0-7",
         "GPUs           gpu0003: 0-3",

@@ -17,9 +17,9 @@ import pytest
 
 from tests.bench.procs import cpu_s
 from tests.far_terminal import FarTerminal
-from widgets import line as line_module
-from widgets.flow import SLOW_ON_WAY
-from widgets.line import WORDS, Line
+from widgets.terminal import tty_writer as line_module
+from widgets.terminal.flow_control import SLOW_ON_WAY
+from widgets.terminal.tty_writer import WORDS, Line
 
 # The Line alone, on a pty.
 
@@ -294,7 +294,7 @@ def test_a_question_that_the_terminal_does_not_show_yet_cannot_be_answered(far):
 def test_what_is_typed_blind_while_the_terminal_stands_still_drains_nothing(tmp_path):
     state = {"XDG_STATE_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     words = ["demo", "--nodes", "64", "--screen", "nodes"]
-    one = FarTerminal([sys.executable, "-c", "from console.cli import main; main()", *words], env=state)
+    one = FarTerminal([sys.executable, "-c", "from console.cli.main import main; main()", *words], env=state)
 
     def says(text):
         return lambda: any(text in row for row in one.rows)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from console.screens import listing
+from console.screens.layout import list_screen
 from tests.operator import console
 
 
@@ -16,18 +16,18 @@ def _own_journal(tmp_path, monkeypatch):
 
 
 async def test_a_long_list_is_filtered_by_another_thread_and_nothing_is_marked_until_it_is(monkeypatch):
-    monkeypatch.setattr(listing, "AT_ONCE", 10)
+    monkeypatch.setattr(list_screen, "AT_ONCE", 10)
     async with console() as op:
         await op.press("2")
         await op.until(lambda: len(op.list.table.keys) == 64, "all nodes stand there")
-        release, by, arrange = threading.Event(), [], listing.arrange
+        release, by, arrange = threading.Event(), [], list_screen.arrange
 
         def slow(*of):
             by.append(threading.current_thread())
             release.wait(20)
             return arrange(*of)
 
-        monkeypatch.setattr(listing, "arrange", slow)
+        monkeypatch.setattr(list_screen, "arrange", slow)
         op.list.set_filter("rack=R01")
         await op.press("asterisk")
         op.sees("… of 64", "rack=R01")
@@ -45,7 +45,7 @@ async def test_the_thread_that_reads_puts_the_rows_in_order_before_they_are_look
     async with console() as op:
         jobs = op.app.get_screen("jobs")
         await op.until(lambda: jobs._made is not None and jobs._made.view.rows is op.cluster.jobs, "made by the reader")
-        monkeypatch.setattr(listing, "arrange", None)  # called now, it would raise
+        monkeypatch.setattr(list_screen, "arrange", None)  # called now, it would raise
         await op.press("3")
         assert op.list.table._view is jobs._made.view
         assert len(op.list.table.keys) == len(op.cluster.jobs)

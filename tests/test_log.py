@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.hidden import Secret
 from collectors.model import Fault, Source
-from console import log
-from console.config import Config
-from console.journal import Journal
+from collectors.redaction import Secret
+from console.config.settings import Config
+from console.journal.writer import Journal
+from console.runtime import log
 from tests.faults import fault
 from tests.make import cluster
 from tests.test_pty import Pty
@@ -218,8 +218,8 @@ def test_an_action_is_told_by_its_id_the_rest_is_in_the_journal(path, tmp_path):
 
 async def test_slow_mode_and_a_log_that_fails_are_told(path, tmp_path, monkeypatch):
     from collectors.sim import SimSettings
-    from console.app import WachtApp
-    from console.site import demo
+    from console.app.app import WachtApp
+    from console.session.site import demo
 
     log.begin(str(path))
     app = WachtApp(demo(SimSettings(nodes=2)), Config())
@@ -247,14 +247,14 @@ async def test_slow_mode_and_a_log_that_fails_are_told(path, tmp_path, monkeypat
 
 
 def test_a_command_logs_where_the_configuration_says(path, tmp_path, monkeypatch, capsysbinary):
-    from console import cli
+    from console.cli import main
 
     file = tmp_path / "config.toml"
     file.write_text(f"log = '{path}'\n")
     file.chmod(0o600)
     monkeypatch.setattr(sys, "argv", ["wacht", "--config", str(file), "snapshot", "--json", "--demo", "--nodes", "2"])
     with pytest.raises(SystemExit):
-        cli.main()
+        main.main()
     out, err = capsysbinary.readouterr()
     first, *rest = lines(path)
     assert (
@@ -263,7 +263,7 @@ def test_a_command_logs_where_the_configuration_says(path, tmp_path, monkeypatch
     assert "INFO slurm.nodes answers" in rest and err == b"" and b" INFO " not in out
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--log", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     assert ended.value.code == 0 and capsysbinary.readouterr()[1].decode() == (
         f"wacht: the log {tmp_path} cannot be written: Is a directory; wacht goes on without it\n"
     )

@@ -7,7 +7,7 @@ import time
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
 
-from console.screens.listing import ListScreen
+from console.screens.layout.list_screen import ListScreen
 from tests.operator import console
 
 SMALL, MIDDLE, LARGE = (80, 24), (120, 40), (200, 50)

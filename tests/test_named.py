@@ -11,14 +11,15 @@ import pytest
 from click.testing import CliRunner
 
 import console as package
-from console import cli, need_attached
-from console.actions import ACTIONS, NAVIGATION, aligned, key_table
-from console.config import Config
-from console.export.picture import blanks_kept
-from console.keymap import KeyLine, read_keys
-from console.words import OPTION_OF, OPTIONS
+from console.actions.options import OPTION_OF, OPTIONS
+from console.actions.registry import ACTIONS, NAVIGATION, aligned, key_table
+from console.cli import main
+from console.config.keymap import KeyLine, read_keys
+from console.config.settings import Config
+from console.export.svg import blanks_kept
+from console.triage import attention_attached
 from tests.operator import console
-from widgets.keybar import KeyBar
+from widgets.key_bar import KeyBar
 from widgets.units import plural, times
 
 KEYS = {one.key for one in ACTIONS if len(one.key) == 1} | {
@@ -83,7 +84,7 @@ def test_a_noun_agrees_with_its_number(number: int | None, said: str) -> None:
 
 
 def test_one_port_is_one_port() -> None:
-    assert [need_attached._ports(1, "down", named=True), need_attached._ports(1, "errors", named=False)] == [
+    assert [attention_attached._ports(1, "down", named=True), attention_attached._ports(1, "errors", named=False)] == [
         "1 port down",
         "1 with errors",
     ]
@@ -113,9 +114,9 @@ def test_each_run_of_the_demo_has_a_past_of_its_own(monkeypatch: pytest.MonkeyPa
         assert Path(config.journal or "").is_dir() and config.recording.path == config.journal
         seen.append(config)
 
-    monkeypatch.setattr(cli, "open_console", opened)
+    monkeypatch.setattr(main, "open_console", opened)
     for _ in range(2):
-        assert CliRunner().invoke(cli.cli, ["demo", "--nodes", "8"], obj=None).exit_code == 0
+        assert CliRunner().invoke(main.cli, ["demo", "--nodes", "8"], obj=None).exit_code == 0
     first, second = seen
     assert first.journal != second.journal and not Path(first.journal or "").exists()
 
@@ -127,7 +128,7 @@ def test_the_keys_are_markdown_only_where_they_are_piped(
     monkeypatch.setattr(sys, "argv", ["wacht", "keys"])
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
     with pytest.raises(SystemExit):
-        cli.main()
+        main.main()
     said = capfdbinary.readouterr().out.decode()
     assert said == (aligned(key_table(read_keys().every())) if terminal else key_table(read_keys().every()))
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from collectors.model import Fault, Source
-from console.filters import compile_filter
-from console.needs import needs
-from console.policy import load_policy
+from console.filters.language import compile_filter
+from console.health.xid_policy import load_policy
+from console.triage.attention import needs
 from tests import make
 from tests.room import DAY, HOUR, MINUTE, NOW, alert, down, node, rack, site, texts, well, xid
 

@@ -13,9 +13,9 @@ from collectors.model import Facts, Reading
 from collectors.nodeset import expand
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
-from console import reduce as reducer
-from console.needs import needs
-from console.remember import forget
+from console.ingest import reduce as reducer
+from console.runtime.memo import forget
+from console.triage.attention import needs
 from tests import make
 from tests.room import DAY, HOUR, MINUTE, NOW, alert, down, node, site, well, xid
 from tests.yardstick import cost

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from collectors.model import Budget
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
-from console.pace import AFTER_ANOTHER, JITTER, LONGEST_S, Spent, jittered, spared_s, within_s
+from console.ingest.pace import AFTER_ANOTHER, JITTER, LONGEST_S, Spent, jittered, spared_s, within_s
 
 
 @pytest.mark.parametrize(

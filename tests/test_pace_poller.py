@@ -10,7 +10,7 @@ import pytest
 from collectors import process
 from collectors.clock import ManualClock
 from collectors.model import Budget, Diag, Facts, Partition, SourceFault, Taken
-from console import poller as polling
+from console.ingest import poller as polling
 from tests.test_poller import PATIENCE_S, Held, Watched, facts
 
 

@@ -12,11 +12,11 @@ import pytest
 from collectors.model import Cluster, Job, Node
 from collectors.nodestate import DISPLAYS, display_word, parse_state
 from collectors.slurm.native.write import NativeWriter
-from console.actions import ACTIONS, BY_ID, keys_for
-from console.cli import cli
-from console.config import ConfigError, load
-from console.pages import deeds, made, settings, states
-from console.policy import default_policy
+from console.actions.registry import ACTIONS, BY_ID, keys_for
+from console.cli.main import cli
+from console.config.settings import ConfigError, load
+from console.health.xid_policy import default_policy
+from console.pages import action_pages, generated, settings_page, states_page
 from tests.tools import shots
 from themes.roles import JOB_LOOK
 
@@ -24,19 +24,19 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGES = [*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md"]
 
 
-@pytest.mark.parametrize("name", sorted(made.pages(DOCS)))
+@pytest.mark.parametrize("name", sorted(generated.pages(DOCS)))
 def test_a_page_is_current(name):
-    assert (DOCS / name).read_text() == made.pages(DOCS)[name], "write it: make docs"
+    assert (DOCS / name).read_text() == generated.pages(DOCS)[name], "write it: make docs"
 
 
 def test_every_part_stands_somewhere():
     found = [name for page in DOCS.glob("*.md") for name in re.findall(r"<!-- made: (\w+) -->", page.read_text())]
-    assert sorted(found) == sorted(made.PARTS)
+    assert sorted(found) == sorted(generated.PARTS)
 
 
 def test_a_part_that_is_old_is_made_anew(tmp_path):
     (tmp_path / "x.md").write_text("before\n<!-- made: guard -->\nold\n<!-- end -->\nafter\n")
-    assert made.pages(tmp_path)["x.md"].splitlines()[2].startswith("| `[guard]`")
+    assert generated.pages(tmp_path)["x.md"].splitlines()[2].startswith("| `[guard]`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -99,8 +99,8 @@ def config(tmp_path, text: str):
 
 
 def test_the_example_is_a_configuration(tmp_path):
-    found = config(tmp_path, settings.EXAMPLE)
-    assert f"```toml\n{settings.EXAMPLE}```" in settings.page()
+    found = config(tmp_path, settings_page.EXAMPLE)
+    assert f"```toml\n{settings_page.EXAMPLE}```" in settings_page.page()
     assert found.theme == "daylight" and set(found.clusters["groningen"].sources) == {
         "slurm", "prometheus", "alertmanager",
     }  # fmt: skip
@@ -117,21 +117,21 @@ def test_every_key_that_is_allowed_is_told(tmp_path, text):
     with pytest.raises(ConfigError, match="allowed: ") as error:
         config(tmp_path, text)
     for name in str(error.value).partition("allowed: ")[2].split(", "):
-        assert re.search(rf"[`.\[]{name}[`.\]]", settings.page()), name
+        assert re.search(rf"[`.\[]{name}[`.\]]", settings_page.page()), name
 
 
 # -- actions -----------------------------------------------------------------------------------------------------------
 
 
 def section(title: str) -> str:
-    return deeds.page().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return action_pages.page().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 @pytest.mark.parametrize("action", [one.id for one in ACTIONS if one.shown_in in {"node", "job"}])
 def test_pyslurm_is_told_what_the_page_says(action):
     told = re.findall(r"^native   (.*)$", section(action), re.M)
-    changes = [deeds.change(BY_ID[action])]
-    changes += [deeds.change(BY_ID[action], **more) for _, more in deeds._MORE.get(action, ())]
+    changes = [action_pages.change(BY_ID[action])]
+    changes += [action_pages.change(BY_ID[action], **more) for _, more in action_pages._MORE.get(action, ())]
     assert len(told) == len(changes)
     for line, change in zip(told, changes, strict=True):
         refused = NativeWriter().why_not(change)
@@ -179,14 +179,14 @@ def test_it_leaves_alone_what_the_page_says(action, left, taken):
 
 @pytest.mark.parametrize("word", DISPLAYS)
 def test_slurms_states_are_shown_as_the_page_says(word):
-    said, _ = states.NODES[word]
+    said, _ = states_page.NODES[word]
     assert [display_word(*parse_state(one)) for one in said] == [word] * len(said)
 
 
 def test_no_state_is_forgotten():
-    assert list(states.NODES) == list(DISPLAYS) and list(states.JOBS) == list(JOB_LOOK)
+    assert list(states_page.NODES) == list(DISPLAYS) and list(states_page.JOBS) == list(JOB_LOOK)
     for action in (*keys_for("node"), *keys_for("job")):
-        assert not action.key or f"`{action.key}`" in states.page()
+        assert not action.key or f"`{action.key}`" in states_page.page()
 
 
 # -- XIDs --------------------------------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from textual import events
 
-from console.dialogs import ConfirmDialog
-from console.palette import Entry, found, named, score
-from console.palette_screen import PaletteScreen
+from console.app.dialogs import ConfirmDialog
+from console.app.palette import Entry, found, named, score
+from console.app.palette_screen import PaletteScreen
 from console.screens.job import JobScreen
 from console.screens.node import NodeScreen
 from tests.make import cluster, job, node

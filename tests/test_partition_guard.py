@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Partition, Reservation
-from console.act import run_act
-from console.plan import Confirm, Guard, Options, Plan
-from console.preview import text
+from console.actions.plan import Confirm, Guard, Options, Plan
+from console.cli.act import run_act
+from console.gate.preview import text
 from tests.test_gate import NOW, World, job, node
 
 PARTS = {name: Partition(name=name, state="UP") for name in ("gpu", "debug", "all")}

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.clock import ManualClock
-from console import journal
-from console.entries import STATES
-from console.inspect import past_lines
-from console.journal import Journal
-from console.past import acts, drains, drains_text, of, resumed
+from console.journal import writer
+from console.journal.entries import STATES
+from console.journal.past_actions import acts, drains, drains_text, of, resumed
+from console.journal.writer import Journal
+from console.tables.inspection_lines import past_lines
 
 NOW = 1_795_000_000.0
 HOUR, DAY = 3600, 86400
@@ -120,9 +120,9 @@ def test_the_journal_of_the_real_form_is_read(tmp_path):
     book.write("result", id="a", action="drain", kind="node", targets=("gpu0001",), sent=[],
                outcome={"gpu0001": {"state": "pending", "why": ""}})  # fmt: skip
     book.write("verified", id="a", action="drain", kind="node", outcome={"gpu0001": {"state": "done", "why": ""}})
-    (one,) = of("gpu0001", journal.read(path))
+    (one,) = of("gpu0001", writer.read(path))
     assert (one.at, one.state, one.reason, one.before) == (NOW, "done", "bad DIMM", None)
-    assert one.who and drains("gpu0001", journal.read(path), NOW + 1) == {"memory": 1}
+    assert one.who and drains("gpu0001", writer.read(path), NOW + 1) == {"memory": 1}
 
 
 def test_a_spoiled_journal_breaks_nothing_and_cannot_steer_the_terminal():

@@ -10,9 +10,9 @@ from collectors.model import SourceFault
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.sources import forget, running
-from console import opened
-from console.ended import why
-from console.record.site import NotRecorded
+from console.queue.job_accounting import why
+from console.recording.replay_site import NotRecorded
+from console.session import cluster_session
 from tests.operator import console
 
 DAY = 86_400
@@ -216,11 +216,11 @@ def test_a_recording_has_no_ledger():
 
 
 def test_each_cluster_has_accounts_of_its_own():
-    from console.config import Config
-    from console.site import demo
+    from console.config.settings import Config
+    from console.session.site import demo
 
     try:
-        one = opened.Opened(demo(SimSettings(nodes=4)), Config())
+        one = cluster_session.Opened(demo(SimSettings(nodes=4)), Config())
         assert one.ledger.jobs_of_node("gpu0001", 0, 3) is not None
         assert running("demo", SimSettings(nodes=4)) is not None
     finally:

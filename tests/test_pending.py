@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from collectors.model import Factors, Fault, Job, JobDetail, Limit, Limits, Partition, Reservation, Share
-from console.hits import hit
-from console.pending import Known, why
+from console.queue.limit_hits import hit
+from console.queue.pending import Known, why
 from tests.make import cluster, node
 
 DATA = Path(__file__).parent / "data/queueing"

@@ -13,16 +13,17 @@ import pytest
 
 from collectors.model import Change, Facts, Power, SourceFault
 from collectors.template import Template, calls, why_not
-from console import app, plugins
-from console.actions import ACTIONS, BY_ID
-from console.plugin_columns import placed
-from console.plugins import Guarded, OwnColumn
+from console.actions.registry import ACTIONS, BY_ID
+from console.app import app
+from console.config import plugins
+from console.config.plugins import Guarded, OwnColumn
+from console.tables.plugin_columns import placed
 from tests.make import node
 from tests.operator import console
 
 ROOT = Path(__file__).parent.parent
 ONE = """
-from console.plugins import OwnAction, OwnColumn
+from console.config.plugins import OwnAction, OwnColumn
 TICKET = OwnAction(id="case", key="E", kind="node", label="case", help="open a case", needs_reason=True,
                    argv=("/bin/true", "{node}", "--reason={reason}"))
 COLUMN = OwnColumn(on="node", key="own", title="own title", width=14, priority=0, text=lambda row: f"own {row.name}")
@@ -78,7 +79,7 @@ def test_without_packages_nothing_is_there_and_nothing_is_told(tmp_path):
 
 
 def test_what_is_broken_is_told_once_and_left_out(tmp_path):
-    own = "from console.plugins import OwnAction, OwnColumn\n"
+    own = "from console.config.plugins import OwnAction, OwnColumn\n"
     action = "OwnAction(id={id!r}, key={key!r}, kind='node', label='x', help='x', argv={argv})"
     package(
         tmp_path, "raises", "raise RuntimeError('no \\x1b[31mlicence')", actions="a = raises:A", columns="c = raises:C"
@@ -127,7 +128,7 @@ def test_what_is_broken_is_told_once_and_left_out(tmp_path):
 def wacht(path: Path, tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{path}", "XDG_STATE_HOME": str(tmp_path / "state"),
            "XDG_CONFIG_HOME": str(tmp_path / "config")}  # fmt: skip
-    argv = [sys.executable, "-c", "from console.cli import main; main()", *words]
+    argv = [sys.executable, "-c", "from console.cli.main import main; main()", *words]
     return subprocess.run(argv, capture_output=True, text=True, env=env, timeout=60, check=False)
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Xid
-from console.config import load
-from console.policy import ACTIONS, SHIPPED, ConfigError, Policy, default_policy, load_policy, preceding
+from console.config.settings import load
+from console.health.xid_policy import ACTIONS, SHIPPED, ConfigError, Policy, default_policy, load_policy, preceding
 
 #: Code to action, as the reference's XID guide has it.
 GUIDE = {

@@ -16,9 +16,9 @@ import pytest
 from collectors import process
 from collectors.clock import ManualClock, SystemClock
 from collectors.model import Facts, SourceFault
-from console import poller as polling
-from console.pace import jittered
-from console.poller import Poller, read
+from console.ingest import poller as polling
+from console.ingest.pace import jittered
+from console.ingest.poller import Poller, read
 from tests.make import node
 
 PATIENCE_S = 60.0

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from collectors.model import Cluster, Job, Load, Node, Power
-from console import figures, gpus, power
-from console.reduce import jobs_on
+from console.ingest.reduce import jobs_on
+from console.plant import gpus, power
+from console.tables import overview_figures
 from tests import make
 
 
@@ -99,5 +100,5 @@ def test_nodes_that_no_site_meters_are_not_called_silent(metered, told):
         loads={f"n{n}": Load(node=f"n{n}", power_w=6000.0 if n < metered else None) for n in range(3)},
         power=Power(source="sum of GPUs"),
     )
-    lines = ["".join(text for text, _ in one.spans) for one in figures.power_lines(known, 16, 4)]
+    lines = ["".join(text for text, _ in one.spans) for one in overview_figures.power_lines(known, 16, 4)]
     assert f"nodes  {told}" in lines

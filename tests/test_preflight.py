@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from collectors.model import JobDetail, Reservation, Rights
-from console.actions import BY_ID
-from console.plan import Extra
-from console.policy import default_policy
-from console.preflight import checks
+from console.actions.plan import Extra
+from console.actions.registry import BY_ID
+from console.gate.preflight import checks
+from console.health.xid_policy import default_policy
 from tests import make
 from tests.test_fitness import DAY, HOUR, NOW, load, node, of, said, site, xid
 from tests.yardstick import cost

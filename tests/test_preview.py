@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from collectors.model import Alert, Association, Load, Matcher, Partition, Silence, Source, User
-from console.actions import BY_ID
-from console.plan import Check, Confirm, Extra, Guard, Options, Plan, Refusal
-from console.planning import make as make_plan
-from console.planning import spelled
-from console.policy import default_policy
-from console.preview import CHECKS_SHOWN, LABEL, rows, text, title
+from console.actions.plan import Check, Confirm, Extra, Guard, Options, Plan, Refusal
+from console.actions.registry import BY_ID
+from console.gate.planning import make as make_plan
+from console.gate.planning import spelled
+from console.gate.preview import CHECKS_SHOWN, LABEL, rows, text, title
+from console.health.xid_policy import default_policy
 from tests import make
 from tests.yardstick import cost
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from collectors.model import Cluster, Load, Node, Reading, SourceFault, Xid
 from collectors.prometheus import PowerSettings
-from collectors.prometheus.power import slope_w_h
+from collectors.prometheus.on_demand import step_of
+from collectors.prometheus.site_power import slope_w_h
 from collectors.prometheus.sources import Loads, PowerSource, open_sources, open_telemetry
-from collectors.prometheus.telemetry import step_of
-from console.reduce import reduce, totals
+from console.ingest.reduce import reduce, totals
 from tests.faults import fault
 from tests.prom import StandIn, gpu, machine, node, raw, refusing
 

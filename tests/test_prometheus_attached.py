@@ -9,12 +9,12 @@ import pytest
 
 from collectors.model import SourceFault
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.book import Book
 from collectors.prometheus.client import Client
-from collectors.prometheus.fabric import FabricReader, usual_of
-from collectors.prometheus.plant_settings import FabricSettings, StorageSettings
+from collectors.prometheus.plant.fabric import FabricReader, usual_of
+from collectors.prometheus.plant.plant_settings import FabricSettings, StorageSettings
+from collectors.prometheus.plant.storage import StorageReader
+from collectors.prometheus.site_queries import Book
 from collectors.prometheus.sources import FileSystems, Ports
-from collectors.prometheus.storage import StorageReader
 from tests.prom import StandIn
 
 HDR, NDR = 25_000_000_000, 50_000_000_000

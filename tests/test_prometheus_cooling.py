@@ -10,11 +10,11 @@ import pytest
 
 from collectors.model import SourceFault
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.book import Book
-from collectors.prometheus.plant_cooling import CoolingLimits, CoolingSettings, expression
+from collectors.prometheus.plant.cooling_queries import CoolingLimits, CoolingSettings, expression
+from collectors.prometheus.site_queries import Book
 from collectors.prometheus.sources import Cooling, open_sources
-from console.config import ConfigError, load
-from console.site import choose
+from console.config.settings import ConfigError, load
+from console.session.site import choose
 from tests.prom import StandIn, refusing
 
 OWN = CoolingSettings(

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from collectors.model import Facts, Fault, Reading, SlurmCounts, Source, SourceFault
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.book import Book
-from collectors.prometheus.queries import SLURMCTLD
+from collectors.prometheus.query_table import SLURMCTLD
+from collectors.prometheus.site_queries import Book
 from collectors.prometheus.sources import Counts, open_sources
 from collectors.sim.sources import SimSource
-from console import figures
-from console.alert_rules import Limits
+from console.alerts.alert_rules import Limits
+from console.tables import overview_figures
 from tests import make
 from tests.operator import console
 from tests.prom import StandIn, refusing
@@ -154,7 +154,7 @@ def told(what, *, rows_fault=None, rows_age=1.0, own=True, counts=COUNTS, jobs=0
         nodes=[make.node(f"gpu{n:04d}") for n in range(nodes)],
         jobs=[make.job(str(n), "PENDING") for n in range(jobs)],
     )  # fmt: skip
-    return ["".join(text for text, _ in one.spans) for one in figures.counted(made, what, NOW, MONO, cells)]
+    return ["".join(text for text, _ in one.spans) for one in overview_figures.counted(made, what, NOW, MONO, cells)]
 
 
 def test_counts_stand_beside_rows_that_cannot_be_read():

@@ -10,12 +10,12 @@ import time
 import msgspec
 import pytest
 
+from collectors.bearer_token import Secret, read_token
 from collectors.clock import SystemClock
 from collectors.model import SourceFault
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.client import Client, QueryRefused
 from collectors.prometheus.sources import Loads, open_telemetry
-from collectors.secret import Secret, read_token
 from tests.faults import fault
 from tests.prom import StandIn, bomb, cut, drip, drip_headers, hang, huge, machine, raw, refusing
 from tests.tls import certificate, secured

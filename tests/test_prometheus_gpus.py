@@ -10,9 +10,9 @@ import pytest
 from collectors.clock import SystemClock
 from collectors.prometheus import PowerSettings
 from collectors.prometheus.client import Client
-from collectors.prometheus.gpus import gpus_of
+from collectors.prometheus.gpu_rows import gpus_of
+from collectors.prometheus.http_transport import Row
 from collectors.prometheus.sources import Loads
-from collectors.prometheus.wire import Row
 from tests.prom import StandIn, machine
 
 NOW = 1_795_000_000.0

@@ -7,10 +7,10 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from collectors.prometheus import PrometheusSettings, names
-from collectors.prometheus.book import Book
-from collectors.prometheus.queries import TABLE
-from collectors.sim.dcgm import DEFAULT, FIELDS, RENAMED
+from collectors.prometheus import PrometheusSettings, dcgm_names
+from collectors.prometheus.query_table import TABLE
+from collectors.prometheus.site_queries import Book
+from collectors.sim.exporters.dcgm import DEFAULT, FIELDS, RENAMED
 from tests.test_prometheus_gpus import gpus, row
 
 #: What an H100 at work says before 4.9, and since.
@@ -77,12 +77,12 @@ def test_the_release_notes_are_met():
     defaults = {field.name for field in DEFAULT} & RENAMED.keys()
     assert len(defaults) + 1 == 23
     assert sum(RENAMED[name].factor != 1 for name in defaults) == 11
-    known = {quantity.series[0]: quantity for quantity in names.GPU if len(quantity.names) > 1}
+    known = {quantity.series[0]: quantity for quantity in dcgm_names.GPU if len(quantity.names) > 1}
     for old in FIELDS.keys() & known.keys():
         (before, after), new = known[old].names, RENAMED[old]
         assert after.series == new.name
         assert after.factor * new.factor == pytest.approx(before.factor), old
-    read = {name for quantity in names.GPU for name in quantity.series}
+    read = {name for quantity in dcgm_names.GPU for name in quantity.series}
     assert RENAMED.keys() - read == {  # what wacht does not read
         *(f"DCGM_FI_DEV_{name}" for name in ("MEM_COPY_UTIL", "ENC_UTIL", "DEC_UTIL", "NVLINK_BANDWIDTH_TOTAL")),
         "DCGM_FI_PROF_DRAM_ACTIVE",
@@ -94,20 +94,20 @@ def test_every_query_asks_for_both():
     book = Book(PrometheusSettings(url="https://p.example"))
     for query in TABLE:
         sent = set(re.findall(r"DCGM_FI_[A-Z0-9_]+", book.whole(query.name)))
-        for quantity in names.GPU:
+        for quantity in dcgm_names.GPU:
             if sent & set(quantity.series) and query.name not in {"generations", "gpu_fields"}:
                 assert sent >= set(quantity.series), (query.name, quantity.about)
         for told in query.series:
             assert "or" not in told or " or " in told or not told.startswith("DCGM"), told
-    pattern = re.compile(names.pattern())
-    for quantity in names.GPU:
+    pattern = re.compile(dcgm_names.pattern())
+    for quantity in dcgm_names.GPU:
         assert all(pattern.fullmatch(name) for name in quantity.series)
     assert not pattern.fullmatch("DCGM_FI_DEV_FB_CAPACITY_BYTES")
 
 
 def test_a_factor_is_written_as_it_is():
-    scale = names.Name("x", factor=1 / (1 << 20))
+    scale = dcgm_names.Name("x", factor=1 / (1 << 20))
     assert float(scale.scaled("x").split(" ")[0]) == scale.factor
-    assert names.UTIL.each() == "<DCGM_FI_DEV_GPU_UTIL> or 100 * <DCGM_FI_DEV_GPU_UTIL_RATIO>"
-    assert names.TEMP.each("max (<{}>)") == "max (<DCGM_FI_DEV_GPU_TEMP_CELSIUS>) or max (<DCGM_FI_DEV_GPU_TEMP>)"
-    assert replace(names.TEMP, older_counts=True).ranked == names.TEMP.names
+    assert dcgm_names.UTIL.each() == "<DCGM_FI_DEV_GPU_UTIL> or 100 * <DCGM_FI_DEV_GPU_UTIL_RATIO>"
+    assert dcgm_names.TEMP.each("max (<{}>)") == "max (<DCGM_FI_DEV_GPU_TEMP_CELSIUS>) or max (<DCGM_FI_DEV_GPU_TEMP>)"
+    assert replace(dcgm_names.TEMP, older_counts=True).ranked == dcgm_names.TEMP.names

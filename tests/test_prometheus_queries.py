@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from collectors.hosts import Names
-from collectors.prometheus import DESCRIPTOR, PowerSettings, PrometheusSettings, docs, rules
-from collectors.prometheus.book import Book, exactly
-from collectors.prometheus.queries import BY_NAME, TABLE, by_host, fill, is_plain, quoted
-from console.config import ConfigError, load
+from collectors.prometheus import DESCRIPTOR, PowerSettings, PrometheusSettings, query_docs, recording_rules
+from collectors.prometheus.query_table import BY_NAME, TABLE, by_host, fill, is_plain, quoted
+from collectors.prometheus.site_queries import Book, exactly
+from console.config.settings import ConfigError, load
 
 ROOT = Path(__file__).parent.parent
 URL = "https://prometheus.example"
@@ -28,27 +28,27 @@ def book(**settings) -> Book:
 
 
 def test_the_documentation_is_true():
-    assert (ROOT / "docs/queries.md").read_text() == docs.text(), "write it: make docs, or docs.text()"
+    assert (ROOT / "docs/queries.md").read_text() == query_docs.text(), "write it: make docs, or docs.text()"
 
 
 def test_the_rule_file_is_true():
-    assert rules.FILE.read_text() == rules.text()
+    assert recording_rules.FILE.read_text() == recording_rules.text()
 
 
 def test_the_rules_record_what_is_read():
-    recorded = {series for _, series, _ in rules.rules()}
+    recorded = {series for _, series, _ in recording_rules.rules()}
     for source in (PowerSettings(), PowerSettings(node_series="x"), PowerSettings(rack_series="x")):
         read = book(power=source, recorded=True)
         for query in TABLE:
             if query.record:
                 (needed,) = read.needs(query.name)
                 assert needed in recorded and needed in read.whole(query.name)
-    assert recorded == set(re.findall(r"record: (\S+)", rules.text()))
+    assert recorded == set(re.findall(r"record: (\S+)", recording_rules.text()))
 
 
 def test_a_rule_is_the_query_itself():
-    by_series = {series: expr for _, series, expr in rules.rules()}
-    plain = Book(rules.DEFAULT)
+    by_series = {series: expr for _, series, expr in recording_rules.rules()}
+    plain = Book(recording_rules.DEFAULT)
     for query in TABLE:
         if query.record and query.name not in {"site_power", "site_util"}:
             assert plain.whole(query.name) in by_series[query.record]
@@ -56,13 +56,13 @@ def test_a_rule_is_the_query_itself():
 
 def test_rules_can_be_written_for_a_site():
     own = PrometheusSettings(url=URL, matchers='cluster="g"', host_labels=("instance",), node="(.*)-dcgm")
-    text = rules.text(own)
+    text = recording_rules.text(own)
     assert 'DCGM_FI_DEV_GPU_UTIL{cluster="g"}' in text and "(.*)-dcgm" in text
     assert "node_power" not in text and "rack_power" not in text and "wacht:site_gpu_power:sum" in text
 
 
 def test_every_query_is_well_formed():
-    full = Book(rules.DEFAULT)
+    full = Book(recording_rules.DEFAULT)
     for query in TABLE:
         for text in (full.whole(query.name), full.shown(query.name), full.chart(query.name, "gpu1", 'a="b"', 300)):
             assert text.count("(") == text.count(")") and text.count("{") == text.count("}")

@@ -18,7 +18,7 @@ import pytest
 
 pytestmark = pytest.mark.pty
 
-WACHT = [sys.executable, "-c", "from console.cli import main; main()"]
+WACHT = [sys.executable, "-c", "from console.cli.main import main; main()"]
 
 
 class Pty:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from collectors.model import Limit, SourceFault
-from collectors.slurm import SlurmSettings, assoctext
-from collectors.slurm.control import detail
-from collectors.slurm.queueing import factors, open_queueing, shares
+from collectors.slurm import SlurmSettings
+from collectors.slurm.commands import association_text
+from collectors.slurm.commands.controller import detail
+from collectors.slurm.commands.queue_factors import factors, open_queueing, shares
 from tests.make import VERSIONS, Commands
 
 DATA = Path(__file__).parent / "data/queueing"
@@ -52,7 +53,7 @@ def test_shares(told):
 
 
 def test_limits(told):
-    found = assoctext.limits(told("assoc_mgr.txt"))
+    found = association_text.limits(told("assoc_mgr.txt"))
     assert found is not None and found.parents == {"ml": "root", "small": "ml"}
     assert set(found.limits) == {
         Limit(name="GrpTRES", tres="gres/gpu", most=8, used=8, account="small"),
@@ -70,30 +71,32 @@ RECORD = (
 
 
 def test_a_comment_is_no_limit():
-    found = assoctext.limits([RECORD.format("", "", "N(3)", "GrpTRES=gres/gpu=1(0) GrpJobs=1(9)")])
+    found = association_text.limits([RECORD.format("", "", "N(3)", "GrpTRES=gres/gpu=1(0) GrpJobs=1(9)")])
     assert found is not None and found.limits == ()
 
 
 def test_a_record_out_of_a_comment_counts_as_little_as_the_true_one():
     true, forged = RECORD.format("", "", "64(3)", "(null)"), RECORD.format("", "", "1(1)", "(null)")
     other = RECORD.format("alice(1)", "", "9(1)", "(null)")
-    found = assoctext.limits([true, forged, other])
+    found = association_text.limits([true, forged, other])
     assert found is not None and [one.most for one in found.limits] == [9]
 
 
 def test_names_that_cannot_be_read_are_nobodys():
-    found = assoctext.limits([RECORD.format("a(b(1)", "", "64(3)", ""), RECORD.format("x\x1b[2J(1)", "", "5(1)", "")])
+    found = association_text.limits(
+        [RECORD.format("a(b(1)", "", "64(3)", ""), RECORD.format("x\x1b[2J(1)", "", "5(1)", "")]
+    )
     assert found is not None and [(one.user, one.most) for one in found.limits] == [("x\\e[2J", 5)]
 
 
 def test_an_association_may_be_for_one_partition():
-    found = assoctext.limits([RECORD.format("alice(1)", "gpu", "64(3)", "")])
+    found = association_text.limits([RECORD.format("alice(1)", "gpu", "64(3)", "")])
     assert found is not None and found.limits[0].partition == "gpu"
 
 
 def test_no_record_is_no_answer():
     assert (
-        assoctext.limits(["Current Association Manager state", "", "No associations currently cached in Slurm."])
+        association_text.limits(["Current Association Manager state", "", "No associations currently cached in Slurm."])
         is None
     )
 

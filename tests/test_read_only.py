@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from collectors import process
-from console import gate as gate_module
-from console.action import Action, rows_of
-from console.actions import ACTIONS, BY_ID, NAVIGATION
-from console.app import WachtApp
-from console.cli import cli
-from console.dialogs import ConfirmDialog
-from console.palette import entries
+from console.actions.action import Action, rows_of
+from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
+from console.app.app import WachtApp
+from console.app.dialogs import ConfirmDialog
+from console.app.palette import entries
+from console.cli.main import cli
+from console.gate import gate as gate_module
 from tests.faults import fault
 from tests.operator import Operator, console
 
@@ -164,6 +164,6 @@ def test_the_sites_lock_cannot_be_opened_by_an_option(tmp_path):
     own.write_text("read_only = false\n")
     for path in (site, own):
         path.chmod(0o600)
-    from console.config import load
+    from console.config.settings import load
 
     assert load(str(own), os.environ, site).read_only

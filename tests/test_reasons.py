@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.reasons import FORGOTTEN_S, KINDS, inbox, read, robot, ticket, who
+from console.health.drain_reasons import FORGOTTEN_S, KINDS, inbox, read, robot, ticket, who
 from tests import make
 
 NOW = 1_795_000_000.0

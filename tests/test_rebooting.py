@@ -12,17 +12,19 @@ from collectors.clock import ManualClock, SystemClock
 from collectors.model import Facts
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import Source
-from console import figures, reasons, snapshot
-from console.book import Book
-from console.cluster_columns import CLUSTERS, ClusterRow
-from console.columns import Ctx
-from console.elsewhere import standing
-from console.filters import compile_filter
-from console.policy import default_policy
-from console.report.report import make as make_report
-from console.report.span import Span
-from console.report.told import as_markdown
-from console.report.watch import Watch
+from console.filters.language import compile_filter
+from console.health import drain_reasons
+from console.health.xid_policy import default_policy
+from console.journal.reader import Book
+from console.reports.period import Span
+from console.reports.rendering import as_markdown
+from console.reports.report import make as make_report
+from console.reports.shift_watch import Watch
+from console.session import snapshot
+from console.session.cluster_summary import standing
+from console.tables import overview_figures
+from console.tables.cluster_columns import CLUSTERS, ClusterRow
+from console.tables.table_columns import Ctx
 from tests import make
 from tests.operator import console
 from tests.room import NOW, texts
@@ -84,7 +86,7 @@ def test_it_is_counted_apart_from_down_everywhere():
     cluster = make.cluster(nodes=[rebooting(), make.node("gpu0002", "DOWN"), make.node("gpu0003")])
     assert cluster.totals.nodes_by_display == {"rebooting": 1, "down": 1, "idle": 1}
     assert cluster.totals.gpus_out == 16, "its GPUs are not there meanwhile"
-    lines = ["".join(text for text, _ in one.spans) for one in figures.node_lines(cluster, 60, 8)]
+    lines = ["".join(text for text, _ in one.spans) for one in overview_figures.node_lines(cluster, 60, 8)]
     assert any("↻ rebooting" in one and one.rstrip().endswith("1") for one in lines)
     document = json.loads(snapshot.as_json(cluster, SystemClock()))
     assert document["nodes"][0]["display"] == "rebooting" and document["nodes"][0]["state"] == "DOWN"
@@ -100,7 +102,7 @@ def test_it_is_counted_apart_from_down_everywhere():
     row = ClusterRow(standing=standing(cluster, 100.0, shown=True), needs=())
     out = next(column for column in CLUSTERS if column.key == "out")
     assert "".join(text for text, _ in spans_of(out.cell(row, Ctx(cluster, NOW)))) == "1 ↻1"
-    assert [one.displays for one in reasons.inbox(cluster, NOW) if one.nodes == ("gpu0001",)] == [("rebooting",)]
+    assert [one.displays for one in drain_reasons.inbox(cluster, NOW) if one.nodes == ("gpu0001",)] == [("rebooting",)]
 
 
 async def test_the_map_shows_it_by_its_own_sign():

@@ -15,13 +15,13 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.model import KINDS, Alert, Cluster, Diff, Fault, Job, Load, Matcher, Node, Silence, Source
-from console.chain import append
-from console.record import frame, recorder, tape
-from console.record.place import Bounds
-from console.record.recorder import Recorder
-from console.record.store import Recording, RecordingFault, Store
-from console.record.table import ROWS, Table, pack_rows, unpack_rows
-from console.record.tape import Busy
+from console.journal.chain import append
+from console.recording import frame, recorder, session_writer
+from console.recording.location import Bounds
+from console.recording.recorder import Recorder
+from console.recording.row_codec import ROWS, Table, pack_rows, unpack_rows
+from console.recording.session_writer import Busy
+from console.recording.store import Recording, RecordingFault, Store
 from tests.recorded import BOUNDS, Night, cluster_at, recorded
 
 ALL = [kind for kind in KINDS if kind != "rights"]
@@ -229,7 +229,7 @@ class Full(Store):
 
 
 def test_a_full_disk_stops_the_recording_and_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setattr(tape, "Store", Full)
+    monkeypatch.setattr(session_writer, "Store", Full)
     monkeypatch.setattr(recorder, "_AGAIN_S", 0.01)
     monkeypatch.setattr(recorder, "_LEAST_S", 0.0)
     monkeypatch.setattr(Full, "full", True)
@@ -268,7 +268,7 @@ def test_who_offers_never_waits_for_the_disk(tmp_path, monkeypatch):
             assert held.wait(60)
             super().add(*moment)
 
-    monkeypatch.setattr(tape, "Store", Slow)
+    monkeypatch.setattr(session_writer, "Store", Slow)
     monkeypatch.setattr(recorder, "_LEAST_S", 0.0)
     night = Night()
     made = Recorder(tmp_path / "a.wacht", BOUNDS, night.clock)

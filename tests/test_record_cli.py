@@ -16,22 +16,22 @@ import pytest
 
 from collectors.model import Diff, Partition
 from collectors.sim import SimSettings
-from console.chain import append
-from console.cli import cli
-from console.config import ConfigError, Recording, load
-from console.record.cut import Masked, Masks, cut
-from console.record.frame import inflated
-from console.record.place import bounds_of, own_path, to_record
-from console.record.site import replay_site
-from console.record.store import Recording as File
-from console.record.store import RecordingFault
-from console.record.when import find
-from console.site import demo, here
+from console.cli.main import cli
+from console.config.settings import ConfigError, Recording, load
+from console.journal.chain import append
+from console.recording.cut import Masked, Masks, cut
+from console.recording.frame import inflated
+from console.recording.location import bounds_of, own_path, to_record
+from console.recording.moments import find
+from console.recording.replay_site import replay_site
+from console.recording.store import Recording as File
+from console.recording.store import RecordingFault
+from console.session.site import demo, here
 from tests import make
 from tests.recorded import Night, cluster_at
 from tests.test_record import intent, same
 
-MAIN = "from console.cli import main; main()"
+MAIN = "from console.cli.main import main; main()"
 
 
 def wacht(*words: str, **more) -> subprocess.CompletedProcess[str]:
@@ -239,7 +239,7 @@ def test_from_the_command_line(night, tmp_path, capsys):
 FULL = """
 import resource, sys, time
 from pathlib import Path
-from console.record import recorder
+from console.recording import recorder
 from tests.recorded import BOUNDS, Night
 recorder._AGAIN_S = recorder._LEAST_S = 0.01
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))

@@ -16,15 +16,15 @@ import pytest
 
 from collectors.clean import hostile
 from collectors.model import Alert, Cluster, Diag, Fault, Job, Node, Source
-from console.app import WachtApp
-from console.config import Config
-from console.config import Recording as Chosen
-from console.record import store, table
-from console.record.frame import LARGEST, inflated, pack, unpack
-from console.record.place import own_path
-from console.record.site import replay_site
-from console.record.store import Recording, RecordingFault
-from console.record.table import MOST, Column, Malformed, Table, unpack_rows
+from console.app.app import WachtApp
+from console.config.settings import Config
+from console.config.settings import Recording as Chosen
+from console.recording import row_codec, store
+from console.recording.frame import LARGEST, inflated, pack, unpack
+from console.recording.location import own_path
+from console.recording.replay_site import replay_site
+from console.recording.row_codec import MOST, Column, Malformed, Table, unpack_rows
+from console.recording.store import Recording, RecordingFault
 from tests.operator import Operator
 from tests.recorded import cluster_at, recorded
 
@@ -132,7 +132,7 @@ def test_rows_that_cannot_be_are_refused(bad):
 
 
 def test_more_rows_than_there_can_be(monkeypatch):
-    monkeypatch.setattr(table, "MOST_ROWS", 3)
+    monkeypatch.setattr(row_codec, "MOST_ROWS", 3)
     with pytest.raises(Malformed, match="more rows"):
         unpack_rows("nodes", Table(gone=[], keys=list("bcde"), columns={}), {})
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import KINDS, Alert, Cluster, Diag, Diff, Fault, Job, Load, Node, Partition, Source
-from console.joins import by_user, partition_uses
-from console.pace import LONGEST_S, due_s
-from console.reduce import begin, differing, merged, reduce
+from console.ingest.pace import LONGEST_S, due_s
+from console.ingest.reduce import begin, differing, merged, reduce
+from console.plant.totals import by_user, partition_uses
 from tests import make
 from tests.make import cluster, job, node, reading
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from collectors.model import Cluster
-from console.policy import Policy, default_policy
-from console.remember import LATELY_S, forget, keep, lately, remembered
+from console.health.xid_policy import Policy, default_policy
+from console.runtime.memo import LATELY_S, forget, keep, lately, remembered
 
 NAME = "remember"
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from collectors.model import Cluster, Diff, SourceFault
-from console import gate as gates
-from console.actions import ACTIONS, NAVIGATION, keys_for
-from console.app import WachtApp
-from console.chain import append
-from console.config import Config
-from console.dialogs import ConfirmDialog
-from console.looking import KEYS
-from console.record.place import Bounds
-from console.record.player import ReplayClock
-from console.record.site import LOCKED, replay_site
-from console.record.store import Recording
-from console.record.tape import Tape
-from console.record.when import find, lasting
+from console.actions.registry import ACTIONS, NAVIGATION, keys_for
+from console.app.app import WachtApp
+from console.app.dialogs import ConfirmDialog
+from console.app.replay_mode import KEYS
+from console.config.settings import Config
+from console.gate import gate as gates
+from console.journal.chain import append
+from console.recording.location import Bounds
+from console.recording.moments import find, lasting
+from console.recording.player import ReplayClock
+from console.recording.replay_site import LOCKED, replay_site
+from console.recording.session_writer import Tape
+from console.recording.store import Recording
 from console.screens.power import PowerScreen
 from tests.operator import Operator, console
 from tests.recorded import BOUNDS, Night, cluster_at
@@ -112,7 +112,7 @@ async def test_a_recorded_incident_is_replayed_to_the_same_frames(tmp_path, size
     monkeypatch.setattr(WachtApp, "tell_of", lambda *_: None)  # a word in the corner is no fact
     monkeypatch.setattr(PowerScreen, "_read_chart", lambda self: None)
     monkeypatch.setattr("console.screens.trends.LEAST", 1000)
-    monkeypatch.setattr("console.screens.listing.WIDE", 1000)
+    monkeypatch.setattr("console.screens.layout.list_screen.WIDE", 1000)
     async with console(size, incident="pdu") as op:
         op.app.recorder = Direct(op.app, path)
         for _ in range(2):

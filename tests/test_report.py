@@ -15,20 +15,20 @@ import pytest
 from click.testing import CliRunner
 
 from collectors.model import Cluster, Fault, Job, Load, Node, Power, Series, Silence, Source, SourceFault
-from console import reasons
-from console.book import Book
-from console.chain import JournalFault
-from console.cli import cli
-from console.commands import CommandError, parse
-from console.entries import join
-from console.export import asking
-from console.policy import default_policy
-from console.record.store import Recording
-from console.reduce import jobs_on
-from console.report.gather import Sources, gather, moments, of_recording
-from console.report.span import Span, between, moment, span_of
-from console.report.told import as_json, as_markdown
-from console.report.watch import Watch
+from console.cli.main import cli
+from console.export import export_dialog
+from console.filters.commands import CommandError, parse
+from console.health import drain_reasons
+from console.health.xid_policy import default_policy
+from console.ingest.reduce import jobs_on
+from console.journal.chain import JournalFault
+from console.journal.entries import join
+from console.journal.reader import Book
+from console.recording.store import Recording
+from console.reports.period import Span, between, moment, span_of
+from console.reports.reads import Sources, gather, moments, of_recording
+from console.reports.rendering import as_json, as_markdown
+from console.reports.shift_watch import Watch
 from tests import conftest
 from tests.deeds import NOW
 from tests.deeds import Book as Deeds
@@ -278,7 +278,7 @@ def test_on_a_terminal_it_is_as_wide_as_that_up_to_what_is_good_to_read(columns,
     try:
         termios.tcsetwinsize(ours, (24, columns))
         env = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "LINES"}}
-        code = "from console.cli_report import _width; print(_width())"
+        code = "from console.cli.report_command import _width; print(_width())"
         subprocess.run([sys.executable, "-c", code], stdout=theirs, stderr=theirs, env=env, check=True, timeout=30)
         assert os.read(ours, 100).split() == [str(width).encode()]
         piped = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=True, timeout=30)
@@ -318,7 +318,7 @@ def test_an_incident_is_told_as_it_was(night):
     machine, path = night
     sources = of_recording(path, default_policy())
     made = gather(sources, between(sources.now, "10m", None))
-    out = [name for name, one in machine.cluster.nodes.items() if reasons.out(one)]
+    out = [name for name, one in machine.cluster.nodes.items() if drain_reasons.out(one)]
     assert sum(one.count for one in made.open_nodes) == len(out)
     (event,) = [one for one in made.broke if not one.person and one.rack == "R03"]
     assert (event.nodes, event.count, event.state, event.back) == ("gpu[0041-0048]", 8, "down", 0)
@@ -372,10 +372,10 @@ async def test_the_console_writes_it_beside_what_is_on_the_screen(tmp_path, monk
         text = (tmp_path / "r.md").read_text()
         assert text.startswith("# Shift report: groningen (DEMO)")
         assert "nothing is recorded here" in text and "Still open" in text
-        assert asking._report_words("~/a b.md") == ("", "~/a b.md")
+        assert export_dialog._report_words("~/a b.md") == ("", "~/a b.md")
         for wrong in ("report 0s", "report 9999d", "report 1234567h"):
             with pytest.raises(CommandError, match=r"is of a time|is no length of time"):
-                asking.carry_out(op.app, parse(wrong))
+                export_dialog.carry_out(op.app, parse(wrong))
 
 
 # The time.

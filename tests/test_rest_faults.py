@@ -9,16 +9,16 @@ import time
 import msgspec
 import pytest
 
+from collectors.bearer_token import Secret
 from collectors.clock import SystemClock
 from collectors.model import Change, SourceFault
-from collectors.secret import Secret
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import Place
-from collectors.slurm.rest.road import RestRoad
-from collectors.slurm.rest.token import LIFESPAN_S, RENEW_S, Tokens, claims
+from collectors.slurm.rest.jwt import LIFESPAN_S, RENEW_S, Tokens, claims
+from collectors.slurm.rest.rest_transport import RestRoad
 from collectors.slurm.rest.write import RestWriter
 from collectors.slurm.sources import open_sources
-from console import poller
+from console.ingest import poller
 from tests.make import Commands
 from tests.prom import cut, drip, hang, raw, refusing
 from tests.restd import StandIn, token

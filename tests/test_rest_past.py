@@ -8,8 +8,8 @@ import time
 import pytest
 
 from collectors.model import SourceFault
-from collectors.slurm.accounting import open_ledger
-from console.ended import why
+from collectors.slurm.commands.accounting import open_ledger
+from console.queue.job_accounting import why
 from tests.restd import StandIn, recorded
 
 

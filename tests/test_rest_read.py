@@ -10,12 +10,12 @@ import pytest
 
 from collectors import process
 from collectors.model import SourceFault
-from collectors.slurm.rest import queue, road, stream
+from collectors.slurm.rest import queue, rest_transport, stream
 from collectors.slurm.rest.answers import Nodes
 from collectors.slurm.rest.client import Client
 from collectors.slurm.rest.jobs import JobRecord, Jobs, state_word, tasks_of
 from collectors.slurm.rest.queue import Queue
-from collectors.slurm.rest.road import RestRoad
+from collectors.slurm.rest.rest_transport import RestRoad
 from collectors.slurm.sources import open_sources
 from tests.restd import VERSIONS, StandIn, number, record, recorded
 
@@ -68,7 +68,9 @@ def test_jobs_and_tasks(restd):
 
 
 def test_the_smaller_kinds(restd, monkeypatch):
-    monkeypatch.setattr(road, "time", SimpleNamespace(time=lambda: 1_795_600_000.0))  # the reservation is to begin
+    monkeypatch.setattr(
+        rest_transport, "time", SimpleNamespace(time=lambda: 1_795_600_000.0)
+    )  # the reservation is to begin
     parts, kept, diag = read(restd, "partitions"), read(restd, "reservations"), read(restd, "diag")
     assert parts["gpu"].time_limit_s == 172_800 and parts["long"].state == "UP" and parts["gpu"].allow_accounts == "ALL"
     assert parts["gpu"].default is (restd.parser >= 45), "told from v0.0.45 on"
@@ -77,22 +79,22 @@ def test_the_smaller_kinds(restd, monkeypatch):
 
 
 def test_what_is_named(restd):
-    road = RestRoad(restd.settings)
-    detail = road.job_detail("1")
+    rest_transport = RestRoad(restd.settings)
+    detail = rest_transport.job_detail("1")
     assert detail.gpu_indices == {"gpu0001": "0-7", "gpu0002": "0-7"} and detail.batch and detail.working_dir == "/tmp"
-    assert list(road.read_nodes(["gpu0002", "gpu9"])) == ["gpu0002"]
-    assert list(road.read_jobs_on(["gpu0003"])) == ["2_0"] and road.read_jobs_on(["gpu0004"]) == {}
+    assert list(rest_transport.read_nodes(["gpu0002", "gpu9"])) == ["gpu0002"]
+    assert list(rest_transport.read_jobs_on(["gpu0003"])) == ["2_0"] and rest_transport.read_jobs_on(["gpu0004"]) == {}
     restd.odd["job/99999"] = lambda handler: handler.send(recorded("26.05", "job_gone"), 404)
     with pytest.raises(SourceFault, match="Slurm shows no job 99999"):
-        road.job_detail("99999")
+        rest_transport.job_detail("99999")
     with pytest.raises(SourceFault, match="Slurm shows no job"):
-        road.job_detail("../nodes")
-    assert road.read_jobs(["99999", "x/y"]) == {} and "x/y" not in str(restd.asked)
+        rest_transport.job_detail("../nodes")
+    assert rest_transport.read_jobs(["99999", "x/y"]) == {} and "x/y" not in str(restd.asked)
 
 
 def test_the_newest_parser_is_found_and_found_anew(restd):
-    road = RestRoad(restd.settings)
-    about = road.about()
+    rest_transport = RestRoad(restd.settings)
+    about = rest_transport.about()
     assert about.parser == f"v0.0.{restd.parser}" and about.version and about.user == "alice"
     restd.parser = 41
     with pytest.raises(SourceFault):

@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 from collectors.model import Change, Sent
-from collectors.slurm import road
-from collectors.slurm.choose import ByRoad
-from collectors.slurm.rest.orders import orders
+from collectors.slurm import transport
+from collectors.slurm.commands.write import CliWriter, open_writer
+from collectors.slurm.rest.requests import orders
 from collectors.slurm.rest.write import RestWriter
-from collectors.slurm.road import ACTIONS, LIMITS, There, why_not
-from collectors.slurm.write import CliWriter, open_writer
-from console.actions import ACTIONS as ROWS
+from collectors.slurm.transport import ACTIONS, LIMITS, There, why_not
+from collectors.slurm.transport_choice import ByRoad
+from console.actions.registry import ACTIONS as ROWS
 from tests.make import Commands
 from tests.prom import cut, hang, refusing
 from tests.restd import StandIn, token
@@ -208,7 +208,7 @@ def test_no_cancel_where_a_refusal_would_hang_the_controller(tmp_path):
 
 
 def test_limits_are_of_what_there_is():
-    known = {*ACTIONS, *(f"{action} {road.TASKS}" for action in ACTIONS), *road.KINDS, *road.NAMED}
+    known = {*ACTIONS, *(f"{action} {transport.TASKS}" for action in ACTIONS), *transport.KINDS, *transport.NAMED}
     assert {one.what for one in LIMITS if one.road == "rest"} <= known and all(one.why for one in LIMITS)
     assert {one.id for one in ROWS if one.shown_in not in {"alert", "silence"}} == set(ACTIONS)
     assert why_not("rest", "requeue") is None and why_not("rest", "reboot") is not None

@@ -12,11 +12,12 @@ from collectors.model import Rights
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget
 from collectors.sim.sources import open_sources as open_sim
-from collectors.slurm import SlurmSettings, rights
-from collectors.slurm.rights import sudo_user
+from collectors.slurm import SlurmSettings
+from collectors.slurm.commands import rights
+from collectors.slurm.commands.rights import sudo_user
 from collectors.slurm.sources import open_sources
-from console.actions import ACTIONS, BY_ID
-from console.rights import refused
+from console.actions.registry import ACTIONS, BY_ID
+from console.gate.rights import refused
 from tests.make import Commands, job, node
 
 CONFIG = """\

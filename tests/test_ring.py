@@ -7,10 +7,10 @@ import re
 import msgspec
 import pytest
 
-from console import config
-from console.alert_groups import groups
-from console.config import ConfigError
-from console.ring import Ring, sequences, words
+from console.alerts.bell import Ring, sequences, words
+from console.alerts.groups import groups
+from console.config import settings
+from console.config.settings import ConfigError
 from tests import make
 from tests.operator import console
 from tests.room import HOUR, MINUTE, NOW, alert, rack, site
@@ -144,7 +144,7 @@ def write(tmp_path, text):
     file = tmp_path / "config.toml"
     file.write_text(text)
     file.chmod(0o600)
-    return config.load(str(file), {}, tmp_path / "none.toml")
+    return settings.load(str(file), {}, tmp_path / "none.toml")
 
 
 def test_bell_notifications_and_links_are_configured(tmp_path):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from console.config import load
-from console.errors import FilterError
-from console.keymap import KeyLine
-from console.saved import Filters, Saved, _short, forget_line, made, read_filters, save_line
+from console.config.keymap import KeyLine
+from console.config.settings import load
+from console.filters.saved_filters import Filters, Saved, _short, forget_line, made, read_filters, save_line
+from console.runtime.errors import FilterError
 from tests.operator import Operator, console
 
 PATH = Path("/state/filters")

@@ -19,16 +19,16 @@ import pytest
 
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.client import Client
-from collectors.hidden import Secret, hidden
 from collectors.model import SourceFault
 from collectors.process import environment
-from console import crash
+from collectors.redaction import Secret, hidden
+from console.runtime import crash
 from tests import restd
 from tests.faults import fault
 from tests.make import Commands
 
 TOKEN = "wk7-Zt4mQx9LrBv2Hs6yPd1c"
-WACHT = [sys.executable, "-c", "from console.cli import main; main()"]
+WACHT = [sys.executable, "-c", "from console.cli.main import main; main()"]
 
 
 class Parrot(BaseHTTPRequestHandler):
@@ -166,7 +166,7 @@ def test_no_child_is_given_a_token(parrot, token_file, tmp_path, monkeypatch):
 
 
 def test_the_loggers_of_libraries_show_no_token_and_do_not_get_into_the_log(parrot, token_file, tmp_path, caplog):
-    from console import log
+    from console.runtime import log
 
     caplog.set_level(logging.DEBUG)
     for name in ("httpx", "httpcore", "urllib3", "asyncio"):

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collectors import shared
+from collectors import shared_readings
 from collectors.clean import clean
 from collectors.clock import SystemClock
 from collectors.model import SourceFault
 from collectors.process import Ended
-from collectors.shared import Answer, Place
+from collectors.shared_readings import Answer, Place
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_transport
-from console.poller import read
+from console.ingest.poller import read
 from tests import make
 from tests.consoles import JOBS, PATIENCE_S, console, folder, kept, queue, squeue_argv
 from tests.make import Commands
@@ -179,7 +179,9 @@ def own() -> Place:
 
 def held(run_for_s: float = 60.0) -> int:
     """The lock of squeue, as by a console that asks just now."""
-    lock = own().lock(shared.name_of("lab", shared.form_of(squeue_argv())), time.monotonic() + run_for_s)
+    lock = own().lock(
+        shared_readings.name_of("lab", shared_readings.form_of(squeue_argv())), time.monotonic() + run_for_s
+    )
     assert lock is not None and lock >= 0
     return lock
 
@@ -189,17 +191,17 @@ def leave(begun: float) -> None:
     mark = "B" * 16
     out = make.squeue(make.row(JobArrayID="7")).replace("@F", mark).encode()
     ended = Ended(argv=tuple(squeue_argv(mark)), rc=0, out=out, err="", took_s=0.5)
-    form = shared.form_of(squeue_argv())
-    assert own().put(shared.name_of("lab", form), form, Answer(begun=begun, ended=ended))
+    form = shared_readings.form_of(squeue_argv())
+    assert own().put(shared_readings.name_of("lab", form), form, Answer(begun=begun, ended=ended))
 
 
 def test_an_error_text_of_a_shared_answer_is_cleaned(commands):
     """It was written by another process: what comes from its file passes the same edge as what a command prints."""
     mark = "B" * 16
     ended = Ended(argv=tuple(squeue_argv(mark)), rc=1, out=b"", err="no \x1b]52;c;x\x07\u202e slurmctld\n", took_s=0.5)
-    form, begun = shared.form_of(squeue_argv()), time.monotonic() - 1.0
-    assert own().put(shared.name_of("lab", form), form, Answer(begun=begun, ended=ended))
-    found = own().get(shared.name_of("lab", form), form, 0.0)
+    form, begun = shared_readings.form_of(squeue_argv()), time.monotonic() - 1.0
+    assert own().put(shared_readings.name_of("lab", form), form, Answer(begun=begun, ended=ended))
+    found = own().get(shared_readings.name_of("lab", form), form, 0.0)
     assert found is not None and found.ended.err == clean(ended.err)
     assert found.ended.err.isprintable() and "\\e]52;c;x" in found.ended.err
 

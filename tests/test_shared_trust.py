@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collectors import shared
-from collectors.shared import Place, Published, Shelf, publisher, shelf_of
+from collectors import shared_readings
+from collectors.shared_readings import Place, Published, Shelf, publisher, shelf_of
 from collectors.slurm import SlurmSettings
-from console.config import ConfigError, load
+from console.config.settings import ConfigError, load
 from tests.consoles import ALL, JOBS, console, folder, kept, queue, squeue_argv
 from tests.make import Commands
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_not_beyond_doubt_is_none(commands, spoil: Callable[[Path
 def test_a_file_cut_anywhere_is_none(commands):
     console().collect()
     path = kept(folder())[0]
-    whole, form = path.read_bytes(), shared.form_of(squeue_argv())
+    whole, form = path.read_bytes(), shared_readings.form_of(squeue_argv())
     place = Place(folder(), os.geteuid(), private=True)
     assert place.get(path.name, form, ALL) is not None
     for length in range(len(whole)):
@@ -137,11 +137,11 @@ def test_the_folder_of_another_login_is_not_used(tmp_path, monkeypatch):
     os.chown(theirs, NOBODY, NOBODY)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(theirs))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert shared.own_folder() == tmp_path / "cache" / "wacht" / "readings"
+    assert shared_readings.own_folder() == tmp_path / "cache" / "wacht" / "readings"
 
 
 def test_what_is_too_large_is_not_kept(commands, monkeypatch):
-    monkeypatch.setattr(shared, "LARGEST", 100)
+    monkeypatch.setattr(shared_readings, "LARGEST", 100)
     assert [list(console().collect().jobs) for _ in range(2)] == [["1", "2"]] * 2 and kept(folder()) == []
 
 

@@ -9,9 +9,9 @@ import pytest
 from click.shell_completion import BashComplete
 
 from collectors import process
-from console.actions import BY_ID
-from console.cli import SCREENS, cli
-from console.cli_shell import SHELLS
+from console.actions.registry import BY_ID
+from console.cli.main import SCREENS, cli
+from console.cli.shell_command import SHELLS
 from tests.test_pty import Pty
 from themes import themes
 
@@ -70,7 +70,7 @@ def test_a_broken_configuration_offers_nothing_and_says_nothing(quiet, text, cap
 @pytest.mark.pty
 def test_tab_in_a_real_bash(tmp_path, monkeypatch):
     wacht = tmp_path / "wacht"
-    wacht.write_text(f"#!/bin/sh\nexec {sys.executable} -c 'from console.cli import main; main()' \"$@\"\n")
+    wacht.write_text(f"#!/bin/sh\nexec {sys.executable} -c 'from console.cli.main import main; main()' \"$@\"\n")
     wacht.chmod(0o755)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")

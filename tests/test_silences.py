@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from collectors.clean import clean
 from collectors.matchers import meets, one_of, quoted, spelled, words
 from collectors.model import Alert, Matcher, Silence
-from console import silences
+from console.actions import silences
 from tests.yardstick import cost
 
 NOW = {"seconds": 3600, "by": "jdv", "comment": "taken: I'm on it"}

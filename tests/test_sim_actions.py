@@ -7,9 +7,9 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Change, Job, Node
 from collectors.sim import SimSettings
-from collectors.sim.actions import commands
 from collectors.sim.machine import Machine
-from collectors.sim.queue import REQUEUE_WAIT_S
+from collectors.sim.slurmctld.job_queue import REQUEUE_WAIT_S
+from collectors.sim.slurmctld.operator_requests import commands
 
 START = 1_795_000_000
 HOUR = 3600

@@ -9,7 +9,7 @@ from collectors.model import Change, Matcher
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget, open_desk, open_sources, running
 from collectors.sim.write import open_writer
-from console import silences
+from console.actions import silences
 
 SETTINGS = SimSettings(nodes=64, seed=5)
 

@@ -6,9 +6,9 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
-from collectors.sim.exporter import Exporter
+from collectors.sim.exporters.exporters import Exporter
+from collectors.sim.exporters.node_exporter import NodeText
 from collectors.sim.machine import Machine
-from collectors.sim.node_exporter import NodeText
 from collectors.sim.sources import SimTelemetry
 from tests.test_sim_exporter import parsed
 

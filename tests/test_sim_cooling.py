@@ -6,9 +6,9 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
-from collectors.sim.cooling import SUPPLY_HIGH, read, text
 from collectors.sim.incidents import STARTS_S
 from collectors.sim.machine import Machine
+from collectors.sim.plant.cooling import SUPPLY_HIGH, read, text
 
 MINUTE, HOUR = 60, 3600
 

@@ -16,10 +16,10 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
-from collectors.sim.dcgm import RENAMED, Odd
-from collectors.sim.exporter import Exporter
+from collectors.sim.exporters.dcgm import RENAMED, Odd
+from collectors.sim.exporters.exporters import Exporter
 from collectors.sim.machine import Machine
-from collectors.sim.sensors import OFF_THE_BUS
+from collectors.sim.plant.sensors import OFF_THE_BUS
 
 ROOT = Path(__file__).parents[1]
 #: What shared/reference/telemetry.md lists as on by default.
@@ -315,7 +315,7 @@ def test_one_that_hangs_holds_nobody_else_and_lets_go():
 
 
 def test_it_runs_as_a_program():
-    words = [sys.executable, "-m", "collectors.sim.exporter", "--nodes=3", "--port=0", "--hostname=hostname"]
+    words = [sys.executable, "-m", "collectors.sim.exporters.exporters", "--nodes=3", "--port=0", "--hostname=hostname"]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout

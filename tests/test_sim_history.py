@@ -7,11 +7,11 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Telemetry
 from collectors.sim import SimSettings
-from collectors.sim.hardware import HGX_H100
 from collectors.sim.machine import Machine
-from collectors.sim.sensors import AFTER
+from collectors.sim.plant.gpu_telemetry import SAMPLE_S
+from collectors.sim.plant.hardware import HGX_H100
+from collectors.sim.plant.sensors import AFTER
 from collectors.sim.sources import forget, open_telemetry, running
-from collectors.sim.telemetry import SAMPLE_S
 
 HOUR, DAY = 3600, 24 * 3600
 

@@ -16,10 +16,10 @@ from collectors.model import Change
 from collectors.nodeset import expand, fold
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
-from collectors.sim.pool import Pool
-from collectors.sim.queue import entry
-from collectors.sim.topology import build_site, fold_bits, indices_of
-from collectors.sim.topology import fold as fold_hosts
+from collectors.sim.plant.site_layout import build_site, fold_bits, indices_of
+from collectors.sim.plant.site_layout import fold as fold_hosts
+from collectors.sim.slurmctld.gpu_pool import Pool
+from collectors.sim.slurmctld.job_queue import entry
 
 START = 1_795_000_000.0
 HOUR = 3600

@@ -6,10 +6,10 @@ import re
 
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
-from collectors.sim.dcgm import Odd
+from collectors.sim.exporters.dcgm import Odd
 from collectors.sim.incidents import STARTS_S
 from collectors.sim.machine import Machine
-from console.domains import states
+from console.plant.nvlink_domains import states
 from tests import make
 
 CLIQUE = re.compile(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from collectors import model, registry
+from collectors import model, source_registry
 from collectors.clock import ManualClock
 from collectors.model import Change, SourceFault
 from collectors.sim import DESCRIPTOR, SimSettings
-from collectors.sim.hardware import HGX_H100, NVL72_GB200
+from collectors.sim.plant.gpu_telemetry import SAMPLE_S
+from collectors.sim.plant.hardware import HGX_H100, NVL72_GB200
 from collectors.sim.sources import (
     SimTelemetry,
     SimTransport,
@@ -17,7 +18,6 @@ from collectors.sim.sources import (
     open_transport,
     running,
 )
-from collectors.sim.telemetry import SAMPLE_S
 from collectors.sim.write import open_writer
 
 SMALL = SimSettings(nodes=48)
@@ -53,12 +53,12 @@ def opened(settings: SimSettings = SMALL):
 
 
 def test_the_registry_finds_and_opens_it():
-    assert registry.descriptors()["sim"] is DESCRIPTOR
-    chosen = registry.settings(DESCRIPTOR, {"nodes": 4, "incident": "pdu"})
+    assert source_registry.descriptors()["sim"] is DESCRIPTOR
+    chosen = source_registry.settings(DESCRIPTOR, {"nodes": 4, "incident": "pdu"})
     assert chosen == SimSettings(nodes=4, incident="pdu")
-    assert [source.name for source in registry.open_sources(DESCRIPTOR, "demo", chosen)] == list(KINDS)
+    assert [source.name for source in source_registry.open_sources(DESCRIPTOR, "demo", chosen)] == list(KINDS)
     with pytest.raises(Exception, match="unknown field"):
-        registry.settings(DESCRIPTOR, {"noodles": 4})
+        source_registry.settings(DESCRIPTOR, {"noodles": 4})
 
 
 def test_each_source_reads_its_kinds():

@@ -6,7 +6,7 @@ from functools import partial
 
 from collectors.model import Change
 from collectors.sim.sources import SimTransport
-from console.actions import BY_ID
+from console.actions.registry import BY_ID
 from tests.test_sim_actions import HOUR, Operator
 
 

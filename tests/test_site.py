@@ -9,9 +9,9 @@ import pytest
 from collectors.racks import RackRule
 from collectors.sim import SimSettings
 from collectors.slurm import SlurmSettings
-from console import site
-from console.config import ClusterConfig, Config
-from console.site import NoCluster, choose, slurm_name
+from console.config.settings import ClusterConfig, Config
+from console.session import site
+from console.session.site import NoCluster, choose, slurm_name
 from tests.make import Commands, recorded
 
 SOURCES = ["slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations", "slurm.diag",

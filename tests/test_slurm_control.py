@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import SourceFault
-from collectors.slurm import control
+from collectors.slurm.commands import controller
 from tests.make import VERSIONS, Commands, recorded
 
 PARTITION = (
@@ -41,7 +41,7 @@ def fault_of(read, *args):
 def test_partitions(commands):
     bare = "PartitionName=old State=DOWN Default=NO QoS=N/A MaxTime=UNLIMITED Nodes=(null) TotalNodes=0 New=1\n"
     commands.says("scontrol", PARTITION + bare, to="-a show partition -o")
-    found = control.partitions(20)
+    found = controller.partitions(20)
     gpu, old = found["gpu"], found["old"]
     assert (gpu.state, gpu.default, gpu.nodes, gpu.node_count, gpu.cpus, gpu.gpus) == (
         "UP",
@@ -61,7 +61,7 @@ def test_partitions(commands):
 )
 def test_no_partitions_is_no_answer(commands, out, kind):
     commands.says("scontrol", out)
-    assert fault_of(control.partitions).kind == kind
+    assert fault_of(controller.partitions).kind == kind
 
 
 # -- reservations ------------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ def test_no_partitions_is_no_answer(commands, out, kind):
 
 def test_reservations(commands):
     commands.says("scontrol", RESERVATION.format("maint", ""))
-    one = control.reservations(20)["maint"]
+    one = controller.reservations(20)["maint"]
     assert (one.state, one.starts, one.ends, one.nodes, one.node_count) == ("ACTIVE", 100, 200, "gpu[0001-0002]", 2)
     assert (one.partition, one.flags, one.users, one.accounts) == ("gpu", ("MAINT", "SPEC_NODES"), "root,alice", "ml")
     assert one.comment is None and len(commands.calls) == 1
@@ -77,13 +77,13 @@ def test_reservations(commands):
 
 def test_none_is_said_in_words(commands):
     commands.says("scontrol", "No reservations in the system\n")
-    assert control.reservations(20) == {}
+    assert controller.reservations(20) == {}
 
 
 @pytest.mark.parametrize(("out", "kind"), [("", "empty"), ("\n", "empty"), (RESERVATION.format("x", "")[:-1], "cut")])
 def test_no_reservations_are_not_guessed(commands, out, kind):
     commands.says("scontrol", out)
-    assert fault_of(control.reservations).kind == kind
+    assert fault_of(controller.reservations).kind == kind
 
 
 def test_a_comment_forges_no_reservation(commands):
@@ -95,7 +95,7 @@ def test_a_comment_forges_no_reservation(commands):
     commands.says("scontrol", other, to="-a show reservation other -o")
     listing = "maint  ACTIVE 100 200 00:01:40 gpu[0001-0002]\nother  ACTIVE 100 200 00:01:40 gpu0003\n"
     commands.says("sinfo", listing, to="-a -T -h")
-    found = control.reservations(20)
+    found = controller.reservations(20)
     assert list(found) == ["maint", "other"]
     assert (
         found["maint"].comment == "pump"
@@ -109,7 +109,7 @@ def test_a_doubled_reservation_that_is_gone(commands):
     commands.says("scontrol", twice, to="-a show reservation -o")
     commands.says("scontrol", "Reservation maint not found\n", rc=1, to="-a show reservation maint -o")
     commands.says("sinfo", "maint ACTIVE\n")
-    assert control.reservations(20) == {}
+    assert controller.reservations(20) == {}
 
 
 # -- sdiag -------------------------------------------------------------------------------------------------------------
@@ -120,11 +120,11 @@ def test_a_doubled_reservation_that_is_gone(commands):
 def test_a_cut_sdiag_tells_no_wrong_figure(version, data):
     whole = recorded(version, "sdiag.txt")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control, "ask", lambda *_, **__: whole)
-        full = control.diag(20)
-        patch.setattr(control, "ask", lambda *_, **__: whole[: data.draw(st.integers(0, len(whole) - 1))])
+        patch.setattr(controller, "ask", lambda *_, **__: whole)
+        full = controller.diag(20)
+        patch.setattr(controller, "ask", lambda *_, **__: whole[: data.draw(st.integers(0, len(whole) - 1))])
         try:
-            part = control.diag(20)
+            part = controller.diag(20)
         except SourceFault as error:
             assert error.fault.kind in {"cut", "malformed"}
             return
@@ -141,7 +141,7 @@ def test_figures_of_a_part_stay_in_it(commands):
         "some new part\n\tLast cycle: 8\n"
     )
     commands.says("sdiag", told)
-    diag = control.diag(20)
+    diag = controller.diag(20)
     assert (diag.server_threads, diag.dbd_queue, diag.agent_queue) == (3, 9, None)
     assert (diag.main_cycle_last_us, diag.main_cycle_mean_us, diag.backfill_cycle_last_us) == (None, 7, 5)
     assert diag.user_calls == {} and diag.jobs_running is None
@@ -152,7 +152,7 @@ def test_figures_of_a_part_stay_in_it(commands):
 )
 def test_no_figures_is_no_answer(commands, out, kind):
     commands.says("sdiag", out)
-    assert fault_of(control.diag).kind == kind
+    assert fault_of(controller.diag).kind == kind
 
 
 # -- one job in full ---------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def detail_of(commands, job: str, own: int, *records, out: bytes | None = None):
     commands.says("scontrol", f"JobId={own} ArrayJobId=17 JobName=x\nJobId=1 y\n", to=f"show job {job} -o")
     whole = json.dumps({"jobs": records, "errors": [], "meta": {}}).encode() if out is None else out
     commands.says("scontrol", whole, to=f"show job {own} --json=v0.0.42")
-    return control.job_detail(job, 20)
+    return controller.job_detail(job, 20)
 
 
 def test_an_array_task_is_not_its_neighbour(commands):
@@ -262,7 +262,7 @@ def test_a_job_that_ended_meanwhile(commands):
 def test_unknown_jobs(commands, job, out, err):
     """Task and component are told of on stdout by 24.11 and on stderr by 26.05."""
     commands.says("scontrol", out, err, 1)
-    fault = fault_of(control.job_detail, job)
+    fault = fault_of(controller.job_detail, job)
     assert (fault.kind, fault.what) == ("missing", f"Slurm shows no job {job}") and f"sacct -j {job}" in fault.mend
 
 
@@ -270,13 +270,13 @@ def test_a_dead_controller_has_lost_no_job(commands):
     """`scontrol show job --json` ends with 0 and an empty list then."""
     commands.says("scontrol", '{"jobs": [], "errors": []}', to="show job 7 --json=v0.0.42")
     commands.says("scontrol", "", DEAD, 1)
-    fault = fault_of(control.job_detail, "7")
+    fault = fault_of(controller.job_detail, "7")
     assert fault.kind == "refused" and "Unable to contact" in fault.what
 
 
 def test_text_without_a_number(commands):
     commands.says("scontrol", "something new\n")
-    assert fault_of(control.job_detail, "7").kind == "malformed"
+    assert fault_of(controller.job_detail, "7").kind == "malformed"
 
 
 def test_the_path_of_an_output_has_its_patterns_filled_in(commands):

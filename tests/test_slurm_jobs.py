@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from collectors.clean import clean, decode
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.ask import blocks, fence, fenced, said
-from collectors.slurm.cli import CliRoad
-from collectors.slurm.jobs import COLUMNS, NAMED, QueueReader, command, row
+from collectors.slurm.commands.commands_transport import CliRoad
+from collectors.slurm.commands.fenced_reads import blocks, fence, fenced, said
+from collectors.slurm.commands.jobs import COLUMNS, NAMED, QueueReader, command, row
 from collectors.slurm.sources import open_sources
 from tests import make
 from tests.make import VERSIONS, Commands, recorded, recorded_jobs, squeue
@@ -310,7 +310,7 @@ def test_a_hang_is_a_timeout(commands, script):
 
 
 def test_a_flood_is_no_answer(commands, monkeypatch):
-    monkeypatch.setattr("collectors.slurm.ask.CAP_BYTES", 1 << 20)
+    monkeypatch.setattr("collectors.slurm.commands.fenced_reads.CAP_BYTES", 1 << 20)
     commands.script("squeue", "exec yes")
     with pytest.raises(SourceFault) as caught:
         collect()

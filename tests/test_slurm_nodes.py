@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from collectors.model import SourceFault
 from collectors.nodeset import fold
 from collectors.racks import RackRule
-from collectors.slurm.nodes import NodeReader, end_of, named, node, split
+from collectors.slurm.commands.nodes import NodeReader, end_of, named, node, split
 from tests.make import Commands, line
 
 ALL = "-a show node -d -o"
@@ -281,8 +281,8 @@ def test_cut_anywhere_is_a_fault_or_tells_every_node(data):
     cut = whole[: data.draw(st.integers(0, len(whole)))]
     with pytest.MonkeyPatch.context() as patch:
         answers = {("-d", "-o"): cut, ("-o", "%N"): b"gpu[0001-0003]\n"}
-        patch.setattr("collectors.slurm.nodes.ask", lambda argv, *_, **__: answers[tuple(argv[-2:])])
-        patch.setattr("collectors.slurm.nodes.reasons", lambda *_: {})
+        patch.setattr("collectors.slurm.commands.nodes.ask", lambda argv, *_, **__: answers[tuple(argv[-2:])])
+        patch.setattr("collectors.slurm.commands.nodes.reasons", lambda *_: {})
         try:
             nodes, _ = read()
         except SourceFault as error:

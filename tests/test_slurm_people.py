@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Association, Change, SourceFault, User
-from collectors.slurm import argv, people, road
-from console.actions import BY_ID
-from console.actions_users import had
+from collectors.slurm import transport
+from collectors.slurm.commands import argv, users
+from console.actions.registry import BY_ID
+from console.actions.user_actions import had
 from tests import make
 
 CONFIG = "AccountingStorageType = accounting_storage/slurmdbd\nClusterName = groningen\nAccountingStorageEnforce = {}\n"
@@ -24,14 +25,14 @@ def says(monkeypatch):
         asked.append(list(words))
         return told["config" if words[0] == "scontrol" else "assoc"].encode()
 
-    monkeypatch.setattr(people, "ask", ask)
+    monkeypatch.setattr(users, "ask", ask)
     told["asked"] = asked
     return told
 
 
 def test_limits_are_read_of_this_cluster_and_of_those_asked_for_alone(says):
     says["assoc"] = HEAD + "ml|alice||0\nbio|alice|long|20\nml|bob||\nml|mallory||0\nodd|alice\n"
-    found = people.users(["alice", "bob", "a;b", "-x", "ALL,root"], 5)
+    found = users.users(["alice", "bob", "a;b", "-x", "ALL,root"], 5)
     assert found == {
         "alice": User(name="alice", cluster="groningen", enforced=True, associations=(
             Association(account="ml", max_submit=0), Association(account="bio", partition="long", max_submit=20))),
@@ -55,14 +56,14 @@ def test_limits_are_read_of_this_cluster_and_of_those_asked_for_alone(says):
 def test_what_is_no_answer_is_a_fault_and_never_nobody(says, kind, text, fault):
     says[kind] = text
     with pytest.raises(SourceFault) as error:
-        people.users(["alice"], 5)
+        users.users(["alice"], 5)
     assert error.value.fault.kind == fault
 
 
 @pytest.mark.parametrize(("words", "holds"), [("none", False), ("associations", False), ("safe", True), ("all", True)])
 def test_whether_limits_count_is_told(says, words, holds):
     says["config"], says["assoc"] = CONFIG.format(words), HEAD + "ml|alice||\n"
-    assert people.users(["alice"], 5)["alice"].enforced is holds
+    assert users.users(["alice"], 5)["alice"].enforced is holds
 
 
 @pytest.mark.parametrize(
@@ -123,4 +124,4 @@ def test_no_reservation_is_called_so(name):
 @pytest.mark.parametrize("way", ["rest", "native"])
 def test_what_goes_by_command_alone_is_refused_over_the_other_roads(way):
     mine = [one.id for one in BY_ID.values() if one.shown_in in {"partition", "reservation", "user"}]
-    assert len(mine) == 7 and all("alone" in (road.why_not(way, action) or "") for action in mine)
+    assert len(mine) == 7 and all("alone" in (transport.why_not(way, action) or "") for action in mine)

@@ -9,9 +9,9 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.cli import CliRoad
+from collectors.slurm.commands.commands_transport import CliRoad
 from collectors.slurm.sources import open_sources
-from console.snapshot import exit_code, take
+from console.session.snapshot import exit_code, take
 from tests.make import VERSIONS, Commands, line, play, recorded
 
 BEGAN = {"24.11": 1_795_509_455, "26.05": 1_795_509_458}
@@ -194,6 +194,6 @@ def test_very_many_named_nodes_fit_into_words(commands):
     names = [f"a-rather-long-name-of-a-node-{n:06d}" for n in range(12_000)]
     commands.says("scontrol", line(names[7]) + line("another"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("collectors.slurm.nodes.alone", lambda name, _: None)
+        patch.setattr("collectors.slurm.commands.nodes.alone", lambda name, _: None)
         assert list(named(*names)) == names[7:8]
     assert max(map(len, commands.calls)) < 128 << 10

@@ -6,18 +6,19 @@ import msgspec
 import pytest
 
 from collectors.model import SourceFault
-from collectors.slurm import SlurmSettings, control, road
-from collectors.slurm import jobs as cli_jobs
-from collectors.slurm import nodes as cli_nodes
-from collectors.slurm.cli import CliRoad
-from collectors.slurm.jobs import NAMED
+from collectors.slurm import SlurmSettings, transport
+from collectors.slurm.commands import controller
+from collectors.slurm.commands import jobs as cli_jobs
+from collectors.slurm.commands import nodes as cli_nodes
+from collectors.slurm.commands.commands_transport import CliRoad
+from collectors.slurm.commands.jobs import NAMED
 from collectors.slurm.native import facts as native_facts
 from collectors.slurm.native import jobs as native_jobs
 from collectors.slurm.rest import answers
 from collectors.slurm.rest import jobs as rest_jobs
-from collectors.slurm.road import KINDS, OPTIONAL, Limit
 from collectors.slurm.sources import LentSource, Roads, open_roads, open_sources, open_transport
-from console.poller import Lends
+from collectors.slurm.transport import KINDS, OPTIONAL, Limit
+from console.ingest.poller import Lends
 from tests.make import VERSIONS, Commands, line, named_row, play, row, squeue
 from tests.restd import StandIn, number, record
 
@@ -26,7 +27,7 @@ from tests.restd import StandIn, number, record
 def blind(monkeypatch):
     """slurmrestd can tell no reservations and no detail of a job."""
     more = (Limit(road="rest", what="reservations", why="it is blind"), Limit(road="rest", what="job_detail", why="so"))
-    monkeypatch.setattr(road, "LIMITS", (*road.LIMITS, *more))
+    monkeypatch.setattr(transport, "LIMITS", (*transport.LIMITS, *more))
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_the_same_sources_over_every_road(restd):
     over["rest"] = open_sources("lab", restd.settings)
     for name, found in over.items():
         # What only some sites have, and a road cannot read, has no source there: no fault for what may not be.
-        kinds = [kind for kind in KINDS if kind not in OPTIONAL or road.why_not(name, kind) is None]
+        kinds = [kind for kind in KINDS if kind not in OPTIONAL or transport.why_not(name, kind) is None]
         assert [one.name for one in found] == [f"slurm.{kind}" for kind in kinds]
         assert [one.floor_s for one in found][:6] == [10.0, 10.0, 60.0, 60.0, 60.0, 900.0]
     both = open_sources("lab", msgspec.structs.replace(restd.settings, fallback=("cli",)))
@@ -259,7 +260,7 @@ def test_which_accounts_may_use_a_partition(tmp_path, monkeypatch, scontrol, res
     Commands(tmp_path, monkeypatch).says("scontrol", f"PartitionName=p AllowGroups=ALL {scontrol} State=UP\n")
     record = {"name": "p", "accounts": {"allowed": rest[0], "deny": rest[1]}}
     found = [
-        control.partitions(20)["p"],
+        controller.partitions(20)["p"],
         answers.partition(msgspec.convert(record, answers.PartitionRecord)),
         native_facts.partitions([Record(name="p", allowed_accounts=native[0], denied_accounts=native[1])], None)[0],
     ]

@@ -28,8 +28,8 @@ from collectors.sim import SimSettings
 from collectors.sim.sources import forget
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
-from console import site
-from console.snapshot import as_json, as_text, exit_code, stamp, take
+from console.session import site
+from console.session.snapshot import as_json, as_text, exit_code, stamp, take
 from tests.make import VERSIONS, Commands, cluster, job, node, play
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Change
-from collectors.slurm.argv import SPELT, calls
-from console.actions import ACTIONS
+from collectors.slurm.commands.argv import SPELT, calls
+from console.actions.registry import ACTIONS
 
 TARGETS = {"node": ("gpu0001", "gpu0002"), "job": ("101", "104_2")}
 

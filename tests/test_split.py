@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from console.screens.split import REST_S, WALK_REST_S, WALK_S, WIDE
+from console.screens.layout.side_pane import REST_S, WALK_REST_S, WALK_S, WIDE
 from tests.operator import Operator, console
 
 SIZE = (200, 50)

@@ -14,9 +14,9 @@ from textual.css import stylesheet
 
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget
-from console import site
-from console.app import WachtApp
-from console.config import Config
+from console.app.app import WachtApp
+from console.config.settings import Config
+from console.session import site
 
 ROOT = Path(__file__).parent.parent
 _ACTION, _JUDGED, _ROWS = "an action", "facts, once there are any", "a list, or a row that is opened"
@@ -35,45 +35,45 @@ LATER = {
     "statistics": _JUDGED,
     "tomllib": "a configuration, where there is one; the policy",
     "click.shell_completion": "a Tab",
-    "console.man": "make man",
-    "console.pages.made": "make docs",
-    "widgets.browser": "a browser",
+    "console.cli.shell_files": "make man",
+    "console.pages.generated": "make docs",
+    "widgets.terminal.browser_driver": "a browser",
     "console.screens.alerts": "a screen that is not opened",
     "console.screens.help": "a screen that is not opened",
-    "console.screens.listing": _ROWS,
+    "console.screens.layout.list_screen": _ROWS,
     "console.screens.node": _ROWS,
     "console.screens.job": _ROWS,
-    "console.inspect": _ROWS,
-    "console.filters": _ROWS,
+    "console.tables.inspection_lines": _ROWS,
+    "console.filters.language": _ROWS,
     "widgets.table": _ROWS,
-    "console.needs": _JUDGED,
-    "console.alert_groups": _JUDGED,
-    "console.reasons": _JUDGED,
-    "console.gate": _ACTION,
-    "console.planning": _ACTION,
-    "console.gather": _ACTION,
-    "console.dialogs": _ACTION,
-    "console.targets": _ACTION,
-    "console.words": _ACTION,
-    "console.journal": "an action, and what was done before: asked after the first frame",
-    "console.entries": "what was done before",
-    "console.undo": "what was done before",
-    "console.plugins": "a second after the start",
-    "console.crash": "a crash",
-    "collectors.slurm.argv": _ACTION,
-    "collectors.prometheus.queries": "an opened source",
+    "console.triage.attention": _JUDGED,
+    "console.alerts.groups": _JUDGED,
+    "console.health.drain_reasons": _JUDGED,
+    "console.gate.gate": _ACTION,
+    "console.gate.planning": _ACTION,
+    "console.gate.preflight_reads": _ACTION,
+    "console.app.dialogs": _ACTION,
+    "console.actions.targets": _ACTION,
+    "console.actions.options": _ACTION,
+    "console.journal.writer": "an action, and what was done before: asked after the first frame",
+    "console.journal.entries": "what was done before",
+    "console.journal.undo": "what was done before",
+    "console.config.plugins": "a second after the start",
+    "console.runtime.crash": "a crash",
+    "collectors.slurm.commands.argv": _ACTION,
+    "collectors.prometheus.query_table": "an opened source",
     "collectors.sim.machine": "the first reading",
 }
 _AT_FIRST_FRAME = """
 import sys
-import console.cli, console.app
+import console.cli.main, console.app.app
 from console import site
-from console.config import Config
+from console.config.settings import Config
 from collectors.sim import SimSettings
 
 imported = set(sys.modules)
 
-class First(console.app.WachtApp):
+class First(console.app.app.WachtApp):
     def read(self):  # what comes after the first frame begins here
         self.exit(set(sys.modules))
 
@@ -84,15 +84,15 @@ print(*sorted({later!r} & shown | {{"console.screens.overview"}} & imported))
 _KEYS = """
 import asyncio, sys, time
 from console import site
-from console.app import WachtApp
-from console.config import Config
+from console.app.app import WachtApp
+from console.config.settings import Config
 from collectors.sim import SimSettings
 
 async def main():
     app = WachtApp(site.demo(SimSettings(nodes=8, jobs=4)), Config())
     async with app.run_test(size=(120, 40)) as pilot:
         end = time.monotonic() + 30
-        while "console.plugins" not in sys.modules or not app.here.ahead or app.workers:
+        while "console.config.plugins" not in sys.modules or not app.here.ahead or app.workers:
             assert time.monotonic() < end
             await pilot.pause(0.02)
         before = set(sys.modules)
@@ -152,7 +152,7 @@ async def test_garbage_is_collected_again_once_the_console_is_there(tmp_path, mo
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     before = gc.get_threshold()
-    gc.disable()  # as console.cli.open_console does
+    gc.disable()  # as console.cli.main.open_console does
     app = WachtApp(site.demo(SimSettings(nodes=8)), Config())
     try:
         async with app.run_test() as pilot:

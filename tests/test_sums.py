@@ -10,14 +10,14 @@ from collections import Counter
 import pytest
 
 from collectors.clock import ManualClock
-from console.commands import SCREENS
+from console.filters.commands import SCREENS
 from tests.operator import Operator, console
 
 KINDS = {"nodes", "jobs", "loads", "alerts"}
 
 
 def _makers() -> dict[types.CodeType, str]:
-    """Everything that is remembered (`console.remember`), by its code."""
+    """Everything that is remembered (`console.runtime.memo`), by its code."""
     found = (one for one in gc.get_objects() if isinstance(one, types.FunctionType))
     made = (one.__wrapped__ for one in found if one.__code__.co_name == "look" and hasattr(one, "__wrapped__"))
     return {one.__code__: f"{one.__module__}.{one.__name__}" for one in made}

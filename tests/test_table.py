@@ -16,9 +16,9 @@ from textual.message import Message
 import themes
 from tests.rows import put
 from widgets.cells import width
-from widgets.columns import Column
-from widgets.quiet import QuietApp
 from widgets.table import VirtualTable
+from widgets.table_column import Column
+from widgets.terminal.quiet_app import QuietApp
 
 
 class Row(Struct, frozen=True):

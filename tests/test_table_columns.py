@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widgets.columns import GAP, Column, place
+from widgets.table_column import GAP, Column, place
 
 
 def column(key: str, width: int, priority: int = 0, grow: int = 0, most: int | None = None) -> Column:

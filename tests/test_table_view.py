@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.test_table import Bench, Row
-from widgets import view
-from widgets.view import AT_ONCE, By, arrange
+from widgets import table_view
+from widgets.table_view import AT_ONCE, By, arrange
 
 Rows = dict[str, tuple[int | None]]
 KEYS = st.sampled_from([f"k{i}" for i in range(40)])
@@ -45,7 +45,7 @@ def test_any_view_is_in_the_order_of_a_full_sort(
     by = By(value if sorted_by else None, reverse)
     rows = {**before, **changed}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(view, "_SLICE", slice_of)
+        patch.setattr(table_view, "_SLICE", slice_of)
         earlier = arrange(before, by)
         asked.clear()
         later = arrange(rows, by, earlier)

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from collectors import child
+from collectors import child_process
+from collectors.file_tail import LONGEST_LINE, MOST_BYTES, filled, look, tail
 from collectors.model import JobDetail, SourceFault
-from collectors.tail import LONGEST_LINE, MOST_BYTES, filled, look, tail
-from console.screens.log import read_log
+from console.screens.job_output import read_log
 from tests import make
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
@@ -84,10 +84,10 @@ def test_what_may_not_be_read_says_so(tmp_path, monkeypatch):
 def test_a_file_system_that_hangs_is_left(tmp_path, monkeypatch):
     log = tmp_path / "log"
     log.write_text("x")
-    monkeypatch.setattr(child, "command", lambda *_: [sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(child_process, "command", lambda *_: [sys.executable, "-c", "import time; time.sleep(60)"])
     said = refused(log, deadline_s=0.5)
     assert said.startswith("timeout") and "does its file system hang?" in said
-    monkeypatch.setattr(child, "command", lambda *_: [sys.executable, "-c", "print('no json')"])
+    monkeypatch.setattr(child_process, "command", lambda *_: [sys.executable, "-c", "print('no json')"])
     assert refused(log).startswith("malformed")
 
 

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from collectors.model import Coolant
-from console.actions import BY_ID
-from console.targets import is_filter, jobs_of, named, nodes_of, parted, refuse_more
+from console.actions.registry import BY_ID
+from console.actions.targets import is_filter, jobs_of, named, nodes_of, parted, refuse_more
 from tests import make
 from tests.operator import console
 

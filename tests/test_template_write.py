@@ -9,7 +9,7 @@ import pytest
 from collectors.model import Change
 from collectors.template import Template
 from collectors.template_write import TemplateWriter, open_writer
-from console.outcome import results_of
+from console.gate.outcome import results_of
 
 NODES = ("gpu1", "gpu2", "gpu3")
 

@@ -18,7 +18,7 @@ from collectors.nodestate import DISPLAYS
 from themes.look import Colours, Look, paint
 from themes.roles import HEAT, JOB_LOOK, ROLES, STATE_LOOK, job_look, state_look
 from widgets.ink import Ink, ink
-from widgets.measure import word_cell
+from widgets.map_measures import word_cell
 
 ROOT = Path(__file__).parent.parent
 LOOKS = list(themes.themes().values())

@@ -9,7 +9,7 @@ import pytest
 from rich.color import Color
 
 import themes
-from console import docs
+from console.pages import oncall
 from themes.eyes import VISIONS, ciede2000, contrast, difference
 from themes.look import Look
 from themes.roles import HEAT, STATE_ROLES, TEXT_ROLES
@@ -63,7 +63,7 @@ def test_the_simulations_lose_what_such_eyes_lose():
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
 def test_words_can_be_read_and_states_told_apart(look: Look):
     words, states, cursor, apart, tritan = LEAST[look.name]
-    found = docs.measured(look)
+    found = oncall.measured(look)
     assert found.words >= words
     assert found.states >= states
     assert found.cursor >= cursor
@@ -101,6 +101,8 @@ def test_the_terminals_own_colours_can_be_read_on_black(palette):
 
 
 def test_the_page_says_what_is_measured():
-    assert docs.themes(themes.themes().values()) in PAGE, "write it: console.docs.themes(themes.themes().values())"
-    assert docs.roles() in PAGE, "write it: console.docs.roles()"
+    assert oncall.themes(themes.themes().values()) in PAGE, (
+        "write it: console.pages.oncall.themes(themes.themes().values())"
+    )
+    assert oncall.roles() in PAGE, "write it: console.pages.oncall.roles()"
     assert len(PAGE.splitlines()) <= 80

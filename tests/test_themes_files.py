@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.style import Style
 
-from console.looks import LEAST_CONTRAST, Looks, folders, read_looks
+from console.config.theme_files import LEAST_CONTRAST, Looks, folders, read_looks
 from tests.operator import console
 from themes import themes
 from widgets.ink import ink

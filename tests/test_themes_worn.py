@@ -7,8 +7,8 @@ import re
 import pytest
 
 from collectors.model import Partition
-from console.figures import queue_lines
-from console.joins import partition_uses
+from console.plant.totals import partition_uses
+from console.tables.overview_figures import queue_lines
 from tests import make
 from tests.operator import Operator, console
 from tests.test_pty import Pty

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from console import past, tickets
-from console.node_parts import part_lines
-from console.tickets import Ticket
+from console.health import tickets
+from console.health.tickets import Ticket
+from console.journal import past_actions
+from console.tables.node_sections import part_lines
 from tests import make
 from tests.deeds import HOUR, Book
 from tests.deeds import NOW as THEN
@@ -69,15 +70,15 @@ def test_since_when_it_stands_there_is_told_by_the_reason_and_the_journal():
     assert tickets.there_since(noted, told) is None, "Slurm does not say when a comment was written"
     book = Book().act("a", "comment", [make.node("gpu0002", comment="x")], ago=5 * HOUR,
                       values={"gpu0002": "ticket=CX-4 spare"})  # fmt: skip
-    assert tickets.there_since(noted, told, past.ticketed(book.records)) == THEN - 5 * HOUR
+    assert tickets.there_since(noted, told, past_actions.ticketed(book.records)) == THEN - 5 * HOUR
     # It stood there before somebody wrote something else beside it; a drain says what stood in the reason.
     book = Book().act("a", "comment", [noted], ago=3 * HOUR, values={"gpu0002": "ticket=CX-4 more"})
-    assert past.ticketed(book.records) == {("gpu0002", "CX-4"): THEN - 3 * HOUR}
+    assert past_actions.ticketed(book.records) == {("gpu0002", "CX-4"): THEN - 3 * HOUR}
     book.act("b", "comment", [noted], ago=2 * HOUR, values={"gpu0002": "none of it"})
-    assert past.ticketed(book.records) == {}, "taken away since"
+    assert past_actions.ticketed(book.records) == {}, "taken away since"
     book.act("c", "drain", [make.node("gpu0003")], reason="[CX-9] link", ago=HOUR)
     book.act("d", "drain", [make.node("gpu0004")], reason="[CX-9] link", states="failed")
-    assert past.ticketed(book.records) == {("gpu0003", "CX-9"): THEN - HOUR}
+    assert past_actions.ticketed(book.records) == {("gpu0003", "CX-9"): THEN - HOUR}
 
 
 def test_it_is_told_on_the_screen_of_the_node():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import SourceFault, Tray
-from collectors.prometheus.plant_domains import DOMAIN, IMEX
+from collectors.prometheus.plant.domain_queries import DOMAIN, IMEX
 from collectors.prometheus.sources import Trays
 from tests.prom import StandIn, node
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import TAKEN, NewSilence, Partition
-from console.actions import ACTIONS, BY_ID
-from console.undo import _TURNED, NEAREST, Undo, undo_of, undone, undos
+from console.actions.registry import ACTIONS, BY_ID
+from console.journal.undo import _TURNED, NEAREST, Undo, undo_of, undone, undos
 from tests import make
 from tests.deeds import HOUR, NOW, Book, alert, drained, jobs, matchers, nodes, silence, waiting
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Association, Reservation, User
-from console.undo import Undo
+from console.journal.undo import Undo
 from tests import make
 from tests.deeds import HOUR, NOW, Book, nodes
 

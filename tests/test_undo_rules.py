@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from collectors.model import Reservation
-from collectors.slurm.argv_reservations import moment_of
-from console.act import undoing
-from console.undo import Undo, last_of
+from collectors.slurm.commands.argv_reservations import moment_of
+from console.cli.act import undoing
+from console.journal.undo import Undo, last_of
 from tests import make
 from tests.deeds import HOUR, NOW, Book, drained, nodes
 
@@ -33,8 +33,8 @@ def test_a_bare_undo_never_takes_another_persons_last_action():
 def test_a_bare_undo_in_a_shell_is_of_the_person_who_types_it(tmp_path: Path, monkeypatch, who, found):
     book = Book().act("mine", "drain", [NODES[0]], reason="bad DIMM", ago=3 * HOUR)
     book.act("anns", "drain", [NODES[1]], reason="bad DIMM", who="ann")
-    monkeypatch.setattr("console.act.person", lambda: who)
-    monkeypatch.setattr("console.act.entries_of", lambda path: book.entries)
+    monkeypatch.setattr("console.cli.act.person", lambda: who)
+    monkeypatch.setattr("console.cli.act.entries_of", lambda path: book.entries)
     now = nodes(drained("n1"), drained("n2", by="ann"))
     if found is None:
         with pytest.raises(ValueError, match="there is nothing to undo"):

@@ -17,19 +17,20 @@ from collectors.clock import ManualClock
 from collectors.model import KINDS, SINGLES, Cluster, Control, Diag, Facts, Fault, Reading
 from collectors.sim import SimSettings
 from collectors.sim.sources import open_sources
-from console import figures, inspect, snapshot
-from console import node as one_node
-from console.book import Book
-from console.cluster_columns import ClusterRow, worst_need
-from console.columns import Ctx
-from console.contradictions import fresh
-from console.elsewhere import standing
-from console.policy import default_policy
-from console.poller import read
-from console.reduce import begin, reduce
-from console.report.gather import Sources, gather
-from console.report.span import Span
-from console.report.told import as_json, as_markdown
+from console.cli import node as one_node
+from console.health.inconsistencies import fresh
+from console.health.xid_policy import default_policy
+from console.ingest.poller import read
+from console.ingest.reduce import begin, reduce
+from console.journal.reader import Book
+from console.reports.period import Span
+from console.reports.reads import Sources, gather
+from console.reports.rendering import as_json, as_markdown
+from console.session import snapshot
+from console.session.cluster_summary import standing
+from console.tables import inspection_lines, overview_figures
+from console.tables.cluster_columns import ClusterRow, worst_need
+from console.tables.table_columns import Ctx
 from tests.operator import console
 from tests.room import alert, site, texts
 
@@ -183,7 +184,7 @@ def idle(way: str, missing: str = "") -> tuple[Cluster, float]:
 
 def said_of_needs(cluster: Cluster, mono: float) -> tuple[str, str | None]:
     """What the overview and the list of clusters say where the list of needs is empty."""
-    lines = ["".join(text for text, _ in one.spans) for one in figures.need_lines(cluster, (), NOW, mono)]
+    lines = ["".join(text for text, _ in one.spans) for one in overview_figures.need_lines(cluster, (), NOW, mono)]
     row = ClusterRow(standing=standing(cluster, mono, shown=True), needs=())
     return "\n".join(lines), worst_need(row, Ctx(cluster, NOW))
 
@@ -263,7 +264,7 @@ def test_a_report_of_all_sources_says_nothing_of_unknown(readings):
 @pytest.mark.parametrize("way", WAYS)
 def test_the_page_of_a_node_says_that_its_xids_are_unknown(readings, way):
     def said(cluster: Cluster) -> list[str]:
-        lines = inspect.trouble_lines("gpu0003", cluster, default_policy(), NOW)
+        lines = inspection_lines.trouble_lines("gpu0003", cluster, default_policy(), NOW)
         return ["".join(text for text, _ in one.spans) for one in lines]
 
     assert said(without(readings, "prom.loads", way))[0].startswith("XIDs unknown: prom.loads")

@@ -11,15 +11,16 @@ import pytest
 from collectors.clock import ManualClock, SystemClock
 from collectors.model import Load
 from collectors.prometheus import PowerSettings
-from collectors.prometheus.queries import BY_NAME
-from collectors.prometheus.rules import text as rules_text
+from collectors.prometheus.query_table import BY_NAME
+from collectors.prometheus.recording_rules import text as rules_text
 from collectors.prometheus.sources import Loads, open_telemetry
-from collectors.slurm import nodes as by_commands
+from collectors.slurm.commands import nodes as by_commands
 from collectors.slurm.native import facts as native
 from collectors.slurm.rest import answers as rest
-from console import figures, snapshot
-from console.contradictions import contradictions
-from console.gpus import with_idle
+from console.health.inconsistencies import contradictions
+from console.plant.gpus import with_idle
+from console.session import snapshot
+from console.tables import overview_figures
 from tests import make
 from tests.operator import console
 from tests.prom import StandIn, node
@@ -81,7 +82,7 @@ def test_the_mean_over_gpus_is_the_same_number_in_total_chart_overview_and_snaps
 
 
 def lines(cluster, cells: int = 50) -> list[str]:
-    return ["".join(text for text, _ in one.spans) for one in figures.gpu_lines(cluster, cells, 9)]
+    return ["".join(text for text, _ in one.spans) for one in overview_figures.gpu_lines(cluster, cells, 9)]
 
 
 def test_where_a_node_tells_no_number_of_gpus_the_total_tells_none():

@@ -8,15 +8,15 @@ import msgspec
 import pytest
 
 from collectors.model import Cluster, Partition, Reservation
-from console import preview
-from console.actions import ACTIONS, BY_ID
-from console.actions_jobs import limit_text
-from console.actions_nodes import with_ticket
-from console.entries import Entry, join
-from console.plan import Extra, Guard, Options, Plan, Refusal
-from console.undo import undo_of
-from console.verify import drifted, seen
-from console.words import split, valued
+from console.actions.job_actions import limit_text
+from console.actions.node_actions import with_ticket
+from console.actions.options import split, valued
+from console.actions.plan import Extra, Guard, Options, Plan, Refusal
+from console.actions.registry import ACTIONS, BY_ID
+from console.gate import preview
+from console.gate.verify import drifted, seen
+from console.journal.entries import Entry, join
+from console.journal.undo import undo_of
 from tests.test_gate import NOW, World, job, node
 
 HOUR = 3600
@@ -305,7 +305,7 @@ def test_a_message_goes_once_to_each_user(week):
 
 
 def test_a_draft_says_what_goes_out_and_why(week):
-    from console.notices import draft
+    from console.actions.user_messages import draft
 
     assert draft(week.cluster(), ["1"]) == "your jobs {jobs}: "
     week.nodes["gpu0001"] = node("gpu0001", "ALLOCATED+DRAIN", reason="XID 79")

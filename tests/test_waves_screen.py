@@ -9,11 +9,12 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.nodeset import fold
-from console import journal, waving
-from console.dialogs import ConfirmDialog
-from console.plan import Guard
-from console.progress import ProgressDialog
-from console.screens.base import WachtScreen
+from console.actions.plan import Guard
+from console.app.dialogs import ConfirmDialog
+from console.app.progress import ProgressDialog
+from console.gate import rollout
+from console.journal import writer
+from console.screens.layout.screen import WachtScreen
 from tests.operator import Operator, console
 
 
@@ -40,8 +41,8 @@ async def drained(op: Operator, count: int) -> list[str]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
-    monkeypatch.setattr(waving, "GLANCE_S", 0.02)
-    monkeypatch.setattr(waving, "AGAIN_S", 0.1)
+    monkeypatch.setattr(rollout, "GLANCE_S", 0.02)
+    monkeypatch.setattr(rollout, "AGAIN_S", 0.1)
     return ManualClock()
 
 
@@ -89,14 +90,14 @@ async def test_a_return_in_waves(clock: ManualClock, size: tuple[int, int]) -> N
         await op.press("escape")
         await op.until(lambda: isinstance(op.app.screen, WachtScreen), "the list")
         await op.until(lambda: "RETURN" not in op.screen(), "the top line is quiet")
-        lines = [line for line in journal.read(op.app.journal_path) if line.get("wave")]
-        assert len(lines) == len(plan.waves.waves) and journal.verify(op.app.journal_path).ok
+        lines = [line for line in writer.read(op.app.journal_path) if line.get("wave")]
+        assert len(lines) == len(plan.waves.waves) and writer.verify(op.app.journal_path).ok
         await op.command("progress")
         await op.comes("nothing is being sent")
 
 
 def preview_rows(op: Operator):
-    from console import preview
+    from console.gate import preview
 
     return preview.rows(op.dialog.plan, op.app.size.width)
 
@@ -134,7 +135,7 @@ async def test_who_comes_back_ill_is_told_and_nothing_goes_on(clock: ManualClock
         await op.press("s")
         await passing(op, clock, lambda: not op.app.sending, "it ends")
         assert all("DRAIN" in op.truth(name).flags for name in names if name not in canary)
-        entry = next(line for line in journal.read(op.app.journal_path) if line.get("wave"))
+        entry = next(line for line in writer.read(op.app.journal_path) if line.get("wave"))
         assert all("set aside" in told["why"] for told in entry["outcome"].values())
 
 

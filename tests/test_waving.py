@@ -12,14 +12,14 @@ import msgspec
 import pytest
 
 from collectors.model import Gpu, Load, Source, SourceFault
-from console import act
-from console.entries import join, words
-from console.journal import verify
-from console.outcome import Progress
-from console.plan import Confirm, Extra, Guard, Options, Plan, Refusal
-from console.preview import text
-from console.returned import stoppable
-from console.words import split
+from console.actions.options import split
+from console.actions.plan import Confirm, Extra, Guard, Options, Plan, Refusal
+from console.cli import act
+from console.cli.rollout_text import stoppable
+from console.gate.outcome import Progress
+from console.gate.preview import text
+from console.journal.entries import join, words
+from console.journal.writer import verify
 from tests.test_gate import World
 from tests.test_waves import NAMES, down
 

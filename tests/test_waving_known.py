@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from collectors.model import Cluster, Gpu, Process, Xid
-from console import site_gate
-from console.actions import BY_ID
-from console.config import Config
-from console.plan import Check, Extra, Options, Plan
-from console.policy import default_policy
-from console.preflight import checks
+from console.actions.plan import Check, Extra, Options, Plan
+from console.actions.registry import BY_ID
+from console.config.settings import Config
+from console.gate.preflight import checks
+from console.health.xid_policy import default_policy
+from console.session import site_gate
 from tests.test_fitness import DAY, NOW, eight, node, site, xid
 from tests.test_gate import World
 from tests.test_waves import NAMES, down

@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from collectors.model import SourceFault
-from console import act
-from console.entries import join
-from console.journal import verify
-from console.outcome import Progress
-from console.plan import Extra, Guard, Options, Plan
-from console.preview import text
-from console.returned import stoppable
+from console.actions.plan import Extra, Guard, Options, Plan
+from console.cli import act
+from console.cli.rollout_text import stoppable
+from console.gate.outcome import Progress
+from console.gate.preview import text
+from console.journal.entries import join
+from console.journal.writer import verify
 from tests.test_gate import World, node
 from tests.test_waves import NAMES, down
 from tests.test_waving import Hand, Machine, facts, plan_of, sick, silent

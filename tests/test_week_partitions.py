@@ -16,20 +16,21 @@ from collectors.nodeset import names_in
 from collectors.sim import SimSettings
 from collectors.sim.sources import SimTransport, _now, forget, open_sources, running
 from collectors.sim.write import SimWriter
-from collectors.slurm.argv_reservations import moment_of
-from console import bookings, gather
-from console.act import run_act, sources_of, undoing
-from console.actions import BY_ID
-from console.cli import cli
-from console.gate import Gate
-from console.journal import Journal
-from console.left import Left, left, reminders
-from console.needs import needs
-from console.person import person
-from console.plan import Options, Refusal
-from console.rights import refused
-from console.snapshot import take
-from console.verify import Waiting, Watch
+from collectors.slurm.commands.argv_reservations import moment_of
+from console.actions import reservations
+from console.actions.plan import Options, Refusal
+from console.actions.registry import BY_ID
+from console.cli.act import run_act, sources_of, undoing
+from console.cli.main import cli
+from console.gate import preflight_reads
+from console.gate.gate import Gate
+from console.gate.rights import refused
+from console.gate.verify import Waiting, Watch
+from console.journal.leftovers import Left, left, reminders
+from console.journal.writer import Journal
+from console.runtime.operator_identity import person
+from console.session.snapshot import take
+from console.triage.attention import needs
 from tests import make
 
 START = 1_795_000_000
@@ -65,8 +66,8 @@ class Room:
     def run(self, cluster, action, words, reason, options, **more) -> int:
         self.out, self.err = io.StringIO(), io.StringIO()
         look = None
-        if gather.needed(BY_ID[action]):
-            look = lambda names: gather.gather(BY_ID[action], names, cluster, self.transport, None, {})  # noqa: E731
+        if preflight_reads.needed(BY_ID[action]):
+            look = lambda names: preflight_reads.gather(BY_ID[action], names, cluster, self.transport, None, {})  # noqa: E731
         return run_act(self.gate(), cluster, action, words, reason=reason, options=options, look=look, out=self.out,
                        err=self.err, sleep=self.clock.advance, **more)  # fmt: skip
 
@@ -223,8 +224,11 @@ def test_a_whole_partition_takes_breaking_the_glass(act):
     assert act("reserve", *nodes, **more, glass=True) == 2 and "a reason is required" in act.told
     assert act("reserve", *nodes, **more, glass=True, reason="x") == 0, act.told
     every = tuple(act.machine.nodes())
-    assert bookings.glass(act.cluster(), every, None) == ("room", "it sets every node in service of the machine aside")
-    assert bookings.glass(act.cluster(), every[:2], None) is None
+    assert reservations.glass(act.cluster(), every, None) == (
+        "room",
+        "it sets every node in service of the machine aside",
+    )
+    assert reservations.glass(act.cluster(), every[:2], None) is None
 
 
 def test_a_node_that_is_gone_keeps_the_whole_reservation_back(act):
@@ -281,18 +285,18 @@ def test_a_reservation_ends_when_it_was_told_to_last(act):
     [("4h", "+14400"), ("+90m", "+5400"), ("-1h", "-3600"), (str(START), str(START))],
 )
 def test_another_end_is_later_sooner_or_a_moment(text, read):
-    assert bookings.end_read(text) == read
+    assert reservations.end_read(text) == read
 
 
 def test_moments_are_the_next_that_is_meant():
     noon = 1_795_000_000
-    assert bookings.moment("+2h", noon) == noon + 7200
-    assert bookings.moment("2026-11-26T08:00+01:00", noon) == 1_795_676_400
-    clock = bookings.moment("03:07", noon)
+    assert reservations.moment("+2h", noon) == noon + 7200
+    assert reservations.moment("2026-11-26T08:00+01:00", noon) == 1_795_676_400
+    clock = reservations.moment("03:07", noon)
     assert 0 < clock - noon <= 24 * HOUR and clock % 60 == 0
     for wrong in ("tomorrow", "25:99", "1e99", "ALL"):
         with pytest.raises(ValueError, match="no moment"):
-            bookings.moment(wrong, noon)
+            reservations.moment(wrong, noon)
 
 
 def test_an_end_that_is_over_is_no_end(act):

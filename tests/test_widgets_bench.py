@@ -12,11 +12,11 @@ from textual.widget import Widget
 
 import themes
 from collectors.model import Cluster, Load, Node, Source
-from widgets.keybar import Key, KeyBar
-from widgets.nodemap import NodeMap
+from widgets.key_bar import Key, KeyBar
+from widgets.node_map import NodeMap
 from widgets.pane import Pane, line
-from widgets.quiet import QuietApp
-from widgets.topline import TopLine
+from widgets.terminal.quiet_app import QuietApp
+from widgets.top_line import TopLine
 
 
 class Bench(QuietApp[None]):

@@ -12,9 +12,9 @@ from collectors.model import Alert, Cluster, Fault, Source
 from tests.test_widgets_bench import Bench
 from widgets.cells import spans_width
 from widgets.chips import chips, is_stale, top_spans
-from widgets.keybar import Key, KeyBar
+from widgets.key_bar import Key, KeyBar
 from widgets.prompt import History, Prompt
-from widgets.topline import TopLine
+from widgets.top_line import TopLine
 
 
 def source(name: str, read: float | None, **more: object) -> Source:

@@ -9,9 +9,9 @@ from textual.geometry import Region
 from collectors.model import Cluster, Load, Node
 from collectors.nodestate import DISPLAYS
 from tests.test_widgets_bench import Bench, machine
-from widgets.maplayout import lay_out
-from widgets.measure import MEASURES, UNKNOWN_CELL, heat_cell, painter, power_top, state_cell, widened
-from widgets.nodemap import NodeMap
+from widgets.map_layout import lay_out
+from widgets.map_measures import MEASURES, UNKNOWN_CELL, heat_cell, painter, power_top, state_cell, widened
+from widgets.node_map import NodeMap
 
 
 def with_node(cluster: Cluster, name: str, display: str) -> Cluster:

@@ -26,15 +26,15 @@ import themes
 from collectors.model import Cluster, Load, Node, Source
 from tests.rows import put
 from widgets.cells import gauge
-from widgets.columns import Column
-from widgets.flow import Flow
-from widgets.keybar import Key, KeyBar
-from widgets.nodemap import NodeMap
+from widgets.key_bar import Key, KeyBar
+from widgets.node_map import NodeMap
 from widgets.pane import Pane, line
-from widgets.quiet import QuietApp, QuietScreen
 from widgets.table import VirtualTable
-from widgets.topline import TopLine
-from widgets.wire import Glass
+from widgets.table_column import Column
+from widgets.terminal.flow_control import Flow
+from widgets.terminal.quiet_app import QuietApp, QuietScreen
+from widgets.terminal.screen_diff import Glass
+from widgets.top_line import TopLine
 
 Row = tuple[str, str, int]
 COLUMNS = (

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.clock import ManualClock
-from console import chain
-from console.journal import Journal, JournalFault, read, show, unfinished, verified, verify
-from console.witness import MOST, Witness, shortened
+from console.journal import chain
+from console.journal.syslog_witness import MOST, Witness, shortened
+from console.journal.writer import Journal, JournalFault, read, show, unfinished, verified, verify
 
 FORM = re.compile(rb"<85>wacht\[(\d+)\]: (\{[\x20-\x7e]*\})")
 
@@ -153,7 +153,7 @@ def test_where_no_thread_is_to_be_had_nothing_is_lost(path, syslog, monkeypatch)
     def none_left(_):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("console.journal._Write.start", none_left)
+    monkeypatch.setattr("console.journal.writer._Write.start", none_left)
     path.mkdir(parents=True)
     mine = book(path, syslog)
     assert "syslog is the witness" in act(mine, "a") and "syslog is the witness" in act(mine, "b")
@@ -166,7 +166,7 @@ def test_where_no_thread_is_to_be_had_nothing_is_lost(path, syslog, monkeypatch)
 
 
 def test_of_a_long_gap_the_last_lines_are_kept_and_all_are_counted(path, syslog, monkeypatch):
-    monkeypatch.setattr("console.journal.KEPT", 2)
+    monkeypatch.setattr("console.journal.writer.KEPT", 2)
     path.mkdir(parents=True)
     mine = book(path, syslog)
     for number in range(5):

@@ -6,8 +6,8 @@ from __future__ import annotations
 from textual.widgets import _toast
 
 from tests.faults import fault
-from widgets.quiet import QuietApp
-from widgets.word import LEAST_S, Word
+from widgets.terminal.quiet_app import QuietApp
+from widgets.toast import LEAST_S, Word
 
 
 def test_what_has_ended_has_ended():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Change
-from collectors.slurm.argv import calls
-from collectors.slurm.write import CliWriter
+from collectors.slurm.commands.argv import calls
+from collectors.slurm.commands.write import CliWriter
 from tests.test_write import Slurm, jobs, nodes, reboot
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from collectors.model import FOLLOWERS
-from console.policy import default_policy
+from console.health.xid_policy import default_policy
 
 DATA = Path(__file__).with_name("data") / "xids"
 

@@ -6,13 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from collectors.model import Xid
-from console.contradictions import contradictions
-from console.gpu_lines import xid_lines
-from console.gpus import xids
-from console.inspect import trouble_lines
-from console.needs import needs
-from console.node import Look, _xid_lines
-from console.policy import default_policy
+from console.cli.node import Look, _xid_lines
+from console.health.inconsistencies import contradictions
+from console.health.xid_policy import default_policy
+from console.plant.gpus import xids
+from console.tables.gpu_lines import xid_lines
+from console.tables.inspection_lines import trouble_lines
+from console.triage.attention import needs
 from tests import make
 
 NOW = 1_795_000_000.0

@@ -10,9 +10,9 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from widgets.cells import Span
-from widgets.ink import ink
-from widgets.units import duration
+from .cells import Span
+from .ink import ink
+from .units import duration
 
 Point = tuple[int, float | None]
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))

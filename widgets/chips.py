@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from collectors.model import Alert, Cluster, Source
 from collectors.nodestate import in_service
-from widgets.cells import Span, cut_spans, spans_width
-from widgets.units import age, stamp
+
+from .cells import Span, cut_spans, spans_width
+from .units import age, stamp
 
 #: Worst first: the word of the worst fault of a chip is the one shown.
 _FAULTS = ("internal", "missing", "auth", "refused", "malformed", "cut", "empty", "timeout", "backoff")

@@ -13,7 +13,7 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from widgets.cells import Align, Span, cut_spans, pad_spans, spans_width
+from .cells import Align, Span, cut_spans, pad_spans, spans_width
 
 _PREFIX = "role-"
 

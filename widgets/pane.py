@@ -12,8 +12,8 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from widgets.cells import Span, cut_spans, spans_of, spans_width, width, wrap_spans
-from widgets.scroll import Scrolled
+from .cells import Span, cut_spans, spans_of, spans_width, width, wrap_spans
+from .scroll import Scrolled
 
 #: Cells below which nothing is wrapped, and which a label has at most.
 _LEAST = 20
@@ -24,8 +24,8 @@ FOLDS = 2
 class Line(NamedTuple):
     """One line of a pane: spans, what stands at its right end, and a key where it can be chosen.
 
-    `link` is the URL behind the last of the spans, for a terminal that knows links (widgets.wire says which URLs).
-    `goes_on` is set where a pane that wraps broke it: it belongs to the line above.
+    `link` is the URL behind the last of the spans, for a terminal that knows links (widgets.terminal.screen_diff says
+    which URLs). `goes_on` is set where a pane that wraps broke it: it belongs to the line above.
     """
 
     spans: Sequence[Span]

@@ -15,8 +15,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input
 
-from widgets.cells import Span
-from widgets.ink import ink
+from .cells import Span
+from .ink import ink
 
 MOST = 500
 """Entries of a history."""

@@ -15,8 +15,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from collectors.model import Cluster
-from widgets.cells import Span
-from widgets.ink import Ink, ink
+
+from .cells import Span
+from .ink import Ink, ink
 
 WHEEL = 3
 """Lines that one notch of the wheel scrolls."""

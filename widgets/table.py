@@ -15,11 +15,12 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from collectors.model import Cluster
-from widgets.cells import cut, width
-from widgets.columns import Column, Placed, needs, place
-from widgets.rowpaint import GUTTER, Painted, Seen, header_strip, paint_cells, paint_row
-from widgets.tablekeys import TableKeys
-from widgets.view import AT_ONCE, By, View, arrange
+
+from .cells import cut, width
+from .row_painter import GUTTER, Painted, Seen, header_strip, paint_cells, paint_row
+from .table_column import Column, Placed, needs, place
+from .table_keys import TableKeys
+from .table_view import AT_ONCE, By, View, arrange
 
 R = TypeVar("R")
 

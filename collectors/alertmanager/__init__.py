@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from collectors.registry import Descriptor
+from collectors.source_registry import Descriptor
 from collectors.web import WebSettings, check_label, check_matchers, check_node
 
 

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from collectors.alertmanager import AlertmanagerSettings
 from collectors.clean import clean
 from collectors.decoding import from_json, json_decoder
 from collectors.hosts import FOREIGN, UNNAMED, Fit, Names
 from collectors.model import Alert, Matcher, Silence, SourceFault
+
+from . import AlertmanagerSettings
 
 #: Annotations that sum an alert up, the best first.
 _SUMMARIES = ("summary", "message", "description")

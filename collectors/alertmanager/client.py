@@ -1,7 +1,7 @@
 """Asks Alertmanager with httpx, and turns whatever goes wrong into a named fault.
 
-The whole answer has one deadline (`collectors.wire`) and a size, certificates are verified, redirects are not followed,
-and nothing is looked up in the environment.
+The whole answer has one deadline (`collectors.http_connection`) and a size, certificates are verified, redirects are
+not followed, and nothing is looked up in the environment.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from collectors.alertmanager import AlertmanagerSettings
+from collectors.bearer_token import read_token
 from collectors.clean import clean
+from collectors.http_connection import Wire, end, over, trusted
 from collectors.model import SourceFault
-from collectors.secret import read_token
 from collectors.web import rest_of
-from collectors.wire import Wire, end, over, trusted
+
+from . import AlertmanagerSettings
 
 #: Most bytes of one answer: 10,000 alerts with long annotations are about 20 MB.
 CAP = 64 << 20

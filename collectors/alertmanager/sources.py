@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from collectors.alertmanager import AlertmanagerSettings
-from collectors.alertmanager.answers import Reader, conditions, silence_of
-from collectors.alertmanager.client import Client, Refused
-from collectors.alertmanager.orders import ID
 from collectors.clock import Clock
 from collectors.hosts import Fitted, Names, summed
 from collectors.model import Alert, Collector, Facts, Matcher, Silence, SourceFault
+
+from . import AlertmanagerSettings
+from .answers import Reader, conditions, silence_of
+from .client import Client, Refused
+from .requests import ID
 
 #: Said in full, so that an Alertmanager of another mind about its defaults leaves nothing out.
 _ALL = [(state, "true") for state in ("active", "silenced", "inhibited", "unprocessed")]

@@ -1,19 +1,20 @@
 """All that writes to Alertmanager, and nothing else: a frozen Change becomes silences made or ended.
 
-Only `console.gate` may import this module; a test holds that. A request is sent once. Where no answer came it may have
-been done, and a second one would make a second silence: what came of it, the next reading says.
+Only `console.gate.gate` may import this module; a test holds that. A request is sent once. Where no answer came it may
+have been done, and a second one would make a second silence: what came of it, the next reading says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collectors.alertmanager import AlertmanagerSettings
-from collectors.alertmanager.answers import made_id
-from collectors.alertmanager.client import Client, Refused, Unsent
-from collectors.alertmanager.orders import Order, body, orders
 from collectors.clock import Clock, SystemClock
 from collectors.model import Change, Sent, SourceFault
+
+from . import AlertmanagerSettings
+from .answers import made_id
+from .client import Client, Refused, Unsent
+from .requests import Order, body, orders
 
 #: These concern whoever asks, or the server as a whole: the next request would fare alike.
 _TO_ALL = {301, 302, 303, 307, 308, 401, 403, 405, 429, 503}

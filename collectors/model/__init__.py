@@ -10,23 +10,10 @@ Rows are msgspec Structs without garbage-collector tracking: 100,000 jobs must n
 
 from __future__ import annotations
 
-from collectors.model.cluster import (
-    KINDS,
-    SINGLES,
-    Cluster,
-    Diff,
-    Facts,
-    Fault,
-    Reading,
-    Source,
-    SourceFault,
-    Taken,
-    Totals,
-    may_hide,
-)
-from collectors.model.past import JobAccount, Ledger, LogTail, NodeEvent, PastJob, Step
-from collectors.model.people import Association, User
-from collectors.model.plant import (
+from .accounting import JobAccount, Ledger, LogTail, NodeEvent, PastJob, Step
+from .cluster import KINDS, SINGLES, Cluster, Diff, Facts, Fault, Reading, Source, SourceFault, Taken, Totals, may_hide
+from .interfaces import AlertDesk, Budget, Change, Collector, NewSilence, Sent, Telemetry, Transport, Writer
+from .plant import (
     Attached,
     Checkup,
     Completing,
@@ -40,10 +27,9 @@ from collectors.model.plant import (
     Runaway,
     Tray,
 )
-from collectors.model.ports import AlertDesk, Budget, Change, Collector, NewSilence, Sent, Telemetry, Transport, Writer
-from collectors.model.queueing import Factors, Limit, Limits, Queueing, Share
-from collectors.model.slurm import Cost, Diag, Job, JobDetail, Node, Partition, Reservation, Rights
-from collectors.model.telemetry import (
+from .queue_limits import Factors, Limit, Limits, Queueing, Share
+from .slurm import Cost, Diag, Job, JobDetail, Node, Partition, Reservation, Rights
+from .telemetry import (
     FOLLOWERS,
     TAKEN,
     Alert,
@@ -58,6 +44,7 @@ from collectors.model.telemetry import (
     SlurmCounts,
     Xid,
 )
+from .users import Association, User
 
 __all__ = [
     "FOLLOWERS",

@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping
 from msgspec import Struct, field
 
 from collectors.clean import clean
-from collectors.hidden import hidden
-from collectors.model.people import User
-from collectors.model.plant import Checkup, Control, Coolant, Domain, Fabric, FileSystem, Port, Tray
-from collectors.model.slurm import Cost, Diag, Job, Node, Partition, Reservation, Rights
-from collectors.model.telemetry import Alert, Load, Power, Silence, SlurmCounts, Xid
+from collectors.redaction import hidden
+
+from .plant import Checkup, Control, Coolant, Domain, Fabric, FileSystem, Port, Tray
+from .slurm import Cost, Diag, Job, Node, Partition, Reservation, Rights
+from .telemetry import Alert, Load, Power, Silence, SlurmCounts, Xid
+from .users import User
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -205,7 +206,7 @@ class Cluster(Struct, frozen=True, weakref=True, eq=False, kw_only=True):
     """Ports that are not well; `fabric` counts all of them."""
     fabric: Fabric | None = None
     domains: Mapping[str, Domain] = field(default_factory=dict)
-    """As somebody laid them out; where nobody did, `trays` tell (console/domains.py)."""
+    """As somebody laid them out; where nobody did, `trays` tell (console/plant/nvlink_domains.py)."""
     trays: Mapping[str, Tray] = field(default_factory=dict)
     cooling: Mapping[str, Coolant] = field(default_factory=dict)
     storage: Mapping[str, FileSystem] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from collectors.registry import Descriptor
+from collectors.source_registry import Descriptor
 
 
 class NvmlSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

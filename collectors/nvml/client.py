@@ -14,15 +14,16 @@ import msgspec
 from msgspec import Struct
 
 from collectors import process
-from collectors.child import command as run_module
-from collectors.child import environment
+from collectors.child_process import command as run_module
+from collectors.child_process import environment
 from collectors.clean import decode
 from collectors.clock import Clock, SystemClock
 from collectors.decoding import msgpack_decoder
 from collectors.model import Gpu, SourceFault, Xid
-from collectors.nvml import NvmlSettings
-from collectors.nvml.message import Answer, Claim, Event, Extra, Message, worst
-from collectors.nvml.owner import listed
+
+from . import NvmlSettings
+from .process_owner import listed
+from .protocol import Answer, Claim, Event, Extra, Message, worst
 
 #: Longest wait between two starts of a child that fails.
 LONGEST_WAIT_S = 30.0

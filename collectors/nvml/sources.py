@@ -7,8 +7,9 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from collectors.model import Attached, Collector, Facts, Gpu, Load, Series, SourceFault
-from collectors.nvml import NvmlSettings
-from collectors.nvml.client import Nvml, Point, Sample
+
+from . import NvmlSettings
+from .client import Nvml, Point, Sample
 
 #: Points of a chart; more readings than these are summed up.
 POINTS = 360

@@ -16,10 +16,11 @@ from typing import Any
 
 import msgspec
 
-from collectors.child import exactly, say, take_stdout
+from collectors.child_process import exactly, say, take_stdout
 from collectors.model import Severity
-from collectors.nvml import kernel
-from collectors.nvml.message import Answer, Event, Message, worst
+
+from . import kernel_log
+from .protocol import Answer, Event, Message, worst
 
 _XID = 8
 """nvmlEventTypeXidCriticalError."""
@@ -61,7 +62,7 @@ class Watch:
         self._line = line
         self._at = {_address(device.handle): device for device in devices if device.handle is not None}
         addresses = {device.index: device.extra.get("bus_id") for device in devices}
-        self._slots = kernel.by_slot(addresses, kernel.slots_of_driver())
+        self._slots = kernel_log.by_slot(addresses, kernel_log.slots_of_driver())
         self._uuids = {device.index: device.fixed.get("uuid") for device in devices}
         self.warnings: tuple[str, ...] = ()
         self._set: Any = None
@@ -85,7 +86,7 @@ class Watch:
             self._set = None
         if refused:
             self.warnings = (f"XIDs are not reported by the driver: {'; '.join(refused)}",)
-        past, why_not = kernel.xids()
+        past, why_not = kernel_log.xids()
         self._tell_log(past)
         if why_not:
             self.warnings += (why_not,)
@@ -96,17 +97,17 @@ class Watch:
         """Tell the log again where the driver reported XIDs whose severity only the kernel's line says."""
         if self._ungraded_at is None:
             return
-        past, _ = kernel.xids()
-        graded = [one for one in past if one.code in kernel.GRADED]
+        past, _ = kernel_log.xids()
+        graded = [one for one in past if one.code in kernel_log.GRADED]
         # The line may be written after the event; a log that cannot be read is not asked for ever.
         newest = max((one.at for one in graded), default=0.0)
         if newest >= self._ungraded_at - _CLOSE_S or time.time() - self._ungraded_at > _GIVE_UP_S:
             self._ungraded_at = None
         self._tell_log(graded)
 
-    def _tell_log(self, past: Iterable[kernel.Line]) -> None:
+    def _tell_log(self, past: Iterable[kernel_log.Line]) -> None:
         """Tell what the kernel's log holds, one event a code and GPU."""
-        seen: dict[tuple[str, int], list[kernel.Line]] = {}
+        seen: dict[tuple[str, int], list[kernel_log.Line]] = {}
         for one in past:
             seen.setdefault((one.slot, one.code), []).append(one)
         for (slot, code), lines in seen.items():
@@ -127,7 +128,7 @@ class Watch:
             if data.eventType & _XID:
                 device, now = self._at.get(_address(data.device)), time.time()
                 self._tell(None if device is None else device.index, data.eventData, now, now)
-                if data.eventData in kernel.GRADED:
+                if data.eventData in kernel_log.GRADED:
                     self._ungraded_at = now
 
     def _tell(
@@ -152,7 +153,7 @@ def main(node: str) -> None:
     line = Line()
     line.asked.get()
     try:
-        from collectors.nvml.read import Sampler
+        from .gpu_reads import Sampler
     except ImportError:
         line.say(
             _failed(("missing", "nvml: the Python package nvidia-ml-py is not installed", "pip install nvidia-ml-py"))
@@ -173,7 +174,7 @@ def main(node: str) -> None:
 
 
 def _failed(fault: tuple[str, str, str]) -> Answer:
-    return Answer(at=time.time(), fault=fault, on_bus=kernel.gpus_on_bus(), cpu_s=time.process_time())
+    return Answer(at=time.time(), fault=fault, on_bus=kernel_log.gpus_on_bus(), cpu_s=time.process_time())
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from collectors.prometheus.plant_cooling import CoolingSettings
-from collectors.prometheus.plant_settings import FabricSettings, StorageSettings
-from collectors.registry import Descriptor
+from collectors.source_registry import Descriptor
 from collectors.web import Seconds, WebSettings, check_label, check_matchers, check_node
+
+from .plant.cooling_queries import CoolingSettings
+from .plant.plant_settings import FabricSettings, StorageSettings
 
 
 class PowerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,7 +91,7 @@ class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_
         check_matchers(self.matchers)
         check_matchers(self.slurmctld)
         if self.queries:
-            from collectors.prometheus.queries import TABLE
+            from .query_table import TABLE
 
             names = {query.name for query in TABLE}
             for name in self.queries:
@@ -102,7 +103,7 @@ class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_
         """The matchers that `slurm_metrics` stands for; of the cluster's own, where one server holds several."""
         if isinstance(self.slurm_metrics, str) and self.slurm_metrics:
             return self.slurm_metrics
-        from collectors.prometheus.queries import SLURMCTLD
+        from .query_table import SLURMCTLD
 
         return ",".join(part for part in (SLURMCTLD, self.matchers) if part)
 

@@ -13,16 +13,17 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from collectors.bearer_token import read_token
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import SourceFault
-from collectors.prometheus import PrometheusSettings
-from collectors.secret import read_token
 from collectors.web import ca_file, rest_of
 
+from . import PrometheusSettings
+
 if TYPE_CHECKING:
-    from collectors.prometheus.values import Notes
-    from collectors.prometheus.wire import Answer, Row
+    from .http_transport import Answer, Row
+    from .values import Notes
 
 
 #: Clocks may differ by this much before the samples' times are moved to ours.
@@ -52,7 +53,7 @@ class Client:
         with _IMPORTING:
             from prometheus_api_client import PrometheusConnect
 
-            from collectors.prometheus.wire import Adapter, Session
+            from .http_transport import Adapter, Session
 
         self._settings = settings
         self._clock = clock
@@ -110,7 +111,7 @@ class Client:
 
     def close(self) -> None:
         """End what is being asked, from any thread, and ask no more."""
-        from collectors.prometheus.wire import shut
+        from .http_transport import shut
 
         self._closed = True
         shut(self._adapter.sockets)
@@ -139,7 +140,7 @@ class Client:
         from prometheus_api_client.exceptions import PrometheusApiClientException
         from requests import exceptions
 
-        from collectors.prometheus.wire import Cut, Late, Malformed, TooLarge
+        from .http_transport import Cut, Late, Malformed, TooLarge
 
         kept = self._heard is not None
         while True:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Facts, Load, SourceFault, Xid
-from collectors.prometheus.book import Book
-from collectors.prometheus.client import SKEW_S, Client, QueryRefused
-from collectors.prometheus.hosts import Families
-from collectors.prometheus.names import TEMP, XID
-from collectors.prometheus.queries import BY_NAME, quoted
-from collectors.prometheus.values import NODE_NAME, Notes, by_label, number, points, told
-from collectors.prometheus.xids import DAY, Gpu, Memory, last_of_node, step_of
+
+from .client import SKEW_S, Client, QueryRefused
+from .dcgm_names import TEMP, XID
+from .host_labels import Families
+from .query_table import BY_NAME, quoted
+from .site_queries import Book
+from .values import NODE_NAME, Notes, by_label, number, points, told
+from .xids import DAY, Gpu, Memory, last_of_node, step_of
 
 #: A difference of the clocks that is told.
 _TELL_SKEW_S = 60.0

@@ -7,19 +7,20 @@ from typing import Any, Protocol
 from collectors.clock import Clock, SystemClock
 from collectors.hosts import UNNAMED, Fitted, Names
 from collectors.model import KINDS, Collector, Facts, SourceFault
-from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.book import Book
-from collectors.prometheus.checkups import CheckupReader
-from collectors.prometheus.client import Client
-from collectors.prometheus.cooling import CoolingReader
-from collectors.prometheus.counts import CountsReader
-from collectors.prometheus.fabric import FabricReader
-from collectors.prometheus.hosts import Families
-from collectors.prometheus.loads import LoadReader
-from collectors.prometheus.power import PowerReader
-from collectors.prometheus.storage import StorageReader
-from collectors.prometheus.telemetry import PrometheusTelemetry
-from collectors.prometheus.trays import TrayReader
+
+from . import PrometheusSettings
+from .client import Client
+from .host_labels import Families
+from .loads import LoadReader
+from .on_demand import PrometheusTelemetry
+from .plant.checkups import CheckupReader
+from .plant.cooling import CoolingReader
+from .plant.fabric import FabricReader
+from .plant.nvlink_domains import TrayReader
+from .plant.storage import StorageReader
+from .site_power import PowerReader
+from .site_queries import Book
+from .slurmctld_counts import CountsReader
 
 
 class Reader(Protocol):

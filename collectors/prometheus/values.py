@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from collectors.clean import clean
 from collectors.nodeset import natural_key
-from collectors.prometheus.queries import BY_NAME
+
+from .query_table import BY_NAME
 
 if TYPE_CHECKING:
-    from collectors.prometheus.wire import Row
+    from .http_transport import Row
 
 #: What Slurm allows as a node's name, and what may therefore be asked for.
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

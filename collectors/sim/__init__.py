@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from collectors.registry import Descriptor
+from collectors.source_registry import Descriptor
 
 #: What can be made to go wrong, about 30 simulated seconds after the start.
 INCIDENTS: dict[str, str] = {

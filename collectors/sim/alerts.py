@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from collectors.matchers import meets
 from collectors.model import Alert, NewSilence, Silence
-from collectors.sim.topology import Host
+
+from .plant.site_layout import Host
 
 
 class Alerts:

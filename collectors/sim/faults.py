@@ -9,11 +9,12 @@ from msgspec.structs import replace
 
 from collectors.clean import clean
 from collectors.model import Xid
-from collectors.sim.alerts import Alerts
-from collectors.sim.queue import Queue
-from collectors.sim.timeline import Timeline
-from collectors.sim.topology import DAY, HOUR, Host, Trouble, gpu_uuid
-from collectors.sim.workload import HOSTILE
+
+from .alerts import Alerts
+from .plant.site_layout import DAY, HOUR, Host, Trouble, gpu_uuid
+from .slurmctld.job_queue import Queue
+from .slurmctld.workload import HOSTILE
+from .timeline import Timeline
 
 MINUTE = 60
 #: Mean time between failures of a node of 8 GPUs (Meta RSC, "Revisiting Reliability in Large-Scale ML Clusters").

@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from collectors.sim import INCIDENTS
-from collectors.sim.alerts import Alerts
-from collectors.sim.fabric import Links
-from collectors.sim.faults import MINUTE, Faults, Kind
-from collectors.sim.nvlink import NO_ROUTE, NvLink
-from collectors.sim.queue import Queue, Run
-from collectors.sim.storage import Storage
-from collectors.sim.timeline import Timeline
-from collectors.sim.topology import HOUR, Host, Trouble, indices_of
-from collectors.sim.trip import Trip
+from . import INCIDENTS
+from .alerts import Alerts
+from .cooling_incident import Trip
+from .faults import MINUTE, Faults, Kind
+from .plant.fabric import Links
+from .plant.nvlink import NO_ROUTE, NvLink
+from .plant.site_layout import HOUR, Host, Trouble, indices_of
+from .plant.storage import Storage
+from .slurmctld.job_queue import Queue, Run
+from .timeline import Timeline
 
 #: Simulated seconds between the start and the incident.
 STARTS_S = 30.0

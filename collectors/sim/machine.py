@@ -32,28 +32,30 @@ from collectors.model import (
     Tray,
     Xid,
 )
-from collectors.sim import SimSettings, nvlink
-from collectors.sim.actions import Desk
-from collectors.sim.alerts import Alerts
-from collectors.sim.arrivals import Arrivals
-from collectors.sim.calendar import Calendar
-from collectors.sim.checkups import Checks
-from collectors.sim.fabric import Links
-from collectors.sim.faults import Faults
-from collectors.sim.incidents import Incidents
-from collectors.sim.past import Past
-from collectors.sim.pool import Pool
-from collectors.sim.power import Meters
-from collectors.sim.queue import Queue
-from collectors.sim.reboots import Reboots
-from collectors.sim.reserve import reserve
-from collectors.sim.scheduler import Scheduler
-from collectors.sim.sensors import Sensors
-from collectors.sim.storage import Storage
-from collectors.sim.telemetry import Telemetry
-from collectors.sim.timeline import Timeline
-from collectors.sim.topology import DAY, HOUR, Host, Trouble, answers, build_site, fold_bits, node_row
-from collectors.sim.workload import USERS, Workload
+
+from . import SimSettings
+from .alerts import Alerts
+from .faults import Faults
+from .incidents import Incidents
+from .plant import nvlink
+from .plant.checkups import Checks
+from .plant.fabric import Links
+from .plant.gpu_telemetry import Telemetry
+from .plant.power import Meters
+from .plant.sensor_history import Past
+from .plant.sensors import Sensors
+from .plant.site_layout import DAY, HOUR, Host, Trouble, answers, build_site, fold_bits, node_row
+from .plant.storage import Storage
+from .slurmctld.arrivals import Arrivals
+from .slurmctld.gpu_pool import Pool
+from .slurmctld.job_queue import Queue
+from .slurmctld.operator_requests import Desk
+from .slurmctld.reboots import Reboots
+from .slurmctld.reservation_calendar import Calendar
+from .slurmctld.reservation_plan import reserve
+from .slurmctld.scheduler import Scheduler
+from .slurmctld.workload import USERS, Workload
+from .timeline import Timeline
 
 #: RPCs that slurmctld answers a user in an hour: one who polls in a loop, and the rest.
 CALLS_PER_HOUR = 40

@@ -29,10 +29,11 @@ from collectors.model import (
     User,
 )
 from collectors.nodeset import expand
-from collectors.sim import SimSettings
+
+from . import SimSettings
 
 if TYPE_CHECKING:
-    from collectors.sim.machine import Machine
+    from .machine import Machine
 
 Now = Callable[[], "Machine"]
 """The machine as it is now. It is imported and built by the first that reads it (0.5 s at 12,000 nodes), in that one's
@@ -51,7 +52,7 @@ def running(cluster: str, settings: SimSettings, clock: Clock | None = None) -> 
         known = _machines.get((cluster, settings))
         if known is not None and (clock is None or clock is known[1]):
             return known[0]
-        from collectors.sim.machine import Machine
+        from .machine import Machine
 
         machine = Machine(settings, clock or SystemClock(), _login(), cluster)
         _machines[cluster, settings] = (machine, clock)
@@ -144,13 +145,13 @@ def _storage(machine: Machine) -> Facts:
 
 
 def _control(machine: Machine) -> Facts:
-    from collectors.sim.daemons import control
+    from .slurmctld.daemon_states import control
 
     return Facts(control=control(machine))
 
 
 def _cooling(machine: Machine) -> Facts:
-    from collectors.sim.cooling import read
+    from .plant.cooling import read
 
     return Facts(cooling=read(machine))
 
@@ -228,7 +229,7 @@ class SimTransport:
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
         """The users of these names; unknown ones are left out."""
-        from collectors.sim.acts_users import rows
+        from .slurmctld.user_requests import rows
 
         machine = self._now()
         with machine.still():

@@ -1,15 +1,16 @@
-"""The writing half of the simulated machine. Only `console.gate` may import this."""
+"""The writing half of the simulated machine. Only `console.gate.gate` may import this."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collectors.alertmanager.orders import Order, orders
+from collectors.alertmanager.requests import Order, orders
 from collectors.model import Change, Sent
-from collectors.sim import SimSettings
-from collectors.sim.actions import commands
-from collectors.sim.machine import Machine
-from collectors.sim.sources import running
+
+from . import SimSettings
+from .machine import Machine
+from .slurmctld.operator_requests import commands
+from .sources import running
 
 #: Where the Alertmanager of a simulated machine would be.
 ALERTMANAGER = "http://alertmanager:9093"

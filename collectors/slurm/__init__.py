@@ -11,8 +11,8 @@ from msgspec import Meta, Struct
 
 from collectors.model import Budget
 from collectors.racks import RackRule
-from collectors.registry import Descriptor
-from collectors.shared import Published
+from collectors.shared_readings import Published
+from collectors.source_registry import Descriptor
 from collectors.web import check_url
 
 RoadName = Literal["cli", "rest", "native"]

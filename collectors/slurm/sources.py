@@ -22,9 +22,10 @@ from collectors.model import (
     User,
 )
 from collectors.nodestate import reboot_overdue
-from collectors.shared import Shelf
-from collectors.slurm import SlurmSettings
-from collectors.slurm.road import KINDS, OPTIONAL, Reader, Road, Shows, first_that_can, why_not
+from collectors.shared_readings import Shelf
+
+from . import SlurmSettings
+from .transport import KINDS, OPTIONAL, Reader, Road, Shows, first_that_can, why_not
 
 T = TypeVar("T")
 
@@ -141,14 +142,14 @@ def open_roads(cluster: str, settings: SlurmSettings) -> tuple[Road, ...]:
 def open_road(name: str, cluster: str, settings: SlurmSettings) -> Road:
     """One road by its name; only what it needs is imported."""
     if name == "rest":
-        from collectors.slurm.rest.road import RestRoad
+        from .rest.rest_transport import RestRoad
 
         return RestRoad(settings)
     if name == "native":
-        from collectors.slurm.native.road import NativeRoad
+        from .native.native_transport import NativeRoad
 
         return NativeRoad(settings)
-    from collectors.slurm.cli import CliRoad
+    from .commands.commands_transport import CliRoad
 
     return CliRoad(settings, cluster)
 

@@ -9,9 +9,10 @@ from collectors.clean import clean, decode
 from collectors.model import Domain, SourceFault
 from collectors.nodeset import natural_key
 from collectors.racks import RackRule, listed, rack_of, switches
-from collectors.shared import Run
-from collectors.slurm.ask import ask, names_in
-from collectors.slurm.nodes import inventory
+from collectors.shared_readings import Run
+
+from .commands.fenced_reads import ask, names_in
+from .commands.nodes import inventory
 
 #: One block, as 24.11 and 26.05 print it, whichever file it was written in. Without a topology they print nothing.
 _BLOCK = re.compile(r"^BlockName=(\S+) .*?Nodes=(\S+)", re.M)

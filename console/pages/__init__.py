@@ -1,1 +1,1 @@
-"""The pages of docs/ that are made from code. `make docs` writes them, a test holds that they are current."""
+"""The documents of `docs/` that are made from code, so that they stay true: `python -m console.pages docs`."""

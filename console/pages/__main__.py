@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from console.pages.made import pages
+from .generated import pages
 
 root = Path(sys.argv[1])
 for name, text in pages(root).items():

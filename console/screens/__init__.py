@@ -1,1 +1,3 @@
-"""The screens: each shows one Cluster and never reads a source."""
+"""The screens, one module each: every one shows one Cluster and never reads a source.
+
+Not here: columns and lines (`tables`), judgements (`health`, `plant`, `queue`, `triage`)."""

@@ -12,21 +12,22 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault, Limits, Share
-from console.account_columns import ACCOUNTS, FULL, MEMBERS, NEAR
-from console.accounts import NO_ACCOUNT, Holder, accounts, holdings, matching, told, under, users
-from console.actions import NAVIGATION
-from console.columns import Ctx
-from console.filters import LENGTH_CAP
-from console.limit_words import limit_text
-from console.queueing import EVERY_S, Answer
-from console.screens.filtered import FilteredScreen
-from console.screens.two import TwoTables
+from console.actions.registry import NAVIGATION
+from console.filters.language import LENGTH_CAP
+from console.queue.accounts import NO_ACCOUNT, Holder, accounts, holdings, matching, told, under, users
+from console.queue.limit_text import limit_text
+from console.queue.queue_reads import EVERY_S, Answer
+from console.tables.account_columns import ACCOUNTS, FULL, MEMBERS, NEAR
+from console.tables.table_columns import Ctx
 from widgets.cells import Span
-from widgets.keybar import Key
+from widgets.key_bar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
 from widgets.units import age, percent
+
+from .layout.filtered_screen import FilteredScreen
+from .layout.two_tables import TwoTables
 
 _WIDE, _TALL = 130, 34
 

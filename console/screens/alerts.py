@@ -12,22 +12,23 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold
-from console.action import Kind
-from console.alert_columns import GROUPS, SILENCES, Quiet, detail
-from console.alert_groups import Group, groups, keeps_quiet, reason
-from console.columns import Ctx
-from console.filters import LENGTH_CAP
-from console.screens.base import WachtScreen
+from console.actions.action import Kind
+from console.alerts.groups import Group, groups, keeps_quiet, reason
+from console.filters.language import LENGTH_CAP
+from console.tables.alert_columns import GROUPS, SILENCES, Quiet, detail
+from console.tables.table_columns import Ctx
 from widgets.cells import Span
-from widgets.keybar import Key
+from widgets.key_bar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
 from widgets.units import age, plural, when
 
+from .layout.screen import WachtScreen
+
 if TYPE_CHECKING:
-    from console.opened import Opened
-    from console.policy import Policy
+    from console.health.xid_policy import Policy
+    from console.session.cluster_session import Opened
 
 #: The source of alerts and of silences, whatever it asks.
 SOURCE = "alerts.alerts"

@@ -9,18 +9,19 @@ from textual import on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault
-from console import remember
-from console.cluster_columns import CLUSTERS, ClusterRow
-from console.columns import Ctx
-from console.elsewhere import Standing, active_of, summed
-from console.judging import Judged, judge
-from console.need_list import Need
-from console.needs import SUMS
-from console.screens.base import CTX_STEP_S, WachtScreen, answer_or_fault, stepped
-from widgets.keybar import Key
+from console.runtime import memo
+from console.session.cluster_summary import Standing, active_of, summed
+from console.tables.cluster_columns import CLUSTERS, ClusterRow
+from console.tables.table_columns import Ctx
+from console.triage.attention import SUMS
+from console.triage.attention_list import Need
+from console.triage.judgement import Judged, judge
+from widgets.key_bar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
+
+from .layout.screen import CTX_STEP_S, WachtScreen, answer_or_fault, stepped
 
 #: What is read of the others too while this is shown.
 _MORE = frozenset({"loads", "power"})
@@ -88,7 +89,7 @@ class ClustersScreen(WachtScreen):
             else:
                 # It was closed meanwhile: what the thread looked up was made for it once more.
                 self._judged.pop(name, None)
-                remember.forget(name)
+                memo.forget(name)
         self._fill(self.app.standings(), self.ctx())
 
     def _fill(self, standings: Iterable[Standing], ctx: Ctx) -> None:

@@ -9,16 +9,17 @@ from textual import on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
-from console import control
-from console.action import Kind
-from console.columns import Ctx
-from console.control_columns import ASKERS, HUNG, askers, hung
-from console.screens.two import TwoTables
-from widgets.keybar import Key
+from console.actions.action import Kind
+from console.tables import control_lines
+from console.tables.control_columns import ASKERS, HUNG, askers, hung
+from console.tables.table_columns import Ctx
+from widgets.key_bar import Key
 from widgets.pane import Pane
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
 from widgets.units import when
+
+from .layout.two_tables import TwoTables
 
 
 class ControlScreen(TwoTables):
@@ -72,7 +73,7 @@ class ControlScreen(TwoTables):
         self._say(ctx)
 
     def _say(self, ctx: Ctx) -> None:
-        lines = control.lines(self.cluster, ctx.now)
+        lines = control_lines.lines(self.cluster, ctx.now)
         self.daemons.set_title("Slurm's daemons", self.old("slurm.control", "slurm.diag"))
         self.daemons.styles.height = len(lines) + 2
         self.daemons.set_lines(lines)

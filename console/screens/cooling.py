@@ -10,16 +10,17 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold_for_slurm
-from console import cooling
-from console.columns import Ctx
-from console.cooling import ILL, Loop
-from console.cooling_columns import LOOPS, look
-from console.screens.base import WachtScreen
-from widgets.keybar import Key
+from console.plant import cooling
+from console.plant.cooling import ILL, Loop
+from console.tables.cooling_columns import LOOPS, look
+from console.tables.table_columns import Ctx
+from widgets.key_bar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
 from widgets.units import duration
+
+from .layout.screen import WachtScreen
 
 SOURCE = "prom.cooling"
 NONE = "no cooling is configured: name the series of the CDUs in cooling = { … } of the cluster (docs/configuration.md)"

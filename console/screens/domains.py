@@ -10,15 +10,16 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold, fold_for_slurm
-from console import domains
-from console.columns import Ctx
-from console.domain_columns import DOMAINS
-from console.domains import DomainState
-from console.screens.base import WachtScreen
-from widgets.keybar import Key
+from console.plant import nvlink_domains
+from console.plant.nvlink_domains import DomainState
+from console.tables.domain_columns import DOMAINS
+from console.tables.table_columns import Ctx
+from widgets.key_bar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
+
+from .layout.screen import WachtScreen
 
 NONE = (
     "no NVLink domain is known: Slurm's topology has no blocks, the configuration calls no racks domains, and no "
@@ -36,7 +37,7 @@ class DomainsScreen(WachtScreen):
     """
     crumb = "domains"
     reads = frozenset({"domains", "trays"})
-    sums = (domains.states,)
+    sums = (nvlink_domains.states,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +53,7 @@ class DomainsScreen(WachtScreen):
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Sums that are made once a reading."""
-        found = domains.states(cluster)
+        found = nvlink_domains.states(cluster)
         if diff is None or diff.kinds & {"domains", "trays", "nodes"}:
             ill = {name: one for name, one in found.items() if one.broken}
             self.table.empty_text = self._none()
@@ -91,7 +92,7 @@ class DomainsScreen(WachtScreen):
 
     def _say(self) -> None:
         """What is under the cursor, in words."""
-        one = domains.states(self.cluster).get(self.table.cursor_key or "")
+        one = nvlink_domains.states(self.cluster).get(self.table.cursor_key or "")
         self.detail.display = one is not None
         self.detail.set_title([(one.name, "title")] if one is not None else "")
         self.detail.set_lines([] if one is None else list(_lines(one)))
@@ -104,7 +105,7 @@ class DomainsScreen(WachtScreen):
 
     def copyable(self) -> str | None:
         """The command that shows what is under the cursor."""
-        one = domains.states(self.cluster).get(self.table.cursor_key or "")
+        one = nvlink_domains.states(self.cluster).get(self.table.cursor_key or "")
         return "scontrol show topology" if one is None else f"scontrol show node {fold_for_slurm(one.nodes)}"
 
     @on(TableKeys.Moved)
@@ -113,7 +114,7 @@ class DomainsScreen(WachtScreen):
 
     @on(TableKeys.Opened)
     def _opened(self, event: TableKeys.Opened) -> None:
-        one = domains.states(self.cluster).get(event.key)
+        one = nvlink_domains.states(self.cluster).get(event.key)
         if one is not None:
             self.app.open_list("nodes", fold(one.nodes))
 

@@ -7,15 +7,16 @@ from typing import Any
 from textual import on
 
 from collectors.model import Cluster, Diff
-from console import fabric
-from console.action import Kind
-from console.columns import Ctx
-from console.fabric_columns import PORTS, SWITCHES
-from console.screens.two import TwoTables
+from console.actions.action import Kind
+from console.plant import fabric
+from console.tables.fabric_columns import PORTS, SWITCHES
+from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
 from widgets.units import count, plural
+
+from .layout.two_tables import TwoTables
 
 SOURCE = "prom.fabric"
 #: So many columns leave room for more than what is wrong in the head.

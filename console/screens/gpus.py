@@ -10,18 +10,19 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault, Gpu
-from console import gpus
-from console.action import Kind
-from console.columns import Ctx
-from console.gpu_lines import gpu_grid, hot_lines, hungry_lines, idle_lines, rack_lines, under_line, xid_lines
-from console.screens.base import WachtScreen
-from console.screens.trends import Trends
-from console.unknown import SOURCES
-from widgets.keybar import Key
-from widgets.measure import MEASURES
-from widgets.nodemap import NodeMap
+from console.actions.action import Kind
+from console.health.unknown_reasons import SOURCES
+from console.plant import gpus
+from console.tables.gpu_lines import gpu_grid, hot_lines, hungry_lines, idle_lines, rack_lines, under_line, xid_lines
+from console.tables.table_columns import Ctx
+from widgets.key_bar import Key
+from widgets.map_measures import MEASURES
+from widgets.node_map import NodeMap
 from widgets.pane import Line, Pane
 from widgets.units import plural
+
+from .layout.screen import WachtScreen
+from .trends import Trends
 
 #: The lists: title, what each is made of, and what it says where it is empty and all of that is known.
 _LISTS = (

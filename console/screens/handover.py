@@ -12,20 +12,21 @@ from textual import events, on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
-from console.behind import Behind, left_behind, nothing
-from console.chain import JournalFault
-from console.columns import Ctx
 from console.export.markdown import WIDEST
-from console.kept import KeptFault
-from console.report.gather import Sources, gather, of_console
-from console.report.report import Report
-from console.report.span import Span, span_of
-from console.report.told import as_markdown
-from console.screens.base import WachtScreen
-from console.shifts import kept_shifts, last_shift
-from widgets.keybar import Key
+from console.journal.chain import JournalFault
+from console.journal.reminders import Behind, left_behind, nothing
+from console.journal.shifts import kept_shifts, last_shift
+from console.reports.period import Span, span_of
+from console.reports.reads import Sources, gather, of_console
+from console.reports.rendering import as_markdown
+from console.reports.report import Report
+from console.runtime.state_files import KeptFault
+from console.tables.table_columns import Ctx
+from widgets.key_bar import Key
 from widgets.pane import Line, Pane, line
 from widgets.units import age, when
+
+from .layout.screen import WachtScreen
 
 _BACKSLASH = re.compile(r"\\(.)")
 _HEAD = "## Left behind"

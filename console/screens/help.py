@@ -8,12 +8,13 @@ from collections.abc import Iterable, Sequence
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
-from console.actions import ACTIONS, NAVIGATION
-from console.commands import helps
-from console.screens.base import WachtScreen
+from console.actions.registry import ACTIONS, NAVIGATION
+from console.filters.commands import helps
 from widgets.cells import Span, spans_width
-from widgets.keybar import Key
+from widgets.key_bar import Key
 from widgets.pane import Line, Pane, line
+
+from .layout.screen import WachtScreen
 
 #: Cells of the name of an action, and of its key with what stands before it.
 _LABEL, _KEY = 2 + max(len(action.label) for action in ACTIONS), 9

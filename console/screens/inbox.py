@@ -11,17 +11,18 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold, fold_for_slurm
-from console import reasons
-from console.action import Kind
-from console.columns import Ctx
-from console.contradictions import contradictions, suspects
-from console.drift import drifts
-from console.inbox_columns import CONTRADICTIONS, INBOX, in_words
-from console.screens.two import TwoTables
-from widgets.keybar import Key
+from console.actions.action import Kind
+from console.health import drain_reasons
+from console.health.inconsistencies import contradictions, suspects
+from console.health.version_drift import drifts
+from console.tables.inbox_columns import CONTRADICTIONS, INBOX, in_words
+from console.tables.table_columns import Ctx
+from widgets.key_bar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
+
+from .layout.two_tables import TwoTables
 
 #: On fewer columns some of what a line says is dropped, or cut.
 _ROOMY = 150
@@ -65,7 +66,7 @@ class InboxScreen(TwoTables):
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Both are made anew from the facts: 12,000 nodes take some 20 ms."""
         ctx = self.ctx()
-        entries = {one.nodes[0]: one for one in reasons.inbox(cluster, ctx.now)}
+        entries = {one.nodes[0]: one for one in drain_reasons.inbox(cluster, ctx.now)}
         self.inbox.set_rows(entries, ctx=ctx)
         found = contradictions(cluster, ctx.now, self.app.policy, mono=self.app.clock.mono(), resumed=self.app.resumed)
         found.sort(key=lambda one: ("bad", "warn", "note").index(one.severity))

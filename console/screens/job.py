@@ -11,17 +11,18 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault, JobAccount, JobDetail
 from collectors.nodeset import names_in
-from console import inspect
-from console.action import Kind
-from console.columns import Ctx, state_cell
-from console.ended_lines import before_lines
-from console.screens.ended import Ended
-from console.screens.inspection import Inspection
-from console.screens.waiting import Waiting
-from console.unknown import why_unknown
+from console.actions.action import Kind
+from console.health.unknown_reasons import why_unknown
+from console.tables import inspection_lines
+from console.tables.accounting_lines import before_lines
+from console.tables.table_columns import Ctx, state_cell
 from widgets.cells import spans_of
 from widgets.pane import Line, Pane, line
 from widgets.units import energy
+
+from .ended_job import Ended
+from .layout.inspection import Inspection
+from .pending_pane import Waiting
 
 
 class JobScreen(Inspection):
@@ -73,7 +74,9 @@ class JobScreen(Inspection):
         self.waiting.detail_came(answer)
         known = isinstance(answer, JobDetail)
         missing = isinstance(answer, Fault) and answer.kind == "missing"
-        lines = inspect.detail_lines(answer) if known else [line((str(answer), "text-dim" if missing else "bad"))]
+        lines = (
+            inspection_lines.detail_lines(answer) if known else [line((str(answer), "text-dim" if missing else "bad"))]
+        )
         self.more.set_lines(lines)
         job = self.cluster.jobs.get(self.key)
         if job is not None and job.restarts:
@@ -118,9 +121,9 @@ class JobScreen(Inspection):
             self._ask_detail()
         word = self.app.pending_words("job").get(self.key)
         self.facts.set_title([(f"Job {self.key}", "title")], [(word, "pending")] if word else self.old("slurm.jobs"))
-        lines = inspect.job_lines(job, self.cluster, ctx.now)
+        lines = inspection_lines.job_lines(job, self.cluster, ctx.now)
         if self._energy is not None:
-            lines.append(inspect.fact("energy", self._energy))
+            lines.append(inspection_lines.fact("energy", self._energy))
         self.facts.set_lines(lines)
         self.facts.styles.height = len(self.facts.lines) + 2
         self.show_nodes(self._names())

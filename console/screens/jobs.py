@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from console.columns import JOBS
-from console.screens.listing import ListScreen
+from console.tables.table_columns import JOBS
+
+from .layout.list_screen import ListScreen
 
 
 class JobsScreen(ListScreen):

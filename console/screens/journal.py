@@ -9,18 +9,19 @@ from textual import on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
-from console.book import Book
-from console.chain import JournalFault, Verdict, verify
-from console.columns import Ctx
-from console.entries import Entry
-from console.journal_columns import JOURNAL, result
-from console.screens.entry import EntryScreen, JournalActs
-from console.screens.filtered import FilteredScreen
+from console.journal.chain import JournalFault, Verdict, verify
+from console.journal.entries import Entry
+from console.journal.reader import Book
+from console.tables.journal_columns import JOURNAL, result
+from console.tables.table_columns import Ctx
 from widgets.cells import Span
-from widgets.keybar import Key
+from widgets.key_bar import Key
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
+
+from .journal_entry import EntryScreen, JournalActs
+from .layout.filtered_screen import FilteredScreen
 
 #: Seconds after which a reading of the file is called hung.
 _HUNG_S = 5.0

@@ -10,17 +10,18 @@ from textual.containers import Container, Grid, Horizontal
 from textual.widget import Widget
 
 from collectors.model import Attached, Cluster, Diff, Fault, Gpu, NodeEvent, PastJob, Series
-from console import attached_lines, inspect
-from console.action import Kind
-from console.columns import Ctx
-from console.ended_lines import ended_job, event_lines, fault_lines, last_job_lines
-from console.gpu_table import gpu_table, gpus_title
-from console.node_parts import part_lines
-from console.screens.inspection import Inspection
+from console.actions.action import Kind
+from console.tables import attached_lines, inspection_lines
+from console.tables.accounting_lines import ended_job, event_lines, fault_lines, last_job_lines
+from console.tables.gpu_table import gpu_table, gpus_title
+from console.tables.node_sections import part_lines
+from console.tables.table_columns import Ctx
 from widgets.chart import Chart
-from widgets.keybar import Key
+from widgets.key_bar import Key
 from widgets.pane import Line, Pane, line
 from widgets.units import age, degrees, memory, percent, power, times
+
+from .layout.inspection import Inspection
 
 _WIDE = 150
 #: Lookbacks of the charts, in the order that `g` goes through them.
@@ -44,7 +45,7 @@ class NodeScreen(Inspection):
     acts_on = "node"
     AUTO_FOCUS = "#jobs"
     tick_s = 1.0
-    sums = inspect.NODE_SUMS
+    sums = inspection_lines.NODE_SUMS
     DEFAULT_CSS = """
     NodeScreen #above { height: auto; layout: vertical; }
     NodeScreen #facts { height: 8; }
@@ -119,7 +120,7 @@ class NodeScreen(Inspection):
             self.facts.set_title([(self.key, "title")], [(word, "pending")] if word else self.old("slurm.nodes"))
             attached = [] if self.has_class("-wide") else self._attached_lines(ctx.now)
             parts = part_lines(cluster, self.key, ctx.now, self.at.ticketed)
-            lines = [*inspect.node_lines(node, cluster, ctx.now), *parts, *attached]
+            lines = [*inspection_lines.node_lines(node, cluster, ctx.now), *parts, *attached]
             self.facts.set_lines(lines)
             # Side by side the panes share a height; one over the other the facts take what the GPUs leave.
             gpus, below = len(self._found) + 3 if self._found else 3, max(5, self.size.height // 4 - 1)
@@ -131,14 +132,14 @@ class NodeScreen(Inspection):
         old = f"accounting {age(self.app.clock.mono() - self._opened_at)} ago" if asked else ""
         self.jobs.set_title([("Jobs here", "title"), (f" {len(ids)}" if known_jobs else " —", "text-strong")], old)
         none = self.why_unknown("jobs") or "no job is on this node"
-        rows = inspect.job_rows(ids, cluster.jobs, ctx.now) or [line((none, "text-dim"))]
+        rows = inspection_lines.job_rows(ids, cluster.jobs, ctx.now) or [line((none, "text-dim"))]
         self.jobs.set_lines([*rows, *self._last_jobs(ctx.now)])
         self.troubles.set_lines(
             [
-                *inspect.trouble_lines(
+                *inspection_lines.trouble_lines(
                     self.key, cluster, self.app.policy, ctx.now, self.app.clock.mono(), self.app.resumed
                 ),
-                *inspect.process_lines(self._found),
+                *inspection_lines.process_lines(self._found),
                 *self._history(ctx.now),
             ]
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from console.columns import NODES
-from console.inspect import NODE_SUMS
-from console.screens.listing import ListScreen
+from console.tables.inspection_lines import NODE_SUMS
+from console.tables.table_columns import NODES
+
+from .layout.list_screen import ListScreen
 
 
 class NodesScreen(ListScreen):

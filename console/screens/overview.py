@@ -11,27 +11,29 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault
 from collectors.nodeset import expand
-from console import cooling, domains, figures
-from console.action import Kind
-from console.columns import Ctx
-from console.contradictions import fresh, suspects
-from console.drift import drifts
-from console.gpu_lines import under_line
-from console.joins import by_user, partition_uses
-from console.judging import Judged, judge
-from console.power import by_rack
-from console.power import source as power_source
-from console.screens.base import WachtScreen, stepped
-from console.screens.trends import Trends
-from widgets.keybar import Key
-from widgets.measure import MEASURES
-from widgets.nodemap import NodeMap
+from console.actions.action import Kind
+from console.health.inconsistencies import fresh, suspects
+from console.health.version_drift import drifts
+from console.plant import cooling, nvlink_domains
+from console.plant.power import by_rack
+from console.plant.power import source as power_source
+from console.plant.totals import by_user, partition_uses
+from console.tables import overview_figures
+from console.tables.gpu_lines import under_line
+from console.tables.table_columns import Ctx
+from console.triage.judgement import Judged, judge
+from widgets.key_bar import Key
+from widgets.map_measures import MEASURES
+from widgets.node_map import NodeMap
 from widgets.pane import Pane
 
+from .layout.screen import WachtScreen, stepped
+from .trends import Trends
+
 if TYPE_CHECKING:
-    from console.need_list import Need
-    from console.opened import Opened
-    from console.policy import Policy
+    from console.health.xid_policy import Policy
+    from console.session.cluster_session import Opened
+    from console.triage.attention_list import Need
 
 _NARROW, _LOW = 110, 34
 
@@ -66,7 +68,7 @@ class OverviewScreen(WachtScreen):
     """
     crumb = "overview"
     reads = frozenset({"power", "counts"})
-    sums = (partition_uses, by_user, by_rack, suspects, drifts, domains.states, cooling.worst_first)
+    sums = (partition_uses, by_user, by_rack, suspects, drifts, nvlink_domains.states, cooling.worst_first)
     acts_on = "node"
     AUTO_FOCUS = "#map"
 
@@ -103,7 +105,7 @@ class OverviewScreen(WachtScreen):
         if kinds is None or kinds & {"nodes", "trays", "domains", "cooling"}:
             self.map.mark_racks(self._ill_racks())
         if kinds is None or kinds & {"jobs", "partitions", "nodes"}:
-            self.users.set_lines(figures.user_lines(by_user(cluster)[:12]))
+            self.users.set_lines(overview_figures.user_lines(by_user(cluster)[:12]))
             self._uses = list(partition_uses(cluster).values())
         if kinds is None or kinds & {"jobs", "partitions", "nodes", "diag"}:
             self._fit()
@@ -113,10 +115,10 @@ class OverviewScreen(WachtScreen):
         """Those whose domain or cooling loop needs somebody."""
         if not _answered(self.cluster):
             return frozenset()
-        from console import need_cooling, need_domains
+        from console.triage import attention_cooling, attention_domains
 
         cluster, now, mono = self.cluster, self.ctx().now, self.app.clock.mono()
-        return need_domains.racks(cluster, fresh(cluster, now, mono)) | need_cooling.racks(cluster, now, mono)
+        return attention_domains.racks(cluster, fresh(cluster, now, mono)) | attention_cooling.racks(cluster, now, mono)
 
     def prepare(self, cluster: Cluster, at: Opened, policy: Policy, *, shown: bool) -> None:
         """What needs a person too: at 12,000 nodes the event loop would be busy with it for a twentieth of a second."""
@@ -168,11 +170,15 @@ class OverviewScreen(WachtScreen):
         cluster = self.cluster
         self.trends.read(self)
         titles = {"nodes": ("Nodes", cluster.totals.nodes), "gpus": ("GPUs", cluster.totals.gpus)}
-        makers = {"nodes": figures.node_lines, "gpus": figures.gpu_lines, "power": figures.power_lines}
+        makers = {
+            "nodes": overview_figures.node_lines,
+            "gpus": overview_figures.gpu_lines,
+            "power": overview_figures.power_lines,
+        }
         mono = self.app.clock.mono()
         for name, pane in self.figures.items():
             cells, rows = max(1, pane.size.width - 4), max(1, pane.size.height - 2)
-            told = figures.counted(cluster, name, ctx.now, mono, cells)
+            told = overview_figures.counted(cluster, name, ctx.now, mono, cells)
             pane.set_lines([*told, *makers[name](cluster, cells, max(1, rows - len(told)))])
             if name in titles:
                 word, number = titles[name]
@@ -185,16 +191,16 @@ class OverviewScreen(WachtScreen):
         self.users.set_title("Holding most GPUs", self.old("slurm.jobs"))
         self.users.set_empty(self.why_unknown("jobs") or "no job holds a GPU")
         old = self.old("slurm.jobs", "slurm.partitions")
-        words = figures.controller_words(cluster)
+        words = overview_figures.controller_words(cluster)
         gap = [("  ", "")] if old and words else []
-        self.queue.set_title(figures.queue_title(cluster), [*words, *gap, *old])
+        self.queue.set_title(overview_figures.queue_title(cluster), [*words, *gap, *old])
         cells = max(1, self.queue.size.width - 4)
-        told = figures.counted(cluster, "jobs", ctx.now, mono, cells)
-        self.queue.set_lines([*told, *figures.queue_lines(cluster, self._uses, ctx.now, cells, 0)])
+        told = overview_figures.counted(cluster, "jobs", ctx.now, mono, cells)
+        self.queue.set_lines([*told, *overview_figures.queue_lines(cluster, self._uses, ctx.now, cells, 0)])
 
     def _say_needs(self, found: Sequence[Need], now: float) -> None:
         self._needs = found
-        self.needs.set_lines(figures.need_lines(self.cluster, found, now, self.app.clock.mono()))
+        self.needs.set_lines(overview_figures.need_lines(self.cluster, found, now, self.app.clock.mono()))
         self.needs.set_title([("Needs you", "title"), (f" {len(found)}" if found else "", "text-strong")])
 
     def on_resize(self, event: events.Resize) -> None:

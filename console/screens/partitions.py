@@ -8,16 +8,17 @@ from typing import Any
 from textual import on
 
 from collectors.model import Cluster, Diff
-from console.action import Kind
-from console.columns import Ctx
-from console.joins import partition_uses
-from console.left import closed
-from console.partition_columns import PARTITIONS, RESERVATIONS
-from console.screens.two import TwoTables
+from console.actions.action import Kind
+from console.journal.leftovers import closed
+from console.plant.totals import partition_uses
+from console.tables.partition_columns import PARTITIONS, RESERVATIONS
+from console.tables.table_columns import Ctx
 from widgets.cells import Span
-from widgets.keybar import Key
+from widgets.key_bar import Key
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
+
+from .layout.two_tables import TwoTables
 
 
 class PartitionsScreen(TwoTables):

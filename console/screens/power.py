@@ -13,18 +13,19 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Series
 from collectors.nodeset import fold_for_slurm
-from console import cooling, power
-from console.columns import Ctx
-from console.cooling_columns import figure, look
-from console.power_columns import JOBS, RACKS
-from console.screens.two import TwoTables
+from console.plant import cooling, power
+from console.tables.cooling_columns import figure, look
+from console.tables.power_columns import JOBS, RACKS
+from console.tables.table_columns import Ctx
 from widgets.cells import Span, bar, pad
 from widgets.chart import Chart
 from widgets.pane import Line, Pane
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
 from widgets.units import UNKNOWN, duration, percent, plural
 from widgets.units import power as watts
+
+from .layout.two_tables import TwoTables
 
 #: Jobs listed; nobody acts on the hundredth.
 JOBS_LISTED = 100

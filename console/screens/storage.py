@@ -7,15 +7,16 @@ from typing import Any
 from textual import on
 
 from collectors.model import Cluster, Diff
-from console import stores
-from console.action import Kind
-from console.columns import Ctx
-from console.screens.two import TwoTables
-from console.store_columns import STORE_NODES, STORES
+from console.actions.action import Kind
+from console.plant import storage
+from console.tables.storage_columns import STORE_NODES, STORES
+from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.table import VirtualTable
-from widgets.tablekeys import TableKeys
+from widgets.table_keys import TableKeys
 from widgets.units import count
+
+from .layout.two_tables import TwoTables
 
 SOURCE = "prom.storage"
 NONE = (
@@ -35,7 +36,7 @@ class StorageScreen(TwoTables):
     crumb = "storage"
     acts_on = "node"
     reads = frozenset({"storage"})
-    sums = (stores.stores,)
+    sums = (storage.stores,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class StorageScreen(TwoTables):
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Sums that are made once a reading."""
         if diff is None or diff.kinds & {"storage", "nodes", "jobs"}:
-            self.stores.set_rows(stores.stores(cluster), ctx=self.ctx())
+            self.stores.set_rows(storage.stores(cluster), ctx=self.ctx())
         self.stores.empty_text = self.nodes_hit.empty_text = self.none_of("storage", SOURCE, NO_SOURCE, NONE)
         self.tick(self.ctx())
 
@@ -58,7 +59,7 @@ class StorageScreen(TwoTables):
         self.follow()
 
     def _say(self) -> None:
-        rows = stores.stores(self.cluster)
+        rows = storage.stores(self.cluster)
         known = "storage" in self.cluster.known
         spans: list[Span] = [("Storage ", "title"), (f" {len(rows)}" if known else " —", "text-strong")]
         hit = {job for row in rows.values() if row.bad for job in row.jobs or ()}
@@ -75,8 +76,8 @@ class StorageScreen(TwoTables):
 
     def follow(self) -> None:
         """The nodes of the file system under the cursor."""
-        row = stores.stores(self.cluster).get(self.stores.cursor_key or "")
-        hit = {} if row is None else stores.nodes_of(row, self.cluster)
+        row = storage.stores(self.cluster).get(self.stores.cursor_key or "")
+        hit = {} if row is None else storage.nodes_of(row, self.cluster)
         self.nodes_hit.set_rows(hit, ctx=self.ctx())
         if row is None:
             self.head(1, (("Nodes ", "title"),))

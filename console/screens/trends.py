@@ -8,11 +8,12 @@ from typing import Any
 from textual import events
 from textual.containers import Horizontal
 
-from console.power import site_w
-from console.screens.base import WachtScreen
+from console.plant.power import site_w
 from widgets.chart import Chart
 from widgets.units import percent
 from widgets.units import power as watts
+
+from .layout.screen import WachtScreen
 
 SPAN_S = 24 * 3600
 #: Seconds between two readings: the charts have a point every five minutes or so.

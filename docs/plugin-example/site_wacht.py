@@ -8,8 +8,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from collectors.model import Facts, Node, Power, SourceFault
-from collectors.registry import Descriptor
-from console.plugins import OwnAction, OwnColumn
+from collectors.source_registry import Descriptor
+from console.config.plugins import OwnAction, OwnColumn
 
 
 class MeterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -67,8 +67,8 @@ def _waited() -> int | None:
 
 
 def _main() -> None:
-    from console.app import WachtApp
-    from console.cli import main
+    from console.app.app import WachtApp
+    from console.cli.main import main
 
     with Path(sys.argv[1]).open("a", encoding="ascii") as out:
         mounted = WachtApp.on_mount

@@ -13,7 +13,7 @@ from collectors.clock import SystemClock
 from collectors.model import Cluster
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
-from console.poller import Poller
+from console.ingest.poller import Poller
 
 from .reads import called
 

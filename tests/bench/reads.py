@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 from collectors import process
 from collectors.clock import SystemClock
 from collectors.slurm import SlurmSettings
-from collectors.slurm.ask import fence
-from collectors.slurm.jobs import command
+from collectors.slurm.commands.fenced_reads import fence
+from collectors.slurm.commands.jobs import command
 from collectors.slurm.sources import open_sources
-from console.poller import read
-from console.reduce import begin, reduce
+from console.ingest.poller import read
+from console.ingest.reduce import begin, reduce
 from tests.lab.slurm import Lab
 
 from . import screens

@@ -78,7 +78,7 @@ def wacht(*words: str) -> list[str]:
     installed = Path(sys.executable).with_name("wacht")
     if installed.exists():
         return [str(installed), *words]
-    return [sys.executable, "-c", "from console.cli import main; main()", *words]
+    return [sys.executable, "-c", "from console.cli.main import main; main()", *words]
 
 
 def environment(home: str, more: Mapping[str, str] | None = None) -> dict[str, str]:

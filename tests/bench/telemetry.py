@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from collectors.model import Facts
-from collectors.prometheus import PowerSettings, PrometheusSettings, wire
+from collectors.prometheus import PowerSettings, PrometheusSettings, http_transport
 from collectors.prometheus.sources import Loads, PowerSource
 from tests.lab.prometheus import Monitor
 
@@ -61,14 +61,14 @@ def overview(quick: bool) -> list[Row]:
 async def _poll(sources: Any) -> tuple[int, float, float, float, int]:
     """One reading of each source in a thread, and the longest gap between two turns of the loop meanwhile."""
     sizes: list[int] = []
-    original = wire._read
+    original = http_transport._read
 
     def counted(*words: Any) -> tuple[bytes, int]:
         body, size = original(*words)
         sizes.append(size)
         return body, size
 
-    wire._read = counted
+    http_transport._read = counted
     cpu, began = time.process_time(), time.monotonic()
     try:
         work = asyncio.gather(*(asyncio.to_thread(source.collect) for source in sources))
@@ -79,6 +79,6 @@ async def _poll(sources: Any) -> tuple[int, float, float, float, int]:
             longest, last = max(longest, now - last), now
         facts: list[Facts] = await work
     finally:
-        wire._read = original
+        http_transport._read = original
     loads = facts[0].loads or {}
     return sum(sizes), time.process_time() - cpu, time.monotonic() - began, longest * 1000, len(loads)

@@ -15,7 +15,7 @@ import pytest
 from collectors.model import Budget, Cluster
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
-from console.journal import Journal, verify
+from console.journal.writer import Journal, verify
 from tests.faults import fault
 from tests.faults.watch import NEVER_S, Watch
 from tests.make import Commands, play

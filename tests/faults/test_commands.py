@@ -9,11 +9,11 @@ import pytest
 
 from collectors.model import Budget, Totals
 from collectors.slurm import SlurmSettings
+from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.sources import open_sources
-from collectors.slurm.write import CliWriter
-from console.gate import Gate
-from console.journal import Journal, read
-from console.plan import Guard, Plan
+from console.actions.plan import Guard, Plan
+from console.gate.gate import Gate
+from console.journal.writer import Journal, read
 from tests.faults import fault
 from tests.faults.watch import NEVER_S, Watch, memory_mb
 from tests.make import Commands, play

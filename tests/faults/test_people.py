@@ -9,8 +9,8 @@ import pytest
 from textual import events
 
 from collectors.model import Change
-from console.dialogs import ConfirmDialog
-from console.journal import read
+from console.app.dialogs import ConfirmDialog
+from console.journal.writer import read
 from tests.faults import fault
 from tests.operator import Operator, console
 

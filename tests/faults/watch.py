@@ -8,7 +8,7 @@ from pathlib import Path
 
 from collectors.clock import Clock, SystemClock
 from collectors.model import Cluster, Collector, Source
-from console.poller import Poller
+from console.ingest.poller import Poller
 
 PATIENCE_S = 60.0
 #: The floor of a source that nothing reads but a test.

@@ -21,24 +21,29 @@ from collectors.alertmanager import AlertmanagerSettings, answers
 from collectors.clean import clean, decode
 from collectors.clock import ManualClock
 from collectors.model import Change, SourceFault
-from collectors.nvml import kernel, owner
-from collectors.nvml.message import Answer as NvmlAnswer
+from collectors.nvml import kernel_log, process_owner
+from collectors.nvml.protocol import Answer as NvmlAnswer
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.book import Book
 from collectors.prometheus.client import Rows
-from collectors.prometheus.gpus import gpus_of
+from collectors.prometheus.gpu_rows import gpus_of
+from collectors.prometheus.http_transport import Envelope
 from collectors.prometheus.loads import LoadReader
-from collectors.prometheus.power import PowerReader
-from collectors.prometheus.wire import Envelope
-from collectors.slurm import SlurmSettings, argv, control, jobtext, rights
-from collectors.slurm.ask import FENCE
-from collectors.slurm.jobs import COLUMNS, QueueReader
-from collectors.slurm.nodes import NodeReader, reasons
-from collectors.slurm.queueing import SlurmQueueing
+from collectors.prometheus.site_power import PowerReader
+from collectors.prometheus.site_queries import Book
+from collectors.slurm import SlurmSettings
+from collectors.slurm.commands import argv, controller, rights
+from collectors.slurm.commands import job_text as jobtext
+from collectors.slurm.commands.fenced_reads import FENCE
+from collectors.slurm.commands.jobs import COLUMNS, QueueReader
+from collectors.slurm.commands.nodes import NodeReader, reasons
+from collectors.slurm.commands.queue_factors import SlurmQueueing
 from collectors.slurm.rest import answers as rest
 from collectors.slurm.rest import jobs as rest_jobs
-from console import chain, commands, config, entries, filters, policy
-from console.errors import Told
+from console.config import settings as config
+from console.filters import commands, language
+from console.health import xid_policy
+from console.journal import chain, entries
+from console.runtime.errors import Told
 from tests.hostile.values import foul
 
 Target = Callable[[bytes], None]
@@ -116,18 +121,18 @@ def queue(raw: bytes) -> None:
 
 def partitions(raw: bytes) -> None:
     """`scontrol show partition`."""
-    _source(lambda: control.partitions(1.0), lambda _: raw)
+    _source(lambda: controller.partitions(1.0), lambda _: raw)
 
 
 def reservations(raw: bytes) -> None:
     """`scontrol show reservation`, every name known to `sinfo -T`."""
     names = b"".join(match + b" x\n" for match in re.findall(rb"ReservationName=(\S+)", raw))
-    _source(lambda: control.reservations(1.0), lambda words: raw if words[0] == "scontrol" else names)
+    _source(lambda: controller.reservations(1.0), lambda words: raw if words[0] == "scontrol" else names)
 
 
 def diag(raw: bytes) -> None:
     """`sdiag`."""
-    _source(lambda: control.diag(1.0), lambda _: raw)
+    _source(lambda: controller.diag(1.0), lambda _: raw)
 
 
 def queueing(raw: bytes) -> None:
@@ -139,7 +144,9 @@ def queueing(raw: bytes) -> None:
 
 def job_json(raw: bytes) -> None:
     """`scontrol show job --json`."""
-    _source(lambda: control.job_detail("2", 1.0), lambda words: raw if "--json" in words[-1] else b"JobId=2 JobName=x ")
+    _source(
+        lambda: controller.job_detail("2", 1.0), lambda words: raw if "--json" in words[-1] else b"JobId=2 JobName=x "
+    )
 
 
 def job_text(raw: bytes) -> None:
@@ -240,9 +247,9 @@ def alertmanager(raw: bytes) -> None:
 def driver(raw: bytes) -> None:
     """What the kernel, cgroups and `scontrol listpids` say, and a message of the child that reads the driver."""
     text = decode(raw)
-    kernel._in(text, 0.0)
-    owner.listed(text)
-    pure([one for one in owner.job_of(text) if one])
+    kernel_log._in(text, 0.0)
+    process_owner.listed(text)
+    pure([one for one in process_owner.job_of(text) if one])
     try:
         msgspec.msgpack.decode(raw, type=NvmlAnswer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -269,8 +276,8 @@ def typed(raw: bytes) -> None:
     """Filters, commands and node sets, which a person types or a link of a script holds."""
     text = decode(raw)
     for parse, wrong in (
-        (lambda: filters.compile_filter(text, "node"), filters.FilterError),
-        (lambda: filters.compile_filter(text, "job"), filters.FilterError),
+        (lambda: language.compile_filter(text, "node"), language.FilterError),
+        (lambda: language.compile_filter(text, "job"), language.FilterError),
         (lambda: commands.parse(text), commands.CommandError),
         (lambda: nodeset.expand(text, 1000), ValueError),
     ):
@@ -300,7 +307,7 @@ def orders(raw: bytes) -> None:
 def settings(raw: bytes) -> None:
     """A configuration and an XID policy: refused with a text, or taken; nothing of them is run."""
     with _file(raw) as path:
-        for load in (lambda: config.load(str(path), {}, Path("/nonexistent")), lambda: policy.load_policy(path)):
+        for load in (lambda: config.load(str(path), {}, Path("/nonexistent")), lambda: xid_policy.load_policy(path)):
             try:
                 load()
             except Told:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from collectors.sim.dcgm import FIELDS as ALL
-from collectors.sim.dcgm import labels_of, number
-from collectors.sim.exporter import DCGM_PORT, IPMI_PORT, Exporter
+from collectors.sim.exporters.dcgm import FIELDS as ALL
+from collectors.sim.exporters.dcgm import labels_of, number
+from collectors.sim.exporters.exporters import DCGM_PORT, IPMI_PORT, Exporter
 
 FIELDS = (
     "DCGM_FI_DEV_GPU_UTIL",

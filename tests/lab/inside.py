@@ -163,4 +163,4 @@ class Inside:
 
     def wacht(self, *words: str, user: str, **more: str) -> subprocess.CompletedProcess[str]:
         """The command line."""
-        return self.run([sys.executable, "-c", "from console.cli import main; main()", *words], user, **more)
+        return self.run([sys.executable, "-c", "from console.cli.main import main; main()", *words], user, **more)

@@ -23,8 +23,8 @@ from typing import Any
 
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
-from collectors.sim.dcgm import Odd
-from collectors.sim.exporter import Exporter
+from collectors.sim.exporters.dcgm import Odd
+from collectors.sim.exporters.exporters import Exporter
 from collectors.sim.machine import Machine
 
 from .backfill import FIELDS, Sample, history

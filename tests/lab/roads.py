@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest import client
-from collectors.slurm.road import ACTIONS, KINDS, TASKS, Road, There, why_not
 from collectors.slurm.sources import open_road
+from collectors.slurm.transport import ACTIONS, KINDS, TASKS, Road, There, why_not
 
 from . import rest
 from .roots import SUITES

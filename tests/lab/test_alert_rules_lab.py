@@ -14,10 +14,10 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.sources import open_sources
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
-from collectors.sim.dcgm import Odd
+from collectors.sim.exporters.dcgm import Odd
 from collectors.sim.machine import Machine
-from console.alert_rules import FILE, Limits, text
-from console.policy import default_policy
+from console.alerts.alert_rules import FILE, Limits, text
+from console.health.xid_policy import default_policy
 
 from .alertmanager import Alertmanager
 from .conftest import require, require_engine

@@ -11,7 +11,7 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.sources import open_desk, open_sources
 from collectors.alertmanager.write import open_writer
 from collectors.model import Change, SourceFault
-from console import silences
+from console.actions import silences
 from tests.faults import fault
 from tests.yardstick import cost
 

@@ -10,17 +10,18 @@ import pytest
 from collectors.clock import ManualClock, SystemClock
 from collectors.model import Facts, SourceFault
 from collectors.nodeset import fold
-from collectors.prometheus import PrometheusSettings, plant_fabric, plant_storage
-from collectors.prometheus.book import Book
+from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.client import Client
-from collectors.prometheus.plant_settings import FabricSettings, StorageSettings
+from collectors.prometheus.plant import fabric_queries, storage_queries
+from collectors.prometheus.plant.plant_settings import FabricSettings, StorageSettings
+from collectors.prometheus.site_queries import Book
 from collectors.prometheus.sources import FileSystems, Ports, open_telemetry
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
-from console.contradictions import fresh
-from console.need_attached import ports as ill_ports
-from console.need_attached import storage as ill_stores
-from console.reduce import begin, reduce
+from console.health.inconsistencies import fresh
+from console.ingest.reduce import begin, reduce
+from console.triage.attention_attached import ports as ill_ports
+from console.triage.attention_attached import storage as ill_stores
 from tests import make
 
 from .conftest import monitoring
@@ -143,7 +144,7 @@ def test_every_server_takes_these_queries(prometheus: Monitor) -> None:
     """A query that a server refuses is a gap with a warning: there is none."""
     own = settings(prometheus, fabric=FabricSettings(links="up", node_label="instance", switch_label="job"))
     book, client = Book(own), Client(own, SystemClock())
-    for query in (*plant_fabric.QUERIES, *plant_storage.QUERIES):
+    for query in (*fabric_queries.QUERIES, *storage_queries.QUERIES):
         client.ask(query.name, book.asking(query.name))
         if query.host == "node_labels":
             client.ask(query.name, book.of_node(query.name, "gpu0001"))

@@ -10,9 +10,9 @@ import pytest
 from collectors.model import Cluster
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.sources import Checkups
-from collectors.sim import versions
-from collectors.sim.dcgm import Odd
-from console.drift import drifts
+from collectors.sim.exporters.dcgm import Odd
+from collectors.sim.plant import versions
+from console.health.version_drift import drifts
 
 from .conftest import monitoring
 from .prometheus import Monitor

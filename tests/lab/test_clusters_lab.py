@@ -14,10 +14,11 @@ import msgspec
 import pytest
 
 from collectors.slurm import SlurmSettings
-from console import fleet, site
-from console.app import WachtApp
-from console.chain import read
-from console.config import ClusterConfig, Config
+from console.app import fleet
+from console.app.app import WachtApp
+from console.config.settings import ClusterConfig, Config
+from console.journal.chain import read
+from console.session import site
 from tests.operator import Operator
 
 from .conftest import running

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from console import site
-from console.config import Config
+from console.config.settings import Config
+from console.session import site
 from tests.faults import fault
 from tests.operator import Operator, console_on
 

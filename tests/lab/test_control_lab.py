@@ -11,11 +11,12 @@ from collections.abc import Iterator
 import pytest
 
 from collectors.model import Control
-from collectors.slurm import SlurmSettings, daemons
-from collectors.slurm.cli import CliRoad
-from collectors.slurm.daemons import DaemonReader
-from console import site
-from console.config import Config
+from collectors.slurm import SlurmSettings
+from collectors.slurm.commands import daemons
+from collectors.slurm.commands.commands_transport import CliRoad
+from collectors.slurm.commands.daemons import DaemonReader
+from console.config.settings import Config
+from console.session import site
 from tests.operator import console_on
 
 from . import accounting

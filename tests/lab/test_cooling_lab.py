@@ -11,17 +11,17 @@ from collectors.alertmanager.sources import open_sources as open_alerts
 from collectors.clock import ManualClock
 from collectors.model import Cluster, Coolant, Facts, Reading
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.rules import COOLING
+from collectors.prometheus.recording_rules import COOLING
 from collectors.prometheus.sources import Cooling, Loads
 from collectors.sim import SimSettings
-from collectors.sim import cooling as water
 from collectors.sim.incidents import STARTS_S
 from collectors.sim.machine import Machine
-from console import cooling
-from console.alert_groups import groups
-from console.alert_rules import Limits, text
-from console.needs import needs
-from console.reduce import begin, reduce
+from collectors.sim.plant import cooling as water
+from console.alerts.alert_rules import Limits, text
+from console.alerts.groups import groups
+from console.ingest.reduce import begin, reduce
+from console.plant import cooling
+from console.triage.attention import needs
 
 from .alertmanager import Alertmanager
 from .conftest import require_engine

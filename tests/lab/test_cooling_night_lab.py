@@ -17,18 +17,20 @@ from collectors.clock import ManualClock
 from collectors.model import Change
 from collectors.nodeset import fold
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.plant_cooling import CoolingLimits
-from collectors.prometheus.rules import COOLING
+from collectors.prometheus.plant.cooling_queries import CoolingLimits
+from collectors.prometheus.recording_rules import COOLING
 from collectors.sim import SimSettings
+from collectors.sim.cooling_incident import COLD_S
 from collectors.sim.incidents import STARTS_S
 from collectors.sim.machine import Machine
-from collectors.sim.trip import COLD_S
-from console import journal, site, waving
-from console.alert_rules import Limits, text
-from console.config import load
-from console.dialogs import ConfirmDialog
-from console.folder import journal_path
-from console.progress import ProgressDialog
+from console.alerts.alert_rules import Limits, text
+from console.app.dialogs import ConfirmDialog
+from console.app.progress import ProgressDialog
+from console.config.settings import load
+from console.gate import rollout
+from console.journal import writer
+from console.runtime.paths import journal_path
+from console.session import site
 from tests.operator import Operator, console_on
 
 from .alertmanager import Alertmanager
@@ -149,7 +151,7 @@ class Night:
 
 @pytest.fixture
 async def night(lab_forky: Lab, monitor: Monitor, alertmanager_forky: Alertmanager, tmp_path, monkeypatch):
-    monkeypatch.setattr(waving, "AGAIN_S", 1.0)  # it is scraped every second here
+    monkeypatch.setattr(rollout, "AGAIN_S", 1.0)  # it is scraped every second here
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{lab_forky.bin_dir}:/usr/bin:/bin")
     lab_forky.reset()
@@ -273,9 +275,9 @@ async def test_the_night_of_the_cooling(night: Night, op: Operator) -> None:
     # It is all written down, and whoever comes next is told.
     path = journal_path("groningen", night.config)
     await asyncio.to_thread(
-        wait_for, lambda: "" if not journal.unfinished(path) else "an action has no result", 20)  # fmt: skip
-    assert journal.verify(path).ok
-    waves = [line["wave"] for line in journal.read(path) if line.get("wave")]
+        wait_for, lambda: "" if not writer.unfinished(path) else "an action has no result", 20)  # fmt: skip
+    assert writer.verify(path).ok
+    waves = [line["wave"] for line in writer.read(path) if line.get("wave")]
     assert waves == [wave.name for wave in plan.waves.waves]
     report = night.folder / "report.md"
     await op.command(f"report 12h {report}")

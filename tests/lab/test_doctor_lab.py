@@ -14,11 +14,10 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.prometheus import PrometheusSettings
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import Place
-from console import doctor
-from console.checks import sources
-from console.config import Config
-from console.doctor import Report
-from console.site import Site
+from console.config.settings import Config
+from console.doctor import run, source_checks
+from console.doctor.run import Report
+from console.session.site import Site
 
 from . import rest
 from .alertmanager import Alertmanager
@@ -47,7 +46,7 @@ def look(lab: Lab | None, patch: pytest.MonkeyPatch, slurm: SlurmSettings | None
     """What doctor finds there, with the commands of the lab, as root."""
     if lab is not None:
         patch.setenv("PATH", f"{lab.bin_dir}:/usr/bin:/bin")
-    return doctor.examine(Site(name="lab", demo=False, slurm=slurm, others=others), Config())  # type: ignore[arg-type]
+    return run.examine(Site(name="lab", demo=False, slurm=slurm, others=others), Config())  # type: ignore[arg-type]
 
 
 def said(report: Report, group: str, name: str) -> list[tuple[str, str]]:
@@ -69,7 +68,7 @@ def test_a_whole_site_works(
         if "rows" in one.figures and one.group == "Sources" and one.mark == "ok"
     }
     assert rows["slurm.nodes"] == 64 and rows["prom.loads"] > 50 and "alerts.alerts" in rows
-    assert report.status == 0 and report.faults == 0, doctor.as_text(report)
+    assert report.status == 0 and report.faults == 0, run.as_text(report)
     age = next(one.figures["age_s"] for one in report.findings if one.name == "prom.loads")
     assert -1 < age < 30, "the newest sample as it is read, by our clock"
     ((_, fresh),) = said(report, "Sources", "alertmanager")
@@ -121,11 +120,11 @@ def test_rights_over_slurmrestd(
     file.touch(mode=0o600)
     file.write_text(rest.token(books, user, seconds))
     report = look(books, monkeypatch, SlurmSettings(transport="rest", url=rest.url(books), token_file=str(file)))
-    assert report.status == 0, doctor.as_text(report)
+    assert report.status == 0, run.as_text(report)
     assert said(report, "Rights", "Slurm")[0] == ("ok", f"{user}, {level}")
     assert said(report, "Rights", "token")[0][0] == token
     assert said(report, "Clock", "controller")[0][0] == "ok"
-    assert file.read_text()[:20] not in doctor.as_text(report) + doctor.as_json(report).decode()
+    assert file.read_text()[:20] not in run.as_text(report) + run.as_json(report).decode()
 
 
 def test_on_its_socket_slurmrestd_is_known_by_the_kernel(books: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +162,7 @@ def test_a_higher_priority_takes_an_operator(books: Lab) -> None:
 
 
 def test_a_controller_that_hangs_is_waited_for_no_longer(books: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "PATIENCE_S", 1.5)
+    monkeypatch.setattr(source_checks, "PATIENCE_S", 1.5)
     books.signal_controller(signal.SIGSTOP)
     try:
         report = look(books, monkeypatch, SlurmSettings())

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from console.act import DONE, run_act
-from console.outcome import Outcome
-from console.plan import Plan
+from console.actions.plan import Plan
+from console.cli.act import DONE, run_act
+from console.gate.outcome import Outcome
 
 from .conftest import running
 from .place import wait_for

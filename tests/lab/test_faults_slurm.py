@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from collectors.slurm import SlurmSettings
+from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.sources import open_sources, open_transport
-from collectors.slurm.write import CliWriter
-from console import site
-from console.config import Config
-from console.gate import Gate
-from console.journal import Journal, orphans, verify
-from console.outcome import Outcome
-from console.plan import Plan
+from console.actions.plan import Plan
+from console.config.settings import Config
+from console.gate.gate import Gate
+from console.gate.outcome import Outcome
+from console.journal.writer import Journal, orphans, verify
+from console.session import site
 from tests.faults import fault
 from tests.faults.watch import NEVER_S, Watch
 from tests.operator import console_on
@@ -189,7 +189,7 @@ async def test_a_console_killed_in_the_middle(desk: Desk, tmp_path: Path, monkey
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     child = tmp_path / "child"
     desk.through(f'{update}trap "" TERM; echo $$ > {child}.new; mv {child}.new {child}; exec sleep 60')
-    argv = [sys.executable, "-c", "from console.cli import main; main()"]
+    argv = [sys.executable, "-c", "from console.cli.main import main; main()"]
     wacht = subprocess.Popen([*argv, "act", "drain", "gpu0003", "--reason", "bad DIMM", "--yes"],
                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # fmt: skip
     try:

@@ -21,7 +21,7 @@ from collectors.prometheus.sources import open_sources as open_prometheus
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import Place
 from collectors.slurm.sources import open_sources as open_slurm
-from console.contradictions import contradictions
+from console.health.inconsistencies import contradictions
 from tests import make
 from tests.faults import fault
 from tests.faults.proxy import Proxy

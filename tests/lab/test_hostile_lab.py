@@ -18,7 +18,7 @@ from tests.hostile.output import faults
 from .roots import LabError
 from .slurm import Lab
 
-WACHT = (sys.executable, "-c", "from console.cli import main; main()")
+WACHT = (sys.executable, "-c", "from console.cli.main import main; main()")
 #: A job's name may have 1,024 characters, a comment more.
 OPENED = ("escape", "c1", "osc8", "unterminated", "bidi", "marks", "newline", "markup")
 TEXTS = {key: text[:900] for key, text in ARGUMENTS.items()}

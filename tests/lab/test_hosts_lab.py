@@ -11,14 +11,14 @@ from collectors.clock import ManualClock
 from collectors.hosts import Names
 from collectors.model import Collector, Facts, Node, SourceFault
 from collectors.prometheus import PowerSettings, PrometheusSettings
-from collectors.prometheus.rules import FILE
+from collectors.prometheus.recording_rules import FILE
 from collectors.prometheus.sources import Checkups, FileSystems, Loads, Ports, PowerSource, open_sources, open_telemetry
 from collectors.sim import SimSettings
-from collectors.sim.dcgm import Odd
+from collectors.sim.exporters.dcgm import Odd
 from collectors.sim.machine import Machine
-from console import doctor
-from console.config import Config
-from console.site import Site
+from console.config.settings import Config
+from console.doctor import run
+from console.session.site import Site
 
 from .conftest import require_engine
 from .place import wait_for
@@ -98,7 +98,7 @@ def read(kind: Callable[[PrometheusSettings], Loads], monitor: Monitor, nodes: M
 def findings(monitor: Monitor, nodes: Mapping[str, str | None], source: str) -> dict[str, tuple[str, str]]:
     """What doctor says of the hosts of a source: what they are to its mark and text."""
     site = Made(name="lab", demo=False, slurm=None, others={"prometheus": settings(monitor)}, nodes=nodes)
-    found = doctor.examine(site, Config()).findings
+    found = run.examine(site, Config()).findings
     return {one.figures["what"]: (one.mark, one.said) for one in found if one.name == source and "what" in one.figures}
 
 
@@ -232,7 +232,7 @@ def test_two_hosts_of_one_name_are_neither() -> None:
         assert not {one, two} & (facts.loads or {}).keys() and len(facts.loads or {}) > 8
         assert any("fit several nodes, or share one" in text for text in facts.warnings)
         site = Made(name="lab", demo=False, slurm=None, others={"prometheus": settings(plant)}, nodes=slurm)
-        told = [one for one in doctor.examine(site, Config()).findings if one.name == "prom.loads"]
+        told = [one for one in run.examine(site, Config()).findings if one.name == "prom.loads"]
         assert any(one.mark == "warn" and "share one" in one.said for one in told)
 
 

@@ -17,12 +17,12 @@ from collectors.alertmanager.sources import open_desk, open_sources
 from collectors.alertmanager.write import open_writer
 from collectors.clock import SystemClock
 from collectors.model import Cluster
-from console.entries import join
-from console.gate import Gate
-from console.incident import asked, incidents
-from console.journal import Journal, read
-from console.plan import Options, Plan
-from console.snapshot import take
+from console.actions.incident import asked, incidents
+from console.actions.plan import Options, Plan
+from console.gate.gate import Gate
+from console.journal.entries import join
+from console.journal.writer import Journal, read
+from console.session.snapshot import take
 from tests.test_gate import World, node
 
 from .alertmanager import Alertmanager

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from collectors.clock import SystemClock
 from collectors.model import Cluster, Load
 from collectors.prometheus import PowerSettings
+from collectors.prometheus.probe import Names, lacking, tried
 from collectors.prometheus.sources import Loads, PowerSource, open_telemetry
-from collectors.prometheus.tried import Names, lacking, tried
-from collectors.sim.dcgm import Odd
-from console.poller import read
-from console.reduce import reduce
+from collectors.sim.exporters.dcgm import Odd
+from console.ingest.poller import read
+from console.ingest.reduce import reduce
 
 from .conftest import monitoring
 from .prometheus import ENGINES, Monitor

@@ -14,11 +14,12 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
-from console import journal, site
-from console.alert_rules import Limits, text
-from console.config import load
-from console.dialogs import ConfirmDialog
-from console.folder import journal_path
+from console.alerts.alert_rules import Limits, text
+from console.app.dialogs import ConfirmDialog
+from console.config.settings import load
+from console.journal import writer
+from console.runtime.paths import journal_path
+from console.session import site
 from tests.operator import Operator, console_on
 
 from .alertmanager import Alertmanager
@@ -157,8 +158,8 @@ async def test_the_night(night: Night, op: Operator) -> None:
 
     # It is written down, and the chain holds.
     path = journal_path("groningen", night.config)
-    wait_for(lambda: "" if len(journal.unfinished(path)) == 0 else "an action has no result", 60)
-    assert journal.verify(path).ok
+    wait_for(lambda: "" if len(writer.unfinished(path)) == 0 else "an action has no result", 60)
+    assert writer.verify(path).ok
     await op.press("8")
     await op.comes("8 done")
     op.sees("drain", "silence", "PduPowerLost")
@@ -196,4 +197,4 @@ async def test_the_night(night: Night, op: Operator) -> None:
     await op.press("L")
     await op.confirm(answer="y")
     await op.until(lambda: sum(one["status"]["state"] == "active" for one in am.silences()) == 1, "one silence left")
-    assert journal.verify(path).ok
+    assert writer.verify(path).ok

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from collectors.model import JobAccount, PastJob, SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.accounting import Accounts, open_ledger
-from collectors.slurm.rest.past import RestAccounts
-from console.ended import why
+from collectors.slurm.commands.accounting import Accounts, open_ledger
+from collectors.slurm.rest.accounting import RestAccounts
+from console.queue.job_accounting import why
 
 from . import accounting, rest
 from .conftest import running

@@ -9,12 +9,12 @@ import pytest
 from collectors.clock import SystemClock
 from collectors.model import Cluster, SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.queueing import open_queueing
+from collectors.slurm.commands.queue_factors import open_queueing
 from collectors.slurm.sources import open_sources, open_transport
-from console.accounts import accounts, users
-from console.pending import Known, Why, why
-from console.queueing import Sparing
-from console.snapshot import take
+from console.queue.accounts import accounts, users
+from console.queue.pending import Known, Why, why
+from console.queue.queue_reads import Sparing
+from console.session.snapshot import take
 
 from .conftest import running
 from .place import wait_for

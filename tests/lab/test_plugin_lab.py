@@ -42,7 +42,7 @@ class Site:
         }  # fmt: skip
 
     def wacht(self, *words: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, "-c", "from console.cli import main; main()", *words]
+        argv = [sys.executable, "-c", "from console.cli.main import main; main()", *words]
         return subprocess.run(argv, capture_output=True, text=True, env=self.env, timeout=60, check=False)
 
     def act(self, targets: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.sim.dcgm import Odd
+from collectors.sim.exporters.dcgm import Odd
 
 from . import place
 from .conftest import require_engine

@@ -13,9 +13,9 @@ import pytest
 
 from collectors.model import Facts, Gpu, SourceFault
 from collectors.prometheus import PowerSettings, PrometheusSettings
-from collectors.prometheus.rules import FILE
+from collectors.prometheus.recording_rules import FILE
 from collectors.prometheus.sources import Loads, PowerSource, open_telemetry
-from collectors.sim.dcgm import Odd
+from collectors.sim.exporters.dcgm import Odd
 from tests.faults import fault
 
 from .conftest import require, require_engine

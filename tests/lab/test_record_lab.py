@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from console.record.store import Recording
+from console.recording.store import Recording
 from tests.consoles import kept
 from tests.others import open_to_others
 from tests.recorded import cluster_at
@@ -33,7 +33,7 @@ PATIENCE_S = 60.0
 RECORDER, MEMBER, STRANGER = 65534, 20001, 20002
 GROUP = "users"
 ROOT = Path(__file__).parent.parent.parent
-MAIN = "from console.cli import main; main()"
+MAIN = "from console.cli.main import main; main()"
 CONFIG = """
 [cluster.lab]
 slurm = {{ interval_s = {interval}, share = false, budget = {{ calls = 600, seconds = 60 }}{more} }}
@@ -41,9 +41,9 @@ slurm = {{ interval_s = {interval}, share = false, budget = {{ calls = 600, seco
 CONSOLE = """
 import sys, threading
 from collectors.clock import SystemClock
-from console.config import load
-from console.poller import Poller
-from console.site import choose
+from console.config.settings import load
+from console.ingest.poller import Poller
+from console.session.site import choose
 sources = [one for one in choose(load(sys.argv[1]), "lab").collectors() if one.name in ("slurm.jobs", "slurm.nodes")]
 poller = Poller("lab", sources, SystemClock(), lambda cluster, diff: print(
     cluster.sources["slurm.jobs"].read_mono or 0, cluster.sources["slurm.jobs"].ok, len(cluster.jobs), flush=True))
@@ -64,7 +64,7 @@ for package in (collectors, console):
             importlib.import_module(one.name)
         except ImportError:
             pass
-from collectors.registry import descriptors
+from collectors.source_registry import descriptors
 descriptors()
 uid, groups, code, *sys.argv[1:] = sys.argv[1:]
 os.setgroups([int(group) for group in groups.split(",") if group])

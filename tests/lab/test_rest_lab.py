@@ -17,16 +17,16 @@ import pytest
 from collectors.clock import SystemClock
 from collectors.model import Change
 from collectors.slurm import SlurmSettings
+from collectors.slurm.commands.write import open_writer
 from collectors.slurm.rest.client import Place
 from collectors.slurm.rest.write import RestWriter
 from collectors.slurm.sources import open_sources, open_transport
-from collectors.slurm.write import open_writer
-from console.act import run_act
-from console.actions import BY_ID
-from console.gate import Gate
-from console.journal import Journal, verify
-from console.poller import read
-from console.reduce import begin, reduce
+from console.actions.registry import BY_ID
+from console.cli.act import run_act
+from console.gate.gate import Gate
+from console.ingest.poller import read
+from console.ingest.reduce import begin, reduce
+from console.journal.writer import Journal, verify
 from tests.faults import fault
 
 from . import rest

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from collectors.model import Rights
-from collectors.slurm import rights
-from console.actions import BY_ID
-from console.rights import refused
+from collectors.slurm.commands import rights
+from console.actions.registry import BY_ID
+from console.gate.rights import refused
 from tests.make import job, node
 
 from . import accounting

@@ -10,11 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from collectors.model import Job, SourceFault
-from collectors.slurm import SlurmSettings, rights
+from collectors.slurm import SlurmSettings
+from collectors.slurm.commands import rights
 from collectors.slurm.rest import queue
 from collectors.slurm.rest.client import Place
-from collectors.slurm.road import Road
 from collectors.slurm.sources import open_road
+from collectors.slurm.transport import Road
 
 from . import rest
 from .conftest import running

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from console.witness import Witness
+from console.journal.syslog_witness import Witness
 
 from .inside import Inside, layer
 from .place import wait_for

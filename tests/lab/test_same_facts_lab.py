@@ -19,15 +19,15 @@ from collectors.model import Change, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import Place
 from collectors.slurm.rest.write import RestWriter
-from collectors.slurm.road import Road
 from collectors.slurm.sources import open_road, open_sources
-from console.actions import BY_ID
-from console.plan import Extra, Guard, Options, Plan
-from console.planning import make as make_plan
-from console.policy import default_policy
-from console.poller import read
-from console.preview import rows as lines_of
-from console.reduce import begin, reduce
+from collectors.slurm.transport import Road
+from console.actions.plan import Extra, Guard, Options, Plan
+from console.actions.registry import BY_ID
+from console.gate.planning import make as make_plan
+from console.gate.preview import rows as lines_of
+from console.health.xid_policy import default_policy
+from console.ingest.poller import read
+from console.ingest.reduce import begin, reduce
 from tests.faults import fault
 
 from . import rest
@@ -165,7 +165,7 @@ def test_a_bad_token_is_named(lab: Lab, tmp_path: Path, monkeypatch: pytest.Monk
     key = (lab.folder / "jwt.key").read_bytes()
     bad = {"expired": signed(key, -5), "another cluster's key": signed(b"k" * 32), "no token at all": "x.y.z"}
     # A token that says itself that it has ended is not even sent: here the clocks differ.
-    monkeypatch.setattr("collectors.slurm.rest.token._SKEW_S", 1e6)
+    monkeypatch.setattr("collectors.slurm.rest.jwt._SKEW_S", 1e6)
     file.write_text(bad[why])
     chosen = SlurmSettings(transport="rest", url=rest.url(lab), token_file=str(file))
     road = open_road("rest", "lab", chosen)

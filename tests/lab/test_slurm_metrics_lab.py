@@ -15,7 +15,7 @@ from collectors.model import SlurmCounts, SourceFault
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.sources import Counts
 from collectors.slurm import SlurmSettings
-from console.site import Site
+from console.session.site import Site
 from tests.operator import console_on
 
 from .conftest import require_engine, running

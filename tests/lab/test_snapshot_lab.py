@@ -24,7 +24,7 @@ JOB = {
 def wacht(lab: Lab, *words: str) -> subprocess.CompletedProcess[str]:
     """Run wacht with this lab's commands on PATH and no configuration."""
     env = {"PATH": f"{lab.bin_dir}:/usr/bin:/bin", "HOME": "/nonexistent", "PYTHONPATH": str(TOP)}
-    argv = [sys.executable, "-c", "from console.cli import main; main()", *words]
+    argv = [sys.executable, "-c", "from console.cli.main import main; main()", *words]
     return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 

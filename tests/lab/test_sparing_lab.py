@@ -14,10 +14,11 @@ import pytest
 
 from collectors.clock import SystemClock
 from collectors.model import Cluster
-from collectors.slurm import SlurmSettings, control
+from collectors.slurm import SlurmSettings
+from collectors.slurm.commands import controller
 from collectors.slurm.sources import open_sources
-from console.cost import between
-from console.poller import Poller
+from console.ingest.poller import Poller
+from console.plant.controller_cost import between
 from tests.bench.started import Started
 
 from .slurm import Lab
@@ -127,20 +128,20 @@ def test_two_consoles_ask_as_often_as_one_and_the_survivor_goes_on(
 
 
 def test_what_this_user_costs_is_what_it_did(lab: Lab, log: Log) -> None:
-    before = control.diag(20.0)
+    before = controller.diag(20.0)
     for _ in range(5):
         assert lab.run(["squeue", "-h"]).returncode == 0
-    after = control.diag(20.0)
+    after = controller.diag(20.0)
     cost = between(before, after, 60.0)
     assert cost is not None and cost.user == "root" and cost.calls_min >= 6 and cost.ms_min > 0
     assert before.since is not None and before.since == after.since
     assert lab.run(["sdiag", "--reset"]).returncode == 0
-    assert between(after, control.diag(20.0), 60.0) is None, "counters that began anew"
+    assert between(after, controller.diag(20.0), 60.0) is None, "counters that began anew"
 
 
 def test_a_snapshot_never_takes_a_shared_reading(lab: Lab, log: Log, other: subprocess.Popen[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from console.cli import main; main()", "snapshot", "--json"],
+        [sys.executable, "-c", "from console.cli.main import main; main()", "snapshot", "--json"],
         env={**os.environ, "SLURM_CONSOLE": "snapshot"}, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import pytest
 
-from collectors.slurm import argv, look
-from console.actions import ACTIONS
-from console.pages import deeds
+from collectors.slurm.commands import argv, doctor_reads
+from console.actions.registry import ACTIONS
+from console.pages import action_pages
 
 from .inside import Inside, layer
 from .roots import SUITES
@@ -35,7 +35,7 @@ BASE = "Defaults use_pty\nroot ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n"
 SEND = """
 import json, sys
 from collectors.model import Change
-from collectors.slurm.write import CliWriter
+from collectors.slurm.commands.write import CliWriter
 prefix, conf, action, kind, targets, reason = json.loads(sys.argv[1])
 change = Change(action=action, kind=kind, targets=tuple(targets), reason=reason)
 sent = CliWriter(tuple(prefix), deadline_s=8, conf=conf).send(change)
@@ -109,11 +109,11 @@ def test_the_page_s_rules_let_through_every_action_and_no_more(site: Site) -> No
         return {action for action, calls in sent.items() if not all(asks(words, "alice") for words in calls)}
 
     sent = {
-        action.id: [words for words, _ in argv.calls(deeds.change(action))]
+        action.id: [words for words, _ in argv.calls(action_pages.change(action))]
         for action in ACTIONS if action.shown_in not in {"alert", "silence"}
     }  # fmt: skip
     assert refused() == {"partition-down", "partition-up", "block", "unblock"}
-    assert [said for words, said in look.WIDE if asks(words, "alice")] == []
+    assert [said for words, said in doctor_reads.WIDE if asks(words, "alice")] == []
     assert not asks(sent["drain"][0], "bob"), "who is in no group of the rules"
     site.rules(f"{RULES}%operators ALL = (slurm) NOPASSWD: {', '.join(APART)}\n")
     assert refused() == set()

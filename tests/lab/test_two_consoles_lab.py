@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from console import site
-from console.config import Config
+from console.config.settings import Config
+from console.session import site
 from tests.faults import fault
 from tests.operator import Operator, console_on
 
@@ -32,7 +32,7 @@ async def op(lab: Lab, tmp_path, monkeypatch) -> AsyncIterator[Operator]:
 async def other(tmp_path, *words: str) -> subprocess.CompletedProcess[str]:
     """The second one, in a process with a journal of its own."""
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "second")}
-    argv = [sys.executable, "-c", "from console.cli import main; main()", "act", *words]
+    argv = [sys.executable, "-c", "from console.cli.main import main; main()", "act", *words]
     return await asyncio.to_thread(
         subprocess.run, argv, env=environment, capture_output=True, text=True, timeout=60, check=False
     )

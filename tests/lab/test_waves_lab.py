@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from console.entries import join
-from console.journal import read, verify
-from console.outcome import Progress
-from console.plan import Extra, Guard, Plan
+from console.actions.plan import Extra, Guard, Plan
+from console.gate.outcome import Progress
+from console.journal.entries import join
+from console.journal.writer import read, verify
 
 from .slurm import Lab
 from .test_week_lab import Shift

@@ -14,17 +14,19 @@ from collectors.clock import SystemClock
 from collectors.model import Cluster
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources, open_transport
-from console import act, gather, preview, targets
-from console.absent import NoTelemetry
-from console.actions import BY_ID
-from console.entries import join
-from console.gate import Gate, open_writer
-from console.journal import Journal, read
-from console.outcome import Outcome
-from console.plan import Guard, Options, Plan, Refusal
-from console.snapshot import take
-from console.undo import Undo, undo_of
-from console.words import valued
+from console.actions import targets
+from console.actions.options import valued
+from console.actions.plan import Guard, Options, Plan, Refusal
+from console.actions.registry import BY_ID
+from console.cli import act
+from console.gate import preflight_reads, preview
+from console.gate.gate import Gate, open_writer
+from console.gate.outcome import Outcome
+from console.journal.entries import join
+from console.journal.undo import Undo, undo_of
+from console.journal.writer import Journal, read
+from console.runtime.null_sources import NoTelemetry
+from console.session.snapshot import take
 
 from .conftest import running
 from .place import wait_for
@@ -75,7 +77,7 @@ class Shift:
         cluster, one = self.cluster(action), BY_ID[action]
         names = targets.named(one.kind, words, cluster)
         options = valued(one, Options(value=value, **more))
-        extra = gather.gather(one, names, cluster, self.transport, NoTelemetry(), {})
+        extra = preflight_reads.gather(one, names, cluster, self.transport, NoTelemetry(), {})
         return self.gate.plan(action, names, reason if one.needs_reason else None, cluster, options, extra)
 
     def does(self, action: str, *words: str, within: float = 15.0, **more: Any) -> dict[str, str]:

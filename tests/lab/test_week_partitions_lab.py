@@ -15,16 +15,16 @@ from collectors.clock import SystemClock
 from collectors.model import Change, Cluster
 from collectors.nodeset import names_in
 from collectors.slurm import SlurmSettings
+from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.sources import open_sources, open_transport
-from collectors.slurm.write import CliWriter
-from console import gather
-from console.act import run_act, sources_of, undoing
-from console.actions import BY_ID
-from console.gate import Gate, open_writer
-from console.journal import Journal
-from console.left import left, reminders
-from console.plan import Options, Plan
-from console.snapshot import take
+from console.actions.plan import Options, Plan
+from console.actions.registry import BY_ID
+from console.cli.act import run_act, sources_of, undoing
+from console.gate import preflight_reads
+from console.gate.gate import Gate, open_writer
+from console.journal.leftovers import left, reminders
+from console.journal.writer import Journal
+from console.session.snapshot import take
 
 from .accounting import ACCOUNT
 from .conftest import running
@@ -78,10 +78,11 @@ class Site:
         out, err = io.StringIO(), io.StringIO()
 
         def look(names):
-            return gather.gather(BY_ID[action], names, cluster, self.transport, None, {})
+            return preflight_reads.gather(BY_ID[action], names, cluster, self.transport, None, {})
 
         ended = run_act(self.gate(), cluster, action, words, reason=reason, options=options, out=out, err=err,
-                        look=look if gather.needed(BY_ID[action]) else None, deadline_s=10, **more)  # fmt: skip
+                        look=look if preflight_reads.needed(BY_ID[action]) else None, deadline_s=10,
+                        **more)  # fmt: skip
         self.told = out.getvalue() + err.getvalue()
         return ended
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from console import site
-from console.config import load
+from console.config.settings import load
+from console.session import site
 from tests.operator import console_on
 
 from .prometheus import Monitor

@@ -11,10 +11,10 @@ import pytest
 
 from collectors.model import Change, Cluster, Job, Node, Sent
 from collectors.slurm import SlurmSettings
+from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.sources import open_transport
-from collectors.slurm.write import CliWriter
-from console.actions import BY_ID
-from console.verify import Settled, Waiting, Watch
+from console.actions.registry import BY_ID
+from console.gate.verify import Settled, Waiting, Watch
 
 from .conftest import running
 from .place import wait_for

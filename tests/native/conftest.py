@@ -14,7 +14,7 @@ import pytest
 from collectors.model import Reservation
 from collectors.slurm import SlurmSettings
 from collectors.slurm.native import client, write
-from collectors.slurm.native.road import NativeRoad
+from collectors.slurm.native.native_transport import NativeRoad
 from tests.make import RECORDED
 
 HERE = Path(__file__).parent

@@ -14,9 +14,9 @@ from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.native import client
 from collectors.slurm.native.client import Client
-from collectors.slurm.native.message import Question
+from collectors.slurm.native.protocol import Question
 from collectors.slurm.sources import open_sources
-from console.snapshot import take
+from console.session.snapshot import take
 from tests.faults import fault
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.cli import CliRoad
+from collectors.slurm.commands.commands_transport import CliRoad
 from collectors.slurm.native import facts, jobs
-from collectors.slurm.road import KINDS
+from collectors.slurm.transport import KINDS
 from tests.make import Commands, play
 from tests.native.conftest import as_of_now, recorded_rows
 
@@ -93,7 +93,7 @@ def test_hostile_text_is_shown_not_obeyed(standin):
 
 def test_racks_by_pattern_and_topology_as_unknown(standin):
     from collectors.racks import RackRule
-    from collectors.slurm.native.road import NativeReader
+    from collectors.slurm.native.native_transport import NativeReader
 
     client = standin.road()._client
 

@@ -16,9 +16,9 @@ import pytest
 from collectors import process
 from collectors.model import Change, SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.cli import CliRoad
+from collectors.slurm.commands.commands_transport import CliRoad
 from collectors.slurm.native import client
-from collectors.slurm.native.road import NativeRoad
+from collectors.slurm.native.native_transport import NativeRoad
 from collectors.slurm.native.write import NativeWriter
 from tests.lab.place import wait_for
 from tests.lab.roads import differences, rows

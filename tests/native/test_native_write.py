@@ -9,11 +9,11 @@ import sys
 import pytest
 
 from collectors.model import Change
-from collectors.slurm import write as roads
+from collectors.slurm.commands import write as roads
 from collectors.slurm.native.write import NativeWriter
 from tests.native.conftest import recorded_rows
 
-HAND = (sys.executable, "-P", "-m", "collectors.slurm.native.hand")
+HAND = (sys.executable, "-P", "-m", "collectors.slurm.native.write_worker")
 
 
 def job(action, *targets, **more):

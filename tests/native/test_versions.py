@@ -13,10 +13,11 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.model import SourceFault
-from collectors.slurm import SlurmSettings, jobtext
-from collectors.slurm.cli import CliRoad
+from collectors.slurm import SlurmSettings
+from collectors.slurm.commands import job_text
+from collectors.slurm.commands.commands_transport import CliRoad
 from collectors.slurm.sources import open_sources
-from console.snapshot import exit_code, take
+from console.session.snapshot import exit_code, take
 from tests.make import FENCE, Commands, play, recorded
 
 ALL = ("22.05", "24.11", "25.11", "26.05", "25.11 native")
@@ -128,13 +129,13 @@ TRUE = "JOB_GRES=gpu:1   Nodes=gpu0001 CPU_IDs=0 Mem=1 GRES=gpu:h100:1(IDX:3)"
 )  # fmt: skip
 def test_no_name_forges_the_gpus_of_a_job(name, account, network):
     text = TEXT.format(name, account, TRUE, network)
-    assert jobtext._indices(text, name, account) == {"gpu0001": "3"}
+    assert job_text._indices(text, name, account) == {"gpu0001": "3"}
 
 
 def test_the_gpus_of_a_job_of_25_11():
     """As scontrol of 25.11.7 printed it: the job's SLUID stands behind its name."""
     text = TEXT.format("x SLUID=s9KHM8VEY9J100", "(null)", TRUE, "x")
-    assert jobtext._indices(text, "x", "(null)") == {"gpu0001": "3"}
+    assert job_text._indices(text, "x", "(null)") == {"gpu0001": "3"}
 
 
 def test_a_scontrol_that_was_built_without_json(old):
@@ -151,12 +152,12 @@ def test_a_scontrol_that_was_built_without_json(old):
 
 
 def test_a_text_that_does_not_fit_what_squeue_told_gives_no_indices():
-    assert jobtext._indices(TEXT.format("x", "ml", TRUE, "x"), "other", "ml") == {}
-    assert jobtext._indices("", "x", "ml") == {}
+    assert job_text._indices(TEXT.format("x", "ml", TRUE, "x"), "other", "ml") == {}
+    assert job_text._indices("", "x", "ml") == {}
 
 
 def test_a_status_is_told_as_what_the_job_returned():
-    assert [jobtext._returned(text) for text in ("768", "9", "0", "N/A")] == ["3", None, "0", None]
+    assert [job_text._returned(text) for text in ("768", "9", "0", "N/A")] == ["3", None, "0", None]
 
 
 def test_fields_that_were_cut_are_a_fault(old):

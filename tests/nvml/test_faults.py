@@ -11,7 +11,7 @@ import pytest
 
 from collectors import process
 from collectors.model import SourceFault
-from collectors.nvml import NvmlSettings, client, kernel, words
+from collectors.nvml import NvmlSettings, client, kernel_log, labels
 from collectors.nvml.client import Nvml
 from tests.faults import fault
 
@@ -72,7 +72,7 @@ def test_a_gpu_that_is_lost_from_the_start_and_one_that_may_not_be_opened(driver
     driver.refuse(1, "handle", code=4)
     driver.refuse(2, "util", code=16)
     gpus = nvml.read().gpus
-    assert gpus[0].lost == words.LOST[15] and gpus[0].uuid is None
+    assert gpus[0].lost == labels.LOST[15] and gpus[0].uuid is None
     assert gpus[1].lost == "may not be opened by this user"
     assert gpus[2].lost == "needs a reset before it can be used"
     assert gpus[4].lost is None
@@ -86,7 +86,7 @@ def test_a_fresh_child_that_no_longer_finds_a_gpu_shows_it_as_lost(driver, nvml)
     nvml._renew_at = 1e-9
     gpus = nvml.read().gpus
     assert len(gpus) == 8 and gpus[7].uuid == "GPU-0000-7" and gpus[7].lost
-    assert gpus[7].lost in {"no longer seen by the driver", words.LOST[15]}
+    assert gpus[7].lost in {"no longer seen by the driver", labels.LOST[15]}
 
 
 def test_a_gpu_that_was_reset_is_found_by_a_fresh_child(driver, nvml):
@@ -179,9 +179,9 @@ def test_a_driver_that_cannot_be_opened_is_named_with_its_cure(driver, nvml, cod
 def test_the_versions_are_told_where_they_differ(monkeypatch, tmp_path):
     version = tmp_path / "version"
     version.write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\n")
-    assert kernel.module_version(version) == "550.54.15"
-    monkeypatch.setattr(kernel, "module_version", lambda: "550.54.15")
-    assert words.start_fault(18, "")[1].endswith("different versions (kernel module 550.54.15)")
+    assert kernel_log.module_version(version) == "550.54.15"
+    monkeypatch.setattr(kernel_log, "module_version", lambda: "550.54.15")
+    assert labels.start_fault(18, "")[1].endswith("different versions (kernel module 550.54.15)")
 
 
 def test_a_driver_without_gpus_is_a_fault_and_not_an_empty_node(driver, nvml):

@@ -11,12 +11,12 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Fault, Gpu, Job, Node, Process, SourceFault, Xid
 from collectors.nvml import sources
-from collectors.nvml.message import Extra
-from collectors.slurm.jobs import COLUMNS
-from console import node as inspection
-from console import node_slurm
-from console.errors import Told
-from console.node import Look, exit_code, render, report
+from collectors.nvml.protocol import Extra
+from collectors.slurm.commands.jobs import COLUMNS
+from console.cli import node as inspection
+from console.cli import node_slurm
+from console.cli.node import Look, exit_code, render, report
+from console.runtime.errors import Told
 from widgets.cells import width as cells
 
 NOW = 1_795_000_000.0

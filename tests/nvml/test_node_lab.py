@@ -6,8 +6,8 @@ import pytest
 
 from collectors import process
 from collectors.clean import decode
-from collectors.nvml.owner import listed
-from console.node import jobs_on, report
+from collectors.nvml.process_owner import listed
+from console.cli.node import jobs_on, report
 from tests.lab.conftest import running
 from tests.lab.roots import SUITES
 from tests.lab.slurm import wait_for

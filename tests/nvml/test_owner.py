@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from collectors.nvml import owner
-from collectors.nvml.owner import Desk, Names, Owner, Owners, job_of, listed
+from collectors.nvml import process_owner
+from collectors.nvml.process_owner import Desk, Names, Owner, Owners, job_of, listed
 
 SLUID = "s5B1M86DP5S700"  # as 26.05 wrote it on a live node
 V2 = "0::/system.slice/slurmstepd.scope"
@@ -113,8 +113,8 @@ def test_a_directory_service_that_hangs_costs_no_reading(proc, monkeypatch):
         held.wait(30)
         raise KeyError(uid)
 
-    monkeypatch.setattr(owner.pwd, "getpwuid", slow)
-    monkeypatch.setattr(owner, "_NAME_WAIT_S", 0.01)
+    monkeypatch.setattr(process_owner.pwd, "getpwuid", slow)
+    monkeypatch.setattr(process_owner, "_NAME_WAIT_S", 0.01)
     proc.add(4711, f"{V2}/job_1/step_0")
     owners = Owners(proc.root)
     assert owners.of(4711) == Owner(name="python", user=f"uid {os.getuid()}", job="1")

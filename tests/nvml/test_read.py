@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.nvml import words
+from collectors.nvml import labels
 
 from .driver import LINKS, NO_PERMISSION, NOT_SUPPORTED, UNKNOWN, Driver
 
@@ -132,7 +132,7 @@ def test_words_of_throttling_recovery_and_fabric(driver, nvml):
     assert (gpus[1].fabric or "").startswith("failed: ")
     assert gpus[2].fabric is None and "fabric" in gpus[2].na
     assert gpus[3].fabric == "ready, degraded bandwidth, unhealthy"
-    assert words.throttle(0x8 | 0x800) == ("hardware slowdown", "reason 0x800")
+    assert labels.throttle(0x8 | 0x800) == ("hardware slowdown", "reason 0x800")
 
 
 def test_an_older_fabric_version_and_an_older_library(tmp_path, monkeypatch, opened):

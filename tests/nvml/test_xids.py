@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from collectors.nvml import kernel, worker
+from collectors.nvml import kernel_log, worker
 from collectors.nvml.client import Nvml, Sample
-from collectors.nvml.message import Event
+from collectors.nvml.protocol import Event
 
 LOG = """\
 6,1201,1000000,-;NVRM: loading NVIDIA UNIX x86_64 Kernel Module  570.86.15
@@ -85,10 +85,10 @@ def test_the_kernels_log_since_boot(tmp_path, monkeypatch):
     log = tmp_path / "kmsg"
     log.write_text(LOG)
     monkeypatch.setattr(time, "clock_gettime", lambda clock: 100.0)
-    found, why_not = kernel.xids(log, now=1_000_100.0)
+    found, why_not = kernel_log.xids(log, now=1_000_100.0)
     assert why_not is None
-    assert found == [kernel.Line("0:13:00", 79, 1_000_005.0), kernel.Line("0:12:00", 31, 1_000_006.0),
-                     kernel.Line("0:12:00", 31, 1_000_007.0)]  # fmt: skip
+    assert found == [kernel_log.Line("0:13:00", 79, 1_000_005.0), kernel_log.Line("0:12:00", 31, 1_000_006.0),
+                     kernel_log.Line("0:12:00", 31, 1_000_007.0)]  # fmt: skip
 
 
 #: Lines as drivers before and after R575 write them, with and without a process.
@@ -109,7 +109,7 @@ LINES = {
 def test_the_kernels_line_says_how_severe_an_nvlink_error_is(tmp_path, line):
     log = tmp_path / "kmsg"
     log.write_text(f"4,1302,5000000,-;NVRM: Xid (PCI:0018:01:00): {line}\n")
-    (found,), _ = kernel.xids(log)
+    (found,), _ = kernel_log.xids(log)
     assert (found.code, found.severity) == LINES[line]
 
 
@@ -140,13 +140,13 @@ def test_after_a_report_of_the_driver_the_log_is_read_again_for_its_severity(mon
     pipe = Pipe()
     watch = worker.Watch(pipe, [])
     watch._slots = {"0:12:00": 3}
-    log: list[kernel.Line] = []
-    monkeypatch.setattr(kernel, "xids", lambda: (list(log), None))
+    log: list[kernel_log.Line] = []
+    monkeypatch.setattr(kernel_log, "xids", lambda: (list(log), None))
     watch.grade()
     assert pipe.said == [], "nothing was reported"
     watch._ungraded_at = now = time.time()
     watch.grade()
-    log += [kernel.Line("0:12:00", 149, now, "nonfatal"), kernel.Line("0:12:00", 149, now + 0.1, "fatal")]
+    log += [kernel_log.Line("0:12:00", 149, now, "nonfatal"), kernel_log.Line("0:12:00", 149, now + 0.1, "fatal")]
     watch.grade()
     (event,) = pipe.said
     assert (event.gpu, event.code, event.count, event.severity, event.past) == (3, 149, 2, "fatal", True)
@@ -155,7 +155,7 @@ def test_after_a_report_of_the_driver_the_log_is_read_again_for_its_severity(mon
 
 
 def test_a_log_that_may_not_be_read_is_told(tmp_path):
-    found, why_not = kernel.xids(tmp_path / "none")
+    found, why_not = kernel_log.xids(tmp_path / "none")
     assert found == [] and why_not is not None and why_not.startswith("XIDs from before now are unknown")
 
 
@@ -172,16 +172,16 @@ def test_the_log_read_again_by_a_fresh_child_is_not_counted_twice(opened):
 
 
 def test_slots_and_the_gpu_that_tells_no_address(tmp_path):
-    assert kernel.slot("00000000:3B:00.0") == kernel.slot("0000:3b:00") == "0:3b:00"
+    assert kernel_log.slot("00000000:3B:00.0") == kernel_log.slot("0000:3b:00") == "0:3b:00"
     for name in ("0000:9a:00.0", "0000:0a:00.0", "0001:01:00.0"):
         (tmp_path / name).mkdir()
-    every = kernel.slots_of_driver(tmp_path)
+    every = kernel_log.slots_of_driver(tmp_path)
     assert every == ["0:0a:00", "0:9a:00", "1:01:00"]
-    assert kernel.by_slot({0: "00000000:0A:00.0", 1: None, 2: "00000001:01:00.0"}, every) == {
+    assert kernel_log.by_slot({0: "00000000:0A:00.0", 1: None, 2: "00000001:01:00.0"}, every) == {
         "0:0a:00": 0, "0:9a:00": 1, "1:01:00": 2}  # fmt: skip
-    assert kernel.by_slot({0: "00000000:9A:00.0", 1: None, 2: None}, every) == {"0:9a:00": 0}, "they disagree"
-    assert kernel.by_slot({0: None}, ()) == {}
-    assert kernel.slots_of_driver(tmp_path / "none") == []
+    assert kernel_log.by_slot({0: "00000000:9A:00.0", 1: None, 2: None}, every) == {"0:9a:00": 0}, "they disagree"
+    assert kernel_log.by_slot({0: None}, ()) == {}
+    assert kernel_log.slots_of_driver(tmp_path / "none") == []
 
 
 def test_gpus_on_the_bus(tmp_path: Path):
@@ -190,5 +190,5 @@ def test_gpus_on_the_bus(tmp_path: Path):
         (tmp_path / str(at)).mkdir()
         (tmp_path / str(at) / "vendor").write_text(f"{vendor}\n")
         (tmp_path / str(at) / "class").write_text(f"{kind}\n")
-    assert kernel.gpus_on_bus(tmp_path) == 2, "an NVSwitch (0x0680) is no GPU"
-    assert kernel.gpus_on_bus(tmp_path / "none") is None
+    assert kernel_log.gpus_on_bus(tmp_path) == 2, "an NVSwitch (0x0680) is no GPU"
+    assert kernel_log.gpus_on_bus(tmp_path / "none") is None

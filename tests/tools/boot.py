@@ -127,7 +127,7 @@ def start():
             os.umask(umask)
     sys.path[0] = tree  # in the place of this archive, before anything that a site or a user has
     try:
-        from console.cli import main
+        from console.cli.main import main
 
         return main()
     finally:

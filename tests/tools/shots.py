@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from collectors.clock import ManualClock
-from console import witness
-from console.export.picture import blanks_kept
+from console.export.svg import blanks_kept
+from console.journal import syslog_witness
 from tests.operator import console
 
 SIZE = (100, 30)
@@ -84,15 +84,15 @@ async def made() -> dict[str, str]:
     """The tour, in a place and a time of its own."""
     names = ("XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "TZ", "LOGNAME")
     before = {name: os.environ.get(name) for name in names}
-    syslog = witness.SYSLOG
+    syslog = syslog_witness.SYSLOG
     with tempfile.TemporaryDirectory() as folder:
         try:
             os.environ |= dict.fromkeys(before, folder) | {"TZ": "Europe/Amsterdam", "LOGNAME": "alice"}
-            witness.SYSLOG = Path("/nonexistent/log")
+            syslog_witness.SYSLOG = Path("/nonexistent/log")
             time.tzset()
             return await tour()
         finally:
-            witness.SYSLOG = syslog
+            syslog_witness.SYSLOG = syslog
             for name, value in before.items():
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
             time.tzset()

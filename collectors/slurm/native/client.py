@@ -8,12 +8,13 @@ import time
 import msgspec
 from msgspec import Struct
 
-from collectors import child, process
+from collectors import child_process, process
 from collectors.clean import clean
 from collectors.clock import Clock, SystemClock
 from collectors.decoding import msgpack_decoder
 from collectors.model import SourceFault
-from collectors.slurm.native.message import OF_ALL, Answer, Question
+
+from .protocol import OF_ALL, Answer, Question
 
 #: Longest wait between two tries of a child, or of a controller, that fails.
 LONGEST_WAIT_S = 30.0
@@ -28,13 +29,13 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 def command(module: str, *words: str) -> list[str]:
     """How a child is started."""
-    return child.command(f"collectors.slurm.native.{module}", *words)
+    return child_process.command(f"collectors.slurm.native.{module}", *words)
 
 
 def environment() -> dict[str, str]:
     """What a child inherits."""
     # 0: all tasks of an array that wait, not the first 64 characters of their numbers.
-    return child.environment({"SLURM_BITSTR_LEN": "0"})
+    return child_process.environment({"SLURM_BITSTR_LEN": "0"})
 
 
 class _Rest(Struct, frozen=True):

@@ -16,9 +16,10 @@ from collectors.clean import clean
 from collectors.model import Diag, Node, Partition, Reservation
 from collectors.nodeset import expand, names_in, spans
 from collectors.nodestate import display_word, parse_state
-from collectors.slurm.native.jobs import HOLDING, gpus_held, live
-from collectors.slurm.native.message import Config
-from collectors.slurm.native.view import field, gpus_in, joined, number, text, types_in, word, words, yes
+
+from .field_reads import field, gpus_in, joined, number, text, types_in, word, words, yes
+from .jobs import HOLDING, gpus_held, live
+from .protocol import Config
 
 _RESERVED = frozenset({"MAINTENANCE", "RESERVED"})
 #: pyslurm's names of reservation flags to Slurm's own, in the order in which Slurm writes them.

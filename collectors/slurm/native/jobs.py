@@ -9,8 +9,9 @@ from typing import Any
 from collectors.clean import clean
 from collectors.model import Job, JobDetail
 from collectors.nodeset import expand
-from collectors.slurm.jobs import WAITING
-from collectors.slurm.native.view import field, gpus_in, gpus_of_tres, joined, number, text, word, yes
+from collectors.slurm.commands.jobs import WAITING
+
+from .field_reads import field, gpus_in, gpus_of_tres, joined, number, text, word, yes
 
 #: What `squeue` lists where it is asked for no states has none of these as its state.
 _ENDED = frozenset({

@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
-from collectors.child import exactly, say, take_stdout
+from collectors.child_process import exactly, say, take_stdout
 from collectors.clean import clean
 from collectors.decoding import msgpack_decoder
-from collectors.slurm.native import facts, jobs, library
-from collectors.slurm.native.message import Answer, Question
-from collectors.slurm.road import About
+from collectors.slurm.transport import About
+
+from . import facts, jobs, pyslurm_library
+from .protocol import Answer, Question
 
 #: The controller's configuration may change when it is started anew; it is read again after so long.
 CONFIG_S = 600.0
@@ -113,10 +114,10 @@ def answer(asked: Library, question: Question) -> Answer:
     """Read it; what goes wrong is the Answer's fault."""
     try:
         return asked.answer(question)
-    except library.Unable as error:
+    except pyslurm_library.Unable as error:
         return Answer(fault=error.told)
     except Exception as error:
-        return Answer(fault=library.named(asked.slurm, error, question.kind))
+        return Answer(fault=pyslurm_library.named(asked.slurm, error, question.kind))
 
 
 def main() -> None:
@@ -127,8 +128,8 @@ def main() -> None:
     while head := exactly(4):
         question = decoder.decode(exactly(int.from_bytes(head, "big")))
         try:
-            asked = asked or Library(library.load())
-        except library.Unable as error:
+            asked = asked or Library(pyslurm_library.load())
+        except pyslurm_library.Unable as error:
             say(out, encoder.encode(Answer(fault=error.told)))
             continue
         say(out, encoder.encode(answer(asked, question)))

@@ -1,7 +1,7 @@
 """All that writes through pyslurm, and nothing else: a frozen Change becomes calls of `hand`, each a process.
 
-Only `collectors.slurm.write` may import this module; a test holds that. A call is sent once. One that was killed, that
-crashed or that got no answer is in doubt: what came of it, the next reading says.
+Only `collectors.slurm.commands.write` may import this module; a test holds that. A call is sent once. One that was
+killed, that crashed or that got no answer is in doubt: what came of it, the next reading says.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import msgspec
 from collectors import process
 from collectors.decoding import from_json
 from collectors.model import Change, Sent, SourceFault
-from collectors.slurm import SlurmSettings, argv, road
-from collectors.slurm.native.client import Client, command, environment
-from collectors.slurm.native.message import SENDING, Question, Result
-from collectors.slurm.write import DEADLINE_S, readable, to_all
+from collectors.slurm import SlurmSettings, transport
+from collectors.slurm.commands import argv
+from collectors.slurm.commands.write import DEADLINE_S, readable, to_all
+
+from .client import Client, command, environment
+from .protocol import SENDING, Question, Result
 
 _PART = "pyslurm names jobs by number alone, not a part of a heterogeneous job"
 _NUMBER_OR_TASK = re.compile(r"[0-9]+(?:_[0-9]+)?")
@@ -50,7 +52,7 @@ class NativeWriter:
     def _never(self, change: Change) -> dict[str, str]:
         """Target to why pyslurm can nowhere do that to it."""
         what = "drain for a time" if change.resume_after_s is not None else change.action
-        why = road.why_not(self.name, change.action) or road.why_not(self.name, what)
+        why = transport.why_not(self.name, change.action) or transport.why_not(self.name, what)
         if why is not None:
             return dict.fromkeys(change.targets, why)
         if change.kind != "job":

@@ -14,9 +14,10 @@ from collectors.clean import clean
 from collectors.model import Control, Controller, Diag, Node, Partition, Reservation, SourceFault
 from collectors.nodestate import display_word, parse_state
 from collectors.racks import RackOf, nowhere
-from collectors.slurm.ask import said
+from collectors.slurm.commands.fenced_reads import said
 from collectors.slurm.fields import gpu_types, gres_gpus, tres_gpus
-from collectors.slurm.rest.client import Answer, Pings
+
+from .client import Answer, Pings
 
 
 class Number(Struct, frozen=True, gc=False):

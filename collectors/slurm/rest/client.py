@@ -1,6 +1,7 @@
 """Asks slurmrestd with httpx, and turns whatever goes wrong into a named fault.
 
-The whole answer has one deadline (`collectors.wire`) and a size, certificates are verified, redirects are not followed,
+The whole answer has one deadline (`collectors.http_connection`) and a size, certificates are verified, redirects are
+not followed,
 and nothing is looked up in the environment. A body tells of errors whatever its status says: 24.11 answers 200 to much
 that it did not do, and status codes differ by version.
 """
@@ -21,16 +22,17 @@ import httpx
 from msgspec import MsgspecError, Struct, field
 
 from collectors import process
+from collectors.bearer_token import Secret
 from collectors.clean import clean
 from collectors.decoding import from_json
+from collectors.http_connection import Wire, end, over, trusted
 from collectors.model import SourceFault
-from collectors.secret import Secret
 from collectors.slurm import SlurmSettings
-from collectors.slurm.rest.stream import Pieces
-from collectors.slurm.rest.token import Tokens
-from collectors.slurm.road import There
+from collectors.slurm.transport import There
 from collectors.web import rest_of
-from collectors.wire import Wire, end, over, trusted
+
+from .jwt import Tokens
+from .stream import Pieces
 
 A = TypeVar("A", bound="Answer")
 

@@ -13,11 +13,12 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.model import Job
-from collectors.slurm.ask import said
+from collectors.slurm.commands.fenced_reads import said
+from collectors.slurm.commands.jobs import WAITING, gpus_of
 from collectors.slurm.fields import gres_gpus
-from collectors.slurm.jobs import WAITING, gpus_of
-from collectors.slurm.rest.answers import Number, minutes_s
-from collectors.slurm.rest.client import Answer
+
+from .answers import Number, minutes_s
+from .client import Answer
 
 _UNSET = Number()
 _TASKS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([1-9][0-9]{0,8}))?)?")

@@ -14,21 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from collectors.model import Job, SourceFault
+from collectors.slurm.commands.jobs import WAITING
 from collectors.slurm.fields import whole
-from collectors.slurm.jobs import WAITING
-from collectors.slurm.rest.client import Client, Refused
-from collectors.slurm.rest.jobs import (
-    JobRecord,
-    Jobs,
-    States,
-    alive,
-    listed,
-    state_word,
-    tasks_of,
-)
-from collectors.slurm.rest.jobs import (
-    job as job_of,
-)
+
+from .client import Client, Refused
+from .jobs import JobRecord, Jobs, States, alive, listed, state_word, tasks_of
+from .jobs import job as job_of
 
 #: An answer of so many bytes is read whole each time: 350 jobs of their own, or arrays of any size.
 SMALL = 3 << 20

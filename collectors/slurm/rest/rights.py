@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.model import Rights, SourceFault
-from collectors.slurm.rest.client import Answer, Client
+
+from .client import Answer, Client
 
 #: From this data parser on slurmrestd tells slurmctld's configuration.
 _CONF = 45

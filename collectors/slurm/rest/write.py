@@ -1,7 +1,7 @@
 """All that writes over slurmrestd, and nothing else: a frozen Change becomes calls (`orders` says which).
 
-Only `collectors.slurm.write` may import this module; a test holds that. A call is sent once. Where no answer came it
-may have been done: what came of it, the next reading says. A body tells of errors whatever its status says.
+Only `collectors.slurm.commands.write` may import this module; a test holds that. A call is sent once. Where no answer
+came it may have been done: what came of it, the next reading says. A body tells of errors whatever its status says.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.rest.client import Answer, Client, Error, Refused, Unsent, there_at
-from collectors.slurm.rest.orders import Order, orders, unable
-from collectors.slurm.write import DEADLINE_S, NO_REFUSAL, doubtful
+from collectors.slurm.commands.write import DEADLINE_S, NO_REFUSAL, doubtful
+
+from .client import Answer, Client, Error, Refused, Unsent, there_at
+from .requests import Order, orders, unable
 
 _JOB = re.compile(r"JobId=([0-9_+]+)")
 #: Said of a job to cancel that is gone: scancel is silent about it, since it is as was wished.

@@ -1,0 +1,71 @@
+"""What `wacht doctor` asks an Alertmanager beside its readings: what it is, its cluster, its receivers, its clock."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from collectors.clean import clean
+from collectors.clock_skew import Moment
+from collectors.decoding import from_json
+from collectors.http_probe import Seen, glance
+from collectors.model import SourceFault
+
+from . import AlertmanagerSettings
+
+T = TypeVar("T")
+
+
+class Tried(Struct, frozen=True, kw_only=True):
+    """What one Alertmanager told."""
+
+    version: str | None
+    cluster: str
+    """Of its gossip: ready, settling, or disabled, where it is alone."""
+    peers: int
+    receivers: tuple[str, ...]
+    moment: Moment | None
+
+
+class _Cluster(Struct):
+    status: str = "unknown"
+    peers: list[object] | None = None
+
+
+class _Version(Struct):
+    version: str | None = None
+
+
+class _Status(Struct):
+    cluster: _Cluster = field(default_factory=_Cluster)
+    versionInfo: _Version = field(default_factory=_Version)  # noqa: N815 - Alertmanager's own name
+
+
+class _Receiver(Struct):
+    name: str
+
+
+def tried(settings: AlertmanagerSettings) -> Tried:
+    """Ask it. Raises SourceFault. Its configuration, which it tells as well, is not kept."""
+    seen = glance(settings, "/api/v2/status", settings.timeout_s)
+    status = _decoded(seen, _Status)
+    receivers = _decoded(glance(settings, "/api/v2/receivers", settings.timeout_s), list[_Receiver])
+    version = status.versionInfo.version
+    return Tried(
+        version=None if version is None else clean(version)[:40],
+        cluster=clean(status.cluster.status)[:40],
+        peers=len(status.cluster.peers or []),
+        receivers=tuple(clean(one.name)[:80] for one in receivers),
+        moment=seen.moment,
+    )
+
+
+def _decoded(seen: Seen, kind: type[T]) -> T:
+    if seen.status != 200:
+        raise SourceFault("refused", f"it answered {seen.status}", "does url end where /api/v2 begins?")
+    try:
+        return from_json(seen.body, kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise SourceFault("malformed", "the answer is none of Alertmanager", "see url") from None

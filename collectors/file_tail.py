@@ -1,0 +1,133 @@
+"""The end of a file that somebody's job wrote, read in a child of its own: a home directory that hangs ends with it.
+
+Whose file it is and what it is, the child judges of the open descriptor: a plain file, at the end of no link, of which
+no more than the last bytes are read. It must be the job's user's own: who names a file as the output of a job, this
+console's token say, would otherwise choose what others look at, on a wall too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import re
+import stat
+import sys
+from pathlib import Path
+
+import msgspec
+
+from . import child_process, files, process
+from .clean import clean, decode
+from .decoding import from_json
+from .model import LogTail, SourceFault
+
+#: Bytes from the end of the file, lines of these, and letters of a line.
+MOST_BYTES = 64 << 10
+MOST_LINES = 2000
+LONGEST_LINE = 2000
+#: A file system that answers does so at once.
+DEADLINE_S = 5.0
+#: Colours: of all that steers a terminal the one thing that training logs are full of, and that says nothing.
+_COLOURS = re.compile(r"\x1b\[[0-9;]{0,40}m")
+#: Patterns of Slurm's that 24.11 and before leave in the path that they tell, of a batch script; 26.05 leaves none.
+_LEFT = re.compile(r"%([NJnts])")
+#: A progress bar returns to the begin of its line.
+_BREAKS = re.compile(r"\r?\n|\r")
+
+
+class Found(msgspec.Struct):
+    """What the child says before the bytes. With a `kind` it is a fault, as SourceFault has it."""
+
+    size: int = 0
+    changed_at: int = 0
+    begins_at: int = 0
+    kind: str = ""
+    what: str = ""
+    mend: str = ""
+
+
+def tail(path: str, user: str | None, deadline_s: float = DEADLINE_S) -> LogTail:
+    """The end of a file that a job of `user` wrote. Raises SourceFault, which says why it cannot be read."""
+    if path == "/dev/null":
+        raise SourceFault("missing", "the job threw its output away: it wrote to /dev/null")
+    if not path.startswith("/") or "\0" in path:
+        raise SourceFault("refused", f"{clean(path)[:200]!r} is no path that could be opened")
+    argv = child_process.command("collectors.file_tail", path, user or "")
+    ended = process.run(argv, deadline_s=deadline_s, cap_bytes=4 * MOST_BYTES, env=child_process.environment())
+    if ended.timed_out:
+        raise SourceFault("timeout", f"{path} could not be read in {deadline_s:g} s", "does its file system hang?")
+    try:
+        head, _, raw = ended.out.partition(b"\n")
+        found = from_json(head, Found)
+    except msgspec.DecodeError:
+        why = ended.err[-200:] or "it said nothing"
+        raise SourceFault("malformed", f"what reads {path} ended with {ended.rc}: {why}") from None
+    if found.kind:
+        raise SourceFault(found.kind, f"{path}: {found.what}", found.mend)
+    lines = _BREAKS.split(_COLOURS.sub("", decode(raw)))
+    if found.begins_at:
+        lines = lines[1:]  # the rest of a line that began before
+    if lines and not lines[-1]:
+        lines.pop()
+    return LogTail(
+        path=clean(path), size=found.size, changed_at=found.changed_at, begins_at=found.begins_at,
+        lines=tuple(clean(one.expandtabs(4)[:LONGEST_LINE]) for one in lines[-MOST_LINES:]),
+    )  # fmt: skip
+
+
+def filled(path: str, job: str, host: str | None) -> str:
+    """The path of a batch script's output with what Slurm left of its patterns: `%N` is the first node's name.
+
+    The same where nothing is left that could be known.
+    """
+    number = job if job.isdecimal() else None  # a task of an array has another one, which is not told here
+    known = {"N": host and host.partition(".")[0], "J": number, "n": "0", "t": "0", "s": "batch"}
+    return _LEFT.sub(lambda match: known[match[1]] or match[0], path)
+
+
+# -- in the child ------------------------------------------------------------------------------------------------------
+
+
+def look(path: Path, user: str) -> tuple[Found, bytes]:
+    """Open it, judge it, read its end. Raises nothing: a fault is what is found."""
+    try:
+        # Looked at before it is opened: to open a device may do something to it.
+        if not stat.S_ISREG(mode := os.lstat(path).st_mode):
+            what = "a symbolic link, which is not followed" if stat.S_ISLNK(mode) else "no plain file"
+            return Found(kind="refused", what=f"it is {what}"), b""
+        with files.reading(path, shut=None, follow=False) as fd:
+            status = os.fstat(fd)
+            if why := _not_theirs(status.st_uid, user):
+                return Found(kind="refused", what=why), b""
+            begins = max(0, status.st_size - MOST_BYTES)
+            raw = os.pread(fd, MOST_BYTES, begins)
+            return Found(size=status.st_size, changed_at=int(status.st_mtime), begins_at=begins), raw
+    except files.Unfit as error:
+        return Found(kind="refused", what=str(error)), b""
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            mend = "what a node keeps on its own disk can be read there alone"
+            return Found(kind="missing", what="there is no such file on this host", mend=mend), b""
+        kind = "auth" if error.errno in (errno.EACCES, errno.EPERM) else "refused"
+        return Found(kind=kind, what=why, mend="it is its user's to show" if kind == "auth" else ""), b""
+
+
+def _not_theirs(uid: int, user: str) -> str:
+    """Why a file of this owner is not shown as the output of this user's job, "" where it is."""
+    try:
+        wanted = pwd.getpwnam(user).pw_uid
+    except (LookupError, ValueError):
+        return f"this host knows no user {user or 'of the job'}, so whose file it is cannot be told"
+    return "" if uid == wanted else f"it belongs to uid {uid}, and not to the job's user {user}"
+
+
+def main() -> None:
+    """Say what was found, then the bytes."""
+    found, raw = look(Path(sys.argv[1]), sys.argv[2])
+    sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n" + raw)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""One look at a server behind HTTP that is no reading: its settings, its state, the time in its header.
+
+For `wacht doctor`. It asks only with GET, has one deadline and a small size, follows nothing, and its token is as in
+the readings: from its file, and sent to this address alone.
+"""
+
+from __future__ import annotations
+
+import time
+from email.utils import parsedate_to_datetime
+
+import httpx
+from msgspec import Struct
+
+from .bearer_token import read_token
+from .clean import clean
+from .clock_skew import Moment, compared
+from .http_connection import Wire, over, trusted
+from .model import SourceFault
+from .web import WebSettings
+
+#: Alertmanager's status holds its whole configuration.
+CAP = 4 << 20
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """What a server answered to one question."""
+
+    status: int
+    body: bytes
+    moment: Moment | None
+    """Its clock, where its header has a date (to the second)."""
+
+
+def glance(settings: WebSettings, path: str, deadline_s: float) -> Seen:
+    """The answer to GET `path` (behind the url), whatever its status. Raises SourceFault where there is none."""
+    wire = Wire()
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wacht"}
+    if settings.token_file:
+        headers["Authorization"] = f"Bearer {read_token(settings.token_file).reveal()}"
+    wire.until = time.monotonic() + deadline_s
+    transport = over(wire, trusted(settings.ca))
+    try:
+        with httpx.Client(transport=transport, trust_env=False, follow_redirects=False, headers=headers) as http:
+            sent = time.time()
+            with http.stream("GET", settings.url.rstrip("/") + path) as answer:
+                received = time.time()
+                body = b""
+                for chunk in answer.iter_raw():
+                    body += chunk
+                    if len(body) > CAP:
+                        raise SourceFault("malformed", f"{path} gave more than wacht ever reads")
+                return Seen(
+                    status=answer.status_code, body=body, moment=_moment(answer.headers.get("Date"), sent, received)
+                )
+    except httpx.TimeoutException:
+        raise SourceFault("timeout", f"no answer to {path} within {deadline_s:g} s") from None
+    except httpx.HTTPError as error:
+        raise SourceFault("cut", f"no answer to {path}: {clean(str(error)[:200]) or type(error).__name__}") from None
+
+
+def _moment(date: str | None, sent: float, received: float) -> Moment | None:
+    try:
+        said = parsedate_to_datetime(date or "").timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None
+    return compared(said, 1.0, sent, received)

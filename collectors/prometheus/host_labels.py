@@ -1,0 +1,325 @@
+"""Which node each row of an answer is of, for the series of one kind: the labels are chosen by looking at them.
+
+A question at the start asks for every host that the series have, by each label that may hold it (`book.CANDIDATES`).
+The labels that most of Slurm's nodes are found by are chosen; the queries of the table aggregate by those alone. It is
+asked again when Slurm's nodes change, when a row names a host that was not there, and now and then while some hosts are
+no nodes. Which host is which node is `collectors.hosts`' to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from collectors.hosts import AMBIGUOUS, FOREIGN, UNNAMED, Fit, Fitted, Names, is_ip, summed
+
+from .client import Client, QueryRefused
+from .query_table import BY_NAME, quoted
+from .site_queries import Book
+from .values import NODE_NAME, Notes
+
+if TYPE_CHECKING:
+    from .http_transport import Row
+
+#: Seconds between two looks: while some hosts are no nodes, and at least where something changed.
+AGAIN_S, LEAST_S = 600.0, 30.0
+#: Nodes in one question: their names stand in the URL.
+CHUNK = 40
+
+Labels = tuple[str, ...]
+Where = tuple[str, tuple[str, ...]]
+"""The label of a node's series, and what stands in it: several where two exporters call it differently."""
+
+
+class Hosts:
+    """The hosts of one kind of series. One thread at a time, but for `know`."""
+
+    def __init__(
+        self, book: Book, client: Client, kind: str, what: str, series: Sequence[str], mono: Callable[[], float]
+    ) -> None:
+        """`kind` says which labels may hold the host (`book.CANDIDATES`), `what` what the series are."""
+        self.what = what
+        self._book = book
+        self._client = client
+        self._kind = kind
+        self._series = tuple(series)
+        self._mono = mono
+        rule = book.rule(kind)
+        self._rule = None if rule is None else re.compile(rule)
+        self._names = self._next = UNNAMED
+        self._version = -1
+        self._looked: float | None = None
+        self._fits: dict[str, Fit] = {}
+        """Every value of a label that may hold a host, as of the last look, to what it is."""
+        self._seen: dict[str, Fit] = {}
+        """Every host of the last look to what it is."""
+        self._where: dict[str, Where] = {}
+        self._missed = False
+        """Some row named a host that was not there at the last look."""
+        self._plural = False
+        """Some node stands under several values: its rows are made one."""
+        self._unlabelled = 0
+        self.labels: Labels = book.labels[kind]
+        self._order = self._ordered()
+
+    def know(self, names: Names) -> None:
+        """How Slurm names its nodes from now on. May be called by any thread."""
+        self._next = names
+
+    # -- rows ----------------------------------------------------------------------------------------------------------
+
+    def rows(self, name: str, notes: Notes, **words: str) -> list[Row]:
+        """The rows of a query that are of a node, with the label `node`. Raises SourceFault."""
+        self.look(notes)
+        answer = self._client.rows(name, self._book.asking(name, **words), notes)
+        if answer and not any(row.metric.get(label) for row in answer for label in self._order):
+            notes.say(f"{name}: {len(answer)} rows without a host label left out")
+        return self.named(answer, name)
+
+    def named(self, rows: Iterable[Row], name: str) -> list[Row]:
+        """The same of an answer that is there. A node that several hosts stand for has one row, the highest."""
+        found = []
+        for row in rows:
+            node = self.node_of(row.metric)
+            if node is not None:
+                row.metric["node"] = node
+                found.append(row)
+        if not self._plural and name not in self._book.settings.queries:
+            return found
+        keep = BY_NAME[name].by
+        best: dict[tuple[str, ...], Row] = {}
+        for row in found:
+            key = tuple(row.metric.get(label, "") for label in keep)
+            other = best.get(key)
+            if other is None or _value(row) > _value(other):
+                best[key] = row
+        return list(best.values())
+
+    def node_of(self, metric: Mapping[str, str]) -> str | None:
+        """The node that labels name: by the first of them that fits one; else the host as it is called there, where
+        Slurm knows none such. None for what must not be taken for a node: an IP address, an ambiguous host."""
+        first: Fit | None = None
+        for label in self._order:
+            value = metric.get(label)
+            if value:
+                fit = self._fit(value)
+                if fit.node is not None:
+                    return fit.node
+                first = first or fit
+        self._missed = self._missed or first is None
+        return first.host if first is not None and first.how == FOREIGN and NODE_NAME.fullmatch(first.host) else None
+
+    def find(self, nodes: Iterable[str], notes: Notes) -> Mapping[str, Where]:
+        """Where these nodes stand, of those that have series now. Raises SourceFault."""
+        self.look(notes)
+        missing = [node for node in nodes if node not in self._where and NODE_NAME.fullmatch(node)]
+        if missing and self._rule is not None:
+            self.look(notes, now=self._looked is None or self._mono() - self._looked >= LEAST_S)
+        elif missing:
+            for label in self._book.candidates(self._kind):
+                every = (metric for part in self._spellings(label, missing) for metric in part)
+                rows = [one for one in every if (value := one.get(label)) and self._fit(value).node in missing]
+                if rows and label not in self.labels:
+                    self.look(notes, now=True)  # exporters were renewed, and name their host by another label
+                    break
+                for metric in rows:
+                    self._take(metric)
+                missing = [node for node in missing if node not in self._where]
+                if not missing:
+                    break
+        return {node: self._where[node] for node in nodes if node in self._where}
+
+    def _spellings(self, label: str, nodes: Sequence[str]) -> Iterator[list[Mapping[str, str]]]:
+        """The hosts of these nodes by one label, so many at a time."""
+        for at in range(0, len(nodes), CHUNK):
+            spelled = quoted("|".join(map(self.spelled, nodes[at : at + CHUNK])))
+            asked = self._book.every_host(self._kind, self._series, f"{label}=~{spelled}")
+            yield [row.metric for row in self._client.ask("hosts", asked).rows]
+
+    def forget(self, nodes: Iterable[str]) -> None:
+        """These nodes had no series where they were: look for them anew."""
+        for node in nodes:
+            self._where.pop(node, None)
+
+    def spelled(self, node: str) -> str:
+        """A regular expression for what may stand in a label of this node; with a rule of the site, what does."""
+        if self._rule is None:
+            return self._names.spelled(node)
+        return "|".join(map(re.escape, self._where.get(node, ("", ()))[1])) or "no host"
+
+    def rows_of(self, name: str, node: str) -> list[Row]:
+        """The rows of a query that are of one node. Raises SourceFault."""
+        self.look(Notes())
+        spelled = self.spelled(node)
+        if name in self._book.settings.queries:
+            rows = [*self._client.ask(name, self._book.of_node(name, spelled)).rows]
+        else:
+            asked = (self._book.asking(name, f"{label}=~{quoted(spelled)}") for label in self.labels)
+            rows = [row for query in asked for row in self._client.ask(name, query).rows]
+        return [row for row in self.named(rows, name) if row.metric["node"] == node]
+
+    def node_at(self, value: str) -> str | None:
+        """The node that one value of a label names."""
+        return self._fit(value).node
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def look(self, notes: Notes, now: bool = False) -> None:
+        """Look at all hosts again, where it is due. Raises SourceFault; a refusal leaves the labels as they are."""
+        changed = self._next is not self._names
+        self._names = self._next
+        if changed or self._names.version != self._version:
+            self._fits = {value: self._names.fit(value, self._rule) for value in self._fits}
+            self._version = self._names.version
+        if changed or now or self._is_due():
+            self._looked, self._missed = self._mono(), False
+            try:
+                rows = self._client.ask("hosts", self._book.every_host(self._kind, self._series)).rows
+            except QueryRefused as error:
+                notes.say(str(error.fault))
+                return
+            self._choose([row.metric for row in rows])
+        self._warn(notes)
+
+    @property
+    def looked(self) -> bool:
+        """Whether they were looked at, and there were any."""
+        return bool(self._seen or self._unlabelled)
+
+    def fitted(self) -> Fitted:
+        """How the hosts of the last look were mapped."""
+        return summed(
+            self.what, self.labels, self._seen.values(), self._names, configured=self._rule is not None,
+            unlabelled=self._unlabelled,
+        )  # fmt: skip
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _ordered(self) -> Labels:
+        """The labels by which a row is looked at: those that were chosen, then those that only a query of the site's
+        own may have."""
+        return tuple(dict.fromkeys((*self.labels, *self._book.candidates(self._kind), "node")))
+
+    def _is_due(self) -> bool:
+        if self._looked is None:
+            return True
+        ago = self._mono() - self._looked
+        if self._missed or not self._seen:
+            return ago >= LEAST_S
+        return ago >= AGAIN_S and any(fit.node is None for fit in self._seen.values())
+
+    def _fit(self, value: str) -> Fit:
+        fit = self._fits.get(value)
+        if fit is None:
+            fit = self._fits[value] = self._names.fit(value, self._rule)
+            self._missed = True
+        return fit
+
+    def _choose(self, hosts: Sequence[Mapping[str, str]]) -> None:
+        """The labels that most nodes are found by: the best one, then what finds others."""
+        candidates = self._book.candidates(self._kind)
+        values = {value for metric in hosts for label in candidates if (value := metric.get(label))}
+        self._fits = {value: self._names.fit(value, self._rule) for value in values}
+        chosen, left = list[str](), hosts
+        while left:
+            finds = {label: {self._node(metric, label) for metric in left} - {None} for label in candidates}
+            # Of two that find as many, the one that stands first there.
+            label = max(candidates, key=lambda one: len(finds[one]))
+            if not finds[label]:
+                break
+            chosen.append(label)
+            left = [metric for metric in left if self._node(metric, label) is None]
+        # Hosts that are no nodes are reported by what names them.
+        bare = [metric for metric in left if not any(metric.get(label) for label in chosen)]
+        chosen += [label for label in candidates if any(metric.get(label) for metric in bare)][:1]
+        if chosen:
+            self.labels = self._book.labels[self._kind] = tuple(chosen)
+        self._order = self._ordered()
+        self._names.learn(f"{self._kind} {self.what}", [fit for fit in map(self._named, hosts) if fit is not None])
+        self._version = self._names.version
+        self._fits = {value: self._names.fit(value, self._rule) for value in values}
+        fits = [fit for fit in map(self._named, hosts) if fit is not None]
+        self._unlabelled = len(hosts) - len(fits)
+        self._seen = {fit.host: fit for fit in fits}
+        self._where = {}
+        for metric in hosts:
+            self._take(metric)
+        rows = {tuple(metric.get(label, "") for label in self.labels): self._named(metric) for metric in hosts}
+        nodes = [fit.node for fit in rows.values() if fit is not None and fit.node]
+        self._plural = len(nodes) != len(set(nodes))
+
+    def _node(self, metric: Mapping[str, str], label: str) -> str | None:
+        value = metric.get(label)
+        return self._fits[value].node if value else None
+
+    def _named(self, metric: Mapping[str, str]) -> Fit | None:
+        """What the labels of a row name: the first that is a node, else the first that is there."""
+        fits = [self._fit(value) for label in self.labels if (value := metric.get(label))]
+        return next((fit for fit in fits if fit.node), fits[0] if fits else None)
+
+    def _take(self, metric: Mapping[str, str]) -> None:
+        """Take down where a node stands."""
+        for label in self.labels:
+            value = metric.get(label)
+            node = self._fit(value).node if value else None
+            if value and node:
+                known = self._where.get(node)
+                if known is None:
+                    self._where[node] = (label, (value,))
+                elif known[0] == label and value not in known[1]:
+                    self._where[node] = (label, (*known[1], value))
+                return
+
+    def _warn(self, notes: Notes) -> None:
+        """What is lost by it: ambiguous hosts, addresses, and that nothing fits."""
+        fits = self._seen.values()
+        notes.some("host", f"of {self.what} fit several nodes, or share one, and count for none",
+                   {fit.host for fit in fits if fit.how == AMBIGUOUS})  # fmt: skip
+        notes.some("address", f"of {self.what} that Slurm gives no node: NodeAddr has none of them",
+                   {fit.host for fit in fits if fit.node is None and is_ip(fit.host)})  # fmt: skip
+        if self._names.known and self._seen and not any(fit.node for fit in fits):
+            notes.say(f"no host of {self.what} is a node of Slurm: see wacht doctor")
+
+
+def _value(row: Row) -> float:
+    try:
+        return float(row.value[1]) if row.value is not None else float("-inf")
+    except ValueError:
+        return float("-inf")
+
+
+class Families:
+    """The hosts of all kinds of series that one source reads."""
+
+    def __init__(
+        self, book: Book, client: Client, mono: Callable[[], float], **kinds: tuple[str, Sequence[str]]
+    ) -> None:
+        """Each kind (`book.CANDIDATES`) with what its series are, and the series."""
+        self._book = book
+        self._kinds = {
+            kind: Hosts(book, client, kind, what, series, mono) for kind, (what, series) in kinds.items() if series
+        }
+
+    def know(self, names: Names) -> None:
+        """How Slurm names its nodes from now on. May be called by any thread."""
+        for one in self._kinds.values():
+            one.know(names)
+
+    def of(self, name: str) -> Hosts:
+        """The hosts of a query's series."""
+        query = BY_NAME[name]
+        return self._kinds["recorded" if self._book.is_recorded(query) else query.host]
+
+    def rows(self, name: str, notes: Notes, **words: str) -> list[Row]:
+        """The rows of a query that are of a node, with the label `node`. Raises SourceFault."""
+        return self.of(name).rows(name, notes, **words)
+
+    def look(self, notes: Notes) -> None:
+        """Look at all hosts, where it is due: for sums that the server makes. Raises SourceFault."""
+        for one in self._kinds.values():
+            one.look(notes)
+
+    def fitted(self) -> tuple[Fitted, ...]:
+        """How the hosts of each kind were mapped, of those that were looked at."""
+        return tuple(one.fitted() for one in self._kinds.values() if one.looked)

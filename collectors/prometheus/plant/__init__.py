@@ -1,0 +1,3 @@
+"""Sources on what is neither node nor GPU, from Prometheus: cooling, fabric, NVLink domains, storage, checkups.
+
+A `*_queries` module has the PromQL of a subject, the module of that name reads the answers."""

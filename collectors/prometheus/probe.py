@@ -1,0 +1,155 @@
+"""What `wacht doctor` asks a Prometheus beside its readings: its clock, its targets, why an answer was empty, and which
+of its dangerous interfaces are open."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.clock import SystemClock
+from collectors.clock_skew import Moment, compared
+from collectors.decoding import from_json
+from collectors.http_probe import glance
+from collectors.model import SourceFault
+
+from . import PrometheusSettings
+from .client import Client
+from .dcgm_names import GPU, MARK
+from .query import Query
+from .query_table import BY_NAME, OPTIONAL
+from .site_queries import Book
+from .values import number
+
+#: Between the names of one series, where a query says what it needs.
+_OR = " or "
+#: Queries that ask for what is wrong, whose empty answer is the good one, and for what others rest on.
+_WRONGS = ("lacking", "hosts")
+#: Flags of the server's command line that let whoever reaches it delete, or stop it.
+FLAGS = ("web.enable-admin-api", "web.enable-lifecycle")
+_FLAGS_PATH = "/api/v1/status/flags"
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """The targets of a scrape job that GPUs come from."""
+
+    all: int
+    up: int
+    gaps: int = 0
+    """Those of which a scrape failed in the last ten minutes."""
+
+
+class Names(Struct, frozen=True, kw_only=True):
+    """Which names the exporters of GPUs speak."""
+
+    older: int = 0
+    """Nodes under the names before dcgm-exporter 4.9."""
+    newer: int = 0
+    """Nodes under those since. One that speaks both is in either number."""
+    percent: int = 0
+    """Samples of the utilisation that are no share of one, though their name says so: they are not shown."""
+
+
+class Tried(Struct, frozen=True, kw_only=True):
+    """What one Prometheus told."""
+
+    moment: Moment | None = None
+    targets: Mapping[str, Target] = {}
+    names: Names = Names()
+    flags: Mapping[str, bool] | None = None
+    """Of FLAGS, those that are known; None where the server does not tell them."""
+
+
+class _Flags(Struct):
+    data: dict[str, str] | None = None
+
+
+def tried(settings: PrometheusSettings) -> Tried:
+    """Ask it. Raises SourceFault where it does not answer."""
+    book, client = Book(settings), Client(settings, SystemClock())
+    try:
+        client.ask("clock", book.whole("clock"))  # the first question makes the connection, which takes its time
+        sent = time.time()
+        at = client.ask("clock", book.whole("clock")).at
+        moment = None if at is None else compared(at, 0.001, sent, time.time())
+        return Tried(moment=moment, targets=_targets(book, client), names=_names(book, client), flags=_flags(settings))
+    finally:
+        client.close()
+
+
+def _targets(book: Book, client: Client) -> Mapping[str, Target]:
+    found: dict[str, dict[str, int]] = {}
+    for row in client.ask("scrapes", book.whole("scrapes")).rows:
+        value = number(row.value[1], "scrapes") if row.value is not None else None
+        if value is not None:
+            found.setdefault(clean(row.metric.get("job", "")[:40]), {})[row.metric.get("what", "")] = int(value)
+    return {
+        job: Target(all=counts["all"], up=counts.get("up", 0), gaps=counts.get("gaps", 0))
+        for job, counts in sorted(found.items())
+        if "all" in counts
+    }
+
+
+def _names(book: Book, client: Client) -> Names:
+    found: dict[str, int] = {}
+    for row in client.ask("generations", book.whole("generations")).rows:
+        value = number(row.value[1], "generations") if row.value is not None else None
+        if value is not None:
+            found[row.metric.get("names", "")] = int(value)
+    return Names(older=found.get("older", 0), newer=found.get("newer", 0), percent=found.get("percent", 0))
+
+
+def _flags(settings: PrometheusSettings) -> Mapping[str, bool] | None:
+    """Which doors are open. Only looked up: nothing is tried on them."""
+    try:
+        seen = glance(settings, _FLAGS_PATH, settings.timeout_s)
+        told = from_json(seen.body, _Flags).data if seen.status == 200 else None
+    except (SourceFault, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return {flag: told[flag] == "true" for flag in FLAGS if flag in told} or None if told else None
+
+
+def empty(settings: PrometheusSettings, answered: Mapping[str, int]) -> Mapping[Query, tuple[str, ...]]:
+    """The queries that were answered with nothing, each with those of its series that are not there, under none of
+    their names: none missing is a proven nothing. Of what only some sites have nothing is said. Raises SourceFault."""
+    book = Book(settings)
+    quiet = OPTIONAL.union(_WRONGS)
+    needed = {name: _series(book, name) for name, rows in answered.items() if not rows and name not in quiet}
+    asked = tuple(sorted({name for series in needed.values() for one in series for name in one.split(_OR)}))
+    if not asked:
+        return {}
+    client = Client(settings, SystemClock())
+    try:
+        rows = client.ask("present", book.present(asked)).rows
+    finally:
+        client.close()
+    there = {row.metric.get("__name__", "") for row in rows}
+    return {
+        BY_NAME[name]: tuple(one for one in series if there.isdisjoint(one.split(_OR)))
+        for name, series in needed.items()
+    }
+
+
+def lacking(settings: PrometheusSettings, matchers: Sequence[str]) -> tuple[str, ...]:
+    """What a node with samples, those that these matchers let through, does not export of its GPUs: blanks in the table
+    of GPUs. Each is called as that node's exporter would call it. Raises SourceFault."""
+    book = Book(settings)
+    client, there = Client(settings, SystemClock()), set[str]()
+    series = tuple(name for quantity in GPU for name in quantity.series)
+    try:
+        for only in matchers:
+            rows = client.ask("present", book.present(series, only)).rows
+            there |= {row.metric.get("__name__", "") for row in rows}
+    finally:
+        client.close()
+    newest = -1 if MARK.series[-1] in there else 0
+    return tuple(quantity.series[newest] for quantity in GPU if there.isdisjoint(quantity.series))
+
+
+def _series(book: Book, name: str) -> tuple[str, ...]:
+    """The series that a query rests on, each with all its names, without what stands behind them in brackets."""
+    words = (series.partition(" (")[0] for series in book.needs(name))
+    return tuple(word for word in words if all(name.replace(":", "_").isidentifier() for name in word.split(_OR)))

@@ -1,0 +1,1 @@
+"""The text that the exporters of the simulated machine would serve, for a real Prometheus to scrape."""

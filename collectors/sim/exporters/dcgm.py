@@ -1,0 +1,361 @@
+"""The text that dcgm-exporter would serve for a node of the simulated machine: its names, labels, order and units.
+
+After NVIDIA's `default-counters.csv` and its rendering template, release 4. Older releases write `Hostname`, newer
+ones `hostname`; a GPU that several jobs share has one series a job; a GPU that was cut up has one an instance. Release
+4.9.0 renamed most fields and counts some in another unit: `RENAMED`, with the sources that
+collectors/prometheus/dcgm_names.py names. The lists are kept apart, so that neither can hide a slip in the other.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from math import isnan
+
+from msgspec import Struct
+
+from collectors.model import Gpu
+from collectors.sim.plant import versions
+
+#: Framebuffer that the driver keeps for itself, MiB.
+RESERVED_MB = 551
+_BUSES = ("18", "2A", "3A", "5D", "9A", "AB", "BA", "DB")
+#: How a GPU is cut up when it is: GPU_I_ID and GPU_I_PROFILE, each half of it.
+INSTANCES = (("1", "3g.40gb"), ("2", "3g.40gb"))
+WINDOW_MS = "300000"
+_EVENTS = {"power cap": "power_cap", "thermal slowdown": "sw_thermal", "HW thermal slowdown": "hw_thermal"}
+
+
+class Field(Struct, frozen=True):
+    """One DCGM field: name, Prometheus type, help text, and how its value follows from a GPU. None is no series."""
+
+    name: str
+    type: str
+    help: str
+    value: Callable[[Gpu], float | None]
+    device: bool = False
+    """True when it cannot be told for an instance of a GPU that was cut up: it has no series there."""
+    ratio: bool = False
+
+
+class Renamed(Struct, frozen=True):
+    """What 4.9.0 calls a field, and what it multiplies the older value by."""
+
+    name: str
+    help: str
+    factor: float = 1.0
+
+
+class Odd(Struct, frozen=True, kw_only=True):
+    """What is odd about the exporters: everything a site does to the same series. Nodes and GPUs by name."""
+
+    hostname: str = "Hostname"
+    """The label with the node's name: `hostname` in newer releases, "" for none at all."""
+    jobs: bool = False
+    """Job mapping is on: the label hpc_job, one series a job."""
+    shared: frozenset[str] = frozenset()
+    """Nodes of which every busy GPU is shared: job mapping names a second job for it."""
+    mig: frozenset[str] = frozenset()
+    """Nodes whose GPUs are cut up."""
+    twice: frozenset[str] = frozenset()
+    """Nodes with two exporters: each series comes twice, under two instances."""
+    silent: frozenset[str] = frozenset()
+    """Nodes whose exporter answers 404."""
+    hangs: frozenset[str] = frozenset()
+    """Nodes whose exporter takes the connection and never answers."""
+    nan: frozenset[str] = frozenset()
+    """Nodes whose utilisation is NaN."""
+    newer: frozenset[str] = frozenset()
+    """Nodes whose exporter is 4.9.0 or later: other names, other units, the label `hostname`. Of those with two
+    exporters, the second alone."""
+    called: Mapping[str, str] = {}
+    """Node to what stands in its label `Hostname`, where that is not its name."""
+    at: Mapping[str, str] = {}
+    """Node to the host in `instance`, where that is not its name: an address, or a name with a domain."""
+    extra: bool = False
+    """Fields that are off by default are on: ECC, NVLink errors, clock events, counted XIDs."""
+
+
+def _mem_copy(gpu: Gpu) -> float | None:
+    return None if gpu.util_pct is None else float(int(gpu.util_pct) * (30 + _draw(gpu) % 30) // 100)
+
+
+def _free(gpu: Gpu) -> float | None:
+    if gpu.memory_mb is None or gpu.memory_used_mb is None:
+        return None
+    return float(gpu.memory_mb - RESERVED_MB - gpu.memory_used_mb)
+
+
+def _draw(gpu: Gpu) -> int:
+    return zlib.crc32((gpu.uuid or "").encode())
+
+
+def _moved(gpu: Gpu, share: float) -> float | None:
+    """Something that grows with the energy taken: what passed over the links so far."""
+    return None if gpu.energy_j is None else float(int(gpu.energy_j * share))
+
+
+def _xid(gpu: Gpu) -> float | None:
+    return float(gpu.xid or 0)
+
+
+def _zero(gpu: Gpu) -> float | None:
+    return None if gpu.util_pct is None else 0.0
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+_G, _C = "gauge", "counter"
+DEFAULT: tuple[Field, ...] = (
+    Field("DCGM_FI_DEV_SM_CLOCK", _G, "SM clock frequency (in MHz).", lambda g: g.sm_clock_mhz),
+    Field("DCGM_FI_DEV_MEM_CLOCK", _G, "Memory clock frequency (in MHz).", lambda g: g.memory_clock_mhz),
+    Field("DCGM_FI_DEV_MEMORY_TEMP", _G, "Memory temperature (in C).", lambda g: g.memory_temp_c),
+    Field("DCGM_FI_DEV_GPU_TEMP", _G, "GPU temperature (in C).", lambda g: g.temp_c),
+    Field("DCGM_FI_DEV_POWER_USAGE", _G, "Power draw (in W).", lambda g: g.power_w, ratio=True),
+    Field(
+        "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION",
+        _C,
+        "Total energy consumption since boot (in mJ).",
+        lambda g: _scaled(g.energy_j, 1000),
+    ),
+    Field("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", _C, "Total number of PCIe retries.", lambda g: g.pcie_replays),
+    Field("DCGM_FI_DEV_GPU_UTIL", _G, "GPU utilization (in %).", lambda g: g.util_pct, device=True),
+    Field("DCGM_FI_DEV_MEM_COPY_UTIL", _G, "Memory utilization (in %).", _mem_copy, device=True),
+    Field("DCGM_FI_DEV_ENC_UTIL", _G, "Encoder utilization (in %).", _zero, device=True),
+    Field("DCGM_FI_DEV_DEC_UTIL", _G, "Decoder utilization (in %).", _zero, device=True),
+    Field("DCGM_FI_DEV_XID_ERRORS", _G, "Value of the last XID error encountered.", _xid),
+    Field("DCGM_FI_DEV_FB_FREE", _G, "Framebuffer memory free (in MiB).", _free),
+    Field("DCGM_FI_DEV_FB_USED", _G, "Framebuffer memory used (in MiB).", lambda g: g.memory_used_mb),
+    Field(
+        "DCGM_FI_DEV_FB_RESERVED",
+        _G,
+        "Framebuffer memory reserved (in MiB).",
+        lambda g: None if g.memory_mb is None else RESERVED_MB,
+    ),
+    Field(
+        "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL",
+        _C,
+        "Total number of NVLink bandwidth counters for all lanes.",
+        lambda g: _moved(g, 0.011),
+    ),
+    Field("DCGM_FI_DEV_VGPU_LICENSE_STATUS", _G, "vGPU License status", _zero),
+    Field(
+        "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS",
+        _C,
+        "Number of remapped rows for uncorrectable errors",
+        lambda g: g.remapped_uncorrected,
+    ),
+    Field(
+        "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS",
+        _C,
+        "Number of remapped rows for correctable errors",
+        lambda g: g.remapped_corrected,
+    ),
+    Field("DCGM_FI_DEV_ROW_REMAP_FAILURE", _G, "Whether remapping of rows has failed", lambda g: g.remap_failed),
+    Field(
+        "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
+        _G,
+        "Ratio of time the graphics engine is active.",
+        lambda g: _scaled(g.util_pct, 0.01),
+        ratio=True,
+    ),
+    Field(
+        "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",
+        _G,
+        "Ratio of cycles the tensor (HMMA) pipe is active.",
+        lambda g: _scaled(g.tensor_pct, 0.01),
+        ratio=True,
+    ),
+    Field(
+        "DCGM_FI_PROF_DRAM_ACTIVE",
+        _G,
+        "Ratio of cycles the device memory interface is active sending or receiving data.",
+        lambda g: _scaled(_mem_copy(g), 0.01),
+        ratio=True,
+    ),
+    Field(
+        "DCGM_FI_PROF_PCIE_TX_BYTES",
+        _G,
+        "The rate of data transmitted over the PCIe bus - including both protocol headers and data payloads - in bytes "
+        "per second.",
+        lambda g: _scaled(g.util_pct, 4_100_000),
+    ),
+    Field(
+        "DCGM_FI_PROF_PCIE_RX_BYTES",
+        _G,
+        "The rate of data received over the PCIe bus - including both protocol headers and data payloads - in bytes "
+        "per second.",
+        lambda g: _scaled(g.util_pct, 9_300_000),
+    ),
+)
+EXTRA: tuple[Field, ...] = (
+    Field(
+        "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL",
+        _C,
+        "Total number of single-bit volatile ECC errors.",
+        lambda g: g.ecc_corrected,
+    ),
+    Field(
+        "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL",
+        _C,
+        "Total number of double-bit volatile ECC errors.",
+        lambda g: g.ecc_uncorrected,
+    ),
+    Field(
+        "DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL",
+        _C,
+        "Total number of NVLink flow-control CRC errors.",
+        lambda g: g.nvlink_errors,
+    ),
+    Field(
+        "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL",
+        _C,
+        "Total number of NVLink retries.",
+        _zero,
+    ),
+)
+FIELDS = {field.name: field for field in (*DEFAULT, *EXTRA)}
+RENAMED: Mapping[str, Renamed] = {
+    f"DCGM_FI_{old}": Renamed(f"DCGM_FI_{new}", about, factor)
+    for old, new, about, factor in (
+        ("DEV_SM_CLOCK", "DEV_SM_CLOCK_HERTZ", "SM clock frequency (in Hz).", 1e6),
+        ("DEV_MEM_CLOCK", "DEV_MEMORY_CLOCK_HERTZ", "Memory clock frequency (in Hz).", 1e6),
+        ("DEV_MEMORY_TEMP", "DEV_MEMORY_TEMP_CELSIUS", "Memory temperature (in C).", 1),
+        ("DEV_GPU_TEMP", "DEV_GPU_TEMP_CELSIUS", "GPU temperature (in C).", 1),
+        ("DEV_POWER_USAGE", "DEV_BOARD_POWER_WATTS", "Power draw (in W).", 1),
+        ("DEV_TOTAL_ENERGY_CONSUMPTION", "DEV_GPU_ENERGY_JOULES_TOTAL", "Total energy consumption (in J).", 1e-3),
+        ("DEV_PCIE_REPLAY_COUNTER", "DEV_PCIE_REPLAY_TOTAL", "Total number of PCIe retries.", 1),
+        ("DEV_GPU_UTIL", "DEV_GPU_UTIL_RATIO", "GPU utilization (0 to 1).", 0.01),
+        ("DEV_MEM_COPY_UTIL", "DEV_MEMORY_UTIL_RATIO", "Memory utilization (0 to 1).", 0.01),
+        ("DEV_ENC_UTIL", "DEV_ENC_UTIL_RATIO", "Encoder utilization (0 to 1).", 0.01),
+        ("DEV_DEC_UTIL", "DEV_DEC_UTIL_RATIO", "Decoder utilization (0 to 1).", 0.01),
+        ("DEV_XID_ERRORS", "DEV_XID_ERROR", "Value of the last XID error encountered.", 1),
+        ("DEV_FB_FREE", "DEV_FB_FREE_BYTES", "Framebuffer memory free (in bytes).", 1 << 20),
+        ("DEV_FB_USED", "DEV_FB_USED_BYTES", "Framebuffer memory used (in bytes).", 1 << 20),
+        ("DEV_FB_RESERVED", "DEV_FB_RESERVED_BYTES", "Framebuffer memory reserved (in bytes).", 1 << 20),
+        ("DEV_NVLINK_BANDWIDTH_TOTAL", "DEV_NVLINK_THROUGHPUT_BYTES_PER_SECOND", "NVLink throughput, all lanes.", 1e6),
+        ("DEV_UNCORRECTABLE_REMAPPED_ROWS", "DEV_ROW_REMAP_UNCORRECTABLE_TOTAL", "Rows remapped, uncorrectable.", 1),
+        ("DEV_CORRECTABLE_REMAPPED_ROWS", "DEV_ROW_REMAP_CORRECTABLE_TOTAL", "Rows remapped, correctable.", 1),
+        ("DEV_ROW_REMAP_FAILURE", "DEV_ROW_REMAP_FAILED", "Whether remapping of rows has failed", 1),
+        ("PROF_GR_ENGINE_ACTIVE", "PROF_GR_ENGINE_UTIL_RATIO", "Ratio of time the graphics engine is active.", 1),
+        ("PROF_PIPE_TENSOR_ACTIVE", "PROF_TENSOR_UTIL_RATIO", "Ratio of cycles the tensor pipe is active.", 1),
+        ("PROF_DRAM_ACTIVE", "PROF_DRAM_UTIL_RATIO", "Ratio of cycles the memory interface is active.", 1),
+        ("DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL", "DEV_NVLINK_CRC_FLIT_ERROR_TOTAL", "NVLink flow-control CRCs.", 1),
+        ("DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL", "DEV_NVLINK_REPLAY_ERROR_TOTAL", "NVLink retries.", 1),
+    )
+}
+#: New with 4.9.0, on by default.
+CAPACITY = Field(
+    "DCGM_FI_DEV_FB_CAPACITY_BYTES",
+    _G,
+    "Total framebuffer memory (in bytes).",
+    lambda g: _scaled(g.memory_mb, 1 << 20),
+)
+
+
+def renewed(field: Field) -> Field:
+    """The field as 4.9.0 gives it."""
+    new = RENAMED.get(field.name)
+    if new is None:
+        return field
+
+    def value(gpu: Gpu) -> float | None:
+        return _scaled(field.value(gpu), new.factor)
+
+    return Field(new.name, field.type, new.help, value, field.device, field.ratio or new.factor == 0.01)
+
+
+def labels_of(gpu: Gpu, odd: Odd) -> list[tuple[str, Gpu]]:
+    """The label sets under which one GPU has series, each with the GPU, or the part of it, that they are of."""
+    newer = gpu.node in odd.newer
+    device = (
+        f'gpu="{gpu.index}",UUID="{gpu.uuid}",pci_bus_id="00000000:{_BUSES[gpu.index % 8]}:00.0",'
+        f'device="nvidia{gpu.index}",modelName="{gpu.model}"'
+    )
+    host = f',{"hostname" if newer else odd.hostname}="{odd.called.get(gpu.node, gpu.node)}"' if odd.hostname else ""
+    runs = versions.of(gpu.node)
+    driver = f',DCGM_FI_{"SYSTEM_" if newer else ""}DRIVER_VERSION="{runs["driver"]}"'
+    if odd.extra:
+        driver += f',DCGM_FI_DEV_VBIOS_VERSION="{runs["vbios"]}"'
+    jobs: list[str] = []
+    if odd.jobs and gpu.job is not None:
+        jobs = [gpu.job, f"{gpu.job}9"] if gpu.node in odd.shared else [gpu.job]
+    attributes = [f',hpc_job="{job}"' for job in jobs] or [""]
+    if gpu.node not in odd.mig:
+        return [(device + host + driver + more, gpu) for more in attributes]
+    return [
+        (f'{device},GPU_I_PROFILE="{profile}",GPU_I_ID="{number}"{host}{driver}{more}', part)
+        for (number, profile), part in zip(INSTANCES, halves(gpu), strict=True)
+        for more in attributes
+    ]
+
+
+def halves(gpu: Gpu) -> tuple[Gpu, Gpu]:
+    """A GPU as its two instances show it: each has its part of the memory; power and temperature are the whole's."""
+    from msgspec.structs import replace
+
+    used, whole = gpu.memory_used_mb, gpu.memory_mb
+    if used is None or whole is None:
+        return gpu, gpu
+    first, size = used // 2, whole // 2
+    return replace(gpu, memory_used_mb=first, memory_mb=size), replace(gpu, memory_used_mb=used - first, memory_mb=size)
+
+
+def text(
+    gpus: Iterable[Gpu], odd: Odd, fields: Iterable[Field], xids: Mapping[tuple[str, int], Mapping[int, int]]
+) -> str:
+    """The exposition of these GPUs. `xids` counts, by node and GPU, the XIDs of the last five minutes."""
+    rows = [row for gpu in gpus for row in labels_of(gpu, odd)]
+    lines: list[str] = []
+    asked = (*fields, *(EXTRA if odd.extra else ()))
+    older, newer = ([row for row in rows if (row[1].node in odd.newer) is late] for late in (False, True))
+    given = [(field, older) for field in asked]
+    given += [(renewed(field), newer) for field in (*asked, *((CAPACITY,) if fields is DEFAULT else ()))]
+    families: dict[str, tuple[Field, list[str]]] = {}
+    for field, part in given:
+        samples = families.setdefault(field.name, (field, []))[1]
+        samples += [
+            f"{field.name}{{{labels}}} {number(value, field.ratio)}"
+            for labels, gpu in part
+            if (value := _value(field, gpu, odd)) is not None
+        ]
+    for field, samples in families.values():
+        _add(lines, field.name, field.type, field.help, samples)
+    if odd.extra:
+        counted = [
+            f'DCGM_EXP_XID_ERRORS_COUNT{{{labels},window_size_in_ms="{WINDOW_MS}",xid="{code}"}} {count}'
+            for labels, gpu in rows
+            for code, count in xids.get((gpu.node, gpu.index), {}).items()
+        ]
+        _add(lines, "DCGM_EXP_XID_ERRORS_COUNT", _G, "XID errors observed during the configured time window.", counted)
+        events = [
+            f'DCGM_EXP_CLOCK_EVENTS_COUNT{{{labels},clock_event="{_EVENTS[word]}",window_size_in_ms="{WINDOW_MS}"}} 1'
+            for labels, gpu in rows
+            for word in gpu.throttle or ()
+        ]
+        _add(
+            lines, "DCGM_EXP_CLOCK_EVENTS_COUNT", _G, "Clock events observed during the configured time window.", events
+        )
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _value(field: Field, gpu: Gpu, odd: Odd) -> float | None:
+    if field.device and gpu.node in odd.mig:
+        return None
+    if field.name in {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"} and gpu.node in odd.nan:
+        return float("nan")
+    return field.value(gpu)
+
+
+def _add(lines: list[str], name: str, kind: str, about: str, samples: list[str]) -> None:
+    if samples:
+        lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}", *samples]
+
+
+def number(value: float, ratio: bool = False) -> str:
+    """As the real one writes them: whole numbers plain, others with six places."""
+    if isnan(value):
+        return "NaN"
+    return f"{value:.6f}" if ratio else f"{int(value)}"

@@ -1,0 +1,285 @@
+"""The exporters of a simulated machine over HTTP, for a real Prometheus to scrape: DCGM, IPMI and power units.
+
+    python -m collectors.sim.exporters.exporters --nodes 64 --port 9400
+
+| path | what answers |
+|---|---|
+| `/dcgm/NODE/metrics` | dcgm-exporter of one node; 404 where it is down, silent or unknown, never zeros |
+| `/dcgm/NODE/2/metrics` | the second exporter of a node that has two |
+| `/dcgm/metrics` | all of them in one answer |
+| `/ipmi/NODE/metrics`, `/ipmi/metrics` | the IPMI exporter of a node, or of all with the label `instance` |
+| `/pdu/metrics` | the power units of all racks |
+| `/cooling/metrics` | the CDUs, and the leak detectors of the racks on them |
+| `/node/NODE/metrics`, `/node/metrics` | node_exporter of a node (ports, mounts, checks, versions), or of all |
+| `/lustre/metrics`, `/links/metrics` | lustre_exporter of the servers; which switch each port leads to |
+| `/targets/dcgm`, `/targets/ipmi`, `/targets/node` | targets as `http_sd_configs` wants them, one a node |
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from msgspec.structs import replace
+
+from collectors.model import Gpu
+from collectors.sim import SimSettings
+from collectors.sim.machine import Machine
+from collectors.sim.plant import checkups, cooling
+
+from .dcgm import DEFAULT, FIELDS, Odd, labels_of, number, text
+from .node_exporter import PORT as NODE_PORT
+from .node_exporter import NodeText
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: Ports of the real exporters: what `instance` says behind the node's name.
+DCGM_PORT, IPMI_PORT = 9400, 9290
+XID_WINDOW_S = 300
+
+
+class Exporter:
+    """Serves one machine, from `start` to `stop`. `odd` may be changed while it serves."""
+
+    def __init__(self, machine: Machine, odd: Odd | None = None, fields: Sequence[str] | None = None) -> None:
+        """`fields` names the DCGM fields to serve, None for those that are on by default. KeyError for an unknown."""
+        self.machine = machine
+        self._text = NodeText(machine.site, machine.links, machine.storage)
+        self.odd = odd or Odd()
+        self.fields = DEFAULT if fields is None else tuple(FIELDS[name] for name in fields)
+        self.asked: Counter[str] = Counter()
+        """Path to how often it was asked for, answered or refused."""
+        self.port = 0
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        self._ending = threading.Event()
+
+    # -- what it serves ------------------------------------------------------------------------------------------------
+
+    def answer(self, path: str) -> str | None:
+        """The text at a path, None where nothing answers."""
+        self.machine.advance()
+        match [word for word in path.partition("?")[0].split("/") if word]:
+            case ["dcgm", "metrics"]:
+                return self._dcgm(list(self.machine.site.by_name)) or "\n"
+            case ["dcgm", node, "metrics"]:
+                return self._dcgm([node], first=True)
+            case ["dcgm", node, "2", "metrics"] if node in self.odd.twice:
+                return self._dcgm([node])
+            case ["ipmi", "metrics"]:
+                return self._ipmi(list(self.machine.site.by_name), one=False)
+            case ["ipmi", node, "metrics"]:
+                return self._ipmi([node], one=True) or None
+            case ["pdu", "metrics"]:
+                return self._pdu()
+            case ["cooling", "metrics"]:
+                return cooling.text(self.machine)
+            case ["node", "metrics"]:
+                return self._node(list(self.machine.site.by_name), one=False)
+            case ["node", node, "metrics"]:
+                return self._node([node], one=True) or None
+            case ["lustre", "metrics"]:
+                return self._text.lustre()
+            case ["links", "metrics"]:
+                return self._text.wires()
+            case ["targets", ("dcgm" | "ipmi" | "node") as what]:
+                return self._discovered(what)
+        return None
+
+    def gpus(self, node: str) -> tuple[Gpu, ...]:
+        """The machine's own truth about what this node's exporter says: () where it says nothing."""
+        return () if node in self.odd.silent or node in self.odd.hangs else self.machine.gpus(node)
+
+    def series(self) -> int:
+        """How many series each DCGM field has that every part of a GPU has, over all exporters."""
+        return sum(
+            (1 + (node in self.odd.twice)) * len(labels_of(gpu, self.odd))
+            for node in self.machine.site.by_name
+            for gpu in self.gpus(node)
+            if gpu.lost is None
+        )
+
+    def _dcgm(self, nodes: list[str], first: bool = False) -> str | None:
+        """What the exporters of some nodes say; with `first`, the first one of those that have two."""
+        gpus = [gpu for node in nodes for gpu in self.gpus(node)]
+        odd = replace(self.odd, newer=self.odd.newer - self.odd.twice) if first else self.odd
+        fabric = self.machine.nvlink.text(gpus, odd)
+        return text(gpus, odd, self.fields, self._recent_xids() if odd.extra else {}) + fabric or None
+
+    def _recent_xids(self) -> dict[tuple[str, int], dict[int, int]]:
+        found: dict[tuple[str, int], dict[int, int]] = {}
+        for row in self.machine.xids().values():
+            since = self.machine.now - XID_WINDOW_S
+            if row.gpu is not None and (row.last_at or 0) > since:
+                # How many of the older ones fall into the window is not on record.
+                count = row.count if (row.first_at or 0) > since else 1
+                found.setdefault((row.node, row.gpu), {})[row.code] = count or 1
+        return found
+
+    def _ipmi(self, nodes: list[str], one: bool) -> str:
+        """The exporter runs on the node and asks its BMC: it answers where the node does, whatever DCGM does."""
+        lines = []
+        for node in nodes:
+            watts = self.machine.node_power(node)
+            if watts is not None:
+                labels = "" if one else f'{{instance="{node}:{IPMI_PORT}"}}'
+                lines.append(f"ipmi_dcmi_power_consumption_watts{labels} {number(watts)}")
+        return _family("ipmi_dcmi_power_consumption_watts", "Current power consumption in Watts.", lines)
+
+    def _pdu(self) -> str:
+        lines = [
+            f'pdu_power_watts{{rack="{rack}",pdu="{pdu}"}} {number(watts)}'
+            for (rack, pdu), watts in self.machine.pdus().items()
+            if watts
+        ]
+        return _family("pdu_power_watts", "Active power of all outlets in Watts.", lines)
+
+    def _node(self, nodes: list[str], one: bool) -> str:
+        """The exporter runs on the node and answers where that does."""
+        site = self.machine.site
+        with self.machine.still():
+            hosts = [site.hosts[site.by_name[node]] for node in nodes if node in site.by_name]
+            return self._text.text(hosts, one) + checkups.text(hosts, one, NODE_PORT, self.machine.now)
+
+    def targets(self, what: str) -> dict[str, str]:
+        """Path to instance of every exporter there is, of "dcgm", "ipmi" or "node"."""
+        port = {"dcgm": DCGM_PORT, "ipmi": IPMI_PORT, "node": NODE_PORT}[what]
+        found: dict[str, str] = {}
+        for node in self.machine.site.by_name:
+            host = self.odd.at.get(node, node)
+            found[f"/{what}/{node}/metrics"] = f"{host}:{port}"
+            if what == "dcgm" and node in self.odd.twice:
+                found[f"/{what}/{node}/2/metrics"] = f"{host}:{port + 1}"
+        return found
+
+    def _discovered(self, what: str) -> str:
+        here = f"127.0.0.1:{self.port}"
+        return json.dumps([
+            {"targets": [here], "labels": {"__metrics_path__": path, "instance": instance}}
+            for path, instance in self.targets(what).items()
+        ])  # fmt: skip
+
+    # -- serving -------------------------------------------------------------------------------------------------------
+
+    def start(self, port: int = 0, host: str = "127.0.0.1") -> int:
+        """Serve in threads of this process; returns the port, a free one for 0. Raises OSError when it is taken."""
+        self._ending.clear()
+        self._server = _Server((host, port), _Handler)
+        self._server.exporter = self
+        self.port = self._server.server_address[1]
+        name = f"exporter-{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name=name, daemon=True)
+        self._thread.start()
+        return self.port
+
+    def stop(self) -> None:
+        """Serve no longer; those who hang are let go. Harmless when it does not serve."""
+        self._ending.set()
+        server, self._server = self._server, None
+        thread, self._thread = self._thread, None
+        if server is not None and thread is not None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+    def __enter__(self) -> Exporter:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def hang(self, path: str) -> bool:
+        """Where the exporter at this path never answers: wait until it is mended or the end. True if it hung."""
+        words = [word for word in path.split("/") if word]
+        hung = False
+        while len(words) > 2 and words[0] == "dcgm" and words[1] in self.odd.hangs and not self._ending.is_set():
+            hung = True
+            self._ending.wait(0.1)
+        return hung
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+    block_on_close = False
+    exporter: Exporter
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A scraper that hangs up early is nobody's error; all else is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self) -> None:
+        exporter = self.server.exporter
+        exporter.asked[self.path] += 1
+        if exporter.hang(self.path):
+            self.close_connection = True
+            return
+        answer = exporter.answer(self.path)
+        body = (answer if answer is not None else "nothing answers here\n").encode()
+        self.send_response(200 if answer is not None else 404)
+        self.send_header("Content-Type", "application/json" if self.path.startswith("/targets") else CONTENT_TYPE)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: this runs inside tests."""
+
+
+def _family(name: str, about: str, samples: list[str]) -> str:
+    if not samples:
+        return ""
+    return "\n".join([f"# HELP {name} {about}", f"# TYPE {name} gauge", *samples]) + "\n"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="python -m collectors.sim.exporters.exporters", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("--nodes", type=int, default=64)
+    parser.add_argument("--port", type=int, default=DCGM_PORT)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--hostname", default="Hostname", choices=("Hostname", "hostname"), help="spelling of the label"
+    )
+    parser.add_argument("--newer", action="store_true", help="with the names and units of dcgm-exporter 4.9 and later")
+    parser.add_argument("--jobs", action="store_true", help="with job mapping")
+    parser.add_argument("--extra", action="store_true", help="with the fields that are off by default")
+    parser.add_argument("--nvl72", action="store_true", help="racks of 18 trays with 4 GPUs, each an NVLink domain")
+    chosen = parser.parse_args(words)
+    machine = Machine(SimSettings(nodes=chosen.nodes, seed=chosen.seed, nvl72=chosen.nvl72))
+    newer = frozenset(machine.site.by_name) if chosen.newer else frozenset()
+    odd = Odd(hostname=chosen.hostname, jobs=chosen.jobs, extra=chosen.extra, newer=newer)
+    exporter = Exporter(machine, odd)
+    try:
+        port = exporter.start(chosen.port, chosen.host)
+    except OSError as error:
+        print(f"port {chosen.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return 1
+    print(f"{chosen.nodes} nodes: http://{chosen.host}:{port}/dcgm/metrics", flush=True)  # noqa: T201
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        exporter.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""Cooling loops of the simulated machine: one CDU for every four racks, whose water follows what the racks draw.
+
+A loop that trips loses its flow within a minute; what goes to the racks then grows warmer over many minutes, and the
+GPUs on it with that. Nothing here costs anything before somebody asks: all of it follows from the time of the trip.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from collectors.model import Coolant
+
+from .hardware import Hardware
+
+if TYPE_CHECKING:
+    from collectors.sim.machine import Machine
+
+RACKS_PER_LOOP = 4
+#: °C that go to the racks, and come back when all GPUs are at their limit; bar; l/min for each kW that the racks may
+#: draw: 10 K at 4 kJ/kg/K, of which the water takes eight tenths.
+SUPPLY_C, RISE_K, BAR, LPM_PER_KW = 28.0, 10.0, 2.4, 1.2
+#: What a site would be told of as wrong.
+SUPPLY_HIGH, RETURN_HIGH, FLOW_SHARE = 34.0, 50.0, 0.6
+#: Without a pump: the share of the flow that convection keeps, how fast it falls, how far and how fast the water warms.
+LEFT, FALLS_S, WARMS_K, WARMS_S = 0.1, 60.0, 16.0, 420.0
+#: With the pump again: until the flow is there, and how fast the water cools.
+RISES_S, COOLS_S = 120.0, 240.0
+#: A chip grows warmer by this much for each degree of its water: less flow takes less away as well.
+CHIP = 2.0
+#: Leak detectors of a rack: its manifold and its tray.
+DETECTORS = ("manifold", "tray")
+
+
+class Loop(Struct, gc=False):
+    """One CDU and the racks on it."""
+
+    name: str
+    racks: tuple[str, ...]
+    flow_lpm: float
+    """With its pump."""
+    tripped: float | None = None
+    """When its pump stopped."""
+    mended: float | None = None
+    """When it ran again."""
+    wet: set[str] = field(default_factory=set)
+    """Leak detectors that are wet: `R09 tray`."""
+    blind: set[str] = field(default_factory=set)
+    """Those that say nothing."""
+
+    def share(self, at: float) -> float:
+        """The part of its flow that it has at that time."""
+        if self.tripped is None or at < self.tripped:
+            return 1.0
+        if self.mended is not None and at >= self.mended:
+            return min(1.0, LEFT + (1 - LEFT) * (at - self.mended) / RISES_S)
+        return max(LEFT, 1 - (1 - LEFT) * (at - self.tripped) / FALLS_S)
+
+    def warmth(self, at: float) -> float:
+        """By how many degrees its water is warmer than it should be."""
+        if self.tripped is None or at < self.tripped:
+            return 0.0
+        until = at if self.mended is None else min(at, self.mended)
+        warmed = WARMS_K * (1 - math.exp((self.tripped - until) / WARMS_S))
+        return warmed if at == until else warmed * math.exp((until - at) / COOLS_S)
+
+    def heat(self, at: float) -> int:
+        """By how many degrees the chips on it are hotter."""
+        return 0 if self.tripped is None else round(CHIP * self.warmth(at))
+
+    def supply_c(self, at: float) -> float:
+        """°C that go to the racks."""
+        wobble = zlib.crc32(b"%d/%s" % (int(at) // 60, self.name.encode())) % 5 / 10
+        return round(SUPPLY_C + wobble + self.warmth(at), 1)
+
+
+def lay_out(racks: Mapping[str, int], gpus: int, hardware: Hardware) -> dict[str, Loop]:
+    """The loops of a room, by name: four racks on each, in their order. `racks` holds the nodes of each."""
+    made: dict[str, Loop] = {}
+    names = list(racks)
+    for number, first in enumerate(range(0, len(names), RACKS_PER_LOOP), 1):
+        fed = tuple(names[first : first + RACKS_PER_LOOP])
+        kw = sum(racks[rack] for rack in fed) * (hardware.host_w + hardware.limit_w * gpus) / 1000
+        loop = Loop(name=f"cdu-{number:02d}", racks=fed, flow_lpm=round(kw * LPM_PER_KW))
+        # Detectors that fell silent are a fault of nearly every large room.
+        if number % 3 == 2:
+            loop.blind.add(f"{fed[-1]} tray")
+        made[loop.name] = loop
+    return made
+
+
+def read(machine: Machine) -> dict[str, Coolant]:
+    """Every point of every loop now, as `collectors.prometheus.plant.cooling` would give it."""
+    at, drawn = machine.now, _drawn(machine)
+    found: dict[str, Coolant] = {}
+    for loop in machine.site.loops.values():
+        supply, back, flow, bar = _points(loop, at, drawn)
+        before = at - 600
+        trend = round(6 * (loop.supply_c(at) - loop.supply_c(before)), 1) if loop.tripped is not None else 0.0
+        for what, value, low, high in (
+            ("supply", supply, None, SUPPLY_HIGH),
+            ("return", back, None, RETURN_HIGH),
+            ("flow", flow, round(FLOW_SHARE * loop.flow_lpm), None),
+            ("pressure", bar, None, None),
+        ):
+            row = Coolant(
+                loop=loop.name, what=what, value=value, low=low, high=high, racks=loop.racks, sampled_at=int(at),
+                trend_h=trend if what in {"supply", "return"} else None,
+            )  # fmt: skip
+            found[row.key] = row
+        for rack in loop.racks:
+            every = [f"{rack} {place}" for place in DETECTORS]
+            wet, blind = [one for one in every if one in loop.wet], [one for one in every if one in loop.blind]
+            row = Coolant(
+                loop=loop.name, what="leak", at=rack, value=None if len(blind) == len(every) else float(len(wet)),
+                detectors=len(every), unknown=len(blind), wet=tuple(wet), racks=loop.racks, sampled_at=int(at),
+            )  # fmt: skip
+            found[row.key] = row
+    return found
+
+
+def text(machine: Machine) -> str:
+    """What the exporters of the CDUs and of the racks' controllers would serve."""
+    families: dict[str, list[str]] = {name: [] for name in _HELP}
+    drawn = _drawn(machine)
+    for loop in machine.site.loops.values():
+        for name, value in zip(_HELP, _points(loop, machine.now, drawn), strict=False):
+            families[name].append(f'{name}{{cdu="{loop.name}"}} {value:g}')
+        name = "redfish_leak_detector_state"
+        for rack in loop.racks:
+            for place in DETECTORS:
+                one = f"{rack} {place}"
+                state = "NaN" if one in loop.blind else int(one in loop.wet)
+                families[name].append(f'{name}{{cdu="{loop.name}",rack="{rack}",detector="{one}"}} {state}')
+    return "".join(
+        "\n".join([f"# HELP {name} {_HELP[name]}", f"# TYPE {name} gauge", *lines]) + "\n"
+        for name, lines in families.items()
+    )
+
+
+_HELP = {
+    "cdu_supply_temperature_celsius": "Coolant to the racks.",
+    "cdu_return_temperature_celsius": "Coolant from the racks.",
+    "cdu_flow_liters_per_minute": "Flow of the coolant.",
+    "cdu_pressure_bar": "Pressure of the coolant.",
+    "redfish_leak_detector_state": "State of a leak detector: 0 OK, 1 warning, 2 critical.",
+}
+
+
+def _drawn(machine: Machine) -> Mapping[str, float]:
+    """Watts of each rack."""
+    found: dict[str, float] = {}
+    for (rack, _), watts in machine.pdus().items():
+        found[rack] = found.get(rack, 0.0) + watts
+    return found
+
+
+def _points(loop: Loop, at: float, drawn: Mapping[str, float]) -> tuple[float, float, float, float]:
+    """Supply, return, flow and pressure."""
+    watts, most = sum(drawn.get(rack, 0.0) for rack in loop.racks), loop.flow_lpm / LPM_PER_KW * 1000
+    share, supply = loop.share(at), loop.supply_c(at)
+    # With little flow the water stays longer in the plates, and comes back the warmer.
+    rise = RISE_K * min(1.2, watts / most) * (1 + 0.8 * (1 - share))
+    return supply, round(supply + rise, 1), round(loop.flow_lpm * share, 0), round(BAR * (0.3 + 0.7 * share**2), 2)

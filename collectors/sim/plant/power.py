@@ -1,0 +1,126 @@
+"""What the power units of the racks measure: more than the GPUs and more than the nodes."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from collectors.model import Power, Series
+from collectors.sim.slurmctld.job_queue import Queue
+
+from .gpu_telemetry import STEP_S, Telemetry, levels_now, turn_of
+from .sensor_history import Past
+from .site_layout import HOUR, Host
+
+#: A node that is down still feeds its controller and some fans.
+STANDBY_W = 190.0
+#: What a power unit gives to switches and loses on the way, beside its nodes: a share and watts.
+LOSS, EXTRA_W = 0.03, 240.0
+#: Contracted over what all GPUs at their limit would draw.
+BUDGET = 1.15
+#: Seconds between two notes of the site's power, and nodes that stand for the site in the hour before the start.
+_NOTE_S, _SAMPLE = 60, 512
+#: Nodes that stand for the site in its charts.
+_CHARTED = 64
+
+
+class Meters:
+    """Reads every power unit, and remembers an hour of the site."""
+
+    def __init__(self, queue: Queue, telemetry: Telemetry, past: Past) -> None:
+        self._queue = queue
+        self._site = queue.site
+        self._telemetry = telemetry
+        self._past = past
+        self._notes: deque[tuple[float, float]] = deque(maxlen=HOUR // _NOTE_S + 1)
+
+    def node_w(self, host: Host) -> float:
+        """What one node draws now; 0 where its power unit is dead."""
+        if host.trouble is not None and host.trouble.kind == "power":
+            return 0.0
+        if host.down and host.silent:
+            return STANDBY_W
+        load = self._telemetry.load(host)
+        if load is not None and load.power_w is not None:
+            return load.power_w
+        turn = turn_of(host, int(self._queue.timeline.now // STEP_S))
+        known = [level[3] for level in levels_now(host, self._site.gpus, turn) if level is not None]
+        return float(sum(known) + host.hardware.host_w)
+
+    def node_w_at(self, host: Host, at: int) -> float:
+        """What a node drew at that time, where its exporter answered then."""
+        return float(sum(level[3] for level in self._past.levels(host, at) if level is not None) + host.hardware.host_w)
+
+    @staticmethod
+    def at_pdu(watts: float) -> float:
+        """What a power unit measures whose nodes draw that."""
+        return float(round(watts * (1 + LOSS) + EXTRA_W)) if watts else 0.0
+
+    def pdus(self) -> dict[tuple[str, str], float]:
+        """Rack and power unit to its watts, as of the newest samples of the nodes."""
+        found: dict[tuple[str, str], float] = {}
+        for host in self._site.hosts:
+            key = (host.rack, host.pdu)
+            found[key] = found.get(key, 0.0) + self.node_w(host)
+        return {key: self.at_pdu(watts) for key, watts in found.items()}
+
+    def read(self) -> Power:
+        """The power of the site, by rack."""
+        racks: dict[str, float] = {}
+        for (rack, _), watts in self.pdus().items():
+            racks[rack] = racks.get(rack, 0.0) + watts
+        site = sum(racks.values())
+        made = self._site.hardware
+        nominal = len(self._site.hosts) * (made.host_w + self._site.gpus * made.limit_w)
+        return Power(
+            source="PDU", site_w=site, rack_w=racks, trend_w_h=self._trend(site), budget_w=round(BUDGET * nominal)
+        )
+
+    def history(self, seconds: int) -> tuple[Series, Series]:
+        """Charts of the site: its power and its mean utilisation, by some of its nodes; the last point is now."""
+        now = int(self._queue.timeline.now)
+        hosts = self._site.hosts[:: max(1, len(self._site.hosts) // _CHARTED)]
+        site, host_w = sum(self.pdus().values()), self._site.hardware.host_w
+        drawn: list[tuple[int, float]] = []
+        used: list[tuple[int, float | None]] = []
+        for at in self._past.times(seconds, now):
+            found = [self._past.levels(host, at) for host in hosts]
+            known = [level for levels in found for level in levels if level is not None]
+            dark = sum(not levels for levels in found)
+            drawn.append((at, sum(level[3] for level in known) + host_w * (len(hosts) - dark) + STANDBY_W * dark))
+            used.append((at, round(sum(level[0] for level in known) / len(known), 1) if known else None))
+        used[-1] = (used[-1][0], self._used_now())
+        scale = site / drawn[-1][1]
+        return (
+            Series(name="power", unit="W", points=tuple((at, float(round(watts * scale))) for at, watts in drawn)),
+            Series(name="utilisation", unit="%", points=tuple(used)),
+        )
+
+    def _used_now(self) -> float | None:
+        """The mean utilisation of all GPUs that report, by the newest samples of the nodes."""
+        loads = [load for host in self._site.hosts if (load := self._telemetry.load(host)) is not None]
+        gpus = sum(load.util_gpus or 0 for load in loads)
+        return (
+            round(sum((load.gpu_util_pct or 0.0) * (load.util_gpus or 0) for load in loads) / gpus, 1) if gpus else None
+        )
+
+    def _trend(self, site: float) -> float:
+        """Watts an hour, from an hour ago or as long as it has been noted."""
+        now = self._queue.timeline.now
+        if not self._notes:
+            self._notes.append((now - HOUR, site - self._rise(int(now) - HOUR)))
+        if now - self._notes[-1][0] >= _NOTE_S:
+            self._notes.append((now, site))
+        while now - self._notes[0][0] > HOUR + _NOTE_S:
+            self._notes.popleft()
+        then, watts = self._notes[0]
+        return round((site - watts) * HOUR / max(_NOTE_S, now - then))
+
+    def _rise(self, then: int) -> float:
+        """How much more the site draws now than at that time, as far as the exporters answer now and did then."""
+        hosts = self._site.hosts[:: max(1, len(self._site.hosts) // _SAMPLE)]
+        rise = 0.0
+        for host in hosts:
+            load, before = self._telemetry.load(host), self._past.levels(host, then)
+            if load is not None and load.power_w is not None and before:
+                rise += load.power_w - host.hardware.host_w - sum(level[3] for level in before if level is not None)
+        return rise * len(self._site.hosts) / len(hosts)

@@ -1,0 +1,137 @@
+"""One GPU in full, as DCGM and NVML would show it: all that follows from its level, its job and its XIDs."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from msgspec.structs import replace
+
+from collectors.model import Gpu, Process
+from collectors.sim.slurmctld.job_queue import Queue
+
+from .gpu_telemetry import STEP_S, Level, habit, levels_now, turn_of
+from .hardware import NVLINKS
+from .sensor_history import Past
+from .site_layout import Host, answers, gpu_uuid, indices_of
+
+#: Degrees of the chip from which on the driver lowers the clocks; from the last on the chip does it itself.
+SLOW_C, BRAKE_C = 84, 92
+
+#: What an XID leaves behind until the next boot, on top of the recovery that the driver asks for.
+AFTER: Mapping[int, Mapping[str, object]] = MappingProxyType(
+    {
+        48: {"ecc_uncorrected": 1, "recovery": "reset"},
+        62: {"recovery": "reset"},
+        63: {"ecc_uncorrected": 1, "remapped_uncorrected": 1, "remap_pending": True, "recovery": "reset"},
+        64: {"ecc_uncorrected": 9, "remapped_uncorrected": 8, "remap_failed": True, "recovery": "reset"},
+        74: {"nvlinks_up": NVLINKS - 1, "nvlink_errors": 4127, "recovery": "drain p2p"},
+        92: {"ecc_corrected": 18_233, "remapped_corrected": 2},
+        94: {"ecc_uncorrected": 1, "remapped_uncorrected": 1, "remap_pending": True, "recovery": "drain and reset"},
+        95: {"ecc_uncorrected": 2, "recovery": "reset"},
+        119: {"recovery": "reset"},
+        120: {"recovery": "reset"},
+    }
+)
+OFF_THE_BUS = "fallen off the bus"
+
+
+class Sensors:
+    """Makes the Gpu rows of one node when somebody asks."""
+
+    def __init__(self, queue: Queue, past: Past) -> None:
+        self._queue = queue
+        self._past = past
+
+    def gpus(self, host: Host) -> tuple[Gpu, ...]:
+        """Every GPU of one node as last sampled; none where the exporter does not answer."""
+        if not answers(host):
+            return ()
+        now = int(self._queue.timeline.now)
+        turn = turn_of(host, now // STEP_S)
+        found = levels_now(host, self._queue.site.gpus, turn)
+        return self._rows(host, found, host.jobs, turn * STEP_S, now)
+
+    def gpus_at(self, host: Host, at: int) -> tuple[Gpu, ...]:
+        """Every GPU of one node as it was sampled at that time; none where it was not."""
+        sampled = turn_of(host, at // STEP_S) * STEP_S
+        return self._rows(host, self._past.levels(host, at), self._past.held(host, at), sampled, at)
+
+    def _rows(self, host: Host, found: list[Level], held: Mapping[str, int], sampled: int, at: int) -> tuple[Gpu, ...]:
+        owners = {g: job for job, bits in held.items() for g in indices_of(bits)}
+        return tuple(self._gpu(host, g, level, owners.get(g), sampled, at) for g, level in enumerate(found))
+
+    def _gpu(self, host: Host, g: int, level: Level, job: str | None, sampled: int, at: int) -> Gpu:
+        uuid, xid, made = gpu_uuid(host.name, g), self._past.xid(host, g, at), host.hardware
+        if level is None:
+            return Gpu(
+                node=host.name,
+                index=g,
+                uuid=uuid,
+                model=made.model,
+                job=job,
+                xid=xid,
+                lost=OFF_THE_BUS,
+                recovery="reboot" if xid == 79 else None,
+            )
+        util, memory, temp, watts = level
+        draw = zlib.crc32(uuid.encode())
+        braked = temp >= BRAKE_C
+        throttle = [
+            *(["power cap"] if watts >= made.cap_w else []),
+            *(["HW thermal slowdown" if braked else "thermal slowdown"] if temp >= SLOW_C else []),
+        ]
+        slower = 15 * (1 + draw % 9) * (watts >= made.cap_w) + 600 * (temp >= SLOW_C) + 700 * braked
+        row = Gpu(
+            node=host.name,
+            index=g,
+            uuid=uuid,
+            model=made.model,
+            sampled_at=sampled,
+            util_pct=float(util),
+            tensor_pct=float(util * _tensor(job) // 100),
+            memory_used_mb=memory,
+            memory_mb=made.memory_mb,
+            temp_c=float(temp),
+            memory_temp_c=float(temp + 5 + draw % 6),
+            power_w=float(watts),
+            power_limit_w=float(made.limit_w),
+            energy_j=self._past.energy(host, g, at),
+            sm_clock_mhz=made.boost_mhz - slower if util else made.rest_mhz,
+            memory_clock_mhz=made.memory_mhz,
+            throttle=tuple(throttle),
+            ecc_corrected=draw % 5 if draw % 11 == 0 else 0,
+            ecc_uncorrected=0,
+            remapped_corrected=int(draw % 97 == 0),
+            remapped_uncorrected=int(draw % 211 == 0),
+            remap_pending=False,
+            remap_failed=False,
+            nvlinks_up=NVLINKS,
+            nvlinks=NVLINKS,
+            nvlink_errors=0,
+            pcie_gen=5,
+            pcie_width=16,
+            pcie_replays=draw % 4 if draw % 23 == 0 else 0,
+            mig=False,
+            recovery="none",
+            fabric="completed",
+            job=job,
+            xid=xid,
+            processes=self._processes(host, g, level, job),
+        )
+        after = AFTER.get(xid or 0)
+        return row if after is None else replace(row, **after)
+
+    def _processes(self, host: Host, g: int, level: tuple[int, int, int, int], job: str | None) -> tuple[Process, ...]:
+        if job is None and not level[0]:
+            return ()
+        pid = 4000 + zlib.crc32(f"{job}/{host.name}".encode()) % 3_000_000 + g
+        known = self._queue.jobs.get(job or "")
+        user = "nobody" if known is None else known.user
+        return (Process(pid=pid, name="python3", user=user, memory_mb=level[1], job=job),)
+
+
+def _tensor(job: str | None) -> int:
+    """Per cent of its busy time in which a job keeps the tensor cores busy."""
+    return 0 if job is None else 12 + 7 * habit(job)[1] % 61

@@ -1,0 +1,115 @@
+"""What is set on simulated jobs, and what stops, wakes and signals them."""
+
+from __future__ import annotations
+
+from collectors.model import Change, Job
+from collectors.nodeset import expand
+from collectors.slurm.fields import duration_s
+
+from .request_base import INVALID_JOB, INVALID_NODE, Act, Acts, Bench
+
+NOT_PENDING = "Job is no longer pending execution"
+NOT_RUNNING = "Job/step not running, cannot signal"
+BAD_STATE = "Requested operation is invalid for the job's state"
+BAD_PARTITION = "Invalid partition name specified"
+BAD_QOS = "Invalid qos specification"
+#: Signals of which the work of this machine ends: it handles the others.
+_DEADLY = frozenset({"KILL", "TERM", "INT", "QUIT", "HUP"})
+
+
+def _of_job(act: Act) -> Act:
+    """An act on a job that is there."""
+
+    def on(bench: Bench, change: Change, job_id: str) -> str | None:
+        return act(bench, change, job_id) if job_id in bench.queue.jobs else INVALID_JOB
+
+    return on
+
+
+def _job(bench: Bench, job_id: str) -> Job:
+    return bench.queue.jobs[job_id]
+
+
+def _timelimit(bench: Bench, change: Change, job_id: str) -> str | None:
+    seconds = duration_s(change.values[job_id])
+    if seconds is None:
+        return "every job of this machine has a time limit"  # its jobs end by a plan that is made when they start
+    bench.queue.limit(job_id, seconds)
+    return None
+
+
+def _partition(bench: Bench, change: Change, job_id: str) -> str | None:
+    name = change.values[job_id]
+    if _job(bench, job_id).state != "PENDING":
+        return NOT_PENDING
+    if name not in bench.queue.site.sections:
+        return BAD_PARTITION
+    bench.queue.change(job_id, partition=name)
+    return None
+
+
+def _qos(bench: Bench, change: Change, job_id: str) -> str | None:
+    name = change.values[job_id]
+    if name not in {job.qos for job in bench.queue.jobs.values()}:
+        return BAD_QOS
+    if _job(bench, job_id).state != "PENDING":
+        return NOT_PENDING
+    bench.queue.change(job_id, qos=name)
+    return None
+
+
+def _nice(bench: Bench, change: Change, job_id: str) -> str | None:
+    if _job(bench, job_id).state != "PENDING":
+        return NOT_PENDING
+    bench.queue.nice(job_id, int(change.values[job_id]))
+    return None
+
+
+def _exclude(bench: Bench, change: Change, job_id: str) -> str | None:
+    names = expand(change.values[job_id])
+    if _job(bench, job_id).state != "PENDING":
+        return NOT_PENDING
+    by_name = bench.queue.site.by_name
+    if not all(name in by_name for name in names):
+        return INVALID_NODE
+    bench.queue.exclude(job_id, sum(1 << by_name[name] for name in set(names)))
+    return None
+
+
+def _suspend(bench: Bench, _: Change, job_id: str) -> str | None:
+    if _job(bench, job_id).state != "RUNNING":
+        return BAD_STATE
+    bench.queue.suspend(job_id)
+    return None
+
+
+def _unsuspend(bench: Bench, _: Change, job_id: str) -> str | None:
+    if _job(bench, job_id).state != "SUSPENDED":
+        return BAD_STATE
+    bench.queue.unsuspend(job_id)
+    return None
+
+
+def _signal(bench: Bench, change: Change, job_id: str) -> str | None:
+    if job_id not in bench.queue.runs:
+        return NOT_RUNNING
+    if change.values[job_id] in _DEADLY:
+        bench.queue.end(job_id, "CANCELLED")
+    return None
+
+
+def _notify(bench: Bench, _: Change, job_id: str) -> str | None:
+    return None if job_id in bench.queue.runs else BAD_STATE
+
+
+ACTS: Acts = {
+    "timelimit": _of_job(_timelimit),
+    "jobpartition": _of_job(_partition),
+    "qos": _of_job(_qos),
+    "nice": _of_job(_nice),
+    "exclude": _of_job(_exclude),
+    "suspend": _of_job(_suspend),
+    "unsuspend": _of_job(_unsuspend),
+    "signal": _of_job(_signal),
+    "notify": _of_job(_notify),
+}

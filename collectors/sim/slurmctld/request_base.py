@@ -1,0 +1,32 @@
+"""What an operator's acts work on. One that Slurm would refuse gives back Slurm's words, any other None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from collectors.model import Change
+from collectors.sim.faults import Faults
+from collectors.sim.timeline import Timeline
+
+from .job_queue import Queue
+from .reboots import Reboots
+
+INVALID_NODE = "Invalid node name specified"
+INVALID_JOB = "Invalid job id specified"
+
+
+class Bench(Struct, frozen=True):
+    """The parts of the machine that an act may lay hands on."""
+
+    queue: Queue
+    faults: Faults
+    reboots: Reboots
+    timeline: Timeline
+    operator: str
+
+
+#: What does one action to one target.
+Act = Callable[[Bench, Change, str], str | None]
+Acts = Mapping[str, Act]

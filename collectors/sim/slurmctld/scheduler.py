@@ -1,0 +1,192 @@
+"""Who runs next: first fit by priority, and backfill that never delays the jobs at the top."""
+
+from __future__ import annotations
+
+import heapq
+
+from msgspec import Struct
+
+from collectors.model import Job
+from collectors.sim.plant.site_layout import indices_of
+
+from .job_queue import Queue
+
+#: Seconds between two looks at the top of the queue, and between two backfill cycles (Slurm's bf_interval).
+LOOK_S = 2.0
+BACKFILL_S = 30.0
+#: Jobs of each partition that backfill makes a plan for, and how many after them it tries to slip in.
+PLANNED = 5
+TRIED = 60
+
+
+class Plan(Struct, gc=False):
+    """Hosts kept for a job from `when` on."""
+
+    when: float
+    mask: int
+
+
+class Scheduler:
+    """Starts what may start. Looks at the tops of the lines only, whatever their length."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._pool = queue.pool
+        self._site = queue.site
+        self._timeline = queue.timeline
+        self._planned = False
+        self._stirred = True
+        self._tops: set[str] = set()
+        """Jobs that were next in their line and did not fit."""
+        self._expected: set[str] = set()
+        """Jobs that show an expected start."""
+        self._kept = 0
+        """Hosts that carry the PLANNED flag."""
+        self.tests = 0
+        """Times that a job was tried on the machine: what tests count."""
+        queue.wake = self.wake
+
+    def begin(self) -> None:
+        """Look at once, and backfill from now on."""
+        self._look()
+        self._backfill()
+
+    @property
+    def settled(self) -> bool:
+        """True when nothing changed since the last look: what the jobs say about waiting is true now."""
+        return not self._planned
+
+    def wake(self) -> None:
+        """Something changed: look again soon."""
+        self._stirred = True
+        if not self._planned:
+            self._planned = True
+            self._timeline.after(LOOK_S, self._look)
+
+    def _fit(self, job: Job, closed: int) -> list[int] | None:
+        """Hosts on which it can start now, outside `closed`."""
+        self.tests += 1
+        now = self._timeline.now
+        mask = self.allowed(job, now) & ~closed
+        count = job.node_count or 1
+        return self._pool.find(count, (job.gpus or 0) // count, mask)
+
+    def allowed(self, job: Job, start: float) -> int:
+        """Hosts that the job may use from `start` to its time limit, free or not."""
+        mask = self._site.sections[job.partition or ""].mask
+        need = self._queue.needs.get(job.id)
+        if need is not None:
+            mask &= 1 << need
+        bound = self._queue.bound.get(job.id)
+        if bound is not None:
+            mask &= self._queue.calendar.bookings[bound].mask
+        mask &= ~self._queue.excluded.get(job.id, 0)
+        return mask & ~self._queue.calendar.closed(start, start + (job.time_limit_s or 0), bound)
+
+    def _start(self, job: Job, hosts: list[int]) -> None:
+        now = self._timeline.now
+        length, fate = self._queue.length(job.time_limit_s or 0)
+        self._queue.start(job, hosts, now, now + length, fate)
+
+    def _look(self) -> None:
+        """Start jobs from the top of each line, best priority first, until one does not fit."""
+        self._queue.let_in()
+        self._planned = False
+        lines = self._queue.lines
+        places = dict.fromkeys(lines, 0)
+        heads = [(line[0], name) for name, line in lines.items() if line]
+        heapq.heapify(heads)
+        closed = 0
+        tops: set[str] = set()
+        while heads:
+            (_, _, job_id), name = heapq.heappop(heads)
+            line, job = lines[name], self._queue.jobs[job_id]
+            hosts = None
+            if self._queue.over_cap(job):
+                self._queue.settle(job_id)
+            elif (hosts := self._fit(job, closed)) is not None:
+                self._start(job, hosts)
+            else:
+                # Overlapping partitions must not take what this one waits for.
+                narrow = any(job_id in side for side in (self._queue.needs, self._queue.bound, self._queue.excluded))
+                reason = "Priority" if closed and self._fit(job, 0) is not None else "Resources"
+                closed |= self.allowed(job, self._timeline.now) if narrow else self._site.sections[name].mask
+                self._queue.show(job, reason, job.expected)
+                tops.add(job_id)
+                if not narrow:
+                    continue
+                places[name] += 1
+            if places[name] < len(line):
+                heapq.heappush(heads, (line[places[name]], name))
+        for job_id in self._tops - tops:
+            self._demote(job_id)
+        self._tops = tops
+
+    def _demote(self, job_id: str) -> None:
+        """Another job stands above this one now."""
+        job = self._queue.jobs.get(job_id)
+        if job is not None and job.reason == "Resources":
+            self._queue.show(job, "Priority", job.expected)
+
+    def _backfill(self) -> None:
+        """Plan for the tops of the lines, then start lower jobs that end before, or stand beside, what was planned."""
+        self._timeline.after(BACKFILL_S, self._backfill)
+        if not self._stirred:
+            return
+        self._stirred = False
+        queue, now = self._queue, self._timeline.now
+        free = sorted((max(host.free_at, now), host.index) for host in self._site.hosts if host.usable)
+        taken = bytearray(len(self._site.hosts))
+        plans: list[Plan] = []
+        expected: set[str] = set()
+        for line in queue.lines.values():
+            for _, _, job_id in line[:PLANNED]:
+                job = queue.jobs[job_id]
+                plan = self._plan(job, free, taken)
+                if plan is not None:
+                    plans.append(plan)
+                    expected.add(job_id)
+                    queue.show(job, job.reason or "Priority", int(plan.when))
+            for _, _, job_id in line[PLANNED : PLANNED + TRIED]:
+                job = queue.jobs[job_id]
+                until = now + (job.time_limit_s or 0)
+                kept = 0
+                for plan in plans:
+                    if plan.when < until:
+                        kept |= plan.mask
+                if queue.over_cap(job):
+                    queue.settle(job_id)
+                elif (hosts := self._fit(job, kept)) is not None:
+                    self._start(job, hosts)
+        for job_id in self._expected - expected:
+            old = queue.jobs.get(job_id)
+            if old is not None and old.state == "PENDING":
+                queue.show(old, old.reason or "Priority", None)
+        self._expected = expected
+        self._mark(plans)
+
+    def _plan(self, job: Job, free: list[tuple[float, int]], taken: bytearray) -> Plan | None:
+        """The first hosts that will be wholly free for it. Too late rather than too early: time limits are limits."""
+        count, now = job.node_count or 1, self._timeline.now
+        mask = self.allowed(job, now)
+        found: list[int] = []
+        for when, index in free:
+            if not taken[index] and mask >> index & 1:
+                found.append(index)
+                if len(found) == count:
+                    for chosen in found:
+                        taken[chosen] = 1
+                    return Plan(when, sum(1 << chosen for chosen in found))
+        return None
+
+    def _mark(self, plans: list[Plan]) -> None:
+        """Let idle hosts that are kept for a job say so (the PLANNED flag)."""
+        kept = 0
+        for plan in plans:
+            kept |= plan.mask
+        for index in indices_of(kept ^ self._kept):
+            host = self._site.hosts[index]
+            host.planned = not host.planned
+            if not host.jobs:
+                self._pool.touch(host)
+        self._kept = kept

@@ -1,0 +1,152 @@
+"""From a frozen Change to the words of scontrol and scancel. Pure: it starts nothing and looks nothing up.
+
+What each command really takes was seen on live 24.11.5 and 26.05.5 controllers: `ResumeAfter` is in seconds and at most
+what fits an epoch; a priority of 0 is a hold, and the two highest numbers are Slurm's own; `reboot` takes its options
+before the nodes, `nextstate` only as RESUME or DOWN, and a reason with any sign in it as one word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from collectors.clean import clean
+from collectors.model import Change
+
+from . import argv_jobs, argv_nodes, argv_partitions, argv_reservations, argv_users
+from .argv_base import BATCH, FORMS, REASON_CAP, Call, Spelt, Words, batches, folded, reason_of
+
+__all__ = ["BATCH", "PRIORITIES", "REASON_CAP", "RESUME_AFTER_S", "Call", "Words", "alike", "batches", "calls",
+           "checked", "folded"]  # fmt: skip
+
+#: Highest priority that Slurm takes, and the lowest that does not hold the job.
+PRIORITIES = (1, 0xFFFFFFFD)
+#: Seconds after which Slurm may be told to put a node back: below a minute nobody sees it drained.
+RESUME_AFTER_S = (60, 365 * 86_400)
+
+#: Kind to the actions that have a module of their own. A new kind or action is hung in here.
+SPELT: Mapping[str, Mapping[str, Spelt]] = {
+    "job": argv_jobs.SPELT, "node": {**argv_nodes.SPELT, **argv_reservations.CREATE},
+    "partition": argv_partitions.SPELT, "reservation": argv_reservations.SPELT, "user": argv_users.SPELT,
+}  # fmt: skip
+NODE_STATES = {"drain": "DRAIN", "undrain": "UNDRAIN", "resume": "RESUME", "down": "DOWN"}
+#: reboot-now sets down first, which ends the jobs that a reboot would wait for.
+_REBOOTS = frozenset({"reboot", "reboot-now"})
+_NODE_ACTIONS = frozenset({*NODE_STATES, *_REBOOTS})
+_WITH_REASON = frozenset({"drain", "down", *_REBOOTS})
+#: The words before the ids, and whether these are joined by commas. Without `Incomplete` a requeue also reruns jobs
+#: that have ended, however well.
+_JOB_WORDS = {
+    "requeue": (("scontrol", "requeue", "Incomplete"), True),
+    "requeuehold": (("scontrol", "requeuehold", "Incomplete"), True),
+    "hold": (("scontrol", "hold"), False),
+    "uhold": (("scontrol", "uhold"), False),
+    "release": (("scontrol", "release"), False),
+    "cancel": (("scancel",), False),
+}
+_JOB_ACTIONS = frozenset({*_JOB_WORDS, "priority"})
+
+
+def calls(change: Change) -> list[Call]:
+    """Each command, its program by its plain name, with the targets it is for, in order and as few as they can be.
+
+    Everything is checked before the first one is made: this is the last door. Raises ValueError when the Change holds
+    anything that is not a plain name or id, or when something is missing, doubled or out of its range.
+    """
+    names = checked(change)
+    spelt = SPELT.get(change.kind, {}).get(change.action)
+    if spelt is not None:
+        return spelt.calls(change, names)
+    if change.kind == "node":
+        return [
+            (words, some) for told, some in alike(change, names) for words in _node_words(change.action, told, some)
+        ]
+    if change.action == "priority":
+        of = change.priorities
+        return [
+            (("scontrol", "update", f"JobId={','.join(some)}", f"Priority={priority}"), some)
+            for priority in dict.fromkeys(of[job] for job in names)
+            for some in batches(tuple(job for job in names if of[job] == priority))
+        ]
+    head, joined = _JOB_WORDS[change.action]
+    return [((*head, ",".join(some)) if joined else (*head, *some), some) for some in batches(names)]
+
+
+def alike(change: Change, names: tuple[str, ...]) -> Iterator[tuple[Words, tuple[str, ...]]]:
+    """The nodes that are told the same, with what that is beside the state."""
+    groups: dict[Words, list[str]] = {}
+    for name in names:
+        told: Words = ()
+        if change.action in _WITH_REASON:
+            told = (reason_of(change.action, change.reasons.get(name, change.reason)),)
+        if change.action in _REBOOTS:
+            told = (change.next_state[name], *told)
+        elif change.resume_after_s is not None:
+            told = (*told, str(change.resume_after_s))
+        groups.setdefault(told, []).append(name)
+    return ((told, tuple(some)) for told, some in groups.items())
+
+
+def _node_words(action: str, told: Words, names: tuple[str, ...]) -> list[Words]:
+    which = folded(names)
+    if action in _REBOOTS:
+        state, reason = told
+        first = [_state(which, "down", (reason,))] if action == "reboot-now" else []
+        return [*first, ("scontrol", "reboot", "ASAP", f"nextstate={state}", f"reason={reason}", which)]
+    return [_state(which, action, told)]
+
+
+def _state(which: str, action: str, told: Words) -> Words:
+    rest = (f"{key}={value}" for key, value in zip(("Reason", "ResumeAfter"), told, strict=False))
+    return ("scontrol", "update", f"NodeName={which}", f"State={NODE_STATES[action]}", *rest)
+
+
+def checked(change: Change) -> tuple[str, ...]:
+    """The targets, or ValueError. The gate has checked them against the inventory."""
+    known = {"node": _NODE_ACTIONS, "job": _JOB_ACTIONS}.get(change.kind, frozenset())
+    spelt = SPELT.get(change.kind, {}).get(change.action)
+    if spelt is None and change.action not in known:
+        raise ValueError(f"{change.action} of a {change.kind} is not an action of Slurm's")
+    if not change.targets:
+        raise ValueError("no targets: nothing is sent")
+    pattern = FORMS[change.kind]
+    for name in change.targets:
+        if not pattern.fullmatch(name) or name.upper() == "ALL":
+            raise ValueError(f"{clean(name)[:60]!r} is no {change.kind} that can be named to Slurm")
+    if len(set(change.targets)) != len(change.targets):
+        raise ValueError("a target is named twice")
+    _check_more(change, spelt)
+    return change.targets
+
+
+def _check_more(change: Change, spelt: Spelt | None) -> None:
+    """What goes with the targets: each field only with the action that knows it, whole, and within its range."""
+    action, targets = change.action, frozenset(change.targets)
+    takes, sets = (None, None) if spelt is None else (spelt.value, spelt.settings)
+    with_reason = action in _WITH_REASON or (spelt is not None and spelt.reason)
+    fields: tuple[tuple[str, Mapping[str, object], bool, bool], ...] = (
+        ("value", change.values, takes is not None, True),
+        ("reason of its own", change.reasons, with_reason, False),
+        ("next state", change.next_state, action in _REBOOTS, True),
+        ("priority", change.priorities, action == "priority", True),
+    )
+    for what, given, fits, whole in fields:
+        if given and not fits:
+            raise ValueError(f"{action} takes no {what}")
+        if not given.keys() <= targets:
+            raise ValueError(f"a {what} is given for what is no target")
+        if fits and whole and given.keys() != targets:
+            raise ValueError(f"{action}: a target has no {what}")
+    if change.settings and sets is None:
+        raise ValueError(f"{action} takes no settings")
+    for form, sent in ((takes, change.values), (sets, change.settings)):
+        if form is not None and (bad := [text for text in sent.values() if not form.fullmatch(text)]):
+            raise ValueError(f"{action}: {clean(bad[0])[:60]!r} is nothing that can be sent")
+    if not set(change.next_state.values()) <= {"RESUME", "DOWN"}:
+        raise ValueError("a node comes back from a reboot with RESUME or DOWN")
+    low, high = PRIORITIES
+    if not all(type(one) is int and low <= one <= high for one in change.priorities.values()):
+        raise ValueError(f"a priority is a whole number from {low} to {high} (0 would be a hold)")
+    after = change.resume_after_s
+    low, high = RESUME_AFTER_S
+    if after is not None and (action != "drain" or type(after) is not int or not low <= after <= high):
+        raise ValueError(f"only a drain ends by itself, after {low} s to {high // 86_400} days")

@@ -1,0 +1,48 @@
+"""How what is set on nodes is spelt, what powers them up and down, and what calls a reboot off.
+
+Of Slurm's ways to power a node down POWER_DOWN_ASAP is the one that loses nothing and comes to an end: it drains, and
+waits for the jobs. POWER_DOWN waits too and drains nothing (24.11.5, 26.05.5): new jobs go on starting there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from collectors.model import Change
+
+from .argv_base import REASON_CAP, Call, Spelt, folded, same
+
+TEXT = re.compile(rf"[^\x00-\x1f\x7f]{{0,{REASON_CAP}}}")
+FEATURES = re.compile(r"[A-Za-z0-9_.=:-]+(?:,[A-Za-z0-9_.=:-]+)*|")
+
+
+def _update(field: str, form: re.Pattern[str]) -> Spelt:
+    def calls(change: Change, names: tuple[str, ...]) -> list[Call]:
+        return [
+            (("scontrol", "update", f"NodeName={folded(those)}", f"{field}={value}"), those)
+            for value, those in same(change, names)
+        ]
+
+    return Spelt(calls=calls, value=form)
+
+
+def _state(state: str) -> Spelt:
+    def calls(change: Change, names: tuple[str, ...]) -> list[Call]:
+        return [(("scontrol", "update", f"NodeName={folded(names)}", f"State={state}"), names)]
+
+    return Spelt(calls=calls)
+
+
+def _cancel_reboot(change: Change, names: tuple[str, ...]) -> list[Call]:
+    return [(("scontrol", "cancel_reboot", folded(names)), names)]
+
+
+SPELT: Mapping[str, Spelt] = {
+    "comment": _update("Comment", TEXT),
+    "ticket": _update("Comment", TEXT),
+    "features": _update("ActiveFeatures", FEATURES),
+    "cancel_reboot": Spelt(calls=_cancel_reboot),
+    "powerdown": _state("POWER_DOWN_ASAP"),
+    "powerup": _state("POWER_UP"),
+}

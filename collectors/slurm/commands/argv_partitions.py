@@ -1,0 +1,22 @@
+"""How a partition is taken out of use and back: `scontrol update PartitionName= State=`, one call each.
+
+Seen on live 24.11.5 and 26.05.5 controllers: running jobs go on, new ones are taken in and wait (PartitionDown).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collectors.model import Change
+
+from .argv_base import Call, Spelt
+
+
+def _state(state: str) -> Spelt:
+    def calls(change: Change, names: tuple[str, ...]) -> list[Call]:
+        return [(("scontrol", "update", f"PartitionName={name}", f"State={state}"), (name,)) for name in names]
+
+    return Spelt(calls=calls)
+
+
+SPELT: Mapping[str, Spelt] = {"partition-down": _state("DOWN"), "partition-up": _state("UP")}

@@ -1,0 +1,48 @@
+"""How a user is kept from submitting, and let again: MaxSubmitJobs of the user's associations, by sacctmgr.
+
+`-i` answers sacctmgr's own question: the gate has asked already. The cluster is always named: without it the change
+would be one of every cluster that slurmdbd keeps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from collectors.model import Change
+
+from .argv_base import NAME, Call, Spelt
+
+#: Account to what it gets back: `ml=-1,physics=20`; -1 is no limit of its own.
+LIMITS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*=(?:-1|[0-9]{1,9})(?:,[A-Za-z0-9_][A-Za-z0-9._-]*=(?:-1|[0-9]{1,9}))*")
+
+
+def _words(name: str, change: Change, *more: str) -> tuple[str, ...]:
+    cluster = change.settings.get("cluster")
+    if not cluster:
+        raise ValueError("the cluster of the user is not known")
+    return ("sacctmgr", "-i", "modify", "user", "where", f"name={name}", f"cluster={cluster}", *more)
+
+
+def _block(change: Change, names: tuple[str, ...]) -> list[Call]:
+    return [(_words(name, change, "set", "MaxSubmitJobs=0"), (name,)) for name in names]
+
+
+def _unblock(change: Change, names: tuple[str, ...]) -> list[Call]:
+    found: list[Call] = []
+    for name in names:
+        alike: dict[str, list[str]] = {}
+        for one in change.values[name].split(","):
+            account, _, limit = one.partition("=")
+            alike.setdefault(limit, []).append(account)
+        found += [
+            (_words(name, change, f"account={','.join(accounts)}", "set", f"MaxSubmitJobs={limit}"), (name,))
+            for limit, accounts in alike.items()
+        ]
+    return found
+
+
+SPELT: Mapping[str, Spelt] = {
+    "block": Spelt(calls=_block, settings=NAME),
+    "unblock": Spelt(calls=_unblock, value=LIMITS, settings=NAME),
+}

@@ -1,0 +1,153 @@
+"""The road of Slurm's own commands: it can do everything, and is the default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from collectors import process
+from collectors.clean import clean, decode
+from collectors.model import Facts, Job, JobDetail, Node, SourceFault, User
+from collectors.nodeset import fold_for_slurm
+from collectors.process import Ended
+from collectors.shared_readings import Shelf, shelf_of
+from collectors.slurm import SlurmSettings, topology
+from collectors.slurm.transport import About, FewByName
+
+from . import controller, daemons, rights, users
+from .fenced_reads import ask, fence, fenced
+from .jobs import COLUMNS, NAMED, QueueReader, command, named, row, with_held
+from .nodes import NodeReader, read_named
+
+#: One argument of a command may be 128 KB long (MAX_ARG_STRLEN of Linux).
+_IDS_A_CALL = 4000
+
+
+class CliReader:
+    """One kind of facts, through the commands that print it."""
+
+    def __init__(self, kind: str, settings: SlurmSettings, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.size: int | None = None
+        self._settings = settings
+        self._nodes = NodeReader(settings.racks, self._run)
+        self._jobs = QueueReader(self._run)
+        self._daemons = daemons.DaemonReader(self._run)
+        self._read: Callable[[float], Facts] = {
+            "nodes": self._all_nodes,
+            "jobs": self._queue,
+            "partitions": lambda s: Facts(partitions=controller.partitions(s, self._run)),
+            "reservations": lambda s: Facts(reservations=controller.reservations(s, self._run)),
+            "diag": lambda s: Facts(diag=controller.diag(s, self._run)),
+            "topology": lambda s: Facts(domains=topology.domains(settings.racks, s, self._run)),
+            "control": lambda s: Facts(control=self._daemons.read(s)),
+            # Each console asks for itself.
+            "rights": lambda s: Facts(rights=rights.read(settings.prefix, s)),
+        }[kind]
+
+    def read(self) -> Facts:
+        """Ask for all of it, or take what another console of this user has just read. Raises SourceFault."""
+        self.size = None
+        with process.surrounded(self._settings.surroundings):
+            return self._read(self._settings.deadline_s)
+
+    def close(self) -> None:
+        """Wait for no other console; a command that runs is ended by `process.stop_all`."""
+        self.shelf.close()
+
+    def _all_nodes(self, deadline_s: float) -> Facts:
+        nodes, warnings = self._nodes.read(deadline_s)
+        return Facts(nodes=nodes, warnings=warnings)
+
+    def _queue(self, deadline_s: float) -> Facts:
+        jobs, warnings = self._jobs.read(deadline_s)
+        # A row that cannot be read does not say whose it is.
+        return Facts(jobs=jobs, warnings=warnings, hidden=frozenset("*") if warnings else frozenset())
+
+    def _run(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> Ended:
+        ended = self.shelf.run(argv, deadline_s=deadline_s, cap_bytes=cap_bytes)
+        self.size = (self.size or 0) + len(ended.out)
+        return ended
+
+
+class CliRoad(FewByName):
+    """Reads through squeue, scontrol, sinfo, sdiag and sacctmgr."""
+
+    name = "cli"
+
+    def __init__(self, settings: SlurmSettings, cluster: str = "") -> None:
+        self._settings = settings
+        self._deadline_s = settings.deadline_s
+        self._cluster = cluster
+
+    def why_not(self, what: str) -> str | None:
+        """It can do everything."""
+        return None
+
+    def reader(self, kind: str) -> CliReader:
+        """A new reader of all of one kind."""
+        chosen = self._settings
+        return CliReader(kind, chosen, shelf_of(self._cluster, chosen.share, chosen.published))
+
+    def about(self) -> About:
+        """Whether the controller answers. Raises SourceFault."""
+        with process.surrounded(self._settings.surroundings):
+            return self._about()
+
+    def _about(self) -> About:
+        text = decode(ask(["scontrol", "ping"], self._deadline_s))
+        if " UP" not in text:
+            raise SourceFault("refused", f"scontrol ping says: {clean(text.strip()[:200])}", "is slurmctld up?")
+        version = decode(ask(["scontrol", "version"], self._deadline_s)).split()
+        return About(road=self.name, where=process.find("scontrol"), version=clean(version[-1]) if version else None)
+
+    def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
+        """The nodes of these names as they are now."""
+        with process.surrounded(self._settings.surroundings):
+            return read_named(names, self._deadline_s)
+
+    def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        """The jobs of these ids as they are now; squeue refuses a single unknown id and is silent on one of many."""
+        found: dict[str, Job] = {}
+        for at in range(0, len(ids), _IDS_A_CALL):
+            mark = fence()
+            argv = command(mark, ids[at : at + _IDS_A_CALL])
+            try:
+                with process.surrounded(self._settings.surroundings):
+                    rows = fenced(argv, mark, ask(argv, self._deadline_s), len(NAMED))
+            except SourceFault as error:
+                if "Invalid job id" in error.fault.what:
+                    continue
+                raise
+            read = [named(raw) for raw in rows]
+            if None in read:
+                # It may be one of these: left out, it would pass for a job that has ended.
+                raise SourceFault("malformed", "a row of squeue cannot be read", "is this version of Slurm known?")
+            found |= {job.id: with_held(job, self._deadline_s) for job in read if job is not None}
+        wanted = frozenset(ids)
+        return {key: job for key, job in found.items() if key in wanted}
+
+    def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
+        """The jobs that hold one of these nodes now. squeue prints its header where nothing runs: that proves it."""
+        mark = fence()
+        argv = command(mark, nodes=fold_for_slurm(nodes))
+        with process.surrounded(self._settings.surroundings):
+            rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
+        return {job.id: with_held(job, self._deadline_s) for raw in rows if (job := row(raw)) is not None}
+
+    def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
+        """The jobs that asked for this reservation. squeue prints its header where there is none: that proves it."""
+        mark = fence()
+        argv = command(mark, reservation=reservation)
+        with process.surrounded(self._settings.surroundings):
+            rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
+        return {job.id: with_held(job, self._deadline_s) for raw in rows if (job := row(raw)) is not None}
+
+    def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
+        """The users of these names, as slurmdbd keeps them."""
+        with process.surrounded(self._settings.surroundings):
+            return users.users(names, self._deadline_s)
+
+    def job_detail(self, job: str) -> JobDetail:
+        """Everything about one job."""
+        with process.surrounded(self._settings.surroundings):
+            return controller.job_detail(job, self._deadline_s)

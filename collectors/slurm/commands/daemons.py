@@ -1,0 +1,201 @@
+"""How Slurm's own daemons fare: who answers a ping, which jobs do not end, which ones only slurmdbd still has running.
+
+`sacctmgr show runawayjobs` is not asked: it sends slurmdbd the mending of what it finds *before* it asks whether to
+keep it, and where nothing is on stdin 24.11 holds that open and prints its question without end. So the accounts are
+held against the queue here (`sacct`, `squeue`), which changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from msgspec import Struct
+
+from collectors.clean import clean, decode
+from collectors.model import Completing, Control, Controller, Runaway, SourceFault
+from collectors.shared_readings import Run
+from collectors.slurm.fields import epoch, whole
+
+from .fenced_reads import ask, ask_rows, fence, lines, said
+
+#: Seconds between two pings of a lone controller: whatever else is asked of it tells whether it answers.
+ALONE_S = 900.0
+#: Seconds between two looks for runaway jobs: it reads every running job out of the accounts.
+RUNAWAY_S = 900.0
+#: Seconds between two readings of the configuration.
+CONFIG_S = 3600.0
+#: A job that started since may be in the accounts and not in the queue that was read a moment before.
+_SETTLED_S = 300
+_PING = re.compile(r"Slurmctld\((?P<role>[A-Za-z0-9]{1,20})\) at (?P<host>\S{1,255}) is (?P<is>UP|DOWN)\b")
+_SECONDS = re.compile(r"([0-9]{1,9}) sec")
+_SLURM_USER = re.compile(r"[^()]*\(([0-9]{1,10})\)")
+_ACCOUNTS = ("sacct", "-a", "-X", "-P", "-s", "R,S", "-o", "JobIDRaw,User,Start,NodeList")
+#: All that slurmctld knows, what has ended in the last minutes too (MinJobAge).
+_QUEUE = ("squeue", "-a", "-t", "all", "-o", "%A")
+
+
+class _Config(Struct, frozen=True):
+    """What of the configuration matters here."""
+
+    unkillable_s: int | None
+    dbd: str | None
+    sees_all: bool
+    """Whether this user sees everybody's jobs in the queue: else those of others would look like runaways."""
+
+
+class _Due:
+    """Says when something is due again."""
+
+    def __init__(self, every_s: float, mono: Callable[[], float]) -> None:
+        self._every_s, self._mono = every_s, mono
+        self._at: float | None = None
+
+    def __call__(self, *, early: bool = False) -> bool:
+        """Whether it is due, and from now on done; `early` does not wait."""
+        now = self._mono()
+        if not early and self._at is not None and now - self._at < self._every_s:
+            return False
+        self._at = now
+        return True
+
+
+class DaemonReader:
+    """Reads `Control` again and again, each part of it as seldom as it may be. Used by one thread."""
+
+    def __init__(self, run: Run | None = None, mono: Callable[[], float] = time.monotonic) -> None:
+        self._run = run
+        self._ping_due, self._look_due, self._config_due = (
+            _Due(every_s, mono) for every_s in (ALONE_S, RUNAWAY_S, CONFIG_S)
+        )
+        self._config: _Config | None = None
+        self._controllers: tuple[Controller, ...] = ()
+        self._dbd_up: bool | None = None
+        self._found: frozenset[str] = frozenset()
+        """What the last look found."""
+        self._unsure = False
+        """It found some that the look before had not."""
+        self._runaway: tuple[Runaway, ...] | None = None
+        self._runaway_at: int | None = None
+
+    def read(self, deadline_s: float) -> Control:
+        """Read it now. Raises SourceFault where no controller answers; one that answers and a slurmdbd that is gone are
+        facts."""
+        if self._ping_due(early=len(self._controllers) != 1):
+            self._controllers = self._ping(deadline_s)
+        due = self._config_due(early=self._config is None)
+        known = config(deadline_s, self._run) if due or self._config is None else self._config
+        self._config, completing = known, completing_jobs(deadline_s, self._run)
+        # Where slurmdbd was gone, or something new was found, the next reading looks again.
+        if known.dbd is not None and self._look_due(early=self._dbd_up is False or self._unsure):
+            self._look(known, deadline_s)
+        return Control(
+            controllers=self._controllers,
+            dbd=known.dbd,
+            dbd_up=self._dbd_up,
+            completing=completing,
+            runaway=self._runaway,
+            runaway_at=self._runaway_at,
+            unkillable_s=known.unkillable_s,
+        )
+
+    def _ping(self, deadline_s: float) -> tuple[Controller, ...]:
+        # It ends with 1 where none answers: that is an answer too.
+        found = pinged(decode(ask(["scontrol", "ping"], deadline_s, despite="Slurmctld(", run=self._run)))
+        if not found:
+            raise SourceFault("malformed", "scontrol ping names no controller", "run it by hand to see")
+        if not any(one.up for one in found):
+            names = ", ".join(f"{one.host} ({one.role})" for one in found)
+            raise SourceFault("refused", f"no controller answers: {names}", "is slurmctld up? try: scontrol ping")
+        return found
+
+    def _look(self, known: _Config, deadline_s: float) -> None:
+        """Hold the accounts against the queue. A job counts once two looks have found it: slurmctld may be late in
+        telling slurmdbd of an end."""
+        if not known.sees_all:
+            return
+        began = time.time()
+        # The queue is read first and holds what ended within MinJobAge: a job that ends meanwhile is in it.
+        alive = frozenset(_rows(_QUEUE, "JOBID", deadline_s, self._run))
+        try:
+            found = runaway_jobs(alive, began, deadline_s, self._run)
+        except SourceFault as error:
+            # One that is slow may be well, and where sacct is not installed nobody knows.
+            self._dbd_up = None if error.fault.kind in {"timeout", "missing"} else False
+            self._runaway, self._found, self._unsure = None, frozenset(), False
+            return
+        self._dbd_up = True
+        sure = tuple(one for one in found if one.job in self._found)
+        self._found, self._unsure = frozenset(one.job for one in found), len(sure) < len(found)
+        self._runaway, self._runaway_at = sure, int(began)
+
+
+def pinged(text: str) -> tuple[Controller, ...]:
+    """The controllers in what `scontrol ping` printed, in its order: the primary first."""
+    return tuple(
+        Controller(host=clean(match["host"]), role=match["role"], up=match["is"] == "UP")
+        for match in map(_PING.match, text.split("\n"))
+        if match is not None
+    )
+
+
+def config(deadline_s: float, run: Run | None = None) -> _Config:
+    """What `scontrol show config` says of time limits and accounts. Raises SourceFault."""
+    told = {
+        key.strip(): value.strip()
+        for line in lines(ask(["scontrol", "show", "config"], deadline_s, run=run), "scontrol show config")
+        for key, equal, value in [line.partition("=")]
+        if equal
+    }
+    if "AccountingStorageType" not in told:
+        raise SourceFault("malformed", "scontrol show config names no AccountingStorageType", "run it by hand to see")
+    seconds = _SECONDS.fullmatch(told.get("UnkillableStepTimeout", ""))
+    dbd = told.get("AccountingStorageHost") if "slurmdbd" in told["AccountingStorageType"] else None
+    return _Config(
+        unkillable_s=None if seconds is None else int(seconds[1]),
+        dbd=None if dbd is None else clean(dbd[:255]),
+        sees_all="jobs" not in told.get("PrivateData", "").split(",") or _privileged(told.get("SlurmUser", "")),
+    )
+
+
+def _privileged(slurm_user: str) -> bool:
+    """Whether this account is root or SlurmUser, from whom nothing is hidden."""
+    match = _SLURM_USER.fullmatch(slurm_user)
+    return os.geteuid() in {0, int(match[1]) if match else 0}
+
+
+def completing_jobs(deadline_s: float, run: Run | None = None) -> tuple[Completing, ...]:
+    """The jobs that have ended and still hold nodes, and since when. Raises SourceFault."""
+    mark = fence()
+    argv = ["squeue", "-a", "-t", "CG", "-O", f"JobArrayID:|,UserName:|,EndTime:|,NodeList:{mark}"]
+    found = []
+    for raw in ask_rows(argv, mark, deadline_s, 4, run):
+        if raw.count("|") != 3:
+            continue
+        job, user, since, nodes = raw.split("|")
+        found.append(Completing(job=clean(job), user=clean(user), since=epoch(since), nodes=said(nodes)))
+    return tuple(found)
+
+
+def runaway_jobs(alive: Collection[str], now: float, deadline_s: float, run: Run | None = None) -> tuple[Runaway, ...]:
+    """Jobs that run as slurmdbd has it, and are not among those that slurmctld knew a moment before `now`. Raises
+    SourceFault."""
+    found = []
+    for raw in _rows(_ACCOUNTS, "JobIDRaw|", deadline_s, run):
+        if raw.count("|") != 3:
+            continue
+        job, user, start, nodes = raw.split("|")
+        since = epoch(start)
+        if whole(job) and job not in alive and since is not None and since < now - _SETTLED_S:
+            found.append(Runaway(job=job, user=clean(user), since=since, nodes=said(nodes)))
+    return tuple(found)
+
+
+def _rows(argv: Sequence[str], header: str, deadline_s: float, run: Run | None) -> list[str]:
+    """The lines under the header, which proves the answer. Raises SourceFault."""
+    told = lines(ask(argv, deadline_s, run=run), argv[0])
+    if not told or not told[0].startswith(header):
+        raise SourceFault("empty", f"{argv[0]} printed no header", "run it by hand to see")
+    return [one.strip() for one in told[1:]]

@@ -1,0 +1,114 @@
+"""What `wacht doctor` asks a Slurm beside its readings: its clock, what it keeps private, what sudo would allow beyond
+need, what a token says of itself, and whom slurmrestd runs as. It only asks; nothing here changes anything."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+from msgspec import Struct
+
+from collectors import process
+from collectors.bearer_token import read_token
+from collectors.clean import clean, decode
+from collectors.clock_skew import Moment, compared
+from collectors.model import SourceFault
+from collectors.slurm import SlurmSettings
+
+from .fenced_reads import ask, lines
+from .rights import sudo_user
+
+_SDIAG_AT = re.compile(r"^sdiag output at\s.*\(([0-9]{1,18})\)\s*$", re.M)
+
+#: Commands that wacht never sends, and what a rule of sudo that lets them through is good for.
+WIDE = (
+    (("sh",), "any program, a shell too"),
+    (("scontrol", "shutdown"), "scontrol shutdown"),
+    (("scontrol", "reconfigure"), "scontrol reconfigure"),
+    (("scontrol", "update", "PartitionName=x", "State=DOWN"), "changes of partitions"),
+)
+
+
+def controller_clock(settings: SlurmSettings) -> Moment:
+    """The controller's clock, which it tells to the second, over the configured road. Raises SourceFault."""
+    if settings.transport == "rest":
+        from collectors.slurm.rest import controller_clock as look
+
+        return look.controller_clock(settings)
+    sent = time.time()
+    with process.surrounded(settings.surroundings):
+        out = decode(ask(["sdiag"], settings.deadline_s))
+    found = _SDIAG_AT.search(out)
+    if found is None:
+        raise SourceFault("malformed", "sdiag tells no time", "run it by hand to see")
+    return compared(int(found[1]), 1.0, sent, time.time())
+
+
+def private(settings: SlurmSettings) -> frozenset[str]:
+    """What slurm.conf's PrivateData hides from ordinary accounts: `jobs`, `nodes` … Raises SourceFault."""
+    with process.surrounded(settings.surroundings):
+        told = lines(ask(["scontrol", "show", "config"], settings.deadline_s), "scontrol show config")
+    for line in told:
+        key, equal, value = line.partition("=")
+        if equal and key.strip() == "PrivateData":
+            return frozenset(clean(word.strip()) for word in value.split(",")) - {"none", "(null)", ""}
+    raise SourceFault("malformed", "scontrol show config tells no PrivateData")
+
+
+def wider(prefix: Sequence[str], deadline_s: float) -> tuple[str, ...] | None:
+    """What sudo would let through beyond what wacht sends, of WIDE; None where the prefix is no sudo that can be asked.
+
+    sudo is asked (`sudo -l COMMAND`), and runs nothing. Raises SourceFault.
+    """
+    if not prefix or PurePath(prefix[0]).name != "sudo" or (target := sudo_user(prefix[1:])) is None:
+        return None
+    sudo = [process.find(prefix[0]), "-n", "-l", *(["-u", target] if target else []), "--"]
+    found = []
+    for (program, *words), said in WIDE:
+        ended = process.run([*sudo, process.find(program), *words], deadline_s=deadline_s, cap_bytes=1 << 20)
+        if ended.timed_out or ended.capped or ended.rc < 0:
+            raise SourceFault("timeout", f"sudo -l gave no answer in {deadline_s:g} s", "try it by hand")
+        if ended.rc == 0:
+            found.append(said)
+    return tuple(found)
+
+
+class TokenSaid(Struct, frozen=True, kw_only=True):
+    """What a token says of itself; its signature is not looked at."""
+
+    user: str | None
+    left_s: float | None
+    """Seconds until it ends, negative where it has; None where it says no end."""
+    lasts_s: float | None
+    """From when it was made to its end, None where it says neither."""
+
+
+def token_said(path: str, now: float) -> TokenSaid:
+    """Of the token in a file. Raises SourceFault where that cannot be used."""
+    from collectors.slurm.rest.jwt import claims
+
+    found = claims(read_token(path))
+    ends, made = found.exp, found.iat
+    return TokenSaid(
+        user=None if found.sun is None else clean(found.sun)[:80],
+        left_s=None if ends is None else ends - now,
+        lasts_s=None if ends is None or made is None else ends - made,
+    )
+
+
+def listener(path: str, deadline_s: float) -> int:
+    """The uid of who listens on a unix socket, as the kernel tells whoever connects. Raises SourceFault."""
+    where = Path(path).expanduser()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
+            one.settimeout(deadline_s)
+            one.connect(str(where))
+            told = one.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except OSError as error:
+        raise SourceFault("refused", f"{where}: {error.strerror or error}", "does slurmrestd run?") from None
+    _, uid, _ = struct.unpack("3i", told)
+    return int(uid)

@@ -1,0 +1,183 @@
+"""The road of pyslurm: readers of all of a kind, and reads of what is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from collectors.model import Facts, Job, JobDetail, Node, Rights, SourceFault, may_hide
+from collectors.racks import RackOf, nowhere, rack_of
+from collectors.slurm import SlurmSettings, transport
+from collectors.slurm.transport import About, FewByName
+
+from .client import Client
+from .facts import reader
+from .jobs import on_nodes
+from .protocol import Answer, Config, Question
+
+T = TypeVar("T")
+Row = TypeVar("Row", Node, Job)
+
+
+class NativeReader:
+    """One kind of facts, through the child that the readers of a road share."""
+
+    shelf = None
+
+    def __init__(self, kind: str, settings: SlurmSettings, client: Client, closed: Callable[[], None]) -> None:
+        self.size: int | None = None
+        self._client = client
+        self._closed = closed
+        self._settings = settings
+        self._nodes: Mapping[str, Node] = {}
+        self._jobs: Mapping[str, Job] = {}
+        self._kind = {"rights": "config"}.get(kind, kind)
+        self._made: Callable[[Answer], Facts] = {
+            "nodes": self._all_nodes,
+            "jobs": self._all_jobs,
+            "partitions": _partitions,
+            "reservations": _reservations,
+            "diag": _diag,
+            "rights": lambda answer: Facts(rights=rights(_told(answer.config, "configuration"))),
+        }[kind]
+
+    def read(self) -> Facts:
+        """Ask for all of it. Raises SourceFault."""
+        self.size = None
+        answer = self._client.ask(Question(self._kind))
+        self.size = self._client.sizes.get(self._kind)
+        return self._made(answer)
+
+    def close(self) -> None:
+        """End the child once every reader is closed."""
+        self._closed()
+
+    def _all_nodes(self, answer: Answer) -> Facts:
+        rule = self._settings.racks
+        self._nodes = _kept(self._nodes, {one.name: one for one in _placed(answer.nodes, rack_of(rule) or nowhere)})
+        if not self._nodes:
+            raise SourceFault("empty", "pyslurm lists not one node", "try: scontrol show node")
+        lost = rule is not None and rule.topology
+        return Facts(
+            nodes=self._nodes, warnings=("racks are unknown: pyslurm does not tell the topology",) if lost else ()
+        )
+
+    def _all_jobs(self, answer: Answer) -> Facts:
+        self._jobs = _kept(self._jobs, {one.id: one for one in _told(answer.jobs, "list of jobs")})
+        warnings = tuple(f"the tasks of job {one} could not be read" for one in answer.lost)
+        return Facts(jobs=self._jobs, warnings=warnings, hidden=_hidden(answer))
+
+
+class NativeRoad(FewByName):
+    """Reads through pyslurm."""
+
+    name = "native"
+
+    def __init__(self, settings: SlurmSettings) -> None:
+        self._settings = settings
+        self._client = Client(settings.deadline_s)
+        self._open = 0
+
+    def why_not(self, what: str) -> str | None:
+        """Why it cannot do that, None where it can; it asks nothing."""
+        return transport.why_not(self.name, what)
+
+    def reader(self, kind: str) -> NativeReader:
+        """A new reader of all of one kind."""
+        self._open += 1
+        return NativeReader(kind, self._settings, self._client, self._one_less)
+
+    def _one_less(self) -> None:
+        self._open -= 1
+        if self._open <= 0:
+            self._client.close()
+
+    def about(self) -> About:
+        """Whether pyslurm loads and the controller answers it. Raises SourceFault."""
+        return _told(self._client.ask(Question("about")).about, "version")
+
+    def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
+        """The nodes of these names as they are now, out of all: pyslurm's look-up of one asks for as much."""
+        wanted = frozenset(names)
+        found = self._client.ask(Question("nodes")).nodes
+        rack = rack_of(self._settings.racks) or nowhere
+        return {one.name: one for one in _placed(found, rack) if one.name in wanted}
+
+    def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
+        """The jobs of these ids as they are now, out of all: a task of an array cannot be asked for alone. Raises
+        SourceFault("cut") where one of them may be among those that could not be read."""
+        wanted = frozenset(ids)
+        answer = self._client.ask(Question("jobs"))
+        found = {one.id: one for one in _told(answer.jobs, "list of jobs") if one.id in wanted}
+        lost = _hidden(answer)
+        for one in ids:
+            if one not in found and may_hide(lost, one):
+                raise SourceFault("cut", f"pyslurm does not tell all of job {one}", f"try: squeue -r -j {one}")
+        return found
+
+    def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
+        """The jobs that hold one of these nodes now."""
+        return on_nodes(_told(self._client.ask(Question("jobs")).jobs, "list of jobs"), nodes)
+
+    def job_detail(self, job: str) -> JobDetail:
+        """Everything about one job that pyslurm tells. Raises SourceFault; "missing" for an unknown id."""
+        return _told(self._client.ask(Question("detail", job)).detail, "job")
+
+
+def _hidden(answer: Answer) -> frozenset[str]:
+    """As `Facts.hidden`: of an array whose list of tasks is cut nobody knows which are left."""
+    return frozenset(form for one in answer.lost for form in (("*",) if one == "?" else (one, f"{one}_*")))
+
+
+def _told(found: T | None, what: str) -> T:
+    """What was asked for. Raises SourceFault("empty") where the child answered without it."""
+    if found is None:
+        raise SourceFault("empty", f"pyslurm answered without a {what}", "report it")
+    return found
+
+
+def _placed(found: Iterable[Node] | None, rack: RackOf) -> Iterable[Node]:
+    """The nodes, each in its rack."""
+    nodes = _told(found, "list of nodes")
+    if rack is nowhere:
+        return nodes
+    return [msgspec.structs.replace(one, rack=rack(one.name)) for one in nodes]
+
+
+def _kept(before: Mapping[str, Row], found: Mapping[str, Row]) -> Mapping[str, Row]:
+    """What was found, each row that did not change as the object that it was."""
+    same = {key: old for key, row in found.items() if (old := before.get(key)) is not None and old == row}
+    return before if len(same) == len(found) == len(before) else {**found, **same}
+
+
+def _partitions(answer: Answer) -> Facts:
+    if not answer.partitions:
+        raise SourceFault("empty", "pyslurm lists not one partition", "try: scontrol show partition")
+    return Facts(partitions={one.name: one for one in answer.partitions})
+
+
+def _reservations(answer: Answer) -> Facts:
+    found = _told(answer.reservations, "list of reservations")
+    return Facts(reservations={one.name: one for one in found}, warnings=answer.warnings)
+
+
+def _diag(answer: Answer) -> Facts:
+    figures = _told(answer.diag, "figures")
+    if figures.server_threads is None and figures.since is None:
+        raise SourceFault("malformed", "pyslurm gives none of the controller's figures", "try: sdiag")
+    return Facts(diag=figures)
+
+
+def rights(config: Config) -> Rights:
+    """What Slurm lets this account change. pyslurm does not read the levels that slurmdbd keeps."""
+    name, uid = reader() or str(os.geteuid()), os.geteuid()
+    if uid == 0:
+        return Rights(user=name, level="root", nodes=True, jobs=True, why="root")
+    if uid == config.slurm_uid or name == config.slurm_user:
+        return Rights(user=name, level="SlurmUser", nodes=True, jobs=True, why="slurm.conf")
+    if config.accounting is None:
+        return Rights(user=name, level="no admin", nodes=False, jobs=False, why="no slurmdbd, so nobody has a level")
+    return Rights(user=name, level="unknown", why="pyslurm does not read the levels that slurmdbd keeps")

@@ -1,0 +1,83 @@
+"""Loads pyslurm in a child, and says what is wrong with it in an operator's words. Only `worker` and `hand` import it.
+
+What it prints must not be taken for a message: pyslurm 25.11.2 prints each TRES that it does not know.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from collectors.clean import clean
+
+from .protocol import OF_ALL
+
+#: The only release of pyslurm that was tried; each speaks to the libslurm of one release of Slurm.
+KNOWN = "25.11."
+INSTALL = "SLURM_INCLUDE_DIR=… SLURM_LIB_DIR=… pip install 'pyslurm==25.11.*'"
+
+Told = tuple[str, str, str]
+"""Kind, what and mend of a fault."""
+
+_UP = "is slurmctld up? try: scontrol ping"
+#: Slurm's error numbers (slurm_errno.h, 25.11) to the kind of a fault and what to do.
+_NAMED = {
+    1001: ("refused", _UP),
+    1004: ("refused", _UP),
+    1005: ("refused", f"pyslurm {KNOWN}x needs a controller of 25.11 or later: use another transport"),
+    1007: ("auth", f"munge here has another key, or the controller is older than {KNOWN[:-1]}: its log says which"),
+    1800: ("refused", _UP),
+    1801: ("refused", _UP),
+    1802: ("refused", _UP),
+    1803: ("refused", _UP),
+    1804: ("backoff", "the controller limits this user's calls; wacht waits longer"),
+    1805: ("backoff", "the controller limits this user's calls; wacht waits longer"),
+    2002: ("auth", "ask the site for the right to read this"),
+    2010: ("auth", "this user is unknown to the controller"),
+    5004: ("timeout", "the controller is overloaded or hung; try: sdiag"),
+}  # fmt: skip
+
+
+class Unable(Exception):
+    """Nothing can be read or changed; holds the fault."""
+
+    def __init__(self, kind: str, what: str, mend: str = "") -> None:
+        super().__init__(what)
+        self.told: Told = (kind, what, mend)
+
+
+def load() -> Any:
+    """The module pyslurm, initialised. Raises Unable; where there is no slurm.conf, libslurm may end the process."""
+    conf = os.environ.get("SLURM_CONF")
+    if conf and not Path(conf).exists():
+        # libslurm would try for a minute.
+        raise Unable("missing", clean(f"SLURM_CONF names {conf}, which is not there"), "correct SLURM_CONF")
+    try:
+        import pyslurm
+    except ModuleNotFoundError as error:
+        if error.name != "pyslurm":
+            raise Unable("missing", clean(f"pyslurm cannot be loaded: {error}"), INSTALL) from None
+        raise Unable("missing", "the Python package pyslurm is not installed", INSTALL) from None
+    except ImportError as error:
+        # libslurm's name holds its release: this pyslurm was built for another than is here.
+        raise Unable(
+            "missing",
+            clean(f"pyslurm does not fit the Slurm that is installed here: {error}"),
+            f"build it anew: {INSTALL}",
+        ) from None
+    version = str(getattr(pyslurm, "__version__", "?"))
+    if not version.startswith(KNOWN):
+        raise Unable("missing", clean(f"this is pyslurm {version}; wacht knows {KNOWN}x"), INSTALL)
+    return pyslurm
+
+
+def named(pyslurm: Any, error: BaseException, what: str) -> Told:
+    """An error of pyslurm as a fault: `what` was asked for."""
+    number = getattr(error, "errno", None)
+    text = clean(str(error))[:200] or type(error).__name__
+    if not isinstance(error, pyslurm.RPCError):
+        return "internal", f"pyslurm, {what}: {type(error).__name__}: {text}", "report it"
+    kind, mend = _NAMED.get(number if isinstance(number, int) else -1, ("refused", "try: scontrol ping"))
+    asked = "" if kind in OF_ALL else f", {what}"  # the same words for every question, so that they are said once
+    return kind, f"pyslurm{asked}: {text}", mend

@@ -1,0 +1,208 @@
+"""The child that changes Slurm once through pyslurm: `python -m collectors.slurm.native.write_worker ACTION [--…]
+TARGETS`.
+
+Only `write` starts it, as it would a command; nothing imports it. Its words are all that it does, so what the preview
+and the journal show is what ran. It says SENDING on stdout before its first change, and a Result as its last line; it
+ends with 0 where all was done, else with 1. What pyslurm 25.11.2 does was seen on a live 25.11.7:
+
+- `Node.modify` is one call for all nodes, like scontrol's, and may change some before it fails for another.
+- `Job.requeue` also reruns jobs that have ended, and knows no `Incomplete`: the states are read first.
+- `Job.cancel` says nothing of a job that is gone: as with scancel that is as was wished. It is read back all the same.
+- A job of an array is changed by `jobs.numbers_of`.
+- `Job.hold(mode="user")` writes to address 0: it is never called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from collectors.child_process import take_stdout
+from collectors.clean import clean
+from collectors.nodeset import expand
+from collectors.slurm.commands.argv import NODE_STATES
+
+from . import pyslurm_library
+from .field_reads import number
+from .jobs import GONE, live, numbers_of
+from .protocol import SENDING, Result
+
+#: After these numbers nobody can say whether the controller has done it: the answer did not come.
+_DOUBTFUL = frozenset({1000, 1002, 1003, 1004, 1802, 1803, 5003, 5004})
+#: These concern the controller or the caller: the next job would fare alike. 1005 and 1007: it understood nothing.
+_OF_ALL = frozenset({1001, 1005, 1007, 1800, 1801, 1804, 1805})
+_ID = re.compile(r"[0-9]+(?:_[0-9]+)?", re.ASCII)
+_WAITS = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
+
+
+class Hand:
+    """What one call changes, and what came of it."""
+
+    def __init__(self, pyslurm: Any, out: int) -> None:
+        self.slurm = pyslurm
+        self._out = out
+        self._began = False
+        self.refused: dict[str, str] = {}
+        self.said: list[str] = []
+        self.doubt = False
+        self._named: dict[str, tuple[str, ...]] = {}
+        """Number of a job to the targets for which it stands."""
+
+    def nodes(self, action: str, targets: str, reason: str | None) -> None:
+        """One update for all of the node set."""
+        names = expand(targets)
+        changes = {"state": NODE_STATES[action]} | ({"reason": reason} if reason else {})
+        code, text = self._call(lambda: self.slurm.Node(targets).modify(self.slurm.Node(**changes)), "node update")
+        if code is None or code in _DOUBTFUL:
+            return
+        if len(names) == 1 or code in _OF_ALL or code in {2002, 2010}:
+            self.refused = dict.fromkeys(names, text)
+        else:
+            self.said.append(text)  # it names no node, and may have changed all others
+
+    def jobs(self, action: str, ids: Sequence[str], priority: int | None) -> None:
+        """Job by job, until the controller itself is at fault."""
+        self._named = {job: (job,) for job in ids if "_" not in job} | self._arrays(action, ids)
+        left = list(self._named)
+        if action in {"requeue", "requeuehold"}:
+            left = self._requeueable(left)
+        for at, job in enumerate(left):
+            code, text = self._call(self._doing(action, int(job), priority), f"{action} {job}")
+            if code is None:
+                continue
+            if code in _DOUBTFUL:
+                self._refuse(left[at + 1 :], "not sent: the call before it got no answer")
+                return
+            self._refuse([job], text)
+            if code in _OF_ALL:
+                self._refuse(left[at + 1 :], f"not sent: {text}")
+                return
+        if action == "cancel":
+            self._read_back([job for job in left if self.refused.keys().isdisjoint(self._named[job])])
+
+    def _arrays(self, action: str, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Number to the tasks of arrays for which it stands, of those that are wanted; others are refused."""
+        tasks = [one for one in ids if "_" in one]
+        if not tasks:
+            return {}
+        try:
+            found, unable = numbers_of(self.slurm.Jobs.load().values(), action, tasks)
+        except self.slurm.RPCError as error:
+            found, unable = {}, dict.fromkeys(tasks, clean(f"not sent, since its array cannot be read: {error}"))
+        self.refused |= unable
+        return found
+
+    def _refuse(self, numbers: Iterable[str], why: str) -> None:
+        for one in numbers:
+            self.refused |= dict.fromkeys(self._named[one], why)
+
+    def _doing(self, action: str, job: int, priority: int | None) -> Callable[[], object]:
+        one = self.slurm.Job(job)
+        calls: dict[str, Callable[[], object]] = {
+            "requeue": one.requeue,
+            "requeuehold": lambda: one.requeue(hold=True),
+            "hold": one.hold,
+            "release": one.release,
+            "cancel": one.cancel,
+            "priority": lambda: one.modify(self.slurm.JobSubmitDescription(priority=priority)),
+        }
+        return calls[action]
+
+    def _call(self, do: Callable[[], object], what: str) -> tuple[int | None, str]:
+        """Do it once: None where Slurm did not refuse, else the error's number and text."""
+        if not self._began:
+            self._began = True
+            os.write(self._out, SENDING)
+        try:
+            do()
+        except self.slurm.RPCError as error:
+            found = error.errno if isinstance(error.errno, int) else -1
+            text = clean(str(error))[:200]
+            if found in _DOUBTFUL:
+                self.doubt = True
+                self.said.append(f"{what}: {text}; it may have been done")
+            return found, text
+        return None, ""
+
+    def _states(self) -> dict[str, str]:
+        """Job number to state, of those that have not ended."""
+        return {str(number(record, "id")): state for record, state in live(self.slurm.Jobs.load().values())}
+
+    def _requeueable(self, ids: Sequence[str]) -> list[str]:
+        """Those that run; the others are refused, since pyslurm would rerun what has ended."""
+        try:
+            states = self._states()
+        except self.slurm.RPCError as error:
+            self._refuse(ids, clean(f"not sent, since its state cannot be read: {error}"))
+            return []
+        found = []
+        for job in ids:
+            state = states.get(job)
+            if state is None or state in _WAITS:
+                self._refuse([job], GONE if state is None else f"it waits already ({state})")
+            else:
+                found.append(job)
+        return found
+
+    def _read_back(self, ids: Iterable[str]) -> None:
+        """A cancelled job has ended, or completes."""
+        try:
+            states = self._states()
+        except self.slurm.RPCError as error:
+            self.said.append(clean(f"cancel could not be read back: {error}"))
+            return
+        for job in ids:
+            if states.get(job, "COMPLETING") != "COMPLETING":
+                self.doubt = True
+                self.said.append(f"job {job} was told to end and is still {states[job]}")
+
+
+def main(words: Sequence[str]) -> int:
+    """Do it and tell what came of it. Returns the exit status."""
+    out = take_stdout()
+    asked = _parser().parse_args(words)
+    hand: Hand | None = None
+    try:
+        hand = Hand(pyslurm_library.load(), out)
+        if asked.action in NODE_STATES:
+            hand.nodes(asked.action, asked.targets, asked.reason)
+        else:
+            hand.jobs(asked.action, _ids(asked.targets), asked.priority)
+        result = Result(refused=hand.refused, said=tuple(hand.said), doubt=hand.doubt)
+    except pyslurm_library.Unable as error:
+        result = Result(refused={"": "; ".join(part for part in error.told[1:] if part)})
+    except Exception as error:
+        told = pyslurm_library.named(hand.slurm, error, asked.action)[1] if hand else str(error)
+        result = Result(said=(clean(told),), doubt=True)
+    os.write(out, msgspec.json.encode(result) + b"\n")
+    return 0 if not (result.refused or result.said) else 1
+
+
+def _ids(targets: str) -> list[str]:
+    """Job numbers, or tasks of an array (`101_[0-9]`); int() would read 101_3 as 1013. Raises Unable."""
+    found = list(expand(targets)) if "_" in targets else targets.split(",")
+    if not all(_ID.fullmatch(one) for one in found):
+        raise pyslurm_library.Unable("missing", f"pyslurm names jobs by number alone: {clean(targets)[:80]}")
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hand")
+    actions = (*NODE_STATES, "requeue", "requeuehold", "hold", "release", "cancel", "priority")
+    parser.add_argument("action", choices=actions)
+    parser.add_argument("--reason")
+    parser.add_argument("--priority", type=int)
+    parser.add_argument("targets")
+    return parser
+
+
+if __name__ == "__main__":
+    ended = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(ended)

@@ -1,0 +1,40 @@
+"""The clock of the controller behind slurmrestd, for `wacht doctor`."""
+
+from __future__ import annotations
+
+import time
+
+from msgspec import Struct
+
+from collectors.clock_skew import Moment, compared
+from collectors.model import SourceFault
+from collectors.slurm import SlurmSettings
+
+from .client import Answer, Client
+
+
+class _Number(Struct, gc=False):
+    number: float | None = None
+
+
+class _Statistics(Struct, gc=False):
+    req_time: _Number | None = None
+
+
+class _Diagnostics(Answer):
+    statistics: _Statistics | None = None
+
+
+def controller_clock(settings: SlurmSettings) -> Moment:
+    """It tells its time, to the second, with its figures. Raises SourceFault."""
+    client = Client(settings)
+    try:
+        client.there()  # the first question makes the connection, which takes its time
+        sent = time.time()
+        found = client.get("diag/", _Diagnostics).statistics
+        said = found.req_time.number if found is not None and found.req_time is not None else None
+        if not said:
+            raise SourceFault("malformed", "slurmrestd tells no time in /diag/")
+        return compared(said, 1.0, sent, time.time())
+    finally:
+        client.close()

@@ -1,0 +1,55 @@
+"""Finds what can be collected: one light descriptor a subpackage, nothing heavy imported until a source is opened."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from msgspec import Struct
+
+import collectors
+
+from .decoding import convert
+from .model import Collector
+
+
+class Descriptor(Struct, frozen=True, kw_only=True):
+    """What a subpackage of `collectors` offers.
+
+    `key` is its table in the configuration of a cluster and the first part of its sources' names; `settings` the
+    Struct that checks that table; `opens` names `module:function`, called with the cluster's name and the settings,
+    returning the Collectors. `automatic` sources are opened without configuration when `present` says they are there.
+    """
+
+    key: str
+    title: str
+    settings: type[Struct]
+    opens: str
+    automatic: bool = False
+
+
+@cache
+def descriptors() -> dict[str, Descriptor]:
+    """Every descriptor there is, by key. Imports only the `__init__` of each subpackage."""
+    found = {}
+    for info in pkgutil.iter_modules(collectors.__path__):
+        if info.ispkg:
+            descriptor = getattr(importlib.import_module(f"collectors.{info.name}"), "DESCRIPTOR", None)
+            if descriptor is not None:
+                found[descriptor.key] = descriptor
+    return found
+
+
+def settings(descriptor: Descriptor, table: dict[str, Any]) -> Struct:
+    """Check a configuration table. Raises msgspec.ValidationError, whose text names the key and what is allowed."""
+    return convert(table, descriptor.settings)
+
+
+def open_sources(descriptor: Descriptor, cluster: str, chosen: Struct) -> Sequence[Collector]:
+    """Open the sources of one descriptor. This is where heavy imports happen."""
+    module, _, function = descriptor.opens.partition(":")
+    opened: Sequence[Collector] = getattr(importlib.import_module(module), function)(cluster, chosen)
+    return opened

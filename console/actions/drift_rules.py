@@ -1,0 +1,55 @@
+"""What may differ of a target between the preview and the answer, and what is done about it unless its action says
+otherwise (`Action.drift`). Data alone; `console.gate.verify.drifted` finds the differences.
+
+More harm than was shown, and another person's hand on the target, drop it. What makes the action safer or more needed
+asks again. Less harm than was shown goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+Drift = Literal[
+    "gone", "vain", "kills", "edited", "value", "reason", "reboot", "undrained", "returned", "new_job", "next_down",
+    "next_resume", "other_job", "restarted", "requeued", "started", "held", "silenced",
+]  # fmt: skip
+#: `goes`: it is sent as confirmed. `asks`: it is not sent; the change is shown in a new preview. `drops`: it is not
+#: sent, and that is said.
+Rule = Literal["goes", "asks", "drops"]
+
+RULES: Mapping[Drift, Rule] = {
+    "gone": "drops",  # Slurm no longer lists it, the alert is over
+    "vain": "drops",  # the action would do nothing there now, or Slurm would refuse (`Action.refuse`)
+    "kills": "drops",  # it would kill jobs now, and did not in the preview
+    "edited": "drops",  # another person changed the partition, the reservation, the user or the silence
+    "value": "drops",  # another person changed the value that the action sets
+    "reason": "drops",  # the node has a new reason that speaks against the action (`verify.rewritten`)
+    "reboot": "goes",  # a reboot of the node was requested
+    "undrained": "goes",  # another person undrained the node
+    "returned": "goes",  # the node was out of service, and is back
+    "new_job": "drops",  # a job started on a node whose jobs are killed
+    "next_down": "asks",  # it would come back DOWN from the reboot, not in service: it went out meanwhile
+    "next_resume": "drops",  # it would come back in service from the reboot, not DOWN
+    "other_job": "drops",  # the id belongs to the job of another user now
+    "restarted": "drops",  # the job was requeued and runs again: other work than in the preview
+    "requeued": "drops",  # the job was requeued and waits
+    "started": "goes",  # the job waited, and runs
+    "held": "goes",  # the job was held, or held for another reason
+    "silenced": "drops",  # another silence of the alert began
+}
+
+#: Of what takes a node out that may be out already: another person put it back, or it is healthy again. A drain is
+#: meant for the second.
+TAKES_OUT: Mapping[Drift, Rule] = {"undrained": "drops", "returned": "drops"}
+DRAINS: Mapping[Drift, Rule] = {**TAKES_OUT, "returned": "asks"}
+#: Of what puts a node back: it would cancel a reboot that another person requested.
+PUTS_BACK: Mapping[Drift, Rule] = {"reboot": "drops"}
+#: Of what ends a job: one that waits again loses nothing; one that has started would lose its work.
+ENDS_JOB: Mapping[Drift, Rule] = {"requeued": "asks", "started": "drops"}
+#: Of what is set on a waiting job: it waits again.
+WAITS: Mapping[Drift, Rule] = {"requeued": "asks"}
+#: Of a time limit: what it does to a job that runs is another question than to one that waits.
+LIMITS: Mapping[Drift, Rule] = {"requeued": "asks", "started": "asks"}
+#: Of what weakens or ends a hold: another person, or Slurm, holds the job by now.
+EASES_HOLD: Mapping[Drift, Rule] = {"held": "drops"}

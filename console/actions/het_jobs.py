@@ -1,0 +1,54 @@
+"""Heterogeneous jobs: parts `11+0`, `11+1` … of one job, which Slurm mostly lets end together.
+
+As slurmctld 26.05.5 does it: `scancel 11+0` ends every part, and of one that waits no other part can be cancelled by
+itself; requeue and suspend of a part are refused ("Invalid job id"); a node that goes down under a part but the first
+takes all of them with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from collectors.model import Cluster, Job
+
+from .action import ENDED, WAITING
+
+
+def base_of(job: str) -> str:
+    """`11` of `11+1`, "" of a job that has no parts."""
+    base, plus, _ = job.partition("+")
+    return base if plus else ""
+
+
+def parts(cluster: Cluster, base: str) -> list[Job]:
+    """Those that live."""
+    return [job for name, job in cluster.jobs.items() if base_of(name) == base and job.state not in ENDED]
+
+
+def whole_only(job: Job) -> str | None:
+    """Why Slurm does something to no part of such a job, None for any other."""
+    base = base_of(job.id)
+    return f"a part of the heterogeneous job {base}: Slurm does that to all of it only" if base else None
+
+
+def left_out(acting: Mapping[str, Any], cluster: Cluster) -> dict[str, str]:
+    """Parts that cannot be cancelled without others that nobody named, and why."""
+    found = {}
+    for target, job in acting.items():
+        if not (base := base_of(target)):
+            continue
+        if job.state not in WAITING and not target.endswith("+0"):
+            continue
+        if missing := [one.id for one in parts(cluster, base) if one.id not in acting]:
+            found[target] = f"{', '.join(missing)} would end with it: name the whole heterogeneous job, {base}"
+    return found
+
+
+def with_it(jobs: Iterable[Job], cluster: Cluster) -> list[Job]:
+    """The jobs that die on a node, and the parts elsewhere that go with them."""
+    every = {job.id: job for job in jobs}
+    for job in tuple(every.values()):
+        if (base := base_of(job.id)) and not job.id.endswith("+0"):
+            every |= {one.id: one for one in parts(cluster, base) if one.state not in WAITING}
+    return list(every.values())

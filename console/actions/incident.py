@@ -1,0 +1,231 @@
+"""A declared incident: some nodes are in trouble, everybody sees it, and for half an hour taking them out asks little.
+
+It stands in Alertmanager, as a silence that meets no alert: every console of every user reads it there, and it ends by
+itself. What it *does* belongs to the console in which its name was typed: the gate keeps the nodes that were confirmed
+(`Scope`), and eases nothing on what somebody else wrote into a silence. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from collectors.alertmanager.requests import COMMENT_CAP, INCIDENT, INCIDENT_MOST_S
+from collectors.model import Alert, Change, Cluster, Matcher, NewSilence, Partition, Silence
+from collectors.nodeset import expand, fold, names_in
+from console.health import failure_domains
+from console.health.cooling_loops import racks_of
+from console.runtime.operator_identity import person
+from widgets.units import plural
+
+from .action import Action, Row, Together
+
+#: How long it lasts, each time that it is declared.
+LASTS_S = 1800
+PREFIX = "incident "
+#: Seconds between the declaring and the sending: the silence ends by so much later than was reckoned, and no sooner;
+#: its end is told in whole seconds.
+_SENDING_S, _SECOND = 60, 1
+#: What takes one key inside it: what spares the nodes and the people. Nothing that kills is in here.
+EASED = frozenset({"drain", "partition-down", "silence", "take"})
+_TELLS = re.compile(r"incident (?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,63}): (?P<title>.*?)(?: nodes (?P<nodes>\S+))?")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RANGE = re.compile(r"([A-Za-z]+)(\d+)-\1?(\d+)")
+
+
+class Incident(Struct, frozen=True, kw_only=True):
+    """One as it stands in Alertmanager: told to everybody, and believed for nothing else."""
+
+    name: str
+    title: str
+    by: str
+    starts: int | None
+    ends: int
+    nodes: tuple[str, ...]
+    """Those of its text that this machine has."""
+    silences: tuple[str, ...]
+    """Ids of the silences that hold it: it was declared again, or by others too."""
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """What was confirmed in this console. It counts while the silence stands that came of it, and no other one of the
+    same name: what was ended, or never made, does not come back with what somebody else declares."""
+
+    name: str
+    nodes: frozenset[str]
+    by: str
+    ends: float
+    """When its silence ends (epoch)."""
+
+    def made(self, one: Silence) -> bool:
+        """Whether this silence is the one that came of it."""
+        return (
+            one.state == "active" and one.matchers == (Matcher(INCIDENT, self.name),) and one.by == self.by
+            and one.ends is not None and -_SECOND <= one.ends - self.ends <= _SENDING_S
+        )  # fmt: skip
+
+    def covers(self, action: Action, acting: Mapping[str, Row], cluster: Cluster) -> bool:
+        """Whether all that an action takes out lies inside, and it is one of those that take one key there."""
+        if action.id not in EASED or not acting:
+            return False
+        return all(self._holds(row, cluster) for row in acting.values())
+
+    def _holds(self, row: Row, cluster: Cluster) -> bool:
+        if isinstance(row, Alert):
+            if node := failure_domains.node_of_alert(row, cluster):
+                return node in self.nodes
+            place = failure_domains.of_alert(row, cluster)
+            return place is not None and self._all_of(failure_domains.nodes_of(place, cluster))
+        if isinstance(row, Partition):
+            return self._all_of(name for name, node in cluster.nodes.items() if row.name in node.partitions)
+        return getattr(row, "name", None) in self.nodes
+
+    def _all_of(self, nodes: Iterable[str]) -> bool:
+        """One node of a partition or of a place does not make the others lie inside."""
+        of_it = frozenset(nodes)
+        return bool(of_it) and self.nodes.issuperset(of_it)
+
+
+def incidents(cluster: Cluster, now: float) -> tuple[Incident, ...]:
+    """Those that stand, the one that ends last first. A silence that only looks like one is none."""
+    found: dict[str, Incident] = {}
+    for one in sorted(cluster.silences.values(), key=lambda one: one.ends or 0):
+        told = _TELLS.fullmatch(one.comment)
+        if told is None or one.state != "active" or one.ends is None or one.ends <= now:
+            continue
+        if one.matchers != (Matcher(INCIDENT, told["name"]),) or one.ends - now > INCIDENT_MOST_S:
+            continue
+        before = found.get(told["name"])
+        found[told["name"]] = Incident(
+            name=told["name"], title=told["title"], by=one.by, starts=one.starts if before is None else before.starts,
+            ends=one.ends, nodes=_known(told["nodes"], cluster),
+            silences=(*(before.silences if before is not None else ()), one.id),
+        )  # fmt: skip
+    return tuple(sorted(found.values(), key=lambda one: -one.ends))
+
+
+def _known(text: str | None, cluster: Cluster) -> tuple[str, ...]:
+    return tuple(name for name in names_in(text) if name in cluster.nodes)
+
+
+def standing(scopes: Iterable[Scope], cluster: Cluster, now: float) -> tuple[Scope, ...]:
+    """Of what was declared here, what Alertmanager still holds. Where silences are not known nothing is eased."""
+    names = {one.name for one in incidents(cluster, now)}
+    rows = cluster.silences.values()
+    return tuple(one for one in scopes if one.name in names and any(one.made(row) for row in rows))
+
+
+def scope_of(words: str, cluster: Cluster) -> tuple[str, tuple[str, ...]]:
+    """What is declared by these words: the name it goes by, and its nodes. `R07-R10`, `R[07-10]`, `@rack:R07`, `cdu-2`,
+    a partition, or a node set. Raises ValueError."""
+    text = words.removeprefix("@rack:").removeprefix("@loop:")
+    loops = racks_of(cluster)
+    if text in loops:
+        nodes: Sequence[str] = [name for rack in loops[text] for name in cluster.racks.get(rack, ())]
+    elif text in cluster.partitions:
+        nodes = [node.name for node in cluster.nodes.values() if text in node.partitions]
+    else:
+        span = _RANGE.fullmatch(text)
+        names = expand(f"{span[1]}[{span[2]}-{span[3]}]" if span else text)
+        unknown = [name for name in names if name not in cluster.racks and name not in cluster.nodes]
+        if unknown or not names:
+            what = unknown[0] if unknown else words
+            raise ValueError(f"{what} is no rack, no cooling loop, no partition and no node of this machine")
+        nodes = [node for name in names for node in cluster.racks.get(name, (name,))]
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:64]
+    if not nodes or not _NAME.fullmatch(name):
+        raise ValueError(f"{words} names no nodes")
+    return name, tuple(dict.fromkeys(nodes))
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What a line about incidents asks the gate for."""
+
+    action: str
+    targets: tuple[str, ...]
+    title: str = ""
+    settings: Mapping[str, str] = {}
+
+
+def asked(words: Sequence[str], cluster: Cluster, now: float) -> Asked:
+    """`R07-R10 cooling`, `extend [NAME]`, `end [NAME]`. Raises ValueError."""
+    verb, *more = words or ("",)
+    if verb in {"end", "extend"}:
+        stand = {one.name: one for one in incidents(cluster, now)}
+        if len(stand) > 1 and not more:
+            raise ValueError(f"{plural(len(stand), 'incident')} stand: {', '.join(stand)}; say which")
+        one = stand.get(more[0] if more else next(iter(stand), ""))
+        if one is None:
+            raise ValueError("no incident stands" + (f" by the name {more[0]}" if more else ""))
+        if verb == "end":
+            return Asked(action="lift", targets=one.silences)
+        if not one.nodes:
+            raise ValueError(f"{one.name}: its nodes are not written in it: declare it again, by what it is of")
+        return Asked(action="incident", targets=one.nodes, title=one.title, settings={"name": one.name})
+    if not verb:
+        raise ValueError("incident R07-R10 cooling: racks, a cooling loop, a partition or nodes, then what it is")
+    name, nodes = scope_of(verb, cluster)
+    return Asked(action="incident", targets=nodes, title=" ".join(more), settings={"name": name})
+
+
+# -- how it is declared: of its nodes one silence is made --------------------------------------------------------------
+
+
+def _lacks(cluster: Cluster, targets: Sequence[str], options: Any, now: float) -> str | None:
+    if "silences" not in cluster.known:
+        return "an incident is shown to everybody through Alertmanager, and its silences are not known"
+    name = options.settings.get("name", "")
+    if not _NAME.fullmatch(name):
+        return "an incident needs a name: --name R07-R10"
+    more = set(options.settings) - {"name"}
+    return f"incident knows no --{more.pop()}" if more else None
+
+
+def _glass(cluster: Cluster, targets: Sequence[str], options: Any) -> tuple[str, str] | None:
+    return options.settings.get("name", ""), "it is shown to everybody, and eases what is asked on its nodes"
+
+
+def _spell(change: Change, options: Any, why: str | None) -> Change:
+    name = options.settings["name"]
+    title = (why or "…")[:200]
+    nodes = f" nodes {fold(change.targets)}"
+    head = f"{PREFIX}{name}: {title}"
+    # Too many to write down: they are told by the name alone.
+    comment = head + nodes if len(head) + len(nodes) <= COMMENT_CAP else head
+    made = NewSilence(
+        alerts=(), matchers=(Matcher(INCIDENT, name),), seconds=options.seconds or LASTS_S, by=person(), comment=comment
+    )
+    return msgspec.structs.replace(
+        change, values=dict.fromkeys(change.targets, name), settings=options.settings, silences=(made,)
+    )
+
+
+def declared(change: Change, now: float) -> tuple[Change, tuple[Scope, ...]]:
+    """The change that is about to be sent, with the moment at which what it makes ends, and what that confirms here; of
+    any other action nothing. By its end it is known again: one of that name that stands already proves nothing."""
+    if change.action != "incident":
+        return change, ()
+    name, (made,) = change.settings["name"], change.silences
+    ends = now + made.seconds
+    change = msgspec.structs.replace(change, values=dict.fromkeys(change.targets, f"{name}@{int(ends)}"))
+    return change, (Scope(name=name, nodes=frozenset(change.targets), by=made.by, ends=ends),)
+
+
+def name_in(value: str) -> str:
+    """The name in what `declared` gives a target."""
+    return value.partition("@")[0]
+
+
+def _shows(cluster: Cluster, target: str, value: str) -> bool:
+    name, _, ends = value.partition("@")
+    if not ends.isdecimal():
+        return False
+    scope = Scope(name=name, nodes=frozenset(), by=person(), ends=float(ends))
+    return any(scope.made(one) for one in cluster.silences.values())
+
+
+TOGETHER = Together(kind="silence", lacks=_lacks, glass=_glass, spell=_spell, shows=_shows)

@@ -1,0 +1,196 @@
+"""What is set on jobs, and what stops, wakes, signals and tells them: rows of the table in
+`console.actions.registry`."""
+
+from __future__ import annotations
+
+import re
+
+from collectors.model import Cluster, Job
+from collectors.nodeset import expand, fold_for_slurm
+from collectors.slurm.commands.argv_jobs import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT, UNLIMITED
+from console.runtime.durations import seconds_in
+
+from .action import WAITING, Action, Value, over, tidy
+from .drift_rules import LIMITS, WAITS
+from .het_jobs import whole_only
+
+#: In a message: the jobs of the user who gets it.
+JOBS_FIELD = "{jobs}"
+_CLOCK = re.compile(r"(?:([0-9]{1,4})-)?([0-9]{1,4}):([0-9]{2})(?::00)?")
+_MOST_S = 365 * 86_400
+NOTHING = frozenset({"", "none", "-"})
+
+
+def _waits(_: Cluster, job: Job) -> str | None:
+    return None if job.state in WAITING else over(job) or f"only a waiting job takes that: {job.state}"
+
+
+def _lives(_: Cluster, job: Job) -> str | None:
+    return over(job)
+
+
+def _suspend(_: Cluster, job: Job) -> str | None:
+    if job.state == "RUNNING":
+        return whole_only(job)
+    return over(job) or ("already suspended" if job.state == "SUSPENDED" else f"it does not run: {job.state}")
+
+
+def _unsuspend(_: Cluster, job: Job) -> str | None:
+    return whole_only(job) if job.state == "SUSPENDED" else over(job) or f"not suspended: {job.state}"
+
+
+def _runs(_: Cluster, job: Job) -> str | None:
+    return None if job.state == "RUNNING" else over(job) or f"no process of it runs: {job.state}"
+
+
+# -- what is typed ----------------------------------------------------------------------------------------------------
+
+
+def limit_text(seconds: int) -> str:
+    """A time limit as it is sent and shown: `4:00:00`, `2-12:00:00`; Slurm counts minutes, so it is rounded up."""
+    minutes = -(-seconds // 60)
+    days, rest = divmod(minutes, 1440)
+    hours, minutes = divmod(rest, 60)
+    return f"{days}-{hours:02d}:{minutes:02d}:00" if days else f"{hours}:{minutes:02d}:00"
+
+
+def limit_s(text: str) -> int:
+    """`4h`, `2d12h`, `36:00`, `2-12:00:00` in seconds. Raises ValueError."""
+    low = text.strip().lower()
+    seconds = seconds_in(low)
+    if seconds is None and (match := _CLOCK.fullmatch(low)):
+        seconds = int(match[1] or 0) * 86_400 + int(match[2]) * 3600 + int(match[3]) * 60
+    if seconds is None:
+        raise ValueError(f"{text!r} is no time limit; write it as 90m, 4h, 36:00:00, 2-12:00:00 or unlimited")
+    if not 60 <= seconds <= _MOST_S:
+        raise ValueError(f"{text!r}: a time limit is from a minute to a year")
+    return seconds
+
+
+def _limit(text: str) -> str:
+    if text.strip().upper() == UNLIMITED:
+        return UNLIMITED
+    made = limit_text(limit_s(text))
+    assert TIME_LIMIT.fullmatch(made)
+    return made
+
+
+def _limit_of(job: Job) -> str | None:
+    if job.unlimited:
+        return UNLIMITED
+    return None if job.time_limit_s is None else limit_text(job.time_limit_s)
+
+
+def _partition(text: str) -> str:
+    name = text.strip()
+    if not NAMES.fullmatch(name) or name.upper() == "ALL":
+        raise ValueError(f"{text!r} is no name of a partition")
+    return name
+
+
+def _qos(text: str) -> str:
+    name = text.strip()
+    if not NAMES.fullmatch(name):
+        raise ValueError(f"{text!r} is no name of a QOS")
+    return name
+
+
+def _nice(text: str) -> str:
+    digits = text.strip()
+    if not re.fullmatch(r"[+-]?[0-9]{1,10}", digits) or abs(int(digits)) > NICE_MOST:
+        raise ValueError(f"{text!r} is no nice value; it is a whole number: 100 is later, -100 is sooner, 0 as before")
+    return str(int(digits))
+
+
+def _nodes(text: str) -> str:
+    low = text.strip()
+    if low.lower() in NOTHING:
+        return ""
+    names = expand(low)
+    if not names or any(name.upper() == "ALL" for name in names):
+        raise ValueError(f"{text!r} names no nodes; gpu[001-004] does, none takes the list away")
+    return fold_for_slurm(names)
+
+
+def _excluded(job: Job) -> str | None:
+    if not job.excluded:
+        return job.excluded
+    try:
+        return fold_for_slurm(expand(job.excluded))
+    except ValueError:
+        return job.excluded
+
+
+def _signal(text: str) -> str:
+    low = text.strip().upper()
+    batch, name = ("B:", low[2:]) if low.startswith("B:") else ("", low)
+    name = name.removeprefix("SIG")
+    if name not in SIGNALS:
+        raise ValueError(f"{text!r} is no signal; there are {', '.join(SIGNALS)}, and B:{SIGNALS[0]} for the script")
+    return f"{batch}{name}"
+
+
+def _message(text: str) -> str:
+    said = tidy(text)
+    if not MESSAGE.fullmatch(said):
+        raise ValueError("a message is a line that does not begin with a dash")
+    return said
+
+
+ROWS: tuple[Action, ...] = (
+    Action(
+        id="timelimit", key="", kind="job", label="time limit", doing="changing…", done="changed", refuse=_lives,
+        drift=LIMITS, inverse="timelimit", help="give a job another time limit; less than it has run is refused",
+        value=Value(
+            word="time limit", like="4h, 90m, 2-12:00:00 or unlimited", read=_limit, of=_limit_of,
+        ),
+    ),
+    Action(
+        id="jobpartition", key="", kind="job", label="partition of a job", doing="moving…", done="moved",
+        refuse=_waits, drift=WAITS, inverse="jobpartition", help="send a waiting job to another partition",
+        value=Value(word="partition", like="the name of one", read=_partition, of=lambda job: job.partition),
+    ),
+    Action(
+        id="qos", key="", kind="job", label="QOS", doing="changing…", done="changed", refuse=_waits,
+        drift=WAITS, inverse="qos", help="give a waiting job another quality of service; its limits hold from then on",
+        value=Value(word="QOS", like="the name of one", read=_qos, of=lambda job: job.qos),
+    ),
+    Action(
+        id="nice", key="", kind="job", label="nice", doing="changing…", done="changed", refuse=_waits,
+        drift=WAITS, inverse="nice", help="let a waiting job go later (100) or sooner (-100) than its priority says",
+        value=Value(
+            word="nice value", like="a whole number: 100 is later, -100 is sooner", read=_nice, read_again=True,
+            of=lambda job: None if job.nice is None else str(job.nice),
+        ),
+    ),
+    Action(
+        id="exclude", key="", kind="job", label="excluded nodes", doing="changing…", done="changed", refuse=_waits,
+        drift=WAITS, inverse="exclude", help="keep a waiting job off some nodes; none takes the list away",
+        value=Value(
+            word="list of nodes", like="gpu[001-004], or none", read=_nodes, of=_excluded, read_again=True,
+        ),
+    ),
+    Action(
+        id="suspend", key="", kind="job", label="suspend", doing="suspending…", done="suspended", refuse=_suspend,
+        counts=True, inverse="unsuspend",
+        help="stop a job's processes and free its CPUs; what it holds in GPU memory stays there",
+    ),
+    Action(
+        id="unsuspend", key="", kind="job", label="unsuspend", doing="waking…", done="runs again", refuse=_unsuspend,
+        counts=True, inverse="suspend", help="let a suspended job go on",
+    ),
+    Action(
+        id="signal", key="", kind="job", label="signal", doing="signalling…", done="signalled", refuse=_runs,
+        danger="kills", blind=True,
+        help="send a signal to a job's steps, with B: to its script; one that does not handle it dies of it",
+        value=Value(word="signal", like="USR1, TERM, B:USR1", read=_signal, of=lambda _: None),
+    ),
+    Action(
+        id="notify", key="", kind="job", label="notify", doing="telling…", done="told", refuse=_runs, plain=True,
+        blind=True, help="a message to the users of these jobs: one a user, into the output of one of their jobs",
+        value=Value(
+            word="message", like=f"a line; {JOBS_FIELD} stands for the jobs of the user", read=_message,
+            of=lambda _: None,
+        ),
+    ),
+)  # fmt: skip

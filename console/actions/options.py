@@ -1,0 +1,127 @@
+"""What can be said beside targets and reason, as people type it: `--resume-after 2h`, `--for 30m`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from collectors.slurm.commands.argv import PRIORITIES, RESUME_AFTER_S
+from console.runtime.durations import seconds_in
+
+from .action import Action
+from .plan import Options
+from .reservations import SETTINGS, setting
+
+#: Option as typed, and the field of Options that it sets.
+OPTIONS: Mapping[str, str] = {
+    "resume-after": "resume_after_s",
+    "for": "seconds",
+    "priority": "priority",
+    "next": "next_state",
+    "value": "value",
+    "waves": "waves",
+    "canary": "canary",
+    "failed": "redrain",
+    **dict.fromkeys(SETTINGS, "settings"),
+}
+
+OPTION_OF: Mapping[str, str] = {field: name for name, field in OPTIONS.items() if field != "settings"}
+"""The way back: the option as it is typed."""
+
+
+def seconds_of(text: str) -> int:
+    """`10s`, `5m`, `1h30m`, `2d` in seconds. Raises ValueError."""
+    seconds = seconds_in(text)
+    if seconds is None:
+        raise ValueError(f"{text!r} is no length of time; write it as 90s, 30m, 2h, 1h30m or 3d")
+    if not RESUME_AFTER_S[0] <= seconds <= RESUME_AFTER_S[1]:
+        raise ValueError(f"{text!r}: from a minute to a year")
+    return seconds
+
+
+def priority_of(text: str) -> int:
+    """A job's priority. Raises ValueError."""
+    if not text.isdecimal() or not PRIORITIES[0] <= int(text) <= PRIORITIES[1]:
+        raise ValueError(f"{text!r} is no priority; it is a whole number from 1 (hold is what keeps a job back)")
+    return int(text)
+
+
+def next_of(text: str) -> str:
+    """How a node comes back from a reboot. Raises ValueError."""
+    if text.upper() not in {"RESUME", "DOWN"}:
+        raise ValueError(f"{text!r}: a node comes back as resume or down")
+    return text.upper()
+
+
+def failed_of(text: str) -> bool:
+    """What becomes of nodes that come back unfit: True where they are drained again. Raises ValueError."""
+    if text not in {"drain", "stay"}:
+        raise ValueError(f"{text!r}: what comes back unfit can drain or stay")
+    return text == "drain"
+
+
+def waves_of(text: str) -> bool:
+    """`--waves` takes no word of its own. Raises ValueError."""
+    if text:
+        raise ValueError(f"--waves takes nothing behind it: {text!r}")
+    return True
+
+
+#: Options that stand alone.
+_ALONE = frozenset({"waves"})
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "resume_after_s": seconds_of,
+    "seconds": seconds_of,
+    "priority": priority_of,
+    "next_state": next_of,
+    "value": str,
+    "waves": waves_of,
+    "canary": str,
+    "redrain": failed_of,
+}
+
+
+def option(name: str, text: str) -> dict[str, Any]:
+    """One option as a field of Options. Raises ValueError."""
+    if name not in OPTIONS:
+        raise ValueError(f"no option --{name}; there are: {', '.join('--' + one for one in OPTIONS)}")
+    field = OPTIONS[name]
+    return {field: {name: setting(name, text)} if field == "settings" else _READERS[field](text)}
+
+
+def joined(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of Options with more of them; settings stand beside one another."""
+    both = {"settings": {**given["settings"], **more["settings"]}} if "settings" in given and "settings" in more else {}
+    return {**given, **more, **both}
+
+
+def valued(action: Action, options: Options, text: str | None = None) -> Options:
+    """The options with what is to be set, read as the action reads it: `text`, else what `--value` gave.
+
+    Raises ValueError.
+    """
+    given = options.value if text is None else text
+    if action.value is None or given is None:
+        return options
+    return msgspec.structs.replace(options, value=action.value.read(given))
+
+
+def split(words: Sequence[str]) -> tuple[Options, list[str]]:
+    """The options among typed words, wherever they stand, and the other words. Raises ValueError."""
+    given: dict[str, Any] = {}
+    rest: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("--"):
+            rest.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        if not equals and name not in _ALONE:
+            if not left:
+                raise ValueError(f"--{name} needs a value")
+            value = left.pop(0)
+        given = joined(given, option(name, value))
+    return Options(**given), rest

@@ -1,0 +1,37 @@
+"""What is done to partitions: rows of the table in `console.actions.registry`. What is told before:
+`console.gate.impact`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from collectors.model import Cluster, Partition
+
+from .action import Action
+
+
+def _down(_: Cluster, partition: Partition) -> str | None:
+    return "it is DOWN already" if partition.state == "DOWN" else None
+
+
+def _up(_: Cluster, partition: Partition) -> str | None:
+    return "it is UP already" if partition.state == "UP" else None
+
+
+def _stands(state: str) -> Callable[[Any, Any], bool | None]:
+    """The proof: the partition shows that state. One that is gone proves nothing."""
+    return lambda _, after: None if after is None else after.state == state
+
+
+ROWS: tuple[Action, ...] = (
+    Action(
+        id="partition-down", key="", kind="partition", label="partition-down", doing="closing…", done="down",
+        refuse=_down, needs_reason=True, inverse="partition-up", proof=_stands("DOWN"),
+        help="no new job starts in the partition; what runs goes on, what is sent waits",
+    ),
+    Action(
+        id="partition-up", key="", kind="partition", label="partition-up", doing="opening…", done="up",
+        refuse=_up, inverse="partition-down", proof=_stands("UP"), help="let jobs start in the partition again",
+    ),
+)  # fmt: skip

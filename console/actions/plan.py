@@ -1,0 +1,304 @@
+"""What an action would do, as frozen values: targets, jobs hit, capacity lost, what was checked, what to type.
+
+`console.gate.planning` makes plans; the gate alone sends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from collectors.model import Change, Cluster, Gpu, Job, JobDetail
+from collectors.nodeset import fold
+from console.gate.waves import Waves
+
+from .action import Action, Kind, Row
+from .check_codes import Code
+
+#: Why nothing may be sent where whoever started the console said so.
+READ_ONLY = "read-only"
+
+
+class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The figures of the guard: `[guard]` in the configuration, with the defaults of the contract."""
+
+    plain_most: Annotated[int, Meta(ge=0)] = 1
+    """Most targets of a reversible action that a plain yes confirms."""
+    share_pct: Annotated[float, Meta(ge=0, le=100)] = 5.0
+    """More than this share of a partition's healthy nodes newly out, and a count and a reason are asked for…"""
+    share_nodes: Annotated[int, Meta(ge=0)] = 2
+    """… unless it is no more than so many nodes."""
+    break_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
+    """More than this share (and more nodes than `share_nodes`): break-glass, the partition's name is typed."""
+    part_pct: Annotated[float, Meta(ge=0, le=100)] = 50.0
+    """A partition with this share or more of the machine's nodes or running jobs goes down by its name alone."""
+    facts_s: Annotated[float, Meta(gt=0)] = 30.0
+    """Oldest facts (seconds, or two polls where that is longer) that may be acted on without reading again."""
+    preview_s: Annotated[float, Meta(ge=30)] = 300.0
+    """A preview older than this (seconds) is acted on no more: jobs and GPUs have moved on, ask again."""
+    batch: Annotated[int, Meta(ge=1, le=500)] = 50
+    """Targets of one call of a killing action: between two calls it can be paused and stopped."""
+    take_s: Annotated[int, Meta(ge=60)] = 3600
+    """How long "I'm on it" lasts."""
+    silence_s: Annotated[int, Meta(ge=60)] = 4 * 3600
+    """How long a silence lasts when nothing else is said."""
+    wave_from: Annotated[int, Meta(ge=2)] = 100
+    """Nodes from which a resume or undrain goes in waves, asked or not."""
+    wave_failed_pct: Annotated[float, Meta(ge=0, le=100)] = 20.0
+    """More than this share of a wave unfit, and the waves pause until somebody lets them go on."""
+    wave_wait_s: Annotated[float, Meta(ge=1)] = 120.0
+    """Longest (seconds) that a wave waits for one of its nodes to register: then it goes on and leaves it behind."""
+    wave_pause_s: Annotated[float, Meta(ge=0)] = 60.0
+    """Least time (seconds) between two waves where no ramp can be kept."""
+    ramp_kw_min: Annotated[float, Meta(ge=0)] = 0.0
+    """Power (kW) that waves may bring back within a minute; 0: no ramp."""
+    node_kw: Annotated[float, Meta(ge=0)] = 0.0
+    """What a node draws at work (kW), for the ramp; 0: what busy nodes of its kind draw just then."""
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What can be said beside targets and reason; `Action.asks` tells who knows which."""
+
+    priority: int | None = None
+    resume_after_s: int | None = None
+    seconds: int | None = None
+    """How long a silence lasts."""
+    next_state: Literal["RESUME", "DOWN"] | None = None
+    """How a node comes back from a reboot; None: a drained one comes back down, the others resume."""
+    value: str | None = None
+    """What every target is given, spelt as `Action.value.read` gives it."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Target to its own, where that differs: of an undo what it had, of a plan what each is given."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What is said once for all of it: a reservation's name, its end, its users."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """undo: node to the reason that it had."""
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    """undo: job to the priority that it had."""
+    undoes: str | None = None
+    """undo: id of the plan whose doing is taken back."""
+    break_glass: bool = False
+    """The command line's word that a break-glass question will be answered; the screen asks by itself."""
+    waves: bool = False
+    """resume, undrain: in waves, however few they are."""
+    canary: str | None = None
+    """The rack that comes back first."""
+    redrain: bool = False
+    """What came back and is not fit is to be drained again, once somebody has said yes to it."""
+    offered: str = ""
+    """What the console itself wrote into the line for the reason: an alert's text may read like a filter."""
+
+
+class Check(Struct, frozen=True):
+    """One thing that was looked at before an action. `bad` keeps the target out unless the glass is broken, `refused`
+    always: Slurm would not do it."""
+
+    target: str
+    """"" where it concerns all of them."""
+    level: Literal["ok", "note", "warn", "bad", "refused", "unknown"]
+    text: str
+    """For people: nothing is decided by it."""
+    code: Code
+    about: tuple[object, ...] = ()
+    """What of this kind it is, as values: the GPU, the XID, the loop. Never what moves by itself: ages, percents."""
+
+    @property
+    def trouble(self) -> tuple[str, Code, tuple[object, ...]]:
+        """What makes it the same finding a minute later."""
+        return self.target, self.code, self.about
+
+
+class Extra(Struct, frozen=True, kw_only=True):
+    """What was read on demand for the pre-flight, where the Cluster does not hold it."""
+
+    gpus: Mapping[str, tuple[Gpu, ...]] | None = None
+    """Node to its GPUs; None was not read, a node that is missing did not answer."""
+    details: Mapping[str, JobDetail] = field(default_factory=dict)
+    """Job to its detail; a job that is missing was not read."""
+    rows: Mapping[str, Row] = field(default_factory=dict)
+    """Target to its row as it was read just now, with what no poll holds (`Value.read_again`)."""
+    bound: Mapping[str, tuple[Job, ...]] = field(default_factory=dict)
+    """Reservation to the jobs that asked for it; one that is missing was not read."""
+    faults: tuple[str, ...] = ()
+    """Why something could not be read."""
+    resumed: Mapping[str, float] = field(default_factory=dict)
+    """Node to when it was put back to work the last time (epoch), as far as the journal knows."""
+
+
+class Confirm(Struct, frozen=True):
+    """What must be typed: y, the count of the targets, or a word where the glass must be broken."""
+
+    kind: Literal["plain", "count", "break"]
+    expect: int
+    word: str = ""
+    """break: the partition that loses so much, or "anyway" against a failed pre-flight."""
+    why: str = ""
+    """break: what it is that asks for it."""
+
+    def covers(self, other: Confirm) -> bool:
+        """Whether an answer to this question, given in advance, would do for another one too: no more targets, nothing
+        stronger to type, and no glass to break."""
+        weaker = other.kind == "plain" or (other.kind == "count" and self.kind != "plain")
+        return weaker and other.expect <= self.expect
+
+    @property
+    def words(self) -> str:
+        """What to ask for: `y`, `4`, `gpu`."""
+        return {"plain": "y", "count": str(self.expect), "break": self.word}[self.kind]
+
+    def accepts(self, answer: str) -> bool:
+        """True for the very answer, with nothing before or after it. A count answers a plain question too."""
+        if self.kind == "break":
+            return answer == self.word
+        return answer == str(self.expect) or (self.kind == "plain" and answer in {"y", "yes"})
+
+
+class Skip(Struct, frozen=True):
+    """A target that is left alone, and why."""
+
+    target: str
+    why: str
+
+
+class Hit(Struct, frozen=True, kw_only=True):
+    """A job that the action touches. `gpus` is all it holds, None where Slurm does not tell."""
+
+    id: str
+    user: str
+    name: str
+    nodes: str | None
+    node_count: int | None
+    gpus: int | None
+    elapsed_s: int | None
+    left_s: int | None
+    unlimited: bool = False
+    """Slurm says that it has no time limit."""
+
+
+class Share(Struct, frozen=True, kw_only=True):
+    """What a partition loses. Nodes that are out already weigh nothing."""
+
+    partition: str
+    nodes: int
+    healthy: int
+    newly_out: int
+
+    @property
+    def part(self) -> float:
+        """Nodes newly out, as a share of the healthy ones (0 to 1)."""
+        return self.newly_out / self.healthy if self.healthy else 0.0
+
+    @property
+    def out_then(self) -> float:
+        """Nodes out of service afterwards, as a share of all (0 to 1)."""
+        return (self.nodes - self.healthy + self.newly_out) / self.nodes
+
+    def __str__(self) -> str:
+        return (
+            f"{self.partition}: {self.newly_out:,} of {self.healthy:,} healthy nodes newly out "
+            f"({100 * self.part:.1f} %); out of service then {100 * self.out_then:.1f} %"
+        )
+
+
+class Refusal(Struct, frozen=True):
+    """Why nothing can be planned or sent, in words for the person who asked."""
+
+    why: str
+    skipped: tuple[Skip, ...] = ()
+    glass: bool = False
+    """True where a plan with `Options.break_glass` would go through: only a failed pre-flight stands in the way."""
+
+
+class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
+    """One action, frozen: what will be sent to whom, what it costs, and what must be typed. Good for one `send`."""
+
+    id: str
+    action: Action
+    change: Change
+    """Holds only the targets that are acted on, under explicit names."""
+    cluster: Cluster
+    """What was known when it was made."""
+    made: float
+    """Monotonic time."""
+    seen: Mapping[str, Row]
+    """Target to its row as confirmed."""
+    skipped: tuple[Skip, ...]
+    jobs: tuple[Hit, ...] | None
+    """Jobs that run on the nodes, or that are themselves killed; None when the jobs were never read."""
+    empty_in_s: int | None
+    """Seconds until the last of these jobs ends by itself; None when that is not known, or there are none."""
+    shares: tuple[Share, ...]
+    commands: tuple[tuple[str, ...], ...]
+    """Exactly what will run; as long as a reason is missing, `…` stands for it."""
+    confirm: Confirm
+    checks: tuple[Check, ...] = ()
+    """What the pre-flight found."""
+    options: Options = Options()
+    guard: Guard = Guard()
+    inside: str = ""
+    """The declared incident that all of it lies in, by whose name it takes one key."""
+    waves: Waves | None = None
+    """How many nodes come back, where they do not all at once."""
+    changed: Mapping[str, str] = field(default_factory=dict)
+    """Of a plan that asks again: target to what changed about it since the preview before."""
+    why: str | None = None
+    """The person's reason, as the journal has it; Slurm hears of it where the action has a reason."""
+
+    @property
+    def asks_reason(self) -> bool:
+        """True when it is not sent without a reason: the action has one, or the glass is broken."""
+        return self.action.needs_reason or self.confirm.kind == "break"
+
+    @property
+    def lacks_reason(self) -> bool:
+        """True when `Gate.with_reason` must be called before it can be sent."""
+        return self.asks_reason and not self.why
+
+    @property
+    def kills(self) -> bool:
+        """True when running work may be lost."""
+        return any(self.action.danger_of(row) == "kills" for row in self.seen.values())
+
+    @property
+    def oldest_s(self) -> float:
+        """How old facts may be that are acted on: two polls, and never less than the guard's figure."""
+        source = self.cluster.sources.get(f"slurm.{self.change.kind}s")
+        return max(self.guard.facts_s, 2 * source.due_s if source is not None else 0.0)
+
+    def age_s(self, mono: float) -> float | None:
+        """Age of the facts it was made from; None when no source tells it."""
+        ages = [source.age_s(mono) for name, source in self.cluster.sources.items()
+                if name.endswith(f".{self.change.kind}s")]  # fmt: skip
+        return max((age for age in ages if age is not None), default=None)
+
+
+def grouped(skipped: Sequence[Skip], kind: Kind) -> str:
+    """Skipped targets by their reason: `gpu[0001-0004]: already drained`."""
+    by_why: dict[str, list[str]] = {}
+    for skip in skipped:
+        by_why.setdefault(skip.why, []).append(skip.target)
+    return "; ".join(f"{listed(targets, kind)}: {why}" for why, targets in by_why.items())
+
+
+def listed(targets: Sequence[str], kind: Kind, most: int = 10) -> str:
+    """Targets as people read them: nodes folded, job ids one by one as long as they are few."""
+    if kind == "node":
+        return fold(targets)
+    more = f" and {len(targets) - most:,} more" if len(targets) > most else ""
+    return ", ".join(targets[:most]) + more
+
+
+def named(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
+    """Targets as people know them: alerts by name and node, silences by their comment, never by a fingerprint."""
+    if kind == "alert":
+        nodes: dict[str, list[str]] = {}
+        for target in targets:
+            alert = cluster.alerts.get(target)
+            nodes.setdefault(alert.name if alert is not None else target, []).append((alert and alert.node) or "")
+        return ", ".join(" ".join(filter(None, (name, fold(filter(None, on))))) for name, on in nodes.items())
+    if kind == "silence":
+        told = (cluster.silences.get(target) for target in targets)
+        return ", ".join(dict.fromkeys(one.comment or one.id if one is not None else "a silence" for one in told))
+    return f"{len(targets):,} jobs" if kind == "job" and len(targets) > 4 else listed(targets, kind)

@@ -1,0 +1,299 @@
+"""The table of everything that changes the real machine, and the small one of the keys that only move about.
+
+Footer, help, palette, `:` commands, `wacht keys`, read-only and the dialogs all derive from these two tables: a key,
+a word or a refusal stands here once. What Slurm accepts and ignores comes from its source (`_valid_node_state_change`
+in node_mgr.c, 22.05 to 26.05) and from live 24.11 and 26.05 controllers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from collectors.model import Alert, Cluster, Job, Node, Silence
+
+from . import incident_actions, job_actions, node_actions, partition_actions, reservation_actions, user_actions
+from .action import WAITING, Action, Kind, held, over, said
+from .drift_rules import DRAINS, EASES_HOLD, ENDS_JOB, PUTS_BACK, TAKES_OUT, WAITS
+from .het_jobs import whole_only
+from .node_actions import reboots
+
+
+def _drain(_: Cluster, node: Node) -> str | None:
+    # A second drain would overwrite the first one's reason, which may be the only trace of what is broken.
+    return f"already {node.display}{said(node)}" if "DRAIN" in node.flags else None
+
+
+def _undrain(_: Cluster, node: Node) -> str | None:
+    if "INVALID_REG" in node.flags:
+        return "registered wrongly (INVALID_REG): only slurmd on the node can mend that"
+    return None if "DRAIN" in node.flags else f"nothing to undrain: {node.display}"
+
+
+def _resume(_: Cluster, node: Node) -> str | None:
+    if "INVALID_REG" in node.flags:
+        return "registered wrongly (INVALID_REG): only slurmd on the node can mend that"
+    if node.state in {"DOWN", "FUTURE"} or not {"DRAIN", "FAIL", "REBOOT_REQUESTED"}.isdisjoint(node.flags):
+        return None
+    return f"nothing to resume: {node.display}"
+
+
+def _down(_: Cluster, node: Node) -> str | None:
+    return f"already down{said(node)}" if node.state == "DOWN" else None
+
+
+def _priority(_: Cluster, job: Job) -> str | None:
+    if job.state in WAITING:
+        return "it is held: Slurm changes its priority only once it is released" if held(job) else None
+    return over(job) or f"only a waiting job has a priority to change: {job.state}"
+
+
+def _quiet(cluster: Cluster, alert: Alert) -> str | None:
+    """Why a silence of this alert would be in vain."""
+    standing = [silence for one in alert.silenced_by if (silence := cluster.silences.get(one)) is not None]
+    if not standing:
+        return None
+    one = max(standing, key=lambda silence: silence.ends or 0)
+    return f"silenced already by {one.by}: {one.comment}"
+
+
+def _take(cluster: Cluster, alert: Alert) -> str | None:
+    return _quiet(cluster, alert)
+
+
+def _silence(cluster: Cluster, alert: Alert) -> str | None:
+    # Over somebody's "I'm on it" a longer silence is what comes next.
+    taken = [one for one in alert.silenced_by if one in cluster.silences and cluster.silences[one].taken]
+    return None if len(taken) == len(alert.silenced_by) else _quiet(cluster, alert)
+
+
+def _lift(_: Cluster, silence: Silence) -> str | None:
+    return None if silence.state in {"active", "pending"} else f"it is over: {silence.state}"
+
+
+def _requeue(_: Cluster, job: Job) -> str | None:
+    return whole_only(job) or ("already pending" if job.state in WAITING else over(job))
+
+
+def _hold(_: Cluster, job: Job) -> str | None:
+    # On a hold of the owner's it acts: the owner could lift that one.
+    return _unheld(job) or (f"already held: {job.reason}" if held(job) and job.reason != "JobHeldUser" else None)
+
+
+def _uhold(_: Cluster, job: Job) -> str | None:
+    return _unheld(job) or (f"already held: {job.reason}" if held(job) and job.reason != "JobHeldAdmin" else None)
+
+
+def _unheld(job: Job) -> str | None:
+    if job.state in WAITING:
+        return None
+    # Legal while it runs, but it changes nothing there and surprises whoever requeues the job later.
+    return over(job) or f"only a waiting job can be held: {job.state}"
+
+
+def _release(_: Cluster, job: Job) -> str | None:
+    return over(job) or (None if held(job) else f"not held: {job.state}")
+
+
+def _cancel(_: Cluster, job: Job) -> str | None:
+    return over(job)
+
+
+ACTIONS: list[Action] = [
+    Action(
+        id="drain", key="d", kind="node", label="drain", doing="draining…", done="drained", refuse=_drain,
+        needs_reason=True, takes_out=True, asks=("resume_after_s",), inverse="undrain",
+        drift=DRAINS, help="no new work on the node; running jobs go on until they end",
+    ),
+    Action(
+        id="undrain", key="u", kind="node", label="undrain", doing="undraining…", done="undrained", refuse=_undrain,
+        asks=("waves", "canary", "redrain"), inverse="drain", drift=PUTS_BACK,
+        help="take the drain off; a node that is down stays down",
+    ),
+    Action(
+        id="resume", key="r", kind="node", label="resume", doing="resuming…", done="resumed", refuse=_resume,
+        asks=("waves", "canary", "redrain"), inverse="drain",
+        drift=PUTS_BACK, help="back into service from down, drained or failed, once it looks fit",
+    ),
+    Action(
+        id="down", key="D", kind="node", label="down", doing="setting down…", done="down", refuse=_down,
+        needs_reason=True, takes_out=True, danger="kills",
+        drift=TAKES_OUT, help="out of service at once: Slurm kills every job on the node",
+    ),
+    Action(
+        id="reboot", key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=reboots,
+        needs_reason=True, takes_out=True, counts=True, asks=("next_state",),
+        drift=TAKES_OUT, help="reboot after its last job (ASAP); a drained node comes back down",
+    ),
+    Action(
+        id="requeue", key="Q", kind="job", label="requeue", doing="requeuing…", done="requeued", refuse=_requeue,
+        danger="kills", drift=ENDS_JOB, help="kill the running work and put the job back in the queue",
+    ),
+    Action(
+        id="requeuehold", key="W", kind="job", label="requeue and hold", doing="requeuing…", done="requeued and held",
+        refuse=_requeue, danger="kills", drift=ENDS_JOB, help="requeue, and wait for a release before it runs again",
+    ),
+    Action(
+        id="hold", key="H", kind="job", label="hold", doing="holding…", done="held", refuse=_hold,
+        inverse="release", drift=WAITS, help="keep a waiting job from starting; its owner cannot lift it",
+    ),
+    Action(
+        id="uhold", key="U", kind="job", label="user hold", doing="holding…", done="held for its owner", refuse=_uhold,
+        inverse="release", drift={**WAITS, **EASES_HOLD}, help="the polite hold: the owner can lift it",
+    ),
+    Action(
+        id="release", key="R", kind="job", label="release", doing="releasing…", done="released", refuse=_release,
+        inverse="hold", drift=EASES_HOLD, help="let a held job start",
+    ),
+    Action(
+        id="priority", key="P", kind="job", label="priority", doing="changing…", done="changed", refuse=_priority,
+        asks=("priority",), inverse="priority", drift=WAITS,
+        help="give a waiting job another priority; from then on it is fixed",
+    ),
+    Action(
+        id="cancel", key="K", kind="job", label="cancel", doing="cancelling…", done="cancelled", refuse=_cancel,
+        danger="kills", drift=ENDS_JOB, help="end the job; running work is lost",
+    ),
+    Action(
+        id="take", key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain=True,
+        asks=("seconds",), inverse="lift", help="I'm on it: a short silence with your name, seen by everybody",
+    ),
+    Action(
+        id="silence", key="s", kind="alert", label="silence", doing="silencing…", done="silenced", refuse=_silence,
+        needs_reason=True, asks=("seconds",), inverse="lift", help="keep the alerts quiet for a while",
+    ),
+    Action(
+        id="lift", key="L", kind="silence", label="lift", doing="lifting…", done="lifted", refuse=_lift,
+        inverse="silence", help="end a silence: its alerts ring again",
+    ),
+    *job_actions.ROWS,
+    *node_actions.ROWS,
+    *partition_actions.ROWS,
+    *reservation_actions.ROWS,
+    *user_actions.ROWS,
+    *incident_actions.ROWS,
+]  # fmt: skip
+BY_ID = {action.id: action for action in ACTIONS}
+
+
+def keys_for(kind: Kind) -> tuple[Action, ...]:
+    """The actions on targets of this kind, in the table's order."""
+    return tuple(action for action in ACTIONS if action.kind == kind)
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """A key that changes nothing outside the console. `keys` are Textual's names, `shown` is what people read."""
+
+    id: str
+    keys: tuple[str, ...]
+    shown: str
+    help: str
+
+
+NAVIGATION: tuple[Key, ...] = (
+    Key(id="quit", keys=("q",), shown="q", help="quit"),
+    Key(id="help", keys=("question_mark",), shown="?", help="all keys, and why one is refused"),
+    Key(id="filter", keys=("slash",), shown="/", help="filter the rows"),
+    Key(id="command", keys=("colon",), shown=":", help="type a command"),
+    Key(id="palette", keys=("ctrl+p",), shown="Ctrl+P", help="the palette: everything by name"),
+    Key(id="open", keys=("enter",), shown="Enter", help="open what the cursor is on"),
+    Key(id="back", keys=("escape",), shown="Esc", help="go back"),
+    Key(id="previous", keys=("minus",), shown="-", help="to the view before this one, and back again"),
+    Key(id="mark", keys=("space",), shown="Space", help="mark a row; an action takes all marked rows"),
+    Key(id="mark_all", keys=("asterisk",), shown="*", help="mark all rows shown, or none"),
+    Key(id="cursor_left", keys=("left", "h"), shown="← h", help="left"),
+    Key(id="cursor_down", keys=("down", "j"), shown="↓ j", help="down"),
+    Key(id="cursor_up", keys=("up", "k"), shown="↑ k", help="up"),
+    Key(id="cursor_right", keys=("right", "l"), shown="→ l", help="right"),
+    Key(id="page_down", keys=("pagedown",), shown="PgDn", help="a page down"),
+    Key(id="page_up", keys=("pageup",), shown="PgUp", help="a page up"),
+    Key(id="first", keys=("home",), shown="Home", help="to the first row"),
+    Key(id="last", keys=("end",), shown="End", help="to the last row"),
+    Key(id="next_pane", keys=("tab",), shown="Tab", help="to the next table or pane"),
+    Key(id="order", keys=("o",), shown="o", help="order by the next column"),
+    Key(id="reverse", keys=("O",), shown="O", help="turn the order round"),
+    Key(id="copy", keys=("y",), shown="y", help="copy the command or query behind it"),
+    Key(id="copy_rows", keys=("Y",), shown="Y", help="copy the names of the marked rows, else of that of the cursor"),
+    Key(id="beside", keys=("w",), shown="w", help="lists: what the cursor is on, beside it; and away again"),
+    Key(id="refresh", keys=("ctrl+r",), shown="Ctrl+R", help="read every source again now"),
+    Key(id="redraw", keys=("ctrl+l",), shown="Ctrl+L", help="draw the screen again"),
+    Key(id="suspend_process", keys=("ctrl+z",), shown="Ctrl+Z", help="to the shell; its fg comes back"),
+    Key(
+        id="measure", keys=("m",), shown="m", help="what the map shows: state, utilisation, memory, temperature, power"
+    ),
+    Key(id="ssh", keys=("x",), shown="x", help="ssh to the node, and back"),
+    Key(id="log", keys=("J",), shown="J", help="the end of what a job wrote, where you may read it"),
+    Key(id="zoom", keys=("z",), shown="z", help="into a rack of the GPU map, and out again"),
+    Key(id="charts", keys=("g",), shown="g", help="charts of a node: 1 h, 6 h, 24 h, 7 days"),
+    Key(id="overview", keys=("1",), shown="1", help="Overview"),
+    Key(id="nodes", keys=("2",), shown="2", help="Nodes"),
+    Key(id="jobs", keys=("3",), shown="3", help="Jobs"),
+    Key(id="gpus", keys=("4",), shown="4", help="GPUs"),
+    Key(id="power", keys=("5",), shown="5", help="Power"),
+    Key(id="inbox", keys=("i",), shown="i", help="the drain inbox, and facts that disagree"),
+    Key(id="alerts", keys=("6",), shown="6", help="Alerts, folded by what failed together"),
+    Key(id="partitions", keys=("7",), shown="7", help="Partitions and Reservations"),
+    Key(id="journal", keys=("8",), shown="8", help="Journal: who did what, when, why, and what came of it"),
+    Key(id="domains", keys=("V",), shown="V", help="NVLink domains: trays, cliques, fabric, IMEX, and what fits"),
+    Key(id="cooling", keys=("c",), shown="c", help="Cooling: loops, their water and leaks, and what hangs on each"),
+    Key(id="accounts", keys=("A",), shown="A", help="Accounts: who holds what, shares, use and limits"),
+    Key(id="fabric", keys=("F",), shown="F", help="Fabric: ports that are down, slow or flap, folded by switch"),
+    Key(id="storage", keys=("S",), shown="S", help="Storage: file systems that hang or are missing, and where"),
+    Key(id="clusters", keys=("9",), shown="9", help="Clusters: all that are known, one a line"),
+    Key(id="handover", keys=("B",), shown="B", help="Hand-over: since your last shift, and what was left behind"),
+    Key(id="common", keys=("equals_sign",), shown="=", help="what the marked nodes have in common"),
+    Key(id="vendor", keys=("e",), shown="e", help="a vendor's ticket of the node, to the clipboard"),
+    Key(id="next_cluster", keys=("C",), shown="C", help="show the next cluster, where several are configured"),
+    Key(id="read_back", keys=("v",), shown="v", help="journal: see what came of an action without a result"),
+    Key(id="look_back", keys=("T",), shown="T", help="look back at what was recorded, and back to the present"),
+    Key(id="play", keys=("p",), shown="p", help="recording: play, pause"),
+    Key(id="slower", keys=("left_square_bracket",), shown="[", help="recording: slower (×1, ×10, ×60, ×600)"),
+    Key(id="faster", keys=("right_square_bracket",), shown="]", help="recording: faster"),
+    Key(id="earlier", keys=("comma",), shown=",", help="recording: the moment before"),
+    Key(id="later", keys=("full_stop",), shown=".", help="recording: the next moment"),
+    Key(id="far_back", keys=("less_than_sign",), shown="<", help="recording: ten minutes back"),
+    Key(id="far_on", keys=("greater_than_sign",), shown=">", help="recording: ten minutes on"),
+    Key(id="next_mark", keys=("n",), shown="n", help="recording: the next alert, action or failure"),
+    Key(id="last_mark", keys=("N",), shown="N", help="recording: the alert, action or failure before"),
+    Key(id="go_to", keys=("t",), shown="t", help="recording: go to a moment (03:12, -15m)"),
+    Key(id="undo", keys=("Z",), shown="Z", help="undo what the cursor is on in the journal, else your last action"),
+)
+
+
+def key_table(shown: Mapping[str, str] | None = None) -> str:
+    """Both tables in Markdown, as `wacht keys` and the documentation print them; `shown` holds other keys by id."""
+    keys = {**{one.id: one.key for one in ACTIONS}, **{one.id: one.shown for one in NAVIGATION}, **(shown or {})}
+    lines = ["| key | name | action | on | asks for | what it does |", "|---|---|---|---|---|---|"]
+    for action in ACTIONS:
+        count = action.danger == "kills" or action.counts
+        asks = [f"a {action.value.word}"] if action.value is not None else []
+        asks += [word for word, needed in (("a reason", action.needs_reason), ("the count", count)) if needed]
+        # By its name it is typed: `:NAME`, `wacht act NAME`.
+        said = f"`{action.id}` | {action.label} | {action.kind} | {', '.join(asks) or 'y'} | {action.help}"
+        lines.append(f"| {_code(keys[action.id])} | {said} |")
+    lines += ["", "| key | what it does |", "|---|---|"]
+    lines += [f"| {_code(keys[key.id])} | {key.help} |" for key in NAVIGATION]
+    return "\n".join(lines) + "\n"
+
+
+def aligned(table: str) -> str:
+    """Tables in Markdown as plain text in columns, for a terminal."""
+    out: list[str] = []
+    for block in table.strip().split("\n\n"):
+        rows = [_cells(row) for row in block.splitlines() if not row.startswith("|---")]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        out += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        out.append("")
+    return "\n".join(out[:-1]) + "\n"
+
+
+def _cells(row: str) -> list[str]:
+    """The cells of a row of Markdown; a key that is itself a | stands in backticks."""
+    found = re.findall(r"\| ((?:`[^`]*`|[^|`])*?) (?=\|)", row)
+    return [cell.replace("`", "") if cell != "```" else "`" for cell in found]
+
+
+def _code(key: str) -> str:
+    return f"`{key}`" if key else "—"

@@ -1,0 +1,254 @@
+"""What a person types for the targets of an action, and the explicit names it stands for. Pure.
+
+Nodes and jobs are named one by one, by a short form (`@rack:R07`, `@loop:cdu-2`), or by a filter as in `/`
+(`rack=R07 & state=idle`, `user=alice state=pending`). Whatever is typed wide is taken apart here, once: the preview
+shows names, and names are all that is ever sent. Never `scancel -u`, and never a word that Slurm would take apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from collectors.model import Cluster
+from collectors.nodeset import expand, natural_key
+from collectors.nodestate import DISPLAYS
+from console.filters.filter_fields import FIELDS, JOB_STATES, NODE_STATES, POSSIBLE
+from console.filters.language import PLACES, Filter, begins, compile_filter, leading, unknown_values
+from console.health import cooling_loops, hidden_jobs
+from console.runtime.errors import FilterError
+
+from .action import Action, Kind, rows_of
+
+_BRACKETS = re.compile(r"\[[0-9,/\- ]*\]")
+_SIGNS = re.compile(r"[&|!=~<>()]|\bin\s*\(", re.IGNORECASE)
+_WIDE = tuple(PLACES)
+#: Fields of a job that say whose it is: of all jobs on some nodes those that are hidden would be passed over.
+_WHOSE = frozenset({"user", "account", "id"})
+#: Words for nodes that say as well why somebody drains them.
+_REASONS = frozenset({"down", "failed", "invalid", "unknown", "maintenance", "reserved", "blocked"})
+
+
+def is_filter(word: str) -> bool:
+    """True for what chooses by what is true of a row, and does not name it."""
+    return _SIGNS.search(_BRACKETS.sub("", word)) is not None
+
+
+def parted(kind: Kind, text: str) -> tuple[list[str], str]:
+    """The targets that a line begins with, and what follows them: a reason, a value. Raises ValueError.
+
+    The targets are a word, a filter as far as it goes without a plain word that nothing joins to it, or whatever stands
+    in quotes.
+    """
+    if kind in {"node", "job"}:
+        if text[:1] in {'"', "'"}:
+            end = text.find(text[0], 1)
+            if end < 0:
+                raise ValueError("this quote is not closed")
+            return [text[1:end].strip()], text[end + 1 :].strip()
+        rows: Literal["node", "job"] = "job" if kind == "job" else "node"
+        if begins(text, rows):
+            found, said = leading(text, rows)
+            return [found], said
+    first, *more = text.split(maxsplit=1)
+    return [first], more[0].strip() if more else ""
+
+
+def nodes_of(word: str, cluster: Cluster) -> tuple[str, ...]:
+    """The nodes that were typed, each by its own name: a node set, or all of some racks or of cooling loops:
+    `@rack:R[07-10]`, `@loop:cdu-2`.
+
+    Raises ValueError. Names that the cluster does not know are kept: the gate refuses them by name.
+    """
+    if word.startswith("@loop:"):
+        of_loop = cooling_loops.racks_of(cluster)
+        names = expand(word.removeprefix("@loop:"))
+        strange = [name for name in names if name not in of_loop]
+        if not names or strange:
+            known = ", ".join(of_loop) or "none"
+            raise ValueError(f"no cooling loop {strange[0] if strange else ''} is known; there is {known}")
+        racks: Sequence[str] = list(dict.fromkeys(rack for name in names for rack in of_loop[name]))
+    elif word.startswith("@rack:"):
+        racks = expand(word.removeprefix("@rack:"))
+        if not racks:
+            raise ValueError(f"{word} names no rack: @rack:R07 does")
+    else:
+        names = expand(word)
+        rack = next((one for one in names if one in cluster.racks and one not in cluster.nodes), None)
+        if rack is not None:
+            raise ValueError(f"no node is called {rack}; the nodes of the rack are @rack:{rack}")
+        return names
+    unknown = [rack for rack in racks if not cluster.racks.get(rack)]
+    if unknown:
+        raise ValueError(f"no rack {unknown[0]} is known")
+    return tuple(dict.fromkeys(node for rack in racks for node in cluster.racks[rack]))
+
+
+def jobs_of(words: Sequence[str], cluster: Cluster, now: float | None = None) -> tuple[str, ...]:
+    """The jobs that were typed, each by its own id: ids, or a filter: `user=alice nodes=gpu0412` are Alice's jobs on
+    that node.
+
+    Raises ValueError, also where no job is meant: nothing is no target.
+    """
+    if any(is_filter(word) or word.startswith(_WIDE) for word in words):
+        return filtered("job", words, cluster, now)
+    return tuple(dict.fromkeys(job for word in words for job in _named(word, cluster)))
+
+
+def filtered(
+    kind: Literal["node", "job"], words: Sequence[str], cluster: Cluster, now: float | None = None
+) -> tuple[str, ...]:
+    """The rows that a filter shows in the list of its kind, by name. Raises ValueError, also where it shows none."""
+    if words and not is_filter(words[0]) and not words[0].startswith(_WIDE) and len(words) > 1:
+        joined = is_filter(words[1]) and words[1][:1] in {"&", "|"}
+        if not joined:
+            text = " & ".join(words)
+            raise ValueError(f"give {kind}s by name or by a filter, not both; of these names alone: {text}")
+    text = filter_of(words, kind)
+    found = compile_filter(text, kind)
+    _refuse_unclear(found, cluster)
+    rows: Mapping[str, Any] = cluster.nodes if kind == "node" else cluster.jobs
+    names = [name for name, row in rows.items() if found.matches(row, cluster, now)]
+    if not names:
+        raise ValueError(f"no {kind} matches {text}")
+    return tuple(sorted(names, key=natural_key))
+
+
+def filter_of(words: Sequence[str], kind: Literal["node", "job"]) -> str:
+    """Words that choose rows as one filter: all of them must hold. Several places are all of these, as several names
+    are."""
+    if all(word.startswith(_WIDE) and not is_filter(word) for word in words):
+        return " | ".join(words)
+    return " ".join(f"({word})" if len(words) > 1 and "|" in word and _whole(word, kind) else word for word in words)
+
+
+def _whole(word: str, kind: Literal["node", "job"]) -> bool:
+    try:
+        compile_filter(word, kind)
+    except FilterError:
+        return False
+    return True
+
+
+def facts_of(kind: Kind, words: Sequence[str]) -> frozenset[str]:
+    """Fields of the Cluster that the targets are found in, besides their own rows; none for a filter that is wrong."""
+    found = {"cooling"} if any("@loop:" in word for word in words) else set()
+    if kind in {"node", "job"} and any(is_filter(word) for word in words):
+        rows: Literal["node", "job"] = "job" if kind == "job" else "node"
+        try:
+            asked = compile_filter(filter_of(words, rows), rows).fields
+        except FilterError:
+            return frozenset(found)
+        found |= {field.facts for field in FIELDS[rows] if field.name in asked and field.facts}
+    return frozenset(found)
+
+
+def _refuse_unclear(found: Filter, cluster: Cluster) -> None:
+    """Raises ValueError where what a filter would find is not what was meant, or not known to be all of it."""
+    if f"{found.kind}s" not in cluster.known:
+        raise ValueError(f"which {found.kind}s there are is not known: they were not read")
+    for field in FIELDS[found.kind]:
+        # Of what differs, Slurm itself tells slurmd.
+        if field.name in found.fields and field.facts not in {"", "checkups"} and field.facts not in cluster.known:
+            raise ValueError(f"{field.name} is not known of any {found.kind}: it was not read")
+    if found.stray:
+        # A comma too many would mean the jobs that Slurm names no account of.
+        raise ValueError(f"{found.stray} names nothing next to a comma")
+    strange = unknown_values(found, cluster)
+    if strange:
+        raise ValueError("; ".join(strange))
+    if found.places and (found.either or found.fields.isdisjoint(_WHOSE)):
+        near = [
+            name for name, node in cluster.nodes.items()
+            if any(place(node, cluster, cluster.at) for place in found.places)
+        ]  # fmt: skip
+        if hidden := hidden_jobs.on(cluster, near):
+            # Some of them for all of them would pass over people without a word.
+            raise ValueError(
+                f"whose jobs is {hidden_jobs.words(hidden)}; say whose as well (user=alice), or name their ids"
+            )
+
+
+def named(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | None = None) -> tuple[str, ...]:
+    """The targets that were typed, in full. Raises ValueError. Ages in a filter are counted to `now` (epoch), or to
+    the newest reading.
+
+    Names that the cluster does not know are kept: the gate refuses them by name.
+    """
+    match kind:
+        case "job":
+            return jobs_of(words, cluster, now)
+        case "node":
+            if any(is_filter(word) for word in words):
+                return filtered("node", words, cluster, now)
+            return tuple(dict.fromkeys(node for word in words for node in nodes_of(word, cluster)))
+        case "alert":
+            # An alert goes by its name too: people do not know its fingerprint.
+            found = [[one.id for one in cluster.alerts.values() if one.name == word] or [word] for word in words]
+            return tuple(dict.fromkeys(one for some in found for one in some))
+    if wide := next((word for word in words if is_filter(word)), None):
+        raise ValueError(f"{kind}s are given by name, not by a filter: {wide}")
+    each = words if kind == "silence" else [one for word in words for one in word.split(",") if one]
+    return tuple(dict.fromkeys(each))
+
+
+def refuse_more(action: Action, first: str, words: Sequence[str], cluster: Cluster) -> None:
+    """Raises ValueError where the words behind the targets are targets themselves and would be taken for the reason: a
+    blank stood where a comma was meant, or one more word of the filter. A value may well be the number of a job."""
+    if not words or action.value is not None or action.id == "priority":
+        return
+    if is_filter(first) or first.startswith(_WIDE):
+        _refuse_narrower(action, first, words, cluster)
+    word = words[0].strip(",")
+    known = {"node": cluster.nodes, "job": cluster.jobs}.get(action.kind)
+    if not word or known is None or is_filter(word):
+        return
+    try:
+        names = named(action.kind, [word], cluster)
+    except ValueError:
+        return
+    if names and all(name in known for name in names):
+        both = f"{first.strip(',')},{word}"
+        raise ValueError(f"{word} is a {action.kind} too: write {both} without a blank, then the reason")
+
+
+def _refuse_narrower(action: Action, first: str, words: Sequence[str], cluster: Cluster) -> None:
+    """Raises ValueError where the words behind a filter would leave fewer rows, were they a part of it as in `/`: taken
+    for the reason, they would have more acted on than was meant."""
+    said = " ".join(words)
+    which = f"({first})" if "|" in first else first
+    try:
+        found = compile_filter(f"{which} {said}", "job" if action.kind == "job" else "node")
+    except FilterError:
+        return
+    states = _STATES[action.kind] - (_REASONS if action.needs_reason else frozenset())
+    rows = rows_of(action, cluster)
+    acts = (
+        row for row in rows.values()
+        if found.matches(row, cluster) and action.refuse(cluster, row) is None
+    )  # fmt: skip
+    if all(word.lower().strip(",") in states for word in words) or next(acts, None) is not None:
+        raise ValueError(
+            f"is {said} the reason, or does it say which of them? {which} & {said} chooses by it; "
+            f"'{first}' {said} makes it the reason"
+        )
+
+
+_STATES = {
+    "node": frozenset(DISPLAYS) | POSSIBLE["node", "base"] | NODE_STATES.keys(),
+    "job": POSSIBLE["job", "state"] | JOB_STATES.keys(),
+}
+
+
+def _named(word: str, cluster: Cluster) -> Sequence[str]:
+    # A component of a heterogeneous job, 101+0, is no node set.
+    names = word.split(",") if "+" in word else expand(word)
+    return [job for name in names for job in _tasks(cluster, name)]
+
+
+def _tasks(cluster: Cluster, job: str) -> Sequence[str]:
+    """`101` where only its array tasks or components are listed: all of them."""
+    if job in cluster.jobs or not job.isdigit():
+        return [job]
+    return sorted((one for one in cluster.jobs if one.startswith((f"{job}_", f"{job}+"))), key=natural_key) or [job]

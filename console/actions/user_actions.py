@@ -1,0 +1,102 @@
+"""What is done to users: rows of the table in `console.actions.registry`. They are read by name
+(`Transport.read_users`), since no poll has them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from collectors.model import Change, Cluster, User
+
+from .action import Action
+
+#: Nobody is kept out by this who could not undo it.
+_NEVER = frozenset({"root", "slurm"})
+#: A limit that there is none: sacctmgr takes it so.
+_NONE = "-1"
+
+
+def _block(_: Cluster, user: User) -> str | None:
+    if user.name.lower() in _NEVER:  # slurmdbd keeps names in small letters
+        return f"{user.name} is not blocked from here"
+    if user.enforced is False:
+        return "this site enforces no limits (AccountingStorageEnforce): a block would keep nobody from anything"
+    if user.blocked:
+        return "blocked already: MaxSubmitJobs is 0"
+    if not user.associations:
+        return "has no account here"
+    mixed = [account for account, limits in _limits(user).items() if len(limits) > 1]
+    if mixed:
+        return f"has other limits in other partitions of {', '.join(mixed)}: by hand, so that each comes back"
+    return None
+
+
+def _unblock(_: Cluster, user: User) -> str | None:
+    return None if any(one.max_submit == 0 for one in user.associations) else "not blocked: MaxSubmitJobs is not 0"
+
+
+def _limits(user: User) -> dict[str, set[int | None]]:
+    """Account to the limits that its associations have."""
+    found: dict[str, set[int | None]] = {}
+    for one in user.associations:
+        found.setdefault(one.account, set()).add(one.max_submit)
+    return found
+
+
+def had(user: User) -> str:
+    """What an undo of a block gives back: `ml=-1,physics=20`."""
+    return ",".join(
+        f"{account}={_NONE if (limit := next(iter(limits))) is None else limit}"
+        for account, limits in _limits(user).items()
+    )
+
+
+def spell(change: Change, rows: Mapping[str, Any], given: Mapping[str, str]) -> Change:
+    """The change with the cluster that is meant, and for an unblock what each account gets back: what the undo of a
+    block gives, else no limit of its own. Raises ValueError where the users are of several clusters."""
+    users = [rows[name] for name in change.targets]
+    clusters = {user.cluster for user in users}
+    if len(clusters) != 1:
+        raise ValueError("the users are of several clusters")
+    change = msgspec.structs.replace(change, settings={"cluster": clusters.pop()})
+    if change.action == "block":
+        return change
+    values = {user.name: _back(user, given[user.name]) if given.get(user.name) else _free(user) for user in users}
+    return msgspec.structs.replace(change, values=values)
+
+
+def _back(user: User, had: str) -> str:
+    """Of what it had, what is still shut: a limit that somebody set since stays. Raises ValueError where none is."""
+    shut = {one.account for one in user.associations if one.max_submit == 0}
+    left = ",".join(one for one in had.split(",") if one.partition("=")[0] in shut)
+    if not left:
+        raise ValueError(f"{user.name}: none of the accounts that were shut is so now")
+    return left
+
+
+def _free(user: User) -> str:
+    accounts = dict.fromkeys(one.account for one in user.associations if one.max_submit == 0)
+    return ",".join(f"{account}={_NONE}" for account in accounts)
+
+
+def _shut(_: Any, after: User | None) -> bool | None:
+    return None if after is None else after.blocked
+
+
+def _open(_: Any, after: User | None) -> bool | None:
+    return None if after is None else all(one.max_submit != 0 for one in after.associations)
+
+
+ROWS: tuple[Action, ...] = (
+    Action(
+        id="block", key="", kind="user", label="block", doing="blocking…", done="blocked", refuse=_block,
+        needs_reason=True, inverse="unblock", proof=_shut,
+        help="the user may submit no job (MaxSubmitJobs=0); what runs and waits is not touched",
+    ),
+    Action(
+        id="unblock", key="", kind="user", label="unblock", doing="letting in…", done="may submit", refuse=_unblock,
+        inverse="block", proof=_open, help="let a blocked user submit again; the undo of a block gives old limits back",
+    ),
+)  # fmt: skip

@@ -1,0 +1,88 @@
+"""When the bell rings: a critical group of alerts that is new, once, however many alerts it has. Pure.
+
+What was there at the start, what somebody took and what is silenced rings nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.model import Cluster
+from console.health.failure_domains import GAP_S
+
+if TYPE_CHECKING:
+    from .groups import Group
+
+Notify = Literal["off", "osc9", "osc777"]
+
+_BELL = "\x07"
+#: What a desktop shows of a notification, and more than a terminal need take.
+_TEXT_CAP = 160
+
+
+class Ring(Struct, frozen=True):
+    """What has rung already. `seen` is None until alerts were read for the first time."""
+
+    loud: frozenset[str] | None = None
+    """Critical alerts that were active at the last reading; None until alerts were read for the first time."""
+    gone: Mapping[str, float] = {}
+    """Those that stopped not long ago, and when that was seen (epoch): one that flaps is not new each time."""
+
+    def next(self, cluster: Cluster, groups: Sequence[Group], now: float) -> tuple[Ring, list[Group]]:
+        """After one reading of the alerts: what is loud now, and the groups to ring for."""
+        from .groups import severity_of
+
+        if "alerts" not in cluster.known:
+            return self, []
+        loud = frozenset(
+            one
+            for group in groups
+            if group.critical
+            for one in group.alerts[: len(group.alerts) - group.quiet]
+            if severity_of(cluster.alerts[one]) == "critical"
+        )
+        if self.loud is None:
+            return Ring(loud), []
+        kept = {one: at for one, at in self.gone.items() if now - at <= GAP_S}
+        old = self.loud.union(kept)
+        gone = {one: at for one, at in kept.items() if one not in loud} | dict.fromkeys(self.loud - loud, now)
+        return Ring(loud, gone), [group for group in groups if _is_new(group, loud, old, cluster)]
+
+
+def _is_new(group: Group, loud: Container[str], old: Container[str], cluster: Cluster) -> bool:
+    """Whether something critical began in it that is no part of what rang for it before."""
+    mine = [one for one in group.alerts if one in loud]
+    fresh = [cluster.alerts[one].starts for one in mine if one not in old]
+    before = [cluster.alerts[one].starts or 0 for one in mine if one in old]
+    if not fresh or not before:
+        return bool(fresh)
+    newest = max(before)
+    return any(at is not None and at - newest > GAP_S for at in fresh)
+
+
+def words(new: Sequence[Group]) -> str:
+    """What there is to say of them: the first, and how many more. It may be shown and sent."""
+    first, more = new[0], len(new) - 1
+    text = first.title + (f" ({len(first.nodes):,} nodes)" if len(first.nodes) > 1 else "")
+    return clean(text) + (f" and {more:,} more" if more else "")
+
+
+def sequences(cluster: str, new: Sequence[Group], bell: bool, notify: Notify) -> str:
+    """What is to be written to the terminal for these groups: the bell, a notification, both, or nothing.
+
+    No semicolon of the text is sent: to OSC 777, and to terminals with an OSC 9 of their own, it separates.
+    """
+    if not new:
+        return ""
+    text = clean(words(new)).replace(";", ",")[:_TEXT_CAP]
+    title = clean(f"wacht {cluster}").replace(";", ",")[:_TEXT_CAP]
+    sent = {
+        "off": "",
+        "osc9": f"\x1b]9;{title}: {text}\x1b\\",
+        "osc777": f"\x1b]777;notify;{title};{text}\x1b\\",
+    }[notify]
+    return sent + (_BELL if bell else "")

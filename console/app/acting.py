@@ -1,0 +1,451 @@
+"""Acting from the console: from a key to the gate, and from each new reading to what became of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from textual.app import SuspendNotSupported
+
+from collectors import process
+from collectors.clean import clean
+from collectors.clock import Clock
+from collectors.model import Cluster, Ledger, SourceFault, Telemetry, Transport
+from collectors.nodeset import fold
+from console.actions import incident
+from console.actions.action import Action, Kind, rows_of
+from console.actions.plan import Extra, Options, Refusal, listed, named
+from console.actions.registry import BY_ID
+from console.filters.commands import CommandError
+from console.gate.verify import Settled, Watch, done_word
+from console.queue.queue_reads import Sparing
+from console.screens.layout.screen import WachtScreen, stepped
+from console.session.cluster_session import Here, Opened
+
+from .journal_queries import Recalling
+from .rollout_dialog import Returning, look_of
+
+if TYPE_CHECKING:
+    from console.filters.saved_filters import Filters
+    from console.gate.gate import Gate
+    from console.gate.outcome import Outcome, Progress
+    from console.ingest.poller import Poller
+    from console.journal.reader import Books
+    from console.recording.player import Player
+
+    from .dialogs import Answer
+
+#: Characters that a line of the prompt may have when it opens.
+_LONGEST = 3000
+#: So many different ends of one action are told one by one.
+_TOLD = 3
+#: Seconds between two extra readings while something that was sent is not yet seen.
+LOOK_AGAIN_S = 2.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SOURCES = {
+    "node": "slurm.nodes", "job": "slurm.jobs", "alert": "alerts.alerts", "silence": "alerts.alerts",
+    "partition": "slurm.partitions", "reservation": "slurm.reservations",
+}  # fmt: skip
+
+
+class Acting(Returning, Recalling):
+    """The part of the app that may ask the gate. It holds no writer and knows none."""
+
+    here: Opened
+    """The cluster on the screen; what follows is of it."""
+    opened: dict[str, Opened]
+    """Every cluster that is open, by name."""
+    gate: Here[Gate] = Here()
+    clock = Here[Clock]()
+    transport = Here[Transport]()
+    telemetry = Here[Telemetry]()
+    ledger = Here[Ledger]()
+    queueing = Here[Sparing]()
+    poller: Here[Poller | Player] = Here()
+    journal_path = Here[Path]()
+    book: Here[Books] = Here()
+    sent_watch = Here[Watch]()
+    sending: Here[set[Progress]] = Here()
+    filters: Filters
+    """Those that are saved."""
+    _looking = ""
+    """The targets of an action whose pre-flight is being read."""
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster on the screen."""
+        raise NotImplementedError
+
+    def tell(self, text: str, severity: str = "information") -> None:
+        """A word in the corner."""
+        raise NotImplementedError
+
+    def tell_of(self, at: Opened, text: str, severity: str = "information") -> None:
+        """A word in the corner about this cluster, whichever is on the screen by now."""
+        raise NotImplementedError
+
+    def pending_words(self, kind: Kind) -> Mapping[str, str]:
+        """Target to the word that its row shows until a reading proves the change."""
+        return self.sent_watch.words(kind)
+
+    def why_not(self, action_id: str) -> str | None:
+        """Why an action is refused on this screen just now."""
+        # The palette lies on top of the screen that it speaks of.
+        screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
+        return "not on this screen" if screen is None else screen.why_not(action_id)
+
+    def action_act(self, action_id: str) -> None:
+        """A key: on the marked rows, or the one under the cursor."""
+        screen: Any = self.screen
+        if not isinstance(screen, WachtScreen):
+            return
+        action = BY_ID[action_id]
+        if action.kind == "user" and not self.gate.read_only:
+            # Whoever is to be blocked is read on the line first: under the cursor stands a job.
+            jobs = (self.cluster.jobs.get(one) for one in screen.targets("job"))
+            self._ask_value(action, tuple(dict.fromkeys(job.user for job in jobs if job is not None)))
+            return
+        names = screen.targets(action.kind)
+        if not names and not self.gate.read_only:
+            self.tell(f"{action.label}: no {action.kind} is chosen here: put the cursor on one", "warning")
+            return
+        if (action.value is not None or action.typed or action_id == "priority") and not self.gate.read_only:
+            self._ask_value(action, names)
+            return
+        self.ask(action_id, names, hint=screen.reason_for(action_id) or "")
+
+    def act_on_words(self, action_id: str, words: Sequence[str]) -> None:
+        """A `:` command: `drain gpu[001-004] bad DIMM`. Raises CommandError."""
+        from console.actions import targets
+        from console.actions.options import option, split, valued
+
+        action = BY_ID[action_id]
+        try:
+            options, rest = split(words)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        if action.kind in {"alert", "silence"}:
+            # Nobody can type a fingerprint: the words are the reason, the targets are those on the screen.
+            screen: Any = self.screen
+            names = screen.targets(action.kind) if isinstance(screen, WachtScreen) else ()
+            if not names:
+                raise CommandError(f"{action.label}: go to the {action.kind} first (:alerts)")
+            self.ask(action_id, names, " ".join(rest) or None, options)
+            return
+        if action_id == "incident":
+            try:
+                asked = incident.asked(rest, self.cluster, self.clock.now())
+            except ValueError as error:
+                raise CommandError(str(error)) from None
+            options = msgspec.structs.replace(options, settings={**asked.settings, **options.settings})
+            self.ask(asked.action, asked.targets, asked.title or None, options)
+            return
+        if not rest:
+            # Once the line is closed: it may open it anew, with the targets in it.
+            self.call_next(self.action_act, action_id)
+            return
+        line, which = " ".join(rest), rest
+        try:
+            which, said = targets.parted(action.kind, line)
+            which = self.filters.targets(action.kind, which)
+            names = targets.named(action.kind, which, self.cluster, stepped(self.clock.now()))
+            if line[0] not in "\"'":
+                targets.refuse_more(action, which[0], said.split(), self.cluster)
+            if action.id == "priority" and said:
+                options = msgspec.structs.replace(options, **option("priority", said))
+            options = valued(action, options, said or None)
+        except ValueError as error:
+            raise CommandError(f"{' '.join(which)}: {error}") from None
+        rows = rows_of(action, self.cluster)
+        unknown = [name for name in names if name not in rows and action.kind != "user"]
+        if unknown:
+            raise CommandError(f"unknown {action.kind} {unknown[0]}")
+        if action.id == "notify" and options.value is None and not self.gate.read_only:
+            self.call_next(self._ask_value, action, names)
+            return
+        reason = None if action.value or action.id == "priority" else said or None
+        if reason is not None:
+            from console.filters.language import misplaced  # not before the first frame
+
+            if why := misplaced(reason):
+                raise CommandError(why)
+        self.ask(action_id, names, reason, options)
+
+    def _ask_value(self, action: Action, names: Sequence[str]) -> None:
+        """Open the line with the action and its targets: what it is to be is typed behind them."""
+        from console.actions import user_messages
+
+        which = fold(names) if action.kind == "node" else ",".join(names)
+        text = f"{action.id} {which} ".replace("  ", " ") + action.typed
+        text += user_messages.draft(self.cluster, names) if action.id == "notify" else ""
+        if len(text) > _LONGEST:
+            self.tell(f"{action.label}: too many to name in a line; say whose they are: :{action.id} user=…", "warning")
+        elif isinstance(self.screen, WachtScreen):
+            self.screen.prompt.open(":", text)
+
+    def ask(
+        self,
+        action_id: str,
+        targets: Sequence[str],
+        reason: str | None = None,
+        options: Options | None = None,
+        hint: str = "",
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Plan it and show what it will do. Where that takes a look at the nodes or jobs first, off the event loop."""
+        from console.gate import preflight_reads
+
+        action, cluster = BY_ID[action_id], self.cluster
+        rows = rows_of(action, cluster)
+        acts = action.kind == "user" or any(
+            target in rows and action.refuse(cluster, rows[target]) is None for target in targets
+        )
+        if self.gate.read_only or not acts or not preflight_reads.needed(action):
+            extra = Extra(resumed=self.resumed)
+            self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
+            return
+        if self._looking:
+            self.tell(f"still looking at {self._looking}", "warning")
+            return
+        self._looking = listed(tuple(targets), action.kind)
+        self.tell(f"looking at {self._looking} first")
+        screen, at = self.screen, self.here
+
+        def work() -> None:
+            try:
+                extra = preflight_reads.gather(action, targets, cluster, at.transport, at.telemetry, at.resumed)
+            except Exception as error:
+                extra = Extra(faults=(clean(f"the look broke: {type(error).__name__}: {error}"[:300]),))
+            self.call_from_thread(looked, extra)
+
+        def looked(extra: Extra) -> None:
+            about, self._looking = self._looking, ""
+            if not self.went_on(screen, f"{action.label} of {about}"):
+                self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
+
+        self.run_worker(work, thread=True, group="look", exit_on_error=False)
+
+    def went_on(self, screen: object, what: str) -> bool:
+        """True, and said, where the person does something else by now than on this screen.
+
+        A question that comes up under somebody's hands is answered by what they type for another.
+        """
+        if self._stays(screen):
+            return False
+        self.tell(f"{what}: you went on meanwhile; ask for it again", "warning")
+        return True
+
+    def _stays(self, screen: object) -> bool:
+        """Whether this screen is still on top, and no line is being typed on it."""
+        now = self.screen
+        return now is screen and not (isinstance(now, WachtScreen) and now.prompt.is_open)
+
+    def _show(
+        self,
+        action_id: str,
+        targets: Sequence[str],
+        reason: str | None,
+        options: Options,
+        extra: Extra,
+        hint: str,
+        notes: Sequence[str],
+    ) -> None:
+        plan = self.gate.plan(action_id, targets, reason, self.cluster, options, extra)
+        if isinstance(plan, Refusal) and plan.glass:
+            # Only a failed check is in the way: the dialog shows it, and asks for a word that nobody types by habit.
+            glass = msgspec.structs.replace(options, break_glass=True)
+            plan = self.gate.plan(action_id, targets, reason, self.cluster, glass, extra)
+        if isinstance(plan, Refusal):
+            self.tell(f"{BY_ID[action_id].label} refused: {plan.why}", "warning")
+            return
+        from .dialogs import ConfirmDialog
+
+        self.push_screen(ConfirmDialog(self.gate, plan, hint, notes), self._answered)
+
+    def _answered(self, answer: Answer | None) -> None:
+        if answer is None:
+            self.tell("cancelled: nothing was sent")
+            return
+        from console.gate.outcome import Progress
+
+        plan, typed = answer
+        progress = Progress(len(plan.change.targets))
+        at, gate = self.here, self.gate
+        progress.on_hold = lambda: self.call_from_thread(self.holds, at, plan, progress)
+        progress.on_unfit = lambda: self.call_from_thread(self.unfit, at, plan, progress)
+        gate.look = look_of(at)
+
+        def work() -> None:
+            try:
+                outcome = gate.send(plan, typed, progress)
+                if plan.action.by_name and outcome.waiting:
+                    # Nobody else would see what came of it.
+                    outcome = gate.follow(outcome)
+            except Exception as error:
+                # What breaks off the event loop would break in silence, and be taken for done.
+                what = "what was sent is unknown" if progress.intent else "nothing was sent"
+                why = f"{what}: {type(error).__name__}: {error}"[:300]
+                self.call_from_thread(self.tell_of, at, f"{plan.action.label}: {why}", "error")
+                return
+            finally:
+                at.sending.discard(progress)
+            self.call_from_thread(self._came_back, at, outcome, screen)
+
+        at.sending.add(progress)
+        if isinstance(self.screen, WachtScreen):
+            # The next key must not take along what was marked for this one.
+            self.screen.clear_marks()
+        if plan.waves is not None or ((plan.kills or plan.action.steps) and progress.total > self.gate.guard.batch):
+            self.show_progress(plan, progress)
+        screen = self.screen
+        self.run_worker(work, thread=True, group="gate", exit_on_error=False)
+        self.tell(f"{plan.action.doing} {self.named(plan.change.targets, plan.action.kind)}")
+
+    def stop_sending(self) -> None:
+        """Whoever leaves can neither see nor stop the batches that are left: they are not sent."""
+        for progress in [one for at in self.opened.values() for one in tuple(at.sending)]:
+            progress.stop()
+
+    def _came_back(self, at: Opened, outcome: Outcome, screen: object = None) -> None:
+        """Say what came of a send. `screen` is where it was confirmed: there it is asked again for what changed."""
+        plan = outcome.plan
+        again = outcome.again
+        if again:
+            self._ask_about_changed(at, outcome, screen)
+        elif outcome.refused:
+            self.tell_of(at, f"{plan.action.label}: {outcome.refused}", "error")
+        for state in ("failed", "dropped", "unknown"):
+            of_it = {target: result.why for target, result in outcome.results.items()
+                     if result.state == state and target not in again}  # fmt: skip
+            if of_it and (again or not outcome.refused):
+                why = next(iter(of_it.values()))
+                # What was left out is as it was: that is worth knowing, and no failure.
+                severity = "warning" if state == "dropped" else "error"
+                which = named(at.newest, tuple(of_it), plan.action.kind)
+                self.tell_of(at, f"{plan.action.label} {state}: {which}: {why}", severity)
+        if blind := tuple(target for target, result in outcome.results.items() if result.state == "sent"):
+            which = named(at.newest, blind, plan.action.kind)
+            self.tell_of(at, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did")
+        if seen := tuple(target for target, result in outcome.results.items() if result.state == "done"):
+            self._tell_done(at, at.newest, plan.action, {one: (outcome.results[one].seen, "") for one in seen})
+            self._read_resumed(at)
+        if outcome.aside:
+            why = next(iter(outcome.aside.values()))
+            which = named(at.newest, tuple(outcome.aside), plan.action.kind)
+            self.tell_of(at, f"{plan.action.label}: {len(outcome.aside):,} set aside: {which}: {why}", "warning")
+        if outcome.warning:
+            self.tell_of(at, outcome.warning, "error")
+        at.sent_watch, over = at.sent_watch.add(outcome.waiting)
+        if over:
+            self._settled(at, at.newest, over)
+        at.looked = at.clock.mono()
+        self._poke(at, {plan.action.shown_in})
+        self._repaint()
+
+    def _ask_about_changed(self, at: Opened, outcome: Outcome, screen: object) -> None:
+        """Show what changed of the targets that were left out because of it, and ask again; or say what was not sent,
+        where the person does something else by now."""
+        plan = outcome.plan
+        if at is not self.here or not self._stays(screen):
+            which = named(at.newest, tuple(outcome.again), plan.action.kind)
+            why = next(iter(outcome.again.values())).why
+            self.tell_of(at, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error")
+            return
+        fresh = self.gate.ask_again(outcome, at.newest)
+        if isinstance(fresh, Refusal):
+            self.tell_of(at, f"{plan.action.label} refused: {fresh.why}", "warning")
+            return
+        from .dialogs import ConfirmDialog
+
+        self.push_screen(ConfirmDialog(self.gate, fresh), self._answered)
+
+    def ssh(self, name: str) -> None:
+        """Give the terminal to ssh on a node, and take it back when that ends."""
+        node = self.cluster.nodes.get(name)
+        if node is None or not _NAME.fullmatch(name):
+            self.tell(f"{name} is no node that ssh could go to", "warning")
+            return
+        if self.cluster.demo:
+            self.tell("the embedded machine has no nodes to ssh to")
+            return
+        try:
+            with self.suspend():
+                # Slurm's own name for the node: what an address leads to is not for a screen to decide.
+                code = process.hand_over(["ssh", "--", name])
+        except SuspendNotSupported:
+            self.tell(f"ssh {name}: there is no terminal here that it could have", "warning")
+            return
+        except SourceFault as error:
+            self.tell(f"ssh {name}: {error}", "error")
+            return
+        self.tell(f"back from {name}" + (f": ssh ended with {code}" if code else ""))
+
+    def verify(self, at: Opened, cluster: Cluster) -> None:
+        """Hold what was sent against a newer Cluster; look again while something is not yet seen."""
+        if not at.sent_watch.waiting:
+            return
+        mono = at.clock.mono()
+        at.sent_watch, settled = at.sent_watch.check(cluster, mono)
+        if settled:
+            self._settled(at, cluster, settled)
+        if at.sent_watch.waiting and mono - at.looked >= LOOK_AGAIN_S:
+            at.looked = mono
+            self._poke(at, {BY_ID[one.action].shown_in for one in at.sent_watch.waiting})
+
+    def _settled(self, at: Opened, cluster: Cluster, settled: Sequence[Settled]) -> None:
+        for action_id in dict.fromkeys(one.action for one in settled):
+            action = BY_ID[action_id]
+            done = [one for one in settled if one.action == action_id and one.state == "done"]
+            self._tell_done(at, cluster, action, {one.target: (one.seen, one.why) for one in done})
+            unknown: dict[str, list[str]] = {}
+            for one in settled:
+                if one.action == action_id and one.state == "unknown":
+                    unknown.setdefault(one.why, []).append(one.target)
+            for reason, those in list(unknown.items())[:_TOLD]:
+                what = f"{action.label} {named(cluster, those, action.kind)}"
+                self.tell_of(at, f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
+            if len(unknown) > _TOLD:
+                self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in :journal", "error")
+        gate = at.gate
+
+        def work() -> None:
+            warning = gate.note(settled)
+            self.call_from_thread(self._read_resumed, at)
+            if warning:
+                self.call_from_thread(self.tell_of, at, warning, "error")
+
+        self.run_worker(work, thread=True, group="journal", exit_on_error=False)
+        self._repaint()
+
+    def _tell_done(self, at: Opened, cluster: Cluster, action: Action, done: Mapping[str, tuple[str, str]]) -> None:
+        """By target the state that a reading shows, and what else it says: a line for each word that is true."""
+        by_word: dict[str, list[str]] = {}
+        for target, (seen, _) in done.items():
+            by_word.setdefault(done_word(action, seen), []).append(target)
+        for word, targets in by_word.items():
+            why, states = {done[one][1] for one in targets}, {done[one][0] for one in targets}
+            gone = action.kind == "job" and states == {""}
+            where = f"{'no longer listed' if gone else 'seen'} in {self._where(action.kind)}"
+            now = f"now {', '.join(sorted(states))}, " if states - {"", word} and len(states) <= _TOLD else ""
+            how = why.pop() if len(why) == 1 and "" not in why else f"{now}{where}"
+            self.tell_of(at, f"{word}: {named(cluster, targets, action.kind)} ({how})")
+
+    def named(self, targets: Sequence[str], kind: Kind) -> str:
+        """Targets as people know them: alerts and silences by what they are about, never by their ids."""
+        return named(self.cluster, targets, kind)
+
+    @staticmethod
+    def _where(kind: Kind) -> str:
+        return "Alertmanager" if kind in {"alert", "silence"} else "Slurm"
+
+    def _poke(self, at: Opened, kinds: Iterable[Kind]) -> None:
+        """Read again now what was just changed."""
+        at.poller.poke({_SOURCES[kind] for kind in kinds if kind in _SOURCES})
+
+    def _repaint(self) -> None:
+        """The pending words of the screen on top."""
+        if self.screen_stack and isinstance(self.screen, WachtScreen):
+            self.screen.take(self.cluster, None)

@@ -1,0 +1,376 @@
+"""The app: a table of contents. It owns the fleet, the screens and the gate; everything else is elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from functools import cached_property, partial
+from typing import Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+from textual.driver import Driver
+
+from collectors import process
+from collectors.clean import clean
+from collectors.clock import Clock
+from console.actions.action import Kind
+from console.actions.registry import ACTIONS, NAVIGATION
+from console.config.settings import Config
+from console.config.theme_files import read_looks
+from console.filters.commands import SCREENS, Command, CommandError, is_job, parse
+from console.health import automation
+from console.health.unknown_reasons import why_unknown
+from console.health.xid_policy import Policy, load_policy
+from console.recording.location import to_record
+from console.runtime.browser_mode import served
+from console.runtime.errors import FilterError
+from console.runtime.thread_errors import Failing
+from console.screens.layout.inspection import Inspection
+from console.screens.layout.screen import WachtScreen
+from console.session.site import Site
+from themes import register
+from widgets.prompt import Prompt
+from widgets.terminal.colour_filter import sieve
+from widgets.terminal.input_queue import InOrder
+from widgets.terminal.quiet_app import QuietApp, QuietScreen
+
+from . import replay_mode, views
+from .input import Typed
+from .plugin_loading import Plugged
+
+_APP_KEYS = ("quit", "help", "command", "refresh", "palette", "copy", "copy_rows", "redraw", "common",
+             "vendor", "log", "previous", "undo", "next_cluster", *replay_mode.KEYS)  # fmt: skip
+"""Keys that mean the same on every screen; the others are the screen's or the list's own."""
+
+View = tuple[str, list[tuple[type[Inspection], str]]]
+"""What one comes back to: the name of a screen, and what was inspected on it."""
+PLUGINS_S = 1.0
+"""Seconds after which a site's own packages are looked for: the start is over by then."""
+
+
+class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
+    """The console."""
+
+    TITLE = "wacht"
+    CSS = """
+    Toast { max-width: 90%; padding: 0 1; margin: 0; }
+    ToastRack { margin-bottom: 1; }
+    Input:ansi > .input--cursor { background: ansi_default; color: ansi_default; text-style: reverse not dim; }
+    """
+    ENABLE_COMMAND_PALETTE = False
+    MODES: ClassVar[Any] = {"_default": partial(QuietScreen, id="_default")}
+    """The stack of screens of the first cluster; each other has one of its own."""
+    SCREENS: ClassVar[Any] = {name: partial(views.make, name) for name in SCREENS}
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(",".join(key.keys), f"go('{key.id}')" if key.id in SCREENS else key.id, key.help, show=False)
+            for key in NAVIGATION
+            if key.id in SCREENS or key.id in _APP_KEYS
+        ),
+        *(Binding(action.pressed, f"act('{action.id}')", action.help, show=False) for action in ACTIONS),
+    ]
+
+    def __init__(
+        self,
+        site: Site,
+        config: Config,
+        clock: Clock | None = None,
+        node: str | None = None,
+        others: Sequence[Site] = (),
+    ) -> None:
+        """`others` are the clusters that it may show beside this one."""
+        super().__init__()
+        self.config = config
+        automation.use(config.automation)
+        if config.xid_policy is not None:
+            self.policy = load_policy(config.xid_policy)  # now, so that what is wrong in it is said before anything
+        self.open_fleet(site, others, clock)
+        self.glass.links = config.links
+        self._last_tick = 0.0
+        self._first_node = node
+        self._view_before: dict[str, View] = {}
+        """Of each cluster the view that was left last."""
+        self.looks = read_looks(config.theme, os.environ, self.console.color_system)
+        register(self, self.looks.first, self.looks.known)
+        self.stylesheet.set_variables(self.get_css_variables())
+        self.open_typed(config)
+        self.offers.clusters = tuple(self.sites)
+
+    @cached_property
+    def policy(self) -> Policy:  # type: ignore[override]
+        """What each XID asks for: the one that ships is read with the first facts."""
+        return load_policy(self.config.xid_policy)
+
+    def get_driver_class(self) -> type[Driver]:
+        """On a terminal, or in a browser."""
+        if served():
+            from widgets.terminal.browser_driver import BrowserDriver
+
+            return BrowserDriver
+        return super().get_driver_class()
+
+    @property
+    def read_only(self) -> bool:
+        """Decided in the gate, once; here only for what is shown."""
+        return bool(self.here.locked)
+
+    def on_mount(self) -> None:
+        """First the screen, then the facts: they come when they come."""
+        self.push_screen(self.config.screen or "overview")
+        if self._first_node is not None:
+            self.push_screen(views.inspection("node", self._first_node))
+        self.watch_loop()
+        self.set_interval(1.0, self._tick)
+        self.call_after_refresh(self.read)
+        self.set_timer(PLUGINS_S, self.read_plugins)
+        if self.looks.told:
+            self.tell(self.looks.told, "warning")
+        self.read_typed()
+
+    def _tick(self) -> None:
+        if not self.screen_stack:
+            return  # it is closing
+        self.tend_log()
+        self.tend_shift()
+        self.tend_recorder()
+        settled = all(source.tried for source in self.cluster.sources.values())
+        self.garbage.tend(time.monotonic(), self.idle_s, settled)
+        for at in self.opened.values():
+            self.verify(at, self.fleet[at.name])
+        screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
+        if screen is None or not screen.is_mounted:
+            return  # one that is still coming would ask for what it shows, and be deaf to a quick answer
+        screen.refresh_top()
+        if screen is not self.screen:
+            return  # below a dialog the clock and the ages go on, and nothing else moves
+        self.poller.show(screen.shown_jobs())
+        # The others go on while the past of this one stands still. The two clocks have nothing in common.
+        now = (self.live_clock if screen.shows_all else self.clock).mono()
+        if abs(now - self._last_tick) >= screen.tick_s:
+            self._last_tick = now
+            screen.tick(screen.ctx())
+
+    async def action_quit(self) -> None:
+        """q."""
+        self.leave()
+
+    def leave(self) -> None:
+        """Go. A reading that hangs must not hold the person up; a change that is under way is waited for."""
+        self.stop_sending()
+        process.stop_all()
+        self.exit()
+
+    # Ways around.
+
+    def action_go(self, name: str, filter_text: str | None = None) -> None:
+        """Show one of the screens, whatever was open on top."""
+        view = self._view()
+        if view is not None and view != (name, []):
+            self._view_before[self.current] = view
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
+        self.switch_screen(name)
+        if filter_text is not None:
+            from console.screens.layout.filtered_screen import FilteredScreen
+
+            screen = self.get_screen(name)
+            if isinstance(screen, FilteredScreen):
+                try:
+                    screen.set_filter(self.filters.expand(filter_text, name))
+                except FilterError as error:
+                    self.tell(str(error), "warning")
+
+    def _view(self) -> View | None:
+        """What is shown: a screen by its name, and the rows that are inspected on it."""
+        shown = [one for one in self.screen_stack if isinstance(one, WachtScreen)]
+        if not shown or shown[0].crumb not in SCREENS:
+            return None
+        return shown[0].crumb, [(type(one), one.key) for one in shown if isinstance(one, Inspection)]
+
+    def action_previous(self) -> None:
+        """-."""
+        view, before = self._view(), self._view_before.get(self.current)
+        if before is None:
+            self.tell("there is no view before this one")
+            return
+        self.action_go(before[0])
+        for inspect, key in before[1]:
+            self.push_screen(inspect(key))
+        if view is not None:
+            self._view_before[self.current] = view
+
+    def open_list(self, name: str, filter_text: str) -> None:
+        """Show a list, filtered."""
+        self.action_go(name, filter_text)
+
+    def open_row(self, kind: Kind, key: str) -> None:
+        """Inspect a node or a job."""
+        self.push_screen(views.inspection(kind, key))
+
+    def action_help(self) -> None:
+        """All keys, with why one is refused just now."""
+        if isinstance(self.screen, WachtScreen) and self.screen.crumb != "help":
+            self.push_screen(views.help_screen({one.id: self.why_not(one.id) for one in ACTIONS}))
+
+    def action_copy(self) -> None:
+        """Copy the command behind what is shown, through the terminal (OSC 52)."""
+        text = self.screen.copyable() if isinstance(self.screen, WachtScreen) else None
+        if text:
+            self.copy_to_clipboard(text)
+            self.tell(f"copied: {text}")
+
+    def action_copy_rows(self) -> None:
+        """Y."""
+        from console.export.export_dialog import copy_rows
+
+        copy_rows(self)
+
+    def _named(self, text: str) -> Sequence[str]:
+        from console.actions import targets
+
+        try:
+            return targets.named("node", [text], self.cluster, self.clock.now()) if text else ()
+        except ValueError as error:
+            raise CommandError(f"{clean(text)}: {error}") from None
+
+    def action_common(self) -> None:
+        """=."""
+        self.show_common(())
+
+    def show_common(self, names: Sequence[str]) -> None:
+        """What these nodes have in common, or the marked ones."""
+        from console.screens.traits import CommonScreen
+
+        screen = self.screen
+        chosen = tuple(names) or (screen.targets("node") if isinstance(screen, WachtScreen) else ())
+        known = [name for name in chosen if name in self.cluster.nodes]
+        if len(known) < 2:
+            self.tell("this compares nodes: mark two or more (Space)", "warning")
+            return
+        self.push_screen(CommonScreen(known))
+
+    def action_log(self) -> None:
+        """The output of the job under the cursor."""
+        from console.screens.job_output import open_log
+
+        try:
+            open_log(self, "")
+        except CommandError as error:
+            self.tell(str(error), "warning")
+
+    def action_vendor(self) -> None:
+        """e."""
+        from console.export.vendor_export import vendor
+
+        try:
+            vendor(self)
+        except CommandError as error:
+            self.tell(str(error), "warning")
+
+    @on(Prompt.Submitted)
+    def _command(self, event: Prompt.Submitted) -> None:
+        if event.kind != ":" or not event.prompt.is_open:
+            return  # a second Enter of a key held down
+        try:
+            command = parse(event.value, self.keymap.leaves)
+            self._carry_out(command)
+        except (CommandError, FilterError) as error:
+            event.prompt.say(str(error))
+        else:
+            event.prompt.close()
+
+    def _carry_out(self, command: Command) -> None:
+        match command.verb:
+            case "quit":
+                self.leave()
+            case "help":
+                self.action_help()
+            case "refresh":
+                self.poller.poke()
+            case "undo":
+                self.action_undo()
+            case "at" | "next" as verb:
+                self.go_to(verb, command.rest)
+            case "theme":
+                self.set_theme(command.rest)
+            case "cluster":
+                self.show_cluster(command.rest)
+            case "close":
+                self.close_cluster(command.rest)
+            case "export" | "report":
+                from console.export.export_dialog import carry_out
+
+                carry_out(self, command)
+            case "progress":
+                self.show_progress_again()
+            case "common":
+                self.show_common(self._named(command.rest))
+            case "vendor":
+                from console.export.vendor_export import vendor
+
+                vendor(self, command.rest, over=command.over)
+            case "node":
+                if command.rest not in self.cluster.nodes:
+                    none = f"no node {clean(command.rest)} is known"
+                    raise CommandError(why_unknown(self.cluster, "nodes", mono=self.clock.mono()) or none)
+                self.open_row("node", command.rest)
+            case "job":
+                # One that is not in the queue has ended: the accounts are asked for it.
+                if command.rest not in self.cluster.jobs and not is_job(command.rest):
+                    raise CommandError(f"no job {clean(command.rest)} is known")
+                self.open_row("job", command.rest)
+            case "log":
+                from console.screens.job_output import open_log
+
+                open_log(self, command.rest)
+            case "filter":
+                from console.screens.layout.filtered_screen import FilteredScreen
+
+                if not isinstance(self.screen, FilteredScreen):
+                    raise CommandError("only the lists of nodes and jobs, the accounts and the journal can be filtered")
+                self.screen.set_filter(self.filters.expand(command.rest, self.screen.crumb))
+            case "save":
+                self.save_filter(command.rest)
+            case "forget":
+                self.forget_filter(command.rest)
+            case screen if screen in SCREENS:
+                self.action_go(screen, command.rest if command.rest else None)
+            case _:
+                self.act_on_words(command.verb, command.words)
+
+    def set_theme(self, name: str) -> None:
+        """Other colours."""
+        if (why := self.looks.why_not(name)) is not None:
+            raise CommandError(why)
+        self.theme = name
+
+    def watch_theme(self, name: str) -> None:
+        """Let no colour through that the theme may not use."""
+        sieve(self, self.looks.known[name].colours)
+
+
+def run(site: Site, config: Config, node: str | None = None, others: Sequence[Site] = ()) -> int:
+    """Run the console until it is left, on one node where one is named. Returns the exit code."""
+    # The poller's threads work on 100,000 rows: the one with the keys must not wait 5 ms each time it wants its turn.
+    sys.setswitchinterval(0.001)
+    app = WachtApp(site, config, node=node, others=others)
+    app.records = to_record(site, config.recording)
+    threading.excepthook = app.thread_died
+    try:
+        app.run()
+    except Exception as error:
+        app.errors.append(error)
+    finally:
+        app.give_back()
+        app.stop_reading()
+    if app.errors:
+        from console.runtime import crash
+
+        at = next((one for one in app.opened.values() if one.wrote), app.here)
+        sys.stderr.write(crash.told(app.errors, "the console", at.journal_path, at.wrote))
+        return 1
+    return app.return_code or 0

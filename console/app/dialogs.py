@@ -1,0 +1,279 @@
+"""The dialog between a key and a change: the reason, what it will do, and a confirmation that cannot be an accident.
+
+Keys typed before the dialog was drawn are dropped, a paste confirms nothing, Enter alone confirms nothing.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.geometry import Size
+from textual.widgets import Input
+
+from collectors.clean import clean
+from console.actions.options import OPTIONS, option
+from console.actions.plan import Plan, Refusal
+from console.gate import preview
+from console.gate.gate import Gate
+from console.gate.preview_parts import Fact
+from widgets.pane import Line, Pane
+from widgets.terminal.quiet_app import QuietModal
+
+Answer = tuple[Plan, str]
+_WIDEST = 110
+#: Options of an action that may be given beside its reason, and what stands there meanwhile.
+_MORE = {
+    "resume_after_s": "back by itself after (2h, 3d); empty: when somebody resumes it",
+    "seconds": "for how long (30m, 4h, 2d); empty: as above",
+    "next_state": "comes back as resume or down; empty: as above",
+}
+_TABS = {"resume_after_s": "back after", "seconds": "for how long", "next_state": "comes back as"}
+_NAMES = {field: name for name, field in OPTIONS.items()}
+
+
+def _line(row: Fact) -> Line:
+    return Line([(f"{row.label:<{preview.LABEL}}", "text-dim"), (row.text, row.role)])
+
+
+def _parted(made: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]:
+    """The rows without those of the reason and of the command, and these: they are what is asked of a person."""
+    at = next((at for at, row in enumerate(made) if row.label in preview.ASKED), len(made))
+    return list(made[:at]), list(made[at:])
+
+
+def _shortened(asked: Sequence[Fact], most: int) -> list[Fact]:
+    """Of the rows of the reason and of the command so many, some of each; what was cut ends in an ellipsis."""
+    at = next((at for at, row in enumerate(asked) if row.label == preview.ASKED[-1]), len(asked))
+    first, last = asked[:at], asked[at:]
+    some = first[: max(most // 2, most - len(last))]
+    found: list[Fact] = []
+    for rows, every in ((some, first), (last[: most - len(some)], last)):
+        cut = len(rows) < len(every)
+        found += [*rows[:-1], msgspec.structs.replace(rows[-1], text=f"{rows[-1].text} …")] if cut and rows else rows
+    return found
+
+
+class _Answer(Input):
+    """An input that keys can fill and a paste cannot."""
+
+    def _on_paste(self, event: events.Paste) -> None:
+        event.stop()
+        event.prevent_default()
+
+    def action_paste(self) -> None:
+        """Ctrl+V is a paste too."""
+
+
+class ConfirmDialog(QuietModal[Answer | None]):
+    """Gives back the plan with what was typed, or None. It sends nothing."""
+
+    DEFAULT_CSS = """
+    ConfirmDialog { align: center middle; background: $background 60%; }
+    ConfirmDialog > Vertical { width: 100%; max-width: 110; height: auto; max-height: 100%; background: $background; }
+    ConfirmDialog Pane { width: 1fr; }
+    ConfirmDialog #ask { height: 1; width: 1fr; }
+    ConfirmDialog Input { border: none; height: 1; padding: 0 1; width: 1fr; background: $panel; color: $foreground; }
+    ConfirmDialog Input:focus { border: none; background-tint: $foreground 0%; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", show=False),
+        # Whatever is being typed: the preview can be read to its end.
+        Binding("up", "read('step', -1)", "Up", show=False),
+        Binding("down", "read('step', 1)", "Down", show=False),
+        Binding("pageup", "read('page', -1)", "Page up", show=False),
+        Binding("pagedown", "read('page', 1)", "Page down", show=False),
+    ]
+    AUTO_FOCUS = ""
+
+    def __init__(self, gate: Gate, plan: Plan, hint: str = "", notes: Sequence[str] = ()) -> None:
+        """`hint` is the reason that is most likely meant: it stands there, and Enter takes it. `notes` come first."""
+        super().__init__()
+        self._gate = gate
+        self.plan = plan
+        self._notes = notes
+        self._hint = hint
+        self._over = False
+        self._armed_at: float | None = None
+        """Messages made before this moment were typed for what was on the screen before."""
+        self._shown_at: Size | None = None
+        """What it is laid out for."""
+        self._box = Pane(preview.title(plan), scroll=True)
+        self._kept = Pane(border=False, id="kept")
+        """Reason and command, where the preview is too long for the screen."""
+        self._ask = Pane(border=False, id="ask")
+        self._reason = Input(
+            # The space parts the hint from what somebody adds to it.
+            f"{hint} " if hint else "",
+            placeholder="why, for everyone who reads it later",
+            max_length=1000,
+            id="reason",
+            select_on_focus=False,
+        )
+        self._asked = next((one for one in _MORE if one in plan.action.asks and plan.lacks_reason), "")
+        """The option that may be given beside the reason."""
+        self._more = Input(placeholder=_MORE.get(self._asked, ""), max_length=20, id="more")
+        self._count = _Answer(max_length=80, id="count")
+
+    def compose(self) -> ComposeResult:
+        """The preview, the question, the inputs of which it takes."""
+        with Vertical():
+            yield self._box
+            yield self._kept
+            yield self._ask
+            yield self._reason
+            yield self._more
+            yield self._count
+
+    def on_mount(self) -> None:
+        """Draw first, listen then. What was told before would lie over the inputs; errors stay."""
+        for told in [one for one in self.app._notifications if one.severity == "information"]:
+            self.app._unnotify(told)
+        self._show()
+        self.call_when_shown(self._arm)
+
+    def _arm(self) -> None:
+        self._count.value = ""
+        self._armed_at = events.Key("a", None).time
+
+    def on_resize(self) -> None:
+        """Another size, other lines: nobody may have to answer a question that has left the screen."""
+        if self._shown_at not in (None, self.app.size):
+            self._lay()
+
+    def _show(self) -> None:
+        """The plan as it is now, and what is asked for next."""
+        self._lay()
+        if self.plan.lacks_reason:
+            self._reason.focus()
+        elif self.plan.confirm.kind != "plain":
+            self._count.focus()
+        else:
+            self.set_focus(None)
+
+    def _lay(self) -> None:
+        """All of it, for the size that the terminal has."""
+        plan = self.plan
+        self._shown_at = self.app.size
+        width = min(self.app.size.width, _WIDEST) - 4
+        told, asked = _parted(preview.rows(plan, width))
+        notes = [piece for note in self._notes for piece in textwrap.wrap(note, width)]
+        about = textwrap.wrap(f"{plan.action.label}: {plan.action.help}", width)
+        made = [
+            *(Line([(piece, "text-dim")]) for piece in about),
+            *(Line([(piece, "warn")]) for piece in notes),
+            *map(_line, told),
+        ]
+        room = max(3, self.app.size.height - 5 - bool(self._asked and plan.lacks_reason))
+        # Where not all of it fits, what is read last and matters most stands still below what scrolls.
+        reads_on = len(made) + len(asked) + 2 > room
+        kept = _shortened(asked, max(2, room // 3)) if reads_on else []
+        if kept != asked:
+            made += map(_line, asked)
+        self._box.set_title([(preview.title(plan), "title")], "PgDn reads on" if reads_on else "")
+        self._box.set_lines(made)
+        self._box.styles.height = min(len(made) + 2, room - len(kept))
+        self._kept.set_lines([one._replace(spans=[(" ", ""), *one.spans]) for one in map(_line, kept)])
+        self._kept.styles.height = len(kept)
+        self._kept.display = bool(kept)
+        self._reason.display = plan.lacks_reason
+        self._more.display = plan.lacks_reason and bool(self._asked)
+        self._count.display = not plan.lacks_reason and plan.confirm.kind != "plain"
+        kills = ("  it kills running work", "bad") if plan.kills else ("", "")
+        esc = ("   Esc cancels", "text-dim")
+        if plan.lacks_reason:
+            tab = (f"   Tab: {_TABS[self._asked]}" if self._asked else "", "text-dim")
+            self._ask.set_lines([Line([(" reason, then Enter", "text-strong"), tab, esc])])
+        elif plan.confirm.kind != "plain":
+            words = plan.confirm.words
+            if not words.isdecimal():
+                words = f"the word{'s' if ' ' in words else ''} {words}"
+            wanted = f" type {words}, then Enter"
+            # What the glass is broken for stands on top of the preview.
+            why = kills if plan.confirm.kind == "break" or not plan.confirm.why else (f"  {plan.confirm.why}", "bad")
+            # That it kills is read before how to leave: on a narrow screen the end of the line is cut.
+            self._ask.set_lines([Line([(wanted, "text-strong"), why, esc])])
+        else:
+            other = (esc[0].replace("Esc cancels", "Esc or any other key cancels"), "text-dim")
+            self._ask.set_lines([Line([(" y", "key"), (" goes on", "text-strong"), kills, other])])
+
+    def early(self, event: events.Event) -> bool:
+        """What was typed before the dialog could be read is dropped; Esc is never wrong."""
+        typed = isinstance(event, events.Paste) or (isinstance(event, events.Key) and event.key != "escape")
+        return typed and (self._armed_at is None or event.time < self._armed_at)
+
+    async def on_event(self, event: events.Event) -> None:
+        """What set out for what was there before, and comes here after all."""
+        if self.early(event):
+            event.stop()
+            return
+        await super().on_event(event)
+
+    def on_key(self, event: events.Key) -> None:
+        """The plain question: y, and nothing else."""
+        if (
+            self.plan.lacks_reason
+            or self.plan.confirm.kind != "plain"
+            or event.key in {"escape", "up", "down", "pageup", "pagedown"}
+        ):
+            return
+        event.stop()
+        self._end((self.plan, "y") if event.key == "y" else None)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """A paste answers nothing."""
+        event.stop()
+
+    @on(Input.Submitted, "#reason")
+    @on(Input.Submitted, "#more")
+    def _reasoned(self, event: Input.Submitted) -> None:
+        event.stop()
+        plan = self.plan
+        try:
+            more = option(_NAMES[self._asked], self._more.value) if self._more.value.strip() else {}
+        except ValueError as error:
+            self._wrong(str(error))
+            return
+        options = msgspec.structs.replace(plan.options, **more, offered=self._hint)
+        given = self._gate.with_reason(plan, self._reason.value, options)
+        if isinstance(given, Refusal):
+            self._wrong(given.why)
+            return
+        self.plan = given
+        self._armed_at = None
+        self._show()
+        self.call_when_shown(self._arm)
+
+    @on(Input.Submitted, "#count")
+    def _counted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.value == self.plan.confirm.words:
+            self._end((self.plan, event.value))
+        else:
+            self._wrong(f"{event.value or 'nothing'} is not {self.plan.confirm.words}: nothing was sent")
+            self._armed_at = None  # a right one close behind it is no answer to that
+            self.call_when_shown(self._arm)
+
+    def _wrong(self, why: str) -> None:
+        """Say what is wrong with what was typed, and wait for something better."""
+        self._ask.set_lines([Line([(f" {clean(why)}", "bad"), ("   Esc cancels", "text-dim")])])
+
+    def action_read(self, how: str, by: int) -> None:
+        """Scroll the preview."""
+        (self._box.action_page if how == "page" else self._box.action_step)(by)
+
+    def action_cancel(self) -> None:
+        """Nothing happens."""
+        self._end(None)
+
+    def _end(self, answer: Answer | None) -> None:
+        """Give it back, once: a second y of a key held down would close the screen below, too."""
+        if not self._over:
+            self._over = True
+            self.dismiss(answer)

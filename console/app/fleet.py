@@ -1,0 +1,371 @@
+"""Several clusters in one console: one is on the screen, the others are read on, seldom, so that their alerts ring.
+
+Each is an `Opened` of its own, with a stack of screens of its own (a mode of Textual's): filters, cursors and marks
+stay where they are. The first is opened before the first frame, the others after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual.screen import Screen
+
+from collectors.clean import clean
+from collectors.clock import Clock
+from collectors.model import Cluster, Diff
+from console.config.settings import Config
+from console.filters.commands import SCREENS, CommandError
+from console.ingest.messages import ClusterChanged
+from console.ingest.poller import WATCHED, Poller
+from console.recording.location import to_record
+from console.runtime import memo
+from console.runtime.errors import Told
+from console.runtime.garbage import Garbage
+from console.screens.layout.screen import WachtScreen
+from console.session.cluster_session import Here, Opened
+from console.session.site import Site
+from widgets.cells import Span
+from widgets.terminal.quiet_app import QuietScreen
+
+from . import views
+from .replay_mode import Looking
+
+if TYPE_CHECKING:
+    from console.session.cluster_summary import Standing
+
+#: Seconds after the first frame until the other clusters are opened: the one that is looked at comes first.
+LATER_S = 2.0
+PATIENCE_S = 1.0
+"""What is published next waits so long for the event loop to take in what was published last."""
+#: Kinds of facts that may make the bell ring.
+RINGING = frozenset({"alerts", "silences"})
+#: So many other clusters have a chip each in the top line, the worst first.
+_CHIPS = 2
+
+
+class Fleet(Looking):
+    """The part of the app that knows which clusters there are, and which is shown."""
+
+    config: Config
+    looked_at: Here[WachtScreen | None] = Here()
+    gpus_every_s = Here[float]()
+
+    def open_fleet(self, site: Site, others: Sequence[Site], clock: Clock | None) -> None:
+        """Open the first, and know of the others."""
+        self._put_by: dict[str, Any] = {}
+        self.sites: Mapping[str, Site] = {one.name: one for one in (site, *others)}
+        """Every cluster that can be shown."""
+        self.unopened: dict[str, str] = {}
+        """Those that are not open, with the reason; one that stands in neither will be opened."""
+        self._clock = clock
+        self.here = Opened(site, self.config, clock)
+        self.opened = {site.name: self.here}
+        self.open_poller(self.here)
+        self.fleet: dict[str, Cluster] = {site.name: self.here.newest}
+        """Name to what is shown of it."""
+        self.garbage = Garbage()
+        self._modes_made = 0
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster on the screen."""
+        return self.fleet[self.current]
+
+    def tell(self, text: str, severity: str = "information") -> None:
+        """A word in the corner."""
+        self.tell_of(self.here, text, severity)
+
+    def tell_of(self, at: Opened, text: str, severity: str = "information") -> None:
+        """The same about one cluster, named where there are several. Never markup: it may hold what somebody wrote."""
+        named = f"{at.name}: {text}" if len(self.sites) > 1 else text
+        self.notify(named, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
+
+    # Reading.
+
+    def read(self) -> None:
+        """Begin to read. The long lists are there before they are first looked at, so that their rows can be."""
+        self._begin(self.here)
+        self.read_resumed()
+        self.tell_orphans(self.here)
+        self.garbage.started()
+        if len(self.sites) > 1:
+            self.set_timer(LATER_S, self._open_others)
+
+    def _begin(self, at: Opened) -> None:
+        self._make_ahead(at)
+        self.record(at)
+        at.poller.start()
+
+    def _publish(self, cluster: Cluster, diff: Diff) -> None:
+        """From a poller's thread, which makes the sums and sorts the lists: the event loop has keys to answer."""
+        # What judges facts is imported with the first of them, and here: on the event loop it would be a stall.
+        from console.alerts.groups import groups
+        from console.triage import attention  # noqa: F401
+
+        if (at := self.opened.get(cluster.name)) is None:
+            return  # it was closed
+        if at.recorder is not None:
+            at.recorder.offer(cluster, diff)
+        # What is made for this one must not push out what the loop still looks up of the one before.
+        taken = at.taken.wait(PATIENCE_S)
+        at.taken.clear()
+        # Where one is still on its way, or comes from a recording, its sums will be looked up too.
+        if taken and not self.looks_back:
+            memo.keep(at.name, (cluster, self.fleet.get(at.name, cluster)))
+        here = self.here
+        shown, over = at is here and not self.looks_back, here.looked_at
+        if over is not None and (shown or over.shows_all):
+            over.prepare(cluster, at, self.policy, shown=shown)
+        if at.ring.loud is None or not diff.kinds.isdisjoint(RINGING):
+            groups(cluster, at.live_clock.now(), self.policy)
+        # What the next key may show comes after the first facts, which somebody waits for, and before all later ones.
+        starts = not all(one.tried for one in cluster.sources.values())
+        if starts:
+            self.post_message(ClusterChanged(cluster, diff))
+        at.logged.see(cluster)
+        if shown:
+            for name in SCREENS:
+                for make in views.view(name).sums:
+                    make(cluster)
+            for one in at.ahead:
+                if one is not over:
+                    one.prepare(cluster, at, self.policy, shown=False)
+        if not starts:
+            self.post_message(ClusterChanged(cluster, diff))
+
+    def on_cluster_changed(self, event: ClusterChanged) -> None:
+        """A poller has newer facts."""
+        at = self.opened.get(event.cluster.name)
+        if at is None or not self.screen_stack:
+            return  # it is closing, and a last reading came in
+        looks_back = self.looks_back and at is self.here
+        if looks_back:
+            self.present = event.cluster
+        else:
+            self.fleet[at.name] = event.cluster
+        at.taken.set()  # not before: the sums of what is shown are kept
+        if at.ring.loud is None or not event.diff.kinds.isdisjoint(RINGING):
+            self._ring(at, event.cluster)
+        if looks_back:
+            return
+        self.verify(at, event.cluster)
+        if "partitions" in event.diff.kinds:
+            self._read_resumed(at)
+        if at is self.here and isinstance(self.screen, WachtScreen):
+            self.screen.take(event.cluster, event.diff)
+        self._keep_up(at, event.cluster)
+
+    def _keep_up(self, at: Opened, cluster: Cluster) -> None:
+        """The screens of it that nobody looks at, those below a dialog or an inspection apart: they stand still."""
+        shown = self.screen_stack
+        of_it = {*self._installed_screens.values(), *self._screen_stacks.get(at.mode, ())}
+        for one in of_it:
+            if isinstance(one, WachtScreen) and one.is_mounted and one.at is at and one not in shown:
+                one.keep_up(cluster)
+
+    def _ring(self, at: Opened, cluster: Cluster) -> None:
+        """The bell, once a reading at most, for critical groups that were not there before."""
+        from console.alerts.bell import sequences, words
+        from console.alerts.groups import groups
+
+        now = at.live_clock.now()
+        at.ring, new = at.ring.next(cluster, groups(cluster, now, self.policy), now)
+        if not new:
+            return
+        looks_at_them = isinstance(self.screen, WachtScreen) and self.screen.crumb == "alerts"
+        hint = "" if looks_at_them else f"  ({self.keymap.press('alerts')})"
+        if at is not self.here:
+            hint = f"  (:cluster {at.name})"
+        elif self.looks_back:
+            hint = f"  (in the present: {self.keymap.press('look_back')})"
+        self.tell_of(at, f"critical: {words(new)}{hint}", "error")
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequences(cluster.name, new, self.config.bell, self.config.notify))
+
+    # The others.
+
+    def elsewhere(self) -> list[Span]:
+        """For the top line: the other clusters, those of which there is something to say."""
+        if len(self.sites) == 1:
+            return []
+        from console.session.cluster_summary import chip_of
+
+        found = sorted(filter(None, map(chip_of, self.standings())), key=lambda chip: chip[1] != "bad")
+        more = len(found) - _CHIPS
+        return [*found[:_CHIPS], (f"+{more}", found[_CHIPS][1])] if more > 0 else found
+
+    def standings(self) -> list[Standing]:
+        """How each cluster stands, in the order of the configuration."""
+        from console.session.cluster_summary import Standing, standing
+
+        made = []
+        for name in self.sites:
+            if (at := self.opened.get(name)) is None:
+                made.append(Standing(name=name, why=self.unopened.get(name, "")))
+                continue
+            # What was taken in, not what comes next: the sums of that are still being made.
+            known = self.present if at is self.here and self.present is not None else self.fleet[name]
+            made.append(standing(known, at.live_clock.mono(), shown=at is self.here))
+        return made
+
+    def watch_others(self, more: frozenset[str] = frozenset()) -> None:
+        """What is read of the clusters that are not shown: `WATCHED`, and more while a screen shows it."""
+        for at in self.opened.values():
+            if at is not self.here and isinstance(at.poller, Poller):
+                at.poller.watch(WATCHED | more)
+
+    def _open_others(self) -> None:
+        for name in self.sites:
+            if name not in self.opened and name not in self.unopened:
+                self._open(name)
+
+    def _open(self, name: str, then: Callable[[Opened], None] | None = None) -> None:
+        """Open a cluster off the event loop, which takes imports and files; `then` on it."""
+        site = self.sites[name]
+        twin = next((one.name for one in self.opened.values() if one.site.reach and one.site.reach == site.reach), "")
+        if twin:
+            self._not_open(name, f'it would ask the same Slurm as {twin}: give it slurm = {{ conf = "…/slurm.conf" }}')
+            return
+        self._modes_made += 1
+        mode = f"{name} {self._modes_made}"
+
+        def work() -> None:
+            try:
+                at = Opened(site, self.config, self._clock, mode)
+                at.records = to_record(site, self.config.recording) if self._records else None
+                self.open_poller(at)
+            except Told as error:
+                self.call_from_thread(self._not_open, name, clean(str(error)))
+            except Exception as error:
+                self.call_from_thread(self._not_open, name, clean(f"{type(error).__name__}: {error}")[:300])
+            else:
+                self.call_from_thread(self._came_open, at, then)
+
+        self.run_worker(work, thread=True, group="cluster", exit_on_error=False)
+
+    @property
+    def _records(self) -> bool:
+        """Whether this console records at all."""
+        return any(at.records is not None for at in self.opened.values())
+
+    def _not_open(self, name: str, why: str) -> None:
+        self.unopened[name] = why
+        self.tell_of(self.here, f"{name} cannot be opened: {why}", "warning")
+
+    def _came_open(self, at: Opened, then: Callable[[Opened], None] | None) -> None:
+        if at.name not in self.opened and self.screen_stack:
+            self.unopened.pop(at.name, None)
+            self.opened[at.name], self.fleet[at.name] = at, at.newest
+            self.add_mode(at.mode, QuietScreen)
+            if isinstance(at.poller, Poller):
+                at.poller.watch(WATCHED)
+            self._begin(at)
+            self._read_resumed(at)
+            self.tell_orphans(at)
+        if then is not None:
+            then(self.opened[at.name])
+
+    # Going from one to another.
+
+    def action_next_cluster(self) -> None:
+        """C: the next one that is known."""
+        names = list(self.sites)
+        if len(names) == 1:
+            self.tell("one cluster is known; each [cluster.NAME] of the configuration is one more")
+            return
+        self.go_to_cluster(names[(names.index(self.current) + 1) % len(names)])
+
+    def go_to_cluster(self, name: str) -> None:
+        """Show it, or say why not."""
+        try:
+            self.show_cluster(name)
+        except CommandError as error:
+            self.tell(str(error), "warning")
+
+    def show_cluster(self, name: str) -> None:
+        """`:cluster NAME`. Raises CommandError."""
+        if name not in self.sites:
+            raise CommandError(f"no cluster {clean(name)} is configured; there are: {', '.join(self.sites)}")
+        if name == self.current:
+            raise CommandError(f"{name} is on the screen")
+        if self.looks_back:
+            raise CommandError(self._past_first())
+        if not isinstance(self.screen, WachtScreen):
+            raise CommandError("answer what is open first")
+        if (at := self.opened.get(name)) is not None:
+            self._show_opened(at)
+            return
+        screen = self.screen
+
+        def then(at: Opened) -> None:
+            if not self.went_on(screen, f"cluster {name}"):
+                self._show_opened(at)
+
+        self._open(name, then)
+
+    def _past_first(self) -> str:
+        back = self.keymap.press("look_back")
+        return f"the past of {self.current} is on the screen: {back} to go back to the present"
+
+    def _show_opened(self, at: Opened) -> None:
+        """The one place that changes `here`. Never while the past is shown: what `Looking` put by of the one that is
+        here comes back onto the one that is here, its gate too."""
+        if self.looks_back:
+            self.tell(f"{at.name} is open; {self._past_first()}")
+            return
+        self.poller.show(frozenset())
+        self.here = at
+        if isinstance(at.poller, Poller):
+            at.poller.watch(None)
+        self.watch_others()
+        new = at.mode not in self._screen_stacks
+        self.switch_mode(at.mode)
+        if new:
+            self.push_screen(self.config.screen or "overview")
+            self.call_after_refresh(self._make_ahead, at)
+
+    def _make_ahead(self, at: Opened) -> None:
+        if at is self.here:
+            every = (self.get_screen(name) for name in ("overview", "nodes", "jobs"))
+            at.ahead = [screen for screen in every if isinstance(screen, WachtScreen)]
+            self.take_columns(at)
+
+    def take_columns(self, at: Opened) -> None:
+        """The lists of a cluster are there: what a site adds to them comes."""
+
+    def get_screen(self, screen: Any, screen_class: Any = None) -> Any:
+        """A screen by its name is the one of the cluster that is shown."""
+        if isinstance(screen, str) and (key := _key(self.here, screen)) != screen:
+            if not self.is_screen_installed(key):
+                self.install_screen(views.make(screen), key)
+            screen = key
+        return super().get_screen(screen, screen_class)
+
+    def close_cluster(self, name: str) -> None:
+        """`:close NAME`: read it no more, and give back what it holds. Raises CommandError."""
+        at = self.opened.get(name)
+        if at is None:
+            raise CommandError(f"{clean(name) or 'that'} is not open; there are: {', '.join(self.opened)}")
+        if at is self.here:
+            raise CommandError(f"{name} is on the screen: show another first")
+        if at.busy:
+            raise CommandError(f"{name}: wait until what you sent was seen")
+        del self.opened[name], self.fleet[name]
+        self.unopened[name] = "closed"
+        self.remove_mode(at.mode)
+        self.call_later(self._drop_screens, at)
+        self.run_worker(lambda: at.stop(alone=True), thread=True, group="cluster", exit_on_error=False)
+        memo.forget(name)
+        self.tell(f"{name} is closed: nothing of it is read, and nothing rings; :cluster {name} opens it again")
+
+    async def _drop_screens(self, at: Opened) -> None:
+        for key in [_key(at, one) for one in SCREENS]:
+            made = self._installed_screens.pop(key, None)
+            if isinstance(made, Screen) and made.is_attached:
+                await made.remove()
+
+
+def _key(at: Opened, name: str) -> str:
+    """What a screen of a cluster is installed as: of the first by its plain name."""
+    return name if at.mode == "_default" else f"{at.mode}/{name}"

@@ -1,0 +1,67 @@
+"""What the journal says of before, asked for off the event loop: which nodes were put back, what was shut, and the past
+of one node or job."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from collectors.model import SourceFault
+from console.actions.action import Kind
+from console.journal.leftovers import Left, left, still
+from console.session.cluster_session import Here, Opened
+from widgets.pane import Line, line
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    _Base = App[None]
+else:
+    _Base = object
+
+
+class Recalling(_Base):
+    """The part of the app that remembers what was done from here."""
+
+    here: Opened
+    resumed = Here[Mapping[str, float]]()
+    left = Here[Left]()
+
+    def read_resumed(self) -> None:
+        """Ask the journal which nodes people put back (an XID from before that is settled), and what they shut."""
+        self._read_resumed(self.here)
+
+    def _read_resumed(self, at: Opened) -> None:
+        def work() -> None:
+            from console.journal import past_actions, writer
+
+            book, transport = at.book, at.transport
+            with contextlib.suppress(OSError, writer.JournalFault):
+                lines = book.lines()
+                shut = left(lines)
+                if shut.users:
+                    # Somebody may have let them in again by hand; where Slurm does not say, the journal stands.
+                    with contextlib.suppress(SourceFault):
+                        rows = transport.read_users(tuple(shut.users))
+                        shut = still(shut, {name for name in shut.users if name not in rows or rows[name].blocked})
+                if at.book is book:
+                    at.resumed, at.left, at.ticketed = past_actions.resumed(lines), shut, past_actions.ticketed(lines)
+
+        self.run_worker(work, thread=True, group=f"resumed {at.name}", exclusive=True, exit_on_error=False)
+
+    def past_of(self, at: Opened, kind: Kind, key: str) -> list[Line]:
+        """What was done to a node or a job before, from the journal. Blocks: call it off the event loop."""
+        from console.journal import past_actions, writer
+        from console.tables import inspection_lines
+
+        try:
+            # No journal: nothing was ever done from here.
+            records = at.book.lines()
+        except (OSError, writer.JournalFault) as error:
+            return [line((f"the journal cannot be read: {error}", "warn"))]
+        now = at.clock.now()
+        acts = past_actions.of(key, records, kind, 12)
+        return inspection_lines.past_lines(
+            acts, past_actions.drains(key, records, now) if kind == "node" else None, now
+        )

@@ -1,0 +1,146 @@
+"""The palette on the screen: what is typed, and under it what fits. Enter does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.worker import get_current_worker
+
+from collectors.clean import clean
+from widgets.cells import Span, cut, width
+from widgets.pane import Line, Pane
+from widgets.terminal.quiet_app import QuietModal
+
+from .palette import Entry, Named, entries, found, named
+
+if TYPE_CHECKING:
+    from .app import WachtApp
+
+_LONGEST = 200
+
+
+class PaletteScreen(QuietModal[Entry | None]):
+    """Gives back what was chosen, None for nothing. It does nothing itself."""
+
+    DEFAULT_CSS = """
+    PaletteScreen { align: center top; background: $background 60%; }
+    PaletteScreen > Vertical { width: 100%; max-width: 110; height: 80%; margin: 1 0; background: $background; }
+    """
+    AUTO_FOCUS = "#found"
+    app: WachtApp
+
+    def __init__(self, app: WachtApp) -> None:
+        super().__init__()
+        self._every = tuple(entries(app))
+        self._recent = tuple(app.histories["^"].entries)
+        self._query = ""
+        self._named: list[Named] = []
+        self._shown: Sequence[Entry] = ()
+        self._pane = Pane(select=True, empty_text="nothing is called that", id="found")
+
+    def compose(self) -> ComposeResult:
+        """One pane: its title is the line that is typed."""
+        with Vertical():
+            yield self._pane
+
+    def on_mount(self) -> None:
+        """All of it, before anything is typed."""
+        self._paint()
+
+    def on_resize(self) -> None:
+        """Another width, other lines."""
+        self.call_after_refresh(self._paint)
+
+    def _paint(self, keep: bool = False) -> None:
+        """Show what fits; the cursor goes to the first, or with `keep` stays where somebody has put it."""
+        at = int(self._pane.cursor_key or 0)
+        stays = self._shown[at] if keep and 0 < at < len(self._shown) else None
+        self._shown = [*found(self._every, self._query, self._recent), *map(self._entry, self._named)]
+        typed: list[Span] = [
+            ("› ", "key"),
+            (self._query or "type a name", "text-strong" if self._query else "text-dim"),
+        ]
+        self._pane.set_title([*typed, ("▏", "accent")], [(f"{len(self._shown)}", "text-dim")] if self._query else "")
+        if self._query:
+            # A name that is typed whole is what is meant.
+            self._shown = sorted(self._shown, key=lambda one: one.name.partition(" ")[2] != self._query)
+        room = max(20, self._pane.size.width - 6)
+        self._pane.set_lines([self._line(at, one, room) for at, one in enumerate(self._shown)])
+        if stays is not None:
+            self._pane.select_key(str(next(n for n, one in enumerate(self._shown) if one.name == stays.name)))
+        elif self._shown:
+            self._pane.select_key("0")
+            self._pane.scroll_top(0)
+
+    def _line(self, at: int, one: Entry, room: int) -> Line:
+        name = cut(one.name, room)
+        said = cut(one.said, max(0, room - max(34, width(name) + 2) - len(one.key) - 1))
+        pad = " " * max(2, 34 - width(name))
+        role = "key-off" if one.refused else "text-strong"
+        return Line(
+            ((name, role), (pad, ""), (said, "warn" if one.refused else "text-dim")), ((one.key, "key"),), str(at)
+        )
+
+    def _entry(self, one: Named) -> Entry:
+        kind, name, said = one
+        if kind == "rack":
+            return Entry(f"rack {name}", said, partial(self.app.open_list, "nodes", f"rack={name}"))
+        return Entry(f"{kind} {name}", said, partial(self.app.open_row, "node" if kind == "node" else "job", name))
+
+    # What is typed.
+
+    def on_key(self, event: events.Key) -> None:
+        """Letters belong to the line; the rest moves the cursor, chooses or leaves."""
+        match event.key:
+            case "escape" | "ctrl+p":
+                self.dismiss(None)
+            case "enter" | "up" | "down" | "pageup" | "pagedown" | "home" | "end":
+                return
+            case "backspace" | "ctrl+h":
+                self._type(self._query[:-1])
+            case "ctrl+u":
+                self._type("")
+            case "ctrl+w":
+                self._type(self._query.rstrip().rpartition(" ")[0])
+            case _ if event.is_printable and event.character:
+                self._type(self._query + event.character)
+            case _:
+                return
+        event.stop()
+        event.prevent_default()
+
+    def on_paste(self, event: events.Paste) -> None:
+        """The first line of it; it chooses nothing."""
+        event.stop()
+        lines = event.text.splitlines()
+        self._type(self._query + (clean(lines[0]) if lines else ""))
+
+    def _type(self, text: str) -> None:
+        self._query = text[:_LONGEST]
+        low = self._query.strip().lower()
+        self._named = [one for one in self._named if low and low in one[1].lower()]
+        self._paint()
+        self.run_worker(self._look, thread=True, group="names", exclusive=True, exit_on_error=False)
+
+    def _look(self) -> None:
+        """In a thread: the machine may have 100,000 jobs."""
+        worker, query = get_current_worker(), self._query
+        names = named(self.app.cluster, query)
+        if not worker.is_cancelled:
+            self.app.call_from_thread(self._came, query, names)
+
+    def _came(self, query: str, names: list[Named]) -> None:
+        if query == self._query and names != self._named and self.is_mounted:
+            self._named = names
+            self._paint(keep=True)
+
+    @on(Pane.Opened)
+    def _chosen(self, event: Pane.Opened) -> None:
+        event.stop()
+        at = int(event.key)
+        self.dismiss(self._shown[at] if at < len(self._shown) else None)

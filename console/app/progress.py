@@ -1,0 +1,133 @@
+"""A long action on its way: how far it is, what was refused, and a hand on it between two batches."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from collectors.nodeset import fold
+from console.actions.plan import Plan
+from console.gate import preview
+from console.gate.outcome import Progress, by_reason
+from widgets.cells import Span
+from widgets.pane import Line, Pane
+from widgets.terminal.quiet_app import QuietModal
+
+_WORDS = {"pending": "sent", "sent": "sent", "failed": "refused", "unknown": "unknown",
+          "dropped": "left out", "done": "done"}  # fmt: skip
+#: Cells of the dialog; waves and reasons of which it shows the newest.
+_WIDE, _TOLD, _WHYS = 76, 6, 3
+_ROLES = {"failed": "bad", "unknown": "warn", "dropped": "warn"}
+
+
+class ProgressDialog(QuietModal[None]):
+    """Shown while batches go out and until it is closed. Esc hides it; the action goes on without it."""
+
+    DEFAULT_CSS = """
+    ProgressDialog { align: center middle; background: $background 60%; }
+    ProgressDialog Pane { width: 76; max-width: 100%; height: 7; background: $background; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "pause", "Pause", show=False),
+        Binding("s", "stop", "Stop", show=False),
+        Binding("d", "drain", "Drain again", show=False),
+        Binding("escape", "hide", "Hide", show=False),
+    ]
+
+    def __init__(self, plan: Plan, progress: Progress) -> None:
+        super().__init__()
+        self.plan = plan
+        self.progress = progress
+        self._box = Pane(preview.title(plan))
+
+    def compose(self) -> ComposeResult:
+        """One pane."""
+        yield self._box
+
+    def on_mount(self) -> None:
+        """Look twice a second; nothing moves in between."""
+        self._tell()
+        self.set_interval(0.5, self._tell)
+
+    def _tell(self) -> None:
+        progress = self.progress
+        results = list(progress.results.values())
+        words = Counter(result.state for result in results)
+        told: list[Span] = [(f"{count:,} {_WORDS[state]}   ", _ROLES.get(state, "")) for state, count in words.items()]
+        waves = self.plan.waves is not None
+        state = ("going out, a wave at a time" if waves else "going out, a batch at a time", "accent")
+        if progress.ended:
+            state = ("nothing more is sent; what came of it is read back", "text-strong")
+        elif progress.stopped:
+            state = ("stopped: the rest is not sent", "warn")
+        elif progress.paused:
+            state = ("paused: nothing further is sent", "warn")
+        last = next((result.why for result in reversed(results) if result.state == "failed"), "")
+        keys: list[Span] = [
+            ("p", "key"), (" goes on" if progress.paused else " pauses", "text-dim"), ("   s", "key"),
+            (" stops, the rest is left out", "text-dim"), ("   Esc", "key"), (" hides this", "text-dim"),
+        ]  # fmt: skip
+        if progress.ended:
+            # It stays: a key meant for it must not reach the screen below.
+            keys = [("Esc", "key"), (" closes this", "text-dim")]
+        head: list[Span] = [(f"{len(results):,} of {progress.total:,}   ", "text-strong"), state]
+        made = [Line(head), Line(told), *(self._waves() if waves else [Line([(last, "bad")])]), Line([]), Line(keys)]
+        if progress.unfit:
+            unfit = f" drains the {len(progress.unfit):,} that came back unfit, once you have said yes"
+            made.append(Line([("d", "key"), (unfit, "text-dim")]))
+        self._box.styles.height = min(len(made) + 2, self.app.size.height)
+        self._box.set_lines(made)
+
+    def _waves(self) -> list[Line]:
+        """What came of each wave, who is set aside and why, and what is waited for."""
+        progress, width = self.progress, _WIDE - 4
+        found = [(one, "") for one in progress.told[-_TOLD:]]
+        whys = by_reason(dict(progress.aside))
+        found += [(f"set aside  {fold(nodes)}: {why}", "warn") for why, nodes in list(whys.items())[:_WHYS]]
+        if len(whys) > _WHYS:
+            found.append((f"set aside  for {len(whys) - _WHYS} more reasons: :journal has them", "warn"))
+        if progress.held:
+            found.append((f"paused: {progress.held}", "bad"))
+        elif progress.wave and not progress.ended and not progress.stopped:
+            found.append((progress.wave, "accent"))
+        return [
+            Line([(piece, role)])
+            for text, role in found
+            for piece in textwrap.wrap(text, width, subsequent_indent="  ", max_lines=2, placeholder=" …")
+        ]
+
+    def action_pause(self) -> None:
+        """p: hold the next batch back, or let it go."""
+        if self.progress.paused:
+            self.progress.go_on()
+        else:
+            self.progress.pause()
+        self._tell()
+
+    def action_stop(self) -> None:
+        """s: what was sent is sent; the rest stays."""
+        self.progress.stop()
+        self._tell()
+
+    def action_drain(self) -> None:
+        """d: ask whether what came back unfit is drained again."""
+        if self.progress.unfit and self.is_active:
+            app: Any = self.app
+            app.drain_again(self.plan, self.progress)
+
+    def action_hide(self) -> None:
+        """Esc. Never what lies on top of it, nor, by a second Esc, the screen below."""
+        if self.progress.paused and not self.progress.ended and self.plan.waves is None:
+            return  # seconds of work: nobody hides it to do something else
+        if self.is_active:
+            self.dismiss(None)
+
+    def on_unmount(self) -> None:
+        """Taken off while paused, by another screen: the rest is left out, where it would wait for ever. Waves wait for
+        somebody to look at the nodes: the top line tells of them, and `:progress` brings this back."""
+        if self.progress.paused and self.plan.waves is None:
+            self.progress.stop()

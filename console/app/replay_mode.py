@@ -1,0 +1,377 @@
+"""Looking back from the console: a recording on the same screens, in place of the present or with it going on behind.
+
+What the screens ask for is swapped as a whole: the clock, the poller for a player, the readers on demand, the journal,
+and the gate for one that has no writer. The present goes on being read and recorded, and its bell rings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.message import Message
+
+from collectors.clock import Clock
+from collectors.model import Cluster, Diff
+from console.actions.incident import incidents
+from console.config.keymap import Keymap
+from console.filters.commands import CommandError
+from console.ingest.poller import Poller
+from console.ingest.reduce import merged
+from console.queue.queue_reads import Sparing
+from console.runtime.errors import Told
+from console.screens.layout.inspection import Inspection
+from console.screens.layout.screen import WachtScreen
+from console.session.cluster_session import Here, Opened
+from console.triage.judgement import By
+from widgets.key_bar import Key
+from widgets.units import duration, stamp
+
+from .undoing import Undoing
+
+if TYPE_CHECKING:
+    from console.health.xid_policy import Policy
+    from console.recording.location import Bounds
+    from console.recording.player import Player
+    from console.recording.recorder import Recorder
+    from console.recording.replay_site import ReplaySite
+
+#: Keys of `console.actions.registry.NAVIGATION` that are answered here.
+KEYS = ("look_back", "play", "slower", "faster", "earlier", "later", "far_back", "far_on", "next_mark", "last_mark",
+        "go_to")  # fmt: skip
+FAR_S = 600.0
+#: What is swapped, by the names that the screens know.
+_SWAPPED = ("clock", "poller", "transport", "telemetry", "ledger", "queueing", "gate", "journal_path", "book",
+            "resumed", "left", "sent_watch")  # fmt: skip
+
+
+class MomentChanged(Message):
+    """The player shows another moment."""
+
+    def __init__(self, player: object, cluster: Cluster, diff: Diff | None) -> None:
+        """Without a `diff` it went somewhere else: anything may differ."""
+        super().__init__()
+        self.player, self.cluster, self.diff = player, cluster, diff
+
+    def can_replace(self, message: Message) -> bool:
+        """The newer one takes over what this one would have told."""
+        if not isinstance(message, MomentChanged) or message.player is not self.player:
+            return False
+        message.diff = None if message.diff is None or self.diff is None else merged(self.diff, message.diff)
+        return True
+
+
+class Looking(Undoing):
+    """The part of the app that records, and shows what was recorded."""
+
+    present: Cluster | None = None
+    """The newest Cluster of the present while something else is on the screen."""
+    recorder: Here[Recorder | None] = Here()
+    records: Here[tuple[Path, Bounds] | None] = Here()
+    live_clock = Here[Clock]()
+    _put_by: dict[str, Any]
+    """What the present has by these names while the past is shown."""
+    _told_trouble = ""
+    fleet: dict[str, Cluster]
+    policy: Policy
+    keymap: Keymap
+    """The keys in force, for what is told of them."""
+
+    @property
+    def current(self) -> str:
+        """The name of the cluster on the screen."""
+        return self.here.name
+
+    def open_poller(self, at: Opened) -> None:
+        """What brings the facts: a poller of the sources, or the player of a recording, which has no gate."""
+        site = at.site
+        if site.recorded:
+            at.poller = self._open_player(cast("ReplaySite", site))
+            self._shut_gate(cast("ReplaySite", site))
+        else:
+            at.poller = Poller(site.name, site.collectors(), at.clock, self._publish, site.demo, (at.telemetry,))
+
+    def _publish(self, cluster: Cluster, diff: Diff) -> None:
+        raise NotImplementedError
+
+    def _open_player(self, site: ReplaySite) -> Player:
+        from console.recording.player import Player
+
+        made: Player
+
+        def publish(cluster: Cluster, diff: Diff | None) -> None:
+            looked_at = getattr(self, "looked_at", None)
+            if isinstance(looked_at, WachtScreen):
+                looked_at.prepare(cluster, self.here, self.policy, shown=True)
+            self.post_message(MomentChanged(made, cluster, diff))
+
+        def tell(text: str) -> None:
+            self.call_from_thread(self.tell, text)
+
+        made = Player(site.recording, site.clock, publish, tell, site.begin)
+        return made
+
+    def _shut_gate(self, site: ReplaySite) -> None:
+        from console.recording.replay_site import RecordedBook, closed_gate
+
+        self.gate = closed_gate(site)
+        self.book = RecordedBook(site)
+        self.journal_path = site.recording.path
+
+    # Recording.
+
+    def record(self, at: Opened) -> None:
+        """Begin to record, where this console does. What that takes is imported off the event loop."""
+        if at.records is not None:
+            self.run_worker(lambda: self._record(at), thread=True, group="record", exit_on_error=False)
+
+    def _record(self, at: Opened) -> None:
+        from console.recording.recorder import Recorder
+
+        assert at.records is not None
+        made = Recorder(*at.records, at.live_clock, at.journal_path)
+        made.start()
+        made.offer(at.newest, Diff())  # what came before it was there
+        at.recorder = made
+
+    def tend_recorder(self) -> None:
+        """Say once why nothing is recorded; the top line says that it is so for as long as it is."""
+        trouble = self.recorder.trouble if self.recorder is not None else ""
+        if trouble and not self._told_trouble:
+            self.tell(f"not recorded: {trouble}", "warning")
+        self._told_trouble = trouble
+
+    def stop_reading(self) -> None:
+        """End every thread that reads, plays or records."""
+        if "poller" in self._put_by:
+            self._put_by["poller"].stop()
+        for at in self.opened.values():
+            at.stop()
+
+    # Looking back.
+
+    @property
+    def replaying(self) -> bool:
+        """Whether a recording is on the screen."""
+        return not isinstance(self.poller, Poller)
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether the present goes on behind it."""
+        return bool(self._put_by)
+
+    def by_now(self, at: Opened) -> By:
+        """What the present of a cluster is judged by, while its past is on the screen too."""
+        return By(*(self._put_by[one] for one in By._fields)) if at is self.here and self.looks_back else at.by
+
+    @property
+    def modes(self) -> Sequence[str]:
+        """Words that must be loud in the top line; a recording with its moment and its pace."""
+        found = ["DEMO"] if self.cluster.demo else []
+        if self.replaying:
+            player = self._player
+            pace = f"▶ ×{player.speed}" if player.playing else "paused"
+            return [*found, f"REPLAY {stamp(self.clock.now())[5:19]} {pace}"]
+        now = self.clock.now()
+        found += [f"INCIDENT {one.name} {duration(one.ends - now)}" for one in incidents(self.cluster, now)[:2]]
+        found += [one.chip for one in tuple(self.sending) if one.chip]
+        if self.here.locked:
+            found.append("READ-ONLY")
+        if self.recorder is not None and self.recorder.trouble:
+            found.append("NOT RECORDED")
+        return found
+
+    def replay_keys(self) -> Sequence[Key]:
+        """For the bar, in place of the actions."""
+        play = "pause" if self._player.playing else "play"
+        away = (Key("T", "present"),) if self.looks_back else ()
+        return (Key("p", play), Key("n", "next event"), Key(",", "back"), Key(".", "on"), Key("]", "faster"),
+                Key("t", "go to"), *away)  # fmt: skip
+
+    @property
+    def _player(self) -> Player:
+        return cast("Player", self.poller)
+
+    def action_look_back(self) -> None:
+        """T: what this console recorded, and back to the present."""
+        if self.looks_back:
+            self._return()
+        elif self.replaying:
+            self.tell("this is a recording: there is no present behind it; :quit leaves")
+        elif self.recorder is None:
+            self.tell("nothing is recorded here", "warning")
+        elif self.sending or self.sent_watch.waiting or self._looking:
+            self.tell("wait until what you sent was seen: in the past it would go unwatched", "warning")
+        else:
+            self._go_back(self.recorder.path)
+
+    def _go_back(self, path: Path) -> None:
+        from console.recording.replay_site import replay_site
+
+        at = self.here
+
+        def opened(site: ReplaySite) -> None:
+            if at is not self.here or self.sending or self.sent_watch.waiting:
+                self.tell(f"the past of {at.name}: you went on meanwhile; ask for it again", "warning")
+                return
+            if self.looks_back:
+                return
+            self._put_by = {name: getattr(self, name) for name in _SWAPPED}
+            self.present = self.cluster
+            self.clock = site.clock
+            self.transport, self.telemetry, self.ledger = site.transport(), site.telemetry(), site.ledger()
+            self.queueing = Sparing(site.queueing(), site.clock)
+            self._shut_gate(site)
+            self.resumed, self.left, self.sent_watch = {}, type(self.left)(), type(self.sent_watch)()
+            self.poller = self._open_player(site)
+            self.poller.start()
+            self._other_time()
+
+        def work() -> None:
+            try:
+                site = replay_site(path, lambda recording: last.at if (last := recording.last()) is not None else 0.0)
+            except Told as error:
+                why = self.recorder.trouble if self.recorder is not None else ""
+                self.call_from_thread(self.tell, f"there is nothing to look back at: {why or error}", "warning")
+                return
+            self.call_from_thread(opened, site)
+
+        self.run_worker(work, thread=True, group="replay", exclusive=True, exit_on_error=False)
+
+    def _return(self) -> None:
+        held, self._put_by = self._put_by, {}
+        self.poller.stop()
+        for name, value in held.items():
+            setattr(self, name, value)
+        if self.present is not None:
+            self.fleet[self.current] = self.present
+            self.present = None
+        self._other_time()
+        self.tell("back in the present")
+
+    def _other_time(self) -> None:
+        """Every screen shows another time from now on; what it asked for on demand is of the one before."""
+        open_one = self.screen
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
+        for screen in (*self._installed_screens.values(), *self.screen_stack):
+            if isinstance(screen, WachtScreen):
+                screen.forget()
+        if isinstance(open_one, Inspection):
+            self.push_screen(type(open_one)(open_one.key))
+        if isinstance(self.screen, WachtScreen):
+            self.poller.need(self.screen.reads)
+            self._shown_again(self.screen, None)
+
+    def _shown_again(self, screen: WachtScreen, diff: Diff | None) -> None:
+        screen.take(self.cluster, diff)
+        if diff is None:
+            self._last_tick = -math.inf
+            self.read_resumed()
+
+    def on_moment_changed(self, event: MomentChanged) -> None:
+        """Another moment is to be shown."""
+        if event.player is not self.poller or not self.screen_stack:
+            return
+        self.fleet[self.current] = event.cluster
+        if isinstance(self.screen, WachtScreen):
+            self._shown_again(self.screen, event.diff)
+
+    # The keys.
+
+    def _play(self) -> Player | None:
+        if self.replaying:
+            return self._player
+        back = self.keymap.press("look_back")
+        self.tell(f"this key is for recordings: {back} to look back, wacht replay FILE plays one")
+        return None
+
+    def action_play(self) -> None:
+        """p."""
+        if (player := self._play()) is not None:
+            player.toggle()
+
+    def action_slower(self) -> None:
+        """[."""
+        if (player := self._play()) is not None:
+            player.pace(-1)
+
+    def action_faster(self) -> None:
+        """]."""
+        if (player := self._play()) is not None:
+            player.pace(1)
+
+    def action_earlier(self) -> None:
+        """Comma: the moment before."""
+        if (player := self._play()) is not None:
+            player.step(back=True)
+
+    def action_later(self) -> None:
+        """Full stop: the next moment."""
+        if (player := self._play()) is not None:
+            player.step(back=False)
+
+    def action_far_back(self) -> None:
+        """<."""
+        if (player := self._play()) is not None:
+            player.skip(-FAR_S)
+
+    def action_far_on(self) -> None:
+        """>."""
+        if (player := self._play()) is not None:
+            player.skip(FAR_S)
+
+    def action_next_mark(self) -> None:
+        """n: the next alert, action or failure."""
+        if (player := self._play()) is not None:
+            player.jump(back=False)
+
+    def action_last_mark(self) -> None:
+        """N: the one before."""
+        if (player := self._play()) is not None:
+            player.jump(back=True)
+
+    def action_go_to(self) -> None:
+        """t: a line for the moment."""
+        if self._play() is not None and isinstance(self.screen, WachtScreen):
+            self.screen.prompt.open(":", "at ")
+
+    def go_to(self, verb: str, text: str) -> None:
+        """`:at 03:12`, `:next action`. Raises CommandError."""
+        from console.recording.moments import find
+        from console.recording.store import KINDS
+
+        if not self.replaying:
+            raise CommandError(f"only a recording has another moment: {self.keymap.press('look_back')} to look back")
+        if verb == "next":
+            if text and text not in KINDS:
+                raise CommandError(f"next {', '.join(KINDS)}")
+            self._player.jump(back=False, kind=text or None)
+            return
+        try:
+            self._player.go(find(text))
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+
+    # What belongs to the present alone.
+
+    def ssh(self, name: str) -> None:
+        """A recorded node is no place to go to."""
+        if self.replaying:
+            self.tell(self.gate.locked, "warning")
+        else:
+            super().ssh(name)
+
+    def read_back(self, key: str) -> None:
+        """Nothing is looked at and written down from the past."""
+        if self.replaying:
+            self.tell(self.gate.locked, "warning")
+        else:
+            super().read_back(key)
+
+    def tell_orphans(self, at: Opened) -> None:
+        """What somebody should look at is in the present."""
+        if not self.replaying:
+            super().tell_orphans(at)

@@ -1,0 +1,85 @@
+"""A mass return from the console: the dialog that shows how far it is, and the facts that it looks at between waves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from collectors.model import Cluster
+from collectors.nodeset import fold
+from console.actions.plan import Extra, Options, Plan
+from console.filters.commands import CommandError
+from console.session.cluster_session import Opened
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    from console.gate.outcome import Progress
+    from console.gate.rollout import Look
+
+    _Base = App[None]
+else:
+    _Base = object
+
+
+class Returning(_Base):
+    """The part of the app that shows what is sent in batches or waves."""
+
+    _on_its_way: tuple[Plan, Progress] | None = None
+    """The newest of those that took a dialog."""
+
+    here: Opened
+    """The cluster on the screen."""
+
+    def tell_of(self, at: Opened, text: str, severity: str = "information") -> None:
+        """A word in the corner about this cluster."""
+        raise NotImplementedError
+
+    def ask(
+        self, action_id: str, targets: Sequence[str], reason: str | None = None, options: Options | None = None
+    ) -> None:
+        """Show what it would do, and ask."""
+        raise NotImplementedError
+
+    def show_progress(self, plan: Plan, progress: Progress) -> None:
+        """How far it is, with a hand on it."""
+        from .progress import ProgressDialog
+
+        self._on_its_way = (plan, progress)
+        self.push_screen(ProgressDialog(plan, progress))
+
+    def show_progress_again(self) -> None:
+        """`:progress`. Raises CommandError."""
+        plan, progress = self._on_its_way or (None, None)
+        if plan is None or progress is None or (progress.ended and not progress.unfit):
+            raise CommandError("nothing is being sent in batches or waves")
+        self.show_progress(plan, progress)
+
+    def holds(self, at: Opened, plan: Plan, progress: Progress) -> None:
+        """It paused by itself. Told, not opened: a dialog would take the keys that are meant for what is shown."""
+        self.tell_of(at, f"{plan.action.label} is paused: {progress.held}; :progress, then p goes on", "error")
+
+    def unfit(self, at: Opened, plan: Plan, progress: Progress) -> None:
+        """Some came back unfit, and somebody wanted to be asked whether they are drained again."""
+        which = fold(progress.unfit)
+        self.tell_of(at, f"{plan.action.label}: {which} came back unfit: :progress, then d drains them again", "error")
+
+    def drain_again(self, plan: Plan, progress: Progress) -> None:
+        """Ask, as for any other drain, whether what came back unfit is taken out again."""
+        if plan.cluster.name != self.here.name:
+            self.tell_of(self.here, f"they are nodes of {plan.cluster.name}: go there first", "warning")
+            return
+        reasons = {name: f"came back unfit: {why}" for name, why in progress.unfit.items()}
+        self.ask("drain", tuple(reasons), "came back unfit", Options(reasons=reasons))
+
+
+def look_of(at: Opened) -> Look:
+    """Reads what the pre-flight of nodes that come back needs: what the poller has, asked for anew, and their GPUs."""
+    from console.gate import preflight_reads
+
+    def look(names: Sequence[str]) -> tuple[Cluster, Extra]:
+        at.poller.poke(preflight_reads.RETURN_SOURCES)
+        cluster = at.newest
+        return cluster, preflight_reads.returned(names, cluster, at.telemetry, at.resumed)
+
+    return look

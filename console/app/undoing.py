@@ -1,0 +1,113 @@
+"""Taking back from the console: the last action, or one of the journal; and reading back what has no result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from collectors.model import SourceFault
+from console.runtime.operator_identity import person
+from console.session.cluster_session import Opened
+
+from .acting import Acting
+
+if TYPE_CHECKING:
+    from console.journal.entries import Entry
+
+
+class Undoing(Acting):
+    """The part of the app that reads the journal to take something back. It sends nothing: it asks like a key does."""
+
+    def action_undo(self) -> None:
+        """Z: the last action of whoever sits here."""
+        self.undo(None)
+
+    def undo(self, key: str | None, only: Sequence[str] | None = None) -> None:
+        """Propose what takes back an action of the journal, or the last one of this person; `only` some targets."""
+        if self.here.locked:
+            self.tell(f"undo refused: {self.here.locked}", "warning")
+            return
+
+        from console.journal.entries import named
+        from console.journal.undo import Undo, last_of, undo_of
+
+        screen: Any = getattr(self, "screen", None)
+        at = self.here
+
+        def found(entries: Mapping[str, Entry]) -> None:
+            if self.went_on(screen, "undo"):
+                return
+            entry = last_of(entries, person()) if key is None else entries.get(key)
+            if entry is None:
+                self.tell(
+                    "there is nothing of yours to undo" if key is None else "that is not in the journal", "warning"
+                )
+                return
+            proposed = undo_of(entry, entries, self.cluster, self.clock.now(), only)
+            if isinstance(proposed, Undo):
+                self.ask(proposed.action, proposed.targets, proposed.reason, proposed.options, notes=proposed.notes)
+            else:
+                self.tell(f"undo of {entry.action} {named(entry)}: {proposed}", "warning")
+
+        self._with_entries(at, found)
+
+    def read_back(self, key: str) -> None:
+        """Look what came of an action of which nobody wrote the end, and write it down."""
+        from console.journal import writer
+        from console.journal.entries import counted, named
+
+        at, gate = self.here, self.gate
+
+        def work() -> None:
+            try:
+                entry = writer.entries_of(at.journal_path)[key]
+                if writer.alive(entry, at.clock.now()):
+                    told, severity = f"{entry.action} {named(entry)}: it is under way still", "warning"
+                else:
+                    results, warning = gate.settle_orphan(entry)
+                    states = [one["state"] for one in results.values()]
+                    told = f"{entry.action} {named(entry)}, read back: {counted(states)}" + (
+                        f"; {warning}" if warning else ""
+                    )
+                    severity = "warning" if set(states) - {"done"} else "information"
+            except KeyError:
+                told, severity = "that is not in the journal", "warning"
+            except SourceFault as error:
+                told, severity = f"it cannot be read back: {error.fault}", "error"
+            except (OSError, writer.JournalFault) as error:
+                told, severity = f"it cannot be read back: {error}", "error"
+            except Exception as error:
+                told, severity = f"it cannot be read back: {type(error).__name__}: {error}"[:300], "error"
+            self.call_from_thread(self.tell_of, at, told, severity)
+
+        self.run_worker(work, thread=True, group="journal", exit_on_error=False)
+
+    def tell_orphans(self, at: Opened) -> None:
+        """When a cluster is opened: actions that a console sent before it died, or that another's end nobody saw."""
+
+        def work() -> None:
+            from console.journal import writer
+            from console.journal.chain import there
+            from console.journal.entries import told_orphans
+
+            try:
+                told = told_orphans(writer.orphans(at.journal_path)) if there(at.journal_path) else ""
+            except (OSError, writer.JournalFault) as error:
+                told = f"the journal cannot be read: {error}"
+            if told:
+                self.call_from_thread(self.tell_of, at, told, "warning")
+
+        self.run_worker(work, thread=True, group="orphans", exit_on_error=False)
+
+    def _with_entries(self, at: Opened, then: Callable[[Mapping[str, Entry]], None]) -> None:
+        from console.journal import writer
+
+        def work() -> None:
+            try:
+                entries: Any = writer.entries_of(at.journal_path)
+            except (OSError, writer.JournalFault) as error:
+                self.call_from_thread(self.tell_of, at, f"the journal cannot be read: {error}", "error")
+                return
+            self.call_from_thread(then, entries)
+
+        self.run_worker(work, thread=True, group="undo", exclusive=True, exit_on_error=False)

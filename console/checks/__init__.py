@@ -1,1 +1,0 @@
-"""What `wacht doctor` looks at, one module a subject; each returns findings."""

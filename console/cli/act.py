@@ -1,0 +1,264 @@
+"""`wacht act`: the gate from the command line, with the same preview, guard, journal and verification as the screen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from collectors.clean import clean
+from collectors.model import Cluster
+from collectors.nodeset import expand
+from console.actions import plan as plans
+from console.actions import targets
+from console.actions.options import valued
+from console.actions.plan import Extra, Options, Plan, Refusal, Skip
+from console.actions.registry import BY_ID
+from console.gate import preview
+from console.gate.gate import Gate
+from console.gate.outcome import Outcome, Result
+from console.gate.preflight_reads import BACK, RETURN_SOURCES
+from console.gate.verify import done_word
+from console.journal.undo import Undo, last_of, undo_of
+from console.journal.writer import entries_of
+from console.runtime.errors import FilterError
+from console.runtime.operator_identity import person
+
+from .rollout_text import stoppable
+
+DONE, INCOMPLETE, REFUSED = 0, 1, 2
+
+
+def run_act(
+    gate: Gate,
+    cluster: Cluster,
+    action: str,
+    words: Sequence[str],
+    *,
+    reason: str | None = None,
+    dry_run: bool = False,
+    yes: bool = False,
+    count: int | None = None,
+    as_json: bool = False,
+    ask: Callable[[str], str] | None = None,
+    out: TextIO | None = None,
+    err: TextIO | None = None,
+    deadline_s: float | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    options: Options | None = None,
+    look: Callable[[Sequence[str]], Extra] | None = None,
+) -> int:
+    """Plan, show, ask, send and follow. Returns the exit status: 0 all done and seen, 1 not all, 2 refused.
+
+    `ask` shows a question and returns the line typed; None where there is no terminal. `deadline_s` is how long the
+    targets are read back, None as long as the action takes. `look` reads what the pre-flight of these targets needs.
+    Raises nothing for what Slurm does.
+    """
+    options = options or Options()
+    told = _Teller(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
+    try:
+        try:
+            names = named(cluster, action, words)
+        except FilterError as error:
+            return told.refused(f"{' '.join(words)}: {error}")
+        options = valued(BY_ID[action], options) if action in BY_ID else options
+    except ValueError as error:
+        return told.refused(str(error))
+    extra = look(names) if look is not None and not gate.read_only else None
+    plan = gate.plan(action, names, reason, cluster, options, extra)
+    if isinstance(plan, Refusal):
+        return told.refused(f"{plan.why}; --break-glass goes on all the same" if plan.glass else plan.why)
+    told.preview(plan)
+    if plan.lacks_reason:
+        return told.refused("a reason is required", plan)
+    confirm = plan.confirm
+    if confirm.kind == "break" and not options.break_glass:
+        return told.refused(f"{confirm.why}: --break-glass and --count {confirm.expect} are required", plan)
+    answer = "y" if yes and confirm.kind == "plain" else None
+    if count is not None:
+        if count != confirm.expect:
+            return told.refused(f"--count {count}: it would act on {confirm.expect}", plan)
+        answer = confirm.words if confirm.kind == "break" else str(count)
+    if dry_run:
+        return told.ended(plan, {}, DONE)
+    ahead = answer is not None
+    if answer is None:
+        if ask is None:
+            option = "--yes" if confirm.kind == "plain" else f"--count {confirm.expect}"
+            return told.refused(f"not confirmed: there is no terminal to ask at; {option} would answer", plan)
+        answer = _asked(ask, told, plan)
+    outcomes: list[Outcome] = []
+    now, refused = plan, ""
+    while True:
+        with stoppable(ask, told.wave, yes) as progress:
+            outcomes.append(outcome := gate.send(now, answer, progress))
+        refused = outcome.refused or ""
+        if not outcome.again or progress.stopped:
+            break
+        fresh = gate.ask_again(outcome, cluster)
+        if isinstance(fresh, Refusal):
+            refused = fresh.why
+            break
+        told.preview(fresh)
+        late = ahead and (len(outcomes) > 1 or not confirm.covers(fresh.confirm))
+        if late or (fresh.confirm.kind == "break" and not options.break_glass):
+            refused = not_covered(fresh)
+            break
+        answer = fresh.confirm.words if ahead else _asked(ask, told, fresh)
+        now = fresh
+    if refused and all(outcome.refused is not None for outcome in outcomes):
+        return told.refused(refused, plan, outcomes[0])
+    results: dict[str, Result] = {}
+    for one in outcomes:
+        ended = one if one.refused is not None else gate.follow(one, deadline_s, sleep)
+        results |= ended.results
+        if ended.warning:
+            told.warn(ended.warning)
+    if refused:
+        told.warn(refused)
+    aside = any(outcome.aside for outcome in outcomes)
+    done = not aside and all(result.state in {"done", "sent"} for result in results.values())
+    return told.ended(plan, results, DONE if done else INCOMPLETE)
+
+
+def _asked(ask: Callable[[str], str] | None, told: _Teller, plan: Plan) -> str:
+    """What is typed at the question of this plan; "" where no one is there."""
+    if ask is None or plan.lacks_reason:
+        return ""
+    told.preview(plan, asking=True)
+    try:
+        return ask(question(plan)).strip()
+    except EOFError:
+        return ""
+
+
+def not_covered(plan: Plan) -> str:
+    """Why an answer that was given in advance does not do for a plan that asks again, and how to go on."""
+    what = plans.grouped([Skip(target, why) for target, why in plan.changed.items()], plan.action.kind)
+    given = {"plain": "--yes", "count": f"--count {plan.confirm.expect}"}
+    option = given.get(plan.confirm.kind, f"--break-glass --count {plan.confirm.expect}")
+    which = plans.named(plan.cluster, plan.change.targets, plan.action.kind)
+    return f"not sent, changed since the preview: {what}; to go on, {plan.action.id} {which} with {option}"
+
+
+def named(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...]:
+    """The targets that were typed, in full. Raises ValueError."""
+    return targets.named(BY_ID[action].kind if action in BY_ID else "node", words, cluster)
+
+
+def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> tuple[Undo, Sequence[str]]:
+    """`undo [ID [TARGET...]]`: what takes that action of the journal back, or the last one of this person.
+
+    Raises ValueError with the words why not, JournalFault where the journal cannot be read.
+    """
+    entries = entries_of(path)
+    entry = entries.get(words[0]) if words else last_of(entries, person())
+    if entry is None:
+        raise ValueError(f"no action {clean(words[0])[:40]} in the journal" if words else "there is nothing to undo")
+    only = [name for word in words[1:] for name in expand(word)] or None
+    found = undo_of(entry, entries, cluster, now, only)
+    if isinstance(found, str):
+        raise ValueError(f"undo of {entry.action} {entry.plan}: {found}")
+    return found, found.notes
+
+
+def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
+    """The sources that the gate judges an action by, and those that its targets are found in: no others are asked."""
+    kind = BY_ID[action].kind if action in BY_ID else "node"
+    if kind in {"alert", "silence"}:
+        return frozenset({"alerts.alerts"})
+    found = {"slurm.nodes", "slurm.jobs", "slurm.rights"}
+    if kind in {"partition", "reservation"} or action in {"timelimit", "jobpartition", "exclude", "reserve"}:
+        found |= {"slurm.partitions", "slurm.reservations"}
+    if action == "incident":
+        found |= {"alerts.alerts"}
+    if action == "undo":
+        found |= {"alerts.alerts", "slurm.partitions", "slurm.reservations"}
+    if action in BACK | {"undo"}:
+        found |= RETURN_SOURCES
+    return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.facts_of(kind, words)))
+
+
+#: Facts that a filter may ask for, and the sources that they are read from; those of nodes and jobs are read anyway.
+_READS = {
+    "loads": ("prom.loads", "prom.power"), "cooling": ("prom.cooling",), "checkups": ("prom.checkups",),
+}  # fmt: skip
+
+
+def question(plan: Plan) -> str:
+    """What is asked at the terminal."""
+    if plan.confirm.kind == "plain":
+        named = plans.named(plan.cluster, plan.change.targets, plan.action.kind)
+        return f"{plan.action.label} {named}? type y to go on: "
+    return f"type {plan.confirm.words} to go on: "
+
+
+class _Teller:
+    """Says it all, to a person or as one JSON object."""
+
+    def __init__(self, cluster: str, action: str, dry_run: bool, as_json: bool, out: TextIO, err: TextIO) -> None:
+        self._head = {"version": 1, "cluster": cluster, "action": action}
+        self._dry_run = dry_run
+        self._json = as_json
+        self._out = out
+        self._err = err
+
+    def preview(self, plan: Plan, asking: bool = False) -> None:
+        # With --json the standard output belongs to the object; a person who is asked sees it all the same.
+        if asking == self._json:
+            out = self._err if self._json else self._out
+            # A question below thousands of lines is asked of nobody; with --dry-run every line is there.
+            cells = None if self._dry_run or not (out and out.isatty()) else shutil.get_terminal_size().columns
+            print("\n".join(preview.text(plan, cells)), file=out, flush=True)
+
+    def wave(self, text: str) -> None:
+        """What came of a wave, as soon as it is over."""
+        print(clean(text), file=self._err if self._json else self._out, flush=True)
+
+    def warn(self, text: str) -> None:
+        print(f"wacht: {clean(text)}", file=self._err)
+
+    def refused(self, why: str, plan: Plan | None = None, outcome: Outcome | None = None) -> int:
+        self.warn(why)
+        self._object(plan, outcome.results if outcome is not None else {}, REFUSED, refused=why)
+        return REFUSED
+
+    def ended(self, plan: Plan, results: Any, status: int) -> int:
+        self._object(plan, results, status)
+        if self._json:
+            return status
+        if self._dry_run:
+            print("dry run: nothing was sent", file=self._out)
+            return status
+        by_result: dict[tuple[str, str], list[str]] = {}
+        for target, result in results.items():
+            word = done_word(plan.action, result.seen) if result.state == "done" else result.state
+            by_result.setdefault((word, result.why), []).append(target)
+        for (word, reason), names in by_result.items():
+            why = f": {reason}" if reason else ""
+            print(
+                f"{word}  {len(names):,}  {plans.named(plan.cluster, names, plan.action.kind)}{why}",
+                file=self._out,
+            )
+        return status
+
+    def _object(self, plan: Plan | None, results: Any, status: int, **more: Any) -> None:
+        if not self._json:
+            return
+        told = {target: {"outcome": result.state, "why": result.why or None} for target, result in results.items()}
+        if plan is not None:
+            if self._dry_run and not status:
+                told |= {target: {"outcome": "planned", "why": None} for target in plan.change.targets}
+            told |= {skip.target: {"outcome": "skipped", "why": skip.why} for skip in plan.skipped}
+        body = {
+            **self._head, "targets": list(plan.change.targets) if plan is not None else [], "outcomes": told,
+            "reason": plan.why if plan is not None else None,
+            "commands": [list(command) for command in plan.commands] if plan is not None else [],
+            "dry_run": self._dry_run, "exit": status, **more,
+        }  # fmt: skip
+        # In ASCII alone: whatever the locale, these bytes are JSON.
+        print(json.dumps(body), file=self._out)

@@ -1,0 +1,332 @@
+"""The command line. Imports as little as it can: `wacht snapshot` must cost no more than squeue and a blink."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TextIO, TypeVar
+
+import click
+import msgspec
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.sim import INCIDENTS, SimSettings
+from console import __version__
+from console.config.settings import Config, load
+from console.health import automation
+from console.runtime import log
+from console.runtime.errors import Told
+
+SCREENS = ("overview", "nodes", "jobs", "gpus", "power", "inbox", "alerts", "partitions", "journal",
+           "control", "domains", "cooling", "accounts", "fabric", "storage", "clusters")  # fmt: skip
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Common(Struct, kw_only=True):
+    """The options that stand before or after the subcommand; the later one wins."""
+
+    config: str | None = None
+    cluster: str | None = None
+    read_only: bool = False
+    screen: str | None = None
+    theme: str | None = None
+    log: str | None = None
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    common = ctx.ensure_object(Common)
+    if value not in (None, False) and param.name is not None:
+        setattr(common, param.name, value)
+    return value
+
+
+def offered(ctx: click.Context, param: click.Parameter, begun: str) -> list[Any]:
+    """What the shell may complete this to."""
+    from . import shell_command
+
+    return shell_command.offered(param.name, ctx, begun)
+
+
+def common_options(function: F) -> F:
+    """Put the common options on a command; their values are collected in the context's Common."""
+    for option in (
+        click.option(
+            "--log", metavar="FILE", type=click.Path(), expose_value=False, callback=_keep,
+            help="Write a log there (mode 0600).",
+        ),
+        click.option(
+            "--theme", metavar="NAME", expose_value=False, callback=_keep, shell_complete=offered, help="Colours."
+        ),
+        click.option("--screen", type=click.Choice(SCREENS), expose_value=False, callback=_keep, help="Open there."),
+        click.option(
+            "--read-only", is_flag=True, expose_value=False, callback=_keep, help="Send no change, whatever key."
+        ),
+        click.option(
+            "--cluster", metavar="NAME", expose_value=False, callback=_keep, shell_complete=offered,
+            help="One of those configured.",
+        ),
+        click.option(
+            "--config", metavar="FILE", type=click.Path(), expose_value=False, callback=_keep,
+            help="Instead of your own.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def sim_options(function: F) -> F:
+    """The size and the seed of the embedded machine."""
+    for option in (
+        click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same machine."),
+        click.option("--jobs", type=click.IntRange(0, 1_000_000), default=None, help="Jobs alive; natural by default."),
+        click.option(
+            "--nodes", type=click.IntRange(1, 100_000), default=256, show_default=True, help="Nodes of 8 GPUs."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+class Lazy(click.Group):
+    """A command is imported when it is asked for: the console must not wait for what it does not run."""
+
+    _ELSEWHERE = ("act", "journal", "node", "doctor", "keys", "completion", "record", "replay", "report")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them, by name."""
+        return sorted([*self.commands, *self._ELSEWHERE])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """A reader that has gone ends any command as SIGPIPE would: click would end it with 1, which is what a snapshot
+        says of which some sources failed, and a journal whose chain is broken."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _let_go()
+            sys.exit(141)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them, None where there is none of that name."""
+        match cmd_name:
+            case "act" | "journal":
+                from . import act_command
+
+                return act_command.act if cmd_name == "act" else act_command.journal
+            case "node" | "doctor" | "keys":
+                from . import look_commands
+
+                return {"node": look_commands.node, "doctor": look_commands.doctor, "keys": look_commands.keys}[
+                    cmd_name
+                ]
+            case "record" | "replay":
+                from . import record_commands
+
+                return record_commands.record if cmd_name == "record" else record_commands.replay
+            case "report":
+                from . import report_command
+
+                return report_command.report
+            case "completion":
+                from . import shell_command
+
+                return shell_command.completion
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="wacht")
+@common_options
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Watch a GPU supercomputer and act on it safely. Without a command: the console."""
+    ctx.ensure_object(Common)
+    if ctx.invoked_subcommand is None:
+        from console.session.site import beside, choose
+
+        config = configured(ctx)
+        chosen = choose(config, ctx.obj.cluster)
+        open_console(ctx, config, chosen, others=beside(config, chosen))
+
+
+@cli.command()
+@sim_options
+@click.option("--incident", type=click.Choice(sorted(INCIDENTS)), help="What goes wrong after half a minute.")
+@click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, show_default=True, help="Of time there.")
+@click.option("--nvl72", is_flag=True, help="Racks of 18 trays with 4 GPUs, each an NVLink domain.")
+@click.option("--clusters", type=click.IntRange(1, 9), default=1, show_default=True, help="So many, to go between.")
+@common_options
+@click.pass_context
+def demo(
+    ctx: click.Context, nodes: int, jobs: int | None, seed: int, incident: str | None, speed: float, nvl72: bool,
+    clusters: int,
+) -> None:  # fmt: skip
+    """The console on the embedded simulated machine; needs no service."""
+    from console.session import site
+
+    settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed, incident=incident, speed=speed, nvl72=nvl72)
+    others = [site.demo(settings, at) for at in range(1, clusters)]
+    # What one run did is no past of the next: each keeps its journal and its recording as long as it lasts.
+    with TemporaryDirectory(prefix="wacht-demo-", ignore_cleanup_errors=True) as own:
+        config = configured(ctx)
+        kept = msgspec.structs.replace(config.recording, path=own)
+        config = msgspec.structs.replace(config, journal=own, recording=kept)
+        open_console(ctx, config, site.demo(settings), others=others)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--demo", "on_demo", is_flag=True, help="Of the embedded machine.")
+@sim_options
+@common_options
+@click.pass_context
+def snapshot(ctx: click.Context, as_json: bool, on_demo: bool, nodes: int, jobs: int | None, seed: int) -> None:
+    """Read every configured source once and print. Exit 0 all good, 1 some failed, 2 none."""
+    from console.session import site
+    from console.session import snapshot as shot
+
+    config = configured(ctx)
+    settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
+    chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
+    clock = site.system_clock()
+    # Who asks, and what they may change, is no fact of the machine.
+    sources = [one for one in chosen.collectors() if one.name != "slurm.rights"]
+    cluster = shot.take(chosen.name, sources, clock, chosen.demo)
+    tell_left_out()
+    write_out(shot.as_json(cluster, clock) if as_json else (shot.as_text(cluster, clock) + "\n").encode())
+    ctx.exit(shot.exit_code(cluster))
+
+
+def tell_left_out() -> None:
+    """Say which of the site's own plugins are left out, where any was looked for."""
+    if (plugins := sys.modules.get("console.config.plugins")) is not None:
+        for line in plugins.told():
+            click.echo(f"wacht: {plain(line)}", err=True)
+
+
+def plain(text: str) -> str:
+    """Lines for a terminal: a path or a key of a configuration in them may hold anything."""
+    return "\n".join(map(clean, text.split("\n")))
+
+
+def at_terminal(*streams: TextIO | None) -> bool:
+    """Whether each of these leads to a terminal; one that was closed (`<&-`) is None and leads nowhere."""
+    return all(one is not None and one.isatty() for one in streams)
+
+
+def write_out(out: bytes) -> None:
+    """Write all of it to the standard output. Raises BrokenPipeError where the reader has gone, Told where the disk is
+    full or the output closed."""
+    if sys.stdout is None:
+        raise Told("there is no standard output to write to: it is closed")
+    try:
+        sys.stdout.buffer.write(out)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _let_go()
+        raise Told(f"the standard output cannot be written: {error.strerror}") from None
+
+
+def _let_go() -> None:
+    """What is still to be written goes nowhere: at the end the interpreter would try, and complain, once more."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _flush() -> None:
+    """Whatever a command has printed goes out. Where that cannot be, its exit status stands: what was done to the
+    machine counts for more than what could be said of it."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _let_go()
+    except OSError as error:
+        _let_go()
+        click.echo(f"wacht: the standard output cannot be written: {error.strerror}", err=True)
+
+
+def configured(ctx: click.Context) -> Config:
+    common: Common = ctx.obj
+    config = load(common.config)
+    # A lock can only be tightened from here on.
+    config = msgspec.structs.replace(
+        config,
+        read_only=config.read_only or common.read_only,
+        theme=common.theme or config.theme,
+        screen=common.screen or config.screen,
+        log=common.log or config.log,
+    )
+    automation.use(config.automation)
+    if config.log:
+        log.begin(config.log)
+        log.info("wacht", f"{__version__} begins: {ctx.command_path}; read: {', '.join(config.files) or 'no file'}")
+    return config
+
+
+def open_console(
+    ctx: click.Context, config: Config, chosen: Any, node_name: str | None = None, others: Sequence[Any] = ()
+) -> None:
+    from console.runtime.browser_mode import served
+
+    if served():
+        if not config.read_only:
+            raise click.ClickException(
+                "in a browser nobody knows whose key it is: start it with --read-only (docs/browser.md)"
+            )
+    elif not at_terminal(sys.stdin, sys.stdout):
+        raise click.ClickException("the console needs a terminal; for scripts there is: wacht snapshot --json")
+    elif os.environ.get("TERM", "dumb") in {"", "dumb"}:
+        raise click.ClickException("TERM=dumb can show no screen; for a plain answer there is: wacht snapshot")
+    # Textual reads these once, at import.
+    os.environ.setdefault("TEXTUAL_FPS", "30")
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    # Nothing of what a start makes is garbage: looking for some would cost a twentieth of it. The app enables it again.
+    gc.disable()
+    from console.app.app import run
+
+    ctx.exit(run(chosen, config, node_name, others))
+
+
+def main() -> None:
+    """Entry point: every error that is expected becomes one plain message and exit 2."""
+    if (printed := getattr(sys.stdout, "reconfigure", None)) is not None:
+        # In a locale without UTF-8 a character that it lacks is escaped: it must not end what is being done.
+        printed(errors="backslashreplace")
+    try:
+        Path.home()
+    except RuntimeError:
+        # No HOME and no such account (a container under any number): nothing is found in a home, and what would be
+        # written there is refused by its name.
+        os.environ["HOME"] = "/nonexistent"
+    try:
+        # click gives the code of ctx.exit back, it does not raise it.
+        code = cli(prog_name="wacht", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except Told as error:
+        click.echo(f"wacht: {plain(str(error))}", err=True)
+        sys.exit(2)
+    except Exception as error:
+        from console.runtime import crash
+
+        click.echo(crash.told([error], "the command"), nl=False, err=True)
+        sys.exit(1)
+    finally:
+        _flush()
+        log.info("wacht", "ends")
+        log.end()
+        if why := log.untold():
+            click.echo(f"wacht: {plain(why)}", err=True)

@@ -1,0 +1,415 @@
+"""`wacht node`: one node in full, as text or JSON; this host through its own driver, and what Slurm says of it.
+
+Needs neither Prometheus nor a controller. What cannot be read is told in one line, and costs only itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from collectors import process
+from collectors.clean import clean
+from collectors.clock import Clock, SystemClock
+from collectors.model import Fault, Gpu, Job, Node, PastJob, SourceFault, Telemetry, Xid
+from collectors.nvml import NvmlSettings, verdicts
+from collectors.nvml.client import Sample
+from collectors.nvml.protocol import Extra
+from collectors.nvml.sources import NvmlTelemetry, hold, this_node
+from collectors.slurm.commands.nodes import read_named
+from console.health.drain_reasons import robot
+from console.health.xid_policy import Policy, default_policy, preceding
+from console.ingest.node_naming import WAIT_S, tell
+from console.runtime.errors import Told
+from console.session.snapshot import stamp
+from widgets.units import plural
+
+from .node_slurm import SLURM_DEADLINE_S, ended_lines, ended_on, jobs_on
+
+VERSION = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+T = TypeVar("T")
+
+
+class Look(Struct, frozen=True, kw_only=True):
+    """Everything found of one node at one moment."""
+
+    node: str
+    at: float
+    here: bool
+    """Read through this host's own driver."""
+    gpus: tuple[Gpu, ...] | None = None
+    extras: Mapping[int, Extra] = {}
+    xids: tuple[Xid, ...] | None = None
+    """None where the kernel's log of that host was not read."""
+    driver: str | None = None
+    on_bus: int | None = None
+    slurm: Node | None = None
+    jobs: Mapping[str, Job] | None = None
+    """By id, those that Slurm has on the node."""
+    ended: tuple[PastJob, ...] | None = None
+    """The last jobs that ended there, where accounts are kept."""
+    faults: Mapping[str, Fault] = {}
+    """Source to why it gave nothing."""
+    tried: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def report(
+    name: str | None = None,
+    *,
+    as_json: bool = False,
+    width: int = 120,
+    telemetry: Telemetry | None = None,
+    policy: Policy | None = None,
+    clock: Clock | None = None,
+) -> tuple[str, int]:
+    """Read a node once: the text to print, and the exit code: 0 all good, 1 some failed, 2 nothing could be read.
+
+    Without a name it is this host. `telemetry` answers for another one; without it only Slurm does. Raises Told for
+    what cannot be a name.
+    """
+    clock = clock or SystemClock()
+    node = name or this_node()
+    if not _NAME.fullmatch(node):
+        raise Told(f"{clean(node)!r} is no node's name; one name, as Slurm has it: wacht node gpu0412")
+    own: NvmlTelemetry | None = None
+    try:
+        if is_here(node):
+            own = NvmlTelemetry(hold(NvmlSettings(), node))
+        look = take(node, own or telemetry, clock)
+    finally:
+        if own is not None:
+            own.close()
+    chosen = policy or default_policy()
+    text = as_json_text(look, chosen) if as_json else "\n".join(render(look, width, chosen)) + "\n"
+    return text, exit_code(look)
+
+
+def is_here(name: str | None) -> bool:
+    """Whether a name means this host."""
+    return name is None or name.partition(".")[0] == this_node()
+
+
+def take(node: str, telemetry: Telemetry | None, clock: Clock) -> Look:
+    """Ask the driver (or the telemetry) and Slurm at once."""
+    faults: dict[str, Fault] = {}
+    notes: list[str] = []
+    here = isinstance(telemetry, NvmlTelemetry)
+    gpu_source = "nvml.gpus" if here else "telemetry"
+    with_slurm = shutil.which("scontrol") is not None
+    if not with_slurm:
+        notes.append("Slurm: scontrol is not on PATH; no state, no jobs")
+    untold: dict[str, Fault] = {}
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            known = pool.submit(lambda: read_named([node], SLURM_DEADLINE_S)) if with_slurm else None
+            seen = pool.submit(_gpus_of, node, telemetry, known) if telemetry is not None else None
+            queue = pool.submit(jobs_on, node) if with_slurm else None
+            past = pool.submit(lambda: ended_on(node, clock.now())) if shutil.which("sacct") is not None else None
+            sample = _result(seen, gpu_source, faults)
+            nodes = _result(known, "slurm.nodes", faults)
+            jobs = _result(queue, "slurm.jobs", faults)
+            ended = _result(past, "last jobs", untold)
+        except BaseException:
+            process.stop_all()  # Ctrl-C must not wait for a driver or a controller that hangs
+            raise
+    if nodes is not None and node not in nodes:
+        notes.append(f"Slurm knows no node {node}")
+    # A site may keep no accounts; and without those that it keeps a node is seen as well as before.
+    notes += [f"{what}: {fault}" for what, fault in untold.items() if fault.kind != "missing"]
+    shown = None if jobs is None else {job.id: job for job in jobs.values()}
+    gpus = None if sample is None else tuple(_named(gpu, jobs or {}) for gpu in sample.gpus)
+    tried = [gpu_source] * (seen is not None) + ["slurm.nodes", "slurm.jobs"] * with_slurm
+    return Look(
+        node=node,
+        at=clock.now(),
+        here=here,
+        gpus=gpus,
+        extras=sample.extras if sample else {},
+        xids=tuple(sorted(sample.xids.values(), key=lambda xid: -(xid.last_at or 0))) if sample and here else None,
+        driver=sample.driver if sample else None,
+        on_bus=sample.on_bus if sample else None,
+        slurm=(nodes or {}).get(node),
+        jobs=shown,
+        ended=ended,
+        faults=faults,
+        tried=tuple(tried),
+        notes=(*notes, *(sample.warnings if sample else ())),
+    )
+
+
+def _gpus_of(node: str, telemetry: Telemetry, known: Future[Mapping[str, Node]] | None) -> Sample:
+    if isinstance(telemetry, NvmlTelemetry):
+        return telemetry.sample()
+    nodes: Mapping[str, Node] = {}
+    with contextlib.suppress(SourceFault, TimeoutError):  # its own name is enough for most sites
+        nodes = known.result(WAIT_S) if known is not None else {}
+    tell(telemetry, nodes or {node: Node(name=node, state="UNKNOWN", display="unknown")})
+    gpus = telemetry.gpus([node]).get(node, ())
+    if not gpus:
+        raise SourceFault("empty", f"no sample of {node}", "is its exporter up?")
+    return Sample(node=node, at=0.0, mono=0.0, gpus=tuple(gpus), extras={}, xids={})
+
+
+def _result(future: Future[T] | None, source: str, faults: dict[str, Fault]) -> T | None:
+    if future is None:
+        return None
+    try:
+        return future.result()
+    except SourceFault as error:
+        faults[source] = error.fault
+        return None
+
+
+def _named(gpu: Gpu, jobs: Mapping[str, Job]) -> Gpu:
+    """A GPU whose jobs go by the ids that people use."""
+
+    def known(number: str | None) -> str | None:
+        job = None if number is None else jobs.get(number)
+        return number if job is None else job.id
+
+    rows = None if gpu.processes is None else tuple(
+        msgspec.structs.replace(one, job=known(one.job)) for one in gpu.processes)  # fmt: skip
+    return msgspec.structs.replace(gpu, job=known(gpu.job), processes=rows)
+
+
+def _disagree(look: Look) -> list[str]:
+    return verdicts.disagreements(
+        look.gpus, look.on_bus, look.slurm, look.jobs, "NVML" if look.here else "its exporter"
+    )
+
+
+def exit_code(look: Look) -> int:
+    """0 every source that was asked answered, 1 some did not, 2 none did or there was none to ask."""
+    good = [source for source in look.tried if source not in look.faults]
+    return 2 if not good or (look.gpus is None and look.slurm is None) else 1 if look.faults else 0
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+def render(look: Look, width: int = 120, policy: Policy | None = None) -> list[str]:
+    """The whole of it as lines of at most `width` cells. Unknown is a dash, what the driver does not offer n/a."""
+    policy = policy or default_policy()
+    lines = [*_head(look)]
+    if look.gpus is not None:
+        lines += ["", *_tables(look, width)]
+    parts: list[tuple[str, Iterable[str]]] = [
+        ("XIDs", _xid_lines(look, policy)),
+        ("Troubles", [f"GPU {index}: {text}" for index, text in verdicts.troubles(look.gpus or (), look.extras)]),
+        ("Facts that disagree", _disagree(look)),
+        ("Processes", _process_lines(look)),
+        ("Jobs here", _job_lines(look)),
+        ("Last jobs", ended_lines(look.ended or (), look.at)),
+        ("Not known", [*(f"{source}: {fault}" for source, fault in look.faults.items()), *_unread(look), *look.notes]),
+    ]
+    for title, said in parts:
+        rows = list(said)
+        if rows:
+            lines += ["", title, *(f"  {text}" for text in rows)]
+    return [piece for text in lines for piece in _fitted(text, width)]
+
+
+def _unread(look: Look) -> Iterator[str]:
+    """What nothing was asked for, so that its absence above means nothing."""
+    if look.gpus is None and not any(source in look.faults for source in ("nvml.gpus", "telemetry")):
+        yield "GPUs: no telemetry is configured"
+    if look.xids is None:
+        yield "XIDs: only a node's own driver and kernel log are asked for them"
+
+
+def _fitted(text: str, width: int) -> list[str]:
+    from widgets.cells import width as cells
+
+    if cells(text) <= width:
+        return [text.rstrip()]
+    indent = " " * (len(text) - len(text.lstrip()) + 4)
+    return textwrap.wrap(text, max(20, width), subsequent_indent=indent, drop_whitespace=True) or [""]
+
+
+def _head(look: Look) -> Iterator[str]:
+    from themes.roles import state_look
+    from widgets.units import count, duration
+    from widgets.units import stamp as moment
+
+    node = look.slurm
+    if node is None:
+        yield f"{look.node}  {moment(look.at)}"
+    else:
+        rack = f"  rack {node.rack}" if node.rack else ""
+        state = f"{state_look(node.display)[0]} {node.display} ({'+'.join((node.state, *node.flags))})"
+        yield f"{look.node}  {state}{rack}  {moment(look.at)}"
+        if node.reason is not None:
+            kind = "robot" if robot(node.reason_by, node.reason) else "human"
+            since = "" if node.reason_at is None else f"{duration(look.at - node.reason_at)} ago "
+            by = f"by {node.reason_by} ({kind})" if node.reason_by else "by unknown"
+            yield f'  reason  "{node.reason}"  {since}{by}'
+        yield (
+            f"  Slurm   GPUs {count(node.gpus_alloc)} of {count(node.gpus)} in jobs   "
+            f"CPUs {count(node.cpus_alloc)} of {count(node.cpus)}   partitions {', '.join(node.partitions) or 'none'}"
+        )
+    if look.gpus:
+        models = dict.fromkeys(gpu.model for gpu in look.gpus if gpu.model)
+        driver = f"   driver {look.driver}" if look.driver else ""
+        yield f"  GPUs    {len(look.gpus)} × {', '.join(models) or 'unknown model'}{driver}"
+
+
+def _tables(look: Look, width: int) -> list[str]:
+    """Every fact of every GPU, a line a GPU: in one table where the width allows it, else in several."""
+    from console.tables.gpu_table import GAP, Col, columns
+    from widgets.cells import pad
+    from widgets.cells import width as cells
+    from widgets.units import UNKNOWN, energy
+
+    def more(title: str, drop: int, write: Callable[[Gpu, Extra], str]) -> Col:
+        def cell(gpu: Gpu) -> list[tuple[str, str]]:
+            return [(write(gpu, look.extras.get(gpu.index) or Extra(index=gpu.index)), "")]
+
+        return Col(title, 0, cell, drop)
+
+    def said(thing: Gpu | Extra, field: str, write: Callable[[Any], str] = "{:,.0f}".format) -> str:
+        found = getattr(thing, field)
+        return "n/a" if field in thing.na else UNKNOWN if found is None else write(found)
+
+    def pair(thing: Gpu | Extra, first: str, second: str) -> str:
+        return "/".join(dict.fromkeys((said(thing, first), said(thing, second)))) if thing.na & {first, second} else (
+            f"{said(thing, first)}/{said(thing, second)}")  # fmt: skip
+
+    given = columns(look.jobs or {})
+    every = [
+        *given[:-1],
+        more("mem clock", 20, lambda g, x: said(g, "memory_clock_mhz", lambda v: f"{v / 1000:.2f} GHz")),
+        more("energy", 21, lambda g, x: said(g, "energy_j", energy)),
+        more("ECC ever u/c", 22, lambda g, x: pair(x, "ecc_uncorrected_ever", "ecc_corrected_ever")),
+        more("retired 2/1", 23, lambda g, x: pair(x, "retired_double", "retired_single")),
+        more("link errors", 24, lambda g, x: said(g, "nvlink_errors")),
+        more("MIG", 25, lambda g, x: said(g, "mig", lambda v: "on" if v else "off")),
+        more("recovery", 26, lambda g, x: said(g, "recovery", str)),
+        more("fabric", 27, lambda g, x: said(g, "fabric", str)),
+        given[-1],
+    ]
+    texts = {col.title: ["".join(text for text, _ in col.cell(gpu)) for gpu in look.gpus or ()] for col in every}
+    # What nobody reports is no column.
+    every = [col for col in every if col.title == "#" or any(text.strip("—·─/? x") for text in texts[col.title])]
+    wide = {col.title: max(cells(text) for text in (col.title, *texts[col.title])) for col in every}
+    lines: list[str] = []
+    left = sorted(every[1:], key=lambda col: col.drop)
+    while left:
+        shown, room = [every[0]], width - wide["#"]
+        for col in left:
+            if wide[col.title] + GAP <= room or len(shown) == 1:
+                shown.append(col)
+                room -= wide[col.title] + GAP
+        left = [col for col in left if col not in shown]
+        shown.sort(key=every.index)
+        for at in range(-1, len(look.gpus or ())):
+            words = [
+                pad(texts[col.title][at] if at >= 0 else col.title, wide[col.title], "right" if col.right else "left")
+                for col in shown
+            ]
+            lines.append((" " * GAP).join(words).rstrip())
+        lines += [""] if left else []
+    return lines
+
+
+def _xid_lines(look: Look, policy: Policy) -> Iterator[str]:
+    from widgets.units import when
+
+    for xid in look.xids or ():
+        gpu = "a GPU" if xid.gpu is None else f"GPU {xid.gpu}"
+        times = f"first {when(xid.first_at, None, look.at)}  last {when(xid.last_at, None, look.at)}"
+        advice = policy.of(xid.code, xid.severity)
+        source = f" ({advice.source})" if advice is not None else ""
+        said = f"  {xid.severity}" if xid.severity is not None else ""
+        step = policy.say(xid.code, xid.severity)
+        yield f"{xid.code:>3} ×{xid.count or 1}  {gpu}{said}  {times}  policy: {step}{source}"
+        before = preceding(xid, look.xids or ())
+        if before is not None:
+            yield f"      before it XID {before.code}: {policy.say(before.code, before.severity)}"
+
+
+def _process_lines(look: Look) -> Iterator[str]:
+    from widgets.units import UNKNOWN, memory
+
+    for gpu in look.gpus or ():
+        for one in gpu.processes or ():
+            job = f"job {one.job}" if one.job else "no job"
+            yield (
+                f"GPU {gpu.index}  {one.pid:>8}  {one.user or UNKNOWN:<12}  {job:<14}  {memory(one.memory_mb):>7}  "
+                f"{one.name or UNKNOWN}"
+            )
+
+
+def _job_lines(look: Look) -> Iterator[str]:
+    from widgets.units import duration
+
+    for job in (look.jobs or {}).values():
+        left = job.left_s(look.at)
+        yield (
+            f"{job.id:<10} {job.user:<12} {job.name}  {job.state}  {plural(job.gpus_held, 'GPU')} on "
+            f"{plural(job.node_count, 'node')}  {duration(job.elapsed_s(look.at))} done, "
+            + ("no time limit" if job.unlimited else f"{duration(left)} left")
+        )
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def as_json_text(look: Look, policy: Policy | None = None) -> str:
+    """The same as one JSON object with a line break at its end. What could not be read is null, never empty."""
+    policy = policy or default_policy()
+    document: dict[str, Any] = {
+        "version": VERSION,
+        "node": look.node,
+        "at": stamp(look.at),
+        "sources": [
+            {"name": source, "ok": source not in look.faults,
+             "error": str(look.faults[source]) if source in look.faults else None}
+            for source in look.tried
+        ],
+        "notes": look.notes,
+        "driver": look.driver,
+        "gpus_on_bus": look.on_bus,
+        "slurm": None if look.slurm is None else _timed(look.slurm, "reason_at", "boot_at", "slurmd_at", "busy_at"),
+        "jobs": None if look.jobs is None else [
+            {**_timed(job, "submitted", "started", "expected"), "elapsed_s": job.elapsed_s(look.at)}
+            for job in look.jobs.values()
+        ],
+        "last_jobs": None if look.ended is None else [
+            _timed(run, "submitted", "started", "ended") for run in look.ended
+        ],
+        "gpus": None if look.gpus is None else [_gpu_fields(gpu, look.extras.get(gpu.index)) for gpu in look.gpus],
+        "xids": None if look.xids is None else [
+            {**_timed(xid, "first_at", "last_at"), "policy": policy.say(xid.code, xid.severity)} for xid in look.xids
+        ],
+        "troubles": None if look.gpus is None else [
+            {"gpu": index, "text": text} for index, text in verdicts.troubles(look.gpus, look.extras)
+        ],
+        "disagree": None if look.gpus is None else _disagree(look),
+    }  # fmt: skip
+    return msgspec.json.encode(document).decode() + "\n"
+
+
+def _gpu_fields(gpu: Gpu, extra: Extra | None) -> dict[str, Any]:
+    more = msgspec.structs.asdict(extra) if extra is not None else {}
+    na: Sequence[str] = sorted(gpu.na | more.pop("na", frozenset()))
+    more.pop("index", None)
+    return {**_timed(gpu, "sampled_at"), **more, "na": na}
+
+
+def _timed(thing: Struct, *times: str) -> dict[str, Any]:
+    """A value as a dict, its times as RFC 3339."""
+    fields = msgspec.structs.asdict(thing)
+    return {**fields, **{name: stamp(fields[name]) for name in times}}

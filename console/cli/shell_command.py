@@ -1,0 +1,55 @@
+"""What a shell is told of the command line: its completion, and the names that only this site has.
+
+Completing reads the configuration and wacht's own tables. It never asks Slurm or a service: a Tab must cost the
+machine nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from console.config.settings import load
+from console.runtime.errors import Told
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def script(shell: str, root: click.Command) -> str:
+    """What the shell has to read to complete `wacht`."""
+    made = get_completion_class(shell)
+    assert made is not None
+    completer = made(root, {}, "wacht", "_WACHT_COMPLETE")
+    # Not `source()`: click would start bash to ask for its version.
+    return completer.source_template % completer.source_vars()
+
+
+def offered(what: str | None, ctx: click.Context, begun: str) -> list[CompletionItem]:
+    """Names for the option or argument `what` that begin so. A configuration that is wrong has no names to offer: the
+    command itself will say what is wrong with it."""
+    found: Iterable[tuple[str, str | None]] = ()
+    match what:
+        case "cluster":
+            try:
+                found = [(name, None) for name in load(getattr(ctx.obj, "config", None)).clusters]
+            except (Told, OSError):
+                return []
+        case "theme":
+            from themes import themes
+
+            found = [(name, None) for name in themes()]
+        case "action":
+            from console.actions.registry import ACTIONS
+
+            found = [*((one.id, f"{one.kind}: {one.help}") for one in ACTIONS), ("undo", "take an action back")]
+    return [CompletionItem(name, help=said) for name, said in found if name.startswith(begun)]
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print what completes wacht in a shell, as in: eval "$(wacht completion bash)". For fish: | source."""
+    click.echo(script(shell, ctx.find_root().command))

@@ -1,0 +1,266 @@
+"""What a site's own packages add, through entry points: collectors, columns, actions. docs/plugins.md says how.
+
+    [project.entry-points."wacht.actions"]
+    case = "site_wacht:CASE"
+
+It is looked for when it is needed: after the first frame, or for a key of the configuration or an action that wacht
+does not know itself. What is broken (it raises, is of another type, hangs, takes a name or key that is taken) is told
+once and left out. Only what is installed runs: nothing in a configuration does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.decoding import convert
+from collectors.model import Collector, Facts, SourceFault
+from collectors.source_registry import Descriptor, descriptors, open_sources
+from collectors.template import why_not
+from console.actions.action import Action
+from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
+
+#: Seconds that the import of one may take.
+WITHIN_S = 2.0
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+#: Slurm tells of these, and two voices would be none.
+_SLURMS = ("nodes", "jobs", "partitions", "reservations", "diag", "rights", "control", "cluster", "taken")
+
+_told: list[str] = []
+_lock = threading.RLock()
+
+
+class OwnAction(Struct, frozen=True, kw_only=True):
+    """An action of a site's own: a command for each target, behind the same gate as every other."""
+
+    id: str
+    """As typed: `:ID`, `wacht act ID`."""
+    kind: Literal["node", "job"]
+    label: str
+    help: str
+    argv: tuple[str, ...]
+    """The command, each element as it will be; one field in braces in an element: {node} or {job}, {reason}, {cluster},
+    {user}. Its program is an absolute path."""
+    key: str = ""
+    """A key that is free; "" leaves it to the `:` line and the palette."""
+    needs_reason: bool = False
+    kills: bool = False
+    """It ends work: the count is typed, and it goes out in batches."""
+    deadline_s: float = 30.0
+
+
+class OwnColumn(Struct, frozen=True, kw_only=True):
+    """A column of a site's own in the list of nodes or of jobs."""
+
+    on: Literal["node", "job"]
+    key: str
+    title: str
+    width: int
+    text: Callable[[Any], str | None]
+    """What it says of a row (collectors.model.Node or Job): a pure function, called for every row that is shown. None
+    is unknown."""
+    priority: int = 4
+    """On a narrow screen the highest number vanishes first."""
+
+
+def told() -> list[str]:
+    """What was left out and why, each once."""
+    with _lock:
+        found = list(_told)
+        _told.clear()
+    return found
+
+
+def _leave_out(entry: EntryPoint, why: str) -> None:
+    package = entry.dist.name if entry.dist is not None else "an unknown package"
+    with _lock:
+        _told.append(clean(f"{entry.group.removeprefix('wacht.')} {entry.name} of {package} is left out: {why}")[:400])
+
+
+def _loaded(group: str, kind: type[T]) -> list[tuple[EntryPoint, T]]:
+    """Every object of a group that could be imported in time and is what it should be."""
+    from importlib.metadata import entry_points
+
+    found: list[tuple[EntryPoint, T]] = []
+    for entry in sorted(entry_points(group=f"wacht.{group}"), key=lambda one: one.name):
+        answer: list[Any] = []
+        worker = threading.Thread(target=_import, args=(entry, answer), name=f"plugin {entry.name}", daemon=True)
+        worker.start()
+        worker.join(WITHIN_S)
+        if not answer:
+            _leave_out(entry, f"its import took longer than {WITHIN_S:g} s")
+        elif isinstance(answer[0], BaseException):
+            _leave_out(entry, f"{type(answer[0]).__name__}: {answer[0]}")
+        elif not isinstance(answer[0], kind):
+            _leave_out(entry, f"{entry.value} is no {kind.__name__}, it is of the type {type(answer[0]).__name__}")
+        else:
+            found.append((entry, answer[0]))
+    return found
+
+
+def _import(entry: EntryPoint, answer: list[Any]) -> None:
+    try:
+        made = importlib.import_module(entry.module)
+        for name in entry.attr.split(".") if entry.attr else ():
+            made = getattr(made, name)
+    except BaseException as error:  # an import may even ask to leave: that is its own affair
+        answer.append(error)
+    else:
+        answer.append(made)
+
+
+def _checked(entry: EntryPoint, made: Struct) -> bool:
+    """Whether its fields hold what they are declared to: a Struct that is made by hand checks nothing."""
+    hints = {name: getattr(made, name) for name in made.__struct_fields__ if name != "text"}
+    try:
+        convert(hints, _plain(type(made)))
+    except msgspec.ValidationError as error:
+        _leave_out(entry, str(error))
+        return False
+    return True
+
+
+@cache
+def _plain(kind: type[Struct]) -> Any:
+    """The same fields without functions, for msgspec to check."""
+    from typing import get_type_hints
+
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if name in kind.__struct_fields__}
+    return msgspec.defstruct(f"Plain{kind.__name__}", [(name, hints[name]) for name in hints if name != "text"])
+
+
+@cache
+def collectors() -> Mapping[str, Descriptor]:
+    """The descriptors of installed packages by key."""
+    own = descriptors()
+    found: dict[str, Descriptor] = {}
+    for entry, made in _loaded("collectors", Descriptor):
+        if not _NAME.fullmatch(made.key) or made.key in own or made.key in found:
+            _leave_out(entry, f"the key {made.key} is taken, or no name")
+        else:
+            found[made.key] = made
+    return found
+
+
+def open_own(key: str, cluster: str, chosen: Struct) -> Sequence[Collector]:
+    """Open the sources of a descriptor of an installed package. What they raise becomes a fault of each reading."""
+    try:
+        return [Guarded(key, one) for one in open_sources(collectors()[key], cluster, chosen)]
+    except Exception as error:
+        return [Unopened(key, f"{type(error).__name__}: {error}"[:300])]
+
+
+class Guarded:
+    """A collector of a package, held to what collectors promise: its facts are of the right types, and clean."""
+
+    def __init__(self, key: str, inner: Collector) -> None:
+        self._inner = inner
+        self.name = inner.name if inner.name.startswith(f"{key}.") else f"{key}.{clean(inner.name)[:40]}"
+        self.floor_s = max(1.0, float(inner.floor_s))
+
+    def collect(self) -> Facts:
+        """Read it. Raises SourceFault."""
+        facts = self._inner.collect()
+        if not isinstance(facts, Facts):
+            raise SourceFault("malformed", f"{self.name} gave no Facts but {type(facts).__name__}")
+        taken = [kind for kind in _SLURMS if getattr(facts, kind) is not None]
+        if taken:
+            raise SourceFault("malformed", f"{self.name} tells of {', '.join(taken)}, which are Slurm's to tell")
+        try:
+            return convert(_cleaned(msgspec.to_builtins(facts)), Facts)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise SourceFault("malformed", f"{self.name}: {error}") from None
+
+    def close(self) -> None:
+        """Give back what it holds."""
+        self._inner.close()
+
+
+class Unopened:
+    """Stands for a source of a package that cannot be opened."""
+
+    floor_s = 60.0
+
+    def __init__(self, key: str, why: str) -> None:
+        self.name, self._why = f"{key}.source", why
+
+    def collect(self) -> Facts:
+        """Raises SourceFault."""
+        raise SourceFault("missing", f"it could not be opened: {self._why}", "tell whoever keeps the package")
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {_cleaned(key): _cleaned(one) for key, one in value.items()}
+    return [_cleaned(one) for one in value] if isinstance(value, list) else value
+
+
+@cache
+def actions() -> Sequence[Action]:
+    """The actions of installed packages; `install` puts them into the table."""
+    added: list[Action] = []
+    words = {"undo", "cluster", "close", *BY_ID}
+    for entry, made in _loaded("actions", OwnAction):
+        keys = {one.key for one in (*ACTIONS, *added)} | {key for one in NAVIGATION for key in one.keys}
+        texts = (made.id, made.label, made.help, made.key)
+        if not _checked(entry, made):
+            continue
+        if not _NAME.fullmatch(made.id) or made.id in words:
+            _leave_out(entry, f"an action {made.id} is there already, or it is no name")
+        elif any(text != clean(text) for text in texts) or not made.label or not made.help:
+            _leave_out(entry, "its label and help must be plain texts")
+        elif made.key and (made.key in keys or made.key.isdigit() or made.key == "y" or len(made.key) != 1):
+            _leave_out(entry, f"the key {made.key} is taken, or no single character")
+        elif why := why_not(made.kind, made.argv):
+            _leave_out(entry, why)
+        else:
+            one = Action(
+                id=made.id, key=made.key, kind=made.kind, label=made.label, help=made.help,
+                doing=f"{made.label}…", done=f"{made.label}: sent", danger="kills" if made.kills else "reversible",
+                needs_reason=made.needs_reason, refuse=lambda *_: None, argv=made.argv, deadline_s=made.deadline_s,
+            )  # fmt: skip
+            words.add(one.id)
+            added.append(one)
+    return tuple(added)
+
+
+def install(those: Sequence[Action]) -> None:
+    """Put them into the table of actions, from which everything else derives. Once; in the console on its loop."""
+    for one in those:
+        if one.id not in BY_ID:
+            ACTIONS.append(one)
+            BY_ID[one.id] = one
+
+
+@cache
+def columns() -> Sequence[OwnColumn]:
+    """The columns of installed packages."""
+    found: list[OwnColumn] = []
+    for entry, made in _loaded("columns", OwnColumn):
+        if not _checked(entry, made):
+            continue
+        if not _NAME.fullmatch(made.key) or any((made.on, made.key) == (one.on, one.key) for one in found):
+            _leave_out(entry, f"the column {made.key} is there already, or it is no name")
+        elif not callable(made.text) or not 1 <= made.width <= 60 or made.title != clean(made.title):
+            _leave_out(entry, "its text must be a function, its width 1 to 60, its title a plain text")
+        else:
+            found.append(made)
+    return tuple(found)

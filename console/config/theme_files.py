@@ -1,0 +1,136 @@
+"""The themes there are: those that ship, and those that somebody wrote as a file.
+
+`/etc/wacht/themes/NAME.toml` is the site's, `~/.config/wacht/themes/NAME.toml` one's own and wins; the configuration
+may also name a file. Such a file lays roles over a theme that ships. It is data: nothing of it is run, and it is
+trusted as the configuration is. What is wrong with it never keeps the console from starting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from collectors.clean import clean
+from console.runtime.toml_file import ConfigError, TomlFile
+from themes import DEFAULT, fitting, themes
+from themes.eyes import contrast
+from themes.look import Look, paint
+from themes.roles import ROLES, STATE_ROLES, TEXT_ROLES
+
+SITE_FOLDER = Path("/etc/wacht/themes")
+LEAST_CONTRAST = 3.0
+"""Of a word that can still be made out; a theme with less is told of."""
+_KEYS = ("base", "says", "roles")
+
+
+class Looks(Struct, frozen=True, kw_only=True):
+    """Every theme by its name. `first` is the one to start in, `told` what there is to say of the one that was wanted;
+    `faults` says what is wrong with the files."""
+
+    known: Mapping[str, Look]
+    first: str
+    told: str = ""
+    faults: Mapping[str, str] = {}
+
+    def why_not(self, name: str) -> str | None:
+        """Why a theme cannot be put on, None where it can."""
+        if name in self.known:
+            return None
+        return self.faults.get(name) or f"no theme {clean(name)}; there are: {', '.join(self.known)}"
+
+
+def folders() -> tuple[Path, ...]:
+    """Where files of themes are looked for; what a later one has wins."""
+    import platformdirs
+
+    return SITE_FOLDER, Path(platformdirs.user_config_dir("wacht")) / "themes"
+
+
+def read_looks(
+    wanted: str | None, environ: Mapping[str, str], colours: str | None, places: Sequence[Path] | None = None
+) -> Looks:
+    """Every theme, and the one to start in: the one `wanted` by its name or file, else what fits the terminal."""
+    known, told, bases = dict(themes()), dict[str, str](), dict[str, str]()
+    paths = [path for place in (folders() if places is None else places) for path in _files(place)]
+    name = wanted
+    if wanted is not None and (wanted.endswith(".toml") or "/" in wanted):
+        paths.append(Path(wanted).expanduser())
+        name = paths[-1].stem
+    for path in paths:
+        try:
+            layer = TomlFile(path)
+            bases[path.stem] = _base(layer)
+            look = known[path.stem] = _look(layer, bases[path.stem])
+            told[path.stem] = _weak(layer, look)
+        except ConfigError as error:
+            told[path.stem] = clean(str(error))
+    if name is None:
+        return Looks(known=known, first=fitting(environ, colours), faults=told)
+    if name in known:
+        return Looks(known=known, first=name, told=told.get(name, ""), faults=told)
+    first = bases.get(name, DEFAULT)
+    why = Looks(known=known, first=first, faults=told).why_not(name)
+    return Looks(known=known, first=first, told=f"{why}; this is {first}", faults=told)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder that there may be."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+    except OSError:
+        return []
+
+
+def _base(layer: TomlFile) -> str:
+    """The theme that the file lays its roles over. Raises ConfigError."""
+    base = layer.table.get("base", DEFAULT)
+    if base not in list(themes()):
+        raise layer.fail("", "base", f"is {base!r}; allowed: {', '.join(themes())}")
+    return str(base)
+
+
+def _look(layer: TomlFile, base: str) -> Look:
+    """The theme that a file describes. Raises ConfigError: file, line, key, what to do."""
+    name = layer.path.stem
+    if name in themes():
+        raise ConfigError(f"{layer.path}: a theme that ships is called {name}; give the file another name")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", name):
+        raise ConfigError(f"{layer.path}: a theme's name is letters, digits, dots and dashes; give it another name")
+    for key in layer.table:
+        if key not in _KEYS:
+            where = "; it belongs under [roles]" if key in ROLES else ""
+            raise layer.fail("", key, f"unknown key; allowed: {', '.join(_KEYS)}{where}")
+    says, roles = layer.table.get("says", f"{base} with other colours"), layer.table.get("roles", {})
+    if not isinstance(says, str):
+        raise layer.fail("", "says", f"must be a text, is {type(says).__name__}")
+    if not isinstance(roles, dict):
+        raise layer.fail("", "roles", "must be a table, as in [roles]")
+    under = themes()[base]
+    for role, style in roles.items():
+        if role not in ROLES:
+            near = get_close_matches(role, ROLES, 3) or ROLES[:3]
+            raise layer.fail("roles", role, f"no such role; near it: {', '.join(near)}; docs/themes.md has them all")
+        if not isinstance(style, str):
+            raise layer.fail("roles", role, f'must be a text, as in "{under.roles[role]}"')
+        try:
+            paint(style, under.colours)
+        except ValueError as error:
+            raise layer.fail("roles", role, str(error)) from None
+    try:
+        return structs.replace(under, name=name, says=clean(says), roles={**under.roles, **roles})
+    except ValueError as error:
+        role = str(error).partition(":")[0]
+        raise layer.fail("roles", role, str(error).partition(": ")[2]) from None
+
+
+def _weak(layer: TomlFile, look: Look) -> str:
+    """What of a theme can hardly be read, "" where all can."""
+    if look.colours != "all":
+        return ""
+    found = {role: contrast(look.ink(role), look.ground(role)) for role in (*TEXT_ROLES, *STATE_ROLES)}
+    weak = [f"{role} {ratio:.1f}:1" for role, ratio in found.items() if ratio < LEAST_CONTRAST]
+    return f"{layer.path}: hardly to be read: {', '.join(weak)}; make it {LEAST_CONTRAST:g}:1 or more" if weak else ""

@@ -1,0 +1,78 @@
+"""The certificates of the servers behind https: one that ends blinds the console, and is known weeks ahead."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from collectors.clean import clean
+from collectors.http_connection import CONNECT_S, trusted
+from collectors.model import SourceFault
+from console.session.site import Site
+
+from .finding import Finding, Group
+from .parallel import Crew
+
+#: Days before its end from which on a certificate is worth a warning: a renewal that works by itself comes at 30, so it
+#: has failed by then, and there is time to mend it by day.
+SOON_DAYS = 14
+_DAY_S = 86_400.0
+
+
+def start(crew: Crew, site: Site) -> None:
+    """Begin to look at each."""
+    for name, chosen in _servers(site).items():
+        crew.start(_task(name), lambda chosen=chosen: ends(chosen.url, chosen.ca))  # type: ignore[misc]
+
+
+def _servers(site: Site) -> dict[str, Any]:
+    """Name to the settings of what is asked over https."""
+    every = {"slurmrestd": site.slurm, **site.others}
+    return {name: one for name, one in every.items() if (getattr(one, "url", None) or "").startswith("https://")}
+
+
+def _task(name: str) -> str:
+    return f"certificate of {name}"
+
+
+def ends(url: str, ca: str | None) -> float:
+    """When the certificate of a server that is trusted ends, in seconds of the epoch. Raises SourceFault, OSError."""
+    parts = urlsplit(url)
+    with (
+        socket.create_connection((parts.hostname or "", parts.port or 443), CONNECT_S) as plain,
+        trusted(ca).wrap_socket(plain, server_hostname=parts.hostname) as secure,
+    ):
+        shown = secure.getpeercert() or {}
+    return float(ssl.cert_time_to_seconds(str(shown["notAfter"])))
+
+
+def findings(site: Site, ended: Mapping[str, Any], now: float) -> list[Finding]:
+    """When each ends. Of one that cannot be looked at or is not trusted, the source itself tells why it fails."""
+    group = Group("Sources")
+    for name in _servers(site):
+        at = ended.get(_task(name))
+        if isinstance(at, float):
+            _told(group, name, at, now)
+        elif at is None or isinstance(at, OSError | SourceFault):
+            why = clean(str(at)) if at is not None else "no answer in time"
+            group.note(name, f"when its certificate ends is not told: {why}")
+        else:
+            group.bad(name, f"{type(at).__name__} in wacht itself", "please report it to wacht")
+    return group.found
+
+
+def _told(group: Group, name: str, at: float, now: float) -> None:
+    days, until = int((at - now) // _DAY_S), time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
+    said = f"its certificate is good until {until}, {_days(days)}" if days >= 0 else f"its certificate ended {until}"
+    if days < SOON_DAYS:
+        group.warn(name, said, "renew it; from then on nothing of this source is read", certificate_days=days)
+    else:
+        group.ok(name, said, certificate_days=days)
+
+
+def _days(days: int) -> str:
+    return f"{days} day{'' if days == 1 else 's'}" if days > 0 else "less than a day"

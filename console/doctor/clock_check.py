@@ -1,0 +1,110 @@
+"""This computer's clock beside those that the facts are stamped by, and whether anything keeps it right."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from collectors.clock_skew import Moment
+from collectors.slurm import SlurmSettings
+from collectors.slurm.commands import doctor_reads
+from console.session.site import Site
+
+from .finding import Finding, Group
+from .parallel import Crew
+from .source_checks import fault_of
+
+#: From here on ages of reasons, alerts and samples are told wrong (the readings themselves move them from 5 s on too).
+OFF_S = 5.0
+_UNSYNC, _ERROR = 0x40, 5
+_OF = {"controller": "Slurm's controller", "prometheus": "Prometheus", "alertmanager": "Alertmanager"}
+
+
+class _Timex(ctypes.Structure):
+    """struct timex of Linux, as long as any kernel writes it."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long), ("status", ctypes.c_int), ("constant", ctypes.c_long),
+        ("precision", ctypes.c_long), ("tolerance", ctypes.c_long), ("time", ctypes.c_long * 2),
+        ("rest", ctypes.c_char * 256),
+    )  # fmt: skip
+
+
+def synchronised() -> tuple[bool, float] | None:
+    """Whether the kernel says that something keeps its clock right, and how far off it may be in seconds (adjtimex(2),
+    which reads where no mode is set). None where the kernel does not tell."""
+    timex = _Timex()
+    try:
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
+    except (OSError, AttributeError):
+        return None
+    if state < 0:
+        return None
+    return state != _ERROR and not timex.status & _UNSYNC, timex.maxerror / 1e6
+
+
+def start(crew: Crew, site: Site) -> None:
+    """Begin to ask the controller for its time; Prometheus and Alertmanager tell theirs with the rest."""
+    slurm = site.slurm
+    if isinstance(slurm, SlurmSettings):
+        crew.start("controller", lambda: doctor_reads.controller_clock(slurm))
+
+
+def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
+    """Each clock beside this one; how this one is kept; the time zone."""
+    group = Group("Clock")
+    for name, whose in _OF.items():
+        if site is None or (name not in site.others and (name != "controller" or site.slurm is None or site.demo)):
+            continue
+        found = ended.get(name)
+        moment = found if isinstance(found, Moment) else getattr(found, "moment", None)
+        if moment is None:
+            why = f": {fault_of(found).what}" if isinstance(found, Exception) else ""
+            group.note(name, f"the clock of {whose} is not told{why}")
+        else:
+            _beside(group, name, whose, moment)
+    _kept(group)
+    group.ok("time zone", _zone())
+    return group.found
+
+
+def _beside(group: Group, name: str, whose: str, moment: Moment) -> None:
+    ahead, within = moment.ahead_s, moment.within_s
+    figures = {"ahead_s": round(ahead, 3), "within_s": round(within, 3)}
+    digits = 3 if within < 0.1 else 1
+    said = f"{whose} is {abs(ahead):.{digits}f} s {'ahead of' if ahead > 0 else 'behind'} here, ± {within:.{digits}f} s"
+    if abs(ahead) - within > OFF_S:
+        mend = "ages of reasons, alerts and samples are wrong by as much: let chrony or timesyncd keep both clocks"
+        group.warn(name, said, mend, **figures)
+    elif abs(ahead) <= within:
+        group.ok(name, f"{whose} agrees, ± {within:.{digits}f} s", **figures)
+    else:
+        group.ok(name, said, **figures)
+
+
+def _kept(group: Group) -> None:
+    found = synchronised()
+    if found is None:
+        group.note("NTP", "the kernel does not tell whether anything keeps this clock right", "try: timedatectl")
+        return
+    kept, error_s = found
+    figures = {"synchronised": kept, "error_s": error_s}
+    if kept:
+        group.ok("NTP", f"this clock is kept right, within {max(error_s, 0.001):.3f} s", **figures)
+    else:
+        group.warn("NTP", "nothing keeps this clock right", "start chronyd or systemd-timesyncd here", **figures)
+
+
+def _zone() -> str:
+    """The time zone that times are shown in, and where it comes from."""
+    now = datetime.fromtimestamp(time.time()).astimezone()
+    set_by = "TZ" if os.environ.get("TZ") else "/etc/localtime"
+    if set_by != "TZ" and not Path(set_by).exists():
+        set_by = "nothing: UTC"
+    return f"{now.strftime('%Z')} (UTC{now.strftime('%z')}), by {set_by}"

@@ -1,0 +1,165 @@
+"""The files that wacht reads and writes: who else can write or read them, and what they lie on."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import console
+from collectors import files as trust
+from collectors import shared_readings
+from collectors.bearer_token import read_token
+from collectors.clean import clean
+from collectors.model import SourceFault
+from console.config.settings import Config
+from console.runtime.paths import journal_path
+from console.session.site import Site
+
+from .finding import Finding, Group
+from .rights_check import more
+
+#: Where a hung server holds every write up; the journal wants a local disk.
+_FAR = ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb3", "afs", "fuse.sshfs", "9p", "wekafs")
+#: A journal line is below 1 KB; with less than this free a bad night fills the disk.
+_FREE = 64 << 20
+
+
+def findings(site: Site | None, config: Config | None) -> list[Finding]:
+    """Every file that matters. May block for as long as a file system hangs."""
+    group = Group("Files")
+    if config is not None:
+        _configuration(group, config)
+    _tokens(group, site)
+    if site is not None and not site.demo:
+        _journal(group, journal_path(site.name, config or Config()))
+    shelf = shared_readings.own_folder()
+    if shelf is not None and trust.is_there(shelf):
+        _own(group, "shelf", shelf)
+    _program(group)
+    return group.found
+
+
+def _configuration(group: Group, config: Config) -> None:
+    files = [Path(name) for name in config.files]
+    files += [Path(config.xid_policy).expanduser()] if config.xid_policy else []
+    if not files:
+        group.note("configuration", "there is none: the Slurm on PATH alone is watched", "see the README for one")
+    for file in files:
+        wide = [path for path in (file, file.parent) if _others_write(path)]
+        for path in wide:
+            more(group, "writable", f"others can write {_said(path)}", path=str(path))
+        if not wide:
+            group.ok("configuration", f"{_said(file)}: others cannot write it")
+
+
+def _tokens(group: Group, site: Site | None) -> None:
+    """Token files by the rules that readings go by. Slurm's own stands under Rights."""
+    for key, chosen in (site.others if site is not None else {}).items():
+        file = getattr(chosen, "token_file", None)
+        if file is None:
+            continue
+        try:
+            read_token(file)
+        except SourceFault as error:
+            group.bad("token", f"{key}: {error.fault.what}", error.fault.mend)
+        else:
+            group.ok("token", f"{key}: {_said(Path(file).expanduser())} is for its owner alone")
+
+
+def _journal(group: Group, path: Path) -> None:
+    folder = next(one for one in path.parents if trust.is_there(one))
+    figures = {"path": str(path.parent)}
+    if not os.access(folder, os.W_OK | os.X_OK):
+        group.warn("journal", f"{_said(folder)} cannot be written: syslog alone is the witness of actions",
+                   "name another place, on a local disk: journal = \"…\" in the configuration", **figures)  # fmt: skip
+        return
+    kind = kind_of(folder, _mounts())
+    if kind in _FAR:
+        group.warn("journal", f"{_said(folder)} lies on {kind}: when that hangs, so does each action for some seconds",
+                   "name a place on a local disk: journal = \"…\" in the configuration", **figures)  # fmt: skip
+    space = os.statvfs(folder)
+    if (free := space.f_bavail * space.f_frsize) < _FREE:
+        group.warn("journal", f"{_said(folder)} has {free >> 20} MB free", "make room", **figures)
+    if path.parent == folder:
+        _own(group, "journal", folder)
+    else:
+        group.ok("journal", f"there is none yet; it begins in {_said(path.parent)}", **figures)
+    if not any(Path(one).exists() for one in ("/dev/log", "/run/systemd/journal/socket")):
+        group.note(
+            "syslog", "there is no /dev/log: the journal is the only witness of actions", "start a syslog daemon"
+        )
+
+
+def _own(group: Group, name: str, path: Path) -> None:
+    """A file or folder that is nobody else's business."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        group.warn(name, f"{_said(path)}: {error.strerror}", "after su or sudo? name another place")
+        return
+    if status.st_mode & trust.TRUSTED:
+        more(group, "writable", f"others can write {_said(path)}", path=str(path))
+    elif status.st_mode & trust.SECRET:
+        more(group, "readable", f"others can look into {_said(path)}", path=str(path))
+    elif status.st_uid != os.geteuid():
+        group.warn(name, f"{_said(path)} belongs to uid {status.st_uid}", "after su or sudo? name another place")
+    else:
+        group.ok(name, f"{_said(path)}: yours alone")
+
+
+def _program(group: Group) -> None:
+    """The program itself: who can write it can act as whoever runs it; a setuid bit makes anybody act as another."""
+    started = Path(sys.argv[0])
+    package = Path(console.__file__).parent
+    good = True
+    for path in {package, package.parent, started} if started.exists() else {package, package.parent}:
+        if _others_write(path):
+            good = False
+            more(group, "writable", f"others can write {_said(path)}, of the program itself", path=str(path))
+    for path in (started, Path(sys.executable)):
+        if path.exists() and path.stat().st_mode & (stat.S_ISUID | stat.S_ISGID) and path.is_file():
+            good = False
+            more(group, "setuid", f"{_said(path)} has the bit", path=str(path))
+    if good:
+        group.ok("program", f"{_said(package.parent)}: others cannot write it")
+
+
+def _others_write(path: Path) -> bool:
+    """Whether others than this account and root can write it, or put another file into its place."""
+    try:
+        if path.is_dir():
+            trust.check_folder(path)
+        else:
+            trust.check(path, path.stat(), trust.TRUSTED)
+    except trust.Unfit:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def kind_of(path: Path, mounts: list[tuple[str, str]]) -> str:
+    """The kind of file system that a path lies on, by the longest mount point above it."""
+    above = [(point, kind) for point, kind in mounts if path.resolve().is_relative_to(point)]
+    return max(above, key=lambda one: len(one[0]), default=("", "unknown"))[1]
+
+
+def _mounts() -> list[tuple[str, str]]:
+    try:
+        return list(_parsed(Path("/proc/self/mounts").read_text("utf-8", "replace")))
+    except OSError:
+        return []
+
+
+def _parsed(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        words = line.split(" ")
+        if len(words) > 2:
+            yield words[1].replace("\\040", " "), words[2]
+
+
+def _said(path: Path) -> str:
+    return clean(str(path))

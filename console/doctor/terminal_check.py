@@ -1,0 +1,189 @@
+"""The terminal: what it is, what it can show, what stands in between, and how fast it answers."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+
+from collectors import process
+from collectors.clean import clean, decode
+from collectors.model import SourceFault
+
+from .finding import Finding, Group, seconds
+from .parallel import Crew
+from .terminal_probe import Answer, ask_terminal
+
+LEAST = (80, 24)
+#: A key that takes longer than this there and back is felt.
+SLOW_S = 0.15
+#: tmux waits as long after Esc, in case that a key's sequence follows.
+ESCAPE_MS = 50
+_COLOURS = {"truecolor": "true colour", "256": "256 colours", "standard": "16 colours"}
+#: In the order of what tmux prints.
+_TMUX = (
+    ("version", ("display-message", "-p", "#{version}")),
+    ("term", ("show-options", "-gv", "default-terminal")),
+    ("escape", ("show-options", "-sv", "escape-time")),
+    ("mouse", ("show-options", "-gv", "mouse")),
+    ("clipboard", ("show-options", "-sv", "set-clipboard")),
+    ("features", ("display-message", "-p", "features #{client_termfeatures}")),
+)
+
+
+def start(crew: Crew, environ: Mapping[str, str] = os.environ) -> None:
+    """Begin to ask tmux for its settings, where this is one."""
+    if environ.get("TMUX"):
+        socket = environ["TMUX"]
+        crew.start("tmux", lambda: tmux(socket))
+
+
+def tmux(socket: str) -> Mapping[str, str]:
+    """The settings of the tmux around us. Raises SourceFault."""
+    program = shutil.which("tmux")
+    if program is None:
+        raise SourceFault("missing", "tmux is not on PATH", "")
+    words = [word for _, asked in _TMUX for word in (";", *asked)][1:]
+    ended = process.run([program, *words], deadline_s=2.0, cap_bytes=1 << 16, env=process.environment({"TMUX": socket}))
+    lines = decode(ended.out).split("\n")
+    if ended.timed_out or ended.rc != 0 or len(lines) < len(_TMUX):
+        raise SourceFault("refused", f"tmux does not tell its settings: {ended.err[:200]}", "")
+    return {name: clean(line) for (name, _), line in zip(_TMUX, lines, strict=False)}
+
+
+def findings(ended: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> list[Finding]:
+    """All of it. Asks the terminal itself, which takes a second at most; only for the main thread."""
+    group = Group("Terminal")
+    term = environ.get("TERM", "")
+    # One that was closed (`<&-`) is None.
+    interactive = all(one is not None and one.isatty() for one in (sys.stdin, sys.stdout))
+    if not interactive:
+        group.note(
+            "tty", "stdin or stdout is no terminal: the console needs both", "scripts have: wacht snapshot --json"
+        )
+    if term in {"", "dumb"}:
+        group.warn("TERM", f"TERM={term or '(not set)'} can show no screen", "set it: export TERM=xterm-256color")
+    else:
+        group.ok("TERM", f"{clean(term)}, COLORTERM {clean(environ.get('COLORTERM') or 'not set')}")
+    _size(group, interactive)
+    _encoding(group, environ)
+    _colours(group, environ)
+    _between(group, ended, environ)
+    if interactive and term not in {"", "dumb"}:
+        _answer(group, ask_terminal())
+        _line(group)
+    return group.found
+
+
+def _size(group: Group, interactive: bool) -> None:
+    if not interactive:
+        return
+    try:
+        columns, lines = os.get_terminal_size(1)
+    except OSError:
+        columns = lines = 0
+    if (columns, lines) == (0, 0):
+        group.warn("size", "the terminal does not tell its size", "set it: stty columns 120 rows 40")
+    elif columns < LEAST[0] or lines < LEAST[1]:
+        mend = f"make it at least {LEAST[0]}x{LEAST[1]}, better 120x40"
+        group.warn("size", f"{columns}x{lines}: columns are left out", mend, columns=columns, lines=lines)
+    else:
+        group.ok("size", f"{columns}x{lines}", columns=columns, lines=lines)
+
+
+def _encoding(group: Group, environ: Mapping[str, str]) -> None:
+    """What the locale says: Python by itself takes UTF-8 where it says C."""
+    name = next((key for key in ("LC_ALL", "LC_CTYPE", "LANG") if environ.get(key)), None)
+    said = "no locale is set" if name is None else f"{name}={clean(environ[name])}"
+    if name is not None and re.search(r"utf-?8", environ[name], re.I):
+        group.ok("encoding", said)
+    else:
+        mend = "set one: export LC_ALL=C.UTF-8 (and start tmux with -u)"
+        group.warn("encoding", f"{said}: lines and bars may come out as other signs", mend)
+
+
+def _colours(group: Group, environ: Mapping[str, str]) -> None:
+    from rich.console import Console
+
+    found = Console(force_terminal=True, _environ=environ).color_system
+    if "NO_COLOR" in environ:
+        group.note(
+            "colours", "NO_COLOR is set: states are told by words and signs alone", "unset NO_COLOR to have them"
+        )
+    elif found == "truecolor":
+        group.ok("colours", "true colour", colours=found)
+    elif found is None:
+        group.warn("colours", "none are known of this TERM", "set TERM=xterm-256color, where the terminal knows them")
+    else:
+        mend = "where the terminal knows more: export COLORTERM=truecolor"
+        group.note("colours", f"{_COLOURS.get(found, found)}: heat is told in fewer steps", mend, colours=found)
+
+
+def _between(group: Group, ended: Mapping[str, object], environ: Mapping[str, str]) -> None:
+    """tmux, screen, ssh: what stands between the program and the person."""
+    if environ.get("TMUX"):
+        _tmux(group, ended.get("tmux"))
+    elif environ.get("STY"):
+        group.note(
+            "screen", "GNU screen before 5.0 knows 256 colours, and waits 300 ms after Esc",
+            "tmux knows more; or in .screenrc: maptimeout 10, and with 5.0: truecolor on",
+        )  # fmt: skip
+    if environ.get("SSH_CONNECTION"):
+        if environ.get("TMUX") or environ.get("STY"):
+            group.ok("ssh", "over ssh; what runs here outlives a lost line")
+        else:
+            group.note(
+                "ssh", "over ssh, without tmux: a lost line ends the console", "start it within: tmux new -A -s ops"
+            )
+
+
+def _tmux(group: Group, found: object) -> None:
+    if not isinstance(found, Mapping):
+        why = found.fault.what if isinstance(found, SourceFault) else "tmux does not tell its settings"
+        group.note("tmux", why)
+        return
+    said = ", ".join(
+        f"{word} {found[key]}"
+        for key, word in (("escape", "escape-time"), ("term", "default-terminal"), ("mouse", "mouse"),
+                          ("clipboard", "set-clipboard"))
+    )  # fmt: skip
+    group.ok("tmux", f"{found['version']}: {said}", **found)
+    if found["escape"].isdecimal() and int(found["escape"]) > ESCAPE_MS:
+        group.warn("tmux", f"each Esc is held back for {found['escape']} ms", "in .tmux.conf: set -s escape-time 10")
+    if not found["term"].startswith(("tmux", "screen")):
+        mend = "in .tmux.conf: set -g default-terminal tmux-256color"
+        group.warn("tmux", f"default-terminal {found['term']} is none that tmux speaks", mend)
+    if "RGB" not in found["features"].split(" ")[-1].split(","):
+        mend = "if that one knows it: set -as terminal-features ',xterm*:RGB'"
+        group.note("tmux", "tmux does not know that the terminal around it has true colour", mend)
+    if found["clipboard"] != "on":
+        group.note("tmux", "tmux drops what wacht copies", "in .tmux.conf: set -s set-clipboard on")
+
+
+def _answer(group: Group, found: Answer) -> None:
+    if found.took_s is None:
+        group.note("answers", found.why, "")
+    elif found.late:
+        mend = "slow line: see docs/scale.md; over ssh: Compression yes, or mosh"
+        group.warn("answers", f"it took {seconds(found.took_s)} to answer (DA1)", mend, took_s=found.took_s)
+    elif found.took_s > SLOW_S:
+        mend = "each key will feel as late; over ssh: a nearer login node, or mosh"
+        group.warn("answers", f"it answers in {seconds(found.took_s)} (DA1)", mend, took_s=found.took_s)
+    else:
+        group.ok("answers", f"in {seconds(found.took_s)} (DA1)", took_s=found.took_s)
+
+
+def _line(group: Group) -> None:
+    """A serial line tells its speed; that of a pty means nothing."""
+    import termios
+
+    try:
+        name, speed = os.ttyname(1), termios.tcgetattr(1)[5]
+    except (OSError, termios.error):
+        return
+    bauds = {getattr(termios, f"B{rate}", None): rate for rate in (1200, 2400, 4800, 9600, 19200, 38400, 57600)}
+    if not name.startswith("/dev/pts/") and re.search(r"tty(S|USB|AMA)", name) and speed in bauds:
+        mend = "set both ends to 115200, or watch from elsewhere"
+        group.warn("line", f"{clean(name)} is a serial line of {bauds[speed]} baud: screens take seconds", mend)

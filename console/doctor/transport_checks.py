@@ -1,0 +1,118 @@
+"""The roads to Slurm: which work here, at what version, and what each cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from collectors.model import Collector, Rights
+from collectors.slurm import SlurmSettings
+from collectors.slurm.probe import Read, Tried, tried, uses
+from collectors.slurm.transport import KINDS
+
+from . import source_checks
+from .finding import Finding, Group
+from .parallel import Crew
+
+
+def start(crew: Crew, cluster: str, settings: SlurmSettings) -> None:
+    """Begin to try every road that there may be. What the transport reads, the sources have read."""
+    for name, use in uses(settings).items():
+        kinds = () if use == "transport" else KINDS
+        crew.start(f"road {name}", lambda name=name, use=use, kinds=kinds: tried(name, use, cluster, settings, kinds))  # type: ignore[misc]
+
+
+def told(settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[str, Any]) -> tuple[Tried, ...]:
+    """Every road that was tried in time, with what the sources cost over it."""
+    found = [one for name in uses(settings) if isinstance(one := ended.get(f"road {name}"), Tried)]
+    rights = rights_of(ended)
+    return tuple(
+        msgspec.structs.replace(one, reads=_costs(opened, ended), rights=rights)
+        if one.use == "transport" and one.fault is None
+        else one
+        for one in found
+    )
+
+
+def rights_of(ended: Mapping[str, Any]) -> Rights | None:
+    """What the source of the rights has told."""
+    found = ended.get("slurm.rights")
+    facts = found.reading.facts if isinstance(found, source_checks.Read) else None
+    return None if facts is None else facts.rights
+
+
+def _costs(opened: Sequence[Collector], ended: Mapping[str, Any]) -> Mapping[str, Read]:
+    costs = {}
+    for one in opened:
+        found = ended.get(one.name)
+        if one.name.startswith("slurm.") and isinstance(found, source_checks.Read):
+            size = getattr(getattr(one, "reader", None), "size", None)
+            fault = found.reading.fault
+            ms = None if fault is not None else 1e3 * found.reading.took_s
+            costs[one.name.removeprefix("slurm.")] = Read(ms=ms, size=size if fault is None else None, fault=fault)
+    return costs
+
+
+def findings(
+    settings: SlurmSettings, ended: Mapping[str, Any], found: Sequence[Tried], within_s: float
+) -> list[Finding]:
+    """A line a road, and one for each reason why it cannot do something."""
+    group = Group("Slurm roads")
+    known = {one.road: one for one in found}
+    for name, use in uses(settings).items():
+        one = known.get(name)
+        if one is None:
+            error = ended.get(f"road {name}")
+            said = f"no answer within {within_s:g} s" if error is None else source_checks.fault_of(error).what
+            (group.bad if use else group.note)(name, f"{use or 'not configured'}: {said}", "see Sources for its reads")
+            continue
+        _road(group, one, settings, _same(one, ended))
+    return group.found
+
+
+def _same(one: Tried, ended: Mapping[str, Any]) -> str | None:
+    """The source that has met the same fault over this transport, which is said there."""
+    met = {name: found.reading.fault for name, found in ended.items() if isinstance(found, source_checks.Read)}
+    names = (f"slurm.{kind}" for kind in KINDS)
+    return next((name for name in names if one.fault is not None and met.get(name) == one.fault), None)
+
+
+def _road(group: Group, one: Tried, settings: SlurmSettings, same: str | None) -> None:
+    if one.about is None:
+        fault = one.fault
+        said = "" if fault is None else fault.what
+        if one.use and same is not None:
+            group.bad(one.road, f"{one.use}, does not work: the same as {same}")
+        elif one.use:
+            group.bad(one.road, f"{one.use}, does not work: {said}", fault.mend if fault else "")
+        else:
+            group.note(one.road, f"not configured, and would not work: {said}")
+        return
+    version = " ".join(word for word in (one.about.version, one.about.parser) if word) or "version unknown"
+    said = f"Slurm {version}, {one.about.where}"
+    if not one.use:
+        group.note(one.road, f"not configured, and would work: {said}")
+        return
+    group.ok(one.road, f"{one.use}: {said}", version=one.about.version)
+    if one.use == "fallback":
+        costs = [
+            f"{kind} {'failed' if read.fault else f'{read.ms or 0:.0f} ms'}"
+            for kind, read in one.reads.items()
+            if kind != "rights"
+        ]
+        group.ok(one.road, f"reads {', '.join(costs)}")
+        for kind, read in one.reads.items():
+            if read.fault is not None:
+                group.bad(one.road, f"reading {kind}: {read.fault.what}", read.fault.mend)
+    by_why: dict[str, list[str]] = {}
+    for what, why in one.cannot.items():
+        by_why.setdefault(why, []).append(what)
+    behind = settings.roads[settings.roads.index(one.road) + 1 :]
+    for why, those in by_why.items():
+        said = f"cannot {', '.join(those)}: {why}"
+        if behind:
+            group.ok(one.road, f"{said}; goes over {behind[0]}")
+        else:
+            group.note(one.road, said, 'to have it by command: slurm = { …, fallback = ["cli"] }')

@@ -1,0 +1,313 @@
+"""`:export`, `:report` and `Y` on the screen: what is asked for is made and written by a thread, which tells where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from textual.css.query import QueryError
+
+from collectors.clean import clean
+from collectors.model import Gpu, SourceFault
+from collectors.nodeset import fold
+from console.filters.commands import FORMATS, Command, CommandError
+from console.journal.chain import JournalFault
+from console.reports.period import Span, span_of
+from console.runtime.errors import Told
+from console.screens.gpus import GpusScreen
+from console.screens.journal import JournalScreen
+from console.screens.layout.list_screen import ListScreen
+from console.screens.layout.screen import WachtScreen
+from console.screens.node import NodeScreen
+from console.tables.gpu_table import Col
+from console.tables.gpu_table import columns as gpu_columns
+from widgets.cells import Cell
+from widgets.table import VirtualTable
+from widgets.table_column import Column
+from widgets.units import stamp
+
+from . import table_export
+from .export_fields import GPU, MAP, fields_of
+from .output_file import save
+from .table_export import Sheet
+
+if TYPE_CHECKING:
+    from console.app.app import WachtApp
+
+#: As FILE: the clipboard of the terminal, through OSC 52.
+CLIPBOARD = "clipboard"
+#: Bytes that terminals take: 100,000 letters of base64, beyond which some take nothing and none says so.
+CLIPBOARD_MOST = 74_994
+#: What takes longer is told of before it is done.
+SLOW_S = 2.0
+Chunks = Iterable[bytes]
+
+
+class Made(NamedTuple):
+    """What is to be written: the word for it in a file name, the ending, and what makes it, in a thread. The words for
+    what it is come when it is made."""
+
+    name: str
+    ending: str
+    make: Callable[[], tuple[Chunks, str]]
+
+
+def carry_out(app: WachtApp, command: Command) -> None:
+    """`:export FORMAT [FILE]` or `:report [LENGTH] [FILE]`. Raises CommandError for words that mean nothing."""
+    if command.verb == "report":
+        length, file = _report_words(command.rest)
+        try:
+            span = span_of(app.clock.now(), length)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        begin(app, _report(app, span), file, command.over)
+        return
+    form, _, file = command.rest.partition(" ")
+    if form not in FORMATS:
+        raise CommandError(f"export {' | '.join(FORMATS)}, then a FILE or {CLIPBOARD}")
+
+    def shown() -> None:
+        """Once the line is closed: it is no part of the screen, and the focus is back on a table."""
+        try:
+            begin(app, _made(app, form), file.strip(), command.over)
+        except CommandError as error:
+            app.tell(str(error), "warning")
+
+    app.call_after_refresh(shown)
+
+
+def copy_rows(app: WachtApp) -> None:
+    """Y: the names of what is marked, else of what the cursor is on, as a shell takes them."""
+    screen = app.screen
+    if not isinstance(screen, WachtScreen):
+        return
+    text, count = "", 0
+    if nodes := screen.targets("node"):
+        text, count = fold(nodes), len(nodes)
+    elif jobs := screen.targets("job"):
+        text, count = ",".join(jobs), len(jobs)
+    elif (table := _table(screen)) is not None:
+        keys = [key for key in table.keys if key in table.marked] or [key for key in (table.cursor_key,) if key]
+        text, count = ",".join(keys), len(keys)
+    if not text:
+        app.tell("there is no row under the cursor to copy the name of")
+    elif len(text.encode()) > CLIPBOARD_MOST:
+        app.tell(_too_large(len(text.encode())), "warning")
+    else:
+        app.copy_to_clipboard(text)
+        app.tell(f"copied: {text if len(text) <= 60 else f'{text[:59]}…'}" + (f"  ({count:,})" if count > 1 else ""))
+
+
+def _report_words(rest: str) -> tuple[str, str]:
+    """The length of time, "" where none is named, and the file."""
+    head, _, more = rest.partition(" ")
+    return (head, more.strip()) if re.fullmatch(r"(?:\d+[smhd])+", head.lower()) else ("", rest)
+
+
+def _report(app: WachtApp, span: Span) -> Made:
+    from console.reports.reads import gather, of_console
+
+    source = of_console(app)
+
+    def make() -> tuple[Chunks, str]:
+        from console.reports.rendering import as_markdown
+
+        report = gather(source, span)
+        return [as_markdown(report).encode("utf-8", "replace")], f"the report of {span.told}"
+
+    return Made("report", "md", make)
+
+
+# What the screen shows.
+
+
+def _made(app: WachtApp, form: str) -> Made:
+    screen = app.screen
+    if form == "text":
+        strips = screen._compositor.render_strips(app.size)
+        lines = ["".join(segment.text for segment in strip).rstrip() for strip in strips]
+        return Made(_crumb(screen), "txt", lambda: (["".join(f"{one}\n" for one in lines).encode()], "the screen"))
+    if form == "svg":
+        from .svg import picture
+
+        draw = picture(app, f"wacht  {app.cluster.name}  {_crumb(screen)}  {stamp(app.clock.now())}")
+        return Made(_crumb(screen), "svg", lambda: ([draw()], "the screen"))
+    name, make = _sheet(app, screen)
+
+    def rows() -> tuple[Chunks, str]:
+        made = make()
+        return table_export.written(
+            made, form
+        ), f"{len(made.keys):,} row{'' if len(made.keys) == 1 else 's'} of {made.name}"
+
+    return Made(name, form, rows)
+
+
+def _crumb(screen: Any) -> str:
+    crumb = getattr(screen, "crumb", "") or "screen"
+    key = getattr(screen, "key", None)
+    return f"{crumb}-{key}" if isinstance(key, str) and isinstance(screen, WachtScreen) else crumb
+
+
+def _table(screen: Any) -> VirtualTable[Any] | None:
+    """The table that keys go to, else the one of the screen."""
+    if isinstance(screen.focused, VirtualTable):
+        return screen.focused
+    try:
+        return screen.query_one("#main", VirtualTable)  # type: ignore[no-any-return]
+    except QueryError:
+        return None
+
+
+def _sheet(app: WachtApp, screen: Any) -> tuple[str, Callable[[], Sheet]]:
+    """The rows that the screen is about, in a form that any thread may make them of."""
+    cluster = app.cluster
+    if isinstance(screen, NodeScreen):
+        return f"gpus-{screen.key}", _gpus(app, (screen.key,), f"the GPUs of {screen.key}")
+    if isinstance(screen, GpusScreen):
+        if screen.rack is not None:
+            names = cluster.racks.get(screen.rack, ())
+            return f"gpus-{screen.rack or 'no-rack'}", _gpus(app, names, f"the GPUs of rack {screen.rack}")
+        if "nodes" not in cluster.known:
+            raise CommandError("nothing to export: the nodes are not known")
+        columns = [Column(one.name, one.name.replace("_", " "), 0, partial(_plainly, one)) for one in MAP]
+        whole = Sheet(name="gpus", columns=columns, fields=MAP, rows=cluster.nodes, keys=tuple(cluster.nodes),
+                      ctx=screen.ctx(), note=_note(app, "GPUs by node"))  # fmt: skip
+        return "gpus", lambda: whole
+    table = _table(screen)
+    if table is None:
+        raise CommandError("there is no table here: :export svg or :export text takes the screen")
+    name, fields = fields_of(table.columns)
+    name = name or _crumb(screen)
+    if table.waits:
+        raise CommandError(f"the {name} are just being filtered or put in order: try again in a moment")
+    view, marked, every = table.view, table.marked, _all_rows(screen)
+    keys, rows = view.keys, view.rows
+    if marked:
+        # As for an action: the marked rows in the order shown, those that a filter hides last.
+        keys = [key for key in keys if key in marked]
+        keys += sorted(key for key in marked.difference(keys) if key in every)
+        rows = {key: rows[key] if key in rows else every[key] for key in keys}
+    if not keys:
+        raise CommandError(f"nothing to export: {table.empty_text or f'no {name} are shown'}")
+    which = f"{len(keys):,} {name}" + (" (marked)" if marked else "")
+    text = getattr(screen, "filter_text", "")
+    asked = f", filter {text}" if text and not marked else ""
+    old = " (OLD: their source fails or is late)" if table.dimmed else ""
+    one = Sheet(name=name, columns=table.columns, fields=fields, rows=rows, keys=keys, ctx=table.ctx,
+                note=_note(app, f"{which}{asked}{old}"))  # fmt: skip
+    return name, lambda: one
+
+
+def _plainly(field: table_export.Field, row: Any, ctx: Any) -> str:
+    value = field.value(row, ctx)
+    return "—" if value is None else str(table_export.guarded(value)).removeprefix("'")
+
+
+def _note(app: WachtApp, what: str) -> str:
+    demo = "DEMO " if app.cluster.demo else ""
+    return f"{demo}{app.cluster.name}, {stamp(app.clock.now())}: {what}"
+
+
+def _all_rows(screen: Any) -> Mapping[str, Any]:
+    """Rows that a filter may hide."""
+    if isinstance(screen, ListScreen):
+        return screen.rows()
+    return screen.book.entries if isinstance(screen, JournalScreen) else {}
+
+
+def _gpus(app: WachtApp, names: Sequence[str], what: str) -> Callable[[], Sheet]:
+    """A row a GPU, read when it is made: only those that are looked at are ever read. It raises SourceFault."""
+    telemetry, note = app.telemetry, _note(app, what)
+    columns = [
+        Column("node", "node", 0, lambda gpu, _: gpu.node),
+        *(
+            Column(one.title, one.title, 0, partial(_of_gpu, one), align="right" if one.right else "left")
+            for one in gpu_columns(app.cluster.jobs)
+        ),
+    ]
+
+    def make() -> Sheet:
+        found = telemetry.gpus(names)
+        rows = {f"{gpu.node}/{gpu.index}": gpu for gpus in found.values() for gpu in gpus}
+        if not rows:
+            raise SourceFault("missing", f"no source tells of {what}")
+        return Sheet(name="gpus", columns=columns, fields=GPU, rows=rows, keys=tuple(rows), ctx=None, note=note)
+
+    return make
+
+
+def _of_gpu(col: Col, gpu: Gpu, _: Any) -> Cell:
+    return col.cell(gpu)
+
+
+# Where it goes.
+
+
+def begin(app: WachtApp, made: Made, file: str, over: bool) -> None:
+    """Make it and bring it where it is wanted, off the event loop. `file` "" is a new one in the home folder."""
+    name, at = _file_name(app, made), app.here
+    if over and file in {"", CLIPBOARD}:
+        raise CommandError("! writes over a file: name it")
+    slow = app.set_timer(SLOW_S, lambda: app.tell_of(at, f"{made.name}: it is being written …"))
+
+    def ended(told: str, severity: str) -> None:
+        slow.stop()
+        # It may hold a name from outside.
+        app.tell_of(at, clean(told), severity)
+
+    def work() -> None:
+        told, severity = "not written", "error"
+        try:
+            told = _copied(app, made) if file == CLIPBOARD else _saved(made, file, name, over)
+            severity = "information"
+        except (Told, SourceFault, JournalFault, OSError) as error:
+            told = f"not written: {error.fault if isinstance(error, SourceFault) else error}"
+        finally:
+            app.call_from_thread(ended, told, severity)
+
+    app.run_worker(work, thread=True, group="export", exit_on_error=False)
+
+
+def _file_name(app: WachtApp, made: Made) -> str:
+    """`wacht-CLUSTER-SCREEN-20261124T031207Z.csv`, of the time that is shown; no letter in it needs a quote."""
+    at = datetime.fromtimestamp(app.clock.now(), UTC)
+    demo = "demo-" if app.cluster.demo and app.cluster.name != "demo" else ""
+    words = "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", one)[:80] for one in (f"{demo}{app.cluster.name}", made.name))
+    return f"wacht-{words}-{at:%Y%m%dT%H%M%SZ}.{made.ending}"
+
+
+def _saved(made: Made, file: str, name: str, over: bool) -> str:
+    try:
+        path = Path(file or "~").expanduser()
+    except RuntimeError:
+        raise Told(f"{file}: nobody knows that home folder; name the file from /") from None
+    if path.is_dir():
+        path /= name
+    chunks, what = made.make()
+    size = save(path, chunks, over)
+    return f"{what}: {path} ({_size(size)})"
+
+
+def _copied(app: WachtApp, made: Made) -> str:
+    chunks, what = made.make()
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk
+        if len(held) > CLIPBOARD_MOST:
+            raise Told(_too_large(None))
+    app.call_from_thread(app.copy_to_clipboard, held.decode())
+    return f"{what}: sent to the terminal's clipboard ({_size(len(held))}); it does not say whether it took it"
+
+
+def _too_large(size: int | None) -> str:
+    of = "more than that" if size is None else _size(size)
+    return f"a terminal's clipboard takes {_size(CLIPBOARD_MOST)}, this is {of}: mark fewer rows, or name a file"
+
+
+def _size(size: int) -> str:
+    return f"{size:,} B" if size < 1000 else f"{size / 1e3:,.0f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"

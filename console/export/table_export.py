@@ -1,0 +1,128 @@
+"""A table on its way out: the rows as they stand on a screen, and how CSV, JSON and Markdown write them. Pure.
+
+Markdown is for people and says what the screen says. CSV and JSON are for programs: the values themselves, in fields
+whose names carry the unit, the names of `wacht snapshot --json` where it has them (`power_w`, `elapsed_s`, moments in
+UTC). Unknown is null, in CSV an empty cell; never a nought.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from widgets.cells import Cell, spans_of
+from widgets.table_column import Column
+from widgets.units import UNKNOWN
+
+from . import markdown
+
+#: Rows that are written in one go: a thread that writes 100,000 must let the keys have their turn.
+_BATCH = 250
+_BARS = frozenset("━╸─█▉▊▋▌▍▎▏░")
+#: What a spreadsheet takes for a formula, in the wide forms too.
+_FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
+
+Value = str | int | float | bool | None | Sequence[str]
+
+
+class Field(NamedTuple):
+    """One field for programs."""
+
+    name: str
+    value: Callable[[Any, Any], Value]
+    """From a row and the context of its table."""
+
+
+class Sheet(Struct, frozen=True, kw_only=True):
+    """Rows to be written. They are held by reference and never change, so any thread may write them."""
+
+    name: str
+    """The word for it in the name of a file."""
+    columns: Sequence[Column]
+    fields: Sequence[Field]
+    rows: Mapping[str, Any]
+    keys: Sequence[str]
+    """In order."""
+    ctx: Any
+    note: str = ""
+    """What the rows are of, for people."""
+
+
+def plain(cell: Cell) -> str:
+    """What a cell says, without the bar in it."""
+    if isinstance(cell, str):
+        return cell.strip()
+    spans = spans_of(cell)
+    told = [text for text, _ in spans if len(spans) == 1 or not text or not _BARS.issuperset(text)]
+    return "".join(told).strip()
+
+
+def shown(column: Column) -> Field:
+    """The field of a column that has no other: what it shows; a dash is unknown."""
+
+    def value(row: Any, ctx: Any) -> Value:
+        text = plain(column.cell(row, ctx))
+        return None if text == UNKNOWN else text
+
+    return Field(column.key, value)
+
+
+def written(sheet: Sheet, form: str) -> Iterator[bytes]:
+    """The sheet as `csv`, `json` or `md`, in pieces."""
+    return {"csv": _csv, "json": _json, "md": _markdown}[form](sheet)
+
+
+def _batches(sheet: Sheet) -> Iterator[list[Any]]:
+    for at in range(0, len(sheet.keys), _BATCH):
+        yield [sheet.rows[key] for key in sheet.keys[at : at + _BATCH]]
+
+
+def guarded(value: Value) -> str | int | float:
+    """A cell of CSV. A text that a spreadsheet would calculate gets a quote before it; a number is a number."""
+    if isinstance(value, str):
+        return f"'{value}" if value[:1] in _FORMULA else value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return value
+    return guarded(",".join(value))
+
+
+def _csv(sheet: Sheet) -> Iterator[bytes]:
+    out = io.StringIO()
+    writer = csv.writer(out)  # RFC 4180: commas, CRLF, quotes doubled
+    writer.writerow([field.name for field in sheet.fields])
+    for batch in _batches(sheet):
+        writer.writerows([[guarded(field.value(row, sheet.ctx)) for field in sheet.fields] for row in batch])
+        yield out.getvalue().encode("utf-8", "replace")
+        out.seek(0)
+        out.truncate()
+    yield out.getvalue().encode("utf-8", "replace")
+
+
+def _json(sheet: Sheet) -> Iterator[bytes]:
+    encode, lead = msgspec.json.encode, b"[\n"
+    for batch in _batches(sheet):
+        made = [encode({field.name: field.value(row, sheet.ctx) for field in sheet.fields}) for row in batch]
+        yield lead + b",\n".join(made)
+        lead = b",\n"
+    yield (b"[" if lead == b"[\n" else b"\n") + b"]\n"
+
+
+def _markdown(sheet: Sheet) -> Iterator[bytes]:
+    head = [markdown.escaped(sheet.note), ""] if sheet.note else []
+    head += [
+        markdown.row(column.title for column in sheet.columns),
+        markdown.rule([column.align == "right" for column in sheet.columns]),
+    ]
+    yield "\n".join([*head, ""]).encode()
+    for batch in _batches(sheet):
+        rows = (markdown.row(plain(column.cell(row, sheet.ctx)) for column in sheet.columns) for row in batch)
+        yield "".join(f"{row}\n" for row in rows).encode("utf-8", "replace")

@@ -1,0 +1,546 @@
+"""The filter language of `/` and of every list: `state=drained & rack=R07`, `user=alice`, `gpu>0`, `!idle`.
+
+    expression   all | all ...
+    all          one & one ..., and words next to each other mean the same: all of them
+    one          !one, (expression), field OP value, field in (value, ...), a word, "some text", a node set
+    OP           = != ~ !~ < > <= >=        ~ is "contains"; * and ? stand for anything in a word
+
+A word is looked for in everything the list shows; one that is a node set (`gpu[0001-0010]`) finds those nodes, or
+the jobs on them; `@rack:R[07-10]` and `@loop:cdu-2` are short for `rack=` and `loop=`. Unknown never matches a
+comparison of numbers. A text that is missing is "", so `reason=""` works.
+There are no regular expressions on purpose: nothing that is typed can hang the console.
+
+The same language names the targets of actions (`console.actions.targets`); `leading` finds where it ends and a reason
+begins.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.model import Cluster
+from collectors.nodeset import expand, is_nodeset, natural_key
+from console.runtime.errors import FilterError
+
+from .filter_fields import FIELDS, LISTED, NUMBERS, POSSIBLE, SHOWN, TEXT, Field, Kind, number
+from .filter_match import (
+    COMPARE,
+    Match,
+    Test,
+    all_of,
+    any_of,
+    holds_test,
+    matcher,
+    name_test,
+    negation,
+    number_test,
+    text_test,
+)
+
+LENGTH_CAP = 500
+DEPTH_CAP = 30
+_NODES_CAP = 100_000
+#: So many values are named of those there are.
+_TOLD = 12
+#: Of more values than this none is looked for that is spelt alike.
+_COMPARED = 2000
+
+_BLANK = re.compile(r"\s*")
+_OPERATOR = re.compile(r"!=|!~|<=|>=|==|=|~|<|>")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+# Blanks and commas inside the brackets of a node set belong to the word.
+_WORD = re.compile(r"(?:\[[0-9,/\- ]*\]|[^\s()|&!=~<>\"'])(?:\[[0-9,/\- ]*\]|[^\s()|&!=~<>])*")
+_ITEM = re.compile(r"(?:\[[0-9,/\- ]*\]|[^\s()|&!=~<>\"',])(?:\[[0-9,/\- ]*\]|[^\s()|&!=~<>,])*")
+_IN = re.compile(r"in\s*\(", re.IGNORECASE)
+_COMMAS = re.compile(r",(?![^\[]*\])")
+_THOUSANDS = re.compile(r"-?[0-9]{1,3}(?:,[0-9]{3})+[^,]*")
+#: What may stand behind a number as the columns show it: `6.2 kW`, `64 °C`, `1h 52m`.
+_UNIT = re.compile(r"\s+([0-9]*[A-Za-z°%]+)(?=[\s&|)]|$)")
+_SHRINKING = "wdhms"
+#: Short forms of places, and the fields that they stand for.
+PLACES = {"@rack:": "rack", "@loop:": "loop"}
+
+
+class Asked(Struct, frozen=True, eq=False):
+    """A value that a filter asks a field for."""
+
+    field: Field
+    text: str
+    match: Match
+
+
+#: A reason that begins so was meant for a filter, whether or not the rest of it is one.
+_LIKE_FILTER = re.compile(r"[&|=~<>!]|@(?:rack|loop):|[A-Za-z_](?:[\w.-]*\w)?\s*(?:!=|!~|<=|>=|==|=|~|<|>)")
+
+
+class Filter(Struct, frozen=True, eq=False):
+    """A compiled filter; an empty text matches every row."""
+
+    text: str
+    kind: str
+    test: Test
+    asked: tuple[Asked, ...] = ()
+    """The texts that fields are asked for, without numbers."""
+    fields: frozenset[str] = frozenset()
+    """Names of the fields that it asks for."""
+    plain: bool = True
+    """It is words and texts alone: nothing is compared, joined or negated."""
+    either: bool = False
+    """It has an `|`."""
+    stray: str = ""
+    """A value with a comma too many, as typed."""
+    places: tuple[Test, ...] = ()
+    """Of a filter for jobs: tests of the nodes that it names, each its own."""
+
+    def matches(self, row: Any, cluster: Cluster, now: float | None = None) -> bool:
+        """Whether a row of that kind, of that Cluster, passes. Ages are counted to `now`, or to the newest reading."""
+        return self.test(row, cluster, cluster.at if now is None else now)
+
+
+def compile_filter(text: str, kind: Kind) -> Filter:
+    """Compile a filter for the rows of a list: "node", "job", "partition" or "reservation". Raises FilterError."""
+    if len(text) > LENGTH_CAP:
+        raise FilterError(f"this filter is too long (at most {LENGTH_CAP} characters)", LENGTH_CAP)
+    return _compile(text, kind)
+
+
+@lru_cache(maxsize=64)
+def _compile(text: str, kind: Kind) -> Filter:
+    return _Parser(text, kind).parse()
+
+
+def begins(text: str, kind: Kind) -> bool:
+    """Whether a text begins with a filter, and not with a plain name: `rack=R07 …`, `@rack:R07 …`, `idle & …`."""
+    return _Parser(text, kind).at_condition(joined=True)
+
+
+def leading(text: str, kind: Kind) -> tuple[str, str]:
+    """The filter that a text begins with, and what follows it: it ends before the first plain word that nothing joins
+    to it. `rack=R07 & state=idle bad DIMM` is `rack=R07 & state=idle` and `bad DIMM`. Raises FilterError."""
+    if len(text) > LENGTH_CAP:
+        # Only the filter is limited, and what follows cannot make it longer.
+        found, rest = leading(text[:LENGTH_CAP], kind)
+        return (found, text[len(found) :].strip()) if rest else (text, "")
+    parser = _Parser(text, kind, alone=False)
+    parser.parse()
+    return text[: parser.at].strip(), text[parser.at :].strip()
+
+
+def misplaced(text: str) -> str:
+    """Why a text is no reason because it is written like a filter; "" where it is none."""
+    text = text.strip()
+    head = _LIKE_FILTER.match(text)
+    if head is None and not any(_compares(text, kind) for kind in ("node", "job")):
+        return ""
+    short = clean(text if len(text) <= 60 else f"{text[:59]}…")
+    condition = short.lstrip("&| ")
+    return (
+        f"{short!r} reads as a filter and was not taken for the reason: to choose targets by it, put it before the "
+        f"reason, joined by & (TARGETS & {condition}); a reason is plain words"
+    )
+
+
+def _compares(text: str, kind: Kind) -> bool:
+    try:
+        return not compile_filter(text, kind).plain
+    except FilterError:
+        return False
+
+
+class _Token(Struct, frozen=True):
+    text: str
+    at: int
+    quoted: bool = False
+
+
+class _Parser:
+    """Recursive descent over the text; it makes the tests as it goes, so a row costs only calls."""
+
+    def __init__(self, text: str, kind: Kind, alone: bool = True) -> None:
+        """Unless it is `alone`, the filter ends before the first plain word that nothing joins to it."""
+        self.text = text
+        self.kind: Kind = kind
+        self.at = 0
+        self.depth = 0
+        self.alone = alone
+        self.ended = False
+        self.fields = {name: field for field in FIELDS[kind] for name in (field.name, *field.aliases)}
+        self.asked: list[Asked] = []
+        self.used: set[str] = set()
+        self.plain = True
+        self.either = False
+        self.stray = ""
+        self.places: list[Test] = []
+
+    def parse(self) -> Filter:
+        test: Test = lambda _row, _cluster, _now: True  # noqa: E731
+        if not self._blank():
+            test = self._any()
+            if not self.ended and not self._blank():
+                if self._next() == ")":
+                    raise FilterError("this closing parenthesis has no opening one", self.at)
+                raise self._confused()
+        return Filter(
+            self.text, self.kind, test, tuple(self.asked), frozenset(self.used), self.plain, self.either, self.stray,
+            tuple(self.places),
+        )  # fmt: skip
+
+    def at_condition(self, joined: bool = False) -> bool:
+        """Whether what stands here can only be part of a filter; with `joined` also a word that `&` or `|` follows."""
+        start = self.at
+        try:
+            if self._next() in {'"', "'", ""}:
+                return False
+            word = _WORD.match(self.text, self.at)
+            if word is None or word[0].lower().startswith(tuple(PLACES)):
+                return True
+            if word[0].startswith("@"):
+                return False
+            self.at = word.end()
+            after = self._next()
+            operator = _OPERATOR.match(self.text, self.at) or _IN.match(self.text, self.at)
+            return operator is not None or (joined and after in {"&", "|"})
+        finally:
+            self.at = start
+
+    def _any(self) -> Test:
+        tests = [self._all()]
+        while not self.ended and self._next() == "|":
+            self.plain, self.either = False, True
+            start = self.at
+            self._skip("|")
+            tests.append(self._all(after=("|", start)))
+        return any_of(tests)
+
+    def _all(self, after: tuple[str, int] | None = None) -> Test:
+        tests = [self._one(after)]
+        while True:
+            char = self._next()
+            if char == "&":
+                self.plain = False
+                start = self.at
+                self._skip("&")
+                tests.append(self._one(("&", start)))
+            elif char in {"", "|", ")"}:
+                return all_of(tests)
+            elif not self.alone and not self.depth and not self.at_condition():
+                self.ended = True
+                return all_of(tests)
+            else:
+                tests.append(self._one(None))
+
+    def _one(self, after: tuple[str, int] | None) -> Test:
+        negate = False
+        while self._next() == "!" and not _OPERATOR.match(self.text, self.at):
+            after = ("!", self.at)
+            self.at += 1
+            self.plain = False
+            negate = not negate
+        char = self._next()
+        if char in {"", "|", "&", ")"}:
+            raise self._missing(after)
+        test = self._group() if char == "(" else self._word()
+        return negation(test) if negate else test
+
+    def _group(self) -> Test:
+        start = self.at
+        self.depth += 1
+        if self.depth > DEPTH_CAP:
+            raise FilterError(f"parentheses go too deep here (at most {DEPTH_CAP})", start)
+        self.at += 1
+        test = self._any()
+        if self._next() != ")":
+            raise FilterError("this parenthesis is not closed", start)
+        self.at += 1
+        self.depth -= 1
+        return test
+
+    def _word(self) -> Test:
+        word = self._value(_WORD)
+        if word is None:
+            raise self._confused()
+        if word.quoted:
+            return self._plain(word)
+        self._blank()
+        operation = _OPERATOR.match(self.text, self.at)
+        if operation is not None:
+            field = self._field(word)
+            self.at = operation.end()
+            value = self._value(_WORD)
+            if value is None:
+                raise FilterError(f"{word.text} {operation[0]} needs a value after it", min(self.at, len(self.text)))
+            if field.shape in NUMBERS or operation[0] in COMPARE:
+                value = self._with_unit(field, value)
+            values = [value] if value.quoted else self._split(value, operation[0])
+            return self._comparison(field, operation[0].replace("==", "="), values, value.at)
+        if _IN.match(self.text, self.at):
+            return self._within(word)
+        return self._plain(word)
+
+    def _within(self, word: _Token) -> Test:
+        field = self._field(word)
+        self.at = self.text.index("(", self.at)
+        start = self.at
+        values: list[_Token] = []
+        while True:
+            self.at += 1
+            value = self._value(_ITEM)
+            if value is not None:
+                values.append(value)
+            char = self._next()
+            if char == ")" and values:
+                self.at += 1
+                return self._comparison(field, "=", values, start)
+            if char == "":
+                raise FilterError("this parenthesis is not closed", start)
+            if value is None or char != ",":
+                raise FilterError(f"write the values of {word.text} as in (a, b)", self.at)
+
+    # what stands where
+
+    def _blank(self) -> bool:
+        match = _BLANK.match(self.text, self.at)
+        self.at = match.end() if match else self.at
+        return self.at >= len(self.text)
+
+    def _next(self) -> str:
+        return "" if self._blank() else self.text[self.at]
+
+    def _skip(self, char: str) -> None:
+        """Past `|` or `||`: who writes C is understood."""
+        self.at += 2 if self.text.startswith(char * 2, self.at) else 1
+
+    def _value(self, pattern: re.Pattern[str]) -> _Token | None:
+        char = self._next()
+        start = self.at
+        if char in {'"', "'"}:
+            quoted = _QUOTED.match(self.text, start)
+            if quoted is None:
+                raise FilterError("this quote is not closed", start)
+            self.at = quoted.end()
+            return _Token(quoted[0][1:-1], start, quoted=True)
+        match = pattern.match(self.text, start)
+        if match is None:
+            return None
+        self.at = match.end()
+        return _Token(match[0], start)
+
+    def _missing(self, after: tuple[str, int] | None) -> FilterError:
+        if after is not None:
+            return FilterError(f"{after[0]} needs something after it", after[1])
+        if self._next() == ")":
+            return FilterError("there is nothing before this closing parenthesis", self.at)
+        if self._next():
+            return FilterError(f"{self._next()} needs something before it", self.at)
+        return FilterError("something is missing at the end", self.at)
+
+    def _confused(self) -> FilterError:
+        what = clean(self.text[self.at : self.at + 1])
+        return FilterError(f"{what} makes no sense here; put quotes around a text that holds it", self.at)
+
+    # what it means
+
+    def _field(self, word: _Token) -> Field:
+        name = word.text.lower()
+        self.plain = False
+        field = self.fields.get(name)
+        if field is not None:
+            self.used.add(field.name)
+        else:
+            titled = next((one for one in FIELDS[self.kind] if _is_title(name, one)), None)
+            if titled is not None:
+                raise FilterError(
+                    f"{clean(word.text)} is the title of a column, in a filter its name is {titled.name}: "
+                    f"{titled.name}{'>' if titled.shape in NUMBERS else '='}…", word.at,
+                )  # fmt: skip
+            allowed = [field.name for field in FIELDS[self.kind]]
+            allowed.sort(key=lambda other: -difflib.SequenceMatcher(None, name, other).ratio())
+            raise FilterError(
+                f"there is no field {clean(word.text)!r} here, only {', '.join(allowed)}; "
+                "put quotes around it to look for the text", word.at,
+            )  # fmt: skip
+        return field
+
+    def _comparison(self, field: Field, sign: str, values: list[_Token], at: int) -> Test:
+        if field.shape in NUMBERS or sign in COMPARE:
+            return self._numbers(field, sign, values, at)
+        negate = sign.startswith("!")
+        if field.name in PLACES.values():
+            values = [one for value in values for one in _expanded(value)]
+        if self.kind == "job" and field.name in {"node", *PLACES.values()}:
+            self.places.append(self._place(field, sign, values, at))
+        if field.shape in {"names", "holds"} and sign.endswith("="):
+            test = self._nodes(field, values)
+        else:
+            contains = sign.endswith("~")
+            matches = [_match(field, value, contains) for value in values]
+            self.asked += [Asked(field, value.text, match) for value, match in zip(values, matches, strict=True)]
+            test = text_test(field.read, matches, field.shape == "words")
+        return negation(test) if negate else test
+
+    @staticmethod
+    def _place(field: Field, sign: str, values: list[_Token], at: int) -> Test:
+        """A test of the nodes that a filter for jobs names; all of them, where it names some by what they are not."""
+        if sign != "=":
+            return lambda _row, _cluster, _now: True
+        of_nodes = _Parser("", "node")
+        return of_nodes._comparison(of_nodes.fields[field.name], "=", values, at)
+
+    def _with_unit(self, field: Field, value: _Token) -> _Token:
+        """A number with the unit behind it, as the column shows it: `6.2 kW`, `1h 52m`."""
+        units = SHOWN.get(field.shape, frozenset())
+        text = value.text
+        while not value.quoted and (found := _UNIT.match(self.text, self.at)):
+            piece, last = found[1].lower(), text[-1:].lower()
+            if piece not in units or not last.isdigit():
+                # Of lengths of time: the next smaller unit.
+                smaller = field.shape == "duration" and piece[0].isdigit() and piece[-1] in units and last in units
+                if not smaller or _SHRINKING.find(piece[-1]) <= _SHRINKING.find(last):
+                    break
+            text, self.at = text + piece, found.end()
+        return _Token(text, value.at, value.quoted)
+
+    def _split(self, value: _Token, sign: str) -> list[_Token]:
+        """`idle,mixed` is two values, `gpu[1,3]` one; a value of commas only is what it is. `>7,514` is one number."""
+        if sign in COMPARE and _THOUSANDS.fullmatch(value.text):
+            return [value]
+        every = _COMMAS.split(value.text)
+        parts = [part for part in every if part]
+        if len(parts) < len(every):
+            self.stray = value.text
+        return [_Token(part, value.at) for part in parts] or [value]
+
+    def _numbers(self, field: Field, sign: str, values: list[_Token], at: int) -> Test:
+        shape, read = (field.shape, field.read) if field.shape in NUMBERS else ("number", field.count)
+        if read is None:
+            raise FilterError(f"{field.name} is no number: use = != ~ !~ or in (a, b)", at)
+        if sign.endswith("~"):
+            raise FilterError(f"{field.name} is a number: use = != < > <= >= or in (a, b)", at)
+        if sign in COMPARE and len(values) > 1:
+            raise FilterError(f"{field.name} {sign} takes one number", at)
+        wanted = []
+        for value in values:
+            try:
+                wanted.append(number(shape, value.text))
+            except ValueError as error:
+                raise FilterError(f"{field.name}: {clean(value.text)!r} {error}", value.at) from None
+        return number_test(read, sign, wanted)
+
+    def _nodes(self, field: Field, values: list[_Token]) -> Test:
+        names: set[str] = set()
+        matches: list[Match] = []
+        places: list[Test] = []
+        for value in values:
+            if not value.quoted and is_nodeset(value.text):
+                names |= _nodes_of(value)
+            elif not value.quoted and value.text.lower().startswith(tuple(PLACES)):
+                places.append(self._plain(value))
+                continue
+            elif not value.quoted and ("*" in value.text or "?" in value.text):
+                matches.append(matcher(value.text, contains=False, literal=False))
+            else:
+                names.add(value.text.lower())
+        self.asked += [
+            Asked(field, name, matcher(name, contains=False, literal=True)) for name in sorted(names)[:_TOLD] if name
+        ]
+        if field.shape == "holds":
+            return any_of([holds_test(frozenset(names), matches), *places])
+        named = name_test(frozenset(names))
+        return any_of([named, *([text_test(field.read, matches, several=False)] if matches else []), *places])
+
+    def _plain(self, word: _Token) -> Test:
+        short = next((one for one in PLACES if word.text.lower().startswith(one)), "")
+        if short and not word.quoted and PLACES[short] in self.fields:
+            self.plain = False
+            field = self.fields[PLACES[short]]
+            self.used.add(field.name)
+            which = word.text[len(short) :]
+            if not which:
+                raise FilterError(f"{short} needs a name after it", word.at)
+            return self._comparison(field, "=", [_Token(which, word.at)], word.at)
+        text_of, match = TEXT[self.kind], matcher(word.text, contains=True, literal=word.quoted)
+        found: Test = lambda row, cluster, _now: match(text_of(row, cluster).lower())  # noqa: E731 - it takes part in a list
+        if word.quoted or not word.text:
+            return found
+        names = frozenset(_nodes_of(word) if is_nodeset(word.text) else {word.text.lower()})
+        if self.kind == "job":
+            self.places.append(name_test(names))
+        return any_of([found, name_test(names) if self.kind == "node" else holds_test(names, [])])
+
+
+def _match(field: Field, value: _Token, contains: bool) -> Match:
+    text = value.text if contains else field.spellings.get(value.text.lower(), value.text)
+    return matcher(text, contains, value.quoted)
+
+
+def _nodes_of(value: _Token) -> set[str]:
+    try:
+        return set(expand(value.text.lower(), _NODES_CAP))
+    except ValueError as error:
+        raise FilterError(clean(str(error)), value.at) from None
+
+
+def _expanded(value: _Token) -> list[_Token]:
+    """`R[07-10]` as the racks that it stands for."""
+    if value.quoted or not is_nodeset(value.text):
+        return [value]
+    return [_Token(name, value.at) for name in sorted(_nodes_of(value))]
+
+
+def _is_title(name: str, field: Field) -> bool:
+    """Whether a word is the title of a column of this field, or the last word of one that has several."""
+    return any(name in (title, title.rpartition(" ")[2]) for title in field.titles)
+
+
+def unknown_values(found: Filter, cluster: Cluster) -> list[str]:
+    """What a filter asks for that no row has and that makes no sense either, each with the values there are."""
+    told = [_unknown(found.kind, one, cluster) for one in found.asked]
+    return list(dict.fromkeys(one for one in told if one))
+
+
+def _unknown(kind: str, asked: Asked, cluster: Cluster) -> str:
+    field, names = asked.field, asked.field.shape in {"names", "holds"}
+    if not asked.text or f"{kind}s" not in cluster.known or (field.facts or "nodes") not in cluster.known | {"nodes"}:
+        return ""
+    if names:
+        if "nodes" not in cluster.known or asked.text in cluster.nodes:
+            return ""
+        values = {name.lower(): name for name in cluster.nodes}
+        what = "node"
+    elif field.name in LISTED[kind]:
+        possible = POSSIBLE.get((kind, field.name), frozenset())
+        if any(asked.match(one) for one in possible):
+            return ""
+        values, what = {}, field.name
+        rows: Iterable[Any] = (cluster.nodes if kind == "node" else cluster.jobs).values()
+        for row in rows:
+            for one in _read(field, row, cluster):
+                if one.lower() not in values:
+                    if asked.match(one.lower()):
+                        return ""
+                    values[one.lower()] = one.lower() if field.name in {"state", "base"} else one
+    else:
+        return ""
+    if any(asked.match(one) for one in values):
+        return ""
+    low = asked.text.lower()
+    likely = [*POSSIBLE.get((kind, field.name), ()), *(values if len(values) <= _COMPARED else ())]
+    near = difflib.get_close_matches(low, likely, 1, 0.6)
+    guess = f": did you mean {values.get(near[0], near[0])}?" if near else ";"
+    # Of many the first ones are as good as any, and quick.
+    there = sorted(islice(values.values(), _COMPARED), key=natural_key)
+    more = f" and {len(values) - _TOLD:,} more" if len(values) > _TOLD else ""
+    return f"no {what} is called {clean(asked.text)}{guess} there are {', '.join(there[:_TOLD]) or 'none'}{more}"
+
+
+def _read(field: Field, row: Any, cluster: Cluster) -> Iterable[str]:
+    value = field.read(row, cluster, cluster.at)
+    return [value] if isinstance(value, str) and value else [one for one in value or () if one]

@@ -1,0 +1,171 @@
+"""Saved filters: `:save NAME` keeps the filter of a list, `/@NAME` and `:filter @NAME` use it, `:forget NAME` drops it.
+
+They lie in `$XDG_STATE_HOME/wacht/filters`, a line a change. The configuration may hold some too, the site's and one's
+own; one's own saved ones win:
+
+    [filters]
+    mine = "user=alice & state=pending"      # for every list that knows these fields
+    [filters.nodes]
+    sick = "state=drained | state=down"      # for the nodes alone
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from collectors.clean import clean
+from collectors.decoding import from_json
+from console.config.keymap import KeyLine
+from console.runtime.errors import FilterError
+from console.runtime.paths import state_folder
+from console.runtime.state_files import Kept
+
+MOST = 200
+#: Lists that can be filtered, by the name of their screen, and the kind of their rows; "" has plain words.
+LISTS: Mapping[str, str] = {"nodes": "node", "jobs": "job", "journal": "", "accounts": ""}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
+
+
+class Saved(Struct, frozen=True):
+    """One filter. `on` are the screens that it is for."""
+
+    name: str
+    text: str
+    on: tuple[str, ...]
+
+
+class _Line(Struct, frozen=True):
+    """A line of the file: without a text it is forgotten."""
+
+    name: str
+    on: tuple[str, ...] = ()
+    text: str = ""
+
+
+class Filters(Struct, frozen=True):
+    """Those that there are, by name; `told` is what was left out and why."""
+
+    known: Mapping[str, Saved] = {}
+    told: tuple[str, ...] = ()
+
+    def expand(self, text: str, screen: str) -> str:
+        """What `@NAME` stands for on a screen; any other text is itself. Raises FilterError."""
+        name = text.strip()
+        if not name.startswith("@"):
+            return text
+        one = self.known.get(name[1:])
+        if one is None:
+            there = ", ".join(self.on(screen)) or "none; :save NAME saves the one that is on"
+            raise FilterError(f"no filter is saved as {clean(name[1:]) or '…'}; there are: {there}", 1)
+        if screen not in one.on:
+            raise FilterError(f"@{one.name} is a filter of {' and '.join(one.on)}", 1)
+        return one.text
+
+    def targets(self, kind: str, words: Sequence[str]) -> list[str]:
+        """Words for the targets of an action, with what is saved in place of `@NAME`. Raises FilterError."""
+        places = ("@rack:", "@loop:")
+        return [
+            self.expand(word, f"{kind}s") if kind in {"node", "job"} and not word.startswith(places) else word
+            for word in words
+        ]
+
+    def on(self, screen: str) -> list[str]:
+        """Names of those for a screen."""
+        return sorted(name for name, one in self.known.items() if screen in one.on)
+
+
+def made(name: str, text: str, screen: str) -> Saved:
+    """A filter to be saved, looked at. Raises FilterError."""
+    if not _NAME.fullmatch(name):
+        raise FilterError("the name of a filter is letters, digits, dots, dashes and underscores, 40 at most", 0)
+    if not text.strip():
+        raise FilterError("no filter is on: there is nothing to save", 0)
+    _fits(text, screen)
+    return Saved(name, text.strip(), (screen,))
+
+
+def _fits(text: str, screen: str) -> None:
+    kind = LISTS[screen]
+    if kind:
+        from .language import compile_filter
+
+        compile_filter(text, kind)  # type: ignore[arg-type]
+
+
+def kept_filters() -> Kept:
+    """The file."""
+    return Kept(state_folder() / "filters", MOST, _short)
+
+
+def save_line(one: Saved) -> str:
+    """The line that saves it."""
+    return msgspec.json.encode(_Line(one.name, one.on, one.text)).decode()
+
+
+def forget_line(name: str) -> str:
+    """The line that forgets it."""
+    return msgspec.json.encode(_Line(name)).decode()
+
+
+def read_filters(configured: Sequence[KeyLine], lines: Sequence[str], path: Path | None = None) -> Filters:
+    """All of them; what is broken is told of and left out."""
+    known: dict[str, Saved] = {}
+    told: list[str] = []
+    for line in configured:
+        if isinstance(line.value, Mapping):
+            for name, text in line.value.items():
+                _take(KeyLine(line.where, str(name), text), (line.name,), f"filters.{line.name}.{name}", known, told)
+        else:
+            _take(line, tuple(LISTS)[:2], f"filters.{line.name}", known, told)
+    own, broken = _own(lines)
+    if broken:
+        told.append(f"{path}: {broken} line{'s are' if broken > 1 else ' is'} no saved filter, and left out")
+    for one in own.values():
+        try:
+            known[one.name] = made(one.name, one.text, *one.on)
+        except (FilterError, TypeError, KeyError) as error:
+            told.append(clean(f"{path}: @{one.name}: {error}; left out"))
+    return Filters(known, tuple(told))
+
+
+def _take(line: KeyLine, screens: Sequence[str], key: str, known: dict[str, Saved], told: list[str]) -> None:
+    fits: list[str] = []
+    why = "must be a text"
+    for screen in screens if isinstance(line.value, str) else ():
+        try:
+            if screen not in LISTS:
+                raise FilterError(f"there is no list {screen}; allowed: {', '.join(LISTS)}", 0)
+            fits += made(line.name, line.value, screen).on
+        except FilterError as error:
+            why = str(error)
+    if fits:
+        known[line.name] = Saved(line.name, line.value.strip(), tuple(fits))
+    else:
+        told.append(clean(f"{line.where}: {key}: {why}; this line is left out"))
+
+
+def _own(lines: Sequence[str]) -> tuple[dict[str, _Line], int]:
+    found: dict[str, _Line] = {}
+    broken = 0
+    for line in lines:
+        try:
+            one = from_json(line, _Line)
+        except msgspec.DecodeError:
+            broken += 1
+            continue
+        found.pop(one.name, None)
+        if one.text:
+            found[one.name] = one
+    return found, broken
+
+
+def _short(lines: Sequence[str]) -> Sequence[str]:
+    """What the lines come to: one for each that is still there. What is no filter stays, so that it can be told of."""
+    found, _ = _own(lines)
+    strange = [line for line in lines if not line.startswith("{")][:MOST]
+    return [*strange, *(msgspec.json.encode(one).decode() for one in list(found.values())[-MOST:])]

@@ -1,0 +1,439 @@
+"""The one way to change the real machine: plan, confirm, look again, write it down, send, look what came of it.
+
+Keys, palette, `:` commands, the mouse and the command line all come through here, and nothing else may open a Writer.
+What is sent was confirmed, is less than or equal to what was confirmed, and is sent at most once.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from weakref import WeakSet
+
+import msgspec
+
+from collectors.clean import clean
+from collectors.clock import Clock
+from collectors.model import AlertDesk, Change, Cluster, Sent, SourceFault, Transport, Writer
+from console.actions.action import ROWS, Action, Row, tidy
+from console.actions.incident import Scope, declared
+from console.actions.plan import READ_ONLY, Extra, Guard, Options, Plan, Refusal, Skip, grouped
+from console.actions.registry import BY_ID
+from console.health.xid_policy import Policy, default_policy
+from console.journal.entries import Entry, outcome_of, readable
+from console.journal.writer import Journal, JournalFault
+from console.runtime.operator_identity import person
+
+from .confirmation import outgrown
+from .outcome import (
+    Changed,
+    Outcome,
+    Progress,
+    Result,
+    batches_of,
+    cut_off,
+    noted,
+    noted_of,
+    results_of,
+    said_by,
+    told,
+    waits_of,
+)
+from .planning import change_for, make, spelled
+from .rollout import Look, Waving
+from .target_reads import Again, Readers
+from .verify import Settled, Waiting, Watch
+
+#: Of targets that did not change, and are asked again with those that did.
+_WITH_THEM = "with the others it takes out more than was confirmed"
+
+
+def open_writer(kind: str, cluster: str, settings: Any) -> Writer:
+    """The writer of a source's kind ("slurm", "alertmanager", "sim", "template"). The only place that imports one."""
+    if kind == "sim":
+        from collectors.sim.write import open_writer as open_sim
+
+        return open_sim(cluster, settings)
+    if kind == "template":
+        from collectors.template_write import open_writer as open_template
+
+        return open_template(cluster, settings)
+    if kind == "alertmanager":
+        from collectors.alertmanager.write import open_writer as open_alertmanager
+
+        return open_alertmanager(settings)
+    from collectors.slurm.commands.write import open_writer as open_slurm
+
+    return open_slurm(settings)
+
+
+class Gate:
+    """The gate of one cluster. May be used from several threads; `send` and `follow` block."""
+
+    def __init__(
+        self,
+        cluster_name: str,
+        writer_opener: Callable[[str], Writer],
+        transport: Transport | None,
+        journal_opener: Callable[[], Journal],
+        clock: Clock,
+        read_only: bool = False,
+        guard: Guard | None = None,
+        policy: Policy | None = None,
+        desk: AlertDesk | None = None,
+    ) -> None:
+        """`writer_opener` gives the writer for a kind of target; it raises SourceFault where there is none."""
+        self.cluster_name = cluster_name
+        self.read_only, self.locked = read_only, READ_ONLY
+        self.guard = guard or Guard()
+        self._open_writer = writer_opener
+        self._readers = Readers(transport, desk)
+        self._open_journal = journal_opener
+        self._clock = clock
+        self._policy = policy or default_policy()
+        self._journal: Journal | None = None
+        self._writers: dict[str, Writer] = {}
+        self._unsent: WeakSet[Plan] = WeakSet()
+        self._scopes: tuple[Scope, ...] = ()
+        """Incidents that were declared through this gate: what was confirmed, whatever others write."""
+        self._lock = threading.Lock()
+        self._weighing = threading.Lock()
+        self._going: dict[Progress, frozenset[str]] = {}
+        """What each send takes out while it is on its way: Slurm may not show it yet to one that is weighed by then."""
+        self.look: Look | None = None
+        """Reads what the pre-flight needs anew, between two waves. None: what came back is not looked at."""
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was to be written into the journal: before that nothing is sent."""
+        return self._journal is not None
+
+    def plan(
+        self,
+        action_id: str,
+        targets: Sequence[str],
+        reason: str | None,
+        cluster: Cluster,
+        options: Options | None = None,
+        extra: Extra | None = None,
+        changed: Mapping[str, str] | None = None,
+    ) -> Plan | Refusal:
+        """Freeze an action on explicit targets, or say why it cannot be. Sends nothing and reads nothing.
+
+        Without a reason an action that needs one is planned all the same, to be shown; see `with_reason`. `extra` is
+        what `console.gate.preflight_reads` read for the pre-flight, `changed` why it is asked again (`Plan.changed`).
+        """
+        action = BY_ID.get(action_id)
+        if action is None:
+            return Refusal(f"unknown action {clean(action_id)[:40]}; there is {', '.join(BY_ID)}")
+        if self.read_only:
+            return Refusal(self.locked)
+        if cluster.name != self.cluster_name:
+            return Refusal(f"these are facts of {cluster.name}, this gate is for {self.cluster_name}")
+        plan = make(
+            action, targets, cluster, self._clock.now(), self._clock.mono(), self.guard, self._policy,
+            options or Options(), extra or Extra(), self._scopes,
+        )  # fmt: skip
+        if isinstance(plan, Refusal):
+            return plan
+        return self._ready(msgspec.structs.replace(plan, changed=changed or {}), reason)
+
+    def ask_again(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
+        """The same action, with the same reason, on the targets that a send left out because they changed, as they were
+        read then; `cluster` is the newest known of everything else."""
+        plan, field = outcome.plan, ROWS[outcome.plan.action.kind]
+        rows = {target: one.row for target, one in outcome.again.items()}
+        laid: Any = {field: {**getattr(cluster, field), **rows}}
+        return self.plan(
+            plan.action.id, tuple(rows), plan.why, msgspec.structs.replace(cluster, **laid), plan.options,
+            Extra(rows=rows) if plan.action.by_name else None,
+            {target: one.why for target, one in outcome.again.items()},
+        )  # fmt: skip
+
+    def with_reason(self, plan: Plan, reason: str, options: Options | None = None) -> Plan | Refusal:
+        """The same plan with the reason that was asked for meanwhile. The plan given is void once this succeeds.
+
+        `options` takes the place of the plan's own where more was asked for: how long, how it comes back.
+        """
+        if plan.asks_reason and not tidy(reason):
+            return Refusal("a reason is required")
+        if not self._take(plan):
+            return Refusal("this plan was used already")
+        fresh = msgspec.structs.replace(plan, id=secrets.token_hex(6), options=options or plan.options)
+        ready = self._ready(fresh, reason)
+        if isinstance(ready, Refusal):
+            with self._lock:
+                self._unsent.add(plan)
+        return ready
+
+    def _ready(self, plan: Plan, reason: str | None) -> Plan | Refusal:
+        """Give a plan its reason and its commands, and take it in as one that can be sent."""
+        try:
+            # Where a reason is missing the change shows `…` in its place, and `send` refuses it.
+            ready = spelled(plan, reason, person())
+            writer = self._opened(plan.action)
+            commands = tuple(argv for batch in batches_of(ready, ready.change) for argv in writer.commands(batch))
+        except SourceFault as error:
+            return Refusal(str(error.fault))
+        except ValueError as error:
+            return Refusal(str(error))
+        ready = msgspec.structs.replace(ready, commands=commands)
+        with self._lock:
+            self._unsent.add(ready)
+        return ready
+
+    def _take(self, plan: Plan) -> bool:
+        """True for the one caller that may use this plan."""
+        with self._lock:
+            fresh = plan in self._unsent
+            self._unsent.discard(plan)
+        return fresh
+
+    def send(self, plan: Plan, answer: str, progress: Progress | None = None) -> Outcome:
+        """Do it, once: whatever comes of it, the plan is spent. Blocks; never raises for what Slurm or a disk does.
+
+        A killing action on many targets goes in batches, between which `progress` can pause and stop it.
+        """
+        progress = progress or Progress()
+        progress.total = len(plan.change.targets)
+        try:
+            return self._send(plan, answer, progress)
+        finally:
+            with self._weighing:
+                self._going.pop(progress, None)
+            progress.ended = True
+            if progress.intent and not progress.written:
+                self._late_note("result", **cut_off(progress))
+
+    def _send(self, plan: Plan, answer: str, progress: Progress) -> Outcome:
+        if not self._take(plan):
+            return Outcome(plan=plan, refused="this plan was used already; nothing was sent again")
+        if self.read_only:
+            return Outcome(plan=plan, refused=self.locked)
+        if plan.lacks_reason:
+            return Outcome(plan=plan, refused="a reason is required")
+        if self._clock.mono() - plan.made > self.guard.preview_s:
+            return Outcome(plan=plan, refused="the preview is too old to act on, nothing was sent: ask again")
+        if not plan.confirm.accepts(answer):
+            return Outcome(plan=plan, refused=f"not confirmed: {plan.confirm.words} was asked for; nothing was sent")
+        try:
+            with self._weighing:
+                rows, age, dropped, again = self._readers.again(plan, plan.change.targets, self._clock)
+                left = tuple(target for target in plan.seen if target not in dropped and target not in again)
+                outgrew = self._outgrown(plan, left, rows)
+                if again and not outgrew and self._outgrown(plan, (*left, *again), rows):
+                    # In two parts a smaller answer would do than for all of it.
+                    again, left = {**again, **{target: Changed(_WITH_THEM, rows[target]) for target in left}}, ()
+                dropped |= {target: Result("dropped", one.why) for target, one in again.items()}
+                if plan.action.takes_out and not outgrew:
+                    self._going[progress] = frozenset(left)
+        except Exception as error:
+            return Outcome(plan=plan, refused=f"the targets could not be read again, nothing was sent: {_said(error)}")
+        if not left or (dropped and plan.action.together is not None):
+            skipped = tuple(Skip(target, result.why) for target, result in dropped.items())
+            refused = f"nothing was sent: {grouped(skipped, plan.action.kind)}"
+            return Outcome(plan=plan, results=dropped, refused=refused, again=again)
+        if outgrew:
+            return Outcome(plan=plan, refused=f"nothing was sent: {outgrew}")
+        progress.results |= dropped
+        progress.again |= again
+        try:
+            change = change_for(plan, left, rows, plan.why, person())
+        except ValueError as error:
+            return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
+        return self._do(plan, change, rows, age, dropped, progress)
+
+    def _do(
+        self,
+        plan: Plan,
+        change: Change,
+        rows: Mapping[str, Row],
+        age: float | None,
+        dropped: dict[str, Result],
+        progress: Progress,
+    ) -> Outcome:
+        """From the intent on the disk to the result on the disk."""
+        change, scope = declared(change, self._clock.now())
+        about = {"id": plan.id, "action": change.action, "kind": change.kind, "targets": change.targets}
+        try:
+            writer = self._opened(plan.action)
+            warning = self._write(
+                "intent", **about, reason=plan.why, age_s=age,
+                argv=[argv for batch in batches_of(plan, change) for argv in writer.commands(batch)],
+                seen={target: noted(rows[target], plan.action) for target in change.targets},
+                dropped={target: result.why for target, result in dropped.items()},
+                reasons=change.reasons, priorities=change.priorities, values=change.values,
+                settings=change.settings, resume_after_s=change.resume_after_s,
+                next_state=change.next_state, silences=[msgspec.to_builtins(one) for one in change.silences],
+                undoes=plan.options.undoes, broke_glass=plan.confirm.why if plan.confirm.kind == "break" else None,
+            )  # fmt: skip
+        except (JournalFault, OSError, RuntimeError) as error:  # RuntimeError: there is no such ~user in its path
+            return Outcome(
+                plan=plan, results=dropped, refused=f"nothing was sent, the journal cannot be written: {error}"
+            )
+        except (ValueError, SourceFault) as error:
+            return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
+        self._scopes, progress.intent = self._scopes + scope, about
+        every: list[Sent] = []
+        results: dict[str, Result] = {}
+        waiting: tuple[Waiting, ...] = ()
+        failure = ""
+        batches = batches_of(plan, change)
+        waving = None
+        if plan.waves is not None:
+            waving = Waving(plan, plan.waves, progress, self, self._readers, self._clock, self._policy)
+        for at, planned in enumerate(batches):
+            batch = planned
+            broke = _broke(waving.before, planned, results) if waving is not None else ""
+            since = self._clock.mono()
+            if at or waving is not None:
+                batch, why = (planned, broke) if broke else self._next(plan, planned, progress, results, waving)
+                if why:
+                    rest = [target for more in batches[at:] for target in more.targets]
+                    results |= {target: Result("dropped", why) for target in rest if target not in results}
+                    break
+            sent: tuple[Sent, ...] = ()
+            if batch.targets:
+                try:
+                    sent = tuple(writer.send(batch))
+                except Exception as error:  # somewhere in the middle: what it did so far only Slurm knows
+                    failure = f"{type(error).__name__}: {error}"[:300]
+            every += sent
+            results |= (found := results_of(batch, sent, failure))
+            progress.results |= results
+            new = waits_of(plan, batch, found, rows, sent, failure, since)
+            waiting += new
+            if waving is not None:
+                waving.sent(batch, found, new)
+            if failure or any(one.fatal or one.rc is None for one in sent):
+                rest = [target for more in batches[at + 1 :] for target in more.targets]
+                why = f"not sent: stopped after {failure or sent[-1].err or 'no answer'}"
+                results |= {target: Result("dropped", why) for target in rest}
+                break
+        if waving is not None:
+            late = "" if failure else _broke(waving.finish, results)
+            waiting, warning = waving.waiting, warning or waving.warning or late
+        results |= {target: result for target, result in dropped.items() if target not in results}
+        progress.written = True
+        late = self._late_note("result", **about, sent=said_by(every), failure=failure or None, outcome=told(results))
+        return Outcome(plan=plan, results=results, sent=tuple(every), waiting=waiting, warning=late or warning,
+                       aside=dict(progress.aside), again=dict(progress.again))  # fmt: skip
+
+    def _next(
+        self, plan: Plan, batch: Change, progress: Progress, results: dict[str, Result], waving: Waving | None
+    ) -> tuple[Change, str]:
+        """The next batch, as its targets are now and without what is no longer as confirmed; or why none is sent."""
+        try:
+            while progress.may_go_on():
+                unfit = waving.look(batch.targets) if waving is not None else {}
+                some = tuple(target for target in batch.targets if target not in unfit)
+                rows, _, dropped, asks = (
+                    self._readers.again(plan, some, self._clock) if some else Again({}, None, {}, {})
+                )
+                if progress.paused or progress.stopped:
+                    continue  # meanwhile: how long it will be nobody knows, so they are read anew
+                dropped |= {target: Result("dropped", one.why) for target, one in asks.items()}
+                results |= unfit | dropped
+                progress.again |= asks
+                rest = [one for one in plan.seen if one not in results and one not in progress.results]
+                if why := self._outgrown(plan, rest, rows):
+                    return batch, f"not sent: {why}"
+                left = tuple(target for target in some if target not in dropped)
+                return change_for(plan, left, rows, plan.why, person()), ""
+        except Exception as error:
+            return batch, f"not sent, the targets could not be read again: {_said(error)}"
+        return batch, "not sent: you stopped it"
+
+    def _outgrown(self, plan: Plan, left: Sequence[str], rows: Mapping[str, Row]) -> str:
+        """Why the answer does not do for what is left of a plan, as these rows show it; "" where it does."""
+        going = frozenset[str]().union(*self._going.values())
+        return outgrown(plan, left, self._readers.newest(plan, rows, going), self._scopes, self._clock.now())
+
+    def follow(
+        self, outcome: Outcome, deadline_s: float | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> Outcome:
+        """Read back until every target is settled or the deadline has passed, and note it. Blocks.
+
+        Without a deadline it takes as long as `console.gate.verify` has patience with the action.
+        """
+        watch = Watch(outcome.waiting)
+        every: list[Settled] = []
+        kind = outcome.plan.action.kind
+        if not self._readers.reads(kind):
+            deadline_s = 0.0
+        pause = 0.1
+        while watch.waiting:
+            seen = self._readers.glance(self.cluster_name, outcome.plan.action, watch.waiting)
+            watch, settled = watch.check(seen, self._clock.mono(), deadline_s)
+            every += settled
+            if watch.waiting:
+                sleep(pause)
+                pause = min(2 * pause, 2.0)
+        results = {**outcome.results, **{one.target: Result(one.state, one.why, one.aside, one.seen) for one in every}}
+        warning = self.note(every)
+        return msgspec.structs.replace(outcome, results=results, waiting=(), warning=outcome.warning or warning)
+
+    def note(self, settled: Sequence[Settled], **more: str) -> str:
+        """Write what was settled into the journal, a line for each plan. Returns a warning, "" when all is well."""
+        warning = ""
+        for plan in dict.fromkeys(one.plan for one in settled):
+            of_it = [one for one in settled if one.plan == plan]
+            outcome = {one.target: noted_of(one) for one in of_it}
+            action = BY_ID[of_it[0].action]
+            fault = self._late_note("verified", id=plan, action=action.id, kind=action.kind, outcome=outcome, **more)
+            warning = warning or fault
+        return warning
+
+    def settle_orphan(self, orphan: Entry) -> tuple[dict[str, dict[str, str]], str]:
+        """Read the targets of an action that nobody wrote the end of, and write down what is seen of it now.
+
+        Returns what is said of each target, and a warning. Raises SourceFault where they cannot be read, JournalFault
+        where it cannot be written.
+        """
+        if self.read_only:
+            raise JournalFault(f"{self.locked}: nothing is written down")
+        names = readable(orphan)
+        found = outcome_of(orphan, self._readers.read(orphan.kind, names) if names else {})
+        warning = self._write(
+            "result", id=orphan.plan, action=orphan.action, kind=orphan.kind, targets=orphan.targets, sent=(),
+            outcome=found, note=f"read back by {person()}",
+        )  # fmt: skip
+        return found, warning
+
+    def _opened(self, action: Action) -> Writer:
+        kind = action.id if action.argv else action.shown_in
+        with self._lock:
+            if kind not in self._writers:
+                self._writers[kind] = self._open_writer(kind)
+            return self._writers[kind]
+
+    def _write(self, event: str, **fields: Any) -> str:
+        """A line in the journal; a warning where only the witness has it. Raises JournalFault."""
+        with self._lock:
+            if self._journal is None:
+                self._journal = self._open_journal()
+        return self._journal.write(event, **fields)
+
+    def _late_note(self, event: str, **fields: Any) -> str:
+        """A line that comes after the deed: where it cannot be written, the person hears of it."""
+        try:
+            return self._write(event, **fields)
+        except Exception as error:
+            return f"this is not in the journal: {error if isinstance(error, JournalFault) else _said(error)}"
+
+
+def _broke(look: Callable[..., object], *given: Any) -> str:
+    """Look at a wave; why that could not be done, "" where it could: what was sent is written down all the same."""
+    try:
+        look(*given)
+    except Exception as error:
+        return f"stopped, the wave could not be looked at: {_said(error)}"
+    return ""
+
+
+def _said(error: Exception) -> str:
+    """What went wrong: a source's own words, or a bug by its name."""
+    return str(error.fault) if isinstance(error, SourceFault) else f"{type(error).__name__}: {error}"[:300]

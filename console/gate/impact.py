@@ -1,0 +1,269 @@
+"""What is told before something is done to partitions, reservations and users: whom it hits, what comes of it. Pure.
+
+Each line is a label, its text and its role, as the preview shows them (`console.gate.preview`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+
+from collectors.model import Cluster, Job, Partition, Reservation, User
+from collectors.nodeset import fold, names_in
+from collectors.slurm.commands.argv_reservations import epoch_of
+from console.actions import reservations
+from console.actions.plan import Plan
+from console.health import hidden_jobs
+from console.runtime.memo import remembered
+from widgets.units import count, duration, when
+
+T = TypeVar("T")
+Line = tuple[str, str, str]
+#: Of other partitions, accounts or jobs a screen names so many.
+_NAMED = 3
+
+
+def knows(action: str) -> bool:
+    """Whether it is told here what each target is given."""
+    return action in _TOLD
+
+
+def told(plan: Plan, whole: bool = True) -> Sequence[Line]:
+    """What there is to tell of this action, `whole` or as fits a screen; nothing of those that have their facts
+    elsewhere."""
+    make = _TOLD.get(plan.action.id)
+    return make(plan, whole) if make is not None else ()
+
+
+# -- partitions -------------------------------------------------------------------------------------------------------
+
+
+class Stands(Struct, frozen=True):
+    """The jobs of each partition."""
+
+    running: Mapping[str, int]
+    waiting: Mapping[str, int]
+    alone: Mapping[str, int]
+    """Of those that wait, the ones that may start in no other."""
+
+
+@remembered("jobs")
+def stands(cluster: Cluster) -> Stands:
+    """How many jobs stand behind each partition. One pass over the jobs, which are some thousand ways at most."""
+    ways = Counter((job.partition or "", job.state == "PENDING") for job in cluster.jobs.values())
+    running: Counter[str] = Counter()
+    waiting: Counter[str] = Counter()
+    alone: Counter[str] = Counter()
+    for (named, waits), number in ways.items():
+        names = named.split(",")
+        for name in names:
+            (waiting if waits else running)[name] += number
+            if waits and len(names) == 1:
+                alone[name] += number
+    return Stands(running, waiting, alone)
+
+
+@remembered("nodes")
+def shared(cluster: Cluster) -> Mapping[str, Mapping[str, int]]:
+    """Partition to the others that have some of its nodes, and how many, most first."""
+    found: dict[str, Counter[str]] = {}
+    for node in cluster.nodes.values():
+        for name in node.partitions:
+            found.setdefault(name, Counter()).update(other for other in node.partitions if other != name)
+    return {name: dict(others.most_common()) for name, others in found.items()}
+
+
+def _down(plan: Plan, whole: bool) -> Sequence[Line]:
+    """How much stands behind each: nodes, running jobs that go on, jobs that will wait."""
+    cluster = plan.cluster
+    made: list[Line] = []
+    for name, row in plan.seen.items():
+        if isinstance(row, Partition):
+            size = f"{_many(row.node_count, 'node')}, {_many(row.gpus, 'GPU')}"
+            made.append(("closes", f"{name}: {size}", "text-strong"))
+        if "jobs" not in cluster.known:
+            made.append(("jobs", f"{name}: unknown how many run and wait: the jobs were never read", "warn"))
+            continue
+        at = stands(cluster)
+        waiting = at.waiting.get(name, 0)
+        running = _many(at.running.get(name, 0), "job")
+        made.append(("goes on", f"{running} of {name}, until they end: nothing is killed", ""))
+        hidden = hidden_jobs.on(cluster, (node.name for node in cluster.nodes.values() if name in node.partitions))
+        if hidden:
+            made.append(("goes on", f"more of {name}: {hidden_jobs.words(hidden)}", "warn"))
+        more = waiting - at.alone.get(name, 0)
+        also = f"; {count(more)} of these may start elsewhere too" if more else ""
+        role = "warn" if waiting else ""
+        made.append(("waits then", f"{_many(waiting, 'job')} of {name}, and every new one{also}", role))
+        others = shared(cluster).get(name)
+        if others:
+            few = ", ".join(f"{other} ({_many(of, 'node')})" for other, of in _first(others.items(), whole))
+            made.append(("still starts", f"what was sent to {few}: they have nodes of {name} too", ""))
+    made.append(("until", "partition-up; “Needs you” reminds of it as long as it lasts", "text-dim"))
+    return made
+
+
+def _up(plan: Plan, _: bool) -> Sequence[Line]:
+    cluster = plan.cluster
+    made: list[Line] = []
+    for name, row in plan.seen.items():
+        if "jobs" in cluster.known:
+            waiting = _many(stands(cluster).waiting.get(name, 0), "job")
+            made.append(("may start", f"{waiting} of {name}", "text-strong"))
+        if isinstance(row, Partition) and row.state != "DOWN":
+            made.append(("was", f"{name} is {row.state}; an undo sets it DOWN, not {row.state}", "warn"))
+    return made
+
+
+# -- reservations -----------------------------------------------------------------------------------------------------
+
+
+def _reserve(plan: Plan, whole: bool) -> Sequence[Line]:
+    """Its name, for whom, from when to when, each flag aloud, and the jobs that cross it."""
+    said, now = plan.change.settings, plan.cluster.at
+    seconds = int(said["for"])
+    begins = now if said["start"] == "now" else int(said["start"])
+    whom = [f"{word} {said[key].replace(',', ', ')}" for key, word in (("users", "users"), ("accounts", "accounts"))
+            if key in said]  # fmt: skip
+    nobody = " (nobody was named: no other job starts there)" if "users" not in plan.options.settings and (
+        "accounts" not in plan.options.settings) else ""  # fmt: skip
+    made: list[Line] = [
+        ("reservation", f"{said['name']}, for {' and '.join(whom)}{nobody}", "text-strong"),
+        ("begins", "now" if said["start"] == "now" else _when(begins, now), ""),
+        ("ends", f"{_when(begins + seconds, now)}, after {duration(seconds)}", ""),
+    ]
+    flags = said.get("flags", "")
+    made += [(flag, reservations.ALOUD[flag], "warn") for flag in flags.split(",") if flag]
+    if "jobs" not in plan.cluster.known:
+        return [*made, ("crosses it", "unknown: the jobs were never read", "warn")]
+    crossing = reservations.crosses(plan.cluster, tuple(plan.seen), begins, now)
+    if crossing:
+        made += [("crosses it", f"{_many(len(crossing), 'job')}: they go on inside it until they end", "warn"),
+                 ("crosses it", _few(crossing, whole), "warn")]  # fmt: skip
+    hidden = hidden_jobs.on(plan.cluster, plan.seen)
+    if hidden:
+        made.append(("crosses it", hidden_jobs.words(hidden), "warn"))
+    elif not crossing:
+        made.append(("crosses it", "no job", ""))
+    over = [one.name for one in plan.cluster.reservations.values()
+            if (one.starts or 0) < begins + seconds and (one.ends is None or one.ends > begins)
+            and not frozenset(plan.seen).isdisjoint(names_in(one.nodes))]  # fmt: skip
+    return [*made, ("lies over", ", ".join(over), "warn")] if over else made
+
+
+def _extend(plan: Plan, _: bool) -> Sequence[Line]:
+    made: list[Line] = []
+    for name, row in plan.seen.items():
+        ends = plan.change.values.get(name)
+        if not isinstance(row, Reservation) or row.ends is None or ends is None:
+            continue
+        then = epoch_of(ends)
+        more = then - row.ends
+        shift = f"{duration(abs(more))} {'later' if more > 0 else 'sooner'}"
+        role = "text-strong" if more > 0 else "warn"
+        now = plan.cluster.at
+        made.append(("ends then", f"{name}: {_when(then, now)}, {shift} (now {_when(row.ends, now)})", role))
+        if more < 0:
+            made.append(
+                ("shorter", f"{name}: Slurm kills its jobs that run past the end, but for FLEX and ResvOverRun", "bad")
+            )
+    return made
+
+
+def _unreserve(plan: Plan, whole: bool) -> Sequence[Line]:
+    """Who can use the nodes again. The jobs that ask for it are told by the pre-flight."""
+    made: list[Line] = []
+    for name, row in plan.seen.items():
+        if not isinstance(row, Reservation):
+            continue
+        nodes = names_in(row.nodes)
+        parts = Counter(part for node in nodes if node in plan.cluster.nodes
+                        for part in plan.cluster.nodes[node].partitions)  # fmt: skip
+        whom = row.users or row.accounts or row.groups or "nobody that is known"
+        until = "" if row.ends is None else f", until {_when(row.ends, plan.cluster.at)}"
+        made.append(("it is", f"{name}: for {whom}{until}{f': {row.comment}' if row.comment else ''}", ""))
+        free = f"{_many(len(nodes), 'node')} {fold(nodes)}" if nodes else "its nodes, which are not known"
+        role = "text-strong"
+        where = f" in {', '.join(part for part, _ in _first(parts.most_common(), whole))}" if parts else ""
+        made.append(("free again", f"{free}, for everybody's jobs{where}", role))
+    return made
+
+
+# -- users ------------------------------------------------------------------------------------------------------------
+
+
+def _block(plan: Plan, _: bool) -> Sequence[Line]:
+    made: list[Line] = []
+    for name, row in plan.seen.items():
+        if isinstance(row, User):
+            accounts = dict.fromkeys(one.account for one in row.associations)
+            made.append(("in accounts", f"{name}: {', '.join(accounts)}, on {row.cluster} alone", ""))
+            if row.enforced is None:
+                made.append(("enforced", "unknown whether slurmctld holds to limits", "warn"))
+        if "jobs" not in plan.cluster.known:
+            made.append(("goes on", f"{name}: unknown: the jobs were never read", "warn"))
+            continue
+        running, waiting = _jobs_of(plan.cluster, name)
+        goes = f"{name}: {_many(running, 'job')} run, {_many(waiting, 'job')} wait and will start"
+        ends = f"; wacht act cancel user={name} ends them" if running + waiting else ""
+        made.append(("goes on", goes + ends, "warn" if running + waiting else ""))
+    if hidden := hidden_jobs.on(plan.cluster, plan.cluster.nodes):
+        work = f"whether more goes on is unknown: of what runs on {_many(len(hidden), 'node')} no job is shown to you"
+        made.append(("goes on", work, "warn"))
+    made.append(("until", "unblock; “Needs you” reminds of it as long as it lasts", "text-dim"))
+    return made
+
+
+def _unblock(plan: Plan, _: bool) -> Sequence[Line]:
+    made: list[Line] = []
+    for name, limits in plan.change.values.items():
+        each = [
+            f"{account}: {'no limit of its own' if limit == '-1' else f'{limit} jobs at once'}"
+            for account, _, limit in (one.partition("=") for one in limits.split(","))
+        ]
+        given = "" if name in plan.options.settings else "; what stood there before the block, its undo gives back"
+        made.append(("gets", f"{name}: {', '.join(each)}{given}", "text-strong"))
+    return made
+
+
+def _jobs_of(cluster: Cluster, user: str) -> tuple[int, int]:
+    """How many jobs of a user run, and how many wait."""
+    states = Counter(job.state == "PENDING" for job in cluster.jobs.values() if job.user == user)
+    return states[False], states[True]
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def _many(number: int | None, what: str) -> str:
+    return f"{count(number)} {what}{'' if number == 1 else 's'}"
+
+
+def _first(things: Iterable[T], whole: bool) -> Sequence[T]:
+    every = list(things)
+    return every if whole else every[:_NAMED]
+
+
+def _few(jobs: Sequence[Job], whole: bool) -> str:
+    named = _first(jobs, whole)
+    few = ", ".join(f"{job.id} {job.user} {job.name if whole else job.name[:24]}" for job in named)
+    return f"{few} and {len(jobs) - len(named):,} more" if len(jobs) > len(named) else few
+
+
+def _when(epoch: float, now: float) -> str:
+    away = epoch - now
+    return f"{when(epoch, None, now)} ({f'in {duration(away)}' if away > 0 else f'{duration(-away)} ago'})"
+
+
+_TOLD: Mapping[str, Callable[[Plan, bool], Sequence[Line]]] = {
+    "partition-down": _down,
+    "partition-up": _up,
+    "reserve": _reserve,
+    "extend": _extend,
+    "unreserve": _unreserve,
+    "block": _block,
+    "unblock": _unblock,
+}

@@ -1,0 +1,41 @@
+"""Says beforehand what Slurm would refuse: the words of a grey key, and of a refusal. Not known is not refused.
+
+It is a hint from a reading that may be minutes old; Slurm decides.
+"""
+
+from __future__ import annotations
+
+from collectors.model import Job, Rights
+from console.actions.action import Action, Row
+
+#: Levels to what they suffice for.
+_SUFFICE = {
+    **dict.fromkeys(
+        ("root", "SlurmUser", "Administrator"), frozenset({"node", "job", "partition", "reservation", "user"})
+    ),
+    "Operator": frozenset({"job", "reservation", "user"}),
+}
+
+
+def refused(action: Action, rights: Rights | None, row: Row | None = None) -> str | None:
+    """Why Slurm would refuse this action to this person, on this row or (None) on any; None where it would not.
+
+    Without a row an action on jobs is refused only where it would be on the person's own jobs too.
+    """
+    if rights is None or action.shown_in in {"alert", "silence"} or action.argv:
+        return None  # of a site's own program Slurm's rights say nothing
+    if (rights.nodes if action.shown_in in {"node", "partition"} else rights.jobs) is not False:
+        return None
+    if action.shown_in in _SUFFICE.get(rights.level, ()):
+        # The level would do: it is the site's prefix that stands before it.
+        return f"{action.label} is refused: {rights.why}"
+    you = rights.level if rights.level in _SUFFICE else f"{rights.user} ({rights.level})"
+    if action.kind != "job":
+        return f"{action.label} needs {action.needs}; you are {you}"
+    if not isinstance(row, Job):
+        return None
+    if row.user != rights.user:
+        return f"{action.label} of {row.user}'s job needs {action.needs}; you are {you}"
+    if action.id == "release" and row.reason == "JobHeldAdmin":
+        return f"{action.label} of an admin's hold needs {action.needs}; you are {you}"
+    return None

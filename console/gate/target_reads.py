@@ -1,0 +1,130 @@
+"""How the gate looks at its targets again: before it sends, and until what it sent is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import msgspec
+
+from collectors.alertmanager.requests import INCIDENT
+from collectors.clock import Clock
+from collectors.model import AlertDesk, Cluster, SourceFault, Transport
+from console.actions import incident
+from console.actions.action import ROWS, Action, Row
+from console.actions.plan import Plan
+
+from .confirmation import weighed
+from .outcome import Changed, Result
+from .planning import otherwise
+from .verify import Waiting, drifted, jobs_by_node
+
+
+class Again(NamedTuple):
+    """What a second look at the targets of a plan found."""
+
+    rows: Mapping[str, Row]
+    """The targets, with the nodes that their loss is weighed against."""
+    age: float | None
+    dropped: dict[str, Result]
+    """Targets that must not be acted on."""
+    asks: dict[str, Changed]
+    """Targets that may be acted on once a new preview was confirmed."""
+
+
+class Readers:
+    """The readers of named things that a gate has. What it asks them may block."""
+
+    def __init__(self, transport: Transport | None, desk: AlertDesk | None) -> None:
+        self._transport = transport
+        self._desk = desk
+
+    def reads(self, kind: str) -> bool:
+        """True where the targets of a kind can be read again."""
+        return (self._desk if kind in {"alert", "silence"} else self._transport) is not None
+
+    def read(self, kind: str, targets: Sequence[str]) -> Mapping[str, Row]:
+        """The targets as they are now. Raises SourceFault."""
+        if kind in {"alert", "silence"}:
+            assert self._desk is not None
+            return self._desk.read_alerts(targets) if kind == "alert" else self._desk.read_silences(targets)
+        assert self._transport is not None
+        match kind:
+            case "node":
+                return self._transport.read_nodes(targets)
+            case "job":
+                return self._transport.read_jobs(targets)
+            case "partition":
+                return self._transport.read_partitions(targets)
+            case "user":
+                return self._transport.read_users(targets)
+        return self._transport.read_reservations(targets)
+
+    def again(self, plan: Plan, targets: Sequence[str], clock: Clock) -> Again:
+        """These targets of a plan as they are now, and what of them is not sent as confirmed. Raises SourceFault."""
+        age = plan.age_s(began := clock.mono())
+        beside = weighed(plan)
+        rows: Mapping[str, Row] = {**{one: plan.cluster.nodes[one] for one in beside}, **plan.seen}
+        jobs: Mapping[str, frozenset[str]] | None = None
+        if self.reads(plan.action.kind):
+            # Every road asks Slurm for all nodes, whichever are named: the others of their partitions cost no more.
+            rows = self.read(plan.change.kind, tuple(dict.fromkeys((*targets, *beside))))
+            if plan.kills and plan.action.kind == "node":
+                jobs = self.jobs_on(targets)
+            age = clock.mono() - began
+        elif age is None or age > plan.oldest_s:
+            raise SourceFault("stale", "what is known of them is too old", "wait for the next reading")
+        hit = None if plan.jobs is None else frozenset(job.id for job in plan.jobs)
+        found = Again(rows, age, {}, {})
+        for target in targets:
+            now = rows.get(target)
+            jobs_before = hit if jobs is not None else None
+            jobs_now = None if jobs is None else jobs.get(target, frozenset())
+            one = drifted(plan.action, plan.cluster, plan.seen[target], now, jobs_before, jobs_now)
+            if one is None or one.asks:
+                other = otherwise(plan, target, now)
+                one = other if one is None or (other is not None and not other.asks) else one
+            if one is not None and one.asks and now is not None:
+                found.asks[target] = Changed(one.why, now)
+            elif one is not None:
+                found.dropped[target] = Result("dropped", one.why)
+        return found
+
+    def newest(self, plan: Plan, rows: Mapping[str, Row], going: frozenset[str]) -> Cluster:
+        """What was known when a plan was made, with what `again` read laid over it, without the nodes that others are
+        taking out through this gate just now; and the incident that eases it."""
+        cluster = plan.cluster
+        if plan.action.kind == "node":
+            gone = {*plan.seen, *weighed(plan)}.difference(rows) | going.difference(plan.seen)
+            nodes: Any = {name: row for name, row in {**cluster.nodes, **rows}.items() if name not in gone}
+            cluster = msgspec.structs.replace(cluster, nodes=nodes)
+        if plan.inside and self._desk is not None:
+            # An Alertmanager that is silent ends no incident: what was known of it stands, as long as it lasts.
+            with suppress(SourceFault):
+                silences = self._desk.read_silences_of(INCIDENT, [plan.inside])
+                cluster = msgspec.structs.replace(cluster, silences=silences)
+        return cluster
+
+    def jobs_on(self, nodes: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Node to the jobs that run there now. Raises SourceFault."""
+        assert self._transport is not None
+        return jobs_by_node(self._transport.read_jobs_on(nodes).values())
+
+    def glance(self, cluster: str, action: Action, waiting: Sequence[Waiting]) -> Cluster:
+        """A Cluster of just what shows what came of these; of nothing where it cannot be read."""
+        kind: Any = action.shown_in
+        made = {one.value or "": None for one in waiting}
+        targets = [one.target for one in waiting] if action.together is None else list(made)
+        try:
+            if action.id == "incident":
+                # Its silence has an id that Alertmanager gave it: it is found by its name.
+                names = [incident.name_in(one) for one in targets]
+                rows: Any = None if self._desk is None else self._desk.read_silences_of(INCIDENT, names)
+            else:
+                rows = self.read(kind, targets) if self.reads(kind) else None
+        except Exception:
+            rows = None  # whatever it is: what was sent was sent, and the end of this says that it was not seen
+        if rows is None:
+            return Cluster(name=cluster)
+        return Cluster(name=cluster, known=frozenset({f"{kind}s"}), **{ROWS[kind]: rows})

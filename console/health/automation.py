@@ -1,0 +1,104 @@
+"""Which programs take nodes out of service: logins and reasons of known automations, and those a site adds.
+
+The list is a data file that ships with wacht (automation.toml); `[automation]` in the configuration adds to it. One
+set holds for the process: every question "was this a person?" goes through `console.health.drain_reasons`, which asks
+here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from msgspec import Struct
+
+from console.runtime.toml_file import TomlFile
+
+SHIPPED = Path(__file__).with_name("automation.toml")
+#: What people write: a pattern that matches one of these is too wide.
+PEOPLES = ("", "a", "do not use, ask Jan", "bad DIMM B2", "maintenance", "PSU dead, ticket 4711")
+
+
+class Automation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[automation]`: a site's own programs that drain nodes, in addition to those that wacht knows."""
+
+    logins: tuple[str, ...] = ()
+    """Logins that are programs, whatever the reason says: regular expressions that match the whole login."""
+    patterns: tuple[str, ...] = ()
+    """Reasons that a program writes as root: regular expressions that match the whole reason, in any case."""
+
+    def __post_init__(self) -> None:
+        for kind, found in (("login", self.logins), ("pattern", self.patterns)):
+            for text in found:
+                try:
+                    made = re.compile(text, re.I | re.S)
+                except re.error as error:
+                    raise ValueError(f"{kind} {text!r} is no regular expression: {error}") from None
+                if any(made.fullmatch(one) for one in PEOPLES):
+                    raise ValueError(f"{kind} {text!r} is too wide: it matches what people write")
+
+
+class Known(Struct, frozen=True):
+    """One automation of the list."""
+
+    name: str
+    source: str
+    logins: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+
+class _Set(Struct, frozen=True):
+    """What counts now."""
+
+    logins: re.Pattern[str]
+    patterns: re.Pattern[str]
+
+
+@cache
+def shipped() -> tuple[Known, ...]:
+    """The automations that wacht knows."""
+    layer = TomlFile(SHIPPED, ours=True)
+    return tuple(
+        Known(one["name"], one["source"], tuple(one.get("logins", ())), tuple(one.get("patterns", ())))
+        for one in layer.table["automation"]
+    )
+
+
+def _joined(texts: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{text})" for text in texts), re.I | re.S)
+
+
+@cache
+def _made(own: Automation) -> _Set:
+    known = shipped()
+    logins = [text for one in known for text in one.logins]
+    patterns = [text for one in known for text in one.patterns]
+    return _Set(_joined([*logins, *own.logins]), _joined([*patterns, *own.patterns]))
+
+
+class _Held:
+    """A site's own, for the process."""
+
+    own = Automation()
+
+
+def use(own: Automation) -> None:
+    """Let a site's own count too, from now on."""
+    _Held.own = own
+
+
+def in_use() -> Automation:
+    """The site's own that count now."""
+    return _Held.own
+
+
+def is_login(login: str) -> bool:
+    """Whether a login is a program's."""
+    return _made(_Held.own).logins.fullmatch(login) is not None
+
+
+def is_reason(text: str) -> bool:
+    """Whether a reason is in the words of a known program."""
+    return _made(_Held.own).patterns.fullmatch(text.strip()) is not None

@@ -1,0 +1,144 @@
+"""What some nodes have in common that most others have not: where to look when several fail. Pure.
+
+It counts, and accuses nobody: what nearly every node has is no answer, and what only some of the named ones have is
+told with how many.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from collectors.model import Cluster, Node
+from collectors.nodeset import natural_key
+
+from . import drain_reasons, failure_domains
+from .cooling_loops import feeds
+
+#: Less than this share of the named nodes is no common trait.
+LEAST = 0.6
+#: A trait is told where it is so many times as frequent among the named nodes as among the others.
+LIFT = 2.0
+#: Nodes that went out, or booted, within so many seconds did so together.
+TOGETHER_S = 600
+_MOST = 20
+
+
+class Trait(Struct, frozen=True, kw_only=True):
+    """Something that several of the named nodes have."""
+
+    kind: str
+    """switch, pdu, rack, driver, last job …"""
+    value: str
+    have: int
+    """Named nodes that have it, of `of`."""
+    of: int
+    others: int
+    """Other nodes of the machine that have it too, of `rest`."""
+    rest: int
+
+    @property
+    def lift(self) -> float:
+        """How many times as frequent it is among the named nodes as among the others."""
+        return (self.have / self.of) / ((self.others + 0.5) / (self.rest + 0.5))
+
+    def __str__(self) -> str:
+        rest = f"; so have {self.others:,} of the {self.rest:,} others" if self.others else "; no other node has"
+        return f"{self.kind} {self.value}: {self.have:,} of {self.of:,}{rest}"
+
+
+def traits(
+    names: Sequence[str], cluster: Cluster, last_jobs: Mapping[str, Iterable[str]] | None = None
+) -> tuple[Trait, ...]:
+    """What these nodes share, the most telling first. `last_jobs` holds the jobs that were on a node lately, of those
+    that were asked for."""
+    chosen = [cluster.nodes[name] for name in dict.fromkeys(names) if name in cluster.nodes]
+    if len(chosen) < 2:
+        return ()
+    mine = {node.name for node in chosen}
+    extra = _Extra(cluster)
+    ours: Counter[tuple[str, str]] = Counter()
+    for node in chosen:
+        ours.update(set(extra.of(node)))
+        ours.update({("last job", job) for job in (last_jobs or {}).get(node.name, ())})
+    least = max(2, -(-len(chosen) * LEAST // 1))
+    candidates = {trait for trait, have in ours.items() if have >= least}
+    theirs: Counter[tuple[str, str]] = Counter()
+    rest = 0
+    for node in cluster.nodes.values():
+        if node.name not in mine:
+            rest += 1
+            theirs.update(candidates.intersection(extra.of(node)))
+    found = [
+        Trait(kind=kind, value=value, have=ours[kind, value], of=len(chosen), others=theirs[kind, value], rest=rest)
+        for kind, value in candidates
+    ]
+    found += _moments(chosen, [node for node in cluster.nodes.values() if node.name not in mine])
+    told = [one for one in found if one.lift >= LIFT]
+    told.sort(key=lambda one: (-one.have, -one.lift, one.kind, natural_key(one.value)))
+    return tuple(told[:_MOST])
+
+
+class _Extra:
+    """The traits of a node; what is looked up once for all of them is made once."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._fed = feeds(cluster)
+        self._domain = {name: one.name for one in cluster.domains.values() for name in one.nodes}
+        self._xids: dict[str, set[int]] = {}
+        for xid in cluster.xids.values():
+            self._xids.setdefault(xid.node, set()).add(xid.code)
+
+    def of(self, node: Node) -> Iterable[tuple[str, str]]:
+        """Kind and value of each."""
+        cluster = self._cluster
+        yield from failure_domains.of_node(node, self._fed)
+        if node.name in self._domain:
+            yield "NVLink domain", self._domain[node.name]
+        for part in node.partitions:
+            yield "partition", part
+        for feature in node.features:
+            yield "feature", feature
+        for kind, told in (("GPU type", node.gpu_type), ("slurmd", node.version), ("reservation", node.reservation),
+                           ("reason", node.reason)):  # fmt: skip
+            if told:
+                yield kind, told
+        if node.reason:
+            yield "kind of reason", drain_reasons.KINDS[drain_reasons.read(node.reason, node.reason_by).kind]
+        for code in self._xids.get(node.name, ()):
+            yield "XID", str(code)
+        checkup = cluster.checkups.get(node.name)
+        if checkup is not None:
+            yield from ((kind, told) for kind, told in checkup.versions.items() if kind != "slurmd")
+        for job in cluster.jobs_on.get(node.name, ()):
+            yield "job", job
+            if job in cluster.jobs:
+                yield "user", cluster.jobs[job].user
+
+
+def _moments(chosen: Sequence[Node], others: Sequence[Node]) -> list[Trait]:
+    """Whether they went out, or booted, at about the same time."""
+    found = []
+    for kind, at in (("went out", _went_out), ("booted", _booted)):
+        moments = sorted(one for node in chosen if (one := at(node)) is not None)
+        best: list[int] = []
+        for first, begin in enumerate(moments):
+            near = [one for one in moments[first:] if one - begin <= TOGETHER_S]
+            best = max(best, near, key=len)
+        if len(best) < max(2, LEAST * len(chosen)):
+            continue
+        also = sum((one := at(node)) is not None and best[0] <= one <= best[-1] for node in others)
+        value = f"within {max(1, round((best[-1] - best[0]) / 60))} min"
+        found.append(Trait(kind=kind, value=value, have=len(best), of=len(chosen), others=also, rest=len(others)))
+    return found
+
+
+def _went_out(node: Node) -> int | None:
+    return node.reason_at if node.reason else None
+
+
+def _booted(node: Node) -> int | None:
+    return node.boot_at

@@ -1,0 +1,226 @@
+"""What stands behind a drain: the kind of its reason, a person or a program, the ticket; and the inbox of all.
+
+Reasons are free text. The tables below are what Slurm itself writes (slurmctld and slurmd, 22.05 to 26.05), what NHC
+and other health checks write, and the words that people use. The first kind that fits wins. Which programs there are
+`console.health.automation` knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Literal
+
+from msgspec import Struct
+
+from collectors.model import Cluster, Node
+from collectors.nodeset import natural_key
+from collectors.nodestate import OUT
+
+from . import automation, tickets
+from .tickets import ticket
+
+Who = Literal["human", "robot", "unknown"]
+
+#: Drained longer than this is forgotten work.
+FORGOTTEN_S = 7 * 86400
+#: The kinds, in the order in which the inbox shows them, and what people call them.
+KINDS: Mapping[str, str] = {
+    "gpu": "GPU, XID",
+    "memory": "memory, ECC",
+    "network": "network, fabric",
+    "power": "power, cooling",
+    "storage": "storage, file systems",
+    "jobs": "job clean-up",
+    "slurmd": "slurmd, registration",
+    "health": "health check",
+    "maintenance": "maintenance",
+    "human": "note by a person",
+    "unknown": "unknown",
+}
+#: What Slurm itself writes, at the start of the text.
+SLURM: tuple[tuple[str, str], ...] = (
+    ("jobs", r"kill task failed|(prolog|epilog|taskprolog|taskepilog)\b.{0,40}(error|fail)|batch job complete failure"
+             r"|job step .{0,40}(fail|revoked)|unkillable"),
+    ("slurmd", r"not responding|node unexpectedly rebooted|low (realmemory|tmpdisk|cpus?|cores?|sockets?|socket\*)"
+               r"|gres/\w+ count|duplicate jobid|reboot (asap|timed out|complete|issued)|resumetimeout|suspendtimeout"
+               r"|node (reboot|register|configuration)|cannot resolve|scheduled reboot|slurmd\b|power(ing)? (up|down)"
+               r"|invalid node"),
+)  # fmt: skip
+#: Words anywhere in the text. Only letters and digits belong to a word: check_ib is about ib.
+WORDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("memory", ("ecc", "dbe", "sbe", "double[- ]bit", "single[- ]bit", r"dimms?\d*", "edac", "mce", "memory errors?",
+                r"row[- ]?remap\w*", r"remap\w*", "retired pages?", r"hbm\d?e?", r"uncorrect\w*", r"(un)?contained",
+                "physmem", "hw_mem", "sram")),
+    ("network", ("ib", r"ib\d+", "infiniband", r"mlx\d*", "hcas?", r"nvlinks?\w*", r"nvswitch\w*", "fabric",
+                 r"fabric ?manager", "switch", "roce", "rdma", "ethernet", "eth", r"eth\d+", "nic", "nics",
+                 r"links?[ _]?(down|flap\w*|error\w*)", "port down", r"cables?", "transceivers?", "opa", "omnipath",
+                 "leaf", "nccl", "lid", "hsn", r"slingshot\w*", r"cxi\d*", "optics", "network", "dns")),
+    ("power", ("psus?", "pdus?", r"power\w*", "voltage", "fans?", "fan tray", "temp", "temperature", r"overheat\w*",
+               r"thermal\w*", "cooling", "coolant", "cdu", r"leak\w*", "water", "ups", "breaker", "too hot")),
+    ("storage", ("lustre", "gpfs", "mmfs", "nfs", "beegfs", r"weka\w*", "scratch", r"(un|re)?mount\w*", "disks?",
+                 r"nvme\w*", "ssd", "raid", "file ?systems?", "fs", r"check_fs\w*", "read-only", r"inodes?", "ost",
+                 "mds", "quota", "stale", r"/home\S*", "tmp full", "storage")),
+    ("gpu", (r"gpu(?!\d{3})[a-z_]*\d{0,2}", r"nvidia\w*", "cuda", r"dcgm\w*", "nvml", "nvsm", "gsp", "off the bus",
+             r"h[12]00", "a100", r"g?b[23]00", "pcie?", "accelerators?")),
+    ("jobs", ("kill task", "epilog", "prolog", "stray process", "zombies?", "clean-?up", "hung job")),
+    ("health", ("nhc", r"health\w*", r"check_\w+", r"node[_-]problem\w*", "hc")),
+    ("maintenance", (r"maint\w*", "bios", "firmware", "fw", r"upgrad\w*", r"updat\w*", r"re-?boot\w*", "kernel",
+                     r"re-?imag\w*", r"re-?install\w*", r"burn-?in", r"bench\w*", "acceptance", "rma", r"replac\w*",
+                     r"swap\w*", "part ordered", "vendor", r"decommission\w*", r"relocat\w*", "drivers?", r"patch\w*",
+                     "planned", "window")),
+)  # fmt: skip
+#: XID codes that are about memory and about links; any other is about the GPU.
+XIDS: Mapping[str, frozenset[int]] = {
+    "memory": frozenset({48, 63, 64, 92, 94, 95, 140, 156, 157, 171, 172}),
+    "network": frozenset({74, 136, 137, *range(144, 151), 155}),
+}
+_XID = re.compile(r"(?<![a-z0-9])xids?[\s:#=(-]*(\d{1,3})(?!\d)", re.I)
+_DIGITS = re.compile(r"\d+")
+
+
+def _words(words: Iterable[str]) -> re.Pattern[str]:
+    return re.compile(rf"(?<![a-z0-9])(?:{'|'.join(words)})(?![a-z0-9])", re.I)
+
+
+_SLURM = tuple((kind, re.compile(rf"\s*(?:{pattern})", re.I)) for kind, pattern in SLURM)
+_WORDS = tuple((kind, _words(words)) for kind, words in WORDS)
+
+
+class Reason(Struct, frozen=True):
+    """What a reason says when it is read."""
+
+    kind: str
+    """A key of KINDS."""
+    who: Who
+    ticket: str | None = None
+    xid: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The kind as people call it."""
+        return KINDS[self.kind]
+
+
+def read(reason: str | None, by: str | None) -> Reason:
+    """Sort a reason. Never raises; what fits nothing is a person's note, or unknown."""
+    return _read(reason, by, automation.in_use())
+
+
+@lru_cache(maxsize=8192)
+def _read(reason: str | None, by: str | None, _: automation.Automation) -> Reason:
+    text = reason or ""
+    found = _XID.search(text)
+    code = int(found[1]) if found else None
+    signed = who(by, reason)
+    return Reason(_kind(text, code, signed), signed, ticket(text), code)
+
+
+def _kind(text: str, code: int | None, signed: Who) -> str:
+    for kind, pattern in _SLURM:
+        if pattern.match(text):
+            return kind
+    if code is not None:
+        return next((kind for kind, codes in XIDS.items() if code in codes), "gpu")
+    for kind, pattern in _WORDS:
+        if pattern.search(text):
+            return kind
+    return "human" if signed == "human" and text.strip() else "unknown"
+
+
+def who(by: str | None, reason: str | None = None) -> Who:
+    """A person or a program, from the login and the form of the text.
+
+    root is both: health checks run as root, and so do people. Then the text decides; without a text it is a program.
+    """
+    name = (by or "").partition("(")[0].strip().lower()
+    if not name:
+        return "robot" if reason and automation.is_reason(reason) else "unknown"
+    if automation.is_login(name):
+        return "robot"
+    if name == "root":
+        return "robot" if not reason or automation.is_reason(reason) else "human"
+    return "human"
+
+
+def robot(by: str | None, reason: str | None = None) -> bool:
+    """True when that is a program rather than a person, as far as a name and a text can tell."""
+    return who(by, reason) == "robot"
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One line of the drain inbox: nodes of one rack that are out for one reason."""
+
+    kind: str
+    who: Who
+    by: str | None
+    reason: str | None
+    """The text; of several that differ in numbers only, that of the first node."""
+    reasons: int
+    """How many different texts there are."""
+    ticket: str | None
+    xid: int | None
+    rack: str | None
+    nodes: tuple[str, ...]
+    displays: tuple[str, ...]
+    """The words for their states, each once."""
+    since: int | None
+    """When the oldest of them went out."""
+    forgotten: bool
+    jobs: tuple[str, ...] | None
+    """Jobs still there; None while jobs are not known."""
+
+    @property
+    def label(self) -> str:
+        """The kind as people call it."""
+        return KINDS[self.kind]
+
+
+def out(node: Node) -> bool:
+    """Whether a node is out of service and somebody has to bring it back."""
+    return node.display in OUT and node.display != "future"
+
+
+def inbox(cluster: Cluster, now: float) -> list[Entry]:
+    """Every node that is out: the forgotten first, then by kind, rack and age. Empty when nodes are not known."""
+    groups: dict[tuple[object, ...], list[tuple[Node, Reason]]] = {}
+    for node in cluster.nodes.values():
+        if out(node):
+            told = read(node.reason, node.reason_by)
+            same = _DIGITS.sub("#", node.reason or "")
+            key = (is_forgotten(node, now), told.kind, node.rack, same, node.reason_by, tickets.word(node), told.xid)
+            groups.setdefault(key, []).append((node, told))
+    order = {kind: at for at, kind in enumerate(KINDS)}
+    entries = [_entry(cluster, members, now) for members in groups.values()]
+    return sorted(
+        entries,
+        key=lambda one: (not one.forgotten, order[one.kind], natural_key(one.rack or ""), one.since or now,
+                         natural_key(one.nodes[0])),
+    )  # fmt: skip
+
+
+def is_forgotten(node: Node, now: float) -> bool:
+    """Whether a node that is out has been so for longer than anybody should need."""
+    return node.reason_at is not None and now - node.reason_at > FORGOTTEN_S
+
+
+def _entry(cluster: Cluster, members: list[tuple[Node, Reason]], now: float) -> Entry:
+    node, told = members[0]
+    nodes = [one for one, _ in members]
+    held = {job for one in nodes for job in cluster.jobs_on.get(one.name, ())}
+    return Entry(
+        kind=told.kind,
+        who=told.who,
+        by=node.reason_by,
+        reason=node.reason,
+        reasons=len({one.reason for one in nodes}),
+        ticket=tickets.word(node),
+        xid=told.xid,
+        rack=node.rack,
+        nodes=tuple(sorted((one.name for one in nodes), key=natural_key)),
+        displays=tuple(dict.fromkeys(one.display for one in nodes)),
+        since=min((one.reason_at for one in nodes if one.reason_at is not None), default=None),
+        forgotten=is_forgotten(node, now),
+        jobs=tuple(sorted(held, key=natural_key)) if "jobs" in cluster.known else None,
+    )

@@ -1,0 +1,115 @@
+"""Versions that differ from those of the neighbours: driver, VBIOS, BIOS, BMC, kernel, slurmd. Pure.
+
+A node is held against the nodes of its kind in its rack; where fewer than four of them tell, against all of its kind.
+Something is only said to differ where more than half run the same: in the middle of a roll-out nobody is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from collectors.model import Cluster, Node
+from collectors.nodeset import fold, natural_key
+from console.runtime.memo import remembered
+
+#: Fewer nodes than this make no majority.
+FEWEST = 4
+_NONE: Mapping[str, str] = {}
+
+
+class Drift(Struct, frozen=True, kw_only=True):
+    """Nodes of one place that run the same other version of one thing."""
+
+    what: str
+    """driver, vbios, bios, bmc, kernel, slurmd."""
+    nodes: tuple[str, ...]
+    has: str
+    most: str
+    """What most run."""
+    count: int
+    """How many run that."""
+    of: int
+    """Of how many that tell."""
+    where: str
+    """rack R07, all h100 nodes."""
+
+    @property
+    def text(self) -> str:
+        """Without the nodes: `driver 570.86 where 30 of 32 of rack R07 run 570.133`."""
+        return f"{self.what} {self.has} where {self.count} of {self.of} of {self.where} run {self.most}"
+
+    def __str__(self) -> str:
+        return f"{fold(self.nodes)}: {self.text}"
+
+
+def versions(cluster: Cluster, node: Node) -> Mapping[str, str]:
+    """What a node is known to run."""
+    found = cluster.checkups.get(node.name)
+    told = _NONE if found is None else found.versions
+    return told if node.version is None else {**told, "slurmd": node.version}
+
+
+@remembered("nodes", "checkups")
+def drifts(cluster: Cluster) -> Sequence[Drift]:
+    """Everything that differs, by place, then by what it is."""
+    racks: dict[tuple[str | None, str], list[Node]] = {}
+    kinds: dict[str, list[Node]] = {}
+    for node in cluster.nodes.values():
+        kind = node.gpu_type or (node.partitions[0] if node.partitions else "")
+        racks.setdefault((node.rack, kind), []).append(node)
+    found: list[Drift] = []
+    for (rack, kind), nodes in racks.items():
+        if rack is not None and len(nodes) >= FEWEST:
+            found += _among(cluster, nodes, f"rack {rack}")
+        else:
+            kinds.setdefault(kind, []).extend(nodes)
+    for kind, nodes in kinds.items():
+        # They are few, and are held against all of their kind.
+        every = [node for (_, other), those in racks.items() if other == kind for node in those]
+        own = {node.name for node in nodes}
+        found += _among(cluster, every, f"all {kind} nodes" if kind else "all nodes", own)
+    return sorted(found, key=lambda one: (natural_key(one.where), one.what, natural_key(one.nodes[0])))
+
+
+@remembered("nodes", "checkups")
+def by_node(cluster: Cluster) -> Mapping[str, tuple[Drift, ...]]:
+    """Of each node that differs, how."""
+    found: dict[str, tuple[Drift, ...]] = {}
+    for one in drifts(cluster):
+        for name in one.nodes:
+            found[name] = (*found.get(name, ()), one)
+    return found
+
+
+def _among(cluster: Cluster, nodes: Sequence[Node], where: str, own: set[str] | None = None) -> Iterator[Drift]:
+    """What differs among these; of `own` alone, where only some of them are asked about."""
+    # Most of a rack run the same, and share one mapping: they are counted together.
+    alike: dict[tuple[int, str | None], list[str]] = {}
+    told: dict[tuple[int, str | None], Mapping[str, str]] = {}
+    for node in nodes:
+        found = cluster.checkups.get(node.name)
+        known = _NONE if found is None else found.versions
+        key = (id(known), node.version)
+        alike.setdefault(key, []).append(node.name)
+        told[key] = known
+    values: dict[str, dict[str, list[str]]] = {}
+    for (at, slurmd), names in alike.items():
+        every = dict(told[at, slurmd]) | ({} if slurmd is None else {"slurmd": slurmd})
+        for what, value in every.items():
+            values.setdefault(what, {}).setdefault(value, []).extend(names)
+    for what, by_value in values.items():
+        if len(by_value) < 2:
+            continue
+        sizes = Counter({value: len(names) for value, names in by_value.items()})
+        total = sizes.total()
+        most, count = sizes.most_common(1)[0]
+        if total < FEWEST or 2 * count <= total:
+            continue
+        for value, names in by_value.items():
+            mine = names if own is None else [name for name in names if name in own]
+            if value != most and mine:
+                yield Drift(what=what, nodes=tuple(sorted(mine, key=natural_key)), has=value, most=most, count=count,
+                            of=total, where=where)  # fmt: skip

@@ -1,0 +1,400 @@
+"""The journal as people ask for it: one entry an action, its intent, result and later readings joined. Pure.
+
+The file may have been tampered with: whatever is not of the form that the gate writes is left out, and every text is
+cleaned again. `console.journal.writer.verify` says whether the file is whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from collectors.clean import clean
+from collectors.decoding import convert
+from collectors.model import Alert, Job, Matcher, Node, Partition, Reservation, Silence, User
+from collectors.nodeset import fold
+from collectors.nodestate import display_word, parse_state
+from console.actions.action import Row
+from console.actions.registry import BY_ID
+from console.gate import verify
+
+Record = Mapping[str, Any]
+#: Words of `console.gate.outcome.Result`, in the order in which they are told.
+STATES = ("done", "sent", "pending", "unknown", "failed", "dropped")
+#: Outcomes after which the machine may have changed.
+TOOK_PLACE = frozenset({"done", "sent", "pending", "unknown"})
+_FORMS = {
+    "node": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), "job": re.compile(r"[0-9]+(?:[_+][0-9]+)?"),
+    "alert": re.compile(r"[A-Za-z0-9]+"), "silence": re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*"),
+    **dict.fromkeys(("partition", "reservation", "user"), re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")),
+}  # fmt: skip
+
+
+#: Kinds of which the journal keeps every field (`console.gate.outcome.noted`).
+_WHOLE = {"partition": Partition, "reservation": Reservation, "user": User}
+
+
+class Told(Struct, frozen=True):
+    """What the journal says became of one target."""
+
+    state: str
+    why: str = ""
+    aside: bool = False
+    """Of waves: it was not fit, and was set aside."""
+
+
+class Entry(Struct, frozen=True, kw_only=True, eq=False):
+    """One action, as far as the journal tells. None and empty: it does not say."""
+
+    key: str
+    """Names it on a screen: the plan's id, which is one of its own only in an honest file."""
+    plan: str
+    at: float | None = None
+    """When the intent was written, seconds since the epoch."""
+    who: str = ""
+    """The login of the person; empty where none was known."""
+    uid: int | None = None
+    host: str | None = None
+    pid: int | None = None
+    began: int | None = None
+    """When that process started, as its kernel counts."""
+    ssh: str | None = None
+    session: str | None = None
+    cluster: str = ""
+    action: str = ""
+    kind: str = ""
+    targets: tuple[str, ...] = ()
+    reason: str | None = None
+    argv: tuple[tuple[str, ...], ...] = ()
+    age_s: float | None = None
+    seen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Target to how it was just before."""
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Target to its own reason, where it differs."""
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Target to what it was given, where the action sets something; `seen` holds under "value" what it had."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What was said once for all of it: a reservation's end, its users."""
+    resume_after_s: int | None = None
+    silences: tuple[Mapping[str, Any], ...] = ()
+    """The silences to be made."""
+    undoes: str | None = None
+    """Id of the plan that it takes back."""
+    broke_glass: str | None = None
+    outcome: Mapping[str, Told] = field(default_factory=dict)
+    ended: bool = False
+    """A result was written, or a reading told of every target."""
+    sent: tuple[Mapping[str, Any], ...] = ()
+    """What each command said."""
+    failure: str | None = None
+    note: str | None = None
+    proven_at: float | None = None
+    """When the last reading was noted that said something of it."""
+    gap: int = 0
+    """Not an action: so many lines could not be written at their time."""
+    sum: str | None = None
+    """Hash of the line of the intent."""
+    text: str = ""
+    """What a search looks through, in lower case."""
+
+    @property
+    def orphan(self) -> bool:
+        """True where no result was written: it is under way, or nobody knows what came of it."""
+        return not self.ended and not self.gap
+
+    @property
+    def person(self) -> str:
+        """Who did it, in one word or two."""
+        return self.who or ("unknown" if self.uid is None else f"uid {self.uid}")
+
+    def took_place(self, target: str) -> bool:
+        """False when nothing was changed on that target, as far as is known."""
+        told = self.outcome.get(target)
+        return target in self.targets and (told.state in TOOK_PLACE if told is not None else self.orphan)
+
+
+def join(records: Iterable[Record], before: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
+    """The entries of these records, oldest first, on top of those of earlier records."""
+    entries = dict(before or {})
+    for record in records:
+        event = text(record.get("event"))
+        plan = text(record.get("id")) or ""
+        if event == "intent":
+            key = plan if plan and plan not in entries else f"{plan}#{len(entries)}"
+            entries[key] = _begun(key, plan, record)
+        elif event == "gap":
+            key = f"gap#{len(entries)}"
+            entries[key] = _begun(key, "", record)
+        elif event in {"result", "verified"} and plan:
+            entries[plan] = _ended(entries.get(plan) or _begun(plan, plan, record), record)
+    return entries
+
+
+def words(entry: Entry) -> str:
+    """What came of it: `8 done`, `7 done, 1 unknown`, `no result`, `refused`."""
+    if entry.gap:
+        return "written later"
+    if entry.orphan:
+        return "no result"
+    aside = sum(told.aside for told in entry.outcome.values())
+    found = counted([told.state for told in entry.outcome.values()]) or entry.note or "nothing was sent"
+    return found + (f", of them {aside:,} set aside" if aside else "")
+
+
+def counted(states: Sequence[str]) -> str:
+    """`7 done, 1 unknown`; `3 refused` where Slurm refused every one of them."""
+    if states and all(state == "failed" for state in states):
+        return f"{len(states):,} refused"
+    known = [state for state in STATES if state in states]
+    return ", ".join(f"{states.count(state):,} {state}" for state in known)
+
+
+def named(entry: Entry) -> str:
+    """The targets as people read them: nodes folded, jobs by id, alerts by name and node, silences by their comment."""
+    if entry.gap:
+        return f"{entry.gap:,} line{'s' if entry.gap != 1 else ''} that only syslog had"
+    if entry.kind == "alert":
+        about: dict[str, list[str]] = {}
+        for target in entry.targets:
+            seen = entry.seen.get(target, {})
+            about.setdefault(text(seen.get("name")) or target, []).append(text(seen.get("node")) or "")
+        return ", ".join(" ".join(filter(None, (name, _folded(tuple(nodes))))) for name, nodes in about.items())
+    if entry.kind == "silence":
+        told = dict.fromkeys(text(entry.seen.get(target, {}).get("comment")) or target for target in entry.targets)
+        return ", ".join(told)
+    if entry.kind == "node":
+        return _folded(entry.targets)
+    return ",".join(entry.targets[:10]) + (f" and {len(entry.targets) - 10:,} more" if len(entry.targets) > 10 else "")
+
+
+def line_text(record: Record) -> str:
+    """One record as one line for people."""
+    one = _begun("", "", record)
+    event = text(record.get("event")) or "unreadable"
+    if event in {"result", "verified"}:
+        one = _ended(one, record)
+    if event == "verified":
+        one = msgspec.structs.replace(one, targets=tuple(one.outcome))
+    parts = [f"{str(record.get('time'))[:19]}Z" if one.at is not None else "", one.person if one.at is not None else "",
+             event, one.action, named(one), f'"{one.reason}"' if one.reason else ""]  # fmt: skip
+    if event in {"result", "verified"}:
+        parts.append(words(one))
+        parts += list(dict.fromkeys(told.why for told in one.outcome.values() if told.why))[:1]
+        parts.append(one.note or "" if one.outcome else "")
+    if one.undoes:
+        parts.append(f"undoes {one.undoes}")
+    if event in {"intent", "result", "verified"}:
+        parts.append(f"[{text(record.get('id'))}]")
+    return clean("  ".join(part for part in parts if part))
+
+
+def outcome_of(orphan: Entry, rows: Mapping[str, Row]) -> dict[str, dict[str, str]]:
+    """What can be said of each target now that no result was written: `{"gpu0001": {"state": "done", "why": …}}`.
+
+    `rows` are the targets as they were read just now. Never a failure: what is not seen may have been done and undone.
+    """
+    told = {}
+    for target in orphan.targets:
+        before, row = was(orphan, target), rows.get(target)
+        reason, asked = orphan.reasons.get(target, orphan.reason), orphan.priorities.get(target, orphan.resume_after_s)
+        known = BY_ID.get(orphan.action)
+        if known is None or known.unseen:
+            told[target] = {"state": "unknown", "why": "no reading shows what it did"}
+            continue
+        shown = verify.seen(orphan.action, before, row, reason, asked, orphan.values.get(target)) if before else False
+        if shown:
+            told[target] = {"state": "done", "why": "read back: it is as it was meant to be"}
+            continue
+        now = "it is not there any more" if row is None else f"now {verify.state_of(row)}"
+        if before is None:
+            now = f"the journal does not say how it was; {now}"
+        told[target] = {"state": "unknown", "why": f"read back, not seen: {now}"}
+    return told
+
+
+def readable(entry: Entry) -> tuple[str, ...]:
+    """Its targets as far as they are written like names of their kind: nothing else goes into a command."""
+    form = _FORMS.get(entry.kind)
+    return tuple(target for target in entry.targets if form is not None and form.fullmatch(target))
+
+
+def told_orphans(orphans: Sequence[Entry]) -> str:
+    """What is said at the start of actions of which nobody wrote what came of them."""
+    if not orphans:
+        return ""
+    each = [
+        f"{one.action} {named(one)[:60]} by {one.person}" + (f" at {local(one.at)}" if one.at is not None else "")
+        for one in orphans[-3:]
+    ]
+    more = f" and {len(orphans) - len(each):,} more" if len(orphans) > len(each) else ""
+    head = "1 action has" if len(orphans) == 1 else f"{len(orphans):,} actions have"
+    return f"{head} no result: {'; '.join(each)}{more}. Whether it was done: :journal reads it back"
+
+
+def was(entry: Entry, target: str) -> Row | None:
+    """A target as it was just before, as far as the journal kept it; None where it did not."""
+    seen = entry.seen.get(target)
+    state = text(seen.get("state")) if seen else None
+    if seen is None or state is None:
+        return None
+    get = {key: text(value) for key, value in seen.items()}
+    if entry.kind == "node":
+        base, flags = parse_state(state)
+        return Node(name=target, state=base, flags=flags, display=display_word(base, flags), reason=get.get("reason"),
+                    reason_by=get.get("by"), reason_at=whole(seen.get("at")),
+                    boot_at=whole(seen.get("boot_at")))  # fmt: skip
+    if entry.kind == "job":
+        return Job(id=target, name="", user=get.get("user") or "", state=state, reason=get.get("reason"),
+                   nodes=get.get("nodes"), restarts=whole(seen.get("restarts")),
+                   priority=whole(seen.get("priority")))  # fmt: skip
+    if entry.kind == "alert":
+        return Alert(id=target, name=get.get("name") or "", state=state, node=get.get("node"),
+                     silenced_by=strings(seen.get("silenced_by")))  # fmt: skip
+    if entry.kind == "silence":
+        return Silence(id=target, state=state, matchers=matchers(seen.get("matchers")), by=get.get("by") or "",
+                       comment=get.get("comment") or "", ends=whole(seen.get("ends")))  # fmt: skip
+    if entry.kind in _WHOLE:
+        return _kept_whole(seen, _WHOLE[entry.kind])
+    return None
+
+
+def had(entry: Entry, target: str) -> str | None:
+    """What a target had before it was given something; None where the journal does not say."""
+    return text(entry.seen.get(target, {}).get("value"))
+
+
+def _kept_whole(seen: Mapping[str, Any], kind: Any) -> Row | None:
+    """A row of which the journal keeps all, with every text cleaned again."""
+    try:
+        row: Row = convert(_tame(seen), kind)
+    except msgspec.ValidationError:
+        return None
+    return row
+
+
+def _tame(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {clean(key): _tame(one) for key, one in value.items()}
+    return (
+        clean(value) if isinstance(value, str) else [_tame(one) for one in value] if isinstance(value, list) else value
+    )
+
+
+def matchers(value: Any) -> tuple[Matcher, ...]:
+    """Matchers as the journal holds them; those of another form are left out."""
+    found = []
+    for one in value if isinstance(value, list) else ():
+        try:
+            tame = {clean(key): clean(told) if isinstance(told, str) else told for key, told in _items(one)}
+            found.append(convert(tame, Matcher))
+        except msgspec.ValidationError:
+            continue
+    return tuple(found)
+
+
+def text(value: Any) -> str | None:
+    """A text of the journal, cleaned; None for what is none."""
+    return clean(value) if isinstance(value, str) else None
+
+
+def moment(value: Any) -> float | None:
+    """A time of the journal in seconds since the epoch."""
+    if not isinstance(value, str):
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return at.timestamp() if at.tzinfo is not None else None
+
+
+def local(at: float) -> str:
+    """A moment as the clock on the wall has it: `2026-11-24 03:12`."""
+    try:
+        return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
+    except (OverflowError, OSError, ValueError):
+        return "an impossible time"
+
+
+def whole(value: Any) -> int | None:
+    """A whole number of the journal, as far as a machine counts."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63 else None
+
+
+def number(value: Any) -> float | None:
+    """A figure of the journal; neither endless nor none."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1 << 63:
+        return None
+    return float(value)
+
+
+def strings(value: Any) -> tuple[str, ...]:
+    """A list of texts."""
+    return tuple(clean(one) for one in value if isinstance(one, str)) if isinstance(value, list | tuple) else ()
+
+
+def _begun(key: str, plan: str, record: Record) -> Entry:
+    get = record.get
+    targets, seen, argv, numbers = strings(get("targets")), get("seen"), get("argv"), get("priorities")
+    one = Entry(
+        key=key, plan=plan, at=moment(get("time")), who=text(get("login")) or "", uid=whole(get("uid")),
+        host=text(get("host")), pid=whole(get("pid")), began=whole(get("began")), ssh=text(get("ssh")),
+        session=text(get("session")), cluster=text(get("cluster")) or "", action=text(get("action")) or "",
+        kind=text(get("kind")) or "", targets=targets, reason=text(get("reason")),
+        argv=tuple(strings(words) for words in argv) if isinstance(argv, list) else (), age_s=number(get("age_s")),
+        seen={clean(name): row for name, row in _items(seen) if isinstance(row, dict)},
+        dropped=_texts(get("dropped")), reasons=_texts(get("reasons")),
+        priorities={clean(name): to for name, given in _items(numbers) if (to := whole(given)) is not None},
+        values=_texts(get("values")), settings=_texts(get("settings")),
+        resume_after_s=whole(get("resume_after_s")), silences=_tables(get("silences")),
+        undoes=text(get("undoes")), broke_glass=text(get("broke_glass")),
+        gap=whole(get("gap")) or 0 if get("event") == "gap" else 0, sum=text(get("sum")),
+    )  # fmt: skip
+    if one.gap:
+        one = msgspec.structs.replace(one, action="gap")
+    about = [one.person, one.host, one.cluster, one.action, *targets, named(one) if one.kind == "alert" else "",
+             one.reason, plan]  # fmt: skip
+    return msgspec.structs.replace(one, text=" ".join(filter(None, about)).lower())
+
+
+def _ended(entry: Entry, record: Record) -> Entry:
+    """The entry with what came of it. What a reading proved stands, whatever comes after."""
+    found = dict(entry.outcome)
+    for target, told in _items(record.get("outcome")):
+        state = told.get("state") if isinstance(told, dict) else None
+        name = clean(target)
+        if state in STATES and not (name in found and found[name].state == "done"):
+            found[name] = Told(state, text(told.get("why")) or "", told.get("aside") is True)
+    if record.get("event") == "verified":
+        ended = entry.ended or all(target in found for target in entry.targets)
+        return msgspec.structs.replace(entry, outcome=found, proven_at=moment(record.get("time")), ended=ended)
+    return msgspec.structs.replace(
+        entry, outcome=found, ended=True, sent=_tables(record.get("sent")),
+        failure=text(record.get("failure")), note=text(record.get("note")),
+    )  # fmt: skip
+
+
+def _items(value: Any) -> Iterable[tuple[str, Any]]:
+    return value.items() if isinstance(value, dict) else ()
+
+
+def _texts(value: Any) -> dict[str, str]:
+    """A table of texts."""
+    return {clean(name): text(one) or "" for name, one in _items(value)}
+
+
+def _tables(value: Any) -> tuple[Mapping[str, Any], ...]:
+    return tuple(one for one in value if isinstance(one, dict)) if isinstance(value, list) else ()
+
+
+@lru_cache(maxsize=4096)
+def _folded(names: tuple[str, ...]) -> str:
+    return fold(name for name in names if name)

@@ -1,0 +1,142 @@
+"""What somebody changed and nobody changed back: partitions down, reservations nobody uses, held jobs, old silences,
+blocked users, nodes drained for days without a ticket. For the hand-over. Pure.
+
+Who did it and when comes from the journal where it was done from here; else only what the facts themselves tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from collectors.model import Cluster
+from collectors.nodeset import fold, names_in
+from console.actions.action import held
+from console.health import drain_reasons
+from widgets.units import UNKNOWN, duration, when
+
+from .entries import Entry
+from .reader import Book
+
+DAY_S = 86_400
+#: A reservation in which no job runs for so long, a job held so long, is asked about.
+IDLE_S = DAY_S
+#: A silence that stands so long has outlived what it was made for.
+QUIET_S = 3 * DAY_S
+_NEEDED = ("partitions", "reservations", "jobs", "silences", "nodes")
+
+
+class Behind(Struct, frozen=True, kw_only=True):
+    """One thing that was left behind."""
+
+    kind: str
+    """partition, reservation, user, job, silence or node."""
+    text: str
+    since: float | None
+    opens: str = ""
+    """A filter of the node list or a job's id, "" for nothing."""
+
+
+def left_behind(cluster: Cluster, book: Book, now: float) -> tuple[Behind, ...]:
+    """All of it, kind by kind, the oldest first. Of kinds that were never read nothing is told: see `unknown`."""
+    last = _last(book.entries)
+    found = [
+        *_partitions(cluster, last, now), *_reservations(cluster, last, now), *_users(last, now),
+        *_jobs(cluster, last, now), *_silences(cluster, now), *_nodes(cluster, now),
+    ]  # fmt: skip
+    order = {kind: at for at, kind in enumerate(dict.fromkeys(one.kind for one in found))}
+    return tuple(sorted(found, key=lambda one: (order[one.kind], one.since or 0)))
+
+
+def unknown(cluster: Cluster) -> tuple[str, ...]:
+    """The kinds of facts that it would need and that were never read."""
+    return tuple(kind for kind in _NEEDED if kind not in cluster.known)
+
+
+def nothing(missing: Sequence[str]) -> str:
+    """What an empty list means where these kinds of facts were never read."""
+    return f"unknown: {', '.join(missing)} were never read" if missing else "nothing"
+
+
+def _last(entries: Mapping[str, Entry]) -> dict[tuple[str, str], Entry]:
+    """Kind and name of a target to the last action on it that took place."""
+    found: dict[tuple[str, str], Entry] = {}
+    for entry in entries.values():
+        for target in entry.targets:
+            if not entry.gap and entry.took_place(target):
+                found[entry.kind, target] = entry
+    return found
+
+
+def _by(entry: Entry | None, actions: Iterable[str], now: float) -> str:
+    """Who did that from here, where the last action on it was one of these."""
+    if entry is None or entry.action not in actions:
+        return ""
+    at = "" if entry.at is None else f" {when(entry.at, now=now)}"
+    return f", by {entry.person}{at}" + (f': "{entry.reason}"' if entry.reason else "")
+
+
+def _partitions(cluster: Cluster, last: Mapping[tuple[str, str], Entry], now: float) -> Iterable[Behind]:
+    for part in cluster.partitions.values():
+        if part.state != "UP":
+            entry = last.get(("partition", part.name))
+            by = _by(entry, {"partition-down"}, now)
+            since = entry.at if by and entry is not None else None
+            opens = f"partition={part.name}"
+            yield Behind(kind="partition", text=f"{part.name} is {part.state}{by}", since=since, opens=opens)
+
+
+def _reservations(cluster: Cluster, last: Mapping[tuple[str, str], Entry], now: float) -> Iterable[Behind]:
+    if "jobs" not in cluster.known:
+        return
+    for one in cluster.reservations.values():
+        if one.state != "ACTIVE" or one.starts is None or now - one.starts < IDLE_S:
+            continue
+        names = names_in(one.nodes)
+        if not names or any(cluster.jobs_on.get(name) for name in names):
+            continue
+        ends = UNKNOWN if one.ends is None else f"ends in {duration(one.ends - now)}"
+        by = _by(last.get(("reservation", one.name)), {"reserve", "extend"}, now)
+        text = f"{one.name}: no job runs in it, active for {duration(now - one.starts)}, {ends}{by}"
+        yield Behind(kind="reservation", text=text, since=one.starts, opens=fold(names))
+
+
+def _users(last: Mapping[tuple[str, str], Entry], now: float) -> Iterable[Behind]:
+    for (kind, name), entry in last.items():
+        if kind == "user" and entry.action == "block":
+            yield Behind(kind="user", text=f"{name} was blocked{_by(entry, {'block'}, now)}", since=entry.at)
+
+
+def _jobs(cluster: Cluster, last: Mapping[tuple[str, str], Entry], now: float) -> Iterable[Behind]:
+    for job in cluster.jobs.values():
+        # What its owner holds is the owner's business.
+        if not held(job) or job.reason == "JobHeldUser":
+            continue
+        entry = last.get(("job", job.id))
+        by = _by(entry, {"hold", "uhold", "requeuehold"}, now)
+        since = entry.at if by and entry is not None else job.submitted
+        if since is not None and now - since >= IDLE_S:
+            waits = "" if by else f", submitted {duration(now - since)} ago"
+            text = f"{job.id} of {job.user} is held ({job.reason or job.state}){waits}{by}"
+            yield Behind(kind="job", text=text, since=since, opens=job.id)
+
+
+def _silences(cluster: Cluster, now: float) -> Iterable[Behind]:
+    seen: set[tuple[str, str]] = set()
+    for one in sorted(cluster.silences.values(), key=lambda one: one.starts or 0):
+        if one.state != "active" or one.starts is None or now - one.starts < QUIET_S or (one.by, one.comment) in seen:
+            continue
+        seen.add((one.by, one.comment))
+        ends = "" if one.ends is None else f", ends in {duration(one.ends - now)}"
+        text = f"{one.comment or one.id}: stands for {duration(now - one.starts)}{ends}, by {one.by or 'somebody'}"
+        yield Behind(kind="silence", text=text, since=one.starts)
+
+
+def _nodes(cluster: Cluster, now: float) -> Iterable[Behind]:
+    for one in drain_reasons.inbox(cluster, now) if "nodes" in cluster.known else ():
+        if one.forgotten and one.ticket is None:
+            why = f': "{one.reason}"' if one.reason else ""
+            age = "" if one.since is None else f" for {duration(now - one.since)}"
+            text = f"{fold(one.nodes)} {', '.join(one.displays)}{age}, no ticket{why}"
+            yield Behind(kind="node", text=text, since=one.since, opens=fold(one.nodes))

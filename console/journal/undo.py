@@ -1,0 +1,398 @@
+"""What would take an action back, as a proposal: it goes through the gate like any other action. Pure.
+
+An undo is of the targets for which the action was done, and only as far as nobody has laid a hand on them since. What
+they were before comes from the intent in the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct, field
+
+from collectors.model import TAKEN, Cluster, Job, Node, Partition, Silence
+from collectors.nodestate import OUT
+from collectors.slurm.commands.argv_reservations import MOMENT, epoch_of
+from console.actions.action import Kind, Row, held, rows_of, said
+from console.actions.plan import Options, Skip, grouped, listed
+from console.actions.registry import BY_ID
+from console.actions.silences import match
+
+from . import undo_reservations
+from .entries import Entry, had, local, matchers, was
+
+#: What is gone for good, and what comes nearest.
+NEAREST = {
+    "cancel": "cancel cannot be undone: the work is gone; only its owner can submit it again",
+    "requeue": "requeue cannot be undone: the work is gone, the job waits again; :hold holds it, :cancel cancels it",
+    "requeuehold": "requeue and hold cannot be undone: the work is gone; :release lets the job start, :cancel ends it",
+    "down": "down cannot be undone: its jobs were killed; :resume puts the node back into service",
+    "reboot": "reboot cannot be undone once it has begun; before that :resume takes the request back",
+    "reboot-now": "reboot now cannot be undone: its jobs were killed; :resume puts the node back once it is up",
+    "cancel_reboot": "cancel reboot cannot be undone: what it took back is asked for anew with :reboot",
+    "signal": "signal cannot be undone: whoever got it has it",
+    "notify": "notify cannot be undone: it was read, or will be",
+}
+#: What another state takes back, whatever was before.
+_TURNED = frozenset({"suspend", "unsuspend", "powerdown", "powerup", "partition-down", "partition-up"})
+#: A silence that would end within a minute is not made again, and no reservation gets such an end.
+_LEAST_S = 60
+#: The reason that Slurm gives a job that each of these holds.
+_HOLDS = {"hold": "JobHeldAdmin", "uhold": "JobHeldUser"}
+#: Seconds that a reason may be younger than what the journal says of its drain: the clocks of two hosts differ.
+_SKEW_S = 300
+
+
+class Undo(Struct, frozen=True, kw_only=True):
+    """What to ask the gate for: `plan(action, targets, reason, cluster, options)`."""
+
+    action: str
+    targets: tuple[str, ...]
+    reason: str | None
+    options: Options
+    """Says what it undoes, and what is put back: reasons, priorities, the rest of a silence's time."""
+    notes: tuple[str, ...] = ()
+    """What the person must know before confirming."""
+    rest: tuple[str, ...] = ()
+    """Targets that take another action: a second undo proposes that one."""
+
+
+class _Found(Struct, kw_only=True):
+    """What is being put together: for each inverse action its targets, and what is left alone and why."""
+
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    priorities: dict[str, int] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+
+    def take(self, action: str, target: str) -> None:
+        self.groups.setdefault(action, []).append(target)
+
+    def note(self, text: str, target: str) -> None:
+        self.notes.setdefault(text, []).append(target)
+
+
+def undo_of(
+    entry: Entry, entries: Mapping[str, Entry], cluster: Cluster, now: float, only: Sequence[str] | None = None
+) -> Undo | str:
+    """The action that takes this one back, or why there is none. `only`: of these of its targets, not of all.
+
+    `entries` are those of the same journal (`console.journal.entries.join`): they tell what was undone already.
+    """
+    if entry.gap:
+        return "nothing was done here: it tells of lines that were written late"
+    if entry.action in NEAREST or entry.action not in BY_ID:
+        return NEAREST.get(entry.action, f"{entry.action or 'this'} cannot be undone")
+    if entry.orphan:
+        return "nobody wrote down what came of it: read it back first, in :journal"
+    strange = [target for target in only or () if target not in entry.targets]
+    if strange:
+        return f"{listed(strange, _kind(entry))}: not among its targets"
+    wanted = [target for target in entry.targets if only is None or target in only]
+    back = undone(entry, undos(entries))
+    found = _Found()
+    for target in wanted:
+        told = entry.outcome.get(target)
+        if told is None or told.state not in {"done", "pending"}:
+            found.left[target] = f"it was not done: {told.state}" if told is not None else "no result"
+        elif target in back:
+            one = back[target]
+            found.left[target] = f"undone already by {one.person}{_at(one)}"
+        elif entry.action in undo_reservations.BACK:
+            continue
+        elif BY_ID[entry.action].value is not None:
+            _value(entry, target, cluster, found, now)
+        elif entry.action in _TURNED:
+            _turn(entry, target, cluster, found)
+        elif entry.kind == "node":
+            _node(entry, target, cluster, found)
+        elif entry.kind == "job":
+            _job(entry, target, cluster, found)
+    if entry.action in undo_reservations.BACK:
+        return _booked(entry, [target for target in wanted if target not in found.left], found, cluster, now)
+    if entry.kind == "alert":
+        return _lift(entry, [target for target in wanted if target not in found.left], found, cluster)
+    if entry.kind == "silence":
+        return _again(entry, [target for target in wanted if target not in found.left], found, cluster, now)
+    return _proposed(entry, found, cluster)
+
+
+def undos(entries: Mapping[str, Entry]) -> dict[str, list[Entry]]:
+    """Id of a plan to the actions that took it back."""
+    found: dict[str, list[Entry]] = {}
+    for one in entries.values():
+        if one.undoes:
+            found.setdefault(one.undoes, []).append(one)
+    return found
+
+
+def undone(entry: Entry, by: Mapping[str, Sequence[Entry]]) -> dict[str, Entry]:
+    """Target to the action that took it back, where that was not taken back itself. `by` is what `undos` gives."""
+    return _undone(entry, by, frozenset())
+
+
+def last_of(entries: Mapping[str, Entry], who: str) -> Entry | None:
+    """The last action of somebody that took place and stands."""
+    by = undos(entries)
+    for entry in reversed(list(entries.values())):
+        mine = entry.who == who and not entry.gap and not entry.undoes
+        if mine and any(entry.took_place(target) for target in entry.targets):
+            back = undone(entry, by)
+            if not back or any(target not in back for target in entry.targets):
+                return entry
+    return None
+
+
+def _undone(entry: Entry, by: Mapping[str, Sequence[Entry]], above: frozenset[str]) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    if not entry.plan or entry.plan in above:
+        return found
+    for one in by.get(entry.plan, ()):
+        again = _undone(one, by, above | {entry.plan})
+        stands = [target for target in one.targets if one.took_place(target) and target not in again]
+        # A lift names silences, a silence alerts: what stands of the one stands for all of the other.
+        met = entry.targets if one.kind != entry.kind and stands else stands
+        found |= dict.fromkeys((target for target in met if target in entry.targets), one)
+    return found
+
+
+def _node(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
+    before, row = was(entry, target), cluster.nodes.get(target)
+    if not isinstance(before, Node):
+        found.left[target] = "the journal does not say how it was"
+        return
+    if entry.action == "drain":
+        own = entry.reasons.get(target, entry.reason)
+        if "DRAIN" in before.flags:
+            found.left[target] = f"it was {before.display} before{said(before)}, and stays so"
+        elif row is not None and row.reason and own and own.strip('" ') != row.reason.strip('" '):
+            # Not even one that ours is part of: whoever wrote more into it drained it for more than that.
+            found.left[target] = f"it has another reason now{said(row)}"
+        elif _acts("undrain", row, cluster, target, found):
+            found.take("undrain", target)
+            if row is not None and _drained_again(entry, row):
+                found.note(f"it was drained again since with the same reason, by {row.reason_by}", target)
+            if before.reason and before.display in OUT:
+                found.note(f"it was {before.display} before{said(before)}; that reason does not come back", target)
+        return
+    if _acts("drain", row, cluster, target, found):
+        found.take("drain", target)
+        if before.reason:
+            found.reasons[target] = before.reason
+        if "DRAIN" not in before.flags:
+            found.note(f"it was {before.display} before and not drained: it will be drained", target)
+
+
+def _drained_again(entry: Entry, row: Node) -> bool:
+    """Whether somebody else set the same reason later."""
+    at = entry.proven_at or entry.at
+    later = at is not None and row.reason_at is not None and row.reason_at > at + _SKEW_S
+    return later and row.reason_by is not None and row.reason_by != entry.who
+
+
+def _job(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
+    before, row = was(entry, target), cluster.jobs.get(target)
+    if not isinstance(before, Job):
+        found.left[target] = "the journal does not say how it was"
+        return
+    if entry.action == "priority":
+        if before.priority is None:
+            found.left[target] = "the journal does not say which priority it had"
+        elif row is not None and row.priority == before.priority:
+            found.left[target] = f"its priority is {before.priority:,} again"
+        elif row is not None and row.priority is not None and row.priority != entry.priorities.get(target):
+            found.left[target] = f"it has another priority now: {row.priority:,}"
+        elif _acts("priority", row, cluster, target, found):
+            found.take("priority", target)
+            found.priorities[target] = before.priority
+            found.note("it had a priority that Slurm computed; the one put back is fixed", target)
+        return
+    # What it was held as before is what it is held as again: an owner's hold and an administrator's are two actions.
+    action = "release" if not held(before) else "uhold" if before.reason == "JobHeldUser" else "hold"
+    if _acts(action, row, cluster, target, found):
+        if row is not None and (why := _not_as_left(entry, row)):
+            found.left[target] = why
+        else:
+            found.take(action, target)
+
+
+def _not_as_left(entry: Entry, job: Job) -> str | None:
+    """Whose hand a hold or its release shows that was laid on it since, None where it is as this left it."""
+    if entry.action not in _HOLDS:
+        return f"it is held again: {job.reason}" if held(job) else None
+    if not held(job):
+        return f"it is not held any more: {job.state}"
+    # Of who is no Operator, a hold is the owner's own.
+    own = job.reason == "JobHeldUser" and job.user == entry.who
+    return None if own or job.reason == _HOLDS[entry.action] else f"it is held otherwise now: {job.reason}"
+
+
+def _value(entry: Entry, target: str, cluster: Cluster, found: _Found, at: float) -> None:
+    """Give a target what it had before, where nobody gave it something else since."""
+    action = BY_ID[entry.action]
+    back = BY_ID.get(action.inverse or "")
+    row = rows_of(action, cluster).get(target)
+    before = had(entry, target)
+    assert action.value is not None
+    now = None if row is None else action.value.of(row)
+    if back is None:
+        found.left[target] = f"{action.label} cannot be undone"
+    elif before is None:
+        found.left[target] = f"the journal does not say which {action.value.word} it had"
+    elif now is not None and now == before:
+        found.left[target] = f"its {action.value.word} is as before"
+    elif now is not None and now != entry.values.get(target):
+        found.left[target] = f"it has another {action.value.word} now: {now}"
+    elif back.id == "extend" and (not MOMENT.fullmatch(before) or epoch_of(before) - at < _LEAST_S):
+        # Slurm would end it at once, and the jobs in it.
+        found.left[target] = f"the end that it had is over: {before}"
+    elif _acts(back.id, row, cluster, target, found):
+        found.take(back.id, target)
+        found.values[target] = before
+
+
+def _turn(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
+    """Two states that are each other's way back: nothing else has to be known of before."""
+    inverse = BY_ID[entry.action].inverse or ""
+    before = was(entry, target)
+    if inverse == "partition-up" and isinstance(before, Partition) and before.state != "UP":
+        found.left[target] = f"it was {before.state} before, and partition-up would open it"
+        return
+    row = rows_of(BY_ID[entry.action], cluster).get(target)
+    if not _acts(inverse, row, cluster, target, found):
+        return
+    if isinstance(row, Partition) and row.state != (given := "DOWN" if inverse == "partition-up" else "UP"):
+        found.left[target] = f"it is {row.state} now, and this made it {given}"
+    else:
+        found.take(inverse, target)
+
+
+def _acts(action: str, row: Row | None, cluster: Cluster, target: str, found: _Found) -> bool:
+    """True where the inverse would do something on the target as it is now."""
+    why = "it is not known any more" if row is None else BY_ID[action].refuse(cluster, row)
+    if why:
+        found.left[target] = why
+    return not why
+
+
+def _proposed(entry: Entry, found: _Found, cluster: Cluster) -> Undo | str:
+    if not found.groups:
+        return _nothing(found, entry)
+    first = next((one for one in (BY_ID[entry.action].inverse, *found.groups) if one in found.groups), "")
+    assert first
+    targets = tuple(found.groups.pop(first))
+    notes = _notes(found, entry, targets)
+    for action, more in found.groups.items():
+        notes.append(f"{listed(more, _kind(entry))}: {BY_ID[action].label}, by a second undo")
+    return Undo(
+        action=first,
+        targets=targets,
+        reason=_reason(entry) if BY_ID[first].needs_reason else None,
+        options=Options(
+            undoes=entry.plan,
+            reasons={target: text for target, text in found.reasons.items() if target in targets},
+            priorities={target: to for target, to in found.priorities.items() if target in targets},
+            values={target: to for target, to in found.values.items() if target in targets},
+        ),
+        notes=tuple(notes),
+        rest=tuple(target for more in found.groups.values() for target in more),
+    )
+
+
+def _booked(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
+    """Reservations and blocked users: what takes them back may have other targets."""
+    if not wanted:
+        return _nothing(found, entry)
+    back = undo_reservations.of(entry, wanted, cluster, now)
+    if isinstance(back, str):
+        return back
+    reason = back.reason or (_reason(entry) if BY_ID[back.action].needs_reason else None)
+    options = Options(undoes=entry.plan, settings=back.settings, seconds=back.seconds)
+    notes = (*_notes(found, entry, wanted), *back.notes)
+    return Undo(action=back.action, targets=back.targets, reason=reason, options=options, notes=notes, rest=back.rest)
+
+
+def _lift(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster) -> Undo | str:
+    """Lift what a take or a silence made: found again by its author, comment and matchers."""
+    if not wanted:
+        return _nothing(found, entry)
+    if not entry.silences:
+        return "the journal does not say which silences it made: lift them on the alerts screen (:alerts)"
+    standing: dict[str, Silence] = {}
+    more: dict[str, None] = {}
+    for made in entry.silences:
+        about = made.get("alerts")
+        alerts = [str(one) for one in about] if isinstance(about, list) else []
+        if set(alerts).isdisjoint(wanted):
+            continue
+        conditions = frozenset(matchers(made.get("matchers")))
+        same = [one for one in cluster.silences.values() if one.by == made.get("by")
+                and one.comment == made.get("comment") and frozenset(one.matchers) == conditions]  # fmt: skip
+        if same:
+            one = min(same, key=lambda one: abs((one.starts or 0) - (entry.at or 0)))
+            standing[one.id] = one
+            more |= dict.fromkeys(alert for alert in alerts if alert not in wanted)
+    if not standing:
+        return "no silence of it stands any more: it has run out, or was lifted"
+    notes = _notes(found, entry, wanted)
+    if more:
+        notes.append(f"the same silences keep {len(more):,} more of its alerts quiet: these ring again too")
+    return Undo(action="lift", targets=tuple(standing), reason=None, options=Options(undoes=entry.plan),
+                notes=tuple(notes))  # fmt: skip
+
+
+def _again(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
+    """Silence again, for the rest of the time, what a lift let ring."""
+    before: list[Silence] = []
+    for target in wanted:
+        one = was(entry, target)
+        if isinstance(one, Silence) and one.ends is not None and one.ends - now >= _LEAST_S:
+            before.append(one)
+        else:
+            found.left[target] = "it would have ended by now"
+    if not before:
+        return _nothing(found, entry)
+    alerts = [one.id for one in cluster.alerts.values() if any(match(silence, one) for silence in before)]
+    if not alerts:
+        return "no alert that it kept quiet rings now"
+    seconds = int(min(one.ends or 0 for one in before) - now)
+    notes = _notes(found, entry, wanted)
+    if len({one.ends for one in before}) > 1:
+        notes.append("they would have ended at different times: all will end with the first of them")
+    comment = before[0].comment
+    action = "take" if before[0].taken else "silence"
+    return Undo(action=action, targets=tuple(alerts), reason=comment.removeprefix(TAKEN) or _reason(entry),
+                options=Options(undoes=entry.plan, seconds=seconds), notes=tuple(notes))  # fmt: skip
+
+
+def _notes(found: _Found, entry: Entry, targets: Sequence[str]) -> list[str]:
+    kind = _kind(entry)
+    notes = [
+        f"{listed(names, kind)}: {text}"
+        for text, every in found.notes.items()
+        if (names := [one for one in every if one in targets])
+    ]
+    if found.left:
+        notes.append("left alone: " + grouped([Skip(target, why) for target, why in found.left.items()], kind))
+    return notes
+
+
+def _nothing(found: _Found, entry: Entry) -> str:
+    whys = dict.fromkeys(found.left.values())
+    if len(whys) == 1:
+        return next(iter(whys))
+    return "nothing to undo: " + grouped([Skip(target, why) for target, why in found.left.items()], _kind(entry))
+
+
+def _kind(entry: Entry) -> Kind:
+    return BY_ID[entry.action].kind
+
+
+def _reason(entry: Entry) -> str:
+    return f"undo of {entry.action} by {entry.person}{_at(entry)}"
+
+
+def _at(entry: Entry) -> str:
+    return "" if entry.at is None else f" at {local(entry.at)}"

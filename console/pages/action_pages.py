@@ -1,0 +1,285 @@
+"""docs/actions.md: every action with what it sends over each road, what it asks and refuses, what takes it back."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+from collectors.alertmanager.requests import INCIDENT
+from collectors.alertmanager.requests import orders as alert_orders
+from collectors.model import TAKEN, Change, Matcher, NewSilence
+from collectors.slurm import transport
+from collectors.slurm.commands import argv
+from collectors.slurm.rest import requests as rest
+from console.actions.action import Action
+from console.actions.drift_rules import Drift, Rule
+from console.actions.incident import LASTS_S
+from console.actions.registry import ACTIONS
+from console.config.privileges import NEEDS
+from console.journal.undo import NEAREST
+
+#: What the pages of examples act on.
+REASON = "bad DIMM"
+_TARGETS: Mapping[str, tuple[str, ...]] = {
+    "node": ("gpu0001", "gpu0002"), "job": ("4711", "4712"), "alert": ("6e2d4a5b8c1f0937",),
+    "silence": ("3f1c09aa-7c31-4a52-9d7e-5b8e0c4f6a21",), "partition": ("gpu",), "reservation": ("maint",),
+    "user": ("alice",),
+}  # fmt: skip
+#: What is given where an action sets something.
+_VALUES: Mapping[str, str] = {
+    "timelimit": "4:00:00", "jobpartition": "long", "qos": "high", "nice": "100", "exclude": "gpu[0001-0004]",
+    "signal": "USR1", "notify": "gpu0412 goes down for repair; your jobs 4711, 4712 are on it",
+    "comment": "spare PSU", "ticket": "ticket=KubeGPU-1182 since=2026-11-25", "features": "h100,ib",
+    "reserve": "maint", "extend": "2026-11-18T16:00:00Z", "unblock": "ml=20",
+}  # fmt: skip
+#: What is said once for all of it.
+_SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "reserve": {"name": "maint", "start": "now", "for": "14400", "users": "root", "flags": "MAINT,IGNORE_JOBS"},
+    "block": {"cluster": "groningen"}, "unblock": {"cluster": "groningen"},
+}  # fmt: skip
+#: What may change about a target between the preview and the answer: on which kinds of targets, and in words.
+_DRIFTS: Mapping[Drift, tuple[str, str]] = {
+    "gone": ("", "Slurm no longer lists it; the alert or the silence is over"),
+    "vain": ("", "the action would do nothing there now, or Slurm would refuse"),
+    "kills": ("node", "it would kill jobs now, and did not in the preview"),
+    "new_job": ("node", "a job started on a node whose jobs are killed"),
+    "reason": ("node", "the node has a new reason: of a person; for what puts it back also of an automation"),
+    "returned": ("node", "the node was out of service, and is back"),
+    "undrained": ("node", "another person undrained the node"),
+    "reboot": ("node", "another person requested a reboot"),
+    "next_down": ("node", "the node went out of service, and would come back DOWN from its reboot"),
+    "next_resume": ("node", "it would come back in service from its reboot, not DOWN as shown"),
+    "other_job": ("job", "the id belongs to the job of another user now"),
+    "requeued": ("job", "the job was requeued and waits"),
+    "restarted": ("job", "the job was requeued and runs again"),
+    "started": ("job", "the job waited, and runs"),
+    "held": ("job", "the job was held, or is held for another reason"),
+    "silenced": ("alert", "another silence of the alert began"),
+    "edited": ("silence partition reservation user", "another person changed it"),
+    "value": ("", "another person changed the value that the action sets"),
+}
+_MORE: Mapping[str, Sequence[tuple[str, Mapping[str, object]]]] = {
+    "signal": [("to the batch script", {"values": dict.fromkeys(_TARGETS["job"], "B:USR1")})],
+    "exclude": [("with `none`", {"values": dict.fromkeys(_TARGETS["job"], "")})],
+    "drain": [("with “back by itself after” 2 h", {"resume_after_s": 7200})],
+}
+_HEAD = """\
+# Actions
+
+Everything that changes the machine, from the table of actions and the code that spells what is sent (`make docs`). Any
+way to an action (key, mouse, palette, `:` command, `wacht act`, undo) goes through one gate: it freezes the targets,
+shows whom they hit, asks, reads the targets again, writes the intent, sends once, and a later reading says what came of
+it. [on-call.md](on-call.md) has the pre-flights and figures, [keys.md](keys.md) all keys and how to move them.
+
+**Confirmation.** `y` answers for one target of what loses nothing; for more, and always where the table says *count*,
+the count of targets is typed. Where too much of a partition would go out, its name is typed too (break-glass).
+
+**Rights.** wacht asks for none beyond yours. A key that Slurm would refuse is grey, and `?` says why.
+
+"""
+
+
+def page() -> str:
+    """All of it."""
+    lines = [
+        _HEAD.rstrip() + "\n",
+        "| key | action | targets | asks for | taken back by | needs |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [f"| {_key(one)} | [{one.id}](#{one.id}) | {one.kind}s | {_asks(one)} | {_back(one)} | {_needs(one)} |"
+              for one in ACTIONS]  # fmt: skip
+    lines += ["\nJobs of one's own need no level, but for lifting an administrator's hold and for a higher priority."
+              " Which roads can do what with which version, stands in [slurm.md](slurm.md).\n"]  # fmt: skip
+    lines += [*_changed()]
+    for action in ACTIONS:
+        lines += [f"## {action.id}\n", f"{_key(action)}, `:{action.id} TARGETS{_typed(action)}`, "
+                  f"`wacht act {action.id}`: {action.help}.\n"]  # fmt: skip
+        lines += [*_sent(action)]
+        if refused := _REFUSED.get(action.id):
+            lines.append(f"Left alone: {refused}.\n")
+        if action.id in NEAREST:
+            lines.append(NEAREST[action.id][0].upper() + NEAREST[action.id][1:] + ".\n")
+    lines += ["## Rights\n", "| way | to | least |", "|---|---|---|"]
+    lines += [f"| {one.way} | {one.to} | {one.least} |" for one in NEEDS if "read" not in one.to.split()[0]]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+#: In words what `Action.refuse` says of a target, and `tests/test_pages.py` holds to it.
+_REFUSED: Mapping[str, str] = {
+    "drain": "a node that has a drain already, since a second one would overwrite the first one's reason",
+    "undrain": "a node without a drain; one that registered wrongly (INVALID_REG), which only its slurmd can mend",
+    "resume": "a node that is in service; one that registered wrongly (INVALID_REG); one that the pre-flight calls bad",
+    "down": "a node that is down already",
+    "reboot": "a node whose reboot is under way, one that is powered off, one that is FUTURE",
+    "requeue": "a job that waits, that is ending or has ended; one without a batch script, or with `Requeue=0`",
+    "requeuehold": "as requeue",
+    "hold": "a job that runs (legal, but it would change nothing before a requeue), one that an administrator holds",
+    "uhold": "a job that runs, one that its owner holds",
+    "release": "a job that is not held",
+    "priority": "a job that runs, and one that is held: Slurm changes its priority only once it is released",
+    "cancel": "a job that is ending or has ended",
+    "timelimit": "a job that is ending or has ended; a limit below what a job that runs has run, or within ten minutes"
+    " of it: that would kill it, and cancel asks for a count",
+    "jobpartition": "a job that does not wait; a partition that there is not",
+    "qos": "a job that does not wait",
+    "nice": "a job that does not wait",
+    "exclude": "a job that does not wait; nodes that there are not",
+    "suspend": "a job that does not run",
+    "unsuspend": "a job that is not suspended",
+    "signal": "a job that does not run",
+    "notify": "a job that does not run; all but one of the jobs of each user, who is told through that one",
+    "reboot-now": "as reboot",
+    "cancel_reboot": "a node of which no reboot is asked for, or that is rebooting; a drained one that the pre-flight"
+    " calls bad",
+    "powerdown": "a node that is powered off, or on its way",
+    "powerup": "a node that has power",
+    "partition-down": "a partition that is DOWN",
+    "partition-up": "a partition that is UP",
+    "reserve": "all of it, where a node is FUTURE, where the name is taken, where a job runs past its start without"
+    " `IGNORE_JOBS`, or where another reservation has a node then without `MAINT` or `OVERLAP`",
+    "extend": "an end that is over, or that it has already",
+    "unreserve": "a reservation that a job asks for, whether it runs or waits: Slurm would refuse",
+    "block": "a user who is blocked, who has no account here, who has other limits in other partitions of an account;"
+    " everybody, where Slurm does not enforce limits",
+    "unblock": "a user who is not blocked",
+    "take": "an alert that somebody has taken or silenced already",
+    "silence": "an alert that is silenced already; over an “I'm on it” it acts",
+    "lift": "a silence that is over",
+    "incident": "nothing; with bad or missing silences all of it, since nobody would see it",
+}
+
+
+def _changed() -> Iterator[str]:
+    """What becomes of a target that changed between the preview and the answer."""
+    yield "## Changed since the preview\n"
+    yield (
+        "Just before sending the targets are read again. More harm than was shown, and another person's change, drop a"
+        " target, and that is said. What makes the action safer or more needed is shown and asked again: in the console"
+        " as a new preview, by `wacht act` at its terminal. An answer given in advance (`--yes`, `--count N`) does for"
+        " the new question where it asks for no more; else nothing is sent to these targets, and it says what changed"
+        " and which answer goes on. Less harm than was shown stops nothing.\n"
+    )
+    yield "| change | asked again | dropped |"
+    yield "|---|---|---|"
+    for drift, (kinds, words) in _DRIFTS.items():
+        those = [one for one in ACTIONS if one.kind in kinds.split() or not kinds]
+        those = [one for one in those if (drift != "value" or one.value is not None) and _can(one, drift)]
+        yield f"| {words} | {_ruled(those, drift, 'asks')} | {_ruled(those, drift, 'drops')} |"
+    yield ""
+
+
+def _can(action: Action, drift: Drift) -> bool:
+    """Whether the change is one that this action could meet."""
+    match drift:
+        case "next_down" | "next_resume":
+            return "next_state" in action.asks
+        case "new_job" | "kills":
+            return action.takes_out
+    return True
+
+
+def _ruled(actions: Sequence[Action], drift: Drift, rule: Rule) -> str:
+    those = [one.id for one in actions if one.rule(drift) == rule]
+    if len(those) == len(actions) > 3:
+        return "all"
+    left = [one.id for one in actions if one.rule(drift) != rule]
+    if len(those) > len(left) > 0:
+        return f"all but {', '.join(left)}"
+    return ", ".join(those) or "—"
+
+
+def _key(action: Action) -> str:
+    return f"`{action.key}`" if action.key else "—"
+
+
+def _typed(action: Action) -> str:
+    return " VALUE" * (action.value is not None) + " REASON" * action.needs_reason
+
+
+def change(action: Action, **more: object) -> Change:
+    """An example of it."""
+    targets = _TARGETS[action.kind]
+    given: dict[str, object] = {"action": action.id, "kind": action.kind, "targets": targets}
+    if action.needs_reason and action.kind == "node":
+        given["reason"] = REASON
+    if action.id in _VALUES:
+        given["values"] = dict.fromkeys(targets, _VALUES[action.id])
+    given["settings"] = _SETTINGS.get(action.id, {})
+    if action.id in {"reboot", "reboot-now"}:
+        given["next_state"] = dict.fromkeys(targets, "RESUME")
+    if action.id == "priority":
+        given["priorities"] = dict.fromkeys(targets, 50000)
+    if action.kind == "alert":
+        matchers = tuple(Matcher(name=name, value=value, regex=False, equal=True)
+                         for name, value in (("alertname", "NodeDown"), ("node", "gpu0001")))  # fmt: skip
+        told = TAKEN.strip(": ") if action.id == "take" else REASON
+        seconds = 3600 if action.id == "take" else 14_400
+        given["silences"] = (NewSilence(alerts=targets, matchers=matchers, seconds=seconds, by="alice", comment=told),)
+    if action.id == "incident":
+        mark = (Matcher(name=INCIDENT, value="R07-R10"),)
+        told = f"incident R07-R10: {REASON} nodes gpu[0001-0002]"
+        given["silences"] = (NewSilence(alerts=(), matchers=mark, seconds=LASTS_S, by="alice", comment=told),)
+    return Change(**{**given, **more})  # type: ignore[arg-type]
+
+
+def native(one: Change) -> str:
+    """What pyslurm is told, or why it cannot be."""
+    what = "drain for a time" if one.resume_after_s is not None else one.action
+    if (why := transport.why_not("native", one.action) or transport.why_not("native", what)) is not None:
+        return f"no: {why}"
+    # Nodes are a node set where they can be, as behind NodeName= of scontrol.
+    target = argv.calls(one)[0][0][2].partition("=")[2] if one.kind == "node" else ",".join(one.targets)
+    words = [one.action]
+    words += [f"--reason={one.reason}"] if one.reason else []
+    words += [f"--priority={one.priorities[one.targets[0]]}"] if one.priorities else []
+    return shlex.join(["hand", *words, target])
+
+
+def _sent(action: Action) -> Iterator[str]:
+    for said, more in [("", {}), *_MORE.get(action.id, ())]:
+        one = change(action, **more)
+        yield f"{said[:1].upper()}{said[1:]}:\n" if said else f"For {_for(action)}:\n"
+        yield "```"
+        if action.shown_in not in {"alert", "silence"}:
+            for words, _ in argv.calls(one):
+                yield f"cli      {shlex.join(words)}"
+            yield from (f"rest     {line}" for line in _rest(one))
+            yield f"native   {native(one)}"
+        else:
+            for order in alert_orders(one, "https://alertmanager.example"):
+                yield shlex.join(order.argv)
+        yield "```\n"
+        if action.shown_in in {"alert", "silence"}:
+            how = "DELETE /api/v2/silence/ID" if action.kind == "silence" else "POST /api/v2/silences"
+            yield f"It is sent as `{how}`; the line above does the same by hand.\n"
+
+
+def _rest(one: Change) -> list[str]:
+    if refused := rest.unable(one, None):
+        return [f"no: {next(iter(refused.values()))}"]
+    limit = next((found for found in transport.LIMITS if found.road == "rest" and found.what == one.action), None)
+    note = ""
+    if limit is not None:  # only some can
+        note = f"   (from v0.0.{limit.since} on)" if limit.since else "   (only where slurmdbd keeps the accounts)"
+    return [f"{order.method} /slurm/v0.0.N/{order.path} {order.sent.decode()}{note}" for order in rest.orders(one)]
+
+
+def _for(action: Action) -> str:
+    return f"two {action.kind}s" if action.kind in {"node", "job"} else f"one {action.kind}"
+
+
+def _asks(action: Action) -> str:
+    count = action.danger == "kills" or action.counts
+    words = ["a reason"] * action.needs_reason + ["the count"] * count
+    words += ["its name where it holds most of the machine"] * (action.id == "partition-down")
+    words += [{"priority": "a priority"}[one] for one in action.asks if one == "priority"]
+    words += [f"a {action.value.word}"] if action.value is not None else []
+    return ", ".join(words) or "y"
+
+
+def _back(action: Action) -> str:
+    return f"`Z`: {action.inverse}" if action.inverse else "nothing"
+
+
+def _needs(action: Action) -> str:
+    return action.needs or "what the proxy before Alertmanager asks"

@@ -1,0 +1,147 @@
+"""What docs/on-call.md takes from the code: the keys of the actions, what takes each back, the guard's figures; and
+docs/themes.md: the themes, with what is measured of each, and the roles; docs/keys.md: the sets of keys.
+
+A test holds the pages to it. Nothing else imports this: it reads the source for what stands under the guard's fields.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+
+import msgspec
+from msgspec import Struct
+
+from console.actions.plan import Guard
+from console.actions.registry import ACTIONS, NAVIGATION
+from console.config.keymap import SETS, KeyLine, read_keys
+from themes.eyes import VISIONS, contrast, difference
+from themes.look import Look
+from themes.roles import HEAT, QUIET_ROLES, STATE_ROLES, TEXT_ROLES
+from widgets.ink import Ink
+
+#: docs/on-call.md is for the night: what has no key stands in docs/week.md and docs/actions.md.
+_KEYED = tuple(one for one in ACTIONS if one.key)
+
+
+def actions() -> str:
+    """Every key that changes something, a line for each kind of target: `- job: `K` cancel (count), …`."""
+    made: dict[str, list[str]] = {}
+    for action in _KEYED:
+        count = action.danger == "kills" or action.counts
+        asks = [word for word, needed in (("reason", action.needs_reason), ("count", count)) if needed]
+        made.setdefault(action.kind, []).append(
+            f"`{action.key}` {action.id}" + (f" ({', '.join(asks)})" if asks else "")
+        )
+    return "\n".join(f"- {kind}: {', '.join(those)}" for kind, those in made.items()) + "\n"
+
+
+def key_sets() -> str:
+    """Every action and way with its name in `[keys]` and its keys in each set that ships; – is as by default."""
+    maps = [read_keys([KeyLine("", "base", base)]) for base in SETS]
+    lines = [f"| name | {' | '.join(SETS)} | what it does |", "|---|" + "---|" * (len(SETS) + 1)]
+    helps = {one.id: f"{one.kind}: {one.help}" for one in ACTIONS} | {one.id: one.help for one in NAVIGATION}
+    for name, help in helps.items():
+        own, *others = (_ticked(one.shown(name)) for one in maps)
+        cells = [own, *("–" if other == own else other for other in others)]
+        lines.append(f"| `{name}` | {' | '.join(cells)} | {help} |")
+    return "\n".join(lines) + "\n"
+
+
+def _ticked(keys: str) -> str:
+    return " ".join(f"`{key}`" for key in keys.split()).replace("`|`", "`\\|`")
+
+
+def undo() -> str:
+    """What takes each action with a key back: `drain by undrain; undrain and resume by drain`."""
+    by: dict[str, list[str]] = {}
+    for action in _KEYED:
+        if action.inverse is not None:
+            by.setdefault(action.inverse, []).append(action.id)
+    return "; ".join(f"{' and '.join(taken)} by {inverse}" for inverse, taken in by.items())
+
+
+def guard() -> str:
+    """Every figure of the guard: its key, its default, and what its docstring says."""
+    told = said(inspect.getsource(Guard))
+    lines = ["| `[guard]` | default | what it is |", "|---|---|---|"]
+    lines += [f"| `{one.name}` | {one.default:g} | {told[one.name]} |" for one in msgspec.structs.fields(Guard)]
+    return "\n".join(lines) + "\n"
+
+
+class Measured(Struct, frozen=True):
+    """What is measured of a theme that has colours of its own: the least contrast of its words, of its states and
+    figures and of both under the cursor, and the least difference of two states (CIEDE2000) for each vision."""
+
+    words: float
+    states: float
+    cursor: float
+    apart: Mapping[str, float]
+
+
+#: What may stand in the line of the cursor.
+_UNDER = ("text", "text-dim", "text-strong", "accent", "mark", "pending", "good", "warn", "bad", *STATE_ROLES, *HEAT)
+#: What stands side by side on the map; an allocated node has a colour of its own there.
+_SIDE_BY_SIDE = [
+    pair
+    for pair in combinations([*(role for role in STATE_ROLES if role.startswith("state-")), "map-allocated"], 2)
+    if pair != ("state-allocated", "map-allocated")
+]
+
+
+def measured(look: Look) -> Measured:
+    """The figures of a theme, of its colours as they are painted."""
+    ink = Ink(dict(look.roles), look.ink("text"), look.ground("text"))
+
+    def least(roles: Iterable[str], on: str = "") -> float:
+        found = []
+        for role in roles:
+            style = ink(role, on=on)
+            assert style.color is not None and style.bgcolor is not None  # ink always gives both
+            found.append(contrast(style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex))
+        return min(found)
+
+    return Measured(
+        words=least(TEXT_ROLES),
+        states=least((*STATE_ROLES, *HEAT)),
+        cursor=least(_UNDER, "cursor"),
+        apart={
+            vision: min(difference(look.ink(one), look.ink(other), vision) for one, other in _SIDE_BY_SIDE)
+            for vision in VISIONS
+        },
+    )
+
+
+def themes(looks: Iterable[Look]) -> str:
+    """A line a theme: whom it is for, and its figures."""
+    lines = [
+        "| theme | for whom | words | states, heat | at the cursor | " + " | ".join(VISIONS) + " |",
+        "|---|---|" + "---:|" * (3 + len(VISIONS)),
+    ]
+    for look in looks:
+        cells = ["the terminal's"] + ["—"] * (2 + len(VISIONS))
+        if look.colours == "all":
+            found = measured(look)
+            cells = [f"{one:.1f}:1" for one in (found.words, found.states, found.cursor)]
+            cells += [f"{one:.1f}" for one in found.apart.values()]
+        lines.append(f"| `{look.name}` | {look.says} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def roles() -> str:
+    """Every role, by what it is for."""
+    groups = {"words": TEXT_ROLES, "states": STATE_ROLES, "lines and grounds": QUIET_ROLES, "heat": HEAT}
+    return "\n".join(f"- {what}: {', '.join(f'`{one}`' for one in those)}" for what, those in groups.items()) + "\n"
+
+
+def said(source: str) -> dict[str, str]:
+    """Field to the docstring under it, of the source of a class."""
+    (made,) = ast.parse(source).body
+    assert isinstance(made, ast.ClassDef)
+    found: dict[str, str] = {}
+    for line, under in zip(made.body, made.body[1:], strict=False):
+        if isinstance(line, ast.AnnAssign) and isinstance(under, ast.Expr) and isinstance(under.value, ast.Constant):
+            found[ast.unparse(line.target)] = " ".join(str(under.value.value).split())
+    return found

@@ -1,0 +1,122 @@
+"""The fabric, summed up: by switch the ports that are not well, and the nodes and jobs behind them. Pure.
+
+A port's switch is what the site's series say; where none does, `switch` or `leaf` in the node's Extra for InfiniBand
+(as in `console.health.failure_domains`), else its rack stands for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from collectors.model import Cluster, Port
+from collectors.nodeset import natural_key
+from console.health.failure_domains import of_node
+from console.runtime.memo import remembered
+from widgets.units import plural
+
+#: What may be wrong with a port, worst first, and how it looks.
+WRONGS: Mapping[str, tuple[str, str]] = {
+    "down": ("✖", "bad"), "flapping": ("≈", "bad"), "slow": ("▼", "warn"), "errors": ("▲", "warn"),
+}  # fmt: skip
+
+
+class SwitchRow(Struct, frozen=True, kw_only=True):
+    """One switch, or a rack that stands for it, with what is not well behind it."""
+
+    name: str
+    kind: str
+    """switch or rack."""
+    ports: int | None
+    """All that lead to nodes; None where no series tells."""
+    unwell: tuple[Port, ...] = ()
+    nodes: tuple[str, ...] = ()
+    """Those with a port that is not well."""
+    jobs: int | None = None
+    """Jobs on these; None where the jobs are not known."""
+
+    @property
+    def key(self) -> str:
+        """One line each."""
+        return f"{self.kind}/{self.name}"
+
+    def count(self, word: str) -> int:
+        """Ports of which this is wrong."""
+        return sum(word in port.wrong for port in self.unwell)
+
+
+def place_of(port: Port, cluster: Cluster) -> tuple[str, str]:
+    """Kind and name of where a port leads to, as far as anybody tells."""
+    if port.switch:
+        return "switch", port.switch
+    node = cluster.nodes.get(port.node)
+    told = of_node(node) if node is not None else ()
+    if port.link != "Ethernet":
+        for kind, name in told:
+            if kind in {"switch", "leaf"}:
+                return "switch", name
+    return "rack", next((name for kind, name in told if kind == "rack"), "")
+
+
+@remembered("ports", "fabric", "nodes", "jobs_on", "known")
+def by_switch(cluster: Cluster) -> Mapping[str, SwitchRow]:
+    """Every switch, those with most that is not well first; racks stand for switches that nobody names."""
+    held: dict[tuple[str, str], list[Port]] = {}
+    for port in cluster.ports.values():
+        held.setdefault(place_of(port, cluster), []).append(port)
+    counts = cluster.fabric.switches if cluster.fabric is not None else {}
+    rows = []
+    for kind, name in {*held, *(("switch", name) for name in counts)}:
+        ports = tuple(sorted(held.get((kind, name), ()), key=_worst))
+        nodes = tuple(dict.fromkeys(port.node for port in ports))
+        jobs = {job for node in nodes for job in cluster.jobs_on.get(node, ())}
+        rows.append(
+            SwitchRow(
+                name=name,
+                kind=kind,
+                ports=counts.get(name) if kind == "switch" else None,
+                unwell=ports,
+                nodes=nodes,
+                jobs=len(jobs) if "jobs" in cluster.known else None,
+            )
+        )
+    rows.sort(key=lambda row: (-len(row.unwell), natural_key(row.name)))
+    return {row.key: row for row in rows}
+
+
+def _worst(port: Port) -> tuple[Any, ...]:
+    """What is worst first, then by node."""
+    rank = min((list(WRONGS).index(word) for word in port.wrong if word in WRONGS), default=len(WRONGS))
+    return rank, natural_key(port.node), natural_key(port.device)
+
+
+@remembered("ports")
+def by_node(cluster: Cluster) -> Mapping[str, Sequence[Port]]:
+    """Node to its ports that are not well."""
+    found: dict[str, list[Port]] = {}
+    for port in cluster.ports.values():
+        found.setdefault(port.node, []).append(port)
+    return found
+
+
+def port_text(port: Port) -> str:
+    """What is not well with a port: `mlx5_3 down (Down, Polling), flapping 4×`."""
+    said = {
+        "down": f"down{f' ({port.state})' if port.state else ''}",
+        "slow": f"slow: {speed(port.speed_gbps)} of {speed(port.usual_gbps)}",
+        "flapping": f"flapping {port.downed}×" if port.downed is not None else "flapping",
+        "errors": f"{plural(port.errors, 'error')}" if port.errors is not None else "errors",
+    }
+    return f"{device(port)} " + ", ".join(said.get(word, word) for word in port.wrong)
+
+
+def device(port: Port) -> str:
+    """`mlx5_0`, and `mlx4_0/2` for the second port of one."""
+    return port.device if port.port == 1 else f"{port.device}/{port.port}"
+
+
+def speed(gbps: float | None) -> str:
+    """`400 Gb/s`."""
+    return "—" if gbps is None else f"{gbps:g} Gb/s"

@@ -1,0 +1,108 @@
+"""Recording without a screen, for a site: for days, and where asked for with its readings published for others."""
+
+from __future__ import annotations
+
+import grp
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from collectors.clock import SystemClock
+from collectors.model import Cluster, Collector, Diff
+from collectors.slurm import SlurmSettings
+from collectors.slurm.sources import LentSource
+from console.config.settings import Config
+from console.ingest.poller import Poller
+from console.runtime.errors import Told
+from console.runtime.paths import journal_path
+from console.session.site import Site
+
+from .location import Bounds
+from .recorder import Recorder
+
+#: Seconds between two looks at how it goes.
+_LOOK_S = 1.0
+
+
+class CannotPublish(Told):
+    """Nothing can be published there; the text says why and what to do."""
+
+
+def run(
+    site: Site, config: Config, path: Path, bounds: Bounds, lasting: float | None, *, publish: Path | None,
+    group: str | None, told: Callable[[str], None],
+) -> int:  # fmt: skip
+    """Record until it has lasted so long, or SIGINT or SIGTERM comes. Returns the exit status: 0 where all that was
+    read was kept, 1 where it could not be for a while. Raises RecordingFault and CannotPublish before it begins."""
+    clock = SystemClock()
+    collectors = site.collectors()
+    if group is not None and publish is None:
+        raise CannotPublish("--group is for --publish FOLDER")
+    if publish is not None:
+        publish_to(publish, group, site, collectors)
+    recorder = Recorder(path, bounds, clock, journal_path(site.name, config))
+    recorder.open()
+    recorder.start()
+    failed: set[str] = set()
+
+    def published(cluster: Cluster, diff: Diff) -> None:
+        recorder.offer(cluster, diff)
+        for name, source in cluster.sources.items():
+            if source.fault is not None and name not in failed:
+                told(f"{name}: {source.fault}")
+            (failed.add if source.fault is not None else failed.discard)(name)
+
+    poller = Poller(site.name, collectors, clock, published, site.demo)
+    ended = threading.Event()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda *_: ended.set())
+    told(f"recording {site.name} into {path}" + (f", published in {publish}" if publish is not None else ""))
+    poller.start()
+    until, trouble, code = None if lasting is None else clock.mono() + lasting, "", 0
+    while not ended.wait(_LOOK_S if until is None else max(0.0, min(_LOOK_S, until - clock.mono()))):
+        if recorder.trouble != trouble:
+            trouble = recorder.trouble
+            told(f"not recorded: {trouble}" if trouble else "recorded again")
+            code = 1
+        if until is not None and clock.mono() >= until:
+            break
+    poller.stop()
+    recorder.stop(patience_s=30.0)
+    return 1 if recorder.trouble else code
+
+
+def publish_to(folder: Path, group: str | None, site: Site, collectors: Sequence[Collector]) -> None:
+    """Have these sources leave each reading in a folder that a group can read. Raises CannotPublish."""
+    lent = [one for one in collectors if isinstance(one, LentSource)]
+    if not lent or not isinstance(site.slurm, SlurmSettings):
+        raise CannotPublish('only what Slurm\'s commands print can be published: slurm = { transport = "cli" }')
+    try:
+        gid = grp.getgrnam(group).gr_gid if group is not None else None
+    except KeyError:
+        raise CannotPublish(f"this host knows no group {group}") from None
+    try:
+        if not folder.exists():
+            folder.mkdir(mode=0o700)
+            if gid is not None:
+                os.chown(folder, -1, gid)
+            # What is put there belongs to the folder's group, whatever group the recorder has.
+            folder.chmod(0o2750)
+        status = folder.stat()
+    except OSError as error:
+        raise CannotPublish(f"{folder}: {error.strerror}") from None
+    wrong = ""
+    if not folder.is_dir() or folder.is_symlink() or status.st_uid not in (os.geteuid(), 0):
+        wrong = "it is no folder of this account's or root's"
+    elif status.st_mode & 0o022:
+        wrong = "others can write there, so nobody will believe what is in it"
+    elif gid is not None and (status.st_gid != gid or not status.st_mode & 0o2000):
+        wrong = f"what is put there does not belong to the group {group}"
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        wrong = "this account cannot write there"
+    if wrong:
+        name = group or "GROUP"
+        raise CannotPublish(f"{folder}: {wrong}; make it with: install -d -o ACCOUNT -g {name} -m 2750 {folder}")
+    for one in lent:
+        one.shelf.publish(folder)

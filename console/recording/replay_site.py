@@ -1,0 +1,126 @@
+"""A recording as a site: the same screens over it, and nothing behind them that could be asked or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from collectors.model import Collector, SourceFault, Writer
+from console.gate.gate import Gate
+from console.journal import chain
+from console.journal.chain import JournalFault
+from console.journal.entries import join
+from console.journal.reader import Book
+from console.runtime.null_sources import NoAlerts, NoLedger, NoQueueing, NoSlurm, NoTelemetry
+from console.session.site import Site
+
+from .frame import unpack
+from .player import ReplayClock
+from .store import Recording, RecordingFault
+
+LOCKED = "REPLAY: nothing can be changed"
+
+
+class ReplaySite(Site, frozen=True, kw_only=True):
+    """What was recorded of a cluster."""
+
+    recorded: ClassVar[bool] = True
+
+    recording: Recording
+    clock: ReplayClock
+    begin: Callable[[Recording], float] | None = None
+    """Where to begin; None is its first moment."""
+
+    def clock_of(self) -> ReplayClock:
+        """The clock of the recording."""
+        return self.clock
+
+    def collectors(self) -> Sequence[Collector]:
+        """There is nothing to read."""
+        return ()
+
+    def telemetry(self) -> NotRecorded:
+        """Telemetry on demand was not recorded."""
+        return NotRecorded()
+
+    def transport(self) -> NotRecorded:
+        """Nobody is there to be asked."""
+        return NotRecorded()
+
+    def ledger(self) -> NotRecorded:
+        """The accounts are of the present, which a recording knows nothing of."""
+        return NotRecorded()
+
+    def queueing(self) -> NotRecorded:
+        """Shares and limits were not recorded."""
+        return NotRecorded()
+
+    def alert_desk(self) -> NotRecorded:
+        """Nobody is there to be asked."""
+        return NotRecorded()
+
+
+class NotRecorded(NoTelemetry, NoSlurm, NoAlerts, NoLedger, NoQueueing):
+    """Stands for every question on demand."""
+
+    def _none(self) -> SourceFault:
+        return SourceFault("missing", "not recorded", "only what a console reads by itself is")
+
+    def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
+        """Raises SourceFault."""
+        raise self._none()
+
+
+def replay_site(path: Path, begin: Callable[[Recording], float] | None = None) -> ReplaySite:
+    """Open a recording. Raises RecordingFault. Reads its first moment, for the name of the cluster. Blocks."""
+    recording = Recording(path)
+    first = recording.first()
+    if first is None:
+        raise RecordingFault(f"{path}: nothing was recorded yet")
+    try:
+        cluster = unpack(recording.frame(first)[1] or b"", None)[0]
+    except ValueError as error:
+        raise RecordingFault(f"{path}: {error}") from None
+    clock = ReplayClock()
+    clock.set(first.at, 0.0, first.wall - first.at)
+    return ReplaySite(name=cluster.name, demo=cluster.demo, slurm=None, others={}, recording=recording, clock=clock,
+                      begin=begin)  # fmt: skip
+
+
+def closed_gate(site: Site) -> Gate:
+    """A gate behind which there is no writer and no journal."""
+
+    def no_writer(kind: str) -> Writer:
+        raise SourceFault("refused", LOCKED)
+
+    def no_journal() -> Any:
+        raise JournalFault(LOCKED)
+
+    gate = Gate(site.name, no_writer, None, no_journal, site.clock_of(), read_only=True)
+    gate.locked = LOCKED
+    return gate
+
+
+class RecordedBook:
+    """The actions as the journal had them at the moment that is shown. Blocks."""
+
+    kept = "as it was recorded"
+
+    def __init__(self, site: ReplaySite) -> None:
+        self._site = site
+        self._seen: tuple[int, Book] | None = None
+
+    def read(self, now: float) -> Book:
+        """The book at that moment. Raises JournalFault."""
+        records = self.lines()
+        if self._seen is None or self._seen[0] != len(records):
+            self._seen = len(records), Book.of(join(records))
+        return self._seen[1]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The records. Raises JournalFault."""
+        try:
+            return [chain.record(line) for _, line in self._site.recording.deeds(self._site.clock.mono())]
+        except RecordingFault as error:
+            raise JournalFault(str(error)) from None

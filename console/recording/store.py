@@ -1,0 +1,317 @@
+"""The file of a recording: SQLite with moments in a row, each what changed since the one before, some of them whole.
+
+`wacht` alone writes it, with a journal beside it: after a crash in the middle it is as it was before the last moment.
+It may come from anybody, so a reader takes nothing on trust: it must hold these tables and no other thing, no value is
+larger than a frame can be, and no question may take for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from collectors import files
+from collectors.clean import clean
+from console.runtime.errors import Told
+
+from .row_codec import Malformed
+
+_MINE = 0x77616368
+VERSION = 1
+_TABLES = (
+    "CREATE TABLE frames (id INTEGER PRIMARY KEY, at REAL NOT NULL, wall REAL NOT NULL, step BLOB, whole BLOB)",
+    "CREATE INDEX frames_at ON frames (at)",
+    "CREATE TABLE marks (at REAL NOT NULL, kind TEXT NOT NULL, what TEXT NOT NULL)",
+    "CREATE INDEX marks_at ON marks (at)",
+    "CREATE TABLE deeds (id INTEGER PRIMARY KEY, at REAL NOT NULL, digest TEXT NOT NULL UNIQUE, line BLOB NOT NULL)",
+)
+#: The largest value: a whole frame of the design point is 0.6 MB.
+_LARGEST = 64 << 20
+#: Steps of SQLite's own machine that one question may take: a hundred times what a long recording needs.
+_PATIENCE = 200_000_000
+_WAIT_S = 10.0
+#: Lines of the journal that stay, however old.
+DEEDS = 500
+#: Kinds of marks, in the words of the keys and commands.
+KINDS = ("alert", "action", "failure")
+
+
+class RecordingFault(Told):
+    """A recording that cannot be written or read: what, and what to do about it."""
+
+
+class Moment(Struct, frozen=True):
+    """One frame. `at` is the recording's own time, which never goes back; `wall` what the clock on the wall said."""
+
+    id: int
+    at: float
+    wall: float
+
+
+class Mark(Struct, frozen=True):
+    """Something worth jumping to."""
+
+    at: float
+    kind: str
+    what: str
+
+
+class Store:
+    """Writes one recording; used by one thread. Raises RecordingFault, where a disk fails OSError or sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _own(path)
+        self._base = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
+        try:
+            (mine,), (version,) = (self._base.execute(f"PRAGMA {what}").fetchone()
+                                   for what in ("application_id", "user_version"))  # fmt: skip
+            if (mine, version) == (0, 0) and not _schema(self._base):
+                self._begin()
+            else:
+                _check(path, mine, version, _schema(self._base))
+            for pragma in ("journal_mode=DELETE", "synchronous=NORMAL", "trusted_schema=OFF", "cache_size=-2048"):
+                self._base.execute(f"PRAGMA {pragma}").fetchone()
+        except sqlite3.DatabaseError as error:
+            self._base.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            raise RecordingFault(f"{path}: it is no recording ({error}); name another file") from None
+        except RecordingFault:
+            self._base.close()
+            raise
+
+    def _begin(self) -> None:
+        self._base.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        with self.change():
+            for table in _TABLES:
+                self._base.execute(table)
+            self._base.execute(f"PRAGMA application_id={_MINE}")
+            self._base.execute(f"PRAGMA user_version={VERSION}")
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[None]:
+        """All that is written within is there, or nothing of it."""
+        self._base.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._base.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._base.execute("ROLLBACK")
+            raise
+
+    def last_at(self) -> float | None:
+        """The time of the newest frame."""
+        found: float | None = self._base.execute("SELECT max(at) FROM frames").fetchone()[0]
+        return found
+
+    def add(self, at: float, wall: float, step: bytes | None, whole: bytes | None, marks: Sequence[Mark]) -> None:
+        """One more moment, later than all before."""
+        self._base.execute("INSERT INTO frames (at, wall, step, whole) VALUES (?, ?, ?, ?)", (at, wall, step, whole))
+        for mark in marks:
+            self.add_mark(mark)
+
+    def add_mark(self, mark: Mark) -> None:
+        """Something worth jumping to."""
+        self._base.execute("INSERT INTO marks VALUES (?, ?, ?)", (mark.at, mark.kind, mark.what))
+
+    def add_deed(self, at: float, line: bytes) -> bool:
+        """A line of the journal; False where it stands there already."""
+        values = (at, hashlib.sha256(line).hexdigest(), line)
+        done = self._base.execute("INSERT OR IGNORE INTO deeds (at, digest, line) VALUES (?, ?, ?)", values)
+        return done.rowcount > 0
+
+    def room(self, before: float, size: int) -> None:
+        """Take out the oldest, up to a whole frame each time, until nothing is older and all that is left is no larger
+        in bytes. The newest whole frame and what follows it stay."""
+        while True:
+            wholes = self._base.execute(
+                "SELECT id, at FROM frames WHERE whole IS NOT NULL ORDER BY id LIMIT 2"
+            ).fetchall()
+            if len(wholes) < 2 or (wholes[1][1] >= before and self.used() <= size):
+                break
+            next_id, next_at = wholes[1]
+            self._base.execute("DELETE FROM frames WHERE id < ?", (next_id,))
+            self._base.execute("DELETE FROM marks WHERE at < ?", (next_at,))
+            self._base.execute(
+                "DELETE FROM deeds WHERE at < ? AND id NOT IN (SELECT id FROM deeds ORDER BY id DESC LIMIT ?)",
+                (next_at, DEEDS),
+            )
+
+    def used(self) -> int:
+        """Bytes that are in use. The file is never larger than they were at most."""
+        pages, free, size = (self._base.execute(f"PRAGMA {what}").fetchone()[0]
+                             for what in ("page_count", "freelist_count", "page_size"))  # fmt: skip
+        return int((pages - free) * size)
+
+    def shrink(self) -> None:
+        """Give back to the disk what is free, a little at a time. Not within a change."""
+        self._base.execute("PRAGMA incremental_vacuum(256)").fetchall()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._base.close()
+
+
+class Recording:
+    """Reads one recording, while another process may write it. Any thread may ask; raises RecordingFault."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            with files.reading(path, None):
+                self._base = _readable(path)
+        except files.Unfit as error:
+            raise RecordingFault(f"{path}: {error}") from None
+        except OSError as error:
+            raise RecordingFault(f"{path}: {error.strerror}") from None
+
+    def first(self) -> Moment | None:
+        """The oldest whole moment; None in an empty recording."""
+        return self._moment("whole IS NOT NULL ORDER BY id LIMIT 1")
+
+    def last(self) -> Moment | None:
+        """The newest moment."""
+        return self._moment("1 ORDER BY id DESC LIMIT 1")
+
+    def at(self, at: float) -> Moment | None:
+        """The moment that holds at this time of the recording: the last that is not later."""
+        return self._moment("at <= ? ORDER BY at DESC, id DESC LIMIT 1", at)
+
+    def on_the_wall(self, wall: float) -> Moment | None:
+        """The moment that held when the clock on the wall said so."""
+        return self._moment("wall <= ? ORDER BY id DESC LIMIT 1", wall)
+
+    def after(self, moment: Moment) -> Moment | None:
+        """The next one."""
+        return self._moment("id > ? ORDER BY id LIMIT 1", moment.id)
+
+    def before(self, moment: Moment) -> Moment | None:
+        """The one before."""
+        return self._moment("id < ? ORDER BY id DESC LIMIT 1", moment.id)
+
+    def whole_before(self, moment: Moment) -> Moment | None:
+        """The last whole moment that is not later."""
+        return self._moment("id <= ? AND whole IS NOT NULL ORDER BY id DESC LIMIT 1", moment.id)
+
+    def frame(self, moment: Moment) -> tuple[bytes | None, bytes | None]:
+        """What led to a moment from the one before, and all of it: one of the two at least. Raises Malformed."""
+        found = self._ask("SELECT step, whole FROM frames WHERE id = ?", moment.id)
+        if len(found) != 1 or not all(part is None or isinstance(part, bytes) for part in found[0]):
+            raise Malformed("a frame is missing or no frame")
+        step, whole = found[0]
+        return step, whole
+
+    def mark(self, at: float, back: bool = False, kind: str | None = None) -> Mark | None:
+        """The next mark after that time, or the one before it, of a kind or of any."""
+        which, order = ("<", "DESC") if back else (">", "ASC")
+        found = self._ask(
+            f"SELECT at, kind, what FROM marks WHERE at {which} ? AND (? IS NULL OR kind = ?) "  # noqa: S608
+            f"ORDER BY at {order} LIMIT 1", at, kind, kind,
+        )  # fmt: skip
+        if not found or not isinstance(found[0][0], float):
+            return None
+        return Mark(found[0][0], *(clean(str(one)[:400]) for one in found[0][1:]))
+
+    def marks(self, since: float, until: float) -> list[Mark]:
+        """All between two times, both included."""
+        found = self._ask("SELECT at, kind, what FROM marks WHERE at >= ? AND at <= ? ORDER BY at", since, until)
+        return [Mark(at, clean(str(kind)), clean(str(what)[:400])) for at, kind, what in found]
+
+    def deeds(self, until: float) -> list[tuple[float, bytes]]:
+        """The lines of the journal that were there at that time, oldest first."""
+        found = self._ask("SELECT at, line FROM deeds WHERE at <= ? ORDER BY at, id", until)
+        return [(float(at), line) for at, line in found if isinstance(line, bytes)]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._base.close()
+
+    def _moment(self, where: str, *values: float) -> Moment | None:
+        found = self._ask(f"SELECT id, at, wall FROM frames WHERE {where}", *values)  # noqa: S608 - words of ours alone
+        if not found:
+            return None
+        id, at, wall = found[0]
+        if not (isinstance(at, float) and isinstance(wall, float) and all(0 <= one < 1e11 for one in (at, wall))):
+            raise RecordingFault(f"{self.path}: it holds a moment outside of time")
+        return Moment(id, at, wall)
+
+    def _ask(self, question: str, *values: Any) -> list[Any]:
+        try:
+            with self._lock:
+                _bounded(self._base)
+                return self._base.execute(question, values).fetchall()
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise RecordingFault(f"{self.path}: it cannot be read: {clean(str(error))}") from None
+
+
+def _readable(path: Path) -> sqlite3.Connection:
+    # After a crash only one who may write can put it right; that is tried where reading alone does not do.
+    for mode in ("ro", "rw"):
+        base = sqlite3.connect(
+            f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True, timeout=_WAIT_S, isolation_level=None,
+            check_same_thread=False,
+        )  # fmt: skip
+        try:
+            _bounded(base)
+            base.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST)
+            for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "query_only=ON", "mmap_size=0"):
+                base.execute(f"PRAGMA {pragma}").fetchall()
+            (mine,), (version,) = (base.execute(f"PRAGMA {what}").fetchone()
+                                   for what in ("application_id", "user_version"))  # fmt: skip
+            _check(path, mine, version, _schema(base))
+            return base
+        except sqlite3.OperationalError as error:
+            base.close()
+            if mode == "rw":
+                raise RecordingFault(f"{path}: it cannot be read: {clean(str(error))}") from None
+        except sqlite3.DatabaseError as error:
+            base.close()
+            raise RecordingFault(f"{path}: it is no recording ({clean(str(error))})") from None
+        except RecordingFault:
+            base.close()
+            raise
+    raise AssertionError("unreachable")
+
+
+def _bounded(base: sqlite3.Connection) -> None:
+    steps = iter(range(_PATIENCE // 1_000_000))
+    base.set_progress_handler(lambda: next(steps, None) is None, 1_000_000)
+
+
+def _schema(base: sqlite3.Connection) -> list[str]:
+    found = base.execute("SELECT sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_autoindex_%'").fetchall()
+    return [str(sql) for (sql,) in found]
+
+
+def _check(path: Path, mine: int, version: int, schema: Sequence[str]) -> None:
+    if mine != _MINE:
+        raise RecordingFault(f"{path}: it is no recording of wacht")
+    if version != VERSION:
+        raise RecordingFault(
+            f"{path}: it is a recording of version {version}, this wacht knows {VERSION}: use the wacht that wrote it"
+        )
+    if sorted(schema) != sorted(_TABLES):
+        raise RecordingFault(f"{path}: it holds other things than a recording does")
+
+
+def _own(path: Path) -> None:
+    """Make the file where there is none, for its owner alone; or see that it is a plain one of ours."""
+    try:
+        os.close(files.appending(path))
+    except files.Unfit as error:
+        raise RecordingFault(f"{path}: {error}") from None
+    except OSError as error:
+        raise RecordingFault(f"{path}: {error.strerror}; name another file") from None

@@ -1,0 +1,173 @@
+"""Brings together what a report is made of: journal, recording, telemetry, the facts of now. Blocks.
+
+What cannot be had is no reason to tell nothing: the report says what it does not know, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from collectors.model import Cluster, Diff, SourceFault, Telemetry
+from console.health.xid_policy import Policy
+from console.journal import chain
+from console.journal.chain import JournalFault
+from console.journal.entries import join
+from console.journal.reader import Book
+from console.journal.writer import LOOKBACK, alive
+from console.recording.frame import joined, unjoined
+from console.recording.row_codec import Malformed
+from console.recording.store import Moment, Recording, RecordingFault
+from console.runtime.operator_identity import person
+from widgets.units import duration, when
+
+from .period import Span
+from .report import Report, make
+from .shift_watch import GAP_S, Peak, Watch
+
+if TYPE_CHECKING:
+    from console.app.app import WachtApp
+
+#: The present is what it ends with, where it ends no longer ago than this.
+_NOW_S = 120.0
+
+
+class Sources(Struct, frozen=True, kw_only=True):
+    """Where a report is made from."""
+
+    name: str
+    now: float
+    mono: float
+    cluster: Cluster | None
+    """The present; None: only what was recorded."""
+    recording: Path | None
+    book: Callable[[], Book]
+    """Raises JournalFault."""
+    telemetry: Telemetry | None
+    policy: Policy
+
+
+def of_console(app: WachtApp) -> Sources:
+    """Of what is on the screen, be it a recording; whatever is on the screen when it is made."""
+    book, path, clock, recorder = app.book, app.journal_path, app.clock, app.recorder
+    live = not app.replaying
+    return Sources(
+        name=app.cluster.name,
+        now=clock.now(),
+        mono=clock.mono(),
+        cluster=app.cluster,
+        recording=path if not live else None if recorder is None else recorder.path,
+        book=(lambda: book_of(path, clock.now())) if live else (lambda: Book.of(join(book.lines()))),
+        telemetry=app.telemetry if live else None,
+        policy=app.policy,
+    )
+
+
+def book_of(path: Path, now: float) -> Book:
+    """The journal of a cluster, none where there is none yet. Raises JournalFault."""
+    records = chain.read(path, LOOKBACK) if chain.there(path) else []
+    book = Book.of(join(records))
+    going = frozenset(one.key for one in book.entries.values() if one.orphan and alive(one, now))
+    return Book(entries=book.entries, under_way=going, users=book.users, undone=book.undone, by=book.by)
+
+
+def of_recording(path: Path, policy: Policy) -> Sources:
+    """Of a recording alone. Raises RecordingFault."""
+    with closing(Recording(path)) as recording:
+        last = recording.last()
+        if last is None:
+            raise RecordingFault(f"{path}: nothing was recorded yet")
+        lines = [chain.record(line) for _, line in recording.deeds(last.at)]
+    return Sources(name="", now=last.wall, mono=last.at, cluster=None, recording=path,
+                   book=lambda: Book.of(join(lines)), telemetry=None, policy=policy)  # fmt: skip
+
+
+def gather(sources: Sources, span: Span) -> Report:
+    """The report of that time."""
+    watch, limits = Watch(span.since, span.until), []
+    cluster = sources.cluster if sources.now - span.until <= _NOW_S else None
+    seen = Cluster(name=sources.name)
+    if sources.recording is None:
+        limits.append("nothing is recorded here: what went out and came back in between is not known")
+    else:
+        try:
+            for moment, seen, keys in moments(sources.recording, span):
+                watch.see(seen, moment.wall, keys)
+        except (RecordingFault, Malformed) as error:
+            limits.append(f"the recording cannot be read: {error}")
+    if cluster is not None:
+        watch.see(cluster, max(span.until, cluster.at), None)
+    past = watch.past()
+    recorded = past.begins if seen.known else None
+    if recorded is not None and recorded > span.since + GAP_S:
+        limits.append(f"nothing was recorded before {when(recorded, now=span.until)}: of the time before only the "
+                      "journal is known, and the nodes that are out since")  # fmt: skip
+    limits += [
+        f"nothing was recorded from {when(a, now=span.until)} to {when(b, now=span.until)}" for a, b in past.gaps
+    ]
+    if cluster is None:
+        every = Diff(keys={kind: frozenset(getattr(seen, kind)) for kind in ("nodes", "jobs", "loads")})
+        cluster = joined(None, seen, every)
+        if not cluster.known:
+            limits.append(
+                f"no facts of the time at {when(span.until, now=sources.now)} are there: what is open is not known"
+            )
+    book, fault = Book(), ""
+    try:
+        book = sources.book()
+    except JournalFault as error:
+        fault = str(error)
+    peak = past.peak
+    whole = recorded is not None and recorded <= span.since + GAP_S and not past.gaps
+    if not whole and sources.telemetry is not None:
+        peak, said = _asked(sources, span, peak)
+        limits += said
+    return make(
+        cluster, past, book, span, sources.policy, peak=peak, limits=limits, journal_fault=fault, by=person(),
+        made=sources.now, mono=sources.mono, watched=recorded is not None, whole=whole,
+    )  # fmt: skip
+
+
+def moments(path: Path, span: Span) -> Iterator[tuple[Moment, Cluster, Mapping[str, frozenset[str]] | None]]:
+    """What was recorded of that time, from the moment that held when it began: the rows, without joins and sums. Raises
+    RecordingFault, Malformed."""
+    with closing(Recording(path)) as recording:
+        here = recording.on_the_wall(span.since) or recording.first()
+        if here is None:
+            return
+        begin = here
+        here = recording.whole_before(begin) or recording.first()
+        cluster: Cluster | None = None
+        fresh = True
+        while here is not None and here.wall <= span.until:
+            step, whole = recording.frame(here)
+            afresh = cluster is None or step is None
+            diff: Diff
+            cluster, diff = unjoined((whole if afresh else step) or b"", None if afresh else cluster)
+            if here.id >= begin.id:
+                yield here, cluster, None if afresh or fresh else diff.keys
+                fresh = False
+            here = recording.after(here)
+
+
+def _asked(sources: Sources, span: Span, peak: Peak | None) -> tuple[Peak | None, list[str]]:
+    """The peak with the time that nobody recorded: Prometheus may know."""
+    seconds = int(sources.now - span.since)
+    try:
+        series: Any = sources.telemetry.site_history(seconds) if sources.telemetry is not None else ()
+    except SourceFault as error:
+        return peak, [f"the power of the time that was not recorded is not known: {error.fault}"]
+    points = next((one.points for one in series if one.unit == "W"), ())
+    inside = [(value, at) for at, value in points if value is not None and span.since <= at <= span.until]
+    if not inside:
+        return peak, ["the power of the time that was not recorded is not known: no source gives a history of it"]
+    most, at = max(inside)
+    step = min((b[1] - a[1] for a, b in pairwise(inside)), default=0)
+    if peak is not None and peak.watts >= most:
+        return peak, []
+    return Peak(most, at, f"history, a point every {duration(step)}"), []

@@ -1,0 +1,274 @@
+"""A report in Markdown, for people and their chat, good to read as plain text too; and in JSON. Pure.
+
+Every text from outside goes through `escaped`: no job name, reason or alert is markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from console.export.markdown import WIDTH, escaped, item, table
+from console.journal.reminders import nothing
+from console.session.snapshot import stamp
+from widgets.units import count, duration, percent, power, when
+from widgets.units import stamp as full
+
+from .report import Deed, Event, OpenNodes, Report
+
+VERSION = 1
+#: Points of one list that are told; the rest is a number. Lists begin with what matters most, or with the first.
+_MOST = 60
+_LONG = 160
+_POINT = "- "
+#: Fields that are moments.
+_MOMENTS = frozenset({"since", "until", "made", "at", "ends", "back_at"})
+
+
+def as_json(report: Report) -> bytes:
+    """One object, moments in UTC, unknown null; a line break at its end."""
+    document = {"version": VERSION, **_tamed(msgspec.to_builtins(report))}
+    return msgspec.json.encode(document) + b"\n"
+
+
+def _tamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: stamp(one) if key in _MOMENTS and not isinstance(one, str) else _tamed(one)
+                for key, one in value.items()}  # fmt: skip
+    return [_tamed(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def as_markdown(report: Report, width: int = WIDTH) -> str:
+    """The report, its points folded at so many columns."""
+    lines = [
+        f"# Shift report: {escaped(report.cluster)}{' (DEMO)' if report.demo else ''}", "",
+        f"{full(report.since)} to {full(report.until)}, {duration(report.until - report.since)}  ",
+        f"made {full(report.made)}" + (f" by {escaped(report.by)}" if report.by else ""),
+    ]  # fmt: skip
+    if report.limits:
+        lines += ["", "What this report does not know:", "", *_items(map(escaped, report.limits))]
+    for title, told in (
+        ("In short", _short(report)),
+        ("Left behind", _left(report)),
+        ("Still open", _open(report)),
+        ("What broke", _broke(report, person=False)),
+        ("Taken out of service by people", _broke(report, person=True)),
+        ("What was done", _done(report)),
+        ("GPU-hours lost", _lost(report)),
+        ("Power", _items([_peak(report)])),
+        ("XIDs", _xids(report)),
+        ("Jobs", _jobs(report)),
+        ("Alerts that began", _alerts(report)),
+        ("Sources that did not answer", _items(f"{escaped(name)}: for {duration(s)}" for name, s in report.silent)),
+    ):
+        if told:
+            lines += ["", f"## {title}", "", *told]
+    return "\n".join(item(one[2:], width=width) if one.startswith(_POINT) else one for one in lines) + "\n"
+
+
+def _items(texts: Iterable[str], most: int = _MOST) -> list[str]:
+    """Points of a list, each on one line yet."""
+    every = list(texts)
+    told = [_POINT + one for one in every[:most]]
+    return [*told, f"{_POINT}and {len(every) - most:,} more"] if len(every) > most else told
+
+
+def _cut(text: str | None) -> str:
+    """A text from outside, no longer than anybody reads."""
+    text = text or ""
+    return escaped(text if len(text) <= _LONG else f"{text[: _LONG - 1]}…")
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _short(report: Report) -> list[str]:
+    def said(events: Sequence[Event] | None, what: str) -> str:
+        if events is None:
+            return "what broke is unknown: the nodes were never read"
+        nodes, back = sum(one.count for one in events), sum(one.back for one in events)
+        came = "none is back" if not back else "all are back" if back == nodes else f"{back:,} of them are back"
+        return (f"{_plural(nodes, 'node')} {what} in {_plural(len(events), 'event')}, {came}"
+                if events else f"no node {what}" if report.watched else f"no node is known to have {what}")  # fmt: skip
+
+    broke = None if report.broke is None else [one for one in report.broke if not one.person]
+    told = [said(broke, "failed")]
+    if report.deeds is None:
+        told.append("what was done is unknown: the journal cannot be read")
+    else:
+        people = sorted({one.who for one in report.deeds})
+        names = ", ".join(people[:5]) + (f" and {len(people) - 5} more" if len(people) > 5 else "")
+        told.append(
+            f"{_plural(len(report.deeds), 'action')} by {escaped(names)}" if people else "nothing was done from here"
+        )
+        if unclear := sum(one.open for one in report.deeds):
+            told.append(f"{_plural(unclear, 'action')} whose end nobody has seen")
+    if report.open_nodes is not None:
+        told.append(f"{_plural(sum(one.count for one in report.open_nodes), 'node')} out of service at the end")
+    if report.losses is not None:
+        told.append(_total(report))
+    return _items([*told, _peak(report)])
+
+
+def _total(report: Report) -> str:
+    total = sum(one.gpu_hours for one in report.losses or ())
+    if not total:
+        return "no GPU-hours are known to be lost" if not report.losses_whole else "no GPU-hours were lost"
+    return f"{'' if report.losses_whole else 'at least '}{_hours(total)} GPU-hours lost"
+
+
+def _hours(value: float) -> str:
+    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def _peak(report: Report) -> str:
+    peak = report.peak
+    if peak is None:
+        return "power peak: unknown"
+    of = f", {percent(100 * peak.watts / report.budget_w)} of {power(report.budget_w)}" if report.budget_w else ""
+    return f"power peak {power(peak.watts)} at {when(peak.at, now=report.until)} ({escaped(peak.source)}{of})"
+
+
+def _open(report: Report) -> list[str]:
+    told: list[str] = []
+    if report.open_nodes is None:
+        told.append("nodes: unknown")
+    else:
+        told += [_out(one, report.until) for one in report.open_nodes[:_MOST]]
+        if (more := sum(one.count for one in report.open_nodes[_MOST:])) > 0:
+            told.append(f"and {_plural(more, 'node')} more (inbox, i)")
+    if report.deeds is not None:
+        told += [f"no end seen: {_deed(one, report.until)}" for one in report.deeds if one.open]
+    if report.open_alerts is None:
+        told.append("alerts: unknown")
+    else:
+        told += [
+            f"{one.severity} alert not taken: {_cut(one.title)}"
+            + (f" ({one.alerts:,} alerts)" if one.alerts > 1 else "") + f", since {when(one.since, now=report.until)}"
+            for one in report.open_alerts[:_MOST]
+        ]  # fmt: skip
+        if len(report.open_alerts) > _MOST:
+            told.append(f"and {len(report.open_alerts) - _MOST:,} more alerts (:alerts)")
+    # One take makes several silences that say the same.
+    told += dict.fromkeys(
+        f"silence ends {when(one.ends, now=report.until)}, in {duration(one.ends - report.until)}: "
+        f"{_cut(one.comment)}, by {_cut(one.by) or 'somebody'}"
+        for one in report.silences_ending or ()
+    )
+    if report.silences_ending is None:
+        told.append("silences: unknown")
+    if report.jobs_held is None:
+        told.append("held jobs: unknown")
+    elif report.jobs_held:
+        told.append(f"{_plural(report.jobs_held, 'job')} held")
+    told += [f"no answer from {escaped(one)}" for one in report.failing]
+    return _items(told or ["nothing"], len(told) + 1)
+
+
+def _left(report: Report) -> list[str]:
+    if report.left is None:
+        return _items(["unknown: the journal or the facts are missing"])
+    return _items(map(_cut, report.left or (nothing(report.left_unknown),)))
+
+
+def _out(one: OpenNodes, end: float) -> str:
+    age = f" for {duration(end - one.since)}" if one.since is not None else ""
+    by = f" by {_cut(one.by)}" if one.by else ""
+    robot = " (a program)" if one.by and one.who == "robot" else ""
+    why = f': "{_cut(one.reason)}"' if one.reason else ": no reason given"
+    jobs = f"; {_plural(one.jobs, 'job')} still there" if one.jobs else ""
+    many = f" ({one.count:,})" if one.count > 1 else ""
+    return f"{escaped(one.nodes)}{many} {', '.join(one.states)}{age}{by}{robot}{why}{jobs}"
+
+
+def _broke(report: Report, person: bool) -> list[str]:
+    if report.broke is None:
+        return [] if person else _items(["unknown: the nodes were never read"])
+    told = [_event(one, report.until) for one in report.broke if one.person is person]
+    if not person and report.returned is not None and report.returned[1]:
+        names, number = report.returned
+        told.append(f"back in service, out since before: {_cut(names)}" + (f" ({number:,})" if number > 1 else ""))
+    if not person and not told:
+        told.append("nothing that was seen" if report.watched else "unknown: nothing was recorded")
+    return _items(told)
+
+
+def _event(one: Event, end: float) -> str:
+    rack = f" in {escaped(one.rack)}" if one.rack and one.count > 1 else ""
+    many = f" ({one.count:,})" if one.count > 1 else ""
+    by = f" by {_cut(one.by)}" if one.by else ""
+    why = f': "{_cut(one.reason)}"' if one.reason else ": no reason given"
+    if not one.back:
+        came = "still out"
+    elif one.back == one.count:
+        came = f"back {when(one.back_at, now=end)}"
+    else:
+        came = f"{one.back:,} back, the last {when(one.back_at, now=end)}; {one.count - one.back:,} still out"
+    return f"{when(one.since, now=end)} {escaped(one.nodes)}{many}{rack} {one.state}{by}{why} ({one.kind}); {came}"
+
+
+def _done(report: Report) -> list[str]:
+    if report.deeds is None:
+        return _items(["unknown: the journal cannot be read"])
+    return _items([_deed(one, report.until) for one in report.deeds] or ["nothing from here"], 200)
+
+
+def _deed(one: Deed, end: float) -> str:
+    why = f' "{_cut(one.reason)}"' if one.reason else ""
+    undone = f" ({one.undone})" if one.undone else ""
+    what = f"{_cut(one.who)}: {_cut(one.action)} {_cut(one.targets)}{why}"
+    return f"{when(one.at, now=end)} {what}: {_cut(one.result)}{undone}"
+
+
+def _lost(report: Report) -> list[str]:
+    if report.losses is None:
+        return _items(["unknown: the nodes were never read"])
+    told = [_total(report)]
+    if report.uncounted:
+        told.append(f"not counted, their GPUs are not known: {_cut(report.uncounted)}")
+    rows = [(one.kind, _hours(one.gpu_hours), count(one.nodes)) for one in report.losses]
+    return _items(told) + ["", *table(("cause", "GPU-hours", "nodes"), (False, True, True), rows)] * bool(rows)
+
+
+def _xids(report: Report) -> list[str]:
+    if report.xids is None:
+        return _items(["unknown: no source tells of XIDs"])
+    return _items(
+        f"XID {code} on {_plural(gpus, 'GPU')}: {_cut(nodes)}" + (f"; {_cut(advice)}" if advice else "")
+        for code, nodes, gpus, advice in report.xids
+    ) or _items(["none seen"])  # fmt: skip
+
+
+def _jobs(report: Report) -> list[str]:
+    if not report.jobs_known:
+        return _items(["unknown: the queue was never read"])
+    told = []
+    if (wait := report.wait) is not None:
+        gpus = f", {_plural(wait.gpus, 'GPU')}" if wait.gpus is not None else ""
+        end = "then it started" if wait.started else "and it waits still"
+        told.append(f"longest wait: {duration(wait.seconds)}, {end}: {_cut(wait.job)} of {_cut(wait.user)}{gpus}")
+    if report.lost:
+        ways: dict[str, int] = {}
+        for one in report.lost:
+            ways[one.end] = ways.get(one.end, 0) + 1
+        each = ", ".join(f"{number:,} {word}" for word, number in sorted(ways.items()))
+        told.append(f"{_plural(len(report.lost), 'job')} lost a node: {each}")
+        told += [f"{when(one.at, now=report.until)} {_cut(one.job)} of {_cut(one.user)} on {_cut(one.node)}: {one.end}"
+                 for one in report.lost]  # fmt: skip
+    elif report.watched:
+        told.append("no job was seen to lose a node")
+    else:
+        told.append("jobs that lost a node: unknown, nothing was recorded")
+    return _items(told, 30)
+
+
+def _alerts(report: Report) -> list[str]:
+    if report.alerts is None or not report.watched:
+        return _items(["unknown: " + ("no alerts were read" if report.watched else "nothing was recorded")])
+    return _items(
+        (f"{_cut(name)}" + (f" ×{number:,}" if number > 1 else "") + f", first {when(first, now=report.until)}"
+         for name, number, first in report.alerts), 20,
+    )  # fmt: skip

@@ -1,0 +1,212 @@
+"""An error of wacht itself: a report for whoever mends it, and one plain message for whoever sat there.
+
+The report lies in `$XDG_STATE_HOME/wacht/crashes`, mode 0600, the newest `KEPT` of them. It says where the program was
+and in what versions, and holds no value: no locals, and no message that was put together from facts. The message is
+for stderr, once the terminal is given back. Writing and reading have a deadline: a home that hangs may be the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from collectors import files
+from collectors.clean import clean
+from collectors.redaction import hidden
+from console import __version__
+from console.journal import writer
+from console.journal.writer import JournalFault
+
+from . import log
+from .paths import state_folder
+
+#: Reports that are kept; an older one goes when a new one comes.
+KEPT = 10
+DEADLINE_S = 3.0
+#: Errors in a report, exceptions in a chain, and frames at each end of a deep one.
+_ERRORS, _CHAIN, _FRAMES = 5, 8, 25
+_LARGEST = 256 << 10
+_PACKAGES = ("textual", "rich", "msgspec", "click", "ClusterShell", "prometheus-api-client", "requests", "httpx",
+             "nvidia-ml-py", "pyslurm")  # fmt: skip
+#: What the interpreter says by itself with these names types and attributes, and no value.
+_SPEAKS = (AttributeError, TypeError, NameError, UnboundLocalError, ImportError, ModuleNotFoundError, IndexError,
+           ZeroDivisionError, RecursionError)  # fmt: skip
+
+
+def told(errors: Sequence[BaseException], what: str, book: Path | None = None, wrote: bool = False) -> str:
+    """Write the report of these errors, the first one first, and return the message for a person.
+
+    `what` ended; `book` is the journal, and `wrote` whether anything was to be written there. Blocks for twice
+    DEADLINE_S at most, and raises nothing.
+    """
+    brief = where(errors[0])
+    text = report(errors)
+    kept = reported(text, f"an error of its own ended {what}: {brief}")
+    sent = "nothing was sent to the machine" if book is not None and not wrote else "see: wacht journal show"
+    if book is not None and wrote:
+        sent = _within(lambda: _sent(book), "the journal does not answer; syslog has its lines too")
+    lines = [
+        f"wacht: an error of its own ended {what}: {brief}",
+        f"  report (versions and places in the program, no data of the cluster): {kept}",
+        f"  what was sent: {sent}",
+        "  what to do: start wacht again, and give the report to whoever looks after it",
+    ]
+    if not kept.startswith("/"):
+        lines += ["", text]
+    return "\n".join(clean(hidden(line)) for part in lines for line in part.split("\n")) + "\n"
+
+
+def reported(text: str, brief: str) -> str:
+    """Keep a report and tell the log of it. Returns its path, or why there is none. Blocks for DEADLINE_S at most."""
+    kept = _within(lambda: keep(text), f"the file system did not answer in {DEADLINE_S:g} s")
+    log.error("wacht", f"{brief}; report: {kept}")
+    return kept
+
+
+def report(errors: Sequence[BaseException]) -> str:
+    """The report: versions, and of each error where it came from."""
+    lines = [
+        "wacht crash report: places in the program, no values",
+        f"at: {datetime.now(UTC).isoformat(timespec='seconds')}",
+        f"wacht: {__version__}",
+        f"python: {platform.python_version()} on {platform.system()} {platform.release()} {platform.machine()}",
+        f"packages: {', '.join(_versions())}",
+        f"terminal: {clean(os.environ.get('TERM', 'unknown'))[:40]}",
+    ]
+    for error in errors[:_ERRORS]:
+        lines += ["", *_lines(error, _CHAIN)]
+    if len(errors) > _ERRORS:
+        lines += ["", f"and {len(errors) - _ERRORS} more"]
+    return "\n".join(clean(hidden(line)) for line in lines)[:_LARGEST] + "\n"
+
+
+def keep(text: str) -> str:
+    """Put a report into a new file and return its path. Raises OSError, Unfit."""
+    folder = state_folder() / "crashes"
+    stem = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
+    for name in (f"{stem}.txt", f"{stem}-{time.monotonic_ns()}.txt"):
+        try:
+            fd = files.creating(folder / name)
+        except FileExistsError:
+            continue
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(text)
+        for old in sorted(folder.glob("crash-*.txt"))[:-KEPT]:
+            old.unlink(missing_ok=True)
+        return str(folder / name)
+    raise FileExistsError(f"{folder} has a report of this moment already")
+
+
+def where(error: BaseException) -> str:
+    """An error in a line: its kind, and the last place of ours that it came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _short(frame.filename).startswith(_OURS)]
+    last = (own or frames)[-1:]
+    at = "".join(f" in {_short(frame.filename)}:{frame.lineno} ({frame.name})" for frame in last)
+    return f"{_named(error)}{at}"
+
+
+_OURS = ("console/", "widgets/", "collectors/", "themes/")
+
+
+def _lines(error: BaseException, most: int) -> Iterator[str]:
+    """An error with its frames, then what it came from."""
+    seen: set[int] = set()
+    one: BaseException | None = error
+    how = ""
+    while one is not None and id(one) not in seen and len(seen) < most:
+        seen.add(id(one))
+        yield f"{how}{_named(one)}: {_message(one)}"
+        frames = traceback.extract_tb(one.__traceback__)
+        gap = max(0, len(frames) - 2 * _FRAMES)
+        for number, frame in enumerate(frames):
+            if gap and number == _FRAMES:
+                yield f"    … {gap} more …"
+            if number < _FRAMES or number >= _FRAMES + gap:
+                yield f"  {_short(frame.filename)}:{frame.lineno} in {frame.name}"
+                yield f"    {frame.line or ''}"
+        if isinstance(one, BaseExceptionGroup) and most > 1:
+            for inner in one.exceptions[:_ERRORS]:
+                yield from (f"  | {line}" for line in _lines(inner, most // 2))
+        # Textual wraps what a worker raised.
+        wrapped = getattr(one, "error", None)
+        if isinstance(wrapped, BaseException):
+            one, how = wrapped, "of: "
+        elif one.__cause__ is not None:
+            one, how = one.__cause__, "caused by: "
+        else:
+            one, how = (None if one.__suppress_context__ else one.__context__), "while handling: "
+
+
+def _named(error: BaseException) -> str:
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _message(error: BaseException) -> str:
+    """What may be told of an error's message: what the interpreter itself says, or the system of a call."""
+    frames = traceback.extract_tb(error.__traceback__)
+    composed = bool(frames) and (frames[-1].line or "").startswith("raise ")
+    if type(error) in _SPEAKS and not composed:
+        return str(error)[:200]
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno)
+    return "(its message is left out: it may hold data of the cluster)"
+
+
+def _short(path: str) -> str:
+    """A file of the program without where it is installed."""
+    roots = (Path(__file__).parent.parent, *(Path(one) for one in sys.path if one))
+    for root in sorted(roots, key=lambda one: -len(str(one))):
+        if path.startswith(f"{root}/"):
+            return path[len(str(root)) + 1 :]
+    return Path(path).name
+
+
+def _versions() -> Iterator[str]:
+    from importlib import metadata  # a start that ends well must not pay for it
+
+    for name in _PACKAGES:
+        try:
+            yield f"{name} {metadata.version(name)}"
+        except metadata.PackageNotFoundError:
+            yield f"{name} -"
+
+
+def _sent(book: Path) -> str:
+    """What the journal holds of this process. Raises JournalFault."""
+    mine = writer.of_this_process(book)
+    if not mine:
+        return f"not to be seen in {book}; what could not be written there syslog has (grep wacht)"
+    left = [one.plan for one in mine if one.orphan]
+    text = f"{len(mine)} action{'s' if len(mine) != 1 else ''}, in {book} (wacht journal show)"
+    if left:
+        text += f"; without a result: {', '.join(left)}: the next start offers to read them back"
+    return text
+
+
+def _within(call: Callable[[], str], late: str) -> str:
+    """What a call gives that may hang; why not, where it does or fails."""
+    found = [late]
+
+    def run() -> None:
+        try:
+            found[0] = call()
+        except OSError as error:
+            found[0] = f"not written: {error.strerror or error}"
+        except (files.Unfit, JournalFault, RuntimeError) as error:
+            found[0] = f"not written: {error}"
+        except Exception as error:
+            found[0] = f"not written: {type(error).__name__}"
+
+    thread = threading.Thread(target=run, name="crash", daemon=True)
+    thread.start()
+    thread.join(DEADLINE_S)
+    return found[0]

@@ -1,0 +1,205 @@
+"""The log (`--log FILE`, or the key `log`): one line an event, as UTC time, level, source, what.
+
+It tells what the screen forgets: faults of sources and their end, slow readings, the line to the terminal, ids of
+actions, start and stop. The journal holds the actions themselves. It is plain text of mode 0600, `LARGEST` bytes and
+as many in one older file beside it, written by a thread of its own: nobody waits for a disk. A log that cannot be
+written says so once, and counts the lines that it lost.
+
+Only what wacht hands over here gets into it: no library's logger does, and nothing ever reaches the terminal.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import queue
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+from collectors import files
+from collectors.clean import clean
+from collectors.model import Cluster
+from collectors.redaction import hidden
+
+LARGEST = 10 << 20
+#: Lines that may wait for the disk, and how long the end of the program waits for them.
+WAITING, STOP_S = 1000, 1.0
+#: A reading is slow from here on, and no longer below half of it.
+SLOW_S = 5.0
+_WIDEST = 1000
+
+_LOGGER = logging.getLogger("wacht")
+_LOGGER.propagate = False
+_LOGGER.addHandler(logging.NullHandler())
+
+
+class FileLog(logging.Handler):
+    """Takes records without waiting, and writes them in a thread."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.fault = ""
+        """Why it could not be written, the first time."""
+        self.told = False
+        self.lost = 0
+        """Lines that could not be written, and that the file does not tell of yet."""
+        self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
+        self._fd = -1
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand one over. Never blocks: where a thousand wait already it is lost, and counted."""
+        try:
+            self._lines.put_nowait(line_of(record))
+        except queue.Full:
+            self.lost += 1
+
+    def end(self) -> None:
+        """Write what waits, as far as the disk lets it within STOP_S."""
+        try:
+            self._lines.put_nowait(None)
+        except queue.Full:
+            return
+        self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            lost = self.lost
+            try:
+                if lost:
+                    self._write(_stamped(datetime.now(UTC), "WARNING", "log", f"{lost:,} lines were lost before this"))
+                    self.lost -= lost
+                self._write(line)
+            except (OSError, files.Unfit) as error:
+                self.lost += 1
+                self.fault = self.fault or str(getattr(error, "strerror", None) or error)
+                self._close()
+        self._close()
+
+    def _write(self, line: str) -> None:
+        """One line, whole or not at all, whoever else writes to the same file."""
+        data = line.encode()
+        size = self._locked()
+        if size and size + len(data) > LARGEST:
+            self.path.replace(f"{self.path}.1")
+            size = self._locked()
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError:
+            os.ftruncate(self._fd, size)
+            raise
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _locked(self) -> int:
+        """Hold the file that the name stands for now: another console may have put it aside. Returns its size."""
+        while True:
+            if self._fd < 0:
+                self._fd = files.appending(self.path)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            held = os.fstat(self._fd)
+            try:
+                if os.path.samestat(held, self.path.lstat()):
+                    return held.st_size
+            except FileNotFoundError:
+                pass
+            self._close()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+_file: FileLog | None = None
+
+
+def line_of(record: logging.LogRecord) -> str:
+    """A record as its line: cleaned, of bounded width, without tokens, with its line break."""
+    at = datetime.fromtimestamp(record.created, UTC)
+    return _stamped(at, record.levelname, getattr(record, "source", "wacht"), record.getMessage())
+
+
+def _stamped(at: datetime, level: str, source: str, what: str) -> str:
+    text = clean(hidden(what))
+    text = text if len(text) <= _WIDEST else f"{text[:_WIDEST]}…"
+    stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{stamp} {level} {clean(source).replace(' ', '_')} {text}\n"
+
+
+def begin(path: str) -> None:
+    """Write what is told from now on into this file."""
+    global _file  # noqa: PLW0603 - the one log of the program
+    end()
+    _file = FileLog(Path(path).expanduser())
+    _LOGGER.addHandler(_file)
+    _LOGGER.setLevel(logging.INFO)
+
+
+def end() -> None:
+    """Write what waits still, and no more."""
+    if _file is not None and _file in _LOGGER.handlers:
+        _LOGGER.removeHandler(_file)
+        _file.end()
+
+
+def untold() -> str:
+    """Why the log cannot be written, where nobody was told yet."""
+    if _file is None or not _file.fault or _file.told:
+        return ""
+    _file.told = True
+    return f"the log {_file.path} cannot be written: {_file.fault}; wacht goes on without it"
+
+
+def info(source: str, what: str) -> None:
+    """Tell of something that is as it should be."""
+    _LOGGER.info("%s", what, extra={"source": source})
+
+
+def warning(source: str, what: str) -> None:
+    """Tell of something that is not."""
+    _LOGGER.warning("%s", what, extra={"source": source})
+
+
+def error(source: str, what: str) -> None:
+    """Tell of a fault of wacht's own."""
+    _LOGGER.error("%s", what, extra={"source": source})
+
+
+class Sources:
+    """Tells of the sources of a cluster: a fault, its end and a slow reading once each, not once a reading."""
+
+    def __init__(self) -> None:
+        self._faults: dict[str, str] = {}
+        self._slow: set[str] = set()
+
+    def see(self, cluster: Cluster) -> None:
+        """Compare with what was told last."""
+        for source in cluster.sources.values():
+            if not source.tried:
+                continue
+            before = self._faults.get(source.name)
+            kind = source.fault.kind if source.fault is not None else ""
+            if kind != before:
+                self._faults[source.name] = kind
+                if source.fault is not None:
+                    tell = error if kind == "internal" else warning
+                    tell(source.name, f"{kind}: {source.fault}")
+                else:
+                    info(source.name, "answers" if before is None else "answers again")
+            self._pace(source.name, source.took_s)
+
+    def _pace(self, name: str, took_s: float | None) -> None:
+        if took_s is None:
+            return
+        if took_s >= SLOW_S and name not in self._slow:
+            self._slow.add(name)
+            warning(name, f"slow: a reading took {took_s:.1f} s")
+        elif took_s < SLOW_S / 2 and name in self._slow:
+            self._slow.discard(name)
+            info(name, f"no longer slow: a reading took {took_s:.1f} s")

@@ -1,0 +1,131 @@
+"""Small things that outlive a console: what was typed, saved filters, which views are on. Files of lines, mode 0600, in
+the folder of wacht's state; several consoles of a user add to them.
+
+A line is appended under a lock. A file that has grown is written anew, shorter, under the same lock. Everything here
+may wait for a disk: `aside` does it on a thread of its own, which holds nobody up who wants to leave.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from collectors import files
+from collectors.clean import clean
+
+from .errors import Told
+
+#: Characters of a line that are kept; a longer one is not.
+LONGEST = 4000
+_LARGEST = 4 << 20
+_LOCK_S = 2.0
+_LEAVE_S = 0.5
+
+
+class KeptFault(Told):
+    """A file of lines that cannot be read or written."""
+
+
+class Kept:
+    """One file of lines, oldest first. `shorten` says what of it is kept when there are more than twice `most`."""
+
+    def __init__(self, path: Path, most: int, shorten: Callable[[Sequence[str]], Sequence[str]]) -> None:
+        self.path = path
+        self._most = most
+        self._shorten = shorten
+
+    def read(self) -> list[str]:
+        """All lines, shortened; none where there is no file. Raises KeptFault."""
+        try:
+            raw = files.read(self.path, _LARGEST, files.SECRET)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise KeptFault(f"{self.path}: {error.strerror}") from None
+        except files.Unfit as error:
+            raise KeptFault(f"{self.path}: {error}") from None
+        return list(self._shorten(_lines(raw)))
+
+    def add(self, line: str) -> None:
+        """Append a line. Raises KeptFault."""
+        text = clean(line)
+        if not text or len(text) > LONGEST:
+            return
+        try:
+            fd = files.appending(self.path)
+        except OSError as error:
+            raise KeptFault(f"{self.path}: {error.strerror}") from None
+        except files.Unfit as error:
+            raise KeptFault(f"{self.path}: {error}") from None
+        try:
+            _lock(fd)
+            # A line that another console was cut off in must not swallow this one.
+            size = os.fstat(fd).st_size
+            broken = size and os.pread(fd, 1, size - 1) != b"\n"
+            os.write(fd, b"\n" * bool(broken) + text.encode() + b"\n")
+            self._tidy(fd)
+        except OSError as error:
+            raise KeptFault(f"{self.path}: {error.strerror}") from None
+        finally:
+            os.close(fd)
+
+    def _tidy(self, fd: int) -> None:
+        size = os.fstat(fd).st_size
+        lines = _lines(os.pread(fd, min(size, _LARGEST), 0)) if size <= _LARGEST else []
+        if len(lines) > 2 * self._most or size > _LARGEST:
+            os.ftruncate(fd, 0)
+            os.write(fd, b"".join(line.encode() + b"\n" for line in self._shorten(lines)))
+
+
+def _lines(raw: bytes) -> list[str]:
+    cleaned = map(clean, raw.decode("utf-8", "replace").split("\n"))
+    return [line for line in cleaned if line and len(line) <= LONGEST]
+
+
+def _lock(fd: int) -> None:
+    until = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        except OSError:
+            return  # a file system without locks: a line is one write, and seldom torn
+
+
+def newest(most: int) -> Callable[[Sequence[str]], Sequence[str]]:
+    """The newest lines, each once."""
+
+    def shorten(lines: Sequence[str]) -> Sequence[str]:
+        return list(reversed(list(dict.fromkeys(reversed(lines)))[:most]))
+
+    return shorten
+
+
+class Aside:
+    """Threads for what may wait for a disk."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Do it, after nothing and before nothing."""
+        self._threads = [one for one in self._threads if one.is_alive()]
+        one = threading.Thread(target=work, daemon=True, name="wacht-kept")
+        self._threads.append(one)
+        one.start()
+
+    def leave(self) -> None:
+        """Wait a moment for what is being written."""
+        until = time.monotonic() + _LEAVE_S
+        for one in self._threads:
+            with contextlib.suppress(RuntimeError):
+                one.join(max(0.0, until - time.monotonic()))

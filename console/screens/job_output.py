@@ -1,0 +1,133 @@
+"""The end of what a job wrote, where the operator may read it: asked for once, in a child that can be killed."""
+
+from __future__ import annotations
+
+import shlex
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual.widget import Widget
+
+from collectors.clean import clean
+from collectors.file_tail import filled
+from collectors.model import Cluster, Diff, Fault, LogTail, SourceFault
+from collectors.nodeset import names_in
+from console.filters.commands import CommandError, is_job
+from console.session.cluster_session import Opened
+from console.tables.table_columns import Ctx
+from widgets.key_bar import Key
+from widgets.pane import Pane, line
+from widgets.units import age, memory
+
+from .layout.screen import WachtScreen
+
+if TYPE_CHECKING:
+    from console.app.app import WachtApp
+
+
+class LogScreen(WachtScreen):
+    """The output of one job."""
+
+    crumb = "log"
+    tick_s = 1.0
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+        self.text = Pane(f"Output of job {key}", scroll=True, empty_text="asking …", id="main")
+        self._tail: LogTail | Fault | None = None
+        self._asked = 0.0
+
+    @property
+    def here(self) -> str:
+        """Whose output."""
+        return f"log of {self.key}"
+
+    def body(self) -> Iterable[Widget]:
+        """One long pane."""
+        yield self.text
+
+    def on_mount(self) -> None:
+        """Ask where it is, then for its end."""
+        super().on_mount()
+        self.read()
+
+    def read(self) -> None:
+        """Read it, or read it again."""
+        at, job, cluster = self.at, self.key, self.cluster
+        self._asked = self.app.clock.mono()
+        self.ask(lambda: read_log(at, job, cluster), self._tail_came, "log")
+
+    def _tail_came(self, answer: Any) -> None:
+        self._tail = answer
+        if isinstance(answer, LogTail):
+            self.text.set_lines([line(one) for one in answer.lines] or [line(("it is empty", "text-dim"))])
+            self.text.action_ends(last=True)
+        else:
+            role = "text-dim" if answer.kind == "missing" else "warn"
+            pieces = textwrap.wrap(str(answer), max(20, self.size.width - 4))
+            self.text.set_lines([line((piece, role)) for piece in pieces])
+        self.tick(self.ctx())
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Nothing of it is polled."""
+
+    def tick(self, ctx: Ctx) -> None:
+        """Ages move."""
+        if not isinstance(self._tail, LogTail):
+            return
+        found, asked = self._tail, age(self.app.clock.mono() - self._asked)
+        part = "all of it" if not found.begins_at else f"the end of {memory(found.size / (1 << 20))}"
+        written = age(self.app.clock.now() - found.changed_at)
+        self.text.set_title([(f"{found.path}", "title")], f"{part}, written {written} ago, read {asked} ago")
+
+    def job_here(self) -> str | None:
+        """`:log` reads it again."""
+        return self.key
+
+    def keys(self) -> Sequence[Key]:
+        """Ways around."""
+        return (Key("↑↓", "scroll"), Key("y", "copy"), Key("Esc", "back"))
+
+    def copyable(self) -> str | None:
+        """The command that shows it."""
+        return f"tail -c 64K {shlex.quote(self._tail.path)}" if isinstance(self._tail, LogTail) else None
+
+
+def read_log(at: Opened, job: str, cluster: Cluster) -> LogTail:
+    """Find out where a job writes its output, and read the end of that. Blocks; raises SourceFault."""
+    row = cluster.jobs.get(job)
+    if row is not None and row.nodes is None and row.started is None and not row.restarts:
+        raise SourceFault("missing", f"job {job} waits: it has written nothing yet")
+    if row is not None:
+        path, user, nodes = at.transport.job_detail(job).stdout, row.user, row.nodes
+    else:
+        account = at.ledger.account_of_job(job)
+        path, user, nodes = account.stdout, account.run.user or "", account.run.nodes
+    if path is None:
+        raise SourceFault(
+            "missing", f"where job {job} wrote its output is not told: it had no script, or this Slurm does not keep it"
+        )
+    try:
+        return at.ledger.log_tail(path, user or None)
+    except SourceFault as error:
+        # A name may hold a % of its own: what Slurm left of its patterns is filled in only where that one is not there.
+        other = filled(path, job, next(iter(names_in(nodes)), None))
+        if error.fault.kind != "missing" or other == path:
+            raise
+        return at.ledger.log_tail(other, user or None)
+
+
+def open_log(app: WachtApp, text: str) -> None:
+    """`:log [ID]`. Raises CommandError."""
+    screen = app.screen
+    job = text or (screen.job_here() if isinstance(screen, WachtScreen) else None)
+    if job is None:
+        raise CommandError("log [ID]: put the cursor on a job, or name one")
+    if not is_job(job):
+        raise CommandError(f"{clean(job)} is no job's number")
+    if isinstance(screen, LogScreen) and screen.key == job:
+        screen.read()
+    else:
+        app.push_screen(LogScreen(job))

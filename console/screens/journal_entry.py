@@ -1,0 +1,155 @@
+"""One entry of the journal in full; and what can be done with an entry, here and on the list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff
+from console.actions.registry import NAVIGATION
+from console.journal.entries import Entry
+from console.journal.reader import Book
+from console.journal.undo import undo_of, undone
+from console.tables.journal_columns import JournalCtx, commands, detail, result
+from console.tables.table_columns import Ctx
+from widgets.key_bar import Key
+from widgets.pane import Line, Pane
+
+from .layout.screen import WachtScreen
+
+_ROOMY = 120
+
+
+class JournalActs(WachtScreen):
+    """What can be done with an entry, on the list and in its detail."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(",".join(key.keys), key.id, key.help, show=False)
+        for key in NAVIGATION
+        if key.id in {"read_back", "undo"}
+    ]
+    tick_s = 1.0
+
+    def entry(self) -> Entry | None:
+        """The one that the keys are about."""
+        return None
+
+    @property
+    def book(self) -> Book:
+        """What is known of the journal."""
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """Read what was added to it."""
+        raise NotImplementedError
+
+    def journal_ctx(self) -> JournalCtx:
+        """For the cells."""
+        book, now = self.book, self.app.clock.now()
+        return JournalCtx(now - now % 60, book.under_way, book.users, book.undone)
+
+    def why_not_read_back(self) -> str:
+        """Why there is nothing to read back, "" when there is."""
+        entry = self.entry()
+        if entry is None or entry.gap:
+            return "the cursor is on no action"
+        if not entry.orphan:
+            return "what came of it was written down"
+        return f"it is under way, in process {entry.pid} on {entry.host}" if entry.key in self.book.under_way else ""
+
+    def why_not_undo(self) -> str:
+        """Why it cannot be taken back, "" when it can."""
+        entry = self.entry()
+        if entry is None:
+            return "the cursor is on no action"
+        if self.app.read_only:
+            return self.app.gate.locked
+        found = undo_of(entry, self.book.entries, self.cluster, self.app.clock.now())
+        return found if isinstance(found, str) else ""
+
+    def action_read_back(self) -> None:
+        """v: look at the targets of an action without a result, and write down what is seen."""
+        entry, why = self.entry(), self.why_not_read_back()
+        if entry is None or why:
+            self.app.tell(f"nothing to read back: {why}", "warning")
+        else:
+            self.app.read_back(entry.key)
+
+    def action_undo(self) -> None:
+        """Z: propose the action that takes it back."""
+        entry = self.entry()
+        if entry is not None:
+            self.app.undo(entry.key)
+
+    def copyable(self) -> str | None:
+        """The commands that were sent."""
+        entry = self.entry()
+        return (commands(entry) or None) if entry is not None else None
+
+    def act_keys(self) -> list[Key]:
+        """v and Z, with why not."""
+        back, undo = self.why_not_read_back(), self.why_not_undo()
+        keys = [Key("v", "read back", enabled=not back, why_not=back), Key("Z", "undo", enabled=not undo, why_not=undo)]
+        return keys if self.size.width >= _ROOMY else [key for key in keys if key.enabled]
+
+
+class EntryScreen(JournalActs):
+    """One entry in full."""
+
+    crumb = "journal entry"
+
+    def __init__(self, journal: JournalActs, key: str) -> None:
+        super().__init__()
+        self._journal = journal
+        self.key = key
+        self.text = Pane("Entry", scroll=True, id="main")
+
+    def body(self) -> Iterable[Widget]:
+        """One long pane."""
+        yield self.text
+
+    @property
+    def book(self) -> Book:
+        """What is known of the journal."""
+        return self._journal.book
+
+    def look(self) -> None:
+        """Read what was added to it."""
+        self._journal.look()
+
+    def entry(self) -> Entry | None:
+        """This one."""
+        return self.book.entries.get(self.key)
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """The text is that of the journal."""
+        if diff is None:
+            self._paint()
+
+    def tick(self, ctx: Ctx) -> None:
+        """Its outcome may have been written meanwhile."""
+        self.look()
+        self._paint()
+
+    def on_resize(self) -> None:
+        """Another width, other lines."""
+        self._paint()
+
+    def _paint(self) -> None:
+        entry = self.entry()
+        if entry is None:
+            self.text.set_lines([Line([("it is not in the journal any more: the file was changed", "bad")])])
+            return
+        book, ctx = self.book, self.journal_ctx()
+        first = next((one for one in book.entries.values() if one.plan == entry.undoes), None) if entry.undoes else None
+        back = undone(entry, book.by) if entry.plan in book.by else {}
+        self.text.set_title([(f"{entry.action} ", "title"), (entry.plan, "text-dim")], [result(entry, ctx)])
+        self.text.set_lines(detail(entry, ctx, max(30, self.size.width - 5), back, first))
+        self.refresh_keys()
+
+    def keys(self) -> Sequence[Key]:
+        """What can be done with it."""
+        return (Key("↑↓", "scroll"), *self.act_keys(), Key("y", "copy"), Key("Esc", "back"))

@@ -1,0 +1,253 @@
+"""A screen that is one table with a filter: nodes and jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from weakref import ref
+
+from textual import on
+from textual.containers import Horizontal
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff, Fault
+from console.actions.action import Kind
+from console.filters.language import Filter, compile_filter, unknown_values
+from console.tables.table_columns import Ctx
+from widgets.cells import Span
+from widgets.key_bar import Key
+from widgets.pane import Line, Pane
+from widgets.table import VirtualTable
+from widgets.table_column import Column
+from widgets.table_keys import TableKeys
+from widgets.table_view import AT_ONCE, By, View, arrange
+
+from .filtered_screen import FilteredScreen
+from .side_pane import WIDE, Beside
+
+if TYPE_CHECKING:
+    from console.health.xid_policy import Policy
+    from console.session.cluster_session import Opened
+
+
+class Made(NamedTuple):
+    """A view that is ready to be shown, and what it was made of."""
+
+    cluster: ref[Cluster]
+    """Rows may stand still for long, and must not keep all other facts of then."""
+    filter: Filter | None
+    view: View[Any]
+    strange: Sequence[str] = ()
+    """What the filter asks for that no row has, with what there is."""
+
+
+class ListScreen(FilteredScreen):
+    """Rows of one kind. The filter, the order and the marks are this screen's own and never in the Cluster."""
+
+    DEFAULT_CSS = """
+    ListScreen #crumbs { height: 1; }
+    """
+    rows_of: ClassVar[str]
+    """Field of the Cluster that holds the rows: nodes or jobs."""
+    source: ClassVar[str]
+    kind: ClassVar[Literal["node", "job"]]
+    columns: ClassVar[Sequence[Column]]
+    first_order: ClassVar[tuple[str | None, bool]] = (None, False)
+    joins: ClassVar[frozenset[str]] = frozenset()
+    """Kinds whose change may change what a row's cells show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter: Filter | None = None
+        self._made: Made | None = None
+        """The newest view; set by whichever thread made it."""
+        column, reverse = self.first_order
+        self.table: VirtualTable[Any] = VirtualTable(
+            self.columns, sort=column, reverse=reverse, pending_column="state", id="main"
+        )
+        self.crumbs = Pane(border=False, id="crumbs")
+        self.beside = Beside()
+
+    def body(self) -> Iterable[Widget]:
+        """The crumbs, the table, and where there is room what the cursor is on."""
+        yield self.crumbs
+        yield Horizontal(self.table, self.beside)
+
+    def rows(self, cluster: Cluster | None = None) -> Mapping[str, Any]:
+        """All rows there are."""
+        found: Mapping[str, Any] = getattr(cluster or self.cluster, self.rows_of)
+        return found
+
+    def prepare(self, cluster: Cluster, at: Opened, policy: Policy, *, shown: bool) -> None:
+        """The view too: the event loop need not sort 100,000 rows. While nobody looks no filter is worth its time."""
+        super().prepare(cluster, at, policy, shown=shown)
+        if (self.filter is None or shown) and not self._fits(cluster):
+            self._make(cluster, self.filter, self.table.by, at.clock.now())
+
+    def _fits(self, cluster: Cluster) -> bool:
+        """Whether the newest view is of this Cluster, this filter and this order."""
+        made = self._made
+        if made is None or made.filter is not self.filter or made.view.by != self.table.by:
+            return False
+        # Without a filter only the rows count, with one anything may have let rows in or out.
+        return made.cluster() is cluster or (made.filter is None and made.view.rows is self.rows(cluster))
+
+    def _make(self, cluster: Cluster, chosen: Filter | None, by: By, now: float) -> None:
+        rows = self.rows(cluster)
+        if chosen is not None:
+            rows = {key: row for key, row in rows.items() if chosen.matches(row, cluster, now)}
+        strange = unknown_values(chosen, cluster) if chosen is not None else ()
+        view = arrange(rows, by, self._made.view if self._made is not None else None)
+        self._made = Made(ref(cluster), chosen, view, strange)
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Take in what changed; with a filter on, a change of any kind may let rows in or out."""
+        self.table.dimmed = self.stale(self.source)
+        of = self.joins | {self.rows_of}
+        if diff is None or (diff.kinds & of if self.filter is None else diff.kinds - {"sources", "diag"}):
+            self._fill()
+        self.table.pending = self.app.pending_words(self.kind)
+        self._say()
+        self.beside.paint()
+
+    def _fill(self) -> None:
+        """Show the rows of the Cluster as they are now, at once where that takes no time."""
+        if self._fits(self.cluster):
+            self._filled()
+        elif len(self.rows()) <= AT_ONCE:
+            self._make(self.cluster, self.filter, self.table.by, self.ctx().now)
+            self._filled()
+        else:
+            self.table.waits = True
+            cluster, chosen, by, now = self.cluster, self.filter, self.table.by, self.ctx().now
+            self.ask(lambda: self._make(cluster, chosen, by, now), self._made_later, group="view")
+
+    def _made_later(self, answer: Any) -> None:
+        """What was asked for is there: shown if it is what is wanted still, asked for again if not."""
+        if isinstance(answer, Fault):
+            self.app.tell(str(answer), "error")
+            return
+        self._fill()
+        self._say()
+
+    def _filled(self) -> None:
+        assert self._made is not None
+        self.table.waits = False
+        self.table.set_rows(self._made.view, ctx=self.ctx(), alive=self.rows())
+
+    def tick(self, ctx: Ctx) -> None:
+        """Ages move; facts grow stale."""
+        self.table.dimmed = self.stale(self.source)
+        self.table.set_ctx(ctx)
+        self.beside.paint()
+
+    def forget(self) -> None:
+        """What is shown beside the list is of another time."""
+        self.beside.forget()
+
+    def on_resize(self) -> None:
+        """Beside the list there is room, or none any more."""
+        self.switched()
+
+    def switched(self) -> None:
+        """Show beside the list what the cursor is on, where it is wanted and there is room."""
+        self.beside.switch(self.size.width >= WIDE and self.app.views.get("beside", True))
+
+    def action_beside(self) -> None:
+        """w."""
+        if self.size.width < WIDE:
+            self.app.tell(f"there is room beside a list from {WIDE} columns on; here are {self.size.width}")
+            return
+        self.app.switch_view("beside", not self.beside.is_on)
+        self.switched()
+        self.refresh_keys()
+
+    def targets(self, kind: Kind) -> tuple[str, ...]:
+        """The marked rows in the order shown, hidden ones last; else the one under the cursor."""
+        if kind != self.kind:
+            return ()
+        marked = self.table.marked
+        if marked:
+            shown = [key for key in self.table.keys if key in marked]
+            return (*shown, *sorted(marked.difference(shown)))
+        return () if self.table.cursor_key is None else (self.table.cursor_key,)
+
+    def shown_jobs(self) -> frozenset[str]:
+        """Those of the page, and the marked ones."""
+        if self.kind != "job":
+            return frozenset()
+        top = self.table.top
+        return frozenset(self.table.keys[top : top + self.table.page]) | self.table.marked
+
+    def clear_marks(self) -> None:
+        """The marked rows were taken."""
+        self.table.mark(())
+
+    @property
+    def filter_text(self) -> str:
+        """The filter that is on, as typed."""
+        return self.filter.text if self.filter is not None else ""
+
+    def set_filter(self, text: str) -> None:
+        """Filter by this text; "" shows all. Raises FilterError."""
+        self.filter = compile_filter(text, self.kind) if text.strip() else None
+        if self.is_mounted:
+            self._fill()
+            self._say()
+            self.refresh_keys()
+
+    def _say(self) -> None:
+        """The crumbs: how many, which filter, what is marked; and what an empty table says."""
+        every, shown = len(self.rows()), len(self.table.keys)
+        spans: list[Span] = [(f" {self.crumb.capitalize()} ", "title")]
+        known = self.rows_of in self.cluster.known
+        if self.filter is None:
+            spans.append((f" {every:,}" if known else " —", "text-strong"))
+            self.table.empty_text = self.missing_text(self.rows_of, self.source, f"there are no {self.crumb}")
+        else:
+            count = "…" if self.table.waits else f"{shown:,}"
+            spans += [(f" {count} of {every:,}", "text-strong"), ("   / ", "text-dim"), (self.filter.text, "accent")]
+            strange = self._made.strange if self._made is not None and self._made.filter is self.filter else ()
+            why = ": ".join((f"no {self.crumb} match {self.filter.text}", *strange[:1]))
+            self.table.empty_text = self.missing_text(self.rows_of, self.source, f"{why}  (Esc shows all)")
+            if strange:
+                spans.append((f"   {strange[0]}", "warn"))
+        marked = self.table.marked
+        right: list[Span] = []
+        if marked:
+            hidden = len(self.table.hidden_marks)
+            right.append((f"{len(marked):,} marked" + (f", {hidden:,} not shown" if hidden else ""), "mark"))
+        state = self.cluster.sources.get(self.source)
+        if state is not None and state.fault is not None:
+            right += [("   " if right else "", ""), (str(state.fault), "bad")]
+        elif state is not None and state.warnings:
+            right += [("   " if right else "", ""), (state.warnings[0], "warn")]
+        self.crumbs.set_lines([Line(spans, right)])
+
+    def keys(self) -> Sequence[Key]:
+        """Ways to find one's way in a table."""
+        some = self.filter is not None or bool(self.table.marked)
+        every = (Key("*", "mark all"),) if some else ()
+        mark = (Key("Space", "mark"), *every)
+        beside = (Key("w", "list alone" if self.beside.is_on else "beside"),) if self.size.width >= WIDE else ()
+        return (Key("Enter", "open"), Key("/", "filter"), *mark, Key("o", "order"), Key(":", "command"), *beside)
+
+    @on(TableKeys.Moved)
+    @on(TableKeys.Marked)
+    def _moved(self) -> None:
+        self._say()
+        self.refresh_keys()
+        self.beside.follow()
+
+    @on(Pane.Opened)
+    def _job_opened(self, event: Pane.Opened) -> None:
+        self.app.open_row("job", event.key)
+
+    @on(TableKeys.Vanished)
+    def _vanished(self, event: TableKeys.Vanished) -> None:
+        if self.filter is None:
+            self.app.tell(f"{event.gone} is gone from the list; the cursor is on {event.key or 'nothing'} now")
+
+    @on(TableKeys.Opened)
+    def _opened(self, event: TableKeys.Opened) -> None:
+        self.app.open_row(self.kind, event.key)

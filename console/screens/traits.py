@@ -1,0 +1,94 @@
+"""What some nodes have in common that most others have not, for those that are marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from textual.widget import Widget
+
+from collectors.model import Cluster, Diff, SourceFault
+from collectors.nodeset import fold
+from console.actions.action import Kind
+from console.health.common_traits import Trait, traits
+from console.session.cluster_session import Opened
+from widgets.key_bar import Key
+from widgets.pane import Line, Pane, line
+
+from .layout.screen import WachtScreen
+
+#: The accounts are asked for the last jobs of so many of them, one call each.
+ASKED = 12
+DAYS_S = 2 * 86_400
+JOBS = 20
+
+
+class CommonScreen(WachtScreen):
+    """One pane; nodes are acted on from here as from a list."""
+
+    crumb = "common"
+    acts_on = "node"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        self.text = Pane("In common", scroll=True, id="main")
+        self._last: Mapping[str, Sequence[str]] | None = None
+        self._said = "asking the accounts for their last jobs …"
+
+    def body(self) -> Iterable[Widget]:
+        """The pane."""
+        yield self.text
+
+    def on_mount(self) -> None:
+        """The accounts are asked once."""
+        super().on_mount()
+        at, names = self.at, self.names[:ASKED]
+        now = self.app.clock.now()
+        self.ask(lambda: _last_jobs(at, names, now), self._told)
+
+    def _told(self, answer: Any) -> None:
+        if isinstance(answer, Mapping):
+            self._last = answer
+            more = len(self.names) - ASKED
+            self._said = f"last jobs: of {ASKED} of them" if more > 0 else ""
+        else:
+            self._said = f"last jobs are not known: {answer}"
+        self.show(self.cluster, None)
+
+    def show(self, cluster: Cluster, diff: Diff | None) -> None:
+        """Counted anew with every reading."""
+        found = traits(self.names, cluster, self._last)
+        self.text.set_title([("In common ", "title"), (f" {len(self.names):,} nodes  {fold(self.names)}", "text-dim")])
+        lines = [_line(one) for one in found] or [line(("nothing that most other nodes have not as well", "text-dim"))]
+        self.text.set_lines([*lines, *([Line(()), line((self._said, "text-dim"))] if self._said else [])])
+
+    def targets(self, kind: Kind) -> tuple[str, ...]:
+        """The nodes it is about."""
+        return tuple(name for name in self.names if name in self.cluster.nodes) if kind == "node" else ()
+
+    def keys(self) -> Sequence[Key]:
+        """Ways on."""
+        return (Key("Esc", "back"), Key(":", "command"))
+
+
+def _line(one: Trait) -> Line:
+    role = "" if one.have < one.of else "warn" if one.others else "bad"
+    spans = [(f"{one.kind:<16} ", "text-dim"), (f"{one.value}  ", "text-strong"), (f"{one.have:,} of {one.of:,}", role)]
+    others = f"  and {one.others:,} of the {one.rest:,} others" if one.others else "  and no other"
+    return line([*spans, (others, "text-dim")])
+
+
+def _last_jobs(at: Opened, names: Sequence[str], now: float) -> Mapping[str, Sequence[str]]:
+    """Node to the jobs that ended there lately. Raises SourceFault where none can be asked for."""
+    found: dict[str, Sequence[str]] = {}
+    fault: SourceFault | None = None
+    for name in names:
+        try:
+            found[name] = [one.id for one in at.ledger.jobs_of_node(name, int(now - DAYS_S), JOBS)]
+        except SourceFault as error:
+            fault = error
+            break
+    if fault is not None and not found:
+        raise fault
+    return found

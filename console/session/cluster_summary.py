@@ -1,0 +1,81 @@
+"""How a cluster stands in one line, beside others: for the top line, and for the overview of all. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import msgspec
+from msgspec import Struct
+
+from collectors.model import Cluster, Source
+from console.alerts.groups import severity_of
+from console.ingest.poller import WATCHED, aside_s
+from console.runtime.memo import remembered
+from widgets.cells import Span
+from widgets.chips import chips, is_stale
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """One cluster among others. None is unknown."""
+
+    name: str
+    cluster: Cluster | None = None
+    """None: it is not open."""
+    shown: bool = False
+    why: str = ""
+    """Why it is not open; "" where it will be."""
+    mono: float = 0.0
+    """The clock that the ages of its facts are counted with."""
+    critical: int | None = None
+    warning: int | None = None
+    """Active alerts; None where nothing tells of alerts, or what was told is old."""
+    ill: str = ""
+    """What is wrong with the sources that should answer: `slurm timeout`, `alerts stale 4m`."""
+
+
+@remembered("alerts")
+def active_of(cluster: Cluster) -> Mapping[str, int]:
+    """Active alerts by severity."""
+    return Counter(severity_of(one) for one in cluster.alerts.values() if one.state == "active")
+
+
+def standing(cluster: Cluster, mono: float, *, shown: bool) -> Standing:
+    """How it stands. What is not read while another is shown is old by intent, and no fault."""
+    watched = list(cluster.sources.values()) if shown else [*_watched(cluster)]
+    ill = [chip.text for chip in chips(watched, mono) if chip.role in {"chip-fault", "chip-stale"}]
+    told = [one for one in watched if one.chip == "alerts"]
+    fresh = "alerts" in cluster.known and not any(not one.ok or is_stale(one, mono) for one in told)
+    active = active_of(cluster)
+    return Standing(
+        name=cluster.name, cluster=cluster, shown=shown, mono=mono, ill=", ".join(ill),
+        critical=active["critical"] if fresh else None, warning=active["warning"] if fresh else None,
+    )  # fmt: skip
+
+
+def summed(one: Standing) -> Standing:
+    """The same with the figures of its cluster alone: what is kept on a screen must not keep every row of the facts."""
+    if (of := one.cluster) is None:
+        return one
+    light = Cluster(
+        name=of.name, demo=of.demo, at=of.at, known=of.known, sources=of.sources, totals=of.totals, diag=of.diag
+    )
+    return msgspec.structs.replace(one, cluster=light)
+
+
+def _watched(cluster: Cluster) -> Iterator[Source]:
+    """What is read of it while another is shown, none of it stale before its time."""
+    for one in cluster.sources.values():
+        if (kind := one.name.rpartition(".")[2]) in WATCHED:
+            yield msgspec.structs.replace(one, due_s=max(one.due_s, aside_s(kind)))
+
+
+def chip_of(one: Standing) -> Span | None:
+    """What the top line says of a cluster that is not shown: nothing where all is quiet and known to be."""
+    if one.shown or one.why == "closed":
+        return None
+    if one.cluster is None:
+        return (f"{one.name} {'not open' if one.why else '…'}", "chip-stale")
+    if one.critical:
+        return (f"{one.name} {one.critical:,} critical", "bad")
+    return (f"{one.name} {one.ill}", "chip-stale") if one.ill else None

@@ -1,0 +1,91 @@
+"""Opens the gate of a site: the same for the screen and for `wacht act`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+
+from collectors.clock import Clock
+from collectors.model import Cluster, SourceFault, Transport, Writer
+from collectors.template import Template
+from console.actions.plan import Extra
+from console.actions.registry import BY_ID
+from console.config.settings import Config
+from console.gate import preflight_reads
+from console.gate.gate import Gate, open_writer
+from console.health.xid_policy import load_policy
+from console.ingest import node_naming
+from console.journal import past_actions
+from console.journal.writer import Journal, JournalFault, read
+from console.runtime.paths import journal_path
+
+from .site import Site
+
+
+def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) -> Gate:
+    """The gate of this cluster, of a recording one without a writer behind it. Opens no writer and touches no journal
+    until something is sent."""
+    if site.recorded:
+        from console.recording.replay_site import closed_gate
+
+        return closed_gate(site)
+
+    def writer(kind: str) -> Writer:
+        if (own := BY_ID.get(kind)) is not None and own.argv:
+            if site.demo:
+                raise SourceFault(
+                    "refused", f"{own.label} is a command of this site's", "the embedded machine is none of it"
+                )
+            template = Template(kind=own.kind, argv=own.argv, deadline_s=own.deadline_s)
+            return open_writer("template", site.name, template)
+        if site.demo:
+            return open_writer("sim", site.name, site.slurm)
+        if kind in {"node", "job", "partition", "reservation", "user"}:
+            return open_writer("slurm", site.name, site.slurm)
+        if "alertmanager" not in site.others:
+            raise SourceFault(
+                "missing", "no Alertmanager is configured", "add alertmanager = { url = … } to the cluster"
+            )
+        return open_writer("alertmanager", site.name, site.others["alertmanager"])
+
+    return Gate(
+        site.name,
+        writer,
+        transport,
+        lambda: Journal(journal_path(site.name, config), site.name, clock),
+        clock,
+        read_only=config.read_only,
+        guard=config.guard,
+        policy=load_policy(config.xid_policy),
+        desk=site.alert_desk(),
+    )
+
+
+def put_back(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
+    """When each node was put back the last time, as the journal has it when that is asked for first: what is done
+    afterwards is not in it."""
+
+    @cache
+    def resumed() -> Mapping[str, float]:
+        with contextlib.suppress(OSError, JournalFault):
+            return past_actions.resumed(read(journal_path(site.name, config)))
+        return {}
+
+    return resumed
+
+
+def pre_flight(
+    site: Site, transport: Transport, action_id: str, cluster: Cluster, resumed: Callable[[], Mapping[str, float]]
+) -> Callable[[Sequence[str]], Extra] | None:
+    """What reads the facts that only this action needs, for `wacht act`; None where it needs none."""
+    action = BY_ID.get(action_id)
+    if action is None or not preflight_reads.needed(action):
+        return None
+
+    def look(targets: Sequence[str]) -> Extra:
+        telemetry = site.telemetry()
+        node_naming.tell(telemetry, cluster.nodes)
+        return preflight_reads.gather(action, targets, cluster, transport, telemetry, resumed())
+
+    return look

@@ -1,0 +1,116 @@
+"""The columns of accounts and of their users, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from collectors.model import Share
+from console.queue.accounts import Held, Holder
+from console.queue.limit_text import figures_text
+from widgets.cells import Cell
+from widgets.table_column import Column, always
+from widgets.units import UNKNOWN, count, percent
+
+from .table_columns import dim
+
+#: Of so much of a limit in use, the next job may wait for it.
+NEAR, FULL = 0.8, 1.0
+
+
+def _limit(one: Holder, _: Any) -> Cell:
+    limit = one.nearest
+    if limit is None:
+        return ("", "")
+    share = limit.share or 0.0
+    role = "bad" if share >= FULL else "warn" if share >= NEAR else "text-dim"
+    # The figures first: where the column is narrow, half a number would be a wrong one.
+    said = f", QOS {limit.qos}" if limit.qos is not None else ""
+    name = f"{limit.tres} {limit.name}".lstrip()
+    return (f"{percent(100 * share, 0):>5} {figures_text(limit)} {name}{said}", role)
+
+
+def _figure(read: Callable[[Held], int]) -> Callable[[Holder, Any], Cell]:
+    def cell(one: Holder, ctx: Any) -> Cell:
+        if "jobs" not in ctx.cluster.known:
+            return (UNKNOWN, "text-dim")
+        value = read(one.held)
+        return (count(value), "" if value else "text-dim")
+
+    return cell
+
+
+def _shares(one: Holder, _: Any) -> Cell:
+    share = one.share
+    if share is None:
+        return (UNKNOWN, "text-dim")
+    if share.shares is None:
+        return ("parent" if share.shares_norm is None or share.parent or share.user else UNKNOWN, "text-dim")
+    norm = "" if share.shares_norm is None else f" {percent(100 * share.shares_norm)}"
+    return [(f"{share.shares:,}", ""), (norm, "text-dim")]
+
+
+def _factor(one: Holder, _: Any) -> Cell:
+    value = one.share.factor if one.share is not None else None
+    return UNKNOWN if value is None else f"{value:.3f}"
+
+
+def _part(one: Holder, _: Any) -> Cell:
+    value = one.share.usage_part if one.share is not None else None
+    return UNKNOWN if value is None else percent(100 * value)
+
+
+def _sort(read: Callable[[Share], float | None]) -> Callable[[Holder], Any]:
+    return lambda one: None if one.share is None else read(one.share)
+
+
+def _held(key: str, title: str, width: int, read: Callable[[Held], int], priority: int) -> Column:
+    return Column(
+        key,
+        title,
+        width,
+        _figure(read),
+        lambda one: read(one.held),
+        align="right",
+        priority=priority,
+        descending=True,
+    )
+
+
+_FIGURES: tuple[Column, ...] = (
+    _held("gpus", "GPUs", 6, lambda held: held.gpus, 0),
+    _held("running", "running", 7, lambda held: held.running, 1),
+    _held("nodes", "nodes", 6, lambda held: held.nodes, 7),
+    _held("pending", "pending", 7, lambda held: held.pending, 2),
+    _held("asked", "GPUs asked", 10, lambda held: held.asked, 6),
+    Column("shares", "shares", 12, _shares, _sort(lambda share: share.shares_norm), align="right", priority=4),
+    Column("used", "use", 6, _part, _sort(lambda share: share.usage_part), align="right", priority=3,
+           descending=True),
+    Column("factor", "fair share", 10, _factor, _sort(lambda share: share.factor), align="right", priority=5),
+    Column("limit", "nearest limit", 26, _limit, lambda one: one.nearest.share if one.nearest is not None else None,
+           priority=1, grow=3, most=60, descending=True),
+)  # fmt: skip
+ACCOUNTS: tuple[Column, ...] = (
+    Column(
+        "account", "account", 12, lambda one, _: one.account, lambda one: one.account, grow=1, most=28, identity=always
+    ),
+    *_FIGURES[:3],
+    Column(
+        "users",
+        "users",
+        5,
+        lambda one, _: count(one.users),
+        lambda one: one.users,
+        align="right",
+        priority=8,
+        descending=True,
+    ),
+    *_FIGURES[3:],
+)
+MEMBERS: tuple[Column, ...] = (
+    Column("user", "user", 10, lambda one, _: one.user or "", lambda one: one.user, grow=1, most=24,
+           identity=always),
+    Column("account", "account", 10, lambda one, _: dim(one.account), lambda one: one.account, priority=3, grow=1,
+           most=24),
+    *_FIGURES,
+)  # fmt: skip

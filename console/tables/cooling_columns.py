@@ -1,0 +1,91 @@
+"""The columns of cooling loops, as data."""
+
+from __future__ import annotations
+
+from collectors.model import Coolant
+from collectors.nodeset import fold, natural_key
+from console.health.cooling_loops import is_wrong
+from console.plant.cooling import STATES, Loop, State
+from widgets.cells import Cell, Span
+from widgets.table_column import Column, always
+from widgets.units import UNKNOWN, count, power
+
+from .table_columns import Ctx
+
+_LOOKS: dict[State, Span] = {
+    "leak": ("✖", "bad"),
+    "low flow": ("✖", "bad"),
+    "warm": ("▲", "bad"),
+    "pressure": ("▲", "warn"),
+    "silent": ("?", "warn"),
+    "no limits": ("·", "text-dim"),
+    "ok": ("●", "good"),
+}
+
+
+def look(loop: Loop) -> Span:
+    """Sign and role of its state."""
+    return _LOOKS[loop.state]
+
+
+def _state(loop: Loop, _: Ctx) -> Cell:
+    glyph, role = look(loop)
+    return (f"{glyph} {loop.state}", role)
+
+
+def figure(row: Coolant | None, digits: int = 1) -> Span:
+    """What a point measures; a question mark where it says nothing now, a dash where there is none."""
+    if row is None:
+        return (UNKNOWN, "text-dim")
+    if row.value is None:
+        return ("?", "warn")
+    return (f"{row.value:,.{digits}f}", "bad" if is_wrong(row) else "")
+
+
+def leak(loop: Loop) -> Span:
+    """`1 wet`, `8 dry`, `7 dry, 1 ?`."""
+    if loop.detectors is None:
+        return (UNKNOWN, "text-dim")
+    if loop.wet:
+        return (f"{loop.wet:,} wet", "bad")
+    dry = loop.detectors - loop.unknown
+    told = [f"{dry:,} dry"] if dry else []
+    told += [f"{loop.unknown:,} ?"] if loop.unknown else []
+    return (", ".join(told) or "?", "warn" if loop.unknown else "")
+
+
+def _sort(row: Coolant | None) -> float | None:
+    return None if row is None else row.value
+
+
+def _delta(loop: Loop, _: Ctx) -> Cell:
+    return UNKNOWN if loop.delta_c is None else f"{loop.delta_c:.1f}"
+
+
+def _nodes(loop: Loop, ctx: Ctx) -> Cell:
+    return count(len(loop.nodes) if "nodes" in ctx.cluster.known else None)
+
+
+LOOPS: tuple[Column, ...] = (
+    Column("name", "loop", 9, lambda r, _: r.name, lambda r: natural_key(r.name), grow=1, most=20, identity=always),
+    Column("state", "state", 10, _state, lambda r: STATES.index(r.state)),
+    Column("supply", "supply °C", 9, lambda r, _: figure(r.supply), lambda r: _sort(r.supply), align="right",
+           descending=True),
+    Column("return", "return °C", 9, lambda r, _: figure(r.back), lambda r: _sort(r.back), align="right", priority=1,
+           descending=True),
+    Column("delta", "ΔK", 5, _delta, lambda r: r.delta_c, align="right", priority=6),
+    Column("flow", "l/min", 7, lambda r, _: figure(r.flow, 0), lambda r: _sort(r.flow), align="right", priority=2),
+    Column("pressure", "bar", 5, lambda r, _: figure(r.pressure), lambda r: _sort(r.pressure), align="right",
+           priority=5),
+    Column("leak", "leak", 10, lambda r, _: leak(r), lambda r: (r.wet or 0, r.unknown), priority=3, descending=True),
+    Column("racks", "racks", 9, lambda r, _: fold(r.racks) if r.racks else UNKNOWN, lambda r: len(r.racks), priority=7,
+           grow=1, most=24),
+    Column("nodes", "nodes", 5, _nodes, lambda r: len(r.nodes), align="right", priority=4,
+           descending=True),
+    Column("jobs", "jobs", 5, lambda r, _: count(None if r.jobs is None else len(r.jobs)),
+           lambda r: None if r.jobs is None else len(r.jobs), align="right", priority=9, descending=True),
+    Column("power", "power", 8, lambda r, _: power(r.power_w), lambda r: r.power_w, align="right", priority=8,
+           descending=True),
+    Column("text", "how it is", 24, lambda r, _: (r.text, look(r)[1] if r.state != "ok" else ""), priority=10, grow=3,
+           most=70),
+)  # fmt: skip

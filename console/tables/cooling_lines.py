@@ -1,0 +1,21 @@
+"""What is said of the loops that a node hangs on, on its screen, as lines. Pure."""
+
+from __future__ import annotations
+
+from collectors.model import Cluster
+from console.plant import cooling
+from widgets.pane import Line
+
+from .cooling_columns import look
+
+
+def node_lines(name: str, cluster: Cluster, now: float) -> list[Line]:
+    """`cooling  cdu-03 low flow: flow 54 l/min, 269 below its limit`; nothing of a loop that is well."""
+    lines: list[Line] = []
+    told = "" if cooling.is_fresh(cluster, now) else " when last read"
+    for loop in cooling.of_node(name, cluster):
+        if loop.ill or loop.state == "silent":
+            _, role = look(loop)
+            said = f"{loop.name} {loop.state}{told}: "
+            lines.append(Line([("cooling        ", "text-dim"), (said, role), (loop.text, "")]))
+    return lines

@@ -1,0 +1,63 @@
+"""The columns of NVLink domains, as data."""
+
+from __future__ import annotations
+
+from collectors.nodeset import fold, natural_key
+from console.plant.nvlink_domains import DomainState, cliques_text
+from widgets.cells import Cell, gauge
+from widgets.table_column import Column, always
+from widgets.units import UNKNOWN, count
+
+from .domain_lines import word
+from .table_columns import Ctx
+
+_BAR = 6
+
+
+def _name(one: DomainState, _: Ctx) -> Cell:
+    sign = ("✖ ", "bad") if one.split or one.fabric == "unhealthy" else ("▲ ", "warn") if one.broken else ("  ", "")
+    return [sign, (one.name, "text-strong")]
+
+
+def _usable(one: DomainState, _: Ctx) -> Cell:
+    part = len(one.usable) / len(one.nodes) if one.nodes else None
+    return [(f"{len(one.usable):>2}/{len(one.nodes)} ", ""), *gauge(part, _BAR)]
+
+
+def _ready(one: DomainState, _: Ctx) -> Cell:
+    few = one.gpus_ready is not None and one.gpus is not None and one.gpus_ready < one.gpus
+    return (f"{count(one.gpus_ready)}/{count(one.gpus)}", "warn" if few else "")
+
+
+def _clique(one: DomainState, _: Ctx) -> Cell:
+    """`3`, or `split 14+4`: which trays are where stands below the table."""
+    if len(one.parts) < 2:
+        return (cliques_text(one) or UNKNOWN, "" if one.parts else "text-dim")
+    sizes = "+".join(str(len(part.nodes)) for part in one.parts)
+    return (f"split {sizes}", "bad") if one.split else (f"{one.parts[0].clique} ({sizes})", "warn")
+
+
+def jobs_on(one: DomainState, ctx: Ctx) -> int | None:
+    """How many jobs hold one of its trays; None where the jobs are not known."""
+    if "jobs" not in ctx.cluster.known:
+        return None
+    held = ctx.cluster.jobs_on
+    return len({job for node in one.nodes for job in held.get(node, ())})
+
+
+DOMAINS: tuple[Column, ...] = (
+    Column("name", "domain", 8, _name, lambda d: natural_key(d.name), grow=1, most=24, identity=always),
+    Column("usable", "usable", 12, _usable, lambda d: len(d.usable)),
+    Column("free", "free", 4, lambda d, _: count(len(d.free)), lambda d: len(d.free), align="right", priority=2,
+           descending=True),
+    Column("fits", "fits", 4, lambda d, _: count(d.fits), lambda d: d.fits, align="right", priority=3,
+           descending=True),
+    Column("ready", "GPUs", 7, _ready, lambda d: d.gpus_ready, align="right", priority=4),
+    Column("clique", "clique", 10, _clique, lambda d: -len(d.parts), priority=1, grow=1, most=20),
+    Column("fabric", "fabric", 9, lambda d, _: word(d.fabric), lambda d: d.fabric, priority=1),
+    Column("imex", "IMEX", 8, lambda d, _: word(d.imex), lambda d: d.imex, priority=2),
+    Column("jobs", "jobs", 4, lambda d, c: count(jobs_on(d, c)), align="right", priority=5, volatile=True),
+    Column("rack", "rack", 6, lambda d, _: d.rack or UNKNOWN, lambda d: d.rack, priority=8, most=12, grow=1),
+    Column("where", "trays", 14, lambda d, _: fold(d.nodes), priority=6, grow=2, most=40),
+    Column("by", "said by", 14, lambda d, _: (d.said_by, "text-dim"), lambda d: d.said_by, priority=9),
+)  # fmt: skip

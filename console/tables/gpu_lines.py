@@ -1,0 +1,162 @@
+"""The GPU screen's lists and the grid of one rack, as lines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from collectors.model import Cluster, Gpu, Load, Xid
+from collectors.nodeset import fold
+from console.health.inconsistencies import xids_by_node
+from console.health.xid_policy import Policy, preceding
+from console.plant.gpus import IdleJob
+from themes.roles import heat_role, state_look
+from widgets.cells import Span
+from widgets.pane import Line
+from widgets.units import UNKNOWN, degrees, duration, percent, power
+
+#: Ends of the scales of one GPU: idle and full, cool and throttling. What it has of memory and its own limit say more
+#: than those of an H100, which stand here.
+_SCALES: dict[str, tuple[str, float, float]] = {
+    "util": ("util_pct", 0.0, 140.0),  # as on the map: a GPU that works is warm, not red
+    "memory": ("memory_used_mb", 0.0, 110_000.0),
+    "temp": ("temp_c", 30.0, 90.0),
+    "power": ("power_w", 50.0, 700.0),
+}
+
+
+def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float) -> list[Line]:
+    """Newest first: where, which, how often, what the policy says, and whether the node is out already."""
+    lines = []
+    by_node = xids_by_node(cluster)
+    for xid in found:
+        node = cluster.nodes.get(xid.node)
+        advice = policy.of(xid.code, xid.severity)
+        glyph, role = state_look(node.display) if node is not None else ("?", "state-unknown")
+        word = advice.action if advice is not None else "no advice"
+        before = preceding(xid, by_node.get(xid.node, ()))
+        often = f" ×{xid.count}" if xid.count and xid.count > 1 else ""
+        since = () if xid.last_at is None else ((duration(now - xid.last_at), "text-dim"),)
+        gpu = "" if xid.gpu is None else f" GPU {xid.gpu}"
+        lines.append(
+            Line(
+                [
+                    (f"{glyph} ", role),
+                    (f"{xid.node}{gpu} ", ""),
+                    (f"XID {xid.code}{often}", "bad"),
+                    (f" after {before.code}" if before is not None else "", "bad"),
+                    (f" {xid.severity}" if xid.severity is not None else "", "text-strong"),
+                    (f"  {word}", "text-dim"),
+                ],
+                since,
+                xid.key,
+            )
+        )
+    return lines
+
+
+def _where(one: IdleJob) -> str:
+    """Folding is dear; where the whole job idles Slurm has folded its nodes already."""
+    return one.job.nodes if one.job.nodes and len(one.nodes) == one.job.node_count else fold(one.nodes)
+
+
+def idle_lines(found: Sequence[IdleJob], now: float) -> list[Line]:
+    """Which jobs hold GPUs that do nothing, and whose."""
+    return [
+        Line(
+            [
+                (f"{one.job.id} ", "text-strong"),
+                (f"{one.job.user} {one.job.name}  ", ""),
+                (f"{one.idle} of {one.held} idle", "warn"),
+                (f"  {_where(one)}", "text-dim"),
+            ],
+            ((duration(one.job.elapsed_s(now)), "text-dim"),),
+            one.job.id,
+        )
+        for one in found
+    ]
+
+
+def hot_lines(found: Sequence[Load]) -> list[Line]:
+    """Nodes by their hottest GPU."""
+    return [
+        Line(
+            [(f"{load.node}  ", ""), (degrees(load.temp_c), "bad" if (load.temp_c or 0) > 85 else "text-strong")],
+            ((power(load.gpu_power_w if load.gpu_power_w is not None else load.power_w), "text-dim"),),
+            load.node,
+        )
+        for load in found
+    ]
+
+
+def hungry_lines(found: Sequence[Load]) -> list[Line]:
+    """Nodes by power."""
+    return [
+        Line(
+            [
+                (f"{load.node}  ", ""),
+                (power(load.gpu_power_w if load.gpu_power_w is not None else load.power_w), "text-strong"),
+                (" GPUs" if load.gpu_power_w is not None else "", "text-dim"),
+            ],
+            ((percent(load.gpu_util_pct, 0), "text-dim"),),
+            load.node,
+        )
+        for load in found
+    ]
+
+
+def under_line(cluster: Cluster, name: str | None) -> Line:
+    """The node under the map's cursor, in words."""
+    node = cluster.nodes.get(name or "")
+    if node is None:
+        return Line(())
+    glyph, role = state_look(node.display)
+    load = cluster.loads.get(node.name)
+    spans: list[Span] = [(f" {node.name}  ", "text-strong"), (f"{glyph} {node.display}", role)]
+    spans.append((f"  {node.rack}" if node.rack else "", "text-dim"))
+    held = UNKNOWN if node.gpus_alloc is None else str(node.gpus_alloc)
+    spans.append((f"  {held}/{UNKNOWN if node.gpus is None else node.gpus} GPUs", ""))
+    if load is not None:
+        spans.append((f"  {percent(load.gpu_util_pct, 0)}  {degrees(load.temp_c)}  {power(load.power_w)}", ""))
+    users = sorted({job.user for ref in cluster.jobs_on.get(node.name, ()) if (job := cluster.jobs.get(ref))})
+    spans.append((f"  {', '.join(users)}" if users else "", ""))
+    spans.append((f"  {node.reason}" if node.reason else "", "text-dim"))
+    return Line(spans)
+
+
+def rack_lines(names: Sequence[str], cluster: Cluster) -> list[Line]:
+    """A line a node with what is known of it as a whole, where nothing tells of its GPUs."""
+    return [under_line(cluster, name)._replace(key=name) for name in names if name in cluster.nodes]
+
+
+def gpu_grid(names: Sequence[str], found: Mapping[str, tuple[Gpu, ...]], cluster: Cluster, measure: str) -> list[Line]:
+    """A line a node, a cell a GPU: the figure in its heat; what the exporter does not say is a dash, never a nought."""
+    field, low, most = _SCALES.get(measure, _SCALES["util"])
+    lines = []
+    for name in names:
+        node = cluster.nodes.get(name)
+        glyph, role = state_look(node.display) if node is not None else ("?", "state-unknown")
+        spans: list[Span] = [(f"{glyph} ", role), (f"{name}  ", "text-strong")]
+        for gpu in found.get(name, ()):
+            value = getattr(gpu, field)
+            if gpu.xid is not None or gpu.lost:
+                spans.append((f"{'✖' + str(gpu.xid or ''):>4} ", "bad"))
+            elif value is None:
+                spans.append((f"{UNKNOWN:>4} ", "text-dim"))
+            else:
+                high = _most(gpu, measure) or most
+                step = int(max(0.0, min(9.0, (value - low) / (high - low) * 10)))
+                shown = f"{value / 1024:>3.0f}G" if measure == "memory" else f"{value:>4.0f}"
+                spans.append((f"{shown} ", heat_role(step)))
+        if not found.get(name):
+            spans.append(("no sample", "text-dim"))
+        users = sorted({job.user for ref in cluster.jobs_on.get(name, ()) if (job := cluster.jobs.get(ref))})
+        spans.append((f" {', '.join(users)}", "text-dim"))
+        lines.append(Line(spans, (), name))
+    return lines
+
+
+def _most(gpu: Gpu, measure: str) -> float | None:
+    """The upper end of its own scale, where it tells: full memory is warm and not red, its limit of power is red."""
+    if measure == "memory":
+        return None if gpu.memory_mb is None else 1.35 * gpu.memory_mb
+    return gpu.power_limit_w if measure == "power" else None

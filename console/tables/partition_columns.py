@@ -1,0 +1,195 @@
+"""The columns of partitions and reservations, as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from collectors.model import Partition, Reservation
+from widgets.cells import Cell
+from widgets.table_column import Column, always
+from widgets.units import UNKNOWN, clock_span, count, duration, percent, when
+
+from .table_columns import Ctx
+
+
+class PartitionUse(Struct, frozen=True):
+    """A partition with what goes on in it: joined once a reading, for the table and the overview."""
+
+    partition: Partition
+    nodes_out: int | None
+    gpus: int | None
+    gpus_alloc: int | None
+    running: int | None
+    pending: int | None
+    gpus_asked: int | None
+    """None where the nodes, or the jobs, were never read."""
+    oldest: int | None
+    """Submit time of the job that waits longest."""
+    why: tuple[tuple[str, int], ...]
+    """Reasons of the pending jobs with their counts, most frequent first."""
+
+
+def _partition_state(use: PartitionUse, _: Any) -> Cell:
+    up = use.partition.state == "UP"
+    return (f"{'●' if up else '✖'} {use.partition.state.lower()}", "good" if up else "bad")
+
+
+def why_text(use: PartitionUse) -> str:
+    """`Priority 61 %  Resources 30 %`."""
+    return "  ".join(f"{reason} {percent(100 * n / use.pending, 0)}" for reason, n in use.why) if use.pending else ""
+
+
+PARTITIONS: tuple[Column, ...] = (
+    Column(
+        "name",
+        "partition",
+        10,
+        lambda u, _: u.partition.name + (" *" if u.partition.default else ""),
+        lambda u: u.partition.name,
+        grow=1,
+        most=20,
+        identity=always,
+    ),
+    Column("state", "state", 10, _partition_state, lambda u: u.partition.state),
+    Column(
+        "nodes",
+        "nodes",
+        7,
+        lambda u, _: count(u.partition.node_count),
+        lambda u: u.partition.node_count,
+        align="right",
+        priority=5,
+        descending=True,
+    ),
+    Column(
+        "out",
+        "out",
+        5,
+        lambda u, _: (count(u.nodes_out), "warn" if u.nodes_out else "text-dim"),
+        lambda u: u.nodes_out,
+        align="right",
+        priority=4,
+        descending=True,
+    ),
+    Column(
+        "gpus",
+        "GPUs used",
+        13,
+        lambda u, _: f"{count(u.gpus_alloc)}/{count(u.gpus)}",
+        lambda u: u.gpus_alloc,
+        align="right",
+        priority=6,
+        descending=True,
+    ),
+    Column(
+        "running",
+        "running",
+        8,
+        lambda u, _: count(u.running),
+        lambda u: u.running,
+        align="right",
+        priority=1,
+        descending=True,
+    ),
+    Column(
+        "pending",
+        "pending",
+        8,
+        lambda u, _: count(u.pending),
+        lambda u: u.pending,
+        align="right",
+        priority=0,
+        descending=True,
+    ),
+    Column(
+        "asked",
+        "GPUs asked",
+        10,
+        lambda u, _: count(u.gpus_asked),
+        lambda u: u.gpus_asked,
+        align="right",
+        priority=7,
+        descending=True,
+    ),
+    Column(
+        "wait",
+        "longest wait",
+        12,
+        lambda u, c: "" if u.oldest is None else duration(c.now - u.oldest),
+        lambda u: None if u.oldest is None else -u.oldest,
+        align="right",
+        priority=3,
+        volatile=True,
+    ),
+    Column(
+        "limit",
+        "time limit",
+        11,
+        lambda u, _: "none" if u.partition.time_limit_s is None else clock_span(u.partition.time_limit_s),
+        lambda u: u.partition.time_limit_s,
+        align="right",
+        priority=9,
+    ),
+    Column(
+        "tier",
+        "tier",
+        5,
+        lambda u, _: count(u.partition.priority_tier),
+        lambda u: u.partition.priority_tier,
+        align="right",
+        priority=10,
+    ),
+    Column("why", "why they wait", 20, lambda u, _: why_text(u), priority=2, grow=3),
+    Column("where", "nodes", 12, lambda u, _: u.partition.nodes or "", priority=8, grow=1, most=40),
+)
+
+
+def _reservation_state(one: Reservation, ctx: Ctx) -> Cell:
+    if one.state == "ACTIVE":
+        return ("◆ active", "state-maint")
+    return ("◇ planned", "state-other") if one.starts is None or one.starts > ctx.now else ("◇ inactive", "text-dim")
+
+
+def _in(epoch: int | None, ctx: Ctx) -> Cell:
+    if epoch is None:
+        return UNKNOWN
+    away = epoch - ctx.now
+    said = f"in {duration(away)}" if away > 0 else f"{duration(-away)} ago"
+    return [(when(epoch, None, ctx.now), ""), (f"  {said}", "text-dim")]
+
+
+RESERVATIONS: tuple[Column, ...] = (
+    Column("name", "reservation", 12, lambda r, _: r.name, lambda r: r.name, grow=2, most=24, identity=always),
+    Column("state", "state", 11, _reservation_state, lambda r: r.state, volatile=True),
+    Column("nodes_n", "nodes", 6, lambda r, _: count(r.node_count), lambda r: r.node_count, align="right", priority=3),
+    # On 80 columns both its moments are seen.
+    Column(
+        "starts",
+        "starts",
+        24,
+        lambda r, c: _in(r.starts, c),
+        lambda r: r.starts,
+        priority=1,
+        volatile=True,
+        least=16,
+        grow=1,
+        most=24,
+    ),
+    Column(
+        "ends",
+        "ends",
+        24,
+        lambda r, c: _in(r.ends, c),
+        lambda r: r.ends,
+        priority=2,
+        volatile=True,
+        least=16,
+        grow=1,
+        most=24,
+    ),
+    Column("who", "for", 10, lambda r, _: r.users or r.accounts or "", priority=4, grow=1, most=24),
+    Column("flags", "flags", 14, lambda r, _: ",".join(r.flags), priority=6, grow=1, most=30),
+    Column("where", "nodes", 14, lambda r, _: r.nodes or "", priority=5, grow=2),
+)

@@ -1,0 +1,87 @@
+"""The columns of file systems, and of the nodes on which one hangs, as data."""
+
+from __future__ import annotations
+
+from collectors.nodeset import fold, natural_key
+from console.plant.storage import StoreNode, StoreRow, state_span
+from widgets.cells import Cell, gauge
+from widgets.table_column import Column, always
+from widgets.units import UNKNOWN, count, percent
+
+from .table_columns import Ctx, state_cell
+
+_FULL, _NEARLY = 95.0, 85.0
+_STATES = ("hangs", "missing", "ill", "unknown", "well")
+
+
+def _used(row: StoreRow, _: Ctx) -> Cell:
+    used = row.store.used_pct
+    if used is None:
+        return (UNKNOWN, "text-dim")
+    role = "bad" if used >= _FULL else "warn" if used >= _NEARLY else ""
+    return [*gauge(used / 100, 6), (f" {percent(used, 0):>5}", role)]
+
+
+def _size(row: StoreRow, _: Ctx) -> Cell:
+    size = row.store.size_tb
+    if size is None:
+        return (UNKNOWN, "text-dim")
+    return f"{size / 1000:,.1f} PB" if size >= 1000 else f"{size:,.0f} TB" if size >= 10 else f"{size:,.1f} TB"
+
+
+def _targets(row: StoreRow, _: Ctx) -> Cell:
+    store = row.store
+    if store.targets is None:
+        return (UNKNOWN, "text-dim")
+    short = store.targets_up is not None and store.targets_up < store.targets
+    return (f"{count(store.targets_up)}/{count(store.targets)}", "bad" if short else "")
+
+
+def _number(number: int | None, role: str) -> Cell:
+    return (count(number), role if number else "text-dim")
+
+
+def _where(row: StoreRow, _: Ctx) -> Cell:
+    parts = [f"hangs on {fold(row.store.hung)}"] if row.store.hung else []
+    parts += [f"missing on {fold(row.missing)}"] if row.missing else []
+    return "; ".join([*row.store.wrong, *parts])
+
+
+STORES: tuple[Column, ...] = (
+    Column("name", "file system", 11, lambda row, _: row.store.name, lambda row: natural_key(row.store.name), grow=1,
+           most=30, identity=always),
+    Column("kind", "kind", 7, lambda row, _: row.store.kind or UNKNOWN, lambda row: row.store.kind, priority=4),
+    Column("state", "state", 9, lambda row, _: state_span(row.state), lambda row: _STATES.index(row.state)),
+    Column("used", "used", 12, _used, lambda row: row.store.used_pct, priority=3, descending=True),
+    Column("size", "size", 8, _size, lambda row: row.store.size_tb, align="right", priority=7, descending=True),
+    Column("targets", "up", 9, _targets, lambda row: row.store.targets_up, align="right", priority=5),
+    Column("mounted", "mounted", 7, lambda row, _: count(row.store.mounted), lambda row: row.store.mounted,
+           align="right", priority=6, descending=True),
+    Column("hung", "hung", 5, lambda row, _: _number(len(row.store.hung), "bad"), lambda row: len(row.store.hung),
+           align="right", descending=True),
+    Column("missing", "lack it", 7, lambda row, _: _number(len(row.missing), "warn"), lambda row: len(row.missing),
+           align="right", priority=1, descending=True),
+    Column("jobs", "jobs hit", 8, lambda row, _: count(None if row.jobs is None else len(row.jobs)),
+           lambda row: None if row.jobs is None else len(row.jobs), align="right", descending=True),
+    Column("where", "what is wrong", 20, _where, priority=2, grow=4),
+    Column("device", "what is mounted", 20, lambda row, _: (row.store.device, "text-dim"),
+           lambda row: row.store.device, priority=8, grow=1, most=44),
+)  # fmt: skip
+
+
+def _node_state(one: StoreNode, _: Ctx) -> Cell:
+    return (UNKNOWN, "text-dim") if one.node is None else state_cell(one.node)
+
+
+STORE_NODES: tuple[Column, ...] = (
+    Column("node", "node", 10, lambda one, _: one.name, lambda one: natural_key(one.name), grow=1, most=24,
+           identity=always),
+    Column("how", "there it", 9, lambda one, _: state_span(one.how), lambda one: one.how),
+    Column("state", "node is", 13, _node_state, lambda one: one.node.display if one.node is not None else ""),
+    Column("stuck", "jobs cannot end", 16, lambda one, _: (one.stuck or "", "bad"), lambda one: one.stuck, priority=1),
+    Column("jobs", "jobs", 14, lambda one, _: ", ".join(one.jobs), lambda one: len(one.jobs), priority=3, grow=1,
+           most=30, descending=True),
+    Column("users", "of", 12, lambda one, _: ", ".join(one.users), lambda one: one.users, priority=2, grow=2, most=40),
+    Column("rack", "rack", 6, lambda one, _: (one.node.rack if one.node is not None else None) or UNKNOWN,
+           lambda one: one.node.rack if one.node is not None else "", priority=4),
+)  # fmt: skip

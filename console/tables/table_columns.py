@@ -1,0 +1,246 @@
+"""The columns of every table, as data. What stands in a cell, how it sorts, what vanishes first when narrow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from collectors.model import Cluster, Job, Node
+from collectors.nodeset import natural_key
+from collectors.nodestate import DISPLAYS
+from console.actions.action import held, job_word
+from themes.roles import job_look, state_look
+from widgets.cells import Cell, gauge
+from widgets.table_column import Column, always
+from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, power
+
+
+class Ctx(Struct, frozen=True, eq=False):
+    """What a cell may need besides its row: the cluster, and the wall clock rounded to what a cell can show."""
+
+    cluster: Cluster
+    now: float
+
+
+_RANK = {word: rank for rank, word in enumerate(DISPLAYS)}
+
+
+def state_cell(node: Node, _: Ctx | None = None) -> Cell:
+    """Glyph and word of a node's state, the flags that the word does not tell behind it."""
+    glyph, role = state_look(node.display)
+    star = "*" if "NOT_RESPONDING" in node.flags and node.display in {"down", "drained", "draining"} else ""
+    return (f"{glyph} {node.display}{star}", role)
+
+
+def job_state_cell(job: Job, _: Ctx | None = None) -> Cell:
+    """Glyph and word of a job's state."""
+    glyph, role = job_look("HELD" if held(job) else job.state)
+    return (f"{glyph} {job_word(job)}", role)
+
+
+def dim(value: str | None) -> Cell:
+    """A value, or the dash of what is unknown or unset, in the quiet colour."""
+    return (UNKNOWN, "text-dim") if value is None else value
+
+
+def used(part: int | None, whole: int | None) -> str:
+    """`6/8`: used of all."""
+    return UNKNOWN if whole is None else f"{'?' if part is None else part}/{whole}"
+
+
+def _gpus(node: Node, _: Ctx) -> Cell:
+    if node.gpus == 0:
+        return ("none", "text-dim")
+    return used(node.gpus_alloc, node.gpus)
+
+
+def _load(node: Node, ctx: Ctx, field: str) -> Any:
+    load = ctx.cluster.loads.get(node.name)
+    return None if load is None else getattr(load, field)
+
+
+def _util(node: Node, ctx: Ctx) -> Cell:
+    value = _load(node, ctx, "gpu_util_pct")
+    if value is None:
+        return (UNKNOWN, "text-dim")
+    return [*gauge(value / 100, 6), (f" {value:3.0f} %", "")]
+
+
+def _node_jobs(node: Node, ctx: Ctx) -> Cell:
+    if "jobs" not in ctx.cluster.known:
+        return (UNKNOWN, "text-dim")
+    ids = ctx.cluster.jobs_on.get(node.name, ())
+    if not ids:
+        return ""
+    first = ctx.cluster.jobs.get(ids[0])
+    more = f" +{len(ids) - 1}" if len(ids) > 1 else ""
+    return f"{first.user if first else ids[0]}{more}"
+
+
+def _by(node: Node, _: Ctx) -> Cell:
+    return node.reason_by or ""
+
+
+def _reason_age(node: Node, ctx: Ctx) -> Cell:
+    return "" if node.reason is None else duration(None if node.reason_at is None else ctx.now - node.reason_at)
+
+
+NODES: tuple[Column, ...] = (
+    Column("name", "node", 9, lambda n, _: n.name, lambda n: natural_key(n.name), grow=1, most=18, identity=always),
+    Column("state", "state", 13, state_cell, lambda n: (_RANK.get(n.display, -1), natural_key(n.name))),
+    Column("gpus", "GPUs", 5, _gpus, lambda n: n.gpus_alloc, align="right", priority=2, descending=True),
+    Column("rack", "rack", 5, lambda n, _: dim(n.rack), lambda n: n.rack and natural_key(n.rack), priority=5),
+    Column("util", "GPU util", 12, _util, priority=6, volatile=True),
+    Column("temp", "hottest", 7, lambda n, c: degrees(_load(n, c, "temp_c")), priority=9, align="right", volatile=True),
+    Column("power", "power", 8, lambda n, c: power(_load(n, c, "power_w")), priority=8, align="right", volatile=True),
+    Column(
+        "load",
+        "load",
+        6,
+        lambda n, _: UNKNOWN if n.cpu_load is None else f"{n.cpu_load:.1f}",
+        lambda n: n.cpu_load,
+        align="right",
+        priority=10,
+        descending=True,
+    ),
+    Column(
+        "cpus",
+        "CPUs",
+        8,
+        lambda n, _: used(n.cpus_alloc, n.cpus),
+        lambda n: n.cpus_alloc,
+        align="right",
+        priority=11,
+        descending=True,
+    ),
+    Column(
+        "memory",
+        "free mem",
+        8,
+        lambda n, _: memory(n.free_memory_mb),
+        lambda n: n.free_memory_mb,
+        align="right",
+        priority=12,
+    ),
+    Column("jobs", "jobs of", 10, _node_jobs, priority=7, grow=1, most=16, volatile=True),
+    Column(
+        "partitions",
+        "partitions",
+        10,
+        lambda n, _: ",".join(n.partitions),
+        lambda n: n.partitions,
+        priority=13,
+        grow=1,
+        most=20,
+    ),
+    Column("by", "by", 6, _by, lambda n: n.reason_by, priority=4, most=10, grow=1),
+    Column("age", "since", 7, _reason_age, lambda n: n.reason_at, align="right", priority=3, volatile=True),
+    Column("reason", "reason", 14, lambda n, _: n.reason or "", lambda n: n.reason, priority=1, grow=6),
+)
+
+
+def _job_gpus(job: Job, _: Ctx) -> Cell:
+    return count(job.gpus)
+
+
+def _elapsed(job: Job, ctx: Ctx) -> Cell:
+    if job.started is None:
+        wait = None if job.submitted is None else ctx.now - job.submitted
+        return (duration(wait), "text-dim")
+    return duration(job.elapsed_s(ctx.now))
+
+
+def _left(job: Job, ctx: Ctx) -> Cell:
+    if job.started is not None:
+        return ("no limit", "text-dim") if job.unlimited else duration(job.left_s(ctx.now))
+    if job.expected is None or job.expected <= ctx.now:
+        return ("", "")
+    return (f"in {duration(job.expected - ctx.now)}", "text-dim")
+
+
+def _where(job: Job, _: Ctx) -> Cell:
+    if job.nodes is not None:
+        return job.nodes
+    return ("" if job.reason is None else job.reason, "job-held" if held(job) else "text-dim")
+
+
+def _job_key(job: Job) -> int:
+    """Its number and its task's within an array, as one number: a hundred thousand are 4 MB, and quick to sort."""
+    head, _, task = job.id.partition("_")
+    number = int(head) if head.isdecimal() else 0
+    # 101_[3-9] stands for the tasks that wait, and comes before them.
+    return number << 32 | (min(int(task), 0xFFFFFFFE) + 1 if task.isdecimal() else 0)
+
+
+JOBS: tuple[Column, ...] = (
+    Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, most=14, identity=always),
+    Column("state", "state", 12, job_state_cell, lambda j: (j.state, _job_key(j))),
+    Column("user", "user", 9, lambda j, _: j.user, lambda j: j.user, grow=2, most=14),
+    Column("name", "name", 12, lambda j, _: j.name, lambda j: j.name, priority=3, least=10, grow=3, most=32),
+    Column("account", "account", 12, lambda j, _: dim(j.account), lambda j: j.account, priority=9, grow=1, most=18),
+    Column("partition", "part", 6, lambda j, _: dim(j.partition), lambda j: j.partition, priority=6, grow=1, most=12),
+    Column("qos", "QOS", 7, lambda j, _: dim(j.qos), lambda j: j.qos, priority=12),
+    Column(
+        "nodes_n",
+        "nodes",
+        5,
+        lambda j, _: count(j.node_count),
+        lambda j: j.node_count,
+        align="right",
+        priority=5,
+        descending=True,
+    ),
+    Column("gpus", "GPUs", 6, _job_gpus, lambda j: j.gpus, align="right", priority=1, descending=True),
+    Column(
+        "elapsed",
+        "for",
+        7,
+        _elapsed,
+        lambda j: None if j.started is None else -j.started,
+        align="right",
+        priority=2,
+        volatile=True,
+    ),
+    Column(
+        "left",
+        "left",
+        8,
+        _left,
+        lambda j: None if j.started is None or j.time_limit_s is None else j.started + j.time_limit_s,
+        align="right",
+        priority=7,
+        volatile=True,
+    ),
+    Column(
+        "limit",
+        "limit",
+        10,
+        lambda j, _: "none" if j.unlimited else clock_span(j.time_limit_s),
+        lambda j: j.time_limit_s,
+        align="right",
+        priority=13,
+        descending=True,
+    ),
+    Column(
+        "priority",
+        "priority",
+        10,
+        lambda j, _: count(j.priority),
+        lambda j: j.priority,
+        align="right",
+        priority=11,
+        descending=True,
+    ),
+    Column(
+        "restarts",
+        "restarts",
+        8,
+        lambda j, _: count(j.restarts),
+        lambda j: j.restarts,
+        align="right",
+        priority=10,
+        descending=True,
+    ),
+    Column("where", "nodes or why", 15, _where, lambda j: j.nodes or j.reason, priority=4, least=12, grow=4),
+)

@@ -1,0 +1,145 @@
+"""What of the cooling needs a person: for "Needs you". Pure; a leak is told of from old facts too, as what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from collectors.model import Alert, Cluster
+from collectors.nodeset import natural_key
+from console.health import drain_reasons, failure_domains
+from console.health.cooling_loops import feeds
+from console.health.failure_domains import LOOP, Failed
+from console.plant import cooling, loop_folds
+from console.plant.cooling import Loop, State
+from widgets.units import plural
+
+#: More loops than this in one state are one line.
+MOST = 3
+#: What to do first.
+_STEPS: dict[State, str] = {
+    "leak": "send somebody now, be ready to cut its power",
+    "low flow": "stop what runs there and call facilities: GPUs overheat within minutes",
+    "warm": "let no new work start there and call facilities",
+    "pressure": "call facilities",
+    "silent": "look at the CDU itself",
+}
+
+Said = tuple[Alert, bool]
+"""An alert, and whether it is about the loop itself."""
+
+
+class LoopNeed(Struct, frozen=True, kw_only=True):
+    """One line, of one loop or of many in one state."""
+
+    text: str
+    leak: bool
+    bad: bool
+    opens: str
+    """The filter of the node list that shows what hangs on it."""
+    since: int | None
+    down: tuple[str, ...]
+    """Nodes that went down there: told of by this line."""
+    spent: frozenset[str]
+    """Alerts that say the same."""
+
+
+def needs(cluster: Cluster, now: float, mono: float | None, failed: Sequence[Failed]) -> list[LoopNeed]:
+    """Loops that leak, stand still, are warm or fell silent, worst first. `failed` are the nodes that went down."""
+    if not cluster.cooling:
+        return []
+    as_read = cooling.is_fresh(cluster, now, mono)
+    those = [one for one in cooling.worst_first(cluster) if one.state in _STEPS and (as_read or one.state == "leak")]
+    if not those:
+        return []
+    said = _said(those, cluster)
+    down = {one.name: _down(one, failed, said.get(one.name, ()), now) for one in those if one.ill}
+    made: list[LoopNeed] = []
+    for state in _STEPS:
+        alike = [one for one in those if one.state == state]
+        for some in [alike] if len(alike) > MOST else [[one] for one in alike]:
+            made.append(_need(some, down, said, as_read))
+    return made
+
+
+def _need(
+    loops: Sequence[Loop],
+    down: Mapping[str, Sequence[str]],
+    said: Mapping[str, Sequence[Said]],
+    as_read: bool,
+) -> LoopNeed:
+    first, lost = loops[0], tuple(node for one in loops for node in down.get(one.name, ()))
+    state = first.state if as_read else f"{first.state} when last read"
+    fallen = f" ({len(lost):,} down)" if lost else ""
+    if len(loops) == 1:
+        text = f"{first.name} {state}: {first.text}; {cooling.about(first)}{fallen}: {_step(loops)}"
+    else:
+        names = ", ".join(one.name for one in loops[:4]) + (", …" if len(loops) > 4 else "")
+        nodes = sum(len(one.nodes) for one in loops)
+        text = f"{len(loops)} cooling loops {state}: {names}; {plural(nodes, 'node')}{fallen}: {_step(loops)}"
+    alerts = [alert for one in loops for alert, _ in said.get(one.name, ())]
+    own = [at for one in loops if (at := _began(said.get(one.name, ()))) is not None]
+    silent = [one.since for one in loops if one.state == "silent" and one.since is not None]
+    return LoopNeed(
+        text=text,
+        leak=first.state == "leak",
+        bad=first.ill,
+        opens=" | ".join(f'loop="{one.name}"' for one in sorted(loops, key=lambda one: natural_key(one.name))),
+        since=min((*own, *silent), default=None),
+        down=lost,
+        spent=frozenset(alert.id for alert in alerts),
+    )
+
+
+def _down(loop: Loop, failed: Iterable[Failed], said: Iterable[Said], now: float) -> tuple[str, ...]:
+    """The nodes on it that went down since it fell ill, or several at one time, by no reason of their own."""
+    nodes = frozenset(loop.nodes)
+    mine = [one for one in failed if one.node.name in nodes
+            and drain_reasons.read(one.node.reason, one.node.reason_by).kind in failure_domains.COOLED]  # fmt: skip
+    begins = _began(said)
+    return tuple(
+        one.node.name
+        for burst in failure_domains.bursts(mine, now)
+        if len(burst) >= failure_domains.TOGETHER
+        or (begins is not None and (burst[-1].since or now) >= begins - failure_domains.GAP_S)
+        for one in burst
+    )
+
+
+def _step(loops: Sequence[Loop]) -> str:
+    """What to do first; nobody can stop what does not run."""
+    state = loops[0].state
+    if state == "low flow" and all(one.jobs == () for one in loops):
+        return "let no new work start there and call facilities"
+    return _STEPS[state]
+
+
+def _began(said: Iterable[Said]) -> int | None:
+    """When the first alert about the loop itself began."""
+    return min((alert.starts for alert, own in said if own and alert.starts is not None), default=None)
+
+
+def _said(loops: Iterable[Loop], cluster: Cluster) -> Mapping[str, Sequence[Said]]:
+    """Loop to the alerts about it, and, where it is ill, those that call its racks and nodes hot."""
+    ill = frozenset(one.name for one in loops if one.ill)
+    fed = feeds(cluster)
+    found: dict[str, list[Said]] = {}
+    for alert in cluster.alerts.values():
+        place = failure_domains.of_alert(alert, cluster)
+        if place is not None and place[0] == LOOP:
+            found.setdefault(place[1], []).append((alert, True))
+        elif loop_folds.speaks_of_heat(alert.name):
+            node = cluster.nodes.get(failure_domains.node_of_alert(alert, cluster))
+            rack = place[1] if place is not None and place[0] == "rack" else None if node is None else node.rack
+            for loop in fed.get(rack or "", ()):
+                if loop in ill:
+                    found.setdefault(loop, []).append((alert, False))
+    return found
+
+
+def racks(cluster: Cluster, now: float, mono: float | None = None) -> frozenset[str]:
+    """The racks whose loop is ill, for the map."""
+    if not cluster.cooling or not cooling.is_fresh(cluster, now, mono):
+        return frozenset()
+    return frozenset(rack for one in cooling.loops(cluster).values() if one.ill for rack in one.racks)

@@ -1,0 +1,69 @@
+"""What of the NVLink domains needs a person: for "Needs you". Pure, and never from facts that are old."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from collectors.model import Cluster
+from collectors.nodeset import fold
+from console.health.inconsistencies import Fresh
+from console.plant import nvlink_domains
+from console.plant.nvlink_domains import DomainState
+from widgets.units import plural
+
+from .attention_control import Trouble
+
+#: From so many domains on one line tells of all that have the same trouble.
+TOGETHER = 3
+
+
+def troubles(cluster: Cluster, good: Fresh) -> list[Trouble]:
+    """Domains that fell apart, ill fabrics, IMEX that is not up, worst first; a domain is told of once, by what
+    is worst. Trays that are out of service already are in somebody's hands and not told of."""
+    if not (good.trays and good.nodes):
+        return []
+    every = list(nvlink_domains.states(cluster).values())
+    split = [one for one in every if one.split]
+    unwell = [one for one in every if one.fabric == "unhealthy" and not one.split]
+    silent = [one for one in every if one.imex not in {None, "up"} and one not in split and one not in unwell]
+    return [
+        *_told(split, "NVLink domains fell apart", _split, True),
+        *_told(unwell, "NVLink fabrics are unhealthy", _unwell, True),
+        *_told(silent, "NVLink domains whose IMEX is not up", _imex, False),
+    ]
+
+
+def _told(
+    those: Sequence[DomainState], what: str, text: Callable[[DomainState], tuple[str, Sequence[str]]], bad: bool
+) -> list[Trouble]:
+    """A line each, or one for all."""
+    if len(those) < TOGETHER:
+        return [Trouble(text=words, bad=bad, nodes=tuple(nodes)) for words, nodes in map(text, those)]
+    nodes = tuple(node for one in those for node in text(one)[1])
+    names = ", ".join(one.name for one in those[:6]) + (", …" if len(those) > 6 else "")
+    return [Trouble(text=f"{len(those)} {what}: {names}", bad=bad, nodes=nodes)]
+
+
+def _split(one: DomainState) -> tuple[str, Sequence[str]]:
+    usable = frozenset(one.usable)
+    parts = [(part.clique, [node for node in part.nodes if node in usable]) for part in one.parts]
+    apart = [node for _, nodes in parts[1:] for node in nodes]
+    said = ", ".join(f"{plural(len(nodes), 'tray')} in clique {clique}" for clique, nodes in parts if nodes)
+    return f"{one.name} fell apart: {said}; no {one.fits + 1}-tray job fits", apart
+
+
+def _unwell(one: DomainState) -> tuple[str, Sequence[str]]:
+    why = f": {', '.join(one.wrong)}" if one.wrong else ""
+    return f"{one.name} NVLink fabric unhealthy on {fold(one.ill)}{why}", one.ill
+
+
+def _imex(one: DomainState) -> tuple[str, Sequence[str]]:
+    where = f" on {fold(one.imex_ill)}" if one.imex_ill else ""
+    return f"{one.name} IMEX {one.imex}{where}: memory is not shared between its trays", one.imex_ill or one.usable
+
+
+def racks(cluster: Cluster, good: Fresh) -> frozenset[str]:
+    """The racks whose domain needs somebody, for the map."""
+    if not (good.trays and good.nodes):
+        return frozenset()
+    return frozenset(one.rack for one in nvlink_domains.states(cluster).values() if one.broken and one.rack is not None)

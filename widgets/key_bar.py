@@ -1,0 +1,91 @@
+"""KeyBar: the keys that work here and now, in the last line. A key that is refused now is dim and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from textual.events import Click
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from .cells import Span, cut, width
+from .ink import ink
+
+_GAP = 2
+
+
+class Key(Struct, frozen=True):
+    """One key of the bar, as it is to be read ("Space", "d") and what it does ("drain")."""
+
+    key: str
+    label: str
+    enabled: bool = True
+    why_not: str = ""
+
+    @property
+    def cells(self) -> int:
+        """Cells it takes."""
+        return width(self.key) + 1 + width(self.label)
+
+
+class KeyBar(Widget):
+    """Give it keys with `set_keys`. What does not fit falls off at the end, but the last one always stays."""
+
+    DEFAULT_CSS = """
+    KeyBar { dock: bottom; height: 1; background: $panel; }
+    """
+    ALLOW_SELECT = False
+
+    class Pressed(Message):
+        """A key was clicked, enabled or not."""
+
+        def __init__(self, bar: KeyBar, key: Key) -> None:
+            super().__init__()
+            self.bar, self.key = bar, key
+
+        @property
+        def control(self) -> KeyBar:
+            """The bar."""
+            return self.bar
+
+    def __init__(self, keys: Sequence[Key] = (), *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.keys: tuple[Key, ...] = tuple(keys)
+        self._places: list[tuple[int, Key]] = []
+
+    def set_keys(self, keys: Sequence[Key]) -> None:
+        """Show other keys, in this order."""
+        if tuple(keys) != self.keys:
+            self.keys = tuple(keys)
+            self.refresh()
+
+    def placed(self, cells: int) -> list[tuple[int, Key]]:
+        """Which keys fit, each with its first cell."""
+        shown = list(self.keys)
+        while len(shown) > 1 and 2 + sum(key.cells for key in shown) + _GAP * (len(shown) - 1) > cells:
+            del shown[-2]
+        places, x = [], 1
+        for key in shown:
+            places.append((x, key))
+            x += key.cells + _GAP
+        return places
+
+    def render_line(self, y: int) -> Strip:
+        """The line."""
+        cells = self.size.width
+        self._places = self.placed(cells)
+        spans: list[Span] = [(" ", "")]
+        for at, (_, key) in enumerate(self._places):
+            spans += [(" " * _GAP, "")] if at else []
+            spans.append((key.key, "key" if key.enabled else "key-off"))
+            spans.append((" " + cut(key.label, cells), "bar" if key.enabled else "key-off"))
+        return ink(self).line(spans, cells, on="bar")
+
+    def on_click(self, event: Click) -> None:
+        """As if the key had been pressed."""
+        for x, key in self._places:
+            if x <= event.x < x + key.cells:
+                event.stop()
+                self.post_message(self.Pressed(self, key))

@@ -1,0 +1,131 @@
+"""Columns as data: what a table shows, and how it fits the width there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from .cells import Align, Cell, spans_of, spans_width
+
+GAP = 2
+"""Blank cells between two columns."""
+ESSENTIAL = 4
+"""Columns up to this priority are worth making others narrower for."""
+
+
+class Column(Struct, frozen=True):
+    """One column. `cell(row, ctx)` gives its text, a (text, role) or spans; `ctx` is whatever the table was given.
+
+    `width` is how many cells it wants at least; a column that grows takes its part of what is left, up to `most`. On a
+    narrow screen columns of the highest `priority` number vanish first (0 last of all); before one that is ESSENTIAL
+    does, those with a `least` become as narrow as that. The text of a `volatile` column depends on `ctx` (the clock,
+    say) and not on the row alone.
+    """
+
+    key: str
+    title: str
+    width: int
+    cell: Callable[[Any, Any], Cell]
+    sort: Callable[[Any], Any] | None = None
+    grow: int = 0
+    most: int | None = None
+    align: Align = "left"
+    priority: int = 0
+    volatile: bool = False
+    least: int | None = None
+    descending: bool = False
+    """Whether sorting by it begins with the greatest: figures mostly do, names do not."""
+    identity: Callable[[Any], bool] | None = None
+    """Of a column that says which row this is (job id, node name): whether the cell of a row is one such name, and no
+    list of them. A name is never cut while another column can give way."""
+
+
+def always(_: Any) -> bool:
+    """For `Column.identity`: each cell is one name."""
+    return True
+
+
+class Placed(Struct, frozen=True):
+    """A column that is shown, and its cells on the line."""
+
+    column: Column
+    x: int
+    width: int
+
+
+def needs(columns: Sequence[Column], rows: Iterable[Any], ctx: Any) -> dict[str, int]:
+    """By key of the identity columns: the cells that the longest name in these rows takes."""
+    found = {column.key: 0 for column in columns if column.identity is not None}
+    for row in rows if found else ():
+        for column in columns:
+            if column.identity is not None and column.identity(row):
+                size = spans_width(spans_of(column.cell(row, ctx)))
+                found[column.key] = max(found[column.key], size)
+    return found
+
+
+def place(
+    columns: Sequence[Column], width: int, start: int = 0, need: Mapping[str, int] | None = None
+) -> tuple[Placed, ...]:
+    """Choose the columns that fit and give each its place.
+
+    An identity column first takes what it needs, and all others give way. Without one the first column is always shown,
+    however narrow it is.
+    """
+    room = width - start
+    need = need or {}
+    shown = list(columns)
+    kept = [column for column in shown if need.get(column.key)] or shown[:1]
+    wanted = _widths(shown, need)
+    while not _fits(wanted, room) and len(shown) > len(kept):
+        can = [(column.priority, at) for at, column in enumerate(shown) if column not in kept]
+        # The first column says what the row is: of equals it goes last.
+        worst, last = max(can)
+        if worst <= ESSENTIAL and _fits(narrow := _widths(shown, need, least=True), room):
+            wanted = narrow
+            break
+        del shown[last]
+        wanted = _widths(shown, need)
+    if not shown or room <= 0:
+        return ()
+    placed, x = [], start
+    widths: list[int] = []
+    for at in range(len(shown)):
+        widths.append(min(wanted[at], room - sum(widths) - GAP * at))
+    shown = [column for column, cells in zip(shown, widths, strict=True) if cells > 0]
+    del widths[len(shown) :]
+    _grow(shown, widths, room - sum(widths) - GAP * (len(shown) - 1))
+    for column, cells in zip(shown, widths, strict=True):
+        placed.append(Placed(column, x, cells))
+        x += cells + GAP
+    return tuple(placed)
+
+
+def _widths(shown: Sequence[Column], need: Mapping[str, int], *, least: bool = False) -> list[int]:
+    return [
+        max(column.least if least and column.least is not None else column.width, need.get(column.key, 0))
+        for column in shown
+    ]
+
+
+def _fits(widths: Sequence[int], room: int) -> bool:
+    return sum(widths) + GAP * (len(widths) - 1) <= room
+
+
+def _grow(shown: Sequence[Column], widths: list[int], spare: int) -> None:
+    """Deal what is left to the columns that grow, by weight, none beyond its most."""
+    while spare > 0:
+        can = [at for at, c in enumerate(shown) if c.grow and (c.most is None or widths[at] < c.most)]
+        if not can:
+            return
+        weight = sum(shown[at].grow for at in can)
+        deal = spare
+        for at in can:
+            most = shown[at].most
+            part = min(max(1, deal * shown[at].grow // weight), spare)
+            if most is not None:
+                part = min(part, most - widths[at])
+            widths[at] += part
+            spare -= part

@@ -1,0 +1,230 @@
+"""TableKeys: the table's keys, mouse and messages; what they do to the rows is in VirtualTable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from .scroll import Scrolled
+
+if TYPE_CHECKING:
+    from .table_column import Column, Placed
+
+
+class _Told(Message):
+    """A message of a table."""
+
+    def __init__(self, table: TableKeys) -> None:
+        super().__init__()
+        self.table = table
+
+    @property
+    def control(self) -> TableKeys:
+        """The table, so that `@on(VirtualTable.Opened, "#jobs")` works."""
+        return self.table
+
+
+class TableKeys(Scrolled):
+    """A cursor that is a key, moved by keys and mouse."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "step(-1)", "Up", show=False),
+        Binding("down,j", "step(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home", "ends(False)", "First", show=False),
+        Binding("end", "ends(True)", "Last", show=False),
+        Binding("enter", "open", "Open", show=False),
+        Binding("space", "mark", "Mark", show=False),
+        Binding("asterisk", "mark_all", "Mark all", show=False),
+        Binding("o", "next_sort", "Sort by the next column", show=False),
+        Binding("O", "reverse_sort", "Reverse the sort", show=False),
+    ]
+
+    class Opened(_Told, namespace="virtual_table"):
+        """The operator opened a row."""
+
+        def __init__(self, table: TableKeys, key: str) -> None:
+            super().__init__(table)
+            self.key = key
+
+    class Moved(_Told, namespace="virtual_table"):
+        """The cursor stands on another key; None where there are no rows."""
+
+        def __init__(self, table: TableKeys, key: str | None) -> None:
+            super().__init__(table)
+            self.key = key
+
+        def can_replace(self, message: Message) -> bool:
+            """Of several moves in the queue only the last counts."""
+            return isinstance(message, TableKeys.Moved) and message.table is self.table
+
+    class Vanished(_Told, namespace="virtual_table"):
+        """The row under the cursor went; the cursor stands on `key` now."""
+
+        def __init__(self, table: TableKeys, gone: str, key: str | None) -> None:
+            super().__init__(table)
+            self.gone, self.key = gone, key
+
+    class Marked(_Told, namespace="virtual_table"):
+        """The marks changed."""
+
+        def __init__(self, table: TableKeys, keys: frozenset[str]) -> None:
+            super().__init__(table)
+            self.keys = keys
+
+    class Sorted(_Told, namespace="virtual_table"):
+        """The operator sorted by another column, or the other way round."""
+
+        def __init__(self, table: TableKeys, column: str | None, reverse: bool) -> None:
+            super().__init__(table)
+            self.column, self.reverse = column, reverse
+
+    columns: tuple[Column, ...]
+    sort_column: str | None
+    _placed: tuple[Placed, ...]
+    _marks: set[str]
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.cursor_key: str | None = None
+        """The key under the cursor, None while there are no rows."""
+        self._at = 0
+        self.waits = False
+        """Whether other rows than those that stand here are asked for: not all of these are what is meant then."""
+        self._focus_is_new = False
+        self._opened_by_click = False
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The keys in the order shown."""
+        raise NotImplementedError
+
+    @property
+    def reverse(self) -> bool:
+        """Whether the greatest stand first."""
+        raise NotImplementedError
+
+    def sort_by(self, column: str | None, reverse: bool | None = None) -> None:
+        """Sort by a column."""
+        raise NotImplementedError
+
+    def _show_changes(self) -> None:
+        raise NotImplementedError
+
+    def _set_marks(self, marks: set[str]) -> None:
+        raise NotImplementedError
+
+    def _put(self, at: int) -> bool:
+        """Put the cursor on a place without scrolling or painting. True when it is on another key now."""
+        keys = self.keys
+        if not keys:
+            return False
+        self._at = max(0, min(at, len(keys) - 1))
+        moved = self.cursor_key != keys[self._at]
+        self.cursor_key = keys[self._at]
+        return moved
+
+    def _go(self, at: int) -> None:
+        """Move the cursor to a place, into sight, and tell."""
+        moved = self._put(at)
+        # Scrolling repaints what changed, and that includes the cursor.
+        if self.keys and not self.show_line(self._at):
+            self._show_changes()
+        if moved:
+            self.post_message(self.Moved(self, self.cursor_key))
+
+    def action_step(self, by: int) -> None:
+        """One row up or down."""
+        self._go(self._at + by)
+
+    def action_page(self, by: int) -> None:
+        """A page up or down: the cursor keeps its line of the screen while there is a page to turn."""
+        step = by * max(1, self.page - 1)
+        moved = self._put(self._at + step)
+        top = max(0, min(self.top + step, self.body_lines - self.page))
+        scrolled = top != self.top
+        self.top = top
+        if not self.show_line(self._at) and (scrolled or moved):
+            self._show_changes()
+        if moved:
+            self.post_message(self.Moved(self, self.cursor_key))
+
+    def action_ends(self, last: bool) -> None:
+        """To the first or the last row."""
+        self._go(len(self.keys) - 1 if last else 0)
+
+    def action_open(self) -> None:
+        """Open the row under the cursor."""
+        if self.cursor_key is not None:
+            self.post_message(self.Opened(self, self.cursor_key))
+
+    def action_mark(self) -> None:
+        """Mark the row under the cursor, or take its mark away, and go one down."""
+        if self.cursor_key is not None:
+            self._set_marks(self._marks ^ {self.cursor_key})
+            self.action_step(1)
+
+    def action_mark_all(self) -> None:
+        """Mark every row that is shown; once all are, take the marks away."""
+        if self.waits:
+            return
+        every = set(self.keys)
+        self._set_marks(set() if every <= self._marks else every)
+
+    def action_next_sort(self) -> None:
+        """Sort by the next column that can be sorted by and is shown."""
+        can = [place.column.key for place in self._placed if place.column.sort is not None]
+        if can:
+            now = can.index(self.sort_column) if self.sort_column in can else -1
+            self._sort(can[(now + 1) % len(can)])
+
+    def action_reverse_sort(self) -> None:
+        """The other way round."""
+        if self.sort_column is not None:
+            self._sort(self.sort_column, not self.reverse)
+
+    def _sort(self, column: str, reverse: bool | None = None) -> None:
+        self.sort_by(column, reverse)
+        self.post_message(self.Sorted(self, self.sort_column, self.reverse))
+
+    def focus_changed(self) -> None:
+        """The click that brings the focus selects, it does not open."""
+        self._focus_is_new = self.has_focus
+
+    def on_key(self) -> None:
+        """Whoever types has had the focus for a while."""
+        self._focus_is_new = False
+
+    def on_click(self, event: events.Click) -> None:
+        """Select a row, open the one under the cursor; sort by a title, the same again turns it round."""
+        where = event.get_content_offset(self)
+        fresh, self._focus_is_new = self._focus_is_new, False
+        if where is None or (self.has_bar and where.x == self.extent.width - 1):
+            return
+        event.stop()
+        if where.y < self.head:
+            self._click_title(where.x)
+            return
+        at = self.top + where.y - self.head
+        if at >= len(self.keys):
+            return
+        again = event.chain > 1
+        if self.keys[at] != self.cursor_key or (fresh and not again):
+            self._opened_by_click = False
+            self._go(at)
+        elif not (again and self._opened_by_click):
+            self._opened_by_click = True
+            self.action_open()
+
+    def _click_title(self, x: int) -> None:
+        for place in self._placed:
+            if place.x <= x < place.x + place.width + 1 and place.column.sort is not None:
+                if place.column.key == self.sort_column:
+                    self.action_reverse_sort()
+                else:
+                    self._sort(place.column.key)

@@ -1,0 +1,318 @@
+"""QuietApp and QuietScreen: Textual's, but what they send over the wire is only what changed, when it can go."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from rich.console import RenderableType
+from rich.control import Control
+from textual._ansi_sequences import SYNC_END, SYNC_START
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.app import App
+from textual.driver import Driver
+from textual.events import DescendantFocus, Event, InputEvent, Key, MouseMove, Resize
+from textual.geometry import Size
+from textual.notifications import Notify, SeverityLevel
+from textual.reactive import Reactive
+from textual.screen import ModalScreen, Screen
+from textual.theme import Theme
+from textual.widget import Widget
+from textual.widgets import Input
+
+from widgets.toast import Word
+
+from .flow_control import Flow
+from .screen_diff import Glass, GlassUpdate
+from .strip_cache import free_strips
+from .stylesheet_cache import Sheet
+from .terminal_driver import LineDriver
+from .tty_writer import Line
+
+Result = TypeVar("Result")
+
+_LOOK_S = 1.0
+"""A line that has to move says when it has; but it is not believed when it says nothing at all."""
+_ASK_AGAIN_S = 2.0
+"""An answer of the terminal may be lost, in a paste for one."""
+
+
+class QuietScreen(Screen[Result]):
+    """A Screen that is not painted whole when the focus moves, and is laid out once when it comes up."""
+
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
+
+    def _on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Nothing on the screen moves by itself, not even the cursor of an input."""
+        if isinstance(event.widget, Input):
+            event.widget.cursor_blink = False
+
+    def _screen_resized(self, size: Size) -> None:
+        """Textual 8.2.8 tells a screen that it has laid out how large it is, and lays it out again for that."""
+        if size != self._compositor.size or size != self._size:
+            super()._screen_resized(size)
+        elif isinstance(self.app, QuietApp) and self.app.glass.lost:
+            self.refresh()  # the terminal was resized there and back
+
+    async def _message_loop_exit(self) -> None:
+        """Textual 8.2.8 gives what waits for the next painting to whichever screen is on top, and forgets it with that:
+        a terminal that is resized as help goes would leave the screen beneath as it was laid out before."""
+        left, self._callbacks = self._callbacks, []
+        await super()._message_loop_exit()
+        if self.app.is_running and self.app.screen_stack:
+            for call, sender in left:
+                if sender.is_running and sender is not self:
+                    self.app.screen._invoke_later(call, sender)
+
+    def early(self, event: Event) -> bool:
+        """Whether it was typed before this could be read: it was meant for something else, and is dropped."""
+        return False
+
+    def call_when_shown(self, call: Callable[[], None]) -> None:
+        """Call once the terminal shows what is painted next: what was typed before was not typed for that."""
+        app = self.app
+        self.call_after_refresh(lambda: app.when_shown(call) if isinstance(app, QuietApp) else call())
+
+
+class QuietModal(QuietScreen[Result], ModalScreen[Result]):
+    """The same for dialogs. Under a theme of the terminal's own colours, none of which can be tinted, what lies below
+    stands as it is: what the dialog is about stays in sight."""
+
+    DEFAULT_CSS = """
+    QuietModal:ansi { background: transparent; }
+    """
+
+
+class QuietApp(App[Result]):
+    """An App that keeps in mind what the terminal shows, and what the line to it can bear.
+
+    A frame that cannot go is not made. What it would have shown is owed, and paid by one frame of the newest when the
+    line has moved. Its screens should be Quiet, but any screen may be shown.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.glass = Glass()
+        self._flow = Flow()
+        self._owed = False
+        self._framed = self._touched = float("-inf")
+        """When the last frame was sent, and when the last key or click came (monotonic)."""
+        self._due: asyncio.TimerHandle | None = None
+        """When a frame that was too early may go."""
+        self._again: asyncio.TimerHandle | None = None
+        self._unseen: list[tuple[Callable[[], None], int]] = []
+        """What waits until the terminal shows it, and the position on the line; -1 while it is owed."""
+        self._worn: tuple[Theme, dict[str, str]] | None = None
+        """The theme that is on, and what styles call its colours."""
+        super().__init__(**options)
+        free_strips()
+        self.stylesheet = Sheet(self.theme_variables)
+
+    def get_css_variables(self) -> dict[str, str]:
+        """Mixed once for each theme: Textual asks for them with every screen."""
+        theme = self.current_theme
+        if self._worn is None or self._worn[0] is not theme:
+            self._worn = theme, super().get_css_variables()
+        return self._worn[1]
+
+    def get_driver_class(self) -> type[Driver]:
+        """On a terminal."""
+        return LineDriver
+
+    def get_default_screen(self) -> Screen[Any]:
+        """The first screen."""
+        return QuietScreen(id="_default")
+
+    def on_mount(self) -> None:
+        """After Ctrl+Z the terminal has shown other things."""
+        self.app_resume_signal.subscribe(self, lambda _: self._resumed())
+
+    def _resumed(self) -> None:
+        self.glass.forget()
+        # The line is a new one, which counts from nothing: what waited for the old one waits for what is painted now.
+        self._unseen = [(call, -1) for call, _ in self._unseen]
+        self.call_after_refresh(self._look)
+
+    async def on_event(self, event: Event) -> None:
+        """A terminal that is resized may have moved or lost what it showed."""
+        if isinstance(event, Resize):
+            self.glass.forget()
+        elif isinstance(event, InputEvent) and not isinstance(event, MouseMove):
+            self._touched = time.monotonic()
+            if isinstance(event, Key) and event.key == "ctrl+z" and not event.is_forwarded:
+                self.action_suspend_process()  # in dialogs and prompts too, which take all other keys
+                return
+        await super().on_event(event)
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the last key or click."""
+        return time.monotonic() - self._touched
+
+    def action_redraw(self) -> None:
+        """Send everything again: somebody else wrote on the terminal."""
+        self.glass.forget()
+        self.screen.refresh()
+
+    def leave(self) -> None:
+        """End it, as the key does."""
+        self.exit()
+
+    def notify(
+        self, message: str, *, title: str = "", severity: SeverityLevel = "information", timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:  # fmt: skip
+        """Say a word in the corner; one that comes late holds nothing up."""
+        lasts_s = self.NOTIFICATION_TIMEOUT if timeout is None else timeout
+        self.post_message(Notify(Word(message, title, severity, lasts_s, markup)))
+
+    # What the line to the terminal says.
+
+    @property
+    def slow_line(self) -> bool:
+        """Whether the line to the terminal is held to be slow: paint what changes by itself less often."""
+        if (line := self._line) is not None:
+            self._flow = self._flow.next(line.seen(), time.monotonic())
+        return self._flow.slow
+
+    def when_shown(self, call: Callable[[], None]) -> None:
+        """Call once the terminal shows what is painted now; at once where there is no terminal.
+
+        A terminal that answers questions says so itself. Of another it is known only that the system has taken it.
+        """
+        self._unseen.append((call, -1))
+        self._look()
+
+    def line_moved(self) -> None:
+        """The line has room again, the terminal has answered, or the time for a frame has come: pay what is owed."""
+        if self._owed and not self._batch_count and self.screen_stack and (update := self._newest()) is not None:
+            self._send(update)
+        self._look()
+
+    def line_ended(self, code: int) -> None:
+        """The terminal has gone, or a signal ends us; `code` is what the program returns."""
+        self.leave()
+        self._return_code = code
+
+    def broken(self, error: BaseException) -> None:
+        """A thread that the console cannot do without has died of this: end as for an exception on the event loop."""
+        try:
+            raise error
+        except Exception as raised:
+            self._handle_exception(raised)
+
+    def thread_died(self, thread: threading.ExceptHookArgs) -> None:
+        """For threading.excepthook: what a thread does not catch must neither be lost nor painted on the screen."""
+        if isinstance(self._driver, LineDriver) and thread.exc_value is not None:
+            self._driver.broke(thread.exc_value)
+
+    def give_back(self) -> None:
+        """Give the terminal back if it was not: the last thing that a program does, however it ended."""
+        if isinstance(self._driver, LineDriver):
+            self._driver.rescue()
+
+    def action_suspend_process(self) -> None:
+        """Ctrl+Z, where there is somebody to go on from it."""
+        if isinstance(self._driver, LineDriver) and not self._driver.has_shell:
+            self.notify("no shell started this console: there is nothing to go back to", severity="warning")
+        else:
+            super().action_suspend_process()
+
+    @property
+    def _line(self) -> Line | None:
+        return self._driver.line if isinstance(self._driver, LineDriver) else None
+
+    def _look(self) -> None:
+        """Call what waited for something to be shown and is."""
+        if not self._unseen:
+            return
+        line = self._line
+        if line is not None:
+            line.wanted = True
+            if not self._owed and any(position < 0 for _, position in self._unseen):
+                asked = line.ask()
+                self._unseen = [(call, asked if position < 0 else position) for call, position in self._unseen]
+        waiting, self._unseen = self._unseen, []
+        for call, position in waiting:
+            if line is None or (position >= 0 and line.shown(position)):
+                call()
+            else:
+                self._unseen.append((call, position))
+        if self._unseen and self._again is None:
+            self._again = asyncio.get_running_loop().call_later(_ASK_AGAIN_S, self._ask_again)
+
+    def _ask_again(self) -> None:
+        self._again = None
+        if self._unseen and (line := self._line) is not None and not line.seen().waiting:
+            line.ask()
+        with self._context():
+            self._look()
+
+    # Painting.
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """The one place where Textual writes what is seen."""
+        if isinstance(renderable, (ChopsUpdate, LayoutUpdate)):
+            if not self._batch_count:
+                self._send(renderable)
+            self.post_display_hook()
+        else:
+            if renderable is not None:
+                self.glass.forget()
+            super()._display(screen, renderable)
+
+    def _send(self, update: ChopsUpdate | LayoutUpdate) -> None:
+        """Send it, or owe it."""
+        driver = self._driver
+        if driver is None or driver.is_headless or self._closed or not self._running:
+            return
+        if isinstance(driver, LineDriver):
+            if self._held(driver):
+                self._owed = True
+                return
+            if self._owed and isinstance(update, ChopsUpdate):
+                update = self._newest() or update
+            self._owed = False
+        try:
+            text = GlassUpdate(update, self.glass, self.size.width).render_segments(self.console)
+        except Exception as error:
+            self._handle_exception(error)
+            return
+        self.glass.lost = self.glass.lost and not isinstance(update, LayoutUpdate)
+        place = self.screen.outer_size.clamp_offset(self.cursor_position)
+        if not text and place == self._previous_cursor_position:
+            return
+        self._previous_cursor_position = place
+        begin, end = (SYNC_START, SYNC_END) if self._sync_available else ("", "")
+        write = driver.frame if isinstance(driver, LineDriver) else driver.write
+        write(f"{begin}{text}{Control.move_to(*place)}{end}")
+
+    def _newest(self) -> LayoutUpdate | None:
+        """Everything that is to be seen now."""
+        update = self.screen._compositor.render_update(full=True, screen_stack=self._background_screens)
+        return update if isinstance(update, LayoutUpdate) else None
+
+    def _held(self, driver: LineDriver) -> bool:
+        """Whether a frame has to wait. It will be asked for when it need not."""
+        if (line := driver.line) is None:
+            return True
+        now = time.monotonic()
+        line.wanted = True
+        seen = line.seen(now)
+        self._flow = self._flow.next(seen, now)
+        hold = self._flow.hold_s(seen, now, self._framed, self._touched)
+        if hold == 0.0:
+            line.wanted = bool(self._unseen)
+            self._framed = now
+            return False
+        if self._due is not None:
+            self._due.cancel()
+        self._due = asyncio.get_running_loop().call_later(_LOOK_S if hold is None else hold, self._time_has_come)
+        return True
+
+    def _time_has_come(self) -> None:
+        self._due = None
+        with self._context():
+            self.line_moved()

@@ -1,0 +1,345 @@
+"""LineDriver: Textual's driver on a Line. It takes the terminal, and gives it back whatever ends or stops the program.
+
+Textual 8.2.8 spins when the terminal has gone, dies of SIGTERM with the terminal left raw, takes a raw terminal for the
+operator's own when it is continued after SIGSTOP or after a program that was killed, and stops where there is no shell
+to go on from. This rests on the internals of exactly that version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import sys
+import termios
+import time
+from codecs import getincrementaldecoder
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Protocol
+
+from textual import events
+from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
+
+from widgets.keys import Keys
+
+from .tty_writer import Line, own
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    from .screen_diff import Glass
+
+    class _Owner(Protocol):
+        """What the driver tells the app, on its event loop."""
+
+        glass: Glass
+
+        def line_moved(self) -> None: ...
+        def line_ended(self, code: int) -> None: ...
+        def broken(self, error: BaseException) -> None: ...
+
+
+MODES_OFF = (
+    "\x1b[?2026l\x1b[0m"  # a frame may have been cut: what holds the screen, and its colours
+    "\x1b[?1l\x1b>\x1b[?7h"  # keys as they were, lines wrap
+    "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l"  # the mouse
+    "\x1b[?2004l\x1b[?1004l\x1b[?2048l"  # pasting, focus, sizes
+)
+"""Everything that Textual, or a program that had the terminal meanwhile, may have left on. What is off stays off."""
+LEAVE = "\x1b[<u\x1b[?1049l\x1b[0m\x1b[?25h"
+"""Kitty's keys (each screen has its own), the alternate screen, colours, the cursor."""
+_LINK_END = "\x1b]8;;\x1b\\"
+"""A link may have been cut too; but not every terminal knows them, so only where they are sent."""
+_ABORT = "\x18\x1b\\"
+_LOOK_MS = 100
+_SETTLE_S = 0.05
+_SAME_WISH_S = 1.0
+"""A hang-up comes twice, from the system and from the shell: what comes so soon after a signal is no second wish."""
+
+
+class LineDriver(LinuxDriver):
+    """Ends the app when the terminal has gone, or a signal asks for it."""
+
+    def __init__(
+        self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(app, debug=debug, mouse=mouse, size=size)
+        self._file = sys.__stdout__  # open_console has seen that it is a terminal; Textual's is stderr
+        self._owner: _Owner = app  # type: ignore[assignment]
+        self.line: Line | None = None
+        self._taken = False
+        self._stopping = False
+        """While we have stopped ourselves, and go on by ourselves when we are continued."""
+        self._continued = False
+        self._asked: float | None = None
+        """When a signal asked us to end (monotonic)."""
+
+    # Writing.
+
+    def write(self, data: str) -> None:
+        """Write something that is no frame."""
+        if self.line is not None:
+            self.line.word(data)
+
+    def frame(self, data: str) -> None:
+        """Write a frame."""
+        if self.line is not None:
+            self.line.frame(data)
+
+    # Taking the terminal, and giving it back.
+
+    def start_application_mode(self) -> None:
+        """Take the terminal, as soon as we are in its foreground."""
+        self._catch()
+        if not self._in_front():
+            return
+        assert self._file is not None
+        self.line = Line(self._file.fileno(), self._moved, self._lost)
+        self._taken = True
+        self.exit_event.clear()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        if self._writer_thread is not None:
+            # Textual's own has nothing to do.
+            self._writer_thread.stop()
+            self._writer_thread = None
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back as it was. What is still to be painted is not painted any more."""
+        if self.line is None or not self._taken:
+            return  # it is not ours, and what is typed in it neither
+        self._taken = False
+        try:
+            self.line.drop()
+            self.write(MODES_OFF)
+            self.line.wait_answers()  # with them comes what the mouse has said meanwhile
+            super().disable_input()
+        finally:
+            self.exit_event.set()  # the thread that reads would keep the process alive
+            self._set_back()
+            self.write(MODES_OFF + (_LINK_END if self._owner.glass.links else "") + LEAVE)
+
+    def disable_input(self) -> None:
+        """Read no more of what is typed."""
+        if self._taken:
+            super().disable_input()
+
+    def close(self) -> None:
+        """Wait a little until all that is written."""
+        self.stop_application_mode()  # which has failed to start, perhaps
+        if self.line is not None:
+            if not self.line.stop():
+                self._write_past(_ABORT + MODES_OFF + LEAVE)  # its thread has died
+            self.line = None
+
+    def rescue(self) -> None:
+        """Give the terminal back at once, from wherever: the program ends, and not in its order."""
+        if self._taken and self.line is not None:
+            self._taken = False
+            self.exit_event.set()
+            self.line.give_up()
+            self._write_past(_ABORT + MODES_OFF + LEAVE)
+            self._set_back()
+
+    def suspend_application_mode(self) -> None:
+        """Give the terminal to somebody else, whose Ctrl+C and Ctrl+\\ are not for us."""
+        super().suspend_application_mode()
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda *_: None)
+
+    def resume_application_mode(self) -> None:
+        """Take the terminal again from somebody who may have been killed, and left it as it was in the middle."""
+        front = self._in_front()
+        self._set_back()
+        self._write_past(MODES_OFF if front else MODES_OFF + LEAVE)
+        self.start_application_mode()
+
+    def _set_back(self) -> None:
+        # In the background the shell has it, with its own settings: ours are not to be put over them.
+        with contextlib.suppress(OSError, termios.error):
+            if self.attrs_before is not None and os.tcgetpgrp(self.fileno) == os.getpgrp():
+                termios.tcsetattr(self.fileno, termios.TCSANOW, self.attrs_before)
+
+    def _write_past(self, text: str) -> None:
+        """Write without the Line, and without waiting for a terminal that stands still."""
+        assert self._file is not None
+        with contextlib.suppress(OSError, termios.error):
+            fd = own(self._file.fileno())
+            try:
+                if not select.select([], [fd], [], 0)[1]:
+                    termios.tcflush(fd, termios.TCOFLUSH)
+                os.write(fd, text.encode())
+            finally:
+                os.close(fd)
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """Of the terminal. Textual's believes COLUMNS and LINES, which a shell may export once and for all."""
+        with contextlib.suppress(OSError):
+            columns, rows = os.get_terminal_size(self.fileno)
+            if columns and rows:
+                return columns, rows
+        return super()._get_terminal_size()
+
+    # Stopping, and going on.
+
+    @property
+    def has_shell(self) -> bool:
+        """Whether somebody could continue us: not where the console is all that was started (ssh -t, a tmux window)."""
+        return os.getpgrp() != os.getsid(0)
+
+    def _sigtstp_application(self, *_: object) -> None:
+        if not self._auto_restart:
+            if self.has_shell:  # another program has the terminal, and was stopped with us
+                os.kill(os.getpid(), signal.SIGSTOP)
+        elif self._asked is None and not self._on_loop(self._give_way):
+            self._stop(signal.SIGTSTP)
+
+    def _sigcont_application(self, *_: object) -> None:
+        self._continued = True
+        if self._auto_restart and not self._stopping:
+            self._on_loop(self._come_back)
+
+    def _give_way(self) -> None:
+        """Stop, as Ctrl+Z asks, on the event loop: a signal may come in the middle of anything."""
+        if self.has_shell:
+            self.suspend_application_mode()
+            self._stop(signal.SIGTSTP)
+            self._come_back()
+
+    def _come_back(self) -> None:
+        """Go on. Who was stopped by SIGSTOP gave nothing back, and finds a terminal that others have used."""
+        if not self._in_front():
+            return
+        if self._taken:
+            self.suspend_application_mode()
+        self._must_signal_resume = True
+        self.start_application_mode()
+
+    def _in_front(self) -> bool:
+        """Wait, stopped, until we are in the foreground of the terminal. False when we are to end, or when nobody is
+        left who could put us there."""
+        while self._asked is None:
+            try:
+                if os.tcgetpgrp(self.fileno) == os.getpgrp():
+                    return True
+            except OSError as error:
+                if error.errno == errno.ENOTTY:
+                    return True  # it is not the terminal that we could be in the background of
+                self._lost()
+                return False
+            if not self._stop(signal.SIGTTOU):
+                self._lost()
+                return False
+        return False
+
+    def _stop(self, number: int) -> bool:
+        """Stop with all that was started with us, as the terminal would have stopped them. Returns whether we were."""
+        self._stopping, self._continued = True, False
+        own = signal.signal(number, signal.SIG_DFL)
+        os.kill(0, number)
+        # What came with SIGCONT, to end us perhaps, may be another thread's to take before this one sees it.
+        time.sleep(_SETTLE_S)
+        signal.signal(number, own)
+        self._stopping = False
+        return self._continued
+
+    # Reading.
+
+    def _run_input_thread(self) -> None:
+        try:
+            self.run_input_thread()
+        except Exception as error:
+            self.broke(error)
+
+    def run_input_thread(self) -> None:
+        """Read what is typed until the end, or until the terminal has gone."""
+        # Whoever is stopped between being told that there is something and reading it comes back when the shell has
+        # read that: with a descriptor that blocks, it would wait there for the next key, and whoever waits for it too.
+        fd = own(self.fileno, os.O_RDONLY)
+        try:
+            self._read(fd)
+        finally:
+            os.close(fd)
+
+    def _read(self, fd: int) -> None:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        parser = Keys(self._debug)
+        # A byte that is no UTF-8 is no reason to crash.
+        decode = getincrementaldecoder("utf-8")("replace").decode
+        ending = False
+        while not ending:
+            ending = self.exit_event.is_set()
+            try:
+                data = os.read(fd, 4096) if poll.poll(0 if ending else _LOOK_MS) else None
+            except BlockingIOError:
+                continue
+            except OSError:
+                data = b""
+            if data == b"":
+                self._lost()
+                return
+            # Nothing at all would tell the parser that this is the end.
+            for message in parser.feed(text) if data and (text := decode(data)) else ():
+                self.process_message(message)
+            for message in parser.tick():
+                self.process_message(message)
+
+    def process_message(self, message: Message) -> None:
+        """Answers to the questions of the Line are its own."""
+        if isinstance(message, events.CursorPosition):
+            if (line := self.line) is not None:
+                line.answer(message.y + 1, message.x + 1)
+            return
+        super().process_message(message)
+
+    # What the app is told.
+
+    def broke(self, error: BaseException) -> None:
+        """From any thread: the program cannot go on without what raised this."""
+        self._on_loop(self._owner.broken, error)
+
+    def _moved(self) -> None:
+        self._on_loop(self._owner.line_moved)
+
+    def _lost(self) -> None:
+        if (line := self.line) is not None:
+            line.give_up()
+        self._on_loop(self._owner.line_ended, 128 + signal.SIGHUP)
+
+    def _on_loop(self, call: Callable[..., None], *given: object) -> bool:
+        def run() -> None:
+            with self._app._context():
+                call(*given)
+
+        try:
+            self._loop.call_soon_threadsafe(run)
+        except RuntimeError:
+            return False  # it is closed: the app has ended
+        return True
+
+    def _catch(self) -> None:
+        """Signals end the app as a key would. What was ignored when we were started (nohup) stays so."""
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._asked is None:
+            self._asked = now
+        elif now - self._asked < _SAME_WISH_S:
+            return
+        else:
+            self._end_now(number)
+        if not self._on_loop(self._owner.line_ended, 128 + number):
+            self._end_now(number)
+
+    def _end_now(self, number: int) -> None:
+        """The app has had its time, or has none any more. No core is left of a program that holds tokens."""
+        self.rescue()
+        os._exit(128 + number)

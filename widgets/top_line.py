@@ -1,0 +1,78 @@
+"""TopLine: which cluster, what time, which modes, how old the facts are, how many alerts. One line, always there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import tzinfo
+
+from textual.strip import Strip
+from textual.widget import Widget
+
+from collectors.model import Cluster
+
+from .cells import Span
+from .chips import top_spans
+from .ink import ink
+from .terminal.quiet_app import QuietApp
+
+_EMPTY = Cluster(name="")
+_SLOW_STEP_S = 5
+"""On a slow line the clock and the ages move only so often."""
+
+
+class TopLine(Widget):
+    """Give it values with `show`; it repaints when its text changed, not oftener."""
+
+    DEFAULT_CSS = """
+    TopLine { dock: top; height: 1; background: $panel; }
+    """
+    ALLOW_SELECT = False
+
+    def __init__(self, *, zone: tzinfo | None = None, id: str | None = None) -> None:
+        """`zone` None is the machine's own."""
+        super().__init__(id=id)
+        self._zone = zone
+        self._shown: tuple[Cluster, float, float, Sequence[str], Sequence[Span], Sequence[str]]
+        self._shown = (_EMPTY, 0.0, 0.0, (), (), ())
+        self._spans: list[Span] = []
+
+    def show(
+        self,
+        cluster: Cluster,
+        now: float,
+        mono: float,
+        modes: Sequence[str] = (),
+        others: Sequence[Span] = (),
+        trail: Sequence[str] = (),
+    ) -> None:
+        """`now` is the wall clock, `mono` the clock of the readings, `modes` are words like DEMO and READ-ONLY,
+        `others` is what there is to say of other clusters, `trail` the screens that lead to this one."""
+        if isinstance(self.app, QuietApp) and self.app.slow_line:
+            modes = [*modes, "SLOW LINE"]
+            since = now % _SLOW_STEP_S
+            now, mono = now - since, mono - since
+        self._shown = (cluster, now, mono, tuple(modes), tuple(others), tuple(trail))
+        if self.is_mounted and self._compose_spans() != self._spans:
+            self.refresh()
+
+    def keep_up(self, cluster: Cluster) -> None:
+        """Nobody looks, and a newer Cluster came: hold that, and paint nothing."""
+        self._shown = (cluster, *self._shown[1:])
+
+    def _compose_spans(self) -> list[Span]:
+        cluster, now, mono, modes, others, trail = self._shown
+        return top_spans(cluster, now, mono, modes, self.size.width, self._zone, others, trail)
+
+    def render_line(self, y: int) -> Strip:
+        """The line."""
+        self._spans = self._compose_spans()
+        paint = ink(self)
+        return Strip(
+            [segment for text, role in self._spans for segment in paint.strip(((text, role),), on=_ground(role))],
+            self.size.width,
+        ).simplify()
+
+
+def _ground(role: str) -> str:
+    """Chips and modes have a ground of their own, all else stands on the bar."""
+    return role if role.startswith(("mode-", "chip-fault")) else "bar"
