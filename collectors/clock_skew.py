@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Moment(Struct, frozen=True, kw_only=True):
+class ClockSkew(Struct, frozen=True, kw_only=True):
     """Another clock beside this one."""
 
     ahead_s: float
@@ -14,9 +14,9 @@ class Moment(Struct, frozen=True, kw_only=True):
     """How far off that may be: half of the way there and back, and half of what the clock told the time to."""
 
 
-def compared(said: float, step_s: float, sent: float, received: float) -> Moment:
+def compared(said: float, step_s: float, sent: float, received: float) -> ClockSkew:
     """From what a clock said (epoch, cut down to a multiple of `step_s`) and when it was asked and had answered, on
     this computer's wall clock. It said it at some moment between the two."""
-    return Moment(
+    return ClockSkew(
         ahead_s=said + step_s / 2 - (sent + received) / 2, within_s=max(0.0, received - sent) / 2 + step_s / 2
     )

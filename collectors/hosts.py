@@ -71,7 +71,7 @@ def ids_of(nodes: Iterable[Node]) -> Ids:
     return tuple((node.name, node.hostname, node.address) for node in nodes)
 
 
-class Names:
+class NodeNames:
     """The nodes of one cluster as Slurm names them. Immutable, but for the hosts that were found to be ambiguous."""
 
     def __init__(self, ids: Ids = ()) -> None:
@@ -186,14 +186,14 @@ class Names:
 
 
 #: Before Slurm has named its nodes.
-UNNAMED = Names()
+UNNAMED = NodeNames()
 
 
 @runtime_checkable
 class Knows(Protocol):
     """What looks for nodes in labels, and has to know how Slurm names them."""
 
-    def know(self, names: Names) -> None:
+    def know(self, names: NodeNames) -> None:
         """How Slurm names its nodes now. May be called by any thread, at any time."""
         ...
 
@@ -236,7 +236,7 @@ class Fits(Protocol):
 
 
 def summed(
-    what: str, labels: tuple[str, ...], fits: Iterable[Fit], names: Names, *, configured: bool, unlabelled: int = 0,
+    what: str, labels: tuple[str, ...], fits: Iterable[Fit], names: NodeNames, *, configured: bool, unlabelled: int = 0,
     whole: bool = True,
 ) -> Fitted:  # fmt: skip
     """The same from what each host is; a host that occurs several times counts once."""

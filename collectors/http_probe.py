@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from .bearer_token import read_token
 from .clean import clean
-from .clock_skew import Moment, compared
+from .clock_skew import ClockSkew, compared
 from .http_connection import Wire, over, trusted
 from .model import SourceFault
 from .web import WebSettings
@@ -23,16 +23,16 @@ from .web import WebSettings
 CAP = 4 << 20
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class HttpProbe(Struct, frozen=True, kw_only=True):
     """What a server answered to one question."""
 
     status: int
     body: bytes
-    moment: Moment | None
+    moment: ClockSkew | None
     """Its clock, where its header has a date (to the second)."""
 
 
-def glance(settings: WebSettings, path: str, deadline_s: float) -> Seen:
+def glance(settings: WebSettings, path: str, deadline_s: float) -> HttpProbe:
     """The answer to GET `path` (behind the url), whatever its status. Raises SourceFault where there is none."""
     wire = Wire()
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wacht"}
@@ -50,7 +50,7 @@ def glance(settings: WebSettings, path: str, deadline_s: float) -> Seen:
                     body += chunk
                     if len(body) > CAP:
                         raise SourceFault("malformed", f"{path} gave more than wacht ever reads")
-                return Seen(
+                return HttpProbe(
                     status=answer.status_code, body=body, moment=_moment(answer.headers.get("Date"), sent, received)
                 )
     except httpx.TimeoutException:
@@ -59,7 +59,7 @@ def glance(settings: WebSettings, path: str, deadline_s: float) -> Seen:
         raise SourceFault("cut", f"no answer to {path}: {clean(str(error)[:200]) or type(error).__name__}") from None
 
 
-def _moment(date: str | None, sent: float, received: float) -> Moment | None:
+def _moment(date: str | None, sent: float, received: float) -> ClockSkew | None:
     try:
         said = parsedate_to_datetime(date or "").timestamp()
     except (ValueError, OverflowError, TypeError):

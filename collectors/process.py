@@ -41,7 +41,7 @@ _stops = 0
 """How often `stop_all` was called: a command that was being started meanwhile must not outlive it."""
 
 
-class Ended(Struct, frozen=True, kw_only=True):
+class ProcessResult(Struct, frozen=True, kw_only=True):
     """How a command ended. `rc` is negative for a signal; `timed_out` and `capped` tell why wacht killed it."""
 
     argv: tuple[str, ...]
@@ -115,7 +115,7 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: str = "/",
     spared: bool = False,
-) -> Ended:
+) -> ProcessResult:
     """Run one command to its end, its deadline or its cap, whichever comes first, and return what it said.
 
     Blocks the calling thread. Raises SourceFault("missing") when the program cannot be started. A `spared` command
@@ -151,7 +151,7 @@ def run(
         for pipe in (child.stdout, child.stderr):
             if pipe is not None:
                 pipe.close()
-    return Ended(
+    return ProcessResult(
         argv=tuple(argv), rc=rc, out=out, err=clean(decode(err[:ERR_BYTES]).strip()), took_s=time.monotonic() - began,
         timed_out=timed_out, capped=capped,
     )  # fmt: skip

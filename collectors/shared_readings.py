@@ -32,7 +32,7 @@ from . import files, process
 from .clean import clean
 from .decoding import msgpack_decoder
 from .model import SourceFault, Taken
-from .process import Ended
+from .process import ProcessResult
 
 #: 100,000 jobs are 24 MB. What is larger is not kept: the folder of a login is often in memory.
 LARGEST = 64 << 20
@@ -45,10 +45,10 @@ FENCE = re.compile(r"[A-Z]{16}\Z")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Run(Protocol):
+class RunsCommands(Protocol):
     """Runs a reading command: `process.run`, or a shelf that may have the answer."""
 
-    def __call__(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> Ended:
+    def __call__(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> ProcessResult:
         """As `process.run`; `argv` of what comes back is the command that was really run."""
         ...
 
@@ -81,18 +81,18 @@ class _Head(Struct, frozen=True, kw_only=True):
     boot: str
     form: tuple[str, ...]
     begun: float
-    ended: Ended
+    ended: ProcessResult
     size: int
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class SharedAnswer(Struct, frozen=True, kw_only=True):
     """A command that was run, and the monotonic moment when it was started."""
 
     begun: float
-    ended: Ended
+    ended: ProcessResult
 
 
-class Place:
+class SharedFolder:
     """A folder of readings, and whom it believes: files of `owner` that nobody else can write.
 
     A `private` one is the user's own, closed to all others, and is made where it is missing. Of any other the folder
@@ -105,7 +105,7 @@ class Place:
         self._private = private
         self._shut = 0o077 if private else 0o022
 
-    def get(self, name: str, form: tuple[str, ...], since: float) -> Answer | None:
+    def get(self, name: str, form: tuple[str, ...], since: float) -> SharedAnswer | None:
         """The answer of that name, if it was begun at `since` or later; None also for whatever is not to be trusted."""
         with contextlib.suppress(OSError, ValueError), self._open() as at:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -123,10 +123,10 @@ class Place:
                 out = file.read(head.size + 1)
             if len(out) == head.size:
                 ended = msgspec.structs.replace(head.ended, out=out, err=clean(head.ended.err))
-                return Answer(begun=head.begun, ended=ended)
+                return SharedAnswer(begun=head.begun, ended=ended)
         return None
 
-    def put(self, name: str, form: tuple[str, ...], answer: Answer) -> bool:
+    def put(self, name: str, form: tuple[str, ...], answer: SharedAnswer) -> bool:
         """Keep an answer for others; all of it is there at once. False where it cannot be kept: that is no fault."""
         out = answer.ended.out
         bare = msgspec.structs.replace(answer.ended, out=b"")
@@ -199,7 +199,7 @@ class Shelf:
     Used by one thread. `cluster` is the name the console gives it; `own` None keeps nothing.
     """
 
-    def __init__(self, cluster: str, own: Place | None, published: Place | None = None) -> None:
+    def __init__(self, cluster: str, own: SharedFolder | None, published: SharedFolder | None = None) -> None:
         self._cluster = cluster
         self._own = own
         self._published = published
@@ -227,13 +227,13 @@ class Shelf:
 
     def publish(self, folder: Path) -> None:
         """From now on keep what is read in this folder, where its group can read it: for a site's recorder."""
-        self._own, self._published = Place(folder, os.geteuid(), private=False), None
+        self._own, self._published = SharedFolder(folder, os.geteuid(), private=False), None
 
     def close(self) -> None:
         """Wait for nobody any longer."""
         self._closed.set()
 
-    def run(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> Ended:
+    def run(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> ProcessResult:
         """The answer to a command: lent, or asked for. Blocks for twice the deadline at most: once for another's
         answer, once for its own. Raises SourceFault as `process.run`, and "cut" when closed."""
         if self._since is None:
@@ -252,7 +252,7 @@ class Shelf:
 
     def _ask(
         self, argv: Sequence[str], form: tuple[str, ...], name: str, since: float, deadline_s: float, cap: int
-    ) -> Answer:
+    ) -> SharedAnswer:
         until = time.monotonic() + deadline_s
         lock: int | None = None
         try:
@@ -269,7 +269,7 @@ class Shelf:
             self._lent = False
             begun = time.monotonic()
             ended = process.run(argv, deadline_s=deadline_s, cap_bytes=cap)
-            answer = Answer(begun=begun, ended=ended)
+            answer = SharedAnswer(begun=begun, ended=ended)
             # What ended by a signal was ended by this console's own end. A refusal is an answer: asked again by each
             # of several, it would cost the controller in trouble several times.
             if self._own is not None and lock is not None and lock >= 0 and (ended.rc >= 0 or ended.timed_out):
@@ -279,7 +279,7 @@ class Shelf:
             if lock is not None and lock >= 0:
                 os.close(lock)
 
-    def _look(self, name: str, form: tuple[str, ...], since: float) -> Answer | None:
+    def _look(self, name: str, form: tuple[str, ...], since: float) -> SharedAnswer | None:
         for place in (self._own, self._published):
             if place is not None and (found := place.get(name, form, since)) is not None:
                 return found
@@ -291,8 +291,8 @@ def shelf_of(cluster: str, share: bool, published: Published | None) -> Shelf:
     own = own_folder() if share and "SLURM_JWT" not in os.environ and boot() else None
     return Shelf(
         cluster,
-        Place(own, os.geteuid(), private=True) if own is not None else None,
-        Place(Path(published.folder), published.uid(), private=False) if published is not None else None,
+        SharedFolder(own, os.geteuid(), private=True) if own is not None else None,
+        SharedFolder(Path(published.folder), published.uid(), private=False) if published is not None else None,
     )
 
 

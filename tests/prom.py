@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.query_table import TABLE
-from collectors.prometheus.site_queries import Book
+from collectors.prometheus.site_queries import SiteQueries
 from tests.stand_in import Handler, Served
 
 Labels = Mapping[str, str]
@@ -64,7 +64,7 @@ class StandIn(Served):
 
     def name_of(self, query: str) -> str:
         """Which query of the table that is, by how it begins."""
-        book = Book(self.settings)
+        book = SiteQueries(self.settings)
         for one in TABLE:
             whole = book.whole(one.name)
             if query == whole:

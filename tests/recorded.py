@@ -14,7 +14,7 @@ from console.ingest.reduce import begin, reduce
 from console.recording.frame import unpack
 from console.recording.location import Bounds
 from console.recording.session_writer import Tape
-from console.recording.store import Moment, Recording
+from console.recording.store import FrameTime, RecordingReader
 
 BOUNDS = Bounds(keep_s=86400, size=64 << 20)
 
@@ -56,7 +56,7 @@ def recorded(path: Path, seconds: int = 120, step: int = 3, **settings) -> Night
     return night
 
 
-def cluster_at(recording: Recording, there: Moment) -> Cluster:
+def cluster_at(recording: RecordingReader, there: FrameTime) -> Cluster:
     """What was known at a moment."""
     here = recording.whole_before(there)
     assert here is not None

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from collectors.slurm import SlurmSettings
-from collectors.slurm.rest.client import Place
+from collectors.slurm.rest.client import RestServer
 from tests import prom
 from tests.stand_in import Handler, Served
 
@@ -57,7 +57,7 @@ class StandIn(Served):
 
     def __init__(self, folder: Path, version: str = "26.05", slurmdbd: bool = True, **settings: Any) -> None:
         super().__init__(_Handler)
-        Place.forget()
+        RestServer.forget()
         self.parser = VERSIONS[version]
         ping = json.loads(recorded(version, "ping"))
         ping["meta"]["plugin"]["accounting_storage"] = "accounting_storage/slurmdbd" if slurmdbd else ""

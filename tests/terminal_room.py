@@ -243,10 +243,10 @@ def _frame() -> None:
 
 def _line() -> None:
     """The thread that writes, from its 21st piece on, which is in the first frames."""
-    from widgets.terminal.tty_writer import Line
+    from widgets.terminal.tty_writer import TtyWriter
 
-    own, count = Line._took, iter(range(1_000_000))
-    Line._took = lambda line, size: own(line, size) if next(count) < 20 else _breaks()
+    own, count = TtyWriter._took, iter(range(1_000_000))
+    TtyWriter._took = lambda line, size: own(line, size) if next(count) < 20 else _breaks()
 
 
 def _input() -> None:

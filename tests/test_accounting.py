@@ -12,7 +12,7 @@ from collectors.model import JobAccount, NodeEvent, PastJob, Series, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.accounting import JOB, MORE, STEP, Accounts, rows_of
 from collectors.slurm.commands.events import EVENT, event_rows, events_of
-from console.cli.node import Look, as_json_text, render
+from console.cli.node import NodeReport, as_json_text, render
 from console.cli.node_slurm import ended_on
 from console.queue.job_accounting import cpu_text, gpu_mean, gpu_text, memory_text, why
 from console.tables.accounting_lines import account_lines, beside_lines, ended_job, last_job_lines
@@ -245,13 +245,13 @@ def test_a_reason_makes_no_event():
 def test_wacht_node_tells_the_last_jobs(commands):
     sacct(commands, told({"JobName": EVIL, "State": "FAILED", "ExitCode": "3:0"}))
     runs = ended_on("gpu0001", NOW)
-    printed = render(Look(node="gpu0001", at=NOW, here=False, ended=runs), 200)
+    printed = render(NodeReport(node="gpu0001", at=NOW, here=False, ended=runs), 200)
     at = printed.index("Last jobs")
     assert "88121      alice        FAILED 3:0" in printed[at + 1] and printed[at + 1].isprintable()
-    assert "Last jobs" not in render(Look(node="gpu0001", at=NOW, here=False), 200)
-    told_json = json.loads(as_json_text(Look(node="gpu0001", at=NOW, here=False, ended=runs)))
+    assert "Last jobs" not in render(NodeReport(node="gpu0001", at=NOW, here=False), 200)
+    told_json = json.loads(as_json_text(NodeReport(node="gpu0001", at=NOW, here=False, ended=runs)))
     assert told_json["last_jobs"][0]["ended"].endswith("Z") and told_json["last_jobs"][0]["exit_code"] == 3
-    assert json.loads(as_json_text(Look(node="gpu0001", at=NOW, here=False)))["last_jobs"] is None
+    assert json.loads(as_json_text(NodeReport(node="gpu0001", at=NOW, here=False)))["last_jobs"] is None
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

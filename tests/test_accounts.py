@@ -7,7 +7,7 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Factors, Job, Limit, Limits, Share, SourceFault
 from console.queue.accounts import NO_ACCOUNT, Held, accounts, holdings, matching, nearest, told, under, users
-from console.queue.pending import Known, why
+from console.queue.pending import PendingFacts, why
 from console.queue.queue_reads import EVERY_S, Sparing
 from console.recording.replay_site import NotRecorded
 from console.screens.accounts import AccountsScreen
@@ -194,7 +194,7 @@ async def test_the_embedded_machine_weighs_as_it_schedules():
         capped = next(one for one in waiting if one.reason == "QOSMaxGRESPerUser")
         limits, shares = asked.limits().known, asked.shares().known
         assert limits is not None and shares is not None
-        text = why(capped, op.cluster, op.app.clock.now(), Known(limits=limits)).sentence
+        text = why(capped, op.cluster, op.app.clock.now(), PendingFacts(limits=limits)).sentence
         held = sum(one.gpus_held or 0 for one in jobs.values() if one.user == capped.user and one.qos == "normal")
         cap = op.machine.queue.cap
         assert text.startswith(

@@ -12,7 +12,7 @@ from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.plant.cooling_queries import CoolingLimits, CoolingSettings
 from collectors.prometheus.recording_rules import DEFAULT
 from console.alerts import alert_rules
-from console.alerts.alert_rules import Limits, rules, text
+from console.alerts.alert_rules import RuleLimits, rules, text
 from console.health.xid_policy import default_policy
 
 
@@ -84,7 +84,9 @@ def test_every_rule_says_what_it_is_and_where_to_read_on():
 
 def test_rules_can_be_written_for_a_site():
     own = PrometheusSettings(url="https://x", matchers='cluster="g"', host_labels=("instance",), node="(.*)-dcgm")
-    limits = Limits(exporters='job="gpus"', rack_w=40_000, hot_c=80, runbooks="https://wiki.example/r/", waits=False)
+    limits = RuleLimits(
+        exporters='job="gpus"', rack_w=40_000, hot_c=80, runbooks="https://wiki.example/r/", waits=False
+    )
     power = PowerSettings(rack_series="apc_watts", rack_label="cabinet")
     made = text(replace(own, power=power), limits=limits)
     assert 'up{job="gpus"}' in made and "> 80" in made and "https://wiki.example/r/NodeDown" in made

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from collectors.alertmanager import DESCRIPTOR, AlertmanagerSettings
-from collectors.alertmanager.answers import Reader
+from collectors.alertmanager.answers import AlertAnswers
 from collectors.alertmanager.sources import open_desk, open_sources
 from collectors.model import KINDS, Matcher, SourceFault
 from collectors.sim import SimSettings
@@ -21,7 +21,7 @@ URL = "https://alertmanager.example"
 
 
 def read(*rows, **settings):
-    alerts, warnings = Reader(AlertmanagerSettings(url=URL, **settings)).alerts(json.dumps(rows).encode())
+    alerts, warnings = AlertAnswers(AlertmanagerSettings(url=URL, **settings)).alerts(json.dumps(rows).encode())
     return list(alerts.values()), warnings
 
 
@@ -93,14 +93,14 @@ def test_a_strange_row_is_left_out_and_told():
 )
 def test_what_is_no_list_is_a_fault_and_never_no_alerts(content):
     with pytest.raises(SourceFault, match="none of Alertmanager") as caught:
-        Reader(AlertmanagerSettings(url=URL)).alerts(content)
+        AlertAnswers(AlertmanagerSettings(url=URL)).alerts(content)
     assert caught.value.fault.kind == "malformed"
 
 
 def test_ten_thousand_alerts_are_read_in_a_moment():
     rows = [row(n, rack=f"R{n // 16}", severity="critical", job="dcgm", what="x" * 100) for n in range(10_000)]
     content = json.dumps(rows).encode()
-    reader = Reader(AlertmanagerSettings(url=URL))
+    reader = AlertAnswers(AlertmanagerSettings(url=URL))
     alerts, _ = reader.alerts(content)
     assert len(alerts) == 10_000
     assert cost(lambda: reader.alerts(content), rounds=3) < 35  # 11 where it was measured
@@ -110,7 +110,7 @@ def test_ten_thousand_alerts_are_read_in_a_moment():
 
 
 def silences(*rows, **settings):
-    found, warnings = Reader(AlertmanagerSettings(url=URL, **settings)).silences(json.dumps(rows).encode())
+    found, warnings = AlertAnswers(AlertmanagerSettings(url=URL, **settings)).silences(json.dumps(rows).encode())
     return list(found.values()), warnings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from console.app.dialogs import ConfirmDialog
-from console.gate.verify import Waiting, Watch
+from console.gate.verify import PendingTarget, Verification
 from console.journal.writer import read
 from console.screens.help import HelpScreen
 from tests.operator import console
@@ -50,7 +50,7 @@ async def test_what_is_changed_again_before_it_was_seen_is_written_down():
     async with console() as op:
         (name,) = op.node("allocated")
         about = {"kind": "node", "target": name, "before": op.cluster.nodes[name], "since": op.app.clock.mono()}
-        op.app.sent_watch = Watch((Waiting(plan="earlier", action="down", reason="x", **about),))
+        op.app.sent_watch = Verification((PendingTarget(plan="earlier", action="down", reason="x", **about),))
         await op.press("2")
         await op.select(name)
         await op.press("d")

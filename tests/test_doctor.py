@@ -11,7 +11,7 @@ import time
 import msgspec
 import pytest
 
-from collectors.clock_skew import Moment, compared
+from collectors.clock_skew import ClockSkew, compared
 from collectors.model import SourceFault
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget
@@ -271,7 +271,7 @@ def test_a_dead_controller_over_pyslurm_is_named_as_such(monkeypatch):
         asked.append(question.kind)
         raise SourceFault("refused", "pyslurm: Unable to contact slurm controller", "is slurmctld up?")
 
-    monkeypatch.setattr("collectors.slurm.native.client.Client.ask", read)
+    monkeypatch.setattr("collectors.slurm.native.client.NativeClient.ask", read)
     report = run.examine(site(chosen["native"]), Config())
     first = ("bad", "pyslurm: Unable to contact slurm controller", "is slurmctld up?")
     assert said(report, "slurm.nodes") == [first] and set(asked) >= {"nodes", "jobs", "about"}
@@ -312,8 +312,8 @@ def test_the_demo_works():
 
 
 def test_a_clock_is_compared_in_the_middle_of_the_way():
-    assert compared(1000.0, 0.0, 999.0, 1001.0) == Moment(ahead_s=0.0, within_s=1.0)
-    assert compared(1000, 1.0, 1000.4, 1000.6) == Moment(ahead_s=0.0, within_s=pytest.approx(0.6))
+    assert compared(1000.0, 0.0, 999.0, 1001.0) == ClockSkew(ahead_s=0.0, within_s=1.0)
+    assert compared(1000, 1.0, 1000.4, 1000.6) == ClockSkew(ahead_s=0.0, within_s=pytest.approx(0.6))
 
 
 def test_clocks_that_differ_are_told_with_the_error(commands, prometheus, alertmanager):

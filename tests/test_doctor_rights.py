@@ -13,7 +13,7 @@ import pytest
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.model import Facts, Reading, Rights
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.probe import Tried
+from collectors.prometheus.probe import PrometheusProbe
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import argv, doctor_reads
 from collectors.slurm.commands.doctor_reads import TokenSaid
@@ -21,7 +21,7 @@ from console.actions.registry import ACTIONS
 from console.config import privileges
 from console.config.settings import Config
 from console.doctor import file_checks, rights_check, source_checks
-from console.doctor.finding import Group
+from console.doctor.finding import FindingGroup
 from console.pages import action_pages
 from console.session.site import Site
 from tests.make import Commands
@@ -39,7 +39,7 @@ def told(found: Rights | None = None, **ended):
     """What the checks ended with, the source of the rights among them."""
     if found is not None:
         reading = Reading(cluster="lab", source="slurm.rights", at=0, mono=0, took_s=0.0, facts=Facts(rights=found))
-        ended["slurm.rights"] = source_checks.Read(reading)
+        ended["slurm.rights"] = source_checks.SourceRead(reading)
     return ended
 
 
@@ -207,13 +207,13 @@ def test_slurmrestd_as_root_on_its_socket(tmp_path):
 def test_doors_of_prometheus_that_are_open():
     far = site(prometheus=PrometheusSettings(url="http://prometheus.example"))
     flags = {"web.enable-admin-api": True, "web.enable-lifecycle": True}
-    found = rights_check.findings(far, {"prometheus": Tried(flags=flags)})
+    found = rights_check.findings(far, {"prometheus": PrometheusProbe(flags=flags)})
     assert [mark for mark, _ in said(found, "prometheus")] == ["warn", "warn"]
     assert "delete series" in said(found, "prometheus")[0][1] and "stop it" in said(found, "prometheus")[1][1]
     assert said(found, "http")[0][0] == "warn", "in the clear, to another host"
-    closed = rights_check.findings(far, {"prometheus": Tried(flags=dict.fromkeys(flags, False))})
+    closed = rights_check.findings(far, {"prometheus": PrometheusProbe(flags=dict.fromkeys(flags, False))})
     assert said(closed, "prometheus") == [("ok", "it can only be read: no admin API, no lifecycle API")]
-    assert said(rights_check.findings(far, {"prometheus": Tried()}), "prometheus")[0][0] == "note"
+    assert said(rights_check.findings(far, {"prometheus": PrometheusProbe()}), "prometheus")[0][0] == "note"
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_every_finding_of_too_much_is_in_the_table():
         used |= set(re.findall(r'more\(\s*group,\s*"([a-z-]+)"', Path(module.__file__).read_text()))
     used |= {"prometheus-admin", "prometheus-lifecycle"}
     assert used == privileges.MORE.keys()
-    group = Group("Rights")
+    group = FindingGroup("Rights")
     rights_check.more(group, "root", "you are root")
     assert group.found[0].mend == privileges.MORE["root"].mend
 

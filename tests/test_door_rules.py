@@ -10,7 +10,7 @@ from collectors.slurm.commands import argv_base
 from collectors.slurm.commands.argv import calls
 from collectors.template import why_not
 from console.actions.options import option
-from console.actions.plan import Extra
+from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
 from console.actions.targets import jobs_of, named, nodes_of
 from console.gate.rights import refused
@@ -113,7 +113,7 @@ def test_a_shell_reads_what_a_preflight_needs_and_nothing_where_it_is_read_only(
 
     def look(names):
         asked.append(tuple(names))
-        return Extra(faults=("the GPUs were not read",))
+        return PreflightReads(faults=("the GPUs were not read",))
 
     act("undrain", "gpu0003", yes=True, dry_run=True, look=look)
     assert asked == [("gpu0003",)] and "the GPUs were not read" in act.out.getvalue()

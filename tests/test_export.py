@@ -17,7 +17,7 @@ from console.export import export_dialog, output_file
 from console.export.export_fields import TABLES, fields_of
 from console.export.markdown import escaped, item
 from console.export.output_file import CannotWrite, save
-from console.export.table_export import Sheet, guarded, plain, shown, written
+from console.export.table_export import TableExport, guarded, plain, shown, written
 from console.filters.commands import CommandError, completer, parse
 from console.session.cluster_summary import Standing
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
@@ -34,14 +34,14 @@ def _own_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-def nodes_sheet(*nodes: Node, loads=()) -> Sheet:
+def nodes_sheet(*nodes: Node, loads=()) -> TableExport:
     rows = {node.name: node for node in nodes}
     cluster = Cluster(name="c", nodes=rows, loads={load.node: load for load in loads}, known=frozenset({"nodes"}))
-    return Sheet(name="nodes", columns=NODES, fields=fields_of(NODES)[1], rows=rows, keys=tuple(rows),
+    return TableExport(name="nodes", columns=NODES, fields=fields_of(NODES)[1], rows=rows, keys=tuple(rows),
                  ctx=Ctx(cluster, 1000.0))  # fmt: skip
 
 
-def text(sheet: Sheet, form: str) -> str:
+def text(sheet: TableExport, form: str) -> str:
     return b"".join(written(sheet, form)).decode()
 
 
@@ -92,7 +92,7 @@ def test_an_empty_sheet_is_an_empty_list_and_a_header():
 def test_moments_are_in_utc_and_lengths_are_seconds():
     job = Job(id="7", name="x", user="u", state="RUNNING", started=400, time_limit_s=3600)
     rows = {"7": job}
-    sheet = Sheet(name="jobs", columns=JOBS, fields=fields_of(JOBS)[1], rows=rows, keys=("7",),
+    sheet = TableExport(name="jobs", columns=JOBS, fields=fields_of(JOBS)[1], rows=rows, keys=("7",),
                   ctx=Ctx(Cluster(name="c", jobs=rows), 1000.0))  # fmt: skip
     (row,) = json.loads(text(sheet, "json"))
     assert (row["started"], row["elapsed_s"], row["left_s"]) == ("1970-01-01T00:06:40Z", 600, 3000)
@@ -358,7 +358,7 @@ async def test_a_disk_that_hangs_holds_no_key_up(tmp_path, monkeypatch):
 def test_a_hundred_thousand_rows_never_hold_another_thread_up_for_long():
     """The longest time for which a thread that writes 100,000 jobs lets no other run is that of one batch."""
     rows = {str(i): Job(id=str(i), name=f"job{i}", user="u", state="PENDING", priority=i) for i in range(100_000)}
-    sheet = Sheet(name="jobs", columns=JOBS, fields=fields_of(JOBS)[1], rows=rows, keys=tuple(rows),
+    sheet = TableExport(name="jobs", columns=JOBS, fields=fields_of(JOBS)[1], rows=rows, keys=tuple(rows),
                   ctx=Ctx(Cluster(name="c", jobs=rows), 1000.0))  # fmt: skip
     pieces = written(sheet, "json")
     next(pieces)

@@ -20,9 +20,9 @@ from collectors import files
 from collectors.bearer_token import read_token
 from collectors.clock import ManualClock
 from collectors.files import SECRET, TRUSTED, Unfit
-from collectors.process import Ended
+from collectors.process import ProcessResult
 from collectors.racks import read_file
-from collectors.shared_readings import Answer, Place, boot
+from collectors.shared_readings import SharedAnswer, SharedFolder, boot
 from collectors.web import ca_file
 from console.config.settings import ConfigError, load
 from console.health.xid_policy import load_policy
@@ -194,12 +194,14 @@ def test_another_users_file_is_not_believed_even_through_a_link(open_place, read
 # -- what is written ---------------------------------------------------------------------------------------------------
 
 
-def answer() -> Answer:
-    return Answer(begun=time.monotonic(), ended=Ended(argv=("date",), rc=0, out=b"x" * 5000, err="", took_s=0.1))
+def answer() -> SharedAnswer:
+    return SharedAnswer(
+        begun=time.monotonic(), ended=ProcessResult(argv=("date",), rc=0, out=b"x" * 5000, err="", took_s=0.1)
+    )
 
 
 def shelf_put(folder: Path) -> object:
-    place = Place(folder / "deep" / "er", os.geteuid(), private=True)
+    place = SharedFolder(folder / "deep" / "er", os.geteuid(), private=True)
     return place.put("name", ("date",), answer()) or None
 
 

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from collectors.model import Rights, SourceFault, Xid
-from console.actions.plan import Confirm, Extra, Guard, Options, Plan, Refusal
-from console.gate.outcome import Progress, Result
+from console.actions.plan import Confirm, Guard, Options, Plan, PreflightReads, Refusal
+from console.gate.outcome import Progress, SendResult
 from tests.test_gate import NOW, World, alert, job, node, planned
 
 HUNDRED = [f"gpu{number:04d}" for number in range(1, 101)]
@@ -156,7 +156,9 @@ def test_a_stop_between_batches_leaves_the_rest_out(tmp_path):
     world.before_send = progress.stop
     outcome = gate.send(planned(gate, "cancel", *world.jobs, cluster=world.cluster()), "120", progress)
     assert len(world.sent) == 1 and len(world.jobs) == 70
-    left = [result for result in outcome.results.values() if result == Result("dropped", "not sent: you stopped it")]
+    left = [
+        result for result in outcome.results.values() if result == SendResult("dropped", "not sent: you stopped it")
+    ]
     assert len(left) == 70 and progress.ended and len(progress.results) == 50
 
 
@@ -191,7 +193,7 @@ def test_what_changed_before_its_batch_is_dropped(tmp_path):
     world.before_send = restarted
     gate = world.gate()
     outcome = gate.send(planned(gate, "cancel", *world.jobs, cluster=world.cluster()), "60")
-    assert outcome.results["55"] == Result("dropped", "it was requeued meanwhile")
+    assert outcome.results["55"] == SendResult("dropped", "it was requeued meanwhile")
     assert "55" in world.jobs and len(world.jobs) == 1
 
 
@@ -230,7 +232,9 @@ def test_alerts_are_taken_with_a_name_and_lifted_again(tmp_path, monkeypatch):
     (made,) = plan.change.silences
     assert made.by == "jdv" and made.comment == "taken: I'm on it" and made.seconds == 3600
     outcome = gate.follow(gate.send(plan, "y"), sleep=world.clock.advance)
-    assert outcome.results == {"f1": Result("done"), "f2": Result("done")} and world.alerts["f3"].state == "active"
+    assert (
+        outcome.results == {"f1": SendResult("done"), "f2": SendResult("done")} and world.alerts["f3"].state == "active"
+    )
     lift = planned(gate, "lift", *world.silences, reason=None, cluster=world.cluster())
     outcome = gate.follow(gate.send(lift, "2"), sleep=world.clock.advance)
     assert {one.state for one in outcome.results.values()} == {"done"} and world.silences == {}
@@ -269,7 +273,9 @@ def test_old_facts_are_read_again_and_never_acted_on_blindly(world):
 
 def test_an_extra_reading_is_what_the_pre_flight_judges_by(world):
     world.node("gpu0001", "IDLE+DRAIN", reason="x", reason_by="jdv")
-    plan = world.gate().plan("resume", ("gpu0001",), None, world.cluster(), None, Extra(faults=("no telemetry",)))
+    plan = world.gate().plan(
+        "resume", ("gpu0001",), None, world.cluster(), None, PreflightReads(faults=("no telemetry",))
+    )
     assert isinstance(plan, Plan) and any(check.level == "unknown" for check in plan.checks)
 
 

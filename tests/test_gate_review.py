@@ -15,7 +15,7 @@ from console.app.dialogs import ConfirmDialog
 from console.app.progress import ProgressDialog
 from console.cli.act import named
 from console.gate import preflight_reads
-from console.gate.outcome import Progress, Result
+from console.gate.outcome import Progress, SendResult
 from console.gate.verify import Settled, seen
 from console.ingest.messages import ClusterChanged
 from console.journal.chain import JournalFault
@@ -86,7 +86,7 @@ def test_a_hand_raised_while_the_targets_are_read_again_counts(tmp_path, hand):
     world.read_jobs_on = slow
     outcome = gate.send(plan, "4", progress)
     assert len(world.sent) == 1
-    assert outcome.results["gpu0003"] == Result("dropped", "not sent: you stopped it")
+    assert outcome.results["gpu0003"] == SendResult("dropped", "not sent: you stopped it")
 
 
 @pytest.mark.parametrize("at", [1, 2])
@@ -157,7 +157,7 @@ def test_however_long_a_reason_is_the_old_one_is_kept(tmp_path):
     told = plan.change.reasons["gpu0001"]
     assert len(told) == 1000 and told.endswith("x [was by jdv: XID 79 on GPU 3]")
     outcome = gate.follow(gate.send(plan, "1"), sleep=world.clock.advance)
-    assert outcome.results["gpu0001"] == Result("done", seen="down")
+    assert outcome.results["gpu0001"] == SendResult("done", seen="down")
     world.node("gpu0001", "DOWN", reason="y" * 1000, reason_by="jdv")
     told = planned(gate, "drain", "gpu0001", reason="x" * 1000, cluster=world.cluster()).change.reasons["gpu0001"]
     assert len(told) == 1000 and told.count("x") == 500 and told.endswith("y…]")

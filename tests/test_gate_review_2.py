@@ -10,7 +10,7 @@ from collectors.model import Association, Change, Matcher, NewSilence, Partition
 from collectors.slurm.commands.argv import calls
 from console.actions import targets, user_actions
 from console.actions.incident import LASTS_S, Scope, asked
-from console.actions.plan import Extra, Options
+from console.actions.plan import Options, PreflightReads
 from console.actions.registry import BY_ID
 from console.gate.impact import told
 from console.gate.outcome import results_of
@@ -219,7 +219,7 @@ def test_a_look_that_breaks_before_a_step_or_after_it_stops_them_and_is_written_
     def look(names):
         if not before or world.sent:
             raise RuntimeError("a bug in a check")
-        return world.cluster(), Extra()
+        return world.cluster(), PreflightReads()
 
     gate.look = look
     plan = gate.plan("undrain", sorted(world.nodes), None, world.cluster(), Options(waves=True, break_glass=True))

@@ -10,11 +10,11 @@ import pytest
 from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Change, Cluster, Matcher, Node, Partition, Reservation, Rights, Sent, Silence
 from console.actions.incident import LASTS_S, Scope
-from console.actions.plan import Check, Confirm, Extra, Guard, Options, Plan, Refusal
+from console.actions.plan import Check, Confirm, Guard, Options, Plan, PreflightReads, Refusal
 from console.actions.registry import BY_ID
 from console.gate import preview
 from console.gate.confirmation import asked
-from console.gate.outcome import Outcome, Result
+from console.gate.outcome import Outcome, SendResult
 from console.journal.writer import JournalFault
 from tests.deeds import Book
 from tests.test_gate import NOW, World, job, node, planned
@@ -181,7 +181,7 @@ def test_without_an_answer_what_was_not_refused_is_unknown(tmp_path, rc, states)
     plan = planned(gate, "drain", *HUNDRED[:3], cluster=world.cluster())
     outcome = gate.send(plan, plan.confirm.word)
     assert [outcome.results[name].state for name in HUNDRED[:3]] == states
-    assert outcome.results[HUNDRED[0]] == Result("failed", "Invalid node name")
+    assert outcome.results[HUNDRED[0]] == SendResult("failed", "Invalid node name")
     assert {one.target for one in outcome.waiting} == set(HUNDRED[1:3]), "unknown is read back too"
     told = world.journal()[-1]["outcome"]
     assert [told[name]["state"] for name in HUNDRED[:3]] == states
@@ -334,7 +334,7 @@ def test_a_node_on_which_no_job_is_found_has_no_new_job(tmp_path):
     world.node("gpu0002", "MIXED")
     world.jobs["7"] = job("7", nodes="gpu0002")
     outcome = gate.send(plan, plan.confirm.words)
-    assert outcome.results["gpu0002"] == Result("dropped", "a job started there meanwhile: 7")
+    assert outcome.results["gpu0002"] == SendResult("dropped", "a job started there meanwhile: 7")
     assert [change.targets for change in world.sent] == [("gpu0001",)]
 
 
@@ -482,7 +482,7 @@ def test_jobs_of_a_reservation_that_were_not_read_are_unknown_and_not_none(tmp_p
     known = frozenset({"nodes", "jobs", "reservations"})
     cluster = world.cluster(reservations={"fw": BOOKED}, known=known)
     for bound, levels in ((None, {"unknown"}), ({"fw": ()}, {"ok", "note"})):
-        extra = Extra() if bound is None else Extra(bound=bound)
+        extra = PreflightReads() if bound is None else PreflightReads(bound=bound)
         plan = world.gate().plan("unreserve", ["fw"], "x", cluster, None, extra)
         assert isinstance(plan, Plan) and {check.level for check in plan.checks if check.target == "fw"} <= levels
         assert bound is not None or any(check.level == "unknown" for check in plan.checks)

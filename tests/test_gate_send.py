@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from console.gate.gate import Gate
-from console.gate.outcome import Outcome, Result
+from console.gate.outcome import Outcome, SendResult
 from console.journal.writer import Journal, JournalFault, verify
 from tests.faults import fault
 from tests.test_gate import job, planned, small
@@ -22,9 +22,9 @@ def world(tmp_path):
 def test_done_is_what_a_later_reading_shows(world):
     gate = world.gate()
     outcome = gate.send(planned(gate, "drain", "gpu0001", cluster=world.cluster()), "y")
-    assert outcome.results == {"gpu0001": Result("pending")} and len(outcome.waiting) == 1
+    assert outcome.results == {"gpu0001": SendResult("pending")} and len(outcome.waiting) == 1
     outcome = gate.follow(outcome, sleep=world.clock.advance)
-    assert outcome.results == {"gpu0001": Result("done", seen="drained")} and outcome.waiting == ()
+    assert outcome.results == {"gpu0001": SendResult("done", seen="drained")} and outcome.waiting == ()
     assert [line["event"] for line in world.journal()] == ["intent", "result", "verified"]
     assert verify(world.path).ok
 
@@ -176,7 +176,7 @@ def test_a_timeout_is_unknown_then_what_is_seen(world):
     world.rc, world.err = None, "no answer in 30 s"
     gate = world.gate()
     outcome = gate.send(planned(gate, "drain", "gpu0001", cluster=world.cluster()), "y")
-    assert outcome.results["gpu0001"] == Result("unknown", "no answer in 30 s")
+    assert outcome.results["gpu0001"] == SendResult("unknown", "no answer in 30 s")
     assert gate.follow(outcome, sleep=world.clock.advance).results["gpu0001"].state == "done"
     assert len(world.sent) == 1
 
@@ -194,7 +194,10 @@ def test_single_refusals_fail_and_the_rest_goes_on(world):
     world.rc, world.refuses = 1, {"88121": "Access/permission denied"}
     gate = world.gate()
     outcome = gate.send(planned(gate, "cancel", "88121", "88133", cluster=world.cluster()), "2")
-    assert outcome.results == {"88121": Result("failed", "Access/permission denied"), "88133": Result("pending")}
+    assert outcome.results == {
+        "88121": SendResult("failed", "Access/permission denied"),
+        "88133": SendResult("pending"),
+    }
     assert gate.follow(outcome, sleep=world.clock.advance).results["88133"].state == "done"
     assert world.journal()[1]["outcome"]["88121"] == {"state": "failed", "why": "Access/permission denied"}
 
@@ -219,7 +222,7 @@ def test_a_broken_writer_is_unknown_and_written_down(world):
     world.explodes = True
     gate = world.gate()
     outcome = gate.send(planned(gate, "drain", "gpu0001", cluster=world.cluster()), "y")
-    assert outcome.results["gpu0001"] == Result("unknown", "RuntimeError: a bug in the writer")
+    assert outcome.results["gpu0001"] == SendResult("unknown", "RuntimeError: a bug in the writer")
     assert world.journal()[-1]["failure"] == "RuntimeError: a bug in the writer"
 
 

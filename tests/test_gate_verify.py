@@ -6,7 +6,17 @@ import pytest
 
 from collectors.model import Alert, Cluster, Matcher, Silence, Source
 from console.actions.registry import BY_ID
-from console.gate.verify import PATIENCE_OF_S, PATIENCE_S, Settled, Waiting, Watch, done_word, drifted, seen, word_of
+from console.gate.verify import (
+    PATIENCE_OF_S,
+    PATIENCE_S,
+    PendingTarget,
+    Settled,
+    Verification,
+    done_word,
+    drifted,
+    seen,
+    word_of,
+)
 from tests.make import job, node
 
 
@@ -120,9 +130,9 @@ def test_a_lifted_silence_is_gone_or_expired():
     assert [seen("lift", silence(), after) for after in (None, silence("expired"), silence())] == [True, True, False]
 
 
-def waiting(target: str, **more: object) -> Waiting:
+def waiting(target: str, **more: object) -> PendingTarget:
     about = {"plan": "p", "action": "drain", "kind": "node", "reason": "x", "before": node(target), "since": 100.0}
-    return Waiting(target=target, **{**about, **more})
+    return PendingTarget(target=target, **{**about, **more})
 
 
 def facts(*nodes: object) -> Cluster:
@@ -130,7 +140,7 @@ def facts(*nodes: object) -> Cluster:
 
 
 def test_pending_until_a_reading_shows_it():
-    watch, _ = Watch().add([waiting("gpu0001"), waiting("gpu0002")])
+    watch, _ = Verification().add([waiting("gpu0001"), waiting("gpu0002")])
     assert watch.words("node") == {"gpu0001": "draining…", "gpu0002": "draining…"} and watch.words("job") == {}
     same, settled = watch.check(facts(node("gpu0001"), node("gpu0002")), 101.0)
     assert same is watch and settled == ()
@@ -143,7 +153,7 @@ def test_pending_until_a_reading_shows_it():
 
 
 def test_facts_that_were_never_read_prove_nothing():
-    watch = Watch((waiting("101", kind="job", action="cancel", before=job("101")),))
+    watch = Verification((waiting("101", kind="job", action="cancel", before=job("101")),))
     blank = Cluster(name="lab")
     assert watch.check(blank, 101.0) == (watch, ())
     assert watch.check(blank, 160.0)[1][0].why == "not seen after 60 s"
@@ -158,7 +168,7 @@ def test_facts_that_were_never_read_prove_nothing():
     ],
 )  # fmt: skip
 def test_a_job_whose_row_may_be_left_out_is_not_gone(target, left_out, certain):
-    watch = Watch((waiting(target, kind="job", action="cancel", before=job(target)),))
+    watch = Verification((waiting(target, kind="job", action="cancel", before=job(target)),))
     source = Source(name="slurm.jobs", hidden=frozenset(left_out))
     cluster = Cluster(name="lab", known=frozenset({"jobs"}), sources={"slurm.jobs": source})
     if certain:
@@ -174,13 +184,13 @@ def test_a_job_whose_row_may_be_left_out_is_not_gone(target, left_out, certain):
 
 
 def test_what_slurm_said_is_kept():
-    watch = Watch((waiting("gpu0001", err="Invalid node state specified"),))
+    watch = Verification((waiting("gpu0001", err="Invalid node state specified"),))
     (settled,) = watch.check(facts(node("gpu0001")), 200.0)[1]
     assert settled.why == "not seen after 100 s, now idle; Slurm said: Invalid node state specified"
 
 
 def test_a_target_that_is_gone_is_settled_at_once():
-    (settled,) = Watch((waiting("gpu0001"),)).check(facts(), 100.0)[1]
+    (settled,) = Verification((waiting("gpu0001"),)).check(facts(), 100.0)[1]
     assert (settled.state, settled.why) == ("unknown", "Slurm no longer lists it")
 
 
@@ -190,7 +200,7 @@ def test_a_target_that_is_gone_is_settled_at_once():
 )
 def test_a_later_change_of_the_same_target_takes_its_place(found, state, why):
     later = waiting("gpu0001", plan="q", action="resume", before=node("gpu0001", found, reason="x"))
-    watch, over = Watch((waiting("gpu0001"), waiting("gpu0002"))).add([later])
+    watch, over = Verification((waiting("gpu0001"), waiting("gpu0002"))).add([later])
     assert [(one.plan, one.target) for one in watch.waiting] == [("p", "gpu0002"), ("q", "gpu0001")]
     assert over == (
         Settled(
@@ -201,7 +211,7 @@ def test_a_later_change_of_the_same_target_takes_its_place(found, state, why):
 
 def test_what_is_made_of_nodes_is_waited_for_whatever_is_done_to_these():
     booked = waiting("gpu0001", action="reserve", value="maint")
-    watch, over = Watch((booked,)).add([waiting("gpu0001", plan="q")])
+    watch, over = Verification((booked,)).add([waiting("gpu0001", plan="q")])
     assert [one.plan for one in watch.waiting] == ["p", "q"] and over == ()
 
 
@@ -216,7 +226,7 @@ def test_an_unchanged_target_has_not_drifted():
 def follow(action: str, before: str, *readings: tuple[float, object], **more: object) -> tuple[list[str], list[str]]:
     """The row's words reading by reading, and what was settled in the end."""
     start = node("a", before, boot_at=1000)
-    watch = Watch((waiting("a", action=action, before=start, since=0.0, **more),))
+    watch = Verification((waiting("a", action=action, before=start, since=0.0, **more),))
     words, ends = [], []
     for at, now in readings:
         watch, settled = watch.check(facts(now), at)
@@ -289,25 +299,25 @@ def test_how_a_reboot_ends(readings, end):
 
 
 def test_a_node_whose_boot_time_nobody_knew_must_be_seen_on_its_way():
-    watch = Watch((waiting("a", action="reboot", before=node("a"), since=0.0),))
+    watch = Verification((waiting("a", action="reboot", before=node("a"), since=0.0),))
     assert watch.check(facts(node("a", "IDLE", boot_at=5)), 1.0) == (watch, ())
     watch, _ = watch.check(facts(ISSUED), 2.0)
     assert watch.check(facts(node("a", "IDLE", boot_at=5)), 3.0)[1][0].why == "rebooted, idle"
 
 
 def test_who_waits_no_longer_hears_how_far_it_is():
-    watch = Watch((waiting("a", action="resume", before=node("a", "DOWN"), since=0.0),))
+    watch = Verification((waiting("a", action="resume", before=node("a", "DOWN"), since=0.0),))
     assert watch.check(facts(RESUMED), 20.0, 20.0)[1][0].why == "resuming: not registered after 20 s"
 
 
 def test_an_older_order_to_resume_is_told():
     drained = node("a", "IDLE+DRAIN", reason="x", resume_at=9)
-    assert "will resume it by itself" in Watch((waiting("a"),)).check(facts(drained), 101.0)[1][0].why
-    assert Watch((waiting("a", asked=60),)).check(facts(drained), 101.0)[1][0].why == ""
+    assert "will resume it by itself" in Verification((waiting("a"),)).check(facts(drained), 101.0)[1][0].why
+    assert Verification((waiting("a", asked=60),)).check(facts(drained), 101.0)[1][0].why == ""
 
 
 def test_alerts_and_silences_are_waited_for_too():
-    watch = Watch((waiting("f1", kind="alert", action="take", before=alert()),
+    watch = Verification((waiting("f1", kind="alert", action="take", before=alert()),
                    waiting("s1", kind="silence", action="lift", before=silence())))  # fmt: skip
     blank = Cluster(name="lab", alerts={"f1": alert()}, silences={"s1": silence()}, known=frozenset({"alerts"}))
     assert watch.check(blank, 101.0) == (watch, ())

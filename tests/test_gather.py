@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import JobDetail, SourceFault
-from console.actions.plan import Extra
+from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
 from console.cli.act import sources_of
 from console.gate.preflight_reads import JOBS_MOST, NODES_MOST, RETURN_SOURCES, gather, needed
@@ -49,7 +49,7 @@ def test_only_what_the_action_needs_is_read():
         node("a"), node("b", "IDLE"), node("c", gpus=0), jobs=[make.job("7", nodes="a"), make.job("8", "PENDING")]
     )
     for action in ("drain", "down", "reboot", "hold", "release", "cancel", "priority"):
-        assert ear.gather(cluster, action) == Extra() and ear.asked == []
+        assert ear.gather(cluster, action) == PreflightReads() and ear.asked == []
     extra = ear.gather(cluster, "resume", resumed={"a": 5.0, "z": 6.0})
     assert ear.asked == [("a",)] and list(extra.gpus) == ["a"] and extra.resumed == {"a": 5.0} and extra.faults == ()
     ear.asked.clear()
@@ -88,13 +88,13 @@ def test_the_deadline_ends_it():
 
 
 def test_where_there_is_no_telemetry_that_is_no_fault():
-    assert gather(BY_ID["resume"], ["gpu0001"], site(node()), Ear(), NoTelemetry(), {}) == Extra()
+    assert gather(BY_ID["resume"], ["gpu0001"], site(node()), Ear(), NoTelemetry(), {}) == PreflightReads()
 
 
 def test_a_fault_is_told_and_never_raised():
     nodes, jobs = site(node()), site(jobs=[make.job(str(number), nodes="a") for number in range(20)])
     silent = SourceFault("timeout", "prom does not answer", "is it up?")
-    assert Ear(silent).gather(nodes, "resume") == Extra(faults=("prom does not answer (is it up?)",))
+    assert Ear(silent).gather(nodes, "resume") == PreflightReads(faults=("prom does not answer (is it up?)",))
     (fault,) = Ear(ValueError("\x1b[2J")).gather(nodes, "resume").faults
     assert "ValueError" in fault and "\x1b" not in fault
     ear = Ear(silent)

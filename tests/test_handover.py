@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from collectors.model import Cluster, Job, Node, Partition, Reservation, Silence
-from console.journal.reader import Book
+from console.journal.reader import JournalReader
 from console.journal.reminders import left_behind, unknown
 from console.journal.shifts import last_shift, noted
 from tests.deeds import NOW
@@ -24,7 +24,7 @@ def cluster(**rows):
 
 
 def left(facts, deeds=None):
-    book = Book.of((deeds or Deeds()).entries)
+    book = JournalReader.of((deeds or Deeds()).entries)
     return [(one.kind, one.text) for one in left_behind(facts, book, NOW)]
 
 

@@ -13,7 +13,7 @@ import pytest
 from collectors.clock import SystemClock
 from console.config.settings import load
 from console.health.xid_policy import load_policy
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 from console.session.site import choose
 from console.session.site_gate import open_gate
 from tests import am, make, prom
@@ -171,7 +171,7 @@ def _opened(path: str) -> bool:
         config = load(path, {}, Path("/nonexistent"))
         load_policy(config.xid_policy)
         place = choose(config, None)
-    except Told:
+    except UserError:
         return False
     open_gate(place, config, place.transport(), SystemClock())
     place.telemetry()

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.sources import AlertSource
 from collectors.clock import ManualClock
-from collectors.hosts import ADDRESS, HOST_PATTERN, HOSTNAME, NAME, SHORT, Names, host_of, ids_of, is_ip
+from collectors.hosts import ADDRESS, HOST_PATTERN, HOSTNAME, NAME, SHORT, NodeNames, host_of, ids_of, is_ip
 from collectors.model import Facts, Node, SourceFault
 from collectors.prometheus.sources import Loads, open_telemetry
 from collectors.slurm.commands import nodes as slurm_nodes
 from collectors.slurm.rest import answers
 from console.doctor import host_check as checked
-from console.doctor.finding import Group
+from console.doctor.finding import FindingGroup
 from console.ingest.node_naming import Naming
 from console.ingest.poller import Poller, read
 from tests import am
@@ -30,7 +30,7 @@ TEMP = "DCGM_FI_DEV_GPU_TEMP"
 
 
 def names(*ids):
-    return Names(tuple(one if isinstance(one, tuple) else (one, None, None) for one in ids))
+    return NodeNames(tuple(one if isinstance(one, tuple) else (one, None, None) for one in ids))
 
 
 # -- what a host is ----------------------------------------------------------------------------------------------------
@@ -82,19 +82,19 @@ def test_a_rule_of_the_site_wins_and_makes_no_node_of_an_address():
     assert known.fit("gpu1.a:9400", rule).node == "gpu1"
     assert known.fit("login1:9400", rule).node is None
     assert names("gpu1").fit("10.0.10.160:9100", rule).node is None
-    assert Names().fit("10.0.10.160:9100", rule).node is None
+    assert NodeNames().fit("10.0.10.160:9100", rule).node is None
     assert names("gpu0007").fit("gpu0007-bmc", re.compile("(gpu[0-9]+)-bmc")).node == "gpu0007"
 
 
 def test_until_slurm_has_named_its_nodes_a_host_goes_by_its_first_part():
-    assert Names().fit("gpu1.cluster:9400").node == "gpu1"
-    assert Names().fit("10.0.10.160:9100").node is None
+    assert NodeNames().fit("gpu1.cluster:9400").node == "gpu1"
+    assert NodeNames().fit("10.0.10.160:9100").node is None
 
 
 @given(st.ip_addresses())
 def test_an_address_is_never_a_node(address):
     text = f"[{address}]" if address.version == 6 else str(address)
-    for known in (Names(), names("gpu1", "10", "fd00")):
+    for known in (NodeNames(), names("gpu1", "10", "fd00")):
         assert known.fit(f"{text}:9100").node is None and known.fit(str(address)).node is None
     assert is_ip(host_of(f"{text}:9100"))
 
@@ -286,7 +286,7 @@ class Knowing:
     name, floor_s = "prom.loads", 60.0
 
     def __init__(self):
-        self.names, self.had, self.read = Names(), [], threading.Event()
+        self.names, self.had, self.read = NodeNames(), [], threading.Event()
 
     def know(self, known):
         self.names = known
@@ -366,7 +366,7 @@ def test_doctor_says_which_hosts_slurm_knows(hosts, slurm, marks, words):
             source.collect()
         except SourceFault:
             assert marks == ["bad"]
-        group = Group("Sources")
+        group = FindingGroup("Sources")
         for one in source.fitted():
             checked.told(group, source.name, one)
         assert [one.mark for one in group.found] == marks

@@ -11,7 +11,7 @@ from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Change, Matcher, Sent, Silence
 from console.actions.incident import asked
 from console.actions.plan import Options
-from console.gate.verify import Watch
+from console.gate.verify import Verification
 from console.journal.entries import join
 from tests.test_gate import World, node
 
@@ -115,7 +115,7 @@ def test_on_the_screen_it_stays_pending_until_a_reading_shows_the_new_one(room):
     room.swallows = True
     plan = room.of.plan("incident", NODES, "cooling", room.cluster(), Options(settings={"name": "R01"}))
     outcome = room.of.send(plan, "R01")
-    watch, settled = Watch(outcome.waiting).check(room.cluster(), room.clock.mono())
+    watch, settled = Verification(outcome.waiting).check(room.cluster(), room.clock.mono())
     assert len(watch.waiting) == 3 and not settled
     new = msgspec.structs.replace(room.silences["s0"], id="s1", ends=int(room.clock.now()) + 1800)
     _, settled = watch.check(room.cluster(silences={**room.silences, "s1": new}), room.clock.mono())
@@ -135,9 +135,9 @@ def test_what_somebody_else_made_proves_nothing(room, other):
     mine = Silence(id="s", state="active", matchers=new.matchers, starts=0, by=new.by, comment=new.comment,
                    ends=int(room.clock.now()) + new.seconds)  # fmt: skip
     one = msgspec.structs.replace(mine, **other)
-    watch, _ = Watch(outcome.waiting).check(room.cluster(silences={"s": one}), room.clock.mono())
+    watch, _ = Verification(outcome.waiting).check(room.cluster(silences={"s": one}), room.clock.mono())
     assert len(watch.waiting) == 3
-    _, settled = Watch(outcome.waiting).check(room.cluster(silences={"s": mine}), room.clock.mono())
+    _, settled = Verification(outcome.waiting).check(room.cluster(silences={"s": mine}), room.clock.mono())
     assert len(settled) == 3
 
 

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from collectors.clock import ManualClock
-from console.journal.reader import Reader
+from console.journal.reader import JournalFollower
 from console.journal.writer import Journal
 from console.screens.journal import JournalScreen
 from console.screens.journal_entry import EntryScreen
@@ -146,8 +146,8 @@ async def test_a_hung_disk_is_told_and_holds_up_nobody(path, monkeypatch):
     async with console() as op:
         screen = await journal(op)
         answers = threading.Event()
-        read = Reader.read
-        monkeypatch.setattr(Reader, "read", lambda *given: (answers.wait(60), read(*given))[1])
+        read = JournalFollower.read
+        monkeypatch.setattr(JournalFollower, "read", lambda *given: (answers.wait(60), read(*given))[1])
         screen.tick(screen.ctx())
         op.app.clock.advance(6)
         screen.tick(screen.ctx())
@@ -315,12 +315,12 @@ async def test_leaving_and_coming_back_reads_on(path):
 
 def test_of_a_long_journal_only_what_is_new_is_read_again(path):
     act(path, "a0")
-    reader = Reader(path)
+    reader = JournalFollower(path)
     book = reader.read(0.0)
     assert reader.read(0.0) is book
     lines = path.read_bytes()
     path.write_bytes(lines * 20_000)
-    reader = Reader(path)
+    reader = JournalFollower(path)
     whole = reader.read(0.0)
     # Only the last 20,000 of them, and of a plan that stands there ten thousand times no intent is hidden.
     assert len(whole.entries) == 10_000

@@ -19,7 +19,7 @@ from tests.bench.procs import cpu_s
 from tests.far_terminal import FarTerminal
 from widgets.terminal import tty_writer as line_module
 from widgets.terminal.flow_control import SLOW_ON_WAY
-from widgets.terminal.tty_writer import WORDS, Line
+from widgets.terminal.tty_writer import WORDS, TtyWriter
 
 # The Line alone, on a pty.
 
@@ -36,7 +36,7 @@ class Ends:
         mode[1] &= ~termios.OPOST
         termios.tcsetattr(self.slave, termios.TCSANOW, mode)
         self.moved, self.lost = threading.Event(), threading.Event()
-        self.line = Line(self.slave, self.moved.set, self.lost.set)
+        self.line = TtyWriter(self.slave, self.moved.set, self.lost.set)
 
     def read(self, size: int) -> bytes:
         got = b""

@@ -183,7 +183,7 @@ def test_a_log_that_cannot_be_written_says_so_once(tmp_path):
 
 def test_a_source_is_told_of_once_a_change(path):
     log.begin(str(path))
-    watched = log.Sources()
+    watched = log.SourceLog()
 
     def see(took: float | None = 0.1, fault: Fault | None = None, tried: bool = True) -> None:
         source = Source(name="slurm.nodes", ok=fault is None, tried=tried, took_s=took, fault=fault)

@@ -6,7 +6,7 @@ import pytest
 from textual import events
 
 from console.app.dialogs import ConfirmDialog
-from console.app.palette import Entry, found, named, score
+from console.app.palette import PaletteEntry, found, named, score
 from console.app.palette_screen import PaletteScreen
 from console.screens.job import JobScreen
 from console.screens.node import NodeScreen
@@ -21,8 +21,8 @@ BIG = cluster(
 )
 
 
-def entry(name: str, refused: bool = False) -> Entry:
-    return Entry(name, "", lambda: None, refused=refused)
+def entry(name: str, refused: bool = False) -> PaletteEntry:
+    return PaletteEntry(name, "", lambda: None, refused=refused)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from collectors.model import Factors, Fault, Job, JobDetail, Limit, Limits, Partition, Reservation, Share
 from console.queue.limit_hits import hit
-from console.queue.pending import Known, why
+from console.queue.pending import PendingFacts, why
 from tests.make import cluster, node
 
 DATA = Path(__file__).parent / "data/queueing"
@@ -57,16 +57,16 @@ def machine(*jobs: Job, **more):
     return cluster(**given)
 
 
-def said(one: Job, *others: Job, known: Known = Known(), **more) -> str:  # noqa: B008
+def said(one: Job, *others: Job, known: PendingFacts = PendingFacts(), **more) -> str:  # noqa: B008
     return why(one, machine(one, *others, **more), NOW, known).sentence
 
 
-def figures(one: Job, *others: Job, known: Known = Known(), **more) -> dict[str, str]:  # noqa: B008
+def figures(one: Job, *others: Job, known: PendingFacts = PendingFacts(), **more) -> dict[str, str]:  # noqa: B008
     return dict(why(one, machine(one, *others, **more), NOW, known).figures)
 
 
-def detail(**more) -> Known:
-    return Known(detail=JobDetail(id="500", **more))
+def detail(**more) -> PendingFacts:
+    return PendingFacts(detail=JobDetail(id="500", **more))
 
 
 # -- turn -----------------------------------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_what_is_out_of_service_is_told_with_it():
 @pytest.mark.parametrize(
     ("more", "known"),
     [
-        ({"flags": ("MAGNETIC",), "users": "bob,alice"}, Known()),
+        ({"flags": ("MAGNETIC",), "users": "bob,alice"}, PendingFacts()),
         ({"flags": ()}, detail(fields={"resv_name": "maint-fw"})),
     ],
 )
@@ -198,41 +198,41 @@ def test_held_is_held_whatever_is_reserved():
 
 
 def test_what_one_user_may_hold():
-    text = said(waits("QOSMaxGRESPerUser"), runs("1", user="alice"), known=Known(limits=LIMITS))
+    text = said(waits("QOSMaxGRESPerUser"), runs("1", user="alice"), known=PendingFacts(limits=LIMITS))
     assert text == "QOS normal allows alice 64 GPUs at a time: 60 GPUs are in use, and it asks for 8 GPUs more."
 
 
 def test_what_a_qos_may_hold_together_and_who_has_it():
     busy = [runs("1", user="bob", qos="large", gpus_held=64), runs("2", user="carol", qos="large", gpus_held=32),
             runs("3", user="dave", qos="normal")]  # fmt: skip
-    text = said(waits("QOSGrpGRES", qos="large"), *busy, known=Known(limits=LIMITS))
+    text = said(waits("QOSGrpGRES", qos="large"), *busy, known=PendingFacts(limits=LIMITS))
     assert text == (
         "QOS large allows 100 GPUs at a time: 96 GPUs are in use (bob 64, carol 32), and it asks for 8 GPUs more."
     )  # fmt: skip
 
 
 def test_a_limit_of_the_account_above_counts():
-    text = said(waits("AssocGrpGRES"), runs("1", user="bob", gpus_held=60), known=Known(limits=LIMITS))
+    text = said(waits("AssocGrpGRES"), runs("1", user="bob", gpus_held=60), known=PendingFacts(limits=LIMITS))
     assert text == "Account rug allows 72 GPUs at a time: 68 GPUs are in use (bob 60), and it asks for 8 GPUs more."
 
 
 def test_running_jobs_are_counted_too():
-    text = said(waits("AssocMaxJobsLimit"), known=Known(limits=LIMITS))
+    text = said(waits("AssocMaxJobsLimit"), known=PendingFacts(limits=LIMITS))
     assert text == "Account ml allows alice 2 jobs at a time: 2 run."
 
 
 def test_a_job_that_is_too_long_for_its_qos_never_starts():
-    text = said(waits("QOSMaxWallDurationPerJobLimit"), known=Known(limits=LIMITS))
+    text = said(waits("QOSMaxWallDurationPerJobLimit"), known=PendingFacts(limits=LIMITS))
     assert text == "QOS normal allows one job at most 60 min and it asks for 24 h: it will not start as it is."
 
 
 def test_a_limit_that_is_not_known_is_not_made_up():
     fault = Fault("missing", "Slurm keeps no accounts (no slurmdbd), so it sets no limits")
     for told in (None, fault):
-        text = said(waits("QOSMaxCpuPerUserLimit"), known=Known(limits=told))
+        text = said(waits("QOSMaxCpuPerUserLimit"), known=PendingFacts(limits=told))
         assert "(Slurm says QOSMaxCpuPerUserLimit); how much is in use is not known" in text
     assert "no slurmdbd" in text
-    assert "which Slurm does not tell us" in said(waits("QOSMaxCpuPerUserLimit"), known=Known(limits=LIMITS))
+    assert "which Slurm does not tell us" in said(waits("QOSMaxCpuPerUserLimit"), known=PendingFacts(limits=LIMITS))
 
 
 def test_every_reason_that_slurm_has_is_told_in_words():
@@ -240,7 +240,7 @@ def test_every_reason_that_slurm_has_is_told_in_words():
     reasons = [line for line in (DATA / "reasons.txt").read_text().splitlines() if not line.startswith("#")]
     assert len(reasons) > 200
     for reason in reasons:
-        text = said(waits(reason), known=Known(limits=LIMITS))
+        text = said(waits(reason), known=PendingFacts(limits=LIMITS))
         assert "wacht knows no more" not in text and text.endswith("."), reason
         limited = re.match(r"QOS(Grp|Max)|Assoc(Grp|Max)|Max\w+Per(User|Account)", reason) is not None
         assert (hit(reason) is not None) is limited, reason
@@ -350,7 +350,7 @@ def test_a_reservation_of_its_own():
 
 
 def test_priority_and_share_and_limits_stand_under_it():
-    known = Known(
+    known = PendingFacts(
         factors=Factors(job="500", priority=1300, points={"age": 100, "fair share": 1200, "nice": -50}),
         shares=[Share(account="ml", user="alice", shares=1, shares_norm=0.25, usage=10, usage_part=0.5, factor=0.25)],
         limits=LIMITS,
@@ -364,7 +364,7 @@ def test_priority_and_share_and_limits_stand_under_it():
 
 def test_what_cannot_be_asked_is_said():
     fault = Fault("missing", "Slurm runs without priority/multifactor: jobs wait in the order they came")
-    found = figures(waits("Priority"), known=Known(factors=fault, limits=fault, shares=fault))
+    found = figures(waits("Priority"), known=PendingFacts(factors=fault, limits=fault, shares=fault))
     assert "without priority/multifactor" in found["priority"] and found["limits"].startswith("not known: ")
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from collectors.model import Alert, Association, Load, Matcher, Partition, Silence, Source, User
-from console.actions.plan import Check, Confirm, Extra, Guard, Options, Plan, Refusal
+from console.actions.plan import Check, Confirm, Guard, Options, Plan, PreflightReads, Refusal
 from console.actions.registry import BY_ID
 from console.gate.planning import make as make_plan
 from console.gate.planning import spelled
@@ -33,7 +33,7 @@ def plan(cluster, action, targets=None, why=None, checks=None, extra=None, guard
     """A plan as the gate makes it, without its commands."""
     kind = f"{BY_ID[action].kind}s"
     made = make_plan(BY_ID[action], list(getattr(cluster, kind)) if targets is None else targets, cluster, NOW, 500.0,
-                     guard or Guard(), default_policy(), Options(**options), extra or Extra())  # fmt: skip
+                     guard or Guard(), default_policy(), Options(**options), extra or PreflightReads())  # fmt: skip
     assert isinstance(made, Plan), made
     made = spelled(made, why, "jdv")
     return made if checks is None else msgspec.structs.replace(made, checks=tuple(checks))
@@ -88,7 +88,7 @@ def test_a_reboot_is_not_called_off_over_what_speaks_against_the_node():
     """Its drain goes too: the node takes work again, so one y is not enough."""
     cluster = site(make.node(state="MIXED+DRAIN+REBOOT_REQUESTED"), loads=[make_load("gpu0001", gpus_seen=7)])
     action, policy = BY_ID["cancel_reboot"], default_policy()
-    refused = make_plan(action, ["gpu0001"], cluster, NOW, 500.0, Guard(), policy, Options(), Extra())
+    refused = make_plan(action, ["gpu0001"], cluster, NOW, 500.0, Guard(), policy, Options(), PreflightReads())
     assert isinstance(refused, Refusal) and refused.glass and "7 of the 8 GPUs" in refused.why
     made = plan(cluster, "cancel_reboot", break_glass=True)
     assert made.confirm.kind == "break" and made.asks_reason
@@ -248,7 +248,9 @@ def test_a_reservation_and_a_partition_tell_what_is_not_shown():
     shut = lines(plan(cluster, "partition-down", ["gpu"], why="x"), "goes on")
     assert shut == ["0 jobs of gpu, until they end: nothing is killed", f"more of gpu: {hidden}"]
     assert len(lines(plan(cluster, "partition-down", ["debug"], why="x"), "goes on")) == 1
-    alice = Extra(rows={"alice": User(name="alice", cluster="groningen", associations=(Association(account="ml"),))})
+    alice = PreflightReads(
+        rows={"alice": User(name="alice", cluster="groningen", associations=(Association(account="ml"),))}
+    )
     told = lines(plan(cluster, "block", ["alice"], why="x", extra=alice), "goes on")
     assert told[-1] == "whether more goes on is unknown: of what runs on 1 node no job is shown to you"
 

@@ -22,11 +22,11 @@ LONG = 60.0
 """A deadline that no passing test reaches."""
 
 
-def run(script: str, deadline_s: float = LONG, **more) -> process.Ended:
+def run(script: str, deadline_s: float = LONG, **more) -> process.ProcessResult:
     return process.run([SH, "-c", script], deadline_s=deadline_s, **more)
 
 
-def ended_after_speaking(script: str) -> process.Ended:
+def ended_after_speaking(script: str) -> process.ProcessResult:
     """Run a script that hangs after it has printed; a machine too slow to start it in time gets more time."""
     for deadline_s in (0.2, 1.0, 5.0):
         ended = run(script, deadline_s)

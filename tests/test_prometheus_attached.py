@@ -9,11 +9,11 @@ import pytest
 
 from collectors.model import SourceFault
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.client import Client
+from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.plant.fabric import FabricReader, usual_of
 from collectors.prometheus.plant.plant_settings import FabricSettings, StorageSettings
 from collectors.prometheus.plant.storage import StorageReader
-from collectors.prometheus.site_queries import Book
+from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.sources import FileSystems, Ports
 from tests.prom import StandIn
 
@@ -43,12 +43,12 @@ def port(name: str, device: str, number: str = "1") -> dict[str, str]:
 
 def fabric_of(prom: StandIn, clock: Clock | None = None) -> FabricReader:
     clock = clock or Clock()
-    return FabricReader(Book(prom.settings), Client(prom.settings, clock), clock.mono)
+    return FabricReader(SiteQueries(prom.settings), PrometheusClient(prom.settings, clock), clock.mono)
 
 
 def storage_of(prom: StandIn, clock: Clock | None = None) -> StorageReader:
     clock = clock or Clock()
-    return StorageReader(Book(prom.settings), Client(prom.settings, clock), clock.mono)
+    return StorageReader(SiteQueries(prom.settings), PrometheusClient(prom.settings, clock), clock.mono)
 
 
 def well(prom: StandIn, nodes: int = 100) -> None:
@@ -297,7 +297,7 @@ def test_settings_are_checked(table, told):
 
 
 def test_a_hostile_mount_point_cannot_leave_its_string():
-    book = Book(PrometheusSettings(url="https://prometheus.example"))
+    book = SiteQueries(PrometheusSettings(url="https://prometheus.example"))
     with StandIn() as prom:
         mounted(prom)
         name = '/x"} or up{a="'

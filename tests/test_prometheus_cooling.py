@@ -11,7 +11,7 @@ import pytest
 from collectors.model import SourceFault
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.plant.cooling_queries import CoolingLimits, CoolingSettings, expression
-from collectors.prometheus.site_queries import Book
+from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.sources import Cooling, open_sources
 from console.config.settings import ConfigError, load
 from console.session.site import choose
@@ -137,7 +137,7 @@ def test_labels_are_cleaned(hostile):
 
 
 def test_one_query_asks_for_all_and_counts_what_is_dry_on_the_server():
-    text = Book(PrometheusSettings(url="https://x", matchers='cluster="g"', cooling=OWN)).whole("cooling")
+    text = SiteQueries(PrometheusSettings(url="https://x", matchers='cluster="g"', cooling=OWN)).whole("cooling")
     assert 'max by (cdu, rack, detector) (supply{cluster="g"})' in text
     assert 'min by (cdu, rack, detector) (flow{cluster="g"})' in text
     assert 'count by (cdu, rack) (leak{cluster="g"} == 0 and time() - timestamp(leak{cluster="g"}) < 180)' in text

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from collectors.model import Facts, Fault, Reading, SlurmCounts, Source, SourceFault
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.query_table import SLURMCTLD
-from collectors.prometheus.site_queries import Book
+from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.sources import Counts, open_sources
 from collectors.sim.sources import SimSource
-from console.alerts.alert_rules import Limits
+from console.alerts.alert_rules import RuleLimits
 from console.tables import overview_figures
 from tests import make
 from tests.operator import console
@@ -123,9 +123,9 @@ def test_it_is_there_only_where_it_is_asked_for():
 
 def test_whose_metrics_they_are_is_said_once():
     def sent(**settings):
-        return Book(PrometheusSettings(url="http://localhost:9090", **settings)).whole("slurmctld")
+        return SiteQueries(PrometheusSettings(url="http://localhost:9090", **settings)).whole("slurmctld")
 
-    assert Limits().slurmctld == SLURMCTLD
+    assert RuleLimits().slurmctld == SLURMCTLD
     own = sent(slurm_metrics=True, matchers='cluster="g"')
     assert own.count("slurm_nodes{") == own.count('slurm_nodes{job=~"slurm.*",cluster="g"}') > 3
     assert 'cluster="g"' not in sent(slurm_metrics='job="ctl"', matchers='cluster="g"')

@@ -14,7 +14,7 @@ from collectors.bearer_token import Secret, read_token
 from collectors.clock import SystemClock
 from collectors.model import SourceFault
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.client import Client, QueryRefused
+from collectors.prometheus.client import PrometheusClient, QueryRefused
 from collectors.prometheus.sources import Loads, open_telemetry
 from tests.faults import fault
 from tests.prom import StandIn, bomb, cut, drip, drip_headers, hang, huge, machine, raw, refusing
@@ -247,7 +247,7 @@ def test_proxies_and_netrc_of_the_environment_are_not_read(quick, monkeypatch, t
 
 
 def test_cookies_are_not_kept(quick):
-    client = Client(quick.settings, SystemClock())
+    client = PrometheusClient(quick.settings, SystemClock())
     body = quick.answer("clock", {})
     quick.odd["clock"] = raw(body, Set_Cookie="session=1; Path=/")
     client.ask("clock", "vector(1)")
@@ -339,7 +339,7 @@ def test_a_tls_server_that_hangs_ends_in_time(certified):
 
 @fault("Prometheus", "422", "a fault of that query, not of the server")
 def test_a_refused_query_is_another_kind_than_a_refusing_server(quick):
-    client = Client(quick.settings, SystemClock())
+    client = PrometheusClient(quick.settings, SystemClock())
     quick.odd["*"] = refusing(422, "no")
     with pytest.raises(QueryRefused):
         client.ask("util", "x")

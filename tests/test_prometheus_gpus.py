@@ -9,7 +9,7 @@ import pytest
 
 from collectors.clock import SystemClock
 from collectors.prometheus import PowerSettings
-from collectors.prometheus.client import Client
+from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.gpu_rows import gpus_of
 from collectors.prometheus.http_transport import Row
 from collectors.prometheus.sources import Loads
@@ -126,7 +126,7 @@ def test_no_answer_holds_the_interpreter_for_long():
     with StandIn(timeout_s=30) as server:
         server.rows = machine(NODES)
         body = server.answer("util", {})
-        client = Client(server.settings, SystemClock())
+        client = PrometheusClient(server.settings, SystemClock())
         client.ask("util", server.settings.url)
         answer = client._heard
     began = time.thread_time()

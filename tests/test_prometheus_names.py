@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from collectors.prometheus import PrometheusSettings, dcgm_names
 from collectors.prometheus.query_table import TABLE
-from collectors.prometheus.site_queries import Book
+from collectors.prometheus.site_queries import SiteQueries
 from collectors.sim.exporters.dcgm import DEFAULT, FIELDS, RENAMED
 from tests.test_prometheus_gpus import gpus, row
 
@@ -91,7 +91,7 @@ def test_the_release_notes_are_met():
 
 def test_every_query_asks_for_both():
     """No query names a renamed series alone; nothing is asked twice as often."""
-    book = Book(PrometheusSettings(url="https://p.example"))
+    book = SiteQueries(PrometheusSettings(url="https://p.example"))
     for query in TABLE:
         sent = set(re.findall(r"DCGM_FI_[A-Z0-9_]+", book.whole(query.name)))
         for quantity in dcgm_names.GPU:

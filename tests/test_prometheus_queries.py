@@ -10,18 +10,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collectors.hosts import Names
+from collectors.hosts import NodeNames
 from collectors.prometheus import DESCRIPTOR, PowerSettings, PrometheusSettings, query_docs, recording_rules
 from collectors.prometheus.query_table import BY_NAME, TABLE, by_host, fill, is_plain, quoted
-from collectors.prometheus.site_queries import Book, exactly
+from collectors.prometheus.site_queries import SiteQueries, exactly
 from console.config.settings import ConfigError, load
 
 ROOT = Path(__file__).parent.parent
 URL = "https://prometheus.example"
 
 
-def book(**settings) -> Book:
-    return Book(PrometheusSettings(url=URL, **settings))
+def book(**settings) -> SiteQueries:
+    return SiteQueries(PrometheusSettings(url=URL, **settings))
 
 
 # -- what is written from it -------------------------------------------------------------------------------------------
@@ -48,7 +48,7 @@ def test_the_rules_record_what_is_read():
 
 def test_a_rule_is_the_query_itself():
     by_series = {series: expr for _, series, expr in recording_rules.rules()}
-    plain = Book(recording_rules.DEFAULT)
+    plain = SiteQueries(recording_rules.DEFAULT)
     for query in TABLE:
         if query.record and query.name not in {"site_power", "site_util"}:
             assert plain.whole(query.name) in by_series[query.record]
@@ -62,7 +62,7 @@ def test_rules_can_be_written_for_a_site():
 
 
 def test_every_query_is_well_formed():
-    full = Book(recording_rules.DEFAULT)
+    full = SiteQueries(recording_rules.DEFAULT)
     for query in TABLE:
         for text in (full.whole(query.name), full.shown(query.name), full.chart(query.name, "gpu1", 'a="b"', 300)):
             assert text.count("(") == text.count(")") and text.count("{") == text.count("}")
@@ -96,7 +96,7 @@ def test_charts_sum_up_the_time_between_two_points():
 
 
 def test_a_chart_goes_back_beyond_the_day_when_the_host_label_was_renamed():
-    spelled = Names((("gpu1.x", None, None),)).spelled("gpu1.x")
+    spelled = NodeNames((("gpu1.x", None, None),)).spelled("gpu1.x")
     text = book().chart("temperature", spelled, 'hostname="gpu1.x"', 60)
     before, after = text.split(" or max (max by")
     assert before.count('{hostname="gpu1.x"}') == 2 and "Hostname=" not in before

@@ -11,15 +11,15 @@ from msgspec.structs import replace
 from collectors.clock import ManualClock, SystemClock
 from collectors.model import Facts
 from collectors.slurm import SlurmSettings
-from collectors.slurm.sources import Source
+from collectors.slurm.sources import SlurmSource
 from console.filters.language import compile_filter
 from console.health import drain_reasons
 from console.health.xid_policy import default_policy
-from console.journal.reader import Book
+from console.journal.reader import JournalReader
 from console.reports.period import Span
 from console.reports.rendering import as_markdown
 from console.reports.report import make as make_report
-from console.reports.shift_watch import Watch
+from console.reports.shift_watch import ShiftWatch
 from console.session import snapshot
 from console.session.cluster_summary import standing
 from console.tables import overview_figures
@@ -56,7 +56,7 @@ def rebooting(name="gpu0001", ago=60.0, now=None, **more):
 
 def read(*nodes, **settings) -> dict[str, str]:
     """The display word of each node, as its source gives it."""
-    found = Source("nodes", SlurmSettings(**settings), Reads(*nodes)).collect().nodes
+    found = SlurmSource("nodes", SlurmSettings(**settings), Reads(*nodes)).collect().nodes
     return {name: node.display for name, node in found.items()}
 
 
@@ -119,14 +119,14 @@ async def test_the_map_shows_it_by_its_own_sign():
 
 def test_a_report_calls_it_no_failure_until_it_is_overdue():
     def told(display: str) -> str:
-        watch = Watch(NOW - 3600, NOW)
+        watch = ShiftWatch(NOW - 3600, NOW)
         node = make.node("gpu0001", rack="R01")
         watch.see(make.cluster(nodes=[node]), NOW - 240, None)
         changed = replace(rebooting(now=NOW, rack="R01"), display=display)
         cluster = make.cluster(nodes=[changed])
         watch.see(cluster, NOW - 60, None)
         report = make_report(
-            cluster, watch.past(), Book(), Span(NOW - 3600, NOW), default_policy(), peak=None, limits=(),
+            cluster, watch.past(), JournalReader(), Span(NOW - 3600, NOW), default_policy(), peak=None, limits=(),
             journal_fault="", by="ops", made=NOW, mono=0.0, watched=True, whole=True,
         )  # fmt: skip
         return as_markdown(report)

@@ -21,7 +21,7 @@ from console.recording.location import Bounds
 from console.recording.recorder import Recorder
 from console.recording.row_codec import ROWS, Table, pack_rows, unpack_rows
 from console.recording.session_writer import Busy
-from console.recording.store import Recording, RecordingFault, Store
+from console.recording.store import RecordingFault, RecordingFile, RecordingReader
 from tests.recorded import BOUNDS, Night, cluster_at, recorded
 
 ALL = [kind for kind in KINDS if kind != "rights"]
@@ -44,7 +44,7 @@ def test_every_moment_is_as_it_was(tmp_path):
             keep.add(cluster, diff, night.clock.now(), night.clock.mono())
             was.append((cluster, night.clock.mono()))
         night.clock.advance(3)
-    recording = Recording(tmp_path / "a.wacht")
+    recording = RecordingReader(tmp_path / "a.wacht")
     here, shift = recording.first(), recording.first().at - 0.0
     for cluster, mono in was:
         again = cluster_at(recording, here)
@@ -120,7 +120,7 @@ def test_a_row_that_came_and_went_between_two_frames_is_in_neither():
 
 def test_what_changed_is_small(tmp_path):
     night = recorded(tmp_path / "a.wacht", 9, nodes=256)
-    recording = Recording(tmp_path / "a.wacht")
+    recording = RecordingReader(tmp_path / "a.wacht")
     whole = len(recording.frame(recording.whole_before(recording.last()))[1])
     assert len(frame.pack(night.cluster, night.cluster, 0.0, Diff())) < 150 < whole / 50
 
@@ -137,7 +137,7 @@ def test_the_oldest_goes_when_the_bytes_are_used_up(tmp_path):
         night.keep(keep)
         night.clock.advance(15)
         largest = max(largest, path.stat().st_size)
-    recording = Recording(path)
+    recording = RecordingReader(path)
     assert largest <= size and recording.first().id > 50 and recording.last().at > recording.first().at + 60
     same(night.cluster, cluster_at(recording, recording.last()))
     assert recording.marks(0.0, recording.first().at - 0.001) == []
@@ -149,7 +149,7 @@ def test_the_oldest_goes_when_it_is_too_old(tmp_path):
     for _ in range(40):
         night.keep(keep)
         night.clock.advance(30)
-    recording = Recording(tmp_path / "a.wacht")
+    recording = RecordingReader(tmp_path / "a.wacht")
     kept = recording.last().at - recording.first().at
     assert 120 <= kept < 600, "the hours that were asked for, and up to a whole frame more"
 
@@ -168,11 +168,11 @@ def test_it_is_written_seldomer_where_a_frame_costs_more_than_its_time(tmp_path)
 def test_a_second_session_goes_on_where_the_clock_was_set_back(tmp_path):
     path = tmp_path / "a.wacht"
     night = recorded(path, 30)
-    first_end = Recording(path).last()
+    first_end = RecordingReader(path).last()
     night.clock._now -= 3600
     keep = night.tape(path)
     night.keep(keep)
-    recording = Recording(path)
+    recording = RecordingReader(path)
     last = recording.last()
     assert last.at > first_end.at and last.wall < first_end.wall
     assert recording.frame(recording.after(first_end))[0] is None, "it begins whole"
@@ -210,14 +210,14 @@ def test_a_crash_in_the_middle_leaves_what_was_there_before(tmp_path):
     path = tmp_path / "a.wacht"
     ended = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     assert ended.returncode == -signal.SIGKILL and path.with_name("a.wacht-journal").stat().st_size > 0
-    recording = Recording(path)
+    recording = RecordingReader(path)
     assert recording.last().id > 30
     assert "nodes" in cluster_at(recording, recording.last()).known
     recording.close()
     Night().tape(path).close()
 
 
-class Full(Store):
+class Full(RecordingFile):
     """A disk that is full when it is told to be."""
 
     full = False
@@ -247,7 +247,7 @@ def test_a_full_disk_stops_the_recording_and_nothing_else(tmp_path, monkeypatch)
         made.offer(cluster, diff)
     wait(lambda: made.writing and not made.trouble, told)
     made.stop()
-    recording = Recording(tmp_path / "a.wacht")
+    recording = RecordingReader(tmp_path / "a.wacht")
     same(night.cluster, cluster_at(recording, recording.last()))
 
 
@@ -262,7 +262,7 @@ def wait(true, told: threading.Event) -> None:
 def test_who_offers_never_waits_for_the_disk(tmp_path, monkeypatch):
     held, entered = threading.Event(), threading.Event()
 
-    class Slow(Store):
+    class Slow(RecordingFile):
         def add(self, *moment) -> None:
             entered.set()
             assert held.wait(60)
@@ -285,7 +285,7 @@ def test_who_offers_never_waits_for_the_disk(tmp_path, monkeypatch):
     assert made.trouble == f"{tmp_path}/a.wacht: the file system does not answer"
     held.set()
     made.stop(20)
-    recording = Recording(tmp_path / "a.wacht")
+    recording = RecordingReader(tmp_path / "a.wacht")
     assert recording.last().id < 5 < offered, "what came meanwhile became one"
     assert not made.trouble
     same(night.cluster, cluster_at(recording, recording.last()))
@@ -296,7 +296,7 @@ def test_who_offers_never_waits_for_the_disk(tmp_path, monkeypatch):
 
 def test_what_happened_is_marked(tmp_path):
     recorded(tmp_path / "a.wacht", 90)
-    recording = Recording(tmp_path / "a.wacht")
+    recording = RecordingReader(tmp_path / "a.wacht")
     marks = recording.marks(0, 1e12)
     assert {mark.kind for mark in marks} == {"alert", "failure"}
     assert any("PduPowerLost" in mark.what for mark in marks) and any(" down" in mark.what for mark in marks)
@@ -319,7 +319,7 @@ def test_a_source_that_fails_is_marked_once(tmp_path):
         night.clock.advance(3)
         night.cluster = msgspec.structs.replace(night.cluster, sources={**night.cluster.sources, "slurm.jobs": fault})
         keep.add(night.cluster, Diff(), night.clock.now(), night.clock.mono())
-    assert [mark.what for mark in Recording(tmp_path / "a.wacht").marks(0, 1e12)] == ["slurm.jobs: timeout"]
+    assert [mark.what for mark in RecordingReader(tmp_path / "a.wacht").marks(0, 1e12)] == ["slurm.jobs: timeout"]
 
 
 def intent(plan: str, at: str = "2026-11-17T23:07:00+00:00") -> dict[str, object]:
@@ -338,7 +338,7 @@ def test_actions_are_kept_with_the_moment_when_they_were_seen(tmp_path):
     night.keep(keep)
     keep.close()
     night.keep(night.tape(tmp_path / "a.wacht", journal=journal))
-    recording = Recording(tmp_path / "a.wacht")
+    recording = RecordingReader(tmp_path / "a.wacht")
     first = recording.first().at
     assert [b'"id":"old"' in line for _, line in recording.deeds(first + 30)] == [True]
     assert len(recording.deeds(1e12)) == 2, "a second session tells none of them twice"
@@ -355,7 +355,7 @@ def test_a_file_of_another_version_is_refused_in_plain_words(tmp_path):
     recorded(path, 6)
     with sqlite3.connect(path) as base:
         base.execute("PRAGMA user_version=2")
-    for open_it in (Recording, Store):
+    for open_it in (RecordingReader, RecordingFile):
         with pytest.raises(RecordingFault, match="version 2, this wacht knows 1: use the wacht that wrote it"):
             open_it(path)
 
@@ -377,8 +377,8 @@ def test_what_is_no_recording_is_left_alone(tmp_path, what):
         os.mkfifo(path)
     before = path.read_bytes() if path.is_file() else b""
     with pytest.raises(RecordingFault):
-        Recording(path)
+        RecordingReader(path)
     if what != "nothing":
         with pytest.raises(RecordingFault):
-            Store(path)
+            RecordingFile(path)
     assert (path.read_bytes() if path.is_file() else b"") == before

@@ -17,15 +17,15 @@ import pytest
 from collectors.model import Diff, Partition
 from collectors.sim import SimSettings
 from console.cli.main import cli
-from console.config.settings import ConfigError, Recording, load
+from console.config.settings import ConfigError, RecordingSettings, load
 from console.journal.chain import append
 from console.recording.cut import Masked, Masks, cut
 from console.recording.frame import inflated
 from console.recording.location import bounds_of, own_path, to_record
 from console.recording.moments import find
 from console.recording.replay_site import replay_site
-from console.recording.store import Recording as File
 from console.recording.store import RecordingFault
+from console.recording.store import RecordingReader as File
 from console.session.site import demo, here
 from tests import make
 from tests.recorded import Night, cluster_at
@@ -114,7 +114,7 @@ def test_a_replay_needs_a_terminal(night):
 
 
 def test_the_configuration(tmp_path, monkeypatch):
-    def configured(text: str, site: str = "") -> Recording:
+    def configured(text: str, site: str = "") -> RecordingSettings:
         (tmp_path / "config.toml").write_text(text)
         (tmp_path / "config.toml").chmod(0o600)
         (tmp_path / "site.toml").write_text(site)

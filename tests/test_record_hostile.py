@@ -18,13 +18,13 @@ from collectors.clean import hostile
 from collectors.model import Alert, Cluster, Diag, Fault, Job, Node, Source
 from console.app.app import WachtApp
 from console.config.settings import Config
-from console.config.settings import Recording as Chosen
+from console.config.settings import RecordingSettings as Chosen
 from console.recording import row_codec, store
 from console.recording.frame import LARGEST, inflated, pack, unpack
 from console.recording.location import own_path
 from console.recording.replay_site import replay_site
-from console.recording.row_codec import MOST, Column, Malformed, Table, unpack_rows
-from console.recording.store import Recording, RecordingFault
+from console.recording.row_codec import MOST, ColumnDelta, MalformedFrame, Table, unpack_rows
+from console.recording.store import RecordingFault, RecordingReader
 from tests.operator import Operator
 from tests.recorded import cluster_at, recorded
 
@@ -83,7 +83,7 @@ def test_a_bomb_is_not_unpacked():
     bomb = squeezed(LARGEST + (64 << 20))
     assert len(bomb) < 2 << 20
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(Malformed, match="larger than one can be"):
+    with pytest.raises(MalformedFrame, match="larger than one can be"):
         unpack(bomb, None)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 3 * LARGEST / 1024, f"{grown / 1024:.0f} MB"
@@ -93,8 +93,8 @@ def raw(values: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.msgpack.encode(values))
 
 
-def column(values: Any, at: list[int] | None = None, scale: int = 0, steps: int = 0) -> Column:
-    return Column(at, scale, steps, values if isinstance(values, msgspec.Raw) else raw(values))
+def column(values: Any, at: list[int] | None = None, scale: int = 0, steps: int = 0) -> ColumnDelta:
+    return ColumnDelta(at, scale, steps, values if isinstance(values, msgspec.Raw) else raw(values))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def column(values: Any, at: list[int] | None = None, scale: int = 0, steps: int 
     ],
 )  # fmt: skip
 def test_a_column_that_does_not_fit_is_refused(field, bad):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedFrame):
         unpack_rows("nodes", Table(gone=[], keys=["a"], columns={field: bad}), NODE)
 
 
@@ -127,19 +127,19 @@ def test_a_column_that_does_not_fit_is_refused(field, bad):
     ],
 )  # fmt: skip
 def test_rows_that_cannot_be_are_refused(bad):
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedFrame):
         unpack_rows("nodes", bad, NODE)
 
 
 def test_more_rows_than_there_can_be(monkeypatch):
     monkeypatch.setattr(row_codec, "MOST_ROWS", 3)
-    with pytest.raises(Malformed, match="more rows"):
+    with pytest.raises(MalformedFrame, match="more rows"):
         unpack_rows("nodes", Table(gone=[], keys=list("bcde"), columns={}), {})
 
 
 def test_whatever_byte_is_another_it_is_a_cluster_or_malformed(path):
     rng = random.Random(8)
-    recording = Recording(path)
+    recording = RecordingReader(path)
     first = recording.first()
     whole = inflated(recording.frame(first)[1])
     before = cluster_at(recording, recording.last())
@@ -152,7 +152,7 @@ def test_whatever_byte_is_another_it_is_a_cluster_or_malformed(path):
                 spoilt[rng.randrange(len(spoilt))] = rng.randrange(256)
             try:
                 cluster, _ = unpack(zlib.compress(bytes(spoilt), 0), old)
-            except Malformed:
+            except MalformedFrame:
                 outcomes.add("malformed")
             else:
                 assert not [text for text in texts(cluster.jobs) if hostile(text)]
@@ -166,7 +166,7 @@ def test_whatever_byte_is_another_it_is_a_cluster_or_malformed(path):
 def look_through(path: Path) -> str:
     """Open it and look at everything; "" or what was said against it."""
     try:
-        recording = Recording(path)
+        recording = RecordingReader(path)
         here = recording.first()
         cluster = None
         while here is not None:
@@ -175,7 +175,7 @@ def look_through(path: Path) -> str:
             cluster = unpack(step, cluster)[0] if step is not None else cluster_at(recording, here)
             here = recording.after(here)
         recording.marks(0, 1e12), recording.deeds(1e12), recording.mark(0.0)
-    except (RecordingFault, Malformed) as error:
+    except (RecordingFault, MalformedFrame) as error:
         return str(error)
     return ""
 
@@ -204,7 +204,7 @@ def test_other_things_in_the_file_are_refused_before_they_are_asked(path, sql):
     with sqlite3.connect(path) as base:
         base.executescript(sql)
     with pytest.raises(RecordingFault, match="other things than a recording"):
-        Recording(path)
+        RecordingReader(path)
 
 
 def change(path: Path, sql: str, *values: Any) -> None:
@@ -240,12 +240,12 @@ def test_a_question_that_takes_for_ever_is_given_up(path, monkeypatch):
                  "INSERT INTO marks SELECT n, 'alert', 'x' FROM r")  # fmt: skip
     began = time.monotonic()
     with pytest.raises(RecordingFault, match="interrupted"):
-        Recording(path).marks(0, 1e12)
+        RecordingReader(path).marks(0, 1e12)
     assert time.monotonic() - began < 10
 
 
 async def test_a_console_stands_on_a_frame_that_is_broken(path):
-    recording = Recording(path)
+    recording = RecordingReader(path)
     third = recording.after(recording.after(recording.first()))
     change(path, "UPDATE frames SET step = x'00', whole = NULL WHERE id >= ? AND id < ?", third.id + 8, third.id + 20)
     change(path, "INSERT INTO marks VALUES (?, ?, ?)", third.at + 0.0001, EVIL, EVIL)

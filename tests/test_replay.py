@@ -21,7 +21,7 @@ from console.recording.moments import find, lasting
 from console.recording.player import ReplayClock
 from console.recording.replay_site import LOCKED, replay_site
 from console.recording.session_writer import Tape
-from console.recording.store import Recording
+from console.recording.store import RecordingReader
 from console.screens.power import PowerScreen
 from tests.operator import Operator, console
 from tests.recorded import BOUNDS, Night, cluster_at
@@ -120,7 +120,7 @@ async def test_a_recorded_incident_is_replayed_to_the_same_frames(tmp_path, size
             await op.look_again()
             now = op.app.clock.mono()
             await op.until(lambda now=now: {one.read_mono for one in op.cluster.sources.values()} == {now}, "all read")
-            live.append((Recording(path).last().at, await frames(op, keys)))
+            live.append((RecordingReader(path).last().at, await frames(op, keys)))
         op.app.recorder = None
     assert len({shown["1"] for _, shown in live}) > 1, "the incident is to be seen"
     async with replay(path, size) as op:
@@ -208,7 +208,7 @@ async def test_it_says_replay_loudly_with_moment_and_pace(night):
 
 
 async def test_stepping_and_jumping(night):
-    recording = Recording(night[0])
+    recording = RecordingReader(night[0])
     marks = recording.marks(0, 1e12)
     async with replay(night[0]) as op:
         clock = op.app.clock
@@ -249,7 +249,7 @@ async def test_stepping_and_jumping(night):
 
 
 async def test_the_journal_is_as_it_was_at_the_moment(night):
-    recording = Recording(night[0])
+    recording = RecordingReader(night[0])
     (action,) = (mark for mark in recording.marks(0, 1e12) if mark.kind == "action")
     async with replay(night[0]) as op:
         await op.press("8")
@@ -264,7 +264,7 @@ async def test_the_journal_is_as_it_was_at_the_moment(night):
 
 
 async def test_it_plays_to_the_end_and_stops_there(night):
-    recording = Recording(night[0])
+    recording = RecordingReader(night[0])
     async with replay(night[0]) as op:
         player = op.app.poller
         for _ in range(3):
@@ -296,7 +296,7 @@ def test_the_clock_goes_as_fast_as_it_is_told_and_no_further_than_the_end():
      ("2026-11-18 12:07:10+01:00", 30.0), ("23:59", 0.0), ("2027-01-01T00:00:00Z", 117.0)],
 )  # fmt: skip
 async def test_at_takes_a_moment_as_people_write_it(night, text, seconds):
-    recording = Recording(night[0])
+    recording = RecordingReader(night[0])
     async with replay(night[0], begin=lambda recording: find(text)(recording, None)) as op:
         at = op.app.clock.mono() - recording.first().at
         assert at == pytest.approx(seconds, abs=0.1)
@@ -331,17 +331,17 @@ async def test_t_looks_back_and_the_present_goes_on_behind_it(tmp_path, monkeypa
         await op.comes("REPLAY")
         await op.until(lambda: "paused" in op.screen() and app.cluster is app.poller.cluster, "the newest moment")
         op.sees("T present")
-        await there(op, Recording(app.recorder.path).first().at)
+        await there(op, RecordingReader(app.recorder.path).first().at)
         await op.until(lambda: len(op.list.table.keys) == before, "the same list with the same filter, as it was")
         assert app.gate is not gate and app.gate.read_only
         await op.press("d")
         await op.comes("drain refused: REPLAY")
-        shown, recorded_before = app.cluster, Recording(app.recorder.path).last().id
+        shown, recorded_before = app.cluster, RecordingReader(app.recorder.path).last().id
         rung: list[str] = []
         monkeypatch.setattr(app, "tell", lambda text, *_: rung.append(text))
         live.advance(60)
         present.poke()
-        await op.until(lambda: Recording(app.recorder.path).last().id > recorded_before + 5, "it is recorded on")
+        await op.until(lambda: RecordingReader(app.recorder.path).last().id > recorded_before + 5, "it is recorded on")
         await op.until(lambda: app.present is present.cluster, "and read")
         assert app.cluster is shown, "what is shown is the past"
         await op.press("escape")
@@ -391,7 +391,7 @@ async def test_a_console_records_by_itself_into_its_own_file(tmp_path):
 
 
 def replayed(path: Path) -> Cluster:
-    recording = Recording(path)
+    recording = RecordingReader(path)
     return cluster_at(recording, recording.last())
 
 

@@ -23,12 +23,12 @@ from console.health.xid_policy import default_policy
 from console.ingest.reduce import jobs_on
 from console.journal.chain import JournalFault
 from console.journal.entries import join
-from console.journal.reader import Book
-from console.recording.store import Recording
+from console.journal.reader import JournalReader
+from console.recording.store import RecordingReader
 from console.reports.period import Span, between, moment, span_of
-from console.reports.reads import Sources, gather, moments, of_recording
+from console.reports.reads import ReportSources, gather, moments, of_recording
 from console.reports.rendering import as_json, as_markdown
-from console.reports.shift_watch import Watch
+from console.reports.shift_watch import ShiftWatch
 from tests import conftest
 from tests.deeds import NOW
 from tests.deeds import Book as Deeds
@@ -57,7 +57,7 @@ def at(*nodes: Node, jobs=(), loads=(), **more) -> Cluster:
 
 def watched(*seen: tuple[float, Cluster], since=0.0, until=10 * HOUR, step=True):
     """What is kept of these moments; between two of them one more every four minutes, so that nothing is a gap."""
-    watch, before = Watch(since, until), None
+    watch, before = ShiftWatch(since, until), None
     for wall, cluster in seen:
         if before is not None and step:
             there = before[0] + 240
@@ -112,7 +112,7 @@ def test_gpus_that_nobody_knows_are_not_none():
 )
 def test_what_happened_in_a_gap_is_not_made_up(after, hours):
     before = down(at=0)
-    watch = Watch(0, 2 * HOUR)
+    watch = ShiftWatch(0, 2 * HOUR)
     for wall in range(0, 3601, 240):
         watch.see(at(before), wall, {} if wall else None)
     watch.see(at(after), 2 * HOUR, {})
@@ -122,7 +122,7 @@ def test_what_happened_in_a_gap_is_not_made_up(after, hours):
 
 
 def test_a_clock_that_is_set_back_loses_nothing_twice():
-    watch = Watch(0, 10 * HOUR)
+    watch = ShiftWatch(0, 10 * HOUR)
     for wall in (0, 200, 100, 300):
         watch.see(at(down(at=0)), wall, None)
     assert watch.past().gpu_hours["slurmd"] == pytest.approx(8 * 300 / 3600)
@@ -188,9 +188,9 @@ def report(cluster=None, *, records=(), fault="", recording=None, telemetry=None
     def book():
         if fault:
             raise JournalFault(fault)
-        return Book.of(join(records))
+        return JournalReader.of(join(records))
 
-    sources = Sources(name="c", now=now, mono=0.0, cluster=cluster, recording=recording, book=book,
+    sources = ReportSources(name="c", now=now, mono=0.0, cluster=cluster, recording=recording, book=book,
                       telemetry=telemetry, policy=default_policy())  # fmt: skip
     return gather(sources, Span(now - hours * HOUR, now))
 
@@ -399,4 +399,4 @@ def test_times_as_people_say_them():
 
 def test_the_recording_is_let_go_of(night):
     _, path = night
-    Recording(path).close()
+    RecordingReader(path).close()

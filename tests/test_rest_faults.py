@@ -13,7 +13,7 @@ from collectors.bearer_token import Secret
 from collectors.clock import SystemClock
 from collectors.model import Change, SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.rest.client import Place
+from collectors.slurm.rest.client import RestServer
 from collectors.slurm.rest.jwt import LIFESPAN_S, RENEW_S, Tokens, claims
 from collectors.slurm.rest.rest_transport import RestRoad
 from collectors.slurm.rest.write import RestWriter
@@ -88,7 +88,7 @@ def test_more_than_wacht_ever_reads(restd, monkeypatch):
 
 
 def test_no_parser_that_wacht_knows(restd):
-    Place.forget()
+    RestServer.forget()
     restd.parser = 99
     assert "none of the data parsers v0.0.40 to v0.0.45" in fault(restd).what
 

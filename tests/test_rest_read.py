@@ -12,9 +12,9 @@ from collectors import process
 from collectors.model import SourceFault
 from collectors.slurm.rest import queue, rest_transport, stream
 from collectors.slurm.rest.answers import Nodes
-from collectors.slurm.rest.client import Client
+from collectors.slurm.rest.client import RestClient
 from collectors.slurm.rest.jobs import JobRecord, Jobs, state_word, tasks_of
-from collectors.slurm.rest.queue import Queue
+from collectors.slurm.rest.queue import RestQueue
 from collectors.slurm.rest.rest_transport import RestRoad
 from collectors.slurm.sources import open_sources
 from tests.restd import VERSIONS, StandIn, number, record, recorded
@@ -33,7 +33,7 @@ def large(tmp_path, monkeypatch):
     with StandIn(tmp_path) as started:
         started.queue(record(1), record(2, "RUNNING", "gpu1"), record(3))
         now = [0.0]
-        reader = Queue(Client(started.settings), lambda: now[0])
+        reader = RestQueue(RestClient(started.settings), lambda: now[0])
         reader.read()
         started.seen.clear()
         yield started, reader, now
@@ -170,7 +170,7 @@ def test_one_word_stands_for_the_state(states, word):
 
 def test_a_small_queue_is_read_whole(tmp_path):
     with StandIn(tmp_path) as restd:
-        reader = Queue(Client(restd.settings))
+        reader = RestQueue(RestClient(restd.settings))
         reader.read()
         reader.read()
         assert restd.asked == ["jobs/", "jobs/"]
@@ -246,4 +246,4 @@ def test_no_list_is_no_empty_queue(large, path):
 def test_an_empty_queue_is_empty(tmp_path):
     with StandIn(tmp_path) as restd:
         restd.queue()
-        assert Queue(Client(restd.settings)).read() == ({}, ())
+        assert RestQueue(RestClient(restd.settings)).read() == ({}, ())

@@ -16,8 +16,8 @@ from collectors import shared_readings
 from collectors.clean import clean
 from collectors.clock import SystemClock
 from collectors.model import SourceFault
-from collectors.process import Ended
-from collectors.shared_readings import Answer, Place
+from collectors.process import ProcessResult
+from collectors.shared_readings import SharedAnswer, SharedFolder
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_transport
 from console.ingest.poller import read
@@ -173,8 +173,8 @@ class Waiting:
         return self._found.get(timeout=PATIENCE_S)
 
 
-def own() -> Place:
-    return Place(folder(), os.geteuid(), private=True)
+def own() -> SharedFolder:
+    return SharedFolder(folder(), os.geteuid(), private=True)
 
 
 def held(run_for_s: float = 60.0) -> int:
@@ -190,17 +190,19 @@ def leave(begun: float) -> None:
     """What another console has read, begun then: job 7."""
     mark = "B" * 16
     out = make.squeue(make.row(JobArrayID="7")).replace("@F", mark).encode()
-    ended = Ended(argv=tuple(squeue_argv(mark)), rc=0, out=out, err="", took_s=0.5)
+    ended = ProcessResult(argv=tuple(squeue_argv(mark)), rc=0, out=out, err="", took_s=0.5)
     form = shared_readings.form_of(squeue_argv())
-    assert own().put(shared_readings.name_of("lab", form), form, Answer(begun=begun, ended=ended))
+    assert own().put(shared_readings.name_of("lab", form), form, SharedAnswer(begun=begun, ended=ended))
 
 
 def test_an_error_text_of_a_shared_answer_is_cleaned(commands):
     """It was written by another process: what comes from its file passes the same edge as what a command prints."""
     mark = "B" * 16
-    ended = Ended(argv=tuple(squeue_argv(mark)), rc=1, out=b"", err="no \x1b]52;c;x\x07\u202e slurmctld\n", took_s=0.5)
+    ended = ProcessResult(
+        argv=tuple(squeue_argv(mark)), rc=1, out=b"", err="no \x1b]52;c;x\x07\u202e slurmctld\n", took_s=0.5
+    )
     form, begun = shared_readings.form_of(squeue_argv()), time.monotonic() - 1.0
-    assert own().put(shared_readings.name_of("lab", form), form, Answer(begun=begun, ended=ended))
+    assert own().put(shared_readings.name_of("lab", form), form, SharedAnswer(begun=begun, ended=ended))
     found = own().get(shared_readings.name_of("lab", form), form, 0.0)
     assert found is not None and found.ended.err == clean(ended.err)
     assert found.ended.err.isprintable() and "\\e]52;c;x" in found.ended.err
@@ -217,13 +219,13 @@ def test_who_finds_another_asking_waits_for_its_answer(commands):
 
 
 def test_who_gets_the_lock_looks_once_more(commands, monkeypatch):
-    plain = Place.lock
+    plain = SharedFolder.lock
 
-    def lock(place: Place, name: str, until: float) -> int | None:
+    def lock(place: SharedFolder, name: str, until: float) -> int | None:
         leave(begun=time.monotonic())  # by one that has let go since
         return plain(place, name, until)
 
-    monkeypatch.setattr(Place, "lock", lock)
+    monkeypatch.setattr(SharedFolder, "lock", lock)
     assert list(console().collect().jobs) == ["7"] and commands.calls == []
 
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from collectors import shared_readings
-from collectors.shared_readings import Place, Published, Shelf, publisher, shelf_of
+from collectors.shared_readings import Published, SharedFolder, Shelf, publisher, shelf_of
 from collectors.slurm import SlurmSettings
 from console.config.settings import ConfigError, load
 from tests.consoles import ALL, JOBS, console, folder, kept, queue, squeue_argv
@@ -85,7 +85,7 @@ def test_a_file_cut_anywhere_is_none(commands):
     console().collect()
     path = kept(folder())[0]
     whole, form = path.read_bytes(), shared_readings.form_of(squeue_argv())
-    place = Place(folder(), os.geteuid(), private=True)
+    place = SharedFolder(folder(), os.geteuid(), private=True)
     assert place.get(path.name, form, ALL) is not None
     for length in range(len(whole)):
         path.write_bytes(whole[:length])

@@ -17,7 +17,7 @@ from collectors.slurm.native import jobs as native_jobs
 from collectors.slurm.rest import answers
 from collectors.slurm.rest import jobs as rest_jobs
 from collectors.slurm.sources import LentSource, Roads, open_roads, open_sources, open_transport
-from collectors.slurm.transport import KINDS, OPTIONAL, Limit
+from collectors.slurm.transport import KINDS, OPTIONAL, TransportLimit
 from console.ingest.poller import Lends
 from tests.make import VERSIONS, Commands, line, named_row, play, row, squeue
 from tests.restd import StandIn, number, record
@@ -26,7 +26,10 @@ from tests.restd import StandIn, number, record
 @pytest.fixture
 def blind(monkeypatch):
     """slurmrestd can tell no reservations and no detail of a job."""
-    more = (Limit(road="rest", what="reservations", why="it is blind"), Limit(road="rest", what="job_detail", why="so"))
+    more = (
+        TransportLimit(road="rest", what="reservations", why="it is blind"),
+        TransportLimit(road="rest", what="job_detail", why="so"),
+    )
     monkeypatch.setattr(transport, "LIMITS", (*transport.LIMITS, *more))
 
 

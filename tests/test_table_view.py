@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.test_table import Bench, Row
 from widgets import table_view
-from widgets.table_view import AT_ONCE, By, arrange
+from widgets.table_view import AT_ONCE, SortKey, arrange
 
 Rows = dict[str, tuple[int | None]]
 KEYS = st.sampled_from([f"k{i}" for i in range(40)])
@@ -21,7 +21,7 @@ ROW = st.tuples(st.none() | st.integers(0, 5))
 ROWS = st.dictionaries(KEYS, ROW, max_size=40)
 
 
-def expected(rows: Mapping[str, Any], by: By) -> list[str]:
+def expected(rows: Mapping[str, Any], by: SortKey) -> list[str]:
     """What the rules say: known values in order, those alike as they came, unknown last."""
     sort = by.sort
     if sort is None:
@@ -42,7 +42,7 @@ def test_any_view_is_in_the_order_of_a_full_sort(
         asked.append(row)
         return row[0]
 
-    by = By(value if sorted_by else None, reverse)
+    by = SortKey(value if sorted_by else None, reverse)
     rows = {**before, **changed}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(table_view, "_SLICE", slice_of)
@@ -57,13 +57,13 @@ def test_any_view_is_in_the_order_of_a_full_sort(
 
 def test_values_of_another_order_are_not_used_again():
     rows = {"a": (2, 1), "b": (1, 2)}
-    first = arrange(rows, By(lambda row: row[0]))
+    first = arrange(rows, SortKey(lambda row: row[0]))
     assert list(first.keys) == ["b", "a"]
-    assert list(arrange(rows, By(lambda row: row[1]), first).keys) == ["a", "b"]
+    assert list(arrange(rows, SortKey(lambda row: row[1]), first).keys) == ["a", "b"]
 
 
 def test_a_value_that_does_not_compare_breaks_nothing() -> None:
-    made = arrange({f"k{i}": (math.nan if i % 3 else float(i)) for i in range(300)}, By(lambda row: row))
+    made = arrange({f"k{i}": (math.nan if i % 3 else float(i)) for i in range(300)}, SortKey(lambda row: row))
     assert sorted(made.keys) == sorted(made.rows)
     assert all(made.keys[made.index(key) or 0] == key for key in made.keys)
 
@@ -109,5 +109,5 @@ async def test_a_view_in_this_order_needs_no_sorting_and_one_in_another_gets_it(
         ready = arrange(rows, app.table.by)
         app.table.set_rows(ready)
         assert app.table._view is ready
-        app.table.set_rows(arrange(rows, By()))
+        app.table.set_rows(arrange(rows, SortKey()))
         assert list(app.table.keys) == ["b", "c", "a"]

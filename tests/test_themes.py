@@ -15,7 +15,7 @@ from textual.app import App
 
 import themes
 from collectors.nodestate import DISPLAYS
-from themes.look import Colours, Look, paint
+from themes.look import Colours, ThemeSpec, paint
 from themes.roles import HEAT, JOB_LOOK, ROLES, STATE_LOOK, job_look, state_look
 from widgets.ink import Ink, ink
 from widgets.map_measures import word_cell
@@ -32,14 +32,14 @@ def test_all_themes_are_found_the_default_first() -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_a_theme_defines_every_role_and_no_other(look: Look) -> None:
+def test_a_theme_defines_every_role_and_no_other(look: ThemeSpec) -> None:
     assert set(look.roles) == set(ROLES)
     if look.colours == "all":
         assert len({look.roles[step] for step in HEAT}) == len(HEAT) == 10
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_no_two_states_look_the_same_on_the_map_or_in_a_table(look: Look) -> None:
+def test_no_two_states_look_the_same_on_the_map_or_in_a_table(look: ThemeSpec) -> None:
     for glyphs in (STATE_LOOK, {word: word_cell(word) for word in STATE_LOOK}):
         assert len({(glyph, look.paint(role).attributes) for glyph, role in glyphs.values()}) == len(glyphs)
 
@@ -58,7 +58,7 @@ def test_without_colours_what_is_loud_what_is_wrong_and_what_is_quiet_have_attri
 
 def test_half_a_theme_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks text"):
-        Look(name="half", says="", roles={})
+        ThemeSpec(name="half", says="", roles={})
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_style_that_means_nothing_is_refused(style: str, colours: Colours, tol
         paint(style, colours)
     roles = dict(themes.themes()["groningen" if colours == "all" else "monochrome"].roles)
     with pytest.raises(ValueError, match=f"^warn: .*{told}"):
-        Look(name="x", says="", roles={**roles, "warn": style}, colours=colours)
+        ThemeSpec(name="x", says="", roles={**roles, "warn": style}, colours=colours)
 
 
 def test_a_ground_that_is_needed_is_asked_for() -> None:

@@ -11,7 +11,7 @@ from rich.color import Color
 import themes
 from console.pages import oncall
 from themes.eyes import VISIONS, ciede2000, contrast, difference
-from themes.look import Look
+from themes.look import ThemeSpec
 from themes.roles import HEAT, STATE_ROLES, TEXT_ROLES
 
 #: Least contrast of words, of states and figures, and of both under the cursor; least difference of two states for
@@ -61,7 +61,7 @@ def test_the_simulations_lose_what_such_eyes_lose():
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_words_can_be_read_and_states_told_apart(look: Look):
+def test_words_can_be_read_and_states_told_apart(look: ThemeSpec):
     words, states, cursor, apart, tritan = LEAST[look.name]
     found = oncall.measured(look)
     assert found.words >= words

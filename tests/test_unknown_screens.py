@@ -22,9 +22,9 @@ from console.health.inconsistencies import fresh
 from console.health.xid_policy import default_policy
 from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce
-from console.journal.reader import Book
+from console.journal.reader import JournalReader
 from console.reports.period import Span
-from console.reports.reads import Sources, gather
+from console.reports.reads import ReportSources, gather
 from console.reports.rendering import as_json, as_markdown
 from console.session import snapshot
 from console.session.cluster_summary import standing
@@ -226,8 +226,8 @@ def test_a_snapshot_says_unknown(readings, source, way, lines, keys):
 
 
 def report_of(cluster: Cluster):
-    sources = Sources(
-        name="groningen", now=NOW, mono=0.0, cluster=cluster, recording=None, book=Book, telemetry=None,
+    sources = ReportSources(
+        name="groningen", now=NOW, mono=0.0, cluster=cluster, recording=None, book=JournalReader, telemetry=None,
         policy=default_policy(),
     )  # fmt: skip
     return gather(sources, Span(NOW - 3600, NOW))
@@ -272,7 +272,7 @@ def test_the_page_of_a_node_says_that_its_xids_are_unknown(readings, way):
 
 
 def test_wacht_node_says_null_and_names_what_was_not_asked():
-    look = one_node.Look(node="gpu0003", at=NOW, here=False, tried=("telemetry",), faults={
+    look = one_node.NodeReport(node="gpu0003", at=NOW, here=False, tried=("telemetry",), faults={
         "telemetry": Fault("refused", "Prometheus is gone")})  # fmt: skip
     document = json.loads(one_node.as_json_text(look))
     assert [document[key] for key in ("gpus", "xids", "troubles", "disagree", "jobs")] == [None] * 5

@@ -11,11 +11,11 @@ from collectors.model import Cluster, Partition, Reservation
 from console.actions.job_actions import limit_text
 from console.actions.node_actions import with_ticket
 from console.actions.options import split, valued
-from console.actions.plan import Extra, Guard, Options, Plan, Refusal
+from console.actions.plan import Guard, Options, Plan, PreflightReads, Refusal
 from console.actions.registry import ACTIONS, BY_ID
 from console.gate import preview
 from console.gate.verify import drifted, seen
-from console.journal.entries import Entry, join
+from console.journal.entries import JournalEntry, join
 from console.journal.undo import undo_of
 from tests.test_gate import NOW, World, job, node
 
@@ -35,7 +35,9 @@ class Week(World):
         known = frozenset({"nodes", "jobs", "partitions", "reservations"})
         return super().cluster(**{"partitions": PARTS, "reservations": {}, "known": known, **more})
 
-    def plan(self, action: str, *targets: str, value: str | None = None, extra: Extra | None = None, **more: object):
+    def plan(
+        self, action: str, *targets: str, value: str | None = None, extra: PreflightReads | None = None, **more: object
+    ):
         about = {name: more.pop(name) for name in ("reservations", "partitions", "known") if name in more}
         options = valued(BY_ID[action], Options(value=value, **more))
         self.of = self.gate(guard=Guard(break_pct=100, share_pct=100))
@@ -49,7 +51,7 @@ class Week(World):
         ended = self.of.follow(outcome, sleep=self.clock.advance)
         return {target: result.state for target, result in ended.results.items()}
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, JournalEntry]:
         return join(self.journal())
 
     def undo(self):
@@ -193,7 +195,7 @@ def test_what_no_poll_holds_is_not_a_change():
 def test_what_no_poll_holds_is_read_before_it_is_planned(week):
     poor = Cluster(name="lab", jobs={"2": msgspec.structs.replace(week.jobs["2"], nice=None, excluded=None)},
                    known=frozenset({"jobs"}))  # fmt: skip
-    plan = week.gate().plan("nice", ["2"], None, poor, Options(value="5"), Extra(rows={"2": week.jobs["2"]}))
+    plan = week.gate().plan("nice", ["2"], None, poor, Options(value="5"), PreflightReads(rows={"2": week.jobs["2"]}))
     assert isinstance(plan, Plan) and "2: 0 → 5" in texts(plan)
     assert "2: unknown → 5" in texts(week.gate().plan("nice", ["2"], None, poor, Options(value="5")))
 

@@ -13,7 +13,7 @@ import pytest
 
 from collectors.model import Gpu, Load, Source, SourceFault
 from console.actions.options import split
-from console.actions.plan import Confirm, Extra, Guard, Options, Plan, Refusal
+from console.actions.plan import Confirm, Guard, Options, Plan, PreflightReads, Refusal
 from console.cli import act
 from console.cli.rollout_text import stoppable
 from console.gate.outcome import Progress
@@ -64,7 +64,7 @@ def facts(world: World, gpus: dict[str, tuple[Gpu, ...]] | None = None, late: fl
         one = world.cluster(loads=loads, known=frozenset({"nodes", "jobs", "loads"}))
         # Of a node that is down nobody hears.
         heard = {name: rows for name, rows in (gpus or {}).items() if world.nodes[name].state != "DOWN"}
-        return msgspec.structs.replace(one, sources={**one.sources, **sources}), Extra(gpus=heard)
+        return msgspec.structs.replace(one, sources={**one.sources, **sources}), PreflightReads(gpus=heard)
 
     return look
 

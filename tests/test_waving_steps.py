@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from collectors.model import SourceFault
-from console.actions.plan import Extra, Guard, Options, Plan
+from console.actions.plan import Guard, Options, Plan, PreflightReads
 from console.cli import act
 from console.cli.rollout_text import stoppable
 from console.gate.outcome import Progress
@@ -119,9 +119,9 @@ def test_after_a_pause_it_is_looked_at_once_more(world: World) -> None:
 def test_what_was_accepted_against_the_glass_is_not_refused_by_the_same_check(world: World) -> None:
     gate, hand = world.gate(), Hand(world)
     ill = {**sick("gpu0020"), **sick("gpu0021")}
-    gate.look = lambda names: (facts(world)(names)[0], Extra(gpus=ill))
+    gate.look = lambda names: (facts(world)(names)[0], PreflightReads(gpus=ill))
     plan = gate.plan("resume", NAMES[:64], "go", world.cluster(), Options(waves=True, break_glass=True),
-                     Extra(gpus=sick("gpu0020")))  # fmt: skip
+                     PreflightReads(gpus=sick("gpu0020")))  # fmt: skip
     assert isinstance(plan, Plan) and plan.confirm.kind == "break"
     outcome = gate.send(plan, plan.confirm.words, hand)
     assert "gpu0020" in sent(world) and "gpu0021" not in sent(world) and outcome.aside.keys() == {"gpu0021"}

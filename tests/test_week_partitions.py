@@ -25,7 +25,7 @@ from console.cli.main import cli
 from console.gate import preflight_reads
 from console.gate.gate import Gate
 from console.gate.rights import refused
-from console.gate.verify import Waiting, Watch
+from console.gate.verify import PendingTarget, Verification
 from console.journal.leftovers import Left, left, reminders
 from console.journal.writer import Journal
 from console.runtime.operator_identity import person
@@ -355,8 +355,10 @@ def test_who_may_is_said_beforehand():
 
 def test_a_reservation_is_done_when_it_shows_with_that_node_in_it():
     before = make.node("n1")
-    one = Waiting(plan="p", action="reserve", kind="node", target="n1", reason=None, before=before, since=0, value="fw")
-    watch = Watch((one,))
+    one = PendingTarget(
+        plan="p", action="reserve", kind="node", target="n1", reason=None, before=before, since=0, value="fw"
+    )
+    watch = Verification((one,))
     for rows in (
         [],
         [Reservation(name="fw", state="ACTIVE", nodes="n2")],

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 import themes
 from collectors.model import Cluster, Load, Node, Source
-from widgets.key_bar import Key, KeyBar
+from widgets.key_bar import KeyBar, KeyHint
 from widgets.node_map import NodeMap
 from widgets.pane import Pane, line
 from widgets.terminal.quiet_app import QuietApp
@@ -70,7 +70,7 @@ def machine(racks: int = 4, each: int = 8, words: Sequence[str] = ("allocated",)
     return Cluster(name="lab", nodes=nodes, loads=loads, racks=shelves, sources={source.name: source})
 
 
-@pytest.mark.parametrize("widget", [Pane("x", select=True), NodeMap(), TopLine(), KeyBar([Key("d", "drain")])])
+@pytest.mark.parametrize("widget", [Pane("x", select=True), NodeMap(), TopLine(), KeyBar([KeyHint("d", "drain")])])
 async def test_any_size_will_do(widget: Widget) -> None:
     app = Bench(widget)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -12,7 +12,7 @@ from collectors.model import Alert, Cluster, Fault, Source
 from tests.test_widgets_bench import Bench
 from widgets.cells import spans_width
 from widgets.chips import chips, is_stale, top_spans
-from widgets.key_bar import Key, KeyBar
+from widgets.key_bar import KeyBar, KeyHint
 from widgets.prompt import History, Prompt
 from widgets.top_line import TopLine
 
@@ -110,7 +110,12 @@ async def test_the_top_line_repaints_when_its_text_changes() -> None:
 
 
 async def test_the_key_bar_keeps_the_last_and_can_be_clicked() -> None:
-    keys = [Key("d", "drain"), Key("r", "resume", False, "read-only"), Key("Space", "mark"), Key("?", "help")]
+    keys = [
+        KeyHint("d", "drain"),
+        KeyHint("r", "resume", False, "read-only"),
+        KeyHint("Space", "mark"),
+        KeyHint("?", "help"),
+    ]
     app = Bench(KeyBar(keys))
     async with app.run_test(size=(60, 3)) as pilot:
         assert app.lines[0].rstrip() == " d drain  r resume  Space mark  ? help"
@@ -120,7 +125,7 @@ async def test_the_key_bar_keeps_the_last_and_can_be_clicked() -> None:
         await pilot.resize_terminal(20, 3)
         assert app.lines[0].rstrip() == " d drain  ? help"
         assert isinstance(app.widget, KeyBar)
-        app.widget.set_keys([Key("x", "[/]")])
+        app.widget.set_keys([KeyHint("x", "[/]")])
         await pilot.pause()
         assert app.lines[0].rstrip() == " x [/]"
 

@@ -26,7 +26,7 @@ import themes
 from collectors.model import Cluster, Load, Node, Source
 from tests.rows import put
 from widgets.cells import gauge
-from widgets.key_bar import Key, KeyBar
+from widgets.key_bar import KeyBar, KeyHint
 from widgets.node_map import NodeMap
 from widgets.pane import Pane, line
 from widgets.table import VirtualTable
@@ -161,7 +161,7 @@ async def test_partial_repaints_add_up_to_the_truth(wire: list[str], seed: int) 
                     )
                 elif act == 7:
                     app.top.show(cluster, 1000 + step, float(step), ["DEMO"][: step % 2])
-                    app.bar.set_keys([Key("d", "drain", bool(step % 3)), Key("?", "help")])
+                    app.bar.set_keys([KeyHint("d", "drain", bool(step % 3)), KeyHint("?", "help")])
                 elif act == 9:
                     app.map.mark_racks(frozenset(rng.sample(list(cluster.racks), min(2, len(cluster.racks)))))
                 elif act == 10:

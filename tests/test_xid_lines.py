@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from collectors.model import Xid
-from console.cli.node import Look, _xid_lines
+from console.cli.node import NodeReport, _xid_lines
 from console.health.inconsistencies import contradictions
 from console.health.xid_policy import default_policy
 from console.plant.gpus import xids
@@ -37,7 +37,7 @@ def test_every_screen_shows_the_62_before_a_45():
     listed = text(xid_lines(xids(known), known, POLICY, NOW))
     assert "XID 45 after 62" in listed
     assert "before it XID 62" in text(trouble_lines("gpu0001", known, POLICY, NOW))
-    look = Look(node="gpu0001", at=NOW, here=True, xids=tuple(known.xids.values()))
+    look = NodeReport(node="gpu0001", at=NOW, here=True, xids=tuple(known.xids.values()))
     assert "before it XID 62: drain, reset the GPU" in "\n".join(_xid_lines(look, POLICY))
     (found,) = [one for one in contradictions(known, NOW, POLICY) if one.kind == "xid"]
     assert (found.code, found.severity) == (62, "bad")
@@ -51,7 +51,7 @@ def test_every_screen_shows_the_62_before_a_45():
 def test_the_severity_of_an_nvlink_error_decides_on_every_screen(severity, said, level):
     known = cluster(row(145, 60, severity=severity))
     found = [(one.severity, one.text) for one in contradictions(known, NOW, POLICY) if one.kind == "xid"]
-    look = Look(node="gpu0001", at=NOW, here=True, xids=tuple(known.xids.values()))
+    look = NodeReport(node="gpu0001", at=NOW, here=True, xids=tuple(known.xids.values()))
     shown = [text(xid_lines(xids(known), known, POLICY, NOW)), text(trouble_lines("gpu0001", known, POLICY, NOW)),
              "\n".join(_xid_lines(look, POLICY))]  # fmt: skip
     if severity is not None:

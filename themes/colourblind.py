@@ -6,7 +6,7 @@ at least 7 for tritanopia. Heat runs from blue to yellow and only ever becomes l
 
 from __future__ import annotations
 
-from themes.look import Look
+from themes.look import ThemeSpec
 from themes.roles import HEAT
 
 _GROUND = "#0e1116"
@@ -26,7 +26,7 @@ _HEAT = (
     "#ffffd7",
 )
 
-LOOK = Look(
+LOOK = ThemeSpec(
     name="colour-blind",
     says="dark; states told apart without red and green",
     roles={

@@ -3,7 +3,7 @@ cursor stands: its line is turned round, black on white, and its states are told
 
 from __future__ import annotations
 
-from themes.look import Look
+from themes.look import ThemeSpec
 from themes.roles import HEAT
 
 _GROUND = "#000000"
@@ -22,7 +22,7 @@ _HEAT = (
     "#ff5f5f",
 )
 
-LOOK = Look(
+LOOK = ThemeSpec(
     name="high-contrast",
     says="7:1 for every word, the cursor black on white",
     roles={

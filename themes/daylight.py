@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from themes.look import Look
+from themes.look import ThemeSpec
 from themes.roles import HEAT
 
 _GROUND = "#f7f8fa"
@@ -23,7 +23,7 @@ _HEAT = (
     "#d70000",
 )
 
-LOOK = Look(
+LOOK = ThemeSpec(
     name="daylight",
     says="light, for a bright office and a projector",
     roles={

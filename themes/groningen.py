@@ -6,7 +6,7 @@ service runs from yellow over orange to a pinkish red that is also lighter or da
 
 from __future__ import annotations
 
-from themes.look import Look
+from themes.look import ThemeSpec
 from themes.roles import HEAT
 
 _GROUND = "#10151b"
@@ -26,7 +26,7 @@ _HEAT = (
     "#ff5f5f",
 )
 
-LOOK = Look(
+LOOK = ThemeSpec(
     name="groningen",
     says="the default: dark and quiet, for the night shift",
     roles={

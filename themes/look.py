@@ -61,7 +61,7 @@ def paint(style: str, colours: Colours = "all") -> Paint:
 _HEX = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
 
 
-class Look(Struct, frozen=True):
+class ThemeSpec(Struct, frozen=True):
     """A theme. `roles` says how each role looks, as Rich writes styles; Textual's own colours are taken from them."""
 
     name: str

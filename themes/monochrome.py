@@ -6,13 +6,13 @@ underlined, what is quiet dim. A terminal that cannot show one of them loses emp
 
 from __future__ import annotations
 
-from themes.look import Look
+from themes.look import ThemeSpec
 from themes.roles import HEAT
 
 # The height of a block tells the figure; the weight only says again which end of the scale it is at.
 _HEAT = ("dim", "dim", *["default"] * 6, "bold", "bold")
 
-LOOK = Look(
+LOOK = ThemeSpec(
     name="monochrome",
     says="no colour at all; put on by itself where NO_COLOR is set",
     colours="none",

@@ -7,12 +7,12 @@ terminals show bold in the brighter colour.
 
 from __future__ import annotations
 
-from themes.look import Look
+from themes.look import ThemeSpec
 from themes.roles import HEAT
 
 _HEAT = ("dim", "dim", "cyan", "cyan", "green", "green", "yellow", "yellow", "bright_red", "bold bright_red")
 
-LOOK = Look(
+LOOK = ThemeSpec(
     name="16-colour",
     says="the palette of the terminal; put on by itself where it has 16 colours",
     colours="16",

@@ -16,7 +16,7 @@ from .ink import ink
 _GAP = 2
 
 
-class Key(Struct, frozen=True):
+class KeyHint(Struct, frozen=True):
     """One key of the bar, as it is to be read ("Space", "d") and what it does ("drain")."""
 
     key: str
@@ -41,7 +41,7 @@ class KeyBar(Widget):
     class Pressed(Message):
         """A key was clicked, enabled or not."""
 
-        def __init__(self, bar: KeyBar, key: Key) -> None:
+        def __init__(self, bar: KeyBar, key: KeyHint) -> None:
             super().__init__()
             self.bar, self.key = bar, key
 
@@ -50,18 +50,18 @@ class KeyBar(Widget):
             """The bar."""
             return self.bar
 
-    def __init__(self, keys: Sequence[Key] = (), *, id: str | None = None) -> None:
+    def __init__(self, keys: Sequence[KeyHint] = (), *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.keys: tuple[Key, ...] = tuple(keys)
-        self._places: list[tuple[int, Key]] = []
+        self.keys: tuple[KeyHint, ...] = tuple(keys)
+        self._places: list[tuple[int, KeyHint]] = []
 
-    def set_keys(self, keys: Sequence[Key]) -> None:
+    def set_keys(self, keys: Sequence[KeyHint]) -> None:
         """Show other keys, in this order."""
         if tuple(keys) != self.keys:
             self.keys = tuple(keys)
             self.refresh()
 
-    def placed(self, cells: int) -> list[tuple[int, Key]]:
+    def placed(self, cells: int) -> list[tuple[int, KeyHint]]:
         """Which keys fit, each with its first cell."""
         shown = list(self.keys)
         while len(shown) > 1 and 2 + sum(key.cells for key in shown) + _GAP * (len(shown) - 1) > cells:

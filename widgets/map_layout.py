@@ -14,7 +14,7 @@ WIDEST = 6
 _LABEL_MOST = 10
 
 
-class Run(Struct, frozen=True):
+class MapRun(Struct, frozen=True):
     """Nodes that stand side by side on one line, and the label before them ("" on a rack's further lines)."""
 
     x: int
@@ -27,7 +27,7 @@ class Run(Struct, frozen=True):
 class MapLayout(Struct, frozen=True):
     """Lines of runs, left to right, and where to find a node: (line, first cell). A node takes `scale` cells."""
 
-    lines: tuple[tuple[Run, ...], ...] = ()
+    lines: tuple[tuple[MapRun, ...], ...] = ()
     places: Mapping[str, tuple[int, int]] = {}
     scale: int = 1
 
@@ -112,7 +112,7 @@ def _columns(heights: Sequence[int], limit: int) -> int:
 def _place(
     groups: Sequence[tuple[str, tuple[str, ...]]], before: int, label: int, wide: int, high: int, scale: int
 ) -> MapLayout:
-    lines: list[list[Run]] = [[] for _ in range(high)]
+    lines: list[list[MapRun]] = [[] for _ in range(high)]
     places: dict[str, tuple[int, int]] = {}
     x = y = 0
     for rack, nodes in groups:
@@ -120,7 +120,7 @@ def _place(
             x, y = x + before + wide * scale + GAP, 0
         for start in range(0, len(nodes), wide):
             part = nodes[start : start + wide]
-            lines[y].append(Run(x, cut(rack, label) if not start else "", x + before, part))
+            lines[y].append(MapRun(x, cut(rack, label) if not start else "", x + before, part))
             for at, node in enumerate(part):
                 places[node] = (y, x + before + at * scale)
             y += 1

@@ -21,7 +21,7 @@ _LEAST = 20
 FOLDS = 2
 
 
-class Line(NamedTuple):
+class PaneLine(NamedTuple):
     """One line of a pane: spans, what stands at its right end, and a key where it can be chosen.
 
     `link` is the URL behind the last of the spans, for a terminal that knows links (widgets.terminal.screen_diff says
@@ -35,9 +35,9 @@ class Line(NamedTuple):
     goes_on: bool = False
 
 
-def line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str | None = None) -> Line:
+def line(text: str | Span | Sequence[Span], right: Sequence[Span] = (), key: str | None = None) -> PaneLine:
     """A Line from whatever is at hand."""
-    return Line(spans_of(text), right, key)
+    return PaneLine(spans_of(text), right, key)
 
 
 class Pane(Scrolled):
@@ -100,8 +100,8 @@ class Pane(Scrolled):
         self.select = select
         self.can_focus = select or scroll
         self.head = self.foot = 1 if border else 0
-        self.lines: tuple[Line, ...] = ()
-        self._given: tuple[Line, ...] = ()
+        self.lines: tuple[PaneLine, ...] = ()
+        self._given: tuple[PaneLine, ...] = ()
         self._wraps = wrap
         self.cursor_key: str | None = None
         """The key under the cursor of a pane with `select`."""
@@ -128,7 +128,7 @@ class Pane(Scrolled):
             if self.is_mounted and self.border:
                 self.refresh(Region(0, 0, self.extent.width, 1))
 
-    def set_lines(self, lines: Sequence[Line]) -> None:
+    def set_lines(self, lines: Sequence[PaneLine]) -> None:
         """Other lines; only those that differ are painted. The cursor stays on its key, or goes to the nearest."""
         self._given = tuple(lines)
         before, self.lines = self.lines, self._wrapped()
@@ -146,12 +146,12 @@ class Pane(Scrolled):
                     self.touch(at)
         self.touch_bar()
 
-    def _wrapped(self) -> tuple[Line, ...]:
+    def _wrapped(self) -> tuple[PaneLine, ...]:
         """Of a pane that wraps: long lines on as many as they take, those after the first below what its label says."""
         room = self.inner - 3
         if not self._wraps or room < _LEAST:
             return self._given
-        found: list[Line] = []
+        found: list[PaneLine] = []
         for one in self._given:
             right = spans_width(one.right) + 1 if one.right else 0
             if one.link is not None or spans_width(one.spans) <= room - right or room - right < _LEAST:
@@ -164,7 +164,7 @@ class Pane(Scrolled):
             if one.key is not None and len(rows) > FOLDS:
                 rows = wrap_spans(one.spans, room - 2, indent, room - right)[:FOLDS]
                 rows[-1].append((" …", "text-dim"))
-            found += [Line(rows[0], one.right, one.key), *(Line(row, goes_on=True) for row in rows[1:])]
+            found += [PaneLine(rows[0], one.right, one.key), *(PaneLine(row, goes_on=True) for row in rows[1:])]
         return tuple(found)
 
     def _folds(self, at: int) -> int:
@@ -240,7 +240,7 @@ class Pane(Scrolled):
             found = self._strips[at, cells, cursor] = self._boxed(self.lines[at], cells, cursor)
         return found
 
-    def _boxed(self, line: Line, cells: int, cursor: bool = False) -> Strip:
+    def _boxed(self, line: PaneLine, cells: int, cursor: bool = False) -> Strip:
         on = "cursor" if cursor else ""
         if not self.border:
             return self.ink.split_line(line.spans, line.right, cells, on=on)
@@ -255,7 +255,7 @@ class Pane(Scrolled):
     def paint_blank(self, y: int, cells: int) -> Strip:
         """Below the last line; what an empty pane says stands in its first."""
         empty = not self.lines and y == 0 and self._empty
-        return self._boxed(Line(((self._empty, "text-dim"),) if empty else ()), cells)
+        return self._boxed(PaneLine(((self._empty, "text-dim"),) if empty else ()), cells)
 
     def ink_changed(self) -> None:
         """Forget the strips of the other theme."""
@@ -272,7 +272,7 @@ class Pane(Scrolled):
     def _at(self, key: str | None) -> int | None:
         return next((at for at, each in enumerate(self.lines) if each.key == key), None) if key is not None else None
 
-    def _keep_cursor(self, before: Sequence[Line]) -> None:
+    def _keep_cursor(self, before: Sequence[PaneLine]) -> None:
         if not self.select or (self.cursor_key is not None and self._at(self.cursor_key) is not None):
             return
         old = next((at for at, each in enumerate(before) if each.key == self.cursor_key), 0)
@@ -356,7 +356,7 @@ class Pane(Scrolled):
             self._touch_all(at)
 
 
-def _linked(strip: Strip, line: Line) -> Strip:
+def _linked(strip: Strip, line: PaneLine) -> Strip:
     """A painted line with the link on its last span alone: not on the blanks behind it."""
     first = 1 + spans_width(line.spans[:-1])
     last = min(first + spans_width(line.spans[-1:]), strip.cell_length)

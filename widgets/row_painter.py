@@ -32,7 +32,7 @@ class Painted(Struct):
     """By (under the cursor, marked)."""
 
 
-class Seen(Struct, frozen=True):
+class LineState(Struct, frozen=True):
     """What stands on one line of the screen."""
 
     key: str

@@ -17,10 +17,10 @@ from textual.strip import Strip
 from collectors.model import Cluster
 
 from .cells import cut, width
-from .row_painter import GUTTER, Painted, Seen, header_strip, paint_cells, paint_row
+from .row_painter import GUTTER, LineState, Painted, header_strip, paint_cells, paint_row
 from .table_column import Column, Placed, needs, place
 from .table_keys import TableKeys
-from .table_view import AT_ONCE, By, View, arrange
+from .table_view import AT_ONCE, SortKey, View, arrange
 
 R = TypeVar("R")
 
@@ -74,11 +74,11 @@ class VirtualTable(TableKeys, Generic[R]):
         self._need: dict[str, int] = {}
         """Cells of the names for which the columns are laid out."""
         self._painted: dict[str, Painted] = {}
-        self._seen: dict[int, Seen] = {}
+        self._seen: dict[int, LineState] = {}
         self._says_empty = True
         self.sort_column: str | None = sort
         """Key of the column the rows are sorted by, None while they stand as they came."""
-        self.by = By(self._sort_of(sort), reverse)
+        self.by = SortKey(self._sort_of(sort), reverse)
         """What the rows are sorted by, or will be as soon as they are in order."""
         self.set_reactive(VirtualTable.empty_text, empty_text)
 
@@ -174,7 +174,7 @@ class VirtualTable(TableKeys, Generic[R]):
         if self.sort_column not in {column.key for column in self.columns}:
             self.sort_column = None
         self._lay_out()
-        self.by = By(self._sort_of(self.sort_column), self.by.reverse)
+        self.by = SortKey(self._sort_of(self.sort_column), self.by.reverse)
         self._arrange()
         self.refresh()
 
@@ -183,7 +183,7 @@ class VirtualTable(TableKeys, Generic[R]):
         if reverse is None:
             reverse = any(c.descending for c in self.columns if c.key == column)
         self.sort_column = column
-        self.by = By(self._sort_of(column), reverse)
+        self.by = SortKey(self._sort_of(column), reverse)
         self._arrange()
         self._refresh_head()
 
@@ -304,7 +304,7 @@ class VirtualTable(TableKeys, Generic[R]):
         elif longer:
             self._need = {key: max(cells, self._need.get(key, 0)) for key, cells in need.items()}
 
-    def _look(self, at: int) -> tuple[Seen, Painted]:
+    def _look(self, at: int) -> tuple[LineState, Painted]:
         """What line `at` of the body should show."""
         key = self._view.keys[at]
         row, word, ctx = self._view.rows[key], self._pending.get(key), self._ctx
@@ -320,7 +320,7 @@ class VirtualTable(TableKeys, Generic[R]):
                     painted = self._painted[key] = Painted(row, self._turn, word, cells, {})
             painted.row, painted.turn, painted.word = row, self._turn, word
         cursor = self.shows_cursor and key == self.cursor_key
-        return Seen(key, painted.cells, cursor, key in self._marks), painted
+        return LineState(key, painted.cells, cursor, key in self._marks), painted
 
     def _show_changes(self) -> None:
         """Repaint what differs from what the screen shows: of each line the columns from the first to the last."""

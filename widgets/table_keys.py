@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .table_column import Column, Placed
 
 
-class _Told(Message):
+class _TableMessage(Message):
     """A message of a table."""
 
     def __init__(self, table: TableKeys) -> None:
@@ -45,14 +45,14 @@ class TableKeys(Scrolled):
         Binding("O", "reverse_sort", "Reverse the sort", show=False),
     ]
 
-    class Opened(_Told, namespace="virtual_table"):
+    class Opened(_TableMessage, namespace="virtual_table"):
         """The operator opened a row."""
 
         def __init__(self, table: TableKeys, key: str) -> None:
             super().__init__(table)
             self.key = key
 
-    class Moved(_Told, namespace="virtual_table"):
+    class Moved(_TableMessage, namespace="virtual_table"):
         """The cursor stands on another key; None where there are no rows."""
 
         def __init__(self, table: TableKeys, key: str | None) -> None:
@@ -63,21 +63,21 @@ class TableKeys(Scrolled):
             """Of several moves in the queue only the last counts."""
             return isinstance(message, TableKeys.Moved) and message.table is self.table
 
-    class Vanished(_Told, namespace="virtual_table"):
+    class Vanished(_TableMessage, namespace="virtual_table"):
         """The row under the cursor went; the cursor stands on `key` now."""
 
         def __init__(self, table: TableKeys, gone: str, key: str | None) -> None:
             super().__init__(table)
             self.gone, self.key = gone, key
 
-    class Marked(_Told, namespace="virtual_table"):
+    class Marked(_TableMessage, namespace="virtual_table"):
         """The marks changed."""
 
         def __init__(self, table: TableKeys, keys: frozenset[str]) -> None:
             super().__init__(table)
             self.keys = keys
 
-    class Sorted(_Told, namespace="virtual_table"):
+    class Sorted(_TableMessage, namespace="virtual_table"):
         """The operator sorted by another column, or the other way round."""
 
         def __init__(self, table: TableKeys, column: str | None, reverse: bool) -> None:

@@ -22,7 +22,7 @@ _SAMPLE = 1000
 """Keys that are looked at to say where the parts end."""
 
 
-class By(NamedTuple):
+class SortKey(NamedTuple):
     """What rows are sorted by: the value of a row (None: as they came), and whether the greatest stand first."""
 
     sort: Sort | None = None
@@ -36,7 +36,7 @@ class View(Generic[Row]):
     __slots__ = ("_known", "by", "keys", "rows", "values")
 
     def __init__(
-        self, rows: Mapping[str, Row], by: By, values: Mapping[str, Any], keys: Sequence[str], known: int
+        self, rows: Mapping[str, Row], by: SortKey, values: Mapping[str, Any], keys: Sequence[str], known: int
     ) -> None:
         """Use `arrange`. `known` keys, the first ones, have a value."""
         self.rows, self.by, self.values, self.keys = rows, by, values, keys
@@ -73,7 +73,7 @@ class View(Generic[Row]):
         return next((keys[place] for place in range(at - 1, -1, -1) if not gone(keys[place])), None)
 
 
-def arrange(rows: Mapping[str, Row], by: By = By(), before: View[Row] | None = None) -> View[Row]:  # noqa: B008
+def arrange(rows: Mapping[str, Row], by: SortKey = SortKey(), before: View[Row] | None = None) -> View[Row]:  # noqa: B008
     """Put rows in order. `before` is an earlier view, sorted by the same, whose values are used again."""
     if by.sort is None:
         return View(rows, by, {}, list(rows), 0)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.decoding import from_json, json_decoder
-from collectors.hosts import FOREIGN, UNNAMED, Fit, Names
+from collectors.hosts import FOREIGN, UNNAMED, Fit, NodeNames
 from collectors.model import Alert, Matcher, Silence, SourceFault
 
 from . import AlertmanagerSettings
@@ -26,7 +26,7 @@ _CONDITION = re.compile(r'([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*"((?:\\.|[^"\\])*)"')
 T = TypeVar("T")
 
 
-class _Status(Struct):
+class _AlertStatus(Struct):
     state: str
     silencedBy: tuple[str, ...] | None = None  # noqa: N815 - Alertmanager's own name
     inhibitedBy: tuple[str, ...] | None = None  # noqa: N815 - Alertmanager's own name
@@ -35,12 +35,12 @@ class _Status(Struct):
 class _Alert(Struct):
     fingerprint: str
     labels: dict[str, str]
-    status: _Status
+    status: _AlertStatus
     annotations: dict[str, str] | None = None
     startsAt: datetime | None = None  # noqa: N815 - Alertmanager's own name
 
 
-class _State(Struct):
+class _AlertState(Struct):
     state: str
 
 
@@ -53,7 +53,7 @@ class _Matcher(Struct):
 
 class _Silence(Struct):
     id: str
-    status: _State
+    status: _AlertState
     matchers: tuple[_Matcher, ...]
     startsAt: datetime | None = None  # noqa: N815 - Alertmanager's own name
     endsAt: datetime | None = None  # noqa: N815 - Alertmanager's own name
@@ -61,7 +61,7 @@ class _Silence(Struct):
     comment: str = ""
 
 
-class _Made(Struct):
+class _SilenceAnswer(Struct):
     silenceID: str  # noqa: N815 - Alertmanager's own name
 
 
@@ -70,7 +70,7 @@ def conditions(settings: AlertmanagerSettings) -> list[tuple[str, str]]:
     return [("filter", f'{name}{sign}"{value}"') for name, sign, value in _CONDITION.findall(settings.matchers)]
 
 
-class Reader:
+class AlertAnswers:
     """Reads the answers of one Alertmanager."""
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
@@ -86,7 +86,7 @@ class Reader:
             if sign == "="
         }
 
-    def know(self, names: Names) -> None:
+    def know(self, names: NodeNames) -> None:
         """How Slurm names its nodes from now on. May be called by any thread."""
         self.names, self._fits = names, {}
 
@@ -155,7 +155,7 @@ def silence_of(content: bytes) -> Silence | None:
 def made_id(content: bytes) -> str | None:
     """The id of the silence that was made; None where the answer is not Alertmanager's."""
     try:
-        return clean(from_json(content, _Made).silenceID) or None
+        return clean(from_json(content, _SilenceAnswer).silenceID) or None
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 

@@ -29,11 +29,11 @@ CAP = 64 << 20
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 
 
-class Unsent(SourceFault):
+class AlertmanagerUnsent(SourceFault):
     """The server did not see it: no connection came about, or there was no token to send."""
 
 
-class Refused(SourceFault):
+class AlertmanagerRefusal(SourceFault):
     """The server answered that it does not do this. `code` is its HTTP status, `said` its own words."""
 
     def __init__(self, kind: str, what: str, mend: str, code: int, said: str, rest_s: float = 0.0) -> None:
@@ -42,7 +42,7 @@ class Refused(SourceFault):
         self.said = said
 
 
-class Client:
+class AlertmanagerClient:
     """Asks one Alertmanager, one question at a time; may be shared by threads, and closed by any."""
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
@@ -86,7 +86,7 @@ class Client:
             kept = self._wire.stream is not None and method == "GET"
             while True:
                 if self._closed:
-                    raise Unsent("missing", "the source was closed")
+                    raise AlertmanagerUnsent("missing", "the source was closed")
                 headers = {} if body is None else {"Content-Type": "application/json"}
                 if self._settings.token_file:
                     headers["Authorization"] = f"Bearer {_token(self._settings.token_file)}"
@@ -131,7 +131,7 @@ class Client:
         return b"".join(parts)
 
     def _failed(self, path: str, error: httpx.HTTPError) -> NoReturn:
-        fault = Unsent if isinstance(error, UNSENT) else SourceFault
+        fault = AlertmanagerUnsent if isinstance(error, UNSENT) else SourceFault
         said = _why(error)
         if isinstance(error, httpx.TimeoutException):
             raise fault("timeout", f"{self._where} did not answer {path} within {self._limit:g} s",
@@ -162,7 +162,7 @@ class Client:
         elif code in {429, 503}:
             kind = "backoff"
             mend, rest_s = rest_of(answer.headers.get("Retry-After", ""))
-        raise Refused(kind, told, mend, code, said, rest_s)
+        raise AlertmanagerRefusal(kind, told, mend, code, said, rest_s)
 
 
 def words_of(content: bytes) -> str:
@@ -179,7 +179,7 @@ def _token(path: str) -> str:
     try:
         return read_token(path).reveal()
     except SourceFault as error:
-        raise Unsent(error.fault.kind, error.fault.what, error.fault.mend) from None
+        raise AlertmanagerUnsent(error.fault.kind, error.fault.what, error.fault.mend) from None
 
 
 def _why(error: BaseException) -> str:

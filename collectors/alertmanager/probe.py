@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Struct, field
 
 from collectors.clean import clean
-from collectors.clock_skew import Moment
+from collectors.clock_skew import ClockSkew
 from collectors.decoding import from_json
-from collectors.http_probe import Seen, glance
+from collectors.http_probe import HttpProbe, glance
 from collectors.model import SourceFault
 
 from . import AlertmanagerSettings
@@ -18,7 +18,7 @@ from . import AlertmanagerSettings
 T = TypeVar("T")
 
 
-class Tried(Struct, frozen=True, kw_only=True):
+class AlertmanagerProbe(Struct, frozen=True, kw_only=True):
     """What one Alertmanager told."""
 
     version: str | None
@@ -26,7 +26,7 @@ class Tried(Struct, frozen=True, kw_only=True):
     """Of its gossip: ready, settling, or disabled, where it is alone."""
     peers: int
     receivers: tuple[str, ...]
-    moment: Moment | None
+    moment: ClockSkew | None
 
 
 class _Cluster(Struct):
@@ -38,7 +38,7 @@ class _Version(Struct):
     version: str | None = None
 
 
-class _Status(Struct):
+class _ServerStatus(Struct):
     cluster: _Cluster = field(default_factory=_Cluster)
     versionInfo: _Version = field(default_factory=_Version)  # noqa: N815 - Alertmanager's own name
 
@@ -47,13 +47,13 @@ class _Receiver(Struct):
     name: str
 
 
-def tried(settings: AlertmanagerSettings) -> Tried:
+def tried(settings: AlertmanagerSettings) -> AlertmanagerProbe:
     """Ask it. Raises SourceFault. Its configuration, which it tells as well, is not kept."""
     seen = glance(settings, "/api/v2/status", settings.timeout_s)
-    status = _decoded(seen, _Status)
+    status = _decoded(seen, _ServerStatus)
     receivers = _decoded(glance(settings, "/api/v2/receivers", settings.timeout_s), list[_Receiver])
     version = status.versionInfo.version
-    return Tried(
+    return AlertmanagerProbe(
         version=None if version is None else clean(version)[:40],
         cluster=clean(status.cluster.status)[:40],
         peers=len(status.cluster.peers or []),
@@ -62,7 +62,7 @@ def tried(settings: AlertmanagerSettings) -> Tried:
     )
 
 
-def _decoded(seen: Seen, kind: type[T]) -> T:
+def _decoded(seen: HttpProbe, kind: type[T]) -> T:
     if seen.status != 200:
         raise SourceFault("refused", f"it answered {seen.status}", "does url end where /api/v2 begins?")
     try:

@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ACTIONS = {"alert": ("take", "silence"), "silence": ("lift",)}
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class SilenceRequest(Struct, frozen=True, kw_only=True):
     """One request: a silence to be made, or the id of one to be ended."""
 
     targets: tuple[str, ...]
@@ -39,7 +39,7 @@ class Order(Struct, frozen=True, kw_only=True):
     new: NewSilence | None = None
 
 
-def orders(change: Change, url: str) -> list[Order]:
+def orders(change: Change, url: str) -> list[SilenceRequest]:
     """Each request of a change. Everything is checked before the first one is returned. Raises ValueError."""
     if change.action == "incident":
         return [_declared(change, f"--alertmanager.url={url.rstrip('/')}")]
@@ -55,14 +55,14 @@ def orders(change: Change, url: str) -> list[Order]:
     where = f"--alertmanager.url={url.rstrip('/')}"
     if change.kind == "silence":
         words = ("amtool", "silence", "expire", where)
-        return [Order(targets=(target,), argv=(*words, target)) for target in change.targets]
+        return [SilenceRequest(targets=(target,), argv=(*words, target)) for target in change.targets]
     covered = [alert for new in change.silences for alert in new.alerts]
     if sorted(covered) != sorted(change.targets):
         raise ValueError("the silences are not for exactly the alerts that were named")
-    return [Order(targets=new.alerts, argv=_argv(_checked(new), where), new=new) for new in change.silences]
+    return [SilenceRequest(targets=new.alerts, argv=_argv(_checked(new), where), new=new) for new in change.silences]
 
 
-def _declared(change: Change, where: str) -> Order:
+def _declared(change: Change, where: str) -> SilenceRequest:
     """The silence that declares an incident: of all its nodes one, which meets no alert. Raises ValueError."""
     made = change.silences
     if change.kind != "node" or not change.targets or len(made) != 1 or made[0].alerts:
@@ -74,7 +74,7 @@ def _declared(change: Change, where: str) -> Order:
     if not 0 < new.seconds <= INCIDENT_MOST_S:
         raise ValueError(f"an incident stands for up to {INCIDENT_MOST_S // 60} minutes, then it is declared again")
     _check_words(new)
-    return Order(targets=change.targets, argv=_argv(new, where), new=new)
+    return SilenceRequest(targets=change.targets, argv=_argv(new, where), new=new)
 
 
 def body(new: NewSilence, now: float) -> Mapping[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from collectors.clock import Clock
-from collectors.hosts import Fitted, Names, summed
+from collectors.hosts import Fitted, NodeNames, summed
 from collectors.model import Alert, Collector, Facts, Matcher, Silence, SourceFault
 
 from . import AlertmanagerSettings
-from .answers import Reader, conditions, silence_of
-from .client import Client, Refused
+from .answers import AlertAnswers, conditions, silence_of
+from .client import AlertmanagerClient, AlertmanagerRefusal
 from .requests import ID
 
 #: Said in full, so that an Alertmanager of another mind about its defaults leaves nothing out.
@@ -22,10 +22,10 @@ class Asking:
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
         self._settings = settings
-        self._reader = Reader(settings)
-        self._client: Client | None = None
+        self._reader = AlertAnswers(settings)
+        self._client: AlertmanagerClient | None = None
 
-    def know(self, names: Names) -> None:
+    def know(self, names: NodeNames) -> None:
         """How Slurm names its nodes from now on. May be called by any thread."""
         self._reader.know(names)
 
@@ -38,10 +38,10 @@ class Asking:
         return (made,) if fits else ()
 
     @property
-    def client(self) -> Client:
+    def client(self) -> AlertmanagerClient:
         """The client. Raises SourceFault where it cannot be made."""
         if self._client is None:
-            self._client = Client(self._settings)
+            self._client = AlertmanagerClient(self._settings)
         return self._client
 
     def alerts(self) -> tuple[Mapping[str, Alert], tuple[str, ...]]:
@@ -77,7 +77,7 @@ class AlertSource:
             return Facts(alerts=alerts, warnings=(*warnings, f"silences: {error.fault}"))
         return Facts(alerts=alerts, silences=silences, warnings=(*warnings, *more))
 
-    def know(self, names: Names) -> None:
+    def know(self, names: NodeNames) -> None:
         """How Slurm names its nodes from now on. May be called by any thread."""
         self._asking.know(names)
 
@@ -90,7 +90,7 @@ class AlertSource:
         self._asking.close()
 
 
-class Desk:
+class AlertReads:
     """Reads of named alerts and silences, on demand; may be asked from several threads."""
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
@@ -109,7 +109,7 @@ class Desk:
                 continue
             try:
                 silence = silence_of(self._asking.client.get(f"/silence/{one}"))
-            except Refused as error:
+            except AlertmanagerRefusal as error:
                 # A 404 of something else than Alertmanager has no such words, and is no answer to this question.
                 if error.code == 404 and not _elsewhere(error):
                     continue
@@ -125,7 +125,7 @@ class Desk:
         return {key: one for key, one in silences.items() if one.matchers in wanted}
 
 
-def _elsewhere(error: Refused) -> bool:
+def _elsewhere(error: AlertmanagerRefusal) -> bool:
     return bool(error.said) and "silence" not in error.said.lower()
 
 
@@ -134,6 +134,6 @@ def open_sources(cluster: str, settings: AlertmanagerSettings, clock: Clock | No
     return [AlertSource(settings)]
 
 
-def open_desk(cluster: str, settings: AlertmanagerSettings) -> Desk:
+def open_desk(cluster: str, settings: AlertmanagerSettings) -> AlertReads:
     """Reads on demand of one Alertmanager. Asks nothing yet."""
-    return Desk(settings)
+    return AlertReads(settings)

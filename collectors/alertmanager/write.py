@@ -13,8 +13,8 @@ from collectors.model import Change, Sent, SourceFault
 
 from . import AlertmanagerSettings
 from .answers import made_id
-from .client import Client, Refused, Unsent
-from .requests import Order, body, orders
+from .client import AlertmanagerClient, AlertmanagerRefusal, AlertmanagerUnsent
+from .requests import SilenceRequest, body, orders
 
 #: These concern whoever asks, or the server as a whole: the next request would fare alike.
 _TO_ALL = {301, 302, 303, 307, 308, 401, 403, 405, 429, 503}
@@ -36,7 +36,7 @@ class AlertWriter:
         asked = orders(change, self._settings.url)
         try:
             # A fresh connection: one that was kept may be dead, and a request into it would be in doubt.
-            client = Client(self._settings)
+            client = AlertmanagerClient(self._settings)
         except SourceFault as error:
             return (_failed(asked[0], str(error.fault), 0.0, fatal=True),)
         ended = []
@@ -49,7 +49,7 @@ class AlertWriter:
             client.close()
         return tuple(ended)
 
-    def _one(self, client: Client, order: Order) -> Sent:
+    def _one(self, client: AlertmanagerClient, order: SilenceRequest) -> Sent:
         """What came of one request."""
         began = self._clock.mono()
         try:
@@ -57,9 +57,9 @@ class AlertWriter:
                 client.delete(f"/silence/{order.targets[0]}")
             elif made_id(client.post("/silences", body(order.new, self._clock.now()))) is None:
                 return _unknown(order, "the answer is none of Alertmanager", self._clock.mono() - began)
-        except Unsent as error:
+        except AlertmanagerUnsent as error:
             return _failed(order, str(error.fault), self._clock.mono() - began, fatal=True)
-        except Refused as error:
+        except AlertmanagerRefusal as error:
             took = self._clock.mono() - began
             if error.code in _TO_ALL:
                 return _failed(order, str(error.fault), took, fatal=True)
@@ -74,12 +74,12 @@ class AlertWriter:
         return Sent(argv=order.argv, targets=order.targets, rc=0, took_s=self._clock.mono() - began)
 
 
-def _failed(order: Order, why: str, took_s: float, fatal: bool = False) -> Sent:
+def _failed(order: SilenceRequest, why: str, took_s: float, fatal: bool = False) -> Sent:
     refused = dict.fromkeys(order.targets, why)
     return Sent(argv=order.argv, targets=order.targets, rc=1, err=why, took_s=took_s, refused=refused, fatal=fatal)
 
 
-def _unknown(order: Order, why: str, took_s: float) -> Sent:
+def _unknown(order: SilenceRequest, why: str, took_s: float) -> Sent:
     err = f"no certain answer; it may have been done. {why}"
     return Sent(argv=order.argv, targets=order.targets, rc=None, err=err, took_s=took_s, fatal=True)
 

@@ -23,7 +23,7 @@ from collectors.model import Gpu, SourceFault, Xid
 
 from . import NvmlSettings
 from .process_owner import listed
-from .protocol import Answer, Claim, Event, Extra, Message, worst
+from .protocol import Claim, Message, NvmlGpuDetail, NvmlReading, XidEvent, worst
 
 #: Longest wait between two starts of a child that fails.
 LONGEST_WAIT_S = 30.0
@@ -45,7 +45,7 @@ class Sample(Struct, frozen=True, eq=False, kw_only=True):
     at: float
     mono: float
     gpus: tuple[Gpu, ...]
-    extras: Mapping[int, Extra]
+    extras: Mapping[int, NvmlGpuDetail]
     xids: Mapping[str, Xid]
     driver: str | None = None
     on_bus: int | None = None
@@ -115,7 +115,7 @@ class Nvml:
             self._remember(self.latest)
             return self.latest
 
-    def _ask(self) -> Answer:
+    def _ask(self) -> NvmlReading:
         """Ask the child, started when there is none. Raises SourceFault, the child ended."""
         if self._closed:
             raise SourceFault("internal", "nvml: closed")
@@ -151,11 +151,11 @@ class Nvml:
             self._renew_s = min(RENEW_LONGEST_S, 2 * self._renew_s)
         return message
 
-    def _next(self, child: process.Child, deadline: float) -> Answer:
+    def _next(self, child: process.Child, deadline: float) -> NvmlReading:
         """The child's answer; what it reports before that is counted, even if the answer never comes."""
         while True:
             message: Message = _DECODER.decode(child.receive(deadline))
-            if isinstance(message, Answer):
+            if isinstance(message, NvmlReading):
                 return message
             self._count(message)
 
@@ -198,7 +198,7 @@ class Nvml:
 
     # -- what becomes of an answer ------------------------------------------------------------------------------------
 
-    def _count(self, event: Event) -> None:
+    def _count(self, event: XidEvent) -> None:
         """Take an XID in. What the kernel's log holds again after a restart is not counted twice."""
         fresh = Xid(
             node=self.node, gpu=event.gpu, code=event.code, first_at=int(event.first_at), last_at=int(event.at),
@@ -222,7 +222,7 @@ class Nvml:
                 newest[xid.gpu] = max(newest.get(xid.gpu, (-1, -1)), (xid.last_at or 0, xid.code))
         self._last_xid = {gpu: code for gpu, (_, code) in newest.items()}
 
-    def _taken(self, answer: Answer, began: float) -> Sample:
+    def _taken(self, answer: NvmlReading, began: float) -> Sample:
         jobs = self._claimed(answer.claims)
         before = {gpu.uuid: gpu for gpu in self.latest.gpus if gpu.uuid} if self.latest else {}
         seen = {gpu.uuid for gpu in answer.gpus}

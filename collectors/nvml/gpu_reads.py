@@ -34,8 +34,8 @@ from .nvml_call import (
     keep,
     text,
 )
-from .process_owner import Desk
-from .protocol import Answer, Claim, Extra
+from .process_owner import ProcessOwners
+from .protocol import Claim, NvmlGpuDetail, NvmlReading
 
 PROCESSES_S = 5.0
 #: Longest that the slow half of a GPU's facts may be old, and a lost GPU left alone.
@@ -89,11 +89,11 @@ class Device:
 class Sampler:
     """Reads every GPU of this host. Only for one thread."""
 
-    def __init__(self, node: str, desk: Desk | None = None) -> None:
+    def __init__(self, node: str, desk: ProcessOwners | None = None) -> None:
         self.node = node
         self.devices: list[Device] = []
         self.driver: str | None = None
-        self._desk = desk or Desk()
+        self._desk = desk or ProcessOwners()
         self._claims: dict[int, Claim] = {}
         self._next = 0
         self._caller = Caller()
@@ -115,7 +115,7 @@ class Sampler:
             self._meet(device)
         return None
 
-    def read(self) -> Answer:
+    def read(self) -> NvmlReading:
         """Read every GPU once."""
         now, mono = time.time(), time.monotonic()
         self._caller.begin()
@@ -123,10 +123,10 @@ class Sampler:
         gpus = tuple(self._gpu(device, now, mono, mono - device.slow_at >= SLOW_S or turn == device.index)
                      for device in self.devices)  # fmt: skip
         gpus = self._owned(gpus)
-        return Answer(
+        return NvmlReading(
             at=now,
             gpus=gpus,
-            extras=tuple(Extra(index=device.index, **device.extra) for device in self.devices),
+            extras=tuple(NvmlGpuDetail(index=device.index, **device.extra) for device in self.devices),
             claims=tuple(self._claims.values()),
             driver=self.driver,
             on_bus=kernel_log.gpus_on_bus() if turn == 0 else None,

@@ -34,7 +34,7 @@ def slot(bus_id: str) -> str:
     return f"{int(domain, 16):x}:{int(bus, 16):02x}:{int(device, 16):02x}"
 
 
-class Line(Struct, frozen=True):
+class KernelXid(Struct, frozen=True):
     """One XID in the kernel's log."""
 
     slot: str
@@ -45,7 +45,7 @@ class Line(Struct, frozen=True):
     """What the line says, None where it says nothing of it."""
 
 
-def xids(log: Path = Path("/dev/kmsg"), now: float | None = None) -> tuple[list[Line], str | None]:
+def xids(log: Path = Path("/dev/kmsg"), now: float | None = None) -> tuple[list[KernelXid], str | None]:
     """XIDs in the kernel's log; and why it could not be read, where it could not.
 
     The log is a ring: what happened long ago on a talkative node is no longer in it.
@@ -75,7 +75,7 @@ def xids(log: Path = Path("/dev/kmsg"), now: float | None = None) -> tuple[list[
     return found, None
 
 
-def _in(text: str, booted: float) -> list[Line]:
+def _in(text: str, booted: float) -> list[KernelXid]:
     """XIDs in one or more records "6,1234,98765432,-;NVRM: Xid …": the third field is microseconds since boot."""
     found = []
     for line in text.splitlines():
@@ -86,7 +86,7 @@ def _in(text: str, booted: float) -> list[Line]:
         if match and len(fields) > 2 and fields[0] in _LEVELS and _COUNT.fullmatch(fields[2]):
             code = int(match[2])
             said = _severity(rest[match.end() :]) if code in GRADED else None
-            found.append(Line(slot(match[1]), code, booted + int(fields[2]) / 1e6, said))
+            found.append(KernelXid(slot(match[1]), code, booted + int(fields[2]) / 1e6, said))
     return found
 
 

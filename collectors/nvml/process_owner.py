@@ -52,7 +52,7 @@ def job_of(cgroup: str) -> tuple[str | None, str | None]:
     return None, None
 
 
-class Names:
+class UserNames:
     """User names by uid. The look-up runs in a thread of its own: with LDAP down it may take a minute."""
 
     def __init__(self) -> None:
@@ -87,9 +87,9 @@ class Names:
 class Owners:
     """Owners of processes, remembered for as long as a process lives."""
 
-    def __init__(self, proc: Path = Path("/proc"), names: Names | None = None) -> None:
+    def __init__(self, proc: Path = Path("/proc"), names: UserNames | None = None) -> None:
         self._proc = proc
-        self._names = names or Names()
+        self._names = names or UserNames()
         self._known: dict[int, tuple[str, Owner]] = {}
 
     def of(self, pid: int) -> Owner:
@@ -144,7 +144,7 @@ class Owners:
             return ""
 
 
-class Desk:
+class ProcessOwners:
     """Owners, looked up in a thread of its own: what is not known in time is told at a later reading."""
 
     def __init__(self, owners: Owners | None = None) -> None:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from collectors.model import Gpu, Severity
 
 
-class Extra(Struct, frozen=True, gc=False, kw_only=True):
+class NvmlGpuDetail(Struct, frozen=True, gc=False, kw_only=True):
     """What NVML knows of one GPU beyond `model.Gpu`, whose ECC counts are those since the driver was loaded."""
 
     index: int
@@ -37,12 +37,12 @@ class Claim(Struct, frozen=True, gc=False, kw_only=True):
     sluid: str | None = None
 
 
-class Answer(Struct, frozen=True, kw_only=True, tag="answer"):
+class NvmlReading(Struct, frozen=True, kw_only=True, tag="answer"):
     """One reading. A `fault` (kind, what, mend) means that nothing could be read."""
 
     at: float
     gpus: tuple[Gpu, ...] = ()
-    extras: tuple[Extra, ...] = ()
+    extras: tuple[NvmlGpuDetail, ...] = ()
     claims: tuple[Claim, ...] = ()
     driver: str | None = None
     on_bus: int | None = None
@@ -55,7 +55,7 @@ class Answer(Struct, frozen=True, kw_only=True, tag="answer"):
     """CPU-seconds of the child since it began."""
 
 
-class Event(Struct, frozen=True, kw_only=True, tag="event"):
+class XidEvent(Struct, frozen=True, kw_only=True, tag="event"):
     """XIDs of one code on one GPU: one from the driver as it happens, or all that the kernel's log holds since boot."""
 
     gpu: int | None
@@ -78,4 +78,4 @@ def worst(*said: Severity | None) -> Severity | None:
     return "nonfatal" if said and None not in said else None
 
 
-Message = Answer | Event
+Message = NvmlReading | XidEvent

@@ -6,22 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from collectors.model import Gpu, Job, Node
 
-from .protocol import Extra
+from .protocol import NvmlGpuDetail
 
 #: Node states in which work may come.
 _TAKES_WORK = frozenset({"idle", "mixed", "allocated", "planned", "reserved", "completing"})
 
 
-def troubles(gpus: Sequence[Gpu], extras: Mapping[int, Extra]) -> list[tuple[int, str]]:
+def troubles(gpus: Sequence[Gpu], extras: Mapping[int, NvmlGpuDetail]) -> list[tuple[int, str]]:
     """Index of a GPU and what is wrong with it, the worst first."""
     found: list[tuple[int, int, str]] = []
     for gpu in gpus:
-        extra = extras.get(gpu.index) or Extra(index=gpu.index)
+        extra = extras.get(gpu.index) or NvmlGpuDetail(index=gpu.index)
         found += [(rank, gpu.index, text) for rank, text in _of(gpu, extra)]
     return [(index, text) for _, index, text in sorted(found)]
 
 
-def _of(gpu: Gpu, extra: Extra) -> list[tuple[int, str]]:
+def _of(gpu: Gpu, extra: NvmlGpuDetail) -> list[tuple[int, str]]:
     if gpu.lost is not None:
         return [(0, f"lost: {gpu.lost}")]
     said: list[tuple[int, str]] = []

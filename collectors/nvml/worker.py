@@ -20,7 +20,7 @@ from collectors.child_process import exactly, say, take_stdout
 from collectors.model import Severity
 
 from . import kernel_log
-from .protocol import Answer, Event, Message, worst
+from .protocol import Message, NvmlReading, XidEvent, worst
 
 _XID = 8
 """nvmlEventTypeXidCriticalError."""
@@ -30,7 +30,7 @@ _TIMEOUT, _LOST = 10, 15
 _CLOSE_S, _GIVE_UP_S = 2.0, 60.0
 
 
-class Line:
+class ClientPipe:
     """The pipe to the client. Nothing else may print there: what a library prints goes to stderr."""
 
     def __init__(self) -> None:
@@ -55,10 +55,10 @@ class Line:
             os._exit(0)
 
 
-class Watch:
+class XidWatcher:
     """Waits for XIDs in a thread and tells them as they come."""
 
-    def __init__(self, line: Line, devices: list[Any]) -> None:
+    def __init__(self, line: ClientPipe, devices: list[Any]) -> None:
         self._line = line
         self._at = {_address(device.handle): device for device in devices if device.handle is not None}
         addresses = {device.index: device.extra.get("bus_id") for device in devices}
@@ -105,9 +105,9 @@ class Watch:
             self._ungraded_at = None
         self._tell_log(graded)
 
-    def _tell_log(self, past: Iterable[kernel_log.Line]) -> None:
+    def _tell_log(self, past: Iterable[kernel_log.KernelXid]) -> None:
         """Tell what the kernel's log holds, one event a code and GPU."""
-        seen: dict[tuple[str, int], list[kernel_log.Line]] = {}
+        seen: dict[tuple[str, int], list[kernel_log.KernelXid]] = {}
         for one in past:
             seen.setdefault((one.slot, one.code), []).append(one)
         for (slot, code), lines in seen.items():
@@ -137,7 +137,7 @@ class Watch:
     ) -> None:  # fmt: skip
         uuid = None if gpu is None else self._uuids.get(gpu)
         self._line.say(
-            Event(gpu=gpu, uuid=uuid, code=code, at=last, first_at=first, count=count, past=past, severity=severity)
+            XidEvent(gpu=gpu, uuid=uuid, code=code, at=last, first_at=first, count=count, past=past, severity=severity)
         )
 
 
@@ -150,7 +150,7 @@ def _address(handle: Any) -> int:
 
 def main(node: str) -> None:
     """Serve until stdin closes, or until the driver cannot be opened: that is told once."""
-    line = Line()
+    line = ClientPipe()
     line.asked.get()
     try:
         from .gpu_reads import Sampler
@@ -164,7 +164,7 @@ def main(node: str) -> None:
     if fault is not None:
         line.say(_failed(fault))
         return
-    watch = Watch(line, sampler.devices)
+    watch = XidWatcher(line, sampler.devices)
     watch.start()
     while True:
         watch.grade()
@@ -173,8 +173,8 @@ def main(node: str) -> None:
         line.asked.get()
 
 
-def _failed(fault: tuple[str, str, str]) -> Answer:
-    return Answer(at=time.time(), fault=fault, on_bus=kernel_log.gpus_on_bus(), cpu_s=time.process_time())
+def _failed(fault: tuple[str, str, str]) -> NvmlReading:
+    return NvmlReading(at=time.time(), fault=fault, on_bus=kernel_log.gpus_on_bus(), cpu_s=time.process_time())
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from collectors.web import ca_file, rest_of
 from . import PrometheusSettings
 
 if TYPE_CHECKING:
-    from .http_transport import Answer, Row
+    from .http_transport import CompleteResponse, Row
     from .values import Notes
 
 
@@ -44,7 +44,7 @@ class Rows(Struct, frozen=True):
     at: float | None = None
 
 
-class Client:
+class PrometheusClient:
     """One connection to one Prometheus."""
 
     def __init__(self, settings: PrometheusSettings, clock: Clock) -> None:
@@ -61,7 +61,7 @@ class Client:
         self._adapter = Adapter(settings.timeout_s)
         self._session = Session(self._adapter, str(ca_file(settings.ca)) if settings.ca else None)
         self._session.hooks["response"].append(self._hear)
-        self._heard: Answer | None = None
+        self._heard: CompleteResponse | None = None
         self._closed = False
         self.ahead_s: float | None = None
         """How far the server's clock is ahead of this computer's, as of the last answer."""
@@ -140,7 +140,7 @@ class Client:
         from prometheus_api_client.exceptions import PrometheusApiClientException
         from requests import exceptions
 
-        from .http_transport import Cut, Late, Malformed, TooLarge
+        from .http_transport import Cut, MalformedResponse, ResponseTimeout, TooLarge
 
         kept = self._heard is not None
         while True:
@@ -156,13 +156,13 @@ class Client:
                 return rows
             except PrometheusApiClientException:
                 self._refused(name)
-            except Malformed as error:
+            except MalformedResponse as error:
                 self._malformed(name, error)
             except TooLarge:
                 raise QueryRefused(
                     "malformed", f"{self._where} gave more to {name} than wacht ever asks for", "see queries"
                 ) from None
-            except (Late, exceptions.Timeout):
+            except (ResponseTimeout, exceptions.Timeout):
                 raise SourceFault(
                     "timeout", f"{self._where} did not answer {name} within {self._limit:g} s",
                     f"is it overloaded? {_SPARE}",

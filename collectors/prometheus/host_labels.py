@@ -12,11 +12,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from collectors.hosts import AMBIGUOUS, FOREIGN, UNNAMED, Fit, Fitted, Names, is_ip, summed
+from collectors.hosts import AMBIGUOUS, FOREIGN, UNNAMED, Fit, Fitted, NodeNames, is_ip, summed
 
-from .client import Client, QueryRefused
+from .client import PrometheusClient, QueryRefused
 from .query_table import BY_NAME, quoted
-from .site_queries import Book
+from .site_queries import SiteQueries
 from .values import NODE_NAME, Notes
 
 if TYPE_CHECKING:
@@ -36,7 +36,13 @@ class Hosts:
     """The hosts of one kind of series. One thread at a time, but for `know`."""
 
     def __init__(
-        self, book: Book, client: Client, kind: str, what: str, series: Sequence[str], mono: Callable[[], float]
+        self,
+        book: SiteQueries,
+        client: PrometheusClient,
+        kind: str,
+        what: str,
+        series: Sequence[str],
+        mono: Callable[[], float],
     ) -> None:
         """`kind` says which labels may hold the host (`book.CANDIDATES`), `what` what the series are."""
         self.what = what
@@ -63,7 +69,7 @@ class Hosts:
         self.labels: Labels = book.labels[kind]
         self._order = self._ordered()
 
-    def know(self, names: Names) -> None:
+    def know(self, names: NodeNames) -> None:
         """How Slurm names its nodes from now on. May be called by any thread."""
         self._next = names
 
@@ -293,7 +299,7 @@ class Families:
     """The hosts of all kinds of series that one source reads."""
 
     def __init__(
-        self, book: Book, client: Client, mono: Callable[[], float], **kinds: tuple[str, Sequence[str]]
+        self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float], **kinds: tuple[str, Sequence[str]]
     ) -> None:
         """Each kind (`book.CANDIDATES`) with what its series are, and the series."""
         self._book = book
@@ -301,7 +307,7 @@ class Families:
             kind: Hosts(book, client, kind, what, series, mono) for kind, (what, series) in kinds.items() if series
         }
 
-    def know(self, names: Names) -> None:
+    def know(self, names: NodeNames) -> None:
         """How Slurm names its nodes from now on. May be called by any thread."""
         for one in self._kinds.values():
             one.know(names)

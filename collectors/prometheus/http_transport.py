@@ -72,7 +72,7 @@ _ENVELOPE = json_decoder(Envelope)
 _REFUSAL = json_decoder(_Refusal)
 
 
-class Malformed(Exception):
+class MalformedResponse(Exception):
     """An answer that is no answer of Prometheus; the text says what it is."""
 
 
@@ -84,11 +84,11 @@ class Cut(Exception):
     """The connection ended before the answer did."""
 
 
-class Late(Exception):
+class ResponseTimeout(Exception):
     """An answer did not end in time."""
 
 
-class Answer(requests.Response):
+class CompleteResponse(requests.Response):
     """A response that was read whole."""
 
     envelope: Envelope | None = None
@@ -99,11 +99,11 @@ class Answer(requests.Response):
         try:
             self.envelope = envelope = _ENVELOPE.decode(self.content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Malformed(f"{error}; it begins with {self.content[:60]!r}") from None
+            raise MalformedResponse(f"{error}; it begins with {self.content[:60]!r}") from None
         if envelope.status != "success":
-            raise Malformed(f"status {envelope.status}: {envelope.errorType} {envelope.error}")
+            raise MalformedResponse(f"status {envelope.status}: {envelope.errorType} {envelope.error}")
         if envelope.data is None:
-            raise Malformed("it holds no data")
+            raise MalformedResponse("it holds no data")
         return {"data": {"result": envelope.data.result}}
 
     def refusal(self) -> str:
@@ -170,20 +170,20 @@ class Adapter(HTTPAdapter):
                 wait = (min(CONNECT_S, self.limit_s), self.limit_s)
                 response = super().send(request, stream=True, timeout=wait, verify=verify, cert=cert)
                 body, on_wire = _read(response, until)
-            except (TooLarge, Late):
+            except (TooLarge, ResponseTimeout):
                 shut(self.sockets)  # what still comes is not waited for
                 raise
             except Exception as error:
                 if deadline.over:
-                    raise Late from None
+                    raise ResponseTimeout from None
                 if isinstance(error, urllib3.exceptions.HTTPError | HTTPException | OSError) and not isinstance(
                     error, requests.RequestException
                 ):
                     raise Cut(f"{type(error).__name__}: {error}") from error
                 raise
             if deadline.over:
-                raise Late
-        answer = Answer()
+                raise ResponseTimeout
+        answer = CompleteResponse()
         answer.__dict__.update(response.__dict__, _content=body, _content_consumed=True)
         answer.on_wire = on_wire
         return answer
@@ -193,19 +193,19 @@ def _read(response: requests.Response, until: float) -> tuple[bytes, int]:
     """The unpacked body and its size on the wire."""
     coding = response.headers.get("Content-Encoding", "identity").lower()
     if coding not in {"identity", "gzip", "deflate", ""}:
-        raise Malformed(f"it is packed with {coding!r}, which was not asked for")
+        raise MalformedResponse(f"it is packed with {coding!r}, which was not asked for")
     unpack = zlib.decompressobj(47) if coding in {"gzip", "deflate"} else None
     parts: list[bytes] = []
     size = on_wire = 0
     while chunk := response.raw.read(_CHUNK, decode_content=False):
         on_wire += len(chunk)
         if time.monotonic() > until:
-            raise Late
+            raise ResponseTimeout
         if unpack is not None:
             try:
                 chunk = unpack.decompress(chunk, CAP + 1 - size)
             except zlib.error as error:
-                raise Malformed(f"it cannot be unpacked: {error}") from None
+                raise MalformedResponse(f"it cannot be unpacked: {error}") from None
         size += len(chunk)
         if on_wire > WIRE_CAP or size > CAP or (unpack is not None and unpack.unconsumed_tail):
             raise TooLarge

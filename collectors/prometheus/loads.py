@@ -8,11 +8,11 @@ from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Facts, Load, SourceFault, Xid
 
-from .client import SKEW_S, Client, QueryRefused
+from .client import SKEW_S, PrometheusClient, QueryRefused
 from .dcgm_names import TEMP, XID
 from .host_labels import Families
 from .query_table import BY_NAME, quoted
-from .site_queries import Book
+from .site_queries import SiteQueries
 from .values import NODE_NAME, Notes, by_label, number, points, told
 from .xids import DAY, Gpu, Memory, last_of_node, step_of
 
@@ -27,7 +27,7 @@ Values = Mapping[str, float]
 class LoadReader:
     """Reads loads and XIDs; remembers the XIDs between readings."""
 
-    def __init__(self, book: Book, client: Client, clock: Clock) -> None:
+    def __init__(self, book: SiteQueries, client: PrometheusClient, clock: Clock) -> None:
         self._book = book
         self._client = client
         self._clock = clock
@@ -257,7 +257,7 @@ class LoadReader:
         return found
 
 
-def families(book: Book, client: Client, mono: Callable[[], float]) -> Families:
+def families(book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> Families:
     """The hosts of all that is read of GPUs."""
     measured = book.power.node_series
     recorded = [BY_NAME[name].record or "" for name in ("gpus", "xids", *(("node_power",) if measured else ()))]

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from collectors.clock import Clock
-from collectors.hosts import UNNAMED, Names
+from collectors.hosts import UNNAMED, NodeNames
 from collectors.model import Attached, Gpu, Series
 
 from . import PrometheusSettings
-from .client import SKEW_S, Client
+from .client import SKEW_S, PrometheusClient
 from .dcgm_names import TEMP
 from .gpu_rows import gpus_of
 from .host_labels import CHUNK, Families
@@ -19,7 +19,7 @@ from .plant.node_ports import NodePorts
 from .plant.storage import node_mounts
 from .plant.storage_queries import ERROR
 from .query_table import BY_NAME
-from .site_queries import Book, exactly
+from .site_queries import SiteQueries, exactly
 from .values import NODE_NAME, Notes, number, points
 
 #: Of node_exporter's series those that are shown of a node.
@@ -39,16 +39,16 @@ class PrometheusTelemetry:
     def __init__(self, settings: PrometheusSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._book = Book(settings)
+        self._book = SiteQueries(settings)
         self._mine = threading.local()
-        self._clients: list[Client] = []
+        self._clients: list[PrometheusClient] = []
         self._ports = NodePorts(self._book, clock.mono)
         self._looking = threading.Lock()
         self._names = UNNAMED
-        self._eyes: tuple[Client, Families] | None = None
+        self._eyes: tuple[PrometheusClient, Families] | None = None
         """The hosts of all series, and the client that asks for them: one thread at a time, by `_looking`."""
 
-    def know(self, names: Names) -> None:
+    def know(self, names: NodeNames) -> None:
         """How Slurm names its nodes from now on. May be called by any thread."""
         self._names = names
         if self._eyes is not None:
@@ -141,17 +141,17 @@ class PrometheusTelemetry:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _client(self) -> Client:
-        client: Client | None = getattr(self._mine, "client", None)
+    def _client(self) -> PrometheusClient:
+        client: PrometheusClient | None = getattr(self._mine, "client", None)
         if client is None:
-            client = self._mine.client = Client(self._settings, self._clock)
+            client = self._mine.client = PrometheusClient(self._settings, self._clock)
             self._clients.append(client)
         return client
 
     def _hosts(self) -> Families:
         """The hosts of all series. Only under `_looking`."""
         if self._eyes is None:
-            client, measured = Client(self._settings, self._clock), self._book.power.node_series
+            client, measured = PrometheusClient(self._settings, self._clock), self._book.power.node_series
             self._clients.append(client)
             # A chart of recorded series goes by what may stand in the label `node`.
             recorded = [BY_NAME[name].record or "" for name in ("gpus", *(("node_power",) if measured else ()))]
@@ -175,7 +175,9 @@ class PrometheusTelemetry:
                 spelt.setdefault(label, {})[value] = node
         return spelt
 
-    def _series(self, client: Client, name: str, query: str, title: str, unit: str, seconds: int, step: int) -> Series:
+    def _series(
+        self, client: PrometheusClient, name: str, query: str, title: str, unit: str, seconds: int, step: int
+    ) -> Series:
         """One line of a chart, on our clock; whole steps, so that two charts a moment apart agree."""
         now = client.server_now()
         end = int(now) // step * step
@@ -193,7 +195,7 @@ def _parts(label: str, values: tuple[str, ...]) -> list[str]:
     return [exactly(label, values[at : at + CHUNK]) for at in range(0, len(values), CHUNK)]
 
 
-def _shift(client: Client) -> int:
+def _shift(client: PrometheusClient) -> int:
     """From the server's clock to ours, where they differ by more than a network does."""
     ahead = client.ahead_s or 0.0
     return -round(ahead) if abs(ahead) > SKEW_S else 0

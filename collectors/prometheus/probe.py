@@ -11,17 +11,17 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.clock import SystemClock
-from collectors.clock_skew import Moment, compared
+from collectors.clock_skew import ClockSkew, compared
 from collectors.decoding import from_json
 from collectors.http_probe import glance
 from collectors.model import SourceFault
 
 from . import PrometheusSettings
-from .client import Client
+from .client import PrometheusClient
 from .dcgm_names import GPU, MARK
 from .query import Query
 from .query_table import BY_NAME, OPTIONAL
-from .site_queries import Book
+from .site_queries import SiteQueries
 from .values import number
 
 #: Between the names of one series, where a query says what it needs.
@@ -42,7 +42,7 @@ class Target(Struct, frozen=True, kw_only=True):
     """Those of which a scrape failed in the last ten minutes."""
 
 
-class Names(Struct, frozen=True, kw_only=True):
+class DcgmNames(Struct, frozen=True, kw_only=True):
     """Which names the exporters of GPUs speak."""
 
     older: int = 0
@@ -53,12 +53,12 @@ class Names(Struct, frozen=True, kw_only=True):
     """Samples of the utilisation that are no share of one, though their name says so: they are not shown."""
 
 
-class Tried(Struct, frozen=True, kw_only=True):
+class PrometheusProbe(Struct, frozen=True, kw_only=True):
     """What one Prometheus told."""
 
-    moment: Moment | None = None
+    moment: ClockSkew | None = None
     targets: Mapping[str, Target] = {}
-    names: Names = Names()
+    names: DcgmNames = DcgmNames()
     flags: Mapping[str, bool] | None = None
     """Of FLAGS, those that are known; None where the server does not tell them."""
 
@@ -67,20 +67,22 @@ class _Flags(Struct):
     data: dict[str, str] | None = None
 
 
-def tried(settings: PrometheusSettings) -> Tried:
+def tried(settings: PrometheusSettings) -> PrometheusProbe:
     """Ask it. Raises SourceFault where it does not answer."""
-    book, client = Book(settings), Client(settings, SystemClock())
+    book, client = SiteQueries(settings), PrometheusClient(settings, SystemClock())
     try:
         client.ask("clock", book.whole("clock"))  # the first question makes the connection, which takes its time
         sent = time.time()
         at = client.ask("clock", book.whole("clock")).at
         moment = None if at is None else compared(at, 0.001, sent, time.time())
-        return Tried(moment=moment, targets=_targets(book, client), names=_names(book, client), flags=_flags(settings))
+        return PrometheusProbe(
+            moment=moment, targets=_targets(book, client), names=_names(book, client), flags=_flags(settings)
+        )
     finally:
         client.close()
 
 
-def _targets(book: Book, client: Client) -> Mapping[str, Target]:
+def _targets(book: SiteQueries, client: PrometheusClient) -> Mapping[str, Target]:
     found: dict[str, dict[str, int]] = {}
     for row in client.ask("scrapes", book.whole("scrapes")).rows:
         value = number(row.value[1], "scrapes") if row.value is not None else None
@@ -93,13 +95,13 @@ def _targets(book: Book, client: Client) -> Mapping[str, Target]:
     }
 
 
-def _names(book: Book, client: Client) -> Names:
+def _names(book: SiteQueries, client: PrometheusClient) -> DcgmNames:
     found: dict[str, int] = {}
     for row in client.ask("generations", book.whole("generations")).rows:
         value = number(row.value[1], "generations") if row.value is not None else None
         if value is not None:
             found[row.metric.get("names", "")] = int(value)
-    return Names(older=found.get("older", 0), newer=found.get("newer", 0), percent=found.get("percent", 0))
+    return DcgmNames(older=found.get("older", 0), newer=found.get("newer", 0), percent=found.get("percent", 0))
 
 
 def _flags(settings: PrometheusSettings) -> Mapping[str, bool] | None:
@@ -115,13 +117,13 @@ def _flags(settings: PrometheusSettings) -> Mapping[str, bool] | None:
 def empty(settings: PrometheusSettings, answered: Mapping[str, int]) -> Mapping[Query, tuple[str, ...]]:
     """The queries that were answered with nothing, each with those of its series that are not there, under none of
     their names: none missing is a proven nothing. Of what only some sites have nothing is said. Raises SourceFault."""
-    book = Book(settings)
+    book = SiteQueries(settings)
     quiet = OPTIONAL.union(_WRONGS)
     needed = {name: _series(book, name) for name, rows in answered.items() if not rows and name not in quiet}
     asked = tuple(sorted({name for series in needed.values() for one in series for name in one.split(_OR)}))
     if not asked:
         return {}
-    client = Client(settings, SystemClock())
+    client = PrometheusClient(settings, SystemClock())
     try:
         rows = client.ask("present", book.present(asked)).rows
     finally:
@@ -136,8 +138,8 @@ def empty(settings: PrometheusSettings, answered: Mapping[str, int]) -> Mapping[
 def lacking(settings: PrometheusSettings, matchers: Sequence[str]) -> tuple[str, ...]:
     """What a node with samples, those that these matchers let through, does not export of its GPUs: blanks in the table
     of GPUs. Each is called as that node's exporter would call it. Raises SourceFault."""
-    book = Book(settings)
-    client, there = Client(settings, SystemClock()), set[str]()
+    book = SiteQueries(settings)
+    client, there = PrometheusClient(settings, SystemClock()), set[str]()
     series = tuple(name for quantity in GPU for name in quantity.series)
     try:
         for only in matchers:
@@ -149,7 +151,7 @@ def lacking(settings: PrometheusSettings, matchers: Sequence[str]) -> tuple[str,
     return tuple(quantity.series[newest] for quantity in GPU if there.isdisjoint(quantity.series))
 
 
-def _series(book: Book, name: str) -> tuple[str, ...]:
+def _series(book: SiteQueries, name: str) -> tuple[str, ...]:
     """The series that a query rests on, each with all its names, without what stands behind them in brackets."""
     words = (series.partition(" (")[0] for series in book.needs(name))
     return tuple(word for word in words if all(name.replace(":", "_").isidentifier() for name in word.split(_OR)))

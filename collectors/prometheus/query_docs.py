@@ -5,7 +5,7 @@ from __future__ import annotations
 from .dcgm_names import GPU, Quantity
 from .query_table import TABLE
 from .recording_rules import DEFAULT, POWER
-from .site_queries import SOURCES, Book
+from .site_queries import SOURCES, SiteQueries
 
 _HEAD = f"""\
 # What wacht asks Prometheus
@@ -71,7 +71,7 @@ def _spelt(series: str) -> str:
 
 def text() -> str:
     """The whole page."""
-    book, lines = Book(DEFAULT), [_HEAD]
+    book, lines = SiteQueries(DEFAULT), [_HEAD]
     lines += ["| query | unit | labels | series | asked | recorded as |", "|---|---|---|---|---|---|"]
     for query in TABLE:
         labels = ", ".join(f"`{label}`" for label in query.by).replace("`$host`", "host")

@@ -15,7 +15,7 @@ from . import PowerSettings, PrometheusSettings
 from .plant.cooling_queries import CoolingLimits, CoolingSettings
 from .query import Query
 from .query_table import BY_NAME, TABLE, by_host
-from .site_queries import SOURCES, Book
+from .site_queries import SOURCES, SiteQueries
 
 FILE = Path(__file__).with_name("wacht-rules.yml")
 #: What the file is written for, and the documentation.
@@ -47,7 +47,7 @@ _UTIL, _GPUS = BY_NAME["util"].record, BY_NAME["util_gpus"].record
 
 def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, str]]:
     """Group, series, PromQL. What is summed from others stands behind them, in the same group."""
-    book = Book(replace(settings, recorded=False))
+    book = SiteQueries(replace(settings, recorded=False))
     power = settings.power or PowerSettings()
     given = {"rack": power.rack_series, "node": power.node_series, "gpu": True}
     for query in TABLE:
@@ -66,7 +66,7 @@ def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, st
     )  # fmt: skip
 
 
-def _by_node(book: Book, query: Query) -> str:
+def _by_node(book: SiteQueries, query: Query) -> str:
     """A query as a rule records it. The server knows no nodes of Slurm: its label `node` is the host."""
     whole = book.whole(query.name)
     if "node" not in query.by:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from collectors.clean import clean
 from collectors.model import Facts, Power, SourceFault
 
-from .client import Client, QueryRefused
+from .client import PrometheusClient, QueryRefused
 from .dcgm_names import WATTS
 from .host_labels import Families
 from .query_table import BY_NAME
-from .site_queries import SOURCES, Book
+from .site_queries import SOURCES, SiteQueries
 from .values import Notes, by_label, points
 
 HOUR = 3600
@@ -24,7 +24,7 @@ _FEWEST, _SHORTEST_S = 4, 900
 class PowerReader:
     """Reads the site's power. Nodes are in `Load.power_w`, read with the loads."""
 
-    def __init__(self, book: Book, client: Client, mono: Callable[[], float]) -> None:
+    def __init__(self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> None:
         self._book = book
         self._client = client
         node = book.power.node_series if book.source == "node" else None

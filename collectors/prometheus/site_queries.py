@@ -29,7 +29,7 @@ FIRST: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-class Book:
+class SiteQueries:
     """The queries of one site."""
 
     def __init__(self, settings: PrometheusSettings) -> None:

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 from collectors.model import Facts, SlurmCounts, SourceFault
 
-from .client import SKEW_S, Client
+from .client import SKEW_S, PrometheusClient
 from .query_table import JOB_COUNTS, NODE_COUNTS
-from .site_queries import Book
+from .site_queries import SiteQueries
 from .values import Notes, by_label
 
 
 class CountsReader:
     """Reads the counts. Opened only where the configuration asks for them, so without any it is a fault."""
 
-    def __init__(self, book: Book, client: Client) -> None:
+    def __init__(self, book: SiteQueries, client: PrometheusClient) -> None:
         self._book = book
         self._client = client
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from collectors.clock import Clock, SystemClock
-from collectors.hosts import UNNAMED, Fitted, Names
+from collectors.hosts import UNNAMED, Fitted, NodeNames
 from collectors.model import KINDS, Collector, Facts, SourceFault
 
 from . import PrometheusSettings
-from .client import Client
+from .client import PrometheusClient
 from .host_labels import Families
 from .loads import LoadReader
 from .on_demand import PrometheusTelemetry
@@ -19,11 +19,11 @@ from .plant.fabric import FabricReader
 from .plant.nvlink_domains import TrayReader
 from .plant.storage import StorageReader
 from .site_power import PowerReader
-from .site_queries import Book
+from .site_queries import SiteQueries
 from .slurmctld_counts import CountsReader
 
 
-class Reader(Protocol):
+class PrometheusReader(Protocol):
     """What reads the facts of one source."""
 
     def read(self) -> Facts:
@@ -38,21 +38,21 @@ class PrometheusSource:
 
     def __init__(self, settings: PrometheusSettings, clock: Clock | None = None) -> None:
         self.floor_s = settings.interval_s
-        self.client: Client | None = None
+        self.client: PrometheusClient | None = None
         self._settings = settings
         self._clock = clock or SystemClock()
-        self._reader: Reader | None = None
+        self._reader: PrometheusReader | None = None
         self._names = UNNAMED
 
     def collect(self) -> Facts:
         """Read it once. Raises SourceFault."""
         if self._reader is None:
-            self.client = Client(self._settings, self._clock)
-            self._reader = self._open(Book(self._settings), self.client)
+            self.client = PrometheusClient(self._settings, self._clock)
+            self._reader = self._open(SiteQueries(self._settings), self.client)
             self.know(self._names)
         return self._reader.read()
 
-    def know(self, names: Names) -> None:
+    def know(self, names: NodeNames) -> None:
         """How Slurm names its nodes from now on. May be called by any thread."""
         self._names = names
         if (hosts := self._hosts) is not None:
@@ -72,7 +72,7 @@ class PrometheusSource:
         if self.client is not None:
             self.client.close()
 
-    def _open(self, book: Book, client: Client) -> Reader:
+    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
         raise NotImplementedError
 
 
@@ -81,7 +81,7 @@ class Loads(PrometheusSource):
 
     name = "prom.loads"
 
-    def _open(self, book: Book, client: Client) -> Reader:
+    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
         return LoadReader(book, client, self._clock)
 
     def matchers(self, node: str) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ class PowerSource(PrometheusSource):
 
     name = "prom.power"
 
-    def _open(self, book: Book, client: Client) -> Reader:
+    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
         return PowerReader(book, client, self._clock.mono)
 
 
@@ -104,7 +104,7 @@ class Counts(PrometheusSource):
 
     name = "ctld.counts"
 
-    def _open(self, book: Book, client: Client) -> Reader:
+    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
         return CountsReader(book, client)
 
 
@@ -113,7 +113,7 @@ class Cooling(PrometheusSource):
 
     name = "prom.cooling"
 
-    def _open(self, book: Book, client: Client) -> Reader:
+    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
         assert self._settings.cooling is not None
         return CoolingReader(self._settings.cooling, book, client)
 
@@ -148,7 +148,7 @@ class Trays(Plant):
     name = "prom.trays"
     subject = "the NVLink fabric"
 
-    def _open(self, book: Book, client: Client) -> Reader:
+    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
         return TrayReader(book, client, self._clock.mono)
 
 
@@ -158,7 +158,7 @@ class Ports(Plant):
     name = "prom.fabric"
     subject = "the fabric's ports"
 
-    def _open(self, book: Book, client: Client) -> Reader:
+    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
         return FabricReader(book, client, self._clock.mono)
 
 
@@ -168,7 +168,7 @@ class FileSystems(Plant):
     name = "prom.storage"
     subject = "the shared file systems"
 
-    def _open(self, book: Book, client: Client) -> Reader:
+    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
         return StorageReader(book, client, self._clock.mono)
 
 
@@ -179,7 +179,7 @@ class Checkups(Plant):
     subject = "versions and health checks of nodes"
     floor_s = 300.0
 
-    def _open(self, book: Book, client: Client) -> Reader:
+    def _open(self, book: SiteQueries, client: PrometheusClient) -> PrometheusReader:
         return CheckupReader(book, client, self._clock.mono)
 
 

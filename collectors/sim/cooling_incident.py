@@ -6,10 +6,10 @@ import random
 
 from .alerts import Alerts
 from .faults import MINUTE, Faults
-from .plant.cooling import SUPPLY_HIGH, Loop
+from .plant.cooling import SUPPLY_HIGH, SimLoop
 from .plant.gpu_telemetry import STEP_S, levels_now, turn_of
-from .plant.site_layout import DAY, HOUR, Host, Trouble
-from .slurmctld.job_queue import Queue
+from .plant.site_layout import DAY, HOUR, Host, NodeTrouble
+from .slurmctld.job_queue import SimQueue
 from .timeline import Timeline
 
 #: How long the pump stands still, where nobody mends it before; and until the water is cold again.
@@ -22,7 +22,7 @@ class Trip:
     """One loop without its pump, from `begin` to `mend`. A node whose GPUs have no work stays cool enough to live."""
 
     def __init__(
-        self, loop: Loop, rng: random.Random, queue: Queue, faults: Faults, alerts: Alerts, timeline: Timeline
+        self, loop: SimLoop, rng: random.Random, queue: SimQueue, faults: Faults, alerts: Alerts, timeline: Timeline
     ) -> None:
         self.loop = loop
         self.hosts = [host for host in queue.site.hosts if host.loop is loop]
@@ -80,7 +80,7 @@ class Trip:
         self._timeline.after(self._rng.uniform(1, 3) * MINUTE, self._overheat, host)
         hottest = self._hottest(host)
         if host.trouble is None and hottest is not None and hottest >= OFF_C:
-            self._faults.hit(host, Trouble("heat", "Not responding", "slurm", True, self._timeline.now + DAY))
+            self._faults.hit(host, NodeTrouble("heat", "Not responding", "slurm", True, self._timeline.now + DAY))
 
     def _hottest(self, host: Host) -> int | None:
         """Of its GPUs; None where it is off."""

@@ -11,8 +11,8 @@ from collectors.clean import clean
 from collectors.model import Xid
 
 from .alerts import Alerts
-from .plant.site_layout import DAY, HOUR, Host, Trouble, gpu_uuid
-from .slurmctld.job_queue import Queue
+from .plant.site_layout import DAY, HOUR, Host, NodeTrouble, gpu_uuid
+from .slurmctld.job_queue import SimQueue
 from .slurmctld.workload import HOSTILE
 from .timeline import Timeline
 
@@ -28,7 +28,7 @@ REGISTER_S = (4.0, 9.0)
 GIVE_UP_S = 60.0
 
 
-class Kind(Struct, frozen=True):
+class FaultKind(Struct, frozen=True):
     """One way to break. `hours` is how long until it is mended; `by` is who says so in Slurm."""
 
     weight: float
@@ -43,17 +43,17 @@ class Kind(Struct, frozen=True):
 # Weights: the 419 unexpected interruptions of the Llama 3 training (148 GPU, 72 HBM3, 35 network, 19 SRAM, 17 GSP,
 # 2 CPU, the rest software and hosts). Who drains and how long it lasts is a guess, not a published figure.
 KINDS = (
-    Kind(60, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90)),
-    Kind(50, "gpu", "NHC: check_gpu GPU {gpu} double-bit ECC", xid=48),
-    Kind(38, "gpu", "NHC: check_gpu GPU {gpu} does not answer", xid=62),
-    Kind(40, "memory", "NHC: check_gpu GPU {gpu} contained memory error", xid=94),
-    Kind(32, "memory", "NHC: check_gpu GPU {gpu} row remap failure", xid=64, hours=(24, 200)),
-    Kind(25, "network", "NHC: check_ib mlx5_{gpu} link down", hours=(1, 20)),
-    Kind(10, "network", "NHC: check_nvlink GPU {gpu}", xid=74, hours=(2, 40)),
-    Kind(19, "sram", "NHC: check_gpu GPU {gpu} uncontained memory error", xid=95),
-    Kind(17, "gsp", "NHC: check_gpu GPU {gpu} GSP timeout", xid=119),
-    Kind(54, "software", "Kill task failed", by="slurm", hours=(0.2, 1)),
-    Kind(74, "host", "Not responding", by="slurm", down=True, hours=(0.3, 6)),
+    FaultKind(60, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90)),
+    FaultKind(50, "gpu", "NHC: check_gpu GPU {gpu} double-bit ECC", xid=48),
+    FaultKind(38, "gpu", "NHC: check_gpu GPU {gpu} does not answer", xid=62),
+    FaultKind(40, "memory", "NHC: check_gpu GPU {gpu} contained memory error", xid=94),
+    FaultKind(32, "memory", "NHC: check_gpu GPU {gpu} row remap failure", xid=64, hours=(24, 200)),
+    FaultKind(25, "network", "NHC: check_ib mlx5_{gpu} link down", hours=(1, 20)),
+    FaultKind(10, "network", "NHC: check_nvlink GPU {gpu}", xid=74, hours=(2, 40)),
+    FaultKind(19, "sram", "NHC: check_gpu GPU {gpu} uncontained memory error", xid=95),
+    FaultKind(17, "gsp", "NHC: check_gpu GPU {gpu} GSP timeout", xid=119),
+    FaultKind(54, "software", "Kill task failed", by="slurm", hours=(0.2, 1)),
+    FaultKind(74, "host", "Not responding", by="slurm", down=True, hours=(0.3, 6)),
 )
 # What stood there before the console was opened: reason, by whom. A person's reasons are theirs, a robot's repeat.
 HUMAN = (
@@ -82,7 +82,7 @@ SHORT_OF_GPUS = "gres/gpu count reported lower than configured (7 < 8)"
 class Faults:
     """Breaks nodes and mends them. All that happens to a node's health goes through here."""
 
-    def __init__(self, rng: random.Random, queue: Queue, alerts: Alerts, timeline: Timeline) -> None:
+    def __init__(self, rng: random.Random, queue: SimQueue, alerts: Alerts, timeline: Timeline) -> None:
         self._rng = rng
         self._queue = queue
         self._pool = queue.pool
@@ -116,7 +116,7 @@ class Faults:
                 reason, by, host.invalid = SHORT_OF_GPUS, "slurm", True
                 host.lost = 1 << rng.randrange(self._queue.site.gpus)
             mends = now + rng.uniform(0.3, 1.0) * (40 * HOUR if human else 12 * HOUR)
-            self.hit(host, Trouble("old", reason, by, place < down, mends), since=now - ago)
+            self.hit(host, NodeTrouble("old", reason, by, place < down, mends), since=now - ago)
             if "XID 79" in reason:
                 self._xid(host, 79, 3, now - ago)
 
@@ -140,13 +140,13 @@ class Faults:
         if host.trouble is None and host.usable:
             self.strike(host, kind)
 
-    def strike(self, host: Host, kind: Kind) -> None:
+    def strike(self, host: Host, kind: FaultKind) -> None:
         """One kind of failure on one node: the job on it fails, the health check drains it, some time it is mended."""
         rng, now = self._rng, self._timeline.now
         gpu = rng.randrange(self._queue.site.gpus)
         reason = kind.reason.format(gpu=gpu)
         mends = now + rng.uniform(*kind.hours) * HOUR
-        trouble = Trouble(kind.key, reason, kind.by, kind.down, mends)
+        trouble = NodeTrouble(kind.key, reason, kind.by, kind.down, mends)
         if kind.xid is not None:
             self._xid(host, kind.xid, gpu, now)
             self.fail_jobs(host, gpu)
@@ -154,12 +154,12 @@ class Faults:
             self._timeline.after(0.0 if kind.down else rng.uniform(5, 90), self.hit, host, trouble)
         else:
             ticket = f"XID {kind.xid} GPU {gpu} [KubeGPU-{rng.randrange(1200, 1400)}]"
-            late = Trouble(kind.key, ticket, "jdv", False, mends)
+            late = NodeTrouble(kind.key, ticket, "jdv", False, mends)
             self._timeline.after(rng.uniform(10, 60) * MINUTE, self.hit, host, late)
 
     # -- the acts ----------------------------------------------------------------------------------------------------
 
-    def hit(self, host: Host, trouble: Trouble, since: float | None = None) -> None:
+    def hit(self, host: Host, trouble: NodeTrouble, since: float | None = None) -> None:
         """The trouble shows: the node is drained, or goes down and kills what ran there. One trouble at a time."""
         if host.trouble is not None:
             return
@@ -169,7 +169,7 @@ class Faults:
             # Whoever drained it before keeps their reason.
             self._apply(host, trouble, self._timeline.now if since is None else since)
 
-    def _apply(self, host: Host, trouble: Trouble, since: float) -> None:
+    def _apply(self, host: Host, trouble: NodeTrouble, since: float) -> None:
         host.reason, host.reason_by, host.reason_at = trouble.reason, trouble.by, int(since)
         if trouble.down:
             host.down = host.silent = True
@@ -222,7 +222,7 @@ class Faults:
             if gpu is None or held >> gpu & 1:
                 self._queue.end(job, "FAILED")
 
-    def mend(self, host: Host, trouble: Trouble) -> None:
+    def mend(self, host: Host, trouble: NodeTrouble) -> None:
         """Somebody repaired it: it reboots and comes back, unless an operator keeps it out for another reason."""
         if host.trouble is not trouble:
             return

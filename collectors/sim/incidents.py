@@ -10,26 +10,26 @@ from msgspec.structs import replace
 from . import INCIDENTS
 from .alerts import Alerts
 from .cooling_incident import Trip
-from .faults import MINUTE, Faults, Kind
+from .faults import MINUTE, FaultKind, Faults
 from .plant.fabric import Links
 from .plant.nvlink import NO_ROUTE, NvLink
-from .plant.site_layout import HOUR, Host, Trouble, indices_of
+from .plant.site_layout import HOUR, Host, NodeTrouble, indices_of
 from .plant.storage import Storage
-from .slurmctld.job_queue import Queue, Run
+from .slurmctld.job_queue import SimQueue, SimRun
 from .timeline import Timeline
 
 #: Simulated seconds between the start and the incident.
 STARTS_S = 30.0
 #: Nodes on which a storm rages at most: enough to fill any screen.
 STORM_NODES = 64
-OFF_THE_BUS = Kind(1, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90))
+OFF_THE_BUS = FaultKind(1, "gpu", "NHC: check_gpu GPU {gpu} is off the bus", xid=79, hours=(4, 90))
 
 
 class Incidents:
     """Starts one incident and keeps it going."""
 
     def __init__(
-        self, rng: random.Random, queue: Queue, faults: Faults, alerts: Alerts, timeline: Timeline, nvlink: NvLink,
+        self, rng: random.Random, queue: SimQueue, faults: Faults, alerts: Alerts, timeline: Timeline, nvlink: NvLink,
         links: Links, storage: Storage,
     ) -> None:  # fmt: skip
         self._rng = rng
@@ -102,7 +102,9 @@ class Incidents:
 
     def _lose_power(self, host: Host) -> None:
         host.trouble, host.mute = None, False
-        trouble = Trouble("power", "Not responding", "slurm", True, self._timeline.now + self._rng.uniform(3, 5) * HOUR)
+        trouble = NodeTrouble(
+            "power", "Not responding", "slurm", True, self._timeline.now + self._rng.uniform(3, 5) * HOUR
+        )
         self._faults.hit(host, trouble)
 
     # -- xid-storm ---------------------------------------------------------------------------------------------------
@@ -151,7 +153,7 @@ class Incidents:
         self._faults.xid(host, code, gpu)
         self._faults.fail_jobs(host)
         mends = self._timeline.now + rng.uniform(60, 100)
-        self._faults.hit(host, Trouble("lemon", f"NHC: check_gpu GPU {gpu} XID {code}", "root", False, mends))
+        self._faults.hit(host, NodeTrouble("lemon", f"NHC: check_gpu GPU {gpu} XID {code}", "root", False, mends))
 
     # -- controller-slow -----------------------------------------------------------------------------------------------
 
@@ -188,7 +190,7 @@ class Incidents:
             job = min(runs, key=lambda job: (len(runs[job].hosts), job))
             self._on([self._hosts[index] for index in runs[job].hosts])
             # Its own end finds another run there, and leaves it alone.
-            runs[job] = Run(runs[job].hosts, runs[job].limit_at, -1)
+            runs[job] = SimRun(runs[job].hosts, runs[job].limit_at, -1)
             self._queue.jobs[job] = replace(self._queue.jobs[job], state="COMPLETING")
             self.hung[job] = int(now)
             self._timeline.after(3 * HOUR, self._dies, job)
@@ -229,7 +231,7 @@ class Incidents:
         for job in [job for job in host.jobs if len(self._queue.runs[job].hosts) > 1]:
             self._queue.end(job, "FAILED")
         mends = self._timeline.now + self._rng.uniform(90, 240) * MINUTE
-        trouble = Trouble("network", f"NHC: check_ib mlx5_{gpu} link down", "root", False, mends)
+        trouble = NodeTrouble("network", f"NHC: check_ib mlx5_{gpu} link down", "root", False, mends)
         self._timeline.after(self._rng.uniform(3, 20), self._faults.hit, host, trouble)
         # Its other links waver: they go down and come back, some of them at half their speed.
         others = [f"mlx5_{n}" for n in range(self._queue.site.gpus) if n != gpu]
@@ -257,7 +259,9 @@ class Incidents:
         self._timeline.after(mends, self._storage.mend)
         self._timeline.after(mends, self._alerts.drop, alert)
         for host in hosts[::4]:
-            trouble = Trouble("storage", "Kill task failed", "slurm", False, self._timeline.now + mends + 10 * MINUTE)
+            trouble = NodeTrouble(
+                "storage", "Kill task failed", "slurm", False, self._timeline.now + mends + 10 * MINUTE
+            )
             self._timeline.after(self._rng.uniform(40, 160), self._faults.hit, host, trouble)
 
     # -- cooling -------------------------------------------------------------------------------------------------------
@@ -291,5 +295,5 @@ class Incidents:
             self._queue.end(job, "FAILED")
         self._nvlink.split(apart)
         self._nvlink.sicken(apart[0], NO_ROUTE, "unavailable")
-        trouble = Trouble("nvlink", "NHC: check_nvlink fabric", "root", False, self._timeline.now + 4 * HOUR)
+        trouble = NodeTrouble("nvlink", "NHC: check_nvlink fabric", "root", False, self._timeline.now + 4 * HOUR)
         self._timeline.after(self._rng.uniform(20, 40), self._faults.hit, apart[-1], trouble)

@@ -40,16 +40,16 @@ from .incidents import Incidents
 from .plant import nvlink
 from .plant.checkups import Checks
 from .plant.fabric import Links
-from .plant.gpu_telemetry import Telemetry
+from .plant.gpu_telemetry import SimTelemetry
 from .plant.power import Meters
-from .plant.sensor_history import Past
+from .plant.sensor_history import SensorHistory
 from .plant.sensors import Sensors
-from .plant.site_layout import DAY, HOUR, Host, Trouble, answers, build_site, fold_bits, node_row
+from .plant.site_layout import DAY, HOUR, Host, NodeTrouble, answers, build_site, fold_bits, node_row
 from .plant.storage import Storage
 from .slurmctld.arrivals import Arrivals
 from .slurmctld.gpu_pool import Pool
-from .slurmctld.job_queue import Queue
-from .slurmctld.operator_requests import Desk
+from .slurmctld.job_queue import SimQueue
+from .slurmctld.operator_requests import OperatorRequests
 from .slurmctld.reboots import Reboots
 from .slurmctld.reservation_calendar import Calendar
 from .slurmctld.reservation_plan import reserve
@@ -86,7 +86,7 @@ class Machine:
         pool = self.pool = Pool(site)
         self.calendar = Calendar()
         total = settings.nodes * site.gpus
-        self.queue = Queue(site, pool, timeline, self.calendar, cap=max(total // 8, 16 * site.gpus))
+        self.queue = SimQueue(site, pool, timeline, self.calendar, cap=max(total // 8, 16 * site.gpus))
         workload = Workload(self._random("work"), site, self._start, settings.hostile)
         self.queue.length = workload.length
         self.scheduler = Scheduler(self.queue)
@@ -101,12 +101,12 @@ class Machine:
             self._random("incident"), self.queue, self.faults, self.alert_book, timeline, self.nvlink, self.links,
             self.storage,
         )  # fmt: skip
-        self.telemetry = Telemetry(pool)
-        self.past = Past(self.queue, self.faults.xids)
+        self.telemetry = SimTelemetry(pool)
+        self.past = SensorHistory(self.queue, self.faults.xids)
         self.sensors = Sensors(self.queue, self.past)
         self.meters = Meters(self.queue, self.telemetry, self.past)
         reboots = Reboots(self._random("reboots"), self.faults, timeline)
-        self.desk = Desk(self.queue, self.faults, reboots, timeline, operator)
+        self.desk = OperatorRequests(self.queue, self.faults, reboots, timeline, operator)
         self._workload = workload
         self._rows: dict[str, Node] = {}
         if settings.incident is not None:
@@ -152,7 +152,7 @@ class Machine:
         for host in rng.sample(busy, min(len(busy), max(1, len(well) // 340))):
             reason, by = rng.choice((("NHC: check_ib mlx5_0 link down", "root"), ("swap GPU 2 [KubeGPU-1201]", "jdv")))
             ago = rng.uniform(0.1, 5) * HOUR
-            self.faults.hit(host, Trouble("old", reason, by, False, now + 6 * HOUR), since=now - ago)
+            self.faults.hit(host, NodeTrouble("old", reason, by, False, now + 6 * HOUR), since=now - ago)
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -367,7 +367,7 @@ class Machine:
             host = self.host(name)
             host.trouble = None
             by = "slurm" if down else "root"
-            self.faults.hit(host, Trouble("scripted", reason, by, down, self.now + DAY), since=self.now)
+            self.faults.hit(host, NodeTrouble("scripted", reason, by, down, self.now + DAY), since=self.now)
 
     def mend_node(self, name: str) -> None:
         """For tests: whatever is wrong with the node is repaired now. Raises KeyError for an unknown name."""

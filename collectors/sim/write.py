@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collectors.alertmanager.requests import Order, orders
+from collectors.alertmanager.requests import SilenceRequest, orders
 from collectors.model import Change, Sent
 
 from . import SimSettings
@@ -35,7 +35,7 @@ class SimWriter:
             return [self._alerts(order) for order in orders(change, ALERTMANAGER)]
         return self._machine.apply(change)
 
-    def _alerts(self, order: Order) -> Sent:
+    def _alerts(self, order: SilenceRequest) -> Sent:
         why = ""
         if order.new is not None:
             self._machine.silence(order.new)

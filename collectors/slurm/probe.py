@@ -11,13 +11,13 @@ from collectors.model import Fault, Rights, SourceFault
 
 from . import SlurmSettings
 from .sources import open_road
-from .transport import ACTIONS, KINDS, TASKS, About, Reader, why_not
+from .transport import ACTIONS, KINDS, TASKS, About, TransportReader, why_not
 
 #: In the order in which they are told; `rest` only where it is configured: there is no address to guess.
 ROADS = ("cli", "rest", "native")
 
 
-class Read(Struct, frozen=True, kw_only=True):
+class ProbeRead(Struct, frozen=True, kw_only=True):
     """One reading of all of a kind."""
 
     ms: float | None = None
@@ -26,7 +26,7 @@ class Read(Struct, frozen=True, kw_only=True):
     fault: Fault | None = None
 
 
-class Tried(Struct, frozen=True, kw_only=True):
+class TransportProbe(Struct, frozen=True, kw_only=True):
     """One road."""
 
     road: str
@@ -36,7 +36,7 @@ class Tried(Struct, frozen=True, kw_only=True):
     fault: Fault | None = None
     """Why it does not work; then there is nothing more."""
     rights: Rights | None = None
-    reads: Mapping[str, Read] = {}
+    reads: Mapping[str, ProbeRead] = {}
     cannot: Mapping[str, str] = {}
     """What it cannot do there, and why."""
 
@@ -47,7 +47,7 @@ def uses(settings: SlurmSettings) -> Mapping[str, str]:
     return {name: chosen.get(name, "") for name in ROADS if name != "rest" or name in chosen}
 
 
-def tried(name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Sequence[str] = KINDS) -> Tried:
+def tried(name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Sequence[str] = KINDS) -> TransportProbe:
     """One road, with a reading of each of these kinds. Blocks; raises nothing for what a road does."""
     road = open_road(name, cluster, settings)
     # All are open before the first question: the last one that is closed gives back what the road holds.
@@ -57,24 +57,24 @@ def tried(name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Seq
         cannot = {what: why for what in _everything() if (why := road.why_not(what)) is not None}
         told = {kind: _read(reader) for kind, reader in readers.items() if kind not in cannot}
     except SourceFault as error:
-        return Tried(road=name, use=use, fault=error.fault)
+        return TransportProbe(road=name, use=use, fault=error.fault)
     finally:
         for reader in readers.values():
             reader.close()
     rights = next((found for _, found in told.values() if found is not None), None)
     reads = {kind: read for kind, (read, _) in told.items()}
-    return Tried(road=name, use=use, about=about, rights=rights, reads=reads, cannot=cannot)
+    return TransportProbe(road=name, use=use, about=about, rights=rights, reads=reads, cannot=cannot)
 
 
 def _everything() -> list[str]:
     return [*KINDS, *(what for action in ACTIONS for what in (action, f"{action} {TASKS}"))]
 
 
-def _read(reader: Reader) -> tuple[Read, Rights | None]:
+def _read(reader: TransportReader) -> tuple[ProbeRead, Rights | None]:
     """What a reading cost, and the rights where it told them."""
     began = time.monotonic()
     try:
         facts = reader.read()
     except SourceFault as error:
-        return Read(fault=error.fault), None
-    return Read(ms=1e3 * (time.monotonic() - began), size=reader.size), facts.rights
+        return ProbeRead(fault=error.fault), None
+    return ProbeRead(ms=1e3 * (time.monotonic() - began), size=reader.size), facts.rights

@@ -25,7 +25,7 @@ from collectors.nodestate import reboot_overdue
 from collectors.shared_readings import Shelf
 
 from . import SlurmSettings
-from .transport import KINDS, OPTIONAL, Reader, Road, Shows, first_that_can, why_not
+from .transport import KINDS, OPTIONAL, Road, ShownReader, TransportReader, first_that_can, why_not
 
 T = TypeVar("T")
 
@@ -36,10 +36,10 @@ _SLOW = {"partitions": 6.0, "reservations": 6.0, "diag": 6.0, "control": 30.0}
 _ROW_MS = {"nodes": 2.5, "jobs": 1.5}
 
 
-class Source:
+class SlurmSource:
     """One kind of facts, read over one road."""
 
-    def __init__(self, kind: str, settings: SlurmSettings, reader: Reader) -> None:
+    def __init__(self, kind: str, settings: SlurmSettings, reader: TransportReader) -> None:
         self.name = f"slurm.{kind}"
         self.floor_s = settings.interval_s * _SLOW.get(kind, 1.0)
         if kind == "rights":
@@ -60,7 +60,7 @@ class Source:
 
     def show(self, ids: frozenset[str]) -> None:
         """The rows that a screen shows now: a road on which all of them are dear reads these each time."""
-        if isinstance(self.reader, Shows):
+        if isinstance(self.reader, ShownReader):
             self.reader.show(ids)
 
     def close(self) -> None:
@@ -78,10 +78,10 @@ def _with_overdue(facts: Facts, nodes: Mapping[str, Node], now: float, limit_s: 
     return msgspec.structs.replace(facts, nodes={**nodes, **late}) if late else facts
 
 
-class LentSource(Source):
+class LentSource(SlurmSource):
     """One whose readings the consoles of a user share."""
 
-    def __init__(self, kind: str, settings: SlurmSettings, reader: Reader, shelf: Shelf) -> None:
+    def __init__(self, kind: str, settings: SlurmSettings, reader: TransportReader, shelf: Shelf) -> None:
         super().__init__(kind, settings, reader)
         self.shelf = shelf
 
@@ -126,12 +126,12 @@ def open_sources(cluster: str, settings: SlurmSettings) -> Sequence[Collector]:
     return [_source(kind, settings, roads) for kind in there]
 
 
-def _source(kind: str, settings: SlurmSettings, roads: Sequence[Road]) -> Source:
+def _source(kind: str, settings: SlurmSettings, roads: Sequence[Road]) -> SlurmSource:
     road = first_that_can(roads, kind)
-    reader: Reader = NoRoad(kind, roads) if road is None else road.reader(kind)
+    reader: TransportReader = NoRoad(kind, roads) if road is None else road.reader(kind)
     if reader.shelf is not None:
         return LentSource(kind, settings, reader, reader.shelf)
-    return Source(kind, settings, reader)
+    return SlurmSource(kind, settings, reader)
 
 
 def open_roads(cluster: str, settings: SlurmSettings) -> tuple[Road, ...]:

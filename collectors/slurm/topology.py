@@ -9,7 +9,7 @@ from collectors.clean import clean, decode
 from collectors.model import Domain, SourceFault
 from collectors.nodeset import natural_key
 from collectors.racks import RackRule, listed, rack_of, switches
-from collectors.shared_readings import Run
+from collectors.shared_readings import RunsCommands
 
 from .commands.fenced_reads import ask, names_in
 from .commands.nodes import inventory
@@ -18,7 +18,7 @@ from .commands.nodes import inventory
 _BLOCK = re.compile(r"^BlockName=(\S+) .*?Nodes=(\S+)", re.M)
 
 
-def domains(racks: RackRule | None, deadline_s: float, run: Run | None = None) -> Mapping[str, Domain]:
+def domains(racks: RackRule | None, deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, Domain]:
     """The domains by name; empty where nobody laid any out. Raises SourceFault.
 
     Where the configuration says that the racks are domains, they are: what a person wrote down wins.
@@ -44,7 +44,7 @@ def _made(found: Mapping[str, list[str]], said_by: str) -> dict[str, Domain]:
     }
 
 
-def _topology(deadline_s: float, run: Run | None) -> str:
+def _topology(deadline_s: float, run: RunsCommands | None) -> str:
     return decode(ask(["scontrol", "show", "topology", "-o"], deadline_s, run=run))
 
 

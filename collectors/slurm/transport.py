@@ -47,7 +47,7 @@ _COMMANDS = {
 }
 
 
-class Limit(Struct, frozen=True, kw_only=True):
+class TransportLimit(Struct, frozen=True, kw_only=True):
     """Something that a road cannot do, or not with every version."""
 
     road: str
@@ -62,31 +62,31 @@ class Limit(Struct, frozen=True, kw_only=True):
 
 
 #: Everything that is not in here, every road can do. Tried on living daemons: tests/lab/test_roads_lab.py.
-LIMITS: tuple[Limit, ...] = (
-    Limit(road="rest", what="topology", why="slurmrestd has no call for the topology"),
-    Limit(road="native", what="topology", why="pyslurm has no call for the topology"),
-    Limit(road="native", what="control", why="pyslurm has no call that pings"),
-    Limit(road="rest", what="reboot", why="slurmrestd has no call that reboots"),
-    Limit(road="rest", what="requeue", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"),
-    Limit(road="rest", what="requeuehold", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"),
+LIMITS: tuple[TransportLimit, ...] = (
+    TransportLimit(road="rest", what="topology", why="slurmrestd has no call for the topology"),
+    TransportLimit(road="native", what="topology", why="pyslurm has no call for the topology"),
+    TransportLimit(road="native", what="control", why="pyslurm has no call that pings"),
+    TransportLimit(road="rest", what="reboot", why="slurmrestd has no call that reboots"),
+    TransportLimit(road="rest", what="requeue", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"),
+    TransportLimit(road="rest", what="requeuehold", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"),
     # Seen on 24.11.5 and 26.05.5: where the caller may not cancel that job, slurmctld answers nobody any more.
-    Limit(
+    TransportLimit(
         road="rest",
         what="cancel",
         slurmdbd=True,
         why="slurmrestd cancels with a call by which a slurmctld without slurmdbd hangs when it refuses",
     ),
-    Limit(road="rest", what="uhold", why="slurmrestd has no call for a hold that its owner can lift"),
+    TransportLimit(road="rest", what="uhold", why="slurmrestd has no call for a hold that its owner can lift"),
     *(
-        Limit(road="rest", what=f"{action} {TASKS}", why="slurmrestd refuses to change a task of an array")
+        TransportLimit(road="rest", what=f"{action} {TASKS}", why="slurmrestd refuses to change a task of an array")
         for action in ("hold", "release", "priority")
     ),
-    *(Limit(road=road, what=what, why=why) for road in ("rest", "native") for what, why in _COMMANDS.items()),
-    Limit(road="native", what="reboot", why="pyslurm has no call that reboots"),
-    Limit(road="native", what="uhold", why="pyslurm 25.11.2 crashes on a hold by the owner"),
-    Limit(road="native", what="drain for a time", why="pyslurm cannot set ResumeAfter"),
+    *(TransportLimit(road=road, what=what, why=why) for road in ("rest", "native") for what, why in _COMMANDS.items()),
+    TransportLimit(road="native", what="reboot", why="pyslurm has no call that reboots"),
+    TransportLimit(road="native", what="uhold", why="pyslurm 25.11.2 crashes on a hold by the owner"),
+    TransportLimit(road="native", what="drain for a time", why="pyslurm cannot set ResumeAfter"),
     *(
-        Limit(
+        TransportLimit(
             road="native",
             what=f"{action} {TASKS}",
             why="pyslurm changes tasks that wait only with all that wait of their array",
@@ -113,7 +113,7 @@ def why_not(road: str, what: str, there: There | None = None) -> str | None:
     return None
 
 
-def _overcome(limit: Limit, there: There | None) -> bool:
+def _overcome(limit: TransportLimit, there: There | None) -> bool:
     """Whether a limit does not hold there."""
     if limit.slurmdbd:
         return there is None or there.slurmdbd is True
@@ -134,7 +134,7 @@ class About(Struct, frozen=True, kw_only=True):
     """Whom Slurm sees."""
 
 
-class Reader(Protocol):
+class TransportReader(Protocol):
     """Reads all of one kind, again and again, always in the same thread.
 
     It remembers what it read: a row that did not change is the same object as before.
@@ -161,7 +161,7 @@ class Reader(Protocol):
 
 
 @runtime_checkable
-class Shows(Protocol):
+class ShownReader(Protocol):
     """A reader or source that reads more often what a screen shows."""
 
     def show(self, ids: frozenset[str]) -> None:
@@ -184,7 +184,7 @@ class Road(Transport, Protocol):
         """
         ...
 
-    def reader(self, kind: str) -> Reader:
+    def reader(self, kind: str) -> TransportReader:
         """A new reader of all of one kind; only for kinds that it can read."""
         ...
 
@@ -209,7 +209,7 @@ class RoadWriter(Writer, Protocol):
 class FewByName:
     """Partitions and reservations by name, for a road: there are few, so all of them are read."""
 
-    def reader(self, kind: str) -> Reader:
+    def reader(self, kind: str) -> TransportReader:
         """A new reader of all of one kind."""
         raise NotImplementedError
 

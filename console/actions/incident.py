@@ -142,7 +142,7 @@ def scope_of(words: str, cluster: Cluster) -> tuple[str, tuple[str, ...]]:
     return name, tuple(dict.fromkeys(nodes))
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class IncidentRequest(Struct, frozen=True, kw_only=True):
     """What a line about incidents asks the gate for."""
 
     action: str
@@ -151,7 +151,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, str] = {}
 
 
-def asked(words: Sequence[str], cluster: Cluster, now: float) -> Asked:
+def asked(words: Sequence[str], cluster: Cluster, now: float) -> IncidentRequest:
     """`R07-R10 cooling`, `extend [NAME]`, `end [NAME]`. Raises ValueError."""
     verb, *more = words or ("",)
     if verb in {"end", "extend"}:
@@ -162,14 +162,14 @@ def asked(words: Sequence[str], cluster: Cluster, now: float) -> Asked:
         if one is None:
             raise ValueError("no incident stands" + (f" by the name {more[0]}" if more else ""))
         if verb == "end":
-            return Asked(action="lift", targets=one.silences)
+            return IncidentRequest(action="lift", targets=one.silences)
         if not one.nodes:
             raise ValueError(f"{one.name}: its nodes are not written in it: declare it again, by what it is of")
-        return Asked(action="incident", targets=one.nodes, title=one.title, settings={"name": one.name})
+        return IncidentRequest(action="incident", targets=one.nodes, title=one.title, settings={"name": one.name})
     if not verb:
         raise ValueError("incident R07-R10 cooling: racks, a cooling loop, a partition or nodes, then what it is")
     name, nodes = scope_of(verb, cluster)
-    return Asked(action="incident", targets=nodes, title=" ".join(more), settings={"name": name})
+    return IncidentRequest(action="incident", targets=nodes, title=" ".join(more), settings={"name": name})
 
 
 # -- how it is declared: of its nodes one silence is made --------------------------------------------------------------

@@ -110,7 +110,7 @@ class Check(Struct, frozen=True):
         return self.target, self.code, self.about
 
 
-class Extra(Struct, frozen=True, kw_only=True):
+class PreflightReads(Struct, frozen=True, kw_only=True):
     """What was read on demand for the pre-flight, where the Cluster does not hold it."""
 
     gpus: Mapping[str, tuple[Gpu, ...]] | None = None
@@ -162,7 +162,7 @@ class Skip(Struct, frozen=True):
     why: str
 
 
-class Hit(Struct, frozen=True, kw_only=True):
+class JobHit(Struct, frozen=True, kw_only=True):
     """A job that the action touches. `gpus` is all it holds, None where Slurm does not tell."""
 
     id: str
@@ -177,7 +177,7 @@ class Hit(Struct, frozen=True, kw_only=True):
     """Slurm says that it has no time limit."""
 
 
-class Share(Struct, frozen=True, kw_only=True):
+class PartitionShare(Struct, frozen=True, kw_only=True):
     """What a partition loses. Nodes that are out already weigh nothing."""
 
     partition: str
@@ -225,11 +225,11 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
     seen: Mapping[str, Row]
     """Target to its row as confirmed."""
     skipped: tuple[Skip, ...]
-    jobs: tuple[Hit, ...] | None
+    jobs: tuple[JobHit, ...] | None
     """Jobs that run on the nodes, or that are themselves killed; None when the jobs were never read."""
     empty_in_s: int | None
     """Seconds until the last of these jobs ends by itself; None when that is not known, or there are none."""
-    shares: tuple[Share, ...]
+    shares: tuple[PartitionShare, ...]
     commands: tuple[tuple[str, ...], ...]
     """Exactly what will run; as long as a reason is missing, `…` stands for it."""
     confirm: Confirm

@@ -39,7 +39,7 @@ _HEAD = """\
 _RECORDED = "wacht:gpu_xid:now"
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class RuleLimits(Struct, frozen=True, kw_only=True):
     """What a site sets beside the names of its series."""
 
     exporters: str = 'job=~"dcgm.*|ipmi.*|node.*"'
@@ -72,10 +72,10 @@ class Rule(Struct, frozen=True, kw_only=True):
     labels: tuple[tuple[str, str], ...] = ()
 
 
-def rules(settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, limits: Limits | None = None
+def rules(settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, limits: RuleLimits | None = None
           ) -> Iterator[Rule]:  # fmt: skip
     """All rules. A series that a site does not have gives no alert."""
-    limits = limits or Limits()
+    limits = limits or RuleLimits()
     yield from _nodes(settings, limits)
     yield from _gpus(settings, policy or default_policy(), limits)
     yield from _racks(settings.power or PowerSettings(), limits)
@@ -85,7 +85,7 @@ def rules(settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, 
     yield from _mounts(settings)
 
 
-def _nodes(settings: PrometheusSettings, limits: Limits) -> Iterator[Rule]:
+def _nodes(settings: PrometheusSettings, limits: RuleLimits) -> Iterator[Rule]:
     up = f"up{{{limits.exporters}}}"
     down = f"{by_host(up, ('instance',), settings.node, ('node', 'rack'))} == 0"
     silent = f"{by_host(up, ('instance',), settings.node, ('node', 'rack', 'job'))} == 0"
@@ -99,7 +99,7 @@ def _nodes(settings: PrometheusSettings, limits: Limits) -> Iterator[Rule]:
     )  # fmt: skip
 
 
-def _gpus(settings: PrometheusSettings, policy: Policy, limits: Limits) -> Iterator[Rule]:
+def _gpus(settings: PrometheusSettings, policy: Policy, limits: RuleLimits) -> Iterator[Rule]:
     classes: dict[str, list[int]] = {"drain": [], "act": [], "job": [], "ignore": []}
     for code, advice in sorted(policy.advice.items()):
         word = "drain" if advice.drains else "act" if advice.acts else advice.action
@@ -137,7 +137,7 @@ def _gpus(settings: PrometheusSettings, policy: Policy, limits: Limits) -> Itera
     )  # fmt: skip
 
 
-def _racks(power: PowerSettings, limits: Limits) -> Iterator[Rule]:
+def _racks(power: PowerSettings, limits: RuleLimits) -> Iterator[Rule]:
     series = power.rack_series
     if series is None:
         return
@@ -196,7 +196,7 @@ def _loops(cooling: CoolingSettings | None, matchers: str) -> Iterator[Rule]:
         )  # fmt: skip
 
 
-def _slurm(limits: Limits) -> Iterator[Rule]:
+def _slurm(limits: RuleLimits) -> Iterator[Rule]:
     days = f"{limits.drained_d}d"
     yield Rule(
         alert="SlurmctldSilent", severity="critical", expr=f"up{{{limits.slurmctld}}} == 0", wait="2m",
@@ -312,9 +312,9 @@ def _any(codes: Iterable[int]) -> str:
     return " or ".join(words) or f"{_RECORDED} < 0"
 
 
-def text(settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, limits: Limits | None = None) -> str:
+def text(settings: PrometheusSettings = DEFAULT, policy: Policy | None = None, limits: RuleLimits | None = None) -> str:
     """The rule file for a site."""
-    limits = limits or Limits()
+    limits = limits or RuleLimits()
     lines = [_HEAD.format(exporters=limits.exporters, rack_w=limits.rack_w) + "groups:"]
     lines += ["  - name: wacht-alerts", "    rules:"]
     lines += [f"      - record: {_RECORDED}", "        expr: |-", f"          {_by_gpu(settings, XID)} > 0"]

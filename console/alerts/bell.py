@@ -15,7 +15,7 @@ from collectors.model import Cluster
 from console.health.failure_domains import GAP_S
 
 if TYPE_CHECKING:
-    from .groups import Group
+    from .groups import AlertGroup
 
 Notify = Literal["off", "osc9", "osc777"]
 
@@ -32,7 +32,7 @@ class Ring(Struct, frozen=True):
     gone: Mapping[str, float] = {}
     """Those that stopped not long ago, and when that was seen (epoch): one that flaps is not new each time."""
 
-    def next(self, cluster: Cluster, groups: Sequence[Group], now: float) -> tuple[Ring, list[Group]]:
+    def next(self, cluster: Cluster, groups: Sequence[AlertGroup], now: float) -> tuple[Ring, list[AlertGroup]]:
         """After one reading of the alerts: what is loud now, and the groups to ring for."""
         from .groups import severity_of
 
@@ -53,7 +53,7 @@ class Ring(Struct, frozen=True):
         return Ring(loud, gone), [group for group in groups if _is_new(group, loud, old, cluster)]
 
 
-def _is_new(group: Group, loud: Container[str], old: Container[str], cluster: Cluster) -> bool:
+def _is_new(group: AlertGroup, loud: Container[str], old: Container[str], cluster: Cluster) -> bool:
     """Whether something critical began in it that is no part of what rang for it before."""
     mine = [one for one in group.alerts if one in loud]
     fresh = [cluster.alerts[one].starts for one in mine if one not in old]
@@ -64,14 +64,14 @@ def _is_new(group: Group, loud: Container[str], old: Container[str], cluster: Cl
     return any(at is not None and at - newest > GAP_S for at in fresh)
 
 
-def words(new: Sequence[Group]) -> str:
+def words(new: Sequence[AlertGroup]) -> str:
     """What there is to say of them: the first, and how many more. It may be shown and sent."""
     first, more = new[0], len(new) - 1
     text = first.title + (f" ({len(first.nodes):,} nodes)" if len(first.nodes) > 1 else "")
     return clean(text) + (f" and {more:,} more" if more else "")
 
 
-def sequences(cluster: str, new: Sequence[Group], bell: bool, notify: Notify) -> str:
+def sequences(cluster: str, new: Sequence[AlertGroup], bell: bool, notify: Notify) -> str:
     """What is to be written to the terminal for these groups: the bell, a notification, both, or nothing.
 
     No semicolon of the text is sent: to OSC 777, and to terminals with an OSC 9 of their own, it separates.

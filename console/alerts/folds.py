@@ -32,7 +32,7 @@ Name = tuple[str, int | None]
 """The name of an alert and its XID, where it has one."""
 
 
-class Told(Struct, frozen=True, gc=False, kw_only=True):
+class AlertFacts(Struct, frozen=True, gc=False, kw_only=True):
     """One alert, with what it takes to fold it."""
 
     alert: Alert
@@ -55,14 +55,14 @@ class Fold(Struct, frozen=True, kw_only=True):
     place: Place | None = None
     of: int | None = None
     """How many nodes the place has, as far as the racks of these nodes tell."""
-    told: tuple[Told, ...]
+    told: tuple[AlertFacts, ...]
 
 
 class _Burst(Struct, frozen=True):
     """Alerts of one place that began within GAP_S of each other."""
 
     place: Place
-    told: Sequence[Told]
+    told: Sequence[AlertFacts]
     things: int
     share: float
     hinted: bool
@@ -77,7 +77,7 @@ class _Burst(Struct, frozen=True):
 class _Rates:
     """How many alerts of a name began in a time: a name that is everywhere tells of no place."""
 
-    def __init__(self, told: Iterable[Told]) -> None:
+    def __init__(self, told: Iterable[AlertFacts]) -> None:
         self._at: dict[Name, list[float]] = {}
         for one in told:
             self._at.setdefault(one.name, []).append(one.at)
@@ -96,7 +96,7 @@ def folds(cluster: Cluster, now: float, policy: Policy) -> list[Fold]:
     rates = _Rates(told)
     found = _by_place(told, rates, cluster)
     spent = {id(one) for fold in found for one in fold.told}
-    by_name: dict[Name, list[Told]] = {}
+    by_name: dict[Name, list[AlertFacts]] = {}
     for one in told:
         if id(one) not in spent:
             by_name.setdefault(one.name, []).append(one)
@@ -114,12 +114,12 @@ def code_of(alert: Alert) -> int | None:
     return int(code) if code.isdecimal() and len(code) < 6 else None
 
 
-def _told(alert: Alert, cluster: Cluster, now: float, policy: Policy) -> Told:
+def _told(alert: Alert, cluster: Cluster, now: float, policy: Policy) -> AlertFacts:
     node, place = failure_domains.node_of_alert(alert, cluster), failure_domains.of_alert(alert, cluster)
     code = code_of(alert)
     if code is not None and (advice := policy.of(code)) is not None and not advice.acts:
         code = NOISE
-    return Told(
+    return AlertFacts(
         alert=alert,
         node=node,
         thing="" if place is not None else node or alert.node or "",
@@ -133,9 +133,9 @@ def _told(alert: Alert, cluster: Cluster, now: float, policy: Policy) -> Told:
 # -- by place ----------------------------------------------------------------------------------------------------------
 
 
-def _by_place(told: Sequence[Told], rates: _Rates, cluster: Cluster) -> list[Fold]:
-    hints: dict[Place, list[Told]] = {}
-    at: dict[Place, list[Told]] = {}
+def _by_place(told: Sequence[AlertFacts], rates: _Rates, cluster: Cluster) -> list[Fold]:
+    hints: dict[Place, list[AlertFacts]] = {}
+    at: dict[Place, list[AlertFacts]] = {}
     known: dict[str, tuple[Place, ...]] = {}
     fed = feeds(cluster)
     of_loop = Counter((one.name, loop) for one in told for loop in _loops_of_rack(one, fed))
@@ -152,7 +152,7 @@ def _by_place(told: Sequence[Told], rates: _Rates, cluster: Cluster) -> list[Fol
                 if place[0] != failure_domains.LOOP or loop_folds.follows(one.alert.name):
                     at.setdefault(place, []).append(one)
     spent: set[int] = set()
-    found: dict[Place, list[Told]] = {place: list(about) for place, about in hints.items()}
+    found: dict[Place, list[AlertFacts]] = {place: list(about) for place, about in hints.items()}
     bursts = _bursts(at, hints, rates, cluster)
     bursts.sort(key=lambda burst: burst.weight, reverse=True)
     for burst in bursts:
@@ -169,14 +169,14 @@ def _by_place(told: Sequence[Told], rates: _Rates, cluster: Cluster) -> list[Fol
     ]
 
 
-def _loops_of_rack(one: Told, fed: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _loops_of_rack(one: AlertFacts, fed: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The loops of the rack that it calls hot."""
     if one.place is None or one.place[0] != "rack" or not loop_folds.speaks_of_heat(one.alert.name):
         return ()
     return fed.get(one.place[1], ())
 
 
-def _explain(found: dict[Place, list[Told]], hints: Mapping[Place, Sequence[Told]]) -> None:
+def _explain(found: dict[Place, list[AlertFacts]], hints: Mapping[Place, Sequence[AlertFacts]]) -> None:
     """A PDU that is ill explains what fails in its rack at that time, where no node is known to hang on the PDU.
 
     Few sites tell Slurm or the labels of node alerts which PDU a node hangs on; the PDU's own alert names its rack.
@@ -188,7 +188,7 @@ def _explain(found: dict[Place, list[Told]], hints: Mapping[Place, Sequence[Told
             found[ill[0]].extend(found.pop(wide))
 
 
-def _places_of(one: Told, cluster: Cluster) -> tuple[Place, ...]:
+def _places_of(one: AlertFacts, cluster: Cluster) -> tuple[Place, ...]:
     """Where a node hangs: Slurm's word first, the labels of the alert where Slurm says nothing but the rack."""
     told = failure_domains.of_node(cluster.nodes[one.node], feeds(cluster)) if one.node else ()
     if any(kind not in {"rack", failure_domains.LOOP} for kind, _ in told):
@@ -198,10 +198,10 @@ def _places_of(one: Told, cluster: Cluster) -> tuple[Place, ...]:
 
 
 def _bursts(
-    at: Mapping[Place, list[Told]], hints: Mapping[Place, Sequence[Told]], rates: _Rates, cluster: Cluster
+    at: Mapping[Place, list[AlertFacts]], hints: Mapping[Place, Sequence[AlertFacts]], rates: _Rates, cluster: Cluster
 ) -> list[_Burst]:
     """What may be an event: enough nodes of a place at a time, by alerts that are not everywhere else too."""
-    made: list[tuple[Place, list[Told], int, bool]] = []
+    made: list[tuple[Place, list[AlertFacts], int, bool]] = []
     for place, members in at.items():
         if len(members) < TOGETHER and place not in hints:
             continue
@@ -223,7 +223,7 @@ def _bursts(
     ]
 
 
-def _alike(told: list[Told]) -> list[Told]:
+def _alike(told: list[AlertFacts]) -> list[AlertFacts]:
     """Without the nodes that have none of what many have: one XID in a rack is no part of its power failure."""
     things: dict[Name, set[str]] = {}
     for one in told:
@@ -235,9 +235,9 @@ def _alike(told: list[Told]) -> list[Told]:
     return [one for one in told if one.thing in hit]
 
 
-def _split(members: list[Told], begins: float | None) -> Iterable[list[Told]]:
+def _split(members: list[AlertFacts], begins: float | None) -> Iterable[list[AlertFacts]]:
     """By time. What began when the place itself fell ill or after that belongs to it, however late it is."""
-    burst: list[Told] = []
+    burst: list[AlertFacts] = []
     for one in sorted(members, key=lambda one: one.at):
         if burst and one.at - burst[-1].at > GAP_S and not _after(begins, burst[-1].at):
             yield burst
@@ -252,11 +252,11 @@ def _after(begins: float | None, at: float) -> bool:
     return begins is not None and at >= begins - GAP_S
 
 
-def _things(told: Iterable[Told]) -> int:
+def _things(told: Iterable[AlertFacts]) -> int:
     return len({one.thing for one in told if not one.quiet})
 
 
-def _fits(kind: str, told: Sequence[Told]) -> tuple[bool, int]:
+def _fits(kind: str, told: Sequence[AlertFacts]) -> tuple[bool, int]:
     """Of places that explain as much: the switch where the alerts speak of links, else the rack."""
     names = Counter(one.name for one in told)
     links = sum(count for name, count in names.items() if _LINKS.search(name[0]) or name[1] in XIDS["network"])
@@ -264,7 +264,7 @@ def _fits(kind: str, told: Sequence[Told]) -> tuple[bool, int]:
     return kind in wanted, -failure_domains.KINDS.index(kind)
 
 
-def _sizes(wanted: Iterable[Place], at: Mapping[Place, Sequence[Told]], cluster: Cluster) -> dict[Place, int]:
+def _sizes(wanted: Iterable[Place], at: Mapping[Place, Sequence[AlertFacts]], cluster: Cluster) -> dict[Place, int]:
     """How many nodes each place has. Only the racks that its alerting nodes stand in are looked through."""
     sizes = dict.fromkeys(wanted, 0)
     nodes = cluster.nodes
@@ -279,5 +279,5 @@ def _sizes(wanted: Iterable[Place], at: Mapping[Place, Sequence[Told]], cluster:
     return {place: max(size, _all_things(at[place])) for place, size in sizes.items()}
 
 
-def _all_things(told: Iterable[Told]) -> int:
+def _all_things(told: Iterable[AlertFacts]) -> int:
     return len({one.thing for one in told if one.thing})

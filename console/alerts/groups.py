@@ -21,7 +21,7 @@ from console.runtime.memo import lately
 from console.triage.attention_list import CRITICAL, QUIET
 from widgets.units import plural
 
-from .folds import NOISE, Fold, Told, code_of, folds
+from .folds import NOISE, AlertFacts, Fold, code_of, folds
 
 Severity = Literal["critical", "warning", "unset", "info"]
 State = Literal["active", "taken", "silenced", "inhibited"]
@@ -32,7 +32,7 @@ _STATES: tuple[State, ...] = ("active", "taken", "silenced", "inhibited")
 _CODES = 3
 
 
-class Group(Struct, frozen=True, kw_only=True):
+class AlertGroup(Struct, frozen=True, kw_only=True):
     """One line of the Alerts screen. None is unknown, an empty tuple is none."""
 
     key: str
@@ -86,7 +86,7 @@ class Group(Struct, frozen=True, kw_only=True):
         return self.state == "active" and self.severity == "critical"
 
 
-def groups(cluster: Cluster, now: float, policy: Policy | None = None) -> Sequence[Group]:
+def groups(cluster: Cluster, now: float, policy: Policy | None = None) -> Sequence[AlertGroup]:
     """All alerts, each in one group: active critical ones first, then warnings, then what is taken, then silenced.
 
     Within these the newest first. 10,000 alerts on 12,000 nodes take some 60 ms, once for each Cluster.
@@ -95,7 +95,7 @@ def groups(cluster: Cluster, now: float, policy: Policy | None = None) -> Sequen
 
 
 @lately
-def _groups(cluster: Cluster, now: float, policy: Policy) -> Sequence[Group]:
+def _groups(cluster: Cluster, now: float, policy: Policy) -> Sequence[AlertGroup]:
     found = folds(cluster, now, policy)
     about = _members(found, cluster)
     loops = cooling.loops(cluster) if cooling.is_fresh(cluster, now) else {}
@@ -103,7 +103,7 @@ def _groups(cluster: Cluster, now: float, policy: Policy) -> Sequence[Group]:
     return sorted(made, key=order)
 
 
-def order(group: Group) -> tuple[int, int, float, tuple[object, ...]]:
+def order(group: AlertGroup) -> tuple[int, int, float, tuple[object, ...]]:
     """Sort key: what needs somebody first."""
     active = group.state == "active"
     rank = _SEVERITIES.index(group.severity) if active else 0
@@ -125,7 +125,7 @@ def place_text(place: Place) -> str:
     return name if kind in name.lower() or not name.isalnum() else f"{kind} {name}"
 
 
-def safe(group: Group) -> str:
+def safe(group: AlertGroup) -> str:
     """What is safe to do, in one line: how many of its nodes are out already, and the advice of the policy."""
     number = len(group.nodes)
     if number == 0:
@@ -139,7 +139,7 @@ def safe(group: Group) -> str:
     return "; ".join(part for part in (done, group.advice) if part)
 
 
-def reason(group: Group, cells: int = 120) -> str:
+def reason(group: AlertGroup, cells: int = 120) -> str:
     """Why somebody drains its nodes, in at most so many characters: `NodePowerLost R07-pdu-b: lost its input`."""
     where = place_text(group.place) if group.place is not None else ""
     text = " ".join(part for part in (group.name, where) if part)
@@ -178,8 +178,8 @@ def _group(
     cluster: Cluster,
     policy: Policy,
     about: Mapping[Place, tuple[str, ...]],
-    loops: Mapping[str, cooling.Loop],
-) -> Group:
+    loops: Mapping[str, cooling.LoopStatus],
+) -> AlertGroup:
     told = fold.told
     active = [one for one in told if one.alert.state != "suppressed"]
     loud = active or list(told)
@@ -196,7 +196,7 @@ def _group(
     unknown = sorted({one.thing for one in told if one.thing and not one.node}, key=natural_key)
     racks = tuple(sorted({node.rack for node in rows if node.rack is not None}, key=natural_key))
     taken = tuple(dict.fromkeys(one.by or "somebody" for one in standing if one.taken))
-    return Group(
+    return AlertGroup(
         key=fold.key,
         state=_state(active, told, taken),
         severity=severity,
@@ -226,12 +226,12 @@ def _group(
     )  # fmt: skip
 
 
-def _says(one: Told, names: Mapping[str, int]) -> tuple[int, bool, int, float]:
+def _says(one: AlertFacts, names: Mapping[str, int]) -> tuple[int, bool, int, float]:
     """How much an alert says of its group: the worst, one about the place itself, the most frequent, the newest."""
     return -_SEVERITIES.index(severity_of(one.alert)), one.place is not None, names[one.alert.name], one.at
 
 
-def _nodes(told: Iterable[Told], about: Mapping[Place, tuple[str, ...]]) -> tuple[str, ...]:
+def _nodes(told: Iterable[AlertFacts], about: Mapping[Place, tuple[str, ...]]) -> tuple[str, ...]:
     found: set[str] = set()
     for one in told:
         if one.node:
@@ -248,13 +248,13 @@ def _jobs(nodes: Iterable[str], cluster: Cluster) -> tuple[str, ...] | None:
     return tuple(job for job in ids if job in cluster.jobs)
 
 
-def _standing(told: Iterable[Told], cluster: Cluster) -> list[Silence]:
+def _standing(told: Iterable[AlertFacts], cluster: Cluster) -> list[Silence]:
     ids = {one for each in told for one in each.alert.silenced_by}
     found = [silence for one in ids if (silence := cluster.silences.get(one)) is not None]
     return sorted(found, key=lambda silence: (silence.ends or 0, silence.id))
 
 
-def _state(active: Collection[Told], told: Sequence[Told], taken: Collection[str]) -> State:
+def _state(active: Collection[AlertFacts], told: Sequence[AlertFacts], taken: Collection[str]) -> State:
     if active:
         return "active"
     if taken:
@@ -263,7 +263,7 @@ def _state(active: Collection[Told], told: Sequence[Told], taken: Collection[str
     return "inhibited" if all(one.alert.inhibited_by and not one.alert.silenced_by for one in told) else "silenced"
 
 
-def _name(lead: Told, told: Iterable[Told]) -> str:
+def _name(lead: AlertFacts, told: Iterable[AlertFacts]) -> str:
     code = code_of(lead.alert)
     if code is None or lead.name[1] != NOISE:
         return lead.alert.name if code is None else f"XID {code}"
@@ -271,7 +271,7 @@ def _name(lead: Told, told: Iterable[Told]) -> str:
     return f"XID {', '.join(map(str, codes[:_CODES]))}{', …' if len(codes) > _CODES else ''}"
 
 
-def _loop_title(fold: Fold, loops: Mapping[str, cooling.Loop]) -> str:
+def _loop_title(fold: Fold, loops: Mapping[str, cooling.LoopStatus]) -> str:
     """`cdu-2: supply 38.1 °C, 64 nodes hot`: of a cooling loop that is measured to be ill."""
     loop = loops.get(fold.place[1]) if fold.place is not None and fold.place[0] == failure_domains.LOOP else None
     if loop is None or not loop.ill:
@@ -281,7 +281,7 @@ def _loop_title(fold: Fold, loops: Mapping[str, cooling.Loop]) -> str:
     return f"{loop.name}: {cooling.short(loop)}{said}"
 
 
-def _title(fold: Fold, lead: Told, name: str, things: Sequence[str], racks: Sequence[str]) -> str:
+def _title(fold: Fold, lead: AlertFacts, name: str, things: Sequence[str], racks: Sequence[str]) -> str:
     if fold.place is not None:
         return f"{place_text(fold.place)}: {name}"
     if lead.place is not None:
@@ -294,7 +294,7 @@ def _title(fold: Fold, lead: Told, name: str, things: Sequence[str], racks: Sequ
     return name if len(fold.told) == 1 else f"{name} ×{len(fold.told):,}"
 
 
-def _advice(told: Iterable[Told], policy: Policy) -> str:
+def _advice(told: Iterable[AlertFacts], policy: Policy) -> str:
     code = policy.worst({code for one in told if (code := code_of(one.alert)) is not None})
     if code is None:
         return ""

@@ -17,10 +17,10 @@ from collectors.model import Cluster, Ledger, SourceFault, Telemetry, Transport
 from collectors.nodeset import fold
 from console.actions import incident
 from console.actions.action import Action, Kind, rows_of
-from console.actions.plan import Extra, Options, Refusal, listed, named
+from console.actions.plan import Options, PreflightReads, Refusal, listed, named
 from console.actions.registry import BY_ID
 from console.filters.commands import CommandError
-from console.gate.verify import Settled, Watch, done_word
+from console.gate.verify import Settled, Verification, done_word
 from console.queue.queue_reads import Sparing
 from console.screens.layout.screen import WachtScreen, stepped
 from console.session.cluster_session import Here, Opened
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from console.gate.gate import Gate
     from console.gate.outcome import Outcome, Progress
     from console.ingest.poller import Poller
-    from console.journal.reader import Books
+    from console.journal.reader import JournalReaders
     from console.recording.player import Player
 
     from .dialogs import Answer
@@ -66,8 +66,8 @@ class Acting(Returning, Recalling):
     queueing = Here[Sparing]()
     poller: Here[Poller | Player] = Here()
     journal_path = Here[Path]()
-    book: Here[Books] = Here()
-    sent_watch = Here[Watch]()
+    book: Here[JournalReaders] = Here()
+    sent_watch = Here[Verification]()
     sending: Here[set[Progress]] = Here()
     filters: Filters
     """Those that are saved."""
@@ -204,7 +204,7 @@ class Acting(Returning, Recalling):
             target in rows and action.refuse(cluster, rows[target]) is None for target in targets
         )
         if self.gate.read_only or not acts or not preflight_reads.needed(action):
-            extra = Extra(resumed=self.resumed)
+            extra = PreflightReads(resumed=self.resumed)
             self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
             return
         if self._looking:
@@ -218,10 +218,10 @@ class Acting(Returning, Recalling):
             try:
                 extra = preflight_reads.gather(action, targets, cluster, at.transport, at.telemetry, at.resumed)
             except Exception as error:
-                extra = Extra(faults=(clean(f"the look broke: {type(error).__name__}: {error}"[:300]),))
+                extra = PreflightReads(faults=(clean(f"the look broke: {type(error).__name__}: {error}"[:300]),))
             self.call_from_thread(looked, extra)
 
-        def looked(extra: Extra) -> None:
+        def looked(extra: PreflightReads) -> None:
             about, self._looking = self._looking, ""
             if not self.went_on(screen, f"{action.label} of {about}"):
                 self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
@@ -249,7 +249,7 @@ class Acting(Returning, Recalling):
         targets: Sequence[str],
         reason: str | None,
         options: Options,
-        extra: Extra,
+        extra: PreflightReads,
         hint: str,
         notes: Sequence[str],
     ) -> None:

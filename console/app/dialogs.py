@@ -23,7 +23,7 @@ from console.actions.plan import Plan, Refusal
 from console.gate import preview
 from console.gate.gate import Gate
 from console.gate.preview_parts import Fact
-from widgets.pane import Line, Pane
+from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
 
 Answer = tuple[Plan, str]
@@ -38,8 +38,8 @@ _TABS = {"resume_after_s": "back after", "seconds": "for how long", "next_state"
 _NAMES = {field: name for name, field in OPTIONS.items()}
 
 
-def _line(row: Fact) -> Line:
-    return Line([(f"{row.label:<{preview.LABEL}}", "text-dim"), (row.text, row.role)])
+def _line(row: Fact) -> PaneLine:
+    return PaneLine([(f"{row.label:<{preview.LABEL}}", "text-dim"), (row.text, row.role)])
 
 
 def _parted(made: Sequence[Fact]) -> tuple[list[Fact], list[Fact]]:
@@ -60,7 +60,7 @@ def _shortened(asked: Sequence[Fact], most: int) -> list[Fact]:
     return found
 
 
-class _Answer(Input):
+class _AnswerInput(Input):
     """An input that keys can fill and a paste cannot."""
 
     def _on_paste(self, event: events.Paste) -> None:
@@ -119,7 +119,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self._asked = next((one for one in _MORE if one in plan.action.asks and plan.lacks_reason), "")
         """The option that may be given beside the reason."""
         self._more = Input(placeholder=_MORE.get(self._asked, ""), max_length=20, id="more")
-        self._count = _Answer(max_length=80, id="count")
+        self._count = _AnswerInput(max_length=80, id="count")
 
     def compose(self) -> ComposeResult:
         """The preview, the question, the inputs of which it takes."""
@@ -166,8 +166,8 @@ class ConfirmDialog(QuietModal[Answer | None]):
         notes = [piece for note in self._notes for piece in textwrap.wrap(note, width)]
         about = textwrap.wrap(f"{plan.action.label}: {plan.action.help}", width)
         made = [
-            *(Line([(piece, "text-dim")]) for piece in about),
-            *(Line([(piece, "warn")]) for piece in notes),
+            *(PaneLine([(piece, "text-dim")]) for piece in about),
+            *(PaneLine([(piece, "warn")]) for piece in notes),
             *map(_line, told),
         ]
         room = max(3, self.app.size.height - 5 - bool(self._asked and plan.lacks_reason))
@@ -189,7 +189,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         esc = ("   Esc cancels", "text-dim")
         if plan.lacks_reason:
             tab = (f"   Tab: {_TABS[self._asked]}" if self._asked else "", "text-dim")
-            self._ask.set_lines([Line([(" reason, then Enter", "text-strong"), tab, esc])])
+            self._ask.set_lines([PaneLine([(" reason, then Enter", "text-strong"), tab, esc])])
         elif plan.confirm.kind != "plain":
             words = plan.confirm.words
             if not words.isdecimal():
@@ -198,10 +198,10 @@ class ConfirmDialog(QuietModal[Answer | None]):
             # What the glass is broken for stands on top of the preview.
             why = kills if plan.confirm.kind == "break" or not plan.confirm.why else (f"  {plan.confirm.why}", "bad")
             # That it kills is read before how to leave: on a narrow screen the end of the line is cut.
-            self._ask.set_lines([Line([(wanted, "text-strong"), why, esc])])
+            self._ask.set_lines([PaneLine([(wanted, "text-strong"), why, esc])])
         else:
             other = (esc[0].replace("Esc cancels", "Esc or any other key cancels"), "text-dim")
-            self._ask.set_lines([Line([(" y", "key"), (" goes on", "text-strong"), kills, other])])
+            self._ask.set_lines([PaneLine([(" y", "key"), (" goes on", "text-strong"), kills, other])])
 
     def early(self, event: events.Event) -> bool:
         """What was typed before the dialog could be read is dropped; Esc is never wrong."""
@@ -262,7 +262,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
 
     def _wrong(self, why: str) -> None:
         """Say what is wrong with what was typed, and wait for something better."""
-        self._ask.set_lines([Line([(f" {clean(why)}", "bad"), ("   Esc cancels", "text-dim")])])
+        self._ask.set_lines([PaneLine([(f" {clean(why)}", "bad"), ("   Esc cancels", "text-dim")])])
 
     def action_read(self, how: str, by: int) -> None:
         """Scroll the preview."""

@@ -20,7 +20,7 @@ from console.ingest.messages import ClusterChanged
 from console.ingest.poller import WATCHED, Poller
 from console.recording.location import to_record
 from console.runtime import memo
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 from console.runtime.garbage import Garbage
 from console.screens.layout.screen import WachtScreen
 from console.session.cluster_session import Here, Opened
@@ -235,7 +235,7 @@ class Fleet(Looking):
                 at = Opened(site, self.config, self._clock, mode)
                 at.records = to_record(site, self.config.recording) if self._records else None
                 self.open_poller(at)
-            except Told as error:
+            except UserError as error:
                 self.call_from_thread(self._not_open, name, clean(str(error)))
             except Exception as error:
                 self.call_from_thread(self._not_open, name, clean(f"{type(error).__name__}: {error}")[:300])

@@ -34,7 +34,7 @@ T = TypeVar("T", bound=events.Event)
 
 if TYPE_CHECKING:
     from .app import WachtApp
-    from .palette import Entry
+    from .palette import PaletteEntry
 
 #: Lines of the history that are kept, of all kinds together.
 MOST = 500
@@ -184,7 +184,7 @@ class Typed(replay_mode.Looking):
         """Everything by its name."""
         from .palette_screen import PaletteScreen
 
-        def chosen(entry: Entry | None) -> None:
+        def chosen(entry: PaletteEntry | None) -> None:
             if entry is not None:
                 self.chosen(entry.name)
                 self.call_next(self._do, entry)
@@ -192,7 +192,7 @@ class Typed(replay_mode.Looking):
         if isinstance(self.screen, WachtScreen):
             self.push_screen(PaletteScreen(cast("WachtApp", self)), chosen)
 
-    async def _do(self, entry: Entry) -> None:
+    async def _do(self, entry: PaletteEntry) -> None:
         try:
             done = entry.run()
             if isawaitable(done):

@@ -11,7 +11,7 @@ from collectors.model import SourceFault
 from console.actions.action import Kind
 from console.journal.leftovers import Left, left, still
 from console.session.cluster_session import Here, Opened
-from widgets.pane import Line, line
+from widgets.pane import PaneLine, line
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -50,7 +50,7 @@ class Recalling(_Base):
 
         self.run_worker(work, thread=True, group=f"resumed {at.name}", exclusive=True, exit_on_error=False)
 
-    def past_of(self, at: Opened, kind: Kind, key: str) -> list[Line]:
+    def past_of(self, at: Opened, kind: Kind, key: str) -> list[PaneLine]:
         """What was done to a node or a job before, from the journal. Blocks: call it off the event loop."""
         from console.journal import past_actions, writer
         from console.tables import inspection_lines

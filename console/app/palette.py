@@ -35,7 +35,7 @@ _RUN = 4
 _RECENT = 6
 
 
-class Entry(Struct, frozen=True, eq=False):
+class PaletteEntry(Struct, frozen=True, eq=False):
     """One line of the palette."""
 
     name: str
@@ -46,30 +46,30 @@ class Entry(Struct, frozen=True, eq=False):
     refused: bool = False
 
 
-def entries(app: WachtApp) -> Iterator[Entry]:
+def entries(app: WachtApp) -> Iterator[PaletteEntry]:
     """Everything that has a name of its own, here and now. `run` is for after the palette has closed."""
     keys = app.keymap
     for screen in SCREENS:
-        yield Entry(f"Show {screen}", "screen", partial(app.action_go, screen), keys.first(screen))
+        yield PaletteEntry(f"Show {screen}", "screen", partial(app.action_go, screen), keys.first(screen))
     for action in ACTIONS:
         why = app.why_not(action.id)
         said = action.help if why is None else f"not now: {why}"
         run = partial(app.action_act, action.id)
         name = f"{action.label.capitalize()} {action.kind}"
-        yield Entry(name, said, run, keys.first(action.id), why is not None)
+        yield PaletteEntry(name, said, run, keys.first(action.id), why is not None)
     for key in NAVIGATION:
         if key.id in _WAYS:
             run_it = partial(_way, app, key.id)
-            yield Entry(key.help[0].upper() + key.help[1:], "key", run_it, keys.first(key.id))
+            yield PaletteEntry(key.help[0].upper() + key.help[1:], "key", run_it, keys.first(key.id))
     for verb, help in OTHERS.items():
-        yield Entry(f":{verb}", help, partial(app.open_line, f"{verb} "))
+        yield PaletteEntry(f":{verb}", help, partial(app.open_line, f"{verb} "))
     for one in app.filters.known.values():
         for screen in one.on:
-            yield Entry(f"Filter {screen} @{one.name}", one.text, partial(app.action_go, screen, f"@{one.name}"))
+            yield PaletteEntry(f"Filter {screen} @{one.name}", one.text, partial(app.action_go, screen, f"@{one.name}"))
     for name in app.sites if len(app.sites) > 1 else ():
-        yield Entry(f"Cluster {name}", "show it", partial(app.go_to_cluster, name))
+        yield PaletteEntry(f"Cluster {name}", "show it", partial(app.go_to_cluster, name))
     for name, look in app.looks.known.items():
-        yield Entry(f"Theme {name}", look.says, partial(app.set_theme, name))
+        yield PaletteEntry(f"Theme {name}", look.says, partial(app.set_theme, name))
 
 
 async def _way(app: WachtApp, name: str) -> None:
@@ -104,7 +104,7 @@ def _word_score(word: str, text: str) -> int | None:
     return got
 
 
-def found(every: Iterable[Entry], query: str, recent: Sequence[str]) -> list[Entry]:
+def found(every: Iterable[PaletteEntry], query: str, recent: Sequence[str]) -> list[PaletteEntry]:
     """Those that fit, best first: lately chosen ones before others that fit as well, refused ones after."""
     ages = {name: age for age, name in enumerate(reversed(recent))}
     if not query.strip():

@@ -13,10 +13,10 @@ from textual.worker import get_current_worker
 
 from collectors.clean import clean
 from widgets.cells import Span, cut, width
-from widgets.pane import Line, Pane
+from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
 
-from .palette import Entry, Named, entries, found, named
+from .palette import Named, PaletteEntry, entries, found, named
 
 if TYPE_CHECKING:
     from .app import WachtApp
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LONGEST = 200
 
 
-class PaletteScreen(QuietModal[Entry | None]):
+class PaletteScreen(QuietModal[PaletteEntry | None]):
     """Gives back what was chosen, None for nothing. It does nothing itself."""
 
     DEFAULT_CSS = """
@@ -40,7 +40,7 @@ class PaletteScreen(QuietModal[Entry | None]):
         self._recent = tuple(app.histories["^"].entries)
         self._query = ""
         self._named: list[Named] = []
-        self._shown: Sequence[Entry] = ()
+        self._shown: Sequence[PaletteEntry] = ()
         self._pane = Pane(select=True, empty_text="nothing is called that", id="found")
 
     def compose(self) -> ComposeResult:
@@ -77,20 +77,22 @@ class PaletteScreen(QuietModal[Entry | None]):
             self._pane.select_key("0")
             self._pane.scroll_top(0)
 
-    def _line(self, at: int, one: Entry, room: int) -> Line:
+    def _line(self, at: int, one: PaletteEntry, room: int) -> PaneLine:
         name = cut(one.name, room)
         said = cut(one.said, max(0, room - max(34, width(name) + 2) - len(one.key) - 1))
         pad = " " * max(2, 34 - width(name))
         role = "key-off" if one.refused else "text-strong"
-        return Line(
+        return PaneLine(
             ((name, role), (pad, ""), (said, "warn" if one.refused else "text-dim")), ((one.key, "key"),), str(at)
         )
 
-    def _entry(self, one: Named) -> Entry:
+    def _entry(self, one: Named) -> PaletteEntry:
         kind, name, said = one
         if kind == "rack":
-            return Entry(f"rack {name}", said, partial(self.app.open_list, "nodes", f"rack={name}"))
-        return Entry(f"{kind} {name}", said, partial(self.app.open_row, "node" if kind == "node" else "job", name))
+            return PaletteEntry(f"rack {name}", said, partial(self.app.open_list, "nodes", f"rack={name}"))
+        return PaletteEntry(
+            f"{kind} {name}", said, partial(self.app.open_row, "node" if kind == "node" else "job", name)
+        )
 
     # What is typed.
 

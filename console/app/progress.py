@@ -14,7 +14,7 @@ from console.actions.plan import Plan
 from console.gate import preview
 from console.gate.outcome import Progress, by_reason
 from widgets.cells import Span
-from widgets.pane import Line, Pane
+from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
 
 _WORDS = {"pending": "sent", "sent": "sent", "failed": "refused", "unknown": "unknown",
@@ -75,14 +75,20 @@ class ProgressDialog(QuietModal[None]):
             # It stays: a key meant for it must not reach the screen below.
             keys = [("Esc", "key"), (" closes this", "text-dim")]
         head: list[Span] = [(f"{len(results):,} of {progress.total:,}   ", "text-strong"), state]
-        made = [Line(head), Line(told), *(self._waves() if waves else [Line([(last, "bad")])]), Line([]), Line(keys)]
+        made = [
+            PaneLine(head),
+            PaneLine(told),
+            *(self._waves() if waves else [PaneLine([(last, "bad")])]),
+            PaneLine([]),
+            PaneLine(keys),
+        ]
         if progress.unfit:
             unfit = f" drains the {len(progress.unfit):,} that came back unfit, once you have said yes"
-            made.append(Line([("d", "key"), (unfit, "text-dim")]))
+            made.append(PaneLine([("d", "key"), (unfit, "text-dim")]))
         self._box.styles.height = min(len(made) + 2, self.app.size.height)
         self._box.set_lines(made)
 
-    def _waves(self) -> list[Line]:
+    def _waves(self) -> list[PaneLine]:
         """What came of each wave, who is set aside and why, and what is waited for."""
         progress, width = self.progress, _WIDE - 4
         found = [(one, "") for one in progress.told[-_TOLD:]]
@@ -95,7 +101,7 @@ class ProgressDialog(QuietModal[None]):
         elif progress.wave and not progress.ended and not progress.stopped:
             found.append((progress.wave, "accent"))
         return [
-            Line([(piece, role)])
+            PaneLine([(piece, role)])
             for text, role in found
             for piece in textwrap.wrap(text, width, subsequent_indent="  ", max_lines=2, placeholder=" …")
         ]

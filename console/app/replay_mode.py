@@ -21,12 +21,12 @@ from console.filters.commands import CommandError
 from console.ingest.poller import Poller
 from console.ingest.reduce import merged
 from console.queue.queue_reads import Sparing
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 from console.screens.layout.inspection import Inspection
 from console.screens.layout.screen import WachtScreen
 from console.session.cluster_session import Here, Opened
-from console.triage.judgement import By
-from widgets.key_bar import Key
+from console.triage.judgement import JudgedBy
+from widgets.key_bar import KeyHint
 from widgets.units import duration, stamp
 
 from .undoing import Undoing
@@ -162,9 +162,11 @@ class Looking(Undoing):
         """Whether the present goes on behind it."""
         return bool(self._put_by)
 
-    def by_now(self, at: Opened) -> By:
+    def by_now(self, at: Opened) -> JudgedBy:
         """What the present of a cluster is judged by, while its past is on the screen too."""
-        return By(*(self._put_by[one] for one in By._fields)) if at is self.here and self.looks_back else at.by
+        return (
+            JudgedBy(*(self._put_by[one] for one in JudgedBy._fields)) if at is self.here and self.looks_back else at.by
+        )
 
     @property
     def modes(self) -> Sequence[str]:
@@ -183,12 +185,13 @@ class Looking(Undoing):
             found.append("NOT RECORDED")
         return found
 
-    def replay_keys(self) -> Sequence[Key]:
+    def replay_keys(self) -> Sequence[KeyHint]:
         """For the bar, in place of the actions."""
         play = "pause" if self._player.playing else "play"
-        away = (Key("T", "present"),) if self.looks_back else ()
-        return (Key("p", play), Key("n", "next event"), Key(",", "back"), Key(".", "on"), Key("]", "faster"),
-                Key("t", "go to"), *away)  # fmt: skip
+        away = (KeyHint("T", "present"),) if self.looks_back else ()
+        return (KeyHint("p", play), KeyHint("n", "next event"), KeyHint(",", "back"), KeyHint(".", "on"), KeyHint("]",
+                "faster"),
+                KeyHint("t", "go to"), *away)  # fmt: skip
 
     @property
     def _player(self) -> Player:
@@ -232,7 +235,7 @@ class Looking(Undoing):
         def work() -> None:
             try:
                 site = replay_site(path, lambda recording: last.at if (last := recording.last()) is not None else 0.0)
-            except Told as error:
+            except UserError as error:
                 why = self.recorder.trouble if self.recorder is not None else ""
                 self.call_from_thread(self.tell, f"there is nothing to look back at: {why or error}", "warning")
                 return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from collectors.model import Cluster
 from collectors.nodeset import fold
-from console.actions.plan import Extra, Options, Plan
+from console.actions.plan import Options, Plan, PreflightReads
 from console.filters.commands import CommandError
 from console.session.cluster_session import Opened
 
@@ -77,7 +77,7 @@ def look_of(at: Opened) -> Look:
     """Reads what the pre-flight of nodes that come back needs: what the poller has, asked for anew, and their GPUs."""
     from console.gate import preflight_reads
 
-    def look(names: Sequence[str]) -> tuple[Cluster, Extra]:
+    def look(names: Sequence[str]) -> tuple[Cluster, PreflightReads]:
         at.poller.poke(preflight_reads.RETURN_SOURCES)
         cluster = at.newest
         return cluster, preflight_reads.returned(names, cluster, at.telemetry, at.resumed)

@@ -12,7 +12,7 @@ from console.session.cluster_session import Opened
 from .acting import Acting
 
 if TYPE_CHECKING:
-    from console.journal.entries import Entry
+    from console.journal.entries import JournalEntry
 
 
 class Undoing(Acting):
@@ -34,7 +34,7 @@ class Undoing(Acting):
         screen: Any = getattr(self, "screen", None)
         at = self.here
 
-        def found(entries: Mapping[str, Entry]) -> None:
+        def found(entries: Mapping[str, JournalEntry]) -> None:
             if self.went_on(screen, "undo"):
                 return
             entry = last_of(entries, person()) if key is None else entries.get(key)
@@ -99,7 +99,7 @@ class Undoing(Acting):
 
         self.run_worker(work, thread=True, group="orphans", exit_on_error=False)
 
-    def _with_entries(self, at: Opened, then: Callable[[Mapping[str, Entry]], None]) -> None:
+    def _with_entries(self, at: Opened, then: Callable[[Mapping[str, JournalEntry]], None]) -> None:
         from console.journal import writer
 
         def work() -> None:

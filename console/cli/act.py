@@ -16,11 +16,11 @@ from collectors.nodeset import expand
 from console.actions import plan as plans
 from console.actions import targets
 from console.actions.options import valued
-from console.actions.plan import Extra, Options, Plan, Refusal, Skip
+from console.actions.plan import Options, Plan, PreflightReads, Refusal, Skip
 from console.actions.registry import BY_ID
 from console.gate import preview
 from console.gate.gate import Gate
-from console.gate.outcome import Outcome, Result
+from console.gate.outcome import Outcome, SendResult
 from console.gate.preflight_reads import BACK, RETURN_SOURCES
 from console.gate.verify import done_word
 from console.journal.undo import Undo, last_of, undo_of
@@ -50,7 +50,7 @@ def run_act(
     deadline_s: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
     options: Options | None = None,
-    look: Callable[[Sequence[str]], Extra] | None = None,
+    look: Callable[[Sequence[str]], PreflightReads] | None = None,
 ) -> int:
     """Plan, show, ask, send and follow. Returns the exit status: 0 all done and seen, 1 not all, 2 refused.
 
@@ -112,7 +112,7 @@ def run_act(
         now = fresh
     if refused and all(outcome.refused is not None for outcome in outcomes):
         return told.refused(refused, plan, outcomes[0])
-    results: dict[str, Result] = {}
+    results: dict[str, SendResult] = {}
     for one in outcomes:
         ended = one if one.refused is not None else gate.follow(one, deadline_s, sleep)
         results |= ended.results

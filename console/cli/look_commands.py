@@ -53,7 +53,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     """
     from console.config import plugins
     from console.doctor import run as examination
-    from console.runtime.errors import Told
+    from console.runtime.errors import UserError
     from console.session import site
 
     config = chosen = None
@@ -61,7 +61,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     try:
         config = configured(ctx)
         chosen = site.choose(config, ctx.obj.cluster)
-    except Told as error:
+    except UserError as error:
         wrong = [examination.no_site(error)]
     plugins.collectors(), plugins.actions(), plugins.columns()
     tell_left_out()

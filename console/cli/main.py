@@ -20,7 +20,7 @@ from console import __version__
 from console.config.settings import Config, load
 from console.health import automation
 from console.runtime import log
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 
 SCREENS = ("overview", "nodes", "jobs", "gpus", "power", "inbox", "alerts", "partitions", "journal",
            "control", "domains", "cooling", "accounts", "fabric", "storage", "clusters")  # fmt: skip
@@ -222,7 +222,7 @@ def write_out(out: bytes) -> None:
     """Write all of it to the standard output. Raises BrokenPipeError where the reader has gone, Told where the disk is
     full or the output closed."""
     if sys.stdout is None:
-        raise Told("there is no standard output to write to: it is closed")
+        raise UserError("there is no standard output to write to: it is closed")
     try:
         sys.stdout.buffer.write(out)
         sys.stdout.flush()
@@ -230,7 +230,7 @@ def write_out(out: bytes) -> None:
         raise
     except OSError as error:
         _let_go()
-        raise Told(f"the standard output cannot be written: {error.strerror}") from None
+        raise UserError(f"the standard output cannot be written: {error.strerror}") from None
 
 
 def _let_go() -> None:
@@ -316,7 +316,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except Told as error:
+    except UserError as error:
         click.echo(f"wacht: {plain(str(error))}", err=True)
         sys.exit(2)
     except Exception as error:

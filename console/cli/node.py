@@ -22,13 +22,13 @@ from collectors.clock import Clock, SystemClock
 from collectors.model import Fault, Gpu, Job, Node, PastJob, SourceFault, Telemetry, Xid
 from collectors.nvml import NvmlSettings, verdicts
 from collectors.nvml.client import Sample
-from collectors.nvml.protocol import Extra
+from collectors.nvml.protocol import NvmlGpuDetail
 from collectors.nvml.sources import NvmlTelemetry, hold, this_node
 from collectors.slurm.commands.nodes import read_named
 from console.health.drain_reasons import robot
 from console.health.xid_policy import Policy, default_policy, preceding
 from console.ingest.node_naming import WAIT_S, tell
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 from console.session.snapshot import stamp
 from widgets.units import plural
 
@@ -39,7 +39,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 T = TypeVar("T")
 
 
-class Look(Struct, frozen=True, kw_only=True):
+class NodeReport(Struct, frozen=True, kw_only=True):
     """Everything found of one node at one moment."""
 
     node: str
@@ -47,7 +47,7 @@ class Look(Struct, frozen=True, kw_only=True):
     here: bool
     """Read through this host's own driver."""
     gpus: tuple[Gpu, ...] | None = None
-    extras: Mapping[int, Extra] = {}
+    extras: Mapping[int, NvmlGpuDetail] = {}
     xids: tuple[Xid, ...] | None = None
     """None where the kernel's log of that host was not read."""
     driver: str | None = None
@@ -83,7 +83,7 @@ def report(
     clock = clock or SystemClock()
     node = name or this_node()
     if not _NAME.fullmatch(node):
-        raise Told(f"{clean(node)!r} is no node's name; one name, as Slurm has it: wacht node gpu0412")
+        raise UserError(f"{clean(node)!r} is no node's name; one name, as Slurm has it: wacht node gpu0412")
     own: NvmlTelemetry | None = None
     try:
         if is_here(node):
@@ -102,7 +102,7 @@ def is_here(name: str | None) -> bool:
     return name is None or name.partition(".")[0] == this_node()
 
 
-def take(node: str, telemetry: Telemetry | None, clock: Clock) -> Look:
+def take(node: str, telemetry: Telemetry | None, clock: Clock) -> NodeReport:
     """Ask the driver (or the telemetry) and Slurm at once."""
     faults: dict[str, Fault] = {}
     notes: list[str] = []
@@ -132,7 +132,7 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> Look:
     shown = None if jobs is None else {job.id: job for job in jobs.values()}
     gpus = None if sample is None else tuple(_named(gpu, jobs or {}) for gpu in sample.gpus)
     tried = [gpu_source] * (seen is not None) + ["slurm.nodes", "slurm.jobs"] * with_slurm
-    return Look(
+    return NodeReport(
         node=node,
         at=clock.now(),
         here=here,
@@ -185,13 +185,13 @@ def _named(gpu: Gpu, jobs: Mapping[str, Job]) -> Gpu:
     return msgspec.structs.replace(gpu, job=known(gpu.job), processes=rows)
 
 
-def _disagree(look: Look) -> list[str]:
+def _disagree(look: NodeReport) -> list[str]:
     return verdicts.disagreements(
         look.gpus, look.on_bus, look.slurm, look.jobs, "NVML" if look.here else "its exporter"
     )
 
 
-def exit_code(look: Look) -> int:
+def exit_code(look: NodeReport) -> int:
     """0 every source that was asked answered, 1 some did not, 2 none did or there was none to ask."""
     good = [source for source in look.tried if source not in look.faults]
     return 2 if not good or (look.gpus is None and look.slurm is None) else 1 if look.faults else 0
@@ -200,7 +200,7 @@ def exit_code(look: Look) -> int:
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
-def render(look: Look, width: int = 120, policy: Policy | None = None) -> list[str]:
+def render(look: NodeReport, width: int = 120, policy: Policy | None = None) -> list[str]:
     """The whole of it as lines of at most `width` cells. Unknown is a dash, what the driver does not offer n/a."""
     policy = policy or default_policy()
     lines = [*_head(look)]
@@ -222,7 +222,7 @@ def render(look: Look, width: int = 120, policy: Policy | None = None) -> list[s
     return [piece for text in lines for piece in _fitted(text, width)]
 
 
-def _unread(look: Look) -> Iterator[str]:
+def _unread(look: NodeReport) -> Iterator[str]:
     """What nothing was asked for, so that its absence above means nothing."""
     if look.gpus is None and not any(source in look.faults for source in ("nvml.gpus", "telemetry")):
         yield "GPUs: no telemetry is configured"
@@ -239,7 +239,7 @@ def _fitted(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, max(20, width), subsequent_indent=indent, drop_whitespace=True) or [""]
 
 
-def _head(look: Look) -> Iterator[str]:
+def _head(look: NodeReport) -> Iterator[str]:
     from themes.roles import state_look
     from widgets.units import count, duration
     from widgets.units import stamp as moment
@@ -266,24 +266,24 @@ def _head(look: Look) -> Iterator[str]:
         yield f"  GPUs    {len(look.gpus)} × {', '.join(models) or 'unknown model'}{driver}"
 
 
-def _tables(look: Look, width: int) -> list[str]:
+def _tables(look: NodeReport, width: int) -> list[str]:
     """Every fact of every GPU, a line a GPU: in one table where the width allows it, else in several."""
     from console.tables.gpu_table import GAP, Col, columns
     from widgets.cells import pad
     from widgets.cells import width as cells
     from widgets.units import UNKNOWN, energy
 
-    def more(title: str, drop: int, write: Callable[[Gpu, Extra], str]) -> Col:
+    def more(title: str, drop: int, write: Callable[[Gpu, NvmlGpuDetail], str]) -> Col:
         def cell(gpu: Gpu) -> list[tuple[str, str]]:
-            return [(write(gpu, look.extras.get(gpu.index) or Extra(index=gpu.index)), "")]
+            return [(write(gpu, look.extras.get(gpu.index) or NvmlGpuDetail(index=gpu.index)), "")]
 
         return Col(title, 0, cell, drop)
 
-    def said(thing: Gpu | Extra, field: str, write: Callable[[Any], str] = "{:,.0f}".format) -> str:
+    def said(thing: Gpu | NvmlGpuDetail, field: str, write: Callable[[Any], str] = "{:,.0f}".format) -> str:
         found = getattr(thing, field)
         return "n/a" if field in thing.na else UNKNOWN if found is None else write(found)
 
-    def pair(thing: Gpu | Extra, first: str, second: str) -> str:
+    def pair(thing: Gpu | NvmlGpuDetail, first: str, second: str) -> str:
         return "/".join(dict.fromkeys((said(thing, first), said(thing, second)))) if thing.na & {first, second} else (
             f"{said(thing, first)}/{said(thing, second)}")  # fmt: skip
 
@@ -324,7 +324,7 @@ def _tables(look: Look, width: int) -> list[str]:
     return lines
 
 
-def _xid_lines(look: Look, policy: Policy) -> Iterator[str]:
+def _xid_lines(look: NodeReport, policy: Policy) -> Iterator[str]:
     from widgets.units import when
 
     for xid in look.xids or ():
@@ -340,7 +340,7 @@ def _xid_lines(look: Look, policy: Policy) -> Iterator[str]:
             yield f"      before it XID {before.code}: {policy.say(before.code, before.severity)}"
 
 
-def _process_lines(look: Look) -> Iterator[str]:
+def _process_lines(look: NodeReport) -> Iterator[str]:
     from widgets.units import UNKNOWN, memory
 
     for gpu in look.gpus or ():
@@ -352,7 +352,7 @@ def _process_lines(look: Look) -> Iterator[str]:
             )
 
 
-def _job_lines(look: Look) -> Iterator[str]:
+def _job_lines(look: NodeReport) -> Iterator[str]:
     from widgets.units import duration
 
     for job in (look.jobs or {}).values():
@@ -367,7 +367,7 @@ def _job_lines(look: Look) -> Iterator[str]:
 # -- JSON -------------------------------------------------------------------------------------------------------------
 
 
-def as_json_text(look: Look, policy: Policy | None = None) -> str:
+def as_json_text(look: NodeReport, policy: Policy | None = None) -> str:
     """The same as one JSON object with a line break at its end. What could not be read is null, never empty."""
     policy = policy or default_policy()
     document: dict[str, Any] = {
@@ -402,7 +402,7 @@ def as_json_text(look: Look, policy: Policy | None = None) -> str:
     return msgspec.json.encode(document).decode() + "\n"
 
 
-def _gpu_fields(gpu: Gpu, extra: Extra | None) -> dict[str, Any]:
+def _gpu_fields(gpu: Gpu, extra: NvmlGpuDetail | None) -> dict[str, Any]:
     more = msgspec.structs.asdict(extra) if extra is not None else {}
     na: Sequence[str] = sorted(gpu.na | more.pop("na", frozenset()))
     more.pop("index", None)

@@ -66,7 +66,7 @@ def _sources(ctx: click.Context, recording: Path | None) -> Any:
     from console.health.xid_policy import load_policy
     from console.ingest.node_naming import tell
     from console.recording.location import own_path
-    from console.reports.reads import Sources, book_of, of_recording
+    from console.reports.reads import ReportSources, book_of, of_recording
     from console.runtime.paths import journal_path
     from console.session import site, snapshot
 
@@ -80,7 +80,7 @@ def _sources(ctx: click.Context, recording: Path | None) -> Any:
     path = own_path(chosen.name, config.recording)
     telemetry = chosen.telemetry()
     tell(telemetry, cluster.nodes)
-    return Sources(
+    return ReportSources(
         name=chosen.name, now=clock.now(), mono=clock.mono(), cluster=cluster,
         recording=path if config.recording.on and is_there(path) else None,
         book=lambda: book_of(journal_path(chosen.name, config), clock.now()), telemetry=telemetry,

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from collectors.clock import Clock
 from collectors.model import Cluster
 from collectors.nodeset import fold
-from console.actions.plan import Extra, Plan
+from console.actions.plan import Plan, PreflightReads
 from console.gate import preflight_reads, preview
 from console.gate.outcome import Progress, by_reason
 from console.gate.rollout import Look
@@ -25,7 +25,7 @@ _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOPPING = "stopping: what was sent is sent, the rest is left out"
 
 
-class _Told(Progress):
+class _RolloutLines(Progress):
     """Says its waves. Where too many come back unfit it asks whoever is there; where nobody is, it stops."""
 
     def __init__(self, ask: Callable[[str], str] | None, say: Callable[[str], None], yes: bool) -> None:
@@ -87,7 +87,7 @@ def stoppable(ask: Callable[[str], str] | None, say: Callable[[str], None], yes:
         except OSError:
             progress.stop()  # nobody reads on (`| head`): what goes on unseen is left out, as Ctrl-C leaves it out
 
-    progress = _Told(ask, told, yes)
+    progress = _RolloutLines(ask, told, yes)
     if threading.current_thread() is not threading.main_thread():
         yield progress
         return
@@ -117,7 +117,7 @@ def again(site: Site, wanted: Collection[str], clock: Clock, resumed: Callable[[
     """Reads all that a return is judged by anew, at once: the sources of these names. `resumed` is when each node was
     put back before."""
 
-    def look(names: Sequence[str]) -> tuple[Cluster, Extra]:
+    def look(names: Sequence[str]) -> tuple[Cluster, PreflightReads]:
         sources = [one for one in site.collectors() if one.name in wanted]
         cluster = shot.take(site.name, sources, clock, site.demo)
         telemetry = site.telemetry()

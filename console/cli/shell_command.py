@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from console.config.settings import load
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -34,7 +34,7 @@ def offered(what: str | None, ctx: click.Context, begun: str) -> list[Completion
         case "cluster":
             try:
                 found = [(name, None) for name in load(getattr(ctx.obj, "config", None)).clusters]
-            except (Told, OSError):
+            except (UserError, OSError):
                 return []
         case "theme":
             from themes import themes

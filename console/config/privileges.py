@@ -14,7 +14,7 @@ from msgspec import Struct
 from console.actions.registry import ACTIONS
 
 
-class Need(Struct, frozen=True, kw_only=True):
+class Privilege(Struct, frozen=True, kw_only=True):
     """The least that is needed."""
 
     way: str
@@ -44,42 +44,43 @@ def _actions(needs: str, kind: str) -> str:
 NODE_ACTIONS = _actions("Administrator", "node")
 JOB_ACTIONS = _actions("Operator", "job")
 
-NEEDS: tuple[Need, ...] = (
-    Need(way="cli", to="read nodes, partitions, reservations, the queue, sdiag",
+NEEDS: tuple[Privilege, ...] = (
+    Privilege(way="cli", to="read nodes, partitions, reservations, the queue, sdiag",
          least="any account that the controller knows, without a level; `PrivateData` in slurm.conf hides what it names"
                " (with `jobs` everybody else's jobs: then Operator)"),
-    Need(way="cli", to="read runaway jobs: sacct",
+    Privilege(way="cli", to="read runaway jobs: sacct",
          least="any account that slurmdbd knows; with `jobs` in `PrivateData` of slurm.conf nothing is said of them but"
                " to root and SlurmUser"),
-    Need(way="cli", to="read priorities, fair shares and limits: sprio, sshare, scontrol show assoc_mgr",
+    Privilege(way="cli", to="read priorities, fair shares and limits: sprio, sshare, scontrol show assoc_mgr",
          least="any account; `usage` in `PrivateData` leaves it its own shares and its own limits"),
-    Need(way="cli", to=f"own jobs: {JOB_ACTIONS}",
+    Privilege(way="cli", to=f"own jobs: {JOB_ACTIONS}",
          least="the account itself; an admin's hold and a higher priority take an Operator"),
-    Need(way="cli", to=f"everybody's jobs: {JOB_ACTIONS}",
+    Privilege(way="cli", to=f"everybody's jobs: {JOB_ACTIONS}",
          least="AdminLevel=Operator; for the jobs of an account its coordinator"),
-    Need(way="cli", to=f"nodes: {NODE_ACTIONS}",
+    Privilege(way="cli", to=f"nodes: {NODE_ACTIONS}",
          least="AdminLevel=Administrator: Slurm lets no Operator change nodes. Or rules of sudo for these commands"),
-    Need(way="cli", to="partitions: partition-down, partition-up",
+    Privilege(way="cli", to="partitions: partition-down, partition-up",
          least="AdminLevel=Administrator: an Operator cannot. Or a rule of sudo for `scontrol update PartitionName=*`"),
-    Need(way="cli", to="reservations: reserve, extend, unreserve", least="AdminLevel=Operator"),
-    Need(way="cli", to="users: block, unblock",
+    Privilege(way="cli", to="reservations: reserve, extend, unreserve", least="AdminLevel=Operator"),
+    Privilege(way="cli", to="users: block, unblock",
          least="AdminLevel=Operator, and a slurmdbd: `sacctmgr modify user`"),
-    Need(way="sudo", to="writing commands behind `prefix`",
+    Privilege(way="sudo", to="writing commands behind `prefix`",
          least="rules for `scontrol update NodeName=*`, `scontrol reboot *`, and what else is used of `scontrol"
                " requeue`, `hold`, `release`, `scancel`; never ALL, never scontrol with any words"),
-    Need(way="rest", to="read and act at an address (auth/jwt)",
+    Privilege(way="rest", to="read and act at an address (auth/jwt)",
          least="a token for an account of the level above, that lasts a shift, in a file of mode 0600; https"),
-    Need(way="rest", to="read and act on a socket (rest_auth/local)",
+    Privilege(way="rest", to="read and act on a socket (rest_auth/local)",
          least="slurmrestd as that account itself: Slurm sees whom it runs as. Never as root or SlurmUser"),
-    Need(way="native", to="read and act", least="as cli: libslurm sends munge's word for the account"),
-    Need(way="prometheus", to="read",
+    Privilege(way="native", to="read and act", least="as cli: libslurm sends munge's word for the account"),
+    Privilege(way="prometheus", to="read",
          least="GET /api/v1/query and /api/v1/query_range; doctor also looks at /api/v1/status/flags"),
-    Need(way="alertmanager", to="read", least="GET /api/v2/alerts and /api/v2/silences; doctor also /api/v2/status"),
-    Need(way="alertmanager", to="take, silence, lift",
+    Privilege(way="alertmanager", to="read",
+        least="GET /api/v2/alerts and /api/v2/silences; doctor also /api/v2/status"),
+    Privilege(way="alertmanager", to="take, silence, lift",
          least="POST /api/v2/silences, DELETE /api/v2/silence/ID. Alertmanager asks nobody who they are: a proxy must"),
-    Need(way="nvml", to="read this node's GPUs",
+    Privilege(way="nvml", to="read this node's GPUs",
          least="opening /dev/nvidiactl and /dev/nvidia0 …, which anybody may by default"),
-    Need(way="files", to="run, keep a journal",
+    Privilege(way="files", to="run, keep a journal",
          least="own files of mode 0600 in own directories; /dev/log, so that syslog is the witness"),
 )  # fmt: skip
 

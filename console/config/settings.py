@@ -39,7 +39,7 @@ _TABLES = ("automation", "cluster", "filters", "guard", "keys", "lock", "recordi
 _OWN: Mapping[str, type[Struct]] = {"racks": RackRule, "power": PowerSettings, "cooling": CoolingSettings}
 
 
-class Recording(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RecordingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`recording = { hours = 24, max_mb = 512 }`: what a console keeps of what it reads, to look back at."""
 
     on: bool = True
@@ -86,7 +86,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """Runbooks as links (OSC 8) and not as plain text alone."""
     guard: Guard = Guard()
     """`[guard]`: how much may be done with how little asking. What the site's file sets there stands."""
-    recording: Recording = Recording()
+    recording: RecordingSettings = RecordingSettings()
     automation: Automation = Automation()
     """`[automation]`: the site's own programs that drain nodes (console/health/automation.py)."""
     keys: tuple[KeyLine, ...] = ()
@@ -130,7 +130,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
                 # The site's file comes first, and what it says stands.
                 figures = {**_checked(layer, key, value, Guard), **figures}
             elif key == "recording":
-                recording |= _checked(layer, key, value, Recording)
+                recording |= _checked(layer, key, value, RecordingSettings)
             elif key == "automation":
                 # Both files add to the list.
                 for kind, found in _checked(layer, key, value, Automation).items():
@@ -148,7 +148,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
                 merged.update(_general(layer, "", {key: value}, tuple(_GENERAL)))
     merged.update(locked)
     merged["guard"] = Guard(**figures)
-    merged["recording"] = Recording(**recording)
+    merged["recording"] = RecordingSettings(**recording)
     merged["automation"] = Automation(**robots)
     merged |= {key: tuple(found) for key, found in lines.items()}
     return Config(clusters=clusters, files=tuple(str(layer.path) for layer in layers), **merged)

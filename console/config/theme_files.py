@@ -18,7 +18,7 @@ from collectors.clean import clean
 from console.runtime.toml_file import ConfigError, TomlFile
 from themes import DEFAULT, fitting, themes
 from themes.eyes import contrast
-from themes.look import Look, paint
+from themes.look import ThemeSpec, paint
 from themes.roles import ROLES, STATE_ROLES, TEXT_ROLES
 
 SITE_FOLDER = Path("/etc/wacht/themes")
@@ -31,7 +31,7 @@ class Looks(Struct, frozen=True, kw_only=True):
     """Every theme by its name. `first` is the one to start in, `told` what there is to say of the one that was wanted;
     `faults` says what is wrong with the files."""
 
-    known: Mapping[str, Look]
+    known: Mapping[str, ThemeSpec]
     first: str
     told: str = ""
     faults: Mapping[str, str] = {}
@@ -93,7 +93,7 @@ def _base(layer: TomlFile) -> str:
     return str(base)
 
 
-def _look(layer: TomlFile, base: str) -> Look:
+def _look(layer: TomlFile, base: str) -> ThemeSpec:
     """The theme that a file describes. Raises ConfigError: file, line, key, what to do."""
     name = layer.path.stem
     if name in themes():
@@ -127,7 +127,7 @@ def _look(layer: TomlFile, base: str) -> Look:
         raise layer.fail("roles", role, str(error).partition(": ")[2]) from None
 
 
-def _weak(layer: TomlFile, look: Look) -> str:
+def _weak(layer: TomlFile, look: ThemeSpec) -> str:
     """What of a theme can hardly be read, "" where all can."""
     if look.colours != "all":
         return ""

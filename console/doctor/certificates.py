@@ -14,7 +14,7 @@ from collectors.http_connection import CONNECT_S, trusted
 from collectors.model import SourceFault
 from console.session.site import Site
 
-from .finding import Finding, Group
+from .finding import Finding, FindingGroup
 from .parallel import Crew
 
 #: Days before its end from which on a certificate is worth a warning: a renewal that works by itself comes at 30, so it
@@ -52,7 +52,7 @@ def ends(url: str, ca: str | None) -> float:
 
 def findings(site: Site, ended: Mapping[str, Any], now: float) -> list[Finding]:
     """When each ends. Of one that cannot be looked at or is not trusted, the source itself tells why it fails."""
-    group = Group("Sources")
+    group = FindingGroup("Sources")
     for name in _servers(site):
         at = ended.get(_task(name))
         if isinstance(at, float):
@@ -65,7 +65,7 @@ def findings(site: Site, ended: Mapping[str, Any], now: float) -> list[Finding]:
     return group.found
 
 
-def _told(group: Group, name: str, at: float, now: float) -> None:
+def _told(group: FindingGroup, name: str, at: float, now: float) -> None:
     days, until = int((at - now) // _DAY_S), time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
     said = f"its certificate is good until {until}, {_days(days)}" if days >= 0 else f"its certificate ended {until}"
     if days < SOON_DAYS:

@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from collectors.clock_skew import Moment
+from collectors.clock_skew import ClockSkew
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import doctor_reads
 from console.session.site import Site
 
-from .finding import Finding, Group
+from .finding import Finding, FindingGroup
 from .parallel import Crew
 from .source_checks import fault_of
 
@@ -58,12 +58,12 @@ def start(crew: Crew, site: Site) -> None:
 
 def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
     """Each clock beside this one; how this one is kept; the time zone."""
-    group = Group("Clock")
+    group = FindingGroup("Clock")
     for name, whose in _OF.items():
         if site is None or (name not in site.others and (name != "controller" or site.slurm is None or site.demo)):
             continue
         found = ended.get(name)
-        moment = found if isinstance(found, Moment) else getattr(found, "moment", None)
+        moment = found if isinstance(found, ClockSkew) else getattr(found, "moment", None)
         if moment is None:
             why = f": {fault_of(found).what}" if isinstance(found, Exception) else ""
             group.note(name, f"the clock of {whose} is not told{why}")
@@ -74,7 +74,7 @@ def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
     return group.found
 
 
-def _beside(group: Group, name: str, whose: str, moment: Moment) -> None:
+def _beside(group: FindingGroup, name: str, whose: str, moment: ClockSkew) -> None:
     ahead, within = moment.ahead_s, moment.within_s
     figures = {"ahead_s": round(ahead, 3), "within_s": round(within, 3)}
     digits = 3 if within < 0.1 else 1
@@ -88,7 +88,7 @@ def _beside(group: Group, name: str, whose: str, moment: Moment) -> None:
         group.ok(name, said, **figures)
 
 
-def _kept(group: Group) -> None:
+def _kept(group: FindingGroup) -> None:
     found = synchronised()
     if found is None:
         group.note("NTP", "the kernel does not tell whether anything keeps this clock right", "try: timedatectl")

@@ -18,7 +18,7 @@ from console.config.settings import Config
 from console.runtime.paths import journal_path
 from console.session.site import Site
 
-from .finding import Finding, Group
+from .finding import Finding, FindingGroup
 from .rights_check import more
 
 #: Where a hung server holds every write up; the journal wants a local disk.
@@ -29,7 +29,7 @@ _FREE = 64 << 20
 
 def findings(site: Site | None, config: Config | None) -> list[Finding]:
     """Every file that matters. May block for as long as a file system hangs."""
-    group = Group("Files")
+    group = FindingGroup("Files")
     if config is not None:
         _configuration(group, config)
     _tokens(group, site)
@@ -42,7 +42,7 @@ def findings(site: Site | None, config: Config | None) -> list[Finding]:
     return group.found
 
 
-def _configuration(group: Group, config: Config) -> None:
+def _configuration(group: FindingGroup, config: Config) -> None:
     files = [Path(name) for name in config.files]
     files += [Path(config.xid_policy).expanduser()] if config.xid_policy else []
     if not files:
@@ -55,7 +55,7 @@ def _configuration(group: Group, config: Config) -> None:
             group.ok("configuration", f"{_said(file)}: others cannot write it")
 
 
-def _tokens(group: Group, site: Site | None) -> None:
+def _tokens(group: FindingGroup, site: Site | None) -> None:
     """Token files by the rules that readings go by. Slurm's own stands under Rights."""
     for key, chosen in (site.others if site is not None else {}).items():
         file = getattr(chosen, "token_file", None)
@@ -69,7 +69,7 @@ def _tokens(group: Group, site: Site | None) -> None:
             group.ok("token", f"{key}: {_said(Path(file).expanduser())} is for its owner alone")
 
 
-def _journal(group: Group, path: Path) -> None:
+def _journal(group: FindingGroup, path: Path) -> None:
     folder = next(one for one in path.parents if trust.is_there(one))
     figures = {"path": str(path.parent)}
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -93,7 +93,7 @@ def _journal(group: Group, path: Path) -> None:
         )
 
 
-def _own(group: Group, name: str, path: Path) -> None:
+def _own(group: FindingGroup, name: str, path: Path) -> None:
     """A file or folder that is nobody else's business."""
     try:
         status = path.stat()
@@ -110,7 +110,7 @@ def _own(group: Group, name: str, path: Path) -> None:
         group.ok(name, f"{_said(path)}: yours alone")
 
 
-def _program(group: Group) -> None:
+def _program(group: FindingGroup) -> None:
     """The program itself: who can write it can act as whoever runs it; a setuid bit makes anybody act as another."""
     started = Path(sys.argv[0])
     package = Path(console.__file__).parent

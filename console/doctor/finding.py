@@ -26,7 +26,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     """The same in figures, for scripts: `took_s`, `rows`, `age_s` …"""
 
 
-class Group:
+class FindingGroup:
     """Makes the findings of one group."""
 
     def __init__(self, group: str) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 from collectors.hosts import Fitted, is_ip
 from collectors.nodeset import fold, natural_key
 
-from .finding import Group
+from .finding import FindingGroup
 
 #: Hosts in the figures for scripts, and characters of their folded names.
 _MOST, _WIDTH = 100, 80
 _LABELS = "see host_labels, node_labels and node in docs/configuration.md"
 
 
-def told(group: Group, source: str, one: Fitted) -> None:
+def told(group: FindingGroup, source: str, one: Fitted) -> None:
     """One kind of series of a source."""
     figures: dict[str, Any] = {
         "what": one.what, "labels": one.labels, "rule": dict(one.hows), "hosts": one.hosts,
@@ -50,7 +50,7 @@ def told(group: Group, source: str, one: Fitted) -> None:
         group.warn(source, f"{one.unlabelled} groups of series of {one.what} have none of the labels {labels}", _LABELS)
 
 
-def told_of_racks(group: Group, source: str, named: Collection[str], racks: Collection[str]) -> None:
+def told_of_racks(group: FindingGroup, source: str, named: Collection[str], racks: Collection[str]) -> None:
     """What is of racks: how many of these Slurm's nodes stand in."""
     strange = [rack for rack in named if rack not in racks]
     said = f"{len(named) - len(strange)} of {len(named)} racks have nodes of Slurm"

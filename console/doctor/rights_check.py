@@ -22,7 +22,7 @@ from console.config.privileges import JOB_ACTIONS, MORE, NODE_ACTIONS
 from console.runtime.operator_identity import person
 from console.session.site import Site
 
-from .finding import Finding, Group, seconds
+from .finding import Finding, FindingGroup, seconds
 from .parallel import Crew
 from .source_checks import fault_of
 from .transport_checks import rights_of
@@ -62,7 +62,7 @@ def start(crew: Crew, site: Site) -> None:
 
 def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
     """All of it; what was not told in time is said to be unknown."""
-    group = Group("Rights")
+    group = FindingGroup("Rights")
     _account(group)
     if site is None:
         return group.found
@@ -73,7 +73,7 @@ def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
     return group.found
 
 
-def more(group: Group, key: str, said: str, warn: bool = True, **figures: Any) -> None:
+def more(group: FindingGroup, key: str, said: str, warn: bool = True, **figures: Any) -> None:
     """Something of the table of what is more than needed, as it was found here."""
     excess = MORE[key]
     (group.warn if warn else group.note)(excess.name, f"{said}: {excess.why}", excess.mend, excess=key, **figures)
@@ -82,7 +82,7 @@ def more(group: Group, key: str, said: str, warn: bool = True, **figures: Any) -
 # -- the account -------------------------------------------------------------------------------------------------------
 
 
-def _account(group: Group) -> None:
+def _account(group: FindingGroup) -> None:
     uid, login = os.getuid(), clean(person())
     name = _name(uid)
     if uid == 0 or os.geteuid() == 0:
@@ -132,7 +132,7 @@ def _name(uid: int) -> str:
 # -- Slurm -------------------------------------------------------------------------------------------------------------
 
 
-def _slurm(group: Group, slurm: SlurmSettings, ended: Mapping[str, Any]) -> None:
+def _slurm(group: FindingGroup, slurm: SlurmSettings, ended: Mapping[str, Any]) -> None:
     rights = rights_of(ended)
     if rights is None:
         group.note("Slurm", "what you may change is not known: see slurm.rights above")
@@ -157,7 +157,7 @@ def _slurm(group: Group, slurm: SlurmSettings, ended: Mapping[str, Any]) -> None
         group.note("PrivateData", f"what slurm.conf hides from ordinary accounts is not told{why}")
 
 
-def _level(group: Group, rights: Rights, slurm: SlurmSettings) -> None:
+def _level(group: FindingGroup, rights: Rights, slurm: SlurmSettings) -> None:
     figures: dict[str, Any] = {"user": rights.user, "level": rights.level, "nodes": rights.nodes, "jobs": rights.jobs}
     who = f"{rights.user}, {rights.level}" + ("" if rights.why == rights.level else f" ({rights.why})")
     may = _MAY.get((rights.nodes, rights.jobs))  # type: ignore[arg-type]
@@ -179,7 +179,7 @@ def _level(group: Group, rights: Rights, slurm: SlurmSettings) -> None:
         group.note("Slurm", f"{JOB_ACTIONS} of others' jobs take an Operator", "ask the site for it, if you need them")
 
 
-def _sudo(group: Group, slurm: SlurmSettings, found: Any) -> None:
+def _sudo(group: FindingGroup, slurm: SlurmSettings, found: Any) -> None:
     if not slurm.prefix:
         return
     prefix = clean(" ".join(slurm.prefix))
@@ -196,7 +196,7 @@ def _sudo(group: Group, slurm: SlurmSettings, found: Any) -> None:
         group.ok("sudo", f"{prefix}: nothing that was asked beyond what wacht sends", allows=[])
 
 
-def _rest(group: Group, slurm: SlurmSettings, ended: Mapping[str, Any]) -> None:
+def _rest(group: FindingGroup, slurm: SlurmSettings, ended: Mapping[str, Any]) -> None:
     if "rest" not in slurm.roads:
         return
     if slurm.url is not None and slurm.token_file is None:
@@ -214,7 +214,7 @@ def _rest(group: Group, slurm: SlurmSettings, ended: Mapping[str, Any]) -> None:
             group.ok("slurmrestd", f"runs as {_name(uid)} on its socket: as whom Slurm sees you", uid=uid)
 
 
-def _token(group: Group, token: doctor_reads.TokenSaid) -> None:
+def _token(group: FindingGroup, token: doctor_reads.TokenSaid) -> None:
     whose = f"of {token.user}" if token.user else "of it does not say whom"
     figures: dict[str, Any] = {"user": token.user, "left_s": token.left_s, "lasts_s": token.lasts_s}
     left = token.left_s
@@ -247,7 +247,7 @@ def far(url: str) -> bool:
         return True
 
 
-def _web(group: Group, site: Site, ended: Mapping[str, Any]) -> None:
+def _web(group: FindingGroup, site: Site, ended: Mapping[str, Any]) -> None:
     for key, chosen in site.others.items():
         if isinstance(chosen, WebSettings) and chosen.url.startswith("http:") and far(chosen.url):
             more(group, "plain-http", f"{key} is asked in the clear", of=key)

@@ -19,7 +19,7 @@ from collectors import process
 from collectors.clean import clean
 from collectors.clock import SystemClock
 from collectors.slurm import SlurmSettings
-from collectors.slurm.probe import Tried
+from collectors.slurm.probe import TransportProbe
 from console.config.settings import Config
 from console.session.site import Site
 from console.session.snapshot import stamp
@@ -36,7 +36,7 @@ _COLOURS = {"ok": "32", "note": "36", "warn": "33", "bad": "31"}
 _INDENT, _WIDTHS = 27, (60, 110)
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class DoctorReport(Struct, frozen=True, kw_only=True):
     """Everything that was found, in the shape that scripts get."""
 
     version: int = VERSION
@@ -48,18 +48,18 @@ class Report(Struct, frozen=True, kw_only=True):
     faults: int
     warnings: int
     findings: tuple[Finding, ...]
-    roads: tuple[Tried, ...] = ()
+    roads: tuple[TransportProbe, ...] = ()
     """Each road to Slurm by what it really did."""
 
 
-def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] = ()) -> Report:
+def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] = ()) -> DoctorReport:
     """Look at everything. `wrong` is why there is no site or no configuration. Only for the main thread."""
     until = time.monotonic() + WITHIN_S
     now = time.time()
     crew = Crew()
     opened: Sequence[Any] = ()
     found: list[Finding] = [*wrong]
-    tried: tuple[Tried, ...] = ()
+    tried: tuple[TransportProbe, ...] = ()
     granted_s = 0.0
     try:
         if site is not None:
@@ -87,7 +87,7 @@ def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] =
             found += transport_checks.findings(site.slurm, ended, tried, WITHIN_S)
     found += [*rights_check.findings(site, ended), *clock_check.findings(site, ended), *asked, *_files(ended)]
     found = _together(found)
-    return Report(
+    return DoctorReport(
         cluster=None if site is None else site.name,
         at=stamp(now),
         status=_status(found, {one.name for one in opened} - {source_checks.ASKING}),
@@ -126,12 +126,12 @@ def _status(found: Sequence[Finding], names: set[str]) -> int:
     return 1 if bad else 0
 
 
-def as_json(report: Report) -> bytes:
+def as_json(report: DoctorReport) -> bytes:
     """The whole report as one JSON object, with a line break at its end."""
     return msgspec.json.encode(report) + b"\n"
 
 
-def as_text(report: Report, width: int = 80, colour: bool = False) -> str:
+def as_text(report: DoctorReport, width: int = 80, colour: bool = False) -> str:
     """The same for people, grouped, the verdict last."""
     width = min(max(width, _WIDTHS[0]), _WIDTHS[1])
     lines = [f"wacht doctor: {report.cluster or 'no cluster'}, {report.at}"]
@@ -160,7 +160,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width - _INDENT, break_on_hyphens=False)
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: DoctorReport) -> str:
     said = {0: "everything that is configured works", 1: "something that is configured does not work",
             2: "nothing works"}[report.status]  # fmt: skip
     return f"{count(report.faults, 'fault')}, {count(report.warnings, 'warning')}: {said}"

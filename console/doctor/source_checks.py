@@ -23,11 +23,11 @@ from console.session.site import Site
 from widgets.units import plural
 
 from . import host_check
-from .finding import Finding, Group, count, seconds
+from .finding import Finding, FindingGroup, count, seconds
 from .parallel import Crew
 
 if TYPE_CHECKING:
-    from collectors.prometheus.probe import Names
+    from collectors.prometheus.probe import DcgmNames
 
 #: Longest that one question may take; where the site grants more, the console waits longer.
 PATIENCE_S = 8.0
@@ -59,7 +59,7 @@ def _hurried(settings: Any) -> Any:
     return msgspec.structs.replace(settings, **limits)
 
 
-class Read(Struct, frozen=True, eq=False):
+class SourceRead(Struct, frozen=True, eq=False):
     """One source, as it was read."""
 
     reading: Reading
@@ -89,14 +89,14 @@ def start(crew: Crew, site: Site, clock: Clock) -> Sequence[Collector]:
     return opened
 
 
-def _read(site: Site, one: Collector, clock: Clock, naming: Naming) -> Read:
+def _read(site: Site, one: Collector, clock: Clock, naming: Naming) -> SourceRead:
     naming.wait(one)
     reading = read(site.name, one, clock)
     naming.see(reading)
     fitted = one.fitted() if isinstance(one, Fits) else ()
     settings, client = site.others.get("prometheus"), getattr(one, "client", None)
     if client is None or not isinstance(settings, PrometheusSettings):
-        return Read(reading, fitted)
+        return SourceRead(reading, fitted)
     from collectors.prometheus.probe import empty, lacking
 
     try:
@@ -104,22 +104,22 @@ def _read(site: Site, one: Collector, clock: Clock, naming: Naming) -> Read:
         matchers = one.matchers(node) if node is not None and hasattr(one, "matchers") else ()
         missing = lacking(settings, matchers) if matchers else ()
         blank = (node, missing) if node is not None and missing else None
-        return Read(reading, fitted, empty(settings, client.answered), blank)
+        return SourceRead(reading, fitted, empty(settings, client.answered), blank)
     except SourceFault:
-        return Read(reading, fitted)
+        return SourceRead(reading, fitted)
 
 
 def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: float, granted_s: float) -> list[Finding]:
     """What came of it, a source a line, and what is thin about it. `granted_s`: how long the console would wait."""
-    group = Group("Sources")
+    group = FindingGroup("Sources")
     faults: dict[Fault, str] = {}
     for one in opened:
         if one.name == ASKING:
             continue
         found = ended.get(one.name)
-        if isinstance(found, Read) and (first := faults.get(found.reading.fault)) is not None:  # type: ignore[arg-type]
+        if isinstance(found, SourceRead) and (first := faults.get(found.reading.fault)) is not None:  # type: ignore[arg-type]
             group.bad(one.name, f"the same as {first}", took_s=round(found.reading.took_s, 4))
-        elif isinstance(found, Read):
+        elif isinstance(found, SourceRead):
             _source(group, one, found)
             for fitted in found.fitted:
                 host_check.told(group, one.name, fitted)
@@ -130,7 +130,7 @@ def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: fl
         else:
             group.bad(one.name, f"{type(found).__name__} in wacht itself", "please report it to wacht")
     late = any(
-        isinstance(one, Read) and one.reading.fault is not None and one.reading.fault.kind == "timeout"
+        isinstance(one, SourceRead) and one.reading.fault is not None and one.reading.fault.kind == "timeout"
         for one in ended.values()
     )
     if late and granted_s > PATIENCE_S:
@@ -151,7 +151,7 @@ def fault_of(error: Any) -> Fault:
     return Fault("internal", f"{type(error).__name__} in wacht itself", "please report it to wacht")
 
 
-def _source(group: Group, one: Collector, found: Read) -> None:
+def _source(group: FindingGroup, one: Collector, found: SourceRead) -> None:
     reading = found.reading
     figures: dict[str, Any] = {"took_s": round(reading.took_s, 4)}
     if reading.fault is not None:
@@ -199,7 +199,7 @@ def newest_age(facts: Facts, now: float) -> float | None:
     return None if not at else now - max(at)
 
 
-def _empty(group: Group, name: str, found: Read) -> None:
+def _empty(group: FindingGroup, name: str, found: SourceRead) -> None:
     """Queries that were answered with nothing. With all their series there, it is a proven nothing."""
     for query, missing in found.empty.items():
         if not missing:
@@ -219,7 +219,7 @@ def _empty(group: Group, name: str, found: Read) -> None:
             group.bad(name, what, f"export and scrape it; it is for {query.about}", query=query.name, missing=missing)
 
 
-def _gaps(group: Group, name: str, facts: Facts) -> None:
+def _gaps(group: FindingGroup, name: str, facts: Facts) -> None:
     """What some nodes with samples lack and others have: half of a site may have another counters file."""
     sampled = {node: load for node, load in (facts.loads or {}).items() if load.gpus_seen}
     for field, what in (("gpu_util_pct", "utilisation"), ("gpu_memory_pct", "memory"), ("gpu_power_w", "power")):
@@ -230,7 +230,7 @@ def _gaps(group: Group, name: str, facts: Facts) -> None:
             group.warn(name, said + _short(fold(lack)), mend)
 
 
-def _nodes_without_samples(group: Group, ended: Mapping[str, Any]) -> None:
+def _nodes_without_samples(group: FindingGroup, ended: Mapping[str, Any]) -> None:
     """Nodes with GPUs of which Prometheus has nothing at all."""
     nodes, loads = (_facts(ended.get(name)) for name in ("slurm.nodes", "prom.loads"))
     if nodes is None or loads is None:
@@ -244,7 +244,7 @@ def _nodes_without_samples(group: Group, ended: Mapping[str, Any]) -> None:
         )  # fmt: skip
 
 
-def _racks(group: Group, ended: Mapping[str, Any]) -> None:
+def _racks(group: FindingGroup, ended: Mapping[str, Any]) -> None:
     """What is of racks and not of hosts: how many of them Slurm's nodes stand in."""
     nodes = _facts(ended.get("slurm.nodes"))
     racks = {one.rack for one in (nodes.nodes or {}).values() if one.rack} if nodes is not None else set()
@@ -257,10 +257,10 @@ def _racks(group: Group, ended: Mapping[str, Any]) -> None:
 
 
 def _facts(found: Any) -> Facts | None:
-    return found.reading.facts if isinstance(found, Read) else None
+    return found.reading.facts if isinstance(found, SourceRead) else None
 
 
-def _prometheus(group: Group, found: Any) -> None:
+def _prometheus(group: FindingGroup, found: Any) -> None:
     if isinstance(found, Exception):
         fault = fault_of(found)
         group.bad("prometheus", fault.what, fault.mend)
@@ -278,7 +278,7 @@ def _prometheus(group: Group, found: Any) -> None:
             group.ok("prometheus", f"{said}, none missed a scrape in 10 min", **figures)
 
 
-def _names(group: Group, names: Names) -> None:
+def _names(group: FindingGroup, names: DcgmNames) -> None:
     """Which names of dcgm-exporter the nodes speak."""
     figures = {"older": names.older, "newer": names.newer}
     if names.older and names.newer:
@@ -295,7 +295,7 @@ def _names(group: Group, names: Names) -> None:
         )  # fmt: skip
 
 
-def _alertmanager(group: Group, found: Any) -> None:
+def _alertmanager(group: FindingGroup, found: Any) -> None:
     if isinstance(found, Exception):
         fault = fault_of(found)
         group.bad("alertmanager", fault.what, fault.mend)

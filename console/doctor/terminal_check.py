@@ -12,9 +12,9 @@ from collectors import process
 from collectors.clean import clean, decode
 from collectors.model import SourceFault
 
-from .finding import Finding, Group, seconds
+from .finding import Finding, FindingGroup, seconds
 from .parallel import Crew
-from .terminal_probe import Answer, ask_terminal
+from .terminal_probe import TerminalAnswer, ask_terminal
 
 LEAST = (80, 24)
 #: A key that takes longer than this there and back is felt.
@@ -55,7 +55,7 @@ def tmux(socket: str) -> Mapping[str, str]:
 
 def findings(ended: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> list[Finding]:
     """All of it. Asks the terminal itself, which takes a second at most; only for the main thread."""
-    group = Group("Terminal")
+    group = FindingGroup("Terminal")
     term = environ.get("TERM", "")
     # One that was closed (`<&-`) is None.
     interactive = all(one is not None and one.isatty() for one in (sys.stdin, sys.stdout))
@@ -77,7 +77,7 @@ def findings(ended: Mapping[str, object], environ: Mapping[str, str] = os.enviro
     return group.found
 
 
-def _size(group: Group, interactive: bool) -> None:
+def _size(group: FindingGroup, interactive: bool) -> None:
     if not interactive:
         return
     try:
@@ -93,7 +93,7 @@ def _size(group: Group, interactive: bool) -> None:
         group.ok("size", f"{columns}x{lines}", columns=columns, lines=lines)
 
 
-def _encoding(group: Group, environ: Mapping[str, str]) -> None:
+def _encoding(group: FindingGroup, environ: Mapping[str, str]) -> None:
     """What the locale says: Python by itself takes UTF-8 where it says C."""
     name = next((key for key in ("LC_ALL", "LC_CTYPE", "LANG") if environ.get(key)), None)
     said = "no locale is set" if name is None else f"{name}={clean(environ[name])}"
@@ -104,7 +104,7 @@ def _encoding(group: Group, environ: Mapping[str, str]) -> None:
         group.warn("encoding", f"{said}: lines and bars may come out as other signs", mend)
 
 
-def _colours(group: Group, environ: Mapping[str, str]) -> None:
+def _colours(group: FindingGroup, environ: Mapping[str, str]) -> None:
     from rich.console import Console
 
     found = Console(force_terminal=True, _environ=environ).color_system
@@ -121,7 +121,7 @@ def _colours(group: Group, environ: Mapping[str, str]) -> None:
         group.note("colours", f"{_COLOURS.get(found, found)}: heat is told in fewer steps", mend, colours=found)
 
 
-def _between(group: Group, ended: Mapping[str, object], environ: Mapping[str, str]) -> None:
+def _between(group: FindingGroup, ended: Mapping[str, object], environ: Mapping[str, str]) -> None:
     """tmux, screen, ssh: what stands between the program and the person."""
     if environ.get("TMUX"):
         _tmux(group, ended.get("tmux"))
@@ -139,7 +139,7 @@ def _between(group: Group, ended: Mapping[str, object], environ: Mapping[str, st
             )
 
 
-def _tmux(group: Group, found: object) -> None:
+def _tmux(group: FindingGroup, found: object) -> None:
     if not isinstance(found, Mapping):
         why = found.fault.what if isinstance(found, SourceFault) else "tmux does not tell its settings"
         group.note("tmux", why)
@@ -162,7 +162,7 @@ def _tmux(group: Group, found: object) -> None:
         group.note("tmux", "tmux drops what wacht copies", "in .tmux.conf: set -s set-clipboard on")
 
 
-def _answer(group: Group, found: Answer) -> None:
+def _answer(group: FindingGroup, found: TerminalAnswer) -> None:
     if found.took_s is None:
         group.note("answers", found.why, "")
     elif found.late:
@@ -175,7 +175,7 @@ def _answer(group: Group, found: Answer) -> None:
         group.ok("answers", f"in {seconds(found.took_s)} (DA1)", took_s=found.took_s)
 
 
-def _line(group: Group) -> None:
+def _line(group: FindingGroup) -> None:
     """A serial line tells its speed; that of a pty means nothing."""
     import termios
 

@@ -22,7 +22,7 @@ _QUESTION = b"\x1b[c"
 _ANSWER = re.compile(rb"\x1b\[\?[0-9;]*c")
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class TerminalAnswer(Struct, frozen=True, kw_only=True):
     """Whether the terminal answered, and how fast."""
 
     took_s: float | None = None
@@ -35,7 +35,7 @@ class Answer(Struct, frozen=True, kw_only=True):
         return self.took_s is not None and self.took_s > DEADLINE_S
 
 
-def ask_terminal() -> Answer:
+def ask_terminal() -> TerminalAnswer:
     """Ask it, with a terminal at stdin and stdout. Keys typed meanwhile are lost.
 
     Raises KeyboardInterrupt on Ctrl-C.
@@ -43,10 +43,10 @@ def ask_terminal() -> Answer:
     fd = sys.stdin.fileno()
     try:
         if os.tcgetpgrp(fd) != os.getpgrp():
-            return Answer(why="not asked: wacht does not run in the foreground")
+            return TerminalAnswer(why="not asked: wacht does not run in the foreground")
         before = termios.tcgetattr(fd)
     except (OSError, termios.error):
-        return Answer(why="not asked: it is not this session's terminal")
+        return TerminalAnswer(why="not asked: it is not this session's terminal")
     with _given_back(fd, before):
         return _asked(fd, sys.stdout.fileno())
 
@@ -73,9 +73,9 @@ def _given_back(fd: int, before: list[object]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _asked(fd: int, out: int) -> Answer:
+def _asked(fd: int, out: int) -> TerminalAnswer:
     if not select.select([], [out], [], DEADLINE_S)[1]:
-        return Answer(why="not asked: it takes nothing (Ctrl-Q lets it go on)")
+        return TerminalAnswer(why="not asked: it takes nothing (Ctrl-Q lets it go on)")
     began = time.monotonic()
     os.write(out, _QUESTION)
     said = b""
@@ -84,10 +84,10 @@ def _asked(fd: int, out: int) -> Answer:
             break
         piece = os.read(fd, 1024)
         if not piece:
-            return Answer(why="it hung up")
+            return TerminalAnswer(why="it hung up")
         said += piece
         if _ANSWER.search(said):
-            return Answer(took_s=time.monotonic() - began)
+            return TerminalAnswer(took_s=time.monotonic() - began)
         if b"\x03" in piece:
             raise KeyboardInterrupt
-    return Answer(why=f"it does not answer what it is (DA1) within {LATE_S:g} s")
+    return TerminalAnswer(why=f"it does not answer what it is (DA1) within {LATE_S:g} s")

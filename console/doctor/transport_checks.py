@@ -9,11 +9,11 @@ import msgspec
 
 from collectors.model import Collector, Rights
 from collectors.slurm import SlurmSettings
-from collectors.slurm.probe import Read, Tried, tried, uses
+from collectors.slurm.probe import ProbeRead, TransportProbe, tried, uses
 from collectors.slurm.transport import KINDS
 
 from . import source_checks
-from .finding import Finding, Group
+from .finding import Finding, FindingGroup
 from .parallel import Crew
 
 
@@ -24,9 +24,9 @@ def start(crew: Crew, cluster: str, settings: SlurmSettings) -> None:
         crew.start(f"road {name}", lambda name=name, use=use, kinds=kinds: tried(name, use, cluster, settings, kinds))  # type: ignore[misc]
 
 
-def told(settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[str, Any]) -> tuple[Tried, ...]:
+def told(settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[str, Any]) -> tuple[TransportProbe, ...]:
     """Every road that was tried in time, with what the sources cost over it."""
-    found = [one for name in uses(settings) if isinstance(one := ended.get(f"road {name}"), Tried)]
+    found = [one for name in uses(settings) if isinstance(one := ended.get(f"road {name}"), TransportProbe)]
     rights = rights_of(ended)
     return tuple(
         msgspec.structs.replace(one, reads=_costs(opened, ended), rights=rights)
@@ -39,27 +39,27 @@ def told(settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[st
 def rights_of(ended: Mapping[str, Any]) -> Rights | None:
     """What the source of the rights has told."""
     found = ended.get("slurm.rights")
-    facts = found.reading.facts if isinstance(found, source_checks.Read) else None
+    facts = found.reading.facts if isinstance(found, source_checks.SourceRead) else None
     return None if facts is None else facts.rights
 
 
-def _costs(opened: Sequence[Collector], ended: Mapping[str, Any]) -> Mapping[str, Read]:
+def _costs(opened: Sequence[Collector], ended: Mapping[str, Any]) -> Mapping[str, ProbeRead]:
     costs = {}
     for one in opened:
         found = ended.get(one.name)
-        if one.name.startswith("slurm.") and isinstance(found, source_checks.Read):
+        if one.name.startswith("slurm.") and isinstance(found, source_checks.SourceRead):
             size = getattr(getattr(one, "reader", None), "size", None)
             fault = found.reading.fault
             ms = None if fault is not None else 1e3 * found.reading.took_s
-            costs[one.name.removeprefix("slurm.")] = Read(ms=ms, size=size if fault is None else None, fault=fault)
+            costs[one.name.removeprefix("slurm.")] = ProbeRead(ms=ms, size=size if fault is None else None, fault=fault)
     return costs
 
 
 def findings(
-    settings: SlurmSettings, ended: Mapping[str, Any], found: Sequence[Tried], within_s: float
+    settings: SlurmSettings, ended: Mapping[str, Any], found: Sequence[TransportProbe], within_s: float
 ) -> list[Finding]:
     """A line a road, and one for each reason why it cannot do something."""
-    group = Group("Slurm roads")
+    group = FindingGroup("Slurm roads")
     known = {one.road: one for one in found}
     for name, use in uses(settings).items():
         one = known.get(name)
@@ -72,14 +72,14 @@ def findings(
     return group.found
 
 
-def _same(one: Tried, ended: Mapping[str, Any]) -> str | None:
+def _same(one: TransportProbe, ended: Mapping[str, Any]) -> str | None:
     """The source that has met the same fault over this transport, which is said there."""
-    met = {name: found.reading.fault for name, found in ended.items() if isinstance(found, source_checks.Read)}
+    met = {name: found.reading.fault for name, found in ended.items() if isinstance(found, source_checks.SourceRead)}
     names = (f"slurm.{kind}" for kind in KINDS)
     return next((name for name in names if one.fault is not None and met.get(name) == one.fault), None)
 
 
-def _road(group: Group, one: Tried, settings: SlurmSettings, same: str | None) -> None:
+def _road(group: FindingGroup, one: TransportProbe, settings: SlurmSettings, same: str | None) -> None:
     if one.about is None:
         fault = one.fault
         said = "" if fault is None else fault.what

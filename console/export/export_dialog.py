@@ -17,7 +17,7 @@ from collectors.nodeset import fold
 from console.filters.commands import FORMATS, Command, CommandError
 from console.journal.chain import JournalFault
 from console.reports.period import Span, span_of
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 from console.screens.gpus import GpusScreen
 from console.screens.journal import JournalScreen
 from console.screens.layout.list_screen import ListScreen
@@ -33,7 +33,7 @@ from widgets.units import stamp
 from . import table_export
 from .export_fields import GPU, MAP, fields_of
 from .output_file import save
-from .table_export import Sheet
+from .table_export import TableExport
 
 if TYPE_CHECKING:
     from console.app.app import WachtApp
@@ -47,7 +47,7 @@ SLOW_S = 2.0
 Chunks = Iterable[bytes]
 
 
-class Made(NamedTuple):
+class ExportJob(NamedTuple):
     """What is to be written: the word for it in a file name, the ending, and what makes it, in a thread. The words for
     what it is come when it is made."""
 
@@ -108,7 +108,7 @@ def _report_words(rest: str) -> tuple[str, str]:
     return (head, more.strip()) if re.fullmatch(r"(?:\d+[smhd])+", head.lower()) else ("", rest)
 
 
-def _report(app: WachtApp, span: Span) -> Made:
+def _report(app: WachtApp, span: Span) -> ExportJob:
     from console.reports.reads import gather, of_console
 
     source = of_console(app)
@@ -119,23 +119,23 @@ def _report(app: WachtApp, span: Span) -> Made:
         report = gather(source, span)
         return [as_markdown(report).encode("utf-8", "replace")], f"the report of {span.told}"
 
-    return Made("report", "md", make)
+    return ExportJob("report", "md", make)
 
 
 # What the screen shows.
 
 
-def _made(app: WachtApp, form: str) -> Made:
+def _made(app: WachtApp, form: str) -> ExportJob:
     screen = app.screen
     if form == "text":
         strips = screen._compositor.render_strips(app.size)
         lines = ["".join(segment.text for segment in strip).rstrip() for strip in strips]
-        return Made(_crumb(screen), "txt", lambda: (["".join(f"{one}\n" for one in lines).encode()], "the screen"))
+        return ExportJob(_crumb(screen), "txt", lambda: (["".join(f"{one}\n" for one in lines).encode()], "the screen"))
     if form == "svg":
         from .svg import picture
 
         draw = picture(app, f"wacht  {app.cluster.name}  {_crumb(screen)}  {stamp(app.clock.now())}")
-        return Made(_crumb(screen), "svg", lambda: ([draw()], "the screen"))
+        return ExportJob(_crumb(screen), "svg", lambda: ([draw()], "the screen"))
     name, make = _sheet(app, screen)
 
     def rows() -> tuple[Chunks, str]:
@@ -144,7 +144,7 @@ def _made(app: WachtApp, form: str) -> Made:
             made, form
         ), f"{len(made.keys):,} row{'' if len(made.keys) == 1 else 's'} of {made.name}"
 
-    return Made(name, form, rows)
+    return ExportJob(name, form, rows)
 
 
 def _crumb(screen: Any) -> str:
@@ -163,7 +163,7 @@ def _table(screen: Any) -> VirtualTable[Any] | None:
         return None
 
 
-def _sheet(app: WachtApp, screen: Any) -> tuple[str, Callable[[], Sheet]]:
+def _sheet(app: WachtApp, screen: Any) -> tuple[str, Callable[[], TableExport]]:
     """The rows that the screen is about, in a form that any thread may make them of."""
     cluster = app.cluster
     if isinstance(screen, NodeScreen):
@@ -175,7 +175,7 @@ def _sheet(app: WachtApp, screen: Any) -> tuple[str, Callable[[], Sheet]]:
         if "nodes" not in cluster.known:
             raise CommandError("nothing to export: the nodes are not known")
         columns = [Column(one.name, one.name.replace("_", " "), 0, partial(_plainly, one)) for one in MAP]
-        whole = Sheet(name="gpus", columns=columns, fields=MAP, rows=cluster.nodes, keys=tuple(cluster.nodes),
+        whole = TableExport(name="gpus", columns=columns, fields=MAP, rows=cluster.nodes, keys=tuple(cluster.nodes),
                       ctx=screen.ctx(), note=_note(app, "GPUs by node"))  # fmt: skip
         return "gpus", lambda: whole
     table = _table(screen)
@@ -198,12 +198,12 @@ def _sheet(app: WachtApp, screen: Any) -> tuple[str, Callable[[], Sheet]]:
     text = getattr(screen, "filter_text", "")
     asked = f", filter {text}" if text and not marked else ""
     old = " (OLD: their source fails or is late)" if table.dimmed else ""
-    one = Sheet(name=name, columns=table.columns, fields=fields, rows=rows, keys=keys, ctx=table.ctx,
+    one = TableExport(name=name, columns=table.columns, fields=fields, rows=rows, keys=keys, ctx=table.ctx,
                 note=_note(app, f"{which}{asked}{old}"))  # fmt: skip
     return name, lambda: one
 
 
-def _plainly(field: table_export.Field, row: Any, ctx: Any) -> str:
+def _plainly(field: table_export.ExportField, row: Any, ctx: Any) -> str:
     value = field.value(row, ctx)
     return "—" if value is None else str(table_export.guarded(value)).removeprefix("'")
 
@@ -220,7 +220,7 @@ def _all_rows(screen: Any) -> Mapping[str, Any]:
     return screen.book.entries if isinstance(screen, JournalScreen) else {}
 
 
-def _gpus(app: WachtApp, names: Sequence[str], what: str) -> Callable[[], Sheet]:
+def _gpus(app: WachtApp, names: Sequence[str], what: str) -> Callable[[], TableExport]:
     """A row a GPU, read when it is made: only those that are looked at are ever read. It raises SourceFault."""
     telemetry, note = app.telemetry, _note(app, what)
     columns = [
@@ -231,12 +231,12 @@ def _gpus(app: WachtApp, names: Sequence[str], what: str) -> Callable[[], Sheet]
         ),
     ]
 
-    def make() -> Sheet:
+    def make() -> TableExport:
         found = telemetry.gpus(names)
         rows = {f"{gpu.node}/{gpu.index}": gpu for gpus in found.values() for gpu in gpus}
         if not rows:
             raise SourceFault("missing", f"no source tells of {what}")
-        return Sheet(name="gpus", columns=columns, fields=GPU, rows=rows, keys=tuple(rows), ctx=None, note=note)
+        return TableExport(name="gpus", columns=columns, fields=GPU, rows=rows, keys=tuple(rows), ctx=None, note=note)
 
     return make
 
@@ -248,7 +248,7 @@ def _of_gpu(col: Col, gpu: Gpu, _: Any) -> Cell:
 # Where it goes.
 
 
-def begin(app: WachtApp, made: Made, file: str, over: bool) -> None:
+def begin(app: WachtApp, made: ExportJob, file: str, over: bool) -> None:
     """Make it and bring it where it is wanted, off the event loop. `file` "" is a new one in the home folder."""
     name, at = _file_name(app, made), app.here
     if over and file in {"", CLIPBOARD}:
@@ -265,7 +265,7 @@ def begin(app: WachtApp, made: Made, file: str, over: bool) -> None:
         try:
             told = _copied(app, made) if file == CLIPBOARD else _saved(made, file, name, over)
             severity = "information"
-        except (Told, SourceFault, JournalFault, OSError) as error:
+        except (UserError, SourceFault, JournalFault, OSError) as error:
             told = f"not written: {error.fault if isinstance(error, SourceFault) else error}"
         finally:
             app.call_from_thread(ended, told, severity)
@@ -273,7 +273,7 @@ def begin(app: WachtApp, made: Made, file: str, over: bool) -> None:
     app.run_worker(work, thread=True, group="export", exit_on_error=False)
 
 
-def _file_name(app: WachtApp, made: Made) -> str:
+def _file_name(app: WachtApp, made: ExportJob) -> str:
     """`wacht-CLUSTER-SCREEN-20261124T031207Z.csv`, of the time that is shown; no letter in it needs a quote."""
     at = datetime.fromtimestamp(app.clock.now(), UTC)
     demo = "demo-" if app.cluster.demo and app.cluster.name != "demo" else ""
@@ -281,11 +281,11 @@ def _file_name(app: WachtApp, made: Made) -> str:
     return f"wacht-{words}-{at:%Y%m%dT%H%M%SZ}.{made.ending}"
 
 
-def _saved(made: Made, file: str, name: str, over: bool) -> str:
+def _saved(made: ExportJob, file: str, name: str, over: bool) -> str:
     try:
         path = Path(file or "~").expanduser()
     except RuntimeError:
-        raise Told(f"{file}: nobody knows that home folder; name the file from /") from None
+        raise UserError(f"{file}: nobody knows that home folder; name the file from /") from None
     if path.is_dir():
         path /= name
     chunks, what = made.make()
@@ -293,13 +293,13 @@ def _saved(made: Made, file: str, name: str, over: bool) -> str:
     return f"{what}: {path} ({_size(size)})"
 
 
-def _copied(app: WachtApp, made: Made) -> str:
+def _copied(app: WachtApp, made: ExportJob) -> str:
     chunks, what = made.make()
     held = bytearray()
     for chunk in chunks:
         held += chunk
         if len(held) > CLIPBOARD_MOST:
-            raise Told(_too_large(None))
+            raise UserError(_too_large(None))
     app.call_from_thread(app.copy_to_clipboard, held.decode())
     return f"{what}: sent to the terminal's clipboard ({_size(len(held))}); it does not say whether it took it"
 

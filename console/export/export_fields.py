@@ -28,12 +28,12 @@ from console.tables.storage_columns import STORE_NODES, STORES
 from console.tables.table_columns import JOBS, NODES
 from widgets.table_column import Column
 
-from .table_export import Field, shown
+from .table_export import ExportField, shown
 
-Fields = Sequence[Field]
+Fields = Sequence[ExportField]
 
 
-def _f(name: str, path: str = "") -> Field:
+def _f(name: str, path: str = "") -> ExportField:
     """A field that is an attribute of the row, by its dotted path; its own name where none is given."""
     steps = (path or name).split(".")
 
@@ -42,23 +42,25 @@ def _f(name: str, path: str = "") -> Field:
             row = getattr(row, step)
         return row
 
-    return Field(name, value)
+    return ExportField(name, value)
 
 
-def _at(name: str, path: str = "") -> Field:
+def _at(name: str, path: str = "") -> ExportField:
     """The same, of a moment."""
     plain = _f(name, path)
-    return Field(name, lambda row, ctx: stamp(plain.value(row, ctx)))  # type: ignore[arg-type]
+    return ExportField(name, lambda row, ctx: stamp(plain.value(row, ctx)))  # type: ignore[arg-type]
 
 
-def _load(name: str) -> Field:
+def _load(name: str) -> ExportField:
     """A figure of the telemetry of a node."""
-    return Field(name, lambda n, c: None if (load := c.cluster.loads.get(n.name)) is None else getattr(load, name))
+    return ExportField(
+        name, lambda n, c: None if (load := c.cluster.loads.get(n.name)) is None else getattr(load, name)
+    )
 
 
 _NODES: Mapping[str, Fields] = {
     "name": (_f("name"),),
-    "state": (_f("state", "display"), Field("slurm_state", lambda n, _: "+".join((n.state, *n.flags)))),
+    "state": (_f("state", "display"), ExportField("slurm_state", lambda n, _: "+".join((n.state, *n.flags)))),
     "gpus": (_f("gpus_alloc"), _f("gpus")),
     "rack": (_f("rack"),),
     "util": (_load("gpu_util_pct"),),
@@ -67,7 +69,9 @@ _NODES: Mapping[str, Fields] = {
     "load": (_f("cpu_load"),),
     "cpus": (_f("cpus_alloc"), _f("cpus")),
     "memory": (_f("free_memory_mb"),),
-    "jobs": (Field("jobs", lambda n, c: c.cluster.jobs_on.get(n.name, ()) if "jobs" in c.cluster.known else None),),
+    "jobs": (
+        ExportField("jobs", lambda n, c: c.cluster.jobs_on.get(n.name, ()) if "jobs" in c.cluster.known else None),
+    ),
     "partitions": (_f("partitions"),),
     "by": (_f("reason_by"),),
     "age": (_at("reason_at"),),
@@ -75,14 +79,14 @@ _NODES: Mapping[str, Fields] = {
 }
 _JOBS: Mapping[str, Fields] = {
     "id": (_f("id"),),
-    "state": (Field("state", lambda j, _: job_word(j)), _f("slurm_state", "state")),
+    "state": (ExportField("state", lambda j, _: job_word(j)), _f("slurm_state", "state")),
     "account": (_f("account"),),
     "partition": (_f("partition"),),
     "qos": (_f("qos"),),
     "nodes_n": (_f("node_count"),),
     "gpus": (_f("gpus"), _f("gpus_held")),
-    "elapsed": (_at("submitted"), _at("started"), Field("elapsed_s", lambda j, c: j.elapsed_s(c.now))),
-    "left": (_at("expected"), Field("left_s", lambda j, c: j.left_s(c.now))),
+    "elapsed": (_at("submitted"), _at("started"), ExportField("elapsed_s", lambda j, c: j.elapsed_s(c.now))),
+    "left": (_at("expected"), ExportField("left_s", lambda j, c: j.left_s(c.now))),
     "limit": (_f("time_limit_s"),),
     "priority": (_f("priority"),),
     "restarts": (_f("restarts"),),
@@ -98,14 +102,14 @@ _GROUPS: Mapping[str, Fields] = {
     "racks": (_f("racks"),),
     "since": (_at("since"),),
     "who": (_f("taken_by"),),
-    "alerts": (Field("alerts", lambda g, _: len(g.alerts)), _f("quiet")),
+    "alerts": (ExportField("alerts", lambda g, _: len(g.alerts)), _f("quiet")),
     "summary": (_f("summary"),),
 }
 _SILENCES: Mapping[str, Fields] = {
     "state": (_f("id", "silence.id"), _f("state", "silence.state"), _f("taken", "silence.taken")),
     "left": (_at("starts", "silence.starts"), _at("ends", "silence.ends")),
     "alerts": (_f("alerts"),),
-    "matchers": (Field("matchers", lambda q, _: tuple(map(str, q.silence.matchers))),),
+    "matchers": (ExportField("matchers", lambda q, _: tuple(map(str, q.silence.matchers))),),
 }
 _INBOX: Mapping[str, Fields] = {
     "nodes": (_f("nodes"),),
@@ -141,14 +145,14 @@ _PARTITIONS: Mapping[str, Fields] = {
     "where": (_f("nodes", "partition.nodes"),),
 }
 _DOMAINS: Mapping[str, Fields] = {
-    "usable": (Field("usable", lambda d, _: len(d.usable)), Field("trays", lambda d, _: len(d.nodes))),
-    "free": (Field("free", lambda d, _: len(d.free)),),
+    "usable": (ExportField("usable", lambda d, _: len(d.usable)), ExportField("trays", lambda d, _: len(d.nodes))),
+    "free": (ExportField("free", lambda d, _: len(d.free)),),
     "fits": (_f("fits"), _f("fits_now")),
     "ready": (_f("gpus_ready"), _f("gpus")),
-    "clique": (Field("cliques", lambda d, _: [part.clique for part in d.parts]), _f("split")),
+    "clique": (ExportField("cliques", lambda d, _: [part.clique for part in d.parts]), _f("split")),
     "fabric": (_f("fabric"), _f("wrong"), _f("ill")),
     "imex": (_f("imex"), _f("imex_ill")),
-    "jobs": (Field("jobs", jobs_on),),
+    "jobs": (ExportField("jobs", jobs_on),),
     "rack": (_f("rack"),),
     "where": (_f("nodes"),),
     "by": (_f("said_by"),),
@@ -174,9 +178,9 @@ _RACKS: Mapping[str, Fields] = {
 }
 
 
-def _point(name: str, of: str) -> Field:
+def _point(name: str, of: str) -> ExportField:
     """What a point of a loop measures."""
-    return Field(name, lambda loop, _: None if (row := getattr(loop, of)) is None else row.value)
+    return ExportField(name, lambda loop, _: None if (row := getattr(loop, of)) is None else row.value)
 
 
 _LOOPS: Mapping[str, Fields] = {
@@ -198,14 +202,14 @@ _POWER_JOBS: Mapping[str, Fields] = {
     "power": (_f("power_w"), _f("complete")),
     "account": (_f("account", "job.account"),),
     "gpus": (_f("gpus_held", "job.gpus_held"),),
-    "left": (Field("left_s", lambda j, c: j.job.left_s(c.now)),),
+    "left": (ExportField("left_s", lambda j, c: j.job.left_s(c.now)),),
 }
 _JOURNAL: Mapping[str, Fields] = {
     "at": (_at("at"), _f("plan")),
     "targets": (_f("kind"), _f("targets")),
     "outcome": (
-        Field("outcome", lambda e, _: words(e)),
-        Field("undone", lambda e, c: c.undone.get(e.key)),
+        ExportField("outcome", lambda e, _: words(e)),
+        ExportField("undone", lambda e, c: c.undone.get(e.key)),
         _f("undoes"),
     ),
     "reason": (_f("reason"),),
@@ -213,19 +217,19 @@ _JOURNAL: Mapping[str, Fields] = {
 }
 
 
-def _share(name: str, of: str) -> Field:
+def _share(name: str, of: str) -> ExportField:
     """A figure of the fair share of an account or user."""
-    return Field(name, lambda h, _: None if h.share is None else getattr(h.share, of))
+    return ExportField(name, lambda h, _: None if h.share is None else getattr(h.share, of))
 
 
-def _nearest(name: str, of: str) -> Field:
+def _nearest(name: str, of: str) -> ExportField:
     """A figure of the limit nearest to being hit."""
-    return Field(name, lambda h, _: None if h.nearest is None else getattr(h.nearest, of))
+    return ExportField(name, lambda h, _: None if h.nearest is None else getattr(h.nearest, of))
 
 
-def _held(name: str, of: str) -> Field:
+def _held(name: str, of: str) -> ExportField:
     """A figure of the jobs of an account or user; None where the jobs were never read."""
-    return Field(name, lambda h, c: getattr(h.held, of) if "jobs" in c.cluster.known else None)
+    return ExportField(name, lambda h, c: getattr(h.held, of) if "jobs" in c.cluster.known else None)
 
 
 _HOLDERS: Mapping[str, Fields] = {
@@ -241,19 +245,19 @@ _HOLDERS: Mapping[str, Fields] = {
 }
 
 
-def _of_switch(word: str) -> Field:
+def _of_switch(word: str) -> ExportField:
     """How many ports of a switch are so."""
-    return Field(word, lambda row, _: row.count(word))
+    return ExportField(word, lambda row, _: row.count(word))
 
 
-def _total(name: str) -> Field:
+def _total(name: str) -> ExportField:
     """A sum over a whole cluster."""
 
     def value(row: Any, _: Any) -> Any:
         cluster = row.standing.cluster
         return None if cluster is None else getattr(cluster.totals, name)
 
-    return Field(name, value)
+    return ExportField(name, value)
 
 
 _CLUSTERS: Mapping[str, Fields] = {
@@ -261,17 +265,17 @@ _CLUSTERS: Mapping[str, Fields] = {
     "alerts": (_f("critical", "standing.critical"), _f("warning", "standing.warning")),
     "up": (_total("nodes"),),
     "gpus": (_total("gpus_alloc"), _total("gpus")),
-    "power": (Field("power_w", power_w),),
+    "power": (ExportField("power_w", power_w),),
     "age": (_f("oldest_s"),),
     "ill": (_f("sources", "standing.ill"),),
-    "need": (Field("worst_need", worst_need),),
+    "need": (ExportField("worst_need", worst_need),),
 }
 _SWITCHES: Mapping[str, Fields] = {
     "name": (_f("switch", "name"), _f("kind")),
-    "state": (Field("ports_not_well", lambda row, _: len(row.unwell)),),
+    "state": (ExportField("ports_not_well", lambda row, _: len(row.unwell)),),
     "ports": (_f("ports"),),
     **{word: (_of_switch(word),) for word in WRONGS},
-    "nodes": (Field("nodes_hit", lambda row, _: len(row.nodes)),),
+    "nodes": (ExportField("nodes_hit", lambda row, _: len(row.nodes)),),
     "jobs": (_f("jobs_hit", "jobs"),),
     "where": (_f("nodes"),),
 }

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from collectors import files
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 
 _serial = itertools.count()
 
 
-class CannotWrite(Told):
+class CannotWrite(UserError):
     """Why nothing was written, and what to do."""
 
 

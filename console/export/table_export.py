@@ -30,7 +30,7 @@ _FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
 Value = str | int | float | bool | None | Sequence[str]
 
 
-class Field(NamedTuple):
+class ExportField(NamedTuple):
     """One field for programs."""
 
     name: str
@@ -38,13 +38,13 @@ class Field(NamedTuple):
     """From a row and the context of its table."""
 
 
-class Sheet(Struct, frozen=True, kw_only=True):
+class TableExport(Struct, frozen=True, kw_only=True):
     """Rows to be written. They are held by reference and never change, so any thread may write them."""
 
     name: str
     """The word for it in the name of a file."""
     columns: Sequence[Column]
-    fields: Sequence[Field]
+    fields: Sequence[ExportField]
     rows: Mapping[str, Any]
     keys: Sequence[str]
     """In order."""
@@ -62,22 +62,22 @@ def plain(cell: Cell) -> str:
     return "".join(told).strip()
 
 
-def shown(column: Column) -> Field:
+def shown(column: Column) -> ExportField:
     """The field of a column that has no other: what it shows; a dash is unknown."""
 
     def value(row: Any, ctx: Any) -> Value:
         text = plain(column.cell(row, ctx))
         return None if text == UNKNOWN else text
 
-    return Field(column.key, value)
+    return ExportField(column.key, value)
 
 
-def written(sheet: Sheet, form: str) -> Iterator[bytes]:
+def written(sheet: TableExport, form: str) -> Iterator[bytes]:
     """The sheet as `csv`, `json` or `md`, in pieces."""
     return {"csv": _csv, "json": _json, "md": _markdown}[form](sheet)
 
 
-def _batches(sheet: Sheet) -> Iterator[list[Any]]:
+def _batches(sheet: TableExport) -> Iterator[list[Any]]:
     for at in range(0, len(sheet.keys), _BATCH):
         yield [sheet.rows[key] for key in sheet.keys[at : at + _BATCH]]
 
@@ -95,7 +95,7 @@ def guarded(value: Value) -> str | int | float:
     return guarded(",".join(value))
 
 
-def _csv(sheet: Sheet) -> Iterator[bytes]:
+def _csv(sheet: TableExport) -> Iterator[bytes]:
     out = io.StringIO()
     writer = csv.writer(out)  # RFC 4180: commas, CRLF, quotes doubled
     writer.writerow([field.name for field in sheet.fields])
@@ -107,7 +107,7 @@ def _csv(sheet: Sheet) -> Iterator[bytes]:
     yield out.getvalue().encode("utf-8", "replace")
 
 
-def _json(sheet: Sheet) -> Iterator[bytes]:
+def _json(sheet: TableExport) -> Iterator[bytes]:
     encode, lead = msgspec.json.encode, b"[\n"
     for batch in _batches(sheet):
         made = [encode({field.name: field.value(row, sheet.ctx) for field in sheet.fields}) for row in batch]
@@ -116,7 +116,7 @@ def _json(sheet: Sheet) -> Iterator[bytes]:
     yield (b"[" if lead == b"[\n" else b"\n") + b"]\n"
 
 
-def _markdown(sheet: Sheet) -> Iterator[bytes]:
+def _markdown(sheet: TableExport) -> Iterator[bytes]:
     head = [markdown.escaped(sheet.note), ""] if sheet.note else []
     head += [
         markdown.row(column.title for column in sheet.columns),

@@ -11,7 +11,7 @@ from console.journal import past_actions
 from console.journal.chain import JournalFault
 from console.screens.layout.screen import WachtScreen
 
-from .export_dialog import CLIPBOARD, Chunks, Made, begin
+from .export_dialog import CLIPBOARD, Chunks, ExportJob, begin
 from .vendor_ticket import Case, as_markdown
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def vendor(app: WachtApp, file: str = CLIPBOARD, *, over: bool = False) -> None:
     names = screen.targets("node") if isinstance(screen, WachtScreen) else ()
     if len(names) != 1:
         raise CommandError("a vendor's ticket is of one node: put the cursor on it")
-    begin(app, Made(f"vendor-{names[0]}", "md", _made(app, names[0])), file, over)
+    begin(app, ExportJob(f"vendor-{names[0]}", "md", _made(app, names[0])), file, over)
 
 
 def _made(app: WachtApp, node: str) -> Callable[[], tuple[Chunks, str]]:

@@ -30,7 +30,7 @@ from collectors.model import Cluster
 from collectors.nodeset import expand, is_nodeset, natural_key
 from console.runtime.errors import FilterError
 
-from .filter_fields import FIELDS, LISTED, NUMBERS, POSSIBLE, SHOWN, TEXT, Field, Kind, number
+from .filter_fields import FIELDS, LISTED, NUMBERS, POSSIBLE, SHOWN, TEXT, FilterField, Kind, number
 from .filter_match import (
     COMPARE,
     Match,
@@ -69,10 +69,10 @@ _SHRINKING = "wdhms"
 PLACES = {"@rack:": "rack", "@loop:": "loop"}
 
 
-class Asked(Struct, frozen=True, eq=False):
+class FilterValue(Struct, frozen=True, eq=False):
     """A value that a filter asks a field for."""
 
-    field: Field
+    field: FilterField
     text: str
     match: Match
 
@@ -87,7 +87,7 @@ class Filter(Struct, frozen=True, eq=False):
     text: str
     kind: str
     test: Test
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[FilterValue, ...] = ()
     """The texts that fields are asked for, without numbers."""
     fields: frozenset[str] = frozenset()
     """Names of the fields that it asks for."""
@@ -173,7 +173,7 @@ class _Parser:
         self.alone = alone
         self.ended = False
         self.fields = {name: field for field in FIELDS[kind] for name in (field.name, *field.aliases)}
-        self.asked: list[Asked] = []
+        self.asked: list[FilterValue] = []
         self.used: set[str] = set()
         self.plain = True
         self.either = False
@@ -348,7 +348,7 @@ class _Parser:
 
     # what it means
 
-    def _field(self, word: _Token) -> Field:
+    def _field(self, word: _Token) -> FilterField:
         name = word.text.lower()
         self.plain = False
         field = self.fields.get(name)
@@ -369,7 +369,7 @@ class _Parser:
             )  # fmt: skip
         return field
 
-    def _comparison(self, field: Field, sign: str, values: list[_Token], at: int) -> Test:
+    def _comparison(self, field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
         if field.shape in NUMBERS or sign in COMPARE:
             return self._numbers(field, sign, values, at)
         negate = sign.startswith("!")
@@ -382,19 +382,19 @@ class _Parser:
         else:
             contains = sign.endswith("~")
             matches = [_match(field, value, contains) for value in values]
-            self.asked += [Asked(field, value.text, match) for value, match in zip(values, matches, strict=True)]
+            self.asked += [FilterValue(field, value.text, match) for value, match in zip(values, matches, strict=True)]
             test = text_test(field.read, matches, field.shape == "words")
         return negation(test) if negate else test
 
     @staticmethod
-    def _place(field: Field, sign: str, values: list[_Token], at: int) -> Test:
+    def _place(field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
         """A test of the nodes that a filter for jobs names; all of them, where it names some by what they are not."""
         if sign != "=":
             return lambda _row, _cluster, _now: True
         of_nodes = _Parser("", "node")
         return of_nodes._comparison(of_nodes.fields[field.name], "=", values, at)
 
-    def _with_unit(self, field: Field, value: _Token) -> _Token:
+    def _with_unit(self, field: FilterField, value: _Token) -> _Token:
         """A number with the unit behind it, as the column shows it: `6.2 kW`, `1h 52m`."""
         units = SHOWN.get(field.shape, frozenset())
         text = value.text
@@ -418,7 +418,7 @@ class _Parser:
             self.stray = value.text
         return [_Token(part, value.at) for part in parts] or [value]
 
-    def _numbers(self, field: Field, sign: str, values: list[_Token], at: int) -> Test:
+    def _numbers(self, field: FilterField, sign: str, values: list[_Token], at: int) -> Test:
         shape, read = (field.shape, field.read) if field.shape in NUMBERS else ("number", field.count)
         if read is None:
             raise FilterError(f"{field.name} is no number: use = != ~ !~ or in (a, b)", at)
@@ -434,7 +434,7 @@ class _Parser:
                 raise FilterError(f"{field.name}: {clean(value.text)!r} {error}", value.at) from None
         return number_test(read, sign, wanted)
 
-    def _nodes(self, field: Field, values: list[_Token]) -> Test:
+    def _nodes(self, field: FilterField, values: list[_Token]) -> Test:
         names: set[str] = set()
         matches: list[Match] = []
         places: list[Test] = []
@@ -449,7 +449,9 @@ class _Parser:
             else:
                 names.add(value.text.lower())
         self.asked += [
-            Asked(field, name, matcher(name, contains=False, literal=True)) for name in sorted(names)[:_TOLD] if name
+            FilterValue(field, name, matcher(name, contains=False, literal=True))
+            for name in sorted(names)[:_TOLD]
+            if name
         ]
         if field.shape == "holds":
             return any_of([holds_test(frozenset(names), matches), *places])
@@ -476,7 +478,7 @@ class _Parser:
         return any_of([found, name_test(names) if self.kind == "node" else holds_test(names, [])])
 
 
-def _match(field: Field, value: _Token, contains: bool) -> Match:
+def _match(field: FilterField, value: _Token, contains: bool) -> Match:
     text = value.text if contains else field.spellings.get(value.text.lower(), value.text)
     return matcher(text, contains, value.quoted)
 
@@ -495,7 +497,7 @@ def _expanded(value: _Token) -> list[_Token]:
     return [_Token(name, value.at) for name in sorted(_nodes_of(value))]
 
 
-def _is_title(name: str, field: Field) -> bool:
+def _is_title(name: str, field: FilterField) -> bool:
     """Whether a word is the title of a column of this field, or the last word of one that has several."""
     return any(name in (title, title.rpartition(" ")[2]) for title in field.titles)
 
@@ -506,7 +508,7 @@ def unknown_values(found: Filter, cluster: Cluster) -> list[str]:
     return list(dict.fromkeys(one for one in told if one))
 
 
-def _unknown(kind: str, asked: Asked, cluster: Cluster) -> str:
+def _unknown(kind: str, asked: FilterValue, cluster: Cluster) -> str:
     field, names = asked.field, asked.field.shape in {"names", "holds"}
     if not asked.text or f"{kind}s" not in cluster.known or (field.facts or "nodes") not in cluster.known | {"nodes"}:
         return ""
@@ -541,6 +543,6 @@ def _unknown(kind: str, asked: Asked, cluster: Cluster) -> str:
     return f"no {what} is called {clean(asked.text)}{guess} there are {', '.join(there[:_TOLD]) or 'none'}{more}"
 
 
-def _read(field: Field, row: Any, cluster: Cluster) -> Iterable[str]:
+def _read(field: FilterField, row: Any, cluster: Cluster) -> Iterable[str]:
     value = field.read(row, cluster, cluster.at)
     return [value] if isinstance(value, str) and value else [one for one in value or () if one]

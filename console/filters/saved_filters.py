@@ -39,7 +39,7 @@ class Saved(Struct, frozen=True):
     on: tuple[str, ...]
 
 
-class _Line(Struct, frozen=True):
+class _SavedLine(Struct, frozen=True):
     """A line of the file: without a text it is forgotten."""
 
     name: str
@@ -104,12 +104,12 @@ def kept_filters() -> Kept:
 
 def save_line(one: Saved) -> str:
     """The line that saves it."""
-    return msgspec.json.encode(_Line(one.name, one.on, one.text)).decode()
+    return msgspec.json.encode(_SavedLine(one.name, one.on, one.text)).decode()
 
 
 def forget_line(name: str) -> str:
     """The line that forgets it."""
-    return msgspec.json.encode(_Line(name)).decode()
+    return msgspec.json.encode(_SavedLine(name)).decode()
 
 
 def read_filters(configured: Sequence[KeyLine], lines: Sequence[str], path: Path | None = None) -> Filters:
@@ -149,12 +149,12 @@ def _take(line: KeyLine, screens: Sequence[str], key: str, known: dict[str, Save
         told.append(clean(f"{line.where}: {key}: {why}; this line is left out"))
 
 
-def _own(lines: Sequence[str]) -> tuple[dict[str, _Line], int]:
-    found: dict[str, _Line] = {}
+def _own(lines: Sequence[str]) -> tuple[dict[str, _SavedLine], int]:
+    found: dict[str, _SavedLine] = {}
     broken = 0
     for line in lines:
         try:
-            one = from_json(line, _Line)
+            one = from_json(line, _SavedLine)
         except msgspec.DecodeError:
             broken += 1
             continue

@@ -12,7 +12,7 @@ from collectors.nodestate import OUT
 from console.actions import incident
 from console.actions.action import ENDED, WAITING, Action, Row, rows_of
 from console.actions.incident import Scope
-from console.actions.plan import Check, Confirm, Guard, Plan, Share
+from console.actions.plan import Check, Confirm, Guard, PartitionShare, Plan
 
 _STRENGTH = ("plain", "count", "break")
 
@@ -20,7 +20,7 @@ _STRENGTH = ("plain", "count", "break")
 def asked(
     action: Action, acting: Mapping[str, Row], cluster: Cluster, checks: Sequence[Check], guard: Guard,
     scopes: Sequence[Scope], now: float, aside: Collection[str] = (),
-) -> tuple[tuple[Share, ...], Confirm, str]:  # fmt: skip
+) -> tuple[tuple[PartitionShare, ...], Confirm, str]:  # fmt: skip
     """What each partition loses, what must be typed for it, and the declared incident by which that is less.
 
     `aside` are the nodes that a reservation keeps from others: they are out of service for them.
@@ -80,7 +80,7 @@ def outgrown(plan: Plan, left: Sequence[str], cluster: Cluster, scopes: Sequence
 
 
 def _confirm(
-    action: Action, acting: Mapping[str, Row], shares: Sequence[Share], checks: Sequence[Check], guard: Guard
+    action: Action, acting: Mapping[str, Row], shares: Sequence[PartitionShare], checks: Sequence[Check], guard: Guard
 ) -> Confirm:
     """What must be typed: it grows with what is lost."""
     count = len(acting)
@@ -124,7 +124,7 @@ def _shuts(acting: Mapping[str, Row], cluster: Cluster, guard: Guard) -> tuple[s
     return None
 
 
-def _over(shares: Sequence[Share], pct: float, guard: Guard) -> list[Share]:
+def _over(shares: Sequence[PartitionShare], pct: float, guard: Guard) -> list[PartitionShare]:
     """Those that are more than so many percent, and more nodes than need no figure."""
     return [share for share in shares if share.newly_out > guard.share_nodes and 100 * share.part > pct]
 
@@ -133,7 +133,7 @@ def _is_out(row: Row) -> bool:
     return isinstance(row, Node) and row.display in OUT
 
 
-def shares_of(nodes: Collection[str], cluster: Cluster) -> tuple[Share, ...]:
+def shares_of(nodes: Collection[str], cluster: Cluster) -> tuple[PartitionShare, ...]:
     """What each partition loses that holds one of the nodes."""
     acting = frozenset(nodes)
     hit = {part: 0 for name in nodes for part in cluster.nodes[name].partitions}
@@ -146,5 +146,6 @@ def shares_of(nodes: Collection[str], cluster: Cluster) -> tuple[Share, ...]:
                 healthy[part] += in_service
                 hit[part] += in_service and node.name in acting
     return tuple(
-        Share(partition=part, nodes=total[part], healthy=healthy[part], newly_out=newly) for part, newly in hit.items()
+        PartitionShare(partition=part, nodes=total[part], healthy=healthy[part], newly_out=newly)
+        for part, newly in hit.items()
     )

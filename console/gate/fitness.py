@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from collectors.model import Cluster, Gpu, Load, Node, Severity, Xid
 from collectors.nodeset import expand, fold
 from console.actions.check_codes import Code
-from console.actions.plan import Check, Extra
+from console.actions.plan import Check, PreflightReads
 from console.health.inconsistencies import IDLE_PCT, SAMPLE_S, SETTLE_S, Fresh, busy_gpus, least_gpus, live_xids, sliced
 from console.health.xid_policy import Policy
 from widgets.units import duration, memory, plural, when
@@ -53,7 +53,7 @@ def look(
     node: Node,
     *,
     cluster: Cluster,
-    extra: Extra,
+    extra: PreflightReads,
     now: float,
     policy: Policy,
     good: Fresh,
@@ -106,7 +106,7 @@ def _recent(sampled_at: int | None, now: float) -> bool:
     return sampled_at is not None and abs(now - sampled_at) <= SAMPLE_S
 
 
-def _why_blind(node: Node, cluster: Cluster, extra: Extra, good: Fresh, now: float) -> str:
+def _why_blind(node: Node, cluster: Cluster, extra: PreflightReads, good: Fresh, now: float) -> str:
     if extra.gpus is None and "loads" not in cluster.known:
         return "no telemetry"
     last = cluster.loads.get(node.name)
@@ -141,7 +141,7 @@ def _count(one: _Look, seen: int | None, apart: int) -> None:
         one.fine.append(f"GPUs {seen} of {slurm}")
 
 
-def _xids(one: _Look, rows: Sequence[Gpu], known: Sequence[Xid], extra: Extra) -> None:
+def _xids(one: _Look, rows: Sequence[Gpu], known: Sequence[Xid], extra: PreflightReads) -> None:
     """XIDs that the policy takes a node out for, since it booted and since somebody put it back."""
     node, boot = one.node, one.node.boot_at
     resumed = extra.resumed.get(node.name)

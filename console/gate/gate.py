@@ -20,10 +20,10 @@ from collectors.clock import Clock
 from collectors.model import AlertDesk, Change, Cluster, Sent, SourceFault, Transport, Writer
 from console.actions.action import ROWS, Action, Row, tidy
 from console.actions.incident import Scope, declared
-from console.actions.plan import READ_ONLY, Extra, Guard, Options, Plan, Refusal, Skip, grouped
+from console.actions.plan import READ_ONLY, Guard, Options, Plan, PreflightReads, Refusal, Skip, grouped
 from console.actions.registry import BY_ID
 from console.health.xid_policy import Policy, default_policy
-from console.journal.entries import Entry, outcome_of, readable
+from console.journal.entries import JournalEntry, outcome_of, readable
 from console.journal.writer import Journal, JournalFault
 from console.runtime.operator_identity import person
 
@@ -32,7 +32,7 @@ from .outcome import (
     Changed,
     Outcome,
     Progress,
-    Result,
+    SendResult,
     batches_of,
     cut_off,
     noted,
@@ -45,7 +45,7 @@ from .outcome import (
 from .planning import change_for, make, spelled
 from .rollout import Look, Waving
 from .target_reads import Again, Readers
-from .verify import Settled, Waiting, Watch
+from .verify import PendingTarget, Settled, Verification
 
 #: Of targets that did not change, and are asked again with those that did.
 _WITH_THEM = "with the others it takes out more than was confirmed"
@@ -118,7 +118,7 @@ class Gate:
         reason: str | None,
         cluster: Cluster,
         options: Options | None = None,
-        extra: Extra | None = None,
+        extra: PreflightReads | None = None,
         changed: Mapping[str, str] | None = None,
     ) -> Plan | Refusal:
         """Freeze an action on explicit targets, or say why it cannot be. Sends nothing and reads nothing.
@@ -135,7 +135,7 @@ class Gate:
             return Refusal(f"these are facts of {cluster.name}, this gate is for {self.cluster_name}")
         plan = make(
             action, targets, cluster, self._clock.now(), self._clock.mono(), self.guard, self._policy,
-            options or Options(), extra or Extra(), self._scopes,
+            options or Options(), extra or PreflightReads(), self._scopes,
         )  # fmt: skip
         if isinstance(plan, Refusal):
             return plan
@@ -149,7 +149,7 @@ class Gate:
         laid: Any = {field: {**getattr(cluster, field), **rows}}
         return self.plan(
             plan.action.id, tuple(rows), plan.why, msgspec.structs.replace(cluster, **laid), plan.options,
-            Extra(rows=rows) if plan.action.by_name else None,
+            PreflightReads(rows=rows) if plan.action.by_name else None,
             {target: one.why for target, one in outcome.again.items()},
         )  # fmt: skip
 
@@ -227,7 +227,7 @@ class Gate:
                 if again and not outgrew and self._outgrown(plan, (*left, *again), rows):
                     # In two parts a smaller answer would do than for all of it.
                     again, left = {**again, **{target: Changed(_WITH_THEM, rows[target]) for target in left}}, ()
-                dropped |= {target: Result("dropped", one.why) for target, one in again.items()}
+                dropped |= {target: SendResult("dropped", one.why) for target, one in again.items()}
                 if plan.action.takes_out and not outgrew:
                     self._going[progress] = frozenset(left)
         except Exception as error:
@@ -252,7 +252,7 @@ class Gate:
         change: Change,
         rows: Mapping[str, Row],
         age: float | None,
-        dropped: dict[str, Result],
+        dropped: dict[str, SendResult],
         progress: Progress,
     ) -> Outcome:
         """From the intent on the disk to the result on the disk."""
@@ -278,8 +278,8 @@ class Gate:
             return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
         self._scopes, progress.intent = self._scopes + scope, about
         every: list[Sent] = []
-        results: dict[str, Result] = {}
-        waiting: tuple[Waiting, ...] = ()
+        results: dict[str, SendResult] = {}
+        waiting: tuple[PendingTarget, ...] = ()
         failure = ""
         batches = batches_of(plan, change)
         waving = None
@@ -293,7 +293,7 @@ class Gate:
                 batch, why = (planned, broke) if broke else self._next(plan, planned, progress, results, waving)
                 if why:
                     rest = [target for more in batches[at:] for target in more.targets]
-                    results |= {target: Result("dropped", why) for target in rest if target not in results}
+                    results |= {target: SendResult("dropped", why) for target in rest if target not in results}
                     break
             sent: tuple[Sent, ...] = ()
             if batch.targets:
@@ -311,7 +311,7 @@ class Gate:
             if failure or any(one.fatal or one.rc is None for one in sent):
                 rest = [target for more in batches[at + 1 :] for target in more.targets]
                 why = f"not sent: stopped after {failure or sent[-1].err or 'no answer'}"
-                results |= {target: Result("dropped", why) for target in rest}
+                results |= {target: SendResult("dropped", why) for target in rest}
                 break
         if waving is not None:
             late = "" if failure else _broke(waving.finish, results)
@@ -323,7 +323,7 @@ class Gate:
                        aside=dict(progress.aside), again=dict(progress.again))  # fmt: skip
 
     def _next(
-        self, plan: Plan, batch: Change, progress: Progress, results: dict[str, Result], waving: Waving | None
+        self, plan: Plan, batch: Change, progress: Progress, results: dict[str, SendResult], waving: Waving | None
     ) -> tuple[Change, str]:
         """The next batch, as its targets are now and without what is no longer as confirmed; or why none is sent."""
         try:
@@ -335,7 +335,7 @@ class Gate:
                 )
                 if progress.paused or progress.stopped:
                     continue  # meanwhile: how long it will be nobody knows, so they are read anew
-                dropped |= {target: Result("dropped", one.why) for target, one in asks.items()}
+                dropped |= {target: SendResult("dropped", one.why) for target, one in asks.items()}
                 results |= unfit | dropped
                 progress.again |= asks
                 rest = [one for one in plan.seen if one not in results and one not in progress.results]
@@ -359,7 +359,7 @@ class Gate:
 
         Without a deadline it takes as long as `console.gate.verify` has patience with the action.
         """
-        watch = Watch(outcome.waiting)
+        watch = Verification(outcome.waiting)
         every: list[Settled] = []
         kind = outcome.plan.action.kind
         if not self._readers.reads(kind):
@@ -372,7 +372,10 @@ class Gate:
             if watch.waiting:
                 sleep(pause)
                 pause = min(2 * pause, 2.0)
-        results = {**outcome.results, **{one.target: Result(one.state, one.why, one.aside, one.seen) for one in every}}
+        results = {
+            **outcome.results,
+            **{one.target: SendResult(one.state, one.why, one.aside, one.seen) for one in every},
+        }
         warning = self.note(every)
         return msgspec.structs.replace(outcome, results=results, waiting=(), warning=outcome.warning or warning)
 
@@ -387,7 +390,7 @@ class Gate:
             warning = warning or fault
         return warning
 
-    def settle_orphan(self, orphan: Entry) -> tuple[dict[str, dict[str, str]], str]:
+    def settle_orphan(self, orphan: JournalEntry) -> tuple[dict[str, dict[str, str]], str]:
         """Read the targets of an action that nobody wrote the end of, and write down what is seen of it now.
 
         Returns what is said of each target, and a warning. Raises SourceFault where they cannot be read, JournalFault

@@ -15,10 +15,10 @@ from console.actions.action import Action, Row
 from console.actions.plan import Plan
 from console.actions.registry import BY_ID
 
-from .verify import Settled, Waiting
+from .verify import PendingTarget, Settled
 
 
-class Result(Struct, frozen=True):
+class SendResult(Struct, frozen=True):
     """What became of one target. `pending`: accepted, not yet seen. `sent`: accepted, and no reading can show what it
     did. `dropped`: not sent. `unknown`: look at Slurm."""
 
@@ -42,10 +42,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     plan: Plan
     refused: str | None = None
-    results: Mapping[str, Result] = msgspec.field(default_factory=dict)
+    results: Mapping[str, SendResult] = msgspec.field(default_factory=dict)
     sent: tuple[Sent, ...] = ()
-    waiting: tuple[Waiting, ...] = ()
-    """For `console.gate.verify.Watch`."""
+    waiting: tuple[PendingTarget, ...] = ()
+    """For `console.gate.verify.Verification`."""
     aside: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Of waves: nodes that came back unfit or not at all, and why."""
     again: Mapping[str, Changed] = msgspec.field(default_factory=dict)
@@ -63,7 +63,7 @@ class Progress:
 
     def __init__(self, total: int = 0) -> None:
         self.total = total
-        self.results: dict[str, Result] = {}
+        self.results: dict[str, SendResult] = {}
         """Of the targets that were sent or dropped so far."""
         self.again: dict[str, Changed] = {}
         """Of those that were dropped the ones that may be asked again."""
@@ -164,48 +164,50 @@ def by_reason(aside: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def results_of(change: Change, sent: Sequence[Sent], failure: str) -> dict[str, Result]:
+def results_of(change: Change, sent: Sequence[Sent], failure: str) -> dict[str, SendResult]:
     """What each target's command said. Only what Slurm said of this very target counts as failed."""
-    results: dict[str, Result] = {}
+    results: dict[str, SendResult] = {}
     unseen = (known := BY_ID.get(change.action)) is not None and known.unseen
-    taken = Result("sent", "exit status 0; no reading shows what it did") if unseen else Result("pending")
+    taken = SendResult("sent", "exit status 0; no reading shows what it did") if unseen else SendResult("pending")
     for one in sent:
         for target in one.targets:
             if target in one.refused:
-                result = Result("failed", one.refused[target])
+                result = SendResult("failed", one.refused[target])
             elif one.rc == 0 or (one.rc is not None and one.refused):
                 result = taken
             else:
-                result = Result("unknown", one.err or "no answer")
+                result = SendResult("unknown", one.err or "no answer")
             results[target] = _both(results.get(target, result), result)
     last = sent[-1].err if sent else ""
     rest = (
-        Result("unknown", failure) if failure else Result("dropped", f"not sent: stopped after {last or 'a failure'}")
+        SendResult("unknown", failure)
+        if failure
+        else SendResult("dropped", f"not sent: stopped after {last or 'a failure'}")
     )
     return {target: results.get(target, rest) for target in change.targets}
 
 
-def _both(before: Result, after: Result) -> Result:
+def _both(before: SendResult, after: SendResult) -> SendResult:
     """What became of a target of two commands: where one went and the other did not, it was done by half."""
     if before.state == after.state:
         return after
     why = next(one.why for one in (after, before) if one.state not in {"pending", "sent"})
-    return Result("unknown", f"done by half: {why}")
+    return SendResult("unknown", f"done by half: {why}")
 
 
 def waits_of(
     plan: Plan,
     batch: Change,
-    found: Mapping[str, Result],
+    found: Mapping[str, SendResult],
     rows: Mapping[str, Row],
     sent: Sequence[Sent],
     failure: str,
     since: float,
-) -> tuple[Waiting, ...]:
+) -> tuple[PendingTarget, ...]:
     """What of a batch a later reading has to prove."""
     said = {target: one.err for one in sent if one.rc != 0 for target in one.targets}
     return tuple(
-        Waiting(plan=plan.id, action=batch.action, kind=plan.action.kind, target=target,
+        PendingTarget(plan=plan.id, action=batch.action, kind=plan.action.kind, target=target,
                 reason=batch.reasons.get(target, batch.reason), before=rows[target], since=since,
                 err=said.get(target, failure), value=batch.values.get(target),
                 asked=batch.priorities.get(target, batch.resume_after_s))
@@ -243,12 +245,12 @@ def _noted(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def told(results: Mapping[str, Result]) -> dict[str, dict[str, Any]]:
+def told(results: Mapping[str, SendResult]) -> dict[str, dict[str, Any]]:
     """The results as the journal holds them."""
     return {target: noted_of(result) for target, result in results.items()}
 
 
-def noted_of(one: Result | Settled) -> dict[str, Any]:
+def noted_of(one: SendResult | Settled) -> dict[str, Any]:
     """What became of one target as the journal holds it."""
     return {"state": one.state, "why": one.why, **({"aside": True} if one.aside else {})}
 
@@ -262,7 +264,7 @@ def cut_off(progress: Progress) -> dict[str, Any]:
     """The result of a send that the error which is on its way up now has cut off: as far as it is known."""
     error = sys.exc_info()[1]
     failure = f"cut off: {type(error).__name__}: {error}"[:300]
-    unknown = dict.fromkeys(progress.intent["targets"], Result("unknown", failure))
+    unknown = dict.fromkeys(progress.intent["targets"], SendResult("unknown", failure))
     return {**progress.intent, "sent": [], "failure": failure, "outcome": told(unknown | progress.results)}
 
 

@@ -18,7 +18,19 @@ from console.actions import het_jobs, reservations, silences, user_actions, user
 from console.actions.action import ENDED, WAITING, Action, Row, Value, rows_of, tidy
 from console.actions.incident import Scope
 from console.actions.options import OPTION_OF
-from console.actions.plan import Check, Confirm, Extra, Guard, Hit, Options, Plan, Refusal, Skip, grouped, listed
+from console.actions.plan import (
+    Check,
+    Confirm,
+    Guard,
+    JobHit,
+    Options,
+    Plan,
+    PreflightReads,
+    Refusal,
+    Skip,
+    grouped,
+    listed,
+)
 from console.filters.language import misplaced
 from console.health import hidden_jobs
 from console.health.xid_policy import Policy
@@ -38,7 +50,7 @@ def make(
     guard: Guard,
     policy: Policy,
     options: Options,
-    extra: Extra,
+    extra: PreflightReads,
     scopes: Sequence[Scope] = (),
 ) -> Plan | Refusal:
     """Freeze an action on explicit targets of this cluster, or say why there is nothing to confirm."""
@@ -298,7 +310,7 @@ def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | No
     return None
 
 
-def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: float) -> tuple[Hit, ...] | None:
+def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: float) -> tuple[JobHit, ...] | None:
     """The jobs on the nodes acted on, or the running ones that are themselves killed."""
     if action.kind not in {"node", "job"}:
         return ()
@@ -313,7 +325,7 @@ def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: floa
         running = (row for row in acting.values() if isinstance(row, Job) and row.state not in ENDED | WAITING)
         jobs = list(running) if action.danger == "kills" else []
     return tuple(
-        Hit(id=job.id, user=job.user, name=job.name, nodes=job.nodes, node_count=job.node_count,
+        JobHit(id=job.id, user=job.user, name=job.name, nodes=job.nodes, node_count=job.node_count,
             gpus=job.gpus_held if job.gpus_held is not None else job.gpus,
             elapsed_s=job.elapsed_s(now), left_s=job.left_s(now), unlimited=job.unlimited)
         for job in jobs

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from collectors.model import Cluster, Job, Node, Xid
 from collectors.nodestate import OUT
 from console.actions.action import Action, Row
-from console.actions.plan import Check, Extra
+from console.actions.plan import Check, PreflightReads
 from console.health import drain_reasons, hidden_jobs
 from console.health.inconsistencies import fresh
 from console.health.xid_policy import Policy
@@ -29,7 +29,7 @@ from . import (
     preflight_values,
 )
 from .fitness import Level
-from .preflight_context import Known
+from .preflight_context import PreflightContext
 
 #: A job that was requeued so often before is told of.
 RESTARTS = 3
@@ -60,7 +60,7 @@ def checks(
     action: Action,
     cluster: Cluster,
     rows: Mapping[str, Row],
-    extra: Extra,
+    extra: PreflightReads,
     now: float,
     policy: Policy,
     *,
@@ -80,7 +80,7 @@ def checks(
     for xid in cluster.xids.values() if good.xids else ():
         if xid.node in rows:
             xids.setdefault(xid.node, []).append(xid)
-    known = Known(cluster, extra, now, policy, good, xids, values or {})
+    known = PreflightContext(cluster, extra, now, policy, good, xids, values or {})
     found = [Check("", "unknown", fault, "not-read", (fault,)) for fault in extra.faults]
     if action.kind == "node" and not good.nodes:
         found.append(Check("", "unknown", "what Slurm says of the nodes is old", "nodes-old"))
@@ -94,7 +94,7 @@ def checks(
 # -- nodes that come back ---------------------------------------------------------------------------------------------
 
 
-def _resume(node: Node, known: Known, found: list[Check]) -> None:
+def _resume(node: Node, known: PreflightContext, found: list[Check]) -> None:
     if node.state == "DOWN" or "NOT_RESPONDING" in node.flags:
         found.append(
             Check(node.name, "note", "it must register first: it is followed until it does", "registers-first")
@@ -106,7 +106,7 @@ def _resume(node: Node, known: Known, found: list[Check]) -> None:
     _back(node, known, found)
 
 
-def _undrain(node: Node, known: Known, found: list[Check]) -> None:
+def _undrain(node: Node, known: PreflightContext, found: list[Check]) -> None:
     if node.state == "DOWN":
         found.append(Check(node.name, "note", "it is down and stays down: only the drain is taken off", "stays-down"))
     elif "NOT_RESPONDING" in node.flags:
@@ -114,14 +114,14 @@ def _undrain(node: Node, known: Known, found: list[Check]) -> None:
     _back(node, known, found)
 
 
-def _cancel_reboot(node: Node, known: Known, found: list[Check]) -> None:
+def _cancel_reboot(node: Node, known: PreflightContext, found: list[Check]) -> None:
     # A reboot that was asked for without a drain leaves its node in service: then nothing comes back.
     if "DRAIN" in node.flags:
         found.append(Check(node.name, "note", "the drain of that reboot goes with it, and its reason", "drain-goes"))
         _back(node, known, found)
 
 
-def _back(node: Node, known: Known, found: list[Check]) -> None:
+def _back(node: Node, known: PreflightContext, found: list[Check]) -> None:
     """What holds for every node that is to take work again."""
     if not {"POWERED_DOWN", "POWERING_DOWN", "POWER_DOWN"}.isdisjoint(node.flags):
         found.append(Check(node.name, "note", "powered off: Slurm powers it up when work comes", "powered-off"))
@@ -153,7 +153,7 @@ def _back(node: Node, known: Known, found: list[Check]) -> None:
     node_checks.look(node, known.cluster, known.now, known.good, found)
 
 
-def _signed(node: Node, known: Known) -> str:
+def _signed(node: Node, known: PreflightContext) -> str:
     """`drained by jdv (human) 1h 52m ago: "XID 79"`."""
     who = drain_reasons.who(node.reason_by, node.reason)
     by = f" by {node.reason_by}" if node.reason_by else ""
@@ -175,7 +175,7 @@ def _slurm_says(node: Node) -> tuple[Level, str]:
 # -- nodes that go out ------------------------------------------------------------------------------------------------
 
 
-def _drain(node: Node, known: Known, found: list[Check]) -> None:
+def _drain(node: Node, known: PreflightContext, found: list[Check]) -> None:
     power = next((flag for flag in ("POWERED_DOWN", "POWERING_UP", "POWERING_DOWN") if flag in node.flags), None)
     if power is not None:
         word = power.replace("_", " ").lower()
@@ -186,11 +186,11 @@ def _drain(node: Node, known: Known, found: list[Check]) -> None:
     _reserved(node, known, found)
 
 
-def _down(node: Node, known: Known, found: list[Check]) -> None:
+def _down(node: Node, known: PreflightContext, found: list[Check]) -> None:
     _kept(node, known, found)
 
 
-def _reboot(node: Node, known: Known, found: list[Check]) -> None:
+def _reboot(node: Node, known: PreflightContext, found: list[Check]) -> None:
     if "NOT_RESPONDING" in node.flags:
         found.append(
             Check(
@@ -201,7 +201,7 @@ def _reboot(node: Node, known: Known, found: list[Check]) -> None:
     _reserved(node, known, found)
 
 
-def _powerdown(node: Node, known: Known, found: list[Check]) -> None:
+def _powerdown(node: Node, known: PreflightContext, found: list[Check]) -> None:
     if known.cluster.jobs_on.get(node.name) or hidden_jobs.works(node):
         found.append(
             Check(
@@ -218,7 +218,7 @@ def _powerdown(node: Node, known: Known, found: list[Check]) -> None:
     _reserved(node, known, found)
 
 
-def _kept(node: Node, known: Known, found: list[Check]) -> None:
+def _kept(node: Node, known: PreflightContext, found: list[Check]) -> None:
     # A node in service may still carry the reason of its last drain (24.11 never clears it): that is history.
     if node.reason and node.display in OUT:
         found.append(
@@ -232,7 +232,7 @@ def _kept(node: Node, known: Known, found: list[Check]) -> None:
         )
 
 
-def _reserved(node: Node, known: Known, found: list[Check]) -> None:
+def _reserved(node: Node, known: PreflightContext, found: list[Check]) -> None:
     if not node.reservation:
         return
     one = known.cluster.reservations.get(node.reservation)
@@ -249,7 +249,7 @@ def _reserved(node: Node, known: Known, found: list[Check]) -> None:
     )
 
 
-def _deaths(rows: Mapping[str, Row], known: Known) -> Iterable[Check]:
+def _deaths(rows: Mapping[str, Row], known: PreflightContext) -> Iterable[Check]:
     """How many jobs Slurm kills when these nodes are set down."""
     if not known.good.jobs:
         yield Check(
@@ -276,7 +276,7 @@ def _deaths(rows: Mapping[str, Row], known: Known) -> Iterable[Check]:
 # -- jobs -------------------------------------------------------------------------------------------------------------
 
 
-def _requeue(job: Job, known: Known, found: list[Check]) -> None:
+def _requeue(job: Job, known: PreflightContext, found: list[Check]) -> None:
     detail = known.extra.details.get(job.id)
     if detail is None:
         found.append(Check(job.id, "unknown", "whether it can be requeued was not read", "requeue-not-read"))
@@ -300,7 +300,7 @@ def _requeue(job: Job, known: Known, found: list[Check]) -> None:
         found.append(Check(job.id, "note", "it is suspended: it will be held, not queued", "requeued-held"))
 
 
-def _hold(job: Job, known: Known, found: list[Check]) -> None:
+def _hold(job: Job, known: PreflightContext, found: list[Check]) -> None:
     if job.user != known.me:
         found.append(
             Check(
@@ -316,7 +316,7 @@ def _hold(job: Job, known: Known, found: list[Check]) -> None:
         )
 
 
-def _release(job: Job, known: Known, found: list[Check]) -> None:
+def _release(job: Job, known: PreflightContext, found: list[Check]) -> None:
     reason = job.reason or ""
     if reason in _SLURM_HOLDS:
         found.append(Check(job.id, "warn", _SLURM_HOLDS[reason], "held-by-slurm", (reason,)))

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from collectors.model import Cluster, Xid
-from console.actions.plan import Extra
+from console.actions.plan import PreflightReads
 from console.health.inconsistencies import Fresh
 from console.health.xid_policy import Policy
 
 
-class Known(Struct, frozen=True):
+class PreflightContext(Struct, frozen=True):
     """What the looks need besides the target."""
 
     cluster: Cluster
-    extra: Extra
+    extra: PreflightReads
     now: float
     policy: Policy
     good: Fresh

@@ -12,7 +12,7 @@ from typing import TypeVar
 from collectors.clean import clean
 from collectors.model import Cluster, Gpu, Job, JobDetail, Node, SourceFault, Telemetry, Transport
 from console.actions.action import Action
-from console.actions.plan import Extra
+from console.actions.plan import PreflightReads
 from console.runtime.null_sources import NoTelemetry
 
 #: Nodes whose GPUs, and jobs whose details, are read one by one; the rest is not looked at, and that is said.
@@ -44,7 +44,7 @@ def gather(
     resumed: Mapping[str, float],
     deadline_s: float = DEADLINE_S,
     mono: Callable[[], float] = time.monotonic,
-) -> Extra:
+) -> PreflightReads:
     """Read what the pre-flight of this action needs of those of the targets on which it would act.
 
     No question begins after `deadline_s` seconds; one that is under way then ends at its own deadline. `resumed` is
@@ -59,40 +59,44 @@ def gather(
     if action.id in BACK:
         nodes = [node for target in targets if (node := _acts(action, cluster, cluster.nodes, target)) is not None]
         known = {node.name: resumed[node.name] for node in nodes if node.name in resumed}
-        return Extra(gpus=_gpus(nodes, telemetry, ends, mono, faults), faults=tuple(faults), resumed=known)
+        return PreflightReads(gpus=_gpus(nodes, telemetry, ends, mono, faults), faults=tuple(faults), resumed=known)
     if action.id in {"requeue", "requeuehold"}:
         jobs = [job.id for target in targets if (job := _acts(action, cluster, cluster.jobs, target)) is not None]
-        return Extra(details=_details(jobs, transport, ends, mono, faults), faults=_few(faults))
+        return PreflightReads(details=_details(jobs, transport, ends, mono, faults), faults=_few(faults))
     if action.value is not None and action.value.read_again:
         jobs = [job.id for target in targets if (job := _acts(action, cluster, cluster.jobs, target)) is not None]
         try:
-            return Extra(rows=transport.read_jobs(jobs) if jobs else {})
+            return PreflightReads(rows=transport.read_jobs(jobs) if jobs else {})
         except SourceFault as error:
-            return Extra(faults=(f"what they have now was not read: {error.fault}",))
-    return Extra()
+            return PreflightReads(faults=(f"what they have now was not read: {error.fault}",))
+    return PreflightReads()
 
 
 #: What a pre-flight of nodes that come back is judged by, beside what Slurm says.
 RETURN_SOURCES = frozenset({"prom.loads", "prom.trays", "prom.cooling", "prom.fabric", "prom.storage", "prom.checkups"})
 
 
-def returned(names: Sequence[str], cluster: Cluster, telemetry: Telemetry, resumed: Mapping[str, float]) -> Extra:
+def returned(
+    names: Sequence[str], cluster: Cluster, telemetry: Telemetry, resumed: Mapping[str, float]
+) -> PreflightReads:
     """What the pre-flight of nodes needs that have come back just now."""
     faults: list[str] = []
     nodes = [cluster.nodes[name] for name in names if name in cluster.nodes]
     gpus = _gpus(nodes, telemetry, time.monotonic() + DEADLINE_S, time.monotonic, faults)
-    return Extra(gpus=gpus, faults=tuple(faults), resumed={name: resumed[name] for name in names if name in resumed})
+    return PreflightReads(
+        gpus=gpus, faults=tuple(faults), resumed={name: resumed[name] for name in names if name in resumed}
+    )
 
 
-def _users(names: Sequence[str], transport: Transport) -> Extra:
+def _users(names: Sequence[str], transport: Transport) -> PreflightReads:
     """The users of these names."""
     try:
-        return Extra(rows=transport.read_users(names))
+        return PreflightReads(rows=transport.read_users(names))
     except SourceFault as error:
-        return Extra(faults=(str(error.fault),))
+        return PreflightReads(faults=(str(error.fault),))
 
 
-def _bound(names: Sequence[str], transport: Transport, ends: float, mono: Callable[[], float]) -> Extra:
+def _bound(names: Sequence[str], transport: Transport, ends: float, mono: Callable[[], float]) -> PreflightReads:
     """The jobs that asked for each of these reservations."""
     found: dict[str, tuple[Job, ...]] = {}
     faults: list[str] = []
@@ -103,7 +107,7 @@ def _bound(names: Sequence[str], transport: Transport, ends: float, mono: Callab
             found[name] = tuple(transport.read_jobs_in(name).values())
         except SourceFault as error:
             faults.append(str(error.fault))
-    return Extra(bound=found, faults=_few(faults))
+    return PreflightReads(bound=found, faults=_few(faults))
 
 
 def _acts(action: Action, cluster: Cluster, rows: Mapping[str, T], target: str) -> T | None:

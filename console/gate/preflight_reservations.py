@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from collectors.model import Job, Reservation
 from console.actions.plan import Check
 
-from .preflight_context import Known
+from .preflight_context import PreflightContext
 
 _NAMED = 5
 
 
-def _unreserve(row: Reservation, known: Known, found: list[Check]) -> None:
+def _unreserve(row: Reservation, known: PreflightContext, found: list[Check]) -> None:
     bound = known.extra.bound.get(row.name)
     if bound is None:
         found.append(Check(row.name, "unknown", "which jobs asked for it was not read", "bound-not-read"))

@@ -13,7 +13,7 @@ from console.actions.action import WAITING
 from console.actions.plan import Check
 from widgets.units import duration, when
 
-from .preflight_context import Known
+from .preflight_context import PreflightContext
 
 #: Seconds that a running job must keep: a preview may be so old when it is confirmed, and what ends a job at once is a
 #: cancel, which asks for a count.
@@ -25,7 +25,7 @@ _HARMLESS = frozenset({"CONT"})
 # -- time limits ------------------------------------------------------------------------------------------------------
 
 
-def _timelimit(job: Job, known: Known, found: list[Check]) -> None:
+def _timelimit(job: Job, known: PreflightContext, found: list[Check]) -> None:
     given = known.values.get(job.id, "")
     # Without a limit no end is known: it lies behind the begin of everything that is booked, now or later.
     limit = math.inf if given == UNLIMITED else duration_s(given)
@@ -61,7 +61,7 @@ def _timelimit(job: Job, known: Known, found: list[Check]) -> None:
                 found.append(Check(job.id, "warn", said, "limit-over-reservation", (one.name,)))
 
 
-def _kills(job: Job, limit: float, known: Known, found: list[Check]) -> bool:
+def _kills(job: Job, limit: float, known: PreflightContext, found: list[Check]) -> bool:
     """True, and said, where a lower limit would end a job that runs."""
     if limit == math.inf or (job.time_limit_s is not None and limit >= job.time_limit_s):
         return False
@@ -89,7 +89,7 @@ def _kills(job: Job, limit: float, known: Known, found: list[Check]) -> bool:
     return False
 
 
-def _crosses(job: Job, limit: float, one: Reservation, known: Known) -> str:
+def _crosses(job: Job, limit: float, one: Reservation, known: PreflightContext) -> str:
     """A running job that would still be there when a reservation of its nodes begins."""
     if job.started is None or one.starts is None or job.started + limit <= one.starts:
         return ""
@@ -100,7 +100,7 @@ def _crosses(job: Job, limit: float, one: Reservation, known: Known) -> str:
     return f"it would run into {_called(one)} of {len(both):,} of its nodes, which begins {begins}"
 
 
-def _before(job: Job, limit: float, one: Reservation, known: Known) -> str:
+def _before(job: Job, limit: float, one: Reservation, known: PreflightContext) -> str:
     """A waiting job that can no longer end before a reservation of its partition begins."""
     part = known.cluster.partitions.get(job.partition or "")
     if part is None or one.starts is None or known.now + limit <= one.starts:
@@ -122,7 +122,7 @@ def _called(one: Reservation) -> str:
 # -- where a job waits ------------------------------------------------------------------------------------------------
 
 
-def _jobpartition(job: Job, known: Known, found: list[Check]) -> None:
+def _jobpartition(job: Job, known: PreflightContext, found: list[Check]) -> None:
     rows = known.cluster.partitions
     if "partitions" not in known.cluster.known:
         found.append(
@@ -174,7 +174,7 @@ def _jobpartition(job: Job, known: Known, found: list[Check]) -> None:
             )
 
 
-def _exclude(job: Job, known: Known, found: list[Check]) -> None:
+def _exclude(job: Job, known: PreflightContext, found: list[Check]) -> None:
     names = frozenset(names_in(known.values.get(job.id)))
     unknown = sorted(names - known.cluster.nodes.keys())
     if unknown:
@@ -200,7 +200,7 @@ def _exclude(job: Job, known: Known, found: list[Check]) -> None:
 # -- what stops and signals -------------------------------------------------------------------------------------------
 
 
-def _suspend(job: Job, _: Known, found: list[Check]) -> None:
+def _suspend(job: Job, _: PreflightContext, found: list[Check]) -> None:
     found.append(
         Check(
             job.id,
@@ -217,11 +217,11 @@ def _suspend(job: Job, _: Known, found: list[Check]) -> None:
         )
 
 
-def _unsuspend(job: Job, _: Known, found: list[Check]) -> None:
+def _unsuspend(job: Job, _: PreflightContext, found: list[Check]) -> None:
     found.append(Check(job.id, "note", "it waits until nobody else runs on its CPUs", "cpus-busy"))
 
 
-def _signal(job: Job, known: Known, found: list[Check]) -> None:
+def _signal(job: Job, known: PreflightContext, found: list[Check]) -> None:
     batch, _, name = known.values.get(job.id, "").rpartition(":")
     who = "its batch script" if batch else "the processes of its steps, not its batch script"
     if name == "KILL":
@@ -248,7 +248,7 @@ def _signal(job: Job, known: Known, found: list[Check]) -> None:
         )
 
 
-def _features(node: Node, _: Known, found: list[Check]) -> None:
+def _features(node: Node, _: PreflightContext, found: list[Check]) -> None:
     found.append(
         Check(
             node.name,

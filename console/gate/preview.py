@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from collectors.model import Alert, Job, Node, Silence
 from console.actions.action import said
-from console.actions.plan import Hit, Plan, Share, Skip
+from console.actions.plan import JobHit, PartitionShare, Plan, Skip
 from console.health import hidden_jobs
 from console.plant import nvlink_domains
 from widgets.units import count, duration, plural
@@ -167,7 +167,7 @@ def _check(plan: Plan, level: str, words: str, those: Sequence[str], whole: bool
     return Fact(label, f"{whom}{words}{'; go on?' if level == 'unknown' else ''}", role)
 
 
-def _share(plan: Plan, share: Share) -> tuple[str, str]:
+def _share(plan: Plan, share: PartitionShare) -> tuple[str, str]:
     """What a partition loses, and what the guard says of it."""
     guard, pct = plan.guard, 100 * share.part
     if share.newly_out > guard.share_nodes:
@@ -194,7 +194,7 @@ def _jobs(plan: Plan, whole: bool) -> list[Fact]:
     unknown = [Fact(label, hidden_jobs.words(hidden), "warn")] if hidden else []
     if not plan.jobs:
         return unknown if hidden or plan.action.kind == "job" else [Fact(label, "no job")]
-    shown: Sequence[Hit] = plan.jobs if whole or len(plan.jobs) <= JOBS_SHOWN else plan.jobs[: JOBS_SHOWN - 1]
+    shown: Sequence[JobHit] = plan.jobs if whole or len(plan.jobs) <= JOBS_SHOWN else plan.jobs[: JOBS_SHOWN - 1]
     made = [Fact(label, _hit(job, whole), role) for job in shown]
     if len(shown) < len(plan.jobs):
         made.append(Fact(label, f"and {len(plan.jobs) - len(shown):,} jobs more", role))
@@ -215,7 +215,7 @@ def _fate(plan: Plan) -> str:
     return f"they go on until they end; {then}the last frees its nodes within {duration(plan.empty_in_s)}"
 
 
-def _hit(job: Hit, whole: bool) -> str:
+def _hit(job: JobHit, whole: bool) -> str:
     nodes = "nodes unknown" if job.node_count is None else f"{job.node_count} node{'s' if job.node_count != 1 else ''}"
     gpus = "GPUs unknown" if job.gpus is None else f"{job.gpus} GPU{'s' if job.gpus != 1 else ''}"
     done = "run time unknown" if job.elapsed_s is None else f"{duration(job.elapsed_s)} done"

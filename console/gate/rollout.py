@@ -14,16 +14,16 @@ import msgspec
 from collectors.clock import Clock
 from collectors.model import Change, Cluster, Node, SourceFault
 from collectors.nodeset import fold
-from console.actions.plan import Check, Extra, Options, Plan, Refusal
+from console.actions.plan import Check, Options, Plan, PreflightReads, Refusal
 from console.health import drain_reasons
 from console.health.inconsistencies import fresh
 from console.health.xid_policy import Policy
 
 from . import preflight
-from .outcome import Progress, Result
+from .outcome import Progress, SendResult
 from .preflight_reads import RETURN_SOURCES
 from .target_reads import Readers
-from .verify import PATIENCE_OF_S, PATIENCE_S, Settled, Waiting, Watch, rewritten, state_of
+from .verify import PATIENCE_OF_S, PATIENCE_S, PendingTarget, Settled, Verification, rewritten, state_of
 from .waves import Waves, may_begin
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ GLANCE_S, AGAIN_S = 1.0, 5.0
 #: An XID may be told of so much later than it happened: what came shortly before the preview counts too.
 _LATE_S = 180.0
 #: Reads what the pre-flight of these nodes needs, as new as can be had. Blocks. Raises SourceFault.
-Look = Callable[[Sequence[str]], tuple[Cluster, Extra]]
+Look = Callable[[Sequence[str]], tuple[Cluster, PreflightReads]]
 
 
 class Waving:
@@ -68,9 +68,9 @@ class Waving:
         """Of the step that is to go out: nodes that are not fit, and why."""
         self._unsent: dict[str, str] = {}
         """The same of the whole wave, once its steps are out."""
-        self._sent: tuple[Waiting, ...] = ()
+        self._sent: tuple[PendingTarget, ...] = ()
         """Nodes of the wave that are waited for."""
-        self._behind: tuple[Waiting, ...] = ()
+        self._behind: tuple[PendingTarget, ...] = ()
         """Nodes of earlier waves that did not register in time: they may come yet."""
         self._blind = ""
         """Why a step went out without having been looked at."""
@@ -86,11 +86,11 @@ class Waving:
         """What could not be written down or taken out again."""
 
     @property
-    def waiting(self) -> tuple[Waiting, ...]:
+    def waiting(self) -> tuple[PendingTarget, ...]:
         """What was sent and is not yet settled."""
         return self._sent + self._behind
 
-    def before(self, step: Change, results: dict[str, Result]) -> None:
+    def before(self, step: Change, results: dict[str, SendResult]) -> None:
         """Wait until this step may be sent, or all was stopped. Notes in `results` what came of the wave before."""
         wave = self._of[step.targets[0]]
         if wave != self._at:
@@ -102,7 +102,7 @@ class Waving:
         self._keep_ramp(step.targets)
         self._progress.wave = f"{self._head}: {len(step.targets):,} nodes go out"
 
-    def look(self, names: Sequence[str]) -> dict[str, Result]:
+    def look(self, names: Sequence[str]) -> dict[str, SendResult]:
         """Look at the nodes of a step once more, as for somebody who puts them back by hand just now: since the preview
         minutes have passed. Returns those that are not fit; they are set aside. What cannot be read refuses nothing.
         """
@@ -126,10 +126,10 @@ class Waving:
                 bad.setdefault(name, []).insert(0, why)
         self._looked = {name: "; ".join(whys) for name, whys in bad.items()}
         return {
-            name: Result("dropped", f"not sent, set aside: {why}", aside=True) for name, why in self._looked.items()
+            name: SendResult("dropped", f"not sent, set aside: {why}", aside=True) for name, why in self._looked.items()
         }
 
-    def sent(self, step: Change, found: Mapping[str, Result], waiting: Sequence[Waiting]) -> None:
+    def sent(self, step: Change, found: Mapping[str, SendResult], waiting: Sequence[PendingTarget]) -> None:
         """A step was sent, or all of it set aside: it is waited for, and counts on the ramp."""
         self._unsent |= self._looked
         self._progress.aside |= self._looked
@@ -144,7 +144,7 @@ class Waving:
         if not self._waves.ramp_kw_min or any(node not in self._waves.node_kw for node in step.targets):
             self._not_before = mono + self._waves.pause_s
 
-    def close(self, results: dict[str, Result]) -> int:
+    def close(self, results: dict[str, SendResult]) -> int:
         """Wait for what was sent of this wave, look whether it is fit, write it down. Returns how many are not."""
         settled, left = self._watched(self._sent, self._waves.wait_s, self._head)
         if self._stopped() or not (self._count or self._unsent):
@@ -155,7 +155,7 @@ class Waving:
         if self._stopped():
             return 0
         waited = f"left behind: not registered within {self._waves.wait_s:g} s"
-        results |= {one.target: Result("pending", waited) for one in left}
+        results |= {one.target: SendResult("pending", waited) for one in left}
         aside = {**self._unsent, **self._failed, **_lost(settled), **{one.target: waited for one in left}}
         aside |= {one.target: unfit[one.target] for one in settled if one.target in unfit}
         fit = sum(one.state == "done" and one.target not in unfit for one in settled)
@@ -168,7 +168,7 @@ class Waving:
         self._progress.behind = len(self._behind)
         return len(aside)
 
-    def finish(self, results: dict[str, Result]) -> None:
+    def finish(self, results: dict[str, SendResult]) -> None:
         """The last wave is out. Nothing is held up by those left behind any more: they get all their time."""
         self.close(results)
         if not self._behind or self._stopped():
@@ -184,7 +184,7 @@ class Waving:
 
     # -- what is told and written ------------------------------------------------------------------------------------
 
-    def _come_late(self, late: Sequence[Settled], unfit: Mapping[str, str], results: dict[str, Result]) -> None:
+    def _come_late(self, late: Sequence[Settled], unfit: Mapping[str, str], results: dict[str, SendResult]) -> None:
         """What became of nodes that had been left behind."""
         if not late:
             return
@@ -196,13 +196,13 @@ class Waving:
         self._tell("left behind before", len(fit), aside, 0, 0)
 
     def _note(
-        self, settled: Sequence[Settled], unfit: Mapping[str, str], results: dict[str, Result], wave: str
+        self, settled: Sequence[Settled], unfit: Mapping[str, str], results: dict[str, SendResult], wave: str
     ) -> None:
         told = tuple(
             msgspec.structs.replace(one, why=f"{one.why}; set aside: {unfit[one.target]}", aside=True)
             if one.target in unfit else one for one in settled
         )  # fmt: skip
-        results |= {one.target: Result(one.state, one.why, one.aside, one.seen) for one in told}
+        results |= {one.target: SendResult(one.state, one.why, one.aside, one.seen) for one in told}
         self._progress.results |= results
         self.warning = self.warning or self._gate.note(told, wave=wave)
 
@@ -229,11 +229,11 @@ class Waving:
     # -- what is looked at -------------------------------------------------------------------------------------------
 
     def _watched(
-        self, waiting: tuple[Waiting, ...], wait_s: float, head: str
-    ) -> tuple[tuple[Settled, ...], tuple[Waiting, ...]]:
+        self, waiting: tuple[PendingTarget, ...], wait_s: float, head: str
+    ) -> tuple[tuple[Settled, ...], tuple[PendingTarget, ...]]:
         """What became of these, as Slurm shows it, and those that do not show it so many seconds after they were sent;
         or as far as it came when it was stopped."""
-        watch, every = Watch(waiting), list[Settled]()
+        watch, every = Verification(waiting), list[Settled]()
         while watch.waiting:
             seen = self._readers.glance(self._plan.cluster.name, self._plan.action, watch.waiting)
             mono = self._clock.mono()
@@ -253,7 +253,7 @@ class Waving:
         read = self._readers.read("node", names)
         return {name: row for name, row in read.items() if isinstance(row, Node)}
 
-    def _checks(self, rows: Mapping[str, Node], cluster: Cluster, extra: Extra) -> tuple[Check, ...]:
+    def _checks(self, rows: Mapping[str, Node], cluster: Cluster, extra: PreflightReads) -> tuple[Check, ...]:
         """What the pre-flight says of these now, without what was confirmed with its eyes open."""
         if self._knew_xids:
             resumed = {**extra.resumed, **dict.fromkeys(rows, self._since)}
@@ -281,7 +281,7 @@ class Waving:
         if not names or look is None:
             return {}, len(names)
         rows: dict[str, Node] = {}
-        extra = Extra()
+        extra = PreflightReads()
         while True:
             self._progress.wave = f"{self._head}: looks whether {len(names):,} nodes are fit"
             try:
@@ -290,7 +290,7 @@ class Waving:
                 loads = [cluster.loads[name] for name in names if name in cluster.loads]
                 new = all(load.sampled_at is not None and load.sampled_at >= since for load in loads)
             except SourceFault as error:
-                extra, new = Extra(faults=(str(error.fault),)), False
+                extra, new = PreflightReads(faults=(str(error.fault),)), False
             if new or self._clock.mono() >= ends or self._progress.rest(AGAIN_S):
                 break
         if self._stopped():

@@ -16,9 +16,9 @@ from console.actions.action import ROWS, Action, Row
 from console.actions.plan import Plan
 
 from .confirmation import weighed
-from .outcome import Changed, Result
+from .outcome import Changed, SendResult
 from .planning import otherwise
-from .verify import Waiting, drifted, jobs_by_node
+from .verify import PendingTarget, drifted, jobs_by_node
 
 
 class Again(NamedTuple):
@@ -27,7 +27,7 @@ class Again(NamedTuple):
     rows: Mapping[str, Row]
     """The targets, with the nodes that their loss is weighed against."""
     age: float | None
-    dropped: dict[str, Result]
+    dropped: dict[str, SendResult]
     """Targets that must not be acted on."""
     asks: dict[str, Changed]
     """Targets that may be acted on once a new preview was confirmed."""
@@ -88,7 +88,7 @@ class Readers:
             if one is not None and one.asks and now is not None:
                 found.asks[target] = Changed(one.why, now)
             elif one is not None:
-                found.dropped[target] = Result("dropped", one.why)
+                found.dropped[target] = SendResult("dropped", one.why)
         return found
 
     def newest(self, plan: Plan, rows: Mapping[str, Row], going: frozenset[str]) -> Cluster:
@@ -111,7 +111,7 @@ class Readers:
         assert self._transport is not None
         return jobs_by_node(self._transport.read_jobs_on(nodes).values())
 
-    def glance(self, cluster: str, action: Action, waiting: Sequence[Waiting]) -> Cluster:
+    def glance(self, cluster: str, action: Action, waiting: Sequence[PendingTarget]) -> Cluster:
         """A Cluster of just what shows what came of these; of nothing where it cannot be read."""
         kind: Any = action.shown_in
         made = {one.value or "": None for one in waiting}

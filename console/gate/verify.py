@@ -38,7 +38,7 @@ _HIDDEN = "and what was read of the jobs leaves rows out"
 _GONE = {**dict.fromkeys(ROWS, _UNLISTED), "alert": "it is over", "silence": "it is over"}
 
 
-class Waiting(Struct, frozen=True, kw_only=True):
+class PendingTarget(Struct, frozen=True, kw_only=True):
     """A target whose change was sent and not yet seen."""
 
     plan: str
@@ -75,16 +75,16 @@ class Settled(Struct, frozen=True, kw_only=True):
     """State of the target in the reading that shows it: `draining`. Empty where it has no row or no state any more."""
 
 
-class Watch(Struct, frozen=True):
+class Verification(Struct, frozen=True):
     """The targets still pending. Give it each new Cluster; it gives the next Watch and what was settled."""
 
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[PendingTarget, ...] = ()
 
-    def add(self, more: Sequence[Waiting]) -> tuple[Watch, tuple[Settled, ...]]:
+    def add(self, more: Sequence[PendingTarget]) -> tuple[Verification, tuple[Settled, ...]]:
         """Wait for these too. A target that is waited for already is waited for anew: the later change counts, and what
         became of the earlier one is told as the later one found the target."""
         new = {(one.kind, one.target): one for one in more}
-        still: list[Waiting] = []
+        still: list[PendingTarget] = []
         over: list[Settled] = []
         for one in self.waiting:
             later = new.get((one.kind, one.target))
@@ -92,7 +92,7 @@ class Watch(Struct, frozen=True):
                 still.append(one)
             else:
                 over.append(_overtaken(one, later))
-        return Watch((*still, *more)), tuple(over)
+        return Verification((*still, *more)), tuple(over)
 
     def words(self, kind: Kind) -> dict[str, str]:
         """Target to what its row says meanwhile: `{"gpu0412": "draining…", "gpu0413": "rebooting"}`."""
@@ -100,20 +100,20 @@ class Watch(Struct, frozen=True):
 
     def check(
         self, cluster: Cluster, mono: float, patience_s: float | None = None
-    ) -> tuple[Watch, tuple[Settled, ...]]:
+    ) -> tuple[Verification, tuple[Settled, ...]]:
         """Hold every pending change against what is known now.
 
         Each action has its own patience (seconds): a minute, five for a resume, fifteen for a reboot; `patience_s`
         takes its place where somebody waits no longer than that.
         """
         found = [_look_at(one, cluster, mono, patience_s) for one in self.waiting]
-        still = tuple(one for one in found if isinstance(one, Waiting))
+        still = tuple(one for one in found if isinstance(one, PendingTarget))
         if all(new is old for new, old in zip(found, self.waiting, strict=True)):
             return self, ()
-        return Watch(still), tuple(one for one in found if isinstance(one, Settled))
+        return Verification(still), tuple(one for one in found if isinstance(one, Settled))
 
 
-def _overtaken(one: Waiting, later: Waiting) -> Settled:
+def _overtaken(one: PendingTarget, later: PendingTarget) -> Settled:
     """What became of a change before the target was changed once more."""
     shown, _, why = _shown(one, later.before)
     if not shown:
@@ -128,7 +128,7 @@ def _overtaken(one: Waiting, later: Waiting) -> Settled:
     )
 
 
-def _look_at(one: Waiting, cluster: Cluster, mono: float, patience_s: float | None) -> Waiting | Settled:
+def _look_at(one: PendingTarget, cluster: Cluster, mono: float, patience_s: float | None) -> PendingTarget | Settled:
     def over(state: Literal["done", "unknown"], why: str = "") -> Settled:
         return Settled(
             plan=one.plan,
@@ -194,7 +194,7 @@ def done_word(action: Action, seen: str) -> str:
     return seen if seen and action.id in _FOR_A_STATE else action.done
 
 
-def _shown(one: Waiting, after: Row | None) -> tuple[bool | None, str, str]:
+def _shown(one: PendingTarget, after: Row | None) -> tuple[bool | None, str, str]:
     """As `seen`, with the stage it is in while that is not over, and what there is to tell once it is."""
     if isinstance(after, Node) and isinstance(one.before, Node):
         if one.action in _REBOOTS:

@@ -40,7 +40,7 @@ class Automation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                     raise ValueError(f"{kind} {text!r} is too wide: it matches what people write")
 
 
-class Known(Struct, frozen=True):
+class KnownAutomation(Struct, frozen=True):
     """One automation of the list."""
 
     name: str
@@ -57,11 +57,11 @@ class _Set(Struct, frozen=True):
 
 
 @cache
-def shipped() -> tuple[Known, ...]:
+def shipped() -> tuple[KnownAutomation, ...]:
     """The automations that wacht knows."""
     layer = TomlFile(SHIPPED, ours=True)
     return tuple(
-        Known(one["name"], one["source"], tuple(one.get("logins", ())), tuple(one.get("patterns", ())))
+        KnownAutomation(one["name"], one["source"], tuple(one.get("logins", ())), tuple(one.get("patterns", ())))
         for one in layer.table["automation"]
     )
 

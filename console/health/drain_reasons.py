@@ -149,7 +149,7 @@ def robot(by: str | None, reason: str | None = None) -> bool:
     return who(by, reason) == "robot"
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class DrainGroup(Struct, frozen=True, kw_only=True):
     """One line of the drain inbox: nodes of one rack that are out for one reason."""
 
     kind: str
@@ -182,7 +182,7 @@ def out(node: Node) -> bool:
     return node.display in OUT and node.display != "future"
 
 
-def inbox(cluster: Cluster, now: float) -> list[Entry]:
+def inbox(cluster: Cluster, now: float) -> list[DrainGroup]:
     """Every node that is out: the forgotten first, then by kind, rack and age. Empty when nodes are not known."""
     groups: dict[tuple[object, ...], list[tuple[Node, Reason]]] = {}
     for node in cluster.nodes.values():
@@ -205,11 +205,11 @@ def is_forgotten(node: Node, now: float) -> bool:
     return node.reason_at is not None and now - node.reason_at > FORGOTTEN_S
 
 
-def _entry(cluster: Cluster, members: list[tuple[Node, Reason]], now: float) -> Entry:
+def _entry(cluster: Cluster, members: list[tuple[Node, Reason]], now: float) -> DrainGroup:
     node, told = members[0]
     nodes = [one for one, _ in members]
     held = {job for one in nodes for job in cluster.jobs_on.get(one.name, ())}
-    return Entry(
+    return DrainGroup(
         kind=told.kind,
         who=told.who,
         by=node.reason_by,

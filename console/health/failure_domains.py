@@ -50,7 +50,7 @@ class Failed(Struct, frozen=True):
     since: int | None
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class SharedFailure(Struct, frozen=True, kw_only=True):
     """Several nodes that went together. `place` is None where they share nothing but the moment."""
 
     place: Place | None
@@ -143,7 +143,7 @@ def nodes_of(place: Place, cluster: Cluster) -> tuple[str, ...]:
 
 def together(
     failed: Sequence[Failed], cluster: Cluster, now: float, likely: Iterable[Place] = ()
-) -> tuple[list[Event], list[Failed]]:
+) -> tuple[list[SharedFailure], list[Failed]]:
     """The events among the nodes that failed, and those that failed alone. `likely` are places that alerts name."""
     from . import drain_reasons
 
@@ -170,13 +170,13 @@ def together(
         key=lambda one: (one[2] >= CAUSE_SHARE, one[0] in hints, len(one[1]), one[2], _fits(one[0][0], one[1])),
         reverse=True,
     )
-    events: list[Event] = []
+    events: list[SharedFailure] = []
     gone: set[str] = set()
     for place, burst, share in found:
         left = tuple(one for one in burst if one.node.name not in gone)
         if (len(left) >= TOGETHER and share >= LEAST_SHARE) or (left and place in hints):
             gone.update(one.node.name for one in left)
-            events.append(Event(place=place, failed=left, of=sizes[place]))
+            events.append(SharedFailure(place=place, failed=left, of=sizes[place]))
     return _merged(events), [one for one in failed if one.node.name not in gone]
 
 
@@ -220,17 +220,17 @@ def _fits(kind: str, burst: Sequence[Failed]) -> tuple[bool, int]:
     return kind in wanted, -KINDS.index(kind)
 
 
-def _merged(events: list[Event]) -> list[Event]:
+def _merged(events: list[SharedFailure]) -> list[SharedFailure]:
     """Many places of one kind at one time, told as one: a whole row, a cooling loop, a software that went bad."""
-    groups: dict[tuple[str, int], list[Event]] = {}
+    groups: dict[tuple[str, int], list[SharedFailure]] = {}
     for event in events:
         kind = event.place[0] if event.place is not None else ""
         groups.setdefault((kind, (event.first or 0) // (2 * GAP_S)), []).append(event)
-    merged: list[Event] = []
+    merged: list[SharedFailure] = []
     for alike in groups.values():
         if len(alike) <= MOST:
             merged += alike
             continue
         every = tuple(one for event in alike for one in event.failed)
-        merged.append(Event(place=alike[0].place, failed=every, places=len(alike)))
+        merged.append(SharedFailure(place=alike[0].place, failed=every, places=len(alike)))
     return merged

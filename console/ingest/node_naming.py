@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
-from collectors.hosts import Ids, Knows, Names, ids_of
+from collectors.hosts import Ids, Knows, NodeNames, ids_of
 from collectors.model import Cluster, Node, Reading
 from console.runtime.memo import remembered
 
@@ -14,9 +14,9 @@ WAIT_S = 5.0
 
 
 @remembered("nodes")
-def names_of(cluster: Cluster) -> Names:
+def names_of(cluster: Cluster) -> NodeNames:
     """How Slurm names the nodes of a cluster."""
-    return Names(ids_of(cluster.nodes.values()))
+    return NodeNames(ids_of(cluster.nodes.values()))
 
 
 class Naming:
@@ -48,7 +48,7 @@ class Naming:
         changed, again = ids != self._ids, self._tried.is_set() or self._early
         if changed:
             self._ids = ids
-            names = Names(ids)
+            names = NodeNames(ids)
             for one in self._knowing:
                 one.know(names)
         self._tried.set()
@@ -71,4 +71,4 @@ def _reads_nodes(source: str) -> bool:
 def tell(one: object, nodes: Mapping[str, Node]) -> None:
     """Tell one that is asked on demand how these nodes are named, where it has to know."""
     if isinstance(one, Knows) and nodes:
-        one.know(Names(ids_of(nodes.values())))
+        one.know(NodeNames(ids_of(nodes.values())))

@@ -52,7 +52,7 @@ class Lends(Protocol):
 
 
 @runtime_checkable
-class Shows(Protocol):
+class ShownSource(Protocol):
     """A source that reads more often what a screen shows."""
 
     def show(self, ids: frozenset[str]) -> None:
@@ -181,7 +181,7 @@ class Poller:
     def show(self, ids: frozenset[str]) -> None:
         """The jobs that stand on the screen now: where a road reads all of them seldom, it reads these each time."""
         for one in self._collectors.values():
-            if isinstance(one, Shows):
+            if isinstance(one, ShownSource):
                 one.show(ids)
 
     def watch(self, kinds: frozenset[str] | None) -> None:

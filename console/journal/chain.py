@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors import files
-from console.runtime.timeouts import Beside, Late
+from console.runtime.timeouts import CallTimeout, TimedCall
 
 _SUM = b',"sum":"'
 _BLOCK = 1 << 16
@@ -95,7 +95,7 @@ def seal(fields: Mapping[str, Any]) -> bytes:
 
 def verify(path: Path) -> Verdict:
     """Walk the whole chain. Raises JournalFault when there is no journal or it cannot be read."""
-    return _within(path, Beside("verify", lambda moves: _walked(path, moves)))
+    return _within(path, TimedCall("verify", lambda moves: _walked(path, moves)))
 
 
 def _walked(path: Path, moves: Callable[[], None]) -> Verdict:
@@ -132,20 +132,20 @@ def _walked(path: Path, moves: Callable[[], None]) -> Verdict:
 
 def there(path: Path) -> bool:
     """Whether there is a journal yet. Raises JournalFault where the file system hangs."""
-    return _within(path, Beside("look", lambda _: files.is_there(path)))
+    return _within(path, TimedCall("look", lambda _: files.is_there(path)))
 
 
 def read(path: Path, last: int | None = None) -> list[dict[str, Any]]:
     """The last lines as records, oldest first; one that cannot be read is `{"event": "unreadable"}`."""
-    raws = _within(path, Beside("read", lambda moves: deque(_lines(path, moves), maxlen=last)))
+    raws = _within(path, TimedCall("read", lambda moves: deque(_lines(path, moves), maxlen=last)))
     return [record(raw) for raw in raws]
 
 
-def _within(path: Path, work: Beside[T]) -> T:
+def _within(path: Path, work: TimedCall[T]) -> T:
     """What that work gives. Raises JournalFault where the file system hangs."""
     try:
         return work.result(READ_S)
-    except Late:
+    except CallTimeout:
         raise JournalFault(f"{path}: the file system did not answer in {READ_S:g} s") from None
 
 
@@ -165,7 +165,7 @@ class Follower:
         self.path = path
         self._last = last
         self._place = _Place()
-        self._asking: Beside[tuple[bool, list[bytes]] | None] | None = None
+        self._asking: TimedCall[tuple[bool, list[bytes]] | None] | None = None
 
     def more(self) -> tuple[bool, list[dict[str, Any]]] | None:
         """What is new, None when nothing is: True with everything, where the file is another or was changed, else
@@ -174,7 +174,7 @@ class Follower:
         if self._asking is not None and self._asking.is_alive():
             raise JournalFault(f"{self.path}: the file system still does not answer")
         place = self._place
-        self._asking = Beside("follow", lambda _: self._more(place))
+        self._asking = TimedCall("follow", lambda _: self._more(place))
         try:
             found = _within(self.path, self._asking)
         except JournalFault:

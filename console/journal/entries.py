@@ -25,7 +25,7 @@ from console.actions.registry import BY_ID
 from console.gate import verify
 
 Record = Mapping[str, Any]
-#: Words of `console.gate.outcome.Result`, in the order in which they are told.
+#: Words of `console.gate.outcome.SendResult`, in the order in which they are told.
 STATES = ("done", "sent", "pending", "unknown", "failed", "dropped")
 #: Outcomes after which the machine may have changed.
 TOOK_PLACE = frozenset({"done", "sent", "pending", "unknown"})
@@ -40,7 +40,7 @@ _FORMS = {
 _WHOLE = {"partition": Partition, "reservation": Reservation, "user": User}
 
 
-class Told(Struct, frozen=True):
+class TargetOutcome(Struct, frozen=True):
     """What the journal says became of one target."""
 
     state: str
@@ -49,7 +49,7 @@ class Told(Struct, frozen=True):
     """Of waves: it was not fit, and was set aside."""
 
 
-class Entry(Struct, frozen=True, kw_only=True, eq=False):
+class JournalEntry(Struct, frozen=True, kw_only=True, eq=False):
     """One action, as far as the journal tells. None and empty: it does not say."""
 
     key: str
@@ -89,7 +89,7 @@ class Entry(Struct, frozen=True, kw_only=True, eq=False):
     undoes: str | None = None
     """Id of the plan that it takes back."""
     broke_glass: str | None = None
-    outcome: Mapping[str, Told] = field(default_factory=dict)
+    outcome: Mapping[str, TargetOutcome] = field(default_factory=dict)
     ended: bool = False
     """A result was written, or a reading told of every target."""
     sent: tuple[Mapping[str, Any], ...] = ()
@@ -121,7 +121,7 @@ class Entry(Struct, frozen=True, kw_only=True, eq=False):
         return target in self.targets and (told.state in TOOK_PLACE if told is not None else self.orphan)
 
 
-def join(records: Iterable[Record], before: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
+def join(records: Iterable[Record], before: Mapping[str, JournalEntry] | None = None) -> dict[str, JournalEntry]:
     """The entries of these records, oldest first, on top of those of earlier records."""
     entries = dict(before or {})
     for record in records:
@@ -138,7 +138,7 @@ def join(records: Iterable[Record], before: Mapping[str, Entry] | None = None) -
     return entries
 
 
-def words(entry: Entry) -> str:
+def words(entry: JournalEntry) -> str:
     """What came of it: `8 done`, `7 done, 1 unknown`, `no result`, `refused`."""
     if entry.gap:
         return "written later"
@@ -157,7 +157,7 @@ def counted(states: Sequence[str]) -> str:
     return ", ".join(f"{states.count(state):,} {state}" for state in known)
 
 
-def named(entry: Entry) -> str:
+def named(entry: JournalEntry) -> str:
     """The targets as people read them: nodes folded, jobs by id, alerts by name and node, silences by their comment."""
     if entry.gap:
         return f"{entry.gap:,} line{'s' if entry.gap != 1 else ''} that only syslog had"
@@ -196,7 +196,7 @@ def line_text(record: Record) -> str:
     return clean("  ".join(part for part in parts if part))
 
 
-def outcome_of(orphan: Entry, rows: Mapping[str, Row]) -> dict[str, dict[str, str]]:
+def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[str, str]]:
     """What can be said of each target now that no result was written: `{"gpu0001": {"state": "done", "why": …}}`.
 
     `rows` are the targets as they were read just now. Never a failure: what is not seen may have been done and undone.
@@ -220,13 +220,13 @@ def outcome_of(orphan: Entry, rows: Mapping[str, Row]) -> dict[str, dict[str, st
     return told
 
 
-def readable(entry: Entry) -> tuple[str, ...]:
+def readable(entry: JournalEntry) -> tuple[str, ...]:
     """Its targets as far as they are written like names of their kind: nothing else goes into a command."""
     form = _FORMS.get(entry.kind)
     return tuple(target for target in entry.targets if form is not None and form.fullmatch(target))
 
 
-def told_orphans(orphans: Sequence[Entry]) -> str:
+def told_orphans(orphans: Sequence[JournalEntry]) -> str:
     """What is said at the start of actions of which nobody wrote what came of them."""
     if not orphans:
         return ""
@@ -239,7 +239,7 @@ def told_orphans(orphans: Sequence[Entry]) -> str:
     return f"{head} no result: {'; '.join(each)}{more}. Whether it was done: :journal reads it back"
 
 
-def was(entry: Entry, target: str) -> Row | None:
+def was(entry: JournalEntry, target: str) -> Row | None:
     """A target as it was just before, as far as the journal kept it; None where it did not."""
     seen = entry.seen.get(target)
     state = text(seen.get("state")) if seen else None
@@ -266,7 +266,7 @@ def was(entry: Entry, target: str) -> Row | None:
     return None
 
 
-def had(entry: Entry, target: str) -> str | None:
+def had(entry: JournalEntry, target: str) -> str | None:
     """What a target had before it was given something; None where the journal does not say."""
     return text(entry.seen.get(target, {}).get("value"))
 
@@ -341,10 +341,10 @@ def strings(value: Any) -> tuple[str, ...]:
     return tuple(clean(one) for one in value if isinstance(one, str)) if isinstance(value, list | tuple) else ()
 
 
-def _begun(key: str, plan: str, record: Record) -> Entry:
+def _begun(key: str, plan: str, record: Record) -> JournalEntry:
     get = record.get
     targets, seen, argv, numbers = strings(get("targets")), get("seen"), get("argv"), get("priorities")
-    one = Entry(
+    one = JournalEntry(
         key=key, plan=plan, at=moment(get("time")), who=text(get("login")) or "", uid=whole(get("uid")),
         host=text(get("host")), pid=whole(get("pid")), began=whole(get("began")), ssh=text(get("ssh")),
         session=text(get("session")), cluster=text(get("cluster")) or "", action=text(get("action")) or "",
@@ -365,14 +365,14 @@ def _begun(key: str, plan: str, record: Record) -> Entry:
     return msgspec.structs.replace(one, text=" ".join(filter(None, about)).lower())
 
 
-def _ended(entry: Entry, record: Record) -> Entry:
+def _ended(entry: JournalEntry, record: Record) -> JournalEntry:
     """The entry with what came of it. What a reading proved stands, whatever comes after."""
     found = dict(entry.outcome)
     for target, told in _items(record.get("outcome")):
         state = told.get("state") if isinstance(told, dict) else None
         name = clean(target)
         if state in STATES and not (name in found and found[name].state == "done"):
-            found[name] = Told(state, text(told.get("why")) or "", told.get("aside") is True)
+            found[name] = TargetOutcome(state, text(told.get("why")) or "", told.get("aside") is True)
     if record.get("event") == "verified":
         ended = entry.ended or all(target in found for target in entry.targets)
         return msgspec.structs.replace(entry, outcome=found, proven_at=moment(record.get("time")), ended=ended)

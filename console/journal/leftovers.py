@@ -18,7 +18,7 @@ from console.health.inconsistencies import good
 from widgets.units import duration
 
 if TYPE_CHECKING:
-    from .entries import Entry
+    from .entries import JournalEntry
 
 Record = Mapping[str, Any]
 #: What shuts, and what opens again.
@@ -27,7 +27,7 @@ _SHUTS = {"partition-down": True, "partition-up": False, "block": True, "unblock
 _CLOSED = frozenset({"DOWN", "DRAIN"})
 
 
-class Deed(Struct, frozen=True, kw_only=True):
+class LeftoverOrigin(Struct, frozen=True, kw_only=True):
     """Who did it, when and why, as far as the journal says."""
 
     who: str
@@ -43,15 +43,15 @@ class Deed(Struct, frozen=True, kw_only=True):
 class Left(Struct, frozen=True, kw_only=True):
     """What stands of all that was shut from here."""
 
-    partitions: Mapping[str, Deed] = field(default_factory=dict)
-    users: Mapping[str, Deed] = field(default_factory=dict)
+    partitions: Mapping[str, LeftoverOrigin] = field(default_factory=dict)
+    users: Mapping[str, LeftoverOrigin] = field(default_factory=dict)
 
 
 def left(records: Iterable[Record]) -> Left:
     """What was shut and not opened again, as far as these lines of the journal tell."""
     from .entries import join
 
-    found: dict[str, dict[str, Deed]] = {"partition": {}, "user": {}}
+    found: dict[str, dict[str, LeftoverOrigin]] = {"partition": {}, "user": {}}
     for entry in join(records).values():
         shuts = _SHUTS.get(entry.action)
         if shuts is None or entry.kind not in found:
@@ -70,8 +70,8 @@ def still(of: Left, blocked: Collection[str]) -> Left:
     return Left(partitions=of.partitions, users=users)
 
 
-def _deed(entry: Entry) -> Deed:
-    return Deed(who=entry.person, at=entry.at, why=entry.reason)
+def _deed(entry: JournalEntry) -> LeftoverOrigin:
+    return LeftoverOrigin(who=entry.person, at=entry.at, why=entry.reason)
 
 
 def closed(row: Partition, of: Left, now: float) -> str | None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from console.health import drain_reasons, tickets
 from widgets.units import times
 
-from .entries import TOOK_PLACE, Entry, Record, join, text
+from .entries import TOOK_PLACE, JournalEntry, Record, join, text
 from .undo import undone, undos
 
 #: Acts that put a node back to work.
@@ -35,7 +35,7 @@ class Act(Struct, frozen=True, kw_only=True):
     action: str
     reason: str | None
     state: str
-    """As `console.gate.outcome.Result` has it; `sent` where no result was written."""
+    """As `console.gate.outcome.SendResult` has it; `sent` where no result was written."""
     why: str = ""
     before: str | None = None
     """The state it was in, as Slurm wrote it then (MIXED+DRAIN)."""
@@ -133,7 +133,7 @@ def ticketed(records: Iterable[Record]) -> dict[tuple[str, str], float]:
     return found
 
 
-def _act(entry: Entry, one: str, target: str, back: Mapping[str, Entry]) -> Act:
+def _act(entry: JournalEntry, one: str, target: str, back: Mapping[str, JournalEntry]) -> Act:
     """What an entry says of one of its targets."""
     told, row = entry.outcome.get(one), entry.seen.get(one, {})
     return Act(

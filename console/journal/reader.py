@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from msgspec import Struct, field
 
 from .chain import Follower, read, there
-from .entries import Entry, join
+from .entries import JournalEntry, join
 from .undo import undone, undos
 from .writer import LOOKBACK, alive
 
@@ -18,10 +18,10 @@ from .writer import LOOKBACK, alive
 _ORPHANS = 200
 
 
-class Book(Struct, frozen=True, eq=False, kw_only=True):
+class JournalReader(Struct, frozen=True, eq=False, kw_only=True):
     """What was read of the journal, at one moment."""
 
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Mapping[str, JournalEntry] = field(default_factory=dict)
     """Oldest first."""
     under_way: frozenset[str] = frozenset()
     """Keys of entries without a result whose process is still there."""
@@ -29,22 +29,22 @@ class Book(Struct, frozen=True, eq=False, kw_only=True):
     """Login and uid to how the person is told: `jdv as root`."""
     undone: Mapping[str, str] = field(default_factory=dict)
     """Key to how much of it was taken back: `undone`, `2 undone`."""
-    by: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
+    by: Mapping[str, Sequence[JournalEntry]] = field(default_factory=dict)
     """As `console.journal.undo.undos` gives it."""
 
     @classmethod
-    def of(cls, entries: Mapping[str, Entry]) -> Book:
+    def of(cls, entries: Mapping[str, JournalEntry]) -> JournalReader:
         """The book of these entries."""
         return _grown(cls(), entries)
 
 
-class Books(Protocol):
+class JournalReaders(Protocol):
     """Where actions are looked up: the journal, or what was recorded of it. Blocks."""
 
     kept: str
     """What stands in place of a word on the chain of hashes, where this is a copy without it."""
 
-    def read(self, now: float) -> Book:
+    def read(self, now: float) -> JournalReader:
         """The book as it is now, the very same as before where nothing changed. Raises JournalFault."""
         ...
 
@@ -53,7 +53,7 @@ class Books(Protocol):
         ...
 
 
-class Reader:
+class JournalFollower:
     """Reads one journal, each time only what was added. Blocks; not for two threads at once."""
 
     kept = ""
@@ -61,19 +61,21 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._follower = Follower(path, LOOKBACK)
-        self._book: Book | None = None
+        self._book: JournalReader | None = None
 
-    def read(self, now: float) -> Book:
+    def read(self, now: float) -> JournalReader:
         """The book as it is now, the very same as before where nothing changed. Raises JournalFault."""
         more = self._follower.more()
-        book = self._book or Book()
+        book = self._book or JournalReader()
         if more is not None:
             fresh, records = more
             book = _grown(book, join(records, None if fresh else book.entries))
         orphans = [one for one in book.entries.values() if one.orphan][-_ORPHANS:]
         under_way = frozenset(one.key for one in orphans if alive(one, now))
         if more is not None or under_way != book.under_way:
-            book = Book(entries=book.entries, under_way=under_way, users=book.users, undone=book.undone, by=book.by)
+            book = JournalReader(
+                entries=book.entries, under_way=under_way, users=book.users, undone=book.undone, by=book.by
+            )
         self._book = book
         return book
 
@@ -82,7 +84,7 @@ class Reader:
         return read(self._path, LOOKBACK) if there(self._path) else []
 
 
-def _grown(before: Book, entries: Mapping[str, Entry]) -> Book:
+def _grown(before: JournalReader, entries: Mapping[str, JournalEntry]) -> JournalReader:
     by = undos(entries)
     taken = {}
     for entry in entries.values():
@@ -91,7 +93,7 @@ def _grown(before: Book, entries: Mapping[str, Entry]) -> Book:
             taken[entry.key] = "undone" if len(back) == len(entry.targets) else f"{len(back):,} undone"
     pairs = {(one.who, one.uid) for one in entries.values()} - before.users.keys()
     users = {**before.users, **{pair: _user(*pair) for pair in pairs}}
-    return Book(entries=entries, users=users, undone=taken, by=by)
+    return JournalReader(entries=entries, users=users, undone=taken, by=by)
 
 
 def _user(login: str, uid: int | None) -> str:

@@ -16,8 +16,8 @@ from console.actions.action import held
 from console.health import drain_reasons
 from widgets.units import UNKNOWN, duration, when
 
-from .entries import Entry
-from .reader import Book
+from .entries import JournalEntry
+from .reader import JournalReader
 
 DAY_S = 86_400
 #: A reservation in which no job runs for so long, a job held so long, is asked about.
@@ -38,7 +38,7 @@ class Behind(Struct, frozen=True, kw_only=True):
     """A filter of the node list or a job's id, "" for nothing."""
 
 
-def left_behind(cluster: Cluster, book: Book, now: float) -> tuple[Behind, ...]:
+def left_behind(cluster: Cluster, book: JournalReader, now: float) -> tuple[Behind, ...]:
     """All of it, kind by kind, the oldest first. Of kinds that were never read nothing is told: see `unknown`."""
     last = _last(book.entries)
     found = [
@@ -59,9 +59,9 @@ def nothing(missing: Sequence[str]) -> str:
     return f"unknown: {', '.join(missing)} were never read" if missing else "nothing"
 
 
-def _last(entries: Mapping[str, Entry]) -> dict[tuple[str, str], Entry]:
+def _last(entries: Mapping[str, JournalEntry]) -> dict[tuple[str, str], JournalEntry]:
     """Kind and name of a target to the last action on it that took place."""
-    found: dict[tuple[str, str], Entry] = {}
+    found: dict[tuple[str, str], JournalEntry] = {}
     for entry in entries.values():
         for target in entry.targets:
             if not entry.gap and entry.took_place(target):
@@ -69,7 +69,7 @@ def _last(entries: Mapping[str, Entry]) -> dict[tuple[str, str], Entry]:
     return found
 
 
-def _by(entry: Entry | None, actions: Iterable[str], now: float) -> str:
+def _by(entry: JournalEntry | None, actions: Iterable[str], now: float) -> str:
     """Who did that from here, where the last action on it was one of these."""
     if entry is None or entry.action not in actions:
         return ""
@@ -77,7 +77,7 @@ def _by(entry: Entry | None, actions: Iterable[str], now: float) -> str:
     return f", by {entry.person}{at}" + (f': "{entry.reason}"' if entry.reason else "")
 
 
-def _partitions(cluster: Cluster, last: Mapping[tuple[str, str], Entry], now: float) -> Iterable[Behind]:
+def _partitions(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Behind]:
     for part in cluster.partitions.values():
         if part.state != "UP":
             entry = last.get(("partition", part.name))
@@ -87,7 +87,7 @@ def _partitions(cluster: Cluster, last: Mapping[tuple[str, str], Entry], now: fl
             yield Behind(kind="partition", text=f"{part.name} is {part.state}{by}", since=since, opens=opens)
 
 
-def _reservations(cluster: Cluster, last: Mapping[tuple[str, str], Entry], now: float) -> Iterable[Behind]:
+def _reservations(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Behind]:
     if "jobs" not in cluster.known:
         return
     for one in cluster.reservations.values():
@@ -102,13 +102,13 @@ def _reservations(cluster: Cluster, last: Mapping[tuple[str, str], Entry], now: 
         yield Behind(kind="reservation", text=text, since=one.starts, opens=fold(names))
 
 
-def _users(last: Mapping[tuple[str, str], Entry], now: float) -> Iterable[Behind]:
+def _users(last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Behind]:
     for (kind, name), entry in last.items():
         if kind == "user" and entry.action == "block":
             yield Behind(kind="user", text=f"{name} was blocked{_by(entry, {'block'}, now)}", since=entry.at)
 
 
-def _jobs(cluster: Cluster, last: Mapping[tuple[str, str], Entry], now: float) -> Iterable[Behind]:
+def _jobs(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Behind]:
     for job in cluster.jobs.values():
         # What its owner holds is the owner's business.
         if not held(job) or job.reason == "JobHeldUser":

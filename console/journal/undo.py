@@ -19,7 +19,7 @@ from console.actions.registry import BY_ID
 from console.actions.silences import match
 
 from . import undo_reservations
-from .entries import Entry, had, local, matchers, was
+from .entries import JournalEntry, had, local, matchers, was
 
 #: What is gone for good, and what comes nearest.
 NEAREST = {
@@ -75,7 +75,11 @@ class _Found(Struct, kw_only=True):
 
 
 def undo_of(
-    entry: Entry, entries: Mapping[str, Entry], cluster: Cluster, now: float, only: Sequence[str] | None = None
+    entry: JournalEntry,
+    entries: Mapping[str, JournalEntry],
+    cluster: Cluster,
+    now: float,
+    only: Sequence[str] | None = None,
 ) -> Undo | str:
     """The action that takes this one back, or why there is none. `only`: of these of its targets, not of all.
 
@@ -119,21 +123,21 @@ def undo_of(
     return _proposed(entry, found, cluster)
 
 
-def undos(entries: Mapping[str, Entry]) -> dict[str, list[Entry]]:
+def undos(entries: Mapping[str, JournalEntry]) -> dict[str, list[JournalEntry]]:
     """Id of a plan to the actions that took it back."""
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[JournalEntry]] = {}
     for one in entries.values():
         if one.undoes:
             found.setdefault(one.undoes, []).append(one)
     return found
 
 
-def undone(entry: Entry, by: Mapping[str, Sequence[Entry]]) -> dict[str, Entry]:
+def undone(entry: JournalEntry, by: Mapping[str, Sequence[JournalEntry]]) -> dict[str, JournalEntry]:
     """Target to the action that took it back, where that was not taken back itself. `by` is what `undos` gives."""
     return _undone(entry, by, frozenset())
 
 
-def last_of(entries: Mapping[str, Entry], who: str) -> Entry | None:
+def last_of(entries: Mapping[str, JournalEntry], who: str) -> JournalEntry | None:
     """The last action of somebody that took place and stands."""
     by = undos(entries)
     for entry in reversed(list(entries.values())):
@@ -145,8 +149,10 @@ def last_of(entries: Mapping[str, Entry], who: str) -> Entry | None:
     return None
 
 
-def _undone(entry: Entry, by: Mapping[str, Sequence[Entry]], above: frozenset[str]) -> dict[str, Entry]:
-    found: dict[str, Entry] = {}
+def _undone(
+    entry: JournalEntry, by: Mapping[str, Sequence[JournalEntry]], above: frozenset[str]
+) -> dict[str, JournalEntry]:
+    found: dict[str, JournalEntry] = {}
     if not entry.plan or entry.plan in above:
         return found
     for one in by.get(entry.plan, ()):
@@ -158,7 +164,7 @@ def _undone(entry: Entry, by: Mapping[str, Sequence[Entry]], above: frozenset[st
     return found
 
 
-def _node(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
+def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
     before, row = was(entry, target), cluster.nodes.get(target)
     if not isinstance(before, Node):
         found.left[target] = "the journal does not say how it was"
@@ -185,14 +191,14 @@ def _node(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
             found.note(f"it was {before.display} before and not drained: it will be drained", target)
 
 
-def _drained_again(entry: Entry, row: Node) -> bool:
+def _drained_again(entry: JournalEntry, row: Node) -> bool:
     """Whether somebody else set the same reason later."""
     at = entry.proven_at or entry.at
     later = at is not None and row.reason_at is not None and row.reason_at > at + _SKEW_S
     return later and row.reason_by is not None and row.reason_by != entry.who
 
 
-def _job(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
+def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
     before, row = was(entry, target), cluster.jobs.get(target)
     if not isinstance(before, Job):
         found.left[target] = "the journal does not say how it was"
@@ -218,7 +224,7 @@ def _job(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
             found.take(action, target)
 
 
-def _not_as_left(entry: Entry, job: Job) -> str | None:
+def _not_as_left(entry: JournalEntry, job: Job) -> str | None:
     """Whose hand a hold or its release shows that was laid on it since, None where it is as this left it."""
     if entry.action not in _HOLDS:
         return f"it is held again: {job.reason}" if held(job) else None
@@ -229,7 +235,7 @@ def _not_as_left(entry: Entry, job: Job) -> str | None:
     return None if own or job.reason == _HOLDS[entry.action] else f"it is held otherwise now: {job.reason}"
 
 
-def _value(entry: Entry, target: str, cluster: Cluster, found: _Found, at: float) -> None:
+def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at: float) -> None:
     """Give a target what it had before, where nobody gave it something else since."""
     action = BY_ID[entry.action]
     back = BY_ID.get(action.inverse or "")
@@ -253,7 +259,7 @@ def _value(entry: Entry, target: str, cluster: Cluster, found: _Found, at: float
         found.values[target] = before
 
 
-def _turn(entry: Entry, target: str, cluster: Cluster, found: _Found) -> None:
+def _turn(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
     """Two states that are each other's way back: nothing else has to be known of before."""
     inverse = BY_ID[entry.action].inverse or ""
     before = was(entry, target)
@@ -277,7 +283,7 @@ def _acts(action: str, row: Row | None, cluster: Cluster, target: str, found: _F
     return not why
 
 
-def _proposed(entry: Entry, found: _Found, cluster: Cluster) -> Undo | str:
+def _proposed(entry: JournalEntry, found: _Found, cluster: Cluster) -> Undo | str:
     if not found.groups:
         return _nothing(found, entry)
     first = next((one for one in (BY_ID[entry.action].inverse, *found.groups) if one in found.groups), "")
@@ -301,7 +307,7 @@ def _proposed(entry: Entry, found: _Found, cluster: Cluster) -> Undo | str:
     )
 
 
-def _booked(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
+def _booked(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
     """Reservations and blocked users: what takes them back may have other targets."""
     if not wanted:
         return _nothing(found, entry)
@@ -314,7 +320,7 @@ def _booked(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster
     return Undo(action=back.action, targets=back.targets, reason=reason, options=options, notes=notes, rest=back.rest)
 
 
-def _lift(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster) -> Undo | str:
+def _lift(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster) -> Undo | str:
     """Lift what a take or a silence made: found again by its author, comment and matchers."""
     if not wanted:
         return _nothing(found, entry)
@@ -343,7 +349,7 @@ def _lift(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster) 
                 notes=tuple(notes))  # fmt: skip
 
 
-def _again(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
+def _again(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
     """Silence again, for the rest of the time, what a lift let ring."""
     before: list[Silence] = []
     for target in wanted:
@@ -367,7 +373,7 @@ def _again(entry: Entry, wanted: Sequence[str], found: _Found, cluster: Cluster,
                 options=Options(undoes=entry.plan, seconds=seconds), notes=tuple(notes))  # fmt: skip
 
 
-def _notes(found: _Found, entry: Entry, targets: Sequence[str]) -> list[str]:
+def _notes(found: _Found, entry: JournalEntry, targets: Sequence[str]) -> list[str]:
     kind = _kind(entry)
     notes = [
         f"{listed(names, kind)}: {text}"
@@ -379,20 +385,20 @@ def _notes(found: _Found, entry: Entry, targets: Sequence[str]) -> list[str]:
     return notes
 
 
-def _nothing(found: _Found, entry: Entry) -> str:
+def _nothing(found: _Found, entry: JournalEntry) -> str:
     whys = dict.fromkeys(found.left.values())
     if len(whys) == 1:
         return next(iter(whys))
     return "nothing to undo: " + grouped([Skip(target, why) for target, why in found.left.items()], _kind(entry))
 
 
-def _kind(entry: Entry) -> Kind:
+def _kind(entry: JournalEntry) -> Kind:
     return BY_ID[entry.action].kind
 
 
-def _reason(entry: Entry) -> str:
+def _reason(entry: JournalEntry) -> str:
     return f"undo of {entry.action} by {entry.person}{_at(entry)}"
 
 
-def _at(entry: Entry) -> str:
+def _at(entry: JournalEntry) -> str:
     return "" if entry.at is None else f" at {local(entry.at)}"

@@ -14,7 +14,7 @@ from collectors.slurm.commands.argv_reservations import EPOCH
 from console.actions import reservations, user_actions
 from console.actions.incident import incidents
 
-from .entries import Entry, was
+from .entries import JournalEntry, was
 
 #: Seconds between the word in the journal and what Slurm says began "now".
 _SENDING_S = 300
@@ -35,7 +35,7 @@ class Back(Struct, frozen=True, kw_only=True):
     """Targets that take a second undo."""
 
 
-def of(entry: Entry, wanted: Sequence[str], cluster: Cluster, now: float) -> Back | str:
+def of(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> Back | str:
     """What takes these targets of an entry back, or why nothing does."""
     if entry.action == "reserve":
         return _unmade(entry, cluster)
@@ -54,7 +54,7 @@ def of(entry: Entry, wanted: Sequence[str], cluster: Cluster, now: float) -> Bac
     )  # fmt: skip
 
 
-def _ended(entry: Entry, cluster: Cluster, now: float) -> Back | str:
+def _ended(entry: JournalEntry, cluster: Cluster, now: float) -> Back | str:
     name = entry.settings.get("name", "")
     made = {(one.get("by"), one.get("comment")) for one in entry.silences}
     stands = [key for one in incidents(cluster, now) if one.name == name for key in one.silences]
@@ -63,7 +63,7 @@ def _ended(entry: Entry, cluster: Cluster, now: float) -> Back | str:
     return Back(action="lift", targets=own) if own else "the incident is over"
 
 
-def _unmade(entry: Entry, cluster: Cluster) -> Back | str:
+def _unmade(entry: JournalEntry, cluster: Cluster) -> Back | str:
     name = entry.settings.get("name", "")
     row = cluster.reservations.get(name)
     if row is None:
@@ -75,7 +75,7 @@ def _unmade(entry: Entry, cluster: Cluster) -> Back | str:
     return Back(action="unreserve", targets=(name,))
 
 
-def _same(entry: Entry, row: Reservation) -> bool:
+def _same(entry: JournalEntry, row: Reservation) -> bool:
     """Whether it is for whom the journal says, and begins in its time (an undo may have made it again), as far as it
     says so; it may have got another end."""
     said = entry.settings
@@ -89,7 +89,7 @@ def _same(entry: Entry, row: Reservation) -> bool:
     return begins - _SENDING_S <= row.starts <= begins + int(said["for"])
 
 
-def _made_again(entry: Entry, wanted: Sequence[str], cluster: Cluster, now: float) -> Back | str:
+def _made_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> Back | str:
     whys = []
     for at, name in enumerate(wanted):
         row = was(entry, name)

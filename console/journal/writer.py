@@ -29,7 +29,7 @@ from console.runtime.operator_identity import person
 
 from . import chain
 from .chain import JournalFault, Verdict, read, verify
-from .entries import Entry, join, line_text, told_orphans
+from .entries import JournalEntry, join, line_text, told_orphans
 from .syslog_witness import LOCAL, Witness
 
 __all__ = ["Journal", "JournalFault", "Verdict", "orphans", "read", "show", "unfinished", "verified", "verify"]
@@ -206,29 +206,29 @@ class _Write(threading.Thread):
             chain.append(self._path, [note])
 
 
-def entries_of(path: Path) -> Mapping[str, Entry]:
+def entries_of(path: Path) -> Mapping[str, JournalEntry]:
     """The actions of a journal, oldest first; none where there is none yet. Raises JournalFault. Blocks."""
     return join(read(path, LOOKBACK)) if chain.there(path) else {}
 
 
-def unfinished(path: Path) -> list[Entry]:
+def unfinished(path: Path) -> list[JournalEntry]:
     """Intents without a result: what was sent and never came back, or is on its way now. Raises JournalFault."""
     return [one for one in join(read(path)).values() if one.orphan]
 
 
-def orphans(path: Path, now: float | None = None) -> list[Entry]:
+def orphans(path: Path, now: float | None = None) -> list[JournalEntry]:
     """Intents without a result whose process is gone: nobody will write one any more. Raises JournalFault."""
     at = datetime.now(UTC).timestamp() if now is None else now
     return [one for one in unfinished(path) if not alive(one, at)]
 
 
-def of_this_process(path: Path) -> list[Entry]:
+def of_this_process(path: Path) -> list[JournalEntry]:
     """The actions that this very process wrote down. Raises JournalFault."""
     me = os.getpid(), _began(os.getpid())
     return [one for one in entries_of(path).values() if (one.pid, one.began) == me]
 
 
-def alive(entry: Entry, now: float) -> bool:
+def alive(entry: JournalEntry, now: float) -> bool:
     """True where the process that wrote an intent may still write what came of it."""
     if entry.host != os.uname().nodename:
         last = max((at for at in (entry.at, entry.proven_at) if at is not None), default=None)

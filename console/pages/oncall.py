@@ -18,7 +18,7 @@ from console.actions.plan import Guard
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.config.keymap import SETS, KeyLine, read_keys
 from themes.eyes import VISIONS, contrast, difference
-from themes.look import Look
+from themes.look import ThemeSpec
 from themes.roles import HEAT, QUIET_ROLES, STATE_ROLES, TEXT_ROLES
 from widgets.ink import Ink
 
@@ -91,7 +91,7 @@ _SIDE_BY_SIDE = [
 ]
 
 
-def measured(look: Look) -> Measured:
+def measured(look: ThemeSpec) -> Measured:
     """The figures of a theme, of its colours as they are painted."""
     ink = Ink(dict(look.roles), look.ink("text"), look.ground("text"))
 
@@ -114,7 +114,7 @@ def measured(look: Look) -> Measured:
     )
 
 
-def themes(looks: Iterable[Look]) -> str:
+def themes(looks: Iterable[ThemeSpec]) -> str:
     """A line a theme: whom it is for, and its figures."""
     lines = [
         "| theme | for whom | words | states, heat | at the cursor | " + " | ".join(VISIONS) + " |",

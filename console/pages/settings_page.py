@@ -19,7 +19,7 @@ from collectors.racks import RackRule
 from collectors.shared_readings import Published
 from collectors.source_registry import descriptors
 from console.config import settings
-from console.config.settings import Config, Recording
+from console.config.settings import Config, RecordingSettings
 from console.health.automation import Automation, shipped
 
 from .oncall import guard, said
@@ -70,7 +70,7 @@ def page() -> str:
     lines += ["`keys` and `filters` are tables of their own: [keys.md](keys.md).\n"]
     lines += ["## `[guard]`\n", guard(), "[on-call.md](on-call.md) says what is asked when.\n"]
     lines += ["## `[automation]`\n", _about(Automation), *_table(Automation), *_known(), ""]
-    lines += ["## `recording`\n", _about(Recording), *_table(Recording), ""]
+    lines += ["## `recording`\n", _about(RecordingSettings), *_table(RecordingSettings), ""]
     lines += ["## `[cluster.NAME]`\n", "A table a cluster; the first is shown unless `--cluster` names another.\n"]
     tables: dict[str, tuple[str, type[Struct]]] = {
         key: (f"`{key}`: {one.title}", one.settings) for key, one in sorted(descriptors().items())

@@ -33,7 +33,7 @@ _TOLD = 3
 _ORDER = ("flow", "supply", "return", "pressure")
 
 
-class Loop(Struct, frozen=True, kw_only=True):
+class LoopStatus(Struct, frozen=True, kw_only=True):
     """One loop. Of several points of a kind the worst stands for it; None is unknown, not measured or silent."""
 
     name: str
@@ -83,14 +83,14 @@ def is_fresh(cluster: Cluster, now: float, mono: float | None = None) -> bool:
 
 
 @remembered("cooling", "nodes", "racks", "jobs_on", "jobs", "loads", "power", "known")
-def loops(cluster: Cluster) -> Mapping[str, Loop]:
+def loops(cluster: Cluster) -> Mapping[str, LoopStatus]:
     """Every loop, in natural order."""
     fed = feeds(cluster)
     rows: dict[str, list[Coolant]] = {}
     for row in cluster.cooling.values():
         for name in _loops_of(row, cluster, fed):
             rows.setdefault(name, []).append(row)
-    made: dict[str, Loop] = {}
+    made: dict[str, LoopStatus] = {}
     for name in sorted(rows, key=natural_key):
         racks = tuple(sorted({rack for row in rows[name] for rack in row.racks}, key=natural_key))
         nodes = tuple(node for rack in racks for node in cluster.racks.get(rack, ()))
@@ -106,12 +106,12 @@ def loops(cluster: Cluster) -> Mapping[str, Loop]:
 
 
 @remembered("cooling", "nodes", "racks", "jobs_on", "jobs", "loads", "power", "known")
-def worst_first(cluster: Cluster) -> Sequence[Loop]:
+def worst_first(cluster: Cluster) -> Sequence[LoopStatus]:
     """The loops, those that need somebody first."""
     return sorted(loops(cluster).values(), key=lambda one: (STATES.index(one.state), natural_key(one.name)))
 
 
-def of_node(node: str, cluster: Cluster) -> tuple[Loop, ...]:
+def of_node(node: str, cluster: Cluster) -> tuple[LoopStatus, ...]:
     """The loops that a node hangs on."""
     row = cluster.nodes.get(node)
     if row is None or row.rack is None:
@@ -120,7 +120,7 @@ def of_node(node: str, cluster: Cluster) -> tuple[Loop, ...]:
     return tuple(every[name] for name in feeds(cluster).get(row.rack, ()) if name in every)
 
 
-def short(loop: Loop) -> str:
+def short(loop: LoopStatus) -> str:
     """What ails it, in a word or a figure: `leak`, `supply 38.1 °C`, `flow 62 l/min`."""
     if loop.state in {"low flow", "warm", "pressure"}:
         worst = next((one for one in _judged(_points(loop)) if one[0] < 0), None)
@@ -146,7 +146,7 @@ def _value(row: Coolant | None) -> float | None:
     return None if row is None else row.value
 
 
-def _points(loop: Loop) -> Iterable[Coolant]:
+def _points(loop: LoopStatus) -> Iterable[Coolant]:
     return (one for one in (loop.flow, loop.supply, loop.back, loop.pressure) if one is not None)
 
 
@@ -168,13 +168,13 @@ def _loop(
     nodes: tuple[str, ...],
     jobs: tuple[str, ...] | None,
     power_w: float | None,
-) -> Loop:
+) -> LoopStatus:
     points = {what: _worst([row for row in rows if row.what == what]) for what in _ORDER}
     leaks = [row for row in rows if row.what == "leak"]
     told = [row.value for row in leaks if row.value is not None]
     silent = tuple(dict.fromkeys(row.what for row in rows if row.value is None))
     state, text = _judge([row for row in rows if row.what != "leak" and row.value is not None], leaks, silent)
-    return Loop(
+    return LoopStatus(
         name=name,
         state=state,
         text=text,
@@ -270,7 +270,7 @@ def _soon(row: Coolant) -> str:
     return f", there in {duration(hours * 3600)}" if hours < 1 else ""
 
 
-def about(loop: Loop) -> str:
+def about(loop: LoopStatus) -> str:
     """What hangs on it: `R09-R12, 64 nodes, 41 jobs`."""
     parts = [fold(loop.racks) if 0 < len(loop.racks) <= 64 else "", f"{len(loop.nodes):,} nodes" if loop.nodes else ""]
     if loop.jobs is not None and loop.nodes:

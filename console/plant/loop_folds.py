@@ -29,8 +29,8 @@ _NOT = frozenset({
 })  # fmt: skip
 
 
-class Told(Protocol):
-    """What is needed of `console.alerts.folds.Told`."""
+class FoldableAlert(Protocol):
+    """What is needed of `console.alerts.folds.AlertFacts`."""
 
     @property
     def alert(self) -> Alert: ...
@@ -40,7 +40,7 @@ class Told(Protocol):
     def at(self) -> float: ...
 
 
-T = TypeVar("T", bound=Told)
+T = TypeVar("T", bound=FoldableAlert)
 
 
 @lru_cache(maxsize=4096)
@@ -87,11 +87,11 @@ def fold_racks(
             found.setdefault((LOOP, loop), []).extend(found.pop(place))
 
 
-def _mostly(told: Sequence[Told]) -> bool:
+def _mostly(told: Sequence[FoldableAlert]) -> bool:
     return 2 * sum(follows(one.alert.name) for one in told) > len(told)
 
 
-def _first(told: Sequence[Told]) -> float:
+def _first(told: Sequence[FoldableAlert]) -> float:
     return min(one.at for one in told)
 
 

@@ -39,7 +39,7 @@ _TRES = {"cpu": "cpu", "mem": "mem", "memory": "mem", "node": "node", "gres": "g
          "bb": "bb/", "billing": "billing", "energy": "energy", "unknown": ""}  # fmt: skip
 
 
-class Hit(Struct, frozen=True):
+class LimitHit(Struct, frozen=True):
     """The limit that a reason is about."""
 
     scope: str
@@ -55,10 +55,10 @@ class Hit(Struct, frozen=True):
         return not self.name.endswith(("PJ", "PN"))
 
 
-def hit(reason: str) -> Hit | None:
+def hit(reason: str) -> LimitHit | None:
     """The limit that this reason is about, None where it is about none."""
     if reason in _JOBS:
-        return Hit(*_JOBS[reason])
+        return LimitHit(*_JOBS[reason])
     if match := _MAX.fullmatch(reason):
         scope, what, minutes, per = match.groups()
         name = f"MaxTRES{'Mins' if minutes else ''}{_PER[per]}"
@@ -71,7 +71,7 @@ def hit(reason: str) -> Hit | None:
     else:
         return None
     word = what.lower()
-    return Hit(scope, name, _TRES[word]) if word in _TRES else None
+    return LimitHit(scope, name, _TRES[word]) if word in _TRES else None
 
 
 def asked(job: Job, limit: Limit) -> int | None:
@@ -100,7 +100,7 @@ def limits_for(job: Job, limits: Limits, qos: Sequence[str] = ()) -> list[Limit]
     return found
 
 
-def of_hit(job: Job, what: Hit, limits: Sequence[Limit]) -> Limit | None:
+def of_hit(job: Job, what: LimitHit, limits: Sequence[Limit]) -> Limit | None:
     """Of the limits that count for the job the one that it meets: what it asks for does not fit under it; else the one
     with least room. None where none of that kind is set, as far as is known."""
     fitting = [

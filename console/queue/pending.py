@@ -15,7 +15,7 @@ from collectors.model import Cluster, Factors, Fault, Job, JobDetail, Limit, Lim
 from widgets.units import clock_span, count, duration, percent, when
 
 from . import wait_reasons
-from .limit_hits import Hit, asked, below, hit, holders, limits_for, of_hit
+from .limit_hits import LimitHit, asked, below, hit, holders, limits_for, of_hit
 from .limit_text import limit_text, most_text, unit
 from .queue_position import (
     Ahead,
@@ -37,7 +37,7 @@ _NEAR = 0.8
 """A limit of which so much is in use is told among the figures, though the job does not wait for it."""
 
 
-class Known(NamedTuple):
+class PendingFacts(NamedTuple):
     """What was asked for on demand, each a fault where it could not be told, None while it was not asked for."""
 
     detail: JobDetail | Fault | None = None
@@ -54,7 +54,7 @@ class Why(Struct, frozen=True):
     """Label and text, the most telling first."""
 
 
-def why(job: Job, cluster: Cluster, now: float, known: Known = Known()) -> Why:  # noqa: B008
+def why(job: Job, cluster: Cluster, now: float, known: PendingFacts = PendingFacts()) -> Why:  # noqa: B008
     """Why this waiting job waits. Walks over all jobs and nodes."""
     detail = known.detail if isinstance(known.detail, JobDetail) else None
     reason = (job.reason or "None").partition(",")[0]
@@ -138,7 +138,7 @@ def _soon(job: Job, now: float) -> str:
     return f"; Slurm expects it to start in {duration(job.expected - now)}."
 
 
-def _limited(job: Job, meets: Hit, cluster: Cluster, told: Limits | Fault | None) -> str:
+def _limited(job: Job, meets: LimitHit, cluster: Cluster, told: Limits | Fault | None) -> str:
     """A limit of its QOS or its association."""
     whose = f"QOS {job.qos}" if meets.scope == "QOS" and job.qos else "its QOS" if meets.scope == "QOS" else (
         f"account {job.account}" if job.account else "its account")  # fmt: skip
@@ -206,7 +206,13 @@ def _qos_of(job: Job, cluster: Cluster) -> tuple[str, ...]:
 
 
 def _figures(
-    job: Job, cluster: Cluster, now: float, known: Known, line: Ahead | None, space: Room | None, meets: Hit | None
+    job: Job,
+    cluster: Cluster,
+    now: float,
+    known: PendingFacts,
+    line: Ahead | None,
+    space: Room | None,
+    meets: LimitHit | None,
 ) -> list[tuple[str, str]]:
     detail = known.detail if isinstance(known.detail, JobDetail) else None
     found = [("Slurm says", job.reason or "nothing yet")]
@@ -268,7 +274,9 @@ def _share_figures(job: Job, told: Sequence[Share] | Fault | None) -> list[tuple
     return [("fair share", f"{job.user} in {job.account}: {said}")]
 
 
-def _limit_figures(job: Job, cluster: Cluster, told: Limits | Fault | None, meets: Hit | None) -> list[tuple[str, str]]:
+def _limit_figures(
+    job: Job, cluster: Cluster, told: Limits | Fault | None, meets: LimitHit | None
+) -> list[tuple[str, str]]:
     if isinstance(told, Fault):
         return [("limits", f"not known: {told.what}")]
     if told is None:

@@ -20,7 +20,7 @@ FACTORS_S = 15.0
 _FACTORS_KEPT = 64
 
 
-class Answer(Struct, Generic[T], frozen=True):
+class QueueAnswer(Struct, Generic[T], frozen=True):
     """What was said, or why nothing was, and when it was asked for."""
 
     value: T | Fault
@@ -44,30 +44,30 @@ class Sparing:
         self.asked = asked
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: dict[str, Answer[Any]] = {}
+        self._kept: dict[str, QueueAnswer[Any]] = {}
 
-    def factors(self, job: str) -> Answer[Factors]:
+    def factors(self, job: str) -> QueueAnswer[Factors]:
         """Of one waiting job."""
         return self._once(f"job {job}", FACTORS_S, lambda: self.asked.factors(job))
 
-    def shares(self) -> Answer[Sequence[Share]]:
+    def shares(self) -> QueueAnswer[Sequence[Share]]:
         """Of all accounts and users."""
         return self._once("shares", EVERY_S, self.asked.shares)
 
-    def limits(self) -> Answer[Limits]:
+    def limits(self) -> QueueAnswer[Limits]:
         """All that are set."""
         return self._once("limits", EVERY_S, self.asked.limits)
 
-    def _once(self, what: str, for_s: float, ask: Callable[[], Any]) -> Answer[Any]:
+    def _once(self, what: str, for_s: float, ask: Callable[[], Any]) -> QueueAnswer[Any]:
         # Who asks while another does waits for that answer: two screens cost one call.
         with self._lock:
             known = self._kept.pop(what, None)
             mono = self._clock.mono()
             if known is None or not 0 <= mono - known.mono < for_s:
                 try:
-                    known = Answer(ask(), mono)
+                    known = QueueAnswer(ask(), mono)
                 except SourceFault as error:
-                    known = Answer(error.fault, mono)
+                    known = QueueAnswer(error.fault, mono)
             self._kept[what] = known
             while len(self._kept) > _FACTORS_KEPT:
                 del self._kept[next(iter(self._kept))]

@@ -23,7 +23,7 @@ from console.journal import chain
 from .frame import pack, unpack
 from .moments import Find
 from .row_codec import ROWS
-from .store import Mark, Moment, Recording, RecordingFault, Store
+from .store import FrameTime, Mark, RecordingFault, RecordingFile, RecordingReader
 
 #: Fields that hold a name of a person, an account or a job, and what it becomes.
 _NAMES: Mapping[str, Mapping[str, str]] = {
@@ -178,7 +178,7 @@ def cut(path: Path, out: Path, since: Find | None, until: Find | None, *, mask: 
 
     Raises RecordingFault: also where the new file is there already.
     """
-    recording = Recording(path)
+    recording = RecordingReader(path)
     first, last = recording.first(), recording.last()
     if first is None or last is None:
         raise RecordingFault(f"{path}: nothing was recorded yet")
@@ -200,7 +200,7 @@ def cut(path: Path, out: Path, since: Find | None, until: Find | None, *, mask: 
         raise RecordingFault(f"{path}: what came before that moment is not there any more")
     if mask:
         _learn(recording, whole, end, masks)
-    store = Store(out)
+    store = RecordingFile(out)
     try:
         count = _copy(recording, whole, here, end, store, masked)
         with store.change():
@@ -214,9 +214,9 @@ def cut(path: Path, out: Path, since: Find | None, until: Find | None, *, mask: 
     return f"{out}: {count:,} moments, {out.stat().st_size / 1e6:.1f} MB" + (", users masked" if mask else "")
 
 
-def _clusters(recording: Recording, whole: Moment, end: float) -> Any:
+def _clusters(recording: RecordingReader, whole: FrameTime, end: float) -> Any:
     """Moment by moment, each with its Cluster and what differs; None differs where all may."""
-    here: Moment | None = whole
+    here: FrameTime | None = whole
     cluster: Cluster | None = None
     while here is not None and here.at <= end:
         step, all_of_it = recording.frame(here)
@@ -226,7 +226,7 @@ def _clusters(recording: Recording, whole: Moment, end: float) -> Any:
         here = recording.after(here)
 
 
-def _learn(recording: Recording, whole: Moment, end: float, masks: Masks) -> None:
+def _learn(recording: RecordingReader, whole: FrameTime, end: float, masks: Masks) -> None:
     for _, cluster, _ in _clusters(recording, whole, end):
         masks.learn(cluster)
     for _, line in recording.deeds(end):
@@ -236,7 +236,12 @@ def _learn(recording: Recording, whole: Moment, end: float, masks: Masks) -> Non
 
 
 def _copy(
-    recording: Recording, whole: Moment, here: Moment, end: float, store: Store, masked: Callable[[Cluster], Cluster]
+    recording: RecordingReader,
+    whole: FrameTime,
+    here: FrameTime,
+    end: float,
+    store: RecordingFile,
+    masked: Callable[[Cluster], Cluster],
 ) -> int:
     before: Cluster | None = None
     count = stepped = largest = 0
@@ -256,7 +261,7 @@ def _copy(
     return count
 
 
-def _deeds(recording: Recording, begin: float, end: float, store: Store, masks: Masks | None) -> None:
+def _deeds(recording: RecordingReader, begin: float, end: float, store: RecordingFile, masks: Masks | None) -> None:
     """The journal's lines of that time and the marks of it."""
     for at, line in recording.deeds(end):
         if at < begin:

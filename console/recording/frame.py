@@ -18,7 +18,7 @@ from collectors.decoding import msgpack_decoder
 from collectors.model import Cluster, Control, Cost, Diag, Diff, Fabric, Power, SlurmCounts, Source
 from console.ingest.reduce import differing, join
 
-from .row_codec import ROWS, Malformed, Table, pack_rows, tame, unpack_rows
+from .row_codec import ROWS, MalformedFrame, Table, pack_rows, tame, unpack_rows
 
 #: Kinds that are one value. What the person who records may do is nobody's who plays: `rights` is left out.
 SINGLES: Mapping[str, type[Struct]] = {
@@ -100,9 +100,9 @@ def unjoined(raw: bytes, before: Cluster | None) -> tuple[Cluster, Diff]:
         frame = _DECODER.decode(inflated(raw))
         singles = {kind: tame(_SINGLE[kind].decode(value)) for kind, value in frame.singles.items()}
     except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError):
-        raise Malformed("a frame is not of its form") from None
+        raise MalformedFrame("a frame is not of its form") from None
     if not frame.tables.keys() <= ROWS.keys():
-        raise Malformed("a frame has kinds of rows that nobody knows")
+        raise MalformedFrame("a frame has kinds of rows that nobody knows")
     changed: dict[str, Any] = dict(singles)
     keys: dict[str, frozenset[str]] = {kind: frozenset() for kind in singles if kind != "cost"}
     for kind, table in frame.tables.items():
@@ -121,7 +121,7 @@ def _fit(value: Any) -> Any:
     """A value that will be read back; what holds a number that no machine says is unknown."""
     try:
         return tame(value)
-    except Malformed:
+    except MalformedFrame:
         return None
 
 
@@ -131,7 +131,7 @@ def inflated(raw: bytes) -> bytes:
     try:
         out = machine.decompress(raw, LARGEST)
     except zlib.error:
-        raise Malformed("a frame is damaged") from None
+        raise MalformedFrame("a frame is damaged") from None
     if not machine.eof:
-        raise Malformed("a frame is cut, or larger than one can be")
+        raise MalformedFrame("a frame is cut, or larger than one can be")
     return out

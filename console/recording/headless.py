@@ -15,7 +15,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import LentSource
 from console.config.settings import Config
 from console.ingest.poller import Poller
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 from console.runtime.paths import journal_path
 from console.session.site import Site
 
@@ -26,7 +26,7 @@ from .recorder import Recorder
 _LOOK_S = 1.0
 
 
-class CannotPublish(Told):
+class CannotPublish(UserError):
     """Nothing can be published there; the text says why and what to do."""
 
 

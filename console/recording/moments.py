@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from .store import Recording, RecordingFault
+from .store import RecordingFault, RecordingReader
 
-Find = Callable[[Recording, float | None], float]
+Find = Callable[[RecordingReader, float | None], float]
 """From a recording and the place in it, None before there is one, to another place. Raises RecordingFault."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -51,14 +51,14 @@ def _last_such(end: float, hour: int, minute: int, second: int) -> float:
     return day.timestamp() if day.timestamp() <= end else (day - timedelta(days=1)).timestamp()
 
 
-def _end(recording: Recording) -> tuple[float, float]:
+def _end(recording: RecordingReader) -> tuple[float, float]:
     last = recording.last()
     if last is None:
         raise RecordingFault("nothing was recorded yet")
     return last.at, last.wall
 
 
-def _at(recording: Recording, wall: float) -> float:
+def _at(recording: RecordingReader, wall: float) -> float:
     """The recording's own time when the clock on the wall said so."""
     there = recording.on_the_wall(wall) or recording.first()
     return 0.0 if there is None else there.at + max(0.0, wall - there.wall)

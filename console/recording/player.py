@@ -18,8 +18,8 @@ from collectors.model import Cluster, Diff
 from console.ingest.reduce import merged
 
 from .frame import joined, unjoined, unpack
-from .row_codec import Malformed
-from .store import Moment, Recording, RecordingFault
+from .row_codec import MalformedFrame
+from .store import FrameTime, RecordingFault, RecordingReader
 
 #: How many times as fast as it was.
 SPEEDS = (1, 10, 60, 600)
@@ -59,8 +59,8 @@ class Player:
     """Plays one recording from `start` to `stop`; it begins paused, at `begin` or where it begins itself."""
 
     def __init__(
-        self, recording: Recording, clock: ReplayClock, publish: Publish, tell: Callable[[str], None],
-        begin: Callable[[Recording], float] | None = None,
+        self, recording: RecordingReader, clock: ReplayClock, publish: Publish, tell: Callable[[str], None],
+        begin: Callable[[RecordingReader], float] | None = None,
     ) -> None:  # fmt: skip
         self.clock = clock
         self.playing = False
@@ -70,7 +70,7 @@ class Player:
         self._publish = publish
         self._tell = tell
         self._begin = begin
-        self._here: Moment | None = None
+        self._here: FrameTime | None = None
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
@@ -116,7 +116,7 @@ class Player:
         """So many seconds on, or back."""
         self._asked.put(lambda: self._seek(self.clock.mono() + seconds))
 
-    def go(self, find: Callable[[Recording, float], float]) -> None:
+    def go(self, find: Callable[[RecordingReader, float], float]) -> None:
         """To the time that `find` gives, from the recording and the present place. It may raise RecordingFault."""
         self._asked.put(lambda: self._seek(find(self._recording, self.clock.mono())))
 
@@ -134,7 +134,7 @@ class Player:
                 except queue.Empty:
                     ask = self._advance
                 ask()
-            except (RecordingFault, Malformed) as error:
+            except (RecordingFault, MalformedFrame) as error:
                 self._halt()
                 self._tell(clean(f"this moment cannot be shown: {error}"))
             except Exception as error:  # or it would stand still, and nobody would know why
@@ -220,7 +220,7 @@ class Player:
         at = min(max(at, first.at), last.at)
         self._load(self._recording.at(at) or first, at)
 
-    def _load(self, there: Moment, at: float | None = None) -> None:
+    def _load(self, there: FrameTime, at: float | None = None) -> None:
         """Show a moment: from the one that is shown where that is on the way, else from the last whole one. `at`
         puts the clock there: without it the clock goes on."""
         whole = self._recording.whole_before(there)

@@ -11,13 +11,13 @@ from console.gate.gate import Gate
 from console.journal import chain
 from console.journal.chain import JournalFault
 from console.journal.entries import join
-from console.journal.reader import Book
+from console.journal.reader import JournalReader
 from console.runtime.null_sources import NoAlerts, NoLedger, NoQueueing, NoSlurm, NoTelemetry
 from console.session.site import Site
 
 from .frame import unpack
 from .player import ReplayClock
-from .store import Recording, RecordingFault
+from .store import RecordingFault, RecordingReader
 
 LOCKED = "REPLAY: nothing can be changed"
 
@@ -27,9 +27,9 @@ class ReplaySite(Site, frozen=True, kw_only=True):
 
     recorded: ClassVar[bool] = True
 
-    recording: Recording
+    recording: RecordingReader
     clock: ReplayClock
-    begin: Callable[[Recording], float] | None = None
+    begin: Callable[[RecordingReader], float] | None = None
     """Where to begin; None is its first moment."""
 
     def clock_of(self) -> ReplayClock:
@@ -72,9 +72,9 @@ class NotRecorded(NoTelemetry, NoSlurm, NoAlerts, NoLedger, NoQueueing):
         raise self._none()
 
 
-def replay_site(path: Path, begin: Callable[[Recording], float] | None = None) -> ReplaySite:
+def replay_site(path: Path, begin: Callable[[RecordingReader], float] | None = None) -> ReplaySite:
     """Open a recording. Raises RecordingFault. Reads its first moment, for the name of the cluster. Blocks."""
-    recording = Recording(path)
+    recording = RecordingReader(path)
     first = recording.first()
     if first is None:
         raise RecordingFault(f"{path}: nothing was recorded yet")
@@ -109,13 +109,13 @@ class RecordedBook:
 
     def __init__(self, site: ReplaySite) -> None:
         self._site = site
-        self._seen: tuple[int, Book] | None = None
+        self._seen: tuple[int, JournalReader] | None = None
 
-    def read(self, now: float) -> Book:
+    def read(self, now: float) -> JournalReader:
         """The book at that moment. Raises JournalFault."""
         records = self.lines()
         if self._seen is None or self._seen[0] != len(records):
-            self._seen = len(records), Book.of(join(records))
+            self._seen = len(records), JournalReader.of(join(records))
         return self._seen[1]
 
     def lines(self) -> list[dict[str, Any]]:

@@ -53,11 +53,11 @@ _NUMERIC = (int, float, int | None, float | None)
 _PLAIN, _DOWN, _SINCE = 0, 1, 2
 
 
-class Malformed(ValueError):
+class MalformedFrame(ValueError):
     """What stands in a recording is not what a recorder writes."""
 
 
-class Column(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class ColumnDelta(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The values of one field."""
 
     at: list[int] | None
@@ -75,7 +75,7 @@ class Table(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     gone: list[str]
     keys: list[str] | None
     """The rows that came or changed; None is all there were, in their order."""
-    columns: dict[str, Column]
+    columns: dict[str, ColumnDelta]
 
 
 @cache
@@ -114,7 +114,7 @@ def pack_rows(name: str, old: Mapping[str, Any], new: Mapping[str, Any], keys: I
     return Table(gone=sorted((differ - changed) & old.keys()), keys=None if every else order, columns=columns)
 
 
-def _pack_column(kind: type[Struct], field: FieldInfo, was: Sequence[Any], now: Sequence[Any]) -> Column | None:
+def _pack_column(kind: type[Struct], field: FieldInfo, was: Sequence[Any], now: Sequence[Any]) -> ColumnDelta | None:
     name, blank = field.name, _blank(field)
     new = [getattr(row, name) for row in now]
     old = [blank if row is None else getattr(row, name) for row in was]
@@ -135,8 +135,8 @@ def _pack_column(kind: type[Struct], field: FieldInfo, was: Sequence[Any], now: 
             base = _whole(old, scale) if since else [0, *(whole or ())]
             if whole is not None and base is not None:
                 values = [value - before for value, before in zip(whole, base, strict=False)]
-                return Column(where, scale, _SINCE if since else _DOWN, _raw(values))
-    return Column(where, 0, _PLAIN, _raw(new))
+                return ColumnDelta(where, scale, _SINCE if since else _DOWN, _raw(values))
+    return ColumnDelta(where, 0, _PLAIN, _raw(new))
 
 
 def _blank(field: FieldInfo) -> Any:
@@ -165,15 +165,15 @@ def unpack_rows(name: str, table: Table, old: Mapping[str, Any]) -> tuple[dict[s
     order = list(old) if table.keys is None else cleaned(table.keys)
     gone = frozenset(cleaned(table.gone))
     if len(order) > MOST_ROWS or len(old) > MOST_ROWS or not gone <= old.keys():
-        raise Malformed(f"{name}: more rows than there can be")
+        raise MalformedFrame(f"{name}: more rows than there can be")
     given: list[dict[str, Any]] = [{} for _ in order]
     was = [old.get(key) for key in order]
     for field, column in table.columns.items():
         if field == own or field not in _fields(kind):
-            raise Malformed(f"{name} has no {clean(field)[:40]}")
+            raise MalformedFrame(f"{name} has no {clean(field)[:40]}")
         at: Sequence[int] = range(len(order)) if column.at is None else list(accumulate(column.at))
         if column.at is not None and (not at or min(column.at[1:], default=1) < 1 or at[0] < 0 or at[-1] >= len(order)):
-            raise Malformed(f"{name}.{field} is of rows that are not there")
+            raise MalformedFrame(f"{name}.{field} is of rows that are not there")
         for i, value in zip(at, _unpack_column(kind, field, column, [was[i] for i in at]), strict=True):
             given[i][field] = value
     rows = dict(old)
@@ -185,21 +185,21 @@ def unpack_rows(name: str, table: Table, old: Mapping[str, Any]) -> tuple[dict[s
                 values[own] = key
             rows[key] = kind(**values) if before is None else replace(before, **values)
     except TypeError:
-        raise Malformed(f"{name}: a row is not whole") from None
+        raise MalformedFrame(f"{name}: a row is not whole") from None
     return rows, gone.union(order)
 
 
-def _unpack_column(kind: type[Struct], field: str, column: Column, was: Sequence[Any]) -> Sequence[Any]:
+def _unpack_column(kind: type[Struct], field: str, column: ColumnDelta, was: Sequence[Any]) -> Sequence[Any]:
     expected = len(was)
     if _length(column.values) != expected or column.scale not in (0, *SCALES):
-        raise Malformed(f"{field} is not as long as its rows")
+        raise MalformedFrame(f"{field} is not as long as its rows")
     hint = _type(kind, field)
     try:
         if column.scale == 0:
             return _tame_column(hint, _decoder(kind, field).decode(column.values))
         values = _NUMBERS.decode(column.values)
         if hint not in _NUMERIC:
-            raise Malformed(f"{field} is no number")
+            raise MalformedFrame(f"{field} is no number")
         if column.steps == _DOWN:
             values = list(accumulate(values))
         elif column.steps == _SINCE:
@@ -209,7 +209,7 @@ def _unpack_column(kind: type[Struct], field: str, column: Column, was: Sequence
             values = [round(one * column.scale) + step for one, step in zip(before, values, strict=True)]
         numbers: list[Any] = values if hint in (int, int | None) else [value / column.scale for value in values]
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, OverflowError, RecursionError):
-        raise Malformed(f"{field} is not of its type") from None
+        raise MalformedFrame(f"{field} is not of its type") from None
     _bounded(numbers)
     return numbers
 
@@ -235,7 +235,7 @@ def cleaned(keys: Sequence[str]) -> list[str]:
     """Keys as they may be shown. Raises Malformed where two are one."""
     found = [clean(key) for key in keys]
     if len(set(found)) != len(found):
-        raise Malformed("a row stands there twice")
+        raise MalformedFrame("a row stands there twice")
     return found
 
 
@@ -254,9 +254,9 @@ def tame(value: Any) -> Any:
         return replace(value, **{name: tame(getattr(value, name)) for name in value.__struct_fields__})
     if isinstance(value, tuple | frozenset | list):
         return type(value)(tame(one) for one in value)
-    raise Malformed(f"a {type(value).__name__} belongs in no row")
+    raise MalformedFrame(f"a {type(value).__name__} belongs in no row")
 
 
 def _bounded(values: Iterable[float]) -> None:
     if not all(-MOST <= value <= MOST for value in values):
-        raise Malformed("a number is out of all bounds")
+        raise MalformedFrame("a number is out of all bounds")

@@ -20,7 +20,7 @@ from console.journal.entries import moment
 from .bookmarks import deed_mark, marks
 from .frame import pack
 from .location import Bounds
-from .store import DEEDS, Mark, RecordingFault, Store
+from .store import DEEDS, Mark, RecordingFault, RecordingFile
 
 #: A whole Cluster is kept when what changed since the last is so many times larger, or it is an hour old: to look at
 #: any moment costs reading three times a Cluster at most, and a third of the file is whole ones.
@@ -38,7 +38,7 @@ class Tape:
         self._bounds = bounds
         self._lock = _locked(path)
         try:
-            self._store = Store(path)
+            self._store = RecordingFile(path)
             last = self._store.last_at()
         except BaseException:
             os.close(self._lock)

@@ -21,9 +21,9 @@ from msgspec import Struct
 
 from collectors import files
 from collectors.clean import clean
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 
-from .row_codec import Malformed
+from .row_codec import MalformedFrame
 
 _MINE = 0x77616368
 VERSION = 1
@@ -45,11 +45,11 @@ DEEDS = 500
 KINDS = ("alert", "action", "failure")
 
 
-class RecordingFault(Told):
+class RecordingFault(UserError):
     """A recording that cannot be written or read: what, and what to do about it."""
 
 
-class Moment(Struct, frozen=True):
+class FrameTime(Struct, frozen=True):
     """One frame. `at` is the recording's own time, which never goes back; `wall` what the clock on the wall said."""
 
     id: int
@@ -65,7 +65,7 @@ class Mark(Struct, frozen=True):
     what: str
 
 
-class Store:
+class RecordingFile:
     """Writes one recording; used by one thread. Raises RecordingFault, where a disk fails OSError or sqlite3.Error."""
 
     def __init__(self, path: Path) -> None:
@@ -163,7 +163,7 @@ class Store:
         self._base.close()
 
 
-class Recording:
+class RecordingReader:
     """Reads one recording, while another process may write it. Any thread may ask; raises RecordingFault."""
 
     def __init__(self, path: Path) -> None:
@@ -177,39 +177,39 @@ class Recording:
         except OSError as error:
             raise RecordingFault(f"{path}: {error.strerror}") from None
 
-    def first(self) -> Moment | None:
+    def first(self) -> FrameTime | None:
         """The oldest whole moment; None in an empty recording."""
         return self._moment("whole IS NOT NULL ORDER BY id LIMIT 1")
 
-    def last(self) -> Moment | None:
+    def last(self) -> FrameTime | None:
         """The newest moment."""
         return self._moment("1 ORDER BY id DESC LIMIT 1")
 
-    def at(self, at: float) -> Moment | None:
+    def at(self, at: float) -> FrameTime | None:
         """The moment that holds at this time of the recording: the last that is not later."""
         return self._moment("at <= ? ORDER BY at DESC, id DESC LIMIT 1", at)
 
-    def on_the_wall(self, wall: float) -> Moment | None:
+    def on_the_wall(self, wall: float) -> FrameTime | None:
         """The moment that held when the clock on the wall said so."""
         return self._moment("wall <= ? ORDER BY id DESC LIMIT 1", wall)
 
-    def after(self, moment: Moment) -> Moment | None:
+    def after(self, moment: FrameTime) -> FrameTime | None:
         """The next one."""
         return self._moment("id > ? ORDER BY id LIMIT 1", moment.id)
 
-    def before(self, moment: Moment) -> Moment | None:
+    def before(self, moment: FrameTime) -> FrameTime | None:
         """The one before."""
         return self._moment("id < ? ORDER BY id DESC LIMIT 1", moment.id)
 
-    def whole_before(self, moment: Moment) -> Moment | None:
+    def whole_before(self, moment: FrameTime) -> FrameTime | None:
         """The last whole moment that is not later."""
         return self._moment("id <= ? AND whole IS NOT NULL ORDER BY id DESC LIMIT 1", moment.id)
 
-    def frame(self, moment: Moment) -> tuple[bytes | None, bytes | None]:
+    def frame(self, moment: FrameTime) -> tuple[bytes | None, bytes | None]:
         """What led to a moment from the one before, and all of it: one of the two at least. Raises Malformed."""
         found = self._ask("SELECT step, whole FROM frames WHERE id = ?", moment.id)
         if len(found) != 1 or not all(part is None or isinstance(part, bytes) for part in found[0]):
-            raise Malformed("a frame is missing or no frame")
+            raise MalformedFrame("a frame is missing or no frame")
         step, whole = found[0]
         return step, whole
 
@@ -239,14 +239,14 @@ class Recording:
         with self._lock:
             self._base.close()
 
-    def _moment(self, where: str, *values: float) -> Moment | None:
+    def _moment(self, where: str, *values: float) -> FrameTime | None:
         found = self._ask(f"SELECT id, at, wall FROM frames WHERE {where}", *values)  # noqa: S608 - words of ours alone
         if not found:
             return None
         id, at, wall = found[0]
         if not (isinstance(at, float) and isinstance(wall, float) and all(0 <= one < 1e11 for one in (at, wall))):
             raise RecordingFault(f"{self.path}: it holds a moment outside of time")
-        return Moment(id, at, wall)
+        return FrameTime(id, at, wall)
 
     def _ask(self, question: str, *values: Any) -> list[Any]:
         try:

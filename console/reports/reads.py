@@ -18,17 +18,17 @@ from console.health.xid_policy import Policy
 from console.journal import chain
 from console.journal.chain import JournalFault
 from console.journal.entries import join
-from console.journal.reader import Book
+from console.journal.reader import JournalReader
 from console.journal.writer import LOOKBACK, alive
 from console.recording.frame import joined, unjoined
-from console.recording.row_codec import Malformed
-from console.recording.store import Moment, Recording, RecordingFault
+from console.recording.row_codec import MalformedFrame
+from console.recording.store import FrameTime, RecordingFault, RecordingReader
 from console.runtime.operator_identity import person
 from widgets.units import duration, when
 
 from .period import Span
-from .report import Report, make
-from .shift_watch import GAP_S, Peak, Watch
+from .report import ShiftReport, make
+from .shift_watch import GAP_S, Peak, ShiftWatch
 
 if TYPE_CHECKING:
     from console.app.app import WachtApp
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _NOW_S = 120.0
 
 
-class Sources(Struct, frozen=True, kw_only=True):
+class ReportSources(Struct, frozen=True, kw_only=True):
     """Where a report is made from."""
 
     name: str
@@ -46,50 +46,50 @@ class Sources(Struct, frozen=True, kw_only=True):
     cluster: Cluster | None
     """The present; None: only what was recorded."""
     recording: Path | None
-    book: Callable[[], Book]
+    book: Callable[[], JournalReader]
     """Raises JournalFault."""
     telemetry: Telemetry | None
     policy: Policy
 
 
-def of_console(app: WachtApp) -> Sources:
+def of_console(app: WachtApp) -> ReportSources:
     """Of what is on the screen, be it a recording; whatever is on the screen when it is made."""
     book, path, clock, recorder = app.book, app.journal_path, app.clock, app.recorder
     live = not app.replaying
-    return Sources(
+    return ReportSources(
         name=app.cluster.name,
         now=clock.now(),
         mono=clock.mono(),
         cluster=app.cluster,
         recording=path if not live else None if recorder is None else recorder.path,
-        book=(lambda: book_of(path, clock.now())) if live else (lambda: Book.of(join(book.lines()))),
+        book=(lambda: book_of(path, clock.now())) if live else (lambda: JournalReader.of(join(book.lines()))),
         telemetry=app.telemetry if live else None,
         policy=app.policy,
     )
 
 
-def book_of(path: Path, now: float) -> Book:
+def book_of(path: Path, now: float) -> JournalReader:
     """The journal of a cluster, none where there is none yet. Raises JournalFault."""
     records = chain.read(path, LOOKBACK) if chain.there(path) else []
-    book = Book.of(join(records))
+    book = JournalReader.of(join(records))
     going = frozenset(one.key for one in book.entries.values() if one.orphan and alive(one, now))
-    return Book(entries=book.entries, under_way=going, users=book.users, undone=book.undone, by=book.by)
+    return JournalReader(entries=book.entries, under_way=going, users=book.users, undone=book.undone, by=book.by)
 
 
-def of_recording(path: Path, policy: Policy) -> Sources:
+def of_recording(path: Path, policy: Policy) -> ReportSources:
     """Of a recording alone. Raises RecordingFault."""
-    with closing(Recording(path)) as recording:
+    with closing(RecordingReader(path)) as recording:
         last = recording.last()
         if last is None:
             raise RecordingFault(f"{path}: nothing was recorded yet")
         lines = [chain.record(line) for _, line in recording.deeds(last.at)]
-    return Sources(name="", now=last.wall, mono=last.at, cluster=None, recording=path,
-                   book=lambda: Book.of(join(lines)), telemetry=None, policy=policy)  # fmt: skip
+    return ReportSources(name="", now=last.wall, mono=last.at, cluster=None, recording=path,
+                   book=lambda: JournalReader.of(join(lines)), telemetry=None, policy=policy)  # fmt: skip
 
 
-def gather(sources: Sources, span: Span) -> Report:
+def gather(sources: ReportSources, span: Span) -> ShiftReport:
     """The report of that time."""
-    watch, limits = Watch(span.since, span.until), []
+    watch, limits = ShiftWatch(span.since, span.until), []
     cluster = sources.cluster if sources.now - span.until <= _NOW_S else None
     seen = Cluster(name=sources.name)
     if sources.recording is None:
@@ -98,7 +98,7 @@ def gather(sources: Sources, span: Span) -> Report:
         try:
             for moment, seen, keys in moments(sources.recording, span):
                 watch.see(seen, moment.wall, keys)
-        except (RecordingFault, Malformed) as error:
+        except (RecordingFault, MalformedFrame) as error:
             limits.append(f"the recording cannot be read: {error}")
     if cluster is not None:
         watch.see(cluster, max(span.until, cluster.at), None)
@@ -117,7 +117,7 @@ def gather(sources: Sources, span: Span) -> Report:
             limits.append(
                 f"no facts of the time at {when(span.until, now=sources.now)} are there: what is open is not known"
             )
-    book, fault = Book(), ""
+    book, fault = JournalReader(), ""
     try:
         book = sources.book()
     except JournalFault as error:
@@ -133,10 +133,10 @@ def gather(sources: Sources, span: Span) -> Report:
     )  # fmt: skip
 
 
-def moments(path: Path, span: Span) -> Iterator[tuple[Moment, Cluster, Mapping[str, frozenset[str]] | None]]:
+def moments(path: Path, span: Span) -> Iterator[tuple[FrameTime, Cluster, Mapping[str, frozenset[str]] | None]]:
     """What was recorded of that time, from the moment that held when it began: the rows, without joins and sums. Raises
     RecordingFault, Malformed."""
-    with closing(Recording(path)) as recording:
+    with closing(RecordingReader(path)) as recording:
         here = recording.on_the_wall(span.since) or recording.first()
         if here is None:
             return
@@ -155,7 +155,7 @@ def moments(path: Path, span: Span) -> Iterator[tuple[Moment, Cluster, Mapping[s
             here = recording.after(here)
 
 
-def _asked(sources: Sources, span: Span, peak: Peak | None) -> tuple[Peak | None, list[str]]:
+def _asked(sources: ReportSources, span: Span, peak: Peak | None) -> tuple[Peak | None, list[str]]:
     """The peak with the time that nobody recorded: Prometheus may know."""
     seconds = int(sources.now - span.since)
     try:

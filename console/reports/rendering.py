@@ -16,7 +16,7 @@ from console.session.snapshot import stamp
 from widgets.units import count, duration, percent, power, when
 from widgets.units import stamp as full
 
-from .report import Deed, Event, OpenNodes, Report
+from .report import OpenNodes, ReportedAction, ReportedOutage, ShiftReport
 
 VERSION = 1
 #: Points of one list that are told; the rest is a number. Lists begin with what matters most, or with the first.
@@ -27,7 +27,7 @@ _POINT = "- "
 _MOMENTS = frozenset({"since", "until", "made", "at", "ends", "back_at"})
 
 
-def as_json(report: Report) -> bytes:
+def as_json(report: ShiftReport) -> bytes:
     """One object, moments in UTC, unknown null; a line break at its end."""
     document = {"version": VERSION, **_tamed(msgspec.to_builtins(report))}
     return msgspec.json.encode(document) + b"\n"
@@ -40,7 +40,7 @@ def _tamed(value: Any) -> Any:
     return [_tamed(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def as_markdown(report: Report, width: int = WIDTH) -> str:
+def as_markdown(report: ShiftReport, width: int = WIDTH) -> str:
     """The report, its points folded at so many columns."""
     lines = [
         f"# Shift report: {escaped(report.cluster)}{' (DEMO)' if report.demo else ''}", "",
@@ -85,8 +85,8 @@ def _plural(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def _short(report: Report) -> list[str]:
-    def said(events: Sequence[Event] | None, what: str) -> str:
+def _short(report: ShiftReport) -> list[str]:
+    def said(events: Sequence[ReportedOutage] | None, what: str) -> str:
         if events is None:
             return "what broke is unknown: the nodes were never read"
         nodes, back = sum(one.count for one in events), sum(one.back for one in events)
@@ -113,7 +113,7 @@ def _short(report: Report) -> list[str]:
     return _items([*told, _peak(report)])
 
 
-def _total(report: Report) -> str:
+def _total(report: ShiftReport) -> str:
     total = sum(one.gpu_hours for one in report.losses or ())
     if not total:
         return "no GPU-hours are known to be lost" if not report.losses_whole else "no GPU-hours were lost"
@@ -124,7 +124,7 @@ def _hours(value: float) -> str:
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def _peak(report: Report) -> str:
+def _peak(report: ShiftReport) -> str:
     peak = report.peak
     if peak is None:
         return "power peak: unknown"
@@ -132,7 +132,7 @@ def _peak(report: Report) -> str:
     return f"power peak {power(peak.watts)} at {when(peak.at, now=report.until)} ({escaped(peak.source)}{of})"
 
 
-def _open(report: Report) -> list[str]:
+def _open(report: ShiftReport) -> list[str]:
     told: list[str] = []
     if report.open_nodes is None:
         told.append("nodes: unknown")
@@ -168,7 +168,7 @@ def _open(report: Report) -> list[str]:
     return _items(told or ["nothing"], len(told) + 1)
 
 
-def _left(report: Report) -> list[str]:
+def _left(report: ShiftReport) -> list[str]:
     if report.left is None:
         return _items(["unknown: the journal or the facts are missing"])
     return _items(map(_cut, report.left or (nothing(report.left_unknown),)))
@@ -184,7 +184,7 @@ def _out(one: OpenNodes, end: float) -> str:
     return f"{escaped(one.nodes)}{many} {', '.join(one.states)}{age}{by}{robot}{why}{jobs}"
 
 
-def _broke(report: Report, person: bool) -> list[str]:
+def _broke(report: ShiftReport, person: bool) -> list[str]:
     if report.broke is None:
         return [] if person else _items(["unknown: the nodes were never read"])
     told = [_event(one, report.until) for one in report.broke if one.person is person]
@@ -196,7 +196,7 @@ def _broke(report: Report, person: bool) -> list[str]:
     return _items(told)
 
 
-def _event(one: Event, end: float) -> str:
+def _event(one: ReportedOutage, end: float) -> str:
     rack = f" in {escaped(one.rack)}" if one.rack and one.count > 1 else ""
     many = f" ({one.count:,})" if one.count > 1 else ""
     by = f" by {_cut(one.by)}" if one.by else ""
@@ -210,20 +210,20 @@ def _event(one: Event, end: float) -> str:
     return f"{when(one.since, now=end)} {escaped(one.nodes)}{many}{rack} {one.state}{by}{why} ({one.kind}); {came}"
 
 
-def _done(report: Report) -> list[str]:
+def _done(report: ShiftReport) -> list[str]:
     if report.deeds is None:
         return _items(["unknown: the journal cannot be read"])
     return _items([_deed(one, report.until) for one in report.deeds] or ["nothing from here"], 200)
 
 
-def _deed(one: Deed, end: float) -> str:
+def _deed(one: ReportedAction, end: float) -> str:
     why = f' "{_cut(one.reason)}"' if one.reason else ""
     undone = f" ({one.undone})" if one.undone else ""
     what = f"{_cut(one.who)}: {_cut(one.action)} {_cut(one.targets)}{why}"
     return f"{when(one.at, now=end)} {what}: {_cut(one.result)}{undone}"
 
 
-def _lost(report: Report) -> list[str]:
+def _lost(report: ShiftReport) -> list[str]:
     if report.losses is None:
         return _items(["unknown: the nodes were never read"])
     told = [_total(report)]
@@ -233,7 +233,7 @@ def _lost(report: Report) -> list[str]:
     return _items(told) + ["", *table(("cause", "GPU-hours", "nodes"), (False, True, True), rows)] * bool(rows)
 
 
-def _xids(report: Report) -> list[str]:
+def _xids(report: ShiftReport) -> list[str]:
     if report.xids is None:
         return _items(["unknown: no source tells of XIDs"])
     return _items(
@@ -242,7 +242,7 @@ def _xids(report: Report) -> list[str]:
     ) or _items(["none seen"])  # fmt: skip
 
 
-def _jobs(report: Report) -> list[str]:
+def _jobs(report: ShiftReport) -> list[str]:
     if not report.jobs_known:
         return _items(["unknown: the queue was never read"])
     told = []
@@ -265,7 +265,7 @@ def _jobs(report: Report) -> list[str]:
     return _items(told, 30)
 
 
-def _alerts(report: Report) -> list[str]:
+def _alerts(report: ShiftReport) -> list[str]:
     if report.alerts is None or not report.watched:
         return _items(["unknown: " + ("no alerts were read" if report.watched else "nothing was recorded")])
     return _items(

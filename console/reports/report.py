@@ -18,13 +18,13 @@ from console.alerts.groups import groups
 from console.health import drain_reasons
 from console.health.unknown_reasons import not_read
 from console.health.xid_policy import Policy
-from console.journal.entries import Entry, named, words
-from console.journal.reader import Book
+from console.journal.entries import JournalEntry, named, words
+from console.journal.reader import JournalReader
 from console.journal.reminders import left_behind, unknown
 from widgets.chips import is_stale
 
 from .period import Span
-from .shift_watch import LostJob, Outage, Past, Peak, Wait
+from .shift_watch import LostJob, Outage, Peak, ShiftFacts, Wait
 
 #: Nodes that go within so long for the same reason went together.
 _TOGETHER_S = 300.0
@@ -33,7 +33,7 @@ _SOON_S = 12 * 3600
 _DIGITS = re.compile(r"\d+")
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class ReportedOutage(Struct, frozen=True, kw_only=True):
     """Nodes that went out of service together."""
 
     nodes: str
@@ -85,7 +85,7 @@ class EndingSilence(Struct, frozen=True, kw_only=True):
     ends: int
 
 
-class Deed(Struct, frozen=True, kw_only=True):
+class ReportedAction(Struct, frozen=True, kw_only=True):
     """One action."""
 
     at: float | None
@@ -108,7 +108,7 @@ class Loss(Struct, frozen=True, kw_only=True):
     nodes: int
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class ShiftReport(Struct, frozen=True, kw_only=True):
     """All of it."""
 
     cluster: str
@@ -132,14 +132,14 @@ class Report(Struct, frozen=True, kw_only=True):
     """Kinds of facts that `left` would need and that were never read."""
     failing: tuple[str, ...]
     """Sources that fail now, each with why."""
-    broke: tuple[Event, ...] | None
+    broke: tuple[ReportedOutage, ...] | None
     returned: tuple[str, int] | None
     """Nodes that came back and had been out before: folded, and how many."""
     alerts: tuple[tuple[str, int, float], ...] | None
     """Name, how many began, when the first did."""
     silent: tuple[tuple[str, float], ...]
     """Sources that failed, and for how many seconds."""
-    deeds: tuple[Deed, ...] | None
+    deeds: tuple[ReportedAction, ...] | None
     losses: tuple[Loss, ...] | None
     losses_whole: bool
     """False: more was lost than is known."""
@@ -155,9 +155,10 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def make(
-    cluster: Cluster, past: Past, book: Book, span: Span, policy: Policy, *, peak: Peak | None, limits: Sequence[str],
+    cluster: Cluster, past: ShiftFacts, book: JournalReader, span: Span, policy: Policy, *, peak: Peak | None,
+    limits: Sequence[str],
     journal_fault: str, by: str, made: float, mono: float, watched: bool, whole: bool,
-) -> Report:  # fmt: skip
+) -> ShiftReport:  # fmt: skip
     """The report of a time, of what was seen in it, what was done, and of the facts at its end."""
     known, end = cluster.known, span.until
     if journal_fault:
@@ -170,7 +171,7 @@ def make(
     if known and (missing := not_read(cluster, ("nodes", "jobs", "loads", "alerts"))):
         limits = [*limits, f"not read: {', '.join(missing)}"]
     entries = [one for one in book.entries.values() if one.at is None or span.since <= one.at <= span.until]
-    return Report(
+    return ShiftReport(
         cluster=cluster.name,
         demo=cluster.demo,
         since=span.since,
@@ -228,7 +229,7 @@ def _ending(cluster: Cluster, now: float) -> tuple[EndingSilence, ...]:
     return tuple(EndingSilence(comment=one.comment, by=one.by, ends=ends) for ends, _, one in soon)
 
 
-def _events(outages: Iterable[Outage], end: float) -> tuple[Event, ...]:
+def _events(outages: Iterable[Outage], end: float) -> tuple[ReportedOutage, ...]:
     """Nodes that went for one reason, one soon after the other, in one line; by time."""
     chains: dict[tuple[Any, ...], list[list[Outage]]] = {}
     for one in sorted(outages, key=lambda one: one.since or 0.0):
@@ -247,12 +248,12 @@ def _asked_for(one: Outage) -> bool:
     return one.who == "human" or one.display == "rebooting"
 
 
-def _event(line: Sequence[Outage], end: float) -> Event:
+def _event(line: Sequence[Outage], end: float) -> ReportedOutage:
     names = sorted({one.node for one in line}, key=natural_key)
     last = {one.node: one for one in line}
     back = [one.until for one in last.values() if one.until is not None and one.until <= end]
     racks, states = {one.rack for one in line}, [one.display for one in line]
-    return Event(
+    return ReportedOutage(
         nodes=fold(names), count=len(names), rack=racks.pop() if len(racks) == 1 else None,
         state=max(set(states), key=lambda word: (states.count(word), word)), kind=drain_reasons.KINDS[line[0].kind],
         reason=line[0].reason, by=line[0].by, person=_asked_for(line[0]), since=line[0].since, back=len(back),
@@ -267,17 +268,17 @@ def _returned(outages: Iterable[Outage], span: Span) -> tuple[str, int]:
     return fold(names), len(names)
 
 
-def _deed(one: Entry, book: Book) -> Deed:
+def _deed(one: JournalEntry, book: JournalReader) -> ReportedAction:
     states = {told.state for told in one.outcome.values()}
     under_way = one.key in book.under_way
-    return Deed(
+    return ReportedAction(
         at=one.at, who=book.users.get((one.who, one.uid), one.person), action=one.action, targets=named(one),
         reason=one.reason, result="under way" if under_way else words(one), undone=book.undone.get(one.key, ""),
         open=one.orphan or not states.isdisjoint({"unknown", "pending"}),
     )  # fmt: skip
 
 
-def _losses(past: Past, span: Span) -> tuple[Loss, ...]:
+def _losses(past: ShiftFacts, span: Span) -> tuple[Loss, ...]:
     nodes: dict[str, set[str]] = {}
     for one in past.outages:
         if one.until is None or one.until > span.since:
@@ -287,7 +288,7 @@ def _losses(past: Past, span: Span) -> tuple[Loss, ...]:
     return tuple(sorted(found, key=lambda one: -one.gpu_hours))
 
 
-def _xids(past: Past, policy: Policy) -> tuple[tuple[int, str, int, str], ...]:
+def _xids(past: ShiftFacts, policy: Policy) -> tuple[tuple[int, str, int, str], ...]:
     by_code: dict[int, dict[str, int]] = {}
     for node, codes in past.xids.items():
         for code, gpus in codes.items():

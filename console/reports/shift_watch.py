@@ -76,7 +76,7 @@ class LostJob(Struct, frozen=True, kw_only=True):
     """`NODE_FAIL` as Slurm said it, `requeued`, or `left the queue`: of what, nobody saw."""
 
 
-class Past(Struct, frozen=True, kw_only=True):
+class ShiftFacts(Struct, frozen=True, kw_only=True):
     """What was seen."""
 
     begins: float | None = None
@@ -114,7 +114,7 @@ class _Open:
 
 
 @dataclass
-class Watch:
+class ShiftWatch:
     """Takes moments in their order, from `since` to `until`."""
 
     since: float
@@ -161,7 +161,7 @@ class Watch:
         self._others(before, cluster, wall, 0.0 if last is None or gap else wall - last, gap)
         self._last, self._cluster = wall, cluster
 
-    def past(self) -> Past:
+    def past(self) -> ShiftFacts:
         """What was seen up to now."""
         end = self.until if self._last is None else min(self.until, self._last)
         for one in self._open.values():
@@ -172,7 +172,7 @@ class Watch:
             if job.started is None and job.submitted is not None and not held(job) and job.reason not in _ASKED:
                 self._waited(job, end - job.submitted, False)
         order = sorted(self._alerts.items(), key=lambda one: (not one[1][2], -one[1][0], one[0]))
-        return Past(
+        return ShiftFacts(
             begins=self._begins,
             gaps=tuple((a, b) for a, b in self._gaps if b > self.since and a < self.until),
             nodes_known="nodes" in self._known,

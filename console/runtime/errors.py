@@ -1,7 +1,7 @@
 """What is told to a person in plain words instead of with a traceback."""
 
 
-class Told(Exception):
+class UserError(Exception):
     """What happened, to what, and what to do next, in the text. The command line prints it and ends with 2."""
 
 

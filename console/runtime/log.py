@@ -171,7 +171,7 @@ def error(source: str, what: str) -> None:
     _LOGGER.error("%s", what, extra={"source": source})
 
 
-class Sources:
+class SourceLog:
     """Tells of the sources of a cluster: a fault, its end and a slow reading once each, not once a reading."""
 
     def __init__(self) -> None:

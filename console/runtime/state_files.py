@@ -18,7 +18,7 @@ from pathlib import Path
 from collectors import files
 from collectors.clean import clean
 
-from .errors import Told
+from .errors import UserError
 
 #: Characters of a line that are kept; a longer one is not.
 LONGEST = 4000
@@ -27,7 +27,7 @@ _LOCK_S = 2.0
 _LEAVE_S = 0.5
 
 
-class KeptFault(Told):
+class KeptFault(UserError):
     """A file of lines that cannot be read or written."""
 
 

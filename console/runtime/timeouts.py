@@ -10,11 +10,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Late(Exception):
+class CallTimeout(Exception):
     """It did not move on for as long as one was ready to wait."""
 
 
-class Beside(threading.Thread, Generic[T]):
+class TimedCall(threading.Thread, Generic[T]):
     """One call, in a thread. It is given a function by which it says, now and then, that it moves on."""
 
     def __init__(self, name: str, call: Callable[[Callable[[], None]], T]) -> None:
@@ -40,7 +40,7 @@ class Beside(threading.Thread, Generic[T]):
             if not self.is_alive():
                 break
             if not self._moved:
-                raise Late
+                raise CallTimeout
             self._moved = False
         if self._error is not None:
             raise self._error

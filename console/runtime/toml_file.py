@@ -11,12 +11,12 @@ from typing import Any
 
 from collectors import files
 
-from .errors import Told
+from .errors import UserError
 
 LARGEST = 1 << 20
 
 
-class ConfigError(Told):
+class ConfigError(UserError):
     """A file that cannot be used; the text is for the person who mends it."""
 
 

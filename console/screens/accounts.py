@@ -16,12 +16,12 @@ from console.actions.registry import NAVIGATION
 from console.filters.language import LENGTH_CAP
 from console.queue.accounts import NO_ACCOUNT, Holder, accounts, holdings, matching, told, under, users
 from console.queue.limit_text import limit_text
-from console.queue.queue_reads import EVERY_S, Answer
+from console.queue.queue_reads import EVERY_S, QueueAnswer
 from console.tables.account_columns import ACCOUNTS, FULL, MEMBERS, NEAR
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
 from widgets.units import age, percent
@@ -59,8 +59,8 @@ class AccountsScreen(TwoTables, FilteredScreen):
         self.limits = Pane("Limits", scroll=True, id="limits")
         self.pair(self.table, self.members)
         self.filter = ""
-        self._shares: Answer[Sequence[Share]] | None = None
-        self._limits: Answer[Limits] | None = None
+        self._shares: QueueAnswer[Sequence[Share]] | None = None
+        self._limits: QueueAnswer[Limits] | None = None
         self._asked: float | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -84,7 +84,7 @@ class AccountsScreen(TwoTables, FilteredScreen):
     def _shares_came(self, answer: Any) -> None:
         if isinstance(answer, Fault):
             mono = self.app.clock.mono()
-            self._shares, self._limits = Answer(answer, mono), Answer(answer, mono)
+            self._shares, self._limits = QueueAnswer(answer, mono), QueueAnswer(answer, mono)
         else:
             self._shares, self._limits = answer
         self._paint()
@@ -171,13 +171,13 @@ class AccountsScreen(TwoTables, FilteredScreen):
     def _tell_limits(self, account: str) -> None:
         self.limits.set_title([("Limits ", "title"), (f" {account}", "")] if account else "Limits")
         why = [one.fault for one in (self._limits, self._shares) if one is not None and one.fault is not None]
-        lines = [Line([(text, "warn")]) for text in dict.fromkeys(str(fault) for fault in why)]
+        lines = [PaneLine([(text, "warn")]) for text in dict.fromkeys(str(fault) for fault in why)]
         for one in told(account, self._known[1]):
             share = one.share or 0.0
             role = "bad" if share >= FULL else "warn" if share >= NEAR else ""
-            lines.append(Line([(f"{percent(100 * share, 0):>6} ", role or "text-dim"), (limit_text(one), role)]))
+            lines.append(PaneLine([(f"{percent(100 * share, 0):>6} ", role or "text-dim"), (limit_text(one), role)]))
         if not lines and self._limits is not None:
-            lines = [Line([("none is set for it, or above it", "text-dim")])]
+            lines = [PaneLine([("none is set for it, or above it", "text-dim")])]
         self.limits.set_lines(lines)
 
     # Filter, keys.
@@ -198,9 +198,9 @@ class AccountsScreen(TwoTables, FilteredScreen):
         self.set_class(event.size.width < _WIDE, "-narrow")
         self.set_class(event.size.height >= _TALL, "-tall")
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways around."""
-        return (Key("Enter", "jobs of it"), Key("Tab", "users"), Key("/", "filter"), Key("o", "order"))
+        return (KeyHint("Enter", "jobs of it"), KeyHint("Tab", "users"), KeyHint("/", "filter"), KeyHint("o", "order"))
 
     def copyable(self) -> str | None:
         """The command that shows what is under the cursor."""

@@ -13,13 +13,13 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold
 from console.actions.action import Kind
-from console.alerts.groups import Group, groups, keeps_quiet, reason
+from console.alerts.groups import AlertGroup, groups, keeps_quiet, reason
 from console.filters.language import LENGTH_CAP
 from console.tables.alert_columns import GROUPS, SILENCES, Quiet, detail
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
 from widgets.units import age, plural, when
@@ -102,7 +102,7 @@ class AlertsScreen(WachtScreen):
         self._say()
         self._tell()
 
-    def _follow(self, before: Group | None, rows: Iterable[Group]) -> None:
+    def _follow(self, before: AlertGroup | None, rows: Iterable[AlertGroup]) -> None:
         """Alerts that are folded otherwise than before stay under the cursor: a key must not hit another group."""
         if before is None or before.key == self.table.cursor_key:
             return
@@ -158,7 +158,7 @@ class AlertsScreen(WachtScreen):
         if unknown and rows:
             old = cluster.sources[SOURCE].age_s(self.app.clock.mono()) if SOURCE in cluster.sources else None
             right += [("   " if right else "", ""), (f"{unknown}; these are {age(old)} old", "bad")]
-        self._heads[0].set_lines([Line(spans, right)])
+        self._heads[0].set_lines([PaneLine(spans, right)])
         self.table.empty_text = unknown or "no alerts: Alertmanager holds none"
         quiet: list[Span] = [(" Silences ", "title")]
         if "silences" not in cluster.known or (unknown and not cluster.silences):
@@ -167,7 +167,7 @@ class AlertsScreen(WachtScreen):
             quiet.append((f" {len(cluster.silences):,}" if cluster.silences else " none", "text-strong"))
             pending = sum(one.state == "pending" for one in cluster.silences.values())
             quiet.append((f"  {pending:,} begin later" if pending else "", "text-dim"))
-        self._heads[1].set_lines([Line(quiet)])
+        self._heads[1].set_lines([PaneLine(quiet)])
 
     def _tell(self) -> None:
         """The pane, of the group under the cursor."""
@@ -191,11 +191,11 @@ class AlertsScreen(WachtScreen):
 
     # What actions take.
 
-    def _group(self, key: str | None) -> Group | None:
+    def _group(self, key: str | None) -> AlertGroup | None:
         row = self.table.row_of(key) if key is not None else None
-        return row if isinstance(row, Group) else None
+        return row if isinstance(row, AlertGroup) else None
 
-    def _chosen(self) -> list[Group]:
+    def _chosen(self) -> list[AlertGroup]:
         """The marked groups in the order shown, else the one under the cursor."""
         return [group for key in _taken(self.table) if (group := self._group(key)) is not None]
 
@@ -231,12 +231,18 @@ class AlertsScreen(WachtScreen):
         self.table.mark(())
         self.silences.mark(())
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways around."""
-        other = () if self.has_class("-none") else (Key("Tab", "silences"),)
+        other = () if self.has_class("-none") else (KeyHint("Tab", "silences"),)
         if self.focused is self.silences:
-            return (Key("Enter", "its alerts"), Key("Space", "mark"), Key("Tab", "alerts"))
-        return (Key("Enter", "nodes"), Key("Space", "mark"), *other, Key("y", "copy"), Key("o", "order"))
+            return (KeyHint("Enter", "its alerts"), KeyHint("Space", "mark"), KeyHint("Tab", "alerts"))
+        return (
+            KeyHint("Enter", "nodes"),
+            KeyHint("Space", "mark"),
+            *other,
+            KeyHint("y", "copy"),
+            KeyHint("o", "order"),
+        )
 
     def copyable(self) -> str | None:
         """The question to Alertmanager behind the line."""
@@ -305,7 +311,7 @@ def _taken(table: VirtualTable[Any]) -> Sequence[str]:
     return marked or ([table.cursor_key] if table.cursor_key is not None else [])
 
 
-def _query(group: Group, cluster: Cluster) -> list[str]:
+def _query(group: AlertGroup, cluster: Cluster) -> list[str]:
     """Matchers that find the alerts of a group: the label they share, else their names."""
     if group.place is not None:
         kind, name = group.place

@@ -14,10 +14,10 @@ from console.session.cluster_summary import Standing, active_of, summed
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
 from console.tables.table_columns import Ctx
 from console.triage.attention import SUMS
-from console.triage.attention_list import Need
+from console.triage.attention_list import AttentionLine
 from console.triage.judgement import Judged, judge
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
 
@@ -95,9 +95,9 @@ class ClustersScreen(WachtScreen):
     def _fill(self, standings: Iterable[Standing], ctx: Ctx) -> None:
         rows = {one.name: ClusterRow(standing=summed(one), needs=self._needs(one.name)) for one in standings}
         self.table.set_rows(rows, ctx=ctx)
-        self.crumbs.set_lines([Line([(" Clusters ", "title"), (f" {len(rows):,}", "text-strong")])])
+        self.crumbs.set_lines([PaneLine([(" Clusters ", "title"), (f" {len(rows):,}", "text-strong")])])
 
-    def _needs(self, name: str) -> Sequence[Need] | Fault | None:
+    def _needs(self, name: str) -> Sequence[AttentionLine] | Fault | None:
         """As it was judged lately: nobody may take what was true before they went elsewhere for what is true."""
         at, made = self.app.opened.get(name), self._judged.get(name)
         if at is None or made is None:
@@ -109,9 +109,9 @@ class ClustersScreen(WachtScreen):
         lately = at.site.recorded or abs(clock.now() - made.now) < _LATELY_S
         return made.needs if made.by.clock is clock and lately else None
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """What Enter does here."""
-        return (Key("Enter", "show it"), Key("C", "next"), Key("o", "order"), Key(":", "command"))
+        return (KeyHint("Enter", "show it"), KeyHint("C", "next"), KeyHint("o", "order"), KeyHint(":", "command"))
 
     def on_screen_resume(self) -> None:
         """While this is shown, power is read of the others too. What it showed when it was left is of then."""

@@ -13,7 +13,7 @@ from console.actions.action import Kind
 from console.tables import control_lines
 from console.tables.control_columns import ASKERS, HUNG, askers, hung
 from console.tables.table_columns import Ctx
-from widgets.key_bar import Key
+from widgets.key_bar import KeyHint
 from widgets.pane import Pane
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
@@ -83,9 +83,14 @@ class ControlScreen(TwoTables):
         row = self.hung.row_of(self.hung.cursor_key) if self.hung.cursor_key and self.active is self.hung else None
         return (row.job,) if kind == "job" and row is not None and row.job in self.cluster.jobs else ()
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways around."""
-        return (Key("Enter", "jobs of it"), Key("Tab", "other table"), Key("o", "order"), Key(":", "command"))
+        return (
+            KeyHint("Enter", "jobs of it"),
+            KeyHint("Tab", "other table"),
+            KeyHint("o", "order"),
+            KeyHint(":", "command"),
+        )
 
     def copyable(self) -> str | None:
         """The command behind what the keys go to."""

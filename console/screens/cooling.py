@@ -11,11 +11,11 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from collectors.nodeset import fold_for_slurm
 from console.plant import cooling
-from console.plant.cooling import ILL, Loop
+from console.plant.cooling import ILL, LoopStatus
 from console.tables.cooling_columns import LOOPS, look
 from console.tables.table_columns import Ctx
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
 from widgets.units import duration
@@ -66,7 +66,7 @@ class CoolingScreen(WachtScreen):
         if not right and source is not None and source.warnings:
             right = [(source.warnings[0], "warn")]
         count = f" {len(found):,} loop{'' if len(found) == 1 else 's'}" if known else " —"
-        self.crumbs.set_lines([Line([(" Cooling ", "title"), (count, "text-strong"), *said], right)])
+        self.crumbs.set_lines([PaneLine([(" Cooling ", "title"), (count, "text-strong"), *said], right)])
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
@@ -81,7 +81,7 @@ class CoolingScreen(WachtScreen):
             return NONE
         return self.missing_text("cooling", SOURCE, "the series of cooling name no loop")
 
-    def _chosen(self) -> Loop | None:
+    def _chosen(self) -> LoopStatus | None:
         return cooling.loops(self.cluster).get(self.table.cursor_key or "")
 
     def _say(self) -> None:
@@ -93,9 +93,9 @@ class CoolingScreen(WachtScreen):
         # As high for all but those of which there is much to say: the table above keeps still.
         self.detail.styles.height = max(6, min(len(self.detail.lines) + 2, 10))
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """What opens what."""
-        return (Key("Enter", "its nodes"), Key("o", "order"), Key(":", "command"))
+        return (KeyHint("Enter", "its nodes"), KeyHint("o", "order"), KeyHint(":", "command"))
 
     def copyable(self) -> str | None:
         """The command that shows the nodes on the loop under the cursor."""
@@ -115,11 +115,11 @@ class CoolingScreen(WachtScreen):
             self.app.tell(f"no rack is known to hang on {one.name}: see cooling, loops (docs/configuration.md)")
 
 
-def _lines(one: Loop, now: float) -> Iterable[Line]:
+def _lines(one: LoopStatus, now: float) -> Iterable[PaneLine]:
     """How it is, what hangs on it, its leak detectors, what says nothing."""
     glyph, role = look(one)
-    yield Line([(f"{glyph} {one.state}  ", role), (one.text, "text-strong" if one.ill else "")])
-    yield Line([("on it   ", "text-dim"), (cooling.about(one), "")])
+    yield PaneLine([(f"{glyph} {one.state}  ", role), (one.text, "text-strong" if one.ill else "")])
+    yield PaneLine([("on it   ", "text-dim"), (cooling.about(one), "")])
     limits = ", ".join(
         f"{row.what} {word} {limit:,g}"
         for row in (one.supply, one.back, one.flow, one.pressure)
@@ -128,12 +128,12 @@ def _lines(one: Loop, now: float) -> Iterable[Line]:
         if limit is not None
     )
     if limits:
-        yield Line([("limits  ", "text-dim"), (limits, "")])
+        yield PaneLine([("limits  ", "text-dim"), (limits, "")])
     if one.where_wet:
-        yield Line([("wet     ", "text-dim"), (", ".join(one.where_wet), "bad")])
+        yield PaneLine([("wet     ", "text-dim"), (", ".join(one.where_wet), "bad")])
     elif one.unknown:
         said = f"{one.unknown:,} of {one.detectors or 0:,} detectors say neither dry nor wet"
-        yield Line([("leaks   ", "text-dim"), (said, "warn")])
+        yield PaneLine([("leaks   ", "text-dim"), (said, "warn")])
     if one.silent:
         since = "" if one.since is None else f", for {duration(now - one.since)}"
-        yield Line([("silent  ", "text-dim"), (f"{', '.join(one.silent)}{since}", "warn")])
+        yield PaneLine([("silent  ", "text-dim"), (f"{', '.join(one.silent)}{since}", "warn")])

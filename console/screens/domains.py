@@ -14,8 +14,8 @@ from console.plant import nvlink_domains
 from console.plant.nvlink_domains import DomainState
 from console.tables.domain_columns import DOMAINS
 from console.tables.table_columns import Ctx
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
 
@@ -67,7 +67,7 @@ class DomainsScreen(WachtScreen):
                     if (one := cluster.sources.get(name)) is not None and one.fault is not None]  # fmt: skip
             number = f" {len(found):,}" if self._known else " —"
             title = [(" NVLink domains ", "title"), (number, "text-strong"), (figures, ""), *broken]
-            self.crumbs.set_lines([Line(title, [(told[0], "bad")] if told else ())])
+            self.crumbs.set_lines([PaneLine(title, [(told[0], "bad")] if told else ())])
         self.tick(self.ctx())
 
     def tick(self, ctx: Ctx) -> None:
@@ -99,9 +99,9 @@ class DomainsScreen(WachtScreen):
         # As high for all but those of which there is much to say: the table above keeps still.
         self.detail.styles.height = max(6, min(len(self.detail.lines) + 2, 10))
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """What opens what."""
-        return (Key("Enter", "its nodes"), Key("o", "order"), Key(":", "command"))
+        return (KeyHint("Enter", "its nodes"), KeyHint("o", "order"), KeyHint(":", "command"))
 
     def copyable(self) -> str | None:
         """The command that shows what is under the cursor."""
@@ -119,23 +119,25 @@ class DomainsScreen(WachtScreen):
             self.app.open_list("nodes", fold(one.nodes))
 
 
-def _lines(one: DomainState) -> Iterable[Line]:
+def _lines(one: DomainState) -> Iterable[PaneLine]:
     """How large a job may be, the cliques with their trays, what is ill."""
-    yield Line([
+    yield PaneLine([
         ("largest job ", "text-dim"), (f"{one.fits} trays", "text-strong"), (", now ", "text-dim"),
         (f"{one.fits_now}", "text-strong"),
         *([(f"; no {one.fits + 1}-tray job fits", "warn")] if one.fits < len(one.nodes) else []),
     ])  # fmt: skip
     if len(one.parts) > 1:
         for part in one.parts[:3]:
-            yield Line([(f"clique {part.clique}: ", "bad" if one.split else ""), (f"{len(part.nodes)} trays ", ""),
+            yield PaneLine([(f"clique {part.clique}: ", "bad" if one.split else ""), (f"{len(part.nodes)} trays ", ""),
                         (fold(part.nodes), "text-dim")])  # fmt: skip
     if one.ill:
         why = f": {', '.join(one.wrong)}" if one.wrong else ""
-        yield Line([(f"fabric {one.fabric} on {fold(one.ill)}{why}", "bad" if one.fabric == "unhealthy" else "warn")])
+        yield PaneLine(
+            [(f"fabric {one.fabric} on {fold(one.ill)}{why}", "bad" if one.fabric == "unhealthy" else "warn")]
+        )
     if one.imex not in {None, "up"}:
         where = f" on {fold(one.imex_ill)}" if one.imex_ill else ", as its trays say"
-        yield Line([(f"IMEX {one.imex}{where}", "warn")])
+        yield PaneLine([(f"IMEX {one.imex}{where}", "warn")])
     gone = [node for node in one.nodes if node not in one.usable]
     if gone:
-        yield Line([("not usable: ", "text-dim"), (fold(gone), "")])
+        yield PaneLine([("not usable: ", "text-dim"), (fold(gone), "")])

@@ -25,7 +25,7 @@ _CHART_S = 7 * 86_400
 _BELOW = 9
 
 
-class Ended:
+class EndedJob:
     """The account of one job, for its screen."""
 
     def __init__(self, screen: JobScreen, job: str) -> None:

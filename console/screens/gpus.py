@@ -15,10 +15,10 @@ from console.health.unknown_reasons import SOURCES
 from console.plant import gpus
 from console.tables.gpu_lines import gpu_grid, hot_lines, hungry_lines, idle_lines, rack_lines, under_line, xid_lines
 from console.tables.table_columns import Ctx
-from widgets.key_bar import Key
+from widgets.key_bar import KeyHint
 from widgets.map_measures import MEASURES
 from widgets.node_map import NodeMap
-from widgets.pane import Line, Pane
+from widgets.pane import Pane, PaneLine
 from widgets.units import plural
 
 from .layout.screen import WachtScreen
@@ -117,7 +117,7 @@ class GpusScreen(WachtScreen):
 
     def _say(self) -> None:
         self.legend.set_lines(
-            [Line([(" GPUs  ", "title"), (f"by {self.map.measure}  ", "text-strong"), *self.map.legend()])]
+            [PaneLine([(" GPUs  ", "title"), (f"by {self.map.measure}  ", "text-strong"), *self.map.legend()])]
         )
         self.under.set_lines([under_line(self.cluster, self.map.cursor_key)])
 
@@ -137,7 +137,7 @@ class GpusScreen(WachtScreen):
             return
         self.rack = node.rack or ""
         self.zoomed.set_title(f"Rack {self.rack or 'none'}")
-        self.zoomed.set_lines([Line((("reading …", "text-dim"),))])
+        self.zoomed.set_lines([PaneLine((("reading …", "text-dim"),))])
         self.add_class("-zoomed")
         self._fit()
         self.zoomed.focus()
@@ -152,7 +152,7 @@ class GpusScreen(WachtScreen):
     def forget(self) -> None:
         """The GPUs of the rack, and the charts."""
         self.trends.forget()
-        self.zoomed.set_lines([Line((("reading …", "text-dim"),))])
+        self.zoomed.set_lines([PaneLine((("reading …", "text-dim"),))])
         self._zoom()
 
     def _rack_came(self, answer: Any) -> None:
@@ -161,7 +161,7 @@ class GpusScreen(WachtScreen):
         if not isinstance(answer, Mapping):
             # What is known of each node all the same stands below.
             role = "text-dim" if isinstance(answer, Fault) and answer.kind == "missing" else "bad"
-            said = Line(((f"its GPUs: {answer}", role),))
+            said = PaneLine(((f"its GPUs: {answer}", role),))
             self.zoomed.set_lines([said, *rack_lines(self.cluster.racks.get(self.rack, ()), self.cluster)])
             return
         found: Mapping[str, tuple[Gpu, ...]] = answer
@@ -187,10 +187,15 @@ class GpusScreen(WachtScreen):
         names = self.targets("node")
         return f"scontrol show node {names[0]} -d" if names else None
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways around."""
         zoom = "whole machine" if self.rack is not None else "zoom rack"
-        return (Key("Enter", "open"), Key("m", f"by {self.map.measure}"), Key("z", zoom), Key("Tab", "next pane"))
+        return (
+            KeyHint("Enter", "open"),
+            KeyHint("m", f"by {self.map.measure}"),
+            KeyHint("z", zoom),
+            KeyHint("Tab", "next pane"),
+        )
 
     def action_measure(self) -> None:
         """What the map shows: the next measure that a source gives."""

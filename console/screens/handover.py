@@ -17,13 +17,13 @@ from console.journal.chain import JournalFault
 from console.journal.reminders import Behind, left_behind, nothing
 from console.journal.shifts import kept_shifts, last_shift
 from console.reports.period import Span, span_of
-from console.reports.reads import Sources, gather, of_console
+from console.reports.reads import ReportSources, gather, of_console
 from console.reports.rendering import as_markdown
-from console.reports.report import Report
+from console.reports.report import ShiftReport
 from console.runtime.state_files import KeptFault
 from console.tables.table_columns import Ctx
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane, line
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine, line
 from widgets.units import age, when
 
 from .layout.screen import WachtScreen
@@ -34,12 +34,12 @@ _KIND = 12
 """Cells of the word before what was left behind."""
 
 
-class _Made(Struct, frozen=True):
+class _HandoverView(Struct, frozen=True):
     since: float
     """When it begins."""
     known: bool
     """That is when the last shift ended; False: nobody knows, and it is of twelve hours."""
-    report: Report
+    report: ShiftReport
     left: tuple[Behind, ...]
 
 
@@ -52,7 +52,7 @@ class HandoverScreen(WachtScreen):
     def __init__(self) -> None:
         super().__init__()
         self.text = Pane("Hand-over", select=True, empty_text="it is being put together …", id="main")
-        self._made: _Made | None = None
+        self._made: _HandoverView | None = None
         self._asked: float | None = None
 
     def body(self) -> Iterable[Widget]:
@@ -82,7 +82,7 @@ class HandoverScreen(WachtScreen):
         self.ask(lambda: _make(sources, cluster), self._told)
 
     def _told(self, answer: Any) -> None:
-        if not isinstance(answer, _Made):
+        if not isinstance(answer, _HandoverView):
             self.text.set_lines([line((str(answer), "warn"))])
             return
         self._made = answer
@@ -107,9 +107,9 @@ class HandoverScreen(WachtScreen):
         made = age(self.app.clock.mono() - self._asked)
         self.text.set_title([("Hand-over ", "title"), (f" {what}", "text")], f"{made} old")
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways on."""
-        return (Key("Enter", "open"), Key(":", "command"))
+        return (KeyHint("Enter", "open"), KeyHint(":", "command"))
 
     def copyable(self) -> str | None:
         """The command that writes the same."""
@@ -124,7 +124,7 @@ class HandoverScreen(WachtScreen):
             self.app.open_list("nodes", opens)
 
 
-def _make(sources: Sources, cluster: Cluster) -> _Made:
+def _make(sources: ReportSources, cluster: Cluster) -> _HandoverView:
     try:
         since = last_shift(kept_shifts().read(), sources.name, sources.now)
     except KeptFault:
@@ -135,13 +135,13 @@ def _make(sources: Sources, cluster: Cluster) -> _Made:
         left = left_behind(cluster, sources.book(), sources.now)
     except JournalFault:
         left = ()
-    return _Made(span.since, since is not None, report, left)
+    return _HandoverView(span.since, since is not None, report, left)
 
 
-def _lines(made: _Made, width: int) -> list[Line]:
+def _lines(made: _HandoverView, width: int) -> list[PaneLine]:
     """The report as it is read on a screen; what was left behind can be opened. Every line that says something has a
     key, so that the cursor walks down all of it."""
-    lines: list[Line] = []
+    lines: list[PaneLine] = []
     behind = False
     for text in as_markdown(made.report, width).split("\n"):
         plain = _BACKSLASH.sub(r"\1", text)
@@ -149,7 +149,7 @@ def _lines(made: _Made, width: int) -> list[Line]:
             behind = text == _HEAD
             lines.append(line((plain[3:], "title")))
             if behind:
-                lines += [Line(()), *_left_lines(made.left, width, nothing(made.report.left_unknown)), Line(())]
+                lines += [PaneLine(()), *_left_lines(made.left, width, nothing(made.report.left_unknown)), PaneLine(())]
         elif not behind and not text.startswith("# "):
             lines.append(line((plain, "text" if text.startswith(("-", " ", "|")) else "text-dim")))
     return [
@@ -158,7 +158,7 @@ def _lines(made: _Made, width: int) -> list[Line]:
     ]
 
 
-def _left_lines(left: Sequence[Behind], width: int, none: str) -> list[Line]:
+def _left_lines(left: Sequence[Behind], width: int, none: str) -> list[PaneLine]:
     """Enter opens what a line is about, whichever of its lines the cursor is on."""
     return [
         line([(f"{'' if row else one.kind:<{_KIND}}", "text-dim"), (piece, "")],

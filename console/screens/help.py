@@ -11,8 +11,8 @@ from collectors.model import Cluster, Diff
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.filters.commands import helps
 from widgets.cells import Span, spans_width
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane, line
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine, line
 
 from .layout.screen import WachtScreen
 
@@ -33,12 +33,12 @@ FILTERS = (
 )
 
 
-def _hanging(head: Sequence[Span], text: str, role: str, room: int) -> list[Line]:
+def _hanging(head: Sequence[Span], text: str, role: str, room: int) -> list[PaneLine]:
     """A head and a text behind it, on as many lines as it takes."""
     before = spans_width(head)
     pieces = textwrap.wrap(text, max(20, room - before)) or [""]
-    first = Line([*head, (pieces[0], role)])
-    return [first, *(Line([(" " * before, ""), (piece, role)]) for piece in pieces[1:])]
+    first = PaneLine([*head, (pieces[0], role)])
+    return [first, *(PaneLine([(" " * before, ""), (piece, role)]) for piece in pieces[1:])]
 
 
 class HelpScreen(WachtScreen):
@@ -64,7 +64,7 @@ class HelpScreen(WachtScreen):
         """Another width, other lines."""
         self.text.set_lines(self._lines())
 
-    def _lines(self) -> list[Line]:
+    def _lines(self) -> list[PaneLine]:
         room, keys = max(20, self.size.width - 6), self.app.keymap
         wide = 2 + max(len(keys.shown(way.id)) for way in NAVIGATION)
         lines = [line(("Acting on the machine (always asks first)", "title"))]
@@ -91,6 +91,6 @@ class HelpScreen(WachtScreen):
             lines += _hanging([(f"  {name:<30}", "text-strong")], text, "", room)
         return lines
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """How to leave."""
-        return (Key("↑↓", "scroll"), Key("Esc", "back"))
+        return (KeyHint("↑↓", "scroll"), KeyHint("Esc", "back"))

@@ -17,8 +17,8 @@ from console.health.inconsistencies import contradictions, suspects
 from console.health.version_drift import drifts
 from console.tables.inbox_columns import CONTRADICTIONS, INBOX, in_words
 from console.tables.table_columns import Ctx
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
 
@@ -61,7 +61,7 @@ class InboxScreen(TwoTables):
     def follow(self) -> None:
         """The line under the cursor."""
         row = self.active.row_of(self.active.cursor_key or "")
-        self.words.set_lines([Line(in_words(row, self.ctx().now))] if row is not None else [])
+        self.words.set_lines([PaneLine(in_words(row, self.ctx().now))] if row is not None else [])
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Both are made anew from the facts: 12,000 nodes take some 20 ms."""
@@ -100,9 +100,14 @@ class InboxScreen(TwoTables):
         names = [name for row in rows for name in (row.nodes or (row.node,))]
         return tuple(dict.fromkeys(name for name in names if name in self.cluster.nodes))
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways around."""
-        return (Key("Enter", "open"), Key("Space", "mark"), Key("Tab", "other table"), Key("o", "order"))
+        return (
+            KeyHint("Enter", "open"),
+            KeyHint("Space", "mark"),
+            KeyHint("Tab", "other table"),
+            KeyHint("o", "order"),
+        )
 
     def copyable(self) -> str | None:
         """The command that lists the reasons."""

@@ -17,12 +17,12 @@ from console.tables import inspection_lines
 from console.tables.accounting_lines import before_lines
 from console.tables.table_columns import Ctx, state_cell
 from widgets.cells import spans_of
-from widgets.pane import Line, Pane, line
+from widgets.pane import Pane, PaneLine, line
 from widgets.units import energy
 
-from .ended_job import Ended
+from .ended_job import EndedJob
 from .layout.inspection import Inspection
-from .pending_pane import Waiting
+from .pending_pane import PendingPane
 
 
 class JobScreen(Inspection):
@@ -41,8 +41,8 @@ class JobScreen(Inspection):
 
     def __init__(self, key: str) -> None:
         super().__init__(key)
-        self.waiting = Waiting(self, key)
-        self.ended = Ended(self, key)
+        self.waiting = PendingPane(self, key)
+        self.ended = EndedJob(self, key)
         self.nodes = Pane("Nodes", select=True, empty_text="it has no nodes", id="nodes")
         self.more = Pane("More from Slurm", scroll=True, wrap=True, empty_text="asking …", id="more")
         self._energy: str | None = None
@@ -83,7 +83,7 @@ class JobScreen(Inspection):
             ledger = self.at.ledger
             self.ask(lambda: ledger.account_of_job(self.key), lambda found: self._before(found, lines), "before")
 
-    def _before(self, answer: Any, lines: list[Line]) -> None:
+    def _before(self, answer: Any, lines: list[PaneLine]) -> None:
         """It was queued again: what ended its runs before stands first."""
         if isinstance(answer, JobAccount) and self.key in self.cluster.jobs:
             runs = [run for run in (answer.run, *answer.earlier) if run.ended is not None]
@@ -116,7 +116,7 @@ class JobScreen(Inspection):
                 self.show_nodes((), known=False)
             return
         if self.ended.was_asked:  # it was queued again
-            self.ended = Ended(self, self.key)
+            self.ended = EndedJob(self, self.key)
             self.more.set_title("More from Slurm")
             self._ask_detail()
         word = self.app.pending_words("job").get(self.key)
@@ -137,12 +137,12 @@ class JobScreen(Inspection):
         self.nodes.set_title([("Nodes", "title"), (f" {len(names)}", "text-strong")])
         self.nodes.set_lines([self._node_line(name) for name in names])
 
-    def _node_line(self, name: str) -> Line:
+    def _node_line(self, name: str) -> PaneLine:
         node = self.cluster.nodes.get(name)
         if node is None:
             said = ("  unknown to Slurm", "bad") if "nodes" in self.cluster.known else ("  state unknown", "text-dim")
-            return Line([(name, ""), said], (), name)
-        return Line([(f"{name}  ", "text-strong"), *spans_of(state_cell(node))], (), name)
+            return PaneLine([(name, ""), said], (), name)
+        return PaneLine([(f"{name}  ", "text-strong"), *spans_of(state_cell(node))], (), name)
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """This job; or the node under the cursor, for an action on nodes."""

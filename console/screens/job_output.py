@@ -16,7 +16,7 @@ from collectors.nodeset import names_in
 from console.filters.commands import CommandError, is_job
 from console.session.cluster_session import Opened
 from console.tables.table_columns import Ctx
-from widgets.key_bar import Key
+from widgets.key_bar import KeyHint
 from widgets.pane import Pane, line
 from widgets.units import age, memory
 
@@ -86,9 +86,9 @@ class LogScreen(WachtScreen):
         """`:log` reads it again."""
         return self.key
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways around."""
-        return (Key("↑↓", "scroll"), Key("y", "copy"), Key("Esc", "back"))
+        return (KeyHint("↑↓", "scroll"), KeyHint("y", "copy"), KeyHint("Esc", "back"))
 
     def copyable(self) -> str | None:
         """The command that shows it."""

@@ -10,13 +10,13 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from console.journal.chain import JournalFault, Verdict, verify
-from console.journal.entries import Entry
-from console.journal.reader import Book
+from console.journal.entries import JournalEntry
+from console.journal.reader import JournalReader
 from console.tables.journal_columns import JOURNAL, result
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
 
@@ -38,10 +38,10 @@ class JournalScreen(JournalActs, FilteredScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table: VirtualTable[Entry] = VirtualTable(JOURNAL, sort="at", reverse=True, id="main")
+        self.table: VirtualTable[JournalEntry] = VirtualTable(JOURNAL, sort="at", reverse=True, id="main")
         self.crumbs = Pane(border=False, id="crumbs")
         self.filter = ""
-        self._book = Book()
+        self._book = JournalReader()
         self._read_once = False
         self._fault = ""
         self._verdict: Verdict | None = None
@@ -60,11 +60,11 @@ class JournalScreen(JournalActs, FilteredScreen):
         self.look()
 
     @property
-    def book(self) -> Book:
+    def book(self) -> JournalReader:
         """What is known of the journal."""
         return self._book
 
-    def entry(self) -> Entry | None:
+    def entry(self) -> JournalEntry | None:
         """The one under the cursor."""
         key = self.table.cursor_key
         return None if key is None else self._book.entries.get(key)
@@ -87,7 +87,7 @@ class JournalScreen(JournalActs, FilteredScreen):
             self._reading_since = self.app.clock.mono()
             self.ask(self._read, self._came_back, "journal")
 
-    def _read(self) -> Book | str:
+    def _read(self) -> JournalReader | str:
         try:
             return self.at.book.read(self.at.clock.now())
         except JournalFault as error:
@@ -95,9 +95,9 @@ class JournalScreen(JournalActs, FilteredScreen):
 
     def _came_back(self, answer: Any) -> None:
         self._reading_since = None
-        before, self._fault = self._book, "" if isinstance(answer, Book) else str(answer)
-        changed = isinstance(answer, Book) and (answer.entries is not before.entries or not self._read_once)
-        if isinstance(answer, Book):
+        before, self._fault = self._book, "" if isinstance(answer, JournalReader) else str(answer)
+        changed = isinstance(answer, JournalReader) and (answer.entries is not before.entries or not self._read_once)
+        if isinstance(answer, JournalReader):
             self._book, self._read_once = answer, True
         if changed and self._book.entries and not self.app.book.kept:
             self._verify()
@@ -148,7 +148,7 @@ class JournalScreen(JournalActs, FilteredScreen):
             spans += [("   / ", "text-dim"), (self.filter, "accent")]
         if self.size.width >= _ROOMY:
             spans.append((f"   {self.app.journal_path}", "text-dim"))
-        self.crumbs.set_lines([Line(spans, self._chain())])
+        self.crumbs.set_lines([PaneLine(spans, self._chain())])
         if self._fault:
             self.table.empty_text = f"unknown: {self._fault}"
         elif not self._read_once:
@@ -180,10 +180,11 @@ class JournalScreen(JournalActs, FilteredScreen):
         late = [(f"{missed:,} written late  ", "warn")] if missed else []
         return [*late, (f"chain whole ({lines}) ", "good")]
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """What can be done here."""
-        return (Key("Enter", "open"), *self.act_keys(), Key("/", "filter"), Key("y", "copy"), Key("o", "order"),
-                Key(":", "command"))  # fmt: skip
+        return (KeyHint("Enter", "open"), *self.act_keys(), KeyHint("/", "filter"), KeyHint("y", "copy"), KeyHint("o",
+                "order"),
+                KeyHint(":", "command"))  # fmt: skip
 
     # The filter: plain words, all of which must be somewhere in the entry.
 

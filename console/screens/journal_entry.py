@@ -10,13 +10,13 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from console.actions.registry import NAVIGATION
-from console.journal.entries import Entry
-from console.journal.reader import Book
+from console.journal.entries import JournalEntry
+from console.journal.reader import JournalReader
 from console.journal.undo import undo_of, undone
 from console.tables.journal_columns import JournalCtx, commands, detail, result
 from console.tables.table_columns import Ctx
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
 
 from .layout.screen import WachtScreen
 
@@ -33,12 +33,12 @@ class JournalActs(WachtScreen):
     ]
     tick_s = 1.0
 
-    def entry(self) -> Entry | None:
+    def entry(self) -> JournalEntry | None:
         """The one that the keys are about."""
         return None
 
     @property
-    def book(self) -> Book:
+    def book(self) -> JournalReader:
         """What is known of the journal."""
         raise NotImplementedError
 
@@ -89,10 +89,13 @@ class JournalActs(WachtScreen):
         entry = self.entry()
         return (commands(entry) or None) if entry is not None else None
 
-    def act_keys(self) -> list[Key]:
+    def act_keys(self) -> list[KeyHint]:
         """v and Z, with why not."""
         back, undo = self.why_not_read_back(), self.why_not_undo()
-        keys = [Key("v", "read back", enabled=not back, why_not=back), Key("Z", "undo", enabled=not undo, why_not=undo)]
+        keys = [
+            KeyHint("v", "read back", enabled=not back, why_not=back),
+            KeyHint("Z", "undo", enabled=not undo, why_not=undo),
+        ]
         return keys if self.size.width >= _ROOMY else [key for key in keys if key.enabled]
 
 
@@ -112,7 +115,7 @@ class EntryScreen(JournalActs):
         yield self.text
 
     @property
-    def book(self) -> Book:
+    def book(self) -> JournalReader:
         """What is known of the journal."""
         return self._journal.book
 
@@ -120,7 +123,7 @@ class EntryScreen(JournalActs):
         """Read what was added to it."""
         self._journal.look()
 
-    def entry(self) -> Entry | None:
+    def entry(self) -> JournalEntry | None:
         """This one."""
         return self.book.entries.get(self.key)
 
@@ -141,7 +144,7 @@ class EntryScreen(JournalActs):
     def _paint(self) -> None:
         entry = self.entry()
         if entry is None:
-            self.text.set_lines([Line([("it is not in the journal any more: the file was changed", "bad")])])
+            self.text.set_lines([PaneLine([("it is not in the journal any more: the file was changed", "bad")])])
             return
         book, ctx = self.book, self.journal_ctx()
         first = next((one for one in book.entries.values() if one.plan == entry.undoes), None) if entry.undoes else None
@@ -150,6 +153,6 @@ class EntryScreen(JournalActs):
         self.text.set_lines(detail(entry, ctx, max(30, self.size.width - 5), back, first))
         self.refresh_keys()
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """What can be done with it."""
-        return (Key("↑↓", "scroll"), *self.act_keys(), Key("y", "copy"), Key("Esc", "back"))
+        return (KeyHint("↑↓", "scroll"), *self.act_keys(), KeyHint("y", "copy"), KeyHint("Esc", "back"))

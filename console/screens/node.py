@@ -17,8 +17,8 @@ from console.tables.gpu_table import gpu_table, gpus_title
 from console.tables.node_sections import part_lines
 from console.tables.table_columns import Ctx
 from widgets.chart import Chart
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane, line
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine, line
 from widgets.units import age, degrees, memory, percent, power, times
 
 from .layout.inspection import Inspection
@@ -74,7 +74,7 @@ class NodeScreen(Inspection):
         self._missing = False
         """Whether that is how this place is, and nothing failed."""
         self._asked: dict[str, float] = {}
-        self._past: list[Line] = []
+        self._past: list[PaneLine] = []
         self._runs: Sequence[PastJob] | Fault | None = None
         self._events: Sequence[NodeEvent] | Fault | None = None
         self._opened_at = 0.0
@@ -151,7 +151,7 @@ class NodeScreen(Inspection):
         if self._range is not None and self._due("charts", CHARTS_EVERY_S):
             self._read_charts()
 
-    def _attached_lines(self, now: float) -> list[Line]:
+    def _attached_lines(self, now: float) -> list[PaneLine]:
         """Its ports and mounts."""
         return attached_lines.lines(self._attached, self.cluster, self.key, now)
 
@@ -233,7 +233,7 @@ class NodeScreen(Inspection):
         self._events = answer
         self.tick(self.ctx())
 
-    def _last_jobs(self, now: float) -> list[Line]:
+    def _last_jobs(self, now: float) -> list[PaneLine]:
         """The jobs that ended here."""
         if self._runs is None:
             return [line(("last jobs: asking the accounting …", "text-dim"))]
@@ -241,7 +241,7 @@ class NodeScreen(Inspection):
             return fault_lines("last jobs", self._runs)
         return last_job_lines(self._runs, PAST_DAYS, now)
 
-    def _out(self, now: float) -> list[Line]:
+    def _out(self, now: float) -> list[PaneLine]:
         """When it was out of service. Why the accounts cannot be asked stands with the jobs already."""
         if self._events is None or (isinstance(self._events, Fault) and self._events.kind == "missing"):
             return []
@@ -251,11 +251,11 @@ class NodeScreen(Inspection):
         said = f"out of service {times(len(self._events))} in {PAST_DAYS} days (Slurm's accounting)"
         return [line((said, "text-dim")), *event_lines(self._events, now)]
 
-    def _history(self, now: float) -> list[Line]:
+    def _history(self, now: float) -> list[PaneLine]:
         """How often it was out, in one line: Slurm counts every outage, the journal what was done with wacht."""
         out, past = self._out(now), self._past
         if out and past:
-            return [Line((*out[0].spans, ("; ", "text-dim"), *past[0].spans)), *out[1:], *past[1:]]
+            return [PaneLine((*out[0].spans, ("; ", "text-dim"), *past[0].spans)), *out[1:], *past[1:]]
         return [*out, *past]
 
     # What it answers to.
@@ -272,10 +272,16 @@ class NodeScreen(Inspection):
         key = self.jobs.cursor_key
         return (ended_job(key) or key) if key else None
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways around."""
         over = "charts" if self._range is None else f"charts {RANGES[self._range][0]}"
-        return (Key("g", over), Key("x", "ssh"), Key("Enter", "open job"), Key("Tab", "next pane"), Key("Esc", "back"))
+        return (
+            KeyHint("g", over),
+            KeyHint("x", "ssh"),
+            KeyHint("Enter", "open job"),
+            KeyHint("Tab", "next pane"),
+            KeyHint("Esc", "back"),
+        )
 
     def copyable(self) -> str | None:
         """The command behind it."""

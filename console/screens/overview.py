@@ -22,7 +22,7 @@ from console.tables import overview_figures
 from console.tables.gpu_lines import under_line
 from console.tables.table_columns import Ctx
 from console.triage.judgement import Judged, judge
-from widgets.key_bar import Key
+from widgets.key_bar import KeyHint
 from widgets.map_measures import MEASURES
 from widgets.node_map import NodeMap
 from widgets.pane import Pane
@@ -33,7 +33,7 @@ from .trends import Trends
 if TYPE_CHECKING:
     from console.health.xid_policy import Policy
     from console.session.cluster_session import Opened
-    from console.triage.attention_list import Need
+    from console.triage.attention_list import AttentionLine
 
 _NARROW, _LOW = 110, 34
 
@@ -83,7 +83,7 @@ class OverviewScreen(WachtScreen):
         self.needs = Pane("Needs you", select=True, wrap=True, id="needs")
         self.queue = Pane("Queue", select=True, id="queue")
         self.users = Pane("Holding most GPUs", select=True, id="users")
-        self._needs: Sequence[Need] = ()
+        self._needs: Sequence[AttentionLine] = ()
         self._made: tuple[Judged, ...] = ()
         """Of what is shown and of what comes, or the one before: the newest first."""
         self._asked = 0
@@ -129,7 +129,7 @@ class OverviewScreen(WachtScreen):
     def _keep(self, made: Judged) -> None:
         self._made = made, *[one for one in self._made if one.cluster() is not made.cluster()][:1]
 
-    def _judged(self, now: float) -> Sequence[Need]:
+    def _judged(self, now: float) -> Sequence[AttentionLine]:
         """What needs a person, as it was judged last. By this step of the clock, and by what was done meanwhile, a
         thread will."""
         cluster, by = self.cluster, self.at.by
@@ -198,7 +198,7 @@ class OverviewScreen(WachtScreen):
         told = overview_figures.counted(cluster, "jobs", ctx.now, mono, cells)
         self.queue.set_lines([*told, *overview_figures.queue_lines(cluster, self._uses, ctx.now, cells, 0)])
 
-    def _say_needs(self, found: Sequence[Need], now: float) -> None:
+    def _say_needs(self, found: Sequence[AttentionLine], now: float) -> None:
         self._needs = found
         self.needs.set_lines(overview_figures.need_lines(self.cluster, found, now, self.app.clock.mono()))
         self.needs.set_title([("Needs you", "title"), (f" {len(found)}" if found else "", "text-strong")])
@@ -234,21 +234,21 @@ class OverviewScreen(WachtScreen):
         names = self.targets("node")
         return f"scontrol show node {','.join(names)}" if names else "sinfo"
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways around."""
         return (
-            Key("Enter", "open"),
-            Key("m", f"by {self.map.measure}"),
-            Key("Tab", "next pane"),
-            Key("2", "nodes"),
-            Key("3", "jobs"),
-            Key("6", "alerts"),
-            Key("i", "inbox"),
-            Key("7", "partitions"),
-            Key(":", "command"),
+            KeyHint("Enter", "open"),
+            KeyHint("m", f"by {self.map.measure}"),
+            KeyHint("Tab", "next pane"),
+            KeyHint("2", "nodes"),
+            KeyHint("3", "jobs"),
+            KeyHint("6", "alerts"),
+            KeyHint("i", "inbox"),
+            KeyHint("7", "partitions"),
+            KeyHint(":", "command"),
         )
 
-    def _need(self, key: str | None) -> Need | None:
+    def _need(self, key: str | None) -> AttentionLine | None:
         at = (key or "").partition(" ")[0]
         return self._needs[int(at)] if at.isdigit() and int(at) < len(self._needs) else None
 

@@ -14,7 +14,7 @@ from console.plant.totals import partition_uses
 from console.tables.partition_columns import PARTITIONS, RESERVATIONS
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
-from widgets.key_bar import Key
+from widgets.key_bar import KeyHint
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
 
@@ -80,11 +80,11 @@ class PartitionsScreen(TwoTables):
         table = {"partition": self.partitions, "reservation": self.reservations}.get(kind)
         return self.chosen if table is self.active else ()
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """What opens what, and what can be done to what the cursor is on."""
         acts = "partition-down, -up" if self.active is self.partitions else "extend, unreserve"
         opens = "its jobs" if self.active is self.partitions else "its nodes"
-        return (Key("Enter", opens), Key("Tab", "other table"), Key("o", "order"), Key(":", acts))
+        return (KeyHint("Enter", opens), KeyHint("Tab", "other table"), KeyHint("o", "order"), KeyHint(":", acts))
 
     def copyable(self) -> str | None:
         """The command that shows what is under the cursor."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from collectors.model import Fault, Job, JobDetail
 from console.actions.action import WAITING
-from console.queue.pending import Known, Why, why
+from console.queue.pending import PendingFacts, Why, why
 from console.queue.queue_reads import EVERY_S, Sparing
-from widgets.pane import Line, Pane
+from widgets.pane import Pane, PaneLine
 from widgets.units import age
 
 from .layout.screen import WachtScreen
@@ -20,18 +20,18 @@ from .layout.screen import WachtScreen
 _LABEL = 12
 
 
-class Waiting(Pane):
+class PendingPane(Pane):
     """Follows one job of its screen."""
 
     DEFAULT_CSS = """
-    Waiting { height: 8; display: none; }
+    PendingPane { height: 8; display: none; }
     """
 
     def __init__(self, screen: WachtScreen, job: str) -> None:
         super().__init__("Why it waits", scroll=True, empty_text="looking …", id="waiting")
         self._on = screen
         self._job = job
-        self._known = Known()
+        self._known = PendingFacts()
         self._why: Why | None = None
         self._asked: float | None = None
         self._told: float | None = None
@@ -92,11 +92,11 @@ def _ask(queueing: Sparing, job: str) -> Sequence[Any]:
     return min(one.mono for one in (limits, shares)), factors.value, limits.value, shares.value
 
 
-def lines_of(found: Why, room: int) -> list[Line]:
+def lines_of(found: Why, room: int) -> list[PaneLine]:
     """The sentence, then the figures, on as many lines as they take."""
-    lines = [Line([(piece, "text-strong")]) for piece in textwrap.wrap(found.sentence, room)]
+    lines = [PaneLine([(piece, "text-strong")]) for piece in textwrap.wrap(found.sentence, room)]
     for label, text in found.figures:
         pieces = textwrap.wrap(text, max(20, room - _LABEL)) or [""]
         for at, piece in enumerate(pieces):
-            lines.append(Line([(f"{'' if at else label:<{_LABEL}}", "text-dim"), (piece, "")]))
+            lines.append(PaneLine([(f"{'' if at else label:<{_LABEL}}", "text-dim"), (piece, "")]))
     return lines

@@ -19,7 +19,7 @@ from console.tables.power_columns import JOBS, RACKS
 from console.tables.table_columns import Ctx
 from widgets.cells import Span, bar, pad
 from widgets.chart import Chart
-from widgets.pane import Line, Pane
+from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
 from widgets.units import UNKNOWN, duration, percent, plural
@@ -115,10 +115,10 @@ class PowerScreen(TwoTables):
         budget = facts.budget_w if facts is not None else None
         source = power.source(cluster) if "loads" in cluster.known else ""
         self.site.set_title("Power", self.old("prom.loads", "prom.power") or source)
-        lines: list[Line] = []
+        lines: list[PaneLine] = []
 
         def say(label: str, *spans: Span) -> None:
-            lines.append(Line([(f"{label:<9}", "text-dim"), *spans]))
+            lines.append(PaneLine([(f"{label:<9}", "text-dim"), *spans]))
 
         # The budget comes with the power of the site: without that source nothing tells whether there is one.
         state = cluster.sources.get("prom.power")
@@ -156,7 +156,9 @@ class PowerScreen(TwoTables):
         room = LOOPS_SHOWN if len(found) <= LOOPS_SHOWN else LOOPS_SHOWN - 1
         lines = [loop_line(one, stale) for one in found[:room]]
         if len(found) > room:
-            lines.append(Line([(f"and {len(found) - room:,} more ({self.app.keymap.first('cooling')})", "text-dim")]))
+            lines.append(
+                PaneLine([(f"and {len(found) - room:,} more ({self.app.keymap.first('cooling')})", "text-dim")])
+            )
         self.loops.set_lines(lines)
         spans: list[Span] = [(" Cooling ", "text-dim")]
         for one in found[:2]:
@@ -165,7 +167,7 @@ class PowerScreen(TwoTables):
                 spans.append((f" {glyph} {one.name} {cooling.short(one)} ", stale or role))
         old = self.old("prom.cooling")
         spans += old or [(f" {fine} of {plural(len(found), 'loop')} ok", "")]
-        self.loops_line.set_lines([Line(spans)])
+        self.loops_line.set_lines([PaneLine(spans)])
 
     def _read_chart(self) -> None:
         mono = self.app.clock.mono()
@@ -200,7 +202,7 @@ class PowerScreen(TwoTables):
         self.app.open_row("job", event.key)
 
 
-def loop_line(one: cooling.Loop, stale: str = "") -> Line:
+def loop_line(one: cooling.LoopStatus, stale: str = "") -> PaneLine:
     """`✖ cdu-03  flow 54 l/min  41.0→50.4 °C`."""
     glyph, role = look(one)
     water = [figure(one.supply), ("→", "text-dim"), figure(one.back), (" °C", "text-dim")]
@@ -209,4 +211,4 @@ def loop_line(one: cooling.Loop, stale: str = "") -> Line:
         (f"{pad(one.name, 10)} ", "text-strong"),
         (f"{pad(cooling.short(one), 18)} ", role),
     ]
-    return Line([(text, stale or of) for text, of in (*spans, *water)])
+    return PaneLine([(text, stale or of) for text, of in (*spans, *water)])

@@ -12,8 +12,8 @@ from collectors.nodeset import fold
 from console.actions.action import Kind
 from console.health.common_traits import Trait, traits
 from console.session.cluster_session import Opened
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane, line
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine, line
 
 from .layout.screen import WachtScreen
 
@@ -61,18 +61,18 @@ class CommonScreen(WachtScreen):
         found = traits(self.names, cluster, self._last)
         self.text.set_title([("In common ", "title"), (f" {len(self.names):,} nodes  {fold(self.names)}", "text-dim")])
         lines = [_line(one) for one in found] or [line(("nothing that most other nodes have not as well", "text-dim"))]
-        self.text.set_lines([*lines, *([Line(()), line((self._said, "text-dim"))] if self._said else [])])
+        self.text.set_lines([*lines, *([PaneLine(()), line((self._said, "text-dim"))] if self._said else [])])
 
     def targets(self, kind: Kind) -> tuple[str, ...]:
         """The nodes it is about."""
         return tuple(name for name in self.names if name in self.cluster.nodes) if kind == "node" else ()
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways on."""
-        return (Key("Esc", "back"), Key(":", "command"))
+        return (KeyHint("Esc", "back"), KeyHint(":", "command"))
 
 
-def _line(one: Trait) -> Line:
+def _line(one: Trait) -> PaneLine:
     role = "" if one.have < one.of else "warn" if one.others else "bad"
     spans = [(f"{one.kind:<16} ", "text-dim"), (f"{one.value}  ", "text-strong"), (f"{one.have:,} of {one.of:,}", role)]
     others = f"  and {one.others:,} of the {one.rest:,} others" if one.others else "  and no other"

@@ -17,13 +17,13 @@ from collectors.model import Cluster, Ledger, Telemetry, Transport
 from console.actions.plan import READ_ONLY
 from console.alerts.bell import Ring
 from console.config.settings import Config
-from console.gate.verify import Watch
+from console.gate.verify import Verification
 from console.ingest.poller import Poller
 from console.journal.leftovers import Left
 from console.queue.queue_reads import Sparing
 from console.runtime import log, memo
 from console.runtime.paths import journal_path
-from console.triage.judgement import By
+from console.triage.judgement import JudgedBy
 
 from .site import Site
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from console.gate.gate import Gate
     from console.gate.outcome import Progress
-    from console.journal.reader import Books
+    from console.journal.reader import JournalReaders
     from console.recording.location import Bounds
     from console.recording.player import Player
     from console.recording.recorder import Recorder
@@ -64,13 +64,13 @@ class Opened:
         """Node and ticket to when the journal first tells of it there."""
         self.left = Left()
         """What was shut from here and has to be opened again, as far as the journal and Slurm tell."""
-        self.sent_watch = Watch()
+        self.sent_watch = Verification()
         self.sending: set[Progress] = set()
         """What is on its way to it."""
         self.looked = 0.0
         """When it was read again the last time because something that was sent is not yet seen."""
         self.ring = Ring()
-        self.logged = log.Sources()
+        self.logged = log.SourceLog()
         self.recorder: Recorder | None = None
         self.records: tuple[Path, Bounds] | None = None
         """Where this console records it, and how much; None: it does not."""
@@ -92,16 +92,16 @@ class Opened:
         return open_gate(self.site, self._config, self.transport, self.live_clock)
 
     @cached_property
-    def book(self) -> Books:
+    def book(self) -> JournalReaders:
         """What was done to it, from the journal."""
-        from console.journal.reader import Reader
+        from console.journal.reader import JournalFollower
 
-        return Reader(self.journal_path)
+        return JournalFollower(self.journal_path)
 
     @property
-    def by(self) -> By:
+    def by(self) -> JudgedBy:
         """What its facts are judged by, those of the past while they are shown."""
-        return By(self.clock, self.resumed, self.left)
+        return JudgedBy(self.clock, self.resumed, self.left)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -22,14 +22,14 @@ from collectors.sim import SimSettings
 from collectors.slurm import SlurmSettings
 from collectors.source_registry import descriptors, open_sources
 from console.config.settings import ClusterConfig, Config
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 from console.runtime.null_sources import NoAlerts, NoLedger, NoQueueing, NoSlurm, NoTelemetry
 
 #: The commands that wacht cannot do without.
 NEEDED = ("squeue", "scontrol", "sinfo")
 
 
-class NoCluster(Told):
+class NoCluster(UserError):
     """There is nothing to watch; the text says what was looked for and what to do."""
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from collectors.clock import Clock
 from collectors.model import Cluster, SourceFault, Transport, Writer
 from collectors.template import Template
-from console.actions.plan import Extra
+from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
 from console.config.settings import Config
 from console.gate import preflight_reads
@@ -77,13 +77,13 @@ def put_back(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
 
 def pre_flight(
     site: Site, transport: Transport, action_id: str, cluster: Cluster, resumed: Callable[[], Mapping[str, float]]
-) -> Callable[[Sequence[str]], Extra] | None:
+) -> Callable[[Sequence[str]], PreflightReads] | None:
     """What reads the facts that only this action needs, for `wacht act`; None where it needs none."""
     action = BY_ID.get(action_id)
     if action is None or not preflight_reads.needed(action):
         return None
 
-    def look(targets: Sequence[str]) -> Extra:
+    def look(targets: Sequence[str]) -> PreflightReads:
         telemetry = site.telemetry()
         node_naming.tell(telemetry, cluster.nodes)
         return preflight_reads.gather(action, targets, cluster, transport, telemetry, resumed())

@@ -45,7 +45,7 @@ def take(name: str, sources: Sequence[Collector], clock: Clock, demo: bool = Fal
         finally:
             for one in sources:
                 one.close()
-    log.Sources().see(cluster)
+    log.SourceLog().see(cluster)
     return cluster
 
 

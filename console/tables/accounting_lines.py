@@ -10,7 +10,7 @@ from collectors.model import Fault, JobAccount, NodeEvent, PastJob, Step
 from console.queue import job_accounting as words
 from themes.roles import job_look
 from widgets.cells import Span, pad
-from widgets.pane import Line, line
+from widgets.pane import PaneLine, line
 from widgets.units import UNKNOWN, clock_span, count, duration, memory, when
 
 from .inspection_lines import fact
@@ -30,12 +30,12 @@ def state_spans(run: PastJob) -> list[Span]:
     return [(f"{glyph} {run.state.lower().replace('_', ' ')}", role)]
 
 
-def fault_lines(about: str, fault: Fault) -> list[Line]:
+def fault_lines(about: str, fault: Fault) -> list[PaneLine]:
     """Why there is nothing: in a quiet line where this is how the site is, loud where something failed."""
     return [line((f"{about}: {fault}", "text-dim" if fault.kind == "missing" else "warn"))]
 
 
-def last_job_lines(runs: Sequence[PastJob], days: int, now: float) -> list[Line]:
+def last_job_lines(runs: Sequence[PastJob], days: int, now: float) -> list[PaneLine]:
     """The jobs that ended on a node, the last one first, each to be opened."""
     if not runs:
         return [line((f"last jobs: the accounting shows none in {days} days", "text-dim"))]
@@ -51,11 +51,11 @@ def last_job_lines(runs: Sequence[PastJob], days: int, now: float) -> list[Line]
             (f"{pad(run.user or UNKNOWN, 10)} ", ""),
             (f"{count(run.gpus):>4} GPUs, ran {duration(run.ran_s):>6}  {run.name}", "text-dim"),
         ]
-        lines.append(Line(spans, (), f"{_ENDED}{number}/{run.id}"))
+        lines.append(PaneLine(spans, (), f"{_ENDED}{number}/{run.id}"))
     return lines
 
 
-def event_lines(events: Sequence[NodeEvent], now: float, with_node: bool = False) -> list[Line]:
+def event_lines(events: Sequence[NodeEvent], now: float, with_node: bool = False) -> list[PaneLine]:
     """When a node was out of service, newest first."""
     lines = []
     for event in events:
@@ -64,7 +64,7 @@ def event_lines(events: Sequence[NodeEvent], now: float, with_node: bool = False
         by = f" by {event.by}" if event.by else ""
         reason = f'  "{event.reason}"' if event.reason else ""
         lines.append(
-            Line(
+            PaneLine(
                 [
                     (f"{when(event.began, None, now)} ", ""),
                     (f"{event.node} " if with_node else "", "text-strong"),
@@ -78,7 +78,7 @@ def event_lines(events: Sequence[NodeEvent], now: float, with_node: bool = False
     return lines
 
 
-def account_lines(account: JobAccount, now: float, telemetry: str | None = None) -> list[Line]:
+def account_lines(account: JobAccount, now: float, telemetry: str | None = None) -> list[PaneLine]:
     """What a job came to. `telemetry`: what else is known of its GPUs."""
     run = account.run
     well = run.state in words.WELL or run.state in words.ALIVE
@@ -113,7 +113,7 @@ def account_lines(account: JobAccount, now: float, telemetry: str | None = None)
     return lines
 
 
-def beside_lines(account: JobAccount, now: float) -> list[Line]:
+def beside_lines(account: JobAccount, now: float) -> list[PaneLine]:
     """What happened beside and before: steps, what befell its nodes meanwhile, earlier runs, what is not known."""
     lines = step_lines(account.steps)
     if account.events:
@@ -124,20 +124,20 @@ def beside_lines(account: JobAccount, now: float) -> list[Line]:
     return [*lines, *(line((note, "warn")) for note in account.notes)]
 
 
-def before_lines(account: JobAccount, runs: Sequence[PastJob], now: float) -> list[Line]:
+def before_lines(account: JobAccount, runs: Sequence[PastJob], now: float) -> list[PaneLine]:
     """Runs of a job after which it was queued again, and why each ended; nothing where there was none."""
     lines = [line(("queued again after", "text-dim"))] if runs else []
     for run in runs:
         on = f" on {run.nodes}" if run.nodes else ""
         said = words.why(replace(account, run=run, steps=()), now)
         lines.append(
-            Line([*state_spans(run), (f"  {when(run.started, None, now)} to {when(run.ended, None, now)}{on}", "")])
+            PaneLine([*state_spans(run), (f"  {when(run.started, None, now)} to {when(run.ended, None, now)}{on}", "")])
         )
-        lines.append(Line([(f"  {said}", "bad")]))
+        lines.append(PaneLine([(f"  {said}", "bad")]))
     return lines
 
 
-def step_lines(steps: Sequence[Step]) -> list[Line]:
+def step_lines(steps: Sequence[Step]) -> list[PaneLine]:
     """The table of its steps; of memory the most that a task of each held."""
     if not steps:
         return [line(("no step of it was started", "text-dim"))]
@@ -148,7 +148,7 @@ def step_lines(steps: Sequence[Step]) -> list[Line]:
         glyph, role = job_look(step.state)
         where = f" on {step.memory_node}" if step.memory_node and step.memory_mb else ""
         lines.append(
-            Line(
+            PaneLine(
                 [
                     (f"{pad(step.id, 8)} ", "text-strong"),
                     (f"{pad(f'{glyph} {step.state.lower()}', 15)} ", role),

@@ -11,11 +11,11 @@ from collectors.model import Cluster, Silence
 from collectors.nodeset import fold, natural_key
 from collectors.nodestate import OUT
 from console.actions.action import job_word
-from console.alerts.groups import Group, order, safe
+from console.alerts.groups import AlertGroup, order, safe
 from console.health.unknown_reasons import why_unknown
 from themes.roles import state_look
 from widgets.cells import Cell, Span
-from widgets.pane import Line
+from widgets.pane import PaneLine
 from widgets.table_column import Column
 from widgets.units import UNKNOWN, count, duration, plural, when
 
@@ -50,39 +50,39 @@ def folded(names: Sequence[str]) -> str:
     return fold(names) if len(names) <= _FOLD_CAP else f"{plural(len(names), 'node')}"
 
 
-def who(group: Group) -> str:
+def who(group: AlertGroup) -> str:
     """Who has it, and how much of it where something in it still rings."""
     names = ", ".join(group.taken_by)
     return f"{names} ({group.quiet} of {len(group.alerts)})" if names and group.state == "active" else names
 
 
-def _state(group: Group, _: Ctx) -> Cell:
+def _state(group: AlertGroup, _: Ctx) -> Cell:
     return SEVERITY_LOOK[group.severity] if group.state == "active" else STATE_LOOK[group.state]
 
 
-def _title(group: Group, _: Ctx) -> Cell:
+def _title(group: AlertGroup, _: Ctx) -> Cell:
     return (group.title, "text-strong" if group.state == "active" else "text-dim")
 
 
-def _since(group: Group, ctx: Ctx) -> Cell:
+def _since(group: AlertGroup, ctx: Ctx) -> Cell:
     return duration(None if group.since is None else ctx.now - group.since)
 
 
-def _hit(group: Group, number: int | None) -> Cell:
+def _hit(group: AlertGroup, number: int | None) -> Cell:
     """A figure of what it hits: nothing where it is about no node, a dash where it is not known."""
     if not group.nodes:
         return ""
     return (UNKNOWN, "text-dim") if number is None else count(number)
 
 
-def _users(group: Group, _: Ctx) -> Cell:
+def _users(group: AlertGroup, _: Ctx) -> Cell:
     if not group.nodes or group.users is None:
         return _hit(group, None)
     more = f" +{len(group.users) - 2}" if len(group.users) > 2 else ""
     return ", ".join(group.users[:2]) + more
 
 
-def _said(group: Group) -> str:
+def _said(group: AlertGroup) -> str:
     return f"one of them: {group.summary}" if group.example and group.summary else group.summary
 
 
@@ -176,10 +176,10 @@ SILENCES: tuple[Column, ...] = (
 )  # fmt: skip
 
 
-def detail(group: Group, ctx: Ctx, lines: int, links: bool) -> list[Line]:
+def detail(group: AlertGroup, ctx: Ctx, lines: int, links: bool) -> list[PaneLine]:
     """What the pane says of one group in so many lines, the most important first; the nodes one by one in the rest."""
     cluster = ctx.cluster
-    made = [Line(((_said(group) or group.title, "text-strong"),))]
+    made = [PaneLine(((_said(group) or group.title, "text-strong"),))]
     if group.nodes or group.unknown:
         made.append(_field("nodes", _nodes(group, cluster)))
     if group.nodes:
@@ -201,11 +201,11 @@ def detail(group: Group, ctx: Ctx, lines: int, links: bool) -> list[Line]:
         made += _rows(group, ctx, room)
     room = lines - len(made) - 1
     if room > 2:
-        made += [Line(()), *_each(group, ctx, room)]
+        made += [PaneLine(()), *_each(group, ctx, room)]
     return made
 
 
-def _each(group: Group, ctx: Ctx, room: int) -> list[Line]:
+def _each(group: AlertGroup, ctx: Ctx, room: int) -> list[PaneLine]:
     """A line an alert, those that ring first: since when, what it says, and the labels that tell it from the others."""
     alerts = [one for key in group.alerts if (one := ctx.cluster.alerts.get(key)) is not None]
     alerts.sort(key=lambda one: (one.state == "suppressed", one.starts or 0, one.name, one.node or ""))
@@ -226,7 +226,7 @@ def _each(group: Group, ctx: Ctx, room: int) -> list[Line]:
     return made
 
 
-def _rows(group: Group, ctx: Ctx, room: int) -> list[Line]:
+def _rows(group: AlertGroup, ctx: Ctx, room: int) -> list[PaneLine]:
     """A line a node: its state, and why Slurm has it out."""
     shown = group.nodes if len(group.nodes) <= room else group.nodes[: room - 1]
     made = []
@@ -244,11 +244,11 @@ def _rows(group: Group, ctx: Ctx, room: int) -> list[Line]:
     return made
 
 
-def _field(label: str, spans: Sequence[Span], link: str | None = None) -> Line:
-    return Line(((f"{label:<8} ", "text-dim"), *spans), link=link)
+def _field(label: str, spans: Sequence[Span], link: str | None = None) -> PaneLine:
+    return PaneLine(((f"{label:<8} ", "text-dim"), *spans), link=link)
 
 
-def _nodes(group: Group, cluster: Cluster) -> list[Span]:
+def _nodes(group: AlertGroup, cluster: Cluster) -> list[Span]:
     displays: dict[str, int] = {}
     for name in group.nodes:
         if name in cluster.nodes:
@@ -270,7 +270,7 @@ def _nodes(group: Group, cluster: Cluster) -> list[Span]:
     return spans
 
 
-def _jobs(group: Group, ctx: Ctx) -> list[Span]:
+def _jobs(group: AlertGroup, ctx: Ctx) -> list[Span]:
     if group.jobs is None or group.users is None:
         return [("unknown: jobs were never read", "warn")]
     if not group.jobs:

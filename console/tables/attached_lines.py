@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from collectors.model import Attached, Cluster, Port
 from console.plant import fabric
 from widgets.cells import Span
-from widgets.pane import Line
+from widgets.pane import PaneLine
 from widgets.units import duration, plural
 
 from .fabric_columns import wrong_spans
 from .inspection_lines import fact
 
 
-def lines(attached: Attached | None, cluster: Cluster, node: str, now: float) -> list[Line]:
+def lines(attached: Attached | None, cluster: Cluster, node: str, now: float) -> list[PaneLine]:
     """What was read of the node itself; until then what the machine's sums know of it. [] where nothing tells."""
     ports = (attached.ports if attached is not None else ()) or tuple(fabric.by_node(cluster).get(node, ()))
     # What is not well comes first: on a small screen the rest is below the edge.
@@ -26,7 +26,7 @@ def lines(attached: Attached | None, cluster: Cluster, node: str, now: float) ->
     ]
 
 
-def _port(port: Port, label: str, now: float) -> Line:
+def _port(port: Port, label: str, now: float) -> PaneLine:
     """`mlx5_0  InfiniBand  400 Gb/s  ● well   down 2× in 1 h   leaf-R03 12`."""
     spans: list[Span] = [(f"{fabric.device(port):<9} ", "text-strong"), (f"{port.link or '':<11} ", "text-dim")]
     spans += [(f"{fabric.speed(port.speed_gbps):>8}  ", ""), *wrong_spans(port)]

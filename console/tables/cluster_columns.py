@@ -10,7 +10,7 @@ from collectors.model import Fault
 from console.health.unknown_reasons import late, not_read
 from console.plant.power import site_w
 from console.session.cluster_summary import Standing
-from console.triage.attention_list import Need
+from console.triage.attention_list import AttentionLine
 from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.table_column import Column, always
@@ -27,7 +27,7 @@ class ClusterRow(Struct, frozen=True, kw_only=True):
     """One cluster of several, with what needs somebody there, the worst first."""
 
     standing: Standing
-    needs: Sequence[Need] | Fault | None = None
+    needs: Sequence[AttentionLine] | Fault | None = None
     """None before it is judged; a Fault where that broke."""
 
     @property

@@ -9,7 +9,7 @@ from console.health.unknown_reasons import why_unknown
 from console.plant import controller_cost
 from console.triage.attention_control import DBD_QUEUE
 from widgets.cells import Span
-from widgets.pane import Line
+from widgets.pane import PaneLine
 from widgets.units import UNKNOWN, count, duration, when
 
 from .control_columns import duration_us
@@ -18,9 +18,9 @@ from .control_columns import duration_us
 THREADS = 256
 
 
-def lines(cluster: Cluster, now: float) -> list[Line]:
+def lines(cluster: Cluster, now: float) -> list[PaneLine]:
     """What stands above the tables of `:control`."""
-    return [Line([(f"{label:<10}", "text-dim"), *spans]) for label, spans in _lines(cluster, now)]
+    return [PaneLine([(f"{label:<10}", "text-dim"), *spans]) for label, spans in _lines(cluster, now)]
 
 
 def _lines(cluster: Cluster, now: float) -> Iterator[tuple[str, list[Span]]]:

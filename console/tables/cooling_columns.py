@@ -5,7 +5,7 @@ from __future__ import annotations
 from collectors.model import Coolant
 from collectors.nodeset import fold, natural_key
 from console.health.cooling_loops import is_wrong
-from console.plant.cooling import STATES, Loop, State
+from console.plant.cooling import STATES, LoopStatus, State
 from widgets.cells import Cell, Span
 from widgets.table_column import Column, always
 from widgets.units import UNKNOWN, count, power
@@ -23,12 +23,12 @@ _LOOKS: dict[State, Span] = {
 }
 
 
-def look(loop: Loop) -> Span:
+def look(loop: LoopStatus) -> Span:
     """Sign and role of its state."""
     return _LOOKS[loop.state]
 
 
-def _state(loop: Loop, _: Ctx) -> Cell:
+def _state(loop: LoopStatus, _: Ctx) -> Cell:
     glyph, role = look(loop)
     return (f"{glyph} {loop.state}", role)
 
@@ -42,7 +42,7 @@ def figure(row: Coolant | None, digits: int = 1) -> Span:
     return (f"{row.value:,.{digits}f}", "bad" if is_wrong(row) else "")
 
 
-def leak(loop: Loop) -> Span:
+def leak(loop: LoopStatus) -> Span:
     """`1 wet`, `8 dry`, `7 dry, 1 ?`."""
     if loop.detectors is None:
         return (UNKNOWN, "text-dim")
@@ -58,11 +58,11 @@ def _sort(row: Coolant | None) -> float | None:
     return None if row is None else row.value
 
 
-def _delta(loop: Loop, _: Ctx) -> Cell:
+def _delta(loop: LoopStatus, _: Ctx) -> Cell:
     return UNKNOWN if loop.delta_c is None else f"{loop.delta_c:.1f}"
 
 
-def _nodes(loop: Loop, ctx: Ctx) -> Cell:
+def _nodes(loop: LoopStatus, ctx: Ctx) -> Cell:
     return count(len(loop.nodes) if "nodes" in ctx.cluster.known else None)
 
 

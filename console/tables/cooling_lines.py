@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collectors.model import Cluster
 from console.plant import cooling
-from widgets.pane import Line
+from widgets.pane import PaneLine
 
 from .cooling_columns import look
 
 
-def node_lines(name: str, cluster: Cluster, now: float) -> list[Line]:
+def node_lines(name: str, cluster: Cluster, now: float) -> list[PaneLine]:
     """`cooling  cdu-03 low flow: flow 54 l/min, 269 below its limit`; nothing of a loop that is well."""
-    lines: list[Line] = []
+    lines: list[PaneLine] = []
     told = "" if cooling.is_fresh(cluster, now) else " when last read"
     for loop in cooling.of_node(name, cluster):
         if loop.ill or loop.state == "silent":
             _, role = look(loop)
             said = f"{loop.name} {loop.state}{told}: "
-            lines.append(Line([("cooling        ", "text-dim"), (said, role), (loop.text, "")]))
+            lines.append(PaneLine([("cooling        ", "text-dim"), (said, role), (loop.text, "")]))
     return lines

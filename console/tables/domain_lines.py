@@ -5,7 +5,7 @@ from __future__ import annotations
 from collectors.model import Cluster, Tray
 from console.plant import nvlink_domains
 from widgets.cells import Span
-from widgets.pane import Line
+from widgets.pane import PaneLine
 from widgets.units import plural
 
 _ROLES = {"healthy": "good", "up": "good", "degraded": "warn", None: "text-dim"}
@@ -16,13 +16,13 @@ def word(text: str | None) -> Span:
     return ("—" if text is None else text, _ROLES.get(text, "bad"))
 
 
-def node_lines(name: str, cluster: Cluster) -> list[Line]:
+def node_lines(name: str, cluster: Cluster) -> list[PaneLine]:
     """`Domain R07 clique 3: 15 of 18 trays usable, fabric healthy, IMEX up`, and a line for what is wrong with this
     tray; none for a node that is in no domain."""
     one = nvlink_domains.of_node(name, cluster)
     tray = cluster.trays.get(name)
     if one is None:
-        return [] if tray is None else [Line([("domain         ", "text-dim"), *_tray(tray)])]
+        return [] if tray is None else [PaneLine([("domain         ", "text-dim"), *_tray(tray)])]
     clique = f" clique {tray.clique}" if tray is not None and tray.clique is not None else ""
     spans: list[Span] = [
         ("domain         ", "text-dim"),
@@ -33,13 +33,13 @@ def node_lines(name: str, cluster: Cluster) -> list[Line]:
         (", IMEX ", "text-dim"),
         word(one.imex),
     ]
-    lines = [Line(spans)]
+    lines = [PaneLine(spans)]
     if one.split:
         lines.append(
-            Line([("", ""), (f"               it fell apart: trays {nvlink_domains.cliques_text(one)}", "bad")])
+            PaneLine([("", ""), (f"               it fell apart: trays {nvlink_domains.cliques_text(one)}", "bad")])
         )
     if tray is not None and (tray.fabric not in {None, "healthy"} or tray.imex not in {None, "up"}):
-        lines.append(Line([("               this tray: ", "text-dim"), *_tray(tray)]))
+        lines.append(PaneLine([("               this tray: ", "text-dim"), *_tray(tray)]))
     return lines
 
 

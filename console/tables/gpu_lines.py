@@ -11,7 +11,7 @@ from console.health.xid_policy import Policy, preceding
 from console.plant.gpus import IdleJob
 from themes.roles import heat_role, state_look
 from widgets.cells import Span
-from widgets.pane import Line
+from widgets.pane import PaneLine
 from widgets.units import UNKNOWN, degrees, duration, percent, power
 
 #: Ends of the scales of one GPU: idle and full, cool and throttling. What it has of memory and its own limit say more
@@ -24,7 +24,7 @@ _SCALES: dict[str, tuple[str, float, float]] = {
 }
 
 
-def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float) -> list[Line]:
+def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float) -> list[PaneLine]:
     """Newest first: where, which, how often, what the policy says, and whether the node is out already."""
     lines = []
     by_node = xids_by_node(cluster)
@@ -38,7 +38,7 @@ def xid_lines(found: Sequence[Xid], cluster: Cluster, policy: Policy, now: float
         since = () if xid.last_at is None else ((duration(now - xid.last_at), "text-dim"),)
         gpu = "" if xid.gpu is None else f" GPU {xid.gpu}"
         lines.append(
-            Line(
+            PaneLine(
                 [
                     (f"{glyph} ", role),
                     (f"{xid.node}{gpu} ", ""),
@@ -59,10 +59,10 @@ def _where(one: IdleJob) -> str:
     return one.job.nodes if one.job.nodes and len(one.nodes) == one.job.node_count else fold(one.nodes)
 
 
-def idle_lines(found: Sequence[IdleJob], now: float) -> list[Line]:
+def idle_lines(found: Sequence[IdleJob], now: float) -> list[PaneLine]:
     """Which jobs hold GPUs that do nothing, and whose."""
     return [
-        Line(
+        PaneLine(
             [
                 (f"{one.job.id} ", "text-strong"),
                 (f"{one.job.user} {one.job.name}  ", ""),
@@ -76,10 +76,10 @@ def idle_lines(found: Sequence[IdleJob], now: float) -> list[Line]:
     ]
 
 
-def hot_lines(found: Sequence[Load]) -> list[Line]:
+def hot_lines(found: Sequence[Load]) -> list[PaneLine]:
     """Nodes by their hottest GPU."""
     return [
-        Line(
+        PaneLine(
             [(f"{load.node}  ", ""), (degrees(load.temp_c), "bad" if (load.temp_c or 0) > 85 else "text-strong")],
             ((power(load.gpu_power_w if load.gpu_power_w is not None else load.power_w), "text-dim"),),
             load.node,
@@ -88,10 +88,10 @@ def hot_lines(found: Sequence[Load]) -> list[Line]:
     ]
 
 
-def hungry_lines(found: Sequence[Load]) -> list[Line]:
+def hungry_lines(found: Sequence[Load]) -> list[PaneLine]:
     """Nodes by power."""
     return [
-        Line(
+        PaneLine(
             [
                 (f"{load.node}  ", ""),
                 (power(load.gpu_power_w if load.gpu_power_w is not None else load.power_w), "text-strong"),
@@ -104,11 +104,11 @@ def hungry_lines(found: Sequence[Load]) -> list[Line]:
     ]
 
 
-def under_line(cluster: Cluster, name: str | None) -> Line:
+def under_line(cluster: Cluster, name: str | None) -> PaneLine:
     """The node under the map's cursor, in words."""
     node = cluster.nodes.get(name or "")
     if node is None:
-        return Line(())
+        return PaneLine(())
     glyph, role = state_look(node.display)
     load = cluster.loads.get(node.name)
     spans: list[Span] = [(f" {node.name}  ", "text-strong"), (f"{glyph} {node.display}", role)]
@@ -120,15 +120,17 @@ def under_line(cluster: Cluster, name: str | None) -> Line:
     users = sorted({job.user for ref in cluster.jobs_on.get(node.name, ()) if (job := cluster.jobs.get(ref))})
     spans.append((f"  {', '.join(users)}" if users else "", ""))
     spans.append((f"  {node.reason}" if node.reason else "", "text-dim"))
-    return Line(spans)
+    return PaneLine(spans)
 
 
-def rack_lines(names: Sequence[str], cluster: Cluster) -> list[Line]:
+def rack_lines(names: Sequence[str], cluster: Cluster) -> list[PaneLine]:
     """A line a node with what is known of it as a whole, where nothing tells of its GPUs."""
     return [under_line(cluster, name)._replace(key=name) for name in names if name in cluster.nodes]
 
 
-def gpu_grid(names: Sequence[str], found: Mapping[str, tuple[Gpu, ...]], cluster: Cluster, measure: str) -> list[Line]:
+def gpu_grid(
+    names: Sequence[str], found: Mapping[str, tuple[Gpu, ...]], cluster: Cluster, measure: str
+) -> list[PaneLine]:
     """A line a node, a cell a GPU: the figure in its heat; what the exporter does not say is a dash, never a nought."""
     field, low, most = _SCALES.get(measure, _SCALES["util"])
     lines = []
@@ -151,7 +153,7 @@ def gpu_grid(names: Sequence[str], found: Mapping[str, tuple[Gpu, ...]], cluster
             spans.append(("no sample", "text-dim"))
         users = sorted({job.user for ref in cluster.jobs_on.get(name, ()) if (job := cluster.jobs.get(ref))})
         spans.append((f" {', '.join(users)}", "text-dim"))
-        lines.append(Line(spans, (), name))
+        lines.append(PaneLine(spans, (), name))
     return lines
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from collectors.model import Gpu, Job, Node
 from widgets.cells import Span, gauge, pad, pad_spans
-from widgets.pane import Line, line
+from widgets.pane import PaneLine, line
 from widgets.units import UNKNOWN, degrees, memory, percent
 
 NOT_OFFERED = "n/a"
@@ -131,7 +131,7 @@ def columns(jobs: Mapping[str, Job], kilowatts: bool = False) -> tuple[Col, ...]
     )
 
 
-def gpu_table(gpus: Sequence[Gpu], jobs: Mapping[str, Job], cells: int) -> list[Line]:
+def gpu_table(gpus: Sequence[Gpu], jobs: Mapping[str, Job], cells: int) -> list[PaneLine]:
     """A head and a line a GPU, in the columns that fit."""
     if not gpus:
         return []
@@ -148,7 +148,7 @@ def gpu_table(gpus: Sequence[Gpu], jobs: Mapping[str, Job], cells: int) -> list[
             spans += [(" " * GAP, "")] if at else []
             last = at == len(shown) - 1
             spans += col.cell(gpu) if last else pad_spans(col.cell(gpu), col.width, "right" if col.right else "left")
-        lines.append(Line(spans))
+        lines.append(PaneLine(spans))
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collectors.nodeset import fold, natural_key
-from console.health.drain_reasons import Entry
+from console.health.drain_reasons import DrainGroup
 from console.health.inconsistencies import KINDS, Contradiction
 from themes.roles import state_look
 from widgets.cells import Cell, Span
@@ -15,16 +15,16 @@ from .table_columns import Ctx, dim
 _SEVERITY = {"bad": ("✖", "bad"), "warn": ("▲", "warn"), "note": ("·", "text-dim")}
 
 
-def _state(one: Entry, _: Ctx) -> Cell:
+def _state(one: DrainGroup, _: Ctx) -> Cell:
     glyph, role = state_look(one.displays[0])
     return (f"{glyph} {', '.join(one.displays)}", role)
 
 
-def _who(one: Entry, _: Ctx) -> Cell:
+def _who(one: DrainGroup, _: Ctx) -> Cell:
     return f"{one.by} ({one.who})" if one.by else ("unknown", "text-dim")
 
 
-def _age(one: Entry, ctx: Ctx) -> Cell:
+def _age(one: DrainGroup, ctx: Ctx) -> Cell:
     text = duration(None if one.since is None else ctx.now - one.since)
     return (text, "warn" if one.forgotten else "")
 
@@ -100,7 +100,7 @@ CONTRADICTIONS: tuple[Column, ...] = (
 )
 
 
-def in_words(one: Entry | Contradiction, now: float) -> list[Span]:
+def in_words(one: DrainGroup | Contradiction, now: float) -> list[Span]:
     """All that a line says, for a screen that is too narrow for its columns."""
     if isinstance(one, Contradiction):
         since = f", for {duration(now - one.since)}" if one.since is not None else ""

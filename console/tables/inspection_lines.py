@@ -15,7 +15,7 @@ from console.journal.past_actions import Act, drains_text
 from console.plant import cooling, nvlink_domains
 from console.runtime.memo import Sum
 from widgets.cells import Span, pad, spans_of
-from widgets.pane import Line, line
+from widgets.pane import PaneLine, line
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, percent, power, when
 
 from . import cooling_lines, domain_lines
@@ -26,9 +26,11 @@ NODE_SUMS: tuple[Sum, ...] = (suspects, version_drift.by_node, nvlink_domains.ho
 """What is looked up to tell of a node."""
 
 
-def fact(label: str, *spans: Span | str) -> Line:
+def fact(label: str, *spans: Span | str) -> PaneLine:
     """One labelled fact."""
-    return Line([(f"{label:<{_LABEL}}", "text-dim"), *((one, "") if isinstance(one, str) else one for one in spans)])
+    return PaneLine(
+        [(f"{label:<{_LABEL}}", "text-dim"), *((one, "") if isinstance(one, str) else one for one in spans)]
+    )
 
 
 def _moment(epoch: int | None, now: float) -> str:
@@ -39,7 +41,7 @@ def _some(number: int | None, word: str) -> str:
     return f"{count(number)} {word}{'' if number == 1 else 's'}"
 
 
-def node_head(node: Node, cluster: Cluster, now: float) -> list[Line]:
+def node_head(node: Node, cluster: Cluster, now: float) -> list[PaneLine]:
     """State, reason with who and when, what runs there."""
     lines = [fact("state", *spans_of(state_cell(node)), (f"   {'+'.join((node.state, *node.flags))}", "text-dim"))]
     if node.reason is not None:
@@ -59,7 +61,7 @@ def node_head(node: Node, cluster: Cluster, now: float) -> list[Line]:
     return lines
 
 
-def node_lines(node: Node, cluster: Cluster, now: float) -> list[Line]:
+def node_lines(node: Node, cluster: Cluster, now: float) -> list[PaneLine]:
     """Everything that Slurm says of a node."""
     load = cluster.loads.get(node.name)
     gpus = used(node.gpus_alloc, node.gpus) + (f" {node.gpu_type}" if node.gpu_type else "")
@@ -108,9 +110,9 @@ def trouble_lines(
     now: float,
     mono: float | None = None,
     resumed: Mapping[str, float] = {},
-) -> list[Line]:
+) -> list[PaneLine]:
     """XIDs of the node with what the policy says and whose advice that is, and facts that disagree."""
-    lines: list[Line] = []
+    lines: list[PaneLine] = []
     node = cluster.nodes.get(name)
     known = xids_by_node(cluster).get(name, [])
     if unknown := why_unknown(cluster, "xids"):
@@ -124,7 +126,7 @@ def trouble_lines(
         since_boot = boot is not None and xid.last_at is not None and xid.last_at >= boot
         when_said = f"first {when(xid.first_at, None, now)}  last {when(xid.last_at, None, now)}"
         lines.append(
-            Line(
+            PaneLine(
                 [
                     (f"XID {xid.code}{often}{gpu}", "bad"),
                     (f" {xid.severity}" if xid.severity is not None else "", "text-strong"),
@@ -137,7 +139,7 @@ def trouble_lines(
             lines.append(line((f"  no advice for XID {xid.code}", "text-dim")))
         else:
             lines.append(
-                Line(
+                PaneLine(
                     [
                         ("  policy ", "text-dim"),
                         (f"{advice.action}", "text-strong"),
@@ -155,18 +157,18 @@ def trouble_lines(
             for other in advice.others:
                 lines.append(line((f"  {other.source} says {other.action}: {other.first_step}", "text-dim")))
     for one in contradictions(cluster, now, policy, mono=mono, resumed=resumed, node=name):
-        lines.append(Line([("disagree  ", "warn"), (one.text, "")]))
+        lines.append(PaneLine([("disagree  ", "warn"), (one.text, "")]))
     return lines
 
 
-def process_lines(gpus: Sequence[Gpu]) -> list[Line]:
+def process_lines(gpus: Sequence[Gpu]) -> list[PaneLine]:
     """The compute processes on the GPUs, where the driver tells them (not through Prometheus)."""
-    lines: list[Line] = []
+    lines: list[PaneLine] = []
     for gpu in gpus:
         for one in gpu.processes or ():
             held = f"job {one.job}" if one.job else "no job holds it"
             lines.append(
-                Line(
+                PaneLine(
                     [
                         (f"GPU {gpu.index} ", "text-dim"),
                         (f"pid {one.pid} {one.name or UNKNOWN} {one.user or UNKNOWN}  {memory(one.memory_mb)}  ", ""),
@@ -177,7 +179,7 @@ def process_lines(gpus: Sequence[Gpu]) -> list[Line]:
     return lines
 
 
-def past_lines(acts: Sequence[Act], drains: Mapping[str, int] | None, now: float) -> list[Line]:
+def past_lines(acts: Sequence[Act], drains: Mapping[str, int] | None, now: float) -> list[PaneLine]:
     """What was done to it before, newest first, from the journal."""
     lines = [line((drains_text(drains), "text-dim"))] if drains is not None else []
     for act in acts:
@@ -191,11 +193,11 @@ def past_lines(acts: Sequence[Act], drains: Mapping[str, int] | None, now: float
             (f"{act.action}{about} by {act.who}{undo}{why}", ""),
             (f"  {act.state}", role),
         ]
-        lines.append(Line([*spans, (f"  undone by {act.undone_by}", "text-dim")] if act.undone_by else spans))
+        lines.append(PaneLine([*spans, (f"  undone by {act.undone_by}", "text-dim")] if act.undone_by else spans))
     return lines
 
 
-def job_rows(ids: Sequence[str], jobs: Mapping[str, Job], now: float) -> list[Line]:
+def job_rows(ids: Sequence[str], jobs: Mapping[str, Job], now: float) -> list[PaneLine]:
     """The jobs on a node, each to be opened."""
     lines = []
     for ref in ids:
@@ -204,7 +206,7 @@ def job_rows(ids: Sequence[str], jobs: Mapping[str, Job], now: float) -> list[Li
             continue
         left = job.left_s(now)
         lines.append(
-            Line(
+            PaneLine(
                 [
                     (f"{job.id:<10} ", "text-strong"),
                     (f"{pad(job.user, 10)} ", ""),
@@ -220,7 +222,7 @@ def job_rows(ids: Sequence[str], jobs: Mapping[str, Job], now: float) -> list[Li
     return lines
 
 
-def job_lines(job: Job, cluster: Cluster, now: float) -> list[Line]:
+def job_lines(job: Job, cluster: Cluster, now: float) -> list[PaneLine]:
     """Everything that the queue says of a job."""
     lines = [
         fact("state", *spans_of(job_state_cell(job)), (f"   {job.state}", "text-dim")),
@@ -254,7 +256,7 @@ def job_lines(job: Job, cluster: Cluster, now: float) -> list[Line]:
     return lines
 
 
-def detail_lines(detail: JobDetail) -> list[Line]:
+def detail_lines(detail: JobDetail) -> list[PaneLine]:
     """What was asked for on demand: GPU indices first, since nothing else shows them."""
     said = {None: UNKNOWN, True: "yes", False: "no"}
     lines = [fact("batch job", said[detail.batch], f"   requeueable {said[detail.requeueable]}")]

@@ -13,9 +13,9 @@ from msgspec import Struct, field
 
 from collectors.clean import clean
 from collectors.nodestate import parse_state
-from console.journal.entries import STATES, Entry, had, named, number, text, whole, words
+from console.journal.entries import STATES, JournalEntry, had, named, number, text, whole, words
 from widgets.cells import Cell, Span, spans_width
-from widgets.pane import Line, line
+from widgets.pane import PaneLine, line
 from widgets.table_column import Column
 from widgets.units import UNKNOWN, duration, stamp
 
@@ -48,7 +48,7 @@ def when(at: float | None, now: float) -> str:
         return UNKNOWN
 
 
-def result(entry: Entry, ctx: JournalCtx) -> Span:
+def result(entry: JournalEntry, ctx: JournalCtx) -> Span:
     """What came of it, in the colour of the worst of it."""
     if entry.gap:
         return (words(entry), "warn")
@@ -61,12 +61,12 @@ def result(entry: Entry, ctx: JournalCtx) -> Span:
     return (words(entry) + (f" ({undone})" if undone else ""), "text-dim" if undone else ROLES.get(worst, "text-dim"))
 
 
-def who(entry: Entry, ctx: JournalCtx) -> str:
+def who(entry: JournalEntry, ctx: JournalCtx) -> str:
     """The person, and whose rights they used."""
     return ctx.users.get((entry.who, entry.uid), entry.person)
 
 
-def _reason(entry: Entry, _: JournalCtx) -> Cell:
+def _reason(entry: JournalEntry, _: JournalCtx) -> Cell:
     if entry.undoes:
         return [("undo ", "accent"), (entry.reason or "", "")]
     return entry.reason or ""
@@ -84,12 +84,14 @@ JOURNAL: tuple[Column, ...] = (
 )
 
 
-def commands(entry: Entry) -> str:
+def commands(entry: JournalEntry) -> str:
     """The commands as a shell would take them."""
     return "; ".join(shlex.join(argv) for argv in entry.argv)
 
 
-def detail(entry: Entry, ctx: JournalCtx, room: int, back: Mapping[str, Entry], undoes: Entry | None) -> list[Line]:
+def detail(
+    entry: JournalEntry, ctx: JournalCtx, room: int, back: Mapping[str, JournalEntry], undoes: JournalEntry | None
+) -> list[PaneLine]:
     """Everything the journal says of one entry, in lines of at most `room` cells. `back` is what undid which target."""
     lines = _hang("outcome", [result(entry, ctx)], room)
     for one in dict.fromkeys(back.values()):
@@ -124,7 +126,7 @@ def detail(entry: Entry, ctx: JournalCtx, room: int, back: Mapping[str, Entry], 
     return lines
 
 
-def _times(entry: Entry) -> str:
+def _times(entry: JournalEntry) -> str:
     if entry.at is None:
         return UNKNOWN
     try:
@@ -135,7 +137,7 @@ def _times(entry: Entry) -> str:
         return UNKNOWN
 
 
-def _person(entry: Entry, ctx: JournalCtx) -> str:
+def _person(entry: JournalEntry, ctx: JournalCtx) -> str:
     parts = [who(entry, ctx), f"uid {entry.uid}" if entry.uid is not None and entry.who else "",
              f"on {entry.host}" if entry.host else "", f"from {entry.ssh.split()[0]}" if entry.ssh else "",
              f"process {entry.pid}" if entry.pid is not None else "",
@@ -143,9 +145,9 @@ def _person(entry: Entry, ctx: JournalCtx) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _said(entry: Entry, room: int) -> list[Line]:
+def _said(entry: JournalEntry, room: int) -> list[PaneLine]:
     """What each command answered."""
-    lines: list[Line] = []
+    lines: list[PaneLine] = []
     for one in entry.sent[:50]:
         rc, took, err = whole(one.get("rc")), number(one.get("took_s")), text(one.get("err"))
         ended = f"ended with {rc}" if rc is not None else "gave no answer"
@@ -156,7 +158,7 @@ def _said(entry: Entry, room: int) -> list[Line]:
     return lines
 
 
-def _targets(entry: Entry, room: int) -> list[Line]:
+def _targets(entry: JournalEntry, room: int) -> list[PaneLine]:
     """What came of the targets, the worst first, and how they were before; those that look alike in one line."""
     rank = {state: at for at, state in enumerate(reversed(STATES))}
     alike: dict[tuple[int, str, str, str], list[str]] = {}
@@ -174,11 +176,11 @@ def _targets(entry: Entry, room: int) -> list[Line]:
     return lines
 
 
-def _several(entry: Entry, targets: Sequence[str]) -> str:
+def _several(entry: JournalEntry, targets: Sequence[str]) -> str:
     return named(msgspec.structs.replace(entry, targets=tuple(targets)))
 
 
-def _given(entry: Entry, target: str) -> str:
+def _given(entry: JournalEntry, target: str) -> str:
     """What it was given, and what it had: `: 1:00:00 → 4:00:00`."""
     if target not in entry.values:
         return ""
@@ -186,7 +188,7 @@ def _given(entry: Entry, target: str) -> str:
     return f": {'unknown' if was is None else was or 'none'} → {entry.values[target] or 'none'}"
 
 
-def _before(entry: Entry, seen: Mapping[str, Any]) -> str:
+def _before(entry: JournalEntry, seen: Mapping[str, Any]) -> str:
     get = {key: clean(str(value)) for key, value in seen.items() if value is not None and value != []}
     if not get:
         return ""
@@ -199,7 +201,7 @@ def _before(entry: Entry, seen: Mapping[str, Any]) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _hang(head: str | Sequence[Span], body: str | Sequence[Span], room: int) -> list[Line]:
+def _hang(head: str | Sequence[Span], body: str | Sequence[Span], room: int) -> list[PaneLine]:
     """A label (or spans) and a text behind it, on as many lines as it takes."""
     first: Sequence[Span] = [(f"{head:<{_LABEL}}", "text-dim")] if isinstance(head, str) else [*head, ("  ", "")]
     ((told, role),) = ((body, ""),) if isinstance(body, str) else body
@@ -209,4 +211,7 @@ def _hang(head: str | Sequence[Span], body: str | Sequence[Span], room: int) -> 
     pieces = textwrap.wrap(told, at_once, break_on_hyphens=False)[:1] or [""]
     rest = told[len(pieces[0]) :].lstrip()
     pieces += textwrap.wrap(rest, width, break_on_hyphens=False)
-    return [Line([*first, (pieces[0], role)]), *(Line([(" " * before, ""), (piece, role)]) for piece in pieces[1:])]
+    return [
+        PaneLine([*first, (pieces[0], role)]),
+        *(PaneLine([(" " * before, ""), (piece, role)]) for piece in pieces[1:]),
+    ]

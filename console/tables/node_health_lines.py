@@ -11,7 +11,7 @@ from collectors.model import Checkup, Cluster, Node
 from console.gate.node_checks import NHC_OLD_S
 from console.health import tickets, version_drift
 from widgets.cells import Span
-from widgets.pane import Line
+from widgets.pane import PaneLine
 from widgets.units import duration, when
 
 from .inspection_lines import fact
@@ -21,9 +21,9 @@ _ORDER = ("driver", "vbios", "bios", "bmc", "kernel", "slurmd")
 
 def lines(
     cluster: Cluster, name: str, now: float, ticketed: Mapping[tuple[str, str], float] | None = None
-) -> list[Line]:
+) -> list[PaneLine]:
     """Its checks, its versions, and what is on order for it. `ticketed` is what the journal tells of tickets."""
-    found: list[Line] = []
+    found: list[PaneLine] = []
     node, one = cluster.nodes.get(name), cluster.checkups.get(name)
     if node is None:
         return found

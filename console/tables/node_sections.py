@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from collectors.model import Cluster
-from widgets.pane import Line
+from widgets.pane import PaneLine
 
 from . import node_health_lines
 
 Ticketed = Mapping[tuple[str, str], float]
-Part = Callable[[Cluster, str, float, Ticketed], Sequence[Line]]
+Part = Callable[[Cluster, str, float, Ticketed], Sequence[PaneLine]]
 """The cluster, the name of a node, the time, and what the journal tells of tickets (`past.ticketed`) to lines
 (`inspect.fact` makes one with a label)."""
 
@@ -21,6 +21,6 @@ Part = Callable[[Cluster, str, float, Ticketed], Sequence[Line]]
 PARTS: tuple[Part, ...] = (node_health_lines.lines,)
 
 
-def part_lines(cluster: Cluster, node: str, now: float, ticketed: Ticketed) -> list[Line]:
+def part_lines(cluster: Cluster, node: str, now: float, ticketed: Ticketed) -> list[PaneLine]:
     """All of them, one after the other."""
     return [one for part in PARTS for one in part(cluster, node, now, ticketed)]

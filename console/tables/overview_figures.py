@@ -13,13 +13,13 @@ from console.plant.power import by_rack, hours_to_ceiling, site_w
 from themes.roles import job_look, state_look
 from widgets.cells import Span, bar, pad
 from widgets.chips import is_stale
-from widgets.pane import Line, line
+from widgets.pane import PaneLine, line
 from widgets.units import age, count, duration, percent, plural, power, share
 
 from .partition_columns import PartitionUse, why_text
 
 if TYPE_CHECKING:
-    from console.triage.attention import Need
+    from console.triage.attention import AttentionLine
 
 #: In the order of the sketch everybody knows: what works first, then what does not.
 _SHORT = {"allocated": "alloc", "maintenance": "maint", "completing": "complete", "powered off": "off"}
@@ -29,7 +29,7 @@ _APART, _FEW = 0.05, 20
 RUNNING = ("RUNNING", "CONFIGURING", "RESIZING", "SIGNALING")
 
 
-def counted(cluster: Cluster, what: str, now: float, mono: float, cells: int) -> list[Line]:
+def counted(cluster: Cluster, what: str, now: float, mono: float, cells: int) -> list[PaneLine]:
     """`slurmctld's metrics, 9s ago: 1,204 running, 12,345 pending`: of nodes, gpus or jobs.
 
     Said while Slurm's rows cannot be read or are older, and where the rows are well and say otherwise; else there is no
@@ -89,7 +89,7 @@ def _apart(cluster: Cluster, counts: SlurmCounts, what: str) -> bool:
     )
 
 
-def node_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
+def node_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
     """Nodes by state: the six that always matter, then any other there is, in as many columns as fit."""
     totals = cluster.totals
     if totals.nodes is None:
@@ -119,7 +119,7 @@ def node_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     return lines
 
 
-def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
+def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
     """GPUs: held by jobs, idle inside jobs, free, out of service; and how busy they are."""
     totals = cluster.totals
     if totals.gpus is None or totals.gpus_alloc is None:
@@ -158,7 +158,7 @@ def gpu_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     return lines[:rows]
 
 
-def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
+def power_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
     """Power: the site against its budget, the trend, and the racks that draw most."""
     if "loads" not in cluster.known and cluster.power is None:
         return [_waiting(cluster, "prom.loads")]
@@ -205,7 +205,7 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[Line]:
     return lines[:rows]
 
 
-def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cells: int, rows: int) -> list[Line]:
+def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cells: int, rows: int) -> list[PaneLine]:
     """The queue by partition: running, pending, GPUs asked, longest wait, and why they wait."""
     if "jobs" not in cluster.known:
         return [_waiting(cluster, "slurm.jobs")]
@@ -226,7 +226,7 @@ def queue_lines(cluster: Cluster, uses: Sequence[PartitionUse], now: float, cell
         )
         role = "text-strong" if use.partition.state == "UP" else "bad"
         lines.append(
-            Line(
+            PaneLine(
                 [
                     (pad(name, 12 if wide else 10), role),
                     (figures, ""),
@@ -268,11 +268,13 @@ def controller_words(cluster: Cluster) -> list[Span]:
     return spans
 
 
-def need_lines(cluster: Cluster, needs: Sequence[Need], now: float, mono: float | None = None) -> list[Line]:
+def need_lines(
+    cluster: Cluster, needs: Sequence[AttentionLine], now: float, mono: float | None = None
+) -> list[PaneLine]:
     """The list of what needs a person, with the sources that are missing or late: while one is, it never says that all
     is well. `mono` is the clock that ages are read by."""
     lines = [
-        Line(
+        PaneLine(
             [(f"{need.glyph} ", need.role), (need.text, "")],
             (("" if need.since is None else duration(now - need.since), "text-dim"),),
             f"{at} {need.opens}",
@@ -281,7 +283,7 @@ def need_lines(cluster: Cluster, needs: Sequence[Need], now: float, mono: float 
     ]
     for source in cluster.sources.values():
         if source.fault is not None:
-            lines.insert(0, Line([("✖ ", "bad"), (f"{source.name}: {source.fault}", "")], (), None))
+            lines.insert(0, PaneLine([("✖ ", "bad"), (f"{source.name}: {source.fault}", "")], (), None))
     if not lines and "nodes" not in cluster.known:
         return [_waiting(cluster, "slurm.nodes")]
     old = late(cluster, mono) if mono is not None else ()
@@ -292,16 +294,16 @@ def need_lines(cluster: Cluster, needs: Sequence[Need], now: float, mono: float 
     return lines or [line([("nothing is known to need you", "text-dim")])]
 
 
-def user_lines(users: Sequence[tuple[str, int, int]]) -> list[Line]:
+def user_lines(users: Sequence[tuple[str, int, int]]) -> list[PaneLine]:
     """Who holds most GPUs: the figures keep their place, however narrow the pane is."""
     return [
-        Line([(user, "")], [(f"{gpus:,}", "text-strong"), (f" in {jobs:>3,} {word}", "text-dim")], user)
+        PaneLine([(user, "")], [(f"{gpus:,}", "text-strong"), (f" in {jobs:>3,} {word}", "text-dim")], user)
         for user, gpus, jobs in users
         for word in ("job " if jobs == 1 else "jobs",)
     ]
 
 
-def _waiting(cluster: Cluster, source: str) -> Line:
+def _waiting(cluster: Cluster, source: str) -> PaneLine:
     state = cluster.sources.get(source)
     text = why(cluster, "", source)
     return line((text, "bad" if state is not None and state.fault is not None else "text-dim"))

@@ -27,9 +27,9 @@ from console.runtime.memo import Sum, remembered
 from widgets.units import duration
 
 from . import attention_attached, attention_control, attention_cooling, attention_domains
-from .attention_list import CRITICAL, DAY_S, OUT, QUIET, Need, NeedList, opens_of
+from .attention_list import CRITICAL, DAY_S, OUT, QUIET, AttentionLine, NeedList, opens_of
 
-__all__ = ["FORGOTTEN_S", "Need", "needs", "robot"]
+__all__ = ["FORGOTTEN_S", "AttentionLine", "needs", "robot"]
 
 
 class _Out(Struct, frozen=True):
@@ -49,7 +49,7 @@ def needs(
     mono: float | None = None,
     resumed: Mapping[str, float] = {},
     left: Left | None = None,
-) -> list[Need]:
+) -> list[AttentionLine]:
     """The list. Empty means that nothing is known to need anybody, not that all is known.
 
     `mono` and `resumed` as in `console.health.inconsistencies.contradictions`; `left` is what was shut from here.
@@ -84,7 +84,7 @@ def needs(
         found.also(reminder, False)
     found.idle([one for one in disagree if one.kind == "idle"])
     declared = [
-        Need("!", "bad", f"incident {one.name}: {one.title}, by {one.by or 'somebody'}, ends in "
+        AttentionLine("!", "bad", f"incident {one.name}: {one.title}, by {one.by or 'somebody'}, ends in "
              f"{duration(one.ends - now)}", one.starts, opens_of(one.nodes), True)
         for one in incidents(cluster, now)
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from console.plant.fabric import SwitchRow
 from console.plant.storage import StoreRow
 from widgets.units import plural
 
-from .attention_control import Trouble
+from .attention_control import ControllerTrouble
 
 #: More nodes than this are counted, not named: nobody reads a thousand names, and the list is made every second.
 NAMED = 200
@@ -22,14 +22,14 @@ NAMED = 200
 TOGETHER, MOST = 3, 4
 
 
-def storage(cluster: Cluster, fresh: Fresh) -> list[Trouble]:
+def storage(cluster: Cluster, fresh: Fresh) -> list[ControllerTrouble]:
     """File systems that hang, that nodes in service lack, or that are not well otherwise."""
     if not fresh.storage:
         return []
     return [one for row in stores.stores(cluster).values() if (one := _store(row)) is not None]
 
 
-def ports(cluster: Cluster, fresh: Fresh) -> list[Trouble]:
+def ports(cluster: Cluster, fresh: Fresh) -> list[ControllerTrouble]:
     """Switches behind which ports are not well, then ports one by one."""
     return _fabric(cluster) if fresh.fabric and fresh.nodes else []
 
@@ -39,20 +39,22 @@ def _named(names: tuple[str, ...]) -> str:
     return fold(names) if len(names) <= NAMED else f"{plural(len(names), 'node')}"
 
 
-def _store(row: StoreRow) -> Trouble | None:
+def _store(row: StoreRow) -> ControllerTrouble | None:
     name, jobs = row.store.name, ""
     if row.jobs is not None:
         jobs = f": {len(row.jobs):,} job{'' if len(row.jobs) == 1 else 's'}"
     more = f"; {', '.join(row.store.wrong)}" if row.store.wrong else ""
     if row.store.hung:
         stuck = f", on {len(row.stuck)} a job cannot end" if row.stuck else ""
-        return Trouble(f"{name} hangs on {_named(row.store.hung)}{jobs}{stuck}{more}", True, nodes=row.store.hung)
+        return ControllerTrouble(
+            f"{name} hangs on {_named(row.store.hung)}{jobs}{stuck}{more}", True, nodes=row.store.hung
+        )
     if row.missing:
-        return Trouble(f"{name} is not mounted on {_named(row.missing)}{more}", False, nodes=row.missing)
-    return Trouble(f"{name}: {', '.join(row.store.wrong)}", True) if row.store.wrong else None
+        return ControllerTrouble(f"{name} is not mounted on {_named(row.missing)}{more}", False, nodes=row.missing)
+    return ControllerTrouble(f"{name}: {', '.join(row.store.wrong)}", True) if row.store.wrong else None
 
 
-def _fabric(cluster: Cluster) -> list[Trouble]:
+def _fabric(cluster: Cluster) -> list[ControllerTrouble]:
     rows = [row for row in fabric.by_switch(cluster).values() if row.unwell]
     many = [row for row in rows if len(row.unwell) >= TOGETHER]
     found = [_switch(row) for row in many]
@@ -61,7 +63,7 @@ def _fabric(cluster: Cluster) -> list[Trouble]:
         count = sum(len(row.unwell) for row in many)
         names = ", ".join(row.name for row in many[:MOST])
         found = [
-            Trouble(
+            ControllerTrouble(
                 f"{plural(count, 'port')} behind {len(many)} switches are not well: {names}, …",
                 True,
                 nodes=nodes,
@@ -79,10 +81,12 @@ def _fabric(cluster: Cluster) -> list[Trouble]:
     for ports, what, grave in ((bad, "down", True), ([one for one in alone if one not in bad], "not well", False)):
         nodes = tuple(dict.fromkeys(port.node for port in ports))
         if len(ports) == 1:
-            found.append(Trouble(f"{nodes[0]} {fabric.port_text(ports[0])}, the node takes work", grave, nodes=nodes))
+            found.append(
+                ControllerTrouble(f"{nodes[0]} {fabric.port_text(ports[0])}, the node takes work", grave, nodes=nodes)
+            )
         elif ports:
             text = f"{plural(len(ports), 'port')} {what} on nodes that take work: {_named(nodes)}"
-            found.append(Trouble(text, grave, nodes=nodes))
+            found.append(ControllerTrouble(text, grave, nodes=nodes))
     return found
 
 
@@ -92,7 +96,7 @@ def _ports(number: int, wrong: str, *, named: bool) -> str:
     return f"{plural(number, 'port')} {how}" if named else f"{number:,} {how}"
 
 
-def _switch(row: SwitchRow) -> Trouble:
+def _switch(row: SwitchRow) -> ControllerTrouble:
     """`leaf-R03: 12 ports down, 3 flapping on 8 nodes, 5 jobs there`."""
     counts = [(number, word) for word in fabric.WRONGS if (number := row.count(word))]
     said = ", ".join(_ports(number, word, named=at == 0) for at, (number, word) in enumerate(counts))
@@ -100,4 +104,4 @@ def _switch(row: SwitchRow) -> Trouble:
     jobs = "" if row.jobs is None else f", {row.jobs:,} job{'' if row.jobs == 1 else 's'} there"
     nodes = f"{len(row.nodes)} node{'' if len(row.nodes) == 1 else 's'}"
     grave = row.count("down") + row.count("flapping") >= TOGETHER
-    return Trouble(f"{name}: {said} on {nodes}{jobs}", grave, nodes=row.nodes)
+    return ControllerTrouble(f"{name}: {said} on {nodes}{jobs}", grave, nodes=row.nodes)

@@ -24,7 +24,7 @@ DBD_GROWS, DBD_SOME = 4, 100
 _MOST = 3
 
 
-class Trouble(Struct, frozen=True):
+class ControllerTrouble(Struct, frozen=True):
     """One line."""
 
     text: str
@@ -33,9 +33,9 @@ class Trouble(Struct, frozen=True):
     nodes: tuple[str, ...] = ()
 
 
-def troubles(cluster: Cluster, now: float, mono: float | None = None) -> list[Trouble]:
+def troubles(cluster: Cluster, now: float, mono: float | None = None) -> list[ControllerTrouble]:
     """Everything that needs somebody, worst first. Nothing is told from facts that are old."""
-    found: list[Trouble] = []
+    found: list[ControllerTrouble] = []
     clock = _newest(cluster, now) if mono is None else mono
     control = cluster.control if good(cluster, "control", "slurm", clock) else None
     if control is not None:
@@ -55,18 +55,22 @@ def _newest(cluster: Cluster, now: float) -> float:
     return newest + max(0.0, now - cluster.at)
 
 
-def _controllers(control: Control) -> Iterator[Trouble]:
+def _controllers(control: Control) -> Iterator[ControllerTrouble]:
     up = [one for one in control.controllers if one.up]
     for one in control.controllers:
         if one.up or not up:
             continue
         if one is control.controllers[0]:
-            yield Trouble(f"{one.host} ({one.role}) does not answer: {up[0].host} ({up[0].role}) has taken over", True)
+            yield ControllerTrouble(
+                f"{one.host} ({one.role}) does not answer: {up[0].host} ({up[0].role}) has taken over", True
+            )
         else:
-            yield Trouble(f"{one.host} ({one.role}) does not answer: nobody would take over from {up[0].host}", False)
+            yield ControllerTrouble(
+                f"{one.host} ({one.role}) does not answer: nobody would take over from {up[0].host}", False
+            )
     if control.dbd is not None and control.dbd_up is False:
         text = f"slurmdbd at {control.dbd} does not answer: slurmctld keeps what it has to tell, and limits stand still"
-        yield Trouble(text, True)
+        yield ControllerTrouble(text, True)
 
 
 def strained(diag: Diag) -> list[str]:
@@ -82,10 +86,10 @@ def strained(diag: Diag) -> list[str]:
     return found
 
 
-def _load(diag: Diag) -> Iterator[Trouble]:
+def _load(diag: Diag) -> Iterator[ControllerTrouble]:
     words = strained(diag)
     if words:
-        yield Trouble(f"slurmctld strains: {', '.join(words)}; who asks so much: :control", len(words) > 1)
+        yield ControllerTrouble(f"slurmctld strains: {', '.join(words)}; who asks so much: :control", len(words) > 1)
 
 
 def growing(queues: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], ...]:
@@ -98,7 +102,7 @@ def growing(queues: Sequence[tuple[float, int]]) -> tuple[tuple[float, int], ...
     return found if len(found) >= DBD_GROWS and found[-1][1] >= DBD_SOME else ()
 
 
-def _queue(diag: Diag, queues: Sequence[tuple[float, int]]) -> Iterator[Trouble]:
+def _queue(diag: Diag, queues: Sequence[tuple[float, int]]) -> Iterator[ControllerTrouble]:
     """What waits for slurmdbd: a queue that grows is told of long before it is large."""
     waits, grows = diag.dbd_queue, growing(queues)
     if waits is None or (waits < DBD_QUEUE and not grows):
@@ -108,7 +112,7 @@ def _queue(diag: Diag, queues: Sequence[tuple[float, int]]) -> Iterator[Trouble]
         (first, few), (last, _) = grows[0], grows[-1]
         more = f", {count(waits - few)} more than {duration(last - first)} ago and more at each reading"
     text = f"{plural(waits, 'message')} wait for slurmdbd{more}: does it answer? try: sacctmgr show stats"
-    yield Trouble(text, waits >= DBD_FULL)
+    yield ControllerTrouble(text, waits >= DBD_FULL)
 
 
 def stuck(one: Completing, control: Control, now: float) -> bool:
@@ -117,7 +121,7 @@ def stuck(one: Completing, control: Control, now: float) -> bool:
     return one.since is not None and now - one.since > limit + EPILOG_S
 
 
-def _stuck(control: Control, now: float) -> Iterator[Trouble]:
+def _stuck(control: Control, now: float) -> Iterator[ControllerTrouble]:
     """A line a job; many in one."""
     mine = [one for one in control.completing or () if stuck(one, control, now)]
     known = control.unkillable_s
@@ -127,19 +131,19 @@ def _stuck(control: Control, now: float) -> Iterator[Trouble]:
         ago = duration(now - (one.since or now))
         where = one.nodes or "nodes unknown"
         said = f"{where}: job {one.job} COMPLETING for {ago}, {past}: {hint}"
-        yield Trouble(said, True, one.since, names_in(one.nodes))
+        yield ControllerTrouble(said, True, one.since, names_in(one.nodes))
     if len(mine) > _MOST:
         names = tuple(dict.fromkeys(name for one in mine for name in names_in(one.nodes)))
         since = min(one.since for one in mine if one.since is not None)
         text = f"{plural(len(mine), 'job')} COMPLETING, {past}: hung processes or a file system: {fold(names)}"
-        yield Trouble(text, True, since, names)
+        yield ControllerTrouble(text, True, since, names)
 
 
-def _runaway(control: Control) -> Iterator[Trouble]:
+def _runaway(control: Control) -> Iterator[ControllerTrouble]:
     mine = control.runaway or ()
     if mine:
         some = ", ".join(f"{one.job} {one.user}" for one in mine[:_MOST]) + (", …" if len(mine) > _MOST else "")
         word = "a runaway job" if len(mine) == 1 else f"{len(mine)} runaway jobs"
         since = min((one.since for one in mine if one.since is not None), default=None)
         text = f"{word}: slurmdbd charges what slurmctld does not know ({some}); sacctmgr show runawayjobs mends it"
-        yield Trouble(text, False, since)
+        yield ControllerTrouble(text, False, since)

@@ -12,7 +12,7 @@ from console.health import drain_reasons, failure_domains
 from console.health.cooling_loops import feeds
 from console.health.failure_domains import LOOP, Failed
 from console.plant import cooling, loop_folds
-from console.plant.cooling import Loop, State
+from console.plant.cooling import LoopStatus, State
 from widgets.units import plural
 
 #: More loops than this in one state are one line.
@@ -64,7 +64,7 @@ def needs(cluster: Cluster, now: float, mono: float | None, failed: Sequence[Fai
 
 
 def _need(
-    loops: Sequence[Loop],
+    loops: Sequence[LoopStatus],
     down: Mapping[str, Sequence[str]],
     said: Mapping[str, Sequence[Said]],
     as_read: bool,
@@ -92,7 +92,7 @@ def _need(
     )
 
 
-def _down(loop: Loop, failed: Iterable[Failed], said: Iterable[Said], now: float) -> tuple[str, ...]:
+def _down(loop: LoopStatus, failed: Iterable[Failed], said: Iterable[Said], now: float) -> tuple[str, ...]:
     """The nodes on it that went down since it fell ill, or several at one time, by no reason of their own."""
     nodes = frozenset(loop.nodes)
     mine = [one for one in failed if one.node.name in nodes
@@ -107,7 +107,7 @@ def _down(loop: Loop, failed: Iterable[Failed], said: Iterable[Said], now: float
     )
 
 
-def _step(loops: Sequence[Loop]) -> str:
+def _step(loops: Sequence[LoopStatus]) -> str:
     """What to do first; nobody can stop what does not run."""
     state = loops[0].state
     if state == "low flow" and all(one.jobs == () for one in loops):
@@ -120,7 +120,7 @@ def _began(said: Iterable[Said]) -> int | None:
     return min((alert.starts for alert, own in said if own and alert.starts is not None), default=None)
 
 
-def _said(loops: Iterable[Loop], cluster: Cluster) -> Mapping[str, Sequence[Said]]:
+def _said(loops: Iterable[LoopStatus], cluster: Cluster) -> Mapping[str, Sequence[Said]]:
     """Loop to the alerts about it, and, where it is ill, those that call its racks and nodes hot."""
     ill = frozenset(one.name for one in loops if one.ill)
     fed = feeds(cluster)

@@ -11,13 +11,13 @@ from console.plant import nvlink_domains
 from console.plant.nvlink_domains import DomainState
 from widgets.units import plural
 
-from .attention_control import Trouble
+from .attention_control import ControllerTrouble
 
 #: From so many domains on one line tells of all that have the same trouble.
 TOGETHER = 3
 
 
-def troubles(cluster: Cluster, good: Fresh) -> list[Trouble]:
+def troubles(cluster: Cluster, good: Fresh) -> list[ControllerTrouble]:
     """Domains that fell apart, ill fabrics, IMEX that is not up, worst first; a domain is told of once, by what
     is worst. Trays that are out of service already are in somebody's hands and not told of."""
     if not (good.trays and good.nodes):
@@ -35,13 +35,13 @@ def troubles(cluster: Cluster, good: Fresh) -> list[Trouble]:
 
 def _told(
     those: Sequence[DomainState], what: str, text: Callable[[DomainState], tuple[str, Sequence[str]]], bad: bool
-) -> list[Trouble]:
+) -> list[ControllerTrouble]:
     """A line each, or one for all."""
     if len(those) < TOGETHER:
-        return [Trouble(text=words, bad=bad, nodes=tuple(nodes)) for words, nodes in map(text, those)]
+        return [ControllerTrouble(text=words, bad=bad, nodes=tuple(nodes)) for words, nodes in map(text, those)]
     nodes = tuple(node for one in those for node in text(one)[1])
     names = ", ".join(one.name for one in those[:6]) + (", …" if len(those) > 6 else "")
-    return [Trouble(text=f"{len(those)} {what}: {names}", bad=bad, nodes=nodes)]
+    return [ControllerTrouble(text=f"{len(those)} {what}: {names}", bad=bad, nodes=nodes)]
 
 
 def _split(one: DomainState) -> tuple[str, Sequence[str]]:

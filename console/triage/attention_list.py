@@ -15,7 +15,7 @@ from msgspec import Struct
 from collectors.model import Alert, Cluster, Node, Severity
 from collectors.nodeset import fold
 from console.health import drain_reasons, failure_domains, tickets
-from console.health.failure_domains import Event, Failed, Place
+from console.health.failure_domains import Failed, Place, SharedFailure
 from console.health.inconsistencies import SAMPLE_S, Contradiction
 from console.health.xid_policy import Policy
 from console.health.xid_storms import storms
@@ -42,7 +42,7 @@ _LOOKS = {True: ("✖", "bad"), False: ("▲", "warn")}
 _DOWN_LOOK = {"invalid": ("⊘", "bad", "registered wrongly"), "unknown": ("?", "warn", "does not answer")}
 
 
-class Need(Struct, frozen=True):
+class AttentionLine(Struct, frozen=True):
     """One line. `opens` is what Enter goes to: a node's name, or a filter of the node list; "" opens nothing."""
 
     glyph: str
@@ -54,13 +54,13 @@ class Need(Struct, frozen=True):
     """Several things of one place failed together."""
 
 
-class _Line(Struct, frozen=True):
+class _DraftLine(Struct, frozen=True):
     """A need on its way into the list."""
 
     rank: int
     at: float
     """When it last got worse: the newest first."""
-    need: Need
+    need: AttentionLine
 
 
 @lru_cache(maxsize=256)
@@ -82,7 +82,7 @@ class NeedList:
         self.cluster = cluster
         self.now = now
         self.policy = policy
-        self.lines: list[_Line] = []
+        self.lines: list[_DraftLine] = []
         self._told: set[str] = set()
         self._ill: set[str] = set()
         """Nodes of places that alerts call ill: a silent exporter there is no news."""
@@ -113,8 +113,8 @@ class NeedList:
         self._told.update(names)
         # Folding thousands of names takes a tenth of a second, and nobody acts on them from here.
         opens = wide if wide and len(names) > _FOLD_CAP else opens_of(names, wide)
-        need = Need(glyph, role, text, since, opens, event)
-        self.lines.append(_Line(rank, (since or 0) if at is None else at, need))
+        need = AttentionLine(glyph, role, text, since, opens, event)
+        self.lines.append(_DraftLine(rank, (since or 0) if at is None else at, need))
 
     def _new(self, names: Iterable[str]) -> list[str]:
         """Those that no line has told of yet."""
@@ -137,12 +137,12 @@ class NeedList:
                 if alert.id not in self._spent:
                     bad = (alert.severity or "") in CRITICAL
                     names = failure_domains.nodes_of(place, self.cluster)
-                    need = Need(*_LOOKS[bad], _said(alert), alert.starts, opens_of(names), True)
+                    need = AttentionLine(*_LOOKS[bad], _said(alert), alert.starts, opens_of(names), True)
                     # It tells of the place: its nodes are well so far, and may still get a line of their own.
-                    self.lines.append(_Line(_EVENT if bad else _LOOK, alert.starts or 0, need))
+                    self.lines.append(_DraftLine(_EVENT if bad else _LOOK, alert.starts or 0, need))
                     self._spent.add(alert.id)
 
-    def _event(self, event: Event) -> None:
+    def _event(self, event: SharedFailure) -> None:
         nodes = [one.node for one in event.failed]
         told = self._of_place.get(event.place, []) if event.place is not None else []
         self._spent.update(alert.id for alert in told)
@@ -277,7 +277,7 @@ class NeedList:
         opens = one.opens if len(one.opens) <= _OPENS_CAP else ""
         rank = _LEAK if one.leak else _EVENT if one.bad else _LOOK
         at = self.now if one.since is None else one.since
-        self.lines.append(_Line(rank, at, Need(*_LOOKS[one.bad], one.text, one.since, opens, True)))
+        self.lines.append(_DraftLine(rank, at, AttentionLine(*_LOOKS[one.bad], one.text, one.since, opens, True)))
 
     # -- nodes that are out --------------------------------------------------------------------------------------------
 
@@ -391,7 +391,7 @@ def _common(nodes: Sequence[Node]) -> str:
     return drain_reasons.KINDS[kind]
 
 
-def _place_text(event: Event, nodes: Sequence[Node]) -> str:
+def _place_text(event: SharedFailure, nodes: Sequence[Node]) -> str:
     """`R07 pdu-b`, `leaf-R07`, `row A`, `14 racks`."""
     if event.place is None:
         return "at once"

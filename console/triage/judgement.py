@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from console.health.xid_policy import Policy
     from console.journal.leftovers import Left
 
-    from .attention_list import Need
+    from .attention_list import AttentionLine
 
 
-class By(NamedTuple):
+class JudgedBy(NamedTuple):
     """What a cluster is judged by, beside its facts."""
 
     clock: Clock
@@ -30,16 +30,16 @@ class Judged(NamedTuple):
 
     cluster: ref[Cluster]
     """Nothing more is asked of it than whether it is the one that is shown."""
-    by: By
+    by: JudgedBy
     now: float
-    needs: Sequence[Need]
+    needs: Sequence[AttentionLine]
 
-    def stands(self, cluster: Cluster, by: By, now: float) -> bool:
+    def stands(self, cluster: Cluster, by: JudgedBy, now: float) -> bool:
         """Whether it was made of just that."""
         return self.cluster() is cluster and self.now == now and all(map(is_, self.by, by))
 
 
-def judge(cluster: Cluster, by: By, now: float, policy: Policy) -> Callable[[], Judged]:
+def judge(cluster: Cluster, by: JudgedBy, now: float, policy: Policy) -> Callable[[], Judged]:
     """What judges it, on any thread."""
 
     def judged() -> Judged:

@@ -21,7 +21,7 @@ from .reads import called
 def _main() -> None:
     run, costs = process.run, defaultdict[str, list[float]](lambda: [0, 0.0, 0])
 
-    def counted(argv: Any, **options: Any) -> process.Ended:
+    def counted(argv: Any, **options: Any) -> process.ProcessResult:
         ended = run(argv, **options)
         cost = costs[called(argv)]
         cost[:] = cost[0] + 1, cost[1] + ended.took_s, cost[2] + len(ended.out)

@@ -113,7 +113,7 @@ def _counted() -> Any:
     costs: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
     run = process.run
 
-    def counting(argv: Any, **options: Any) -> process.Ended:
+    def counting(argv: Any, **options: Any) -> process.ProcessResult:
         ended = run(argv, **options)
         cost = costs[called(argv)]
         cost[0] += ended.took_s

@@ -22,14 +22,14 @@ from collectors.clean import clean, decode
 from collectors.clock import ManualClock
 from collectors.model import Change, SourceFault
 from collectors.nvml import kernel_log, process_owner
-from collectors.nvml.protocol import Answer as NvmlAnswer
+from collectors.nvml.protocol import NvmlReading as NvmlAnswer
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.client import Rows
 from collectors.prometheus.gpu_rows import gpus_of
 from collectors.prometheus.http_transport import Envelope
 from collectors.prometheus.loads import LoadReader
 from collectors.prometheus.site_power import PowerReader
-from collectors.prometheus.site_queries import Book
+from collectors.prometheus.site_queries import SiteQueries
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import argv, controller, rights
 from collectors.slurm.commands import job_text as jobtext
@@ -43,7 +43,7 @@ from console.config import settings as config
 from console.filters import commands, language
 from console.health import xid_policy
 from console.journal import chain, entries
-from console.runtime.errors import Told
+from console.runtime.errors import UserError
 from tests.hostile.values import foul
 
 Target = Callable[[bytes], None]
@@ -66,10 +66,10 @@ def pure(value: Any) -> None:
 def slurm(said: Said) -> Iterator[None]:
     """Slurm's commands, without a process: `said` gives what each prints."""
 
-    def run(argv: Sequence[str], **_: Any) -> process.Ended:
+    def run(argv: Sequence[str], **_: Any) -> process.ProcessResult:
         out = said(argv)
         mark = FENCE.search(argv[-1]) or re.search("[A-Z]{16}", argv[-1])
-        return process.Ended(
+        return process.ProcessResult(
             argv=tuple(argv), rc=0, out=out.replace(b"@F", mark[0].encode()) if mark else out, err="", took_s=0.0
         )
 
@@ -223,7 +223,7 @@ def prometheus(raw: bytes) -> None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return
     for settings in (PrometheusSettings(url="http://x"), PrometheusSettings(url="http://x", recorded=True)):
-        book = Book(settings)
+        book = SiteQueries(settings)
         for reader in (LoadReader(book, server, _CLOCK), PowerReader(book, server, _CLOCK.mono)):
             try:
                 pure(reader.read())
@@ -236,7 +236,7 @@ def prometheus(raw: bytes) -> None:
 
 def alertmanager(raw: bytes) -> None:
     """An answer of Alertmanager, as its alerts, its silences, one of them, and the id of a new one."""
-    reader = answers.Reader(AlertmanagerSettings(url="http://x"))
+    reader = answers.AlertAnswers(AlertmanagerSettings(url="http://x"))
     for read in (reader.alerts, reader.silences, answers.silence_of, answers.made_id):
         try:
             pure(read(raw))
@@ -267,7 +267,7 @@ def journal(raw: bytes) -> None:
     pure([dict(entries.outcome_of(one, {})) for one in found.values()])
 
 
-def shown(entry: entries.Entry) -> entries.Entry:
+def shown(entry: entries.JournalEntry) -> entries.JournalEntry:
     """An entry without what is kept raw until it is looked at."""
     return msgspec.structs.replace(entry, seen={name: {} for name in entry.seen})
 
@@ -310,7 +310,7 @@ def settings(raw: bytes) -> None:
         for load in (lambda: config.load(str(path), {}, Path("/nonexistent")), lambda: xid_policy.load_policy(path)):
             try:
                 load()
-            except Told:
+            except UserError:
                 continue
 
 

@@ -61,10 +61,10 @@ def settings(lab: Lab, transport: str = "rest", **more: Any) -> SlurmSettings:
 @contextlib.contextmanager
 def known(*parsers: int) -> Iterator[None]:
     """wacht knows only these data parsers, and has asked nobody yet."""
-    client.Place.forget()
+    client.RestServer.forget()
     with mock.patch.object(client, "PARSERS", parsers):
         yield
-    client.Place.forget()
+    client.RestServer.forget()
 
 
 def rows(road: Road, kind: str) -> Mapping[str, Any]:
@@ -145,7 +145,7 @@ def main() -> None:
                 lab.submit(5, user="alice", nodes=2, gpus=size, seconds=3600)
             lab.submit(10_000, user="bob", nodes=48, seconds=3600)
             os.environ["PATH"] = f"{lab.bin_dir}:{os.environ['PATH']}"
-            client.Place.forget()
+            client.RestServer.forget()
             for transport in ("cli", "rest"):
                 head, cells = column(lab, transport)
                 columns[head] = cells

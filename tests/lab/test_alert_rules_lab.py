@@ -16,7 +16,7 @@ from collectors.clock import ManualClock
 from collectors.sim import SimSettings
 from collectors.sim.exporters.dcgm import Odd
 from collectors.sim.machine import Machine
-from console.alerts.alert_rules import FILE, Limits, text
+from console.alerts.alert_rules import FILE, RuleLimits, text
 from console.health.xid_policy import default_policy
 
 from .alertmanager import Alertmanager
@@ -197,7 +197,7 @@ def night(request: pytest.FixtureRequest, tmp_path_factory) -> Iterator[Night]:
     am: Alertmanager = request.getfixturevalue(f"alertmanager_{PAIRS[request.param]}")
     am.reset()
     file = tmp_path_factory.mktemp("rules") / "wacht-alerts.yml"
-    file.write_text(text(limits=Limits(waits=False, rack_w=10**9)))
+    file.write_text(text(limits=RuleLimits(waits=False, rack_w=10**9)))
     clock = ManualClock(now=time.time())
     machine = Machine(SimSettings(nodes=64, incident="pdu"), clock)
     with Monitor(request.param, machine=machine, rules=[file], alertmanager=am.url) as monitor:

@@ -11,10 +11,10 @@ from collectors.clock import ManualClock, SystemClock
 from collectors.model import Facts, SourceFault
 from collectors.nodeset import fold
 from collectors.prometheus import PrometheusSettings
-from collectors.prometheus.client import Client
+from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.plant import fabric_queries, storage_queries
 from collectors.prometheus.plant.plant_settings import FabricSettings, StorageSettings
-from collectors.prometheus.site_queries import Book
+from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.sources import FileSystems, Ports, open_telemetry
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
@@ -143,11 +143,11 @@ def test_a_site_without_such_series_shows_nothing_and_has_no_fault(plant: Monito
 def test_every_server_takes_these_queries(prometheus: Monitor) -> None:
     """A query that a server refuses is a gap with a warning: there is none."""
     own = settings(prometheus, fabric=FabricSettings(links="up", node_label="instance", switch_label="job"))
-    book, client = Book(own), Client(own, SystemClock())
+    book, client = SiteQueries(own), PrometheusClient(own, SystemClock())
     for query in (*fabric_queries.QUERIES, *storage_queries.QUERIES):
         client.ask(query.name, book.asking(query.name))
         if query.host == "node_labels":
             client.ask(query.name, book.of_node(query.name, "gpu0001"))
     by_join = settings(prometheus, fabric=FabricSettings(links="sum by (node, switch) (up)"))
-    client.ask("switch_of", Book(by_join).linked("(gpu0001)([.:].*)?"))
+    client.ask("switch_of", SiteQueries(by_join).linked("(gpu0001)([.:].*)?"))
     client.close()

@@ -17,7 +17,7 @@ from collectors.sim import SimSettings
 from collectors.sim.incidents import STARTS_S
 from collectors.sim.machine import Machine
 from collectors.sim.plant import cooling as water
-from console.alerts.alert_rules import Limits, text
+from console.alerts.alert_rules import RuleLimits, text
 from console.alerts.groups import groups
 from console.ingest.reduce import begin, reduce
 from console.plant import cooling
@@ -85,7 +85,7 @@ def test_a_cdu_that_trips_is_one_line(alertmanager_forky: Alertmanager, tmp_path
     am = alertmanager_forky
     am.reset()
     rules = tmp_path / "wacht-alerts.yml"
-    rules.write_text(text(limits=Limits(waits=False, rack_w=10**9)))
+    rules.write_text(text(limits=RuleLimits(waits=False, rack_w=10**9)))
     clock = ManualClock(now=time.time())
     machine = Machine(SimSettings(nodes=128, incident="cooling", gpus_per_node=4), clock)
     with Monitor("prometheus-3", machine=machine, rules=[rules], alertmanager=am.url, per_node=False) as monitor:

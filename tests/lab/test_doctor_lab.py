@@ -13,10 +13,10 @@ import pytest
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.prometheus import PrometheusSettings
 from collectors.slurm import SlurmSettings
-from collectors.slurm.rest.client import Place
+from collectors.slurm.rest.client import RestServer
 from console.config.settings import Config
 from console.doctor import run, source_checks
-from console.doctor.run import Report
+from console.doctor.run import DoctorReport
 from console.session.site import Site
 
 from . import rest
@@ -39,17 +39,19 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("SLURM")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    Place.forget()
+    RestServer.forget()
 
 
-def look(lab: Lab | None, patch: pytest.MonkeyPatch, slurm: SlurmSettings | None = None, **others: object) -> Report:
+def look(
+    lab: Lab | None, patch: pytest.MonkeyPatch, slurm: SlurmSettings | None = None, **others: object
+) -> DoctorReport:
     """What doctor finds there, with the commands of the lab, as root."""
     if lab is not None:
         patch.setenv("PATH", f"{lab.bin_dir}:/usr/bin:/bin")
     return run.examine(Site(name="lab", demo=False, slurm=slurm, others=others), Config())  # type: ignore[arg-type]
 
 
-def said(report: Report, group: str, name: str) -> list[tuple[str, str]]:
+def said(report: DoctorReport, group: str, name: str) -> list[tuple[str, str]]:
     return [(one.mark, one.said) for one in report.findings if (one.group, one.name) == (group, name)]
 
 

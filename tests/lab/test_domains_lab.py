@@ -18,7 +18,7 @@ from collectors.sim.machine import Machine
 from collectors.sim.plant.nvlink import DEGRADED
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
-from console.actions.plan import Extra, Guard, Options, Plan
+from console.actions.plan import Guard, Options, Plan, PreflightReads
 from console.actions.registry import BY_ID
 from console.gate.planning import make as make_plan
 from console.gate.preview import text
@@ -89,7 +89,7 @@ def test_blocks_are_domains_and_a_drain_tells_what_they_lose(racks: Lab, monkeyp
     }  # fmt: skip
     assert {(one.said_by, len(one.usable), one.fits) for one in found.values()} == {("Slurm's blocks", 3, 3)}
     made = make_plan(BY_ID["drain"], ["gpu0002"], cluster, time.time(), time.monotonic(), Guard(), default_policy(),
-                     Options(break_glass=True), Extra())  # fmt: skip
+                     Options(break_glass=True), PreflightReads())  # fmt: skip
     assert isinstance(made, Plan)
     assert any("R01 2 of 3 trays usable (now 3): no 3-tray job fits" in line for line in text(made))
     racks.run(["scontrol", "update", "NodeName=gpu0002", "State=DRAIN", "Reason=x"])

@@ -19,7 +19,7 @@ from collectors.model import Collector, Totals
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.sources import open_sources as open_prometheus
 from collectors.slurm import SlurmSettings
-from collectors.slurm.rest.client import Place
+from collectors.slurm.rest.client import RestServer
 from collectors.slurm.sources import open_sources as open_slurm
 from console.health.inconsistencies import contradictions
 from tests import make
@@ -79,7 +79,7 @@ def behind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Behind]:
             return next(one for one in every if one.name == name)
 
         yield proxy, opened
-    Place.forget()
+    RestServer.forget()
 
 
 @pytest.mark.parametrize(

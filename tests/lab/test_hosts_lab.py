@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.hosts import Names
+from collectors.hosts import NodeNames
 from collectors.model import Collector, Facts, Node, SourceFault
 from collectors.prometheus import PowerSettings, PrometheusSettings
 from collectors.prometheus.recording_rules import FILE
@@ -82,8 +82,8 @@ def settings(monitor: Monitor, **more: object) -> PrometheusSettings:
     return PrometheusSettings(url=monitor.url, power=PowerSettings(node_series=BMC), **more)  # type: ignore[arg-type]
 
 
-def names(nodes: Mapping[str, str | None]) -> Names:
-    return Names(tuple((name, name, at or name) for name, at in nodes.items()))
+def names(nodes: Mapping[str, str | None]) -> NodeNames:
+    return NodeNames(tuple((name, name, at or name) for name, at in nodes.items()))
 
 
 def read(kind: Callable[[PrometheusSettings], Loads], monitor: Monitor, nodes: Mapping[str, str | None]) -> Facts:

@@ -12,7 +12,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.queue_factors import open_queueing
 from collectors.slurm.sources import open_sources, open_transport
 from console.queue.accounts import accounts, users
-from console.queue.pending import Known, Why, why
+from console.queue.pending import PendingFacts, Why, why
 from console.queue.queue_reads import Sparing
 from console.session.snapshot import take
 
@@ -58,7 +58,7 @@ class Scene:
         job, queueing = self.cluster.jobs[self.jobs[name]], open_queueing("lab", SlurmSettings())
         detail = open_transport("lab", SlurmSettings()).job_detail(job.id)
         asked = Sparing(queueing, SystemClock())
-        known = Known(detail, asked.factors(job.id).value, asked.limits().value, asked.shares().value)
+        known = PendingFacts(detail, asked.factors(job.id).value, asked.limits().value, asked.shares().value)
         return why(job, self.cluster, SystemClock().now(), known)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from console.recording.store import Recording
+from console.recording.store import RecordingReader
 from tests.consoles import kept
 from tests.others import open_to_others
 from tests.recorded import cluster_at
@@ -191,7 +191,7 @@ def test_consoles_of_other_users_live_on_what_the_recorder_publishes(place: Plac
     member.more(2, since=time.monotonic())
     assert place.counted.started("member") >= before + 2, "what is published ages out, and the console asks"
 
-    recording = Recording(file)
+    recording = RecordingReader(file)
     assert job in cluster_at(recording, recording.last()).jobs, "killed in the middle, the recording is there"
 
 

@@ -18,7 +18,7 @@ from collectors.clock import SystemClock
 from collectors.model import Change
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import open_writer
-from collectors.slurm.rest.client import Place
+from collectors.slurm.rest.client import RestServer
 from collectors.slurm.rest.write import RestWriter
 from collectors.slurm.sources import open_sources, open_transport
 from console.actions.registry import BY_ID
@@ -92,7 +92,7 @@ class RestDesk(Desk):
 def desk(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RestDesk]:
     yield RestDesk(lab, monkeypatch, tmp_path)
     monkeypatch.undo()
-    Place.forget()
+    RestServer.forget()
     lab.reset()
 
 
@@ -168,6 +168,6 @@ def test_a_daemon_that_hangs_leaves_it_in_doubt_and_one_that_is_gone_does_not(de
         rest.send(desk.lab, signal.SIGCONT, "jwt")
     assert sent.rc is None and not sent.refused and "it may have been done" in sent.err
     gone = SlurmSettings(transport="rest", socket=f"{desk.folder}/none")
-    Place.of(gone).there = Place.of(desk.settings()).there
+    RestServer.of(gone).there = RestServer.of(desk.settings()).there
     (sent,) = RestWriter(gone).send(change)
     assert sent.rc == 127 and sent.fatal and set(sent.refused) == {"gpu0001"}

@@ -13,7 +13,7 @@ from collectors.model import Job, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import rights
 from collectors.slurm.rest import queue
-from collectors.slurm.rest.client import Place
+from collectors.slurm.rest.client import RestServer
 from collectors.slurm.sources import open_road
 from collectors.slurm.transport import Road
 
@@ -53,7 +53,7 @@ def path(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PATH", f"{lab.bin_dir}:/usr/bin:/bin")
     yield
-    Place.forget()
+    RestServer.forget()
 
 
 @pytest.mark.parametrize("kind", ROWS)

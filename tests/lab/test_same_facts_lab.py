@@ -17,11 +17,11 @@ import pytest
 from collectors.clock import SystemClock
 from collectors.model import Change, SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.rest.client import Place
+from collectors.slurm.rest.client import RestServer
 from collectors.slurm.rest.write import RestWriter
 from collectors.slurm.sources import open_road, open_sources
 from collectors.slurm.transport import Road
-from console.actions.plan import Extra, Guard, Options, Plan
+from console.actions.plan import Guard, Options, Plan, PreflightReads
 from console.actions.registry import BY_ID
 from console.gate.planning import make as make_plan
 from console.gate.preview import rows as lines_of
@@ -80,7 +80,7 @@ def path(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PATH", f"{lab.bin_dir}:/usr/bin:/bin")
     yield
-    Place.forget()
+    RestServer.forget()
 
 
 def transports(lab: Lab) -> dict[str, SlurmSettings]:
@@ -137,7 +137,7 @@ def test_a_preview_says_that_a_job_has_no_time_limit(lab: Lab, transport: str) -
         source.close()
     (job,) = [key for key, one in cluster.jobs.items() if one.name == "endless" and one.nodes]
     plan = make_plan(BY_ID["cancel"], [job], cluster, clock.now(), clock.mono(), Guard(), default_policy(), Options(),
-                     Extra())  # fmt: skip
+                     PreflightReads())  # fmt: skip
     assert isinstance(plan, Plan)
     text = "\n".join(one.text for one in lines_of(plan))
     assert "no time limit" in text and "time left unknown" not in text
@@ -186,7 +186,7 @@ def test_a_bad_token_is_named(lab: Lab, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_token_of_our_own_that_is_refused_is_made_anew_at_once(lab: Lab) -> None:
     chosen = SlurmSettings(transport="rest", url=rest.url(lab), user="carol")
     road = open_road("rest", "lab", chosen)
-    tokens = Place.of(chosen).tokens
+    tokens = RestServer.of(chosen).tokens
     assert tokens is not None
     for kind in ROWS:
         first = tokens.get(10.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from console.actions.plan import Extra, Guard, Plan
+from console.actions.plan import Guard, Plan, PreflightReads
 from console.gate.outcome import Progress
 from console.journal.entries import join
 from console.journal.writer import read, verify
@@ -48,7 +48,7 @@ def shift(lab_forky: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     lab.reset()
     made = Shift(lab, monkeypatch, tmp_path)
     made.gate.guard = Guard(share_pct=100, break_pct=100, wave_wait_s=WAITS, wave_pause_s=0, wave_failed_pct=100)
-    made.gate.look = lambda names: (made.cluster("resume"), Extra())
+    made.gate.look = lambda names: (made.cluster("resume"), PreflightReads())
     yield made
     monkeypatch.undo()
     lab.reset()

@@ -14,7 +14,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.sources import open_transport
 from console.actions.registry import BY_ID
-from console.gate.verify import Settled, Waiting, Watch
+from console.gate.verify import PendingTarget, Settled, Verification
 
 from .conftest import running
 from .place import wait_for
@@ -83,8 +83,8 @@ class Act:
     def __init__(self, desk: Desk, change: Change, before: Any, sent: Sequence[Sent]) -> None:
         self.sent, self._desk, self.words = sent, desk, set[str]()
         self.refused = {target: why for one in sent for target, why in one.refused.items()}
-        self.watch = Watch(tuple(
-            Waiting(plan="p", action=change.action, kind=BY_ID[change.action].kind, target=target,
+        self.watch = Verification(tuple(
+            PendingTarget(plan="p", action=change.action, kind=BY_ID[change.action].kind, target=target,
                     reason=change.reasons.get(target, change.reason), before=before[target], since=time.monotonic(),
                     asked=change.priorities.get(target, change.resume_after_s))
             for target in change.targets if target in before and target not in self.refused
@@ -229,7 +229,7 @@ def test_requeue_and_what_cannot_be(desk: Desk) -> None:
         fixed: "Requested operation is presently disabled",
         bare: "Only batch jobs are accepted or processed",
     }
-    act.watch = Watch(tuple(one for one in act.watch.waiting if one.target == first))
+    act.watch = Verification(tuple(one for one in act.watch.waiting if one.target == first))
     assert act.ends() == {first: ""} and desk.job(first).restarts == 1
     assert desk.job(fresh).restarts == 0, "a waiting job is passed over without a word"
     assert desk.job(fixed).state == desk.job(bare).state == "RUNNING"

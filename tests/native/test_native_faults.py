@@ -13,7 +13,7 @@ from collectors.clock import ManualClock
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.native import client
-from collectors.slurm.native.client import Client
+from collectors.slurm.native.client import NativeClient
 from collectors.slurm.native.protocol import Question
 from collectors.slurm.sources import open_sources
 from console.session.snapshot import take
@@ -122,7 +122,7 @@ def test_readers_wait_for_each_other(standin):
 
 
 def test_who_waits_too_long_for_another_question_is_told(standin):
-    asked = Client(0.05)
+    asked = NativeClient(0.05)
     with asked._turn, pytest.raises(SourceFault, match="no answer from the controller in"):
         asked.ask(Question("jobs"))
 

@@ -11,12 +11,12 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Fault, Gpu, Job, Node, Process, SourceFault, Xid
 from collectors.nvml import sources
-from collectors.nvml.protocol import Extra
+from collectors.nvml.protocol import NvmlGpuDetail
 from collectors.slurm.commands.jobs import COLUMNS
 from console.cli import node as inspection
 from console.cli import node_slurm
-from console.cli.node import Look, exit_code, render, report
-from console.runtime.errors import Told
+from console.cli.node import NodeReport, exit_code, render, report
+from console.runtime.errors import UserError
 from widgets.cells import width as cells
 
 NOW = 1_795_000_000.0
@@ -38,21 +38,21 @@ def job(**more: Any) -> Job:
     return Job(**(usual | more))
 
 
-def look(**more: Any) -> Look:
+def look(**more: Any) -> NodeReport:
     lost = Gpu(node="gpu0412", index=3, lost="fallen off the bus or out of reach", xid=79)
     usual = {
         "node": "gpu0412", "at": NOW, "here": True, "driver": "570.86.15",
         "gpus": (gpu(0), gpu(1, util_pct=None, na=frozenset({"util_pct"})), gpu(2, throttle=("power cap",)), lost),
-        "extras": {0: Extra(index=0, ecc_corrected_ever=11, ecc_uncorrected_ever=1)},
+        "extras": {0: NvmlGpuDetail(index=0, ecc_corrected_ever=11, ecc_uncorrected_ever=1)},
         "xids": (Xid(node="gpu0412", gpu=3, code=79, first_at=int(NOW) - 7200, last_at=int(NOW) - 6000, count=2),),
         "slurm": Node(name="gpu0412", state="MIXED", flags=(), display="mixed", gpus=4, gpus_alloc=4, cpus=112,
                       cpus_alloc=112, partitions=("gpu",), rack="R07"),
         "jobs": {"88121": job()}, "tried": ("nvml.gpus", "slurm.nodes", "slurm.jobs"),
     }  # fmt: skip
-    return Look(**(usual | more))
+    return NodeReport(**(usual | more))
 
 
-def text(one: Look, width: int = 200) -> str:
+def text(one: NodeReport, width: int = 200) -> str:
     return "\n".join(render(one, width))
 
 
@@ -217,7 +217,7 @@ def test_what_is_no_name_is_refused(name):
     if name == "":
         assert inspection.is_here(None)
         return
-    with pytest.raises(Told, match="is no node's name"):
+    with pytest.raises(UserError, match="is no node's name"):
         report(name)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collectors.nvml import process_owner
-from collectors.nvml.process_owner import Desk, Names, Owner, Owners, job_of, listed
+from collectors.nvml.process_owner import Owner, Owners, ProcessOwners, UserNames, job_of, listed
 
 SLUID = "s5B1M86DP5S700"  # as 26.05 wrote it on a live node
 V2 = "0::/system.slice/slurmstepd.scope"
@@ -122,7 +122,7 @@ def test_a_directory_service_that_hangs_costs_no_reading(proc, monkeypatch):
 
 
 def test_a_user_without_a_name():
-    assert Names().of(4_000_000_000) == "uid 4000000000"
+    assert UserNames().of(4_000_000_000) == "uid 4000000000"
 
 
 def test_a_process_wedged_in_the_driver_costs_no_reading():
@@ -133,7 +133,7 @@ def test_a_process_wedged_in_the_driver_costs_no_reading():
             held.wait(30)
             return Owner(job="1")
 
-    desk = Desk(Wedged())
+    desk = ProcessOwners(Wedged())
     assert desk.of(frozenset({1}), wait_s=0.01) == {}
     assert desk.of(frozenset({1, 2}), wait_s=30) == {}, "nothing is queued behind it"
     held.set()

@@ -7,7 +7,7 @@ import pytest
 from collectors.model import Gpu, SourceFault, Telemetry
 from collectors.nvml import DESCRIPTOR, NvmlSettings, sources, verdicts
 from collectors.nvml.client import Nvml, Point
-from collectors.nvml.protocol import Extra
+from collectors.nvml.protocol import NvmlGpuDetail
 from collectors.nvml.sources import NvmlSource, NvmlTelemetry, open_sources, open_telemetry, this_node
 from collectors.source_registry import descriptors, settings
 
@@ -108,10 +108,12 @@ def test_what_is_wrong_with_a_gpu_in_words():
         node=NODE, index=1, util_pct=90.0, recovery="reset", remap_failed=True, remap_pending=True, ecc_uncorrected=2,
         fabric="in progress", pcie_gen=4, pcie_width=8,
     )  # fmt: skip
-    extra = Extra(index=1, ecc=False, retired_pending=True, nvlinks_down=(3, 7), pcie_gen_max=5, pcie_width_max=16)
+    extra = NvmlGpuDetail(
+        index=1, ecc=False, retired_pending=True, nvlinks_down=(3, 7), pcie_gen_max=5, pcie_width_max=16
+    )
     lost = Gpu(node=NODE, index=2, lost="fallen off the bus")
     good = Gpu(node=NODE, index=0, recovery="none", fabric="ready", pcie_gen=1, util_pct=0.0)
-    texts = verdicts.troubles((good, bad, lost), {0: Extra(index=0, pcie_gen_max=5), 1: extra})
+    texts = verdicts.troubles((good, bad, lost), {0: NvmlGpuDetail(index=0, pcie_gen_max=5), 1: extra})
     assert texts[0] == (2, "lost: fallen off the bus")
     assert {text for index, text in texts if index == 1} == {
         "the driver asks for: reset", "a row could not be remapped", "a remapped row waits for a reset",

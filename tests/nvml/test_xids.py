@@ -10,7 +10,7 @@ import pytest
 
 from collectors.nvml import kernel_log, worker
 from collectors.nvml.client import Nvml, Sample
-from collectors.nvml.protocol import Event
+from collectors.nvml.protocol import XidEvent
 
 LOG = """\
 6,1201,1000000,-;NVRM: loading NVIDIA UNIX x86_64 Kernel Module  570.86.15
@@ -87,8 +87,8 @@ def test_the_kernels_log_since_boot(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "clock_gettime", lambda clock: 100.0)
     found, why_not = kernel_log.xids(log, now=1_000_100.0)
     assert why_not is None
-    assert found == [kernel_log.Line("0:13:00", 79, 1_000_005.0), kernel_log.Line("0:12:00", 31, 1_000_006.0),
-                     kernel_log.Line("0:12:00", 31, 1_000_007.0)]  # fmt: skip
+    assert found == [kernel_log.KernelXid("0:13:00", 79, 1_000_005.0), kernel_log.KernelXid("0:12:00", 31, 1_000_006.0),
+                     kernel_log.KernelXid("0:12:00", 31, 1_000_007.0)]  # fmt: skip
 
 
 #: Lines as drivers before and after R575 write them, with and without a process.
@@ -116,17 +116,19 @@ def test_the_kernels_line_says_how_severe_an_nvlink_error_is(tmp_path, line):
 def test_the_severity_is_the_worst_of_the_log_and_unknown_while_the_log_lacks_a_line(opened):
     nvml = opened()
 
-    def told(event: Event) -> object:
+    def told(event: XidEvent) -> object:
         nvml._count(event)
         return nvml._xids["gpu0001/3/145"].severity
 
     known = {"gpu": 3, "uuid": "GPU-0000-3", "code": 145}
-    assert told(Event(**known, at=100.0, first_at=100.0, past=True, severity="nonfatal")) == "nonfatal"
-    assert told(Event(**known, at=300.0, first_at=300.0)) is None, "the driver's event does not say"
-    assert told(Event(**known, at=100.0, first_at=100.0, past=True, severity="nonfatal")) is None, "its line is missing"
-    assert told(Event(**known, at=300.0, first_at=100.0, count=2, past=True, severity="nonfatal")) == "nonfatal"
-    assert told(Event(**known, at=400.0, first_at=100.0, count=3, past=True, severity="fatal")) == "fatal"
-    assert told(Event(**known, at=500.0, first_at=500.0)) == "fatal", "one of them is"
+    assert told(XidEvent(**known, at=100.0, first_at=100.0, past=True, severity="nonfatal")) == "nonfatal"
+    assert told(XidEvent(**known, at=300.0, first_at=300.0)) is None, "the driver's event does not say"
+    assert told(XidEvent(**known, at=100.0, first_at=100.0, past=True, severity="nonfatal")) is None, (
+        "its line is missing"
+    )
+    assert told(XidEvent(**known, at=300.0, first_at=100.0, count=2, past=True, severity="nonfatal")) == "nonfatal"
+    assert told(XidEvent(**known, at=400.0, first_at=100.0, count=3, past=True, severity="fatal")) == "fatal"
+    assert told(XidEvent(**known, at=500.0, first_at=500.0)) == "fatal", "one of them is"
 
 
 def test_after_a_report_of_the_driver_the_log_is_read_again_for_its_severity(monkeypatch):
@@ -138,15 +140,18 @@ def test_after_a_report_of_the_driver_the_log_is_read_again_for_its_severity(mon
             self.said.append(event)
 
     pipe = Pipe()
-    watch = worker.Watch(pipe, [])
+    watch = worker.XidWatcher(pipe, [])
     watch._slots = {"0:12:00": 3}
-    log: list[kernel_log.Line] = []
+    log: list[kernel_log.KernelXid] = []
     monkeypatch.setattr(kernel_log, "xids", lambda: (list(log), None))
     watch.grade()
     assert pipe.said == [], "nothing was reported"
     watch._ungraded_at = now = time.time()
     watch.grade()
-    log += [kernel_log.Line("0:12:00", 149, now, "nonfatal"), kernel_log.Line("0:12:00", 149, now + 0.1, "fatal")]
+    log += [
+        kernel_log.KernelXid("0:12:00", 149, now, "nonfatal"),
+        kernel_log.KernelXid("0:12:00", 149, now + 0.1, "fatal"),
+    ]
     watch.grade()
     (event,) = pipe.said
     assert (event.gpu, event.code, event.count, event.severity, event.past) == (3, 149, 2, "fatal", True)
@@ -161,11 +166,11 @@ def test_a_log_that_may_not_be_read_is_told(tmp_path):
 
 def test_the_log_read_again_by_a_fresh_child_is_not_counted_twice(opened):
     nvml = opened()
-    past = Event(gpu=3, uuid="GPU-0000-3", code=31, at=200.0, first_at=100.0, count=4, past=True)
-    live = Event(gpu=3, uuid="GPU-0000-3", code=31, at=300.0, first_at=300.0)
+    past = XidEvent(gpu=3, uuid="GPU-0000-3", code=31, at=200.0, first_at=100.0, count=4, past=True)
+    live = XidEvent(gpu=3, uuid="GPU-0000-3", code=31, at=300.0, first_at=300.0)
     for event in (past, live):
         nvml._count(event)
-    again = Event(gpu=3, uuid="GPU-0000-3", code=31, at=300.0, first_at=100.0, count=5, past=True)
+    again = XidEvent(gpu=3, uuid="GPU-0000-3", code=31, at=300.0, first_at=100.0, count=5, past=True)
     nvml._count(again)
     xid = nvml._xids["gpu0001/3/31"]
     assert (xid.count, xid.first_at, xid.last_at) == (5, 100, 300)

@@ -30,7 +30,7 @@ CALM_S = 60.0
 """A slow line is well again after so long without being behind: what little is sent on it proves nothing sooner."""
 
 
-class Seen(Struct, frozen=True):
+class FlowState(Struct, frozen=True):
     """What is known of the line at a moment."""
 
     waiting: int = 0
@@ -63,7 +63,7 @@ class Flow(Struct, frozen=True):
     slow: bool = False
     calm_since: float | None = None
 
-    def next(self, seen: Seen, now: float) -> Flow:
+    def next(self, seen: FlowState, now: float) -> Flow:
         """The pace after another look. On at the first sign, off after a minute without any."""
         if seen.slow:
             return Flow(slow=True)
@@ -75,7 +75,7 @@ class Flow(Struct, frozen=True):
             return structs.replace(self, calm_since=now)
         return Flow() if now - self.calm_since >= CALM_S else self
 
-    def hold_s(self, seen: Seen, now: float, framed: float, touched: float) -> float | None:
+    def hold_s(self, seen: FlowState, now: float, framed: float, touched: float) -> float | None:
         """Seconds until a frame may be sent: 0 now, None when the line has to move first.
 
         `framed` is when the last frame was sent, `touched` when a key or a click came, in monotonic seconds.

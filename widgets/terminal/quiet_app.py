@@ -28,9 +28,9 @@ from widgets.toast import Word
 from .flow_control import Flow
 from .screen_diff import Glass, GlassUpdate
 from .strip_cache import free_strips
-from .stylesheet_cache import Sheet
+from .stylesheet_cache import CachedStylesheet
 from .terminal_driver import LineDriver
-from .tty_writer import Line
+from .tty_writer import TtyWriter
 
 Result = TypeVar("Result")
 
@@ -108,7 +108,7 @@ class QuietApp(App[Result]):
         """The theme that is on, and what styles call its colours."""
         super().__init__(**options)
         free_strips()
-        self.stylesheet = Sheet(self.theme_variables)
+        self.stylesheet = CachedStylesheet(self.theme_variables)
 
     def get_css_variables(self) -> dict[str, str]:
         """Mixed once for each theme: Textual asks for them with every screen."""
@@ -221,7 +221,7 @@ class QuietApp(App[Result]):
             super().action_suspend_process()
 
     @property
-    def _line(self) -> Line | None:
+    def _line(self) -> TtyWriter | None:
         return self._driver.line if isinstance(self._driver, LineDriver) else None
 
     def _look(self) -> None:

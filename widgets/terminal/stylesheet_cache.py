@@ -14,7 +14,7 @@ from textual.css.stylesheet import Stylesheet
 _KEPT = 1024
 
 
-class Sheet(Stylesheet):
+class CachedStylesheet(Stylesheet):
     """Keeps what it has read until the colours change."""
 
     def __init__(self, variables: dict[str, str]) -> None:

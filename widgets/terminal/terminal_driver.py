@@ -26,7 +26,7 @@ from textual.message import Message
 
 from widgets.keys import Keys
 
-from .tty_writer import Line, own
+from .tty_writer import TtyWriter, own
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -70,7 +70,7 @@ class LineDriver(LinuxDriver):
         super().__init__(app, debug=debug, mouse=mouse, size=size)
         self._file = sys.__stdout__  # open_console has seen that it is a terminal; Textual's is stderr
         self._owner: _Owner = app  # type: ignore[assignment]
-        self.line: Line | None = None
+        self.line: TtyWriter | None = None
         self._taken = False
         self._stopping = False
         """While we have stopped ourselves, and go on by ourselves when we are continued."""
@@ -98,7 +98,7 @@ class LineDriver(LinuxDriver):
         if not self._in_front():
             return
         assert self._file is not None
-        self.line = Line(self._file.fileno(), self._moved, self._lost)
+        self.line = TtyWriter(self._file.fileno(), self._moved, self._lost)
         self._taken = True
         self.exit_event.clear()
         super().start_application_mode()  # type: ignore[no-untyped-call]

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import cycle
 
-from .flow_control import Seen
+from .flow_control import FlowState
 
 WORDS = 65_536
 """Bytes of words (bell, notification, clipboard) that may wait: later ones are dropped, for they would be old."""
@@ -36,7 +36,7 @@ _ROW = 2
 """Questions are asked from this row. Row 1 would not do: a terminal says F3 with a modifier as a place in it."""
 
 
-class Line:
+class TtyWriter:
     """Takes what is to be written, at once and whole, and writes it in a thread as the terminal takes it.
 
     Frames are not bounded here: whoever makes them looks at `seen` first and hands over one at a time.
@@ -106,7 +106,7 @@ class Line:
         self._tell()
         return True
 
-    def seen(self, now: float | None = None) -> Seen:
+    def seen(self, now: float | None = None) -> FlowState:
         """What is known of the line now."""
         now = time.monotonic() if now is None else now
         with self._more:
@@ -117,7 +117,7 @@ class Line:
                 oldest += [self._asks[0][2]] if self._asks else []
             while self._stuck and now - self._stuck[0][0] > _RECENT_S:
                 self._stuck.popleft()
-            return Seen(
+            return FlowState(
                 waiting=self._handed - self._taken,
                 on_way=on_way,
                 behind_s=max(0.0, now - min(oldest, default=now)),

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from collectors.clean import clean
 from collectors.model import Checkup, Facts
 from collectors.nodeset import natural_key
-from collectors.prometheus.client import Client
+from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.dcgm_names import TEMP
 from collectors.prometheus.host_labels import Families
-from collectors.prometheus.site_queries import Book
+from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
 from .checkup_queries import DIAG, DRIVER, DRIVER_NEW, NHC, VBIOS
@@ -32,7 +32,7 @@ Told = tuple[Mapping[str, str], float]
 class CheckupReader:
     """Reads the checks of all nodes; nodes that run the same share one mapping of versions."""
 
-    def __init__(self, book: Book, client: Client, mono: Callable[[], float]) -> None:
+    def __init__(self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> None:
         self.hosts = Families(
             book, client, mono, host_labels=("versions and health of GPUs", TEMP.series),
             # Not ipmi_bmc_info: a BMC may have a domain of its own, and is no second host.

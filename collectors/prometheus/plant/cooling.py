@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from collectors.clean import clean
 from collectors.model import Coolant, Facts, SourceFault
 from collectors.nodeset import expand
-from collectors.prometheus.client import SKEW_S, Client
-from collectors.prometheus.site_queries import Book
+from collectors.prometheus.client import SKEW_S, PrometheusClient
+from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.values import Notes
 
 from .cooling_queries import POINTS, CoolingSettings
@@ -32,7 +32,7 @@ Spot = tuple[str, str, str]
 class CoolingReader:
     """Reads the loops. Remembers, for a day, what it saw: what says nothing any more is unknown, never gone."""
 
-    def __init__(self, settings: CoolingSettings, book: Book, client: Client) -> None:
+    def __init__(self, settings: CoolingSettings, book: SiteQueries, client: PrometheusClient) -> None:
         self._settings = settings
         self._book = book
         self._client = client

@@ -21,10 +21,10 @@ from msgspec.structs import replace
 
 from collectors.clean import clean
 from collectors.model import Fabric, Facts, Port, SourceFault
-from collectors.prometheus.client import Client
+from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.host_labels import Families
 from collectors.prometheus.query_table import quoted
-from collectors.prometheus.site_queries import MOST, Book
+from collectors.prometheus.site_queries import MOST, SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
 from .fabric_queries import STATE, UP
@@ -84,7 +84,7 @@ def usual_of(
 class FabricReader:
     """Reads the whole machine's ports; remembers the day's ports, and which switch a port leads to."""
 
-    def __init__(self, book: Book, client: Client, mono: Callable[[], float]) -> None:
+    def __init__(self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> None:
         self._book = book
         self._client = client
         self._mono = mono
@@ -287,7 +287,7 @@ def valued(rows: Iterable[Row], name: str) -> list[tuple[Mapping[str, str], floa
     return found
 
 
-def check_age(at: float | None, client: Client, stale_s: float, what: str) -> None:
+def check_age(at: float | None, client: PrometheusClient, stale_s: float, what: str) -> None:
     """Raises SourceFault for a sample that is too old to stand as the present; `at` is the server's time."""
     age = 0.0 if at is None else client.server_now() - at
     if age > stale_s:

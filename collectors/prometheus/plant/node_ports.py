@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from collectors.model import Port
-from collectors.prometheus.client import SKEW_S, Client
+from collectors.prometheus.client import SKEW_S, PrometheusClient
 from collectors.prometheus.host_labels import Hosts
-from collectors.prometheus.site_queries import Book
+from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes
 
 from .fabric import Device, FabricReader, Usual, gbps, made, state_words, valued
@@ -22,12 +22,12 @@ class NodePorts:
 
     USUAL_HOLDS_S = 600.0
 
-    def __init__(self, book: Book, mono: Callable[[], float]) -> None:
+    def __init__(self, book: SiteQueries, mono: Callable[[], float]) -> None:
         self._book = book
         self._mono = mono
         self._usual: tuple[float, Usual | None] | None = None
 
-    def read(self, client: Client, hosts: Hosts, node: str) -> tuple[Port, ...]:
+    def read(self, client: PrometheusClient, hosts: Hosts, node: str) -> tuple[Port, ...]:
         """Its ports by name, those without a cable left out; () where nothing is known of it. Raises SourceFault."""
         if NODE_NAME.fullmatch(node) is None:
             return ()
@@ -89,7 +89,7 @@ class NodePorts:
     def _of(hosts: Hosts, name: str, node: str) -> list[tuple[Mapping[str, str], float]]:
         return valued(hosts.rows_of(name, node), name)
 
-    def _usually(self, client: Client) -> Usual:
+    def _usually(self, client: PrometheusClient) -> Usual:
         now = self._mono()
         if self._usual is None or now - self._usual[0] > self.USUAL_HOLDS_S:
             self._usual = now, FabricReader(self._book, client, self._mono).usual(Notes())

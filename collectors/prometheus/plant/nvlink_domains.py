@@ -11,9 +11,9 @@ from collectors.clean import clean
 from collectors.model import Facts, Tray
 from collectors.nodeset import natural_key
 from collectors.nvml.labels import fabric_troubles
-from collectors.prometheus.client import Client
+from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.host_labels import Families
-from collectors.prometheus.site_queries import Book
+from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
 from .domain_queries import CLIQUE, DOMAIN, IMEX
@@ -45,7 +45,7 @@ def health(wrong: tuple[str, ...]) -> str:
 class TrayReader:
     """Reads the fabric of all nodes."""
 
-    def __init__(self, book: Book, client: Client, mono: Callable[[], float]) -> None:
+    def __init__(self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> None:
         self.hosts = Families(book, client, mono, host_labels=("the NVLink fabric", (CLIQUE,)))
 
     def read(self) -> Facts:

@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from collectors.clean import clean
 from collectors.model import Facts, FileSystem, SourceFault
-from collectors.prometheus.client import Client
+from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.host_labels import Families, Hosts
 from collectors.prometheus.query_table import quoted
-from collectors.prometheus.site_queries import MOST, Book
+from collectors.prometheus.site_queries import MOST, SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes
 
 from .fabric import DAY_EVERY_S, check_age, valued
@@ -31,7 +31,7 @@ EXPECTED = 0.9
 FULL_PCT = 95.0
 
 
-class _Seen(Struct):
+class _MountState(Struct):
     """One file system while it is put together."""
 
     kind: str = ""
@@ -44,7 +44,7 @@ class _Seen(Struct):
 class StorageReader:
     """Reads the file systems; remembers what the day had."""
 
-    def __init__(self, book: Book, client: Client, mono: Callable[[], float]) -> None:
+    def __init__(self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> None:
         self._book = book
         self._client = client
         self._mono = mono
@@ -82,7 +82,7 @@ class StorageReader:
         shown = {name: one for name, one in seen.items() if one.all >= SHARED * nodes or name in expected}
         for name in expected - shown.keys():
             kind, device = self._known.get(name, ("", ""))
-            shown[name] = _Seen(kind=kind, device=device)
+            shown[name] = _MountState(kind=kind, device=device)
         hung = self._hung(notes) if any(one.hung for one in shown.values()) else {}
         space = self._space(notes)
         silent = {one.get("export", ""): int(count) for one, count in self._ask("nfs_silent", notes)}
@@ -101,7 +101,7 @@ class StorageReader:
             found[row.name] = self._with_targets(row, server, servers)
         for server in sorted(servers.keys() - taken - {""}):
             kind = "weka" if "all" in servers[server] else "lustre"
-            row = FileSystem(name=clean(server[:120]), kind=kind, wrong=_wrong(servers[server], _Seen(), None, 0))
+            row = FileSystem(name=clean(server[:120]), kind=kind, wrong=_wrong(servers[server], _MountState(), None, 0))
             found[row.name] = self._with_targets(row, server, servers)
         return Facts(storage=found, warnings=tuple(notes.said))
 
@@ -111,14 +111,14 @@ class StorageReader:
         """Labels and value of each row that is a number; a query that the server refuses is a gap with a name."""
         return valued(self._client.rows(name, self._book.asking(name, **words), notes), name)
 
-    def _mounts(self, notes: Notes) -> dict[str, _Seen]:
-        seen: dict[str, _Seen] = {}
+    def _mounts(self, notes: Notes) -> dict[str, _MountState]:
+        seen: dict[str, _MountState] = {}
         most: dict[str, float] = {}
         for labels, count in self._ask("mounts", notes):
             name, what = labels.get("mountpoint", ""), labels.get("what", "")
             if not name or what not in {"all", "hung", "readonly"}:
                 continue
-            one = seen.setdefault(name, _Seen())
+            one = seen.setdefault(name, _MountState())
             setattr(one, what, getattr(one, what) + count)
             if what == "all" and count > most.get(name, 0.0):
                 most[name] = count
@@ -180,7 +180,7 @@ class StorageReader:
             found.setdefault(labels.get("mountpoint", ""), {})[labels.get("what", "")] = count
         return found
 
-    def _server_of(self, one: _Seen, servers: Mapping[str, Mapping[str, float]]) -> str:
+    def _server_of(self, one: _MountState, servers: Mapping[str, Mapping[str, float]]) -> str:
         """Which of the servers' file systems is mounted there; "" where that cannot be told."""
         if one.kind == "lustre":
             # mgs@o2ib:/lustrefs, or a directory of it: mgs@o2ib:/lustrefs/project
@@ -206,7 +206,9 @@ def _used(space: Mapping[str, float] | None) -> tuple[float | None, float | None
     return round(size / 1e12, 2), None if free is None else round(100 * (1 - free / size), 1)
 
 
-def _wrong(told: Mapping[str, float], one: _Seen, space: Mapping[str, float] | None, silent: int) -> tuple[str, ...]:
+def _wrong(
+    told: Mapping[str, float], one: _MountState, space: Mapping[str, float] | None, silent: int
+) -> tuple[str, ...]:
     """What is not well beside its mounts, in words."""
 
     def words() -> Iterator[str]:

@@ -26,7 +26,7 @@ WINDOW_MS = "300000"
 _EVENTS = {"power cap": "power_cap", "thermal slowdown": "sw_thermal", "HW thermal slowdown": "hw_thermal"}
 
 
-class Field(Struct, frozen=True):
+class DcgmField(Struct, frozen=True):
     """One DCGM field: name, Prometheus type, help text, and how its value follows from a GPU. None is no series."""
 
     name: str
@@ -108,81 +108,81 @@ def _scaled(value: float | None, factor: float) -> float | None:
 
 
 _G, _C = "gauge", "counter"
-DEFAULT: tuple[Field, ...] = (
-    Field("DCGM_FI_DEV_SM_CLOCK", _G, "SM clock frequency (in MHz).", lambda g: g.sm_clock_mhz),
-    Field("DCGM_FI_DEV_MEM_CLOCK", _G, "Memory clock frequency (in MHz).", lambda g: g.memory_clock_mhz),
-    Field("DCGM_FI_DEV_MEMORY_TEMP", _G, "Memory temperature (in C).", lambda g: g.memory_temp_c),
-    Field("DCGM_FI_DEV_GPU_TEMP", _G, "GPU temperature (in C).", lambda g: g.temp_c),
-    Field("DCGM_FI_DEV_POWER_USAGE", _G, "Power draw (in W).", lambda g: g.power_w, ratio=True),
-    Field(
+DEFAULT: tuple[DcgmField, ...] = (
+    DcgmField("DCGM_FI_DEV_SM_CLOCK", _G, "SM clock frequency (in MHz).", lambda g: g.sm_clock_mhz),
+    DcgmField("DCGM_FI_DEV_MEM_CLOCK", _G, "Memory clock frequency (in MHz).", lambda g: g.memory_clock_mhz),
+    DcgmField("DCGM_FI_DEV_MEMORY_TEMP", _G, "Memory temperature (in C).", lambda g: g.memory_temp_c),
+    DcgmField("DCGM_FI_DEV_GPU_TEMP", _G, "GPU temperature (in C).", lambda g: g.temp_c),
+    DcgmField("DCGM_FI_DEV_POWER_USAGE", _G, "Power draw (in W).", lambda g: g.power_w, ratio=True),
+    DcgmField(
         "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION",
         _C,
         "Total energy consumption since boot (in mJ).",
         lambda g: _scaled(g.energy_j, 1000),
     ),
-    Field("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", _C, "Total number of PCIe retries.", lambda g: g.pcie_replays),
-    Field("DCGM_FI_DEV_GPU_UTIL", _G, "GPU utilization (in %).", lambda g: g.util_pct, device=True),
-    Field("DCGM_FI_DEV_MEM_COPY_UTIL", _G, "Memory utilization (in %).", _mem_copy, device=True),
-    Field("DCGM_FI_DEV_ENC_UTIL", _G, "Encoder utilization (in %).", _zero, device=True),
-    Field("DCGM_FI_DEV_DEC_UTIL", _G, "Decoder utilization (in %).", _zero, device=True),
-    Field("DCGM_FI_DEV_XID_ERRORS", _G, "Value of the last XID error encountered.", _xid),
-    Field("DCGM_FI_DEV_FB_FREE", _G, "Framebuffer memory free (in MiB).", _free),
-    Field("DCGM_FI_DEV_FB_USED", _G, "Framebuffer memory used (in MiB).", lambda g: g.memory_used_mb),
-    Field(
+    DcgmField("DCGM_FI_DEV_PCIE_REPLAY_COUNTER", _C, "Total number of PCIe retries.", lambda g: g.pcie_replays),
+    DcgmField("DCGM_FI_DEV_GPU_UTIL", _G, "GPU utilization (in %).", lambda g: g.util_pct, device=True),
+    DcgmField("DCGM_FI_DEV_MEM_COPY_UTIL", _G, "Memory utilization (in %).", _mem_copy, device=True),
+    DcgmField("DCGM_FI_DEV_ENC_UTIL", _G, "Encoder utilization (in %).", _zero, device=True),
+    DcgmField("DCGM_FI_DEV_DEC_UTIL", _G, "Decoder utilization (in %).", _zero, device=True),
+    DcgmField("DCGM_FI_DEV_XID_ERRORS", _G, "Value of the last XID error encountered.", _xid),
+    DcgmField("DCGM_FI_DEV_FB_FREE", _G, "Framebuffer memory free (in MiB).", _free),
+    DcgmField("DCGM_FI_DEV_FB_USED", _G, "Framebuffer memory used (in MiB).", lambda g: g.memory_used_mb),
+    DcgmField(
         "DCGM_FI_DEV_FB_RESERVED",
         _G,
         "Framebuffer memory reserved (in MiB).",
         lambda g: None if g.memory_mb is None else RESERVED_MB,
     ),
-    Field(
+    DcgmField(
         "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL",
         _C,
         "Total number of NVLink bandwidth counters for all lanes.",
         lambda g: _moved(g, 0.011),
     ),
-    Field("DCGM_FI_DEV_VGPU_LICENSE_STATUS", _G, "vGPU License status", _zero),
-    Field(
+    DcgmField("DCGM_FI_DEV_VGPU_LICENSE_STATUS", _G, "vGPU License status", _zero),
+    DcgmField(
         "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS",
         _C,
         "Number of remapped rows for uncorrectable errors",
         lambda g: g.remapped_uncorrected,
     ),
-    Field(
+    DcgmField(
         "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS",
         _C,
         "Number of remapped rows for correctable errors",
         lambda g: g.remapped_corrected,
     ),
-    Field("DCGM_FI_DEV_ROW_REMAP_FAILURE", _G, "Whether remapping of rows has failed", lambda g: g.remap_failed),
-    Field(
+    DcgmField("DCGM_FI_DEV_ROW_REMAP_FAILURE", _G, "Whether remapping of rows has failed", lambda g: g.remap_failed),
+    DcgmField(
         "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
         _G,
         "Ratio of time the graphics engine is active.",
         lambda g: _scaled(g.util_pct, 0.01),
         ratio=True,
     ),
-    Field(
+    DcgmField(
         "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",
         _G,
         "Ratio of cycles the tensor (HMMA) pipe is active.",
         lambda g: _scaled(g.tensor_pct, 0.01),
         ratio=True,
     ),
-    Field(
+    DcgmField(
         "DCGM_FI_PROF_DRAM_ACTIVE",
         _G,
         "Ratio of cycles the device memory interface is active sending or receiving data.",
         lambda g: _scaled(_mem_copy(g), 0.01),
         ratio=True,
     ),
-    Field(
+    DcgmField(
         "DCGM_FI_PROF_PCIE_TX_BYTES",
         _G,
         "The rate of data transmitted over the PCIe bus - including both protocol headers and data payloads - in bytes "
         "per second.",
         lambda g: _scaled(g.util_pct, 4_100_000),
     ),
-    Field(
+    DcgmField(
         "DCGM_FI_PROF_PCIE_RX_BYTES",
         _G,
         "The rate of data received over the PCIe bus - including both protocol headers and data payloads - in bytes "
@@ -190,26 +190,26 @@ DEFAULT: tuple[Field, ...] = (
         lambda g: _scaled(g.util_pct, 9_300_000),
     ),
 )
-EXTRA: tuple[Field, ...] = (
-    Field(
+EXTRA: tuple[DcgmField, ...] = (
+    DcgmField(
         "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL",
         _C,
         "Total number of single-bit volatile ECC errors.",
         lambda g: g.ecc_corrected,
     ),
-    Field(
+    DcgmField(
         "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL",
         _C,
         "Total number of double-bit volatile ECC errors.",
         lambda g: g.ecc_uncorrected,
     ),
-    Field(
+    DcgmField(
         "DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL",
         _C,
         "Total number of NVLink flow-control CRC errors.",
         lambda g: g.nvlink_errors,
     ),
-    Field(
+    DcgmField(
         "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL",
         _C,
         "Total number of NVLink retries.",
@@ -247,7 +247,7 @@ RENAMED: Mapping[str, Renamed] = {
     )
 }
 #: New with 4.9.0, on by default.
-CAPACITY = Field(
+CAPACITY = DcgmField(
     "DCGM_FI_DEV_FB_CAPACITY_BYTES",
     _G,
     "Total framebuffer memory (in bytes).",
@@ -255,7 +255,7 @@ CAPACITY = Field(
 )
 
 
-def renewed(field: Field) -> Field:
+def renewed(field: DcgmField) -> DcgmField:
     """The field as 4.9.0 gives it."""
     new = RENAMED.get(field.name)
     if new is None:
@@ -264,7 +264,7 @@ def renewed(field: Field) -> Field:
     def value(gpu: Gpu) -> float | None:
         return _scaled(field.value(gpu), new.factor)
 
-    return Field(new.name, field.type, new.help, value, field.device, field.ratio or new.factor == 0.01)
+    return DcgmField(new.name, field.type, new.help, value, field.device, field.ratio or new.factor == 0.01)
 
 
 def labels_of(gpu: Gpu, odd: Odd) -> list[tuple[str, Gpu]]:
@@ -304,7 +304,7 @@ def halves(gpu: Gpu) -> tuple[Gpu, Gpu]:
 
 
 def text(
-    gpus: Iterable[Gpu], odd: Odd, fields: Iterable[Field], xids: Mapping[tuple[str, int], Mapping[int, int]]
+    gpus: Iterable[Gpu], odd: Odd, fields: Iterable[DcgmField], xids: Mapping[tuple[str, int], Mapping[int, int]]
 ) -> str:
     """The exposition of these GPUs. `xids` counts, by node and GPU, the XIDs of the last five minutes."""
     rows = [row for gpu in gpus for row in labels_of(gpu, odd)]
@@ -313,7 +313,7 @@ def text(
     older, newer = ([row for row in rows if (row[1].node in odd.newer) is late] for late in (False, True))
     given = [(field, older) for field in asked]
     given += [(renewed(field), newer) for field in (*asked, *((CAPACITY,) if fields is DEFAULT else ()))]
-    families: dict[str, tuple[Field, list[str]]] = {}
+    families: dict[str, tuple[DcgmField, list[str]]] = {}
     for field, part in given:
         samples = families.setdefault(field.name, (field, []))[1]
         samples += [
@@ -341,7 +341,7 @@ def text(
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def _value(field: Field, gpu: Gpu, odd: Odd) -> float | None:
+def _value(field: DcgmField, gpu: Gpu, odd: Odd) -> float | None:
     if field.device and gpu.node in odd.mig:
         return None
     if field.name in {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"} and gpu.node in odd.nan:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import Struct
 
 from collectors.sim.plant.fabric import DOWN_GBPS, ETHERNET, SPARE_ETHERNET, Links
-from collectors.sim.plant.site_layout import Host, Site
-from collectors.sim.plant.storage import LUSTRE_FS, TB, Storage, Store
+from collectors.sim.plant.site_layout import Host, SimSite
+from collectors.sim.plant.storage import LUSTRE_FS, TB, SimFileSystem, Storage
 
 PORT = 9100
 
@@ -29,7 +29,7 @@ class Family(Struct, frozen=True):
 class NodeText:
     """Writes it, for one node or for all in one answer."""
 
-    def __init__(self, site: Site, links: Links, storage: Storage) -> None:
+    def __init__(self, site: SimSite, links: Links, storage: Storage) -> None:
         self._site = site
         self._links = links
         self._storage = storage
@@ -131,7 +131,7 @@ class NodeText:
         yield (("device", ETHERNET),), 2.0
         yield (("device", SPARE_ETHERNET),), 1.0
 
-    def _shared(self, host: Host) -> Iterator[tuple[Store, Labels, bool]]:
+    def _shared(self, host: Host) -> Iterator[tuple[SimFileSystem, Labels, bool]]:
         for name, answers in self._storage.mounts(host).items():
             store = self._storage.stores[name]
             error = "" if answers else "mountpoint timeout"

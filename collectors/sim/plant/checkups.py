@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from collectors.model import Checkup
 
 from . import versions
-from .site_layout import DAY, Host, Site
+from .site_layout import DAY, Host, SimSite
 
 #: Node Health Check runs every five minutes, `dcgmi diag` within every second week, at level 3.
 NHC_S, DIAG_S, LEVEL = 300, 14 * DAY, 3
@@ -18,7 +18,7 @@ _NHC = "NHC: "
 class Checks:
     """The checks of all nodes; rows are made when somebody asks, and stay the same objects until a check runs again."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: SimSite) -> None:
         self._site = site
         self._rows: dict[str, Checkup] = {}
 

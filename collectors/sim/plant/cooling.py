@@ -36,7 +36,7 @@ CHIP = 2.0
 DETECTORS = ("manifold", "tray")
 
 
-class Loop(Struct, gc=False):
+class SimLoop(Struct, gc=False):
     """One CDU and the racks on it."""
 
     name: str
@@ -78,14 +78,14 @@ class Loop(Struct, gc=False):
         return round(SUPPLY_C + wobble + self.warmth(at), 1)
 
 
-def lay_out(racks: Mapping[str, int], gpus: int, hardware: Hardware) -> dict[str, Loop]:
+def lay_out(racks: Mapping[str, int], gpus: int, hardware: Hardware) -> dict[str, SimLoop]:
     """The loops of a room, by name: four racks on each, in their order. `racks` holds the nodes of each."""
-    made: dict[str, Loop] = {}
+    made: dict[str, SimLoop] = {}
     names = list(racks)
     for number, first in enumerate(range(0, len(names), RACKS_PER_LOOP), 1):
         fed = tuple(names[first : first + RACKS_PER_LOOP])
         kw = sum(racks[rack] for rack in fed) * (hardware.host_w + hardware.limit_w * gpus) / 1000
-        loop = Loop(name=f"cdu-{number:02d}", racks=fed, flow_lpm=round(kw * LPM_PER_KW))
+        loop = SimLoop(name=f"cdu-{number:02d}", racks=fed, flow_lpm=round(kw * LPM_PER_KW))
         # Detectors that fell silent are a fault of nearly every large room.
         if number % 3 == 2:
             loop.blind.add(f"{fed[-1]} tray")
@@ -159,7 +159,7 @@ def _drawn(machine: Machine) -> Mapping[str, float]:
     return found
 
 
-def _points(loop: Loop, at: float, drawn: Mapping[str, float]) -> tuple[float, float, float, float]:
+def _points(loop: SimLoop, at: float, drawn: Mapping[str, float]) -> tuple[float, float, float, float]:
     """Supply, return, flow and pressure."""
     watts, most = sum(drawn.get(rack, 0.0) for rack in loop.racks), loop.flow_lpm / LPM_PER_KW * 1000
     share, supply = loop.share(at), loop.supply_c(at)

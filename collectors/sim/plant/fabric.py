@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from collectors.model import Fabric, Port
 from collectors.sim.timeline import Timeline
 
-from .site_layout import HOUR, Host, Site
+from .site_layout import HOUR, Host, SimSite
 
 #: Gigabits a second of a compute port, of the storage's, of Ethernet's.
 COMPUTE, STORAGE, MANAGEMENT = 400.0, 200.0, 25.0
@@ -30,7 +30,7 @@ _NAMED = re.compile(r"mlx5_(\d+) link down")
 _FLAPPING = re.compile(r"cable flaps port (\d+)")
 
 
-class Fault(Struct):
+class PortFault(Struct):
     """What is wrong with one port, beside what the trouble of its node says."""
 
     gbps: float | None = None
@@ -44,17 +44,19 @@ class Fault(Struct):
 class Links:
     """All ports. What is not well is made by the incidents and the troubles of nodes."""
 
-    def __init__(self, rng: random.Random, site: Site, timeline: Timeline) -> None:
+    def __init__(self, rng: random.Random, site: SimSite, timeline: Timeline) -> None:
         self._site = site
         self._timeline = timeline
-        self.faults: dict[tuple[int, str], Fault] = {}
+        self.faults: dict[tuple[int, str], PortFault] = {}
         count = len(site.hosts)
         if count >= 32:
             for host in rng.sample(site.hosts, max(1, count // 700)):
-                self.faults[host.index, self._compute(rng)] = Fault(gbps=COMPUTE / 2)
+                self.faults[host.index, self._compute(rng)] = PortFault(gbps=COMPUTE / 2)
             for host in rng.sample(site.hosts, max(1, count // 1500)):
                 downs = [timeline.now - rng.uniform(60, HOUR) for _ in range(rng.randrange(2, 6))]
-                self.faults[host.index, self._compute(rng)] = Fault(downs=sorted(downs), errors=rng.randrange(50, 4000))
+                self.faults[host.index, self._compute(rng)] = PortFault(
+                    downs=sorted(downs), errors=rng.randrange(50, 4000)
+                )
 
     def _compute(self, rng: random.Random) -> str:
         return f"mlx5_{rng.randrange(self._site.gpus)}"
@@ -63,11 +65,11 @@ class Links:
 
     def flap(self, host: Host, device: str) -> None:
         """The link goes down now and comes back."""
-        self.faults.setdefault((host.index, device), Fault()).downs.append(self._timeline.now)
+        self.faults.setdefault((host.index, device), PortFault()).downs.append(self._timeline.now)
 
     def slow(self, host: Host, device: str) -> None:
         """From now on it trains at half its speed."""
-        self.faults.setdefault((host.index, device), Fault()).gbps = COMPUTE / 2
+        self.faults.setdefault((host.index, device), PortFault()).gbps = COMPUTE / 2
 
     def mend(self, hosts: list[Host]) -> None:
         """All cables of these hosts are as they should be; what happened within the hour is still told."""
@@ -95,7 +97,7 @@ class Links:
     def port(self, host: Host, device: str) -> Port:
         """One port as it is now."""
         now = self._timeline.now
-        fault = self.faults.get((host.index, device)) or Fault()
+        fault = self.faults.get((host.index, device)) or PortFault()
         said = host.trouble.reason if host.trouble is not None else ""
         named, flapping = _NAMED.search(said), _FLAPPING.search(said)
         down = named is not None and device == f"mlx5_{named[1]}"

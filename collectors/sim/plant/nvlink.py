@@ -13,7 +13,7 @@ from collectors.model import Domain, Gpu, Tray
 from collectors.nvml.labels import fabric_troubles
 from collectors.sim.exporters.dcgm import Odd, labels_of
 
-from .site_layout import Host, Site, answers
+from .site_layout import Host, SimSite, answers
 
 #: NVL72: 18 trays of 4 GPUs.
 TRAYS, GPUS = 18, 4
@@ -38,7 +38,7 @@ _FAMILIES = (
 class NvLink:
     """The fabric of all domains; `on` is False on a machine of servers that have none between them."""
 
-    def __init__(self, site: Site, on: bool) -> None:
+    def __init__(self, site: SimSite, on: bool) -> None:
         self.on = on
         self._site = site
         self.apart: dict[int, int] = {}

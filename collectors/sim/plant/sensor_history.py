@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Mapping
 
 from collectors.model import Job, Series, Xid
-from collectors.sim.slurmctld.accounting_books import SHIFT_S, Books, keep
-from collectors.sim.slurmctld.job_queue import Queue, Run
+from collectors.sim.slurmctld.accounting_books import SHIFT_S, AccountingBooks, keep
+from collectors.sim.slurmctld.job_queue import SimQueue, SimRun
 
 from .gpu_telemetry import SAMPLE_S, STEP_S, Level, habit, levels, levels_now, turn_of
 from .hardware import Hardware
@@ -26,10 +26,10 @@ Stay = tuple[str, int, int, int]
 """A job, the GPUs it held as a bit set, from when to when."""
 
 
-class Past:
+class SensorHistory:
     """Keeps what happened on each node."""
 
-    def __init__(self, queue: Queue, xids: Mapping[str, Xid]) -> None:
+    def __init__(self, queue: SimQueue, xids: Mapping[str, Xid]) -> None:
         self._queue = queue
         self.xids = xids
         """Every XID on record, by its key."""
@@ -41,13 +41,13 @@ class Past:
         """Host to since when its exporter does not answer."""
         self._spent: dict[int, tuple[int, list[float]]] = {}
         """Host to its boot and the joules that ended jobs took of each GPU since, over what an idle one takes."""
-        self.books = Books(queue, self)
+        self.books = AccountingBooks(queue, self)
         queue.stopped = self.note
         queue.pool.touched = self.look
 
     # -- what is put on record -----------------------------------------------------------------------------------------
 
-    def note(self, job: Job, run: Run | None, state: str | None) -> None:
+    def note(self, job: Job, run: SimRun | None, state: str | None) -> None:
         """A job stops now, in this last state; None where it is queued again."""
         self.books.note(job, run, state)
         if run is None:

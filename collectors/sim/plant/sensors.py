@@ -9,11 +9,11 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from collectors.model import Gpu, Process
-from collectors.sim.slurmctld.job_queue import Queue
+from collectors.sim.slurmctld.job_queue import SimQueue
 
 from .gpu_telemetry import STEP_S, Level, habit, levels_now, turn_of
 from .hardware import NVLINKS
-from .sensor_history import Past
+from .sensor_history import SensorHistory
 from .site_layout import Host, answers, gpu_uuid, indices_of
 
 #: Degrees of the chip from which on the driver lowers the clocks; from the last on the chip does it itself.
@@ -40,7 +40,7 @@ OFF_THE_BUS = "fallen off the bus"
 class Sensors:
     """Makes the Gpu rows of one node when somebody asks."""
 
-    def __init__(self, queue: Queue, past: Past) -> None:
+    def __init__(self, queue: SimQueue, past: SensorHistory) -> None:
         self._queue = queue
         self._past = past
 

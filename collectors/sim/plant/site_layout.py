@@ -13,7 +13,7 @@ from collectors.model import Node, Partition
 from collectors.nodestate import display_word
 from collectors.sim import SimSettings
 
-from .cooling import Loop, lay_out
+from .cooling import SimLoop, lay_out
 from .hardware import HGX_H100, NVL72_GB200, Hardware
 
 RACKS_PER_ROW = 4
@@ -21,7 +21,7 @@ HOUR = 3600
 DAY = 24 * HOUR
 
 
-class Trouble(Struct, gc=False):
+class NodeTrouble(Struct, gc=False):
     """What is wrong with a node until somebody or something mends it."""
 
     kind: str
@@ -80,7 +80,7 @@ class Host(Struct, gc=False):
     planned: bool = False
     """The backfill scheduler keeps it for a job."""
     lemon: bool = False
-    trouble: Trouble | None = None
+    trouble: NodeTrouble | None = None
     xids: dict[int, int] = field(default_factory=dict)
     """GPU to the last XID that its driver reported since boot."""
     lost: int = 0
@@ -91,7 +91,7 @@ class Host(Struct, gc=False):
     """A process without a job keeps GPU 0 busy."""
     heat: int = 0
     """Degrees by which its GPUs are hotter than others: a fan that fails."""
-    loop: Loop | None = None
+    loop: SimLoop | None = None
     """The cooling loop that its rack hangs on."""
 
     @property
@@ -122,7 +122,7 @@ class Section(Struct, gc=False):
     size: int
 
 
-class Site(Struct):
+class SimSite(Struct):
     """The machine room: hosts by index, partitions by name."""
 
     hosts: list[Host]
@@ -132,7 +132,7 @@ class Site(Struct):
     hardware: Hardware
     by_name: dict[str, int]
     racks: dict[str, list[int]]
-    loops: dict[str, Loop]
+    loops: dict[str, SimLoop]
 
     def fold(self, indices: Iterable[int]) -> str:
         """`gpu[0001-0004,0009]`. As ClusterShell writes it (a test compares), forty times faster: jobs start often."""
@@ -187,7 +187,7 @@ def indices_of(mask: int) -> list[int]:
     return found
 
 
-def build_site(settings: SimSettings, now: float) -> Site:
+def build_site(settings: SimSettings, now: float) -> SimSite:
     """Lay out the room. Every figure follows from the settings; only the boot times are spread over the past weeks."""
     count, gpus = settings.nodes, settings.gpus_per_node
     hardware = NVL72_GB200 if settings.nvl72 else HGX_H100
@@ -243,7 +243,7 @@ def build_site(settings: SimSettings, now: float) -> Site:
     fed = {rack: loop for loop in loops.values() for rack in loop.racks}
     for host in hosts:
         host.loop = fed[host.rack]
-    return Site(hosts, sections, gpus, hardware, {host.name: host.index for host in hosts}, racks, loops)
+    return SimSite(hosts, sections, gpus, hardware, {host.name: host.index for host in hosts}, racks, loops)
 
 
 def node_row(host: Host, gpus: int) -> Node:

@@ -10,14 +10,14 @@ from msgspec import Struct, field
 from collectors.model import FileSystem
 from collectors.sim.timeline import Timeline
 
-from .site_layout import HOUR, Host, Site
+from .site_layout import HOUR, Host, SimSite
 
 SCRATCH, HOME = "/scratch", "/home"
 TB = 10**12
 LUSTRE_FS = "fs1"
 
 
-class Store(Struct):
+class SimFileSystem(Struct):
     """One file system."""
 
     name: str
@@ -37,14 +37,14 @@ class Store(Struct):
 class Storage:
     """Both of them."""
 
-    def __init__(self, rng: random.Random, site: Site, timeline: Timeline) -> None:
+    def __init__(self, rng: random.Random, site: SimSite, timeline: Timeline) -> None:
         self._site = site
         self._timeline = timeline
         size = max(200.0, len(site.hosts) * 1.2)
         device = f"10.9.0.1@o2ib:10.9.0.2@o2ib:/{LUSTRE_FS}"
         self.stores = {
-            SCRATCH: Store(SCRATCH, "lustre", device, size, 71.4, targets=max(4, len(site.hosts) // 8)),
-            HOME: Store(HOME, "nfs4", "nas1:/export/home", 60.0, 48.2),
+            SCRATCH: SimFileSystem(SCRATCH, "lustre", device, size, 71.4, targets=max(4, len(site.hosts) // 8)),
+            HOME: SimFileSystem(HOME, "nfs4", "nas1:/export/home", 60.0, 48.2),
         }
         self._rng = rng
 
@@ -55,7 +55,7 @@ class Storage:
             host = self._rng.choice(drained)
             self.stores[HOME].missing[host.index] = host.boot_at
 
-    def _lacks(self, store: Store, host: Host) -> bool:
+    def _lacks(self, store: SimFileSystem, host: Host) -> bool:
         return store.missing.get(host.index) == host.boot_at
 
     def hang(self, hosts: list[Host], lost: int) -> None:
@@ -68,7 +68,7 @@ class Storage:
         self.stores[SCRATCH].hung.clear()
         self.stores[SCRATCH].lost = 0
 
-    def used_pct(self, store: Store) -> float:
+    def used_pct(self, store: SimFileSystem) -> float:
         """It fills slowly."""
         return round(store.used_pct + self._timeline.now % (24 * HOUR) / (24 * HOUR) * 0.8, 1)
 

@@ -1,7 +1,8 @@
 """The accounts of the simulated machine: jobs that ended, and when nodes were out of service.
 
 What happens while it runs is written down. The days before its start are made up where somebody asks for them, and
-agree with the charts of those days: the work that held the free GPUs then (`Past.held`) were tasks of arrays, and in
+agree with the charts of those days: the work that held the free GPUs then (`SensorHistory.held`) were tasks of
+arrays, and in
 some of the hours without any the node was drained.
 """
 
@@ -19,11 +20,11 @@ from collectors.nodeset import expand
 from collectors.sim.plant.gpu_telemetry import habit
 from collectors.sim.plant.site_layout import HOUR, Host
 
-from .job_queue import Queue, Run
+from .job_queue import SimQueue, SimRun
 from .workload import KINDS, USERS
 
 if TYPE_CHECKING:
-    from collectors.sim.plant.sensor_history import Past
+    from collectors.sim.plant.sensor_history import SensorHistory
 
 Thing = TypeVar("Thing")
 
@@ -52,10 +53,10 @@ def keep(of: dict[int, tuple[Thing, ...]], host: int, thing: Thing) -> None:
     of[host] = (*of.get(host, ()), thing)[-_OF_NODE:]
 
 
-class Books:
+class AccountingBooks:
     """Keeps what ended, and what was out."""
 
-    def __init__(self, queue: Queue, past: Past) -> None:
+    def __init__(self, queue: SimQueue, past: SensorHistory) -> None:
         self._queue = queue
         self._past = past
         self._site = queue.site
@@ -71,7 +72,7 @@ class Books:
 
     # -- what is written down ------------------------------------------------------------------------------------------
 
-    def note(self, job: Job, run: Run | None, state: str | None) -> None:
+    def note(self, job: Job, run: SimRun | None, state: str | None) -> None:
         """A job stops now; `state` None: it is queued again."""
         hosts = [self._site.hosts[index] for index in run.hosts] if run is not None else []
         failed = next((host.name for host in hosts if host.down), None)

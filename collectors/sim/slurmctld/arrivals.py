@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from collectors.model import Job
 from collectors.sim.plant.site_layout import DAY, HOUR
 
-from .job_queue import Queue
+from .job_queue import SimQueue
 from .scheduler import Scheduler
 from .workload import Draft, Workload
 
@@ -22,7 +22,7 @@ WAITING_PER_NODE = 3.0
 class Arrivals:
     """Submits work so that the number of jobs alive stays near `target`."""
 
-    def __init__(self, rng: random.Random, queue: Queue, scheduler: Scheduler, workload: Workload) -> None:
+    def __init__(self, rng: random.Random, queue: SimQueue, scheduler: Scheduler, workload: Workload) -> None:
         self._rng = rng
         self._queue = queue
         self._scheduler = scheduler

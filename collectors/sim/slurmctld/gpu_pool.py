@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from collectors.sim.plant.site_layout import Host, Site, span
+from collectors.sim.plant.site_layout import Host, SimSite, span
 
 
 class Pool:
     """Gives GPUs to jobs and takes them back; keeps note of the hosts whose rows must be made anew."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: SimSite) -> None:
         self.site = site
         self.stale_rows: set[int] = set(range(len(site.hosts)))
         """Hosts whose Node row is out of date."""

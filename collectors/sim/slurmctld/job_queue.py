@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from collectors.model import Job
-from collectors.sim.plant.site_layout import Host, Site
+from collectors.sim.plant.site_layout import Host, SimSite
 from collectors.sim.timeline import Timeline
 
 from .gpu_pool import Pool
@@ -30,7 +30,7 @@ Entry = tuple[int, int, str]
 """Minus the priority, the job's number, its id: sorted, the first is next."""
 
 
-class Run(Struct, gc=False):
+class SimRun(Struct, gc=False):
     """What is known of a job only while it runs. `token` tells this run from an earlier one of the same job."""
 
     hosts: tuple[int, ...]
@@ -41,10 +41,10 @@ class Run(Struct, gc=False):
     """When it ends, and how, if nobody interferes."""
 
 
-class Queue:
+class SimQueue:
     """All jobs alive, with the rows that Slurm shows of them. Rows that do not change stay the same objects."""
 
-    def __init__(self, site: Site, pool: Pool, timeline: Timeline, calendar: Calendar, cap: int) -> None:
+    def __init__(self, site: SimSite, pool: Pool, timeline: Timeline, calendar: Calendar, cap: int) -> None:
         self.site = site
         self.pool = pool
         self.timeline = timeline
@@ -52,7 +52,7 @@ class Queue:
         self.cap = cap
         """GPUs that one user may hold at once in QOS normal."""
         self.jobs: dict[str, Job] = {}
-        self.runs: dict[str, Run] = {}
+        self.runs: dict[str, SimRun] = {}
         self.lines: dict[str, list[Entry]] = {name: [] for name in site.sections}
         self.limited: dict[str, dict[int, list[Entry]]] = {}
         """User to GPUs asked for to the jobs that would take more than the user may hold."""
@@ -79,7 +79,7 @@ class Queue:
         """Users who may submit nothing."""
         self.wake: Callable[[], None] = lambda: None
         """Called when the scheduler has something to look at."""
-        self.stopped: Callable[[Job, Run | None, str | None], None] = lambda job, run, state: None
+        self.stopped: Callable[[Job, SimRun | None, str | None], None] = lambda job, run, state: None
         """Called with a job that stops, while it still has its hosts: its run, None where it waited; its last state,
         None where it is queued again."""
         self.length: Callable[[int], tuple[float, str]] = lambda limit: (float(limit), "TIMEOUT")
@@ -183,7 +183,7 @@ class Queue:
         self._leave(job)
         self._tokens += 1
         limit_at = started + (job.time_limit_s or 0)
-        self.runs[job.id] = Run(tuple(sorted(indices)), limit_at, self._tokens, ends, fate)
+        self.runs[job.id] = SimRun(tuple(sorted(indices)), limit_at, self._tokens, ends, fate)
         self.pool.take(job.id, indices, (job.gpus or 0) // len(indices), limit_at)
         if job.qos == "normal":
             self.used[job.user] += job.gpus or 0
@@ -357,7 +357,7 @@ class Queue:
         excluded = self.site.fold(index for index in range(mask.bit_length()) if mask >> index & 1) if mask else ""
         return replace(self.jobs[job_id], nice=self.nices.get(job_id, 0), excluded=excluded)
 
-    def _go_on(self, job_id: str, run: Run) -> None:
+    def _go_on(self, job_id: str, run: SimRun) -> None:
         """Let it end when it now should; one that hangs does not."""
         for index in run.hosts:
             self._free_at(self.site.hosts[index])

@@ -11,7 +11,7 @@ from collectors.sim.timeline import Timeline
 from collectors.slurm.commands.argv import calls
 
 from . import job_requests, node_requests, partition_requests, reservation_requests, user_requests
-from .job_queue import Queue
+from .job_queue import SimQueue
 from .reboots import Reboots
 from .request_base import INVALID_JOB, INVALID_NODE, Acts, Bench
 
@@ -45,10 +45,10 @@ def commands(change: Change) -> list[tuple[str, ...]]:
     return [words for words, _ in calls(change)]
 
 
-class Desk:
+class OperatorRequests:
     """Takes changes and does them, each target by itself: some may be refused and the rest done."""
 
-    def __init__(self, queue: Queue, faults: Faults, reboots: Reboots, timeline: Timeline, operator: str) -> None:
+    def __init__(self, queue: SimQueue, faults: Faults, reboots: Reboots, timeline: Timeline, operator: str) -> None:
         self._queue = queue
         self._faults = faults
         self._reboots = reboots

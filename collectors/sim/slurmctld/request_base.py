@@ -10,7 +10,7 @@ from collectors.model import Change
 from collectors.sim.faults import Faults
 from collectors.sim.timeline import Timeline
 
-from .job_queue import Queue
+from .job_queue import SimQueue
 from .reboots import Reboots
 
 INVALID_NODE = "Invalid node name specified"
@@ -20,7 +20,7 @@ INVALID_JOB = "Invalid job id specified"
 class Bench(Struct, frozen=True):
     """The parts of the machine that an act may lay hands on."""
 
-    queue: Queue
+    queue: SimQueue
     faults: Faults
     reboots: Reboots
     timeline: Timeline

@@ -10,11 +10,11 @@ from collectors.model import Reservation
 from collectors.sim.faults import Faults
 from collectors.sim.plant.site_layout import HOUR, indices_of
 
-from .job_queue import Queue
+from .job_queue import SimQueue
 from .reservation_calendar import Booking
 
 
-def reserve(queue: Queue, faults: Faults) -> None:
+def reserve(queue: SimQueue, faults: Faults) -> None:
     """Book both, where the room has the racks for it. To be called before there are jobs."""
     site, now = queue.site, int(queue.timeline.now)
     racks = list(site.racks.values())
@@ -43,7 +43,7 @@ def reserve(queue: Queue, faults: Faults) -> None:
         book(queue, faults, row, chosen)
 
 
-def book(queue: Queue, faults: Faults, row: Reservation, chosen: Sequence[int]) -> None:
+def book(queue: SimQueue, faults: Faults, row: Reservation, chosen: Sequence[int]) -> None:
     """Set these nodes aside from its start to its end."""
     assert row.starts is not None and row.ends is not None
     mask = sum(1 << index for index in chosen)
@@ -55,7 +55,7 @@ def book(queue: Queue, faults: Faults, row: Reservation, chosen: Sequence[int]) 
     queue.timeline.at(row.ends, _close, queue, faults, row.name, row.ends)
 
 
-def end_at(queue: Queue, faults: Faults, name: str, ends: int) -> None:
+def end_at(queue: SimQueue, faults: Faults, name: str, ends: int) -> None:
     """Let it end at another time."""
     booking = queue.calendar.bookings[name]
     booking.row, booking.ends = replace(booking.row, ends=ends), ends
@@ -63,19 +63,19 @@ def end_at(queue: Queue, faults: Faults, name: str, ends: int) -> None:
     queue.wake()
 
 
-def drop(queue: Queue, faults: Faults, name: str) -> None:
+def drop(queue: SimQueue, faults: Faults, name: str) -> None:
     """Delete it; to be called only where no job asks for it."""
     _mark(queue, faults, name, None)
     del queue.calendar.bookings[name]
     queue.wake()
 
 
-def in_use(queue: Queue, name: str) -> bool:
+def in_use(queue: SimQueue, name: str) -> bool:
     """Whether a job asks for it, one that waits too."""
     return any(job in queue.jobs for job in _bound(queue, name))
 
 
-def _open(queue: Queue, faults: Faults, name: str, due: int) -> None:
+def _open(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
     """It begins, unless it was deleted meanwhile: its nodes show it, and the jobs that asked for it may start."""
     booking = queue.calendar.bookings.get(name)
     if booking is None or booking.starts != due:
@@ -85,7 +85,7 @@ def _open(queue: Queue, faults: Faults, name: str, due: int) -> None:
     _tell(queue, name)
 
 
-def _close(queue: Queue, faults: Faults, name: str, due: int) -> None:
+def _close(queue: SimQueue, faults: Faults, name: str, due: int) -> None:
     """It ends, unless it got another end meanwhile. Jobs that asked for it and did not start have nothing to wait for,
     and are cancelled."""
     booking = queue.calendar.bookings.get(name)
@@ -101,7 +101,7 @@ def _close(queue: Queue, faults: Faults, name: str, due: int) -> None:
     queue.wake()
 
 
-def _mark(queue: Queue, faults: Faults, name: str, shown: str | None) -> None:
+def _mark(queue: SimQueue, faults: Faults, name: str, shown: str | None) -> None:
     booking = queue.calendar.bookings[name]
     for index in indices_of(booking.mask):
         host = queue.site.hosts[index]
@@ -110,10 +110,10 @@ def _mark(queue: Queue, faults: Faults, name: str, shown: str | None) -> None:
         faults.refresh(host)
 
 
-def _tell(queue: Queue, name: str) -> None:
+def _tell(queue: SimQueue, name: str) -> None:
     for job in _bound(queue, name):
         queue.settle(job)
 
 
-def _bound(queue: Queue, name: str) -> list[str]:
+def _bound(queue: SimQueue, name: str) -> list[str]:
     return [job for job, bound in queue.bound.items() if bound == name]

@@ -9,7 +9,7 @@ from msgspec import Struct
 from collectors.model import Job
 from collectors.sim.plant.site_layout import indices_of
 
-from .job_queue import Queue
+from .job_queue import SimQueue
 
 #: Seconds between two looks at the top of the queue, and between two backfill cycles (Slurm's bf_interval).
 LOOK_S = 2.0
@@ -19,7 +19,7 @@ PLANNED = 5
 TRIED = 60
 
 
-class Plan(Struct, gc=False):
+class BackfillPlan(Struct, gc=False):
     """Hosts kept for a job from `when` on."""
 
     when: float
@@ -29,7 +29,7 @@ class Plan(Struct, gc=False):
 class Scheduler:
     """Starts what may start. Looks at the tops of the lines only, whatever their length."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: SimQueue) -> None:
         self._queue = queue
         self._pool = queue.pool
         self._site = queue.site
@@ -137,7 +137,7 @@ class Scheduler:
         queue, now = self._queue, self._timeline.now
         free = sorted((max(host.free_at, now), host.index) for host in self._site.hosts if host.usable)
         taken = bytearray(len(self._site.hosts))
-        plans: list[Plan] = []
+        plans: list[BackfillPlan] = []
         expected: set[str] = set()
         for line in queue.lines.values():
             for _, _, job_id in line[:PLANNED]:
@@ -165,7 +165,7 @@ class Scheduler:
         self._expected = expected
         self._mark(plans)
 
-    def _plan(self, job: Job, free: list[tuple[float, int]], taken: bytearray) -> Plan | None:
+    def _plan(self, job: Job, free: list[tuple[float, int]], taken: bytearray) -> BackfillPlan | None:
         """The first hosts that will be wholly free for it. Too late rather than too early: time limits are limits."""
         count, now = job.node_count or 1, self._timeline.now
         mask = self.allowed(job, now)
@@ -176,10 +176,10 @@ class Scheduler:
                 if len(found) == count:
                     for chosen in found:
                         taken[chosen] = 1
-                    return Plan(when, sum(1 << chosen for chosen in found))
+                    return BackfillPlan(when, sum(1 << chosen for chosen in found))
         return None
 
-    def _mark(self, plans: list[Plan]) -> None:
+    def _mark(self, plans: list[BackfillPlan]) -> None:
         """Let idle hosts that are kept for a job say so (the PLANNED flag)."""
         kept = 0
         for plan in plans:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from collectors.model import Association, Change, User
 
-from .job_queue import Queue
+from .job_queue import SimQueue
 from .request_base import Acts, Bench
 from .workload import USERS
 
 _ACCOUNTS = {user: account for user, account, _, _ in USERS}
 
 
-def rows(queue: Queue, cluster: str, names: Sequence[str]) -> dict[str, User]:
+def rows(queue: SimQueue, cluster: str, names: Sequence[str]) -> dict[str, User]:
     """The users of these names; unknown ones are left out."""
     return {
         name: User(

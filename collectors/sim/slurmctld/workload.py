@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.model import Job
-from collectors.sim.plant.site_layout import DAY, HOUR, Site
+from collectors.sim.plant.site_layout import DAY, HOUR, SimSite
 
 # user, account, share of the submissions, fair-share points
 USERS = (
@@ -38,7 +38,7 @@ USERS = (
 )
 
 
-class Kind(Struct, frozen=True):
+class JobKind(Struct, frozen=True):
     """One kind of work: nodes and GPUs a node that a job may ask for, its time limits, the size of an array.
 
     No nodes is a share of the machine; 8 GPUs alone are the whole node, however many it has.
@@ -56,18 +56,18 @@ class Kind(Struct, frozen=True):
 
 
 KINDS = (
-    Kind(30, ("eval", "eval_mmlu", "infer", "embed_docs"), (1,), (1, 2, 4), (2, 4, 8)),
-    Kind(16, ("finetune-llama", "sft-mistral", "lora_geitje", "dpo"), (1,), (4, 8, 8), (12, 24, 48)),
-    Kind(8, ("preprocess", "tokenize_nl", "dedup"), (1,), (1, 2), (6, 12)),
-    Kind(7, ("train_1b", "train_unet", "whisper-nl", "segment3d"), (1, 2, 2, 4), (8,), (12, 24, 48)),
-    Kind(1.6, ("train_7b", "weather-gan", "foundation_ct"), (4, 8, 8, 16), (8,), (48, 72)),
-    Kind(0.14, ("train_70b", "pretrain_nl", "moe_8x7b"), (16, 32, 48, 64), (8,), (48, 72), qos="large"),
-    Kind(0.02, ("gpt-nl-pretrain", "scaling-run"), (0,), (8,), (24, 48), qos="large"),
-    Kind(14, ("gromacs", "alphafold", "openfoam", "lofar_image"), (1,), (1, 1, 2, 4), (8, 24, 48)),
-    Kind(1, ("digital_twin", "climate_ens"), (1, 2), (8,), (120, 168), partition="long"),
-    Kind(4, ("hpo_sweep", "seeds", "ablate"), (1,), (1, 1, 2), (2, 4, 6), tasks=(4, 60)),
-    Kind(6, ("test", "smoke", "debug_nccl"), (1,), (1, 2, 8), (0.25, 0.5, 1), partition="debug"),
-    Kind(5, ("interactive", "jupyter"), (1,), (1, 1, 2), (1, 4, 8), batch=False),
+    JobKind(30, ("eval", "eval_mmlu", "infer", "embed_docs"), (1,), (1, 2, 4), (2, 4, 8)),
+    JobKind(16, ("finetune-llama", "sft-mistral", "lora_geitje", "dpo"), (1,), (4, 8, 8), (12, 24, 48)),
+    JobKind(8, ("preprocess", "tokenize_nl", "dedup"), (1,), (1, 2), (6, 12)),
+    JobKind(7, ("train_1b", "train_unet", "whisper-nl", "segment3d"), (1, 2, 2, 4), (8,), (12, 24, 48)),
+    JobKind(1.6, ("train_7b", "weather-gan", "foundation_ct"), (4, 8, 8, 16), (8,), (48, 72)),
+    JobKind(0.14, ("train_70b", "pretrain_nl", "moe_8x7b"), (16, 32, 48, 64), (8,), (48, 72), qos="large"),
+    JobKind(0.02, ("gpt-nl-pretrain", "scaling-run"), (0,), (8,), (24, 48), qos="large"),
+    JobKind(14, ("gromacs", "alphafold", "openfoam", "lofar_image"), (1,), (1, 1, 2, 4), (8, 24, 48)),
+    JobKind(1, ("digital_twin", "climate_ens"), (1, 2), (8,), (120, 168), partition="long"),
+    JobKind(4, ("hpo_sweep", "seeds", "ablate"), (1,), (1, 1, 2), (2, 4, 6), tasks=(4, 60)),
+    JobKind(6, ("test", "smoke", "debug_nccl"), (1,), (1, 2, 8), (0.25, 0.5, 1), partition="debug"),
+    JobKind(5, ("interactive", "jupyter"), (1,), (1, 1, 2), (1, 4, 8), batch=False),
 )
 
 # What anybody can put into a job's name or a comment, and what a console must survive.
@@ -106,7 +106,7 @@ class Draft(Struct, gc=False):
 class Workload:
     """Draws submissions. Everything comes from one random source, so one seed gives one history."""
 
-    def __init__(self, rng: random.Random, site: Site, began: float, hostile: bool = False) -> None:
+    def __init__(self, rng: random.Random, site: SimSite, began: float, hostile: bool = False) -> None:
         self._rng = rng
         self._site = site
         self._began = began

@@ -8,7 +8,7 @@ from collectors import process
 from collectors.clean import clean, decode
 from collectors.model import Facts, Job, JobDetail, Node, SourceFault, User
 from collectors.nodeset import fold_for_slurm
-from collectors.process import Ended
+from collectors.process import ProcessResult
 from collectors.shared_readings import Shelf, shelf_of
 from collectors.slurm import SlurmSettings, topology
 from collectors.slurm.transport import About, FewByName
@@ -63,7 +63,7 @@ class CliReader:
         # A row that cannot be read does not say whose it is.
         return Facts(jobs=jobs, warnings=warnings, hidden=frozenset("*") if warnings else frozenset())
 
-    def _run(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> Ended:
+    def _run(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> ProcessResult:
         ended = self.shelf.run(argv, deadline_s=deadline_s, cap_bytes=cap_bytes)
         self.size = (self.size or 0) + len(ended.out)
         return ended

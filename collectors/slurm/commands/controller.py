@@ -15,7 +15,7 @@ from collectors.clean import clean, decode
 from collectors.decoding import from_json
 from collectors.model import Diag, JobDetail, Partition, Reservation, SourceFault
 from collectors.nodeset import expand
-from collectors.shared_readings import Run
+from collectors.shared_readings import RunsCommands
 from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 
 from . import job_text
@@ -26,7 +26,7 @@ from .nodes import split
 PARSER = "v0.0.42"
 
 
-def partitions(deadline_s: float, run: Run | None = None) -> Mapping[str, Partition]:
+def partitions(deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, Partition]:
     """All partitions by name. Raises SourceFault; "empty" when there is none, since every Slurm has one."""
     found: dict[str, Partition] = {}
     out = ask(["scontrol", "-a", "show", "partition", "-o"], deadline_s, run=run)
@@ -56,7 +56,7 @@ def partitions(deadline_s: float, run: Run | None = None) -> Mapping[str, Partit
     return found
 
 
-def reservations(deadline_s: float, run: Run | None = None) -> Mapping[str, Reservation]:
+def reservations(deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, Reservation]:
     """All reservations by name; Slurm says in words when there is none.
 
     A comment may hold a line break and what looks like a reservation's line. So where there are comments a name counts
@@ -138,7 +138,7 @@ def _reader() -> str | None:
         return None
 
 
-def diag(deadline_s: float, run: Run | None = None) -> Diag:
+def diag(deadline_s: float, run: RunsCommands | None = None) -> Diag:
     """The controller's figures from `sdiag`. Raises SourceFault("malformed") when it holds none of them."""
     part = ""
     said_there: dict[tuple[str, str], int] = {}
@@ -184,7 +184,7 @@ def job_detail(job: str, deadline_s: float) -> JobDetail:
             raise
         return job_text.job_detail(job, _job_text(job, deadline_s, "-d"), deadline_s)
     try:
-        records = from_json(out, _Answer).jobs
+        records = from_json(out, _JobAnswer).jobs
         own = next((one for one in records if _job_id(one) == match[1]), None)
         # Names are bytes of anybody's choice: what is not UTF-8 must not hide the rest.
         record = None if own is None else json.loads(decode(bytes(own)))
@@ -197,7 +197,7 @@ def job_detail(job: str, deadline_s: float) -> JobDetail:
     return detail(job, record)
 
 
-class _Answer(msgspec.Struct):
+class _JobAnswer(msgspec.Struct):
     """Of 40 MB that an array of 1,000 running tasks prints, only the record that is wanted becomes values."""
 
     jobs: list[msgspec.Raw]

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from collectors.clean import clean, decode
 from collectors.model import Completing, Control, Controller, Runaway, SourceFault
-from collectors.shared_readings import Run
+from collectors.shared_readings import RunsCommands
 from collectors.slurm.fields import epoch, whole
 
 from .fenced_reads import ask, ask_rows, fence, lines, said
@@ -65,7 +65,7 @@ class _Due:
 class DaemonReader:
     """Reads `Control` again and again, each part of it as seldom as it may be. Used by one thread."""
 
-    def __init__(self, run: Run | None = None, mono: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, run: RunsCommands | None = None, mono: Callable[[], float] = time.monotonic) -> None:
         self._run = run
         self._ping_due, self._look_due, self._config_due = (
             _Due(every_s, mono) for every_s in (ALONE_S, RUNAWAY_S, CONFIG_S)
@@ -141,7 +141,7 @@ def pinged(text: str) -> tuple[Controller, ...]:
     )
 
 
-def config(deadline_s: float, run: Run | None = None) -> _Config:
+def config(deadline_s: float, run: RunsCommands | None = None) -> _Config:
     """What `scontrol show config` says of time limits and accounts. Raises SourceFault."""
     told = {
         key.strip(): value.strip()
@@ -166,7 +166,7 @@ def _privileged(slurm_user: str) -> bool:
     return os.geteuid() in {0, int(match[1]) if match else 0}
 
 
-def completing_jobs(deadline_s: float, run: Run | None = None) -> tuple[Completing, ...]:
+def completing_jobs(deadline_s: float, run: RunsCommands | None = None) -> tuple[Completing, ...]:
     """The jobs that have ended and still hold nodes, and since when. Raises SourceFault."""
     mark = fence()
     argv = ["squeue", "-a", "-t", "CG", "-O", f"JobArrayID:|,UserName:|,EndTime:|,NodeList:{mark}"]
@@ -179,7 +179,9 @@ def completing_jobs(deadline_s: float, run: Run | None = None) -> tuple[Completi
     return tuple(found)
 
 
-def runaway_jobs(alive: Collection[str], now: float, deadline_s: float, run: Run | None = None) -> tuple[Runaway, ...]:
+def runaway_jobs(
+    alive: Collection[str], now: float, deadline_s: float, run: RunsCommands | None = None
+) -> tuple[Runaway, ...]:
     """Jobs that run as slurmdbd has it, and are not among those that slurmctld knew a moment before `now`. Raises
     SourceFault."""
     found = []
@@ -193,7 +195,7 @@ def runaway_jobs(alive: Collection[str], now: float, deadline_s: float, run: Run
     return tuple(found)
 
 
-def _rows(argv: Sequence[str], header: str, deadline_s: float, run: Run | None) -> list[str]:
+def _rows(argv: Sequence[str], header: str, deadline_s: float, run: RunsCommands | None) -> list[str]:
     """The lines under the header, which proves the answer. Raises SourceFault."""
     told = lines(ask(argv, deadline_s, run=run), argv[0])
     if not told or not told[0].startswith(header):

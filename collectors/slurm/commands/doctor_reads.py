@@ -15,7 +15,7 @@ from msgspec import Struct
 from collectors import process
 from collectors.bearer_token import read_token
 from collectors.clean import clean, decode
-from collectors.clock_skew import Moment, compared
+from collectors.clock_skew import ClockSkew, compared
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 
@@ -33,7 +33,7 @@ WIDE = (
 )
 
 
-def controller_clock(settings: SlurmSettings) -> Moment:
+def controller_clock(settings: SlurmSettings) -> ClockSkew:
     """The controller's clock, which it tells to the second, over the configured road. Raises SourceFault."""
     if settings.transport == "rest":
         from collectors.slurm.rest import controller_clock as look

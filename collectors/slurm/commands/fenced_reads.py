@@ -12,7 +12,7 @@ from collectors import process
 from collectors.clean import clean, decode
 from collectors.model import SourceFault
 from collectors.nodeset import expand
-from collectors.shared_readings import FENCE, Run
+from collectors.shared_readings import FENCE, RunsCommands
 from collectors.slurm.fields import text_or_none
 
 #: 100,000 jobs are 24 MB, and a million tasks fit; anything above is no answer.
@@ -44,7 +44,7 @@ def fence() -> str:
     return "".join(secrets.choice(string.ascii_uppercase) for _ in range(16))
 
 
-def ask(argv: Sequence[str], deadline_s: float, despite: str | None = None, run: Run | None = None) -> bytes:
+def ask(argv: Sequence[str], deadline_s: float, despite: str | None = None, run: RunsCommands | None = None) -> bytes:
     """Run one reading command and return what it printed. Raises SourceFault with what happened and how to mend it.
 
     An answer that holds `despite` is one, even if the command ended badly: scontrol ends with 1 when *one* of the names
@@ -53,13 +53,15 @@ def ask(argv: Sequence[str], deadline_s: float, despite: str | None = None, run:
     return _ask(argv, deadline_s, despite, run).out
 
 
-def ask_rows(argv: Sequence[str], mark: str, deadline_s: float, columns: int, run: Run | None = None) -> list[str]:
+def ask_rows(
+    argv: Sequence[str], mark: str, deadline_s: float, columns: int, run: RunsCommands | None = None
+) -> list[str]:
     """Run one fenced command, whose last word ends in `mark`, and return its raw rows. Raises SourceFault."""
     return [row for block in ask_blocks(argv, mark, deadline_s, columns, run) for row in block]
 
 
 def ask_blocks(
-    argv: Sequence[str], mark: str, deadline_s: float, columns: int, run: Run | None = None
+    argv: Sequence[str], mark: str, deadline_s: float, columns: int, run: RunsCommands | None = None
 ) -> Iterator[list[str]]:
     """The same, some rows at a time: 100,000 in one call would hold up whoever has the keys for a tenth of a second.
     Whatever is wrong with the answer is raised before the first of them."""
@@ -68,7 +70,9 @@ def ask_blocks(
     return blocks(argv, mark if theirs is None else theirs[0], ended.out, columns)
 
 
-def _ask(argv: Sequence[str], deadline_s: float, despite: str | None, run: Run | None) -> process.Ended:
+def _ask(
+    argv: Sequence[str], deadline_s: float, despite: str | None, run: RunsCommands | None
+) -> process.ProcessResult:
     ended = (run or process.run)([process.find(argv[0]), *argv[1:]], deadline_s=deadline_s, cap_bytes=CAP_BYTES)
     name = " ".join([word for word in argv if not word.startswith("-")][:3]) if argv[0] == "scontrol" else argv[0]
     if ended.timed_out:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from collectors.clean import clean
 from collectors.model import Job, SourceFault
 from collectors.nodeset import expand
-from collectors.shared_readings import Run
+from collectors.shared_readings import RunsCommands
 from collectors.slurm.fields import duration_s, epoch, integer, requested_gpus, signed, tres_gpus
 
 from . import controller
@@ -129,7 +129,7 @@ def with_held(job: Job, deadline_s: float) -> Job:
 class QueueReader:
     """Reads the queue; remembers the rows of the reading before, so that unchanged jobs stay the same objects."""
 
-    def __init__(self, run: Run | None = None) -> None:
+    def __init__(self, run: RunsCommands | None = None) -> None:
         self._run = run
         self._known: dict[str, Job] = {}
         self._jobs: Mapping[str, Job] = {}

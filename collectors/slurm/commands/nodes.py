@@ -17,7 +17,7 @@ from collectors.clean import clean, decode
 from collectors.model import Node, SourceFault
 from collectors.nodestate import display_word, parse_state
 from collectors.racks import RackOf, RackRule, listed, nowhere, rack_of, switches
-from collectors.shared_readings import Run
+from collectors.shared_readings import RunsCommands
 from collectors.slurm.fields import epoch, gpu_types, gres_gpus, integer, real, text_or_none
 
 from .fenced_reads import LONGEST, ask, ask_rows, fence, lines, names_in, said
@@ -38,7 +38,7 @@ _ALONE = 32
 Signed = tuple[str, str | None, int | None]
 
 
-class _Seen(Struct, frozen=True):
+class _NodeMemo(Struct, frozen=True):
     """What the reading before knew of a node: its text, the free end of it, who signed for its reason, the result."""
 
     line: str
@@ -164,14 +164,14 @@ def named(answer: Iterable[str]) -> dict[str, list[str]]:
 class NodeReader:
     """Reads all nodes; remembers lines and reasons, so that unchanged nodes stay the same objects."""
 
-    def __init__(self, racks: RackRule | None = None, run: Run | None = None) -> None:
+    def __init__(self, racks: RackRule | None = None, run: RunsCommands | None = None) -> None:
         self._run = run
         self._by_topology = racks is not None and racks.topology
         self._rack = rack_of(racks)
         self._racks: Mapping[str, str] = {}
         self._inventory: frozenset[str] = frozenset()
         self._unlisted: frozenset[str] = frozenset()
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _NodeMemo] = {}
         self._reason_texts: tuple[str, ...] = ()
         self._signed: Mapping[str, Signed] = {}
 
@@ -207,7 +207,7 @@ class NodeReader:
             return [f"racks are unknown: {clean(str(error))}"]
         if self._rack is None or racks != self._racks:
             # Every node is made anew: its line does not tell its rack.
-            self._seen = {name: _Seen("", "", seen.signed, seen.node) for name, seen in self._seen.items()}
+            self._seen = {name: _NodeMemo("", "", seen.signed, seen.node) for name, seen in self._seen.items()}
         self._racks, self._rack = racks, listed(racks)
         return []
 
@@ -235,7 +235,7 @@ class NodeReader:
         if texts != self._reason_texts:
             self._signed = reasons(deadline_s, self._run) if texts else {}
             self._reason_texts = texts
-        seen: dict[str, _Seen] = {}
+        seen: dict[str, _NodeMemo] = {}
         for name, line in kept.items():
             signed = self._signed.get(name)
             before = self._seen.get(name)
@@ -249,12 +249,12 @@ class NodeReader:
                 )
             if before is not None and before.node == fresh:
                 fresh = before.node
-            seen[name] = _Seen(line, ends[name], signed, fresh)
+            seen[name] = _NodeMemo(line, ends[name], signed, fresh)
         self._seen = seen
         return {name: one.node for name, one in seen.items()}
 
 
-def inventory(deadline_s: float, run: Run | None = None) -> frozenset[str]:
+def inventory(deadline_s: float, run: RunsCommands | None = None) -> frozenset[str]:
     """Every node that a partition holds, hidden partitions too, from a source without free text."""
     out = ask(["sinfo", "-a", "-h", "-o", "%N"], deadline_s, run=run)
     names = [name for line in lines(out, "sinfo") if line.strip() for name in names_in(line.strip(), "sinfo")]
@@ -263,7 +263,7 @@ def inventory(deadline_s: float, run: Run | None = None) -> frozenset[str]:
     return frozenset(names)
 
 
-def reasons(deadline_s: float, run: Run | None = None) -> Mapping[str, Signed]:
+def reasons(deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, Signed]:
     """Node name to reason, who set it, and when."""
     mark = fence()
     signed: dict[str, Signed] = {}

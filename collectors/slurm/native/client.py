@@ -14,7 +14,7 @@ from collectors.clock import Clock, SystemClock
 from collectors.decoding import msgpack_decoder
 from collectors.model import SourceFault
 
-from .protocol import OF_ALL, Answer, Question
+from .protocol import OF_ALL, NativeReading, Question
 
 #: Longest wait between two tries of a child, or of a controller, that fails.
 LONGEST_WAIT_S = 30.0
@@ -23,7 +23,7 @@ CAP_BYTES = 512 << 20
 #: What libslurm complains of before it ends the process: its own words, what is meant, what to do.
 _NO_CONF = ("cannot stat file", "configuration source", "DNS SRV", "process configuration file", "ClusterName needs")
 
-_DECODER: msgspec.msgpack.Decoder[Answer] = msgpack_decoder(Answer)
+_DECODER: msgspec.msgpack.Decoder[NativeReading] = msgpack_decoder(NativeReading)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -46,7 +46,7 @@ class _Rest(Struct, frozen=True):
     fault: SourceFault
 
 
-class Client:
+class NativeClient:
     """One child. Any thread may ask; they wait for each other."""
 
     def __init__(self, deadline_s: float, clock: Clock | None = None) -> None:
@@ -61,7 +61,7 @@ class Client:
         self._rests: dict[str, _Rest] = {}
         """By kind of question; under "" what concerns them all: the controller."""
 
-    def ask(self, question: Question) -> Answer:
+    def ask(self, question: Question) -> NativeReading:
         """Ask the child, started when there is none. Raises SourceFault; after one it rests a while.
 
         A dead controller costs 10 s a call, so what is wrong with it rests every kind of question; a question that
@@ -91,7 +91,7 @@ class Client:
         finally:
             self._turn.release()
 
-    def _ask(self, question: Question) -> Answer:
+    def _ask(self, question: Question) -> NativeReading:
         if self._closed:
             raise SourceFault("internal", "pyslurm: closed")
         if self._stuck is not None and self._stuck.how() == "runs":

@@ -19,7 +19,7 @@ from collectors.nodestate import display_word, parse_state
 
 from .field_reads import field, gpus_in, joined, number, text, types_in, word, words, yes
 from .jobs import HOLDING, gpus_held, live
-from .protocol import Config
+from .protocol import WorkerConfig
 
 _RESERVED = frozenset({"MAINTENANCE", "RESERVED"})
 #: pyslurm's names of reservation flags to Slurm's own, in the order in which Slurm writes them.
@@ -243,9 +243,9 @@ def reader() -> str | None:
         return None
 
 
-def config(told: Any) -> Config:
+def config(told: Any) -> WorkerConfig:
     """Who may do what, as far as the configuration says."""
-    return Config(
+    return WorkerConfig(
         slurm_user=text(told, "slurm_user_name"),
         slurm_uid=number(told, "slurm_user_id"),
         accounting=word(told, "accounting_storage_type"),

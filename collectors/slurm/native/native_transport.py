@@ -13,10 +13,10 @@ from collectors.racks import RackOf, nowhere, rack_of
 from collectors.slurm import SlurmSettings, transport
 from collectors.slurm.transport import About, FewByName
 
-from .client import Client
+from .client import NativeClient
 from .facts import reader
 from .jobs import on_nodes
-from .protocol import Answer, Config, Question
+from .protocol import NativeReading, Question, WorkerConfig
 
 T = TypeVar("T")
 Row = TypeVar("Row", Node, Job)
@@ -27,7 +27,7 @@ class NativeReader:
 
     shelf = None
 
-    def __init__(self, kind: str, settings: SlurmSettings, client: Client, closed: Callable[[], None]) -> None:
+    def __init__(self, kind: str, settings: SlurmSettings, client: NativeClient, closed: Callable[[], None]) -> None:
         self.size: int | None = None
         self._client = client
         self._closed = closed
@@ -35,7 +35,7 @@ class NativeReader:
         self._nodes: Mapping[str, Node] = {}
         self._jobs: Mapping[str, Job] = {}
         self._kind = {"rights": "config"}.get(kind, kind)
-        self._made: Callable[[Answer], Facts] = {
+        self._made: Callable[[NativeReading], Facts] = {
             "nodes": self._all_nodes,
             "jobs": self._all_jobs,
             "partitions": _partitions,
@@ -55,7 +55,7 @@ class NativeReader:
         """End the child once every reader is closed."""
         self._closed()
 
-    def _all_nodes(self, answer: Answer) -> Facts:
+    def _all_nodes(self, answer: NativeReading) -> Facts:
         rule = self._settings.racks
         self._nodes = _kept(self._nodes, {one.name: one for one in _placed(answer.nodes, rack_of(rule) or nowhere)})
         if not self._nodes:
@@ -65,7 +65,7 @@ class NativeReader:
             nodes=self._nodes, warnings=("racks are unknown: pyslurm does not tell the topology",) if lost else ()
         )
 
-    def _all_jobs(self, answer: Answer) -> Facts:
+    def _all_jobs(self, answer: NativeReading) -> Facts:
         self._jobs = _kept(self._jobs, {one.id: one for one in _told(answer.jobs, "list of jobs")})
         warnings = tuple(f"the tasks of job {one} could not be read" for one in answer.lost)
         return Facts(jobs=self._jobs, warnings=warnings, hidden=_hidden(answer))
@@ -78,7 +78,7 @@ class NativeRoad(FewByName):
 
     def __init__(self, settings: SlurmSettings) -> None:
         self._settings = settings
-        self._client = Client(settings.deadline_s)
+        self._client = NativeClient(settings.deadline_s)
         self._open = 0
 
     def why_not(self, what: str) -> str | None:
@@ -127,7 +127,7 @@ class NativeRoad(FewByName):
         return _told(self._client.ask(Question("detail", job)).detail, "job")
 
 
-def _hidden(answer: Answer) -> frozenset[str]:
+def _hidden(answer: NativeReading) -> frozenset[str]:
     """As `Facts.hidden`: of an array whose list of tasks is cut nobody knows which are left."""
     return frozenset(form for one in answer.lost for form in (("*",) if one == "?" else (one, f"{one}_*")))
 
@@ -153,25 +153,25 @@ def _kept(before: Mapping[str, Row], found: Mapping[str, Row]) -> Mapping[str, R
     return before if len(same) == len(found) == len(before) else {**found, **same}
 
 
-def _partitions(answer: Answer) -> Facts:
+def _partitions(answer: NativeReading) -> Facts:
     if not answer.partitions:
         raise SourceFault("empty", "pyslurm lists not one partition", "try: scontrol show partition")
     return Facts(partitions={one.name: one for one in answer.partitions})
 
 
-def _reservations(answer: Answer) -> Facts:
+def _reservations(answer: NativeReading) -> Facts:
     found = _told(answer.reservations, "list of reservations")
     return Facts(reservations={one.name: one for one in found}, warnings=answer.warnings)
 
 
-def _diag(answer: Answer) -> Facts:
+def _diag(answer: NativeReading) -> Facts:
     figures = _told(answer.diag, "figures")
     if figures.server_threads is None and figures.since is None:
         raise SourceFault("malformed", "pyslurm gives none of the controller's figures", "try: sdiag")
     return Facts(diag=figures)
 
 
-def rights(config: Config) -> Rights:
+def rights(config: WorkerConfig) -> Rights:
     """What Slurm lets this account change. pyslurm does not read the levels that slurmdbd keeps."""
     name, uid = reader() or str(os.geteuid()), os.geteuid()
     if uid == 0:

@@ -26,7 +26,7 @@ class Question(Struct, frozen=True):
     """tasks: ids of tasks of arrays."""
 
 
-class Config(Struct, frozen=True, kw_only=True):
+class WorkerConfig(Struct, frozen=True, kw_only=True):
     """What the controller's configuration says about who may do what."""
 
     slurm_user: str | None
@@ -35,7 +35,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """AccountingStorageType, None where there is none."""
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class NativeReading(Struct, frozen=True, kw_only=True):
     """What was read: the field of that kind is set, or `fault` (kind, what, mend)."""
 
     fault: tuple[str, str, str] | None = None
@@ -44,7 +44,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     partitions: tuple[Partition, ...] | None = None
     reservations: tuple[Reservation, ...] | None = None
     diag: Diag | None = None
-    config: Config | None = None
+    config: WorkerConfig | None = None
     about: About | None = None
     detail: JobDetail | None = None
     unable: dict[str, str] | None = None
@@ -54,7 +54,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     """The numbers of jobs and arrays of which rows could not be made, `?` where not even that could be read."""
 
 
-class Result(Struct, frozen=True, kw_only=True):
+class NativeResult(Struct, frozen=True, kw_only=True):
     """What came of one change, told by `hand` as the only line of JSON on its stdout."""
 
     refused: dict[str, str] = {}

@@ -20,7 +20,7 @@ from collectors.decoding import msgpack_decoder
 from collectors.slurm.transport import About
 
 from . import facts, jobs, pyslurm_library
-from .protocol import Answer, Question
+from .protocol import NativeReading, Question
 
 #: The controller's configuration may change when it is started anew; it is read again after so long.
 CONFIG_S = 600.0
@@ -34,19 +34,19 @@ class Library:
         self._told: Any = None
         self._told_at = 0.0
 
-    def answer(self, question: Question) -> Answer:
+    def answer(self, question: Question) -> NativeReading:
         """Read it. Raises what pyslurm raises, and Unable."""
         return self._kinds[question.kind](question)
 
     @property
-    def _kinds(self) -> dict[str, Callable[[Question], Answer]]:
+    def _kinds(self) -> dict[str, Callable[[Question], NativeReading]]:
         return {
             "nodes": self._nodes,
             "jobs": self._jobs,
             "partitions": self._partitions,
             "reservations": self._reservations,
-            "diag": lambda _: Answer(diag=facts.diag(self.slurm.slurmctld.Statistics.load())),
-            "config": lambda _: Answer(config=facts.config(self._config(fresh=True))),
+            "diag": lambda _: NativeReading(diag=facts.diag(self.slurm.slurmctld.Statistics.load())),
+            "config": lambda _: NativeReading(config=facts.config(self._config(fresh=True))),
             "about": self._about,
             "detail": self._detail,
             "tasks": self._tasks,
@@ -63,7 +63,7 @@ class Library:
         told = getattr(self._config(), "accounting_storage_tres", None)
         return isinstance(told, list) and any(str(one).partition(":")[0] == "gres/gpu" for one in told)
 
-    def _nodes(self, _: Question) -> Answer:
+    def _nodes(self, _: Question) -> NativeReading:
         records = list(self.slurm.Nodes.load().values())
         # Where others' jobs are hidden from this user, what is seen says too little.
         hidden = "jobs" in [str(one).lower() for one in getattr(self._config(), "private_data", None) or ()]
@@ -72,52 +72,52 @@ class Library:
         found = facts.nodes(records, used, {})
         if any({"MAINTENANCE", "RESERVED"}.intersection(one.flags) for one in found):
             found = facts.nodes(records, used, facts.reserved(self.slurm.Reservations.load().values()))
-        return Answer(nodes=tuple(found))
+        return NativeReading(nodes=tuple(found))
 
-    def _jobs(self, _: Question) -> Answer:
+    def _jobs(self, _: Question) -> NativeReading:
         rows, lost = jobs.jobs(self.slurm.Jobs.load().values(), self._gpus_tracked())
-        return Answer(jobs=tuple(rows), lost=tuple(lost))
+        return NativeReading(jobs=tuple(rows), lost=tuple(lost))
 
-    def _partitions(self, _: Question) -> Answer:
+    def _partitions(self, _: Question) -> NativeReading:
         gpus = facts.gpus_by_partition(self.slurm.Nodes.load().values()) if self._gpus_tracked() else None
-        return Answer(partitions=tuple(facts.partitions(self.slurm.Partitions.load().values(), gpus)))
+        return NativeReading(partitions=tuple(facts.partitions(self.slurm.Partitions.load().values(), gpus)))
 
-    def _reservations(self, _: Question) -> Answer:
+    def _reservations(self, _: Question) -> NativeReading:
         rows, warnings = facts.reservations(self.slurm.Reservations.load().values())
-        return Answer(reservations=tuple(rows), warnings=tuple(warnings))
+        return NativeReading(reservations=tuple(rows), warnings=tuple(warnings))
 
-    def _about(self, _: Question) -> Answer:
+    def _about(self, _: Question) -> NativeReading:
         version = getattr(self._config(fresh=True), "version", None)
         where = f"pyslurm {self.slurm.__version__}"
-        return Answer(
+        return NativeReading(
             about=About(road="native", where=where, version=clean(version) if version else None, user=facts.reader())
         )
 
-    def _tasks(self, question: Question) -> Answer:
+    def _tasks(self, question: Question) -> NativeReading:
         """Those that have ended are not among them: that is said of each when it is sent."""
         unable = jobs.numbers_of(self.slurm.Jobs.load().values(), question.action, question.targets)[1]
-        return Answer(unable={task: why for task, why in unable.items() if why != jobs.GONE})
+        return NativeReading(unable={task: why for task, why in unable.items() if why != jobs.GONE})
 
-    def _detail(self, question: Question) -> Answer:
+    def _detail(self, question: Question) -> NativeReading:
         """Found among all jobs: pyslurm's own look-up gives the first task of an array for any of them."""
         records: Iterable[Any] = self.slurm.Jobs.load().values()
         for record in records:
             if question.job in jobs.ids_of(record):
                 state = str(getattr(record, "state", ""))
-                return Answer(detail=jobs.detail(record, state, question.job))
-        return Answer(
+                return NativeReading(detail=jobs.detail(record, state, question.job))
+        return NativeReading(
             fault=("missing", f"Slurm shows no job {question.job}", f"it may have ended; try: sacct -j {question.job}")
         )
 
 
-def answer(asked: Library, question: Question) -> Answer:
+def answer(asked: Library, question: Question) -> NativeReading:
     """Read it; what goes wrong is the Answer's fault."""
     try:
         return asked.answer(question)
     except pyslurm_library.Unable as error:
-        return Answer(fault=error.told)
+        return NativeReading(fault=error.told)
     except Exception as error:
-        return Answer(fault=pyslurm_library.named(asked.slurm, error, question.kind))
+        return NativeReading(fault=pyslurm_library.named(asked.slurm, error, question.kind))
 
 
 def main() -> None:
@@ -130,7 +130,7 @@ def main() -> None:
         try:
             asked = asked or Library(pyslurm_library.load())
         except pyslurm_library.Unable as error:
-            say(out, encoder.encode(Answer(fault=error.told)))
+            say(out, encoder.encode(NativeReading(fault=error.told)))
             continue
         say(out, encoder.encode(answer(asked, question)))
 

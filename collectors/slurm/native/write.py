@@ -18,8 +18,8 @@ from collectors.slurm import SlurmSettings, transport
 from collectors.slurm.commands import argv
 from collectors.slurm.commands.write import DEADLINE_S, readable, to_all
 
-from .client import Client, command, environment
-from .protocol import SENDING, Question, Result
+from .client import NativeClient, command, environment
+from .protocol import SENDING, NativeResult, Question
 
 _PART = "pyslurm names jobs by number alone, not a part of a heterogeneous job"
 _NUMBER_OR_TASK = re.compile(r"[0-9]+(?:_[0-9]+)?")
@@ -43,7 +43,7 @@ class NativeWriter:
         return unable | dict(self._tasks(change.action, tasks)) if tasks else unable
 
     def _tasks(self, action: str, tasks: tuple[str, ...]) -> Mapping[str, str]:
-        client = Client(self._deadline_s)
+        client = NativeClient(self._deadline_s)
         try:
             return client.ask(Question("tasks", action=action, targets=tasks)).unable or {}
         finally:
@@ -90,7 +90,7 @@ class NativeWriter:
             why = str(error.fault)
             return Sent(argv=words, targets=targets, rc=127, err=why, refused=dict.fromkeys(targets, why), fatal=True)
         try:
-            result = from_json(ended.out.strip().rpartition(b"\n")[2], Result)
+            result = from_json(ended.out.strip().rpartition(b"\n")[2], NativeResult)
         except msgspec.DecodeError:
             result = None
         if result is not None:
@@ -108,7 +108,7 @@ class NativeWriter:
                     refused=dict.fromkeys(targets, why), fatal=True)  # fmt: skip
 
 
-def _sent(words: tuple[str, ...], targets: tuple[str, ...], result: Result, took_s: float) -> Sent:
+def _sent(words: tuple[str, ...], targets: tuple[str, ...], result: NativeResult, took_s: float) -> Sent:
     """What `hand` told of its call."""
     nothing = result.refused.get("")
     refused = dict.fromkeys(targets, nothing) if nothing else dict(result.refused)

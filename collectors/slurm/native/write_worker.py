@@ -31,7 +31,7 @@ from collectors.slurm.commands.argv import NODE_STATES
 from . import pyslurm_library
 from .field_reads import number
 from .jobs import GONE, live, numbers_of
-from .protocol import SENDING, Result
+from .protocol import SENDING, NativeResult
 
 #: After these numbers nobody can say whether the controller has done it: the answer did not come.
 _DOUBTFUL = frozenset({1000, 1002, 1003, 1004, 1802, 1803, 5003, 5004})
@@ -174,12 +174,12 @@ def main(words: Sequence[str]) -> int:
             hand.nodes(asked.action, asked.targets, asked.reason)
         else:
             hand.jobs(asked.action, _ids(asked.targets), asked.priority)
-        result = Result(refused=hand.refused, said=tuple(hand.said), doubt=hand.doubt)
+        result = NativeResult(refused=hand.refused, said=tuple(hand.said), doubt=hand.doubt)
     except pyslurm_library.Unable as error:
-        result = Result(refused={"": "; ".join(part for part in error.told[1:] if part)})
+        result = NativeResult(refused={"": "; ".join(part for part in error.told[1:] if part)})
     except Exception as error:
         told = pyslurm_library.named(hand.slurm, error, asked.action)[1] if hand else str(error)
-        result = Result(said=(clean(told),), doubt=True)
+        result = NativeResult(said=(clean(told),), doubt=True)
     os.write(out, msgspec.json.encode(result) + b"\n")
     return 0 if not (result.refused or result.said) else 1
 

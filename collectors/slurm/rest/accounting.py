@@ -25,7 +25,7 @@ from collectors.slurm.commands.accounting import (
 from collectors.slurm.commands.fenced_reads import said
 
 from .answers import Number
-from .client import Answer, Client
+from .client import RestClient, RestEnvelope
 
 _NO_EVENTS = "slurmrestd has no call for when nodes were out"
 _MEND = 'slurm = { …, fallback = ["cli"] } reads it through sacctmgr'
@@ -117,7 +117,7 @@ class _Step(Struct, frozen=True, gc=False):
     tres: _StepTres = _StepTres()
 
 
-class _State(Struct, frozen=True, gc=False):
+class _JobStateAnswer(Struct, frozen=True, gc=False):
     current: list[str] = []
 
 
@@ -138,7 +138,7 @@ class _Job(Struct, frozen=True, gc=False):
     account: str | None = None
     partition: str | None = None
     qos: str | None = None
-    state: _State = _State()
+    state: _JobStateAnswer = _JobStateAnswer()
     kill_request_user: str | None = None
     exit_code: _Code = _Code()
     derived_exit_code: _Code = _Code()
@@ -154,7 +154,7 @@ class _Job(Struct, frozen=True, gc=False):
     stdout_expanded: str | None = None
 
 
-class _Jobs(Answer):
+class _Jobs(RestEnvelope):
     """GET /slurmdb/…/jobs/."""
 
     jobs: list[_Job] | None = None
@@ -165,7 +165,7 @@ class RestAccounts:
 
     def __init__(self, settings: SlurmSettings) -> None:
         self._settings = settings
-        self._opened: Client | None = None
+        self._opened: RestClient | None = None
 
     def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
         """The runs that ended on a node since then, the last one first. Raises SourceFault."""
@@ -207,7 +207,7 @@ class RestAccounts:
 
     def _jobs(self, query: str) -> list[_Job]:
         if self._opened is None:
-            self._opened = Client(self._settings, min(DEADLINE_S, self._settings.deadline_s))
+            self._opened = RestClient(self._settings, min(DEADLINE_S, self._settings.deadline_s))
         client = self._opened
         if client.there().slurmdbd is False:
             raise SourceFault("missing", NO_ACCOUNTING)

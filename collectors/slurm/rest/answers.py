@@ -17,7 +17,7 @@ from collectors.racks import RackOf, nowhere
 from collectors.slurm.commands.fenced_reads import said
 from collectors.slurm.fields import gpu_types, gres_gpus, tres_gpus
 
-from .client import Answer, Pings
+from .client import Pings, RestEnvelope
 
 
 class Number(Struct, frozen=True, gc=False):
@@ -82,7 +82,7 @@ class NodeRecord(Struct, gc=False):
     resume_after: Number = _UNSET
 
 
-class Nodes(Answer):
+class Nodes(RestEnvelope):
     """GET /nodes/."""
 
     nodes: list[NodeRecord] | None = None
@@ -186,7 +186,7 @@ class PartitionRecord(Struct, gc=False):
     flags: list[str] | None = None
 
 
-class Partitions(Answer):
+class Partitions(RestEnvelope):
     """GET /partitions/."""
 
     partitions: list[PartitionRecord] | None = None
@@ -232,7 +232,7 @@ class ReservationRecord(Struct, gc=False):
     features: str | None = None
 
 
-class Reservations(Answer):
+class Reservations(RestEnvelope):
     """GET /reservations/."""
 
     reservations: list[ReservationRecord] | None = None
@@ -282,7 +282,7 @@ class _Statistics(Struct, gc=False):
     rpcs_by_user: list[_UserCalls] | None = None
 
 
-class Diagnostics(Answer):
+class Diagnostics(RestEnvelope):
     """GET /diag/."""
 
     statistics: _Statistics | None = None

@@ -34,7 +34,7 @@ from collectors.web import rest_of
 from .jwt import Tokens
 from .stream import Pieces
 
-A = TypeVar("A", bound="Answer")
+A = TypeVar("A", bound="RestEnvelope")
 
 #: The data parsers that wacht knows, the newest first: 24.11 has 40 to 42, 25.11 41 to 44, 26.05 42 to 45.
 PARSERS = (45, 44, 43, 42, 41, 40)
@@ -93,18 +93,18 @@ class _Meta(Struct, gc=False):
     plugin: _Plugin | None = None
 
 
-class Answer(Struct):
+class RestEnvelope(Struct):
     """What every answer holds beside its facts."""
 
     errors: list[Error] | None = field(default_factory=list)
     meta: _Meta | None = None
 
 
-class Unsent(SourceFault):
+class RestUnsent(SourceFault):
     """The server did not see it: no connection came about, or there was no token to send."""
 
 
-class Refused(SourceFault):
+class RestRefusal(SourceFault):
     """The server answered that it does not do this. `code` is its HTTP status, `errors` its own words."""
 
     def __init__(
@@ -140,7 +140,7 @@ class Ping(Struct, gc=False):
         return self.responding is True or self.pinged == "UP"
 
 
-class Pings(Answer):
+class Pings(RestEnvelope):
     """GET /ping/."""
 
     pings: list[Ping] | None = None
@@ -150,10 +150,10 @@ class Pings(Answer):
         return any(one.up for one in self.pings or [])
 
 
-class Place:
+class RestServer:
     """One slurmrestd as all clients of this process know it: what is there, once that is known, and its tokens."""
 
-    _known: dict[tuple[str | None, ...], Place] = {}  # noqa: RUF012 - the one memory of the process
+    _known: dict[tuple[str | None, ...], RestServer] = {}  # noqa: RUF012 - the one memory of the process
     _lock = threading.Lock()
 
     def __init__(self, settings: SlurmSettings) -> None:
@@ -161,7 +161,7 @@ class Place:
         self.tokens = Tokens(settings.token_file, settings.user) if settings.token_file or settings.url else None
 
     @classmethod
-    def of(cls, settings: SlurmSettings) -> Place:
+    def of(cls, settings: SlurmSettings) -> RestServer:
         """The one for these settings."""
         key = (settings.url, settings.socket, settings.token_file, settings.user)
         with cls._lock:
@@ -174,14 +174,14 @@ class Place:
             cls._known.clear()
 
 
-class Client:
+class RestClient:
     """Asks one slurmrestd, one question at a time; may be shared by threads, and closed by any."""
 
     def __init__(self, settings: SlurmSettings, deadline_s: float | None = None) -> None:
         """Raises SourceFault where the site's certificates are not there or are none."""
         self._settings = settings
         self._limit = deadline_s or settings.deadline_s
-        self._place = Place.of(settings)
+        self._place = RestServer.of(settings)
         self.where = settings.socket or urlsplit(settings.url or "").netloc
         self._base = (settings.url or "http://localhost").rstrip("/")
         self._closed = False
@@ -212,7 +212,7 @@ class Client:
         for number in PARSERS:
             try:
                 answer = self._ask(f"/slurm/v0.0.{number}/ping/", Pings)
-            except Refused as error:
+            except RestRefusal as error:
                 if error.code != 404:
                     raise
                 continue
@@ -229,7 +229,7 @@ class Client:
         /ping/ says only that, with status 200 (26.05.5). Raises SourceFault with the reason."""
         if answer.up():
             return answer
-        self.get("diag/", Answer)
+        self.get("diag/", RestEnvelope)
         return self.get("ping/", Pings)
 
     def get(self, path: str, kind: type[A], *, database: bool = False) -> A:
@@ -253,7 +253,7 @@ class Client:
                         began = True
                         yield piece
                 return
-            except Refused as error:
+            except RestRefusal as error:
                 if began or renewed or not self._renewed(error):
                     raise
                 renewed = True
@@ -266,7 +266,7 @@ class Client:
         try:
             with self._one, self._sent(method, path, body) as answer:
                 content = b"".join(self._chunks(path, answer, _SMALL))
-        except Refused as error:
+        except RestRefusal as error:
             self._renewed(error)
             raise
         try:
@@ -293,12 +293,12 @@ class Client:
                     (whole,) = Pieces("", kind, _WHOLE).take([b"".join(self._chunks(path, answer, _WHOLE))])
                     self._check(path, whole, answer.status_code)
                     return whole
-            except Refused as error:
+            except RestRefusal as error:
                 if renewed or not self._renewed(error):
                     raise
                 renewed = True
 
-    def _renewed(self, error: Refused) -> bool:
+    def _renewed(self, error: RestRefusal) -> bool:
         """Whether the token was refused and there is another one by now, to ask again with at once."""
         tokens, used = self._place.tokens, self._used
         if tokens is None or used is None or not error.of_token:
@@ -309,7 +309,7 @@ class Client:
         except SourceFault:
             return False
 
-    def _check(self, path: str, answer: Answer, code: int) -> None:
+    def _check(self, path: str, answer: RestEnvelope, code: int) -> None:
         if answer.errors:
             raise self._refusal(path, code, answer.errors)
 
@@ -319,7 +319,7 @@ class Client:
         kept = self._wire.stream is not None and method == "GET"
         while True:
             if self._closed:
-                raise Unsent("missing", "the source was closed")
+                raise RestUnsent("missing", "the source was closed")
             headers = self._headers(body)
             self._wire.until = time.monotonic() + patience * self._limit
             began = False
@@ -351,7 +351,7 @@ class Client:
         try:
             return tokens.get(self._limit)
         except SourceFault as error:
-            raise Unsent(error.fault.kind, error.fault.what, error.fault.mend) from None
+            raise RestUnsent(error.fault.kind, error.fault.what, error.fault.mend) from None
 
     def _chunks(self, path: str, answer: httpx.Response, most: int) -> Iterator[bytes]:
         if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -370,7 +370,7 @@ class Client:
         content = b"".join(self._chunks(path, answer, _SMALL))
         errors: list[Error] = []
         with contextlib.suppress(MsgspecError, UnicodeDecodeError, ValueError):
-            errors = from_json(content, Answer).errors or []
+            errors = from_json(content, RestEnvelope).errors or []
         if code == 404 and path.startswith("/slurm/") and _NO_SUCH_URL.search(content):
             self._place.there = None  # another version may be there by now
         if errors or code == 511:
@@ -391,7 +391,7 @@ class Client:
             mend = mend or "wacht waits longer"
         elif code in {502, 504}:
             kind, mend = "timeout", "is slurmctld overloaded or hung?"
-        raise Refused(kind, told, mend, code, errors, rest_s)
+        raise RestRefusal(kind, told, mend, code, errors, rest_s)
 
     def _who(self) -> str:
         if self._settings.token_file:
@@ -400,13 +400,13 @@ class Client:
             return "`scontrol token` made it: is the cluster of this computer's slurm.conf the one behind url?"
         return "on a socket slurmrestd knows only root and its own user, started with -a rest_auth/local; or token_file"
 
-    def _refusal(self, path: str, code: int, errors: Sequence[Error]) -> Refused:
+    def _refusal(self, path: str, code: int, errors: Sequence[Error]) -> RestRefusal:
         if self._place.tokens is not None and any(one.error_number == BAD_CREDENTIALS for one in errors):
             told = f"{self.where} refuses the token: it has expired, or the key of another cluster signed it"
-            return Refused("auth", told, self._who(), code, errors)
+            return RestRefusal("auth", told, self._who(), code, errors)
         numbered = (_NUMBERED[one.error_number] for one in errors if one.error_number in _NUMBERED)
         kind, mend = next(numbered, ("refused", "see the log of slurmrestd"))
-        return Refused(kind, f"{self.where} says to {path}: {errors[0]}", mend, code, errors)
+        return RestRefusal(kind, f"{self.where} says to {path}: {errors[0]}", mend, code, errors)
 
     def _broken(self, error: httpx.HTTPError) -> SourceFault:
         said = _why(error)
@@ -415,7 +415,7 @@ class Client:
         return SourceFault("malformed", f"{self.where} speaks no HTTP: {said}", "see url")
 
     def _failed(self, path: str, error: httpx.HTTPError, patience: float) -> NoReturn:
-        fault: Callable[..., SourceFault] = Unsent if isinstance(error, UNSENT) else SourceFault
+        fault: Callable[..., SourceFault] = RestUnsent if isinstance(error, UNSENT) else SourceFault
         said = _why(error)
         if isinstance(error, httpx.TimeoutException):
             raise fault("timeout", f"{self.where} did not answer {path} within {patience * self._limit:g} s",
@@ -435,10 +435,10 @@ class Client:
 
 def there_at(settings: SlurmSettings, deadline_s: float | None = None) -> There:
     """What is at this slurmrestd; it is asked where nobody in this process has. Raises SourceFault."""
-    known = Place.of(settings).there
+    known = RestServer.of(settings).there
     if known is not None:
         return known
-    client = Client(settings, deadline_s)
+    client = RestClient(settings, deadline_s)
     try:
         return client.there()
     finally:

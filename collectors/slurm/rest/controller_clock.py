@@ -6,28 +6,28 @@ import time
 
 from msgspec import Struct
 
-from collectors.clock_skew import Moment, compared
+from collectors.clock_skew import ClockSkew, compared
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 
-from .client import Answer, Client
+from .client import RestClient, RestEnvelope
 
 
 class _Number(Struct, gc=False):
     number: float | None = None
 
 
-class _Statistics(Struct, gc=False):
+class _ClockStatistics(Struct, gc=False):
     req_time: _Number | None = None
 
 
-class _Diagnostics(Answer):
-    statistics: _Statistics | None = None
+class _Diagnostics(RestEnvelope):
+    statistics: _ClockStatistics | None = None
 
 
-def controller_clock(settings: SlurmSettings) -> Moment:
+def controller_clock(settings: SlurmSettings) -> ClockSkew:
     """It tells its time, to the second, with its figures. Raises SourceFault."""
-    client = Client(settings)
+    client = RestClient(settings)
     try:
         client.there()  # the first question makes the connection, which takes its time
         sent = time.time()

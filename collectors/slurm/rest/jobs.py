@@ -18,7 +18,7 @@ from collectors.slurm.commands.jobs import WAITING, gpus_of
 from collectors.slurm.fields import gres_gpus
 
 from .answers import Number, minutes_s
-from .client import Answer
+from .client import RestEnvelope
 
 _UNSET = Number()
 _TASKS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([1-9][0-9]{0,8}))?)?")
@@ -90,7 +90,7 @@ class JobRecord(Struct, gc=False):
         return f"{self.job_id}+{self.het_job_offset.value or 0}" if lead else str(self.job_id)
 
 
-class Jobs(Answer):
+class Jobs(RestEnvelope):
     """GET /jobs/ and /job/ID."""
 
     jobs: list[JobRecord] | None = None
@@ -103,7 +103,7 @@ class StateRecord(Struct, gc=False):
     state: list[str] | None = None
 
 
-class States(Answer):
+class States(RestEnvelope):
     """GET /jobs/state/."""
 
     jobs: list[StateRecord] | None = None

@@ -17,7 +17,7 @@ from collectors.model import Job, SourceFault
 from collectors.slurm.commands.jobs import WAITING
 from collectors.slurm.fields import whole
 
-from .client import Client, Refused
+from .client import RestClient, RestRefusal
 from .jobs import JobRecord, Jobs, States, alive, listed, state_word, tasks_of
 from .jobs import job as job_of
 
@@ -41,13 +41,13 @@ _MOVED = ("reason", "nodes", "node_count", "gpus_held", "started", "expected", "
 _KEEPS = frozenset({"RUNNING", "SUSPENDED", "COMPLETING", "STOPPED", "SIGNALING", "RESIZING", "STAGE_OUT"})
 
 
-class Queue:
+class RestQueue:
     """Reads the queue; remembers the rows of the reading before, so that unchanged jobs stay the same objects.
 
     Rows are kept by the names that `/jobs/state/` has for them (`JobRecord.raw`), and told by their ids.
     """
 
-    def __init__(self, client: Client, mono: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, client: RestClient, mono: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._mono = mono
         self._rows: dict[str, Job] = {}
@@ -150,7 +150,7 @@ class Queue:
         return tuple(said)
 
 
-def read_all(client: Client) -> list[JobRecord]:
+def read_all(client: RestClient) -> list[JobRecord]:
     """Every record that there is. Raises SourceFault; "empty" where there is no list of them."""
     records: list[JobRecord] = []
     answered = False
@@ -162,7 +162,7 @@ def read_all(client: Client) -> list[JobRecord]:
     return records
 
 
-def read_some(client: Client, numbers: Sequence[str]) -> dict[str, Job]:
+def read_some(client: RestClient, numbers: Sequence[str]) -> dict[str, Job]:
     """The jobs of these numbers by their raw names, of an array all its tasks, each asked for alone; what is unknown
     is left out."""
     found: dict[str, Job] = {}
@@ -171,7 +171,7 @@ def read_some(client: Client, numbers: Sequence[str]) -> dict[str, Job]:
             continue  # no number is no job, and it would stand in a path
         try:
             records = client.get(f"job/{number}{FLAGS}", Jobs).jobs or []
-        except Refused as error:
+        except RestRefusal as error:
             if error.has(NO_SUCH_JOB):
                 continue
             raise
@@ -183,13 +183,13 @@ def read_some(client: Client, numbers: Sequence[str]) -> dict[str, Job]:
     return found
 
 
-def with_held(client: Client, job: Job) -> Job:
+def with_held(client: RestClient, job: Job) -> Job:
     """The job with the GPUs that it holds, where its record did not tell how many: FLAGS leaves out gres_detail."""
     if job.gpus is not None or job.nodes is None or job.state in WAITING:
         return job
     try:
         records = client.get(f"job/{number_of(job.id)}", Jobs).jobs or []
-    except Refused:
+    except RestRefusal:
         return job
     held = next((one for one in map(job_of, records) if one.id == job.id), job)
     return msgspec.structs.replace(job, gpus=held.gpus, gpus_held=held.gpus_held)

@@ -20,7 +20,7 @@ from collectors.slurm.transport import TASKS, There, why_not
 _REQUEUE = {"requeue": ["Incomplete"], "requeuehold": ["Incomplete", "Hold"]}
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class RestRequest(Struct, frozen=True, kw_only=True):
     """One call: what is sent, and the targets it is for."""
 
     method: str
@@ -35,7 +35,7 @@ class Order(Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self.body)
 
 
-def orders(change: Change) -> list[Order]:
+def orders(change: Change) -> list[RestRequest]:
     """Each call, in order and as few as they can be. Everything is checked before the first one is made: this is the
     last door. Raises ValueError for a Change that is not plain, or that slurmrestd cannot do."""
     names = checked(change)
@@ -45,14 +45,16 @@ def orders(change: Change) -> list[Order]:
     if change.kind == "node":
         return [_nodes(change, told, some) for told, some in alike(change, names)]
     if action == "cancel":
-        return [Order(method="DELETE", path="jobs/", body={"jobs": some}, targets=some) for some in batches(names)]
+        return [
+            RestRequest(method="DELETE", path="jobs/", body={"jobs": some}, targets=some) for some in batches(names)
+        ]
     if action in _REQUEUE:
         flags = _REQUEUE[action]
         return [
-            Order(method="POST", path="jobs/requeue", body={"jobs": some, "flags": flags}, targets=some)
+            RestRequest(method="POST", path="jobs/requeue", body={"jobs": some, "flags": flags}, targets=some)
             for some in batches(names)
         ]
-    return [Order(method="POST", path=f"job/{job}", body=_job(change, job), targets=(job,)) for job in names]
+    return [RestRequest(method="POST", path=f"job/{job}", body=_job(change, job), targets=(job,)) for job in names]
 
 
 def unable(change: Change, there: There | None) -> dict[str, str]:
@@ -68,13 +70,13 @@ def unable(change: Change, there: There | None) -> dict[str, str]:
     return found
 
 
-def _nodes(change: Change, told: tuple[str, ...], names: tuple[str, ...]) -> Order:
+def _nodes(change: Change, told: tuple[str, ...], names: tuple[str, ...]) -> RestRequest:
     body: dict[str, Any] = {"name": names, "state": [NODE_STATES[change.action]]}
     if told:
         body["reason"] = told[0]
     if change.resume_after_s is not None:
         body["resume_after"] = {"set": True, "number": change.resume_after_s}
-    return Order(method="POST", path="nodes/", body=body, targets=names)
+    return RestRequest(method="POST", path="nodes/", body=body, targets=names)
 
 
 def _job(change: Change, job: str) -> Mapping[str, Any]:

@@ -21,10 +21,10 @@ from collectors.slurm.fields import whole
 from collectors.slurm.transport import About, FewByName
 
 from . import answers, rights
-from .client import Answer, Client, Pings, Place, Refused
+from .client import Pings, RestClient, RestEnvelope, RestRefusal, RestServer
 from .jobs import JobRecord, listed, tasks_of
 from .jwt import claims
-from .queue import NO_SUCH_JOB, SINGLY, Queue, number_of, read_all, read_some, with_held
+from .queue import NO_SUCH_JOB, SINGLY, RestQueue, number_of, read_all, read_some, with_held
 
 
 class RestReader:
@@ -35,12 +35,12 @@ class RestReader:
     def __init__(self, kind: str, settings: SlurmSettings) -> None:
         self.size: int | None = None
         self._settings = settings
-        self._client: Client | None = None
+        self._client: RestClient | None = None
         self._closed = False
-        self._queue: Queue | None = None
+        self._queue: RestQueue | None = None
         self._nodes: Mapping[str, Node] = {}
         self._shown: frozenset[str] = frozenset()
-        self._read: Callable[[Client], Facts] = {
+        self._read: Callable[[RestClient], Facts] = {
             "nodes": self._all_nodes,
             "jobs": self._all_jobs,
             "partitions": self._partitions,
@@ -69,14 +69,14 @@ class RestReader:
         if self._client is not None:
             self._client.close()
 
-    def _opened(self) -> Client:
+    def _opened(self) -> RestClient:
         if self._client is None:
-            self._client = Client(self._settings)
+            self._client = RestClient(self._settings)
             if self._closed:
                 self._client.close()
         return self._client
 
-    def _all_nodes(self, client: Client) -> Facts:
+    def _all_nodes(self, client: RestClient) -> Facts:
         rule = self._settings.racks
         rack = rack_of(rule) or nowhere
         found: dict[str, Node] = {}
@@ -90,27 +90,27 @@ class RestReader:
             nodes=found, warnings=("racks are unknown: slurmrestd does not tell the topology",) if lost else ()
         )
 
-    def _all_jobs(self, client: Client) -> Facts:
+    def _all_jobs(self, client: RestClient) -> Facts:
         if self._queue is None:
-            self._queue = Queue(client)
+            self._queue = RestQueue(client)
         self._queue.shown = self._shown
         jobs, warnings = self._queue.read()
         return Facts(jobs=jobs, warnings=warnings, hidden=self._queue.hidden)
 
-    def _partitions(self, client: Client) -> Facts:
+    def _partitions(self, client: RestClient) -> Facts:
         records = client.get("partitions/", answers.Partitions).partitions
         if not records:
             raise SourceFault("empty", "slurmrestd lists not one partition", "see its log")
         return Facts(partitions={one.name: one for one in (answers.partition(found) for found in records)})
 
-    def _reservations(self, client: Client) -> Facts:
+    def _reservations(self, client: RestClient) -> Facts:
         records = client.get("reservations/", answers.Reservations).reservations
         if records is None:
             raise SourceFault("empty", "slurmrestd answered /reservations/ without a list", "see its log")
         now = time.time()
         return Facts(reservations={one.name: one for one in (answers.reservation(found, now) for found in records)})
 
-    def _diag(self, client: Client) -> Facts:
+    def _diag(self, client: RestClient) -> Facts:
         found = client.get("diag/", answers.Diagnostics).statistics
         if found is None:
             raise SourceFault("malformed", "slurmrestd answered /diag/ without any figure", "see its log")
@@ -124,12 +124,12 @@ class RestRoad(FewByName):
 
     def __init__(self, settings: SlurmSettings) -> None:
         self._settings = settings
-        self._opened: Client | None = None
+        self._opened: RestClient | None = None
 
     @property
-    def _client(self) -> Client:
+    def _client(self) -> RestClient:
         if self._opened is None:
-            self._opened = Client(self._settings)
+            self._opened = RestClient(self._settings)
         return self._opened
 
     def why_not(self, what: str) -> str | None:
@@ -168,7 +168,7 @@ class RestRoad(FewByName):
         wanted = frozenset(ids)
         numbers = list(dict.fromkeys(map(number_of, ids)))
         if len(numbers) > SINGLY:
-            return {key: one for key, one in Queue(self._client).read()[0].items() if key in wanted}
+            return {key: one for key, one in RestQueue(self._client).read()[0].items() if key in wanted}
         return {one.id: one for one in read_some(self._client, numbers).values() if one.id in wanted}
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
@@ -185,7 +185,7 @@ class RestRoad(FewByName):
         try:
             # Asked as a whole: the record of an array holds each of its tasks.
             records = self._client.get(f"job/{base}", _Details).jobs or []
-        except Refused as error:
+        except RestRefusal as error:
             if error.has(NO_SUCH_JOB):
                 raise _gone(job) from None
             raise
@@ -196,7 +196,7 @@ class RestRoad(FewByName):
         raise _gone(job)
 
 
-def _records(client: Client) -> list[answers.NodeRecord]:
+def _records(client: RestClient) -> list[answers.NodeRecord]:
     """All nodes. Raises SourceFault; "empty" when there is not one."""
     pieces = client.pieces("nodes/", "nodes", answers.Nodes)
     records = [record for piece in pieces for record in piece.nodes or ()]
@@ -205,7 +205,7 @@ def _records(client: Client) -> list[answers.NodeRecord]:
     return records
 
 
-class _Details(Answer):
+class _Details(RestEnvelope):
     """GET /job/ID: only the record that is wanted becomes values."""
 
     jobs: list[msgspec.Raw] | None = None
@@ -225,7 +225,7 @@ def _gone(job: str) -> SourceFault:
 
 def user_of(settings: SlurmSettings) -> str | None:
     """Whom Slurm sees behind slurmrestd: whom the token is for, or on a socket whoever slurmrestd runs as."""
-    tokens = Place.of(settings).tokens
+    tokens = RestServer.of(settings).tokens
     if settings.user:
         return settings.user
     if tokens is not None:

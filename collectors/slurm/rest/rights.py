@@ -9,7 +9,7 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.model import Rights, SourceFault
 
-from .client import Answer, Client
+from .client import RestClient, RestEnvelope
 
 #: From this data parser on slurmrestd tells slurmctld's configuration.
 _CONF = 45
@@ -25,7 +25,7 @@ class _User(Struct, gc=False):
     coordinators: list[_Coordinator] | None = None
 
 
-class _Users(Answer):
+class _Users(RestEnvelope):
     users: list[_User] | None = None
 
 
@@ -33,7 +33,7 @@ class _Conf(Struct, gc=False, rename={"slurm_user": "SlurmUser"}):
     slurm_user: str | None = None
 
 
-class _Configuration(Answer):
+class _Configuration(RestEnvelope):
     slurm_conf: _Conf | None = None
 
 
@@ -42,7 +42,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@$-]*")
 _LEVELS = {"Administrator": (True, True), "Operator": (False, True), "None": (False, False), "Not Set": (False, False)}
 
 
-def read(client: Client, user: str | None) -> Rights:
+def read(client: RestClient, user: str | None) -> Rights:
     """The rights of this user. Raises nothing: `why` says what kept it from knowing."""
     if user is None:
         return Rights(user="?", level="unknown", why="slurmrestd does not tell whom it asks as")
@@ -52,7 +52,7 @@ def read(client: Client, user: str | None) -> Rights:
         return Rights(user=clean(user), level="unknown", why=clean(str(error.fault)))
 
 
-def _of(client: Client, user: str) -> Rights:
+def _of(client: RestClient, user: str) -> Rights:
     name = clean(user)
     if not _NAME.fullmatch(user):
         return Rights(user=name, level="unknown", why="slurmrestd cannot be asked for such a name")

@@ -17,8 +17,8 @@ from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import DEADLINE_S, NO_REFUSAL, doubtful
 
-from .client import Answer, Client, Error, Refused, Unsent, there_at
-from .requests import Order, orders, unable
+from .client import Error, RestClient, RestEnvelope, RestRefusal, RestUnsent, there_at
+from .requests import RestRequest, orders, unable
 
 _JOB = re.compile(r"JobId=([0-9_+]+)")
 #: Said of a job to cancel that is gone: scancel is silent about it, since it is as was wished.
@@ -36,15 +36,15 @@ class _What(Struct, gc=False):
     code: int | None = None
 
 
-class _Status(Struct, gc=False):
+class _WriteStatus(Struct, gc=False):
     step_id: str | None = None
     error: _What | None = None
 
 
-class Done(Answer):
+class Done(RestEnvelope):
     """The answer to a change: `status` names the jobs that could not be cancelled."""
 
-    status: list[_Status] | None = None
+    status: list[_WriteStatus] | None = None
     warnings: list[Error] | None = None
 
 
@@ -71,7 +71,7 @@ class RestWriter:
         parser = self._parser()
         ended: list[Sent] = []
         # A fresh connection: one that was kept may be dead, and a call into it would be in doubt.
-        client = Client(self._settings, self._deadline_s)
+        client = RestClient(self._settings, self._deadline_s)
         try:
             for order in asked:
                 ended.append(self._one(client, order, parser))
@@ -85,10 +85,10 @@ class RestWriter:
         return there_at(self._settings, self._deadline_s).parser
 
     @staticmethod
-    def _argv(order: Order, parser: int | None) -> tuple[str, ...]:
+    def _argv(order: RestRequest, parser: int | None) -> tuple[str, ...]:
         return (order.method, f"/slurm/v0.0.{parser}/{order.path}", order.sent.decode())
 
-    def _one(self, client: Client, order: Order, parser: int | None) -> Sent:
+    def _one(self, client: RestClient, order: RestRequest, parser: int | None) -> Sent:
         """What came of one call."""
         began = time.monotonic()
         argv = self._argv(order, parser)
@@ -102,11 +102,11 @@ class RestWriter:
             said = [str(one) for one in answer.warnings or ()]
             refused = _named(order, answer.status or ())
             code = 200
-        except Unsent as error:
+        except RestUnsent as error:
             # The server never saw it: that much is certain, for every target.
             said, rc, errors, code = [str(error.fault)], 127, (), 0
             refused, fatal = dict.fromkeys(order.targets, str(error.fault)), True
-        except Refused as error:
+        except RestRefusal as error:
             errors, code, rc = error.errors, error.code, 1
             if error.fault.kind == "auth" and error.of_token:
                 # Whoever it does not know changes nothing: that much is certain, for every target.
@@ -134,7 +134,7 @@ class RestWriter:
                     refused=refused, fatal=fatal)  # fmt: skip
 
 
-def _named(order: Order, status: Sequence[_Status]) -> dict[str, str]:
+def _named(order: RestRequest, status: Sequence[_WriteStatus]) -> dict[str, str]:
     """The jobs that could not be cancelled, but for those that are gone already."""
     wanted = frozenset(order.targets)
     return {
@@ -144,7 +144,7 @@ def _named(order: Order, status: Sequence[_Status]) -> dict[str, str]:
     }
 
 
-def _refusals(order: Order, errors: Sequence[Error]) -> dict[str, str]:
+def _refusals(order: RestRequest, errors: Sequence[Error]) -> dict[str, str]:
     """Target to what was said against it, for those it is certain of.
 
     An error that names nobody is certain for one target, and for all when it speaks of the caller or the controller.

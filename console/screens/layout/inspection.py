@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from widgets.key_bar import Key
+from widgets.key_bar import KeyHint
 from widgets.pane import Pane
 
 from .screen import WachtScreen
@@ -23,6 +23,6 @@ class Inspection(WachtScreen):
         """What is inspected."""
         return self.key
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways around."""
-        return (Key("Enter", "open"), Key("Tab", "next pane"), Key("y", "copy"), Key("Esc", "back"))
+        return (KeyHint("Enter", "open"), KeyHint("Tab", "next pane"), KeyHint("y", "copy"), KeyHint("Esc", "back"))

@@ -15,22 +15,22 @@ from console.actions.action import Kind
 from console.filters.language import Filter, compile_filter, unknown_values
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_column import Column
 from widgets.table_keys import TableKeys
-from widgets.table_view import AT_ONCE, By, View, arrange
+from widgets.table_view import AT_ONCE, SortKey, View, arrange
 
 from .filtered_screen import FilteredScreen
-from .side_pane import WIDE, Beside
+from .side_pane import WIDE, SidePane
 
 if TYPE_CHECKING:
     from console.health.xid_policy import Policy
     from console.session.cluster_session import Opened
 
 
-class Made(NamedTuple):
+class PreparedView(NamedTuple):
     """A view that is ready to be shown, and what it was made of."""
 
     cluster: ref[Cluster]
@@ -59,14 +59,14 @@ class ListScreen(FilteredScreen):
     def __init__(self) -> None:
         super().__init__()
         self.filter: Filter | None = None
-        self._made: Made | None = None
+        self._made: PreparedView | None = None
         """The newest view; set by whichever thread made it."""
         column, reverse = self.first_order
         self.table: VirtualTable[Any] = VirtualTable(
             self.columns, sort=column, reverse=reverse, pending_column="state", id="main"
         )
         self.crumbs = Pane(border=False, id="crumbs")
-        self.beside = Beside()
+        self.beside = SidePane()
 
     def body(self) -> Iterable[Widget]:
         """The crumbs, the table, and where there is room what the cursor is on."""
@@ -92,13 +92,13 @@ class ListScreen(FilteredScreen):
         # Without a filter only the rows count, with one anything may have let rows in or out.
         return made.cluster() is cluster or (made.filter is None and made.view.rows is self.rows(cluster))
 
-    def _make(self, cluster: Cluster, chosen: Filter | None, by: By, now: float) -> None:
+    def _make(self, cluster: Cluster, chosen: Filter | None, by: SortKey, now: float) -> None:
         rows = self.rows(cluster)
         if chosen is not None:
             rows = {key: row for key, row in rows.items() if chosen.matches(row, cluster, now)}
         strange = unknown_values(chosen, cluster) if chosen is not None else ()
         view = arrange(rows, by, self._made.view if self._made is not None else None)
-        self._made = Made(ref(cluster), chosen, view, strange)
+        self._made = PreparedView(ref(cluster), chosen, view, strange)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Take in what changed; with a filter on, a change of any kind may let rows in or out."""
@@ -222,15 +222,22 @@ class ListScreen(FilteredScreen):
             right += [("   " if right else "", ""), (str(state.fault), "bad")]
         elif state is not None and state.warnings:
             right += [("   " if right else "", ""), (state.warnings[0], "warn")]
-        self.crumbs.set_lines([Line(spans, right)])
+        self.crumbs.set_lines([PaneLine(spans, right)])
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways to find one's way in a table."""
         some = self.filter is not None or bool(self.table.marked)
-        every = (Key("*", "mark all"),) if some else ()
-        mark = (Key("Space", "mark"), *every)
-        beside = (Key("w", "list alone" if self.beside.is_on else "beside"),) if self.size.width >= WIDE else ()
-        return (Key("Enter", "open"), Key("/", "filter"), *mark, Key("o", "order"), Key(":", "command"), *beside)
+        every = (KeyHint("*", "mark all"),) if some else ()
+        mark = (KeyHint("Space", "mark"), *every)
+        beside = (KeyHint("w", "list alone" if self.beside.is_on else "beside"),) if self.size.width >= WIDE else ()
+        return (
+            KeyHint("Enter", "open"),
+            KeyHint("/", "filter"),
+            *mark,
+            KeyHint("o", "order"),
+            KeyHint(":", "command"),
+            *beside,
+        )
 
     @on(TableKeys.Moved)
     @on(TableKeys.Marked)

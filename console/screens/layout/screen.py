@@ -22,7 +22,7 @@ from console.runtime.memo import Sum
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.chips import is_stale
-from widgets.key_bar import Key, KeyBar
+from widgets.key_bar import KeyBar, KeyHint
 from widgets.prompt import Prompt
 from widgets.scroll import Scrolled
 from widgets.terminal.quiet_app import QuietScreen
@@ -155,7 +155,7 @@ class WachtScreen(QuietScreen[None]):
         """The command or query behind what is shown, for `y`."""
         return None
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """The keys of the bar between the actions and the help."""
         return ()
 
@@ -278,15 +278,15 @@ class WachtScreen(QuietScreen[None]):
     def refresh_keys(self) -> None:
         """The key bar: the actions that are possible here and now first, then the ways around."""
         keymap = self.app.keymap
-        named = [*self._action_keys(), *self.keys(), Key("?", "help")]
+        named = [*self._action_keys(), *self.keys(), KeyHint("?", "help")]
         self.bar.set_keys([structs.replace(one, key=key) for one in named if (key := keymap.instead(one.key))])
 
-    def _action_keys(self) -> Sequence[Key]:
+    def _action_keys(self) -> Sequence[KeyHint]:
         if self.app.replaying:
             return self.app.replay_keys()
         kinds = (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
         every = [
-            Key(action.pressed, action.label, enabled=(why := self.why_not(action.id)) is None, why_not=why or "")
+            KeyHint(action.pressed, action.label, enabled=(why := self.why_not(action.id)) is None, why_not=why or "")
             for kind in kinds
             for action in keys_for(kind)
             if self.app.keymap.keys.get(action.id)

@@ -22,7 +22,7 @@ from console.tables import inspection_lines
 from console.tables.gpu_table import gpu_table, gpus_title
 from console.tables.table_columns import state_cell
 from widgets.cells import spans_of
-from widgets.pane import Line, Pane, line
+from widgets.pane import Pane, PaneLine, line
 from widgets.units import clock_span
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ NODES_MOST = 200
 WHY_S = 15.0
 
 
-class Beside(Vertical):
+class SidePane(Vertical):
     """The panes. `follow` says that the cursor moved, `paint` that facts or ages did."""
 
     DEFAULT_CSS = """
-    Beside { width: 45%; min-width: 72; max-width: 130; height: 1fr; display: none; }
-    Beside.-on { display: block; }
-    Beside Pane { height: auto; }
-    Beside #beside-last { height: 1fr; }
+    SidePane { width: 45%; min-width: 72; max-width: 130; height: 1fr; display: none; }
+    SidePane.-on { display: block; }
+    SidePane Pane { height: auto; }
+    SidePane #beside-last { height: 1fr; }
     """
 
     def __init__(self) -> None:
@@ -150,7 +150,7 @@ class Beside(Vertical):
         self.last.set_title("—")
         self.last.set_lines([])
 
-    def _lines(self, pane: Pane, lines: list[Line], most: int = 40, least: int = 1) -> None:
+    def _lines(self, pane: Pane, lines: list[PaneLine], most: int = 40, least: int = 1) -> None:
         """As high as it needs, and not higher than leaves the others room."""
         pane.display = True
         pane.styles.height = min(max(len(lines), least), most) + 2
@@ -245,7 +245,7 @@ class Beside(Vertical):
             self._why = told if isinstance(told, Why) else Why(str(told))
             self.paint()
 
-    def _node_line(self, name: str) -> Line:
+    def _node_line(self, name: str) -> PaneLine:
         node = self._list.cluster.nodes.get(name)
         if node is None:
             said = (
@@ -253,8 +253,8 @@ class Beside(Vertical):
                 if "nodes" in self._list.cluster.known
                 else ("  state unknown", "text-dim")
             )
-            return Line([(name, ""), said])
-        return Line([(f"{name}  ", "text-strong"), *spans_of(state_cell(node))])
+            return PaneLine([(name, ""), said])
+        return PaneLine([(f"{name}  ", "text-strong"), *spans_of(state_cell(node))])
 
     def _pending(self, key: str) -> list[tuple[str, str]]:
         word = self._list.app.pending_words(self._list.kind).get(key)
@@ -268,7 +268,7 @@ def _why(job: Job, cluster: Cluster, now: float, queueing: Sparing) -> Why:
     from console.queue.limit_hits import hit
 
     meets = hit((job.reason or "").partition(",")[0])
-    told = pending.why(job, cluster, now, pending.Known(limits=queueing.limits().value if meets else None))
+    told = pending.why(job, cluster, now, pending.PendingFacts(limits=queueing.limits().value if meets else None))
     limit = "no time limit" if job.unlimited else clock_span(job.time_limit_s)
     wants = [pending.things(job.node_count, "node"), pending.things(job.gpus, "GPU"), limit]
     figures = [("asks", ", ".join(wants)), *told.figures]

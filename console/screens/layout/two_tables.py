@@ -11,8 +11,8 @@ from textual.widget import Widget
 
 from collectors.nodeset import fold_for_slurm
 from widgets.cells import Span
-from widgets.key_bar import Key
-from widgets.pane import Line, Pane
+from widgets.key_bar import KeyHint
+from widgets.pane import Pane, PaneLine
 from widgets.table import VirtualTable
 from widgets.table_keys import TableKeys
 
@@ -53,9 +53,9 @@ class TwoTables(WachtScreen):
         marked = tuple(key for key in table.keys if key in table.marked)
         return marked or ((table.cursor_key,) if table.cursor_key else ())
 
-    def keys(self) -> Sequence[Key]:
+    def keys(self) -> Sequence[KeyHint]:
         """Ways around."""
-        return (Key("Enter", "open"), Key("Tab", "other table"), Key("o", "order"), Key(":", "command"))
+        return (KeyHint("Enter", "open"), KeyHint("Tab", "other table"), KeyHint("o", "order"), KeyHint(":", "command"))
 
     def copyable(self) -> str | None:
         """The command that shows the nodes of what is under the cursor."""
@@ -87,7 +87,7 @@ class TwoTables(WachtScreen):
         mark: Span = ("▸", "accent") if at == self._active else (" ", "")
         (name, _), *rest = spans
         role = "title" if at == self._active else "text-dim"
-        self._heads[at].set_lines([Line([mark, (name, role), *rest], right)])
+        self._heads[at].set_lines([PaneLine([mark, (name, role), *rest], right)])
 
     def on_descendant_focus(self) -> None:
         """Another table, other targets."""
