@@ -49,6 +49,9 @@ def parted(kind: Kind, text: str) -> tuple[list[str], str]:
         rows: Literal["node", "job"] = "job" if kind == "job" else "node"
         if begins(text, rows):
             found, said = leading(text, rows)
+            places = found.split()
+            if all(word.startswith(_WIDE) and not is_filter(word) for word in places):
+                return places, said
             return [found], said
     first, *more = text.split(maxsplit=1)
     return [first], more[0].strip() if more else ""
@@ -218,18 +221,38 @@ def _refuse_narrower(action: Action, first: str, words: Sequence[str], cluster: 
     try:
         found = compile_filter(f"{which} {said}", "job" if action.kind == "job" else "node")
     except FilterError:
-        return
+        if not _unfinished(said):
+            return
+        found = None
     states = _STATES[action.kind] - (_REASONS if action.needs_reason else frozenset())
     rows = rows_of(action, cluster)
     acts = (
         row for row in rows.values()
-        if found.matches(row, cluster) and action.refuse(cluster, row) is None
+        if found is not None and found.matches(row, cluster) and action.refuse(cluster, row) is None
     )  # fmt: skip
-    if all(word.lower().strip(",") in states for word in words) or next(acts, None) is not None:
+    if (
+        found is None
+        or all(word.lower().strip(",") in states for word in words)
+        or _names_something(words[0].strip(","), cluster)
+        or next(acts, None) is not None
+    ):
         raise ValueError(
             f"is {said} the reason, or does it say which of them? {which} & {said} chooses by it; "
             f"'{first}' {said} makes it the reason"
         )
+
+
+def _unfinished(said: str) -> bool:
+    """Whether words end as only a filter does that is not finished: `pending &`, `idle (`."""
+    return said[-1:] in set("&|!=~<>(")
+
+
+def _names_something(word: str, cluster: Cluster) -> bool:
+    """Whether a word is the name of something that a filter asks for: a node, a rack, a partition, a user, why a job
+    waits. No row may have it just now; the reader of the line would still take it for a part of the filter."""
+    if word in cluster.nodes or word in cluster.racks or word in cluster.partitions or word in cluster.reservations:
+        return True
+    return any(word in {job.user, job.account, job.qos, job.reason} for job in cluster.jobs.values())
 
 
 _STATES = {
