@@ -28,8 +28,8 @@ COLUMNS = (
 #: Of jobs that are read by name these too: an operator may change them, and no poll should cost their bytes.
 NAMED = (*COLUMNS[:-2], "Nice", "ExcNodes", *COLUMNS[-2:])
 
-#: Jobs whose GPUs are counted one by one in a reading: those that use `--gpus-per-socket` where Slurm keeps no TRES of
-#: GPUs, each once.
+#: Jobs whose GPUs are counted one by one in a reading, polled or by name: those that use `--gpus-per-socket` where
+#: Slurm keeps no TRES of GPUs.
 _COUNTED_A_READING = 8
 
 #: States whose StartTime is a forecast and whose GPUs are asked for, not held, whatever the node list says.
@@ -113,9 +113,24 @@ def gpus_of(
     return 0
 
 
+def is_uncounted(job: Job) -> bool:
+    """Whether it holds GPUs of which its row does not tell how many."""
+    return job.gpus is None and job.nodes is not None and job.state not in WAITING
+
+
+def counted(jobs: Iterable[Job], deadline_s: float) -> dict[str, Job]:
+    """These jobs by id, with the GPUs of the first few whose rows do not tell how many they hold; of the others they
+    stay unknown: each is a question to the controller, and a person waits for the answer."""
+    found = {job.id: job for job in jobs}
+    for job in [job for job in found.values() if is_uncounted(job)][:_COUNTED_A_READING]:
+        found[job.id] = with_held(job, deadline_s)
+    return found
+
+
 def with_held(job: Job, deadline_s: float) -> Job:
-    """The job with the GPUs that it holds, counted one by one where its row does not tell how many (one question)."""
-    if job.gpus is not None or job.nodes is None or job.state in WAITING:
+    """The job with the GPUs that it holds, counted one by one where its row does not tell how many (one question). The
+    same object where nothing was asked or nothing answered."""
+    if not is_uncounted(job):
         return job
     try:
         indices = control.job_detail(job.id, deadline_s).gpu_indices
