@@ -295,7 +295,7 @@ def test_the_commands_leave_it_unknown_where_nothing_tells(tmp_path, monkeypatch
     commands.says("scontrol", "", "slurm_load_jobs error: Invalid job id specified\n", 1)
     reader = CliRoad(SlurmSettings(share=False)).reader("jobs")
     assert reader.read().jobs["7"].gpus is None and reader.read().jobs["7"].gpus_held is None
-    assert len([call for call in commands.calls if call.startswith("scontrol")]) == 1, "each row is tried once"
+    assert len([call for call in commands.calls if call.startswith("scontrol")]) == 1, "not again at once"
 
 
 @pytest.mark.parametrize("read", ["read_jobs", "read_jobs_on", "read_jobs_in"])
