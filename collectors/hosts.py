@@ -4,10 +4,11 @@ A label holds a host as its exporter or scrape configuration writes it: short or
 port, or as an IP address. Slurm knows a node by three names: NodeName, NodeHostname and NodeAddr. A host is a node
 
 1. where it equals one of these three, in this order, or
-2. where its first part equals the first part of one of them, and no domain contradicts: one of both is without one.
+2. where its first part equals the first part of one of them, and one of both is without a domain. Each name is judged
+   by itself: NodeName gpu1 fits gpu1.site, whatever domain NodeAddr has.
 
-An IP address is a node only where Slurm itself gives it (1). What fits several nodes is none of them; neither are two
-hosts of different domains that would both be one node by their first part: they are reported, never merged.
+An IP address is a node only where Slurm itself gives it (1). What fits several nodes is none of them; neither is what
+would be a node by its first part (2), where a host of another domain is that node too: they are reported, never merged.
 
 Until Slurm has named its nodes a host goes by its first part, an IP address by nothing.
 """
@@ -28,6 +29,7 @@ from collectors.model import Node
 
 NAME, HOSTNAME, ADDRESS, SHORT, RULE, UNCHECKED = "NodeName", "NodeHostname", "NodeAddr", "short name", "rule", ""
 """How a host fits a node: by what it equals."""
+_EXACT = (NAME, HOSTNAME, ADDRESS)
 FOREIGN, IP, AMBIGUOUS, UNMATCHED = "foreign", "IP address", "ambiguous", "unmatched"
 """Why a host is no node: Slurm has none such, an address that is no NodeAddr, several nodes, not what the rule wants.
 """
@@ -81,7 +83,7 @@ class Names:
         self._exact: dict[str, tuple[str, str]] = {}
         """Host to how it fits, and the node; "" for several nodes."""
         self._short: dict[str, dict[str, set[str]]] = {}
-        """First part of a name to the nodes that have it, each with the domains that its names give it."""
+        """First part of a name to the nodes that have it, each with the domains of its names; "" for a name without."""
         self._hosts: dict[str, list[str]] = {}
         """Node to the hosts that are no other."""
         self._twofold: dict[str, frozenset[str]] = {}
@@ -104,9 +106,7 @@ class Names:
             self._hosts.setdefault(name, []).append(host)
             if not is_ip(host):
                 first, _, domain = host.partition(".")
-                domains = self._short.setdefault(first, {}).setdefault(name, set())
-                if domain:
-                    domains.add(domain)
+                self._short.setdefault(first, {}).setdefault(name, set()).add(domain)
 
     def fit(self, value: str, rule: re.Pattern[str] | None = None) -> Fit:
         """What a label's value is; with a rule of the site by that alone."""
@@ -123,7 +123,7 @@ class Names:
         if not self.known:
             twofold = self._is_twofold(first, domain)
             return Fit(None, AMBIGUOUS, host, domain) if twofold else Fit(first or None, UNCHECKED, host, domain)
-        fitting = [node for node, domains in self._short.get(first, {}).items() if not domain or not domains]
+        fitting = [node for node, domains in self._short.get(first, {}).items() if not domain or "" in domains]
         if not fitting:
             return Fit(None, FOREIGN, host, domain)
         if len(fitting) > 1 or self._is_twofold(fitting[0], domain):
@@ -132,11 +132,14 @@ class Names:
 
     def learn(self, family: str, fits: Iterable[Fit]) -> None:
         """Take note of the nodes that hosts of different domains would be, in series of one kind: those hosts are
-        ambiguous from now on, until the same kind is learned again without them."""
+        ambiguous from now on, but for what Slurm itself calls so, until the same kind is learned again without them."""
         domains: dict[str, set[str]] = {}
         for fit in fits:
-            if fit.domain and (node := fit.node or self._meant(fit)):
-                domains.setdefault(node, set()).add(fit.domain)
+            domain = fit.domain
+            if fit.how in _EXACT and not is_ip(fit.host):
+                domain = fit.host.partition(".")[2]
+            if domain and (node := fit.node or self._meant(fit)):
+                domains.setdefault(node, set()).add(domain)
         twofold = frozenset(node for node, found in domains.items() if len(found) > 1)
         with self._lock:
             if self._twofold.get(family, frozenset()) != twofold:
@@ -153,8 +156,8 @@ class Names:
                 continue
             if domain:
                 words[re.escape(host)] = None
-            domains = self._short.get(first, {}).get(node)
-            words[re.escape(first) + ("" if domains else "([.][^:]*)?")] = None
+            bare = "" in self._short.get(first, {}).get(node, ("",))
+            words[re.escape(first) + ("([.][^:]*)?" if bare else "")] = None
         return f"({'|'.join(words)})(:[0-9]+)?"
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -181,7 +184,7 @@ class Names:
         if fit.how != AMBIGUOUS:
             return ""
         first = fit.host.partition(".")[0]
-        found = [node for node, domains in self._short.get(first, {}).items() if not domains]
+        found = [node for node, domains in self._short.get(first, {}).items() if "" in domains]
         return first if not self.known else found[0] if len(found) == 1 else ""
 
 
