@@ -8,7 +8,8 @@ port, or as an IP address. Slurm knows a node by three names: NodeName, NodeHost
    by itself: NodeName gpu1 fits gpu1.site, whatever domain NodeAddr has.
 
 An IP address is a node only where Slurm itself gives it (1). What fits several nodes is none of them; neither is what
-would be a node by its first part (2), where a host of another domain is that node too: they are reported, never merged.
+would be a node by its first part (2), where a host of another domain is that node too in series of the same kind: they
+are reported, never merged. Of alerts nothing is merged, each keeps its labels: there two such hosts are both the node.
 
 Until Slurm has named its nodes a host goes by its first part, an IP address by nothing.
 """
@@ -87,6 +88,8 @@ class Names:
         self._hosts: dict[str, list[str]] = {}
         """Node to the hosts that are no other."""
         self._twofold: dict[str, frozenset[str]] = {}
+        """Kind of series to the nodes that hosts of several domains would be there: a BMC that exports ports makes no
+        other series of its node doubtful."""
         self._lock = threading.Lock()
         self.version = 0
         """Another number once other hosts are ambiguous than before."""
@@ -108,11 +111,11 @@ class Names:
                 first, _, domain = host.partition(".")
                 self._short.setdefault(first, {}).setdefault(name, set()).add(domain)
 
-    def fit(self, value: str, rule: re.Pattern[str] | None = None) -> Fit:
-        """What a label's value is; with a rule of the site by that alone."""
+    def fit(self, value: str, rule: re.Pattern[str] | None = None, family: str = "") -> Fit:
+        """What a label's value is; with a rule of the site by that alone. `family` as it was learned."""
         host = host_of(value)
         if rule is not None:
-            return self._by_rule(value, host, rule)
+            return self._by_rule(value, host, rule, family)
         exact = self._exact.get(host)
         if exact is not None:
             how, node = exact
@@ -121,17 +124,17 @@ class Names:
             return Fit(None, IP, host)
         first, _, domain = host.partition(".")
         if not self.known:
-            twofold = self._is_twofold(first, domain)
+            twofold = self._is_twofold(first, domain, family)
             return Fit(None, AMBIGUOUS, host, domain) if twofold else Fit(first or None, UNCHECKED, host, domain)
         fitting = [node for node, domains in self._short.get(first, {}).items() if not domain or "" in domains]
         if not fitting:
             return Fit(None, FOREIGN, host, domain)
-        if len(fitting) > 1 or self._is_twofold(fitting[0], domain):
+        if len(fitting) > 1 or self._is_twofold(fitting[0], domain, family):
             return Fit(None, AMBIGUOUS, host, domain)
         return Fit(fitting[0], SHORT, host, domain)
 
     def learn(self, family: str, fits: Iterable[Fit]) -> None:
-        """Take note of the nodes that hosts of different domains would be, in series of one kind: those hosts are
+        """Take note of the nodes that hosts of different domains would be, in series of one kind: there those hosts are
         ambiguous from now on, but for what Slurm itself calls so, until the same kind is learned again without them."""
         domains: dict[str, set[str]] = {}
         for fit in fits:
@@ -162,7 +165,7 @@ class Names:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _by_rule(self, value: str, host: str, rule: re.Pattern[str]) -> Fit:
+    def _by_rule(self, value: str, host: str, rule: re.Pattern[str], family: str) -> Fit:
         match = rule.fullmatch(value)
         name = (match[1] or "") if match is not None else ""
         if not name:
@@ -170,14 +173,14 @@ class Names:
         if self.known and name in self.nodes:
             domain = host.partition(".")[2]
             own = is_ip(host) or self._exact.get(host, ("", ""))[1] == name
-            twofold = not own and self._is_twofold(name, domain)
+            twofold = not own and self._is_twofold(name, domain, family)
             return Fit(None, AMBIGUOUS, host, domain) if twofold else Fit(name, RULE, host, "" if own else domain)
         if is_ip(name) or is_ip(host):
             return Fit(None, IP, host)
         return Fit(None, FOREIGN, name) if self.known else Fit(name, UNCHECKED, host)
 
-    def _is_twofold(self, node: str, domain: str) -> bool:
-        return bool(domain) and any(node in found for found in self._twofold.values())
+    def _is_twofold(self, node: str, domain: str, family: str) -> bool:
+        return bool(domain) and node in self._twofold.get(family, ())
 
     def _meant(self, fit: Fit) -> str:
         """The node that an ambiguous host would be, were it the only one of its kind."""

@@ -16,7 +16,11 @@ from collectors.alertmanager.sources import AlertSource
 from collectors.clock import ManualClock
 from collectors.hosts import ADDRESS, HOST_PATTERN, HOSTNAME, NAME, SHORT, Names, host_of, ids_of, is_ip
 from collectors.model import Facts, Node, SourceFault
+from collectors.prometheus.book import Book
+from collectors.prometheus.client import Client
+from collectors.prometheus.hosts import Hosts
 from collectors.prometheus.sources import Loads, open_telemetry
+from collectors.prometheus.values import Notes
 from collectors.slurm import nodes as slurm_nodes
 from collectors.slurm.rest import answers
 from console.checks import hosts as checked
@@ -76,25 +80,55 @@ def test_a_host_is_the_node_that_slurm_means(slurm, value, node, how):
 
 def test_hosts_of_two_domains_are_never_one_node():
     known = names("gpu1", "gpu2")
-    fits = [known.fit(value) for value in ("gpu1.a", "gpu1.b", "gpu2.a")]
+    fits = [known.fit(value, family="GPUs") for value in ("gpu1.a", "gpu1.b", "gpu2.a")]
     known.learn("GPUs", fits)
-    assert [known.fit(value).node for value in ("gpu1.a", "gpu1.b", "gpu2.a", "gpu1")] == [None, None, "gpu2", "gpu1"]
-    known.learn("GPUs", [known.fit(value) for value in ("gpu1.a", "gpu1.b")])
-    assert known.fit("gpu1.a").node is None, "it is learned again from hosts that are ambiguous already"
-    known.learn("GPUs", [known.fit("gpu1.a")])
-    assert known.fit("gpu1.a").node == "gpu1", "the other one is gone"
+    assert [known.fit(value, family="GPUs").node for value in ("gpu1.a", "gpu1.b", "gpu2.a", "gpu1")] == [
+        None,
+        None,
+        "gpu2",
+        "gpu1",
+    ]
+    known.learn("GPUs", [known.fit(value, family="GPUs") for value in ("gpu1.a", "gpu1.b")])
+    assert known.fit("gpu1.a", family="GPUs").node is None, "it is learned again from hosts that are ambiguous already"
+    known.learn("GPUs", [known.fit("gpu1.a", family="GPUs")])
+    assert known.fit("gpu1.a", family="GPUs").node == "gpu1", "the other one is gone"
 
 
 def test_a_host_that_slurm_calls_so_stays_the_node_and_one_of_another_domain_is_not_merged_with_it():
     known = names(("gpu1", "gpu1", "gpu1.ib.site"))
     for _ in range(2):
-        known.learn("GPUs", [known.fit(value) for value in ("gpu1.ib.site", "gpu1.site")])
-        assert known.fit("gpu1.ib.site").how == ADDRESS and known.fit("gpu1.site").how == "ambiguous"
-    known.learn("GPUs", [known.fit(value) for value in ("gpu1.site", "gpu1", "10.0.0.1")])
-    assert known.fit("gpu1.site").node == "gpu1"
+        known.learn("GPUs", [known.fit(value, family="GPUs") for value in ("gpu1.ib.site", "gpu1.site")])
+        assert (
+            known.fit("gpu1.ib.site", family="GPUs").how == ADDRESS
+            and known.fit("gpu1.site", family="GPUs").how == "ambiguous"
+        )
+    known.learn("GPUs", [known.fit(value, family="GPUs") for value in ("gpu1.site", "gpu1", "10.0.0.1")])
+    assert known.fit("gpu1.site", family="GPUs").node == "gpu1"
     addressed = names(("gpu1", "gpu1", "10.0.0.1"))
-    addressed.learn("GPUs", [addressed.fit(value) for value in ("gpu1.site", "10.0.0.1:9400")])
-    assert addressed.fit("gpu1.site").node == "gpu1", "an address has no domain"
+    addressed.learn("GPUs", [addressed.fit(value, family="GPUs") for value in ("gpu1.site", "10.0.0.1:9400")])
+    assert addressed.fit("gpu1.site", family="GPUs").node == "gpu1", "an address has no domain"
+
+
+def test_hosts_of_two_domains_among_the_ports_leave_the_gpus_alone():
+    for known, rule in ((names("gpu1"), None), (names("gpu1"), re.compile(r"([^.:]+).*")), (Names(), None)):
+        known.learn("ports", [known.fit(value, rule, "ports") for value in ("gpu1.site:9100", "gpu1.bmc:9100")])
+        assert known.fit("gpu1.site:9100", rule, "ports").how == "ambiguous"
+        assert known.fit("gpu1.site:9400", rule, "GPUs").node == known.fit("gpu1.site:9400", rule).node == "gpu1"
+
+
+def test_a_node_whose_ports_come_from_two_hosts_keeps_its_gpus():
+    known = names("gpu1")
+    with StandIn() as ports, StandIn() as gpus:
+        for server, hosts in ((ports, ["gpu1.site", "gpu1.bmc"]), (gpus, ["gpu1.site"])):
+            server.rows = labelled("instance", hosts)
+        book, client = Book(ports.settings), Client(ports.settings, ManualClock(time.time()))
+        fabric = Hosts(book, client, "node_labels", "ports", ("x",), time.monotonic)
+        fabric.know(known)
+        fabric.look(Notes())
+        assert fabric.fitted().ambiguous == ("gpu1.site", "gpu1.bmc")
+        source = Loads(gpus.settings)
+        source.know(known)
+        assert list(source.collect().loads) == ["gpu1"] and source.fitted()[0].ambiguous == ()
 
 
 def test_a_rule_of_the_site_wins_and_makes_no_node_of_an_address():
