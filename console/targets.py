@@ -18,7 +18,7 @@ from console import loops, unseen
 from console.action import Action, Kind, rows_of
 from console.errors import FilterError
 from console.filter_fields import FIELDS, JOB_STATES, NODE_STATES, POSSIBLE
-from console.filters import PLACES, Filter, begins, compile_filter, leading, unknown_values
+from console.filters import PLACES, Filter, begins, compile_filter, leading, unknown_values, unread_fields
 
 _BRACKETS = re.compile(r"\[[0-9,/\- ]*\]")
 _SIGNS = re.compile(r"[&|!=~<>()]|\bin\s*\(", re.IGNORECASE)
@@ -49,9 +49,6 @@ def parted(kind: Kind, text: str) -> tuple[list[str], str]:
         rows: Literal["node", "job"] = "job" if kind == "job" else "node"
         if begins(text, rows):
             found, said = leading(text, rows)
-            places = found.split()
-            if all(word.startswith(_WIDE) and not is_filter(word) for word in places):
-                return places, said
             return [found], said
     first, *more = text.split(maxsplit=1)
     return [first], more[0].strip() if more else ""
@@ -150,10 +147,8 @@ def _refuse_unclear(found: Filter, cluster: Cluster) -> None:
     """Raises ValueError where what a filter would find is not what was meant, or not known to be all of it."""
     if f"{found.kind}s" not in cluster.known:
         raise ValueError(f"which {found.kind}s there are is not known: they were not read")
-    for field in FIELDS[found.kind]:
-        # Of what differs, Slurm itself tells slurmd.
-        if field.name in found.fields and field.facts not in {"", "checkups"} and field.facts not in cluster.known:
-            raise ValueError(f"{field.name} is not known of any {found.kind}: it was not read")
+    if unread := unread_fields(found, cluster):
+        raise ValueError(unread[0])
     if found.stray:
         # A comma too many would mean the jobs that Slurm names no account of.
         raise ValueError(f"{found.stray} names nothing next to a comma")
@@ -180,7 +175,8 @@ def named(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | None 
         case "job":
             return jobs_of(words, cluster, now)
         case "node":
-            if any(is_filter(word) for word in words):
+            # Places side by side in one text are a filter, as in `/`: all of them must hold.
+            if any(is_filter(word) or (word.startswith(_WIDE) and " " in word.strip()) for word in words):
                 return filtered("node", words, cluster, now)
             return tuple(dict.fromkeys(node for word in words for node in nodes_of(word, cluster)))
         case "alert":
