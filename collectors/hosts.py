@@ -4,10 +4,12 @@ A label holds a host as its exporter or scrape configuration writes it: short or
 port, or as an IP address. Slurm knows a node by three names: NodeName, NodeHostname and NodeAddr. A host is a node
 
 1. where it equals one of these three, in this order, or
-2. where its first part equals the first part of one of them, and no domain contradicts: one of both is without one.
+2. where its first part equals the first part of one of them, and one of both is without a domain. Each name is judged
+   by itself: NodeName gpu1 fits gpu1.site, whatever domain NodeAddr has.
 
-An IP address is a node only where Slurm itself gives it (1). What fits several nodes is none of them; neither are two
-hosts of different domains that would both be one node by their first part: they are reported, never merged.
+An IP address is a node only where Slurm itself gives it (1). What fits several nodes is none of them; neither is what
+would be a node by its first part (2), where a host of another domain is that node too in series of the same kind: they
+are reported, never merged. Of alerts nothing is merged, each keeps its labels: there two such hosts are both the node.
 
 Until Slurm has named its nodes a host goes by its first part, an IP address by nothing.
 """
@@ -28,6 +30,7 @@ from .model import Node
 
 NAME, HOSTNAME, ADDRESS, SHORT, RULE, UNCHECKED = "NodeName", "NodeHostname", "NodeAddr", "short name", "rule", ""
 """How a host fits a node: by what it equals."""
+_EXACT = (NAME, HOSTNAME, ADDRESS)
 FOREIGN, IP, AMBIGUOUS, UNMATCHED = "foreign", "IP address", "ambiguous", "unmatched"
 """Why a host is no node: Slurm has none such, an address that is no NodeAddr, several nodes, not what the rule wants.
 """
@@ -81,10 +84,12 @@ class NodeNames:
         self._exact: dict[str, tuple[str, str]] = {}
         """Host to how it fits, and the node; "" for several nodes."""
         self._short: dict[str, dict[str, set[str]]] = {}
-        """First part of a name to the nodes that have it, each with the domains that its names give it."""
+        """First part of a name to the nodes that have it, each with the domains of its names; "" for a name without."""
         self._hosts: dict[str, list[str]] = {}
         """Node to the hosts that are no other."""
         self._twofold: dict[str, frozenset[str]] = {}
+        """Kind of series to the nodes that hosts of several domains would be there: a BMC that exports ports makes no
+        other series of its node doubtful."""
         self._lock = threading.Lock()
         self.version = 0
         """Another number once other hosts are ambiguous than before."""
@@ -104,15 +109,13 @@ class NodeNames:
             self._hosts.setdefault(name, []).append(host)
             if not is_ip(host):
                 first, _, domain = host.partition(".")
-                domains = self._short.setdefault(first, {}).setdefault(name, set())
-                if domain:
-                    domains.add(domain)
+                self._short.setdefault(first, {}).setdefault(name, set()).add(domain)
 
-    def fit(self, value: str, rule: re.Pattern[str] | None = None) -> Fit:
-        """What a label's value is; with a rule of the site by that alone."""
+    def fit(self, value: str, rule: re.Pattern[str] | None = None, family: str = "") -> Fit:
+        """What a label's value is; with a rule of the site by that alone. `family` as it was learned."""
         host = host_of(value)
         if rule is not None:
-            return self._by_rule(value, host, rule)
+            return self._by_rule(value, host, rule, family)
         exact = self._exact.get(host)
         if exact is not None:
             how, node = exact
@@ -121,22 +124,25 @@ class NodeNames:
             return Fit(None, IP, host)
         first, _, domain = host.partition(".")
         if not self.known:
-            twofold = self._is_twofold(first, domain)
+            twofold = self._is_twofold(first, domain, family)
             return Fit(None, AMBIGUOUS, host, domain) if twofold else Fit(first or None, UNCHECKED, host, domain)
-        fitting = [node for node, domains in self._short.get(first, {}).items() if not domain or not domains]
+        fitting = [node for node, domains in self._short.get(first, {}).items() if not domain or "" in domains]
         if not fitting:
             return Fit(None, FOREIGN, host, domain)
-        if len(fitting) > 1 or self._is_twofold(fitting[0], domain):
+        if len(fitting) > 1 or self._is_twofold(fitting[0], domain, family):
             return Fit(None, AMBIGUOUS, host, domain)
         return Fit(fitting[0], SHORT, host, domain)
 
     def learn(self, family: str, fits: Iterable[Fit]) -> None:
-        """Take note of the nodes that hosts of different domains would be, in series of one kind: those hosts are
-        ambiguous from now on, until the same kind is learned again without them."""
+        """Take note of the nodes that hosts of different domains would be, in series of one kind: there those hosts are
+        ambiguous from now on, but for what Slurm itself calls so, until the same kind is learned again without them."""
         domains: dict[str, set[str]] = {}
         for fit in fits:
-            if fit.domain and (node := fit.node or self._meant(fit)):
-                domains.setdefault(node, set()).add(fit.domain)
+            domain = fit.domain
+            if fit.how in _EXACT and not is_ip(fit.host):
+                domain = fit.host.partition(".")[2]
+            if domain and (node := fit.node or self._meant(fit)):
+                domains.setdefault(node, set()).add(domain)
         twofold = frozenset(node for node, found in domains.items() if len(found) > 1)
         with self._lock:
             if self._twofold.get(family, frozenset()) != twofold:
@@ -153,13 +159,13 @@ class NodeNames:
                 continue
             if domain:
                 words[re.escape(host)] = None
-            domains = self._short.get(first, {}).get(node)
-            words[re.escape(first) + ("" if domains else "([.][^:]*)?")] = None
+            bare = "" in self._short.get(first, {}).get(node, ("",))
+            words[re.escape(first) + ("([.][^:]*)?" if bare else "")] = None
         return f"({'|'.join(words)})(:[0-9]+)?"
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _by_rule(self, value: str, host: str, rule: re.Pattern[str]) -> Fit:
+    def _by_rule(self, value: str, host: str, rule: re.Pattern[str], family: str) -> Fit:
         match = rule.fullmatch(value)
         name = (match[1] or "") if match is not None else ""
         if not name:
@@ -167,21 +173,21 @@ class NodeNames:
         if self.known and name in self.nodes:
             domain = host.partition(".")[2]
             own = is_ip(host) or self._exact.get(host, ("", ""))[1] == name
-            twofold = not own and self._is_twofold(name, domain)
+            twofold = not own and self._is_twofold(name, domain, family)
             return Fit(None, AMBIGUOUS, host, domain) if twofold else Fit(name, RULE, host, "" if own else domain)
         if is_ip(name) or is_ip(host):
             return Fit(None, IP, host)
         return Fit(None, FOREIGN, name) if self.known else Fit(name, UNCHECKED, host)
 
-    def _is_twofold(self, node: str, domain: str) -> bool:
-        return bool(domain) and any(node in found for found in self._twofold.values())
+    def _is_twofold(self, node: str, domain: str, family: str) -> bool:
+        return bool(domain) and node in self._twofold.get(family, ())
 
     def _meant(self, fit: Fit) -> str:
         """The node that an ambiguous host would be, were it the only one of its kind."""
         if fit.how != AMBIGUOUS:
             return ""
         first = fit.host.partition(".")[0]
-        found = [node for node, domains in self._short.get(first, {}).items() if not domains]
+        found = [node for node, domains in self._short.get(first, {}).items() if "" in domains]
         return first if not self.known else found[0] if len(found) == 1 else ""
 
 

@@ -150,6 +150,13 @@ def test_a_site_adds_its_own(tmp_path):
     assert drain_reasons.who("root", "Scheduler health check failed") == "robot"
 
 
+def test_each_pattern_counts_by_itself(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text("[automation]\npatterns = ['(?i)site check .*', '(?P<a>ab) x', '(?P<a>cd)c\\1 y']\n")
+    automation.use(load(str(config), {}, tmp_path / "none.toml").automation)
+    assert [drain_reasons.who("root", text) for text in ("Site check 3", "ab x", "cdccd y")] == ["robot"] * 3
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from collectors.model import Cluster, Job, Load, Node, Partition, Reservation
 from console.filters.filter_fields import FIELDS
-from console.filters.language import _compile, compile_filter, misplaced, unknown_values
+from console.filters.language import _compile, compile_filter, misplaced, unknown_values, unread_fields
 from console.runtime.errors import FilterError
 from console.tables.table_columns import JOBS as JOB_COLUMNS
 from console.tables.table_columns import NODES as NODE_COLUMNS
@@ -490,3 +491,11 @@ def test_a_hundred_thousand_jobs_are_quick():
     jobs = [job(str(n), user=f"user{n % 200}" if n % 3 else "alice", state=states[n % 2]) for n in range(100_000)]
     found = compile_filter("user=alice & state=pending", "job")
     assert cost(lambda: [row for row in jobs if found.matches(row, CLUSTER)], rounds=3) < 20  # 6.8
+
+
+@pytest.mark.parametrize("text", ["util>90", "!util>90", "user=alice", "user!=alice"])
+def test_of_a_field_that_was_not_read_nothing_is_true_or_false(text):
+    found, what = compile_filter(text, "node"), "util" if "util" in text else "user"
+    told = [f"{what} is not known of any node: it was not read"]
+    assert unread_fields(found, replace(CLUSTER, known=frozenset({"nodes"}))) == told
+    assert unread_fields(found, replace(CLUSTER, known=frozenset({"nodes", "jobs", "loads"}))) == []

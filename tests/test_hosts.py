@@ -16,7 +16,11 @@ from collectors.alertmanager.sources import AlertSource
 from collectors.clock import ManualClock
 from collectors.hosts import ADDRESS, HOST_PATTERN, HOSTNAME, NAME, SHORT, NodeNames, host_of, ids_of, is_ip
 from collectors.model import Facts, Node, SourceFault
+from collectors.prometheus.client import PrometheusClient
+from collectors.prometheus.host_labels import Hosts
+from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.sources import Loads, open_telemetry
+from collectors.prometheus.values import Notes
 from collectors.slurm.commands import nodes as slurm_nodes
 from collectors.slurm.rest import answers
 from console.doctor import host_check as checked
@@ -58,6 +62,15 @@ def names(*ids):
         ([("n1", "host", "127.0.0.1"), ("n2", "host", "127.0.0.1")], "127.0.0.1:1", None, "ambiguous"),
         ([("n1", "host", "127.0.0.1"), ("n2", "host", "127.0.0.1")], "n2", "n2", NAME),
         (["gpu1"], "login1", None, "foreign"),
+        # Each name by itself: a NodeName without a domain fits any, whatever the others have.
+        ([("gpu1", "gpu1", "gpu1.ib.site")], "gpu1.site:9400", "gpu1", SHORT),
+        ([("gpu1", "gpu1.site", "gpu1.ib.site")], "gpu1.mgmt.site", "gpu1", SHORT),
+        ([("gpu1", "gpu1", "gpu1.ib.site")], "gpu1.ib.site:9400", "gpu1", ADDRESS),
+        ([("n1", "gpu1.site", "gpu1.ib.site")], "gpu1:9400", "n1", SHORT),
+        ([("n1", "gpu1.site", "gpu1.ib.site")], "gpu1.mgmt.site", None, "foreign"),
+        ([("gpu1", None, "gpu1.ib.site"), "gpu1.other"], "gpu1.site", "gpu1", SHORT),
+        ([("n1", "gpu1", None), ("n2", "gpu2", "gpu1.ib.site")], "gpu1.site", "n1", SHORT),
+        ([("gpu1", "n1", None), ("gpu2", "n1.a", "n2")], "n1.b", "gpu1", SHORT),
     ],
 )
 def test_a_host_is_the_node_that_slurm_means(slurm, value, node, how):
@@ -67,13 +80,55 @@ def test_a_host_is_the_node_that_slurm_means(slurm, value, node, how):
 
 def test_hosts_of_two_domains_are_never_one_node():
     known = names("gpu1", "gpu2")
-    fits = [known.fit(value) for value in ("gpu1.a", "gpu1.b", "gpu2.a")]
+    fits = [known.fit(value, family="GPUs") for value in ("gpu1.a", "gpu1.b", "gpu2.a")]
     known.learn("GPUs", fits)
-    assert [known.fit(value).node for value in ("gpu1.a", "gpu1.b", "gpu2.a", "gpu1")] == [None, None, "gpu2", "gpu1"]
-    known.learn("GPUs", [known.fit(value) for value in ("gpu1.a", "gpu1.b")])
-    assert known.fit("gpu1.a").node is None, "it is learned again from hosts that are ambiguous already"
-    known.learn("GPUs", [known.fit("gpu1.a")])
-    assert known.fit("gpu1.a").node == "gpu1", "the other one is gone"
+    assert [known.fit(value, family="GPUs").node for value in ("gpu1.a", "gpu1.b", "gpu2.a", "gpu1")] == [
+        None,
+        None,
+        "gpu2",
+        "gpu1",
+    ]
+    known.learn("GPUs", [known.fit(value, family="GPUs") for value in ("gpu1.a", "gpu1.b")])
+    assert known.fit("gpu1.a", family="GPUs").node is None, "it is learned again from hosts that are ambiguous already"
+    known.learn("GPUs", [known.fit("gpu1.a", family="GPUs")])
+    assert known.fit("gpu1.a", family="GPUs").node == "gpu1", "the other one is gone"
+
+
+def test_a_host_that_slurm_calls_so_stays_the_node_and_one_of_another_domain_is_not_merged_with_it():
+    known = names(("gpu1", "gpu1", "gpu1.ib.site"))
+    for _ in range(2):
+        known.learn("GPUs", [known.fit(value, family="GPUs") for value in ("gpu1.ib.site", "gpu1.site")])
+        assert (
+            known.fit("gpu1.ib.site", family="GPUs").how == ADDRESS
+            and known.fit("gpu1.site", family="GPUs").how == "ambiguous"
+        )
+    known.learn("GPUs", [known.fit(value, family="GPUs") for value in ("gpu1.site", "gpu1", "10.0.0.1")])
+    assert known.fit("gpu1.site", family="GPUs").node == "gpu1"
+    addressed = names(("gpu1", "gpu1", "10.0.0.1"))
+    addressed.learn("GPUs", [addressed.fit(value, family="GPUs") for value in ("gpu1.site", "10.0.0.1:9400")])
+    assert addressed.fit("gpu1.site", family="GPUs").node == "gpu1", "an address has no domain"
+
+
+def test_hosts_of_two_domains_among_the_ports_leave_the_gpus_alone():
+    for known, rule in ((names("gpu1"), None), (names("gpu1"), re.compile(r"([^.:]+).*")), (NodeNames(), None)):
+        known.learn("ports", [known.fit(value, rule, "ports") for value in ("gpu1.site:9100", "gpu1.bmc:9100")])
+        assert known.fit("gpu1.site:9100", rule, "ports").how == "ambiguous"
+        assert known.fit("gpu1.site:9400", rule, "GPUs").node == known.fit("gpu1.site:9400", rule).node == "gpu1"
+
+
+def test_a_node_whose_ports_come_from_two_hosts_keeps_its_gpus():
+    known = names("gpu1")
+    with StandIn() as ports, StandIn() as gpus:
+        for server, hosts in ((ports, ["gpu1.site", "gpu1.bmc"]), (gpus, ["gpu1.site"])):
+            server.rows = labelled("instance", hosts)
+        book, client = SiteQueries(ports.settings), PrometheusClient(ports.settings, ManualClock(time.time()))
+        fabric = Hosts(book, client, "node_labels", "ports", ("x",), time.monotonic)
+        fabric.know(known)
+        fabric.look(Notes())
+        assert fabric.fitted().ambiguous == ("gpu1.site", "gpu1.bmc")
+        source = Loads(gpus.settings)
+        source.know(known)
+        assert list(source.collect().loads) == ["gpu1"] and source.fitted()[0].ambiguous == ()
 
 
 def test_a_rule_of_the_site_wins_and_makes_no_node_of_an_address():
@@ -101,7 +156,7 @@ def test_an_address_is_never_a_node(address):
 
 @given(st.sets(st.from_regex(r"\A[a-c]{1,2}(\.[ab])?(:[0-9]{1,3})?\Z"), min_size=2, max_size=8))
 def test_what_a_node_is_spelled_like_matches_all_that_fit_it(values):
-    known = names("a", "b.a", "c.a", "c.b", ("ab", "ba", "10.0.0.1"))
+    known = names("a", "b.a", "c.a", "c.b", ("ab", "ba", "10.0.0.1"), ("bb", "cb", "bb.b"), ("x", "ca.a", "ca.c"))
     for value in (*values, "10.0.0.1:9100"):
         node = known.fit(value).node
         assert node is None or re.fullmatch(known.spelled(node), value)
@@ -150,6 +205,7 @@ def loads(server, *slurm):
         ("instance", ["gpu1.cluster:9400", "gpu2.cluster:9400"], ["gpu1", "gpu2"]),
         ("instance", ["10.0.10.1:9400", "10.0.10.2:9400"], [("gpu1", None, "10.0.10.1"), ("gpu2", None, "10.0.10.2")]),
         ("nodename", ["gpu1", "gpu2"], ["gpu1", "gpu2"]),
+        ("Hostname", ["gpu1.site", "gpu2.site"], [("gpu1", "gpu1", "gpu1.ib.site"), ("gpu2", "gpu2", "gpu2.ib.site")]),
     ],
 )
 def test_an_xid_48_is_seen_whatever_hosts_are_called(label, hosts, slurm):

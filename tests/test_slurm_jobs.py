@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from collectors.clean import clean, decode
 from collectors.model import SourceFault
@@ -252,6 +253,73 @@ def test_a_fault_forgets_nothing():
     with pytest.raises(SourceFault):
         reader.take([["nonsense"]])
     assert reader.take([[make.row()]])[0]["101"] is first["101"]
+
+
+# -- GPUs that are counted one by one, a few jobs a reading ------------------------------------------------------------
+
+
+class Counting:
+    """A reader of jobs that hold 8 GPUs of which their rows do not tell, and what it asked."""
+
+    def __init__(self, monkeypatch, jobs, told=lambda job: replace(job, gpus=8, gpus_held=8)):
+        self.rows = {id: self.row(id) for id in map(str, range(100, 100 + jobs))}
+        self.asked, self.told = [], told
+        self.reader = QueueReader()
+        monkeypatch.setattr("collectors.slurm.jobs.ask_blocks", lambda *_: [list(self.rows.values())])
+        monkeypatch.setattr("collectors.slurm.jobs.with_held", self.held)
+
+    def row(self, id, **cells):
+        unsaid = {"tres_alloc": "", "tres_per_node": "", "tres_per_socket": "gres/gpu:2"}
+        return make.row(**unsaid | {"JobArrayID": id, "State": "RUNNING", "NodeList": "n1"} | cells)
+
+    def held(self, job, _):
+        self.asked.append(job.id)
+        return self.told(job)
+
+    def read(self):
+        """The jobs, and whose GPUs were asked for in this reading."""
+        before = len(self.asked)
+        jobs, _ = self.reader.read(1.0)
+        return jobs, self.asked[before:]
+
+
+def test_the_gpus_of_all_jobs_are_counted_within_some_readings(monkeypatch):
+    counting = Counting(monkeypatch, 20)
+    known = []
+    for _ in range(4):
+        jobs, asked = counting.read()
+        known.append((len(asked), sum(job.gpus_held == 8 for job in jobs.values()), len(jobs)))
+    assert known == [(8, 8, 20), (8, 16, 20), (4, 20, 20), (0, 20, 20)]
+    again, asked = counting.read()
+    assert again is jobs and not asked, "a reading that brings nothing new keeps the same mapping"
+
+
+def test_what_was_not_answered_is_asked_again_ever_more_seldom(monkeypatch):
+    counting = Counting(monkeypatch, 1, told=lambda job: job)
+    asked = [reading for reading in range(1, 300) if counting.read()[1]]
+    assert asked == [1, 3, 7, 15, 31, 63, 127, 191, 255]
+    counting.told = lambda job: replace(job, gpus=8, gpus_held=8)
+    while not (found := counting.read())[1]:
+        pass
+    assert found[0]["100"].gpus_held == 8 and not any(counting.read()[1] for _ in range(100))
+
+
+def test_what_cannot_be_told_is_asked_once_and_holds_up_no_other(monkeypatch):
+    counting = Counting(monkeypatch, 20, told=lambda job: replace(job) if job.id < "110" else job)
+    for _ in range(3):
+        counting.read()
+    assert sorted(counting.asked[:20]) == sorted(counting.rows), "each is asked for before any is asked for again"
+    for _ in range(20):
+        counting.read()
+    assert all(counting.asked.count(id) == 1 for id in counting.rows if id < "110"), "Slurm told no GPUs of these"
+
+
+def test_a_job_that_ended_or_waits_is_not_asked_for(monkeypatch):
+    counting = Counting(monkeypatch, 20)
+    counting.rows["100"] = counting.row("100", State="REQUEUED")
+    assert "100" not in counting.read()[1]
+    counting.rows = {"119": counting.rows["119"]}
+    assert [counting.read()[1] for _ in range(2)] == [["119"], []]
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collectors.slurm.commands import controller
 from collectors.slurm.commands import jobs as cli_jobs
 from collectors.slurm.commands import nodes as cli_nodes
 from collectors.slurm.commands.commands_transport import CliRoad
-from collectors.slurm.commands.jobs import NAMED
+from collectors.slurm.commands.jobs import COLUMNS, NAMED
 from collectors.slurm.native import facts as native_facts
 from collectors.slurm.native import jobs as native_jobs
 from collectors.slurm.rest import answers
@@ -299,7 +299,27 @@ def test_the_commands_leave_it_unknown_where_nothing_tells(tmp_path, monkeypatch
     commands.says("scontrol", "", "slurm_load_jobs error: Invalid job id specified\n", 1)
     reader = CliRoad(SlurmSettings(share=False)).reader("jobs")
     assert reader.read().jobs["7"].gpus is None and reader.read().jobs["7"].gpus_held is None
-    assert len([call for call in commands.calls if call.startswith("scontrol")]) == 1, "each row is tried once"
+    assert len([call for call in commands.calls if call.startswith("scontrol")]) == 1, "not again at once"
+
+
+@pytest.mark.parametrize("read", ["read_jobs", "read_jobs_on", "read_jobs_in"])
+def test_what_is_counted_by_name_is_asked_of_the_own_cluster_and_of_a_few_jobs(tmp_path, monkeypatch, read):
+    monkeypatch.delenv("SLURM_CONF", raising=False)
+    commands = Commands(tmp_path, monkeypatch)
+    ids = [str(number) for number in range(100, 120)]
+    made, columns = (named_row, NAMED) if read == "read_jobs" else (row, COLUMNS)
+    commands.says("squeue", squeue(*(made(**SOCKETS | {"JobArrayID": one}) for one in ids), columns=columns))
+    # A command that is told of no cluster, or of another, would ask the wrong controller.
+    number = 'n=$(echo "$*" | sed "s/[^0-9]*\\([0-9]*\\).*/\\1/")'
+    detail = DETAIL.decode().replace('"job_id":7', "\"job_id\":'$n'")
+    commands.script("scontrol", f"""[ "$SLURM_CONF" = /etc/own.conf ] || exit 1
+{number}
+case "$*" in *--json*) echo '{detail}';; *) echo "JobId=$n JobName=x";; esac""")  # fmt: skip
+    cli = CliRoad(SlurmSettings(share=False, conf="/etc/own.conf"))
+    asked = {"read_jobs": ids, "read_jobs_on": ["gpu0001"], "read_jobs_in": "maintenance"}[read]
+    found = getattr(cli, read)(asked)
+    assert [found[one].gpus_held for one in ids] == [6] * 8 + [None] * 12, "a few are counted, the rest is unknown"
+    assert len({call.split()[3] for call in commands.calls if call.startswith("scontrol")}) == 8
 
 
 @pytest.mark.parametrize("small", [True, False])

@@ -208,11 +208,24 @@ def test_half_a_filter_is_no_target(text):
         ("drain", "rack=R02", "mixed"),
         ("cancel", "@rack:R02", "running"),
         ("cancel", "user=alice | user=bob", "bio"),
+        ("cancel", "user=bob", "pending &"),
+        ("drain", "rack=R02", "idle |"),
+        ("hold", "user=bob", "pending ("),
+        ("cancel", "user=bob", "alice"),  # no job is of both: the list shows none, and so are no targets
+        ("cancel", "user=bob", "gpu0001"),
+        ("drain", "rack=R02", "R01 bad"),
     ],
 )
 def test_a_word_that_would_narrow_the_filter_is_no_reason(action, first, said):
-    with pytest.raises(ValueError, match=f"is {said} the reason, or does it say which of them"):
-        refuse_more(BY_ID[action], first, [said], CLUSTER)
+    with pytest.raises(ValueError, match=re.escape(f"is {said} the reason, or does it say which of them")):
+        refuse_more(BY_ID[action], first, said.split(), CLUSTER)
+
+
+def test_places_side_by_side_are_a_filter_as_in_the_list():
+    assert parted("node", "@rack:R01 @rack:R02 bad pump") == (["@rack:R01 @rack:R02"], "bad pump")
+    with pytest.raises(ValueError, match="no node matches @rack:R01 @rack:R02"):
+        named("node", ["@rack:R01 @rack:R02"], CLUSTER)
+    assert named("node", ["@rack:R01 @rack:R01"], CLUSTER) == named("node", ["@rack:R01"], CLUSTER)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ _XID = re.compile(r"NVRM: Xid \(PCI:([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]
 #: "NVRM: Xid (PCI:0018:01:00): 149, NETIR_LINK_EVT  Fatal   XC0 i0 Link 08 (0x004505c6 0x00000000 …)", with a pid and a
 #: name behind the code or without: NVLink 5 errors, whose line says how severe they are.
 _NVLINK = re.compile(r"(?:, pid=[^,]*, name=[^,]*)?, [A-Z0-9_/ ]+?\s+(Fatal|Nonfatal)\s+XC", re.IGNORECASE)
+_SEVERITIES = re.compile(r"\b(?:Fatal|Nonfatal)\s+XC", re.IGNORECASE)
 #: The XIDs whose line says whether it is fatal.
 GRADED = range(144, 151)
 _LEVELS = frozenset("01234567")
@@ -91,9 +92,10 @@ def _in(text: str, booted: float) -> list[KernelXid]:
 
 
 def _severity(rest: str) -> Severity | None:
-    """What stands behind the code of an NVLink 5 error."""
+    """What stands behind the code of an NVLink 5 error; None also where the line says it twice: the name of a process
+    is anybody's to choose."""
     match = _NVLINK.match(rest)
-    if match is None:
+    if match is None or len(_SEVERITIES.findall(rest)) != 1:
         return None
     return "fatal" if match[1].lower() == "fatal" else "nonfatal"
 

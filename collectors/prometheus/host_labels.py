@@ -49,6 +49,7 @@ class Hosts:
         self._book = book
         self._client = client
         self._kind = kind
+        self._family = f"{kind} {what}"
         self._series = tuple(series)
         self._mono = mono
         rule = book.rule(kind)
@@ -176,7 +177,7 @@ class Hosts:
         changed = self._next is not self._names
         self._names = self._next
         if changed or self._names.version != self._version:
-            self._fits = {value: self._names.fit(value, self._rule) for value in self._fits}
+            self._fits = {value: self._names.fit(value, self._rule, self._family) for value in self._fits}
             self._version = self._names.version
         if changed or now or self._is_due():
             self._looked, self._missed = self._mono(), False
@@ -218,7 +219,7 @@ class Hosts:
     def _fit(self, value: str) -> Fit:
         fit = self._fits.get(value)
         if fit is None:
-            fit = self._fits[value] = self._names.fit(value, self._rule)
+            fit = self._fits[value] = self._names.fit(value, self._rule, self._family)
             self._missed = True
         return fit
 
@@ -226,7 +227,7 @@ class Hosts:
         """The labels that most nodes are found by: the best one, then what finds others."""
         candidates = self._book.candidates(self._kind)
         values = {value for metric in hosts for label in candidates if (value := metric.get(label))}
-        self._fits = {value: self._names.fit(value, self._rule) for value in values}
+        self._fits = {value: self._names.fit(value, self._rule, self._family) for value in values}
         chosen, left = list[str](), hosts
         while left:
             finds = {label: {self._node(metric, label) for metric in left} - {None} for label in candidates}
@@ -242,9 +243,9 @@ class Hosts:
         if chosen:
             self.labels = self._book.labels[self._kind] = tuple(chosen)
         self._order = self._ordered()
-        self._names.learn(f"{self._kind} {self.what}", [fit for fit in map(self._named, hosts) if fit is not None])
+        self._names.learn(self._family, [fit for fit in map(self._named, hosts) if fit is not None])
         self._version = self._names.version
-        self._fits = {value: self._names.fit(value, self._rule) for value in values}
+        self._fits = {value: self._names.fit(value, self._rule, self._family) for value in values}
         fits = [fit for fit in map(self._named, hosts) if fit is not None]
         self._unlabelled = len(hosts) - len(fits)
         self._seen = {fit.host: fit for fit in fits}

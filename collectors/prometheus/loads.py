@@ -56,6 +56,8 @@ class LoadReader:
             raise self._unmapped() or self._nothing(notes)
         if not util:
             notes.say(f"no series {BY_NAME['util'].series[0]}: utilisation is unknown")
+        elif not over:
+            notes.say("over how many GPUs a mean utilisation goes is unknown: rules from an older wacht are loaded")
         else:
             some = [node for node, count in seen.items() if over.get(node, 0) < count]
             notes.some("node", "with a GPU whose utilisation is not exported, or is NaN: no mean counts it", some)

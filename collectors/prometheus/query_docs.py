@@ -27,9 +27,11 @@ Slurm of them.
 
 - **Hosts and nodes**: which label holds the host is found by looking (query `hosts`): of `Hostname`, `hostname`,
   `node`, `nodename` and `instance` those that most of Slurm's nodes are found by. A host is a node where it equals its
-  NodeName, NodeHostname or NodeAddr, without a port; or where the first parts are equal and one of both has no domain.
-  An IP address that is no NodeAddr is no node. What fits several nodes, or shares one with a host of another domain, is
-  left out. `wacht doctor` says of each source which label was chosen and which hosts are no nodes.
+  NodeName, NodeHostname or NodeAddr, without a port; or where its first part and that of one of these are equal and one
+  of both has no domain (NodeName `gpu1` fits `gpu1.site`, also with NodeAddr `gpu1.ib.site`). An IP address that is no
+  NodeAddr is no node. What fits several nodes, or by its first part alone shares one with a host of another domain in
+  series of the same kind, is left out. `wacht doctor` says of each source which label was chosen and which hosts are no
+  nodes.
 - `host_labels`, `node_labels` (of node_exporter's series: ports, mounts, checks) and `node`, a regular expression, say
   it for a site where that does not fit; they win over what is found.
 - **Recorded series** bear the host without its port as `node`: the server does not know Slurm. wacht maps it as any.

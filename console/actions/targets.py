@@ -15,7 +15,7 @@ from collectors.model import Cluster
 from collectors.nodeset import expand, natural_key
 from collectors.nodestate import DISPLAYS
 from console.filters.filter_fields import FIELDS, JOB_STATES, NODE_STATES, POSSIBLE
-from console.filters.language import PLACES, Filter, begins, compile_filter, leading, unknown_values
+from console.filters.language import PLACES, Filter, begins, compile_filter, leading, unknown_values, unread_fields
 from console.health import cooling_loops, hidden_jobs
 from console.runtime.errors import FilterError
 
@@ -148,10 +148,8 @@ def _refuse_unclear(found: Filter, cluster: Cluster) -> None:
     """Raises ValueError where what a filter would find is not what was meant, or not known to be all of it."""
     if f"{found.kind}s" not in cluster.known:
         raise ValueError(f"which {found.kind}s there are is not known: they were not read")
-    for field in FIELDS[found.kind]:
-        # Of what differs, Slurm itself tells slurmd.
-        if field.name in found.fields and field.facts not in {"", "checkups"} and field.facts not in cluster.known:
-            raise ValueError(f"{field.name} is not known of any {found.kind}: it was not read")
+    if unread := unread_fields(found, cluster):
+        raise ValueError(unread[0])
     if found.stray:
         # A comma too many would mean the jobs that Slurm names no account of.
         raise ValueError(f"{found.stray} names nothing next to a comma")
@@ -180,7 +178,8 @@ def named(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | None 
         case "job":
             return jobs_of(words, cluster, now)
         case "node":
-            if any(is_filter(word) for word in words):
+            # Places side by side in one text are a filter, as in `/`: all of them must hold.
+            if any(is_filter(word) or (word.startswith(_WIDE) and " " in word.strip()) for word in words):
                 return filtered("node", words, cluster, now)
             return tuple(dict.fromkeys(node for word in words for node in nodes_of(word, cluster)))
         case "alert":
@@ -221,18 +220,38 @@ def _refuse_narrower(action: Action, first: str, words: Sequence[str], cluster: 
     try:
         found = compile_filter(f"{which} {said}", "job" if action.kind == "job" else "node")
     except FilterError:
-        return
+        if not _unfinished(said):
+            return
+        found = None
     states = _STATES[action.kind] - (_REASONS if action.needs_reason else frozenset())
     rows = rows_of(action, cluster)
     acts = (
         row for row in rows.values()
-        if found.matches(row, cluster) and action.refuse(cluster, row) is None
+        if found is not None and found.matches(row, cluster) and action.refuse(cluster, row) is None
     )  # fmt: skip
-    if all(word.lower().strip(",") in states for word in words) or next(acts, None) is not None:
+    if (
+        found is None
+        or all(word.lower().strip(",") in states for word in words)
+        or _names_something(words[0].strip(","), cluster)
+        or next(acts, None) is not None
+    ):
         raise ValueError(
             f"is {said} the reason, or does it say which of them? {which} & {said} chooses by it; "
             f"'{first}' {said} makes it the reason"
         )
+
+
+def _unfinished(said: str) -> bool:
+    """Whether words end as only a filter does that is not finished: `pending &`, `idle (`."""
+    return said[-1:] in set("&|!=~<>(")
+
+
+def _names_something(word: str, cluster: Cluster) -> bool:
+    """Whether a word is the name of something that a filter asks for: a node, a rack, a partition, a user, why a job
+    waits. No row may have it just now; the reader of the line would still take it for a part of the filter."""
+    if word in cluster.nodes or word in cluster.racks or word in cluster.partitions or word in cluster.reservations:
+        return True
+    return any(word in {job.user, job.account, job.qos, job.reason} for job in cluster.jobs.values())
 
 
 _STATES = {

@@ -502,6 +502,16 @@ def _is_title(name: str, field: FilterField) -> bool:
     return any(name in (title, title.rpartition(" ")[2]) for title in field.titles)
 
 
+def unread_fields(found: Filter, cluster: Cluster) -> list[str]:
+    """The fields of a filter that no source told of: of such a field nothing is true, and nothing false."""
+    return [
+        f"{field.name} is not known of any {found.kind}: it was not read"
+        for field in FIELDS[found.kind]
+        # Of what differs, Slurm itself tells slurmd.
+        if field.name in found.fields and field.facts not in {"", "checkups"} and field.facts not in cluster.known
+    ]
+
+
 def unknown_values(found: Filter, cluster: Cluster) -> list[str]:
     """What a filter asks for that no row has and that makes no sense either, each with the values there are."""
     told = [_unknown(found.kind, one, cluster) for one in found.asked]

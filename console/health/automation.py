@@ -52,8 +52,8 @@ class KnownAutomation(Struct, frozen=True):
 class _Set(Struct, frozen=True):
     """What counts now."""
 
-    logins: re.Pattern[str]
-    patterns: re.Pattern[str]
+    logins: tuple[re.Pattern[str], ...]
+    patterns: tuple[re.Pattern[str], ...]
 
 
 @cache
@@ -66,8 +66,9 @@ def shipped() -> tuple[KnownAutomation, ...]:
     )
 
 
-def _joined(texts: Sequence[str]) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{text})" for text in texts), re.I | re.S)
+def _compiled(texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:
+    """Each by itself: flags, names and numbers of groups in one may not change another."""
+    return tuple(re.compile(text, re.I | re.S) for text in texts)
 
 
 @cache
@@ -75,7 +76,7 @@ def _made(own: Automation) -> _Set:
     known = shipped()
     logins = [text for one in known for text in one.logins]
     patterns = [text for one in known for text in one.patterns]
-    return _Set(_joined([*logins, *own.logins]), _joined([*patterns, *own.patterns]))
+    return _Set(_compiled([*logins, *own.logins]), _compiled([*patterns, *own.patterns]))
 
 
 class _Held:
@@ -96,9 +97,10 @@ def in_use() -> Automation:
 
 def is_login(login: str) -> bool:
     """Whether a login is a program's."""
-    return _made(_Held.own).logins.fullmatch(login) is not None
+    return any(one.fullmatch(login) for one in _made(_Held.own).logins)
 
 
 def is_reason(text: str) -> bool:
     """Whether a reason is in the words of a known program."""
-    return _made(_Held.own).patterns.fullmatch(text.strip()) is not None
+    text = text.strip()
+    return any(one.fullmatch(text) for one in _made(_Held.own).patterns)

@@ -27,7 +27,7 @@ from .trends import Trends
 #: The lists: title, what each is made of, and what it says where it is empty and all of that is known.
 _LISTS = (
     ("xids", "XIDs", ("xids",), "no XID was reported"),
-    ("idle", "Idle now in running jobs", ("loads", "jobs", "nodes"), "none"),
+    ("idle", "Idle in running jobs", ("loads", "jobs", "nodes"), "none"),
     ("hot", "Hottest", ("loads",), "no node tells a temperature"),
     ("hungry", "Hungriest", ("loads",), "no node tells its power"),
 )
@@ -103,8 +103,7 @@ class GpusScreen(WachtScreen):
         self.trends.read(self)
         cluster = self.cluster
         idle = gpus.idle_jobs(cluster, ctx.now)
-        total = sum(one.idle for one in idle)
-        found = {"idle": (f" {plural(total, 'GPU')}" if total else "", "warn")}
+        found = {"idle": (_idle_count(sum(one.idle for one in idle), cluster.totals.gpus_idle_in_jobs), "warn")}
         for name, title, kinds, none in _LISTS:
             spans = [(title, "title"), *([found[name]] if name in found else [])]
             self.lists[name].set_title(spans, self.old(*(SOURCES[kind] for kind in kinds)))
@@ -237,3 +236,11 @@ class GpusScreen(WachtScreen):
     def on_descendant_focus(self) -> None:
         """Another pane, other targets."""
         self.refresh_keys()
+
+
+def _idle_count(listed: int, idle: int | None) -> str:
+    """GPUs of the jobs that are listed, of all that idle in jobs (the figure of the overview): jobs that started just
+    now, and those that share a node, are not listed."""
+    if not idle:
+        return f" {plural(listed, 'GPU')}" if listed else ""
+    return f" {listed} of {plural(idle, 'GPU')}"

@@ -197,7 +197,9 @@ def power_lines(cluster: Cluster, cells: int, rows: int) -> list[PaneLine]:
     told = f"{measured:,} of {plural(cluster.totals.nodes, 'node')}" if known else why_unknown(cluster, "loads")
     if cells < 28 and known:
         # Half a number would be a wrong one. A site that meters none of them has no silent nodes.
-        told = "all" if not short else f"{(cluster.totals.nodes or 0) - measured:,} silent" if measured else "unmetered"
+        silent = (cluster.totals.nodes or 0) - measured
+        told = "all" if not short else f"{silent:,} silent" if measured else "unmetered"
+        told = told if cluster.totals.nodes else f"{measured:,} of —"
     lines.append(line([("nodes  ", "text-dim"), (told, "warn" if short else "")]))
     most = max(by_rack(cluster).values(), key=lambda rack: rack.power_w or 0.0, default=None) if cells > 20 else None
     if most is not None and most.power_w is not None:

@@ -233,6 +233,10 @@ class Lab(Jobs, Nodes):
         pid = (self.folder / "run/slurmctld.pid").read_text().strip()
         self._inside("/bin/kill", f"-{int(number)}", pid)
 
+    def signal_slurmd(self, node: str, number: int) -> None:
+        """SIGSTOP makes a node that does not answer; SIGCONT heals it."""
+        self._inside("/bin/kill", f"-{int(number)}", (self.folder / f"run/{node}.pid").read_text().strip())
+
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _chroot(self, user: str | None) -> list[str]:

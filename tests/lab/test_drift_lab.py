@@ -4,6 +4,7 @@ was asked; what is drained in these seconds is back in service when it is confir
 from __future__ import annotations
 
 import io
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def shift(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator
 
 
 def back(shift: Shift) -> None:
-    """Wait until the node answers again."""
+    """Let the node answer again, and wait until it does."""
+    shift.lab.signal_slurmd(FLAPS, signal.SIGCONT)
 
     def missing() -> str:
         node = shift.node(FLAPS)
@@ -49,7 +51,8 @@ def back(shift: Shift) -> None:
 
 
 def flapping(shift: Shift) -> None:
-    """Undrained just now: as a plan sees it."""
+    """Undrained just now, and its slurmd stopped until `back`: as a plan sees it, however slow this computer is."""
+    shift.lab.signal_slurmd(FLAPS, signal.SIGSTOP)
     shift.lab.check(["scontrol", "update", f"NodeName={FLAPS}", "State=UNDRAIN"])
     assert shift.node(FLAPS).display == "unknown"
 

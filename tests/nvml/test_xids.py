@@ -98,6 +98,7 @@ LINES = {
     "145, RLW_SRC_TRACK Nonfatal XC1 i0 Link 12 (0x040988e2 0x00000008 0x00000000)": (145, "nonfatal"),
     "145, pid=4711, name=python, RLW_REMAP Nonfatal XC0 i0 Link 02": (145, "nonfatal"),
     "144, pid='<unknown>', name=<unknown>, SAW_MVB Fatal XC0 i0 Link 00 (0x00000001)": (144, "fatal"),
+    "145, pid=11, name=, A Nonfatal XC, RLW_REMAP Fatal XC1 i0 Link 00 (0x00": (145, None),
     "146, TLW_RX/TLW_RX_PIPE0 Nonfatal XC0 i0 Link 00 (0x0000000a 0x00000001)": (146, "nonfatal"),
     "150, MSE_WATCHDOG Fatal XC0 i0 Link -1 (0x00000000 0x00000000)": (150, "fatal"),
     "145, something that no driver writes yet": (145, None),

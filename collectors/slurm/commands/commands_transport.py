@@ -15,7 +15,7 @@ from collectors.slurm.transport import About, FewByName
 
 from . import controller, daemons, rights, users
 from .fenced_reads import ask, fence, fenced
-from .jobs import COLUMNS, NAMED, QueueReader, command, named, row, with_held
+from .jobs import COLUMNS, NAMED, QueueReader, command, counted, named, row
 from .nodes import NodeReader, read_named
 
 #: One argument of a command may be 128 KB long (MAX_ARG_STRLEN of Linux).
@@ -107,13 +107,18 @@ class CliRoad(FewByName):
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         """The jobs of these ids as they are now; squeue refuses a single unknown id and is silent on one of many."""
-        found: dict[str, Job] = {}
+        with process.surrounded(self._settings.surroundings):
+            found = self._named(ids)
+            wanted = frozenset(ids)
+            return counted((job for job in found if job.id in wanted), self._deadline_s)
+
+    def _named(self, ids: Sequence[str]) -> list[Job]:
+        found: list[Job] = []
         for at in range(0, len(ids), _IDS_A_CALL):
             mark = fence()
             argv = command(mark, ids[at : at + _IDS_A_CALL])
             try:
-                with process.surrounded(self._settings.surroundings):
-                    rows = fenced(argv, mark, ask(argv, self._deadline_s), len(NAMED))
+                rows = fenced(argv, mark, ask(argv, self._deadline_s), len(NAMED))
             except SourceFault as error:
                 if "Invalid job id" in error.fault.what:
                     continue
@@ -122,25 +127,23 @@ class CliRoad(FewByName):
             if None in read:
                 # It may be one of these: left out, it would pass for a job that has ended.
                 raise SourceFault("malformed", "a row of squeue cannot be read", "is this version of Slurm known?")
-            found |= {job.id: with_held(job, self._deadline_s) for job in read if job is not None}
-        wanted = frozenset(ids)
-        return {key: job for key, job in found.items() if key in wanted}
+            found += [job for job in read if job is not None]
+        return found
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
         """The jobs that hold one of these nodes now. squeue prints its header where nothing runs: that proves it."""
         mark = fence()
-        argv = command(mark, nodes=fold_for_slurm(nodes))
-        with process.surrounded(self._settings.surroundings):
-            rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
-        return {job.id: with_held(job, self._deadline_s) for raw in rows if (job := row(raw)) is not None}
+        return self._listed(mark, command(mark, nodes=fold_for_slurm(nodes)))
 
     def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
         """The jobs that asked for this reservation. squeue prints its header where there is none: that proves it."""
         mark = fence()
-        argv = command(mark, reservation=reservation)
+        return self._listed(mark, command(mark, reservation=reservation))
+
+    def _listed(self, mark: str, argv: Sequence[str]) -> Mapping[str, Job]:
         with process.surrounded(self._settings.surroundings):
             rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
-        return {job.id: with_held(job, self._deadline_s) for raw in rows if (job := row(raw)) is not None}
+            return counted((job for raw in rows if (job := row(raw)) is not None), self._deadline_s)
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
         """The users of these names, as slurmdbd keeps them."""

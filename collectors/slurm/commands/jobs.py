@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from heapq import nsmallest
+from operator import itemgetter
 
 from msgspec.structs import replace
 
@@ -29,9 +31,11 @@ COLUMNS = (
 #: Of jobs that are read by name these too: an operator may change them, and no poll should cost their bytes.
 NAMED = (*COLUMNS[:-2], "Nice", "ExcNodes", *COLUMNS[-2:])
 
-#: Jobs whose GPUs are counted one by one in a reading: those that use `--gpus-per-socket` where Slurm keeps no TRES of
-#: GPUs, each once.
+#: Jobs whose GPUs are counted one by one in a reading, polled or by name: those that use `--gpus-per-socket` where
+#: Slurm keeps no TRES of GPUs.
 _COUNTED_A_READING = 8
+#: After how many readings a job whose question was not answered is asked for again: first, and at most after doublings.
+_AGAIN, _AGAIN_MOST = 2, 64
 
 #: States whose StartTime is a forecast and whose GPUs are asked for, not held, whatever the node list says.
 WAITING = frozenset({
@@ -114,9 +118,24 @@ def gpus_of(
     return 0
 
 
+def is_uncounted(job: Job) -> bool:
+    """Whether it holds GPUs of which its row does not tell how many."""
+    return job.gpus is None and job.nodes is not None and job.state not in WAITING
+
+
+def counted(jobs: Iterable[Job], deadline_s: float) -> dict[str, Job]:
+    """These jobs by id, with the GPUs of the first few whose rows do not tell how many they hold; of the others they
+    stay unknown: each is a question to the controller, and a person waits for the answer."""
+    found = {job.id: job for job in jobs}
+    for job in [job for job in found.values() if is_uncounted(job)][:_COUNTED_A_READING]:
+        found[job.id] = with_held(job, deadline_s)
+    return found
+
+
 def with_held(job: Job, deadline_s: float) -> Job:
-    """The job with the GPUs that it holds, counted one by one where its row does not tell how many (one question)."""
-    if job.gpus is not None or job.nodes is None or job.state in WAITING:
+    """The job with the GPUs that it holds, counted one by one where its row does not tell how many (one question). The
+    same object where nothing was asked or nothing answered."""
+    if not is_uncounted(job):
         return job
     try:
         indices = controller.job_detail(job.id, deadline_s).gpu_indices
@@ -133,19 +152,34 @@ class QueueReader:
         self._run = run
         self._known: dict[str, Job] = {}
         self._jobs: Mapping[str, Job] = {}
-        self._uncounted: list[str] = []
-        """Rows that are new in the last reading and do not tell how many GPUs their job holds."""
+        self._readings = 0
+        self._uncounted: dict[str, tuple[int, int]] = {}
+        """Rows whose job's GPUs are still to be counted: from which reading on, and how many to wait after that where
+        nothing answers."""
 
     def read(self, deadline_s: float) -> tuple[Mapping[str, Job], tuple[str, ...]]:
         """All jobs by id, and warnings about rows left out. Raises SourceFault."""
         mark = fence()
         warnings = self.take(ask_blocks(command(mark), mark, deadline_s, len(COLUMNS), self._run))[1]
-        for raw in self._uncounted[:_COUNTED_A_READING]:
-            job = self._known[raw]
-            self._known[raw] = counted = with_held(job, deadline_s)
-            if counted is not job:
-                self._jobs = {**self._jobs, counted.id: counted}
+        self._count(deadline_s)
         return self._jobs, warnings
+
+    def _count(self, deadline_s: float) -> None:
+        """Count the GPUs of a few jobs whose rows do not tell how many they hold, those that wait longest first. One
+        whose question was not answered is asked for again, ever more seldom."""
+        due = [(when, raw) for raw, (when, _) in self._uncounted.items() if when <= self._readings]
+        told: dict[str, Job] = {}
+        for _, raw in nsmallest(_COUNTED_A_READING, due, key=itemgetter(0)):
+            job = self._known[raw]
+            held = with_held(job, deadline_s)
+            if held is job:
+                wait = self._uncounted[raw][1]
+                self._uncounted[raw] = (self._readings + wait, min(2 * wait, _AGAIN_MOST))
+            else:
+                del self._uncounted[raw]
+                self._known[raw] = told[held.id] = held
+        if told:
+            self._jobs = {**self._jobs, **told}
 
     def take(self, blocks: Iterable[Sequence[str]]) -> tuple[Mapping[str, Job], tuple[str, ...]]:
         """Turn raw rows, some at a time, into jobs. Raises SourceFault("malformed") when none of several can be read.
@@ -154,7 +188,6 @@ class QueueReader:
         with the keys (100,000 rows, 2 cores: 225 ms in one call before, 5 ms now)."""
         every: list[list[Job | None]] = []
         fresh: dict[str, Job] = {}
-        self._uncounted = []
         met: set[int] = set()
         for rows in blocks:
             made: list[Job | None] = list(map(self._known.get, rows))
@@ -167,11 +200,13 @@ class QueueReader:
         bad = sum(made.count(None) for made in every)
         if bad and bad == sum(map(len, every)):
             raise SourceFault("malformed", f"squeue: none of {bad} rows can be read", "is this version of Slurm known?")
+        self._readings += 1
         gone = [raw for raw, job in self._known.items() if id(job) not in met]
         if fresh or gone:
             for raw in gone:
                 del self._known[raw]
+                self._uncounted.pop(raw, None)
             self._known.update(fresh)
-            self._uncounted = [raw for raw, job in fresh.items() if job.gpus is None and job.nodes]
+            self._uncounted |= {raw: (self._readings, _AGAIN) for raw, job in fresh.items() if is_uncounted(job)}
             self._jobs = {job.id: job for made in every for job in made if job is not None}
         return self._jobs, ((f"{bad} rows of squeue could not be read",) if bad else ())

@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault
 from console.actions.action import Kind
-from console.filters.language import Filter, compile_filter, unknown_values
+from console.filters.language import Filter, compile_filter, unknown_values, unread_fields
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
 from widgets.key_bar import KeyHint
@@ -96,7 +96,7 @@ class ListScreen(FilteredScreen):
         rows = self.rows(cluster)
         if chosen is not None:
             rows = {key: row for key, row in rows.items() if chosen.matches(row, cluster, now)}
-        strange = unknown_values(chosen, cluster) if chosen is not None else ()
+        strange = (*unread_fields(chosen, cluster), *unknown_values(chosen, cluster)) if chosen is not None else ()
         view = arrange(rows, by, self._made.view if self._made is not None else None)
         self._made = PreparedView(ref(cluster), chosen, view, strange)
 
@@ -206,7 +206,11 @@ class ListScreen(FilteredScreen):
             self.table.empty_text = self.missing_text(self.rows_of, self.source, f"there are no {self.crumb}")
         else:
             count = "…" if self.table.waits else f"{shown:,}"
-            spans += [(f" {count} of {every:,}", "text-strong"), ("   / ", "text-dim"), (self.filter.text, "accent")]
+            spans += [
+                (f" {count} of {every:,}" if known else " —", "text-strong"),
+                ("   / ", "text-dim"),
+                (self.filter.text, "accent"),
+            ]
             strange = self._made.strange if self._made is not None and self._made.filter is self.filter else ()
             why = ": ".join((f"no {self.crumb} match {self.filter.text}", *strange[:1]))
             self.table.empty_text = self.missing_text(self.rows_of, self.source, f"{why}  (Esc shows all)")
