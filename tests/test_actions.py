@@ -167,7 +167,7 @@ def test_a_reason_is_one_harmless_line():
 def test_the_gate_needs_no_screen():
     """Neither Textual nor Rich, and no Writer before an action is planned."""
     code = (
-        "import sys, console.actions.registry, console.gate.gate, console.actions.plan, console.gate.verify;"
+        "import sys, console.actions.registry, console.gate.gate, console.actions.plan, console.actions.verification;"
         "import console.journal.writer, console.cli.act;"
         "bad = {'textual', 'rich', 'collectors.slurm.commands.write', 'collectors.sim.write'} & set(sys.modules);"
         "sys.exit(f'imported: {bad}' if bad else 0)"

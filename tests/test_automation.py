@@ -177,8 +177,9 @@ def test_a_wrong_or_too_wide_pattern_ends_the_start(tmp_path, line, said):
 
 def test_every_question_whether_a_person_did_it_asks_the_same_list():
     """The inbox, the pre-flight and the check before a send: each by its own road to the answer."""
+    from console.actions import verification
     from console.actions.registry import ACTIONS
-    from console.gate import preflight, verify
+    from console.gate import preflight
 
     drain = next(one for one in ACTIONS if one.id == "drain")
     text = "(Code:InsufficientInstanceCapacity)Failure when resuming nodes"
@@ -187,7 +188,7 @@ def test_every_question_whether_a_person_did_it_asks_the_same_list():
         now = make.node("gpu0001", "DOWN+DRAIN", reason=said, reason_by="root", reason_at=1)
         (entry,) = drain_reasons.inbox(make.cluster(nodes=[now]), 100.0)
         assert (entry.who == "robot") is by_program
-        assert verify.rewritten(drain, before, now) is not by_program
+        assert verification.rewritten(drain, before, now) is not by_program
         assert ("(robot)" in preflight._signed(now, _At())) is by_program
     assert automation.is_reason(text)
 

@@ -21,9 +21,9 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import open_writer
 from console.app import fleet
 from console.app.app import WachtApp
+from console.app.commands import CommandError
 from console.app.dialogs import ConfirmDialog
 from console.config.settings import Config
-from console.filters.commands import CommandError
 from console.ingest.poller import WATCHED, Poller
 from console.journal.chain import read
 from console.recording import replay_site as record_site

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from console.actions.verification import PendingTarget, Verification
 from console.app.dialogs import ConfirmDialog
-from console.gate.verify import PendingTarget, Verification
 from console.journal.writer import read
 from console.screens.help import HelpScreen
 from tests.operator import console

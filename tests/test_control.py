@@ -8,7 +8,7 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Completing, Control, Controller, Cost, Diag, Fault, Runaway, Source
 from collectors.sim.incidents import STARTS_S
-from console.plant import controller_cost
+from console.ingest import controller_cost
 from console.recording.cut import Masked, Masks
 from console.tables import control_lines
 from console.tables.control_columns import askers, duration_us, hung

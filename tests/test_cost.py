@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Cluster, Cost, Diag, Source
-from console.plant.controller_cost import MOST, between, strain, told
+from console.ingest.controller_cost import MOST, between, strain, told
 from console.tables.overview_figures import controller_words
 
 

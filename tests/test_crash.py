@@ -17,7 +17,7 @@ from collectors.redaction import Secret
 from console.app import app as apps
 from console.config.settings import Config
 from console.journal.writer import Journal
-from console.runtime import crash
+from console.session import crash
 from console.session.site import demo
 from tests.faults import fault
 from tests.test_pty import Pty, restored

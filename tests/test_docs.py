@@ -15,12 +15,12 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
 from console.actions.plan import Guard
 from console.actions.registry import ACTIONS, NAVIGATION
+from console.actions.verification import PATIENCE_OF_S, PATIENCE_S
 from console.alerts import alert_rules
 from console.cli.act_command import act
 from console.config import settings as config
 from console.config.settings import Config, load
 from console.gate import fitness, preflight, preflight_reads
-from console.gate.verify import PATIENCE_OF_S, PATIENCE_S
 from console.health import failure_domains
 from console.journal import undo, writer
 from console.pages import oncall

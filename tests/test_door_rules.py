@@ -13,8 +13,8 @@ from console.actions.options import option
 from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
 from console.actions.targets import jobs_of, named, nodes_of
+from console.actions.waves import draws, may_begin
 from console.gate.rights import refused
-from console.gate.waves import draws, may_begin
 from tests import make
 from tests.test_act import Terminal
 from tests.test_gate import small

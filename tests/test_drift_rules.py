@@ -17,12 +17,12 @@ from console.actions.action import Row
 from console.actions.drift_rules import RULES, Drift
 from console.actions.plan import Confirm, Guard, Plan
 from console.actions.registry import ACTIONS, BY_ID
+from console.actions.verification import drifted
 from console.app.dialogs import ConfirmDialog
 from console.cli.act import DONE, INCOMPLETE, REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
 from console.gate.planning import otherwise
 from console.gate.preview import text
-from console.gate.verify import drifted
 from tests.operator import Operator, console
 from tests.test_gate import NOW, World, alert, job, node, planned
 

@@ -13,12 +13,13 @@ import pytest
 from msgspec.structs import replace
 
 from collectors.model import Cluster, Job, Load, Node, Power, Totals
-from console.export import export_dialog, output_file
+from console.app import export_dialog
+from console.app.commands import CommandError, completer, parse
+from console.export import output_file
 from console.export.export_fields import TABLES, fields_of
 from console.export.markdown import escaped, item
 from console.export.output_file import CannotWrite, save
 from console.export.table_export import TableExport, guarded, plain, shown, written
-from console.filters.commands import CommandError, completer, parse
 from console.session.cluster_summary import Standing
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
 from console.tables.table_columns import JOBS, NODES, Ctx

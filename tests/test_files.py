@@ -29,7 +29,8 @@ from console.health.xid_policy import load_policy
 from console.journal import chain
 from console.journal.syslog_witness import Witness
 from console.journal.writer import Journal, JournalFault, entries_of, verify
-from console.runtime import crash, log
+from console.runtime import log
+from console.session import crash
 from tests.faults import fault
 from tests.others import closed
 from tests.yardstick import cost

@@ -15,8 +15,8 @@ from collectors.nodestate import OUT
 from console.actions.action import rows_of
 from console.actions.plan import Guard, Options, Plan
 from console.actions.registry import BY_ID, keys_for
+from console.actions.waves import RETURNS
 from console.gate.outcome import Progress
-from console.gate.waves import RETURNS
 from console.journal.writer import unfinished, verify
 from tests.test_gate import World, alert, job, node
 

@@ -6,7 +6,7 @@ import pytest
 
 from collectors.model import Alert, Cluster, Matcher, Silence, Source
 from console.actions.registry import BY_ID
-from console.gate.verify import (
+from console.actions.verification import (
     PATIENCE_OF_S,
     PATIENCE_S,
     PendingTarget,

@@ -11,7 +11,7 @@ from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Change, Matcher, Sent, Silence
 from console.actions.incident import asked
 from console.actions.plan import Options
-from console.gate.verify import Verification
+from console.actions.verification import Verification
 from console.journal.entries import join
 from tests.test_gate import World, node
 

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectors.clock import ManualClock
+from console.config.paths import default_path
 from console.journal import chain
 from console.journal.syslog_witness import Witness
 from console.journal.writer import (  # fmt: skip
@@ -34,7 +35,6 @@ from console.journal.writer import (  # fmt: skip
     verified,
     verify,
 )
-from console.runtime.paths import default_path
 from tests.faults import fault
 
 

@@ -22,7 +22,7 @@ from collectors.alertmanager.client import AlertmanagerClient
 from collectors.model import SourceFault
 from collectors.process import environment
 from collectors.redaction import Secret, hidden
-from console.runtime import crash
+from console.session import crash
 from tests import restd
 from tests.faults import fault
 from tests.make import Commands

@@ -59,7 +59,7 @@ LATER = {
     "console.journal.entries": "what was done before",
     "console.journal.undo": "what was done before",
     "console.config.plugins": "a second after the start",
-    "console.runtime.crash": "a crash",
+    "console.session.crash": "a crash",
     "collectors.slurm.commands.argv": _ACTION,
     "collectors.prometheus.query_table": "an opened source",
     "collectors.sim.machine": "the first reading",

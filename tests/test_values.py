@@ -13,8 +13,8 @@ from console.actions.node_actions import with_ticket
 from console.actions.options import split, valued
 from console.actions.plan import Guard, Options, Plan, PreflightReads, Refusal
 from console.actions.registry import ACTIONS, BY_ID
+from console.actions.verification import drifted, seen
 from console.gate import preview
-from console.gate.verify import drifted, seen
 from console.journal.entries import JournalEntry, join
 from console.journal.undo import undo_of
 from tests.test_gate import NOW, World, job, node

@@ -20,12 +20,12 @@ from collectors.slurm.commands.argv_reservations import moment_of
 from console.actions import reservations
 from console.actions.plan import Options, Refusal
 from console.actions.registry import BY_ID
+from console.actions.verification import PendingTarget, Verification
 from console.cli.act import run_act, sources_of, undoing
 from console.cli.main import cli
 from console.gate import preflight_reads
 from console.gate.gate import Gate
 from console.gate.rights import refused
-from console.gate.verify import PendingTarget, Verification
 from console.journal.leftovers import Left, left, reminders
 from console.journal.writer import Journal
 from console.runtime.operator_identity import person

@@ -111,7 +111,7 @@ class Action(Struct, frozen=True, kw_only=True):
     """What it sets on each target; `--value` and the word after the targets say it."""
     proof: Callable[[Any, Any], bool | None] | None = None
     """Of its own kind of proof: whether the row after shows, against the one before, that it was done; None is that it
-    can no longer tell. Without it and without a value `console.gate.verify.seen` knows."""
+    can no longer tell. Without it and without a value `console.actions.verification.seen` knows."""
     together: Together | None = None
     typed: str = ""
     """What stands behind the targets in the line that its key or the palette opens, where more must be said."""

@@ -1,5 +1,5 @@
 """What may differ of a target between the preview and the answer, and what is done about it unless its action says
-otherwise (`Action.drift`). Data alone; `console.gate.verify.drifted` finds the differences.
+otherwise (`Action.drift`). Data alone; `console.actions.verification.drifted` finds the differences.
 
 More harm than was shown, and another person's hand on the target, drop it. What makes the action safer or more needed
 asks again. Less harm than was shown goes.

@@ -12,10 +12,10 @@ from msgspec import Meta, Struct, field
 
 from collectors.model import Change, Cluster, Gpu, Job, JobDetail
 from collectors.nodeset import fold
-from console.gate.waves import Waves
 
 from .action import Action, Kind, Row
 from .check_codes import Code
+from .waves import Waves
 
 #: Why nothing may be sent where whoever started the console said so.
 READ_ONLY = "read-only"

@@ -19,12 +19,12 @@ from console.actions import incident
 from console.actions.action import Action, Kind, rows_of
 from console.actions.plan import Options, PreflightReads, Refusal, listed, named
 from console.actions.registry import BY_ID
-from console.filters.commands import CommandError
-from console.gate.verify import Settled, Verification, done_word
+from console.actions.verification import Settled, Verification, done_word
 from console.queue.queue_reads import Sparing
 from console.screens.layout.screen import WachtScreen, stepped
 from console.session.cluster_session import Here, Opened
 
+from .commands import CommandError
 from .journal_queries import Recalling
 from .rollout_dialog import Returning, look_of
 

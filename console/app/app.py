@@ -21,17 +21,16 @@ from console.actions.action import Kind
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.config.settings import Config
 from console.config.theme_files import read_looks
-from console.filters.commands import SCREENS, Command, CommandError, is_job, parse
 from console.health import automation
 from console.health.unknown_reasons import why_unknown
 from console.health.xid_policy import Policy, load_policy
 from console.recording.location import to_record
 from console.runtime.browser_mode import served
 from console.runtime.errors import FilterError
-from console.runtime.thread_errors import Failing
 from console.screens.layout.inspection import Inspection
 from console.screens.layout.screen import WachtScreen
 from console.session.site import Site
+from console.session.thread_errors import Failing
 from themes import register
 from widgets.prompt import Prompt
 from widgets.terminal.colour_filter import sieve
@@ -39,6 +38,7 @@ from widgets.terminal.input_queue import InOrder
 from widgets.terminal.quiet_app import QuietApp, QuietScreen
 
 from . import replay_mode, views
+from .commands import SCREENS, Command, CommandError, is_job, parse
 from .input import Typed
 from .plugin_loading import Plugged
 
@@ -225,7 +225,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
 
     def action_copy_rows(self) -> None:
         """Y."""
-        from console.export.export_dialog import copy_rows
+        from .export_dialog import copy_rows
 
         copy_rows(self)
 
@@ -264,7 +264,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
 
     def action_vendor(self) -> None:
         """e."""
-        from console.export.vendor_export import vendor
+        from .vendor_export import vendor
 
         try:
             vendor(self)
@@ -302,7 +302,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
             case "close":
                 self.close_cluster(command.rest)
             case "export" | "report":
-                from console.export.export_dialog import carry_out
+                from .export_dialog import carry_out
 
                 carry_out(self, command)
             case "progress":
@@ -310,7 +310,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
             case "common":
                 self.show_common(self._named(command.rest))
             case "vendor":
-                from console.export.vendor_export import vendor
+                from .vendor_export import vendor
 
                 vendor(self, command.rest, over=command.over)
             case "node":
@@ -368,7 +368,7 @@ def run(site: Site, config: Config, node: str | None = None, others: Sequence[Si
         app.give_back()
         app.stop_reading()
     if app.errors:
-        from console.runtime import crash
+        from console.session import crash
 
         at = next((one for one in app.opened.values() if one.wrote), app.here)
         sys.stderr.write(crash.told(app.errors, "the console", at.journal_path, at.wrote))

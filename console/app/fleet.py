@@ -15,7 +15,6 @@ from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Cluster, Diff
 from console.config.settings import Config
-from console.filters.commands import SCREENS, CommandError
 from console.ingest.messages import ClusterChanged
 from console.ingest.poller import WATCHED, Poller
 from console.recording.location import to_record
@@ -29,6 +28,7 @@ from widgets.cells import Span
 from widgets.terminal.quiet_app import QuietScreen
 
 from . import views
+from .commands import SCREENS, CommandError
 from .replay_mode import Looking
 
 if TYPE_CHECKING:

@@ -15,20 +15,20 @@ from textual.widgets import Input
 
 from collectors.clean import clean
 from console.config.keymap import Keymap, pressed, read_keys
+from console.config.paths import state_folder
 from console.config.settings import Config
 from console.config.theme_files import Looks
 from console.filters import completion
-from console.filters.commands import CommandError, completer
 from console.filters.saved_filters import LISTS, Filters, forget_line, kept_filters, made, read_filters, save_line
 from console.journal.shifts import EVERY_S, kept_shifts, noted
 from console.runtime.errors import FilterError
-from console.runtime.paths import state_folder
 from console.runtime.state_files import Aside, Kept, KeptFault, newest
 from console.screens.layout.screen import WachtScreen
 from widgets.key_bar import KeyBar
 from widgets.prompt import History, Prompt
 
 from . import replay_mode
+from .commands import CommandError, completer
 
 T = TypeVar("T", bound=events.Event)
 

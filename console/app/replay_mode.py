@@ -17,7 +17,6 @@ from collectors.clock import Clock
 from collectors.model import Cluster, Diff
 from console.actions.incident import incidents
 from console.config.keymap import Keymap
-from console.filters.commands import CommandError
 from console.ingest.poller import Poller
 from console.ingest.reduce import merged
 from console.queue.queue_reads import Sparing
@@ -29,6 +28,7 @@ from console.triage.judgement import JudgedBy
 from widgets.key_bar import KeyHint
 from widgets.units import duration, stamp
 
+from .commands import CommandError
 from .undoing import Undoing
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from console.actions import targets
 from console.actions.options import valued
 from console.actions.plan import Options, Plan, PreflightReads, Refusal, Skip
 from console.actions.registry import BY_ID
+from console.actions.verification import done_word
 from console.gate import preview
 from console.gate.gate import Gate
 from console.gate.outcome import Outcome, SendResult
 from console.gate.preflight_reads import BACK, RETURN_SOURCES
-from console.gate.verify import done_word
 from console.journal.undo import Undo, last_of, undo_of
 from console.journal.writer import entries_of
 from console.runtime.errors import FilterError

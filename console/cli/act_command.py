@@ -109,9 +109,9 @@ def act(
     from console.actions.options import joined, option
     from console.actions.plan import Options
     from console.actions.registry import BY_ID
+    from console.config.paths import journal_path
     from console.filters.language import misplaced
     from console.journal.writer import JournalFault
-    from console.runtime.paths import journal_path
     from console.session import site
     from console.session import snapshot as shot
     from console.session.site_gate import open_gate, pre_flight, put_back
@@ -181,7 +181,7 @@ def journal() -> None:
 
 
 def _journal_file(ctx: click.Context) -> Any:
-    from console.runtime.paths import journal_path
+    from console.config.paths import journal_path
     from console.session.site import choose
 
     config = configured(ctx)

@@ -320,7 +320,7 @@ def main() -> None:
         click.echo(f"wacht: {plain(str(error))}", err=True)
         sys.exit(2)
     except Exception as error:
-        from console.runtime import crash
+        from console.session import crash
 
         click.echo(crash.told([error], "the command"), nl=False, err=True)
         sys.exit(1)

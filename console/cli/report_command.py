@@ -63,11 +63,11 @@ def _width() -> int:
 
 def _sources(ctx: click.Context, recording: Path | None) -> Any:
     from collectors.files import is_there
+    from console.config.paths import journal_path
     from console.health.xid_policy import load_policy
     from console.ingest.node_naming import tell
     from console.recording.location import own_path
     from console.reports.reads import ReportSources, book_of, of_recording
-    from console.runtime.paths import journal_path
     from console.session import site, snapshot
 
     config = configured(ctx)

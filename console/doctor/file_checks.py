@@ -14,8 +14,8 @@ from collectors import shared_readings
 from collectors.bearer_token import read_token
 from collectors.clean import clean
 from collectors.model import SourceFault
+from console.config.paths import journal_path
 from console.config.settings import Config
-from console.runtime.paths import journal_path
 from console.session.site import Site
 
 from .finding import Finding, FindingGroup

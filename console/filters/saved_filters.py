@@ -21,8 +21,8 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.decoding import from_json
 from console.config.keymap import KeyLine
+from console.config.paths import state_folder
 from console.runtime.errors import FilterError
-from console.runtime.paths import state_folder
 from console.runtime.state_files import Kept
 
 MOST = 200

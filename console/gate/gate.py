@@ -22,6 +22,7 @@ from console.actions.action import ROWS, Action, Row, tidy
 from console.actions.incident import Scope, declared
 from console.actions.plan import READ_ONLY, Guard, Options, Plan, PreflightReads, Refusal, Skip, grouped
 from console.actions.registry import BY_ID
+from console.actions.verification import PendingTarget, Settled, Verification
 from console.health.xid_policy import Policy, default_policy
 from console.journal.entries import JournalEntry, outcome_of, readable
 from console.journal.writer import Journal, JournalFault
@@ -45,7 +46,6 @@ from .outcome import (
 from .planning import change_for, make, spelled
 from .rollout import Look, Waving
 from .target_reads import Again, Readers
-from .verify import PendingTarget, Settled, Verification
 
 #: Of targets that did not change, and are asked again with those that did.
 _WITH_THEM = "with the others it takes out more than was confirmed"
@@ -357,7 +357,7 @@ class Gate:
     ) -> Outcome:
         """Read back until every target is settled or the deadline has passed, and note it. Blocks.
 
-        Without a deadline it takes as long as `console.gate.verify` has patience with the action.
+        Without a deadline it takes as long as `console.actions.verification` has patience with the action.
         """
         watch = Verification(outcome.waiting)
         every: list[Settled] = []

@@ -14,8 +14,7 @@ from collectors.model import Alert, Change, Job, Node, Partition, Reservation, S
 from console.actions.action import Action, Row
 from console.actions.plan import Plan
 from console.actions.registry import BY_ID
-
-from .verify import PendingTarget, Settled
+from console.actions.verification import PendingTarget, Settled
 
 
 class SendResult(Struct, frozen=True):
@@ -27,7 +26,7 @@ class SendResult(Struct, frozen=True):
     aside: bool = False
     """Of waves: it is not fit, and was set aside."""
     seen: str = ""
-    """The state of the target that shows it, as `console.gate.verify.Settled` has it."""
+    """The state of the target that shows it, as `console.actions.verification.Settled` has it."""
 
 
 class Changed(Struct, frozen=True):
@@ -45,7 +44,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     results: Mapping[str, SendResult] = msgspec.field(default_factory=dict)
     sent: tuple[Sent, ...] = ()
     waiting: tuple[PendingTarget, ...] = ()
-    """For `console.gate.verify.Verification`."""
+    """For `console.actions.verification.Verification`."""
     aside: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Of waves: nodes that came back unfit or not at all, and why."""
     again: Mapping[str, Changed] = msgspec.field(default_factory=dict)

@@ -14,7 +14,7 @@ from collectors.clean import clean
 from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node, Reservation
 from collectors.nodestate import OUT
 from collectors.slurm.commands.argv import REASON_CAP
-from console.actions import het_jobs, reservations, silences, user_actions, user_messages
+from console.actions import het_jobs, reservations, silences, user_actions, user_messages, waves
 from console.actions.action import ENDED, WAITING, Action, Row, Value, rows_of, tidy
 from console.actions.incident import Scope
 from console.actions.options import OPTION_OF
@@ -31,12 +31,12 @@ from console.actions.plan import (
     grouped,
     listed,
 )
+from console.actions.verification import Drifted, judged
 from console.filters.language import misplaced
 from console.health import hidden_jobs
 from console.health.xid_policy import Policy
 
-from . import confirmation, preflight, rights, waves
-from .verify import Drifted, judged
+from . import confirmation, preflight, rights
 
 _ON_IT = "I'm on it"
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from collectors.model import Alert, Job, Node, Silence
 from console.actions.action import said
 from console.actions.plan import JobHit, PartitionShare, Plan, Skip
+from console.actions.verification import state_of
 from console.health import hidden_jobs
 from console.plant import nvlink_domains
 from widgets.units import count, duration, plural
@@ -16,7 +17,6 @@ from widgets.units import count, duration, plural
 from . import impact
 from .preview_alerts import alerts, silences
 from .preview_parts import Fact, each, few, many, moment, most, names
-from .verify import state_of
 
 #: What is listed one by one of each on a screen.
 JOBS_SHOWN = 10

@@ -15,6 +15,16 @@ from collectors.clock import Clock
 from collectors.model import Change, Cluster, Node, SourceFault
 from collectors.nodeset import fold
 from console.actions.plan import Check, Options, Plan, PreflightReads, Refusal
+from console.actions.verification import (
+    PATIENCE_OF_S,
+    PATIENCE_S,
+    PendingTarget,
+    Settled,
+    Verification,
+    rewritten,
+    state_of,
+)
+from console.actions.waves import Waves, may_begin
 from console.health import drain_reasons
 from console.health.inconsistencies import fresh
 from console.health.xid_policy import Policy
@@ -23,8 +33,6 @@ from . import preflight
 from .outcome import Progress, SendResult
 from .preflight_reads import RETURN_SOURCES
 from .target_reads import Readers
-from .verify import PATIENCE_OF_S, PATIENCE_S, PendingTarget, Settled, Verification, rewritten, state_of
-from .waves import Waves, may_begin
 
 if TYPE_CHECKING:
     from .gate import Gate

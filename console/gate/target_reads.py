@@ -14,11 +14,11 @@ from collectors.model import AlertDesk, Cluster, SourceFault, Transport
 from console.actions import incident
 from console.actions.action import ROWS, Action, Row
 from console.actions.plan import Plan
+from console.actions.verification import PendingTarget, drifted, jobs_by_node
 
 from .confirmation import weighed
 from .outcome import Changed, SendResult
 from .planning import otherwise
-from .verify import PendingTarget, drifted, jobs_by_node
 
 
 class Again(NamedTuple):

@@ -22,8 +22,8 @@ from collectors import memory, process
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import KINDS, Budget, Cluster, Collector, Diff, Facts, Fault, Reading, SourceFault
-from console.plant import controller_cost
 
+from . import controller_cost
 from .node_naming import Naming
 from .pace import AFTER_ANOTHER, LONGEST_S, Spent, due_s, jittered, spared_s, within_s
 from .reduce import begin, merged, reduce

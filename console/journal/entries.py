@@ -20,9 +20,9 @@ from collectors.decoding import convert
 from collectors.model import Alert, Job, Matcher, Node, Partition, Reservation, Silence, User
 from collectors.nodeset import fold
 from collectors.nodestate import display_word, parse_state
+from console.actions import verification
 from console.actions.action import Row
 from console.actions.registry import BY_ID
-from console.gate import verify
 
 Record = Mapping[str, Any]
 #: Words of `console.gate.outcome.SendResult`, in the order in which they are told.
@@ -209,11 +209,13 @@ def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[
         if known is None or known.unseen:
             told[target] = {"state": "unknown", "why": "no reading shows what it did"}
             continue
-        shown = verify.seen(orphan.action, before, row, reason, asked, orphan.values.get(target)) if before else False
+        shown = (
+            verification.seen(orphan.action, before, row, reason, asked, orphan.values.get(target)) if before else False
+        )
         if shown:
             told[target] = {"state": "done", "why": "read back: it is as it was meant to be"}
             continue
-        now = "it is not there any more" if row is None else f"now {verify.state_of(row)}"
+        now = "it is not there any more" if row is None else f"now {verification.state_of(row)}"
         if before is None:
             now = f"the journal does not say how it was; {now}"
         told[target] = {"state": "unknown", "why": f"read back, not seen: {now}"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from console.runtime.paths import state_folder
+from console.config.paths import state_folder
 from console.runtime.state_files import Kept, newest
 
 #: Who was away for so long has begun another shift.

@@ -13,10 +13,10 @@ from collectors.clock import SystemClock
 from collectors.model import Cluster, Collector, Diff
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import LentSource
+from console.config.paths import journal_path
 from console.config.settings import Config
 from console.ingest.poller import Poller
 from console.runtime.errors import UserError
-from console.runtime.paths import journal_path
 from console.session.site import Site
 
 from .location import Bounds

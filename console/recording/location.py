@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from console.config.paths import state_folder
 from console.config.settings import RecordingSettings
-from console.runtime.paths import state_folder
 from console.session.site import Site
 
 

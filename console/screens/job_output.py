@@ -13,7 +13,7 @@ from collectors.clean import clean
 from collectors.file_tail import filled
 from collectors.model import Cluster, Diff, Fault, LogTail, SourceFault
 from collectors.nodeset import names_in
-from console.filters.commands import CommandError, is_job
+from console.app.commands import CommandError, is_job
 from console.session.cluster_session import Opened
 from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from collectors.clock import Clock
 from collectors.model import Cluster, Ledger, Telemetry, Transport
 from console.actions.plan import READ_ONLY
+from console.actions.verification import Verification
 from console.alerts.bell import Ring
+from console.config.paths import journal_path
 from console.config.settings import Config
-from console.gate.verify import Verification
 from console.ingest.poller import Poller
 from console.journal.leftovers import Left
 from console.queue.queue_reads import Sparing
 from console.runtime import log, memo
-from console.runtime.paths import journal_path
 from console.triage.judgement import JudgedBy
 
 from .site import Site

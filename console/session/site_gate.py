@@ -11,6 +11,7 @@ from collectors.model import Cluster, SourceFault, Transport, Writer
 from collectors.template import Template
 from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
+from console.config.paths import journal_path
 from console.config.settings import Config
 from console.gate import preflight_reads
 from console.gate.gate import Gate, open_writer
@@ -18,7 +19,6 @@ from console.health.xid_policy import load_policy
 from console.ingest import node_naming
 from console.journal import past_actions
 from console.journal.writer import Journal, JournalFault, read
-from console.runtime.paths import journal_path
 
 from .site import Site
 

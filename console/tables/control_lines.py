@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from collectors.model import Cluster, Control, Diag
 from console.health.unknown_reasons import why_unknown
-from console.plant import controller_cost
+from console.ingest import controller_cost
 from console.triage.attention_control import DBD_QUEUE
 from widgets.cells import Span
 from widgets.pane import PaneLine

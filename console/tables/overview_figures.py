@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from collectors.model import Cluster, SlurmCounts
 from collectors.nodestate import DISPLAYS
 from console.health.unknown_reasons import late, not_read, why, why_unknown
-from console.plant.controller_cost import strain
+from console.ingest.controller_cost import strain
 from console.plant.power import by_rack, hours_to_ceiling, site_w
 from themes.roles import job_look, state_look
 from widgets.cells import Span, bar, pad

@@ -9,7 +9,7 @@ from msgspec import Struct
 from collectors.model import Cluster, Completing, Control, Diag
 from collectors.nodeset import fold, names_in
 from console.health.inconsistencies import good
-from console.plant import controller_cost
+from console.ingest import controller_cost
 from widgets.units import count, duration, plural
 
 #: UnkillableStepTimeout where nobody tells it, as Slurm has it, and how long a job may end beyond it: the epilog too

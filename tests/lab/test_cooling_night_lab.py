@@ -26,10 +26,10 @@ from collectors.sim.machine import Machine
 from console.alerts.alert_rules import RuleLimits, text
 from console.app.dialogs import ConfirmDialog
 from console.app.progress import ProgressDialog
+from console.config.paths import journal_path
 from console.config.settings import load
 from console.gate import rollout
 from console.journal import writer
-from console.runtime.paths import journal_path
 from console.session import site
 from tests.operator import Operator, console_on
 

@@ -16,9 +16,9 @@ from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from console.alerts.alert_rules import RuleLimits, text
 from console.app.dialogs import ConfirmDialog
+from console.config.paths import journal_path
 from console.config.settings import load
 from console.journal import writer
-from console.runtime.paths import journal_path
 from console.session import site
 from tests.operator import Operator, console_on
 

@@ -17,8 +17,8 @@ from collectors.model import Cluster
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import controller
 from collectors.slurm.sources import open_sources
+from console.ingest.controller_cost import between
 from console.ingest.poller import Poller
-from console.plant.controller_cost import between
 from tests.bench.started import Started
 
 from .slurm import Lab

@@ -14,7 +14,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.sources import open_transport
 from console.actions.registry import BY_ID
-from console.gate.verify import PendingTarget, Settled, Verification
+from console.actions.verification import PendingTarget, Settled, Verification
 
 from .conftest import running
 from .place import wait_for

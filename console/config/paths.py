@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from console.config.settings import Config
+from .settings import Config
 
 
 def state_folder() -> Path:

@@ -9,9 +9,8 @@ from msgspec import Struct
 
 from collectors.model import Cluster
 from console.actions.registry import ACTIONS, BY_ID
-
-from .completion import Offers
-from .completion import names as names_of
+from console.filters.completion import Offers
+from console.filters.completion import names as names_of
 
 #: Screens by every word people use for them; the first of each is its name.
 SCREENS: dict[str, tuple[str, ...]] = {

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from collectors.model import SourceFault
-from console.filters.commands import CommandError
+from console.export.vendor_ticket import Case, as_markdown
 from console.journal import past_actions
 from console.journal.chain import JournalFault
 from console.screens.layout.screen import WachtScreen
 
+from .commands import CommandError
 from .export_dialog import CLIPBOARD, Chunks, ExportJob, begin
-from .vendor_ticket import Case, as_markdown
 
 if TYPE_CHECKING:
-    from console.app.app import WachtApp
+    from .app import WachtApp
 
 DAYS_S = 90 * 86_400
 _JOBS = 20

@@ -16,7 +16,7 @@ from collectors.model import Cluster, Node
 from console.health.inconsistencies import SAMPLE_S, fresh
 
 if TYPE_CHECKING:
-    from console.actions.plan import Guard, Options
+    from .plan import Guard, Options
 
 #: Actions that put nodes to work again: what can come in waves.
 RETURNS = frozenset({"resume", "undrain"})

@@ -14,7 +14,10 @@ from textual.css.query import QueryError
 from collectors.clean import clean
 from collectors.model import Gpu, SourceFault
 from collectors.nodeset import fold
-from console.filters.commands import FORMATS, Command, CommandError
+from console.export import table_export
+from console.export.export_fields import GPU, MAP, fields_of
+from console.export.output_file import save
+from console.export.table_export import TableExport
 from console.journal.chain import JournalFault
 from console.reports.period import Span, span_of
 from console.runtime.errors import UserError
@@ -30,13 +33,10 @@ from widgets.table import VirtualTable
 from widgets.table_column import Column
 from widgets.units import stamp
 
-from . import table_export
-from .export_fields import GPU, MAP, fields_of
-from .output_file import save
-from .table_export import TableExport
+from .commands import FORMATS, Command, CommandError
 
 if TYPE_CHECKING:
-    from console.app.app import WachtApp
+    from .app import WachtApp
 
 #: As FILE: the clipboard of the terminal, through OSC 52.
 CLIPBOARD = "clipboard"
@@ -132,7 +132,7 @@ def _made(app: WachtApp, form: str) -> ExportJob:
         lines = ["".join(segment.text for segment in strip).rstrip() for strip in strips]
         return ExportJob(_crumb(screen), "txt", lambda: (["".join(f"{one}\n" for one in lines).encode()], "the screen"))
     if form == "svg":
-        from .svg import picture
+        from console.export.svg import picture
 
         draw = picture(app, f"wacht  {app.cluster.name}  {_crumb(screen)}  {stamp(app.clock.now())}")
         return ExportJob(_crumb(screen), "svg", lambda: ([draw()], "the screen"))

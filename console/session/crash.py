@@ -21,11 +21,10 @@ from collectors import files
 from collectors.clean import clean
 from collectors.redaction import hidden
 from console import __version__
+from console.config.paths import state_folder
 from console.journal import writer
 from console.journal.writer import JournalFault
-
-from . import log
-from .paths import state_folder
+from console.runtime import log
 
 #: Reports that are kept; an older one goes when a new one comes.
 KEPT = 10

@@ -14,10 +14,11 @@ from msgspec import Struct
 from collectors.model import Alert, Cluster, Job, Node, Silence, may_hide
 from collectors.nodeset import expand
 from collectors.nodestate import OUT
-from console.actions.action import ENDED, ROWS, WAITING, Action, Kind, Row, held, job_word, said
-from console.actions.changed_targets import meanwhile
-from console.actions.drift_rules import Drift
-from console.actions.registry import BY_ID
+
+from .action import ENDED, ROWS, WAITING, Action, Kind, Row, held, job_word, said
+from .changed_targets import meanwhile
+from .drift_rules import Drift
+from .registry import BY_ID
 
 #: Seconds after which a change that no reading shows is called unknown.
 PATIENCE_S = 60.0

@@ -1,6 +1,6 @@
 """When something unexpected happens in the console: it ends, and prints nothing before the terminal is given back.
 
-Textual would print every local variable; nobody's facts and no token belong there. `console.runtime.crash` makes the
+Textual would print every local variable; nobody's facts and no token belong there. `console.session.crash` makes the
 report.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.worker import Worker, WorkerState
 
-from . import log
+from console.runtime import log
 
 if TYPE_CHECKING:
     from widgets.terminal.quiet_app import QuietApp
