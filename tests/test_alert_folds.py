@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from console.alerts.folds import Fold, folds
+from console.alerts.folds import QUIET, Fold, folds
 from console.health.xid_policy import default_policy
-from console.triage.attention_list import QUIET
 from tests.room import HOUR, MINUTE, NOW, alert, node, rack, site
 
 

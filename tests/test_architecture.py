@@ -71,7 +71,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ("console/doctor/rights_check.py", "reads words"): "leaves out a word that was shown already",
     ("console/tables/cluster_columns.py", "reads words"): "the colour of a word",
     (
-        "console/session/cluster_summary.py",
+        "console/clusters/cluster_summary.py",
         "reads words",
     ): "whether a chip is shown of a cluster that was closed on purpose",
 }

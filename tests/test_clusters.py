@@ -21,15 +21,15 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import open_writer
 from console.app import fleet
 from console.app.app import WachtApp
-from console.app.commands import CommandError
 from console.app.dialogs import ConfirmDialog
+from console.clusters.cluster_summary import Standing, chip_of, standing
+from console.config.commands import CommandError
 from console.config.settings import Config
 from console.ingest.poller import WATCHED, Poller
 from console.journal.chain import read
 from console.recording import replay_site as record_site
 from console.runtime.memo import remembered
 from console.session import site
-from console.session.cluster_summary import Standing, chip_of, standing
 from tests.make import Commands
 from tests.operator import Operator
 from tests.test_replay import Direct

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.actions.registry import ACTIONS, BY_ID
-from console.app.commands import SCREENS, Command, CommandError, completer, helps, parse
+from console.config.commands import SCREENS, Command, CommandError, completer, helps, parse
 from tests.make import cluster, job, node
 
 HERE = cluster(

@@ -14,13 +14,13 @@ from msgspec.structs import replace
 
 from collectors.model import Cluster, Job, Load, Node, Power, Totals
 from console.app import export_dialog
-from console.app.commands import CommandError, completer, parse
+from console.clusters.cluster_summary import Standing
+from console.config.commands import CommandError, completer, parse
 from console.export import output_file
 from console.export.export_fields import TABLES, fields_of
 from console.export.markdown import escaped, item
 from console.export.output_file import CannotWrite, save
 from console.export.table_export import TableExport, guarded, plain, shown, written
-from console.session.cluster_summary import Standing
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
 from console.tables.table_columns import JOBS, NODES, Ctx
 from tests.operator import console

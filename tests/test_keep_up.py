@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from collectors.clock import ManualClock
 from collectors.model import Change, Cluster, Diff
-from console.app.commands import SCREENS
+from console.config.commands import SCREENS
 from console.screens.journal import JournalScreen
 from console.screens.layout.list_screen import ListScreen
 from console.screens.layout.screen import WachtScreen

@@ -10,9 +10,9 @@ from collectors.model import SourceFault
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.sources import forget, running
+from console.clusters import cluster_session
 from console.queue.job_accounting import why
 from console.recording.replay_site import NotRecorded
-from console.session import cluster_session
 from tests.operator import console
 
 DAY = 86_400

@@ -12,6 +12,7 @@ from collectors.clock import ManualClock, SystemClock
 from collectors.model import Facts
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import SlurmSource
+from console.clusters.cluster_summary import standing
 from console.filters.language import compile_filter
 from console.health import drain_reasons
 from console.health.xid_policy import default_policy
@@ -21,7 +22,6 @@ from console.reports.rendering import as_markdown
 from console.reports.report import make as make_report
 from console.reports.shift_watch import ShiftWatch
 from console.session import snapshot
-from console.session.cluster_summary import standing
 from console.tables import overview_figures
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
 from console.tables.table_columns import Ctx

@@ -19,10 +19,11 @@ from console.journal.chain import append
 from console.recording.location import Bounds
 from console.recording.moments import find, lasting
 from console.recording.player import ReplayClock
-from console.recording.replay_site import LOCKED, replay_site
+from console.recording.replay_site import replay_site
 from console.recording.session_writer import Tape
 from console.recording.store import RecordingReader
 from console.screens.power import PowerScreen
+from console.session.site_gate import LOCKED
 from tests.operator import Operator, console
 from tests.recorded import BOUNDS, Night, cluster_at
 from tests.test_record import intent

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from collectors.model import Cluster, Fault, Job, Load, Node, Power, Series, Silence, Source, SourceFault
 from console.app import export_dialog
-from console.app.commands import CommandError, parse
 from console.cli.main import cli
+from console.config.commands import CommandError, parse
 from console.health import drain_reasons
 from console.health.xid_policy import default_policy
 from console.ingest.reduce import jobs_on

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from collectors.clock import ManualClock
-from console.app.commands import SCREENS
+from console.config.commands import SCREENS
 from tests.operator import Operator, console
 
 KINDS = {"nodes", "jobs", "loads", "alerts"}

@@ -18,6 +18,7 @@ from collectors.model import KINDS, SINGLES, Cluster, Control, Diag, Facts, Faul
 from collectors.sim import SimSettings
 from collectors.sim.sources import open_sources
 from console.cli import node as one_node
+from console.clusters.cluster_summary import standing
 from console.health.inconsistencies import fresh
 from console.health.xid_policy import default_policy
 from console.ingest.poller import read
@@ -27,7 +28,6 @@ from console.reports.period import Span
 from console.reports.reads import ReportSources, gather
 from console.reports.rendering import as_json, as_markdown
 from console.session import snapshot
-from console.session.cluster_summary import standing
 from console.tables import inspection_lines, overview_figures
 from console.tables.cluster_columns import ClusterRow, worst_need
 from console.tables.table_columns import Ctx

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from collectors.clean import clean
+from collectors.jobstate import ENDED
 from collectors.model import Alert, Change, Cluster, Job, Node, Partition, Reservation, Silence, User
 from collectors.slurm.commands.argv_base import REASON_CAP
 
@@ -24,12 +25,6 @@ ROWS: Mapping[Kind, str] = {
 }  # fmt: skip
 
 #: Job states in which Slurm will never do anything with the job again.
-ENDED = frozenset({"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE",
-                   "OUT_OF_MEMORY", "LAUNCH_FAILED", "REVOKED"})  # fmt: skip
-#: A job is held when Slurm gives one of these as the reason for its wait.
-HELD_REASONS = frozenset({"JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "job requeued in held state",
-                          "launch failed requeued held"})  # fmt: skip
-WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
 #: A node with one of these may hold jobs that Slurm kills when the node is drained.
 POWERED = frozenset({"POWERED_DOWN", "POWERING_UP", "POWERING_DOWN"})
 
@@ -169,16 +164,6 @@ def tidy(reason: str) -> str:
     scontrol strips a quote at either end, so they go here, where the person sees it.
     """
     return clean(" ".join(reason.split()))[:REASON_CAP].strip('" ')
-
-
-def held(job: Job) -> bool:
-    """True for a job that will not start before it is released. A running one can be held too: when it is requeued."""
-    return job.state in {"REQUEUE_HOLD", "SPECIAL_EXIT"} or job.reason in HELD_REASONS or job.priority == 0
-
-
-def job_word(job: Job) -> str:
-    """What people call a job's state: lower case, and "held" where it waits for a release."""
-    return "held" if held(job) else job.state.lower().replace("_", " ")
 
 
 def said(node: Node) -> str:

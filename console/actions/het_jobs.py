@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from collectors.jobstate import ENDED, WAITING
 from collectors.model import Cluster, Job
-
-from .action import ENDED, WAITING
 
 
 def base_of(job: str) -> str:

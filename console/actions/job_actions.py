@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import re
 
+from collectors.jobstate import WAITING
 from collectors.model import Cluster, Job
 from collectors.nodeset import expand, fold_for_slurm
 from collectors.slurm.commands.argv_jobs import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT, UNLIMITED
 from console.runtime.durations import seconds_in
 
-from .action import WAITING, Action, Value, over, tidy
+from .action import Action, Value, over, tidy
 from .drift_rules import LIMITS, WAITS
 from .het_jobs import whole_only
 

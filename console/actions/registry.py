@@ -12,10 +12,11 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from collectors.jobstate import WAITING, held
 from collectors.model import Alert, Cluster, Job, Node, Silence
 
 from . import incident_actions, job_actions, node_actions, partition_actions, reservation_actions, user_actions
-from .action import WAITING, Action, Kind, held, over, said
+from .action import Action, Kind, over, said
 from .drift_rules import DRAINS, EASES_HOLD, ENDS_JOB, PUTS_BACK, TAKES_OUT, WAITS
 from .het_jobs import whole_only
 from .node_actions import reboots

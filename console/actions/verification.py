@@ -11,11 +11,12 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from collectors.jobstate import ENDED, WAITING, held, job_word
 from collectors.model import Alert, Cluster, Job, Node, Silence, may_hide
 from collectors.nodeset import expand
 from collectors.nodestate import OUT
 
-from .action import ENDED, ROWS, WAITING, Action, Kind, Row, held, job_word, said
+from .action import ROWS, Action, Kind, Row, said
 from .changed_targets import meanwhile
 from .drift_rules import Drift
 from .registry import BY_ID

@@ -20,7 +20,6 @@ from console.health.drain_reasons import XIDS
 from console.health.failure_domains import CAUSE_SHARE, GAP_S, LEAST_SHARE, MOST, TOGETHER, Place
 from console.health.xid_policy import Policy
 from console.plant import loop_folds
-from console.triage.attention_list import QUIET
 
 #: Labels that on an alert about a node mostly speak of Kubernetes and of disks, not of where the node hangs.
 _OTHERS = frozenset({"pod", "block"})
@@ -30,6 +29,10 @@ NOISE = -1
 
 Name = tuple[str, int | None]
 """The name of an alert and its XID, where it has one."""
+
+#: Severities of alerts that count as critical, and those that ask for nobody.
+CRITICAL = frozenset({"critical", "page", "emergency", "error", "fatal"})
+QUIET = frozenset({"info", "none", "ok", "debug", "notice"})
 
 
 class AlertFacts(Struct, frozen=True, gc=False, kw_only=True):

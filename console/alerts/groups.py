@@ -18,10 +18,9 @@ from console.health.xid_policy import Policy, default_policy
 from console.plant import cooling
 from console.plant.loop_folds import speaks_of_heat
 from console.runtime.memo import lately
-from console.triage.attention_list import CRITICAL, QUIET
 from widgets.units import plural
 
-from .folds import NOISE, AlertFacts, Fold, code_of, folds
+from .folds import CRITICAL, NOISE, QUIET, AlertFacts, Fold, code_of, folds
 
 Severity = Literal["critical", "warning", "unset", "info"]
 State = Literal["active", "taken", "silenced", "inhibited"]

@@ -20,16 +20,15 @@ from console.actions.action import Action, Kind, rows_of
 from console.actions.plan import Options, PreflightReads, Refusal, listed, named
 from console.actions.registry import BY_ID
 from console.actions.verification import Settled, Verification, done_word
+from console.clusters.cluster_session import Here, Opened
+from console.config.commands import CommandError
 from console.queue.queue_reads import Sparing
 from console.screens.layout.screen import WachtScreen, stepped
-from console.session.cluster_session import Here, Opened
 
-from .commands import CommandError
 from .journal_queries import Recalling
 from .rollout_dialog import Returning, look_of
 
 if TYPE_CHECKING:
-    from console.filters.saved_filters import Filters
     from console.gate.gate import Gate
     from console.gate.outcome import Outcome, Progress
     from console.ingest.poller import Poller
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from console.recording.player import Player
 
     from .dialogs import Answer
+    from .saved_filters import Filters
 
 #: Characters that a line of the prompt may have when it opens.
 _LONGEST = 3000

@@ -19,6 +19,7 @@ from collectors.clean import clean
 from collectors.clock import Clock
 from console.actions.action import Kind
 from console.actions.registry import ACTIONS, NAVIGATION
+from console.config.commands import SCREENS, Command, CommandError, is_job, parse
 from console.config.settings import Config
 from console.config.theme_files import read_looks
 from console.health import automation
@@ -38,7 +39,6 @@ from widgets.terminal.input_queue import InOrder
 from widgets.terminal.quiet_app import QuietApp, QuietScreen
 
 from . import replay_mode, views
-from .commands import SCREENS, Command, CommandError, is_job, parse
 from .input import Typed
 from .plugin_loading import Plugged
 

@@ -14,6 +14,7 @@ from textual.css.query import QueryError
 from collectors.clean import clean
 from collectors.model import Gpu, SourceFault
 from collectors.nodeset import fold
+from console.config.commands import FORMATS, Command, CommandError
 from console.export import table_export
 from console.export.export_fields import GPU, MAP, fields_of
 from console.export.output_file import save
@@ -32,8 +33,6 @@ from widgets.cells import Cell
 from widgets.table import VirtualTable
 from widgets.table_column import Column
 from widgets.units import stamp
-
-from .commands import FORMATS, Command, CommandError
 
 if TYPE_CHECKING:
     from .app import WachtApp

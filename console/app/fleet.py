@@ -14,6 +14,8 @@ from textual.screen import Screen
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Cluster, Diff
+from console.clusters.cluster_session import Here, Opened
+from console.config.commands import SCREENS, CommandError
 from console.config.settings import Config
 from console.ingest.messages import ClusterChanged
 from console.ingest.poller import WATCHED, Poller
@@ -22,17 +24,15 @@ from console.runtime import memo
 from console.runtime.errors import UserError
 from console.runtime.garbage import Garbage
 from console.screens.layout.screen import WachtScreen
-from console.session.cluster_session import Here, Opened
 from console.session.site import Site
 from widgets.cells import Span
 from widgets.terminal.quiet_app import QuietScreen
 
 from . import views
-from .commands import SCREENS, CommandError
 from .replay_mode import Looking
 
 if TYPE_CHECKING:
-    from console.session.cluster_summary import Standing
+    from console.clusters.cluster_summary import Standing
 
 #: Seconds after the first frame until the other clusters are opened: the one that is looked at comes first.
 LATER_S = 2.0
@@ -189,7 +189,7 @@ class Fleet(Looking):
         """For the top line: the other clusters, those of which there is something to say."""
         if len(self.sites) == 1:
             return []
-        from console.session.cluster_summary import chip_of
+        from console.clusters.cluster_summary import chip_of
 
         found = sorted(filter(None, map(chip_of, self.standings())), key=lambda chip: chip[1] != "bad")
         more = len(found) - _CHIPS
@@ -197,7 +197,7 @@ class Fleet(Looking):
 
     def standings(self) -> list[Standing]:
         """How each cluster stands, in the order of the configuration."""
-        from console.session.cluster_summary import Standing, standing
+        from console.clusters.cluster_summary import Standing, standing
 
         made = []
         for name in self.sites:

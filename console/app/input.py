@@ -14,12 +14,12 @@ from textual import events
 from textual.widgets import Input
 
 from collectors.clean import clean
+from console.config.commands import CommandError, completer
 from console.config.keymap import Keymap, pressed, read_keys
 from console.config.paths import state_folder
 from console.config.settings import Config
 from console.config.theme_files import Looks
 from console.filters import completion
-from console.filters.saved_filters import LISTS, Filters, forget_line, kept_filters, made, read_filters, save_line
 from console.journal.shifts import EVERY_S, kept_shifts, noted
 from console.runtime.errors import FilterError
 from console.runtime.state_files import Aside, Kept, KeptFault, newest
@@ -28,7 +28,7 @@ from widgets.key_bar import KeyBar
 from widgets.prompt import History, Prompt
 
 from . import replay_mode
-from .commands import CommandError, completer
+from .saved_filters import LISTS, Filters, forget_line, kept_filters, made, read_filters, save_line
 
 T = TypeVar("T", bound=events.Event)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from collectors.model import SourceFault
 from console.actions.action import Kind
+from console.clusters.cluster_session import Here, Opened
 from console.journal.leftovers import Left, left, still
-from console.session.cluster_session import Here, Opened
 from widgets.pane import PaneLine, line
 
 if TYPE_CHECKING:

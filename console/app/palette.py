@@ -16,9 +16,8 @@ from msgspec import Struct
 
 from collectors.model import Cluster
 from console.actions.registry import ACTIONS, NAVIGATION
+from console.config.commands import OTHERS, SCREENS
 from widgets.units import plural
-
-from .commands import OTHERS, SCREENS
 
 if TYPE_CHECKING:
     from .app import WachtApp

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from console.actions.action import Action
+from console.clusters.cluster_session import Opened
 from console.config.keymap import Keymap
 from console.screens.layout.screen import WachtScreen
-from console.session.cluster_session import Opened
 
 from . import views
 from .fleet import Fleet

@@ -16,6 +16,8 @@ from textual.message import Message
 from collectors.clock import Clock
 from collectors.model import Cluster, Diff
 from console.actions.incident import incidents
+from console.clusters.cluster_session import Here, Opened
+from console.config.commands import CommandError
 from console.config.keymap import Keymap
 from console.ingest.poller import Poller
 from console.ingest.reduce import merged
@@ -23,12 +25,10 @@ from console.queue.queue_reads import Sparing
 from console.runtime.errors import UserError
 from console.screens.layout.inspection import Inspection
 from console.screens.layout.screen import WachtScreen
-from console.session.cluster_session import Here, Opened
 from console.triage.judgement import JudgedBy
 from widgets.key_bar import KeyHint
 from widgets.units import duration, stamp
 
-from .commands import CommandError
 from .undoing import Undoing
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class Looking(Undoing):
         return made
 
     def _shut_gate(self, site: ReplaySite) -> None:
-        from console.recording.replay_site import RecordedBook, closed_gate
+        from console.recording.replay_site import RecordedBook
+        from console.session.site_gate import closed_gate
 
         self.gate = closed_gate(site)
         self.book = RecordedBook(site)

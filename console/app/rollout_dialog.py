@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from collectors.model import Cluster
 from collectors.nodeset import fold
 from console.actions.plan import Options, Plan, PreflightReads
-from console.session.cluster_session import Opened
-
-from .commands import CommandError
+from console.clusters.cluster_session import Opened
+from console.config.commands import CommandError
 
 if TYPE_CHECKING:
     from textual.app import App

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from collectors.model import SourceFault
+from console.clusters.cluster_session import Opened
 from console.runtime.operator_identity import person
-from console.session.cluster_session import Opened
 
 from .acting import Acting
 

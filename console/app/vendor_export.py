@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from collectors.model import SourceFault
+from console.config.commands import CommandError
 from console.export.vendor_ticket import Case, as_markdown
 from console.journal import past_actions
 from console.journal.chain import JournalFault
 from console.screens.layout.screen import WachtScreen
 
-from .commands import CommandError
 from .export_dialog import CLIPBOARD, Chunks, ExportJob, begin
 
 if TYPE_CHECKING:

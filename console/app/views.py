@@ -8,7 +8,7 @@ from console.screens.layout.screen import WachtScreen
 
 
 def view(name: str) -> type[WachtScreen]:
-    """The class of the screen that `:NAME` and `--screen NAME` show (console.app.commands.SCREENS)."""
+    """The class of the screen that `:NAME` and `--screen NAME` show (console.config.commands.SCREENS)."""
     match name:
         case "overview":
             from console.screens.overview import OverviewScreen

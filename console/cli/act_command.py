@@ -34,7 +34,7 @@ def asked(question: str) -> str:
 def _saved(config: Any, action: str, targets: tuple[str, ...]) -> tuple[str, ...]:
     """The targets with the filters that are saved in place of their names."""
     from console.actions.registry import BY_ID
-    from console.filters.saved_filters import kept_filters, read_filters
+    from console.app.saved_filters import kept_filters, read_filters
     from console.runtime.errors import FilterError
     from console.runtime.state_files import KeptFault
 

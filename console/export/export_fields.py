@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from console.actions.action import job_word
+from collectors.jobstate import job_word
 from console.journal.entries import words
 from console.plant.fabric import WRONGS
 from console.session.snapshot import stamp

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from collectors.jobstate import ENDED, WAITING, held
 from collectors.model import Cluster, Job, Load, Node
 from collectors.nodeset import expand
 from collectors.nodestate import BASES, DISPLAYS
-from console.actions.action import ENDED, WAITING, held
 from console.health import tickets
 from console.health.cooling_loops import feeds
 from console.health.version_drift import by_node

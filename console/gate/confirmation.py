@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from collectors.jobstate import ENDED, WAITING
 from collectors.model import Cluster, Node
 from collectors.nodestate import OUT
 from console.actions import incident
-from console.actions.action import ENDED, WAITING, Action, Row, rows_of
+from console.actions.action import Action, Row, rows_of
 from console.actions.incident import Scope
 from console.actions.plan import Check, Confirm, Guard, PartitionShare, Plan
 

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from collectors.clean import clean
+from collectors.jobstate import ENDED, WAITING
 from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node, Reservation
 from collectors.nodestate import OUT
 from collectors.slurm.commands.argv import REASON_CAP
 from console.actions import het_jobs, reservations, silences, user_actions, user_messages, waves
-from console.actions.action import ENDED, WAITING, Action, Row, Value, rows_of, tidy
+from console.actions.action import Action, Row, Value, rows_of, tidy
 from console.actions.incident import Scope
 from console.actions.options import OPTION_OF
 from console.actions.plan import (

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+from collectors.jobstate import WAITING
 from collectors.model import Job, Node, Reservation
 from collectors.nodeset import names_in
 from collectors.slurm.commands.argv_jobs import UNLIMITED
 from collectors.slurm.fields import duration_s
-from console.actions.action import WAITING
 from console.actions.plan import Check
 from widgets.units import duration, when
 

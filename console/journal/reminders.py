@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from collectors.jobstate import held
 from collectors.model import Cluster
 from collectors.nodeset import fold, names_in
-from console.actions.action import held
 from console.health import drain_reasons
 from widgets.units import UNKNOWN, duration, when
 

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
+from collectors.jobstate import held
 from collectors.model import TAKEN, Cluster, Job, Node, Partition, Silence
 from collectors.nodestate import OUT
 from collectors.slurm.commands.argv_reservations import MOMENT, epoch_of
-from console.actions.action import Kind, Row, held, rows_of, said
+from console.actions.action import Kind, Row, rows_of, said
 from console.actions.plan import Options, Skip, grouped, listed
 from console.actions.registry import BY_ID
 from console.actions.silences import match

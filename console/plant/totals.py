@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from collectors.model import Cluster, Job
+from msgspec import Struct
+
+from collectors.model import Cluster, Job, Partition
 from collectors.nodestate import OUT
 from console.runtime.memo import remembered
-from console.tables.partition_columns import PartitionUse
+
+
+class PartitionUse(Struct, frozen=True):
+    """A partition with what goes on in it: joined once a reading, for the table and the overview."""
+
+    partition: Partition
+    nodes_out: int | None
+    gpus: int | None
+    gpus_alloc: int | None
+    running: int | None
+    pending: int | None
+    gpus_asked: int | None
+    """None where the nodes, or the jobs, were never read."""
+    oldest: int | None
+    """Submit time of the job that waits longest."""
+    why: tuple[tuple[str, int], ...]
+    """Reasons of the pending jobs with their counts, most frequent first."""
 
 
 @remembered("jobs")

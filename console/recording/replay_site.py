@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from collectors.model import Collector, SourceFault, Writer
-from console.gate.gate import Gate
+from collectors.model import Collector, SourceFault
 from console.journal import chain
 from console.journal.chain import JournalFault
 from console.journal.entries import join
@@ -18,8 +17,6 @@ from console.session.site import Site
 from .frame import unpack
 from .player import ReplayClock
 from .store import RecordingFault, RecordingReader
-
-LOCKED = "REPLAY: nothing can be changed"
 
 
 class ReplaySite(Site, frozen=True, kw_only=True):
@@ -86,20 +83,6 @@ def replay_site(path: Path, begin: Callable[[RecordingReader], float] | None = N
     clock.set(first.at, 0.0, first.wall - first.at)
     return ReplaySite(name=cluster.name, demo=cluster.demo, slurm=None, others={}, recording=recording, clock=clock,
                       begin=begin)  # fmt: skip
-
-
-def closed_gate(site: Site) -> Gate:
-    """A gate behind which there is no writer and no journal."""
-
-    def no_writer(kind: str) -> Writer:
-        raise SourceFault("refused", LOCKED)
-
-    def no_journal() -> Any:
-        raise JournalFault(LOCKED)
-
-    gate = Gate(site.name, no_writer, None, no_journal, site.clock_of(), read_only=True)
-    gate.locked = LOCKED
-    return gate
 
 
 class RecordedBook:

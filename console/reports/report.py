@@ -11,9 +11,9 @@ from typing import Any
 
 from msgspec import Struct
 
+from collectors.jobstate import held
 from collectors.model import Cluster
 from collectors.nodeset import fold, natural_key
-from console.actions.action import held
 from console.alerts.groups import groups
 from console.health import drain_reasons
 from console.health.unknown_reasons import not_read

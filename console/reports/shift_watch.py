@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
+from collectors.jobstate import held
 from collectors.model import Cluster, Job, Node
 from collectors.nodeset import expand, natural_key
-from console.actions.action import held
 from console.health import drain_reasons
 from console.plant import power
 

@@ -11,15 +11,13 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import repeat
 from operator import is_
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from weakref import ref
 
 from collectors.model import Cluster
 
-if TYPE_CHECKING:
-    from console.health.xid_policy import Policy
-
 T = TypeVar("T")
+P = TypeVar("P")
 LATELY_S = 5.0
 """What a function made of a Cluster and the time is looked up for so long, and ages in it move no finer."""
 _every: list[dict[str, Any]] = []
@@ -68,16 +66,16 @@ def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Clu
     return wrap
 
 
-def lately(make: Callable[[Cluster, float, Policy], T]) -> Callable[[Cluster, float, Policy], T]:
+def lately(make: Callable[[Cluster, float, P], T]) -> Callable[[Cluster, float, P], T]:
     """The same for what depends on the time too, and on a policy: the poller's thread makes it of a Cluster at the time
     of the reading, and the event loop looks it up when it takes that Cluster in."""
     # Alerts may stand still for hours, and what was made of them must not keep the facts of then.
-    kept: dict[str, tuple[tuple[ref[Cluster], Policy, float, T], ...]] = {}
+    kept: dict[str, tuple[tuple[ref[Cluster], P, float, T], ...]] = {}
     _every.append(kept)
     making = threading.Lock()
 
     @wraps(make)
-    def look(cluster: Cluster, now: float, policy: Policy) -> T:
+    def look(cluster: Cluster, now: float, policy: P) -> T:
         if (found := find(cluster, now, policy)) is not None:
             return found[3]
         with making:
@@ -86,7 +84,7 @@ def lately(make: Callable[[Cluster, float, Policy], T]) -> Callable[[Cluster, fl
                 kept[cluster.name] = found, *kept.get(cluster.name, ())[:1]
         return found[3]
 
-    def find(cluster: Cluster, now: float, policy: Policy) -> tuple[ref[Cluster], Policy, float, T] | None:
+    def find(cluster: Cluster, now: float, policy: P) -> tuple[ref[Cluster], P, float, T] | None:
         for one in kept.get(cluster.name, ()):
             if one[0]() is cluster and one[1] is policy and abs(now - one[2]) < LATELY_S:
                 return one

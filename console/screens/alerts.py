@@ -27,8 +27,8 @@ from widgets.units import age, plural, when
 from .layout.screen import WachtScreen
 
 if TYPE_CHECKING:
+    from console.clusters.cluster_session import Opened
     from console.health.xid_policy import Policy
-    from console.session.cluster_session import Opened
 
 #: The source of alerts and of silences, whatever it asks.
 SOURCE = "alerts.alerts"

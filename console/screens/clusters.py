@@ -9,8 +9,8 @@ from textual import on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault
+from console.clusters.cluster_summary import Standing, active_of, summed
 from console.runtime import memo
-from console.session.cluster_summary import Standing, active_of, summed
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
 from console.tables.table_columns import Ctx
 from console.triage.attention import SUMS

@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from console.actions.registry import ACTIONS, NAVIGATION
-from console.app.commands import helps
+from console.config.commands import helps
 from widgets.cells import Span, spans_width
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, line

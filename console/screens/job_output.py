@@ -13,8 +13,8 @@ from collectors.clean import clean
 from collectors.file_tail import filled
 from collectors.model import Cluster, Diff, Fault, LogTail, SourceFault
 from collectors.nodeset import names_in
-from console.app.commands import CommandError, is_job
-from console.session.cluster_session import Opened
+from console.clusters.cluster_session import Opened
+from console.config.commands import CommandError, is_job
 from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, line

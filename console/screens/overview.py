@@ -31,8 +31,8 @@ from .layout.screen import WachtScreen, stepped
 from .trends import Trends
 
 if TYPE_CHECKING:
+    from console.clusters.cluster_session import Opened
     from console.health.xid_policy import Policy
-    from console.session.cluster_session import Opened
     from console.triage.attention_list import AttentionLine
 
 _NARROW, _LOW = 110, 34

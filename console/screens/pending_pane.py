@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from collectors.jobstate import WAITING
 from collectors.model import Fault, Job, JobDetail
-from console.actions.action import WAITING
 from console.queue.pending import PendingFacts, Why, why
 from console.queue.queue_reads import EVERY_S, Sparing
 from widgets.pane import Pane, PaneLine

@@ -10,8 +10,8 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff, SourceFault
 from collectors.nodeset import fold
 from console.actions.action import Kind
+from console.clusters.cluster_session import Opened
 from console.health.common_traits import Trait, traits
-from console.session.cluster_session import Opened
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, line
 

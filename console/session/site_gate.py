@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from collectors.clock import Clock
 from collectors.model import Cluster, SourceFault, Transport, Writer
@@ -27,8 +28,6 @@ def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) ->
     """The gate of this cluster, of a recording one without a writer behind it. Opens no writer and touches no journal
     until something is sent."""
     if site.recorded:
-        from console.recording.replay_site import closed_gate
-
         return closed_gate(site)
 
     def writer(kind: str) -> Writer:
@@ -89,3 +88,21 @@ def pre_flight(
         return preflight_reads.gather(action, targets, cluster, transport, telemetry, resumed())
 
     return look
+
+
+#: Why a gate of a recording does nothing.
+LOCKED = "REPLAY: nothing can be changed"
+
+
+def closed_gate(site: Site) -> Gate:
+    """A gate behind which there is no writer and no journal."""
+
+    def no_writer(kind: str) -> Writer:
+        raise SourceFault("refused", LOCKED)
+
+    def no_journal() -> Any:
+        raise JournalFault(LOCKED)
+
+    gate = Gate(site.name, no_writer, None, no_journal, site.clock_of(), read_only=True)
+    gate.locked = LOCKED
+    return gate

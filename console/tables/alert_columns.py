@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from collectors.jobstate import job_word
 from collectors.model import Cluster, Silence
 from collectors.nodeset import fold, natural_key
 from collectors.nodestate import OUT
-from console.actions.action import job_word
 from console.alerts.groups import AlertGroup, order, safe
 from console.health.unknown_reasons import why_unknown
 from themes.roles import state_look

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from collectors.model import Fault
+from console.clusters.cluster_summary import Standing
 from console.health.unknown_reasons import late, not_read
 from console.plant.power import site_w
-from console.session.cluster_summary import Standing
 from console.triage.attention_list import AttentionLine
 from themes.roles import state_look
 from widgets.cells import Cell, Span

@@ -10,13 +10,14 @@ from collectors.nodestate import DISPLAYS
 from console.health.unknown_reasons import late, not_read, why, why_unknown
 from console.ingest.controller_cost import strain
 from console.plant.power import by_rack, hours_to_ceiling, site_w
+from console.plant.totals import PartitionUse
 from themes.roles import job_look, state_look
 from widgets.cells import Span, bar, pad
 from widgets.chips import is_stale
 from widgets.pane import PaneLine, line
 from widgets.units import age, count, duration, percent, plural, power, share
 
-from .partition_columns import PartitionUse, why_text
+from .partition_columns import why_text
 
 if TYPE_CHECKING:
     from console.triage.attention import AttentionLine

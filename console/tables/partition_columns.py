@@ -4,31 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
-
-from collectors.model import Partition, Reservation
+from collectors.model import Reservation
+from console.plant.totals import PartitionUse
 from widgets.cells import Cell
 from widgets.table_column import Column, always
 from widgets.units import UNKNOWN, clock_span, count, duration, percent, when
 
 from .table_columns import Ctx
-
-
-class PartitionUse(Struct, frozen=True):
-    """A partition with what goes on in it: joined once a reading, for the table and the overview."""
-
-    partition: Partition
-    nodes_out: int | None
-    gpus: int | None
-    gpus_alloc: int | None
-    running: int | None
-    pending: int | None
-    gpus_asked: int | None
-    """None where the nodes, or the jobs, were never read."""
-    oldest: int | None
-    """Submit time of the job that waits longest."""
-    why: tuple[tuple[str, int], ...]
-    """Reasons of the pending jobs with their counts, most frequent first."""
 
 
 def _partition_state(use: PartitionUse, _: Any) -> Cell:

@@ -6,10 +6,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from collectors.jobstate import held, job_word
 from collectors.model import Cluster, Job, Node
 from collectors.nodeset import natural_key
 from collectors.nodestate import DISPLAYS
-from console.actions.action import held, job_word
 from themes.roles import job_look, state_look
 from widgets.cells import Cell, gauge
 from widgets.table_column import Column, always

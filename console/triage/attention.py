@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Node
 from console.actions.incident import incidents
+from console.alerts.folds import CRITICAL, QUIET
 from console.health import cooling_loops, drain_reasons
 from console.health.drain_reasons import FORGOTTEN_S, robot
 from console.health.failure_domains import Failed
@@ -27,7 +28,7 @@ from console.runtime.memo import Sum, remembered
 from widgets.units import duration
 
 from . import attention_attached, attention_control, attention_cooling, attention_domains
-from .attention_list import CRITICAL, DAY_S, OUT, QUIET, AttentionLine, NeedList, opens_of
+from .attention_list import DAY_S, OUT, AttentionLine, NeedList, opens_of
 
 __all__ = ["FORGOTTEN_S", "AttentionLine", "needs", "robot"]
 

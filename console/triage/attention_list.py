@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from collectors.model import Alert, Cluster, Node, Severity
 from collectors.nodeset import fold
+from console.alerts.folds import CRITICAL, QUIET
 from console.health import drain_reasons, failure_domains, tickets
 from console.health.failure_domains import Failed, Place, SharedFailure
 from console.health.inconsistencies import SAMPLE_S, Contradiction
@@ -34,8 +35,6 @@ _MOST_SILENT = 0.2
 # Ranks, worst first.
 _LEAK = -1
 _EVENT, _DRAIN_NOW, _STORM, _DOWN, _LOOK, _DRAINED, _FORGOTTEN, _IDLE = range(8)
-CRITICAL = frozenset({"critical", "page", "emergency", "error", "fatal"})
-QUIET = frozenset({"info", "none", "ok", "debug", "notice"})
 #: Words for nodes that are out and that somebody has to bring back.
 OUT = frozenset({"down", "failed", "invalid", "unknown", "drained", "draining", "failing"})
 _LOOKS = {True: ("✖", "bad"), False: ("▲", "warn")}

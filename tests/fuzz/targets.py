@@ -39,7 +39,7 @@ from collectors.slurm.commands.nodes import NodeReader, reasons
 from collectors.slurm.commands.queue_factors import SlurmQueueing
 from collectors.slurm.rest import answers as rest
 from collectors.slurm.rest import jobs as rest_jobs
-from console.app import commands
+from console.config import commands
 from console.config import settings as config
 from console.filters import language
 from console.health import xid_policy

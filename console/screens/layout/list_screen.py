@@ -26,8 +26,8 @@ from .filtered_screen import FilteredScreen
 from .side_pane import WIDE, SidePane
 
 if TYPE_CHECKING:
+    from console.clusters.cluster_session import Opened
     from console.health.xid_policy import Policy
-    from console.session.cluster_session import Opened
 
 
 class PreparedView(NamedTuple):

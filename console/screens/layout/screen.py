@@ -30,8 +30,8 @@ from widgets.top_line import TopLine
 
 if TYPE_CHECKING:
     from console.app.app import WachtApp
+    from console.clusters.cluster_session import Opened
     from console.health.xid_policy import Policy
-    from console.session.cluster_session import Opened
 
 #: Cells in a row change with the clock only so often: a table of running jobs must not repaint every second.
 CTX_STEP_S = 5

@@ -14,9 +14,9 @@ from textual.containers import Vertical
 from textual.timer import Timer
 from textual.widget import Widget
 
+from collectors.jobstate import WAITING
 from collectors.model import Cluster, Gpu, Job, Node
 from collectors.nodeset import names_in
-from console.actions.action import WAITING
 from console.health.unknown_reasons import why_unknown
 from console.tables import inspection_lines
 from console.tables.gpu_table import gpu_table, gpus_title

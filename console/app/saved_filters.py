@@ -92,7 +92,7 @@ def made(name: str, text: str, screen: str) -> Saved:
 def _fits(text: str, screen: str) -> None:
     kind = LISTS[screen]
     if kind:
-        from .language import compile_filter
+        from console.filters.language import compile_filter
 
         compile_filter(text, kind)  # type: ignore[arg-type]
 

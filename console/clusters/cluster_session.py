@@ -23,9 +23,8 @@ from console.ingest.poller import Poller
 from console.journal.leftovers import Left
 from console.queue.queue_reads import Sparing
 from console.runtime import log, memo
+from console.session.site import Site
 from console.triage.judgement import JudgedBy
-
-from .site import Site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +86,7 @@ class Opened:
     @cached_property
     def gate(self) -> Gate:
         """The one way to change it."""
-        from .site_gate import open_gate
+        from console.session.site_gate import open_gate
 
         return open_gate(self.site, self._config, self.transport, self.live_clock)
 
