@@ -18,7 +18,7 @@ from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.sources import forget, running
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.write import open_writer
+from collectors.slurm.writers import open_writer
 from console.app import fleet
 from console.app.app import WachtApp
 from console.app.dialogs import ConfirmDialog

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from collectors.model import SourceFault
-from collectors.slurm.commands.accounting import open_ledger
+from collectors.slurm.sources import open_ledger
 from console.queue.job_accounting import why
 from tests.restd import StandIn, recorded
 

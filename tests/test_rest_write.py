@@ -11,11 +11,12 @@ import pytest
 
 from collectors.model import Change, Sent
 from collectors.slurm import transport
-from collectors.slurm.commands.write import CliWriter, open_writer
+from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.rest.requests import orders
 from collectors.slurm.rest.write import RestWriter
 from collectors.slurm.transport import ACTIONS, LIMITS, There, why_not
 from collectors.slurm.transport_choice import ByRoad
+from collectors.slurm.writers import open_writer
 from console.actions.registry import ACTIONS as ROWS
 from tests.make import Commands
 from tests.prom import cut, hang, refusing

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Cluster, Load, Node, Power, Source
-from console.actions.plan import Guard, Options
-from console.actions.waves import MINUTE, Waves, may_begin, planned, steps
+from console.actions.plan import Guard, Options, Waves
+from console.actions.waves import MINUTE, may_begin, planned, steps
 from tests.test_gate import NOW, node
 
 NAMES = [f"gpu{number:04d}" for number in range(1, 161)]

@@ -18,7 +18,8 @@ from collectors.model import Change, SourceFault
 from collectors.nodeset import expand
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.argv import BATCH, calls
-from collectors.slurm.commands.write import CliWriter, open_writer, refusals, to_all
+from collectors.slurm.commands.write import CliWriter, refusals, to_all
+from collectors.slurm.writers import open_writer
 from tests.faults import fault
 
 HOSTILE = ["-oProxyCommand=x", "a;b", "$(x)", "`x`", "ALL", "all", "aLL", "", " ", "gpu[1-2]", "a,b", "a b", "a\nb",

@@ -14,6 +14,7 @@ from collectors.model import (
     Facts,
     Job,
     JobDetail,
+    Ledger,
     Node,
     Partition,
     Reservation,
@@ -25,6 +26,7 @@ from collectors.nodestate import reboot_overdue
 from collectors.shared_readings import Shelf
 
 from . import SlurmSettings
+from .commands.accounting import Accounts
 from .transport import KINDS, OPTIONAL, Road, ShownReader, TransportReader, first_that_can, why_not
 
 T = TypeVar("T")
@@ -203,3 +205,13 @@ def open_transport(cluster: str, settings: SlurmSettings) -> Transport:
     """Reads on demand."""
     roads = open_roads(cluster, settings)
     return roads[0] if len(roads) == 1 else Roads(roads)
+
+
+def open_ledger(cluster: str, settings: SlurmSettings) -> Ledger:
+    """The accounting of one Slurm: through its commands where these are configured, else through slurmrestd, which
+    tells no events. Starts nothing."""
+    if "rest" in settings.roads and "cli" not in settings.roads:
+        from collectors.slurm.rest.accounting import RestAccounts
+
+        return RestAccounts(settings)
+    return Accounts(settings)

@@ -5,20 +5,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from collectors.model import Change, Cluster, Gpu, Job, JobDetail
+from collectors.model import Change, Cluster, Gpu, Job, JobDetail, Node
 from collectors.nodeset import fold
+from collectors.nodestate import OUT
 
 from .action import Action, Kind, Row
 from .check_codes import Code
-from .waves import Waves
 
 #: Why nothing may be sent where whoever started the console said so.
 READ_ONLY = "read-only"
+
+
+class Wave(Struct, frozen=True, kw_only=True):
+    """Nodes that come back before it is looked whether they are fit."""
+
+    name: str
+    """`canary R07`, `10 %`, `the rest, 1 of 4`."""
+    steps: tuple[tuple[str, ...], ...]
+    """What is sent in one go."""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """All of it, in order."""
+        return tuple(node for step in self.steps for node in step)
+
+
+class Waves(Struct, frozen=True, kw_only=True):
+    """How many nodes come back: every one in one step of one wave."""
+
+    waves: tuple[Wave, ...]
+    node_kw: Mapping[str, float]
+    """Node to what it may draw when it works (kW). One that is missing: nobody knows."""
+    source: str
+    """Where that is from."""
+    ramp_kw_min: float
+    """kW a minute that may come on top; 0: no ramp is configured."""
+    pause_s: float
+    """Between two waves, where no ramp says how long."""
+    most_failed_pct: float
+    """More of a wave than this unfit, and everything pauses."""
+    wait_s: float
+    """Longest that a wave waits for one of its nodes to register; then it is left behind, and the others go on."""
+    drains: bool = False
+    """Somebody wants what came back and is not fit drained again: it is asked each time."""
+
+    def kw(self, nodes: Iterable[str]) -> float:
+        """What these may draw, as far as it is known."""
+        return sum(self.node_kw.get(node, 0.0) for node in nodes)
+
+    @property
+    def blind(self) -> int:
+        """Nodes of which nobody knows what they draw."""
+        return sum(node not in self.node_kw for wave in self.waves for node in wave.nodes)
+
+    def words(self, whole: bool = False) -> list[str]:
+        """What a person should know before: the waves (`whole`: each), the ramp, what becomes of those that are not
+        fit."""
+        sizes = [f"{wave.name}: {len(wave.nodes):,}" for wave in self.waves]
+        shown = sizes if whole else sizes[:3]
+        told = [", ".join(shown) + (f" and {len(sizes) - len(shown)} more" if len(sizes) > len(shown) else "")]
+        count = sum(len(wave.nodes) for wave in self.waves)
+        if not self.ramp_kw_min:
+            told.append(f"no power ramp is configured (ramp_kw_min): at least {self.pause_s:g} s between two waves")
+        elif self.blind == count:
+            told.append(f"what they will draw is not known (node_kw): no ramp can be kept, at least {self.pause_s:g} s "
+                        "between two waves")  # fmt: skip
+        else:
+            most = max(self.node_kw.values())
+            told.append(f"{self.ramp_kw_min:,.0f} kW a minute at {most:,.1f} kW a node ({self.source})")
+            if self.blind:
+                told.append(f"what {self.blind:,} will draw is not known: {self.pause_s:g} s after a step with these")
+        told.append(
+            f"the next wave waits until these have registered, {self.wait_s:g} s at most, and been looked at; more "
+            f"than {self.most_failed_pct:g} % unfit and everything pauses"
+        )
+        after = ", and you are asked whether they are drained again" if self.drains else ": they stay as Slurm has them"
+        told.append(f"each step is looked at again before it goes out; those that are not fit are set aside{after}")
+        return told
 
 
 class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -302,3 +370,25 @@ def named(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
         told = (cluster.silences.get(target) for target in targets)
         return ", ".join(dict.fromkeys(one.comment or one.id if one is not None else "a silence" for one in told))
     return f"{len(targets):,} jobs" if kind == "job" and len(targets) > 4 else listed(targets, kind)
+
+
+def is_out(row: Row) -> bool:
+    return isinstance(row, Node) and row.display in OUT
+
+
+def shares_of(nodes: Collection[str], cluster: Cluster) -> tuple[PartitionShare, ...]:
+    """What each partition loses that holds one of the nodes."""
+    acting = frozenset(nodes)
+    hit = {part: 0 for name in nodes for part in cluster.nodes[name].partitions}
+    total, healthy = dict(hit), dict(hit)
+    for node in cluster.nodes.values():
+        in_service = not is_out(node)
+        for part in node.partitions:
+            if part in hit:
+                total[part] += 1
+                healthy[part] += in_service
+                hit[part] += in_service and node.name in acting
+    return tuple(
+        PartitionShare(partition=part, nodes=total[part], healthy=healthy[part], newly_out=newly)
+        for part, newly in hit.items()
+    )

@@ -18,6 +18,7 @@ from collectors.slurm.commands.argv_reservations import EPOCH, FLAGS, LASTS_S, N
 from console.runtime.durations import FORM, seconds_in
 
 from .action import Action, Row, Together
+from .plan import shares_of
 
 #: What each flag does, said aloud before it is asked for.
 ALOUD: Mapping[str, str] = {
@@ -183,8 +184,6 @@ def aside(action: Action, rows: Mapping[str, Row], given: Mapping[str, str], clu
 def glass(cluster: Cluster, targets: Sequence[str], _: Any) -> tuple[str, str] | None:
     """The word to be typed, and why, where all that serves of the machine or of a partition would be set aside, however
     small it is; what is out of service serves nobody."""
-    from console.gate.confirmation import shares_of
-
     wanted = frozenset(targets)
     serving = [name for name, node in cluster.nodes.items() if node.display not in OUT]
     if wanted.issuperset(serving or cluster.nodes):

@@ -6,17 +6,13 @@ as the power ramp allows. `console.gate.rollout` waits between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
-from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 from collectors.model import Cluster, Node
 from console.health.inconsistencies import SAMPLE_S, fresh
 
-if TYPE_CHECKING:
-    from .plan import Guard, Options
+from .plan import Guard, Options, Wave, Waves
 
 #: Actions that put nodes to work again: what can come in waves.
 RETURNS = frozenset({"resume", "undrain"})
@@ -27,74 +23,6 @@ _MOST = 0.9
 MINUTE = 60.0
 
 Kind = tuple[str | None, int | None, int | None]
-
-
-class Wave(Struct, frozen=True, kw_only=True):
-    """Nodes that come back before it is looked whether they are fit."""
-
-    name: str
-    """`canary R07`, `10 %`, `the rest, 1 of 4`."""
-    steps: tuple[tuple[str, ...], ...]
-    """What is sent in one go."""
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """All of it, in order."""
-        return tuple(node for step in self.steps for node in step)
-
-
-class Waves(Struct, frozen=True, kw_only=True):
-    """How many nodes come back: every one in one step of one wave."""
-
-    waves: tuple[Wave, ...]
-    node_kw: Mapping[str, float]
-    """Node to what it may draw when it works (kW). One that is missing: nobody knows."""
-    source: str
-    """Where that is from."""
-    ramp_kw_min: float
-    """kW a minute that may come on top; 0: no ramp is configured."""
-    pause_s: float
-    """Between two waves, where no ramp says how long."""
-    most_failed_pct: float
-    """More of a wave than this unfit, and everything pauses."""
-    wait_s: float
-    """Longest that a wave waits for one of its nodes to register; then it is left behind, and the others go on."""
-    drains: bool = False
-    """Somebody wants what came back and is not fit drained again: it is asked each time."""
-
-    def kw(self, nodes: Iterable[str]) -> float:
-        """What these may draw, as far as it is known."""
-        return sum(self.node_kw.get(node, 0.0) for node in nodes)
-
-    @property
-    def blind(self) -> int:
-        """Nodes of which nobody knows what they draw."""
-        return sum(node not in self.node_kw for wave in self.waves for node in wave.nodes)
-
-    def words(self, whole: bool = False) -> list[str]:
-        """What a person should know before: the waves (`whole`: each), the ramp, what becomes of those that are not
-        fit."""
-        sizes = [f"{wave.name}: {len(wave.nodes):,}" for wave in self.waves]
-        shown = sizes if whole else sizes[:3]
-        told = [", ".join(shown) + (f" and {len(sizes) - len(shown)} more" if len(sizes) > len(shown) else "")]
-        count = sum(len(wave.nodes) for wave in self.waves)
-        if not self.ramp_kw_min:
-            told.append(f"no power ramp is configured (ramp_kw_min): at least {self.pause_s:g} s between two waves")
-        elif self.blind == count:
-            told.append(f"what they will draw is not known (node_kw): no ramp can be kept, at least {self.pause_s:g} s "
-                        "between two waves")  # fmt: skip
-        else:
-            most = max(self.node_kw.values())
-            told.append(f"{self.ramp_kw_min:,.0f} kW a minute at {most:,.1f} kW a node ({self.source})")
-            if self.blind:
-                told.append(f"what {self.blind:,} will draw is not known: {self.pause_s:g} s after a step with these")
-        told.append(
-            f"the next wave waits until these have registered, {self.wait_s:g} s at most, and been looked at; more "
-            f"than {self.most_failed_pct:g} % unfit and everything pauses"
-        )
-        after = ", and you are asked whether they are drained again" if self.drains else ": they stay as Slurm has them"
-        told.append(f"each step is looked at again before it goes out; those that are not fit are set aside{after}")
-        return told
 
 
 def planned(

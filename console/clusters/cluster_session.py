@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from console.recording.location import Bounds
     from console.recording.player import Player
     from console.recording.recorder import Recorder
-    from console.screens.layout.screen import WachtScreen
 
 T = TypeVar("T")
 
@@ -73,12 +72,12 @@ class Opened:
         self.recorder: Recorder | None = None
         self.records: tuple[Path, Bounds] | None = None
         """Where this console records it, and how much; None: it does not."""
-        self.looked_at: WachtScreen | None = None
+        self.looked_at: Any = None
         """The screen that is shown of it: what it needs is made first."""
         self.taken = threading.Event()
         """Set when the event loop has taken in what was published last."""
         self.taken.set()
-        self.ahead: Sequence[WachtScreen] = ()
+        self.ahead: Sequence[Any] = ()
         """Screens that are there before somebody looks at them, so that what they need of each reading can be."""
         self.gpus_every_s = 1.0 if "nvml" in site.others else 5.0
         """Seconds between two readings of a node's GPUs: the driver is asked every second, Prometheus knows no more."""

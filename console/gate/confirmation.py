@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from collectors.jobstate import ENDED, WAITING
-from collectors.model import Cluster, Node
-from collectors.nodestate import OUT
+from collectors.model import Cluster
 from console.actions import incident
 from console.actions.action import Action, Row, rows_of
 from console.actions.incident import Scope
-from console.actions.plan import Check, Confirm, Guard, PartitionShare, Plan
+from console.actions.plan import Check, Confirm, Guard, PartitionShare, Plan, is_out, shares_of
 
 _STRENGTH = ("plain", "count", "break")
 
@@ -61,7 +60,7 @@ def outgrown(plan: Plan, left: Sequence[str], cluster: Cluster, scopes: Sequence
     rows, guard = rows_of(plan.action, cluster), plan.guard
     # What was out in the preview, and still is, weighs nothing.
     acting = {name: rows[name] for name in left
-              if name in rows and not (_is_out(plan.seen[name]) and _is_out(rows[name]))}  # fmt: skip
+              if name in rows and not (is_out(plan.seen[name]) and is_out(rows[name]))}  # fmt: skip
     if not acting:
         return ""
     shares, confirm, inside = asked(plan.action, acting, cluster, plan.checks, guard, scopes, now)
@@ -128,25 +127,3 @@ def _shuts(acting: Mapping[str, Row], cluster: Cluster, guard: Guard) -> tuple[s
 def _over(shares: Sequence[PartitionShare], pct: float, guard: Guard) -> list[PartitionShare]:
     """Those that are more than so many percent, and more nodes than need no figure."""
     return [share for share in shares if share.newly_out > guard.share_nodes and 100 * share.part > pct]
-
-
-def _is_out(row: Row) -> bool:
-    return isinstance(row, Node) and row.display in OUT
-
-
-def shares_of(nodes: Collection[str], cluster: Cluster) -> tuple[PartitionShare, ...]:
-    """What each partition loses that holds one of the nodes."""
-    acting = frozenset(nodes)
-    hit = {part: 0 for name in nodes for part in cluster.nodes[name].partitions}
-    total, healthy = dict(hit), dict(hit)
-    for node in cluster.nodes.values():
-        in_service = not _is_out(node)
-        for part in node.partitions:
-            if part in hit:
-                total[part] += 1
-                healthy[part] += in_service
-                hit[part] += in_service and node.name in acting
-    return tuple(
-        PartitionShare(partition=part, nodes=total[part], healthy=healthy[part], newly_out=newly)
-        for part, newly in hit.items()
-    )

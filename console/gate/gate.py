@@ -65,7 +65,7 @@ def open_writer(kind: str, cluster: str, settings: Any) -> Writer:
         from collectors.alertmanager.write import open_writer as open_alertmanager
 
         return open_alertmanager(settings)
-    from collectors.slurm.commands.write import open_writer as open_slurm
+    from collectors.slurm.writers import open_writer as open_slurm
 
     return open_slurm(settings)
 

@@ -7,14 +7,14 @@ Only the gate uses it, in the thread that sends. It sends nothing itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import msgspec
 
 from collectors.clock import Clock
 from collectors.model import Change, Cluster, Node, SourceFault
 from collectors.nodeset import fold
-from console.actions.plan import Check, Options, Plan, PreflightReads, Refusal
+from console.actions.plan import Check, Options, Plan, PreflightReads, Refusal, Waves
 from console.actions.verification import (
     PATIENCE_OF_S,
     PATIENCE_S,
@@ -24,18 +24,15 @@ from console.actions.verification import (
     rewritten,
     state_of,
 )
-from console.actions.waves import Waves, may_begin
+from console.actions.waves import may_begin
 from console.health import drain_reasons
 from console.health.inconsistencies import fresh
 from console.health.xid_policy import Policy
 
 from . import preflight
-from .outcome import Progress, SendResult
+from .outcome import Outcome, Progress, SendResult
 from .preflight_reads import RETURN_SOURCES
 from .target_reads import Readers
-
-if TYPE_CHECKING:
-    from .gate import Gate
 
 #: Seconds that the telemetry of nodes which came back is waited for; after that it is unknown, and that is said.
 LOOK_S = 120.0
@@ -49,6 +46,31 @@ _LATE_S = 180.0
 Look = Callable[[Sequence[str]], tuple[Cluster, PreflightReads]]
 
 
+class RolloutGate(Protocol):
+    """What a roll-out asks of the gate that started it."""
+
+    @property
+    def look(self) -> Callable[..., Any] | None:
+        """Reads what the pre-flight needs anew, between two waves."""
+
+    def note(self, settled: Sequence[Settled], **more: str) -> str:
+        """Write what was settled into the journal. Returns a warning, "" when all is well."""
+
+    def plan(
+        self, action_id: str, targets: Sequence[str], reason: str | None, cluster: Cluster, options: Options | None
+    ) -> Plan | Refusal:
+        """Freeze an action on explicit targets, or say why it cannot be."""
+
+    def send(self, plan: Plan, answer: str) -> Outcome:
+        """Do it, once."""
+
+    def follow(self, outcome: Outcome) -> Outcome:
+        """Read back until every target is settled."""
+
+    def ask_again(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
+        """The same action on the targets that a send left out because they changed."""
+
+
 class Waving:
     """One mass return on its way."""
 
@@ -57,7 +79,7 @@ class Waving:
         plan: Plan,
         waves: Waves,
         progress: Progress,
-        gate: Gate,
+        gate: RolloutGate,
         readers: Readers,
         clock: Clock,
         policy: Policy,

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from collectors.model import JobAccount, PastJob, SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.accounting import Accounts, open_ledger
+from collectors.slurm.commands.accounting import Accounts
 from collectors.slurm.rest.accounting import RestAccounts
+from collectors.slurm.sources import open_ledger
 from console.queue.job_accounting import why
 
 from . import accounting, rest

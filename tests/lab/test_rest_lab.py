@@ -17,10 +17,10 @@ import pytest
 from collectors.clock import SystemClock
 from collectors.model import Change
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.write import open_writer
 from collectors.slurm.rest.client import RestServer
 from collectors.slurm.rest.write import RestWriter
 from collectors.slurm.sources import open_sources, open_transport
+from collectors.slurm.writers import open_writer
 from console.actions.registry import BY_ID
 from console.cli.act import run_act
 from console.gate.gate import Gate

@@ -9,16 +9,13 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from msgspec import Struct, field
 
 from collectors.model import Coolant
 
 from .hardware import Hardware
-
-if TYPE_CHECKING:
-    from collectors.sim.machine import Machine
 
 RACKS_PER_LOOP = 4
 #: °C that go to the racks, and come back when all GPUs are at their limit; bar; l/min for each kW that the racks may
@@ -34,6 +31,19 @@ RISES_S, COOLS_S = 120.0, 240.0
 CHIP = 2.0
 #: Leak detectors of a rack: its manifold and its tray.
 DETECTORS = ("manifold", "tray")
+
+
+class CooledMachine(Protocol):
+    """What the water follows: the time, the loops of the site, and what the power units measure."""
+
+    site: Any
+
+    @property
+    def now(self) -> float:
+        """Unix time."""
+
+    def pdus(self) -> Mapping[tuple[str, str], float]:
+        """Watts by rack and power unit."""
 
 
 class SimLoop(Struct, gc=False):
@@ -93,7 +103,7 @@ def lay_out(racks: Mapping[str, int], gpus: int, hardware: Hardware) -> dict[str
     return made
 
 
-def read(machine: Machine) -> dict[str, Coolant]:
+def read(machine: CooledMachine) -> dict[str, Coolant]:
     """Every point of every loop now, as `collectors.prometheus.plant.cooling` would give it."""
     at, drawn = machine.now, _drawn(machine)
     found: dict[str, Coolant] = {}
@@ -123,7 +133,7 @@ def read(machine: Machine) -> dict[str, Coolant]:
     return found
 
 
-def text(machine: Machine) -> str:
+def text(machine: CooledMachine) -> str:
     """What the exporters of the CDUs and of the racks' controllers would serve."""
     families: dict[str, list[str]] = {name: [] for name in _HELP}
     drawn = _drawn(machine)
@@ -151,7 +161,7 @@ _HELP = {
 }
 
 
-def _drawn(machine: Machine) -> Mapping[str, float]:
+def _drawn(machine: CooledMachine) -> Mapping[str, float]:
     """Watts of each rack."""
     found: dict[str, float] = {}
     for (rack, _), watts in machine.pdus().items():

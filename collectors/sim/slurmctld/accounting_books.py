@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -22,9 +22,6 @@ from collectors.sim.plant.site_layout import HOUR, Host
 
 from .job_queue import SimQueue, SimRun
 from .workload import KINDS, USERS
-
-if TYPE_CHECKING:
-    from collectors.sim.plant.sensor_history import SensorHistory
 
 Thing = TypeVar("Thing")
 
@@ -53,10 +50,20 @@ def keep(of: dict[int, tuple[Thing, ...]], host: int, thing: Thing) -> None:
     of[host] = (*of.get(host, ()), thing)[-_OF_NODE:]
 
 
+class HeldGpus(Protocol):
+    """What the sensors of the machine showed before now."""
+
+    def held(self, host: Host, at: int) -> Mapping[str, int]:
+        """The jobs that ran on the node at that time, with the GPUs they held."""
+
+    def silent(self, host: Host, at: int) -> bool:
+        """True when nothing was sampled of the node at that time."""
+
+
 class AccountingBooks:
     """Keeps what ended, and what was out."""
 
-    def __init__(self, queue: SimQueue, past: SensorHistory) -> None:
+    def __init__(self, queue: SimQueue, past: HeldGpus) -> None:
         self._queue = queue
         self._past = past
         self._site = queue.site

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from collectors import process
 from collectors.clean import clean, decode
 from collectors.file_tail import tail
-from collectors.model import JobAccount, Ledger, LogTail, NodeEvent, PastJob, SourceFault, Step
+from collectors.model import JobAccount, LogTail, NodeEvent, PastJob, SourceFault, Step
 from collectors.nodeset import fold_for_slurm, names_in
 from collectors.slurm import SlurmSettings
 from collectors.slurm.fields import duration_s, epoch, integer, real, tres_gpus
@@ -44,16 +44,6 @@ _BYTES = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([KMGTP]?)")
 #: Of an epoch they take ten digits, no fewer: nothing of Slurm is older.
 BEGIN = 1_000_000_000
 NO_ACCOUNTING = "this site keeps no job accounting: there is no slurmdbd"
-
-
-def open_ledger(cluster: str, settings: SlurmSettings) -> Ledger:
-    """The accounting of one Slurm: through its commands where these are configured, else through slurmrestd, which
-    tells no events. Starts nothing."""
-    if "rest" in settings.roads and "cli" not in settings.roads:
-        from collectors.slurm.rest.accounting import RestAccounts
-
-        return RestAccounts(settings)
-    return Accounts(settings)
 
 
 class Accounts:

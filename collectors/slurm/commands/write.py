@@ -15,11 +15,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from collectors import process
-from collectors.model import Change, Sent, SourceFault, Writer
+from collectors.model import Change, Sent, SourceFault
 from collectors.nodeset import expand
-from collectors.slurm import SlurmSettings
-from collectors.slurm.transport import RoadWriter
-from collectors.slurm.transport_choice import ByRoad
 
 from . import argv as spelling
 
@@ -166,21 +163,3 @@ def to_all(text: str) -> bool:
 def readable(err: str) -> str:
     """Error text with its lines again: the process module shows each newline as a visible escape."""
     return err.replace("\\n", "\n").strip()
-
-
-def open_writer(settings: SlurmSettings) -> Writer:
-    """The writer of one Slurm, over its roads. Starts nothing."""
-    writers = [_over(name, settings) for name in settings.roads]
-    return writers[0] if settings.roads == ("cli",) else ByRoad(writers)
-
-
-def _over(name: str, settings: SlurmSettings) -> RoadWriter:
-    if name == "rest":
-        from collectors.slurm.rest.write import open_writer as open_rest
-
-        return open_rest(settings)
-    if name == "native":
-        from collectors.slurm.native.write import open_writer as open_native
-
-        return open_native(settings)
-    return CliWriter(settings.prefix, conf=settings.conf)

@@ -1,0 +1,28 @@
+"""Opens the writer of one Slurm over the transports that are configured. Only `console.gate.gate` may import this."""
+
+from __future__ import annotations
+
+from collectors.model import Writer
+from collectors.slurm import SlurmSettings
+
+from .commands.write import CliWriter
+from .transport import RoadWriter
+from .transport_choice import ByRoad
+
+
+def open_writer(settings: SlurmSettings) -> Writer:
+    """The writer of one Slurm, over its roads. Starts nothing."""
+    writers = [_over(name, settings) for name in settings.roads]
+    return writers[0] if settings.roads == ("cli",) else ByRoad(writers)
+
+
+def _over(name: str, settings: SlurmSettings) -> RoadWriter:
+    if name == "rest":
+        from collectors.slurm.rest.write import open_writer as open_rest
+
+        return open_rest(settings)
+    if name == "native":
+        from collectors.slurm.native.write import open_writer as open_native
+
+        return open_native(settings)
+    return CliWriter(settings.prefix, conf=settings.conf)
