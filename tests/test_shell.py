@@ -10,7 +10,8 @@ from click.shell_completion import BashComplete
 
 from collectors import process
 from console.actions.registry import BY_ID
-from console.cli.main import SCREENS, cli
+from console.cli.main import cli
+from console.cli.options import SCREENS
 from console.cli.shell_command import SHELLS
 from tests.test_pty import Pty
 from themes import themes

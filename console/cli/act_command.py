@@ -11,8 +11,16 @@ import click
 import msgspec
 
 from collectors.sim import SimSettings
-
-from .main import at_terminal, common_options, configured, offered, plain, sim_options, tell_left_out, write_out
+from console.cli.options import (
+    at_terminal,
+    common_options,
+    configured,
+    offered,
+    plain,
+    sim_options,
+    tell_left_out,
+    write_out,
+)
 
 _SAID = "wacht.said"
 
