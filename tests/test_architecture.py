@@ -9,6 +9,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -28,17 +29,22 @@ ALLOWED = {
 }
 RULED = (*LAYERS, "textual", "rich", "tests")
 
-#: The part of console that no screen may leak into: it decides, and must be testable and quick without a terminal.
-PURE = (
-    "state", "reduce", "actions", "gate", "verify", "journal", "poller", "config", "filters", "filter_fields",
-    "filter_match", "snapshot", "act", "cli", "cli_act", "cli_look", "silences", "alert_rules", "plan", "planning",
-    "outcome", "rights",
-    "words", "undo", "entries", "chain", "witness", "person", "log", "crash",
+#: The packages of console, lowest first: each imports only those before it, for types and within functions too.
+PACKAGES = (
+    "runtime", "ingest", "health", "plant", "queue", "filters", "actions", "config", "journal", "gate", "alerts",
+    "triage", "session", "recording", "clusters", "tables", "export", "reports", "doctor", "screens", "app", "cli",
+    "pages",
 )  # fmt: skip
+#: Those that no screen may leak into: they decide, and must be testable and quick without a terminal.
+PURE = (
+    "runtime", "ingest", "health", "plant", "queue", "filters", "actions", "config", "journal", "gate", "alerts",
+    "session", "cli",
+)  # fmt: skip
+MAX_MODULES, MAX_AT_THE_TOP = 30, 12
 #: Imports in functions of these start the screen; everything else of theirs stays free of it.
-STARTS_SCREEN = {"console.cli.main": "console.app.app"}
+STARTS_SCREEN = {"console.cli.options": "console.app.app"}
 
-WRITERS = ("collectors.template_write", "collectors.slurm.commands.write", "collectors.slurm.rest.write",
+WRITERS = ("collectors.template_write", "collectors.slurm.writers", "collectors.slurm.commands.write", "collectors.slurm.rest.write",
            "collectors.slurm.native.write", "collectors.slurm.native.write_worker", "collectors.sim.write",
            "collectors.alertmanager.write")  # fmt: skip
 MAY_WRITE = {"console/gate/gate.py"}
@@ -147,6 +153,66 @@ def within(module: str, names: tuple[str, ...]) -> bool:
     return any(module == name or module.startswith(f"{name}.") for name in names)
 
 
+def package_of(module: str) -> str | None:
+    """The package of console that a module is of."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "console" and len(parts) > 1 else None
+
+
+def test_packages_of_the_console_import_one_way():
+    wrong = []
+    for file in files("console"):
+        package = package_of(module_of(file))
+        if package is None:
+            continue
+        assert package in PACKAGES, f"{file}: put the package {package} into PACKAGES"
+        for module, line in imports(file):
+            other = package_of(module)
+            if other and PACKAGES.index(other) > PACKAGES.index(package) and not excused(file, module):
+                wrong.append(f"{file}:{line} imports {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_circle_between_files():
+    graph = {
+        module_of(file): {module for module, _ in imports(file) if file_of(module) and module != module_of(file)}
+        for file in files(*LAYERS)
+    }
+    # What imports nothing that is left goes, until only circles are left.
+    while gone := [module for module, targets in graph.items() if not targets & graph.keys()]:
+        for module in gone:
+            del graph[module]
+    # And what nothing that is left imports.
+    while gone := graph.keys() - {target for targets in graph.values() for target in targets}:
+        for module in gone:
+            del graph[module]
+    assert not graph, f"these import each other: {', '.join(sorted(graph))}"
+
+
+def test_folders_are_small():
+    folders = Counter(file.rpartition("/")[0] for file in files(*LAYERS) if not file.endswith("/__init__.py"))
+    assert {folder: count for folder, count in folders.items() if count > MAX_MODULES} == {}
+    assert folders["console"] <= MAX_AT_THE_TOP
+
+
+def test_no_class_name_stands_twice():
+    places: dict[str, list[str]] = {}
+    for file in files(*LAYERS):
+        for node in tree(file).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(file)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_a_file_name_has_one_meaning():
+    page = (ROOT / "docs/glossary.md").read_text()
+    table = page[page.index("## File names") :]
+    shared = set(re.findall(r"`(\w+)`", table))
+    names = Counter(Path(file).stem for file in files(*LAYERS) if not file.endswith("/__init__.py"))
+    twice = {name for name, count in names.items() if count > 1}
+    assert twice == shared
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_layers_import_only_what_the_table_allows(layer):
     wrong = [
@@ -160,16 +226,13 @@ def test_layers_import_only_what_the_table_allows(layer):
 
 def test_deciding_modules_know_no_screen():
     wrong = []
-    for name in PURE:
-        file = file_of(f"console.{name}")
-        if file is None:
-            continue
+    for file in files(*(f"console/{name}" for name in PURE)):
         wrong += [
             f"{file}:{line} imports {module}"
             for module, line in imports(file)
             if within(module, ("textual", "rich", "widgets")) and not excused(file, module)
         ]
-        wrong += _leaks(f"console.{name}")
+        wrong += _leaks(module_of(file))
     assert not wrong, "\n".join(wrong)
 
 
@@ -200,8 +263,8 @@ def test_only_the_command_line_starts_the_screen():
         assert app in {target for target, _ in lazy}, f"{module} no longer imports {app}: drop it from the list"
     others = [
         f"{file}:{line} imports {target}"
-        for name in PURE
-        if (file := file_of(f"console.{name}")) and f"console.{name}" not in STARTS_SCREEN
+        for file in files(*(f"console/{name}" for name in PURE))
+        if module_of(file) not in STARTS_SCREEN
         for target, line in imports(file)
         if within(target, ("console.app.app", "console.screens"))
     ]
