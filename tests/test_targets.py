@@ -208,9 +208,6 @@ def test_half_a_filter_is_no_target(text):
         ("drain", "rack=R02", "mixed"),
         ("cancel", "@rack:R02", "running"),
         ("cancel", "user=alice | user=bob", "bio"),
-        ("cancel", "user=bob", "pending &"),
-        ("drain", "rack=R02", "idle |"),
-        ("hold", "user=bob", "pending ("),
         ("cancel", "user=bob", "alice"),  # no job is of both: the list shows none, and so are no targets
         ("cancel", "user=bob", "gpu0001"),
         ("drain", "rack=R02", "R01 bad"),
@@ -218,6 +215,15 @@ def test_half_a_filter_is_no_target(text):
 )
 def test_a_word_that_would_narrow_the_filter_is_no_reason(action, first, said):
     with pytest.raises(ValueError, match=re.escape(f"is {said} the reason, or does it say which of them")):
+        refuse_more(BY_ID[action], first, said.split(), CLUSTER)
+
+
+@pytest.mark.parametrize(
+    ("action", "first", "said"),
+    [("cancel", "user=bob", "pending &"), ("drain", "rack=R02", "idle |"), ("hold", "user=bob", "pending (")],
+)
+def test_half_a_filter_behind_a_filter_is_no_reason(action, first, said):
+    with pytest.raises(ValueError, match=re.escape(f"{said} is half a filter: finish it, or write '{first}'")):
         refuse_more(BY_ID[action], first, said.split(), CLUSTER)
 
 

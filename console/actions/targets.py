@@ -222,16 +222,15 @@ def _refuse_narrower(action: Action, first: str, words: Sequence[str], cluster: 
     except FilterError:
         if not _unfinished(said):
             return
-        found = None
+        raise ValueError(f"{said} is half a filter: finish it, or write '{first}' {said} for a reason") from None
     states = _STATES[action.kind] - (_REASONS if action.needs_reason else frozenset())
     rows = rows_of(action, cluster)
     acts = (
         row for row in rows.values()
-        if found is not None and found.matches(row, cluster) and action.refuse(cluster, row) is None
+        if found.matches(row, cluster) and action.refuse(cluster, row) is None
     )  # fmt: skip
     if (
-        found is None
-        or all(word.lower().strip(",") in states for word in words)
+        all(word.lower().strip(",") in states for word in words)
         or _names_something(words[0].strip(","), cluster)
         or next(acts, None) is not None
     ):
