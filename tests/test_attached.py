@@ -43,8 +43,8 @@ def site(
             "ports": {one.key: one for one in ports},
             "fabric": Fabric(ports=360, up=358, switches=switches or {}),
         }
-    if storage:
-        facts["storage"] = {one.name: one for one in storage}
+    if stores:
+        facts["storage"] = {one.name: one for one in stores}
     return make.cluster(sources=[*read, *sources.values()], **facts)
 
 
@@ -197,7 +197,7 @@ def test_the_chip_is_there_only_with_a_source_and_never_calls_old_facts_well():
 
 def test_on_a_narrow_line_ok_goes_first_and_a_hang_stays():
     def line(cells: int, *stores: FileSystem) -> str:
-        return "".join(text for text, _ in top_spans(site([], list(storage)), NOW, MONO, (), cells))
+        return "".join(text for text, _ in top_spans(site([], list(stores)), NOW, MONO, (), cells))
 
     well, hangs = FileSystem(name="/scratch", mounted=39), FileSystem(name="/scratch", hung=("gpu0001",), mounted=39)
     assert "storage ok" in line(160, well) and "storage" not in line(60, well)

@@ -129,7 +129,7 @@ def test_a_long_journal_is_read_for_as_long_as_it_moves_on(path, monkeypatch):
 
 HANGS = """
 import sys, threading
-from console import chain
+from console.journal import chain
 chain.READ_S = 0.3
 chain.there = lambda path: True
 own = chain.files.reading

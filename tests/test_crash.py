@@ -224,7 +224,7 @@ async def test_a_worker_that_breaks_is_reported_and_the_console_goes_on(state, m
 
 BREAKS = f"""
 import sys
-from console import app
+from console.app import app
 where = sys.argv.pop(1)
 class Pretty(Exception):
     def __rich__(self):
@@ -248,7 +248,7 @@ main()
 def test_the_console_gives_the_terminal_back_and_says_what_happened(state, tmp_path, where):
     script = tmp_path / "breaks.py"
     script.write_text(BREAKS)
-    home = {"XDG_CONFIG_HOME": str(tmp_path), "PYTHONPATH": str(Path(crash.__file__).parent.parent)}
+    home = {"XDG_CONFIG_HOME": str(tmp_path), "PYTHONPATH": str(Path(crash.__file__).parent.parent.parent)}
     one = Pty(
         "--log", str(tmp_path / "log"), "demo", "--nodes", "8", program=(sys.executable, str(script), where), **home
     )

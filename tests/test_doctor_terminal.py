@@ -103,8 +103,8 @@ def test_a_real_tmux_tells_its_settings(tmp_path):
 
 ASK = "from console.doctor.terminal_probe import ask_terminal; found = ask_terminal(); print('TOLD', found, flush=True)"
 #: The same, and a busy machine that answers for the terminal has its time.
-PATIENT = f"from console.doctor import probe; probe.LATE_S = 60; {ASK}"
-TOOK = re.compile(rb"TOLD Answer\(took_s=([\d.]+)")
+PATIENT = f"from console.doctor import terminal_probe; terminal_probe.LATE_S = 60; {ASK}"
+TOOK = re.compile(rb"TOLD TerminalAnswer\(took_s=([\d.]+)")
 
 #: The same from a group that is not the terminal's; ends with 1 where it was stopped for it.
 BEHIND = f"""
@@ -220,7 +220,7 @@ def test_the_whole_program_in_a_terminal(started, tmp_path, monkeypatch):
     for name in ("HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     run = "import sys; sys.argv = ['wacht', 'doctor']; from console.cli.main import main; main()"
-    one = started(f"from console.doctor import probe; probe.LATE_S = 60; {run}")
+    one = started(f"from console.doctor import terminal_probe; terminal_probe.LATE_S = 60; {run}")
     one.read_until(b"\x1b[c")
     one.type(b"\x1b[?62;22c")
     one.read_until(b"nothing works")

@@ -13,11 +13,11 @@ from collectors.slurm.commands import write
 from console.actions.plan import Guard, Options, Plan
 from console.actions.verification import Settled, seen
 from console.app.dialogs import ConfirmDialog
+from console.app.messages import ClusterChanged
 from console.app.progress import ProgressDialog
 from console.cli.act import named
 from console.gate import preflight_reads
 from console.gate.outcome import Progress, SendResult
-from console.ingest.messages import ClusterChanged
 from console.journal.chain import JournalFault
 from console.journal.entries import join
 from console.journal.undo import Undo, undo_of

@@ -170,7 +170,7 @@ def test_the_one_file_works(single, home, monkeypatch):
 def small(tmp_path) -> Path:
     """The same first lines before a program that tells where it lies."""
     tree = tmp_path / "tree"
-    (tree / "console").mkdir(parents=True)
+    (tree / "console/cli").mkdir(parents=True)
     (tree / "console/__init__.py").touch()
     (tree / "console/cli/main.py").write_text("def main():\n    print(__file__)\n")
     pyz.compiled(tree)

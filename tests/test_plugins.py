@@ -53,7 +53,7 @@ def package(folder: Path, module: str, text: str, **groups: str) -> None:
 
 def asked(path: Path, code: str) -> dict:
     """What a fresh process with this folder on its path says, as JSON."""
-    script = f"import json\nfrom console import plugins\n{code}"
+    script = f"import json\nfrom console.config import plugins\n{code}"
     env = {**os.environ, "PYTHONPATH": f"{ROOT}:{path}"}
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=60, check=False

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from console.app.saved_filters import Filters, Saved, _short, forget_line, made, read_filters, save_line
 from console.config.keymap import KeyLine
+from console.config.saved_filters import Filters, Saved, _short, forget_line, made, read_filters, save_line
 from console.config.settings import load
 from console.runtime.errors import FilterError
 from tests.operator import Operator, console

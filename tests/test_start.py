@@ -67,7 +67,7 @@ LATER = {
 _AT_FIRST_FRAME = """
 import sys
 import console.cli.main, console.app.app
-from console import site
+from console.session import site
 from console.config.settings import Config
 from collectors.sim import SimSettings
 
@@ -83,7 +83,7 @@ print(*sorted({later!r} & shown | {{"console.screens.overview"}} & imported))
 #: What follows the start is there before a key asks for it: no key that is pressed then imports anything of ours.
 _KEYS = """
 import asyncio, sys, time
-from console import site
+from console.session import site
 from console.app.app import WachtApp
 from console.config.settings import Config
 from collectors.sim import SimSettings

@@ -40,7 +40,7 @@ from .incidents import Incidents
 from .plant import nvlink
 from .plant.checkups import Checks
 from .plant.fabric import Links
-from .plant.gpu_telemetry import SimTelemetry
+from .plant.gpu_telemetry import GpuLoads
 from .plant.power import Meters
 from .plant.sensor_history import SensorHistory
 from .plant.sensors import Sensors
@@ -101,7 +101,7 @@ class Machine:
             self._random("incident"), self.queue, self.faults, self.alert_book, timeline, self.nvlink, self.links,
             self.storage,
         )  # fmt: skip
-        self.telemetry = SimTelemetry(pool)
+        self.telemetry = GpuLoads(pool)
         self.past = SensorHistory(self.queue, self.faults.xids)
         self.sensors = Sensors(self.queue, self.past)
         self.meters = Meters(self.queue, self.telemetry, self.past)

@@ -211,7 +211,7 @@ def open_ledger(cluster: str, settings: SlurmSettings) -> Ledger:
     """The accounting of one Slurm: through its commands where these are configured, else through slurmrestd, which
     tells no events. Starts nothing."""
     if "rest" in settings.roads and "cli" not in settings.roads:
-        from collectors.slurm.rest.accounting import RestAccounts
+        from .rest.accounting import RestAccounts
 
         return RestAccounts(settings)
     return Accounts(settings)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collectors.model import Writer
-from collectors.slurm import SlurmSettings
 
+from . import SlurmSettings
 from .commands.write import CliWriter
 from .transport import RoadWriter
 from .transport_choice import ByRoad
@@ -18,11 +18,11 @@ def open_writer(settings: SlurmSettings) -> Writer:
 
 def _over(name: str, settings: SlurmSettings) -> RoadWriter:
     if name == "rest":
-        from collectors.slurm.rest.write import open_writer as open_rest
+        from .rest.write import open_writer as open_rest
 
         return open_rest(settings)
     if name == "native":
-        from collectors.slurm.native.write import open_writer as open_native
+        from .native.write import open_writer as open_native
 
         return open_native(settings)
     return CliWriter(settings.prefix, conf=settings.conf)

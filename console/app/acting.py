@@ -29,6 +29,7 @@ from .journal_queries import Recalling
 from .rollout_dialog import Returning, look_of
 
 if TYPE_CHECKING:
+    from console.config.saved_filters import Filters
     from console.gate.gate import Gate
     from console.gate.outcome import Outcome, Progress
     from console.ingest.poller import Poller
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from console.recording.player import Player
 
     from .dialogs import Answer
-    from .saved_filters import Filters
 
 #: Characters that a line of the prompt may have when it opens.
 _LONGEST = 3000

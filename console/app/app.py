@@ -19,6 +19,7 @@ from collectors.clean import clean
 from collectors.clock import Clock
 from console.actions.action import Kind
 from console.actions.registry import ACTIONS, NAVIGATION
+from console.app.thread_errors import Failing
 from console.config.commands import SCREENS, Command, CommandError, is_job, parse
 from console.config.settings import Config
 from console.config.theme_files import read_looks
@@ -28,15 +29,15 @@ from console.health.xid_policy import Policy, load_policy
 from console.recording.location import to_record
 from console.runtime.browser_mode import served
 from console.runtime.errors import FilterError
+from console.screens.layout.app_port import ConsoleApp
 from console.screens.layout.inspection import Inspection
 from console.screens.layout.screen import WachtScreen
 from console.session.site import Site
-from console.session.thread_errors import Failing
 from themes import register
 from widgets.prompt import Prompt
 from widgets.terminal.colour_filter import sieve
 from widgets.terminal.input_queue import InOrder
-from widgets.terminal.quiet_app import QuietApp, QuietScreen
+from widgets.terminal.quiet_app import QuietScreen
 
 from . import replay_mode, views
 from .input import Typed
@@ -52,7 +53,7 @@ PLUGINS_S = 1.0
 """Seconds after which a site's own packages are looked for: the start is over by then."""
 
 
-class WachtApp(InOrder[None], Typed, Plugged, Failing, QuietApp[None]):
+class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
     """The console."""
 
     TITLE = "wacht"

@@ -35,7 +35,7 @@ from widgets.table_column import Column
 from widgets.units import stamp
 
 if TYPE_CHECKING:
-    from .app import WachtApp
+    from console.screens.layout.app_port import ConsoleApp
 
 #: As FILE: the clipboard of the terminal, through OSC 52.
 CLIPBOARD = "clipboard"
@@ -55,7 +55,7 @@ class ExportJob(NamedTuple):
     make: Callable[[], tuple[Chunks, str]]
 
 
-def carry_out(app: WachtApp, command: Command) -> None:
+def carry_out(app: ConsoleApp, command: Command) -> None:
     """`:export FORMAT [FILE]` or `:report [LENGTH] [FILE]`. Raises CommandError for words that mean nothing."""
     if command.verb == "report":
         length, file = _report_words(command.rest)
@@ -79,7 +79,7 @@ def carry_out(app: WachtApp, command: Command) -> None:
     app.call_after_refresh(shown)
 
 
-def copy_rows(app: WachtApp) -> None:
+def copy_rows(app: ConsoleApp) -> None:
     """Y: the names of what is marked, else of what the cursor is on, as a shell takes them."""
     screen = app.screen
     if not isinstance(screen, WachtScreen):
@@ -107,10 +107,11 @@ def _report_words(rest: str) -> tuple[str, str]:
     return (head, more.strip()) if re.fullmatch(r"(?:\d+[smhd])+", head.lower()) else ("", rest)
 
 
-def _report(app: WachtApp, span: Span) -> ExportJob:
-    from console.reports.reads import gather, of_console
+def _report(app: ConsoleApp, span: Span) -> ExportJob:
+    from console.reports.reads import gather
+    from console.screens.handover import console_sources
 
-    source = of_console(app)
+    source = console_sources(app)
 
     def make() -> tuple[Chunks, str]:
         from console.reports.rendering import as_markdown
@@ -124,7 +125,7 @@ def _report(app: WachtApp, span: Span) -> ExportJob:
 # What the screen shows.
 
 
-def _made(app: WachtApp, form: str) -> ExportJob:
+def _made(app: ConsoleApp, form: str) -> ExportJob:
     screen = app.screen
     if form == "text":
         strips = screen._compositor.render_strips(app.size)
@@ -162,7 +163,7 @@ def _table(screen: Any) -> VirtualTable[Any] | None:
         return None
 
 
-def _sheet(app: WachtApp, screen: Any) -> tuple[str, Callable[[], TableExport]]:
+def _sheet(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]]:
     """The rows that the screen is about, in a form that any thread may make them of."""
     cluster = app.cluster
     if isinstance(screen, NodeScreen):
@@ -207,7 +208,7 @@ def _plainly(field: table_export.ExportField, row: Any, ctx: Any) -> str:
     return "—" if value is None else str(table_export.guarded(value)).removeprefix("'")
 
 
-def _note(app: WachtApp, what: str) -> str:
+def _note(app: ConsoleApp, what: str) -> str:
     demo = "DEMO " if app.cluster.demo else ""
     return f"{demo}{app.cluster.name}, {stamp(app.clock.now())}: {what}"
 
@@ -219,7 +220,7 @@ def _all_rows(screen: Any) -> Mapping[str, Any]:
     return screen.book.entries if isinstance(screen, JournalScreen) else {}
 
 
-def _gpus(app: WachtApp, names: Sequence[str], what: str) -> Callable[[], TableExport]:
+def _gpus(app: ConsoleApp, names: Sequence[str], what: str) -> Callable[[], TableExport]:
     """A row a GPU, read when it is made: only those that are looked at are ever read. It raises SourceFault."""
     telemetry, note = app.telemetry, _note(app, what)
     columns = [
@@ -247,7 +248,7 @@ def _of_gpu(col: Col, gpu: Gpu, _: Any) -> Cell:
 # Where it goes.
 
 
-def begin(app: WachtApp, made: ExportJob, file: str, over: bool) -> None:
+def begin(app: ConsoleApp, made: ExportJob, file: str, over: bool) -> None:
     """Make it and bring it where it is wanted, off the event loop. `file` "" is a new one in the home folder."""
     name, at = _file_name(app, made), app.here
     if over and file in {"", CLIPBOARD}:
@@ -272,7 +273,7 @@ def begin(app: WachtApp, made: ExportJob, file: str, over: bool) -> None:
     app.run_worker(work, thread=True, group="export", exit_on_error=False)
 
 
-def _file_name(app: WachtApp, made: ExportJob) -> str:
+def _file_name(app: ConsoleApp, made: ExportJob) -> str:
     """`wacht-CLUSTER-SCREEN-20261124T031207Z.csv`, of the time that is shown; no letter in it needs a quote."""
     at = datetime.fromtimestamp(app.clock.now(), UTC)
     demo = "demo-" if app.cluster.demo and app.cluster.name != "demo" else ""
@@ -292,7 +293,7 @@ def _saved(made: ExportJob, file: str, name: str, over: bool) -> str:
     return f"{what}: {path} ({_size(size)})"
 
 
-def _copied(app: WachtApp, made: ExportJob) -> str:
+def _copied(app: ConsoleApp, made: ExportJob) -> str:
     chunks, what = made.make()
     held = bytearray()
     for chunk in chunks:

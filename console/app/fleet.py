@@ -14,10 +14,10 @@ from textual.screen import Screen
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Cluster, Diff
+from console.app.messages import ClusterChanged
 from console.clusters.cluster_session import Here, Opened
 from console.config.commands import SCREENS, CommandError
 from console.config.settings import Config
-from console.ingest.messages import ClusterChanged
 from console.ingest.poller import WATCHED, Poller
 from console.recording.location import to_record
 from console.runtime import memo

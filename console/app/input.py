@@ -17,6 +17,7 @@ from collectors.clean import clean
 from console.config.commands import CommandError, completer
 from console.config.keymap import Keymap, pressed, read_keys
 from console.config.paths import state_folder
+from console.config.saved_filters import LISTS, Filters, forget_line, kept_filters, made, read_filters, save_line
 from console.config.settings import Config
 from console.config.theme_files import Looks
 from console.filters import completion
@@ -27,13 +28,14 @@ from console.screens.layout.screen import WachtScreen
 from widgets.key_bar import KeyBar
 from widgets.prompt import History, Prompt
 
+if TYPE_CHECKING:
+    from console.screens.layout.app_port import ConsoleApp
+
 from . import replay_mode
-from .saved_filters import LISTS, Filters, forget_line, kept_filters, made, read_filters, save_line
 
 T = TypeVar("T", bound=events.Event)
 
 if TYPE_CHECKING:
-    from .app import WachtApp
     from .palette import PaletteEntry
 
 #: Lines of the history that are kept, of all kinds together.
@@ -190,7 +192,7 @@ class Typed(replay_mode.Looking):
                 self.call_next(self._do, entry)
 
         if isinstance(self.screen, WachtScreen):
-            self.push_screen(PaletteScreen(cast("WachtApp", self)), chosen)
+            self.push_screen(PaletteScreen(cast("ConsoleApp", self)), chosen)
 
     async def _do(self, entry: PaletteEntry) -> None:
         try:

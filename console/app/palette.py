@@ -20,7 +20,7 @@ from console.config.commands import OTHERS, SCREENS
 from widgets.units import plural
 
 if TYPE_CHECKING:
-    from .app import WachtApp
+    from console.screens.layout.app_port import ConsoleApp
 
 #: Names of each kind that are offered.
 MOST = 8
@@ -46,7 +46,7 @@ class PaletteEntry(Struct, frozen=True, eq=False):
     refused: bool = False
 
 
-def entries(app: WachtApp) -> Iterator[PaletteEntry]:
+def entries(app: ConsoleApp) -> Iterator[PaletteEntry]:
     """Everything that has a name of its own, here and now. `run` is for after the palette has closed."""
     keys = app.keymap
     for screen in SCREENS:
@@ -72,7 +72,7 @@ def entries(app: WachtApp) -> Iterator[PaletteEntry]:
         yield PaletteEntry(f"Theme {name}", look.says, partial(app.set_theme, name))
 
 
-async def _way(app: WachtApp, name: str) -> None:
+async def _way(app: ConsoleApp, name: str) -> None:
     await app.run_action(name, app.screen if name in _OF_SCREEN else app)
 
 

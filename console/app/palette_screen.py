@@ -19,7 +19,7 @@ from widgets.terminal.quiet_app import QuietModal
 from .palette import Named, PaletteEntry, entries, found, named
 
 if TYPE_CHECKING:
-    from .app import WachtApp
+    from console.screens.layout.app_port import ConsoleApp
 
 _LONGEST = 200
 
@@ -32,9 +32,9 @@ class PaletteScreen(QuietModal[PaletteEntry | None]):
     PaletteScreen > Vertical { width: 100%; max-width: 110; height: 80%; margin: 1 0; background: $background; }
     """
     AUTO_FOCUS = "#found"
-    app: WachtApp
+    app: ConsoleApp
 
-    def __init__(self, app: WachtApp) -> None:
+    def __init__(self, app: ConsoleApp) -> None:
         super().__init__()
         self._every = tuple(entries(app))
         self._recent = tuple(app.histories["^"].entries)

@@ -15,13 +15,13 @@ from console.screens.layout.screen import WachtScreen
 from .export_dialog import CLIPBOARD, Chunks, ExportJob, begin
 
 if TYPE_CHECKING:
-    from .app import WachtApp
+    from console.screens.layout.app_port import ConsoleApp
 
 DAYS_S = 90 * 86_400
 _JOBS = 20
 
 
-def vendor(app: WachtApp, file: str = CLIPBOARD, *, over: bool = False) -> None:
+def vendor(app: ConsoleApp, file: str = CLIPBOARD, *, over: bool = False) -> None:
     """Of the one node under the cursor. Raises CommandError."""
     screen = app.screen
     names = screen.targets("node") if isinstance(screen, WachtScreen) else ()
@@ -30,7 +30,7 @@ def vendor(app: WachtApp, file: str = CLIPBOARD, *, over: bool = False) -> None:
     begin(app, ExportJob(f"vendor-{names[0]}", "md", _made(app, names[0])), file, over)
 
 
-def _made(app: WachtApp, node: str) -> Callable[[], tuple[Chunks, str]]:
+def _made(app: ConsoleApp, node: str) -> Callable[[], tuple[Chunks, str]]:
     at, cluster, policy, now, book = app.here, app.cluster, app.policy, app.clock.now(), app.book
 
     def make() -> tuple[Chunks, str]:

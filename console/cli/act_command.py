@@ -11,16 +11,8 @@ import click
 import msgspec
 
 from collectors.sim import SimSettings
-from console.cli.options import (
-    at_terminal,
-    common_options,
-    configured,
-    offered,
-    plain,
-    sim_options,
-    tell_left_out,
-    write_out,
-)
+
+from .options import at_terminal, common_options, configured, offered, plain, sim_options, tell_left_out, write_out
 
 _SAID = "wacht.said"
 
@@ -42,7 +34,7 @@ def asked(question: str) -> str:
 def _saved(config: Any, action: str, targets: tuple[str, ...]) -> tuple[str, ...]:
     """The targets with the filters that are saved in place of their names."""
     from console.actions.registry import BY_ID
-    from console.app.saved_filters import kept_filters, read_filters
+    from console.config.saved_filters import kept_filters, read_filters
     from console.runtime.errors import FilterError
     from console.runtime.state_files import KeptFault
 

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from console.cli.options import at_terminal, common_options, configured, open_console, tell_left_out, write_out
+from .options import at_terminal, common_options, configured, open_console, tell_left_out, write_out
 
 
 @click.command()

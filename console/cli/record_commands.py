@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from collectors.sim import INCIDENTS, SimSettings
-from console.cli.options import common_options, configured, open_console, plain, sim_options
+
+from .options import common_options, configured, open_console, plain, sim_options
 
 
 class _Checked(click.ParamType):  # type: ignore[type-arg]

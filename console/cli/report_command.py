@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from console.cli.options import at_terminal, common_options, configured, plain, write_out
+from .options import at_terminal, common_options, configured, plain, write_out
 
 
 @click.command()

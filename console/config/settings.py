@@ -92,7 +92,7 @@ class Config(Struct, frozen=True, kw_only=True):
     keys: tuple[KeyLine, ...] = ()
     """`keys`: what is wrong in one of them is told of when the console starts (console/config/keymap.py)."""
     filters: tuple[KeyLine, ...] = ()
-    """`[filters]`, as they stand there (console/app/saved_filters.py)."""
+    """`[filters]`, as they stand there (console/config/saved_filters.py)."""
     files: tuple[str, ...] = ()
 
 

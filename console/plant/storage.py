@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -10,7 +11,9 @@ from collectors.model import Cluster, FileSystem, Node
 from collectors.nodeset import natural_key
 from collectors.nodestate import in_service
 from console.runtime.memo import remembered
-from widgets.cells import Span
+
+if TYPE_CHECKING:
+    from widgets.cells import Span
 
 #: What slurmctld writes when a process of a job would not die: it hangs in the kernel, on a file system mostly.
 KILL_FAILED = "kill task failed"

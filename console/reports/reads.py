@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
@@ -30,9 +30,6 @@ from .period import Span
 from .report import ShiftReport, make
 from .shift_watch import GAP_S, Peak, ShiftWatch
 
-if TYPE_CHECKING:
-    from console.app.app import WachtApp
-
 #: The present is what it ends with, where it ends no longer ago than this.
 _NOW_S = 120.0
 
@@ -50,22 +47,6 @@ class ReportSources(Struct, frozen=True, kw_only=True):
     """Raises JournalFault."""
     telemetry: Telemetry | None
     policy: Policy
-
-
-def of_console(app: WachtApp) -> ReportSources:
-    """Of what is on the screen, be it a recording; whatever is on the screen when it is made."""
-    book, path, clock, recorder = app.book, app.journal_path, app.clock, app.recorder
-    live = not app.replaying
-    return ReportSources(
-        name=app.cluster.name,
-        now=clock.now(),
-        mono=clock.mono(),
-        cluster=app.cluster,
-        recording=path if not live else None if recorder is None else recorder.path,
-        book=(lambda: book_of(path, clock.now())) if live else (lambda: JournalReader.of(join(book.lines()))),
-        telemetry=app.telemetry if live else None,
-        policy=app.policy,
-    )
 
 
 def book_of(path: Path, now: float) -> JournalReader:

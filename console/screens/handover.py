@@ -14,10 +14,12 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from console.export.markdown import WIDEST
 from console.journal.chain import JournalFault
+from console.journal.entries import join
+from console.journal.reader import JournalReader
 from console.journal.reminders import Behind, left_behind, nothing
 from console.journal.shifts import kept_shifts, last_shift
 from console.reports.period import Span, span_of
-from console.reports.reads import ReportSources, gather, of_console
+from console.reports.reads import ReportSources, book_of, gather
 from console.reports.rendering import as_markdown
 from console.reports.report import ShiftReport
 from console.runtime.state_files import KeptFault
@@ -26,6 +28,7 @@ from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, line
 from widgets.units import age, when
 
+from .layout.app_port import ConsoleApp
 from .layout.screen import WachtScreen
 
 _BACKSLASH = re.compile(r"\\(.)")
@@ -78,7 +81,7 @@ class HandoverScreen(WachtScreen):
     def read(self) -> None:
         """Put it together, off the event loop."""
         self._asked = self.app.clock.mono()
-        sources, cluster = of_console(self.app), self.cluster
+        sources, cluster = console_sources(self.app), self.cluster
         self.ask(lambda: _make(sources, cluster), self._told)
 
     def _told(self, answer: Any) -> None:
@@ -166,3 +169,19 @@ def _left_lines(left: Sequence[Behind], width: int, none: str) -> list[PaneLine]
         for at, one in enumerate(left)
         for row, piece in enumerate(textwrap.wrap(one.text, width - _KIND, break_on_hyphens=False) or [""])
     ] or [line((none, "text-dim"))]  # fmt: skip
+
+
+def console_sources(app: ConsoleApp) -> ReportSources:
+    """The sources for a report on the cluster on the screen, live or replayed; fixed at the time of the call."""
+    book, path, clock, recorder = app.book, app.journal_path, app.clock, app.recorder
+    live = not app.replaying
+    return ReportSources(
+        name=app.cluster.name,
+        now=clock.now(),
+        mono=clock.mono(),
+        cluster=app.cluster,
+        recording=path if not live else None if recorder is None else recorder.path,
+        book=(lambda: book_of(path, clock.now())) if live else (lambda: JournalReader.of(join(book.lines()))),
+        telemetry=app.telemetry if live else None,
+        policy=app.policy,
+    )

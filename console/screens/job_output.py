@@ -23,7 +23,7 @@ from widgets.units import age, memory
 from .layout.screen import WachtScreen
 
 if TYPE_CHECKING:
-    from console.app.app import WachtApp
+    from .layout.app_port import ConsoleApp
 
 
 class LogScreen(WachtScreen):
@@ -119,7 +119,7 @@ def read_log(at: Opened, job: str, cluster: Cluster) -> LogTail:
         return at.ledger.log_tail(other, user or None)
 
 
-def open_log(app: WachtApp, text: str) -> None:
+def open_log(app: ConsoleApp, text: str) -> None:
     """`:log [ID]`. Raises CommandError."""
     screen = app.screen
     job = text or (screen.job_here() if isinstance(screen, WachtScreen) else None)

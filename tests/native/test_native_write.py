@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from collectors.model import Change
-from collectors.slurm.commands import write as roads
+from collectors.slurm import writers
 from collectors.slurm.native.write import NativeWriter
 from tests.native.conftest import recorded_rows
 
@@ -254,7 +254,7 @@ def test_a_program_that_cannot_be_started_has_changed_nothing(standin, monkeypat
 def test_the_gates_writer_sends_over_pyslurm(standin):
     from collectors.slurm import SlurmSettings
 
-    writer = roads.open_writer(SlurmSettings(transport="native"))
+    writer = writers.open_writer(SlurmSettings(transport="native"))
     assert writer.commands(job("hold", "9"))[0][:4] == HAND
     with pytest.raises(ValueError, match="crashes on a hold by the owner"):
         writer.commands(job("uhold", "9"))

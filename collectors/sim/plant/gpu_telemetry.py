@@ -36,7 +36,7 @@ def habit(job: str) -> tuple[int, int, int]:
     return util, 35 + draw // 977 % 62, forgets
 
 
-class SimTelemetry:
+class GpuLoads:
     """Load rows of all hosts, made anew only where something changed or it is the host's turn."""
 
     def __init__(self, pool: Pool) -> None:

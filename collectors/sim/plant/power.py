@@ -7,7 +7,7 @@ from collections import deque
 from collectors.model import Power, Series
 from collectors.sim.slurmctld.job_queue import SimQueue
 
-from .gpu_telemetry import STEP_S, SimTelemetry, levels_now, turn_of
+from .gpu_telemetry import STEP_S, GpuLoads, levels_now, turn_of
 from .sensor_history import SensorHistory
 from .site_layout import HOUR, Host
 
@@ -26,7 +26,7 @@ _CHARTED = 64
 class Meters:
     """Reads every power unit, and remembers an hour of the site."""
 
-    def __init__(self, queue: SimQueue, telemetry: SimTelemetry, past: SensorHistory) -> None:
+    def __init__(self, queue: SimQueue, telemetry: GpuLoads, past: SensorHistory) -> None:
         self._queue = queue
         self._site = queue.site
         self._telemetry = telemetry

@@ -7,7 +7,7 @@ from msgspec import Struct
 from collectors.model import Diag, Job, JobDetail, Node, Partition, Reservation
 from collectors.slurm.transport import About
 
-#: What `hand` says on stdout before its first change: who never said it has changed nothing.
+#: What `write_worker` says on stdout before its first change: who never said it has changed nothing.
 SENDING = b"sending\n"
 #: Kinds of faults that concern the controller: any other question would meet them as well.
 OF_ALL = frozenset({"refused", "timeout", "auth", "backoff"})
@@ -55,7 +55,7 @@ class NativeReading(Struct, frozen=True, kw_only=True):
 
 
 class NativeResult(Struct, frozen=True, kw_only=True):
-    """What came of one change, told by `hand` as the only line of JSON on its stdout."""
+    """What came of one change, told by `write_worker` as the only line of JSON on its stdout."""
 
     refused: dict[str, str] = {}
     """Target to what Slurm said against it; certain."""

@@ -1,4 +1,6 @@
-"""Loads pyslurm in a child, and says what is wrong with it in an operator's words. Only `worker` and `hand` import it.
+"""Loads pyslurm in a child process and describes its errors in an operator's words.
+
+Only `worker` and `write_worker` import this module.
 
 What it prints must not be taken for a message: pyslurm 25.11.2 prints each TRES that it does not know.
 """

@@ -1,4 +1,4 @@
-"""All that writes through pyslurm, and nothing else: a frozen Change becomes calls of `hand`, each a process.
+"""All that writes through pyslurm, and nothing else: a frozen Change becomes calls of `write_worker`, each a process.
 
 Only `collectors.slurm.commands.write` may import this module; a test holds that. A call is sent once. One that was
 killed, that crashed or that got no answer is in doubt: what came of it, the next reading says.
@@ -80,7 +80,7 @@ class NativeWriter:
         if unable:
             raise ValueError(next(iter(unable.values())))
         before = (process.find(self._prefix[0]), *self._prefix[1:]) if self._prefix else ()
-        return [((*before, *command("hand", *words)), some) for words, some in _spelt(change, names)]
+        return [((*before, *command("write_worker", *words)), some) for words, some in _spelt(change, names)]
 
     def _one(self, words: tuple[str, ...], targets: tuple[str, ...]) -> Sent:
         try:
@@ -109,7 +109,7 @@ class NativeWriter:
 
 
 def _sent(words: tuple[str, ...], targets: tuple[str, ...], result: NativeResult, took_s: float) -> Sent:
-    """What `hand` told of its call."""
+    """What `write_worker` told of its call."""
     nothing = result.refused.get("")
     refused = dict.fromkeys(targets, nothing) if nothing else dict(result.refused)
     whys = dict.fromkeys(refused.values())
@@ -134,7 +134,7 @@ def _spelt(change: Change, names: tuple[str, ...]) -> list[Call]:
 
 
 def _jobs(names: tuple[str, ...]) -> list[Call]:
-    """So many jobs a call; the tasks of an array always in one, folded: which of them go together, `hand` finds out."""
+    """Jobs split into calls of limited size; the tasks of one array always share a call, `write_worker` groups them."""
     arrays: dict[str, list[str]] = {}
     for name in names:
         if "_" in name:

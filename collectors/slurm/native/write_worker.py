@@ -41,7 +41,7 @@ _ID = re.compile(r"[0-9]+(?:_[0-9]+)?", re.ASCII)
 _WAITS = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
 
 
-class Hand:
+class PyslurmCalls:
     """What one call changes, and what came of it."""
 
     def __init__(self, pyslurm: Any, out: int) -> None:
@@ -167,18 +167,18 @@ def main(words: Sequence[str]) -> int:
     """Do it and tell what came of it. Returns the exit status."""
     out = take_stdout()
     asked = _parser().parse_args(words)
-    hand: Hand | None = None
+    calls: PyslurmCalls | None = None
     try:
-        hand = Hand(pyslurm_library.load(), out)
+        calls = PyslurmCalls(pyslurm_library.load(), out)
         if asked.action in NODE_STATES:
-            hand.nodes(asked.action, asked.targets, asked.reason)
+            calls.nodes(asked.action, asked.targets, asked.reason)
         else:
-            hand.jobs(asked.action, _ids(asked.targets), asked.priority)
-        result = NativeResult(refused=hand.refused, said=tuple(hand.said), doubt=hand.doubt)
+            calls.jobs(asked.action, _ids(asked.targets), asked.priority)
+        result = NativeResult(refused=calls.refused, said=tuple(calls.said), doubt=calls.doubt)
     except pyslurm_library.Unable as error:
         result = NativeResult(refused={"": "; ".join(part for part in error.told[1:] if part)})
     except Exception as error:
-        told = pyslurm_library.named(hand.slurm, error, asked.action)[1] if hand else str(error)
+        told = pyslurm_library.named(calls.slurm, error, asked.action)[1] if calls else str(error)
         result = NativeResult(said=(clean(told),), doubt=True)
     os.write(out, msgspec.json.encode(result) + b"\n")
     return 0 if not (result.refused or result.said) else 1
@@ -193,7 +193,7 @@ def _ids(targets: str) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hand")
+    parser = argparse.ArgumentParser(prog="write_worker")
     actions = (*NODE_STATES, "requeue", "requeuehold", "hold", "release", "cancel", "priority")
     parser.add_argument("action", choices=actions)
     parser.add_argument("--reason")

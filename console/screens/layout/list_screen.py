@@ -66,7 +66,7 @@ class ListScreen(FilteredScreen):
             self.columns, sort=column, reverse=reverse, pending_column="state", id="main"
         )
         self.crumbs = Pane(border=False, id="crumbs")
-        self.beside = SidePane()
+        self.beside = SidePane(self, self.kind, lambda: self.table.cursor_key)
 
     def body(self) -> Iterable[Widget]:
         """The crumbs, the table, and where there is room what the cursor is on."""

@@ -29,9 +29,10 @@ from widgets.terminal.quiet_app import QuietScreen
 from widgets.top_line import TopLine
 
 if TYPE_CHECKING:
-    from console.app.app import WachtApp
     from console.clusters.cluster_session import Opened
     from console.health.xid_policy import Policy
+
+    from .app_port import ConsoleApp
 
 #: Cells in a row change with the clock only so often: a table of running jobs must not repaint every second.
 CTX_STEP_S = 5
@@ -86,7 +87,7 @@ class WachtScreen(QuietScreen[None]):
     tick_s: ClassVar[float] = CTX_STEP_S
     """Seconds between two calls of `tick`."""
 
-    app: WachtApp
+    app: ConsoleApp
 
     def __init__(self) -> None:
         super().__init__()

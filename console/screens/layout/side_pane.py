@@ -7,8 +7,8 @@ demand (telemetry) is read then, once. Until then the title says whose facts the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from textual.containers import Vertical
 from textual.timer import Timer
@@ -26,10 +26,11 @@ from widgets.pane import Pane, PaneLine, line
 from widgets.units import clock_span
 
 if TYPE_CHECKING:
+    from console.actions.action import Kind
     from console.queue.pending import Why
     from console.queue.queue_reads import Sparing
 
-    from .list_screen import ListScreen
+    from .screen import WachtScreen
 
 #: A terminal of fewer columns has no room for both.
 WIDE = 160
@@ -54,8 +55,9 @@ class SidePane(Vertical):
     SidePane #beside-last { height: 1fr; }
     """
 
-    def __init__(self) -> None:
+    def __init__(self, screen: WachtScreen, kind: Kind, cursor: Callable[[], str | None]) -> None:
         super().__init__(id="beside")
+        self._screen, self._kind, self._cursor = screen, kind, cursor
         self.facts = Pane("—", scroll=True, id="beside-facts")
         self.gpus = Pane("GPUs", scroll=True, empty_text="asking …", id="beside-gpus")
         self.more = Pane("Jobs here", select=True, empty_text="no job is on this node", id="beside-more")
@@ -81,10 +83,6 @@ class SidePane(Vertical):
         yield self.last
 
     @property
-    def _list(self) -> ListScreen:
-        return cast("ListScreen", self.screen)
-
-    @property
     def is_on(self) -> bool:
         """Whether it is there."""
         return self.has_class("-on")
@@ -106,7 +104,7 @@ class SidePane(Vertical):
 
     @property
     def _rest_s(self) -> float:
-        return SLOW_REST_S if self._list.app.slow_line else WALK_REST_S if self._walks else REST_S
+        return SLOW_REST_S if self._screen.app.slow_line else WALK_REST_S if self._walks else REST_S
 
     def _look(self) -> None:
         self._timer = None
@@ -117,7 +115,7 @@ class SidePane(Vertical):
             self._rested()
 
     def _rested(self) -> None:
-        key = self._list.table.cursor_key
+        key = self._cursor()
         if key != self.key:
             self.key = key
             self.forget()
@@ -137,7 +135,7 @@ class SidePane(Vertical):
         with self.app.batch_update():
             if self.key is None:
                 self._none("nothing is under the cursor")
-            elif self._list.kind == "node":
+            elif self._kind == "node":
                 self._paint_node(self.key)
             else:
                 self._paint_job(self.key)
@@ -157,7 +155,7 @@ class SidePane(Vertical):
         pane.set_lines(lines)
 
     def _paint_node(self, key: str) -> None:
-        screen, cluster = self._list, self._list.cluster
+        screen, cluster = self._screen, self._screen.cluster
         now, node = screen.ctx().now, cluster.nodes.get(key)
         if node is None:
             self._none(f"Slurm has no node {key} any more")
@@ -185,7 +183,7 @@ class SidePane(Vertical):
             screen.ask(lambda: screen.at.telemetry.gpus([key]), lambda answer: self._came(key, answer), "beside")
 
     def _paint_gpus(self, node: Node, now: float) -> None:
-        lines = gpu_table(self._found, self._list.cluster.jobs, max(20, self.gpus.size.width - 4))
+        lines = gpu_table(self._found, self._screen.cluster.jobs, max(20, self.gpus.size.width - 4))
         title, age = gpus_title(self._found, node, now)
         self.gpus.set_title(title, age)
         if self._said:
@@ -204,7 +202,7 @@ class SidePane(Vertical):
         self.paint()
 
     def _paint_job(self, key: str) -> None:
-        screen, cluster = self._list, self._list.cluster
+        screen, cluster = self._screen, self._screen.cluster
         job = cluster.jobs.get(key)
         if job is None:
             self._none(f"job {key} is not in the queue any more")
@@ -227,7 +225,7 @@ class SidePane(Vertical):
         """It has no nodes yet: why it waits stands there, from what is polled; nothing of this job alone is asked."""
         from console.screens.pending_pane import lines_of
 
-        screen = self._list
+        screen = self._screen
         mono, opens = screen.app.clock.mono(), screen.app.keymap.first("open")
         if self._waits is not job or self._asked is None or not 0 <= mono - self._asked < WHY_S:
             self._waits, self._asked = job, mono
@@ -239,6 +237,7 @@ class SidePane(Vertical):
         self.last.set_lines(lines)
 
     def _why_came(self, key: str, told: Any) -> None:
+
         from console.queue.pending import Why
 
         if key == self.key and self.is_on:
@@ -246,18 +245,18 @@ class SidePane(Vertical):
             self.paint()
 
     def _node_line(self, name: str) -> PaneLine:
-        node = self._list.cluster.nodes.get(name)
+        node = self._screen.cluster.nodes.get(name)
         if node is None:
             said = (
                 ("  unknown to Slurm", "bad")
-                if "nodes" in self._list.cluster.known
+                if "nodes" in self._screen.cluster.known
                 else ("  state unknown", "text-dim")
             )
             return PaneLine([(name, ""), said])
         return PaneLine([(f"{name}  ", "text-strong"), *spans_of(state_cell(node))])
 
     def _pending(self, key: str) -> list[tuple[str, str]]:
-        word = self._list.app.pending_words(self._list.kind).get(key)
+        word = self._screen.app.pending_words(self._kind).get(key)
         return [(word, "pending")] if word else []
 
 

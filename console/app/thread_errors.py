@@ -59,7 +59,7 @@ class Failing(_Base):
         error = event.worker.error
         if event.state is not WorkerState.ERROR or error is None or not self._running or self._reports >= _REPORTS:
             return
-        from . import crash
+        from console.session import crash
 
         self._reports += 1
         brief, text = f"an error of its own: {crash.where(error)}", crash.report([error])

@@ -5,8 +5,7 @@ from __future__ import annotations
 from textual.message import Message
 
 from collectors.model import Cluster, Diff
-
-from .reduce import merged
+from console.ingest.reduce import merged
 
 
 class ClusterChanged(Message):

@@ -20,10 +20,11 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.decoding import from_json
-from console.config.keymap import KeyLine
-from console.config.paths import state_folder
 from console.runtime.errors import FilterError
 from console.runtime.state_files import Kept
+
+from .keymap import KeyLine
+from .paths import state_folder
 
 MOST = 200
 #: Lists that can be filtered, by the name of their screen, and the kind of their rows; "" has plain words.

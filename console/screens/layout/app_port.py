@@ -1,0 +1,133 @@
+"""What screens and dialogs may use of the app. `console.app.app.WachtApp` implements it; nothing here runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from widgets.terminal.quiet_app import QuietApp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from textual.worker import Worker
+
+    from collectors.clock import Clock
+    from collectors.model import Cluster, Telemetry
+    from console.actions.action import Kind
+    from console.clusters.cluster_session import Here, Opened
+    from console.clusters.cluster_summary import Standing
+    from console.config.keymap import Keymap
+    from console.config.saved_filters import Filters
+    from console.config.settings import Config
+    from console.config.theme_files import Looks
+    from console.filters.completion import Offers
+    from console.gate.gate import Gate
+    from console.health.xid_policy import Policy
+    from console.ingest.poller import Poller
+    from console.journal.leftovers import Left
+    from console.journal.reader import JournalReaders
+    from console.recording.player import Player
+    from console.recording.recorder import Recorder
+    from console.session.site import Site
+    from console.triage.judgement import JudgedBy
+    from widgets.cells import Span
+    from widgets.key_bar import KeyHint
+    from widgets.pane import PaneLine
+    from widgets.prompt import History
+
+
+class ConsoleApp(QuietApp[None]):
+    """The app as a screen sees it. Attributes that are `Here` belong to the cluster on the screen."""
+
+    if TYPE_CHECKING:
+        config: Config
+        keymap: Keymap
+        policy: Policy
+        histories: dict[str, History]
+        offers: Offers
+        filters: Filters
+        views: dict[str, bool]
+        here: Opened
+        opened: dict[str, Opened]
+        sites: Mapping[str, Site]
+        looks: Looks
+        looked_at: Here[Any]
+        clock: Here[Clock]
+        gate: Here[Gate]
+        poller: Here[Poller | Player]
+        book: Here[JournalReaders]
+        journal_path: Here[Path]
+        telemetry: Here[Telemetry]
+        recorder: Here[Recorder | None]
+        gpus_every_s: Here[float]
+        resumed: Here[Mapping[str, float]]
+        left: Here[Left]
+
+        @property
+        def cluster(self) -> Cluster: ...
+
+        @property
+        def current(self) -> str: ...
+
+        @property
+        def modes(self) -> Sequence[str]: ...
+
+        @property
+        def replaying(self) -> bool: ...
+
+        @property
+        def looks_back(self) -> bool: ...
+
+        @property
+        def read_only(self) -> bool: ...
+
+        def tell(self, text: str, severity: str = "information") -> None: ...
+
+        def tell_of(self, at: Opened, text: str, severity: str = "information") -> None: ...
+
+        def why_not(self, action_id: str) -> str | None: ...
+
+        def open_line(self, text: str) -> None: ...
+
+        def set_theme(self, name: str) -> None: ...
+
+        def action_act(self, action_id: str) -> None: ...
+
+        def open_row(self, kind: Kind, key: str) -> None: ...
+
+        def open_list(self, name: str, filter_text: str) -> None: ...
+
+        def pending_words(self, kind: Kind) -> Mapping[str, str]: ...
+
+        def watch_others(self, more: frozenset[str] = frozenset()) -> None: ...
+
+        def standings(self) -> list[Standing]: ...
+
+        def by_now(self, at: Opened) -> JudgedBy: ...
+
+        def undo(self, key: str | None, only: Sequence[str] | None = None) -> None: ...
+
+        def read_back(self, key: str) -> None: ...
+
+        def past_of(self, at: Opened, kind: Kind, key: str) -> list[PaneLine]: ...
+
+        def switch_view(self, name: str, on: bool) -> None: ...
+
+        def offer(self) -> None: ...
+
+        def ssh(self, name: str) -> None: ...
+
+        def replay_keys(self) -> Sequence[KeyHint]: ...
+
+        def go_to_cluster(self, name: str) -> None: ...
+
+        def elsewhere(self) -> list[Span]: ...
+
+        def on_worker_state_changed(self, event: Worker.StateChanged) -> None: ...
+
+        def action_go(self, name: str, filter_text: str | None = None) -> None: ...
+
+        def action_refresh(self) -> None: ...
+
+        def action_look_back(self) -> None: ...
