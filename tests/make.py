@@ -10,9 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from collectors.model import Cluster, Facts, Fault, Job, Node, Reading, Source
+from collectors.model import Change, Cluster, Facts, Fault, Job, Node, Reading, Source
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm.commands.jobs import COLUMNS, NAMED
+from console.actions.registry import BY_ID
 from console.ingest import reduce as reducer
 
 RECORDED = Path(__file__).parent / "data" / "recorded"
@@ -182,3 +183,10 @@ def play(commands: Commands, version: str) -> None:
     commands.says("sdiag", told("sdiag.txt"))
     # Without a topology Slurm prints nothing.
     commands.says("scontrol", to="show topology -o")
+
+
+def change_of(action: str, **more: Any) -> Change:
+    """A Change with the operation of the action's row; none where there is no such action."""
+    row = BY_ID.get(action)
+    given = {} if row is None else {"operation": row.operation, "kind": row.kind}
+    return Change(action=action, **{**given, **more})

@@ -10,7 +10,7 @@ import pytest
 
 from collectors.model import Cluster, Job, Node
 from collectors.nodestate import display_word, parse_state
-from collectors.slurm.commands import argv
+from collectors.slurm import operations
 from console.actions.action import ROWS, tidy
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION, key_table, keys_for
 
@@ -48,11 +48,9 @@ def test_ids_and_words_are_complete_and_unique():
 
 
 def test_the_writer_knows_exactly_these_actions():
-    own = {"node": argv._NODE_ACTIONS, "job": argv._JOB_ACTIONS}
-    for kind in ROWS:
-        if kind not in {"alert", "silence"}:
-            slurms = [action for action in keys_for(kind) if action.shown_in not in {"alert", "silence"}]
-            assert {action.id for action in slurms} == own.get(kind, frozenset()) | set(argv.SPELT[kind])
+    slurms = {one for one in vars(operations).values() if isinstance(one, operations.Operation)}
+    assert slurms == {one.operation for one in ACTIONS if isinstance(one.operation, operations.Operation)}
+    assert all(one.operation is not None and one.operation.kind == one.kind for one in ACTIONS)
 
 
 def test_key_table_names_every_key():
@@ -160,7 +158,7 @@ def test_a_reason_is_one_harmless_line():
     assert tidy("  bad\n DIMM\t3 ") == "bad DIMM 3"
     assert tidy("\x1b]52;c;eA==\x07 \u202e") == r"\e]52;c;eA==\x07 \u202e"
     assert tidy('"quoted"') == "quoted"
-    assert len(tidy("x" * 5000)) == argv.REASON_CAP
+    assert len(tidy("x" * 5000)) == operations.REASON_CAP
     assert tidy(" \n ") == ""
 
 

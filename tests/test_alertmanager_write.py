@@ -12,6 +12,7 @@ from collectors.alertmanager.write import AlertWriter, open_writer
 from collectors.clock import ManualClock
 from collectors.model import Change, Matcher, NewSilence
 from tests.am import MADE, StandIn
+from tests.make import change_of
 from tests.prom import cut, drip, hang, raw, refusing
 
 ONE, TWO, THREE = ("00000000000000a1", "00000000000000a2", "00000000000000a3")
@@ -27,11 +28,11 @@ def new(*alerts: str, matchers=NODES, **more) -> NewSilence:
 
 def take(*silences: NewSilence, targets=None) -> Change:
     named = tuple(alert for one in silences for alert in one.alerts) if targets is None else targets
-    return Change(action="take", kind="alert", targets=named, silences=silences)
+    return change_of(action="take", kind="alert", targets=named, silences=silences)
 
 
 def lift(*ids: str) -> Change:
-    return Change(action="lift", kind="silence", targets=ids)
+    return change_of(action="lift", kind="silence", targets=ids)
 
 
 @pytest.fixture
@@ -143,8 +144,8 @@ ANY = Matcher("node", ".*", regex=True)
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (Change(action="drain", kind="alert", targets=(ONE,)), "is not an action"),
-        (Change(action="lift", kind="node", targets=("gpu1",)), "is not an action"),
+        (change_of(action="drain", kind="alert", targets=(ONE,)), "is not an action"),
+        (change_of(action="lift", kind="node", targets=("gpu1",)), "is not an action"),
         (take(targets=()), "no targets"),
         (take(targets=(ONE,)), "exactly the alerts"),
         (take(new(ONE), targets=(ONE, TWO)), "exactly the alerts"),

@@ -13,7 +13,7 @@ import pytest
 
 from collectors import process
 from collectors.clock import ManualClock
-from collectors.model import Alert, Change, Cluster, Facts, Source
+from collectors.model import Alert, Cluster, Facts, Source
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.sources import forget, running
@@ -30,7 +30,7 @@ from console.journal.chain import read
 from console.recording import replay_site as record_site
 from console.runtime.memo import remembered
 from console.session import site
-from tests.make import Commands
+from tests.make import Commands, change_of
 from tests.operator import Operator
 from tests.test_replay import Direct
 
@@ -356,7 +356,7 @@ def test_what_is_unknown_or_old_elsewhere_is_never_quiet():
 def test_conf_stands_in_every_change_and_in_the_environment_of_every_read(tmp_path, monkeypatch):
     commands = Commands(tmp_path, monkeypatch)
     commands.says("scontrol")
-    change = Change(action="undrain", kind="node", targets=("gpu1",))
+    change = change_of(action="undrain", kind="node", targets=("gpu1",))
     for prefix, before in (((), ["env"]), (("sudo", "-n"), ["sudo", "-n"])):
         commands.says(before[0])
         (argv,) = open_writer(SlurmSettings(conf="/b/slurm.conf", prefix=prefix)).commands(change)

@@ -14,8 +14,8 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.model import Facts, Reading, Rights
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.probe import PrometheusProbe
-from collectors.slurm import SlurmSettings
-from collectors.slurm.commands import argv, doctor_reads
+from collectors.slurm import SlurmSettings, operations
+from collectors.slurm.commands import doctor_reads
 from collectors.slurm.commands.doctor_reads import TokenSaid
 from console.actions.registry import ACTIONS
 from console.config import privileges
@@ -323,4 +323,4 @@ def test_the_rules_of_sudo_let_through_what_wacht_sends_and_no_more():
 
 def sent(action):
     """The commands of an action, as they are sent."""
-    return [words for words, _ in argv.calls(action_pages.change(action))]
+    return [words for words, _ in operations.calls(action_pages.change(action))]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from collectors.model import Change, Load, Rights
+from collectors.model import Load, Rights
 from collectors.slurm.commands import argv_base
-from collectors.slurm.commands.argv import calls
+from collectors.slurm.operations import calls
 from collectors.template import why_not
 from console.actions.options import option
 from console.actions.plan import PreflightReads
@@ -16,6 +16,7 @@ from console.actions.targets import jobs_of, named, nodes_of
 from console.actions.waves import draws, may_begin
 from console.gate.rights import refused
 from tests import make
+from tests.make import change_of
 from tests.test_act import Terminal
 from tests.test_gate import small
 
@@ -61,7 +62,7 @@ def test_the_number_of_a_job_never_means_another_that_begins_with_it():
 @pytest.mark.parametrize("id", ["101_*", "101_[1-2]", "101_", "*", "101+", "-1"])
 def test_an_id_is_of_one_job_or_one_task(id):
     with pytest.raises(ValueError):
-        calls(Change(action="cancel", kind="job", targets=(id,)))
+        calls(change_of(action="cancel", kind="job", targets=(id,)))
 
 
 def test_a_fold_that_would_mean_other_names_is_not_sent(monkeypatch):
@@ -74,7 +75,7 @@ def reserve(**said: str) -> tuple[str, ...]:
     settings = {"name": "fw", "start": "now", "for": "3600", "users": "alice", **said}
     given = {key: text for key, text in settings.items() if text}
     name = settings["name"]
-    ((argv, _),) = calls(Change(action="reserve", kind="node", targets=("n1",), settings=given, values={"n1": name}))
+    ((argv, _),) = calls(change_of(action="reserve", kind="node", targets=("n1",), settings=given, values={"n1": name}))
     return argv
 
 

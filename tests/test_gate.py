@@ -16,6 +16,7 @@ from console.actions.plan import Confirm, Plan, Refusal, Skip
 from console.actions.registry import ACTIONS
 from console.gate.gate import Gate
 from console.journal.writer import Journal, read
+from tests.make import change_of
 
 NOW = 1_795_000_000
 
@@ -171,7 +172,7 @@ class World:
         elif change.kind == "silence":
             self.silences.pop(name)
         elif change.action == "priority":
-            self.jobs[name] = job(name, "PENDING", reason="Priority", priority=change.priorities[name])
+            self.jobs[name] = job(name, "PENDING", reason="Priority", priority=int(change.values[name]))
         elif change.action == "cancel":
             del self.jobs[name]
         elif change.action.startswith("requeue"):
@@ -283,7 +284,7 @@ def test_read_only_plans_nothing(world, action):
 
 def test_the_preview_of_a_drain(world):
     plan = planned(world.gate(), "drain", "gpu0001", "gpu0002", "gpu0003", cluster=world.cluster())
-    assert plan.change == Change(action="drain", kind="node", targets=("gpu0001", "gpu0002"), reason="bad DIMM")
+    assert plan.change == change_of(action="drain", kind="node", targets=("gpu0001", "gpu0002"), reason="bad DIMM")
     assert plan.skipped == (Skip("gpu0003", 'already drained by nhc "NHC: check_gpu"'),)
     (hit,) = plan.jobs or ()
     assert (hit.id, hit.user, hit.gpus, hit.elapsed_s, hit.left_s) == ("88121", "alice", 8, 3600, 3600)

@@ -206,7 +206,7 @@ class Operators(RuleBasedStateMachine):
             assert len(sent) == len(set(sent)) and set(sent) <= set(plan.change.targets)
             for change in new:
                 assert change.action == plan.action.id and change.reason == plan.change.reason
-                assert set(change.reasons) | set(change.priorities) | set(change.next_state) <= set(change.targets)
+                assert set(change.reasons) | set(change.values) | set(change.next_state) <= set(change.targets)
                 assert change.next_state.items() <= plan.change.next_state.items()
                 assert set(change.values) == (set(change.targets) if plan.action.value is not None else set())
                 assert {one for made in change.silences for one in made.alerts} <= set(change.targets)

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from collectors.alertmanager.requests import INCIDENT
-from collectors.model import Association, Change, Matcher, NewSilence, Partition, Reservation, Sent, Silence, User
-from collectors.slurm.commands.argv import calls
+from collectors.model import Association, Matcher, NewSilence, Partition, Reservation, Sent, Silence, User
+from collectors.slurm.operations import calls
 from console.actions import targets, user_actions
 from console.actions.incident import LASTS_S, Scope, asked
 from console.actions.plan import Options, PreflightReads
@@ -17,6 +17,7 @@ from console.gate.outcome import results_of
 from console.journal.undo import Undo
 from tests import make
 from tests.deeds import HOUR, NOW, Book
+from tests.make import change_of
 from tests.test_gate import NOW as THEN
 from tests.test_gate import World, node
 
@@ -109,14 +110,14 @@ def test_nobody_blocks_root_by_writing_it_otherwise(name):
 def test_an_unblock_leaves_limits_alone_that_somebody_set_since():
     row = User(name="bob", cluster="c", associations=(
         Association(account="ml", max_submit=0), Association(account="bio", max_submit=5)))  # fmt: skip
-    change = Change(action="unblock", kind="user", targets=("bob",))
+    change = change_of(action="unblock", kind="user", targets=("bob",))
     had = {"bob": "ml=20,bio=-1,gone=7"}
     assert user_actions.spell(change, {"bob": row}, had).values == {"bob": "ml=20"}
     assert user_actions.spell(change, {"bob": row}, {}).values == {"bob": "ml=-1"}
 
 
 def test_the_comment_of_a_reservation_is_one_plain_line_at_the_last_door():
-    change = Change(action="reserve", kind="node", targets=("n1",), values={"n1": "maint"}, reason="a\nb\x1b[2J",
+    change = change_of(action="reserve", kind="node", targets=("n1",), values={"n1": "maint"}, reason="a\nb\x1b[2J",
                     settings={"name": "maint", "start": "now", "for": "3600", "users": "root"})  # fmt: skip
     ((words, _),) = calls(change)
     assert "\n" not in words[-1] and "\x1b" not in words[-1]
@@ -126,7 +127,7 @@ def test_the_comment_of_a_reservation_is_one_plain_line_at_the_last_door():
 
 
 def two(first: Sent, second: Sent):
-    return results_of(Change(action="reboot-now", kind="node", targets=("n1",)), (first, second), "")["n1"]
+    return results_of(change_of(action="reboot-now", kind="node", targets=("n1",)), (first, second), "")["n1"]
 
 
 def test_what_was_done_by_half_is_neither_failed_nor_pending():

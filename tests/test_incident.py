@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.alertmanager.requests import INCIDENT, orders
-from collectors.model import Alert, Change, Cluster, Matcher, NewSilence, Node, Partition, Silence
+from collectors.model import Alert, Cluster, Matcher, NewSilence, Node, Partition, Silence
 from console.actions.incident import LASTS_S, Scope, incidents, scope_of, standing
 from console.actions.registry import ACTIONS, BY_ID
 from console.cli.act import sources_of
 from tests import make
 from tests.deeds import NOW as THEN
 from tests.deeds import Book as Deeds
+from tests.make import change_of
 from tests.operator import console
 
 NOW = 1_795_000_000
@@ -134,7 +135,7 @@ def change(**more):
         alerts=(), matchers=(Matcher(INCIDENT, "R01"),), seconds=LASTS_S, by="jdv", comment="incident R01: x"
     )
     made = msgspec.structs.replace(made, **more)
-    return Change(action="incident", kind="node", targets=("gpu0001",), silences=(made,))
+    return change_of(action="incident", kind="node", targets=("gpu0001",), silences=(made,))
 
 
 def test_the_last_door():

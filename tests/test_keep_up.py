@@ -8,13 +8,14 @@ from weakref import ref
 from msgspec.structs import replace
 
 from collectors.clock import ManualClock
-from collectors.model import Change, Cluster, Diff
+from collectors.model import Cluster, Diff
 from console.config.commands import SCREENS
 from console.screens.journal import JournalScreen
 from console.screens.layout.list_screen import ListScreen
 from console.screens.layout.screen import WachtScreen
 from console.screens.overview import OverviewScreen
 from console.tables.journal_columns import JournalCtx
+from tests.make import change_of
 from tests.operator import Operator, console
 
 READINGS = 3
@@ -87,7 +88,7 @@ async def test_whose_row_went_meanwhile_stands_on_the_one_behind_it() -> None:
         gone, behind = table.keys[2:4]
         assert table.cursor_key == gone
         await op.press("1")
-        op.machine.apply(Change(action="cancel", kind="job", targets=(gone,)))
+        op.machine.apply(change_of(action="cancel", kind="job", targets=(gone,)))
         await op.look_again()
         await op.press("3")
         assert gone not in table.keys and table.cursor_key == behind

@@ -139,7 +139,7 @@ def test_pyslurm_is_told_what_the_page_says(action):
             assert line == f"no: {refused[change.targets[0]]}"
         else:
             (words,) = NativeWriter().commands(change)
-            assert shlex.split(line)[1:] == list(words[words.index(change.action) :])
+            assert shlex.split(line)[1:] == list(words[words.index("-m") + 2 :])
 
 
 def acts(action: str, **row: object) -> bool:

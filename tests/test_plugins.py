@@ -18,7 +18,7 @@ from console.app import app
 from console.config import plugins
 from console.config.plugins import Guarded, OwnColumn
 from console.tables.plugin_columns import placed
-from tests.make import node
+from tests.make import change_of, node
 from tests.operator import console
 
 ROOT = Path(__file__).parent.parent
@@ -184,7 +184,7 @@ async def test_the_console_takes_them_in_and_tells_of_the_broken(tmp_path, monke
 
 
 def change(*targets: str, reason: str | None = None) -> Change:
-    return Change(action="case", kind="node", targets=targets, reason=reason)
+    return change_of(action="case", kind="node", targets=targets, reason=reason)
 
 
 def test_each_element_stays_one_element_whatever_is_in_it():

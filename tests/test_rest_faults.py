@@ -11,7 +11,7 @@ import pytest
 
 from collectors.bearer_token import Secret
 from collectors.clock import SystemClock
-from collectors.model import Change, SourceFault
+from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import RestServer
 from collectors.slurm.rest.jwt import LIFESPAN_S, RENEW_S, Tokens, claims
@@ -19,7 +19,7 @@ from collectors.slurm.rest.rest_transport import RestRoad
 from collectors.slurm.rest.write import RestWriter
 from collectors.slurm.sources import open_sources
 from console.ingest import poller
-from tests.make import Commands
+from tests.make import Commands, change_of
 from tests.prom import cut, drip, hang, raw, refusing
 from tests.restd import StandIn, token
 
@@ -260,7 +260,7 @@ def test_a_ping_with_a_bad_token_is_no_dead_controller(restd, tmp_path, monkeypa
 
 def test_a_change_with_a_bad_token_was_certainly_not_done(restd):
     restd.odd["POST nodes/"] = BAD_TOKEN
-    change = Change(action="drain", kind="node", targets=("gpu0001",), reason="x")
+    change = change_of(action="drain", kind="node", targets=("gpu0001",), reason="x")
     (sent,) = RestWriter(restd.settings).send(change)
     assert (sent.rc, sent.fatal) == (1, True) and "refuses the token" in sent.refused["gpu0001"]
     assert restd.asked == ["POST nodes/"], "a change is sent once"

@@ -18,13 +18,13 @@ from collectors.slurm.transport import ACTIONS, LIMITS, There, why_not
 from collectors.slurm.transport_choice import ByRoad
 from collectors.slurm.writers import open_writer
 from console.actions.registry import ACTIONS as ROWS
-from tests.make import Commands
+from tests.make import Commands, change_of
 from tests.prom import cut, hang, refusing
 from tests.restd import StandIn, token
 
 
 def change(action: str, *targets: str, **more: Any) -> Change:
-    return Change(action=action, kind=next(one.kind for one in ROWS if one.id == action), targets=targets, **more)
+    return change_of(action=action, kind=next(one.kind for one in ROWS if one.id == action), targets=targets, **more)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ ALL = {"gpu1": "DOWN", "gpu2": "RESUME"}
          [("POST", "nodes/", {"name": ["gpu1"], "state": ["DOWN"], "reason": "x"})]),
         (change("hold", "1", "2"), [("POST", "job/1", {"hold": True}), ("POST", "job/2", {"hold": True})]),
         (change("release", "1"), [("POST", "job/1", {"hold": False})]),
-        (change("priority", "1", priorities={"1": 7}),
+        (change("priority", "1", values={"1": "7"}),
          [("POST", "job/1", {"priority": {"set": True, "number": 7}})]),
         (change("cancel", "1", "2_3"), [("DELETE", "jobs/", {"jobs": ["1", "2_3"]})]),
         (change("requeue", "1", "2_3"), [("POST", "jobs/requeue", {"jobs": ["1", "2_3"], "flags": ["Incomplete"]})]),
@@ -104,7 +104,7 @@ def test_the_last_door(asked):
         (change("hold", "1"), answer(200, errors=[error(2042, "held")]), 1, {"1": "held"}, False),
         (change("hold", "1"), answer(422, errors=[error(2010, "Invalid user id")]), 1,
          {"1": "Invalid user id"}, False),
-        (change("priority", "1", priorities={"1": 7}),
+        (change("priority", "1", values={"1": "7"}),
          answer(422, errors=[error(2157, "Changes to job priority are not persistent, change nice instead")]),
          0, {}, False),
         (change("resume", "gpu1", "gpu2"), answer(422, errors=[error(2180, "Invalid node state transition")]),
@@ -170,10 +170,10 @@ class Fake:
 def test_each_target_goes_over_the_first_road_that_can():
     one, two = Fake("rest", {"2_1": "no tasks"}), Fake("cli", {})
     both = ByRoad((one, two))
-    asked = change("priority", "1", "2_1", priorities={"1": 7, "2_1": 8})
+    asked = change("priority", "1", "2_1", values={"1": "7", "2_1": "8"})
     assert both.commands(asked) == (("rest", "1"), ("cli", "2_1"))
     assert [sent.argv[0] for sent in both.send(asked)] == ["rest", "cli"]
-    assert two.done[0].priorities == {"2_1": 8} and one.done[0].priorities == {"1": 7}
+    assert two.done[0].values == {"2_1": "8"} and one.done[0].values == {"1": "7"}
 
 
 def test_after_a_failure_the_other_road_is_left_alone():

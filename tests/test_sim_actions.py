@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.model import Change, Job, Node
+from collectors.model import Job, Node
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
 from collectors.sim.slurmctld.job_queue import REQUEUE_WAIT_S
 from collectors.sim.slurmctld.operator_requests import commands
+from tests.make import change_of
 
 START = 1_795_000_000
 HOUR = 3600
@@ -28,7 +29,7 @@ class Operator:
 
     def does(self, action: str, *targets: str, reason: str | None = None, **more):
         kind = "node" if action in {"drain", "undrain", "resume", "down", "reboot"} else "job"
-        (sent,) = self.machine.apply(Change(action=action, kind=kind, targets=targets, reason=reason, **more))
+        (sent,) = self.machine.apply(change_of(action=action, kind=kind, targets=targets, reason=reason, **more))
         return sent
 
     def empty(self, name: str) -> None:
@@ -173,7 +174,7 @@ def test_what_an_operator_drained_no_robot_resumes():
 
 def test_nodes_keep_reasons_of_their_own():
     op = Operator()
-    change = Change(action="drain", kind="node", targets=("gpu0001", "gpu0002"), reason="fw",
+    change = change_of(action="drain", kind="node", targets=("gpu0001", "gpu0002"), reason="fw",
                     reasons={"gpu0002": "fw [was: NHC]"})  # fmt: skip
     assert [sent.targets for sent in op.machine.apply(change)] == [("gpu0001",), ("gpu0002",)]
     assert [op.node(name).reason for name in change.targets] == ["fw", "fw [was: NHC]"]
@@ -295,11 +296,11 @@ def test_a_hold_on_a_running_job_counts_when_it_is_queued_again():
 def test_a_priority_moves_a_job_in_its_line():
     op = Operator()
     last = op.machine.queue.lines["gpu"][-1][2]
-    sent = op.does("priority", last, priorities={last: 4_000_000_000})
+    sent = op.does("priority", last, values={last: "4_000_000_000"})
     assert sent.argv == ("scontrol", "update", f"JobId={last}", "Priority=4000000000") and sent.rc == 0
     assert op.machine.queue.lines["gpu"][0][2] == last and op.job(last).priority == 4_000_000_000
     running = op.running()
-    op.does("priority", running, priorities={running: 5})
+    op.does("priority", running, values={running: "5"})
     assert (op.job(running).state, op.job(running).priority) == ("RUNNING", 5)
 
 
@@ -307,7 +308,7 @@ def test_a_held_job_has_no_priority_to_change():
     op = Operator()
     job_id = op.waiting()
     op.does("hold", job_id)
-    sent = op.does("priority", job_id, "1", priorities={job_id: 5, "1": 5})
+    sent = op.does("priority", job_id, "1", values={job_id: "5", "1": "5"})
     assert sent.rc == 1 and sent.refused == {
         job_id: "Job is in held state, pending scheduler release", "1": "Invalid job id specified",
     }  # fmt: skip
@@ -347,6 +348,6 @@ def test_the_next_in_line_says_what_it_waits_for():
 
 def test_an_action_that_there_is_not():
     with pytest.raises(ValueError, match="reboot"):
-        commands(Change(action="reboot", kind="node", targets=("gpu0001",), reason="x"))
+        commands(change_of(action="reboot", kind="node", targets=("gpu0001",), reason="x"))
     with pytest.raises(ValueError, match="drain"):
-        commands(Change(action="drain", kind="job", targets=("1",)))
+        commands(change_of(action="drain", kind="job", targets=("1",)))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.model import Change, Matcher
+from collectors.model import Matcher
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget, open_desk, open_sources, running
 from collectors.sim.write import open_writer
 from console.actions import silences
+from tests.make import change_of
 
 SETTINGS = SimSettings(nodes=64, seed=5)
 
@@ -41,7 +42,7 @@ def down(facts, *names):
 def taking(facts, seconds=3600, names=("gpu0003", "gpu0004")):
     named = down(facts, *names)
     made = silences.build(named, facts.alerts, seconds=seconds, by="jdv", comment="taken: I'm on it")
-    return Change(action="take", kind="alert", targets=tuple(one.id for one in named), silences=made)
+    return change_of(action="take", kind="alert", targets=tuple(one.id for one in named), silences=made)
 
 
 def test_a_taken_alert_is_suppressed_and_says_by_whom(machine):
@@ -77,7 +78,7 @@ def test_a_silence_can_be_lifted_once(machine):
     writer.send(taking(read()))
     made = next(one for one in read().silences.values() if one.taken)
     assert desk.read_silences([made.id, "nobody"]) == {made.id: made}
-    lift = Change(action="lift", kind="silence", targets=(made.id,))
+    lift = change_of(action="lift", kind="silence", targets=(made.id,))
     assert writer.commands(lift)[0][-2:] == ("--alertmanager.url=http://alertmanager:9093", made.id)
     assert writer.send(lift)[0].rc == 0
     assert desk.read_silences([made.id]) == {}
@@ -105,7 +106,7 @@ def test_the_machine_has_a_silence_of_old(machine):
 
 
 def test_what_is_not_plain_is_refused(machine):
-    change = Change(action="take", kind="alert", targets=("00000000000000a1",))
+    change = change_of(action="take", kind="alert", targets=("00000000000000a1",))
     with pytest.raises(ValueError, match="exactly the alerts"):
         open_writer("alerts", SETTINGS).send(change)
 

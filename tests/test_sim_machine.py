@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from collectors.clean import hostile
 from collectors.clock import ManualClock
-from collectors.model import Change
 from collectors.nodeset import expand, fold
 from collectors.sim import SimSettings
 from collectors.sim.machine import Machine
@@ -20,6 +19,7 @@ from collectors.sim.plant.site_layout import build_site, fold_bits, indices_of
 from collectors.sim.plant.site_layout import fold as fold_hosts
 from collectors.sim.slurmctld.gpu_pool import Pool
 from collectors.sim.slurmctld.job_queue import entry
+from tests.make import change_of
 
 START = 1_795_000_000.0
 HOUR = 3600
@@ -155,10 +155,10 @@ def test_whatever_an_operator_does_the_books_hold(seed, acts):
         kind = "node" if action in ON_NODES else "job"
         names = list(made.nodes() if kind == "node" else made.jobs())
         targets = tuple(dict.fromkeys(names[(start + i) % len(names)] for i in range(count))) if names else ("1",)
-        change = Change(
+        change = change_of(
             action=action, kind=kind, targets=targets, reason="test",
             next_state=dict.fromkeys(targets, "DOWN" if start % 2 else "RESUME") if action == "reboot" else {},
-            priorities=dict.fromkeys(targets, start + 1) if action == "priority" else {},
+            values=dict.fromkeys(targets, str(start + 1)) if action == "priority" else {},
             resume_after_s=600 if action == "drain" and start % 3 == 0 else None,
         )  # fmt: skip
         (sent,) = made.apply(change)

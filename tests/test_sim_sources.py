@@ -6,7 +6,7 @@ import pytest
 
 from collectors import model, source_registry
 from collectors.clock import ManualClock
-from collectors.model import Change, SourceFault
+from collectors.model import SourceFault
 from collectors.sim import DESCRIPTOR, SimSettings
 from collectors.sim.plant.gpu_telemetry import SAMPLE_S
 from collectors.sim.plant.hardware import HGX_H100, NVL72_GB200
@@ -19,6 +19,7 @@ from collectors.sim.sources import (
     running,
 )
 from collectors.sim.write import open_writer
+from tests.make import change_of
 
 SMALL = SimSettings(nodes=48)
 KINDS = {
@@ -83,7 +84,7 @@ def test_sources_transport_and_writer_find_the_same_machine():
     sources, clock = opened()
     assert len(sources["slurm.nodes"].collect().nodes) == SMALL.nodes, "the first that reads builds it, on its clock"
     writer, transport = open_writer("demo", SMALL), open_transport("demo", SMALL)
-    change = Change(action="drain", kind="node", targets=("gpu0001",), reason="look")
+    change = change_of(action="drain", kind="node", targets=("gpu0001",), reason="look")
     (sent,) = writer.send(change)
     assert (sent.argv,) == tuple(writer.commands(change))
     assert sources["slurm.nodes"].collect().nodes["gpu0001"].reason == "look"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from collectors.model import Change
 from collectors.sim.sources import SimTransport
 from console.actions.registry import BY_ID
+from tests.make import change_of
 from tests.test_sim_actions import HOUR, Operator
 
 
@@ -14,7 +14,7 @@ class Week(Operator):
     def does(self, action: str, *targets: str, value: str | None = None, **more):
         values = {} if value is None else dict.fromkeys(targets, value)
         sent = self.machine.apply(
-            Change(action=action, kind=BY_ID[action].kind, targets=targets, values=values, **more)
+            change_of(action=action, kind=BY_ID[action].kind, targets=targets, values=values, **more)
         )  # fmt: skip
         return sent[-1].refused
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.model import Association, Change, SourceFault, User
-from collectors.slurm import transport
-from collectors.slurm.commands import argv, users
+from collectors.model import Association, SourceFault, User
+from collectors.slurm import operations, transport
+from collectors.slurm.commands import users
 from console.actions.registry import BY_ID
 from console.actions.user_actions import had
 from tests import make
+from tests.make import change_of
 
 CONFIG = "AccountingStorageType = accounting_storage/slurmdbd\nClusterName = groningen\nAccountingStorageEnforce = {}\n"
 HEAD = "Account|User|Partition|MaxSubmitJobs\n"
@@ -84,8 +85,10 @@ def test_who_is_not_blocked_and_why(user, why):
 def test_a_user_of_two_accounts_is_let_in_with_what_each_had():
     user = User(name="a", cluster="x", associations=(Association(account="ml", max_submit=9), Association(account="b")))
     assert had(user) == "ml=9,b=-1"
-    change = Change(action="unblock", kind="user", targets=("a",), values={"a": had(user)}, settings={"cluster": "x"})
-    assert [" ".join(words) for words, _ in argv.calls(change)] == [
+    change = change_of(
+        action="unblock", kind="user", targets=("a",), values={"a": had(user)}, settings={"cluster": "x"}
+    )
+    assert [" ".join(words) for words, _ in operations.calls(change)] == [
         "sacctmgr -i modify user where name=a cluster=x account=ml set MaxSubmitJobs=9",
         "sacctmgr -i modify user where name=a cluster=x account=b set MaxSubmitJobs=-1",
     ]
@@ -111,14 +114,14 @@ def test_a_user_of_two_accounts_is_let_in_with_what_each_had():
 )
 def test_the_last_door_lets_nothing_else_through(action, kind, more):
     with pytest.raises(ValueError, match=r"."):
-        argv.calls(Change(action=action, kind=kind, **more))
+        operations.calls(change_of(action=action, kind=kind, **more))
 
 
 @pytest.mark.parametrize("name", ["r;x", "-r", "ALL", "r Users=x"])
 def test_no_reservation_is_called_so(name):
     said = {"name": name, "start": "now", "for": "3600", "users": "a"}
     with pytest.raises(ValueError, match=r"."):
-        argv.calls(Change(action="reserve", kind="node", targets=("n1",), values={"n1": "r"}, settings=said))
+        operations.calls(change_of(action="reserve", kind="node", targets=("n1",), values={"n1": "r"}, settings=said))
 
 
 @pytest.mark.parametrize("way", ["rest", "native"])

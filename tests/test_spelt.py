@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.model import Change
-from collectors.slurm.commands.argv import SPELT, calls
+from collectors.slurm.operations import SPELT, calls
 from console.actions.registry import ACTIONS
+from tests.make import change_of
 
 TARGETS = {"node": ("gpu0001", "gpu0002"), "job": ("101", "104_2")}
 
@@ -15,7 +15,7 @@ def words(action: str, value: str | None = None, kind: str = "job", **more) -> l
     targets = TARGETS[kind]
     values = {} if value is None else dict.fromkeys(targets, value)
     return [
-        " ".join(argv) for argv, _ in calls(Change(action=action, kind=kind, targets=targets, values=values, **more))
+        " ".join(argv) for argv, _ in calls(change_of(action=action, kind=kind, targets=targets, values=values, **more))
     ]
 
 
@@ -67,12 +67,14 @@ def test_a_reboot_now_sets_down_first():
 )  # fmt: skip
 def test_no_text_stands_behind_a_range(action, more):
     """Slurm before 23.11 refuses `r[1-2]n1`."""
-    found = calls(Change(action=action, kind="node", targets=("r1n1", "r2n1"), **more))
+    found = calls(change_of(action=action, kind="node", targets=("r1n1", "r2n1"), **more))
     assert len(found) == 1 and any(word.split("=")[-1] == "r1n1,r2n1" for word in found[0][0])
 
 
 def test_each_value_has_a_call_of_its_own():
-    change = Change(action="comment", kind="node", targets=("a1", "a2", "a3"), values={"a1": "x", "a2": "y", "a3": "x"})
+    change = change_of(
+        action="comment", kind="node", targets=("a1", "a2", "a3"), values={"a1": "x", "a2": "y", "a3": "x"}
+    )
     assert [(argv[2:], targets) for argv, targets in calls(change)] == [
         (("NodeName=a[1,3]", "Comment=x"), ("a1", "a3")), (("NodeName=a2", "Comment=y"), ("a2",)),
     ]  # fmt: skip
@@ -96,14 +98,14 @@ def test_each_value_has_a_call_of_its_own():
 )
 def test_the_last_door(action, kind, values, why):
     with pytest.raises(ValueError, match=why):
-        calls(Change(action=action, kind=kind, targets=TARGETS[kind], values=values))
+        calls(change_of(action=action, kind=kind, targets=TARGETS[kind], values=values))
 
 
 @pytest.mark.parametrize("name", ["ALL", "-a", "a;b", "101 102", ""])
 def test_no_other_name_gets_through(name):
     for kind, action in (("job", "suspend"), ("node", "powerup")):
         with pytest.raises(ValueError, match=r"."):
-            calls(Change(action=action, kind=kind, targets=(name,)))
+            calls(change_of(action=action, kind=kind, targets=(name,)))
 
 
 def test_every_action_of_slurms_is_spelt():

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from collectors.model import Change
 from collectors.template import Template
 from collectors.template_write import TemplateWriter, open_writer
 from console.gate.outcome import results_of
+from tests.make import change_of
 
 NODES = ("gpu1", "gpu2", "gpu3")
 
@@ -27,12 +27,12 @@ def ran(folder: Path) -> list[str]:
 
 
 def states(sent) -> dict[str, tuple[str, str]]:
-    change = Change(action="ticket-vendor", kind="node", targets=NODES)
+    change = change_of(action="ticket-vendor", kind="node", targets=NODES)
     return {target: (one.state, one.why) for target, one in results_of(change, sent, "").items()}
 
 
 def send(one: TemplateWriter):
-    return one.send(Change(action="ticket-vendor", kind="node", targets=NODES))
+    return one.send(change_of(action="ticket-vendor", kind="node", targets=NODES))
 
 
 def test_a_program_runs_once_for_each_target_in_order(tmp_path):
@@ -79,5 +79,5 @@ def test_one_that_cannot_be_started_leaves_the_rest_out(tmp_path):
 def test_what_is_no_plain_name_starts_nothing(tmp_path, target):
     one = writer(tmp_path, "exit 0")
     with pytest.raises(ValueError, match="is no name of a node"):
-        one.send(Change(action="ticket-vendor", kind="node", targets=("gpu1", target)))
+        one.send(change_of(action="ticket-vendor", kind="node", targets=("gpu1", target)))
     assert ran(tmp_path) == []

@@ -175,9 +175,9 @@ def test_an_owner_releases_what_the_owner_held():
 
 def test_a_priority_that_somebody_else_gave_since_stays():
     book = Book().act("a", "priority", [waiting("1", priority=7), waiting("2", priority=7)],
-                      priorities={"1": 1000, "2": 1000})  # fmt: skip
+                      values={"1": "1000", "2": "1000"})  # fmt: skip
     undo = book.undo("a", jobs(waiting("1", priority=50), waiting("2", priority=1000)))
-    assert (undo.targets, undo.options.priorities) == (("2",), {"2": 7})
+    assert (undo.targets, undo.options.values) == (("2",), {"2": "7"})
     assert "1: it has another priority now: 50" in undo.notes[1]
 
 
@@ -196,10 +196,10 @@ def test_a_partition_that_somebody_set_otherwise_since_is_left_alone():
 def test_a_priority_goes_back_to_what_it_was():
     book = Book().act(
         "a", "priority", [waiting("1", priority=100), waiting("2", priority=200), waiting("3", priority=None)],
-        priorities={"1": 9, "2": 9, "3": 9},
+        values={"1": "9", "2": "9", "3": "9"},
     )  # fmt: skip
     undo = book.undo("a", jobs(waiting("1", priority=9), waiting("2", priority=200), waiting("3", priority=9)))
-    assert (undo.action, undo.targets, undo.options.priorities) == ("priority", ("1",), {"1": 100})
+    assert (undo.action, undo.targets, undo.options.values) == ("priority", ("1",), {"1": "100"})
     assert "the one put back is fixed" in undo.notes[0]
     assert "2: its priority is 200 again" in undo.notes[1] and "3: the journal does not say" in undo.notes[1]
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from collectors.model import Reservation
-from collectors.slurm.commands.argv_reservations import moment_of
+from collectors.slurm.operations import moment_of
 from console.cli.act import undoing
 from console.journal.undo import Undo, last_of
 from tests import make

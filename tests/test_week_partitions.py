@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from collectors.clock import ManualClock
-from collectors.model import Change, Cluster, Reservation, Rights, SourceFault
+from collectors.model import Cluster, Reservation, Rights, SourceFault
 from collectors.nodeset import names_in
 from collectors.sim import SimSettings
 from collectors.sim.sources import SimTransport, _now, forget, open_sources, running
 from collectors.sim.write import SimWriter
-from collectors.slurm.commands.argv_reservations import moment_of
+from collectors.slurm.operations import moment_of
 from console.actions import reservations
 from console.actions.plan import Options, Refusal
 from console.actions.registry import BY_ID
@@ -32,6 +32,7 @@ from console.runtime.operator_identity import person
 from console.session.snapshot import take
 from console.triage.attention import needs
 from tests import make
+from tests.make import change_of
 
 START = 1_795_000_000
 HOUR = 3600
@@ -209,7 +210,7 @@ def test_jobs_and_reservations_in_the_way_are_told_before_slurm_refuses(act):
     taken = names_in(act.machine.reservations()["course-llm"].nodes)[0]
     late = {"name": "y", "users": "bob", "start": str(START + 25 * HOUR)}
     assert act("reserve", taken, said=late, seconds=HOUR, yes=True) == 2 and "course-llm has some of them" in act.told
-    change = Change(action="reserve", kind="node", targets=(taken, busy), values=dict.fromkeys((taken, busy), "z"),
+    change = change_of(action="reserve", kind="node", targets=(taken, busy), values=dict.fromkeys((taken, busy), "z"),
                     settings={"name": "z", "start": "now", "for": "3600", "users": "bob"})  # fmt: skip
     (sent,) = act.machine.apply(change)
     assert sent.rc == 1 and set(sent.refused) == {taken, busy} and "overlaps" in sent.err, "all or none"
@@ -245,7 +246,7 @@ def test_a_node_that_is_gone_keeps_the_whole_reservation_back(act):
 def test_a_reservation_that_was_changed_meanwhile_is_left_alone(act):
     gate, cluster = act.gate(), act.cluster()
     plan = gate.plan("unreserve", ["course-llm"], None, cluster)
-    act.machine.apply(Change(action="extend", kind="reservation", targets=("course-llm",),
+    act.machine.apply(change_of(action="extend", kind="reservation", targets=("course-llm",),
                              values={"course-llm": moment_of(START + 40 * HOUR)}))  # fmt: skip
     assert "its ends was changed meanwhile" in (gate.send(plan, "y").refused or "")
     assert "course-llm" in act.machine.reservations()
@@ -260,7 +261,7 @@ def test_a_reservation_that_jobs_ask_for_is_not_deleted(act):
     queue.bound[works] = "course-llm"
     assert act("unreserve", "course-llm", yes=True) == 2
     assert f"Slurm refuses while a job asks for it: 1 job runs ({works}" in act.told and "2 jobs wait" in act.told
-    (sent,) = act.machine.apply(Change(action="unreserve", kind="reservation", targets=("course-llm",)))
+    (sent,) = act.machine.apply(change_of(action="unreserve", kind="reservation", targets=("course-llm",)))
     assert sent.refused == {"course-llm": "Requested reservation is in use"}
     for job in [job for job, name in queue.bound.items() if name == "course-llm"]:
         del queue.bound[job]

@@ -17,10 +17,11 @@ from collectors import process
 from collectors.model import Change, SourceFault
 from collectors.nodeset import expand
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.argv import BATCH, calls
 from collectors.slurm.commands.write import CliWriter, refusals, to_all
+from collectors.slurm.operations import BATCH, calls
 from collectors.slurm.writers import open_writer
 from tests.faults import fault
+from tests.make import change_of
 
 HOSTILE = ["-oProxyCommand=x", "a;b", "$(x)", "`x`", "ALL", "all", "aLL", "", " ", "gpu[1-2]", "a,b", "a b", "a\nb",
            "@x", "--help", "gpu1=x", "gpu\u0661", "é", "../x", "*"]  # fmt: skip
@@ -61,11 +62,11 @@ def slurm(tmp_path, monkeypatch):
 
 
 def nodes(action: str, *names: str, reason: str | None = None, **more: object) -> Change:
-    return Change(action=action, kind="node", targets=names, reason=reason, **more)
+    return change_of(action=action, kind="node", targets=names, reason=reason, **more)
 
 
 def jobs(action: str, *ids: str, **more: object) -> Change:
-    return Change(action=action, kind="job", targets=ids, **more)
+    return change_of(action=action, kind="job", targets=ids, **more)
 
 
 def reboot(**to: str) -> Change:
@@ -113,7 +114,7 @@ def test_a_reboot_is_one_call_for_each_way_to_come_back(slurm):
 
 
 def test_priorities_go_by_the_number(slurm):
-    change = jobs("priority", "1", "2_3", "7+1", "4", priorities={"1": 50, "2_3": 7, "7+1": 50, "4": 4294967293})
+    change = jobs("priority", "1", "2_3", "7+1", "4", values={"1": "50", "2_3": "7", "7+1": "50", "4": "4294967293"})
     CliWriter().send(change)
     head = [f"{slurm.folder}/scontrol", "update"]
     assert slurm.calls == [
@@ -172,7 +173,7 @@ def test_hostile_names_never_reach_slurm(slurm, name):
         jobs("requeue", name),
         nodes("down", name, reason="x"),
         nodes("reboot", name, reason="x", next_state={name: "DOWN"}),
-        jobs("priority", name, priorities={name: 5}),
+        jobs("priority", name, values={name: "5"}),
     ):
         with pytest.raises(ValueError, match=r"named to Slurm"):
             CliWriter().send(change)
@@ -200,7 +201,7 @@ def test_what_is_no_job_id(slurm, name):
         nodes("cancel", "101"),
         jobs("cancel"),
         jobs("drain", "101"),
-        Change(action="drain", kind="partition", targets=("gpu",), reason="x"),
+        change_of(action="drain", kind="partition", targets=("gpu",), reason="x"),
     ],
 )
 def test_incomplete_changes_are_refused(slurm, change):
@@ -304,10 +305,10 @@ def test_an_owners_lower_priority_is_no_refusal(slurm):
     """Seen on both versions: exit status 1, and the priority is changed."""
     odd = "Changes to job priority are not persistent, change nice instead for job"
     slurm.answers(1, f"{odd} 5\n")
-    (sent,) = CliWriter().send(jobs("priority", "5", priorities={"5": 3}))
+    (sent,) = CliWriter().send(jobs("priority", "5", values={"5": "3"}))
     assert sent.rc == 1 and sent.refused == {} and not sent.fatal
     slurm.answers(1, f"{odd} 5\nInvalid user id for job 6\n")
-    (sent,) = CliWriter().send(jobs("priority", "5", "6", priorities={"5": 3, "6": 3}))
+    (sent,) = CliWriter().send(jobs("priority", "5", "6", values={"5": "3", "6": "3"}))
     assert sent.refused == {"6": "Invalid user id"} and not sent.fatal
 
 

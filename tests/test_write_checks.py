@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.model import Change
-from collectors.slurm.commands.argv import calls
 from collectors.slurm.commands.write import CliWriter
+from collectors.slurm.operations import calls
+from tests.make import change_of
 from tests.test_write import Slurm, jobs, nodes, reboot
 
 
@@ -37,13 +37,13 @@ def slurm(tmp_path, monkeypatch):
         (reboot(a="resume"), "RESUME or DOWN"),
         (reboot(a="DOWN ALL"), "RESUME or DOWN"),
         (jobs("priority", "1"), "has no priority"),
-        (jobs("priority", "1", "2", priorities={"1": 5}), "has no priority"),
-        (jobs("priority", "1", priorities={"1": 5, "2": 5}), "no target"),
-        (jobs("hold", "1", priorities={"1": 5}), "takes no priority"),
-        *((jobs("priority", "1", priorities={"1": bad}), "a priority is a whole number")
+        (jobs("priority", "1", "2", values={"1": "5"}), "has no priority"),
+        (jobs("priority", "1", values={"1": "5", "2": "5"}), "no target"),
+        (jobs("hold", "1", values={"1": "5"}), "takes no priority"),
+        *((jobs("priority", "1", values={"1": bad}), "a priority is a whole number")
           for bad in (0, -1, 4294967294, 4294967295, 1 << 40, True, 1.5, "7")),
-        (Change(action="take", kind="alert", targets=("f1",)), "not an action"),
-        (Change(action="priority", kind="node", targets=("a",), priorities={"a": 5}), "not an action"),
+        (change_of(action="take", kind="alert", targets=("f1",)), "not an action"),
+        (change_of(action="priority", kind="node", targets=("a",), values={"a": "5"}), "not an action"),
     ],
 )  # fmt: skip
 def test_what_is_missing_or_out_of_range_never_reaches_slurm(slurm, change, why):

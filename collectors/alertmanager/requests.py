@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from collectors.clean import clean, hostile
 from collectors.matchers import spelled, values_of
-from collectors.model import Change, NewSilence
+from collectors.model import Change, NewSilence, Operation
 
 #: Longest that a silence may last: what nobody remembers after a month hides the next failure.
 LONGEST_S = 31 * 86_400
@@ -27,7 +27,19 @@ INCIDENT = "wacht_incident"
 #: Longest that an incident stands without being declared again, in seconds.
 INCIDENT_MOST_S = 3600
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ACTIONS = {"alert": ("take", "silence"), "silence": ("lift",)}
+
+
+class SilenceOperation(Operation, frozen=True, kw_only=True):
+    """Something that Alertmanager can be asked to do with silences."""
+
+    kind: str
+    """What the targets are."""
+
+
+CREATE_SILENCES = SilenceOperation(kind="alert")
+EXPIRE_SILENCES = SilenceOperation(kind="silence")
+#: A silence that meets no alert and tells every console of an incident on nodes.
+DECLARE_INCIDENT = SilenceOperation(kind="node")
 
 
 class SilenceRequest(Struct, frozen=True, kw_only=True):
@@ -41,9 +53,9 @@ class SilenceRequest(Struct, frozen=True, kw_only=True):
 
 def orders(change: Change, url: str) -> list[SilenceRequest]:
     """Each request of a change. Everything is checked before the first one is returned. Raises ValueError."""
-    if change.action == "incident":
+    if change.operation == DECLARE_INCIDENT:
         return [_declared(change, f"--alertmanager.url={url.rstrip('/')}")]
-    if change.action not in _ACTIONS.get(change.kind, ()):
+    if not isinstance(change.operation, SilenceOperation) or change.operation.kind != change.kind:
         raise ValueError(f"{change.action} of a {change.kind} is not an action")
     if not change.targets:
         raise ValueError("no targets: nothing is sent")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from .accounting import JobAccount, Ledger, LogTail, NodeEvent, PastJob, Step
 from .cluster import KINDS, SINGLES, Cluster, Diff, Facts, Fault, Reading, Source, SourceFault, Taken, Totals, may_hide
-from .interfaces import AlertDesk, Budget, Change, Collector, NewSilence, Sent, Telemetry, Transport, Writer
+from .interfaces import AlertDesk, Budget, Change, Collector, NewSilence, Operation, Sent, Telemetry, Transport, Writer
 from .plant import (
     Attached,
     Checkup,
@@ -86,6 +86,7 @@ __all__ = [
     "NewSilence",
     "Node",
     "NodeEvent",
+    "Operation",
     "Partition",
     "PastJob",
     "Port",

@@ -25,12 +25,17 @@ class NewSilence(Struct, frozen=True, kw_only=True):
     comment: str
 
 
+class Operation(Struct, frozen=True, kw_only=True):
+    """One kind of request that a writer knows (`collectors.slurm.operations`, `collectors.alertmanager.requests`)."""
+
+
 class Change(Struct, frozen=True, kw_only=True):
     """A change of the real machine, complete and frozen: what a Writer is asked to do."""
 
     action: str
-    """Key of the action, as in console/actions/registry.py: drain, undrain, resume, down, reboot, requeue, requeuehold,
-    hold, uhold, release, cancel, priority; take and silence of alerts, lift of silences."""
+    """Id of the action, for messages and the journal; nothing decides by it."""
+    operation: Operation | None = None
+    """What the writer is asked to do; None for the command of a site's own action."""
     kind: str
     """What the targets are: "node", "job", "alert", "silence", "partition", "reservation" or "user"."""
     targets: tuple[str, ...]
@@ -41,8 +46,6 @@ class Change(Struct, frozen=True, kw_only=True):
     """drain: Slurm puts the nodes back by itself after so many seconds."""
     next_state: Mapping[str, str] = field(default_factory=dict)
     """reboot: node to the state in which it comes back, RESUME or DOWN; every target stands in it."""
-    priorities: Mapping[str, int] = field(default_factory=dict)
-    """priority: job to its new priority; every target stands in it."""
     values: Mapping[str, str] = field(default_factory=dict)
     """What each target is given where the action sets something (a time limit, a partition, a comment); every target
     stands in it."""

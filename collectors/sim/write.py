@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collectors.alertmanager.requests import SilenceRequest, orders
+from collectors.alertmanager.requests import SilenceOperation, SilenceRequest, orders
 from collectors.model import Change, Sent
 
 from . import SimSettings
@@ -14,7 +14,6 @@ from .sources import running
 
 #: Where the Alertmanager of a simulated machine would be.
 ALERTMANAGER = "http://alertmanager:9093"
-_ALERTS = ("alert", "silence")
 
 
 class SimWriter:
@@ -25,13 +24,13 @@ class SimWriter:
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
         """The commands as they would be on a real machine. Raises ValueError for a change that is not plain."""
-        if change.kind in _ALERTS or change.action == "incident":
+        if isinstance(change.operation, SilenceOperation):
             return [order.argv for order in orders(change, ALERTMANAGER)]
         return commands(change)
 
     def send(self, change: Change) -> Sequence[Sent]:
         """Do it."""
-        if change.kind in _ALERTS or change.action == "incident":
+        if isinstance(change.operation, SilenceOperation):
             return [self._alerts(order) for order in orders(change, ALERTMANAGER)]
         return self._machine.apply(change)
 

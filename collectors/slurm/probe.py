@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from collectors.model import Fault, Rights, SourceFault
+from collectors.model import Fault, Operation, Rights, SourceFault
 
-from . import SlurmSettings
+from . import SlurmSettings, operations
 from .sources import open_road
-from .transport import ACTIONS, KINDS, TASKS, About, TransportReader, why_not
+from .transport import KINDS, About, TransportReader, why_not
 
 #: In the order in which they are told; `rest` only where it is configured: there is no address to guess.
 ROADS = ("cli", "rest", "native")
@@ -37,7 +37,7 @@ class TransportProbe(Struct, frozen=True, kw_only=True):
     """Why it does not work; then there is nothing more."""
     rights: Rights | None = None
     reads: Mapping[str, ProbeRead] = {}
-    cannot: Mapping[str, str] = {}
+    cannot: Mapping[tuple[str | Operation, str], str] = {}
     """What it cannot do there, and why."""
 
 
@@ -54,8 +54,8 @@ def tried(name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Seq
     readers = {kind: road.reader(kind) for kind in kinds if why_not(name, kind) is None}
     try:
         about = road.about()
-        cannot = {what: why for what in _everything() if (why := road.why_not(what)) is not None}
-        told = {kind: _read(reader) for kind, reader in readers.items() if kind not in cannot}
+        cannot = {what: why for what in _everything() if (why := road.why_not(*what)) is not None}
+        told = {kind: _read(reader) for kind, reader in readers.items() if (kind, "all") not in cannot}
     except SourceFault as error:
         return TransportProbe(road=name, use=use, fault=error.fault)
     finally:
@@ -66,8 +66,10 @@ def tried(name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Seq
     return TransportProbe(road=name, use=use, about=about, rights=rights, reads=reads, cannot=cannot)
 
 
-def _everything() -> list[str]:
-    return [*KINDS, *(what for action in ACTIONS for what in (action, f"{action} {TASKS}"))]
+def _everything() -> list[tuple[str | Operation, str]]:
+    """Every kind that is read and every operation, with what of it is meant (`transport.TransportLimit.of`)."""
+    every = (value for value in vars(operations).values() if isinstance(value, operations.Operation))
+    return [*((kind, "all") for kind in KINDS), *((one, of) for one in every for of in ("all", "tasks"))]
 
 
 def _read(reader: TransportReader) -> tuple[ProbeRead, Rights | None]:

@@ -8,12 +8,25 @@ or is refused with the reason that stands in `LIMITS`. The command line can do e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from collectors.model import Change, Facts, Job, Partition, Reservation, SourceFault, Transport, User, Writer
+from collectors.model import (
+    Change,
+    Facts,
+    Job,
+    Operation,
+    Partition,
+    Reservation,
+    SourceFault,
+    Transport,
+    User,
+    Writer,
+)
 from collectors.shared_readings import Shelf
+
+from . import operations
 
 #: What a road may read all of; each is a source of its own (`slurm.nodes`).
 KINDS = ("nodes", "jobs", "partitions", "reservations", "diag", "rights", "topology", "control")
@@ -23,25 +36,31 @@ OPTIONAL = frozenset({"topology", "control"})
 NAMED = ("read_nodes", "read_jobs", "read_jobs_on", "read_partitions", "read_reservations", "read_jobs_in",
          "read_users", "job_detail")  # fmt: skip
 #: What goes by command alone, and by which: of these no other road is asked, whatever it could.
-_ALONE = {
-    **dict.fromkeys(("timelimit", "jobpartition", "qos", "nice", "exclude"), "wacht changes jobs by scontrol alone"),
-    **dict.fromkeys(("suspend", "unsuspend", "notify"), "wacht does that to jobs by scontrol alone"),
-    "signal": "wacht signals jobs by scancel alone",
-    **dict.fromkeys(("comment", "ticket", "features"), "wacht writes that of nodes by scontrol alone"),
-    **dict.fromkeys(("reboot-now", "cancel_reboot", "powerdown", "powerup"), "wacht does that by scontrol alone"),
-    **dict.fromkeys(("partition-down", "partition-up"), "wacht sets the state of partitions by scontrol alone"),
-    **dict.fromkeys(("reserve", "extend", "unreserve"), "wacht makes and changes reservations by scontrol alone"),
-    **dict.fromkeys(("block", "unblock"), "wacht sets the limits of users by sacctmgr alone"),
+_COMMANDS_ONLY: Mapping[type[Operation], str] = {
+    operations.UpdateJob: "wacht changes jobs by scontrol alone",
+    operations.JobCommand: "wacht does that to jobs by scontrol alone",
+    operations.NotifyJob: "wacht does that to jobs by scontrol alone",
+    operations.SignalJob: "wacht signals jobs by scancel alone",
+    operations.UpdateNode: "wacht writes that of nodes by scontrol alone",
+    operations.Reboot: "wacht does that by scontrol alone",
+    operations.CancelReboot: "wacht does that by scontrol alone",
+    operations.PowerNode: "wacht does that by scontrol alone",
+    operations.PartitionState: "wacht sets the state of partitions by scontrol alone",
+    operations.CreateReservation: "wacht makes and changes reservations by scontrol alone",
+    operations.EndReservation: "wacht makes and changes reservations by scontrol alone",
+    operations.DeleteReservation: "wacht makes and changes reservations by scontrol alone",
+    operations.LimitUser: "wacht sets the limits of users by sacctmgr alone",
 }
-#: What it may change; `TASKS` stands for any of them on a task of an array, or on a part of a heterogeneous job.
-ACTIONS = ("drain", "undrain", "resume", "down", "reboot", "requeue", "requeuehold", "hold", "uhold", "release",
-           "cancel", "priority", *_ALONE)  # fmt: skip
-TASKS = "tasks"
+#: The operations that the other transports may know; every other one goes by command alone.
+_SHARED = frozenset({
+    operations.DRAIN, operations.UNDRAIN, operations.RESUME, operations.DOWN, operations.REBOOT, operations.REQUEUE,
+    operations.REQUEUE_HOLD, operations.HOLD, operations.USER_HOLD, operations.RELEASE, operations.CANCEL,
+    operations.PRIORITY,
+})  # fmt: skip
 
 
 _BY_COMMAND = 'slurm = { …, fallback = ["cli"] } asks them'
-_COMMANDS = {
-    **_ALONE,
+_READ_BY_COMMAND = {
     "read_jobs_in": "which jobs asked for a reservation is read by squeue alone",
     "read_users": "the limits of users are read by sacctmgr alone",
 }
@@ -51,8 +70,11 @@ class TransportLimit(Struct, frozen=True, kw_only=True):
     """Something that a road cannot do, or not with every version."""
 
     road: str
-    what: str
-    """A kind of KINDS, a method of NAMED, an action, "ACTION tasks", or a variant of an action ("drain for a time")."""
+    what: str | Operation
+    """A kind of KINDS, a method of NAMED, or an operation."""
+    of: Literal["all", "tasks", "timed"] = "all"
+    """Whether it concerns all of the operation, tasks of arrays and parts of heterogeneous jobs, or a drain with an
+    end."""
     since: int | None = None
     """The data parser (45 of v0.0.45) from which on it can; None is never."""
     slurmdbd: bool = False
@@ -66,32 +88,50 @@ LIMITS: tuple[TransportLimit, ...] = (
     TransportLimit(road="rest", what="topology", why="slurmrestd has no call for the topology"),
     TransportLimit(road="native", what="topology", why="pyslurm has no call for the topology"),
     TransportLimit(road="native", what="control", why="pyslurm has no call that pings"),
-    TransportLimit(road="rest", what="reboot", why="slurmrestd has no call that reboots"),
-    TransportLimit(road="rest", what="requeue", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"),
-    TransportLimit(road="rest", what="requeuehold", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"),
+    TransportLimit(road="rest", what=operations.REBOOT, why="slurmrestd has no call that reboots"),
+    TransportLimit(
+        road="rest", what=operations.REQUEUE, since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"
+    ),
+    TransportLimit(
+        road="rest", what=operations.REQUEUE_HOLD, since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"
+    ),
     # Seen on 24.11.5 and 26.05.5: where the caller may not cancel that job, slurmctld answers nobody any more.
     TransportLimit(
         road="rest",
-        what="cancel",
+        what=operations.CANCEL,
         slurmdbd=True,
         why="slurmrestd cancels with a call by which a slurmctld without slurmdbd hangs when it refuses",
     ),
-    TransportLimit(road="rest", what="uhold", why="slurmrestd has no call for a hold that its owner can lift"),
-    *(
-        TransportLimit(road="rest", what=f"{action} {TASKS}", why="slurmrestd refuses to change a task of an array")
-        for action in ("hold", "release", "priority")
+    TransportLimit(
+        road="rest", what=operations.USER_HOLD, why="slurmrestd has no call for a hold that its owner can lift"
     ),
-    *(TransportLimit(road=road, what=what, why=why) for road in ("rest", "native") for what, why in _COMMANDS.items()),
-    TransportLimit(road="native", what="reboot", why="pyslurm has no call that reboots"),
-    TransportLimit(road="native", what="uhold", why="pyslurm 25.11.2 crashes on a hold by the owner"),
-    TransportLimit(road="native", what="drain for a time", why="pyslurm cannot set ResumeAfter"),
+    *(
+        TransportLimit(road="rest", what=one, of="tasks", why="slurmrestd refuses to change a task of an array")
+        for one in (operations.HOLD, operations.RELEASE, operations.PRIORITY)
+    ),
+    *(
+        TransportLimit(road=road, what=what, why=why)
+        for road in ("rest", "native")
+        for what, why in _READ_BY_COMMAND.items()
+    ),
+    TransportLimit(road="native", what=operations.REBOOT, why="pyslurm has no call that reboots"),
+    TransportLimit(road="native", what=operations.USER_HOLD, why="pyslurm 25.11.2 crashes on a hold by the owner"),
+    TransportLimit(road="native", what=operations.DRAIN, of="timed", why="pyslurm cannot set ResumeAfter"),
     *(
         TransportLimit(
             road="native",
-            what=f"{action} {TASKS}",
+            what=one,
+            of="tasks",
             why="pyslurm changes tasks that wait only with all that wait of their array",
         )
-        for action in ("requeue", "requeuehold", "hold", "release", "cancel", "priority")
+        for one in (
+            operations.REQUEUE,
+            operations.REQUEUE_HOLD,
+            operations.HOLD,
+            operations.RELEASE,
+            operations.CANCEL,
+            operations.PRIORITY,
+        )
     ),
 )
 
@@ -105,12 +145,27 @@ class There(Struct, frozen=True, kw_only=True):
     """Whether slurmdbd keeps the accounts."""
 
 
-def why_not(road: str, what: str, there: There | None = None) -> str | None:
+def why_not(road: str, what: str | Operation, there: There | None = None, of: str = "all") -> str | None:
     """Why this road cannot do that there, None where it can. `there` None: why it can nowhere."""
+    if road != "cli" and isinstance(what, operations.Operation) and what not in _SHARED:
+        return _COMMANDS_ONLY[type(what)]
     for limit in LIMITS:
-        if limit.road == road and limit.what == what and not _overcome(limit, there):
+        if limit.road == road and limit.what == what and limit.of in {"all", of} and not _overcome(limit, there):
             return limit.why
     return None
+
+
+def refused_targets(road: str, change: Change, there: There | None = None) -> dict[str, str]:
+    """Target to why this road cannot do that change to it there; `there` None: nowhere. Empty where it can."""
+    operation = operations.operation_of(change)
+    timed = change.resume_after_s is not None
+    found = {}
+    for target in change.targets:
+        part = change.kind == "job" and ("_" in target or "+" in target)
+        why = why_not(road, operation, there, "timed" if timed else "tasks" if part else "all")
+        if why is not None:
+            found[target] = why
+    return found
 
 
 def _overcome(limit: TransportLimit, there: There | None) -> bool:
@@ -177,8 +232,8 @@ class Road(Transport, Protocol):
         """cli, rest or native."""
         ...
 
-    def why_not(self, what: str) -> str | None:
-        """Why it cannot do that here (a kind, a method of NAMED or an action), None where it can.
+    def why_not(self, what: str | Operation, of: str = "all") -> str | None:
+        """Why it cannot do that here (a kind, a method of NAMED or an operation), None where it can.
 
         Asks for the version where it must. Raises SourceFault where that is not told.
         """

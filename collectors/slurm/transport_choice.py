@@ -13,7 +13,7 @@ from collectors.model import Change, Sent
 
 from .transport import RoadWriter
 
-_BY_TARGET = ("reasons", "next_state", "priorities", "values")
+_BY_TARGET = ("reasons", "next_state", "values")
 
 
 class ByRoad:

@@ -10,8 +10,8 @@ from msgspec import Struct, field
 
 from collectors.clean import clean
 from collectors.jobstate import ENDED
-from collectors.model import Alert, Change, Cluster, Job, Node, Partition, Reservation, Silence, User
-from collectors.slurm.commands.argv_base import REASON_CAP
+from collectors.model import Alert, Change, Cluster, Job, Node, Operation, Partition, Reservation, Silence, User
+from collectors.slurm.operations import REASON_CAP
 
 from .drift_rules import RULES, Drift, Rule
 
@@ -48,6 +48,8 @@ class Value(Struct, frozen=True, kw_only=True):
     puts back."""
     whole: Callable[[Any, str, float], str] | None = None
     """What a row is given, where that is more than was typed: from the row, that, and the time (epoch)."""
+    undo_note: str = ""
+    """What a person must know before an old value is put back."""
     read_again: bool = False
     """Whether no poll holds what a row has now: it is read before the action is planned."""
 
@@ -82,6 +84,8 @@ class Action(Struct, frozen=True, kw_only=True):
     done: str
     help: str
     kind: Kind
+    operation: Operation | None = None
+    """What its writer is asked to do; None for the command of a site's own action."""
     danger: Danger = "reversible"
     needs_reason: bool = False
     takes_out: bool = False

@@ -8,7 +8,8 @@ import re
 from collectors.jobstate import WAITING
 from collectors.model import Cluster, Job
 from collectors.nodeset import expand, fold_for_slurm
-from collectors.slurm.commands.argv_jobs import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT, UNLIMITED
+from collectors.slurm import operations
+from collectors.slurm.operations import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT_FORM, UNLIMITED
 from console.runtime.durations import seconds_in
 
 from .action import Action, Value, over, tidy
@@ -72,7 +73,7 @@ def _limit(text: str) -> str:
     if text.strip().upper() == UNLIMITED:
         return UNLIMITED
     made = limit_text(limit_s(text))
-    assert TIME_LIMIT.fullmatch(made)
+    assert TIME_LIMIT_FORM.fullmatch(made)
     return made
 
 
@@ -140,24 +141,28 @@ def _message(text: str) -> str:
 
 ROWS: tuple[Action, ...] = (
     Action(
-        id="timelimit", key="", kind="job", label="time limit", doing="changing…", done="changed", refuse=_lives,
+        id="timelimit", operation=operations.TIME_LIMIT,
+        key="", kind="job", label="time limit", doing="changing…", done="changed", refuse=_lives,
         drift=LIMITS, inverse="timelimit", help="give a job another time limit; less than it has run is refused",
         value=Value(
             word="time limit", like="4h, 90m, 2-12:00:00 or unlimited", read=_limit, of=_limit_of,
         ),
     ),
     Action(
-        id="jobpartition", key="", kind="job", label="partition of a job", doing="moving…", done="moved",
+        id="jobpartition", operation=operations.JOB_PARTITION,
+        key="", kind="job", label="partition of a job", doing="moving…", done="moved",
         refuse=_waits, drift=WAITS, inverse="jobpartition", help="send a waiting job to another partition",
         value=Value(word="partition", like="the name of one", read=_partition, of=lambda job: job.partition),
     ),
     Action(
-        id="qos", key="", kind="job", label="QOS", doing="changing…", done="changed", refuse=_waits,
+        id="qos", operation=operations.JOB_QOS,
+        key="", kind="job", label="QOS", doing="changing…", done="changed", refuse=_waits,
         drift=WAITS, inverse="qos", help="give a waiting job another quality of service; its limits hold from then on",
         value=Value(word="QOS", like="the name of one", read=_qos, of=lambda job: job.qos),
     ),
     Action(
-        id="nice", key="", kind="job", label="nice", doing="changing…", done="changed", refuse=_waits,
+        id="nice", operation=operations.NICE,
+        key="", kind="job", label="nice", doing="changing…", done="changed", refuse=_waits,
         drift=WAITS, inverse="nice", help="let a waiting job go later (100) or sooner (-100) than its priority says",
         value=Value(
             word="nice value", like="a whole number: 100 is later, -100 is sooner", read=_nice, read_again=True,
@@ -165,29 +170,34 @@ ROWS: tuple[Action, ...] = (
         ),
     ),
     Action(
-        id="exclude", key="", kind="job", label="excluded nodes", doing="changing…", done="changed", refuse=_waits,
+        id="exclude", operation=operations.EXCLUDE_NODES,
+        key="", kind="job", label="excluded nodes", doing="changing…", done="changed", refuse=_waits,
         drift=WAITS, inverse="exclude", help="keep a waiting job off some nodes; none takes the list away",
         value=Value(
             word="list of nodes", like="gpu[001-004], or none", read=_nodes, of=_excluded, read_again=True,
         ),
     ),
     Action(
-        id="suspend", key="", kind="job", label="suspend", doing="suspending…", done="suspended", refuse=_suspend,
+        id="suspend", operation=operations.SUSPEND,
+        key="", kind="job", label="suspend", doing="suspending…", done="suspended", refuse=_suspend,
         counts=True, inverse="unsuspend",
         help="stop a job's processes and free its CPUs; what it holds in GPU memory stays there",
     ),
     Action(
-        id="unsuspend", key="", kind="job", label="unsuspend", doing="waking…", done="runs again", refuse=_unsuspend,
+        id="unsuspend", operation=operations.UNSUSPEND,
+        key="", kind="job", label="unsuspend", doing="waking…", done="runs again", refuse=_unsuspend,
         counts=True, inverse="suspend", help="let a suspended job go on",
     ),
     Action(
-        id="signal", key="", kind="job", label="signal", doing="signalling…", done="signalled", refuse=_runs,
+        id="signal", operation=operations.SIGNAL,
+        key="", kind="job", label="signal", doing="signalling…", done="signalled", refuse=_runs,
         danger="kills", blind=True,
         help="send a signal to a job's steps, with B: to its script; one that does not handle it dies of it",
         value=Value(word="signal", like="USR1, TERM, B:USR1", read=_signal, of=lambda _: None),
     ),
     Action(
-        id="notify", key="", kind="job", label="notify", doing="telling…", done="told", refuse=_runs, plain=True,
+        id="notify", operation=operations.NOTIFY,
+        key="", kind="job", label="notify", doing="telling…", done="told", refuse=_runs, plain=True,
         blind=True, help="a message to the users of these jobs: one a user, into the output of one of their jobs",
         value=Value(
             word="message", like=f"a line; {JOBS_FIELD} stands for the jobs of the user", read=_message,

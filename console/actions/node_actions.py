@@ -7,7 +7,8 @@ import re
 from datetime import UTC, datetime
 
 from collectors.model import Cluster, Node
-from collectors.slurm.commands.argv_nodes import FEATURES
+from collectors.slurm import operations
+from collectors.slurm.operations import FEATURES
 
 from .action import POWERED, Action, Value, said, tidy
 from .drift_rules import TAKES_OUT
@@ -103,12 +104,14 @@ def _features(text: str) -> str:
 
 ROWS: tuple[Action, ...] = (
     Action(
-        id="comment", key="", kind="node", label="comment", doing="writing…", done="written", refuse=_any,
+        id="comment", operation=operations.NODE_COMMENT,
+        key="", kind="node", label="comment", doing="writing…", done="written", refuse=_any,
         inverse="comment", help="write a node's comment, for everybody who looks at it; none takes it away",
         value=Value(word="comment", like="a line, or none", read=_comment, of=lambda node: node.comment or ""),
     ),
     Action(
-        id="ticket", key="", kind="node", label="ticket", doing="writing…", done="written", refuse=_any,
+        id="ticket", operation=operations.NODE_COMMENT,
+        key="", kind="node", label="ticket", doing="writing…", done="written", refuse=_any,
         inverse="comment", help="keep a ticket in a node's comment, with the date, beside what stands there",
         value=Value(
             word="ticket", like="KubeGPU-1182, or none", read=_ticket, whole=with_ticket,
@@ -116,7 +119,8 @@ ROWS: tuple[Action, ...] = (
         ),
     ),
     Action(
-        id="features", key="", kind="node", label="features", doing="changing…", done="changed", refuse=_any,
+        id="features", operation=operations.NODE_FEATURES,
+        key="", kind="node", label="features", doing="changing…", done="changed", refuse=_any,
         inverse="features", help="say which of its features a node has just now, until its slurmd starts again",
         value=Value(
             word="list of features", like="h100,ib", read=_features,
@@ -124,22 +128,26 @@ ROWS: tuple[Action, ...] = (
         ),
     ),
     Action(
-        id="reboot-now", key="", kind="node", label="reboot now", doing="rebooting…", done="rebooted",
+        id="reboot-now", operation=operations.REBOOT_NOW,
+        key="", kind="node", label="reboot now", doing="rebooting…", done="rebooted",
         refuse=reboots, needs_reason=True, takes_out=True, danger="kills", asks=("next_state",),
         drift=TAKES_OUT, help="set it down, which kills every job on it, and reboot it; a drained node comes back down",
     ),
     Action(
-        id="cancel_reboot", key="", kind="node", label="cancel reboot", doing="calling off…", done="called off",
+        id="cancel_reboot", operation=operations.CANCEL_REBOOT,
+        key="", kind="node", label="cancel reboot", doing="calling off…", done="called off",
         refuse=_cancel_reboot, proof=_called_off,
         help="call a reboot off that waits for jobs to end; the drain that came with it goes too",
     ),
     Action(
-        id="powerdown", key="", kind="node", label="power down", doing="powering down…", done="on its way down",
+        id="powerdown", operation=operations.POWER_DOWN,
+        key="", kind="node", label="power down", doing="powering down…", done="on its way down",
         refuse=_powerdown, proof=_goes_off, takes_out=True, counts=True, steps=True, inverse="powerup",
         drift=TAKES_OUT, help="no new work, and power off once its jobs have ended, as Slurm's SuspendProgram does it",
     ),
     Action(
-        id="powerup", key="", kind="node", label="power up", doing="powering up…", done="on its way up",
+        id="powerup", operation=operations.POWER_UP,
+        key="", kind="node", label="power up", doing="powering up…", done="on its way up",
         refuse=_powerup, proof=_comes_up, counts=True, steps=True, inverse="powerdown",
         help="power on, as Slurm's ResumeProgram does it",
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.slurm.commands.argv import PRIORITIES, RESUME_AFTER_S
+from collectors.slurm.operations import RESUME_AFTER_S
 from console.runtime.durations import seconds_in
 
 from .action import Action
@@ -18,7 +18,7 @@ from .reservations import SETTINGS, setting
 OPTIONS: Mapping[str, str] = {
     "resume-after": "resume_after_s",
     "for": "seconds",
-    "priority": "priority",
+    "priority": "value",
     "next": "next_state",
     "value": "value",
     "waves": "waves",
@@ -39,13 +39,6 @@ def seconds_of(text: str) -> int:
     if not RESUME_AFTER_S[0] <= seconds <= RESUME_AFTER_S[1]:
         raise ValueError(f"{text!r}: from a minute to a year")
     return seconds
-
-
-def priority_of(text: str) -> int:
-    """A job's priority. Raises ValueError."""
-    if not text.isdecimal() or not PRIORITIES[0] <= int(text) <= PRIORITIES[1]:
-        raise ValueError(f"{text!r} is no priority; it is a whole number from 1 (hold is what keeps a job back)")
-    return int(text)
 
 
 def next_of(text: str) -> str:
@@ -74,7 +67,6 @@ _ALONE = frozenset({"waves"})
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "resume_after_s": seconds_of,
     "seconds": seconds_of,
-    "priority": priority_of,
     "next_state": next_of,
     "value": str,
     "waves": waves_of,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from collectors.model import Cluster, Partition
+from collectors.slurm import operations
 
 from .action import Action
 
@@ -26,12 +27,14 @@ def _stands(state: str) -> Callable[[Any, Any], bool | None]:
 
 ROWS: tuple[Action, ...] = (
     Action(
-        id="partition-down", key="", kind="partition", label="partition-down", doing="closing…", done="down",
+        id="partition-down", operation=operations.PARTITION_DOWN,
+        key="", kind="partition", label="partition-down", doing="closing…", done="down",
         refuse=_down, needs_reason=True, inverse="partition-up", proof=_stands("DOWN"),
         help="no new job starts in the partition; what runs goes on, what is sent waits",
     ),
     Action(
-        id="partition-up", key="", kind="partition", label="partition-up", doing="opening…", done="up",
+        id="partition-up", operation=operations.PARTITION_UP,
+        key="", kind="partition", label="partition-up", doing="opening…", done="up",
         refuse=_up, inverse="partition-down", proof=_stands("UP"), help="let jobs start in the partition again",
     ),
 )  # fmt: skip

@@ -129,7 +129,6 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Options(Struct, frozen=True, kw_only=True):
     """What can be said beside targets and reason; `Action.asks` tells who knows which."""
 
-    priority: int | None = None
     resume_after_s: int | None = None
     seconds: int | None = None
     """How long a silence lasts."""
@@ -143,8 +142,6 @@ class Options(Struct, frozen=True, kw_only=True):
     """What is said once for all of it: a reservation's name, its end, its users."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """undo: node to the reason that it had."""
-    priorities: Mapping[str, int] = field(default_factory=dict)
-    """undo: job to the priority that it had."""
     undoes: str | None = None
     """undo: id of the plan whose doing is taken back."""
     break_glass: bool = False

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from collectors.alertmanager.requests import CREATE_SILENCES, EXPIRE_SILENCES
 from collectors.jobstate import WAITING, held
 from collectors.model import Alert, Cluster, Job, Node, Silence
+from collectors.slurm import operations
 
 from . import incident_actions, job_actions, node_actions, partition_actions, reservation_actions, user_actions
-from .action import Action, Kind, over, said
+from .action import Action, Kind, Value, over, said
 from .drift_rules import DRAINS, EASES_HOLD, ENDS_JOB, PUTS_BACK, TAKES_OUT, WAITS
 from .het_jobs import whole_only
 from .node_actions import reboots
@@ -49,6 +51,17 @@ def _priority(_: Cluster, job: Job) -> str | None:
     if job.state in WAITING:
         return "it is held: Slurm changes its priority only once it is released" if held(job) else None
     return over(job) or f"only a waiting job has a priority to change: {job.state}"
+
+
+def _priority_text(text: str) -> str:
+    low, high = operations.PRIORITIES
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise ValueError(f"{text!r} is no priority; it is a whole number from 1 (hold is what keeps a job back)")
+    return str(int(text))
+
+
+def _priority_of(job: Job) -> str | None:
+    return None if job.priority is None else str(job.priority)
 
 
 def _quiet(cluster: Cluster, alert: Alert) -> str | None:
@@ -104,69 +117,86 @@ def _cancel(_: Cluster, job: Job) -> str | None:
 
 ACTIONS: list[Action] = [
     Action(
-        id="drain", key="d", kind="node", label="drain", doing="draining…", done="drained", refuse=_drain,
+        id="drain", operation=operations.DRAIN,
+        key="d", kind="node", label="drain", doing="draining…", done="drained", refuse=_drain,
         needs_reason=True, takes_out=True, asks=("resume_after_s",), inverse="undrain",
         drift=DRAINS, help="no new work on the node; running jobs go on until they end",
     ),
     Action(
-        id="undrain", key="u", kind="node", label="undrain", doing="undraining…", done="undrained", refuse=_undrain,
+        id="undrain", operation=operations.UNDRAIN,
+        key="u", kind="node", label="undrain", doing="undraining…", done="undrained", refuse=_undrain,
         asks=("waves", "canary", "redrain"), inverse="drain", drift=PUTS_BACK,
         help="take the drain off; a node that is down stays down",
     ),
     Action(
-        id="resume", key="r", kind="node", label="resume", doing="resuming…", done="resumed", refuse=_resume,
+        id="resume", operation=operations.RESUME,
+        key="r", kind="node", label="resume", doing="resuming…", done="resumed", refuse=_resume,
         asks=("waves", "canary", "redrain"), inverse="drain",
         drift=PUTS_BACK, help="back into service from down, drained or failed, once it looks fit",
     ),
     Action(
-        id="down", key="D", kind="node", label="down", doing="setting down…", done="down", refuse=_down,
+        id="down", operation=operations.DOWN,
+        key="D", kind="node", label="down", doing="setting down…", done="down", refuse=_down,
         needs_reason=True, takes_out=True, danger="kills",
         drift=TAKES_OUT, help="out of service at once: Slurm kills every job on the node",
     ),
     Action(
-        id="reboot", key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=reboots,
+        id="reboot", operation=operations.REBOOT,
+        key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=reboots,
         needs_reason=True, takes_out=True, counts=True, asks=("next_state",),
         drift=TAKES_OUT, help="reboot after its last job (ASAP); a drained node comes back down",
     ),
     Action(
-        id="requeue", key="Q", kind="job", label="requeue", doing="requeuing…", done="requeued", refuse=_requeue,
+        id="requeue", operation=operations.REQUEUE,
+        key="Q", kind="job", label="requeue", doing="requeuing…", done="requeued", refuse=_requeue,
         danger="kills", drift=ENDS_JOB, help="kill the running work and put the job back in the queue",
     ),
     Action(
-        id="requeuehold", key="W", kind="job", label="requeue and hold", doing="requeuing…", done="requeued and held",
+        id="requeuehold", operation=operations.REQUEUE_HOLD,
+        key="W", kind="job", label="requeue and hold", doing="requeuing…", done="requeued and held",
         refuse=_requeue, danger="kills", drift=ENDS_JOB, help="requeue, and wait for a release before it runs again",
     ),
     Action(
-        id="hold", key="H", kind="job", label="hold", doing="holding…", done="held", refuse=_hold,
+        id="hold", operation=operations.HOLD,
+        key="H", kind="job", label="hold", doing="holding…", done="held", refuse=_hold,
         inverse="release", drift=WAITS, help="keep a waiting job from starting; its owner cannot lift it",
     ),
     Action(
-        id="uhold", key="U", kind="job", label="user hold", doing="holding…", done="held for its owner", refuse=_uhold,
+        id="uhold", operation=operations.USER_HOLD,
+        key="U", kind="job", label="user hold", doing="holding…", done="held for its owner", refuse=_uhold,
         inverse="release", drift={**WAITS, **EASES_HOLD}, help="the polite hold: the owner can lift it",
     ),
     Action(
-        id="release", key="R", kind="job", label="release", doing="releasing…", done="released", refuse=_release,
+        id="release", operation=operations.RELEASE,
+        key="R", kind="job", label="release", doing="releasing…", done="released", refuse=_release,
         inverse="hold", drift=EASES_HOLD, help="let a held job start",
     ),
     Action(
-        id="priority", key="P", kind="job", label="priority", doing="changing…", done="changed", refuse=_priority,
-        asks=("priority",), inverse="priority", drift=WAITS,
+        id="priority", operation=operations.PRIORITY,
+        key="P", kind="job", label="priority", doing="changing…", done="changed", refuse=_priority,
+        inverse="priority", drift=WAITS,
         help="give a waiting job another priority; from then on it is fixed",
+        value=Value(word="priority", like="a whole number", read=_priority_text, of=_priority_of,
+                    undo_note="it had a priority that Slurm computed; the one put back is fixed"),
     ),
     Action(
-        id="cancel", key="K", kind="job", label="cancel", doing="cancelling…", done="cancelled", refuse=_cancel,
+        id="cancel", operation=operations.CANCEL,
+        key="K", kind="job", label="cancel", doing="cancelling…", done="cancelled", refuse=_cancel,
         danger="kills", drift=ENDS_JOB, help="end the job; running work is lost",
     ),
     Action(
-        id="take", key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain=True,
+        id="take", operation=CREATE_SILENCES,
+        key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain=True,
         asks=("seconds",), inverse="lift", help="I'm on it: a short silence with your name, seen by everybody",
     ),
     Action(
-        id="silence", key="s", kind="alert", label="silence", doing="silencing…", done="silenced", refuse=_silence,
+        id="silence", operation=CREATE_SILENCES,
+        key="s", kind="alert", label="silence", doing="silencing…", done="silenced", refuse=_silence,
         needs_reason=True, asks=("seconds",), inverse="lift", help="keep the alerts quiet for a while",
     ),
     Action(
-        id="lift", key="L", kind="silence", label="lift", doing="lifting…", done="lifted", refuse=_lift,
+        id="lift", operation=EXPIRE_SILENCES,
+        key="L", kind="silence", label="lift", doing="lifting…", done="lifted", refuse=_lift,
         inverse="silence", help="end a silence: its alerts ring again",
     ),
     *job_actions.ROWS,

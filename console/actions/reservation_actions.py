@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from collectors.model import Cluster, Node, Reservation
+from collectors.slurm import operations
 
 from . import reservations
 from .action import Action, Value
@@ -31,13 +32,15 @@ def _gone(_: Any, after: Reservation | None) -> bool | None:
 
 ROWS: tuple[Action, ...] = (
     Action(
-        id="reserve", key="", kind="node", label="reserve", doing="reserving…", done="reserved", refuse=_reserve,
+        id="reserve", operation=operations.RESERVE,
+        key="", kind="node", label="reserve", doing="reserving…", done="reserved", refuse=_reserve,
         asks=("seconds",), together=reservations.TOGETHER, inverse="unreserve",
         typed="--name  --start now --for 4h --users ",
         help="set nodes aside: --name, --start, --for, --users or --accounts, --flags; all of them or none",
     ),
     Action(
-        id="extend", key="", kind="reservation", label="extend", doing="changing…", done="changed", refuse=_extend,
+        id="extend", operation=operations.EXTEND,
+        key="", kind="reservation", label="extend", doing="changing…", done="changed", refuse=_extend,
         inverse="extend", help="let a reservation end later (4h), sooner (-1h) or at a moment (22:00)",
         value=Value(
             word="closing time", like="4h is so much later, -1h so much sooner, 22:00 or 2026-11-26T08:00 that moment",
@@ -45,7 +48,8 @@ ROWS: tuple[Action, ...] = (
         ),
     ),
     Action(
-        id="unreserve", key="", kind="reservation", label="unreserve", doing="deleting…", done="deleted",
+        id="unreserve", operation=operations.UNRESERVE,
+        key="", kind="reservation", label="unreserve", doing="deleting…", done="deleted",
         refuse=_stands, inverse="reserve", proof=_gone,
         help="delete a reservation: its nodes are everybody's again; Slurm refuses while a job asks for it",
     ),

@@ -13,8 +13,7 @@ import msgspec
 from collectors.model import Change, Cluster, Job, Reservation
 from collectors.nodeset import fold, names_in
 from collectors.nodestate import OUT
-from collectors.slurm.commands.argv_base import NAME
-from collectors.slurm.commands.argv_reservations import EPOCH, FLAGS, LASTS_S, NAMES, moment_of
+from collectors.slurm.operations import EPOCH, NAME, RESERVATION_FLAGS, RESERVATION_OWNERS, RESERVATION_S, moment_of
 from console.runtime.durations import FORM, seconds_in
 
 from .action import Action, Row, Together
@@ -35,7 +34,7 @@ ALOUD: Mapping[str, str] = {
 #: Settings as typed (`--name`), and how each is told to be written.
 SETTINGS: Mapping[str, str] = {
     "name": "--name maint", "start": "--start now, 22:00 or 2026-11-26T08:00", "users": "--users alice,bob",
-    "accounts": "--accounts ml", "flags": f"--flags {','.join(FLAGS[:2])}",
+    "accounts": "--accounts ml", "flags": f"--flags {','.join(RESERVATION_FLAGS[:2])}",
 }  # fmt: skip
 #: For whom a maintenance is when nobody is named: Slurm wants somebody.
 _NOBODY = "root"
@@ -58,11 +57,13 @@ def setting(key: str, text: str, now: float | None = None) -> str:
         return said.lower() if said.lower() == "now" else str(moment(said, time.time() if now is None else now))
     if key == "flags":
         flags = [flag.strip().upper() for flag in said.split(",") if flag.strip()]
-        unknown = [flag for flag in flags if flag not in FLAGS]
+        unknown = [flag for flag in flags if flag not in RESERVATION_FLAGS]
         if unknown or not flags:
-            raise ValueError(f"no flag {unknown[0][:40] if unknown else said!r}; there are {', '.join(FLAGS)}")
+            raise ValueError(
+                f"no flag {unknown[0][:40] if unknown else said!r}; there are {', '.join(RESERVATION_FLAGS)}"
+            )
         return ",".join(dict.fromkeys(flags))
-    form = NAME if key == "name" else NAMES
+    form = NAME if key == "name" else RESERVATION_OWNERS
     if not form.fullmatch(said) or said.upper() == "ALL" or len(said) > 1000:
         raise ValueError(f"{text!r} will not do; write {SETTINGS[key]}")
     return said
@@ -112,7 +113,7 @@ def end_of_row(row: Reservation, text: str, now: float) -> str:
     if ends <= max(now, row.starts or 0):
         raise ValueError(f"{row.name} would end before it {'began' if (row.starts or 0) > now else 'is sent'};"
                          " unreserve deletes it")  # fmt: skip
-    if ends - now > LASTS_S[1]:
+    if ends - now > RESERVATION_S[1]:
         raise ValueError(f"{row.name} would end more than a year from now")
     return moment_of(ends)
 
@@ -131,7 +132,7 @@ def lacks(cluster: Cluster, targets: Sequence[str], options: Any, now: float) ->
         return f"a reservation needs a name: {SETTINGS['name']}"
     if seconds is None:
         return "how long it lasts is not said: --for 4h"
-    if not LASTS_S[0] <= seconds <= LASTS_S[1]:
+    if not RESERVATION_S[0] <= seconds <= RESERVATION_S[1]:
         return "a reservation lasts from a minute to a year"
     flags = frozenset(said.get("flags", "").split(","))
     if "users" not in said and "accounts" not in said and "MAINT" not in flags:
@@ -216,7 +217,7 @@ TOGETHER = Together(kind="reservation", lacks=lacks, glass=glass, spell=spell, s
 
 def again(row: Reservation, now: float) -> tuple[tuple[str, ...], dict[str, str], int, list[str]] | str:
     """What makes a deleted one anew: nodes, settings, seconds, and what does not come back; or why nothing does."""
-    if row.ends is not None and row.ends - now < LASTS_S[0]:
+    if row.ends is not None and row.ends - now < RESERVATION_S[0]:
         return "it would have ended by now"
     if row.ends is None or row.starts is None:
         return "when it was is not known"
@@ -228,12 +229,12 @@ def again(row: Reservation, now: float) -> tuple[tuple[str, ...], dict[str, str]
     whom = {key: text for key, text in (("users", row.users), ("accounts", row.accounts)) if text}
     said |= whom
     # `-bob` is everybody but bob: without that word it would be open to him.
-    if not whom or not all(NAMES.fullmatch(text) for text in whom.values()):
+    if not whom or not all(RESERVATION_OWNERS.fullmatch(text) for text in whom.values()):
         return "for whom it was cannot be said again"
-    flags = [flag for flag in row.flags if flag in FLAGS]
+    flags = [flag for flag in row.flags if flag in RESERVATION_FLAGS]
     if flags:
         said["flags"] = ",".join(flags)
-    lost = [flag for flag in row.flags if flag not in FLAGS and flag not in _CHOSEN]
+    lost = [flag for flag in row.flags if flag not in RESERVATION_FLAGS and flag not in _CHOSEN]
     notes = [f"it comes back without its flag{'s' if len(lost) > 1 else ''} {', '.join(lost)}"] if lost else []
     others = [f"{word} {text}" for word, text in (("groups", row.groups), ("licenses", row.licenses),
                                                   ("features", row.features),

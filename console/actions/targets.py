@@ -195,7 +195,7 @@ def named(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | None 
 def refuse_more(action: Action, first: str, words: Sequence[str], cluster: Cluster) -> None:
     """Raises ValueError where the words behind the targets are targets themselves and would be taken for the reason: a
     blank stood where a comma was meant, or one more word of the filter. A value may well be the number of a job."""
-    if not words or action.value is not None or action.id == "priority":
+    if not words or action.value is not None:
         return
     if is_filter(first) or first.startswith(_WIDE):
         _refuse_narrower(action, first, words, cluster)

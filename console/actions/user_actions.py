@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from collectors.model import Change, Cluster, User
+from collectors.slurm import operations
 
 from .action import Action
 
@@ -91,12 +92,14 @@ def _open(_: Any, after: User | None) -> bool | None:
 
 ROWS: tuple[Action, ...] = (
     Action(
-        id="block", key="", kind="user", label="block", doing="blocking…", done="blocked", refuse=_block,
+        id="block", operation=operations.BLOCK_USER,
+        key="", kind="user", label="block", doing="blocking…", done="blocked", refuse=_block,
         needs_reason=True, inverse="unblock", proof=_shut,
         help="the user may submit no job (MaxSubmitJobs=0); what runs and waits is not touched",
     ),
     Action(
-        id="unblock", key="", kind="user", label="unblock", doing="letting in…", done="may submit", refuse=_unblock,
+        id="unblock", operation=operations.UNBLOCK_USER,
+        key="", kind="user", label="unblock", doing="letting in…", done="may submit", refuse=_unblock,
         inverse="block", proof=_open, help="let a blocked user submit again; the undo of a block gives old limits back",
     ),
 )  # fmt: skip

@@ -55,7 +55,7 @@ class PendingTarget(Struct, frozen=True, kw_only=True):
     err: str = ""
     """What Slurm said, where it said something and did not name whom it meant."""
     asked: int | None = None
-    """The number that was asked for: the priority, or the seconds after which Slurm ends the drain."""
+    """Seconds after which Slurm ends the drain."""
     value: str | None = None
     """What it was given, where the action sets something."""
     stage: str = ""
@@ -251,7 +251,7 @@ def seen(
 ) -> bool | None:
     """True when `after` shows that the action was done, False while it does not, None when it can no longer tell.
 
-    `reason` is the target's own, `asked` the priority, or the seconds after which a drain ends, `value` what it was
+    `reason` is the target's own, `asked` the seconds after which a drain ends, `value` what it was
     given. A reboot counts once Slurm has taken it on.
     """
     row = BY_ID.get(action)
@@ -268,7 +268,7 @@ def seen(
     if isinstance(after, Node) and isinstance(before, Node):
         return _node_seen(action, before, after, reason, asked)
     if isinstance(after, Job) and isinstance(before, Job):
-        return _job_seen(action, before, after, asked)
+        return _job_seen(action, before, after)
     if isinstance(after, Alert) and isinstance(before, Alert):
         return after.state == "suppressed" and not set(after.silenced_by) <= set(before.silenced_by)
     return after.state == "expired"
@@ -296,13 +296,11 @@ def _node_seen(action: str, before: Node, after: Node, reason: str | None, asked
     return heard or after.state == before.state == "UNKNOWN"
 
 
-def _job_seen(action: str, before: Job, after: Job, asked: int | None) -> bool | None:
+def _job_seen(action: str, before: Job, after: Job) -> bool | None:
     if action == "cancel":
         return after.state in ENDED
     if after.state in ENDED:
         return None
-    if action == "priority":
-        return after.priority == asked if asked is not None else after.priority != before.priority
     if action == "release":
         return not held(after)
     if action in {"suspend", "unsuspend"}:

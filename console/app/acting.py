@@ -112,7 +112,7 @@ class Acting(Returning, Recalling):
         if not names and not self.gate.read_only:
             self.tell(f"{action.label}: no {action.kind} is chosen here: put the cursor on one", "warning")
             return
-        if (action.value is not None or action.typed or action_id == "priority") and not self.gate.read_only:
+        if (action.value is not None or action.typed) and not self.gate.read_only:
             self._ask_value(action, names)
             return
         self.ask(action_id, names, hint=screen.reason_for(action_id) or "")
@@ -120,7 +120,7 @@ class Acting(Returning, Recalling):
     def act_on_words(self, action_id: str, words: Sequence[str]) -> None:
         """A `:` command: `drain gpu[001-004] bad DIMM`. Raises CommandError."""
         from console.actions import targets
-        from console.actions.options import option, split, valued
+        from console.actions.options import split, valued
 
         action = BY_ID[action_id]
         try:
@@ -154,8 +154,6 @@ class Acting(Returning, Recalling):
             names = targets.named(action.kind, which, self.cluster, stepped(self.clock.now()))
             if line[0] not in "\"'":
                 targets.refuse_more(action, which[0], said.split(), self.cluster)
-            if action.id == "priority" and said:
-                options = msgspec.structs.replace(options, **option("priority", said))
             options = valued(action, options, said or None)
         except ValueError as error:
             raise CommandError(f"{' '.join(which)}: {error}") from None
@@ -166,7 +164,7 @@ class Acting(Returning, Recalling):
         if action.id == "notify" and options.value is None and not self.gate.read_only:
             self.call_next(self._ask_value, action, names)
             return
-        reason = None if action.value or action.id == "priority" else said or None
+        reason = None if action.value else said or None
         if reason is not None:
             from console.filters.language import misplaced  # not before the first frame
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-from collectors.model import Collector, Rights
+from collectors.model import Collector, Operation, Rights
 from collectors.slurm import SlurmSettings
 from collectors.slurm.probe import ProbeRead, TransportProbe, tried, uses
 from collectors.slurm.transport import KINDS
+from console.actions.registry import ACTIONS
 
 from . import source_checks
 from .finding import Finding, FindingGroup
@@ -108,7 +109,7 @@ def _road(group: FindingGroup, one: TransportProbe, settings: SlurmSettings, sam
                 group.bad(one.road, f"reading {kind}: {read.fault.what}", read.fault.mend)
     by_why: dict[str, list[str]] = {}
     for what, why in one.cannot.items():
-        by_why.setdefault(why, []).append(what)
+        by_why.setdefault(why, []).extend(_names(*what))
     behind = settings.roads[settings.roads.index(one.road) + 1 :]
     for why, those in by_why.items():
         said = f"cannot {', '.join(those)}: {why}"
@@ -116,3 +117,10 @@ def _road(group: FindingGroup, one: TransportProbe, settings: SlurmSettings, sam
             group.ok(one.road, f"{said}; goes over {behind[0]}")
         else:
             group.note(one.road, said, 'to have it by command: slurm = { …, fallback = ["cli"] }')
+
+
+def _names(what: str | Operation, of: str) -> list[str]:
+    """A kind that is read, or the actions that are this operation."""
+    if isinstance(what, str):
+        return [what]
+    return [f"{one.id} {of}" if of != "all" else one.id for one in ACTIONS if one.operation == what]

@@ -265,7 +265,7 @@ class Gate:
                 argv=[argv for batch in batches_of(plan, change) for argv in writer.commands(batch)],
                 seen={target: noted(rows[target], plan.action) for target in change.targets},
                 dropped={target: result.why for target, result in dropped.items()},
-                reasons=change.reasons, priorities=change.priorities, values=change.values,
+                reasons=change.reasons, values=change.values,
                 settings=change.settings, resume_after_s=change.resume_after_s,
                 next_state=change.next_state, silences=[msgspec.to_builtins(one) for one in change.silences],
                 undoes=plan.options.undoes, broke_glass=plan.confirm.why if plan.confirm.kind == "break" else None,

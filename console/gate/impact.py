@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Job, Partition, Reservation, User
 from collectors.nodeset import fold, names_in
-from collectors.slurm.commands.argv_reservations import epoch_of
+from collectors.slurm.operations import epoch_of
 from console.actions import reservations
 from console.actions.plan import Plan
 from console.health import hidden_jobs

@@ -209,7 +209,7 @@ def waits_of(
         PendingTarget(plan=plan.id, action=batch.action, kind=plan.action.kind, target=target,
                 reason=batch.reasons.get(target, batch.reason), before=rows[target], since=since,
                 err=said.get(target, failure), value=batch.values.get(target),
-                asked=batch.priorities.get(target, batch.resume_after_s))
+                asked=batch.resume_after_s)
         for target, result in found.items() if result.state in {"pending", "unknown"} and not plan.action.unseen
     )  # fmt: skip
 
@@ -288,5 +288,5 @@ def narrowed(change: Change, targets: Sequence[str]) -> Change:
 
     return msgspec.structs.replace(
         change, targets=tuple(targets), reasons=of(change.reasons), next_state=of(change.next_state),
-        priorities=of(change.priorities), values=of(change.values),
+        values=of(change.values),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from collectors.clean import clean
 from collectors.jobstate import ENDED, WAITING
 from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node, Reservation
 from collectors.nodestate import OUT
-from collectors.slurm.commands.argv import REASON_CAP
+from collectors.slurm.operations import REASON_CAP
 from console.actions import het_jobs, reservations, silences, user_actions, user_messages, waves
 from console.actions.action import Action, Row, Value, rows_of, tidy
 from console.actions.incident import Scope
@@ -128,7 +128,7 @@ def make(
     return Plan(
         id=secrets.token_hex(6),
         action=action,
-        change=Change(action=action.id, kind=action.kind, targets=tuple(acting)),
+        change=Change(action=action.id, operation=action.operation, kind=action.kind, targets=tuple(acting)),
         cluster=cluster,
         made=mono,
         seen=acting,
@@ -209,7 +209,9 @@ def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why:
     """The Change of a plan for these of its targets, as they are now. Without a reason `…` stands for it."""
     action, options = plan.action, plan.options
     reason = (why or "…") if action.needs_reason or options.reasons else None
-    change = Change(action=action.id, kind=action.kind, targets=tuple(targets), reason=reason)
+    change = Change(
+        action=action.id, operation=action.operation, kind=action.kind, targets=tuple(targets), reason=reason
+    )
     replace = msgspec.structs.replace
     if action.value is not None:
         change = replace(change, values={target: options.values[target] for target in targets})
@@ -226,9 +228,6 @@ def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why:
             if action.id in {"reboot", "reboot-now"}:
                 return replace(change, next_state={target: _next(rows[target], options) for target in targets})
             return change
-        case "priority":
-            wanted = {target: options.priorities.get(target, options.priority) for target in targets}
-            return replace(change, priorities={target: to for target, to in wanted.items() if to is not None})
         case "take" | "silence":
             comment = f"{TAKEN}{why or _ON_IT}" if action.id == "take" else reason or ""
             made = silences.build(
@@ -274,11 +273,9 @@ def _lacking(action: Action, options: Options) -> str | None:
         return f"a {action.value.word} is required: {action.value.like}"
     if action.value is None and (options.value is not None or options.values):
         return f"{action.label} takes no value"
-    if action.id == "priority" and options.priority is None and not options.priorities:
-        return "a priority is required: a whole number"
     if options.settings and action.together is None and action.kind != "user":
         return _takes_no(action, next(iter(options.settings)))
-    known = ("priority", "resume_after_s", "seconds", "next_state", "waves", "canary", "redrain")
+    known = ("resume_after_s", "seconds", "next_state", "waves", "canary", "redrain")
     given = {name for name in known if getattr(options, name)}
     for name in sorted(given.difference(action.asks)):
         return _takes_no(action, OPTION_OF[name])

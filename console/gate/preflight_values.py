@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from collectors.jobstate import WAITING
 from collectors.model import Job, Node, Reservation
 from collectors.nodeset import names_in
-from collectors.slurm.commands.argv_jobs import UNLIMITED
 from collectors.slurm.fields import duration_s
+from collectors.slurm.operations import UNLIMITED
 from console.actions.plan import Check
 from widgets.units import duration, when
 

@@ -12,7 +12,7 @@ from console.actions.plan import JobHit, PartitionShare, Plan, Skip
 from console.actions.verification import state_of
 from console.health import hidden_jobs
 from console.plant import nvlink_domains
-from widgets.units import count, duration, plural
+from widgets.units import duration, plural
 
 from . import impact
 from .preview_alerts import alerts, silences
@@ -228,7 +228,7 @@ def _hit(job: JobHit, whole: bool) -> str:
 
 
 def _comes(plan: Plan, whole: bool) -> list[Fact]:
-    """How nodes come back, and the priorities that jobs get."""
+    """How nodes come back, and what targets are given."""
     if plan.change.resume_after_s is not None:
         after = plan.change.resume_after_s
         return [Fact("comes back", f"by itself after {duration(after)}, at {moment(plan, after)}")]
@@ -238,12 +238,6 @@ def _comes(plan: Plan, whole: bool) -> list[Fact]:
     made = [
         Fact("comes back", f"{names(plan, those, whole)}: {words}", role) for (words, role), those in groups.items()
     ]
-    moves: dict[str, list[str]] = {}
-    for target, to in plan.change.priorities.items():
-        row = plan.seen.get(target)
-        was = row.priority if isinstance(row, Job) else None
-        moves.setdefault(f"{'unknown' if was is None else count(was)} → {count(to)}", []).append(target)
-    made += [Fact("priority", f"{names(plan, those, whole)}: {move}", "text-strong") for move, those in moves.items()]
     return most(made + _values(plan, whole), whole)
 
 

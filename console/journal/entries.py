@@ -78,7 +78,6 @@ class JournalEntry(Struct, frozen=True, kw_only=True, eq=False):
     dropped: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Target to its own reason, where it differs."""
-    priorities: Mapping[str, int] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
     """Target to what it was given, where the action sets something; `seen` holds under "value" what it had."""
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -204,7 +203,7 @@ def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[
     told = {}
     for target in orphan.targets:
         before, row = was(orphan, target), rows.get(target)
-        reason, asked = orphan.reasons.get(target, orphan.reason), orphan.priorities.get(target, orphan.resume_after_s)
+        reason, asked = orphan.reasons.get(target, orphan.reason), orphan.resume_after_s
         known = BY_ID.get(orphan.action)
         if known is None or known.unseen:
             told[target] = {"state": "unknown", "why": "no reading shows what it did"}
@@ -270,7 +269,9 @@ def was(entry: JournalEntry, target: str) -> Row | None:
 
 def had(entry: JournalEntry, target: str) -> str | None:
     """What a target had before it was given something; None where the journal does not say."""
-    return text(entry.seen.get(target, {}).get("value"))
+    seen = entry.seen.get(target, {})
+    priority = whole(seen.get("priority")) if "value" not in seen else None
+    return text(seen.get("value")) if priority is None else str(priority)
 
 
 def _kept_whole(seen: Mapping[str, Any], kind: Any) -> Row | None:
@@ -354,8 +355,10 @@ def _begun(key: str, plan: str, record: Record) -> JournalEntry:
         argv=tuple(strings(words) for words in argv) if isinstance(argv, list) else (), age_s=number(get("age_s")),
         seen={clean(name): row for name, row in _items(seen) if isinstance(row, dict)},
         dropped=_texts(get("dropped")), reasons=_texts(get("reasons")),
-        priorities={clean(name): to for name, given in _items(numbers) if (to := whole(given)) is not None},
-        values=_texts(get("values")), settings=_texts(get("settings")),
+        # Before values had a field for it, a priority stood in one of its own.
+        values={**{clean(name): str(to) for name, given in _items(numbers) if (to := whole(given)) is not None},
+                **_texts(get("values"))},
+        settings=_texts(get("settings")),
         resume_after_s=whole(get("resume_after_s")), silences=_tables(get("silences")),
         undoes=text(get("undoes")), broke_glass=text(get("broke_glass")),
         gap=whole(get("gap")) or 0 if get("event") == "gap" else 0, sum=text(get("sum")),

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from collectors.jobstate import held
 from collectors.model import TAKEN, Cluster, Job, Node, Partition, Silence
 from collectors.nodestate import OUT
-from collectors.slurm.commands.argv_reservations import MOMENT, epoch_of
+from collectors.slurm.operations import MOMENT, epoch_of
 from console.actions.action import Kind, Row, rows_of, said
 from console.actions.plan import Options, Skip, grouped, listed
 from console.actions.registry import BY_ID
@@ -65,7 +65,6 @@ class _Found(Struct, kw_only=True):
     left: dict[str, str] = field(default_factory=dict)
     notes: dict[str, list[str]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
-    priorities: dict[str, int] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
 
     def take(self, action: str, target: str) -> None:
@@ -204,18 +203,6 @@ def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> N
     if not isinstance(before, Job):
         found.left[target] = "the journal does not say how it was"
         return
-    if entry.action == "priority":
-        if before.priority is None:
-            found.left[target] = "the journal does not say which priority it had"
-        elif row is not None and row.priority == before.priority:
-            found.left[target] = f"its priority is {before.priority:,} again"
-        elif row is not None and row.priority is not None and row.priority != entry.priorities.get(target):
-            found.left[target] = f"it has another priority now: {row.priority:,}"
-        elif _acts("priority", row, cluster, target, found):
-            found.take("priority", target)
-            found.priorities[target] = before.priority
-            found.note("it had a priority that Slurm computed; the one put back is fixed", target)
-        return
     # What it was held as before is what it is held as again: an owner's hold and an administrator's are two actions.
     action = "release" if not held(before) else "uhold" if before.reason == "JobHeldUser" else "hold"
     if _acts(action, row, cluster, target, found):
@@ -258,6 +245,8 @@ def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at
     elif _acts(back.id, row, cluster, target, found):
         found.take(back.id, target)
         found.values[target] = before
+        if action.value.undo_note:
+            found.note(action.value.undo_note, target)
 
 
 def _turn(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
@@ -300,7 +289,6 @@ def _proposed(entry: JournalEntry, found: _Found, cluster: Cluster) -> Undo | st
         options=Options(
             undoes=entry.plan,
             reasons={target: text for target, text in found.reasons.items() if target in targets},
-            priorities={target: to for target, to in found.priorities.items() if target in targets},
             values={target: to for target, to in found.values.items() if target in targets},
         ),
         notes=tuple(notes),

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from collectors.model import Cluster, Reservation, User
 from collectors.nodeset import names_in
-from collectors.slurm.commands.argv_reservations import EPOCH
+from collectors.slurm.operations import EPOCH
 from console.actions import reservations, user_actions
 from console.actions.incident import incidents
 

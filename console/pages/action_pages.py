@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from collectors.alertmanager.requests import INCIDENT
 from collectors.alertmanager.requests import orders as alert_orders
 from collectors.model import TAKEN, Change, Matcher, NewSilence
-from collectors.slurm import transport
-from collectors.slurm.commands import argv
+from collectors.slurm import operations, transport
+from collectors.slurm.native.requests import calls as native_calls
 from collectors.slurm.rest import requests as rest
 from console.actions.action import Action
 from console.actions.drift_rules import Drift, Rule
@@ -27,7 +27,7 @@ _TARGETS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 #: What is given where an action sets something.
 _VALUES: Mapping[str, str] = {
-    "timelimit": "4:00:00", "jobpartition": "long", "qos": "high", "nice": "100", "exclude": "gpu[0001-0004]",
+    "priority": "50000", "timelimit": "4:00:00", "jobpartition": "long", "qos": "high", "nice": "100", "exclude": "gpu[0001-0004]",
     "signal": "USR1", "notify": "gpu0412 goes down for repair; your jobs 4711, 4712 are on it",
     "comment": "spare PSU", "ticket": "ticket=KubeGPU-1182 since=2026-11-25", "features": "h100,ib",
     "reserve": "maint", "extend": "2026-11-18T16:00:00Z", "unblock": "ml=20",
@@ -199,7 +199,12 @@ def _typed(action: Action) -> str:
 def change(action: Action, **more: object) -> Change:
     """An example of it."""
     targets = _TARGETS[action.kind]
-    given: dict[str, object] = {"action": action.id, "kind": action.kind, "targets": targets}
+    given: dict[str, object] = {
+        "action": action.id,
+        "operation": action.operation,
+        "kind": action.kind,
+        "targets": targets,
+    }
     if action.needs_reason and action.kind == "node":
         given["reason"] = REASON
     if action.id in _VALUES:
@@ -207,8 +212,6 @@ def change(action: Action, **more: object) -> Change:
     given["settings"] = _SETTINGS.get(action.id, {})
     if action.id in {"reboot", "reboot-now"}:
         given["next_state"] = dict.fromkeys(targets, "RESUME")
-    if action.id == "priority":
-        given["priorities"] = dict.fromkeys(targets, 50000)
     if action.kind == "alert":
         matchers = tuple(Matcher(name=name, value=value, regex=False, equal=True)
                          for name, value in (("alertname", "NodeDown"), ("node", "gpu0001")))  # fmt: skip
@@ -224,15 +227,9 @@ def change(action: Action, **more: object) -> Change:
 
 def native(one: Change) -> str:
     """What pyslurm is told, or why it cannot be."""
-    what = "drain for a time" if one.resume_after_s is not None else one.action
-    if (why := transport.why_not("native", one.action) or transport.why_not("native", what)) is not None:
-        return f"no: {why}"
-    # Nodes are a node set where they can be, as behind NodeName= of scontrol.
-    target = argv.calls(one)[0][0][2].partition("=")[2] if one.kind == "node" else ",".join(one.targets)
-    words = [one.action]
-    words += [f"--reason={one.reason}"] if one.reason else []
-    words += [f"--priority={one.priorities[one.targets[0]]}"] if one.priorities else []
-    return shlex.join(["hand", *words, target])
+    if refused := transport.refused_targets("native", one):
+        return f"no: {next(iter(refused.values()))}"
+    return "; ".join(shlex.join(["write_worker", *words]) for words, _ in native_calls(one, one.targets))
 
 
 def _sent(action: Action) -> Iterator[str]:
@@ -241,7 +238,7 @@ def _sent(action: Action) -> Iterator[str]:
         yield f"{said[:1].upper()}{said[1:]}:\n" if said else f"For {_for(action)}:\n"
         yield "```"
         if action.shown_in not in {"alert", "silence"}:
-            for words, _ in argv.calls(one):
+            for words, _ in operations.calls(one):
                 yield f"cli      {shlex.join(words)}"
             yield from (f"rest     {line}" for line in _rest(one))
             yield f"native   {native(one)}"
@@ -255,9 +252,9 @@ def _sent(action: Action) -> Iterator[str]:
 
 
 def _rest(one: Change) -> list[str]:
-    if refused := rest.unable(one, None):
+    if refused := transport.refused_targets("rest", one):
         return [f"no: {next(iter(refused.values()))}"]
-    limit = next((found for found in transport.LIMITS if found.road == "rest" and found.what == one.action), None)
+    limit = next((found for found in transport.LIMITS if found.road == "rest" and found.what == one.operation), None)
     note = ""
     if limit is not None:  # only some can
         note = f"   (from v0.0.{limit.since} on)" if limit.since else "   (only where slurmdbd keeps the accounts)"
@@ -272,7 +269,6 @@ def _asks(action: Action) -> str:
     count = action.danger == "kills" or action.counts
     words = ["a reason"] * action.needs_reason + ["the count"] * count
     words += ["its name where it holds most of the machine"] * (action.id == "partition-down")
-    words += [{"priority": "a priority"}[one] for one in action.asks if one == "priority"]
     words += [f"a {action.value.word}"] if action.value is not None else []
     return ", ".join(words) or "y"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from textual import events
 
-from collectors.model import Change
 from console.app.dialogs import ConfirmDialog
 from console.journal.writer import read
 from tests.faults import fault
+from tests.make import change_of
 from tests.operator import Operator, console
 
 
@@ -64,7 +64,7 @@ async def test_a_target_that_goes_under_the_dialog(op: Operator) -> None:
     op.list.table.mark([goes, stays])
     await op.press("K")
     await op.until(lambda: isinstance(op.app.screen, ConfirmDialog), "the dialog")
-    op.machine.apply(Change(action="cancel", kind="job", targets=(goes,)))
+    op.machine.apply(change_of(action="cancel", kind="job", targets=(goes,)))
     await op.confirm(answer="2")
     await op.comes(goes)
     await op.until(lambda: stays not in op.machine.jobs(), "the other is cancelled")

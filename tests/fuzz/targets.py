@@ -20,7 +20,7 @@ from collectors import nodeset, process, racks
 from collectors.alertmanager import AlertmanagerSettings, answers
 from collectors.clean import clean, decode
 from collectors.clock import ManualClock
-from collectors.model import Change, SourceFault
+from collectors.model import SourceFault
 from collectors.nvml import kernel_log, process_owner
 from collectors.nvml.protocol import NvmlReading as NvmlAnswer
 from collectors.prometheus import PrometheusSettings
@@ -30,8 +30,8 @@ from collectors.prometheus.http_transport import Envelope
 from collectors.prometheus.loads import LoadReader
 from collectors.prometheus.site_power import PowerReader
 from collectors.prometheus.site_queries import SiteQueries
-from collectors.slurm import SlurmSettings
-from collectors.slurm.commands import argv, controller, rights
+from collectors.slurm import SlurmSettings, operations
+from collectors.slurm.commands import controller, rights
 from collectors.slurm.commands import job_text as jobtext
 from collectors.slurm.commands.fenced_reads import FENCE
 from collectors.slurm.commands.jobs import COLUMNS, QueueReader
@@ -46,6 +46,7 @@ from console.health import xid_policy
 from console.journal import chain, entries
 from console.runtime.errors import UserError
 from tests.hostile.values import foul
+from tests.make import change_of
 
 Target = Callable[[bytes], None]
 Said = Callable[[Sequence[str]], bytes]
@@ -294,9 +295,9 @@ def orders(raw: bytes) -> None:
     name, _, reason = decode(raw).partition("\n")
     for kind, action in (("node", "drain"), ("node", "reboot"), ("job", "cancel"), ("job", "hold")):
         more = {"next_state": {name: "RESUME"}} if action == "reboot" else {}
-        change = Change(kind=kind, action=action, targets=(name,), reason=reason, **more)
+        change = change_of(kind=kind, action=action, targets=(name,), reason=reason, **more)
         try:
-            sent = argv.calls(change)
+            sent = operations.calls(change)
         except ValueError:
             continue
         pure([list(words) for words, _ in sent])

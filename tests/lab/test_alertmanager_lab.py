@@ -10,9 +10,10 @@ import pytest
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.sources import open_desk, open_sources
 from collectors.alertmanager.write import open_writer
-from collectors.model import Change, SourceFault
+from collectors.model import SourceFault
 from console.actions import silences
 from tests.faults import fault
+from tests.make import change_of
 from tests.yardstick import cost
 
 from .alertmanager import Alertmanager
@@ -45,7 +46,7 @@ def fire_nodes(am: Alertmanager, *numbers: int) -> None:
 def silencing(facts, names, action="take", seconds=3600, comment="taken: I'm on it"):
     named = [one for one in facts.alerts.values() if one.node in names]
     made = silences.build(named, facts.alerts, seconds=seconds, by="jdv", comment=comment)
-    return Change(action=action, kind="alert", targets=tuple(one.id for one in named), silences=made)
+    return change_of(action=action, kind="alert", targets=tuple(one.id for one in named), silences=made)
 
 
 def states(facts):
@@ -87,7 +88,7 @@ def test_take_then_lift(alertmanager: Alertmanager) -> None:
     assert desk.read_silences([made.id, "00000000-0000-4000-8000-000000000000"]) == {made.id: made}
     fire_nodes(alertmanager, 1, 2, 3, 4, 5)
     assert states(read(alertmanager))["gpu0005"] == "active", "the same failure elsewhere rings"
-    (lifted,) = writer.send(Change(action="lift", kind="silence", targets=(made.id,)))
+    (lifted,) = writer.send(change_of(action="lift", kind="silence", targets=(made.id,)))
     assert lifted.rc == 0
     facts = read(alertmanager)
     assert facts.silences == {} and set(states(facts).values()) == {"active"}
@@ -97,7 +98,7 @@ def test_take_then_lift(alertmanager: Alertmanager) -> None:
 
 def test_a_silence_that_does_not_exist_cannot_be_lifted(alertmanager: Alertmanager) -> None:
     gone = "00000000-0000-4000-8000-000000000000"
-    (sent,) = open_writer(settings(alertmanager)).send(Change(action="lift", kind="silence", targets=(gone,)))
+    (sent,) = open_writer(settings(alertmanager)).send(change_of(action="lift", kind="silence", targets=(gone,)))
     assert sent.rc == 1 and sent.refused == {gone: "Alertmanager knows no such silence"}
 
 
@@ -123,7 +124,7 @@ def test_the_command_that_is_shown_does_the_same(alertmanager: Alertmanager) -> 
     facts = read(alertmanager)
     named = [one for one in facts.alerts.values() if one.node == "gpu0001" or "click" in one.labels.get("what", "")]
     made = silences.build(named, facts.alerts, seconds=3600, by="jdv", comment='taken: it\'s -- "mine"')
-    change = Change(action="take", kind="alert", targets=tuple(one.id for one in named), silences=made)
+    change = change_of(action="take", kind="alert", targets=tuple(one.id for one in named), silences=made)
     writer = open_writer(settings(alertmanager))
     for argv in writer.commands(change):
         assert all(word.isprintable() for word in argv)
@@ -132,7 +133,7 @@ def test_the_command_that_is_shown_does_the_same(alertmanager: Alertmanager) -> 
     by_hand = read(alertmanager)
     assert {one.id for one in by_hand.alerts.values() if one.state == "suppressed"} == set(change.targets)
     for silence in by_hand.silences.values():
-        (argv,) = writer.commands(Change(action="lift", kind="silence", targets=(silence.id,)))
+        (argv,) = writer.commands(change_of(action="lift", kind="silence", targets=(silence.id,)))
         subprocess.run(["chroot", str(alertmanager.cell.state.root), *argv], check=True)
     assert set(states(read(alertmanager)).values()) == {"active"}
     assert [sent.rc for sent in writer.send(change)] == [0, 0]
@@ -156,7 +157,7 @@ def test_hostile_text_is_shown_and_still_met(alertmanager: Alertmanager) -> None
     told = (alert.name, alert.summary, *alert.labels.values())
     assert all(not set(text) & set("\x1b\x07\n\u202e") for text in told) and len(alert.labels["what"]) > 10_000
     made = silences.build([alert], facts.alerts, seconds=60, by="jdv", comment="x")
-    change = Change(action="silence", kind="alert", targets=(alert.id,), silences=made)
+    change = change_of(action="silence", kind="alert", targets=(alert.id,), silences=made)
     assert open_writer(settings(alertmanager)).send(change)[0].rc == 0
     assert [one.state for one in read(alertmanager).alerts.values()] == ["suppressed"]
 

@@ -14,7 +14,6 @@ import msgspec
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.model import Change
 from collectors.nodeset import fold
 from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.plant.cooling_queries import CoolingLimits
@@ -31,6 +30,7 @@ from console.config.settings import load
 from console.gate import rollout
 from console.journal import writer
 from console.session import site
+from tests.make import change_of
 from tests.operator import Operator, console_on
 
 from .alertmanager import Alertmanager
@@ -143,7 +143,7 @@ class Night:
 
     def _change(self, action: str, kind: str, targets: list[str], reason: str | None = None) -> None:
         if targets:
-            self.machine.apply(Change(action=action, kind=kind, targets=tuple(targets), reason=reason))
+            self.machine.apply(change_of(action=action, kind=kind, targets=tuple(targets), reason=reason))
 
     def partition(self, name: str) -> str:
         return self.lab.check(["scontrol", "show", "partition", name]).partition("State=")[2].split()[0]

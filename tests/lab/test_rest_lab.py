@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from collectors.clock import SystemClock
-from collectors.model import Change
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import RestServer
 from collectors.slurm.rest.write import RestWriter
@@ -28,6 +27,7 @@ from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce
 from console.journal.writer import Journal, verify
 from tests.faults import fault
+from tests.make import change_of
 
 from . import rest
 from .conftest import running
@@ -80,7 +80,7 @@ class RestDesk(Desk):
     def does(self, action: str, *targets: str, reason: str | None = None, **more: Any) -> Act:
         kind = BY_ID[action].kind
         before = self._read(kind, targets)
-        change = Change(action=action, kind=kind, targets=targets, reason=reason, **more)
+        change = change_of(action=action, kind=kind, targets=targets, reason=reason, **more)
         writer = open_writer(self.settings("cli"))
         told = writer.commands(change)
         sent = writer.send(change)
@@ -100,7 +100,7 @@ def test_priorities_one_by_one_and_those_of_tasks_by_command(desk: RestDesk) -> 
     one, two, held, works = desk.waits(), desk.waits(), desk.waits(hold=True), desk.runs("gpu0001")
     (array,) = desk.lab.submit(1, gpus=1, array="0-3", begin="now+1hour")
     wanted = {one: 7, f"{array}_2": 7, works: 9, two: 0xFFFFFFFD, held: 7, "99999": 7}
-    act = desk.does("priority", *wanted, priorities=wanted)
+    act = desk.does("priority", *wanted, values={job: str(to) for job, to in wanted.items()})
     assert [Path(sent.argv[0]).name for sent in act.sent] == ["POST"] * 5 + ["scontrol"]
     assert act.refused == {
         held: "Job is in held state, pending scheduler release", "99999": "Invalid job id specified",
@@ -115,7 +115,7 @@ def test_what_rest_cannot_do_is_refused_with_the_reason(desk: RestDesk) -> None:
 
     def refused(action: str, *targets: str, **more: Any) -> str:
         with pytest.raises(ValueError) as caught:
-            alone.commands(Change(action=action, kind=BY_ID[action].kind, targets=targets, **more))
+            alone.commands(change_of(action=action, kind=BY_ID[action].kind, targets=targets, **more))
         return str(caught.value)
 
     assert "no call that reboots" in refused("reboot", "gpu0001", reason="x", next_state={"gpu0001": "DOWN"})
@@ -123,7 +123,7 @@ def test_what_rest_cannot_do_is_refused_with_the_reason(desk: RestDesk) -> None:
     assert refused("hold", f"{array}_1").startswith("not over rest: slurmrestd refuses to change a task of an array")
     if desk.lab.suite == "trixie":
         assert "from v0.0.45 (26.05) on" in refused("requeue", array)
-    (call,) = alone.commands(Change(action="cancel", kind="job", targets=(f"{array}_1", f"{array}_3")))
+    (call,) = alone.commands(change_of(action="cancel", kind="job", targets=(f"{array}_1", f"{array}_3")))
     assert call[0] == "DELETE" and call[2] == f'{{"jobs":["{array}_1","{array}_3"]}}'
 
 
@@ -158,7 +158,7 @@ def test_the_whole_way_of_an_action(desk: RestDesk) -> None:
 
 @fault("slurmrestd", "frozen while a change is sent; gone before it is", "in doubt; certainly not sent")
 def test_a_daemon_that_hangs_leaves_it_in_doubt_and_one_that_is_gone_does_not(desk: RestDesk) -> None:
-    change = Change(action="drain", kind="node", targets=("gpu0001",), reason="x")
+    change = change_of(action="drain", kind="node", targets=("gpu0001",), reason="x")
     writer = RestWriter(desk.settings(), deadline_s=1)
     assert len(writer.commands(change)) == 1
     rest.send(desk.lab, signal.SIGSTOP, "jwt")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from collectors.clock import SystemClock
-from collectors.model import Change, SourceFault
+from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import RestServer
 from collectors.slurm.rest.write import RestWriter
@@ -29,6 +29,7 @@ from console.health.xid_policy import default_policy
 from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce
 from tests.faults import fault
+from tests.make import change_of
 
 from . import rest
 from .conf import HOST
@@ -176,7 +177,7 @@ def test_a_bad_token_is_named(lab: Lab, tmp_path: Path, monkeypatch: pytest.Monk
         found = caught.value.fault
         assert found.kind == "auth" and "refuses the token: it has expired, or the key of another cluster" in found.what
         assert f"write a new one to {file}" in found.mend and "munge" not in str(found)
-    change = Change(action="drain", kind="node", targets=("gpu0005",), reason="x")
+    change = change_of(action="drain", kind="node", targets=("gpu0005",), reason="x")
     (sent,) = RestWriter(chosen).send(change)
     assert sent.fatal and "refuses the token" in sent.refused["gpu0005"]
     file.write_text(signed(key))

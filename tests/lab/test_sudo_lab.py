@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import pytest
 
-from collectors.slurm.commands import argv, doctor_reads
+from collectors.slurm import operations
+from collectors.slurm.commands import doctor_reads
 from console.actions.registry import ACTIONS
 from console.pages import action_pages
 
@@ -37,7 +38,7 @@ import json, sys
 from collectors.model import Change
 from collectors.slurm.commands.write import CliWriter
 prefix, conf, action, kind, targets, reason = json.loads(sys.argv[1])
-change = Change(action=action, kind=kind, targets=tuple(targets), reason=reason)
+change = change_of(action=action, kind=kind, targets=tuple(targets), reason=reason)
 sent = CliWriter(tuple(prefix), deadline_s=8, conf=conf).send(change)
 told = [[one.rc, one.fatal, dict(one.refused), one.err] for one in sent]
 print(json.dumps(told))
@@ -109,7 +110,7 @@ def test_the_page_s_rules_let_through_every_action_and_no_more(site: Site) -> No
         return {action for action, calls in sent.items() if not all(asks(words, "alice") for words in calls)}
 
     sent = {
-        action.id: [words for words, _ in argv.calls(action_pages.change(action))]
+        action.id: [words for words, _ in operations.calls(action_pages.change(action))]
         for action in ACTIONS if action.shown_in not in {"alert", "silence"}
     }  # fmt: skip
     assert refused() == {"partition-down", "partition-up", "block", "unblock"}

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from collectors.clock import SystemClock
-from collectors.model import Change, Cluster
+from collectors.model import Cluster
 from collectors.nodeset import names_in
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import CliWriter
@@ -25,6 +25,7 @@ from console.gate.gate import Gate, open_writer
 from console.journal.leftovers import left, reminders
 from console.journal.writer import Journal
 from console.session.snapshot import take
+from tests.make import change_of
 
 from .accounting import ACCOUNT
 from .conftest import running
@@ -158,7 +159,7 @@ def test_a_reservation_from_its_making_to_its_undo(site: Site) -> None:
     site.lab.wait_jobs("RUNNING", [inside])
     (bound,) = site.lab.submit(1, user="alice", reservation="w1", begin="now+1hour")
     assert site.act("unreserve", "w1", yes=True) == 2 and inside in site.told, "told beforehand"
-    change = Change(action="unreserve", kind="reservation", targets=("w1",))
+    change = change_of(action="unreserve", kind="reservation", targets=("w1",))
     sent = CliWriter(deadline_s=10).send(change)
     assert "in use" in sent[0].refused["w1"], "as Slurm says"
     site.lab.check(["scancel", inside])
@@ -181,7 +182,9 @@ def test_jobs_in_the_way_and_what_slurm_says_of_them(site: Site) -> None:
     assert f"past its start ({runs})" in site.told and "IGNORE_JOBS" in site.told
     names = ("gpu0004", "gpu0005")
     settings = {"name": "w2", "start": "now", "for": "3600", "users": "root", "flags": "MAINT"}
-    change = Change(action="reserve", kind="node", targets=names, values=dict.fromkeys(names, "w2"), settings=settings)
+    change = change_of(
+        action="reserve", kind="node", targets=names, values=dict.fromkeys(names, "w2"), settings=settings
+    )
     (sent,) = CliWriter(deadline_s=10).send(change)
     assert sent.fatal and set(sent.refused) == set(names) and "busy" in sent.err, sent
     both = {**said, "flags": "MAINT,IGNORE_JOBS"}

@@ -15,6 +15,7 @@ from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.sources import open_transport
 from console.actions.registry import BY_ID
 from console.actions.verification import PendingTarget, Settled, Verification
+from tests.make import change_of
 
 from .conftest import running
 from .place import wait_for
@@ -52,7 +53,7 @@ class Desk:
     def does(self, action: str, *targets: str, reason: str | None = None, **more: Any) -> Act:
         kind = BY_ID[action].kind
         before = self._read(kind, targets)
-        change = Change(action=action, kind=kind, targets=targets, reason=reason, **more)
+        change = change_of(action=action, kind=kind, targets=targets, reason=reason, **more)
         sent = CliWriter(deadline_s=10).send(change)
         assert [one.argv for one in sent] == list(CliWriter().commands(change))[: len(sent)]
         return Act(self, change, before, sent)
@@ -86,7 +87,7 @@ class Act:
         self.watch = Verification(tuple(
             PendingTarget(plan="p", action=change.action, kind=BY_ID[change.action].kind, target=target,
                     reason=change.reasons.get(target, change.reason), before=before[target], since=time.monotonic(),
-                    asked=change.priorities.get(target, change.resume_after_s))
+                    asked=change.resume_after_s, value=change.values.get(target))
             for target in change.targets if target in before and target not in self.refused
         ))  # fmt: skip
         self.settled: list[Settled] = []
@@ -265,7 +266,7 @@ def test_priorities(desk: Desk) -> None:
     one, two, held, works = desk.waits(), desk.waits(), desk.waits(hold=True), desk.runs("gpu0001")
     (array,) = desk.lab.submit(1, gpus=1, array="0-3", begin="now+1hour")
     wanted = {one: 7, f"{array}_2": 7, works: 9, two: 0xFFFFFFFD, held: 7, "99999": 7}
-    act = desk.does("priority", *wanted, priorities=wanted)
+    act = desk.does("priority", *wanted, values={job: str(to) for job, to in wanted.items()})
     assert len(act.sent) == 3 and act.refused == {
         held: "Job is in held state, pending scheduler release", "99999": "Invalid job id specified",
     }  # fmt: skip
@@ -287,8 +288,8 @@ def test_without_rights_everything_is_refused_by_name(desk: Desk) -> None:
                         ("release", waits)):  # fmt: skip
         assert set(desk.does(action, job).refused) == {job}, action
     lower, higher = (before or 0) - 1, (before or 0) + 1
-    act = desk.does("priority", waits, mine, priorities={waits: lower, mine: lower})
+    act = desk.does("priority", waits, mine, values={waits: lower, mine: lower})
     assert set(act.refused) == {waits} and act.ends() == {mine: ""}, "an owner may lower it: an error that is none"
-    assert "denied" in desk.does("priority", mine, priorities={mine: higher}).refused[mine]
+    assert "denied" in desk.does("priority", mine, values={mine: higher}).refused[mine]
     assert desk.node("gpu0001").reason is None or desk.node("gpu0001").reason != "x"
     assert desk.job(runs).state == "RUNNING"

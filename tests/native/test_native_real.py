@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from collectors import process
-from collectors.model import Change, SourceFault
+from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.commands_transport import CliRoad
 from collectors.slurm.native import client
@@ -22,6 +22,7 @@ from collectors.slurm.native.native_transport import NativeRoad
 from collectors.slurm.native.write import NativeWriter
 from tests.lab.place import wait_for
 from tests.lab.roads import differences, rows
+from tests.make import change_of
 
 PREFIX = os.environ.get("WACHT_SLURM_25_11", "")
 WHY = (
@@ -51,7 +52,7 @@ def run(*words: str) -> str:
 
 
 def send(action: str, kind: str, *targets: str, **more: object):
-    (sent,) = NativeWriter().send(Change(action=action, kind=kind, targets=targets, **more))
+    (sent,) = NativeWriter().send(change_of(action=action, kind=kind, targets=targets, **more))
     return sent
 
 
@@ -109,7 +110,7 @@ def test_rights_as_the_commands_tell(cli, native):
 def test_an_array_is_held_and_cancelled_by_its_tasks(native, submit):
     array = submit("-a", "0-3", "-b", "now+1hour")
     tasks = [f"{array}_{task}" for task in range(4)]
-    part = Change(action="hold", kind="job", targets=tuple(tasks[:2]))
+    part = change_of(action="hold", kind="job", targets=tuple(tasks[:2]))
     assert set(NativeWriter().why_not(part)) == set(tasks[:2])
     assert set(send("hold", "job", *tasks[:2]).refused) == set(tasks[:2])
     assert {one.priority for one in native.read_jobs(tasks).values()} != {0}
@@ -134,9 +135,7 @@ def test_a_waiting_job_is_held_released_moved_and_cancelled(native, submit):
     job = submit("-b", "now+1hour")
     assert send("hold", "job", job).rc == 0 and native.read_jobs([job])[job].priority == 0
     assert send("release", "job", job).rc == 0 and native.read_jobs([job])[job].priority != 0
-    assert (
-        send("priority", "job", job, priorities={job: 4242}).rc == 0 and native.read_jobs([job])[job].priority == 4242
-    )
+    assert send("priority", "job", job, values={job: "4242"}).rc == 0 and native.read_jobs([job])[job].priority == 4242
     assert send("requeue", "job", job).refused == {job: "it waits already (PENDING)"}
     assert send("hold", "job", "99999999").refused == {"99999999": "Invalid job id specified"}
     assert send("cancel", "job", job).rc == 0 and native.read_jobs([job]) == {}

@@ -8,20 +8,20 @@ import sys
 
 import pytest
 
-from collectors.model import Change
 from collectors.slurm import writers
 from collectors.slurm.native.write import NativeWriter
+from tests.make import change_of
 from tests.native.conftest import recorded_rows
 
 HAND = (sys.executable, "-P", "-m", "collectors.slurm.native.write_worker")
 
 
 def job(action, *targets, **more):
-    return Change(action=action, kind="job", targets=targets, **more)
+    return change_of(action=action, kind="job", targets=targets, **more)
 
 
 def node(action, *targets, **more):
-    return Change(action=action, kind="node", targets=targets, **more)
+    return change_of(action=action, kind="node", targets=targets, **more)
 
 
 def send(change, **more):
@@ -41,7 +41,7 @@ CALLS = [
     (job("cancel", "9"), ("cancel", "9"), ["cancel 9"]),
     (job("requeue", "2"), ("requeue", "2"), ["requeue 2"]),
     (job("requeuehold", "2"), ("requeuehold", "2"), ["requeuehold 2"]),
-    (job("priority", "9", priorities={"9": 77}), ("priority", "--priority=77", "9"), ["priority 9 77"]),
+    (job("priority", "9", values={"9": "77"}), ("priority", "--priority=77", "9"), ["priority 9 77"]),
 ]  # fmt: skip
 
 
@@ -128,7 +128,7 @@ ALL = tuple(f"50_{task}" for task in range(5))
 )  # fmt: skip
 def test_arrays_are_changed_by_the_numbers_of_their_records(standin, action, targets, words, done):
     array(standin, (0, 1))
-    change = job(action, *targets, priorities=dict.fromkeys(targets, 7) if action == "priority" else {})
+    change = job(action, *targets, values=dict.fromkeys(targets, "7") if action == "priority" else {})
     assert NativeWriter().why_not(change) == {}
     assert NativeWriter().commands(change) == ((*HAND, *words),)
     sent = send(change)

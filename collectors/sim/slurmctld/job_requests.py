@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collectors.model import Change, Job
 from collectors.nodeset import expand
+from collectors.slurm import operations
 from collectors.slurm.fields import duration_s
 
 from .request_base import INVALID_JOB, INVALID_NODE, Act, Acts, Bench
 
+NOT_BATCH = "Only batch jobs are accepted or processed"
+DISABLED = "Requested operation is presently disabled"
+HELD = "Job is in held state, pending scheduler release"
+#: Slurm's words for a job that was requeued and held in one go.
+REQUEUED_HELD = "job_requeued_in_held_state"
 NOT_PENDING = "Job is no longer pending execution"
 NOT_RUNNING = "Job/step not running, cannot signal"
 BAD_STATE = "Requested operation is invalid for the job's state"
@@ -28,6 +34,26 @@ def _of_job(act: Act) -> Act:
 
 def _job(bench: Bench, job_id: str) -> Job:
     return bench.queue.jobs[job_id]
+
+
+def _requeue(bench: Bench, change: Change, job_id: str) -> str | None:
+    queue, job = bench.queue, _job(bench, job_id)
+    if job.state == "PENDING":
+        return None  # `Incomplete` passes over it, without a word
+    if job_id in queue.unbatched:
+        return NOT_BATCH
+    if job_id in queue.unrequeueable:
+        return DISABLED
+    held = change.operation == operations.REQUEUE_HOLD or job.state == "SUSPENDED"
+    queue.requeue(job_id, held=REQUEUED_HELD if held else None)
+    return None
+
+
+def _priority(bench: Bench, change: Change, job_id: str) -> str | None:
+    if job_id in bench.queue.holds:
+        return HELD
+    bench.queue.set_priority(job_id, int(change.values[job_id]))
+    return None
 
 
 def _timelimit(bench: Bench, change: Change, job_id: str) -> str | None:
@@ -103,13 +129,20 @@ def _notify(bench: Bench, _: Change, job_id: str) -> str | None:
 
 
 ACTS: Acts = {
-    "timelimit": _of_job(_timelimit),
-    "jobpartition": _of_job(_partition),
-    "qos": _of_job(_qos),
-    "nice": _of_job(_nice),
-    "exclude": _of_job(_exclude),
-    "suspend": _of_job(_suspend),
-    "unsuspend": _of_job(_unsuspend),
-    "signal": _of_job(_signal),
-    "notify": _of_job(_notify),
+    operations.REQUEUE: _of_job(_requeue),
+    operations.REQUEUE_HOLD: _of_job(_requeue),
+    operations.HOLD: _of_job(lambda bench, _, job: bench.queue.hold(job, "JobHeldAdmin")),
+    operations.USER_HOLD: _of_job(lambda bench, _, job: bench.queue.hold(job, "JobHeldUser")),
+    operations.RELEASE: _of_job(lambda bench, _, job: bench.queue.release(job)),
+    operations.CANCEL: _of_job(lambda bench, _, job: bench.queue.end(job, f"CANCELLED by {bench.operator}")),
+    operations.PRIORITY: _of_job(_priority),
+    operations.TIME_LIMIT: _of_job(_timelimit),
+    operations.JOB_PARTITION: _of_job(_partition),
+    operations.JOB_QOS: _of_job(_qos),
+    operations.NICE: _of_job(_nice),
+    operations.EXCLUDE_NODES: _of_job(_exclude),
+    operations.SUSPEND: _of_job(_suspend),
+    operations.UNSUSPEND: _of_job(_unsuspend),
+    operations.SIGNAL: _of_job(_signal),
+    operations.NOTIFY: _of_job(_notify),
 }

@@ -1,4 +1,4 @@
-"""What an operator asks, answered as slurmctld answers: with its rules, its refusals and its words."""
+"""An operator's requests, answered as slurmctld answers: with its rules, its refusals and its words."""
 
 from __future__ import annotations
 
@@ -6,37 +6,27 @@ from collections.abc import Mapping
 
 from collectors.model import Change, Sent
 from collectors.sim.faults import Faults
-from collectors.sim.plant.site_layout import Host
 from collectors.sim.timeline import Timeline
-from collectors.slurm.commands.argv import calls
+from collectors.slurm import operations
+from collectors.slurm.operations import Operation, calls, operation_of
 
 from . import job_requests, node_requests, partition_requests, reservation_requests, user_requests
 from .job_queue import SimQueue
 from .reboots import Reboots
-from .request_base import INVALID_JOB, INVALID_NODE, Acts, Bench
+from .request_base import INVALID_NODE, Acts, Bench
 
-INVALID_STATE = "Invalid node state specified"
-NOT_BATCH = "Only batch jobs are accepted or processed"
-DISABLED = "Requested operation is presently disabled"
-HELD = "Job is in held state, pending scheduler release"
-SKIPPED = "Skipping reboot of nodes {target} due to current node state"
-#: Slurm's words for a job that was requeued and held in one go.
-REQUEUED_HELD = "job_requeued_in_held_state"
-
-#: Kind to the actions that have a module of their own. A new kind or action is hung in here.
-ACTS: Mapping[str, Acts] = {
-    "job": job_requests.ACTS, "node": {**node_requests.ACTS, **reservation_requests.CREATE},
-    "partition": partition_requests.ACTS, "reservation": reservation_requests.ACTS, "user": user_requests.ACTS,
+#: What each operation does to one target.
+ACTS: Acts = {
+    **job_requests.ACTS, **node_requests.ACTS, **partition_requests.ACTS, **reservation_requests.ACTS,
+    **user_requests.ACTS,
 }  # fmt: skip
-#: How the commands print a refusal, where it is not "{text} for job {target}".
-_ERRORS = {
-    **dict.fromkeys(("drain", "undrain", "resume", "down"), "slurm_update error: {text}"),
-    **dict.fromkeys(node_requests.ACTS, "slurm_update error: {text}"),
-    **dict.fromkeys((*partition_requests.ACTS, *reservation_requests.ACTS), "slurm_update error: {text}"),
-    "reserve": "Error creating the reservation: {text}",
-    **dict.fromkeys(user_requests.ACTS, "{text}"),
-    "reboot": "scontrol: error: {text}.",
-    "cancel": "scancel: error: Kill job error on job id {target}: {text}",
+#: How the commands print a refusal, where it is neither "{text} for job {target}" nor an update's error.
+_ERRORS: Mapping[Operation, str] = {
+    operations.RESERVE: "Error creating the reservation: {text}",
+    operations.BLOCK_USER: "{text}",
+    operations.UNBLOCK_USER: "{text}",
+    operations.REBOOT: "scontrol: error: {text}.",
+    operations.CANCEL: "scancel: error: Kill job error on job id {target}: {text}",
 }
 
 
@@ -49,11 +39,6 @@ class OperatorRequests:
     """Takes changes and does them, each target by itself: some may be refused and the rest done."""
 
     def __init__(self, queue: SimQueue, faults: Faults, reboots: Reboots, timeline: Timeline, operator: str) -> None:
-        self._queue = queue
-        self._faults = faults
-        self._reboots = reboots
-        self._timeline = timeline
-        self._operator = operator
         self._bench = Bench(queue, faults, reboots, timeline, operator)
 
     def apply(self, change: Change) -> list[Sent]:
@@ -64,11 +49,15 @@ class OperatorRequests:
         return [self._call(change, words, targets) for words, targets in calls(change)]
 
     def _call(self, change: Change, words: tuple[str, ...], targets: tuple[str, ...]) -> Sent:
-        refused = {target: text for target in targets if (text := self._act(change, target)) is not None}
-        form = _ERRORS.get(change.action, "{text} for job {target}")
+        operation = operation_of(change)
+        act = ACTS[operation]
+        refused = {target: text for target in targets if (text := act(self._bench, change, target)) is not None}
+        form = _ERRORS.get(
+            operation, "{text} for job {target}" if change.kind == "job" else "slurm_update error: {text}"
+        )
         lines = dict.fromkeys(form.format(target=target, text=text) for target, text in refused.items())
         # What reboot skips it only mentions; an unknown name is an error there too.
-        mentioned = change.action == "reboot" and INVALID_NODE not in refused.values()
+        mentioned = operation == operations.REBOOT and INVALID_NODE not in refused.values()
         return Sent(
             argv=words,
             targets=targets,
@@ -77,91 +66,3 @@ class OperatorRequests:
             took_s=0.004 + 0.0002 * len(targets),
             refused=refused,
         )
-
-    def _act(self, change: Change, target: str) -> str | None:
-        own = ACTS.get(change.kind, {}).get(change.action)
-        if own is not None:
-            return own(self._bench, change, target)
-        return self._node(change, target) if change.kind == "node" else self._job(change, target)
-
-    # -- nodes -------------------------------------------------------------------------------------------------------
-
-    def _node(self, change: Change, name: str) -> str | None:
-        """Change the state of one node; Slurm's words when it may not be."""
-        index = self._queue.site.by_name.get(name)
-        if index is None:
-            return INVALID_NODE
-        host = self._queue.site.hosts[index]
-        if change.action == "reboot" and host.reboot is not None:
-            return SKIPPED.format(target=name)
-        if change.action == "resume" and (host.invalid or not (host.down or host.drain)):
-            return INVALID_STATE
-        if change.action in {"drain", "down", "reboot"}:
-            host.reason = change.reasons.get(name, change.reason)
-            host.reason_by, host.reason_at = self._operator, int(self._timeline.now)
-        match change.action:
-            case "drain":
-                self._drain(host, change.resume_after_s)
-            case "down":
-                host.down, host.resume_at = True, None
-            case "reboot":
-                self._reboots.ask(host, change.next_state[name])
-            case "resume" | "undrain":
-                self._back(host, down_too=change.action == "resume")
-        self._faults.refresh(host)
-        return None
-
-    def _drain(self, host: Host, seconds: int | None) -> None:
-        """A change of state takes back that it ends by itself; a drain over a drain does not."""
-        if not host.drain:
-            host.resume_at = None
-        host.drain = True
-        if seconds is not None:
-            host.resume_at = int(self._timeline.now) + seconds
-            self._timeline.at(host.resume_at, self._by_itself, host, host.resume_at)
-
-    def _by_itself(self, host: Host, due: int) -> None:
-        if host.resume_at == due:
-            self._back(host, down_too=True)
-            self._faults.refresh(host)
-
-    def _back(self, host: Host, down_too: bool) -> None:
-        """Take the drain off, and with `down_too` the node out of down; a reboot that still waits is off as well."""
-        was_down, host.drain, host.resume_at = host.down, False, None
-        if down_too:
-            host.down = host.rebooting = False
-            host.reboot = None
-        if not host.down:
-            host.reason = host.reason_by = host.reason_at = None
-            self._faults.resumed(host, was_down)
-
-    # -- jobs --------------------------------------------------------------------------------------------------------
-
-    def _job(self, change: Change, job_id: str) -> str | None:
-        """Do something to one job; Slurm's words when it may not be."""
-        queue, action = self._queue, change.action
-        job = queue.jobs.get(job_id)
-        if job is None:
-            return INVALID_JOB
-        if action in {"requeue", "requeuehold"}:
-            if job.state == "PENDING":
-                # `Incomplete` passes over it, without a word.
-                return None
-            if job_id in queue.unbatched:
-                return NOT_BATCH
-            if job_id in queue.unrequeueable:
-                return DISABLED
-            queue.requeue(job_id, held=REQUEUED_HELD if action == "requeuehold" or job.state == "SUSPENDED" else None)
-        elif action == "priority":
-            if job_id in queue.holds:
-                return HELD
-            queue.set_priority(job_id, change.priorities[job_id])
-        elif action == "hold":
-            queue.hold(job_id, "JobHeldAdmin")
-        elif action == "uhold":
-            queue.hold(job_id, "JobHeldUser")
-        elif action == "release":
-            queue.release(job_id)
-        else:
-            queue.end(job_id, f"CANCELLED by {self._operator}")
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collectors.model import Change
+from collectors.slurm import operations
 
 from .request_base import Acts, Bench
 
@@ -12,8 +13,9 @@ _UNKNOWN = "Invalid partition name specified"
 def _shut(bench: Bench, change: Change, name: str) -> str | None:
     if name not in bench.queue.site.sections:
         return _UNKNOWN
-    bench.queue.shut(name, "DOWN" if change.action == "partition-down" else "UP")
+    assert isinstance(change.operation, operations.PartitionState)
+    bench.queue.shut(name, change.operation.state)
     return None
 
 
-ACTS: Acts = {"partition-down": _shut, "partition-up": _shut}
+ACTS: Acts = {operations.PARTITION_DOWN: _shut, operations.PARTITION_UP: _shut}

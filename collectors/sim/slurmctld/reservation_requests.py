@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collectors.model import Change, Reservation
 from collectors.sim.plant.site_layout import indices_of
-from collectors.slurm.commands.argv_reservations import epoch_of
+from collectors.slurm import operations
+from collectors.slurm.operations import epoch_of
 
 from .request_base import INVALID_NODE, Acts, Bench
 from .reservation_plan import book, drop, end_at, in_use
@@ -76,6 +77,4 @@ def _delete(bench: Bench, change: Change, name: str) -> str | None:
     return None
 
 
-CREATE: Acts = {"reserve": _reserve}
-"""Of nodes."""
-ACTS: Acts = {"extend": _extend, "unreserve": _delete}
+ACTS: Acts = {operations.RESERVE: _reserve, operations.EXTEND: _extend, operations.UNRESERVE: _delete}

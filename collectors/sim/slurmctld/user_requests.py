@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collectors.model import Association, Change, User
+from collectors.slurm import operations
 
 from .job_queue import SimQueue
 from .request_base import Acts, Bench
@@ -27,11 +28,11 @@ def rows(queue: SimQueue, cluster: str, names: Sequence[str]) -> dict[str, User]
 def _block(bench: Bench, change: Change, name: str) -> str | None:
     if name not in _ACCOUNTS:
         return " Nothing modified"
-    if change.action == "block":
+    if change.operation == operations.BLOCK_USER:
         bench.queue.blocked.add(name)
     else:
         bench.queue.blocked.discard(name)
     return None
 
 
-ACTS: Acts = {"block": _block, "unblock": _block}
+ACTS: Acts = {operations.BLOCK_USER: _block, operations.UNBLOCK_USER: _block}

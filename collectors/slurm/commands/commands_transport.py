@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from collectors import process
 from collectors.clean import clean, decode
-from collectors.model import Facts, Job, JobDetail, Node, SourceFault, User
+from collectors.model import Facts, Job, JobDetail, Node, Operation, SourceFault, User
 from collectors.nodeset import fold_for_slurm
 from collectors.process import ProcessResult
 from collectors.shared_readings import Shelf, shelf_of
@@ -79,7 +79,7 @@ class CliRoad(FewByName):
         self._deadline_s = settings.deadline_s
         self._cluster = cluster
 
-    def why_not(self, what: str) -> str | None:
+    def why_not(self, what: str | Operation, of: str = "all") -> str | None:
         """It can do everything."""
         return None
 

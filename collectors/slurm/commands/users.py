@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from collectors.clean import clean
 from collectors.model import Association, SourceFault, User
 from collectors.slurm.fields import integer
+from collectors.slurm.operations import LOGIN
 
-from .argv_base import LOGIN
 from .fenced_reads import ask, lines
 
 _FIELDS = ("Account", "User", "Partition", "MaxSubmitJobs")

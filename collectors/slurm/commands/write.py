@@ -1,4 +1,4 @@
-"""All that writes to Slurm by command, and nothing else: a frozen Change becomes scontrol and scancel (see `argv`).
+"""All that writes to Slurm by command: scontrol, scancel and sacctmgr, as `collectors.slurm.operations` spells it.
 
 Only `console.gate.gate` may import this module; a test holds that. It also opens the writers of the other roads.
 
@@ -17,8 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collectors import process
 from collectors.model import Change, Sent, SourceFault
 from collectors.nodeset import expand
-
-from . import argv as spelling
+from collectors.slurm import operations
 
 DEADLINE_S = 30.0
 
@@ -81,11 +80,11 @@ class CliWriter:
                 break
         return tuple(ended)
 
-    def _calls(self, change: Change) -> list[spelling.Call]:
+    def _calls(self, change: Change) -> list[operations.Call]:
         """Each command as it runs, with its targets. Everything is checked before the first one is returned."""
         return [
             ((*self._before(), self._path(program), *words), targets)
-            for (program, *words), targets in spelling.calls(change)
+            for (program, *words), targets in operations.calls(change)
         ]
 
     def _before(self) -> tuple[str, ...]:

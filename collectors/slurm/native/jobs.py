@@ -109,7 +109,7 @@ def numbers_of(
     found: dict[str, tuple[str, ...]] = {}
     unable = dict.fromkeys(wanted, GONE)
     for own, array, ids in met:
-        others = (alive[array] if action == "cancel" and own == array else frozenset(ids)) - wanted
+        others = (alive[array] if action == "scancel" and own == array else frozenset(ids)) - wanted
         for task in wanted.intersection(ids):
             del unable[task]
             if others:

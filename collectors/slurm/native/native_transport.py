@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from collectors.model import Facts, Job, JobDetail, Node, Rights, SourceFault, may_hide
+from collectors.model import Facts, Job, JobDetail, Node, Operation, Rights, SourceFault, may_hide
 from collectors.racks import RackOf, nowhere, rack_of
 from collectors.slurm import SlurmSettings, transport
 from collectors.slurm.transport import About, FewByName
@@ -81,9 +81,9 @@ class NativeRoad(FewByName):
         self._client = NativeClient(settings.deadline_s)
         self._open = 0
 
-    def why_not(self, what: str) -> str | None:
+    def why_not(self, what: str | Operation, of: str = "all") -> str | None:
         """Why it cannot do that, None where it can; it asks nothing."""
-        return transport.why_not(self.name, what)
+        return transport.why_not(self.name, what, of=of)
 
     def reader(self, kind: str) -> NativeReader:
         """A new reader of all of one kind."""

@@ -14,12 +14,12 @@ import msgspec
 from collectors import process
 from collectors.decoding import from_json
 from collectors.model import Change, Sent, SourceFault
-from collectors.slurm import SlurmSettings, transport
-from collectors.slurm.commands import argv
+from collectors.slurm import SlurmSettings, operations, transport
 from collectors.slurm.commands.write import DEADLINE_S, readable, to_all
 
 from .client import NativeClient, command, environment
 from .protocol import SENDING, NativeResult, Question
+from .requests import calls, verb
 
 _PART = "pyslurm names jobs by number alone, not a part of a heterogeneous job"
 _NUMBER_OR_TASK = re.compile(r"[0-9]+(?:_[0-9]+)?")
@@ -40,7 +40,7 @@ class NativeWriter:
         """Target to why pyslurm cannot do that to it; it asks only about tasks of arrays. Raises SourceFault."""
         unable = self._never(change)
         tasks = tuple(one for one in change.targets if "_" in one and one not in unable)
-        return unable | dict(self._tasks(change.action, tasks)) if tasks else unable
+        return unable | dict(self._tasks(verb(change), tasks)) if tasks else unable
 
     def _tasks(self, action: str, tasks: tuple[str, ...]) -> Mapping[str, str]:
         client = NativeClient(self._deadline_s)
@@ -51,16 +51,15 @@ class NativeWriter:
 
     def _never(self, change: Change) -> dict[str, str]:
         """Target to why pyslurm can nowhere do that to it."""
-        what = "drain for a time" if change.resume_after_s is not None else change.action
-        why = transport.why_not(self.name, change.action) or transport.why_not(self.name, what)
+        if change.kind != "job":
+            return transport.refused_targets(self.name, change)
+        why = transport.why_not(self.name, operations.operation_of(change))
         if why is not None:
             return dict.fromkeys(change.targets, why)
-        if change.kind != "job":
-            return {}
         return {one: _PART for one in change.targets if not _NUMBER_OR_TASK.fullmatch(one)}
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
-        """Exactly what `send` runs. Raises ValueError where pyslurm cannot do it, and as `argv.checked` does."""
+        """Exactly what `send` runs. Raises ValueError where pyslurm cannot do it, and as `operations.checked` does."""
         return tuple(words for words, _ in self._calls(change))
 
     def send(self, change: Change) -> Sequence[Sent]:
@@ -75,12 +74,12 @@ class NativeWriter:
 
     def _calls(self, change: Change) -> list[Call]:
         """Each call as it runs, with its targets. Everything is checked before the first one is returned."""
-        names = argv.checked(change)
+        names = operations.checked(change)
         unable = self._never(change)
         if unable:
             raise ValueError(next(iter(unable.values())))
         before = (process.find(self._prefix[0]), *self._prefix[1:]) if self._prefix else ()
-        return [((*before, *command("write_worker", *words)), some) for words, some in _spelt(change, names)]
+        return [((*before, *command("write_worker", *words)), some) for words, some in calls(change, names)]
 
     def _one(self, words: tuple[str, ...], targets: tuple[str, ...]) -> Sent:
         try:
@@ -117,38 +116,6 @@ def _sent(words: tuple[str, ...], targets: tuple[str, ...], result: NativeResult
     fatal = len(refused) == len(targets) and (nothing is not None or all(to_all(why) for why in whys))
     return Sent(argv=words, targets=targets, rc=rc, err="\n".join([*whys, *result.said]), took_s=took_s,
                 refused=refused, fatal=fatal)  # fmt: skip
-
-
-def _spelt(change: Change, names: tuple[str, ...]) -> list[Call]:
-    """The words of each call behind the program's, with its targets."""
-    if change.kind == "node":
-        return [((change.action, *_reason(told), argv.folded(some)), some) for told, some in argv.alike(change, names)]
-    if change.action == "priority":
-        of = change.priorities
-        return [
-            (("priority", f"--priority={value}", *words), some)
-            for value in dict.fromkeys(of[job] for job in names)
-            for words, some in _jobs(tuple(job for job in names if of[job] == value))
-        ]
-    return [((change.action, *words), some) for words, some in _jobs(names)]
-
-
-def _jobs(names: tuple[str, ...]) -> list[Call]:
-    """Jobs split into calls of limited size; the tasks of one array always share a call, `write_worker` groups them."""
-    arrays: dict[str, list[str]] = {}
-    for name in names:
-        if "_" in name:
-            arrays.setdefault(name.partition("_")[0], []).append(name)
-    plain = tuple(name for name in names if "_" not in name)
-    calls: list[Call] = [((",".join(some),), some) for some in argv.batches(plain)]
-    return calls + [((argv.folded(tuple(tasks)),), tuple(tasks)) for tasks in arrays.values()]
-
-
-def _reason(told: argv.Words) -> argv.Words:
-    """Raises ValueError where a node is told more than a reason: pyslurm cannot say it."""
-    if len(told) > 1:
-        raise ValueError("pyslurm cannot drain for a time")
-    return tuple(f"--reason={one}" for one in told)
 
 
 def open_writer(settings: SlurmSettings) -> NativeWriter:

@@ -26,7 +26,6 @@ import msgspec
 from collectors.child_process import take_stdout
 from collectors.clean import clean
 from collectors.nodeset import expand
-from collectors.slurm.commands.argv import NODE_STATES
 
 from . import pyslurm_library
 from .field_reads import number
@@ -37,6 +36,8 @@ from .protocol import SENDING, NativeResult
 _DOUBTFUL = frozenset({1000, 1002, 1003, 1004, 1802, 1803, 5003, 5004})
 #: These concern the controller or the caller: the next job would fare alike. 1005 and 1007: it understood nothing.
 _OF_ALL = frozenset({1001, 1005, 1007, 1800, 1801, 1804, 1805})
+#: The states that nodes are given.
+NODE_STATES = ("DRAIN", "UNDRAIN", "RESUME", "DOWN")
 _ID = re.compile(r"[0-9]+(?:_[0-9]+)?", re.ASCII)
 _WAITS = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
 
@@ -57,7 +58,7 @@ class PyslurmCalls:
     def nodes(self, action: str, targets: str, reason: str | None) -> None:
         """One update for all of the node set."""
         names = expand(targets)
-        changes = {"state": NODE_STATES[action]} | ({"reason": reason} if reason else {})
+        changes = {"state": action} | ({"reason": reason} if reason else {})
         code, text = self._call(lambda: self.slurm.Node(targets).modify(self.slurm.Node(**changes)), "node update")
         if code is None or code in _DOUBTFUL:
             return
@@ -83,7 +84,7 @@ class PyslurmCalls:
             if code in _OF_ALL:
                 self._refuse(left[at + 1 :], f"not sent: {text}")
                 return
-        if action == "cancel":
+        if action == "scancel":
             self._read_back([job for job in left if self.refused.keys().isdisjoint(self._named[job])])
 
     def _arrays(self, action: str, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -109,8 +110,8 @@ class PyslurmCalls:
             "requeuehold": lambda: one.requeue(hold=True),
             "hold": one.hold,
             "release": one.release,
-            "cancel": one.cancel,
-            "priority": lambda: one.modify(self.slurm.JobSubmitDescription(priority=priority)),
+            "scancel": one.cancel,
+            "Priority": lambda: one.modify(self.slurm.JobSubmitDescription(priority=priority)),
         }
         return calls[action]
 
@@ -194,7 +195,7 @@ def _ids(targets: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="write_worker")
-    actions = (*NODE_STATES, "requeue", "requeuehold", "hold", "release", "cancel", "priority")
+    actions = (*NODE_STATES, "requeue", "requeuehold", "hold", "release", "scancel", "Priority")
     parser.add_argument("action", choices=actions)
     parser.add_argument("--reason")
     parser.add_argument("--priority", type=int)

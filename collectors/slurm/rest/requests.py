@@ -14,10 +14,14 @@ import msgspec
 from msgspec import Struct
 
 from collectors.model import Change
-from collectors.slurm.commands.argv import NODE_STATES, alike, batches, checked
-from collectors.slurm.transport import TASKS, There, why_not
+from collectors.slurm import operations
+from collectors.slurm.operations import NodeState, batches, checked, node_groups, operation_of
+from collectors.slurm.transport import refused_targets
 
-_REQUEUE = {"requeue": ["Incomplete"], "requeuehold": ["Incomplete", "Hold"]}
+_REQUEUE: Mapping[Any, list[str]] = {
+    operations.REQUEUE: ["Incomplete"],
+    operations.REQUEUE_HOLD: ["Incomplete", "Hold"],
+}
 
 
 class RestRequest(Struct, frozen=True, kw_only=True):
@@ -38,18 +42,16 @@ class RestRequest(Struct, frozen=True, kw_only=True):
 def orders(change: Change) -> list[RestRequest]:
     """Each call, in order and as few as they can be. Everything is checked before the first one is made: this is the
     last door. Raises ValueError for a Change that is not plain, or that slurmrestd cannot do."""
-    names = checked(change)
-    if refused := unable(change, None):
+    names, operation = checked(change), operation_of(change)
+    if refused := refused_targets("rest", change):
         raise ValueError(next(iter(refused.values())))
-    action = change.action
-    if change.kind == "node":
-        return [_nodes(change, told, some) for told, some in alike(change, names)]
-    if action == "cancel":
+    if isinstance(operation, NodeState):
+        return [_nodes(operation, change, told, some) for told, some in node_groups(change, names)]
+    if operation == operations.CANCEL:
         return [
             RestRequest(method="DELETE", path="jobs/", body={"jobs": some}, targets=some) for some in batches(names)
         ]
-    if action in _REQUEUE:
-        flags = _REQUEUE[action]
+    if (flags := _REQUEUE.get(operation)) is not None:
         return [
             RestRequest(method="POST", path="jobs/requeue", body={"jobs": some, "flags": flags}, targets=some)
             for some in batches(names)
@@ -57,21 +59,8 @@ def orders(change: Change) -> list[RestRequest]:
     return [RestRequest(method="POST", path=f"job/{job}", body=_job(change, job), targets=(job,)) for job in names]
 
 
-def unable(change: Change, there: There | None) -> dict[str, str]:
-    """Target to why slurmrestd cannot do this to it there; `there` None: nowhere."""
-    found = {}
-    for target in change.targets:
-        part = "_" in target or "+" in target
-        why = why_not("rest", change.action, there)
-        if why is None and change.kind == "job" and part:
-            why = why_not("rest", f"{change.action} {TASKS}", there)
-        if why is not None:
-            found[target] = why
-    return found
-
-
-def _nodes(change: Change, told: tuple[str, ...], names: tuple[str, ...]) -> RestRequest:
-    body: dict[str, Any] = {"name": names, "state": [NODE_STATES[change.action]]}
+def _nodes(operation: NodeState, change: Change, told: tuple[str, ...], names: tuple[str, ...]) -> RestRequest:
+    body: dict[str, Any] = {"name": names, "state": [operation.state]}
     if told:
         body["reason"] = told[0]
     if change.resume_after_s is not None:
@@ -80,6 +69,6 @@ def _nodes(change: Change, told: tuple[str, ...], names: tuple[str, ...]) -> Res
 
 
 def _job(change: Change, job: str) -> Mapping[str, Any]:
-    if change.action == "priority":
-        return {"priority": {"set": True, "number": change.priorities[job]}}
-    return {"hold": change.action == "hold"}
+    if change.operation == operations.PRIORITY:
+        return {"priority": {"set": True, "number": int(change.values[job])}}
+    return {"hold": change.operation == operations.HOLD}

@@ -12,7 +12,7 @@ import msgspec
 
 from collectors.clean import clean, decode
 from collectors.decoding import from_json
-from collectors.model import Facts, Job, JobDetail, Node, SourceFault
+from collectors.model import Facts, Job, JobDetail, Node, Operation, SourceFault
 from collectors.nodeset import names_in
 from collectors.racks import nowhere, rack_of
 from collectors.slurm import SlurmSettings, transport
@@ -132,9 +132,9 @@ class RestRoad(FewByName):
             self._opened = RestClient(self._settings)
         return self._opened
 
-    def why_not(self, what: str) -> str | None:
+    def why_not(self, what: str | Operation, of: str = "all") -> str | None:
         """Why it cannot do that here. Asks for the version, once. Raises SourceFault."""
-        return transport.why_not(self.name, what, self._client.there())
+        return transport.why_not(self.name, what, self._client.there(), of)
 
     def reader(self, kind: str) -> RestReader:
         """A new reader of all of one kind."""

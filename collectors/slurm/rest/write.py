@@ -16,9 +16,10 @@ from collectors.clean import clean
 from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import DEADLINE_S, NO_REFUSAL, doubtful
+from collectors.slurm.transport import refused_targets
 
 from .client import Error, RestClient, RestEnvelope, RestRefusal, RestUnsent, there_at
-from .requests import RestRequest, orders, unable
+from .requests import RestRequest, orders
 
 _JOB = re.compile(r"JobId=([0-9_+]+)")
 #: Said of a job to cancel that is gone: scancel is silent about it, since it is as was wished.
@@ -59,7 +60,7 @@ class RestWriter:
 
     def why_not(self, change: Change) -> Mapping[str, str]:
         """Target to why slurmrestd cannot do that to it. Raises SourceFault where its version is not told."""
-        return unable(change, there_at(self._settings, self._deadline_s))
+        return refused_targets(self.name, change, there_at(self._settings, self._deadline_s))
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
         """Method, path and body of each call; never the token. Raises ValueError, SourceFault."""
