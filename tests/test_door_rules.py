@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from collectors.model import Load, Rights
-from collectors.slurm.commands import argv_base
+from collectors.slurm import operations
 from collectors.slurm.operations import calls
 from collectors.template import why_not
 from console.actions.options import option
@@ -66,9 +66,9 @@ def test_an_id_is_of_one_job_or_one_task(id):
 
 
 def test_a_fold_that_would_mean_other_names_is_not_sent(monkeypatch):
-    monkeypatch.setattr(argv_base, "fold_for_slurm", lambda names: "n[1-2]")
-    assert argv_base.folded(("n1", "n3")) == "n1,n3"
-    assert argv_base.folded(("n1", "n2")) == "n[1-2]"
+    monkeypatch.setattr(operations, "fold_for_slurm", lambda names: "n[1-2]")
+    assert operations.folded(("n1", "n3")) == "n1,n3"
+    assert operations.folded(("n1", "n2")) == "n[1-2]"
 
 
 def reserve(**said: str) -> tuple[str, ...]:

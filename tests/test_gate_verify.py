@@ -94,10 +94,9 @@ def test_a_drain_that_ends_by_itself_shows_when():
 def test_a_priority_is_the_one_that_was_asked_for():
     before = job("1", "PENDING", priority=7)
     for priority, shown in ((9, True), (7, False), (8, False), (None, False)):
-        assert seen("priority", before, job("1", "PENDING", priority=priority), None, 9) is shown
-    assert seen("priority", before, job("1", "RUNNING", priority=9), None, 9) is True
-    assert seen("priority", before, None, None, 9) is None
-    assert seen("priority", before, job("1", "PENDING", priority=8)) is True
+        assert seen("priority", before, job("1", "PENDING", priority=priority), value="9") is shown
+    assert seen("priority", before, job("1", "RUNNING", priority=9), value="9") is True
+    assert seen("priority", before, None, value="9") is None
 
 
 def alert(*silences: str, state: str | None = None) -> Alert:

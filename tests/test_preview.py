@@ -226,7 +226,7 @@ def test_priorities_are_shown_from_and_to():
     jobs = [
         make.job(str(at), "PENDING", reason="Priority", priority=was) for at, was in ((1, 100), (2, 100), (3, None))
     ]
-    made = plan(site(jobs=jobs), "priority", priority=5000)
+    made = plan(site(jobs=jobs), "priority", value="5000")
     assert lines(made, "priority") == ["1, 2: 100 → 5,000", "3: unknown → 5,000"]
     undone = plan(site(jobs=jobs), "priority", ["1", "2"], values={"1": "7", "2": "8"})
     assert lines(undone, "priority") == ["1: 100 → 7", "2: 100 → 8"]

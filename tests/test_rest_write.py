@@ -10,14 +10,15 @@ import msgspec
 import pytest
 
 from collectors.model import Change, Sent
-from collectors.slurm import transport
+from collectors.slurm import operations, transport
 from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.rest.requests import orders
 from collectors.slurm.rest.write import RestWriter
-from collectors.slurm.transport import ACTIONS, LIMITS, There, why_not
+from collectors.slurm.transport import LIMITS, There, why_not
 from collectors.slurm.transport_choice import ByRoad
 from collectors.slurm.writers import open_writer
 from console.actions.registry import ACTIONS as ROWS
+from console.actions.registry import BY_ID
 from tests.make import Commands, change_of
 from tests.prom import cut, hang, refusing
 from tests.restd import StandIn, token
@@ -195,7 +196,7 @@ def test_what_slurmrestd_cannot_do_goes_by_command(tmp_path, monkeypatch, versio
     asked = change(what, "gpu1" if what == "reboot" else "7", **more)
     with StandIn(tmp_path, version) as restd:
         alone = open_writer(restd.settings)
-        with pytest.raises(ValueError, match=next(one.why for one in LIMITS if one.what == what)[:20]):
+        with pytest.raises(ValueError, match=next(one.why for one in LIMITS if one.what == BY_ID[what].operation)[:20]):
             alone.commands(asked)
         (argv,) = open_writer(msgspec.structs.replace(restd.settings, fallback=("cli",))).commands(asked)
         assert argv[0].endswith("/scontrol") and restd.seen == []
@@ -209,12 +210,17 @@ def test_no_cancel_where_a_refusal_would_hang_the_controller(tmp_path):
 
 
 def test_limits_are_of_what_there_is():
-    known = {*ACTIONS, *(f"{action} {transport.TASKS}" for action in ACTIONS), *transport.KINDS, *transport.NAMED}
+    slurms = {one.id: one.operation for one in ROWS if isinstance(one.operation, operations.Operation)}
+    known = {*slurms.values(), *transport.KINDS, *transport.NAMED}
     assert {one.what for one in LIMITS if one.road == "rest"} <= known and all(one.why for one in LIMITS)
-    assert {one.id for one in ROWS if one.shown_in not in {"alert", "silence"}} == set(ACTIONS)
-    assert why_not("rest", "requeue") is None and why_not("rest", "reboot") is not None
-    assert why_not("rest", "requeue", There(parser=44)) and not why_not("rest", "requeue", There(parser=45))
-    assert why_not("rest", "cancel", There(parser=45)) and not why_not("rest", "cancel", There(slurmdbd=True))
+    assert {one.id for one in ROWS if one.shown_in not in {"alert", "silence"}} == set(slurms)
+    assert why_not("rest", operations.REQUEUE) is None and why_not("rest", operations.REBOOT) is not None
+    assert why_not("rest", operations.REQUEUE, There(parser=44)) and not why_not(
+        "rest", operations.REQUEUE, There(parser=45)
+    )
+    assert why_not("rest", operations.CANCEL, There(parser=45)) and not why_not(
+        "rest", operations.CANCEL, There(slurmdbd=True)
+    )
     assert not any(why_not("cli", what, There()) for what in known)
 
 

@@ -296,7 +296,7 @@ def test_a_hold_on_a_running_job_counts_when_it_is_queued_again():
 def test_a_priority_moves_a_job_in_its_line():
     op = Operator()
     last = op.machine.queue.lines["gpu"][-1][2]
-    sent = op.does("priority", last, values={last: "4_000_000_000"})
+    sent = op.does("priority", last, values={last: "4000000000"})
     assert sent.argv == ("scontrol", "update", f"JobId={last}", "Priority=4000000000") and sent.rc == 0
     assert op.machine.queue.lines["gpu"][0][2] == last and op.job(last).priority == 4_000_000_000
     running = op.running()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.slurm.operations import SPELT, calls
+from collectors.slurm.operations import Operation, calls
 from console.actions.registry import ACTIONS
 from tests.make import change_of
 
@@ -110,6 +110,5 @@ def test_no_other_name_gets_through(name):
 
 def test_every_action_of_slurms_is_spelt():
     for action in ACTIONS:
-        if action.kind in {"node", "job"} and action.together is None and action.id in SPELT[action.kind]:
-            spelt = SPELT[action.kind][action.id]
-            assert (spelt.value is not None) == (action.value is not None), action.id
+        if isinstance(action.operation, Operation) and action.together is None and action.kind in {"node", "job"}:
+            assert (action.operation.value_form is not None) == (action.value is not None), action.id

@@ -123,7 +123,7 @@ def test_priorities_go_by_the_number(slurm):
         [*head, "JobId=4", "Priority=4294967293"],
     ]
     many = tuple(map(str, range(1, BATCH + 2)))
-    assert [len(some) for _, some in calls(jobs("priority", *many, priorities=dict.fromkeys(many, 9)))] == [BATCH, 1]
+    assert [len(some) for _, some in calls(jobs("priority", *many, values=dict.fromkeys(many, "9")))] == [BATCH, 1]
 
 
 @pytest.mark.parametrize("action", ["undrain", "resume"])

@@ -36,10 +36,10 @@ def slurm(tmp_path, monkeypatch):
         (nodes("drain", "a", reason="x", next_state={"a": "DOWN"}), "takes no next state"),
         (reboot(a="resume"), "RESUME or DOWN"),
         (reboot(a="DOWN ALL"), "RESUME or DOWN"),
-        (jobs("priority", "1"), "has no priority"),
-        (jobs("priority", "1", "2", values={"1": "5"}), "has no priority"),
+        (jobs("priority", "1"), "has no value"),
+        (jobs("priority", "1", "2", values={"1": "5"}), "has no value"),
         (jobs("priority", "1", values={"1": "5", "2": "5"}), "no target"),
-        (jobs("hold", "1", values={"1": "5"}), "takes no priority"),
+        (jobs("hold", "1", values={"1": "5"}), "takes no value"),
         *((jobs("priority", "1", values={"1": bad}), "a priority is a whole number")
           for bad in (0, -1, 4294967294, 4294967295, 1 << 40, True, 1.5, "7")),
         (change_of(action="take", kind="alert", targets=("f1",)), "not an action"),

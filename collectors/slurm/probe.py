@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -37,7 +37,7 @@ class TransportProbe(Struct, frozen=True, kw_only=True):
     """Why it does not work; then there is nothing more."""
     rights: Rights | None = None
     reads: Mapping[str, ProbeRead] = {}
-    cannot: Mapping[tuple[str | Operation, str], str] = {}
+    cannot: Mapping[str, str] = {}
     """What it cannot do there, and why."""
 
 
@@ -47,15 +47,22 @@ def uses(settings: SlurmSettings) -> Mapping[str, str]:
     return {name: chosen.get(name, "") for name in ROADS if name != "rest" or name in chosen}
 
 
-def tried(name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Sequence[str] = KINDS) -> TransportProbe:
+def tried(
+    name: str,
+    use: str,
+    cluster: str,
+    settings: SlurmSettings,
+    kinds: Sequence[str] = KINDS,
+    actions: Mapping[str, Operation | None] = {},
+) -> TransportProbe:
     """One road, with a reading of each of these kinds. Blocks; raises nothing for what a road does."""
     road = open_road(name, cluster, settings)
     # All are open before the first question: the last one that is closed gives back what the road holds.
     readers = {kind: road.reader(kind) for kind in kinds if why_not(name, kind) is None}
     try:
         about = road.about()
-        cannot = {what: why for what in _everything() if (why := road.why_not(*what)) is not None}
-        told = {kind: _read(reader) for kind, reader in readers.items() if (kind, "all") not in cannot}
+        cannot = {text: why for text, what, of in _everything(actions) if (why := road.why_not(what, of)) is not None}
+        told = {kind: _read(reader) for kind, reader in readers.items() if kind not in cannot}
     except SourceFault as error:
         return TransportProbe(road=name, use=use, fault=error.fault)
     finally:
@@ -66,10 +73,12 @@ def tried(name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Seq
     return TransportProbe(road=name, use=use, about=about, rights=rights, reads=reads, cannot=cannot)
 
 
-def _everything() -> list[tuple[str | Operation, str]]:
-    """Every kind that is read and every operation, with what of it is meant (`transport.TransportLimit.of`)."""
-    every = (value for value in vars(operations).values() if isinstance(value, operations.Operation))
-    return [*((kind, "all") for kind in KINDS), *((one, of) for one in every for of in ("all", "tasks"))]
+def _everything(actions: Mapping[str, Operation | None]) -> Iterator[tuple[str, str | Operation, str]]:
+    """Every kind that is read and every action of Slurm, as text, as `Transport.why_not` knows it, and all or tasks."""
+    yield from ((kind, kind, "all") for kind in KINDS)
+    for name, operation in actions.items():
+        if isinstance(operation, operations.Operation):
+            yield from ((name, operation, "all"), (f"{name} tasks", operation, "tasks"))
 
 
 def _read(reader: TransportReader) -> tuple[ProbeRead, Rights | None]:

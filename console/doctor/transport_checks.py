@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.model import Collector, Operation, Rights
+from collectors.model import Collector, Rights
 from collectors.slurm import SlurmSettings
 from collectors.slurm.probe import ProbeRead, TransportProbe, tried, uses
 from collectors.slurm.transport import KINDS
@@ -20,9 +20,13 @@ from .parallel import Crew
 
 def start(crew: Crew, cluster: str, settings: SlurmSettings) -> None:
     """Begin to try every road that there may be. What the transport reads, the sources have read."""
+    actions = {one.id: one.operation for one in ACTIONS}
     for name, use in uses(settings).items():
         kinds = () if use == "transport" else KINDS
-        crew.start(f"road {name}", lambda name=name, use=use, kinds=kinds: tried(name, use, cluster, settings, kinds))  # type: ignore[misc]
+        crew.start(
+            f"road {name}",
+            lambda name=name, use=use, kinds=kinds: tried(name, use, cluster, settings, kinds, actions),  # type: ignore[misc]
+        )
 
 
 def told(settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[str, Any]) -> tuple[TransportProbe, ...]:
@@ -62,6 +66,7 @@ def findings(
     """A line a road, and one for each reason why it cannot do something."""
     group = FindingGroup("Slurm roads")
     known = {one.road: one for one in found}
+    actions = {one.id: one.operation for one in ACTIONS}
     for name, use in uses(settings).items():
         one = known.get(name)
         if one is None:
@@ -109,7 +114,7 @@ def _road(group: FindingGroup, one: TransportProbe, settings: SlurmSettings, sam
                 group.bad(one.road, f"reading {kind}: {read.fault.what}", read.fault.mend)
     by_why: dict[str, list[str]] = {}
     for what, why in one.cannot.items():
-        by_why.setdefault(why, []).extend(_names(*what))
+        by_why.setdefault(why, []).append(what)
     behind = settings.roads[settings.roads.index(one.road) + 1 :]
     for why, those in by_why.items():
         said = f"cannot {', '.join(those)}: {why}"
@@ -117,10 +122,3 @@ def _road(group: FindingGroup, one: TransportProbe, settings: SlurmSettings, sam
             group.ok(one.road, f"{said}; goes over {behind[0]}")
         else:
             group.note(one.road, said, 'to have it by command: slurm = { …, fallback = ["cli"] }')
-
-
-def _names(what: str | Operation, of: str) -> list[str]:
-    """A kind that is read, or the actions that are this operation."""
-    if isinstance(what, str):
-        return [what]
-    return [f"{one.id} {of}" if of != "all" else one.id for one in ACTIONS if one.operation == what]

@@ -256,7 +256,7 @@ def _values(plan: Plan, whole: bool) -> list[Fact]:
 
 
 def _told(text: str | None) -> str:
-    return "unknown" if text is None else text or "none"
+    return "unknown" if text is None else f"{int(text):,}" if text.isdecimal() else text or "none"
 
 
 def _next(plan: Plan, target: str, state: str) -> tuple[str, str]:

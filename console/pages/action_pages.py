@@ -27,7 +27,8 @@ _TARGETS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 #: What is given where an action sets something.
 _VALUES: Mapping[str, str] = {
-    "priority": "50000", "timelimit": "4:00:00", "jobpartition": "long", "qos": "high", "nice": "100", "exclude": "gpu[0001-0004]",
+    "priority": "50000",
+    "timelimit": "4:00:00", "jobpartition": "long", "qos": "high", "nice": "100", "exclude": "gpu[0001-0004]",
     "signal": "USR1", "notify": "gpu0412 goes down for repair; your jobs 4711, 4712 are on it",
     "comment": "spare PSU", "ticket": "ticket=KubeGPU-1182 since=2026-11-25", "features": "h100,ib",
     "reserve": "maint", "extend": "2026-11-18T16:00:00Z", "unblock": "ml=20",

@@ -17,9 +17,14 @@ from unittest import mock
 from msgspec import Struct
 
 from collectors.slurm import SlurmSettings
+from collectors.slurm.operations import Operation
 from collectors.slurm.rest import client
 from collectors.slurm.sources import open_road
-from collectors.slurm.transport import ACTIONS, KINDS, TASKS, Road, There, why_not
+from collectors.slurm.transport import KINDS, Road, There, why_not
+from console.actions.registry import ACTIONS as ROWS
+
+#: What is done to Slurm, by the name of the action.
+ACTIONS = {one.id: one.operation for one in ROWS if isinstance(one.operation, Operation)}
 
 from . import rest
 from .roots import SUITES
@@ -121,8 +126,8 @@ def column(lab: Lab, transport: str) -> tuple[str, dict[str, str]]:
         size = "" if reader.size is None else f"{reader.size / 1e3:,.0f} kB, "
         cells[kind] = f"{size}{took:.0f} ms"
         reader.close()
-    for action in ACTIONS:
-        why, task = why_not(transport, action, there), why_not(transport, f"{action} {TASKS}", there)
+    for action, operation in ACTIONS.items():
+        why, task = why_not(transport, operation, there), why_not(transport, operation, there, "tasks")
         cells[action] = f"no: {why}" if why else "yes, but no tasks" if task else "yes"
     return f"{about.version} {transport}" + (f" {about.parser}" if about.parser else ""), cells
 

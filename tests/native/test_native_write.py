@@ -30,18 +30,18 @@ def send(change, **more):
 
 
 CALLS = [
-    (node("drain", "gpu0001", "gpu0002", reason="bad DIMM"), ("drain", "--reason=bad DIMM", "gpu[0001-0002]"),
+    (node("drain", "gpu0001", "gpu0002", reason="bad DIMM"), ("DRAIN", "--reason=bad DIMM", "gpu[0001-0002]"),
      ["modify gpu[0001-0002] state=DRAIN reason=bad DIMM"]),
-    (node("undrain", "gpu0001"), ("undrain", "gpu0001"), ["modify gpu0001 state=UNDRAIN"]),
-    (node("resume", "gpu0001"), ("resume", "gpu0001"), ["modify gpu0001 state=RESUME"]),
-    (node("down", "gpu0001", reason="-x y"), ("down", "--reason=-x y", "gpu0001"),
+    (node("UNDRAIN", "gpu0001"), ("UNDRAIN", "gpu0001"), ["modify gpu0001 state=UNDRAIN"]),
+    (node("resume", "gpu0001"), ("RESUME", "gpu0001"), ["modify gpu0001 state=RESUME"]),
+    (node("down", "gpu0001", reason="-x y"), ("DOWN", "--reason=-x y", "gpu0001"),
      ["modify gpu0001 state=DOWN reason=-x y"]),
     (job("hold", "2", "9"), ("hold", "2,9"), ["hold 2", "hold 9"]),
     (job("release", "9"), ("release", "9"), ["release 9"]),
-    (job("cancel", "9"), ("cancel", "9"), ["cancel 9"]),
+    (job("cancel", "9"), ("scancel", "9"), ["cancel 9"]),
     (job("requeue", "2"), ("requeue", "2"), ["requeue 2"]),
     (job("requeuehold", "2"), ("requeuehold", "2"), ["requeuehold 2"]),
-    (job("priority", "9", values={"9": "77"}), ("priority", "--priority=77", "9"), ["priority 9 77"]),
+    (job("priority", "9", values={"9": "77"}), ("Priority", "--priority=77", "9"), ["priority 9 77"]),
 ]  # fmt: skip
 
 
@@ -56,8 +56,8 @@ def test_what_is_shown_is_what_runs(standin, change, words, done):
 def test_each_reason_is_a_call_of_its_own(standin):
     change = node("drain", "gpu0001", "gpu0002", "gpu0003", reason="x", reasons={"gpu0002": "old"})
     assert [one[4:] for one in NativeWriter().commands(change)] == [
-        ("drain", "--reason=x", "gpu[0001,0003]"),
-        ("drain", "--reason=old", "gpu0002"),
+        ("DRAIN", "--reason=x", "gpu[0001,0003]"),
+        ("DRAIN", "--reason=old", "gpu0002"),
     ]
 
 
@@ -96,9 +96,9 @@ def test_only_plain_names_are_sent(standin, name):
 
 def test_the_hand_itself_takes_no_task_for_a_number(standin):
     """int("5_3") is 53."""
-    sent = NativeWriter()._one((*HAND, "cancel", "5_3"), ("5_3",))
+    sent = NativeWriter()._one((*HAND, "scancel", "5_3"), ("5_3",))
     assert "only together with" in sent.refused["5_3"] and standin.done == [] and sent.rc == 1
-    sent = NativeWriter()._one((*HAND, "cancel", "5 3"), ("5_3",))
+    sent = NativeWriter()._one((*HAND, "scancel", "5 3"), ("5_3",))
     assert "by number alone" in sent.refused["5_3"] and standin.done == [] and sent.rc == 1
 
 
@@ -118,12 +118,12 @@ ALL = tuple(f"50_{task}" for task in range(5))
     ("action", "targets", "words", "done"),
     [
         # The number of an array ends all of its tasks.
-        ("cancel", ALL, ("cancel", "50_[0-4]"), ["cancel 51", "cancel 52", "cancel 50"]),
-        ("cancel", ALL[:2], ("cancel", "50_[0-1]"), ["cancel 51", "cancel 52"]),
+        ("cancel", ALL, ("scancel", "50_[0-4]"), ["cancel 51", "cancel 52", "cancel 50"]),
+        ("cancel", ALL[:2], ("scancel", "50_[0-1]"), ["cancel 51", "cancel 52"]),
         ("hold", ALL[2:], ("hold", "50_[2-4]"), ["hold 50"]),
         ("release", ALL[2:], ("release", "50_[2-4]"), ["release 50"]),
         ("requeue", ALL[:1], ("requeue", "50_0"), ["requeue 51"]),
-        ("priority", ALL[2:], ("priority", "--priority=7", "50_[2-4]"), ["priority 50 7"]),
+        ("priority", ALL[2:], ("Priority", "--priority=7", "50_[2-4]"), ["priority 50 7"]),
     ],
 )  # fmt: skip
 def test_arrays_are_changed_by_the_numbers_of_their_records(standin, action, targets, words, done):
