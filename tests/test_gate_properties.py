@@ -57,7 +57,6 @@ FITTING = st.one_of(
 VALUES = {"timelimit": "9:00:00", "exclude": "", "signal": "USR1"}
 WORDS = st.builds(
     Options,
-    priority=st.sampled_from([None, 7]),
     resume_after_s=st.sampled_from([None, 3600]),
     next_state=st.sampled_from([None, "DOWN"]),
     break_glass=st.booleans(),
@@ -67,9 +66,9 @@ WORDS = st.builds(
 def fitting_words(action: str, options: Options) -> Options:
     """The options without those that the action does not know, and with the one that it cannot do without."""
     knows = BY_ID[action].asks if action in BY_ID else ()
-    kept = {name: getattr(options, name) for name in ("priority", "resume_after_s", "next_state") if name in knows}
+    kept = {name: getattr(options, name) for name in ("resume_after_s", "next_state") if name in knows}
     if action == "priority":
-        kept["priority"] = 7
+        kept["value"] = "7"
     if action in BY_ID and BY_ID[action].value is not None:
         kept["value"] = VALUES.get(action, "5")
     return Options(break_glass=options.break_glass, **kept)

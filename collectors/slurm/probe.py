@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ from collectors.model import Fault, Operation, Rights, SourceFault
 
 from . import SlurmSettings, operations
 from .sources import open_road
-from .transport import KINDS, About, TransportReader, why_not
+from .transport import KINDS, About, Road, TransportReader, why_not
 
 #: In the order in which they are told; `rest` only where it is configured: there is no address to guess.
 ROADS = ("cli", "rest", "native")
@@ -61,7 +61,7 @@ def tried(
     readers = {kind: road.reader(kind) for kind in kinds if why_not(name, kind) is None}
     try:
         about = road.about()
-        cannot = {text: why for text, what, of in _everything(actions) if (why := road.why_not(what, of)) is not None}
+        cannot = _limits(road, actions)
         told = {kind: _read(reader) for kind, reader in readers.items() if kind not in cannot}
     except SourceFault as error:
         return TransportProbe(road=name, use=use, fault=error.fault)
@@ -73,12 +73,17 @@ def tried(
     return TransportProbe(road=name, use=use, about=about, rights=rights, reads=reads, cannot=cannot)
 
 
-def _everything(actions: Mapping[str, Operation | None]) -> Iterator[tuple[str, str | Operation, str]]:
-    """Every kind that is read and every action of Slurm, as text, as `Transport.why_not` knows it, and all or tasks."""
-    yield from ((kind, kind, "all") for kind in KINDS)
+def _limits(road: Road, actions: Mapping[str, Operation | None]) -> dict[str, str]:
+    """What it cannot do there, and why: kinds, actions, and `ACTION tasks` where only tasks of arrays are refused."""
+    found = {kind: why for kind in KINDS if (why := road.why_not(kind)) is not None}
     for name, operation in actions.items():
-        if isinstance(operation, operations.Operation):
-            yield from ((name, operation, "all"), (f"{name} tasks", operation, "tasks"))
+        if not isinstance(operation, operations.Operation):
+            continue
+        if (why := road.why_not(operation)) is not None:
+            found[name] = why
+        elif (why := road.why_not(operation, "tasks")) is not None:
+            found[f"{name} tasks"] = why
+    return found
 
 
 def _read(reader: TransportReader) -> tuple[ProbeRead, Rights | None]:

@@ -174,7 +174,7 @@ ACTIONS: list[Action] = [
     Action(
         id="priority", operation=operations.PRIORITY,
         key="P", kind="job", label="priority", doing="changing…", done="changed", refuse=_priority,
-        inverse="priority", drift=WAITS,
+        inverse="priority", drift={**WAITS, "value": "goes"},  # Slurm raises it with age
         help="give a waiting job another priority; from then on it is fixed",
         value=Value(word="priority", like="a whole number", read=_priority_text, of=_priority_of,
                     undo_note="it had a priority that Slurm computed; the one put back is fixed"),

@@ -66,7 +66,6 @@ def findings(
     """A line a road, and one for each reason why it cannot do something."""
     group = FindingGroup("Slurm roads")
     known = {one.road: one for one in found}
-    actions = {one.id: one.operation for one in ACTIONS}
     for name, use in uses(settings).items():
         one = known.get(name)
         if one is None:

@@ -23,12 +23,12 @@ from collectors.slurm.sources import open_road
 from collectors.slurm.transport import KINDS, Road, There, why_not
 from console.actions.registry import ACTIONS as ROWS
 
-#: What is done to Slurm, by the name of the action.
-ACTIONS = {one.id: one.operation for one in ROWS if isinstance(one.operation, Operation)}
-
 from . import rest
 from .roots import SUITES
 from .slurm import Lab
+
+#: What is done to Slurm, by the name of the action.
+ACTIONS = {one.id: one.operation for one in ROWS if isinstance(one.operation, Operation)}
 
 PAGE = Path(__file__).parents[2] / "docs" / "slurm.md"
 BEGIN, END = "<!-- table: written by tests/lab/roads.py -->", "<!-- end of the table -->"

@@ -32,7 +32,7 @@ def send(change, **more):
 CALLS = [
     (node("drain", "gpu0001", "gpu0002", reason="bad DIMM"), ("DRAIN", "--reason=bad DIMM", "gpu[0001-0002]"),
      ["modify gpu[0001-0002] state=DRAIN reason=bad DIMM"]),
-    (node("UNDRAIN", "gpu0001"), ("UNDRAIN", "gpu0001"), ["modify gpu0001 state=UNDRAIN"]),
+    (node("undrain", "gpu0001"), ("UNDRAIN", "gpu0001"), ["modify gpu0001 state=UNDRAIN"]),
     (node("resume", "gpu0001"), ("RESUME", "gpu0001"), ["modify gpu0001 state=RESUME"]),
     (node("down", "gpu0001", reason="-x y"), ("DOWN", "--reason=-x y", "gpu0001"),
      ["modify gpu0001 state=DOWN reason=-x y"]),
