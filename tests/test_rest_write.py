@@ -14,7 +14,7 @@ from collectors.slurm import operations, transport
 from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.rest.requests import orders
 from collectors.slurm.rest.write import RestWriter
-from collectors.slurm.transport import LIMITS, There, why_not
+from collectors.slurm.transport import LIMITS, There, unsupported
 from collectors.slurm.transport_choice import ByRoad
 from collectors.slurm.writers import open_writer
 from console.actions.registry import ACTIONS as ROWS
@@ -157,7 +157,7 @@ class Fake:
         self.name, self.unable, self.rc = name, unable, rc
         self.done: list[Change] = []
 
-    def why_not(self, asked: Change) -> dict[str, str]:
+    def unsupported_targets(self, asked: Change) -> dict[str, str]:
         return {target: why for target, why in self.unable.items() if target in asked.targets}
 
     def commands(self, asked: Change) -> list[tuple[str, ...]]:
@@ -214,14 +214,14 @@ def test_limits_are_of_what_there_is():
     known = {*slurms.values(), *transport.KINDS, *transport.NAMED}
     assert {one.what for one in LIMITS if one.road == "rest"} <= known and all(one.why for one in LIMITS)
     assert {one.id for one in ROWS if one.shown_in not in {"alert", "silence"}} == set(slurms)
-    assert why_not("rest", operations.REQUEUE) is None and why_not("rest", operations.REBOOT) is not None
-    assert why_not("rest", operations.REQUEUE, There(parser=44)) and not why_not(
+    assert unsupported("rest", operations.REQUEUE) is None and unsupported("rest", operations.REBOOT) is not None
+    assert unsupported("rest", operations.REQUEUE, There(parser=44)) and not unsupported(
         "rest", operations.REQUEUE, There(parser=45)
     )
-    assert why_not("rest", operations.CANCEL, There(parser=45)) and not why_not(
+    assert unsupported("rest", operations.CANCEL, There(parser=45)) and not unsupported(
         "rest", operations.CANCEL, There(slurmdbd=True)
     )
-    assert not any(why_not("cli", what, There()) for what in known)
+    assert not any(unsupported("cli", what, There()) for what in known)
 
 
 def test_the_commands_alone_need_no_choice(restd):

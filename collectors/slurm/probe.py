@@ -11,7 +11,7 @@ from collectors.model import Fault, Operation, Rights, SourceFault
 
 from . import SlurmSettings, operations
 from .sources import open_road
-from .transport import KINDS, About, Road, TransportReader, why_not
+from .transport import KINDS, About, Road, TransportReader, unsupported
 
 #: In the order in which they are told; `rest` only where it is configured: there is no address to guess.
 ROADS = ("cli", "rest", "native")
@@ -58,7 +58,7 @@ def tried(
     """One road, with a reading of each of these kinds. Blocks; raises nothing for what a road does."""
     road = open_road(name, cluster, settings)
     # All are open before the first question: the last one that is closed gives back what the road holds.
-    readers = {kind: road.reader(kind) for kind in kinds if why_not(name, kind) is None}
+    readers = {kind: road.reader(kind) for kind in kinds if unsupported(name, kind) is None}
     try:
         about = road.about()
         cannot = _limits(road, actions)
@@ -75,13 +75,13 @@ def tried(
 
 def _limits(road: Road, actions: Mapping[str, Operation | None]) -> dict[str, str]:
     """What it cannot do there, and why: kinds, actions, and `ACTION tasks` where only tasks of arrays are refused."""
-    found = {kind: why for kind in KINDS if (why := road.why_not(kind)) is not None}
+    found = {kind: why for kind in KINDS if (why := road.unsupported(kind)) is not None}
     for name, operation in actions.items():
         if not isinstance(operation, operations.Operation):
             continue
-        if (why := road.why_not(operation)) is not None:
+        if (why := road.unsupported(operation)) is not None:
             found[name] = why
-        elif (why := road.why_not(operation, "tasks")) is not None:
+        elif (why := road.unsupported(operation, "tasks")) is not None:
             found[f"{name} tasks"] = why
     return found
 

@@ -145,7 +145,7 @@ class There(Struct, frozen=True, kw_only=True):
     """Whether slurmdbd keeps the accounts."""
 
 
-def why_not(road: str, what: str | Operation, there: There | None = None, of: str = "all") -> str | None:
+def unsupported(road: str, what: str | Operation, there: There | None = None, of: str = "all") -> str | None:
     """Why this road cannot do that there, None where it can. `there` None: why it can nowhere."""
     if road != "cli" and isinstance(what, operations.Operation) and what not in _SHARED:
         return _COMMANDS_ONLY[type(what)]
@@ -155,14 +155,14 @@ def why_not(road: str, what: str | Operation, there: There | None = None, of: st
     return None
 
 
-def refused_targets(road: str, change: Change, there: There | None = None) -> dict[str, str]:
+def unsupported_targets(road: str, change: Change, there: There | None = None) -> dict[str, str]:
     """Target to why this road cannot do that change to it there; `there` None: nowhere. Empty where it can."""
     operation = operations.operation_of(change)
     timed = change.resume_after_s is not None
     found = {}
     for target in change.targets:
         part = change.kind == "job" and ("_" in target or "+" in target)
-        why = why_not(road, operation, there, "timed" if timed else "tasks" if part else "all")
+        why = unsupported(road, operation, there, "timed" if timed else "tasks" if part else "all")
         if why is not None:
             found[target] = why
     return found
@@ -232,7 +232,7 @@ class Road(Transport, Protocol):
         """cli, rest or native."""
         ...
 
-    def why_not(self, what: str | Operation, of: str = "all") -> str | None:
+    def unsupported(self, what: str | Operation, of: str = "all") -> str | None:
         """Why it cannot do that here (a kind, a method of NAMED or an operation), None where it can.
 
         Asks for the version where it must. Raises SourceFault where that is not told.
@@ -256,7 +256,7 @@ class RoadWriter(Writer, Protocol):
         """Of the road."""
         ...
 
-    def why_not(self, change: Change) -> Mapping[str, str]:
+    def unsupported_targets(self, change: Change) -> Mapping[str, str]:
         """Target to why this road cannot do that to it; empty where it can do all of it. Raises SourceFault."""
         ...
 
@@ -296,4 +296,4 @@ class FewByName:
 
 def first_that_can(roads: Sequence[Road], kind: str) -> Road | None:
     """The road over which all of a kind is read: the first that can somewhere."""
-    return next((road for road in roads if why_not(road.name, kind) is None), None)
+    return next((road for road in roads if unsupported(road.name, kind) is None), None)

@@ -228,7 +228,7 @@ def change(action: Action, **more: object) -> Change:
 
 def native(one: Change) -> str:
     """What pyslurm is told, or why it cannot be."""
-    if refused := transport.refused_targets("native", one):
+    if refused := transport.unsupported_targets("native", one):
         return f"no: {next(iter(refused.values()))}"
     return "; ".join(shlex.join(["write_worker", *words]) for words, _ in native_calls(one, one.targets))
 
@@ -253,7 +253,7 @@ def _sent(action: Action) -> Iterator[str]:
 
 
 def _rest(one: Change) -> list[str]:
-    if refused := transport.refused_targets("rest", one):
+    if refused := transport.unsupported_targets("rest", one):
         return [f"no: {next(iter(refused.values()))}"]
     limit = next((found for found in transport.LIMITS if found.road == "rest" and found.what == one.operation), None)
     note = ""

@@ -13,7 +13,7 @@ import pytest
 
 from .alertmanager import VERSIONS, Alertmanager
 from .prometheus import ENGINES, Monitor, engine_root
-from .roots import SUITES, LabError, root_of, why_not
+from .roots import SUITES, LabError, lab_unsupported, root_of
 from .slurm import Lab
 
 #: Servers that scrape all the time, whoever asks: half a core for three of them.
@@ -156,7 +156,7 @@ def running(suite: str, **options: object) -> Iterator[Lab]:
 
 def require(suite: str) -> None:
     """Skip (fail under CI=true) unless this machine has, or can make, the root of a suite."""
-    reason = why_not()
+    reason = lab_unsupported()
     if reason is None:
         try:
             root_of(suite)

@@ -20,7 +20,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.operations import Operation
 from collectors.slurm.rest import client
 from collectors.slurm.sources import open_road
-from collectors.slurm.transport import KINDS, Road, There, why_not
+from collectors.slurm.transport import KINDS, Road, There, unsupported
 from console.actions.registry import ACTIONS as ROWS
 
 from . import rest
@@ -112,7 +112,7 @@ def column(lab: Lab, transport: str) -> tuple[str, dict[str, str]]:
     there = client.there_at(settings(lab)) if transport == "rest" else There(slurmdbd=True)
     cells: dict[str, str] = {}
     for kind in KINDS:
-        if (why := why_not(transport, kind, there)) is not None:
+        if (why := unsupported(transport, kind, there)) is not None:
             cells[kind] = f"no: {why}"
             continue
         reader = road.reader(kind)
@@ -127,7 +127,7 @@ def column(lab: Lab, transport: str) -> tuple[str, dict[str, str]]:
         cells[kind] = f"{size}{took:.0f} ms"
         reader.close()
     for action, operation in ACTIONS.items():
-        why, task = why_not(transport, operation, there), why_not(transport, operation, there, "tasks")
+        why, task = unsupported(transport, operation, there), unsupported(transport, operation, there, "tasks")
         cells[action] = f"no: {why}" if why else "yes, but no tasks" if task else "yes"
     return f"{about.version} {transport}" + (f" {about.parser}" if about.parser else ""), cells
 

@@ -79,7 +79,7 @@ class CliRoad(FewByName):
         self._deadline_s = settings.deadline_s
         self._cluster = cluster
 
-    def why_not(self, what: str | Operation, of: str = "all") -> str | None:
+    def unsupported(self, what: str | Operation, of: str = "all") -> str | None:
         """It can do everything."""
         return None
 

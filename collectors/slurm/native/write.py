@@ -36,7 +36,7 @@ class NativeWriter:
         self._prefix = tuple(prefix)
         self._deadline_s = deadline_s
 
-    def why_not(self, change: Change) -> Mapping[str, str]:
+    def unsupported_targets(self, change: Change) -> Mapping[str, str]:
         """Target to why pyslurm cannot do that to it; it asks only about tasks of arrays. Raises SourceFault."""
         unable = self._never(change)
         tasks = tuple(one for one in change.targets if "_" in one and one not in unable)
@@ -52,8 +52,8 @@ class NativeWriter:
     def _never(self, change: Change) -> dict[str, str]:
         """Target to why pyslurm can nowhere do that to it."""
         if change.kind != "job":
-            return transport.refused_targets(self.name, change)
-        why = transport.why_not(self.name, operations.operation_of(change))
+            return transport.unsupported_targets(self.name, change)
+        why = transport.unsupported(self.name, operations.operation_of(change))
         if why is not None:
             return dict.fromkeys(change.targets, why)
         return {one: _PART for one in change.targets if not _NUMBER_OR_TASK.fullmatch(one)}

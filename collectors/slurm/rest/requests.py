@@ -16,7 +16,7 @@ from msgspec import Struct
 from collectors.model import Change
 from collectors.slurm import operations
 from collectors.slurm.operations import NodeState, batches, checked, node_groups, operation_of
-from collectors.slurm.transport import refused_targets
+from collectors.slurm.transport import unsupported_targets
 
 _REQUEUE: Mapping[Any, list[str]] = {
     operations.REQUEUE: ["Incomplete"],
@@ -43,7 +43,7 @@ def orders(change: Change) -> list[RestRequest]:
     """Each call, in order and as few as they can be. Everything is checked before the first one is made: this is the
     last door. Raises ValueError for a Change that is not plain, or that slurmrestd cannot do."""
     names, operation = checked(change), operation_of(change)
-    if refused := refused_targets("rest", change):
+    if refused := unsupported_targets("rest", change):
         raise ValueError(next(iter(refused.values())))
     if isinstance(operation, NodeState):
         return [_nodes(operation, change, told, some) for told, some in node_groups(change, names)]

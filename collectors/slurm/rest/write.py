@@ -16,7 +16,7 @@ from collectors.clean import clean
 from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.write import DEADLINE_S, NO_REFUSAL, doubtful
-from collectors.slurm.transport import refused_targets
+from collectors.slurm.transport import unsupported_targets
 
 from .client import Error, RestClient, RestEnvelope, RestRefusal, RestUnsent, there_at
 from .requests import RestRequest, orders
@@ -58,9 +58,9 @@ class RestWriter:
         self._settings = settings
         self._deadline_s = deadline_s
 
-    def why_not(self, change: Change) -> Mapping[str, str]:
+    def unsupported_targets(self, change: Change) -> Mapping[str, str]:
         """Target to why slurmrestd cannot do that to it. Raises SourceFault where its version is not told."""
-        return refused_targets(self.name, change, there_at(self._settings, self._deadline_s))
+        return unsupported_targets(self.name, change, there_at(self._settings, self._deadline_s))
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
         """Method, path and body of each call; never the token. Raises ValueError, SourceFault."""
