@@ -48,8 +48,8 @@ def test_ids_and_words_are_complete_and_unique():
 
 
 def test_the_writer_knows_exactly_these_actions():
-    slurms = {one for one in vars(operations).values() if isinstance(one, operations.Operation)}
-    assert slurms == {one.operation for one in ACTIONS if isinstance(one.operation, operations.Operation)}
+    slurms = {one for one in vars(operations).values() if isinstance(one, operations.SlurmOperation)}
+    assert slurms == {one.operation for one in ACTIONS if isinstance(one.operation, operations.SlurmOperation)}
     assert all(one.operation is not None and one.operation.kind == one.kind for one in ACTIONS)
 
 

@@ -210,7 +210,7 @@ def test_no_cancel_where_a_refusal_would_hang_the_controller(tmp_path):
 
 
 def test_limits_are_of_what_there_is():
-    slurms = {one.id: one.operation for one in ROWS if isinstance(one.operation, operations.Operation)}
+    slurms = {one.id: one.operation for one in ROWS if isinstance(one.operation, operations.SlurmOperation)}
     known = {*slurms.values(), *transport.KINDS, *transport.NAMED}
     assert {one.what for one in LIMITS if one.road == "rest"} <= known and all(one.why for one in LIMITS)
     assert {one.id for one in ROWS if one.shown_in not in {"alert", "silence"}} == set(slurms)

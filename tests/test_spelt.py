@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.slurm.operations import Operation, calls
+from collectors.slurm.operations import SlurmOperation, calls
 from console.actions.registry import ACTIONS
 from tests.make import change_of
 

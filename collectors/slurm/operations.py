@@ -1,4 +1,4 @@
-"""What Slurm can be asked to change: one `Operation` each, with what it takes beside its targets and its commands.
+"""What Slurm can be asked to change: one operation each, with what it takes beside its targets and its commands.
 
 An action of the console names its operation; the transports and the simulated Slurm dispatch on it. `checked` is the
 last check before anything is sent, for every transport; `calls` spells the commands of scontrol, scancel and sacctmgr.
@@ -19,8 +19,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from collectors.clean import clean
-from collectors.model import Change
-from collectors.model import Operation as BaseOperation
+from collectors.model import Change, Operation
 from collectors.nodeset import expand, fold_for_slurm
 
 REASON_CAP = 1000
@@ -81,7 +80,7 @@ Words = tuple[str, ...]
 Call = tuple[Words, tuple[str, ...]]
 
 
-class Operation(BaseOperation, frozen=True, kw_only=True):
+class SlurmOperation(Operation, frozen=True, kw_only=True):
     """One kind of request to Slurm. The same operation is the same value, so it serves as a key."""
 
     kind: ClassVar[str] = "job"
@@ -104,7 +103,7 @@ class Operation(BaseOperation, frozen=True, kw_only=True):
         raise NotImplementedError
 
 
-class NodeState(Operation, frozen=True, kw_only=True):
+class NodeState(SlurmOperation, frozen=True, kw_only=True):
     """Set the state of nodes; DRAIN and DOWN need a reason, DRAIN may end by itself (`Change.resume_after_s`)."""
 
     state: str
@@ -120,7 +119,7 @@ class NodeState(Operation, frozen=True, kw_only=True):
         return [(_node_state(self.state, some, told), some) for told, some in node_groups(change, names)]
 
 
-class Reboot(Operation, frozen=True, kw_only=True):
+class Reboot(SlurmOperation, frozen=True, kw_only=True):
     """Reboot nodes once their jobs have ended; with `now` they are set down first, which kills the jobs."""
 
     now: bool = False
@@ -138,7 +137,7 @@ class Reboot(Operation, frozen=True, kw_only=True):
         return found
 
 
-class CancelReboot(Operation, frozen=True, kw_only=True):
+class CancelReboot(SlurmOperation, frozen=True, kw_only=True):
     """Cancel a reboot that waits for jobs to end."""
 
     kind: ClassVar[str] = "node"
@@ -148,7 +147,7 @@ class CancelReboot(Operation, frozen=True, kw_only=True):
         return [(("scontrol", "cancel_reboot", folded(names)), names)]
 
 
-class PowerNode(Operation, frozen=True, kw_only=True):
+class PowerNode(SlurmOperation, frozen=True, kw_only=True):
     """Power nodes up or down. POWER_DOWN_ASAP drains and waits for jobs; POWER_DOWN waits and drains nothing (24.11.5,
     26.05.5): new jobs go on starting there."""
 
@@ -160,7 +159,7 @@ class PowerNode(Operation, frozen=True, kw_only=True):
         return [(("scontrol", "update", f"NodeName={folded(names)}", f"State={self.state}"), names)]
 
 
-class UpdateNode(Operation, frozen=True, kw_only=True):
+class UpdateNode(SlurmOperation, frozen=True, kw_only=True):
     """Set one field of nodes, by the name that scontrol has for it."""
 
     field: str
@@ -180,7 +179,7 @@ class UpdateNode(Operation, frozen=True, kw_only=True):
         ]
 
 
-class UpdateJob(Operation, frozen=True, kw_only=True):
+class UpdateJob(SlurmOperation, frozen=True, kw_only=True):
     """Set one field of jobs, by the name that scontrol has for it."""
 
     field: str
@@ -200,7 +199,7 @@ class UpdateJob(Operation, frozen=True, kw_only=True):
         ]
 
 
-class JobCommand(Operation, frozen=True, kw_only=True):
+class JobCommand(SlurmOperation, frozen=True, kw_only=True):
     """A command for jobs that takes nothing else."""
 
     words: Words
@@ -214,7 +213,7 @@ class JobCommand(Operation, frozen=True, kw_only=True):
         ]
 
 
-class SignalJob(Operation, frozen=True, kw_only=True):
+class SignalJob(SlurmOperation, frozen=True, kw_only=True):
     """Send a signal to the steps of jobs, or (`B:NAME`) to the batch script alone."""
 
     @property
@@ -232,7 +231,7 @@ class SignalJob(Operation, frozen=True, kw_only=True):
         return found
 
 
-class NotifyJob(Operation, frozen=True, kw_only=True):
+class NotifyJob(SlurmOperation, frozen=True, kw_only=True):
     """Write a message to the output of jobs."""
 
     @property
@@ -245,7 +244,7 @@ class NotifyJob(Operation, frozen=True, kw_only=True):
         return [(("scontrol", "notify", name, change.values[name]), (name,)) for name in names]
 
 
-class PartitionState(Operation, frozen=True, kw_only=True):
+class PartitionState(SlurmOperation, frozen=True, kw_only=True):
     """Set the state of partitions: UP or DOWN. Running jobs go on."""
 
     state: str
@@ -256,7 +255,7 @@ class PartitionState(Operation, frozen=True, kw_only=True):
         return [(("scontrol", "update", f"PartitionName={name}", f"State={self.state}"), (name,)) for name in names]
 
 
-class CreateReservation(Operation, frozen=True, kw_only=True):
+class CreateReservation(SlurmOperation, frozen=True, kw_only=True):
     """Make one reservation of all target nodes, from `Change.settings`: name, start, for (seconds), users, accounts,
     flags. Times are sent as seconds since the epoch (`uts…`), so no time zone can change them."""
 
@@ -296,7 +295,7 @@ class CreateReservation(Operation, frozen=True, kw_only=True):
         return [(tuple(words), names)]
 
 
-class EndReservation(Operation, frozen=True, kw_only=True):
+class EndReservation(SlurmOperation, frozen=True, kw_only=True):
     """Give reservations another end (a `MOMENT` each)."""
 
     kind: ClassVar[str] = "reservation"
@@ -312,7 +311,7 @@ class EndReservation(Operation, frozen=True, kw_only=True):
         return [(("scontrol", "update", f"ReservationName={name}", f"EndTime={ends[name]}"), (name,)) for name in names]
 
 
-class DeleteReservation(Operation, frozen=True, kw_only=True):
+class DeleteReservation(SlurmOperation, frozen=True, kw_only=True):
     """Delete reservations."""
 
     kind: ClassVar[str] = "reservation"
@@ -322,7 +321,7 @@ class DeleteReservation(Operation, frozen=True, kw_only=True):
         return [(("scontrol", "delete", f"ReservationName={name}"), (name,)) for name in names]
 
 
-class LimitUser(Operation, frozen=True, kw_only=True):
+class LimitUser(SlurmOperation, frozen=True, kw_only=True):
     """Keep users from submitting (MaxSubmitJobs=0), or give their associations back the limits they had.
 
     `-i` answers sacctmgr's own question, which the gate has asked. The cluster is always named: without it the change
@@ -401,9 +400,9 @@ BLOCK_USER = LimitUser(restore=False)
 UNBLOCK_USER = LimitUser(restore=True)
 
 
-def operation_of(change: Change) -> Operation:
+def operation_of(change: Change) -> SlurmOperation:
     """The operation of a change of Slurm. Raises ValueError where it is none."""
-    if not isinstance(change.operation, Operation) or change.operation.kind != change.kind:
+    if not isinstance(change.operation, SlurmOperation) or change.operation.kind != change.kind:
         raise ValueError(f"{change.action} of a {change.kind} is not an action of Slurm's")
     return change.operation
 
@@ -432,7 +431,7 @@ def checked(change: Change) -> tuple[str, ...]:
     return change.targets
 
 
-def _check_fields(change: Change, operation: Operation) -> None:
+def _check_fields(change: Change, operation: SlurmOperation) -> None:
     """What goes with the targets: each field only with an operation that takes it, complete, and within its range."""
     action, targets = change.action, frozenset(change.targets)
     fields: tuple[tuple[str, Mapping[str, object], bool, bool], ...] = (

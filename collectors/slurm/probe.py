@@ -77,7 +77,7 @@ def _limits(road: Road, actions: Mapping[str, Operation | None]) -> dict[str, st
     """What it cannot do there, and why: kinds, actions, and `ACTION tasks` where only tasks of arrays are refused."""
     found = {kind: why for kind in KINDS if (why := road.unsupported(kind)) is not None}
     for name, operation in actions.items():
-        if not isinstance(operation, operations.Operation):
+        if not isinstance(operation, operations.SlurmOperation):
             continue
         if (why := road.unsupported(operation)) is not None:
             found[name] = why

@@ -147,7 +147,7 @@ class There(Struct, frozen=True, kw_only=True):
 
 def unsupported(road: str, what: str | Operation, there: There | None = None, of: str = "all") -> str | None:
     """Why this road cannot do that there, None where it can. `there` None: why it can nowhere."""
-    if road != "cli" and isinstance(what, operations.Operation) and what not in _SHARED:
+    if road != "cli" and isinstance(what, operations.SlurmOperation) and what not in _SHARED:
         return _COMMANDS_ONLY[type(what)]
     for limit in LIMITS:
         if limit.road == road and limit.what == what and limit.of in {"all", of} and not _overcome(limit, there):

@@ -17,7 +17,7 @@ from unittest import mock
 from msgspec import Struct
 
 from collectors.slurm import SlurmSettings
-from collectors.slurm.operations import Operation
+from collectors.slurm.operations import SlurmOperation
 from collectors.slurm.rest import client
 from collectors.slurm.sources import open_road
 from collectors.slurm.transport import KINDS, Road, There, unsupported

@@ -8,7 +8,7 @@ from collectors.model import Change, Sent
 from collectors.sim.faults import Faults
 from collectors.sim.timeline import Timeline
 from collectors.slurm import operations
-from collectors.slurm.operations import Operation, calls, operation_of
+from collectors.slurm.operations import SlurmOperation, calls, operation_of
 
 from . import job_requests, node_requests, partition_requests, reservation_requests, user_requests
 from .job_queue import SimQueue
@@ -21,7 +21,7 @@ ACTS: Acts = {
     **user_requests.ACTS,
 }  # fmt: skip
 #: How the commands print a refusal, where it is neither "{text} for job {target}" nor an update's error.
-_ERRORS: Mapping[Operation, str] = {
+_ERRORS: Mapping[SlurmOperation, str] = {
     operations.RESERVE: "Error creating the reservation: {text}",
     operations.BLOCK_USER: "{text}",
     operations.UNBLOCK_USER: "{text}",

@@ -9,7 +9,7 @@ from msgspec import Struct
 from collectors.model import Change
 from collectors.sim.faults import Faults
 from collectors.sim.timeline import Timeline
-from collectors.slurm.operations import Operation
+from collectors.slurm.operations import SlurmOperation
 
 from .job_queue import SimQueue
 from .reboots import Reboots
@@ -30,4 +30,4 @@ class Bench(Struct, frozen=True):
 
 #: What does one action to one target.
 Act = Callable[[Bench, Change, str], str | None]
-Acts = Mapping[Operation, Act]
+Acts = Mapping[SlurmOperation, Act]
