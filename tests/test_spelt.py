@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from collectors.slurm.operations import SlurmOperation, calls
+from collectors.slurm import operations
+from collectors.slurm.operations import calls
 from console.actions.registry import ACTIONS
 from tests.make import change_of
 
@@ -110,5 +111,6 @@ def test_no_other_name_gets_through(name):
 
 def test_every_action_of_slurms_is_spelt():
     for action in ACTIONS:
-        if isinstance(action.operation, Operation) and action.together is None and action.kind in {"node", "job"}:
+        slurms = isinstance(action.operation, operations.SlurmOperation)
+        if slurms and action.together is None and action.kind in {"node", "job"}:
             assert (action.operation.value_form is not None) == (action.value is not None), action.id

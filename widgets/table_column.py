@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -13,6 +13,13 @@ GAP = 2
 """Blank cells between two columns."""
 ESSENTIAL = 4
 """Columns up to this priority are worth making others narrower for."""
+
+
+class ExportField(NamedTuple):
+    """One field for programs: a name with its unit in it, and its value from a row and the context of the table."""
+
+    name: str
+    value: Callable[[Any, Any], Any]
 
 
 class Column(Struct, frozen=True):
@@ -40,6 +47,8 @@ class Column(Struct, frozen=True):
     identity: Callable[[Any], bool] | None = None
     """Of a column that says which row this is (job id, node name): whether the cell of a row is one such name, and no
     list of them. A name is never cut while another column can give way."""
+    export: tuple[ExportField, ...] | None = None
+    """What programs are given of it; None: its text, under its key."""
 
 
 def always(_: Any) -> bool:

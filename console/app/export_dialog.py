@@ -31,7 +31,7 @@ from console.tables.gpu_table import Col
 from console.tables.gpu_table import columns as gpu_columns
 from widgets.cells import Cell
 from widgets.table import VirtualTable
-from widgets.table_column import Column
+from widgets.table_column import Column, ExportField
 from widgets.units import stamp
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _sheet(app: ConsoleApp, screen: Any) -> tuple[str, Callable[[], TableExport]
     return name, lambda: one
 
 
-def _plainly(field: table_export.ExportField, row: Any, ctx: Any) -> str:
+def _plainly(field: ExportField, row: Any, ctx: Any) -> str:
     value = field.value(row, ctx)
     return "—" if value is None else str(table_export.guarded(value)).removeprefix("'")
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from widgets.cells import Cell, spans_of
-from widgets.table_column import Column
+from widgets.table_column import Column, ExportField
 from widgets.units import UNKNOWN
 
 from . import markdown
@@ -28,14 +28,6 @@ _BARS = frozenset("━╸─█▉▊▋▌▍▎▏░")
 _FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
 
 Value = str | int | float | bool | None | Sequence[str]
-
-
-class ExportField(NamedTuple):
-    """One field for programs."""
-
-    name: str
-    value: Callable[[Any, Any], Value]
-    """From a row and the context of its table."""
 
 
 class TableExport(Struct, frozen=True, kw_only=True):

@@ -8,8 +8,9 @@ from typing import Any
 from collectors.model import Share
 from console.queue.accounts import Held, Holder
 from console.queue.limit_text import figures_text
+from console.tables.exports import attribute
 from widgets.cells import Cell
-from widgets.table_column import Column, always
+from widgets.table_column import Column, ExportField, always
 from widgets.units import UNKNOWN, count, percent
 
 from .table_columns import dim
@@ -74,42 +75,53 @@ def _held(key: str, title: str, width: int, read: Callable[[Held], int], priorit
         align="right",
         priority=priority,
         descending=True,
+        export=(_held_export(_HELD.get(key, key), key),),
     )
 
 
+def _share_export(name: str, of: str) -> ExportField:
+    """A figure of the fair share of an account or user."""
+    return ExportField(name, lambda h, _: None if h.share is None else getattr(h.share, of))
+
+
+def _nearest_export(name: str, of: str) -> ExportField:
+    """A figure of the limit nearest to being hit."""
+    return ExportField(name, lambda h, _: None if h.nearest is None else getattr(h.nearest, of))
+
+
+def _held_export(name: str, of: str) -> ExportField:
+    """A figure of the jobs of an account or user; None where the jobs were never read."""
+    return ExportField(name, lambda h, c: getattr(h.held, of) if "jobs" in c.cluster.known else None)
+
+
+#: Figures whose field for programs has another name than the column.
+_HELD = {"gpus": "gpus_held", "nodes": "nodes_held", "asked": "gpus_asked"}
 _FIGURES: tuple[Column, ...] = (
     _held("gpus", "GPUs", 6, lambda held: held.gpus, 0),
     _held("running", "running", 7, lambda held: held.running, 1),
     _held("nodes", "nodes", 6, lambda held: held.nodes, 7),
     _held("pending", "pending", 7, lambda held: held.pending, 2),
     _held("asked", "GPUs asked", 10, lambda held: held.asked, 6),
-    Column("shares", "shares", 12, _shares, _sort(lambda share: share.shares_norm), align="right", priority=4),
-    Column("used", "use", 6, _part, _sort(lambda share: share.usage_part), align="right", priority=3,
-           descending=True),
-    Column("factor", "fair share", 10, _factor, _sort(lambda share: share.factor), align="right", priority=5),
+    Column("shares", "shares", 12, _shares, _sort(lambda share: share.shares_norm), align="right", priority=4,
+           export=(_share_export("shares", "shares"), _share_export("shares_norm", "shares_norm"))),
+    Column("used", "use", 6, _part, _sort(lambda share: share.usage_part), align="right", priority=3, descending=True,
+           export=(_share_export("usage", "usage"), _share_export("usage_part", "usage_part"))),
+    Column("factor", "fair share", 10, _factor, _sort(lambda share: share.factor), align="right", priority=5,
+           export=(_share_export("fair_share", "factor"),)),
     Column("limit", "nearest limit", 26, _limit, lambda one: one.nearest.share if one.nearest is not None else None,
-           priority=1, grow=3, most=60, descending=True),
+           priority=1, grow=3, most=60, descending=True,
+           export=tuple(_nearest_export(f"limit_{name}", name) for name in ("name", "tres", "qos", "used", "most"))),
 )  # fmt: skip
 ACCOUNTS: tuple[Column, ...] = (
-    Column(
-        "account", "account", 12, lambda one, _: one.account, lambda one: one.account, grow=1, most=28, identity=always
-    ),
-    *_FIGURES[:3],
-    Column(
-        "users",
-        "users",
-        5,
-        lambda one, _: count(one.users),
-        lambda one: one.users,
-        align="right",
-        priority=8,
-        descending=True,
-    ),
-    *_FIGURES[3:],
-)
-MEMBERS: tuple[Column, ...] = (
-    Column("user", "user", 10, lambda one, _: one.user or "", lambda one: one.user, grow=1, most=24,
+    Column("account", "account", 12, lambda one, _: one.account, lambda one: one.account, grow=1, most=28,
            identity=always),
+    *_FIGURES[:3],
+    Column("users", "users", 5, lambda one, _: count(one.users), lambda one: one.users, align="right", priority=8,
+           descending=True, export=(attribute("users"),)),
+    *_FIGURES[3:],
+)  # fmt: skip
+MEMBERS: tuple[Column, ...] = (
+    Column("user", "user", 10, lambda one, _: one.user or "", lambda one: one.user, grow=1, most=24, identity=always),
     Column("account", "account", 10, lambda one, _: dim(one.account), lambda one: one.account, priority=3, grow=1,
            most=24),
     *_FIGURES,

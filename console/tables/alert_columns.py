@@ -13,10 +13,11 @@ from collectors.nodeset import fold, natural_key
 from collectors.nodestate import OUT
 from console.alerts.groups import AlertGroup, order, safe
 from console.health.unknown_reasons import why_unknown
+from console.tables.exports import attribute, moment
 from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.pane import PaneLine
-from widgets.table_column import Column
+from widgets.table_column import Column, ExportField
 from widgets.units import UNKNOWN, count, duration, plural, when
 
 from .table_columns import Ctx
@@ -91,62 +92,28 @@ def _length(names: Sequence[str] | None) -> int | None:
 
 
 GROUPS: tuple[Column, ...] = (
-    Column("state", "state", 11, _state, order),
-    Column(
-        "what",
-        "what",
-        27,
-        _title,
-        lambda g: natural_key(g.title),
-        grow=3,
-        most=46,
-        identity=lambda g: len(g.nodes) == 1,
-    ),
-    Column(
-        "nodes",
-        "nodes",
-        5,
-        lambda g, _: _hit(g, len(g.nodes)),
-        lambda g: len(g.nodes),
-        align="right",
-        descending=True,
-    ),
-    Column(
-        "jobs",
-        "jobs",
-        4,
-        lambda g, _: _hit(g, _length(g.jobs)),
-        lambda g: _length(g.jobs),
-        align="right",
-        priority=1,
-        descending=True,
-    ),
-    Column("users", "users", 12, _users, lambda g: _length(g.users), priority=5, grow=1, most=22, descending=True),
-    Column(
-        "gpus",
-        "GPUs",
-        5,
-        lambda g, _: _hit(g, g.gpus),
-        lambda g: g.gpus,
-        align="right",
-        priority=6,
-        descending=True,
-    ),
-    Column("racks", "racks", 7, lambda g, _: folded(g.racks), lambda g: g.racks, priority=7, grow=1, most=16),
-    Column("since", "since", 7, _since, lambda g: g.since, align="right", volatile=True),
-    Column("who", "who has it", 10, lambda g, _: (who(g), "good"), lambda g: g.taken_by, grow=1, most=24),
-    Column(
-        "alerts",
-        "alerts",
-        6,
-        lambda g, _: count(len(g.alerts)),
-        lambda g: len(g.alerts),
-        align="right",
-        priority=4,
-        descending=True,
-    ),
-    Column("summary", "summary", 24, lambda g, _: _said(g), lambda g: g.summary, priority=8, grow=5),
-)
+    Column("state", "state", 11, _state, order, export=(attribute("state"), attribute("severity"))),
+    Column("what", "what", 27, _title, lambda g: natural_key(g.title), grow=3, most=46,
+           identity=lambda g: len(g.nodes) == 1, export=(attribute("what", "title"),)),
+    Column("nodes", "nodes", 5, lambda g, _: _hit(g, len(g.nodes)), lambda g: len(g.nodes), align="right",
+           descending=True, export=(attribute("nodes"), attribute("unknown_hosts", "unknown"))),
+    Column("jobs", "jobs", 4, lambda g, _: _hit(g, _length(g.jobs)), lambda g: _length(g.jobs), align="right",
+           priority=1, descending=True, export=(attribute("jobs"),)),
+    Column("users", "users", 12, _users, lambda g: _length(g.users), priority=5, grow=1, most=22, descending=True,
+           export=(attribute("users"),)),
+    Column("gpus", "GPUs", 5, lambda g, _: _hit(g, g.gpus), lambda g: g.gpus, align="right", priority=6,
+           descending=True, export=(attribute("gpus"),)),
+    Column("racks", "racks", 7, lambda g, _: folded(g.racks), lambda g: g.racks, priority=7, grow=1, most=16,
+           export=(attribute("racks"),)),
+    Column("since", "since", 7, _since, lambda g: g.since, align="right", volatile=True, export=(moment("since"),)),
+    Column("who", "who has it", 10, lambda g, _: (who(g), "good"), lambda g: g.taken_by, grow=1, most=24,
+           export=(attribute("taken_by"),)),
+    Column("alerts", "alerts", 6, lambda g, _: count(len(g.alerts)), lambda g: len(g.alerts), align="right",
+           priority=4, descending=True,
+           export=(ExportField("alerts", lambda g, _: len(g.alerts)), attribute("quiet"))),
+    Column("summary", "summary", 24, lambda g, _: _said(g), lambda g: g.summary, priority=8, grow=5,
+           export=(attribute("summary"),)),
+)  # fmt: skip
 
 
 def _ends(silence: Silence, now: float) -> str:
@@ -166,13 +133,17 @@ def _left(one: Quiet, ctx: Ctx) -> Cell:
 
 
 SILENCES: tuple[Column, ...] = (
-    Column("state", "state", 9, lambda s, _: ("◐ taken" if s.silence.taken else f"‖ {s.silence.state}", "")),
-    Column("left", "ends in", 13, _left, lambda s: s.silence.ends, volatile=True, grow=1, most=24),
+    Column("state", "state", 9, lambda s, _: ("◐ taken" if s.silence.taken else f"‖ {s.silence.state}", ""),
+           export=(attribute("id", "silence.id"), attribute("state", "silence.state"),
+               attribute("taken", "silence.taken"))),
+    Column("left", "ends in", 13, _left, lambda s: s.silence.ends, volatile=True, grow=1, most=24,
+           export=(moment("starts", "silence.starts"), moment("ends", "silence.ends"))),
     Column("by", "by", 8, lambda s, _: s.silence.by, lambda s: s.silence.by, grow=1, most=16),
     Column("alerts", "keeps quiet", 11, lambda s, _: count(s.alerts), lambda s: s.alerts, align="right", priority=2,
-           descending=True),
+           descending=True, export=(attribute("alerts"),)),
     Column("comment", "comment", 14, lambda s, _: s.silence.comment, lambda s: s.silence.comment, grow=3),
-    Column("matchers", "matchers", 14, lambda s, _: " ".join(map(str, s.silence.matchers)), priority=1, grow=4),
+    Column("matchers", "matchers", 14, lambda s, _: " ".join(map(str, s.silence.matchers)), priority=1, grow=4,
+           export=(ExportField("matchers", lambda q, _: tuple(map(str, q.silence.matchers))),)),
 )  # fmt: skip
 
 

@@ -10,10 +10,11 @@ from collectors.model import Fault
 from console.clusters.cluster_summary import Standing
 from console.health.unknown_reasons import late, not_read
 from console.plant.power import site_w
+from console.tables.exports import attribute
 from console.triage.attention_list import AttentionLine
 from themes.roles import state_look
 from widgets.cells import Cell, Span
-from widgets.table_column import Column, always
+from widgets.table_column import Column, ExportField, always
 from widgets.units import UNKNOWN, age, count, power
 
 from .overview_figures import RUNNING
@@ -159,17 +160,31 @@ def _age(row: ClusterRow, _: Ctx) -> Cell:
     return UNKNOWN if old is None else age(old)
 
 
+def _total_export(name: str) -> ExportField:
+    """A sum over a whole cluster."""
+    return ExportField(
+        name, lambda r, _: None if (found := r.standing.cluster) is None else getattr(found.totals, name)
+    )
+
+
 CLUSTERS: tuple[Column, ...] = (
-    Column("name", "cluster", 12, _name, lambda r: r.standing.name, grow=1, most=24, identity=always),
+    Column("name", "cluster", 12, _name, lambda r: r.standing.name, grow=1, most=24, identity=always,
+           export=(attribute("cluster", "standing.name"), attribute("shown", "standing.shown"),
+               attribute("not_open", "standing.why"))),
     Column("alerts", "alerts", 9, _alerts, lambda r: (r.standing.critical or 0, r.standing.warning or 0), priority=1,
-           descending=True),
-    Column("up", "nodes up", 16, _up, priority=3, align="right"),
+           descending=True,
+           export=(attribute("critical", "standing.critical"), attribute("warning", "standing.warning"))),
+    Column("up", "nodes up", 16, _up, priority=3, align="right", export=(_total_export("nodes"),)),
     Column("out", "out", 7, _out, priority=2, align="right"),
-    Column("gpus", "GPUs busy", 16, _gpus, priority=4, align="right"),
+    Column("gpus", "GPUs busy", 16, _gpus, priority=4, align="right",
+           export=(_total_export("gpus_alloc"), _total_export("gpus"))),
     Column("queue", "queue", 22, _queue, priority=5, grow=1, most=28),
-    Column("power", "power", 8, _power, priority=7, align="right"),
-    Column("age", "age", 5, _age, priority=3, align="right", volatile=True),
-    Column("ill", "sources", 14, lambda r, _: (r.standing.ill or "answer", "warn" if r.standing.ill else "text-dim")
-           if r.standing.cluster is not None else "", priority=6, grow=1, most=30, volatile=True),
-    Column("need", "worst need", 20, _need, priority=0, grow=4, volatile=True),
+    Column("power", "power", 8, _power, priority=7, align="right", export=(ExportField("power_w", power_w),)),
+    Column("age", "age", 5, _age, priority=3, align="right", volatile=True, export=(attribute("oldest_s"),)),
+    Column("ill", "sources", 14, lambda r,
+           _: (r.standing.ill or "answer",
+               "warn" if r.standing.ill else "text-dim") if r.standing.cluster is not None else "",
+           priority=6, grow=1, most=30, volatile=True, export=(attribute("sources", "standing.ill"),)),
+    Column("need", "worst need", 20, _need, priority=0, grow=4, volatile=True,
+           export=(ExportField("worst_need", worst_need),)),
 )  # fmt: skip

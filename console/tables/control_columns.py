@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Diag
 from collectors.nodeset import natural_key
+from console.tables.exports import attribute, moment
 from console.triage.attention_control import stuck
 from widgets.cells import Cell
 from widgets.table_column import Column, always
@@ -88,19 +89,20 @@ def duration_us(us: int | None) -> str:
 ASKERS: tuple[Column, ...] = (
     Column("user", "user", 10, lambda a, _: a.user, lambda a: a.user, grow=1, most=24, identity=always),
     Column("calls", "calls", 9, lambda a, _: count(a.calls), lambda a: a.calls, align="right", descending=True),
-    Column("time", "time", 9, _time, lambda a: a.time_us, align="right", descending=True),
+    Column("time", "time", 9, _time, lambda a: a.time_us, align="right", descending=True,
+           export=(attribute("time_us"),)),
     Column("mean", "a call", 9, lambda a, _: duration_us(a.time_us // a.calls if a.time_us and a.calls else None),
            lambda a: a.time_us / a.calls if a.time_us and a.calls else None, align="right", priority=2,
-           descending=True),
-    Column("share", "of all", 7, lambda a, _: share(a.time_us, a.of_us), lambda a: a.time_us, align="right", priority=1,
-           descending=True),
+           descending=True, export=()),
+    Column("share", "of all", 7, lambda a, _: share(a.time_us, a.of_us), lambda a: a.time_us, align="right",
+           priority=1, descending=True, export=(attribute("all_us", "of_us"),)),
 )  # fmt: skip
 
 HUNG: tuple[Column, ...] = (
     Column("job", "job", 8, lambda h, _: h.job, lambda h: natural_key(h.job), grow=1, most=14, identity=always),
-    Column("what", "what", 12, _what, lambda h: (h.what, not h.late)),
+    Column("what", "what", 12, _what, lambda h: (h.what, not h.late), export=(attribute("what"), attribute("late"))),
     Column("since", "for", 8, lambda h, ctx: duration(None if h.since is None else ctx.now - h.since),
-           lambda h: h.since, align="right", volatile=True),
+           lambda h: h.since, align="right", volatile=True, export=(moment("since"),)),
     Column("user", "user", 8, lambda h, _: h.user, lambda h: h.user, priority=2, grow=1, most=16),
     Column("nodes", "nodes", 12, lambda h, _: dim(h.nodes), lambda h: natural_key(h.nodes or ""), grow=3),
 )  # fmt: skip

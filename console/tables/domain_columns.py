@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collectors.nodeset import fold, natural_key
 from console.plant.nvlink_domains import DomainState, cliques_text
+from console.tables.exports import attribute
 from widgets.cells import Cell, gauge
-from widgets.table_column import Column, always
+from widgets.table_column import Column, ExportField, always
 from widgets.units import UNKNOWN, count
 
 from .domain_lines import word
@@ -47,17 +48,26 @@ def jobs_on(one: DomainState, ctx: Ctx) -> int | None:
 
 DOMAINS: tuple[Column, ...] = (
     Column("name", "domain", 8, _name, lambda d: natural_key(d.name), grow=1, most=24, identity=always),
-    Column("usable", "usable", 12, _usable, lambda d: len(d.usable)),
+    Column("usable", "usable", 12, _usable, lambda d: len(d.usable),
+           export=(ExportField("usable", lambda d, _: len(d.usable)), ExportField("trays", lambda d, _: len(d.nodes)))),
     Column("free", "free", 4, lambda d, _: count(len(d.free)), lambda d: len(d.free), align="right", priority=2,
-           descending=True),
+           descending=True, export=(ExportField("free", lambda d, _: len(d.free)),)),
     Column("fits", "fits", 4, lambda d, _: count(d.fits), lambda d: d.fits, align="right", priority=3,
-           descending=True),
-    Column("ready", "GPUs", 7, _ready, lambda d: d.gpus_ready, align="right", priority=4),
-    Column("clique", "clique", 10, _clique, lambda d: -len(d.parts), priority=1, grow=1, most=20),
-    Column("fabric", "fabric", 9, lambda d, _: word(d.fabric), lambda d: d.fabric, priority=1),
-    Column("imex", "IMEX", 8, lambda d, _: word(d.imex), lambda d: d.imex, priority=2),
-    Column("jobs", "jobs", 4, lambda d, c: count(jobs_on(d, c)), align="right", priority=5, volatile=True),
-    Column("rack", "rack", 6, lambda d, _: d.rack or UNKNOWN, lambda d: d.rack, priority=8, most=12, grow=1),
-    Column("where", "trays", 14, lambda d, _: fold(d.nodes), priority=6, grow=2, most=40),
-    Column("by", "said by", 14, lambda d, _: (d.said_by, "text-dim"), lambda d: d.said_by, priority=9),
+           descending=True, export=(attribute("fits"), attribute("fits_now"))),
+    Column("ready", "GPUs", 7, _ready, lambda d: d.gpus_ready, align="right", priority=4,
+           export=(attribute("gpus_ready"), attribute("gpus"))),
+    Column("clique", "clique", 10, _clique, lambda d: -len(d.parts), priority=1, grow=1, most=20,
+           export=(ExportField("cliques", lambda d, _: [part.clique for part in d.parts]), attribute("split"))),
+    Column("fabric", "fabric", 9, lambda d, _: word(d.fabric), lambda d: d.fabric, priority=1,
+           export=(attribute("fabric"), attribute("wrong"), attribute("ill"))),
+    Column("imex", "IMEX", 8, lambda d, _: word(d.imex), lambda d: d.imex, priority=2,
+           export=(attribute("imex"), attribute("imex_ill"))),
+    Column("jobs", "jobs", 4, lambda d, c: count(jobs_on(d, c)), align="right", priority=5, volatile=True,
+           export=(ExportField("jobs", jobs_on),)),
+    Column("rack", "rack", 6, lambda d, _: d.rack or UNKNOWN, lambda d: d.rack, priority=8, most=12, grow=1,
+           export=(attribute("rack"),)),
+    Column("where", "trays", 14, lambda d, _: fold(d.nodes), priority=6, grow=2, most=40,
+           export=(attribute("nodes"),)),
+    Column("by", "said by", 14, lambda d, _: (d.said_by, "text-dim"), lambda d: d.said_by, priority=9,
+           export=(attribute("said_by"),)),
 )  # fmt: skip

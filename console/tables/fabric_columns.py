@@ -5,8 +5,9 @@ from __future__ import annotations
 from collectors.model import Port
 from collectors.nodeset import fold, natural_key
 from console.plant.fabric import WRONGS, SwitchRow, device, place_of, speed
+from console.tables.exports import attribute
 from widgets.cells import Cell, Span
-from widgets.table_column import Column, always
+from widgets.table_column import Column, ExportField, always
 from widgets.units import UNKNOWN, count
 
 from .table_columns import Ctx, state_cell
@@ -30,23 +31,27 @@ def _number(word: str) -> Column:
         return (count(number), WRONGS[word][1] if number else "text-dim")
 
     return Column(word, word, max(4, len(word)), cell, lambda row: row.count(word), align="right", descending=True,
-                  priority=("down", "slow", "flapping", "errors").index(word))  # fmt: skip
+                  priority=("down", "slow", "flapping", "errors").index(word),
+                  export=(ExportField(word, lambda row, _: row.count(word)),))  # fmt: skip
 
 
 SWITCHES: tuple[Column, ...] = (
-    Column("name", "switch", 12, _name, lambda row: natural_key(row.name), grow=1, most=28, identity=always),
-    Column("state", "state", 10, _state, lambda row: -len(row.unwell)),
+    Column("name", "switch", 12, _name, lambda row: natural_key(row.name), grow=1, most=28, identity=always,
+           export=(attribute("switch", "name"), attribute("kind"))),
+    Column("state", "state", 10, _state, lambda row: -len(row.unwell),
+           export=(ExportField("ports_not_well", lambda row, _: len(row.unwell)),)),
     Column("ports", "ports", 6, lambda row, _: count(row.ports), lambda row: row.ports, align="right", priority=6,
-           descending=True),
+           descending=True, export=(attribute("ports"),)),
     _number("down"),
     _number("slow"),
     _number("flapping"),
     _number("errors"),
     Column("nodes", "nodes hit", 9, lambda row, _: count(len(row.nodes)), lambda row: len(row.nodes), align="right",
-           priority=2, descending=True),
+           priority=2, descending=True, export=(ExportField("nodes_hit", lambda row, _: len(row.nodes)),)),
     Column("jobs", "jobs hit", 8, lambda row, _: count(row.jobs), lambda row: row.jobs, align="right", priority=3,
-           descending=True),
-    Column("where", "nodes", 14, lambda row, _: fold(row.nodes), priority=5, grow=2, most=60),
+           descending=True, export=(attribute("jobs_hit", "jobs"),)),
+    Column("where", "nodes", 14, lambda row, _: fold(row.nodes), priority=5, grow=2, most=60,
+           export=(attribute("nodes"),)),
 )  # fmt: skip
 
 
@@ -82,19 +87,21 @@ PORTS: tuple[Column, ...] = (
     Column("node", "node", 10, lambda port, _: port.node, lambda port: natural_key(port.node), grow=1, most=24,
            identity=always),
     Column("device", "port", 8, lambda port, _: device(port), lambda port: natural_key(port.device), grow=1, most=18,
-           identity=always),
-    Column("wrong", "state", 20, lambda port, _: wrong_spans(port), lambda port: port.wrong, grow=1, most=32),
+           identity=always, export=(attribute("device"), attribute("port"), attribute("link"))),
+    Column("wrong", "state", 20, lambda port, _: wrong_spans(port), lambda port: port.wrong, grow=1, most=32,
+           export=(attribute("wrong"), attribute("up"))),
     Column("speed", "speed", 9, lambda port, _: speed(port.speed_gbps), lambda port: port.speed_gbps, align="right",
-           priority=2),
+           priority=2, export=(attribute("speed_gbps"),)),
     Column("usual", "usual", 9, lambda port, _: speed(port.usual_gbps), lambda port: port.usual_gbps, align="right",
-           priority=4),
+           priority=4, export=(attribute("usual_gbps"),)),
     Column("downed", "down in 1 h", 11, lambda port, _: count(port.downed), lambda port: port.downed, align="right",
-           priority=5, descending=True),
+           priority=5, descending=True, export=(attribute("downed"),)),
     Column("errors", "errors", 8, lambda port, _: count(port.errors), lambda port: port.errors, align="right",
-           priority=7, descending=True),
+           priority=7, descending=True, export=(attribute("errors"),)),
     Column("word", "it says", 14, lambda port, _: port.state or "", lambda port: port.state, priority=6, grow=1,
-           most=24),
-    Column("switch", "switch", 10, _where, priority=8, grow=1, most=24),
+           most=24, export=(attribute("state"),)),
+    Column("switch", "switch", 10, _where, priority=8, grow=1, most=24,
+           export=(attribute("switch"), attribute("switch_port"))),
     Column("slurm", "node is", 13, _node_state, priority=3),
     Column("jobs", "jobs", 12, _jobs, priority=1, grow=2, most=40, volatile=True),
 )  # fmt: skip

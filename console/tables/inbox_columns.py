@@ -5,6 +5,7 @@ from __future__ import annotations
 from collectors.nodeset import fold, natural_key
 from console.health.drain_reasons import DrainGroup
 from console.health.inconsistencies import KINDS, Contradiction
+from console.tables.exports import attribute, moment
 from themes.roles import state_look
 from widgets.cells import Cell, Span
 from widgets.table_column import Column
@@ -30,34 +31,25 @@ def _age(one: DrainGroup, ctx: Ctx) -> Cell:
 
 
 INBOX: tuple[Column, ...] = (
-    Column(
-        "nodes",
-        "nodes",
-        14,
-        lambda e, _: fold(e.nodes),
-        lambda e: natural_key(e.nodes[0]),
-        grow=2,
-        most=40,
-        identity=lambda e: len(e.nodes) == 1,
-    ),
-    Column("state", "state", 12, _state, lambda e: e.displays[0], grow=1, most=24),
+    Column("nodes", "nodes", 14, lambda e, _: fold(e.nodes), lambda e: natural_key(e.nodes[0]), grow=2, most=40,
+           identity=lambda e: len(e.nodes) == 1, export=(attribute("nodes"),)),
+    Column("state", "state", 12, _state, lambda e: e.displays[0], grow=1, most=24,
+           export=(attribute("states", "displays"),)),
     Column("kind", "kind", 21, lambda e, _: e.label, lambda e: e.kind, priority=2, grow=1, most=24),
-    Column("age", "out for", 8, _age, lambda e: e.since, align="right", volatile=True),
-    Column("by", "by", 12, _who, lambda e: e.by, priority=3, grow=1, most=20),
-    Column("ticket", "ticket", 10, lambda e, _: dim(e.ticket), lambda e: e.ticket, priority=5, grow=1, most=18),
-    Column("rack", "rack", 5, lambda e, _: dim(e.rack), lambda e: e.rack and natural_key(e.rack), priority=6),
-    Column(
-        "jobs",
-        "jobs left",
-        9,
-        lambda e, _: count(None if e.jobs is None else len(e.jobs)),
-        lambda e: None if e.jobs is None else len(e.jobs),
-        align="right",
-        priority=4,
-        descending=True,
-    ),
-    Column("reason", "reason", 28, lambda e, _: e.reason or "", lambda e: e.reason, priority=1, grow=6),
-)
+    Column("age", "out for", 8, _age, lambda e: e.since, align="right", volatile=True,
+           export=(moment("since"), attribute("forgotten"))),
+    Column("by", "by", 12, _who, lambda e: e.by, priority=3, grow=1, most=20,
+           export=(attribute("by"), attribute("who"))),
+    Column("ticket", "ticket", 10, lambda e, _: dim(e.ticket), lambda e: e.ticket, priority=5, grow=1, most=18,
+           export=(attribute("ticket"),)),
+    Column("rack", "rack", 5, lambda e, _: dim(e.rack), lambda e: e.rack and natural_key(e.rack), priority=6,
+           export=(attribute("rack"),)),
+    Column("jobs", "jobs left", 9, lambda e, _: count(None if e.jobs is None else len(e.jobs)),
+           lambda e: None if e.jobs is None else len(e.jobs), align="right", priority=4, descending=True,
+           export=(attribute("jobs"),)),
+    Column("reason", "reason", 28, lambda e, _: e.reason or "", lambda e: e.reason, priority=1, grow=6,
+           export=(attribute("reason"), attribute("xid"))),
+)  # fmt: skip
 
 
 def _text(one: Contradiction, _: Ctx | None) -> list[Span]:
@@ -66,38 +58,18 @@ def _text(one: Contradiction, _: Ctx | None) -> list[Span]:
 
 
 CONTRADICTIONS: tuple[Column, ...] = (
-    Column(
-        "node",
-        "node",
-        10,
-        lambda c, _: fold(c.nodes or (c.node,)),
-        lambda c: natural_key(c.node),
-        grow=1,
-        most=24,
-        identity=lambda c: len(c.nodes) <= 1,
-    ),
-    Column("text", "what disagrees", 48, _text, lambda c: c.text, grow=4),
-    Column(
-        "since",
-        "since",
-        8,
-        lambda c, ctx: "" if c.since is None else duration(ctx.now - c.since),
-        lambda c: c.since,
-        align="right",
-        priority=1,
-        volatile=True,
-    ),
+    Column("node", "node", 10, lambda c, _: fold(c.nodes or (c.node,)), lambda c: natural_key(c.node), grow=1,
+           most=24, identity=lambda c: len(c.nodes) <= 1, export=(attribute("node"), attribute("nodes"))),
+    Column("text", "what disagrees", 48, _text, lambda c: c.text, grow=4, export=(attribute("text"),)),
+    Column("since", "since", 8, lambda c, ctx: "" if c.since is None else duration(ctx.now - c.since),
+           lambda c: c.since, align="right", priority=1, volatile=True, export=(moment("since"),)),
     # The words of the kind say again what the text says: they come last, and only where the text has room.
-    Column(
-        "kind",
-        "kind",
-        56,
-        lambda c, _: (KINDS[c.kind], "text-dim"),
-        lambda c: ("bad", "warn", "note").index(c.severity),
-        priority=4,
-    ),
-    Column("jobs", "held by", 10, lambda c, _: ", ".join(c.jobs), priority=3, grow=1, most=24),
-)
+    Column("kind", "kind", 56, lambda c, _: (KINDS[c.kind], "text-dim"),
+           lambda c: ("bad", "warn", "note").index(c.severity), priority=4,
+           export=(attribute("kind"), attribute("severity"))),
+    Column("jobs", "held by", 10, lambda c, _: ", ".join(c.jobs), priority=3, grow=1, most=24,
+           export=(attribute("jobs"),)),
+)  # fmt: skip
 
 
 def in_words(one: DrainGroup | Contradiction, now: float) -> list[Span]:

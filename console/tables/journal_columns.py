@@ -14,9 +14,10 @@ from msgspec import Struct, field
 from collectors.clean import clean
 from collectors.nodestate import parse_state
 from console.journal.entries import STATES, JournalEntry, had, named, number, text, whole, words
+from console.tables.exports import attribute, moment
 from widgets.cells import Cell, Span, spans_width
 from widgets.pane import PaneLine, line
-from widgets.table_column import Column
+from widgets.table_column import Column, ExportField
 from widgets.units import UNKNOWN, duration, stamp
 
 _LABEL = 11
@@ -73,15 +74,20 @@ def _reason(entry: JournalEntry, _: JournalCtx) -> Cell:
 
 
 JOURNAL: tuple[Column, ...] = (
-    Column("at", "when", 11, lambda e, c: when(e.at, c.now), lambda e: e.at, volatile=True, descending=True),
+    Column("at", "when", 11, lambda e, c: when(e.at, c.now), lambda e: e.at, volatile=True, descending=True,
+           export=(moment("at"), attribute("plan"))),
     Column("who", "who", 7, who, lambda e: e.person, priority=2, grow=1, most=18, volatile=True),
     Column("action", "action", 8, lambda e, _: e.action, lambda e: e.action, grow=1, most=12),
-    Column("targets", "on", 14, lambda e, _: named(e), named, grow=3, most=60, identity=lambda e: len(e.targets) == 1),
-    Column("outcome", "what came of it", 17, result, words, grow=1, most=34, volatile=True),
-    Column("reason", "reason", 8, _reason, lambda e: e.reason, priority=3, grow=4),
-    Column("host", "from", 10, lambda e, _: e.host or "", lambda e: e.host, priority=5, grow=1, most=20),
+    Column("targets", "on", 14, lambda e, _: named(e), named, grow=3, most=60, identity=lambda e: len(e.targets) == 1,
+           export=(attribute("kind"), attribute("targets"))),
+    Column("outcome", "what came of it", 17, result, words, grow=1, most=34, volatile=True,
+           export=(ExportField("outcome", lambda e, _: words(e)),
+               ExportField("undone", lambda e, c: c.undone.get(e.key)), attribute("undoes"),)),
+    Column("reason", "reason", 8, _reason, lambda e: e.reason, priority=3, grow=4, export=(attribute("reason"),)),
+    Column("host", "from", 10, lambda e, _: e.host or "", lambda e: e.host, priority=5, grow=1, most=20,
+           export=(attribute("host"),)),
     Column("cluster", "cluster", 9, lambda e, _: e.cluster, lambda e: e.cluster, priority=6, grow=1, most=14),
-)
+)  # fmt: skip
 
 
 def commands(entry: JournalEntry) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collectors.nodeset import fold, natural_key
 from console.plant.storage import StoreNode, StoreRow, state_span
+from console.tables.exports import attribute
 from widgets.cells import Cell, gauge
 from widgets.table_column import Column, always
 from widgets.units import UNKNOWN, count, percent
@@ -49,23 +50,29 @@ def _where(row: StoreRow, _: Ctx) -> Cell:
 
 STORES: tuple[Column, ...] = (
     Column("name", "file system", 11, lambda row, _: row.store.name, lambda row: natural_key(row.store.name), grow=1,
-           most=30, identity=always),
-    Column("kind", "kind", 7, lambda row, _: row.store.kind or UNKNOWN, lambda row: row.store.kind, priority=4),
-    Column("state", "state", 9, lambda row, _: state_span(row.state), lambda row: _STATES.index(row.state)),
-    Column("used", "used", 12, _used, lambda row: row.store.used_pct, priority=3, descending=True),
-    Column("size", "size", 8, _size, lambda row: row.store.size_tb, align="right", priority=7, descending=True),
-    Column("targets", "up", 9, _targets, lambda row: row.store.targets_up, align="right", priority=5),
+           most=30, identity=always, export=(attribute("name", "store.name"),)),
+    Column("kind", "kind", 7, lambda row, _: row.store.kind or UNKNOWN, lambda row: row.store.kind, priority=4,
+           export=(attribute("kind", "store.kind"),)),
+    Column("state", "state", 9, lambda row, _: state_span(row.state), lambda row: _STATES.index(row.state),
+           export=(attribute("state"),)),
+    Column("used", "used", 12, _used, lambda row: row.store.used_pct, priority=3, descending=True,
+           export=(attribute("used_pct", "store.used_pct"),)),
+    Column("size", "size", 8, _size, lambda row: row.store.size_tb, align="right", priority=7, descending=True,
+           export=(attribute("size_tb", "store.size_tb"),)),
+    Column("targets", "up", 9, _targets, lambda row: row.store.targets_up, align="right", priority=5,
+           export=(attribute("targets_up", "store.targets_up"), attribute("targets", "store.targets"))),
     Column("mounted", "mounted", 7, lambda row, _: count(row.store.mounted), lambda row: row.store.mounted,
-           align="right", priority=6, descending=True),
+           align="right", priority=6, descending=True, export=(attribute("mounted", "store.mounted"),)),
     Column("hung", "hung", 5, lambda row, _: _number(len(row.store.hung), "bad"), lambda row: len(row.store.hung),
-           align="right", descending=True),
+           align="right", descending=True, export=(attribute("hung", "store.hung"),)),
     Column("missing", "lack it", 7, lambda row, _: _number(len(row.missing), "warn"), lambda row: len(row.missing),
-           align="right", priority=1, descending=True),
+           align="right", priority=1, descending=True, export=(attribute("missing"),)),
     Column("jobs", "jobs hit", 8, lambda row, _: count(None if row.jobs is None else len(row.jobs)),
-           lambda row: None if row.jobs is None else len(row.jobs), align="right", descending=True),
-    Column("where", "what is wrong", 20, _where, priority=2, grow=4),
+           lambda row: None if row.jobs is None else len(row.jobs), align="right", descending=True,
+           export=(attribute("jobs_hit", "jobs"), attribute("users"))),
+    Column("where", "what is wrong", 20, _where, priority=2, grow=4, export=(attribute("wrong", "store.wrong"),)),
     Column("device", "what is mounted", 20, lambda row, _: (row.store.device, "text-dim"),
-           lambda row: row.store.device, priority=8, grow=1, most=44),
+           lambda row: row.store.device, priority=8, grow=1, most=44, export=(attribute("device", "store.device"),)),
 )  # fmt: skip
 
 
@@ -75,13 +82,15 @@ def _node_state(one: StoreNode, _: Ctx) -> Cell:
 
 STORE_NODES: tuple[Column, ...] = (
     Column("node", "node", 10, lambda one, _: one.name, lambda one: natural_key(one.name), grow=1, most=24,
-           identity=always),
+           identity=always, export=(attribute("node", "name"), attribute("file_system", "mount"))),
     Column("how", "there it", 9, lambda one, _: state_span(one.how), lambda one: one.how),
     Column("state", "node is", 13, _node_state, lambda one: one.node.display if one.node is not None else ""),
-    Column("stuck", "jobs cannot end", 16, lambda one, _: (one.stuck or "", "bad"), lambda one: one.stuck, priority=1),
+    Column("stuck", "jobs cannot end", 16, lambda one, _: (one.stuck or "", "bad"), lambda one: one.stuck, priority=1,
+           export=(attribute("stuck"),)),
     Column("jobs", "jobs", 14, lambda one, _: ", ".join(one.jobs), lambda one: len(one.jobs), priority=3, grow=1,
-           most=30, descending=True),
-    Column("users", "of", 12, lambda one, _: ", ".join(one.users), lambda one: one.users, priority=2, grow=2, most=40),
+           most=30, descending=True, export=(attribute("jobs"),)),
+    Column("users", "of", 12, lambda one, _: ", ".join(one.users), lambda one: one.users, priority=2, grow=2, most=40,
+           export=(attribute("users"),)),
     Column("rack", "rack", 6, lambda one, _: (one.node.rack if one.node is not None else None) or UNKNOWN,
            lambda one: one.node.rack if one.node is not None else "", priority=4),
 )  # fmt: skip

@@ -10,9 +10,10 @@ from collectors.jobstate import held, job_word
 from collectors.model import Cluster, Job, Node
 from collectors.nodeset import natural_key
 from collectors.nodestate import DISPLAYS
+from console.tables.exports import attribute, moment
 from themes.roles import job_look, state_look
 from widgets.cells import Cell, gauge
-from widgets.table_column import Column, always
+from widgets.table_column import Column, ExportField, always
 from widgets.units import UNKNOWN, clock_span, count, degrees, duration, memory, power
 
 
@@ -86,58 +87,45 @@ def _reason_age(node: Node, ctx: Ctx) -> Cell:
     return "" if node.reason is None else duration(None if node.reason_at is None else ctx.now - node.reason_at)
 
 
+def load_export(name: str) -> ExportField:
+    """A figure of a node's telemetry."""
+    return ExportField(
+        name, lambda n, c: None if (load := c.cluster.loads.get(n.name)) is None else getattr(load, name)
+    )
+
+
 NODES: tuple[Column, ...] = (
-    Column("name", "node", 9, lambda n, _: n.name, lambda n: natural_key(n.name), grow=1, most=18, identity=always),
-    Column("state", "state", 13, state_cell, lambda n: (_RANK.get(n.display, -1), natural_key(n.name))),
-    Column("gpus", "GPUs", 5, _gpus, lambda n: n.gpus_alloc, align="right", priority=2, descending=True),
-    Column("rack", "rack", 5, lambda n, _: dim(n.rack), lambda n: n.rack and natural_key(n.rack), priority=5),
-    Column("util", "GPU util", 12, _util, priority=6, volatile=True),
-    Column("temp", "hottest", 7, lambda n, c: degrees(_load(n, c, "temp_c")), priority=9, align="right", volatile=True),
-    Column("power", "power", 8, lambda n, c: power(_load(n, c, "power_w")), priority=8, align="right", volatile=True),
-    Column(
-        "load",
-        "load",
-        6,
-        lambda n, _: UNKNOWN if n.cpu_load is None else f"{n.cpu_load:.1f}",
-        lambda n: n.cpu_load,
-        align="right",
-        priority=10,
-        descending=True,
-    ),
-    Column(
-        "cpus",
-        "CPUs",
-        8,
-        lambda n, _: used(n.cpus_alloc, n.cpus),
-        lambda n: n.cpus_alloc,
-        align="right",
-        priority=11,
-        descending=True,
-    ),
-    Column(
-        "memory",
-        "free mem",
-        8,
-        lambda n, _: memory(n.free_memory_mb),
-        lambda n: n.free_memory_mb,
-        align="right",
-        priority=12,
-    ),
-    Column("jobs", "jobs of", 10, _node_jobs, priority=7, grow=1, most=16, volatile=True),
-    Column(
-        "partitions",
-        "partitions",
-        10,
-        lambda n, _: ",".join(n.partitions),
-        lambda n: n.partitions,
-        priority=13,
-        grow=1,
-        most=20,
-    ),
-    Column("by", "by", 6, _by, lambda n: n.reason_by, priority=4, most=10, grow=1),
-    Column("age", "since", 7, _reason_age, lambda n: n.reason_at, align="right", priority=3, volatile=True),
-    Column("reason", "reason", 14, lambda n, _: n.reason or "", lambda n: n.reason, priority=1, grow=6),
-)
+    Column("name", "node", 9, lambda n, _: n.name, lambda n: natural_key(n.name), grow=1, most=18, identity=always,
+           export=(attribute("name"),)),
+    Column("state", "state", 13, state_cell, lambda n: (_RANK.get(n.display, -1), natural_key(n.name)),
+           export=(attribute("state", "display"),
+               ExportField("slurm_state", lambda n, _: "+".join((n.state, *n.flags))))),
+    Column("gpus", "GPUs", 5, _gpus, lambda n: n.gpus_alloc, align="right", priority=2, descending=True,
+           export=(attribute("gpus_alloc"), attribute("gpus"))),
+    Column("rack", "rack", 5, lambda n, _: dim(n.rack), lambda n: n.rack and natural_key(n.rack), priority=5,
+           export=(attribute("rack"),)),
+    Column("util", "GPU util", 12, _util, priority=6, volatile=True, export=(load_export("gpu_util_pct"),)),
+    Column("temp", "hottest", 7, lambda n, c: degrees(_load(n, c, "temp_c")), priority=9, align="right",
+           volatile=True, export=(load_export("temp_c"),)),
+    Column("power", "power", 8, lambda n, c: power(_load(n, c, "power_w")), priority=8, align="right", volatile=True,
+           export=(load_export("power_w"),)),
+    Column("load", "load", 6, lambda n, _: UNKNOWN if n.cpu_load is None else f"{n.cpu_load:.1f}",
+           lambda n: n.cpu_load, align="right", priority=10, descending=True, export=(attribute("cpu_load"),)),
+    Column("cpus", "CPUs", 8, lambda n, _: used(n.cpus_alloc, n.cpus), lambda n: n.cpus_alloc, align="right",
+           priority=11, descending=True, export=(attribute("cpus_alloc"), attribute("cpus"))),
+    Column("memory", "free mem", 8, lambda n, _: memory(n.free_memory_mb), lambda n: n.free_memory_mb, align="right",
+           priority=12, export=(attribute("free_memory_mb"),)),
+    Column("jobs", "jobs of", 10, _node_jobs, priority=7, grow=1, most=16, volatile=True,
+           export=(ExportField("jobs", lambda n, c: c.cluster.jobs_on.get(n.name,
+               ()) if "jobs" in c.cluster.known else None),)),
+    Column("partitions", "partitions", 10, lambda n, _: ",".join(n.partitions), lambda n: n.partitions, priority=13,
+           grow=1, most=20, export=(attribute("partitions"),)),
+    Column("by", "by", 6, _by, lambda n: n.reason_by, priority=4, most=10, grow=1, export=(attribute("reason_by"),)),
+    Column("age", "since", 7, _reason_age, lambda n: n.reason_at, align="right", priority=3, volatile=True,
+           export=(moment("reason_at"),)),
+    Column("reason", "reason", 14, lambda n, _: n.reason or "", lambda n: n.reason, priority=1, grow=6,
+           export=(attribute("reason"),)),
+)  # fmt: skip
 
 
 def _job_gpus(job: Job, _: Ctx) -> Cell:
@@ -174,73 +162,33 @@ def _job_key(job: Job) -> int:
 
 
 JOBS: tuple[Column, ...] = (
-    Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, most=14, identity=always),
-    Column("state", "state", 12, job_state_cell, lambda j: (j.state, _job_key(j))),
+    Column("id", "job", 9, lambda j, _: j.id, _job_key, grow=1, most=14, identity=always, export=(attribute("id"),)),
+    Column("state", "state", 12, job_state_cell, lambda j: (j.state, _job_key(j)),
+           export=(ExportField("state", lambda j, _: job_word(j)), attribute("slurm_state", "state"))),
     Column("user", "user", 9, lambda j, _: j.user, lambda j: j.user, grow=2, most=14),
     Column("name", "name", 12, lambda j, _: j.name, lambda j: j.name, priority=3, least=10, grow=3, most=32),
-    Column("account", "account", 12, lambda j, _: dim(j.account), lambda j: j.account, priority=9, grow=1, most=18),
-    Column("partition", "part", 6, lambda j, _: dim(j.partition), lambda j: j.partition, priority=6, grow=1, most=12),
-    Column("qos", "QOS", 7, lambda j, _: dim(j.qos), lambda j: j.qos, priority=12),
-    Column(
-        "nodes_n",
-        "nodes",
-        5,
-        lambda j, _: count(j.node_count),
-        lambda j: j.node_count,
-        align="right",
-        priority=5,
-        descending=True,
-    ),
-    Column("gpus", "GPUs", 6, _job_gpus, lambda j: j.gpus, align="right", priority=1, descending=True),
-    Column(
-        "elapsed",
-        "for",
-        7,
-        _elapsed,
-        lambda j: None if j.started is None else -j.started,
-        align="right",
-        priority=2,
-        volatile=True,
-    ),
-    Column(
-        "left",
-        "left",
-        8,
-        _left,
-        lambda j: None if j.started is None or j.time_limit_s is None else j.started + j.time_limit_s,
-        align="right",
-        priority=7,
-        volatile=True,
-    ),
-    Column(
-        "limit",
-        "limit",
-        10,
-        lambda j, _: "none" if j.unlimited else clock_span(j.time_limit_s),
-        lambda j: j.time_limit_s,
-        align="right",
-        priority=13,
-        descending=True,
-    ),
-    Column(
-        "priority",
-        "priority",
-        10,
-        lambda j, _: count(j.priority),
-        lambda j: j.priority,
-        align="right",
-        priority=11,
-        descending=True,
-    ),
-    Column(
-        "restarts",
-        "restarts",
-        8,
-        lambda j, _: count(j.restarts),
-        lambda j: j.restarts,
-        align="right",
-        priority=10,
-        descending=True,
-    ),
-    Column("where", "nodes or why", 15, _where, lambda j: j.nodes or j.reason, priority=4, least=12, grow=4),
-)
+    Column("account", "account", 12, lambda j, _: dim(j.account), lambda j: j.account, priority=9, grow=1, most=18,
+           export=(attribute("account"),)),
+    Column("partition", "part", 6, lambda j, _: dim(j.partition), lambda j: j.partition, priority=6, grow=1, most=12,
+           export=(attribute("partition"),)),
+    Column("qos", "QOS", 7, lambda j, _: dim(j.qos), lambda j: j.qos, priority=12, export=(attribute("qos"),)),
+    Column("nodes_n", "nodes", 5, lambda j, _: count(j.node_count), lambda j: j.node_count, align="right", priority=5,
+           descending=True, export=(attribute("node_count"),)),
+    Column("gpus", "GPUs", 6, _job_gpus, lambda j: j.gpus, align="right", priority=1, descending=True,
+           export=(attribute("gpus"), attribute("gpus_held"))),
+    Column("elapsed", "for", 7, _elapsed, lambda j: None if j.started is None else -j.started, align="right",
+           priority=2, volatile=True,
+           export=(moment("submitted"), moment("started"), ExportField("elapsed_s", lambda j, c: j.elapsed_s(c.now)))),
+    Column("left", "left", 8, _left,
+           lambda j: None if j.started is None or j.time_limit_s is None else j.started + j.time_limit_s,
+           align="right", priority=7, volatile=True,
+           export=(moment("expected"), ExportField("left_s", lambda j, c: j.left_s(c.now)))),
+    Column("limit", "limit", 10, lambda j, _: "none" if j.unlimited else clock_span(j.time_limit_s),
+           lambda j: j.time_limit_s, align="right", priority=13, descending=True, export=(attribute("time_limit_s"),)),
+    Column("priority", "priority", 10, lambda j, _: count(j.priority), lambda j: j.priority, align="right",
+           priority=11, descending=True, export=(attribute("priority"),)),
+    Column("restarts", "restarts", 8, lambda j, _: count(j.restarts), lambda j: j.restarts, align="right",
+           priority=10, descending=True, export=(attribute("restarts"),)),
+    Column("where", "nodes or why", 15, _where, lambda j: j.nodes or j.reason, priority=4, least=12, grow=4,
+           export=(attribute("nodes"), attribute("reason"))),
+)  # fmt: skip

@@ -16,8 +16,7 @@ from unittest import mock
 
 from msgspec import Struct
 
-from collectors.slurm import SlurmSettings
-from collectors.slurm.operations import SlurmOperation
+from collectors.slurm import SlurmSettings, operations
 from collectors.slurm.rest import client
 from collectors.slurm.sources import open_road
 from collectors.slurm.transport import KINDS, Road, There, unsupported
@@ -28,7 +27,7 @@ from .roots import SUITES
 from .slurm import Lab
 
 #: What is done to Slurm, by the name of the action.
-ACTIONS = {one.id: one.operation for one in ROWS if isinstance(one.operation, Operation)}
+ACTIONS = {one.id: one.operation for one in ROWS if isinstance(one.operation, operations.SlurmOperation)}
 
 PAGE = Path(__file__).parents[2] / "docs" / "slurm.md"
 BEGIN, END = "<!-- table: written by tests/lab/roads.py -->", "<!-- end of the table -->"
