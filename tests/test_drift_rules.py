@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from collectors.model import Association, Cluster, Partition, Reservation, Silence, User
 from console.actions.action import Row
 from console.actions.drift_rules import RULES, Drift
-from console.actions.plan import Confirm, Guard, Plan
+from console.actions.plan import Confirmation, Guard, Plan
 from console.actions.registry import ACTIONS, BY_ID
-from console.actions.verification import drifted
+from console.actions.verification import find_drift
 from console.app.dialogs import ConfirmDialog
 from console.cli.act import DONE, INCOMPLETE, REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
-from console.gate.planning import otherwise
+from console.gate.planning import next_state_drift
 from console.gate.preview import text
 from tests.operator import Operator, console
 from tests.test_gate import NOW, World, alert, job, node, planned
@@ -194,7 +194,7 @@ def found(action: str, drift: str) -> str:
     for before, now in pairs(row.kind, drift):
         if row.refuse(cluster, before) is not None:
             continue
-        one = drifted(
+        one = find_drift(
             row, cluster, before, now, {"9"} if drift == "new_job" else None, {"8"} if drift == "new_job" else None
         )
         said.add("goes" if one is None else "vain" if one.drift == "vain" else "asks" if one.asks else "drops")
@@ -266,7 +266,7 @@ def test_a_drain_of_a_node_that_came_back_is_asked_again_with_its_reason(world: 
     assert world.sent == [] and world.journal() == []
     assert outcome.refused == "nothing was sent: gpu0001: it is back in service meanwhile: allocated"
     fresh = gate.ask_again(outcome, world.cluster())
-    assert isinstance(fresh, Plan) and fresh.why == "bad DIMM" and fresh.confirm == Confirm("plain", 1)
+    assert isinstance(fresh, Plan) and fresh.why == "bad DIMM" and fresh.confirm == Confirmation("plain", 1)
     assert "not sent yet, gpu0001: it is back in service meanwhile: allocated" in "\n".join(text(fresh))
     assert fresh.seen["gpu0001"].state == "ALLOCATED" and fresh.shares[0].newly_out == 1
     assert gate.send(fresh, "y").refused is None and world.sent[0].reason == "bad DIMM"
@@ -292,7 +292,7 @@ def test_what_a_smaller_answer_would_do_for_in_two_parts_is_asked_again_in_one(w
     gate = world.gate()
     move(world, NAMES[:10], FLAPS)
     plan = planned(gate, "drain", *NAMES[:25], cluster=world.cluster())
-    assert plan.confirm == Confirm("count", 25), "15 of 90"
+    assert plan.confirm == Confirmation("count", 25), "15 of 90"
     move(world, NAMES[:10], "ALLOCATED")
     outcome = gate.send(plan, "25")
     assert world.sent == [] and set(outcome.again) == set(NAMES[:25])
@@ -325,7 +325,7 @@ def test_how_a_node_comes_back_from_a_reboot(world: World, action: str, before: 
     move(world, NAMES[:1], before)
     plan = planned(gate, action, NAMES[0], cluster=world.cluster())
     move(world, NAMES[:1], now)
-    one = otherwise(plan, NAMES[0], world.nodes[NAMES[0]])
+    one = next_state_drift(plan, NAMES[0], world.nodes[NAMES[0]])
     assert one is not None and one.asks is asks and bool(gate.send(plan, "1").again) is asks
 
 
@@ -418,15 +418,20 @@ def test_a_yes_in_advance_is_no_count(world: World) -> None:
 @pytest.mark.parametrize(
     ("given", "other", "covers"),
     [
-        (Confirm("plain", 1), Confirm("plain", 1), True), (Confirm("plain", 1), Confirm("count", 1), False),
-        (Confirm("plain", 1), Confirm("plain", 2), False), (Confirm("count", 4), Confirm("plain", 1), True),
-        (Confirm("count", 4), Confirm("count", 4), True), (Confirm("count", 4), Confirm("count", 5), False),
-        (Confirm("count", 4), Confirm("break", 4, "gpu"), False),
-        (Confirm("break", 4, "gpu"), Confirm("count", 4), True),
-        (Confirm("break", 4, "gpu"), Confirm("break", 4, "gpu"), False),
+        (Confirmation("plain", 1), Confirmation("plain", 1), True),
+        (Confirmation("plain", 1), Confirmation("count", 1), False),
+        (Confirmation("plain", 1), Confirmation("plain", 2), False),
+        (Confirmation("count", 4), Confirmation("plain", 1), True),
+        (Confirmation("count", 4), Confirmation("count", 4), True),
+        (Confirmation("count", 4), Confirmation("count", 5), False),
+        (Confirmation("count", 4), Confirmation("break", 4, "gpu"), False),
+        (Confirmation("break", 4, "gpu"), Confirmation("count", 4), True),
+        (Confirmation("break", 4, "gpu"), Confirmation("break", 4, "gpu"), False),
     ],
 )  # fmt: skip
-def test_which_answer_in_advance_does_for_which_question(given: Confirm, other: Confirm, covers: bool) -> None:
+def test_which_answer_in_advance_does_for_which_question(
+    given: Confirmation, other: Confirmation, covers: bool
+) -> None:
     assert given.covers(other) is covers
 
 

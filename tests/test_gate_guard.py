@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from collectors.model import Rights, SourceFault, Xid
-from console.actions.plan import Confirm, Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.plan import Confirmation, Guard, Options, Plan, PreflightReads, Refusal
 from console.gate.outcome import Progress, SendResult
 from tests.test_gate import NOW, World, alert, job, node, planned
 
@@ -29,11 +29,11 @@ def drain_of(world: World, names: Sequence[str], **options: object) -> Plan:
 @pytest.mark.parametrize(
     ("names", "confirm"),
     [
-        (1, Confirm("plain", 1)),
-        (5, Confirm("count", 5)),
-        (6, Confirm("count", 6)),
-        (20, Confirm("count", 20)),
-        (21, Confirm("break", 21, "gpu", "it takes 21 % of gpu out, more than 20 %")),
+        (1, Confirmation("plain", 1)),
+        (5, Confirmation("count", 5)),
+        (6, Confirmation("count", 6)),
+        (20, Confirmation("count", 20)),
+        (21, Confirmation("break", 21, "gpu", "it takes 21 % of gpu out, more than 20 %")),
     ],
 )
 def test_what_a_share_of_the_partition_asks_for(world, names, confirm):
@@ -42,9 +42,9 @@ def test_what_a_share_of_the_partition_asks_for(world, names, confirm):
 
 def test_the_figures_are_the_sites_own(world):
     loose = Guard(plain_most=10, share_pct=50, break_pct=90)
-    assert drain_of(world, HUNDRED[:10], guard=loose).confirm == Confirm("plain", 10)
+    assert drain_of(world, HUNDRED[:10], guard=loose).confirm == Confirmation("plain", 10)
     # A plain yes for ten nodes ends where they are more than the share that a site lets go.
-    assert drain_of(world, HUNDRED[:10], guard=Guard(plain_most=10)).confirm == Confirm("count", 10)
+    assert drain_of(world, HUNDRED[:10], guard=Guard(plain_most=10)).confirm == Confirmation("count", 10)
     assert drain_of(world, HUNDRED[:3], guard=Guard(break_pct=1)).confirm.kind == "break"
 
 
@@ -52,14 +52,14 @@ def test_nodes_that_are_out_already_weigh_nothing(world):
     for name in HUNDRED[:60]:
         world.node(name, "DOWN", reason="power")
     plan = drain_of(world, HUNDRED[:60])
-    assert plan.confirm == Confirm("count", 60) and plan.shares[0].newly_out == 0
+    assert plan.confirm == Confirmation("count", 60) and plan.shares[0].newly_out == 0
     # Of 40 healthy ones 9 are more than a fifth.
     assert drain_of(world, HUNDRED[60:69]).confirm.kind == "break"
 
 
 def test_two_nodes_of_a_small_partition_are_no_catastrophe(tmp_path):
     small = World(tmp_path, [node(f"gpu000{at}") for at in range(1, 5)])
-    assert drain_of(small, ["gpu0001", "gpu0002"]).confirm == Confirm("count", 2)
+    assert drain_of(small, ["gpu0001", "gpu0002"]).confirm == Confirmation("count", 2)
     assert drain_of(small, ["gpu0001", "gpu0002", "gpu0003"]).confirm.kind == "break"
 
 
@@ -228,7 +228,7 @@ def test_alerts_are_taken_with_a_name_and_lifted_again(tmp_path, monkeypatch):
     world = World(tmp_path, alerts=[alert(f"f{at}", node=f"gpu000{at}") for at in range(1, 4)])
     gate = world.gate()
     plan = planned(gate, "take", "f1", "f2", reason=None, cluster=world.cluster())
-    assert plan.confirm == Confirm("plain", 2)
+    assert plan.confirm == Confirmation("plain", 2)
     (made,) = plan.change.silences
     assert made.by == "jdv" and made.comment == "taken: I'm on it" and made.seconds == 3600
     outcome = gate.follow(gate.send(plan, "y"), sleep=world.clock.advance)

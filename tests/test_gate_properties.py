@@ -15,7 +15,7 @@ from collectors.nodestate import OUT
 from console.actions.action import rows_of
 from console.actions.plan import Guard, Options, Plan
 from console.actions.registry import BY_ID, keys_for
-from console.actions.waves import RETURNS
+from console.actions.waves import RETURN_ACTIONS
 from console.gate.outcome import Progress
 from console.journal.writer import unfinished, verify
 from tests.test_gate import World, alert, job, node
@@ -39,7 +39,7 @@ GUARD = Guard(batch=2, share_nodes=1, break_pct=40)
 MOVES = st.dictionaries(st.sampled_from(NODES), st.sampled_from(NODE_STATES), max_size=len(NODES))
 REASON = st.sampled_from([None, "NHC"])
 #: What takes nodes out or puts them back.
-MOVING = [action.id for action in keys_for("node") if action.takes_out or action.id in RETURNS]
+MOVING = [action.id for action in keys_for("node") if action.takes_out or action.id in RETURN_ACTIONS]
 ALERTS = [f"f{number}" for number in range(1, 4)]
 JOB_STATES = ["PENDING", "RUNNING", "COMPLETING", "COMPLETED", "SUSPENDED"]
 ANYTHING = st.tuples(
@@ -120,7 +120,7 @@ class Operators(RuleBasedStateMachine):
             assert plan.confirm.kind == "break"
         if plan.action.takes_out:
             assert not any(one.display not in OUT and plan.seen[one.name].display in OUT for one in left)
-        if plan.action.id in RETURNS:
+        if plan.action.id in RETURN_ACTIONS:
             assert all(one.reason in {None, plan.seen[one.name].reason} for one in left)
 
     @rule(

@@ -11,7 +11,7 @@ from textual import events
 from collectors.model import Diff
 from collectors.slurm.commands import write
 from console.actions.plan import Guard, Options, Plan
-from console.actions.verification import Settled, seen
+from console.actions.verification import Settled, is_done
 from console.app.dialogs import ConfirmDialog
 from console.app.messages import ClusterChanged
 from console.app.progress import ProgressDialog
@@ -175,7 +175,7 @@ def test_a_rack_is_typed_and_explicit_names_are_what_it_means(tmp_path):
 
 def test_a_resume_that_calls_a_reboot_off_is_seen_only_once_it_is_off():
     before, after = node("gpu0001", "MIXED+REBOOT_REQUESTED"), node("gpu0001", "MIXED")
-    assert seen("resume", before, before) is False and seen("resume", before, after) is True
+    assert is_done("resume", before, before) is False and is_done("resume", before, after) is True
 
 
 def test_a_fault_of_the_last_moment_is_no_line_on_the_disk(tmp_path, monkeypatch):
@@ -253,7 +253,7 @@ async def test_ctrl_v_is_a_paste_too():
 
 
 async def test_a_question_never_comes_up_under_somebodys_hands(monkeypatch):
-    looked, real = threading.Event(), preflight_reads.gather
+    looked, real = threading.Event(), preflight_reads.read_for
 
     def slow(*given, **more):
         looked.wait(60)

@@ -9,11 +9,11 @@ import pytest
 
 from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Change, Cluster, Matcher, Node, Partition, Reservation, Rights, Sent, Silence
-from console.actions.incident import LASTS_S, Scope
-from console.actions.plan import Check, Confirm, Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.incident import DURATION_S, Scope
+from console.actions.plan import Check, Confirmation, Guard, Options, Plan, PreflightReads, Refusal
 from console.actions.registry import BY_ID
 from console.gate import preview
-from console.gate.confirmation import asked
+from console.gate.confirmation import required
 from console.gate.outcome import Outcome, SendResult
 from console.journal.writer import JournalFault
 from tests.deeds import Book
@@ -34,9 +34,9 @@ def two(folder: Path, *parts: str) -> World:
 @pytest.mark.parametrize(
     ("count", "confirm"),
     [
-        (2, Confirm("count", 2)), (5, Confirm("count", 5)),
-        (6, Confirm("break", 6, "gpu", "it takes 24 % of gpu out, more than 20 %")),
-        (7, Confirm("break", 7, "gpu", "it takes 28 % of gpu out, more than 20 %")),
+        (2, Confirmation("count", 2)), (5, Confirmation("count", 5)),
+        (6, Confirmation("break", 6, "gpu", "it takes 24 % of gpu out, more than 20 %")),
+        (7, Confirmation("break", 7, "gpu", "it takes 28 % of gpu out, more than 20 %")),
     ],
 )  # fmt: skip
 def test_the_partition_that_loses_most_decides_whichever_a_node_names_first(tmp_path, parts, count, confirm):
@@ -64,7 +64,7 @@ def test_the_second_partition_is_weighed_again_before_a_send(tmp_path, parts):
     world = two(tmp_path, *parts)
     gate = world.gate()
     plan = planned(gate, "drain", *HUNDRED[:5], cluster=world.cluster())
-    assert plan.confirm == Confirm("count", 5)
+    assert plan.confirm == Confirmation("count", 5)
     for name in HUNDRED[20:23]:
         world.node(name, "DOWN", reason="power", partitions=parts)
     refused = gate.send(plan, "5").refused or ""
@@ -113,11 +113,12 @@ def inside(folder: Path, *nodes: Node) -> Plan:
     """A drain of these, all within an incident that was declared here."""
     names = [one.name for one in nodes]
     comment = f"incident R01: cooling nodes {','.join(names)}"
-    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + LASTS_S,
-                          by="jdv", comment=comment)}  # fmt: skip
+    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW,
+                          ends=NOW + DURATION_S, by="jdv",
+                          comment=comment)}  # fmt: skip
     world = World(folder, nodes)
     gate = world.gate()
-    gate._scopes = (Scope(name="R01", nodes=frozenset(names), by="jdv", ends=NOW + LASTS_S),)
+    gate._scopes = (Scope(name="R01", nodes=frozenset(names), by="jdv", ends=NOW + DURATION_S),)
     return planned(gate, "drain", *names, cluster=world.cluster(silences=held))
 
 
@@ -125,11 +126,11 @@ def inside(folder: Path, *nodes: Node) -> Plan:
 def test_an_incident_never_eases_a_drain_that_kills(tmp_path, state):
     """A drain of a node that is powered down, or on its way, kills the jobs that wait for it there."""
     spares = inside(tmp_path, node("gpu0001"), node("gpu0002"))
-    assert spares.inside == "R01" and spares.confirm == Confirm("plain", 2)
+    assert spares.inside == "R01" and spares.confirm == Confirmation("plain", 2)
     kills = inside(tmp_path, node("gpu0001"), node("gpu0002", state))
-    assert kills.kills and kills.inside == "" and kills.confirm == Confirm("count", 2)
+    assert kills.kills and kills.inside == "" and kills.confirm == Confirmation("count", 2)
     alone = inside(tmp_path, node("gpu0002", state))
-    assert alone.inside == "" and alone.confirm == Confirm("count", 1)
+    assert alone.inside == "" and alone.confirm == Confirmation("count", 1)
 
 
 # -- what changed between the preview and the answer ------------------------------------------------------------------
@@ -194,7 +195,7 @@ def test_a_kill_with_values_goes_in_batches_each_with_the_values_of_its_own(tmp_
     gate = world.gate(guard=Guard(batch=50))
     values = {id: "TERM" if int(id) % 2 else "KILL" for id in ids}
     plan = gate.plan("signal", ids, None, world.cluster(), Options(values=values))
-    assert isinstance(plan, Plan) and plan.kills and plan.confirm == Confirm("count", count)
+    assert isinstance(plan, Plan) and plan.kills and plan.confirm == Confirmation("count", count)
     world.do = lambda change, name: None  # type: ignore[method-assign]
     assert gate.send(plan, str(count)).refused is None
     sizes = [len(change.targets) for change in world.sent]
@@ -302,7 +303,7 @@ def test_what_is_asked_again_in_two_parts_needs_no_smaller_answer_than_all_of_it
     world = World(tmp_path, [node(name, "DOWN" if at < 6 else "IDLE") for at, name in enumerate(HUNDRED)])
     gate = world.gate()
     plan = planned(gate, "drain", *HUNDRED[:21], cluster=world.cluster())
-    assert plan.confirm == Confirm("count", 21)
+    assert plan.confirm == Confirmation("count", 21)
     for name in HUNDRED[:6]:
         world.node(name, "IDLE")
     outcome = gate.send(plan, "21")
@@ -393,7 +394,7 @@ def test_nodes_of_a_second_partition_that_are_not_named_are_read_again_too(tmp_p
     world = World(tmp_path, [node(name, partitions=of) for name, of in zip(HUNDRED, parts, strict=True)])
     gate = world.gate()
     plan = planned(gate, "drain", *HUNDRED[:6], cluster=world.cluster())
-    assert plan.confirm == Confirm("count", 6)
+    assert plan.confirm == Confirmation("count", 6)
     for name in HUNDRED[25:31]:
         world.node(name, "DOWN", partitions=("small",))
     assert "24 % of small out" in (gate.send(plan, "6").refused or "") and world.sent == []
@@ -412,29 +413,32 @@ def test_three_nodes_are_weighed_again_two_need_no_figure(tmp_path):
 
 def test_an_incident_eases_nothing_that_the_preflight_speaks_against():
     acting = {"gpu0001": node("gpu0001"), "gpu0002": node("gpu0002")}
-    silence = Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + LASTS_S,
+    silence = Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + DURATION_S,
                       by="jdv", comment="incident R01: x nodes gpu0001,gpu0002")  # fmt: skip
     cluster = Cluster(name="lab", nodes=acting, silences={"s1": silence}, known=frozenset({"nodes", "silences"}))
-    scope = Scope(name="R01", nodes=frozenset(acting), by="jdv", ends=NOW + LASTS_S)
+    scope = Scope(name="R01", nodes=frozenset(acting), by="jdv", ends=NOW + DURATION_S)
     for level, eased in (("warn", "R01"), ("bad", "")):
-        found = asked(BY_ID["drain"], acting, cluster, [Check("gpu0001", level, "x", "x")], Guard(), [scope], NOW)
+        found = required(BY_ID["drain"], acting, cluster, [Check("gpu0001", level, "x", "x")], Guard(), [scope], NOW)
         assert found[2] == eased and found[1].kind == ("plain" if eased else "break")
     bad = [Check("gpu0001", "bad", "x", "x")]
-    assert asked(BY_ID["down"], acting, cluster, bad, Guard(), [], NOW)[1].word == "anyway 2", "a kill takes its count"
-    assert asked(BY_ID["drain"], acting, cluster, bad, Guard(), [], NOW)[1].word == "anyway"
+    assert required(BY_ID["down"], acting, cluster, bad, Guard(), [], NOW)[1].word == "anyway 2", (
+        "a kill takes its count"
+    )
+    assert required(BY_ID["drain"], acting, cluster, bad, Guard(), [], NOW)[1].word == "anyway"
 
 
 def test_power_takes_its_count_even_of_one(tmp_path):
     world = World(tmp_path, [node(name) for name in HUNDRED])
-    assert planned(world.gate(), "powerdown", "gpu0001", cluster=world.cluster()).confirm == Confirm("count", 1)
+    assert planned(world.gate(), "powerdown", "gpu0001", cluster=world.cluster()).confirm == Confirmation("count", 1)
 
 
 def test_nodes_that_are_out_and_stay_out_take_no_new_answer_when_an_incident_ends(tmp_path):
-    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + LASTS_S,
-                          by="jdv", comment=f"incident R01: cooling nodes {','.join(HUNDRED)}")}  # fmt: skip
+    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW,
+                          ends=NOW + DURATION_S, by="jdv",
+                          comment=f"incident R01: cooling nodes {','.join(HUNDRED)}")}  # fmt: skip
     world = World(tmp_path, [node(name, "DOWN", reason="cooling", reason_by="root") for name in HUNDRED])
     gate = world.gate()
-    gate._scopes = (Scope(name="R01", nodes=frozenset(HUNDRED), by="jdv", ends=NOW + LASTS_S),)
+    gate._scopes = (Scope(name="R01", nodes=frozenset(HUNDRED), by="jdv", ends=NOW + DURATION_S),)
     world.read_silences_of = lambda label, values: {}  # type: ignore[attr-defined]
     plan = planned(gate, "drain", *HUNDRED[:40], cluster=world.cluster(silences=held))
     assert plan.inside == "R01" and gate.send(plan, "y").refused is None and len(world.sent[0].targets) == 40
@@ -450,9 +454,9 @@ def test_another_users_job_is_left_alone_without_the_right_to_it(tmp_path):
 def test_what_comes_back_in_waves_takes_the_count(tmp_path):
     world = World(tmp_path, [node(name, "DOWN", reason="power") for name in HUNDRED])
     gate = world.gate(guard=Guard(plain_most=500))
-    assert planned(gate, "resume", *HUNDRED[:99], cluster=world.cluster()).confirm == Confirm("plain", 99)
+    assert planned(gate, "resume", *HUNDRED[:99], cluster=world.cluster()).confirm == Confirmation("plain", 99)
     plan = planned(gate, "resume", *HUNDRED, cluster=world.cluster())
-    assert plan.waves is not None and plan.confirm == Confirm("count", 100)
+    assert plan.waves is not None and plan.confirm == Confirmation("count", 100)
 
 
 def test_a_cancel_leaves_out_the_component_that_would_take_others_with_it(tmp_path):

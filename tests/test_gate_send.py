@@ -241,7 +241,7 @@ def test_whatever_cuts_it_off_the_result_is_written(world, monkeypatch, error):
     def cut(*_):
         raise error
 
-    monkeypatch.setattr("console.gate.gate.waits_of", cut)
+    monkeypatch.setattr("console.gate.gate.pending_targets", cut)
     gate = world.gate()
     with pytest.raises(type(error)):
         gate.send(planned(gate, "drain", "gpu0001", "gpu0002", cluster=world.cluster()), "2")

@@ -7,15 +7,15 @@ import pytest
 from collectors.model import Alert, Cluster, Matcher, Silence, Source
 from console.actions.registry import BY_ID
 from console.actions.verification import (
-    PATIENCE_OF_S,
-    PATIENCE_S,
+    TIMEOUT_BY_ACTION_S,
+    TIMEOUT_S,
     PendingTarget,
     Settled,
     Verification,
     done_word,
-    drifted,
-    seen,
-    word_of,
+    find_drift,
+    is_done,
+    state_word,
 )
 from tests.make import job, node
 
@@ -48,7 +48,7 @@ from tests.make import job, node
     ],
 )
 def test_nodes(action, before, after, shown):
-    assert seen(action, node("a", before), after, "bad DIMM") is shown
+    assert is_done(action, node("a", before), after, "bad DIMM") is shown
 
 
 HELD = {"reason": "JobHeldAdmin", "priority": 0}
@@ -82,22 +82,22 @@ HELD = {"reason": "JobHeldAdmin", "priority": 0}
     ],
 )
 def test_jobs(action, before, after, shown):
-    assert seen(action, before, after) is shown
+    assert is_done(action, before, after) is shown
 
 
 def test_a_drain_that_ends_by_itself_shows_when():
     after = node("a", "IDLE+DRAIN", reason="x")
-    assert seen("drain", node("a"), after, "x", 600) is False
-    assert seen("drain", node("a"), node("a", "IDLE+DRAIN", reason="x", resume_at=1), "x", 600) is True
+    assert is_done("drain", node("a"), after, "x", 600) is False
+    assert is_done("drain", node("a"), node("a", "IDLE+DRAIN", reason="x", resume_at=1), "x", 600) is True
 
 
 def test_a_priority_is_the_one_that_was_asked_for():
     before = job("1", "PENDING", priority=7)
     for priority, shown in ((9, True), (7, False), (8, False), (None, False)):
-        assert seen("priority", before, job("1", "PENDING", priority=priority), None, 9) is shown
-    assert seen("priority", before, job("1", "RUNNING", priority=9), None, 9) is True
-    assert seen("priority", before, None, None, 9) is None
-    assert seen("priority", before, job("1", "PENDING", priority=8)) is True
+        assert is_done("priority", before, job("1", "PENDING", priority=priority), None, 9) is shown
+    assert is_done("priority", before, job("1", "RUNNING", priority=9), None, 9) is True
+    assert is_done("priority", before, None, None, 9) is None
+    assert is_done("priority", before, job("1", "PENDING", priority=8)) is True
 
 
 def alert(*silences: str, state: str | None = None) -> Alert:
@@ -123,11 +123,11 @@ def silence(state: str = "active", **more: object) -> Silence:
 )
 def test_a_silenced_alert_has_a_silence_that_it_had_not(before, after, shown):
     for action in ("take", "silence"):
-        assert seen(action, before, after) is shown
+        assert is_done(action, before, after) is shown
 
 
 def test_a_lifted_silence_is_gone_or_expired():
-    assert [seen("lift", silence(), after) for after in (None, silence("expired"), silence())] == [True, True, False]
+    assert [is_done("lift", silence(), after) for after in (None, silence("expired"), silence())] == [True, True, False]
 
 
 def waiting(target: str, **more: object) -> PendingTarget:
@@ -148,7 +148,7 @@ def test_pending_until_a_reading_shows_it():
     watch, settled = watch.check(facts(drained, node("gpu0002")), 102.0)
     assert settled == (Settled(plan="p", action="drain", target="gpu0001", state="done", seen="drained"),)
     assert list(watch.words("node")) == ["gpu0002"]
-    watch, settled = watch.check(facts(drained, node("gpu0002", "MIXED")), 100.0 + PATIENCE_S)
+    watch, settled = watch.check(facts(drained, node("gpu0002", "MIXED")), 100.0 + TIMEOUT_S)
     assert watch.waiting == () and (settled[0].state, settled[0].why) == ("unknown", "not seen after 60 s, now mixed")
 
 
@@ -217,7 +217,7 @@ def test_what_is_made_of_nodes_is_waited_for_whatever_is_done_to_these():
 
 def test_an_unchanged_target_has_not_drifted():
     for action, row in (("drain", node("a", "MIXED", reason="old")), ("cancel", job("1")), ("requeue", job("1"))):
-        assert drifted(BY_ID[action], Cluster(name="lab"), row, row) is None
+        assert find_drift(BY_ID[action], Cluster(name="lab"), row, row) is None
 
 
 # -- what is followed until it is over ---------------------------------------------------------------------------------
@@ -288,7 +288,7 @@ def test_a_reboot_is_followed_stage_by_stage():
         ([(2, ISSUED), (99, node("a", "DOWN+DRAIN", boot_at=1001, reason="fw : reboot timed out"))],
          "unknown: not rebooted, down: fw : reboot timed out"),
         ([(2, ASKED), (9, node("a", "MIXED", boot_at=1000, reason="fw"))], "unknown: not rebooted, mixed"),
-        ([(2, ASKED), (PATIENCE_OF_S["reboot"], ASKED)],
+        ([(2, ASKED), (TIMEOUT_BY_ACTION_S["reboot"], ASKED)],
          "done: reboot asked for: Slurm waits until its jobs have ended"),
         ([(2, ISSUED), (900, ISSUED)], "unknown: not seen after 900 s, now rebooting"),
         ([(899, node("a", "MIXED")), (900, node("a", "MIXED"))], "unknown: not seen after 900 s, now mixed"),
@@ -331,7 +331,7 @@ def test_alerts_and_silences_are_waited_for_too():
 
 
 def drift(action: str, before: object, now: object, *jobs: object, **known: object) -> str | None:
-    found = drifted(BY_ID[action], Cluster(name="lab", **known), before, now, *jobs)
+    found = find_drift(BY_ID[action], Cluster(name="lab", **known), before, now, *jobs)
     return None if found is None else found.why
 
 
@@ -392,4 +392,4 @@ def test_alerts_and_silences_that_have_drifted():
     ],
 )
 def test_what_was_done_is_called_by_the_state_that_was_seen(action, row, word):
-    assert done_word(BY_ID[action], word_of(row)) == word
+    assert done_word(BY_ID[action], state_word(row)) == word

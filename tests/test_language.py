@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from console.actions.plan import Options, Plan, Refusal
 from console.actions.registry import ACTIONS, BY_ID
-from console.actions.targets import is_filter, named, parted, refuse_more
+from console.actions.targets import check_no_targets_in, is_filter, resolve, split_line
 from console.filters.language import compile_filter, misplaced
 from console.runtime.errors import FilterError
 from tests import make
@@ -129,12 +129,12 @@ def test_no_text_that_parses_as_a_filter_is_ever_sent_as_a_reason(text, action):
 def test_no_target_set_is_larger_than_the_same_filter_shows(kind, data, said):
     text = data.draw(expressions(kind))
     try:
-        which, rest = parted(kind, f"{text} {said}".strip())
-        names = named(kind, which, CLUSTER)
+        which, rest = split_line(kind, f"{text} {said}".strip())
+        names = resolve(kind, which, CLUSTER)
     except ValueError:
         return
     assert rest == said and set(names) == shown(kind, text)
-    assert set(named(kind, [text], CLUSTER)) == shown(kind, text)
+    assert set(resolve(kind, [text], CLUSTER)) == shown(kind, text)
 
 
 @given(KINDS, TEXTS, st.sampled_from(["cancel", "hold"]))
@@ -145,10 +145,10 @@ def test_a_line_that_is_a_filter_hits_what_it_shows_or_is_refused(kind, text, jo
     if not text or not is_condition(text):
         return
     try:
-        which, said = parted(kind, text)
-        names = named(kind, which, CLUSTER)
+        which, said = split_line(kind, text)
+        names = resolve(kind, which, CLUSTER)
         if text[0] not in "\"'":
-            refuse_more(action, which[0], said.split(), CLUSTER)
+            check_no_targets_in(action, which[0], said.split(), CLUSTER)
     except ValueError:
         return
     if misplaced(said):
@@ -164,7 +164,7 @@ def test_of_several_words_all_must_hold(words):
     if all(word.startswith("@") for word in words):
         return
     try:
-        names = named("job", words, CLUSTER)
+        names = resolve("job", words, CLUSTER)
     except ValueError:
         return
     assert set(names) == set.intersection(*(shown("job", word) for word in words))

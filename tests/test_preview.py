@@ -8,10 +8,9 @@ import msgspec
 import pytest
 
 from collectors.model import Alert, Association, Load, Matcher, Partition, Silence, Source, User
-from console.actions.plan import Check, Confirm, Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.plan import Check, Confirmation, Guard, Options, Plan, PreflightReads, Refusal
 from console.actions.registry import BY_ID
-from console.gate.planning import make as make_plan
-from console.gate.planning import spelled
+from console.gate.planning import make_plan, with_reason
 from console.gate.preview import CHECKS_SHOWN, LABEL, rows, text, title
 from console.health.xid_policy import default_policy
 from tests import make
@@ -35,7 +34,7 @@ def plan(cluster, action, targets=None, why=None, checks=None, extra=None, guard
     made = make_plan(BY_ID[action], list(getattr(cluster, kind)) if targets is None else targets, cluster, NOW, 500.0,
                      guard or Guard(), default_policy(), Options(**options), extra or PreflightReads())  # fmt: skip
     assert isinstance(made, Plan), made
-    made = spelled(made, why, "jdv")
+    made = with_reason(made, why, "jdv")
     return made if checks is None else msgspec.structs.replace(made, checks=tuple(checks))
 
 
@@ -184,7 +183,7 @@ def test_a_down_says_how_many_die_and_what_is_lost():
     job = make.job("7", nodes="gpu0001", started=int(NOW - HOUR), node_count=1)
     made = plan(site(make.node(state="ALLOCATED"), jobs=[job]), "down", why="smoke")
     assert lines(made, "▲ warning") == ["1 job dies at once, on all its nodes"]
-    assert lines(made, "kills")[-1] == "8.0 GPU-hours of work at risk" and made.confirm == Confirm("count", 1)
+    assert lines(made, "kills")[-1] == "8.0 GPU-hours of work at risk" and made.confirm == Confirmation("count", 1)
 
 
 def test_many_reasons_to_leave_nodes_alone_stay_readable():

@@ -8,7 +8,7 @@ from collectors.model import Association, Change, SourceFault, User
 from collectors.slurm import transport
 from collectors.slurm.commands import argv, users
 from console.actions.registry import BY_ID
-from console.actions.user_actions import had
+from console.actions.user_actions import limits_text
 from tests import make
 
 CONFIG = "AccountingStorageType = accounting_storage/slurmdbd\nClusterName = groningen\nAccountingStorageEnforce = {}\n"
@@ -83,8 +83,10 @@ def test_who_is_not_blocked_and_why(user, why):
 
 def test_a_user_of_two_accounts_is_let_in_with_what_each_had():
     user = User(name="a", cluster="x", associations=(Association(account="ml", max_submit=9), Association(account="b")))
-    assert had(user) == "ml=9,b=-1"
-    change = Change(action="unblock", kind="user", targets=("a",), values={"a": had(user)}, settings={"cluster": "x"})
+    assert limits_text(user) == "ml=9,b=-1"
+    change = Change(
+        action="unblock", kind="user", targets=("a",), values={"a": limits_text(user)}, settings={"cluster": "x"}
+    )
     assert [" ".join(words) for words, _ in argv.calls(change)] == [
         "sacctmgr -i modify user where name=a cluster=x account=ml set MaxSubmitJobs=9",
         "sacctmgr -i modify user where name=a cluster=x account=b set MaxSubmitJobs=-1",

@@ -10,10 +10,10 @@ import pytest
 from collectors.model import Cluster, Partition, Reservation
 from console.actions.job_actions import limit_text
 from console.actions.node_actions import with_ticket
-from console.actions.options import split, valued
+from console.actions.options import split_options, with_value
 from console.actions.plan import Guard, Options, Plan, PreflightReads, Refusal
 from console.actions.registry import ACTIONS, BY_ID
-from console.actions.verification import drifted, seen
+from console.actions.verification import find_drift, is_done
 from console.gate import preview
 from console.journal.entries import JournalEntry, join
 from console.journal.undo import undo_of
@@ -39,7 +39,7 @@ class Week(World):
         self, action: str, *targets: str, value: str | None = None, extra: PreflightReads | None = None, **more: object
     ):
         about = {name: more.pop(name) for name in ("reservations", "partitions", "known") if name in more}
-        options = valued(BY_ID[action], Options(value=value, **more))
+        options = with_value(BY_ID[action], Options(value=value, **more))
         self.of = self.gate(guard=Guard(break_pct=100, share_pct=100))
         return self.of.plan(action, targets, None, self.cluster(**about), options, extra)
 
@@ -93,7 +93,7 @@ def texts(plan: Plan) -> str:
 )  # fmt: skip
 def test_what_is_typed_is_read_as_slurm_shows_it(action, typed, read):
     assert BY_ID[action].value.read(typed) == read
-    assert valued(BY_ID[action], Options(), typed).value == read
+    assert with_value(BY_ID[action], Options(), typed).value == read
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ def test_a_limit_is_sent_as_squeue_prints_it():
 
 
 def test_the_word_of_the_command_line():
-    options, rest = split(["88121", "--value", "4h"])
+    options, rest = split_options(["88121", "--value", "4h"])
     assert (options.value, rest) == ("4h", ["88121"])
-    assert valued(BY_ID["drain"], Options()).value is None
+    assert with_value(BY_ID["drain"], Options()).value is None
 
 
 # -- from the preview to what is seen ---------------------------------------------------------------------------------
@@ -188,8 +188,8 @@ def test_what_was_changed_meanwhile_is_not_overwritten(week):
 def test_what_no_poll_holds_is_not_a_change():
     # The poll knows no nice value, what was read by name does.
     before, now = job("2", "PENDING", priority=1), job("2", "PENDING", priority=1, nice=5)
-    assert drifted(BY_ID["nice"], Cluster(name="x"), before, now) is None
-    assert seen("nice", before, now, value="5") is True and seen("nice", before, now, value="6") is False
+    assert find_drift(BY_ID["nice"], Cluster(name="x"), before, now) is None
+    assert is_done("nice", before, now, value="5") is True and is_done("nice", before, now, value="6") is False
 
 
 def test_what_no_poll_holds_is_read_before_it_is_planned(week):
@@ -329,7 +329,7 @@ def test_suspend_says_what_stays(week):
     plan = week.plan("suspend", "1")
     assert plan.confirm.kind == "count" and "of the GPUs too, stays there" in texts(plan)
     suspended = msgspec.structs.replace(week.jobs["1"], state="SUSPENDED")
-    assert seen("suspend", week.jobs["1"], suspended) and not seen("unsuspend", suspended, suspended)
+    assert is_done("suspend", week.jobs["1"], suspended) and not is_done("unsuspend", suspended, suspended)
     assert BY_ID["unsuspend"].refuse(week.cluster(), week.jobs["1"]) == "not suspended: RUNNING"
     assert BY_ID["suspend"].refuse(week.cluster(), suspended) == "already suspended"
 
@@ -346,4 +346,4 @@ def test_every_value_tells_how_it_is_typed(action):
 
 def test_what_a_road_does_not_tell_is_unknown_at_once():
     before = job("2", "PENDING", priority=1)
-    assert seen("nice", before, before, value="5") is None and seen("qos", before, before, value="high") is False
+    assert is_done("nice", before, before, value="5") is None and is_done("qos", before, before, value="high") is False

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from collectors.model import Gpu, Load, Source, SourceFault
-from console.actions.options import split
-from console.actions.plan import Confirm, Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.options import split_options
+from console.actions.plan import Confirmation, Guard, Options, Plan, PreflightReads, Refusal
 from console.cli import act
 from console.cli.rollout_text import stoppable
 from console.gate.outcome import Progress
@@ -95,7 +95,7 @@ def test_waves_go_out_one_after_the_other_and_are_written_down(world: World) -> 
     gate, hand = world.gate(guard=Guard(node_kw=10)), Hand(world)
     gate.look = facts(world)
     plan = plan_of(world, gate)
-    assert plan.confirm == Confirm("count", 64)
+    assert plan.confirm == Confirmation("count", 64)
     assert len(plan.commands) == 5 and "in waves" in "\n".join(text(plan))
     at: list[float] = []
     world.before_send = lambda: at.append(world.clock.mono())
@@ -265,11 +265,11 @@ def test_an_option_that_an_action_does_not_know_is_refused(world: World) -> None
 
 
 def test_as_it_is_typed() -> None:
-    options, rest = split(["@rack:R07", "--waves", "--canary", "R07", "--failed=drain"])
+    options, rest = split_options(["@rack:R07", "--waves", "--canary", "R07", "--failed=drain"])
     assert (options.waves, options.canary, options.redrain, rest) == (True, "R07", True, ["@rack:R07"])
     for wrong in (["--waves=3"], ["--failed", "burn"]):
         with pytest.raises(ValueError):
-            split(wrong)
+            split_options(wrong)
 
 
 # -- from the command line ---------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from collectors.model import Cluster, Gpu, Process, Xid
 from console.actions.plan import Check, Options, Plan, PreflightReads
 from console.actions.registry import BY_ID
 from console.config.settings import Config
-from console.gate.preflight import checks
+from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy
 from console.session import site_gate
 from tests.test_fitness import DAY, NOW, eight, node, site, xid
@@ -72,7 +72,7 @@ def bad(gpus: Sequence[Gpu] = (), xids: Sequence[Xid] = (), at: float = NOW, **m
     gpus = [msgspec.structs.replace(gpu, sampled_at=int(at - 20)) for gpu in gpus or eight()]
     row = node(**more.pop("row", {}))
     cluster = msgspec.structs.replace(site(row, loads=(), xids=xids, **more), at=at)
-    found = checks(
+    found = run_checks(
         BY_ID["resume"], cluster, cluster.nodes, PreflightReads(gpus={row.name: tuple(gpus)}), at, default_policy()
     )
     return [check for check in found if check.level == "bad"]

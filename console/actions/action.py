@@ -13,7 +13,7 @@ from collectors.jobstate import ENDED
 from collectors.model import Alert, Change, Cluster, Job, Node, Partition, Reservation, Silence, User
 from collectors.slurm.commands.argv_base import REASON_CAP
 
-from .drift_rules import RULES, Drift, Rule
+from .drift_rules import RULES, Drift, DriftRule
 
 Kind = Literal["node", "job", "alert", "silence", "partition", "reservation", "user"]
 Danger = Literal["reversible", "kills"]
@@ -52,7 +52,7 @@ class Value(Struct, frozen=True, kw_only=True):
     """Whether no poll holds what a row has now: it is read before the action is planned."""
 
 
-class Together(Struct, frozen=True, kw_only=True):
+class Creation(Struct, frozen=True, kw_only=True):
     """Of an action that makes one thing of all its targets (a reservation of nodes): it is done for all of them or for
     none, and what was made is the proof."""
 
@@ -100,14 +100,14 @@ class Action(Struct, frozen=True, kw_only=True):
     """The action that undoes it, None where nothing does."""
     refuse: Callable[[Cluster, Any], str | None]
     """Why this target would be left alone (it does nothing there, or Slurm would refuse), None when it acts."""
-    drift: Mapping[Drift, Rule] = field(default_factory=dict)
+    drift: Mapping[Drift, DriftRule] = field(default_factory=dict)
     """What is done about a target that changed between preview and answer, where `drift_rules.RULES` do not say it."""
     value: Value | None = None
     """What it sets on each target; `--value` and the word after the targets say it."""
     proof: Callable[[Any, Any], bool | None] | None = None
     """Of its own kind of proof: whether the row after shows, against the one before, that it was done; None is that it
-    can no longer tell. Without it and without a value `console.actions.verification.seen` knows."""
-    together: Together | None = None
+    can no longer tell. Without it and without a value `console.actions.verification.is_done` knows."""
+    together: Creation | None = None
     typed: str = ""
     """What stands behind the targets in the line that its key or the palette opens, where more must be said."""
     argv: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ class Action(Struct, frozen=True, kw_only=True):
     deadline_s: float = 30.0
     """Of that command."""
 
-    def rule(self, drift: Drift) -> Rule:
+    def rule(self, drift: Drift) -> DriftRule:
         """What is done about a target that changed in this way between preview and answer."""
         return self.drift.get(drift, RULES[drift])
 
@@ -158,7 +158,7 @@ def rows_of(action: Action, cluster: Cluster) -> Mapping[str, Row]:
     return rows
 
 
-def tidy(reason: str) -> str:
+def clean_reason(reason: str) -> str:
     """A reason as it will be sent: one line, nothing that steers a terminal, at most 1,000 characters.
 
     scontrol strips a quote at either end, so they go here, where the person sees it.
@@ -166,13 +166,13 @@ def tidy(reason: str) -> str:
     return clean(" ".join(reason.split()))[:REASON_CAP].strip('" ')
 
 
-def said(node: Node) -> str:
+def signed_reason(node: Node) -> str:
     """Who gave a node its reason, and the reason: `by nhc "NHC: check_gpu"`; empty when there is none."""
     by = f" by {node.reason_by}" if node.reason_by else ""
     return f'{by} "{node.reason}"' if node.reason else by
 
 
-def over(job: Job) -> str | None:
+def ended_reason(job: Job) -> str | None:
     """Why nothing can be done with a job any more, None while it lives."""
     if job.state in ENDED:
         return f"it has ended: {job.state}"

@@ -11,37 +11,37 @@ from collectors.nodeset import expand, fold_for_slurm
 from collectors.slurm.commands.argv_jobs import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT, UNLIMITED
 from console.runtime.durations import seconds_in
 
-from .action import Action, Value, over, tidy
+from .action import Action, Value, clean_reason, ended_reason
 from .drift_rules import LIMITS, WAITS
-from .het_jobs import whole_only
+from .het_jobs import component_refusal
 
 #: In a message: the jobs of the user who gets it.
 JOBS_FIELD = "{jobs}"
 _CLOCK = re.compile(r"(?:([0-9]{1,4})-)?([0-9]{1,4}):([0-9]{2})(?::00)?")
 _MOST_S = 365 * 86_400
-NOTHING = frozenset({"", "none", "-"})
+EMPTY_WORDS = frozenset({"", "none", "-"})
 
 
 def _waits(_: Cluster, job: Job) -> str | None:
-    return None if job.state in WAITING else over(job) or f"only a waiting job takes that: {job.state}"
+    return None if job.state in WAITING else ended_reason(job) or f"only a waiting job takes that: {job.state}"
 
 
 def _lives(_: Cluster, job: Job) -> str | None:
-    return over(job)
+    return ended_reason(job)
 
 
 def _suspend(_: Cluster, job: Job) -> str | None:
     if job.state == "RUNNING":
-        return whole_only(job)
-    return over(job) or ("already suspended" if job.state == "SUSPENDED" else f"it does not run: {job.state}")
+        return component_refusal(job)
+    return ended_reason(job) or ("already suspended" if job.state == "SUSPENDED" else f"it does not run: {job.state}")
 
 
 def _unsuspend(_: Cluster, job: Job) -> str | None:
-    return whole_only(job) if job.state == "SUSPENDED" else over(job) or f"not suspended: {job.state}"
+    return component_refusal(job) if job.state == "SUSPENDED" else ended_reason(job) or f"not suspended: {job.state}"
 
 
 def _runs(_: Cluster, job: Job) -> str | None:
-    return None if job.state == "RUNNING" else over(job) or f"no process of it runs: {job.state}"
+    return None if job.state == "RUNNING" else ended_reason(job) or f"no process of it runs: {job.state}"
 
 
 # -- what is typed ----------------------------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ def limit_text(seconds: int) -> str:
     return f"{days}-{hours:02d}:{minutes:02d}:00" if days else f"{hours}:{minutes:02d}:00"
 
 
-def limit_s(text: str) -> int:
+def parse_limit(text: str) -> int:
     """`4h`, `2d12h`, `36:00`, `2-12:00:00` in seconds. Raises ValueError."""
     low = text.strip().lower()
     seconds = seconds_in(low)
@@ -71,7 +71,7 @@ def limit_s(text: str) -> int:
 def _limit(text: str) -> str:
     if text.strip().upper() == UNLIMITED:
         return UNLIMITED
-    made = limit_text(limit_s(text))
+    made = limit_text(parse_limit(text))
     assert TIME_LIMIT.fullmatch(made)
     return made
 
@@ -105,7 +105,7 @@ def _nice(text: str) -> str:
 
 def _nodes(text: str) -> str:
     low = text.strip()
-    if low.lower() in NOTHING:
+    if low.lower() in EMPTY_WORDS:
         return ""
     names = expand(low)
     if not names or any(name.upper() == "ALL" for name in names):
@@ -132,7 +132,7 @@ def _signal(text: str) -> str:
 
 
 def _message(text: str) -> str:
-    said = tidy(text)
+    said = clean_reason(text)
     if not MESSAGE.fullmatch(said):
         raise ValueError("a message is a line that does not begin with a dash")
     return said

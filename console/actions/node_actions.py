@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from collectors.model import Cluster, Node
 from collectors.slurm.commands.argv_nodes import FEATURES
 
-from .action import POWERED, Action, Value, said, tidy
+from .action import POWERED, Action, Value, clean_reason, signed_reason
 from .drift_rules import TAKES_OUT
-from .job_actions import NOTHING
+from .job_actions import EMPTY_WORDS
 
 _OFF = frozenset({"POWERED_DOWN", "POWERING_DOWN", "POWER_DOWN"})
 _REBOOTS = frozenset({"REBOOT_REQUESTED", "REBOOT_ISSUED"})
@@ -24,10 +24,10 @@ def _any(_: Cluster, __: Node) -> str | None:
     return None
 
 
-def reboots(_: Cluster, node: Node) -> str | None:
+def reboot_refusal(_: Cluster, node: Node) -> str | None:
     """Why a reboot would be in vain."""
     if not _REBOOTS.isdisjoint(node.flags):
-        return f"a reboot is under way{said(node)}"
+        return f"a reboot is under way{signed_reason(node)}"
     if not POWERED.isdisjoint(node.flags) and "POWERING_UP" not in node.flags:
         return f"powered off: {node.display}"
     return "Slurm knows it as FUTURE: there is nothing to reboot" if node.state == "FUTURE" else None
@@ -69,13 +69,13 @@ def _comes_up(_: Node, after: Node | None) -> bool | None:
 
 
 def _comment(text: str) -> str:
-    told = tidy(text)
-    return "" if told.lower() in NOTHING else told
+    told = clean_reason(text)
+    return "" if told.lower() in EMPTY_WORDS else told
 
 
 def _ticket(text: str) -> str:
     name = text.strip()
-    if name.lower() in NOTHING:
+    if name.lower() in EMPTY_WORDS:
         return ""
     if not _TICKET.fullmatch(name):
         raise ValueError(f"{text!r} is no name of a ticket; KubeGPU-1182 is one, none takes it away")
@@ -93,7 +93,7 @@ def with_ticket(node: Node, ticket: str, now: float) -> str:
 
 
 def _features(text: str) -> str:
-    if text.strip().lower() in NOTHING:
+    if text.strip().lower() in EMPTY_WORDS:
         return ""
     told = ",".join(sorted({one.strip() for one in text.split(",") if one.strip()}))
     if not FEATURES.fullmatch(told):
@@ -125,7 +125,7 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="reboot-now", key="", kind="node", label="reboot now", doing="rebooting…", done="rebooted",
-        refuse=reboots, needs_reason=True, takes_out=True, danger="kills", asks=("next_state",),
+        refuse=reboot_refusal, needs_reason=True, takes_out=True, danger="kills", asks=("next_state",),
         drift=TAKES_OUT, help="set it down, which kills every job on it, and reboot it; a drained node comes back down",
     ),
     Action(

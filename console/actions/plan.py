@@ -215,7 +215,7 @@ class PreflightReads(Struct, frozen=True, kw_only=True):
     """Node to when it was put back to work the last time (epoch), as far as the journal knows."""
 
 
-class Confirm(Struct, frozen=True):
+class Confirmation(Struct, frozen=True):
     """What must be typed: y, the count of the targets, or a word where the glass must be broken."""
 
     kind: Literal["plain", "count", "break"]
@@ -225,7 +225,7 @@ class Confirm(Struct, frozen=True):
     why: str = ""
     """break: what it is that asks for it."""
 
-    def covers(self, other: Confirm) -> bool:
+    def covers(self, other: Confirmation) -> bool:
         """Whether an answer to this question, given in advance, would do for another one too: no more targets, nothing
         stronger to type, and no glass to break."""
         weaker = other.kind == "plain" or (other.kind == "count" and self.kind != "plain")
@@ -320,7 +320,7 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
     shares: tuple[PartitionShare, ...]
     commands: tuple[tuple[str, ...], ...]
     """Exactly what will run; as long as a reason is missing, `…` stands for it."""
-    confirm: Confirm
+    confirm: Confirmation
     checks: tuple[Check, ...] = ()
     """What the pre-flight found."""
     options: Options = Options()
@@ -362,15 +362,15 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
         return max((age for age in ages if age is not None), default=None)
 
 
-def grouped(skipped: Sequence[Skip], kind: Kind) -> str:
+def by_reason(skipped: Sequence[Skip], kind: Kind) -> str:
     """Skipped targets by their reason: `gpu[0001-0004]: already drained`."""
     by_why: dict[str, list[str]] = {}
     for skip in skipped:
         by_why.setdefault(skip.why, []).append(skip.target)
-    return "; ".join(f"{listed(targets, kind)}: {why}" for why, targets in by_why.items())
+    return "; ".join(f"{target_list(targets, kind)}: {why}" for why, targets in by_why.items())
 
 
-def listed(targets: Sequence[str], kind: Kind, most: int = 10) -> str:
+def target_list(targets: Sequence[str], kind: Kind, most: int = 10) -> str:
     """Targets as people read them: nodes folded, job ids one by one as long as they are few."""
     if kind == "node":
         return fold(targets)
@@ -378,7 +378,7 @@ def listed(targets: Sequence[str], kind: Kind, most: int = 10) -> str:
     return ", ".join(targets[:most]) + more
 
 
-def named(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
+def display_names(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
     """Targets as people know them: alerts by name and node, silences by their comment, never by a fingerprint."""
     if kind == "alert":
         nodes: dict[str, list[str]] = {}
@@ -389,14 +389,14 @@ def named(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
     if kind == "silence":
         told = (cluster.silences.get(target) for target in targets)
         return ", ".join(dict.fromkeys(one.comment or one.id if one is not None else "a silence" for one in told))
-    return f"{len(targets):,} jobs" if kind == "job" and len(targets) > 4 else listed(targets, kind)
+    return f"{len(targets):,} jobs" if kind == "job" and len(targets) > 4 else target_list(targets, kind)
 
 
 def is_out(row: Row) -> bool:
     return isinstance(row, Node) and row.display in OUT
 
 
-def shares_of(nodes: Collection[str], cluster: Cluster) -> tuple[PartitionShare, ...]:
+def partition_shares(nodes: Collection[str], cluster: Cluster) -> tuple[PartitionShare, ...]:
     """What each partition loses that holds one of the nodes."""
     acting = frozenset(nodes)
     hit = {part: 0 for name in nodes for part in cluster.nodes[name].partitions}

@@ -16,15 +16,15 @@ from collectors.jobstate import WAITING, held
 from collectors.model import Alert, Cluster, Job, Node, Silence
 
 from . import incident, job_actions, node_actions, partition_actions, reservations, user_actions
-from .action import Action, Kind, over, said
+from .action import Action, Kind, ended_reason, signed_reason
 from .drift_rules import DRAINS, EASES_HOLD, ENDS_JOB, PUTS_BACK, TAKES_OUT, WAITS
-from .het_jobs import whole_only
-from .node_actions import reboots
+from .het_jobs import component_refusal
+from .node_actions import reboot_refusal
 
 
 def _drain(_: Cluster, node: Node) -> str | None:
     # A second drain would overwrite the first one's reason, which may be the only trace of what is broken.
-    return f"already {node.display}{said(node)}" if "DRAIN" in node.flags else None
+    return f"already {node.display}{signed_reason(node)}" if "DRAIN" in node.flags else None
 
 
 def _undrain(_: Cluster, node: Node) -> str | None:
@@ -42,13 +42,13 @@ def _resume(_: Cluster, node: Node) -> str | None:
 
 
 def _down(_: Cluster, node: Node) -> str | None:
-    return f"already down{said(node)}" if node.state == "DOWN" else None
+    return f"already down{signed_reason(node)}" if node.state == "DOWN" else None
 
 
 def _priority(_: Cluster, job: Job) -> str | None:
     if job.state in WAITING:
         return "it is held: Slurm changes its priority only once it is released" if held(job) else None
-    return over(job) or f"only a waiting job has a priority to change: {job.state}"
+    return ended_reason(job) or f"only a waiting job has a priority to change: {job.state}"
 
 
 def _quiet(cluster: Cluster, alert: Alert) -> str | None:
@@ -75,7 +75,7 @@ def _lift(_: Cluster, silence: Silence) -> str | None:
 
 
 def _requeue(_: Cluster, job: Job) -> str | None:
-    return whole_only(job) or ("already pending" if job.state in WAITING else over(job))
+    return component_refusal(job) or ("already pending" if job.state in WAITING else ended_reason(job))
 
 
 def _hold(_: Cluster, job: Job) -> str | None:
@@ -91,15 +91,15 @@ def _unheld(job: Job) -> str | None:
     if job.state in WAITING:
         return None
     # Legal while it runs, but it changes nothing there and surprises whoever requeues the job later.
-    return over(job) or f"only a waiting job can be held: {job.state}"
+    return ended_reason(job) or f"only a waiting job can be held: {job.state}"
 
 
 def _release(_: Cluster, job: Job) -> str | None:
-    return over(job) or (None if held(job) else f"not held: {job.state}")
+    return ended_reason(job) or (None if held(job) else f"not held: {job.state}")
 
 
 def _cancel(_: Cluster, job: Job) -> str | None:
-    return over(job)
+    return ended_reason(job)
 
 
 ACTIONS: list[Action] = [
@@ -124,7 +124,7 @@ ACTIONS: list[Action] = [
         drift=TAKES_OUT, help="out of service at once: Slurm kills every job on the node",
     ),
     Action(
-        id="reboot", key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=reboots,
+        id="reboot", key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=reboot_refusal,
         needs_reason=True, takes_out=True, counts=True, asks=("next_state",),
         drift=TAKES_OUT, help="reboot after its last job (ASAP); a drained node comes back down",
     ),

@@ -17,7 +17,7 @@ from collectors.model import Cluster, Ledger, SourceFault, Telemetry, Transport
 from collectors.nodeset import fold
 from console.actions import incident
 from console.actions.action import Action, Kind, rows_of
-from console.actions.plan import Options, PreflightReads, Refusal, listed, named
+from console.actions.plan import Options, PreflightReads, Refusal, display_names, target_list
 from console.actions.registry import BY_ID
 from console.actions.verification import Settled, Verification, done_word
 from console.clusters.cluster_session import Here, Opened
@@ -120,11 +120,11 @@ class Acting(Returning, Recalling):
     def act_on_words(self, action_id: str, words: Sequence[str]) -> None:
         """A `:` command: `drain gpu[001-004] bad DIMM`. Raises CommandError."""
         from console.actions import targets
-        from console.actions.options import option, split, valued
+        from console.actions.options import parse_option, split_options, with_value
 
         action = BY_ID[action_id]
         try:
-            options, rest = split(words)
+            options, rest = split_options(words)
         except ValueError as error:
             raise CommandError(str(error)) from None
         if action.kind in {"alert", "silence"}:
@@ -137,7 +137,7 @@ class Acting(Returning, Recalling):
             return
         if action_id == "incident":
             try:
-                asked = incident.asked(rest, self.cluster, self.clock.now())
+                asked = incident.parse_request(rest, self.cluster, self.clock.now())
             except ValueError as error:
                 raise CommandError(str(error)) from None
             options = msgspec.structs.replace(options, settings={**asked.settings, **options.settings})
@@ -149,14 +149,14 @@ class Acting(Returning, Recalling):
             return
         line, which = " ".join(rest), rest
         try:
-            which, said = targets.parted(action.kind, line)
+            which, said = targets.split_line(action.kind, line)
             which = self.filters.targets(action.kind, which)
-            names = targets.named(action.kind, which, self.cluster, stepped(self.clock.now()))
+            names = targets.resolve(action.kind, which, self.cluster, stepped(self.clock.now()))
             if line[0] not in "\"'":
-                targets.refuse_more(action, which[0], said.split(), self.cluster)
+                targets.check_no_targets_in(action, which[0], said.split(), self.cluster)
             if action.id == "priority" and said:
-                options = msgspec.structs.replace(options, **option("priority", said))
-            options = valued(action, options, said or None)
+                options = msgspec.structs.replace(options, **parse_option("priority", said))
+            options = with_value(action, options, said or None)
         except ValueError as error:
             raise CommandError(f"{' '.join(which)}: {error}") from None
         rows = rows_of(action, self.cluster)
@@ -203,20 +203,20 @@ class Acting(Returning, Recalling):
         acts = action.kind == "user" or any(
             target in rows and action.refuse(cluster, rows[target]) is None for target in targets
         )
-        if self.gate.read_only or not acts or not preflight_reads.needed(action):
+        if self.gate.read_only or not acts or not preflight_reads.needs_reads(action):
             extra = PreflightReads(resumed=self.resumed)
             self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
             return
         if self._looking:
             self.tell(f"still looking at {self._looking}", "warning")
             return
-        self._looking = listed(tuple(targets), action.kind)
+        self._looking = target_list(tuple(targets), action.kind)
         self.tell(f"looking at {self._looking} first")
         screen, at = self.screen, self.here
 
         def work() -> None:
             try:
-                extra = preflight_reads.gather(action, targets, cluster, at.transport, at.telemetry, at.resumed)
+                extra = preflight_reads.read_for(action, targets, cluster, at.transport, at.telemetry, at.resumed)
             except Exception as error:
                 extra = PreflightReads(faults=(clean(f"the look broke: {type(error).__name__}: {error}"[:300]),))
             self.call_from_thread(looked, extra)
@@ -324,17 +324,17 @@ class Acting(Returning, Recalling):
                 why = next(iter(of_it.values()))
                 # What was left out is as it was: that is worth knowing, and no failure.
                 severity = "warning" if state == "dropped" else "error"
-                which = named(at.newest, tuple(of_it), plan.action.kind)
+                which = display_names(at.newest, tuple(of_it), plan.action.kind)
                 self.tell_of(at, f"{plan.action.label} {state}: {which}: {why}", severity)
         if blind := tuple(target for target, result in outcome.results.items() if result.state == "sent"):
-            which = named(at.newest, blind, plan.action.kind)
+            which = display_names(at.newest, blind, plan.action.kind)
             self.tell_of(at, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did")
         if seen := tuple(target for target, result in outcome.results.items() if result.state == "done"):
             self._tell_done(at, at.newest, plan.action, {one: (outcome.results[one].seen, "") for one in seen})
             self._read_resumed(at)
         if outcome.aside:
             why = next(iter(outcome.aside.values()))
-            which = named(at.newest, tuple(outcome.aside), plan.action.kind)
+            which = display_names(at.newest, tuple(outcome.aside), plan.action.kind)
             self.tell_of(at, f"{plan.action.label}: {len(outcome.aside):,} set aside: {which}: {why}", "warning")
         if outcome.warning:
             self.tell_of(at, outcome.warning, "error")
@@ -350,7 +350,7 @@ class Acting(Returning, Recalling):
         where the person does something else by now."""
         plan = outcome.plan
         if at is not self.here or not self._stays(screen):
-            which = named(at.newest, tuple(outcome.again), plan.action.kind)
+            which = display_names(at.newest, tuple(outcome.again), plan.action.kind)
             why = next(iter(outcome.again.values())).why
             self.tell_of(at, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error")
             return
@@ -405,7 +405,7 @@ class Acting(Returning, Recalling):
                 if one.action == action_id and one.state == "unknown":
                     unknown.setdefault(one.why, []).append(one.target)
             for reason, those in list(unknown.items())[:_TOLD]:
-                what = f"{action.label} {named(cluster, those, action.kind)}"
+                what = f"{action.label} {display_names(cluster, those, action.kind)}"
                 self.tell_of(at, f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
             if len(unknown) > _TOLD:
                 self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in :journal", "error")
@@ -431,11 +431,11 @@ class Acting(Returning, Recalling):
             where = f"{'no longer listed' if gone else 'seen'} in {self._where(action.kind)}"
             now = f"now {', '.join(sorted(states))}, " if states - {"", word} and len(states) <= _TOLD else ""
             how = why.pop() if len(why) == 1 and "" not in why else f"{now}{where}"
-            self.tell_of(at, f"{word}: {named(cluster, targets, action.kind)} ({how})")
+            self.tell_of(at, f"{word}: {display_names(cluster, targets, action.kind)} ({how})")
 
     def named(self, targets: Sequence[str], kind: Kind) -> str:
         """Targets as people know them: alerts and silences by what they are about, never by their ids."""
-        return named(self.cluster, targets, kind)
+        return display_names(self.cluster, targets, kind)
 
     @staticmethod
     def _where(kind: Kind) -> str:

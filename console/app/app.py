@@ -234,7 +234,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         from console.actions import targets
 
         try:
-            return targets.named("node", [text], self.cluster, self.clock.now()) if text else ()
+            return targets.resolve("node", [text], self.cluster, self.clock.now()) if text else ()
         except ValueError as error:
             raise CommandError(f"{clean(text)}: {error}") from None
 

@@ -18,7 +18,7 @@ from textual.geometry import Size
 from textual.widgets import Input
 
 from collectors.clean import clean
-from console.actions.options import OPTIONS, option
+from console.actions.options import OPTIONS, parse_option
 from console.actions.plan import Plan, Refusal
 from console.gate import preview
 from console.gate.gate import Gate
@@ -236,7 +236,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
         event.stop()
         plan = self.plan
         try:
-            more = option(_NAMES[self._asked], self._more.value) if self._more.value.strip() else {}
+            more = parse_option(_NAMES[self._asked], self._more.value) if self._more.value.strip() else {}
         except ValueError as error:
             self._wrong(str(error))
             return

@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from collectors.nodeset import fold
 from console.actions.plan import Plan
 from console.gate import preview
-from console.gate.outcome import Progress, by_reason
+from console.gate.outcome import Progress, nodes_by_reason
 from widgets.cells import Span
 from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
@@ -92,7 +92,7 @@ class ProgressDialog(QuietModal[None]):
         """What came of each wave, who is set aside and why, and what is waited for."""
         progress, width = self.progress, _WIDE - 4
         found = [(one, "") for one in progress.told[-_TOLD:]]
-        whys = by_reason(dict(progress.aside))
+        whys = nodes_by_reason(dict(progress.aside))
         found += [(f"set aside  {fold(nodes)}: {why}", "warn") for why, nodes in list(whys.items())[:_WHYS]]
         if len(whys) > _WHYS:
             found.append((f"set aside  for {len(whys) - _WHYS} more reasons: :journal has them", "warn"))

@@ -15,14 +15,14 @@ from collectors.model import Cluster
 from collectors.nodeset import expand
 from console.actions import plan as plans
 from console.actions import targets
-from console.actions.options import valued
+from console.actions.options import with_value
 from console.actions.plan import Options, Plan, PreflightReads, Refusal, Skip
 from console.actions.registry import BY_ID
 from console.actions.verification import done_word
 from console.gate import preview
 from console.gate.gate import Gate
 from console.gate.outcome import Outcome, SendResult
-from console.gate.preflight_reads import BACK, RETURN_SOURCES
+from console.gate.preflight_reads import RETURN_ACTIONS, RETURN_SOURCES
 from console.journal.undo import Undo, last_of, undo_of
 from console.journal.writer import entries_of
 from console.runtime.errors import FilterError
@@ -65,7 +65,7 @@ def run_act(
             names = named(cluster, action, words)
         except FilterError as error:
             return told.refused(f"{' '.join(words)}: {error}")
-        options = valued(BY_ID[action], options) if action in BY_ID else options
+        options = with_value(BY_ID[action], options) if action in BY_ID else options
     except ValueError as error:
         return told.refused(str(error))
     extra = look(names) if look is not None and not gate.read_only else None
@@ -138,16 +138,16 @@ def _asked(ask: Callable[[str], str] | None, told: _Teller, plan: Plan) -> str:
 
 def not_covered(plan: Plan) -> str:
     """Why an answer that was given in advance does not do for a plan that asks again, and how to go on."""
-    what = plans.grouped([Skip(target, why) for target, why in plan.changed.items()], plan.action.kind)
+    what = plans.by_reason([Skip(target, why) for target, why in plan.changed.items()], plan.action.kind)
     given = {"plain": "--yes", "count": f"--count {plan.confirm.expect}"}
     option = given.get(plan.confirm.kind, f"--break-glass --count {plan.confirm.expect}")
-    which = plans.named(plan.cluster, plan.change.targets, plan.action.kind)
+    which = plans.display_names(plan.cluster, plan.change.targets, plan.action.kind)
     return f"not sent, changed since the preview: {what}; to go on, {plan.action.id} {which} with {option}"
 
 
 def named(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...]:
     """The targets that were typed, in full. Raises ValueError."""
-    return targets.named(BY_ID[action].kind if action in BY_ID else "node", words, cluster)
+    return targets.resolve(BY_ID[action].kind if action in BY_ID else "node", words, cluster)
 
 
 def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> tuple[Undo, Sequence[str]]:
@@ -178,9 +178,9 @@ def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
         found |= {"alerts.alerts"}
     if action == "undo":
         found |= {"alerts.alerts", "slurm.partitions", "slurm.reservations"}
-    if action in BACK | {"undo"}:
+    if action in RETURN_ACTIONS | {"undo"}:
         found |= RETURN_SOURCES
-    return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.facts_of(kind, words)))
+    return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.needed_facts(kind, words)))
 
 
 #: Facts that a filter may ask for, and the sources that they are read from; those of nodes and jobs are read anyway.
@@ -192,7 +192,7 @@ _READS = {
 def question(plan: Plan) -> str:
     """What is asked at the terminal."""
     if plan.confirm.kind == "plain":
-        named = plans.named(plan.cluster, plan.change.targets, plan.action.kind)
+        named = plans.display_names(plan.cluster, plan.change.targets, plan.action.kind)
         return f"{plan.action.label} {named}? type y to go on: "
     return f"type {plan.confirm.words} to go on: "
 
@@ -241,7 +241,7 @@ class _Teller:
         for (word, reason), names in by_result.items():
             why = f": {reason}" if reason else ""
             print(
-                f"{word}  {len(names):,}  {plans.named(plan.cluster, names, plan.action.kind)}{why}",
+                f"{word}  {len(names):,}  {plans.display_names(plan.cluster, names, plan.action.kind)}{why}",
                 file=self._out,
             )
         return status

@@ -18,9 +18,9 @@ import msgspec
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import AlertDesk, Change, Cluster, Sent, SourceFault, Transport, Writer
-from console.actions.action import ROWS, Action, Row, tidy
+from console.actions.action import ROWS, Action, Row, clean_reason
 from console.actions.incident import Scope, declared
-from console.actions.plan import READ_ONLY, Guard, Options, Plan, PreflightReads, Refusal, Skip, grouped
+from console.actions.plan import READ_ONLY, Guard, Options, Plan, PreflightReads, Refusal, Skip, by_reason
 from console.actions.registry import BY_ID
 from console.actions.verification import PendingTarget, Settled, Verification
 from console.health.xid_policy import Policy, default_policy
@@ -28,24 +28,24 @@ from console.journal.entries import JournalEntry, outcome_of, readable
 from console.journal.writer import Journal, JournalFault
 from console.runtime.operator_identity import person
 
-from .confirmation import outgrown
+from .confirmation import exceeds_confirmation
 from .outcome import (
-    Changed,
+    ChangedTarget,
     Outcome,
     Progress,
     SendResult,
     batches_of,
-    cut_off,
-    noted,
-    noted_of,
+    interrupted_result,
+    journal_replies,
+    journal_result,
+    journal_results,
+    journal_row,
+    pending_targets,
     results_of,
-    said_by,
-    told,
-    waits_of,
 )
-from .planning import change_for, make, spelled
-from .rollout import Look, Waving
-from .target_reads import Again, Readers
+from .planning import change_for, make_plan, with_reason
+from .rollout import Reread, Rollout
+from .target_reads import RereadResult, TargetReaders
 
 #: Of targets that did not change, and are asked again with those that did.
 _WITH_THEM = "with the others it takes out more than was confirmed"
@@ -90,7 +90,7 @@ class Gate:
         self.read_only, self.locked = read_only, READ_ONLY
         self.guard = guard or Guard()
         self._open_writer = writer_opener
-        self._readers = Readers(transport, desk)
+        self._readers = TargetReaders(transport, desk)
         self._open_journal = journal_opener
         self._clock = clock
         self._policy = policy or default_policy()
@@ -103,7 +103,7 @@ class Gate:
         self._weighing = threading.Lock()
         self._going: dict[Progress, frozenset[str]] = {}
         """What each send takes out while it is on its way: Slurm may not show it yet to one that is weighed by then."""
-        self.look: Look | None = None
+        self.look: Reread | None = None
         """Reads what the pre-flight needs anew, between two waves. None: what came back is not looked at."""
 
     @property
@@ -133,7 +133,7 @@ class Gate:
             return Refusal(self.locked)
         if cluster.name != self.cluster_name:
             return Refusal(f"these are facts of {cluster.name}, this gate is for {self.cluster_name}")
-        plan = make(
+        plan = make_plan(
             action, targets, cluster, self._clock.now(), self._clock.mono(), self.guard, self._policy,
             options or Options(), extra or PreflightReads(), self._scopes,
         )  # fmt: skip
@@ -158,7 +158,7 @@ class Gate:
 
         `options` takes the place of the plan's own where more was asked for: how long, how it comes back.
         """
-        if plan.asks_reason and not tidy(reason):
+        if plan.asks_reason and not clean_reason(reason):
             return Refusal("a reason is required")
         if not self._take(plan):
             return Refusal("this plan was used already")
@@ -173,7 +173,7 @@ class Gate:
         """Give a plan its reason and its commands, and take it in as one that can be sent."""
         try:
             # Where a reason is missing the change shows `…` in its place, and `send` refuses it.
-            ready = spelled(plan, reason, person())
+            ready = with_reason(plan, reason, person())
             writer = self._opened(plan.action)
             commands = tuple(argv for batch in batches_of(ready, ready.change) for argv in writer.commands(batch))
         except SourceFault as error:
@@ -206,7 +206,7 @@ class Gate:
                 self._going.pop(progress, None)
             progress.ended = True
             if progress.intent and not progress.written:
-                self._late_note("result", **cut_off(progress))
+                self._late_note("result", **interrupted_result(progress))
 
     def _send(self, plan: Plan, answer: str, progress: Progress) -> Outcome:
         if not self._take(plan):
@@ -226,7 +226,7 @@ class Gate:
                 outgrew = self._outgrown(plan, left, rows)
                 if again and not outgrew and self._outgrown(plan, (*left, *again), rows):
                     # In two parts a smaller answer would do than for all of it.
-                    again, left = {**again, **{target: Changed(_WITH_THEM, rows[target]) for target in left}}, ()
+                    again, left = {**again, **{target: ChangedTarget(_WITH_THEM, rows[target]) for target in left}}, ()
                 dropped |= {target: SendResult("dropped", one.why) for target, one in again.items()}
                 if plan.action.takes_out and not outgrew:
                     self._going[progress] = frozenset(left)
@@ -234,7 +234,7 @@ class Gate:
             return Outcome(plan=plan, refused=f"the targets could not be read again, nothing was sent: {_said(error)}")
         if not left or (dropped and plan.action.together is not None):
             skipped = tuple(Skip(target, result.why) for target, result in dropped.items())
-            refused = f"nothing was sent: {grouped(skipped, plan.action.kind)}"
+            refused = f"nothing was sent: {by_reason(skipped, plan.action.kind)}"
             return Outcome(plan=plan, results=dropped, refused=refused, again=again)
         if outgrew:
             return Outcome(plan=plan, refused=f"nothing was sent: {outgrew}")
@@ -263,7 +263,7 @@ class Gate:
             warning = self._write(
                 "intent", **about, reason=plan.why, age_s=age,
                 argv=[argv for batch in batches_of(plan, change) for argv in writer.commands(batch)],
-                seen={target: noted(rows[target], plan.action) for target in change.targets},
+                seen={target: journal_row(rows[target], plan.action) for target in change.targets},
                 dropped={target: result.why for target, result in dropped.items()},
                 reasons=change.reasons, priorities=change.priorities, values=change.values,
                 settings=change.settings, resume_after_s=change.resume_after_s,
@@ -284,7 +284,7 @@ class Gate:
         batches = batches_of(plan, change)
         waving = None
         if plan.waves is not None:
-            waving = Waving(plan, plan.waves, progress, self, self._readers, self._clock, self._policy)
+            waving = Rollout(plan, plan.waves, progress, self, self._readers, self._clock, self._policy)
         for at, planned in enumerate(batches):
             batch = planned
             broke = _broke(waving.before, planned, results) if waving is not None else ""
@@ -304,7 +304,7 @@ class Gate:
             every += sent
             results |= (found := results_of(batch, sent, failure))
             progress.results |= results
-            new = waits_of(plan, batch, found, rows, sent, failure, since)
+            new = pending_targets(plan, batch, found, rows, sent, failure, since)
             waiting += new
             if waving is not None:
                 waving.sent(batch, found, new)
@@ -318,12 +318,14 @@ class Gate:
             waiting, warning = waving.waiting, warning or waving.warning or late
         results |= {target: result for target, result in dropped.items() if target not in results}
         progress.written = True
-        late = self._late_note("result", **about, sent=said_by(every), failure=failure or None, outcome=told(results))
+        late = self._late_note(
+            "result", **about, sent=journal_replies(every), failure=failure or None, outcome=journal_results(results)
+        )
         return Outcome(plan=plan, results=results, sent=tuple(every), waiting=waiting, warning=late or warning,
                        aside=dict(progress.aside), again=dict(progress.again))  # fmt: skip
 
     def _next(
-        self, plan: Plan, batch: Change, progress: Progress, results: dict[str, SendResult], waving: Waving | None
+        self, plan: Plan, batch: Change, progress: Progress, results: dict[str, SendResult], waving: Rollout | None
     ) -> tuple[Change, str]:
         """The next batch, as its targets are now and without what is no longer as confirmed; or why none is sent."""
         try:
@@ -331,7 +333,7 @@ class Gate:
                 unfit = waving.look(batch.targets) if waving is not None else {}
                 some = tuple(target for target in batch.targets if target not in unfit)
                 rows, _, dropped, asks = (
-                    self._readers.again(plan, some, self._clock) if some else Again({}, None, {}, {})
+                    self._readers.again(plan, some, self._clock) if some else RereadResult({}, None, {}, {})
                 )
                 if progress.paused or progress.stopped:
                     continue  # meanwhile: how long it will be nobody knows, so they are read anew
@@ -350,7 +352,9 @@ class Gate:
     def _outgrown(self, plan: Plan, left: Sequence[str], rows: Mapping[str, Row]) -> str:
         """Why the answer does not do for what is left of a plan, as these rows show it; "" where it does."""
         going = frozenset[str]().union(*self._going.values())
-        return outgrown(plan, left, self._readers.newest(plan, rows, going), self._scopes, self._clock.now())
+        return exceeds_confirmation(
+            plan, left, self._readers.newest(plan, rows, going), self._scopes, self._clock.now()
+        )
 
     def follow(
         self, outcome: Outcome, deadline_s: float | None = None, sleep: Callable[[float], None] = time.sleep
@@ -384,7 +388,7 @@ class Gate:
         warning = ""
         for plan in dict.fromkeys(one.plan for one in settled):
             of_it = [one for one in settled if one.plan == plan]
-            outcome = {one.target: noted_of(one) for one in of_it}
+            outcome = {one.target: journal_result(one) for one in of_it}
             action = BY_ID[of_it[0].action]
             fault = self._late_note("verified", id=plan, action=action.id, kind=action.kind, outcome=outcome, **more)
             warning = warning or fault

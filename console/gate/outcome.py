@@ -29,7 +29,7 @@ class SendResult(Struct, frozen=True):
     """The state of the target that shows it, as `console.actions.verification.Settled` has it."""
 
 
-class Changed(Struct, frozen=True):
+class ChangedTarget(Struct, frozen=True):
     """A target that changed since the preview: in what, and what it is now."""
 
     why: str
@@ -47,7 +47,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """For `console.actions.verification.Verification`."""
     aside: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Of waves: nodes that came back unfit or not at all, and why."""
-    again: Mapping[str, Changed] = msgspec.field(default_factory=dict)
+    again: Mapping[str, ChangedTarget] = msgspec.field(default_factory=dict)
     """Targets that were not sent because they changed, and that a new preview may be confirmed for
     (`Gate.ask_again`). Their results are `dropped`."""
     warning: str = ""
@@ -64,7 +64,7 @@ class Progress:
         self.total = total
         self.results: dict[str, SendResult] = {}
         """Of the targets that were sent or dropped so far."""
-        self.again: dict[str, Changed] = {}
+        self.again: dict[str, ChangedTarget] = {}
         """Of those that were dropped the ones that may be asked again."""
         self.intent: dict[str, Any] = {}
         """What names it in the journal, once it is written there; before that nothing is sent."""
@@ -155,7 +155,7 @@ class Progress:
         return not self._stopping
 
 
-def by_reason(aside: Mapping[str, str]) -> dict[str, list[str]]:
+def nodes_by_reason(aside: Mapping[str, str]) -> dict[str, list[str]]:
     """Nodes that are set aside, by why."""
     found: dict[str, list[str]] = {}
     for node, why in aside.items():
@@ -194,7 +194,7 @@ def _both(before: SendResult, after: SendResult) -> SendResult:
     return SendResult("unknown", f"done by half: {why}")
 
 
-def waits_of(
+def pending_targets(
     plan: Plan,
     batch: Change,
     found: Mapping[str, SendResult],
@@ -214,7 +214,7 @@ def waits_of(
     )  # fmt: skip
 
 
-def noted(row: Row, action: Action | None = None) -> dict[str, Any]:
+def journal_row(row: Row, action: Action | None = None) -> dict[str, Any]:
     """What the journal keeps of a target as it was: enough to undo it by hand."""
     had = {} if action is None or action.value is None else {"value": action.value.of(row)}
     return {**_noted(row), **had}
@@ -244,27 +244,27 @@ def _noted(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def told(results: Mapping[str, SendResult]) -> dict[str, dict[str, Any]]:
+def journal_results(results: Mapping[str, SendResult]) -> dict[str, dict[str, Any]]:
     """The results as the journal holds them."""
-    return {target: noted_of(result) for target, result in results.items()}
+    return {target: journal_result(result) for target, result in results.items()}
 
 
-def noted_of(one: SendResult | Settled) -> dict[str, Any]:
+def journal_result(one: SendResult | Settled) -> dict[str, Any]:
     """What became of one target as the journal holds it."""
     return {"state": one.state, "why": one.why, **({"aside": True} if one.aside else {})}
 
 
-def said_by(sent: Sequence[Sent]) -> list[dict[str, Any]]:
+def journal_replies(sent: Sequence[Sent]) -> list[dict[str, Any]]:
     """What each command said, as the journal holds it."""
     return [{"argv": one.argv, "rc": one.rc, "err": one.err, "took_s": round(one.took_s, 3)} for one in sent]
 
 
-def cut_off(progress: Progress) -> dict[str, Any]:
+def interrupted_result(progress: Progress) -> dict[str, Any]:
     """The result of a send that the error which is on its way up now has cut off: as far as it is known."""
     error = sys.exc_info()[1]
     failure = f"cut off: {type(error).__name__}: {error}"[:300]
     unknown = dict.fromkeys(progress.intent["targets"], SendResult("unknown", failure))
-    return {**progress.intent, "sent": [], "failure": failure, "outcome": told(unknown | progress.results)}
+    return {**progress.intent, "sent": [], "failure": failure, "outcome": journal_results(unknown | progress.results)}
 
 
 def batches_of(plan: Plan, change: Change) -> list[Change]:
@@ -272,14 +272,14 @@ def batches_of(plan: Plan, change: Change) -> list[Change]:
     if plan.waves is not None:
         left = frozenset(change.targets)
         parts = [[one for one in step if one in left] for wave in plan.waves.waves for step in wave.steps]
-        return [narrowed(change, part) for part in parts if part]
+        return [subset(change, part) for part in parts if part]
     step = plan.guard.batch
     if not (plan.kills or plan.action.steps) or len(change.targets) <= step:
         return [change]
-    return [narrowed(change, change.targets[start : start + step]) for start in range(0, len(change.targets), step)]
+    return [subset(change, change.targets[start : start + step]) for start in range(0, len(change.targets), step)]
 
 
-def narrowed(change: Change, targets: Sequence[str]) -> Change:
+def subset(change: Change, targets: Sequence[str]) -> Change:
     """The same change of fewer nodes or jobs."""
     wanted = frozenset(targets)
 

@@ -47,7 +47,7 @@ _SLURM_HOLDS: Mapping[str, str] = {
 }
 
 
-def checks(
+def run_checks(
     action: Action,
     cluster: Cluster,
     rows: Mapping[str, Row],
@@ -334,5 +334,5 @@ _LOOKS: Mapping[str, Callable[..., None]] = {
     "requeuehold": _requeue,
     "hold": _hold,
     "release": _release,
-    **preflight_values.LOOKS,
+    **preflight_values.CHECKS,
 }

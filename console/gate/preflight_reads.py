@@ -29,7 +29,7 @@ DEADLINE_S = 4.0
 _HOPELESS = frozenset({"timeout", "refused", "auth", "backoff"})
 _FAULTS_SHOWN = 3
 #: Actions after which a node takes work again: all of them are judged by the same facts.
-BACK = frozenset({"resume", "undrain", "cancel_reboot"})
+RETURN_ACTIONS = frozenset({"resume", "undrain", "cancel_reboot"})
 T = TypeVar("T")
 
 
@@ -52,13 +52,13 @@ class PreflightContext(Struct, frozen=True):
         return None if self.cluster.rights is None else self.cluster.rights.user
 
 
-def needed(action: Action) -> bool:
+def needs_reads(action: Action) -> bool:
     """True where something is read before this action is planned."""
     again = action.value is not None and action.value.read_again
-    return again or action.kind == "user" or action.id in BACK | {"unreserve", "requeue", "requeuehold"}
+    return again or action.kind == "user" or action.id in RETURN_ACTIONS | {"unreserve", "requeue", "requeuehold"}
 
 
-def gather(
+def read_for(
     action: Action,
     targets: Sequence[str],
     cluster: Cluster,
@@ -79,7 +79,7 @@ def gather(
         return _users(targets, transport)
     if action.id == "unreserve":
         return _bound(targets, transport, ends, mono)
-    if action.id in BACK:
+    if action.id in RETURN_ACTIONS:
         nodes = [node for target in targets if (node := _acts(action, cluster, cluster.nodes, target)) is not None]
         known = {node.name: resumed[node.name] for node in nodes if node.name in resumed}
         return PreflightReads(gpus=_gpus(nodes, telemetry, ends, mono, faults), faults=tuple(faults), resumed=known)
@@ -99,7 +99,7 @@ def gather(
 RETURN_SOURCES = frozenset({"prom.loads", "prom.trays", "prom.cooling", "prom.fabric", "prom.storage", "prom.checkups"})
 
 
-def returned(
+def read_returned(
     names: Sequence[str], cluster: Cluster, telemetry: Telemetry, resumed: Mapping[str, float]
 ) -> PreflightReads:
     """What the pre-flight of nodes needs that have come back just now."""

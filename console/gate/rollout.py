@@ -16,15 +16,15 @@ from collectors.model import Change, Cluster, Node, SourceFault
 from collectors.nodeset import fold
 from console.actions.plan import Check, Options, Plan, PreflightReads, Refusal, Waves
 from console.actions.verification import (
-    PATIENCE_OF_S,
-    PATIENCE_S,
+    TIMEOUT_BY_ACTION_S,
+    TIMEOUT_S,
     PendingTarget,
     Settled,
     Verification,
-    rewritten,
-    state_of,
+    reason_replaced,
+    state_text,
 )
-from console.actions.waves import may_begin
+from console.actions.waves import earliest_start
 from console.health import drain_reasons
 from console.health.inconsistencies import fresh
 from console.health.xid_policy import Policy
@@ -32,18 +32,18 @@ from console.health.xid_policy import Policy
 from . import preflight
 from .outcome import Outcome, Progress, SendResult
 from .preflight_reads import RETURN_SOURCES
-from .target_reads import Readers
+from .target_reads import TargetReaders
 
 #: Seconds that the telemetry of nodes which came back is waited for; after that it is unknown, and that is said.
-LOOK_S = 120.0
+TELEMETRY_WAIT_S = 120.0
 #: Seconds that the facts about a step which is to go out may take to be read anew; then they are judged as they are.
-NEWER_S = 5.0
+REREAD_WAIT_S = 5.0
 #: Between two looks at the nodes, and at their telemetry.
-GLANCE_S, AGAIN_S = 1.0, 5.0
+POLL_S, TELEMETRY_POLL_S = 1.0, 5.0
 #: An XID may be told of so much later than it happened: what came shortly before the preview counts too.
 _LATE_S = 180.0
 #: Reads what the pre-flight of these nodes needs, as new as can be had. Blocks. Raises SourceFault.
-Look = Callable[[Sequence[str]], tuple[Cluster, PreflightReads]]
+Reread = Callable[[Sequence[str]], tuple[Cluster, PreflightReads]]
 
 
 class RolloutGate(Protocol):
@@ -71,7 +71,7 @@ class RolloutGate(Protocol):
         """The same action on the targets that a send left out because they changed."""
 
 
-class Waving:
+class Rollout:
     """One mass return on its way."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Waving:
         waves: Waves,
         progress: Progress,
         gate: RolloutGate,
-        readers: Readers,
+        readers: TargetReaders,
         clock: Clock,
         policy: Policy,
     ) -> None:
@@ -144,7 +144,7 @@ class Waving:
             while True:
                 cluster, extra = look(names)
                 waited = self._clock.mono() - began
-                if _newer(cluster, began) or waited >= NEWER_S or self._progress.rest(GLANCE_S):
+                if _newer(cluster, began) or waited >= REREAD_WAIT_S or self._progress.rest(POLL_S):
                     break
             rows = self._rows(names)
         except SourceFault as error:
@@ -203,7 +203,7 @@ class Waving:
         self.close(results)
         if not self._behind or self._stopped():
             return
-        patience = PATIENCE_OF_S.get(self._plan.action.id, PATIENCE_S)
+        patience = TIMEOUT_BY_ACTION_S.get(self._plan.action.id, TIMEOUT_S)
         late, behind = self._watched(self._behind, patience, "left behind")
         unfit, _ = self._unfit(late)
         if self._stopped():
@@ -275,7 +275,7 @@ class Waving:
             names = fold(one.target for one in watch.waiting)
             of_it = f"{len(watch.waiting):,} of {len(waiting):,} to register"
             self._progress.wave = f"{head}: waits for {of_it}, {left:.0f} s more at most: {names}"
-            if self._progress.rest(GLANCE_S):
+            if self._progress.rest(POLL_S):
                 break
         return tuple(every), watch.waiting
 
@@ -292,21 +292,21 @@ class Waving:
             resumed = {name: at for name, at in extra.resumed.items() if at < self._since}
         extra = msgspec.structs.replace(extra, resumed=resumed)
         cluster = msgspec.structs.replace(cluster, nodes={**cluster.nodes, **rows})
-        found = preflight.checks(self._plan.action, cluster, rows, extra, self._clock.now(), self._policy,
+        found = preflight.run_checks(self._plan.action, cluster, rows, extra, self._clock.now(), self._policy,
                                  mono=self._clock.mono())  # fmt: skip
         return tuple(check for check in found if check.trouble not in self._confirmed)
 
     def _meanwhile(self, name: str, row: Node) -> str:
         """What a program did to a node since it was confirmed: what a person did, the gate finds by itself."""
         was = self._plan.seen[name]
-        if not isinstance(was, Node) or not rewritten(self._plan.action, was, row):
+        if not isinstance(was, Node) or not reason_replaced(self._plan.action, was, row):
             return ""
-        return f"{state_of(row)} meanwhile: {row.reason}" if drain_reasons.robot(row.reason_by, row.reason) else ""
+        return f"{state_text(row)} meanwhile: {row.reason}" if drain_reasons.robot(row.reason_by, row.reason) else ""
 
     def _unfit(self, settled: Sequence[Settled]) -> tuple[dict[str, str], int]:
         """Of these nodes those that came back and are not fit, and why; of how many that is not known."""
         names = [one.target for one in settled if one.state == "done"]
-        cluster, since, ends = self._plan.cluster, int(self._clock.now()), self._clock.mono() + LOOK_S
+        cluster, since, ends = self._plan.cluster, int(self._clock.now()), self._clock.mono() + TELEMETRY_WAIT_S
         look = self._gate.look
         if not names or look is None:
             return {}, len(names)
@@ -321,7 +321,7 @@ class Waving:
                 new = all(load.sampled_at is not None and load.sampled_at >= since for load in loads)
             except SourceFault as error:
                 extra, new = PreflightReads(faults=(str(error.fault),)), False
-            if new or self._clock.mono() >= ends or self._progress.rest(AGAIN_S):
+            if new or self._clock.mono() >= ends or self._progress.rest(TELEMETRY_POLL_S):
                 break
         if self._stopped():
             return {}, 0
@@ -376,12 +376,12 @@ class Waving:
             return ""
         fell = row.state == "DOWN" and self._plan.action.id == "resume"
         because = f": {row.reason}" if row.reason else ""
-        return f"{state_of(row)} again{because}" if fell or "DRAIN" in row.flags else ""
+        return f"{state_text(row)} again{because}" if fell or "DRAIN" in row.flags else ""
 
     def _keep_ramp(self, nodes: Sequence[str]) -> None:
         """Wait until these may draw their power."""
         kw, ramp = self._waves.kw(nodes), self._waves.ramp_kw_min
-        at = max(self._not_before, may_begin(self._steps, kw, ramp) if ramp else float("-inf"))
+        at = max(self._not_before, earliest_start(self._steps, kw, ramp) if ramp else float("-inf"))
         while (left := at - self._clock.mono()) > 0:
             power = f" (about {kw:,.0f} kW)" if ramp and kw else ""
             self._progress.wave = f"{self._head}: the next {len(nodes):,} nodes{power} in {left:.0f} s"

@@ -12,8 +12,8 @@ from collectors.slurm import transport
 from collectors.slurm.commands import argv
 from collectors.slurm.rest import requests as rest
 from console.actions.action import Action
-from console.actions.drift_rules import Drift, Rule
-from console.actions.incident import LASTS_S
+from console.actions.drift_rules import Drift, DriftRule
+from console.actions.incident import DURATION_S
 from console.actions.registry import ACTIONS
 from console.config.privileges import NEEDS
 from console.journal.undo import NEAREST
@@ -178,7 +178,7 @@ def _can(action: Action, drift: Drift) -> bool:
     return True
 
 
-def _ruled(actions: Sequence[Action], drift: Drift, rule: Rule) -> str:
+def _ruled(actions: Sequence[Action], drift: Drift, rule: DriftRule) -> str:
     those = [one.id for one in actions if one.rule(drift) == rule]
     if len(those) == len(actions) > 3:
         return "all"
@@ -218,7 +218,7 @@ def change(action: Action, **more: object) -> Change:
     if action.id == "incident":
         mark = (Matcher(name=INCIDENT, value="R07-R10"),)
         told = f"incident R07-R10: {REASON} nodes gpu[0001-0002]"
-        given["silences"] = (NewSilence(alerts=(), matchers=mark, seconds=LASTS_S, by="alice", comment=told),)
+        given["silences"] = (NewSilence(alerts=(), matchers=mark, seconds=DURATION_S, by="alice", comment=told),)
     return Change(**{**given, **more})  # type: ignore[arg-type]
 
 

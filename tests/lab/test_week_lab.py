@@ -15,7 +15,7 @@ from collectors.model import Cluster
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources, open_transport
 from console.actions import targets
-from console.actions.options import valued
+from console.actions.options import with_value
 from console.actions.plan import Guard, Options, Plan, Refusal
 from console.actions.registry import BY_ID
 from console.cli import act
@@ -75,9 +75,9 @@ class Shift:
 
     def plan(self, action: str, *words: str, value: str | None = None, reason: str = "a test", **more: Any) -> Any:
         cluster, one = self.cluster(action), BY_ID[action]
-        names = targets.named(one.kind, words, cluster)
-        options = valued(one, Options(value=value, **more))
-        extra = preflight_reads.gather(one, names, cluster, self.transport, NoTelemetry(), {})
+        names = targets.resolve(one.kind, words, cluster)
+        options = with_value(one, Options(value=value, **more))
+        extra = preflight_reads.read_for(one, names, cluster, self.transport, NoTelemetry(), {})
         return self.gate.plan(action, names, reason if one.needs_reason else None, cluster, options, extra)
 
     def does(self, action: str, *words: str, within: float = 15.0, **more: Any) -> dict[str, str]:

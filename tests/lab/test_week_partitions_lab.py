@@ -78,10 +78,10 @@ class Site:
         out, err = io.StringIO(), io.StringIO()
 
         def look(names):
-            return preflight_reads.gather(BY_ID[action], names, cluster, self.transport, None, {})
+            return preflight_reads.read_for(BY_ID[action], names, cluster, self.transport, None, {})
 
         ended = run_act(self.gate(), cluster, action, words, reason=reason, options=options, out=out, err=err,
-                        look=look if preflight_reads.needed(BY_ID[action]) else None, deadline_s=10,
+                        look=look if preflight_reads.needs_reads(BY_ID[action]) else None, deadline_s=10,
                         **more)  # fmt: skip
         self.told = out.getvalue() + err.getvalue()
         return ended
