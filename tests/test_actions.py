@@ -27,7 +27,7 @@ def job(state: str, **more: object) -> Job:
 
 
 def test_no_letter_has_two_meanings():
-    keys = [action.pressed for action in ACTIONS] + [key for one in NAVIGATION for key in one.keys]
+    keys = [action.binding for action in ACTIONS] + [key for one in NAVIGATION for key in one.keys]
     assert [key for key, times in Counter(keys).items() if times > 1] == []
 
 
@@ -51,7 +51,7 @@ def test_the_writer_knows_exactly_these_actions():
     own = {"node": argv._NODE_ACTIONS, "job": argv._JOB_ACTIONS}
     for kind in ROWS:
         if kind not in {"alert", "silence"}:
-            slurms = [action for action in keys_for(kind) if action.shown_in not in {"alert", "silence"}]
+            slurms = [action for action in keys_for(kind) if action.result_kind not in {"alert", "silence"}]
             assert {action.id for action in slurms} == own.get(kind, frozenset()) | set(argv.SPELT[kind])
 
 

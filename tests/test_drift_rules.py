@@ -197,7 +197,7 @@ def found(action: str, drift: str) -> str:
         one = find_drift(
             row, cluster, before, now, {"9"} if drift == "new_job" else None, {"8"} if drift == "new_job" else None
         )
-        said.add("goes" if one is None else "vain" if one.drift == "vain" else "asks" if one.asks else "drops")
+        said.add("goes" if one is None else "vain" if one.drift == "vain" else "asks" if one.reconfirm else "drops")
     if said - {"vain"}:
         said.discard("vain")
     return "/".join(sorted(said)) or "-"
@@ -254,7 +254,7 @@ def asked(world: World, action: str, *targets: str, back: str = "ALLOCATED") -> 
     move(world, targets[:1], FLAPS)
     plan = planned(gate, action, *targets, cluster=world.cluster())
     move(world, targets[:1], back)
-    return plan, gate.send(plan, plan.confirm.words)
+    return plan, gate.send(plan, plan.confirmation.prompt)
 
 
 def test_a_drain_of_a_node_that_came_back_is_asked_again_with_its_reason(world: World) -> None:
@@ -265,10 +265,10 @@ def test_a_drain_of_a_node_that_came_back_is_asked_again_with_its_reason(world: 
     outcome = gate.send(plan, "y")
     assert world.sent == [] and world.journal() == []
     assert outcome.refused == "nothing was sent: gpu0001: it is back in service meanwhile: allocated"
-    fresh = gate.ask_again(outcome, world.cluster())
-    assert isinstance(fresh, Plan) and fresh.why == "bad DIMM" and fresh.confirm == Confirmation("plain", 1)
+    fresh = gate.replan(outcome, world.cluster())
+    assert isinstance(fresh, Plan) and fresh.reason == "bad DIMM" and fresh.confirmation == Confirmation("plain", 1)
     assert "not sent yet, gpu0001: it is back in service meanwhile: allocated" in "\n".join(text(fresh))
-    assert fresh.seen["gpu0001"].state == "ALLOCATED" and fresh.shares[0].newly_out == 1
+    assert fresh.rows["gpu0001"].state == "ALLOCATED" and fresh.shares[0].newly_out == 1
     assert gate.send(fresh, "y").refused is None and world.sent[0].reason == "bad DIMM"
 
 
@@ -278,26 +278,26 @@ def test_it_is_shown_as_it_was_read_though_the_console_has_not_read_it_yet(world
     old = world.cluster()
     plan = planned(gate, "drain", NAMES[0], cluster=old)
     move(world, NAMES[:1], "ALLOCATED")
-    fresh = gate.ask_again(gate.send(plan, "y"), old)
-    assert isinstance(fresh, Plan) and fresh.seen["gpu0001"].display == "allocated"
+    fresh = gate.replan(gate.send(plan, "y"), old)
+    assert isinstance(fresh, Plan) and fresh.rows["gpu0001"].display == "allocated"
 
 
 def test_the_others_go_and_only_the_changed_one_is_asked_again(world: World) -> None:
     _, outcome = asked(world, "drain", *NAMES[:4])
     assert outcome.refused is None and world.sent[0].targets == tuple(NAMES[1:4])
-    assert outcome.results["gpu0001"].state == "dropped" and set(outcome.again) == {"gpu0001"}
+    assert outcome.results["gpu0001"].state == "dropped" and set(outcome.reconfirm) == {"gpu0001"}
 
 
 def test_what_a_smaller_answer_would_do_for_in_two_parts_is_asked_again_in_one(world: World) -> None:
     gate = world.gate()
     move(world, NAMES[:10], FLAPS)
     plan = planned(gate, "drain", *NAMES[:25], cluster=world.cluster())
-    assert plan.confirm == Confirmation("count", 25), "15 of 90"
+    assert plan.confirmation == Confirmation("count", 25), "15 of 90"
     move(world, NAMES[:10], "ALLOCATED")
     outcome = gate.send(plan, "25")
-    assert world.sent == [] and set(outcome.again) == set(NAMES[:25])
-    fresh = gate.ask_again(outcome, world.cluster())
-    assert isinstance(fresh, Plan) and fresh.confirm.kind == "break" and "25 % of gpu" in fresh.confirm.why
+    assert world.sent == [] and set(outcome.reconfirm) == set(NAMES[:25])
+    fresh = gate.replan(outcome, world.cluster())
+    assert isinstance(fresh, Plan) and fresh.confirmation.kind == "break" and "25 % of gpu" in fresh.confirmation.why
 
 
 def test_what_is_more_harmful_is_not_asked_again(world: World) -> None:
@@ -306,7 +306,7 @@ def test_what_is_more_harmful_is_not_asked_again(world: World) -> None:
     plan = planned(gate, "drain", NAMES[0], cluster=world.cluster())
     move(world, NAMES[:1], "ALLOCATED#")
     outcome = gate.send(plan, "y")
-    assert not outcome.again and "it would now kill jobs" in (outcome.refused or "")
+    assert not outcome.reconfirm and "it would now kill jobs" in (outcome.refused or "")
 
 
 def test_a_new_reason_of_a_person_is_not_asked_again(world: World) -> None:
@@ -315,7 +315,7 @@ def test_a_new_reason_of_a_person_is_not_asked_again(world: World) -> None:
     plan = planned(gate, "drain", NAMES[0], cluster=world.cluster())
     move(world, NAMES[:1], "ALLOCATED", reason="mine, do not touch", reason_by="jdv")
     outcome = gate.send(plan, "y")
-    assert not outcome.again and "another reason" in (outcome.refused or "")
+    assert not outcome.reconfirm and "another reason" in (outcome.refused or "")
 
 
 @pytest.mark.parametrize(("before", "now", "asks"), [("IDLE", "DOWN", True), ("DOWN", "UNKNOWN", False)])
@@ -326,7 +326,7 @@ def test_how_a_node_comes_back_from_a_reboot(world: World, action: str, before: 
     plan = planned(gate, action, NAMES[0], cluster=world.cluster())
     move(world, NAMES[:1], now)
     one = next_state_drift(plan, NAMES[0], world.nodes[NAMES[0]])
-    assert one is not None and one.asks is asks and bool(gate.send(plan, "1").again) is asks
+    assert one is not None and one.reconfirm is asks and bool(gate.send(plan, "1").reconfirm) is asks
 
 
 def test_what_changes_between_two_batches_is_asked_again_in_the_end(tmp_path: Path) -> None:
@@ -339,8 +339,8 @@ def test_what_changes_between_two_batches_is_asked_again_in_the_end(tmp_path: Pa
 
     world.before_send = requeued
     outcome = gate.send(plan, "4")
-    assert [change.targets for change in world.sent] == [("1", "2"), ("4",)] and set(outcome.again) == {"3"}
-    fresh = gate.ask_again(outcome, world.cluster())
+    assert [change.targets for change in world.sent] == [("1", "2"), ("4",)] and set(outcome.reconfirm) == {"3"}
+    fresh = gate.replan(outcome, world.cluster())
     assert isinstance(fresh, Plan) and not fresh.jobs, "it kills nothing that runs"
 
 
@@ -467,7 +467,7 @@ async def test_the_console_shows_what_changed_and_asks_again() -> None:
         first = op.dialog
         await op.type("bad DIMM")
         await op.press("enter")
-        await op.until(lambda: first._armed_at is not None and not first.plan.lacks_reason, "the plan")
+        await op.until(lambda: first._armed_at is not None and not first.plan.missing_reason, "the plan")
         await one.silent(False)
         await op.press("y")
         await op.until(lambda: isinstance(op.app.screen, ConfirmDialog) and op.app.screen is not first, "asked again")

@@ -66,7 +66,7 @@ WORDS = st.builds(
 
 def fitting_words(action: str, options: Options) -> Options:
     """The options without those that the action does not know, and with the one that it cannot do without."""
-    knows = BY_ID[action].asks if action in BY_ID else ()
+    knows = BY_ID[action].option_fields if action in BY_ID else ()
     kept = {name: getattr(options, name) for name in ("priority", "resume_after_s", "next_state") if name in knows}
     if action == "priority":
         kept["priority"] = 7
@@ -139,11 +139,15 @@ class Operators(RuleBasedStateMachine):
         rows = rows_of(plan.action, cluster)
         assert plan.change.targets and set(plan.change.targets) <= set(names) <= set(rows)
         assert {skip.target for skip in plan.skipped} == set(names) - set(plan.change.targets)
-        assert plan.confirm.expect == len(plan.change.targets)
-        if plan.kills or plan.action.counts or (len(plan.change.targets) > 1 and not plan.action.plain):
-            assert plan.confirm.kind in {"count", "break"}
-        if any(100 * share.part > GUARD.break_pct and share.newly_out > GUARD.share_nodes for share in plan.shares):
-            assert plan.confirm.kind == "break" and not plan.confirm.accepts(str(len(plan.change.targets)))
+        assert plan.confirmation.count == len(plan.change.targets)
+        if (
+            plan.kills
+            or plan.action.count_confirmed
+            or (len(plan.change.targets) > 1 and not plan.action.plain_confirmed)
+        ):
+            assert plan.confirmation.kind in {"count", "break"}
+        if any(100 * share.fraction > GUARD.break_pct and share.newly_out > GUARD.share_nodes for share in plan.shares):
+            assert plan.confirmation.kind == "break" and not plan.confirmation.accepts(str(len(plan.change.targets)))
         assert options.break_glass or all(check.level != "bad" for check in plan.checks)
         return plan
 

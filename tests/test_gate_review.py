@@ -40,9 +40,9 @@ def test_a_tiny_partition_hides_no_large_one(tmp_path):
     for name in ("gpu0001", "gpu0002"):
         world.node(name, "IDLE", partitions=("gpu", "debug"))
     names = list(world.nodes)[:60]
-    confirm = planned(world.gate(), "drain", *names, cluster=world.cluster()).confirm
+    confirm = planned(world.gate(), "drain", *names, cluster=world.cluster()).confirmation
     assert (confirm.kind, confirm.word) == ("break", "gpu")
-    assert planned(world.gate(), "drain", "gpu0001", "gpu0002", cluster=world.cluster()).confirm.kind == "count"
+    assert planned(world.gate(), "drain", "gpu0001", "gpu0002", cluster=world.cluster()).confirmation.kind == "count"
 
 
 def test_a_reason_that_a_robot_gave_between_two_batches_is_kept(tmp_path):
@@ -127,7 +127,7 @@ def test_an_undo_keeps_the_reason_that_somebody_gave_since(tmp_path):
     world = World(tmp_path, nodes=[node("gpu0001", "IDLE+DRAIN", reason="XID 79", reason_by="jdv")])
     gate = world.gate()
     plan = planned(gate, "resume", "gpu0001", reason=None, cluster=world.cluster())
-    gate.follow(gate.send(plan, plan.confirm.words), sleep=world.clock.advance)
+    gate.follow(gate.send(plan, plan.confirmation.prompt), sleep=world.clock.advance)
     world.node("gpu0001", "DOWN", reason="burnt PSU", reason_by="bob")
     entries = join(world.journal())
     undo = undo_of(entries[plan.id], entries, world.cluster(), world.clock.now())
@@ -157,7 +157,7 @@ def test_however_long_a_reason_is_the_old_one_is_kept(tmp_path):
     told = plan.change.reasons["gpu0001"]
     assert len(told) == 1000 and told.endswith("x [was by jdv: XID 79 on GPU 3]")
     outcome = gate.follow(gate.send(plan, "1"), sleep=world.clock.advance)
-    assert outcome.results["gpu0001"] == SendResult("done", seen="down")
+    assert outcome.results["gpu0001"] == SendResult("done", shown_state="down")
     world.node("gpu0001", "DOWN", reason="y" * 1000, reason_by="jdv")
     told = planned(gate, "drain", "gpu0001", reason="x" * 1000, cluster=world.cluster()).change.reasons["gpu0001"]
     assert len(told) == 1000 and told.count("x") == 500 and told.endswith("y…]")

@@ -168,7 +168,7 @@ def test_an_undo_does_not_delete_what_somebody_else_made_by_the_same_name():
 def test_an_undo_does_not_end_a_reservation_by_giving_back_an_end_that_is_over():
     was = Reservation(name="maint", state="ACTIVE", starts=int(NOW - 9 * HOUR), ends=int(NOW - 30), nodes="n1")
     now = msgspec.structs.replace(was, ends=int(NOW + 4 * HOUR))
-    given = BY_ID["extend"].value.of(now)
+    given = BY_ID["extend"].value.current(now)
     book = Book().act("a", "extend", [was], values={"maint": given})
     assert "is over" in book.undo("a", make.cluster(reservations=[now]))
     book.records[0]["seen"]["maint"]["value"] = "tampered"
@@ -221,9 +221,9 @@ def test_a_look_that_breaks_before_a_step_or_after_it_stops_them_and_is_written_
             raise RuntimeError("a bug in a check")
         return world.cluster(), PreflightReads()
 
-    gate.look = look
+    gate.reread = look
     plan = gate.plan("undrain", sorted(world.nodes), None, world.cluster(), Options(waves=True, break_glass=True))
-    outcome = gate.send(plan, plan.confirm.words)
+    outcome = gate.send(plan, plan.confirmation.prompt)
     first = set(plan.waves.waves[0].nodes) if before else set()
     assert {name for change in world.sent for name in change.targets} == first
     assert {outcome.results[name].state for name in world.nodes if name not in first} == {"dropped"}
@@ -237,7 +237,7 @@ def test_a_reservation_that_ends_sooner_takes_the_count_for_slurm_kills_what_run
     cluster = world.cluster(reservations={"maint": row}, known=frozenset({"nodes", "jobs", "reservations"}), at=THEN)
 
     def plan(text):
-        return world.gate().plan("extend", ["maint"], None, cluster, Options(value=BY_ID["extend"].value.read(text)))
+        return world.gate().plan("extend", ["maint"], None, cluster, Options(value=BY_ID["extend"].value.parse(text)))
 
     sooner = plan("-1h")
     assert sooner.confirm.kind == "count"

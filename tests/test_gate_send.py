@@ -24,7 +24,7 @@ def test_done_is_what_a_later_reading_shows(world):
     outcome = gate.send(planned(gate, "drain", "gpu0001", cluster=world.cluster()), "y")
     assert outcome.results == {"gpu0001": SendResult("pending")} and len(outcome.waiting) == 1
     outcome = gate.follow(outcome, sleep=world.clock.advance)
-    assert outcome.results == {"gpu0001": SendResult("done", seen="drained")} and outcome.waiting == ()
+    assert outcome.results == {"gpu0001": SendResult("done", shown_state="drained")} and outcome.waiting == ()
     assert [line["event"] for line in world.journal()] == ["intent", "result", "verified"]
     assert verify(world.path).ok
 

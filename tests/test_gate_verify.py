@@ -141,13 +141,13 @@ def facts(*nodes: object) -> Cluster:
 
 def test_pending_until_a_reading_shows_it():
     watch, _ = Verification().add([waiting("gpu0001"), waiting("gpu0002")])
-    assert watch.words("node") == {"gpu0001": "draining…", "gpu0002": "draining…"} and watch.words("job") == {}
+    assert watch.row_texts("node") == {"gpu0001": "draining…", "gpu0002": "draining…"} and watch.row_texts("job") == {}
     same, settled = watch.check(facts(node("gpu0001"), node("gpu0002")), 101.0)
     assert same is watch and settled == ()
     drained = node("gpu0001", "IDLE+DRAIN", reason="x")
     watch, settled = watch.check(facts(drained, node("gpu0002")), 102.0)
-    assert settled == (Settled(plan="p", action="drain", target="gpu0001", state="done", seen="drained"),)
-    assert list(watch.words("node")) == ["gpu0002"]
+    assert settled == (Settled(plan="p", action="drain", target="gpu0001", state="done", shown_state="drained"),)
+    assert list(watch.row_texts("node")) == ["gpu0002"]
     watch, settled = watch.check(facts(drained, node("gpu0002", "MIXED")), 100.0 + TIMEOUT_S)
     assert watch.waiting == () and (settled[0].state, settled[0].why) == ("unknown", "not seen after 60 s, now mixed")
 
@@ -204,7 +204,12 @@ def test_a_later_change_of_the_same_target_takes_its_place(found, state, why):
     assert [(one.plan, one.target) for one in watch.waiting] == [("p", "gpu0002"), ("q", "gpu0001")]
     assert over == (
         Settled(
-            plan="p", action="drain", target="gpu0001", state=state, why=why, seen="drained" if state == "done" else ""
+            plan="p",
+            action="drain",
+            target="gpu0001",
+            state=state,
+            why=why,
+            shown_state="drained" if state == "done" else "",
         ),
     )
 
@@ -230,7 +235,7 @@ def follow(action: str, before: str, *readings: tuple[float, object], **more: ob
     words, ends = [], []
     for at, now in readings:
         watch, settled = watch.check(facts(now), at)
-        words += watch.words("node").values()
+        words += watch.row_texts("node").values()
         ends += [f"{one.state}: {one.why}" for one in settled]
     return words, ends
 

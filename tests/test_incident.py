@@ -178,13 +178,13 @@ async def test_declared_it_takes_one_key_and_shows_everywhere():
         ]
         await op.command(f"drain {','.join(names)} cooling")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
-        assert op.dialog.plan.confirm.kind == "plain" and op.dialog.plan.inside == "R01-R02"
+        assert op.dialog.plan.confirmation.kind == "plain" and op.dialog.plan.incident == "R01-R02"
         op.sees("inside")
         await op.press("escape")
         # A kill still takes its count.
         await op.command(f"down {','.join(names)} cooling")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
-        assert op.dialog.plan.confirm.kind != "plain"
+        assert op.dialog.plan.confirmation.kind != "plain"
         await op.press("escape")
         await op.command("incident end")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")

@@ -147,7 +147,7 @@ def test_a_failed_extension_does_not_end_the_ease_of_the_one_that_stands(room):
     room.swallows = True
     extend(room)
     plan = room.of.plan("drain", NODES, "cooling", room.cluster())
-    assert plan.inside == "R01"
+    assert plan.incident == "R01"
 
 
 def test_one_whose_nodes_are_not_written_down_must_be_declared_anew(room):

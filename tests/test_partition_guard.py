@@ -34,7 +34,7 @@ def machine(folder, *, gpu: int = 6, runs: tuple[str, ...] = ()) -> Machine:
 def confirm(world: Machine, *parts: str, guard: Guard | None = None, **more) -> Confirmation:
     plan = world.gate(guard=guard).plan("partition-down", parts, "cooling", world.cluster(**more))
     assert isinstance(plan, Plan), plan
-    return plan.confirm
+    return plan.confirmation
 
 
 def test_one_that_holds_most_of_the_nodes_takes_its_name(tmp_path):
@@ -70,7 +70,7 @@ def test_opening_it_takes_a_y(tmp_path):
     world = machine(tmp_path)
     down = {"gpu": Partition(name="gpu", state="DOWN")}
     plan = world.gate().plan("partition-up", ["gpu"], None, world.cluster(partitions=down))
-    assert isinstance(plan, Plan) and plan.confirm.kind == "plain"
+    assert isinstance(plan, Plan) and plan.confirmation.kind == "plain"
 
 
 def hundred(folder, *, down: int = 0) -> World:
@@ -89,15 +89,15 @@ def kept(world: World, *names: str) -> Plan:
 def test_a_reservation_is_weighed_as_what_takes_its_nodes_out(tmp_path):
     world, names = hundred(tmp_path), [f"n{at}" for at in range(1, 101)]
     most = kept(world, *names[:99])
-    assert most.confirm == Confirmation("break", 99, "gpu", "it takes 99 % of gpu out, more than 20 %")
+    assert most.confirmation == Confirmation("break", 99, "gpu", "it takes 99 % of gpu out, more than 20 %")
     assert any("takes out" in line and "99 of 100 healthy nodes newly out" in line for line in text(most))
-    assert kept(world, *names[:20]).confirm == Confirmation("count", 20) and kept(world, "n1").confirm == Confirmation(
-        "plain", 1
-    )
+    assert kept(world, *names[:20]).confirmation == Confirmation("count", 20) and kept(
+        world, "n1"
+    ).confirmation == Confirmation("plain", 1)
     less = hundred(tmp_path, down=1)
-    whole = kept(less, *names[1:]).confirm
+    whole = kept(less, *names[1:]).confirmation
     assert (whole.kind, whole.why) == ("break", "it sets every node in service of the machine aside")
-    assert kept(hundred(tmp_path, down=99), *names[:90]).confirm == Confirmation("count", 90), "these serve nobody"
+    assert kept(hundred(tmp_path, down=99), *names[:90]).confirmation == Confirmation("count", 90), "these serve nobody"
 
 
 def test_an_end_that_is_later_keeps_its_nodes_longer(tmp_path):
@@ -108,7 +108,7 @@ def test_an_end_that_is_later_keeps_its_nodes_longer(tmp_path):
     def ends(by: str) -> Confirmation:
         plan = world.gate().plan("extend", ["maint"], None, cluster, Options(value=by))
         assert isinstance(plan, Plan), plan
-        return plan.confirm
+        return plan.confirmation
 
     assert ends("+3600") == Confirmation("break", 1, "gpu", "it takes 90 % of gpu out, more than 20 %")
     assert ends("-1800") == Confirmation("count", 1), "sooner ends what runs in it"

@@ -88,7 +88,7 @@ def test_a_reboot_is_not_called_off_over_what_speaks_against_the_node():
     cluster = site(make.node(state="MIXED+DRAIN+REBOOT_REQUESTED"), loads=[make_load("gpu0001", gpus_seen=7)])
     action, policy = BY_ID["cancel_reboot"], default_policy()
     refused = make_plan(action, ["gpu0001"], cluster, NOW, 500.0, Guard(), policy, Options(), PreflightReads())
-    assert isinstance(refused, Refusal) and refused.glass and "7 of the 8 GPUs" in refused.why
+    assert isinstance(refused, Refusal) and refused.can_break_glass and "7 of the 8 GPUs" in refused.why
     made = plan(cluster, "cancel_reboot", break_glass=True)
     assert made.confirm.kind == "break" and made.asks_reason
     assert lines(made, "✖ against it") == ["7 of the 8 GPUs that Slurm counts are seen"]

@@ -211,7 +211,7 @@ def test_no_cancel_where_a_refusal_would_hang_the_controller(tmp_path):
 def test_limits_are_of_what_there_is():
     known = {*ACTIONS, *(f"{action} {transport.TASKS}" for action in ACTIONS), *transport.KINDS, *transport.NAMED}
     assert {one.what for one in LIMITS if one.road == "rest"} <= known and all(one.why for one in LIMITS)
-    assert {one.id for one in ROWS if one.shown_in not in {"alert", "silence"}} == set(ACTIONS)
+    assert {one.id for one in ROWS if one.result_kind not in {"alert", "silence"}} == set(ACTIONS)
     assert unsupported("rest", "requeue") is None and unsupported("rest", "reboot") is not None
     assert unsupported("rest", "requeue", There(parser=44)) and not unsupported("rest", "requeue", There(parser=45))
     assert unsupported("rest", "cancel", There(parser=45)) and not unsupported("rest", "cancel", There(slurmdbd=True))

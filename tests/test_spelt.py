@@ -108,6 +108,6 @@ def test_no_other_name_gets_through(name):
 
 def test_every_action_of_slurms_is_spelt():
     for action in ACTIONS:
-        if action.kind in {"node", "job"} and action.together is None and action.id in SPELT[action.kind]:
+        if action.kind in {"node", "job"} and action.creates is None and action.id in SPELT[action.kind]:
             spelt = SPELT[action.kind][action.id]
             assert (spelt.value is not None) == (action.value is not None), action.id

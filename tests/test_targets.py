@@ -265,8 +265,8 @@ async def test_what_is_typed_for_a_filter_is_never_the_reason():
         for text in (f"cancel user={user} state=pending", f"cancel user={user} & state=pending"):
             await op.command(text)
             await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
-            assert set(op.dialog.plan.seen) | {one.target for one in op.dialog.plan.skipped} <= pending
-            assert op.dialog.plan.why is None
+            assert set(op.dialog.plan.rows) | {one.target for one in op.dialog.plan.skipped} <= pending
+            assert op.dialog.plan.reason is None
             await op.press("escape")
         await op.command(f"cancel user={user} pending")
         op.sees("is pending the reason, or does it say which of them")
@@ -283,8 +283,8 @@ async def test_a_dialog_takes_no_filter_for_the_reason():
         await op.command(f"drain rack={rack} & state=allocated")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
         wanted = {name for name, node in op.cluster.nodes.items() if node.rack == rack and node.display == "allocated"}
-        assert set(op.dialog.plan.seen) <= wanted
+        assert set(op.dialog.plan.rows) <= wanted
         await op.type("state=idle")
         await op.press("enter")
         op.sees("reads as a filter")
-        assert op.dialog.plan.lacks_reason
+        assert op.dialog.plan.missing_reason

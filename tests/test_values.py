@@ -46,7 +46,7 @@ class Week(World):
     def does(self, *words: str, **more: object) -> dict[str, str]:
         plan = self.plan(*words, **more)
         assert isinstance(plan, Plan), plan
-        outcome = self.of.send(plan, plan.confirm.words)
+        outcome = self.of.send(plan, plan.confirmation.prompt)
         assert outcome.refused is None, outcome.refused
         ended = self.of.follow(outcome, sleep=self.clock.advance)
         return {target: result.state for target, result in ended.results.items()}
@@ -92,7 +92,7 @@ def texts(plan: Plan) -> str:
     ],
 )  # fmt: skip
 def test_what_is_typed_is_read_as_slurm_shows_it(action, typed, read):
-    assert BY_ID[action].value.read(typed) == read
+    assert BY_ID[action].value.parse(typed) == read
     assert with_value(BY_ID[action], Options(), typed).value == read
 
 
@@ -110,7 +110,7 @@ def test_what_is_typed_is_read_as_slurm_shows_it(action, typed, read):
 )  # fmt: skip
 def test_what_is_nothing_of_the_kind_is_refused_with_what_would_do(action, typed):
     with pytest.raises(ValueError, match=r"."):
-        BY_ID[action].value.read(typed)
+        BY_ID[action].value.parse(typed)
 
 
 def test_a_limit_is_sent_as_squeue_prints_it():
@@ -142,15 +142,15 @@ def test_the_word_of_the_command_line():
 )
 def test_it_is_set_proven_and_taken_back(week, action, target, value, move):
     rows = week.nodes if BY_ID[action].kind == "node" else week.jobs
-    before = BY_ID[action].value.of(rows[target])
+    before = BY_ID[action].value.current(rows[target])
     assert move in texts(week.plan(action, target, value=value))
     assert week.does(action, target, value=value) == {target: "done"}
     entry = list(week.entries().values())[-1]
-    assert entry.values == {target: BY_ID[action].value.of(rows[target])} and entry.seen[target]["value"] == before
+    assert entry.values == {target: BY_ID[action].value.current(rows[target])} and entry.seen[target]["value"] == before
     back = week.undo()
     assert (back.action, back.targets, back.options.values) == (action, (target,), {target: before})
     assert week.does(back.action, *back.targets, **msgspec.structs.asdict(back.options)) == {target: "done"}
-    assert BY_ID[action].value.of(rows[target]) == before
+    assert BY_ID[action].value.current(rows[target]) == before
 
 
 def test_one_command_sets_many_and_each_has_its_own_way_back(week):
@@ -340,7 +340,9 @@ def test_suspend_says_what_stays(week):
 @pytest.mark.parametrize("action", [one.id for one in ACTIONS if one.value is not None])
 def test_every_value_tells_how_it_is_typed(action):
     one = BY_ID[action]
-    assert one.value.word and one.value.like and (one.unseen or one.inverse), "it is undone by what it was before"
+    assert one.value.noun and one.value.example and (one.unverifiable or one.inverse), (
+        "it is undone by what it was before"
+    )
     assert one.inverse is None or BY_ID[one.inverse].value is not None
 
 

@@ -113,11 +113,11 @@ def test_what_a_node_draws_is_what_its_kind_draws_at_work() -> None:
     made = plan_waves(
         "resume", acting, busy(9000, 10_000, 10_200), Options(waves=True), Guard(ramp_kw_min=25), NOW, 0.0
     )
-    assert made is not None and dict(made.node_kw) == dict.fromkeys(NAMES[:3], 10.0) and made.blind == 1
-    told = " ".join(made.words())
+    assert made is not None and dict(made.node_kw) == dict.fromkeys(NAMES[:3], 10.0) and made.unknown_power == 1
+    told = " ".join(made.describe())
     assert "25 kW a minute at 10.0 kW a node (BMC: what busy nodes of their kind draw)" in told
     assert "what 1 will draw is not known" in told
     # Old samples are no figure, and what nobody knows is said.
     made = plan_waves("resume", acting, busy(9000), Options(waves=True), Guard(ramp_kw_min=25), NOW + 3600, 0.0)
-    assert made is not None and not made.node_kw and "no ramp can be kept" in " ".join(made.words())
-    assert "no power ramp is configured" in " ".join(waves_of(20).words())
+    assert made is not None and not made.node_kw and "no ramp can be kept" in " ".join(made.describe())
+    assert "no power ramp is configured" in " ".join(waves_of(20).describe())

@@ -232,7 +232,7 @@ def _shows(cluster: Cluster, target: str, value: str) -> bool:
     return any(scope.made(one) for one in cluster.silences.values())
 
 
-CREATION = Creation(kind="silence", lacks=_lacks, glass=_glass, spell=_spell, shows=_shows)
+CREATION = Creation(kind="silence", invalid=_lacks, break_glass=_glass, complete_change=_spell, exists=_shows)
 
 
 def _never(_: Cluster, __: Node) -> str | None:
@@ -242,8 +242,8 @@ def _never(_: Cluster, __: Node) -> str | None:
 ROWS: tuple[Action, ...] = (
     Action(
         id="incident", key="", kind="node", label="declare an incident", doing="declaring…", done="declared",
-        refuse=_never, needs_reason=True, asks=("seconds",), together=CREATION, inverse="lift",
-        typed="--name ",
+        refuse=_never, needs_reason=True, option_fields=("seconds",), creates=CREATION, inverse="lift",
+        prefill="--name ",
         help="shown to everybody for 30 minutes; on its nodes drain, partition-down and silence take one key",
     ),
 )  # fmt: skip

@@ -143,55 +143,56 @@ ROWS: tuple[Action, ...] = (
         id="timelimit", key="", kind="job", label="time limit", doing="changing…", done="changed", refuse=_lives,
         drift=LIMITS, inverse="timelimit", help="give a job another time limit; less than it has run is refused",
         value=Value(
-            word="time limit", like="4h, 90m, 2-12:00:00 or unlimited", read=_limit, of=_limit_of,
+            noun="time limit", example="4h, 90m, 2-12:00:00 or unlimited", parse=_limit, current=_limit_of,
         ),
     ),
     Action(
         id="jobpartition", key="", kind="job", label="partition of a job", doing="moving…", done="moved",
         refuse=_waits, drift=WAITS, inverse="jobpartition", help="send a waiting job to another partition",
-        value=Value(word="partition", like="the name of one", read=_partition, of=lambda job: job.partition),
+        value=Value(noun="partition", example="the name of one", parse=_partition, current=lambda job: job.partition),
     ),
     Action(
         id="qos", key="", kind="job", label="QOS", doing="changing…", done="changed", refuse=_waits,
         drift=WAITS, inverse="qos", help="give a waiting job another quality of service; its limits hold from then on",
-        value=Value(word="QOS", like="the name of one", read=_qos, of=lambda job: job.qos),
+        value=Value(noun="QOS", example="the name of one", parse=_qos, current=lambda job: job.qos),
     ),
     Action(
         id="nice", key="", kind="job", label="nice", doing="changing…", done="changed", refuse=_waits,
         drift=WAITS, inverse="nice", help="let a waiting job go later (100) or sooner (-100) than its priority says",
         value=Value(
-            word="nice value", like="a whole number: 100 is later, -100 is sooner", read=_nice, read_again=True,
-            of=lambda job: None if job.nice is None else str(job.nice),
+            noun="nice value", example="a whole number: 100 is later, -100 is sooner", parse=_nice, on_demand=True,
+            current=lambda job: None if job.nice is None else str(job.nice),
         ),
     ),
     Action(
         id="exclude", key="", kind="job", label="excluded nodes", doing="changing…", done="changed", refuse=_waits,
         drift=WAITS, inverse="exclude", help="keep a waiting job off some nodes; none takes the list away",
         value=Value(
-            word="list of nodes", like="gpu[001-004], or none", read=_nodes, of=_excluded, read_again=True,
+            noun="list of nodes", example="gpu[001-004], or none", parse=_nodes, current=_excluded, on_demand=True,
         ),
     ),
     Action(
         id="suspend", key="", kind="job", label="suspend", doing="suspending…", done="suspended", refuse=_suspend,
-        counts=True, inverse="unsuspend",
+        count_confirmed=True, inverse="unsuspend",
         help="stop a job's processes and free its CPUs; what it holds in GPU memory stays there",
     ),
     Action(
         id="unsuspend", key="", kind="job", label="unsuspend", doing="waking…", done="runs again", refuse=_unsuspend,
-        counts=True, inverse="suspend", help="let a suspended job go on",
+        count_confirmed=True, inverse="suspend", help="let a suspended job go on",
     ),
     Action(
         id="signal", key="", kind="job", label="signal", doing="signalling…", done="signalled", refuse=_runs,
-        danger="kills", blind=True,
+        danger="kills", unobservable=True,
         help="send a signal to a job's steps, with B: to its script; one that does not handle it dies of it",
-        value=Value(word="signal", like="USR1, TERM, B:USR1", read=_signal, of=lambda _: None),
+        value=Value(noun="signal", example="USR1, TERM, B:USR1", parse=_signal, current=lambda _: None),
     ),
     Action(
-        id="notify", key="", kind="job", label="notify", doing="telling…", done="told", refuse=_runs, plain=True,
-        blind=True, help="a message to the users of these jobs: one a user, into the output of one of their jobs",
+        id="notify", key="", kind="job", label="notify", doing="telling…", done="told", refuse=_runs,
+        plain_confirmed=True, unobservable=True,
+        help="a message to the users of these jobs: one a user, into the output of one of their jobs",
         value=Value(
-            word="message", like=f"a line; {JOBS_FIELD} stands for the jobs of the user", read=_message,
-            of=lambda _: None,
+            noun="message", example=f"a line; {JOBS_FIELD} stands for the jobs of the user", parse=_message,
+            current=lambda _: None,
         ),
     ),
 )  # fmt: skip

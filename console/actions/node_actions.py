@@ -105,27 +105,27 @@ ROWS: tuple[Action, ...] = (
     Action(
         id="comment", key="", kind="node", label="comment", doing="writing…", done="written", refuse=_any,
         inverse="comment", help="write a node's comment, for everybody who looks at it; none takes it away",
-        value=Value(word="comment", like="a line, or none", read=_comment, of=lambda node: node.comment or ""),
+        value=Value(noun="comment", example="a line, or none", parse=_comment, current=lambda node: node.comment or ""),
     ),
     Action(
         id="ticket", key="", kind="node", label="ticket", doing="writing…", done="written", refuse=_any,
         inverse="comment", help="keep a ticket in a node's comment, with the date, beside what stands there",
         value=Value(
-            word="ticket", like="KubeGPU-1182, or none", read=_ticket, whole=with_ticket,
-            of=lambda node: node.comment or "",
+            noun="ticket", example="KubeGPU-1182, or none", parse=_ticket, complete=with_ticket,
+            current=lambda node: node.comment or "",
         ),
     ),
     Action(
         id="features", key="", kind="node", label="features", doing="changing…", done="changed", refuse=_any,
         inverse="features", help="say which of its features a node has just now, until its slurmd starts again",
         value=Value(
-            word="list of features", like="h100,ib", read=_features,
-            of=lambda node: ",".join(sorted(node.features)),
+            noun="list of features", example="h100,ib", parse=_features,
+            current=lambda node: ",".join(sorted(node.features)),
         ),
     ),
     Action(
         id="reboot-now", key="", kind="node", label="reboot now", doing="rebooting…", done="rebooted",
-        refuse=reboot_refusal, needs_reason=True, takes_out=True, danger="kills", asks=("next_state",),
+        refuse=reboot_refusal, needs_reason=True, takes_out=True, danger="kills", option_fields=("next_state",),
         drift=TAKES_OUT, help="set it down, which kills every job on it, and reboot it; a drained node comes back down",
     ),
     Action(
@@ -135,12 +135,12 @@ ROWS: tuple[Action, ...] = (
     ),
     Action(
         id="powerdown", key="", kind="node", label="power down", doing="powering down…", done="on its way down",
-        refuse=_powerdown, proof=_goes_off, takes_out=True, counts=True, steps=True, inverse="powerup",
+        refuse=_powerdown, proof=_goes_off, takes_out=True, count_confirmed=True, batched=True, inverse="powerup",
         drift=TAKES_OUT, help="no new work, and power off once its jobs have ended, as Slurm's SuspendProgram does it",
     ),
     Action(
         id="powerup", key="", kind="node", label="power up", doing="powering up…", done="on its way up",
-        refuse=_powerup, proof=_comes_up, counts=True, steps=True, inverse="powerdown",
+        refuse=_powerup, proof=_comes_up, count_confirmed=True, batched=True, inverse="powerdown",
         help="power on, as Slurm's ResumeProgram does it",
     ),
 )  # fmt: skip

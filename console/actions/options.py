@@ -105,7 +105,7 @@ def with_value(action: Action, options: Options, text: str | None = None) -> Opt
     given = options.value if text is None else text
     if action.value is None or given is None:
         return options
-    return msgspec.structs.replace(options, value=action.value.read(given))
+    return msgspec.structs.replace(options, value=action.value.parse(given))
 
 
 def split_options(words: Sequence[str]) -> tuple[Options, list[str]]:

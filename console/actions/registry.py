@@ -105,17 +105,17 @@ def _cancel(_: Cluster, job: Job) -> str | None:
 ACTIONS: list[Action] = [
     Action(
         id="drain", key="d", kind="node", label="drain", doing="draining…", done="drained", refuse=_drain,
-        needs_reason=True, takes_out=True, asks=("resume_after_s",), inverse="undrain",
+        needs_reason=True, takes_out=True, option_fields=("resume_after_s",), inverse="undrain",
         drift=DRAINS, help="no new work on the node; running jobs go on until they end",
     ),
     Action(
         id="undrain", key="u", kind="node", label="undrain", doing="undraining…", done="undrained", refuse=_undrain,
-        asks=("waves", "canary", "redrain"), inverse="drain", drift=PUTS_BACK,
+        option_fields=("waves", "canary", "redrain"), inverse="drain", drift=PUTS_BACK,
         help="take the drain off; a node that is down stays down",
     ),
     Action(
         id="resume", key="r", kind="node", label="resume", doing="resuming…", done="resumed", refuse=_resume,
-        asks=("waves", "canary", "redrain"), inverse="drain",
+        option_fields=("waves", "canary", "redrain"), inverse="drain",
         drift=PUTS_BACK, help="back into service from down, drained or failed, once it looks fit",
     ),
     Action(
@@ -125,7 +125,7 @@ ACTIONS: list[Action] = [
     ),
     Action(
         id="reboot", key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=reboot_refusal,
-        needs_reason=True, takes_out=True, counts=True, asks=("next_state",),
+        needs_reason=True, takes_out=True, count_confirmed=True, option_fields=("next_state",),
         drift=TAKES_OUT, help="reboot after its last job (ASAP); a drained node comes back down",
     ),
     Action(
@@ -150,7 +150,7 @@ ACTIONS: list[Action] = [
     ),
     Action(
         id="priority", key="P", kind="job", label="priority", doing="changing…", done="changed", refuse=_priority,
-        asks=("priority",), inverse="priority", drift=WAITS,
+        option_fields=("priority",), inverse="priority", drift=WAITS,
         help="give a waiting job another priority; from then on it is fixed",
     ),
     Action(
@@ -158,12 +158,13 @@ ACTIONS: list[Action] = [
         danger="kills", drift=ENDS_JOB, help="end the job; running work is lost",
     ),
     Action(
-        id="take", key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain=True,
-        asks=("seconds",), inverse="lift", help="I'm on it: a short silence with your name, seen by everybody",
+        id="take", key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take,
+        plain_confirmed=True, option_fields=("seconds",), inverse="lift",
+        help="I'm on it: a short silence with your name, seen by everybody",
     ),
     Action(
         id="silence", key="s", kind="alert", label="silence", doing="silencing…", done="silenced", refuse=_silence,
-        needs_reason=True, asks=("seconds",), inverse="lift", help="keep the alerts quiet for a while",
+        needs_reason=True, option_fields=("seconds",), inverse="lift", help="keep the alerts quiet for a while",
     ),
     Action(
         id="lift", key="L", kind="silence", label="lift", doing="lifting…", done="lifted", refuse=_lift,
@@ -274,8 +275,8 @@ def key_table(shown: Mapping[str, str] | None = None) -> str:
     keys = {**{one.id: one.key for one in ACTIONS}, **{one.id: one.shown for one in NAVIGATION}, **(shown or {})}
     lines = ["| key | name | action | on | asks for | what it does |", "|---|---|---|---|---|---|"]
     for action in ACTIONS:
-        count = action.danger == "kills" or action.counts
-        asks = [f"a {action.value.word}"] if action.value is not None else []
+        count = action.danger == "kills" or action.count_confirmed
+        asks = [f"a {action.value.noun}"] if action.value is not None else []
         asks += [word for word, needed in (("a reason", action.needs_reason), ("the count", count)) if needed]
         # By its name it is typed: `:NAME`, `wacht act NAME`.
         said = f"`{action.id}` | {action.label} | {action.kind} | {', '.join(asks) or 'y'} | {action.help}"

@@ -174,7 +174,7 @@ def withheld_nodes(
     action: Action, rows: Mapping[str, Row], given: Mapping[str, str], cluster: Cluster
 ) -> tuple[str, ...]:
     """The nodes that this keeps from others: those of a new reservation, or of one that is to end later."""
-    if action.together is CREATION:
+    if action.creates is CREATION:
         return tuple(rows)
     later = (
         row for target, row in rows.items()
@@ -213,7 +213,9 @@ def exists(cluster: Cluster, target: str, name: str) -> bool:
     return one is not None and target in names_in(one.nodes)
 
 
-CREATION = Creation(kind="reservation", lacks=invalid, glass=break_glass, spell=complete_change, shows=exists)
+CREATION = Creation(
+    kind="reservation", invalid=invalid, break_glass=break_glass, complete_change=complete_change, exists=exists
+)
 
 
 def recreate(row: Reservation, now: float) -> tuple[tuple[str, ...], dict[str, str], int, list[str]] | str:
@@ -267,16 +269,17 @@ def _gone(_: Any, after: Reservation | None) -> bool | None:
 ROWS: tuple[Action, ...] = (
     Action(
         id="reserve", key="", kind="node", label="reserve", doing="reserving…", done="reserved", refuse=_reserve,
-        asks=("seconds",), together=CREATION, inverse="unreserve",
-        typed="--name  --start now --for 4h --users ",
+        option_fields=("seconds",), creates=CREATION, inverse="unreserve",
+        prefill="--name  --start now --for 4h --users ",
         help="set nodes aside: --name, --start, --for, --users or --accounts, --flags; all of them or none",
     ),
     Action(
         id="extend", key="", kind="reservation", label="extend", doing="changing…", done="changed", refuse=_extend,
         inverse="extend", help="let a reservation end later (4h), sooner (-1h) or at a moment (22:00)",
         value=Value(
-            word="closing time", like="4h is so much later, -1h so much sooner, 22:00 or 2026-11-26T08:00 that moment",
-            read=parse_end, of=end_of, whole=new_end,
+            noun="closing time",
+            example="4h is so much later, -1h so much sooner, 22:00 or 2026-11-26T08:00 that moment",
+            parse=parse_end, current=end_of, complete=new_end,
         ),
     ),
     Action(

@@ -74,7 +74,7 @@ class Settled(Struct, frozen=True, kw_only=True):
     """What was seen: `registered, idle`, `rebooted, down: burn-in`."""
     aside: bool = False
     """Of waves: it is not fit, and was set aside."""
-    seen: str = ""
+    shown_state: str = ""
     """State of the target in the reading that shows it: `draining`. Empty where it has no row or no state any more."""
 
 
@@ -91,13 +91,13 @@ class Verification(Struct, frozen=True):
         over: list[Settled] = []
         for one in self.waiting:
             later = new.get((one.kind, one.target))
-            if later is None or BY_ID[one.action].together is not None:
+            if later is None or BY_ID[one.action].creates is not None:
                 still.append(one)
             else:
                 over.append(_overtaken(one, later))
         return Verification((*still, *more)), tuple(over)
 
-    def words(self, kind: Kind) -> dict[str, str]:
+    def row_texts(self, kind: Kind) -> dict[str, str]:
         """Target to what its row says meanwhile: `{"gpu0412": "draining…", "gpu0413": "rebooting"}`."""
         return {one.target: one.stage or BY_ID[one.action].doing for one in self.waiting if one.kind == kind}
 
@@ -127,7 +127,7 @@ def _overtaken(one: PendingTarget, later: PendingTarget) -> Settled:
         target=one.target,
         state="done" if shown else "unknown",
         why=why,
-        seen=state_word(later.before) if shown else "",
+        shown_state=state_word(later.before) if shown else "",
     )
 
 
@@ -139,14 +139,14 @@ def _look_at(one: PendingTarget, cluster: Cluster, mono: float, patience_s: floa
             target=one.target,
             state=state,
             why=why,
-            seen=state_word(row) if state == "done" else "",
+            shown_state=state_word(row) if state == "done" else "",
         )
 
     rows: Mapping[str, Row] = getattr(cluster, ROWS[one.kind])
     row = rows.get(one.target)
     now = ""
-    if (together := BY_ID[one.action].together) is not None:
-        if ROWS[together.kind] in cluster.known and together.shows(cluster, one.target, one.value or ""):
+    if (together := BY_ID[one.action].creates) is not None:
+        if ROWS[together.kind] in cluster.known and together.exists(cluster, one.target, one.value or ""):
             return over("done")
     elif f"{one.kind}s" in cluster.known:
         hides = row is None and one.kind == "job" and _may_hide(cluster, one.target)
@@ -256,14 +256,14 @@ def is_done(
     given. A reboot counts once Slurm has taken it on.
     """
     row = BY_ID.get(action)
-    if row is not None and row.together is not None:
+    if row is not None and row.creates is not None:
         return None  # its own rows do not show what was made of them
     if row is not None and row.proof is not None:
         return row.proof(before, after)
     if row is not None and row.value is not None:
-        now = None if after is None else row.value.of(after)
+        now = None if after is None else row.value.current(after)
         # What a road does not tell, it will not tell later either.
-        return None if after is None or (now is None and row.value.read_again) else now == value
+        return None if after is None or (now is None and row.value.on_demand) else now == value
     if after is None:
         return True if action in {"cancel", "lift"} else None
     if isinstance(after, Node) and isinstance(before, Node):
@@ -330,7 +330,7 @@ class Drifted(Struct, frozen=True):
     drift: Drift
     why: str
     """For people."""
-    asks: bool
+    reconfirm: bool
     """True where a new preview may be confirmed (`drift_rules`), False where the target is dropped."""
 
 
@@ -380,8 +380,12 @@ def _drifts(
         yield "kills", f"it would now kill jobs: {state_text(now)}"
     if (why := _edited(before, now)) is not None:
         yield "edited", why
-    if action.value is not None and (had := action.value.of(before)) is not None and action.value.of(now) != had:
-        yield "value", f"its {action.value.word} was changed meanwhile: {action.value.of(now)}"
+    if (
+        action.value is not None
+        and (had := action.value.current(before)) is not None
+        and action.value.current(now) != had
+    ):
+        yield "value", f"its {action.value.noun} was changed meanwhile: {action.value.current(now)}"
     if isinstance(now, Node) and isinstance(before, Node):
         yield from _node_drifts(action, before, now, jobs_before, jobs_now)
     if isinstance(now, Job) and isinstance(before, Job):

@@ -48,7 +48,7 @@ def plan_waves(
     return Waves(
         waves=tuple(Wave(name=name, steps=steps(nodes, node_kw, guard.ramp_kw_min)) for name, nodes in named),
         node_kw=node_kw, source=source, ramp_kw_min=guard.ramp_kw_min, pause_s=guard.wave_pause_s,
-        most_failed_pct=guard.wave_failed_pct, wait_s=guard.wave_wait_s, drains=options.redrain,
+        max_failed_pct=guard.wave_failed_pct, wait_s=guard.wave_wait_s, redrain=options.redrain,
     )  # fmt: skip
 
 

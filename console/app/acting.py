@@ -89,7 +89,7 @@ class Acting(Returning, Recalling):
 
     def pending_words(self, kind: Kind) -> Mapping[str, str]:
         """Target to the word that its row shows until a reading proves the change."""
-        return self.sent_watch.words(kind)
+        return self.sent_watch.row_texts(kind)
 
     def refusal(self, action_id: str) -> str | None:
         """Why an action is refused on this screen just now."""
@@ -112,7 +112,7 @@ class Acting(Returning, Recalling):
         if not names and not self.gate.read_only:
             self.tell(f"{action.label}: no {action.kind} is chosen here: put the cursor on one", "warning")
             return
-        if (action.value is not None or action.typed or action_id == "priority") and not self.gate.read_only:
+        if (action.value is not None or action.prefill or action_id == "priority") and not self.gate.read_only:
             self._ask_value(action, names)
             return
         self.ask(action_id, names, hint=screen.reason_for(action_id) or "")
@@ -179,7 +179,7 @@ class Acting(Returning, Recalling):
         from console.actions import user_messages
 
         which = fold(names) if action.kind == "node" else ",".join(names)
-        text = f"{action.id} {which} ".replace("  ", " ") + action.typed
+        text = f"{action.id} {which} ".replace("  ", " ") + action.prefill
         text += user_messages.draft(self.cluster, names) if action.id == "notify" else ""
         if len(text) > _LONGEST:
             self.tell(f"{action.label}: too many to name in a line; say whose they are: :{action.id} user=…", "warning")
@@ -254,7 +254,7 @@ class Acting(Returning, Recalling):
         notes: Sequence[str],
     ) -> None:
         plan = self.gate.plan(action_id, targets, reason, self.cluster, options, extra)
-        if isinstance(plan, Refusal) and plan.glass:
+        if isinstance(plan, Refusal) and plan.can_break_glass:
             # Only a failed check is in the way: the dialog shows it, and asks for a word that nobody types by habit.
             glass = msgspec.structs.replace(options, break_glass=True)
             plan = self.gate.plan(action_id, targets, reason, self.cluster, glass, extra)
@@ -276,12 +276,12 @@ class Acting(Returning, Recalling):
         at, gate = self.here, self.gate
         progress.on_hold = lambda: self.call_from_thread(self.holds, at, plan, progress)
         progress.on_unfit = lambda: self.call_from_thread(self.unfit, at, plan, progress)
-        gate.look = look_of(at)
+        gate.reread = look_of(at)
 
         def work() -> None:
             try:
                 outcome = gate.send(plan, typed, progress)
-                if plan.action.by_name and outcome.waiting:
+                if plan.action.read_by_name and outcome.waiting:
                     # Nobody else would see what came of it.
                     outcome = gate.follow(outcome)
             except Exception as error:
@@ -298,7 +298,7 @@ class Acting(Returning, Recalling):
         if isinstance(self.screen, WachtScreen):
             # The next key must not take along what was marked for this one.
             self.screen.clear_marks()
-        if plan.waves is not None or ((plan.kills or plan.action.steps) and progress.total > self.gate.guard.batch):
+        if plan.waves is not None or ((plan.kills or plan.action.batched) and progress.total > self.gate.guard.batch):
             self.show_progress(plan, progress)
         screen = self.screen
         self.run_worker(work, thread=True, group="gate", exit_on_error=False)
@@ -312,7 +312,7 @@ class Acting(Returning, Recalling):
     def _came_back(self, at: Opened, outcome: Outcome, screen: object = None) -> None:
         """Say what came of a send. `screen` is where it was confirmed: there it is asked again for what changed."""
         plan = outcome.plan
-        again = outcome.again
+        again = outcome.reconfirm
         if again:
             self._ask_about_changed(at, outcome, screen)
         elif outcome.refused:
@@ -330,7 +330,7 @@ class Acting(Returning, Recalling):
             which = display_names(at.newest, blind, plan.action.kind)
             self.tell_of(at, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did")
         if seen := tuple(target for target, result in outcome.results.items() if result.state == "done"):
-            self._tell_done(at, at.newest, plan.action, {one: (outcome.results[one].seen, "") for one in seen})
+            self._tell_done(at, at.newest, plan.action, {one: (outcome.results[one].shown_state, "") for one in seen})
             self._read_resumed(at)
         if outcome.aside:
             why = next(iter(outcome.aside.values()))
@@ -342,7 +342,7 @@ class Acting(Returning, Recalling):
         if over:
             self._settled(at, at.newest, over)
         at.looked = at.clock.mono()
-        self._poke(at, {plan.action.shown_in})
+        self._poke(at, {plan.action.result_kind})
         self._repaint()
 
     def _ask_about_changed(self, at: Opened, outcome: Outcome, screen: object) -> None:
@@ -350,11 +350,11 @@ class Acting(Returning, Recalling):
         where the person does something else by now."""
         plan = outcome.plan
         if at is not self.here or not self._stays(screen):
-            which = display_names(at.newest, tuple(outcome.again), plan.action.kind)
-            why = next(iter(outcome.again.values())).why
+            which = display_names(at.newest, tuple(outcome.reconfirm), plan.action.kind)
+            why = next(iter(outcome.reconfirm.values())).why
             self.tell_of(at, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error")
             return
-        fresh = self.gate.ask_again(outcome, at.newest)
+        fresh = self.gate.replan(outcome, at.newest)
         if isinstance(fresh, Refusal):
             self.tell_of(at, f"{plan.action.label} refused: {fresh.why}", "warning")
             return
@@ -393,13 +393,13 @@ class Acting(Returning, Recalling):
             self._settled(at, cluster, settled)
         if at.sent_watch.waiting and mono - at.looked >= LOOK_AGAIN_S:
             at.looked = mono
-            self._poke(at, {BY_ID[one.action].shown_in for one in at.sent_watch.waiting})
+            self._poke(at, {BY_ID[one.action].result_kind for one in at.sent_watch.waiting})
 
     def _settled(self, at: Opened, cluster: Cluster, settled: Sequence[Settled]) -> None:
         for action_id in dict.fromkeys(one.action for one in settled):
             action = BY_ID[action_id]
             done = [one for one in settled if one.action == action_id and one.state == "done"]
-            self._tell_done(at, cluster, action, {one.target: (one.seen, one.why) for one in done})
+            self._tell_done(at, cluster, action, {one.target: (one.shown_state, one.why) for one in done})
             unknown: dict[str, list[str]] = {}
             for one in settled:
                 if one.action == action_id and one.state == "unknown":

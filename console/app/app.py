@@ -72,7 +72,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
             for key in NAVIGATION
             if key.id in SCREENS or key.id in _APP_KEYS
         ),
-        *(Binding(action.pressed, f"act('{action.id}')", action.help, show=False) for action in ACTIONS),
+        *(Binding(action.binding, f"act('{action.id}')", action.help, show=False) for action in ACTIONS),
     ]
 
     def __init__(

@@ -364,14 +364,14 @@ class Looking(Undoing):
     def ssh(self, name: str) -> None:
         """A recorded node is no place to go to."""
         if self.replaying:
-            self.tell(self.gate.locked, "warning")
+            self.tell(self.gate.read_only_reason, "warning")
         else:
             super().ssh(name)
 
     def read_back(self, key: str) -> None:
         """Nothing is looked at and written down from the past."""
         if self.replaying:
-            self.tell(self.gate.locked, "warning")
+            self.tell(self.gate.read_only_reason, "warning")
         else:
             super().read_back(key)
 

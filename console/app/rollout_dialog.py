@@ -57,7 +57,7 @@ class Returning(_Base):
 
     def holds(self, at: Opened, plan: Plan, progress: Progress) -> None:
         """It paused by itself. Told, not opened: a dialog would take the keys that are meant for what is shown."""
-        self.tell_of(at, f"{plan.action.label} is paused: {progress.held}; :progress, then p goes on", "error")
+        self.tell_of(at, f"{plan.action.label} is paused: {progress.hold_reason}; :progress, then p goes on", "error")
 
     def unfit(self, at: Opened, plan: Plan, progress: Progress) -> None:
         """Some came back unfit, and somebody wanted to be asked whether they are drained again."""

@@ -160,7 +160,7 @@ def act(
 
     gate = open_gate(chosen, config, transport, clock)
     resumed = put_back(chosen, config)
-    gate.look = again(chosen, wanted, clock, resumed)
+    gate.reread = again(chosen, wanted, clock, resumed)
     try:
         code = acting.run_act(
             gate, cluster, action, targets, reason=reason, dry_run=dry_run, yes=yes,

@@ -34,9 +34,9 @@ class _RolloutLines(Progress):
         self.asking = False
         """While somebody is asked."""
 
-    def tell(self, line: str, aside: Mapping[str, str]) -> None:
+    def log_wave(self, line: str, aside: Mapping[str, str]) -> None:
         """A wave has ended, and these of it are set aside."""
-        super().tell(line, aside)
+        super().log_wave(line, aside)
         self._say(line)
         for why, nodes in nodes_by_reason(aside).items():
             self._say(f"  set aside  {fold(nodes)}: {why}")
@@ -51,13 +51,13 @@ class _RolloutLines(Progress):
         """Shows what would be drained again and asks; `--yes` has said so before, but for breaking the glass."""
         for line in preview.text(plan):
             self._say(line)
-        if self._yes and plan.confirm.kind != "break":
+        if self._yes and plan.confirmation.kind != "break":
             self._say("--yes: they are drained again")
-            return plan.confirm.words
+            return plan.confirmation.prompt
         if self._ask is None:
             self._say("nobody is there to ask, and nothing is drained again (--yes would say so beforehand)")
             return ""
-        return self._asked(f"type {plan.confirm.words} to drain them again: ")
+        return self._asked(f"type {plan.confirmation.prompt} to drain them again: ")
 
     def _asked(self, question: str) -> str:
         """What somebody types; "" where nobody is there, or who is there stops it all."""

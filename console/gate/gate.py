@@ -87,7 +87,7 @@ class Gate:
     ) -> None:
         """`writer_opener` gives the writer for a kind of target; it raises SourceFault where there is none."""
         self.cluster_name = cluster_name
-        self.read_only, self.locked = read_only, READ_ONLY
+        self.read_only, self.read_only_reason = read_only, READ_ONLY
         self.guard = guard or Guard()
         self._open_writer = writer_opener
         self._readers = TargetReaders(transport, desk)
@@ -103,7 +103,7 @@ class Gate:
         self._weighing = threading.Lock()
         self._going: dict[Progress, frozenset[str]] = {}
         """What each send takes out while it is on its way: Slurm may not show it yet to one that is weighed by then."""
-        self.look: Reread | None = None
+        self.reread: Reread | None = None
         """Reads what the pre-flight needs anew, between two waves. None: what came back is not looked at."""
 
     @property
@@ -130,7 +130,7 @@ class Gate:
         if action is None:
             return Refusal(f"unknown action {clean(action_id)[:40]}; there is {', '.join(BY_ID)}")
         if self.read_only:
-            return Refusal(self.locked)
+            return Refusal(self.read_only_reason)
         if cluster.name != self.cluster_name:
             return Refusal(f"these are facts of {cluster.name}, this gate is for {self.cluster_name}")
         plan = make_plan(
@@ -141,16 +141,16 @@ class Gate:
             return plan
         return self._ready(msgspec.structs.replace(plan, changed=changed or {}), reason)
 
-    def ask_again(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
+    def replan(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
         """The same action, with the same reason, on the targets that a send left out because they changed, as they were
         read then; `cluster` is the newest known of everything else."""
         plan, field = outcome.plan, ROWS[outcome.plan.action.kind]
-        rows = {target: one.row for target, one in outcome.again.items()}
+        rows = {target: one.row for target, one in outcome.reconfirm.items()}
         laid: Any = {field: {**getattr(cluster, field), **rows}}
         return self.plan(
-            plan.action.id, tuple(rows), plan.why, msgspec.structs.replace(cluster, **laid), plan.options,
-            PreflightReads(rows=rows) if plan.action.by_name else None,
-            {target: one.why for target, one in outcome.again.items()},
+            plan.action.id, tuple(rows), plan.reason, msgspec.structs.replace(cluster, **laid), plan.options,
+            PreflightReads(rows=rows) if plan.action.read_by_name else None,
+            {target: one.why for target, one in outcome.reconfirm.items()},
         )  # fmt: skip
 
     def with_reason(self, plan: Plan, reason: str, options: Options | None = None) -> Plan | Refusal:
@@ -158,7 +158,7 @@ class Gate:
 
         `options` takes the place of the plan's own where more was asked for: how long, how it comes back.
         """
-        if plan.asks_reason and not clean_reason(reason):
+        if plan.needs_reason and not clean_reason(reason):
             return Refusal("a reason is required")
         if not self._take(plan):
             return Refusal("this plan was used already")
@@ -212,17 +212,19 @@ class Gate:
         if not self._take(plan):
             return Outcome(plan=plan, refused="this plan was used already; nothing was sent again")
         if self.read_only:
-            return Outcome(plan=plan, refused=self.locked)
-        if plan.lacks_reason:
+            return Outcome(plan=plan, refused=self.read_only_reason)
+        if plan.missing_reason:
             return Outcome(plan=plan, refused="a reason is required")
         if self._clock.mono() - plan.made > self.guard.preview_s:
             return Outcome(plan=plan, refused="the preview is too old to act on, nothing was sent: ask again")
-        if not plan.confirm.accepts(answer):
-            return Outcome(plan=plan, refused=f"not confirmed: {plan.confirm.words} was asked for; nothing was sent")
+        if not plan.confirmation.accepts(answer):
+            return Outcome(
+                plan=plan, refused=f"not confirmed: {plan.confirmation.prompt} was asked for; nothing was sent"
+            )
         try:
             with self._weighing:
-                rows, age, dropped, again = self._readers.again(plan, plan.change.targets, self._clock)
-                left = tuple(target for target in plan.seen if target not in dropped and target not in again)
+                rows, age, dropped, again = self._readers.reread(plan, plan.change.targets, self._clock)
+                left = tuple(target for target in plan.rows if target not in dropped and target not in again)
                 outgrew = self._outgrown(plan, left, rows)
                 if again and not outgrew and self._outgrown(plan, (*left, *again), rows):
                     # In two parts a smaller answer would do than for all of it.
@@ -232,16 +234,16 @@ class Gate:
                     self._going[progress] = frozenset(left)
         except Exception as error:
             return Outcome(plan=plan, refused=f"the targets could not be read again, nothing was sent: {_said(error)}")
-        if not left or (dropped and plan.action.together is not None):
+        if not left or (dropped and plan.action.creates is not None):
             skipped = tuple(Skip(target, result.why) for target, result in dropped.items())
             refused = f"nothing was sent: {by_reason(skipped, plan.action.kind)}"
-            return Outcome(plan=plan, results=dropped, refused=refused, again=again)
+            return Outcome(plan=plan, results=dropped, refused=refused, reconfirm=again)
         if outgrew:
             return Outcome(plan=plan, refused=f"nothing was sent: {outgrew}")
         progress.results |= dropped
-        progress.again |= again
+        progress.reconfirm |= again
         try:
-            change = change_for(plan, left, rows, plan.why, person())
+            change = change_for(plan, left, rows, plan.reason, person())
         except ValueError as error:
             return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
         return self._do(plan, change, rows, age, dropped, progress)
@@ -261,14 +263,15 @@ class Gate:
         try:
             writer = self._opened(plan.action)
             warning = self._write(
-                "intent", **about, reason=plan.why, age_s=age,
+                "intent", **about, reason=plan.reason, age_s=age,
                 argv=[argv for batch in batches_of(plan, change) for argv in writer.commands(batch)],
                 seen={target: journal_row(rows[target], plan.action) for target in change.targets},
                 dropped={target: result.why for target, result in dropped.items()},
                 reasons=change.reasons, priorities=change.priorities, values=change.values,
                 settings=change.settings, resume_after_s=change.resume_after_s,
                 next_state=change.next_state, silences=[msgspec.to_builtins(one) for one in change.silences],
-                undoes=plan.options.undoes, broke_glass=plan.confirm.why if plan.confirm.kind == "break" else None,
+                undoes=plan.options.undoes,
+                broke_glass=plan.confirmation.why if plan.confirmation.kind == "break" else None,
             )  # fmt: skip
         except (JournalFault, OSError, RuntimeError) as error:  # RuntimeError: there is no such ~user in its path
             return Outcome(
@@ -322,29 +325,29 @@ class Gate:
             "result", **about, sent=journal_replies(every), failure=failure or None, outcome=journal_results(results)
         )
         return Outcome(plan=plan, results=results, sent=tuple(every), waiting=waiting, warning=late or warning,
-                       aside=dict(progress.aside), again=dict(progress.again))  # fmt: skip
+                       aside=dict(progress.aside), reconfirm=dict(progress.reconfirm))  # fmt: skip
 
     def _next(
         self, plan: Plan, batch: Change, progress: Progress, results: dict[str, SendResult], waving: Rollout | None
     ) -> tuple[Change, str]:
         """The next batch, as its targets are now and without what is no longer as confirmed; or why none is sent."""
         try:
-            while progress.may_go_on():
+            while progress.wait_while_paused():
                 unfit = waving.look(batch.targets) if waving is not None else {}
                 some = tuple(target for target in batch.targets if target not in unfit)
                 rows, _, dropped, asks = (
-                    self._readers.again(plan, some, self._clock) if some else RereadResult({}, None, {}, {})
+                    self._readers.reread(plan, some, self._clock) if some else RereadResult({}, None, {}, {})
                 )
                 if progress.paused or progress.stopped:
                     continue  # meanwhile: how long it will be nobody knows, so they are read anew
                 dropped |= {target: SendResult("dropped", one.why) for target, one in asks.items()}
                 results |= unfit | dropped
-                progress.again |= asks
-                rest = [one for one in plan.seen if one not in results and one not in progress.results]
+                progress.reconfirm |= asks
+                rest = [one for one in plan.rows if one not in results and one not in progress.results]
                 if why := self._outgrown(plan, rest, rows):
                     return batch, f"not sent: {why}"
                 left = tuple(target for target in some if target not in dropped)
-                return change_for(plan, left, rows, plan.why, person()), ""
+                return change_for(plan, left, rows, plan.reason, person()), ""
         except Exception as error:
             return batch, f"not sent, the targets could not be read again: {_said(error)}"
         return batch, "not sent: you stopped it"
@@ -370,7 +373,7 @@ class Gate:
             deadline_s = 0.0
         pause = 0.1
         while watch.waiting:
-            seen = self._readers.glance(self.cluster_name, outcome.plan.action, watch.waiting)
+            seen = self._readers.poll(self.cluster_name, outcome.plan.action, watch.waiting)
             watch, settled = watch.check(seen, self._clock.mono(), deadline_s)
             every += settled
             if watch.waiting:
@@ -378,7 +381,7 @@ class Gate:
                 pause = min(2 * pause, 2.0)
         results = {
             **outcome.results,
-            **{one.target: SendResult(one.state, one.why, one.aside, one.seen) for one in every},
+            **{one.target: SendResult(one.state, one.why, one.aside, one.shown_state) for one in every},
         }
         warning = self.note(every)
         return msgspec.structs.replace(outcome, results=results, waiting=(), warning=outcome.warning or warning)
@@ -401,7 +404,7 @@ class Gate:
         where it cannot be written.
         """
         if self.read_only:
-            raise JournalFault(f"{self.locked}: nothing is written down")
+            raise JournalFault(f"{self.read_only_reason}: nothing is written down")
         names = readable(orphan)
         found = outcome_of(orphan, self._readers.read(orphan.kind, names) if names else {})
         warning = self._write(
@@ -411,7 +414,7 @@ class Gate:
         return found, warning
 
     def _opened(self, action: Action) -> Writer:
-        kind = action.id if action.argv else action.shown_in
+        kind = action.id if action.argv else action.result_kind
         with self._lock:
             if kind not in self._writers:
                 self._writers[kind] = self._open_writer(kind)

@@ -80,7 +80,7 @@ def _down(plan: Plan, whole: bool) -> Sequence[Line]:
     """How much stands behind each: nodes, running jobs that go on, jobs that will wait."""
     cluster = plan.cluster
     made: list[Line] = []
-    for name, row in plan.seen.items():
+    for name, row in plan.rows.items():
         if isinstance(row, Partition):
             size = f"{_many(row.node_count, 'node')}, {_many(row.gpus, 'GPU')}"
             made.append(("closes", f"{name}: {size}", "text-strong"))
@@ -109,7 +109,7 @@ def _down(plan: Plan, whole: bool) -> Sequence[Line]:
 def _up(plan: Plan, _: bool) -> Sequence[Line]:
     cluster = plan.cluster
     made: list[Line] = []
-    for name, row in plan.seen.items():
+    for name, row in plan.rows.items():
         if "jobs" in cluster.known:
             waiting = _many(partition_jobs(cluster).waiting.get(name, 0), "job")
             made.append(("may start", f"{waiting} of {name}", "text-strong"))
@@ -139,24 +139,24 @@ def _reserve(plan: Plan, whole: bool) -> Sequence[Line]:
     made += [(flag, reservations.FLAG_TEXTS[flag], "warn") for flag in flags.split(",") if flag]
     if "jobs" not in plan.cluster.known:
         return [*made, ("crosses it", "unknown: the jobs were never read", "warn")]
-    crossing = reservations.crossing_jobs(plan.cluster, tuple(plan.seen), begins, now)
+    crossing = reservations.crossing_jobs(plan.cluster, tuple(plan.rows), begins, now)
     if crossing:
         made += [("crosses it", f"{_many(len(crossing), 'job')}: they go on inside it until they end", "warn"),
                  ("crosses it", _few(crossing, whole), "warn")]  # fmt: skip
-    hidden = hidden_jobs.on(plan.cluster, plan.seen)
+    hidden = hidden_jobs.on(plan.cluster, plan.rows)
     if hidden:
         made.append(("crosses it", hidden_jobs.words(hidden), "warn"))
     elif not crossing:
         made.append(("crosses it", "no job", ""))
     over = [one.name for one in plan.cluster.reservations.values()
             if (one.starts or 0) < begins + seconds and (one.ends is None or one.ends > begins)
-            and not frozenset(plan.seen).isdisjoint(names_in(one.nodes))]  # fmt: skip
+            and not frozenset(plan.rows).isdisjoint(names_in(one.nodes))]  # fmt: skip
     return [*made, ("lies over", ", ".join(over), "warn")] if over else made
 
 
 def _extend(plan: Plan, _: bool) -> Sequence[Line]:
     made: list[Line] = []
-    for name, row in plan.seen.items():
+    for name, row in plan.rows.items():
         ends = plan.change.values.get(name)
         if not isinstance(row, Reservation) or row.ends is None or ends is None:
             continue
@@ -176,7 +176,7 @@ def _extend(plan: Plan, _: bool) -> Sequence[Line]:
 def _unreserve(plan: Plan, whole: bool) -> Sequence[Line]:
     """Who can use the nodes again. The jobs that ask for it are told by the pre-flight."""
     made: list[Line] = []
-    for name, row in plan.seen.items():
+    for name, row in plan.rows.items():
         if not isinstance(row, Reservation):
             continue
         nodes = names_in(row.nodes)
@@ -197,7 +197,7 @@ def _unreserve(plan: Plan, whole: bool) -> Sequence[Line]:
 
 def _block(plan: Plan, _: bool) -> Sequence[Line]:
     made: list[Line] = []
-    for name, row in plan.seen.items():
+    for name, row in plan.rows.items():
         if isinstance(row, User):
             accounts = dict.fromkeys(one.account for one in row.associations)
             made.append(("in accounts", f"{name}: {', '.join(accounts)}, on {row.cluster} alone", ""))

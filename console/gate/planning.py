@@ -61,8 +61,8 @@ def make_plan(
         # No poll has them: what was read for this action is all there is.
         cluster = msgspec.structs.replace(cluster, users=extra.rows, known=cluster.known | {"users"})
     why = rights.refused(action, cluster.rights) or _unfit(action, targets, cluster) or _lacking(action, options)
-    if why is None and action.together is not None:
-        why = action.together.lacks(cluster, targets, options, now)
+    if why is None and action.creates is not None:
+        why = action.creates.invalid(cluster, targets, options, now)
     if why:
         return Refusal(why)
     rows = rows_of(action, cluster)
@@ -100,8 +100,8 @@ def make_plan(
     skipped += [Skip(target, text) for target, text in out.items()]
     acting = {target: row for target, row in acting.items() if target not in out}
     checks = tuple(check for check in checks if check.target not in out)
-    if not acting or (skipped and action.together is not None):
-        return Refusal(by_reason(skipped, action.kind), tuple(skipped), glass=bool(bad))
+    if not acting or (skipped and action.creates is not None):
+        return Refusal(by_reason(skipped, action.kind), tuple(skipped), can_break_glass=bool(bad))
     jobs = _hits(action, acting, cluster, now)
     ends = [job.left_s for job in jobs or ()]
     hidden = hidden_jobs.on(cluster, acting) if action.kind == "node" else ()
@@ -125,7 +125,10 @@ def make_plan(
     ):
         # Sooner: Slurm kills what runs in it then (ResvOverRun).
         confirm = Confirmation("count", len(acting))
-    if action.together is not None and (glass := action.together.glass(cluster, tuple(acting), options)) is not None:
+    if (
+        action.creates is not None
+        and (glass := action.creates.break_glass(cluster, tuple(acting), options)) is not None
+    ):
         confirm = Confirmation("break", len(acting), *glass)
     return Plan(
         id=secrets.token_hex(6),
@@ -133,14 +136,14 @@ def make_plan(
         change=Change(action=action.id, kind=action.kind, targets=tuple(acting)),
         cluster=cluster,
         made=mono,
-        seen=acting,
+        rows=acting,
         skipped=tuple(skipped),
         jobs=jobs,
         empty_in_s=None if None in ends or hidden else max((s for s in ends if s is not None), default=None),
         shares=shares,
         commands=(),
-        confirm=confirm,
-        inside=inside,
+        confirmation=confirm,
+        incident=inside,
         waves=returns,
         checks=checks,
         options=options,
@@ -169,7 +172,7 @@ def _given(action: Action, options: Options, rows: Mapping[str, Row], now: float
     for target, row in rows.items():
         own = options.values.get(target)
         if own is None and options.value is not None:
-            own = options.value if value.whole is None else value.whole(row, options.value, now)
+            own = options.value if value.complete is None else value.complete(row, options.value, now)
         if own is not None:
             made[target] = own
     return made
@@ -180,9 +183,9 @@ def _vain(value: Value, rows: Mapping[str, Row], given: Mapping[str, str]) -> di
     found = {}
     for target, row in rows.items():
         if target not in given:
-            found[target] = f"no {value.word} is given for it"
-        elif value.of(row) == given[target]:
-            found[target] = f"its {value.word} is that already"
+            found[target] = f"no {value.noun} is given for it"
+        elif value.current(row) == given[target]:
+            found[target] = f"its {value.noun} is that already"
     return found
 
 
@@ -201,14 +204,16 @@ def with_reason(plan: Plan, reason: str | None, person: str) -> Plan:
     Raises ValueError where what was typed for the reason is a filter. What an undo puts back was typed by no one.
     """
     why = clean_reason(reason or "") or None
-    given = plan.options.offered
+    given = plan.options.prefilled_reason
     if (
         why
         and plan.options.undoes is None
         and (meant := misplaced(why.removeprefix(clean_reason(given)) if given else why))
     ):
         raise ValueError(meant)
-    return msgspec.structs.replace(plan, why=why, change=change_for(plan, plan.change.targets, plan.seen, why, person))
+    return msgspec.structs.replace(
+        plan, reason=why, change=change_for(plan, plan.change.targets, plan.rows, why, person)
+    )
 
 
 def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why: str | None, person: str) -> Change:
@@ -219,8 +224,8 @@ def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why:
     replace = msgspec.structs.replace
     if action.value is not None:
         change = replace(change, values={target: options.values[target] for target in targets})
-    if action.together is not None:
-        return action.together.spell(change, options, why)
+    if action.creates is not None:
+        return action.creates.complete_change(change, options, why)
     if action.kind == "user":
         return user_actions.complete_change(change, rows, options.settings)
     match action.id:
@@ -277,23 +282,23 @@ def _next(row: Row, options: Options) -> str:
 def _lacking(action: Action, options: Options) -> str | None:
     """What must be said beside the targets and was not."""
     if action.value is not None and options.value is None and not options.values:
-        return f"a {action.value.word} is required: {action.value.like}"
+        return f"a {action.value.noun} is required: {action.value.example}"
     if action.value is None and (options.value is not None or options.values):
         return f"{action.label} takes no value"
     if action.id == "priority" and options.priority is None and not options.priorities:
         return "a priority is required: a whole number"
-    if options.settings and action.together is None and action.kind != "user":
+    if options.settings and action.creates is None and action.kind != "user":
         return _takes_no(action, next(iter(options.settings)))
     known = ("priority", "resume_after_s", "seconds", "next_state", "waves", "canary", "redrain")
     given = {name for name in known if getattr(options, name)}
-    for name in sorted(given.difference(action.asks)):
+    for name in sorted(given.difference(action.option_fields)):
         return _takes_no(action, OPTION_OF[name])
     return None
 
 
 def _takes_no(action: Action, option: str) -> str:
     """An option that this action does not take, as it was typed, and those that it does."""
-    takes = [f"--{OPTION_OF[name]}" for name in action.asks]
+    takes = [f"--{OPTION_OF[name]}" for name in action.option_fields]
     takes += ["--value"] if action.value is not None else []
     return f"{action.label} takes no --{option}; it takes {', '.join(takes) or 'no options'}"
 

@@ -37,24 +37,24 @@ class PreflightContext(Struct, frozen=True):
     """What the looks need besides the target."""
 
     cluster: Cluster
-    extra: PreflightReads
+    reads: PreflightReads
     now: float
     policy: Policy
-    good: Fresh
+    fresh: Fresh
     xids: Mapping[str, list[Xid]]
     """Node to its rows, of the nodes that are looked at; empty where XIDs are not known."""
     values: Mapping[str, str] = field(default_factory=dict)
     """Target to what it is to be given."""
 
     @property
-    def me(self) -> str | None:
+    def user(self) -> str | None:
         """Who the commands run as, None where that is not known."""
         return None if self.cluster.rights is None else self.cluster.rights.user
 
 
 def needs_reads(action: Action) -> bool:
     """True where something is read before this action is planned."""
-    again = action.value is not None and action.value.read_again
+    again = action.value is not None and action.value.on_demand
     return again or action.kind == "user" or action.id in RETURN_ACTIONS | {"unreserve", "requeue", "requeuehold"}
 
 
@@ -86,7 +86,7 @@ def read_for(
     if action.id in {"requeue", "requeuehold"}:
         jobs = [job.id for target in targets if (job := _acts(action, cluster, cluster.jobs, target)) is not None]
         return PreflightReads(details=_details(jobs, transport, ends, mono, faults), faults=_few(faults))
-    if action.value is not None and action.value.read_again:
+    if action.value is not None and action.value.on_demand:
         jobs = [job.id for target in targets if (job := _acts(action, cluster, cluster.jobs, target)) is not None]
         try:
             return PreflightReads(rows=transport.read_jobs(jobs) if jobs else {})
@@ -130,7 +130,7 @@ def _bound(names: Sequence[str], transport: Transport, ends: float, mono: Callab
             found[name] = tuple(transport.read_jobs_in(name).values())
         except SourceFault as error:
             faults.append(str(error.fault))
-    return PreflightReads(bound=found, faults=_few(faults))
+    return PreflightReads(reservation_jobs=found, faults=_few(faults))
 
 
 def _acts(action: Action, cluster: Cluster, rows: Mapping[str, T], target: str) -> T | None:

@@ -265,7 +265,7 @@ def _features(node: Node, _: PreflightContext, found: list[Check]) -> None:
 
 
 def _unreserve(row: Reservation, known: PreflightContext, found: list[Check]) -> None:
-    bound = known.extra.bound.get(row.name)
+    bound = known.reads.reservation_jobs.get(row.name)
     if bound is None:
         found.append(Check(row.name, "unknown", "which jobs asked for it was not read", "bound-not-read"))
         return

@@ -58,10 +58,10 @@ def title(plan: Plan) -> str:
     """`Drain gpu[0412-0415] on groningen`: every action names its cluster. Alerts go by their names, never by ids."""
     label, targets = plan.action.label, plan.change.targets
     if plan.action.kind == "alert":
-        called = list(dict.fromkeys(row.name for row in plan.seen.values() if isinstance(row, Alert)))
+        called = list(dict.fromkeys(row.name for row in plan.rows.values() if isinstance(row, Alert)))
         what = f"{counted(len(targets), 'alert')}: {first_names(called)}"
     elif plan.action.kind == "silence":
-        people = list(dict.fromkeys(row.by or "unknown" for row in plan.seen.values() if isinstance(row, Silence)))
+        people = list(dict.fromkeys(row.by or "unknown" for row in plan.rows.values() if isinstance(row, Silence)))
         what = f"the silence of {first_names(people)}" + (f" ({len(targets):,} silences)" if len(targets) > 1 else "")
     elif plan.action.kind == "job" and len(targets) > 4:
         # "now" names them; here they would push the cluster's name off the line.
@@ -75,14 +75,14 @@ def facts(plan: Plan, whole: bool = True) -> list[Fact]:
     """What must be broken, targets and their states, what the pre-flight found, capacity, jobs hit, what comes of it,
     what is left alone and why, the reason, the exact command. `whole` is all there is of each, not what fits a screen.
     """
-    made = [Fact("BREAK GLASS", f"✖ {plan.confirm.why}", "bad")] if plan.confirm.kind == "break" else []
+    made = [Fact("BREAK GLASS", f"✖ {plan.confirmation.why}", "bad")] if plan.confirmation.kind == "break" else []
     if plan.action.id == "incident":
-        made = [Fact("INCIDENT", plan.confirm.why, "warn")]
-    elif plan.inside:
-        made = [Fact("inside", f"the incident {plan.inside}: one key does", "accent")]
+        made = [Fact("INCIDENT", plan.confirmation.why, "warn")]
+    elif plan.incident:
+        made = [Fact("inside", f"the incident {plan.incident}: one key does", "accent")]
     made += capped([Fact("changed", text, "warn") for text in _changed(plan, whole)], whole)
     made += _now(plan, whole)
-    made += [Fact("in waves", text) for text in (plan.waves.words(whole) if plan.waves is not None else ())]
+    made += [Fact("in waves", text) for text in (plan.waves.describe(whole) if plan.waves is not None else ())]
     made += _checks(plan, whole)
     made += [Fact("takes out", *_share(plan, share)) for share in plan.shares]
     if plan.action.takes_out:
@@ -148,7 +148,7 @@ def _now(plan: Plan, whole: bool) -> list[Fact]:
     if kind == "silence":
         return silences(plan, whole)
     states: dict[str, list[str]] = {}
-    for target, row in plan.seen.items():
+    for target, row in plan.rows.items():
         states.setdefault(state_text(row), []).append(target)
     told = [f"{len(them):,} {state}  {all_targets(them, kind, whole)}" for state, them in states.items()]
     return capped([Fact("now", one, "text-strong") for one in told], whole)
@@ -160,7 +160,7 @@ def _now(plan: Plan, whole: bool) -> list[Fact]:
 def alerts(plan: Plan, whole: bool) -> list[Fact]:
     """The alerts by name, and the silences that will keep them quiet."""
     names: dict[tuple[str, str], list[Alert]] = {}
-    for row in plan.seen.values():
+    for row in plan.rows.values():
         if isinstance(row, Alert):
             names.setdefault((row.name, row.severity or ""), []).append(row)
     made = []
@@ -182,7 +182,7 @@ def alerts(plan: Plan, whole: bool) -> list[Fact]:
 def silences(plan: Plan, whole: bool) -> list[Fact]:
     """Silences to be lifted: whose, why, of what, and what rings again."""
     made = []
-    for target, row in plan.seen.items():
+    for target, row in plan.rows.items():
         if not isinstance(row, Silence):
             continue
         ends = "" if row.ends is None else f"; would end {time_text(row.ends)}"
@@ -195,7 +195,7 @@ def silences(plan: Plan, whole: bool) -> list[Fact]:
         made.append(Fact("rings again", rings, "warn" if quiet else ""))
         if not whole and len(made) >= 3 * GROUPS_SHOWN:
             break
-    left = len(plan.seen) - len(made) // 3
+    left = len(plan.rows) - len(made) // 3
     return [*made, Fact("now", f"and {counted(left, 'silence')} more", "text-dim")] if left > 0 else made
 
 
@@ -220,9 +220,9 @@ def _checks(plan: Plan, whole: bool) -> list[Fact]:
 def _check(plan: Plan, level: str, words: str, those: Sequence[str], whole: bool) -> Fact:
     label, role = LEVELS[level]
     about = [target for target in dict.fromkeys(those) if target]
-    if not about or len(plan.seen) == 1:
+    if not about or len(plan.rows) == 1:
         whom = ""
-    elif len(about) == len(plan.seen):
+    elif len(about) == len(plan.rows):
         whom = f"all {len(about):,}: "
     else:
         whom = f"{target_names(plan, about, whole)}: "
@@ -231,10 +231,10 @@ def _check(plan: Plan, level: str, words: str, those: Sequence[str], whole: bool
 
 def _share(plan: Plan, share: PartitionShare) -> tuple[str, str]:
     """What a partition loses, and what the guard says of it."""
-    guard, pct = plan.guard, 100 * share.part
+    guard, pct = plan.guard, 100 * share.fraction
     if share.newly_out > guard.share_nodes:
         if pct > guard.break_pct:
-            glass = "" if plan.inside else ", break the glass"
+            glass = "" if plan.incident else ", break the glass"
             return f"✖ {share}: more than {guard.break_pct:g} %{glass}", "bad"
         if pct > guard.share_pct:
             return f"▲ {share}: more than {guard.share_pct:g} %", "warn"
@@ -252,7 +252,7 @@ def _jobs(plan: Plan, whole: bool) -> list[Fact]:
     label, role = ("kills", "bad") if plan.kills else ("running there", "")
     if plan.jobs is None:
         return [Fact(label, "unknown: the jobs were never read", "warn")]
-    hidden = hidden_jobs.on(plan.cluster, plan.seen) if plan.action.kind == "node" else ()
+    hidden = hidden_jobs.on(plan.cluster, plan.rows) if plan.action.kind == "node" else ()
     unknown = [Fact(label, hidden_jobs.words(hidden), "warn")] if hidden else []
     if not plan.jobs:
         return unknown if hidden or plan.action.kind == "job" else [Fact(label, "no job")]
@@ -303,7 +303,7 @@ def _comes(plan: Plan, whole: bool) -> list[Fact]:
     ]
     moves: dict[str, list[str]] = {}
     for target, to in plan.change.priorities.items():
-        row = plan.seen.get(target)
+        row = plan.rows.get(target)
         was = row.priority if isinstance(row, Job) else None
         moves.setdefault(f"{'unknown' if was is None else count(was)} → {count(to)}", []).append(target)
     made += [
@@ -319,10 +319,13 @@ def _values(plan: Plan, whole: bool) -> list[Fact]:
         return []
     moves: dict[str, list[str]] = {}
     for target, to in plan.change.values.items():
-        row, was = plan.seen[target], "" if plan.action.unseen else f"{_told(value.of(plan.seen[target]))} → "
+        row, was = (
+            plan.rows[target],
+            "" if plan.action.unverifiable else f"{_told(value.current(plan.rows[target]))} → ",
+        )
         whom = f"to {row.user}: " if plan.action.id == "notify" and isinstance(row, Job) else ""
         moves.setdefault(f"{whom}{was}{_told(to)}", []).append(target)
-    label = value.word if len(value.word) < LABEL else "becomes"
+    label = value.noun if len(value.noun) < LABEL else "becomes"
     return [Fact(label, f"{target_names(plan, those, whole)}: {move}", "text-strong") for move, those in moves.items()]
 
 
@@ -332,7 +335,7 @@ def _told(text: str | None) -> str:
 
 def _next(plan: Plan, target: str, state: str) -> tuple[str, str]:
     """In which state a node comes back from its reboot, and why in that."""
-    row = plan.seen.get(target)
+    row = plan.rows.get(target)
     assert isinstance(row, Node)
     out = row.state == "DOWN" or not {"DRAIN", "FAIL"}.isdisjoint(row.flags)
     if state == "DOWN":
@@ -349,20 +352,20 @@ def _left_alone(plan: Plan, whole: bool) -> list[Fact]:
     lines = [f"{target_names(plan, [skip.target for skip in those], whole)}: {why}" for why, those in groups.items()]
     if not lines:
         return []
-    lines[0] = f"{len(plan.skipped):,} of {len(plan.skipped) + len(plan.seen):,}: {lines[0]}"
+    lines[0] = f"{len(plan.skipped):,} of {len(plan.skipped) + len(plan.rows):,}: {lines[0]}"
     return capped([Fact("left alone", one) for one in lines], whole)
 
 
 def _reasons(plan: Plan, whole: bool) -> list[Fact]:
     """The reason, and where a node's own differs from it."""
     made = []
-    if plan.why:
-        made.append(Fact("reason", plan.why, "text-strong"))
-    elif plan.asks_reason:
+    if plan.reason:
+        made.append(Fact("reason", plan.reason, "text-strong"))
+    elif plan.needs_reason:
         made.append(Fact("reason", "not given yet", "warn"))
     own: dict[str, list[str]] = {}
     for target, words in plan.change.reasons.items():
-        if words == plan.why:
+        if words == plan.reason:
             continue
         own.setdefault(words, []).append(target)
     return made + capped(

@@ -50,7 +50,7 @@ class RolloutGate(Protocol):
     """What a roll-out asks of the gate that started it."""
 
     @property
-    def look(self) -> Callable[..., Any] | None:
+    def reread(self) -> Callable[..., Any] | None:
         """Reads what the pre-flight needs anew, between two waves."""
 
     def note(self, settled: Sequence[Settled], **more: str) -> str:
@@ -67,7 +67,7 @@ class RolloutGate(Protocol):
     def follow(self, outcome: Outcome) -> Outcome:
         """Read back until every target is settled."""
 
-    def ask_again(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
+    def replan(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
         """The same action on the targets that a send left out because they changed."""
 
 
@@ -110,7 +110,7 @@ class Rollout:
         """From when on XIDs count, where it is known what came before: that was looked at when it was planned."""
         good = fresh(plan.cluster, clock.now(), plan.made)
         self._knew_xids = good.nodes and good.xids
-        self._confirmed = {check.trouble for check in plan.checks if check.level == "bad"}
+        self._confirmed = {check.identity for check in plan.checks if check.level == "bad"}
         """What spoke against a node in the preview: the glass was broken for it."""
         self.warning = ""
         """What could not be written down or taken out again."""
@@ -125,7 +125,7 @@ class Rollout:
         wave = self._of[step.targets[0]]
         if wave != self._at:
             count, unfit = self._count + len(self._unsent), self.close(results)
-            if count and 100 * unfit > self._waves.most_failed_pct * count and not self._stopped():
+            if count and 100 * unfit > self._waves.max_failed_pct * count and not self._stopped():
                 name = self._waves.waves[self._at].name
                 self._progress.hold(f"{name}: {unfit:,} of {count:,} nodes did not come back fit")
             self._at = wave
@@ -136,7 +136,7 @@ class Rollout:
         """Look at the nodes of a step once more, as for somebody who puts them back by hand just now: since the preview
         minutes have passed. Returns those that are not fit; they are set aside. What cannot be read refuses nothing.
         """
-        self._looked, look, began = {}, self._gate.look, self._clock.mono()
+        self._looked, look, began = {}, self._gate.reread, self._clock.mono()
         if look is None:
             return {}
         self._progress.wave = f"{self._head}: looks at {len(names):,} nodes before they go out"
@@ -144,7 +144,7 @@ class Rollout:
             while True:
                 cluster, extra = look(names)
                 waited = self._clock.mono() - began
-                if _newer(cluster, began) or waited >= REREAD_WAIT_S or self._progress.rest(POLL_S):
+                if _newer(cluster, began) or waited >= REREAD_WAIT_S or self._progress.wait(POLL_S):
                     break
             rows = self._rows(names)
         except SourceFault as error:
@@ -170,7 +170,7 @@ class Rollout:
         self._sent += tuple(waiting)
         self._count += len(step.targets)
         self._failed |= {target: result.why for target, result in found.items() if result.state == "failed"}
-        self._steps.append((mono, self._waves.kw(step.targets)))
+        self._steps.append((mono, self._waves.power_kw(step.targets)))
         if not self._waves.ramp_kw_min or any(node not in self._waves.node_kw for node in step.targets):
             self._not_before = mono + self._waves.pause_s
 
@@ -195,7 +195,7 @@ class Rollout:
         self._come_late(late, unfit, results)
         self._sent, self._behind = (), behind + left
         self._failed, self._unsent, self._count = {}, {}, 0
-        self._progress.behind = len(self._behind)
+        self._progress.late_count = len(self._behind)
         return len(aside)
 
     def finish(self, results: dict[str, SendResult]) -> None:
@@ -210,7 +210,7 @@ class Rollout:
             return
         self._come_late(late, unfit, results)
         self._behind = behind
-        self._progress.behind = len(behind)
+        self._progress.late_count = len(behind)
 
     # -- what is told and written ------------------------------------------------------------------------------------
 
@@ -232,7 +232,7 @@ class Rollout:
             msgspec.structs.replace(one, why=f"{one.why}; set aside: {unfit[one.target]}", aside=True)
             if one.target in unfit else one for one in settled
         )  # fmt: skip
-        results |= {one.target: SendResult(one.state, one.why, one.aside, one.seen) for one in told}
+        results |= {one.target: SendResult(one.state, one.why, one.aside, one.shown_state) for one in told}
         self._progress.results |= results
         self.warning = self.warning or self._gate.note(told, wave=wave)
 
@@ -247,7 +247,7 @@ class Rollout:
         if self._blind:
             words.append(f"before it went out it could not be looked at: {self._blind}")
             self._blind = ""
-        self._progress.tell(", ".join(words), aside)
+        self._progress.log_wave(", ".join(words), aside)
 
     def _stopped(self) -> bool:
         return self._progress.stopped
@@ -265,7 +265,7 @@ class Rollout:
         or as far as it came when it was stopped."""
         watch, every = Verification(waiting), list[Settled]()
         while watch.waiting:
-            seen = self._readers.glance(self._plan.cluster.name, self._plan.action, watch.waiting)
+            seen = self._readers.poll(self._plan.cluster.name, self._plan.action, watch.waiting)
             mono = self._clock.mono()
             watch, settled = watch.check(seen, mono)
             every += settled
@@ -275,7 +275,7 @@ class Rollout:
             names = fold(one.target for one in watch.waiting)
             of_it = f"{len(watch.waiting):,} of {len(waiting):,} to register"
             self._progress.wave = f"{head}: waits for {of_it}, {left:.0f} s more at most: {names}"
-            if self._progress.rest(POLL_S):
+            if self._progress.wait(POLL_S):
                 break
         return tuple(every), watch.waiting
 
@@ -294,11 +294,11 @@ class Rollout:
         cluster = msgspec.structs.replace(cluster, nodes={**cluster.nodes, **rows})
         found = preflight.run_checks(self._plan.action, cluster, rows, extra, self._clock.now(), self._policy,
                                  mono=self._clock.mono())  # fmt: skip
-        return tuple(check for check in found if check.trouble not in self._confirmed)
+        return tuple(check for check in found if check.identity not in self._confirmed)
 
     def _meanwhile(self, name: str, row: Node) -> str:
         """What a program did to a node since it was confirmed: what a person did, the gate finds by itself."""
-        was = self._plan.seen[name]
+        was = self._plan.rows[name]
         if not isinstance(was, Node) or not reason_replaced(self._plan.action, was, row):
             return ""
         return f"{state_text(row)} meanwhile: {row.reason}" if drain_reasons.robot(row.reason_by, row.reason) else ""
@@ -307,7 +307,7 @@ class Rollout:
         """Of these nodes those that came back and are not fit, and why; of how many that is not known."""
         names = [one.target for one in settled if one.state == "done"]
         cluster, since, ends = self._plan.cluster, int(self._clock.now()), self._clock.mono() + TELEMETRY_WAIT_S
-        look = self._gate.look
+        look = self._gate.reread
         if not names or look is None:
             return {}, len(names)
         rows: dict[str, Node] = {}
@@ -321,7 +321,7 @@ class Rollout:
                 new = all(load.sampled_at is not None and load.sampled_at >= since for load in loads)
             except SourceFault as error:
                 extra, new = PreflightReads(faults=(str(error.fault),)), False
-            if new or self._clock.mono() >= ends or self._progress.rest(TELEMETRY_POLL_S):
+            if new or self._clock.mono() >= ends or self._progress.wait(TELEMETRY_POLL_S):
                 break
         if self._stopped():
             return {}, 0
@@ -336,7 +336,7 @@ class Rollout:
         unfit = {name: "; ".join(whys) for name, whys in bad.items()}
         works = {name: why for name, why in unfit.items() if name in rows and "DRAIN" not in rows[name].flags}
         self._progress.unfit |= works
-        if self._waves.drains and works:
+        if self._waves.redrain and works:
             told = self._drain_again(works, msgspec.structs.replace(cluster, nodes={**cluster.nodes, **rows}))
             unfit |= {name: f"{unfit[name]}; {told}" for name in works}
         return unfit, blind
@@ -353,17 +353,19 @@ class Rollout:
             if outcome.refused is None:
                 outcome = self._gate.follow(outcome)
             whys = [
-                one.why for name, one in outcome.results.items() if one.state != "done" and name not in outcome.again
+                one.why
+                for name, one in outcome.results.items()
+                if one.state != "done" and name not in outcome.reconfirm
             ]
-            bad = bad or next(iter(whys), "") or ("" if outcome.again else outcome.refused or "")
+            bad = bad or next(iter(whys), "") or ("" if outcome.reconfirm else outcome.refused or "")
             self.warning = self.warning or outcome.warning
             for name, result in outcome.results.items():
                 if result.state == "done":
                     self._progress.unfit.pop(name, None)
-            if not outcome.again:
+            if not outcome.reconfirm:
                 break
             # Nodes that have just come back flap: those that changed are asked again.
-            plan = self._gate.ask_again(outcome, cluster)
+            plan = self._gate.replan(outcome, cluster)
         else:
             bad = plan.why
         if bad:
@@ -380,12 +382,12 @@ class Rollout:
 
     def _keep_ramp(self, nodes: Sequence[str]) -> None:
         """Wait until these may draw their power."""
-        kw, ramp = self._waves.kw(nodes), self._waves.ramp_kw_min
+        kw, ramp = self._waves.power_kw(nodes), self._waves.ramp_kw_min
         at = max(self._not_before, earliest_start(self._steps, kw, ramp) if ramp else float("-inf"))
         while (left := at - self._clock.mono()) > 0:
             power = f" (about {kw:,.0f} kW)" if ramp and kw else ""
             self._progress.wave = f"{self._head}: the next {len(nodes):,} nodes{power} in {left:.0f} s"
-            if self._progress.rest(min(left, 1.0)):
+            if self._progress.wait(min(left, 1.0)):
                 return
 
 

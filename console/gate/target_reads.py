@@ -29,7 +29,7 @@ class RereadResult(NamedTuple):
     age: float | None
     dropped: dict[str, SendResult]
     """Targets that must not be acted on."""
-    asks: dict[str, ChangedTarget]
+    reconfirm: dict[str, ChangedTarget]
     """Targets that may be acted on once a new preview was confirmed."""
 
 
@@ -61,11 +61,11 @@ class TargetReaders:
                 return self._transport.read_users(targets)
         return self._transport.read_reservations(targets)
 
-    def again(self, plan: Plan, targets: Sequence[str], clock: Clock) -> RereadResult:
+    def reread(self, plan: Plan, targets: Sequence[str], clock: Clock) -> RereadResult:
         """These targets of a plan as they are now, and what of them is not sent as confirmed. Raises SourceFault."""
         age = plan.age_s(began := clock.mono())
         beside = partition_peers(plan)
-        rows: Mapping[str, Row] = {**{one: plan.cluster.nodes[one] for one in beside}, **plan.seen}
+        rows: Mapping[str, Row] = {**{one: plan.cluster.nodes[one] for one in beside}, **plan.rows}
         jobs: Mapping[str, frozenset[str]] | None = None
         if self.reads(plan.action.kind):
             # Every road asks Slurm for all nodes, whichever are named: the others of their partitions cost no more.
@@ -73,7 +73,7 @@ class TargetReaders:
             if plan.kills and plan.action.kind == "node":
                 jobs = self.jobs_on(targets)
             age = clock.mono() - began
-        elif age is None or age > plan.oldest_s:
+        elif age is None or age > plan.max_age_s:
             raise SourceFault("stale", "what is known of them is too old", "wait for the next reading")
         hit = None if plan.jobs is None else frozenset(job.id for job in plan.jobs)
         found = RereadResult(rows, age, {}, {})
@@ -81,12 +81,12 @@ class TargetReaders:
             now = rows.get(target)
             jobs_before = hit if jobs is not None else None
             jobs_now = None if jobs is None else jobs.get(target, frozenset())
-            one = find_drift(plan.action, plan.cluster, plan.seen[target], now, jobs_before, jobs_now)
-            if one is None or one.asks:
+            one = find_drift(plan.action, plan.cluster, plan.rows[target], now, jobs_before, jobs_now)
+            if one is None or one.reconfirm:
                 other = next_state_drift(plan, target, now)
-                one = other if one is None or (other is not None and not other.asks) else one
-            if one is not None and one.asks and now is not None:
-                found.asks[target] = ChangedTarget(one.why, now)
+                one = other if one is None or (other is not None and not other.reconfirm) else one
+            if one is not None and one.reconfirm and now is not None:
+                found.reconfirm[target] = ChangedTarget(one.why, now)
             elif one is not None:
                 found.dropped[target] = SendResult("dropped", one.why)
         return found
@@ -96,13 +96,13 @@ class TargetReaders:
         taking out through this gate just now; and the incident that eases it."""
         cluster = plan.cluster
         if plan.action.kind == "node":
-            gone = {*plan.seen, *partition_peers(plan)}.difference(rows) | going.difference(plan.seen)
+            gone = {*plan.rows, *partition_peers(plan)}.difference(rows) | going.difference(plan.rows)
             nodes: Any = {name: row for name, row in {**cluster.nodes, **rows}.items() if name not in gone}
             cluster = msgspec.structs.replace(cluster, nodes=nodes)
-        if plan.inside and self._desk is not None:
+        if plan.incident and self._desk is not None:
             # An Alertmanager that is silent ends no incident: what was known of it stands, as long as it lasts.
             with suppress(SourceFault):
-                silences = self._desk.read_silences_of(INCIDENT, [plan.inside])
+                silences = self._desk.read_silences_of(INCIDENT, [plan.incident])
                 cluster = msgspec.structs.replace(cluster, silences=silences)
         return cluster
 
@@ -111,11 +111,11 @@ class TargetReaders:
         assert self._transport is not None
         return jobs_by_node(self._transport.read_jobs_on(nodes).values())
 
-    def glance(self, cluster: str, action: Action, waiting: Sequence[PendingTarget]) -> Cluster:
+    def poll(self, cluster: str, action: Action, waiting: Sequence[PendingTarget]) -> Cluster:
         """A Cluster of just what shows what came of these; of nothing where it cannot be read."""
-        kind: Any = action.shown_in
+        kind: Any = action.result_kind
         made = {one.value or "": None for one in waiting}
-        targets = [one.target for one in waiting] if action.together is None else list(made)
+        targets = [one.target for one in waiting] if action.creates is None else list(made)
         try:
             if action.id == "incident":
                 # Its silence has an id that Alertmanager gave it: it is found by its name.

@@ -206,7 +206,7 @@ def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[
         before, row = was(orphan, target), rows.get(target)
         reason, asked = orphan.reasons.get(target, orphan.reason), orphan.priorities.get(target, orphan.resume_after_s)
         known = BY_ID.get(orphan.action)
-        if known is None or known.unseen:
+        if known is None or known.unverifiable:
             told[target] = {"state": "unknown", "why": "no reading shows what it did"}
             continue
         shown = (

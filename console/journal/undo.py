@@ -245,15 +245,15 @@ def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at
     row = rows_of(action, cluster).get(target)
     before = had(entry, target)
     assert action.value is not None
-    now = None if row is None else action.value.of(row)
+    now = None if row is None else action.value.current(row)
     if back is None:
         found.left[target] = f"{action.label} cannot be undone"
     elif before is None:
-        found.left[target] = f"the journal does not say which {action.value.word} it had"
+        found.left[target] = f"the journal does not say which {action.value.noun} it had"
     elif now is not None and now == before:
-        found.left[target] = f"its {action.value.word} is as before"
+        found.left[target] = f"its {action.value.noun} is as before"
     elif now is not None and now != entry.values.get(target):
-        found.left[target] = f"it has another {action.value.word} now: {now}"
+        found.left[target] = f"it has another {action.value.noun} now: {now}"
     elif back.id == "extend" and (not MOMENT.fullmatch(before) or epoch_of(before) - at < _LEAST_S):
         # Slurm would end it at once, and the jobs in it.
         found.left[target] = f"the end that it had is over: {before}"

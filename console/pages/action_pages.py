@@ -172,7 +172,7 @@ def _can(action: Action, drift: Drift) -> bool:
     """Whether the change is one that this action could meet."""
     match drift:
         case "next_down" | "next_resume":
-            return "next_state" in action.asks
+            return "next_state" in action.option_fields
         case "new_job" | "kills":
             return action.takes_out
     return True
@@ -240,7 +240,7 @@ def _sent(action: Action) -> Iterator[str]:
         one = change(action, **more)
         yield f"{said[:1].upper()}{said[1:]}:\n" if said else f"For {_for(action)}:\n"
         yield "```"
-        if action.shown_in not in {"alert", "silence"}:
+        if action.result_kind not in {"alert", "silence"}:
             for words, _ in argv.calls(one):
                 yield f"cli      {shlex.join(words)}"
             yield from (f"rest     {line}" for line in _rest(one))
@@ -249,7 +249,7 @@ def _sent(action: Action) -> Iterator[str]:
             for order in alert_orders(one, "https://alertmanager.example"):
                 yield shlex.join(order.argv)
         yield "```\n"
-        if action.shown_in in {"alert", "silence"}:
+        if action.result_kind in {"alert", "silence"}:
             how = "DELETE /api/v2/silence/ID" if action.kind == "silence" else "POST /api/v2/silences"
             yield f"It is sent as `{how}`; the line above does the same by hand.\n"
 
@@ -269,11 +269,11 @@ def _for(action: Action) -> str:
 
 
 def _asks(action: Action) -> str:
-    count = action.danger == "kills" or action.counts
+    count = action.danger == "kills" or action.count_confirmed
     words = ["a reason"] * action.needs_reason + ["the count"] * count
     words += ["its name where it holds most of the machine"] * (action.id == "partition-down")
-    words += [{"priority": "a priority"}[one] for one in action.asks if one == "priority"]
-    words += [f"a {action.value.word}"] if action.value is not None else []
+    words += [{"priority": "a priority"}[one] for one in action.option_fields if one == "priority"]
+    words += [f"a {action.value.noun}"] if action.value is not None else []
     return ", ".join(words) or "y"
 
 
@@ -282,4 +282,4 @@ def _back(action: Action) -> str:
 
 
 def _needs(action: Action) -> str:
-    return action.needs or "what the proxy before Alertmanager asks"
+    return action.admin_level or "what the proxy before Alertmanager asks"

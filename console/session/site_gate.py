@@ -104,5 +104,5 @@ def closed_gate(site: Site) -> Gate:
         raise JournalFault(LOCKED)
 
     gate = Gate(site.name, no_writer, None, no_journal, site.clock_of(), read_only=True)
-    gate.locked = LOCKED
+    gate.read_only_reason = LOCKED
     return gate

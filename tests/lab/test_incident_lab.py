@@ -83,7 +83,7 @@ class Site:
         wants = parse_request(words, cluster, self.clock.now())
         plan = gate.plan(wants.action, wants.targets, wants.title, cluster, Options(settings=wants.settings))
         assert isinstance(plan, Plan), plan
-        outcome = gate.send(plan, plan.confirm.words)
+        outcome = gate.send(plan, plan.confirmation.prompt)
         assert outcome.refused is None, outcome.refused
         ended = gate.follow(outcome, 1.0)
         states = {one.state for one in ended.results.values()}

@@ -127,7 +127,7 @@ def test_what_another_did_to_a_partition_meanwhile_stands(site: Site) -> None:
     plan = gate.plan("partition-down", ["gpu", "debug"], "cooling", site.cluster("partition-down"))
     assert isinstance(plan, Plan)
     site.lab.check(["scontrol", "update", "PartitionName=debug", "State=DRAIN"])
-    outcome = gate.follow(gate.send(plan, plan.confirm.words), 10)
+    outcome = gate.follow(gate.send(plan, plan.confirmation.prompt), 10)
     assert outcome.results["debug"].why == "it was set DRAIN meanwhile"
     assert outcome.results["gpu"].state == "done" and site.partition("debug") == "DRAIN"
 
