@@ -259,7 +259,7 @@ async def test_a_question_never_comes_up_under_somebodys_hands(monkeypatch):
         looked.wait(60)
         return real(*given, **more)
 
-    monkeypatch.setattr(preflight_reads, "gather", slow)
+    monkeypatch.setattr(preflight_reads, "read_for", slow)
     async with console() as op:
         back, out = op.node("allocated", 2)
         op.machine.break_node(back, "bad DIMM", down=False)
@@ -290,7 +290,7 @@ async def test_a_look_that_breaks_is_told_and_can_be_asked_for_again(monkeypatch
     def breaks(*_given, **_more):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(preflight_reads, "gather", breaks)
+    monkeypatch.setattr(preflight_reads, "read_for", breaks)
     async with console() as op:
         (name,) = op.node("allocated")
         op.machine.break_node(name, "bad DIMM", down=False)

@@ -45,7 +45,7 @@ def make_options(**settings):
 
 def inside(world, gate, *silences):
     plan = gate.plan("drain", ["n1", "n2", "n3"], "x", world.cluster(silences={one.id: one for one in silences}))
-    return plan.inside
+    return plan.incident
 
 
 def made_by(world) -> Silence:
@@ -240,6 +240,6 @@ def test_a_reservation_that_ends_sooner_takes_the_count_for_slurm_kills_what_run
         return world.gate().plan("extend", ["maint"], None, cluster, Options(value=BY_ID["extend"].value.parse(text)))
 
     sooner = plan("-1h")
-    assert sooner.confirm.kind == "count"
+    assert sooner.confirmation.kind == "count"
     assert "kills" in " ".join(words for _, words, _ in impact_lines(sooner))
     assert plan("+1h").confirm.kind == "plain"

@@ -90,7 +90,7 @@ def test_a_reboot_is_not_called_off_over_what_speaks_against_the_node():
     refused = make_plan(action, ["gpu0001"], cluster, NOW, 500.0, Guard(), policy, Options(), PreflightReads())
     assert isinstance(refused, Refusal) and refused.can_break_glass and "7 of the 8 GPUs" in refused.why
     made = plan(cluster, "cancel_reboot", break_glass=True)
-    assert made.confirm.kind == "break" and made.asks_reason
+    assert made.confirmation.kind == "break" and made.needs_reason
     assert lines(made, "✖ against it") == ["7 of the 8 GPUs that Slurm counts are seen"]
 
 
@@ -183,7 +183,7 @@ def test_a_down_says_how_many_die_and_what_is_lost():
     job = make.job("7", nodes="gpu0001", started=int(NOW - HOUR), node_count=1)
     made = plan(site(make.node(state="ALLOCATED"), jobs=[job]), "down", why="smoke")
     assert lines(made, "▲ warning") == ["1 job dies at once, on all its nodes"]
-    assert lines(made, "kills")[-1] == "8.0 GPU-hours of work at risk" and made.confirm == Confirmation("count", 1)
+    assert lines(made, "kills")[-1] == "8.0 GPU-hours of work at risk" and made.confirmation == Confirmation("count", 1)
 
 
 def test_many_reasons_to_leave_nodes_alone_stay_readable():

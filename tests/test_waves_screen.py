@@ -41,8 +41,8 @@ async def drained(op: Operator, count: int) -> list[str]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
-    monkeypatch.setattr(rollout, "GLANCE_S", 0.02)
-    monkeypatch.setattr(rollout, "AGAIN_S", 0.1)
+    monkeypatch.setattr(rollout, "POLL_S", 0.02)
+    monkeypatch.setattr(rollout, "TELEMETRY_POLL_S", 0.1)
     return ManualClock()
 
 

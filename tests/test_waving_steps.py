@@ -171,7 +171,7 @@ def test_one_silent_node_holds_up_nobody(world: World) -> None:
     world.before_send = lambda: at.append(hand.waited)
     hand.at_rest = lambda: said.add(hand.wave)
     chips: list[str] = []
-    hand.tell = lambda line, aside: (Progress.log_wave(hand, line, aside), chips.append(hand.chip))  # type: ignore[method-assign]
+    hand.log_wave = lambda line, aside: (Progress.log_wave(hand, line, aside), chips.append(hand.chip))  # type: ignore[method-assign]
     outcome = gate.send(plan_of(world, gate), "64", hand)
     assert 120 <= at[1] - at[0] < 130 and at[4] - at[1] < 60, "two minutes once, and the others after one another"
     assert any(one.endswith("waits for 1 of 16 to register, 100 s more at most: gpu0003") for one in said), said

@@ -236,7 +236,7 @@ class _Teller:
             return status
         by_result: dict[tuple[str, str], list[str]] = {}
         for target, result in results.items():
-            word = done_word(plan.action, result.seen) if result.state == "done" else result.state
+            word = done_word(plan.action, result.shown_state) if result.state == "done" else result.state
             by_result.setdefault((word, result.why), []).append(target)
         for (word, reason), names in by_result.items():
             why = f": {reason}" if reason else ""

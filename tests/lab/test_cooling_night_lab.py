@@ -151,7 +151,7 @@ class Night:
 
 @pytest.fixture
 async def night(lab_forky: Lab, monitor: Monitor, alertmanager_forky: Alertmanager, tmp_path, monkeypatch):
-    monkeypatch.setattr(rollout, "AGAIN_S", 1.0)  # it is scraped every second here
+    monkeypatch.setattr(rollout, "TELEMETRY_POLL_S", 1.0)  # it is scraped every second here
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{lab_forky.bin_dir}:/usr/bin:/bin")
     lab_forky.reset()
