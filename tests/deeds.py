@@ -9,7 +9,7 @@ import msgspec
 
 from collectors.model import Alert, Matcher, Silence
 from console.actions.registry import BY_ID
-from console.gate.outcome import noted
+from console.gate.outcome import journal_row
 from console.journal.entries import join
 from console.journal.undo import undo_of
 from tests import make
@@ -30,7 +30,7 @@ class Book:
         targets = [getattr(row, "id", None) or row.name for row in rows]
         states = [states] * len(rows) if isinstance(states, str) else states
         about = {"id": plan, "action": action, "kind": kind, "targets": targets}
-        seen = {target: noted(row, BY_ID.get(action)) for target, row in zip(targets, rows, strict=True)}
+        seen = {target: journal_row(row, BY_ID.get(action)) for target, row in zip(targets, rows, strict=True)}
         time = datetime.fromtimestamp(NOW - ago, UTC).isoformat()
         self.records.append({"event": "intent", **about, "time": time, "login": who, "uid": 1001, "host": "ops1",
                              "reason": reason, "seen": seen, "argv": [], **more})  # fmt: skip

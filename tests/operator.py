@@ -125,7 +125,7 @@ class Operator:
             await self.type(reason)
             await self.press("enter")
             await self.until(
-                lambda: not self.dialog.plan.lacks_reason and self.dialog._armed_at is not None, "the plan"
+                lambda: not self.dialog.plan.missing_reason and self.dialog._armed_at is not None, "the plan"
             )
         await self.type(answer)
         if answer != "y":

@@ -305,7 +305,7 @@ def test_a_signal_in_the_midst_of_a_wait_holds_nothing_up(monkeypatch):
     with stoppable(None, lambda line: None) as progress:
         progress.intent = {"targets": ()}
         monkeypatch.setattr(threading.Condition, "wait", interrupted)
-        assert progress.rest(0.001) and not progress.may_go_on()
+        assert progress.wait(0.001) and not progress.wait_while_paused()
 
 
 def test_what_nohup_has_it_ignore_stays_ignored(act):

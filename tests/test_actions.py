@@ -27,7 +27,7 @@ def job(state: str, **more: object) -> Job:
 
 
 def test_no_letter_has_two_meanings():
-    keys = [action.pressed for action in ACTIONS] + [key for one in NAVIGATION for key in one.keys]
+    keys = [action.binding for action in ACTIONS] + [key for one in NAVIGATION for key in one.keys]
     assert [key for key, times in Counter(keys).items() if times > 1] == []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from collectors.model import Job
-from console.actions.plan import Confirm, Plan, Refusal
+from console.actions.plan import Confirmation, Plan, Refusal
 from tests.test_gate import World, node, planned
 
 PARTS = ["11+0", "11+1", "11+2"]
@@ -37,7 +37,7 @@ def test_the_first_part_takes_all_with_it(tmp_path, state):
     told = "would end with it: name the whole heterogeneous job, 11"
     assert why(at, "cancel", "11+0", "12") == {"11+0": f"11+1, 11+2 {told}"}
     plan = planned(at.gate(), "cancel", *PARTS, cluster=at.cluster())
-    assert (plan.change.targets, plan.confirm) == (tuple(PARTS), Confirm("count", 3)) and not plan.skipped
+    assert (plan.change.targets, plan.confirmation) == (tuple(PARTS), Confirmation("count", 3)) and not plan.skipped
 
 
 def test_a_running_part_ends_by_itself_and_a_waiting_one_does_not(tmp_path):

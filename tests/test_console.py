@@ -292,7 +292,7 @@ async def test_what_comes_in_one_burst_with_the_colon_is_a_command_and_no_keys()
         await op.burst(":drain gpu[0001-0003] bad fan\n")
         await op.until(lambda: isinstance(op.app.screen, ConfirmDialog), "the dialog")
         assert op.dialog.plan.change.targets == ("gpu0001", "gpu0002", "gpu0003")
-        assert op.dialog.plan.why == "bad fan"
+        assert op.dialog.plan.reason == "bad fan"
         await op.press("escape")
         await op.burst("/gpu0004\n")
         await op.comes("/ gpu0004")

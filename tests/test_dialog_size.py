@@ -20,8 +20,8 @@ async def test_the_question_stays_on_the_screen_and_what_was_typed_in_it() -> No
             op.sees("PDU is dead", "2h", "Drain gpu[0001-")
             assert op.app.focused is op.dialog._more  # where the person was
         await op.press("enter")
-        await op.until(lambda: not op.dialog.plan.lacks_reason and op.dialog._armed_at is not None, "the count")
-        wanted = op.dialog.plan.confirm.words
+        await op.until(lambda: not op.dialog.plan.missing_reason and op.dialog._armed_at is not None, "the count")
+        wanted = op.dialog.plan.confirmation.prompt
         await op.type(wanted[0])
         await op.pilot.resize_terminal(60, 12)
         await op.comes(f"{wanted}, then Enter")

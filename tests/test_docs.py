@@ -15,7 +15,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
 from console.actions.plan import Guard
 from console.actions.registry import ACTIONS, NAVIGATION
-from console.actions.verification import PATIENCE_OF_S, PATIENCE_S
+from console.actions.verification import TIMEOUT_BY_ACTION_S, TIMEOUT_S
 from console.alerts import alert_rules
 from console.cli.act_command import act
 from console.config import settings as config
@@ -92,8 +92,9 @@ def rights_s(settings: SlurmSettings) -> float:
         f"began within {failure_domains.GAP_S // 60} minutes of each other",
         f"a silence of {Guard().take_s // 3600} h with your name",
         f"silences, {Guard().silence_s // 3600} h unless you say otherwise (at most {LONGEST_S // 86_400} days)",
-        f"what none shows within {PATIENCE_S:g} s is called unknown",
-        f"(up to {PATIENCE_OF_S['resume'] / 60:g} min; a reboot up to {PATIENCE_OF_S['reboot'] / 60:g} min)",
+        f"what none shows within {TIMEOUT_S:g} s is called unknown",
+        f"(up to {TIMEOUT_BY_ACTION_S['resume'] / 60:g} min; a reboot up to "
+        f"{TIMEOUT_BY_ACTION_S['reboot'] / 60:g} min)",
         f"requeued {preflight.RESTARTS} times or more before",
         f"up to {preflight_reads.NODES_MOST} nodes, the details of up to {preflight_reads.JOBS_MOST} jobs",
         f"no question begins after {preflight_reads.DEADLINE_S:g} s",

@@ -9,11 +9,11 @@ from collectors.model import Load, Rights
 from collectors.slurm import operations
 from collectors.slurm.operations import calls
 from collectors.template import template_fault
-from console.actions.options import option
+from console.actions.options import parse_option
 from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
-from console.actions.targets import jobs_of, named, nodes_of
-from console.actions.waves import draws, may_begin
+from console.actions.targets import resolve, resolve_jobs, resolve_nodes
+from console.actions.waves import earliest_start, node_power
 from console.gate.rights import refused
 from tests import make
 from tests.make import change_of
@@ -33,30 +33,30 @@ RACKS = make.cluster(nodes=[make.node("n1", rack="R01"), make.node("n2", rack="R
 )  # fmt: skip
 def test_an_option_that_makes_no_sense_is_refused(name, text, says):
     with pytest.raises(ValueError, match=says):
-        option(name, text)
+        parse_option(name, text)
 
 
 def test_an_option_says_what_it_says():
-    assert option("failed", "drain") == {"redrain": True} and option("failed", "stay") == {"redrain": False}
-    assert option("for", "60s") in ({"seconds": 60}, {"resume_after_s": 60})
-    assert option("priority", "1") == {"value": "1"} and option("next", "down") == {"next_state": "DOWN"}
+    assert parse_option("failed", "drain") == {"redrain": True} and parse_option("failed", "stay") == {"redrain": False}
+    assert parse_option("for", "60s") in ({"seconds": 60}, {"resume_after_s": 60})
+    assert parse_option("priority", "1") == {"value": "1"} and parse_option("next", "down") == {"next_state": "DOWN"}
 
 
 @pytest.mark.parametrize("word", ["@rack:R01,R09", "@rack:R09,R01", "@rack:R[01-03]"])
 def test_an_unknown_rack_among_known_ones_refuses_the_whole(word):
-    assert nodes_of("@rack:R01,R02", RACKS) == ("n1", "n2")
+    assert resolve_nodes("@rack:R01,R02", RACKS) == ("n1", "n2")
     with pytest.raises(ValueError, match=r"no rack R0[39] is known"):
-        nodes_of(word, RACKS)
+        resolve_nodes(word, RACKS)
 
 
 def test_the_number_of_a_job_never_means_another_that_begins_with_it():
     """A person who types 104 means job 104, its array tasks or its components: never 1041."""
     tasks = make.cluster(jobs=[make.job(id) for id in ("104_1", "104_2", "1041", "1041_1", "1042+0", "10", "4")])
-    assert jobs_of(["104"], tasks) == ("104_1", "104_2") and jobs_of(["1041"], tasks) == ("1041",)
-    assert jobs_of(["1042"], tasks) == ("1042+0",) and jobs_of(["10"], tasks) == ("10",)
-    assert named("job", ["104"], make.cluster(jobs=[make.job("1041")])) == ("104",), "the gate refuses it by name"
+    assert resolve_jobs(["104"], tasks) == ("104_1", "104_2") and resolve_jobs(["1041"], tasks) == ("1041",)
+    assert resolve_jobs(["1042"], tasks) == ("1042+0",) and resolve_jobs(["10"], tasks) == ("10",)
+    assert resolve("job", ["104"], make.cluster(jobs=[make.job("1041")])) == ("104",), "the gate refuses it by name"
     itself = make.cluster(jobs=[make.job(id) for id in ("104", "104_1", "1041")])
-    assert jobs_of(["104"], itself) == ("104",)
+    assert resolve_jobs(["104"], itself) == ("104",)
 
 
 @pytest.mark.parametrize("id", ["101_*", "101_[1-2]", "101_", "*", "101+", "-1"])
@@ -96,9 +96,9 @@ def test_a_program_is_given_what_was_confirmed():
 
 def test_a_step_begins_as_soon_as_the_ramp_allows_it():
     """10 kW a minute: 6 kW sent at 0 and 4 at 30; 5 more fit once the first of them no longer counts."""
-    assert may_begin([(0.0, 6.0), (30.0, 4.0)], 5.0, 10.0) == 60.0
-    assert may_begin([(0.0, 6.0), (30.0, 4.0)], 7.0, 10.0) == 90.0
-    assert may_begin([(0.0, 3.0)], 5.0, 10.0) == float("-inf")
+    assert earliest_start([(0.0, 6.0), (30.0, 4.0)], 5.0, 10.0) == 60.0
+    assert earliest_start([(0.0, 6.0), (30.0, 4.0)], 7.0, 10.0) == 90.0
+    assert earliest_start([(0.0, 3.0)], 5.0, 10.0) == float("-inf")
 
 
 @pytest.mark.parametrize(("count", "exit"), [(1, 2), (2, 0), (3, 2)])
@@ -133,5 +133,5 @@ def test_what_an_idle_node_draws_is_no_measure_of_work():
     loads = [Load(node="n1", power_w=6000.0, sampled_at=1100), Load(node="n2", power_w=300.0, sampled_at=1100)]
     cluster = make.cluster(nodes=nodes, jobs=[make.job("1", nodes="n1")], loads=loads)
     acting = {"n3": nodes[2]}
-    assert draws(acting, cluster, 0.0, 1100.0, 0.0)[0] == {"n3": 6.0}
-    assert draws(acting, cluster, 8.0, 1100.0, 0.0)[0] == {"n3": 8.0}, "the configured figure comes first"
+    assert node_power(acting, cluster, 0.0, 1100.0, 0.0)[0] == {"n3": 6.0}
+    assert node_power(acting, cluster, 8.0, 1100.0, 0.0)[0] == {"n3": 8.0}, "the configured figure comes first"

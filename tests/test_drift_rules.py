@@ -15,13 +15,13 @@ from msgspec.structs import replace
 from collectors.model import Association, Cluster, Partition, Reservation, Silence, User
 from console.actions.action import Row
 from console.actions.drift_rules import RULES, Drift
-from console.actions.plan import Confirm, Guard, Plan
+from console.actions.plan import Confirmation, Guard, Plan
 from console.actions.registry import ACTIONS, BY_ID
-from console.actions.verification import drifted
+from console.actions.verification import find_drift
 from console.app.dialogs import ConfirmDialog
 from console.cli.act import DONE, INCOMPLETE, REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
-from console.gate.planning import otherwise
+from console.gate.planning import next_state_drift
 from console.gate.preview import text
 from tests.operator import Operator, console
 from tests.test_gate import NOW, World, alert, job, node, planned
@@ -194,10 +194,10 @@ def found(action: str, drift: str) -> str:
     for before, now in pairs(row.kind, drift):
         if row.refuse(cluster, before) is not None:
             continue
-        one = drifted(
+        one = find_drift(
             row, cluster, before, now, {"9"} if drift == "new_job" else None, {"8"} if drift == "new_job" else None
         )
-        said.add("goes" if one is None else "vain" if one.drift == "vain" else "asks" if one.asks else "drops")
+        said.add("goes" if one is None else "vain" if one.drift == "vain" else "asks" if one.reconfirm else "drops")
     if said - {"vain"}:
         said.discard("vain")
     return "/".join(sorted(said)) or "-"
@@ -254,7 +254,7 @@ def asked(world: World, action: str, *targets: str, back: str = "ALLOCATED") -> 
     move(world, targets[:1], FLAPS)
     plan = planned(gate, action, *targets, cluster=world.cluster())
     move(world, targets[:1], back)
-    return plan, gate.send(plan, plan.confirm.words)
+    return plan, gate.send(plan, plan.confirmation.prompt)
 
 
 def test_a_drain_of_a_node_that_came_back_is_asked_again_with_its_reason(world: World) -> None:
@@ -265,10 +265,10 @@ def test_a_drain_of_a_node_that_came_back_is_asked_again_with_its_reason(world: 
     outcome = gate.send(plan, "y")
     assert world.sent == [] and world.journal() == []
     assert outcome.refused == "nothing was sent: gpu0001: it is back in service meanwhile: allocated"
-    fresh = gate.ask_again(outcome, world.cluster())
-    assert isinstance(fresh, Plan) and fresh.why == "bad DIMM" and fresh.confirm == Confirm("plain", 1)
+    fresh = gate.replan(outcome, world.cluster())
+    assert isinstance(fresh, Plan) and fresh.reason == "bad DIMM" and fresh.confirmation == Confirmation("plain", 1)
     assert "not sent yet, gpu0001: it is back in service meanwhile: allocated" in "\n".join(text(fresh))
-    assert fresh.seen["gpu0001"].state == "ALLOCATED" and fresh.shares[0].newly_out == 1
+    assert fresh.rows["gpu0001"].state == "ALLOCATED" and fresh.shares[0].newly_out == 1
     assert gate.send(fresh, "y").refused is None and world.sent[0].reason == "bad DIMM"
 
 
@@ -278,26 +278,26 @@ def test_it_is_shown_as_it_was_read_though_the_console_has_not_read_it_yet(world
     old = world.cluster()
     plan = planned(gate, "drain", NAMES[0], cluster=old)
     move(world, NAMES[:1], "ALLOCATED")
-    fresh = gate.ask_again(gate.send(plan, "y"), old)
-    assert isinstance(fresh, Plan) and fresh.seen["gpu0001"].display == "allocated"
+    fresh = gate.replan(gate.send(plan, "y"), old)
+    assert isinstance(fresh, Plan) and fresh.rows["gpu0001"].display == "allocated"
 
 
 def test_the_others_go_and_only_the_changed_one_is_asked_again(world: World) -> None:
     _, outcome = asked(world, "drain", *NAMES[:4])
     assert outcome.refused is None and world.sent[0].targets == tuple(NAMES[1:4])
-    assert outcome.results["gpu0001"].state == "dropped" and set(outcome.again) == {"gpu0001"}
+    assert outcome.results["gpu0001"].state == "dropped" and set(outcome.reconfirm) == {"gpu0001"}
 
 
 def test_what_a_smaller_answer_would_do_for_in_two_parts_is_asked_again_in_one(world: World) -> None:
     gate = world.gate()
     move(world, NAMES[:10], FLAPS)
     plan = planned(gate, "drain", *NAMES[:25], cluster=world.cluster())
-    assert plan.confirm == Confirm("count", 25), "15 of 90"
+    assert plan.confirmation == Confirmation("count", 25), "15 of 90"
     move(world, NAMES[:10], "ALLOCATED")
     outcome = gate.send(plan, "25")
-    assert world.sent == [] and set(outcome.again) == set(NAMES[:25])
-    fresh = gate.ask_again(outcome, world.cluster())
-    assert isinstance(fresh, Plan) and fresh.confirm.kind == "break" and "25 % of gpu" in fresh.confirm.why
+    assert world.sent == [] and set(outcome.reconfirm) == set(NAMES[:25])
+    fresh = gate.replan(outcome, world.cluster())
+    assert isinstance(fresh, Plan) and fresh.confirmation.kind == "break" and "25 % of gpu" in fresh.confirmation.why
 
 
 def test_what_is_more_harmful_is_not_asked_again(world: World) -> None:
@@ -306,7 +306,7 @@ def test_what_is_more_harmful_is_not_asked_again(world: World) -> None:
     plan = planned(gate, "drain", NAMES[0], cluster=world.cluster())
     move(world, NAMES[:1], "ALLOCATED#")
     outcome = gate.send(plan, "y")
-    assert not outcome.again and "it would now kill jobs" in (outcome.refused or "")
+    assert not outcome.reconfirm and "it would now kill jobs" in (outcome.refused or "")
 
 
 def test_a_new_reason_of_a_person_is_not_asked_again(world: World) -> None:
@@ -315,7 +315,7 @@ def test_a_new_reason_of_a_person_is_not_asked_again(world: World) -> None:
     plan = planned(gate, "drain", NAMES[0], cluster=world.cluster())
     move(world, NAMES[:1], "ALLOCATED", reason="mine, do not touch", reason_by="jdv")
     outcome = gate.send(plan, "y")
-    assert not outcome.again and "another reason" in (outcome.refused or "")
+    assert not outcome.reconfirm and "another reason" in (outcome.refused or "")
 
 
 @pytest.mark.parametrize(("before", "now", "asks"), [("IDLE", "DOWN", True), ("DOWN", "UNKNOWN", False)])
@@ -325,8 +325,8 @@ def test_how_a_node_comes_back_from_a_reboot(world: World, action: str, before: 
     move(world, NAMES[:1], before)
     plan = planned(gate, action, NAMES[0], cluster=world.cluster())
     move(world, NAMES[:1], now)
-    one = otherwise(plan, NAMES[0], world.nodes[NAMES[0]])
-    assert one is not None and one.asks is asks and bool(gate.send(plan, "1").again) is asks
+    one = next_state_drift(plan, NAMES[0], world.nodes[NAMES[0]])
+    assert one is not None and one.reconfirm is asks and bool(gate.send(plan, "1").reconfirm) is asks
 
 
 def test_what_changes_between_two_batches_is_asked_again_in_the_end(tmp_path: Path) -> None:
@@ -339,8 +339,8 @@ def test_what_changes_between_two_batches_is_asked_again_in_the_end(tmp_path: Pa
 
     world.before_send = requeued
     outcome = gate.send(plan, "4")
-    assert [change.targets for change in world.sent] == [("1", "2"), ("4",)] and set(outcome.again) == {"3"}
-    fresh = gate.ask_again(outcome, world.cluster())
+    assert [change.targets for change in world.sent] == [("1", "2"), ("4",)] and set(outcome.reconfirm) == {"3"}
+    fresh = gate.replan(outcome, world.cluster())
     assert isinstance(fresh, Plan) and not fresh.jobs, "it kills nothing that runs"
 
 
@@ -418,15 +418,20 @@ def test_a_yes_in_advance_is_no_count(world: World) -> None:
 @pytest.mark.parametrize(
     ("given", "other", "covers"),
     [
-        (Confirm("plain", 1), Confirm("plain", 1), True), (Confirm("plain", 1), Confirm("count", 1), False),
-        (Confirm("plain", 1), Confirm("plain", 2), False), (Confirm("count", 4), Confirm("plain", 1), True),
-        (Confirm("count", 4), Confirm("count", 4), True), (Confirm("count", 4), Confirm("count", 5), False),
-        (Confirm("count", 4), Confirm("break", 4, "gpu"), False),
-        (Confirm("break", 4, "gpu"), Confirm("count", 4), True),
-        (Confirm("break", 4, "gpu"), Confirm("break", 4, "gpu"), False),
+        (Confirmation("plain", 1), Confirmation("plain", 1), True),
+        (Confirmation("plain", 1), Confirmation("count", 1), False),
+        (Confirmation("plain", 1), Confirmation("plain", 2), False),
+        (Confirmation("count", 4), Confirmation("plain", 1), True),
+        (Confirmation("count", 4), Confirmation("count", 4), True),
+        (Confirmation("count", 4), Confirmation("count", 5), False),
+        (Confirmation("count", 4), Confirmation("break", 4, "gpu"), False),
+        (Confirmation("break", 4, "gpu"), Confirmation("count", 4), True),
+        (Confirmation("break", 4, "gpu"), Confirmation("break", 4, "gpu"), False),
     ],
 )  # fmt: skip
-def test_which_answer_in_advance_does_for_which_question(given: Confirm, other: Confirm, covers: bool) -> None:
+def test_which_answer_in_advance_does_for_which_question(
+    given: Confirmation, other: Confirmation, covers: bool
+) -> None:
     assert given.covers(other) is covers
 
 
@@ -462,7 +467,7 @@ async def test_the_console_shows_what_changed_and_asks_again() -> None:
         first = op.dialog
         await op.type("bad DIMM")
         await op.press("enter")
-        await op.until(lambda: first._armed_at is not None and not first.plan.lacks_reason, "the plan")
+        await op.until(lambda: first._armed_at is not None and not first.plan.missing_reason, "the plan")
         await one.silent(False)
         await op.press("y")
         await op.until(lambda: isinstance(op.app.screen, ConfirmDialog) and op.app.screen is not first, "asked again")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.gate.outcome import noted
+from console.gate.outcome import journal_row
 from console.journal.entries import join, line_text, named, outcome_of, readable, told_orphans, was, words
 from console.journal.undo import Undo, undo_of, undone, undos
 from console.tables.journal_columns import JOURNAL, JournalCtx, commands, detail
@@ -45,7 +45,7 @@ def test_what_the_gate_notes_is_read_as_the_row_it_was(row):
     action = {"n1": "resume", "1": "hold", "f1": "take", "s1": "lift"}[getattr(row, "id", None) or row.name]
     (entry,) = Book().act("a", action, [row]).entries.values()
     again = was(entry, entry.targets[0])
-    assert noted(again) == noted(row)
+    assert journal_row(again) == journal_row(row)
 
 
 def test_without_what_it_looked_like_nothing_is_guessed():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from collectors.model import Fault, Gpu, Load, Process, Source, Xid
 from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
-from console.gate.preflight import checks
+from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy, load_policy
 from tests import make
 
@@ -60,7 +60,7 @@ def said(cluster, action="resume", gpus=None, policy=None, details=(), **extra):
     rows = cluster.nodes if BY_ID[action].kind == "node" else cluster.jobs
     rows = {key: row for key, row in rows.items() if BY_ID[action].refuse(cluster, row) is None}
     about = PreflightReads(gpus=gpus, details={one.id: one for one in details}, **extra)
-    found = checks(BY_ID[action], cluster, rows, about, NOW, policy or default_policy())
+    found = run_checks(BY_ID[action], cluster, rows, about, NOW, policy or default_policy())
     assert {one.target for one in found} <= {*rows, ""}
     return [(one.level, one.text) for one in found]
 
@@ -200,7 +200,7 @@ def test_a_node_without_gpus_has_none_to_look_at():
 def test_old_facts_of_slurms_accuse_nobody_and_call_nothing_fine():
     stale = Source(name="slurm.nodes", ok=True, read_mono=100.0, due_s=10.0)
     cluster = site(node(), loads=[load()], xids=[xid()], sources=[stale])
-    found = checks(BY_ID["resume"], cluster, cluster.nodes, PreflightReads(gpus={"gpu0001": eight(3,
+    found = run_checks(BY_ID["resume"], cluster, cluster.nodes, PreflightReads(gpus={"gpu0001": eight(3,
     remap_failed=True)}), NOW,
                    default_policy(), mono=500.0)  # fmt: skip
     assert {one.level for one in found} == {"unknown"} and len(found) == 2

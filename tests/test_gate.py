@@ -12,7 +12,7 @@ from collectors.clock import ManualClock
 from collectors.model import Alert, Change, Cluster, Fault, Job, Node, Sent, Silence, Source, SourceFault
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm.fields import duration_s
-from console.actions.plan import Confirm, Plan, Refusal, Skip
+from console.actions.plan import Confirmation, Plan, Refusal, Skip
 from console.actions.registry import ACTIONS
 from console.gate.gate import Gate
 from console.journal.writer import Journal, read
@@ -292,9 +292,9 @@ def test_the_preview_of_a_drain(world):
     share, every = plan.shares
     assert (share.partition, share.nodes, share.healthy, share.newly_out) == ("gpu", 4, 2, 2)
     assert msgspec.structs.replace(every, partition="gpu") == share and every.partition == "all"
-    assert share.part == 1.0 and share.out_then == 1.0
+    assert share.fraction == 1.0 and share.out_fraction_after == 1.0
     assert plan.commands == (("do", "drain", "Reason=bad DIMM", "gpu0001", "gpu0002"),)
-    assert plan.confirm == Confirm("count", 2) and world.sent == [] and world.reads == 0
+    assert plan.confirmation == Confirmation("count", 2) and world.sent == [] and world.reads == 0
 
 
 def test_jobs_without_a_limit_make_the_end_unknown(world):
@@ -310,30 +310,30 @@ def test_unread_jobs_are_unknown_not_none(world):
 @pytest.mark.parametrize(
     ("action", "targets", "confirm"),
     [
-        ("drain", ("gpu0001",), Confirm("plain", 1)),
-        ("drain", ("gpu0001", "gpu0003"), Confirm("plain", 1)),
-        ("drain", ("gpu0001", "gpu0002"), Confirm("count", 2)),
-        ("resume", ("gpu0003", "gpu0004"), Confirm("count", 2)),
-        ("hold", ("88133",), Confirm("plain", 1)),
-        ("cancel", ("88133",), Confirm("count", 1)),
-        ("requeue", ("88121",), Confirm("count", 1)),
+        ("drain", ("gpu0001",), Confirmation("plain", 1)),
+        ("drain", ("gpu0001", "gpu0003"), Confirmation("plain", 1)),
+        ("drain", ("gpu0001", "gpu0002"), Confirmation("count", 2)),
+        ("resume", ("gpu0003", "gpu0004"), Confirmation("count", 2)),
+        ("hold", ("88133",), Confirmation("plain", 1)),
+        ("cancel", ("88133",), Confirmation("count", 1)),
+        ("requeue", ("88121",), Confirmation("count", 1)),
     ],
 )
 def test_what_must_be_typed(world, action, targets, confirm):
-    assert planned(world.gate(), action, *targets, cluster=world.cluster()).confirm == confirm
+    assert planned(world.gate(), action, *targets, cluster=world.cluster()).confirmation == confirm
 
 
 def test_a_drain_that_kills_needs_the_count(world):
     world.node("gpu0002", "ALLOCATED#")
     plan = planned(world.gate(), "drain", "gpu0002", cluster=world.cluster())
-    assert plan.confirm == Confirm("count", 1) and plan.kills
+    assert plan.confirmation == Confirmation("count", 1) and plan.kills
 
 
 @pytest.mark.parametrize(
     ("confirm", "right", "wrong"),
     [
-        (Confirm("plain", 1), ("y", "yes", "1"), ("", "n", "Y", "yy", "y\n", "2", "01")),
-        (Confirm("count", 4), ("4",), ("", "y", "yes", "3", "04", "4 ", "44", "4\n", "٤")),
+        (Confirmation("plain", 1), ("y", "yes", "1"), ("", "n", "Y", "yy", "y\n", "2", "01")),
+        (Confirmation("count", 4), ("4",), ("", "y", "yes", "3", "04", "4 ", "44", "4\n", "٤")),
     ],
 )
 def test_only_the_very_answer_counts(confirm, right, wrong):
@@ -344,10 +344,10 @@ def test_only_the_very_answer_counts(confirm, right, wrong):
 def test_a_reason_can_come_later_and_makes_the_first_plan_void(world):
     gate = world.gate()
     first = planned(gate, "drain", "gpu0001", reason=None, cluster=world.cluster())
-    assert first.lacks_reason and first.commands == (("do", "drain", "Reason=…", "gpu0001"),)
+    assert first.missing_reason and first.commands == (("do", "drain", "Reason=…", "gpu0001"),)
     assert gate.with_reason(first, " \n") == Refusal("a reason is required")
     second = gate.with_reason(first, "bad\nDIMM")
-    assert isinstance(second, Plan) and second.change.reason == "bad DIMM" and not second.lacks_reason
+    assert isinstance(second, Plan) and second.change.reason == "bad DIMM" and not second.missing_reason
     assert gate.with_reason(first, "again") == Refusal("this plan was used already")
     assert gate.send(first, "y").refused is not None and world.sent == []
     assert gate.send(second, "y").refused is None

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from collectors.model import Rights, SourceFault, Xid
-from console.actions.plan import Confirm, Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.plan import Confirmation, Guard, Options, Plan, PreflightReads, Refusal
 from console.gate.outcome import Progress, SendResult
 from tests.test_gate import NOW, World, alert, job, node, planned
 
@@ -29,38 +29,38 @@ def drain_of(world: World, names: Sequence[str], **options: object) -> Plan:
 @pytest.mark.parametrize(
     ("names", "confirm"),
     [
-        (1, Confirm("plain", 1)),
-        (5, Confirm("count", 5)),
-        (6, Confirm("count", 6)),
-        (20, Confirm("count", 20)),
-        (21, Confirm("break", 21, "gpu", "it takes 21 % of gpu out, more than 20 %")),
+        (1, Confirmation("plain", 1)),
+        (5, Confirmation("count", 5)),
+        (6, Confirmation("count", 6)),
+        (20, Confirmation("count", 20)),
+        (21, Confirmation("break", 21, "gpu", "it takes 21 % of gpu out, more than 20 %")),
     ],
 )
 def test_what_a_share_of_the_partition_asks_for(world, names, confirm):
-    assert drain_of(world, HUNDRED[:names]).confirm == confirm
+    assert drain_of(world, HUNDRED[:names]).confirmation == confirm
 
 
 def test_the_figures_are_the_sites_own(world):
     loose = Guard(plain_most=10, share_pct=50, break_pct=90)
-    assert drain_of(world, HUNDRED[:10], guard=loose).confirm == Confirm("plain", 10)
+    assert drain_of(world, HUNDRED[:10], guard=loose).confirmation == Confirmation("plain", 10)
     # A plain yes for ten nodes ends where they are more than the share that a site lets go.
-    assert drain_of(world, HUNDRED[:10], guard=Guard(plain_most=10)).confirm == Confirm("count", 10)
-    assert drain_of(world, HUNDRED[:3], guard=Guard(break_pct=1)).confirm.kind == "break"
+    assert drain_of(world, HUNDRED[:10], guard=Guard(plain_most=10)).confirmation == Confirmation("count", 10)
+    assert drain_of(world, HUNDRED[:3], guard=Guard(break_pct=1)).confirmation.kind == "break"
 
 
 def test_nodes_that_are_out_already_weigh_nothing(world):
     for name in HUNDRED[:60]:
         world.node(name, "DOWN", reason="power")
     plan = drain_of(world, HUNDRED[:60])
-    assert plan.confirm == Confirm("count", 60) and plan.shares[0].newly_out == 0
+    assert plan.confirmation == Confirmation("count", 60) and plan.shares[0].newly_out == 0
     # Of 40 healthy ones 9 are more than a fifth.
-    assert drain_of(world, HUNDRED[60:69]).confirm.kind == "break"
+    assert drain_of(world, HUNDRED[60:69]).confirmation.kind == "break"
 
 
 def test_two_nodes_of_a_small_partition_are_no_catastrophe(tmp_path):
     small = World(tmp_path, [node(f"gpu000{at}") for at in range(1, 5)])
-    assert drain_of(small, ["gpu0001", "gpu0002"]).confirm == Confirm("count", 2)
-    assert drain_of(small, ["gpu0001", "gpu0002", "gpu0003"]).confirm.kind == "break"
+    assert drain_of(small, ["gpu0001", "gpu0002"]).confirmation == Confirmation("count", 2)
+    assert drain_of(small, ["gpu0001", "gpu0002", "gpu0003"]).confirmation.kind == "break"
 
 
 def test_the_glass_is_broken_by_the_partitions_name_alone(world):
@@ -76,7 +76,7 @@ def test_the_glass_is_broken_by_the_partitions_name_alone(world):
 
 def test_a_killing_action_wants_the_count_beside_the_name(world):
     plan = planned(world.gate(), "down", *HUNDRED[:30], cluster=world.cluster())
-    assert plan.confirm.word == "gpu 30" and not plan.confirm.accepts("gpu") and plan.kills
+    assert plan.confirmation.word == "gpu 30" and not plan.confirmation.accepts("gpu") and plan.kills
 
 
 def broken_node(world: World) -> dict[str, object]:
@@ -91,7 +91,7 @@ def test_a_failed_pre_flight_keeps_its_node_out(world):
     world.node("gpu0002", "IDLE+DRAIN", reason="done", reason_by="jdv")
     gate, cluster = world.gate(), world.cluster(**facts)
     refusal = gate.plan("resume", ("gpu0001",), None, cluster)
-    assert isinstance(refusal, Refusal) and refusal.glass and "XID 79" in refusal.why
+    assert isinstance(refusal, Refusal) and refusal.can_break_glass and "XID 79" in refusal.why
     both = planned(gate, "resume", "gpu0001", "gpu0002", cluster=cluster)
     assert both.change.targets == ("gpu0002",) and "XID 79" in both.skipped[0].why
 
@@ -100,7 +100,7 @@ def test_against_a_failed_pre_flight_a_word_and_a_reason_are_asked_for(world):
     facts = broken_node(world)
     gate = world.gate()
     plan = gate.plan("resume", ("gpu0001",), None, world.cluster(**facts), Options(break_glass=True))
-    assert isinstance(plan, Plan) and plan.confirm.word == "anyway" and plan.lacks_reason
+    assert isinstance(plan, Plan) and plan.confirmation.word == "anyway" and plan.missing_reason
     plan = gate.with_reason(plan, "GPU 3 was changed")
     assert isinstance(plan, Plan) and plan.change.reason is None
     assert gate.send(plan, "anyway").refused is None
@@ -124,7 +124,7 @@ def test_a_drained_node_comes_back_down_from_a_reboot_unless_told_otherwise(worl
     world.node("gpu0002", "IDLE+DRAIN", reason="XID 79", reason_by="jdv")
     gate, cluster = world.gate(), world.cluster()
     plan = planned(gate, "reboot", "gpu0001", "gpu0002", cluster=cluster)
-    assert plan.change.next_state == {"gpu0001": "RESUME", "gpu0002": "DOWN"} and plan.confirm.kind == "count"
+    assert plan.change.next_state == {"gpu0001": "RESUME", "gpu0002": "DOWN"} and plan.confirmation.kind == "count"
     told = gate.plan("reboot", ("gpu0002",), "new kernel", cluster, Options(next_state="RESUME"))
     assert isinstance(told, Plan) and told.change.next_state == {"gpu0002": "RESUME"}
 
@@ -179,7 +179,7 @@ def test_a_pause_holds_the_next_batch_back(tmp_path):
     # It waits as long as nobody lets it go: the thread cannot end, and the rest is not sent.
     sending.join(0.3)
     assert sending.is_alive() and len(world.sent) == 1
-    progress.go_on()
+    progress.resume()
     sending.join(60)
     assert not sending.is_alive() and len(world.sent) == 3
 
@@ -228,7 +228,7 @@ def test_alerts_are_taken_with_a_name_and_lifted_again(tmp_path, monkeypatch):
     world = World(tmp_path, alerts=[alert(f"f{at}", node=f"gpu000{at}") for at in range(1, 4)])
     gate = world.gate()
     plan = planned(gate, "take", "f1", "f2", reason=None, cluster=world.cluster())
-    assert plan.confirm == Confirm("plain", 2)
+    assert plan.confirmation == Confirmation("plain", 2)
     (made,) = plan.change.silences
     assert made.by == "jdv" and made.comment == "taken: I'm on it" and made.seconds == 3600
     outcome = gate.follow(gate.send(plan, "y"), sleep=world.clock.advance)
@@ -243,7 +243,7 @@ def test_alerts_are_taken_with_a_name_and_lifted_again(tmp_path, monkeypatch):
 def test_a_silence_wants_a_reason_and_its_length_is_said(tmp_path):
     world = World(tmp_path, alerts=[alert("f1", node="gpu0001")])
     gate = world.gate()
-    assert planned(gate, "silence", "f1", reason=None, cluster=world.cluster()).lacks_reason
+    assert planned(gate, "silence", "f1", reason=None, cluster=world.cluster()).missing_reason
     plan = gate.plan("silence", ("f1",), "spare part on its way", world.cluster(), Options(seconds=1800))
     assert isinstance(plan, Plan) and plan.change.silences[0].seconds == 1800
 

@@ -10,8 +10,8 @@ import pytest
 
 from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Matcher, Silence, SourceFault
-from console.actions.incident import LASTS_S, Scope
-from console.actions.plan import Confirm, Guard, Options, Plan
+from console.actions.incident import DURATION_S, Scope
+from console.actions.plan import Confirmation, Guard, Options, Plan
 from console.cli.act import REFUSED, run_act
 from console.gate.outcome import Outcome, Progress
 from console.journal.entries import join
@@ -47,7 +47,7 @@ def test_what_came_back_into_service_meanwhile_is_not_taken_out(world, action, s
     move(world, NAMES[:40], state)
     gate = world.gate()
     plan = planned(gate, action, *NAMES[:40], cluster=world.cluster())
-    assert plan.confirm == Confirm("count", 40), "they weigh nothing: no glass"
+    assert plan.confirmation == Confirmation("count", 40), "they weigh nothing: no glass"
     move(world, NAMES[:40], "IDLE")
     outcome = gate.send(plan, "40")
     assert world.sent == [] and outcome.refused is not None
@@ -77,7 +77,7 @@ def test_two_plans_that_were_confirmed_side_by_side_take_no_more_than_one_might(
         "nothing was sent: by now it takes 25 % of gpu out (20 of 80 healthy nodes), not 20 % as shown: ask again"
     )
     asked_anew = planned(gate, "drain", *NAMES[20:40], cluster=world.cluster())
-    assert asked_anew.confirm.kind == "break" and gate.send(asked_anew, "gpu").refused is None
+    assert asked_anew.confirmation.kind == "break" and gate.send(asked_anew, "gpu").refused is None
 
 
 def test_nor_while_the_first_is_still_on_its_way_to_slurm(world):
@@ -121,7 +121,7 @@ def test_what_slurm_no_longer_lists_is_no_healthy_node(world):
 def test_a_plain_yes_is_no_count(world):
     gate = world.gate(guard=Guard(plain_most=10))
     plan = planned(gate, "drain", *NAMES[:5], cluster=world.cluster())
-    assert plan.confirm == Confirm("plain", 5)
+    assert plan.confirmation == Confirmation("plain", 5)
     move(world, NAMES[50:], "DOWN*")
     assert "10 % of gpu out" in (gate.send(plan, "y").refused or "") and world.sent == []
 
@@ -133,7 +133,7 @@ def test_glass_that_was_broken_for_one_partition_is_whole_for_the_other(tmp_path
     gate = world.gate()
     some = (*big[:8], *small[:10])
     plan = planned(gate, "drain", *some, cluster=world.cluster())
-    assert plan.confirm.word == "test"
+    assert plan.confirmation.word == "test"
     move(world, big[8:72], "DOWN*", partitions=("gpu",))
     assert "50 % of gpu out" in (gate.send(plan, "test").refused or "") and world.sent == []
 
@@ -207,7 +207,7 @@ def test_an_undo(world):
     undo = undo_of(entries[plan.id], entries, world.cluster(), world.clock.now())
     assert isinstance(undo, Undo) and undo.action == "drain"
     back = gate.plan(undo.action, undo.targets, undo.reason, world.cluster(), undo.options)
-    assert isinstance(back, Plan) and back.confirm == Confirm("count", 20)
+    assert isinstance(back, Plan) and back.confirmation == Confirmation("count", 20)
     move(world, NAMES[20:], "DOWN*")
     assert "100 % of gpu out" in (gate.send(back, "20").refused or "") and len(world.sent) == 1
 
@@ -224,13 +224,14 @@ def test_what_a_wave_drains_again(world):
 
 def declared(world: World) -> tuple[Callable[[], Outcome], dict[str, Silence]]:
     """A drain of 40 nodes inside an incident that takes one key: how it is answered, and what Alertmanager holds."""
-    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + LASTS_S,
-                          by="jdv", comment="incident R01: cooling nodes gpu[0001-0040]")}  # fmt: skip
+    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW,
+                          ends=NOW + DURATION_S, by="jdv",
+                          comment="incident R01: cooling nodes gpu[0001-0040]")}  # fmt: skip
     gate = world.gate()
-    gate._scopes = (Scope(name="R01", nodes=frozenset(NAMES[:40]), by="jdv", ends=NOW + LASTS_S),)
+    gate._scopes = (Scope(name="R01", nodes=frozenset(NAMES[:40]), by="jdv", ends=NOW + DURATION_S),)
     world.read_silences_of = lambda label, values: dict(held)  # type: ignore[attr-defined]
     plan = planned(gate, "drain", *NAMES[:40], cluster=world.cluster(silences=dict(held)))
-    assert plan.inside == "R01" and plan.confirm == Confirm("plain", 40)
+    assert plan.incident == "R01" and plan.confirmation == Confirmation("plain", 40)
     return lambda: gate.send(plan, "y"), held
 
 

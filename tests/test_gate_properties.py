@@ -15,7 +15,7 @@ from collectors.nodestate import OUT
 from console.actions.action import rows_of
 from console.actions.plan import Guard, Options, Plan
 from console.actions.registry import BY_ID, keys_for
-from console.actions.waves import RETURNS
+from console.actions.waves import RETURN_ACTIONS
 from console.gate.outcome import Progress
 from console.journal.writer import unfinished, verify
 from tests.test_gate import World, alert, job, node
@@ -39,7 +39,7 @@ GUARD = Guard(batch=2, share_nodes=1, break_pct=40)
 MOVES = st.dictionaries(st.sampled_from(NODES), st.sampled_from(NODE_STATES), max_size=len(NODES))
 REASON = st.sampled_from([None, "NHC"])
 #: What takes nodes out or puts them back.
-MOVING = [action.id for action in keys_for("node") if action.takes_out or action.id in RETURNS]
+MOVING = [action.id for action in keys_for("node") if action.takes_out or action.id in RETURN_ACTIONS]
 ALERTS = [f"f{number}" for number in range(1, 4)]
 JOB_STATES = ["PENDING", "RUNNING", "COMPLETING", "COMPLETED", "SUSPENDED"]
 ANYTHING = st.tuples(
@@ -119,7 +119,7 @@ class Operators(RuleBasedStateMachine):
             assert plan.confirm.kind == "break"
         if plan.action.takes_out:
             assert not any(one.display not in OUT and plan.seen[one.name].display in OUT for one in left)
-        if plan.action.id in RETURNS:
+        if plan.action.id in RETURN_ACTIONS:
             assert all(one.reason in {None, plan.seen[one.name].reason} for one in left)
 
     @rule(
@@ -138,11 +138,15 @@ class Operators(RuleBasedStateMachine):
         rows = rows_of(plan.action, cluster)
         assert plan.change.targets and set(plan.change.targets) <= set(names) <= set(rows)
         assert {skip.target for skip in plan.skipped} == set(names) - set(plan.change.targets)
-        assert plan.confirm.expect == len(plan.change.targets)
-        if plan.kills or plan.action.counts or (len(plan.change.targets) > 1 and not plan.action.plain):
-            assert plan.confirm.kind in {"count", "break"}
-        if any(100 * share.part > GUARD.break_pct and share.newly_out > GUARD.share_nodes for share in plan.shares):
-            assert plan.confirm.kind == "break" and not plan.confirm.accepts(str(len(plan.change.targets)))
+        assert plan.confirmation.count == len(plan.change.targets)
+        if (
+            plan.kills
+            or plan.action.count_confirmed
+            or (len(plan.change.targets) > 1 and not plan.action.plain_confirmed)
+        ):
+            assert plan.confirmation.kind in {"count", "break"}
+        if any(100 * share.fraction > GUARD.break_pct and share.newly_out > GUARD.share_nodes for share in plan.shares):
+            assert plan.confirmation.kind == "break" and not plan.confirmation.accepts(str(len(plan.change.targets)))
         assert options.break_glass or all(check.level != "bad" for check in plan.checks)
         return plan
 

@@ -11,7 +11,7 @@ from textual import events
 from collectors.model import Diff
 from collectors.slurm.commands import write
 from console.actions.plan import Guard, Options, Plan
-from console.actions.verification import Settled, seen
+from console.actions.verification import Settled, is_done
 from console.app.dialogs import ConfirmDialog
 from console.app.messages import ClusterChanged
 from console.app.progress import ProgressDialog
@@ -40,9 +40,9 @@ def test_a_tiny_partition_hides_no_large_one(tmp_path):
     for name in ("gpu0001", "gpu0002"):
         world.node(name, "IDLE", partitions=("gpu", "debug"))
     names = list(world.nodes)[:60]
-    confirm = planned(world.gate(), "drain", *names, cluster=world.cluster()).confirm
+    confirm = planned(world.gate(), "drain", *names, cluster=world.cluster()).confirmation
     assert (confirm.kind, confirm.word) == ("break", "gpu")
-    assert planned(world.gate(), "drain", "gpu0001", "gpu0002", cluster=world.cluster()).confirm.kind == "count"
+    assert planned(world.gate(), "drain", "gpu0001", "gpu0002", cluster=world.cluster()).confirmation.kind == "count"
 
 
 def test_a_reason_that_a_robot_gave_between_two_batches_is_kept(tmp_path):
@@ -127,7 +127,7 @@ def test_an_undo_keeps_the_reason_that_somebody_gave_since(tmp_path):
     world = World(tmp_path, nodes=[node("gpu0001", "IDLE+DRAIN", reason="XID 79", reason_by="jdv")])
     gate = world.gate()
     plan = planned(gate, "resume", "gpu0001", reason=None, cluster=world.cluster())
-    gate.follow(gate.send(plan, plan.confirm.words), sleep=world.clock.advance)
+    gate.follow(gate.send(plan, plan.confirmation.prompt), sleep=world.clock.advance)
     world.node("gpu0001", "DOWN", reason="burnt PSU", reason_by="bob")
     entries = join(world.journal())
     undo = undo_of(entries[plan.id], entries, world.cluster(), world.clock.now())
@@ -157,7 +157,7 @@ def test_however_long_a_reason_is_the_old_one_is_kept(tmp_path):
     told = plan.change.reasons["gpu0001"]
     assert len(told) == 1000 and told.endswith("x [was by jdv: XID 79 on GPU 3]")
     outcome = gate.follow(gate.send(plan, "1"), sleep=world.clock.advance)
-    assert outcome.results["gpu0001"] == SendResult("done", seen="down")
+    assert outcome.results["gpu0001"] == SendResult("done", shown_state="down")
     world.node("gpu0001", "DOWN", reason="y" * 1000, reason_by="jdv")
     told = planned(gate, "drain", "gpu0001", reason="x" * 1000, cluster=world.cluster()).change.reasons["gpu0001"]
     assert len(told) == 1000 and told.count("x") == 500 and told.endswith("y…]")
@@ -175,7 +175,7 @@ def test_a_rack_is_typed_and_explicit_names_are_what_it_means(tmp_path):
 
 def test_a_resume_that_calls_a_reboot_off_is_seen_only_once_it_is_off():
     before, after = node("gpu0001", "MIXED+REBOOT_REQUESTED"), node("gpu0001", "MIXED")
-    assert seen("resume", before, before) is False and seen("resume", before, after) is True
+    assert is_done("resume", before, before) is False and is_done("resume", before, after) is True
 
 
 def test_a_fault_of_the_last_moment_is_no_line_on_the_disk(tmp_path, monkeypatch):
@@ -253,13 +253,13 @@ async def test_ctrl_v_is_a_paste_too():
 
 
 async def test_a_question_never_comes_up_under_somebodys_hands(monkeypatch):
-    looked, real = threading.Event(), preflight_reads.gather
+    looked, real = threading.Event(), preflight_reads.read_for
 
     def slow(*given, **more):
         looked.wait(60)
         return real(*given, **more)
 
-    monkeypatch.setattr(preflight_reads, "gather", slow)
+    monkeypatch.setattr(preflight_reads, "read_for", slow)
     async with console() as op:
         back, out = op.node("allocated", 2)
         op.machine.break_node(back, "bad DIMM", down=False)
@@ -290,7 +290,7 @@ async def test_a_look_that_breaks_is_told_and_can_be_asked_for_again(monkeypatch
     def breaks(*_given, **_more):
         raise KeyError("a bug")
 
-    monkeypatch.setattr(preflight_reads, "gather", breaks)
+    monkeypatch.setattr(preflight_reads, "read_for", breaks)
     async with console() as op:
         (name,) = op.node("allocated")
         op.machine.break_node(name, "bad DIMM", down=False)

@@ -9,10 +9,10 @@ from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Association, Matcher, NewSilence, Partition, Reservation, Sent, Silence, User
 from collectors.slurm.operations import calls
 from console.actions import targets, user_actions
-from console.actions.incident import LASTS_S, Scope, asked
+from console.actions.incident import DURATION_S, Scope, parse_request
 from console.actions.plan import Options, PreflightReads
 from console.actions.registry import BY_ID
-from console.gate.impact import told
+from console.gate.impact import impact_lines
 from console.gate.outcome import results_of
 from console.journal.undo import Undo
 from tests import make
@@ -24,7 +24,7 @@ from tests.test_gate import World, node
 # -- an incident eases only as long as the very silence stands that this console made ----------------------------------
 
 
-def held(by="jdv", ends=THEN + LASTS_S, text="incident R01: cooling nodes n[1-2]", id="s1", starts=THEN):
+def held(by="jdv", ends=THEN + DURATION_S, text="incident R01: cooling nodes n[1-2]", id="s1", starts=THEN):
     return Silence(id=id, state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=starts, ends=ends, by=by,
                    comment=text)  # fmt: skip
 
@@ -46,7 +46,7 @@ def make_options(**settings):
 
 def inside(world, gate, *silences):
     plan = gate.plan("drain", ["n1", "n2", "n3"], "x", world.cluster(silences={one.id: one for one in silences}))
-    return plan.inside
+    return plan.incident
 
 
 def made_by(world) -> Silence:
@@ -63,7 +63,7 @@ def test_what_was_declared_here_is_eased_while_it_stands(tmp_path, monkeypatch):
 def test_an_incident_of_the_same_name_that_somebody_else_declares_later_eases_nothing(tmp_path, monkeypatch):
     world, gate = declared(tmp_path, monkeypatch)
     # It was ended by hand within its half hour: whatever name the other one signs with.
-    again = msgspec.structs.replace(made_by(world), id="s2", starts=THEN + 600, ends=THEN + 600 + LASTS_S)
+    again = msgspec.structs.replace(made_by(world), id="s2", starts=THEN + 600, ends=THEN + 600 + DURATION_S)
     assert inside(world, gate, again) == ""
     assert inside(world, gate, msgspec.structs.replace(made_by(world), by="eve")) == ""
     world.clock.advance(2 * HOUR)
@@ -96,8 +96,8 @@ def test_a_comma_too_many_does_not_name_the_jobs_of_nobody():
     cluster = make.cluster(jobs=[make.job("1", account="ml"), make.job("2", account="")])
     for word in ("account=ml,", "account=,", "user=alice,,bob"):
         with pytest.raises(ValueError, match="names nothing next to a comma"):
-            targets.jobs_of([word], cluster)
-    assert targets.jobs_of(["account=ml"], cluster) == ("1",)
+            targets.resolve_jobs([word], cluster)
+    assert targets.resolve_jobs(["account=ml"], cluster) == ("1",)
 
 
 @pytest.mark.parametrize("name", ["root", "ROOT", "Slurm"])
@@ -112,8 +112,8 @@ def test_an_unblock_leaves_limits_alone_that_somebody_set_since():
         Association(account="ml", max_submit=0), Association(account="bio", max_submit=5)))  # fmt: skip
     change = change_of(action="unblock", kind="user", targets=("bob",))
     had = {"bob": "ml=20,bio=-1,gone=7"}
-    assert user_actions.spell(change, {"bob": row}, had).values == {"bob": "ml=20"}
-    assert user_actions.spell(change, {"bob": row}, {}).values == {"bob": "ml=-1"}
+    assert user_actions.complete_change(change, {"bob": row}, had).values == {"bob": "ml=20"}
+    assert user_actions.complete_change(change, {"bob": row}, {}).values == {"bob": "ml=-1"}
 
 
 def test_the_comment_of_a_reservation_is_one_plain_line_at_the_last_door():
@@ -169,7 +169,7 @@ def test_an_undo_does_not_delete_what_somebody_else_made_by_the_same_name():
 def test_an_undo_does_not_end_a_reservation_by_giving_back_an_end_that_is_over():
     was = Reservation(name="maint", state="ACTIVE", starts=int(NOW - 9 * HOUR), ends=int(NOW - 30), nodes="n1")
     now = msgspec.structs.replace(was, ends=int(NOW + 4 * HOUR))
-    given = BY_ID["extend"].value.of(now)
+    given = BY_ID["extend"].value.current(now)
     book = Book().act("a", "extend", [was], values={"maint": given})
     assert "is over" in book.undo("a", make.cluster(reservations=[now]))
     book.records[0]["seen"]["maint"]["value"] = "tampered"
@@ -204,9 +204,9 @@ def test_which_incident_ends_is_said_where_several_stand():
     both = make.cluster(nodes=[make.node("n1"), make.node("n4")], silences=[one, two])
     for verb in ("end", "extend"):
         with pytest.raises(ValueError, match="R02, R01"):
-            asked([verb], both, NOW)
-        assert asked([verb], make.cluster(nodes=[make.node("n1")], silences=[one]), NOW).targets
-    assert asked(["end", "R01"], both, NOW).targets == ("s1",)
+            parse_request([verb], both, NOW)
+        assert parse_request([verb], make.cluster(nodes=[make.node("n1")], silences=[one]), NOW).targets
+    assert parse_request(["end", "R01"], both, NOW).targets == ("s1",)
 
 
 # -- what was sent is written down, whatever breaks behind it ----------------------------------------------------------
@@ -222,9 +222,9 @@ def test_a_look_that_breaks_before_a_step_or_after_it_stops_them_and_is_written_
             raise RuntimeError("a bug in a check")
         return world.cluster(), PreflightReads()
 
-    gate.look = look
+    gate.reread = look
     plan = gate.plan("undrain", sorted(world.nodes), None, world.cluster(), Options(waves=True, break_glass=True))
-    outcome = gate.send(plan, plan.confirm.words)
+    outcome = gate.send(plan, plan.confirmation.prompt)
     first = set(plan.waves.waves[0].nodes) if before else set()
     assert {name for change in world.sent for name in change.targets} == first
     assert {outcome.results[name].state for name in world.nodes if name not in first} == {"dropped"}
@@ -238,9 +238,9 @@ def test_a_reservation_that_ends_sooner_takes_the_count_for_slurm_kills_what_run
     cluster = world.cluster(reservations={"maint": row}, known=frozenset({"nodes", "jobs", "reservations"}), at=THEN)
 
     def plan(text):
-        return world.gate().plan("extend", ["maint"], None, cluster, Options(value=BY_ID["extend"].value.read(text)))
+        return world.gate().plan("extend", ["maint"], None, cluster, Options(value=BY_ID["extend"].value.parse(text)))
 
     sooner = plan("-1h")
-    assert sooner.confirm.kind == "count"
-    assert "kills" in " ".join(words for _, words, _ in told(sooner))
+    assert sooner.confirmation.kind == "count"
+    assert "kills" in " ".join(words for _, words, _ in impact_lines(sooner))
     assert plan("+1h").confirm.kind == "plain"

@@ -9,11 +9,11 @@ import pytest
 
 from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Change, Cluster, Matcher, Node, Partition, Reservation, Rights, Sent, Silence
-from console.actions.incident import LASTS_S, Scope
-from console.actions.plan import Check, Confirm, Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.incident import DURATION_S, Scope
+from console.actions.plan import Check, Confirmation, Guard, Options, Plan, PreflightReads, Refusal
 from console.actions.registry import BY_ID
 from console.gate import preview
-from console.gate.confirmation import asked
+from console.gate.confirmation import required
 from console.gate.outcome import Outcome, SendResult
 from console.journal.writer import JournalFault
 from tests.deeds import Book
@@ -34,15 +34,15 @@ def two(folder: Path, *parts: str) -> World:
 @pytest.mark.parametrize(
     ("count", "confirm"),
     [
-        (2, Confirm("count", 2)), (5, Confirm("count", 5)),
-        (6, Confirm("break", 6, "gpu", "it takes 24 % of gpu out, more than 20 %")),
-        (7, Confirm("break", 7, "gpu", "it takes 28 % of gpu out, more than 20 %")),
+        (2, Confirmation("count", 2)), (5, Confirmation("count", 5)),
+        (6, Confirmation("break", 6, "gpu", "it takes 24 % of gpu out, more than 20 %")),
+        (7, Confirmation("break", 7, "gpu", "it takes 28 % of gpu out, more than 20 %")),
     ],
 )  # fmt: skip
 def test_the_partition_that_loses_most_decides_whichever_a_node_names_first(tmp_path, parts, count, confirm):
     world = two(tmp_path, *parts)
     plan = planned(world.gate(), "drain", *HUNDRED[:count], cluster=world.cluster())
-    assert plan.confirm == confirm
+    assert plan.confirmation == confirm
     assert {share.partition: (share.newly_out, share.healthy) for share in plan.shares} == {
         "all": (count, 100), "gpu": (count, 25),
     }  # fmt: skip
@@ -64,7 +64,7 @@ def test_the_second_partition_is_weighed_again_before_a_send(tmp_path, parts):
     world = two(tmp_path, *parts)
     gate = world.gate()
     plan = planned(gate, "drain", *HUNDRED[:5], cluster=world.cluster())
-    assert plan.confirm == Confirm("count", 5)
+    assert plan.confirmation == Confirmation("count", 5)
     for name in HUNDRED[20:23]:
         world.node(name, "DOWN", reason="power", partitions=parts)
     refused = gate.send(plan, "5").refused or ""
@@ -95,7 +95,7 @@ def test_break_glass_never_lets_in_what_is_refused(tmp_path):
     world = World(tmp_path, [node("gpu0001"), node("gpu0002")], [ran, young])
     alone = limit(world, "30:00", "1", break_glass=True)
     assert isinstance(alone, Refusal) and "it has run 1h 00m: that would kill it at once" in alone.why
-    assert not alone.glass, "breaking the glass would not help, so it is not offered"
+    assert not alone.can_break_glass, "breaking the glass would not help, so it is not offered"
     both = limit(world, "30:00", "1", "2", break_glass=True)
     assert isinstance(both, Plan) and both.change.targets == ("2",) and [one.target for one in both.skipped] == ["1"]
 
@@ -104,20 +104,21 @@ def test_break_glass_lets_in_what_the_preflight_only_speaks_against(tmp_path):
     unknown = job("1", nodes="gpu0001", partition="gpu", time_limit_s=7200, started=None)
     world = World(tmp_path, [node("gpu0001")], [unknown])
     kept = limit(world, "30:00", "1")
-    assert isinstance(kept, Refusal) and kept.glass and "when it began is not known" in kept.why
+    assert isinstance(kept, Refusal) and kept.can_break_glass and "when it began is not known" in kept.why
     plan = limit(world, "30:00", "1", break_glass=True)
-    assert isinstance(plan, Plan) and plan.confirm.kind == "break" and plan.confirm.word.startswith("anyway")
+    assert isinstance(plan, Plan) and plan.confirmation.kind == "break" and plan.confirmation.word.startswith("anyway")
 
 
 def inside(folder: Path, *nodes: Node) -> Plan:
     """A drain of these, all within an incident that was declared here."""
     names = [one.name for one in nodes]
     comment = f"incident R01: cooling nodes {','.join(names)}"
-    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + LASTS_S,
-                          by="jdv", comment=comment)}  # fmt: skip
+    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW,
+                          ends=NOW + DURATION_S, by="jdv",
+                          comment=comment)}  # fmt: skip
     world = World(folder, nodes)
     gate = world.gate()
-    gate._scopes = (Scope(name="R01", nodes=frozenset(names), by="jdv", ends=NOW + LASTS_S),)
+    gate._scopes = (Scope(name="R01", nodes=frozenset(names), by="jdv", ends=NOW + DURATION_S),)
     return planned(gate, "drain", *names, cluster=world.cluster(silences=held))
 
 
@@ -125,11 +126,11 @@ def inside(folder: Path, *nodes: Node) -> Plan:
 def test_an_incident_never_eases_a_drain_that_kills(tmp_path, state):
     """A drain of a node that is powered down, or on its way, kills the jobs that wait for it there."""
     spares = inside(tmp_path, node("gpu0001"), node("gpu0002"))
-    assert spares.inside == "R01" and spares.confirm == Confirm("plain", 2)
+    assert spares.incident == "R01" and spares.confirmation == Confirmation("plain", 2)
     kills = inside(tmp_path, node("gpu0001"), node("gpu0002", state))
-    assert kills.kills and kills.inside == "" and kills.confirm == Confirm("count", 2)
+    assert kills.kills and kills.incident == "" and kills.confirmation == Confirmation("count", 2)
     alone = inside(tmp_path, node("gpu0002", state))
-    assert alone.inside == "" and alone.confirm == Confirm("count", 1)
+    assert alone.incident == "" and alone.confirmation == Confirmation("count", 1)
 
 
 # -- what changed between the preview and the answer ------------------------------------------------------------------
@@ -145,7 +146,7 @@ def test_a_newer_reason_stops_the_action_even_where_its_author_is_unknown(tmp_pa
     gate = world.gate()
     plan = planned(gate, action, "gpu0001", "gpu0002", cluster=world.cluster())
     world.node("gpu0001", now, reason="do not touch: cable on order", reason_by=who)
-    outcome = gate.send(plan, plan.confirm.words)
+    outcome = gate.send(plan, plan.confirmation.prompt)
     dropped = outcome.results["gpu0001"]
     assert dropped.state == "dropped" and "another reason was set meanwhile" in dropped.why
     assert [change.targets for change in world.sent] == [("gpu0002",)]
@@ -179,7 +180,7 @@ def test_without_an_answer_what_was_not_refused_is_unknown(tmp_path, rc, states)
     world.rc, world.refuses, world.err = rc, {HUNDRED[0]: "Invalid node name"}, "Invalid node name"
     gate = world.gate()
     plan = planned(gate, "drain", *HUNDRED[:3], cluster=world.cluster())
-    outcome = gate.send(plan, plan.confirm.word)
+    outcome = gate.send(plan, plan.confirmation.word)
     assert [outcome.results[name].state for name in HUNDRED[:3]] == states
     assert outcome.results[HUNDRED[0]] == SendResult("failed", "Invalid node name")
     assert {one.target for one in outcome.waiting} == set(HUNDRED[1:3]), "unknown is read back too"
@@ -194,7 +195,7 @@ def test_a_kill_with_values_goes_in_batches_each_with_the_values_of_its_own(tmp_
     gate = world.gate(guard=Guard(batch=50))
     values = {id: "TERM" if int(id) % 2 else "KILL" for id in ids}
     plan = gate.plan("signal", ids, None, world.cluster(), Options(values=values))
-    assert isinstance(plan, Plan) and plan.kills and plan.confirm == Confirm("count", count)
+    assert isinstance(plan, Plan) and plan.kills and plan.confirmation == Confirmation("count", count)
     world.do = lambda change, name: None  # type: ignore[method-assign]
     assert gate.send(plan, str(count)).refused is None
     sizes = [len(change.targets) for change in world.sent]
@@ -208,7 +209,7 @@ def test_a_kill_with_reasons_goes_in_batches_each_with_the_reasons_of_its_own(tm
     world = World(tmp_path, nodes)
     gate = world.gate(guard=Guard(batch=40))
     plan = planned(gate, "down", *HUNDRED, cluster=world.cluster())
-    assert gate.send(plan, plan.confirm.words).refused is None
+    assert gate.send(plan, plan.confirmation.prompt).refused is None
     assert [len(change.targets) for change in world.sent] == [40, 40, 20]
     assert all(set(change.reasons) == set(change.targets) for change in world.sent)
 
@@ -217,7 +218,7 @@ def test_reboots_go_in_batches_each_with_the_next_state_of_its_own(tmp_path):
     world = World(tmp_path, [node(name, "IDLE" if at % 2 else "DOWN") for at, name in enumerate(HUNDRED)])
     gate = world.gate(guard=Guard(batch=40, break_pct=100))
     plan = planned(gate, "reboot-now", *HUNDRED, cluster=world.cluster())
-    assert gate.send(plan, plan.confirm.words).refused is None
+    assert gate.send(plan, plan.confirmation.prompt).refused is None
     assert [len(change.targets) for change in world.sent] == [40, 40, 20]
     for change in world.sent:
         assert list(change.next_state) == list(change.targets)
@@ -228,7 +229,7 @@ def test_power_goes_in_batches_though_it_kills_nothing(tmp_path):
     world = World(tmp_path, [node(name) for name in HUNDRED])
     gate = world.gate(guard=Guard(batch=40, break_pct=100))
     plan = planned(gate, "powerdown", *HUNDRED, cluster=world.cluster())
-    assert not plan.kills and gate.send(plan, plan.confirm.words).refused is None
+    assert not plan.kills and gate.send(plan, plan.confirmation.prompt).refused is None
     assert [len(change.targets) for change in world.sent] == [40, 40, 20]
 
 
@@ -271,7 +272,7 @@ def test_a_gate_that_became_read_only_sends_nothing_that_was_planned_before(tmp_
     gate = world.gate()
     plan = planned(gate, "drain", "gpu0001", cluster=world.cluster())
     gate.read_only = True
-    assert gate.send(plan, "y").refused == gate.locked and world.sent == [] and world.journal() == []
+    assert gate.send(plan, "y").refused == gate.read_only_reason and world.sent == [] and world.journal() == []
 
 
 def test_a_read_only_gate_writes_down_nothing_that_it_read_back(tmp_path):
@@ -302,14 +303,14 @@ def test_what_is_asked_again_in_two_parts_needs_no_smaller_answer_than_all_of_it
     world = World(tmp_path, [node(name, "DOWN" if at < 6 else "IDLE") for at, name in enumerate(HUNDRED)])
     gate = world.gate()
     plan = planned(gate, "drain", *HUNDRED[:21], cluster=world.cluster())
-    assert plan.confirm == Confirm("count", 21)
+    assert plan.confirmation == Confirmation("count", 21)
     for name in HUNDRED[:6]:
         world.node(name, "IDLE")
     outcome = gate.send(plan, "21")
     assert (outcome.refused or "").startswith("nothing was sent") and world.sent == []
-    assert set(outcome.again) == set(HUNDRED[:21]), "all of them are asked again, together"
-    again = gate.ask_again(outcome, world.cluster())
-    assert isinstance(again, Plan) and again.confirm.kind == "break"
+    assert set(outcome.reconfirm) == set(HUNDRED[:21]), "all of them are asked again, together"
+    again = gate.replan(outcome, world.cluster())
+    assert isinstance(again, Plan) and again.confirmation.kind == "break"
 
 
 @pytest.mark.parametrize(
@@ -333,7 +334,7 @@ def test_a_node_on_which_no_job_is_found_has_no_new_job(tmp_path):
     world.node("gpu0001", "MIXED")
     world.node("gpu0002", "MIXED")
     world.jobs["7"] = job("7", nodes="gpu0002")
-    outcome = gate.send(plan, plan.confirm.words)
+    outcome = gate.send(plan, plan.confirmation.prompt)
     assert outcome.results["gpu0002"] == SendResult("dropped", "a job started there meanwhile: 7")
     assert [change.targets for change in world.sent] == [("gpu0001",)]
 
@@ -356,7 +357,7 @@ def lift_or_unreserve(folder: Path, action: str, before: Silence | Reservation, 
     cluster = world.cluster(**{kind: {name: before}, "known": known})
     plan = gate.plan(action, [name], "x", cluster)
     assert isinstance(plan, Plan), plan
-    outcome = gate.send(plan, plan.confirm.words)
+    outcome = gate.send(plan, plan.confirmation.prompt)
     assert (world.sent == []) is (outcome.refused is not None)
     return outcome
 
@@ -393,7 +394,7 @@ def test_nodes_of_a_second_partition_that_are_not_named_are_read_again_too(tmp_p
     world = World(tmp_path, [node(name, partitions=of) for name, of in zip(HUNDRED, parts, strict=True)])
     gate = world.gate()
     plan = planned(gate, "drain", *HUNDRED[:6], cluster=world.cluster())
-    assert plan.confirm == Confirm("count", 6)
+    assert plan.confirmation == Confirmation("count", 6)
     for name in HUNDRED[25:31]:
         world.node(name, "DOWN", partitions=("small",))
     assert "24 % of small out" in (gate.send(plan, "6").refused or "") and world.sent == []
@@ -412,32 +413,37 @@ def test_three_nodes_are_weighed_again_two_need_no_figure(tmp_path):
 
 def test_an_incident_eases_nothing_that_the_preflight_speaks_against():
     acting = {"gpu0001": node("gpu0001"), "gpu0002": node("gpu0002")}
-    silence = Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + LASTS_S,
+    silence = Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + DURATION_S,
                       by="jdv", comment="incident R01: x nodes gpu0001,gpu0002")  # fmt: skip
     cluster = Cluster(name="lab", nodes=acting, silences={"s1": silence}, known=frozenset({"nodes", "silences"}))
-    scope = Scope(name="R01", nodes=frozenset(acting), by="jdv", ends=NOW + LASTS_S)
+    scope = Scope(name="R01", nodes=frozenset(acting), by="jdv", ends=NOW + DURATION_S)
     for level, eased in (("warn", "R01"), ("bad", "")):
-        found = asked(BY_ID["drain"], acting, cluster, [Check("gpu0001", level, "x", "x")], Guard(), [scope], NOW)
+        found = required(BY_ID["drain"], acting, cluster, [Check("gpu0001", level, "x", "x")], Guard(), [scope], NOW)
         assert found[2] == eased and found[1].kind == ("plain" if eased else "break")
     bad = [Check("gpu0001", "bad", "x", "x")]
-    assert asked(BY_ID["down"], acting, cluster, bad, Guard(), [], NOW)[1].word == "anyway 2", "a kill takes its count"
-    assert asked(BY_ID["drain"], acting, cluster, bad, Guard(), [], NOW)[1].word == "anyway"
+    assert required(BY_ID["down"], acting, cluster, bad, Guard(), [], NOW)[1].word == "anyway 2", (
+        "a kill takes its count"
+    )
+    assert required(BY_ID["drain"], acting, cluster, bad, Guard(), [], NOW)[1].word == "anyway"
 
 
 def test_power_takes_its_count_even_of_one(tmp_path):
     world = World(tmp_path, [node(name) for name in HUNDRED])
-    assert planned(world.gate(), "powerdown", "gpu0001", cluster=world.cluster()).confirm == Confirm("count", 1)
+    assert planned(world.gate(), "powerdown", "gpu0001", cluster=world.cluster()).confirmation == Confirmation(
+        "count", 1
+    )
 
 
 def test_nodes_that_are_out_and_stay_out_take_no_new_answer_when_an_incident_ends(tmp_path):
-    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW, ends=NOW + LASTS_S,
-                          by="jdv", comment=f"incident R01: cooling nodes {','.join(HUNDRED)}")}  # fmt: skip
+    held = {"s1": Silence(id="s1", state="active", matchers=(Matcher(INCIDENT, "R01"),), starts=NOW,
+                          ends=NOW + DURATION_S, by="jdv",
+                          comment=f"incident R01: cooling nodes {','.join(HUNDRED)}")}  # fmt: skip
     world = World(tmp_path, [node(name, "DOWN", reason="cooling", reason_by="root") for name in HUNDRED])
     gate = world.gate()
-    gate._scopes = (Scope(name="R01", nodes=frozenset(HUNDRED), by="jdv", ends=NOW + LASTS_S),)
+    gate._scopes = (Scope(name="R01", nodes=frozenset(HUNDRED), by="jdv", ends=NOW + DURATION_S),)
     world.read_silences_of = lambda label, values: {}  # type: ignore[attr-defined]
     plan = planned(gate, "drain", *HUNDRED[:40], cluster=world.cluster(silences=held))
-    assert plan.inside == "R01" and gate.send(plan, "y").refused is None and len(world.sent[0].targets) == 40
+    assert plan.incident == "R01" and gate.send(plan, "y").refused is None and len(world.sent[0].targets) == 40
 
 
 def test_another_users_job_is_left_alone_without_the_right_to_it(tmp_path):
@@ -450,9 +456,9 @@ def test_another_users_job_is_left_alone_without_the_right_to_it(tmp_path):
 def test_what_comes_back_in_waves_takes_the_count(tmp_path):
     world = World(tmp_path, [node(name, "DOWN", reason="power") for name in HUNDRED])
     gate = world.gate(guard=Guard(plain_most=500))
-    assert planned(gate, "resume", *HUNDRED[:99], cluster=world.cluster()).confirm == Confirm("plain", 99)
+    assert planned(gate, "resume", *HUNDRED[:99], cluster=world.cluster()).confirmation == Confirmation("plain", 99)
     plan = planned(gate, "resume", *HUNDRED, cluster=world.cluster())
-    assert plan.waves is not None and plan.confirm == Confirm("count", 100)
+    assert plan.waves is not None and plan.confirmation == Confirmation("count", 100)
 
 
 def test_a_cancel_leaves_out_the_component_that_would_take_others_with_it(tmp_path):
@@ -482,7 +488,7 @@ def test_jobs_of_a_reservation_that_were_not_read_are_unknown_and_not_none(tmp_p
     known = frozenset({"nodes", "jobs", "reservations"})
     cluster = world.cluster(reservations={"fw": BOOKED}, known=known)
     for bound, levels in ((None, {"unknown"}), ({"fw": ()}, {"ok", "note"})):
-        extra = PreflightReads() if bound is None else PreflightReads(bound=bound)
+        extra = PreflightReads() if bound is None else PreflightReads(reservation_jobs=bound)
         plan = world.gate().plan("unreserve", ["fw"], "x", cluster, None, extra)
         assert isinstance(plan, Plan) and {check.level for check in plan.checks if check.target == "fw"} <= levels
         assert bound is not None or any(check.level == "unknown" for check in plan.checks)

@@ -24,7 +24,7 @@ def test_done_is_what_a_later_reading_shows(world):
     outcome = gate.send(planned(gate, "drain", "gpu0001", cluster=world.cluster()), "y")
     assert outcome.results == {"gpu0001": SendResult("pending")} and len(outcome.waiting) == 1
     outcome = gate.follow(outcome, sleep=world.clock.advance)
-    assert outcome.results == {"gpu0001": SendResult("done", seen="drained")} and outcome.waiting == ()
+    assert outcome.results == {"gpu0001": SendResult("done", shown_state="drained")} and outcome.waiting == ()
     assert [line["event"] for line in world.journal()] == ["intent", "result", "verified"]
     assert verify(world.path).ok
 
@@ -241,7 +241,7 @@ def test_whatever_cuts_it_off_the_result_is_written(world, monkeypatch, error):
     def cut(*_):
         raise error
 
-    monkeypatch.setattr("console.gate.gate.waits_of", cut)
+    monkeypatch.setattr("console.gate.gate.pending_targets", cut)
     gate = world.gate()
     with pytest.raises(type(error)):
         gate.send(planned(gate, "drain", "gpu0001", "gpu0002", cluster=world.cluster()), "2")

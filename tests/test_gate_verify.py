@@ -7,15 +7,15 @@ import pytest
 from collectors.model import Alert, Cluster, Matcher, Silence, Source
 from console.actions.registry import BY_ID
 from console.actions.verification import (
-    PATIENCE_OF_S,
-    PATIENCE_S,
+    TIMEOUT_BY_ACTION_S,
+    TIMEOUT_S,
     PendingTarget,
     Settled,
     Verification,
     done_word,
-    drifted,
-    seen,
-    word_of,
+    find_drift,
+    is_done,
+    state_word,
 )
 from tests.make import job, node
 
@@ -48,7 +48,7 @@ from tests.make import job, node
     ],
 )
 def test_nodes(action, before, after, shown):
-    assert seen(action, node("a", before), after, "bad DIMM") is shown
+    assert is_done(action, node("a", before), after, "bad DIMM") is shown
 
 
 HELD = {"reason": "JobHeldAdmin", "priority": 0}
@@ -82,21 +82,21 @@ HELD = {"reason": "JobHeldAdmin", "priority": 0}
     ],
 )
 def test_jobs(action, before, after, shown):
-    assert seen(action, before, after) is shown
+    assert is_done(action, before, after) is shown
 
 
 def test_a_drain_that_ends_by_itself_shows_when():
     after = node("a", "IDLE+DRAIN", reason="x")
-    assert seen("drain", node("a"), after, "x", 600) is False
-    assert seen("drain", node("a"), node("a", "IDLE+DRAIN", reason="x", resume_at=1), "x", 600) is True
+    assert is_done("drain", node("a"), after, "x", 600) is False
+    assert is_done("drain", node("a"), node("a", "IDLE+DRAIN", reason="x", resume_at=1), "x", 600) is True
 
 
 def test_a_priority_is_the_one_that_was_asked_for():
     before = job("1", "PENDING", priority=7)
     for priority, shown in ((9, True), (7, False), (8, False), (None, False)):
-        assert seen("priority", before, job("1", "PENDING", priority=priority), value="9") is shown
-    assert seen("priority", before, job("1", "RUNNING", priority=9), value="9") is True
-    assert seen("priority", before, None, value="9") is None
+        assert is_done("priority", before, job("1", "PENDING", priority=priority), value="9") is shown
+    assert is_done("priority", before, job("1", "RUNNING", priority=9), value="9") is True
+    assert is_done("priority", before, None, value="9") is None
 
 
 def alert(*silences: str, state: str | None = None) -> Alert:
@@ -122,11 +122,11 @@ def silence(state: str = "active", **more: object) -> Silence:
 )
 def test_a_silenced_alert_has_a_silence_that_it_had_not(before, after, shown):
     for action in ("take", "silence"):
-        assert seen(action, before, after) is shown
+        assert is_done(action, before, after) is shown
 
 
 def test_a_lifted_silence_is_gone_or_expired():
-    assert [seen("lift", silence(), after) for after in (None, silence("expired"), silence())] == [True, True, False]
+    assert [is_done("lift", silence(), after) for after in (None, silence("expired"), silence())] == [True, True, False]
 
 
 def waiting(target: str, **more: object) -> PendingTarget:
@@ -140,14 +140,14 @@ def facts(*nodes: object) -> Cluster:
 
 def test_pending_until_a_reading_shows_it():
     watch, _ = Verification().add([waiting("gpu0001"), waiting("gpu0002")])
-    assert watch.words("node") == {"gpu0001": "draining…", "gpu0002": "draining…"} and watch.words("job") == {}
+    assert watch.row_texts("node") == {"gpu0001": "draining…", "gpu0002": "draining…"} and watch.row_texts("job") == {}
     same, settled = watch.check(facts(node("gpu0001"), node("gpu0002")), 101.0)
     assert same is watch and settled == ()
     drained = node("gpu0001", "IDLE+DRAIN", reason="x")
     watch, settled = watch.check(facts(drained, node("gpu0002")), 102.0)
-    assert settled == (Settled(plan="p", action="drain", target="gpu0001", state="done", seen="drained"),)
-    assert list(watch.words("node")) == ["gpu0002"]
-    watch, settled = watch.check(facts(drained, node("gpu0002", "MIXED")), 100.0 + PATIENCE_S)
+    assert settled == (Settled(plan="p", action="drain", target="gpu0001", state="done", shown_state="drained"),)
+    assert list(watch.row_texts("node")) == ["gpu0002"]
+    watch, settled = watch.check(facts(drained, node("gpu0002", "MIXED")), 100.0 + TIMEOUT_S)
     assert watch.waiting == () and (settled[0].state, settled[0].why) == ("unknown", "not seen after 60 s, now mixed")
 
 
@@ -203,7 +203,12 @@ def test_a_later_change_of_the_same_target_takes_its_place(found, state, why):
     assert [(one.plan, one.target) for one in watch.waiting] == [("p", "gpu0002"), ("q", "gpu0001")]
     assert over == (
         Settled(
-            plan="p", action="drain", target="gpu0001", state=state, why=why, seen="drained" if state == "done" else ""
+            plan="p",
+            action="drain",
+            target="gpu0001",
+            state=state,
+            why=why,
+            shown_state="drained" if state == "done" else "",
         ),
     )
 
@@ -216,7 +221,7 @@ def test_what_is_made_of_nodes_is_waited_for_whatever_is_done_to_these():
 
 def test_an_unchanged_target_has_not_drifted():
     for action, row in (("drain", node("a", "MIXED", reason="old")), ("cancel", job("1")), ("requeue", job("1"))):
-        assert drifted(BY_ID[action], Cluster(name="lab"), row, row) is None
+        assert find_drift(BY_ID[action], Cluster(name="lab"), row, row) is None
 
 
 # -- what is followed until it is over ---------------------------------------------------------------------------------
@@ -229,7 +234,7 @@ def follow(action: str, before: str, *readings: tuple[float, object], **more: ob
     words, ends = [], []
     for at, now in readings:
         watch, settled = watch.check(facts(now), at)
-        words += watch.words("node").values()
+        words += watch.row_texts("node").values()
         ends += [f"{one.state}: {one.why}" for one in settled]
     return words, ends
 
@@ -287,7 +292,7 @@ def test_a_reboot_is_followed_stage_by_stage():
         ([(2, ISSUED), (99, node("a", "DOWN+DRAIN", boot_at=1001, reason="fw : reboot timed out"))],
          "unknown: not rebooted, down: fw : reboot timed out"),
         ([(2, ASKED), (9, node("a", "MIXED", boot_at=1000, reason="fw"))], "unknown: not rebooted, mixed"),
-        ([(2, ASKED), (PATIENCE_OF_S["reboot"], ASKED)],
+        ([(2, ASKED), (TIMEOUT_BY_ACTION_S["reboot"], ASKED)],
          "done: reboot asked for: Slurm waits until its jobs have ended"),
         ([(2, ISSUED), (900, ISSUED)], "unknown: not seen after 900 s, now rebooting"),
         ([(899, node("a", "MIXED")), (900, node("a", "MIXED"))], "unknown: not seen after 900 s, now mixed"),
@@ -330,7 +335,7 @@ def test_alerts_and_silences_are_waited_for_too():
 
 
 def drift(action: str, before: object, now: object, *jobs: object, **known: object) -> str | None:
-    found = drifted(BY_ID[action], Cluster(name="lab", **known), before, now, *jobs)
+    found = find_drift(BY_ID[action], Cluster(name="lab", **known), before, now, *jobs)
     return None if found is None else found.why
 
 
@@ -391,4 +396,4 @@ def test_alerts_and_silences_that_have_drifted():
     ],
 )
 def test_what_was_done_is_called_by_the_state_that_was_seen(action, row, word):
-    assert done_word(BY_ID[action], word_of(row)) == word
+    assert done_word(BY_ID[action], state_word(row)) == word

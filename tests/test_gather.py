@@ -8,7 +8,7 @@ from collectors.model import JobDetail, SourceFault
 from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
 from console.cli.act import sources_of
-from console.gate.preflight_reads import JOBS_MOST, NODES_MOST, RETURN_SOURCES, gather, needed
+from console.gate.preflight_reads import JOBS_MOST, NODES_MOST, RETURN_SOURCES, needs_reads, read_for
 from console.runtime.null_sources import NoTelemetry
 from tests import make
 from tests.test_fitness import eight, node, site
@@ -40,7 +40,7 @@ class Ear:
         rows = cluster.nodes if BY_ID[action].kind == "node" else cluster.jobs
         named = list(rows) if targets is None else targets
         resumed = more.pop("resumed", {})
-        return gather(BY_ID[action], named, cluster, self, self, resumed, mono=lambda: self.mono, **more)
+        return read_for(BY_ID[action], named, cluster, self, self, resumed, mono=lambda: self.mono, **more)
 
 
 def test_only_what_the_action_needs_is_read():
@@ -62,7 +62,7 @@ def test_whatever_puts_a_node_back_is_judged_by_the_same_facts(action):
     ear = Ear()
     cluster = site(node("a", "IDLE+DRAIN+REBOOT_REQUESTED"))
     extra = ear.gather(cluster, action, resumed={"a": 5.0})
-    assert needed(BY_ID[action]) and list(extra.gpus) == ["a"] and extra.resumed == {"a": 5.0}
+    assert needs_reads(BY_ID[action]) and list(extra.gpus) == ["a"] and extra.resumed == {"a": 5.0}
     assert sources_of(action) == sources_of("resume") >= RETURN_SOURCES
 
 
@@ -88,7 +88,7 @@ def test_the_deadline_ends_it():
 
 
 def test_where_there_is_no_telemetry_that_is_no_fault():
-    assert gather(BY_ID["resume"], ["gpu0001"], site(node()), Ear(), NoTelemetry(), {}) == PreflightReads()
+    assert read_for(BY_ID["resume"], ["gpu0001"], site(node()), Ear(), NoTelemetry(), {}) == PreflightReads()
 
 
 def test_a_fault_is_told_and_never_raised():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collectors.alertmanager.requests import INCIDENT, orders
 from collectors.model import Alert, Cluster, Matcher, NewSilence, Node, Partition, Silence
-from console.actions.incident import LASTS_S, Scope, incidents, scope_of, standing
+from console.actions.incident import DURATION_S, Scope, active_incidents, in_force, scope_of
 from console.actions.registry import ACTIONS, BY_ID
 from console.cli.act import sources_of
 from tests import make
@@ -45,7 +45,7 @@ def holding(*silences):
 
 
 def test_what_stands_is_told_to_everybody():
-    (one,) = incidents(holding(silence()), NOW)
+    (one,) = active_incidents(holding(silence()), NOW)
     assert (one.name, one.title, one.by, one.ends) == ("R01", "cooling", "jdv", NOW + 900)
     assert len(one.nodes) == 16
 
@@ -64,11 +64,11 @@ def test_what_stands_is_told_to_everybody():
     ],
 )
 def test_what_only_looks_like_one_is_none(other):
-    assert incidents(holding(other), NOW) == ()
+    assert active_incidents(holding(other), NOW) == ()
 
 
 def test_nodes_that_the_machine_has_not_are_not_its():
-    (one,) = incidents(holding(silence(text="incident R01: x nodes gpu[0001-0002],evil[1-9]")), NOW)
+    (one,) = active_incidents(holding(silence(text="incident R01: x nodes gpu[0001-0002],evil[1-9]")), NOW)
     assert one.nodes == ("gpu0001", "gpu0002")
 
 
@@ -102,14 +102,14 @@ def test_it_eases_nothing_that_kills_and_nothing_outside(action, numbers):
 
 
 def test_it_ends_with_its_silence_and_is_not_believed_from_a_comment():
-    assert standing([SCOPE], holding(silence()), NOW) == (SCOPE,)
-    assert standing([SCOPE], holding(silence()), NOW + 901) == ()
-    assert standing([SCOPE], machine(), NOW) == ()
+    assert in_force([SCOPE], holding(silence()), NOW) == (SCOPE,)
+    assert in_force([SCOPE], holding(silence()), NOW + 901) == ()
+    assert in_force([SCOPE], machine(), NOW) == ()
     # Somebody else's words name more nodes: they are not in what was confirmed here.
     wide = holding(silence(text="incident R01: x nodes gpu[0001-0064]"))
-    (scope,) = standing([SCOPE], wide, NOW)
+    (scope,) = in_force([SCOPE], wide, NOW)
     assert not scope.covers(BY_ID["drain"], {"gpu0064": wide.nodes["gpu0064"]}, wide)
-    assert standing([], wide, NOW) == ()
+    assert in_force([], wide, NOW) == ()
 
 
 def test_alerts_and_partitions_inside():
@@ -132,7 +132,7 @@ def test_alerts_and_partitions_inside():
 
 def change(**more):
     made = NewSilence(
-        alerts=(), matchers=(Matcher(INCIDENT, "R01"),), seconds=LASTS_S, by="jdv", comment="incident R01: x"
+        alerts=(), matchers=(Matcher(INCIDENT, "R01"),), seconds=DURATION_S, by="jdv", comment="incident R01: x"
     )
     made = msgspec.structs.replace(made, **more)
     return change_of(action="incident", kind="node", targets=("gpu0001",), silences=(made,))
@@ -179,13 +179,13 @@ async def test_declared_it_takes_one_key_and_shows_everywhere():
         ]
         await op.command(f"drain {','.join(names)} cooling")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
-        assert op.dialog.plan.confirm.kind == "plain" and op.dialog.plan.inside == "R01-R02"
+        assert op.dialog.plan.confirmation.kind == "plain" and op.dialog.plan.incident == "R01-R02"
         op.sees("inside")
         await op.press("escape")
         # A kill still takes its count.
         await op.command(f"down {','.join(names)} cooling")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
-        assert op.dialog.plan.confirm.kind != "plain"
+        assert op.dialog.plan.confirmation.kind != "plain"
         await op.press("escape")
         await op.command("incident end")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")

@@ -9,7 +9,7 @@ import pytest
 
 from collectors.alertmanager.requests import INCIDENT
 from collectors.model import Change, Matcher, Sent, Silence
-from console.actions.incident import asked
+from console.actions.incident import parse_request
 from console.actions.plan import Options
 from console.actions.verification import Verification
 from console.journal.entries import join
@@ -61,7 +61,7 @@ def declare(room: Room, name: str = "R01") -> dict[str, str]:
 
 
 def extend(room: Room) -> dict[str, str]:
-    again = asked(["extend"], room.cluster(), room.clock.now())
+    again = parse_request(["extend"], room.cluster(), room.clock.now())
     assert (again.action, again.targets) == ("incident", tuple(NODES))
     return declare(room, again.settings["name"])
 
@@ -147,11 +147,11 @@ def test_a_failed_extension_does_not_end_the_ease_of_the_one_that_stands(room):
     room.swallows = True
     extend(room)
     plan = room.of.plan("drain", NODES, "cooling", room.cluster())
-    assert plan.inside == "R01"
+    assert plan.incident == "R01"
 
 
 def test_one_whose_nodes_are_not_written_down_must_be_declared_anew(room):
     declare(room)
     bare = {key: msgspec.structs.replace(one, comment="incident R01: cooling") for key, one in room.silences.items()}
     with pytest.raises(ValueError, match="its nodes are not written in it"):
-        asked(["extend"], room.cluster(silences=bare), room.clock.now())
+        parse_request(["extend"], room.cluster(silences=bare), room.clock.now())

@@ -198,10 +198,10 @@ async def test_what_was_typed_before_a_dialog_could_be_read_stands_in_none_of_it
         await op.burst("early")
         op.app.post_message(events.Paste("pasted"))
         await op.burst("\n")
-        assert op.dialog._reason.value == "" and op.dialog.plan.lacks_reason
+        assert op.dialog._reason.value == "" and op.dialog.plan.missing_reason
         shown.pop()()
         await op.burst("fan failed\n1\n")
-        assert not op.dialog.plan.lacks_reason and op.dialog._count.value == "", "the count came before the question"
+        assert not op.dialog.plan.missing_reason and op.dialog._count.value == "", "the count came before the question"
         shown.pop()()
         await op.burst("\n")
         assert isinstance(op.app.screen, ConfirmDialog), "Enter alone answers nothing"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from console.actions.plan import Options, Plan, Refusal
 from console.actions.registry import ACTIONS, BY_ID
-from console.actions.targets import is_filter, named, parted, refuse_more
+from console.actions.targets import check_no_targets_in, is_filter, resolve, split_line
 from console.filters.language import compile_filter, misplaced
 from console.runtime.errors import FilterError
 from tests import make
@@ -118,7 +118,7 @@ def test_no_text_that_parses_as_a_filter_is_ever_sent_as_a_reason(text, action):
         gate, rows = world.gate(), {"node": ["gpu0001"], "job": ["88133"]}
         targets = rows.get(BY_ID[action].kind, ["gpu0001"])
         answer = gate.plan(action, targets, text, world.cluster())
-        assert isinstance(answer, Refusal) or answer.why is None, answer
+        assert isinstance(answer, Refusal) or answer.reason is None, answer
         bare = gate.plan(action, targets, None, world.cluster())
         if isinstance(bare, Plan):
             assert isinstance(gate.with_reason(bare, text), Refusal)
@@ -129,12 +129,12 @@ def test_no_text_that_parses_as_a_filter_is_ever_sent_as_a_reason(text, action):
 def test_no_target_set_is_larger_than_the_same_filter_shows(kind, data, said):
     text = data.draw(expressions(kind))
     try:
-        which, rest = parted(kind, f"{text} {said}".strip())
-        names = named(kind, which, CLUSTER)
+        which, rest = split_line(kind, f"{text} {said}".strip())
+        names = resolve(kind, which, CLUSTER)
     except ValueError:
         return
     assert rest == said and set(names) == shown(kind, text)
-    assert set(named(kind, [text], CLUSTER)) == shown(kind, text)
+    assert set(resolve(kind, [text], CLUSTER)) == shown(kind, text)
 
 
 @given(KINDS, TEXTS, st.sampled_from(["cancel", "hold"]))
@@ -145,10 +145,10 @@ def test_a_line_that_is_a_filter_hits_what_it_shows_or_is_refused(kind, text, jo
     if not text or not is_condition(text):
         return
     try:
-        which, said = parted(kind, text)
-        names = named(kind, which, CLUSTER)
+        which, said = split_line(kind, text)
+        names = resolve(kind, which, CLUSTER)
         if text[0] not in "\"'":
-            refuse_more(action, which[0], said.split(), CLUSTER)
+            check_no_targets_in(action, which[0], said.split(), CLUSTER)
     except ValueError:
         return
     if misplaced(said):
@@ -164,7 +164,7 @@ def test_of_several_words_all_must_hold(words):
     if all(word.startswith("@") for word in words):
         return
     try:
-        names = named("job", words, CLUSTER)
+        names = resolve("job", words, CLUSTER)
     except ValueError:
         return
     assert set(names) == set.intersection(*(shown("job", word) for word in words))
@@ -216,7 +216,7 @@ def test_what_an_undo_puts_back_was_typed_by_no_one(tmp_path):
     world = small(tmp_path)
     again = Options(undoes="abc", reasons={"gpu0001": "NHC: temp=95"})
     plan = world.gate().plan("drain", ["gpu0001"], "temp=95", world.cluster(), again)
-    assert isinstance(plan, Plan) and plan.why == "temp=95"
+    assert isinstance(plan, Plan) and plan.reason == "temp=95"
 
 
 def test_what_an_alert_says_is_offered_and_may_be_kept(tmp_path):
@@ -226,13 +226,13 @@ def test_what_an_alert_says_is_offered_and_may_be_kept(tmp_path):
     assert isinstance(plan, Plan)
     text = "temp > 90 & rising"
     assert isinstance(gate.with_reason(plan, text), Refusal)
-    ready = gate.with_reason(plan, f"{text} again", Options(offered=f"{text} "))
-    assert isinstance(ready, Plan) and ready.why == f"{text} again"
+    ready = gate.with_reason(plan, f"{text} again", Options(prefilled_reason=f"{text} "))
+    assert isinstance(ready, Plan) and ready.reason == f"{text} again"
 
 
 def test_an_ordinary_reason_is_sent(tmp_path):
     world = small(tmp_path)
-    assert planned(world.gate(), "drain", "gpu0001", reason="bad DIMM", cluster=world.cluster()).why == "bad DIMM"
+    assert planned(world.gate(), "drain", "gpu0001", reason="bad DIMM", cluster=world.cluster()).reason == "bad DIMM"
 
 
 async def test_a_list_says_which_value_there_is_not():
@@ -275,7 +275,7 @@ async def test_a_saved_filter_names_targets_too():
         await op.command("drain @mine PDU work")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
         rack = {name for name, one in op.cluster.nodes.items() if one.rack == "R01"}
-        assert set(op.dialog.plan.seen) <= rack and op.dialog.plan.why == "PDU work"
+        assert set(op.dialog.plan.rows) <= rack and op.dialog.plan.reason == "PDU work"
         await op.press("escape")
         await op.command("drain @other PDU work")
         op.sees("no filter is saved as other")

@@ -94,7 +94,7 @@ async def test_that_it_kills_is_read_on_80_columns_whatever_else_stands_in_the_l
         await _listens(op)
         await op.type("PSU burns")
         await op.press("enter")
-        await op.until(lambda: not op.dialog.plan.lacks_reason and op.dialog._armed_at is not None, "the plan")
+        await op.until(lambda: not op.dialog.plan.missing_reason and op.dialog._armed_at is not None, "the plan")
         op.sees("it kills running work", "type the words")
 
 
@@ -108,7 +108,7 @@ async def test_what_is_asked_of_a_person_is_in_sight_however_many_jobs_are_hit(s
         op.sees("reason, then Enter", "runs ", "scontrol update", "Esc cancels")
         await op.type("PSU burns")
         await op.press("enter")
-        await op.until(lambda: not op.dialog.plan.lacks_reason and op.dialog._armed_at is not None, "the plan")
+        await op.until(lambda: not op.dialog.plan.missing_reason and op.dialog._armed_at is not None, "the plan")
         asked = ("reason        PSU burns", "runs ", "scontrol update", "type the word", "Esc cancels")
         op.sees(*asked)
         before = op.screen()

@@ -127,7 +127,7 @@ def section(title: str) -> str:
     return action_pages.page().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-@pytest.mark.parametrize("action", [one.id for one in ACTIONS if one.shown_in in {"node", "job"}])
+@pytest.mark.parametrize("action", [one.id for one in ACTIONS if one.result_kind in {"node", "job"}])
 def test_pyslurm_is_told_what_the_page_says(action):
     told = re.findall(r"^native   (.*)$", section(action), re.M)
     changes = [action_pages.change(BY_ID[action])]

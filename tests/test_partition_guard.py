@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Partition, Reservation
-from console.actions.plan import Confirm, Guard, Options, Plan
+from console.actions.plan import Confirmation, Guard, Options, Plan
 from console.cli.act import run_act
 from console.gate.preview import text
 from tests.test_gate import NOW, World, job, node
@@ -31,34 +31,34 @@ def machine(folder, *, gpu: int = 6, runs: tuple[str, ...] = ()) -> Machine:
     return Machine(folder, nodes, [*(job(str(at), partition=part) for at, part in enumerate(runs, 1)), *waits])
 
 
-def confirm(world: Machine, *parts: str, guard: Guard | None = None, **more) -> Confirm:
+def confirm(world: Machine, *parts: str, guard: Guard | None = None, **more) -> Confirmation:
     plan = world.gate(guard=guard).plan("partition-down", parts, "cooling", world.cluster(**more))
     assert isinstance(plan, Plan), plan
-    return plan.confirm
+    return plan.confirmation
 
 
 def test_one_that_holds_most_of_the_nodes_takes_its_name(tmp_path):
     world = machine(tmp_path)
     found = confirm(world, "gpu")
     assert (found.kind, found.word, found.why) == ("break", "gpu", "it shuts 6 of 10 nodes, 60 % of the machine")
-    assert confirm(world, "debug") == Confirm("plain", 1)
+    assert confirm(world, "debug") == Confirmation("plain", 1)
     assert confirm(machine(tmp_path, gpu=5), "gpu").why == "it shuts 5 of 10 nodes, 50 % of the machine", "half is much"
-    assert confirm(machine(tmp_path, gpu=4), "gpu") == Confirm("plain", 1)
-    assert confirm(world, "gpu", guard=Guard(part_pct=61)) == Confirm("plain", 1)
+    assert confirm(machine(tmp_path, gpu=4), "gpu") == Confirmation("plain", 1)
+    assert confirm(world, "gpu", guard=Guard(part_pct=61)) == Confirmation("plain", 1)
 
 
 def test_several_count_together_and_the_largest_is_named(tmp_path):
     world = machine(tmp_path, gpu=5)
     assert confirm(world, "debug", "gpu").word == "gpu"
     assert "7 of 10 nodes" in confirm(world, "debug", "gpu").why, "a node of both is one node"
-    assert confirm(machine(tmp_path, gpu=2), "debug", "gpu") == Confirm("count", 2)
+    assert confirm(machine(tmp_path, gpu=2), "debug", "gpu") == Confirmation("count", 2)
 
 
 def test_one_in_which_most_jobs_run_takes_its_name_however_small(tmp_path):
     found = confirm(machine(tmp_path, runs=("debug",) * 7 + ("gpu",) * 3), "debug")
     assert found.word == "debug" and found.why.startswith("7 of 10 running jobs are in it, 70 %")
     assert confirm(machine(tmp_path, runs=("debug",) * 5 + ("gpu",) * 5), "debug").why.startswith("5 of 10 running")
-    assert confirm(machine(tmp_path, runs=("debug",) * 4 + ("gpu",) * 6), "debug") == Confirm("plain", 1)
+    assert confirm(machine(tmp_path, runs=("debug",) * 4 + ("gpu",) * 6), "debug") == Confirmation("plain", 1)
 
 
 def test_how_large_it_is_must_be_known(tmp_path):
@@ -70,7 +70,7 @@ def test_opening_it_takes_a_y(tmp_path):
     world = machine(tmp_path)
     down = {"gpu": Partition(name="gpu", state="DOWN")}
     plan = world.gate().plan("partition-up", ["gpu"], None, world.cluster(partitions=down))
-    assert isinstance(plan, Plan) and plan.confirm.kind == "plain"
+    assert isinstance(plan, Plan) and plan.confirmation.kind == "plain"
 
 
 def hundred(folder, *, down: int = 0) -> World:
@@ -89,13 +89,15 @@ def kept(world: World, *names: str) -> Plan:
 def test_a_reservation_is_weighed_as_what_takes_its_nodes_out(tmp_path):
     world, names = hundred(tmp_path), [f"n{at}" for at in range(1, 101)]
     most = kept(world, *names[:99])
-    assert most.confirm == Confirm("break", 99, "gpu", "it takes 99 % of gpu out, more than 20 %")
+    assert most.confirmation == Confirmation("break", 99, "gpu", "it takes 99 % of gpu out, more than 20 %")
     assert any("takes out" in line and "99 of 100 healthy nodes newly out" in line for line in text(most))
-    assert kept(world, *names[:20]).confirm == Confirm("count", 20) and kept(world, "n1").confirm == Confirm("plain", 1)
+    assert kept(world, *names[:20]).confirmation == Confirmation("count", 20) and kept(
+        world, "n1"
+    ).confirmation == Confirmation("plain", 1)
     less = hundred(tmp_path, down=1)
-    whole = kept(less, *names[1:]).confirm
+    whole = kept(less, *names[1:]).confirmation
     assert (whole.kind, whole.why) == ("break", "it sets every node in service of the machine aside")
-    assert kept(hundred(tmp_path, down=99), *names[:90]).confirm == Confirm("count", 90), "these serve nobody"
+    assert kept(hundred(tmp_path, down=99), *names[:90]).confirmation == Confirmation("count", 90), "these serve nobody"
 
 
 def test_an_end_that_is_later_keeps_its_nodes_longer(tmp_path):
@@ -103,13 +105,13 @@ def test_an_end_that_is_later_keeps_its_nodes_longer(tmp_path):
     row = Reservation(name="maint", state="ACTIVE", nodes="n[1-90]", starts=NOW, ends=NOW + 3600)
     cluster = world.cluster(reservations={"maint": row}, known=frozenset({"nodes", "jobs", "reservations"}))
 
-    def ends(by: str) -> Confirm:
+    def ends(by: str) -> Confirmation:
         plan = world.gate().plan("extend", ["maint"], None, cluster, Options(value=by))
         assert isinstance(plan, Plan), plan
-        return plan.confirm
+        return plan.confirmation
 
-    assert ends("+3600") == Confirm("break", 1, "gpu", "it takes 90 % of gpu out, more than 20 %")
-    assert ends("-1800") == Confirm("count", 1), "sooner ends what runs in it"
+    assert ends("+3600") == Confirmation("break", 1, "gpu", "it takes 90 % of gpu out, more than 20 %")
+    assert ends("-1800") == Confirmation("count", 1), "sooner ends what runs in it"
 
 
 def test_a_y_or_the_count_does_not_shut_it(tmp_path):

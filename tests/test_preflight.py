@@ -8,7 +8,7 @@ import pytest
 from collectors.model import JobDetail, Reservation, Rights
 from console.actions.plan import PreflightReads
 from console.actions.registry import BY_ID
-from console.gate.preflight import checks
+from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy
 from tests import make
 from tests.test_fitness import DAY, HOUR, NOW, load, node, of, said, site, xid
@@ -195,7 +195,7 @@ def test_a_whole_machine_is_looked_at_while_somebody_waits():
     policy = default_policy()
 
     def look():
-        return checks(BY_ID["resume"], cluster, cluster.nodes, PreflightReads(gpus={}), NOW, policy)
+        return run_checks(BY_ID["resume"], cluster, cluster.nodes, PreflightReads(gpus={}), NOW, policy)
 
     found = look()
     assert len({one.text for one in found}) < 20 and len([one for one in found if one.level == "bad"]) == 600

@@ -8,10 +8,9 @@ import msgspec
 import pytest
 
 from collectors.model import Alert, Association, Load, Matcher, Partition, Silence, Source, User
-from console.actions.plan import Check, Confirm, Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.plan import Check, Confirmation, Guard, Options, Plan, PreflightReads, Refusal
 from console.actions.registry import BY_ID
-from console.gate.planning import make as make_plan
-from console.gate.planning import spelled
+from console.gate.planning import make_plan, with_reason
 from console.gate.preview import CHECKS_SHOWN, LABEL, rows, text, title
 from console.health.xid_policy import default_policy
 from tests import make
@@ -35,7 +34,7 @@ def plan(cluster, action, targets=None, why=None, checks=None, extra=None, guard
     made = make_plan(BY_ID[action], list(getattr(cluster, kind)) if targets is None else targets, cluster, NOW, 500.0,
                      guard or Guard(), default_policy(), Options(**options), extra or PreflightReads())  # fmt: skip
     assert isinstance(made, Plan), made
-    made = spelled(made, why, "jdv")
+    made = with_reason(made, why, "jdv")
     return made if checks is None else msgspec.structs.replace(made, checks=tuple(checks))
 
 
@@ -89,9 +88,9 @@ def test_a_reboot_is_not_called_off_over_what_speaks_against_the_node():
     cluster = site(make.node(state="MIXED+DRAIN+REBOOT_REQUESTED"), loads=[make_load("gpu0001", gpus_seen=7)])
     action, policy = BY_ID["cancel_reboot"], default_policy()
     refused = make_plan(action, ["gpu0001"], cluster, NOW, 500.0, Guard(), policy, Options(), PreflightReads())
-    assert isinstance(refused, Refusal) and refused.glass and "7 of the 8 GPUs" in refused.why
+    assert isinstance(refused, Refusal) and refused.can_break_glass and "7 of the 8 GPUs" in refused.why
     made = plan(cluster, "cancel_reboot", break_glass=True)
-    assert made.confirm.kind == "break" and made.asks_reason
+    assert made.confirmation.kind == "break" and made.needs_reason
     assert lines(made, "✖ against it") == ["7 of the 8 GPUs that Slurm counts are seen"]
 
 
@@ -184,7 +183,7 @@ def test_a_down_says_how_many_die_and_what_is_lost():
     job = make.job("7", nodes="gpu0001", started=int(NOW - HOUR), node_count=1)
     made = plan(site(make.node(state="ALLOCATED"), jobs=[job]), "down", why="smoke")
     assert lines(made, "▲ warning") == ["1 job dies at once, on all its nodes"]
-    assert lines(made, "kills")[-1] == "8.0 GPU-hours of work at risk" and made.confirm == Confirm("count", 1)
+    assert lines(made, "kills")[-1] == "8.0 GPU-hours of work at risk" and made.confirmation == Confirmation("count", 1)
 
 
 def test_many_reasons_to_leave_nodes_alone_stay_readable():

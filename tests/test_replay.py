@@ -165,7 +165,7 @@ async def test_every_action_is_refused_with_the_reason_by_key_and_by_command(nig
             assert all(app.refusal(action.id) == LOCKED for action in ACTIONS)
             for action in keys_for(kind):
                 told.clear()
-                await op.press(action.pressed)
+                await op.press(action.binding)
                 assert not isinstance(app.screen, ConfirmDialog), action.id
                 assert told == [f"{action.label} refused: {LOCKED}"], action.id
         await op.command("drain gpu0001 never")
@@ -174,10 +174,10 @@ async def test_every_action_is_refused_with_the_reason_by_key_and_by_command(nig
             await op.press("2", key)
             assert not isinstance(app.screen, ConfirmDialog)
         plan = app.gate.plan("drain", ["gpu0001"], "x", app.cluster)
-        assert str(plan.why) == LOCKED
+        assert str(plan.reason) == LOCKED
         app.gate.read_only = False
         plan = app.gate.plan("drain", ["gpu0001"], "x", app.cluster)
-        assert plan.why == LOCKED, "read-only or not: there is no writer behind it"
+        assert plan.reason == LOCKED, "read-only or not: there is no writer behind it"
         for ask in (lambda: app.transport.read_nodes(["gpu0001"]), lambda: app.telemetry.gpus(["gpu0001"])):
             with pytest.raises(SourceFault, match="not recorded"):
                 ask()

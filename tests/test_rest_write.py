@@ -213,7 +213,7 @@ def test_limits_are_of_what_there_is():
     slurms = {one.id: one.operation for one in ROWS if isinstance(one.operation, operations.SlurmOperation)}
     known = {*slurms.values(), *transport.KINDS, *transport.NAMED}
     assert {one.what for one in LIMITS if one.road == "rest"} <= known and all(one.why for one in LIMITS)
-    assert {one.id for one in ROWS if one.shown_in not in {"alert", "silence"}} == set(slurms)
+    assert {one.id for one in ROWS if one.result_kind not in {"alert", "silence"}} == set(slurms)
     assert unsupported("rest", operations.REQUEUE) is None and unsupported("rest", operations.REBOOT) is not None
     assert unsupported("rest", operations.REQUEUE, There(parser=44)) and not unsupported(
         "rest", operations.REQUEUE, There(parser=45)

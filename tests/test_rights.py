@@ -324,8 +324,8 @@ def test_what_is_allowed_or_not_known_is_not_refused():
         row = node() if action.kind == "node" else job(user="bob")
         for known in (None, unknown, Rights(user="root", level="root", nodes=True, jobs=True)):
             assert refused(action, known, row) is None
-        assert (refused(action, coordinator, row) is None) == (action.needs != "Administrator")
-        assert (refused(action, ALICE, row) is None) == (action.shown_in in {"alert", "silence"})
+        assert (refused(action, coordinator, row) is None) == (action.admin_level != "Administrator")
+        assert (refused(action, ALICE, row) is None) == (action.result_kind in {"alert", "silence"})
 
 
 def test_where_the_level_would_do_it_is_the_prefix_that_refuses():

@@ -8,7 +8,7 @@ from collectors.model import Association, SourceFault, User
 from collectors.slurm import operations, transport
 from collectors.slurm.commands import users
 from console.actions.registry import BY_ID
-from console.actions.user_actions import had
+from console.actions.user_actions import limits_text
 from tests import make
 from tests.make import change_of
 
@@ -84,9 +84,9 @@ def test_who_is_not_blocked_and_why(user, why):
 
 def test_a_user_of_two_accounts_is_let_in_with_what_each_had():
     user = User(name="a", cluster="x", associations=(Association(account="ml", max_submit=9), Association(account="b")))
-    assert had(user) == "ml=9,b=-1"
+    assert limits_text(user) == "ml=9,b=-1"
     change = change_of(
-        action="unblock", kind="user", targets=("a",), values={"a": had(user)}, settings={"cluster": "x"}
+        action="unblock", kind="user", targets=("a",), values={"a": limits_text(user)}, settings={"cluster": "x"}
     )
     assert [" ".join(words) for words, _ in operations.calls(change)] == [
         "sacctmgr -i modify user where name=a cluster=x account=ml set MaxSubmitJobs=9",
@@ -126,5 +126,5 @@ def test_no_reservation_is_called_so(name):
 
 @pytest.mark.parametrize("way", ["rest", "native"])
 def test_what_goes_by_command_alone_is_refused_over_the_other_roads(way):
-    mine = [one.operation for one in BY_ID.values() if one.shown_in in {"partition", "reservation", "user"}]
+    mine = [one.operation for one in BY_ID.values() if one.result_kind in {"partition", "reservation", "user"}]
     assert len(mine) == 7 and all("alone" in (transport.unsupported(way, one) or "") for one in mine)

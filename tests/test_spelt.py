@@ -112,5 +112,5 @@ def test_no_other_name_gets_through(name):
 def test_every_action_of_slurms_is_spelt():
     for action in ACTIONS:
         slurms = isinstance(action.operation, operations.SlurmOperation)
-        if slurms and action.together is None and action.kind in {"node", "job"}:
+        if slurms and action.creates is None and action.kind in {"node", "job"}:
             assert (action.operation.value_form is not None) == (action.value is not None), action.id

@@ -8,7 +8,7 @@ import pytest
 
 from collectors.model import Coolant
 from console.actions.registry import BY_ID
-from console.actions.targets import is_filter, jobs_of, named, nodes_of, parted, refuse_more
+from console.actions.targets import check_no_targets_in, is_filter, resolve, resolve_jobs, resolve_nodes, split_line
 from tests import make
 from tests.operator import console
 
@@ -45,7 +45,7 @@ CLUSTER = make.cluster(
     ],
 )  # fmt: skip
 def test_jobs_are_named_one_by_one(words, jobs):
-    assert list(jobs_of(words, CLUSTER)) == jobs
+    assert list(resolve_jobs(words, CLUSTER)) == jobs
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_jobs_are_named_one_by_one(words, jobs):
 )  # fmt: skip
 def test_nothing_is_no_target(words, why):
     with pytest.raises(ValueError, match=why):
-        jobs_of(words, CLUSTER)
+        resolve_jobs(words, CLUSTER)
 
 
 def test_a_queue_that_was_not_read_has_no_targets():
     with pytest.raises(ValueError, match="which jobs there are is not known"):
-        jobs_of(["user=alice"], make.cluster(nodes=[make.node()]))
+        resolve_jobs(["user=alice"], make.cluster(nodes=[make.node()]))
 
 
 @pytest.mark.parametrize("words", [["nodes=gpu[0001-0002]"], ["@rack:R01"]])
@@ -78,14 +78,14 @@ def test_where_jobs_are_not_shown_some_are_never_taken_for_all(words):
     nodes = [make.node("gpu0001", "ALLOCATED", rack="R01"), make.node("gpu0002", "MIXED", rack="R01")]
     cluster = make.cluster(nodes=nodes, jobs=[make.job("101", nodes="gpu0001", user="alice")])
     with pytest.raises(ValueError, match=r"unknown on gpu0002: .* shows you no job there; say whose as well"):
-        jobs_of(words, cluster)
-    assert jobs_of([*words, "user=alice"], cluster) == jobs_of(["nodes=gpu0001"], cluster) == ("101",)
+        resolve_jobs(words, cluster)
+    assert resolve_jobs([*words, "user=alice"], cluster) == resolve_jobs(["nodes=gpu0001"], cluster) == ("101",)
 
 
 def test_nodes_of_racks_and_loops():
-    assert nodes_of("@loop:cdu-2", CLUSTER) == ("gpu0003", "gpu0004") == nodes_of("@rack:R02", CLUSTER)
-    assert named("node", ["@rack:R01", "gpu0001"], CLUSTER) == ("gpu0001", "gpu0002")
-    assert named("partition", ["gpu,debug", "gpu"], CLUSTER) == ("gpu", "debug")
+    assert resolve_nodes("@loop:cdu-2", CLUSTER) == ("gpu0003", "gpu0004") == resolve_nodes("@rack:R02", CLUSTER)
+    assert resolve("node", ["@rack:R01", "gpu0001"], CLUSTER) == ("gpu0001", "gpu0002")
+    assert resolve("partition", ["gpu,debug", "gpu"], CLUSTER) == ("gpu", "debug")
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_nodes_of_racks_and_loops():
 )  # fmt: skip
 def test_a_blank_where_a_comma_was_meant(action, text, more):
     if not more:
-        refuse_more(BY_ID[action], "gpu0001,", text.split(), CLUSTER)
+        check_no_targets_in(BY_ID[action], "gpu0001,", text.split(), CLUSTER)
         return
     with pytest.raises(ValueError, match=re.escape(f"{more} is a {BY_ID[action].kind} too: write gpu0001,{more} ")):
-        refuse_more(BY_ID[action], "gpu0001,", text.split(), CLUSTER)
+        check_no_targets_in(BY_ID[action], "gpu0001,", text.split(), CLUSTER)
 
 
 async def test_a_second_target_is_never_taken_for_the_reason():
@@ -125,9 +125,9 @@ async def test_a_second_target_is_never_taken_for_the_reason():
 def test_the_bare_name_of_a_rack_says_how_its_nodes_are_meant(word):
     """At 03:00 somebody types what the alert says: `:drain R01`."""
     with pytest.raises(ValueError, match=r"no node is called R0[12]; the nodes of the rack are @rack:R0[12]"):
-        nodes_of(word, CLUSTER)
+        resolve_nodes(word, CLUSTER)
     like = make.cluster(nodes=[make.node("R01", rack="R01")])
-    assert nodes_of("R01", like) == ("R01",)
+    assert resolve_nodes("R01", like) == ("R01",)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_the_bare_name_of_a_rack_says_how_its_nodes_are_meant(word):
     ],
 )  # fmt: skip
 def test_nodes_by_filter(words, nodes):
-    assert named("node", words, CLUSTER) == tuple(f"gpu000{n}" for n in nodes)
+    assert resolve("node", words, CLUSTER) == tuple(f"gpu000{n}" for n in nodes)
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_nodes_by_filter(words, nodes):
 )  # fmt: skip
 def test_a_filter_that_means_no_nodes_is_refused(words, why):
     with pytest.raises(ValueError, match=why):
-        named("node", words, CLUSTER)
+        resolve("node", words, CLUSTER)
 
 
 def test_partitions_are_given_by_name():
     with pytest.raises(ValueError, match="partitions are given by name"):
-        named("partition", ["state=up"], CLUSTER)
+        resolve("partition", ["state=up"], CLUSTER)
 
 
 @pytest.mark.parametrize(
@@ -188,13 +188,13 @@ def test_partitions_are_given_by_name():
     ],
 )
 def test_where_the_targets_end_and_the_reason_begins(kind, text, targets, said):
-    assert parted(kind, text) == ([targets], said)
+    assert split_line(kind, text) == ([targets], said)
 
 
 @pytest.mark.parametrize("text", ["user=root &", "& state=pending", "'user=root", "(user=root x"])
 def test_half_a_filter_is_no_target(text):
     with pytest.raises(ValueError, match=r"needs|closed"):
-        parted("job", text)
+        split_line("job", text)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_half_a_filter_is_no_target(text):
 )
 def test_a_word_that_would_narrow_the_filter_is_no_reason(action, first, said):
     with pytest.raises(ValueError, match=re.escape(f"is {said} the reason, or does it say which of them")):
-        refuse_more(BY_ID[action], first, said.split(), CLUSTER)
+        check_no_targets_in(BY_ID[action], first, said.split(), CLUSTER)
 
 
 @pytest.mark.parametrize(
@@ -224,21 +224,21 @@ def test_a_word_that_would_narrow_the_filter_is_no_reason(action, first, said):
 )
 def test_half_a_filter_behind_a_filter_is_no_reason(action, first, said):
     with pytest.raises(ValueError, match=re.escape(f"{said} is half a filter: finish it, or write '{first}'")):
-        refuse_more(BY_ID[action], first, said.split(), CLUSTER)
+        check_no_targets_in(BY_ID[action], first, said.split(), CLUSTER)
 
 
 def test_places_side_by_side_are_a_filter_as_in_the_list():
-    assert parted("node", "@rack:R01 @rack:R02 bad pump") == (["@rack:R01 @rack:R02"], "bad pump")
+    assert split_line("node", "@rack:R01 @rack:R02 bad pump") == (["@rack:R01 @rack:R02"], "bad pump")
     with pytest.raises(ValueError, match="no node matches @rack:R01 @rack:R02"):
-        named("node", ["@rack:R01 @rack:R02"], CLUSTER)
-    assert named("node", ["@rack:R01 @rack:R01"], CLUSTER) == named("node", ["@rack:R01"], CLUSTER)
+        resolve("node", ["@rack:R01 @rack:R02"], CLUSTER)
+    assert resolve("node", ["@rack:R01 @rack:R01"], CLUSTER) == resolve("node", ["@rack:R01"], CLUSTER)
 
 
 @pytest.mark.parametrize(
     ("first", "said"), [("rack=R02", "PDU work"), ("@rack:R02", "maintenance"), ("rack=R02", "down")]
 )
 def test_a_reason_behind_a_filter_stays_one(first, said):
-    refuse_more(BY_ID["drain"], first, said.split(), CLUSTER)
+    check_no_targets_in(BY_ID["drain"], first, said.split(), CLUSTER)
 
 
 def test_what_is_a_filter():
@@ -265,8 +265,8 @@ async def test_what_is_typed_for_a_filter_is_never_the_reason():
         for text in (f"cancel user={user} state=pending", f"cancel user={user} & state=pending"):
             await op.command(text)
             await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
-            assert set(op.dialog.plan.seen) | {one.target for one in op.dialog.plan.skipped} <= pending
-            assert op.dialog.plan.why is None
+            assert set(op.dialog.plan.rows) | {one.target for one in op.dialog.plan.skipped} <= pending
+            assert op.dialog.plan.reason is None
             await op.press("escape")
         await op.command(f"cancel user={user} pending")
         op.sees("is pending the reason, or does it say which of them")
@@ -283,8 +283,8 @@ async def test_a_dialog_takes_no_filter_for_the_reason():
         await op.command(f"drain rack={rack} & state=allocated")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
         wanted = {name for name, node in op.cluster.nodes.items() if node.rack == rack and node.display == "allocated"}
-        assert set(op.dialog.plan.seen) <= wanted
+        assert set(op.dialog.plan.rows) <= wanted
         await op.type("state=idle")
         await op.press("enter")
         op.sees("reads as a filter")
-        assert op.dialog.plan.lacks_reason
+        assert op.dialog.plan.missing_reason

@@ -10,10 +10,10 @@ import pytest
 from collectors.model import Cluster, Partition, Reservation
 from console.actions.job_actions import limit_text
 from console.actions.node_actions import with_ticket
-from console.actions.options import split, valued
+from console.actions.options import split_options, with_value
 from console.actions.plan import Guard, Options, Plan, PreflightReads, Refusal
 from console.actions.registry import ACTIONS, BY_ID
-from console.actions.verification import drifted, seen
+from console.actions.verification import find_drift, is_done
 from console.gate import preview
 from console.journal.entries import JournalEntry, join
 from console.journal.undo import undo_of
@@ -39,14 +39,14 @@ class Week(World):
         self, action: str, *targets: str, value: str | None = None, extra: PreflightReads | None = None, **more: object
     ):
         about = {name: more.pop(name) for name in ("reservations", "partitions", "known") if name in more}
-        options = valued(BY_ID[action], Options(value=value, **more))
+        options = with_value(BY_ID[action], Options(value=value, **more))
         self.of = self.gate(guard=Guard(break_pct=100, share_pct=100))
         return self.of.plan(action, targets, None, self.cluster(**about), options, extra)
 
     def does(self, *words: str, **more: object) -> dict[str, str]:
         plan = self.plan(*words, **more)
         assert isinstance(plan, Plan), plan
-        outcome = self.of.send(plan, plan.confirm.words)
+        outcome = self.of.send(plan, plan.confirmation.prompt)
         assert outcome.refused is None, outcome.refused
         ended = self.of.follow(outcome, sleep=self.clock.advance)
         return {target: result.state for target, result in ended.results.items()}
@@ -92,8 +92,8 @@ def texts(plan: Plan) -> str:
     ],
 )  # fmt: skip
 def test_what_is_typed_is_read_as_slurm_shows_it(action, typed, read):
-    assert BY_ID[action].value.read(typed) == read
-    assert valued(BY_ID[action], Options(), typed).value == read
+    assert BY_ID[action].value.parse(typed) == read
+    assert with_value(BY_ID[action], Options(), typed).value == read
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_is_typed_is_read_as_slurm_shows_it(action, typed, read):
 )  # fmt: skip
 def test_what_is_nothing_of_the_kind_is_refused_with_what_would_do(action, typed):
     with pytest.raises(ValueError, match=r"."):
-        BY_ID[action].value.read(typed)
+        BY_ID[action].value.parse(typed)
 
 
 def test_a_limit_is_sent_as_squeue_prints_it():
@@ -121,9 +121,9 @@ def test_a_limit_is_sent_as_squeue_prints_it():
 
 
 def test_the_word_of_the_command_line():
-    options, rest = split(["88121", "--value", "4h"])
+    options, rest = split_options(["88121", "--value", "4h"])
     assert (options.value, rest) == ("4h", ["88121"])
-    assert valued(BY_ID["drain"], Options()).value is None
+    assert with_value(BY_ID["drain"], Options()).value is None
 
 
 # -- from the preview to what is seen ---------------------------------------------------------------------------------
@@ -142,15 +142,15 @@ def test_the_word_of_the_command_line():
 )
 def test_it_is_set_proven_and_taken_back(week, action, target, value, move):
     rows = week.nodes if BY_ID[action].kind == "node" else week.jobs
-    before = BY_ID[action].value.of(rows[target])
+    before = BY_ID[action].value.current(rows[target])
     assert move in texts(week.plan(action, target, value=value))
     assert week.does(action, target, value=value) == {target: "done"}
     entry = list(week.entries().values())[-1]
-    assert entry.values == {target: BY_ID[action].value.of(rows[target])} and entry.seen[target]["value"] == before
+    assert entry.values == {target: BY_ID[action].value.current(rows[target])} and entry.seen[target]["value"] == before
     back = week.undo()
     assert (back.action, back.targets, back.options.values) == (action, (target,), {target: before})
     assert week.does(back.action, *back.targets, **msgspec.structs.asdict(back.options)) == {target: "done"}
-    assert BY_ID[action].value.of(rows[target]) == before
+    assert BY_ID[action].value.current(rows[target]) == before
 
 
 def test_one_command_sets_many_and_each_has_its_own_way_back(week):
@@ -188,8 +188,8 @@ def test_what_was_changed_meanwhile_is_not_overwritten(week):
 def test_what_no_poll_holds_is_not_a_change():
     # The poll knows no nice value, what was read by name does.
     before, now = job("2", "PENDING", priority=1), job("2", "PENDING", priority=1, nice=5)
-    assert drifted(BY_ID["nice"], Cluster(name="x"), before, now) is None
-    assert seen("nice", before, now, value="5") is True and seen("nice", before, now, value="6") is False
+    assert find_drift(BY_ID["nice"], Cluster(name="x"), before, now) is None
+    assert is_done("nice", before, now, value="5") is True and is_done("nice", before, now, value="6") is False
 
 
 def test_what_no_poll_holds_is_read_before_it_is_planned(week):
@@ -329,7 +329,7 @@ def test_suspend_says_what_stays(week):
     plan = week.plan("suspend", "1")
     assert plan.confirm.kind == "count" and "of the GPUs too, stays there" in texts(plan)
     suspended = msgspec.structs.replace(week.jobs["1"], state="SUSPENDED")
-    assert seen("suspend", week.jobs["1"], suspended) and not seen("unsuspend", suspended, suspended)
+    assert is_done("suspend", week.jobs["1"], suspended) and not is_done("unsuspend", suspended, suspended)
     assert BY_ID["unsuspend"].refuse(week.cluster(), week.jobs["1"]) == "not suspended: RUNNING"
     assert BY_ID["suspend"].refuse(week.cluster(), suspended) == "already suspended"
 
@@ -340,10 +340,12 @@ def test_suspend_says_what_stays(week):
 @pytest.mark.parametrize("action", [one.id for one in ACTIONS if one.value is not None])
 def test_every_value_tells_how_it_is_typed(action):
     one = BY_ID[action]
-    assert one.value.word and one.value.like and (one.unseen or one.inverse), "it is undone by what it was before"
+    assert one.value.noun and one.value.example and (one.unverifiable or one.inverse), (
+        "it is undone by what it was before"
+    )
     assert one.inverse is None or BY_ID[one.inverse].value is not None
 
 
 def test_what_a_road_does_not_tell_is_unknown_at_once():
     before = job("2", "PENDING", priority=1)
-    assert seen("nice", before, before, value="5") is None and seen("qos", before, before, value="high") is False
+    assert is_done("nice", before, before, value="5") is None and is_done("qos", before, before, value="high") is False

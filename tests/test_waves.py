@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from collectors.model import Cluster, Load, Node, Power, Source
 from console.actions.plan import Guard, Options, Waves
-from console.actions.waves import MINUTE, may_begin, planned, steps
+from console.actions.waves import MINUTE, earliest_start, plan_waves, steps
 from tests.test_gate import NOW, node
 
 NAMES = [f"gpu{number:04d}" for number in range(1, 161)]
@@ -22,7 +22,9 @@ def down(name: str, **more: object) -> Node:
 
 def waves_of(count: int, guard: Guard | None = None, **options: object) -> Waves:
     acting = {name: down(name) for name in NAMES[:count]}
-    found = planned("resume", acting, Cluster(name="lab"), Options(waves=True, **options), guard or Guard(), NOW, 0.0)
+    found = plan_waves(
+        "resume", acting, Cluster(name="lab"), Options(waves=True, **options), guard or Guard(), NOW, 0.0
+    )
     assert found is not None
     return found
 
@@ -63,7 +65,7 @@ def test_the_canary_can_be_named() -> None:
 )  # fmt: skip
 def test_when_it_comes_in_waves(action: str, count: int, options: Options, comes: bool) -> None:
     acting = {name: down(name) for name in NAMES[:count]}
-    found = planned(action, acting, Cluster(name="lab"), options, Guard(), NOW, 0.0)
+    found = plan_waves(action, acting, Cluster(name="lab"), options, Guard(), NOW, 0.0)
     assert (found is not None) is comes
 
 
@@ -77,7 +79,7 @@ def test_the_ramp_is_never_exceeded(kws: list[float], ramp: float) -> None:
     now = 0.0
     for step in steps(tuple(node_kw), node_kw, ramp):
         kw = sum(node_kw[name] for name in step)
-        now = max(now, may_begin(sent, kw, ramp))
+        now = max(now, earliest_start(sent, kw, ramp))
         sent.append((now, kw))
     for at, kw in sent:
         within = sum(more for when, more in sent if at <= when < at + MINUTE)
@@ -91,10 +93,10 @@ def test_the_ramp_is_never_exceeded(kws: list[float], ramp: float) -> None:
 def test_the_ramp_is_used() -> None:
     made = steps(NAMES[:7], dict.fromkeys(NAMES, 10.0), 30.0)
     assert made == (tuple(NAMES[:3]), tuple(NAMES[3:6]), (NAMES[6],))
-    assert may_begin([], 30, 30) == -math.inf
-    assert may_begin([(0, 10)], 20, 30) == -math.inf
-    assert may_begin([(0, 10), (20, 20)], 20, 30) == 80
-    assert may_begin([(0, 60)], 10, 30) == 120
+    assert earliest_start([], 30, 30) == -math.inf
+    assert earliest_start([(0, 10)], 20, 30) == -math.inf
+    assert earliest_start([(0, 10), (20, 20)], 20, 30) == 80
+    assert earliest_start([(0, 60)], 10, 30) == 120
 
 
 def busy(*watts: float) -> Cluster:
@@ -108,12 +110,14 @@ def busy(*watts: float) -> Cluster:
 
 def test_what_a_node_draws_is_what_its_kind_draws_at_work() -> None:
     acting = {name: down(name) for name in NAMES[:3]} | {"cpu01": node("cpu01", "DOWN", gpus=0)}
-    made = planned("resume", acting, busy(9000, 10_000, 10_200), Options(waves=True), Guard(ramp_kw_min=25), NOW, 0.0)
-    assert made is not None and dict(made.node_kw) == dict.fromkeys(NAMES[:3], 10.0) and made.blind == 1
-    told = " ".join(made.words())
+    made = plan_waves(
+        "resume", acting, busy(9000, 10_000, 10_200), Options(waves=True), Guard(ramp_kw_min=25), NOW, 0.0
+    )
+    assert made is not None and dict(made.node_kw) == dict.fromkeys(NAMES[:3], 10.0) and made.unknown_power == 1
+    told = " ".join(made.describe())
     assert "25 kW a minute at 10.0 kW a node (BMC: what busy nodes of their kind draw)" in told
     assert "what 1 will draw is not known" in told
     # Old samples are no figure, and what nobody knows is said.
-    made = planned("resume", acting, busy(9000), Options(waves=True), Guard(ramp_kw_min=25), NOW + 3600, 0.0)
-    assert made is not None and not made.node_kw and "no ramp can be kept" in " ".join(made.words())
-    assert "no power ramp is configured" in " ".join(waves_of(20).words())
+    made = plan_waves("resume", acting, busy(9000), Options(waves=True), Guard(ramp_kw_min=25), NOW + 3600, 0.0)
+    assert made is not None and not made.node_kw and "no ramp can be kept" in " ".join(made.describe())
+    assert "no power ramp is configured" in " ".join(waves_of(20).describe())

@@ -32,7 +32,7 @@ async def drained(op: Operator, count: int) -> list[str]:
     names = op.node("idle", count)
     await op.command(f"drain {fold(names)} maintenance")
     await op.until(lambda: isinstance(op.app.screen, ConfirmDialog), "the preview")
-    await op.confirm(answer=op.dialog.plan.confirm.words)
+    await op.confirm(answer=op.dialog.plan.confirmation.prompt)
     await op.until(lambda: not op.app.sending, "it is sent")
     await op.look_again()
     assert all("DRAIN" in op.cluster.nodes[name].flags for name in names)
@@ -41,8 +41,8 @@ async def drained(op: Operator, count: int) -> list[str]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
-    monkeypatch.setattr(rollout, "GLANCE_S", 0.02)
-    monkeypatch.setattr(rollout, "AGAIN_S", 0.1)
+    monkeypatch.setattr(rollout, "POLL_S", 0.02)
+    monkeypatch.setattr(rollout, "TELEMETRY_POLL_S", 0.1)
     return ManualClock()
 
 
@@ -66,7 +66,7 @@ async def test_a_return_in_waves(clock: ManualClock, size: tuple[int, int]) -> N
         await op.until(lambda: isinstance(op.app.screen, ConfirmDialog), "the preview")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
         plan = op.dialog.plan
-        assert plan.waves is not None and plan.confirm.kind == "count"
+        assert plan.waves is not None and plan.confirmation.kind == "count"
         assert "in waves" in "\n".join(f"{row.label}" for row in preview_rows(op))
         await op.confirm(answer="12")
         await op.until(lambda: isinstance(op.app.screen, ProgressDialog), "the progress")
@@ -118,7 +118,7 @@ async def test_who_comes_back_ill_is_told_and_nothing_goes_on(clock: ManualClock
         assert first in canary
         for name in canary:
             op.machine.faults.xid(op.machine.host(name), 79, 3)
-        await passing(op, clock, lambda: progress.held, "it pauses by itself")
+        await passing(op, clock, lambda: progress.hold_reason, "it pauses by itself")
         await op.comes("is paused: ")
         await op.comes("PAUSED 5")
         await op.command("progress")

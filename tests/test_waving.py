@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from collectors.model import Gpu, Load, Source, SourceFault
-from console.actions.options import split
-from console.actions.plan import Confirm, Guard, Options, Plan, PreflightReads, Refusal
+from console.actions.options import split_options
+from console.actions.plan import Confirmation, Guard, Options, Plan, PreflightReads, Refusal
 from console.cli import act
 from console.cli.rollout_text import stoppable
 from console.gate.outcome import Progress
@@ -35,7 +35,7 @@ class Hand(Progress):
         self.on_hold = lambda: on_hold(self)
         self.at_rest: Callable[[], object] = lambda: None
 
-    def rest(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         self.world.clock.advance(seconds)
         self.waited += seconds
         self.at_rest()
@@ -93,9 +93,9 @@ def plan_of(world: World, gate, count: int = 64, **options: object) -> Plan:
 
 def test_waves_go_out_one_after_the_other_and_are_written_down(world: World) -> None:
     gate, hand = world.gate(guard=Guard(node_kw=10)), Hand(world)
-    gate.look = facts(world)
+    gate.reread = facts(world)
     plan = plan_of(world, gate)
-    assert plan.confirm == Confirm("count", 64)
+    assert plan.confirmation == Confirmation("count", 64)
     assert len(plan.commands) == 5 and "in waves" in "\n".join(text(plan))
     at: list[float] = []
     world.before_send = lambda: at.append(world.clock.mono())
@@ -103,7 +103,7 @@ def test_waves_go_out_one_after_the_other_and_are_written_down(world: World) -> 
     assert [len(change.targets) for change in world.sent] == [16, 7, 16, 16, 9]
     assert all(later - before >= 60 for before, later in pairwise(at))
     assert {result.state for result in outcome.results.values()} == {"done"} and not outcome.waiting
-    assert not outcome.aside and len(hand.told) == 5 and hand.told[0] == "canary R01: 16 back"
+    assert not outcome.aside and len(hand.wave_log) == 5 and hand.wave_log[0] == "canary R01: 16 back"
     lines = world.journal()
     assert next(line["wave"] for line in lines if line["event"] == "verified") == "canary R01"
     assert [line["event"] for line in lines] == ["intent", *["verified"] * 5, "result"]
@@ -120,7 +120,7 @@ def test_the_count_is_typed_once_and_nothing_else_does(world: World) -> None:
 
 def test_the_ramp_holds_a_wave_back(world: World) -> None:
     gate, hand = world.gate(guard=Guard(ramp_kw_min=40, node_kw=10)), Hand(world)
-    gate.look = facts(world)
+    gate.reread = facts(world)
     at: list[tuple[float, int]] = []
     world.before_send = lambda: at.append((world.clock.mono(), len(at)))
     plan = plan_of(world, gate, 32)
@@ -135,12 +135,12 @@ def test_an_ill_canary_pauses_everything(world: World) -> None:
     held: list[str] = []
 
     def look_then_stop(hand: Hand) -> None:
-        held.append(hand.held)
+        held.append(hand.hold_reason)
         assert hand.paused and len(world.sent) == 1
         hand.stop()
 
     gate, hand = world.gate(), Hand(world, look_then_stop)
-    gate.look = facts(world, sick(*NAMES[:4]))
+    gate.reread = facts(world, sick(*NAMES[:4]))
     outcome = gate.send(plan_of(world, gate), "64", hand)
     assert held == ["canary R01: 4 of 16 nodes did not come back fit"]
     assert set(outcome.aside) == set(NAMES[:4]) and "GPU 3 is lost" in outcome.aside["gpu0001"]
@@ -155,23 +155,23 @@ def test_an_ill_canary_pauses_everything(world: World) -> None:
 
 def test_a_few_are_set_aside_and_the_rest_goes_on(world: World) -> None:
     gate, hand = world.gate(), Hand(world, lambda hand: pytest.fail("it paused"))
-    gate.look = facts(world, sick(*NAMES[:3]))
+    gate.reread = facts(world, sick(*NAMES[:3]))
     outcome = gate.send(plan_of(world, gate), "64", hand)
     assert set(outcome.aside) == set(NAMES[:3]) and len(world.sent) == 5
 
 
 def test_a_pause_can_be_lifted(world: World) -> None:
-    gate, hand = world.gate(), Hand(world, lambda hand: hand.go_on())
-    gate.look = facts(world, sick(*NAMES[:4]))
+    gate, hand = world.gate(), Hand(world, lambda hand: hand.resume())
+    gate.reread = facts(world, sick(*NAMES[:4]))
     gate.send(plan_of(world, gate), "64", hand)
-    assert len(world.sent) == 5 and hand.held == ""
+    assert len(world.sent) == 5 and hand.hold_reason == ""
 
 
 def test_half_of_them_silent_pauses_everything_after_two_minutes(world: World) -> None:
     world.do = silent(world, *NAMES[:16:2])
     held: list[str] = []
-    gate, hand = world.gate(), Hand(world, lambda hand: (held.append(hand.held), hand.stop()))
-    gate.look = facts(world)
+    gate, hand = world.gate(), Hand(world, lambda hand: (held.append(hand.hold_reason), hand.stop()))
+    gate.reread = facts(world)
     outcome = gate.send(plan_of(world, gate), "64", hand)
     assert 120 <= hand.waited < 200 and held == ["canary R01: 8 of 16 nodes did not come back fit"]
     assert len(outcome.aside) == 8 and outcome.aside["gpu0001"] == "left behind: not registered within 120 s"
@@ -189,7 +189,7 @@ def test_one_that_is_drained_again_by_the_health_check_is_not_fit(world: World) 
             world.node("gpu0005", "IDLE+DRAIN", reason="NHC: check_gpu", reason_by="nhc")
         return facts(world)(names)
 
-    gate.look = look
+    gate.reread = look
     outcome = gate.send(plan_of(world, gate), "64", hand)
     assert outcome.aside["gpu0005"] == "drained again: NHC: check_gpu"
 
@@ -200,24 +200,24 @@ def test_what_is_not_known_is_said_and_refuses_nothing(world: World) -> None:
     def silent(names):
         raise SourceFault("timeout", "Prometheus is silent", "look")
 
-    gate.look = silent
+    gate.reread = silent
     outcome = gate.send(plan_of(world, gate), "64", hand)
     assert len(world.sent) == 5 and not outcome.aside
-    assert hand.told[0].startswith("canary R01: 16 back, whether 16 are fit is not known")
+    assert hand.wave_log[0].startswith("canary R01: 16 back, whether 16 are fit is not known")
     assert hand.waited >= 5 * 120
 
 
 def test_old_telemetry_is_waited_for(world: World) -> None:
     gate, hand = world.gate(), Hand(world)
-    gate.look = facts(world, late=200)
+    gate.reread = facts(world, late=200)
     gate.send(plan_of(world, gate, 17), "17", hand)
-    assert hand.waited >= 120 and "is not known" in hand.told[0]
+    assert hand.waited >= 120 and "is not known" in hand.wave_log[0]
 
 
 def test_a_stop_ends_the_waiting_and_what_was_sent_is_followed(world: World) -> None:
     world.deaf = True
     gate, hand = world.gate(), Hand(world)
-    gate.look = facts(world)
+    gate.reread = facts(world)
     hand.at_rest = hand.stop
     outcome = gate.send(plan_of(world, gate), "64", hand)
     assert len(world.sent) == 1 and len(outcome.waiting) == 16
@@ -226,7 +226,7 @@ def test_a_stop_ends_the_waiting_and_what_was_sent_is_followed(world: World) -> 
 
 def test_what_somebody_else_did_meanwhile_is_left_alone(world: World) -> None:
     gate, hand = world.gate(), Hand(world)
-    gate.look = facts(world)
+    gate.reread = facts(world)
 
     def meanwhile():
         world.node("gpu0040", "IDLE")
@@ -239,7 +239,7 @@ def test_what_somebody_else_did_meanwhile_is_left_alone(world: World) -> None:
 
 def test_a_pause_holds_the_next_wave(world: World) -> None:
     gate, hand = world.gate(), Hand(world)
-    gate.look = facts(world)
+    gate.reread = facts(world)
     first = threading.Event()
 
     def pause() -> None:
@@ -265,11 +265,11 @@ def test_an_option_that_an_action_does_not_know_is_refused(world: World) -> None
 
 
 def test_as_it_is_typed() -> None:
-    options, rest = split(["@rack:R07", "--waves", "--canary", "R07", "--failed=drain"])
+    options, rest = split_options(["@rack:R07", "--waves", "--canary", "R07", "--failed=drain"])
     assert (options.waves, options.canary, options.redrain, rest) == (True, "R07", True, ["@rack:R07"])
     for wrong in (["--waves=3"], ["--failed", "burn"]):
         with pytest.raises(ValueError):
-            split(wrong)
+            split_options(wrong)
 
 
 # -- from the command line ---------------------------------------------------------------------------------------------
@@ -278,10 +278,10 @@ def test_as_it_is_typed() -> None:
 @pytest.mark.parametrize(("answer", "sent"), [("y\n", 5), ("\n", 1), (None, 1)])
 def test_at_a_terminal_it_asks_before_it_goes_on(world: World, answer: str | None, sent: int) -> None:
     gate, said = world.gate(), list[str]()
-    gate.look = facts(world, sick(*NAMES[:4]))
+    gate.reread = facts(world, sick(*NAMES[:4]))
     plan = plan_of(world, gate)
     with stoppable(None if answer is None else lambda question: answer, said.append) as progress:
-        progress.rest = lambda seconds: (world.clock.advance(seconds), progress.stopped)[1]  # type: ignore[method-assign]
+        progress.wait = lambda seconds: (world.clock.advance(seconds), progress.stopped)[1]  # type: ignore[method-assign]
         outcome = gate.send(plan, "64", progress)
     assert len(world.sent) == sent and len(outcome.aside) == 4
     assert said[0] == "canary R01: 12 back, 4 set aside"
@@ -291,13 +291,13 @@ def test_at_a_terminal_it_asks_before_it_goes_on(world: World, answer: str | Non
 
 def test_the_command_line_ends_with_1_where_some_are_set_aside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, out = world.gate(), io.StringIO()
-    gate.look = facts(world, sick("gpu0001"))
+    gate.reread = facts(world, sick("gpu0001"))
 
-    def rest(self: Progress, seconds: float) -> bool:
+    def wait(self: Progress, seconds: float) -> bool:
         world.clock.advance(seconds)
         return self.stopped
 
-    monkeypatch.setattr(Progress, "rest", rest)
+    monkeypatch.setattr(Progress, "wait", wait)
     code = act.run_act(gate, world.cluster(), "resume", ["gpu[0001-0064]"], count=64, out=out, err=io.StringIO(),
                        options=Options(waves=True))  # fmt: skip
     assert code == act.INCOMPLETE and len(world.sent) == 5
@@ -308,14 +308,14 @@ def test_the_command_line_ends_with_1_where_some_are_set_aside(world: World, mon
 def test_when_nobody_reads_on_the_rest_is_left_out(world: World) -> None:
     """`wacht act resume … | head`: as Ctrl-C would, and what was sent is written down to its result."""
     gate = world.gate()
-    gate.look = facts(world)
+    gate.reread = facts(world)
     plan = plan_of(world, gate)
 
     def gone(line: str) -> None:
         raise BrokenPipeError
 
     with stoppable(None, gone) as progress:
-        progress.rest = lambda seconds: (world.clock.advance(seconds), progress.stopped)[1]  # type: ignore[method-assign]
+        progress.wait = lambda seconds: (world.clock.advance(seconds), progress.stopped)[1]  # type: ignore[method-assign]
         outcome = gate.send(plan, "64", progress)
     states = [result.state for result in outcome.results.values()]
     assert len(world.sent) == 1 and states.count("done") == 16 and states.count("dropped") == 48

@@ -15,7 +15,7 @@ from collectors.model import Cluster, Gpu, Process, Xid
 from console.actions.plan import Check, Options, Plan, PreflightReads
 from console.actions.registry import BY_ID
 from console.config.settings import Config
-from console.gate.preflight import checks
+from console.gate.preflight import run_checks
 from console.health.xid_policy import default_policy
 from console.session import site_gate
 from tests.test_fitness import DAY, NOW, eight, node, site, xid
@@ -46,11 +46,11 @@ def with_xids(cluster: Cluster, *xids: Xid) -> Cluster:
 def test_another_gpu_of_the_same_node_was_never_accepted(world: World) -> None:
     gate, hand = world.gate(), Hand(world)
     fifth = {"gpu0020": (Gpu(node="gpu0020", index=5, lost="fell off the bus"),)}
-    gate.look = lambda names: (facts(world)(names)[0], PreflightReads(gpus=fifth))
+    gate.reread = lambda names: (facts(world)(names)[0], PreflightReads(gpus=fifth))
     plan = gate.plan("resume", NAMES[:64], "go", world.cluster(), Options(waves=True, break_glass=True),
                      PreflightReads(gpus=sick("gpu0020")))  # fmt: skip
-    assert isinstance(plan, Plan) and plan.confirm.kind == "break"
-    outcome = gate.send(plan, plan.confirm.words, hand)
+    assert isinstance(plan, Plan) and plan.confirmation.kind == "break"
+    outcome = gate.send(plan, plan.confirmation.prompt, hand)
     assert "gpu0020" not in sent(world) and "GPU 5 is lost" in outcome.aside["gpu0020"]
 
 
@@ -58,12 +58,12 @@ def test_what_was_accepted_stands_though_its_words_move(world: World) -> None:
     """The driver says something else of the same lost GPU before its step: the same trouble."""
     gate, hand = world.gate(), Hand(world)
     other = {"gpu0020": (Gpu(node="gpu0020", index=3, lost="no answer"),)}
-    gate.look = lambda names: (facts(world)(names)[0], PreflightReads(gpus=other))
+    gate.reread = lambda names: (facts(world)(names)[0], PreflightReads(gpus=other))
     plan = gate.plan("resume", NAMES[:64], "go", world.cluster(), Options(waves=True, break_glass=True),
                      PreflightReads(gpus={"gpu0020": (Gpu(node="gpu0020", index=3,
                          lost="fell off the bus"),)}))  # fmt: skip
     assert isinstance(plan, Plan) and any("fell off" in check.text for check in plan.checks)
-    outcome = gate.send(plan, plan.confirm.words, hand)
+    outcome = gate.send(plan, plan.confirmation.prompt, hand)
     assert "gpu0020" in sent(world) and "gpu0020" not in outcome.aside
 
 
@@ -72,7 +72,7 @@ def bad(gpus: Sequence[Gpu] = (), xids: Sequence[Xid] = (), at: float = NOW, **m
     gpus = [msgspec.structs.replace(gpu, sampled_at=int(at - 20)) for gpu in gpus or eight()]
     row = node(**more.pop("row", {}))
     cluster = msgspec.structs.replace(site(row, loads=(), xids=xids, **more), at=at)
-    found = checks(
+    found = run_checks(
         BY_ID["resume"], cluster, cluster.nodes, PreflightReads(gpus={row.name: tuple(gpus)}), at, default_policy()
     )
     return [check for check in found if check.level == "bad"]
@@ -80,7 +80,7 @@ def bad(gpus: Sequence[Gpu] = (), xids: Sequence[Xid] = (), at: float = NOW, **m
 
 def test_no_check_is_known_again_by_its_words() -> None:
     one = Check("gpu0001", "bad", "GPU 3 is lost", "gpu-lost", (3,))
-    assert one.trouble == msgspec.structs.replace(one, text="GPU 3 ist weg").trouble
+    assert one.identity == msgspec.structs.replace(one, text="GPU 3 ist weg").identity
 
 
 def lost(index: int, why: str = "fallen off the bus") -> dict[str, Any]:
@@ -112,7 +112,7 @@ def test_the_same_trouble_a_minute_later_is_no_other(what: str) -> None:
     before, after, same = STATES[what]
     first, second = bad(**before), bad(**after)
     assert first and second
-    assert ({one.trouble for one in first} == {one.trouble for one in second}) is same
+    assert ({one.identity for one in first} == {one.identity for one in second}) is same
     if same:
         assert what == "a day later" or [one.text for one in first] != [one.text for one in second]
 
@@ -123,7 +123,7 @@ def test_an_xid_that_nobody_could_know_at_the_preview_counts(world: World, put_b
     gate, hand, now = world.gate(), Hand(world), world.clock.now()
     ill = an_hour_old(world)
     resumed = {"never": {}, "by this return": {"gpu0041": now}, "before": {"gpu0041": now - 3000}}[put_back]
-    gate.look = lambda names: (with_xids(facts(world)(names)[0], ill), PreflightReads(resumed=resumed))
+    gate.reread = lambda names: (with_xids(facts(world)(names)[0], ill), PreflightReads(resumed=resumed))
     outcome = gate.send(plan_of(world, gate), "64", hand)
     settled = put_back == "before"
     assert ("gpu0041" in sent(world)) is settled and len(sent(world)) == 63 + settled
@@ -133,7 +133,7 @@ def test_an_xid_that_nobody_could_know_at_the_preview_counts(world: World, put_b
 def test_an_xid_that_the_preview_looked_at_is_settled(world: World) -> None:
     gate, hand, now = world.gate(), Hand(world), world.clock.now()
     ill = an_hour_old(world)
-    gate.look = lambda names: (with_xids(facts(world)(names)[0], ill), PreflightReads())
+    gate.reread = lambda names: (with_xids(facts(world)(names)[0], ill), PreflightReads())
     known = with_xids(facts(world)(NAMES[:64])[0], ill)
     plan = gate.plan(
         "resume", NAMES[:64], None, known, Options(waves=True), PreflightReads(resumed={"gpu0041": now - 3000})
@@ -150,6 +150,6 @@ def test_this_return_itself_settles_nothing(world: World, monkeypatch: pytest.Mo
     site = SimpleNamespace(name="lab")
     resumed, late = site_gate.put_back(site, Config()), site_gate.put_back(site, Config())
     assert resumed() == {}
-    gate.look = lambda names: (facts(world)(names)[0], PreflightReads(resumed=resumed()))
+    gate.reread = lambda names: (facts(world)(names)[0], PreflightReads(resumed=resumed()))
     gate.send(plan_of(world, gate, 17), "17", Hand(world))
     assert resumed() == {} and set(late()) == set(NAMES[:17])

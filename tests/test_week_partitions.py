@@ -67,8 +67,8 @@ class Room:
     def run(self, cluster, action, words, reason, options, **more) -> int:
         self.out, self.err = io.StringIO(), io.StringIO()
         look = None
-        if preflight_reads.needed(BY_ID[action]):
-            look = lambda names: preflight_reads.gather(BY_ID[action], names, cluster, self.transport, None, {})  # noqa: E731
+        if preflight_reads.needs_reads(BY_ID[action]):
+            look = lambda names: preflight_reads.read_for(BY_ID[action], names, cluster, self.transport, None, {})  # noqa: E731
         return run_act(self.gate(), cluster, action, words, reason=reason, options=options, look=look, out=self.out,
                        err=self.err, sleep=self.clock.advance, **more)  # fmt: skip
 
@@ -225,11 +225,11 @@ def test_a_whole_partition_takes_breaking_the_glass(act):
     assert act("reserve", *nodes, **more, glass=True) == 2 and "a reason is required" in act.told
     assert act("reserve", *nodes, **more, glass=True, reason="x") == 0, act.told
     every = tuple(act.machine.nodes())
-    assert reservations.glass(act.cluster(), every, None) == (
+    assert reservations.break_glass(act.cluster(), every, None) == (
         "room",
         "it sets every node in service of the machine aside",
     )
-    assert reservations.glass(act.cluster(), every[:2], None) is None
+    assert reservations.break_glass(act.cluster(), every[:2], None) is None
 
 
 def test_a_node_that_is_gone_keeps_the_whole_reservation_back(act):
@@ -286,18 +286,18 @@ def test_a_reservation_ends_when_it_was_told_to_last(act):
     [("4h", "+14400"), ("+90m", "+5400"), ("-1h", "-3600"), (str(START), str(START))],
 )
 def test_another_end_is_later_sooner_or_a_moment(text, read):
-    assert reservations.end_read(text) == read
+    assert reservations.parse_end(text) == read
 
 
 def test_moments_are_the_next_that_is_meant():
     noon = 1_795_000_000
-    assert reservations.moment("+2h", noon) == noon + 7200
-    assert reservations.moment("2026-11-26T08:00+01:00", noon) == 1_795_676_400
-    clock = reservations.moment("03:07", noon)
+    assert reservations.parse_moment("+2h", noon) == noon + 7200
+    assert reservations.parse_moment("2026-11-26T08:00+01:00", noon) == 1_795_676_400
+    clock = reservations.parse_moment("03:07", noon)
     assert 0 < clock - noon <= 24 * HOUR and clock % 60 == 0
     for wrong in ("tomorrow", "25:99", "1e99", "ALL"):
         with pytest.raises(ValueError, match="no moment"):
-            reservations.moment(wrong, noon)
+            reservations.parse_moment(wrong, noon)
 
 
 def test_an_end_that_is_over_is_no_end(act):

@@ -13,7 +13,7 @@ from collectors.jobstate import ENDED
 from collectors.model import Alert, Change, Cluster, Job, Node, Operation, Partition, Reservation, Silence, User
 from collectors.slurm.operations import REASON_CAP
 
-from .drift_rules import RULES, Drift, Rule
+from .drift_rules import RULES, Drift, DriftRule
 
 Kind = Literal["node", "job", "alert", "silence", "partition", "reservation", "user"]
 Danger = Literal["reversible", "kills"]
@@ -37,38 +37,38 @@ _NEEDS = {"node": "Administrator", "partition": "Administrator", "job": "Operato
 class Value(Struct, frozen=True, kw_only=True):
     """What a target is given beside the action itself: a time limit, a partition, a comment."""
 
-    word: str
+    noun: str
     """As people call it: "time limit"."""
-    like: str
+    example: str
     """How it is typed: "4h, 2-12:00:00 or unlimited"."""
-    read: Callable[[str], str]
+    parse: Callable[[str], str]
     """What was typed as it is sent and shown again. Raises ValueError with what would do."""
-    of: Callable[[Any], str | None]
+    current: Callable[[Any], str | None]
     """What a row has now, spelt as `read` gives it; None is not known. It proves the change, and it is what an undo
     puts back."""
-    whole: Callable[[Any, str, float], str] | None = None
+    complete: Callable[[Any, str, float], str] | None = None
     """What a row is given, where that is more than was typed: from the row, that, and the time (epoch)."""
     undo_note: str = ""
     """What a person must know before an old value is put back."""
-    read_again: bool = False
+    on_demand: bool = False
     """Whether no poll holds what a row has now: it is read before the action is planned."""
 
 
-class Together(Struct, frozen=True, kw_only=True):
+class Creation(Struct, frozen=True, kw_only=True):
     """Of an action that makes one thing of all its targets (a reservation of nodes): it is done for all of them or for
     none, and what was made is the proof."""
 
     kind: Kind
     """Of what is made."""
-    lacks: Callable[[Cluster, Sequence[str], Any, float], str | None]
+    invalid: Callable[[Cluster, Sequence[str], Any, float], str | None]
     """From the targets, the `console.actions.plan.Options` and the time (epoch): why it would not be made as it was
     said."""
-    glass: Callable[[Cluster, Sequence[str], Any], tuple[str, str] | None]
+    break_glass: Callable[[Cluster, Sequence[str], Any], tuple[str, str] | None]
     """From the cluster, the targets and the Options: the word that must be typed, and why, where it takes breaking the
     glass."""
-    spell: Callable[[Change, Any, str | None], Change]
+    complete_change: Callable[[Change, Any, str | None], Change]
     """The change with what was said beside the targets, from the Options and the reason."""
-    shows: Callable[[Cluster, str, str], bool]
+    exists: Callable[[Cluster, str, str], bool]
     """Whether what was made stands, and this target is in it; by the name that `spell` gave it in `Change.values`."""
 
 
@@ -90,29 +90,29 @@ class Action(Struct, frozen=True, kw_only=True):
     needs_reason: bool = False
     takes_out: bool = False
     """Takes nodes out of service: the share of each partition is told before it is confirmed."""
-    counts: bool = False
+    count_confirmed: bool = False
     """The count is typed even for one: it kills nothing by itself, but nobody should do it by accident."""
-    steps: bool = False
+    batched: bool = False
     """Goes in batches although it kills nothing: power and cooling should not meet all of it at once."""
-    blind: bool = False
+    unobservable: bool = False
     """Nothing that can be read shows what it did: it ends with what the command said."""
-    plain: bool = False
+    plain_confirmed: bool = False
     """A plain y does for any number: it hides nothing for long and touches no work."""
-    asks: tuple[str, ...] = ()
+    option_fields: tuple[str, ...] = ()
     """Fields of `console.actions.plan.Options` that it knows: priority, resume_after_s, seconds, next_state."""
     inverse: str | None = None
     """The action that undoes it, None where nothing does."""
     refuse: Callable[[Cluster, Any], str | None]
     """Why this target would be left alone (it does nothing there, or Slurm would refuse), None when it acts."""
-    drift: Mapping[Drift, Rule] = field(default_factory=dict)
+    drift: Mapping[Drift, DriftRule] = field(default_factory=dict)
     """What is done about a target that changed between preview and answer, where `drift_rules.RULES` do not say it."""
     value: Value | None = None
     """What it sets on each target; `--value` and the word after the targets say it."""
     proof: Callable[[Any, Any], bool | None] | None = None
     """Of its own kind of proof: whether the row after shows, against the one before, that it was done; None is that it
-    can no longer tell. Without it and without a value `console.actions.verification.seen` knows."""
-    together: Together | None = None
-    typed: str = ""
+    can no longer tell. Without it and without a value `console.actions.verification.is_done` knows."""
+    creates: Creation | None = None
+    prefill: str = ""
     """What stands behind the targets in the line that its key or the palette opens, where more must be said."""
     argv: tuple[str, ...] = ()
     """The command of a site's own action (console/config/plugins.py), run once for each target; no reading proves
@@ -120,34 +120,34 @@ class Action(Struct, frozen=True, kw_only=True):
     deadline_s: float = 30.0
     """Of that command."""
 
-    def rule(self, drift: Drift) -> Rule:
+    def rule(self, drift: Drift) -> DriftRule:
         """What is done about a target that changed in this way between preview and answer."""
         return self.drift.get(drift, RULES[drift])
 
     @property
-    def shown_in(self) -> Kind:
+    def result_kind(self) -> Kind:
         """The kind of rows in which what it did is seen."""
-        return self.kind if self.together is None else self.together.kind
+        return self.kind if self.creates is None else self.creates.kind
 
     @property
-    def pressed(self) -> str:
+    def binding(self) -> str:
         """Its key as the code binds it; one that no terminal sends where it has none: a site may give it one."""
         return self.key or f"act-{self.id}"
 
     @property
-    def by_name(self) -> bool:
+    def read_by_name(self) -> bool:
         """True where no poll holds what shows that it was done: it must be read by name."""
-        return self.kind == "user" or (self.value is not None and self.value.read_again)
+        return self.kind == "user" or (self.value is not None and self.value.on_demand)
 
     @property
-    def unseen(self) -> bool:
+    def unverifiable(self) -> bool:
         """True where no reading can prove it."""
-        return self.blind or bool(self.argv)
+        return self.unobservable or bool(self.argv)
 
     @property
-    def needs(self) -> str:
+    def admin_level(self) -> str:
         """What Slurm asks of who does it; an Operator's actions everybody may do to their own jobs."""
-        return _NEEDS.get(self.shown_in, "")
+        return _NEEDS.get(self.result_kind, "")
 
     def danger_of(self, row: Row) -> Danger:
         """What it costs on this target: a drain kills the jobs of a node that is powered down or on its way."""
@@ -162,7 +162,7 @@ def rows_of(action: Action, cluster: Cluster) -> Mapping[str, Row]:
     return rows
 
 
-def tidy(reason: str) -> str:
+def clean_reason(reason: str) -> str:
     """A reason as it will be sent: one line, nothing that steers a terminal, at most 1,000 characters.
 
     scontrol strips a quote at either end, so they go here, where the person sees it.
@@ -170,13 +170,13 @@ def tidy(reason: str) -> str:
     return clean(" ".join(reason.split()))[:REASON_CAP].strip('" ')
 
 
-def said(node: Node) -> str:
+def signed_reason(node: Node) -> str:
     """Who gave a node its reason, and the reason: `by nhc "NHC: check_gpu"`; empty when there is none."""
     by = f" by {node.reason_by}" if node.reason_by else ""
     return f'{by} "{node.reason}"' if node.reason else by
 
 
-def over(job: Job) -> str | None:
+def ended_reason(job: Job) -> str | None:
     """Why nothing can be done with a job any more, None while it lives."""
     if job.state in ENDED:
         return f"it has ended: {job.state}"

@@ -1,5 +1,5 @@
 """What may differ of a target between the preview and the answer, and what is done about it unless its action says
-otherwise (`Action.drift`). Data alone; `console.actions.verification.drifted` finds the differences.
+otherwise (`Action.drift`). Data alone; `console.actions.verification.find_drift` finds the differences.
 
 More harm than was shown, and another person's hand on the target, drop it. What makes the action safer or more needed
 asks again. Less harm than was shown goes.
@@ -16,9 +16,9 @@ Drift = Literal[
 ]  # fmt: skip
 #: `goes`: it is sent as confirmed. `asks`: it is not sent; the change is shown in a new preview. `drops`: it is not
 #: sent, and that is said.
-Rule = Literal["goes", "asks", "drops"]
+DriftRule = Literal["goes", "asks", "drops"]
 
-RULES: Mapping[Drift, Rule] = {
+RULES: Mapping[Drift, DriftRule] = {
     "gone": "drops",  # Slurm no longer lists it, the alert is over
     "vain": "drops",  # the action would do nothing there now, or Slurm would refuse (`Action.refuse`)
     "kills": "drops",  # it would kill jobs now, and did not in the preview
@@ -41,15 +41,15 @@ RULES: Mapping[Drift, Rule] = {
 
 #: Of what takes a node out that may be out already: another person put it back, or it is healthy again. A drain is
 #: meant for the second.
-TAKES_OUT: Mapping[Drift, Rule] = {"undrained": "drops", "returned": "drops"}
-DRAINS: Mapping[Drift, Rule] = {**TAKES_OUT, "returned": "asks"}
+TAKES_OUT: Mapping[Drift, DriftRule] = {"undrained": "drops", "returned": "drops"}
+DRAINS: Mapping[Drift, DriftRule] = {**TAKES_OUT, "returned": "asks"}
 #: Of what puts a node back: it would cancel a reboot that another person requested.
-PUTS_BACK: Mapping[Drift, Rule] = {"reboot": "drops"}
+PUTS_BACK: Mapping[Drift, DriftRule] = {"reboot": "drops"}
 #: Of what ends a job: one that waits again loses nothing; one that has started would lose its work.
-ENDS_JOB: Mapping[Drift, Rule] = {"requeued": "asks", "started": "drops"}
+ENDS_JOB: Mapping[Drift, DriftRule] = {"requeued": "asks", "started": "drops"}
 #: Of what is set on a waiting job: it waits again.
-WAITS: Mapping[Drift, Rule] = {"requeued": "asks"}
+WAITS: Mapping[Drift, DriftRule] = {"requeued": "asks"}
 #: Of a time limit: what it does to a job that runs is another question than to one that waits.
-LIMITS: Mapping[Drift, Rule] = {"requeued": "asks", "started": "asks"}
+LIMITS: Mapping[Drift, DriftRule] = {"requeued": "asks", "started": "asks"}
 #: Of what weakens or ends a hold: another person, or Slurm, holds the job by now.
-EASES_HOLD: Mapping[Drift, Rule] = {"held": "drops"}
+EASES_HOLD: Mapping[Drift, DriftRule] = {"held": "drops"}

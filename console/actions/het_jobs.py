@@ -20,18 +20,18 @@ def base_of(job: str) -> str:
     return base if plus else ""
 
 
-def parts(cluster: Cluster, base: str) -> list[Job]:
+def components(cluster: Cluster, base: str) -> list[Job]:
     """Those that live."""
     return [job for name, job in cluster.jobs.items() if base_of(name) == base and job.state not in ENDED]
 
 
-def whole_only(job: Job) -> str | None:
+def component_refusal(job: Job) -> str | None:
     """Why Slurm does something to no part of such a job, None for any other."""
     base = base_of(job.id)
     return f"a part of the heterogeneous job {base}: Slurm does that to all of it only" if base else None
 
 
-def left_out(acting: Mapping[str, Any], cluster: Cluster) -> dict[str, str]:
+def partial_cancels(acting: Mapping[str, Any], cluster: Cluster) -> dict[str, str]:
     """Parts that cannot be cancelled without others that nobody named, and why."""
     found = {}
     for target, job in acting.items():
@@ -39,15 +39,15 @@ def left_out(acting: Mapping[str, Any], cluster: Cluster) -> dict[str, str]:
             continue
         if job.state not in WAITING and not target.endswith("+0"):
             continue
-        if missing := [one.id for one in parts(cluster, base) if one.id not in acting]:
+        if missing := [one.id for one in components(cluster, base) if one.id not in acting]:
             found[target] = f"{', '.join(missing)} would end with it: name the whole heterogeneous job, {base}"
     return found
 
 
-def with_it(jobs: Iterable[Job], cluster: Cluster) -> list[Job]:
+def with_components(jobs: Iterable[Job], cluster: Cluster) -> list[Job]:
     """The jobs that die on a node, and the parts elsewhere that go with them."""
     every = {job.id: job for job in jobs}
     for job in tuple(every.values()):
         if (base := base_of(job.id)) and not job.id.endswith("+0"):
-            every |= {one.id: one for one in parts(cluster, base) if one.state not in WAITING}
+            every |= {one.id: one for one in components(cluster, base) if one.state not in WAITING}
     return list(every.values())

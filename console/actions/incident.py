@@ -22,16 +22,16 @@ from console.health.cooling_loops import racks_of
 from console.runtime.operator_identity import person
 from widgets.units import plural
 
-from .action import Action, Row, Together
+from .action import Action, Creation, Row
 
 #: How long it lasts, each time that it is declared.
-LASTS_S = 1800
+DURATION_S = 1800
 PREFIX = "incident "
 #: Seconds between the declaring and the sending: the silence ends by so much later than was reckoned, and no sooner;
 #: its end is told in whole seconds.
 _SENDING_S, _SECOND = 60, 1
 #: What takes one key inside it: what spares the nodes and the people. Nothing that kills is in here.
-EASED = frozenset({"drain", "partition-down", "silence", "take"})
+EASED_ACTIONS = frozenset({"drain", "partition-down", "silence", "take"})
 _TELLS = re.compile(r"incident (?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,63}): (?P<title>.*?)(?: nodes (?P<nodes>\S+))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RANGE = re.compile(r"([A-Za-z]+)(\d+)-\1?(\d+)")
@@ -70,7 +70,7 @@ class Scope(Struct, frozen=True, kw_only=True):
 
     def covers(self, action: Action, acting: Mapping[str, Row], cluster: Cluster) -> bool:
         """Whether all that an action takes out lies inside, and it is one of those that take one key there."""
-        if action.id not in EASED or not acting:
+        if action.id not in EASED_ACTIONS or not acting:
             return False
         return all(self._holds(row, cluster) for row in acting.values())
 
@@ -90,7 +90,7 @@ class Scope(Struct, frozen=True, kw_only=True):
         return bool(of_it) and self.nodes.issuperset(of_it)
 
 
-def incidents(cluster: Cluster, now: float) -> tuple[Incident, ...]:
+def active_incidents(cluster: Cluster, now: float) -> tuple[Incident, ...]:
     """Those that stand, the one that ends last first. A silence that only looks like one is none."""
     found: dict[str, Incident] = {}
     for one in sorted(cluster.silences.values(), key=lambda one: one.ends or 0):
@@ -112,9 +112,9 @@ def _known(text: str | None, cluster: Cluster) -> tuple[str, ...]:
     return tuple(name for name in names_in(text) if name in cluster.nodes)
 
 
-def standing(scopes: Iterable[Scope], cluster: Cluster, now: float) -> tuple[Scope, ...]:
+def in_force(scopes: Iterable[Scope], cluster: Cluster, now: float) -> tuple[Scope, ...]:
     """Of what was declared here, what Alertmanager still holds. Where silences are not known nothing is eased."""
-    names = {one.name for one in incidents(cluster, now)}
+    names = {one.name for one in active_incidents(cluster, now)}
     rows = cluster.silences.values()
     return tuple(one for one in scopes if one.name in names and any(one.made(row) for row in rows))
 
@@ -151,11 +151,11 @@ class IncidentRequest(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, str] = {}
 
 
-def asked(words: Sequence[str], cluster: Cluster, now: float) -> IncidentRequest:
+def parse_request(words: Sequence[str], cluster: Cluster, now: float) -> IncidentRequest:
     """`R07-R10 cooling`, `extend [NAME]`, `end [NAME]`. Raises ValueError."""
     verb, *more = words or ("",)
     if verb in {"end", "extend"}:
-        stand = {one.name: one for one in incidents(cluster, now)}
+        stand = {one.name: one for one in active_incidents(cluster, now)}
         if len(stand) > 1 and not more:
             raise ValueError(f"{plural(len(stand), 'incident')} stand: {', '.join(stand)}; say which")
         one = stand.get(more[0] if more else next(iter(stand), ""))
@@ -197,7 +197,11 @@ def _spell(change: Change, options: Any, why: str | None) -> Change:
     # Too many to write down: they are told by the name alone.
     comment = head + nodes if len(head) + len(nodes) <= COMMENT_CAP else head
     made = NewSilence(
-        alerts=(), matchers=(Matcher(INCIDENT, name),), seconds=options.seconds or LASTS_S, by=person(), comment=comment
+        alerts=(),
+        matchers=(Matcher(INCIDENT, name),),
+        seconds=options.seconds or DURATION_S,
+        by=person(),
+        comment=comment,
     )
     return msgspec.structs.replace(
         change, values=dict.fromkeys(change.targets, name), settings=options.settings, silences=(made,)
@@ -215,7 +219,7 @@ def declared(change: Change, now: float) -> tuple[Change, tuple[Scope, ...]]:
     return change, (Scope(name=name, nodes=frozenset(change.targets), by=made.by, ends=ends),)
 
 
-def name_in(value: str) -> str:
+def name_of(value: str) -> str:
     """The name in what `declared` gives a target."""
     return value.partition("@")[0]
 
@@ -228,7 +232,7 @@ def _shows(cluster: Cluster, target: str, value: str) -> bool:
     return any(scope.made(one) for one in cluster.silences.values())
 
 
-TOGETHER = Together(kind="silence", lacks=_lacks, glass=_glass, spell=_spell, shows=_shows)
+CREATION = Creation(kind="silence", invalid=_lacks, break_glass=_glass, complete_change=_spell, exists=_shows)
 
 
 def _never(_: Cluster, __: Node) -> str | None:
@@ -239,8 +243,8 @@ ROWS: tuple[Action, ...] = (
     Action(
         id="incident", operation=DECLARE_INCIDENT,
         key="", kind="node", label="declare an incident", doing="declaring…", done="declared",
-        refuse=_never, needs_reason=True, asks=("seconds",), together=TOGETHER, inverse="lift",
-        typed="--name ",
+        refuse=_never, needs_reason=True, option_fields=("seconds",), creates=CREATION, inverse="lift",
+        prefill="--name ",
         help="shown to everybody for 30 minutes; on its nodes drain, partition-down and silence take one key",
     ),
 )  # fmt: skip

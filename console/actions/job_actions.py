@@ -12,37 +12,37 @@ from collectors.slurm import operations
 from collectors.slurm.operations import MESSAGE, NAMES, NICE_MOST, SIGNALS, TIME_LIMIT_FORM, UNLIMITED
 from console.runtime.durations import seconds_in
 
-from .action import Action, Value, over, tidy
+from .action import Action, Value, clean_reason, ended_reason
 from .drift_rules import LIMITS, WAITS
-from .het_jobs import whole_only
+from .het_jobs import component_refusal
 
 #: In a message: the jobs of the user who gets it.
 JOBS_FIELD = "{jobs}"
 _CLOCK = re.compile(r"(?:([0-9]{1,4})-)?([0-9]{1,4}):([0-9]{2})(?::00)?")
 _MOST_S = 365 * 86_400
-NOTHING = frozenset({"", "none", "-"})
+EMPTY_WORDS = frozenset({"", "none", "-"})
 
 
 def _waits(_: Cluster, job: Job) -> str | None:
-    return None if job.state in WAITING else over(job) or f"only a waiting job takes that: {job.state}"
+    return None if job.state in WAITING else ended_reason(job) or f"only a waiting job takes that: {job.state}"
 
 
 def _lives(_: Cluster, job: Job) -> str | None:
-    return over(job)
+    return ended_reason(job)
 
 
 def _suspend(_: Cluster, job: Job) -> str | None:
     if job.state == "RUNNING":
-        return whole_only(job)
-    return over(job) or ("already suspended" if job.state == "SUSPENDED" else f"it does not run: {job.state}")
+        return component_refusal(job)
+    return ended_reason(job) or ("already suspended" if job.state == "SUSPENDED" else f"it does not run: {job.state}")
 
 
 def _unsuspend(_: Cluster, job: Job) -> str | None:
-    return whole_only(job) if job.state == "SUSPENDED" else over(job) or f"not suspended: {job.state}"
+    return component_refusal(job) if job.state == "SUSPENDED" else ended_reason(job) or f"not suspended: {job.state}"
 
 
 def _runs(_: Cluster, job: Job) -> str | None:
-    return None if job.state == "RUNNING" else over(job) or f"no process of it runs: {job.state}"
+    return None if job.state == "RUNNING" else ended_reason(job) or f"no process of it runs: {job.state}"
 
 
 # -- what is typed ----------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def limit_text(seconds: int) -> str:
     return f"{days}-{hours:02d}:{minutes:02d}:00" if days else f"{hours}:{minutes:02d}:00"
 
 
-def limit_s(text: str) -> int:
+def parse_limit(text: str) -> int:
     """`4h`, `2d12h`, `36:00`, `2-12:00:00` in seconds. Raises ValueError."""
     low = text.strip().lower()
     seconds = seconds_in(low)
@@ -72,7 +72,7 @@ def limit_s(text: str) -> int:
 def _limit(text: str) -> str:
     if text.strip().upper() == UNLIMITED:
         return UNLIMITED
-    made = limit_text(limit_s(text))
+    made = limit_text(parse_limit(text))
     assert TIME_LIMIT_FORM.fullmatch(made)
     return made
 
@@ -106,7 +106,7 @@ def _nice(text: str) -> str:
 
 def _nodes(text: str) -> str:
     low = text.strip()
-    if low.lower() in NOTHING:
+    if low.lower() in EMPTY_WORDS:
         return ""
     names = expand(low)
     if not names or any(name.upper() == "ALL" for name in names):
@@ -133,7 +133,7 @@ def _signal(text: str) -> str:
 
 
 def _message(text: str) -> str:
-    said = tidy(text)
+    said = clean_reason(text)
     if not MESSAGE.fullmatch(said):
         raise ValueError("a message is a line that does not begin with a dash")
     return said
@@ -145,28 +145,28 @@ ROWS: tuple[Action, ...] = (
         key="", kind="job", label="time limit", doing="changing…", done="changed", refuse=_lives,
         drift=LIMITS, inverse="timelimit", help="give a job another time limit; less than it has run is refused",
         value=Value(
-            word="time limit", like="4h, 90m, 2-12:00:00 or unlimited", read=_limit, of=_limit_of,
+            noun="time limit", example="4h, 90m, 2-12:00:00 or unlimited", parse=_limit, current=_limit_of,
         ),
     ),
     Action(
         id="jobpartition", operation=operations.JOB_PARTITION,
         key="", kind="job", label="partition of a job", doing="moving…", done="moved",
         refuse=_waits, drift=WAITS, inverse="jobpartition", help="send a waiting job to another partition",
-        value=Value(word="partition", like="the name of one", read=_partition, of=lambda job: job.partition),
+        value=Value(noun="partition", example="the name of one", parse=_partition, current=lambda job: job.partition),
     ),
     Action(
         id="qos", operation=operations.JOB_QOS,
         key="", kind="job", label="QOS", doing="changing…", done="changed", refuse=_waits,
         drift=WAITS, inverse="qos", help="give a waiting job another quality of service; its limits hold from then on",
-        value=Value(word="QOS", like="the name of one", read=_qos, of=lambda job: job.qos),
+        value=Value(noun="QOS", example="the name of one", parse=_qos, current=lambda job: job.qos),
     ),
     Action(
         id="nice", operation=operations.NICE,
         key="", kind="job", label="nice", doing="changing…", done="changed", refuse=_waits,
         drift=WAITS, inverse="nice", help="let a waiting job go later (100) or sooner (-100) than its priority says",
         value=Value(
-            word="nice value", like="a whole number: 100 is later, -100 is sooner", read=_nice, read_again=True,
-            of=lambda job: None if job.nice is None else str(job.nice),
+            noun="nice value", example="a whole number: 100 is later, -100 is sooner", parse=_nice, on_demand=True,
+            current=lambda job: None if job.nice is None else str(job.nice),
         ),
     ),
     Action(
@@ -174,34 +174,35 @@ ROWS: tuple[Action, ...] = (
         key="", kind="job", label="excluded nodes", doing="changing…", done="changed", refuse=_waits,
         drift=WAITS, inverse="exclude", help="keep a waiting job off some nodes; none takes the list away",
         value=Value(
-            word="list of nodes", like="gpu[001-004], or none", read=_nodes, of=_excluded, read_again=True,
+            noun="list of nodes", example="gpu[001-004], or none", parse=_nodes, current=_excluded, on_demand=True,
         ),
     ),
     Action(
         id="suspend", operation=operations.SUSPEND,
         key="", kind="job", label="suspend", doing="suspending…", done="suspended", refuse=_suspend,
-        counts=True, inverse="unsuspend",
+        count_confirmed=True, inverse="unsuspend",
         help="stop a job's processes and free its CPUs; what it holds in GPU memory stays there",
     ),
     Action(
         id="unsuspend", operation=operations.UNSUSPEND,
         key="", kind="job", label="unsuspend", doing="waking…", done="runs again", refuse=_unsuspend,
-        counts=True, inverse="suspend", help="let a suspended job go on",
+        count_confirmed=True, inverse="suspend", help="let a suspended job go on",
     ),
     Action(
         id="signal", operation=operations.SIGNAL,
         key="", kind="job", label="signal", doing="signalling…", done="signalled", refuse=_runs,
-        danger="kills", blind=True,
+        danger="kills", unobservable=True,
         help="send a signal to a job's steps, with B: to its script; one that does not handle it dies of it",
-        value=Value(word="signal", like="USR1, TERM, B:USR1", read=_signal, of=lambda _: None),
+        value=Value(noun="signal", example="USR1, TERM, B:USR1", parse=_signal, current=lambda _: None),
     ),
     Action(
         id="notify", operation=operations.NOTIFY,
-        key="", kind="job", label="notify", doing="telling…", done="told", refuse=_runs, plain=True,
-        blind=True, help="a message to the users of these jobs: one a user, into the output of one of their jobs",
+        key="", kind="job", label="notify", doing="telling…", done="told", refuse=_runs, plain_confirmed=True,
+        unobservable=True,
+        help="a message to the users of these jobs: one a user, into the output of one of their jobs",
         value=Value(
-            word="message", like=f"a line; {JOBS_FIELD} stands for the jobs of the user", read=_message,
-            of=lambda _: None,
+            noun="message", example=f"a line; {JOBS_FIELD} stands for the jobs of the user", parse=_message,
+            current=lambda _: None,
         ),
     ),
 )  # fmt: skip

@@ -10,9 +10,9 @@ from collectors.model import Cluster, Node
 from collectors.slurm import operations
 from collectors.slurm.operations import FEATURES
 
-from .action import POWERED, Action, Value, said, tidy
+from .action import POWERED, Action, Value, clean_reason, signed_reason
 from .drift_rules import TAKES_OUT
-from .job_actions import NOTHING
+from .job_actions import EMPTY_WORDS
 
 _OFF = frozenset({"POWERED_DOWN", "POWERING_DOWN", "POWER_DOWN"})
 _REBOOTS = frozenset({"REBOOT_REQUESTED", "REBOOT_ISSUED"})
@@ -25,10 +25,10 @@ def _any(_: Cluster, __: Node) -> str | None:
     return None
 
 
-def reboots(_: Cluster, node: Node) -> str | None:
+def reboot_refusal(_: Cluster, node: Node) -> str | None:
     """Why a reboot would be in vain."""
     if not _REBOOTS.isdisjoint(node.flags):
-        return f"a reboot is under way{said(node)}"
+        return f"a reboot is under way{signed_reason(node)}"
     if not POWERED.isdisjoint(node.flags) and "POWERING_UP" not in node.flags:
         return f"powered off: {node.display}"
     return "Slurm knows it as FUTURE: there is nothing to reboot" if node.state == "FUTURE" else None
@@ -70,13 +70,13 @@ def _comes_up(_: Node, after: Node | None) -> bool | None:
 
 
 def _comment(text: str) -> str:
-    told = tidy(text)
-    return "" if told.lower() in NOTHING else told
+    told = clean_reason(text)
+    return "" if told.lower() in EMPTY_WORDS else told
 
 
 def _ticket(text: str) -> str:
     name = text.strip()
-    if name.lower() in NOTHING:
+    if name.lower() in EMPTY_WORDS:
         return ""
     if not _TICKET.fullmatch(name):
         raise ValueError(f"{text!r} is no name of a ticket; KubeGPU-1182 is one, none takes it away")
@@ -94,7 +94,7 @@ def with_ticket(node: Node, ticket: str, now: float) -> str:
 
 
 def _features(text: str) -> str:
-    if text.strip().lower() in NOTHING:
+    if text.strip().lower() in EMPTY_WORDS:
         return ""
     told = ",".join(sorted({one.strip() for one in text.split(",") if one.strip()}))
     if not FEATURES.fullmatch(told):
@@ -107,15 +107,15 @@ ROWS: tuple[Action, ...] = (
         id="comment", operation=operations.NODE_COMMENT,
         key="", kind="node", label="comment", doing="writing…", done="written", refuse=_any,
         inverse="comment", help="write a node's comment, for everybody who looks at it; none takes it away",
-        value=Value(word="comment", like="a line, or none", read=_comment, of=lambda node: node.comment or ""),
+        value=Value(noun="comment", example="a line, or none", parse=_comment, current=lambda node: node.comment or ""),
     ),
     Action(
         id="ticket", operation=operations.NODE_COMMENT,
         key="", kind="node", label="ticket", doing="writing…", done="written", refuse=_any,
         inverse="comment", help="keep a ticket in a node's comment, with the date, beside what stands there",
         value=Value(
-            word="ticket", like="KubeGPU-1182, or none", read=_ticket, whole=with_ticket,
-            of=lambda node: node.comment or "",
+            noun="ticket", example="KubeGPU-1182, or none", parse=_ticket, complete=with_ticket,
+            current=lambda node: node.comment or "",
         ),
     ),
     Action(
@@ -123,14 +123,14 @@ ROWS: tuple[Action, ...] = (
         key="", kind="node", label="features", doing="changing…", done="changed", refuse=_any,
         inverse="features", help="say which of its features a node has just now, until its slurmd starts again",
         value=Value(
-            word="list of features", like="h100,ib", read=_features,
-            of=lambda node: ",".join(sorted(node.features)),
+            noun="list of features", example="h100,ib", parse=_features,
+            current=lambda node: ",".join(sorted(node.features)),
         ),
     ),
     Action(
         id="reboot-now", operation=operations.REBOOT_NOW,
         key="", kind="node", label="reboot now", doing="rebooting…", done="rebooted",
-        refuse=reboots, needs_reason=True, takes_out=True, danger="kills", asks=("next_state",),
+        refuse=reboot_refusal, needs_reason=True, takes_out=True, danger="kills", option_fields=("next_state",),
         drift=TAKES_OUT, help="set it down, which kills every job on it, and reboot it; a drained node comes back down",
     ),
     Action(
@@ -142,13 +142,13 @@ ROWS: tuple[Action, ...] = (
     Action(
         id="powerdown", operation=operations.POWER_DOWN,
         key="", kind="node", label="power down", doing="powering down…", done="on its way down",
-        refuse=_powerdown, proof=_goes_off, takes_out=True, counts=True, steps=True, inverse="powerup",
+        refuse=_powerdown, proof=_goes_off, takes_out=True, count_confirmed=True, batched=True, inverse="powerup",
         drift=TAKES_OUT, help="no new work, and power off once its jobs have ended, as Slurm's SuspendProgram does it",
     ),
     Action(
         id="powerup", operation=operations.POWER_UP,
         key="", kind="node", label="power up", doing="powering up…", done="on its way up",
-        refuse=_powerup, proof=_comes_up, counts=True, steps=True, inverse="powerdown",
+        refuse=_powerup, proof=_comes_up, count_confirmed=True, batched=True, inverse="powerdown",
         help="power on, as Slurm's ResumeProgram does it",
     ),
 )  # fmt: skip

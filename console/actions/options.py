@@ -12,7 +12,7 @@ from console.runtime.durations import seconds_in
 
 from .action import Action
 from .plan import Options
-from .reservations import SETTINGS, setting
+from .reservations import SETTINGS, parse_setting
 
 #: Option as typed, and the field of Options that it sets.
 OPTIONS: Mapping[str, str] = {
@@ -31,7 +31,7 @@ OPTION_OF: Mapping[str, str] = {field: name for name, field in OPTIONS.items() i
 """The way back: the option as it is typed."""
 
 
-def seconds_of(text: str) -> int:
+def parse_seconds(text: str) -> int:
     """`10s`, `5m`, `1h30m`, `2d` in seconds. Raises ValueError."""
     seconds = seconds_in(text)
     if seconds is None:
@@ -41,21 +41,21 @@ def seconds_of(text: str) -> int:
     return seconds
 
 
-def next_of(text: str) -> str:
+def parse_next_state(text: str) -> str:
     """How a node comes back from a reboot. Raises ValueError."""
     if text.upper() not in {"RESUME", "DOWN"}:
         raise ValueError(f"{text!r}: a node comes back as resume or down")
     return text.upper()
 
 
-def failed_of(text: str) -> bool:
+def parse_failed(text: str) -> bool:
     """What becomes of nodes that come back unfit: True where they are drained again. Raises ValueError."""
     if text not in {"drain", "stay"}:
         raise ValueError(f"{text!r}: what comes back unfit can drain or stay")
     return text == "drain"
 
 
-def waves_of(text: str) -> bool:
+def parse_waves(text: str) -> bool:
     """`--waves` takes no word of its own. Raises ValueError."""
     if text:
         raise ValueError(f"--waves takes nothing behind it: {text!r}")
@@ -65,31 +65,31 @@ def waves_of(text: str) -> bool:
 #: Options that stand alone.
 _ALONE = frozenset({"waves"})
 _READERS: Mapping[str, Callable[[str], Any]] = {
-    "resume_after_s": seconds_of,
-    "seconds": seconds_of,
-    "next_state": next_of,
+    "resume_after_s": parse_seconds,
+    "seconds": parse_seconds,
+    "next_state": parse_next_state,
     "value": str,
-    "waves": waves_of,
+    "waves": parse_waves,
     "canary": str,
-    "redrain": failed_of,
+    "redrain": parse_failed,
 }
 
 
-def option(name: str, text: str) -> dict[str, Any]:
+def parse_option(name: str, text: str) -> dict[str, Any]:
     """One option as a field of Options. Raises ValueError."""
     if name not in OPTIONS:
         raise ValueError(f"no option --{name}; there are: {', '.join('--' + one for one in OPTIONS)}")
     field = OPTIONS[name]
-    return {field: {name: setting(name, text)} if field == "settings" else _READERS[field](text)}
+    return {field: {name: parse_setting(name, text)} if field == "settings" else _READERS[field](text)}
 
 
-def joined(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def merged(given: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of Options with more of them; settings stand beside one another."""
     both = {"settings": {**given["settings"], **more["settings"]}} if "settings" in given and "settings" in more else {}
     return {**given, **more, **both}
 
 
-def valued(action: Action, options: Options, text: str | None = None) -> Options:
+def with_value(action: Action, options: Options, text: str | None = None) -> Options:
     """The options with what is to be set, read as the action reads it: `text`, else what `--value` gave.
 
     Raises ValueError.
@@ -97,10 +97,10 @@ def valued(action: Action, options: Options, text: str | None = None) -> Options
     given = options.value if text is None else text
     if action.value is None or given is None:
         return options
-    return msgspec.structs.replace(options, value=action.value.read(given))
+    return msgspec.structs.replace(options, value=action.value.parse(given))
 
 
-def split(words: Sequence[str]) -> tuple[Options, list[str]]:
+def split_options(words: Sequence[str]) -> tuple[Options, list[str]]:
     """The options among typed words, wherever they stand, and the other words. Raises ValueError."""
     given: dict[str, Any] = {}
     rest: list[str] = []
@@ -115,5 +115,5 @@ def split(words: Sequence[str]) -> tuple[Options, list[str]]:
             if not left:
                 raise ValueError(f"--{name} needs a value")
             value = left.pop(0)
-        given = joined(given, option(name, value))
+        given = merged(given, parse_option(name, value))
     return Options(**given), rest

@@ -67,23 +67,23 @@ class Waves(Struct, frozen=True, kw_only=True):
     """kW a minute that may come on top; 0: no ramp is configured."""
     pause_s: float
     """Between two waves, where no ramp says how long."""
-    most_failed_pct: float
+    max_failed_pct: float
     """More of a wave than this unfit, and everything pauses."""
     wait_s: float
     """Longest that a wave waits for one of its nodes to register; then it is left behind, and the others go on."""
-    drains: bool = False
+    redrain: bool = False
     """Somebody wants what came back and is not fit drained again: it is asked each time."""
 
-    def kw(self, nodes: Iterable[str]) -> float:
+    def power_kw(self, nodes: Iterable[str]) -> float:
         """What these may draw, as far as it is known."""
         return sum(self.node_kw.get(node, 0.0) for node in nodes)
 
     @property
-    def blind(self) -> int:
+    def unknown_power(self) -> int:
         """Nodes of which nobody knows what they draw."""
         return sum(node not in self.node_kw for wave in self.waves for node in wave.nodes)
 
-    def words(self, whole: bool = False) -> list[str]:
+    def describe(self, whole: bool = False) -> list[str]:
         """What a person should know before: the waves (`whole`: each), the ramp, what becomes of those that are not
         fit."""
         sizes = [f"{wave.name}: {len(wave.nodes):,}" for wave in self.waves]
@@ -92,19 +92,23 @@ class Waves(Struct, frozen=True, kw_only=True):
         count = sum(len(wave.nodes) for wave in self.waves)
         if not self.ramp_kw_min:
             told.append(f"no power ramp is configured (ramp_kw_min): at least {self.pause_s:g} s between two waves")
-        elif self.blind == count:
+        elif self.unknown_power == count:
             told.append(f"what they will draw is not known (node_kw): no ramp can be kept, at least {self.pause_s:g} s "
                         "between two waves")  # fmt: skip
         else:
             most = max(self.node_kw.values())
             told.append(f"{self.ramp_kw_min:,.0f} kW a minute at {most:,.1f} kW a node ({self.source})")
-            if self.blind:
-                told.append(f"what {self.blind:,} will draw is not known: {self.pause_s:g} s after a step with these")
+            if self.unknown_power:
+                told.append(
+                    f"what {self.unknown_power:,} will draw is not known: {self.pause_s:g} s after a step with these"
+                )
         told.append(
             f"the next wave waits until these have registered, {self.wait_s:g} s at most, and been looked at; more "
-            f"than {self.most_failed_pct:g} % unfit and everything pauses"
+            f"than {self.max_failed_pct:g} % unfit and everything pauses"
         )
-        after = ", and you are asked whether they are drained again" if self.drains else ": they stay as Slurm has them"
+        after = (
+            ", and you are asked whether they are drained again" if self.redrain else ": they stay as Slurm has them"
+        )
         told.append(f"each step is looked at again before it goes out; those that are not fit are set aside{after}")
         return told
 
@@ -172,7 +176,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """The rack that comes back first."""
     redrain: bool = False
     """What came back and is not fit is to be drained again, once somebody has said yes to it."""
-    offered: str = ""
+    prefilled_reason: str = ""
     """What the console itself wrote into the line for the reason: an alert's text may read like a filter."""
 
 
@@ -186,13 +190,13 @@ class Check(Struct, frozen=True):
     text: str
     """For people: nothing is decided by it."""
     code: Code
-    about: tuple[object, ...] = ()
+    details: tuple[object, ...] = ()
     """What of this kind it is, as values: the GPU, the XID, the loop. Never what moves by itself: ages, percents."""
 
     @property
-    def trouble(self) -> tuple[str, Code, tuple[object, ...]]:
+    def identity(self) -> tuple[str, Code, tuple[object, ...]]:
         """What makes it the same finding a minute later."""
-        return self.target, self.code, self.about
+        return self.target, self.code, self.details
 
 
 class PreflightReads(Struct, frozen=True, kw_only=True):
@@ -203,8 +207,8 @@ class PreflightReads(Struct, frozen=True, kw_only=True):
     details: Mapping[str, JobDetail] = field(default_factory=dict)
     """Job to its detail; a job that is missing was not read."""
     rows: Mapping[str, Row] = field(default_factory=dict)
-    """Target to its row as it was read just now, with what no poll holds (`Value.read_again`)."""
-    bound: Mapping[str, tuple[Job, ...]] = field(default_factory=dict)
+    """Target to its row as it was read just now, with what no poll holds (`Value.on_demand`)."""
+    reservation_jobs: Mapping[str, tuple[Job, ...]] = field(default_factory=dict)
     """Reservation to the jobs that asked for it; one that is missing was not read."""
     faults: tuple[str, ...] = ()
     """Why something could not be read."""
@@ -212,32 +216,32 @@ class PreflightReads(Struct, frozen=True, kw_only=True):
     """Node to when it was put back to work the last time (epoch), as far as the journal knows."""
 
 
-class Confirm(Struct, frozen=True):
+class Confirmation(Struct, frozen=True):
     """What must be typed: y, the count of the targets, or a word where the glass must be broken."""
 
     kind: Literal["plain", "count", "break"]
-    expect: int
+    count: int
     word: str = ""
     """break: the partition that loses so much, or "anyway" against a failed pre-flight."""
     why: str = ""
     """break: what it is that asks for it."""
 
-    def covers(self, other: Confirm) -> bool:
+    def covers(self, other: Confirmation) -> bool:
         """Whether an answer to this question, given in advance, would do for another one too: no more targets, nothing
         stronger to type, and no glass to break."""
         weaker = other.kind == "plain" or (other.kind == "count" and self.kind != "plain")
-        return weaker and other.expect <= self.expect
+        return weaker and other.count <= self.count
 
     @property
-    def words(self) -> str:
+    def prompt(self) -> str:
         """What to ask for: `y`, `4`, `gpu`."""
-        return {"plain": "y", "count": str(self.expect), "break": self.word}[self.kind]
+        return {"plain": "y", "count": str(self.count), "break": self.word}[self.kind]
 
     def accepts(self, answer: str) -> bool:
         """True for the very answer, with nothing before or after it. A count answers a plain question too."""
         if self.kind == "break":
             return answer == self.word
-        return answer == str(self.expect) or (self.kind == "plain" and answer in {"y", "yes"})
+        return answer == str(self.count) or (self.kind == "plain" and answer in {"y", "yes"})
 
 
 class Skip(Struct, frozen=True):
@@ -271,19 +275,19 @@ class PartitionShare(Struct, frozen=True, kw_only=True):
     newly_out: int
 
     @property
-    def part(self) -> float:
+    def fraction(self) -> float:
         """Nodes newly out, as a share of the healthy ones (0 to 1)."""
         return self.newly_out / self.healthy if self.healthy else 0.0
 
     @property
-    def out_then(self) -> float:
+    def out_fraction_after(self) -> float:
         """Nodes out of service afterwards, as a share of all (0 to 1)."""
         return (self.nodes - self.healthy + self.newly_out) / self.nodes
 
     def __str__(self) -> str:
         return (
             f"{self.partition}: {self.newly_out:,} of {self.healthy:,} healthy nodes newly out "
-            f"({100 * self.part:.1f} %); out of service then {100 * self.out_then:.1f} %"
+            f"({100 * self.fraction:.1f} %); out of service then {100 * self.out_fraction_after:.1f} %"
         )
 
 
@@ -292,7 +296,7 @@ class Refusal(Struct, frozen=True):
 
     why: str
     skipped: tuple[Skip, ...] = ()
-    glass: bool = False
+    can_break_glass: bool = False
     """True where a plan with `Options.break_glass` would go through: only a failed pre-flight stands in the way."""
 
 
@@ -307,7 +311,7 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
     """What was known when it was made."""
     made: float
     """Monotonic time."""
-    seen: Mapping[str, Row]
+    rows: Mapping[str, Row]
     """Target to its row as confirmed."""
     skipped: tuple[Skip, ...]
     jobs: tuple[JobHit, ...] | None
@@ -317,37 +321,37 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
     shares: tuple[PartitionShare, ...]
     commands: tuple[tuple[str, ...], ...]
     """Exactly what will run; as long as a reason is missing, `…` stands for it."""
-    confirm: Confirm
+    confirmation: Confirmation
     checks: tuple[Check, ...] = ()
     """What the pre-flight found."""
     options: Options = Options()
     guard: Guard = Guard()
-    inside: str = ""
+    incident: str = ""
     """The declared incident that all of it lies in, by whose name it takes one key."""
     waves: Waves | None = None
     """How many nodes come back, where they do not all at once."""
     changed: Mapping[str, str] = field(default_factory=dict)
     """Of a plan that asks again: target to what changed about it since the preview before."""
-    why: str | None = None
+    reason: str | None = None
     """The person's reason, as the journal has it; Slurm hears of it where the action has a reason."""
 
     @property
-    def asks_reason(self) -> bool:
+    def needs_reason(self) -> bool:
         """True when it is not sent without a reason: the action has one, or the glass is broken."""
-        return self.action.needs_reason or self.confirm.kind == "break"
+        return self.action.needs_reason or self.confirmation.kind == "break"
 
     @property
-    def lacks_reason(self) -> bool:
+    def missing_reason(self) -> bool:
         """True when `Gate.with_reason` must be called before it can be sent."""
-        return self.asks_reason and not self.why
+        return self.needs_reason and not self.reason
 
     @property
     def kills(self) -> bool:
         """True when running work may be lost."""
-        return any(self.action.danger_of(row) == "kills" for row in self.seen.values())
+        return any(self.action.danger_of(row) == "kills" for row in self.rows.values())
 
     @property
-    def oldest_s(self) -> float:
+    def max_age_s(self) -> float:
         """How old facts may be that are acted on: two polls, and never less than the guard's figure."""
         source = self.cluster.sources.get(f"slurm.{self.change.kind}s")
         return max(self.guard.facts_s, 2 * source.due_s if source is not None else 0.0)
@@ -359,15 +363,15 @@ class Plan(Struct, frozen=True, eq=False, weakref=True, kw_only=True):
         return max((age for age in ages if age is not None), default=None)
 
 
-def grouped(skipped: Sequence[Skip], kind: Kind) -> str:
+def by_reason(skipped: Sequence[Skip], kind: Kind) -> str:
     """Skipped targets by their reason: `gpu[0001-0004]: already drained`."""
     by_why: dict[str, list[str]] = {}
     for skip in skipped:
         by_why.setdefault(skip.why, []).append(skip.target)
-    return "; ".join(f"{listed(targets, kind)}: {why}" for why, targets in by_why.items())
+    return "; ".join(f"{target_list(targets, kind)}: {why}" for why, targets in by_why.items())
 
 
-def listed(targets: Sequence[str], kind: Kind, most: int = 10) -> str:
+def target_list(targets: Sequence[str], kind: Kind, most: int = 10) -> str:
     """Targets as people read them: nodes folded, job ids one by one as long as they are few."""
     if kind == "node":
         return fold(targets)
@@ -375,7 +379,7 @@ def listed(targets: Sequence[str], kind: Kind, most: int = 10) -> str:
     return ", ".join(targets[:most]) + more
 
 
-def named(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
+def display_names(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
     """Targets as people know them: alerts by name and node, silences by their comment, never by a fingerprint."""
     if kind == "alert":
         nodes: dict[str, list[str]] = {}
@@ -386,14 +390,14 @@ def named(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
     if kind == "silence":
         told = (cluster.silences.get(target) for target in targets)
         return ", ".join(dict.fromkeys(one.comment or one.id if one is not None else "a silence" for one in told))
-    return f"{len(targets):,} jobs" if kind == "job" and len(targets) > 4 else listed(targets, kind)
+    return f"{len(targets):,} jobs" if kind == "job" and len(targets) > 4 else target_list(targets, kind)
 
 
 def is_out(row: Row) -> bool:
     return isinstance(row, Node) and row.display in OUT
 
 
-def shares_of(nodes: Collection[str], cluster: Cluster) -> tuple[PartitionShare, ...]:
+def partition_shares(nodes: Collection[str], cluster: Cluster) -> tuple[PartitionShare, ...]:
     """What each partition loses that holds one of the nodes."""
     acting = frozenset(nodes)
     hit = {part: 0 for name in nodes for part in cluster.nodes[name].partitions}

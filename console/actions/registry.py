@@ -25,15 +25,15 @@ from . import (
     reservations,
     user_actions,
 )
-from .action import Action, Kind, Value, over, said
+from .action import Action, Kind, Value, ended_reason, signed_reason
 from .drift_rules import DRAINS, EASES_HOLD, ENDS_JOB, PUTS_BACK, TAKES_OUT, WAITS
-from .het_jobs import whole_only
-from .node_actions import reboots
+from .het_jobs import component_refusal
+from .node_actions import reboot_refusal
 
 
 def _drain(_: Cluster, node: Node) -> str | None:
     # A second drain would overwrite the first one's reason, which may be the only trace of what is broken.
-    return f"already {node.display}{said(node)}" if "DRAIN" in node.flags else None
+    return f"already {node.display}{signed_reason(node)}" if "DRAIN" in node.flags else None
 
 
 def _undrain(_: Cluster, node: Node) -> str | None:
@@ -51,13 +51,13 @@ def _resume(_: Cluster, node: Node) -> str | None:
 
 
 def _down(_: Cluster, node: Node) -> str | None:
-    return f"already down{said(node)}" if node.state == "DOWN" else None
+    return f"already down{signed_reason(node)}" if node.state == "DOWN" else None
 
 
 def _priority(_: Cluster, job: Job) -> str | None:
     if job.state in WAITING:
         return "it is held: Slurm changes its priority only once it is released" if held(job) else None
-    return over(job) or f"only a waiting job has a priority to change: {job.state}"
+    return ended_reason(job) or f"only a waiting job has a priority to change: {job.state}"
 
 
 def _priority_text(text: str) -> str:
@@ -95,7 +95,7 @@ def _lift(_: Cluster, silence: Silence) -> str | None:
 
 
 def _requeue(_: Cluster, job: Job) -> str | None:
-    return whole_only(job) or ("already pending" if job.state in WAITING else over(job))
+    return component_refusal(job) or ("already pending" if job.state in WAITING else ended_reason(job))
 
 
 def _hold(_: Cluster, job: Job) -> str | None:
@@ -111,34 +111,34 @@ def _unheld(job: Job) -> str | None:
     if job.state in WAITING:
         return None
     # Legal while it runs, but it changes nothing there and surprises whoever requeues the job later.
-    return over(job) or f"only a waiting job can be held: {job.state}"
+    return ended_reason(job) or f"only a waiting job can be held: {job.state}"
 
 
 def _release(_: Cluster, job: Job) -> str | None:
-    return over(job) or (None if held(job) else f"not held: {job.state}")
+    return ended_reason(job) or (None if held(job) else f"not held: {job.state}")
 
 
 def _cancel(_: Cluster, job: Job) -> str | None:
-    return over(job)
+    return ended_reason(job)
 
 
 ACTIONS: list[Action] = [
     Action(
         id="drain", operation=operations.DRAIN,
         key="d", kind="node", label="drain", doing="draining…", done="drained", refuse=_drain,
-        needs_reason=True, takes_out=True, asks=("resume_after_s",), inverse="undrain",
+        needs_reason=True, takes_out=True, option_fields=("resume_after_s",), inverse="undrain",
         drift=DRAINS, help="no new work on the node; running jobs go on until they end",
     ),
     Action(
         id="undrain", operation=operations.UNDRAIN,
         key="u", kind="node", label="undrain", doing="undraining…", done="undrained", refuse=_undrain,
-        asks=("waves", "canary", "redrain"), inverse="drain", drift=PUTS_BACK,
+        option_fields=("waves", "canary", "redrain"), inverse="drain", drift=PUTS_BACK,
         help="take the drain off; a node that is down stays down",
     ),
     Action(
         id="resume", operation=operations.RESUME,
         key="r", kind="node", label="resume", doing="resuming…", done="resumed", refuse=_resume,
-        asks=("waves", "canary", "redrain"), inverse="drain",
+        option_fields=("waves", "canary", "redrain"), inverse="drain",
         drift=PUTS_BACK, help="back into service from down, drained or failed, once it looks fit",
     ),
     Action(
@@ -149,8 +149,8 @@ ACTIONS: list[Action] = [
     ),
     Action(
         id="reboot", operation=operations.REBOOT,
-        key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=reboots,
-        needs_reason=True, takes_out=True, counts=True, asks=("next_state",),
+        key="b", kind="node", label="reboot", doing="rebooting…", done="rebooted", refuse=reboot_refusal,
+        needs_reason=True, takes_out=True, count_confirmed=True, option_fields=("next_state",),
         drift=TAKES_OUT, help="reboot after its last job (ASAP); a drained node comes back down",
     ),
     Action(
@@ -183,7 +183,7 @@ ACTIONS: list[Action] = [
         key="P", kind="job", label="priority", doing="changing…", done="changed", refuse=_priority,
         inverse="priority", drift={**WAITS, "value": "goes"},  # Slurm raises it with age
         help="give a waiting job another priority; from then on it is fixed",
-        value=Value(word="priority", like="a whole number", read=_priority_text, of=_priority_of,
+        value=Value(noun="priority", example="a whole number", parse=_priority_text, current=_priority_of,
                     undo_note="it had a priority that Slurm computed; the one put back is fixed"),
     ),
     Action(
@@ -193,13 +193,13 @@ ACTIONS: list[Action] = [
     ),
     Action(
         id="take", operation=CREATE_SILENCES,
-        key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain=True,
-        asks=("seconds",), inverse="lift", help="I'm on it: a short silence with your name, seen by everybody",
+        key="a", kind="alert", label="take", doing="taking…", done="taken", refuse=_take, plain_confirmed=True,
+        option_fields=("seconds",), inverse="lift", help="I'm on it: a short silence with your name, seen by everybody",
     ),
     Action(
         id="silence", operation=CREATE_SILENCES,
         key="s", kind="alert", label="silence", doing="silencing…", done="silenced", refuse=_silence,
-        needs_reason=True, asks=("seconds",), inverse="lift", help="keep the alerts quiet for a while",
+        needs_reason=True, option_fields=("seconds",), inverse="lift", help="keep the alerts quiet for a while",
     ),
     Action(
         id="lift", operation=EXPIRE_SILENCES,
@@ -311,8 +311,8 @@ def key_table(shown: Mapping[str, str] | None = None) -> str:
     keys = {**{one.id: one.key for one in ACTIONS}, **{one.id: one.shown for one in NAVIGATION}, **(shown or {})}
     lines = ["| key | name | action | on | asks for | what it does |", "|---|---|---|---|---|---|"]
     for action in ACTIONS:
-        count = action.danger == "kills" or action.counts
-        asks = [f"a {action.value.word}"] if action.value is not None else []
+        count = action.danger == "kills" or action.count_confirmed
+        asks = [f"a {action.value.noun}"] if action.value is not None else []
         asks += [word for word, needed in (("a reason", action.needs_reason), ("the count", count)) if needed]
         # By its name it is typed: `:NAME`, `wacht act NAME`.
         said = f"`{action.id}` | {action.label} | {action.kind} | {', '.join(asks) or 'y'} | {action.help}"

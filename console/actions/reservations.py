@@ -17,11 +17,11 @@ from collectors.slurm import operations
 from collectors.slurm.operations import EPOCH, NAME, RESERVATION_FLAGS, RESERVATION_OWNERS, RESERVATION_S, moment_of
 from console.runtime.durations import FORM, seconds_in
 
-from .action import Action, Row, Together, Value
-from .plan import shares_of
+from .action import Action, Creation, Row, Value
+from .plan import partition_shares
 
 #: What each flag does, said aloud before it is asked for.
-ALOUD: Mapping[str, str] = {
+FLAG_TEXTS: Mapping[str, str] = {
     "MAINT": "a maintenance: the nodes show it, and it may lie over other reservations",
     "IGNORE_JOBS": "jobs that run there are ignored: they go on inside it until they end",
     "OVERLAP": "it may lie over other reservations",
@@ -51,11 +51,11 @@ _CHOSEN = frozenset({"SPEC_NODES", "ALL_NODES", "PART_NODES", "REPLACE", "REPLAC
 # -- what is typed ----------------------------------------------------------------------------------------------------
 
 
-def setting(key: str, text: str, now: float | None = None) -> str:
+def parse_setting(key: str, text: str, now: float | None = None) -> str:
     """One setting of a new reservation as it is kept. Raises ValueError with what would do."""
     said = text.strip()
     if key == "start":
-        return said.lower() if said.lower() == "now" else str(moment(said, time.time() if now is None else now))
+        return said.lower() if said.lower() == "now" else str(parse_moment(said, time.time() if now is None else now))
     if key == "flags":
         flags = [flag.strip().upper() for flag in said.split(",") if flag.strip()]
         unknown = [flag for flag in flags if flag not in RESERVATION_FLAGS]
@@ -70,7 +70,7 @@ def setting(key: str, text: str, now: float | None = None) -> str:
     return said
 
 
-def moment(text: str, now: float) -> int:
+def parse_moment(text: str, now: float) -> int:
     """`22:00` (the next time it is that late), `2026-11-26T08:00`, `+2h`, or an epoch. Raises ValueError."""
     said = text.strip()
     if EPOCH.fullmatch(said):
@@ -95,15 +95,15 @@ def end_of(row: Reservation) -> str | None:
     return None if row.ends is None else moment_of(row.ends)
 
 
-def end_read(text: str) -> str:
+def parse_end(text: str) -> str:
     """`4h` or `+4h` later and `-1h` sooner than it ends now, or a moment. Raises ValueError."""
     shift = _SHIFT.fullmatch(text.strip().lower())
     if shift is None:
-        return str(moment(text, time.time()))
+        return str(parse_moment(text, time.time()))
     return f"{shift[1] or '+'}{seconds_in(shift[2])}"
 
 
-def end_of_row(row: Reservation, text: str, now: float) -> str:
+def new_end(row: Reservation, text: str, now: float) -> str:
     """The end that this one gets. Raises ValueError where it would be over, or have none."""
     if text[:1] in "+-":
         if row.ends is None:
@@ -126,7 +126,7 @@ def _begins(settings: Mapping[str, str], now: float) -> float:
     return now if settings.get("start", "now") == "now" else int(settings["start"])
 
 
-def lacks(cluster: Cluster, targets: Sequence[str], options: Any, now: float) -> str | None:
+def invalid(cluster: Cluster, targets: Sequence[str], options: Any, now: float) -> str | None:
     """Why a reservation of these nodes would not be made as it was said."""
     said, seconds = options.settings, options.seconds
     if "name" not in said:
@@ -145,9 +145,9 @@ def lacks(cluster: Cluster, targets: Sequence[str], options: Any, now: float) ->
         return "it would begin in the past: --start now"
     ends = begins + seconds
     if flags.isdisjoint({"MAINT", "OVERLAP"}):
-        for other in overlaps(cluster, targets, begins, ends):
+        for other in overlapping(cluster, targets, begins, ends):
             return f"Slurm would refuse: {other.name} has some of them then; --flags OVERLAP or MAINT goes over it"
-    crossing = crosses(cluster, targets, begins, now)
+    crossing = crossing_jobs(cluster, targets, begins, now)
     if crossing and "IGNORE_JOBS" not in flags:
         few = ", ".join(job.id for job in crossing[:3]) + (" …" if len(crossing) > 3 else "")
         jobs = f"{len(crossing):,} job{'s run' if len(crossing) > 1 else ' runs'}"
@@ -155,7 +155,7 @@ def lacks(cluster: Cluster, targets: Sequence[str], options: Any, now: float) ->
     return None
 
 
-def overlaps(cluster: Cluster, targets: Sequence[str], begins: float, ends: float) -> list[Reservation]:
+def overlapping(cluster: Cluster, targets: Sequence[str], begins: float, ends: float) -> list[Reservation]:
     """Reservations that have one of these nodes at that time, but for those that may lie over others."""
     wanted = frozenset(targets)
     return [
@@ -165,16 +165,18 @@ def overlaps(cluster: Cluster, targets: Sequence[str], begins: float, ends: floa
     ]  # fmt: skip
 
 
-def crosses(cluster: Cluster, targets: Sequence[str], begins: float, now: float) -> list[Job]:
+def crossing_jobs(cluster: Cluster, targets: Sequence[str], begins: float, now: float) -> list[Job]:
     """Jobs that run on these nodes and may do so past that moment, as far as their time limits tell."""
     ids = dict.fromkeys(job for node in targets for job in cluster.jobs_on.get(node, ()))
     jobs = [cluster.jobs[one] for one in ids if one in cluster.jobs]
     return [job for job in jobs if (left := job.left_s(now)) is None or now + left > begins]
 
 
-def aside(action: Action, rows: Mapping[str, Row], given: Mapping[str, str], cluster: Cluster) -> tuple[str, ...]:
+def withheld_nodes(
+    action: Action, rows: Mapping[str, Row], given: Mapping[str, str], cluster: Cluster
+) -> tuple[str, ...]:
     """The nodes that this keeps from others: those of a new reservation, or of one that is to end later."""
-    if action.together is TOGETHER:
+    if action.creates is CREATION:
         return tuple(rows)
     later = (
         row for target, row in rows.items()
@@ -183,21 +185,21 @@ def aside(action: Action, rows: Mapping[str, Row], given: Mapping[str, str], clu
     return tuple(dict.fromkeys(name for row in later for name in names_in(row.nodes) if name in cluster.nodes))
 
 
-def glass(cluster: Cluster, targets: Sequence[str], _: Any) -> tuple[str, str] | None:
+def break_glass(cluster: Cluster, targets: Sequence[str], _: Any) -> tuple[str, str] | None:
     """The word to be typed, and why, where all that serves of the machine or of a partition would be set aside, however
     small it is; what is out of service serves nobody."""
     wanted = frozenset(targets)
     serving = [name for name, node in cluster.nodes.items() if node.display not in OUT]
     if wanted.issuperset(serving or cluster.nodes):
         return cluster.name, "it sets every node in service of the machine aside"
-    whole = [one for one in shares_of(targets, cluster) if one.healthy and one.newly_out == one.healthy]
+    whole = [one for one in partition_shares(targets, cluster) if one.healthy and one.newly_out == one.healthy]
     if not whole:
         return None
     largest = max(whole, key=lambda one: one.healthy)
     return largest.partition, f"it sets every node in service of {', '.join(one.partition for one in whole)} aside"
 
 
-def spell(change: Change, options: Any, why: str | None) -> Change:
+def complete_change(change: Change, options: Any, why: str | None) -> Change:
     """The change in full: what is said of the reservation, its name at every node, and the reason as its comment."""
     said = {key: options.settings[key] for key in (*SETTINGS,) if key in options.settings}
     said = {"start": "now", **said, "for": str(options.seconds)}
@@ -207,16 +209,18 @@ def spell(change: Change, options: Any, why: str | None) -> Change:
     return msgspec.structs.replace(change, settings=said, values=values, reason=why)
 
 
-def shows(cluster: Cluster, target: str, name: str) -> bool:
+def exists(cluster: Cluster, target: str, name: str) -> bool:
     """Whether the reservation of that name stands, with this node in it."""
     one = cluster.reservations.get(name)
     return one is not None and target in names_in(one.nodes)
 
 
-TOGETHER = Together(kind="reservation", lacks=lacks, glass=glass, spell=spell, shows=shows)
+CREATION = Creation(
+    kind="reservation", invalid=invalid, break_glass=break_glass, complete_change=complete_change, exists=exists
+)
 
 
-def again(row: Reservation, now: float) -> tuple[tuple[str, ...], dict[str, str], int, list[str]] | str:
+def recreate(row: Reservation, now: float) -> tuple[tuple[str, ...], dict[str, str], int, list[str]] | str:
     """What makes a deleted one anew: nodes, settings, seconds, and what does not come back; or why nothing does."""
     if row.ends is not None and row.ends - now < RESERVATION_S[0]:
         return "it would have ended by now"
@@ -268,8 +272,8 @@ ROWS: tuple[Action, ...] = (
     Action(
         id="reserve", operation=operations.RESERVE,
         key="", kind="node", label="reserve", doing="reserving…", done="reserved", refuse=_reserve,
-        asks=("seconds",), together=TOGETHER, inverse="unreserve",
-        typed="--name  --start now --for 4h --users ",
+        option_fields=("seconds",), creates=CREATION, inverse="unreserve",
+        prefill="--name  --start now --for 4h --users ",
         help="set nodes aside: --name, --start, --for, --users or --accounts, --flags; all of them or none",
     ),
     Action(
@@ -277,8 +281,9 @@ ROWS: tuple[Action, ...] = (
         key="", kind="reservation", label="extend", doing="changing…", done="changed", refuse=_extend,
         inverse="extend", help="let a reservation end later (4h), sooner (-1h) or at a moment (22:00)",
         value=Value(
-            word="closing time", like="4h is so much later, -1h so much sooner, 22:00 or 2026-11-26T08:00 that moment",
-            read=end_read, of=end_of, whole=end_of_row,
+            noun="closing time",
+            example="4h is so much later, -1h so much sooner, 22:00 or 2026-11-26T08:00 that moment",
+            parse=parse_end, current=end_of, complete=new_end,
         ),
     ),
     Action(

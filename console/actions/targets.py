@@ -35,7 +35,7 @@ def is_filter(word: str) -> bool:
     return _SIGNS.search(_BRACKETS.sub("", word)) is not None
 
 
-def parted(kind: Kind, text: str) -> tuple[list[str], str]:
+def split_line(kind: Kind, text: str) -> tuple[list[str], str]:
     """The targets that a line begins with, and what follows them: a reason, a value. Raises ValueError.
 
     The targets are a word, a filter as far as it goes without a plain word that nothing joins to it, or whatever stands
@@ -55,7 +55,7 @@ def parted(kind: Kind, text: str) -> tuple[list[str], str]:
     return [first], more[0].strip() if more else ""
 
 
-def nodes_of(word: str, cluster: Cluster) -> tuple[str, ...]:
+def resolve_nodes(word: str, cluster: Cluster) -> tuple[str, ...]:
     """The nodes that were typed, each by its own name: a node set, or all of some racks or of cooling loops:
     `@rack:R[07-10]`, `@loop:cdu-2`.
 
@@ -85,18 +85,18 @@ def nodes_of(word: str, cluster: Cluster) -> tuple[str, ...]:
     return tuple(dict.fromkeys(node for rack in racks for node in cluster.racks[rack]))
 
 
-def jobs_of(words: Sequence[str], cluster: Cluster, now: float | None = None) -> tuple[str, ...]:
+def resolve_jobs(words: Sequence[str], cluster: Cluster, now: float | None = None) -> tuple[str, ...]:
     """The jobs that were typed, each by its own id: ids, or a filter: `user=alice nodes=gpu0412` are Alice's jobs on
     that node.
 
     Raises ValueError, also where no job is meant: nothing is no target.
     """
     if any(is_filter(word) or word.startswith(_WIDE) for word in words):
-        return filtered("job", words, cluster, now)
+        return resolve_filter("job", words, cluster, now)
     return tuple(dict.fromkeys(job for word in words for job in _named(word, cluster)))
 
 
-def filtered(
+def resolve_filter(
     kind: Literal["node", "job"], words: Sequence[str], cluster: Cluster, now: float | None = None
 ) -> tuple[str, ...]:
     """The rows that a filter shows in the list of its kind, by name. Raises ValueError, also where it shows none."""
@@ -105,7 +105,7 @@ def filtered(
         if not joined:
             text = " & ".join(words)
             raise ValueError(f"give {kind}s by name or by a filter, not both; of these names alone: {text}")
-    text = filter_of(words, kind)
+    text = joined_filter(words, kind)
     found = compile_filter(text, kind)
     _refuse_unclear(found, cluster)
     rows: Mapping[str, Any] = cluster.nodes if kind == "node" else cluster.jobs
@@ -115,7 +115,7 @@ def filtered(
     return tuple(sorted(names, key=natural_key))
 
 
-def filter_of(words: Sequence[str], kind: Literal["node", "job"]) -> str:
+def joined_filter(words: Sequence[str], kind: Literal["node", "job"]) -> str:
     """Words that choose rows as one filter: all of them must hold. Several places are all of these, as several names
     are."""
     if all(word.startswith(_WIDE) and not is_filter(word) for word in words):
@@ -131,13 +131,13 @@ def _whole(word: str, kind: Literal["node", "job"]) -> bool:
     return True
 
 
-def facts_of(kind: Kind, words: Sequence[str]) -> frozenset[str]:
+def needed_facts(kind: Kind, words: Sequence[str]) -> frozenset[str]:
     """Fields of the Cluster that the targets are found in, besides their own rows; none for a filter that is wrong."""
     found = {"cooling"} if any("@loop:" in word for word in words) else set()
     if kind in {"node", "job"} and any(is_filter(word) for word in words):
         rows: Literal["node", "job"] = "job" if kind == "job" else "node"
         try:
-            asked = compile_filter(filter_of(words, rows), rows).fields
+            asked = compile_filter(joined_filter(words, rows), rows).fields
         except FilterError:
             return frozenset(found)
         found |= {field.facts for field in FIELDS[rows] if field.name in asked and field.facts}
@@ -168,7 +168,7 @@ def _refuse_unclear(found: Filter, cluster: Cluster) -> None:
             )
 
 
-def named(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | None = None) -> tuple[str, ...]:
+def resolve(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | None = None) -> tuple[str, ...]:
     """The targets that were typed, in full. Raises ValueError. Ages in a filter are counted to `now` (epoch), or to
     the newest reading.
 
@@ -176,12 +176,12 @@ def named(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | None 
     """
     match kind:
         case "job":
-            return jobs_of(words, cluster, now)
+            return resolve_jobs(words, cluster, now)
         case "node":
             # Places side by side in one text are a filter, as in `/`: all of them must hold.
             if any(is_filter(word) or (word.startswith(_WIDE) and " " in word.strip()) for word in words):
-                return filtered("node", words, cluster, now)
-            return tuple(dict.fromkeys(node for word in words for node in nodes_of(word, cluster)))
+                return resolve_filter("node", words, cluster, now)
+            return tuple(dict.fromkeys(node for word in words for node in resolve_nodes(word, cluster)))
         case "alert":
             # An alert goes by its name too: people do not know its fingerprint.
             found = [[one.id for one in cluster.alerts.values() if one.name == word] or [word] for word in words]
@@ -192,7 +192,7 @@ def named(kind: Kind, words: Sequence[str], cluster: Cluster, now: float | None 
     return tuple(dict.fromkeys(each))
 
 
-def refuse_more(action: Action, first: str, words: Sequence[str], cluster: Cluster) -> None:
+def check_no_targets_in(action: Action, first: str, words: Sequence[str], cluster: Cluster) -> None:
     """Raises ValueError where the words behind the targets are targets themselves and would be taken for the reason: a
     blank stood where a comma was meant, or one more word of the filter. A value may well be the number of a job."""
     if not words or action.value is not None:
@@ -204,7 +204,7 @@ def refuse_more(action: Action, first: str, words: Sequence[str], cluster: Clust
     if not word or known is None or is_filter(word):
         return
     try:
-        names = named(action.kind, [word], cluster)
+        names = resolve(action.kind, [word], cluster)
     except ValueError:
         return
     if names and all(name in known for name in names):

@@ -46,7 +46,7 @@ def _limits(user: User) -> dict[str, set[int | None]]:
     return found
 
 
-def had(user: User) -> str:
+def limits_text(user: User) -> str:
     """What an undo of a block gives back: `ml=-1,physics=20`."""
     return ",".join(
         f"{account}={_NONE if (limit := next(iter(limits))) is None else limit}"
@@ -54,7 +54,7 @@ def had(user: User) -> str:
     )
 
 
-def spell(change: Change, rows: Mapping[str, Any], given: Mapping[str, str]) -> Change:
+def complete_change(change: Change, rows: Mapping[str, Any], given: Mapping[str, str]) -> Change:
     """The change with the cluster that is meant, and for an unblock what each account gets back: what the undo of a
     block gives, else no limit of its own. Raises ValueError where the users are of several clusters."""
     users = [rows[name] for name in change.targets]

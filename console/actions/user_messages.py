@@ -20,7 +20,7 @@ _NAMED = 8
 _NODES = 3
 
 
-def one_a_user(rows: Mapping[str, Row], options: Options) -> tuple[dict[str, Row], Options, dict[str, str]]:
+def one_per_user(rows: Mapping[str, Row], options: Options) -> tuple[dict[str, Row], Options, dict[str, str]]:
     """The first job of each user with the message that it gets, and the others with the job that speaks for them."""
     by_user: dict[str, list[str]] = {}
     for target, row in rows.items():

@@ -16,17 +16,17 @@ from collectors.model import Alert, Cluster, Job, Node, Partition, Reservation, 
 from collectors.nodeset import expand
 from collectors.nodestate import OUT
 
-from .action import ROWS, Action, Kind, Row, said
+from .action import ROWS, Action, Kind, Row, signed_reason
 from .drift_rules import Drift
 from .registry import BY_ID
 
 #: Seconds after which a change that no reading shows is called unknown.
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 #: A node that was put back has to register, one that reboots has to come up again.
-PATIENCE_OF_S = {"resume": 300.0, "reboot": 900.0, "reboot-now": 900.0}
+TIMEOUT_BY_ACTION_S = {"resume": 300.0, "reboot": 900.0, "reboot-now": 900.0}
 _REBOOTS = frozenset({"reboot", "reboot-now"})
 #: Boot times are told as now less the uptime: between two readings they move by a second or a few.
-BOOT_WOBBLE_S = 30
+BOOT_TOLERANCE_S = 30
 
 _FOR_A_STATE = frozenset({"drain", "down", "cancel", "hold", "suspend", "unsuspend"})
 """Actions whose `done` is the name of a state. The others tell of what happened, and the state stands behind it."""
@@ -74,7 +74,7 @@ class Settled(Struct, frozen=True, kw_only=True):
     """What was seen: `registered, idle`, `rebooted, down: burn-in`."""
     aside: bool = False
     """Of waves: it is not fit, and was set aside."""
-    seen: str = ""
+    shown_state: str = ""
     """State of the target in the reading that shows it: `draining`. Empty where it has no row or no state any more."""
 
 
@@ -91,13 +91,13 @@ class Verification(Struct, frozen=True):
         over: list[Settled] = []
         for one in self.waiting:
             later = new.get((one.kind, one.target))
-            if later is None or BY_ID[one.action].together is not None:
+            if later is None or BY_ID[one.action].creates is not None:
                 still.append(one)
             else:
                 over.append(_overtaken(one, later))
         return Verification((*still, *more)), tuple(over)
 
-    def words(self, kind: Kind) -> dict[str, str]:
+    def row_texts(self, kind: Kind) -> dict[str, str]:
         """Target to what its row says meanwhile: `{"gpu0412": "draining…", "gpu0413": "rebooting"}`."""
         return {one.target: one.stage or BY_ID[one.action].doing for one in self.waiting if one.kind == kind}
 
@@ -120,14 +120,14 @@ def _overtaken(one: PendingTarget, later: PendingTarget) -> Settled:
     """What became of a change before the target was changed once more."""
     shown, _, why = _shown(one, later.before)
     if not shown:
-        why = f"{BY_ID[later.action].label} came before it was seen: {state_of(later.before)}"
+        why = f"{BY_ID[later.action].label} came before it was seen: {state_text(later.before)}"
     return Settled(
         plan=one.plan,
         action=one.action,
         target=one.target,
         state="done" if shown else "unknown",
         why=why,
-        seen=word_of(later.before) if shown else "",
+        shown_state=state_word(later.before) if shown else "",
     )
 
 
@@ -139,29 +139,29 @@ def _look_at(one: PendingTarget, cluster: Cluster, mono: float, patience_s: floa
             target=one.target,
             state=state,
             why=why,
-            seen=word_of(row) if state == "done" else "",
+            shown_state=state_word(row) if state == "done" else "",
         )
 
     rows: Mapping[str, Row] = getattr(cluster, ROWS[one.kind])
     row = rows.get(one.target)
     now = ""
-    if (together := BY_ID[one.action].together) is not None:
-        if ROWS[together.kind] in cluster.known and together.shows(cluster, one.target, one.value or ""):
+    if (together := BY_ID[one.action].creates) is not None:
+        if ROWS[together.kind] in cluster.known and together.exists(cluster, one.target, one.value or ""):
             return over("done")
     elif f"{one.kind}s" in cluster.known:
         hides = row is None and one.kind == "job" and _may_hide(cluster, one.target)
         shown, stage, why = (False, one.stage, "") if hides else _shown(one, row)
-        now = _HIDDEN if hides else _GONE[one.kind] if row is None else f"now {state_of(row)}"
+        now = _HIDDEN if hides else _GONE[one.kind] if row is None else f"now {state_text(row)}"
         if shown:
             return over("done", why)
         if shown is None:
             return over("unknown", why or now)
         one = one if stage == one.stage else msgspec.structs.replace(one, stage=stage)
     waited = mono - one.since
-    if one.stage == _ASKED and waited >= PATIENCE_S and isinstance(row, Node) and row.state in _BUSY:
+    if one.stage == _ASKED and waited >= TIMEOUT_S and isinstance(row, Node) and row.state in _BUSY:
         # That may be days away; the node's own state tells of it meanwhile.
         return over("done", _WAITS)
-    if waited < (PATIENCE_OF_S.get(one.action, PATIENCE_S) if patience_s is None else patience_s):
+    if waited < (TIMEOUT_BY_ACTION_S.get(one.action, TIMEOUT_S) if patience_s is None else patience_s):
         return one
     if one.stage == _ASKED:
         return over("done", _WAITS)
@@ -177,7 +177,7 @@ def _may_hide(cluster: Cluster, job: str) -> bool:
     return any(may_hide(source.hidden, job) for source in cluster.sources.values())
 
 
-def state_of(row: Row) -> str:
+def state_text(row: Row) -> str:
     """The state a person reads: a node's own word, a job's long state with its reason while it waits."""
     if isinstance(row, Node):
         return row.display
@@ -186,7 +186,7 @@ def state_of(row: Row) -> str:
     return row.state
 
 
-def word_of(row: Row | None) -> str:
+def state_word(row: Row | None) -> str:
     """The one word for the state of a node or a job, "" for what has none."""
     return row.display if isinstance(row, Node) else job_word(row) if isinstance(row, Job) else ""
 
@@ -198,13 +198,13 @@ def done_word(action: Action, seen: str) -> str:
 
 
 def _shown(one: PendingTarget, after: Row | None) -> tuple[bool | None, str, str]:
-    """As `seen`, with the stage it is in while that is not over, and what there is to tell once it is."""
+    """As `is_done`, with the stage it is in while that is not over, and what there is to tell once it is."""
     if isinstance(after, Node) and isinstance(one.before, Node):
         if one.action in _REBOOTS:
             return _rebooted(one.before, after, one.stage)
         if one.action == "resume":
             return _resumed(one.before, after, one.stage)
-    shown = seen(one.action, one.before, after, one.reason, one.asked, one.value)
+    shown = is_done(one.action, one.before, after, one.reason, one.asked, one.value)
     if shown and one.action == "drain" and one.asked is None and isinstance(after, Node) and after.resume_at:
         return True, "", "an earlier ResumeAfter still stands: Slurm will resume it by itself"
     return shown, "", ""
@@ -227,7 +227,7 @@ def _booted(before: Node, after: Node, stage: str = "") -> bool:
         return False
     if before.boot_at is None:
         return stage == _REBOOTING
-    return after.boot_at > before.boot_at + BOOT_WOBBLE_S
+    return after.boot_at > before.boot_at + BOOT_TOLERANCE_S
 
 
 def _resumed(before: Node, after: Node, stage: str) -> tuple[bool | None, str, str]:
@@ -242,7 +242,7 @@ def _resumed(before: Node, after: Node, stage: str) -> tuple[bool | None, str, s
     return (None, "", f"{after.display} again{because}") if out and stage else (False, stage, "")
 
 
-def seen(
+def is_done(
     action: str,
     before: Row,
     after: Row | None,
@@ -256,14 +256,14 @@ def seen(
     given. A reboot counts once Slurm has taken it on.
     """
     row = BY_ID.get(action)
-    if row is not None and row.together is not None:
+    if row is not None and row.creates is not None:
         return None  # its own rows do not show what was made of them
     if row is not None and row.proof is not None:
         return row.proof(before, after)
     if row is not None and row.value is not None:
-        now = None if after is None else row.value.of(after)
+        now = None if after is None else row.value.current(after)
         # What a road does not tell, it will not tell later either.
-        return None if after is None or (now is None and row.value.read_again) else now == value
+        return None if after is None or (now is None and row.value.on_demand) else now == value
     if after is None:
         return True if action in {"cancel", "lift"} else None
     if isinstance(after, Node) and isinstance(before, Node):
@@ -328,11 +328,11 @@ class Drifted(Struct, frozen=True):
     drift: Drift
     why: str
     """For people."""
-    asks: bool
+    reconfirm: bool
     """True where a new preview may be confirmed (`drift_rules`), False where the target is dropped."""
 
 
-def drifted(
+def find_drift(
     action: Action,
     cluster: Cluster,
     before: Row,
@@ -345,10 +345,10 @@ def drifted(
     What each difference means for the action stands in `drift_rules` and `Action.drift`. `jobs_before` are the jobs of
     the preview, `jobs_now` those that run on this node: what is acted on with a kill. None is not known.
     """
-    return judged(action, _drifts(action, cluster, before, now, jobs_before, jobs_now))
+    return apply_rules(action, _drifts(action, cluster, before, now, jobs_before, jobs_now))
 
 
-def judged(action: Action, drifts: Iterable[tuple[Drift, str]]) -> Drifted | None:
+def apply_rules(action: Action, drifts: Iterable[tuple[Drift, str]]) -> Drifted | None:
     """The first of these differences that drops the target, else the first that asks again."""
     asks = None
     for drift, why in drifts:
@@ -375,11 +375,15 @@ def _drifts(
     if refused := action.refuse(cluster, now):
         yield "vain", refused
     if action.danger_of(now) == "kills" and action.danger_of(before) != "kills":
-        yield "kills", f"it would now kill jobs: {state_of(now)}"
+        yield "kills", f"it would now kill jobs: {state_text(now)}"
     if (why := _edited(before, now)) is not None:
         yield "edited", why
-    if action.value is not None and (had := action.value.of(before)) is not None and action.value.of(now) != had:
-        yield "value", f"its {action.value.word} was changed meanwhile: {action.value.of(now)}"
+    if (
+        action.value is not None
+        and (had := action.value.current(before)) is not None
+        and action.value.current(now) != had
+    ):
+        yield "value", f"its {action.value.noun} was changed meanwhile: {action.value.current(now)}"
     if isinstance(now, Node) and isinstance(before, Node):
         yield from _node_drifts(action, before, now, jobs_before, jobs_now)
     if isinstance(now, Job) and isinstance(before, Job):
@@ -399,8 +403,8 @@ def _drifts(
 def _node_drifts(
     action: Action, before: Node, now: Node, jobs_before: Collection[str] | None, jobs_now: Collection[str] | None
 ) -> Iterator[tuple[Drift, str]]:
-    if rewritten(action, before, now):
-        yield "reason", f"another reason was set meanwhile{said(now)}"
+    if reason_replaced(action, before, now):
+        yield "reason", f"another reason was set meanwhile{signed_reason(now)}"
     if any(flag in now.flags and flag not in before.flags for flag in ("REBOOT_REQUESTED", "REBOOT_ISSUED")):
         yield "reboot", f"a reboot was requested meanwhile: {now.display}"
     if "DRAIN" in before.flags and "DRAIN" not in now.flags:
@@ -423,7 +427,7 @@ def _job_drifts(before: Job, now: Job) -> Iterator[tuple[Drift, str]]:
         yield "held", f"it was held meanwhile: {now.reason}"
 
 
-def rewritten(action: Action, before: Node, now: Node) -> bool:
+def reason_replaced(action: Action, before: Node, now: Node) -> bool:
     """Whether a node has a reason since that speaks against the action: any that a person set. What Slurm or a program
     wrote is kept behind the reason of what takes it out; what puts it back would sweep it away, but for slurmd's not
     answering: that is why it is put back."""
@@ -431,10 +435,10 @@ def rewritten(action: Action, before: Node, now: Node) -> bool:
         return False
     from console.health import drain_reasons
 
-    from .waves import RETURNS
+    from .waves import RETURN_ACTIONS
 
     told = drain_reasons.read(now.reason, now.reason_by)
-    return told.who != "robot" or (action.id in RETURNS and told.kind != "slurmd")
+    return told.who != "robot" or (action.id in RETURN_ACTIONS and told.kind != "slurmd")
 
 
 def _more_work(

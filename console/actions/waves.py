@@ -15,7 +15,7 @@ from console.health.inconsistencies import SAMPLE_S, fresh
 from .plan import Guard, Options, Wave, Waves
 
 #: Actions that put nodes to work again: what can come in waves.
-RETURNS = frozenset({"resume", "undrain"})
+RETURN_ACTIONS = frozenset({"resume", "undrain"})
 #: Percent of all that come after the canary, and each time after that.
 SECOND_PCT, REST_PCT = 10, 25
 #: What a busy node of a kind draws is what nine tenths of those stay below.
@@ -25,15 +25,15 @@ MINUTE = 60.0
 Kind = tuple[str | None, int | None, int | None]
 
 
-def planned(
+def plan_waves(
     action: str, acting: Mapping[str, Node], cluster: Cluster, options: Options, guard: Guard, now: float, mono: float
 ) -> Waves | None:
     """The waves of this action on these nodes, None where it goes in one. Raises ValueError for a canary of none."""
     asked = options.waves or options.canary is not None or options.redrain
-    if action not in RETURNS or not (asked or len(acting) >= guard.wave_from):
+    if action not in RETURN_ACTIONS or not (asked or len(acting) >= guard.wave_from):
         return None
     canary, first = _canary(acting, options.canary)
-    node_kw, source = draws(acting, cluster, guard.node_kw, now, mono)
+    node_kw, source = node_power(acting, cluster, guard.node_kw, now, mono)
     named = [(canary, first)]
     chosen = frozenset(first)
     rest = [name for name in acting if name not in chosen]
@@ -48,7 +48,7 @@ def planned(
     return Waves(
         waves=tuple(Wave(name=name, steps=steps(nodes, node_kw, guard.ramp_kw_min)) for name, nodes in named),
         node_kw=node_kw, source=source, ramp_kw_min=guard.ramp_kw_min, pause_s=guard.wave_pause_s,
-        most_failed_pct=guard.wave_failed_pct, wait_s=guard.wave_wait_s, drains=options.redrain,
+        max_failed_pct=guard.wave_failed_pct, wait_s=guard.wave_wait_s, redrain=options.redrain,
     )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def _canary(acting: Mapping[str, Node], rack: str | None) -> tuple[str, list[str
     return "canary", list(acting)[: _share(len(acting), SECOND_PCT)]
 
 
-def draws(
+def node_power(
     acting: Mapping[str, Node], cluster: Cluster, node_kw: float, now: float, mono: float
 ) -> tuple[dict[str, float], str]:
     """Node to the kW that it may draw when it works, and where that is from: the configured figure, else what nodes of
@@ -108,7 +108,7 @@ def steps(nodes: Sequence[str], node_kw: Mapping[str, float], ramp: float) -> tu
     return tuple(tuple(step) for step in made)
 
 
-def may_begin(sent: Sequence[tuple[float, float]], kw: float, ramp: float) -> float:
+def earliest_start(sent: Sequence[tuple[float, float]], kw: float, ramp: float) -> float:
     """The moment from which a step of so many kW may be sent after those `sent`, pairs of moment and kW.
 
     What was sent counts for a minute; what was more than the ramp by itself, for as long as the ramp takes for it.

@@ -17,7 +17,7 @@ from collectors.model import Cluster, Ledger, SourceFault, Telemetry, Transport
 from collectors.nodeset import fold
 from console.actions import incident
 from console.actions.action import Action, Kind, rows_of
-from console.actions.plan import Options, PreflightReads, Refusal, listed, named
+from console.actions.plan import Options, PreflightReads, Refusal, display_names, target_list
 from console.actions.registry import BY_ID
 from console.actions.verification import Settled, Verification, done_word
 from console.clusters.cluster_session import Here, Opened
@@ -89,7 +89,7 @@ class Acting(Returning, Recalling):
 
     def pending_words(self, kind: Kind) -> Mapping[str, str]:
         """Target to the word that its row shows until a reading proves the change."""
-        return self.sent_watch.words(kind)
+        return self.sent_watch.row_texts(kind)
 
     def refusal(self, action_id: str) -> str | None:
         """Why an action is refused on this screen just now."""
@@ -112,7 +112,7 @@ class Acting(Returning, Recalling):
         if not names and not self.gate.read_only:
             self.tell(f"{action.label}: no {action.kind} is chosen here: put the cursor on one", "warning")
             return
-        if (action.value is not None or action.typed) and not self.gate.read_only:
+        if (action.value is not None or action.prefill) and not self.gate.read_only:
             self._ask_value(action, names)
             return
         self.ask(action_id, names, hint=screen.reason_for(action_id) or "")
@@ -120,11 +120,11 @@ class Acting(Returning, Recalling):
     def act_on_words(self, action_id: str, words: Sequence[str]) -> None:
         """A `:` command: `drain gpu[001-004] bad DIMM`. Raises CommandError."""
         from console.actions import targets
-        from console.actions.options import split, valued
+        from console.actions.options import split_options, with_value
 
         action = BY_ID[action_id]
         try:
-            options, rest = split(words)
+            options, rest = split_options(words)
         except ValueError as error:
             raise CommandError(str(error)) from None
         if action.kind in {"alert", "silence"}:
@@ -137,7 +137,7 @@ class Acting(Returning, Recalling):
             return
         if action_id == "incident":
             try:
-                asked = incident.asked(rest, self.cluster, self.clock.now())
+                asked = incident.parse_request(rest, self.cluster, self.clock.now())
             except ValueError as error:
                 raise CommandError(str(error)) from None
             options = msgspec.structs.replace(options, settings={**asked.settings, **options.settings})
@@ -149,12 +149,12 @@ class Acting(Returning, Recalling):
             return
         line, which = " ".join(rest), rest
         try:
-            which, said = targets.parted(action.kind, line)
+            which, said = targets.split_line(action.kind, line)
             which = self.filters.targets(action.kind, which)
-            names = targets.named(action.kind, which, self.cluster, stepped(self.clock.now()))
+            names = targets.resolve(action.kind, which, self.cluster, stepped(self.clock.now()))
             if line[0] not in "\"'":
-                targets.refuse_more(action, which[0], said.split(), self.cluster)
-            options = valued(action, options, said or None)
+                targets.check_no_targets_in(action, which[0], said.split(), self.cluster)
+            options = with_value(action, options, said or None)
         except ValueError as error:
             raise CommandError(f"{' '.join(which)}: {error}") from None
         rows = rows_of(action, self.cluster)
@@ -177,7 +177,7 @@ class Acting(Returning, Recalling):
         from console.actions import user_messages
 
         which = fold(names) if action.kind == "node" else ",".join(names)
-        text = f"{action.id} {which} ".replace("  ", " ") + action.typed
+        text = f"{action.id} {which} ".replace("  ", " ") + action.prefill
         text += user_messages.draft(self.cluster, names) if action.id == "notify" else ""
         if len(text) > _LONGEST:
             self.tell(f"{action.label}: too many to name in a line; say whose they are: :{action.id} user=…", "warning")
@@ -201,20 +201,20 @@ class Acting(Returning, Recalling):
         acts = action.kind == "user" or any(
             target in rows and action.refuse(cluster, rows[target]) is None for target in targets
         )
-        if self.gate.read_only or not acts or not preflight_reads.needed(action):
+        if self.gate.read_only or not acts or not preflight_reads.needs_reads(action):
             extra = PreflightReads(resumed=self.resumed)
             self._show(action_id, targets, reason, options or Options(), extra, hint, notes)
             return
         if self._looking:
             self.tell(f"still looking at {self._looking}", "warning")
             return
-        self._looking = listed(tuple(targets), action.kind)
+        self._looking = target_list(tuple(targets), action.kind)
         self.tell(f"looking at {self._looking} first")
         screen, at = self.screen, self.here
 
         def work() -> None:
             try:
-                extra = preflight_reads.gather(action, targets, cluster, at.transport, at.telemetry, at.resumed)
+                extra = preflight_reads.read_for(action, targets, cluster, at.transport, at.telemetry, at.resumed)
             except Exception as error:
                 extra = PreflightReads(faults=(clean(f"the look broke: {type(error).__name__}: {error}"[:300]),))
             self.call_from_thread(looked, extra)
@@ -252,7 +252,7 @@ class Acting(Returning, Recalling):
         notes: Sequence[str],
     ) -> None:
         plan = self.gate.plan(action_id, targets, reason, self.cluster, options, extra)
-        if isinstance(plan, Refusal) and plan.glass:
+        if isinstance(plan, Refusal) and plan.can_break_glass:
             # Only a failed check is in the way: the dialog shows it, and asks for a word that nobody types by habit.
             glass = msgspec.structs.replace(options, break_glass=True)
             plan = self.gate.plan(action_id, targets, reason, self.cluster, glass, extra)
@@ -274,12 +274,12 @@ class Acting(Returning, Recalling):
         at, gate = self.here, self.gate
         progress.on_hold = lambda: self.call_from_thread(self.holds, at, plan, progress)
         progress.on_unfit = lambda: self.call_from_thread(self.unfit, at, plan, progress)
-        gate.look = look_of(at)
+        gate.reread = look_of(at)
 
         def work() -> None:
             try:
                 outcome = gate.send(plan, typed, progress)
-                if plan.action.by_name and outcome.waiting:
+                if plan.action.read_by_name and outcome.waiting:
                     # Nobody else would see what came of it.
                     outcome = gate.follow(outcome)
             except Exception as error:
@@ -296,7 +296,7 @@ class Acting(Returning, Recalling):
         if isinstance(self.screen, WachtScreen):
             # The next key must not take along what was marked for this one.
             self.screen.clear_marks()
-        if plan.waves is not None or ((plan.kills or plan.action.steps) and progress.total > self.gate.guard.batch):
+        if plan.waves is not None or ((plan.kills or plan.action.batched) and progress.total > self.gate.guard.batch):
             self.show_progress(plan, progress)
         screen = self.screen
         self.run_worker(work, thread=True, group="gate", exit_on_error=False)
@@ -310,7 +310,7 @@ class Acting(Returning, Recalling):
     def _came_back(self, at: Opened, outcome: Outcome, screen: object = None) -> None:
         """Say what came of a send. `screen` is where it was confirmed: there it is asked again for what changed."""
         plan = outcome.plan
-        again = outcome.again
+        again = outcome.reconfirm
         if again:
             self._ask_about_changed(at, outcome, screen)
         elif outcome.refused:
@@ -322,17 +322,17 @@ class Acting(Returning, Recalling):
                 why = next(iter(of_it.values()))
                 # What was left out is as it was: that is worth knowing, and no failure.
                 severity = "warning" if state == "dropped" else "error"
-                which = named(at.newest, tuple(of_it), plan.action.kind)
+                which = display_names(at.newest, tuple(of_it), plan.action.kind)
                 self.tell_of(at, f"{plan.action.label} {state}: {which}: {why}", severity)
         if blind := tuple(target for target, result in outcome.results.items() if result.state == "sent"):
-            which = named(at.newest, blind, plan.action.kind)
+            which = display_names(at.newest, blind, plan.action.kind)
             self.tell_of(at, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did")
         if seen := tuple(target for target, result in outcome.results.items() if result.state == "done"):
-            self._tell_done(at, at.newest, plan.action, {one: (outcome.results[one].seen, "") for one in seen})
+            self._tell_done(at, at.newest, plan.action, {one: (outcome.results[one].shown_state, "") for one in seen})
             self._read_resumed(at)
         if outcome.aside:
             why = next(iter(outcome.aside.values()))
-            which = named(at.newest, tuple(outcome.aside), plan.action.kind)
+            which = display_names(at.newest, tuple(outcome.aside), plan.action.kind)
             self.tell_of(at, f"{plan.action.label}: {len(outcome.aside):,} set aside: {which}: {why}", "warning")
         if outcome.warning:
             self.tell_of(at, outcome.warning, "error")
@@ -340,7 +340,7 @@ class Acting(Returning, Recalling):
         if over:
             self._settled(at, at.newest, over)
         at.looked = at.clock.mono()
-        self._poke(at, {plan.action.shown_in})
+        self._poke(at, {plan.action.result_kind})
         self._repaint()
 
     def _ask_about_changed(self, at: Opened, outcome: Outcome, screen: object) -> None:
@@ -348,11 +348,11 @@ class Acting(Returning, Recalling):
         where the person does something else by now."""
         plan = outcome.plan
         if at is not self.here or not self._stays(screen):
-            which = named(at.newest, tuple(outcome.again), plan.action.kind)
-            why = next(iter(outcome.again.values())).why
+            which = display_names(at.newest, tuple(outcome.reconfirm), plan.action.kind)
+            why = next(iter(outcome.reconfirm.values())).why
             self.tell_of(at, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error")
             return
-        fresh = self.gate.ask_again(outcome, at.newest)
+        fresh = self.gate.replan(outcome, at.newest)
         if isinstance(fresh, Refusal):
             self.tell_of(at, f"{plan.action.label} refused: {fresh.why}", "warning")
             return
@@ -391,19 +391,19 @@ class Acting(Returning, Recalling):
             self._settled(at, cluster, settled)
         if at.sent_watch.waiting and mono - at.looked >= LOOK_AGAIN_S:
             at.looked = mono
-            self._poke(at, {BY_ID[one.action].shown_in for one in at.sent_watch.waiting})
+            self._poke(at, {BY_ID[one.action].result_kind for one in at.sent_watch.waiting})
 
     def _settled(self, at: Opened, cluster: Cluster, settled: Sequence[Settled]) -> None:
         for action_id in dict.fromkeys(one.action for one in settled):
             action = BY_ID[action_id]
             done = [one for one in settled if one.action == action_id and one.state == "done"]
-            self._tell_done(at, cluster, action, {one.target: (one.seen, one.why) for one in done})
+            self._tell_done(at, cluster, action, {one.target: (one.shown_state, one.why) for one in done})
             unknown: dict[str, list[str]] = {}
             for one in settled:
                 if one.action == action_id and one.state == "unknown":
                     unknown.setdefault(one.why, []).append(one.target)
             for reason, those in list(unknown.items())[:_TOLD]:
-                what = f"{action.label} {named(cluster, those, action.kind)}"
+                what = f"{action.label} {display_names(cluster, those, action.kind)}"
                 self.tell_of(at, f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
             if len(unknown) > _TOLD:
                 self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in :journal", "error")
@@ -429,11 +429,11 @@ class Acting(Returning, Recalling):
             where = f"{'no longer listed' if gone else 'seen'} in {self._where(action.kind)}"
             now = f"now {', '.join(sorted(states))}, " if states - {"", word} and len(states) <= _TOLD else ""
             how = why.pop() if len(why) == 1 and "" not in why else f"{now}{where}"
-            self.tell_of(at, f"{word}: {named(cluster, targets, action.kind)} ({how})")
+            self.tell_of(at, f"{word}: {display_names(cluster, targets, action.kind)} ({how})")
 
     def named(self, targets: Sequence[str], kind: Kind) -> str:
         """Targets as people know them: alerts and silences by what they are about, never by their ids."""
-        return named(self.cluster, targets, kind)
+        return display_names(self.cluster, targets, kind)
 
     @staticmethod
     def _where(kind: Kind) -> str:

@@ -72,7 +72,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
             for key in NAVIGATION
             if key.id in SCREENS or key.id in _APP_KEYS
         ),
-        *(Binding(action.pressed, f"act('{action.id}')", action.help, show=False) for action in ACTIONS),
+        *(Binding(action.binding, f"act('{action.id}')", action.help, show=False) for action in ACTIONS),
     ]
 
     def __init__(
@@ -234,7 +234,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         from console.actions import targets
 
         try:
-            return targets.named("node", [text], self.cluster, self.clock.now()) if text else ()
+            return targets.resolve("node", [text], self.cluster, self.clock.now()) if text else ()
         except ValueError as error:
             raise CommandError(f"{clean(text)}: {error}") from None
 

@@ -18,7 +18,7 @@ from textual.geometry import Size
 from textual.widgets import Input
 
 from collectors.clean import clean
-from console.actions.options import OPTIONS, option
+from console.actions.options import OPTIONS, parse_option
 from console.actions.plan import Plan, Refusal
 from console.gate import preview
 from console.gate.gate import Gate
@@ -116,7 +116,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
             id="reason",
             select_on_focus=False,
         )
-        self._asked = next((one for one in _MORE if one in plan.action.asks and plan.lacks_reason), "")
+        self._asked = next((one for one in _MORE if one in plan.action.option_fields and plan.missing_reason), "")
         """The option that may be given beside the reason."""
         self._more = Input(placeholder=_MORE.get(self._asked, ""), max_length=20, id="more")
         self._count = _AnswerInput(max_length=80, id="count")
@@ -150,9 +150,9 @@ class ConfirmDialog(QuietModal[Answer | None]):
     def _show(self) -> None:
         """The plan as it is now, and what is asked for next."""
         self._lay()
-        if self.plan.lacks_reason:
+        if self.plan.missing_reason:
             self._reason.focus()
-        elif self.plan.confirm.kind != "plain":
+        elif self.plan.confirmation.kind != "plain":
             self._count.focus()
         else:
             self.set_focus(None)
@@ -170,7 +170,7 @@ class ConfirmDialog(QuietModal[Answer | None]):
             *(PaneLine([(piece, "warn")]) for piece in notes),
             *map(_line, told),
         ]
-        room = max(3, self.app.size.height - 5 - bool(self._asked and plan.lacks_reason))
+        room = max(3, self.app.size.height - 5 - bool(self._asked and plan.missing_reason))
         # Where not all of it fits, what is read last and matters most stands still below what scrolls.
         reads_on = len(made) + len(asked) + 2 > room
         kept = _shortened(asked, max(2, room // 3)) if reads_on else []
@@ -182,21 +182,25 @@ class ConfirmDialog(QuietModal[Answer | None]):
         self._kept.set_lines([one._replace(spans=[(" ", ""), *one.spans]) for one in map(_line, kept)])
         self._kept.styles.height = len(kept)
         self._kept.display = bool(kept)
-        self._reason.display = plan.lacks_reason
-        self._more.display = plan.lacks_reason and bool(self._asked)
-        self._count.display = not plan.lacks_reason and plan.confirm.kind != "plain"
+        self._reason.display = plan.missing_reason
+        self._more.display = plan.missing_reason and bool(self._asked)
+        self._count.display = not plan.missing_reason and plan.confirmation.kind != "plain"
         kills = ("  it kills running work", "bad") if plan.kills else ("", "")
         esc = ("   Esc cancels", "text-dim")
-        if plan.lacks_reason:
+        if plan.missing_reason:
             tab = (f"   Tab: {_TABS[self._asked]}" if self._asked else "", "text-dim")
             self._ask.set_lines([PaneLine([(" reason, then Enter", "text-strong"), tab, esc])])
-        elif plan.confirm.kind != "plain":
-            words = plan.confirm.words
+        elif plan.confirmation.kind != "plain":
+            words = plan.confirmation.prompt
             if not words.isdecimal():
                 words = f"the word{'s' if ' ' in words else ''} {words}"
             wanted = f" type {words}, then Enter"
             # What the glass is broken for stands on top of the preview.
-            why = kills if plan.confirm.kind == "break" or not plan.confirm.why else (f"  {plan.confirm.why}", "bad")
+            why = (
+                kills
+                if plan.confirmation.kind == "break" or not plan.confirmation.why
+                else (f"  {plan.confirmation.why}", "bad")
+            )
             # That it kills is read before how to leave: on a narrow screen the end of the line is cut.
             self._ask.set_lines([PaneLine([(wanted, "text-strong"), why, esc])])
         else:
@@ -218,8 +222,8 @@ class ConfirmDialog(QuietModal[Answer | None]):
     def on_key(self, event: events.Key) -> None:
         """The plain question: y, and nothing else."""
         if (
-            self.plan.lacks_reason
-            or self.plan.confirm.kind != "plain"
+            self.plan.missing_reason
+            or self.plan.confirmation.kind != "plain"
             or event.key in {"escape", "up", "down", "pageup", "pagedown"}
         ):
             return
@@ -236,11 +240,11 @@ class ConfirmDialog(QuietModal[Answer | None]):
         event.stop()
         plan = self.plan
         try:
-            more = option(_NAMES[self._asked], self._more.value) if self._more.value.strip() else {}
+            more = parse_option(_NAMES[self._asked], self._more.value) if self._more.value.strip() else {}
         except ValueError as error:
             self._wrong(str(error))
             return
-        options = msgspec.structs.replace(plan.options, **more, offered=self._hint)
+        options = msgspec.structs.replace(plan.options, **more, prefilled_reason=self._hint)
         given = self._gate.with_reason(plan, self._reason.value, options)
         if isinstance(given, Refusal):
             self._wrong(given.why)
@@ -253,10 +257,10 @@ class ConfirmDialog(QuietModal[Answer | None]):
     @on(Input.Submitted, "#count")
     def _counted(self, event: Input.Submitted) -> None:
         event.stop()
-        if event.value == self.plan.confirm.words:
+        if event.value == self.plan.confirmation.prompt:
             self._end((self.plan, event.value))
         else:
-            self._wrong(f"{event.value or 'nothing'} is not {self.plan.confirm.words}: nothing was sent")
+            self._wrong(f"{event.value or 'nothing'} is not {self.plan.confirmation.prompt}: nothing was sent")
             self._armed_at = None  # a right one close behind it is no answer to that
             self.call_when_shown(self._arm)
 

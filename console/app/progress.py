@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from collectors.nodeset import fold
 from console.actions.plan import Plan
 from console.gate import preview
-from console.gate.outcome import Progress, by_reason
+from console.gate.outcome import Progress, nodes_by_reason
 from widgets.cells import Span
 from widgets.pane import Pane, PaneLine
 from widgets.terminal.quiet_app import QuietModal
@@ -91,13 +91,13 @@ class ProgressDialog(QuietModal[None]):
     def _waves(self) -> list[PaneLine]:
         """What came of each wave, who is set aside and why, and what is waited for."""
         progress, width = self.progress, _WIDE - 4
-        found = [(one, "") for one in progress.told[-_TOLD:]]
-        whys = by_reason(dict(progress.aside))
+        found = [(one, "") for one in progress.wave_log[-_TOLD:]]
+        whys = nodes_by_reason(dict(progress.aside))
         found += [(f"set aside  {fold(nodes)}: {why}", "warn") for why, nodes in list(whys.items())[:_WHYS]]
         if len(whys) > _WHYS:
             found.append((f"set aside  for {len(whys) - _WHYS} more reasons: :journal has them", "warn"))
-        if progress.held:
-            found.append((f"paused: {progress.held}", "bad"))
+        if progress.hold_reason:
+            found.append((f"paused: {progress.hold_reason}", "bad"))
         elif progress.wave and not progress.ended and not progress.stopped:
             found.append((progress.wave, "accent"))
         return [
@@ -109,7 +109,7 @@ class ProgressDialog(QuietModal[None]):
     def action_pause(self) -> None:
         """p: hold the next batch back, or let it go."""
         if self.progress.paused:
-            self.progress.go_on()
+            self.progress.resume()
         else:
             self.progress.pause()
         self._tell()

@@ -15,7 +15,7 @@ from textual.message import Message
 
 from collectors.clock import Clock
 from collectors.model import Cluster, Diff
-from console.actions.incident import incidents
+from console.actions.incident import active_incidents
 from console.clusters.cluster_session import Here, Opened
 from console.config.commands import CommandError
 from console.config.keymap import Keymap
@@ -178,7 +178,7 @@ class Looking(Undoing):
             pace = f"▶ ×{player.speed}" if player.playing else "paused"
             return [*found, f"REPLAY {stamp(self.clock.now())[5:19]} {pace}"]
         now = self.clock.now()
-        found += [f"INCIDENT {one.name} {duration(one.ends - now)}" for one in incidents(self.cluster, now)[:2]]
+        found += [f"INCIDENT {one.name} {duration(one.ends - now)}" for one in active_incidents(self.cluster, now)[:2]]
         found += [one.chip for one in tuple(self.sending) if one.chip]
         if self.here.locked:
             found.append("READ-ONLY")
@@ -364,14 +364,14 @@ class Looking(Undoing):
     def ssh(self, name: str) -> None:
         """A recorded node is no place to go to."""
         if self.replaying:
-            self.tell(self.gate.locked, "warning")
+            self.tell(self.gate.read_only_reason, "warning")
         else:
             super().ssh(name)
 
     def read_back(self, key: str) -> None:
         """Nothing is looked at and written down from the past."""
         if self.replaying:
-            self.tell(self.gate.locked, "warning")
+            self.tell(self.gate.read_only_reason, "warning")
         else:
             super().read_back(key)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from textual.app import App
 
     from console.gate.outcome import Progress
-    from console.gate.rollout import Look
+    from console.gate.rollout import Reread
 
     _Base = App[None]
 else:
@@ -57,7 +57,7 @@ class Returning(_Base):
 
     def holds(self, at: Opened, plan: Plan, progress: Progress) -> None:
         """It paused by itself. Told, not opened: a dialog would take the keys that are meant for what is shown."""
-        self.tell_of(at, f"{plan.action.label} is paused: {progress.held}; :progress, then p goes on", "error")
+        self.tell_of(at, f"{plan.action.label} is paused: {progress.hold_reason}; :progress, then p goes on", "error")
 
     def unfit(self, at: Opened, plan: Plan, progress: Progress) -> None:
         """Some came back unfit, and somebody wanted to be asked whether they are drained again."""
@@ -73,13 +73,13 @@ class Returning(_Base):
         self.ask("drain", tuple(reasons), "came back unfit", Options(reasons=reasons))
 
 
-def look_of(at: Opened) -> Look:
+def look_of(at: Opened) -> Reread:
     """Reads what the pre-flight of nodes that come back needs: what the poller has, asked for anew, and their GPUs."""
     from console.gate import preflight_reads
 
     def look(names: Sequence[str]) -> tuple[Cluster, PreflightReads]:
         at.poller.poke(preflight_reads.RETURN_SOURCES)
         cluster = at.newest
-        return cluster, preflight_reads.returned(names, cluster, at.telemetry, at.resumed)
+        return cluster, preflight_reads.read_returned(names, cluster, at.telemetry, at.resumed)
 
     return look

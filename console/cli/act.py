@@ -15,14 +15,14 @@ from collectors.model import Cluster
 from collectors.nodeset import expand
 from console.actions import plan as plans
 from console.actions import targets
-from console.actions.options import valued
+from console.actions.options import with_value
 from console.actions.plan import Options, Plan, PreflightReads, Refusal, Skip
 from console.actions.registry import BY_ID
 from console.actions.verification import done_word
 from console.gate import preview
 from console.gate.gate import Gate
 from console.gate.outcome import Outcome, SendResult
-from console.gate.preflight_reads import BACK, RETURN_SOURCES
+from console.gate.preflight_reads import RETURN_ACTIONS, RETURN_SOURCES
 from console.journal.undo import Undo, last_of, undo_of
 from console.journal.writer import entries_of
 from console.runtime.errors import FilterError
@@ -65,30 +65,30 @@ def run_act(
             names = named(cluster, action, words)
         except FilterError as error:
             return told.refused(f"{' '.join(words)}: {error}")
-        options = valued(BY_ID[action], options) if action in BY_ID else options
+        options = with_value(BY_ID[action], options) if action in BY_ID else options
     except ValueError as error:
         return told.refused(str(error))
     extra = look(names) if look is not None and not gate.read_only else None
     plan = gate.plan(action, names, reason, cluster, options, extra)
     if isinstance(plan, Refusal):
-        return told.refused(f"{plan.why}; --break-glass goes on all the same" if plan.glass else plan.why)
+        return told.refused(f"{plan.why}; --break-glass goes on all the same" if plan.can_break_glass else plan.why)
     told.preview(plan)
-    if plan.lacks_reason:
+    if plan.missing_reason:
         return told.refused("a reason is required", plan)
-    confirm = plan.confirm
+    confirm = plan.confirmation
     if confirm.kind == "break" and not options.break_glass:
-        return told.refused(f"{confirm.why}: --break-glass and --count {confirm.expect} are required", plan)
+        return told.refused(f"{confirm.why}: --break-glass and --count {confirm.count} are required", plan)
     answer = "y" if yes and confirm.kind == "plain" else None
     if count is not None:
-        if count != confirm.expect:
-            return told.refused(f"--count {count}: it would act on {confirm.expect}", plan)
-        answer = confirm.words if confirm.kind == "break" else str(count)
+        if count != confirm.count:
+            return told.refused(f"--count {count}: it would act on {confirm.count}", plan)
+        answer = confirm.prompt if confirm.kind == "break" else str(count)
     if dry_run:
         return told.ended(plan, {}, DONE)
     ahead = answer is not None
     if answer is None:
         if ask is None:
-            option = "--yes" if confirm.kind == "plain" else f"--count {confirm.expect}"
+            option = "--yes" if confirm.kind == "plain" else f"--count {confirm.count}"
             return told.refused(f"not confirmed: there is no terminal to ask at; {option} would answer", plan)
         answer = _asked(ask, told, plan)
     outcomes: list[Outcome] = []
@@ -97,18 +97,18 @@ def run_act(
         with stoppable(ask, told.wave, yes) as progress:
             outcomes.append(outcome := gate.send(now, answer, progress))
         refused = outcome.refused or ""
-        if not outcome.again or progress.stopped:
+        if not outcome.reconfirm or progress.stopped:
             break
-        fresh = gate.ask_again(outcome, cluster)
+        fresh = gate.replan(outcome, cluster)
         if isinstance(fresh, Refusal):
             refused = fresh.why
             break
         told.preview(fresh)
-        late = ahead and (len(outcomes) > 1 or not confirm.covers(fresh.confirm))
-        if late or (fresh.confirm.kind == "break" and not options.break_glass):
+        late = ahead and (len(outcomes) > 1 or not confirm.covers(fresh.confirmation))
+        if late or (fresh.confirmation.kind == "break" and not options.break_glass):
             refused = not_covered(fresh)
             break
-        answer = fresh.confirm.words if ahead else _asked(ask, told, fresh)
+        answer = fresh.confirmation.prompt if ahead else _asked(ask, told, fresh)
         now = fresh
     if refused and all(outcome.refused is not None for outcome in outcomes):
         return told.refused(refused, plan, outcomes[0])
@@ -127,7 +127,7 @@ def run_act(
 
 def _asked(ask: Callable[[str], str] | None, told: _Teller, plan: Plan) -> str:
     """What is typed at the question of this plan; "" where no one is there."""
-    if ask is None or plan.lacks_reason:
+    if ask is None or plan.missing_reason:
         return ""
     told.preview(plan, asking=True)
     try:
@@ -138,16 +138,16 @@ def _asked(ask: Callable[[str], str] | None, told: _Teller, plan: Plan) -> str:
 
 def not_covered(plan: Plan) -> str:
     """Why an answer that was given in advance does not do for a plan that asks again, and how to go on."""
-    what = plans.grouped([Skip(target, why) for target, why in plan.changed.items()], plan.action.kind)
-    given = {"plain": "--yes", "count": f"--count {plan.confirm.expect}"}
-    option = given.get(plan.confirm.kind, f"--break-glass --count {plan.confirm.expect}")
-    which = plans.named(plan.cluster, plan.change.targets, plan.action.kind)
+    what = plans.by_reason([Skip(target, why) for target, why in plan.changed.items()], plan.action.kind)
+    given = {"plain": "--yes", "count": f"--count {plan.confirmation.count}"}
+    option = given.get(plan.confirmation.kind, f"--break-glass --count {plan.confirmation.count}")
+    which = plans.display_names(plan.cluster, plan.change.targets, plan.action.kind)
     return f"not sent, changed since the preview: {what}; to go on, {plan.action.id} {which} with {option}"
 
 
 def named(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...]:
     """The targets that were typed, in full. Raises ValueError."""
-    return targets.named(BY_ID[action].kind if action in BY_ID else "node", words, cluster)
+    return targets.resolve(BY_ID[action].kind if action in BY_ID else "node", words, cluster)
 
 
 def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> tuple[Undo, Sequence[str]]:
@@ -178,9 +178,9 @@ def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
         found |= {"alerts.alerts"}
     if action == "undo":
         found |= {"alerts.alerts", "slurm.partitions", "slurm.reservations"}
-    if action in BACK | {"undo"}:
+    if action in RETURN_ACTIONS | {"undo"}:
         found |= RETURN_SOURCES
-    return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.facts_of(kind, words)))
+    return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.needed_facts(kind, words)))
 
 
 #: Facts that a filter may ask for, and the sources that they are read from; those of nodes and jobs are read anyway.
@@ -191,10 +191,10 @@ _READS = {
 
 def question(plan: Plan) -> str:
     """What is asked at the terminal."""
-    if plan.confirm.kind == "plain":
-        named = plans.named(plan.cluster, plan.change.targets, plan.action.kind)
+    if plan.confirmation.kind == "plain":
+        named = plans.display_names(plan.cluster, plan.change.targets, plan.action.kind)
         return f"{plan.action.label} {named}? type y to go on: "
-    return f"type {plan.confirm.words} to go on: "
+    return f"type {plan.confirmation.prompt} to go on: "
 
 
 class _Teller:
@@ -236,12 +236,12 @@ class _Teller:
             return status
         by_result: dict[tuple[str, str], list[str]] = {}
         for target, result in results.items():
-            word = done_word(plan.action, result.seen) if result.state == "done" else result.state
+            word = done_word(plan.action, result.shown_state) if result.state == "done" else result.state
             by_result.setdefault((word, result.why), []).append(target)
         for (word, reason), names in by_result.items():
             why = f": {reason}" if reason else ""
             print(
-                f"{word}  {len(names):,}  {plans.named(plan.cluster, names, plan.action.kind)}{why}",
+                f"{word}  {len(names):,}  {plans.display_names(plan.cluster, names, plan.action.kind)}{why}",
                 file=self._out,
             )
         return status
@@ -256,7 +256,7 @@ class _Teller:
             told |= {skip.target: {"outcome": "skipped", "why": skip.why} for skip in plan.skipped}
         body = {
             **self._head, "targets": list(plan.change.targets) if plan is not None else [], "outcomes": told,
-            "reason": plan.why if plan is not None else None,
+            "reason": plan.reason if plan is not None else None,
             "commands": [list(command) for command in plan.commands] if plan is not None else [],
             "dry_run": self._dry_run, "exit": status, **more,
         }  # fmt: skip

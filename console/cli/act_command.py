@@ -106,7 +106,7 @@ def act(
     of silences. Or undo [ID [TARGETS]]: an action of
     the journal, else your last one. Exit 0 done and seen, 1 not all, 2 refused.
     """
-    from console.actions.options import joined, option
+    from console.actions.options import merged, parse_option
     from console.actions.plan import Options
     from console.actions.registry import BY_ID
     from console.config.paths import journal_path
@@ -134,7 +134,7 @@ def act(
     fields: dict[str, Any] = {"break_glass": break_glass}
     try:
         for word, text in given.items():
-            fields = joined(fields, option(word, text)) if text is not None else fields
+            fields = merged(fields, parse_option(word, text)) if text is not None else fields
     except ValueError as error:
         raise click.ClickException(plain(str(error))) from None
     if any(word.startswith("@") for word in targets):
@@ -160,7 +160,7 @@ def act(
 
     gate = open_gate(chosen, config, transport, clock)
     resumed = put_back(chosen, config)
-    gate.look = again(chosen, wanted, clock, resumed)
+    gate.reread = again(chosen, wanted, clock, resumed)
     try:
         code = acting.run_act(
             gate, cluster, action, targets, reason=reason, dry_run=dry_run, yes=yes,

@@ -14,8 +14,8 @@ from collectors.model import Cluster
 from collectors.nodeset import fold
 from console.actions.plan import Plan, PreflightReads
 from console.gate import preflight_reads, preview
-from console.gate.outcome import Progress, by_reason
-from console.gate.rollout import Look
+from console.gate.outcome import Progress, nodes_by_reason
+from console.gate.rollout import Reread
 from console.ingest import node_naming
 from console.session import snapshot as shot
 from console.session.site import Site
@@ -34,11 +34,11 @@ class _RolloutLines(Progress):
         self.asking = False
         """While somebody is asked."""
 
-    def tell(self, line: str, aside: Mapping[str, str]) -> None:
+    def log_wave(self, line: str, aside: Mapping[str, str]) -> None:
         """A wave has ended, and these of it are set aside."""
-        super().tell(line, aside)
+        super().log_wave(line, aside)
         self._say(line)
-        for why, nodes in by_reason(aside).items():
+        for why, nodes in nodes_by_reason(aside).items():
             self._say(f"  set aside  {fold(nodes)}: {why}")
 
     def hold(self, why: str) -> None:
@@ -51,13 +51,13 @@ class _RolloutLines(Progress):
         """Shows what would be drained again and asks; `--yes` has said so before, but for breaking the glass."""
         for line in preview.text(plan):
             self._say(line)
-        if self._yes and plan.confirm.kind != "break":
+        if self._yes and plan.confirmation.kind != "break":
             self._say("--yes: they are drained again")
-            return plan.confirm.words
+            return plan.confirmation.prompt
         if self._ask is None:
             self._say("nobody is there to ask, and nothing is drained again (--yes would say so beforehand)")
             return ""
-        return self._asked(f"type {plan.confirm.words} to drain them again: ")
+        return self._asked(f"type {plan.confirmation.prompt} to drain them again: ")
 
     def _asked(self, question: str) -> str:
         """What somebody types; "" where nobody is there, or who is there stops it all."""
@@ -113,7 +113,7 @@ def stoppable(ask: Callable[[str], str] | None, say: Callable[[str], None], yes:
             signal.signal(one, now)
 
 
-def again(site: Site, wanted: Collection[str], clock: Clock, resumed: Callable[[], Mapping[str, float]]) -> Look:
+def again(site: Site, wanted: Collection[str], clock: Clock, resumed: Callable[[], Mapping[str, float]]) -> Reread:
     """Reads all that a return is judged by anew, at once: the sources of these names. `resumed` is when each node was
     put back before."""
 
@@ -122,6 +122,6 @@ def again(site: Site, wanted: Collection[str], clock: Clock, resumed: Callable[[
         cluster = shot.take(site.name, sources, clock, site.demo)
         telemetry = site.telemetry()
         node_naming.tell(telemetry, cluster.nodes)
-        return cluster, preflight_reads.returned(names, cluster, telemetry, resumed())
+        return cluster, preflight_reads.read_returned(names, cluster, telemetry, resumed())
 
     return look

@@ -116,7 +116,7 @@ class Opened:
         """Why nothing may be sent to it, in the words of its gate, before it is opened too; "" where something may."""
         if "gate" not in vars(self) and not self.site.recorded:
             return READ_ONLY if self._config.read_only else ""
-        return self.gate.locked if self.gate.read_only else ""
+        return self.gate.read_only_reason if self.gate.read_only else ""
 
     @property
     def wrote(self) -> bool:

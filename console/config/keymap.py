@@ -177,7 +177,7 @@ def _key_of(char: str) -> str:
 
 
 _CHARS = {_key_of(chr(code)): chr(code) for code in range(33, 127)}
-_BY_SHOWN = {shown(keys[0]) if keys else BY_ID[name].pressed: name for name, keys in OWN.items()}
+_BY_SHOWN = {shown(keys[0]) if keys else BY_ID[name].binding: name for name, keys in OWN.items()}
 
 
 def read_keys(lines: Sequence[KeyLine] = ()) -> Keymap:
@@ -259,7 +259,7 @@ def _clash(base: str, wanted: Mapping[str, tuple[KeyLine, tuple[str, ...]]]) -> 
 
 def _code(name: str) -> str:
     """The key by which the code knows an id."""
-    return OWN[name][0] if OWN[name] else BY_ID[name].pressed
+    return OWN[name][0] if OWN[name] else BY_ID[name].binding
 
 
 def _turned(keys: Mapping[str, Iterable[str]]) -> dict[str, str]:

@@ -35,7 +35,7 @@ class Excess(Struct, frozen=True, kw_only=True):
 
 def _actions(needs: str, kind: str) -> str:
     """Those with a key by name, and how many there are besides: docs/actions.md has them all."""
-    those = [action for action in ACTIONS if action.kind == kind and action.needs == needs]
+    those = [action for action in ACTIONS if action.kind == kind and action.admin_level == needs]
     named = ", ".join(action.id for action in those if action.key)
     more = sum(not action.key for action in those)
     return f"{named} and {more} more" if more else named

@@ -20,7 +20,7 @@ from widgets.units import duration, memory, plural, when
 
 #: A GPU that no job holds and that has so much of its memory in use (MB) is not free, though it may do nothing.
 #: A driver alone takes less than 1 GB.
-LEFT_MB = 2048
+UNUSED_MEMORY_MB = 2048
 
 
 class _Look(Struct):
@@ -287,7 +287,7 @@ def _strays(one: _Look) -> None:
                 gpu.index,
                 *(process.pid for process in strangers),
             )
-        elif gpu.memory_used_mb is not None and gpu.memory_used_mb > LEFT_MB:
+        elif gpu.memory_used_mb is not None and gpu.memory_used_mb > UNUSED_MEMORY_MB:
             one.say(
                 "warn",
                 f"GPU {gpu.index} has {memory(gpu.memory_used_mb)} in use and no job holds it",

@@ -18,9 +18,9 @@ import msgspec
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import AlertDesk, Change, Cluster, Sent, SourceFault, Transport, Writer
-from console.actions.action import ROWS, Action, Row, tidy
+from console.actions.action import ROWS, Action, Row, clean_reason
 from console.actions.incident import Scope, declared
-from console.actions.plan import READ_ONLY, Guard, Options, Plan, PreflightReads, Refusal, Skip, grouped
+from console.actions.plan import READ_ONLY, Guard, Options, Plan, PreflightReads, Refusal, Skip, by_reason
 from console.actions.registry import BY_ID
 from console.actions.verification import PendingTarget, Settled, Verification
 from console.health.xid_policy import Policy, default_policy
@@ -28,24 +28,24 @@ from console.journal.entries import JournalEntry, outcome_of, readable
 from console.journal.writer import Journal, JournalFault
 from console.runtime.operator_identity import person
 
-from .confirmation import outgrown
+from .confirmation import exceeds_confirmation
 from .outcome import (
-    Changed,
+    ChangedTarget,
     Outcome,
     Progress,
     SendResult,
     batches_of,
-    cut_off,
-    noted,
-    noted_of,
+    interrupted_result,
+    journal_replies,
+    journal_result,
+    journal_results,
+    journal_row,
+    pending_targets,
     results_of,
-    said_by,
-    told,
-    waits_of,
 )
-from .planning import change_for, make, spelled
-from .rollout import Look, Waving
-from .target_reads import Again, Readers
+from .planning import change_for, make_plan, with_reason
+from .rollout import Reread, Rollout
+from .target_reads import RereadResult, TargetReaders
 
 #: Of targets that did not change, and are asked again with those that did.
 _WITH_THEM = "with the others it takes out more than was confirmed"
@@ -87,10 +87,10 @@ class Gate:
     ) -> None:
         """`writer_opener` gives the writer for a kind of target; it raises SourceFault where there is none."""
         self.cluster_name = cluster_name
-        self.read_only, self.locked = read_only, READ_ONLY
+        self.read_only, self.read_only_reason = read_only, READ_ONLY
         self.guard = guard or Guard()
         self._open_writer = writer_opener
-        self._readers = Readers(transport, desk)
+        self._readers = TargetReaders(transport, desk)
         self._open_journal = journal_opener
         self._clock = clock
         self._policy = policy or default_policy()
@@ -103,7 +103,7 @@ class Gate:
         self._weighing = threading.Lock()
         self._going: dict[Progress, frozenset[str]] = {}
         """What each send takes out while it is on its way: Slurm may not show it yet to one that is weighed by then."""
-        self.look: Look | None = None
+        self.reread: Reread | None = None
         """Reads what the pre-flight needs anew, between two waves. None: what came back is not looked at."""
 
     @property
@@ -130,10 +130,10 @@ class Gate:
         if action is None:
             return Refusal(f"unknown action {clean(action_id)[:40]}; there is {', '.join(BY_ID)}")
         if self.read_only:
-            return Refusal(self.locked)
+            return Refusal(self.read_only_reason)
         if cluster.name != self.cluster_name:
             return Refusal(f"these are facts of {cluster.name}, this gate is for {self.cluster_name}")
-        plan = make(
+        plan = make_plan(
             action, targets, cluster, self._clock.now(), self._clock.mono(), self.guard, self._policy,
             options or Options(), extra or PreflightReads(), self._scopes,
         )  # fmt: skip
@@ -141,16 +141,16 @@ class Gate:
             return plan
         return self._ready(msgspec.structs.replace(plan, changed=changed or {}), reason)
 
-    def ask_again(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
+    def replan(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
         """The same action, with the same reason, on the targets that a send left out because they changed, as they were
         read then; `cluster` is the newest known of everything else."""
         plan, field = outcome.plan, ROWS[outcome.plan.action.kind]
-        rows = {target: one.row for target, one in outcome.again.items()}
+        rows = {target: one.row for target, one in outcome.reconfirm.items()}
         laid: Any = {field: {**getattr(cluster, field), **rows}}
         return self.plan(
-            plan.action.id, tuple(rows), plan.why, msgspec.structs.replace(cluster, **laid), plan.options,
-            PreflightReads(rows=rows) if plan.action.by_name else None,
-            {target: one.why for target, one in outcome.again.items()},
+            plan.action.id, tuple(rows), plan.reason, msgspec.structs.replace(cluster, **laid), plan.options,
+            PreflightReads(rows=rows) if plan.action.read_by_name else None,
+            {target: one.why for target, one in outcome.reconfirm.items()},
         )  # fmt: skip
 
     def with_reason(self, plan: Plan, reason: str, options: Options | None = None) -> Plan | Refusal:
@@ -158,7 +158,7 @@ class Gate:
 
         `options` takes the place of the plan's own where more was asked for: how long, how it comes back.
         """
-        if plan.asks_reason and not tidy(reason):
+        if plan.needs_reason and not clean_reason(reason):
             return Refusal("a reason is required")
         if not self._take(plan):
             return Refusal("this plan was used already")
@@ -173,7 +173,7 @@ class Gate:
         """Give a plan its reason and its commands, and take it in as one that can be sent."""
         try:
             # Where a reason is missing the change shows `…` in its place, and `send` refuses it.
-            ready = spelled(plan, reason, person())
+            ready = with_reason(plan, reason, person())
             writer = self._opened(plan.action)
             commands = tuple(argv for batch in batches_of(ready, ready.change) for argv in writer.commands(batch))
         except SourceFault as error:
@@ -206,42 +206,44 @@ class Gate:
                 self._going.pop(progress, None)
             progress.ended = True
             if progress.intent and not progress.written:
-                self._late_note("result", **cut_off(progress))
+                self._late_note("result", **interrupted_result(progress))
 
     def _send(self, plan: Plan, answer: str, progress: Progress) -> Outcome:
         if not self._take(plan):
             return Outcome(plan=plan, refused="this plan was used already; nothing was sent again")
         if self.read_only:
-            return Outcome(plan=plan, refused=self.locked)
-        if plan.lacks_reason:
+            return Outcome(plan=plan, refused=self.read_only_reason)
+        if plan.missing_reason:
             return Outcome(plan=plan, refused="a reason is required")
         if self._clock.mono() - plan.made > self.guard.preview_s:
             return Outcome(plan=plan, refused="the preview is too old to act on, nothing was sent: ask again")
-        if not plan.confirm.accepts(answer):
-            return Outcome(plan=plan, refused=f"not confirmed: {plan.confirm.words} was asked for; nothing was sent")
+        if not plan.confirmation.accepts(answer):
+            return Outcome(
+                plan=plan, refused=f"not confirmed: {plan.confirmation.prompt} was asked for; nothing was sent"
+            )
         try:
             with self._weighing:
-                rows, age, dropped, again = self._readers.again(plan, plan.change.targets, self._clock)
-                left = tuple(target for target in plan.seen if target not in dropped and target not in again)
+                rows, age, dropped, again = self._readers.reread(plan, plan.change.targets, self._clock)
+                left = tuple(target for target in plan.rows if target not in dropped and target not in again)
                 outgrew = self._outgrown(plan, left, rows)
                 if again and not outgrew and self._outgrown(plan, (*left, *again), rows):
                     # In two parts a smaller answer would do than for all of it.
-                    again, left = {**again, **{target: Changed(_WITH_THEM, rows[target]) for target in left}}, ()
+                    again, left = {**again, **{target: ChangedTarget(_WITH_THEM, rows[target]) for target in left}}, ()
                 dropped |= {target: SendResult("dropped", one.why) for target, one in again.items()}
                 if plan.action.takes_out and not outgrew:
                     self._going[progress] = frozenset(left)
         except Exception as error:
             return Outcome(plan=plan, refused=f"the targets could not be read again, nothing was sent: {_said(error)}")
-        if not left or (dropped and plan.action.together is not None):
+        if not left or (dropped and plan.action.creates is not None):
             skipped = tuple(Skip(target, result.why) for target, result in dropped.items())
-            refused = f"nothing was sent: {grouped(skipped, plan.action.kind)}"
-            return Outcome(plan=plan, results=dropped, refused=refused, again=again)
+            refused = f"nothing was sent: {by_reason(skipped, plan.action.kind)}"
+            return Outcome(plan=plan, results=dropped, refused=refused, reconfirm=again)
         if outgrew:
             return Outcome(plan=plan, refused=f"nothing was sent: {outgrew}")
         progress.results |= dropped
-        progress.again |= again
+        progress.reconfirm |= again
         try:
-            change = change_for(plan, left, rows, plan.why, person())
+            change = change_for(plan, left, rows, plan.reason, person())
         except ValueError as error:
             return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
         return self._do(plan, change, rows, age, dropped, progress)
@@ -261,14 +263,15 @@ class Gate:
         try:
             writer = self._opened(plan.action)
             warning = self._write(
-                "intent", **about, reason=plan.why, age_s=age,
+                "intent", **about, reason=plan.reason, age_s=age,
                 argv=[argv for batch in batches_of(plan, change) for argv in writer.commands(batch)],
-                seen={target: noted(rows[target], plan.action) for target in change.targets},
+                seen={target: journal_row(rows[target], plan.action) for target in change.targets},
                 dropped={target: result.why for target, result in dropped.items()},
                 reasons=change.reasons, values=change.values,
                 settings=change.settings, resume_after_s=change.resume_after_s,
                 next_state=change.next_state, silences=[msgspec.to_builtins(one) for one in change.silences],
-                undoes=plan.options.undoes, broke_glass=plan.confirm.why if plan.confirm.kind == "break" else None,
+                undoes=plan.options.undoes,
+                broke_glass=plan.confirmation.why if plan.confirmation.kind == "break" else None,
             )  # fmt: skip
         except (JournalFault, OSError, RuntimeError) as error:  # RuntimeError: there is no such ~user in its path
             return Outcome(
@@ -284,7 +287,7 @@ class Gate:
         batches = batches_of(plan, change)
         waving = None
         if plan.waves is not None:
-            waving = Waving(plan, plan.waves, progress, self, self._readers, self._clock, self._policy)
+            waving = Rollout(plan, plan.waves, progress, self, self._readers, self._clock, self._policy)
         for at, planned in enumerate(batches):
             batch = planned
             broke = _broke(waving.before, planned, results) if waving is not None else ""
@@ -304,7 +307,7 @@ class Gate:
             every += sent
             results |= (found := results_of(batch, sent, failure))
             progress.results |= results
-            new = waits_of(plan, batch, found, rows, sent, failure, since)
+            new = pending_targets(plan, batch, found, rows, sent, failure, since)
             waiting += new
             if waving is not None:
                 waving.sent(batch, found, new)
@@ -318,31 +321,33 @@ class Gate:
             waiting, warning = waving.waiting, warning or waving.warning or late
         results |= {target: result for target, result in dropped.items() if target not in results}
         progress.written = True
-        late = self._late_note("result", **about, sent=said_by(every), failure=failure or None, outcome=told(results))
+        late = self._late_note(
+            "result", **about, sent=journal_replies(every), failure=failure or None, outcome=journal_results(results)
+        )
         return Outcome(plan=plan, results=results, sent=tuple(every), waiting=waiting, warning=late or warning,
-                       aside=dict(progress.aside), again=dict(progress.again))  # fmt: skip
+                       aside=dict(progress.aside), reconfirm=dict(progress.reconfirm))  # fmt: skip
 
     def _next(
-        self, plan: Plan, batch: Change, progress: Progress, results: dict[str, SendResult], waving: Waving | None
+        self, plan: Plan, batch: Change, progress: Progress, results: dict[str, SendResult], waving: Rollout | None
     ) -> tuple[Change, str]:
         """The next batch, as its targets are now and without what is no longer as confirmed; or why none is sent."""
         try:
-            while progress.may_go_on():
+            while progress.wait_while_paused():
                 unfit = waving.look(batch.targets) if waving is not None else {}
                 some = tuple(target for target in batch.targets if target not in unfit)
                 rows, _, dropped, asks = (
-                    self._readers.again(plan, some, self._clock) if some else Again({}, None, {}, {})
+                    self._readers.reread(plan, some, self._clock) if some else RereadResult({}, None, {}, {})
                 )
                 if progress.paused or progress.stopped:
                     continue  # meanwhile: how long it will be nobody knows, so they are read anew
                 dropped |= {target: SendResult("dropped", one.why) for target, one in asks.items()}
                 results |= unfit | dropped
-                progress.again |= asks
-                rest = [one for one in plan.seen if one not in results and one not in progress.results]
+                progress.reconfirm |= asks
+                rest = [one for one in plan.rows if one not in results and one not in progress.results]
                 if why := self._outgrown(plan, rest, rows):
                     return batch, f"not sent: {why}"
                 left = tuple(target for target in some if target not in dropped)
-                return change_for(plan, left, rows, plan.why, person()), ""
+                return change_for(plan, left, rows, plan.reason, person()), ""
         except Exception as error:
             return batch, f"not sent, the targets could not be read again: {_said(error)}"
         return batch, "not sent: you stopped it"
@@ -350,7 +355,9 @@ class Gate:
     def _outgrown(self, plan: Plan, left: Sequence[str], rows: Mapping[str, Row]) -> str:
         """Why the answer does not do for what is left of a plan, as these rows show it; "" where it does."""
         going = frozenset[str]().union(*self._going.values())
-        return outgrown(plan, left, self._readers.newest(plan, rows, going), self._scopes, self._clock.now())
+        return exceeds_confirmation(
+            plan, left, self._readers.newest(plan, rows, going), self._scopes, self._clock.now()
+        )
 
     def follow(
         self, outcome: Outcome, deadline_s: float | None = None, sleep: Callable[[float], None] = time.sleep
@@ -366,7 +373,7 @@ class Gate:
             deadline_s = 0.0
         pause = 0.1
         while watch.waiting:
-            seen = self._readers.glance(self.cluster_name, outcome.plan.action, watch.waiting)
+            seen = self._readers.poll(self.cluster_name, outcome.plan.action, watch.waiting)
             watch, settled = watch.check(seen, self._clock.mono(), deadline_s)
             every += settled
             if watch.waiting:
@@ -374,7 +381,7 @@ class Gate:
                 pause = min(2 * pause, 2.0)
         results = {
             **outcome.results,
-            **{one.target: SendResult(one.state, one.why, one.aside, one.seen) for one in every},
+            **{one.target: SendResult(one.state, one.why, one.aside, one.shown_state) for one in every},
         }
         warning = self.note(every)
         return msgspec.structs.replace(outcome, results=results, waiting=(), warning=outcome.warning or warning)
@@ -384,7 +391,7 @@ class Gate:
         warning = ""
         for plan in dict.fromkeys(one.plan for one in settled):
             of_it = [one for one in settled if one.plan == plan]
-            outcome = {one.target: noted_of(one) for one in of_it}
+            outcome = {one.target: journal_result(one) for one in of_it}
             action = BY_ID[of_it[0].action]
             fault = self._late_note("verified", id=plan, action=action.id, kind=action.kind, outcome=outcome, **more)
             warning = warning or fault
@@ -397,7 +404,7 @@ class Gate:
         where it cannot be written.
         """
         if self.read_only:
-            raise JournalFault(f"{self.locked}: nothing is written down")
+            raise JournalFault(f"{self.read_only_reason}: nothing is written down")
         names = readable(orphan)
         found = outcome_of(orphan, self._readers.read(orphan.kind, names) if names else {})
         warning = self._write(
@@ -407,7 +414,7 @@ class Gate:
         return found, warning
 
     def _opened(self, action: Action) -> Writer:
-        kind = action.id if action.argv else action.shown_in
+        kind = action.id if action.argv else action.result_kind
         with self._lock:
             if kind not in self._writers:
                 self._writers[kind] = self._open_writer(kind)

@@ -26,12 +26,12 @@ Line = tuple[str, str, str]
 _NAMED = 3
 
 
-def knows(action: str) -> bool:
+def covers(action: str) -> bool:
     """Whether it is told here what each target is given."""
     return action in _TOLD
 
 
-def told(plan: Plan, whole: bool = True) -> Sequence[Line]:
+def impact_lines(plan: Plan, whole: bool = True) -> Sequence[Line]:
     """What there is to tell of this action, `whole` or as fits a screen; nothing of those that have their facts
     elsewhere."""
     make = _TOLD.get(plan.action.id)
@@ -41,7 +41,7 @@ def told(plan: Plan, whole: bool = True) -> Sequence[Line]:
 # -- partitions -------------------------------------------------------------------------------------------------------
 
 
-class Stands(Struct, frozen=True):
+class PartitionJobs(Struct, frozen=True):
     """The jobs of each partition."""
 
     running: Mapping[str, int]
@@ -51,7 +51,7 @@ class Stands(Struct, frozen=True):
 
 
 @remembered("jobs")
-def stands(cluster: Cluster) -> Stands:
+def partition_jobs(cluster: Cluster) -> PartitionJobs:
     """How many jobs stand behind each partition. One pass over the jobs, which are some thousand ways at most."""
     ways = Counter((job.partition or "", job.state == "PENDING") for job in cluster.jobs.values())
     running: Counter[str] = Counter()
@@ -63,11 +63,11 @@ def stands(cluster: Cluster) -> Stands:
             (waiting if waits else running)[name] += number
             if waits and len(names) == 1:
                 alone[name] += number
-    return Stands(running, waiting, alone)
+    return PartitionJobs(running, waiting, alone)
 
 
 @remembered("nodes")
-def shared(cluster: Cluster) -> Mapping[str, Mapping[str, int]]:
+def overlapping_partitions(cluster: Cluster) -> Mapping[str, Mapping[str, int]]:
     """Partition to the others that have some of its nodes, and how many, most first."""
     found: dict[str, Counter[str]] = {}
     for node in cluster.nodes.values():
@@ -80,14 +80,14 @@ def _down(plan: Plan, whole: bool) -> Sequence[Line]:
     """How much stands behind each: nodes, running jobs that go on, jobs that will wait."""
     cluster = plan.cluster
     made: list[Line] = []
-    for name, row in plan.seen.items():
+    for name, row in plan.rows.items():
         if isinstance(row, Partition):
             size = f"{_many(row.node_count, 'node')}, {_many(row.gpus, 'GPU')}"
             made.append(("closes", f"{name}: {size}", "text-strong"))
         if "jobs" not in cluster.known:
             made.append(("jobs", f"{name}: unknown how many run and wait: the jobs were never read", "warn"))
             continue
-        at = stands(cluster)
+        at = partition_jobs(cluster)
         waiting = at.waiting.get(name, 0)
         running = _many(at.running.get(name, 0), "job")
         made.append(("goes on", f"{running} of {name}, until they end: nothing is killed", ""))
@@ -98,7 +98,7 @@ def _down(plan: Plan, whole: bool) -> Sequence[Line]:
         also = f"; {count(more)} of these may start elsewhere too" if more else ""
         role = "warn" if waiting else ""
         made.append(("waits then", f"{_many(waiting, 'job')} of {name}, and every new one{also}", role))
-        others = shared(cluster).get(name)
+        others = overlapping_partitions(cluster).get(name)
         if others:
             few = ", ".join(f"{other} ({_many(of, 'node')})" for other, of in _first(others.items(), whole))
             made.append(("still starts", f"what was sent to {few}: they have nodes of {name} too", ""))
@@ -109,9 +109,9 @@ def _down(plan: Plan, whole: bool) -> Sequence[Line]:
 def _up(plan: Plan, _: bool) -> Sequence[Line]:
     cluster = plan.cluster
     made: list[Line] = []
-    for name, row in plan.seen.items():
+    for name, row in plan.rows.items():
         if "jobs" in cluster.known:
-            waiting = _many(stands(cluster).waiting.get(name, 0), "job")
+            waiting = _many(partition_jobs(cluster).waiting.get(name, 0), "job")
             made.append(("may start", f"{waiting} of {name}", "text-strong"))
         if isinstance(row, Partition) and row.state != "DOWN":
             made.append(("was", f"{name} is {row.state}; an undo sets it DOWN, not {row.state}", "warn"))
@@ -136,27 +136,27 @@ def _reserve(plan: Plan, whole: bool) -> Sequence[Line]:
         ("ends", f"{_when(begins + seconds, now)}, after {duration(seconds)}", ""),
     ]
     flags = said.get("flags", "")
-    made += [(flag, reservations.ALOUD[flag], "warn") for flag in flags.split(",") if flag]
+    made += [(flag, reservations.FLAG_TEXTS[flag], "warn") for flag in flags.split(",") if flag]
     if "jobs" not in plan.cluster.known:
         return [*made, ("crosses it", "unknown: the jobs were never read", "warn")]
-    crossing = reservations.crosses(plan.cluster, tuple(plan.seen), begins, now)
+    crossing = reservations.crossing_jobs(plan.cluster, tuple(plan.rows), begins, now)
     if crossing:
         made += [("crosses it", f"{_many(len(crossing), 'job')}: they go on inside it until they end", "warn"),
                  ("crosses it", _few(crossing, whole), "warn")]  # fmt: skip
-    hidden = hidden_jobs.on(plan.cluster, plan.seen)
+    hidden = hidden_jobs.on(plan.cluster, plan.rows)
     if hidden:
         made.append(("crosses it", hidden_jobs.words(hidden), "warn"))
     elif not crossing:
         made.append(("crosses it", "no job", ""))
     over = [one.name for one in plan.cluster.reservations.values()
             if (one.starts or 0) < begins + seconds and (one.ends is None or one.ends > begins)
-            and not frozenset(plan.seen).isdisjoint(names_in(one.nodes))]  # fmt: skip
+            and not frozenset(plan.rows).isdisjoint(names_in(one.nodes))]  # fmt: skip
     return [*made, ("lies over", ", ".join(over), "warn")] if over else made
 
 
 def _extend(plan: Plan, _: bool) -> Sequence[Line]:
     made: list[Line] = []
-    for name, row in plan.seen.items():
+    for name, row in plan.rows.items():
         ends = plan.change.values.get(name)
         if not isinstance(row, Reservation) or row.ends is None or ends is None:
             continue
@@ -176,7 +176,7 @@ def _extend(plan: Plan, _: bool) -> Sequence[Line]:
 def _unreserve(plan: Plan, whole: bool) -> Sequence[Line]:
     """Who can use the nodes again. The jobs that ask for it are told by the pre-flight."""
     made: list[Line] = []
-    for name, row in plan.seen.items():
+    for name, row in plan.rows.items():
         if not isinstance(row, Reservation):
             continue
         nodes = names_in(row.nodes)
@@ -197,7 +197,7 @@ def _unreserve(plan: Plan, whole: bool) -> Sequence[Line]:
 
 def _block(plan: Plan, _: bool) -> Sequence[Line]:
     made: list[Line] = []
-    for name, row in plan.seen.items():
+    for name, row in plan.rows.items():
         if isinstance(row, User):
             accounts = dict.fromkeys(one.account for one in row.associations)
             made.append(("in accounts", f"{name}: {', '.join(accounts)}, on {row.cluster} alone", ""))

@@ -25,11 +25,11 @@ class SendResult(Struct, frozen=True):
     why: str = ""
     aside: bool = False
     """Of waves: it is not fit, and was set aside."""
-    seen: str = ""
+    shown_state: str = ""
     """The state of the target that shows it, as `console.actions.verification.Settled` has it."""
 
 
-class Changed(Struct, frozen=True):
+class ChangedTarget(Struct, frozen=True):
     """A target that changed since the preview: in what, and what it is now."""
 
     why: str
@@ -47,9 +47,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """For `console.actions.verification.Verification`."""
     aside: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Of waves: nodes that came back unfit or not at all, and why."""
-    again: Mapping[str, Changed] = msgspec.field(default_factory=dict)
+    reconfirm: Mapping[str, ChangedTarget] = msgspec.field(default_factory=dict)
     """Targets that were not sent because they changed, and that a new preview may be confirmed for
-    (`Gate.ask_again`). Their results are `dropped`."""
+    (`Gate.replan`). Their results are `dropped`."""
     warning: str = ""
     """Something else went wrong that the person must hear of: the result is not in the journal."""
 
@@ -64,7 +64,7 @@ class Progress:
         self.total = total
         self.results: dict[str, SendResult] = {}
         """Of the targets that were sent or dropped so far."""
-        self.again: dict[str, Changed] = {}
+        self.reconfirm: dict[str, ChangedTarget] = {}
         """Of those that were dropped the ones that may be asked again."""
         self.intent: dict[str, Any] = {}
         """What names it in the journal, once it is written there; before that nothing is sent."""
@@ -73,15 +73,15 @@ class Progress:
         self.ended = False
         self.wave = ""
         """Of waves: which is under way, and what it waits for."""
-        self.told: list[str] = []
+        self.wave_log: list[str] = []
         """Of waves: what came of each so far."""
         self.aside: dict[str, str] = {}
         """Of waves: nodes that are set aside or left behind, and why."""
         self.unfit: dict[str, str] = {}
         """Those of them that are in service, and why they should not be."""
-        self.behind = 0
+        self.late_count = 0
         """Of waves: so many nodes did not register in time, and may come yet."""
-        self.held = ""
+        self.hold_reason = ""
         """Why it paused by itself."""
         self.on_hold: Callable[[], object] = lambda: None
         """Called, in the thread that sends, when it paused by itself."""
@@ -106,29 +106,29 @@ class Progress:
         """What the top line says of it; "" unless it goes in waves: these take minutes."""
         if not self.wave or self.ended:
             return ""
-        behind = f", {self.behind:,} behind" if self.behind else ""
+        behind = f", {self.late_count:,} behind" if self.late_count else ""
         return f"{'PAUSED' if self.paused else 'RETURN'} {len(self.results):,}/{self.total:,}{behind}"
 
     def pause(self) -> None:
         """Send no further batch before `go_on`."""
         self._going = False
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Send the rest."""
-        self.held = ""
+        self.hold_reason = ""
         with self._changed:
             self._going = True
             self._changed.notify_all()
 
     def hold(self, why: str) -> None:
         """Pause by itself: somebody must look first."""
-        self.held = why
+        self.hold_reason = why
         self.pause()
         self.on_hold()
 
-    def tell(self, line: str, aside: Mapping[str, str]) -> None:
+    def log_wave(self, line: str, aside: Mapping[str, str]) -> None:
         """A wave has ended, and these of it are set aside."""
-        self.told.append(line)
+        self.wave_log.append(line)
         self.aside |= aside
 
     def answer(self, plan: Plan) -> str:
@@ -137,7 +137,7 @@ class Progress:
         self.on_unfit()
         return ""
 
-    def rest(self, seconds: float) -> bool:
+    def wait(self, seconds: float) -> bool:
         """Wait so long. True when it was stopped meanwhile."""
         with self._changed:
             return self._changed.wait_for(lambda: self._stopping, seconds)
@@ -148,14 +148,14 @@ class Progress:
             self._stopping = self._going = True
             self._changed.notify_all()
 
-    def may_go_on(self) -> bool:
+    def wait_while_paused(self) -> bool:
         """Between two batches: waits while it is paused. False when it was stopped."""
         with self._changed:
             self._changed.wait_for(lambda: self._going)
         return not self._stopping
 
 
-def by_reason(aside: Mapping[str, str]) -> dict[str, list[str]]:
+def nodes_by_reason(aside: Mapping[str, str]) -> dict[str, list[str]]:
     """Nodes that are set aside, by why."""
     found: dict[str, list[str]] = {}
     for node, why in aside.items():
@@ -166,7 +166,7 @@ def by_reason(aside: Mapping[str, str]) -> dict[str, list[str]]:
 def results_of(change: Change, sent: Sequence[Sent], failure: str) -> dict[str, SendResult]:
     """What each target's command said. Only what Slurm said of this very target counts as failed."""
     results: dict[str, SendResult] = {}
-    unseen = (known := BY_ID.get(change.action)) is not None and known.unseen
+    unseen = (known := BY_ID.get(change.action)) is not None and known.unverifiable
     taken = SendResult("sent", "exit status 0; no reading shows what it did") if unseen else SendResult("pending")
     for one in sent:
         for target in one.targets:
@@ -194,7 +194,7 @@ def _both(before: SendResult, after: SendResult) -> SendResult:
     return SendResult("unknown", f"done by half: {why}")
 
 
-def waits_of(
+def pending_targets(
     plan: Plan,
     batch: Change,
     found: Mapping[str, SendResult],
@@ -210,13 +210,13 @@ def waits_of(
                 reason=batch.reasons.get(target, batch.reason), before=rows[target], since=since,
                 err=said.get(target, failure), value=batch.values.get(target),
                 asked=batch.resume_after_s)
-        for target, result in found.items() if result.state in {"pending", "unknown"} and not plan.action.unseen
+        for target, result in found.items() if result.state in {"pending", "unknown"} and not plan.action.unverifiable
     )  # fmt: skip
 
 
-def noted(row: Row, action: Action | None = None) -> dict[str, Any]:
+def journal_row(row: Row, action: Action | None = None) -> dict[str, Any]:
     """What the journal keeps of a target as it was: enough to undo it by hand."""
-    had = {} if action is None or action.value is None else {"value": action.value.of(row)}
+    had = {} if action is None or action.value is None else {"value": action.value.current(row)}
     return {**_noted(row), **had}
 
 
@@ -244,27 +244,27 @@ def _noted(row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def told(results: Mapping[str, SendResult]) -> dict[str, dict[str, Any]]:
+def journal_results(results: Mapping[str, SendResult]) -> dict[str, dict[str, Any]]:
     """The results as the journal holds them."""
-    return {target: noted_of(result) for target, result in results.items()}
+    return {target: journal_result(result) for target, result in results.items()}
 
 
-def noted_of(one: SendResult | Settled) -> dict[str, Any]:
+def journal_result(one: SendResult | Settled) -> dict[str, Any]:
     """What became of one target as the journal holds it."""
     return {"state": one.state, "why": one.why, **({"aside": True} if one.aside else {})}
 
 
-def said_by(sent: Sequence[Sent]) -> list[dict[str, Any]]:
+def journal_replies(sent: Sequence[Sent]) -> list[dict[str, Any]]:
     """What each command said, as the journal holds it."""
     return [{"argv": one.argv, "rc": one.rc, "err": one.err, "took_s": round(one.took_s, 3)} for one in sent]
 
 
-def cut_off(progress: Progress) -> dict[str, Any]:
+def interrupted_result(progress: Progress) -> dict[str, Any]:
     """The result of a send that the error which is on its way up now has cut off: as far as it is known."""
     error = sys.exc_info()[1]
     failure = f"cut off: {type(error).__name__}: {error}"[:300]
     unknown = dict.fromkeys(progress.intent["targets"], SendResult("unknown", failure))
-    return {**progress.intent, "sent": [], "failure": failure, "outcome": told(unknown | progress.results)}
+    return {**progress.intent, "sent": [], "failure": failure, "outcome": journal_results(unknown | progress.results)}
 
 
 def batches_of(plan: Plan, change: Change) -> list[Change]:
@@ -272,14 +272,14 @@ def batches_of(plan: Plan, change: Change) -> list[Change]:
     if plan.waves is not None:
         left = frozenset(change.targets)
         parts = [[one for one in step if one in left] for wave in plan.waves.waves for step in wave.steps]
-        return [narrowed(change, part) for part in parts if part]
+        return [subset(change, part) for part in parts if part]
     step = plan.guard.batch
-    if not (plan.kills or plan.action.steps) or len(change.targets) <= step:
+    if not (plan.kills or plan.action.batched) or len(change.targets) <= step:
         return [change]
-    return [narrowed(change, change.targets[start : start + step]) for start in range(0, len(change.targets), step)]
+    return [subset(change, change.targets[start : start + step]) for start in range(0, len(change.targets), step)]
 
 
-def narrowed(change: Change, targets: Sequence[str]) -> Change:
+def subset(change: Change, targets: Sequence[str]) -> Change:
     """The same change of fewer nodes or jobs."""
     wanted = frozenset(targets)
 

@@ -16,12 +16,12 @@ from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node, Reservati
 from collectors.nodestate import OUT
 from collectors.slurm.operations import REASON_CAP
 from console.actions import het_jobs, reservations, silences, user_actions, user_messages, waves
-from console.actions.action import Action, Row, Value, rows_of, tidy
+from console.actions.action import Action, Row, Value, clean_reason, rows_of
 from console.actions.incident import Scope
 from console.actions.options import OPTION_OF
 from console.actions.plan import (
     Check,
-    Confirm,
+    Confirmation,
     Guard,
     JobHit,
     Options,
@@ -29,10 +29,10 @@ from console.actions.plan import (
     PreflightReads,
     Refusal,
     Skip,
-    grouped,
-    listed,
+    by_reason,
+    target_list,
 )
-from console.actions.verification import Drifted, judged
+from console.actions.verification import Drifted, apply_rules
 from console.filters.language import misplaced
 from console.health import hidden_jobs
 from console.health.xid_policy import Policy
@@ -42,7 +42,7 @@ from . import confirmation, preflight, rights
 _ON_IT = "I'm on it"
 
 
-def make(
+def make_plan(
     action: Action,
     targets: Sequence[str],
     cluster: Cluster,
@@ -61,8 +61,8 @@ def make(
         # No poll has them: what was read for this action is all there is.
         cluster = msgspec.structs.replace(cluster, users=extra.rows, known=cluster.known | {"users"})
     why = rights.refused(action, cluster.rights) or _unfit(action, targets, cluster) or _lacking(action, options)
-    if why is None and action.together is not None:
-        why = action.together.lacks(cluster, targets, options, now)
+    if why is None and action.creates is not None:
+        why = action.creates.invalid(cluster, targets, options, now)
     if why:
         return Refusal(why)
     rows = rows_of(action, cluster)
@@ -76,10 +76,10 @@ def make(
         else:
             acting[target] = row
     if action.id == "notify":
-        acting, options, told = user_messages.one_a_user(acting, options)
+        acting, options, told = user_messages.one_per_user(acting, options)
         skipped += [Skip(target, why) for target, why in told.items()]
     if action.id == "cancel":
-        left = het_jobs.left_out(acting, cluster)
+        left = het_jobs.partial_cancels(acting, cluster)
         skipped += [Skip(target, why) for target, why in left.items()]
         acting = {target: row for target, row in acting.items() if target not in left}
     try:
@@ -91,27 +91,29 @@ def make(
         skipped += [Skip(target, why) for target, why in vain.items()]
         acting = {target: row for target, row in acting.items() if target not in vain}
     options = msgspec.structs.replace(options, values=given)
-    checks = preflight.checks(action, cluster, acting, extra, now, policy, mono=mono, values=given) if acting else ()
+    checks = (
+        preflight.run_checks(action, cluster, acting, extra, now, policy, mono=mono, values=given) if acting else ()
+    )
     bad = _found(checks, "bad", acting)
     # What Slurm would refuse stays out whatever is broken; what only speaks against it, unless the glass is.
     out = _found(checks, "refused", acting) | ({} if options.break_glass else bad)
     skipped += [Skip(target, text) for target, text in out.items()]
     acting = {target: row for target, row in acting.items() if target not in out}
     checks = tuple(check for check in checks if check.target not in out)
-    if not acting or (skipped and action.together is not None):
-        return Refusal(grouped(skipped, action.kind), tuple(skipped), glass=bool(bad))
+    if not acting or (skipped and action.creates is not None):
+        return Refusal(by_reason(skipped, action.kind), tuple(skipped), can_break_glass=bool(bad))
     jobs = _hits(action, acting, cluster, now)
     ends = [job.left_s for job in jobs or ()]
     hidden = hidden_jobs.on(cluster, acting) if action.kind == "node" else ()
-    shares, confirm, inside = confirmation.asked(action, acting, cluster, checks, guard, scopes, now,
-                                            reservations.aside(action, acting, given, cluster))  # fmt: skip
+    shares, confirm, inside = confirmation.required(action, acting, cluster, checks, guard, scopes, now,
+                                            reservations.withheld_nodes(action, acting, given, cluster))  # fmt: skip
     try:
         nodes = {target: row for target, row in acting.items() if isinstance(row, Node)}
-        returns = waves.planned(action.id, nodes, cluster, options, guard, now, mono)
+        returns = waves.plan_waves(action.id, nodes, cluster, options, guard, now, mono)
     except ValueError as error:
         return Refusal(str(error))
     if returns is not None and confirm.kind == "plain":
-        confirm = Confirm("count", len(acting))
+        confirm = Confirmation("count", len(acting))
     if (
         action.id == "extend"
         and confirm.kind == "plain"
@@ -122,23 +124,26 @@ def make(
         )
     ):
         # Sooner: Slurm kills what runs in it then (ResvOverRun).
-        confirm = Confirm("count", len(acting))
-    if action.together is not None and (glass := action.together.glass(cluster, tuple(acting), options)) is not None:
-        confirm = Confirm("break", len(acting), *glass)
+        confirm = Confirmation("count", len(acting))
+    if (
+        action.creates is not None
+        and (glass := action.creates.break_glass(cluster, tuple(acting), options)) is not None
+    ):
+        confirm = Confirmation("break", len(acting), *glass)
     return Plan(
         id=secrets.token_hex(6),
         action=action,
         change=Change(action=action.id, operation=action.operation, kind=action.kind, targets=tuple(acting)),
         cluster=cluster,
         made=mono,
-        seen=acting,
+        rows=acting,
         skipped=tuple(skipped),
         jobs=jobs,
         empty_in_s=None if None in ends or hidden else max((s for s in ends if s is not None), default=None),
         shares=shares,
         commands=(),
-        confirm=confirm,
-        inside=inside,
+        confirmation=confirm,
+        incident=inside,
         waves=returns,
         checks=checks,
         options=options,
@@ -146,7 +151,7 @@ def make(
     )
 
 
-def otherwise(plan: Plan, target: str, now: Row | None) -> Drifted | None:
+def next_state_drift(plan: Plan, target: str, now: Row | None) -> Drifted | None:
     """What keeps a target from getting what was shown, as it is now; None where it would get that."""
     if plan.action.id not in {"reboot", "reboot-now"} or now is None:
         return None
@@ -155,7 +160,7 @@ def otherwise(plan: Plan, target: str, now: Row | None) -> Drifted | None:
     if to == shown:
         return None
     why = f"it would come back {to} from the reboot, not {shown} as shown: {now.display}"
-    return judged(plan.action, [("next_down" if to == "DOWN" else "next_resume", why)])
+    return apply_rules(plan.action, [("next_down" if to == "DOWN" else "next_resume", why)])
 
 
 def _given(action: Action, options: Options, rows: Mapping[str, Row], now: float) -> dict[str, str]:
@@ -167,7 +172,7 @@ def _given(action: Action, options: Options, rows: Mapping[str, Row], now: float
     for target, row in rows.items():
         own = options.values.get(target)
         if own is None and options.value is not None:
-            own = options.value if value.whole is None else value.whole(row, options.value, now)
+            own = options.value if value.complete is None else value.complete(row, options.value, now)
         if own is not None:
             made[target] = own
     return made
@@ -178,9 +183,9 @@ def _vain(value: Value, rows: Mapping[str, Row], given: Mapping[str, str]) -> di
     found = {}
     for target, row in rows.items():
         if target not in given:
-            found[target] = f"no {value.word} is given for it"
-        elif value.of(row) == given[target]:
-            found[target] = f"its {value.word} is that already"
+            found[target] = f"no {value.noun} is given for it"
+        elif value.current(row) == given[target]:
+            found[target] = f"its {value.noun} is that already"
     return found
 
 
@@ -193,16 +198,22 @@ def _found(checks: Sequence[Check], level: str, acting: Mapping[str, Row]) -> di
     return {target: "; ".join(texts) for target, texts in found.items()}
 
 
-def spelled(plan: Plan, reason: str | None, person: str) -> Plan:
+def with_reason(plan: Plan, reason: str | None, person: str) -> Plan:
     """The plan with the person's reason, and with it the Change in full: what will be sent, to the last word.
 
     Raises ValueError where what was typed for the reason is a filter. What an undo puts back was typed by no one.
     """
-    why = tidy(reason or "") or None
-    given = plan.options.offered
-    if why and plan.options.undoes is None and (meant := misplaced(why.removeprefix(tidy(given)) if given else why)):
+    why = clean_reason(reason or "") or None
+    given = plan.options.prefilled_reason
+    if (
+        why
+        and plan.options.undoes is None
+        and (meant := misplaced(why.removeprefix(clean_reason(given)) if given else why))
+    ):
         raise ValueError(meant)
-    return msgspec.structs.replace(plan, why=why, change=change_for(plan, plan.change.targets, plan.seen, why, person))
+    return msgspec.structs.replace(
+        plan, reason=why, change=change_for(plan, plan.change.targets, plan.rows, why, person)
+    )
 
 
 def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why: str | None, person: str) -> Change:
@@ -215,10 +226,10 @@ def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why:
     replace = msgspec.structs.replace
     if action.value is not None:
         change = replace(change, values={target: options.values[target] for target in targets})
-    if action.together is not None:
-        return action.together.spell(change, options, why)
+    if action.creates is not None:
+        return action.creates.complete_change(change, options, why)
     if action.kind == "user":
-        return user_actions.spell(change, rows, options.settings)
+        return user_actions.complete_change(change, rows, options.settings)
     match action.id:
         case "drain" | "down" | "reboot" | "reboot-now":
             kept = {target: text for target in targets if (text := _kept(rows[target], reason or "", options))}
@@ -232,13 +243,13 @@ def change_for(plan: Plan, targets: Sequence[str], rows: Mapping[str, Row], why:
             comment = f"{TAKEN}{why or _ON_IT}" if action.id == "take" else reason or ""
             made = silences.build(
                 [row for target in targets if isinstance(row := rows[target], Alert)], plan.cluster.alerts,
-                seconds=lasts_s(plan), by=person, comment=comment,
+                seconds=silence_duration_s(plan), by=person, comment=comment,
             )  # fmt: skip
             return replace(change, reason=comment, silences=made)
     return change
 
 
-def lasts_s(plan: Plan) -> int:
+def silence_duration_s(plan: Plan) -> int:
     """Seconds that a silence of this plan lasts."""
     usual = plan.guard.take_s if plan.action.id == "take" else plan.guard.silence_s
     return plan.options.seconds or usual
@@ -270,21 +281,21 @@ def _next(row: Row, options: Options) -> str:
 def _lacking(action: Action, options: Options) -> str | None:
     """What must be said beside the targets and was not."""
     if action.value is not None and options.value is None and not options.values:
-        return f"a {action.value.word} is required: {action.value.like}"
+        return f"a {action.value.noun} is required: {action.value.example}"
     if action.value is None and (options.value is not None or options.values):
         return f"{action.label} takes no value"
-    if options.settings and action.together is None and action.kind != "user":
+    if options.settings and action.creates is None and action.kind != "user":
         return _takes_no(action, next(iter(options.settings)))
     known = ("resume_after_s", "seconds", "next_state", "waves", "canary", "redrain")
     given = {name for name in known if getattr(options, name)}
-    for name in sorted(given.difference(action.asks)):
+    for name in sorted(given.difference(action.option_fields)):
         return _takes_no(action, OPTION_OF[name])
     return None
 
 
 def _takes_no(action: Action, option: str) -> str:
     """An option that this action does not take, as it was typed, and those that it does."""
-    takes = [f"--{OPTION_OF[name]}" for name in action.asks]
+    takes = [f"--{OPTION_OF[name]}" for name in action.option_fields]
     takes += ["--value"] if action.value is not None else []
     return f"{action.label} takes no --{option}; it takes {', '.join(takes) or 'no options'}"
 
@@ -302,7 +313,7 @@ def _unfit(action: Action, targets: Sequence[str], cluster: Cluster) -> str | No
     rows = rows_of(action, cluster)
     unknown = [clean(target)[:60] for target in targets if target not in rows]
     if unknown:
-        return f"unknown {kind}{'s' if len(unknown) > 1 else ''} {listed(unknown, kind)}"
+        return f"unknown {kind}{'s' if len(unknown) > 1 else ''} {target_list(unknown, kind)}"
     if len(set(targets)) != len(targets):
         return f"a {kind} was named twice"
     return None
@@ -318,7 +329,7 @@ def _hits(action: Action, acting: Mapping[str, Row], cluster: Cluster, now: floa
         ids = dict.fromkeys(job for node in acting for job in cluster.jobs_on.get(node, ()))
         jobs = [cluster.jobs[job] for job in ids if job in cluster.jobs]
         if action.danger == "kills":
-            jobs = het_jobs.with_it(jobs, cluster)
+            jobs = het_jobs.with_components(jobs, cluster)
     else:
         running = (row for row in acting.values() if isinstance(row, Job) and row.state not in ENDED | WAITING)
         jobs = list(running) if action.danger == "kills" else []

@@ -47,7 +47,7 @@ _SLURM_HOLDS: Mapping[str, str] = {
 }
 
 
-def checks(
+def run_checks(
     action: Action,
     cluster: Cluster,
     rows: Mapping[str, Row],
@@ -135,13 +135,13 @@ def _back(node: Node, known: PreflightContext, found: list[Check]) -> None:
     if drain_reasons.is_forgotten(node, known.now):
         found.append(Check(node.name, "note", "out for more than 7 days: is what it waited for done?", "out-for-days"))
     fitness.check_gpus(
-        node, cluster=known.cluster, extra=known.extra, now=known.now, policy=known.policy, good=known.good,
+        node, cluster=known.cluster, extra=known.reads, now=known.now, policy=known.policy, good=known.fresh,
         xids=known.xids.get(node.name, ()), found=found,
     )  # fmt: skip
-    node_checks.check_nvlink(node, known.cluster, known.good, found)
+    node_checks.check_nvlink(node, known.cluster, known.fresh, found)
     node_checks.check_cooling(node, known.cluster, known.now, found)
-    node_checks.check_ports_and_storage(node, known.cluster, known.good, found)
-    node_checks.check_health(node, known.cluster, known.now, known.good, found)
+    node_checks.check_ports_and_storage(node, known.cluster, known.fresh, found)
+    node_checks.check_health(node, known.cluster, known.now, known.fresh, found)
 
 
 def _signed(node: Node, known: PreflightContext) -> str:
@@ -242,7 +242,7 @@ def _reserved(node: Node, known: PreflightContext, found: list[Check]) -> None:
 
 def _deaths(rows: Mapping[str, Row], known: PreflightContext) -> Iterable[Check]:
     """How many jobs Slurm kills when these nodes are set down."""
-    if not known.good.jobs:
+    if not known.fresh.jobs:
         yield Check(
             "", "unknown", "how many jobs die is not known: the jobs were not read, or are old", "deaths-unknown"
         )
@@ -268,7 +268,7 @@ def _deaths(rows: Mapping[str, Row], known: PreflightContext) -> Iterable[Check]
 
 
 def _requeue(job: Job, known: PreflightContext, found: list[Check]) -> None:
-    detail = known.extra.details.get(job.id)
+    detail = known.reads.details.get(job.id)
     if detail is None:
         found.append(Check(job.id, "unknown", "whether it can be requeued was not read", "requeue-not-read"))
     elif detail.batch is False:
@@ -292,7 +292,7 @@ def _requeue(job: Job, known: PreflightContext, found: list[Check]) -> None:
 
 
 def _hold(job: Job, known: PreflightContext, found: list[Check]) -> None:
-    if job.user != known.me:
+    if job.user != known.user:
         found.append(
             Check(
                 job.id,
@@ -312,7 +312,7 @@ def _release(job: Job, known: PreflightContext, found: list[Check]) -> None:
     if reason in _SLURM_HOLDS:
         found.append(Check(job.id, "warn", _SLURM_HOLDS[reason], "held-by-slurm", (reason,)))
     elif reason == _OWNERS:
-        if job.user != known.me:
+        if job.user != known.user:
             found.append(Check(job.id, "note", f"held by its owner, {job.user}", "held-by-owner"))
     elif reason == "JobHeldAdmin":
         found.append(Check(job.id, "note", "held by an admin", "held-by-admin"))
@@ -334,5 +334,5 @@ _LOOKS: Mapping[str, Callable[..., None]] = {
     "requeuehold": _requeue,
     "hold": _hold,
     "release": _release,
-    **preflight_values.LOOKS,
+    **preflight_values.CHECKS,
 }

@@ -29,7 +29,7 @@ DEADLINE_S = 4.0
 _HOPELESS = frozenset({"timeout", "refused", "auth", "backoff"})
 _FAULTS_SHOWN = 3
 #: Actions after which a node takes work again: all of them are judged by the same facts.
-BACK = frozenset({"resume", "undrain", "cancel_reboot"})
+RETURN_ACTIONS = frozenset({"resume", "undrain", "cancel_reboot"})
 T = TypeVar("T")
 
 
@@ -37,28 +37,28 @@ class PreflightContext(Struct, frozen=True):
     """What the looks need besides the target."""
 
     cluster: Cluster
-    extra: PreflightReads
+    reads: PreflightReads
     now: float
     policy: Policy
-    good: Fresh
+    fresh: Fresh
     xids: Mapping[str, list[Xid]]
     """Node to its rows, of the nodes that are looked at; empty where XIDs are not known."""
     values: Mapping[str, str] = field(default_factory=dict)
     """Target to what it is to be given."""
 
     @property
-    def me(self) -> str | None:
+    def user(self) -> str | None:
         """Who the commands run as, None where that is not known."""
         return None if self.cluster.rights is None else self.cluster.rights.user
 
 
-def needed(action: Action) -> bool:
+def needs_reads(action: Action) -> bool:
     """True where something is read before this action is planned."""
-    again = action.value is not None and action.value.read_again
-    return again or action.kind == "user" or action.id in BACK | {"unreserve", "requeue", "requeuehold"}
+    again = action.value is not None and action.value.on_demand
+    return again or action.kind == "user" or action.id in RETURN_ACTIONS | {"unreserve", "requeue", "requeuehold"}
 
 
-def gather(
+def read_for(
     action: Action,
     targets: Sequence[str],
     cluster: Cluster,
@@ -79,14 +79,14 @@ def gather(
         return _users(targets, transport)
     if action.id == "unreserve":
         return _bound(targets, transport, ends, mono)
-    if action.id in BACK:
+    if action.id in RETURN_ACTIONS:
         nodes = [node for target in targets if (node := _acts(action, cluster, cluster.nodes, target)) is not None]
         known = {node.name: resumed[node.name] for node in nodes if node.name in resumed}
         return PreflightReads(gpus=_gpus(nodes, telemetry, ends, mono, faults), faults=tuple(faults), resumed=known)
     if action.id in {"requeue", "requeuehold"}:
         jobs = [job.id for target in targets if (job := _acts(action, cluster, cluster.jobs, target)) is not None]
         return PreflightReads(details=_details(jobs, transport, ends, mono, faults), faults=_few(faults))
-    if action.value is not None and action.value.read_again:
+    if action.value is not None and action.value.on_demand:
         jobs = [job.id for target in targets if (job := _acts(action, cluster, cluster.jobs, target)) is not None]
         try:
             return PreflightReads(rows=transport.read_jobs(jobs) if jobs else {})
@@ -99,7 +99,7 @@ def gather(
 RETURN_SOURCES = frozenset({"prom.loads", "prom.trays", "prom.cooling", "prom.fabric", "prom.storage", "prom.checkups"})
 
 
-def returned(
+def read_returned(
     names: Sequence[str], cluster: Cluster, telemetry: Telemetry, resumed: Mapping[str, float]
 ) -> PreflightReads:
     """What the pre-flight of nodes needs that have come back just now."""
@@ -130,7 +130,7 @@ def _bound(names: Sequence[str], transport: Transport, ends: float, mono: Callab
             found[name] = tuple(transport.read_jobs_in(name).values())
         except SourceFault as error:
             faults.append(str(error.fault))
-    return PreflightReads(bound=found, faults=_few(faults))
+    return PreflightReads(reservation_jobs=found, faults=_few(faults))
 
 
 def _acts(action: Action, cluster: Cluster, rows: Mapping[str, T], target: str) -> T | None:

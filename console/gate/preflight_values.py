@@ -17,7 +17,7 @@ from .preflight_reads import PreflightContext
 
 #: Seconds that a running job must keep: a preview may be so old when it is confirmed, and what ends a job at once is a
 #: cancel, which asks for a count.
-KEEPS_S = 600
+MIN_REMAINING_S = 600
 #: Signals that a process without a handler survives.
 _HARMLESS = frozenset({"CONT"})
 #: Jobs that are named of those that bind a reservation.
@@ -73,7 +73,7 @@ def _kills(job: Job, limit: float, known: PreflightContext, found: list[Check]) 
         )
         return True
     has_run = known.now - job.started
-    if limit - has_run < KEEPS_S:
+    if limit - has_run < MIN_REMAINING_S:
         left = f"in {duration(limit - has_run)}" if limit > has_run else "at once"
         found.append(
             Check(
@@ -265,7 +265,7 @@ def _features(node: Node, _: PreflightContext, found: list[Check]) -> None:
 
 
 def _unreserve(row: Reservation, known: PreflightContext, found: list[Check]) -> None:
-    bound = known.extra.bound.get(row.name)
+    bound = known.reads.reservation_jobs.get(row.name)
     if bound is None:
         found.append(Check(row.name, "unknown", "which jobs asked for it was not read", "bound-not-read"))
         return
@@ -294,7 +294,7 @@ def _first_jobs(jobs: Sequence[Job]) -> str:
     return ", ".join(f"{job.id} {job.user}" for job in jobs[:_JOBS_NAMED]) + more
 
 
-LOOKS: Mapping[str, Callable[..., None]] = {
+CHECKS: Mapping[str, Callable[..., None]] = {
     "timelimit": _timelimit,
     "jobpartition": _jobpartition,
     "exclude": _exclude,

@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from collectors.model import Alert, Job, Node, Silence
 from collectors.nodeset import fold
-from console.actions.action import Kind, said
-from console.actions.plan import JobHit, PartitionShare, Plan, Skip, listed
-from console.actions.verification import state_of
+from console.actions.action import Kind, signed_reason
+from console.actions.plan import JobHit, PartitionShare, Plan, Skip, target_list
+from console.actions.verification import state_text
 from console.health import hidden_jobs
 from console.plant import nvlink_domains
 from widgets.units import UNKNOWN, duration, plural
@@ -58,16 +58,16 @@ def title(plan: Plan) -> str:
     """`Drain gpu[0412-0415] on groningen`: every action names its cluster. Alerts go by their names, never by ids."""
     label, targets = plan.action.label, plan.change.targets
     if plan.action.kind == "alert":
-        called = list(dict.fromkeys(row.name for row in plan.seen.values() if isinstance(row, Alert)))
-        what = f"{many(len(targets), 'alert')}: {few(called)}"
+        called = list(dict.fromkeys(row.name for row in plan.rows.values() if isinstance(row, Alert)))
+        what = f"{counted(len(targets), 'alert')}: {first_names(called)}"
     elif plan.action.kind == "silence":
-        people = list(dict.fromkeys(row.by or "unknown" for row in plan.seen.values() if isinstance(row, Silence)))
-        what = f"the silence of {few(people)}" + (f" ({len(targets):,} silences)" if len(targets) > 1 else "")
+        people = list(dict.fromkeys(row.by or "unknown" for row in plan.rows.values() if isinstance(row, Silence)))
+        what = f"the silence of {first_names(people)}" + (f" ({len(targets):,} silences)" if len(targets) > 1 else "")
     elif plan.action.kind == "job" and len(targets) > 4:
         # "now" names them; here they would push the cluster's name off the line.
         what = f"{plural(len(targets), 'job')}"
     else:
-        what = names(plan, targets, whole=False)
+        what = target_names(plan, targets, whole=False)
     return f"{label[0].upper()}{label[1:]} {what} on {plan.cluster.name}"
 
 
@@ -75,21 +75,21 @@ def facts(plan: Plan, whole: bool = True) -> list[Fact]:
     """What must be broken, targets and their states, what the pre-flight found, capacity, jobs hit, what comes of it,
     what is left alone and why, the reason, the exact command. `whole` is all there is of each, not what fits a screen.
     """
-    made = [Fact("BREAK GLASS", f"✖ {plan.confirm.why}", "bad")] if plan.confirm.kind == "break" else []
+    made = [Fact("BREAK GLASS", f"✖ {plan.confirmation.why}", "bad")] if plan.confirmation.kind == "break" else []
     if plan.action.id == "incident":
-        made = [Fact("INCIDENT", plan.confirm.why, "warn")]
-    elif plan.inside:
-        made = [Fact("inside", f"the incident {plan.inside}: one key does", "accent")]
-    made += most([Fact("changed", text, "warn") for text in _changed(plan, whole)], whole)
+        made = [Fact("INCIDENT", plan.confirmation.why, "warn")]
+    elif plan.incident:
+        made = [Fact("inside", f"the incident {plan.incident}: one key does", "accent")]
+    made += capped([Fact("changed", text, "warn") for text in _changed(plan, whole)], whole)
     made += _now(plan, whole)
-    made += [Fact("in waves", text) for text in (plan.waves.words(whole) if plan.waves is not None else ())]
+    made += [Fact("in waves", text) for text in (plan.waves.describe(whole) if plan.waves is not None else ())]
     made += _checks(plan, whole)
     made += [Fact("takes out", *_share(plan, share)) for share in plan.shares]
     if plan.action.takes_out:
         lost = [Fact("NVLink", text, "warn") for text in nvlink_domains.loses(plan.cluster, plan.change.targets)]
-        made += most(lost, whole)
+        made += capped(lost, whole)
     made += _jobs(plan, whole)
-    made += [Fact(*line) for line in impact.told(plan, whole)]
+    made += [Fact(*line) for line in impact.impact_lines(plan, whole)]
     made += _comes(plan, whole)
     made += _left_alone(plan, whole)
     made += _reasons(plan, whole)
@@ -137,7 +137,7 @@ def _changed(plan: Plan, whole: bool) -> list[str]:
     groups: dict[str, list[str]] = {}
     for target, why in plan.changed.items():
         groups.setdefault(why, []).append(target)
-    return [f"not sent yet, {names(plan, those, whole)}: {why}" for why, those in groups.items()]
+    return [f"not sent yet, {target_names(plan, those, whole)}: {why}" for why, those in groups.items()]
 
 
 def _now(plan: Plan, whole: bool) -> list[Fact]:
@@ -148,10 +148,10 @@ def _now(plan: Plan, whole: bool) -> list[Fact]:
     if kind == "silence":
         return silences(plan, whole)
     states: dict[str, list[str]] = {}
-    for target, row in plan.seen.items():
-        states.setdefault(state_of(row), []).append(target)
-    told = [f"{len(them):,} {state}  {each(them, kind, whole)}" for state, them in states.items()]
-    return most([Fact("now", one, "text-strong") for one in told], whole)
+    for target, row in plan.rows.items():
+        states.setdefault(state_text(row), []).append(target)
+    told = [f"{len(them):,} {state}  {all_targets(them, kind, whole)}" for state, them in states.items()]
+    return capped([Fact("now", one, "text-strong") for one in told], whole)
 
 
 # -- alerts and silences -----------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def _now(plan: Plan, whole: bool) -> list[Fact]:
 def alerts(plan: Plan, whole: bool) -> list[Fact]:
     """The alerts by name, and the silences that will keep them quiet."""
     names: dict[tuple[str, str], list[Alert]] = {}
-    for row in plan.seen.values():
+    for row in plan.rows.values():
         if isinstance(row, Alert):
             names.setdefault((row.name, row.severity or ""), []).append(row)
     made = []
@@ -169,34 +169,34 @@ def alerts(plan: Plan, whole: bool) -> list[Fact]:
         nodes = list(dict.fromkeys(alert.node for alert in those if alert.node))
         more = fold(nodes) if nodes else those[0].summary if len(those) == 1 else None
         made.append(Fact("alerts", f"{told}  {more}" if more else told, "text-strong"))
-    made = most(made, whole)
+    made = capped(made, whole)
     new = plan.change.silences
-    quiets = [f"{many(len(one.alerts), 'alert')}: {' '.join(map(str, one.matchers))}" for one in new]
-    made += most([Fact("silences", one, "accent") for one in quiets], whole)
+    quiets = [f"{counted(len(one.alerts), 'alert')}: {' '.join(map(str, one.matchers))}" for one in new]
+    made += capped([Fact("silences", one, "accent") for one in quiets], whole)
     lasts = list(dict.fromkeys(one.seconds for one in new))
-    made += [Fact("quiet for", f"{duration(seconds)}, until {moment(plan, seconds)}") for seconds in lasts]
+    made += [Fact("quiet for", f"{duration(seconds)}, until {time_after(plan, seconds)}") for seconds in lasts]
     signed = dict.fromkeys((one.by, one.comment) for one in new)
-    return made + most([Fact("signed", f"{by}: {words}") for by, words in signed], whole)
+    return made + capped([Fact("signed", f"{by}: {words}") for by, words in signed], whole)
 
 
 def silences(plan: Plan, whole: bool) -> list[Fact]:
     """Silences to be lifted: whose, why, of what, and what rings again."""
     made = []
-    for target, row in plan.seen.items():
+    for target, row in plan.rows.items():
         if not isinstance(row, Silence):
             continue
-        ends = "" if row.ends is None else f"; would end {clock(row.ends)}"
+        ends = "" if row.ends is None else f"; would end {time_text(row.ends)}"
         made.append(Fact("now", f"{row.state}, by {row.by or 'unknown'}: {row.comment}{ends}", "text-strong"))
         made.append(Fact("it is of", " ".join(map(str, row.matchers))))
         quiet = [alert for alert in plan.cluster.alerts.values() if alert.silenced_by == (target,)]
         nodes = fold(dict.fromkeys(alert.node for alert in quiet if alert.node))
-        names = few(list(dict.fromkeys(alert.name for alert in quiet)), whole)
-        rings = f"{many(len(quiet), 'alert')}: {names}  {nodes}".rstrip() if quiet else "no alert that is known"
+        names = first_names(list(dict.fromkeys(alert.name for alert in quiet)), whole)
+        rings = f"{counted(len(quiet), 'alert')}: {names}  {nodes}".rstrip() if quiet else "no alert that is known"
         made.append(Fact("rings again", rings, "warn" if quiet else ""))
         if not whole and len(made) >= 3 * GROUPS_SHOWN:
             break
-    left = len(plan.seen) - len(made) // 3
-    return [*made, Fact("now", f"and {many(left, 'silence')} more", "text-dim")] if left > 0 else made
+    left = len(plan.rows) - len(made) // 3
+    return [*made, Fact("now", f"and {counted(left, 'silence')} more", "text-dim")] if left > 0 else made
 
 
 # -- what was looked at -----------------------------------------------------------------------------------------------
@@ -220,21 +220,21 @@ def _checks(plan: Plan, whole: bool) -> list[Fact]:
 def _check(plan: Plan, level: str, words: str, those: Sequence[str], whole: bool) -> Fact:
     label, role = LEVELS[level]
     about = [target for target in dict.fromkeys(those) if target]
-    if not about or len(plan.seen) == 1:
+    if not about or len(plan.rows) == 1:
         whom = ""
-    elif len(about) == len(plan.seen):
+    elif len(about) == len(plan.rows):
         whom = f"all {len(about):,}: "
     else:
-        whom = f"{names(plan, about, whole)}: "
+        whom = f"{target_names(plan, about, whole)}: "
     return Fact(label, f"{whom}{words}{'; go on?' if level == 'unknown' else ''}", role)
 
 
 def _share(plan: Plan, share: PartitionShare) -> tuple[str, str]:
     """What a partition loses, and what the guard says of it."""
-    guard, pct = plan.guard, 100 * share.part
+    guard, pct = plan.guard, 100 * share.fraction
     if share.newly_out > guard.share_nodes:
         if pct > guard.break_pct:
-            glass = "" if plan.inside else ", break the glass"
+            glass = "" if plan.incident else ", break the glass"
             return f"✖ {share}: more than {guard.break_pct:g} %{glass}", "bad"
         if pct > guard.share_pct:
             return f"▲ {share}: more than {guard.share_pct:g} %", "warn"
@@ -252,7 +252,7 @@ def _jobs(plan: Plan, whole: bool) -> list[Fact]:
     label, role = ("kills", "bad") if plan.kills else ("running there", "")
     if plan.jobs is None:
         return [Fact(label, "unknown: the jobs were never read", "warn")]
-    hidden = hidden_jobs.on(plan.cluster, plan.seen) if plan.action.kind == "node" else ()
+    hidden = hidden_jobs.on(plan.cluster, plan.rows) if plan.action.kind == "node" else ()
     unknown = [Fact(label, hidden_jobs.words(hidden), "warn")] if hidden else []
     if not plan.jobs:
         return unknown if hidden or plan.action.kind == "job" else [Fact(label, "no job")]
@@ -293,28 +293,32 @@ def _comes(plan: Plan, whole: bool) -> list[Fact]:
     """How nodes come back, and what targets are given."""
     if plan.change.resume_after_s is not None:
         after = plan.change.resume_after_s
-        return [Fact("comes back", f"by itself after {duration(after)}, at {moment(plan, after)}")]
+        return [Fact("comes back", f"by itself after {duration(after)}, at {time_after(plan, after)}")]
     groups: dict[tuple[str, str], list[str]] = {}
     for target, state in plan.change.next_state.items():
         groups.setdefault(_next(plan, target, state), []).append(target)
     made = [
-        Fact("comes back", f"{names(plan, those, whole)}: {words}", role) for (words, role), those in groups.items()
+        Fact("comes back", f"{target_names(plan, those, whole)}: {words}", role)
+        for (words, role), those in groups.items()
     ]
-    return most(made + _values(plan, whole), whole)
+    return capped(made + _values(plan, whole), whole)
 
 
 def _values(plan: Plan, whole: bool) -> list[Fact]:
     """What each target has and gets: `time limit  88121: 1:00:00 → 4:00:00`."""
     value = plan.action.value
-    if value is None or impact.knows(plan.action.id):
+    if value is None or impact.covers(plan.action.id):
         return []
     moves: dict[str, list[str]] = {}
     for target, to in plan.change.values.items():
-        row, was = plan.seen[target], "" if plan.action.unseen else f"{_told(value.of(plan.seen[target]))} → "
+        row, was = (
+            plan.rows[target],
+            "" if plan.action.unverifiable else f"{_told(value.current(plan.rows[target]))} → ",
+        )
         whom = f"to {row.user}: " if plan.action.id == "notify" and isinstance(row, Job) else ""
         moves.setdefault(f"{whom}{was}{_told(to)}", []).append(target)
-    label = value.word if len(value.word) < LABEL else "becomes"
-    return [Fact(label, f"{names(plan, those, whole)}: {move}", "text-strong") for move, those in moves.items()]
+    label = value.noun if len(value.noun) < LABEL else "becomes"
+    return [Fact(label, f"{target_names(plan, those, whole)}: {move}", "text-strong") for move, those in moves.items()]
 
 
 def _told(text: str | None) -> str:
@@ -323,13 +327,13 @@ def _told(text: str | None) -> str:
 
 def _next(plan: Plan, target: str, state: str) -> tuple[str, str]:
     """In which state a node comes back from its reboot, and why in that."""
-    row = plan.seen.get(target)
+    row = plan.rows.get(target)
     assert isinstance(row, Node)
     out = row.state == "DOWN" or not {"DRAIN", "FAIL"}.isdisjoint(row.flags)
     if state == "DOWN":
-        return (f"DOWN: it is {row.display}{said(row)}" if out else "DOWN, as asked"), ""
+        return (f"DOWN: it is {row.display}{signed_reason(row)}" if out else "DOWN, as asked"), ""
     if out:
-        return f"in service: {row.display}{said(row)} is cleared, as asked", "warn"
+        return f"in service: {row.display}{signed_reason(row)} is cleared, as asked", "warn"
     return "in service (RESUME)", ""
 
 
@@ -337,57 +341,60 @@ def _left_alone(plan: Plan, whole: bool) -> list[Fact]:
     groups: dict[str, list[Skip]] = {}
     for skip in plan.skipped:
         groups.setdefault(skip.why, []).append(skip)
-    lines = [f"{names(plan, [skip.target for skip in those], whole)}: {why}" for why, those in groups.items()]
+    lines = [f"{target_names(plan, [skip.target for skip in those], whole)}: {why}" for why, those in groups.items()]
     if not lines:
         return []
-    lines[0] = f"{len(plan.skipped):,} of {len(plan.skipped) + len(plan.seen):,}: {lines[0]}"
-    return most([Fact("left alone", one) for one in lines], whole)
+    lines[0] = f"{len(plan.skipped):,} of {len(plan.skipped) + len(plan.rows):,}: {lines[0]}"
+    return capped([Fact("left alone", one) for one in lines], whole)
 
 
 def _reasons(plan: Plan, whole: bool) -> list[Fact]:
     """The reason, and where a node's own differs from it."""
     made = []
-    if plan.why:
-        made.append(Fact("reason", plan.why, "text-strong"))
-    elif plan.asks_reason:
+    if plan.reason:
+        made.append(Fact("reason", plan.reason, "text-strong"))
+    elif plan.needs_reason:
         made.append(Fact("reason", "not given yet", "warn"))
     own: dict[str, list[str]] = {}
     for target, words in plan.change.reasons.items():
-        if words == plan.why:
+        if words == plan.reason:
             continue
         own.setdefault(words, []).append(target)
-    return made + most([Fact("reason", f"{names(plan, those, whole)}: {words}") for words, those in own.items()], whole)
+    return made + capped(
+        [Fact("reason", f"{target_names(plan, those, whole)}: {words}") for words, those in own.items()], whole
+    )
 
 
 # -- names, counts and times -------------------------------------------------------------------------------------------
 
 
-def names(plan: Plan, targets: Sequence[str], whole: bool) -> str:
+def target_names(plan: Plan, targets: Sequence[str], whole: bool) -> str:
     """Whom a line is about, as people read it: ids of alerts and silences mean nothing to them."""
     kind = plan.action.kind
     if kind == "alert":
         alerts = [plan.cluster.alerts[target] for target in targets if target in plan.cluster.alerts]
         nodes = list(dict.fromkeys(alert.node for alert in alerts if alert.node))
-        return f"{few(list(dict.fromkeys(alert.name for alert in alerts)), whole)} {folded(nodes, whole)}".rstrip()
+        alert_names = first_names(list(dict.fromkeys(alert.name for alert in alerts)), whole)
+        return f"{alert_names} {folded_nodes(nodes, whole)}".rstrip()
     if kind == "silence":
         known = [plan.cluster.silences[target] for target in targets if target in plan.cluster.silences]
-        return f"silence of {few(list(dict.fromkeys(one.by or 'unknown' for one in known)), whole)}"
-    return folded(targets, whole) if kind == "node" else each(targets, kind, whole)
+        return f"silence of {first_names(list(dict.fromkeys(one.by or 'unknown' for one in known)), whole)}"
+    return folded_nodes(targets, whole) if kind == "node" else all_targets(targets, kind, whole)
 
 
-def folded(nodes: Sequence[str], whole: bool) -> str:
+def folded_nodes(nodes: Sequence[str], whole: bool) -> str:
     """A node set, on a screen never a very long one."""
     every = fold(nodes)
     # Only the beginning of a large set is folded twice.
     return every if whole or len(every) <= _NAMES_CAP else f"{fold(nodes[:4])} and {len(nodes) - 4:,} more"
 
 
-def each(targets: Sequence[str], kind: Kind, whole: bool) -> str:
+def all_targets(targets: Sequence[str], kind: Kind, whole: bool) -> str:
     """Targets, jobs by their ids: on a screen the first of them."""
-    return listed(targets, kind, len(targets)) if whole else listed(targets, kind)
+    return target_list(targets, kind, len(targets)) if whole else target_list(targets, kind)
 
 
-def most(made: list[Fact], whole: bool) -> list[Fact]:
+def capped(made: list[Fact], whole: bool) -> list[Fact]:
     """Not more of one sort than can be read; what is left out is counted."""
     if whole or len(made) <= GROUPS_SHOWN:
         return made
@@ -395,25 +402,25 @@ def most(made: list[Fact], whole: bool) -> list[Fact]:
     return [*shown, Fact(shown[-1].label, f"and {len(made) - len(shown):,} more like it", "text-dim")]
 
 
-def many(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
     """`1 alert`, `2 alerts`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def few(names: Sequence[str], whole: bool = False) -> str:
+def first_names(names: Sequence[str], whole: bool = False) -> str:
     """The first of some names, and how many more there are."""
     more = f" and {len(names) - 3:,} more" if len(names) > 4 and not whole else ""
     return ", ".join(names[:3] if more else names) + more
 
 
-def moment(plan: Plan, seconds: int) -> str:
+def time_after(plan: Plan, seconds: int) -> str:
     """The moment so many seconds after the plan was made, as far as its facts tell the time."""
     newest: Iterable[float] = (one.read_mono for one in plan.cluster.sources.values() if one.read_mono is not None)
     at = plan.cluster.at + max(0.0, plan.made - max(newest, default=plan.made))
-    return clock(at + seconds)
+    return time_text(at + seconds)
 
 
-def clock(epoch: float) -> str:
+def time_text(epoch: float) -> str:
     """`2026-11-24 07:12 +01:00 (06:12 UTC)`: people of several time zones read one journal."""
     try:
         at = datetime.fromtimestamp(epoch).astimezone()

@@ -22,20 +22,20 @@ def refused(action: Action, rights: Rights | None, row: Row | None = None) -> st
 
     Without a row an action on jobs is refused only where it would be on the person's own jobs too.
     """
-    if rights is None or action.shown_in in {"alert", "silence"} or action.argv:
+    if rights is None or action.result_kind in {"alert", "silence"} or action.argv:
         return None  # of a site's own program Slurm's rights say nothing
-    if (rights.nodes if action.shown_in in {"node", "partition"} else rights.jobs) is not False:
+    if (rights.nodes if action.result_kind in {"node", "partition"} else rights.jobs) is not False:
         return None
-    if action.shown_in in _SUFFICE.get(rights.level, ()):
+    if action.result_kind in _SUFFICE.get(rights.level, ()):
         # The level would do: it is the site's prefix that stands before it.
         return f"{action.label} is refused: {rights.why}"
     you = rights.level if rights.level in _SUFFICE else f"{rights.user} ({rights.level})"
     if action.kind != "job":
-        return f"{action.label} needs {action.needs}; you are {you}"
+        return f"{action.label} needs {action.admin_level}; you are {you}"
     if not isinstance(row, Job):
         return None
     if row.user != rights.user:
-        return f"{action.label} of {row.user}'s job needs {action.needs}; you are {you}"
+        return f"{action.label} of {row.user}'s job needs {action.admin_level}; you are {you}"
     if action.id == "release" and row.reason == "JobHeldAdmin":
-        return f"{action.label} of an admin's hold needs {action.needs}; you are {you}"
+        return f"{action.label} of an admin's hold needs {action.admin_level}; you are {you}"
     return None

@@ -16,15 +16,15 @@ from collectors.model import Change, Cluster, Node, SourceFault
 from collectors.nodeset import fold
 from console.actions.plan import Check, Options, Plan, PreflightReads, Refusal, Waves
 from console.actions.verification import (
-    PATIENCE_OF_S,
-    PATIENCE_S,
+    TIMEOUT_BY_ACTION_S,
+    TIMEOUT_S,
     PendingTarget,
     Settled,
     Verification,
-    rewritten,
-    state_of,
+    reason_replaced,
+    state_text,
 )
-from console.actions.waves import may_begin
+from console.actions.waves import earliest_start
 from console.health import drain_reasons
 from console.health.inconsistencies import fresh
 from console.health.xid_policy import Policy
@@ -32,25 +32,25 @@ from console.health.xid_policy import Policy
 from . import preflight
 from .outcome import Outcome, Progress, SendResult
 from .preflight_reads import RETURN_SOURCES
-from .target_reads import Readers
+from .target_reads import TargetReaders
 
 #: Seconds that the telemetry of nodes which came back is waited for; after that it is unknown, and that is said.
-LOOK_S = 120.0
+TELEMETRY_WAIT_S = 120.0
 #: Seconds that the facts about a step which is to go out may take to be read anew; then they are judged as they are.
-NEWER_S = 5.0
+REREAD_WAIT_S = 5.0
 #: Between two looks at the nodes, and at their telemetry.
-GLANCE_S, AGAIN_S = 1.0, 5.0
+POLL_S, TELEMETRY_POLL_S = 1.0, 5.0
 #: An XID may be told of so much later than it happened: what came shortly before the preview counts too.
 _LATE_S = 180.0
 #: Reads what the pre-flight of these nodes needs, as new as can be had. Blocks. Raises SourceFault.
-Look = Callable[[Sequence[str]], tuple[Cluster, PreflightReads]]
+Reread = Callable[[Sequence[str]], tuple[Cluster, PreflightReads]]
 
 
 class RolloutGate(Protocol):
     """What a roll-out asks of the gate that started it."""
 
     @property
-    def look(self) -> Callable[..., Any] | None:
+    def reread(self) -> Callable[..., Any] | None:
         """Reads what the pre-flight needs anew, between two waves."""
 
     def note(self, settled: Sequence[Settled], **more: str) -> str:
@@ -67,11 +67,11 @@ class RolloutGate(Protocol):
     def follow(self, outcome: Outcome) -> Outcome:
         """Read back until every target is settled."""
 
-    def ask_again(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
+    def replan(self, outcome: Outcome, cluster: Cluster) -> Plan | Refusal:
         """The same action on the targets that a send left out because they changed."""
 
 
-class Waving:
+class Rollout:
     """One mass return on its way."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Waving:
         waves: Waves,
         progress: Progress,
         gate: RolloutGate,
-        readers: Readers,
+        readers: TargetReaders,
         clock: Clock,
         policy: Policy,
     ) -> None:
@@ -110,7 +110,7 @@ class Waving:
         """From when on XIDs count, where it is known what came before: that was looked at when it was planned."""
         good = fresh(plan.cluster, clock.now(), plan.made)
         self._knew_xids = good.nodes and good.xids
-        self._confirmed = {check.trouble for check in plan.checks if check.level == "bad"}
+        self._confirmed = {check.identity for check in plan.checks if check.level == "bad"}
         """What spoke against a node in the preview: the glass was broken for it."""
         self.warning = ""
         """What could not be written down or taken out again."""
@@ -125,7 +125,7 @@ class Waving:
         wave = self._of[step.targets[0]]
         if wave != self._at:
             count, unfit = self._count + len(self._unsent), self.close(results)
-            if count and 100 * unfit > self._waves.most_failed_pct * count and not self._stopped():
+            if count and 100 * unfit > self._waves.max_failed_pct * count and not self._stopped():
                 name = self._waves.waves[self._at].name
                 self._progress.hold(f"{name}: {unfit:,} of {count:,} nodes did not come back fit")
             self._at = wave
@@ -136,7 +136,7 @@ class Waving:
         """Look at the nodes of a step once more, as for somebody who puts them back by hand just now: since the preview
         minutes have passed. Returns those that are not fit; they are set aside. What cannot be read refuses nothing.
         """
-        self._looked, look, began = {}, self._gate.look, self._clock.mono()
+        self._looked, look, began = {}, self._gate.reread, self._clock.mono()
         if look is None:
             return {}
         self._progress.wave = f"{self._head}: looks at {len(names):,} nodes before they go out"
@@ -144,7 +144,7 @@ class Waving:
             while True:
                 cluster, extra = look(names)
                 waited = self._clock.mono() - began
-                if _newer(cluster, began) or waited >= NEWER_S or self._progress.rest(GLANCE_S):
+                if _newer(cluster, began) or waited >= REREAD_WAIT_S or self._progress.wait(POLL_S):
                     break
             rows = self._rows(names)
         except SourceFault as error:
@@ -170,7 +170,7 @@ class Waving:
         self._sent += tuple(waiting)
         self._count += len(step.targets)
         self._failed |= {target: result.why for target, result in found.items() if result.state == "failed"}
-        self._steps.append((mono, self._waves.kw(step.targets)))
+        self._steps.append((mono, self._waves.power_kw(step.targets)))
         if not self._waves.ramp_kw_min or any(node not in self._waves.node_kw for node in step.targets):
             self._not_before = mono + self._waves.pause_s
 
@@ -195,7 +195,7 @@ class Waving:
         self._come_late(late, unfit, results)
         self._sent, self._behind = (), behind + left
         self._failed, self._unsent, self._count = {}, {}, 0
-        self._progress.behind = len(self._behind)
+        self._progress.late_count = len(self._behind)
         return len(aside)
 
     def finish(self, results: dict[str, SendResult]) -> None:
@@ -203,14 +203,14 @@ class Waving:
         self.close(results)
         if not self._behind or self._stopped():
             return
-        patience = PATIENCE_OF_S.get(self._plan.action.id, PATIENCE_S)
+        patience = TIMEOUT_BY_ACTION_S.get(self._plan.action.id, TIMEOUT_S)
         late, behind = self._watched(self._behind, patience, "left behind")
         unfit, _ = self._unfit(late)
         if self._stopped():
             return
         self._come_late(late, unfit, results)
         self._behind = behind
-        self._progress.behind = len(behind)
+        self._progress.late_count = len(behind)
 
     # -- what is told and written ------------------------------------------------------------------------------------
 
@@ -232,7 +232,7 @@ class Waving:
             msgspec.structs.replace(one, why=f"{one.why}; set aside: {unfit[one.target]}", aside=True)
             if one.target in unfit else one for one in settled
         )  # fmt: skip
-        results |= {one.target: SendResult(one.state, one.why, one.aside, one.seen) for one in told}
+        results |= {one.target: SendResult(one.state, one.why, one.aside, one.shown_state) for one in told}
         self._progress.results |= results
         self.warning = self.warning or self._gate.note(told, wave=wave)
 
@@ -247,7 +247,7 @@ class Waving:
         if self._blind:
             words.append(f"before it went out it could not be looked at: {self._blind}")
             self._blind = ""
-        self._progress.tell(", ".join(words), aside)
+        self._progress.log_wave(", ".join(words), aside)
 
     def _stopped(self) -> bool:
         return self._progress.stopped
@@ -265,7 +265,7 @@ class Waving:
         or as far as it came when it was stopped."""
         watch, every = Verification(waiting), list[Settled]()
         while watch.waiting:
-            seen = self._readers.glance(self._plan.cluster.name, self._plan.action, watch.waiting)
+            seen = self._readers.poll(self._plan.cluster.name, self._plan.action, watch.waiting)
             mono = self._clock.mono()
             watch, settled = watch.check(seen, mono)
             every += settled
@@ -275,7 +275,7 @@ class Waving:
             names = fold(one.target for one in watch.waiting)
             of_it = f"{len(watch.waiting):,} of {len(waiting):,} to register"
             self._progress.wave = f"{head}: waits for {of_it}, {left:.0f} s more at most: {names}"
-            if self._progress.rest(GLANCE_S):
+            if self._progress.wait(POLL_S):
                 break
         return tuple(every), watch.waiting
 
@@ -292,22 +292,22 @@ class Waving:
             resumed = {name: at for name, at in extra.resumed.items() if at < self._since}
         extra = msgspec.structs.replace(extra, resumed=resumed)
         cluster = msgspec.structs.replace(cluster, nodes={**cluster.nodes, **rows})
-        found = preflight.checks(self._plan.action, cluster, rows, extra, self._clock.now(), self._policy,
+        found = preflight.run_checks(self._plan.action, cluster, rows, extra, self._clock.now(), self._policy,
                                  mono=self._clock.mono())  # fmt: skip
-        return tuple(check for check in found if check.trouble not in self._confirmed)
+        return tuple(check for check in found if check.identity not in self._confirmed)
 
     def _meanwhile(self, name: str, row: Node) -> str:
         """What a program did to a node since it was confirmed: what a person did, the gate finds by itself."""
-        was = self._plan.seen[name]
-        if not isinstance(was, Node) or not rewritten(self._plan.action, was, row):
+        was = self._plan.rows[name]
+        if not isinstance(was, Node) or not reason_replaced(self._plan.action, was, row):
             return ""
-        return f"{state_of(row)} meanwhile: {row.reason}" if drain_reasons.robot(row.reason_by, row.reason) else ""
+        return f"{state_text(row)} meanwhile: {row.reason}" if drain_reasons.robot(row.reason_by, row.reason) else ""
 
     def _unfit(self, settled: Sequence[Settled]) -> tuple[dict[str, str], int]:
         """Of these nodes those that came back and are not fit, and why; of how many that is not known."""
         names = [one.target for one in settled if one.state == "done"]
-        cluster, since, ends = self._plan.cluster, int(self._clock.now()), self._clock.mono() + LOOK_S
-        look = self._gate.look
+        cluster, since, ends = self._plan.cluster, int(self._clock.now()), self._clock.mono() + TELEMETRY_WAIT_S
+        look = self._gate.reread
         if not names or look is None:
             return {}, len(names)
         rows: dict[str, Node] = {}
@@ -321,7 +321,7 @@ class Waving:
                 new = all(load.sampled_at is not None and load.sampled_at >= since for load in loads)
             except SourceFault as error:
                 extra, new = PreflightReads(faults=(str(error.fault),)), False
-            if new or self._clock.mono() >= ends or self._progress.rest(AGAIN_S):
+            if new or self._clock.mono() >= ends or self._progress.wait(TELEMETRY_POLL_S):
                 break
         if self._stopped():
             return {}, 0
@@ -336,7 +336,7 @@ class Waving:
         unfit = {name: "; ".join(whys) for name, whys in bad.items()}
         works = {name: why for name, why in unfit.items() if name in rows and "DRAIN" not in rows[name].flags}
         self._progress.unfit |= works
-        if self._waves.drains and works:
+        if self._waves.redrain and works:
             told = self._drain_again(works, msgspec.structs.replace(cluster, nodes={**cluster.nodes, **rows}))
             unfit |= {name: f"{unfit[name]}; {told}" for name in works}
         return unfit, blind
@@ -353,17 +353,19 @@ class Waving:
             if outcome.refused is None:
                 outcome = self._gate.follow(outcome)
             whys = [
-                one.why for name, one in outcome.results.items() if one.state != "done" and name not in outcome.again
+                one.why
+                for name, one in outcome.results.items()
+                if one.state != "done" and name not in outcome.reconfirm
             ]
-            bad = bad or next(iter(whys), "") or ("" if outcome.again else outcome.refused or "")
+            bad = bad or next(iter(whys), "") or ("" if outcome.reconfirm else outcome.refused or "")
             self.warning = self.warning or outcome.warning
             for name, result in outcome.results.items():
                 if result.state == "done":
                     self._progress.unfit.pop(name, None)
-            if not outcome.again:
+            if not outcome.reconfirm:
                 break
             # Nodes that have just come back flap: those that changed are asked again.
-            plan = self._gate.ask_again(outcome, cluster)
+            plan = self._gate.replan(outcome, cluster)
         else:
             bad = plan.why
         if bad:
@@ -376,16 +378,16 @@ class Waving:
             return ""
         fell = row.state == "DOWN" and self._plan.action.id == "resume"
         because = f": {row.reason}" if row.reason else ""
-        return f"{state_of(row)} again{because}" if fell or "DRAIN" in row.flags else ""
+        return f"{state_text(row)} again{because}" if fell or "DRAIN" in row.flags else ""
 
     def _keep_ramp(self, nodes: Sequence[str]) -> None:
         """Wait until these may draw their power."""
-        kw, ramp = self._waves.kw(nodes), self._waves.ramp_kw_min
-        at = max(self._not_before, may_begin(self._steps, kw, ramp) if ramp else float("-inf"))
+        kw, ramp = self._waves.power_kw(nodes), self._waves.ramp_kw_min
+        at = max(self._not_before, earliest_start(self._steps, kw, ramp) if ramp else float("-inf"))
         while (left := at - self._clock.mono()) > 0:
             power = f" (about {kw:,.0f} kW)" if ramp and kw else ""
             self._progress.wave = f"{self._head}: the next {len(nodes):,} nodes{power} in {left:.0f} s"
-            if self._progress.rest(min(left, 1.0)):
+            if self._progress.wait(min(left, 1.0)):
                 return
 
 

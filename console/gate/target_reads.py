@@ -14,14 +14,14 @@ from collectors.model import AlertDesk, Cluster, SourceFault, Transport
 from console.actions import incident
 from console.actions.action import ROWS, Action, Row
 from console.actions.plan import Plan
-from console.actions.verification import PendingTarget, drifted, jobs_by_node
+from console.actions.verification import PendingTarget, find_drift, jobs_by_node
 
-from .confirmation import weighed
-from .outcome import Changed, SendResult
-from .planning import otherwise
+from .confirmation import partition_peers
+from .outcome import ChangedTarget, SendResult
+from .planning import next_state_drift
 
 
-class Again(NamedTuple):
+class RereadResult(NamedTuple):
     """What a second look at the targets of a plan found."""
 
     rows: Mapping[str, Row]
@@ -29,11 +29,11 @@ class Again(NamedTuple):
     age: float | None
     dropped: dict[str, SendResult]
     """Targets that must not be acted on."""
-    asks: dict[str, Changed]
+    reconfirm: dict[str, ChangedTarget]
     """Targets that may be acted on once a new preview was confirmed."""
 
 
-class Readers:
+class TargetReaders:
     """The readers of named things that a gate has. What it asks them may block."""
 
     def __init__(self, transport: Transport | None, desk: AlertDesk | None) -> None:
@@ -61,11 +61,11 @@ class Readers:
                 return self._transport.read_users(targets)
         return self._transport.read_reservations(targets)
 
-    def again(self, plan: Plan, targets: Sequence[str], clock: Clock) -> Again:
+    def reread(self, plan: Plan, targets: Sequence[str], clock: Clock) -> RereadResult:
         """These targets of a plan as they are now, and what of them is not sent as confirmed. Raises SourceFault."""
         age = plan.age_s(began := clock.mono())
-        beside = weighed(plan)
-        rows: Mapping[str, Row] = {**{one: plan.cluster.nodes[one] for one in beside}, **plan.seen}
+        beside = partition_peers(plan)
+        rows: Mapping[str, Row] = {**{one: plan.cluster.nodes[one] for one in beside}, **plan.rows}
         jobs: Mapping[str, frozenset[str]] | None = None
         if self.reads(plan.action.kind):
             # Every road asks Slurm for all nodes, whichever are named: the others of their partitions cost no more.
@@ -73,20 +73,20 @@ class Readers:
             if plan.kills and plan.action.kind == "node":
                 jobs = self.jobs_on(targets)
             age = clock.mono() - began
-        elif age is None or age > plan.oldest_s:
+        elif age is None or age > plan.max_age_s:
             raise SourceFault("stale", "what is known of them is too old", "wait for the next reading")
         hit = None if plan.jobs is None else frozenset(job.id for job in plan.jobs)
-        found = Again(rows, age, {}, {})
+        found = RereadResult(rows, age, {}, {})
         for target in targets:
             now = rows.get(target)
             jobs_before = hit if jobs is not None else None
             jobs_now = None if jobs is None else jobs.get(target, frozenset())
-            one = drifted(plan.action, plan.cluster, plan.seen[target], now, jobs_before, jobs_now)
-            if one is None or one.asks:
-                other = otherwise(plan, target, now)
-                one = other if one is None or (other is not None and not other.asks) else one
-            if one is not None and one.asks and now is not None:
-                found.asks[target] = Changed(one.why, now)
+            one = find_drift(plan.action, plan.cluster, plan.rows[target], now, jobs_before, jobs_now)
+            if one is None or one.reconfirm:
+                other = next_state_drift(plan, target, now)
+                one = other if one is None or (other is not None and not other.reconfirm) else one
+            if one is not None and one.reconfirm and now is not None:
+                found.reconfirm[target] = ChangedTarget(one.why, now)
             elif one is not None:
                 found.dropped[target] = SendResult("dropped", one.why)
         return found
@@ -96,13 +96,13 @@ class Readers:
         taking out through this gate just now; and the incident that eases it."""
         cluster = plan.cluster
         if plan.action.kind == "node":
-            gone = {*plan.seen, *weighed(plan)}.difference(rows) | going.difference(plan.seen)
+            gone = {*plan.rows, *partition_peers(plan)}.difference(rows) | going.difference(plan.rows)
             nodes: Any = {name: row for name, row in {**cluster.nodes, **rows}.items() if name not in gone}
             cluster = msgspec.structs.replace(cluster, nodes=nodes)
-        if plan.inside and self._desk is not None:
+        if plan.incident and self._desk is not None:
             # An Alertmanager that is silent ends no incident: what was known of it stands, as long as it lasts.
             with suppress(SourceFault):
-                silences = self._desk.read_silences_of(INCIDENT, [plan.inside])
+                silences = self._desk.read_silences_of(INCIDENT, [plan.incident])
                 cluster = msgspec.structs.replace(cluster, silences=silences)
         return cluster
 
@@ -111,15 +111,15 @@ class Readers:
         assert self._transport is not None
         return jobs_by_node(self._transport.read_jobs_on(nodes).values())
 
-    def glance(self, cluster: str, action: Action, waiting: Sequence[PendingTarget]) -> Cluster:
+    def poll(self, cluster: str, action: Action, waiting: Sequence[PendingTarget]) -> Cluster:
         """A Cluster of just what shows what came of these; of nothing where it cannot be read."""
-        kind: Any = action.shown_in
+        kind: Any = action.result_kind
         made = {one.value or "": None for one in waiting}
-        targets = [one.target for one in waiting] if action.together is None else list(made)
+        targets = [one.target for one in waiting] if action.creates is None else list(made)
         try:
             if action.id == "incident":
                 # Its silence has an id that Alertmanager gave it: it is found by its name.
-                names = [incident.name_in(one) for one in targets]
+                names = [incident.name_of(one) for one in targets]
                 rows: Any = None if self._desk is None else self._desk.read_silences_of(INCIDENT, names)
             else:
                 rows = self.read(kind, targets) if self.reads(kind) else None

@@ -36,7 +36,7 @@ _FORMS = {
 }  # fmt: skip
 
 
-#: Kinds of which the journal keeps every field (`console.gate.outcome.noted`).
+#: Kinds of which the journal keeps every field (`console.gate.outcome.journal_row`).
 _WHOLE = {"partition": Partition, "reservation": Reservation, "user": User}
 
 
@@ -205,16 +205,18 @@ def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[
         before, row = was(orphan, target), rows.get(target)
         reason, asked = orphan.reasons.get(target, orphan.reason), orphan.resume_after_s
         known = BY_ID.get(orphan.action)
-        if known is None or known.unseen:
+        if known is None or known.unverifiable:
             told[target] = {"state": "unknown", "why": "no reading shows what it did"}
             continue
         shown = (
-            verification.seen(orphan.action, before, row, reason, asked, orphan.values.get(target)) if before else False
+            verification.is_done(orphan.action, before, row, reason, asked, orphan.values.get(target))
+            if before
+            else False
         )
         if shown:
             told[target] = {"state": "done", "why": "read back: it is as it was meant to be"}
             continue
-        now = "it is not there any more" if row is None else f"now {verification.state_of(row)}"
+        now = "it is not there any more" if row is None else f"now {verification.state_text(row)}"
         if before is None:
             now = f"the journal does not say how it was; {now}"
         told[target] = {"state": "unknown", "why": f"read back, not seen: {now}"}

@@ -14,8 +14,8 @@ from collectors.jobstate import held
 from collectors.model import TAKEN, Cluster, Job, Node, Partition, Silence
 from collectors.nodestate import OUT
 from collectors.slurm.operations import MOMENT, epoch_of
-from console.actions.action import Kind, Row, rows_of, said
-from console.actions.plan import Options, Skip, grouped, listed
+from console.actions.action import Kind, Row, rows_of, signed_reason
+from console.actions.plan import Options, Skip, by_reason, target_list
 from console.actions.registry import BY_ID
 from console.actions.silences import match
 
@@ -93,7 +93,7 @@ def undo_of(
         return "nobody wrote down what came of it: read it back first, in :journal"
     strange = [target for target in only or () if target not in entry.targets]
     if strange:
-        return f"{listed(strange, _kind(entry))}: not among its targets"
+        return f"{target_list(strange, _kind(entry))}: not among its targets"
     wanted = [target for target in entry.targets if only is None or target in only]
     back = undone(entry, undos(entries))
     found = _Found()
@@ -172,16 +172,18 @@ def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> 
     if entry.action == "drain":
         own = entry.reasons.get(target, entry.reason)
         if "DRAIN" in before.flags:
-            found.left[target] = f"it was {before.display} before{said(before)}, and stays so"
+            found.left[target] = f"it was {before.display} before{signed_reason(before)}, and stays so"
         elif row is not None and row.reason and own and own.strip('" ') != row.reason.strip('" '):
             # Not even one that ours is part of: whoever wrote more into it drained it for more than that.
-            found.left[target] = f"it has another reason now{said(row)}"
+            found.left[target] = f"it has another reason now{signed_reason(row)}"
         elif _acts("undrain", row, cluster, target, found):
             found.take("undrain", target)
             if row is not None and _drained_again(entry, row):
                 found.note(f"it was drained again since with the same reason, by {row.reason_by}", target)
             if before.reason and before.display in OUT:
-                found.note(f"it was {before.display} before{said(before)}; that reason does not come back", target)
+                found.note(
+                    f"it was {before.display} before{signed_reason(before)}; that reason does not come back", target
+                )
         return
     if _acts("drain", row, cluster, target, found):
         found.take("drain", target)
@@ -230,15 +232,15 @@ def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at
     row = rows_of(action, cluster).get(target)
     before = had(entry, target)
     assert action.value is not None
-    now = None if row is None else action.value.of(row)
+    now = None if row is None else action.value.current(row)
     if back is None:
         found.left[target] = f"{action.label} cannot be undone"
     elif before is None:
-        found.left[target] = f"the journal does not say which {action.value.word} it had"
+        found.left[target] = f"the journal does not say which {action.value.noun} it had"
     elif now is not None and now == before:
-        found.left[target] = f"its {action.value.word} is as before"
+        found.left[target] = f"its {action.value.noun} is as before"
     elif now is not None and now != entry.values.get(target):
-        found.left[target] = f"it has another {action.value.word} now: {now}"
+        found.left[target] = f"it has another {action.value.noun} now: {now}"
     elif back.id == "extend" and (not MOMENT.fullmatch(before) or epoch_of(before) - at < _LEAST_S):
         # Slurm would end it at once, and the jobs in it.
         found.left[target] = f"the end that it had is over: {before}"
@@ -281,7 +283,7 @@ def _proposed(entry: JournalEntry, found: _Found, cluster: Cluster) -> Undo | st
     targets = tuple(found.groups.pop(first))
     notes = _notes(found, entry, targets)
     for action, more in found.groups.items():
-        notes.append(f"{listed(more, _kind(entry))}: {BY_ID[action].label}, by a second undo")
+        notes.append(f"{target_list(more, _kind(entry))}: {BY_ID[action].label}, by a second undo")
     return Undo(
         action=first,
         targets=targets,
@@ -365,12 +367,12 @@ def _again(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: C
 def _notes(found: _Found, entry: JournalEntry, targets: Sequence[str]) -> list[str]:
     kind = _kind(entry)
     notes = [
-        f"{listed(names, kind)}: {text}"
+        f"{target_list(names, kind)}: {text}"
         for text, every in found.notes.items()
         if (names := [one for one in every if one in targets])
     ]
     if found.left:
-        notes.append("left alone: " + grouped([Skip(target, why) for target, why in found.left.items()], kind))
+        notes.append("left alone: " + by_reason([Skip(target, why) for target, why in found.left.items()], kind))
     return notes
 
 
@@ -378,7 +380,7 @@ def _nothing(found: _Found, entry: JournalEntry) -> str:
     whys = dict.fromkeys(found.left.values())
     if len(whys) == 1:
         return next(iter(whys))
-    return "nothing to undo: " + grouped([Skip(target, why) for target, why in found.left.items()], _kind(entry))
+    return "nothing to undo: " + by_reason([Skip(target, why) for target, why in found.left.items()], _kind(entry))
 
 
 def _kind(entry: JournalEntry) -> Kind:

@@ -12,7 +12,7 @@ from collectors.model import Cluster, Reservation, User
 from collectors.nodeset import names_in
 from collectors.slurm.operations import EPOCH
 from console.actions import reservations, user_actions
-from console.actions.incident import incidents
+from console.actions.incident import active_incidents
 
 from .entries import JournalEntry, was
 
@@ -50,14 +50,14 @@ def of(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float)
         return "the journal does not say which limits they had"
     return Back(
         action="unblock", targets=tuple(users),
-        settings={name: user_actions.had(row) for name, row in users.items()},
+        settings={name: user_actions.limits_text(row) for name, row in users.items()},
     )  # fmt: skip
 
 
 def _ended(entry: JournalEntry, cluster: Cluster, now: float) -> Back | str:
     name = entry.settings.get("name", "")
     made = {(one.get("by"), one.get("comment")) for one in entry.silences}
-    stands = [key for one in incidents(cluster, now) if one.name == name for key in one.silences]
+    stands = [key for one in active_incidents(cluster, now) if one.name == name for key in one.silences]
     # Others may have declared it too, or again: theirs stands.
     own = tuple(key for key in stands if (cluster.silences[key].by, cluster.silences[key].comment) in made)
     return Back(action="lift", targets=own) if own else "the incident is over"
@@ -97,7 +97,7 @@ def _made_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, no
             whys.append(f"{name} stands again")
         elif not isinstance(row, Reservation):
             whys.append(f"the journal does not say how {name} was")
-        elif isinstance(found := reservations.again(row, now), str):
+        elif isinstance(found := reservations.recreate(row, now), str):
             whys.append(f"{name}: {found}")
         else:
             nodes, said, seconds, notes = found

@@ -12,8 +12,8 @@ from collectors.slurm import operations, transport
 from collectors.slurm.native.requests import calls as native_calls
 from collectors.slurm.rest import requests as rest
 from console.actions.action import Action
-from console.actions.drift_rules import Drift, Rule
-from console.actions.incident import LASTS_S
+from console.actions.drift_rules import Drift, DriftRule
+from console.actions.incident import DURATION_S
 from console.actions.registry import ACTIONS
 from console.config.privileges import NEEDS
 from console.journal.undo import NEAREST
@@ -173,13 +173,13 @@ def _can(action: Action, drift: Drift) -> bool:
     """Whether the change is one that this action could meet."""
     match drift:
         case "next_down" | "next_resume":
-            return "next_state" in action.asks
+            return "next_state" in action.option_fields
         case "new_job" | "kills":
             return action.takes_out
     return True
 
 
-def _ruled(actions: Sequence[Action], drift: Drift, rule: Rule) -> str:
+def _ruled(actions: Sequence[Action], drift: Drift, rule: DriftRule) -> str:
     those = [one.id for one in actions if one.rule(drift) == rule]
     if len(those) == len(actions) > 3:
         return "all"
@@ -222,7 +222,7 @@ def change(action: Action, **more: object) -> Change:
     if action.id == "incident":
         mark = (Matcher(name=INCIDENT, value="R07-R10"),)
         told = f"incident R07-R10: {REASON} nodes gpu[0001-0002]"
-        given["silences"] = (NewSilence(alerts=(), matchers=mark, seconds=LASTS_S, by="alice", comment=told),)
+        given["silences"] = (NewSilence(alerts=(), matchers=mark, seconds=DURATION_S, by="alice", comment=told),)
     return Change(**{**given, **more})  # type: ignore[arg-type]
 
 
@@ -238,7 +238,7 @@ def _sent(action: Action) -> Iterator[str]:
         one = change(action, **more)
         yield f"{said[:1].upper()}{said[1:]}:\n" if said else f"For {_for(action)}:\n"
         yield "```"
-        if action.shown_in not in {"alert", "silence"}:
+        if action.result_kind not in {"alert", "silence"}:
             for words, _ in operations.calls(one):
                 yield f"cli      {shlex.join(words)}"
             yield from (f"rest     {line}" for line in _rest(one))
@@ -247,7 +247,7 @@ def _sent(action: Action) -> Iterator[str]:
             for order in alert_orders(one, "https://alertmanager.example"):
                 yield shlex.join(order.argv)
         yield "```\n"
-        if action.shown_in in {"alert", "silence"}:
+        if action.result_kind in {"alert", "silence"}:
             how = "DELETE /api/v2/silence/ID" if action.kind == "silence" else "POST /api/v2/silences"
             yield f"It is sent as `{how}`; the line above does the same by hand.\n"
 
@@ -267,10 +267,10 @@ def _for(action: Action) -> str:
 
 
 def _asks(action: Action) -> str:
-    count = action.danger == "kills" or action.counts
+    count = action.danger == "kills" or action.count_confirmed
     words = ["a reason"] * action.needs_reason + ["the count"] * count
     words += ["its name where it holds most of the machine"] * (action.id == "partition-down")
-    words += [f"a {action.value.word}"] if action.value is not None else []
+    words += [f"a {action.value.noun}"] if action.value is not None else []
     return ", ".join(words) or "y"
 
 
@@ -279,4 +279,4 @@ def _back(action: Action) -> str:
 
 
 def _needs(action: Action) -> str:
-    return action.needs or "what the proxy before Alertmanager asks"
+    return action.admin_level or "what the proxy before Alertmanager asks"

@@ -30,7 +30,7 @@ def actions() -> str:
     """Every key that changes something, a line for each kind of target: `- job: `K` cancel (count), …`."""
     made: dict[str, list[str]] = {}
     for action in _KEYED:
-        count = action.danger == "kills" or action.counts
+        count = action.danger == "kills" or action.count_confirmed
         asks = [word for word, needed in (("reason", action.needs_reason), ("count", count)) if needed]
         made.setdefault(action.kind, []).append(
             f"`{action.key}` {action.id}" + (f" ({', '.join(asks)})" if asks else "")

@@ -66,7 +66,7 @@ class JournalActs(WachtScreen):
         if entry is None:
             return "the cursor is on no action"
         if self.app.read_only:
-            return self.app.gate.locked
+            return self.app.gate.read_only_reason
         found = undo_of(entry, self.book.entries, self.cluster, self.app.clock.now())
         return found if isinstance(found, str) else ""
 

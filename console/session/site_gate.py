@@ -79,13 +79,13 @@ def pre_flight(
 ) -> Callable[[Sequence[str]], PreflightReads] | None:
     """What reads the facts that only this action needs, for `wacht act`; None where it needs none."""
     action = BY_ID.get(action_id)
-    if action is None or not preflight_reads.needed(action):
+    if action is None or not preflight_reads.needs_reads(action):
         return None
 
     def look(targets: Sequence[str]) -> PreflightReads:
         telemetry = site.telemetry()
         node_naming.tell(telemetry, cluster.nodes)
-        return preflight_reads.gather(action, targets, cluster, transport, telemetry, resumed())
+        return preflight_reads.read_for(action, targets, cluster, transport, telemetry, resumed())
 
     return look
 
@@ -104,5 +104,5 @@ def closed_gate(site: Site) -> Gate:
         raise JournalFault(LOCKED)
 
     gate = Gate(site.name, no_writer, None, no_journal, site.clock_of(), read_only=True)
-    gate.locked = LOCKED
+    gate.read_only_reason = LOCKED
     return gate

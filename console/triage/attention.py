@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.model import Cluster, Node
-from console.actions.incident import incidents
+from console.actions.incident import active_incidents
 from console.alerts.folds import CRITICAL, QUIET
 from console.health import cooling_loops, drain_reasons
 from console.health.drain_reasons import FORGOTTEN_S, robot
@@ -87,7 +87,7 @@ def needs(
     declared = [
         AttentionLine("!", "bad", f"incident {one.name}: {one.title}, by {one.by or 'somebody'}, ends in "
              f"{duration(one.ends - now)}", one.starts, opens_of(one.nodes), True)
-        for one in incidents(cluster, now)
+        for one in active_incidents(cluster, now)
     ]  # fmt: skip
     ranked = sorted(found.lines, key=lambda one: (one.rank, not one.need.event, -one.at))
     return [*declared, *(one.need for one in ranked)]

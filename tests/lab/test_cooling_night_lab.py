@@ -151,7 +151,7 @@ class Night:
 
 @pytest.fixture
 async def night(lab_forky: Lab, monitor: Monitor, alertmanager_forky: Alertmanager, tmp_path, monkeypatch):
-    monkeypatch.setattr(rollout, "AGAIN_S", 1.0)  # it is scraped every second here
+    monkeypatch.setattr(rollout, "TELEMETRY_POLL_S", 1.0)  # it is scraped every second here
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{lab_forky.bin_dir}:/usr/bin:/bin")
     lab_forky.reset()
@@ -203,13 +203,13 @@ async def test_the_night_of_the_cooling(night: Night, op: Operator) -> None:
 
     # Inside it one key each: the partition, and the nodes, which are more than half of the large one.
     await op.command("partition-down long cooling")
-    assert (await asked(op)).plan.inside == LOOP
+    assert (await asked(op)).plan.incident == LOOP
     await op.confirm(answer="y")
     await asyncio.to_thread(wait_for, lambda: "" if night.partition("long") == "DOWN" else "it is up", 20)
     await op.look_again()
     await op.command(f"drain @loop:{LOOP} cooling")
     dialog = await asked(op)
-    assert (dialog.plan.confirm.kind, dialog.plan.inside, len(dialog.plan.seen)) == ("plain", LOOP, len(nodes))
+    assert (dialog.plan.confirmation.kind, dialog.plan.incident, len(dialog.plan.rows)) == ("plain", LOOP, len(nodes))
     op.sees("inside", "train_7b")
     await op.confirm(answer="y")
     await op.until(lambda: all("DRAIN" in op.cluster.nodes[name].flags for name in nodes), "the racks are drained")

@@ -60,12 +60,12 @@ def flapping(shift: Shift) -> None:
 def test_a_drain_of_a_node_that_flaps_is_asked_again(shift: Shift) -> None:
     flapping(shift)
     plan = shift.plan("drain", FLAPS, reason="second")
-    assert isinstance(plan, Plan) and plan.seen[FLAPS].display == "unknown"
+    assert isinstance(plan, Plan) and plan.rows[FLAPS].display == "unknown"
     back(shift)
-    outcome: Outcome = shift.gate.send(plan, plan.confirm.words)
-    assert set(outcome.again) == {FLAPS} and "DRAIN" not in shift.node(FLAPS).flags
-    fresh = shift.gate.ask_again(outcome, plan.cluster)
-    assert isinstance(fresh, Plan) and fresh.why == "second" and fresh.seen[FLAPS].display in {"mixed", "allocated"}
+    outcome: Outcome = shift.gate.send(plan, plan.confirmation.prompt)
+    assert set(outcome.reconfirm) == {FLAPS} and "DRAIN" not in shift.node(FLAPS).flags
+    fresh = shift.gate.replan(outcome, plan.cluster)
+    assert isinstance(fresh, Plan) and fresh.reason == "second" and fresh.rows[FLAPS].display in {"mixed", "allocated"}
     assert shift.sends(fresh) == {FLAPS: "done"} and shift.node(FLAPS).reason == "second"
 
 

@@ -17,7 +17,7 @@ from collectors.alertmanager.sources import open_desk, open_sources
 from collectors.alertmanager.write import open_writer
 from collectors.clock import SystemClock
 from collectors.model import Cluster
-from console.actions.incident import asked, incidents
+from console.actions.incident import active_incidents, parse_request
 from console.actions.plan import Options, Plan
 from console.gate.gate import Gate
 from console.journal.entries import join
@@ -80,10 +80,10 @@ class Site:
                     desk=open_desk("lab", self.settings))  # fmt: skip
         cluster = self.cluster()
         words = ["extend"] if extend else ["n[1-3]", "cooling"]
-        wants = asked(words, cluster, self.clock.now())
+        wants = parse_request(words, cluster, self.clock.now())
         plan = gate.plan(wants.action, wants.targets, wants.title, cluster, Options(settings=wants.settings))
         assert isinstance(plan, Plan), plan
-        outcome = gate.send(plan, plan.confirm.words)
+        outcome = gate.send(plan, plan.confirmation.prompt)
         assert outcome.refused is None, outcome.refused
         ended = gate.follow(outcome, 1.0)
         states = {one.state for one in ended.results.values()}
@@ -106,13 +106,13 @@ def test_an_extension_is_done_once_its_own_silence_is_read(
     alertmanager.reset()
     site = Site(alertmanager, tmp_path)
     assert site.declare(alertmanager.url) == {"done"}
-    (first,) = incidents(site.cluster(), site.clock.now())
+    (first,) = active_incidents(site.cluster(), site.clock.now())
     # The clock of an incident is in seconds: an extension must end later to be told from what stands.
     lines += [Line(alertmanager.url, carries=False), Line(alertmanager.url, carries=True)]
     threading.Event().wait(2.1)
     assert site.declare(lines[0].url, extend=True) == {"unknown"}, "the old one stands, and proves nothing"
-    (still,) = incidents(site.cluster(), site.clock.now())
+    (still,) = active_incidents(site.cluster(), site.clock.now())
     assert (still.ends, still.silences) == (first.ends, first.silences)
     assert site.declare(lines[1].url, extend=True) == {"done"}, "the answer was lost, the silence was not"
-    (later,) = incidents(site.cluster(), site.clock.now())
+    (later,) = active_incidents(site.cluster(), site.clock.now())
     assert later.ends > first.ends and len(later.silences) == 2

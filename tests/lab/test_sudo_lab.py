@@ -111,7 +111,7 @@ def test_the_page_s_rules_let_through_every_action_and_no_more(site: Site) -> No
 
     sent = {
         action.id: [words for words, _ in operations.calls(action_pages.change(action))]
-        for action in ACTIONS if action.shown_in not in {"alert", "silence"}
+        for action in ACTIONS if action.result_kind not in {"alert", "silence"}
     }  # fmt: skip
     assert refused() == {"partition-down", "partition-up", "block", "unblock"}
     assert [said for words, said in doctor_reads.WIDE if asks(words, "alice")] == []

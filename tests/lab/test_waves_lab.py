@@ -30,8 +30,8 @@ class Watcher(Progress):
         super().__init__()
         self._deeds, self.of = dict(deeds), dict[str, Mapping[str, str]]()
 
-    def tell(self, line: str, aside: Mapping[str, str]) -> None:
-        super().tell(line, aside)
+    def log_wave(self, line: str, aside: Mapping[str, str]) -> None:
+        super().log_wave(line, aside)
         name = line.partition(":")[0]
         self.of[name] = aside
         if deed := self._deeds.pop(name, None):
@@ -48,7 +48,7 @@ def shift(lab_forky: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     lab.reset()
     made = Shift(lab, monkeypatch, tmp_path)
     made.gate.guard = Guard(share_pct=100, break_pct=100, wave_wait_s=WAITS, wave_pause_s=0, wave_failed_pct=100)
-    made.gate.look = lambda names: (made.cluster("resume"), PreflightReads())
+    made.gate.reread = lambda names: (made.cluster("resume"), PreflightReads())
     yield made
     monkeypatch.undo()
     lab.reset()
@@ -64,7 +64,7 @@ def test_a_return_goes_on_without_who_is_silent_and_leaves_who_was_drained_meanw
     lab.stop_nodes([silent])
     plan = shift.plan("resume", ",".join(names), waves=True)
     assert isinstance(plan, Plan) and plan.waves is not None, plan
-    assert f"{WAITS:g} s at most" in " ".join(plan.waves.words())
+    assert f"{WAITS:g} s at most" in " ".join(plan.waves.describe())
 
     def drain() -> None:
         lab.check(["scontrol", "update", f"NodeName={ill}", "State=DRAIN", "Reason=NHC: check_gpu GPU 3"])
@@ -72,7 +72,7 @@ def test_a_return_goes_on_without_who_is_silent_and_leaves_who_was_drained_meanw
     waves = [wave.name for wave in plan.waves.waves]
     (late,) = (wave.name for wave in plan.waves.waves if silent in wave.nodes)
     hand = Watcher({waves[0]: drain, waves[-1]: lambda: lab.start_nodes([silent])})
-    outcome = shift.gate.send(plan, plan.confirm.words, hand)
+    outcome = shift.gate.send(plan, plan.confirmation.prompt, hand)
     assert outcome.refused is None and not outcome.warning and not hand.stopped, hand.told
     told = {target: result.why for target, result in outcome.results.items()}
     states = lab.node_states()

@@ -15,7 +15,7 @@ from collectors.model import Cluster
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources, open_transport
 from console.actions import targets
-from console.actions.options import valued
+from console.actions.options import with_value
 from console.actions.plan import Guard, Options, Plan, Refusal
 from console.actions.registry import BY_ID
 from console.cli import act
@@ -75,9 +75,9 @@ class Shift:
 
     def plan(self, action: str, *words: str, value: str | None = None, reason: str = "a test", **more: Any) -> Any:
         cluster, one = self.cluster(action), BY_ID[action]
-        names = targets.named(one.kind, words, cluster)
-        options = valued(one, Options(value=value, **more))
-        extra = preflight_reads.gather(one, names, cluster, self.transport, NoTelemetry(), {})
+        names = targets.resolve(one.kind, words, cluster)
+        options = with_value(one, Options(value=value, **more))
+        extra = preflight_reads.read_for(one, names, cluster, self.transport, NoTelemetry(), {})
         return self.gate.plan(action, names, reason if one.needs_reason else None, cluster, options, extra)
 
     def does(self, action: str, *words: str, within: float = 15.0, **more: Any) -> dict[str, str]:
@@ -87,7 +87,7 @@ class Shift:
         return self.sends(plan, within)
 
     def sends(self, plan: Plan, within: float = 15.0) -> dict[str, str]:
-        outcome: Outcome = self.gate.send(plan, plan.confirm.words)
+        outcome: Outcome = self.gate.send(plan, plan.confirmation.prompt)
         assert outcome.refused is None, outcome.refused
         ended = self.gate.follow(outcome, within)
         return {
@@ -181,9 +181,9 @@ def test_where_and_how_a_job_waits(shift: Shift) -> None:
         ("exclude", "gpu[0001-0003]", ""),
     ):  # fmt: skip
         assert shift.does(action, waits, value=value) == {waits: "done"}, action
-        assert BY_ID[action].value.of(shift.job(waits)) == value
+        assert BY_ID[action].value.current(shift.job(waits)) == value
         assert shift.undoes() == {waits: "done"}, action
-        assert BY_ID[action].value.of(shift.job(waits)) == was
+        assert BY_ID[action].value.current(shift.job(waits)) == was
     assert shift.does("exclude", waits, value="gpu0002") == {waits: "done"}
     assert shift.does("exclude", waits, value="none") == {waits: "done"} and shift.job(waits).excluded == ""
     assert "there is no partition nowhere" in shift.why("jobpartition", waits, value="nowhere")
@@ -254,7 +254,7 @@ def test_whose_jobs_are_a_frozen_list(shift: Shift) -> None:
     theirs = [shift.runs("gpu0002", user="bob"), shift.waits(user="bob")]
     plan = shift.plan("cancel", "user=alice")
     later = shift.waits(user="alice")
-    assert plan.change.targets == tuple(sorted(hers, key=int)) and plan.confirm.kind == "count"
+    assert plan.change.targets == tuple(sorted(hers, key=int)) and plan.confirmation.kind == "count"
     assert all("-u" not in argv and "--user" not in " ".join(argv) for argv in plan.commands)
     assert shift.sends(plan) == dict.fromkeys(hers, "done")
     assert shift.job(later).state == "PENDING", "what was submitted meanwhile was not confirmed"
@@ -292,7 +292,7 @@ def test_a_reboot_is_called_off(shift: Shift) -> None:
     job = shift.runs()
     assert "no reboot is asked for" in shift.why("cancel_reboot", "gpu0001")
     plan = shift.plan("reboot", "gpu0001", reason="fw")
-    shift.gate.send(plan, plan.confirm.words)
+    shift.gate.send(plan, plan.confirmation.prompt)
     wait_for(lambda: "" if "REBOOT_REQUESTED" in shift.node("gpu0001").flags else "not asked yet", 60)
     assert shift.does("cancel_reboot", "gpu0001") == {"gpu0001": "done"}
     now = shift.node("gpu0001")
@@ -302,8 +302,8 @@ def test_a_reboot_is_called_off(shift: Shift) -> None:
 def test_a_reboot_at_once_kills_and_comes_back(shift: Shift) -> None:
     job = shift.runs("gpu0003", requeue=False)
     plan = shift.plan("reboot-now", "gpu0003", reason="fw")
-    assert plan.kills and plan.confirm.kind == "count" and [hit.id for hit in plan.jobs] == [job]
-    outcome = shift.gate.follow(shift.gate.send(plan, plan.confirm.words), 60.0)
+    assert plan.kills and plan.confirmation.kind == "count" and [hit.id for hit in plan.jobs] == [job]
+    outcome = shift.gate.follow(shift.gate.send(plan, plan.confirmation.prompt), 60.0)
     assert {one.state for one in outcome.results.values()} == {"done"}, outcome.results
     assert shift.lab.job_states([job])[job] == "NODE_FAIL"
     wait_for(lambda: "" if shift.node("gpu0003").display == "idle" else shift.node("gpu0003").display, 60)

@@ -79,10 +79,10 @@ class Site:
         out, err = io.StringIO(), io.StringIO()
 
         def look(names):
-            return preflight_reads.gather(BY_ID[action], names, cluster, self.transport, None, {})
+            return preflight_reads.read_for(BY_ID[action], names, cluster, self.transport, None, {})
 
         ended = run_act(self.gate(), cluster, action, words, reason=reason, options=options, out=out, err=err,
-                        look=look if preflight_reads.needed(BY_ID[action]) else None, deadline_s=10,
+                        look=look if preflight_reads.needs_reads(BY_ID[action]) else None, deadline_s=10,
                         **more)  # fmt: skip
         self.told = out.getvalue() + err.getvalue()
         return ended
@@ -128,7 +128,7 @@ def test_what_another_did_to_a_partition_meanwhile_stands(site: Site) -> None:
     plan = gate.plan("partition-down", ["gpu", "debug"], "cooling", site.cluster("partition-down"))
     assert isinstance(plan, Plan)
     site.lab.check(["scontrol", "update", "PartitionName=debug", "State=DRAIN"])
-    outcome = gate.follow(gate.send(plan, plan.confirm.words), 10)
+    outcome = gate.follow(gate.send(plan, plan.confirmation.prompt), 10)
     assert outcome.results["debug"].why == "it was set DRAIN meanwhile"
     assert outcome.results["gpu"].state == "done" and site.partition("debug") == "DRAIN"
 

@@ -96,7 +96,7 @@ class Act:
         kind = self.watch.waiting[0].kind
         now = self._desk.seen(kind, [one.target for one in self.watch.waiting])
         self.watch, over = self.watch.check(now, time.monotonic())
-        self.words |= set(self.watch.words(kind).values())
+        self.words |= set(self.watch.row_texts(kind).values())
         self.settled += over
 
     def comes_to(self, word: str) -> None:
@@ -167,7 +167,7 @@ def test_resume_is_followed_until_slurmd_registers(desk: Desk) -> None:
     desk.does("drain", drained, reason="a look").ends()
     act = desk.does("resume", dead, drained)
     act.comes_to("registering")
-    assert dead in act.watch.words("node") and desk.node(dead).display == "resuming"
+    assert dead in act.watch.row_texts("node") and desk.node(dead).display == "resuming"
     desk.lab.start_nodes([dead])
     assert act.ends() == dict.fromkeys((dead, drained), "registered, idle")
 

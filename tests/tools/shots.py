@@ -51,7 +51,7 @@ async def tour() -> dict[str, str]:
         await op.press("d")
         await op.until(lambda: op.dialog._armed_at is not None, "the dialog listens")
         await op.press("enter")
-        await op.until(lambda: not op.dialog.plan.lacks_reason and op.dialog._armed_at is not None, "the plan")
+        await op.until(lambda: not op.dialog.plan.missing_reason and op.dialog._armed_at is not None, "the plan")
         await shoot("preview")
         await op.type("8")
         await op.press("enter")

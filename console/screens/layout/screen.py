@@ -287,7 +287,7 @@ class WachtScreen(QuietScreen[None]):
             return self.app.replay_keys()
         kinds = (self.acts_on,) if isinstance(self.acts_on, str) else self.acts_on or ()
         every = [
-            KeyHint(action.pressed, action.label, enabled=(why := self.refusal(action.id)) is None, refusal=why or "")
+            KeyHint(action.binding, action.label, enabled=(why := self.refusal(action.id)) is None, refusal=why or "")
             for kind in kinds
             for action in keys_for(kind)
             if self.app.keymap.keys.get(action.id)
