@@ -11,7 +11,7 @@ import pytest
 from collectors.model import Cluster, Job, Node
 from collectors.nodestate import display_word, parse_state
 from collectors.slurm import operations
-from console.actions.action import ROWS, tidy
+from console.actions.action import ROWS, clean_reason
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION, key_table, keys_for
 
 NOTHING = Cluster(name="x")
@@ -155,11 +155,11 @@ def test_what_kills():
 
 
 def test_a_reason_is_one_harmless_line():
-    assert tidy("  bad\n DIMM\t3 ") == "bad DIMM 3"
-    assert tidy("\x1b]52;c;eA==\x07 \u202e") == r"\e]52;c;eA==\x07 \u202e"
-    assert tidy('"quoted"') == "quoted"
-    assert len(tidy("x" * 5000)) == operations.REASON_CAP
-    assert tidy(" \n ") == ""
+    assert clean_reason("  bad\n DIMM\t3 ") == "bad DIMM 3"
+    assert clean_reason("\x1b]52;c;eA==\x07 \u202e") == r"\e]52;c;eA==\x07 \u202e"
+    assert clean_reason('"quoted"') == "quoted"
+    assert len(clean_reason("x" * 5000)) == operations.REASON_CAP
+    assert clean_reason(" \n ") == ""
 
 
 def test_the_gate_needs_no_screen():

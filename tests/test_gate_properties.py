@@ -116,7 +116,7 @@ class Operators(RuleBasedStateMachine):
         healthy = sum(one.display not in OUT for one in nodes.values())
         newly = sum(one.display not in OUT for one in left)
         if plan.action.takes_out and newly > GUARD.share_nodes and 100 * newly > GUARD.break_pct * healthy:
-            assert plan.confirm.kind == "break"
+            assert plan.confirmation.kind == "break"
         if plan.action.takes_out:
             assert not any(one.display not in OUT and plan.seen[one.name].display in OUT for one in left)
         if plan.action.id in RETURN_ACTIONS:
@@ -194,7 +194,7 @@ class Operators(RuleBasedStateMachine):
         self.confirm(plan, None, progress)
 
     def confirm(self, plan, answer, progress=None):
-        answer = plan.confirm.words if answer is None else answer
+        answer = plan.confirmation.words if answer is None else answer
         self.sending, self.sent_before = plan, len(self.world.sent)
         outcome = self.gate.send(plan, answer, progress)
         new = self.world.sent[self.sent_before :]
@@ -204,7 +204,7 @@ class Operators(RuleBasedStateMachine):
             slow = plan.kills or plan.action.steps
             assert len(new) == 1 or (slow and all(len(change.targets) <= 2 for change in new))
             assert progress is None or len(new) == 1
-            assert plan.id not in self.spent and plan.confirm.accepts(answer)
+            assert plan.id not in self.spent and plan.confirmation.accepts(answer)
             sent = [target for change in new for target in change.targets]
             assert len(sent) == len(set(sent)) and set(sent) <= set(plan.change.targets)
             for change in new:
