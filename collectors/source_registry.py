@@ -21,14 +21,13 @@ class Descriptor(Struct, frozen=True, kw_only=True):
 
     `key` is its table in the configuration of a cluster and the first part of its sources' names; `settings` the
     Struct that checks that table; `opens` names `module:function`, called with the cluster's name and the settings,
-    returning the Collectors. `automatic` sources are opened without configuration when `present` says they are there.
+    returning the Collectors.
     """
 
     key: str
     title: str
     settings: type[Struct]
     opens: str
-    automatic: bool = False
 
 
 @cache

@@ -206,7 +206,7 @@ def test_why_there_are_none(commands, err, kind, words):
     assert "slurmctld" not in str(raised.value.fault)
 
 
-def test_a_deadline_and_another_road(commands):
+def test_a_deadline_and_another_transport(commands):
     commands.script("sacct", "exec sleep 9")
     with pytest.raises(SourceFault) as raised:
         accounts(deadline_s=0.3).jobs_of_node("gpu0001", 0, 1)

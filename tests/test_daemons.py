@@ -185,7 +185,7 @@ def test_an_answer_without_its_header_is_none(slurm):
         slurm.reader.read(5.0)
 
 
-# -- the other roads ---------------------------------------------------------------------------------------------------
+# -- the other transports ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", VERSIONS)

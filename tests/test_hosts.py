@@ -171,7 +171,7 @@ def test_a_server_that_does_not_know_slurm_makes_one_of_two_hosts_never(pair):
 # -- what Slurm says ---------------------------------------------------------------------------------------------------
 
 
-def test_names_and_addresses_come_over_every_road():
+def test_names_and_addresses_come_over_every_transport():
     line = "NodeName=n1 NodeAddr=10.0.0.1 NodeHostName=gpu1.cluster State=IDLE"
     record = answers.NodeRecord(name="n1", state=["IDLE"], address="10.0.0.1", hostname="gpu1.cluster")
     for one in (slurm_nodes.node(line, None), answers.node(record)):

@@ -1,4 +1,4 @@
-"""What is sent to slurmrestd, once, and what its answers mean; and which road a change goes over."""
+"""What is sent to slurmrestd, once, and what its answers mean; and which transport a change goes over."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from collectors.slurm import transport
 from collectors.slurm.commands.write import CliWriter
 from collectors.slurm.rest.requests import orders
 from collectors.slurm.rest.write import RestWriter
-from collectors.slurm.transport import ACTIONS, LIMITS, There, why_not
-from collectors.slurm.transport_choice import ByRoad
+from collectors.slurm.transport import ACTIONS, LIMITS, ServerInfo, why_not
+from collectors.slurm.transport_choice import FallbackWriter
 from collectors.slurm.writers import open_writer
 from console.actions.registry import ACTIONS as ROWS
 from tests.make import Commands
@@ -146,11 +146,11 @@ def test_without_a_token_nothing_is_sent(restd, writer):
     assert (sent.rc, sent.fatal, set(sent.refused), restd.seen) == (127, True, {"1"}, [])
 
 
-# -- which road --------------------------------------------------------------------------------------------------------
+# -- which transport ----------------------------------------------------------------------------------------------------
 
 
 class Fake:
-    """A road's writer that cannot do something."""
+    """A transport's writer that cannot do something."""
 
     def __init__(self, name: str, unable: dict[str, str], rc: int | None = 0) -> None:
         self.name, self.unable, self.rc = name, unable, rc
@@ -167,24 +167,24 @@ class Fake:
         return [Sent(argv=(self.name, *asked.targets), targets=asked.targets, rc=self.rc)]
 
 
-def test_each_target_goes_over_the_first_road_that_can():
+def test_each_target_goes_over_the_first_transport_that_can():
     one, two = Fake("rest", {"2_1": "no tasks"}), Fake("cli", {})
-    both = ByRoad((one, two))
+    both = FallbackWriter((one, two))
     asked = change("priority", "1", "2_1", priorities={"1": 7, "2_1": 8})
     assert both.commands(asked) == (("rest", "1"), ("cli", "2_1"))
     assert [sent.argv[0] for sent in both.send(asked)] == ["rest", "cli"]
     assert two.done[0].priorities == {"2_1": 8} and one.done[0].priorities == {"1": 7}
 
 
-def test_after_a_failure_the_other_road_is_left_alone():
+def test_after_a_failure_the_other_transport_is_left_alone():
     one, two = Fake("rest", {"2": "no"}, rc=None), Fake("cli", {})
-    assert len(ByRoad((one, two)).send(change("hold", "1", "2"))) == 1 and two.done == []
+    assert len(FallbackWriter((one, two)).send(change("hold", "1", "2"))) == 1 and two.done == []
 
 
 def test_what_none_can_do_is_refused_whole_with_the_reason():
     one = Fake("rest", {"2_1": "no tasks"})
     with pytest.raises(ValueError, match=r"not over rest: 2_1: no tasks \(slurm = \{ …, fallback"):
-        ByRoad((one,)).send(change("hold", "1", "2_1"))
+        FallbackWriter((one,)).send(change("hold", "1", "2_1"))
     assert one.done == []
 
 
@@ -210,12 +210,12 @@ def test_no_cancel_where_a_refusal_would_hang_the_controller(tmp_path):
 
 def test_limits_are_of_what_there_is():
     known = {*ACTIONS, *(f"{action} {transport.TASKS}" for action in ACTIONS), *transport.KINDS, *transport.NAMED}
-    assert {one.what for one in LIMITS if one.road == "rest"} <= known and all(one.why for one in LIMITS)
+    assert {one.what for one in LIMITS if one.transport == "rest"} <= known and all(one.why for one in LIMITS)
     assert {one.id for one in ROWS if one.shown_in not in {"alert", "silence"}} == set(ACTIONS)
     assert why_not("rest", "requeue") is None and why_not("rest", "reboot") is not None
-    assert why_not("rest", "requeue", There(parser=44)) and not why_not("rest", "requeue", There(parser=45))
-    assert why_not("rest", "cancel", There(parser=45)) and not why_not("rest", "cancel", There(slurmdbd=True))
-    assert not any(why_not("cli", what, There()) for what in known)
+    assert why_not("rest", "requeue", ServerInfo(parser=44)) and not why_not("rest", "requeue", ServerInfo(parser=45))
+    assert why_not("rest", "cancel", ServerInfo(parser=45)) and not why_not("rest", "cancel", ServerInfo(slurmdbd=True))
+    assert not any(why_not("cli", what, ServerInfo()) for what in known)
 
 
 def test_the_commands_alone_need_no_choice(restd):

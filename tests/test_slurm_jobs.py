@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from collectors.clean import clean, decode
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.commands_transport import CliRoad
+from collectors.slurm.commands.commands_transport import CliTransport
 from collectors.slurm.commands.fenced_reads import blocks, fence, fenced, said
 from collectors.slurm.commands.jobs import COLUMNS, NAMED, QueueReader, command, row
 from collectors.slurm.sources import open_sources
@@ -396,23 +396,23 @@ def test_no_squeue_at_all(commands):
 def test_named_jobs(commands):
     rows = (make.named_row("-5", "gpu[0001-0002]", JobArrayID="101_3", Name="a|b"), make.named_row(JobArrayID="1"))
     commands.says("squeue", squeue(*rows, columns=NAMED), to="*-j 101_3,7 *")
-    ((_, job),) = CliRoad(SlurmSettings()).read_jobs(["101_3", "7"]).items()
+    ((_, job),) = CliTransport(SlurmSettings()).read_jobs(["101_3", "7"]).items()
     assert (job.id, job.nice, job.excluded, job.name) == ("101_3", -5, "gpu[0001-0002]", "a|b")
-    assert CliRoad(SlurmSettings()).read_jobs([]) == {} and len(commands.calls) == 1
+    assert CliTransport(SlurmSettings()).read_jobs([]) == {} and len(commands.calls) == 1
 
 
 def test_a_single_unknown_job_is_gone_and_a_dead_controller_is_not(commands):
     commands.says("squeue", b"", "slurm_load_jobs error: Invalid job id specified\n", 1, to="*-j 7 *")
     commands.says("squeue", b"", "slurm_load_jobs error: Unable to contact slurm controller\n", 1)
-    assert CliRoad(SlurmSettings()).read_jobs(["7"]) == {}
+    assert CliTransport(SlurmSettings()).read_jobs(["7"]) == {}
     with pytest.raises(SourceFault, match="Unable to contact"):
-        CliRoad(SlurmSettings()).read_jobs(["8"])
+        CliTransport(SlurmSettings()).read_jobs(["8"])
 
 
 def test_very_many_named_jobs_fit_into_words(commands):
     commands.says("squeue", squeue(make.named_row(JobArrayID="4294967295_99999"), columns=NAMED))
     ids = [f"4294967295_{task}" for task in range(100_000)]
-    assert list(CliRoad(SlurmSettings()).read_jobs(ids)) == ["4294967295_99999"]
+    assert list(CliTransport(SlurmSettings()).read_jobs(ids)) == ["4294967295_99999"]
     assert max(map(len, commands.calls)) < 128 << 10
 
 

@@ -254,7 +254,7 @@ class Sampler:
         device.slow, device.slow_na = found, na
         device.extra = {**fixed, **extra, "na": frozenset(extra_na)}
 
-    # -- calls that have more than one road ---------------------------------------------------------------------------
+    # -- reads with more than one NVML call -----------------------------------------------------------------------------
 
     def _memory(self, handle: Any) -> tuple[int, int]:
         """Used and total, in MB. Version 2 does not count what the driver itself reserves as used."""

@@ -1,4 +1,4 @@
-"""Tries the roads to a Slurm, each once: what is at its end, what a reading costs, what it cannot do there."""
+"""Tries the transports to a Slurm, each once: what is at its end, what a reading costs, what it cannot do there."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from msgspec import Struct
 from collectors.model import Fault, Rights, SourceFault
 
 from . import SlurmSettings
-from .sources import open_road
-from .transport import ACTIONS, KINDS, TASKS, About, TransportReader, why_not
+from .sources import open_by_name
+from .transport import ACTIONS, KINDS, TASKS, TransportInfo, TransportReader, why_not
 
 #: In the order in which they are told; `rest` only where it is configured: there is no address to guess.
-ROADS = ("cli", "rest", "native")
+TRANSPORTS = ("cli", "rest", "native")
 
 
 class ProbeRead(Struct, frozen=True, kw_only=True):
@@ -26,13 +26,13 @@ class ProbeRead(Struct, frozen=True, kw_only=True):
     fault: Fault | None = None
 
 
-class TransportProbe(Struct, frozen=True, kw_only=True):
-    """One road."""
+class TransportProbe(Struct, frozen=True, kw_only=True, rename={"transport": "road"}):
+    """One transport."""
 
-    road: str
+    transport: str
     use: str
     """transport or fallback, as it is configured; "" is neither."""
-    about: About | None = None
+    about: TransportInfo | None = None
     fault: Fault | None = None
     """Why it does not work; then there is nothing more."""
     rights: Rights | None = None
@@ -42,28 +42,28 @@ class TransportProbe(Struct, frozen=True, kw_only=True):
 
 
 def uses(settings: SlurmSettings) -> Mapping[str, str]:
-    """Every road that there may be, to its use: transport, fallback, or "" for one that is not configured."""
+    """Every transport that there may be, to its use: transport, fallback, or "" for one that is not configured."""
     chosen: dict[str, str] = {settings.transport: "transport", **dict.fromkeys(settings.fallback, "fallback")}
-    return {name: chosen.get(name, "") for name in ROADS if name != "rest" or name in chosen}
+    return {name: chosen.get(name, "") for name in TRANSPORTS if name != "rest" or name in chosen}
 
 
 def tried(name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Sequence[str] = KINDS) -> TransportProbe:
-    """One road, with a reading of each of these kinds. Blocks; raises nothing for what a road does."""
-    road = open_road(name, cluster, settings)
-    # All are open before the first question: the last one that is closed gives back what the road holds.
-    readers = {kind: road.reader(kind) for kind in kinds if why_not(name, kind) is None}
+    """One transport, with a reading of each of these kinds. Blocks; raises nothing for what a transport does."""
+    transport = open_by_name(name, cluster, settings)
+    # All are open before the first question: the last one that is closed gives back what the transport holds.
+    readers = {kind: transport.reader(kind) for kind in kinds if why_not(name, kind) is None}
     try:
-        about = road.about()
-        cannot = {what: why for what in _everything() if (why := road.why_not(what)) is not None}
+        about = transport.about()
+        cannot = {what: why for what in _everything() if (why := transport.why_not(what)) is not None}
         told = {kind: _read(reader) for kind, reader in readers.items() if kind not in cannot}
     except SourceFault as error:
-        return TransportProbe(road=name, use=use, fault=error.fault)
+        return TransportProbe(transport=name, use=use, fault=error.fault)
     finally:
         for reader in readers.values():
             reader.close()
     rights = next((found for _, found in told.values() if found is not None), None)
     reads = {kind: read for kind, (read, _) in told.items()}
-    return TransportProbe(road=name, use=use, about=about, rights=rights, reads=reads, cannot=cannot)
+    return TransportProbe(transport=name, use=use, about=about, rights=rights, reads=reads, cannot=cannot)
 
 
 def _everything() -> list[str]:

@@ -1,7 +1,7 @@
-"""The roads to Slurm: its commands, slurmrestd, and pyslurm. What each must offer, and what it cannot do, as data.
+"""The transports to Slurm: its commands, slurmrestd, and pyslurm. What each must offer, and what it cannot do, as data.
 
-A road reads all of a kind (`reader`), reads what is named (`Transport`), and has a writer beside it (`RoadWriter`,
-which only the gate opens). What a road cannot do goes over the next one that the configuration names in `fallback`,
+A transport reads all of a kind (`reader`), reads what is named (`Transport`), and has a writer beside it (`TransportWriter`,
+which only the gate opens). What a transport cannot do goes over the next one that the configuration names in `fallback`,
 or is refused with the reason that stands in `LIMITS`. The command line can do everything.
 """
 
@@ -15,14 +15,14 @@ from msgspec import Struct
 from collectors.model import Change, Facts, Job, Partition, Reservation, SourceFault, Transport, User, Writer
 from collectors.shared_readings import Shelf
 
-#: What a road may read all of; each is a source of its own (`slurm.nodes`).
+#: What a transport may read all of; each is a source of its own (`slurm.nodes`).
 KINDS = ("nodes", "jobs", "partitions", "reservations", "diag", "rights", "topology", "control")
-#: Of these what only some sites have: over roads that cannot read it there is no source, and no fault.
+#: Of these what only some sites have: over transports that cannot read it there is no source, and no fault.
 OPTIONAL = frozenset({"topology", "control"})
 #: What it may read of what is named: the methods of `collectors.model.Transport`.
 NAMED = ("read_nodes", "read_jobs", "read_jobs_on", "read_partitions", "read_reservations", "read_jobs_in",
          "read_users", "job_detail")  # fmt: skip
-#: What goes by command alone, and by which: of these no other road is asked, whatever it could.
+#: What goes by command alone, and by which: of these no other transport is asked, whatever it could.
 _ALONE = {
     **dict.fromkeys(("timelimit", "jobpartition", "qos", "nice", "exclude"), "wacht changes jobs by scontrol alone"),
     **dict.fromkeys(("suspend", "unsuspend", "notify"), "wacht does that to jobs by scontrol alone"),
@@ -48,9 +48,9 @@ _COMMANDS = {
 
 
 class TransportLimit(Struct, frozen=True, kw_only=True):
-    """Something that a road cannot do, or not with every version."""
+    """Something that a transport cannot do, or not with every version."""
 
-    road: str
+    transport: str
     what: str
     """A kind of KINDS, a method of NAMED, an action, "ACTION tasks", or a variant of an action ("drain for a time")."""
     since: int | None = None
@@ -58,36 +58,44 @@ class TransportLimit(Struct, frozen=True, kw_only=True):
     slurmdbd: bool = False
     """It can after all where slurmdbd keeps the accounts."""
     why: str
-    """Said to a person, after the road's name: "slurmrestd has no call that …"."""
+    """Said to a person, after the transport's name: "slurmrestd has no call that …"."""
 
 
-#: Everything that is not in here, every road can do. Tried on living daemons: tests/lab/test_roads_lab.py.
+#: Everything that is not in here, every transport can do. Tried on living daemons: tests/lab/test_transports_lab.py.
 LIMITS: tuple[TransportLimit, ...] = (
-    TransportLimit(road="rest", what="topology", why="slurmrestd has no call for the topology"),
-    TransportLimit(road="native", what="topology", why="pyslurm has no call for the topology"),
-    TransportLimit(road="native", what="control", why="pyslurm has no call that pings"),
-    TransportLimit(road="rest", what="reboot", why="slurmrestd has no call that reboots"),
-    TransportLimit(road="rest", what="requeue", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"),
-    TransportLimit(road="rest", what="requeuehold", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"),
+    TransportLimit(transport="rest", what="topology", why="slurmrestd has no call for the topology"),
+    TransportLimit(transport="native", what="topology", why="pyslurm has no call for the topology"),
+    TransportLimit(transport="native", what="control", why="pyslurm has no call that pings"),
+    TransportLimit(transport="rest", what="reboot", why="slurmrestd has no call that reboots"),
+    TransportLimit(transport="rest", what="requeue", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"),
+    TransportLimit(
+        transport="rest", what="requeuehold", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"
+    ),
     # Seen on 24.11.5 and 26.05.5: where the caller may not cancel that job, slurmctld answers nobody any more.
     TransportLimit(
-        road="rest",
+        transport="rest",
         what="cancel",
         slurmdbd=True,
         why="slurmrestd cancels with a call by which a slurmctld without slurmdbd hangs when it refuses",
     ),
-    TransportLimit(road="rest", what="uhold", why="slurmrestd has no call for a hold that its owner can lift"),
-    *(
-        TransportLimit(road="rest", what=f"{action} {TASKS}", why="slurmrestd refuses to change a task of an array")
-        for action in ("hold", "release", "priority")
-    ),
-    *(TransportLimit(road=road, what=what, why=why) for road in ("rest", "native") for what, why in _COMMANDS.items()),
-    TransportLimit(road="native", what="reboot", why="pyslurm has no call that reboots"),
-    TransportLimit(road="native", what="uhold", why="pyslurm 25.11.2 crashes on a hold by the owner"),
-    TransportLimit(road="native", what="drain for a time", why="pyslurm cannot set ResumeAfter"),
+    TransportLimit(transport="rest", what="uhold", why="slurmrestd has no call for a hold that its owner can lift"),
     *(
         TransportLimit(
-            road="native",
+            transport="rest", what=f"{action} {TASKS}", why="slurmrestd refuses to change a task of an array"
+        )
+        for action in ("hold", "release", "priority")
+    ),
+    *(
+        TransportLimit(transport=transport, what=what, why=why)
+        for transport in ("rest", "native")
+        for what, why in _COMMANDS.items()
+    ),
+    TransportLimit(transport="native", what="reboot", why="pyslurm has no call that reboots"),
+    TransportLimit(transport="native", what="uhold", why="pyslurm 25.11.2 crashes on a hold by the owner"),
+    TransportLimit(transport="native", what="drain for a time", why="pyslurm cannot set ResumeAfter"),
+    *(
+        TransportLimit(
+            transport="native",
             what=f"{action} {TASKS}",
             why="pyslurm changes tasks that wait only with all that wait of their array",
         )
@@ -96,8 +104,8 @@ LIMITS: tuple[TransportLimit, ...] = (
 )
 
 
-class There(Struct, frozen=True, kw_only=True):
-    """What a road is known to lead to."""
+class ServerInfo(Struct, frozen=True, kw_only=True):
+    """What a transport is known to lead to."""
 
     parser: int | None = None
     """The data parser in use (45 of v0.0.45); None where that is not known, or there is none."""
@@ -105,25 +113,25 @@ class There(Struct, frozen=True, kw_only=True):
     """Whether slurmdbd keeps the accounts."""
 
 
-def why_not(road: str, what: str, there: There | None = None) -> str | None:
-    """Why this road cannot do that there, None where it can. `there` None: why it can nowhere."""
+def why_not(transport: str, what: str, there: ServerInfo | None = None) -> str | None:
+    """Why this transport cannot do that there, None where it can. `there` None: why it can nowhere."""
     for limit in LIMITS:
-        if limit.road == road and limit.what == what and not _overcome(limit, there):
+        if limit.transport == transport and limit.what == what and not _overcome(limit, there):
             return limit.why
     return None
 
 
-def _overcome(limit: TransportLimit, there: There | None) -> bool:
+def _overcome(limit: TransportLimit, there: ServerInfo | None) -> bool:
     """Whether a limit does not hold there."""
     if limit.slurmdbd:
         return there is None or there.slurmdbd is True
     return limit.since is not None and (there is None or (there.parser is not None and there.parser >= limit.since))
 
 
-class About(Struct, frozen=True, kw_only=True):
-    """What a road says of itself when it is tried (`wacht doctor`)."""
+class TransportInfo(Struct, frozen=True, kw_only=True, rename={"transport": "road"}):
+    """What a transport says of itself when it is tried (`wacht doctor`)."""
 
-    road: str
+    transport: str
     where: str
     """The path of scontrol, the address of slurmrestd, the library."""
     version: str | None = None
@@ -169,7 +177,7 @@ class ShownReader(Protocol):
         ...
 
 
-class Road(Transport, Protocol):
+class SlurmTransport(Transport, Protocol):
     """One way to Slurm. Opening it starts nothing and asks nothing; every read may block and raises SourceFault."""
 
     @property
@@ -188,26 +196,26 @@ class Road(Transport, Protocol):
         """A new reader of all of one kind; only for kinds that it can read."""
         ...
 
-    def about(self) -> About:
+    def about(self) -> TransportInfo:
         """Try it: what is at its other end. Raises SourceFault."""
         ...
 
 
-class RoadWriter(Writer, Protocol):
-    """Sends a Change over one road. Stands in a module called `write`, which only the gate's own opener imports."""
+class TransportWriter(Writer, Protocol):
+    """Sends a Change over one transport. Stands in a module called `write`, which only the gate's own opener imports."""
 
     @property
     def name(self) -> str:
-        """Of the road."""
+        """Of the transport."""
         ...
 
     def why_not(self, change: Change) -> Mapping[str, str]:
-        """Target to why this road cannot do that to it; empty where it can do all of it. Raises SourceFault."""
+        """Target to why this transport cannot do that to it; empty where it can do all of it. Raises SourceFault."""
         ...
 
 
 class FewByName:
-    """Partitions and reservations by name, for a road: there are few, so all of them are read."""
+    """Partitions and reservations by name, for a transport: there are few, so all of them are read."""
 
     def reader(self, kind: str) -> TransportReader:
         """A new reader of all of one kind."""
@@ -239,6 +247,6 @@ class FewByName:
             reader.close()
 
 
-def first_that_can(roads: Sequence[Road], kind: str) -> Road | None:
-    """The road over which all of a kind is read: the first that can somewhere."""
-    return next((road for road in roads if why_not(road.name, kind) is None), None)
+def first_capable(transports: Sequence[SlurmTransport], kind: str) -> SlurmTransport | None:
+    """The transport over which all of a kind is read: the first that can somewhere."""
+    return next((transport for transport in transports if why_not(transport.name, kind) is None), None)

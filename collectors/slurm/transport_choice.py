@@ -1,4 +1,4 @@
-"""A Writer over several roads: each target goes over the first one that can, and what none can do is refused.
+"""A Writer over several transports: each target goes over the first one that can, and what none can do is refused.
 
 It imports no writer: `collectors.slurm.commands.write`, which only the gate opens, hands them over.
 """
@@ -11,23 +11,23 @@ import msgspec
 
 from collectors.model import Change, Sent
 
-from .transport import RoadWriter
+from .transport import TransportWriter
 
 _BY_TARGET = ("reasons", "next_state", "priorities", "values")
 
 
-class ByRoad:
-    """Sends a Change over the configured road, and what that cannot do over those that stand in for it."""
+class FallbackWriter:
+    """Sends a Change over the configured transport, and what that cannot do over those that stand in for it."""
 
-    def __init__(self, writers: Sequence[RoadWriter]) -> None:
+    def __init__(self, writers: Sequence[TransportWriter]) -> None:
         self._writers = tuple(writers)
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
-        """Exactly what `send` sends. Raises ValueError with the reason where no road can do all of it, SourceFault."""
+        """Exactly what `send` sends. Raises ValueError with the reason where no transport can do all of it, SourceFault."""
         return tuple(argv for writer, part in self._parts(change) for argv in writer.commands(part))
 
     def send(self, change: Change) -> Sequence[Sent]:
-        """Send it, road by road; after a call that the controller or the caller's rights failed, the rest is left out.
+        """Send it, transport by transport; after a call that the controller or the caller's rights failed, the rest is left out.
 
         Raises ValueError, SourceFault before anything is sent.
         """
@@ -38,8 +38,8 @@ class ByRoad:
                 break
         return tuple(ended)
 
-    def _parts(self, change: Change) -> list[tuple[RoadWriter, Change]]:
-        """Each road with what goes over it, in the order of the roads."""
+    def _parts(self, change: Change) -> list[tuple[TransportWriter, Change]]:
+        """Each transport with what goes over it, in the order of the transports."""
         left, found, whys = change.targets, [], list[str]()
         for writer in self._writers:
             if not left:
@@ -51,8 +51,8 @@ class ByRoad:
             left = tuple(target for target in left if target in unable)
         if left:
             told = "; ".join(dict.fromkeys(whys)) if len(left) <= 3 else whys[-1]
-            roads = " nor ".join(writer.name for writer in self._writers)
-            raise ValueError(f'not over {roads}: {told} (slurm = {{ …, fallback = ["cli"] }} sends it by command)')
+            transports = " nor ".join(writer.name for writer in self._writers)
+            raise ValueError(f'not over {transports}: {told} (slurm = {{ …, fallback = ["cli"] }} sends it by command)')
         return found
 
 

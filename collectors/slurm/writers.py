@@ -6,17 +6,17 @@ from collectors.model import Writer
 
 from . import SlurmSettings
 from .commands.write import CliWriter
-from .transport import RoadWriter
-from .transport_choice import ByRoad
+from .transport import TransportWriter
+from .transport_choice import FallbackWriter
 
 
 def open_writer(settings: SlurmSettings) -> Writer:
-    """The writer of one Slurm, over its roads. Starts nothing."""
-    writers = [_over(name, settings) for name in settings.roads]
-    return writers[0] if settings.roads == ("cli",) else ByRoad(writers)
+    """The writer of one Slurm, over its transports. Starts nothing."""
+    writers = [_over(name, settings) for name in settings.transports]
+    return writers[0] if settings.transports == ("cli",) else FallbackWriter(writers)
 
 
-def _over(name: str, settings: SlurmSettings) -> RoadWriter:
+def _over(name: str, settings: SlurmSettings) -> TransportWriter:
     if name == "rest":
         from .rest.write import open_writer as open_rest
 

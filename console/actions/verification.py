@@ -261,7 +261,7 @@ def seen(
         return row.proof(before, after)
     if row is not None and row.value is not None:
         now = None if after is None else row.value.of(after)
-        # What a road does not tell, it will not tell later either.
+        # What a transport does not tell, it will not tell later either.
         return None if after is None or (now is None and row.value.read_again) else now == value
     if after is None:
         return True if action in {"cancel", "lift"} else None

@@ -49,9 +49,9 @@ def start(crew: Crew, site: Site) -> None:
         return
     if slurm.prefix:
         crew.start("sudo", lambda: doctor_reads.wider(slurm.prefix, _ASK_S))
-    if "cli" in slurm.roads:
+    if "cli" in slurm.transports:
         crew.start("private", lambda: doctor_reads.private(slurm))
-    if "rest" in slurm.roads:
+    if "rest" in slurm.transports:
         if slurm.token_file is not None:
             file = slurm.token_file
             crew.start("token", lambda: doctor_reads.token_said(file, time.time()))
@@ -197,7 +197,7 @@ def _sudo(group: FindingGroup, slurm: SlurmSettings, found: Any) -> None:
 
 
 def _rest(group: FindingGroup, slurm: SlurmSettings, ended: Mapping[str, Any]) -> None:
-    if "rest" not in slurm.roads:
+    if "rest" not in slurm.transports:
         return
     if slurm.url is not None and slurm.token_file is None:
         group.ok("token", "scontrol token makes one, for half an hour at a time")

@@ -54,7 +54,7 @@ def hurried(site: Site) -> Site:
 
 
 def _hurried(settings: Any) -> Any:
-    most = NATIVE_PATIENCE_S if isinstance(settings, SlurmSettings) and "native" in settings.roads else PATIENCE_S
+    most = NATIVE_PATIENCE_S if isinstance(settings, SlurmSettings) and "native" in settings.transports else PATIENCE_S
     limits = {key: most for key in _LIMITS if getattr(settings, key, 0.0) > most}
     return msgspec.structs.replace(settings, **limits)
 

@@ -1,4 +1,4 @@
-"""The roads to Slurm: which work here, at what version, and what each cannot do."""
+"""The Slurm transports: which work here, at what version, and what each cannot do."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .parallel import Crew
 
 
 def start(crew: Crew, cluster: str, settings: SlurmSettings) -> None:
-    """Begin to try every road that there may be. What the transport reads, the sources have read."""
+    """Begin to try every transport that there may be. What the transport reads, the sources have read."""
     for name, use in uses(settings).items():
         kinds = () if use == "transport" else KINDS
         crew.start(f"road {name}", lambda name=name, use=use, kinds=kinds: tried(name, use, cluster, settings, kinds))  # type: ignore[misc]
 
 
 def told(settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[str, Any]) -> tuple[TransportProbe, ...]:
-    """Every road that was tried in time, with what the sources cost over it."""
+    """Every transport that was tried in time, with what the sources cost over it."""
     found = [one for name in uses(settings) if isinstance(one := ended.get(f"road {name}"), TransportProbe)]
     rights = rights_of(ended)
     return tuple(
@@ -58,9 +58,9 @@ def _costs(opened: Sequence[Collector], ended: Mapping[str, Any]) -> Mapping[str
 def findings(
     settings: SlurmSettings, ended: Mapping[str, Any], found: Sequence[TransportProbe], within_s: float
 ) -> list[Finding]:
-    """A line a road, and one for each reason why it cannot do something."""
+    """A line a transport, and one for each reason why it cannot do something."""
     group = FindingGroup("Slurm roads")
-    known = {one.road: one for one in found}
+    known = {one.transport: one for one in found}
     for name, use in uses(settings).items():
         one = known.get(name)
         if one is None:
@@ -68,7 +68,7 @@ def findings(
             said = f"no answer within {within_s:g} s" if error is None else source_checks.fault_of(error).what
             (group.bad if use else group.note)(name, f"{use or 'not configured'}: {said}", "see Sources for its reads")
             continue
-        _road(group, one, settings, _same(one, ended))
+        _transport(group, one, settings, _same(one, ended))
     return group.found
 
 
@@ -79,40 +79,40 @@ def _same(one: TransportProbe, ended: Mapping[str, Any]) -> str | None:
     return next((name for name in names if one.fault is not None and met.get(name) == one.fault), None)
 
 
-def _road(group: FindingGroup, one: TransportProbe, settings: SlurmSettings, same: str | None) -> None:
+def _transport(group: FindingGroup, one: TransportProbe, settings: SlurmSettings, same: str | None) -> None:
     if one.about is None:
         fault = one.fault
         said = "" if fault is None else fault.what
         if one.use and same is not None:
-            group.bad(one.road, f"{one.use}, does not work: the same as {same}")
+            group.bad(one.transport, f"{one.use}, does not work: the same as {same}")
         elif one.use:
-            group.bad(one.road, f"{one.use}, does not work: {said}", fault.mend if fault else "")
+            group.bad(one.transport, f"{one.use}, does not work: {said}", fault.mend if fault else "")
         else:
-            group.note(one.road, f"not configured, and would not work: {said}")
+            group.note(one.transport, f"not configured, and would not work: {said}")
         return
     version = " ".join(word for word in (one.about.version, one.about.parser) if word) or "version unknown"
     said = f"Slurm {version}, {one.about.where}"
     if not one.use:
-        group.note(one.road, f"not configured, and would work: {said}")
+        group.note(one.transport, f"not configured, and would work: {said}")
         return
-    group.ok(one.road, f"{one.use}: {said}", version=one.about.version)
+    group.ok(one.transport, f"{one.use}: {said}", version=one.about.version)
     if one.use == "fallback":
         costs = [
             f"{kind} {'failed' if read.fault else f'{read.ms or 0:.0f} ms'}"
             for kind, read in one.reads.items()
             if kind != "rights"
         ]
-        group.ok(one.road, f"reads {', '.join(costs)}")
+        group.ok(one.transport, f"reads {', '.join(costs)}")
         for kind, read in one.reads.items():
             if read.fault is not None:
-                group.bad(one.road, f"reading {kind}: {read.fault.what}", read.fault.mend)
+                group.bad(one.transport, f"reading {kind}: {read.fault.what}", read.fault.mend)
     by_why: dict[str, list[str]] = {}
     for what, why in one.cannot.items():
         by_why.setdefault(why, []).append(what)
-    behind = settings.roads[settings.roads.index(one.road) + 1 :]
+    behind = settings.transports[settings.transports.index(one.transport) + 1 :]
     for why, those in by_why.items():
         said = f"cannot {', '.join(those)}: {why}"
         if behind:
-            group.ok(one.road, f"{said}; goes over {behind[0]}")
+            group.ok(one.transport, f"{said}; goes over {behind[0]}")
         else:
-            group.note(one.road, said, 'to have it by command: slurm = { …, fallback = ["cli"] }')
+            group.note(one.transport, said, 'to have it by command: slurm = { …, fallback = ["cli"] }')

@@ -68,7 +68,7 @@ class Readers:
         rows: Mapping[str, Row] = {**{one: plan.cluster.nodes[one] for one in beside}, **plan.seen}
         jobs: Mapping[str, frozenset[str]] | None = None
         if self.reads(plan.action.kind):
-            # Every road asks Slurm for all nodes, whichever are named: the others of their partitions cost no more.
+            # Every transport asks Slurm for all nodes, whichever are named: the others of their partitions cost nothing.
             rows = self.read(plan.change.kind, tuple(dict.fromkeys((*targets, *beside))))
             if plan.kills and plan.action.kind == "node":
                 jobs = self.jobs_on(targets)

@@ -179,7 +179,7 @@ class Poller:
                 turn.bell.set()
 
     def show(self, ids: frozenset[str]) -> None:
-        """The jobs that stand on the screen now: where a road reads all of them seldom, it reads these each time."""
+        """The jobs on the screen now: a transport that reads all jobs seldom reads these each time."""
         for one in self._collectors.values():
             if isinstance(one, ShownSource):
                 one.show(ids)

@@ -1,4 +1,4 @@
-"""docs/actions.md: every action with what it sends over each road, what it asks and refuses, what takes it back."""
+"""docs/actions.md: every action: what it sends over each transport, asks and refuses, and how to undo it."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def _sent(action: Action) -> Iterator[str]:
 def _rest(one: Change) -> list[str]:
     if refused := rest.unable(one, None):
         return [f"no: {next(iter(refused.values()))}"]
-    limit = next((found for found in transport.LIMITS if found.road == "rest" and found.what == one.action), None)
+    limit = next((found for found in transport.LIMITS if found.transport == "rest" and found.what == one.action), None)
     note = ""
     if limit is not None:  # only some can
         note = f"   (from v0.0.{limit.since} on)" if limit.since else "   (only where slurmdbd keeps the accounts)"

@@ -1,4 +1,4 @@
-"""Every action over slurmrestd of each version, done and refused as by command: the same tests, another road.
+"""Every action over slurmrestd of each version, done and refused as by command: the same tests, another transport.
 
 What slurmrestd cannot do goes over the commands, as `fallback` says; without it, it is refused with the reason.
 """

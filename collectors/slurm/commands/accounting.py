@@ -47,7 +47,7 @@ NO_ACCOUNTING = "this site keeps no job accounting: there is no slurmdbd"
 
 
 class Accounts:
-    """Asks sacct and sacctmgr, whichever road the rest goes."""
+    """Asks sacct and sacctmgr, whichever transport the rest goes."""
 
     def __init__(self, settings: SlurmSettings) -> None:
         self._settings = settings
@@ -89,7 +89,7 @@ class Accounts:
 
     def _until(self) -> float:
         """When the answer must be there, on the monotonic clock. Raises SourceFault where nothing may be asked."""
-        if "cli" not in self._settings.roads:
+        if "cli" not in self._settings.transports:
             raise SourceFault(
                 "missing",
                 f"the past is read by sacct or slurmrestd, and this cluster is read over {self._settings.transport}",

@@ -1,4 +1,4 @@
-"""The road of Slurm's own commands: it can do everything, and is the default."""
+"""The transport of Slurm's own commands: it can do everything, and is the default."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collectors.nodeset import fold_for_slurm
 from collectors.process import ProcessResult
 from collectors.shared_readings import Shelf, shelf_of
 from collectors.slurm import SlurmSettings, topology
-from collectors.slurm.transport import About, FewByName
+from collectors.slurm.transport import FewByName, TransportInfo
 
 from . import controller, daemons, rights, users
 from .fenced_reads import ask, fence, fenced
@@ -69,7 +69,7 @@ class CliReader:
         return ended
 
 
-class CliRoad(FewByName):
+class CliTransport(FewByName):
     """Reads through squeue, scontrol, sinfo, sdiag and sacctmgr."""
 
     name = "cli"
@@ -88,17 +88,19 @@ class CliRoad(FewByName):
         chosen = self._settings
         return CliReader(kind, chosen, shelf_of(self._cluster, chosen.share, chosen.published))
 
-    def about(self) -> About:
+    def about(self) -> TransportInfo:
         """Whether the controller answers. Raises SourceFault."""
         with process.surrounded(self._settings.surroundings):
             return self._about()
 
-    def _about(self) -> About:
+    def _about(self) -> TransportInfo:
         text = decode(ask(["scontrol", "ping"], self._deadline_s))
         if " UP" not in text:
             raise SourceFault("refused", f"scontrol ping says: {clean(text.strip()[:200])}", "is slurmctld up?")
         version = decode(ask(["scontrol", "version"], self._deadline_s)).split()
-        return About(road=self.name, where=process.find("scontrol"), version=clean(version[-1]) if version else None)
+        return TransportInfo(
+            transport=self.name, where=process.find("scontrol"), version=clean(version[-1]) if version else None
+        )
 
     def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
         """The nodes of these names as they are now."""

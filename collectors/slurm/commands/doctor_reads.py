@@ -34,7 +34,7 @@ WIDE = (
 
 
 def controller_clock(settings: SlurmSettings) -> ClockSkew:
-    """The controller's clock, which it tells to the second, over the configured road. Raises SourceFault."""
+    """The controller's clock, which it tells to the second, over the configured transport. Raises SourceFault."""
     if settings.transport == "rest":
         from collectors.slurm.rest import controller_clock as look
 

@@ -58,7 +58,7 @@ class SlurmQueueing:
         return made
 
     def _lines(self, argv: Sequence[str]) -> list[str]:
-        if "cli" not in self._settings.roads:
+        if "cli" not in self._settings.transports:
             raise SourceFault("missing", "priorities, fair shares and limits are read by Slurm's commands alone",
                               'slurm = { …, fallback = ["cli"] } reads them')  # fmt: skip
         try:

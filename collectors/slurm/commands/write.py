@@ -1,6 +1,6 @@
 """All that writes to Slurm by command, and nothing else: a frozen Change becomes scontrol and scancel (see `argv`).
 
-Only `console.gate.gate` may import this module; a test holds that. It also opens the writers of the other roads.
+Only `console.gate.gate` may import this module; a test holds that. It also opens the writers of the other transports.
 
 What each command really does, and every text that is parsed here, was seen on live 24.11.5 and 26.05.5 controllers:
 a node update that fails names no node and may have changed all others; hold, release and requeue go through their

@@ -1,4 +1,4 @@
-"""The road of pyslurm: readers of all of a kind, and reads of what is named."""
+"""The transport of pyslurm: readers of all of a kind, and reads of what is named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from collectors.model import Facts, Job, JobDetail, Node, Rights, SourceFault, may_hide
 from collectors.racks import RackOf, nowhere, rack_of
 from collectors.slurm import SlurmSettings, transport
-from collectors.slurm.transport import About, FewByName
+from collectors.slurm.transport import FewByName, TransportInfo
 
 from .client import NativeClient
 from .facts import reader
@@ -23,7 +23,7 @@ Row = TypeVar("Row", Node, Job)
 
 
 class NativeReader:
-    """One kind of facts, through the child that the readers of a road share."""
+    """One kind of facts, through the child that the readers of a transport share."""
 
     shelf = None
 
@@ -71,7 +71,7 @@ class NativeReader:
         return Facts(jobs=self._jobs, warnings=warnings, hidden=_hidden(answer))
 
 
-class NativeRoad(FewByName):
+class NativeTransport(FewByName):
     """Reads through pyslurm."""
 
     name = "native"
@@ -95,7 +95,7 @@ class NativeRoad(FewByName):
         if self._open <= 0:
             self._client.close()
 
-    def about(self) -> About:
+    def about(self) -> TransportInfo:
         """Whether pyslurm loads and the controller answers it. Raises SourceFault."""
         return _told(self._client.ask(Question("about")).about, "version")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from collectors.model import Diag, Job, JobDetail, Node, Partition, Reservation
-from collectors.slurm.transport import About
+from collectors.slurm.transport import TransportInfo
 
 #: What `write_worker` says on stdout before its first change: who never said it has changed nothing.
 SENDING = b"sending\n"
@@ -45,7 +45,7 @@ class NativeReading(Struct, frozen=True, kw_only=True):
     reservations: tuple[Reservation, ...] | None = None
     diag: Diag | None = None
     config: WorkerConfig | None = None
-    about: About | None = None
+    about: TransportInfo | None = None
     detail: JobDetail | None = None
     unable: dict[str, str] | None = None
     """tasks: each that pyslurm cannot change, and why."""

@@ -17,7 +17,7 @@ import msgspec
 from collectors.child_process import exactly, say, take_stdout
 from collectors.clean import clean
 from collectors.decoding import msgpack_decoder
-from collectors.slurm.transport import About
+from collectors.slurm.transport import TransportInfo
 
 from . import facts, jobs, pyslurm_library
 from .protocol import NativeReading, Question
@@ -90,7 +90,9 @@ class Library:
         version = getattr(self._config(fresh=True), "version", None)
         where = f"pyslurm {self.slurm.__version__}"
         return NativeReading(
-            about=About(road="native", where=where, version=clean(version) if version else None, user=facts.reader())
+            about=TransportInfo(
+                transport="native", where=where, version=clean(version) if version else None, user=facts.reader()
+            )
         )
 
     def _tasks(self, question: Question) -> NativeReading:

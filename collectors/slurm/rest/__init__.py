@@ -1,1 +1,1 @@
-"""The road of slurmrestd: typed answers, decoded piece by piece, over a unix socket or https."""
+"""The transport of slurmrestd: typed answers, decoded piece by piece, over a unix socket or https."""

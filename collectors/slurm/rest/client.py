@@ -28,7 +28,7 @@ from collectors.decoding import from_json
 from collectors.http_connection import Wire, end, over, trusted
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.transport import There
+from collectors.slurm.transport import ServerInfo
 from collectors.web import rest_of
 
 from .jwt import Tokens
@@ -157,7 +157,7 @@ class RestServer:
     _lock = threading.Lock()
 
     def __init__(self, settings: SlurmSettings) -> None:
-        self.there: There | None = None
+        self.there: ServerInfo | None = None
         self.tokens = Tokens(settings.token_file, settings.user) if settings.token_file or settings.url else None
 
     @classmethod
@@ -200,7 +200,7 @@ class RestClient:
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
-    def there(self) -> There:
+    def there(self) -> ServerInfo:
         """The newest data parser that both know, and whether there is a slurmdbd. Asks once; raises SourceFault."""
         if self._place.there is None:
             self.ping()
@@ -218,7 +218,7 @@ class RestClient:
                 continue
             plugin = answer.meta.plugin if answer.meta is not None else None
             dbd = plugin is not None and "slurmdbd" in (plugin.accounting_storage or "")
-            self._place.there = There(parser=number, slurmdbd=dbd)
+            self._place.there = ServerInfo(parser=number, slurmdbd=dbd)
             return answer
         first, last = PARSERS[-1], PARSERS[0]
         raise SourceFault("missing", f"{self.where} has none of the data parsers v0.0.{first} to v0.0.{last}",
@@ -433,7 +433,7 @@ class RestClient:
         raise fault("cut", f"{self.where} cannot be spoken with: {said}", "see url or socket") from None
 
 
-def there_at(settings: SlurmSettings, deadline_s: float | None = None) -> There:
+def there_at(settings: SlurmSettings, deadline_s: float | None = None) -> ServerInfo:
     """What is at this slurmrestd; it is asked where nobody in this process has. Raises SourceFault."""
     known = RestServer.of(settings).there
     if known is not None:

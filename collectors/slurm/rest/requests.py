@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from collectors.model import Change
 from collectors.slurm.commands.argv import NODE_STATES, alike, batches, checked
-from collectors.slurm.transport import TASKS, There, why_not
+from collectors.slurm.transport import TASKS, ServerInfo, why_not
 
 _REQUEUE = {"requeue": ["Incomplete"], "requeuehold": ["Incomplete", "Hold"]}
 
@@ -57,7 +57,7 @@ def orders(change: Change) -> list[RestRequest]:
     return [RestRequest(method="POST", path=f"job/{job}", body=_job(change, job), targets=(job,)) for job in names]
 
 
-def unable(change: Change, there: There | None) -> dict[str, str]:
+def unable(change: Change, there: ServerInfo | None) -> dict[str, str]:
     """Target to why slurmrestd cannot do this to it there; `there` None: nowhere."""
     found = {}
     for target in change.targets:

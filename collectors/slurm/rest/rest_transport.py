@@ -1,4 +1,4 @@
-"""The road of slurmrestd: readers of all of a kind, and reads of what is named."""
+"""The transport of slurmrestd: readers of all of a kind, and reads of what is named."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from collectors.racks import nowhere, rack_of
 from collectors.slurm import SlurmSettings, transport
 from collectors.slurm.commands.controller import detail
 from collectors.slurm.fields import whole
-from collectors.slurm.transport import About, FewByName
+from collectors.slurm.transport import FewByName, TransportInfo
 
 from . import answers, rights
 from .client import Pings, RestClient, RestEnvelope, RestRefusal, RestServer
@@ -117,7 +117,7 @@ class RestReader:
         return Facts(diag=answers.diag(found, user_of(self._settings)))
 
 
-class RestRoad(FewByName):
+class RestTransport(FewByName):
     """Reads through slurmrestd."""
 
     name = "rest"
@@ -140,14 +140,14 @@ class RestRoad(FewByName):
         """A new reader of all of one kind."""
         return RestReader(kind, self._settings)
 
-    def about(self) -> About:
+    def about(self) -> TransportInfo:
         """What answers there, and whether its controller does. Raises SourceFault."""
         answer = self._client.controllers(self._client.ping())
         slurm = answer.meta.slurm if answer.meta is not None else None
         if not answer.up():
             raise SourceFault("refused", f"{self._client.where} is there, its controller is not", "is slurmctld up?")
-        return About(
-            road=self.name,
+        return TransportInfo(
+            transport=self.name,
             where=self._client.where,
             version=clean(slurm.release) if slurm is not None and slurm.release else None,
             parser=f"v0.0.{self._client.there().parser}",
