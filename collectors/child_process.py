@@ -28,14 +28,14 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return process.environment({**more, **(extra or {})})
 
 
-def take_stdout() -> int:
+def claim_stdout() -> int:
     """In the child: keep stdout for messages; what a library prints goes to stderr. Returns its number."""
     own = os.dup(1)
     os.dup2(2, 1)
     return own
 
 
-def exactly(size: int) -> bytes:
+def read_exactly(size: int) -> bytes:
     """In the child: so many bytes of stdin; fewer at its end."""
     found = b""
     while len(found) < size and (chunk := os.read(0, size - len(found))):
@@ -43,7 +43,7 @@ def exactly(size: int) -> bytes:
     return found
 
 
-def say(out: int, body: bytes) -> None:
+def send_message(out: int, body: bytes) -> None:
     """In the child: send one message, whole."""
     frame = memoryview(len(body).to_bytes(4, "big") + body)
     while frame:

@@ -14,7 +14,7 @@ class ClockSkew(Struct, frozen=True, kw_only=True):
     """How far off that may be: half of the way there and back, and half of what the clock told the time to."""
 
 
-def compared(said: float, step_s: float, sent: float, received: float) -> ClockSkew:
+def skew_of(said: float, step_s: float, sent: float, received: float) -> ClockSkew:
     """From what a clock said (epoch, cut down to a multiple of `step_s`) and when it was asked and had answered, on
     this computer's wall clock. It said it at some moment between the two."""
     return ClockSkew(

@@ -36,7 +36,7 @@ _LEFT = re.compile(r"%([NJnts])")
 _BREAKS = re.compile(r"\r?\n|\r")
 
 
-class Found(msgspec.Struct):
+class TailResult(msgspec.Struct):
     """What the child says before the bytes. With a `kind` it is a fault, as SourceFault has it."""
 
     size: int = 0
@@ -59,7 +59,7 @@ def tail(path: str, user: str | None, deadline_s: float = DEADLINE_S) -> LogTail
         raise SourceFault("timeout", f"{path} could not be read in {deadline_s:g} s", "does its file system hang?")
     try:
         head, _, raw = ended.out.partition(b"\n")
-        found = from_json(head, Found)
+        found = from_json(head, TailResult)
     except msgspec.DecodeError:
         why = ended.err[-200:] or "it said nothing"
         raise SourceFault("malformed", f"what reads {path} ended with {ended.rc}: {why}") from None
@@ -76,7 +76,7 @@ def tail(path: str, user: str | None, deadline_s: float = DEADLINE_S) -> LogTail
     )  # fmt: skip
 
 
-def filled(path: str, job: str, host: str | None) -> str:
+def expand_patterns(path: str, job: str, host: str | None) -> str:
     """The path of a batch script's output with what Slurm left of its patterns: `%N` is the first node's name.
 
     The same where nothing is left that could be known.
@@ -89,29 +89,29 @@ def filled(path: str, job: str, host: str | None) -> str:
 # -- in the child ------------------------------------------------------------------------------------------------------
 
 
-def look(path: Path, user: str) -> tuple[Found, bytes]:
+def read_tail(path: Path, user: str) -> tuple[TailResult, bytes]:
     """Open it, judge it, read its end. Raises nothing: a fault is what is found."""
     try:
         # Looked at before it is opened: to open a device may do something to it.
         if not stat.S_ISREG(mode := os.lstat(path).st_mode):
             what = "a symbolic link, which is not followed" if stat.S_ISLNK(mode) else "no plain file"
-            return Found(kind="refused", what=f"it is {what}"), b""
-        with files.reading(path, shut=None, follow=False) as fd:
+            return TailResult(kind="refused", what=f"it is {what}"), b""
+        with files.open_to_read(path, shut=None, follow=False) as fd:
             status = os.fstat(fd)
             if why := _not_theirs(status.st_uid, user):
-                return Found(kind="refused", what=why), b""
+                return TailResult(kind="refused", what=why), b""
             begins = max(0, status.st_size - MOST_BYTES)
             raw = os.pread(fd, MOST_BYTES, begins)
-            return Found(size=status.st_size, changed_at=int(status.st_mtime), begins_at=begins), raw
-    except files.Unfit as error:
-        return Found(kind="refused", what=str(error)), b""
+            return TailResult(size=status.st_size, changed_at=int(status.st_mtime), begins_at=begins), raw
+    except files.UntrustedFile as error:
+        return TailResult(kind="refused", what=str(error)), b""
     except OSError as error:
         why = os.strerror(error.errno or 0)
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             mend = "what a node keeps on its own disk can be read there alone"
-            return Found(kind="missing", what="there is no such file on this host", mend=mend), b""
+            return TailResult(kind="missing", what="there is no such file on this host", mend=mend), b""
         kind = "auth" if error.errno in (errno.EACCES, errno.EPERM) else "refused"
-        return Found(kind=kind, what=why, mend="it is its user's to show" if kind == "auth" else ""), b""
+        return TailResult(kind=kind, what=why, mend="it is its user's to show" if kind == "auth" else ""), b""
 
 
 def _not_theirs(uid: int, user: str) -> str:
@@ -125,7 +125,7 @@ def _not_theirs(uid: int, user: str) -> str:
 
 def main() -> None:
     """Say what was found, then the bytes."""
-    found, raw = look(Path(sys.argv[1]), sys.argv[2])
+    found, raw = read_tail(Path(sys.argv[1]), sys.argv[2])
     sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n" + raw)
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 TRUSTED, SECRET = 0o022, 0o077
 
 
-class Unfit(Exception):
+class UntrustedFile(Exception):
     """A file that must not be used: `what` is wrong with it, and how to mend it, where there is a way."""
 
     def __init__(self, what: str, mend: str = "") -> None:
@@ -32,7 +32,7 @@ class Unfit(Exception):
 
 
 @contextlib.contextmanager
-def reading(path: Path, shut: int | None = TRUSTED, follow: bool = True) -> Iterator[int]:
+def open_to_read(path: Path, shut: int | None = TRUSTED, follow: bool = True) -> Iterator[int]:
     """A descriptor to read a file by. `shut` None takes a plain file of anybody's, in any folder.
 
     Raises OSError, and Unfit for what must not be believed.
@@ -50,18 +50,18 @@ def reading(path: Path, shut: int | None = TRUSTED, follow: bool = True) -> Iter
 
 
 def read(path: Path, largest: int, shut: int | None = TRUSTED) -> bytes:
-    """What stands in a file, as `reading` opens it. Raises OSError, and Unfit also where it is larger than that."""
-    with reading(path, shut) as fd:
+    """The content of a file, opened with `open_to_read`. Raises OSError, and UntrustedFile also above `largest` bytes."""
+    with open_to_read(path, shut) as fd:
         found = bytearray()
         # No more than that, whatever fstat says: it may grow while it is read.
         while len(found) <= largest and (chunk := os.read(fd, min(1 << 20, largest + 1 - len(found)))):
             found += chunk
     if len(found) > largest:
-        raise Unfit(f"is larger than {_size(largest)}")
+        raise UntrustedFile(f"is larger than {_size(largest)}")
     return bytes(found)
 
 
-def appending(path: Path) -> int:
+def open_to_append(path: Path) -> int:
     """A descriptor of a file of our own to add to, made where there is none, its folder too. Raises OSError, Unfit."""
     make_folder(path.parent)
     _check_room(path.parent)
@@ -70,7 +70,7 @@ def appending(path: Path) -> int:
         _plain(fd, path)
         found = os.fstat(fd)
         if found.st_uid != os.geteuid():
-            raise Unfit(f"it belongs to another user (uid {found.st_uid})")
+            raise UntrustedFile(f"it belongs to another user (uid {found.st_uid})")
         if found.st_mode & SECRET:
             # Ours, only too open: what others could already read cannot be helped, the rest can.
             os.fchmod(fd, 0o600)
@@ -80,7 +80,7 @@ def appending(path: Path) -> int:
     return fd
 
 
-def creating(path: Path) -> int:
+def open_new(path: Path) -> int:
     """A descriptor of a new file of our own, and its folder where there is none. Raises OSError (FileExistsError where
     anything is there, be it a link), Unfit."""
     make_folder(path.parent)
@@ -89,7 +89,7 @@ def creating(path: Path) -> int:
     return os.open(path, flags, 0o600)
 
 
-def is_there(path: Path) -> bool:
+def exists(path: Path) -> bool:
     """Whether anything is there; True also where that is not for this user to see, as in the home of who called `su`:
     not to know is not to have, and who opens it is told why it cannot be read."""
     try:
@@ -116,21 +116,21 @@ def make_folder(path: Path) -> None:
 def check(path: Path, status: os.stat_result, shut: int) -> None:
     """Raises Unfit for a file that is neither this user's nor root's, or that others can write, or read if SECRET."""
     if status.st_uid not in (0, os.geteuid()):
-        raise Unfit(f"it belongs to another user (uid {status.st_uid})", "make a copy of your own")
+        raise UntrustedFile(f"it belongs to another user (uid {status.st_uid})", "make a copy of your own")
     if status.st_mode & shut & TRUSTED:
-        raise Unfit("others can write it", f"chmod {'go-w' if shut == TRUSTED else '600'} {path}")
+        raise UntrustedFile("others can write it", f"chmod {'go-w' if shut == TRUSTED else '600'} {path}")
     if status.st_mode & shut:
-        raise Unfit("others can read it", f"chmod 600 {path}")
+        raise UntrustedFile("others can read it", f"chmod 600 {path}")
 
 
 def check_folder(folder: Path) -> None:
     """Raises Unfit for a folder in which others can put another file into the place of one; a sticky one holds them."""
     status = folder.stat()
     if status.st_uid not in (0, os.geteuid()):
-        raise Unfit(f"its folder {folder} belongs to another user (uid {status.st_uid})")
+        raise UntrustedFile(f"its folder {folder} belongs to another user (uid {status.st_uid})")
     _check_room(folder)
     if status.st_mode & stat.S_IWGRP and not status.st_mode & stat.S_ISVTX:
-        raise Unfit(f"its group can write in its folder {folder}", f"chmod go-w {folder}")
+        raise UntrustedFile(f"its group can write in its folder {folder}", f"chmod go-w {folder}")
 
 
 def _check_room(folder: Path) -> None:
@@ -138,7 +138,7 @@ def _check_room(folder: Path) -> None:
     the site's to say (sudo with the home of somebody else): what is written is our own, and never through a link."""
     status = folder.stat()
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-        raise Unfit(f"everybody can write in its folder {folder}", f"chmod go-w {folder}")
+        raise UntrustedFile(f"everybody can write in its folder {folder}", f"chmod go-w {folder}")
 
 
 def _opened(path: Path, flags: int) -> int:
@@ -146,7 +146,7 @@ def _opened(path: Path, flags: int) -> int:
         return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
     except OSError as error:
         if error.errno == errno.ELOOP and flags & os.O_NOFOLLOW:
-            raise Unfit("it is a symbolic link, this must be a plain file") from None
+            raise UntrustedFile("it is a symbolic link, this must be a plain file") from None
         raise
 
 
@@ -155,7 +155,7 @@ def _plain(fd: int, path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
-        raise Unfit("it is no plain file")
+        raise UntrustedFile("it is no plain file")
 
 
 def _size(largest: int) -> str:

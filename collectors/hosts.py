@@ -40,7 +40,7 @@ Ids = tuple[tuple[str, str | None, str | None], ...]
 _PORT = re.compile(r"(\[.+\]|[^:]+):[0-9]{1,5}")
 
 
-class Fit(Struct, frozen=True):
+class HostMatch(Struct, frozen=True):
     """What a host in a label is."""
 
     node: str | None
@@ -69,7 +69,7 @@ def is_ip(host: str) -> bool:
     return True
 
 
-def ids_of(nodes: Iterable[Node]) -> Ids:
+def node_ids_of(nodes: Iterable[Node]) -> Ids:
     """What the mapping is made of."""
     return tuple((node.name, node.hostname, node.address) for node in nodes)
 
@@ -111,7 +111,7 @@ class NodeNames:
                 first, _, domain = host.partition(".")
                 self._short.setdefault(first, {}).setdefault(name, set()).add(domain)
 
-    def fit(self, value: str, rule: re.Pattern[str] | None = None, family: str = "") -> Fit:
+    def fit(self, value: str, rule: re.Pattern[str] | None = None, family: str = "") -> HostMatch:
         """What a label's value is; with a rule of the site by that alone. `family` as it was learned."""
         host = host_of(value)
         if rule is not None:
@@ -119,21 +119,25 @@ class NodeNames:
         exact = self._exact.get(host)
         if exact is not None:
             how, node = exact
-            return Fit(node, how, host) if node else Fit(None, AMBIGUOUS, host)
+            return HostMatch(node, how, host) if node else HostMatch(None, AMBIGUOUS, host)
         if is_ip(host):
-            return Fit(None, IP, host)
+            return HostMatch(None, IP, host)
         first, _, domain = host.partition(".")
         if not self.known:
             twofold = self._is_twofold(first, domain, family)
-            return Fit(None, AMBIGUOUS, host, domain) if twofold else Fit(first or None, UNCHECKED, host, domain)
+            return (
+                HostMatch(None, AMBIGUOUS, host, domain)
+                if twofold
+                else HostMatch(first or None, UNCHECKED, host, domain)
+            )
         fitting = [node for node, domains in self._short.get(first, {}).items() if not domain or "" in domains]
         if not fitting:
-            return Fit(None, FOREIGN, host, domain)
+            return HostMatch(None, FOREIGN, host, domain)
         if len(fitting) > 1 or self._is_twofold(fitting[0], domain, family):
-            return Fit(None, AMBIGUOUS, host, domain)
-        return Fit(fitting[0], SHORT, host, domain)
+            return HostMatch(None, AMBIGUOUS, host, domain)
+        return HostMatch(fitting[0], SHORT, host, domain)
 
-    def learn(self, family: str, fits: Iterable[Fit]) -> None:
+    def learn(self, family: str, fits: Iterable[HostMatch]) -> None:
         """Take note of the nodes that hosts of different domains would be, in series of one kind: there those hosts are
         ambiguous from now on, but for what Slurm itself calls so, until the same kind is learned again without them."""
         domains: dict[str, set[str]] = {}
@@ -165,24 +169,28 @@ class NodeNames:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _by_rule(self, value: str, host: str, rule: re.Pattern[str], family: str) -> Fit:
+    def _by_rule(self, value: str, host: str, rule: re.Pattern[str], family: str) -> HostMatch:
         match = rule.fullmatch(value)
         name = (match[1] or "") if match is not None else ""
         if not name:
-            return Fit(None, UNMATCHED, host)
+            return HostMatch(None, UNMATCHED, host)
         if self.known and name in self.nodes:
             domain = host.partition(".")[2]
             own = is_ip(host) or self._exact.get(host, ("", ""))[1] == name
             twofold = not own and self._is_twofold(name, domain, family)
-            return Fit(None, AMBIGUOUS, host, domain) if twofold else Fit(name, RULE, host, "" if own else domain)
+            return (
+                HostMatch(None, AMBIGUOUS, host, domain)
+                if twofold
+                else HostMatch(name, RULE, host, "" if own else domain)
+            )
         if is_ip(name) or is_ip(host):
-            return Fit(None, IP, host)
-        return Fit(None, FOREIGN, name) if self.known else Fit(name, UNCHECKED, host)
+            return HostMatch(None, IP, host)
+        return HostMatch(None, FOREIGN, name) if self.known else HostMatch(name, UNCHECKED, host)
 
     def _is_twofold(self, node: str, domain: str, family: str) -> bool:
         return bool(domain) and node in self._twofold.get(family, ())
 
-    def _meant(self, fit: Fit) -> str:
+    def _meant(self, fit: HostMatch) -> str:
         """The node that an ambiguous host would be, were it the only one of its kind."""
         if fit.how != AMBIGUOUS:
             return ""
@@ -196,7 +204,7 @@ UNNAMED = NodeNames()
 
 
 @runtime_checkable
-class Knows(Protocol):
+class NeedsNodeNames(Protocol):
     """What looks for nodes in labels, and has to know how Slurm names them."""
 
     def know(self, names: NodeNames) -> None:
@@ -204,7 +212,7 @@ class Knows(Protocol):
         ...
 
 
-class Fitted(Struct, frozen=True, kw_only=True):
+class HostMapping(Struct, frozen=True, kw_only=True):
     """How the hosts of one kind of series were mapped, for whoever checks it."""
 
     what: str
@@ -233,25 +241,25 @@ class Fitted(Struct, frozen=True, kw_only=True):
 
 
 @runtime_checkable
-class Fits(Protocol):
+class ReportsHostMapping(Protocol):
     """A source that can say how it mapped the hosts in its series."""
 
-    def fitted(self) -> tuple[Fitted, ...]:
+    def fitted(self) -> tuple[HostMapping, ...]:
         """One for each kind of series, as of the last reading."""
         ...
 
 
-def summed(
-    what: str, labels: tuple[str, ...], fits: Iterable[Fit], names: NodeNames, *, configured: bool, unlabelled: int = 0,
-    whole: bool = True,
-) -> Fitted:  # fmt: skip
+def mapping_summary(
+    what: str, labels: tuple[str, ...], fits: Iterable[HostMatch], names: NodeNames, *, configured: bool,
+    unlabelled: int = 0, whole: bool = True,
+) -> HostMapping:  # fmt: skip
     """The same from what each host is; a host that occurs several times counts once."""
-    by_host: Mapping[str, Fit] = {fit.host: fit for fit in fits}
+    by_host: Mapping[str, HostMatch] = {fit.host: fit for fit in fits}
     hows = Counter(fit.how for fit in by_host.values() if fit.node is not None)
     ambiguous = tuple(clean(host) for host, fit in by_host.items() if fit.how == AMBIGUOUS)
     unknown = tuple(clean(host) for host, fit in by_host.items() if fit.node is None and fit.how != AMBIGUOUS)
     nodes = {fit.node for fit in by_host.values() if fit.node is not None}
-    return Fitted(
+    return HostMapping(
         what=what, labels=labels, hows=tuple(hows.most_common()), hosts=len(by_host), known=sum(hows.values()),
         missing=len(names.nodes - nodes),
         unknown=unknown, ambiguous=ambiguous, unlabelled=unlabelled, checked=names.known, configured=configured,
@@ -262,4 +270,4 @@ def summed(
 # -- where a server sums up by host, without knowing Slurm's names ----------------------------------------------------
 
 #: What is left of a label's value for it: a host without its port. Two hosts never become one.
-HOST_PATTERN, HOST_TO = r"([^:]+|\[.+\])(?::[0-9]+)?|(.+)", "$1$2"
+HOST_PATTERN, HOST_REPLACEMENT = r"([^:]+|\[.+\])(?::[0-9]+)?|(.+)", "$1$2"

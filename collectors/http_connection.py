@@ -25,7 +25,7 @@ from .web import ca_file
 CONNECT_S = 5.0
 
 
-def over(wire: Wire, context: ssl.SSLContext) -> httpx.HTTPTransport:
+def transport_over(wire: Wire, context: ssl.SSLContext) -> httpx.HTTPTransport:
     """One connection for httpx over this wire, which nothing in the environment leads elsewhere."""
     transport = httpx.HTTPTransport(verify=context, trust_env=False)
     # httpx offers no way in for a network of one's own; httpcore, which is beneath it, does.
@@ -35,7 +35,7 @@ def over(wire: Wire, context: ssl.SSLContext) -> httpx.HTTPTransport:
     return transport
 
 
-def trusted(ca: str | None) -> ssl.SSLContext:
+def trusted_certificates(ca: str | None) -> ssl.SSLContext:
     """The certificates to trust: those of a file, or this computer's. Raises SourceFault."""
     file = ca_file(ca) if ca else None
     try:
@@ -89,7 +89,7 @@ class Wire(httpcore.SyncBackend):
                 socket.socket.shutdown(one, socket.SHUT_RDWR)
 
 
-def end(wire: Wire, asking: threading.Lock, http: httpx.Client) -> None:
+def end_requests(wire: Wire, asking: threading.Lock, http: httpx.Client) -> None:
     """End what a client asks, from any thread; whoever is asking just then meets the cut, and closes nothing twice."""
     wire.cut()
     if asking.acquire(blocking=False):

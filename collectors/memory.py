@@ -6,12 +6,12 @@ import contextlib
 from functools import cache
 
 #: Bytes from which on a piece is one that goes back: an answer of 100,000 jobs is 18 MB, a row some hundred bytes.
-LARGE = 1 << 20
+LARGE_BYTES = 1 << 20
 _M_MMAP_THRESHOLD = -3
 
 
 @cache
-def give_back() -> None:
+def return_large_blocks() -> None:
     """From now on, in this process.
 
     Left alone, glibc takes the first large piece that is freed for a sign that more will come, and puts the next ones
@@ -21,4 +21,4 @@ def give_back() -> None:
     import ctypes  # late: whoever reads nothing needs none of it
 
     with contextlib.suppress(OSError, AttributeError):  # another C library: it has its own ways
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)

@@ -256,7 +256,7 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def spans(numbers: Iterable[int]) -> list[list[int]]:
+def runs_of(numbers: Iterable[int]) -> list[list[int]]:
     """Ascending numbers as the first and the last of each run: 0, 1, 2, 7 are 0 to 2 and 7 to 7."""
     found: list[list[int]] = []
     for number in numbers:

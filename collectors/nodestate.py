@@ -66,7 +66,9 @@ DISPLAYS = (
     "future",
 )
 #: Words for nodes on which no new work can start.
-OUT = frozenset({"down", "failed", "invalid", "unknown", "drained", "draining", "failing", "rebooting", "future"})
+UNAVAILABLE = frozenset(
+    {"down", "failed", "invalid", "unknown", "drained", "draining", "failing", "rebooting", "future"}
+)
 
 
 @lru_cache(maxsize=4096)
@@ -151,4 +153,4 @@ class _Shown(Protocol):
 
 def in_service(names: Iterable[str], nodes: Mapping[str, _Shown]) -> tuple[str, ...]:
     """Those of these nodes that Slurm has in service; one that it does not know is left out."""
-    return tuple(name for name in names if (node := nodes.get(name)) is not None and node.display not in OUT)
+    return tuple(name for name in names if (node := nodes.get(name)) is not None and node.display not in UNAVAILABLE)

@@ -53,18 +53,18 @@ class ProcessResult(Struct, frozen=True, kw_only=True):
     capped: bool = False
 
 
-def started() -> int:
-    """How many commands this thread has started, or questions `asked`: what a source cost is the difference."""
+def count_started() -> int:
+    """How many commands this thread has started, or questions `count_request`: what a source cost is the difference."""
     return int(getattr(_counts, "started", 0))
 
 
-def asked() -> None:
+def count_request() -> None:
     """This thread puts a question to the controller that starts no command: it counts as one."""
-    _counts.started = started() + 1
+    _counts.started = count_started() + 1
 
 
 @contextlib.contextmanager
-def surrounded(by: Mapping[str, str]) -> Iterator[None]:
+def extra_environment(by: Mapping[str, str]) -> Iterator[None]:
     """Within it, what this thread starts finds these in its environment: which cluster Slurm's commands are for."""
     before = getattr(_counts, "surroundings", {})
     _counts.surroundings = {**before, **by}
@@ -123,7 +123,7 @@ def run(
     """
     began, stops = time.monotonic(), _stops
     timed_out = False
-    asked()
+    count_request()
     try:
         child = subprocess.Popen(
             list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -206,7 +206,7 @@ def _end(child: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def hand_over(argv: Sequence[str]) -> int:
+def run_in_foreground(argv: Sequence[str]) -> int:
     """Give the terminal to a program of the operator's own (ssh) and wait until it ends. Returns its exit code.
 
     It has the operator's environment, keys and signals, as if started from their shell: the caller must have taken the

@@ -40,7 +40,7 @@ class Secret:
         raise TypeError("a secret is not written down")
 
 
-def hidden(text: str) -> str:
+def redact(text: str) -> str:
     """The text without any secret of this process, or the beginning of one."""
     for pattern in list(_known.values()):
         text = pattern.sub("(secret)", text)

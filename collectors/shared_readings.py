@@ -5,8 +5,8 @@ of its own. With it goes the monotonic moment when the command was started: that
 computer until it boots again, so the age of what is taken is its true age. A file that is not beyond doubt (another
 owner, a link, another boot, cut) is no file, and then the command runs as if there were none.
 
-Only who says how old an answer may be (`Shelf.lend`) is given one: the poller does; `act`, `snapshot` and the gate do
-not, and always ask the machine itself.
+A cached answer is used only after `SharedCache.lend` has said how old it may be. The poller calls it; `act`, `snapshot`
+and the gate do not, so they always ask Slurm itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from msgspec import Struct
 from . import files, process
 from .clean import clean
 from .decoding import msgpack_decoder
-from .model import SourceFault, Taken
+from .model import ReadOrigin, SourceFault
 from .process import ProcessResult
 
 #: 100,000 jobs are 24 MB. What is larger is not kept: the folder of a login is often in memory.
@@ -45,7 +45,7 @@ FENCE = re.compile(r"[A-Z]{16}\Z")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class RunsCommands(Protocol):
+class CommandRunner(Protocol):
     """Runs a reading command: `process.run`, or a shelf that may have the answer."""
 
     def __call__(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> ProcessResult:
@@ -117,7 +117,7 @@ class SharedFolder:
                 if length > _HEAD:
                     return None
                 head = msgpack_decoder(_Head).decode(file.read(length))
-                known = head.version == _VERSION and head.boot == boot() and head.form == form
+                known = head.version == _VERSION and head.boot == boot_id() and head.form == form
                 if not known or not since <= head.begun <= time.monotonic() or head.size > LARGEST:
                     return None
                 out = file.read(head.size + 1)
@@ -131,7 +131,7 @@ class SharedFolder:
         out = answer.ended.out
         bare = msgspec.structs.replace(answer.ended, out=b"")
         head = msgspec.msgpack.encode(
-            _Head(version=_VERSION, boot=boot(), form=form, begun=answer.begun, ended=bare, size=len(out))
+            _Head(version=_VERSION, boot=boot_id(), form=form, begun=answer.begun, ended=bare, size=len(out))
         )
         if len(out) > LARGEST or len(head) > _HEAD:
             return False
@@ -193,7 +193,7 @@ class SharedFolder:
         return status.st_uid in owners and not status.st_mode & self._shut
 
 
-class Shelf:
+class SharedCache:
     """The reading commands of one source: run, or taken from another console of the same user or from the recorder.
 
     Used by one thread. `cluster` is the name the console gives it; `own` None keeps nothing.
@@ -219,11 +219,11 @@ class Shelf:
         self._first, self._took, self._lent = None, 0.0, True
 
     @property
-    def taken(self) -> Taken | None:
+    def taken(self) -> ReadOrigin | None:
         """Of the reading that was begun; None where nothing was to be lent, or nothing was asked."""
         if self._since is None or self._first is None:
             return None
-        return Taken(begun=self._first, took_s=self._took, lent=self._lent)
+        return ReadOrigin(begun=self._first, took_s=self._took, lent=self._lent)
 
     def publish(self, folder: Path) -> None:
         """From now on keep what is read in this folder, where its group can read it: for a site's recorder."""
@@ -238,8 +238,8 @@ class Shelf:
         answer, once for its own. Raises SourceFault as `process.run`, and "cut" when closed."""
         if self._since is None:
             return process.run(argv, deadline_s=deadline_s, cap_bytes=cap_bytes)
-        form = form_of(argv)
-        name = name_of(self._cluster, form)
+        form = question_of(argv)
+        name = file_name_of(self._cluster, form)
         # A console must never be given what it has already: then its facts would stand still.
         newer = math.nextafter(self._seen.get(name, -math.inf), math.inf)
         since = max(newer, self._since) if self._first is None else self._first
@@ -286,20 +286,20 @@ class Shelf:
         return None
 
 
-def shelf_of(cluster: str, share: bool, published: Published | None) -> Shelf:
+def shared_cache_of(cluster: str, share: bool, published: Published | None) -> SharedCache:
     """The shelf of a console: the user's own folder, unless sharing is off or a token says who asks, and the site's."""
-    own = own_folder() if share and "SLURM_JWT" not in os.environ and boot() else None
-    return Shelf(
+    own = own_folder() if share and "SLURM_JWT" not in os.environ and boot_id() else None
+    return SharedCache(
         cluster,
         SharedFolder(own, os.geteuid(), private=True) if own is not None else None,
         SharedFolder(Path(published.folder), published.uid(), private=False) if published is not None else None,
     )
 
 
-def publisher(cluster: str, folder: Path) -> Shelf:
+def publishing_cache(cluster: str, folder: Path) -> SharedCache:
     """The shelf of a site's recorder: what it reads, the group of the folder can read. The folder is the site's to
     make: of the recorder's account or root, writable by nobody else (`install -d -o wacht -g operators -m 2750`)."""
-    shelf = Shelf(cluster, None)
+    shelf = SharedCache(cluster, None)
     shelf.publish(folder)
     return shelf
 
@@ -317,12 +317,12 @@ def own_folder() -> Path | None:
     return None
 
 
-def form_of(argv: Sequence[str]) -> tuple[str, ...]:
+def question_of(argv: Sequence[str]) -> tuple[str, ...]:
     """What a command asks, whatever its fence."""
     return (*argv[:-1], FENCE.sub("", argv[-1]))
 
 
-def name_of(cluster: str, form: Sequence[str]) -> str:
+def file_name_of(cluster: str, form: Sequence[str]) -> str:
     """The file's name: told apart by cluster, computer (a home may be on several), configuration and command."""
     from hashlib import sha256  # it brings a library with it, and nobody asks before the first frame
 
@@ -331,7 +331,7 @@ def name_of(cluster: str, form: Sequence[str]) -> str:
 
 
 @cache
-def boot() -> str:
+def boot_id() -> str:
     """This run of this computer, "" where it does not tell: the monotonic clock means nothing beyond it."""
     try:
         return _BOOT.read_text("ascii").strip()

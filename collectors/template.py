@@ -45,7 +45,7 @@ def why_not(kind: str, argv: Sequence[str]) -> str | None:
     return None
 
 
-def filled(template: Template, target: str, values: Mapping[str, str]) -> tuple[str, ...]:
+def argv_for(template: Template, target: str, values: Mapping[str, str]) -> tuple[str, ...]:
     """The command for one target. Raises ValueError for what is no plain name, or would be read as an option."""
     if not _NAMES[template.kind].fullmatch(target):
         raise ValueError(f"{clean(target)[:40]} is no name of a {template.kind}")
@@ -65,4 +65,4 @@ def filled(template: Template, target: str, values: Mapping[str, str]) -> tuple[
 def calls(template: Template, change: Change, cluster: str, user: str) -> list[tuple[str, ...]]:
     """One command for each target, in order. Raises ValueError."""
     values = {"reason": change.reason or "", "cluster": cluster, "user": user}
-    return [filled(template, target, values) for target in change.targets]
+    return [argv_for(template, target, values) for target in change.targets]

@@ -37,7 +37,7 @@ class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         check_url(self.url, self.token_file is not None)
 
 
-def rest_of(retry_after: str) -> tuple[str, float]:
+def parse_retry_after(retry_after: str) -> tuple[str, float]:
     """What a server's Retry-After asks for, in words and in seconds; "" and 0 where it names no number of seconds."""
     text = retry_after.strip()
     known = text.isascii() and text.isdecimal() and len(text) < 7
@@ -49,13 +49,13 @@ def ca_file(ca: str) -> Path:
     path = Path(ca).expanduser()
     mend = "name the site's certificates with ca"
     try:
-        with files.reading(path):
+        with files.open_to_read(path):
             return path
     except FileNotFoundError:
         raise SourceFault("missing", f"there is no file {path}", mend) from None
     except OSError as error:
         raise SourceFault("auth", f"cannot read the certificates {path}: {error.strerror}", mend) from None
-    except files.Unfit as error:
+    except files.UntrustedFile as error:
         raise SourceFault("auth", f"the certificates {path} are not used: {error}", mend) from None
 
 

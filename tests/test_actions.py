@@ -52,7 +52,7 @@ def test_the_writer_knows_exactly_these_actions():
     for kind in ROWS:
         if kind not in {"alert", "silence"}:
             slurms = [action for action in keys_for(kind) if action.shown_in not in {"alert", "silence"}]
-            assert {action.id for action in slurms} == own.get(kind, frozenset()) | set(argv.SPELT[kind])
+            assert {action.id for action in slurms} == own.get(kind, frozenset()) | set(argv.COMMAND_SPECS[kind])
 
 
 def test_key_table_names_every_key():

@@ -101,7 +101,7 @@ def test_reading_from_a_file_system_that_hangs(path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(chain, "READ_S", 0.05)
-        patch.setattr(chain.files, "reading", hangs)
+        patch.setattr(chain.files, "open_to_read", hangs)
         for look in (verify, read, lambda _: follower.more()):
             with pytest.raises(JournalFault, match=r"did not answer in 0\.05 s"):
                 look(path)

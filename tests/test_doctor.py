@@ -11,7 +11,7 @@ import time
 import msgspec
 import pytest
 
-from collectors.clock_skew import ClockSkew, compared
+from collectors.clock_skew import ClockSkew, skew_of
 from collectors.model import SourceFault
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget
@@ -224,7 +224,7 @@ def test_what_hangs_is_told_and_waited_for_no_longer(prometheus, alertmanager, c
 
 
 def test_a_bug_in_a_check_costs_that_check_alone(prometheus, monkeypatch):
-    monkeypatch.setattr("collectors.prometheus.probe.tried", lambda _: 1 / 0)
+    monkeypatch.setattr("collectors.prometheus.probe.probe_prometheus", lambda _: 1 / 0)
     report = run.examine(site(prometheus=prometheus.settings), Config())
     assert said(report, "prometheus")[0] == ("bad", "ZeroDivisionError in wacht itself", "please report it to wacht")
     assert said(report, "prom.loads")[0][0] == "ok"
@@ -312,8 +312,8 @@ def test_the_demo_works():
 
 
 def test_a_clock_is_compared_in_the_middle_of_the_way():
-    assert compared(1000.0, 0.0, 999.0, 1001.0) == ClockSkew(ahead_s=0.0, within_s=1.0)
-    assert compared(1000, 1.0, 1000.4, 1000.6) == ClockSkew(ahead_s=0.0, within_s=pytest.approx(0.6))
+    assert skew_of(1000.0, 0.0, 999.0, 1001.0) == ClockSkew(ahead_s=0.0, within_s=1.0)
+    assert skew_of(1000, 1.0, 1000.4, 1000.6) == ClockSkew(ahead_s=0.0, within_s=pytest.approx(0.6))
 
 
 def test_clocks_that_differ_are_told_with_the_error(commands, prometheus, alertmanager):

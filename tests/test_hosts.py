@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.sources import AlertSource
 from collectors.clock import ManualClock
-from collectors.hosts import ADDRESS, HOST_PATTERN, HOSTNAME, NAME, SHORT, NodeNames, host_of, ids_of, is_ip
+from collectors.hosts import ADDRESS, HOST_PATTERN, HOSTNAME, NAME, SHORT, NodeNames, host_of, is_ip, node_ids_of
 from collectors.model import Facts, Node, SourceFault
 from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.host_labels import Hosts
@@ -175,7 +175,7 @@ def test_names_and_addresses_come_over_every_transport():
     line = "NodeName=n1 NodeAddr=10.0.0.1 NodeHostName=gpu1.cluster State=IDLE"
     record = answers.NodeRecord(name="n1", state=["IDLE"], address="10.0.0.1", hostname="gpu1.cluster")
     for one in (slurm_nodes.node(line, None), answers.node(record)):
-        assert ids_of([one]) == (("n1", "gpu1.cluster", "10.0.0.1"),)
+        assert node_ids_of([one]) == (("n1", "gpu1.cluster", "10.0.0.1"),)
 
 
 # -- which label -------------------------------------------------------------------------------------------------------

@@ -152,7 +152,7 @@ def test_a_disk_that_hangs_holds_nobody_up(path, monkeypatch):
         hung.wait(60)
         return real(name)
 
-    monkeypatch.setattr(log.files, "appending", hangs)
+    monkeypatch.setattr(log.files, "open_to_append", hangs)
     monkeypatch.setattr(log, "STOP_S", 0.05)
     one = log.FileLog(path)
     began = time.monotonic()

@@ -83,7 +83,7 @@ def test_not_one_node_is_a_fault(restd):
 
 
 def test_more_than_wacht_ever_reads(restd, monkeypatch):
-    monkeypatch.setattr("collectors.slurm.rest.client.CAP", 1000)
+    monkeypatch.setattr("collectors.slurm.rest.client.MAX_BYTES", 1000)
     assert "more to /slurm/v0.0.45/nodes/ than wacht ever reads" in fault(restd).what
 
 

@@ -12,7 +12,7 @@ import pytest
 from collectors.model import Change, Sent
 from collectors.slurm import transport
 from collectors.slurm.commands.write import CliWriter
-from collectors.slurm.rest.requests import orders
+from collectors.slurm.rest.requests import requests_of
 from collectors.slurm.rest.write import RestWriter
 from collectors.slurm.transport import ACTIONS, LIMITS, ServerInfo, why_not
 from collectors.slurm.transport_choice import FallbackWriter
@@ -93,7 +93,7 @@ def test_what_is_sent(restd, writer, asked, sent):
 )  # fmt: skip
 def test_the_last_door(asked):
     with pytest.raises(ValueError):
-        orders(asked)
+        requests_of(asked)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_an_answer_means(restd, writer, asked, said, rc, refused, fatal):
     assert (done[0].rc, done[0].fatal) == (rc, fatal), done[0].err
     assert done[0].refused == refused if isinstance(refused, dict) else set(done[0].refused) == refused
     stops = fatal or rc is None
-    assert len(restd.seen) == len(done) == (1 if stops else len(orders(asked))), "never a second time"
+    assert len(restd.seen) == len(done) == (1 if stops else len(requests_of(asked))), "never a second time"
 
 
 def test_without_a_token_nothing_is_sent(restd, writer):
@@ -146,7 +146,7 @@ def test_without_a_token_nothing_is_sent(restd, writer):
     assert (sent.rc, sent.fatal, set(sent.refused), restd.seen) == (127, True, {"1"}, [])
 
 
-# -- which transport ----------------------------------------------------------------------------------------------------
+# -- which transport ---------------------------------------------------------------------------------------------------
 
 
 class Fake:

@@ -14,7 +14,7 @@ from collectors.clean import clean, decode
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.commands_transport import CliTransport
-from collectors.slurm.commands.fenced_reads import blocks, fence, fenced, said
+from collectors.slurm.commands.fenced_reads import blocks, fence, fenced, value_or_none
 from collectors.slurm.commands.jobs import COLUMNS, NAMED, QueueReader, command, row
 from collectors.slurm.sources import open_sources
 from tests import make
@@ -167,7 +167,7 @@ def test_any_name_comes_back_whole_and_forges_no_row(texts):
     for job, (name, account) in zip(jobs.values(), texts, strict=True):
         assert (job.user, job.state, job.nodes) == ("alice", "PENDING", None)
         first, _, rest = (account + b"|" + name).partition(b"|")
-        assert (job.account or "", job.name) == (said(decode(first)) or "", clean(decode(rest)))
+        assert (job.account or "", job.name) == (value_or_none(decode(first)) or "", clean(decode(rest)))
 
 
 @settings(max_examples=20)
@@ -265,8 +265,8 @@ class Counting:
         self.rows = {id: self.row(id) for id in map(str, range(100, 100 + jobs))}
         self.asked, self.told = [], told
         self.reader = QueueReader()
-        monkeypatch.setattr("collectors.slurm.jobs.ask_blocks", lambda *_: [list(self.rows.values())])
-        monkeypatch.setattr("collectors.slurm.jobs.with_held", self.held)
+        monkeypatch.setattr("collectors.slurm.commands.jobs.ask_blocks", lambda *_: [list(self.rows.values())])
+        monkeypatch.setattr("collectors.slurm.commands.jobs.with_held", self.held)
 
     def row(self, id, **cells):
         unsaid = {"tres_alloc": "", "tres_per_node": "", "tres_per_socket": "gres/gpu:2"}
@@ -378,7 +378,7 @@ def test_a_hang_is_a_timeout(commands, script):
 
 
 def test_a_flood_is_no_answer(commands, monkeypatch):
-    monkeypatch.setattr("collectors.slurm.commands.fenced_reads.CAP_BYTES", 1 << 20)
+    monkeypatch.setattr("collectors.slurm.commands.fenced_reads.MAX_BYTES", 1 << 20)
     commands.script("squeue", "exec yes")
     with pytest.raises(SourceFault) as caught:
         collect()

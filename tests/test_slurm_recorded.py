@@ -194,6 +194,6 @@ def test_very_many_named_nodes_fit_into_words(commands):
     names = [f"a-rather-long-name-of-a-node-{n:06d}" for n in range(12_000)]
     commands.says("scontrol", line(names[7]) + line("another"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("collectors.slurm.commands.nodes.alone", lambda name, _: None)
+        patch.setattr("collectors.slurm.commands.nodes.read_alone", lambda name, _: None)
         assert list(named(*names)) == names[7:8]
     assert max(map(len, commands.calls)) < 128 << 10

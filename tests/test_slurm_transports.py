@@ -16,7 +16,7 @@ from collectors.slurm.native import facts as native_facts
 from collectors.slurm.native import jobs as native_jobs
 from collectors.slurm.rest import answers
 from collectors.slurm.rest import jobs as rest_jobs
-from collectors.slurm.sources import FallbackTransport, LentSource, open_sources, open_transport, open_transports
+from collectors.slurm.sources import FallbackTransport, SharedSlurmSource, open_sources, open_transport, open_transports
 from collectors.slurm.transport import KINDS, OPTIONAL, TransportLimit
 from console.ingest.poller import Lends
 from tests.make import VERSIONS, Commands, line, named_row, play, row, squeue
@@ -50,7 +50,7 @@ def test_the_same_sources_over_every_transport(restd):
     both = open_sources("lab", msgspec.structs.replace(restd.settings, fallback=("cli",)))
     assert "slurm.topology" in [one.name for one in both]
     assert all(isinstance(one, Lends) for one in over["cli"])
-    assert not any(isinstance(one, LentSource) for one in over["rest"]), "a connection is not shared"
+    assert not any(isinstance(one, SharedSlurmSource) for one in over["rest"]), "a connection is not shared"
     assert restd.seen == [], "nothing is asked by opening"
 
 
@@ -64,7 +64,7 @@ def test_what_a_transport_cannot_read_goes_over_the_next(restd, blind, tmp_path,
     play(Commands(tmp_path, monkeypatch), VERSIONS[-1])
     chosen = msgspec.structs.replace(restd.settings, fallback=("cli",))
     kept = open_sources("lab", chosen)[3]
-    assert isinstance(kept, LentSource) and "lab-maint" in kept.collect().reservations
+    assert isinstance(kept, SharedSlurmSource) and "lab-maint" in kept.collect().reservations
     both = open_transport("lab", chosen)
     assert both.job_detail("2").batch and restd.seen == []
     assert list(both.read_nodes(["gpu0001"])) == ["gpu0001"] and restd.asked == ["nodes/"]

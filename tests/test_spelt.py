@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collectors.model import Change
-from collectors.slurm.commands.argv import SPELT, calls
+from collectors.slurm.commands.argv import COMMAND_SPECS, calls
 from console.actions.registry import ACTIONS
 
 TARGETS = {"node": ("gpu0001", "gpu0002"), "job": ("101", "104_2")}
@@ -108,6 +108,6 @@ def test_no_other_name_gets_through(name):
 
 def test_every_action_of_slurms_is_spelt():
     for action in ACTIONS:
-        if action.kind in {"node", "job"} and action.together is None and action.id in SPELT[action.kind]:
-            spelt = SPELT[action.kind][action.id]
+        if action.kind in {"node", "job"} and action.together is None and action.id in COMMAND_SPECS[action.kind]:
+            spelt = COMMAND_SPECS[action.kind][action.id]
             assert (spelt.value is not None) == (action.value is not None), action.id

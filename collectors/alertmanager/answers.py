@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.decoding import from_json, json_decoder
-from collectors.hosts import FOREIGN, UNNAMED, Fit, NodeNames
+from collectors.hosts import FOREIGN, UNNAMED, HostMatch, NodeNames
 from collectors.model import Alert, Matcher, Silence, SourceFault
 
 from . import AlertmanagerSettings
@@ -77,8 +77,8 @@ class AlertAnswers:
         self._labels = settings.node_labels
         self._rule = None if settings.node is None else re.compile(settings.node)
         self.names = UNNAMED
-        self._fits: dict[str, Fit] = {}
-        self.seen: dict[str, Fit] = {}
+        self._fits: dict[str, HostMatch] = {}
+        self.seen: dict[str, HostMatch] = {}
         """The hosts that the last alerts are about, and what they are."""
         self._own = {
             name: re.sub(r"\\(.)", r"\1", value)
@@ -122,7 +122,7 @@ class AlertAnswers:
     def node_of(self, labels: Mapping[str, str]) -> str | None:
         """The node that an alert is about: by the first label that names one of Slurm's; else the host as it is called
         there. None for an IP address that Slurm gives no node, and for what fits several nodes."""
-        best: Fit | None = None
+        best: HostMatch | None = None
         for label in self._labels:
             if value := labels.get(label):
                 fit = self._fits.get(value) or self._fits.setdefault(value, self.names.fit(value, self._rule))

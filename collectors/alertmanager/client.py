@@ -17,14 +17,14 @@ import msgspec
 
 from collectors.bearer_token import read_token
 from collectors.clean import clean
-from collectors.http_connection import Wire, end, over, trusted
+from collectors.http_connection import Wire, end_requests, transport_over, trusted_certificates
 from collectors.model import SourceFault
-from collectors.web import rest_of
+from collectors.web import parse_retry_after
 
 from . import AlertmanagerSettings
 
 #: Most bytes of one answer: 10,000 alerts with long annotations are about 20 MB.
-CAP = 64 << 20
+MAX_BYTES = 64 << 20
 #: Nothing but these says that the server never saw what was sent.
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 
@@ -53,7 +53,7 @@ class AlertmanagerClient:
         self._closed = False
         self._one = threading.Lock()
         self._wire = Wire()
-        transport = over(self._wire, trusted(settings.ca))
+        transport = transport_over(self._wire, trusted_certificates(settings.ca))
         self._http = httpx.Client(
             transport=transport,
             trust_env=False,
@@ -77,7 +77,7 @@ class AlertmanagerClient:
     def close(self) -> None:
         """End what is being asked, from any thread, and ask no more."""
         self._closed = True
-        end(self._wire, self._one, self._http)
+        end_requests(self._wire, self._one, self._http)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class AlertmanagerClient:
         parts, size = [], 0
         for chunk in chunks:
             size += len(chunk)
-            if size > CAP:
+            if size > MAX_BYTES:
                 raise SourceFault(
                     "malformed", f"{self._where} gave more to {path} than wacht ever reads", "see matchers"
                 )
@@ -161,7 +161,7 @@ class AlertmanagerClient:
             kind, mend = "missing", "does url end where /api/v2 begins?"
         elif code in {429, 503}:
             kind = "backoff"
-            mend, rest_s = rest_of(answer.headers.get("Retry-After", ""))
+            mend, rest_s = parse_retry_after(answer.headers.get("Retry-After", ""))
         raise AlertmanagerRefusal(kind, told, mend, code, said, rest_s)
 
 

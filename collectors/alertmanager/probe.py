@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from collectors.clean import clean
 from collectors.clock_skew import ClockSkew
 from collectors.decoding import from_json
-from collectors.http_probe import HttpProbe, glance
+from collectors.http_probe import HttpProbe, probe_http
 from collectors.model import SourceFault
 
 from . import AlertmanagerSettings
@@ -47,11 +47,11 @@ class _Receiver(Struct):
     name: str
 
 
-def tried(settings: AlertmanagerSettings) -> AlertmanagerProbe:
+def probe_alertmanager(settings: AlertmanagerSettings) -> AlertmanagerProbe:
     """Ask it. Raises SourceFault. Its configuration, which it tells as well, is not kept."""
-    seen = glance(settings, "/api/v2/status", settings.timeout_s)
+    seen = probe_http(settings, "/api/v2/status", settings.timeout_s)
     status = _decoded(seen, _ServerStatus)
-    receivers = _decoded(glance(settings, "/api/v2/receivers", settings.timeout_s), list[_Receiver])
+    receivers = _decoded(probe_http(settings, "/api/v2/receivers", settings.timeout_s), list[_Receiver])
     version = status.versionInfo.version
     return AlertmanagerProbe(
         version=None if version is None else clean(version)[:40],

@@ -18,14 +18,14 @@ from collectors.matchers import spelled, values_of
 from collectors.model import Change, NewSilence
 
 #: Longest that a silence may last: what nobody remembers after a month hides the next failure.
-LONGEST_S = 31 * 86_400
+MAX_SILENCE_S = 31 * 86_400
 COMMENT_CAP = 1000
 #: What an id may be made of: it stands in the path of a request.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 #: The one label of a silence that declares an incident. No alert has it, so it keeps none quiet.
 INCIDENT = "wacht_incident"
 #: Longest that an incident stands without being declared again, in seconds.
-INCIDENT_MOST_S = 3600
+MAX_INCIDENT_S = 3600
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ACTIONS = {"alert": ("take", "silence"), "silence": ("lift",)}
 
@@ -39,7 +39,7 @@ class SilenceRequest(Struct, frozen=True, kw_only=True):
     new: NewSilence | None = None
 
 
-def orders(change: Change, url: str) -> list[SilenceRequest]:
+def requests_of(change: Change, url: str) -> list[SilenceRequest]:
     """Each request of a change. Everything is checked before the first one is returned. Raises ValueError."""
     if change.action == "incident":
         return [_declared(change, f"--alertmanager.url={url.rstrip('/')}")]
@@ -71,8 +71,8 @@ def _declared(change: Change, where: str) -> SilenceRequest:
     plain = len(new.matchers) == 1 and new.matchers[0].name == INCIDENT and not new.matchers[0].regex
     if not plain or not new.matchers[0].equal or not _NAME.fullmatch(new.matchers[0].value):
         raise ValueError("the silence of an incident has its name for its only matcher")
-    if not 0 < new.seconds <= INCIDENT_MOST_S:
-        raise ValueError(f"an incident stands for up to {INCIDENT_MOST_S // 60} minutes, then it is declared again")
+    if not 0 < new.seconds <= MAX_INCIDENT_S:
+        raise ValueError(f"an incident stands for up to {MAX_INCIDENT_S // 60} minutes, then it is declared again")
     _check_words(new)
     return SilenceRequest(targets=change.targets, argv=_argv(new, where), new=new)
 
@@ -114,8 +114,8 @@ def _checked(new: NewSilence) -> NewSilence:
         raise ValueError("every matcher meets alerts without labels: that would silence everything")
     if len({one.name for one in new.matchers}) != len(new.matchers):
         raise ValueError("two matchers for one label")
-    if not 0 < new.seconds <= LONGEST_S:
-        raise ValueError(f"a silence lasts up to {LONGEST_S // 86_400} days")
+    if not 0 < new.seconds <= MAX_SILENCE_S:
+        raise ValueError(f"a silence lasts up to {MAX_SILENCE_S // 86_400} days")
     _check_words(new)
     return new
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from collectors.clock import Clock
-from collectors.hosts import Fitted, NodeNames, summed
+from collectors.hosts import HostMapping, NodeNames, mapping_summary
 from collectors.model import Alert, Collector, Facts, Matcher, Silence, SourceFault
 
 from . import AlertmanagerSettings
@@ -17,7 +17,7 @@ from .requests import ID
 _ALL = [(state, "true") for state in ("active", "silenced", "inhibited", "unprocessed")]
 
 
-class Asking:
+class AlertmanagerReader:
     """One Alertmanager, whose client comes with the first question, in the thread that asks."""
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
@@ -29,12 +29,12 @@ class Asking:
         """How Slurm names its nodes from now on. May be called by any thread."""
         self._reader.know(names)
 
-    def fitted(self) -> tuple[Fitted, ...]:
+    def fitted(self) -> tuple[HostMapping, ...]:
         """How the hosts of the last alerts were mapped to Slurm's nodes."""
         own, names = self._settings, self._reader.names
         fits = tuple(self._reader.seen.values())
         configured = own.node is not None
-        made = summed("alerts", own.node_labels, fits, names, configured=configured, whole=False)
+        made = mapping_summary("alerts", own.node_labels, fits, names, configured=configured, whole=False)
         return (made,) if fits else ()
 
     @property
@@ -66,7 +66,7 @@ class AlertSource:
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
         self.floor_s = settings.interval_s
-        self._asking = Asking(settings)
+        self._asking = AlertmanagerReader(settings)
 
     def collect(self) -> Facts:
         """Read both. Raises SourceFault where the alerts cannot be read; without the silences they are worth much."""
@@ -81,7 +81,7 @@ class AlertSource:
         """How Slurm names its nodes from now on. May be called by any thread."""
         self._asking.know(names)
 
-    def fitted(self) -> tuple[Fitted, ...]:
+    def fitted(self) -> tuple[HostMapping, ...]:
         """How the hosts of the last alerts were mapped to Slurm's nodes."""
         return self._asking.fitted()
 
@@ -90,11 +90,11 @@ class AlertSource:
         self._asking.close()
 
 
-class AlertReads:
+class AlertmanagerReads:
     """Reads of named alerts and silences, on demand; may be asked from several threads."""
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
-        self._asking = Asking(settings)
+        self._asking = AlertmanagerReader(settings)
 
     def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
         """The alerts of these ids as they are now; one that is over is left out. Raises SourceFault."""
@@ -134,6 +134,6 @@ def open_sources(cluster: str, settings: AlertmanagerSettings, clock: Clock | No
     return [AlertSource(settings)]
 
 
-def open_desk(cluster: str, settings: AlertmanagerSettings) -> AlertReads:
+def open_alert_reader(cluster: str, settings: AlertmanagerSettings) -> AlertmanagerReads:
     """Reads on demand of one Alertmanager. Asks nothing yet."""
-    return AlertReads(settings)
+    return AlertmanagerReads(settings)

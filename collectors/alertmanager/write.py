@@ -14,7 +14,7 @@ from collectors.model import Change, Sent, SourceFault
 from . import AlertmanagerSettings
 from .answers import made_id
 from .client import AlertmanagerClient, AlertmanagerRefusal, AlertmanagerUnsent
-from .requests import SilenceRequest, body, orders
+from .requests import SilenceRequest, body, requests_of
 
 #: These concern whoever asks, or the server as a whole: the next request would fare alike.
 _TO_ALL = {301, 302, 303, 307, 308, 401, 403, 405, 429, 503}
@@ -29,11 +29,11 @@ class AlertWriter:
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
         """What does exactly the same as `send` by hand. Raises ValueError for a Change that is not plain."""
-        return tuple(order.argv for order in orders(change, self._settings.url))
+        return tuple(order.argv for order in requests_of(change, self._settings.url))
 
     def send(self, change: Change) -> Sequence[Sent]:
         """Send them in order; after one that the server or the caller's rights failed, the rest is left out."""
-        asked = orders(change, self._settings.url)
+        asked = requests_of(change, self._settings.url)
         try:
             # A fresh connection: one that was kept may be dead, and a request into it would be in doubt.
             client = AlertmanagerClient(self._settings)

@@ -10,9 +10,22 @@ Rows are msgspec Structs without garbage-collector tracking: 100,000 jobs must n
 
 from __future__ import annotations
 
-from .accounting import JobAccount, Ledger, LogTail, NodeEvent, PastJob, Step
-from .cluster import KINDS, SINGLES, Cluster, Diff, Facts, Fault, Reading, Source, SourceFault, Taken, Totals, may_hide
-from .interfaces import AlertDesk, Budget, Change, Collector, NewSilence, Sent, Telemetry, Transport, Writer
+from .accounting import AccountingReader, JobAccount, LogTail, NodeEvent, PastJob, Step
+from .cluster import (
+    KINDS,
+    SINGLE_VALUES,
+    Cluster,
+    Diff,
+    Facts,
+    Fault,
+    Reading,
+    ReadOrigin,
+    Source,
+    SourceFault,
+    Totals,
+    may_hide,
+)
+from .interfaces import AlertReader, Budget, Change, Collector, NewSilence, Sent, Telemetry, Transport, Writer
 from .plant import (
     Attached,
     Checkup,
@@ -49,10 +62,11 @@ from .users import Association, User
 __all__ = [
     "FOLLOWERS",
     "KINDS",
-    "SINGLES",
+    "SINGLE_VALUES",
     "TAKEN",
+    "AccountingReader",
     "Alert",
-    "AlertDesk",
+    "AlertReader",
     "Association",
     "Attached",
     "Budget",
@@ -77,7 +91,6 @@ __all__ = [
     "Job",
     "JobAccount",
     "JobDetail",
-    "Ledger",
     "Limit",
     "Limits",
     "Load",
@@ -92,6 +105,7 @@ __all__ = [
     "Power",
     "Process",
     "Queueing",
+    "ReadOrigin",
     "Reading",
     "Reservation",
     "Rights",
@@ -105,7 +119,6 @@ __all__ = [
     "Source",
     "SourceFault",
     "Step",
-    "Taken",
     "Telemetry",
     "Totals",
     "Transport",

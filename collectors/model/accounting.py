@@ -115,7 +115,7 @@ class LogTail(Struct, frozen=True, kw_only=True):
     lines: tuple[str, ...]
 
 
-class Ledger(Protocol):
+class AccountingReader(Protocol):
     """The past on demand. All may block, for as long as the deadline of the source; all raise SourceFault: "missing"
     where this site keeps no accounts."""
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from msgspec import Struct, field
 
 from collectors.clean import clean
-from collectors.redaction import hidden
+from collectors.redaction import redact
 
 from .plant import Checkup, Control, Coolant, Domain, Fabric, FileSystem, Port, Tray
 from .slurm import Cost, Diag, Job, Node, Partition, Reservation, Rights
@@ -15,7 +15,7 @@ from .telemetry import Alert, Load, Power, Silence, SlurmCounts, Xid
 from .users import User
 
 
-class Taken(Struct, frozen=True, kw_only=True):
+class ReadOrigin(Struct, frozen=True, kw_only=True):
     """When and at what cost facts were read, where that is not simply the call that brought them."""
 
     begun: float
@@ -56,7 +56,7 @@ class Facts(Struct, frozen=True, eq=False, kw_only=True):
     hidden: frozenset[str] = frozenset()
     """The jobs of which rows were left out, so that their absence says nothing: ids, `101_*` for any task of an array,
     `*_5` for that task of any, `*` where nobody knows whose."""
-    taken: Taken | None = None
+    taken: ReadOrigin | None = None
     """None: the call that brought the facts asked for all of them."""
 
 
@@ -64,7 +64,7 @@ KINDS = ("nodes", "jobs", "partitions", "reservations", "loads", "xids", "power"
          "diag", "rights", "ports", "fabric", "domains", "trays", "cooling", "storage", "checkups",
          "control")  # fmt: skip
 #: Those that are one value; all others are rows by key.
-SINGLES = frozenset({"power", "counts", "diag", "rights", "fabric", "control"})
+SINGLE_VALUES = frozenset({"power", "counts", "diag", "rights", "fabric", "control"})
 
 
 class Fault(Struct, frozen=True):
@@ -100,7 +100,7 @@ class SourceFault(Exception):
 
     def __init__(self, kind: str, what: str, mend: str = "", rest_s: float = 0.0) -> None:
         # Words of a server may stand in it, which may repeat what it was sent.
-        what = hidden(what)
+        what = redact(what)
         super().__init__(what)
         # Paths and addresses of the configuration stand in it, which nobody has cleaned.
         self.fault = Fault(kind, clean(what), clean(mend), rest_s)

@@ -103,7 +103,7 @@ class Transport(Protocol):
         ...
 
 
-class AlertDesk(Protocol):
+class AlertReader(Protocol):
     """Reads of alerts and silences, on demand. All may block; all raise SourceFault."""
 
     def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:

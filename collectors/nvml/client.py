@@ -22,8 +22,8 @@ from collectors.decoding import msgpack_decoder
 from collectors.model import Gpu, SourceFault, Xid
 
 from . import NvmlSettings
-from .process_owner import listed
-from .protocol import Claim, Message, NvmlGpuDetail, NvmlReading, XidEvent, worst
+from .process_owner import parse_listpids
+from .protocol import Claim, Message, NvmlGpuDetail, NvmlReading, XidEvent, combined_severity
 
 #: Longest wait between two starts of a child that fails.
 LONGEST_WAIT_S = 30.0
@@ -213,7 +213,9 @@ class Nvml:
                 last_at=max(known.last_at or 0, fresh.last_at or 0),
                 count=max(before, now) if event.past else before + now,
                 # What the driver reports has no severity; the log has it, once it holds the line of each one.
-                severity=event.severity if event.past and now >= before else worst(known.severity, event.severity),
+                severity=event.severity
+                if event.past and now >= before
+                else combined_severity(known.severity, event.severity),
             )
         self._xids[fresh.key] = fresh
         newest: dict[int, tuple[int, int]] = {}
@@ -278,7 +280,7 @@ class Nvml:
             ended = process.run([process.find("scontrol"), "listpids"], deadline_s=SLURM_DEADLINE_S, cap_bytes=1 << 20)
         except SourceFault:
             return {}
-        known = listed(decode(ended.out))
+        known = parse_listpids(decode(ended.out))
         self._jobs = {claim.pid: known[claim.pid] for claim in wanted if claim.pid in known}
         return self._jobs
 

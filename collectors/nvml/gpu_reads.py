@@ -21,14 +21,14 @@ from collectors.model import Gpu, Process
 from . import kernel_log, labels
 from .nvml_call import (
     FUNCTION_NOT_FOUND,
-    NEVER_HEARD,
     NO_PERMISSION,
     NOT_OFFERED,
     NOT_SUPPORTED,
+    UNKNOWN_FIELD,
     VERSION_MISMATCH,
     Caller,
-    Lost,
-    Said,
+    FieldValue,
+    GpuLost,
     Value,
     code,
     keep,
@@ -141,7 +141,7 @@ class Sampler:
         """Get its handle, and what never changes."""
         try:
             device.handle = self._caller.call(nvml.nvmlDeviceGetHandleByIndex, device.index)
-        except Lost as lost:
+        except GpuLost as lost:
             device.lost = str(lost)
             return
         except nvml.NVMLError as error:
@@ -174,7 +174,7 @@ class Sampler:
                 if mono - device.processes_at >= PROCESSES_S:
                     device.processes = self._processes(device)
                     device.processes_at = mono
-            except Lost as lost:
+            except GpuLost as lost:
                 device.lost, device.slow_at = str(lost), mono
         if device.lost is not None:
             device.processes, device.processes_at = None, -1e9
@@ -254,7 +254,7 @@ class Sampler:
         device.slow, device.slow_na = found, na
         device.extra = {**fixed, **extra, "na": frozenset(extra_na)}
 
-    # -- reads with more than one NVML call -----------------------------------------------------------------------------
+    # -- reads with more than one NVML call ----------------------------------------------------------------------------
 
     def _memory(self, handle: Any) -> tuple[int, int]:
         """Used and total, in MB. Version 2 does not count what the driver itself reserves as used."""
@@ -299,12 +299,12 @@ class Sampler:
             try:
                 states.append(bool(self._caller.call(nvml.nvmlDeviceGetNvLinkState, handle, link)))
             except nvml.NVMLError as error:
-                if count is None and code(error) in NEVER_HEARD:
+                if count is None and code(error) in UNKNOWN_FIELD:
                     break  # the driver did not say how many there are: here they end
                 states.append(None)
         return states
 
-    def _link_errors(self, handle: Any, batch: dict[Any, Said], links: int) -> dict[str, int] | None:
+    def _link_errors(self, handle: Any, batch: dict[Any, FieldValue], links: int) -> dict[str, int] | None:
         """Errors by kind; None where no count is offered."""
         errors = {name: int(value) for field, name in _LINK_TOTALS.items() if (value := batch[field][0]) is not None}
         if errors:

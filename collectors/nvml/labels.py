@@ -75,10 +75,10 @@ def fabric(state: int, status: str | None, mask: int, summary: int, clique: int 
     if state == 3 and status is not None:
         return f"failed: {status}"
     where = [] if clique is None or state != 3 else [f"clique {clique}"]
-    return ", ".join([word, *where, *fabric_troubles(mask, summary)])
+    return ", ".join([word, *where, *fabric_problems(mask, summary)])
 
 
-def fabric_troubles(mask: int, summary: int = 0) -> list[str]:
+def fabric_problems(mask: int, summary: int = 0) -> list[str]:
     """What is not well with a GPU's NVLink fabric, by its health mask and the driver's own summary (0: none given)."""
     trouble = [name for shift, name in _FABRIC_BITS if mask >> shift & 3 == 1]
     wrong = mask >> 8 & 0xF

@@ -15,7 +15,7 @@ from . import labels
 #: ARGUMENT_VERSION_MISMATCH, DEPRECATED.
 NOT_OFFERED = frozenset({3, 13, 22, 25, 26})
 #: For a field or a link also INVALID_ARGUMENT: one that this driver has never heard of.
-NEVER_HEARD = NOT_OFFERED | {2}
+UNKNOWN_FIELD = NOT_OFFERED | {2}
 NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, VERSION_MISMATCH = 3, 4, 13, 25
 
 #: The member of nvmlValue_t by nvmlValueType_t; the last is younger than nvidia-ml-py 12.560.
@@ -23,11 +23,11 @@ _TYPES = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 
 Value = int | float | None
 Store = dict[str, Any]
-Said = tuple[Value, bool]
+FieldValue = tuple[Value, bool]
 """The value of a field, or None and whether the driver does not offer it."""
 
 
-class Lost(Exception):
+class GpuLost(Exception):
     """A GPU answers nothing any more; the text says why."""
 
 
@@ -51,7 +51,7 @@ class Caller:
         except nvml.NVMLError as error:
             number = code(error)
             if number in labels.LOST:
-                raise Lost(labels.LOST[number]) from None
+                raise GpuLost(labels.LOST[number]) from None
             if number == NO_PERMISSION:
                 self.warnings["some fields need more rights than this user has"] = None
             raise
@@ -69,25 +69,25 @@ class Caller:
         """What a call returns, None where it fails."""
         try:
             return self.call(call)
-        except (nvml.NVMLError, Lost, ValueError):  # ValueError: a name that is not UTF-8
+        except (nvml.NVMLError, GpuLost, ValueError):  # ValueError: a name that is not UTF-8
             return None
 
-    def fields(self, handle: Any, ids: Sequence[Any]) -> dict[Any, Said]:
+    def fields(self, handle: Any, ids: Sequence[Any]) -> dict[Any, FieldValue]:
         """Field values by id (or id and scope), each by its own return code. Raises Lost."""
         try:
             rows = self.call(nvml.nvmlDeviceGetFieldValues, handle, list(ids))
         except nvml.NVMLError as error:
             return dict.fromkeys(ids, (None, code(error) in NOT_OFFERED))
-        found: dict[Any, Said] = {}
+        found: dict[Any, FieldValue] = {}
         for field, row in zip(ids, rows, strict=True):
             number = row.nvmlReturn
             if number in labels.LOST:
-                raise Lost(labels.LOST[number])
-            found[field] = (_value(row), False) if number == 0 else (None, number in NEVER_HEARD)
+                raise GpuLost(labels.LOST[number])
+            found[field] = (_value(row), False) if number == 0 else (None, number in UNKNOWN_FIELD)
         return found
 
 
-def keep(found: Store, na: set[str], name: str, said: Said, made: Callable[[Any], Any]) -> None:
+def keep(found: Store, na: set[str], name: str, said: FieldValue, made: Callable[[Any], Any]) -> None:
     """Put one field value under its name; one that says nothing though it is there counts as not offered."""
     value, not_offered = said
     found[name] = None if value is None else made(value)

@@ -174,7 +174,7 @@ class ProcessOwners:
             self._done.set()
 
 
-def listed(text: str) -> dict[int, str]:
+def parse_listpids(text: str) -> dict[int, str]:
     """PID to job id from what `scontrol listpids` prints; lines that are none are left out."""
     found = {}
     for line in text.splitlines():

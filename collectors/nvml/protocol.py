@@ -71,7 +71,7 @@ class XidEvent(Struct, frozen=True, kw_only=True, tag="event"):
     """True when it comes from the log, which holds again what the driver has told before."""
 
 
-def worst(*said: Severity | None) -> Severity | None:
+def combined_severity(*said: Severity | None) -> Severity | None:
     """What several lines say together: fatal where one does, unknown where one of them does not say."""
     if "fatal" in said:
         return "fatal"

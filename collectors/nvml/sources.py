@@ -24,8 +24,8 @@ def this_node() -> str:
     return socket.gethostname().partition(".")[0]
 
 
-def hold(settings: NvmlSettings, node: str | None = None) -> Nvml:
-    """The one child of this host, for whoever asks first and whoever comes after; `release` gives it back."""
+def acquire_nvml(settings: NvmlSettings, node: str | None = None) -> Nvml:
+    """The one child of this host, for whoever asks first and whoever comes after; `release_nvml` gives it back."""
     key = (node or this_node(), settings)
     with _opening:
         nvml, held = _open.get(key) or (Nvml(*key), 0)
@@ -33,7 +33,7 @@ def hold(settings: NvmlSettings, node: str | None = None) -> Nvml:
         return nvml
 
 
-def release(nvml: Nvml) -> None:
+def release_nvml(nvml: Nvml) -> None:
     """Give it back; the last one ends the child."""
     key = (nvml.node, nvml.settings)
     with _opening:
@@ -65,7 +65,7 @@ class NvmlSource:
 
     def close(self) -> None:
         """Give the child back."""
-        release(self._nvml)
+        release_nvml(self._nvml)
 
 
 def load_of(sample: Sample, point: Point) -> Load:
@@ -148,7 +148,7 @@ class NvmlTelemetry:
 
     def close(self) -> None:
         """Give the child back."""
-        release(self._nvml)
+        release_nvml(self._nvml)
 
 
 def _mean(points: Sequence[Point], field: str) -> float | None:
@@ -158,9 +158,9 @@ def _mean(points: Sequence[Point], field: str) -> float | None:
 
 def open_sources(cluster: str, settings: NvmlSettings) -> Sequence[Collector]:
     """The source of this host. Starts nothing."""
-    return [NvmlSource(hold(settings))]
+    return [NvmlSource(acquire_nvml(settings))]
 
 
 def open_telemetry(cluster: str, settings: NvmlSettings) -> NvmlTelemetry:
     """The telemetry of this host. Starts nothing."""
-    return NvmlTelemetry(hold(settings))
+    return NvmlTelemetry(acquire_nvml(settings))

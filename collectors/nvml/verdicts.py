@@ -12,7 +12,7 @@ from .protocol import NvmlGpuDetail
 _TAKES_WORK = frozenset({"idle", "mixed", "allocated", "planned", "reserved", "completing"})
 
 
-def troubles(gpus: Sequence[Gpu], extras: Mapping[int, NvmlGpuDetail]) -> list[tuple[int, str]]:
+def gpu_problems(gpus: Sequence[Gpu], extras: Mapping[int, NvmlGpuDetail]) -> list[tuple[int, str]]:
     """Index of a GPU and what is wrong with it, the worst first."""
     found: list[tuple[int, int, str]] = []
     for gpu in gpus:
@@ -54,7 +54,7 @@ def busy(gpu: Gpu) -> bool:
     return gpu.util_pct is not None and gpu.util_pct >= 5
 
 
-def disagreements(
+def inconsistencies(
     gpus: Sequence[Gpu] | None, on_bus: int | None, node: Node | None, jobs: Mapping[str, Job] | None, sees: str
 ) -> list[str]:
     """Facts of Slurm, the driver and the PCI bus that cannot all be true. `sees` is who counts the GPUs."""

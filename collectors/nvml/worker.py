@@ -16,11 +16,11 @@ from typing import Any
 
 import msgspec
 
-from collectors.child_process import exactly, say, take_stdout
+from collectors.child_process import claim_stdout, read_exactly, send_message
 from collectors.model import Severity
 
 from . import kernel_log
-from .protocol import Message, NvmlReading, XidEvent, worst
+from .protocol import Message, NvmlReading, XidEvent, combined_severity
 
 _XID = 8
 """nvmlEventTypeXidCriticalError."""
@@ -34,7 +34,7 @@ class ClientPipe:
     """The pipe to the client. Nothing else may print there: what a library prints goes to stderr."""
 
     def __init__(self) -> None:
-        self._out = take_stdout()
+        self._out = claim_stdout()
         self._encoder = msgspec.msgpack.Encoder()
         self._speaking = threading.Lock()
         self.asked: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -44,12 +44,12 @@ class ClientPipe:
         """Send one message, whole."""
         body = self._encoder.encode(message)
         with self._speaking:
-            say(self._out, body)
+            send_message(self._out, body)
 
     def _listen(self) -> None:
         try:
-            while head := exactly(4):
-                exactly(int.from_bytes(head, "big"))
+            while head := read_exactly(4):
+                read_exactly(int.from_bytes(head, "big"))
                 self.asked.put(None)
         finally:
             os._exit(0)
@@ -112,7 +112,7 @@ class XidWatcher:
             seen.setdefault((one.slot, one.code), []).append(one)
         for (slot, code), lines in seen.items():
             times = [one.at for one in lines]
-            said = worst(*(one.severity for one in lines))
+            said = combined_severity(*(one.severity for one in lines))
             self._tell(self._slots.get(slot), code, min(times), max(times), len(times), True, said)
 
     def _wait(self) -> None:

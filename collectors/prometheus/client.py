@@ -17,7 +17,7 @@ from collectors.bearer_token import read_token
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import SourceFault
-from collectors.web import ca_file, rest_of
+from collectors.web import ca_file, parse_retry_after
 
 from . import PrometheusSettings
 
@@ -111,10 +111,10 @@ class PrometheusClient:
 
     def close(self) -> None:
         """End what is being asked, from any thread, and ask no more."""
-        from .http_transport import shut
+        from .http_transport import shut_sockets
 
         self._closed = True
-        shut(self._adapter.sockets)
+        shut_sockets(self._adapter.sockets)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class PrometheusClient:
         from prometheus_api_client.exceptions import PrometheusApiClientException
         from requests import exceptions
 
-        from .http_transport import Cut, MalformedResponse, ResponseTimeout, TooLarge
+        from .http_transport import ConnectionCut, MalformedResponse, ResponseTimeout, TooLarge
 
         kept = self._heard is not None
         while True:
@@ -169,7 +169,7 @@ class PrometheusClient:
                 ) from None  # fmt: skip
             except exceptions.SSLError as error:
                 raise SourceFault("auth", f"no TLS with {self._where}: {_why(error)}", "see ca and url") from None
-            except Cut as error:
+            except ConnectionCut as error:
                 raise SourceFault("cut", f"the answer of {self._where} to {name} was cut: {_why(error)}") from None
             except exceptions.RequestException as error:
                 if kept and not self._closed and self._clock.mono() - began < 1.0 and _was_hung_up(error):
@@ -200,7 +200,7 @@ class PrometheusClient:
         if code == 404:
             raise SourceFault("missing", told, "does url end where /api/v1 begins?")
         if code in {429, 503}:
-            raise SourceFault("backoff", told, *rest_of(answer.headers.get("Retry-After", "")))
+            raise SourceFault("backoff", told, *parse_retry_after(answer.headers.get("Retry-After", "")))
         raise SourceFault("refused", told, "see its log")
 
 

@@ -104,7 +104,7 @@ ENERGY = _counted(
 )  # fmt: skip
 SM_CLOCK = _counted("clock", "MHz", Name("DEV_SM_CLOCK"), Name("DEV_SM_CLOCK_HERTZ", "Hz", 1e-6))
 MEMORY_CLOCK = _counted("clock of the memory", "MHz", Name("DEV_MEM_CLOCK"), Name("DEV_MEMORY_CLOCK_HERTZ", "Hz", 1e-6))
-HELD = _named("what holds the clocks back", "bits", "DEV_CLOCK_THROTTLE_REASONS", "DEV_CLOCKS_EVENT_REASONS")
+THROTTLE = _named("what holds the clocks back", "bits", "DEV_CLOCK_THROTTLE_REASONS", "DEV_CLOCKS_EVENT_REASONS")
 ECC_CORRECTED = _named("ECC errors corrected", "", "DEV_ECC_SBE_VOL_TOTAL")
 ECC_UNCORRECTED = _named("ECC errors not corrected", "", "DEV_ECC_DBE_VOL_TOTAL")
 REMAPPED_CORRECTED = _named(
@@ -126,7 +126,7 @@ XID = _named("last XID", "", "DEV_XID_ERRORS", "DEV_XID_ERROR")
 
 #: All that is read of one GPU: what dcgm-exporter gives by default, and what it can give.
 GPU: tuple[Quantity, ...] = (
-    UTIL, USED, FREE, RESERVED, TEMP, MEMORY_TEMP, WATTS, WATTS_LIMIT, ENERGY, SM_CLOCK, MEMORY_CLOCK, HELD,
+    UTIL, USED, FREE, RESERVED, TEMP, MEMORY_TEMP, WATTS, WATTS_LIMIT, ENERGY, SM_CLOCK, MEMORY_CLOCK, THROTTLE,
     ECC_CORRECTED, ECC_UNCORRECTED, REMAPPED_CORRECTED, REMAPPED_UNCORRECTED, REMAP_PENDING, REMAP_FAILED, *NVLINK,
     PCIE_GEN, PCIE_WIDTH, PCIE_REPLAYS, XID, ENGINE, TENSOR,
 )  # fmt: skip

@@ -115,7 +115,7 @@ def _gpu(node: str, f: _Fields, at: float | None, now: float, shift: int, stale_
         return replace(bare, sampled_at=None, lost=why)
     used, free = f.added(dcgm_names.USED), f.added(dcgm_names.FREE)
     util, engine, tensor = f.one(dcgm_names.UTIL), f.one(dcgm_names.ENGINE), f.one(dcgm_names.TENSOR)
-    held = f.one(dcgm_names.HELD)
+    held = f.one(dcgm_names.THROTTLE)
     links = [count for one in dcgm_names.NVLINK if (count := f.one(one)) is not None]
     return replace(
         bare,

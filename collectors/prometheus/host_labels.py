@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from collectors.hosts import AMBIGUOUS, FOREIGN, UNNAMED, Fit, Fitted, NodeNames, is_ip, summed
+from collectors.hosts import AMBIGUOUS, FOREIGN, UNNAMED, HostMapping, HostMatch, NodeNames, is_ip, mapping_summary
 
 from .client import PrometheusClient, QueryRefused
 from .query_table import BY_NAME, quoted
@@ -57,9 +57,9 @@ class Hosts:
         self._names = self._next = UNNAMED
         self._version = -1
         self._looked: float | None = None
-        self._fits: dict[str, Fit] = {}
+        self._fits: dict[str, HostMatch] = {}
         """Every value of a label that may hold a host, as of the last look, to what it is."""
-        self._seen: dict[str, Fit] = {}
+        self._seen: dict[str, HostMatch] = {}
         """Every host of the last look to what it is."""
         self._where: dict[str, Where] = {}
         self._missed = False
@@ -106,7 +106,7 @@ class Hosts:
     def node_of(self, metric: Mapping[str, str]) -> str | None:
         """The node that labels name: by the first of them that fits one; else the host as it is called there, where
         Slurm knows none such. None for what must not be taken for a node: an IP address, an ambiguous host."""
-        first: Fit | None = None
+        first: HostMatch | None = None
         for label in self._order:
             value = metric.get(label)
             if value:
@@ -194,9 +194,9 @@ class Hosts:
         """Whether they were looked at, and there were any."""
         return bool(self._seen or self._unlabelled)
 
-    def fitted(self) -> Fitted:
+    def fitted(self) -> HostMapping:
         """How the hosts of the last look were mapped."""
-        return summed(
+        return mapping_summary(
             self.what, self.labels, self._seen.values(), self._names, configured=self._rule is not None,
             unlabelled=self._unlabelled,
         )  # fmt: skip
@@ -216,7 +216,7 @@ class Hosts:
             return ago >= LEAST_S
         return ago >= AGAIN_S and any(fit.node is None for fit in self._seen.values())
 
-    def _fit(self, value: str) -> Fit:
+    def _fit(self, value: str) -> HostMatch:
         fit = self._fits.get(value)
         if fit is None:
             fit = self._fits[value] = self._names.fit(value, self._rule, self._family)
@@ -260,7 +260,7 @@ class Hosts:
         value = metric.get(label)
         return self._fits[value].node if value else None
 
-    def _named(self, metric: Mapping[str, str]) -> Fit | None:
+    def _named(self, metric: Mapping[str, str]) -> HostMatch | None:
         """What the labels of a row name: the first that is a node, else the first that is there."""
         fits = [self._fit(value) for label in self.labels if (value := metric.get(label))]
         return next((fit for fit in fits if fit.node), fits[0] if fits else None)
@@ -296,7 +296,7 @@ def _value(row: Row) -> float:
         return float("-inf")
 
 
-class Families:
+class HostFamilies:
     """The hosts of all kinds of series that one source reads."""
 
     def __init__(
@@ -327,6 +327,6 @@ class Families:
         for one in self._kinds.values():
             one.look(notes)
 
-    def fitted(self) -> tuple[Fitted, ...]:
+    def fitted(self) -> tuple[HostMapping, ...]:
         """How the hosts of each kind were mapped, of those that were looked at."""
         return tuple(one.fitted() for one in self._kinds.values() if one.looked)

@@ -34,7 +34,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from collectors.decoding import json_decoder
 
 #: Most bytes of one answer, as they come and unpacked: the largest that wacht asks for is about 2 MB unpacked.
-WIRE_CAP, CAP = 8 << 20, 32 << 20
+MAX_WIRE_BYTES, MAX_BYTES = 8 << 20, 32 << 20
 #: Longest that connecting may take, of the time that there is.
 CONNECT_S = 5.0
 _CHUNK = 1 << 16
@@ -80,7 +80,7 @@ class TooLarge(Exception):
     """An answer of more bytes than any that wacht asks for."""
 
 
-class Cut(Exception):
+class ConnectionCut(Exception):
     """The connection ended before the answer did."""
 
 
@@ -134,10 +134,10 @@ class _Deadline:
 
     def _end(self) -> None:
         self.over = True
-        shut(self._sockets)
+        shut_sockets(self._sockets)
 
 
-def shut(sockets: weakref.WeakSet[socket.socket]) -> None:
+def shut_sockets(sockets: weakref.WeakSet[socket.socket]) -> None:
     """End what is being read from these sockets, in whatever thread: a blocked read returns at once."""
     for one in list(sockets):
         with contextlib.suppress(OSError):  # it was gone already
@@ -171,7 +171,7 @@ class Adapter(HTTPAdapter):
                 response = super().send(request, stream=True, timeout=wait, verify=verify, cert=cert)
                 body, on_wire = _read(response, until)
             except (TooLarge, ResponseTimeout):
-                shut(self.sockets)  # what still comes is not waited for
+                shut_sockets(self.sockets)  # what still comes is not waited for
                 raise
             except Exception as error:
                 if deadline.over:
@@ -179,7 +179,7 @@ class Adapter(HTTPAdapter):
                 if isinstance(error, urllib3.exceptions.HTTPError | HTTPException | OSError) and not isinstance(
                     error, requests.RequestException
                 ):
-                    raise Cut(f"{type(error).__name__}: {error}") from error
+                    raise ConnectionCut(f"{type(error).__name__}: {error}") from error
                 raise
             if deadline.over:
                 raise ResponseTimeout
@@ -203,16 +203,16 @@ def _read(response: requests.Response, until: float) -> tuple[bytes, int]:
             raise ResponseTimeout
         if unpack is not None:
             try:
-                chunk = unpack.decompress(chunk, CAP + 1 - size)
+                chunk = unpack.decompress(chunk, MAX_BYTES + 1 - size)
             except zlib.error as error:
                 raise MalformedResponse(f"it cannot be unpacked: {error}") from None
         size += len(chunk)
-        if on_wire > WIRE_CAP or size > CAP or (unpack is not None and unpack.unconsumed_tail):
+        if on_wire > MAX_WIRE_BYTES or size > MAX_BYTES or (unpack is not None and unpack.unconsumed_tail):
             raise TooLarge
         parts.append(chunk)
     response.raw.release_conn()
     if unpack is not None and on_wire and not unpack.eof:
-        raise Cut("it ends in the middle")
+        raise ConnectionCut("it ends in the middle")
     return b"".join(parts), on_wire
 
 

@@ -10,11 +10,11 @@ from collectors.model import Facts, Load, SourceFault, Xid
 
 from .client import SKEW_S, PrometheusClient, QueryRefused
 from .dcgm_names import TEMP, XID
-from .host_labels import Families
+from .host_labels import HostFamilies
 from .query_table import BY_NAME, quoted
 from .site_queries import SiteQueries
-from .values import NODE_NAME, Notes, by_label, number, points, told
-from .xids import DAY, Gpu, Memory, last_of_node, step_of
+from .values import NODE_NAME, Notes, by_label, number, part_of_total, points
+from .xids import DAY, Gpu, XidMemory, last_of_node, step_of
 
 #: A difference of the clocks that is told.
 _TELL_SKEW_S = 60.0
@@ -32,7 +32,7 @@ class LoadReader:
         self._client = client
         self._clock = clock
         self.hosts = families(book, client, clock.mono)
-        self._memory = Memory()
+        self._memory = XidMemory()
         self._nodes: Mapping[str, str] = {}
         """UUID of a GPU with an XID to its node, as of the last reading."""
         self._shift = 0
@@ -141,7 +141,7 @@ class LoadReader:
                     job[row.metric.get("what", "")] = number(row.value[1], "targets") or 0.0
         except SourceFault:
             pass
-        found = ", ".join(told(counts, job) for job, counts in sorted(jobs.items())[:6]) or "nothing"
+        found = ", ".join(part_of_total(counts, job) for job, counts in sorted(jobs.items())[:6]) or "nothing"
         matchers = f" with {self._book.settings.matchers}" if self._book.settings.matchers else ""
         return SourceFault(
             "empty", f"no series {needs}{matchers}", f"is dcgm-exporter scraped? the server scrapes: {found}"
@@ -196,7 +196,7 @@ class LoadReader:
         nodes = {uuid: node for node, _, uuid in self._shown}
         if any(nodes.get(uuid, node) != node for uuid, node in self._nodes.items()):
             # Slurm's nodes are mapped otherwise now: what was is not new because its node has another name.
-            self._memory = Memory()
+            self._memory = XidMemory()
         self._nodes = nodes
         self._memory.see(self._shown, at)
         self._memory.count(counted, at)
@@ -259,11 +259,11 @@ class LoadReader:
         return found
 
 
-def families(book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> Families:
+def families(book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> HostFamilies:
     """The hosts of all that is read of GPUs."""
     measured = book.power.node_series
     recorded = [BY_NAME[name].record or "" for name in ("gpus", "xids", *(("node_power",) if measured else ()))]
-    return Families(
+    return HostFamilies(
         book, client, mono,
         host_labels=("GPUs and XIDs", (*TEMP.series, *XID.series)),
         power=("node power", (measured,) if measured else ()),

@@ -13,7 +13,7 @@ from . import PrometheusSettings
 from .client import SKEW_S, PrometheusClient
 from .dcgm_names import TEMP
 from .gpu_rows import gpus_of
-from .host_labels import CHUNK, Families
+from .host_labels import CHUNK, HostFamilies
 from .plant.fabric_queries import STATE, UP
 from .plant.node_ports import NodePorts
 from .plant.storage import node_mounts
@@ -25,7 +25,7 @@ from .values import NODE_NAME, Notes, number, points
 #: Of node_exporter's series those that are shown of a node.
 _EXPORTED = (STATE, UP, ERROR)
 #: More nodes than this are asked for as the whole machine.
-ALL = 400
+ALL_NODES_ABOVE = 400
 #: Seconds between two points of a chart; the first that gives no more than so many points.
 STEPS = (15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 POINTS, SITE_POINTS = 200, 60
@@ -45,7 +45,7 @@ class PrometheusTelemetry:
         self._ports = NodePorts(self._book, clock.mono)
         self._looking = threading.Lock()
         self._names = UNNAMED
-        self._eyes: tuple[PrometheusClient, Families] | None = None
+        self._eyes: tuple[PrometheusClient, HostFamilies] | None = None
         """The hosts of all series, and the client that asks for them: one thread at a time, by `_looking`."""
 
     def know(self, names: NodeNames) -> None:
@@ -125,7 +125,7 @@ class PrometheusTelemetry:
             return None
         known: dict[str, float] = {}
         for label, names in self._spelt(nodes).items():
-            parts = [""] if len(names) > ALL else _parts(label, tuple(names))
+            parts = [""] if len(names) > ALL_NODES_ABOVE else _parts(label, tuple(names))
             for only in parts:
                 for row in client.ask("energy", self._book.among("energy", only, span=f"{span}s")).rows:
                     node = names.get(row.metric.get(label, ""))
@@ -148,14 +148,14 @@ class PrometheusTelemetry:
             self._clients.append(client)
         return client
 
-    def _hosts(self) -> Families:
+    def _hosts(self) -> HostFamilies:
         """The hosts of all series. Only under `_looking`."""
         if self._eyes is None:
             client, measured = PrometheusClient(self._settings, self._clock), self._book.power.node_series
             self._clients.append(client)
             # A chart of recorded series goes by what may stand in the label `node`.
             recorded = [BY_NAME[name].record or "" for name in ("gpus", *(("node_power",) if measured else ()))]
-            self._eyes = client, Families(
+            self._eyes = client, HostFamilies(
                 self._book, client, self._clock.mono,
                 host_labels=("GPUs", TEMP.series), node_labels=("ports and mounts", _EXPORTED),
                 power=("node power", (measured,) if measured else ()),

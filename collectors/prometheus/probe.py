@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.clock import SystemClock
-from collectors.clock_skew import ClockSkew, compared
+from collectors.clock_skew import ClockSkew, skew_of
 from collectors.decoding import from_json
-from collectors.http_probe import glance
+from collectors.http_probe import probe_http
 from collectors.model import SourceFault
 
 from . import PrometheusSettings
@@ -67,14 +67,14 @@ class _Flags(Struct):
     data: dict[str, str] | None = None
 
 
-def tried(settings: PrometheusSettings) -> PrometheusProbe:
+def probe_prometheus(settings: PrometheusSettings) -> PrometheusProbe:
     """Ask it. Raises SourceFault where it does not answer."""
     book, client = SiteQueries(settings), PrometheusClient(settings, SystemClock())
     try:
         client.ask("clock", book.whole("clock"))  # the first question makes the connection, which takes its time
         sent = time.time()
         at = client.ask("clock", book.whole("clock")).at
-        moment = None if at is None else compared(at, 0.001, sent, time.time())
+        moment = None if at is None else skew_of(at, 0.001, sent, time.time())
         return PrometheusProbe(
             moment=moment, targets=_targets(book, client), names=_names(book, client), flags=_flags(settings)
         )
@@ -107,14 +107,14 @@ def _names(book: SiteQueries, client: PrometheusClient) -> DcgmNames:
 def _flags(settings: PrometheusSettings) -> Mapping[str, bool] | None:
     """Which doors are open. Only looked up: nothing is tried on them."""
     try:
-        seen = glance(settings, _FLAGS_PATH, settings.timeout_s)
+        seen = probe_http(settings, _FLAGS_PATH, settings.timeout_s)
         told = from_json(seen.body, _Flags).data if seen.status == 200 else None
     except (SourceFault, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return {flag: told[flag] == "true" for flag in FLAGS if flag in told} or None if told else None
 
 
-def empty(settings: PrometheusSettings, answered: Mapping[str, int]) -> Mapping[Query, tuple[str, ...]]:
+def empty_queries(settings: PrometheusSettings, answered: Mapping[str, int]) -> Mapping[Query, tuple[str, ...]]:
     """The queries that were answered with nothing, each with those of its series that are not there, under none of
     their names: none missing is a proven nothing. Of what only some sites have nothing is said. Raises SourceFault."""
     book = SiteQueries(settings)
@@ -135,7 +135,7 @@ def empty(settings: PrometheusSettings, answered: Mapping[str, int]) -> Mapping[
     }
 
 
-def lacking(settings: PrometheusSettings, matchers: Sequence[str]) -> tuple[str, ...]:
+def missing_series(settings: PrometheusSettings, matchers: Sequence[str]) -> tuple[str, ...]:
     """What a node with samples, those that these matchers let through, does not export of its GPUs: blanks in the table
     of GPUs. Each is called as that node's exporter would call it. Raises SourceFault."""
     book = SiteQueries(settings)

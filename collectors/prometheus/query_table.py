@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from collectors.hosts import HOST_PATTERN, HOST_TO
+from collectors.hosts import HOST_PATTERN, HOST_REPLACEMENT
 from collectors.model import FOLLOWERS
 
 from .dcgm_names import ENERGY, ENGINE, FREE, GPU, MARK, RESERVED, TEMP, USED, UTIL, WATTS, XID
@@ -282,7 +282,7 @@ def by_host(expr: str, labels: tuple[str, ...], rule: str | None, keep: tuple[st
     For sums that the server makes without knowing Slurm's nodes. With a rule of the site, a regular expression, it is
     what that says; else the host without its port, so that two hosts are never one.
     """
-    pattern, to = (HOST_PATTERN, HOST_TO) if rule is None else (rule, "$1")
+    pattern, to = (HOST_PATTERN, HOST_REPLACEMENT) if rule is None else (rule, "$1")
     text = expr
     for label in reversed(labels):
         text = f'label_replace({text}, "node", "{to}", {quoted(label)}, {quoted(pattern)})'

@@ -9,7 +9,7 @@ from collectors.model import Facts, Power, SourceFault
 
 from .client import PrometheusClient, QueryRefused
 from .dcgm_names import WATTS
-from .host_labels import Families
+from .host_labels import HostFamilies
 from .query_table import BY_NAME
 from .site_queries import SOURCES, SiteQueries
 from .values import Notes, by_label, points
@@ -31,9 +31,9 @@ class PowerReader:
         gpus = WATTS.series if book.source == "gpu" else ()
         if book.settings.recorded:
             record = BY_NAME["node_power" if node else "gpu_power"].record or ""
-            self.hosts = Families(book, client, mono, recorded=("power", (record,) if node or gpus else ()))
+            self.hosts = HostFamilies(book, client, mono, recorded=("power", (record,) if node or gpus else ()))
         else:
-            self.hosts = Families(
+            self.hosts = HostFamilies(
                 book, client, mono, power=("power", (node,) if node else ()), host_labels=("power", gpus)
             )
         self._past: tuple[tuple[int, float | None], ...] = ()

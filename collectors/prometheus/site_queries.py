@@ -12,7 +12,7 @@ from .query import Query
 from .query_table import BY_NAME, by_host, fill, is_plain, one_node, quoted
 
 #: Most rows of an answer that names what is not well, and most file systems.
-MOST, MOUNTS = 3000, 60
+MAX_ROWS, MAX_MOUNTS = 3000, 60
 SOURCES: Mapping[str, str] = {"rack": "PDU", "node": "BMC", "gpu": "sum of GPUs"}
 """What the site's power is a sum of, and how the screen says it."""
 #: The labels that may hold the host, by the kind of series, the likeliest first; and those that are taken for it before
@@ -47,13 +47,13 @@ class SiteQueries:
         self._words = {
             "ethernet": fabric.ethernet or "no device",
             "window": f"{fabric.flaps_s}s",
-            "most": str(MOST),
+            "most": str(MAX_ROWS),
             "link_node": fabric.node_label,
             "link_device": fabric.device_label,
             "switch": fabric.switch_label,
             "switch_port": fabric.port_label,
             "fstypes": settings.storage.fstypes,
-            "mounts": str(MOUNTS),
+            "mounts": str(MAX_MOUNTS),
             "stale": f"{settings.stale_s:g}",
             "rack": self.power.rack_label,
             "source": self.source,

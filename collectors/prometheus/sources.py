@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from collectors.clock import Clock, SystemClock
-from collectors.hosts import UNNAMED, Fitted, NodeNames
+from collectors.hosts import UNNAMED, HostMapping, NodeNames
 from collectors.model import KINDS, Collector, Facts, SourceFault
 
 from . import PrometheusSettings
 from .client import PrometheusClient
-from .host_labels import Families
+from .host_labels import HostFamilies
 from .loads import LoadReader
 from .on_demand import PrometheusTelemetry
 from .plant.checkups import CheckupReader
@@ -58,12 +58,12 @@ class PrometheusSource:
         if (hosts := self._hosts) is not None:
             hosts.know(names)
 
-    def fitted(self) -> tuple[Fitted, ...]:
+    def fitted(self) -> tuple[HostMapping, ...]:
         """How the hosts of its series were mapped to Slurm's nodes."""
         return () if (hosts := self._hosts) is None else hosts.fitted()
 
     @property
-    def _hosts(self) -> Families | None:
+    def _hosts(self) -> HostFamilies | None:
         """The hosts of all that it reads; None before the first reading, and where its series are of none."""
         return getattr(self._reader, "hosts", None)
 

@@ -77,6 +77,6 @@ def points(rows: Sequence[Row], name: str, start: int, end: int, step: int) -> t
     return tuple((start + place * step, value) for place, value in enumerate(found))
 
 
-def told(counts: Mapping[str, float], what: str) -> str:
+def part_of_total(counts: Mapping[str, float], what: str) -> str:
     """`3 of 4` of a job of targets."""
     return f"{what} ({counts.get('up', 0):.0f} of {counts.get('all', 0):.0f} up)"

@@ -59,7 +59,7 @@ class _Known(Struct):
         return max(codes, key=lambda code: (self.events[code].last or 0, code), default=None)
 
 
-class Memory:
+class XidMemory:
     """The XIDs of one machine."""
 
     def __init__(self) -> None:

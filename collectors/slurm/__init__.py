@@ -1,4 +1,9 @@
-"""Slurm, over its own commands, slurmrestd or pyslurm. The light descriptor; the reading starts in `sources`."""
+"""Slurm, over its own commands, slurmrestd or pyslurm: everything that depends on a transport.
+
+This file holds the settings and the light descriptor; reading starts in `sources`. What all transports share is here:
+`transport` (interfaces and limits), `fields` (Slurm's text formats), `topology`, `probe`. Facts that do not depend on
+Slurm's protocols belong in `collectors.model`.
+"""
 
 from __future__ import annotations
 
@@ -22,47 +27,47 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`slurm = { transport = "cli", prefix = ["sudo", "-n"] }` in the configuration of a cluster."""
 
     transport: TransportName = "cli"
-    """How Slurm is asked: by its commands, through slurmrestd, or by pyslurm (docs/slurm.md)."""
+    """The transport: commands, slurmrestd, or pyslurm (docs/slurm.md)."""
     prefix: tuple[str, ...] = ()
-    """What a site's operators put before a writing command; reads go without it."""
+    """Prefix of writing commands (`sudo -n`); reads go without it."""
     deadline_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
-    """Longest that one read may take; the whole queue over rest may take four times as long."""
+    """Longest time for one read; the whole queue over rest may take four times as long."""
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     """Least seconds between two reads of nodes or jobs (10 is the floor of Slurm's own advice)."""
     reboot_s: Annotated[float, Meta(ge=60, le=86400)] = 1800.0
-    """A node that reboots for longer than this is shown as down: more than the ResumeTimeout of the site, after which
-    slurmctld itself gives it up."""
+    """A node that reboots for longer than this is shown as down. It must exceed the site's ResumeTimeout, after which
+    slurmctld itself gives the node up."""
     budget: Budget = Budget()
-    """What each of its sources may cost in a minute."""
+    """Cost limit of each source, per minute."""
     share: bool = True
-    """Let the consoles of one user on this computer share their readings."""
+    """Share readings between the consoles of one user on this computer."""
     published: Published | None = None
-    """Take the readings of a site's recorder, where they are fresh enough."""
+    """Use the readings of a site's recorder if they are fresh enough."""
     fallback: tuple[TransportName, ...] = ()
-    """Over what goes, in this order, what `transport` cannot do; without any it is refused with the reason."""
+    """Transports, in order, for what `transport` cannot do; without any, that is refused with the reason."""
     url: str | None = None
     """rest: the address of slurmrestd, up to where /slurm begins."""
     socket: str | None = None
-    """rest: its unix socket instead, on which it knows who asks by itself (rest_auth/local)."""
+    """rest: its unix socket instead, where it identifies the caller by itself (rest_auth/local)."""
     token_file: str | None = None
     """rest: file with a JSON Web Token, readable by its owner alone; without it `scontrol token` makes them."""
     user: str | None = None
-    """rest: whom the token is for; None is this account."""
+    """rest: the user of the token; None is this account."""
     ca: str | None = None
-    """rest: file with the certificates to trust; None trusts what this computer trusts."""
+    """rest: file with trusted certificates; None uses this computer's."""
     conf: str | None = None
-    """The slurm.conf of this cluster, where its commands are to read another than this computer's own."""
+    """The slurm.conf for the commands, if it is not this computer's own."""
     racks: RackRule | None = None
-    """Filled in from the cluster's own `racks`."""
+    """Set from the cluster's own `racks`."""
 
     @property
     def surroundings(self) -> Mapping[str, str]:
-        """What its commands find in their environment beside what every command does."""
+        """Extra environment variables of its commands."""
         return {} if self.conf is None else {"SLURM_CONF": self.conf}
 
     @property
     def transports(self) -> tuple[TransportName, ...]:
-        """The transports in use, the first one first."""
+        """The transports in use, in order."""
         return (self.transport, *self.fallback)
 
     def __post_init__(self) -> None:
@@ -74,8 +79,8 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             if self.transports != ("cli",):
                 raise ValueError('conf is for transport = "cli" alone')
             if self.prefix and PurePath(self.prefix[0]).name != "sudo":
-                # sudo is told the file, and refuses what its rules do not let through; what else would do with it
-                # nobody knows, and a change must not reach another cluster.
+                # sudo passes the file on and refuses what its rules do not allow. What another prefix does with it is
+                # unknown, and a change must not reach another cluster.
                 raise ValueError("beside conf only sudo may stand in prefix: another one must set SLURM_CONF itself")
         if "rest" in self.transports:
             if (self.url is None) == (self.socket is None):

@@ -1,4 +1,4 @@
-"""Tries the transports to a Slurm, each once: what is at its end, what a reading costs, what it cannot do there."""
+"""Probes each transport to a Slurm once: what answers, what a reading costs, what it cannot do there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import SlurmSettings
 from .sources import open_by_name
 from .transport import ACTIONS, KINDS, TASKS, TransportInfo, TransportReader, why_not
 
-#: In the order in which they are told; `rest` only where it is configured: there is no address to guess.
+#: In the order of the report. `rest` is included only if it is configured: its address cannot be guessed.
 TRANSPORTS = ("cli", "rest", "native")
 
 
@@ -22,35 +22,38 @@ class ProbeRead(Struct, frozen=True, kw_only=True):
 
     ms: float | None = None
     size: int | None = None
-    """Bytes of the answer, None where that cannot be said."""
+    """Bytes of the answer, None if unknown."""
     fault: Fault | None = None
 
 
 class TransportProbe(Struct, frozen=True, kw_only=True, rename={"transport": "road"}):
-    """One transport."""
+    """The result of probing one transport."""
 
     transport: str
     use: str
-    """transport or fallback, as it is configured; "" is neither."""
+    """"transport" or "fallback" as configured; "" for neither."""
     about: TransportInfo | None = None
     fault: Fault | None = None
-    """Why it does not work; then there is nothing more."""
+    """Why it does not work; then the other fields are empty."""
     rights: Rights | None = None
     reads: Mapping[str, ProbeRead] = {}
     cannot: Mapping[str, str] = {}
-    """What it cannot do there, and why."""
+    """What it cannot do there, to the reason."""
 
 
-def uses(settings: SlurmSettings) -> Mapping[str, str]:
-    """Every transport that there may be, to its use: transport, fallback, or "" for one that is not configured."""
+def transport_uses(settings: SlurmSettings) -> Mapping[str, str]:
+    """Every possible transport to its use: "transport", "fallback", or "" if it is not configured."""
     chosen: dict[str, str] = {settings.transport: "transport", **dict.fromkeys(settings.fallback, "fallback")}
     return {name: chosen.get(name, "") for name in TRANSPORTS if name != "rest" or name in chosen}
 
 
-def tried(name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Sequence[str] = KINDS) -> TransportProbe:
-    """One transport, with a reading of each of these kinds. Blocks; raises nothing for what a transport does."""
+def probe_transport(
+    name: str, use: str, cluster: str, settings: SlurmSettings, kinds: Sequence[str] = KINDS
+) -> TransportProbe:
+    """Probe one transport with one reading of each of these kinds. Blocks; a failing transport is a fault in the
+    result."""
     transport = open_by_name(name, cluster, settings)
-    # All are open before the first question: the last one that is closed gives back what the transport holds.
+    # Open all readers before the first read: closing the last one releases what they share.
     readers = {kind: transport.reader(kind) for kind in kinds if why_not(name, kind) is None}
     try:
         about = transport.about()
@@ -71,7 +74,7 @@ def _everything() -> list[str]:
 
 
 def _read(reader: TransportReader) -> tuple[ProbeRead, Rights | None]:
-    """What a reading cost, and the rights where it told them."""
+    """The cost of a reading, and the rights if this kind contains them."""
     began = time.monotonic()
     try:
         facts = reader.read()

@@ -1,4 +1,4 @@
-"""Opens the sources of one Slurm: six collectors over the transports that are configured, and reads of named things."""
+"""Opens the sources of one Slurm over the configured transports, and reads of named objects."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TypeVar
 import msgspec
 
 from collectors.model import (
+    AccountingReader,
     Budget,
     Collector,
     Facts,
     Job,
     JobDetail,
-    Ledger,
     Node,
     Partition,
     Reservation,
@@ -23,18 +23,18 @@ from collectors.model import (
     User,
 )
 from collectors.nodestate import reboot_overdue
-from collectors.shared_readings import Shelf
+from collectors.shared_readings import SharedCache
 
 from . import SlurmSettings
-from .commands.accounting import Accounts
+from .commands.accounting import SlurmAccounting
 from .transport import KINDS, OPTIONAL, ShownReader, SlurmTransport, TransportReader, first_capable, why_not
 
 T = TypeVar("T")
 
-#: How many times slower than jobs and nodes a source moves.
+#: Factor on the interval of nodes and jobs, for kinds that change more slowly.
 _SLOW = {"partitions": 6.0, "reservations": 6.0, "diag": 6.0, "control": 30.0}
-#: Milliseconds by which one more row makes the interval longer, to three times the floor: 30 s at 12,000 nodes, where
-#: the answer of scontrol is 6 MB, and at 20,000 jobs.
+#: Milliseconds that each row adds to the interval, up to three times the floor: 30 s at 12,000 nodes, where the answer
+#: of scontrol is 6 MB, and at 20,000 jobs.
 _ROW_MS = {"nodes": 2.5, "jobs": 1.5}
 
 
@@ -45,10 +45,10 @@ class SlurmSource:
         self.name = f"slurm.{kind}"
         self.floor_s = settings.interval_s * _SLOW.get(kind, 1.0)
         if kind == "rights":
-            # sudo writes each question into its log, so it is asked seldom.
+            # sudo logs every call, so rights are read seldom behind a prefix.
             self.floor_s = 3600.0 if settings.prefix else 900.0
         elif kind == "topology":
-            # It changes when somebody moves a rack.
+            # The topology changes only when racks are rewired.
             self.floor_s = 1800.0
         self.row_ms = _ROW_MS.get(kind, 0.0)
         self.budget: Budget = settings.budget
@@ -61,17 +61,17 @@ class SlurmSource:
         return facts if facts.nodes is None else _with_overdue(facts, facts.nodes, time.time(), self._reboot_s)
 
     def show(self, ids: frozenset[str]) -> None:
-        """The rows that a screen shows now: a transport on which all of them are dear reads these each time."""
+        """Set the rows on the screen. A transport where reading all rows is expensive reads these every time."""
         if isinstance(self.reader, ShownReader):
             self.reader.show(ids)
 
     def close(self) -> None:
-        """Wait for nothing any more."""
+        """Stop waiting."""
         self.reader.close()
 
 
 def _with_overdue(facts: Facts, nodes: Mapping[str, Node], now: float, limit_s: float) -> Facts:
-    """A node whose reboot takes longer than the limit is down, whatever its flag says."""
+    """The facts with each node shown as down whose reboot takes longer than the limit."""
     late = {
         name: msgspec.structs.replace(node, display="down")
         for name, node in nodes.items()
@@ -80,27 +80,27 @@ def _with_overdue(facts: Facts, nodes: Mapping[str, Node], now: float, limit_s: 
     return msgspec.structs.replace(facts, nodes={**nodes, **late}) if late else facts
 
 
-class LentSource(SlurmSource):
-    """One whose readings the consoles of a user share."""
+class SharedSlurmSource(SlurmSource):
+    """A source whose readings are shared by the consoles of one user."""
 
-    def __init__(self, kind: str, settings: SlurmSettings, reader: TransportReader, shelf: Shelf) -> None:
+    def __init__(self, kind: str, settings: SlurmSettings, reader: TransportReader, shelf: SharedCache) -> None:
         super().__init__(kind, settings, reader)
         self.shelf = shelf
 
     def collect(self) -> Facts:
-        """Read it once, or take what another console of this user has just read. Raises SourceFault."""
+        """Read it once, or take the reading that another console of this user just made. Raises SourceFault."""
         self.shelf.begin()
         facts = super().collect()
         taken = self.shelf.taken
         return facts if taken is None else msgspec.structs.replace(facts, taken=taken)
 
     def lend(self, since: float) -> None:
-        """From now on a reading of another console will do that was begun at this monotonic moment or later."""
+        """From now on accept another console's reading that began at this monotonic time or later."""
         self.shelf.lend(since)
 
 
 class UnreadableKind:
-    """Stands for the reader of a kind that no configured transport can read: unknown, with the reason."""
+    """The reader of a kind that no configured transport can read; every read raises a fault with the reason."""
 
     shelf = None
     size = None
@@ -109,7 +109,7 @@ class UnreadableKind:
         self._fault = SourceFault("missing", *_none_can(kind, transports))
 
     def read(self) -> Facts:
-        """Raises SourceFault, always."""
+        """Always raises SourceFault."""
         raise self._fault
 
     def close(self) -> None:
@@ -132,17 +132,17 @@ def _source(kind: str, settings: SlurmSettings, transports: Sequence[SlurmTransp
     transport = first_capable(transports, kind)
     reader: TransportReader = UnreadableKind(kind, transports) if transport is None else transport.reader(kind)
     if reader.shelf is not None:
-        return LentSource(kind, settings, reader, reader.shelf)
+        return SharedSlurmSource(kind, settings, reader, reader.shelf)
     return SlurmSource(kind, settings, reader)
 
 
 def open_transports(cluster: str, settings: SlurmSettings) -> tuple[SlurmTransport, ...]:
-    """The configured transport, and those that stand in for it, in order. Starts nothing."""
+    """The configured transport and its fallbacks, in order. Starts nothing."""
     return tuple(open_by_name(name, cluster, settings) for name in settings.transports)
 
 
 def open_by_name(name: str, cluster: str, settings: SlurmSettings) -> SlurmTransport:
-    """One transport by its name; only what it needs is imported."""
+    """One transport by its name. Only what it needs is imported."""
     if name == "rest":
         from .rest.rest_transport import RestTransport
 
@@ -157,7 +157,7 @@ def open_by_name(name: str, cluster: str, settings: SlurmSettings) -> SlurmTrans
 
 
 class FallbackTransport:
-    """Reads what is named over the first transport that can."""
+    """Reads named objects over the first transport that can."""
 
     def __init__(self, transports: Sequence[SlurmTransport]) -> None:
         self._transports = tuple(transports)
@@ -202,16 +202,16 @@ class FallbackTransport:
 
 
 def open_transport(cluster: str, settings: SlurmSettings) -> Transport:
-    """Reads on demand."""
+    """The transport for reads on demand."""
     transports = open_transports(cluster, settings)
     return transports[0] if len(transports) == 1 else FallbackTransport(transports)
 
 
-def open_ledger(cluster: str, settings: SlurmSettings) -> Ledger:
-    """The accounting of one Slurm: through its commands where these are configured, else through slurmrestd, which
-    tells no events. Starts nothing."""
+def open_accounting(cluster: str, settings: SlurmSettings) -> AccountingReader:
+    """The accounting of one Slurm: through its commands if these are configured, else through slurmrestd, which has no
+    node events. Starts nothing."""
     if "rest" in settings.transports and "cli" not in settings.transports:
-        from .rest.accounting import RestAccounts
+        from .rest.accounting import RestAccounting
 
-        return RestAccounts(settings)
-    return Accounts(settings)
+        return RestAccounting(settings)
+    return SlurmAccounting(settings)

@@ -1,8 +1,8 @@
-"""The transports to Slurm: its commands, slurmrestd, and pyslurm. What each must offer, and what it cannot do, as data.
+"""The transports to Slurm (commands, slurmrestd, pyslurm): what each must offer, and as data what each cannot do.
 
-A transport reads all of a kind (`reader`), reads what is named (`Transport`), and has a writer beside it (`TransportWriter`,
-which only the gate opens). What a transport cannot do goes over the next one that the configuration names in `fallback`,
-or is refused with the reason that stands in `LIMITS`. The command line can do everything.
+A transport reads all rows of a kind (`reader`) and named objects (`Transport`), and has a writer (`TransportWriter`,
+which only the gate opens). What a transport cannot do goes over the next one in the configuration's `fallback`, or is
+refused with the reason in `LIMITS`. The command line can do everything.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Protocol, runtime_checkable
 from msgspec import Struct
 
 from collectors.model import Change, Facts, Job, Partition, Reservation, SourceFault, Transport, User, Writer
-from collectors.shared_readings import Shelf
+from collectors.shared_readings import SharedCache
 
-#: What a transport may read all of; each is a source of its own (`slurm.nodes`).
+#: Kinds that a transport may read in full; each is a source of its own (`slurm.nodes`).
 KINDS = ("nodes", "jobs", "partitions", "reservations", "diag", "rights", "topology", "control")
-#: Of these what only some sites have: over transports that cannot read it there is no source, and no fault.
+#: Kinds that only some sites have. Without a transport that can read one there is no source, and no fault.
 OPTIONAL = frozenset({"topology", "control"})
-#: What it may read of what is named: the methods of `collectors.model.Transport`.
+#: Reads of named objects: the methods of `collectors.model.Transport`.
 NAMED = ("read_nodes", "read_jobs", "read_jobs_on", "read_partitions", "read_reservations", "read_jobs_in",
          "read_users", "job_detail")  # fmt: skip
-#: What goes by command alone, and by which: of these no other transport is asked, whatever it could.
+#: Actions sent by command only, and why; no other transport is used for them, even if it could.
 _ALONE = {
     **dict.fromkeys(("timelimit", "jobpartition", "qos", "nice", "exclude"), "wacht changes jobs by scontrol alone"),
     **dict.fromkeys(("suspend", "unsuspend", "notify"), "wacht does that to jobs by scontrol alone"),
@@ -33,7 +33,7 @@ _ALONE = {
     **dict.fromkeys(("reserve", "extend", "unreserve"), "wacht makes and changes reservations by scontrol alone"),
     **dict.fromkeys(("block", "unblock"), "wacht sets the limits of users by sacctmgr alone"),
 }
-#: What it may change; `TASKS` stands for any of them on a task of an array, or on a part of a heterogeneous job.
+#: The actions. `TASKS` stands for any of them on a task of an array, or on a part of a heterogeneous job.
 ACTIONS = ("drain", "undrain", "resume", "down", "reboot", "requeue", "requeuehold", "hold", "uhold", "release",
            "cancel", "priority", *_ALONE)  # fmt: skip
 TASKS = "tasks"
@@ -54,14 +54,14 @@ class TransportLimit(Struct, frozen=True, kw_only=True):
     what: str
     """A kind of KINDS, a method of NAMED, an action, "ACTION tasks", or a variant of an action ("drain for a time")."""
     since: int | None = None
-    """The data parser (45 of v0.0.45) from which on it can; None is never."""
+    """The first data parser that can do it (45 means v0.0.45); None: no parser can."""
     slurmdbd: bool = False
-    """It can after all where slurmdbd keeps the accounts."""
+    """It can do it where slurmdbd keeps the accounts."""
     why: str
-    """Said to a person, after the transport's name: "slurmrestd has no call that …"."""
+    """The reason for the user, shown after the transport's name: "slurmrestd has no call that …"."""
 
 
-#: Everything that is not in here, every transport can do. Tried on living daemons: tests/lab/test_transports_lab.py.
+#: Every transport can do whatever is not listed here. Verified on running daemons: tests/lab/test_transports_lab.py.
 LIMITS: tuple[TransportLimit, ...] = (
     TransportLimit(transport="rest", what="topology", why="slurmrestd has no call for the topology"),
     TransportLimit(transport="native", what="topology", why="pyslurm has no call for the topology"),
@@ -71,7 +71,7 @@ LIMITS: tuple[TransportLimit, ...] = (
     TransportLimit(
         transport="rest", what="requeuehold", since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"
     ),
-    # Seen on 24.11.5 and 26.05.5: where the caller may not cancel that job, slurmctld answers nobody any more.
+    # Seen on 24.11.5 and 26.05.5: slurmctld stops answering if the caller may not cancel that job.
     TransportLimit(
         transport="rest",
         what="cancel",
@@ -105,16 +105,17 @@ LIMITS: tuple[TransportLimit, ...] = (
 
 
 class ServerInfo(Struct, frozen=True, kw_only=True):
-    """What a transport is known to lead to."""
+    """What is known of the server behind a transport."""
 
     parser: int | None = None
-    """The data parser in use (45 of v0.0.45); None where that is not known, or there is none."""
+    """The data parser in use (45 means v0.0.45); None if unknown, or if there is none."""
     slurmdbd: bool | None = None
-    """Whether slurmdbd keeps the accounts."""
+    """Whether slurmdbd keeps the accounts; None if unknown."""
 
 
 def why_not(transport: str, what: str, there: ServerInfo | None = None) -> str | None:
-    """Why this transport cannot do that there, None where it can. `there` None: why it can nowhere."""
+    """Why this transport cannot do that on this server, None if it can. With `there` None: why it can do it on no
+    server."""
     for limit in LIMITS:
         if limit.transport == transport and limit.what == what and not _overcome(limit, there):
             return limit.why
@@ -122,63 +123,65 @@ def why_not(transport: str, what: str, there: ServerInfo | None = None) -> str |
 
 
 def _overcome(limit: TransportLimit, there: ServerInfo | None) -> bool:
-    """Whether a limit does not hold there."""
+    """Whether a limit does not apply to this server."""
     if limit.slurmdbd:
         return there is None or there.slurmdbd is True
     return limit.since is not None and (there is None or (there.parser is not None and there.parser >= limit.since))
 
 
 class TransportInfo(Struct, frozen=True, kw_only=True, rename={"transport": "road"}):
-    """What a transport says of itself when it is tried (`wacht doctor`)."""
+    """What a transport reports when it is probed (`wacht doctor`)."""
 
     transport: str
     where: str
     """The path of scontrol, the address of slurmrestd, the library."""
     version: str | None = None
-    """Of Slurm at the other end."""
+    """The version of Slurm at the other end."""
     parser: str | None = None
     """The data parser in use (v0.0.42), where there is one."""
     user: str | None = None
-    """Whom Slurm sees."""
+    """The user that Slurm sees."""
 
 
 class TransportReader(Protocol):
-    """Reads all of one kind, again and again, always in the same thread.
+    """Reads all rows of one kind repeatedly, always in the same thread.
 
-    It remembers what it read: a row that did not change is the same object as before.
+    It remembers what it read: an unchanged row is the same object as before.
     """
 
     @property
-    def shelf(self) -> Shelf | None:
-        """Where consoles share what was read; None shares nothing. Who has one calls `shelf.run` for its commands."""
+    def shelf(self) -> SharedCache | None:
+        """The cache that consoles share, None if nothing is shared. A reader with a cache runs its commands through
+        `cache.run`."""
         ...
 
     @property
     def size(self) -> int | None:
-        """Bytes of the last answer, None where that cannot be said."""
+        """Bytes of the last answer, None if unknown."""
         ...
 
     def read(self) -> Facts:
-        """Read all of it now, with exactly this kind set in the Facts. Raises SourceFault; an empty answer is one,
-        unless something proves that there is truly nothing (no job, no reservation)."""
+        """Read all rows now and return Facts with exactly this kind set. Raises SourceFault, also for an empty answer
+        unless something proves that there are no rows (no job, no reservation)."""
         ...
 
     def close(self) -> None:
-        """Wait for nothing any more; may be called by another thread while `read` runs."""
+        """Stop waiting. Another thread may call this while `read` runs."""
         ...
 
 
 @runtime_checkable
 class ShownReader(Protocol):
-    """A reader or source that reads more often what a screen shows."""
+    """A reader or source that refreshes the rows on the screen more often."""
 
     def show(self, ids: frozenset[str]) -> None:
-        """These are on the screen now. May be called by another thread."""
+        """Set the ids that are on the screen now. May be called by another thread."""
         ...
 
 
 class SlurmTransport(Transport, Protocol):
-    """One way to Slurm. Opening it starts nothing and asks nothing; every read may block and raises SourceFault."""
+    """One way to reach Slurm. Opening it starts no process and sends no request; every read may block and raises
+    SourceFault."""
 
     @property
     def name(self) -> str:
@@ -186,39 +189,39 @@ class SlurmTransport(Transport, Protocol):
         ...
 
     def why_not(self, what: str) -> str | None:
-        """Why it cannot do that here (a kind, a method of NAMED or an action), None where it can.
+        """Why it cannot do that here (a kind, a method of NAMED or an action), None if it can.
 
-        Asks for the version where it must. Raises SourceFault where that is not told.
+        It asks for the version if needed. Raises SourceFault if the version is not available.
         """
         ...
 
     def reader(self, kind: str) -> TransportReader:
-        """A new reader of all of one kind; only for kinds that it can read."""
+        """A new reader of one kind. Only for kinds that this transport can read."""
         ...
 
     def about(self) -> TransportInfo:
-        """Try it: what is at its other end. Raises SourceFault."""
+        """Probe it and return what is at the other end. Raises SourceFault."""
         ...
 
 
 class TransportWriter(Writer, Protocol):
-    """Sends a Change over one transport. Stands in a module called `write`, which only the gate's own opener imports."""
+    """Sends a Change over one transport. It lives in a module called `write` that only the gate's opener imports."""
 
     @property
     def name(self) -> str:
-        """Of the transport."""
+        """The transport's name."""
         ...
 
     def why_not(self, change: Change) -> Mapping[str, str]:
-        """Target to why this transport cannot do that to it; empty where it can do all of it. Raises SourceFault."""
+        """Target to the reason why this transport cannot change it; empty if it can change all. Raises SourceFault."""
         ...
 
 
-class FewByName:
-    """Partitions and reservations by name, for a transport: there are few, so all of them are read."""
+class ReadsSmallKindsByName:
+    """Reads partitions and reservations by name by reading all of them: there are few."""
 
     def reader(self, kind: str) -> TransportReader:
-        """A new reader of all of one kind."""
+        """A new reader of one kind."""
         raise NotImplementedError
 
     def read_partitions(self, names: Sequence[str]) -> Mapping[str, Partition]:
@@ -232,11 +235,11 @@ class FewByName:
         return {name: rows[name] for name in names if name in rows}
 
     def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
-        """Raises SourceFault: only the commands tell which jobs asked for a reservation without listing all in full."""
+        """Raises SourceFault: only the commands list the jobs of a reservation without reading every job in full."""
         raise SourceFault("missing", "which jobs asked for a reservation is read by squeue alone", _BY_COMMAND)
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
-        """Raises SourceFault: only sacctmgr is asked for users."""
+        """Raises SourceFault: users are read by sacctmgr only."""
         raise SourceFault("missing", "the limits of users are read by sacctmgr alone", _BY_COMMAND)
 
     def _all(self, kind: str) -> Facts:
@@ -248,5 +251,5 @@ class FewByName:
 
 
 def first_capable(transports: Sequence[SlurmTransport], kind: str) -> SlurmTransport | None:
-    """The transport over which all of a kind is read: the first that can somewhere."""
+    """The first transport that can read this kind on any server, None if there is none."""
     return next((transport for transport in transports if why_not(transport.name, kind) is None), None)

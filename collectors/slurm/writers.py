@@ -1,4 +1,4 @@
-"""Opens the writer of one Slurm over the transports that are configured. Only `console.gate.gate` may import this."""
+"""Opens the writer of one Slurm over the configured transports. Only `console.gate.gate` may import this."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .transport_choice import FallbackWriter
 
 
 def open_writer(settings: SlurmSettings) -> Writer:
-    """The writer of one Slurm, over its transports. Starts nothing."""
+    """The writer of one Slurm. Starts nothing."""
     writers = [_over(name, settings) for name in settings.transports]
     return writers[0] if settings.transports == ("cli",) else FallbackWriter(writers)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from collectors.model import Change, Cluster, Job, Reservation
 from collectors.nodeset import fold, names_in
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from collectors.slurm.commands.argv_base import NAME
 from collectors.slurm.commands.argv_reservations import EPOCH, FLAGS, LASTS_S, NAMES, moment_of
 from console.runtime.durations import FORM, seconds_in
@@ -185,7 +185,7 @@ def glass(cluster: Cluster, targets: Sequence[str], _: Any) -> tuple[str, str] |
     """The word to be typed, and why, where all that serves of the machine or of a partition would be set aside, however
     small it is; what is out of service serves nobody."""
     wanted = frozenset(targets)
-    serving = [name for name, node in cluster.nodes.items() if node.display not in OUT]
+    serving = [name for name, node in cluster.nodes.items() if node.display not in UNAVAILABLE]
     if wanted.issuperset(serving or cluster.nodes):
         return cluster.name, "it sets every node in service of the machine aside"
     whole = [one for one in shares_of(targets, cluster) if one.healthy and one.newly_out == one.healthy]

@@ -14,7 +14,7 @@ from msgspec import Struct
 from collectors.jobstate import ENDED, WAITING, held, job_word
 from collectors.model import Alert, Cluster, Job, Node, Silence, may_hide
 from collectors.nodeset import expand
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 
 from .action import ROWS, Action, Kind, Row, said
 from .changed_targets import meanwhile
@@ -406,7 +406,7 @@ def _node_drifts(
         yield "reboot", f"a reboot was requested meanwhile: {now.display}"
     if "DRAIN" in before.flags and "DRAIN" not in now.flags:
         yield "undrained", f"it was undrained meanwhile: {now.display}"
-    if before.display in OUT and now.display not in OUT:
+    if before.display in UNAVAILABLE and now.display not in UNAVAILABLE:
         # It weighed nothing when it was shown what would be lost.
         yield "returned", f"it is back in service meanwhile: {now.display}"
     if action.danger_of(now) == "kills" and (why := _more_work(before, now, jobs_before, jobs_now)) is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from collectors.model import Collector, Rights
 from collectors.slurm import SlurmSettings
-from collectors.slurm.probe import ProbeRead, TransportProbe, tried, uses
+from collectors.slurm.probe import ProbeRead, TransportProbe, probe_transport, transport_uses
 from collectors.slurm.transport import KINDS
 
 from . import source_checks
@@ -18,15 +19,15 @@ from .parallel import Crew
 
 
 def start(crew: Crew, cluster: str, settings: SlurmSettings) -> None:
-    """Begin to try every transport that there may be. What the transport reads, the sources have read."""
-    for name, use in uses(settings).items():
+    """Start a probe of every transport. The kinds of the configured one are read by the sources already."""
+    for name, use in transport_uses(settings).items():
         kinds = () if use == "transport" else KINDS
-        crew.start(f"road {name}", lambda name=name, use=use, kinds=kinds: tried(name, use, cluster, settings, kinds))  # type: ignore[misc]
+        crew.start(f"road {name}", partial(probe_transport, name, use, cluster, settings, kinds))
 
 
 def told(settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[str, Any]) -> tuple[TransportProbe, ...]:
-    """Every transport that was tried in time, with what the sources cost over it."""
-    found = [one for name in uses(settings) if isinstance(one := ended.get(f"road {name}"), TransportProbe)]
+    """Every transport whose probe ended in time, with the cost of the sources that read over it."""
+    found = [one for name in transport_uses(settings) if isinstance(one := ended.get(f"road {name}"), TransportProbe)]
     rights = rights_of(ended)
     return tuple(
         msgspec.structs.replace(one, reads=_costs(opened, ended), rights=rights)
@@ -37,7 +38,7 @@ def told(settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[st
 
 
 def rights_of(ended: Mapping[str, Any]) -> Rights | None:
-    """What the source of the rights has told."""
+    """The rights as the source of the rights read them, None without a reading."""
     found = ended.get("slurm.rights")
     facts = found.reading.facts if isinstance(found, source_checks.SourceRead) else None
     return None if facts is None else facts.rights
@@ -58,28 +59,28 @@ def _costs(opened: Sequence[Collector], ended: Mapping[str, Any]) -> Mapping[str
 def findings(
     settings: SlurmSettings, ended: Mapping[str, Any], found: Sequence[TransportProbe], within_s: float
 ) -> list[Finding]:
-    """A line a transport, and one for each reason why it cannot do something."""
+    """One line for each transport, and one for each reason why it cannot do something."""
     group = FindingGroup("Slurm roads")
     known = {one.transport: one for one in found}
-    for name, use in uses(settings).items():
+    for name, use in transport_uses(settings).items():
         one = known.get(name)
         if one is None:
             error = ended.get(f"road {name}")
             said = f"no answer within {within_s:g} s" if error is None else source_checks.fault_of(error).what
             (group.bad if use else group.note)(name, f"{use or 'not configured'}: {said}", "see Sources for its reads")
             continue
-        _transport(group, one, settings, _same(one, ended))
+        _report(group, one, settings, _same(one, ended))
     return group.found
 
 
 def _same(one: TransportProbe, ended: Mapping[str, Any]) -> str | None:
-    """The source that has met the same fault over this transport, which is said there."""
+    """The source that met the same fault over this transport, and reports it already."""
     met = {name: found.reading.fault for name, found in ended.items() if isinstance(found, source_checks.SourceRead)}
     names = (f"slurm.{kind}" for kind in KINDS)
     return next((name for name in names if one.fault is not None and met.get(name) == one.fault), None)
 
 
-def _transport(group: FindingGroup, one: TransportProbe, settings: SlurmSettings, same: str | None) -> None:
+def _report(group: FindingGroup, one: TransportProbe, settings: SlurmSettings, same: str | None) -> None:
     if one.about is None:
         fault = one.fault
         said = "" if fault is None else fault.what

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from collectors.alertmanager.requests import INCIDENT
-from collectors.alertmanager.requests import orders as alert_orders
+from collectors.alertmanager.requests import requests_of as alert_orders
 from collectors.model import TAKEN, Change, Matcher, NewSilence
 from collectors.slurm import transport
 from collectors.slurm.commands import argv
@@ -261,7 +261,7 @@ def _rest(one: Change) -> list[str]:
     note = ""
     if limit is not None:  # only some can
         note = f"   (from v0.0.{limit.since} on)" if limit.since else "   (only where slurmdbd keeps the accounts)"
-    return [f"{order.method} /slurm/v0.0.N/{order.path} {order.sent.decode()}{note}" for order in rest.orders(one)]
+    return [f"{order.method} /slurm/v0.0.N/{order.path} {order.sent.decode()}{note}" for order in rest.requests_of(one)]
 
 
 def _for(action: Action) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from collectors.clock import SystemClock
 from collectors.model import Cluster, Collector, Diff
 from collectors.slurm import SlurmSettings
-from collectors.slurm.sources import LentSource
+from collectors.slurm.sources import SharedSlurmSource
 from console.config.paths import journal_path
 from console.config.settings import Config
 from console.ingest.poller import Poller
@@ -75,7 +75,7 @@ def run(
 
 def publish_to(folder: Path, group: str | None, site: Site, collectors: Sequence[Collector]) -> None:
     """Have these sources leave each reading in a folder that a group can read. Raises CannotPublish."""
-    lent = [one for one in collectors if isinstance(one, LentSource)]
+    lent = [one for one in collectors if isinstance(one, SharedSlurmSource)]
     if not lent or not isinstance(site.slurm, SlurmSettings):
         raise CannotPublish('only what Slurm\'s commands print can be published: slurm = { transport = "cli" }')
     try:

@@ -104,7 +104,7 @@ def column(lab: Lab, transport: str) -> tuple[str, dict[str, str]]:
     """The head of a column, and its lines: what the second reading costs, whether it can, or why not."""
     opened = open_by_name(transport, "lab", settings(lab, transport))
     about = opened.about()
-    there = client.there_at(settings(lab)) if transport == "rest" else ServerInfo(slurmdbd=True)
+    there = client.server_info_of(settings(lab)) if transport == "rest" else ServerInfo(slurmdbd=True)
     cells: dict[str, str] = {}
     for kind in KINDS:
         if (why := why_not(transport, kind, there)) is not None:

@@ -10,7 +10,7 @@ from collectors.model import Checkup, Facts
 from collectors.nodeset import natural_key
 from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.dcgm_names import TEMP
-from collectors.prometheus.host_labels import Families
+from collectors.prometheus.host_labels import HostFamilies
 from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
@@ -25,7 +25,7 @@ _NOTHING = frozenset({"", "n/a", "na", "none", "unknown", "not specified", "to b
 _FAILS = 20
 _LONGEST = 80
 
-Told = tuple[Mapping[str, str], float]
+LabelledValue = tuple[Mapping[str, str], float]
 """Labels, `node` among them, and the value."""
 
 
@@ -33,7 +33,7 @@ class CheckupReader:
     """Reads the checks of all nodes; nodes that run the same share one mapping of versions."""
 
     def __init__(self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> None:
-        self.hosts = Families(
+        self.hosts = HostFamilies(
             book, client, mono, host_labels=("versions and health of GPUs", TEMP.series),
             # Not ipmi_bmc_info: a BMC may have a domain of its own, and is no second host.
             node_labels=("versions and checks", ("node_uname_info", "node_dmi_info", NHC, DIAG)),
@@ -138,12 +138,12 @@ class CheckupReader:
             for labels, value in values
         }
 
-    def _rows(self, name: str, notes: Notes) -> list[Told]:
+    def _rows(self, name: str, notes: Notes) -> list[LabelledValue]:
         """Rows of nodes that Slurm could know; a query that the server refuses is a gap with a name."""
         return list(_valued(self.hosts.rows(name, notes), name))
 
 
-def _valued(rows: Iterable[Row], name: str) -> Iterable[Told]:
+def _valued(rows: Iterable[Row], name: str) -> Iterable[LabelledValue]:
     for row in rows:
         value = None if row.value is None else number(row.value[1], name)
         if value is not None and NODE_NAME.fullmatch(row.metric.get("node", "")):
@@ -155,7 +155,7 @@ def _text(value: str) -> str | None:
     return None if value.strip().lower() in _NOTHING else clean(value.strip()[:_LONGEST])
 
 
-def _named(rows: Iterable[Told], label: str) -> dict[str, list[str]]:
+def _named(rows: Iterable[LabelledValue], label: str) -> dict[str, list[str]]:
     """Node to the names in a label."""
     found: dict[str, list[str]] = {}
     for labels, _ in rows:

@@ -22,9 +22,9 @@ from msgspec.structs import replace
 from collectors.clean import clean
 from collectors.model import Fabric, Facts, Port, SourceFault
 from collectors.prometheus.client import PrometheusClient
-from collectors.prometheus.host_labels import Families
+from collectors.prometheus.host_labels import HostFamilies
 from collectors.prometheus.query_table import quoted
-from collectors.prometheus.site_queries import MOST, SiteQueries
+from collectors.prometheus.site_queries import MAX_ROWS, SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
 from .fabric_queries import STATE, UP
@@ -88,7 +88,7 @@ class FabricReader:
         self._book = book
         self._client = client
         self._mono = mono
-        self.hosts = Families(book, client, mono, node_labels=("ports", (STATE, UP)))
+        self.hosts = HostFamilies(book, client, mono, node_labels=("ports", (STATE, UP)))
         self._day: dict[Device, float] = {}
         self._day_at: float | None = None
         self._links: frozenset[str] = frozenset()
@@ -150,12 +150,12 @@ class FabricReader:
 
     def _ask(self, name: str, notes: Notes, **words: str) -> list[tuple[Mapping[str, str], float]]:
         """Labels and value of each row that is a number; a query that the server refuses is a gap with a name."""
-        return valued(self._client.rows(name, self._book.asking(name, **words), notes), name)
+        return numeric_rows(self._client.rows(name, self._book.asking(name, **words), notes), name)
 
     def _check_age(self) -> None:
         """Raises SourceFault where the newest port was sampled long ago: it is not how they are now."""
         rows = self._client.ask("fabric_sampled", self._book.asking("fabric_sampled")).rows
-        at = next((value for _, value in valued(rows, "fabric_sampled")), None)
+        at = next((value for _, value in numeric_rows(rows, "fabric_sampled")), None)
         check_age(at, self._client, self._book.settings.stale_s, "of a port")
 
     def _unwell(self, usual: Usual, notes: Notes) -> dict[str, Port]:
@@ -174,15 +174,15 @@ class FabricReader:
             node, device = key
             if device in usual.uncabled:
                 continue
-            port = made(node, device, usual, down.get(key), slow.get(key), flaps.get(key), ill.get(key))
+            port = port_of(node, device, usual, down.get(key), slow.get(key), flaps.get(key), ill.get(key))
             found[port.key] = port
-        if len(found) >= MOST:
-            notes.say(f"more than {MOST:,} ports are not well: some of them are not listed")
+        if len(found) >= MAX_ROWS:
+            notes.say(f"more than {MAX_ROWS:,} ports are not well: some of them are not listed")
         return found
 
     def _ports(self, name: str, notes: Notes, **words: str) -> dict[tuple[str, Device], float]:
         found, odd = {}, []
-        for one, value in valued(self.hosts.rows(name, notes, **words), name):
+        for one, value in numeric_rows(self.hosts.rows(name, notes, **words), name):
             if NODE_NAME.fullmatch(one.get("node", "")) is None or not one.get("device"):
                 odd.append(one.get("node", ""))
                 continue
@@ -232,7 +232,7 @@ def _whole_devices(usual: Usual) -> set[str]:
     return {name for name, _ in usual.uncabled} - {name for name, _ in usual.ports.keys() - usual.uncabled}
 
 
-def made(
+def port_of(
     node: str,
     device: Device,
     usual: Usual,
@@ -277,7 +277,7 @@ def gbps(rate: float | None) -> float | None:
     return None if rate is None else round(rate * 8 / 1e9, 1)
 
 
-def valued(rows: Iterable[Row], name: str) -> list[tuple[Mapping[str, str], float]]:
+def numeric_rows(rows: Iterable[Row], name: str) -> list[tuple[Mapping[str, str], float]]:
     """Labels and value of the rows whose value is a number in bounds."""
     found: list[tuple[Mapping[str, str], float]] = []
     for row in rows:

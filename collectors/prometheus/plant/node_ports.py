@@ -13,7 +13,7 @@ from collectors.prometheus.host_labels import Hosts
 from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes
 
-from .fabric import Device, FabricReader, Usual, gbps, made, state_words, valued
+from .fabric import Device, FabricReader, Usual, gbps, numeric_rows, port_of, state_words
 from .fabric_queries import PHYSICAL, RATE, SPEED, STATE, UP
 
 
@@ -73,7 +73,7 @@ class NodePorts:
         slow = rate is not None and usually is not None and rate < usually
         code = 10 * int(state or 0) + int(fields.get(PHYSICAL, 0)) if device[1] else int(state or 0)
         many = ill is not None and ill >= self._book.settings.fabric.errors
-        port = made(
+        port = port_of(
             node, device, usual, code if up is False else None, rate if slow else None, flaps, ill if many else None
         )
         word = state_words(device[1], code) if device[1] else "up" if up else "no carrier"
@@ -87,7 +87,7 @@ class NodePorts:
 
     @staticmethod
     def _of(hosts: Hosts, name: str, node: str) -> list[tuple[Mapping[str, str], float]]:
-        return valued(hosts.rows_of(name, node), name)
+        return numeric_rows(hosts.rows_of(name, node), name)
 
     def _usually(self, client: PrometheusClient) -> Usual:
         now = self._mono()

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from collectors.clean import clean
 from collectors.model import Facts, Tray
 from collectors.nodeset import natural_key
-from collectors.nvml.labels import fabric_troubles
+from collectors.nvml.labels import fabric_problems
 from collectors.prometheus.client import PrometheusClient
-from collectors.prometheus.host_labels import Families
+from collectors.prometheus.host_labels import HostFamilies
 from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
@@ -46,7 +46,7 @@ class TrayReader:
     """Reads the fabric of all nodes."""
 
     def __init__(self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> None:
-        self.hosts = Families(book, client, mono, host_labels=("the NVLink fabric", (CLIQUE,)))
+        self.hosts = HostFamilies(book, client, mono, host_labels=("the NVLink fabric", (CLIQUE,)))
 
     def read(self) -> Facts:
         """One reading; no trays where no GPU is in a fabric of several nodes. Raises SourceFault."""
@@ -87,7 +87,7 @@ class TrayReader:
                 if not (word.isascii() and word.isdecimal() and len(word) < 11 and 0 < int(word) < _BLANK):
                     continue  # nought: not supported
                 value = int(word)
-                wrong = fabric_troubles(value) if label == "mask" else fabric_troubles(0, value)
+                wrong = fabric_problems(value) if label == "mask" else fabric_problems(0, value)
                 ill[node] += gpus if wrong else 0
                 before, words = found.get(node, (0, ()))
                 found[node] = max(before, ill[node]), tuple(dict.fromkeys((*words, *wrong)))

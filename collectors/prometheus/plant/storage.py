@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from collectors.clean import clean
 from collectors.model import Facts, FileSystem, SourceFault
 from collectors.prometheus.client import PrometheusClient
-from collectors.prometheus.host_labels import Families, Hosts
+from collectors.prometheus.host_labels import HostFamilies, Hosts
 from collectors.prometheus.query_table import quoted
-from collectors.prometheus.site_queries import MOST, SiteQueries
+from collectors.prometheus.site_queries import MAX_ROWS, SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes
 
-from .fabric import DAY_EVERY_S, check_age, valued
+from .fabric import DAY_EVERY_S, check_age, numeric_rows
 from .storage_queries import ERROR
 
 #: Mounted on fewer nodes than this share, it is somebody's own (an automounted home).
@@ -48,7 +48,7 @@ class StorageReader:
         self._book = book
         self._client = client
         self._mono = mono
-        self.hosts = Families(book, client, mono, node_labels=("mounts", (ERROR,)))
+        self.hosts = HostFamilies(book, client, mono, node_labels=("mounts", (ERROR,)))
         self._day: dict[str, float] = {}
         self._targets: dict[str, float] = {}
         self._day_at: float | None = None
@@ -109,7 +109,7 @@ class StorageReader:
 
     def _ask(self, name: str, notes: Notes, **words: str) -> list[tuple[Mapping[str, str], float]]:
         """Labels and value of each row that is a number; a query that the server refuses is a gap with a name."""
-        return valued(self._client.rows(name, self._book.asking(name, **words), notes), name)
+        return numeric_rows(self._client.rows(name, self._book.asking(name, **words), notes), name)
 
     def _mounts(self, notes: Notes) -> dict[str, _MountState]:
         seen: dict[str, _MountState] = {}
@@ -157,21 +157,21 @@ class StorageReader:
     def _check_age(self) -> None:
         """Raises SourceFault where the newest mount was sampled long ago: it is not how they are now."""
         rows = self._client.ask("mounts_sampled", self._book.asking("mounts_sampled")).rows
-        at = next((value for _, value in valued(rows, "mounts_sampled")), None)
+        at = next((value for _, value in numeric_rows(rows, "mounts_sampled")), None)
         check_age(at, self._client, self._book.settings.stale_s, "of a mount")
 
     def _hung(self, notes: Notes) -> dict[str, tuple[str, ...]]:
         found: dict[str, list[str]] = {}
-        rows = valued(self.hosts.rows("mounts_hung", notes), "mounts_hung")
+        rows = numeric_rows(self.hosts.rows("mounts_hung", notes), "mounts_hung")
         for labels, _ in rows:
             if NODE_NAME.fullmatch(labels.get("node", "")) is not None:
                 found.setdefault(labels.get("mountpoint", ""), []).append(labels["node"])
-        if len(rows) >= MOST:
-            notes.say(f"mounts hang on more than {MOST:,} nodes: some of them are not listed")
+        if len(rows) >= MAX_ROWS:
+            notes.say(f"mounts hang on more than {MAX_ROWS:,} nodes: some of them are not listed")
         return {name: tuple(sorted(nodes)) for name, nodes in found.items()}
 
     def _missing(self, mount: str, notes: Notes) -> tuple[str, ...]:
-        rows = valued(self.hosts.rows("mounts_missing", notes, expected=quoted(mount)[1:-1]), "mounts_missing")
+        rows = numeric_rows(self.hosts.rows("mounts_missing", notes, expected=quoted(mount)[1:-1]), "mounts_missing")
         return tuple(sorted({one["node"] for one, _ in rows if NODE_NAME.fullmatch(one.get("node", "")) is not None}))
 
     def _space(self, notes: Notes) -> dict[str, dict[str, float]]:
@@ -238,5 +238,5 @@ def node_mounts(hosts: Hosts, node: str) -> Mapping[str, bool]:
     """The shared file systems that a node has mounted: True where it answers. {} where nothing is told of it."""
     if NODE_NAME.fullmatch(node) is None:
         return {}
-    rows = valued(hosts.rows_of("node_mounts", node), "node_mounts")
+    rows = numeric_rows(hosts.rows_of("node_mounts", node), "node_mounts")
     return {clean(one.get("mountpoint", "")[:120]): not hangs for one, hangs in rows}

@@ -22,53 +22,55 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.fields import duration_s, epoch, integer, real, tres_gpus
 
 from .events import EVENT, event_rows, events_of
-from .fenced_reads import LONGEST, ask, fence, said
+from .fenced_reads import MAX_ARGUMENT, ask, fence, value_or_none
 
 #: Longest that one question takes, all its commands together: a person waits for it.
 DEADLINE_S = 20.0
-#: What is asked of each run of a job, in sacct's words. `MORE` is not known to every version.
-JOB = ("JobID", "UID", "User", "Account", "Partition", "QOS", "State", "ExitCode", "DerivedExitCode",
+#: What is asked of each run of a job, in sacct's words. `OPTIONAL_FIELDS` is not known to every version.
+JOB_FIELDS = ("JobID", "UID", "User", "Account", "Partition", "QOS", "State", "ExitCode", "DerivedExitCode",
        "Submit", "Start", "End", "TimelimitRaw", "NNodes", "AllocCPUS", "AllocTRES", "NodeList", "JobName")  # fmt: skip
-STEP = ("NTasks", "TotalCPU", "MaxRSS", "MaxRSSNode", "TRESUsageInTot", "TRESUsageInAve", "WorkDir")
-MORE = ("FailedNode", "StdOut")
+STEP_FIELDS = ("NTasks", "TotalCPU", "MaxRSS", "MaxRSSNode", "TRESUsageInTot", "TRESUsageInAve", "WorkDir")
+OPTIONAL_FIELDS = ("FailedNode", "StdOut")
 _UNREACHED = re.compile(r"connect|persist|talking to the database|DBD_", re.I)
 _BUSY = "is slurmdbd busy? try: sacctmgr show stats"
 _OLDER = ("nvalid field", "nrecognized option")
 #: Steps that are shown; nobody reads more.
-STEPS = 500
+MAX_STEPS = 500
 #: A node is found dead some time after it was; its jobs end then.
-LATE_S = 120
+DEATH_NOTICED_S = 120
 _JOB_ID = re.compile(r"[0-9]{1,10}(?:[_+][0-9]{1,10})?")
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _BYTES = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([KMGTP]?)")
 #: Of an epoch they take ten digits, no fewer: nothing of Slurm is older.
-BEGIN = 1_000_000_000
+EARLIEST_EPOCH = 1_000_000_000
 NO_ACCOUNTING = "this site keeps no job accounting: there is no slurmdbd"
 
 
-class Accounts:
+class SlurmAccounting:
     """Asks sacct and sacctmgr, whichever transport the rest goes."""
 
     def __init__(self, settings: SlurmSettings) -> None:
         self._settings = settings
-        self._more: tuple[str, ...] = MORE
+        self._more: tuple[str, ...] = OPTIONAL_FIELDS
 
     def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
         """The runs that ended on a node since then, the last one first. Raises SourceFault."""
-        wanted = node_name(node)
-        rows = self._sacct(JOB, ("-X", "-N", wanted, "-S", moment(since), "-E", "now"), self._until())
+        wanted = checked_node(node)
+        rows = self._sacct(JOB_FIELDS, ("-X", "-N", wanted, "-S", sacct_time(since), "-E", "now"), self._until())
         ended = [run for row in rows if (run := _run(row)) is not None and run.ended is not None]
         return sorted(ended, key=lambda run: -(run.ended or 0))[:most]
 
     def events_of_node(self, node: str, since: int) -> Sequence[NodeEvent]:
         """When a node was out of service since then, newest first. Raises SourceFault."""
-        return self._events([node_name(node)], since, None, self._until())
+        return self._events([checked_node(node)], since, None, self._until())
 
     def account_of_job(self, job: str) -> JobAccount:
         """What a job came to. Raises SourceFault: "missing" for one that the accounts do not know."""
-        job_number(job)
+        checked_job(job)
         until = self._until()
-        rows = self._sacct((*JOB, *STEP), ("-j", job, "-S", moment(BEGIN), "-E", "now"), until)
+        rows = self._sacct(
+            (*JOB_FIELDS, *STEP_FIELDS), ("-j", job, "-S", sacct_time(EARLIEST_EPOCH), "-E", "now"), until
+        )
         found = _account(job, rows)
         began = min((run.started for run in (found.run, *found.earlier) if run.started is not None), default=None)
         if began is None:
@@ -76,7 +78,7 @@ class Accounts:
         try:
             names = {name for run in (found.run, *found.earlier) for name in names_in(run.nodes)}
             ended = found.run.ended
-            events = self._events(sorted(names), began, None if ended is None else ended + LATE_S, until)
+            events = self._events(sorted(names), began, None if ended is None else ended + DEATH_NOTICED_S, until)
         except SourceFault as error:
             return _with(found, events=None, notes=(f"what befell its nodes is not known: {error.fault}",))
         return _with(found, events=tuple(events))
@@ -117,9 +119,9 @@ class Accounts:
 
     def _events(self, nodes: Sequence[str], since: int, end: int | None, until: float) -> list[NodeEvent]:
         wanted = fold_for_slurm(nodes)
-        if len(wanted) > LONGEST:
+        if len(wanted) > MAX_ARGUMENT:
             raise SourceFault("refused", f"{len(nodes)} nodes are too many to ask sacctmgr for")
-        period = [f"nodes={wanted}", f"start={moment(since)}", *([] if end is None else [f"end={moment(end)}"])]
+        period = [f"nodes={wanted}", f"start={sacct_time(since)}", *([] if end is None else [f"end={sacct_time(end)}"])]
         show = ["sacctmgr", "-p", "show", "event", *period]
         bare = self._asked([*show, f"format={','.join(EVENT)}"], until)
         rows = event_rows(bare, frozenset(nodes))
@@ -131,7 +133,7 @@ class Accounts:
         if left <= 0.1:
             raise SourceFault("timeout", f"no time was left to ask {argv[0]}", _BUSY)
         try:
-            with process.surrounded(self._settings.surroundings):
+            with process.extra_environment(self._settings.surroundings):
                 return decode(ask(argv, left))
         except SourceFault as error:
             raise _of_accounts(error) from None
@@ -149,23 +151,23 @@ def _of_accounts(error: SourceFault) -> SourceFault:
     return error
 
 
-def node_name(node: str) -> str:
+def checked_node(node: str) -> str:
     """It, if it could be one: no option, no set. Raises SourceFault."""
     if not _NODE.fullmatch(node):
         raise SourceFault("refused", f"{clean(node)[:40]!r} is no node's name")
     return node
 
 
-def job_number(job: str) -> str:
+def checked_job(job: str) -> str:
     """It, if it could be one. Raises SourceFault."""
     if not _JOB_ID.fullmatch(job):
         raise SourceFault("refused", f"{clean(job)[:40]!r} is no job's number", "as in 88121 or 88100_3")
     return job
 
 
-def moment(at: int) -> str:
+def sacct_time(at: int) -> str:
     """A time as sacct and sacctmgr take it, in any time zone."""
-    return f"uts{max(at, BEGIN)}"
+    return f"uts{max(at, EARLIEST_EPOCH)}"
 
 
 # -- what they printed, as values --------------------------------------------------------------------------------------
@@ -205,10 +207,10 @@ def _run(row: Mapping[str, str]) -> PastJob | None:
     return PastJob(
         id=job,
         name=clean(row["JobName"]),
-        user=said(row["User"]),
-        account=said(row["Account"]),
-        partition=said(row["Partition"]),
-        qos=said(row["QOS"]),
+        user=value_or_none(row["User"]),
+        account=value_or_none(row["Account"]),
+        partition=value_or_none(row["Partition"]),
+        qos=value_or_none(row["QOS"]),
         state=clean(word),
         cancelled_by=_who(by, row["UID"], row["User"]),
         exit_code=code,
@@ -224,7 +226,7 @@ def _run(row: Mapping[str, str]) -> PastJob | None:
         cpus=integer(row["AllocCPUS"]),
         # An allocation that names no GPU of its resources has none; one without resources says nothing.
         gpus=(tres_gpus(tres) or 0) if tres else None,
-        failed_node=said(row.get("FailedNode", "")),
+        failed_node=value_or_none(row.get("FailedNode", "")),
     )
 
 
@@ -242,7 +244,7 @@ def _step(row: Mapping[str, str]) -> Step:
         tasks=integer(row["NTasks"]),
         cpu_s=_seconds(row["TotalCPU"]),
         memory_mb=_megabytes(row["MaxRSS"]),
-        memory_node=said(row["MaxRSSNode"]),
+        memory_node=value_or_none(row["MaxRSSNode"]),
     )
 
 
@@ -256,7 +258,7 @@ def _account(job: str, rows: Sequence[Mapping[str, str]]) -> JobAccount:
                 runs[-1][2].append(row)
         elif (run := _run(row)) is not None:
             runs.append((run, row, []))
-    run, *earlier = of_job(job, [one for one, _, _ in runs])
+    run, *earlier = runs_of_job(job, [one for one, _, _ in runs])
     row, steps = next((row, steps) for one, row, steps in runs if one is run)
     used = [_megabytes(_tres(step["TRESUsageInTot"]).get("mem", "")) for step in steps]
     most = [
@@ -265,23 +267,23 @@ def _account(job: str, rows: Sequence[Mapping[str, str]]) -> JobAccount:
     util = [real(value) for step in steps if (value := _tres(step["TRESUsageInAve"]).get("gres/gpuutil"))]
     memory = max((mb for mb in (*used, *most) if mb is not None), default=None)
     cpu = _seconds(row["TotalCPU"])
-    notes = (f"{len(steps) - STEPS:,} more steps",) if len(steps) > STEPS else ()
+    notes = (f"{len(steps) - MAX_STEPS:,} more steps",) if len(steps) > MAX_STEPS else ()
     return JobAccount(
         run=run,
         earlier=tuple(earlier),
-        steps=tuple(_step(one) for one in steps[:STEPS]),
+        steps=tuple(_step(one) for one in steps[:MAX_STEPS]),
         # Where nothing gathers (jobacct_gather/none) Slurm writes a nought.
         cpu_s=cpu if cpu or memory else None,
         memory_mb=memory or None,
         memory_alloc_mb=_megabytes(_tres(row["AllocTRES"]).get("mem", "")),
         gpu_util_pct=max((pct for pct in util if pct is not None), default=None),
-        working_dir=said(row["WorkDir"]),
-        stdout=said(row.get("StdOut", "")),
+        working_dir=value_or_none(row["WorkDir"]),
+        stdout=value_or_none(row.get("StdOut", "")),
         notes=notes,
     )
 
 
-def of_job(job: str, runs: Sequence[PastJob]) -> list[PastJob]:
+def runs_of_job(job: str, runs: Sequence[PastJob]) -> list[PastJob]:
     """The runs of a job among those that Slurm gave for its number, the last one first.
 
     Raises SourceFault("missing") where there is none, or where the number is that of a whole array.

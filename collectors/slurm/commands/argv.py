@@ -13,10 +13,31 @@ from collectors.clean import clean
 from collectors.model import Change
 
 from . import argv_jobs, argv_nodes, argv_partitions, argv_reservations, argv_users
-from .argv_base import BATCH, FORMS, REASON_CAP, Call, Spelt, Words, batches, folded, reason_of
+from .argv_base import (
+    BATCH,
+    NAME_PATTERNS,
+    REASON_CAP,
+    Call,
+    CommandSpec,
+    Words,
+    batches,
+    checked_nodeset,
+    checked_reason,
+)
 
-__all__ = ["BATCH", "PRIORITIES", "REASON_CAP", "RESUME_AFTER_S", "Call", "Words", "alike", "batches", "calls",
-           "checked", "folded"]  # fmt: skip
+__all__ = [
+    "BATCH",
+    "PRIORITIES",
+    "REASON_CAP",
+    "RESUME_AFTER_S",
+    "Call",
+    "Words",
+    "batches",
+    "calls",
+    "checked_nodeset",
+    "checked_targets",
+    "nodes_by_settings",
+]  # fmt: skip
 
 #: Highest priority that Slurm takes, and the lowest that does not hold the job.
 PRIORITIES = (1, 0xFFFFFFFD)
@@ -24,9 +45,10 @@ PRIORITIES = (1, 0xFFFFFFFD)
 RESUME_AFTER_S = (60, 365 * 86_400)
 
 #: Kind to the actions that have a module of their own. A new kind or action is hung in here.
-SPELT: Mapping[str, Mapping[str, Spelt]] = {
-    "job": argv_jobs.SPELT, "node": {**argv_nodes.SPELT, **argv_reservations.CREATE},
-    "partition": argv_partitions.SPELT, "reservation": argv_reservations.SPELT, "user": argv_users.SPELT,
+COMMAND_SPECS: Mapping[str, Mapping[str, CommandSpec]] = {
+    "job": argv_jobs.COMMAND_SPECS, "node": {**argv_nodes.COMMAND_SPECS, **argv_reservations.CREATE},
+    "partition": argv_partitions.COMMAND_SPECS, "reservation": argv_reservations.COMMAND_SPECS,
+    "user": argv_users.COMMAND_SPECS,
 }  # fmt: skip
 NODE_STATES = {"drain": "DRAIN", "undrain": "UNDRAIN", "resume": "RESUME", "down": "DOWN"}
 #: reboot-now sets down first, which ends the jobs that a reboot would wait for.
@@ -52,13 +74,15 @@ def calls(change: Change) -> list[Call]:
     Everything is checked before the first one is made: this is the last door. Raises ValueError when the Change holds
     anything that is not a plain name or id, or when something is missing, doubled or out of its range.
     """
-    names = checked(change)
-    spelt = SPELT.get(change.kind, {}).get(change.action)
+    names = checked_targets(change)
+    spelt = COMMAND_SPECS.get(change.kind, {}).get(change.action)
     if spelt is not None:
         return spelt.calls(change, names)
     if change.kind == "node":
         return [
-            (words, some) for told, some in alike(change, names) for words in _node_words(change.action, told, some)
+            (words, some)
+            for told, some in nodes_by_settings(change, names)
+            for words in _node_words(change.action, told, some)
         ]
     if change.action == "priority":
         of = change.priorities
@@ -71,13 +95,13 @@ def calls(change: Change) -> list[Call]:
     return [((*head, ",".join(some)) if joined else (*head, *some), some) for some in batches(names)]
 
 
-def alike(change: Change, names: tuple[str, ...]) -> Iterator[tuple[Words, tuple[str, ...]]]:
+def nodes_by_settings(change: Change, names: tuple[str, ...]) -> Iterator[tuple[Words, tuple[str, ...]]]:
     """The nodes that are told the same, with what that is beside the state."""
     groups: dict[Words, list[str]] = {}
     for name in names:
         told: Words = ()
         if change.action in _WITH_REASON:
-            told = (reason_of(change.action, change.reasons.get(name, change.reason)),)
+            told = (checked_reason(change.action, change.reasons.get(name, change.reason)),)
         if change.action in _REBOOTS:
             told = (change.next_state[name], *told)
         elif change.resume_after_s is not None:
@@ -87,7 +111,7 @@ def alike(change: Change, names: tuple[str, ...]) -> Iterator[tuple[Words, tuple
 
 
 def _node_words(action: str, told: Words, names: tuple[str, ...]) -> list[Words]:
-    which = folded(names)
+    which = checked_nodeset(names)
     if action in _REBOOTS:
         state, reason = told
         first = [_state(which, "down", (reason,))] if action == "reboot-now" else []
@@ -100,15 +124,15 @@ def _state(which: str, action: str, told: Words) -> Words:
     return ("scontrol", "update", f"NodeName={which}", f"State={NODE_STATES[action]}", *rest)
 
 
-def checked(change: Change) -> tuple[str, ...]:
+def checked_targets(change: Change) -> tuple[str, ...]:
     """The targets, or ValueError. The gate has checked them against the inventory."""
     known = {"node": _NODE_ACTIONS, "job": _JOB_ACTIONS}.get(change.kind, frozenset())
-    spelt = SPELT.get(change.kind, {}).get(change.action)
+    spelt = COMMAND_SPECS.get(change.kind, {}).get(change.action)
     if spelt is None and change.action not in known:
         raise ValueError(f"{change.action} of a {change.kind} is not an action of Slurm's")
     if not change.targets:
         raise ValueError("no targets: nothing is sent")
-    pattern = FORMS[change.kind]
+    pattern = NAME_PATTERNS[change.kind]
     for name in change.targets:
         if not pattern.fullmatch(name) or name.upper() == "ALL":
             raise ValueError(f"{clean(name)[:60]!r} is no {change.kind} that can be named to Slurm")
@@ -118,7 +142,7 @@ def checked(change: Change) -> tuple[str, ...]:
     return change.targets
 
 
-def _check_more(change: Change, spelt: Spelt | None) -> None:
+def _check_more(change: Change, spelt: CommandSpec | None) -> None:
     """What goes with the targets: each field only with the action that knows it, whole, and within its range."""
     action, targets = change.action, frozenset(change.targets)
     takes, sets = (None, None) if spelt is None else (spelt.value, spelt.settings)

@@ -20,13 +20,13 @@ ID = re.compile(r"[0-9]{1,10}(?:_[0-9]{1,10}|\+[0-9]{1,5})?")
 #: The login of a user; slurmdbd keeps it in small letters.
 LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 #: Kind to how its targets may be written.
-FORMS = {"node": NAME, "job": ID, "partition": NAME, "reservation": NAME, "user": LOGIN}
+NAME_PATTERNS = {"node": NAME, "job": ID, "partition": NAME, "reservation": NAME, "user": LOGIN}
 
 Words = tuple[str, ...]
 Call = tuple[Words, tuple[str, ...]]
 
 
-class Spelt(Struct, frozen=True, kw_only=True):
+class CommandSpec(Struct, frozen=True, kw_only=True):
     """How one action is spelt, and what it takes beside its targets."""
 
     calls: Callable[[Change, tuple[str, ...]], list[Call]]
@@ -39,14 +39,14 @@ class Spelt(Struct, frozen=True, kw_only=True):
     """Whether it needs a reason, and takes one of each target's own."""
 
 
-def same(change: Change, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def targets_by_value(change: Change, names: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Each value once, with the targets that it is for."""
     of = change.values
     for value in dict.fromkeys(of[name] for name in names):
         yield value, tuple(name for name in names if of[name] == value)
 
 
-def reason_of(action: str, text: str | None) -> str:
+def checked_reason(action: str, text: str | None) -> str:
     """One line, no control characters, capped: it becomes one argv element."""
     reason = clean(" ".join((text or "").split()))[:REASON_CAP]
     if not reason:
@@ -54,7 +54,7 @@ def reason_of(action: str, text: str | None) -> str:
     return reason
 
 
-def folded(names: tuple[str, ...]) -> str:
+def checked_nodeset(names: tuple[str, ...]) -> str:
     """The names as one node set, proven to mean exactly these names."""
     text = fold_for_slurm(names)
     if frozenset(expand(text, cap=len(names))) != frozenset(names):

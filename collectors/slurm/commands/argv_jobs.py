@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from collectors.model import Change
 
-from .argv_base import Call, Spelt, Words, batches, same
+from .argv_base import Call, CommandSpec, Words, batches, targets_by_value
 
 #: Slurm's word for no time limit at all; 24.11.5 and 26.05.5 take it for running and waiting jobs.
 UNLIMITED = "UNLIMITED"
@@ -29,30 +29,30 @@ SIGNALS = ("USR1", "USR2", "TERM", "INT", "HUP", "QUIT", "KILL", "STOP", "CONT")
 MESSAGE = re.compile(r"(?!-)[^\x00-\x1f\x7f]{1,1000}")
 
 
-def _update(field: str) -> Spelt:
+def _update(field: str) -> CommandSpec:
     def calls(change: Change, names: tuple[str, ...]) -> list[Call]:
         return [
             (("scontrol", "update", f"JobId={','.join(some)}", f"{field}={value}"), some)
-            for value, those in same(change, names)
+            for value, those in targets_by_value(change, names)
             for some in batches(those)
         ]
 
-    return Spelt(calls=calls, value=_VALUES[field])
+    return CommandSpec(calls=calls, value=_VALUES[field])
 
 
 _VALUES = {"TimeLimit": TIME_LIMIT, "Partition": NAMES, "QOS": NAMES, "Nice": NICE, "ExcNodeList": NODES}
 
 
-def _listed(*head: str) -> Spelt:
+def _listed(*head: str) -> CommandSpec:
     def calls(change: Change, names: tuple[str, ...]) -> list[Call]:
         return [((*head, ",".join(some)), some) for some in batches(names)]
 
-    return Spelt(calls=calls)
+    return CommandSpec(calls=calls)
 
 
 def _signal(change: Change, names: tuple[str, ...]) -> list[Call]:
     found: list[Call] = []
-    for value, those in same(change, names):
+    for value, those in targets_by_value(change, names):
         batch, _, name = value.rpartition(":")
         head: Words = ("scancel", *(("--batch",) if batch else ()), f"--signal={name}")
         found += [((*head, *some), some) for some in batches(those)]
@@ -63,7 +63,7 @@ def _notify(change: Change, names: tuple[str, ...]) -> list[Call]:
     return [(("scontrol", "notify", name, change.values[name]), (name,)) for name in names]
 
 
-SPELT: Mapping[str, Spelt] = {
+COMMAND_SPECS: Mapping[str, CommandSpec] = {
     "timelimit": _update("TimeLimit"),
     "jobpartition": _update("Partition"),
     "qos": _update("QOS"),
@@ -71,6 +71,6 @@ SPELT: Mapping[str, Spelt] = {
     "exclude": _update("ExcNodeList"),
     "suspend": _listed("scontrol", "suspend"),
     "unsuspend": _listed("scontrol", "resume"),
-    "signal": Spelt(calls=_signal, value=re.compile(f"(?:B:)?(?:{'|'.join(SIGNALS)})")),
-    "notify": Spelt(calls=_notify, value=MESSAGE),
+    "signal": CommandSpec(calls=_signal, value=re.compile(f"(?:B:)?(?:{'|'.join(SIGNALS)})")),
+    "notify": CommandSpec(calls=_notify, value=MESSAGE),
 }

@@ -11,38 +11,38 @@ from collections.abc import Mapping
 
 from collectors.model import Change
 
-from .argv_base import REASON_CAP, Call, Spelt, folded, same
+from .argv_base import REASON_CAP, Call, CommandSpec, checked_nodeset, targets_by_value
 
 TEXT = re.compile(rf"[^\x00-\x1f\x7f]{{0,{REASON_CAP}}}")
 FEATURES = re.compile(r"[A-Za-z0-9_.=:-]+(?:,[A-Za-z0-9_.=:-]+)*|")
 
 
-def _update(field: str, form: re.Pattern[str]) -> Spelt:
+def _update(field: str, form: re.Pattern[str]) -> CommandSpec:
     def calls(change: Change, names: tuple[str, ...]) -> list[Call]:
         return [
-            (("scontrol", "update", f"NodeName={folded(those)}", f"{field}={value}"), those)
-            for value, those in same(change, names)
+            (("scontrol", "update", f"NodeName={checked_nodeset(those)}", f"{field}={value}"), those)
+            for value, those in targets_by_value(change, names)
         ]
 
-    return Spelt(calls=calls, value=form)
+    return CommandSpec(calls=calls, value=form)
 
 
-def _state(state: str) -> Spelt:
+def _state(state: str) -> CommandSpec:
     def calls(change: Change, names: tuple[str, ...]) -> list[Call]:
-        return [(("scontrol", "update", f"NodeName={folded(names)}", f"State={state}"), names)]
+        return [(("scontrol", "update", f"NodeName={checked_nodeset(names)}", f"State={state}"), names)]
 
-    return Spelt(calls=calls)
+    return CommandSpec(calls=calls)
 
 
 def _cancel_reboot(change: Change, names: tuple[str, ...]) -> list[Call]:
-    return [(("scontrol", "cancel_reboot", folded(names)), names)]
+    return [(("scontrol", "cancel_reboot", checked_nodeset(names)), names)]
 
 
-SPELT: Mapping[str, Spelt] = {
+COMMAND_SPECS: Mapping[str, CommandSpec] = {
     "comment": _update("Comment", TEXT),
     "ticket": _update("Comment", TEXT),
     "features": _update("ActiveFeatures", FEATURES),
-    "cancel_reboot": Spelt(calls=_cancel_reboot),
+    "cancel_reboot": CommandSpec(calls=_cancel_reboot),
     "powerdown": _state("POWER_DOWN_ASAP"),
     "powerup": _state("POWER_UP"),
 }

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 
 from collectors.model import Change
 
-from .argv_base import Call, Spelt
+from .argv_base import Call, CommandSpec
 
 
-def _state(state: str) -> Spelt:
+def _state(state: str) -> CommandSpec:
     def calls(change: Change, names: tuple[str, ...]) -> list[Call]:
         return [(("scontrol", "update", f"PartitionName={name}", f"State={state}"), (name,)) for name in names]
 
-    return Spelt(calls=calls)
+    return CommandSpec(calls=calls)
 
 
-SPELT: Mapping[str, Spelt] = {"partition-down": _state("DOWN"), "partition-up": _state("UP")}
+COMMAND_SPECS: Mapping[str, CommandSpec] = {"partition-down": _state("DOWN"), "partition-up": _state("UP")}

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from collectors.model import Change
 
-from .argv_base import NAME, Call, Spelt, folded, reason_of
+from .argv_base import NAME, Call, CommandSpec, checked_nodeset, checked_reason
 
 #: Shortest and longest that one may last, in seconds.
 LASTS_S = (60, 366 * 86_400)
@@ -48,11 +48,11 @@ def _create(change: Change, names: tuple[str, ...]) -> list[Call]:
         raise ValueError("a reservation lasts from a minute to a year, and none is called ALL")
     words = ["scontrol", "create", "reservation", f"ReservationName={said['name']}",
              f"StartTime={said['start'] if said['start'] == 'now' else _moment(said['start'])}",
-             f"Duration={-(-seconds // 60)}", f"Nodes={folded(names)}"]  # fmt: skip
+             f"Duration={-(-seconds // 60)}", f"Nodes={checked_nodeset(names)}"]  # fmt: skip
     words += [f"{field}={said[key]}" for key, field in
               (("users", "Users"), ("accounts", "Accounts"), ("flags", "Flags")) if key in said]  # fmt: skip
     if change.reason:
-        words.append(f"Comment={reason_of('reservation', change.reason)}")
+        words.append(f"Comment={checked_reason('reservation', change.reason)}")
     return [(tuple(words), names)]
 
 
@@ -79,9 +79,11 @@ def epoch_of(moment: str) -> int:
     return int(datetime.fromisoformat(moment).timestamp())
 
 
-CREATE: Mapping[str, Spelt] = {"reserve": Spelt(calls=_create, value=NAME, settings=re.compile(r"[^\s]{1,100000}"))}
+CREATE: Mapping[str, CommandSpec] = {
+    "reserve": CommandSpec(calls=_create, value=NAME, settings=re.compile(r"[^\s]{1,100000}"))
+}
 """Of nodes: they are its targets."""
-SPELT: Mapping[str, Spelt] = {
-    "extend": Spelt(calls=_extend, value=MOMENT),
-    "unreserve": Spelt(calls=_delete),
+COMMAND_SPECS: Mapping[str, CommandSpec] = {
+    "extend": CommandSpec(calls=_extend, value=MOMENT),
+    "unreserve": CommandSpec(calls=_delete),
 }

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from collectors.model import Change
 
-from .argv_base import NAME, Call, Spelt
+from .argv_base import NAME, Call, CommandSpec
 
 #: Account to what it gets back: `ml=-1,physics=20`; -1 is no limit of its own.
 LIMITS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*=(?:-1|[0-9]{1,9})(?:,[A-Za-z0-9_][A-Za-z0-9._-]*=(?:-1|[0-9]{1,9}))*")
@@ -42,7 +42,7 @@ def _unblock(change: Change, names: tuple[str, ...]) -> list[Call]:
     return found
 
 
-SPELT: Mapping[str, Spelt] = {
-    "block": Spelt(calls=_block, settings=NAME),
-    "unblock": Spelt(calls=_unblock, value=LIMITS, settings=NAME),
+COMMAND_SPECS: Mapping[str, CommandSpec] = {
+    "block": CommandSpec(calls=_block, settings=NAME),
+    "unblock": CommandSpec(calls=_unblock, value=LIMITS, settings=NAME),
 }

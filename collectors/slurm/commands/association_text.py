@@ -30,7 +30,7 @@ _PLAIN = frozenset({"GrpJobs", "GrpSubmitJobs", "GrpWall", "MaxJobs", "MaxSubmit
                     "MaxSubmitJobsPU", "MaxJobsPA", "MaxSubmitJobsPA"})  # fmt: skip
 
 
-class Whose(NamedTuple):
+class LimitScope(NamedTuple):
     """Who sets a limit, and whose use counts."""
 
     qos: str | None = None
@@ -41,9 +41,9 @@ class Whose(NamedTuple):
 
 def limits(lines: list[str]) -> Limits | None:
     """All limits that are set. None where there is no record: then it is no answer."""
-    found: dict[Whose, list[Limit]] = {}
+    found: dict[LimitScope, list[Limit]] = {}
     parents: dict[str, str] = {}
-    twice: set[Whose] = set()
+    twice: set[LimitScope] = set()
     for line in lines:
         # Behind it stands what a coordinator may write, which must not be taken for a limit.
         text = line.partition(" Comment=")[0]
@@ -60,17 +60,17 @@ def limits(lines: list[str]) -> Limits | None:
     return Limits(limits=every, parents=parents) if found else None
 
 
-def _whose(text: str) -> Whose | None:
+def _whose(text: str) -> LimitScope | None:
     """Whom a record is of, None where it is no record, or of a name that cannot be read."""
     if match := _QOS.match(text):
-        return Whose(qos=clean(match[1]))
+        return LimitScope(qos=clean(match[1]))
     match = _ASSOC.match(text)
     if match is None:
         return None
     user = _name(match[2])
     if user is None and match[2]:
         return None  # nobody's name: it must not count as the account's own
-    return Whose(account=clean(match[1]), user=user, partition=clean(match[3]) or None)
+    return LimitScope(account=clean(match[1]), user=user, partition=clean(match[3]) or None)
 
 
 def _name(word: str) -> str | None:
@@ -82,16 +82,16 @@ def _of_qos(text: str, qos: str) -> Iterator[Limit]:
     """Those of the QOS as a whole, then those of each account and each user, which stand in braces behind a name."""
     head, _, accounts = text.partition(" Account Limits=")
     accounts, _, users = accounts.partition(" User Limits=")
-    yield from _set(head, Whose(qos))
+    yield from _set(head, LimitScope(qos))
     for word, inside in _EACH.findall(accounts):
         if (name := _name(word)) is not None:
-            yield from _set(inside, Whose(qos, account=name))
+            yield from _set(inside, LimitScope(qos, account=name))
     for word, inside in _EACH.findall(users):
         if (name := _name(word)) is not None:
-            yield from _set(inside, Whose(qos, user=name))
+            yield from _set(inside, LimitScope(qos, user=name))
 
 
-def _set(text: str, whose: Whose) -> Iterator[Limit]:
+def _set(text: str, whose: LimitScope) -> Iterator[Limit]:
     """The limits among these words."""
     for word in text.split():
         name, equal, value = word.partition("=")
@@ -106,6 +106,6 @@ def _set(text: str, whose: Whose) -> Iterator[Limit]:
                     yield _limit(name, clean(match[1]), match[2], match[3], whose)
 
 
-def _limit(name: str, tres: str, most: str, used: str | None, whose: Whose) -> Limit:
+def _limit(name: str, tres: str, most: str, used: str | None, whose: LimitScope) -> Limit:
     counted = None if used is None else int(used)
     return Limit(name=name, tres=tres, most=int(most), used=counted, **whose._asdict())

@@ -9,13 +9,13 @@ from collectors.clean import clean, decode
 from collectors.model import Facts, Job, JobDetail, Node, SourceFault, User
 from collectors.nodeset import fold_for_slurm
 from collectors.process import ProcessResult
-from collectors.shared_readings import Shelf, shelf_of
+from collectors.shared_readings import SharedCache, shared_cache_of
 from collectors.slurm import SlurmSettings, topology
-from collectors.slurm.transport import FewByName, TransportInfo
+from collectors.slurm.transport import ReadsSmallKindsByName, TransportInfo
 
 from . import controller, daemons, rights, users
 from .fenced_reads import ask, fence, fenced
-from .jobs import COLUMNS, NAMED, QueueReader, command, counted, named, row
+from .jobs import COLUMNS, NAMED, QueueReader, command, named, row, with_held_gpus
 from .nodes import NodeReader, read_named
 
 #: One argument of a command may be 128 KB long (MAX_ARG_STRLEN of Linux).
@@ -25,7 +25,7 @@ _IDS_A_CALL = 4000
 class CliReader:
     """One kind of facts, through the commands that print it."""
 
-    def __init__(self, kind: str, settings: SlurmSettings, shelf: Shelf) -> None:
+    def __init__(self, kind: str, settings: SlurmSettings, shelf: SharedCache) -> None:
         self.shelf = shelf
         self.size: int | None = None
         self._settings = settings
@@ -47,7 +47,7 @@ class CliReader:
     def read(self) -> Facts:
         """Ask for all of it, or take what another console of this user has just read. Raises SourceFault."""
         self.size = None
-        with process.surrounded(self._settings.surroundings):
+        with process.extra_environment(self._settings.surroundings):
             return self._read(self._settings.deadline_s)
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class CliReader:
         return ended
 
 
-class CliTransport(FewByName):
+class CliTransport(ReadsSmallKindsByName):
     """Reads through squeue, scontrol, sinfo, sdiag and sacctmgr."""
 
     name = "cli"
@@ -86,11 +86,11 @@ class CliTransport(FewByName):
     def reader(self, kind: str) -> CliReader:
         """A new reader of all of one kind."""
         chosen = self._settings
-        return CliReader(kind, chosen, shelf_of(self._cluster, chosen.share, chosen.published))
+        return CliReader(kind, chosen, shared_cache_of(self._cluster, chosen.share, chosen.published))
 
     def about(self) -> TransportInfo:
         """Whether the controller answers. Raises SourceFault."""
-        with process.surrounded(self._settings.surroundings):
+        with process.extra_environment(self._settings.surroundings):
             return self._about()
 
     def _about(self) -> TransportInfo:
@@ -104,15 +104,15 @@ class CliTransport(FewByName):
 
     def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
         """The nodes of these names as they are now."""
-        with process.surrounded(self._settings.surroundings):
+        with process.extra_environment(self._settings.surroundings):
             return read_named(names, self._deadline_s)
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         """The jobs of these ids as they are now; squeue refuses a single unknown id and is silent on one of many."""
-        with process.surrounded(self._settings.surroundings):
+        with process.extra_environment(self._settings.surroundings):
             found = self._named(ids)
             wanted = frozenset(ids)
-            return counted((job for job in found if job.id in wanted), self._deadline_s)
+            return with_held_gpus((job for job in found if job.id in wanted), self._deadline_s)
 
     def _named(self, ids: Sequence[str]) -> list[Job]:
         found: list[Job] = []
@@ -143,16 +143,16 @@ class CliTransport(FewByName):
         return self._listed(mark, command(mark, reservation=reservation))
 
     def _listed(self, mark: str, argv: Sequence[str]) -> Mapping[str, Job]:
-        with process.surrounded(self._settings.surroundings):
+        with process.extra_environment(self._settings.surroundings):
             rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
-            return counted((job for raw in rows if (job := row(raw)) is not None), self._deadline_s)
+            return with_held_gpus((job for raw in rows if (job := row(raw)) is not None), self._deadline_s)
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
         """The users of these names, as slurmdbd keeps them."""
-        with process.surrounded(self._settings.surroundings):
+        with process.extra_environment(self._settings.surroundings):
             return users.users(names, self._deadline_s)
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job."""
-        with process.surrounded(self._settings.surroundings):
+        with process.extra_environment(self._settings.surroundings):
             return controller.job_detail(job, self._deadline_s)

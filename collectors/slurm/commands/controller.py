@@ -15,18 +15,18 @@ from collectors.clean import clean, decode
 from collectors.decoding import from_json
 from collectors.model import Diag, JobDetail, Partition, Reservation, SourceFault
 from collectors.nodeset import expand
-from collectors.shared_readings import RunsCommands
+from collectors.shared_readings import CommandRunner
 from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 
 from . import job_text
-from .fenced_reads import ask, lines, said
+from .fenced_reads import ask, lines, value_or_none
 from .nodes import split
 
 #: The data parser that 24.11, 25.11 and 26.05 all have.
 PARSER = "v0.0.42"
 
 
-def partitions(deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, Partition]:
+def partitions(deadline_s: float, run: CommandRunner | None = None) -> Mapping[str, Partition]:
     """All partitions by name. Raises SourceFault; "empty" when there is none, since every Slurm has one."""
     found: dict[str, Partition] = {}
     out = ask(["scontrol", "-a", "show", "partition", "-o"], deadline_s, run=run)
@@ -34,20 +34,20 @@ def partitions(deadline_s: float, run: RunsCommands | None = None) -> Mapping[st
         if not line.startswith("PartitionName="):
             continue
         fields, _ = split(line)
-        denied = said(fields.get("DenyAccounts", ""))
+        denied = value_or_none(fields.get("DenyAccounts", ""))
         made = Partition(
             name=clean(fields["PartitionName"]),
             state=clean(fields.get("State", "UNKNOWN")),
             default=fields.get("Default") == "YES",
-            nodes=said(fields.get("Nodes", "")),
+            nodes=value_or_none(fields.get("Nodes", "")),
             node_count=integer(fields.get("TotalNodes", "")),
             cpus=integer(fields.get("TotalCPUs", "")),
             gpus=tres_gpus(fields.get("TRES", "")),
             time_limit_s=duration_s(fields.get("MaxTime", "")),
             priority_tier=integer(fields.get("PriorityTier", "")),
-            qos=said(fields.get("QoS", "")),
+            qos=value_or_none(fields.get("QoS", "")),
             # scontrol prints one of both, for a partition that denies accounts DenyAccounts alone.
-            allow_accounts="ALL" if denied else said(fields.get("AllowAccounts", "")),
+            allow_accounts="ALL" if denied else value_or_none(fields.get("AllowAccounts", "")),
             deny_accounts=denied,
         )
         found.setdefault(made.name, made)
@@ -56,7 +56,7 @@ def partitions(deadline_s: float, run: RunsCommands | None = None) -> Mapping[st
     return found
 
 
-def reservations(deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, Reservation]:
+def reservations(deadline_s: float, run: CommandRunner | None = None) -> Mapping[str, Reservation]:
     """All reservations by name; Slurm says in words when there is none.
 
     A comment may hold a line break and what looks like a reservation's line. So where there are comments a name counts
@@ -99,16 +99,16 @@ def _reservation(name: str, line: str) -> Reservation:
         state=clean(fields.get("State", "UNKNOWN")),
         starts=epoch(fields.get("StartTime", "")),
         ends=epoch(fields.get("EndTime", "")),
-        nodes=said(fields.get("Nodes", "")),
+        nodes=value_or_none(fields.get("Nodes", "")),
         node_count=integer(fields.get("NodeCnt", "")),
-        partition=said(fields.get("PartitionName", "")),
+        partition=value_or_none(fields.get("PartitionName", "")),
         flags=tuple(clean(flag) for flag in fields.get("Flags", "").split(",") if flag),
-        users=said(fields.get("Users", "")),
-        accounts=said(fields.get("Accounts", "")),
-        comment=said(free.get("Comment", "")),
-        groups=said(fields.get("Groups", "")),
-        licenses=said(fields.get("Licenses", "")),
-        features=said(fields.get("Features", "")),
+        users=value_or_none(fields.get("Users", "")),
+        accounts=value_or_none(fields.get("Accounts", "")),
+        comment=value_or_none(free.get("Comment", "")),
+        groups=value_or_none(fields.get("Groups", "")),
+        licenses=value_or_none(fields.get("Licenses", "")),
+        features=value_or_none(fields.get("Features", "")),
     )
 
 
@@ -138,7 +138,7 @@ def _reader() -> str | None:
         return None
 
 
-def diag(deadline_s: float, run: RunsCommands | None = None) -> Diag:
+def diag(deadline_s: float, run: CommandRunner | None = None) -> Diag:
     """The controller's figures from `sdiag`. Raises SourceFault("malformed") when it holds none of them."""
     part = ""
     said_there: dict[tuple[str, str], int] = {}

@@ -16,10 +16,10 @@ from msgspec import Struct
 
 from collectors.clean import clean, decode
 from collectors.model import Completing, Control, Controller, Runaway, SourceFault
-from collectors.shared_readings import RunsCommands
+from collectors.shared_readings import CommandRunner
 from collectors.slurm.fields import epoch, whole
 
-from .fenced_reads import ask, ask_rows, fence, lines, said
+from .fenced_reads import ask, ask_rows, fence, lines, value_or_none
 
 #: Seconds between two pings of a lone controller: whatever else is asked of it tells whether it answers.
 ALONE_S = 900.0
@@ -65,7 +65,7 @@ class _Due:
 class DaemonReader:
     """Reads `Control` again and again, each part of it as seldom as it may be. Used by one thread."""
 
-    def __init__(self, run: RunsCommands | None = None, mono: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, run: CommandRunner | None = None, mono: Callable[[], float] = time.monotonic) -> None:
         self._run = run
         self._ping_due, self._look_due, self._config_due = (
             _Due(every_s, mono) for every_s in (ALONE_S, RUNAWAY_S, CONFIG_S)
@@ -86,7 +86,7 @@ class DaemonReader:
         if self._ping_due(early=len(self._controllers) != 1):
             self._controllers = self._ping(deadline_s)
         due = self._config_due(early=self._config is None)
-        known = config(deadline_s, self._run) if due or self._config is None else self._config
+        known = read_config(deadline_s, self._run) if due or self._config is None else self._config
         self._config, completing = known, completing_jobs(deadline_s, self._run)
         # Where slurmdbd was gone, or something new was found, the next reading looks again.
         if known.dbd is not None and self._look_due(early=self._dbd_up is False or self._unsure):
@@ -103,7 +103,7 @@ class DaemonReader:
 
     def _ping(self, deadline_s: float) -> tuple[Controller, ...]:
         # It ends with 1 where none answers: that is an answer too.
-        found = pinged(decode(ask(["scontrol", "ping"], deadline_s, despite="Slurmctld(", run=self._run)))
+        found = parse_ping(decode(ask(["scontrol", "ping"], deadline_s, despite="Slurmctld(", run=self._run)))
         if not found:
             raise SourceFault("malformed", "scontrol ping names no controller", "run it by hand to see")
         if not any(one.up for one in found):
@@ -132,7 +132,7 @@ class DaemonReader:
         self._runaway, self._runaway_at = sure, int(began)
 
 
-def pinged(text: str) -> tuple[Controller, ...]:
+def parse_ping(text: str) -> tuple[Controller, ...]:
     """The controllers in what `scontrol ping` printed, in its order: the primary first."""
     return tuple(
         Controller(host=clean(match["host"]), role=match["role"], up=match["is"] == "UP")
@@ -141,7 +141,7 @@ def pinged(text: str) -> tuple[Controller, ...]:
     )
 
 
-def config(deadline_s: float, run: RunsCommands | None = None) -> _Config:
+def read_config(deadline_s: float, run: CommandRunner | None = None) -> _Config:
     """What `scontrol show config` says of time limits and accounts. Raises SourceFault."""
     told = {
         key.strip(): value.strip()
@@ -166,7 +166,7 @@ def _privileged(slurm_user: str) -> bool:
     return os.geteuid() in {0, int(match[1]) if match else 0}
 
 
-def completing_jobs(deadline_s: float, run: RunsCommands | None = None) -> tuple[Completing, ...]:
+def completing_jobs(deadline_s: float, run: CommandRunner | None = None) -> tuple[Completing, ...]:
     """The jobs that have ended and still hold nodes, and since when. Raises SourceFault."""
     mark = fence()
     argv = ["squeue", "-a", "-t", "CG", "-O", f"JobArrayID:|,UserName:|,EndTime:|,NodeList:{mark}"]
@@ -175,12 +175,12 @@ def completing_jobs(deadline_s: float, run: RunsCommands | None = None) -> tuple
         if raw.count("|") != 3:
             continue
         job, user, since, nodes = raw.split("|")
-        found.append(Completing(job=clean(job), user=clean(user), since=epoch(since), nodes=said(nodes)))
+        found.append(Completing(job=clean(job), user=clean(user), since=epoch(since), nodes=value_or_none(nodes)))
     return tuple(found)
 
 
 def runaway_jobs(
-    alive: Collection[str], now: float, deadline_s: float, run: RunsCommands | None = None
+    alive: Collection[str], now: float, deadline_s: float, run: CommandRunner | None = None
 ) -> tuple[Runaway, ...]:
     """Jobs that run as slurmdbd has it, and are not among those that slurmctld knew a moment before `now`. Raises
     SourceFault."""
@@ -191,11 +191,11 @@ def runaway_jobs(
         job, user, start, nodes = raw.split("|")
         since = epoch(start)
         if whole(job) and job not in alive and since is not None and since < now - _SETTLED_S:
-            found.append(Runaway(job=job, user=clean(user), since=since, nodes=said(nodes)))
+            found.append(Runaway(job=job, user=clean(user), since=since, nodes=value_or_none(nodes)))
     return tuple(found)
 
 
-def _rows(argv: Sequence[str], header: str, deadline_s: float, run: RunsCommands | None) -> list[str]:
+def _rows(argv: Sequence[str], header: str, deadline_s: float, run: CommandRunner | None) -> list[str]:
     """The lines under the header, which proves the answer. Raises SourceFault."""
     told = lines(ask(argv, deadline_s, run=run), argv[0])
     if not told or not told[0].startswith(header):

@@ -15,7 +15,7 @@ from msgspec import Struct
 from collectors import process
 from collectors.bearer_token import read_token
 from collectors.clean import clean, decode
-from collectors.clock_skew import ClockSkew, compared
+from collectors.clock_skew import ClockSkew, skew_of
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 
@@ -25,7 +25,7 @@ from .rights import sudo_user
 _SDIAG_AT = re.compile(r"^sdiag output at\s.*\(([0-9]{1,18})\)\s*$", re.M)
 
 #: Commands that wacht never sends, and what a rule of sudo that lets them through is good for.
-WIDE = (
+EXCESS_COMMANDS = (
     (("sh",), "any program, a shell too"),
     (("scontrol", "shutdown"), "scontrol shutdown"),
     (("scontrol", "reconfigure"), "scontrol reconfigure"),
@@ -40,17 +40,17 @@ def controller_clock(settings: SlurmSettings) -> ClockSkew:
 
         return look.controller_clock(settings)
     sent = time.time()
-    with process.surrounded(settings.surroundings):
+    with process.extra_environment(settings.surroundings):
         out = decode(ask(["sdiag"], settings.deadline_s))
     found = _SDIAG_AT.search(out)
     if found is None:
         raise SourceFault("malformed", "sdiag tells no time", "run it by hand to see")
-    return compared(int(found[1]), 1.0, sent, time.time())
+    return skew_of(int(found[1]), 1.0, sent, time.time())
 
 
-def private(settings: SlurmSettings) -> frozenset[str]:
+def private_data(settings: SlurmSettings) -> frozenset[str]:
     """What slurm.conf's PrivateData hides from ordinary accounts: `jobs`, `nodes` … Raises SourceFault."""
-    with process.surrounded(settings.surroundings):
+    with process.extra_environment(settings.surroundings):
         told = lines(ask(["scontrol", "show", "config"], settings.deadline_s), "scontrol show config")
     for line in told:
         key, equal, value = line.partition("=")
@@ -59,7 +59,7 @@ def private(settings: SlurmSettings) -> frozenset[str]:
     raise SourceFault("malformed", "scontrol show config tells no PrivateData")
 
 
-def wider(prefix: Sequence[str], deadline_s: float) -> tuple[str, ...] | None:
+def excess_sudo_commands(prefix: Sequence[str], deadline_s: float) -> tuple[str, ...] | None:
     """What sudo would let through beyond what wacht sends, of WIDE; None where the prefix is no sudo that can be asked.
 
     sudo is asked (`sudo -l COMMAND`), and runs nothing. Raises SourceFault.
@@ -68,7 +68,7 @@ def wider(prefix: Sequence[str], deadline_s: float) -> tuple[str, ...] | None:
         return None
     sudo = [process.find(prefix[0]), "-n", "-l", *(["-u", target] if target else []), "--"]
     found = []
-    for (program, *words), said in WIDE:
+    for (program, *words), said in EXCESS_COMMANDS:
         ended = process.run([*sudo, process.find(program), *words], deadline_s=deadline_s, cap_bytes=1 << 20)
         if ended.timed_out or ended.capped or ended.rc < 0:
             raise SourceFault("timeout", f"sudo -l gave no answer in {deadline_s:g} s", "try it by hand")
@@ -77,7 +77,7 @@ def wider(prefix: Sequence[str], deadline_s: float) -> tuple[str, ...] | None:
     return tuple(found)
 
 
-class TokenSaid(Struct, frozen=True, kw_only=True):
+class TokenClaims(Struct, frozen=True, kw_only=True):
     """What a token says of itself; its signature is not looked at."""
 
     user: str | None
@@ -87,20 +87,20 @@ class TokenSaid(Struct, frozen=True, kw_only=True):
     """From when it was made to its end, None where it says neither."""
 
 
-def token_said(path: str, now: float) -> TokenSaid:
+def token_claims(path: str, now: float) -> TokenClaims:
     """Of the token in a file. Raises SourceFault where that cannot be used."""
     from collectors.slurm.rest.jwt import claims
 
     found = claims(read_token(path))
     ends, made = found.exp, found.iat
-    return TokenSaid(
+    return TokenClaims(
         user=None if found.sun is None else clean(found.sun)[:80],
         left_s=None if ends is None else ends - now,
         lasts_s=None if ends is None or made is None else ends - made,
     )
 
 
-def listener(path: str, deadline_s: float) -> int:
+def socket_owner(path: str, deadline_s: float) -> int:
     """The uid of who listens on a unix socket, as the kernel tells whoever connects. Raises SourceFault."""
     where = Path(path).expanduser()
     try:

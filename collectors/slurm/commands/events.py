@@ -10,7 +10,7 @@ from collectors.clean import clean
 from collectors.model import NodeEvent, SourceFault
 from collectors.slurm.fields import epoch
 
-from .fenced_reads import said
+from .fenced_reads import value_or_none
 
 #: When a node was out, and by whom.
 EVENT = ("NodeName", "State", "Start", "End", "User")
@@ -37,7 +37,7 @@ def events_of(rows: Sequence[tuple[str, ...]], told: str) -> list[NodeEvent]:
         NodeEvent(
             node=row[0],
             state=clean(row[1]),
-            reason=said(reasons.get(at, "")),
+            reason=value_or_none(reasons.get(at, "")),
             by=_person(row[4]),
             began=epoch(row[2]) or 0,
             ended=epoch(row[3]),
@@ -71,4 +71,4 @@ def _reasons(rows: Sequence[tuple[str, ...]], told: str) -> dict[int, str]:
 def _person(text: str) -> str | None:
     """`root(0)`, of which the name is told."""
     match = _PERSON.fullmatch(text)
-    return said(text) if match is None else f"uid {match[2]}" if match[1] == match[2] else clean(match[1])
+    return value_or_none(text) if match is None else f"uid {match[2]}" if match[1] == match[2] else clean(match[1])

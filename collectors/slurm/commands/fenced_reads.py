@@ -12,13 +12,13 @@ from collectors import process
 from collectors.clean import clean, decode
 from collectors.model import SourceFault
 from collectors.nodeset import expand
-from collectors.shared_readings import FENCE, RunsCommands
+from collectors.shared_readings import FENCE, CommandRunner
 from collectors.slurm.fields import text_or_none
 
 #: 100,000 jobs are 24 MB, and a million tasks fit; anything above is no answer.
-CAP_BYTES = 256 << 20
+MAX_BYTES = 256 << 20
 #: Linux takes no single word above 128 KiB: who asks for more names asks for all and picks.
-LONGEST = 100_000
+MAX_ARGUMENT = 100_000
 #: Bytes of an answer that are made into rows in one call, which lets no other thread run until it ends: a millisecond.
 _BLOCK = 256 << 10
 
@@ -44,7 +44,7 @@ def fence() -> str:
     return "".join(secrets.choice(string.ascii_uppercase) for _ in range(16))
 
 
-def ask(argv: Sequence[str], deadline_s: float, despite: str | None = None, run: RunsCommands | None = None) -> bytes:
+def ask(argv: Sequence[str], deadline_s: float, despite: str | None = None, run: CommandRunner | None = None) -> bytes:
     """Run one reading command and return what it printed. Raises SourceFault with what happened and how to mend it.
 
     An answer that holds `despite` is one, even if the command ended badly: scontrol ends with 1 when *one* of the names
@@ -54,14 +54,14 @@ def ask(argv: Sequence[str], deadline_s: float, despite: str | None = None, run:
 
 
 def ask_rows(
-    argv: Sequence[str], mark: str, deadline_s: float, columns: int, run: RunsCommands | None = None
+    argv: Sequence[str], mark: str, deadline_s: float, columns: int, run: CommandRunner | None = None
 ) -> list[str]:
     """Run one fenced command, whose last word ends in `mark`, and return its raw rows. Raises SourceFault."""
     return [row for block in ask_blocks(argv, mark, deadline_s, columns, run) for row in block]
 
 
 def ask_blocks(
-    argv: Sequence[str], mark: str, deadline_s: float, columns: int, run: RunsCommands | None = None
+    argv: Sequence[str], mark: str, deadline_s: float, columns: int, run: CommandRunner | None = None
 ) -> Iterator[list[str]]:
     """The same, some rows at a time: 100,000 in one call would hold up whoever has the keys for a tenth of a second.
     Whatever is wrong with the answer is raised before the first of them."""
@@ -71,14 +71,14 @@ def ask_blocks(
 
 
 def _ask(
-    argv: Sequence[str], deadline_s: float, despite: str | None, run: RunsCommands | None
+    argv: Sequence[str], deadline_s: float, despite: str | None, run: CommandRunner | None
 ) -> process.ProcessResult:
-    ended = (run or process.run)([process.find(argv[0]), *argv[1:]], deadline_s=deadline_s, cap_bytes=CAP_BYTES)
+    ended = (run or process.run)([process.find(argv[0]), *argv[1:]], deadline_s=deadline_s, cap_bytes=MAX_BYTES)
     name = " ".join([word for word in argv if not word.startswith("-")][:3]) if argv[0] == "scontrol" else argv[0]
     if ended.timed_out:
         raise SourceFault("timeout", f"{name} gave no answer in {deadline_s:g} s", "is the controller busy? try: sdiag")
     if ended.capped:
-        raise SourceFault("malformed", f"{name} printed over {CAP_BYTES >> 20} MB", "is that Slurm's own command?")
+        raise SourceFault("malformed", f"{name} printed over {MAX_BYTES >> 20} MB", "is that Slurm's own command?")
     for sign, kind, mend in _NAMED:
         # `scontrol show topology` ends with 0 when no controller answers, and prints nothing.
         if sign in ended.err and (ended.rc != 0 or kind == "backoff" or not ended.out):
@@ -152,6 +152,6 @@ def names_in(folded: str, name: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=16_384)
-def said(value: str) -> str | None:
+def value_or_none(value: str) -> str | None:
     """A field as a value, None for Slurm's words for nothing; one object for all rows that say the same."""
     return None if text_or_none(value) is None else clean(value)

@@ -13,7 +13,7 @@ from collectors.model import JobDetail, SourceFault
 from collectors.nodeset import expand
 from collectors.slurm.fields import gres_gpus, integer
 
-from .fenced_reads import ask, fence, said
+from .fenced_reads import ask, fence, value_or_none
 
 #: squeue's names (22.05 to 26.05) of what goes into a JobDetail; free text stands between fences like the rest.
 FIELDS = (
@@ -44,15 +44,15 @@ def job_detail(job: str, text: str, deadline_s: float) -> JobDetail:
         gpu_indices=_indices(text, told["Name"], told["Account"]),
         batch=_flag(told["BatchFlag"]),
         requeueable=_flag(told["Requeue"]),
-        dependency=said(told["Dependency"]),
-        working_dir=said(told["WorkDir"]),
-        command=said(told["Command"]),
-        stdout=said(told["STDOUT"]),
-        comment=said(told["Comment"]),
-        admin_comment=said(told["admin_comment"]),
+        dependency=value_or_none(told["Dependency"]),
+        working_dir=value_or_none(told["WorkDir"]),
+        command=value_or_none(told["Command"]),
+        stdout=value_or_none(told["STDOUT"]),
+        comment=value_or_none(told["Comment"]),
+        admin_comment=value_or_none(told["admin_comment"]),
         exit_code=None if told["State"] in _ALIVE else _returned(told["exit_code"]),
-        features=said(told["Feature"]),
-        fields={key: value for key, field in _MORE.items() if (value := said(told[field])) is not None},
+        features=value_or_none(told["Feature"]),
+        fields={key: value for key, field in _MORE.items() if (value := value_or_none(told[field])) is not None},
     )
 
 

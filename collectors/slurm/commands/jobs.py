@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from collectors.clean import clean
 from collectors.model import Job, SourceFault
 from collectors.nodeset import expand
-from collectors.shared_readings import RunsCommands
+from collectors.shared_readings import CommandRunner
 from collectors.slurm.fields import duration_s, epoch, integer, requested_gpus, signed, tres_gpus
 
 from . import controller
-from .fenced_reads import ask_blocks, fence, said
+from .fenced_reads import ask_blocks, fence, value_or_none
 
 #: Free text stands last, so that a `|` in it can only reach free text: without slurmdbd any user may submit with
 #: `--account='ml|gpu|...'`, and squeue prints it as it is (24.11 and 26.05). Nothing that moves by itself (elapsed
@@ -60,7 +60,7 @@ def named(raw: str) -> Job | None:
     at = len(COLUMNS) - 2
     made = row("|".join((*cells[:at], *cells[at + 2 :])))
     nice, excluded = cells[at : at + 2]
-    return made and replace(made, nice=signed(nice), excluded=said(excluded) or "")
+    return made and replace(made, nice=signed(nice), excluded=value_or_none(excluded) or "")
 
 
 def row(raw: str) -> Job | None:
@@ -79,12 +79,12 @@ def row(raw: str) -> Job | None:
     return Job(
         id=clean(job),
         name=clean(name),
-        user=said(user) or user,
-        account=said(account),
-        partition=said(partition),
-        qos=said(qos),
-        state=said(state) or state,
-        reason=said(reason),
+        user=value_or_none(user) or user,
+        account=value_or_none(account),
+        partition=value_or_none(partition),
+        qos=value_or_none(qos),
+        state=value_or_none(state) or state,
+        reason=value_or_none(reason),
         nodes=clean(nodes) if nodes else None,
         node_count=integer(nodes_n),
         cpus=integer(cpus),
@@ -118,16 +118,16 @@ def gpus_of(
     return 0
 
 
-def is_uncounted(job: Job) -> bool:
+def lacks_gpu_count(job: Job) -> bool:
     """Whether it holds GPUs of which its row does not tell how many."""
     return job.gpus is None and job.nodes is not None and job.state not in WAITING
 
 
-def counted(jobs: Iterable[Job], deadline_s: float) -> dict[str, Job]:
+def with_held_gpus(jobs: Iterable[Job], deadline_s: float) -> dict[str, Job]:
     """These jobs by id, with the GPUs of the first few whose rows do not tell how many they hold; of the others they
     stay unknown: each is a question to the controller, and a person waits for the answer."""
     found = {job.id: job for job in jobs}
-    for job in [job for job in found.values() if is_uncounted(job)][:_COUNTED_A_READING]:
+    for job in [job for job in found.values() if lacks_gpu_count(job)][:_COUNTED_A_READING]:
         found[job.id] = with_held(job, deadline_s)
     return found
 
@@ -135,7 +135,7 @@ def counted(jobs: Iterable[Job], deadline_s: float) -> dict[str, Job]:
 def with_held(job: Job, deadline_s: float) -> Job:
     """The job with the GPUs that it holds, counted one by one where its row does not tell how many (one question). The
     same object where nothing was asked or nothing answered."""
-    if not is_uncounted(job):
+    if not lacks_gpu_count(job):
         return job
     try:
         indices = controller.job_detail(job.id, deadline_s).gpu_indices
@@ -148,7 +148,7 @@ def with_held(job: Job, deadline_s: float) -> Job:
 class QueueReader:
     """Reads the queue; remembers the rows of the reading before, so that unchanged jobs stay the same objects."""
 
-    def __init__(self, run: RunsCommands | None = None) -> None:
+    def __init__(self, run: CommandRunner | None = None) -> None:
         self._run = run
         self._known: dict[str, Job] = {}
         self._jobs: Mapping[str, Job] = {}
@@ -207,6 +207,6 @@ class QueueReader:
                 del self._known[raw]
                 self._uncounted.pop(raw, None)
             self._known.update(fresh)
-            self._uncounted |= {raw: (self._readings, _AGAIN) for raw, job in fresh.items() if is_uncounted(job)}
+            self._uncounted |= {raw: (self._readings, _AGAIN) for raw, job in fresh.items() if lacks_gpu_count(job)}
             self._jobs = {job.id: job for made in every for job in made if job is not None}
         return self._jobs, ((f"{bad} rows of squeue could not be read",) if bad else ())

@@ -16,11 +16,11 @@ from msgspec import Struct
 from collectors.clean import clean, decode
 from collectors.model import Node, SourceFault
 from collectors.nodestate import display_word, parse_state
-from collectors.racks import RackOf, RackRule, listed, nowhere, rack_of, switches
-from collectors.shared_readings import RunsCommands
+from collectors.racks import RackOf, RackRule, leaf_switches, no_rack, rack_lookup, rack_of
+from collectors.shared_readings import CommandRunner
 from collectors.slurm.fields import epoch, gpu_types, gres_gpus, integer, real, text_or_none
 
-from .fenced_reads import LONGEST, ask, ask_rows, fence, lines, names_in, said
+from .fenced_reads import MAX_ARGUMENT, ask, ask_rows, fence, lines, names_in, value_or_none
 
 NAME = re.compile(r"NodeName=([A-Za-z0-9][A-Za-z0-9._-]*)(?: |$)")
 #: Fields that a person or a helper program may fill with anything. All that steers us stands before the first of them,
@@ -51,7 +51,7 @@ def command(names: Sequence[str] = ()) -> list[str]:
     """The reading command, for all nodes or those named; `-d` is for GresUsed, `-a` for nodes in hidden partitions,
     which an operator without a right to them would miss."""
     wanted = ",".join(names)
-    return ["scontrol", "-a", "show", "node", *([wanted] if wanted and len(wanted) < LONGEST else []), "-d", "-o"]
+    return ["scontrol", "-a", "show", "node", *([wanted] if wanted and len(wanted) < MAX_ARGUMENT else []), "-d", "-o"]
 
 
 def reasons_command(mark: str) -> list[str]:
@@ -89,7 +89,7 @@ def split(line: str) -> tuple[dict[str, str], dict[str, str]]:
     return steering, free
 
 
-def node(line: str, signed: Signed | None, rack: RackOf = nowhere) -> Node | None:
+def node(line: str, signed: Signed | None, rack: RackOf = no_rack) -> Node | None:
     """One line as a Node, with its reason as `sinfo -R` tells it, or as the line itself does where -R is silent."""
     fields, free = split(line)
     name = fields.get("NodeName")
@@ -124,20 +124,20 @@ def node(line: str, signed: Signed | None, rack: RackOf = nowhere) -> Node | Non
         free_memory_mb=integer(get("FreeMem", "")),
         gpus=gpus,
         gpus_alloc=used,
-        gpu_type=said(kind or ""),
+        gpu_type=value_or_none(kind or ""),
         gpu_slices=slices,
-        gpus_used=said(indices or ""),
+        gpus_used=value_or_none(indices or ""),
         rack=rack(name),
         features=_list(get("ActiveFeatures", "")),
-        hostname=said(get("NodeHostName", "")),
-        address=said(get("NodeAddr", "")),
-        version=said(get("Version", "")),
+        hostname=value_or_none(get("NodeHostName", "")),
+        address=value_or_none(get("NodeAddr", "")),
+        version=value_or_none(get("Version", "")),
         boot_at=epoch(get("BootTime", "")),
         slurmd_at=epoch(get("SlurmdStartTime", "")),
         busy_at=epoch(get("LastBusyTime", "")),
-        reservation=said(get("ReservationName", "")),
-        comment=said(free.get("Comment", "")),
-        extra=said(free.get("Extra", "")),
+        reservation=value_or_none(get("ReservationName", "")),
+        comment=value_or_none(free.get("Comment", "")),
+        extra=value_or_none(free.get("Extra", "")),
         resume_at=epoch(get("ResumeAfterTime", "")),
     )
 
@@ -164,7 +164,7 @@ def named(answer: Iterable[str]) -> dict[str, list[str]]:
 class NodeReader:
     """Reads all nodes; remembers lines and reasons, so that unchanged nodes stay the same objects."""
 
-    def __init__(self, racks: RackRule | None = None, run: RunsCommands | None = None) -> None:
+    def __init__(self, racks: RackRule | None = None, run: CommandRunner | None = None) -> None:
         self._run = run
         self._by_topology = racks is not None and racks.topology
         self._rack = rack_of(racks)
@@ -202,13 +202,13 @@ class NodeReader:
     def _locate(self, deadline_s: float) -> list[str]:
         """Racks from Slurm's own topology. Without an answer the nodes are told all the same, in no rack."""
         try:
-            racks = switches(decode(ask(["scontrol", "show", "topology", "-o"], deadline_s)))
+            racks = leaf_switches(decode(ask(["scontrol", "show", "topology", "-o"], deadline_s)))
         except (SourceFault, ValueError) as error:
             return [f"racks are unknown: {clean(str(error))}"]
         if self._rack is None or racks != self._racks:
             # Every node is made anew: its line does not tell its rack.
             self._seen = {name: _NodeMemo("", "", seen.signed, seen.node) for name, seen in self._seen.items()}
-        self._racks, self._rack = racks, listed(racks)
+        self._racks, self._rack = racks, rack_lookup(racks)
         return []
 
     def _settle(self, kept: dict[str, str], found: Mapping[str, list[str]], strange: Sequence[str],
@@ -216,7 +216,7 @@ class NodeReader:
         """One line a node: doubled and unknown names are asked for alone; what then stays unknown was forged."""
         forged = 0
         for position, name in enumerate(strange):
-            line = alone(name, deadline_s) if position < _ALONE else None
+            line = read_alone(name, deadline_s) if position < _ALONE else None
             if line is None:
                 forged += 1
                 kept.pop(name)
@@ -242,7 +242,7 @@ class NodeReader:
             if before is not None and before.line == line and before.signed == signed:
                 seen[name] = before
                 continue
-            fresh = node(line, signed, self._rack or nowhere)
+            fresh = node(line, signed, self._rack or no_rack)
             if fresh is None:
                 raise SourceFault(
                     "malformed", f"scontrol show node gives no state for {name}", "is this version known?"
@@ -254,7 +254,7 @@ class NodeReader:
         return {name: one.node for name, one in seen.items()}
 
 
-def inventory(deadline_s: float, run: RunsCommands | None = None) -> frozenset[str]:
+def inventory(deadline_s: float, run: CommandRunner | None = None) -> frozenset[str]:
     """Every node that a partition holds, hidden partitions too, from a source without free text."""
     out = ask(["sinfo", "-a", "-h", "-o", "%N"], deadline_s, run=run)
     names = [name for line in lines(out, "sinfo") if line.strip() for name in names_in(line.strip(), "sinfo")]
@@ -263,7 +263,7 @@ def inventory(deadline_s: float, run: RunsCommands | None = None) -> frozenset[s
     return frozenset(names)
 
 
-def reasons(deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, Signed]:
+def reasons(deadline_s: float, run: CommandRunner | None = None) -> Mapping[str, Signed]:
     """Node name to reason, who set it, and when."""
     mark = fence()
     signed: dict[str, Signed] = {}
@@ -274,11 +274,11 @@ def reasons(deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, 
         nodes, user, at, reason = cells
         who = re.sub(r"\(\d+\)$", "", user)
         for name in names_in(nodes, "sinfo -R"):
-            signed[name] = (clean(reason), said(who), epoch(at))
+            signed[name] = (clean(reason), value_or_none(who), epoch(at))
     return signed
 
 
-def alone(name: str, deadline_s: float) -> str | None:
+def read_alone(name: str, deadline_s: float) -> str | None:
     """The text of one node, asked for by its name, or None when Slurm does not know it."""
     out = ask(command([name]), deadline_s, despite=f"Node {name} not found")
     text = "\n".join(lines(out, "scontrol show node"))
@@ -295,7 +295,7 @@ def read_named(names: Sequence[str], deadline_s: float) -> Mapping[str, Node]:
     kept: dict[str, str] = {}
     for name in names:
         at = found.get(name, [])
-        line = at[0] if len(at) == 1 else None if not at and name in gone else alone(name, deadline_s)
+        line = at[0] if len(at) == 1 else None if not at and name in gone else read_alone(name, deadline_s)
         if line is not None:
             kept[name] = line
     signed = reasons(deadline_s) if any("Reason=" in end_of(line) for line in kept.values()) else {}

@@ -36,7 +36,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\$-]*")
 _SLURM_USER = re.compile(r"(?P<name>[^()\s]+)\((?P<uid>[0-9]+)\)")
 
 
-class Who(NamedTuple):
+class SlurmAccount(NamedTuple):
     """Whom Slurm sees. `uid` None: this host knows no such account."""
 
     name: str
@@ -49,7 +49,7 @@ def read(prefix: Sequence[str], deadline_s: float, user: str | None = None) -> R
     `user` stands in for the account of this process, where the commands on PATH change it themselves.
     """
     try:
-        me = _account(user) if user else Who(pwd.getpwuid(os.geteuid()).pw_name, os.geteuid())
+        me = _account(user) if user else SlurmAccount(pwd.getpwuid(os.geteuid()).pw_name, os.geteuid())
     except LookupError:
         return _unknown(str(os.geteuid()), "this account has no name here")
     try:
@@ -77,7 +77,7 @@ def sudo_user(options: Sequence[str]) -> str | None:
     return target
 
 
-def _behind(prefix: Sequence[str], me: Who, deadline_s: float) -> Rights:
+def _behind(prefix: Sequence[str], me: SlurmAccount, deadline_s: float) -> Rights:
     """The rights of whom a site's prefix makes of this account, as far as it lets. Raises SourceFault."""
     if PurePath(prefix[0]).name != "sudo":
         return _unknown(me.name, f"what {prefix[0]} allows cannot be asked beforehand")
@@ -97,7 +97,7 @@ def _behind(prefix: Sequence[str], me: Who, deadline_s: float) -> Rights:
     )
 
 
-def _of(who: Who, deadline_s: float) -> Rights:
+def _of(who: SlurmAccount, deadline_s: float) -> Rights:
     """The rights of an account, without any prefix. Raises SourceFault."""
     name = clean(who.name)
     if "SLURM_JWT" in os.environ:
@@ -172,12 +172,12 @@ def _both(one: bool | None, other: bool | None) -> bool | None:
     return None if one is None or other is None else True
 
 
-def _account(user: str) -> Who:
+def _account(user: str) -> SlurmAccount:
     try:
         found = pwd.getpwuid(int(user[1:])) if user.startswith("#") else pwd.getpwnam(user)
     except (LookupError, ValueError):
-        return Who(user, None)
-    return Who(found.pw_name, found.pw_uid)
+        return SlurmAccount(user, None)
+    return SlurmAccount(found.pw_name, found.pw_uid)
 
 
 def _unknown(user: str, why: str) -> Rights:

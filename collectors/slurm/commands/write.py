@@ -30,7 +30,7 @@ _REFUSED = (
 _TASKS = re.compile(r"^(?P<job>[0-9]+)_\[?(?P<tasks>[0-9][0-9,-]*)\]?: (?P<why>.+)$")
 _SKIPPED = re.compile(r"^scontrol: error: (?P<why>Skipping reboot of nodes (?P<nodes>\S+) due to current node state)")
 #: Said as an error, with exit status 1, of a priority that an owner lowered: it was changed all the same.
-NO_REFUSAL = "Changes to job priority are not persistent"
+NOT_A_REFUSAL = "Changes to job priority are not persistent"
 #: After these nobody can say whether the controller has done it. 24.11 says the second when it cannot connect.
 _DOUBTFUL = ("timed out", "Unexpected message", "Zero Bytes", "Transport endpoint", "Connection reset", "Broken pipe",
              "send failure", "receive failure", "shutdown failure")  # fmt: skip
@@ -104,13 +104,13 @@ class CliWriter:
             refused = dict.fromkeys(targets, text)
             return Sent(argv=argv, targets=targets, rc=127, err=text, refused=refused, fatal=True)
         rc: int | None = ended.rc
-        err = readable(ended.err)
+        err = with_newlines(ended.err)
         if ended.timed_out or ended.capped:
             rc, err = None, f"no answer in {self._deadline_s:g} s; it may have been done. {err}".strip()
-        elif rc and doubtful(err):
+        elif rc and is_doubtful(err):
             rc = None
         refused = refusals(rc, err, targets)
-        fatal = len(refused) == len(targets) and to_all(err)
+        fatal = len(refused) == len(targets) and concerns_all(err)
         return Sent(argv=argv, targets=targets, rc=rc, err=err, took_s=ended.took_s, refused=refused, fatal=fatal)
 
 
@@ -125,9 +125,9 @@ def refusals(rc: int | None, err: str, targets: Sequence[str]) -> dict[str, str]
     # The process module keeps so much; what was cut may end in the middle of an id.
     if len(err.encode()) > process.ERR_BYTES - 100:
         lines[-1] = ""
-    lines = [line for line in lines if NO_REFUSAL not in line]
+    lines = [line for line in lines if NOT_A_REFUSAL not in line]
     named = {target: why for line in lines for target, why in _named(line) if target in wanted}
-    if rc and lines and not named and (len(targets) == 1 or to_all(err)):
+    if rc and lines and not named and (len(targets) == 1 or concerns_all(err)):
         return dict.fromkeys(targets, lines[0] or f"exit status {rc}")
     return named
 
@@ -139,27 +139,27 @@ def _named(line: str) -> Iterator[tuple[str, str]]:
         with contextlib.suppress(ValueError):
             yield from ((node, skipped["why"]) for node in expand(skipped["nodes"]))
     tasks = _TASKS.match(line)
-    if tasks and tasks["why"] != "No error" and not doubtful(tasks["why"]):
+    if tasks and tasks["why"] != "No error" and not is_doubtful(tasks["why"]):
         with contextlib.suppress(ValueError):
             yield from ((job, tasks["why"]) for job in expand(f"{tasks['job']}_[{tasks['tasks']}]"))
     for pattern in _REFUSED:
         match = pattern.match(line)
-        if match and not doubtful(match["why"]):
+        if match and not is_doubtful(match["why"]):
             yield match["id"], match["why"]
 
 
-def doubtful(text: str) -> bool:
+def is_doubtful(text: str) -> bool:
     """Whether an error leaves open if the controller has done it."""
     return any(doubt in text for doubt in _DOUBTFUL)
 
 
-def to_all(text: str) -> bool:
+def concerns_all(text: str) -> bool:
     """Whether an error concerns the caller or the controller, so that the next call would fare alike."""
     said = [line for line in text.split("\n") if line and not _SUDO_BESIDES.match(line)]
     # Where sudo has refused, nobody else has said anything: the command never ran.
     return any(sign in text for sign in _TO_ALL) or (bool(said) and all(_SUDO.match(line) for line in said))
 
 
-def readable(err: str) -> str:
+def with_newlines(err: str) -> str:
     """Error text with its lines again: the process module shows each newline as a visible escape."""
     return err.replace("\\n", "\n").strip()

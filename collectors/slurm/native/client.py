@@ -14,12 +14,12 @@ from collectors.clock import Clock, SystemClock
 from collectors.decoding import msgpack_decoder
 from collectors.model import SourceFault
 
-from .protocol import OF_ALL, NativeReading, Question
+from .protocol import CONTROLLER_FAULTS, NativeReading, Question
 
 #: Longest wait between two tries of a child, or of a controller, that fails.
 LONGEST_WAIT_S = 30.0
 #: 100,000 jobs are 40 MB.
-CAP_BYTES = 512 << 20
+MAX_BYTES = 512 << 20
 #: What libslurm complains of before it ends the process: its own words, what is meant, what to do.
 _NO_CONF = ("cannot stat file", "configuration source", "DNS SRV", "process configuration file", "ClusterName needs")
 
@@ -74,7 +74,7 @@ class NativeClient:
                 rest = self._rests.get(key)
                 if rest is not None and self._clock.mono() < rest.until:
                     raise rest.fault
-            process.asked()
+            process.count_request()
             try:
                 answer = self._ask(question)
             except SourceFault as fault:
@@ -82,7 +82,7 @@ class NativeClient:
                 raise
             if answer.fault is not None:
                 told = SourceFault(*answer.fault)
-                if told.fault.kind in OF_ALL:
+                if told.fault.kind in CONTROLLER_FAULTS:
                     self._failed("", told)
                 raise told
             self._rests.pop("", None)
@@ -99,7 +99,7 @@ class NativeClient:
                 "timeout", f"pyslurm: process {self._stuck.pid} cannot be ended", "is a file system hung?"
             )
         if self._child is None:
-            self._child = process.Child(command("worker"), env=environment(), cap_bytes=CAP_BYTES)
+            self._child = process.Child(command("worker"), env=environment(), cap_bytes=MAX_BYTES)
         asked = self._child
         try:
             asked.send(_ENCODER.encode(question))

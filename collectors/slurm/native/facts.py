@@ -14,7 +14,7 @@ from typing import Any
 
 from collectors.clean import clean
 from collectors.model import Diag, Node, Partition, Reservation
-from collectors.nodeset import expand, names_in, spans
+from collectors.nodeset import expand, names_in, runs_of
 from collectors.nodestate import display_word, parse_state
 
 from .field_reads import field, gpus_in, joined, number, text, types_in, word, words, yes
@@ -123,7 +123,7 @@ def _folded(pieces: Iterable[str]) -> str | None:
         numbers = sorted({int(one) for one in expand(f"[{','.join(pieces)}]")}) if (pieces := tuple(pieces)) else []
     except ValueError:
         return None
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans(numbers)) or None
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs_of(numbers)) or None
 
 
 def reserved(records: Iterable[Any]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collectors.clean import clean, decode
-from collectors.slurm.commands.fenced_reads import said
+from collectors.slurm.commands.fenced_reads import value_or_none
 from collectors.slurm.fields import is_slice
 
 #: More than this is nothing that Slurm counts, and JSON could not carry it.
@@ -30,7 +30,7 @@ def field(source: Any, name: str) -> Any:
 def word(source: Any, name: str) -> str | None:
     """A short text that many rows share, None for Slurm's words for nothing."""
     value = field(source, name)
-    return said(value) if isinstance(value, str) else None
+    return value_or_none(value) if isinstance(value, str) else None
 
 
 def text(source: Any, name: str) -> str | None:

@@ -9,9 +9,9 @@ from typing import TypeVar
 import msgspec
 
 from collectors.model import Facts, Job, JobDetail, Node, Rights, SourceFault, may_hide
-from collectors.racks import RackOf, nowhere, rack_of
+from collectors.racks import RackOf, no_rack, rack_of
 from collectors.slurm import SlurmSettings, transport
-from collectors.slurm.transport import FewByName, TransportInfo
+from collectors.slurm.transport import ReadsSmallKindsByName, TransportInfo
 
 from .client import NativeClient
 from .facts import reader
@@ -57,7 +57,7 @@ class NativeReader:
 
     def _all_nodes(self, answer: NativeReading) -> Facts:
         rule = self._settings.racks
-        self._nodes = _kept(self._nodes, {one.name: one for one in _placed(answer.nodes, rack_of(rule) or nowhere)})
+        self._nodes = _kept(self._nodes, {one.name: one for one in _placed(answer.nodes, rack_of(rule) or no_rack)})
         if not self._nodes:
             raise SourceFault("empty", "pyslurm lists not one node", "try: scontrol show node")
         lost = rule is not None and rule.topology
@@ -71,7 +71,7 @@ class NativeReader:
         return Facts(jobs=self._jobs, warnings=warnings, hidden=_hidden(answer))
 
 
-class NativeTransport(FewByName):
+class NativeTransport(ReadsSmallKindsByName):
     """Reads through pyslurm."""
 
     name = "native"
@@ -103,7 +103,7 @@ class NativeTransport(FewByName):
         """The nodes of these names as they are now, out of all: pyslurm's look-up of one asks for as much."""
         wanted = frozenset(names)
         found = self._client.ask(Question("nodes")).nodes
-        rack = rack_of(self._settings.racks) or nowhere
+        rack = rack_of(self._settings.racks) or no_rack
         return {one.name: one for one in _placed(found, rack) if one.name in wanted}
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
@@ -142,7 +142,7 @@ def _told(found: T | None, what: str) -> T:
 def _placed(found: Iterable[Node] | None, rack: RackOf) -> Iterable[Node]:
     """The nodes, each in its rack."""
     nodes = _told(found, "list of nodes")
-    if rack is nowhere:
+    if rack is no_rack:
         return nodes
     return [msgspec.structs.replace(one, rack=rack(one.name)) for one in nodes]
 

@@ -10,7 +10,7 @@ from collectors.slurm.transport import TransportInfo
 #: What `write_worker` says on stdout before its first change: who never said it has changed nothing.
 SENDING = b"sending\n"
 #: Kinds of faults that concern the controller: any other question would meet them as well.
-OF_ALL = frozenset({"refused", "timeout", "auth", "backoff"})
+CONTROLLER_FAULTS = frozenset({"refused", "timeout", "auth", "backoff"})
 
 
 class Question(Struct, frozen=True):

@@ -13,13 +13,13 @@ from typing import Any
 
 from collectors.clean import clean
 
-from .protocol import OF_ALL
+from .protocol import CONTROLLER_FAULTS
 
 #: The only release of pyslurm that was tried; each speaks to the libslurm of one release of Slurm.
 KNOWN = "25.11."
 INSTALL = "SLURM_INCLUDE_DIR=… SLURM_LIB_DIR=… pip install 'pyslurm==25.11.*'"
 
-Told = tuple[str, str, str]
+FaultParts = tuple[str, str, str]
 """Kind, what and mend of a fault."""
 
 _UP = "is slurmctld up? try: scontrol ping"
@@ -41,12 +41,12 @@ _NAMED = {
 }  # fmt: skip
 
 
-class Unable(Exception):
+class PyslurmFault(Exception):
     """Nothing can be read or changed; holds the fault."""
 
     def __init__(self, kind: str, what: str, mend: str = "") -> None:
         super().__init__(what)
-        self.told: Told = (kind, what, mend)
+        self.told: FaultParts = (kind, what, mend)
 
 
 def load() -> Any:
@@ -54,32 +54,34 @@ def load() -> Any:
     conf = os.environ.get("SLURM_CONF")
     if conf and not Path(conf).exists():
         # libslurm would try for a minute.
-        raise Unable("missing", clean(f"SLURM_CONF names {conf}, which is not there"), "correct SLURM_CONF")
+        raise PyslurmFault("missing", clean(f"SLURM_CONF names {conf}, which is not there"), "correct SLURM_CONF")
     try:
         import pyslurm
     except ModuleNotFoundError as error:
         if error.name != "pyslurm":
-            raise Unable("missing", clean(f"pyslurm cannot be loaded: {error}"), INSTALL) from None
-        raise Unable("missing", "the Python package pyslurm is not installed", INSTALL) from None
+            raise PyslurmFault("missing", clean(f"pyslurm cannot be loaded: {error}"), INSTALL) from None
+        raise PyslurmFault("missing", "the Python package pyslurm is not installed", INSTALL) from None
     except ImportError as error:
         # libslurm's name holds its release: this pyslurm was built for another than is here.
-        raise Unable(
+        raise PyslurmFault(
             "missing",
             clean(f"pyslurm does not fit the Slurm that is installed here: {error}"),
             f"build it anew: {INSTALL}",
         ) from None
     version = str(getattr(pyslurm, "__version__", "?"))
     if not version.startswith(KNOWN):
-        raise Unable("missing", clean(f"this is pyslurm {version}; wacht knows {KNOWN}x"), INSTALL)
+        raise PyslurmFault("missing", clean(f"this is pyslurm {version}; wacht knows {KNOWN}x"), INSTALL)
     return pyslurm
 
 
-def named(pyslurm: Any, error: BaseException, what: str) -> Told:
+def fault_of(pyslurm: Any, error: BaseException, what: str) -> FaultParts:
     """An error of pyslurm as a fault: `what` was asked for."""
     number = getattr(error, "errno", None)
     text = clean(str(error))[:200] or type(error).__name__
     if not isinstance(error, pyslurm.RPCError):
         return "internal", f"pyslurm, {what}: {type(error).__name__}: {text}", "report it"
     kind, mend = _NAMED.get(number if isinstance(number, int) else -1, ("refused", "try: scontrol ping"))
-    asked = "" if kind in OF_ALL else f", {what}"  # the same words for every question, so that they are said once
+    asked = (
+        "" if kind in CONTROLLER_FAULTS else f", {what}"
+    )  # the same words for every question, so that they are said once
     return kind, f"pyslurm{asked}: {text}", mend

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.child_process import exactly, say, take_stdout
+from collectors.child_process import claim_stdout, read_exactly, send_message
 from collectors.clean import clean
 from collectors.decoding import msgpack_decoder
 from collectors.slurm.transport import TransportInfo
@@ -26,7 +26,7 @@ from .protocol import NativeReading, Question
 CONFIG_S = 600.0
 
 
-class Library:
+class PyslurmReader:
     """Asks libslurm through pyslurm."""
 
     def __init__(self, pyslurm: Any) -> None:
@@ -112,29 +112,29 @@ class Library:
         )
 
 
-def answer(asked: Library, question: Question) -> NativeReading:
+def answer(asked: PyslurmReader, question: Question) -> NativeReading:
     """Read it; what goes wrong is the Answer's fault."""
     try:
         return asked.answer(question)
-    except pyslurm_library.Unable as error:
+    except pyslurm_library.PyslurmFault as error:
         return NativeReading(fault=error.told)
     except Exception as error:
-        return NativeReading(fault=pyslurm_library.named(asked.slurm, error, question.kind))
+        return NativeReading(fault=pyslurm_library.fault_of(asked.slurm, error, question.kind))
 
 
 def main() -> None:
     """Serve until stdin closes."""
-    out = take_stdout()
+    out = claim_stdout()
     encoder, decoder = msgspec.msgpack.Encoder(), msgpack_decoder(Question)
-    asked: Library | None = None
-    while head := exactly(4):
-        question = decoder.decode(exactly(int.from_bytes(head, "big")))
+    asked: PyslurmReader | None = None
+    while head := read_exactly(4):
+        question = decoder.decode(read_exactly(int.from_bytes(head, "big")))
         try:
-            asked = asked or Library(pyslurm_library.load())
-        except pyslurm_library.Unable as error:
-            say(out, encoder.encode(NativeReading(fault=error.told)))
+            asked = asked or PyslurmReader(pyslurm_library.load())
+        except pyslurm_library.PyslurmFault as error:
+            send_message(out, encoder.encode(NativeReading(fault=error.told)))
             continue
-        say(out, encoder.encode(answer(asked, question)))
+        send_message(out, encoder.encode(answer(asked, question)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from collectors.decoding import from_json
 from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings, transport
 from collectors.slurm.commands import argv
-from collectors.slurm.commands.write import DEADLINE_S, readable, to_all
+from collectors.slurm.commands.write import DEADLINE_S, concerns_all, with_newlines
 
 from .client import NativeClient, command, environment
 from .protocol import SENDING, NativeResult, Question
@@ -75,7 +75,7 @@ class NativeWriter:
 
     def _calls(self, change: Change) -> list[Call]:
         """Each call as it runs, with its targets. Everything is checked before the first one is returned."""
-        names = argv.checked(change)
+        names = argv.checked_targets(change)
         unable = self._never(change)
         if unable:
             raise ValueError(next(iter(unable.values())))
@@ -98,7 +98,7 @@ class NativeWriter:
         how = (
             f"no answer in {self._deadline_s:g} s" if ended.timed_out else f"the process of pyslurm ended by {ended.rc}"
         )
-        err = readable(ended.err)
+        err = with_newlines(ended.err)
         if SENDING in ended.out:
             why = f"{how}; it may have been done. {err}".strip()
             return Sent(argv=words, targets=targets, rc=None, err=why, took_s=ended.took_s)
@@ -114,7 +114,7 @@ def _sent(words: tuple[str, ...], targets: tuple[str, ...], result: NativeResult
     refused = dict.fromkeys(targets, nothing) if nothing else dict(result.refused)
     whys = dict.fromkeys(refused.values())
     rc = None if result.doubt else 1 if refused or result.said else 0
-    fatal = len(refused) == len(targets) and (nothing is not None or all(to_all(why) for why in whys))
+    fatal = len(refused) == len(targets) and (nothing is not None or all(concerns_all(why) for why in whys))
     return Sent(argv=words, targets=targets, rc=rc, err="\n".join([*whys, *result.said]), took_s=took_s,
                 refused=refused, fatal=fatal)  # fmt: skip
 
@@ -122,7 +122,10 @@ def _sent(words: tuple[str, ...], targets: tuple[str, ...], result: NativeResult
 def _spelt(change: Change, names: tuple[str, ...]) -> list[Call]:
     """The words of each call behind the program's, with its targets."""
     if change.kind == "node":
-        return [((change.action, *_reason(told), argv.folded(some)), some) for told, some in argv.alike(change, names)]
+        return [
+            ((change.action, *_reason(told), argv.checked_nodeset(some)), some)
+            for told, some in argv.nodes_by_settings(change, names)
+        ]
     if change.action == "priority":
         of = change.priorities
         return [
@@ -141,7 +144,7 @@ def _jobs(names: tuple[str, ...]) -> list[Call]:
             arrays.setdefault(name.partition("_")[0], []).append(name)
     plain = tuple(name for name in names if "_" not in name)
     calls: list[Call] = [((",".join(some),), some) for some in argv.batches(plain)]
-    return calls + [((argv.folded(tuple(tasks)),), tuple(tasks)) for tasks in arrays.values()]
+    return calls + [((argv.checked_nodeset(tuple(tasks)),), tuple(tasks)) for tasks in arrays.values()]
 
 
 def _reason(told: argv.Words) -> argv.Words:

@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.child_process import take_stdout
+from collectors.child_process import claim_stdout
 from collectors.clean import clean
 from collectors.nodeset import expand
 from collectors.slurm.commands.argv import NODE_STATES
@@ -165,7 +165,7 @@ class PyslurmCalls:
 
 def main(words: Sequence[str]) -> int:
     """Do it and tell what came of it. Returns the exit status."""
-    out = take_stdout()
+    out = claim_stdout()
     asked = _parser().parse_args(words)
     calls: PyslurmCalls | None = None
     try:
@@ -175,10 +175,10 @@ def main(words: Sequence[str]) -> int:
         else:
             calls.jobs(asked.action, _ids(asked.targets), asked.priority)
         result = NativeResult(refused=calls.refused, said=tuple(calls.said), doubt=calls.doubt)
-    except pyslurm_library.Unable as error:
+    except pyslurm_library.PyslurmFault as error:
         result = NativeResult(refused={"": "; ".join(part for part in error.told[1:] if part)})
     except Exception as error:
-        told = pyslurm_library.named(calls.slurm, error, asked.action)[1] if calls else str(error)
+        told = pyslurm_library.fault_of(calls.slurm, error, asked.action)[1] if calls else str(error)
         result = NativeResult(said=(clean(told),), doubt=True)
     os.write(out, msgspec.json.encode(result) + b"\n")
     return 0 if not (result.refused or result.said) else 1
@@ -188,7 +188,7 @@ def _ids(targets: str) -> list[str]:
     """Job numbers, or tasks of an array (`101_[0-9]`); int() would read 101_3 as 1013. Raises Unable."""
     found = list(expand(targets)) if "_" in targets else targets.split(",")
     if not all(_ID.fullmatch(one) for one in found):
-        raise pyslurm_library.Unable("missing", f"pyslurm names jobs by number alone: {clean(targets)[:80]}")
+        raise pyslurm_library.PyslurmFault("missing", f"pyslurm names jobs by number alone: {clean(targets)[:80]}")
     return found
 
 

@@ -13,16 +13,16 @@ from collectors.file_tail import tail
 from collectors.model import JobAccount, LogTail, NodeEvent, PastJob, SourceFault, Step
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.accounting import (
-    BEGIN,
     DEADLINE_S,
+    EARLIEST_EPOCH,
+    MAX_STEPS,
     NO_ACCOUNTING,
-    STEPS,
-    job_number,
-    moment,
-    node_name,
-    of_job,
+    checked_job,
+    checked_node,
+    runs_of_job,
+    sacct_time,
 )
-from collectors.slurm.commands.fenced_reads import said
+from collectors.slurm.commands.fenced_reads import value_or_none
 
 from .answers import Number
 from .client import RestClient, RestEnvelope
@@ -160,7 +160,7 @@ class _Jobs(RestEnvelope):
     jobs: list[_Job] | None = None
 
 
-class RestAccounts:
+class RestAccounting:
     """Asks slurmrestd for what slurmdbd keeps."""
 
     def __init__(self, settings: SlurmSettings) -> None:
@@ -169,7 +169,7 @@ class RestAccounts:
 
     def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
         """The runs that ended on a node since then, the last one first. Raises SourceFault."""
-        found = self._jobs(f"node={quote(node_name(node))}&start_time={moment(since)}&skip_steps=true")
+        found = self._jobs(f"node={quote(checked_node(node))}&start_time={sacct_time(since)}&skip_steps=true")
         ended = [run for run in map(_run, found) if run.ended is not None]
         return sorted(ended, key=lambda run: -(run.ended or 0))[:most]
 
@@ -179,9 +179,9 @@ class RestAccounts:
 
     def account_of_job(self, job: str) -> JobAccount:
         """What a job came to, without events. Raises SourceFault: "missing" for one that slurmdbd does not know."""
-        records = self._jobs(f"step={quote(job_number(job))}&start_time={moment(BEGIN)}")
+        records = self._jobs(f"step={quote(checked_job(job))}&start_time={sacct_time(EARLIEST_EPOCH)}")
         runs = [_run(record) for record in records]
-        run, *earlier = of_job(job, runs)
+        run, *earlier = runs_of_job(job, runs)
         record = next(record for record, one in zip(records, runs, strict=True) if one is run)
         used = [_count(step.tres.requested.total, "mem") for step in record.steps]
         util = [_count(step.tres.requested.average, "gres", "gpuutil") for step in record.steps]
@@ -190,14 +190,14 @@ class RestAccounts:
         return JobAccount(
             run=run,
             earlier=tuple(earlier),
-            steps=tuple(map(_step, record.steps[:STEPS])),
+            steps=tuple(map(_step, record.steps[:MAX_STEPS])),
             # Where nothing gathers (jobacct_gather/none) Slurm writes a nought.
             cpu_s=cpu if cpu or memory else None,
             memory_mb=None if memory is None else memory / _MB,
             memory_alloc_mb=_count(record.tres.allocated, "mem"),
             gpu_util_pct=max((float(one) for one in util if one is not None), default=None),
-            working_dir=said(record.working_directory or ""),
-            stdout=said(record.stdout_expanded or ""),
+            working_dir=value_or_none(record.working_directory or ""),
+            stdout=value_or_none(record.stdout_expanded or ""),
             notes=(f"what befell its nodes is not known: {_NO_EVENTS}",),
         )
 
@@ -229,12 +229,12 @@ def _run(record: _Job) -> PastJob:
     return PastJob(
         id=job,
         name=clean(record.name),
-        user=said(record.user or ""),
-        account=said(record.account or ""),
-        partition=said(record.partition or ""),
-        qos=said(record.qos or ""),
+        user=value_or_none(record.user or ""),
+        account=value_or_none(record.account or ""),
+        partition=value_or_none(record.partition or ""),
+        qos=value_or_none(record.qos or ""),
         state=state,
-        cancelled_by=said(record.kill_request_user or "") if state == "CANCELLED" else None,
+        cancelled_by=value_or_none(record.kill_request_user or "") if state == "CANCELLED" else None,
         exit_code=code,
         signal=signal,
         derived_code=derived,
@@ -247,7 +247,7 @@ def _run(record: _Job) -> PastJob:
         node_count=record.allocation_nodes,
         cpus=_count(allocated, "cpu"),
         gpus=(_count(allocated, "gres", "gpu") or 0) if allocated else None,
-        failed_node=said(record.failed_node or ""),
+        failed_node=value_or_none(record.failed_node or ""),
     )
 
 
@@ -262,11 +262,11 @@ def _step(record: _Step) -> Step:
         signal=signal,
         started=record.time.start.time,
         ended=record.time.end.time,
-        nodes=said(record.nodes.range or ""),
+        nodes=value_or_none(record.nodes.range or ""),
         tasks=record.tasks.count,
         cpu_s=record.time.total.s,
         memory_mb=None if most is None or not most.count else most.count / _MB,
-        memory_node=None if most is None else said(most.node or ""),
+        memory_node=None if most is None else value_or_none(most.node or ""),
     )
 
 

@@ -13,8 +13,8 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.model import Control, Controller, Diag, Node, Partition, Reservation, SourceFault
 from collectors.nodestate import display_word, parse_state
-from collectors.racks import RackOf, nowhere
-from collectors.slurm.commands.fenced_reads import said
+from collectors.racks import RackOf, no_rack
+from collectors.slurm.commands.fenced_reads import value_or_none
 from collectors.slurm.fields import gpu_types, gres_gpus, tres_gpus
 
 from .client import Pings, RestEnvelope
@@ -88,7 +88,7 @@ class Nodes(RestEnvelope):
     nodes: list[NodeRecord] | None = None
 
 
-def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
+def node(record: NodeRecord, rack: RackOf = no_rack) -> Node:
     """One record as a Node."""
     words = sorted(map(clean, record.state or ()), key=lambda word: _PLACE.get(word, -1))
     base, flags = parse_state("+".join(words))
@@ -102,7 +102,7 @@ def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
         flags=flags,
         display=display_word(base, flags),
         reason=reason,
-        reason_by=said(record.reason_set_by_user or "") if reason else None,
+        reason_by=value_or_none(record.reason_set_by_user or "") if reason else None,
         reason_at=record.reason_changed_at.time if reason else None,
         partitions=tuple(clean(one) for one in record.partitions or ()),
         cpus=record.cpus,
@@ -113,20 +113,20 @@ def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
         free_memory_mb=_known(record.free_mem.value),
         gpus=gpus,
         gpus_alloc=used,
-        gpu_type=said(kind or ""),
+        gpu_type=value_or_none(kind or ""),
         gpu_slices=slices,
-        gpus_used=said(indices or ""),
+        gpus_used=value_or_none(indices or ""),
         rack=rack(record.name),
         features=tuple(clean(one) for one in record.active_features or ()),
-        hostname=said(record.hostname or ""),
-        address=said(record.address or ""),
-        version=said(record.version or ""),
+        hostname=value_or_none(record.hostname or ""),
+        address=value_or_none(record.address or ""),
+        version=value_or_none(record.version or ""),
         boot_at=record.boot_time.time,
         slurmd_at=record.slurmd_start_time.time,
         busy_at=record.last_busy.time,
-        reservation=said(record.reservation or ""),
-        comment=said(record.comment or ""),
-        extra=said(record.extra or ""),
+        reservation=value_or_none(record.reservation or ""),
+        comment=value_or_none(record.comment or ""),
+        extra=value_or_none(record.extra or ""),
         resume_at=record.resume_after.time,
     )
 
@@ -194,20 +194,20 @@ class Partitions(RestEnvelope):
 
 def partition(record: PartitionRecord) -> Partition:
     """One record as a Partition. Which one is the default is told from v0.0.45 on."""
-    allowed = said(record.accounts.allowed or "ALL")
+    allowed = value_or_none(record.accounts.allowed or "ALL")
     return Partition(
         name=clean(record.name),
         state="+".join(clean(word) for word in record.partition.state or ()) or "UNKNOWN",
         default="DEFAULT" in (record.flags or ()),
-        nodes=said(record.nodes.configured or ""),
+        nodes=value_or_none(record.nodes.configured or ""),
         node_count=record.nodes.total,
         cpus=record.cpus.total,
         gpus=tres_gpus(record.tres.configured or ""),
         time_limit_s=minutes_s(record.maximums.time.value),
         priority_tier=record.priority.tier,
-        qos=said(record.qos.assigned or ""),
+        qos=value_or_none(record.qos.assigned or ""),
         allow_accounts=allowed,
-        deny_accounts=said(record.accounts.deny or "") if allowed == "ALL" else None,
+        deny_accounts=value_or_none(record.accounts.deny or "") if allowed == "ALL" else None,
     )
 
 
@@ -247,16 +247,16 @@ def reservation(record: ReservationRecord, now: float) -> Reservation:
         state="ACTIVE" if active else "INACTIVE",
         starts=starts,
         ends=ends,
-        nodes=said(record.node_list or ""),
+        nodes=value_or_none(record.node_list or ""),
         node_count=record.node_count,
-        partition=said(record.partition or ""),
+        partition=value_or_none(record.partition or ""),
         flags=tuple(clean(flag) for flag in record.flags or ()),
-        users=said(record.users or ""),
-        accounts=said(record.accounts or ""),
-        comment=said(record.comment or ""),
-        groups=said(record.groups or ""),
-        licenses=said(record.licenses or ""),
-        features=said(record.features or ""),
+        users=value_or_none(record.users or ""),
+        accounts=value_or_none(record.accounts or ""),
+        comment=value_or_none(record.comment or ""),
+        groups=value_or_none(record.groups or ""),
+        licenses=value_or_none(record.licenses or ""),
+        features=value_or_none(record.features or ""),
     )
 
 

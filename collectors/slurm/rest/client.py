@@ -25,11 +25,11 @@ from collectors import process
 from collectors.bearer_token import Secret
 from collectors.clean import clean
 from collectors.decoding import from_json
-from collectors.http_connection import Wire, end, over, trusted
+from collectors.http_connection import Wire, end_requests, transport_over, trusted_certificates
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.transport import ServerInfo
-from collectors.web import rest_of
+from collectors.web import parse_retry_after
 
 from .jwt import Tokens
 from .stream import Pieces
@@ -39,7 +39,7 @@ A = TypeVar("A", bound="RestEnvelope")
 #: The data parsers that wacht knows, the newest first: 24.11 has 40 to 42, 25.11 41 to 44, 26.05 42 to 45.
 PARSERS = (45, 44, 43, 42, 41, 40)
 #: Most bytes of one answer: 100,000 jobs of their own are 0.9 GB, and are decoded piece by piece.
-CAP = 2 << 30
+MAX_BYTES = 2 << 30
 #: Most bytes of an answer that is decoded whole: all tasks of an array of 10,000 are 80 MB.
 _WHOLE = 256 << 20
 #: Most bytes of an answer that tells of an error, or of a change.
@@ -190,7 +190,7 @@ class RestClient:
         self._one = threading.Lock()
         self._wire = Wire(str(Path(settings.socket).expanduser()) if settings.socket else None)
         self._http = httpx.Client(
-            transport=over(self._wire, _trusted(settings)),
+            transport=transport_over(self._wire, _trusted(settings)),
             trust_env=False,
             follow_redirects=False,
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wacht"},
@@ -244,11 +244,11 @@ class RestClient:
         at = self._path(path)
         began = renewed = False
         while True:
-            process.asked()
+            process.count_request()
             try:
                 with self._one, self._sent("GET", at, None, patience) as answer:
                     taken = Pieces(key, kind)
-                    for piece in taken.take(self._chunks(at, answer, CAP)):
+                    for piece in taken.take(self._chunks(at, answer, MAX_BYTES)):
                         self._check(at, piece, answer.status_code)
                         began = True
                         yield piece
@@ -277,7 +277,7 @@ class RestClient:
     def close(self) -> None:
         """End what is being asked, from any thread, and ask no more."""
         self._closed = True
-        end(self._wire, self._one, self._http)
+        end_requests(self._wire, self._one, self._http)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -287,7 +287,7 @@ class RestClient:
     def _ask(self, path: str, kind: type[A]) -> A:
         renewed = False
         while True:
-            process.asked()
+            process.count_request()
             try:
                 with self._one, self._sent("GET", path, None) as answer:
                     (whole,) = Pieces("", kind, _WHOLE).take([b"".join(self._chunks(path, answer, _WHOLE))])
@@ -387,7 +387,7 @@ class RestClient:
             kind, mend = "missing", "is that slurmrestd, and of a version that wacht knows?"
         elif code in {429, 503}:
             kind = "backoff"
-            mend, rest_s = rest_of(answer.headers.get("Retry-After", ""))
+            mend, rest_s = parse_retry_after(answer.headers.get("Retry-After", ""))
             mend = mend or "wacht waits longer"
         elif code in {502, 504}:
             kind, mend = "timeout", "is slurmctld overloaded or hung?"
@@ -433,7 +433,7 @@ class RestClient:
         raise fault("cut", f"{self.where} cannot be spoken with: {said}", "see url or socket") from None
 
 
-def there_at(settings: SlurmSettings, deadline_s: float | None = None) -> ServerInfo:
+def server_info_of(settings: SlurmSettings, deadline_s: float | None = None) -> ServerInfo:
     """What is at this slurmrestd; it is asked where nobody in this process has. Raises SourceFault."""
     known = RestServer.of(settings).there
     if known is not None:
@@ -449,7 +449,7 @@ def _trusted(settings: SlurmSettings) -> ssl.SSLContext:
     """The certificates to trust; none are loaded (20 ms) where there is no TLS."""
     if settings.url is None or settings.url.startswith("http:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return trusted(settings.ca)
+    return trusted_certificates(settings.ca)
 
 
 def _why(error: BaseException) -> str:

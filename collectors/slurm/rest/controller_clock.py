@@ -6,7 +6,7 @@ import time
 
 from msgspec import Struct
 
-from collectors.clock_skew import ClockSkew, compared
+from collectors.clock_skew import ClockSkew, skew_of
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 
@@ -35,6 +35,6 @@ def controller_clock(settings: SlurmSettings) -> ClockSkew:
         said = found.req_time.number if found is not None and found.req_time is not None else None
         if not said:
             raise SourceFault("malformed", "slurmrestd tells no time in /diag/")
-        return compared(said, 1.0, sent, time.time())
+        return skew_of(said, 1.0, sent, time.time())
     finally:
         client.close()

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.model import Job
-from collectors.slurm.commands.fenced_reads import said
+from collectors.slurm.commands.fenced_reads import value_or_none
 from collectors.slurm.commands.jobs import WAITING, gpus_of
 from collectors.slurm.fields import gres_gpus
 
@@ -141,12 +141,12 @@ def job(record: JobRecord) -> Job:
     return Job(
         id=record.id,
         name=clean(record.name or ""),
-        user=said(record.user_name or "") or "?",
-        account=said(record.account or ""),
-        partition=said(record.partition or ""),
-        qos=said(record.qos or ""),
+        user=value_or_none(record.user_name or "") or "?",
+        account=value_or_none(record.account or ""),
+        partition=value_or_none(record.partition or ""),
+        qos=value_or_none(record.qos or ""),
         state=state,
-        reason=said(reason),
+        reason=value_or_none(reason),
         nodes=clean(nodes) if nodes else None,
         node_count=count,
         cpus=record.cpus.value,

@@ -28,7 +28,7 @@ BYTES_S = 1 << 20
 BUSY = 20.0
 LEAST_S = 60.0
 #: How many deadlines a whole queue may take: 10,000 jobs took 4 to 18 s on two busy cores.
-PATIENCE = 4.0
+WHOLE_QUEUE_DEADLINES = 4.0
 #: Records asked for one by one in a reading, each a call of the controller.
 SINGLY = 16
 #: `flags=ALL` leaves out job_resources, which tells of every core: 24 KB of a job on a node with 112.
@@ -154,7 +154,7 @@ def read_all(client: RestClient) -> list[JobRecord]:
     """Every record that there is. Raises SourceFault; "empty" where there is no list of them."""
     records: list[JobRecord] = []
     answered = False
-    for piece in client.pieces(f"jobs/{FLAGS}", "jobs", Jobs, PATIENCE):
+    for piece in client.pieces(f"jobs/{FLAGS}", "jobs", Jobs, WHOLE_QUEUE_DEADLINES):
         answered = answered or piece.jobs is not None
         records += piece.jobs or ()
     if not answered:

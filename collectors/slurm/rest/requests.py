@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.model import Change
-from collectors.slurm.commands.argv import NODE_STATES, alike, batches, checked
+from collectors.slurm.commands.argv import NODE_STATES, batches, checked_targets, nodes_by_settings
 from collectors.slurm.transport import TASKS, ServerInfo, why_not
 
 _REQUEUE = {"requeue": ["Incomplete"], "requeuehold": ["Incomplete", "Hold"]}
@@ -35,15 +35,15 @@ class RestRequest(Struct, frozen=True, kw_only=True):
         return msgspec.json.encode(self.body)
 
 
-def orders(change: Change) -> list[RestRequest]:
+def requests_of(change: Change) -> list[RestRequest]:
     """Each call, in order and as few as they can be. Everything is checked before the first one is made: this is the
     last door. Raises ValueError for a Change that is not plain, or that slurmrestd cannot do."""
-    names = checked(change)
+    names = checked_targets(change)
     if refused := unable(change, None):
         raise ValueError(next(iter(refused.values())))
     action = change.action
     if change.kind == "node":
-        return [_nodes(change, told, some) for told, some in alike(change, names)]
+        return [_nodes(change, told, some) for told, some in nodes_by_settings(change, names)]
     if action == "cancel":
         return [
             RestRequest(method="DELETE", path="jobs/", body={"jobs": some}, targets=some) for some in batches(names)

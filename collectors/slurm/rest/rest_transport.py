@@ -14,11 +14,11 @@ from collectors.clean import clean, decode
 from collectors.decoding import from_json
 from collectors.model import Facts, Job, JobDetail, Node, SourceFault
 from collectors.nodeset import names_in
-from collectors.racks import nowhere, rack_of
+from collectors.racks import no_rack, rack_of
 from collectors.slurm import SlurmSettings, transport
 from collectors.slurm.commands.controller import detail
 from collectors.slurm.fields import whole
-from collectors.slurm.transport import FewByName, TransportInfo
+from collectors.slurm.transport import ReadsSmallKindsByName, TransportInfo
 
 from . import answers, rights
 from .client import Pings, RestClient, RestEnvelope, RestRefusal, RestServer
@@ -47,7 +47,7 @@ class RestReader:
             "reservations": self._reservations,
             "diag": self._diag,
             "control": lambda client: Facts(control=answers.control(client.controllers(client.get("ping/", Pings)))),
-            "rights": lambda client: Facts(rights=rights.read(client, user_of(settings))),
+            "rights": lambda client: Facts(rights=rights.read_rights(client, user_of(settings))),
         }[kind]
 
     def read(self) -> Facts:
@@ -78,7 +78,7 @@ class RestReader:
 
     def _all_nodes(self, client: RestClient) -> Facts:
         rule = self._settings.racks
-        rack = rack_of(rule) or nowhere
+        rack = rack_of(rule) or no_rack
         found: dict[str, Node] = {}
         for record in _records(client):
             fresh = answers.node(record, rack)
@@ -117,7 +117,7 @@ class RestReader:
         return Facts(diag=answers.diag(found, user_of(self._settings)))
 
 
-class RestTransport(FewByName):
+class RestTransport(ReadsSmallKindsByName):
     """Reads through slurmrestd."""
 
     name = "rest"
@@ -160,7 +160,7 @@ class RestTransport(FewByName):
         Asked for alone, a node tells what of it is allocated as it was when somebody last asked for all (24.11, 26.05).
         """
         wanted = frozenset(names)
-        rack = rack_of(self._settings.racks) or nowhere
+        rack = rack_of(self._settings.racks) or no_rack
         return {one.name: answers.node(one, rack) for one in _records(self._client) if one.name in wanted}
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:

@@ -42,7 +42,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@$-]*")
 _LEVELS = {"Administrator": (True, True), "Operator": (False, True), "None": (False, False), "Not Set": (False, False)}
 
 
-def read(client: RestClient, user: str | None) -> Rights:
+def read_rights(client: RestClient, user: str | None) -> Rights:
     """The rights of this user. Raises nothing: `why` says what kept it from knowing."""
     if user is None:
         return Rights(user="?", level="unknown", why="slurmrestd does not tell whom it asks as")

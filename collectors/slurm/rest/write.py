@@ -1,4 +1,4 @@
-"""All that writes over slurmrestd, and nothing else: a frozen Change becomes calls (`orders` says which).
+"""All that writes over slurmrestd, and nothing else: a frozen Change becomes calls (`requests_of` says which).
 
 Only `collectors.slurm.commands.write` may import this module; a test holds that. A call is sent once. Where no answer
 came it may have been done: what came of it, the next reading says. A body tells of errors whatever its status says.
@@ -15,10 +15,10 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.write import DEADLINE_S, NO_REFUSAL, doubtful
+from collectors.slurm.commands.write import DEADLINE_S, NOT_A_REFUSAL, is_doubtful
 
-from .client import Error, RestClient, RestEnvelope, RestRefusal, RestUnsent, there_at
-from .requests import RestRequest, orders, unable
+from .client import Error, RestClient, RestEnvelope, RestRefusal, RestUnsent, server_info_of
+from .requests import RestRequest, requests_of, unable
 
 _JOB = re.compile(r"JobId=([0-9_+]+)")
 #: Said of a job to cancel that is gone: scancel is silent about it, since it is as was wished.
@@ -41,7 +41,7 @@ class _WriteStatus(Struct, gc=False):
     error: _What | None = None
 
 
-class Done(RestEnvelope):
+class ChangeAnswer(RestEnvelope):
     """The answer to a change: `status` names the jobs that could not be cancelled."""
 
     status: list[_WriteStatus] | None = None
@@ -59,15 +59,15 @@ class RestWriter:
 
     def why_not(self, change: Change) -> Mapping[str, str]:
         """Target to why slurmrestd cannot do that to it. Raises SourceFault where its version is not told."""
-        return unable(change, there_at(self._settings, self._deadline_s))
+        return unable(change, server_info_of(self._settings, self._deadline_s))
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
         """Method, path and body of each call; never the token. Raises ValueError, SourceFault."""
-        return tuple(self._argv(order, self._parser()) for order in orders(change))
+        return tuple(self._argv(order, self._parser()) for order in requests_of(change))
 
     def send(self, change: Change) -> Sequence[Sent]:
         """Send them in order; after one that the controller or the caller's rights failed, the rest is left out."""
-        asked = orders(change)
+        asked = requests_of(change)
         parser = self._parser()
         ended: list[Sent] = []
         # A fresh connection: one that was kept may be dead, and a call into it would be in doubt.
@@ -82,7 +82,7 @@ class RestWriter:
         return tuple(ended)
 
     def _parser(self) -> int | None:
-        return there_at(self._settings, self._deadline_s).parser
+        return server_info_of(self._settings, self._deadline_s).parser
 
     @staticmethod
     def _argv(order: RestRequest, parser: int | None) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ class RestWriter:
         fatal = False
         said: list[str] = []
         try:
-            answer = client.change(order.method, argv[1], order.sent, Done)
+            answer = client.change(order.method, argv[1], order.sent, ChangeAnswer)
             errors = tuple(answer.errors or ())
             said = [str(one) for one in answer.warnings or ()]
             refused = _named(order, answer.status or ())
@@ -119,7 +119,7 @@ class RestWriter:
                 rc = rc if code < 500 else None
         except SourceFault as error:
             said, rc, errors, code = [f"{error.fault}; it may have been done"], None, (), 0
-        if done := [one for one in errors if NO_REFUSAL in str(one)]:
+        if done := [one for one in errors if NOT_A_REFUSAL in str(one)]:
             said, errors = [*said, *map(str, done)], tuple(one for one in errors if one not in done)
             rc = 0 if not errors else rc
         if errors or refused:
@@ -128,7 +128,7 @@ class RestWriter:
             alike = _TO_ALL if order.path.startswith("job/") else _TO_ALL | _RIGHTS
             refused |= _refusals(order, errors)
             fatal = fatal or (len(refused) == len(order.targets) and any(one.error_number in alike for one in errors))
-        if code in _GATEWAYS or any(doubtful(str(one)) for one in errors):
+        if code in _GATEWAYS or any(is_doubtful(str(one)) for one in errors):
             rc, refused, fatal = None, {}, False
         return Sent(argv=argv, targets=order.targets, rc=rc, err="\n".join(said), took_s=time.monotonic() - began,
                     refused=refused, fatal=fatal)  # fmt: skip
