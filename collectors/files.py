@@ -50,7 +50,7 @@ def open_to_read(path: Path, shut: int | None = TRUSTED, follow: bool = True) ->
 
 
 def read(path: Path, largest: int, shut: int | None = TRUSTED) -> bytes:
-    """The content of a file, opened with `open_to_read`. Raises OSError, and UntrustedFile also above `largest` bytes."""
+    """The content of a file, opened with `open_to_read`. Raises OSError; UntrustedFile also above `largest` bytes."""
     with open_to_read(path, shut) as fd:
         found = bytearray()
         # No more than that, whatever fstat says: it may grow while it is read.

@@ -91,7 +91,7 @@ def test_a_follower_says_what_stands_in_its_way(path):
        "reading gives up after 5 s without a line, says so, and reads all anew when it answers again")  # fmt: skip
 def test_reading_from_a_file_system_that_hangs(path, monkeypatch):
     filled(path)
-    hung, own = threading.Event(), chain.files.reading
+    hung, own = threading.Event(), chain.files.open_to_read
     follower = Follower(path, 100)
     assert len(follower.more()[1]) == 4
 
@@ -132,12 +132,12 @@ import sys, threading
 from console.journal import chain
 chain.READ_S = 0.3
 chain.there = lambda path: True
-own = chain.files.reading
+own = chain.files.open_to_read
 def reading(path, *words, **more):
     if path.suffix == ".jsonl":
         threading.Event().wait()
     return own(path, *words, **more)
-chain.files.reading = reading
+chain.files.open_to_read = reading
 from console.cli.main import main
 main()
 """
