@@ -14,7 +14,7 @@ MAX_BYTES = 16_384
 
 
 def read_token(path: str) -> Secret:
-    """The token in a file. Raises SourceFault("auth") where others could read it, it is another's, or it is none."""
+    """The token in a file. Raises SourceFault("auth") if others could read it, another user owns it, or it is no token."""
     where = Path(path).expanduser()
     try:
         raw = files.read(where, MAX_BYTES, files.SECRET)

@@ -1,4 +1,4 @@
-"""How far another computer's clock is from this one's, as one question and its answer tell."""
+"""How far another computer's clock is from this one's, from one request and its answer."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from msgspec import Struct
 
 
 class ClockSkew(Struct, frozen=True, kw_only=True):
-    """Another clock beside this one."""
+    """Another clock compared with this one."""
 
     ahead_s: float
-    """Seconds by which it is ahead of this computer's; negative is behind."""
+    """Seconds by which it is ahead of this computer's clock; negative: behind."""
     within_s: float
-    """How far off that may be: half of the way there and back, and half of what the clock told the time to."""
+    """Uncertainty in seconds: half of the round trip plus half of the resolution of the time that was read."""
 
 
 def skew_of(said: float, step_s: float, sent: float, received: float) -> ClockSkew:
-    """From what a clock said (epoch, cut down to a multiple of `step_s`) and when it was asked and had answered, on
-    this computer's wall clock. It said it at some moment between the two."""
+    """The skew, from the time a clock reported (epoch, rounded down to a multiple of `step_s`) and when the request was
+    sent and the answer received, on this computer's wall clock."""
     return ClockSkew(
         ahead_s=said + step_s / 2 - (sent + received) / 2, within_s=max(0.0, received - sent) / 2 + step_s / 2
     )

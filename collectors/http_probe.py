@@ -1,7 +1,7 @@
-"""One look at a server behind HTTP that is no reading: its settings, its state, the time in its header.
+"""One GET request to an HTTP server that is not a reading: its settings, its state, the time in its header.
 
-For `wacht doctor`. It asks only with GET, has one deadline and a small size, follows nothing, and its token is as in
-the readings: from its file, and sent to this address alone.
+For `wacht doctor`. It uses only GET, has one deadline and a small size limit and follows no redirects. The token is
+read from its file as for readings, and sent to this address only.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ MAX_BYTES = 4 << 20
 
 
 class HttpProbe(Struct, frozen=True, kw_only=True):
-    """What a server answered to one question."""
+    """The answer to one request."""
 
     status: int
     body: bytes
     moment: ClockSkew | None
-    """Its clock, where its header has a date (to the second)."""
+    """The server's clock, if its header has a date (to the second)."""
 
 
 def probe_http(settings: WebSettings, path: str, deadline_s: float) -> HttpProbe:
-    """The answer to GET `path` (behind the url), whatever its status. Raises SourceFault where there is none."""
+    """The answer to GET `path` (appended to the url), whatever its status. Raises SourceFault if there is none."""
     wire = Wire()
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wacht"}
     if settings.token_file:

@@ -1,4 +1,4 @@
-"""Which rack a node stands in, by the rule that the site's configuration gives."""
+"""Maps nodes to racks, by the rule in the site's configuration."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from . import files
 from .clean import clean
 from .nodeset import expand
 
-#: 12,000 nodes, each on a line of its own, are 200 kB.
+#: 12,000 nodes, one a line, are 200 kB.
 LARGEST = 4 << 20
 
 
 class RackRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`racks = { pattern = "gpu(?P<n>\\\\d{4})", nodes_per_rack = 18 }`, or `{ file = "/etc/wacht/racks" }`, or
-    `{ topology = true }` for the leaf switches, or the blocks, of Slurm's own topology.
+    """`racks = { pattern = "gpu(?P<n>\\\\d{4})", nodes_per_rack = 18 }`, or `{ file = "/etc/wacht/racks" }`, or `{
+    topology = true }` for the leaf switches, or the blocks, of Slurm's topology.
 
-    A pattern names the group `n` (counted from 1, shared out by `nodes_per_rack`) or the group `rack` (taken as it
-    is). A file holds lines of a rack and a node set: `R07 gpu[0109-0126]`.
+    A pattern has the group `n` (counted from 1, divided by `nodes_per_rack`) or the group `rack` (used as it is). A
+    file holds lines of a rack and a node set: `R07 gpu[0109-0126]`.
     """
 
     pattern: str | None = None
     """A regular expression that matches all of a node's name, with a group `n` or `rack`."""
     nodes_per_rack: int = 0
-    """With the group `n`: how many nodes, counted from 1, make a rack."""
+    """With the group `n`: nodes in each rack."""
     file: str | None = None
-    """A file of lines of a rack and a node set: `R07 gpu[0109-0126]`."""
+    """A file with lines of a rack and a node set: `R07 gpu[0109-0126]`."""
     topology: bool = False
-    """The leaf switches, or the blocks, of Slurm's own topology are the racks."""
+    """Take the leaf switches, or the blocks, of Slurm's topology as racks."""
     domains: bool = False
     """Each rack is one NVLink domain (NVL72), whatever blocks Slurm's topology has."""
 
@@ -51,12 +51,12 @@ RackOf = Callable[[str], str | None]
 
 
 def no_rack(name: str) -> str | None:
-    """The rule of a site that names no racks."""
+    """The rule of a site without racks."""
     return None
 
 
 def rack_of(rule: RackRule | None) -> RackOf | None:
-    """The rule as a function of the node's name; None where Slurm's topology must be asked first."""
+    """The rule as a function of the node's name; None if Slurm's topology must be read first."""
     if rule is None:
         return no_rack
     if rule.topology:
@@ -79,7 +79,7 @@ def rack_of(rule: RackRule | None) -> RackOf | None:
 
 
 def rack_lookup(racks: Mapping[str, str]) -> RackOf:
-    """The rule of a map from node to rack."""
+    """The rule that looks a node up in this mapping."""
     return racks.get
 
 
