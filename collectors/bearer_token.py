@@ -14,7 +14,8 @@ MAX_BYTES = 16_384
 
 
 def read_token(path: str) -> Secret:
-    """The token in a file. Raises SourceFault("auth") if others could read it, another user owns it, or it is no token."""
+    """The token in a file. Raises SourceFault("auth") if others could read it, another user owns it, or it is
+    invalid."""
     where = Path(path).expanduser()
     try:
         raw = files.read(where, MAX_BYTES, files.SECRET)

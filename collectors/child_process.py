@@ -21,7 +21,7 @@ def command(module: str, *words: str) -> list[str]:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The child's environment: a command's environment, the paths of this program and a site's libraries, and `extra`."""
+    """The child's environment: a command's, plus the paths of this program and a site's libraries, plus `extra`."""
     more = {"PYTHONPATH": str(Path(collectors.__file__).resolve().parent.parent)}
     if "LD_LIBRARY_PATH" in os.environ:
         more["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]

@@ -13,7 +13,7 @@ WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT"})
 
 
 def held(job: Job) -> bool:
-    """True for a job that will not start until it is released. A running one can be held too, for when it is requeued."""
+    """True for a job that will not start until it is released. A running one can be held for its next requeue."""
     return job.state in {"REQUEUE_HOLD", "SPECIAL_EXIT"} or job.reason in HELD_REASONS or job.priority == 0
 
 

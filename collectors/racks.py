@@ -17,21 +17,21 @@ LARGEST = 4 << 20
 
 
 class RackRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`racks = { pattern = "gpu(?P<n>\\\\d{4})", nodes_per_rack = 18 }`, or `{ file = "/etc/wacht/racks" }`, or `{
-    topology = true }` for the leaf switches, or the blocks, of Slurm's topology.
+    """`racks = { pattern = "gpu(?P<n>\\\\d{4})", nodes_per_rack = 18 }`, or `{ file = "/etc/wacht/racks" }`, or
+    `{ topology = true }` for the leaf switches, or the blocks, of Slurm's own topology.
 
-    A pattern has the group `n` (counted from 1, divided by `nodes_per_rack`) or the group `rack` (used as it is). A
-    file holds lines of a rack and a node set: `R07 gpu[0109-0126]`.
+    A pattern names the group `n` (counted from 1, shared out by `nodes_per_rack`) or the group `rack` (taken as it
+    is). A file holds lines of a rack and a node set: `R07 gpu[0109-0126]`.
     """
 
     pattern: str | None = None
     """A regular expression that matches all of a node's name, with a group `n` or `rack`."""
     nodes_per_rack: int = 0
-    """With the group `n`: nodes in each rack."""
+    """With the group `n`: how many nodes, counted from 1, make a rack."""
     file: str | None = None
-    """A file with lines of a rack and a node set: `R07 gpu[0109-0126]`."""
+    """A file of lines of a rack and a node set: `R07 gpu[0109-0126]`."""
     topology: bool = False
-    """Take the leaf switches, or the blocks, of Slurm's topology as racks."""
+    """The leaf switches, or the blocks, of Slurm's own topology are the racks."""
     domains: bool = False
     """Each rack is one NVLink domain (NVL72), whatever blocks Slurm's topology has."""
 

@@ -54,12 +54,12 @@ class CommandRunner(Protocol):
 
 
 class Published(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`published = { folder = "/run/wacht", owner = "wacht" }`: where a site's recorder puts its readings."""
+    """`published = { folder = "/run/wacht", owner = "wacht" }`: where a site's recorder leaves its readings."""
 
     folder: str
-    """The folder given to `wacht record --publish`."""
+    """What `wacht record --publish` was given."""
     owner: str
-    """The only account whose files are trusted there: its name or its number."""
+    """The only account whose files there are believed: its name, or its number."""
 
     def __post_init__(self) -> None:
         if not self.folder.startswith("/"):

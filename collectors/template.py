@@ -47,7 +47,7 @@ def why_not(kind: str, argv: Sequence[str]) -> str | None:
 
 
 def argv_for(template: Template, target: str, values: Mapping[str, str]) -> tuple[str, ...]:
-    """The command for one target. Raises ValueError for a value that is no plain name, or would be read as an option."""
+    """The command for one target. Raises ValueError for a value that is no plain name, or reads as an option."""
     if not _NAMES[template.kind].fullmatch(target):
         raise ValueError(f"{clean(target)[:40]} is no name of a {template.kind}")
     known = {**values, template.kind: target}

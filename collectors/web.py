@@ -22,16 +22,16 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where an HTTP source is and how it is accessed."""
+    """Where a source behind HTTP is, and how it is asked."""
 
     url: str
-    """The address without the API's own path (/api/v1, /api/v2)."""
+    """Without the API's own path (/api/v1, /api/v2) at its end."""
     ca: str | None = None
-    """File with trusted certificates; None uses this computer's. They are always verified."""
+    """File with the certificates to trust; None trusts what this computer trusts. They are always verified."""
     token_file: str | None = None
     """File with a bearer token, readable by its owner alone."""
     timeout_s: Seconds = 10.0
-    """Longest time for one answer, from connecting to its last byte."""
+    """Longest that one answer may take, from connecting to its last byte."""
 
     def __post_init__(self) -> None:
         check_url(self.url, self.token_file is not None)

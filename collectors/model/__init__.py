@@ -1,11 +1,12 @@
-"""The nouns of a GPU cluster, as frozen values, and what a collector hands over.
+"""The nouns of a GPU cluster as frozen values, and the interfaces of collectors.
 
-Everything that crosses a thread is one of these. Unknown is None, never 0. Times are whole seconds since the
-epoch (UTC); memory is in MB as Slurm counts it (2^20 bytes); power is in watts; temperatures in degrees Celsius.
-Strings came through `collectors.clean` and hold no control character.
+Everything that crosses a thread is one of these. Unknown is None, never 0. Times are whole seconds since the epoch
+(UTC); memory is in MB as Slurm counts it (2^20 bytes); power is in watts; temperatures in degrees Celsius. Strings came
+through `collectors.clean` and hold no control character. Code that reads a source, or decides anything, does not belong
+here.
 
-Rows are msgspec Structs without garbage-collector tracking: 100,000 jobs must not make every collection slow
-(measured: a full collection over 100,000 dataclasses takes 60 ms, over these none).
+Rows are msgspec Structs without garbage-collector tracking: 100,000 jobs must not make every collection slow (measured:
+a full collection over 100,000 dataclasses takes 60 ms, over these none).
 """
 
 from __future__ import annotations

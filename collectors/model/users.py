@@ -1,4 +1,4 @@
-"""Who may submit how much: users as slurmdbd keeps them, asked for by name."""
+"""Users as slurmdbd has them, with their submit limits; read by name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from msgspec import Struct
 
 
 class Association(Struct, frozen=True, gc=False, kw_only=True):
-    """A user in one account (and, where the site says so, in one partition): what limits are set on."""
+    """A user in one account (and, if the site says so, in one partition): limits are set on it."""
 
     account: str
     partition: str = ""
-    """"" where it holds in every partition."""
+    """"" for every partition."""
     max_submit: int | None = None
-    """MaxSubmitJobs of its own: jobs that may be there at once. None where it has no limit of its own."""
+    """Its own MaxSubmitJobs: jobs that may exist at once. None without a limit of its own."""
 
 
 class User(Struct, frozen=True, gc=False, kw_only=True):
@@ -20,19 +20,19 @@ class User(Struct, frozen=True, gc=False, kw_only=True):
 
     name: str
     cluster: str
-    """As slurmdbd calls the cluster: a change without it would be one of every cluster there."""
+    """slurmdbd's name of the cluster: a change without it would apply to every cluster there."""
     associations: tuple[Association, ...] = ()
     enforced: bool | None = None
-    """Whether slurmctld holds to limits at all (AccountingStorageEnforce); None is not known."""
+    """Whether slurmctld enforces limits (AccountingStorageEnforce); None if unknown."""
 
     @property
     def blocked(self) -> bool:
-        """True where no job may be submitted in any of its accounts."""
+        """True if no job may be submitted in any of its accounts."""
         return bool(self.associations) and all(one.max_submit == 0 for one in self.associations)
 
     @property
     def state(self) -> str:
-        """As people say it."""
+        """The state in a word, for display."""
         if self.blocked:
             return "blocked"
         shut = [one.account for one in self.associations if one.max_submit == 0]

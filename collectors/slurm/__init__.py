@@ -27,38 +27,38 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`slurm = { transport = "cli", prefix = ["sudo", "-n"] }` in the configuration of a cluster."""
 
     transport: TransportName = "cli"
-    """The transport: commands, slurmrestd, or pyslurm (docs/slurm.md)."""
+    """How Slurm is asked: by its commands, through slurmrestd, or by pyslurm (docs/slurm.md)."""
     prefix: tuple[str, ...] = ()
-    """Prefix of writing commands (`sudo -n`); reads go without it."""
+    """What a site's operators put before a writing command; reads go without it."""
     deadline_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
-    """Longest time for one read; the whole queue over rest may take four times as long."""
+    """Longest that one read may take; the whole queue over rest may take four times as long."""
     interval_s: Annotated[float, Meta(ge=1, le=3600)] = 10.0
     """Least seconds between two reads of nodes or jobs (10 is the floor of Slurm's own advice)."""
     reboot_s: Annotated[float, Meta(ge=60, le=86400)] = 1800.0
-    """A node that reboots for longer than this is shown as down. It must exceed the site's ResumeTimeout, after which
-    slurmctld itself gives the node up."""
+    """A node that reboots for longer than this is shown as down: more than the ResumeTimeout of the site, after which
+    slurmctld itself gives it up."""
     budget: Budget = Budget()
-    """Cost limit of each source, per minute."""
+    """What each of its sources may cost in a minute."""
     share: bool = True
-    """Share readings between the consoles of one user on this computer."""
+    """Let the consoles of one user on this computer share their readings."""
     published: Published | None = None
-    """Use the readings of a site's recorder if they are fresh enough."""
+    """Take the readings of a site's recorder, where they are fresh enough."""
     fallback: tuple[TransportName, ...] = ()
-    """Transports, in order, for what `transport` cannot do; without any, that is refused with the reason."""
+    """Over what goes, in this order, what `transport` cannot do; without any it is refused with the reason."""
     url: str | None = None
     """rest: the address of slurmrestd, up to where /slurm begins."""
     socket: str | None = None
-    """rest: its unix socket instead, where it identifies the caller by itself (rest_auth/local)."""
+    """rest: its unix socket instead, on which it knows who asks by itself (rest_auth/local)."""
     token_file: str | None = None
     """rest: file with a JSON Web Token, readable by its owner alone; without it `scontrol token` makes them."""
     user: str | None = None
-    """rest: the user of the token; None is this account."""
+    """rest: whom the token is for; None is this account."""
     ca: str | None = None
-    """rest: file with trusted certificates; None uses this computer's."""
+    """rest: file with the certificates to trust; None trusts what this computer trusts."""
     conf: str | None = None
-    """The slurm.conf for the commands, if it is not this computer's own."""
+    """The slurm.conf of this cluster, where its commands are to read another than this computer's own."""
     racks: RackRule | None = None
-    """Set from the cluster's own `racks`."""
+    """Filled in from the cluster's own `racks`."""
 
     @property
     def surroundings(self) -> Mapping[str, str]:
