@@ -1,8 +1,8 @@
-"""From a frozen Change to the words of scontrol and scancel. Pure: it starts nothing and looks nothing up.
+"""Turns a frozen Change into argv of scontrol and scancel. Pure: it starts nothing and reads nothing.
 
-What each command really takes was seen on live 24.11.5 and 26.05.5 controllers: `ResumeAfter` is in seconds and at most
-what fits an epoch; a priority of 0 is a hold, and the two highest numbers are Slurm's own; `reboot` takes its options
-before the nodes, `nextstate` only as RESUME or DOWN, and a reason with any sign in it as one word.
+Verified on live 24.11.5 and 26.05.5 controllers: `ResumeAfter` is in seconds and must fit an epoch; a priority of 0 is
+a hold, and the two highest numbers are reserved; `reboot` takes its options before the nodes, `nextstate` only as
+RESUME or DOWN, and a reason with special characters as one word.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ __all__ = [
     "nodes_by_settings",
 ]  # fmt: skip
 
-#: Highest priority that Slurm takes, and the lowest that does not hold the job.
+#: The lowest priority that does not hold the job, and the highest that Slurm accepts.
 PRIORITIES = (1, 0xFFFFFFFD)
-#: Seconds after which Slurm may be told to put a node back: below a minute nobody sees it drained.
+#: Range of ResumeAfter in seconds; below a minute the drain would never be visible.
 RESUME_AFTER_S = (60, 365 * 86_400)
 
-#: Kind to the actions that have a module of their own. A new kind or action is hung in here.
+#: Kind to the actions with a module of their own. New kinds and actions are registered here.
 COMMAND_SPECS: Mapping[str, Mapping[str, CommandSpec]] = {
     "job": argv_jobs.COMMAND_SPECS, "node": {**argv_nodes.COMMAND_SPECS, **argv_reservations.CREATE},
     "partition": argv_partitions.COMMAND_SPECS, "reservation": argv_reservations.COMMAND_SPECS,
     "user": argv_users.COMMAND_SPECS,
 }  # fmt: skip
 NODE_STATES = {"drain": "DRAIN", "undrain": "UNDRAIN", "resume": "RESUME", "down": "DOWN"}
-#: reboot-now sets down first, which ends the jobs that a reboot would wait for.
+#: reboot-now sets DOWN first, which ends the jobs that a reboot would wait for.
 _REBOOTS = frozenset({"reboot", "reboot-now"})
 _NODE_ACTIONS = frozenset({*NODE_STATES, *_REBOOTS})
 _WITH_REASON = frozenset({"drain", "down", *_REBOOTS})
-#: The words before the ids, and whether these are joined by commas. Without `Incomplete` a requeue also reruns jobs
-#: that have ended, however well.
+#: The words before the ids, and whether ids are joined by commas. Without `Incomplete` a requeue also reruns jobs that
+#: have ended, even successfully.
 _JOB_WORDS = {
     "requeue": (("scontrol", "requeue", "Incomplete"), True),
     "requeuehold": (("scontrol", "requeuehold", "Incomplete"), True),
@@ -69,10 +69,10 @@ _JOB_ACTIONS = frozenset({*_JOB_WORDS, "priority"})
 
 
 def calls(change: Change) -> list[Call]:
-    """Each command, its program by its plain name, with the targets it is for, in order and as few as they can be.
+    """Each command, with its program's plain name and its targets, in order and as few as possible.
 
-    Everything is checked before the first one is made: this is the last door. Raises ValueError when the Change holds
-    anything that is not a plain name or id, or when something is missing, doubled or out of its range.
+    Everything is checked before the first one is built: this is the last check. Raises ValueError if the Change has
+    anything that is not a plain name or id, or if something is missing, duplicated or out of range.
     """
     names = checked_targets(change)
     spelt = COMMAND_SPECS.get(change.kind, {}).get(change.action)
@@ -96,7 +96,7 @@ def calls(change: Change) -> list[Call]:
 
 
 def nodes_by_settings(change: Change, names: tuple[str, ...]) -> Iterator[tuple[Words, tuple[str, ...]]]:
-    """The nodes that are told the same, with what that is beside the state."""
+    """The nodes grouped by identical settings, each group with its words other than the state."""
     groups: dict[Words, list[str]] = {}
     for name in names:
         told: Words = ()
@@ -143,7 +143,7 @@ def checked_targets(change: Change) -> tuple[str, ...]:
 
 
 def _check_more(change: Change, spelt: CommandSpec | None) -> None:
-    """What goes with the targets: each field only with the action that knows it, whole, and within its range."""
+    """Check the other fields: each only with the action that uses it, complete, and within its range."""
     action, targets = change.action, frozenset(change.targets)
     takes, sets = (None, None) if spelt is None else (spelt.value, spelt.settings)
     with_reason = action in _WITH_REASON or (spelt is not None and spelt.reason)

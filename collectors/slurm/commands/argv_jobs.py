@@ -1,7 +1,7 @@
-"""How what is set on jobs is spelt, and what stops, wakes and signals them.
+"""Command lines that set job fields, suspend, resume and signal jobs.
 
-Seen on live 24.11.5 and 26.05.5 controllers: an update takes many ids, joined by commas; scancel signals the steps of a
-job and leaves its batch script alone, or (`--batch`) the script alone.
+Verified on live 24.11.5 and 26.05.5 controllers: an update takes many ids, joined by commas; scancel signals a job's
+steps but not its batch script, or (`--batch`) the script only.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collectors.model import Change
 
 from .argv_base import Call, CommandSpec, Words, batches, targets_by_value
 
-#: Slurm's word for no time limit at all; 24.11.5 and 26.05.5 take it for running and waiting jobs.
+#: Slurm's word for no time limit; 24.11.5 and 26.05.5 accept it for running and waiting jobs.
 UNLIMITED = "UNLIMITED"
-#: A time limit as Slurm prints it: whole minutes, at most ten years; or none.
+#: A time limit as Slurm prints it: whole minutes, ten years at most; or unlimited.
 TIME_LIMIT = re.compile(rf"(?:[0-9]{{1,4}}-)?[0-9]{{1,2}}:[0-9]{{2}}:00|{UNLIMITED}")
-#: Names of Slurm's own things; a pending job may ask for several partitions.
+#: Names of Slurm objects; a pending job may request several partitions.
 NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:,[A-Za-z0-9][A-Za-z0-9._-]*)*")
 NICE = re.compile(r"-?[0-9]{1,10}")
-#: What Slurm takes; beyond it stand words of its own.
+#: The highest value; larger ones have special meanings in Slurm.
 NICE_MOST = 2_147_483_645
-#: A node set; "" takes all of it back.
+#: A node set; "" clears it.
 NODES = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._,\[\]-]{0,99999})?")
 SIGNALS = ("USR1", "USR2", "TERM", "INT", "HUP", "QUIT", "KILL", "STOP", "CONT")
 #: scontrol would read a message that begins with a dash as an option.

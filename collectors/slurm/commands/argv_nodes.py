@@ -1,7 +1,7 @@
-"""How what is set on nodes is spelt, what powers them up and down, and what calls a reboot off.
+"""Command lines that set node fields, power nodes up and down, and cancel a reboot.
 
-Of Slurm's ways to power a node down POWER_DOWN_ASAP is the one that loses nothing and comes to an end: it drains, and
-waits for the jobs. POWER_DOWN waits too and drains nothing (24.11.5, 26.05.5): new jobs go on starting there.
+Of Slurm's ways to power a node down, POWER_DOWN_ASAP is the one that loses nothing and finishes: it drains and waits
+for the jobs. POWER_DOWN also waits but does not drain (24.11.5, 26.05.5): new jobs keep starting there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How a partition is taken out of use and back: `scontrol update PartitionName= State=`, one call each.
+"""Command lines that set a partition's state: `scontrol update PartitionName= State=`, one call each.
 
-Seen on live 24.11.5 and 26.05.5 controllers: running jobs go on, new ones are taken in and wait (PartitionDown).
+Verified on live 24.11.5 and 26.05.5 controllers: running jobs continue, new ones are accepted and wait (PartitionDown).
 """
 
 from __future__ import annotations

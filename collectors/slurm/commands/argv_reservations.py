@@ -1,7 +1,7 @@
-"""How a reservation is made, given another end, and deleted.
+"""Command lines that create, extend and delete a reservation.
 
-Times are sent as seconds since the epoch (`uts…`): no zone, no clock change can turn them into another moment. A new
-one names its nodes one by one; Slurm takes a duration in minutes.
+Times are sent as seconds since the epoch (`uts…`), independent of time zones and clock changes. A new reservation names
+its nodes one by one; Slurm takes a duration in minutes.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collectors.model import Change
 
 from .argv_base import NAME, Call, CommandSpec, checked_nodeset, checked_reason
 
-#: Shortest and longest that one may last, in seconds.
+#: Shortest and longest duration in seconds.
 LASTS_S = (60, 366 * 86_400)
-#: Flags that may be asked for.
+#: Flags that may be requested.
 FLAGS = ("MAINT", "IGNORE_JOBS", "OVERLAP", "FLEX", "MAGNETIC", "DAILY", "WEEKLY", "WEEKDAY", "WEEKEND")
 EPOCH = re.compile(r"[0-9]{9,11}")
-#: A moment as people and the journal read it: UTC, to the second.
+#: A time as people and the journal read it: UTC, to the second.
 MOMENT = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]Z")
 NAMES = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?:,[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 _SETTINGS: Mapping[str, re.Pattern[str]] = {
@@ -33,7 +33,7 @@ _SETTINGS: Mapping[str, re.Pattern[str]] = {
 
 
 def _create(change: Change, names: tuple[str, ...]) -> list[Call]:
-    """One call for all nodes. Raises ValueError where a setting is unknown, missing or not plain."""
+    """One call for all nodes. Raises ValueError if a setting is unknown, missing or not plain."""
     said = change.settings
     for key, text in said.items():
         form = _SETTINGS.get(key)
@@ -70,19 +70,19 @@ def _moment(epoch: str | int) -> str:
 
 
 def moment_of(epoch: int) -> str:
-    """A moment as the values of `extend` have it."""
+    """A time in the format of the values of `extend`."""
     return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def epoch_of(moment: str) -> int:
-    """The other way round. Raises ValueError."""
+    """The epoch of such a time. Raises ValueError."""
     return int(datetime.fromisoformat(moment).timestamp())
 
 
 CREATE: Mapping[str, CommandSpec] = {
     "reserve": CommandSpec(calls=_create, value=NAME, settings=re.compile(r"[^\s]{1,100000}"))
 }
-"""Of nodes: they are its targets."""
+"""An action on nodes: these are its targets."""
 COMMAND_SPECS: Mapping[str, CommandSpec] = {
     "extend": CommandSpec(calls=_extend, value=MOMENT),
     "unreserve": CommandSpec(calls=_delete),

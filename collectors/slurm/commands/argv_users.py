@@ -1,7 +1,7 @@
-"""How a user is kept from submitting, and let again: MaxSubmitJobs of the user's associations, by sacctmgr.
+"""Command lines that block and unblock a user: MaxSubmitJobs of the user's associations, by sacctmgr.
 
-`-i` answers sacctmgr's own question: the gate has asked already. The cluster is always named: without it the change
-would be one of every cluster that slurmdbd keeps.
+`-i` answers sacctmgr's own question: the gate has already confirmed. The cluster is always named: without it the change
+would apply to every cluster in slurmdbd.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collectors.model import Change
 
 from .argv_base import NAME, Call, CommandSpec
 
-#: Account to what it gets back: `ml=-1,physics=20`; -1 is no limit of its own.
+#: Account to the limit that is restored: `ml=-1,physics=20`; -1 is no limit of its own.
 LIMITS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*=(?:-1|[0-9]{1,9})(?:,[A-Za-z0-9_][A-Za-z0-9._-]*=(?:-1|[0-9]{1,9}))*")
 
 

@@ -1,9 +1,9 @@
-"""The limits in the text of `scontrol -o show assoc_mgr flags=assoc,qos`, which has a record a line (24.11 to 26.05).
+"""Parses limits from `scontrol -o show assoc_mgr flags=assoc,qos`, one record a line (24.11 to 26.05).
 
-An association's line begins with its names and ends in a comment; a QOS's ends in what each account and each user has
-of it, `ml={…} User Limits= alice(1001)={…}`. A limit reads `64(12)`, or `N(12)` where none is set, with what is in use
-in brackets; a TRES has one of these for each resource. Names come from slurmdbd, which takes nearly anything: only what
-is one word without a sign of this language counts.
+An association's line begins with its names and ends in a comment; a QOS's line ends in the limits of each account and
+each user, `ml={…} User Limits= alice(1001)={…}`. A limit reads `64(12)`, or `N(12)` without a limit, with the use in
+brackets; a TRES has one for each resource. slurmdbd accepts nearly any name: only single words without special
+characters of this format count.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from collectors.model import Limit, Limits
 _ASSOC = re.compile(r"ClusterName=\S* Account=(\S+) UserName=(\S*) Partition=(\S*) ")
 _QOS = re.compile(r"QOS=([^\s(]+)\([0-9]+\) ")
 _EACH = re.compile(r" (\S+)=\{([^{}]*)\}")
-#: `alice(1001)`, and a user whom the controller knows by number alone.
+#: `alice(1001)`, or a user that the controller knows by number only.
 _NAMED = re.compile(r"([^\s()=]+)(?:\([^()\s]*\))?")
 _PARENT = re.compile(r" ParentAccount=([^\s(]+)\([0-9]+\)")
 _VALUE = re.compile(r"([0-9]{1,18})(?:\(([0-9]{1,18})(?:\.[0-9]+)?\))?")
 _TRES = re.compile(r"([a-z]+(?:/[^=,\s]+)?)=([0-9]{1,18})(?:\(([0-9]{1,18})\))?")
-#: Limits of TRES, and of jobs and times; all else on the line is no limit.
+#: Limits of TRES, and of jobs and times; other fields on the line are no limits.
 _OF_TRES = frozenset({"GrpTRES", "GrpTRESMins", "GrpTRESRunMins", "MaxTRESPJ", "MaxTRESPN", "MaxTRESMinsPJ",
                       "MaxTRESPU", "MaxTRESPA", "MaxTRESRunMinsPU", "MaxTRESRunMinsPA", "MinTRESPJ"})  # fmt: skip
 _PLAIN = frozenset({"GrpJobs", "GrpSubmitJobs", "GrpWall", "MaxJobs", "MaxSubmitJobs", "MaxWallPJ", "MaxJobsPU",
@@ -31,7 +31,7 @@ _PLAIN = frozenset({"GrpJobs", "GrpSubmitJobs", "GrpWall", "MaxJobs", "MaxSubmit
 
 
 class LimitScope(NamedTuple):
-    """Who sets a limit, and whose use counts."""
+    """Who sets a limit, and whose use it counts."""
 
     qos: str | None = None
     account: str | None = None
@@ -40,12 +40,12 @@ class LimitScope(NamedTuple):
 
 
 def limits(lines: list[str]) -> Limits | None:
-    """All limits that are set. None where there is no record: then it is no answer."""
+    """All configured limits. None without any record: then the text is no answer."""
     found: dict[LimitScope, list[Limit]] = {}
     parents: dict[str, str] = {}
     twice: set[LimitScope] = set()
     for line in lines:
-        # Behind it stands what a coordinator may write, which must not be taken for a limit.
+        # The text after it is written by coordinators and must not be taken for a limit.
         text = line.partition(" Comment=")[0]
         whose = _whose(text)
         if whose is None:
@@ -55,13 +55,13 @@ def limits(lines: list[str]) -> Limits | None:
         found[whose] = [*(_of_qos(text, whose.qos) if whose.qos is not None else _set(text, whose))]
         if whose.account is not None and whose.user is None and (above := _PARENT.search(text)):
             parents[whose.account] = clean(above[1])
-    # A record that stands twice came out of a comment with a line break: which of the two it is nobody can tell.
+    # A duplicated record comes from a comment with a line break: which one is real is unknown.
     every = tuple(one for whose, those in found.items() if whose not in twice for one in those)
     return Limits(limits=every, parents=parents) if found else None
 
 
 def _whose(text: str) -> LimitScope | None:
-    """Whom a record is of, None where it is no record, or of a name that cannot be read."""
+    """The scope of a record, None for other text or an unreadable name."""
     if match := _QOS.match(text):
         return LimitScope(qos=clean(match[1]))
     match = _ASSOC.match(text)
@@ -69,7 +69,7 @@ def _whose(text: str) -> LimitScope | None:
         return None
     user = _name(match[2])
     if user is None and match[2]:
-        return None  # nobody's name: it must not count as the account's own
+        return None  # not a user's name: it must not count as the account's own
     return LimitScope(account=clean(match[1]), user=user, partition=clean(match[3]) or None)
 
 
@@ -79,7 +79,7 @@ def _name(word: str) -> str | None:
 
 
 def _of_qos(text: str, qos: str) -> Iterator[Limit]:
-    """Those of the QOS as a whole, then those of each account and each user, which stand in braces behind a name."""
+    """The limits of the QOS as a whole, then of each account and user, in braces after their names."""
     head, _, accounts = text.partition(" Account Limits=")
     accounts, _, users = accounts.partition(" User Limits=")
     yield from _set(head, LimitScope(qos))

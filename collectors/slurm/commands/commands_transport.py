@@ -18,12 +18,12 @@ from .fenced_reads import ask, fence, fenced
 from .jobs import COLUMNS, NAMED, QueueReader, command, named, row, with_held_gpus
 from .nodes import NodeReader, read_named
 
-#: One argument of a command may be 128 KB long (MAX_ARG_STRLEN of Linux).
+#: Most ids in one argument, which may be 128 KB long (MAX_ARG_STRLEN of Linux).
 _IDS_A_CALL = 4000
 
 
 class CliReader:
-    """One kind of facts, through the commands that print it."""
+    """Reads one kind of facts with the commands that print it."""
 
     def __init__(self, kind: str, settings: SlurmSettings, shelf: SharedCache) -> None:
         self.shelf = shelf
@@ -40,18 +40,18 @@ class CliReader:
             "diag": lambda s: Facts(diag=controller.diag(s, self._run)),
             "topology": lambda s: Facts(domains=topology.domains(settings.racks, s, self._run)),
             "control": lambda s: Facts(control=self._daemons.read(s)),
-            # Each console asks for itself.
+            # Rights are read by each console itself.
             "rights": lambda s: Facts(rights=rights.read(settings.prefix, s)),
         }[kind]
 
     def read(self) -> Facts:
-        """Ask for all of it, or take what another console of this user has just read. Raises SourceFault."""
+        """Read all rows, or take the reading that another console of this user just made. Raises SourceFault."""
         self.size = None
         with process.extra_environment(self._settings.surroundings):
             return self._read(self._settings.deadline_s)
 
     def close(self) -> None:
-        """Wait for no other console; a command that runs is ended by `process.stop_all`."""
+        """Stop waiting for other consoles; `process.stop_all` ends a running command."""
         self.shelf.close()
 
     def _all_nodes(self, deadline_s: float) -> Facts:
@@ -60,7 +60,7 @@ class CliReader:
 
     def _queue(self, deadline_s: float) -> Facts:
         jobs, warnings = self._jobs.read(deadline_s)
-        # A row that cannot be read does not say whose it is.
+        # An unreadable row does not tell which job it is.
         return Facts(jobs=jobs, warnings=warnings, hidden=frozenset("*") if warnings else frozenset())
 
     def _run(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> ProcessResult:
@@ -89,7 +89,7 @@ class CliTransport(ReadsSmallKindsByName):
         return CliReader(kind, chosen, shared_cache_of(self._cluster, chosen.share, chosen.published))
 
     def about(self) -> TransportInfo:
-        """Whether the controller answers. Raises SourceFault."""
+        """Whether the controller responds. Raises SourceFault."""
         with process.extra_environment(self._settings.surroundings):
             return self._about()
 
@@ -108,7 +108,7 @@ class CliTransport(ReadsSmallKindsByName):
             return read_named(names, self._deadline_s)
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
-        """The jobs of these ids as they are now; squeue refuses a single unknown id and is silent on one of many."""
+        """The jobs of these ids as they are now; squeue refuses a single unknown id and ignores one among many."""
         with process.extra_environment(self._settings.surroundings):
             found = self._named(ids)
             wanted = frozenset(ids)
@@ -127,18 +127,18 @@ class CliTransport(ReadsSmallKindsByName):
                 raise
             read = [named(raw) for raw in rows]
             if None in read:
-                # It may be one of these: left out, it would pass for a job that has ended.
+                # The row may be one of these jobs: without it the job would seem to have ended.
                 raise SourceFault("malformed", "a row of squeue cannot be read", "is this version of Slurm known?")
             found += [job for job in read if job is not None]
         return found
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
-        """The jobs that hold one of these nodes now. squeue prints its header where nothing runs: that proves it."""
+        """The jobs on these nodes now. squeue prints its header even without jobs, which proves an empty answer."""
         mark = fence()
         return self._listed(mark, command(mark, nodes=fold_for_slurm(nodes)))
 
     def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
-        """The jobs that asked for this reservation. squeue prints its header where there is none: that proves it."""
+        """The jobs of this reservation. squeue prints its header even without jobs, which proves an empty answer."""
         mark = fence()
         return self._listed(mark, command(mark, reservation=reservation))
 
@@ -148,7 +148,7 @@ class CliTransport(ReadsSmallKindsByName):
             return with_held_gpus((job for raw in rows if (job := row(raw)) is not None), self._deadline_s)
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
-        """The users of these names, as slurmdbd keeps them."""
+        """The users of these names, from slurmdbd."""
         with process.extra_environment(self._settings.surroundings):
             return users.users(names, self._deadline_s)
 

@@ -1,5 +1,5 @@
-"""What `wacht doctor` asks a Slurm beside its readings: its clock, what it keeps private, what sudo would allow beyond
-need, what a token says of itself, and whom slurmrestd runs as. It only asks; nothing here changes anything."""
+"""What `wacht doctor` reads from Slurm besides the sources: its clock, PrivateData, excess sudo rights, a token's
+claims, and the user that slurmrestd runs as. Nothing here changes anything."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .rights import sudo_user
 
 _SDIAG_AT = re.compile(r"^sdiag output at\s.*\(([0-9]{1,18})\)\s*$", re.M)
 
-#: Commands that wacht never sends, and what a rule of sudo that lets them through is good for.
+#: Commands that wacht never sends, and what a sudo rule that allows them makes possible.
 EXCESS_COMMANDS = (
     (("sh",), "any program, a shell too"),
     (("scontrol", "shutdown"), "scontrol shutdown"),
@@ -34,7 +34,7 @@ EXCESS_COMMANDS = (
 
 
 def controller_clock(settings: SlurmSettings) -> ClockSkew:
-    """The controller's clock, which it tells to the second, over the configured transport. Raises SourceFault."""
+    """The controller's clock, to the second, over the configured transport. Raises SourceFault."""
     if settings.transport == "rest":
         from collectors.slurm.rest import controller_clock as look
 
@@ -49,7 +49,7 @@ def controller_clock(settings: SlurmSettings) -> ClockSkew:
 
 
 def private_data(settings: SlurmSettings) -> frozenset[str]:
-    """What slurm.conf's PrivateData hides from ordinary accounts: `jobs`, `nodes` … Raises SourceFault."""
+    """What slurm.conf's PrivateData hides from ordinary users: `jobs`, `nodes` … Raises SourceFault."""
     with process.extra_environment(settings.surroundings):
         told = lines(ask(["scontrol", "show", "config"], settings.deadline_s), "scontrol show config")
     for line in told:
@@ -60,9 +60,9 @@ def private_data(settings: SlurmSettings) -> frozenset[str]:
 
 
 def excess_sudo_commands(prefix: Sequence[str], deadline_s: float) -> tuple[str, ...] | None:
-    """What sudo would let through beyond what wacht sends, of WIDE; None where the prefix is no sudo that can be asked.
+    """The commands of EXCESS_COMMANDS that sudo would allow; None if the prefix is no sudo that can be asked.
 
-    sudo is asked (`sudo -l COMMAND`), and runs nothing. Raises SourceFault.
+    sudo is only asked (`sudo -l COMMAND`) and runs nothing. Raises SourceFault.
     """
     if not prefix or PurePath(prefix[0]).name != "sudo" or (target := sudo_user(prefix[1:])) is None:
         return None
@@ -78,17 +78,17 @@ def excess_sudo_commands(prefix: Sequence[str], deadline_s: float) -> tuple[str,
 
 
 class TokenClaims(Struct, frozen=True, kw_only=True):
-    """What a token says of itself; its signature is not looked at."""
+    """The claims of a token; its signature is not checked."""
 
     user: str | None
     left_s: float | None
-    """Seconds until it ends, negative where it has; None where it says no end."""
+    """Seconds until it expires, negative if it has; None without an expiry."""
     lasts_s: float | None
-    """From when it was made to its end, None where it says neither."""
+    """Its whole lifetime in seconds, None if unknown."""
 
 
 def token_claims(path: str, now: float) -> TokenClaims:
-    """Of the token in a file. Raises SourceFault where that cannot be used."""
+    """The claims of the token in a file. Raises SourceFault if it cannot be used."""
     from collectors.slurm.rest.jwt import claims
 
     found = claims(read_token(path))
@@ -101,7 +101,7 @@ def token_claims(path: str, now: float) -> TokenClaims:
 
 
 def socket_owner(path: str, deadline_s: float) -> int:
-    """The uid of who listens on a unix socket, as the kernel tells whoever connects. Raises SourceFault."""
+    """The uid of the process that listens on a unix socket, as the kernel tells a client. Raises SourceFault."""
     where = Path(path).expanduser()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:
