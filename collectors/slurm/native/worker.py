@@ -1,7 +1,7 @@
-"""The child that reads through pyslurm: `python -m collectors.slurm.native.worker`, started by `client` alone.
+"""The child that reads through pyslurm: `python -m collectors.slurm.native.worker`, started by `client` only.
 
-Each message on stdin is one Question, answered by one Answer on stdout. It ends when its stdin closes, and when
-libslurm ends it. It keeps nothing between two questions but the controller's configuration.
+Each message on stdin is one Question, answered by one NativeReading on stdout. It ends when its stdin closes, or when
+libslurm ends it. Between questions it keeps only the controller's configuration.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from collectors.slurm.transport import TransportInfo
 from . import facts, jobs, pyslurm_library
 from .protocol import NativeReading, Question
 
-#: The controller's configuration may change when it is started anew; it is read again after so long.
+#: Seconds after which the controller's configuration is read again; it may change with a restart.
 CONFIG_S = 600.0
 
 
 class PyslurmReader:
-    """Asks libslurm through pyslurm."""
+    """Reads from libslurm through pyslurm."""
 
     def __init__(self, pyslurm: Any) -> None:
         self.slurm = pyslurm
@@ -35,7 +35,7 @@ class PyslurmReader:
         self._told_at = 0.0
 
     def answer(self, question: Question) -> NativeReading:
-        """Read it. Raises what pyslurm raises, and Unable."""
+        """Read it. Raises pyslurm's errors and PyslurmFault."""
         return self._kinds[question.kind](question)
 
     @property
@@ -65,7 +65,7 @@ class PyslurmReader:
 
     def _nodes(self, _: Question) -> NativeReading:
         records = list(self.slurm.Nodes.load().values())
-        # Where others' jobs are hidden from this user, what is seen says too little.
+        # If other users' jobs are hidden, the visible ones do not show the GPUs in use.
         hidden = "jobs" in [str(one).lower() for one in getattr(self._config(), "private_data", None) or ()]
         seen = os.geteuid() == 0 or not hidden
         used = facts.gpus_in_use(self.slurm.Jobs.load().values()) if seen else None
@@ -96,12 +96,12 @@ class PyslurmReader:
         )
 
     def _tasks(self, question: Question) -> NativeReading:
-        """Those that have ended are not among them: that is said of each when it is sent."""
+        """Ended tasks are not included: sending reports each of them."""
         unable = jobs.numbers_of(self.slurm.Jobs.load().values(), question.action, question.targets)[1]
         return NativeReading(unable={task: why for task, why in unable.items() if why != jobs.GONE})
 
     def _detail(self, question: Question) -> NativeReading:
-        """Found among all jobs: pyslurm's own look-up gives the first task of an array for any of them."""
+        """Searched among all jobs: pyslurm's own look-up returns the first task of an array for any of them."""
         records: Iterable[Any] = self.slurm.Jobs.load().values()
         for record in records:
             if question.job in jobs.ids_of(record):
@@ -113,7 +113,7 @@ class PyslurmReader:
 
 
 def answer(asked: PyslurmReader, question: Question) -> NativeReading:
-    """Read it; what goes wrong is the Answer's fault."""
+    """Read it; an error becomes the answer's fault."""
     try:
         return asked.answer(question)
     except pyslurm_library.PyslurmFault as error:
@@ -140,4 +140,4 @@ def main() -> None:
 if __name__ == "__main__":
     main()
     sys.stderr.flush()
-    os._exit(0)  # pyslurm's objects are not taken apart: libslurm's own end may hang on a dead controller
+    os._exit(0)  # skip the clean-up of pyslurm's objects: libslurm's exit may hang on a dead controller

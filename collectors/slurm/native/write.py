@@ -1,7 +1,7 @@
-"""All that writes through pyslurm, and nothing else: a frozen Change becomes calls of `write_worker`, each a process.
+"""The only code that writes through pyslurm: a frozen Change becomes calls of `write_worker`, each its own process.
 
-Only `collectors.slurm.commands.write` may import this module; a test holds that. A call is sent once. One that was
-killed, that crashed or that got no answer is in doubt: what came of it, the next reading says.
+Only `collectors.slurm.writers` may import this module; a test enforces it. A call is sent once. A call that was killed,
+crashed or got no answer is in doubt: the next reading shows the result.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Call = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class NativeWriter:
-    """Writes through pyslurm, after a site's `prefix`. Keeps nothing between calls."""
+    """Writes with pyslurm, after a site's `prefix`. Keeps no state between calls."""
 
     name = "native"
 
@@ -37,7 +37,7 @@ class NativeWriter:
         self._deadline_s = deadline_s
 
     def why_not(self, change: Change) -> Mapping[str, str]:
-        """Target to why pyslurm cannot do that to it; it asks only about tasks of arrays. Raises SourceFault."""
+        """Target to the reason why pyslurm cannot change it; asks only about array tasks. Raises SourceFault."""
         unable = self._never(change)
         tasks = tuple(one for one in change.targets if "_" in one and one not in unable)
         return unable | dict(self._tasks(change.action, tasks)) if tasks else unable
@@ -50,7 +50,7 @@ class NativeWriter:
             client.close()
 
     def _never(self, change: Change) -> dict[str, str]:
-        """Target to why pyslurm can nowhere do that to it."""
+        """Target to the reason why pyslurm can never change it."""
         what = "drain for a time" if change.resume_after_s is not None else change.action
         why = transport.why_not(self.name, change.action) or transport.why_not(self.name, what)
         if why is not None:
@@ -60,11 +60,11 @@ class NativeWriter:
         return {one: _PART for one in change.targets if not _NUMBER_OR_TASK.fullmatch(one)}
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
-        """Exactly what `send` runs. Raises ValueError where pyslurm cannot do it, and as `argv.checked` does."""
+        """Exactly what `send` runs. Raises ValueError if pyslurm cannot do it, and as `argv.checked_targets`."""
         return tuple(words for words, _ in self._calls(change))
 
     def send(self, change: Change) -> Sequence[Sent]:
-        """Run them in order; after a call that the controller or the caller's rights failed, the rest is left out."""
+        """Run them in order; stop after a call that failed because of the controller or the caller's rights."""
         ended = []
         for words, targets in self._calls(change):
             sent = self._one(words, targets)
@@ -86,7 +86,7 @@ class NativeWriter:
         try:
             ended = process.run(words, deadline_s=self._deadline_s, cap_bytes=1 << 20, env=environment(), spared=True)
         except SourceFault as error:
-            # It could not even be started: that much is certain, for every target.
+            # It could not be started: a certain failure for every target.
             why = str(error.fault)
             return Sent(argv=words, targets=targets, rc=127, err=why, refused=dict.fromkeys(targets, why), fatal=True)
         try:
@@ -102,14 +102,14 @@ class NativeWriter:
         if SENDING in ended.out:
             why = f"{how}; it may have been done. {err}".strip()
             return Sent(argv=words, targets=targets, rc=None, err=why, took_s=ended.took_s)
-        # libslurm ends the process itself where it finds no configuration: nothing was sent, that much is certain.
+        # libslurm ends the process itself without a configuration: certainly nothing was sent.
         why = f"nothing was sent: {err.rpartition(chr(10))[2] or how}"
         return Sent(argv=words, targets=targets, rc=ended.rc or 1, err=f"{why}\n{err}", took_s=ended.took_s,
                     refused=dict.fromkeys(targets, why), fatal=True)  # fmt: skip
 
 
 def _sent(words: tuple[str, ...], targets: tuple[str, ...], result: NativeResult, took_s: float) -> Sent:
-    """What `write_worker` told of its call."""
+    """The result that `write_worker` reported for its call."""
     nothing = result.refused.get("")
     refused = dict.fromkeys(targets, nothing) if nothing else dict(result.refused)
     whys = dict.fromkeys(refused.values())
@@ -120,7 +120,7 @@ def _sent(words: tuple[str, ...], targets: tuple[str, ...], result: NativeResult
 
 
 def _spelt(change: Change, names: tuple[str, ...]) -> list[Call]:
-    """The words of each call behind the program's, with its targets."""
+    """The arguments of each call, with its targets."""
     if change.kind == "node":
         return [
             ((change.action, *_reason(told), argv.checked_nodeset(some)), some)
@@ -148,7 +148,7 @@ def _jobs(names: tuple[str, ...]) -> list[Call]:
 
 
 def _reason(told: argv.Words) -> argv.Words:
-    """Raises ValueError where a node is told more than a reason: pyslurm cannot say it."""
+    """The reason's words. Raises ValueError for further settings of a node: pyslurm cannot send them."""
     if len(told) > 1:
         raise ValueError("pyslurm cannot drain for a time")
     return tuple(f"--reason={one}" for one in told)

@@ -1,5 +1,5 @@
-"""The past through slurmrestd, where a cluster is read over it alone: jobs as the accounting has them, and no events,
-which it has no call for."""
+"""Accounting through slurmrestd, for clusters that are read over it only: jobs, but no events, which it has no call
+for."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Code(Struct, frozen=True, gc=False):
 
     @property
     def pair(self) -> tuple[int | None, int | None]:
-        """Exit code and signal: one that is unset beside the other is none."""
+        """Exit code and signal; an unset one next to a set one is 0."""
         code, signal = self.return_code.value, self.signal.id.value
         return (None, None) if code is None and signal is None else (code or 0, signal or 0)
 
@@ -87,7 +87,7 @@ class _Used(Struct, frozen=True, gc=False):
 
 class _StepTres(Struct, frozen=True, gc=False):
     requested: _Used = _Used()
-    """What its tasks used (TRESUsageIn): so the data parsers call it."""
+    """The usage of its tasks (TRESUsageIn): the data parsers' name for it."""
 
 
 class _JobTres(Struct, frozen=True, gc=False):
@@ -161,24 +161,24 @@ class _Jobs(RestEnvelope):
 
 
 class RestAccounting:
-    """Asks slurmrestd for what slurmdbd keeps."""
+    """Reads slurmdbd's data from slurmrestd."""
 
     def __init__(self, settings: SlurmSettings) -> None:
         self._settings = settings
         self._opened: RestClient | None = None
 
     def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
-        """The runs that ended on a node since then, the last one first. Raises SourceFault."""
+        """The runs that ended on a node since then, newest first. Raises SourceFault."""
         found = self._jobs(f"node={quote(checked_node(node))}&start_time={sacct_time(since)}&skip_steps=true")
         ended = [run for run in map(_run, found) if run.ended is not None]
         return sorted(ended, key=lambda run: -(run.ended or 0))[:most]
 
     def events_of_node(self, node: str, since: int) -> Sequence[NodeEvent]:
-        """Raises SourceFault."""
+        """Always raises SourceFault: slurmrestd has no events."""
         raise SourceFault("missing", _NO_EVENTS, _MEND)
 
     def account_of_job(self, job: str) -> JobAccount:
-        """What a job came to, without events. Raises SourceFault: "missing" for one that slurmdbd does not know."""
+        """The account of a job, without events. Raises SourceFault: "missing" if slurmdbd does not know it."""
         records = self._jobs(f"step={quote(checked_job(job))}&start_time={sacct_time(EARLIEST_EPOCH)}")
         runs = [_run(record) for record in records]
         run, *earlier = runs_of_job(job, runs)
@@ -191,7 +191,7 @@ class RestAccounting:
             run=run,
             earlier=tuple(earlier),
             steps=tuple(map(_step, record.steps[:MAX_STEPS])),
-            # Where nothing gathers (jobacct_gather/none) Slurm writes a nought.
+            # Without jobacct_gather Slurm writes 0.
             cpu_s=cpu if cpu or memory else None,
             memory_mb=None if memory is None else memory / _MB,
             memory_alloc_mb=_count(record.tres.allocated, "mem"),
@@ -224,7 +224,7 @@ def _run(record: _Job) -> PastJob:
     minutes = record.time.limit.value
     state = clean(record.state.current[0]) if record.state.current else "UNKNOWN"
     allocated = record.tres.allocated
-    # Of a run that waits slurmrestd gives times at which it could have run.
+    # For a waiting run slurmrestd gives times at which it could have run.
     waits = state == "PENDING"
     return PastJob(
         id=job,
@@ -271,5 +271,5 @@ def _step(record: _Step) -> Step:
 
 
 def _count(tres: Sequence[_Tres], kind: str, name: str = "") -> int | None:
-    """How much of it there is, None where it is not named."""
+    """Its count, None if it is not listed."""
     return next((one.count for one in tres if one.type == kind and (one.name or "") == name), None)

@@ -1,7 +1,7 @@
-"""The answers of slurmrestd about nodes, partitions, reservations and the controller, as facts.
+"""slurmrestd's answers about nodes, partitions, reservations and the controller, as facts.
 
-Only what wacht shows is decoded. A number is `{set, infinite, number}`: unset is unknown, infinite no limit, and a time
-of 0 none. Names, reasons and comments are cleaned here, once.
+Only the fields that wacht shows are decoded. A number is `{set, infinite, number}`: unset is unknown, infinite no
+limit, and a time of 0 none. Names, reasons and comments are cleaned here, once.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class Number(Struct, frozen=True, gc=False):
 
     @property
     def value(self) -> int | None:
-        """The number, None where it is unset or infinite."""
+        """The number, None if unset or infinite."""
         return int(self.number) if self.set and not self.infinite and self.number is not None else None
 
     @property
     def time(self) -> int | None:
-        """The epoch, None where it is unset or 0."""
+        """The epoch, None if unset or 0."""
         return self.value or None
 
 
 _UNSET = Number()
-#: What Slurm means by "this many bytes are not known" in 64 and 32 bits (NO_VAL64, NO_VAL).
+#: Slurm's values for "unknown" in 64 and 32 bits (NO_VAL64, NO_VAL).
 _NO_VALUES = frozenset({0xFFFFFFFFFFFFFFFE, 0xFFFFFFFE, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFF})
 
 
@@ -53,7 +53,7 @@ _PLACE = {flag: at for at, flag in enumerate(_FLAGS)}
 
 
 class NodeRecord(Struct, gc=False):
-    """What is wanted of a node."""
+    """The used fields of a node."""
 
     name: str
     state: list[str] | None = None
@@ -136,7 +136,7 @@ def _known(value: int | None) -> int | None:
 
 
 def _load(hundredths: int | None) -> float | None:
-    """Slurm keeps hundredths; NO_VAL is what it does not know."""
+    """The load from hundredths; NO_VAL is unknown."""
     known = _known(hundredths)
     return None if known is None else known / 100
 
@@ -172,7 +172,7 @@ class _Tier(Struct, frozen=True, gc=False):
 
 
 class PartitionRecord(Struct, gc=False):
-    """What is wanted of a partition."""
+    """The used fields of a partition."""
 
     name: str
     nodes: _Configured = _Configured()
@@ -193,7 +193,7 @@ class Partitions(RestEnvelope):
 
 
 def partition(record: PartitionRecord) -> Partition:
-    """One record as a Partition. Which one is the default is told from v0.0.45 on."""
+    """One record as a Partition. The default partition is known from v0.0.45 on."""
     allowed = value_or_none(record.accounts.allowed or "ALL")
     return Partition(
         name=clean(record.name),
@@ -215,7 +215,7 @@ def partition(record: PartitionRecord) -> Partition:
 
 
 class ReservationRecord(Struct, gc=False):
-    """What is wanted of a reservation. slurmrestd tells neither whether it is active nor its comment."""
+    """The used fields of a reservation. slurmrestd gives neither whether it is active nor its comment."""
 
     name: str
     start_time: Number = _UNSET
@@ -239,7 +239,7 @@ class Reservations(RestEnvelope):
 
 
 def reservation(record: ReservationRecord, now: float) -> Reservation:
-    """One record as a Reservation, active by its own times as scontrol reckons it."""
+    """One record as a Reservation, active by its own times, as scontrol computes it."""
     starts, ends = record.start_time.time, record.end_time.time
     active = starts is not None and ends is not None and starts <= now <= ends
     return Reservation(
@@ -289,7 +289,7 @@ class Diagnostics(RestEnvelope):
 
 
 def diag(found: _Statistics, reader: str | None) -> Diag:
-    """The controller's own figures. `reader` is whom slurmrestd asks as."""
+    """The controller's own figures. `reader` is the user that slurmrestd uses."""
     calls = found.rpcs_by_user or []
     return Diag(
         server_threads=found.server_thread_count,
@@ -314,7 +314,7 @@ def minutes_s(minutes: int | None) -> int | None:
 
 
 def control(answer: Pings) -> Control:
-    """Which controllers answer; slurmrestd tells no more of Slurm's daemons. Raises SourceFault."""
+    """Which controllers respond; slurmrestd has no more about Slurm's daemons. Raises SourceFault."""
     if not answer.pings:
         raise SourceFault("malformed", "slurmrestd answered /ping/ without any controller", "see its log")
     if not answer.up():

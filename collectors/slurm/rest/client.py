@@ -1,8 +1,7 @@
-"""Asks slurmrestd with httpx, and turns whatever goes wrong into a named fault.
+"""Asks slurmrestd with httpx, and turns errors into named faults.
 
-The whole answer has one deadline (`collectors.http_connection`) and a size, certificates are verified, redirects are
-not followed,
-and nothing is looked up in the environment. A body tells of errors whatever its status says: 24.11 answers 200 to much
+The whole answer has one deadline (`collectors.http_connection`) and a size limit, certificates are verified, redirects
+are not followed, and the environment is ignored. The body reports errors whatever the status: 24.11 answers 200 to much
 that it did not do, and status codes differ by version.
 """
 
@@ -36,19 +35,19 @@ from .stream import Pieces
 
 A = TypeVar("A", bound="RestEnvelope")
 
-#: The data parsers that wacht knows, the newest first: 24.11 has 40 to 42, 25.11 41 to 44, 26.05 42 to 45.
+#: The data parsers that wacht knows, newest first: 24.11 has 40 to 42, 25.11 41 to 44, 26.05 42 to 45.
 PARSERS = (45, 44, 43, 42, 41, 40)
-#: Most bytes of one answer: 100,000 jobs of their own are 0.9 GB, and are decoded piece by piece.
+#: Most bytes of one answer: 100,000 single jobs are 0.9 GB, and are decoded piece by piece.
 MAX_BYTES = 2 << 30
 #: Most bytes of an answer that is decoded whole: all tasks of an array of 10,000 are 80 MB.
 _WHOLE = 256 << 20
-#: Most bytes of an answer that tells of an error, or of a change.
+#: Most bytes of an answer to an error or a change.
 _SMALL = 8 << 20
-#: Nothing but these says that the server never saw what was sent.
+#: Only these errors mean that the server never saw the request.
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 _NO_SUCH_URL = re.compile(rb"Unable (to )?find requested URL")
 
-#: Errors of the controller by their numbers in slurm_errno.h: a kind, and how to mend it.
+#: The controller's errors by number (slurm_errno.h): a kind, and how to fix it.
 _NUMBERED = {
     1007: ("auth", "has slurmrestd munge with the cluster's key?"),
     2002: ("auth", "ask the site for the right to do this"),
@@ -61,9 +60,9 @@ _NUMBERED = {
 }
 
 
-#: SLURM_PROTOCOL_AUTHENTICATION_ERROR: with HTTP 511 it is what slurmctld says of a token (24.11, 26.05).
+#: SLURM_PROTOCOL_AUTHENTICATION_ERROR: with HTTP 511, slurmctld's answer to a bad token (24.11, 26.05).
 BAD_CREDENTIALS = 1007
-#: Unauthorized, and Network Authentication Required: of partitions slurmrestd says no more (26.05.5).
+#: Unauthorized, and Network Authentication Required: for partitions slurmrestd gives no more (26.05.5).
 _WHO = frozenset({401, 511})
 
 
@@ -94,18 +93,18 @@ class _Meta(Struct, gc=False):
 
 
 class RestEnvelope(Struct):
-    """What every answer holds beside its facts."""
+    """The fields of every answer besides its facts."""
 
     errors: list[Error] | None = field(default_factory=list)
     meta: _Meta | None = None
 
 
 class RestUnsent(SourceFault):
-    """The server did not see it: no connection came about, or there was no token to send."""
+    """The server did not see the request: no connection, or no token to send."""
 
 
 class RestRefusal(SourceFault):
-    """The server answered that it does not do this. `code` is its HTTP status, `errors` its own words."""
+    """The server refused. `code` is its HTTP status, `errors` its own words."""
 
     def __init__(
         self, kind: str, what: str, mend: str, code: int, errors: Sequence[Error], rest_s: float = 0.0
@@ -116,8 +115,8 @@ class RestRefusal(SourceFault):
 
     @property
     def of_token(self) -> bool:
-        """Whether it refuses who asks: slurmrestd a missing token, or slurmctld one that has expired or another key
-        signed."""
+        """Whether it refuses the caller: slurmrestd for a missing token, or slurmctld for an expired or wrongly signed
+        one."""
         return self.code in _WHO or self.has(BAD_CREDENTIALS)
 
     def has(self, number: int) -> bool:
@@ -126,7 +125,7 @@ class RestRefusal(SourceFault):
 
 
 class Ping(Struct, gc=False):
-    """What one controller answers. From v0.0.43 on there is no `pinged`, in v0.0.45 no `mode`."""
+    """One controller's answer. From v0.0.43 on there is no `pinged`, in v0.0.45 no `mode`."""
 
     hostname: str | None = None
     responding: bool | None = None
@@ -136,7 +135,7 @@ class Ping(Struct, gc=False):
 
     @property
     def up(self) -> bool:
-        """Whether it answers."""
+        """Whether it responds."""
         return self.responding is True or self.pinged == "UP"
 
 
@@ -146,12 +145,12 @@ class Pings(RestEnvelope):
     pings: list[Ping] | None = None
 
     def up(self) -> bool:
-        """Whether one of the controllers answers."""
+        """Whether one of the controllers responds."""
         return any(one.up for one in self.pings or [])
 
 
 class RestServer:
-    """One slurmrestd as all clients of this process know it: what is there, once that is known, and its tokens."""
+    """One slurmrestd, shared by all clients of this process: its data parser, whether it has slurmdbd, its tokens."""
 
     _known: dict[tuple[str | None, ...], RestServer] = {}  # noqa: RUF012 - the one memory of the process
     _lock = threading.Lock()
@@ -162,23 +161,23 @@ class RestServer:
 
     @classmethod
     def of(cls, settings: SlurmSettings) -> RestServer:
-        """The one for these settings."""
+        """The shared instance for these settings."""
         key = (settings.url, settings.socket, settings.token_file, settings.user)
         with cls._lock:
             return cls._known.setdefault(key, cls(settings))
 
     @classmethod
     def forget(cls) -> None:
-        """Know nothing any more, as a new process does."""
+        """Forget everything, as a new process."""
         with cls._lock:
             cls._known.clear()
 
 
 class RestClient:
-    """Asks one slurmrestd, one question at a time; may be shared by threads, and closed by any."""
+    """Asks one slurmrestd, one request at a time; threads may share it, and any may close it."""
 
     def __init__(self, settings: SlurmSettings, deadline_s: float | None = None) -> None:
-        """Raises SourceFault where the site's certificates are not there or are none."""
+        """Raises SourceFault if the site's certificates are missing or invalid."""
         self._settings = settings
         self._limit = deadline_s or settings.deadline_s
         self._place = RestServer.of(settings)
@@ -201,14 +200,15 @@ class RestClient:
     # -- questions -----------------------------------------------------------------------------------------------------
 
     def there(self) -> ServerInfo:
-        """The newest data parser that both know, and whether there is a slurmdbd. Asks once; raises SourceFault."""
+        """The newest data parser that both sides know, and whether there is a slurmdbd. Asks once; raises
+        SourceFault."""
         if self._place.there is None:
             self.ping()
         assert self._place.there is not None
         return self._place.there
 
     def ping(self) -> Pings:
-        """Find the data parser anew, and whether the controller answers. Raises SourceFault."""
+        """Find the data parser again, and whether the controller responds. Raises SourceFault."""
         for number in PARSERS:
             try:
                 answer = self._ask(f"/slurm/v0.0.{number}/ping/", Pings)
@@ -225,19 +225,19 @@ class RestClient:
                           "is that slurmrestd, of Slurm 23.11 or later?")  # fmt: skip
 
     def controllers(self, answer: Pings) -> Pings:
-        """The answer to a ping, asked again where no controller responded but one does: of a token that is refused
-        /ping/ says only that, with status 200 (26.05.5). Raises SourceFault with the reason."""
+        """The answer to a ping, repeated as another request if no controller responded: for a refused token /ping/ says
+        only that, with status 200 (26.05.5). Raises SourceFault with the reason."""
         if answer.up():
             return answer
         self.get("diag/", RestEnvelope)
         return self.get("ping/", Pings)
 
     def get(self, path: str, kind: type[A], *, database: bool = False) -> A:
-        """The answer to a question, whole. `path` is behind the version. Raises SourceFault."""
+        """The whole answer to a request. `path` comes after the version. Raises SourceFault."""
         return self._ask(self._path(path, database), kind)
 
     def pieces(self, path: str, key: str, kind: type[A], patience: float = 1.0) -> Iterator[A]:
-        """The answer to a question, in pieces as they arrive; errors are raised with the last.
+        """The answer to a request, in pieces as they arrive; errors are raised with the last.
 
         It may take `patience` times the deadline. Raises SourceFault.
         """
@@ -259,9 +259,9 @@ class RestClient:
                 renewed = True
 
     def change(self, method: str, path: str, body: bytes | None, kind: type[A]) -> A:
-        """Send something once, whatever comes of it; errors in its answer are for the caller to read.
+        """Send a change once, whatever happens; the caller reads the errors in its answer.
 
-        Raises SourceFault; Refused where the server says no, Unsent where it certainly never arrived.
+        Raises SourceFault; RestRefusal if the server refuses, RestUnsent if it certainly never arrived.
         """
         try:
             with self._one, self._sent(method, path, body) as answer:
@@ -275,7 +275,7 @@ class RestClient:
             raise SourceFault("malformed", f"{self.where} answered {path} with no JSON that wacht knows") from None
 
     def close(self) -> None:
-        """End what is being asked, from any thread, and ask no more."""
+        """End a running request, from any thread, and accept no more."""
         self._closed = True
         end_requests(self._wire, self._one, self._http)
 
@@ -299,7 +299,7 @@ class RestClient:
                 renewed = True
 
     def _renewed(self, error: RestRefusal) -> bool:
-        """Whether the token was refused and there is another one by now, to ask again with at once."""
+        """Whether the token was refused and a new one is available for a retry."""
         tokens, used = self._place.tokens, self._used
         if tokens is None or used is None or not error.of_token:
             return False
@@ -315,7 +315,7 @@ class RestClient:
 
     @contextlib.contextmanager
     def _sent(self, method: str, path: str, body: bytes | None, patience: float = 1.0) -> Iterator[httpx.Response]:
-        """An answer with status 200, or SourceFault. A question is asked again where a kept connection had ended."""
+        """An answer with status 200, or SourceFault. A read is repeated if a kept connection had ended."""
         kept = self._wire.stream is not None and method == "GET"
         while True:
             if self._closed:
@@ -331,7 +331,7 @@ class RestClient:
                     yield answer
                 return
             except (httpx.RemoteProtocolError, httpx.ReadError) as error:
-                # The server had closed a connection that was kept for the next question.
+                # The server had closed the kept connection.
                 if began or not kept or self._closed:
                     raise self._broken(error) from None
                 kept = False
@@ -365,14 +365,14 @@ class RestClient:
             yield chunk
 
     def _refused(self, path: str, answer: httpx.Response) -> NoReturn:
-        """The server answered, but not with 200."""
+        """Raise the fault of an answer with another status than 200."""
         code = answer.status_code
         content = b"".join(self._chunks(path, answer, _SMALL))
         errors: list[Error] = []
         with contextlib.suppress(MsgspecError, UnicodeDecodeError, ValueError):
             errors = from_json(content, RestEnvelope).errors or []
         if code == 404 and path.startswith("/slurm/") and _NO_SUCH_URL.search(content):
-            self._place.there = None  # another version may be there by now
+            self._place.there = None  # the server may have another version by now
         if errors or code == 511:
             raise self._refusal(path, code, errors or [Error("Protocol authentication error", BAD_CREDENTIALS)])
         said = clean(content[:200].decode("utf-8", "replace").strip().partition("\n")[0])
@@ -434,7 +434,7 @@ class RestClient:
 
 
 def server_info_of(settings: SlurmSettings, deadline_s: float | None = None) -> ServerInfo:
-    """What is at this slurmrestd; it is asked where nobody in this process has. Raises SourceFault."""
+    """What is known of this slurmrestd; it is asked once in a process. Raises SourceFault."""
     known = RestServer.of(settings).there
     if known is not None:
         return known
@@ -446,7 +446,7 @@ def server_info_of(settings: SlurmSettings, deadline_s: float | None = None) -> 
 
 
 def _trusted(settings: SlurmSettings) -> ssl.SSLContext:
-    """The certificates to trust; none are loaded (20 ms) where there is no TLS."""
+    """The trusted certificates; none are loaded (20 ms) without TLS."""
     if settings.url is None or settings.url.startswith("http:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return trusted_certificates(settings.ca)

@@ -26,10 +26,10 @@ class _Diagnostics(RestEnvelope):
 
 
 def controller_clock(settings: SlurmSettings) -> ClockSkew:
-    """It tells its time, to the second, with its figures. Raises SourceFault."""
+    """The controller's clock, to the second, from its figures. Raises SourceFault."""
     client = RestClient(settings)
     try:
-        client.there()  # the first question makes the connection, which takes its time
+        client.there()  # the first request opens the connection, which takes time
         sent = time.time()
         found = client.get("diag/", _Diagnostics).statistics
         said = found.req_time.number if found is not None and found.req_time is not None else None

@@ -1,8 +1,8 @@
-"""From a frozen Change to the calls of slurmrestd. Pure: it asks nothing and looks nothing up.
+"""Turns a frozen Change into calls of slurmrestd. Pure: it sends and reads nothing.
 
-What each call really takes was seen on living daemons (24.11.5 with v0.0.40 to 42, 26.05.5 with v0.0.42 to 45): one
-update of many nodes takes their names as a list; `{"requeue": true}` sets whether a job may be requeued and requeues
-nothing; without `Incomplete` a requeue also reruns jobs that have ended; a change of a task of an array is refused.
+Verified on running daemons (24.11.5 with v0.0.40 to 42, 26.05.5 with v0.0.42 to 45): one update of many nodes takes
+their names as a list; `{"requeue": true}` sets whether a job may be requeued and requeues nothing; without `Incomplete`
+a requeue also reruns jobs that have ended; a change of an array task is refused.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _REQUEUE = {"requeue": ["Incomplete"], "requeuehold": ["Incomplete", "Hold"]}
 
 
 class RestRequest(Struct, frozen=True, kw_only=True):
-    """One call: what is sent, and the targets it is for."""
+    """One call and its targets."""
 
     method: str
     path: str
-    """Behind the version."""
+    """The path after the version."""
     body: Mapping[str, Any]
     targets: tuple[str, ...]
 
     @property
     def sent(self) -> bytes:
-        """The body as it is sent."""
+        """The body as sent."""
         return msgspec.json.encode(self.body)
 
 
 def requests_of(change: Change) -> list[RestRequest]:
-    """Each call, in order and as few as they can be. Everything is checked before the first one is made: this is the
-    last door. Raises ValueError for a Change that is not plain, or that slurmrestd cannot do."""
+    """Each call, in order and as few as possible. Everything is checked before the first one is built: this is the last
+    check. Raises ValueError for a Change that is not plain, or that slurmrestd cannot do."""
     names = checked_targets(change)
     if refused := unable(change, None):
         raise ValueError(next(iter(refused.values())))
@@ -58,7 +58,7 @@ def requests_of(change: Change) -> list[RestRequest]:
 
 
 def unable(change: Change, there: ServerInfo | None) -> dict[str, str]:
-    """Target to why slurmrestd cannot do this to it there; `there` None: nowhere."""
+    """Target to the reason why slurmrestd cannot change it there; `there` None: nowhere."""
     found = {}
     for target in change.targets:
         part = "_" in target or "+" in target

@@ -1,4 +1,4 @@
-"""What Slurm lets the user behind slurmrestd change: from slurmdbd's levels, and from v0.0.45 on who SlurmUser is."""
+"""What Slurm lets slurmrestd's user change: from slurmdbd's levels, and from v0.0.45 on from SlurmUser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collectors.model import Rights, SourceFault
 
 from .client import RestClient, RestEnvelope
 
-#: From this data parser on slurmrestd tells slurmctld's configuration.
+#: The first data parser with slurmctld's configuration.
 _CONF = 45
 
 
@@ -43,7 +43,7 @@ _LEVELS = {"Administrator": (True, True), "Operator": (False, True), "None": (Fa
 
 
 def read_rights(client: RestClient, user: str | None) -> Rights:
-    """The rights of this user. Raises nothing: `why` says what kept it from knowing."""
+    """The rights of this user. Raises nothing: `why` tells why they are unknown."""
     if user is None:
         return Rights(user="?", level="unknown", why="slurmrestd does not tell whom it asks as")
     try:
