@@ -1,7 +1,7 @@
-"""What a change of alerts or silences is: for each silence one request, and the same as a command of amtool.
+"""Turns a change of alerts or silences into one request for each silence, and the same as an amtool command.
 
-Pure, and the last door before anything is sent: what is not plain here is refused, whoever asks. The writer and the
-simulated machine both go through it.
+Pure, and the last check before anything is sent: what is not plain is refused. The writer and the simulated cluster
+both use it.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from collectors.clean import clean, hostile
 from collectors.matchers import spelled, values_of
 from collectors.model import Change, NewSilence
 
-#: Longest that a silence may last: what nobody remembers after a month hides the next failure.
+#: Longest silence, in seconds: one that is forgotten hides the next failure.
 MAX_SILENCE_S = 31 * 86_400
 COMMENT_CAP = 1000
-#: What an id may be made of: it stands in the path of a request.
+#: The form of an id: it becomes part of a request's path.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-#: The one label of a silence that declares an incident. No alert has it, so it keeps none quiet.
+#: The single label of a silence that declares an incident. No alert has it, so it suppresses none.
 INCIDENT = "wacht_incident"
-#: Longest that an incident stands without being declared again, in seconds.
+#: Longest incident without a new declaration, in seconds.
 MAX_INCIDENT_S = 3600
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ACTIONS = {"alert": ("take", "silence"), "silence": ("lift",)}
 
 
 class SilenceRequest(Struct, frozen=True, kw_only=True):
-    """One request: a silence to be made, or the id of one to be ended."""
+    """One request: a silence to create, or the id of one to expire."""
 
     targets: tuple[str, ...]
     argv: tuple[str, ...]
-    """What does exactly the same by hand."""
+    """The amtool command with the same effect."""
     new: NewSilence | None = None
 
 
@@ -63,7 +63,7 @@ def requests_of(change: Change, url: str) -> list[SilenceRequest]:
 
 
 def _declared(change: Change, where: str) -> SilenceRequest:
-    """The silence that declares an incident: of all its nodes one, which meets no alert. Raises ValueError."""
+    """The silence that declares an incident: one for all its nodes, which matches no alert. Raises ValueError."""
     made = change.silences
     if change.kind != "node" or not change.targets or len(made) != 1 or made[0].alerts:
         raise ValueError("an incident is one silence, of nodes and of no alert")
@@ -78,7 +78,7 @@ def _declared(change: Change, where: str) -> SilenceRequest:
 
 
 def body(new: NewSilence, now: float) -> Mapping[str, Any]:
-    """The request that makes it, from now (epoch) on."""
+    """The request body that creates it, from now (epoch) on."""
     starts = datetime.fromtimestamp(now, UTC)
     return {
         "matchers": [
@@ -97,7 +97,7 @@ def _argv(new: NewSilence, where: str) -> tuple[str, ...]:
 
 
 def _checked(new: NewSilence) -> NewSilence:
-    """The silence, or ValueError: its matchers must list what they meet, and meet something that is there."""
+    """The silence, or ValueError: its matchers must list their values, and match an existing alert."""
     if not new.alerts or not new.matchers:
         raise ValueError("a silence without alerts or matchers: nothing is sent")
     holds = False
