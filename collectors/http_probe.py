@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from .bearer_token import read_token
 from .clean import clean
-from .clock_skew import ClockSkew, skew_of
+from .clock import ClockSkew, skew_of
 from .http_connection import Wire, transport_over, trusted_certificates
 from .model import SourceFault
 from .web import WebSettings

@@ -11,7 +11,7 @@ import time
 import msgspec
 import pytest
 
-from collectors.clock_skew import ClockSkew, skew_of
+from collectors.clock import ClockSkew, skew_of
 from collectors.model import SourceFault
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct, field
 
 from collectors.clean import clean
-from collectors.clock_skew import ClockSkew
+from collectors.clock import ClockSkew
 from collectors.decoding import from_json
 from collectors.http_probe import HttpProbe, probe_http
 from collectors.model import SourceFault

@@ -41,7 +41,7 @@ from .plant import (
     Runaway,
     Tray,
 )
-from .queue_limits import Factors, Limit, Limits, Queueing, Share
+from .queue_limits import Association, Factors, Limit, Limits, Queueing, Share, User
 from .slurm import Cost, Diag, Job, JobDetail, Node, Partition, Reservation, Rights
 from .telemetry import (
     FOLLOWERS,
@@ -58,7 +58,6 @@ from .telemetry import (
     SlurmCounts,
     Xid,
 )
-from .users import Association, User
 
 __all__ = [
     "FOLLOWERS",

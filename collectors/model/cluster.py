@@ -10,9 +10,9 @@ from collectors.clean import clean
 from collectors.redaction import redact
 
 from .plant import Checkup, Control, Coolant, Domain, Fabric, FileSystem, Port, Tray
+from .queue_limits import User
 from .slurm import Cost, Diag, Job, Node, Partition, Reservation, Rights
 from .telemetry import Alert, Load, Power, Silence, SlurmCounts, Xid
-from .users import User
 
 
 class ReadOrigin(Struct, frozen=True, kw_only=True):

@@ -9,9 +9,9 @@ from msgspec import Meta, Struct, field
 
 from .cluster import Facts
 from .plant import Attached
+from .queue_limits import User
 from .slurm import Job, JobDetail, Node, Partition, Reservation
 from .telemetry import Alert, Gpu, Matcher, Series, Silence
-from .users import User
 
 
 class NewSilence(Struct, frozen=True, kw_only=True):

@@ -10,8 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from collectors.clean import clean
-from collectors.clock import SystemClock
-from collectors.clock_skew import ClockSkew, skew_of
+from collectors.clock import ClockSkew, SystemClock, skew_of
 from collectors.decoding import from_json
 from collectors.http_probe import probe_http
 from collectors.model import SourceFault

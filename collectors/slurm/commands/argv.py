@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from collectors.clean import clean
 from collectors.model import Change
 
-from . import argv_jobs, argv_nodes, argv_partitions, argv_reservations, argv_users
+from . import argv_jobs, argv_nodes, argv_reservations, argv_users
 from .argv_base import (
     BATCH,
     NAME_PATTERNS,
@@ -44,10 +44,22 @@ PRIORITIES = (1, 0xFFFFFFFD)
 #: Range of ResumeAfter in seconds; below a minute the drain would never be visible.
 RESUME_AFTER_S = (60, 365 * 86_400)
 
+
+def _partition_state(state: str) -> CommandSpec:
+    """Set a partition's state, one call each. Running jobs continue, new ones are accepted and wait (PartitionDown)."""
+
+    def partition_calls(change: Change, names: tuple[str, ...]) -> list[Call]:
+        return [(("scontrol", "update", f"PartitionName={name}", f"State={state}"), (name,)) for name in names]
+
+    return CommandSpec(calls=partition_calls)
+
+
+#: Actions on partitions.
+_PARTITIONS = {"partition-down": _partition_state("DOWN"), "partition-up": _partition_state("UP")}
 #: Kind to the actions with a module of their own. New kinds and actions are registered here.
 COMMAND_SPECS: Mapping[str, Mapping[str, CommandSpec]] = {
     "job": argv_jobs.COMMAND_SPECS, "node": {**argv_nodes.COMMAND_SPECS, **argv_reservations.CREATE},
-    "partition": argv_partitions.COMMAND_SPECS, "reservation": argv_reservations.COMMAND_SPECS,
+    "partition": _PARTITIONS, "reservation": argv_reservations.COMMAND_SPECS,
     "user": argv_users.COMMAND_SPECS,
 }  # fmt: skip
 NODE_STATES = {"drain": "DRAIN", "undrain": "UNDRAIN", "resume": "RESUME", "down": "DOWN"}

@@ -15,7 +15,7 @@ from msgspec import Struct
 from collectors import process
 from collectors.bearer_token import read_token
 from collectors.clean import clean, decode
-from collectors.clock_skew import ClockSkew, skew_of
+from collectors.clock import ClockSkew, skew_of
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 
@@ -36,9 +36,9 @@ EXCESS_COMMANDS = (
 def controller_clock(settings: SlurmSettings) -> ClockSkew:
     """The controller's clock, to the second, over the configured transport. Raises SourceFault."""
     if settings.transport == "rest":
-        from collectors.slurm.rest import controller_clock as look
+        from collectors.slurm.rest import client
 
-        return look.controller_clock(settings)
+        return client.controller_clock(settings)
     sent = time.time()
     with process.extra_environment(settings.surroundings):
         out = decode(ask(["sdiag"], settings.deadline_s))

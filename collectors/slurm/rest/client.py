@@ -23,6 +23,7 @@ from msgspec import MsgspecError, Struct, field
 from collectors import process
 from collectors.bearer_token import Secret
 from collectors.clean import clean
+from collectors.clock import ClockSkew, skew_of
 from collectors.decoding import from_json
 from collectors.http_connection import Wire, end_requests, transport_over, trusted_certificates
 from collectors.model import SourceFault
@@ -454,3 +455,33 @@ def _trusted(settings: SlurmSettings) -> ssl.SSLContext:
 
 def _why(error: BaseException) -> str:
     return clean(str(error)[:300]) or type(error).__name__
+
+
+# -- for `wacht doctor` ------------------------------------------------------------------------------------------------
+
+
+class _Number(Struct, gc=False):
+    number: float | None = None
+
+
+class _ClockStatistics(Struct, gc=False):
+    req_time: _Number | None = None
+
+
+class _Diagnostics(RestEnvelope):
+    statistics: _ClockStatistics | None = None
+
+
+def controller_clock(settings: SlurmSettings) -> ClockSkew:
+    """The controller's clock, to the second, from its figures. Raises SourceFault."""
+    client = RestClient(settings)
+    try:
+        client.there()  # the first request opens the connection, which takes time
+        sent = time.time()
+        found = client.get("diag/", _Diagnostics).statistics
+        said = found.req_time.number if found is not None and found.req_time is not None else None
+        if not said:
+            raise SourceFault("malformed", "slurmrestd tells no time in /diag/")
+        return skew_of(said, 1.0, sent, time.time())
+    finally:
+        client.close()
