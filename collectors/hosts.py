@@ -208,7 +208,7 @@ UNNAMED = NodeNames()
 class NeedsNodeNames(Protocol):
     """A source that finds nodes in labels, and therefore needs Slurm's node names."""
 
-    def know(self, names: NodeNames) -> None:
+    def set_node_names(self, names: NodeNames) -> None:
         """Set Slurm's current node names. May be called by any thread, at any time."""
         ...
 
@@ -245,7 +245,7 @@ class HostMapping(Struct, frozen=True, kw_only=True):
 class ReportsHostMapping(Protocol):
     """A source that reports how it mapped the hosts in its series."""
 
-    def fitted(self) -> tuple[HostMapping, ...]:
+    def host_mappings(self) -> tuple[HostMapping, ...]:
         """One mapping for each kind of series, as of the last reading."""
         ...
 

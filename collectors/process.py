@@ -67,12 +67,12 @@ def count_request() -> None:
 def extra_environment(by: Mapping[str, str]) -> Iterator[None]:
     """Inside this context, commands that this thread starts also get these environment variables: they select the
     cluster."""
-    before = getattr(_counts, "surroundings", {})
-    _counts.surroundings = {**before, **by}
+    before = getattr(_counts, "command_environment", {})
+    _counts.command_environment = {**before, **by}
     try:
         yield
     finally:
-        _counts.surroundings = before
+        _counts.command_environment = before
 
 
 #: The Slurm commands that wacht uses.
@@ -103,7 +103,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     env.setdefault("PATH", os.defpath)
     env["LC_ALL"] = "C.UTF-8"
     env["SLURM_TIME_FORMAT"] = "%s"
-    env.update(getattr(_counts, "surroundings", {}))
+    env.update(getattr(_counts, "command_environment", {}))
     env.update(extra or {})
     return env
 

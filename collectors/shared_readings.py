@@ -299,9 +299,9 @@ def shared_cache_of(cluster: str, share: bool, published: Published | None) -> S
 def publishing_cache(cluster: str, folder: Path) -> SharedCache:
     """The cache of a site's recorder: the folder's group can read what it stores. The site creates the folder, owned by
     the recorder's account or root and not writable by others (`install -d -o wacht -g operators -m 2750`)."""
-    shelf = SharedCache(cluster, None)
-    shelf.publish(folder)
-    return shelf
+    shared_cache = SharedCache(cluster, None)
+    shared_cache.publish(folder)
+    return shared_cache
 
 
 def own_folder() -> Path | None:

@@ -153,7 +153,7 @@ class Waiting:
 
     def __init__(self, **chosen) -> None:
         self.source = console(**chosen)
-        self.door = self.source.shelf._closed = Door()
+        self.door = self.source.shared_cache._closed = Door()
         self._found: queues.Queue = queues.Queue()
         threading.Thread(target=self._work, daemon=True).start()
 

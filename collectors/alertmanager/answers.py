@@ -86,7 +86,7 @@ class AlertAnswers:
             if sign == "="
         }
 
-    def know(self, names: NodeNames) -> None:
+    def set_node_names(self, names: NodeNames) -> None:
         """Set Slurm's node names. May be called by any thread."""
         self.names, self._fits = names, {}
 

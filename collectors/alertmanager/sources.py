@@ -25,11 +25,11 @@ class AlertmanagerReader:
         self._reader = AlertAnswers(settings)
         self._client: AlertmanagerClient | None = None
 
-    def know(self, names: NodeNames) -> None:
+    def set_node_names(self, names: NodeNames) -> None:
         """Set Slurm's node names. May be called by any thread."""
-        self._reader.know(names)
+        self._reader.set_node_names(names)
 
-    def fitted(self) -> tuple[HostMapping, ...]:
+    def host_mappings(self) -> tuple[HostMapping, ...]:
         """How the hosts of the last alerts were mapped to Slurm's nodes."""
         own, names = self._settings, self._reader.names
         fits = tuple(self._reader.seen.values())
@@ -77,13 +77,13 @@ class AlertSource:
             return Facts(alerts=alerts, warnings=(*warnings, f"silences: {error.fault}"))
         return Facts(alerts=alerts, silences=silences, warnings=(*warnings, *more))
 
-    def know(self, names: NodeNames) -> None:
+    def set_node_names(self, names: NodeNames) -> None:
         """Set Slurm's node names. May be called by any thread."""
-        self._asking.know(names)
+        self._asking.set_node_names(names)
 
-    def fitted(self) -> tuple[HostMapping, ...]:
+    def host_mappings(self) -> tuple[HostMapping, ...]:
         """How the hosts of the last alerts were mapped to Slurm's nodes."""
-        return self._asking.fitted()
+        return self._asking.host_mappings()
 
     def close(self) -> None:
         """End a running reading."""

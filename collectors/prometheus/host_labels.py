@@ -33,7 +33,7 @@ Where = tuple[str, tuple[str, ...]]
 
 
 class Hosts:
-    """The hosts of one kind of series. One thread at a time, except for `know`."""
+    """The hosts of one kind of series. One thread at a time, except for `set_node_names`."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Hosts:
         self.labels: Labels = book.labels[kind]
         self._order = self._ordered()
 
-    def know(self, names: NodeNames) -> None:
+    def set_node_names(self, names: NodeNames) -> None:
         """Set Slurm's node names. May be called by any thread."""
         self._next = names
 
@@ -194,7 +194,7 @@ class Hosts:
         """Whether hosts were queried and found."""
         return bool(self._seen or self._unlabelled)
 
-    def fitted(self) -> HostMapping:
+    def host_mappings(self) -> HostMapping:
         """How the hosts of the last query were mapped."""
         return mapping_summary(
             self.what, self.labels, self._seen.values(), self._names, configured=self._rule is not None,
@@ -307,10 +307,10 @@ class HostFamilies:
             kind: Hosts(book, client, kind, what, series, mono) for kind, (what, series) in kinds.items() if series
         }
 
-    def know(self, names: NodeNames) -> None:
+    def set_node_names(self, names: NodeNames) -> None:
         """Set Slurm's node names. May be called by any thread."""
         for one in self._kinds.values():
-            one.know(names)
+            one.set_node_names(names)
 
     def of(self, name: str) -> Hosts:
         """The hosts of a query's series."""
@@ -326,6 +326,6 @@ class HostFamilies:
         for one in self._kinds.values():
             one.look(notes)
 
-    def fitted(self) -> tuple[HostMapping, ...]:
+    def host_mappings(self) -> tuple[HostMapping, ...]:
         """How the hosts of each queried kind were mapped."""
-        return tuple(one.fitted() for one in self._kinds.values() if one.looked)
+        return tuple(one.host_mappings() for one in self._kinds.values() if one.looked)

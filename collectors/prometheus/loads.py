@@ -115,7 +115,7 @@ class LoadReader:
 
     def _unmapped(self) -> SourceFault | None:
         """The fault if there are hosts and none of them is a node."""
-        for one in self.hosts.fitted():
+        for one in self.hosts.host_mappings():
             if one.unlabelled and not one.hosts:
                 what = f"the series of {one.what} have no label {' or '.join(one.labels)}"
                 return SourceFault("empty", what, "see host_labels in docs/configuration.md")

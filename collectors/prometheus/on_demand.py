@@ -48,11 +48,11 @@ class PrometheusTelemetry:
         self._eyes: tuple[PrometheusClient, HostFamilies] | None = None
         """The hosts of all series, and the client that asks for them: one thread at a time, by `_looking`."""
 
-    def know(self, names: NodeNames) -> None:
+    def set_node_names(self, names: NodeNames) -> None:
         """Set Slurm's node names. May be called by any thread."""
         self._names = names
         if self._eyes is not None:
-            self._eyes[1].know(names)
+            self._eyes[1].set_node_names(names)
 
     # -- what the console asks -----------------------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class PrometheusTelemetry:
                 power=("node power", (measured,) if measured else ()),
                 recorded=("recorded series", recorded if self._settings.recorded else ()),
             )  # fmt: skip
-            self._eyes[1].know(self._names)
+            self._eyes[1].set_node_names(self._names)
         return self._eyes[1]
 
     def _spelt(self, nodes: Sequence[str]) -> Mapping[str, Mapping[str, str]]:

@@ -50,18 +50,18 @@ class PrometheusSource:
         if self._reader is None:
             self.client = PrometheusClient(self._settings, self._clock)
             self._reader = self._open(SiteQueries(self._settings), self.client)
-            self.know(self._names)
+            self.set_node_names(self._names)
         return self._reader.read()
 
-    def know(self, names: NodeNames) -> None:
+    def set_node_names(self, names: NodeNames) -> None:
         """Set Slurm's node names. May be called by any thread."""
         self._names = names
         if (hosts := self._hosts) is not None:
-            hosts.know(names)
+            hosts.set_node_names(names)
 
-    def fitted(self) -> tuple[HostMapping, ...]:
+    def host_mappings(self) -> tuple[HostMapping, ...]:
         """How the hosts of its series were mapped to Slurm's nodes."""
-        return () if (hosts := self._hosts) is None else hosts.fitted()
+        return () if (hosts := self._hosts) is None else hosts.host_mappings()
 
     @property
     def _hosts(self) -> HostFamilies | None:

@@ -61,7 +61,7 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Filled in from the cluster's own `racks`."""
 
     @property
-    def surroundings(self) -> Mapping[str, str]:
+    def command_environment(self) -> Mapping[str, str]:
         """Extra environment variables of its commands."""
         return {} if self.conf is None else {"SLURM_CONF": self.conf}
 

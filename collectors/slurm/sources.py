@@ -83,26 +83,26 @@ def _with_overdue(facts: Facts, nodes: Mapping[str, Node], now: float, limit_s: 
 class SharedSlurmSource(SlurmSource):
     """A source whose readings are shared by the consoles of one user."""
 
-    def __init__(self, kind: str, settings: SlurmSettings, reader: TransportReader, shelf: SharedCache) -> None:
+    def __init__(self, kind: str, settings: SlurmSettings, reader: TransportReader, shared_cache: SharedCache) -> None:
         super().__init__(kind, settings, reader)
-        self.shelf = shelf
+        self.shared_cache = shared_cache
 
     def collect(self) -> Facts:
         """Read it once, or take the reading that another console of this user just made. Raises SourceFault."""
-        self.shelf.begin()
+        self.shared_cache.begin()
         facts = super().collect()
-        taken = self.shelf.taken
+        taken = self.shared_cache.taken
         return facts if taken is None else msgspec.structs.replace(facts, taken=taken)
 
     def lend(self, since: float) -> None:
         """From now on accept another console's reading that began at this monotonic time or later."""
-        self.shelf.lend(since)
+        self.shared_cache.lend(since)
 
 
 class UnreadableKind:
     """The reader of a kind that no configured transport can read; every read raises a fault with the reason."""
 
-    shelf = None
+    shared_cache = None
     size = None
 
     def __init__(self, kind: str, transports: Sequence[SlurmTransport]) -> None:
@@ -131,8 +131,8 @@ def open_sources(cluster: str, settings: SlurmSettings) -> Sequence[Collector]:
 def _source(kind: str, settings: SlurmSettings, transports: Sequence[SlurmTransport]) -> SlurmSource:
     transport = first_capable(transports, kind)
     reader: TransportReader = UnreadableKind(kind, transports) if transport is None else transport.reader(kind)
-    if reader.shelf is not None:
-        return SharedSlurmSource(kind, settings, reader, reader.shelf)
+    if reader.shared_cache is not None:
+        return SharedSlurmSource(kind, settings, reader, reader.shared_cache)
     return SlurmSource(kind, settings, reader)
 
 

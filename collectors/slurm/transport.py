@@ -113,20 +113,22 @@ class ServerInfo(Struct, frozen=True, kw_only=True):
     """Whether slurmdbd keeps the accounts; None if unknown."""
 
 
-def why_not(transport: str, what: str, there: ServerInfo | None = None) -> str | None:
-    """Why this transport cannot do that on this server, None if it can. With `there` None: why it can do it on no
+def why_not(transport: str, what: str, server_info: ServerInfo | None = None) -> str | None:
+    """Why this transport cannot do that on this server, None if it can. With `server_info` None: why it can do it on no
     server."""
     for limit in LIMITS:
-        if limit.transport == transport and limit.what == what and not _overcome(limit, there):
+        if limit.transport == transport and limit.what == what and not _overcome(limit, server_info):
             return limit.why
     return None
 
 
-def _overcome(limit: TransportLimit, there: ServerInfo | None) -> bool:
+def _overcome(limit: TransportLimit, server_info: ServerInfo | None) -> bool:
     """Whether a limit does not apply to this server."""
     if limit.slurmdbd:
-        return there is None or there.slurmdbd is True
-    return limit.since is not None and (there is None or (there.parser is not None and there.parser >= limit.since))
+        return server_info is None or server_info.slurmdbd is True
+    return limit.since is not None and (
+        server_info is None or (server_info.parser is not None and server_info.parser >= limit.since)
+    )
 
 
 class TransportInfo(Struct, frozen=True, kw_only=True, rename={"transport": "road"}):
@@ -150,7 +152,7 @@ class TransportReader(Protocol):
     """
 
     @property
-    def shelf(self) -> SharedCache | None:
+    def shared_cache(self) -> SharedCache | None:
         """The cache that consoles share, None if nothing is shared. A reader with a cache runs its commands through
         `cache.run`."""
         ...

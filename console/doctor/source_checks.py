@@ -63,7 +63,7 @@ class SourceRead(Struct, frozen=True, eq=False):
     """One source, as it was read."""
 
     reading: Reading
-    fitted: tuple[HostMapping, ...] = ()
+    host_mappings: tuple[HostMapping, ...] = ()
     """How the hosts in its series were mapped to Slurm's nodes."""
     empty: Mapping[Any, tuple[str, ...]] = {}
     """Of Prometheus: queries that were answered with nothing, to those of their series that are not there."""
@@ -93,10 +93,10 @@ def _read(site: Site, one: Collector, clock: Clock, naming: Naming) -> SourceRea
     naming.wait(one)
     reading = read(site.name, one, clock)
     naming.see(reading)
-    fitted = one.fitted() if isinstance(one, ReportsHostMapping) else ()
+    host_mappings = one.host_mappings() if isinstance(one, ReportsHostMapping) else ()
     settings, client = site.others.get("prometheus"), getattr(one, "client", None)
     if client is None or not isinstance(settings, PrometheusSettings):
-        return SourceRead(reading, fitted)
+        return SourceRead(reading, host_mappings)
     from collectors.prometheus.probe import empty_queries, missing_series
 
     try:
@@ -104,9 +104,9 @@ def _read(site: Site, one: Collector, clock: Clock, naming: Naming) -> SourceRea
         matchers = one.matchers(node) if node is not None and hasattr(one, "matchers") else ()
         missing = missing_series(settings, matchers) if matchers else ()
         blank = (node, missing) if node is not None and missing else None
-        return SourceRead(reading, fitted, empty_queries(settings, client.answered), blank)
+        return SourceRead(reading, host_mappings, empty_queries(settings, client.answered), blank)
     except SourceFault:
-        return SourceRead(reading, fitted)
+        return SourceRead(reading, host_mappings)
 
 
 def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: float, granted_s: float) -> list[Finding]:
@@ -121,8 +121,8 @@ def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: fl
             group.bad(one.name, f"the same as {first}", took_s=round(found.reading.took_s, 4))
         elif isinstance(found, SourceRead):
             _source(group, one, found)
-            for fitted in found.fitted:
-                host_check.told(group, one.name, fitted)
+            for host_mappings in found.host_mappings:
+                host_check.told(group, one.name, host_mappings)
             if found.reading.fault is not None:
                 faults[found.reading.fault] = one.name
         elif found is None:

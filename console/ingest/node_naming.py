@@ -50,7 +50,7 @@ class Naming:
             self._ids = ids
             names = NodeNames(ids)
             for one in self._knowing:
-                one.know(names)
+                one.set_node_names(names)
         self._tried.set()
         return changed and again
 
@@ -71,4 +71,4 @@ def _reads_nodes(source: str) -> bool:
 def tell(one: object, nodes: Mapping[str, Node]) -> None:
     """Tell one that is asked on demand how these nodes are named, where it has to know."""
     if isinstance(one, NeedsNodeNames) and nodes:
-        one.know(NodeNames(node_ids_of(nodes.values())))
+        one.set_node_names(NodeNames(node_ids_of(nodes.values())))

@@ -105,4 +105,4 @@ def publish_to(folder: Path, group: str | None, site: Site, collectors: Sequence
         name = group or "GROUP"
         raise CannotPublish(f"{folder}: {wrong}; make it with: install -d -o ACCOUNT -g {name} -m 2750 {folder}")
     for one in lent:
-        one.shelf.publish(folder)
+        one.shared_cache.publish(folder)

@@ -131,7 +131,7 @@ class SlurmAccounting:
         if left <= 0.1:
             raise SourceFault("timeout", f"no time was left to ask {argv[0]}", _BUSY)
         try:
-            with process.extra_environment(self._settings.surroundings):
+            with process.extra_environment(self._settings.command_environment):
                 return decode(ask(argv, left))
         except SourceFault as error:
             raise _of_accounts(error) from None

@@ -25,8 +25,8 @@ _IDS_A_CALL = 4000
 class CliReader:
     """Reads one kind of facts with the commands that print it."""
 
-    def __init__(self, kind: str, settings: SlurmSettings, shelf: SharedCache) -> None:
-        self.shelf = shelf
+    def __init__(self, kind: str, settings: SlurmSettings, shared_cache: SharedCache) -> None:
+        self.shared_cache = shared_cache
         self.size: int | None = None
         self._settings = settings
         self._nodes = NodeReader(settings.racks, self._run)
@@ -47,12 +47,12 @@ class CliReader:
     def read(self) -> Facts:
         """Read all rows, or take the reading that another console of this user just made. Raises SourceFault."""
         self.size = None
-        with process.extra_environment(self._settings.surroundings):
+        with process.extra_environment(self._settings.command_environment):
             return self._read(self._settings.deadline_s)
 
     def close(self) -> None:
         """Stop waiting for other consoles; `process.stop_all` ends a running command."""
-        self.shelf.close()
+        self.shared_cache.close()
 
     def _all_nodes(self, deadline_s: float) -> Facts:
         nodes, warnings = self._nodes.read(deadline_s)
@@ -64,7 +64,7 @@ class CliReader:
         return Facts(jobs=jobs, warnings=warnings, hidden=frozenset("*") if warnings else frozenset())
 
     def _run(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> ProcessResult:
-        ended = self.shelf.run(argv, deadline_s=deadline_s, cap_bytes=cap_bytes)
+        ended = self.shared_cache.run(argv, deadline_s=deadline_s, cap_bytes=cap_bytes)
         self.size = (self.size or 0) + len(ended.out)
         return ended
 
@@ -90,7 +90,7 @@ class CliTransport(ReadsSmallKindsByName):
 
     def about(self) -> TransportInfo:
         """Whether the controller responds. Raises SourceFault."""
-        with process.extra_environment(self._settings.surroundings):
+        with process.extra_environment(self._settings.command_environment):
             return self._about()
 
     def _about(self) -> TransportInfo:
@@ -104,12 +104,12 @@ class CliTransport(ReadsSmallKindsByName):
 
     def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
         """The nodes of these names as they are now."""
-        with process.extra_environment(self._settings.surroundings):
+        with process.extra_environment(self._settings.command_environment):
             return read_named(names, self._deadline_s)
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         """The jobs of these ids as they are now; squeue refuses a single unknown id and ignores one among many."""
-        with process.extra_environment(self._settings.surroundings):
+        with process.extra_environment(self._settings.command_environment):
             found = self._named(ids)
             wanted = frozenset(ids)
             return with_held_gpus((job for job in found if job.id in wanted), self._deadline_s)
@@ -143,16 +143,16 @@ class CliTransport(ReadsSmallKindsByName):
         return self._listed(mark, command(mark, reservation=reservation))
 
     def _listed(self, mark: str, argv: Sequence[str]) -> Mapping[str, Job]:
-        with process.extra_environment(self._settings.surroundings):
+        with process.extra_environment(self._settings.command_environment):
             rows = fenced(argv, mark, ask(argv, self._deadline_s), len(COLUMNS))
             return with_held_gpus((job for raw in rows if (job := row(raw)) is not None), self._deadline_s)
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
         """The users of these names, from slurmdbd."""
-        with process.extra_environment(self._settings.surroundings):
+        with process.extra_environment(self._settings.command_environment):
             return users.users(names, self._deadline_s)
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job."""
-        with process.extra_environment(self._settings.surroundings):
+        with process.extra_environment(self._settings.command_environment):
             return controller.job_detail(job, self._deadline_s)

@@ -40,7 +40,7 @@ def controller_clock(settings: SlurmSettings) -> ClockSkew:
 
         return client.controller_clock(settings)
     sent = time.time()
-    with process.extra_environment(settings.surroundings):
+    with process.extra_environment(settings.command_environment):
         out = decode(ask(["sdiag"], settings.deadline_s))
     found = _SDIAG_AT.search(out)
     if found is None:
@@ -50,7 +50,7 @@ def controller_clock(settings: SlurmSettings) -> ClockSkew:
 
 def private_data(settings: SlurmSettings) -> frozenset[str]:
     """What slurm.conf's PrivateData hides from ordinary users: `jobs`, `nodes` … Raises SourceFault."""
-    with process.extra_environment(settings.surroundings):
+    with process.extra_environment(settings.command_environment):
         told = lines(ask(["scontrol", "show", "config"], settings.deadline_s), "scontrol show config")
     for line in told:
         key, equal, value = line.partition("=")

@@ -62,7 +62,7 @@ class SlurmQueueing:
             raise SourceFault("missing", "priorities, fair shares and limits are read by Slurm's commands alone",
                               'slurm = { …, fallback = ["cli"] } reads them')  # fmt: skip
         try:
-            with process.extra_environment(self._settings.surroundings):
+            with process.extra_environment(self._settings.command_environment):
                 return lines(ask(argv, self._settings.deadline_s), argv[0])
         except SourceFault as error:
             if "priority plugin" in error.fault.what:

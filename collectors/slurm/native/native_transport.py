@@ -25,7 +25,7 @@ Row = TypeVar("Row", Node, Job)
 class NativeReader:
     """Reads one kind of facts through the child that a transport's readers share."""
 
-    shelf = None
+    shared_cache = None
 
     def __init__(self, kind: str, settings: SlurmSettings, client: NativeClient, closed: Callable[[], None]) -> None:
         self.size: int | None = None

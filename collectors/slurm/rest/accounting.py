@@ -209,7 +209,7 @@ class RestAccounting:
         if self._opened is None:
             self._opened = RestClient(self._settings, min(DEADLINE_S, self._settings.deadline_s))
         client = self._opened
-        if client.there().slurmdbd is False:
+        if client.server_info().slurmdbd is False:
             raise SourceFault("missing", NO_ACCOUNTING)
         return client.get(f"jobs/?show_duplicates=true&{query}", _Jobs, database=True).jobs or []
 

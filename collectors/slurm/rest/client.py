@@ -157,7 +157,7 @@ class RestServer:
     _lock = threading.Lock()
 
     def __init__(self, settings: SlurmSettings) -> None:
-        self.there: ServerInfo | None = None
+        self.server_info: ServerInfo | None = None
         self.tokens = Tokens(settings.token_file, settings.user) if settings.token_file or settings.url else None
 
     @classmethod
@@ -181,7 +181,7 @@ class RestClient:
         """Raises SourceFault if the site's certificates are missing or invalid."""
         self._settings = settings
         self._limit = deadline_s or settings.deadline_s
-        self._place = RestServer.of(settings)
+        self._server = RestServer.of(settings)
         self.where = settings.socket or urlsplit(settings.url or "").netloc
         self._base = (settings.url or "http://localhost").rstrip("/")
         self._closed = False
@@ -200,13 +200,13 @@ class RestClient:
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
-    def there(self) -> ServerInfo:
+    def server_info(self) -> ServerInfo:
         """The newest data parser that both sides know, and whether there is a slurmdbd. Asks once; raises
         SourceFault."""
-        if self._place.there is None:
+        if self._server.server_info is None:
             self.ping()
-        assert self._place.there is not None
-        return self._place.there
+        assert self._server.server_info is not None
+        return self._server.server_info
 
     def ping(self) -> Pings:
         """Find the data parser again, and whether the controller responds. Raises SourceFault."""
@@ -219,7 +219,7 @@ class RestClient:
                 continue
             plugin = answer.meta.plugin if answer.meta is not None else None
             dbd = plugin is not None and "slurmdbd" in (plugin.accounting_storage or "")
-            self._place.there = ServerInfo(parser=number, slurmdbd=dbd)
+            self._server.server_info = ServerInfo(parser=number, slurmdbd=dbd)
             return answer
         first, last = PARSERS[-1], PARSERS[0]
         raise SourceFault("missing", f"{self.where} has none of the data parsers v0.0.{first} to v0.0.{last}",
@@ -283,7 +283,7 @@ class RestClient:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _path(self, rest: str, database: bool = False) -> str:
-        return f"/slurm{'db' if database else ''}/v0.0.{self.there().parser}/{rest}"
+        return f"/slurm{'db' if database else ''}/v0.0.{self.server_info().parser}/{rest}"
 
     def _ask(self, path: str, kind: type[A]) -> A:
         renewed = False
@@ -301,7 +301,7 @@ class RestClient:
 
     def _renewed(self, error: RestRefusal) -> bool:
         """Whether the token was refused and a new one is available for a retry."""
-        tokens, used = self._place.tokens, self._used
+        tokens, used = self._server.tokens, self._used
         if tokens is None or used is None or not error.of_token:
             return False
         tokens.refused(used)
@@ -341,8 +341,8 @@ class RestClient:
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
         headers = {} if body is None else {"Content-Type": "application/json"}
-        if self._place.tokens is not None:
-            token = self._used = self._token(self._place.tokens)
+        if self._server.tokens is not None:
+            token = self._used = self._token(self._server.tokens)
             headers["X-SLURM-USER-TOKEN"] = token.reveal()
             if self._settings.user:
                 headers["X-SLURM-USER-NAME"] = self._settings.user
@@ -373,7 +373,7 @@ class RestClient:
         with contextlib.suppress(MsgspecError, UnicodeDecodeError, ValueError):
             errors = from_json(content, RestEnvelope).errors or []
         if code == 404 and path.startswith("/slurm/") and _NO_SUCH_URL.search(content):
-            self._place.there = None  # the server may have another version by now
+            self._server.server_info = None  # the server may have another version by now
         if errors or code == 511:
             raise self._refusal(path, code, errors or [Error("Protocol authentication error", BAD_CREDENTIALS)])
         said = clean(content[:200].decode("utf-8", "replace").strip().partition("\n")[0])
@@ -397,12 +397,12 @@ class RestClient:
     def _who(self) -> str:
         if self._settings.token_file:
             return f"write a new one to {self._settings.token_file}: scontrol token lifespan=43200, on that cluster"
-        if self._place.tokens is not None:
+        if self._server.tokens is not None:
             return "`scontrol token` made it: is the cluster of this computer's slurm.conf the one behind url?"
         return "on a socket slurmrestd knows only root and its own user, started with -a rest_auth/local; or token_file"
 
     def _refusal(self, path: str, code: int, errors: Sequence[Error]) -> RestRefusal:
-        if self._place.tokens is not None and any(one.error_number == BAD_CREDENTIALS for one in errors):
+        if self._server.tokens is not None and any(one.error_number == BAD_CREDENTIALS for one in errors):
             told = f"{self.where} refuses the token: it has expired, or the key of another cluster signed it"
             return RestRefusal("auth", told, self._who(), code, errors)
         numbered = (_NUMBERED[one.error_number] for one in errors if one.error_number in _NUMBERED)
@@ -436,12 +436,12 @@ class RestClient:
 
 def server_info_of(settings: SlurmSettings, deadline_s: float | None = None) -> ServerInfo:
     """What is known of this slurmrestd; it is asked once in a process. Raises SourceFault."""
-    known = RestServer.of(settings).there
+    known = RestServer.of(settings).server_info
     if known is not None:
         return known
     client = RestClient(settings, deadline_s)
     try:
-        return client.there()
+        return client.server_info()
     finally:
         client.close()
 
@@ -476,7 +476,7 @@ def controller_clock(settings: SlurmSettings) -> ClockSkew:
     """The controller's clock, to the second, from its figures. Raises SourceFault."""
     client = RestClient(settings)
     try:
-        client.there()  # the first request opens the connection, which takes time
+        client.server_info()  # the first request opens the connection, which takes time
         sent = time.time()
         found = client.get("diag/", _Diagnostics).statistics
         said = found.req_time.number if found is not None and found.req_time is not None else None

@@ -57,14 +57,14 @@ def requests_of(change: Change) -> list[RestRequest]:
     return [RestRequest(method="POST", path=f"job/{job}", body=_job(change, job), targets=(job,)) for job in names]
 
 
-def unable(change: Change, there: ServerInfo | None) -> dict[str, str]:
-    """Target to the reason why slurmrestd cannot change it there; `there` None: nowhere."""
+def unable(change: Change, server_info: ServerInfo | None) -> dict[str, str]:
+    """Target to the reason why slurmrestd cannot change it there; `server_info` None: nowhere."""
     found = {}
     for target in change.targets:
         part = "_" in target or "+" in target
-        why = why_not("rest", change.action, there)
+        why = why_not("rest", change.action, server_info)
         if why is None and change.kind == "job" and part:
-            why = why_not("rest", f"{change.action} {TASKS}", there)
+            why = why_not("rest", f"{change.action} {TASKS}", server_info)
         if why is not None:
             found[target] = why
     return found

@@ -30,7 +30,7 @@ from .queue import NO_SUCH_JOB, SINGLY, RestQueue, number_of, read_all, read_som
 class RestReader:
     """Reads one kind of facts, over a connection of its own."""
 
-    shelf = None
+    shared_cache = None
 
     def __init__(self, kind: str, settings: SlurmSettings) -> None:
         self.size: int | None = None
@@ -134,7 +134,7 @@ class RestTransport(ReadsSmallKindsByName):
 
     def why_not(self, what: str) -> str | None:
         """Why it cannot do that here. Asks for the version, once. Raises SourceFault."""
-        return transport.why_not(self.name, what, self._client.there())
+        return transport.why_not(self.name, what, self._client.server_info())
 
     def reader(self, kind: str) -> RestReader:
         """A new reader of all of one kind."""
@@ -150,7 +150,7 @@ class RestTransport(ReadsSmallKindsByName):
             transport=self.name,
             where=self._client.where,
             version=clean(slurm.release) if slurm is not None and slurm.release else None,
-            parser=f"v0.0.{self._client.there().parser}",
+            parser=f"v0.0.{self._client.server_info().parser}",
             user=user_of(self._settings),
         )
 

@@ -58,14 +58,14 @@ def _of(client: RestClient, user: str) -> Rights:
         return Rights(user=name, level="unknown", why="slurmrestd cannot be asked for such a name")
     if user == "root":
         return Rights(user=name, level="root", nodes=True, jobs=True, why="root")
-    there = client.there()
-    told = there.parser is not None and there.parser >= _CONF
+    server_info = client.server_info()
+    told = server_info.parser is not None and server_info.parser >= _CONF
     if told:
         conf = client.get("conf", _Configuration).slurm_conf
         if conf is not None and conf.slurm_user == user:
             return Rights(user=name, level="SlurmUser", nodes=True, jobs=True, why="slurmrestd: conf")
         told = conf is not None and bool(conf.slurm_user)
-    if not there.slurmdbd:
+    if not server_info.slurmdbd:
         if told:
             return Rights(
                 user=name, level="no admin", nodes=False, jobs=False, why="no slurmdbd, so nobody has a level"
