@@ -150,7 +150,7 @@ def _address(handle: Any) -> int:
 
 
 def main(node: str) -> None:
-    """Serve until stdin closes, or until the driver cannot be opened: that is told once."""
+    """Serve until stdin closes, or until the driver cannot be opened, which is reported once."""
     line = ClientPipe()
     line.asked.get()
     try:
