@@ -10,17 +10,18 @@ from .redaction import Secret
 
 __all__ = ["Secret", "read_token"]
 
-LARGEST = 16_384
+MAX_BYTES = 16_384
 
 
 def read_token(path: str) -> Secret:
-    """The token in a file. Raises SourceFault("auth") where others could read it, it is another's, or it is none."""
+    """The token in a file. Raises SourceFault("auth") if others could read it, another user owns it, or it is
+    invalid."""
     where = Path(path).expanduser()
     try:
-        raw = files.read(where, LARGEST, files.SECRET)
+        raw = files.read(where, MAX_BYTES, files.SECRET)
     except OSError as error:
         raise SourceFault("auth", f"cannot read the token file {where}: {error.strerror}", "see token_file") from None
-    except files.Unfit as error:
+    except files.UntrustedFile as error:
         mend = f"try: {error.mend}" if error.mend else "see token_file"
         raise SourceFault("auth", f"the token file {where} is not used: {error.what}", mend) from None
     token = raw.decode("ascii", "replace").strip()

@@ -1,6 +1,6 @@
-"""A child process of this very program: how it is started, and its own end of the pipes.
+"""A child process of this program: how it is started, and its own ends of the pipes.
 
-`process.Child` is the other end. A library that may hang, exit or crash lives in such a child: NVML, pyslurm.
+`process.Child` is the parent's end. Libraries that may hang, exit or crash run in such a child: NVML, pyslurm.
 """
 
 from __future__ import annotations
@@ -16,35 +16,36 @@ from . import process
 
 
 def command(module: str, *words: str) -> list[str]:
-    """How a module of ours is run. `-P`: what lies in its working directory is not imported."""
+    """The command that runs a module of ours. `-P`: nothing is imported from the working directory."""
     return [sys.executable, "-P", "-m", module, *words]
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What it inherits: as any command, where this program and a site's libraries are found, and `extra`."""
+    """The child's environment: a command's, plus the paths of this program and a site's libraries, plus `extra`."""
     more = {"PYTHONPATH": str(Path(collectors.__file__).resolve().parent.parent)}
     if "LD_LIBRARY_PATH" in os.environ:
         more["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return process.environment({**more, **(extra or {})})
 
 
-def take_stdout() -> int:
-    """In the child: keep stdout for messages; what a library prints goes to stderr. Returns its number."""
+def claim_stdout() -> int:
+    """In the child: keep stdout for messages and send what a library prints to stderr. Returns the descriptor for
+    messages."""
     own = os.dup(1)
     os.dup2(2, 1)
     return own
 
 
-def exactly(size: int) -> bytes:
-    """In the child: so many bytes of stdin; fewer at its end."""
+def read_exactly(size: int) -> bytes:
+    """In the child: read `size` bytes of stdin; fewer at its end."""
     found = b""
     while len(found) < size and (chunk := os.read(0, size - len(found))):
         found += chunk
     return found
 
 
-def say(out: int, body: bytes) -> None:
-    """In the child: send one message, whole."""
+def send_message(out: int, body: bytes) -> None:
+    """In the child: send one whole message."""
     frame = memoryview(len(body).to_bytes(4, "big") + body)
     while frame:
         frame = frame[os.write(out, frame) :]

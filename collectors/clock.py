@@ -1,37 +1,39 @@
-"""Where the time comes from, so that tests and replay can hold it in their hand."""
+"""The clock, injected so that tests and replay can control it; and how far another computer's clock is from it."""
 
 from __future__ import annotations
 
 import time
 from typing import Protocol
 
+from msgspec import Struct
+
 
 class Clock(Protocol):
-    """The two times that everything runs on."""
+    """The two times that the program uses."""
 
     def now(self) -> float:
-        """Wall clock, seconds since the epoch (UTC): what people read. May jump."""
+        """Wall clock, seconds since the epoch (UTC), for people to read. May jump."""
         ...
 
     def mono(self) -> float:
-        """Monotonic clock in seconds: what ages and delays are counted with. Never goes back."""
+        """Monotonic clock in seconds, for ages and delays. Never goes back."""
         ...
 
 
 class SystemClock:
-    """The clock of this computer."""
+    """This computer's clock."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
         return time.time()
 
     def mono(self) -> float:
-        """Seconds since some fixed moment."""
+        """Seconds since an arbitrary fixed moment."""
         return time.monotonic()
 
 
 class ManualClock:
-    """A clock that moves only when told to: for tests, and for building the same scene twice."""
+    """A clock that moves only on request: for tests, and for reproducible scenes."""
 
     def __init__(self, now: float = 1_795_000_000.0, mono: float = 0.0) -> None:
         self._now = now
@@ -46,8 +48,25 @@ class ManualClock:
         return self._mono
 
     def advance(self, seconds: float) -> None:
-        """Let both times pass by `seconds`, which must not be negative."""
+        """Advance both times by `seconds`, which must not be negative."""
         if seconds < 0:
             raise ValueError(f"a clock does not go back: {seconds}")
         self._now += seconds
         self._mono += seconds
+
+
+class ClockSkew(Struct, frozen=True, kw_only=True):
+    """Another clock compared with this one."""
+
+    ahead_s: float
+    """Seconds by which it is ahead of this computer's clock; negative: behind."""
+    within_s: float
+    """Uncertainty in seconds: half of the round trip plus half of the resolution of the time that was read."""
+
+
+def skew_of(said: float, step_s: float, sent: float, received: float) -> ClockSkew:
+    """The skew, from the time a clock reported (epoch, rounded down to a multiple of `step_s`) and when the request was
+    sent and the answer received, on this computer's wall clock."""
+    return ClockSkew(
+        ahead_s=said + step_s / 2 - (sent + received) / 2, within_s=max(0.0, received - sent) / 2 + step_s / 2
+    )

@@ -1,12 +1,12 @@
-"""Files, opened with suspicion: whose they are, who else can change or read them, whether they are files at all.
+"""Opens files safely: checks who owns them, who else can change or read them, and that they are plain files.
 
-What wacht believes (configuration, certificates, racks, tokens) is a plain file of this user's or root's, that nobody
-else can write, in a folder of which the same holds; a token nobody else can read either. A link is followed: what
-counts is the file that it leads to, and both folders. What wacht writes for itself (journal, log, crash reports,
-recordings) is a plain file of mode 0600 whatever the umask says, of this user's own, and never at the end of a link.
+Files that wacht trusts (configuration, certificates, racks, tokens) must be plain files of this user or root that
+nobody else can write, in a folder with the same properties; a token must not be readable by others either. Links are
+followed: the target and both folders are checked. Files that wacht writes for itself (journal, log, crash reports,
+recordings) are plain files of mode 0600 whatever the umask, owned by this user, and never reached through a link.
 
-Of the file it is the open descriptor that is looked at: the name may stand for another one by now. A FIFO or a device
-in its place does not block. A file system that hangs does: who must not wait opens in a thread.
+Checks use the open descriptor, since the name may already lead elsewhere. A FIFO or a device in its place does not
+block. A hanging file system does: callers that must not wait open files in a thread.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Mode bits that a file must not have: nobody else can write it; nobody else can read it either.
+#: Mode bits that a file must not have: TRUSTED is not writable by others, SECRET not readable either.
 TRUSTED, SECRET = 0o022, 0o077
 
 
-class Unfit(Exception):
-    """A file that must not be used: `what` is wrong with it, and how to mend it, where there is a way."""
+class UntrustedFile(Exception):
+    """A file that must not be used: `what` is wrong with it, and how to fix it if there is a way."""
 
     def __init__(self, what: str, mend: str = "") -> None:
         super().__init__(f"{what}; try: {mend}" if mend else what)
@@ -32,10 +32,10 @@ class Unfit(Exception):
 
 
 @contextlib.contextmanager
-def reading(path: Path, shut: int | None = TRUSTED, follow: bool = True) -> Iterator[int]:
-    """A descriptor to read a file by. `shut` None takes a plain file of anybody's, in any folder.
+def open_to_read(path: Path, shut: int | None = TRUSTED, follow: bool = True) -> Iterator[int]:
+    """A descriptor for reading a file. `shut` None accepts any plain file, whoever owns it, in any folder.
 
-    Raises OSError, and Unfit for what must not be believed.
+    Raises OSError, and UntrustedFile for a file that fails the checks.
     """
     fd = _opened(path, os.O_RDONLY | (0 if follow else os.O_NOFOLLOW))
     try:
@@ -50,19 +50,20 @@ def reading(path: Path, shut: int | None = TRUSTED, follow: bool = True) -> Iter
 
 
 def read(path: Path, largest: int, shut: int | None = TRUSTED) -> bytes:
-    """What stands in a file, as `reading` opens it. Raises OSError, and Unfit also where it is larger than that."""
-    with reading(path, shut) as fd:
+    """The content of a file, opened with `open_to_read`. Raises OSError; UntrustedFile also above `largest` bytes."""
+    with open_to_read(path, shut) as fd:
         found = bytearray()
-        # No more than that, whatever fstat says: it may grow while it is read.
+        # Read no more than that, whatever fstat says: the file may grow meanwhile.
         while len(found) <= largest and (chunk := os.read(fd, min(1 << 20, largest + 1 - len(found)))):
             found += chunk
     if len(found) > largest:
-        raise Unfit(f"is larger than {_size(largest)}")
+        raise UntrustedFile(f"is larger than {_size(largest)}")
     return bytes(found)
 
 
-def appending(path: Path) -> int:
-    """A descriptor of a file of our own to add to, made where there is none, its folder too. Raises OSError, Unfit."""
+def open_to_append(path: Path) -> int:
+    """A descriptor for appending to a file of our own; the file and its folder are created if missing. Raises OSError,
+    UntrustedFile."""
     make_folder(path.parent)
     _check_room(path.parent)
     fd = _opened(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
@@ -70,9 +71,9 @@ def appending(path: Path) -> int:
         _plain(fd, path)
         found = os.fstat(fd)
         if found.st_uid != os.geteuid():
-            raise Unfit(f"it belongs to another user (uid {found.st_uid})")
+            raise UntrustedFile(f"it belongs to another user (uid {found.st_uid})")
         if found.st_mode & SECRET:
-            # Ours, only too open: what others could already read cannot be helped, the rest can.
+            # Ours, but too open: what others could read so far cannot be undone, the rest can.
             os.fchmod(fd, 0o600)
     except BaseException:
         os.close(fd)
@@ -80,18 +81,18 @@ def appending(path: Path) -> int:
     return fd
 
 
-def creating(path: Path) -> int:
-    """A descriptor of a new file of our own, and its folder where there is none. Raises OSError (FileExistsError where
-    anything is there, be it a link), Unfit."""
+def open_new(path: Path) -> int:
+    """A descriptor of a new file of our own; its folder is created if missing. Raises OSError (FileExistsError if the
+    name exists, even as a link), UntrustedFile."""
     make_folder(path.parent)
     _check_room(path.parent)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(path, flags, 0o600)
 
 
-def is_there(path: Path) -> bool:
-    """Whether anything is there; True also where that is not for this user to see, as in the home of who called `su`:
-    not to know is not to have, and who opens it is told why it cannot be read."""
+def exists(path: Path) -> bool:
+    """Whether the path exists; True also if this user may not see it, as in another user's home after `su`: the caller
+    who opens it then gets the reason why it cannot be read."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -102,7 +103,7 @@ def is_there(path: Path) -> bool:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it that are missing, all of them closed to others whatever the umask says."""
+    """Create a folder and its missing parents, all closed to others whatever the umask says."""
     missing = []
     for one in (path, *path.parents):
         if one.exists():
@@ -114,31 +115,32 @@ def make_folder(path: Path) -> None:
 
 
 def check(path: Path, status: os.stat_result, shut: int) -> None:
-    """Raises Unfit for a file that is neither this user's nor root's, or that others can write, or read if SECRET."""
+    """Raises UntrustedFile for a file that is neither this user's nor root's, or that others can write (or read, with
+    SECRET)."""
     if status.st_uid not in (0, os.geteuid()):
-        raise Unfit(f"it belongs to another user (uid {status.st_uid})", "make a copy of your own")
+        raise UntrustedFile(f"it belongs to another user (uid {status.st_uid})", "make a copy of your own")
     if status.st_mode & shut & TRUSTED:
-        raise Unfit("others can write it", f"chmod {'go-w' if shut == TRUSTED else '600'} {path}")
+        raise UntrustedFile("others can write it", f"chmod {'go-w' if shut == TRUSTED else '600'} {path}")
     if status.st_mode & shut:
-        raise Unfit("others can read it", f"chmod 600 {path}")
+        raise UntrustedFile("others can read it", f"chmod 600 {path}")
 
 
 def check_folder(folder: Path) -> None:
-    """Raises Unfit for a folder in which others can put another file into the place of one; a sticky one holds them."""
+    """Raises UntrustedFile for a folder in which others can replace a file; a sticky folder prevents that."""
     status = folder.stat()
     if status.st_uid not in (0, os.geteuid()):
-        raise Unfit(f"its folder {folder} belongs to another user (uid {status.st_uid})")
+        raise UntrustedFile(f"its folder {folder} belongs to another user (uid {status.st_uid})")
     _check_room(folder)
     if status.st_mode & stat.S_IWGRP and not status.st_mode & stat.S_ISVTX:
-        raise Unfit(f"its group can write in its folder {folder}", f"chmod go-w {folder}")
+        raise UntrustedFile(f"its group can write in its folder {folder}", f"chmod go-w {folder}")
 
 
 def _check_room(folder: Path) -> None:
-    """Raises Unfit for a folder in which everybody can take our file away. Whose it is, and what a group may there, is
-    the site's to say (sudo with the home of somebody else): what is written is our own, and never through a link."""
+    """Raises UntrustedFile for a folder in which everybody can remove our file. Its owner and what a group may do there
+    is the site's decision (sudo with another user's home): what is written is our own, and never through a link."""
     status = folder.stat()
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
-        raise Unfit(f"everybody can write in its folder {folder}", f"chmod go-w {folder}")
+        raise UntrustedFile(f"everybody can write in its folder {folder}", f"chmod go-w {folder}")
 
 
 def _opened(path: Path, flags: int) -> int:
@@ -146,7 +148,7 @@ def _opened(path: Path, flags: int) -> int:
         return os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
     except OSError as error:
         if error.errno == errno.ELOOP and flags & os.O_NOFOLLOW:
-            raise Unfit("it is a symbolic link, this must be a plain file") from None
+            raise UntrustedFile("it is a symbolic link, this must be a plain file") from None
         raise
 
 
@@ -155,7 +157,7 @@ def _plain(fd: int, path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
-        raise Unfit("it is no plain file")
+        raise UntrustedFile("it is no plain file")
 
 
 def _size(largest: int) -> str:

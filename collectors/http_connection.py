@@ -1,7 +1,7 @@
-"""A connection to a server behind HTTP that knows when its answer must have ended.
+"""An HTTP connection with a deadline for the whole answer.
 
-httpx's time-outs begin anew with every byte, so a server that drips would never be late. Here the socket itself knows
-the deadline: every read and write waits for what is left, whatever came before.
+httpx's time-outs start again with every byte, so a slowly dripping server would never time out. Here the socket itself
+has the deadline: every read and write waits only for the time that is left.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from .clean import clean
 from .model import SourceFault
 from .web import ca_file
 
-#: Longest that connecting may take, of the time that there is.
+#: Longest time for connecting, within the deadline.
 CONNECT_S = 5.0
 
 
-def over(wire: Wire, context: ssl.SSLContext) -> httpx.HTTPTransport:
-    """One connection for httpx over this wire, which nothing in the environment leads elsewhere."""
+def transport_over(wire: Wire, context: ssl.SSLContext) -> httpx.HTTPTransport:
+    """An httpx transport with one connection over this network; proxies in the environment are ignored."""
     transport = httpx.HTTPTransport(verify=context, trust_env=False)
-    # httpx offers no way in for a network of one's own; httpcore, which is beneath it, does.
+    # httpx cannot take a network backend; httpcore, which it is built on, can.
     transport._pool = httpcore.ConnectionPool(
         ssl_context=context, max_connections=1, keepalive_expiry=60.0, network_backend=wire
     )
     return transport
 
 
-def trusted(ca: str | None) -> ssl.SSLContext:
-    """The certificates to trust: those of a file, or this computer's. Raises SourceFault."""
+def trusted_certificates(ca: str | None) -> ssl.SSLContext:
+    """The trusted certificates: those of a file, or this computer's. Raises SourceFault."""
     file = ca_file(ca) if ca else None
     try:
         return ssl.create_default_context(cafile=file)
@@ -45,9 +45,9 @@ def trusted(ca: str | None) -> ssl.SSLContext:
 
 
 class Wire(httpcore.SyncBackend):
-    """A network in which everything has ended at `until` (monotonic), and whose one connection can be cut.
+    """A network whose operations all end at `until` (monotonic), and whose one connection can be cut.
 
-    With a `path` every connection goes to that unix socket, whatever the address says.
+    With a `path` every connection goes to that unix socket, whatever the address.
     """
 
     def __init__(self, path: str | None = None) -> None:
@@ -57,7 +57,7 @@ class Wire(httpcore.SyncBackend):
         self.stream: Stream | None = None
 
     def left(self, late: type[httpcore.TimeoutException]) -> float:
-        """Seconds that remain. Raises `late` when there are none."""
+        """Seconds left. Raises `late` if there are none."""
         seconds = self.until - time.monotonic()
         if seconds <= 0:
             raise late("the answer had not ended in time")
@@ -71,7 +71,7 @@ class Wire(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect, in what remains and no more than CONNECT_S."""
+        """Connect within the time left, CONNECT_S at most."""
         limit = min(CONNECT_S, self.left(httpcore.ConnectTimeout))
         if self._path is not None:
             inner = super().connect_unix_socket(self._path, limit)
@@ -81,16 +81,16 @@ class Wire(httpcore.SyncBackend):
         return self.stream
 
     def cut(self) -> None:
-        """End what is being read, in whatever thread: a blocked read returns at once."""
+        """End a read in any thread: a blocked read returns at once."""
         one = self.stream.get_extra_info("socket") if self.stream is not None else None
         if one is not None:
-            with contextlib.suppress(OSError):  # it was gone already
-                # Of the socket below TLS: a goodbye could block as well.
+            with contextlib.suppress(OSError):  # already closed
+                # Shut down the socket below TLS: a TLS close could block as well.
                 socket.socket.shutdown(one, socket.SHUT_RDWR)
 
 
-def end(wire: Wire, asking: threading.Lock, http: httpx.Client) -> None:
-    """End what a client asks, from any thread; whoever is asking just then meets the cut, and closes nothing twice."""
+def end_requests(wire: Wire, asking: threading.Lock, http: httpx.Client) -> None:
+    """End a client's requests, from any thread. A request in progress fails at the cut; nothing is closed twice."""
     wire.cut()
     if asking.acquire(blocking=False):
         try:
@@ -100,7 +100,7 @@ def end(wire: Wire, asking: threading.Lock, http: httpx.Client) -> None:
 
 
 class Stream(httpcore.NetworkStream):
-    """One connection, whose every wait is for what remains."""
+    """One connection; every wait is limited to the time left."""
 
     def __init__(self, inner: httpcore.NetworkStream, wire: Wire) -> None:
         self._inner = inner

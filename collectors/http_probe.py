@@ -1,7 +1,7 @@
-"""One look at a server behind HTTP that is no reading: its settings, its state, the time in its header.
+"""One GET request to an HTTP server that is not a reading: its settings, its state, the time in its header.
 
-For `wacht doctor`. It asks only with GET, has one deadline and a small size, follows nothing, and its token is as in
-the readings: from its file, and sent to this address alone.
+For `wacht doctor`. It uses only GET, has one deadline and a small size limit and follows no redirects. The token is
+read from its file as for readings, and sent to this address only.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from msgspec import Struct
 
 from .bearer_token import read_token
 from .clean import clean
-from .clock_skew import ClockSkew, compared
-from .http_connection import Wire, over, trusted
+from .clock import ClockSkew, skew_of
+from .http_connection import Wire, transport_over, trusted_certificates
 from .model import SourceFault
 from .web import WebSettings
 
 #: Alertmanager's status holds its whole configuration.
-CAP = 4 << 20
+MAX_BYTES = 4 << 20
 
 
 class HttpProbe(Struct, frozen=True, kw_only=True):
-    """What a server answered to one question."""
+    """The answer to one request."""
 
     status: int
     body: bytes
     moment: ClockSkew | None
-    """Its clock, where its header has a date (to the second)."""
+    """The server's clock, if its header has a date (to the second)."""
 
 
-def glance(settings: WebSettings, path: str, deadline_s: float) -> HttpProbe:
-    """The answer to GET `path` (behind the url), whatever its status. Raises SourceFault where there is none."""
+def probe_http(settings: WebSettings, path: str, deadline_s: float) -> HttpProbe:
+    """The answer to GET `path` (appended to the url), whatever its status. Raises SourceFault if there is none."""
     wire = Wire()
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wacht"}
     if settings.token_file:
         headers["Authorization"] = f"Bearer {read_token(settings.token_file).reveal()}"
     wire.until = time.monotonic() + deadline_s
-    transport = over(wire, trusted(settings.ca))
+    transport = transport_over(wire, trusted_certificates(settings.ca))
     try:
         with httpx.Client(transport=transport, trust_env=False, follow_redirects=False, headers=headers) as http:
             sent = time.time()
@@ -48,7 +48,7 @@ def glance(settings: WebSettings, path: str, deadline_s: float) -> HttpProbe:
                 body = b""
                 for chunk in answer.iter_raw():
                     body += chunk
-                    if len(body) > CAP:
+                    if len(body) > MAX_BYTES:
                         raise SourceFault("malformed", f"{path} gave more than wacht ever reads")
                 return HttpProbe(
                     status=answer.status_code, body=body, moment=_moment(answer.headers.get("Date"), sent, received)
@@ -64,4 +64,4 @@ def _moment(date: str | None, sent: float, received: float) -> ClockSkew | None:
         said = parsedate_to_datetime(date or "").timestamp()
     except (ValueError, OverflowError, TypeError):
         return None
-    return compared(said, 1.0, sent, received)
+    return skew_of(said, 1.0, sent, received)

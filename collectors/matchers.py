@@ -1,8 +1,8 @@
-"""Matchers of silences whose meaning is certain: a value, or plain words side by side, escaped as Go's RE2 reads them.
+"""Matchers of silences with a certain meaning: a value, or alternatives of plain words, escaped as Go's RE2 reads them.
 
-Alertmanager anchors every expression by itself (`^(?:…)$`), so `gpu1|gpu2` meets these two and nothing longer. What
-other tools write may be any expression; `words` says None to it and nothing here ever runs it: by a pattern made for
-that, Python's engine would be kept busy for hours.
+Alertmanager anchors every expression itself (`^(?:…)$`), so `gpu1|gpu2` matches these two and nothing longer. Other
+tools may write any expression; `words` returns None for those and nothing here ever runs them: a pattern made for that
+would keep Python's engine busy for hours.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _HEX = re.compile(r"x\{([0-9a-f]{1,6})\}")
 
 
 def one_of(name: str, values: Iterable[str]) -> Matcher:
-    """The matcher that meets exactly these values of a label: `=` where one will do.
+    """The matcher for exactly these values of a label: `=` if one value is enough.
 
-    A value that was made harmless at the edge meets what stood there before, too: Alertmanager still has it so.
+    A value that `clean` changed also matches its original: Alertmanager still has that.
     """
     several = sorted({spelling for value in values for spelling in (value, _raw(value))})
     if len(several) == 1 and not hostile(several[0]):
@@ -32,27 +32,28 @@ def one_of(name: str, values: Iterable[str]) -> Matcher:
 
 
 def quoted(value: str) -> str:
-    """A value as RE2 reads it literally. What steers a terminal stands as \\x{1b}: a pattern is shown to people."""
+    """A value escaped so that RE2 reads it literally. Characters that steer a terminal are written as \\x{1b}: people
+    see the pattern."""
     return "".join(
         f"\\{char}" if char in _META else f"\\x{{{ord(char):x}}}" if hostile(char) else char for char in value
     )
 
 
 def _raw(value: str) -> str:
-    """What a cleaned value may have been."""
+    """The possible original of a cleaned value."""
     return _ESCAPE.sub(_unescaped, value) if "\\" in value else value
 
 
 def _unescaped(match: re.Match[str]) -> str:
     code = match[1]
     point = _NAMED[code] if code in _NAMED else int(code[1:], 16)
-    # A lone surrogate is in no label: Alertmanager speaks UTF-8.
+    # A lone surrogate is in no label: Alertmanager uses UTF-8.
     return match[0] if 0xD800 <= point < 0xE000 or point > 0x10FFFF else chr(point)
 
 
 @lru_cache(maxsize=1024)
 def words(pattern: str) -> frozenset[str] | None:
-    """The only values that a pattern meets, None where it is more than plain words side by side."""
+    """The only values that a pattern matches, None if it is more than alternatives of plain words."""
     found, word, at = [], "", 0
     while at < len(pattern):
         char = pattern[at]
@@ -78,14 +79,14 @@ def words(pattern: str) -> frozenset[str] | None:
 
 
 def values_of(matcher: Matcher) -> frozenset[str] | None:
-    """The values that a matcher is about, met or (`!=`, `!~`) not met; None where nobody can list them."""
+    """The values that a matcher matches or (`!=`, `!~`) excludes; None if they cannot be listed."""
     return words(matcher.value) if matcher.regex else frozenset({matcher.value})
 
 
 def meets(matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool | None:
-    """Whether a silence with these matchers keeps an alert with these labels quiet; None where that is not certain.
+    """Whether a silence with these matchers suppresses an alert with these labels; None if that is not certain.
 
-    A label that is not there has the empty value, as in Alertmanager. No matchers at all meet nothing.
+    A missing label has the empty value, as in Alertmanager. An empty list of matchers matches nothing.
     """
     certain = True
     for matcher in matchers:
@@ -98,7 +99,7 @@ def meets(matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool | None
 
 
 def spelled(matcher: Matcher) -> str:
-    """A matcher as `amtool` and `filter=` take it: the value in quotes, with what would end them escaped."""
+    """A matcher as `amtool` and `filter=` accept it: the value in quotes, with quotes and backslashes escaped."""
     sign = ("!" if not matcher.equal else "") + ("=~" if matcher.regex else "=")
     value = matcher.value.replace("\\", "\\\\").replace('"', '\\"')
     return f'{matcher.name}{"!~" if sign == "!=~" else sign}"{value}"'

@@ -1,24 +1,24 @@
-"""Large pieces of memory come from the system, each for itself, and go back to it."""
+"""Makes large blocks of memory come from the system one by one and return to it."""
 
 from __future__ import annotations
 
 import contextlib
 from functools import cache
 
-#: Bytes from which on a piece is one that goes back: an answer of 100,000 jobs is 18 MB, a row some hundred bytes.
-LARGE = 1 << 20
+#: Blocks from this size on are returned: an answer of 100,000 jobs is 18 MB, a row some hundred bytes.
+LARGE_BYTES = 1 << 20
 _M_MMAP_THRESHOLD = -3
 
 
 @cache
-def give_back() -> None:
-    """From now on, in this process.
+def return_large_blocks() -> None:
+    """Return large blocks from now on, in this process.
 
-    Left alone, glibc takes the first large piece that is freed for a sign that more will come, and puts the next ones
-    of that size among the small ones, where they leave holes: at 12,000 nodes and 100,000 jobs a console grew to 262 MB
-    in 90 s without this, and stayed at 172 MB with it (Slurm 26.05, 2 cores, glibc 2.36).
+    By default glibc takes the first large block that is freed as a sign that more will follow and puts later ones of
+    that size into the heap, where they leave holes: at 12,000 nodes and 100,000 jobs a console grew to 262 MB in 90 s
+    without this call, and stayed at 172 MB with it (Slurm 26.05, 2 cores, glibc 2.36).
     """
-    import ctypes  # late: whoever reads nothing needs none of it
+    import ctypes  # imported late: programs that read nothing do not need it
 
-    with contextlib.suppress(OSError, AttributeError):  # another C library: it has its own ways
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
+    with contextlib.suppress(OSError, AttributeError):  # another C library, with its own allocator
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)

@@ -1,7 +1,7 @@
-"""Node sets: folding names to `gpu[0017-0020]` and back, and sorting them the way people count.
+"""Node sets: folding names to `gpu[0017-0020]` and back, and natural sorting.
 
-ClusterShell does the work, without its group resolver: a group upcall runs a shell, and an unknown `@x` is silently
-empty. It is imported on first use (18 ms), and a set is measured before it is handed over, because
+ClusterShell does the work, without its group resolver: a group upcall runs a shell, and an unknown `@x` silently gives
+an empty set. It is imported on first use (18 ms). A set's size is computed before it is handed over, because
 `gpu[0-3000000]` blocks for 1.3 s.
 """
 
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-#: Longest text that `expand` looks at: 12,000 names with nothing to fold are 120 KB.
+#: Longest text that `expand` accepts: 12,000 names without a range are 120 KB.
 TEXT_CAP = 1 << 20
 _PLAIN = re.compile(r"[A-Za-z0-9_.:-]+")
 _WORD = re.compile(r"(?:[A-Za-z0-9_.:-]|\[[0-9,/-]*\])+")
@@ -22,18 +22,18 @@ _ONE_RANGE = re.compile(r"([A-Za-z0-9_.:-]*[A-Za-z_.:-])\[([0-9]{1,18})-([0-9]{1
 _LAST_DIGITS = re.compile(r"(.*?)([0-9]{1,18})([^0-9]*)", re.DOTALL)
 _FORBIDDEN = {"@": "groups (@)", "*": "wildcards (*)", "!": "exclusion (!)", "&": "intersection (&)", "^": "^"}
 _MANY = 300
-"""Names that ClusterShell folds, along both of two numbers, in 10 ms."""
+"""Names that ClusterShell folds along two numbers in 10 ms."""
 _CACHED_NAMES = 1024
 _ONE_WORD = 120_000
-"""Characters of one argument: Linux takes 128 KiB (MAX_ARG_STRLEN)."""
+"""Characters of one argument: Linux allows 128 KiB (MAX_ARG_STRLEN)."""
 _CACHED_TEXT = 256
 
 
 def expand(text: str, cap: int = 100_000) -> tuple[str, ...]:
-    """The names in a node set, in natural order, each once; commas and blanks separate. "" has none.
+    """The names in a node set, in natural order, without duplicates; commas and blanks separate. Empty for "".
 
-    Raises ValueError, with a message for people, when it is no node set or holds more than `cap` names. Groups and
-    set operators are refused: what they mean depends on the machine they are typed on.
+    Raises ValueError, with a message for people, if it is no node set or holds more than `cap` names. Groups and set
+    operators are refused: their meaning depends on the machine they are typed on.
     """
     if _PLAIN.fullmatch(text):
         return (text,)
@@ -52,11 +52,11 @@ def expand(text: str, cap: int = 100_000) -> tuple[str, ...]:
 
 
 def fold(names: Iterable[str]) -> str:
-    """The shortest way to write these names as a node set: `gpu[0017-0020],login1`. Never raises.
+    """The names folded to a node set: `gpu[0017-0020],login1`. Never raises.
 
-    ClusterShell folds along two numbers, which is as many ranges as Slurm reads in a name. What that takes grows with
-    the square (3,000 names: 1.5 s), so larger sets and deeper names are folded along their last number only; as names
-    with one number are: 100 of them in 0.07 ms instead of 0.75.
+    ClusterShell folds along two numbers, as many ranges as Slurm reads in a name. The cost grows with the square (3,000
+    names: 1.5 s), so larger sets and deeper names are folded along their last number only; so are names with one
+    number: 100 of them in 0.07 ms instead of 0.75.
     """
     unique = list(dict.fromkeys(names))
     if len(unique) < 2:
@@ -71,8 +71,8 @@ def fold(names: Iterable[str]) -> str:
 
 
 def fold_for_slurm(names: Iterable[str]) -> str:
-    """As `fold`, the way every Slurm reads it: before 23.11 it refuses text behind a range (`gpu[1-2].site`,
-    `r[1-2]n1`), so such names are written out. Where that is more than one argument holds they stay folded."""
+    """As `fold`, in a form that every Slurm version reads: before 23.11 it refuses text after a range (`gpu[1-2].site`,
+    `r[1-2]n1`), so such names are written out. If that exceeds one argument they stay folded."""
     text = fold(names)
     if "[" not in text:
         return text
@@ -82,7 +82,7 @@ def fold_for_slurm(names: Iterable[str]) -> str:
 
 
 def is_nodeset(text: str) -> bool:
-    """True when `text` is written as a set (it has a range or a comma) and could be expanded, whatever its size."""
+    """True if `text` is written as a set (it has a range or a comma) and could be expanded, whatever its size."""
     if "[" not in text and "," not in text:
         return False
     try:
@@ -93,8 +93,9 @@ def is_nodeset(text: str) -> bool:
 
 @lru_cache(maxsize=32_768)
 def natural_key(name: str) -> tuple[tuple[str | int, ...], str]:
-    """Sort key that puts gpu2 before gpu10; names that read alike (gpu1, gpu01) keep one order."""
-    # Strings and numbers alternate in every split, so keys compare; digit runs are cut at 18 so that int stays cheap.
+    """Natural sort key: gpu2 before gpu10; names that compare alike (gpu1, gpu01) keep a fixed order."""
+    # Strings and numbers alternate in every split, so keys are comparable; digit runs are cut at 18 so that int stays
+    # cheap.
     return tuple(int(part) if i % 2 else part for i, part in enumerate(_DIGITS.split(name))), name
 
 
@@ -123,12 +124,12 @@ def _measure(text: str) -> tuple[tuple[str, ...], int]:
 
 
 def _same_padding(first: str, last: str) -> bool:
-    """Whether Slurm could have written such a range: `09-11`, `9-11` and, over the digits' end, `0001-12000`."""
+    """Whether Slurm could have written such a range: `09-11`, `9-11` and, across a change of width, `0001-12000`."""
     return len(first) == len(last) or (len(last) > len(first) and not last.startswith("0"))
 
 
 def _even(inside: re.Match[str]) -> str:
-    """`[0001-12000]` as `[0001-9999,10000-12000]`: ClusterShell wants both ends to have the same digits."""
+    """`[0001-12000]` as `[0001-9999,10000-12000]`: ClusterShell requires the same width at both ends."""
     parts = []
     for piece in inside[1].split(","):
         first, _, last = piece.partition("-")
@@ -165,7 +166,7 @@ def _count(piece: str) -> int:
 
 
 def _one_range(word: str, cap: int) -> tuple[str, ...] | None:
-    """`gpu[0001-0016]`, which is what nearly every job and partition holds: 2 us instead of 30."""
+    """Fast path for `gpu[0001-0016]`, the form of nearly every job and partition: 2 us instead of 30."""
     match = _ONE_RANGE.fullmatch(word)
     if match is None:
         return None
@@ -193,7 +194,7 @@ def _expand(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def names_in(folded: str | None) -> tuple[str, ...]:
-    """The names of a node set that Slurm wrote; none where it wrote none, or none that can be read."""
+    """The names of a node set that Slurm wrote; empty if it wrote none, or none that can be read."""
     try:
         return tuple(expand(folded)) if folded else ()
     except ValueError:
@@ -235,14 +236,15 @@ def _fold_last(names: list[str]) -> str:
 
 
 def _ranges(numbers: list[str]) -> str:
-    """What stands for these in a name, written as ClusterShell does: `[0001-0003,0007,10000]`."""
+    """The numbers as ClusterShell writes them in a name: `[0001-0003,0007,10000]`."""
     if len(numbers) == 1:
         return numbers[0]
     found: list[list[str]] = []
     width, value, padded = 0, -2, False
     for text in sorted(sorted(numbers), key=len):
         this = int(text)
-        # A number of another width goes on only where nothing is padded: 9 and 10, not 99 and 0100, nor 01-99 and 100.
+        # A number of another width continues a range only without padding: 9 and 10, not 99 and 0100, nor 01-99 and
+        # 100.
         if this == value + 1 and (len(text) == width or not (padded or text[0] == "0")):
             found[-1][1] = text
         else:
@@ -256,8 +258,8 @@ def _short(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def spans(numbers: Iterable[int]) -> list[list[int]]:
-    """Ascending numbers as the first and the last of each run: 0, 1, 2, 7 are 0 to 2 and 7 to 7."""
+def runs_of(numbers: Iterable[int]) -> list[list[int]]:
+    """Ascending numbers as first and last of each run: 0, 1, 2, 7 gives 0 to 2 and 7 to 7."""
     found: list[list[int]] = []
     for number in numbers:
         if found and number == found[-1][1] + 1:

@@ -1,8 +1,8 @@
-"""Slurm's node states: base words, flags, and the words people say.
+"""Slurm's node states: base words, flags, and display words.
 
 Since Slurm 20.02 a node has one base state and any number of flags. There is no DRAINED token: a DRAIN flag on a
-node that still works is "draining", on one that does not "drained" (slurm/slurm.h, node_state_string in
-slurm_protocol_defs.c, 22.05 to 26.05).
+working node is "draining", on an idle one "drained" (slurm/slurm.h, node_state_string in slurm_protocol_defs.c, 22.05
+to 26.05).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ALIASES = {
     "DRAINED": "DRAIN",
     "DRAINING": "DRAIN",
 }
-# One suffix each: what sinfo and scontrol append to a state word.
+# The suffix of each flag that sinfo and scontrol append to a state word.
 _SUFFIXES = {
     "*": "NOT_RESPONDING",
     "$": "MAINTENANCE",
@@ -42,7 +42,7 @@ _SUFFIXES = {
     "-": "PLANNED",
 }
 
-#: The display words, worst first: the order in which lists and totals show them.
+#: The display words, worst first: the order in lists and totals.
 DISPLAYS = (
     "down",
     "failed",
@@ -65,16 +65,18 @@ DISPLAYS = (
     "idle",
     "future",
 )
-#: Words for nodes on which no new work can start.
-OUT = frozenset({"down", "failed", "invalid", "unknown", "drained", "draining", "failing", "rebooting", "future"})
+#: Display words of nodes that cannot start new work.
+UNAVAILABLE = frozenset(
+    {"down", "failed", "invalid", "unknown", "drained", "draining", "failing", "rebooting", "future"}
+)
 
 
 @lru_cache(maxsize=4096)
 def parse_state(text: str) -> tuple[str, tuple[str, ...]]:
     """Split a state as Slurm prints it (`MIXED+DRAIN`, `down*`) into its base word and its flags, upper case.
 
-    A word that this version does not know is kept as a flag: a new Slurm must not blind the console. Without a base
-    word the base is UNKNOWN.
+    An unknown word is kept as a flag, so that a new Slurm version stays readable. Without a base word the base is
+    UNKNOWN.
     """
     base = ""
     flags: list[str] = []
@@ -93,7 +95,7 @@ def parse_state(text: str) -> tuple[str, tuple[str, ...]]:
 
 @lru_cache(maxsize=4096)
 def display_word(base: str, flags: tuple[str, ...]) -> str:
-    """The one word people use for a node in this state: the worst that is true of it."""
+    """The display word of a node in this state: the worst one that applies."""
     has = frozenset(flags)
     working = base in {"ALLOCATED", "MIXED"} or "COMPLETING" in has
     if "INVALID_REG" in has:
@@ -101,7 +103,7 @@ def display_word(base: str, flags: tuple[str, ...]) -> str:
     if base == "FUTURE":
         return "future"
     if "REBOOT_ISSUED" in has:
-        # Slurm sets DOWN+REBOOT_ISSUED while it reboots a node, and itself writes REBOOT^ then.
+        # Slurm sets DOWN+REBOOT_ISSUED while it reboots a node, and itself prints REBOOT^ then.
         return "rebooting"
     if base == "DOWN":
         return "down"
@@ -116,8 +118,8 @@ def display_word(base: str, flags: tuple[str, ...]) -> str:
     if base in {"UNKNOWN", "ERROR"}:
         return "unknown"
     if "NOT_RESPONDING" in has:
-        # A node that was resumed from DOWN reads IDLE+NOT_RESPONDING until its slurmd registers; one that works and
-        # stopped answering is on its way down.
+        # A node that was resumed from DOWN is IDLE+NOT_RESPONDING until its slurmd registers; a working one that
+        # stopped responding is about to go down.
         return "resuming" if base == "IDLE" and not working else "unknown"
     if "REBOOT_REQUESTED" in has and not working:
         return "rebooting"
@@ -139,8 +141,8 @@ def display_word(base: str, flags: tuple[str, ...]) -> str:
 
 
 def reboot_overdue(flags: tuple[str, ...], issued_at: int | None, now: float, limit_s: float) -> bool:
-    """Whether a node has been rebooting for longer than that. `issued_at`: slurmctld writes "reboot issued" into the
-    reason, and the time with it, when it issues the reboot."""
+    """Whether a node has been rebooting for longer than `limit_s`. `issued_at`: when slurmctld wrote "reboot issued"
+    into the reason."""
     return "REBOOT_ISSUED" in flags and issued_at is not None and now - issued_at > limit_s
 
 
@@ -150,5 +152,5 @@ class _Shown(Protocol):
 
 
 def in_service(names: Iterable[str], nodes: Mapping[str, _Shown]) -> tuple[str, ...]:
-    """Those of these nodes that Slurm has in service; one that it does not know is left out."""
-    return tuple(name for name in names if (node := nodes.get(name)) is not None and node.display not in OUT)
+    """The given nodes that are in service; unknown nodes are left out."""
+    return tuple(name for name in names if (node := nodes.get(name)) is not None and node.display not in UNAVAILABLE)

@@ -1,7 +1,7 @@
-"""The one place where a process starts.
+"""The one place that starts processes.
 
-Every command gets an argv list (no shell), an absolute path, a closed stdin, a small environment, a process group
-of its own, a deadline and an output cap. When one of these runs out, the whole group is killed: SIGTERM, then SIGKILL.
+Every command gets an argv list (no shell), an absolute path, a closed stdin, a small environment, a process group of
+its own, a deadline and an output cap. When a limit is reached, the whole group is killed: SIGTERM, then SIGKILL.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from msgspec import Struct
 from .clean import clean, decode
 from .model import SourceFault
 
-#: What a command inherits. Anything else of the operator's environment stays outside; SLURM_* chooses the cluster.
+#: Variables that a command inherits; the rest of the operator's environment is dropped. SLURM_* selects the cluster.
 _KEPT = ("HOME", "USER", "LOGNAME", "PATH", "XDG_RUNTIME_DIR", "KRB5CCNAME", "SSH_AUTH_SOCK")
-#: SLURM variables that change what a read prints, never where it reads: dropped so that output has one shape.
+#: SLURM variables that change the output of a read but not its source: dropped so that output has one form.
 _SHAPING = ("SLURM_BITSTR_LEN", "SLURM_TOPO_LEN", "SLURM_JSON", "SLURM_YAML", "SLURM_DEBUG_FLAGS")
 GRACE_S = 0.5
 _PIPE = 1 << 16
-"""Bytes to read at once: what a pipe holds."""
+"""Bytes to read at once: the capacity of a pipe."""
 _BEGINNING = 4 << 20
-"""Bytes of an answer that is none, which tell why: a copy of all of it would cost as much again."""
-#: A bulk of 500 targets, each refused with a line.
+"""Bytes kept of an invalid answer, enough to see why; a copy of all of it would double the memory."""
+#: Error output kept: one line for each of 500 refused targets.
 ERR_BYTES = 256 << 10
 
 _live: set[subprocess.Popen[bytes]] = set()
 _live_lock = threading.Lock()
 _counts = threading.local()
 _stops = 0
-"""How often `stop_all` was called: a command that was being started meanwhile must not outlive it."""
+"""How often `stop_all` was called: a command being started meanwhile must not outlive it."""
 
 
 class ProcessResult(Struct, frozen=True, kw_only=True):
@@ -53,28 +53,29 @@ class ProcessResult(Struct, frozen=True, kw_only=True):
     capped: bool = False
 
 
-def started() -> int:
-    """How many commands this thread has started, or questions `asked`: what a source cost is the difference."""
+def count_started() -> int:
+    """How many commands and requests this thread has started; the difference is the cost of a source."""
     return int(getattr(_counts, "started", 0))
 
 
-def asked() -> None:
-    """This thread puts a question to the controller that starts no command: it counts as one."""
-    _counts.started = started() + 1
+def count_request() -> None:
+    """Count a request of this thread to the controller that starts no command."""
+    _counts.started = count_started() + 1
 
 
 @contextlib.contextmanager
-def surrounded(by: Mapping[str, str]) -> Iterator[None]:
-    """Within it, what this thread starts finds these in its environment: which cluster Slurm's commands are for."""
-    before = getattr(_counts, "surroundings", {})
-    _counts.surroundings = {**before, **by}
+def extra_environment(by: Mapping[str, str]) -> Iterator[None]:
+    """Inside this context, commands that this thread starts also get these environment variables: they select the
+    cluster."""
+    before = getattr(_counts, "command_environment", {})
+    _counts.command_environment = {**before, **by}
     try:
         yield
     finally:
-        _counts.surroundings = before
+        _counts.command_environment = before
 
 
-#: Slurm's own commands, as far as any of them is started.
+#: The Slurm commands that wacht uses.
 SLURM = frozenset({"sacct", "sacctmgr", "scancel", "scontrol", "sdiag", "sinfo", "sprio", "squeue", "sshare"})
 
 
@@ -89,20 +90,20 @@ def find(program: str) -> str:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a command: the few kept names, SLURM_*, the C locale in UTF-8, and `extra`."""
+    """The environment of a command: the kept variables, SLURM_*, the C locale in UTF-8, and `extra`."""
     env = {
         key: value
         for key, value in os.environ.items()
         if key in _KEPT or (key.startswith("SLURM_") and key not in _SHAPING)
     }
-    # Output filters of squeue and sinfo hide jobs and nodes when an operator has them in a profile.
+    # Output filters of squeue and sinfo hide jobs and nodes if an operator's profile sets them.
     for key in list(env):
         if key.startswith(("SLURM_CLUSTERS", "SLURM_JOB_", "SLURM_STEP_")):
             del env[key]
     env.setdefault("PATH", os.defpath)
     env["LC_ALL"] = "C.UTF-8"
     env["SLURM_TIME_FORMAT"] = "%s"
-    env.update(getattr(_counts, "surroundings", {}))
+    env.update(getattr(_counts, "command_environment", {}))
     env.update(extra or {})
     return env
 
@@ -116,20 +117,21 @@ def run(
     cwd: str = "/",
     spared: bool = False,
 ) -> ProcessResult:
-    """Run one command to its end, its deadline or its cap, whichever comes first, and return what it said.
+    """Run one command until its end, deadline or output cap, and return its output.
 
-    Blocks the calling thread. Raises SourceFault("missing") when the program cannot be started. A `spared` command
-    changes the machine: `stop_all` leaves it to its deadline, since half a change with no result is the worst end.
+    Blocks the calling thread. Raises SourceFault("missing") if the program cannot be started. A `spared` command
+    changes the cluster: `stop_all` lets it run to its deadline, since a half-done change without a result is the worst
+    outcome.
     """
     began, stops = time.monotonic(), _stops
     timed_out = False
-    asked()
+    count_request()
     try:
         child = subprocess.Popen(
             list(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=dict(env) if env is not None else environment(), cwd=cwd, start_new_session=True, close_fds=True,
         )  # fmt: skip
-    except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in a word of the configuration
+    except (OSError, ValueError) as error:  # ValueError: a NUL or a lone surrogate in a configured word
         why = getattr(error, "strerror", None) or error
         raise SourceFault("missing", clean(f"{argv[0]} cannot be started: {why}"), "check its path and mode") from None
     with _live_lock:
@@ -140,7 +142,8 @@ def run(
         if late:
             _end(child)
         out, err, timed_out, capped = _drain(child, began + deadline_s, cap_bytes)
-        # One that even SIGKILL does not end (state D, or another user's under sudo) is left behind, named a time-out.
+        # A process that even SIGKILL does not end (state D, or another user's under sudo) is abandoned and reported as
+        # a time-out.
         ended = _end(child) if timed_out or capped else True
         rc = child.wait() if ended else -signal.SIGKILL
     finally:
@@ -158,10 +161,10 @@ def run(
 
 
 def _drain(child: subprocess.Popen[bytes], deadline: float, cap: int) -> tuple[bytes, bytes, bool, bool]:
-    """Read both pipes until they close and the child ended, or the deadline or the cap is reached."""
+    """Read both pipes until they close and the child ends, or the deadline or the cap is reached."""
     assert child.stdout is not None and child.stderr is not None
-    # One buffer that grows is given back whole; a list of 4,000 pieces left holes: 256 MB of flood took 1.8 GB, and
-    # 500 MB stayed (glibc 2.36).
+    # One growing buffer is returned to the system whole; a list of 4,000 pieces left holes: 256 MB of output took 1.8
+    # GB, and 500 MB stayed (glibc 2.36).
     out, err = bytearray(), bytearray()
     into = {child.stdout.fileno(): out, child.stderr.fileno(): err}
     with selectors.DefaultSelector() as selector:
@@ -180,7 +183,7 @@ def _drain(child: subprocess.Popen[bytes], deadline: float, cap: int) -> tuple[b
                     return bytes(out[:_BEGINNING]), bytes(err), False, True
                 into[key.fd] += chunk
     try:
-        # Pipes can close before the end: a child that closed its output and goes on is still a hang.
+        # A child that closed its output but still runs is a hang.
         child.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         return bytes(out), bytes(err), True, False
@@ -188,14 +191,14 @@ def _drain(child: subprocess.Popen[bytes], deadline: float, cap: int) -> tuple[b
 
 
 def _end(child: subprocess.Popen[bytes]) -> bool:
-    """End a child and everything in its process group. False when it does not end."""
+    """End a child and its whole process group. False if it does not end."""
     for sig in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, sig)
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(GRACE_S)
             if sig is signal.SIGTERM:
-                # The leader is gone; what it left in its group must not outlive it.
+                # The leader is gone, but the rest of its group must not outlive it.
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(child.pid, signal.SIGKILL)
             return True
@@ -206,12 +209,12 @@ def _end(child: subprocess.Popen[bytes]) -> bool:
     return True
 
 
-def hand_over(argv: Sequence[str]) -> int:
-    """Give the terminal to a program of the operator's own (ssh) and wait until it ends. Returns its exit code.
+def run_in_foreground(argv: Sequence[str]) -> int:
+    """Give the terminal to a program of the operator (ssh) and wait until it ends. Returns its exit code.
 
-    It has the operator's environment, keys and signals, as if started from their shell: the caller must have taken the
-    console off the terminal. What ends the console meanwhile (SIGTERM, SIGHUP) ends the program first. For the main
-    thread. Raises SourceFault("missing") when it cannot be started.
+    It has the operator's environment, keys and signals, as if started from the shell: the caller must have suspended
+    the console first. A SIGTERM or SIGHUP for the console ends the program first. For the main thread only. Raises
+    SourceFault("missing") if it cannot be started.
     """
     try:
         child = subprocess.Popen(list(argv))
@@ -235,7 +238,7 @@ def hand_over(argv: Sequence[str]) -> int:
 
 
 def stop_all() -> None:
-    """Kill every reading command that still runs: called when the console ends."""
+    """Kill every running read command: called when the console ends."""
     global _stops  # noqa: PLW0603 - one number of the whole program, under its lock
     with _live_lock:
         _stops += 1
@@ -246,10 +249,10 @@ def stop_all() -> None:
 
 
 class Child:
-    """A program that lives on and speaks in messages over its pipes: 4 bytes of length, big-endian, then the bytes.
+    """A long-running child that exchanges messages over its pipes: 4 bytes of length, big-endian, then the body.
 
-    Started with the same care as `run` starts a command, and ended by `kill`, by `stop_all` and, since it reads its
-    stdin, by the end of this process. One thread speaks with it and closes it; any thread may kill it.
+    Started as carefully as `run` starts a command, and ended by `kill`, by `stop_all` and, since it reads its stdin, by
+    the end of this process. One thread talks to it and closes it; any thread may kill it.
     """
 
     def __init__(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cap_bytes: int = 16 << 20) -> None:
@@ -277,11 +280,11 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id, which is its process group's too."""
+        """Its process id, also its process group's."""
         return self._child.pid
 
     def how(self) -> str:
-        """How it ended ("ended by signal 11: …"), with the last thing it complained of; "runs" while it does."""
+        """How it ended ("ended by signal 11: …") with its last error output; "runs" while it runs."""
         rc = self._child.poll()
         if rc is None:
             return "runs"
@@ -289,7 +292,7 @@ class Child:
         return (f"ended with {rc}" if rc >= 0 else f"was ended by signal {-rc}") + (f": {said}" if said else "")
 
     def send(self, message: bytes) -> None:
-        """Send one small message. Raises SourceFault("cut") when it has ended or no longer listens."""
+        """Send one small message. Raises SourceFault("cut") if the child has ended or no longer reads."""
         frame = len(message).to_bytes(4, "big") + message
         try:
             whole = os.write(self._in.fileno(), frame) == len(frame)
@@ -299,8 +302,8 @@ class Child:
             raise self._gone()
 
     def receive(self, deadline: float) -> bytes:
-        """Its next message. Raises SourceFault: "timeout" at the deadline (monotonic), "cut" when it has ended,
-        "malformed" when the message would be longer than the cap."""
+        """The next message. Raises SourceFault: "timeout" at the deadline (monotonic), "cut" if it has ended,
+        "malformed" if the message exceeds the cap."""
         while True:
             if len(self._said) >= 4:
                 size = int.from_bytes(self._said[:4], "big")
@@ -336,8 +339,8 @@ class Child:
         return SourceFault("cut", self.how())
 
     def kill(self) -> bool:
-        """End it and its group at once. False when the kernel holds it (state D): it ends when that lets go."""
-        if self._child.returncode is None:  # once waited for, its number may be another's
+        """End it and its group at once. False if the kernel holds it (state D): then it ends when it is released."""
+        if self._child.returncode is None:  # after wait its pid may be another process's
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._child.pid, signal.SIGKILL)
         try:
@@ -349,7 +352,7 @@ class Child:
         return True
 
     def close(self) -> bool:
-        """Kill it and give its pipes back. Only for the thread that speaks with it. False as in `kill`."""
+        """Kill it and close its pipes. Only for the thread that talks to it. False as in `kill`."""
         ended = self.kill()
         self._selector.close()
         for pipe in (self._in, self._out, self._complaints):

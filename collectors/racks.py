@@ -1,4 +1,4 @@
-"""Which rack a node stands in, by the rule that the site's configuration gives."""
+"""Maps nodes to racks, by the rule in the site's configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import files
 from .clean import clean
 from .nodeset import expand
 
-#: 12,000 nodes, each on a line of its own, are 200 kB.
+#: 12,000 nodes, one a line, are 200 kB.
 LARGEST = 4 << 20
 
 
@@ -50,19 +50,19 @@ class RackRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 RackOf = Callable[[str], str | None]
 
 
-def nowhere(name: str) -> str | None:
-    """The rule of a site that names no racks."""
+def no_rack(name: str) -> str | None:
+    """The rule of a site without racks."""
     return None
 
 
 def rack_of(rule: RackRule | None) -> RackOf | None:
-    """The rule as a function of the node's name; None where Slurm's topology must be asked first."""
+    """The rule as a function of the node's name; None if Slurm's topology must be read first."""
     if rule is None:
-        return nowhere
+        return no_rack
     if rule.topology:
         return None
     if rule.file is not None:
-        return listed(read_file(Path(rule.file).expanduser()))
+        return rack_lookup(read_file(Path(rule.file).expanduser()))
     pattern, per = re.compile(rule.pattern or ""), rule.nodes_per_rack
     by_name = "rack" in pattern.groupindex
 
@@ -78,8 +78,8 @@ def rack_of(rule: RackRule | None) -> RackOf | None:
     return by_pattern
 
 
-def listed(racks: Mapping[str, str]) -> RackOf:
-    """The rule of a map from node to rack."""
+def rack_lookup(racks: Mapping[str, str]) -> RackOf:
+    """The rule that looks a node up in this mapping."""
     return racks.get
 
 
@@ -90,7 +90,7 @@ def read_file(path: Path) -> Mapping[str, str]:
         text = files.read(path, LARGEST).decode("utf-8", "replace")
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    except files.Unfit as error:
+    except files.UntrustedFile as error:
         raise ValueError(f"{path}: {error}") from None
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
@@ -106,7 +106,7 @@ def read_file(path: Path) -> Mapping[str, str]:
     return racks
 
 
-def switches(topology: str) -> Mapping[str, str]:
+def leaf_switches(topology: str) -> Mapping[str, str]:
     """Node to leaf switch or block from `scontrol show topology` (topology/tree: lines with Level=0 and Nodes=;
     topology/block: lines that begin with BlockName). Raises ValueError for what is no node set."""
     racks: dict[str, str] = {}

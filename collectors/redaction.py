@@ -1,22 +1,23 @@
-"""Texts that are shown nowhere: a token in a value that no log shows, and its shadow in what others say.
+"""Keeps tokens out of logs, and removes them from texts that others send.
 
-A server that refuses a token may repeat it in its answer, and a proxy whole headers; that answer is shown as a fault.
+A server that refuses a token may repeat it in its answer, and a proxy may repeat whole headers; that answer is shown as
+a fault.
 """
 
 from __future__ import annotations
 
 import re
 
-#: Of a token that was cut somewhere this much gives it away. What is shorter than `_LEAST` is no token of any use, and
-#: may be a part of ordinary words.
+#: The beginning of a token that already gives it away. A text shorter than `_LEAST` is no useful token, and may be a
+#: part of ordinary words.
 _HEAD, _LEAST = 12, 8
-#: Tokens that are remembered; more there are only where they are renewed, and the old ones have ended.
+#: Tokens that are remembered. There are more only if they are renewed, and then the old ones have expired.
 _MOST = 32
 _known: dict[str, re.Pattern[str]] = {}
 
 
 class Secret:
-    """A text that shows itself only when asked to."""
+    """A text that is shown only by `reveal`."""
 
     __slots__ = ("_text",)
 
@@ -40,8 +41,8 @@ class Secret:
         raise TypeError("a secret is not written down")
 
 
-def hidden(text: str) -> str:
-    """The text without any secret of this process, or the beginning of one."""
+def redact(text: str) -> str:
+    """The text with every secret of this process, and the beginning of one, removed."""
     for pattern in list(_known.values()):
         text = pattern.sub("(secret)", text)
     return text

@@ -1,12 +1,12 @@
-"""One reading for several consoles: what a reading command printed, kept in a small file for the next one that asks.
+"""Shares readings between consoles: the output of a read command is kept in a small file for the next console.
 
-The output is kept byte for byte, so whoever takes it goes through the same parser and the same edge as with an answer
-of its own. With it goes the monotonic moment when the command was started: that clock is one for all processes of a
-computer until it boots again, so the age of what is taken is its true age. A file that is not beyond doubt (another
-owner, a link, another boot, cut) is no file, and then the command runs as if there were none.
+The output is kept byte for byte, so it goes through the same parser and `clean` as an answer of one's own. The
+monotonic time of the command's start is kept with it: all processes of a computer share that clock until it boots
+again, so the age is the true age. A file that fails any check (another owner, a link, another boot, cut) is ignored,
+and the command runs as if it did not exist.
 
-Only who says how old an answer may be (`Shelf.lend`) is given one: the poller does; `act`, `snapshot` and the gate do
-not, and always ask the machine itself.
+A cached answer is used only after `SharedCache.lend` has said how old it may be. The poller calls it; `act`, `snapshot`
+and the gate do not, so they always ask Slurm itself.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from msgspec import Struct
 from . import files, process
 from .clean import clean
 from .decoding import msgpack_decoder
-from .model import SourceFault, Taken
+from .model import ReadOrigin, SourceFault
 from .process import ProcessResult
 
-#: 100,000 jobs are 24 MB. What is larger is not kept: the folder of a login is often in memory.
+#: Larger outputs are not kept (100,000 jobs are 24 MB): the folder is often in memory.
 LARGEST = 64 << 20
 _HEAD = 64 << 10
 _VERSION = 1
-#: How often one that waits for another's answer looks for it.
+#: Seconds between looks for another console's answer.
 _LOOK_S = 0.05
-#: The fence at the end of a command's last word: another one in every call, and no part of what is asked.
+#: The fence at the end of a command's last word: it differs in every call and is not part of the question.
 FENCE = re.compile(r"[A-Z]{16}\Z")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-class RunsCommands(Protocol):
-    """Runs a reading command: `process.run`, or a shelf that may have the answer."""
+class CommandRunner(Protocol):
+    """Runs a read command: `process.run`, or a cache that may have the answer."""
 
     def __call__(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> ProcessResult:
-        """As `process.run`; `argv` of what comes back is the command that was really run."""
+        """As `process.run`; `argv` of the result is the command that actually ran."""
         ...
 
 
@@ -67,7 +67,7 @@ class Published(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         self.uid()
 
     def uid(self) -> int:
-        """The number of the owner. Raises ValueError where this host knows no such account."""
+        """The uid of the owner. Raises ValueError if this host does not know the account."""
         try:
             return int(self.owner) if self.owner.isdigit() else pwd.getpwnam(self.owner).pw_uid
         except KeyError:
@@ -75,7 +75,7 @@ class Published(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Head(Struct, frozen=True, kw_only=True):
-    """What stands before the output. `ended.out` is empty here: `size` bytes of it follow."""
+    """The header of a file. `ended.out` is empty here: `size` bytes of output follow."""
 
     version: int
     boot: str
@@ -86,17 +86,17 @@ class _Head(Struct, frozen=True, kw_only=True):
 
 
 class SharedAnswer(Struct, frozen=True, kw_only=True):
-    """A command that was run, and the monotonic moment when it was started."""
+    """A finished command, and the monotonic time of its start."""
 
     begun: float
     ended: ProcessResult
 
 
 class SharedFolder:
-    """A folder of readings, and whom it believes: files of `owner` that nobody else can write.
+    """A folder of readings, and the owner it trusts: files of `owner` that nobody else can write.
 
-    A `private` one is the user's own, closed to all others, and is made where it is missing. Of any other the folder
-    must be there, belong to `owner` or root, and be closed to writing; what is put there its group can read.
+    A `private` folder is the user's own, closed to all others, and created if missing. Any other must exist, belong to
+    `owner` or root and not be writable by others; its group can read what is put there.
     """
 
     def __init__(self, folder: Path, owner: int, *, private: bool) -> None:
@@ -106,7 +106,7 @@ class SharedFolder:
         self._shut = 0o077 if private else 0o022
 
     def get(self, name: str, form: tuple[str, ...], since: float) -> SharedAnswer | None:
-        """The answer of that name, if it was begun at `since` or later; None also for whatever is not to be trusted."""
+        """The answer of that name if it began at `since` or later; None also for an untrusted file."""
         with contextlib.suppress(OSError, ValueError), self._open() as at:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             with os.fdopen(os.open(name, flags, dir_fd=at), "rb") as file:
@@ -117,7 +117,7 @@ class SharedFolder:
                 if length > _HEAD:
                     return None
                 head = msgpack_decoder(_Head).decode(file.read(length))
-                known = head.version == _VERSION and head.boot == boot() and head.form == form
+                known = head.version == _VERSION and head.boot == boot_id() and head.form == form
                 if not known or not since <= head.begun <= time.monotonic() or head.size > LARGEST:
                     return None
                 out = file.read(head.size + 1)
@@ -127,11 +127,11 @@ class SharedFolder:
         return None
 
     def put(self, name: str, form: tuple[str, ...], answer: SharedAnswer) -> bool:
-        """Keep an answer for others; all of it is there at once. False where it cannot be kept: that is no fault."""
+        """Store an answer atomically for other consoles. False if it cannot be stored, which is no fault."""
         out = answer.ended.out
         bare = msgspec.structs.replace(answer.ended, out=b"")
         head = msgspec.msgpack.encode(
-            _Head(version=_VERSION, boot=boot(), form=form, begun=answer.begun, ended=bare, size=len(out))
+            _Head(version=_VERSION, boot=boot_id(), form=form, begun=answer.begun, ended=bare, size=len(out))
         )
         if len(out) > LARGEST or len(head) > _HEAD:
             return False
@@ -148,17 +148,16 @@ class SharedFolder:
                     file.write(out)
                 os.replace(new, name, src_dir_fd=at, dst_dir_fd=at)
             except OSError:
-                # A full disk took a part of it: others need the room.
+                # Remove a partial file of a full disk: others need the space.
                 os.unlink(new, dir_fd=at)
                 raise
             return True
         return False
 
     def lock(self, name: str, until: float) -> int | None:
-        """Try to be the one that asks, until that monotonic moment at most: a descriptor to close, None when another
-        is. Where there can be no lock, or its holder is past its own moment (it hangs, or was stopped with ^Z), -1:
-        nothing to wait for, nothing to close.
-        """
+        """Try to become the one that runs the command, until that monotonic time at most. Returns a descriptor to
+        close; None if another console runs it; -1 if locking is impossible, or the holder exceeded its time (it hangs,
+        or was stopped with ^Z): then there is nothing to wait for or to close."""
         fd = -1
         try:
             with self._open() as at:
@@ -168,7 +167,7 @@ class SharedFolder:
         except BlockingIOError:
             said = os.pread(fd, 32, 0)
             os.close(fd)
-            # One that has only just got it may not have written yet: what the holder before it wrote is then read.
+            # A holder that has just got the lock may not have written yet; then the time of the one before is read.
             return None if not said or time.monotonic() <= float(said) else -1
         except OSError:
             if fd >= 0:
@@ -178,7 +177,7 @@ class SharedFolder:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[int]:
-        """The folder, looked at once and then held. Raises OSError where it is not to be trusted."""
+        """The folder, checked once and then held open. Raises OSError if it is not trusted."""
         if self._private:
             files.make_folder(self.folder)
         at = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -193,10 +192,10 @@ class SharedFolder:
         return status.st_uid in owners and not status.st_mode & self._shut
 
 
-class Shelf:
-    """The reading commands of one source: run, or taken from another console of the same user or from the recorder.
+class SharedCache:
+    """The read commands of one source: run, or taken from another console of the same user or from the recorder.
 
-    Used by one thread. `cluster` is the name the console gives it; `own` None keeps nothing.
+    Used by one thread. `cluster` is the console's name for it; `own` None stores nothing.
     """
 
     def __init__(self, cluster: str, own: SharedFolder | None, published: SharedFolder | None = None) -> None:
@@ -211,36 +210,36 @@ class Shelf:
         self._closed = threading.Event()
 
     def lend(self, since: float) -> None:
-        """From now on an answer will do that was begun at this monotonic moment or later."""
+        """From now on accept an answer that began at this monotonic time or later."""
         self._since = since
 
     def begin(self) -> None:
-        """Begin a reading: its first command may be as old as `lend` said, all others no older than the first."""
+        """Begin a reading: its first command may be as old as `lend` said, the others no older than the first."""
         self._first, self._took, self._lent = None, 0.0, True
 
     @property
-    def taken(self) -> Taken | None:
-        """Of the reading that was begun; None where nothing was to be lent, or nothing was asked."""
+    def taken(self) -> ReadOrigin | None:
+        """Where the current reading came from; None if sharing is off or nothing was asked."""
         if self._since is None or self._first is None:
             return None
-        return Taken(begun=self._first, took_s=self._took, lent=self._lent)
+        return ReadOrigin(begun=self._first, took_s=self._took, lent=self._lent)
 
     def publish(self, folder: Path) -> None:
-        """From now on keep what is read in this folder, where its group can read it: for a site's recorder."""
+        """From now on store what is read in this folder for its group: for a site's recorder."""
         self._own, self._published = SharedFolder(folder, os.geteuid(), private=False), None
 
     def close(self) -> None:
-        """Wait for nobody any longer."""
+        """Stop waiting for other consoles."""
         self._closed.set()
 
     def run(self, argv: Sequence[str], *, deadline_s: float, cap_bytes: int) -> ProcessResult:
-        """The answer to a command: lent, or asked for. Blocks for twice the deadline at most: once for another's
-        answer, once for its own. Raises SourceFault as `process.run`, and "cut" when closed."""
+        """The answer to a command, cached or run. Blocks for twice the deadline at most: once for another console's
+        answer, once for its own. Raises SourceFault as `process.run`, and "cut" if closed."""
         if self._since is None:
             return process.run(argv, deadline_s=deadline_s, cap_bytes=cap_bytes)
-        form = form_of(argv)
-        name = name_of(self._cluster, form)
-        # A console must never be given what it has already: then its facts would stand still.
+        form = question_of(argv)
+        name = file_name_of(self._cluster, form)
+        # A console must not get the answer it already has: its facts would never advance.
         newer = math.nextafter(self._seen.get(name, -math.inf), math.inf)
         since = max(newer, self._since) if self._first is None else self._first
         answer = self._ask(argv, form, name, since, deadline_s, cap_bytes)
@@ -256,7 +255,7 @@ class Shelf:
         until = time.monotonic() + deadline_s
         lock: int | None = None
         try:
-            # With the lock it looks once more: another may have answered and let go in between.
+            # Look again with the lock held: another console may have answered and released it in between.
             while (found := self._look(name, form, since)) is None and lock is None and self._own is not None:
                 lock = self._own.lock(name, time.monotonic() + deadline_s + 2 * process.GRACE_S)
                 if lock is None:
@@ -270,8 +269,8 @@ class Shelf:
             begun = time.monotonic()
             ended = process.run(argv, deadline_s=deadline_s, cap_bytes=cap)
             answer = SharedAnswer(begun=begun, ended=ended)
-            # What ended by a signal was ended by this console's own end. A refusal is an answer: asked again by each
-            # of several, it would cost the controller in trouble several times.
+            # A command ended by a signal was ended by this console's own exit. A refusal is an answer: repeated by
+            # every console it would cost an overloaded controller several times.
             if self._own is not None and lock is not None and lock >= 0 and (ended.rc >= 0 or ended.timed_out):
                 self._own.put(name, form, answer)
             return answer
@@ -286,27 +285,28 @@ class Shelf:
         return None
 
 
-def shelf_of(cluster: str, share: bool, published: Published | None) -> Shelf:
-    """The shelf of a console: the user's own folder, unless sharing is off or a token says who asks, and the site's."""
-    own = own_folder() if share and "SLURM_JWT" not in os.environ and boot() else None
-    return Shelf(
+def shared_cache_of(cluster: str, share: bool, published: Published | None) -> SharedCache:
+    """The cache of a console: the user's own folder, unless sharing is off or a token identifies the caller; and the
+    site's."""
+    own = own_folder() if share and "SLURM_JWT" not in os.environ and boot_id() else None
+    return SharedCache(
         cluster,
         SharedFolder(own, os.geteuid(), private=True) if own is not None else None,
         SharedFolder(Path(published.folder), published.uid(), private=False) if published is not None else None,
     )
 
 
-def publisher(cluster: str, folder: Path) -> Shelf:
-    """The shelf of a site's recorder: what it reads, the group of the folder can read. The folder is the site's to
-    make: of the recorder's account or root, writable by nobody else (`install -d -o wacht -g operators -m 2750`)."""
-    shelf = Shelf(cluster, None)
-    shelf.publish(folder)
-    return shelf
+def publishing_cache(cluster: str, folder: Path) -> SharedCache:
+    """The cache of a site's recorder: the folder's group can read what it stores. The site creates the folder, owned by
+    the recorder's account or root and not writable by others (`install -d -o wacht -g operators -m 2750`)."""
+    shared_cache = SharedCache(cluster, None)
+    shared_cache.publish(folder)
+    return shared_cache
 
 
 def own_folder() -> Path | None:
-    """Where this user's consoles share: the login's own folder if it is this user's (not so after `su`), or the cache;
-    None where there is no home."""
+    """The folder that this user's consoles share: the login's runtime folder if it is this user's (not after `su`), or
+    the cache; None without a home."""
     login = os.environ.get("XDG_RUNTIME_DIR")
     with contextlib.suppress(OSError):
         if login and login.startswith("/") and Path(login).stat().st_uid == os.geteuid():
@@ -317,22 +317,22 @@ def own_folder() -> Path | None:
     return None
 
 
-def form_of(argv: Sequence[str]) -> tuple[str, ...]:
-    """What a command asks, whatever its fence."""
+def question_of(argv: Sequence[str]) -> tuple[str, ...]:
+    """The command without its fence."""
     return (*argv[:-1], FENCE.sub("", argv[-1]))
 
 
-def name_of(cluster: str, form: Sequence[str]) -> str:
-    """The file's name: told apart by cluster, computer (a home may be on several), configuration and command."""
-    from hashlib import sha256  # it brings a library with it, and nobody asks before the first frame
+def file_name_of(cluster: str, form: Sequence[str]) -> str:
+    """The file's name, distinct by cluster, computer (a home may be shared by several), configuration and command."""
+    from hashlib import sha256  # it loads a library that is not needed before the first frame
 
     key = (cluster, os.uname().nodename, os.environ.get("SLURM_CONF", ""), *form)
     return f"{PurePath(form[0]).name}-{sha256(repr(key).encode()).hexdigest()[:24]}"
 
 
 @cache
-def boot() -> str:
-    """This run of this computer, "" where it does not tell: the monotonic clock means nothing beyond it."""
+def boot_id() -> str:
+    """The boot id of this computer, "" if unknown: the monotonic clock is meaningless beyond one boot."""
     try:
         return _BOOT.read_text("ascii").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Finds what can be collected: one light descriptor a subpackage, nothing heavy imported until a source is opened."""
+"""Finds the collectors: one light descriptor a subpackage; heavy modules are imported when a source is opened."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ from .model import Collector
 class Descriptor(Struct, frozen=True, kw_only=True):
     """What a subpackage of `collectors` offers.
 
-    `key` is its table in the configuration of a cluster and the first part of its sources' names; `settings` the
-    Struct that checks that table; `opens` names `module:function`, called with the cluster's name and the settings,
-    returning the Collectors. `automatic` sources are opened without configuration when `present` says they are there.
+    `key` is its table in a cluster's configuration and the first part of its sources' names. `settings` is the Struct
+    that checks that table. `opens` names `module:function`; the function takes the cluster's name and the settings and
+    returns the Collectors.
     """
 
     key: str
     title: str
     settings: type[Struct]
     opens: str
-    automatic: bool = False
 
 
 @cache
 def descriptors() -> dict[str, Descriptor]:
-    """Every descriptor there is, by key. Imports only the `__init__` of each subpackage."""
+    """Every descriptor by key. Imports only the `__init__` of each subpackage."""
     found = {}
     for info in pkgutil.iter_modules(collectors.__path__):
         if info.ispkg:
@@ -49,7 +48,7 @@ def settings(descriptor: Descriptor, table: dict[str, Any]) -> Struct:
 
 
 def open_sources(descriptor: Descriptor, cluster: str, chosen: Struct) -> Sequence[Collector]:
-    """Open the sources of one descriptor. This is where heavy imports happen."""
+    """Open the sources of one descriptor. Heavy imports happen here."""
     module, _, function = descriptor.opens.partition(":")
     opened: Sequence[Collector] = getattr(importlib.import_module(module), function)(cluster, chosen)
     return opened

@@ -1,6 +1,7 @@
-"""The command of a site's own action: a template, one element of argv for each of its own, filled in for one target.
+"""The command of a site's own action: a template of argv words, filled in for one target.
 
-Pure, and the last door: nothing that is no plain name gets through, nothing is ever split, joined or handed to a shell.
+Pure, and the last check before a command runs: only plain names get through; nothing is split, joined or passed to a
+shell.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from msgspec import Struct
 from .clean import clean
 from .model import Change
 
-#: What may stand in braces; `node` or `job` is the target, whichever kind the action is for.
+#: Names allowed in braces; `node` or `job` is the target, by the action's kind.
 FIELDS = ("node", "job", "reason", "cluster", "user")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _NAMES = {"node": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*"), "job": re.compile(r"[0-9]+(_[0-9]+|\+[0-9]+)?")}
@@ -25,11 +26,11 @@ class Template(Struct, frozen=True, kw_only=True):
     kind: str
     argv: tuple[str, ...]
     deadline_s: float = 30.0
-    """The longest that one may take; then it is killed, and what it did is unknown."""
+    """Seconds for one command; then it is killed, and its effect is unknown."""
 
 
 def template_fault(kind: str, argv: Sequence[str]) -> str | None:
-    """What is wrong with a template, None where nothing is."""
+    """What is wrong with a template, None if it is valid."""
     if not argv or not all(isinstance(one, str) and one and one == clean(one) for one in argv):
         return "its argv must be a list of plain texts, none of them empty"
     if not argv[0].startswith("/") or "{" in argv[0]:
@@ -45,8 +46,8 @@ def template_fault(kind: str, argv: Sequence[str]) -> str | None:
     return None
 
 
-def filled(template: Template, target: str, values: Mapping[str, str]) -> tuple[str, ...]:
-    """The command for one target. Raises ValueError for what is no plain name, or would be read as an option."""
+def argv_for(template: Template, target: str, values: Mapping[str, str]) -> tuple[str, ...]:
+    """The command for one target. Raises ValueError for a value that is no plain name, or reads as an option."""
     if not _NAMES[template.kind].fullmatch(target):
         raise ValueError(f"{clean(target)[:40]} is no name of a {template.kind}")
     known = {**values, template.kind: target}
@@ -65,4 +66,4 @@ def filled(template: Template, target: str, values: Mapping[str, str]) -> tuple[
 def calls(template: Template, change: Change, cluster: str, user: str) -> list[tuple[str, ...]]:
     """One command for each target, in order. Raises ValueError."""
     values = {"reason": change.reason or "", "cluster": cluster, "user": user}
-    return [filled(template, target, values) for target in change.targets]
+    return [argv_for(template, target, values) for target in change.targets]

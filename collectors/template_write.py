@@ -1,5 +1,5 @@
-"""Runs the command of a site's own action, and nothing else. Only `console.gate.gate` may import this; a test holds
-that."""
+"""Runs the command of a site's own action, and nothing else. Only `console.gate.gate` may import this; a test enforces
+it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .template import Template, calls
 
 
 class TemplateWriter:
-    """One command a target, one after the other, each with its deadline. Its exit code is all that is known of it."""
+    """Runs one command for each target in sequence, each with its deadline. Only its exit code is known."""
 
     def __init__(self, cluster: str, template: Template) -> None:
         self._cluster, self._template = cluster, template
@@ -23,7 +23,7 @@ class TemplateWriter:
         return calls(self._template, change, self._cluster, _user())
 
     def send(self, change: Change) -> Sequence[Sent]:
-        """Run them. After one that gave no answer the rest is left out: the next would fare alike."""
+        """Run them, stopping after a command without a result: the next would fail the same way."""
         ended: list[Sent] = []
         for target, argv in zip(change.targets, self.commands(change), strict=True):
             ended.append(self._one(target, argv))

@@ -1,4 +1,4 @@
-"""The settings that all sources behind HTTP share, and their checks: the address, labels, how a node stands in them."""
+"""The settings that all HTTP sources share, and their checks: address, labels, how labels name nodes."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ class WebSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         check_url(self.url, self.token_file is not None)
 
 
-def rest_of(retry_after: str) -> tuple[str, float]:
-    """What a server's Retry-After asks for, in words and in seconds; "" and 0 where it names no number of seconds."""
+def parse_retry_after(retry_after: str) -> tuple[str, float]:
+    """A server's Retry-After in words and in seconds; "" and 0 if it has no number of seconds."""
     text = retry_after.strip()
     known = text.isascii() and text.isdecimal() and len(text) < 7
     return (f"it asks for {text} s of peace", float(text)) if known else ("", 0.0)
 
 
 def ca_file(ca: str) -> Path:
-    """The file with the certificates to trust: who can write it can be the server. Raises SourceFault."""
+    """The file with trusted certificates: whoever can write it can impersonate the server. Raises SourceFault."""
     path = Path(ca).expanduser()
     mend = "name the site's certificates with ca"
     try:
-        with files.reading(path):
+        with files.open_to_read(path):
             return path
     except FileNotFoundError:
         raise SourceFault("missing", f"there is no file {path}", mend) from None
     except OSError as error:
         raise SourceFault("auth", f"cannot read the certificates {path}: {error.strerror}", mend) from None
-    except files.Unfit as error:
+    except files.UntrustedFile as error:
         raise SourceFault("auth", f"the certificates {path} are not used: {error}", mend) from None
 
 
 def check_url(url: str, token: bool) -> None:
-    """Raises ValueError for what is no plain http address, and for http where a token would be sent."""
+    """Raises ValueError for a URL that is no plain http address, and for http if a token would be sent."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -77,13 +77,13 @@ def check_url(url: str, token: bool) -> None:
 
 
 def check_label(key: str, label: str) -> None:
-    """Raises ValueError for what is no label name of Prometheus."""
+    """Raises ValueError for an invalid Prometheus label name."""
     if not _LABEL.fullmatch(label):
         raise ValueError(f"{key}: {label!r} is no label of Prometheus")
 
 
 def check_node(key: str, pattern: str) -> None:
-    """Raises ValueError for what is no regular expression with a group for the node's name."""
+    """Raises ValueError for an invalid regular expression, or one without a group for the node's name."""
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
@@ -93,6 +93,6 @@ def check_node(key: str, pattern: str) -> None:
 
 
 def check_matchers(matchers: str) -> None:
-    """Raises ValueError for what is no list of label matchers; none at all is fine."""
+    """Raises ValueError for an invalid list of label matchers; an empty one is valid."""
     if matchers and not _MATCHERS.fullmatch(matchers):
         raise ValueError('matchers must be label matchers, as in: cluster="groningen"')

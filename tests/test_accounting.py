@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from collectors.model import JobAccount, NodeEvent, PastJob, Series, SourceFault, Step
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.accounting import JOB, MORE, STEP, Accounts, rows_of
+from collectors.slurm.commands.accounting import JOB_FIELDS, OPTIONAL_FIELDS, STEP_FIELDS, SlurmAccounting, rows_of
 from collectors.slurm.commands.events import EVENT, event_rows, events_of
 from console.cli.node import NodeReport, as_json_text, render
 from console.cli.node_slurm import ended_on
@@ -32,7 +32,7 @@ CELLS = {
 EVIL = f"x\n99999|99999|0|root|{'|' * 12}\x1b]52;c;eA==\x07{MARK[::-1]}|\n"
 
 
-def told(*rows: dict[str, str], fields: tuple[str, ...] = (*JOB, *MORE), mark: str = "@F") -> str:
+def told(*rows: dict[str, str], fields: tuple[str, ...] = (*JOB_FIELDS, *OPTIONAL_FIELDS), mark: str = "@F") -> str:
     """An answer of sacct: every field ends in the fence, every row in a line break."""
     lines = [fields, *([(CELLS | row)[field] for field in fields] for row in rows)]
     return "".join("".join(f"{cell}{mark}" for cell in line) + "\n" for line in lines)
@@ -69,8 +69,8 @@ def sacctmgr(commands: Commands, *rows: tuple[str, ...], reasons: tuple[str, ...
     commands.says("sacctmgr", "\n".join([head, *lines]) + "\n")
 
 
-def accounts(**more) -> Accounts:
-    return Accounts(SlurmSettings(**more))
+def accounts(**more) -> SlurmAccounting:
+    return SlurmAccounting(SlurmSettings(**more))
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def test_a_name_makes_no_row(commands):
 
 def test_only_whole_answers_count():
     whole = told({"JobName": "a\nb"}, {"JobID": "5"}, mark=MARK)
-    fields = (*JOB, *MORE)
+    fields = (*JOB_FIELDS, *OPTIONAL_FIELDS)
     assert len(rows_of(whole, fields, MARK)) == 2
     for at in range(len(whole)):
         if whole[:at].endswith(f"{MARK}\n") and whole[:at].count(MARK) % len(fields) == 0:
@@ -118,14 +118,14 @@ def test_only_whole_answers_count():
 
 
 def test_fields_that_an_older_slurm_does_not_know_are_asked_for_once(commands):
-    sacct(commands, told({}, fields=JOB), refuses="FailedNode")
+    sacct(commands, told({}, fields=JOB_FIELDS), refuses="FailedNode")
     asked = accounts()
     assert [run.failed_node for run in asked.jobs_of_node("gpu0001", 0, 9)] == [None]
     asked.jobs_of_node("gpu0001", 0, 9)
     assert ["FailedNode" in call for call in commands.calls] == [True, False, False]
 
 
-FULL = (*JOB, *STEP, *MORE)
+FULL = (*JOB_FIELDS, *STEP_FIELDS, *OPTIONAL_FIELDS)
 
 
 def test_the_account_of_a_job_with_steps_events_and_the_run_before(commands):
@@ -206,7 +206,7 @@ def test_why_there_are_none(commands, err, kind, words):
     assert "slurmctld" not in str(raised.value.fault)
 
 
-def test_a_deadline_and_another_road(commands):
+def test_a_deadline_and_another_transport(commands):
     commands.script("sacct", "exec sleep 9")
     with pytest.raises(SourceFault) as raised:
         accounts(deadline_s=0.3).jobs_of_node("gpu0001", 0, 1)

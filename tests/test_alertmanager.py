@@ -8,7 +8,7 @@ import pytest
 
 from collectors.alertmanager import DESCRIPTOR, AlertmanagerSettings
 from collectors.alertmanager.answers import AlertAnswers
-from collectors.alertmanager.sources import open_desk, open_sources
+from collectors.alertmanager.sources import open_alert_reader, open_sources
 from collectors.model import KINDS, Matcher, SourceFault
 from collectors.sim import SimSettings
 from collectors.source_registry import descriptors
@@ -172,7 +172,7 @@ def test_named_ones_on_demand(server):
     gone, here, over = silence_row(1), silence_row(2), silence_row(3, "expired")
     server.answers["/alerts"] = [row(1), row(2)]
     server.answers |= {f"/silence/{one['id']}": one for one in (here, over)}
-    desk = open_desk("c", server.settings)
+    desk = open_alert_reader("c", server.settings)
     assert list(desk.read_alerts(["0" * 15 + "2", "nobody"])) == ["0" * 15 + "2"]
     assert list(desk.read_silences([gone["id"], here["id"], over["id"], "../alerts", ""])) == [here["id"]]
     assert server.asked[1:] == [f"/silence/{one['id']}" for one in (gone, here, over)]
@@ -181,7 +181,7 @@ def test_named_ones_on_demand(server):
 def test_a_404_of_somebody_else_is_no_answer(server):
     server.odd["*"] = lambda handler: handler.send(b"404 page not found", 404)
     with pytest.raises(SourceFault, match="404 page not found"):
-        open_desk("c", server.settings).read_silences([silence_row(1)["id"]])
+        open_alert_reader("c", server.settings).read_silences([silence_row(1)["id"]])
 
 
 # -- settings and site -------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_it_is_found_by_itself_and_configured(tmp_path, monkeypatch):
     config = load(str(file), site=tmp_path / "none")
     site = choose(config, None)
     assert "alerts.alerts" in [source.name for source in site.collectors()]
-    assert type(site.alert_desk()).__module__ == "collectors.alertmanager.sources"
+    assert type(site.alert_reader()).__module__ == "collectors.alertmanager.sources"
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_wrong_settings_are_told(tmp_path, setting, told):
 
 def test_the_desk_of_each_site(monkeypatch):
     monkeypatch.setenv("SLURM_CONF", "/dev/null")
-    bare = choose(Config(clusters={"a": ClusterConfig(name="a")}), None).alert_desk()
+    bare = choose(Config(clusters={"a": ClusterConfig(name="a")}), None).alert_reader()
     for read_ in (bare.read_alerts, bare.read_silences):
         with pytest.raises(SourceFault, match="no Alertmanager is configured"):
             read_(["x"])
-    simulated = demo(SimSettings(nodes=4, seed=77)).alert_desk()
+    simulated = demo(SimSettings(nodes=4, seed=77)).alert_reader()
     assert simulated.read_alerts(["nobody"]) == {} and simulated.read_silences(["nobody"]) == {}

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from collectors.alertmanager import AlertmanagerSettings, client
-from collectors.alertmanager.sources import open_desk, open_sources
+from collectors.alertmanager.sources import open_alert_reader, open_sources
 from collectors.model import SourceFault
 from tests.am import StandIn, row
 from tests.faults import fault
@@ -80,7 +80,7 @@ def test_a_server_that_is_slow_in_any_way_is_late(odd):
 
 
 def test_an_answer_without_end_is_cut_off(monkeypatch):
-    monkeypatch.setattr(client, "CAP", 1 << 16)
+    monkeypatch.setattr(client, "MAX_BYTES", 1 << 16)
     with StandIn() as server:
         server.odd["*"] = raw(b"[" + b" " * (1 << 17))
         assert "more to /alerts than wacht ever reads" in fault_of(server.settings).what
@@ -205,7 +205,7 @@ def test_missing_and_broken_certificates_are_told(tmp_path):
 def test_the_desk_fails_the_same_way():
     with StandIn() as server:
         server.odd["*"] = refusing(503)
-        desk = open_desk("c", server.settings)
+        desk = open_alert_reader("c", server.settings)
         for read in (desk.read_alerts, desk.read_silences):
             with pytest.raises(SourceFault, match="503"):
                 read(["00000001-0000-4000-8000-000000000000"])

@@ -176,7 +176,7 @@ def test_a_wrong_or_too_wide_pattern_ends_the_start(tmp_path, line, said):
 
 
 def test_every_question_whether_a_person_did_it_asks_the_same_list():
-    """The inbox, the pre-flight and the check before a send: each by its own road to the answer."""
+    """The inbox, the pre-flight and the check before a send: each by its own transport to the answer."""
     from console.actions import verification
     from console.actions.registry import ACTIONS
     from console.gate import preflight

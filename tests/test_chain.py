@@ -91,7 +91,7 @@ def test_a_follower_says_what_stands_in_its_way(path):
        "reading gives up after 5 s without a line, says so, and reads all anew when it answers again")  # fmt: skip
 def test_reading_from_a_file_system_that_hangs(path, monkeypatch):
     filled(path)
-    hung, own = threading.Event(), chain.files.reading
+    hung, own = threading.Event(), chain.files.open_to_read
     follower = Follower(path, 100)
     assert len(follower.more()[1]) == 4
 
@@ -101,7 +101,7 @@ def test_reading_from_a_file_system_that_hangs(path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(chain, "READ_S", 0.05)
-        patch.setattr(chain.files, "reading", hangs)
+        patch.setattr(chain.files, "open_to_read", hangs)
         for look in (verify, read, lambda _: follower.more()):
             with pytest.raises(JournalFault, match=r"did not answer in 0\.05 s"):
                 look(path)
@@ -132,12 +132,12 @@ import sys, threading
 from console.journal import chain
 chain.READ_S = 0.3
 chain.there = lambda path: True
-own = chain.files.reading
+own = chain.files.open_to_read
 def reading(path, *words, **more):
     if path.suffix == ".jsonl":
         threading.Event().wait()
     return own(path, *words, **more)
-chain.files.reading = reading
+chain.files.open_to_read = reading
 from console.cli.main import main
 main()
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from collectors.files import is_there
+from collectors.files import exists
 from collectors.sim.sources import forget
 from console.cli import main
 from console.cli.act_command import asked
@@ -146,8 +146,8 @@ def closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_cannot_be_seen_is_not_taken_for_nothing(closed: Path, tmp_path: Path) -> None:
-    assert is_there(tmp_path) and is_there(closed / "journal")
-    assert not is_there(tmp_path / "none") and not is_there(Path(__file__) / "none")
+    assert exists(tmp_path) and exists(closed / "journal")
+    assert not exists(tmp_path / "none") and not exists(Path(__file__) / "none")
 
 
 @pytest.mark.parametrize("words", [("report", "--since", "1h"), ("act", "undo")], ids=lambda words: words[0])

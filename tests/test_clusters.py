@@ -366,9 +366,9 @@ def test_conf_stands_in_every_change_and_in_the_environment_of_every_read(tmp_pa
         ]
         assert argv[len(before) + 1].endswith("/scontrol")
     monkeypatch.setenv("SLURM_CONF", "/a/slurm.conf")
-    with process.surrounded(SlurmSettings(conf="/b/slurm.conf").surroundings):
+    with process.extra_environment(SlurmSettings(conf="/b/slurm.conf").command_environment):
         assert process.environment()["SLURM_CONF"] == "/b/slurm.conf"
-    with process.surrounded(SlurmSettings().surroundings):
+    with process.extra_environment(SlurmSettings().command_environment):
         assert process.environment()["SLURM_CONF"] == "/a/slurm.conf", "without one this computer's own"
     for given, words in (
         ({"conf": "slurm.conf"}, "begin at /"),

@@ -10,7 +10,7 @@ import pytest
 from collectors.model import Completing, Controller, Runaway, SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import daemons
-from collectors.slurm.commands.daemons import DaemonReader, pinged
+from collectors.slurm.commands.daemons import DaemonReader, parse_ping
 from collectors.slurm.sources import open_sources
 from tests.make import VERSIONS, Commands, recorded
 from tests.restd import StandIn
@@ -66,7 +66,7 @@ def slurm(tmp_path, monkeypatch) -> Slurm:
 
 @pytest.mark.parametrize("version", ["22.05", *VERSIONS])
 def test_what_ping_prints(version):
-    up, down = (pinged(recorded(version, name).decode()) for name in ("ping.txt", "ping_down.txt"))
+    up, down = (parse_ping(recorded(version, name).decode()) for name in ("ping.txt", "ping_down.txt"))
     assert up == (Controller(host="labctl", role="primary", up=True),)
     assert down == (Controller(host="labctl", role="primary", up=False),)
 
@@ -185,7 +185,7 @@ def test_an_answer_without_its_header_is_none(slurm):
         slurm.reader.read(5.0)
 
 
-# -- the other roads ---------------------------------------------------------------------------------------------------
+# -- the other transports ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import fields
 
 from collectors.alertmanager import AlertmanagerSettings
-from collectors.alertmanager.requests import LONGEST_S
+from collectors.alertmanager.requests import MAX_SILENCE_S
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
 from console.actions.plan import Guard
@@ -91,7 +91,7 @@ def rights_s(settings: SlurmSettings) -> float:
         f"on at least {failure_domains.TOGETHER} nodes",
         f"began within {failure_domains.GAP_S // 60} minutes of each other",
         f"a silence of {Guard().take_s // 3600} h with your name",
-        f"silences, {Guard().silence_s // 3600} h unless you say otherwise (at most {LONGEST_S // 86_400} days)",
+        f"silences, {Guard().silence_s // 3600} h unless you say otherwise (at most {MAX_SILENCE_S // 86_400} days)",
         f"what none shows within {TIMEOUT_S:g} s is called unknown",
         f"(up to {TIMEOUT_BY_ACTION_S['resume'] / 60:g} min; a reboot up to "
         f"{TIMEOUT_BY_ACTION_S['reboot'] / 60:g} min)",

@@ -1,4 +1,4 @@
-"""`wacht doctor`: each source and road by what it really did, what is more than needed, and how to mend the rest."""
+"""`wacht doctor`: each source and transport by what it did, excess rights, and how to fix the rest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 import msgspec
 import pytest
 
-from collectors.clock_skew import ClockSkew, compared
+from collectors.clock import ClockSkew, skew_of
 from collectors.model import SourceFault
 from collectors.sim import SimSettings
 from collectors.sim.sources import forget
@@ -224,13 +224,13 @@ def test_what_hangs_is_told_and_waited_for_no_longer(prometheus, alertmanager, c
 
 
 def test_a_bug_in_a_check_costs_that_check_alone(prometheus, monkeypatch):
-    monkeypatch.setattr("collectors.prometheus.probe.tried", lambda _: 1 / 0)
+    monkeypatch.setattr("collectors.prometheus.probe.probe_prometheus", lambda _: 1 / 0)
     report = run.examine(site(prometheus=prometheus.settings), Config())
     assert said(report, "prometheus")[0] == ("bad", "ZeroDivisionError in wacht itself", "please report it to wacht")
     assert said(report, "prom.loads")[0][0] == "ok"
 
 
-# -- roads -------------------------------------------------------------------------------------------------------------
+# -- transports --------------------------------------------------------------------------------------------------------
 
 
 def test_what_works_what_it_costs_and_what_it_cannot(restd):
@@ -285,7 +285,7 @@ def test_what_no_fallback_does_is_told_with_how_to_have_it(restd):
             'to have it by command: slurm = { …, fallback = ["cli"] }') in rest  # fmt: skip
 
 
-def test_a_configured_road_that_does_not_work_is_told_and_fails(restd):
+def test_a_configured_transport_that_does_not_work_is_told_and_fails(restd):
     restd.answers["ping/"] = {"pings": []}
     restd.answers["nodes/"] = {"nodes": []}
     report = run.examine(over_rest(restd), Config())
@@ -299,12 +299,12 @@ def test_a_reading_that_fails_is_told_with_its_mend(restd):
     restd.answers["nodes/"] = {"nodes": []}
     report = run.examine(over_rest(restd), Config())
     assert said(report, "slurm.nodes") == [("bad", "slurmrestd lists not one node", "see its log")]
-    assert report.roads[-2].reads["nodes"].fault is not None, "the costs of the transport are those of its sources"
+    assert report.transports[-2].reads["nodes"].fault is not None, "the costs of the transport are those of its sources"
 
 
 def test_the_demo_works():
     report = run.examine(demo(SimSettings(nodes=4)), Config())
-    assert report.status == 0 and report.roads == () and said(report, "slurm.nodes")[0][1].startswith("4 rows, ")
+    assert report.status == 0 and report.transports == () and said(report, "slurm.nodes")[0][1].startswith("4 rows, ")
     forget("demo")
 
 
@@ -312,8 +312,8 @@ def test_the_demo_works():
 
 
 def test_a_clock_is_compared_in_the_middle_of_the_way():
-    assert compared(1000.0, 0.0, 999.0, 1001.0) == ClockSkew(ahead_s=0.0, within_s=1.0)
-    assert compared(1000, 1.0, 1000.4, 1000.6) == ClockSkew(ahead_s=0.0, within_s=pytest.approx(0.6))
+    assert skew_of(1000.0, 0.0, 999.0, 1001.0) == ClockSkew(ahead_s=0.0, within_s=1.0)
+    assert skew_of(1000, 1.0, 1000.4, 1000.6) == ClockSkew(ahead_s=0.0, within_s=pytest.approx(0.6))
 
 
 def test_clocks_that_differ_are_told_with_the_error(commands, prometheus, alertmanager):

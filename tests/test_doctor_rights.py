@@ -16,7 +16,7 @@ from collectors.prometheus import PrometheusSettings
 from collectors.prometheus.probe import PrometheusProbe
 from collectors.slurm import SlurmSettings, operations
 from collectors.slurm.commands import doctor_reads
-from collectors.slurm.commands.doctor_reads import TokenSaid
+from collectors.slurm.commands.doctor_reads import TokenClaims
 from console.actions.registry import ACTIONS
 from console.config import privileges
 from console.config.settings import Config
@@ -143,7 +143,7 @@ def test_rules_of_sudo_that_are_wider_than_what_is_sent(commands, allowed, mark,
     pattern = allowed.replace(" ", "\\ ")
     commands.script("sudo", f'shift 5; case "$*" in {pattern}) exit 0;; esac; exit 1')
     prefix = ("sudo", "-n", "-u", "slurm")
-    wider = doctor_reads.wider(prefix, 5.0)
+    wider = doctor_reads.excess_sudo_commands(prefix, 5.0)
     ((got, text),) = said(rights_check.findings(site(SlurmSettings(prefix=prefix)), {"sudo": wider}), "sudo")
     assert got == mark and words in text
     assert all(" -n -l -u slurm -- /" in call for call in commands.calls), "sudo is asked, and runs nothing"
@@ -151,7 +151,7 @@ def test_rules_of_sudo_that_are_wider_than_what_is_sent(commands, allowed, mark,
 
 def test_what_cannot_be_asked_of_a_prefix_is_no_praise(commands):
     prefix = ("ksu",)
-    assert doctor_reads.wider(prefix, 5.0) is None
+    assert doctor_reads.excess_sudo_commands(prefix, 5.0) is None
     assert said(rights_check.findings(site(SlurmSettings(prefix=prefix)), {"sudo": None}), "sudo")[0][0] == "note"
 
 
@@ -172,7 +172,7 @@ def test_what_cannot_be_asked_of_a_prefix_is_no_praise(commands):
 )
 def test_what_a_token_says_of_itself(user, left_s, lasts_s, mark, words):
     rest = SlurmSettings(transport="rest", url="https://ctl:6820", token_file="x")
-    found = rights_check.findings(site(rest), {"token": TokenSaid(user=user, left_s=left_s, lasts_s=lasts_s)})
+    found = rights_check.findings(site(rest), {"token": TokenClaims(user=user, left_s=left_s, lasts_s=lasts_s)})
     assert said(found, "token")[0][0] == mark and words in said(found, "token")[0][1]
     if mark == "bad":
         assert "scontrol token username=bob lifespan=" in next(one.mend for one in found if one.name == "token")
@@ -182,7 +182,7 @@ def test_a_token_is_read_by_its_dates_and_never_printed(tmp_path):
     file = tmp_path / "token"
     file.touch(mode=0o600)
     file.write_text(token(seconds=500, user="bob"))
-    found = doctor_reads.token_said(str(file), 0.0)
+    found = doctor_reads.token_claims(str(file), 0.0)
     assert found.user == "bob" and found.left_s > 1e9 and found.lasts_s is None
     assert file.read_text()[:12] not in repr(found)
 
@@ -192,7 +192,7 @@ def test_slurmrestd_as_root_on_its_socket(tmp_path):
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(str(path))
         one.listen()
-        uid = doctor_reads.listener(str(path), 2.0)
+        uid = doctor_reads.socket_owner(str(path), 2.0)
     assert uid == os.geteuid(), "the kernel tells who listens"
     rest = SlurmSettings(transport="rest", socket=str(path))
     assert said(rights_check.findings(site(rest), {"listener": 0}), "slurmrestd")[0][0] == "warn"
@@ -318,7 +318,7 @@ def test_the_rules_of_sudo_let_through_what_wacht_sends_and_no_more():
             # The page says which rules they take besides.
             apart = re.findall(r"`/usr/bin/([^`]+=\*)`", PAGE)
             assert all(any(fnmatch.fnmatchcase(" ".join(words), rule) for rule in apart) for words in sent(action))
-    assert not [words for words, _ in doctor_reads.WIDE if lets_through(words)]
+    assert not [words for words, _ in doctor_reads.EXCESS_COMMANDS if lets_through(words)]
 
 
 def sent(action):

@@ -19,10 +19,10 @@ import pytest
 from collectors import files
 from collectors.bearer_token import read_token
 from collectors.clock import ManualClock
-from collectors.files import SECRET, TRUSTED, Unfit
+from collectors.files import SECRET, TRUSTED, UntrustedFile
 from collectors.process import ProcessResult
 from collectors.racks import read_file
-from collectors.shared_readings import SharedAnswer, SharedFolder, boot
+from collectors.shared_readings import SharedAnswer, SharedFolder, boot_id
 from collectors.web import ca_file
 from console.config.settings import ConfigError, load
 from console.health.xid_policy import load_policy
@@ -130,7 +130,7 @@ def test_a_file_that_grows_while_it_is_read_is_not_read_for_ever(tmp_path, monke
         return real(fd, size)
 
     monkeypatch.setattr(os, "read", grows)
-    with pytest.raises(Unfit, match="larger than 3 MB"):
+    with pytest.raises(UntrustedFile, match="larger than 3 MB"):
         files.read(path, 3 << 20)
 
 
@@ -263,8 +263,8 @@ def test_a_planted_link_is_not_followed(tmp_path, writer):
 
 def test_no_file_is_made_at_the_end_of_a_link(tmp_path):
     (tmp_path / "new").symlink_to(tmp_path / "elsewhere")
-    for opened in (files.creating, files.appending):
-        with pytest.raises((OSError, Unfit)):
+    for opened in (files.open_new, files.open_to_append):
+        with pytest.raises((OSError, UntrustedFile)):
             opened(tmp_path / "new")
     assert not (tmp_path / "elsewhere").exists()
 
@@ -335,7 +335,7 @@ def test_the_journal_on_a_bad_disk(bad_disk, tmp_path):
        "the reading is made without it, and nothing half written is left there")  # fmt: skip
 def test_the_cache_on_a_bad_disk(bad_disk):
     folder, mend, _ = bad_disk
-    assert boot() and shelf_put(folder) is None
+    assert boot_id() and shelf_put(folder) is None
     assert list(folder.rglob("name*")) == []
     mend()
     assert shelf_put(folder) is True
@@ -398,5 +398,5 @@ def test_the_rules_themselves(tmp_path):
     files.check(path, path.stat(), SECRET)
     path.chmod(0o604)
     files.check(path, path.stat(), TRUSTED)
-    with pytest.raises(Unfit, match="others can read it; try: chmod 600"):
+    with pytest.raises(UntrustedFile, match="others can read it; try: chmod 600"):
         files.check(path, path.stat(), SECRET)

@@ -184,7 +184,7 @@ def test_a_single_node_is_weighed_against_nothing_and_read_alone(world):
     assert asked[0] == [NAMES[0]] and sorted(asked[1]) == NAMES and len(asked) == 2
 
 
-# -- by whichever road it is asked -------------------------------------------------------------------------------------
+# -- by whichever transport it is asked --------------------------------------------------------------------------------
 
 
 def test_from_the_command_line(world):

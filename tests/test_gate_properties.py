@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from console.actions.action import rows_of
 from console.actions.plan import Guard, Options, Plan
 from console.actions.registry import BY_ID, keys_for
@@ -113,12 +113,13 @@ class Operators(RuleBasedStateMachine):
         plan, nodes = self.sending, self.world.nodes
         done = {target for change in self.world.sent[self.sent_before :] for target in change.targets}
         left = [nodes[name] for name in self.promised["targets"] if name not in done]
-        healthy = sum(one.display not in OUT for one in nodes.values())
-        newly = sum(one.display not in OUT for one in left)
+        healthy = sum(one.display not in UNAVAILABLE for one in nodes.values())
+        newly = sum(one.display not in UNAVAILABLE for one in left)
         if plan.action.takes_out and newly > GUARD.share_nodes and 100 * newly > GUARD.break_pct * healthy:
             assert plan.confirmation.kind == "break"
         if plan.action.takes_out:
-            assert not any(one.display not in OUT and plan.seen[one.name].display in OUT for one in left)
+            was = plan.rows
+            assert not any(one.display not in UNAVAILABLE and was[one.name].display in UNAVAILABLE for one in left)
         if plan.action.id in RETURN_ACTIONS:
             assert all(one.reason in {None, plan.seen[one.name].reason} for one in left)
 

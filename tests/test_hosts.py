@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.sources import AlertSource
 from collectors.clock import ManualClock
-from collectors.hosts import ADDRESS, HOST_PATTERN, HOSTNAME, NAME, SHORT, NodeNames, host_of, ids_of, is_ip
+from collectors.hosts import ADDRESS, HOST_PATTERN, HOSTNAME, NAME, SHORT, NodeNames, host_of, is_ip, node_ids_of
 from collectors.model import Facts, Node, SourceFault
 from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.host_labels import Hosts
@@ -123,12 +123,12 @@ def test_a_node_whose_ports_come_from_two_hosts_keeps_its_gpus():
             server.rows = labelled("instance", hosts)
         book, client = SiteQueries(ports.settings), PrometheusClient(ports.settings, ManualClock(time.time()))
         fabric = Hosts(book, client, "node_labels", "ports", ("x",), time.monotonic)
-        fabric.know(known)
+        fabric.set_node_names(known)
         fabric.look(Notes())
-        assert fabric.fitted().ambiguous == ("gpu1.site", "gpu1.bmc")
+        assert fabric.host_mappings().ambiguous == ("gpu1.site", "gpu1.bmc")
         source = Loads(gpus.settings)
-        source.know(known)
-        assert list(source.collect().loads) == ["gpu1"] and source.fitted()[0].ambiguous == ()
+        source.set_node_names(known)
+        assert list(source.collect().loads) == ["gpu1"] and source.host_mappings()[0].ambiguous == ()
 
 
 def test_a_rule_of_the_site_wins_and_makes_no_node_of_an_address():
@@ -171,11 +171,11 @@ def test_a_server_that_does_not_know_slurm_makes_one_of_two_hosts_never(pair):
 # -- what Slurm says ---------------------------------------------------------------------------------------------------
 
 
-def test_names_and_addresses_come_over_every_road():
+def test_names_and_addresses_come_over_every_transport():
     line = "NodeName=n1 NodeAddr=10.0.0.1 NodeHostName=gpu1.cluster State=IDLE"
     record = answers.NodeRecord(name="n1", state=["IDLE"], address="10.0.0.1", hostname="gpu1.cluster")
     for one in (slurm_nodes.node(line, None), answers.node(record)):
-        assert ids_of([one]) == (("n1", "gpu1.cluster", "10.0.0.1"),)
+        assert node_ids_of([one]) == (("n1", "gpu1.cluster", "10.0.0.1"),)
 
 
 # -- which label -------------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def labelled(label, hosts, **more):
 
 def loads(server, *slurm):
     source = Loads(server.settings)
-    source.know(names(*slurm))
+    source.set_node_names(names(*slurm))
     return source
 
 
@@ -215,8 +215,13 @@ def test_an_xid_48_is_seen_whatever_hosts_are_called(label, hosts, slurm):
         facts = source.collect()
         own = [one[0] if isinstance(one, tuple) else one for one in slurm]
         assert sorted(facts.loads) == own and f"{own[0]}/3/48" in facts.xids
-        (fitted,) = source.fitted()
-        assert (fitted.labels, fitted.hosts, fitted.known, fitted.unknown) == ((label,), 2, 2, ())
+        (host_mappings,) = source.host_mappings()
+        assert (host_mappings.labels, host_mappings.hosts, host_mappings.known, host_mappings.unknown) == (
+            (label,),
+            2,
+            2,
+            (),
+        )
         sent = [params["query"] for _, params, _ in server.seen if "DCGM_FI_DEV_XID" in params["query"]]
         assert any(f"max by ({label}, gpu, UUID)" in query for query in sent), "the label is pushed down"
 
@@ -237,13 +242,13 @@ def test_the_label_is_chosen_anew_when_slurms_nodes_change():
     with StandIn() as server:
         server.rows = labelled("instance", ["10.0.10.1:9400"], Hostname="pod-a")
         source = loads(server, "pod-a")
-        assert list(source.collect().loads) == ["pod-a"] and source.fitted()[0].labels == ("Hostname",)
+        assert list(source.collect().loads) == ["pod-a"] and source.host_mappings()[0].labels == ("Hostname",)
         asked = server.asked.count("hosts")
         source.collect()
         assert server.asked.count("hosts") == asked, "not with each reading"
-        source.know(names(("gpu1", None, "10.0.10.1")))
+        source.set_node_names(names(("gpu1", None, "10.0.10.1")))
         facts = source.collect()
-        assert list(facts.loads) == ["gpu1"] and source.fitted()[0].labels == ("instance",)
+        assert list(facts.loads) == ["gpu1"] and source.host_mappings()[0].labels == ("instance",)
         assert facts.xids["gpu1/3/48"].first_at is None, "an XID is not new because its node got another name"
 
 
@@ -261,7 +266,7 @@ def test_half_by_one_label_and_half_by_another():
         server.rows = {"hosts": [(row, 1) for row in rows], "util": [(row, 40) for row in rows]}
         source = loads(server, "gpu1", ("gpu2", None, "10.0.10.2"))
         assert sorted(source.collect().loads) == ["gpu1", "gpu2"]
-        assert source.fitted()[0].labels == ("Hostname", "instance")
+        assert source.host_mappings()[0].labels == ("Hostname", "instance")
 
 
 def test_two_exporters_of_a_node_are_one_node_with_the_higher_value():
@@ -276,7 +281,7 @@ def test_a_machine_that_slurm_does_not_know_keeps_its_own_name():
         server.rows = labelled("Hostname", ["gpu1", "login1.cluster"])
         source = loads(server, "gpu1")
         assert sorted(source.collect().loads) == ["gpu1", "login1.cluster"]
-        assert source.fitted()[0].unknown == ("login1.cluster",)
+        assert source.host_mappings()[0].unknown == ("login1.cluster",)
 
 
 def test_what_is_asked_for_some_nodes_is_asked_by_their_hosts():
@@ -285,7 +290,7 @@ def test_what_is_asked_for_some_nodes_is_asked_by_their_hosts():
         series = {"gpu": "0", "UUID": "u", "__name__": TEMP}
         server.rows["gpu_fields"] = [({"instance": "10.0.10.1:9400", **series}, 50)]
         telemetry = open_telemetry("x", server.settings)
-        telemetry.know(names(("gpu1.cluster", None, "10.0.10.1"), ("gpu2.cluster", None, "10.0.10.2")))
+        telemetry.set_node_names(names(("gpu1.cluster", None, "10.0.10.1"), ("gpu2.cluster", None, "10.0.10.2")))
         (gpu,) = telemetry.gpus(["gpu1.cluster"])["gpu1.cluster"]
         assert (gpu.node, gpu.temp_c) == ("gpu1.cluster", 50.0)
         asked = [params["query"] for _, params, _ in server.seen if TEMP in params["query"]]
@@ -307,13 +312,13 @@ def test_alerts_go_to_the_same_nodes():
         made = [am.row(n) | {"labels": {"alertname": "A", **one}} for n, one in enumerate(labels)]
         server.answers["/alerts"] = json.loads(json.dumps(made))
         source = AlertSource(AlertmanagerSettings(url=server.settings.url))
-        source.know(names(("gpu1.cluster", None, "10.0.10.1"), "gpu2.cluster"))
+        source.set_node_names(names(("gpu1.cluster", None, "10.0.10.1"), "gpu2.cluster"))
         alerts = source.collect().alerts
         assert [one.node for one in alerts.values()] == [
             "gpu1.cluster", "gpu2.cluster", None, "gpu2.other", "nas1.site",
         ]  # fmt: skip
-        (fitted,) = source.fitted()
-        assert (fitted.hosts, fitted.known) == (5, 2) and not fitted.whole
+        (host_mappings,) = source.host_mappings()
+        assert (host_mappings.hosts, host_mappings.known) == (5, 2) and not host_mappings.whole
 
 
 # -- who is told, and when ---------------------------------------------------------------------------------------------
@@ -344,7 +349,7 @@ class Knowing:
     def __init__(self):
         self.names, self.had, self.read = NodeNames(), [], threading.Event()
 
-    def know(self, known):
+    def set_node_names(self, known):
         self.names = known
 
     def collect(self):
@@ -423,7 +428,7 @@ def test_doctor_says_which_hosts_slurm_knows(hosts, slurm, marks, words):
         except SourceFault:
             assert marks == ["bad"]
         group = FindingGroup("Sources")
-        for one in source.fitted():
+        for one in source.host_mappings():
             checked.told(group, source.name, one)
         assert [one.mark for one in group.found] == marks
         assert any(words in one.said for one in group.found)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.alertmanager.requests import INCIDENT, orders
+from collectors.alertmanager.requests import INCIDENT, requests_of
 from collectors.model import Alert, Cluster, Matcher, NewSilence, Node, Partition, Silence
 from console.actions.incident import DURATION_S, Scope, active_incidents, in_force, scope_of
 from console.actions.registry import ACTIONS, BY_ID
@@ -139,7 +139,7 @@ def change(**more):
 
 
 def test_the_last_door():
-    (order,) = orders(change(), "http://am")
+    (order,) = requests_of(change(), "http://am")
     assert order.targets == ("gpu0001",) and f'{INCIDENT}="R01"' in " ".join(order.argv)
 
 
@@ -151,7 +151,7 @@ def test_the_last_door():
 )  # fmt: skip
 def test_what_is_no_incident_does_not_get_through(more):
     with pytest.raises(ValueError):
-        orders(change(**more), "http://am")
+        requests_of(change(**more), "http://am")
 
 
 def test_an_undo_of_it_lifts_the_silence_that_holds_it():

@@ -233,14 +233,14 @@ def test_without_a_home_it_leaves_nothing(small, home, tmp_path, monkeypatch):
 
 
 def test_what_a_killed_start_left_goes_when_it_is_old(small, home):
-    shelf = home / ".cache/wacht"
+    shared_cache = home / ".cache/wacht"
     for name, age in ((".new-old", 7200), (".new-now", 0)):
-        (shelf / name / "console").mkdir(parents=True)
-        at = (shelf / name).stat().st_mtime - age
-        os.utime(shelf / name, (at, at))
-    shelf.chmod(0o700)
+        (shared_cache / name / "console").mkdir(parents=True)
+        at = (shared_cache / name).stat().st_mtime - age
+        os.utime(shared_cache / name, (at, at))
+    shared_cache.chmod(0o700)
     run(sys.executable, small)
-    assert sorted(path.name for path in shelf.iterdir() if not path.name.startswith("pyz-")) == [".new-now"]
+    assert sorted(path.name for path in shared_cache.iterdir() if not path.name.startswith("pyz-")) == [".new-now"]
 
 
 def test_another_python_is_told_so(small, home, tmp_path):

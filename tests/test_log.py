@@ -146,13 +146,13 @@ def test_of_a_line_that_fits_in_part_nothing_is_left(path, monkeypatch):
 @fault("files", "a file system that hangs beneath the log",
        "nobody waits for it: events are dropped and counted, and the end of the program comes in time")  # fmt: skip
 def test_a_disk_that_hangs_holds_nobody_up(path, monkeypatch):
-    hung, real = threading.Event(), log.files.appending
+    hung, real = threading.Event(), log.files.open_to_append
 
     def hangs(name: Path) -> int:
         hung.wait(60)
         return real(name)
 
-    monkeypatch.setattr(log.files, "appending", hangs)
+    monkeypatch.setattr(log.files, "open_to_append", hangs)
     monkeypatch.setattr(log, "STOP_S", 0.05)
     one = log.FileLog(path)
     began = time.monotonic()

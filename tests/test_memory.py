@@ -19,7 +19,7 @@ libc = ctypes.CDLL(None)
 libc.mallinfo2.restype = Told
 apart = lambda: libc.mallinfo2().hblkhd
 if sys.argv[1] == "given back":
-    memory.give_back()
+    memory.return_large_blocks()
 first = bytearray(20 << 20)
 del first
 before = apart()

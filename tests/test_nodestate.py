@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.nodestate import BASES, DISPLAYS, OUT, display_word, parse_state
+from collectors.nodestate import BASES, DISPLAYS, UNAVAILABLE, display_word, parse_state
 
 #: Words of node_state_string and node_state_flag_string (slurm_protocol_defs.c, 22.05 to 26.05).
 FLAGS = (
@@ -92,7 +92,7 @@ def test_no_work_starts_where_slurm_starts_none(state):
     """DOWN, DRAIN, FAIL and INVALID_REG keep Slurm from starting anything: such a node must never look usable."""
     base, flags = state
     if base in {"DOWN", "FUTURE"} or {"DRAIN", "FAIL", "INVALID_REG"} & set(flags):
-        assert display_word(base, flags) in OUT
+        assert display_word(base, flags) in UNAVAILABLE
 
 
 @given(st.text())
@@ -104,4 +104,4 @@ def test_any_text_is_some_state(text):
 
 
 def test_the_words_that_are_out_are_words():
-    assert set(DISPLAYS) >= OUT and len(set(DISPLAYS)) == len(DISPLAYS)
+    assert set(DISPLAYS) >= UNAVAILABLE and len(set(DISPLAYS)) == len(DISPLAYS)

@@ -9,7 +9,7 @@ import pytest
 
 from collectors import process
 from collectors.clock import ManualClock
-from collectors.model import Budget, Diag, Facts, Partition, SourceFault, Taken
+from collectors.model import Budget, Diag, Facts, Partition, ReadOrigin, SourceFault
 from console.ingest import poller as polling
 from tests.test_poller import PATIENCE_S, Held, Watched, facts
 
@@ -173,7 +173,7 @@ def test_who_took_anothers_reading_waits_longer_counted_from_its_age(watch, monk
     monkeypatch.setattr(bell, "wait", lambda seconds: waits.put(seconds) or plain(PATIENCE_S))
     watched.poller.start()
     for lent, expected in ((False, 40.0 - 5.0), (True, 48.0 - 5.0)):
-        taken = Taken(begun=93.0, took_s=2.0, lent=lent)
+        taken = ReadOrigin(begun=93.0, took_s=2.0, lent=lent)
         held.is_asked()
         held.answers(Facts(nodes={}, taken=taken))
         source = watched.publishes()[0].sources[held.name]

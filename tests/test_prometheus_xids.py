@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from collectors.model import Xid
 from collectors.prometheus.sources import Loads
-from collectors.prometheus.xids import BATCH, DAY, MONTH, Memory, last_of_node, step_of
+from collectors.prometheus.xids import BATCH, DAY, MONTH, XidMemory, last_of_node, step_of
 from tests.prom import StandIn, gpu, machine
 
 ONE = ("gpu1", 0, "u1")
@@ -17,12 +17,12 @@ TWO = ("gpu2", 3, "u2")
 NOW = 1_795_000_000
 
 
-def rows(memory: Memory, at: float = NOW):
+def rows(memory: XidMemory, at: float = NOW):
     return {key: (row.first_at, row.last_at, row.count) for key, row in memory.rows(at).items()}
 
 
-def watched(*gauges: dict, step: int = 15) -> tuple[Memory, int]:
-    memory, at = Memory(), NOW
+def watched(*gauges: dict, step: int = 15) -> tuple[XidMemory, int]:
+    memory, at = XidMemory(), NOW
     for gauge in gauges:
         memory.see(gauge, at)
         at += step
@@ -82,7 +82,7 @@ def test_after_a_pause_the_past_is_asked():
 
 
 def test_counted_repeats_are_counted():
-    memory = Memory()
+    memory = XidMemory()
     for at, times in ((0, 1), (15, 1), (30, 3), (45, 2), (60, 2)):
         memory.see({ONE: 94}, NOW + at)
         memory.count({(ONE, 94): times}, NOW + at)
@@ -94,7 +94,7 @@ def test_counted_repeats_are_counted():
 
 
 def test_a_storm_is_asked_for_in_parts():
-    memory = Memory()
+    memory = XidMemory()
     many = {(f"gpu{n}", n % 8, f"u{n}"): 31 for n in range(BATCH * 2 + 5)}
     memory.see(many, NOW)
     asked = []
@@ -142,7 +142,7 @@ POINTS = st.lists(st.one_of(st.none(), st.integers(0, 200).map(float)), max_size
 
 @given(st.lists(st.tuples(GAUGES, st.integers(1, 500), POINTS), max_size=12))
 def test_whatever_comes_the_rows_make_sense(steps):
-    memory, at = Memory(), float(NOW)
+    memory, at = XidMemory(), float(NOW)
     for gauges, later, past in steps:
         at += later
         memory.see(gauges, at)

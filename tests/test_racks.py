@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectors.racks import RackRule, listed, nowhere, rack_of, read_file, switches
+from collectors.racks import RackRule, leaf_switches, no_rack, rack_lookup, rack_of, read_file
 
 
 def test_without_a_rule_there_are_no_racks():
-    assert rack_of(None) is nowhere and nowhere("gpu0001") is None
+    assert rack_of(None) is no_rack and no_rack("gpu0001") is None
 
 
 def test_topology_must_be_asked_first():
@@ -117,7 +117,7 @@ def test_leaf_switches():
         "SwitchName=s1 Level=0 LinkSpeed=1 Nodes=gpu[1-2]\nSwitchName=s2 Level=0 LinkSpeed=1 Nodes=gpu[3-4]\n"
         "SwitchName=empty Level=0 LinkSpeed=1\nSwitchName=s3 Level=0 LinkSpeed=1 Nodes=gpu1\n"
     )
-    assert switches(tree) == {"gpu1": "s1", "gpu2": "s1", "gpu3": "s2", "gpu4": "s2"}
+    assert leaf_switches(tree) == {"gpu1": "s1", "gpu2": "s1", "gpu3": "s2", "gpu4": "s2"}
 
 
 def test_blocks():
@@ -125,10 +125,10 @@ def test_blocks():
         "BlockName=b1 BlockIndex=0 Nodes=gpu[1-2] BlockSize=2\nBlockName=b2 BlockIndex=1 Nodes=gpu3 BlockSize=2\n"
         "AggregatedBlock=b[1-2] BlockIndex=2 Nodes=gpu[1-3] BlockSize=4\n"
     )
-    assert switches(blocks) == {"gpu1": "b1", "gpu2": "b1", "gpu3": "b2"}
+    assert leaf_switches(blocks) == {"gpu1": "b1", "gpu2": "b1", "gpu3": "b2"}
 
 
 @pytest.mark.parametrize("text", ["", "No topology information available\n"])
 def test_a_flat_cluster_has_no_switches(text):
-    assert switches(text) == {}
-    assert listed({})("gpu1") is None
+    assert leaf_switches(text) == {}
+    assert rack_lookup({})("gpu1") is None

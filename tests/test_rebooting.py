@@ -36,7 +36,7 @@ ISSUED = "DOWN+DRAIN+REBOOT_ISSUED"
 class Reads:
     """The reader of a transport, that answers with these nodes."""
 
-    shelf = None
+    shared_cache = None
     size = None
 
     def __init__(self, *nodes) -> None:

@@ -15,7 +15,7 @@ from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import RestServer
 from collectors.slurm.rest.jwt import LIFESPAN_S, RENEW_S, Tokens, claims
-from collectors.slurm.rest.rest_transport import RestRoad
+from collectors.slurm.rest.rest_transport import RestTransport
 from collectors.slurm.rest.write import RestWriter
 from collectors.slurm.sources import open_sources
 from console.ingest import poller
@@ -27,7 +27,7 @@ from tests.restd import StandIn, token
 @pytest.fixture
 def restd(tmp_path):
     with StandIn(tmp_path) as started:
-        RestRoad(started.settings).about()
+        RestTransport(started.settings).about()
         yield started
 
 
@@ -83,7 +83,7 @@ def test_not_one_node_is_a_fault(restd):
 
 
 def test_more_than_wacht_ever_reads(restd, monkeypatch):
-    monkeypatch.setattr("collectors.slurm.rest.client.CAP", 1000)
+    monkeypatch.setattr("collectors.slurm.rest.client.MAX_BYTES", 1000)
     assert "more to /slurm/v0.0.45/nodes/ than wacht ever reads" in fault(restd).what
 
 
@@ -103,14 +103,14 @@ def test_nobody_there(tmp_path, restd):
 def test_a_controller_that_does_not_answer_its_ping(restd):
     restd.answers["ping/"] = {"pings": [{"responding": False, "pinged": "DOWN"}]}
     with pytest.raises(SourceFault, match="is there, its controller is not"):
-        RestRoad(restd.settings).about()
+        RestTransport(restd.settings).about()
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_token_is_sent_and_shown_nowhere(restd):
-    RestRoad(restd.settings).reader("nodes").read()
+    RestTransport(restd.settings).reader("nodes").read()
     headers = restd.seen[-1][2]
     assert headers["X-SLURM-USER-TOKEN"] == restd.file.read_text() and "X-SLURM-USER-NAME" not in headers
 
@@ -129,10 +129,10 @@ def test_a_token_that_others_can_read_is_not_sent(restd, mode):
 
 
 def test_a_renewed_file_is_read_anew(restd):
-    road = RestRoad(restd.settings).reader("nodes")
-    road.read()
+    transport = RestTransport(restd.settings).reader("nodes")
+    transport.read()
     restd.file.write_text(token(user="bob"))
-    road.read()
+    transport.read()
     assert claims(Secret(restd.seen[-1][2]["X-SLURM-USER-TOKEN"])).sun == "bob"
 
 
@@ -199,7 +199,7 @@ def test_a_token_that_is_refused_is_made_anew_at_once(restd, tmp_path, monkeypat
         "scontrol", f"[ -e {tmp_path}/asked ] && echo SLURM_JWT={good} || echo SLURM_JWT={bad}; >{tmp_path}/asked"
     )
     taken(restd, odd, {good})
-    reader = RestRoad(SlurmSettings(transport="rest", url=restd.settings.url)).reader(kind)
+    reader = RestTransport(SlurmSettings(transport="rest", url=restd.settings.url)).reader(kind)
     assert getattr(reader.read(), kind) and len(commands.calls) == 2
     assert getattr(reader.read(), kind) and len(commands.calls) == 2, "the good one is kept"
 
@@ -222,7 +222,7 @@ def test_a_file_renewed_meanwhile_is_read_again_at_once(restd):
         BAD_TOKEN(handler)
 
     taken(restd, refuse_and_renew, {good})
-    assert RestRoad(restd.settings).reader("nodes").read().nodes and len(restd.seen) == 2
+    assert RestTransport(restd.settings).reader("nodes").read().nodes and len(restd.seen) == 2
 
 
 def test_a_bad_token_is_named_with_what_to_do_and_munge_is_not_blamed(restd):
@@ -238,7 +238,7 @@ def test_a_ping_with_a_bad_token_is_no_dead_controller(restd, tmp_path, monkeypa
     up = restd.answers["ping/"]
     restd.answers["ping/"] = {"pings": [{"responding": False}]}
     restd.odd["diag/"] = BAD_TOKEN
-    for ask in (RestRoad(restd.settings).about, RestRoad(restd.settings).reader("control").read):
+    for ask in (RestTransport(restd.settings).about, RestTransport(restd.settings).reader("control").read):
         with pytest.raises(SourceFault, match="refuses the token"):
             ask()
     bad, good = token(), token(4000)
@@ -255,7 +255,7 @@ def test_a_ping_with_a_bad_token_is_no_dead_controller(restd, tmp_path, monkeypa
         return handler.send(found if isinstance(found, bytes) else json.dumps(found).encode())
 
     restd.odd |= {"ping/": answer, "diag/": answer}
-    assert RestRoad(SlurmSettings(transport="rest", url=restd.settings.url)).about().version
+    assert RestTransport(SlurmSettings(transport="rest", url=restd.settings.url)).about().version
 
 
 def test_a_change_with_a_bad_token_was_certainly_not_done(restd):

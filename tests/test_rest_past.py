@@ -8,7 +8,7 @@ import time
 import pytest
 
 from collectors.model import SourceFault
-from collectors.slurm.sources import open_ledger
+from collectors.slurm.sources import open_accounting
 from console.queue.job_accounting import why
 from tests.restd import StandIn, recorded
 
@@ -27,7 +27,7 @@ def fault(call) -> str:
 
 
 def test_the_last_jobs_of_a_node(restd):
-    found = open_ledger("x", restd.settings).jobs_of_node("gpu0001", 1_700_000_000, 50)
+    found = open_accounting("x", restd.settings).jobs_of_node("gpu0001", 1_700_000_000, 50)
     states = {run.id: (run.state, run.exit_code, run.failed_node) for run in found}
     assert states["1"] == ("FAILED", 3, None) and states["2"] == ("NODE_FAIL", 1, "gpu0001")
     assert {"3_0", "3_1"} <= states.keys() and "3" not in states
@@ -36,12 +36,12 @@ def test_the_last_jobs_of_a_node(restd):
     assert (one.name, one.user, one.gpus, one.cpus, one.nodes, one.time_limit_s) == (
         "evil\\n99|x\\e[31m", "alice", 1, 14, "gpu0001", 3600,
     )  # fmt: skip
-    assert len(open_ledger("x", restd.settings).jobs_of_node("gpu0001", 1_700_000_000, 2)) == 2
+    assert len(open_accounting("x", restd.settings).jobs_of_node("gpu0001", 1_700_000_000, 2)) == 2
 
 
 def test_an_account(restd):
     whole = json.loads(restd.answers["jobs/"])
-    ledger = open_ledger("x", restd.settings)
+    ledger = open_accounting("x", restd.settings)
 
     def asked(job: int):
         restd.answers["jobs/"] = {"jobs": [one for one in whole["jobs"] if one["job_id"] == job], "errors": []}
@@ -69,13 +69,13 @@ def test_what_its_steps_used(restd):
     used["max"] = [{"type": "mem", "name": "", "count": 1 << 30, "node": "gpu0001"}]
     used["average"] = [{"type": "gres", "name": "gpuutil", "count": 87}, {"type": "gres", "name": "gpumem", "count": 1}]
     restd.answers["jobs/"] = {"jobs": [job]}
-    found = open_ledger("x", restd.settings).account_of_job("1")
+    found = open_accounting("x", restd.settings).account_of_job("1")
     assert (found.cpu_s, found.memory_mb, found.gpu_util_pct) == (6.5, 4096, 87)
     assert (found.steps[1].memory_mb, found.steps[1].memory_node, found.steps[0].memory_mb) == (1024, "gpu0001", None)
 
 
 def test_what_it_cannot_tell(restd, tmp_path):
-    ledger = open_ledger("x", restd.settings)
+    ledger = open_accounting("x", restd.settings)
     assert fault(lambda: ledger.events_of_node("gpu0001", 0)).startswith("missing: slurmrestd has no call")
     before = list(restd.asked)
     for text in ("1&x=2", "", "../x"):
@@ -88,5 +88,5 @@ def test_what_it_cannot_tell(restd, tmp_path):
 
 def test_without_slurmdbd(tmp_path):
     with StandIn(tmp_path, slurmdbd=False) as served:
-        ledger = open_ledger("x", served.settings)
+        ledger = open_accounting("x", served.settings)
         assert "missing: this site keeps no job accounting" in fault(lambda: ledger.jobs_of_node("gpu0001", 0, 1))

@@ -15,7 +15,7 @@ from collectors.slurm.rest.answers import Nodes
 from collectors.slurm.rest.client import RestClient
 from collectors.slurm.rest.jobs import JobRecord, Jobs, state_word, tasks_of
 from collectors.slurm.rest.queue import RestQueue
-from collectors.slurm.rest.rest_transport import RestRoad
+from collectors.slurm.rest.rest_transport import RestTransport
 from collectors.slurm.sources import open_sources
 from tests.restd import VERSIONS, StandIn, number, record, recorded
 
@@ -40,7 +40,7 @@ def large(tmp_path, monkeypatch):
 
 
 def read(restd, kind):
-    return getattr(RestRoad(restd.settings).reader(kind).read(), kind)
+    return getattr(RestTransport(restd.settings).reader(kind).read(), kind)
 
 
 def test_nodes(restd):
@@ -79,7 +79,7 @@ def test_the_smaller_kinds(restd, monkeypatch):
 
 
 def test_what_is_named(restd):
-    rest_transport = RestRoad(restd.settings)
+    rest_transport = RestTransport(restd.settings)
     detail = rest_transport.job_detail("1")
     assert detail.gpu_indices == {"gpu0001": "0-7", "gpu0002": "0-7"} and detail.batch and detail.working_dir == "/tmp"
     assert list(rest_transport.read_nodes(["gpu0002", "gpu9"])) == ["gpu0002"]
@@ -93,7 +93,7 @@ def test_what_is_named(restd):
 
 
 def test_the_newest_parser_is_found_and_found_anew(restd):
-    rest_transport = RestRoad(restd.settings)
+    rest_transport = RestTransport(restd.settings)
     about = rest_transport.about()
     assert about.parser == f"v0.0.{restd.parser}" and about.version and about.user == "alice"
     restd.parser = 41
@@ -103,7 +103,7 @@ def test_the_newest_parser_is_found_and_found_anew(restd):
 
 
 def test_rows_that_did_not_change_are_the_same_objects(restd):
-    jobs, nodes = RestRoad(restd.settings).reader("jobs"), RestRoad(restd.settings).reader("nodes")
+    jobs, nodes = RestTransport(restd.settings).reader("jobs"), RestTransport(restd.settings).reader("nodes")
     assert jobs.read().jobs is jobs.read().jobs
     before, after = nodes.read().nodes, nodes.read().nodes
     assert all(after[name] is one for name, one in before.items())
@@ -111,13 +111,13 @@ def test_rows_that_did_not_change_are_the_same_objects(restd):
 
 def test_a_question_counts_as_a_command(restd):
     nodes = open_sources("lab", restd.settings)[0]
-    before = process.started()
+    before = process.count_started()
     nodes.collect()
     nodes.collect()
-    first = process.started() - before
+    first = process.count_started() - before
     assert first >= 2
     nodes.collect()
-    assert process.started() - before == first + 1, "the budget of a source is one in calls"
+    assert process.count_started() - before == first + 1, "the budget of a source is one in calls"
 
 
 # -- in pieces ---------------------------------------------------------------------------------------------------------

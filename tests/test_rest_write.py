@@ -1,4 +1,4 @@
-"""What is sent to slurmrestd, once, and what its answers mean; and which road a change goes over."""
+"""What is sent to slurmrestd, once, and what its answers mean; and which transport a change goes over."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from collectors.model import Change, Sent
 from collectors.slurm import operations, transport
 from collectors.slurm.commands.write import CliWriter
-from collectors.slurm.rest.requests import orders
+from collectors.slurm.rest.requests import requests_of
 from collectors.slurm.rest.write import RestWriter
-from collectors.slurm.transport import LIMITS, There, unsupported
-from collectors.slurm.transport_choice import ByRoad
+from collectors.slurm.transport import LIMITS, ServerInfo, unsupported
+from collectors.slurm.transport_choice import FallbackWriter
 from collectors.slurm.writers import open_writer
 from console.actions.registry import ACTIONS as ROWS
 from console.actions.registry import BY_ID
@@ -94,7 +94,7 @@ def test_what_is_sent(restd, writer, asked, sent):
 )  # fmt: skip
 def test_the_last_door(asked):
     with pytest.raises(ValueError):
-        orders(asked)
+        requests_of(asked)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_an_answer_means(restd, writer, asked, said, rc, refused, fatal):
     assert (done[0].rc, done[0].fatal) == (rc, fatal), done[0].err
     assert done[0].refused == refused if isinstance(refused, dict) else set(done[0].refused) == refused
     stops = fatal or rc is None
-    assert len(restd.seen) == len(done) == (1 if stops else len(orders(asked))), "never a second time"
+    assert len(restd.seen) == len(done) == (1 if stops else len(requests_of(asked))), "never a second time"
 
 
 def test_without_a_token_nothing_is_sent(restd, writer):
@@ -147,11 +147,11 @@ def test_without_a_token_nothing_is_sent(restd, writer):
     assert (sent.rc, sent.fatal, set(sent.refused), restd.seen) == (127, True, {"1"}, [])
 
 
-# -- which road --------------------------------------------------------------------------------------------------------
+# -- which transport ---------------------------------------------------------------------------------------------------
 
 
 class Fake:
-    """A road's writer that cannot do something."""
+    """A transport's writer that cannot do something."""
 
     def __init__(self, name: str, unable: dict[str, str], rc: int | None = 0) -> None:
         self.name, self.unable, self.rc = name, unable, rc
@@ -168,24 +168,24 @@ class Fake:
         return [Sent(argv=(self.name, *asked.targets), targets=asked.targets, rc=self.rc)]
 
 
-def test_each_target_goes_over_the_first_road_that_can():
+def test_each_target_goes_over_the_first_transport_that_can():
     one, two = Fake("rest", {"2_1": "no tasks"}), Fake("cli", {})
-    both = ByRoad((one, two))
+    both = FallbackWriter((one, two))
     asked = change("priority", "1", "2_1", values={"1": "7", "2_1": "8"})
     assert both.commands(asked) == (("rest", "1"), ("cli", "2_1"))
     assert [sent.argv[0] for sent in both.send(asked)] == ["rest", "cli"]
     assert two.done[0].values == {"2_1": "8"} and one.done[0].values == {"1": "7"}
 
 
-def test_after_a_failure_the_other_road_is_left_alone():
+def test_after_a_failure_the_other_transport_is_left_alone():
     one, two = Fake("rest", {"2": "no"}, rc=None), Fake("cli", {})
-    assert len(ByRoad((one, two)).send(change("hold", "1", "2"))) == 1 and two.done == []
+    assert len(FallbackWriter((one, two)).send(change("hold", "1", "2"))) == 1 and two.done == []
 
 
 def test_what_none_can_do_is_refused_whole_with_the_reason():
     one = Fake("rest", {"2_1": "no tasks"})
     with pytest.raises(ValueError, match=r"not over rest: 2_1: no tasks \(slurm = \{ …, fallback"):
-        ByRoad((one,)).send(change("hold", "1", "2_1"))
+        FallbackWriter((one,)).send(change("hold", "1", "2_1"))
     assert one.done == []
 
 
@@ -212,16 +212,16 @@ def test_no_cancel_where_a_refusal_would_hang_the_controller(tmp_path):
 def test_limits_are_of_what_there_is():
     slurms = {one.id: one.operation for one in ROWS if isinstance(one.operation, operations.SlurmOperation)}
     known = {*slurms.values(), *transport.KINDS, *transport.NAMED}
-    assert {one.what for one in LIMITS if one.road == "rest"} <= known and all(one.why for one in LIMITS)
+    assert {one.what for one in LIMITS if one.transport == "rest"} <= known and all(one.why for one in LIMITS)
     assert {one.id for one in ROWS if one.result_kind not in {"alert", "silence"}} == set(slurms)
     assert unsupported("rest", operations.REQUEUE) is None and unsupported("rest", operations.REBOOT) is not None
-    assert unsupported("rest", operations.REQUEUE, There(parser=44)) and not unsupported(
-        "rest", operations.REQUEUE, There(parser=45)
+    assert unsupported("rest", operations.REQUEUE, ServerInfo(parser=44)) and not unsupported(
+        "rest", operations.REQUEUE, ServerInfo(parser=45)
     )
-    assert unsupported("rest", operations.CANCEL, There(parser=45)) and not unsupported(
-        "rest", operations.CANCEL, There(slurmdbd=True)
+    assert unsupported("rest", operations.CANCEL, ServerInfo(parser=45)) and not unsupported(
+        "rest", operations.CANCEL, ServerInfo(slurmdbd=True)
     )
-    assert not any(unsupported("cli", what, There()) for what in known)
+    assert not any(unsupported("cli", what, ServerInfo()) for what in known)
 
 
 def test_the_commands_alone_need_no_choice(restd):

@@ -21,7 +21,7 @@ from collectors.alertmanager import AlertmanagerSettings
 from collectors.alertmanager.client import AlertmanagerClient
 from collectors.model import SourceFault
 from collectors.process import environment
-from collectors.redaction import Secret, hidden
+from collectors.redaction import Secret, redact
 from console.session import crash
 from tests import restd
 from tests.faults import fault
@@ -97,14 +97,14 @@ def test_a_secret_shows_itself_only_when_asked(monkeypatch):
 def test_what_others_say_of_it_is_hidden_whole_or_cut():
     secret = Secret(TOKEN)
     for said in (f"bad {TOKEN}", f"bad {TOKEN[:14]}", f'"{TOKEN}"', f"Bearer {TOKEN}; and more"):
-        assert TOKEN[:12] not in hidden(said)
+        assert TOKEN[:12] not in redact(said)
         assert TOKEN[:12] not in str(SourceFault("auth", said).fault) + str(SourceFault("auth", said))
-    assert hidden(f'say "{secret.reveal()}" again') == 'say "(secret)" again'
+    assert redact(f'say "{secret.reveal()}" again') == 'say "(secret)" again'
     Secret("to")
-    assert hidden("to be told") == "to be told", "what is part of any word is no token"
+    assert redact("to be told") == "to be told", "what is part of any word is no token"
     for number in range(100):
         Secret(f"another-one-{number:08}")
-    assert "another-one-" not in hidden("another-one-00000099")
+    assert "another-one-" not in redact("another-one-00000099")
 
 
 @fault("network", "servers that refuse the token and repeat it in status, headers and body, whole and cut",

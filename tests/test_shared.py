@@ -153,7 +153,7 @@ class Waiting:
 
     def __init__(self, **chosen) -> None:
         self.source = console(**chosen)
-        self.door = self.source.shelf._closed = Door()
+        self.door = self.source.shared_cache._closed = Door()
         self._found: queues.Queue = queues.Queue()
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -180,7 +180,7 @@ def own() -> SharedFolder:
 def held(run_for_s: float = 60.0) -> int:
     """The lock of squeue, as by a console that asks just now."""
     lock = own().lock(
-        shared_readings.name_of("lab", shared_readings.form_of(squeue_argv())), time.monotonic() + run_for_s
+        shared_readings.file_name_of("lab", shared_readings.question_of(squeue_argv())), time.monotonic() + run_for_s
     )
     assert lock is not None and lock >= 0
     return lock
@@ -191,8 +191,8 @@ def leave(begun: float) -> None:
     mark = "B" * 16
     out = make.squeue(make.row(JobArrayID="7")).replace("@F", mark).encode()
     ended = ProcessResult(argv=tuple(squeue_argv(mark)), rc=0, out=out, err="", took_s=0.5)
-    form = shared_readings.form_of(squeue_argv())
-    assert own().put(shared_readings.name_of("lab", form), form, SharedAnswer(begun=begun, ended=ended))
+    form = shared_readings.question_of(squeue_argv())
+    assert own().put(shared_readings.file_name_of("lab", form), form, SharedAnswer(begun=begun, ended=ended))
 
 
 def test_an_error_text_of_a_shared_answer_is_cleaned(commands):
@@ -201,9 +201,9 @@ def test_an_error_text_of_a_shared_answer_is_cleaned(commands):
     ended = ProcessResult(
         argv=tuple(squeue_argv(mark)), rc=1, out=b"", err="no \x1b]52;c;x\x07\u202e slurmctld\n", took_s=0.5
     )
-    form, begun = shared_readings.form_of(squeue_argv()), time.monotonic() - 1.0
-    assert own().put(shared_readings.name_of("lab", form), form, SharedAnswer(begun=begun, ended=ended))
-    found = own().get(shared_readings.name_of("lab", form), form, 0.0)
+    form, begun = shared_readings.question_of(squeue_argv()), time.monotonic() - 1.0
+    assert own().put(shared_readings.file_name_of("lab", form), form, SharedAnswer(begun=begun, ended=ended))
+    found = own().get(shared_readings.file_name_of("lab", form), form, 0.0)
     assert found is not None and found.ended.err == clean(ended.err)
     assert found.ended.err.isprintable() and "\\e]52;c;x" in found.ended.err
 

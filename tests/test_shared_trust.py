@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from collectors import shared_readings
-from collectors.shared_readings import Published, SharedFolder, Shelf, publisher, shelf_of
+from collectors.shared_readings import Published, SharedCache, SharedFolder, publishing_cache, shared_cache_of
 from collectors.slurm import SlurmSettings
 from console.config.settings import ConfigError, load
 from tests.consoles import ALL, JOBS, console, folder, kept, queue, squeue_argv
@@ -84,7 +84,7 @@ def test_a_file_that_is_not_beyond_doubt_is_none(commands, spoil: Callable[[Path
 def test_a_file_cut_anywhere_is_none(commands):
     console().collect()
     path = kept(folder())[0]
-    whole, form = path.read_bytes(), shared_readings.form_of(squeue_argv())
+    whole, form = path.read_bytes(), shared_readings.question_of(squeue_argv())
     place = SharedFolder(folder(), os.geteuid(), private=True)
     assert place.get(path.name, form, ALL) is not None
     for length in range(len(whole)):
@@ -167,27 +167,27 @@ def record(site: Path, argv: list[str]) -> None:
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-            shelf: Shelf = publisher("lab", site)
-            shelf.lend(time.monotonic())
-            shelf.begin()
-            code = 0 if shelf.run(argv, deadline_s=20, cap_bytes=1 << 20).rc == 0 else 2
+            shared_cache: SharedCache = publishing_cache("lab", site)
+            shared_cache.lend(time.monotonic())
+            shared_cache.begin()
+            code = 0 if shared_cache.run(argv, deadline_s=20, cap_bytes=1 << 20).rc == 0 else 2
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def reader(site: Path, owner: str = "nobody") -> Shelf:
-    shelf = shelf_of("lab", share=False, published=Published(folder=str(site), owner=owner))
-    shelf.lend(ALL)
-    shelf.begin()
-    return shelf
+def reader(site: Path, owner: str = "nobody") -> SharedCache:
+    shared_cache = shared_cache_of("lab", share=False, published=Published(folder=str(site), owner=owner))
+    shared_cache.lend(ALL)
+    shared_cache.begin()
+    return shared_cache
 
 
 ASK = [str(shutil.which("date")), "+%N"]
 
 
-def said(shelf: Shelf) -> bytes:
-    return shelf.run(ASK, deadline_s=20, cap_bytes=1 << 20).out
+def said(shared_cache: SharedCache) -> bytes:
+    return shared_cache.run(ASK, deadline_s=20, cap_bytes=1 << 20).out
 
 
 @as_root
@@ -215,9 +215,9 @@ def test_it_is_trusted_from_nobody_else(site, spoil):
         site.chmod(0o1777)
     elif spoil == "link":
         spoil_link(path)
-    shelf = reader(site, "1" if spoil == "another owner" else "nobody")
-    said(shelf)
-    assert not shelf.taken.lent
+    shared_cache = reader(site, "1" if spoil == "another owner" else "nobody")
+    said(shared_cache)
+    assert not shared_cache.taken.lent
 
 
 def test_the_configuration_names_folder_and_owner(tmp_path):

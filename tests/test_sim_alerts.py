@@ -7,7 +7,7 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import Matcher
 from collectors.sim import SimSettings
-from collectors.sim.sources import forget, open_desk, open_sources, running
+from collectors.sim.sources import forget, open_alert_reader, open_sources, running
 from collectors.sim.write import open_writer
 from console.actions import silences
 from tests.make import change_of
@@ -74,7 +74,7 @@ def test_a_silence_ends_by_itself(machine, clock):
 
 
 def test_a_silence_can_be_lifted_once(machine):
-    writer, desk = open_writer("alerts", SETTINGS), open_desk("alerts", SETTINGS)
+    writer, desk = open_writer("alerts", SETTINGS), open_alert_reader("alerts", SETTINGS)
     writer.send(taking(read()))
     made = next(one for one in read().silences.values() if one.taken)
     assert desk.read_silences([made.id, "nobody"]) == {made.id: made}

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from collectors.clean import clean, decode
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.commands_transport import CliRoad
-from collectors.slurm.commands.fenced_reads import blocks, fence, fenced, said
+from collectors.slurm.commands.commands_transport import CliTransport
+from collectors.slurm.commands.fenced_reads import blocks, fence, fenced, value_or_none
 from collectors.slurm.commands.jobs import COLUMNS, NAMED, QueueReader, command, row
 from collectors.slurm.sources import open_sources
 from tests import make
@@ -167,7 +167,7 @@ def test_any_name_comes_back_whole_and_forges_no_row(texts):
     for job, (name, account) in zip(jobs.values(), texts, strict=True):
         assert (job.user, job.state, job.nodes) == ("alice", "PENDING", None)
         first, _, rest = (account + b"|" + name).partition(b"|")
-        assert (job.account or "", job.name) == (said(decode(first)) or "", clean(decode(rest)))
+        assert (job.account or "", job.name) == (value_or_none(decode(first)) or "", clean(decode(rest)))
 
 
 @settings(max_examples=20)
@@ -378,7 +378,7 @@ def test_a_hang_is_a_timeout(commands, script):
 
 
 def test_a_flood_is_no_answer(commands, monkeypatch):
-    monkeypatch.setattr("collectors.slurm.commands.fenced_reads.CAP_BYTES", 1 << 20)
+    monkeypatch.setattr("collectors.slurm.commands.fenced_reads.MAX_BYTES", 1 << 20)
     commands.script("squeue", "exec yes")
     with pytest.raises(SourceFault) as caught:
         collect()
@@ -396,23 +396,23 @@ def test_no_squeue_at_all(commands):
 def test_named_jobs(commands):
     rows = (make.named_row("-5", "gpu[0001-0002]", JobArrayID="101_3", Name="a|b"), make.named_row(JobArrayID="1"))
     commands.says("squeue", squeue(*rows, columns=NAMED), to="*-j 101_3,7 *")
-    ((_, job),) = CliRoad(SlurmSettings()).read_jobs(["101_3", "7"]).items()
+    ((_, job),) = CliTransport(SlurmSettings()).read_jobs(["101_3", "7"]).items()
     assert (job.id, job.nice, job.excluded, job.name) == ("101_3", -5, "gpu[0001-0002]", "a|b")
-    assert CliRoad(SlurmSettings()).read_jobs([]) == {} and len(commands.calls) == 1
+    assert CliTransport(SlurmSettings()).read_jobs([]) == {} and len(commands.calls) == 1
 
 
 def test_a_single_unknown_job_is_gone_and_a_dead_controller_is_not(commands):
     commands.says("squeue", b"", "slurm_load_jobs error: Invalid job id specified\n", 1, to="*-j 7 *")
     commands.says("squeue", b"", "slurm_load_jobs error: Unable to contact slurm controller\n", 1)
-    assert CliRoad(SlurmSettings()).read_jobs(["7"]) == {}
+    assert CliTransport(SlurmSettings()).read_jobs(["7"]) == {}
     with pytest.raises(SourceFault, match="Unable to contact"):
-        CliRoad(SlurmSettings()).read_jobs(["8"])
+        CliTransport(SlurmSettings()).read_jobs(["8"])
 
 
 def test_very_many_named_jobs_fit_into_words(commands):
     commands.says("squeue", squeue(make.named_row(JobArrayID="4294967295_99999"), columns=NAMED))
     ids = [f"4294967295_{task}" for task in range(100_000)]
-    assert list(CliRoad(SlurmSettings()).read_jobs(ids)) == ["4294967295_99999"]
+    assert list(CliTransport(SlurmSettings()).read_jobs(ids)) == ["4294967295_99999"]
     assert max(map(len, commands.calls)) < 128 << 10
 
 

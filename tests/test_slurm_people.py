@@ -125,6 +125,6 @@ def test_no_reservation_is_called_so(name):
 
 
 @pytest.mark.parametrize("way", ["rest", "native"])
-def test_what_goes_by_command_alone_is_refused_over_the_other_roads(way):
+def test_what_goes_by_command_alone_is_refused_over_the_other_transports(way):
     mine = [one.operation for one in BY_ID.values() if one.result_kind in {"partition", "reservation", "user"}]
     assert len(mine) == 7 and all("alone" in (transport.unsupported(way, one) or "") for one in mine)

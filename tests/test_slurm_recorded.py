@@ -9,7 +9,7 @@ import pytest
 from collectors.clock import ManualClock
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.commands_transport import CliRoad
+from collectors.slurm.commands.commands_transport import CliTransport
 from collectors.slurm.sources import open_sources
 from console.session.snapshot import exit_code, take
 from tests.make import VERSIONS, Commands, line, play, recorded
@@ -119,7 +119,7 @@ def test_joins(machine):
 
 
 def test_a_running_job_in_full(machine, version):
-    detail = CliRoad(SlurmSettings()).job_detail("2")
+    detail = CliTransport(SlurmSettings()).job_detail("2")
     assert detail.gpu_indices == {"gpu0002": "0-7", "gpu0003": "0-7"}
     assert (detail.id, detail.batch, detail.requeueable) == ("2", True, True)
     assert (detail.comment, detail.working_dir, detail.stdout) == ("epoch 3", "/tmp", "/dev/null")
@@ -129,7 +129,7 @@ def test_a_running_job_in_full(machine, version):
 
 
 def test_a_pending_job_in_full(machine):
-    detail = CliRoad(SlurmSettings()).job_detail("9")
+    detail = CliTransport(SlurmSettings()).job_detail("9")
     assert detail.gpu_indices == {} and detail.exit_code is None and detail.batch is True
     assert "batch_host" not in detail.fields
 
@@ -143,7 +143,7 @@ def commands(tmp_path, monkeypatch):
 
 
 def named(*names: str):
-    return CliRoad(SlurmSettings()).read_nodes(names)
+    return CliTransport(SlurmSettings()).read_nodes(names)
 
 
 def test_named_nodes_without_those_that_slurm_does_not_know(commands, version):
@@ -194,6 +194,6 @@ def test_very_many_named_nodes_fit_into_words(commands):
     names = [f"a-rather-long-name-of-a-node-{n:06d}" for n in range(12_000)]
     commands.says("scontrol", line(names[7]) + line("another"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("collectors.slurm.commands.nodes.alone", lambda name, _: None)
+        patch.setattr("collectors.slurm.commands.nodes.read_alone", lambda name, _: None)
         assert list(named(*names)) == names[7:8]
     assert max(map(len, commands.calls)) < 128 << 10

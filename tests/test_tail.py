@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from collectors import child_process
-from collectors.file_tail import LONGEST_LINE, MOST_BYTES, filled, look, tail
+from collectors.file_tail import LONGEST_LINE, MOST_BYTES, expand_patterns, read_tail, tail
 from collectors.model import JobDetail, SourceFault
 from console.screens.job_output import read_log
 from tests import make
@@ -77,7 +77,7 @@ def test_what_may_not_be_read_says_so(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "lstat", denied)
-    found, raw = look(log, ME)
+    found, raw = read_tail(log, ME)
     assert (found.kind, found.what, raw) == ("auth", "Permission denied", b"")
 
 
@@ -93,10 +93,10 @@ def test_a_file_system_that_hangs_is_left(tmp_path, monkeypatch):
 
 def test_what_slurm_left_of_its_patterns_is_filled_in():
     """24.11 tells such a path; 26.05 leaves nothing of it: tests/lab/test_log_lab.py."""
-    assert filled("/h/train.%N.out", "12", "gpu0007.example") == "/h/train.gpu0007.out"
-    assert filled("/h/%J-%n-%t-%s", "12", None) == "/h/12-0-0-batch"
+    assert expand_patterns("/h/train.%N.out", "12", "gpu0007.example") == "/h/train.gpu0007.out"
+    assert expand_patterns("/h/%J-%n-%t-%s", "12", None) == "/h/12-0-0-batch"
     for path, job in (("/h/slurm-12.out", "12"), ("/h/%N", "12"), ("/h/%J", "12_3"), ("/h/50%", "12"), ("/h/%q", "12")):
-        assert filled(path, job, None) == path
+        assert expand_patterns(path, job, None) == path
 
 
 def test_a_name_with_a_pattern_left_is_tried_as_it_is_first(tmp_path):

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from collectors.clock import ManualClock
-from collectors.model import KINDS, SINGLES, Cluster, Control, Diag, Facts, Fault, Reading
+from collectors.model import KINDS, SINGLE_VALUES, Cluster, Control, Diag, Facts, Fault, Reading
 from collectors.sim import SimSettings
 from collectors.sim.sources import open_sources
 from console.cli import node as one_node
@@ -79,7 +79,11 @@ def first_readings(clock: ManualClock) -> dict[str, Reading]:
 
 def emptied(facts: Facts) -> Facts:
     """The same answer with no row in it."""
-    said = {kind: getattr(facts, kind) if kind in SINGLES else {} for kind in KINDS if getattr(facts, kind) is not None}
+    said = {
+        kind: getattr(facts, kind) if kind in SINGLE_VALUES else {}
+        for kind in KINDS
+        if getattr(facts, kind) is not None
+    }
     if facts.diag is not None:
         said["diag"] = Diag()
     if facts.control is not None:

@@ -346,6 +346,6 @@ def test_every_value_tells_how_it_is_typed(action):
     assert one.inverse is None or BY_ID[one.inverse].value is not None
 
 
-def test_what_a_road_does_not_tell_is_unknown_at_once():
+def test_what_a_transport_does_not_tell_is_unknown_at_once():
     before = job("2", "PENDING", priority=1)
     assert is_done("nice", before, before, value="5") is None and is_done("qos", before, before, value="high") is False

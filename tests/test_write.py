@@ -17,7 +17,7 @@ from collectors import process
 from collectors.model import Change, SourceFault
 from collectors.nodeset import expand
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.write import CliWriter, refusals, to_all
+from collectors.slurm.commands.write import CliWriter, concerns_all, refusals
 from collectors.slurm.operations import BATCH, calls
 from collectors.slurm.writers import open_writer
 from tests.faults import fault
@@ -369,7 +369,7 @@ UNRESOLVED = "sudo: unable to resolve host login1: Name or service not known\n"
 def test_where_sudo_refused_nothing_ran_and_where_it_warned_something_may_have(err, refused, everybody):
     """Texts of sudo 1.9.16 and 1.9.17: tests/lab/test_sudo_lab.py."""
     assert refusals(1, err, ("gpu1", "gpu2")) == ({} if refused is None else dict.fromkeys(("gpu1", "gpu2"), refused))
-    assert to_all(err) == everybody
+    assert concerns_all(err) == everybody
     alone = refused or "slurm_update error: Invalid node state specified"
     assert refusals(1, err, ("gpu1",)) == {"gpu1": alone}, "not what was only a warning"
     assert refusals(1, UNRESOLVED.strip(), ("gpu1",)) == {"gpu1": "exit status 1"}

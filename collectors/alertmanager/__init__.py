@@ -1,7 +1,8 @@
 """Alerts and silences from Alertmanager, over its API v2.
 
-This file is the light descriptor: the settings. `client` asks, `answers` reads what comes, `sources` opens what the
-console polls and asks on demand, `orders` says what a change is in requests and commands, `write` sends it.
+This file has the settings and the light descriptor. `client` sends requests, `answers` decodes answers, `sources` opens
+what the console polls and reads on demand, `requests` turns a change into requests and amtool commands, `write` sends
+them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What Alertmanager answers, as alerts and silences: typed, cleaned, and row by row where a row is strange."""
+"""Alertmanager's answers as alerts and silences: typed, cleaned, and row by row if one row is invalid."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.decoding import from_json, json_decoder
-from collectors.hosts import FOREIGN, UNNAMED, Fit, NodeNames
+from collectors.hosts import FOREIGN, UNNAMED, HostMatch, NodeNames
 from collectors.model import Alert, Matcher, Silence, SourceFault
 
 from . import AlertmanagerSettings
 
-#: Annotations that sum an alert up, the best first.
+#: Annotations that summarise an alert, the best first.
 _SUMMARIES = ("summary", "message", "description")
 _UNNAMED = "unnamed alert"
-#: A condition of the setting `matchers`: name, sign, value in quotes.
+#: One matcher in the setting `matchers`: name, operator, value in quotes.
 _CONDITION = re.compile(r'([A-Za-z_]\w*)\s*(=~|!~|!=|=)\s*"((?:\\.|[^"\\])*)"')
 
 T = TypeVar("T")
@@ -66,19 +66,19 @@ class _SilenceAnswer(Struct):
 
 
 def conditions(settings: AlertmanagerSettings) -> list[tuple[str, str]]:
-    """The setting `matchers` as parameters of a request: `filter`, once for each."""
+    """The setting `matchers` as request parameters: one `filter` for each."""
     return [("filter", f'{name}{sign}"{value}"') for name, sign, value in _CONDITION.findall(settings.matchers)]
 
 
 class AlertAnswers:
-    """Reads the answers of one Alertmanager."""
+    """Decodes the answers of one Alertmanager."""
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
         self._labels = settings.node_labels
         self._rule = None if settings.node is None else re.compile(settings.node)
         self.names = UNNAMED
-        self._fits: dict[str, Fit] = {}
-        self.seen: dict[str, Fit] = {}
+        self._fits: dict[str, HostMatch] = {}
+        self.seen: dict[str, HostMatch] = {}
         """The hosts that the last alerts are about, and what they are."""
         self._own = {
             name: re.sub(r"\\(.)", r"\1", value)
@@ -86,18 +86,19 @@ class AlertAnswers:
             if sign == "="
         }
 
-    def know(self, names: NodeNames) -> None:
-        """How Slurm names its nodes from now on. May be called by any thread."""
+    def set_node_names(self, names: NodeNames) -> None:
+        """Set Slurm's node names. May be called by any thread."""
         self.names, self._fits = names, {}
 
     def alerts(self, content: bytes) -> tuple[dict[str, Alert], tuple[str, ...]]:
-        """Alerts by fingerprint, and what was left out. Raises SourceFault for what is no list."""
+        """Alerts by fingerprint, and warnings about skipped rows. Raises SourceFault if it is no list."""
         rows, warnings = _rows(content, _ALERTS, _Alert, "alert")
         self.seen = {}
         return {alert.id: alert for alert in map(self._alert, rows)}, warnings
 
     def silences(self, content: bytes) -> tuple[dict[str, Silence], tuple[str, ...]]:
-        """Silences by id, none that is over or another cluster's, and what was left out. Raises SourceFault."""
+        """Silences by id, without expired ones and other clusters', and warnings about skipped rows. Raises
+        SourceFault."""
         rows, warnings = _rows(content, _SILENCES, _Silence, "silence")
         standing = (_silence(row) for row in rows if row.status.state != "expired")
         return {one.id: one for one in standing if self._may_be_ours(one)}, warnings
@@ -120,9 +121,9 @@ class AlertAnswers:
         )
 
     def node_of(self, labels: Mapping[str, str]) -> str | None:
-        """The node that an alert is about: by the first label that names one of Slurm's; else the host as it is called
-        there. None for an IP address that Slurm gives no node, and for what fits several nodes."""
-        best: Fit | None = None
+        """The node of an alert: from the first label that names one of Slurm's; else the host as labelled. None for an
+        IP address that is no node's, and for a host that matches several nodes."""
+        best: HostMatch | None = None
         for label in self._labels:
             if value := labels.get(label):
                 fit = self._fits.get(value) or self._fits.setdefault(value, self.names.fit(value, self._rule))
@@ -135,7 +136,8 @@ class AlertAnswers:
         return best.node or (best.host if best.how == FOREIGN else None)
 
     def _may_be_ours(self, silence: Silence) -> bool:
-        """False for one that names another cluster. Alertmanager's own filter would hide those that name none."""
+        """False for a silence that names another cluster. Alertmanager's own filter would also hide those without a
+        cluster."""
         return all(
             one.regex or (one.value == self._own[one.name]) is one.equal
             for one in silence.matchers
@@ -144,7 +146,7 @@ class AlertAnswers:
 
 
 def silence_of(content: bytes) -> Silence | None:
-    """The one silence that was asked for; None where it is over. Raises SourceFault."""
+    """The requested silence; None if it has expired. Raises SourceFault."""
     try:
         row = from_json(content, _Silence)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -153,7 +155,7 @@ def silence_of(content: bytes) -> Silence | None:
 
 
 def made_id(content: bytes) -> str | None:
-    """The id of the silence that was made; None where the answer is not Alertmanager's."""
+    """The id of the new silence; None if the answer is not Alertmanager's."""
     try:
         return clean(from_json(content, _SilenceAnswer).silenceID) or None
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -173,7 +175,7 @@ def _silence(row: _Silence) -> Silence:
 
 
 def _epoch(when: datetime | None) -> int | None:
-    """Go's zero time, the year 1, is no time."""
+    """The epoch, None for Go's zero time (year 1)."""
     if when is None or when.year < 1970 or when.tzinfo is None:
         return None
     return int(when.timestamp())
@@ -187,7 +189,7 @@ _RAW = json_decoder(list[msgspec.Raw])
 def _rows(
     content: bytes, whole: msgspec.json.Decoder[list[T]], kind: type[T], what: str
 ) -> tuple[Sequence[T], tuple[str, ...]]:
-    """All rows at once; each by itself where one of them is not what it should be."""
+    """All rows decoded at once; individually if one of them is invalid."""
     try:
         return whole.decode(content), ()
     except msgspec.ValidationError:
@@ -205,7 +207,7 @@ def _rows(
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             strange += 1
             first = first or clean(str(error)[:200])
-    if not rows:  # it must not look like none
+    if not rows:  # it must not look like an empty list
         raise SourceFault("malformed", f"not one of {strange} {what}s can be read: {first}",
                           "is this a version of Alertmanager that wacht knows?")  # fmt: skip
     return rows, (f"{strange} {what}{'s' if strange > 1 else ''} left out: {first}",)

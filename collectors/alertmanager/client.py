@@ -1,7 +1,7 @@
-"""Asks Alertmanager with httpx, and turns whatever goes wrong into a named fault.
+"""Sends requests to Alertmanager with httpx, and turns errors into named faults.
 
-The whole answer has one deadline (`collectors.http_connection`) and a size, certificates are verified, redirects are
-not followed, and nothing is looked up in the environment.
+The whole answer has one deadline (`collectors.http_connection`) and a size limit, certificates are verified, redirects
+are not followed, and the environment is ignored.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ import msgspec
 
 from collectors.bearer_token import read_token
 from collectors.clean import clean
-from collectors.http_connection import Wire, end, over, trusted
+from collectors.http_connection import Wire, end_requests, transport_over, trusted_certificates
 from collectors.model import SourceFault
-from collectors.web import rest_of
+from collectors.web import parse_retry_after
 
 from . import AlertmanagerSettings
 
 #: Most bytes of one answer: 10,000 alerts with long annotations are about 20 MB.
-CAP = 64 << 20
-#: Nothing but these says that the server never saw what was sent.
+MAX_BYTES = 64 << 20
+#: Only these errors mean that the server never saw the request.
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 
 
 class AlertmanagerUnsent(SourceFault):
-    """The server did not see it: no connection came about, or there was no token to send."""
+    """The server did not see the request: no connection, or no token to send."""
 
 
 class AlertmanagerRefusal(SourceFault):
-    """The server answered that it does not do this. `code` is its HTTP status, `said` its own words."""
+    """The server refused. `code` is its HTTP status, `said` its own words."""
 
     def __init__(self, kind: str, what: str, mend: str, code: int, said: str, rest_s: float = 0.0) -> None:
         super().__init__(kind, what, mend, rest_s)
@@ -43,31 +43,32 @@ class AlertmanagerRefusal(SourceFault):
 
 
 class AlertmanagerClient:
-    """Asks one Alertmanager, one question at a time; may be shared by threads, and closed by any."""
+    """One Alertmanager, one request at a time; threads may share it, and any may close it."""
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
-        """Raises SourceFault where the site's certificates are not there or are none."""
+        """Raises SourceFault if the site's certificates are missing or invalid."""
         self._settings = settings
         self._where = urlsplit(settings.url).netloc
         self._limit = settings.timeout_s
         self._closed = False
         self._one = threading.Lock()
         self._wire = Wire()
-        transport = over(self._wire, trusted(settings.ca))
+        transport = transport_over(self._wire, trusted_certificates(settings.ca))
         self._http = httpx.Client(
             transport=transport,
             trust_env=False,
             follow_redirects=False,
-            # Unpacked: a few packed bytes could become very many.
+            # Uncompressed answers only: a few compressed bytes could become very many.
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wacht"},
         )
 
     def get(self, path: str, params: Sequence[tuple[str, str]] = ()) -> bytes:
-        """The answer to a question. Raises SourceFault, Refused where the server says no."""
+        """The answer to a request. Raises SourceFault, AlertmanagerRefusal if the server refuses."""
         return self._send("GET", path, params, None)
 
     def post(self, path: str, body: Mapping[str, Any]) -> bytes:
-        """Send something once, whatever comes of it. Raises SourceFault, Unsent where it certainly never arrived."""
+        """Send a change once, whatever happens. Raises SourceFault, AlertmanagerUnsent if it certainly never
+        arrived."""
         return self._send("POST", path, (), msgspec.json.encode(body))
 
     def delete(self, path: str) -> bytes:
@@ -75,9 +76,9 @@ class AlertmanagerClient:
         return self._send("DELETE", path, (), None)
 
     def close(self) -> None:
-        """End what is being asked, from any thread, and ask no more."""
+        """End a running request, from any thread, and accept no more."""
         self._closed = True
-        end(self._wire, self._one, self._http)
+        end_requests(self._wire, self._one, self._http)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -94,7 +95,7 @@ class AlertmanagerClient:
                 try:
                     return self._exchange(method, path, params, body, headers)
                 except (httpx.RemoteProtocolError, httpx.ReadError) as error:
-                    # The server had closed a connection that was kept for the next question.
+                    # The server had closed the kept connection.
                     if not kept or self._closed:
                         raise self._broken(error) from None
                     kept = False
@@ -123,7 +124,7 @@ class AlertmanagerClient:
         parts, size = [], 0
         for chunk in chunks:
             size += len(chunk)
-            if size > CAP:
+            if size > MAX_BYTES:
                 raise SourceFault(
                     "malformed", f"{self._where} gave more to {path} than wacht ever reads", "see matchers"
                 )
@@ -146,7 +147,7 @@ class AlertmanagerClient:
         raise fault("cut", f"{self._where} cannot be spoken with: {said}", "see url") from None
 
     def _refused(self, path: str, answer: httpx.Response, content: bytes) -> NoReturn:
-        """The server answered, but not with 200."""
+        """Raise the fault of an answer with another status than 200."""
         code, said = answer.status_code, words_of(content)
         told = f"{self._where} answered {code} to {path}" + (f": {said}" if said else "")
         kind, mend, rest_s = "refused", "see its log", 0.0
@@ -161,12 +162,12 @@ class AlertmanagerClient:
             kind, mend = "missing", "does url end where /api/v2 begins?"
         elif code in {429, 503}:
             kind = "backoff"
-            mend, rest_s = rest_of(answer.headers.get("Retry-After", ""))
+            mend, rest_s = parse_retry_after(answer.headers.get("Retry-After", ""))
         raise AlertmanagerRefusal(kind, told, mend, code, said, rest_s)
 
 
 def words_of(content: bytes) -> str:
-    """What a server says against a request: Alertmanager's sentence as JSON, else the first line of whatever came."""
+    """The server's error text: Alertmanager's JSON sentence, else the first line of the answer."""
     try:
         said = msgspec.json.decode(content)
         text = said.get("message", "") if isinstance(said, dict) else said

@@ -1,4 +1,4 @@
-"""What `wacht doctor` asks an Alertmanager beside its readings: what it is, its cluster, its receivers, its clock."""
+"""What `wacht doctor` asks an Alertmanager besides its readings: its version, cluster, receivers and clock."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Struct, field
 
 from collectors.clean import clean
-from collectors.clock_skew import ClockSkew
+from collectors.clock import ClockSkew
 from collectors.decoding import from_json
-from collectors.http_probe import HttpProbe, glance
+from collectors.http_probe import HttpProbe, probe_http
 from collectors.model import SourceFault
 
 from . import AlertmanagerSettings
@@ -19,11 +19,11 @@ T = TypeVar("T")
 
 
 class AlertmanagerProbe(Struct, frozen=True, kw_only=True):
-    """What one Alertmanager told."""
+    """The result of probing one Alertmanager."""
 
     version: str | None
     cluster: str
-    """Of its gossip: ready, settling, or disabled, where it is alone."""
+    """The gossip state: ready, settling, or disabled for a single instance."""
     peers: int
     receivers: tuple[str, ...]
     moment: ClockSkew | None
@@ -47,11 +47,11 @@ class _Receiver(Struct):
     name: str
 
 
-def tried(settings: AlertmanagerSettings) -> AlertmanagerProbe:
-    """Ask it. Raises SourceFault. Its configuration, which it tells as well, is not kept."""
-    seen = glance(settings, "/api/v2/status", settings.timeout_s)
+def probe_alertmanager(settings: AlertmanagerSettings) -> AlertmanagerProbe:
+    """Probe it. Raises SourceFault. Its configuration, which the answer contains, is not kept."""
+    seen = probe_http(settings, "/api/v2/status", settings.timeout_s)
     status = _decoded(seen, _ServerStatus)
-    receivers = _decoded(glance(settings, "/api/v2/receivers", settings.timeout_s), list[_Receiver])
+    receivers = _decoded(probe_http(settings, "/api/v2/receivers", settings.timeout_s), list[_Receiver])
     version = status.versionInfo.version
     return AlertmanagerProbe(
         version=None if version is None else clean(version)[:40],

@@ -1,7 +1,7 @@
-"""What a change of alerts or silences is: for each silence one request, and the same as a command of amtool.
+"""Turns a change of alerts or silences into one request for each silence, and the same as an amtool command.
 
-Pure, and the last door before anything is sent: what is not plain here is refused, whoever asks. The writer and the
-simulated machine both go through it.
+Pure, and the last check before anything is sent: what is not plain is refused. The writer and the simulated cluster
+both use it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from collectors.clean import clean, hostile
 from collectors.matchers import spelled, values_of
 from collectors.model import Change, NewSilence, Operation
 
-#: Longest that a silence may last: what nobody remembers after a month hides the next failure.
-LONGEST_S = 31 * 86_400
+#: Longest silence, in seconds: one that is forgotten hides the next failure.
+MAX_SILENCE_S = 31 * 86_400
 COMMENT_CAP = 1000
-#: What an id may be made of: it stands in the path of a request.
+#: The form of an id: it becomes part of a request's path.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-#: The one label of a silence that declares an incident. No alert has it, so it keeps none quiet.
+#: The single label of a silence that declares an incident. No alert has it, so it suppresses none.
 INCIDENT = "wacht_incident"
-#: Longest that an incident stands without being declared again, in seconds.
-INCIDENT_MOST_S = 3600
+#: Longest incident without a new declaration, in seconds.
+MAX_INCIDENT_S = 3600
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -43,15 +43,15 @@ DECLARE_INCIDENT = SilenceOperation(kind="node")
 
 
 class SilenceRequest(Struct, frozen=True, kw_only=True):
-    """One request: a silence to be made, or the id of one to be ended."""
+    """One request: a silence to create, or the id of one to expire."""
 
     targets: tuple[str, ...]
     argv: tuple[str, ...]
-    """What does exactly the same by hand."""
+    """The amtool command with the same effect."""
     new: NewSilence | None = None
 
 
-def orders(change: Change, url: str) -> list[SilenceRequest]:
+def requests_of(change: Change, url: str) -> list[SilenceRequest]:
     """Each request of a change. Everything is checked before the first one is returned. Raises ValueError."""
     if change.operation == DECLARE_INCIDENT:
         return [_declared(change, f"--alertmanager.url={url.rstrip('/')}")]
@@ -75,7 +75,7 @@ def orders(change: Change, url: str) -> list[SilenceRequest]:
 
 
 def _declared(change: Change, where: str) -> SilenceRequest:
-    """The silence that declares an incident: of all its nodes one, which meets no alert. Raises ValueError."""
+    """The silence that declares an incident: one for all its nodes, which matches no alert. Raises ValueError."""
     made = change.silences
     if change.kind != "node" or not change.targets or len(made) != 1 or made[0].alerts:
         raise ValueError("an incident is one silence, of nodes and of no alert")
@@ -83,14 +83,14 @@ def _declared(change: Change, where: str) -> SilenceRequest:
     plain = len(new.matchers) == 1 and new.matchers[0].name == INCIDENT and not new.matchers[0].regex
     if not plain or not new.matchers[0].equal or not _NAME.fullmatch(new.matchers[0].value):
         raise ValueError("the silence of an incident has its name for its only matcher")
-    if not 0 < new.seconds <= INCIDENT_MOST_S:
-        raise ValueError(f"an incident stands for up to {INCIDENT_MOST_S // 60} minutes, then it is declared again")
+    if not 0 < new.seconds <= MAX_INCIDENT_S:
+        raise ValueError(f"an incident stands for up to {MAX_INCIDENT_S // 60} minutes, then it is declared again")
     _check_words(new)
     return SilenceRequest(targets=change.targets, argv=_argv(new, where), new=new)
 
 
 def body(new: NewSilence, now: float) -> Mapping[str, Any]:
-    """The request that makes it, from now (epoch) on."""
+    """The request body that creates it, from now (epoch) on."""
     starts = datetime.fromtimestamp(now, UTC)
     return {
         "matchers": [
@@ -109,7 +109,7 @@ def _argv(new: NewSilence, where: str) -> tuple[str, ...]:
 
 
 def _checked(new: NewSilence) -> NewSilence:
-    """The silence, or ValueError: its matchers must list what they meet, and meet something that is there."""
+    """The silence, or ValueError: its matchers must list their values, and match an existing alert."""
     if not new.alerts or not new.matchers:
         raise ValueError("a silence without alerts or matchers: nothing is sent")
     holds = False
@@ -126,8 +126,8 @@ def _checked(new: NewSilence) -> NewSilence:
         raise ValueError("every matcher meets alerts without labels: that would silence everything")
     if len({one.name for one in new.matchers}) != len(new.matchers):
         raise ValueError("two matchers for one label")
-    if not 0 < new.seconds <= LONGEST_S:
-        raise ValueError(f"a silence lasts up to {LONGEST_S // 86_400} days")
+    if not 0 < new.seconds <= MAX_SILENCE_S:
+        raise ValueError(f"a silence lasts up to {MAX_SILENCE_S // 86_400} days")
     _check_words(new)
     return new
 

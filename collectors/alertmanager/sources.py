@@ -1,11 +1,11 @@
-"""Opens what the console polls and asks: all alerts and silences of one Alertmanager, and named ones on demand."""
+"""Opens what the console polls and reads on demand: all alerts and silences of one Alertmanager, and named ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from collectors.clock import Clock
-from collectors.hosts import Fitted, NodeNames, summed
+from collectors.hosts import HostMapping, NodeNames, mapping_summary
 from collectors.model import Alert, Collector, Facts, Matcher, Silence, SourceFault
 
 from . import AlertmanagerSettings
@@ -13,48 +13,48 @@ from .answers import AlertAnswers, conditions, silence_of
 from .client import AlertmanagerClient, AlertmanagerRefusal
 from .requests import ID
 
-#: Said in full, so that an Alertmanager of another mind about its defaults leaves nothing out.
+#: Given in full, so that other defaults of an Alertmanager leave nothing out.
 _ALL = [(state, "true") for state in ("active", "silenced", "inhibited", "unprocessed")]
 
 
-class Asking:
-    """One Alertmanager, whose client comes with the first question, in the thread that asks."""
+class AlertmanagerReader:
+    """One Alertmanager; its client is created with the first request, in the calling thread."""
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
         self._settings = settings
         self._reader = AlertAnswers(settings)
         self._client: AlertmanagerClient | None = None
 
-    def know(self, names: NodeNames) -> None:
-        """How Slurm names its nodes from now on. May be called by any thread."""
-        self._reader.know(names)
+    def set_node_names(self, names: NodeNames) -> None:
+        """Set Slurm's node names. May be called by any thread."""
+        self._reader.set_node_names(names)
 
-    def fitted(self) -> tuple[Fitted, ...]:
+    def host_mappings(self) -> tuple[HostMapping, ...]:
         """How the hosts of the last alerts were mapped to Slurm's nodes."""
         own, names = self._settings, self._reader.names
         fits = tuple(self._reader.seen.values())
         configured = own.node is not None
-        made = summed("alerts", own.node_labels, fits, names, configured=configured, whole=False)
+        made = mapping_summary("alerts", own.node_labels, fits, names, configured=configured, whole=False)
         return (made,) if fits else ()
 
     @property
     def client(self) -> AlertmanagerClient:
-        """The client. Raises SourceFault where it cannot be made."""
+        """The client. Raises SourceFault if it cannot be created."""
         if self._client is None:
             self._client = AlertmanagerClient(self._settings)
         return self._client
 
     def alerts(self) -> tuple[Mapping[str, Alert], tuple[str, ...]]:
-        """All alerts of this cluster, and what was left out. Raises SourceFault."""
+        """All alerts of this cluster, and warnings about skipped rows. Raises SourceFault."""
         content = self.client.get("/alerts", [*_ALL, *conditions(self._settings)])
         return self._reader.alerts(content)
 
     def silences(self) -> tuple[Mapping[str, Silence], tuple[str, ...]]:
-        """All silences that are not over, and what was left out. Raises SourceFault."""
+        """All active and pending silences, and warnings about skipped rows. Raises SourceFault."""
         return self._reader.silences(self.client.get("/silences"))
 
     def close(self) -> None:
-        """End a question that waits."""
+        """End a running request."""
         if self._client is not None:
             self._client.close()
 
@@ -66,10 +66,10 @@ class AlertSource:
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
         self.floor_s = settings.interval_s
-        self._asking = Asking(settings)
+        self._asking = AlertmanagerReader(settings)
 
     def collect(self) -> Facts:
-        """Read both. Raises SourceFault where the alerts cannot be read; without the silences they are worth much."""
+        """Read both. Raises SourceFault if the alerts cannot be read; without silences they are still useful."""
         alerts, warnings = self._asking.alerts()
         try:
             silences, more = self._asking.silences()
@@ -77,32 +77,32 @@ class AlertSource:
             return Facts(alerts=alerts, warnings=(*warnings, f"silences: {error.fault}"))
         return Facts(alerts=alerts, silences=silences, warnings=(*warnings, *more))
 
-    def know(self, names: NodeNames) -> None:
-        """How Slurm names its nodes from now on. May be called by any thread."""
-        self._asking.know(names)
+    def set_node_names(self, names: NodeNames) -> None:
+        """Set Slurm's node names. May be called by any thread."""
+        self._asking.set_node_names(names)
 
-    def fitted(self) -> tuple[Fitted, ...]:
+    def host_mappings(self) -> tuple[HostMapping, ...]:
         """How the hosts of the last alerts were mapped to Slurm's nodes."""
-        return self._asking.fitted()
+        return self._asking.host_mappings()
 
     def close(self) -> None:
-        """End a reading that waits."""
+        """End a running reading."""
         self._asking.close()
 
 
-class AlertReads:
-    """Reads of named alerts and silences, on demand; may be asked from several threads."""
+class AlertmanagerReads:
+    """Reads named alerts and silences on demand; several threads may use it."""
 
     def __init__(self, settings: AlertmanagerSettings) -> None:
-        self._asking = Asking(settings)
+        self._asking = AlertmanagerReader(settings)
 
     def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
-        """The alerts of these ids as they are now; one that is over is left out. Raises SourceFault."""
+        """The alerts of these ids as they are now; resolved ones are left out. Raises SourceFault."""
         alerts, _ = self._asking.alerts()
         return {one: alerts[one] for one in ids if one in alerts}
 
     def read_silences(self, ids: Sequence[str]) -> Mapping[str, Silence]:
-        """The silences of these ids as they are now; an expired or unknown one is left out. Raises SourceFault."""
+        """The silences of these ids as they are now; expired and unknown ones are left out. Raises SourceFault."""
         found = {}
         for one in ids:
             if not ID.fullmatch(one):
@@ -110,7 +110,7 @@ class AlertReads:
             try:
                 silence = silence_of(self._asking.client.get(f"/silence/{one}"))
             except AlertmanagerRefusal as error:
-                # A 404 of something else than Alertmanager has no such words, and is no answer to this question.
+                # A 404 of another server lacks these words, and is no answer to this request.
                 if error.code == 404 and not _elsewhere(error):
                     continue
                 raise
@@ -130,10 +130,10 @@ def _elsewhere(error: AlertmanagerRefusal) -> bool:
 
 
 def open_sources(cluster: str, settings: AlertmanagerSettings, clock: Clock | None = None) -> list[Collector]:
-    """The source of one Alertmanager. Asks nothing yet."""
+    """The source of one Alertmanager. Sends nothing yet."""
     return [AlertSource(settings)]
 
 
-def open_desk(cluster: str, settings: AlertmanagerSettings) -> AlertReads:
-    """Reads on demand of one Alertmanager. Asks nothing yet."""
-    return AlertReads(settings)
+def open_alert_reader(cluster: str, settings: AlertmanagerSettings) -> AlertmanagerReads:
+    """Reads on demand from one Alertmanager. Sends nothing yet."""
+    return AlertmanagerReads(settings)

@@ -1,7 +1,7 @@
-"""All that writes to Alertmanager, and nothing else: a frozen Change becomes silences made or ended.
+"""The only code that writes to Alertmanager: a frozen Change creates or expires silences.
 
-Only `console.gate.gate` may import this module; a test holds that. A request is sent once. Where no answer came it may
-have been done, and a second one would make a second silence: what came of it, the next reading says.
+Only `console.gate.gate` may import this module; a test enforces it. A request is sent once. Without an answer it may
+have been executed, and a second one would create a second silence: the next reading shows the result.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from collectors.model import Change, Sent, SourceFault
 from . import AlertmanagerSettings
 from .answers import made_id
 from .client import AlertmanagerClient, AlertmanagerRefusal, AlertmanagerUnsent
-from .requests import SilenceRequest, body, orders
+from .requests import SilenceRequest, body, requests_of
 
-#: These concern whoever asks, or the server as a whole: the next request would fare alike.
+#: Statuses that concern the caller or the whole server: the next request would fail too.
 _TO_ALL = {301, 302, 303, 307, 308, 401, 403, 405, 429, 503}
 
 
 class AlertWriter:
-    """Makes and ends silences in one Alertmanager. Keeps nothing between calls."""
+    """Creates and expires silences in one Alertmanager. Keeps no state between calls."""
 
     def __init__(self, settings: AlertmanagerSettings, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
-        """What does exactly the same as `send` by hand. Raises ValueError for a Change that is not plain."""
-        return tuple(order.argv for order in orders(change, self._settings.url))
+        """The amtool commands with the same effect as `send`. Raises ValueError for a Change that is not plain."""
+        return tuple(order.argv for order in requests_of(change, self._settings.url))
 
     def send(self, change: Change) -> Sequence[Sent]:
-        """Send them in order; after one that the server or the caller's rights failed, the rest is left out."""
-        asked = orders(change, self._settings.url)
+        """Send them in order; stop after one that failed because of the server or the caller's rights."""
+        asked = requests_of(change, self._settings.url)
         try:
-            # A fresh connection: one that was kept may be dead, and a request into it would be in doubt.
+            # A new connection: a kept one may be dead, and a request into it would be in doubt.
             client = AlertmanagerClient(self._settings)
         except SourceFault as error:
             return (_failed(asked[0], str(error.fault), 0.0, fatal=True),)
@@ -50,7 +50,7 @@ class AlertWriter:
         return tuple(ended)
 
     def _one(self, client: AlertmanagerClient, order: SilenceRequest) -> Sent:
-        """What came of one request."""
+        """Send one request and return its result."""
         began = self._clock.mono()
         try:
             if order.new is None:

@@ -1,18 +1,43 @@
-"""The nouns of a GPU cluster, as frozen values, and what a collector hands over.
+"""The nouns of a GPU cluster as frozen values, and the interfaces of collectors.
 
-Everything that crosses a thread is one of these. Unknown is None, never 0. Times are whole seconds since the
-epoch (UTC); memory is in MB as Slurm counts it (2^20 bytes); power is in watts; temperatures in degrees Celsius.
-Strings came through `collectors.clean` and hold no control character.
+Everything that crosses a thread is one of these. Unknown is None, never 0. Times are whole seconds since the epoch
+(UTC); memory is in MB as Slurm counts it (2^20 bytes); power is in watts; temperatures in degrees Celsius. Strings came
+through `collectors.clean` and hold no control character. Code that reads a source, or decides anything, does not belong
+here.
 
-Rows are msgspec Structs without garbage-collector tracking: 100,000 jobs must not make every collection slow
-(measured: a full collection over 100,000 dataclasses takes 60 ms, over these none).
+Rows are msgspec Structs without garbage-collector tracking: 100,000 jobs must not make every collection slow (measured:
+a full collection over 100,000 dataclasses takes 60 ms, over these none).
 """
 
 from __future__ import annotations
 
-from .accounting import JobAccount, Ledger, LogTail, NodeEvent, PastJob, Step
-from .cluster import KINDS, SINGLES, Cluster, Diff, Facts, Fault, Reading, Source, SourceFault, Taken, Totals, may_hide
-from .interfaces import AlertDesk, Budget, Change, Collector, NewSilence, Operation, Sent, Telemetry, Transport, Writer
+from .accounting import AccountingReader, JobAccount, LogTail, NodeEvent, PastJob, Step
+from .cluster import (
+    KINDS,
+    SINGLE_VALUES,
+    Cluster,
+    Diff,
+    Facts,
+    Fault,
+    Reading,
+    ReadOrigin,
+    Source,
+    SourceFault,
+    Totals,
+    may_hide,
+)
+from .interfaces import (
+    AlertReader,
+    Budget,
+    Change,
+    Collector,
+    NewSilence,
+    Operation,
+    Sent,
+    Telemetry,
+    Transport,
+    Writer,
+)
 from .plant import (
     Attached,
     Checkup,
@@ -27,7 +52,7 @@ from .plant import (
     Runaway,
     Tray,
 )
-from .queue_limits import Factors, Limit, Limits, Queueing, Share
+from .queue_limits import Association, Factors, Limit, Limits, Queueing, Share, User
 from .slurm import Cost, Diag, Job, JobDetail, Node, Partition, Reservation, Rights
 from .telemetry import (
     FOLLOWERS,
@@ -44,15 +69,15 @@ from .telemetry import (
     SlurmCounts,
     Xid,
 )
-from .users import Association, User
 
 __all__ = [
     "FOLLOWERS",
     "KINDS",
-    "SINGLES",
+    "SINGLE_VALUES",
     "TAKEN",
+    "AccountingReader",
     "Alert",
-    "AlertDesk",
+    "AlertReader",
     "Association",
     "Attached",
     "Budget",
@@ -77,7 +102,6 @@ __all__ = [
     "Job",
     "JobAccount",
     "JobDetail",
-    "Ledger",
     "Limit",
     "Limits",
     "Load",
@@ -93,6 +117,7 @@ __all__ = [
     "Power",
     "Process",
     "Queueing",
+    "ReadOrigin",
     "Reading",
     "Reservation",
     "Rights",
@@ -106,7 +131,6 @@ __all__ = [
     "Source",
     "SourceFault",
     "Step",
-    "Taken",
     "Telemetry",
     "Totals",
     "Transport",

@@ -1,4 +1,4 @@
-"""What has been: jobs that ended, what happened to nodes, and what a job came to. Asked for on demand, never polled."""
+"""The past: jobs that ended, node events, and a job's account. Read on demand, never polled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class PastJob(Struct, frozen=True, gc=False, kw_only=True):
-    """One run of a job, as the accounts have it. A job that was requeued has several, all with the same id."""
+    """One run of a job, as slurmdbd has it. A requeued job has several runs, all with the same id."""
 
     id: str
     name: str
@@ -18,9 +18,9 @@ class PastJob(Struct, frozen=True, gc=False, kw_only=True):
     partition: str | None = None
     qos: str | None = None
     state: str
-    """Slurm's long word (COMPLETED, NODE_FAIL, OUT_OF_MEMORY)."""
+    """Slurm's long state word (COMPLETED, NODE_FAIL, OUT_OF_MEMORY)."""
     cancelled_by: str | None = None
-    """Who cancelled it: "uid 1001", or a name where that is known."""
+    """Who cancelled it: "uid 1001", or a name if it is known."""
     exit_code: int | None = None
     signal: int | None = None
     """The signal that ended it, 0 for none."""
@@ -30,7 +30,7 @@ class PastJob(Struct, frozen=True, gc=False, kw_only=True):
     submitted: int | None = None
     started: int | None = None
     ended: int | None = None
-    """None while it has not ended."""
+    """None until it ends."""
     time_limit_s: int | None = None
     nodes: str | None = None
     """Folded node set."""
@@ -38,16 +38,16 @@ class PastJob(Struct, frozen=True, gc=False, kw_only=True):
     cpus: int | None = None
     gpus: int | None = None
     failed_node: str | None = None
-    """The node whose failure ended it, where Slurm tells (from 24.11 on)."""
+    """The node whose failure ended it, if Slurm tells (from 24.11 on)."""
 
     @property
     def ran_s(self) -> int | None:
-        """Seconds that it ran, None where it never started or has not ended."""
+        """Seconds that it ran, None if it never started or has not ended."""
         return None if self.started is None or self.ended is None else max(0, self.ended - self.started)
 
 
 class Step(Struct, frozen=True, gc=False, kw_only=True):
-    """One step of a job: "batch" is its script, "extern" what was started beside it, numbers are its sruns."""
+    """One step of a job: "batch" is its script, "extern" what was started outside Slurm, numbers are its sruns."""
 
     id: str
     name: str
@@ -59,48 +59,48 @@ class Step(Struct, frozen=True, gc=False, kw_only=True):
     nodes: str | None = None
     tasks: int | None = None
     cpu_s: float | None = None
-    """Processor time that it used."""
+    """CPU time in seconds."""
     memory_mb: float | None = None
-    """Most that one of its tasks held, of physical memory."""
+    """Peak physical memory of one of its tasks."""
     memory_node: str | None = None
-    """Where that task ran."""
+    """The node of that task."""
 
 
 class NodeEvent(Struct, frozen=True, gc=False, kw_only=True):
-    """A node was out of service for a time."""
+    """A period in which a node was out of service."""
 
     node: str
     state: str
-    """As Slurm writes it (DOWN, DRAIN, DOWN+DRAIN)."""
+    """Slurm's word (DOWN, DRAIN, DOWN+DRAIN)."""
     reason: str | None = None
     by: str | None = None
     began: int
     ended: int | None = None
-    """None while it goes on."""
+    """None while it lasts."""
 
 
 class JobAccount(Struct, frozen=True, kw_only=True):
-    """What the accounts say of one job: its last run, and what came before and beside it."""
+    """A job in accounting: its last run, its earlier runs, its steps."""
 
     run: PastJob
     earlier: tuple[PastJob, ...] = ()
-    """Runs that ended before it was queued again, newest first."""
+    """Runs that ended in a requeue, newest first."""
     steps: tuple[Step, ...] = ()
     cpu_s: float | None = None
-    """Processor time that it used; None where nobody counted."""
+    """CPU time in seconds; None if it was not measured."""
     memory_mb: float | None = None
-    """Most that a step of it held on all its nodes together."""
+    """Peak memory of one step on all its nodes together."""
     memory_alloc_mb: float | None = None
-    """What it was given of all its nodes together."""
+    """Memory allocated on all its nodes together."""
     gpu_util_pct: float | None = None
-    """Mean use of its GPUs, as Slurm counted it (TRESUsageInAve)."""
+    """Mean GPU utilisation, as Slurm counted it (TRESUsageInAve)."""
     working_dir: str | None = None
     stdout: str | None = None
     """The file that its output went to."""
     events: tuple[NodeEvent, ...] | None = None
-    """What befell its nodes while it ran; None where that could not be told."""
+    """Events of its nodes while it ran; None if they are unknown."""
     notes: tuple[str, ...] = ()
-    """What could not be told, and why."""
+    """What is missing from the account, and why."""
 
 
 class LogTail(Struct, frozen=True, kw_only=True):
@@ -111,26 +111,26 @@ class LogTail(Struct, frozen=True, kw_only=True):
     """Bytes of the whole file."""
     changed_at: int
     begins_at: int
-    """Byte from which on `lines` are; 0 is all of it."""
+    """Offset in bytes at which `lines` begin; 0 means all of the file."""
     lines: tuple[str, ...]
 
 
-class Ledger(Protocol):
-    """The past on demand. All may block, for as long as the deadline of the source; all raise SourceFault: "missing"
-    where this site keeps no accounts."""
+class AccountingReader(Protocol):
+    """Reads the past on demand. Every call may block until the source's deadline and raises SourceFault: "missing" if
+    this site keeps no accounting."""
 
     def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
-        """The runs that ended on a node since then (epoch), the last one first, `most` at most."""
+        """The runs that ended on a node since then (epoch), newest first, `most` at most."""
         ...
 
     def events_of_node(self, node: str, since: int) -> Sequence[NodeEvent]:
-        """When a node was out of service since then, newest first."""
+        """The periods in which a node was out of service since then, newest first."""
         ...
 
     def account_of_job(self, job: str) -> JobAccount:
-        """What a job came to, whether it has ended or not."""
+        """The account of a job, ended or not."""
         ...
 
     def log_tail(self, path: str, user: str | None) -> LogTail:
-        """The end of the file that a job of this user wrote its output to, as far as who asks may read it."""
+        """The end of the file that a job of this user wrote its output to, if the caller may read it."""
         ...

@@ -1,4 +1,4 @@
-"""What a reading is, and the one frozen value made of all of them."""
+"""A reading, and the one frozen value made of all readings."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Collection, Mapping
 from msgspec import Struct, field
 
 from collectors.clean import clean
-from collectors.redaction import hidden
+from collectors.redaction import redact
 
 from .plant import Checkup, Control, Coolant, Domain, Fabric, FileSystem, Port, Tray
+from .queue_limits import User
 from .slurm import Cost, Diag, Job, Node, Partition, Reservation, Rights
 from .telemetry import Alert, Load, Power, Silence, SlurmCounts, Xid
-from .users import User
 
 
-class Taken(Struct, frozen=True, kw_only=True):
-    """When and at what cost facts were read, where that is not simply the call that brought them."""
+class ReadOrigin(Struct, frozen=True, kw_only=True):
+    """When facts were read and at what cost, if that differs from the call that returned them."""
 
     begun: float
-    """Monotonic clock when the oldest of it was asked for."""
+    """Monotonic time when the oldest part was requested."""
     took_s: float
-    """How long the commands ran behind it, by whomever they were started."""
+    """Run time of the commands, whichever console started them."""
     lent: bool
-    """True when another console asked, and this one only took the answer."""
+    """True if another console ran the commands and this one took the answer."""
 
 
 class Facts(Struct, frozen=True, eq=False, kw_only=True):
-    """What one reading found. A kind that is None was not read; an empty mapping was read and is truly empty."""
+    """The result of one reading. A kind that is None was not read; an empty mapping was read and is truly empty."""
 
     nodes: Mapping[str, Node] | None = None
     jobs: Mapping[str, Job] | None = None
@@ -50,32 +50,32 @@ class Facts(Struct, frozen=True, eq=False, kw_only=True):
     checkups: Mapping[str, Checkup] | None = None
     control: Control | None = None
     cluster: str | None = None
-    """The name the source itself gives its cluster, where it does."""
+    """The cluster's name as the source itself has it."""
     warnings: tuple[str, ...] = ()
-    """What was left out of the facts and why ("2 rows of squeue were cut")."""
+    """What was left out and why ("2 rows of squeue were cut")."""
     hidden: frozenset[str] = frozenset()
-    """The jobs of which rows were left out, so that their absence says nothing: ids, `101_*` for any task of an array,
-    `*_5` for that task of any, `*` where nobody knows whose."""
-    taken: Taken | None = None
-    """None: the call that brought the facts asked for all of them."""
+    """Jobs whose rows were left out, so their absence proves nothing: ids, `101_*` for any task of an array, `*_5` for
+    that task of any array, `*` if the job is unknown."""
+    taken: ReadOrigin | None = None
+    """None if the call that returned the facts read all of them itself."""
 
 
 KINDS = ("nodes", "jobs", "partitions", "reservations", "loads", "xids", "power", "counts", "alerts", "silences",
          "diag", "rights", "ports", "fabric", "domains", "trays", "cooling", "storage", "checkups",
          "control")  # fmt: skip
-#: Those that are one value; all others are rows by key.
-SINGLES = frozenset({"power", "counts", "diag", "rights", "fabric", "control"})
+#: Kinds that are a single value; all others are rows by key.
+SINGLE_VALUES = frozenset({"power", "counts", "diag", "rights", "fabric", "control"})
 
 
 class Fault(Struct, frozen=True):
-    """Why a reading failed: a short word for the chip, what happened to what, what to do next."""
+    """Why a reading failed: a short word for the chip, what happened, what to do next."""
 
     kind: str
     """missing, timeout, cut, empty, refused, auth, backoff, malformed, internal"""
     what: str
     mend: str = ""
     rest_s: float = 0.0
-    """Seconds for which the source asks to be left alone (Retry-After); 0 where it says nothing of it."""
+    """Seconds that the source asks to wait (Retry-After); 0 if it does not say."""
 
     def __str__(self) -> str:
         return f"{self.what} ({self.mend})" if self.mend else self.what
@@ -87,7 +87,7 @@ class Reading(Struct, frozen=True, eq=False, kw_only=True):
     cluster: str
     source: str
     at: float
-    """Wall clock when it ended, for people; ages come from `mono`."""
+    """Wall clock at its end, for people; ages are computed from `mono`."""
     mono: float
     """Monotonic clock when the reading *began*: the facts are at least this old."""
     took_s: float
@@ -96,18 +96,18 @@ class Reading(Struct, frozen=True, eq=False, kw_only=True):
 
 
 class SourceFault(Exception):
-    """Raised by a collector that could not read its source; carries the Fault."""
+    """Raised by a collector that cannot read its source; carries the Fault."""
 
     def __init__(self, kind: str, what: str, mend: str = "", rest_s: float = 0.0) -> None:
-        # Words of a server may stand in it, which may repeat what it was sent.
-        what = hidden(what)
+        # The text may contain a server's words, which may repeat what was sent to it.
+        what = redact(what)
         super().__init__(what)
-        # Paths and addresses of the configuration stand in it, which nobody has cleaned.
+        # The text may contain paths and addresses of the configuration, which are not cleaned yet.
         self.fault = Fault(kind, clean(what), clean(mend), rest_s)
 
 
 def may_hide(hidden: Collection[str], job: str) -> bool:
-    """Whether a reading that left these out (`Facts.hidden`) may have left out the row of this job."""
+    """Whether a reading that left these out (`Facts.hidden`) may have left out this job's row."""
     if not hidden:
         return False
     tail = job.lstrip("0123456789")
@@ -116,72 +116,72 @@ def may_hide(hidden: Collection[str], job: str) -> bool:
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """The state of one source, as the chips show it."""
+    """The state of one source, as its chip shows it."""
 
     name: str
     ok: bool = False
     tried: bool = False
-    """False until the first reading ended, well or not."""
+    """False until the first reading ended, successful or not."""
     read_mono: float | None = None
-    """Monotonic time of the last good reading; None when there has been none."""
+    """Monotonic time of the last successful reading; None before it."""
     took_s: float | None = None
     fault: Fault | None = None
     failures: int = 0
-    """Failed readings in a row."""
+    """Consecutive failed readings."""
     warnings: tuple[str, ...] = ()
     hidden: frozenset[str] = frozenset()
-    """As `Facts.hidden`, of the last good reading."""
+    """`Facts.hidden` of the last successful reading."""
     due_s: float = 10.0
-    """Seconds between readings as planned now; facts older than twice this are stale."""
+    """Seconds between readings as planned now; facts older than twice that are stale."""
 
     @property
     def chip(self) -> str:
-        """The part of the name that the top line shows: `slurm` of `slurm.nodes`."""
+        """The part of the name on the top line: `slurm` of `slurm.nodes`."""
         return self.name.partition(".")[0]
 
     def age_s(self, mono: float) -> float | None:
-        """Age of the facts in seconds, None when there are none."""
+        """Age of the facts in seconds, None before the first reading."""
         return None if self.read_mono is None else max(0.0, mono - self.read_mono)
 
     def late(self, mono: float) -> bool:
-        """Whether its facts are older than two readings and the time one takes."""
+        """Whether its facts are older than two intervals plus the time of one reading."""
         age = self.age_s(mono)
         return age is not None and age > 2 * self.due_s + (self.took_s or 0.0)
 
 
 class Totals(Struct, frozen=True, kw_only=True):
-    """The machine in figures. None where the facts are missing."""
+    """The cluster in figures. None if the facts are missing."""
 
     nodes: int | None = None
     nodes_by_display: Mapping[str, int] = field(default_factory=dict)
     gpus: int | None = None
     gpus_alloc: int | None = None
     gpu_slices: int | None = None
-    """How many of `gpus` are MIG slices."""
+    """The MIG slices among `gpus`."""
     gpus_out: int | None = None
     """GPUs on nodes that are down or drained."""
     gpus_idle_in_jobs: int | None = None
     jobs: int | None = None
     jobs_by_state: Mapping[str, int] = field(default_factory=dict)
     power_w: float | None = None
-    """Sum of the nodes whose power is measured."""
+    """Sum over the nodes with measured power."""
     gpu_power_w: float | None = None
-    """Sum of the GPUs alone, never added to `power_w`."""
+    """Sum of the GPUs only, never added to `power_w`."""
     gpu_util_pct: float | None = None
-    """Mean over all GPUs whose utilisation is known."""
+    """Mean over all GPUs with known utilisation."""
     util_gpus: int | None = None
-    """How many GPUs `gpu_util_pct` is over; None where a source gives means without their number."""
+    """The number of GPUs in `gpu_util_pct`; None if a source gives means without their number."""
     nodes_hot: int | None = None
     """Nodes whose hottest GPU is above 85 degrees."""
 
 
 class Cluster(Struct, frozen=True, weakref=True, eq=False, kw_only=True):
-    """Everything known of one cluster at one moment. Compared by identity; the mappings are never changed in place."""
+    """All that is known of one cluster at one moment. Compared by identity; the mappings are never changed in place."""
 
     name: str
     demo: bool = False
     at: float = 0.0
-    """Wall clock of the newest reading in it."""
+    """Wall clock of its newest reading."""
     nodes: Mapping[str, Node] = field(default_factory=dict)
     jobs: Mapping[str, Job] = field(default_factory=dict)
     partitions: Mapping[str, Partition] = field(default_factory=dict)
@@ -190,23 +190,23 @@ class Cluster(Struct, frozen=True, weakref=True, eq=False, kw_only=True):
     xids: Mapping[str, Xid] = field(default_factory=dict)
     power: Power | None = None
     counts: SlurmCounts | None = None
-    """What slurmctld itself counts; kept apart from `totals`, which are made of the rows."""
+    """slurmctld's own counts; kept apart from `totals`, which are computed from the rows."""
     alerts: Mapping[str, Alert] = field(default_factory=dict)
     silences: Mapping[str, Silence] = field(default_factory=dict)
-    """Those that are active or will be; Alertmanager's memory of expired ones is left out."""
+    """Active and pending ones; Alertmanager's expired ones are left out."""
     diag: Diag | None = None
     dbd_queues: tuple[tuple[float, int], ...] = ()
-    """How many messages waited for slurmdbd at the last readings of `diag`, oldest first, each with its monotonic time;
-    empty where the newest did not tell."""
+    """Messages waiting for slurmdbd at the last readings of `diag`, oldest first, each with its monotonic time; empty
+    if the newest reading has no count."""
     cost: Cost | None = None
-    """What the user who reads costs the controller; None while that is not known."""
+    """The load that this console's user causes on the controller; None if unknown."""
     rights: Rights | None = None
-    """What the person at the keyboard may change; None while that is not known."""
+    """What the console's user may change; None if unknown."""
     ports: Mapping[str, Port] = field(default_factory=dict)
-    """Ports that are not well; `fabric` counts all of them."""
+    """Unhealthy ports; `fabric` counts all of them."""
     fabric: Fabric | None = None
     domains: Mapping[str, Domain] = field(default_factory=dict)
-    """As somebody laid them out; where nobody did, `trays` tell (console/plant/nvlink_domains.py)."""
+    """NVLink domains as configured; without configuration, `trays` are used (console/plant/nvlink_domains.py)."""
     trays: Mapping[str, Tray] = field(default_factory=dict)
     cooling: Mapping[str, Coolant] = field(default_factory=dict)
     storage: Mapping[str, FileSystem] = field(default_factory=dict)
@@ -214,18 +214,18 @@ class Cluster(Struct, frozen=True, weakref=True, eq=False, kw_only=True):
     control: Control | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
-    """Kinds that were read at least once: an empty mapping of a kind not in here means unknown, not none."""
+    """Kinds that were read at least once: an empty mapping of any other kind means unknown, not none."""
     jobs_on: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Node name to the ids of the jobs that hold it."""
     users: Mapping[str, User] = field(default_factory=dict)
-    """Only those that an action is about, read for it: no source has them."""
+    """Only the users of an action, read for it: no source polls users."""
     racks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Rack to its nodes, both in natural order; nodes without a rack stand under ""."""
+    """Rack to its nodes, both in natural order; nodes without a rack are under ""."""
     totals: Totals = Totals()
 
 
 class Diff(Struct, frozen=True, eq=False):
-    """What differs between two Clusters: the kinds, and per kind the keys that came, went or changed."""
+    """The difference between two Clusters: the kinds, and per kind the keys that were added, removed or changed."""
 
     kinds: frozenset[str] = frozenset()
     keys: Mapping[str, frozenset[str]] = field(default_factory=dict)

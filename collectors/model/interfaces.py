@@ -1,4 +1,4 @@
-"""What a collector, a transport, a telemetry and a writer must offer, and what they take and give."""
+"""The interfaces of collectors, transports, telemetry and writers, and the values that they exchange."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from msgspec import Meta, Struct, field
 
 from .cluster import Facts
 from .plant import Attached
+from .queue_limits import User
 from .slurm import Job, JobDetail, Node, Partition, Reservation
 from .telemetry import Alert, Gpu, Matcher, Series, Silence
-from .users import User
 
 
 class NewSilence(Struct, frozen=True, kw_only=True):
-    """A silence to be made: its matchers are explicit, and meet the named alerts and no other that is known."""
+    """A silence to create: its matchers are explicit and match the named alerts and no other known alert."""
 
     alerts: tuple[str, ...]
-    """Ids of the alerts it is for."""
+    """Ids of its alerts."""
     matchers: tuple[Matcher, ...]
     seconds: int
     by: str
@@ -30,51 +30,50 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """A change of the real machine, complete and frozen: what a Writer is asked to do."""
+    """A change of the real cluster, complete and frozen: the input of a Writer."""
 
     action: str
     """Id of the action, for messages and the journal; nothing decides by it."""
     operation: Operation | None = None
     """What the writer is asked to do; None for the command of a site's own action."""
     kind: str
-    """What the targets are: "node", "job", "alert", "silence", "partition", "reservation" or "user"."""
+    """The kind of the targets: "node", "job", "alert", "silence", "partition", "reservation" or "user"."""
     targets: tuple[str, ...]
     reason: str | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
-    """Node to its own reason, where it differs from `reason`: what stood there before is kept."""
+    """Node to its own reason if it differs from `reason`: an existing reason is kept."""
     resume_after_s: int | None = None
-    """drain: Slurm puts the nodes back by itself after so many seconds."""
+    """drain: Slurm resumes the nodes after so many seconds."""
     next_state: Mapping[str, str] = field(default_factory=dict)
     """reboot: node to the state in which it comes back, RESUME or DOWN; every target stands in it."""
     values: Mapping[str, str] = field(default_factory=dict)
-    """What each target is given where the action sets something (a time limit, a partition, a comment); every target
-    stands in it."""
+    """Every target to its new value, for actions that set one (a time limit, a partition, a comment)."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """What is said once for all of it, by the word of the action: a reservation's name, its end, its users."""
+    """Settings of the change as a whole, by the action's word: a reservation's name, its end, its users."""
     silences: tuple[NewSilence, ...] = ()
-    """take, silence: what to make; every target is in one of them."""
+    """take, silence: the silences to create; every target is in one of them."""
 
 
 class Sent(Struct, frozen=True, kw_only=True):
-    """What came of sending one command of a Change. What it *did* is known only by reading back."""
+    """The result of sending one command of a Change. Its effect is known only by reading back."""
 
     argv: tuple[str, ...]
     targets: tuple[str, ...]
     rc: int | None
-    """None when it is not known: the command was killed at its deadline."""
+    """None if unknown: the command was killed at its deadline."""
     err: str = ""
     took_s: float = 0.0
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Target to what Slurm said against it, where it named the target."""
+    """Target to Slurm's reason for refusing it, if it named the target."""
     fatal: bool = False
-    """True when the next command would fare alike: the controller, the network or the caller's rights are at fault."""
+    """True if the next command would fail too: the controller, the network or the caller's rights are the cause."""
 
 
 class Transport(Protocol):
-    """Reads of named things, on demand. All may block; all raise SourceFault."""
+    """Reads named objects on demand. Every call may block and raises SourceFault."""
 
     def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
-        """The nodes of that name as they are now; a name that Slurm does not know is left out."""
+        """The nodes of these names as they are now; names that Slurm does not know are left out."""
         ...
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
@@ -82,7 +81,7 @@ class Transport(Protocol):
         ...
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
-        """The jobs that hold one of these nodes now; an empty answer is no fault: nothing runs there."""
+        """The jobs on these nodes now; an empty answer is no fault: nothing runs there."""
         ...
 
     def read_partitions(self, names: Sequence[str]) -> Mapping[str, Partition]:
@@ -90,7 +89,7 @@ class Transport(Protocol):
         ...
 
     def read_reservations(self, names: Sequence[str]) -> Mapping[str, Reservation]:
-        """The reservations of these names as they are now; those that are over are left out."""
+        """The reservations of these names as they are now; those that have ended are left out."""
         ...
 
     def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
@@ -106,15 +105,15 @@ class Transport(Protocol):
         ...
 
 
-class AlertDesk(Protocol):
-    """Reads of alerts and silences, on demand. All may block; all raise SourceFault."""
+class AlertReader(Protocol):
+    """Reads alerts and silences on demand. Every call may block and raises SourceFault."""
 
     def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
-        """The alerts of these ids as they are now; one that is over is left out."""
+        """The alerts of these ids as they are now; resolved ones are left out."""
         ...
 
     def read_silences(self, ids: Sequence[str]) -> Mapping[str, Silence]:
-        """The silences of these ids as they are now; an expired one is left out."""
+        """The silences of these ids as they are now; expired ones are left out."""
         ...
 
     def read_silences_of(self, label: str, values: Sequence[str]) -> Mapping[str, Silence]:
@@ -123,26 +122,26 @@ class AlertDesk(Protocol):
 
 
 class Telemetry(Protocol):
-    """Telemetry on demand. All may block; all raise SourceFault."""
+    """Reads telemetry on demand. Every call may block and raises SourceFault."""
 
     def gpus(self, nodes: Sequence[str]) -> Mapping[str, tuple[Gpu, ...]]:
-        """Every GPU of these nodes as last sampled; a node whose exporter is silent is left out."""
+        """Every GPU of these nodes at its last sample; nodes whose exporter is silent are left out."""
         ...
 
     def site_history(self, seconds: int) -> Sequence[Series]:
-        """Charts of the whole site over the last so many seconds: its power ("W"), its mean utilisation ("%")."""
+        """Charts of the whole site over the last `seconds`: its power ("W"), its mean utilisation ("%")."""
         ...
 
     def attached(self, node: str) -> Attached:
-        """The ports and shared file systems of a node as last sampled; nothing where nobody tells of them."""
+        """The ports and shared file systems of a node at their last sample; empty if no source has them."""
         ...
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
-        """Joules that the GPUs of these nodes have used since then (epoch); None where that is not known."""
+        """Energy in joules that the GPUs of these nodes used since then (epoch); None if unknown."""
         ...
 
     def history(self, node: str, seconds: int) -> Sequence[Series]:
-        """Charts of a node over the last so many seconds: utilisation, memory, temperature, power, one point a step."""
+        """Charts of a node over the last `seconds`: utilisation, memory, temperature, power, one point a step."""
         ...
 
 
@@ -168,7 +167,7 @@ class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Collector(Protocol):
-    """Reads one source. `collect` may block, is never called twice at once, and raises SourceFault."""
+    """Reads one source. `collect` may block, is never called concurrently, and raises SourceFault."""
 
     name: str
     floor_s: float
@@ -179,5 +178,5 @@ class Collector(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Release its resources."""
         ...

@@ -1,4 +1,4 @@
-"""What is neither node nor GPU and keeps both alive: fabric, NVLink domains, cooling, storage, checks, controllers."""
+"""The plant around the nodes: fabric, NVLink domains, cooling, storage, health checks, controllers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from msgspec import Struct, field
 
 
 class Port(Struct, frozen=True, gc=False, kw_only=True):
-    """One port of a node's network adapter that is not well, or one of a node that is looked at."""
+    """One port of a node's network adapter: an unhealthy one, or one of a node on the screen."""
 
     node: str
     device: str
-    """As the kernel calls it: mlx5_0, eth0."""
+    """The kernel's name: mlx5_0, eth0."""
     port: int = 1
     link: str | None = None
     """InfiniBand (any RDMA adapter: RoCE's too) or Ethernet."""
@@ -21,16 +21,16 @@ class Port(Struct, frozen=True, gc=False, kw_only=True):
     """The driver's own word: Active, Down, Polling."""
     speed_gbps: float | None = None
     usual_gbps: float | None = None
-    """What most ports of its device name run at: a slower one is told."""
+    """The speed of most ports of its device name: a slower one is reported."""
     downed: int | None = None
-    """How often the link went down in the last hour."""
+    """Link-down events in the last hour."""
     errors: int | None = None
     """Symbol, receive and integrity errors in the last hour."""
     switch: str | None = None
     switch_port: str | None = None
     sampled_at: int | None = None
     wrong: tuple[str, ...] = ()
-    """What is not well with it, a word each: down, slow, flapping, errors; () is well."""
+    """Its problems, a word each: down, slow, flapping, errors; () if healthy."""
 
     @property
     def key(self) -> str:
@@ -39,85 +39,85 @@ class Port(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Attached(Struct, frozen=True, kw_only=True):
-    """What one node hangs on, as it was sampled last: its ports, and its shared file systems."""
+    """The ports and shared file systems of one node, at their last sample."""
 
     ports: tuple[Port, ...] = ()
-    """Those that have a cable."""
+    """Ports with a cable."""
     mounts: Mapping[str, bool] = field(default_factory=dict)
-    """Where it has one mounted: True where it answers, False where it hangs or fails."""
+    """Mount point to whether it responds; False if it hangs or fails."""
 
 
 class Fabric(Struct, frozen=True, kw_only=True):
-    """All ports in figures: there are a hundred thousand of them, so the machine sees sums and those not well."""
+    """All ports in figures. There are a hundred thousand, so only sums and unhealthy ports are kept."""
 
     ports: int | None = None
-    """Those that have a cable: a device that is down nearly everywhere is counted in `uncabled`."""
+    """Ports with a cable; a device that is down nearly everywhere is counted in `uncabled`."""
     up: int | None = None
     uncabled: int | None = None
     switches: Mapping[str, int] = field(default_factory=dict)
-    """Switch to its ports that lead to nodes, where the site's series name switches."""
+    """Switch to its number of ports to nodes, if the site's series name switches."""
     source: str = ""
-    """Where it is from: "node_exporter", and the series that name switches."""
+    """Its origin: "node_exporter", and the series that name switches."""
 
 
 class Domain(Struct, frozen=True, gc=False, kw_only=True):
-    """One NVLink domain as somebody laid it out (a rack of GB200 or GB300): its trays may work as one GPU."""
+    """One configured NVLink domain (a rack of GB200 or GB300): its trays may work as one GPU."""
 
     name: str
     nodes: tuple[str, ...] = ()
-    """Its trays, by Slurm's names, in natural order."""
+    """Its trays as Slurm node names, in natural order."""
     said_by: str = ""
-    """Who says so: "Slurm's blocks" or "the racks"."""
+    """The source of the layout: "Slurm's blocks" or "the racks"."""
 
 
 class Tray(Struct, frozen=True, gc=False, kw_only=True):
-    """One node as the NVLink fabric has it: what its GPUs say of the domain that they are in."""
+    """One node as the NVLink fabric has it: the domain that its GPUs report."""
 
     node: str
     domain: str = ""
-    """The fabric's own id of the domain (a UUID), "" where it is not told."""
+    """The fabric's own id of the domain (a UUID), "" if unknown."""
     clique: str | None = None
-    """The part of the domain whose GPUs reach each other; several joined by commas where its GPUs are not in one."""
+    """The part of the domain whose GPUs reach each other; several, joined by commas, if its GPUs differ."""
     gpus: int | None = None
-    """GPUs that are in the fabric; one that did not join is not among them."""
+    """GPUs in the fabric; one that did not join is not counted."""
     ready: int | None = None
-    """Of these, those whose fabric is healthy; None where no GPU tells its health."""
+    """GPUs among these with a healthy fabric; None if no GPU reports its health."""
     fabric: str | None = None
-    """healthy, degraded, unhealthy: the worst that a GPU of it says; None where none tells."""
+    """healthy, degraded, unhealthy: the worst that one of its GPUs reports; None if none reports."""
     wrong: tuple[str, ...] = ()
-    """What is not well with it, in the driver's words: "degraded bandwidth", "route unhealthy"."""
+    """Its problems in the driver's words: "degraded bandwidth", "route unhealthy"."""
     imex: str | None = None
-    """up, or the state of its IMEX service that is not: "down", "waiting for peers"; None where nobody tells."""
+    """up, or the state of its IMEX service: "down", "waiting for peers"; None if unknown."""
     imex_domain: str | None = None
-    """What IMEX says of all the domain, as this node hears it: up, degraded, down."""
+    """The state of the whole domain as IMEX on this node reports it: up, degraded, down."""
 
 
 class Coolant(Struct, frozen=True, gc=False, kw_only=True):
     """One measuring point of a cooling loop, or the leak detectors of a part of it. `loop` is a CDU or a circuit."""
 
     loop: str
-    """As the site's series call it; "" where they name only racks."""
+    """The loop's name in the site's series; "" if they name only racks."""
     what: str
-    """supply, return (°C), flow (l/min), pressure (bar), leak (detectors that are wet)."""
+    """supply, return (°C), flow (l/min), pressure (bar), leak (number of wet detectors)."""
     at: str = ""
-    """Where in the loop, where the loop has several: a rack, a manifold."""
+    """Its place in the loop if there are several: a rack, a manifold."""
     value: float | None = None
-    """None where it says nothing now: it fell silent, is no number, or is old."""
+    """None without a current value: it fell silent, is no number, or is old."""
     trend_h: float | None = None
-    """By how much it rises in an hour, as of the last ten minutes."""
+    """Change per hour, from the last ten minutes."""
     low: float | None = None
     high: float | None = None
-    """The limits of the configuration, None where it sets none."""
+    """The configured limits, None without one."""
     racks: tuple[str, ...] = ()
-    """Racks that hang on the loop, as far as this point or the configuration tells."""
+    """Racks on the loop, as far as this point or the configuration tells."""
     sampled_at: int | None = None
-    """When it was sampled last, on this computer's clock; None where that is not known."""
+    """Time of the last sample, on this computer's clock; None if unknown."""
     detectors: int | None = None
-    """Of a leak: how many detectors there are."""
+    """leak: the number of detectors."""
     unknown: int = 0
-    """Of these, those that say neither dry nor wet."""
+    """Detectors among these that report neither dry nor wet."""
     wet: tuple[str, ...] = ()
-    """Names of those that are wet, where they have any."""
+    """Names of the wet detectors, if they have names."""
 
     @property
     def key(self) -> str:
@@ -129,55 +129,55 @@ class FileSystem(Struct, frozen=True, gc=False, kw_only=True):
     """One shared file system as its exporters and the nodes see it."""
 
     name: str
-    """As it is mounted or called: /scratch, lustre-fs1."""
+    """Its mount point or name: /scratch, lustre-fs1."""
     kind: str = ""
-    """lustre, wekafs, nfs4: as the kernel calls it, or whose exporter tells of it."""
+    """lustre, wekafs, nfs4: the kernel's word, or the exporter's."""
     device: str = ""
-    """What is mounted there: 10.0.0.1@o2ib:/fs1, nas:/export/home."""
+    """The mounted device: 10.0.0.1@o2ib:/fs1, nas:/export/home."""
     used_pct: float | None = None
     size_tb: float | None = None
     targets: int | None = None
-    """Servers or targets behind it; `targets_up` of them answer."""
+    """Its servers or targets; `targets_up` of them respond."""
     targets_up: int | None = None
     mounted: int | None = None
-    """Nodes that have it mounted, those on which it hangs among them."""
+    """Nodes that have it mounted, including those on which it hangs."""
     hung: tuple[str, ...] = ()
     """Nodes on which it hangs or fails."""
     missing: tuple[str, ...] = ()
-    """Nodes that tell of their mounts and lack this one, which nearly all have; some of them may be out of service."""
+    """Nodes that report their mounts and lack this one, which nearly all have; some may be out of service."""
     wrong: tuple[str, ...] = ()
-    """What else is not well with it, in words: a target that is gone, a server that does not answer, full."""
+    """Its other problems in words: a target that is gone, a server that does not respond, full."""
 
 
 class Checkup(Struct, frozen=True, gc=False, kw_only=True):
-    """What a node's own checks said last, and the versions that it runs."""
+    """The last results of a node's own checks, and the versions that it runs."""
 
     node: str
     nhc: str | None = None
-    """ok, or what Node Health Check found."""
+    """ok, or the problem that Node Health Check found."""
     nhc_at: int | None = None
     diag: str | None = None
-    """What `dcgmi diag` came to, with its level: "r3 pass", "r2 failed: memory"."""
+    """The result of `dcgmi diag` with its level: "r3 pass", "r2 failed: memory"."""
     diag_at: int | None = None
     health: str | None = None
-    """What `dcgmi health` says of its GPUs: ok, or the parts that are not."""
+    """The result of `dcgmi health` for its GPUs: ok, or the failing parts."""
     serial: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
-    """driver, vbios, bios, bmc, kernel: those that are known. What slurmd runs stands in the Node."""
+    """driver, vbios, bios, bmc, kernel, as far as known. slurmd's version is in the Node."""
 
     @property
     def nhc_ok(self) -> bool | None:
-        """Whether Node Health Check is content; None where nobody tells."""
+        """Whether Node Health Check passed; None if unknown."""
         return None if self.nhc is None else self.nhc == "ok"
 
     @property
     def diag_ok(self) -> bool | None:
-        """Whether the last diagnosis passed; None where nobody tells."""
+        """Whether the last diagnosis passed; None if unknown."""
         return None if self.diag is None else self.diag.endswith("pass")
 
 
 class Controller(Struct, frozen=True, gc=False, kw_only=True):
-    """One slurmctld, as it answers a ping."""
+    """One slurmctld and its answer to a ping."""
 
     host: str
     role: str
@@ -186,18 +186,18 @@ class Controller(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Completing(Struct, frozen=True, gc=False, kw_only=True):
-    """One job that has ended and whose processes have not."""
+    """One job that has ended but whose processes have not."""
 
     job: str
     user: str
     nodes: str | None = None
-    """Folded: those that it still holds."""
+    """The nodes that it still holds, folded."""
     since: int | None = None
     """When it ended."""
 
 
 class Runaway(Struct, frozen=True, gc=False, kw_only=True):
-    """One job that slurmdbd holds for running and slurmctld does not know: its owner is charged for ever."""
+    """One job that slurmdbd counts as running but slurmctld does not know: its owner is charged for ever."""
 
     job: str
     user: str
@@ -206,19 +206,19 @@ class Runaway(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Control(Struct, frozen=True, kw_only=True):
-    """How Slurm's own daemons fare, beside `Diag`."""
+    """The state of Slurm's own daemons, in addition to `Diag`."""
 
     controllers: tuple[Controller, ...] = ()
-    """The primary first; () where nobody told."""
+    """The primary first; () if unknown."""
     dbd: str | None = None
-    """The host of slurmdbd, None where there is none or it is not told."""
+    """The host of slurmdbd, None without one or if unknown."""
     dbd_up: bool | None = None
-    """Whether it answers; None where there is none, or nobody asked."""
+    """Whether it responds; None without one, or if it was not asked."""
     completing: tuple[Completing, ...] | None = None
-    """None is not known."""
+    """None if unknown."""
     runaway: tuple[Runaway, ...] | None = None
-    """None is not known."""
+    """None if unknown."""
     runaway_at: int | None = None
-    """When they were looked for."""
+    """When runaway jobs were last looked for."""
     unkillable_s: int | None = None
-    """UnkillableStepTimeout: how long a step may take to die."""
+    """UnkillableStepTimeout in seconds."""

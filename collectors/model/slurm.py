@@ -1,4 +1,4 @@
-"""What Slurm knows: nodes, jobs, partitions, reservations, and its controller's own figures."""
+"""Slurm's facts: nodes, jobs, partitions, reservations, and the controller's figures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 
 class Node(Struct, frozen=True, gc=False, kw_only=True):
-    """One compute node as Slurm sees it. `state` is Slurm's base word, `flags` the rest, `display` what people say."""
+    """One compute node as Slurm sees it. `state` is the base word, `flags` the rest, `display` the word people use."""
 
     name: str
     state: str
@@ -29,13 +29,13 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
     gpu_type: str | None = None
     """Type of its GPUs in Slurm; several are joined by "+" ("nvidia_b200+nvidia_b200_2g.45gb")."""
     gpu_slices: int | None = None
-    """How many of `gpus` are MIG slices (Slurm counts each as a GPU); None where the types are unknown."""
+    """The MIG slices among `gpus` (Slurm counts each as a GPU); None if the types are unknown."""
     gpus_used: str | None = None
     """Indices of the GPUs in use, as Slurm folds them ("0-3,7")."""
     rack: str | None = None
     features: tuple[str, ...] = ()
     address: str | None = None
-    """NodeAddr: the name or IP address that Slurm reaches it by."""
+    """NodeAddr: the name or IP address that slurmctld connects to."""
     version: str | None = None
     boot_at: int | None = None
     slurmd_at: int | None = None
@@ -44,9 +44,9 @@ class Node(Struct, frozen=True, gc=False, kw_only=True):
     comment: str | None = None
     extra: str | None = None
     resume_at: int | None = None
-    """When Slurm puts it back to work by itself (ResumeAfter)."""
+    """When Slurm resumes it (ResumeAfter)."""
     hostname: str | None = None
-    """NodeHostname: what its host calls itself, its name in Slurm unless the configuration says otherwise."""
+    """NodeHostname: its host name, equal to its Slurm name unless configured otherwise."""
 
 
 class Job(Struct, frozen=True, gc=False, kw_only=True):
@@ -61,33 +61,33 @@ class Job(Struct, frozen=True, gc=False, kw_only=True):
     state: str
     reason: str | None = None
     nodes: str | None = None
-    """Folded node set, None while it has no nodes."""
+    """Folded node set, None before it starts."""
     node_count: int | None = None
     cpus: int | None = None
     gpus: int | None = None
-    """GPUs asked for while pending, held while it has nodes."""
+    """GPUs requested while pending, held once it has nodes."""
     gpus_held: int | None = None
     submitted: int | None = None
     started: int | None = None
     expected: int | None = None
-    """When Slurm expects a pending job to start; None when it does not say."""
+    """When Slurm expects a pending job to start; None if unknown."""
     time_limit_s: int | None = None
-    """None is unlimited or unknown."""
+    """None if unlimited or unknown."""
     unlimited: bool = False
-    """Slurm says that it has no time limit."""
+    """True if it has no time limit."""
     priority: int | None = None
     restarts: int | None = None
     nice: int | None = None
-    """Only of a job that was read by name: the poll does not ask for it."""
+    """Only for a job read by name: the poll does not request it."""
     excluded: str | None = None
-    """Nodes that it must not run on, folded, "" for none; only of a job that was read by name."""
+    """Excluded nodes, folded, "" for none; only for a job read by name."""
 
     def elapsed_s(self, now: float) -> int | None:
         """Seconds since the start, None before it."""
         return None if self.started is None else max(0, int(now) - self.started)
 
     def left_s(self, now: float) -> int | None:
-        """Seconds until the time limit ends it, None when it has not started or has no limit."""
+        """Seconds until the time limit, None if it has not started or has no limit."""
         if self.started is None or self.time_limit_s is None:
             return None
         return max(0, self.started + self.time_limit_s - int(now))
@@ -107,9 +107,9 @@ class Partition(Struct, frozen=True, gc=False, kw_only=True):
     priority_tier: int | None = None
     qos: str | None = None
     allow_accounts: str | None = None
-    """Accounts that may use it, joined by commas, ALL for every account; None is unknown."""
+    """Accounts that may use it, joined by commas; ALL for every account; None if unknown."""
     deny_accounts: str | None = None
-    """Accounts that may not, None where none is denied. Slurm looks at it only where `allow_accounts` is ALL."""
+    """Denied accounts, None for none. Slurm applies it only if `allow_accounts` is ALL."""
 
 
 class Reservation(Struct, frozen=True, gc=False, kw_only=True):
@@ -132,7 +132,7 @@ class Reservation(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class JobDetail(Struct, frozen=True, kw_only=True):
-    """What is only known of one job on demand (`scontrol show job`)."""
+    """The details of one job, read on demand (`scontrol show job`)."""
 
     id: str
     gpu_indices: Mapping[str, str] = field(default_factory=dict)
@@ -148,9 +148,9 @@ class JobDetail(Struct, frozen=True, kw_only=True):
     exit_code: str | None = None
     features: str | None = None
     time_min_s: int | None = None
-    """With so much time it does too, where Slurm may shorten its limit to start it sooner (--time-min)."""
+    """The shortest time limit that Slurm may give it to start it sooner (--time-min)."""
     fields: Mapping[str, str] = field(default_factory=dict)
-    """Everything else that may interest a reader, by Slurm's own field name."""
+    """Further fields for display, by Slurm's own field name."""
 
 
 class Diag(Struct, frozen=True, gc=False, kw_only=True):
@@ -165,34 +165,34 @@ class Diag(Struct, frozen=True, gc=False, kw_only=True):
     jobs_pending: int | None = None
     jobs_running: int | None = None
     since: int | None = None
-    """When the controller last began to count (it starts anew every night): older counts say nothing."""
+    """When the controller last reset its counters (every night): earlier counts are not comparable."""
     reader: str | None = None
-    """The user who asked, as `user_calls` names them."""
+    """This console's user, as `user_calls` names it."""
     user_calls: Mapping[str, int] = field(default_factory=dict)
-    """RPCs a user has cost the controller since it last reset its counters."""
+    """RPCs by user since the controller last reset its counters."""
     user_time_us: Mapping[str, int] = field(default_factory=dict)
 
 
 class Cost(Struct, frozen=True, gc=False, kw_only=True):
-    """What a user's calls cost the controller, all that they run here and elsewhere together."""
+    """The load of a user's RPCs on the controller, from all programs of that user."""
 
     user: str
     calls_min: float
-    """RPCs a minute."""
+    """RPCs per minute."""
     ms_min: float
-    """Milliseconds of the controller's time a minute."""
+    """Controller time in milliseconds per minute."""
 
 
 class Rights(Struct, frozen=True, gc=False, kw_only=True):
-    """What Slurm lets the person at the keyboard change. None is not known: then Slurm will say."""
+    """What Slurm lets the console's user change. None is unknown: then only Slurm's answer tells."""
 
     user: str
-    """Who the writing commands run as: behind a site's `prefix` that may be another than who reads."""
+    """The user that runs writing commands: with a site's `prefix` it may differ from the one that reads."""
     level: str
-    """As people say it: root, SlurmUser, Administrator, Operator, Coordinator, no admin."""
+    """The level in words: root, SlurmUser, Administrator, Operator, Coordinator, no admin."""
     nodes: bool | None = None
     """May change nodes: drain, resume, down, reboot."""
     jobs: bool | None = None
-    """May change everybody's jobs, not only the own ones."""
+    """May change all users' jobs, not only their own."""
     why: str = ""
-    """How it is known, or why it is not: "sacctmgr", "sudo -nl refuses scontrol"."""
+    """How the rights are known, or why they are not: "sacctmgr", "sudo -nl refuses scontrol"."""

@@ -1,4 +1,4 @@
-"""What Prometheus, DCGM, NVML and Alertmanager know: GPUs, XIDs, loads, power, alerts."""
+"""Facts of Prometheus, DCGM, NVML and Alertmanager: GPUs, XIDs, loads, power, alerts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 
 class Process(Struct, frozen=True, gc=False, kw_only=True):
-    """One compute process on a GPU. `job` is None where no job owns it, "" never."""
+    """One compute process on a GPU. `job` is None without a job, never ""."""
 
     pid: int
     name: str | None = None
@@ -19,7 +19,7 @@ class Process(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Gpu(Struct, frozen=True, gc=False, kw_only=True):
-    """One GPU at one moment, from DCGM or NVML. None is unknown; a field named in `na` the driver does not offer."""
+    """One GPU at one moment, from DCGM or NVML. None is unknown; `na` names fields that the driver does not offer."""
 
     node: str
     index: int
@@ -38,7 +38,7 @@ class Gpu(Struct, frozen=True, gc=False, kw_only=True):
     sm_clock_mhz: int | None = None
     memory_clock_mhz: int | None = None
     throttle: tuple[str, ...] | None = None
-    """Why its clocks are held down, in words; () is not throttled."""
+    """Reasons for reduced clocks in words; () if not throttled."""
     ecc_corrected: int | None = None
     ecc_uncorrected: int | None = None
     remapped_corrected: int | None = None
@@ -53,26 +53,26 @@ class Gpu(Struct, frozen=True, gc=False, kw_only=True):
     pcie_replays: int | None = None
     mig: bool | None = None
     recovery: str | None = None
-    """What the driver says it needs: none, reset, reboot, drain p2p, drain and reset."""
+    """The recovery that the driver asks for: none, reset, reboot, drain p2p, drain and reset."""
     fabric: str | None = None
     job: str | None = None
     xid: int | None = None
-    """Code of the last XID the driver reported, None when none is known."""
+    """Code of the last XID that the driver reported, None if unknown."""
     processes: tuple[Process, ...] | None = None
     na: frozenset[str] = frozenset()
     lost: str | None = None
-    """Why nothing of it can be read (fallen off the bus), None while it answers."""
+    """Why it cannot be read (fallen off the bus), None while it responds."""
 
 
-#: What the kernel's line says of an NVLink 5 error.
+#: The severity in the kernel's log line of an NVLink 5 error.
 Severity = Literal["fatal", "nonfatal"]
-#: XIDs that follow another one (NVIDIA's catalogue: 43, 45), sum it up (154) or add to it (171, 172): what happened is
-#: the XID before. DCGM's gauge holds the last code only, so these hide it.
+#: XIDs that follow another one (NVIDIA's catalogue: 43, 45), sum it up (154) or add to it (171, 172); the XID before
+#: tells what happened. DCGM's gauge holds only the last code, so these hide it.
 FOLLOWERS = frozenset({43, 45, 154, 171, 172})
 
 
 class Xid(Struct, frozen=True, gc=False, kw_only=True):
-    """One XID code on one GPU: first and last time seen, how often, in the time the source looks back."""
+    """One XID code on one GPU: first and last time seen, and how often, in the period that the source looks back."""
 
     node: str
     gpu: int | None
@@ -82,7 +82,7 @@ class Xid(Struct, frozen=True, gc=False, kw_only=True):
     count: int | None = None
     uuid: str | None = None
     severity: Severity | None = None
-    """What the kernel's lines say of it (XIDs 144 to 150): fatal where any is; None where that is not known."""
+    """The severity in the kernel's log (XIDs 144 to 150): fatal if any line says so; None if unknown."""
 
     @property
     def key(self) -> str:
@@ -91,21 +91,21 @@ class Xid(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Load(Struct, frozen=True, gc=False, kw_only=True):
-    """The telemetry of one node, summed up: what the map, the lists and the totals need."""
+    """The telemetry of one node in sums, for the map, the lists and the totals."""
 
     node: str
     sampled_at: int | None = None
     gpu_util_pct: float | None = None
-    """Mean over its GPUs whose utilisation is known."""
+    """Mean over its GPUs with known utilisation."""
     util_gpus: int | None = None
-    """GPUs whose utilisation is known: those that `gpu_util_pct` is the mean of, and `gpus_idle` is counted among."""
+    """GPUs with known utilisation: the base of `gpu_util_pct` and `gpus_idle`."""
     gpu_memory_pct: float | None = None
     temp_c: float | None = None
     """Hottest GPU."""
     power_w: float | None = None
-    """The node's power from the source that `Power.source` names."""
+    """The node's power from the source in `Power.source`."""
     gpu_power_w: float | None = None
-    """Sum of its GPUs alone."""
+    """Sum of its GPUs only."""
     gpus_seen: int | None = None
     """GPUs that report."""
     gpus_idle: int | None = None
@@ -117,34 +117,34 @@ class Power(Struct, frozen=True, kw_only=True):
     """The power of the site. Every figure names its source: PDU, BMC, or the sum of GPUs."""
 
     source: str
-    """As the screen says it: "PDU", "BMC", "sum of GPUs"."""
+    """The source as shown: "PDU", "BMC", "sum of GPUs"."""
     site_w: float | None = None
     rack_w: Mapping[str, float] = field(default_factory=dict)
-    """By rack, where the source measures racks (PDU); else racks are summed from `Load.power_w`."""
+    """By rack if the source measures racks (PDU); else racks are summed from `Load.power_w`."""
     trend_w_h: float | None = None
-    """Watts an hour over the last hour, None while that is not known."""
+    """Change in watts per hour over the last hour, None if unknown."""
     budget_w: float | None = None
 
 
 class SlurmCounts(Struct, frozen=True, kw_only=True):
-    """What slurmctld itself counts, by its own metrics. A state that is missing is unknown, never 0."""
+    """slurmctld's own counts, from its metrics. A missing state is unknown, never 0."""
 
     nodes: int | None = None
     nodes_by_state: Mapping[str, int] = field(default_factory=dict)
     """By the metrics' own words. A node is in one of alloc, mixed, idle, down, future and unknown; drained and draining
-    come on top, so that a drained node is counted under idle or down as well."""
+    are counted in addition, so a drained node is also under idle or down."""
     nodes_at: int | None = None
-    """When the nodes and their GPUs were counted; None where they are unknown."""
+    """When the nodes and their GPUs were counted; None if they are unknown."""
     gpus: int | None = None
     gpus_alloc: int | None = None
     jobs_by_state: Mapping[str, int] = field(default_factory=dict)
-    """running, pending, suspended, completing; each task of an array that waits is one."""
+    """running, pending, suspended, completing; each waiting array task counts as one."""
     jobs_at: int | None = None
     """When the jobs were counted."""
 
 
 class Series(Struct, frozen=True, kw_only=True):
-    """One line of a chart: points of (epoch, value), None where there was no sample."""
+    """One line of a chart: points of (epoch, value), None without a sample."""
 
     name: str
     unit: str
@@ -165,9 +165,9 @@ class Alert(Struct, frozen=True, gc=False, kw_only=True):
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     silenced_by: tuple[str, ...] = ()
-    """Ids of the silences that keep it quiet."""
+    """Ids of the silences that suppress it."""
     inhibited_by: tuple[str, ...] = ()
-    """Ids of the alerts that make it needless."""
+    """Ids of the alerts that inhibit it."""
 
 
 class Matcher(Struct, frozen=True, gc=False):
@@ -183,7 +183,7 @@ class Matcher(Struct, frozen=True, gc=False):
         return f'{self.name}{sign[self.regex, self.equal]}"{self.value}"'
 
 
-#: How a comment begins by which somebody says "I'm on it": Alertmanager itself knows no such thing.
+#: The beginning of a silence's comment that acknowledges alerts; Alertmanager itself has no acknowledgement.
 TAKEN = "taken: "
 
 
@@ -200,5 +200,5 @@ class Silence(Struct, frozen=True, gc=False, kw_only=True):
 
     @property
     def taken(self) -> bool:
-        """True when it says that somebody is on it."""
+        """True if it is an acknowledgement."""
         return self.comment.startswith(TAKEN)

@@ -1,7 +1,7 @@
-"""The GPUs of this very node, through NVIDIA's own library. This file is the light descriptor.
+"""The GPUs of this node, through NVIDIA's own library. This file is the light descriptor.
 
-NVML lives in a child process that can be killed (`worker`), since a wedged driver may hang any call for ever; `client`
-keeps that child, `sources` opens what the console asks.
+NVML runs in a child process that can be killed (`worker`), since a wedged driver may hang any call for ever; `client`
+keeps that child, `sources` opens what the console reads. What all sources share about GPUs belongs in `model`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Keeps the child that holds NVML: asks it, kills it when it hangs, starts it anew with back-off, remembers an hour.
+"""Keeps the child that holds NVML: asks it, kills it if it hangs, restarts it with back-off, remembers an hour.
 
-What was seen once is not forgotten: a GPU that a fresh child no longer finds is shown as lost, XIDs are counted on.
+Earlier findings persist: a GPU that a new child no longer finds is shown as lost, and XID counts continue.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from collectors.decoding import msgpack_decoder
 from collectors.model import Gpu, SourceFault, Xid
 
 from . import NvmlSettings
-from .process_owner import listed
-from .protocol import Claim, Message, NvmlGpuDetail, NvmlReading, XidEvent, worst
+from .process_owner import parse_listpids
+from .protocol import Claim, Message, NvmlGpuDetail, NvmlReading, XidEvent, combined_severity
 
-#: Longest wait between two starts of a child that fails.
+#: Longest wait between two starts of a failing child.
 LONGEST_WAIT_S = 30.0
-#: A child that sees a lost GPU is replaced after this time, doubled each time: only a fresh one sees a reset GPU.
+#: A child that sees a lost GPU is replaced after this time, doubled each time: only a new child sees a reset GPU.
 RENEW_S = 60.0
 RENEW_LONGEST_S = 900.0
 HOUR_S = 3600
-#: Slurm is asked at most this often for the jobs of processes whose cgroup does not tell, and waits this long.
+#: Least seconds between two requests to Slurm for jobs of processes whose cgroup has none, and their deadline.
 ASK_SLURM_S = 60.0
 SLURM_DEADLINE_S = 2.0
 
@@ -39,7 +39,7 @@ _DECODER: msgspec.msgpack.Decoder[Message] = msgpack_decoder(Message)
 
 
 class Sample(Struct, frozen=True, eq=False, kw_only=True):
-    """One good reading of this host, complete."""
+    """One successful, complete reading of this host."""
 
     node: str
     at: float
@@ -55,7 +55,7 @@ class Sample(Struct, frozen=True, eq=False, kw_only=True):
 
 
 class Point(Struct, frozen=True, gc=False):
-    """What is remembered of a reading: means of utilisation and memory in %, hottest GPU, watts and joules of all."""
+    """The history kept of a reading: means of utilisation and memory in %, hottest GPU, watts and joules of all."""
 
     at: float
     util_pct: float | None
@@ -66,7 +66,7 @@ class Point(Struct, frozen=True, gc=False):
 
 
 def command(node: str) -> list[str]:
-    """How the child is started."""
+    """The command that starts the child."""
     return run_module("collectors.nvml.worker", node)
 
 
@@ -97,7 +97,7 @@ class Nvml:
     # -- reading ------------------------------------------------------------------------------------------------------
 
     def read(self, newer_than_s: float | None = None) -> Sample:
-        """Read every GPU, or take the last reading when it is no older than `newer_than_s`. Raises SourceFault."""
+        """Read every GPU, or return the last reading if it is no older than `newer_than_s`. Raises SourceFault."""
         with self._reading:
             latest = self.latest
             if newer_than_s is not None and latest is not None and self._clock.mono() - latest.mono <= newer_than_s:
@@ -116,7 +116,7 @@ class Nvml:
             return self.latest
 
     def _ask(self) -> NvmlReading:
-        """Ask the child, started when there is none. Raises SourceFault, the child ended."""
+        """Ask the child, which is started if needed. Raises SourceFault, with the child ended."""
         if self._closed:
             raise SourceFault("internal", "nvml: closed")
         if self._stuck is not None:
@@ -152,7 +152,7 @@ class Nvml:
         return message
 
     def _next(self, child: process.Child, deadline: float) -> NvmlReading:
-        """The child's answer; what it reports before that is counted, even if the answer never comes."""
+        """The child's answer; XIDs reported before it are counted even if the answer never comes."""
         while True:
             message: Message = _DECODER.decode(child.receive(deadline))
             if isinstance(message, NvmlReading):
@@ -163,7 +163,7 @@ class Nvml:
         return process.Child(command(self.node), env=environment())
 
     def _named(self, kind: str, what: str, wait: float) -> SourceFault:
-        """What happened to the child, in the words of an operator."""
+        """The child's fault in an operator's words."""
         if self._closed:
             return SourceFault("internal", "nvml: closed")
         if kind == "timeout":
@@ -174,7 +174,7 @@ class Nvml:
         return SourceFault(kind, f"nvml: {what}", "it starts anew")
 
     def _end(self) -> None:
-        """End the child; one that the kernel holds is remembered, and none is started beside it."""
+        """End the child. If the kernel holds it, it is remembered and no second one is started."""
         child, self._child = self._child, None
         if child is not None and not child.close():
             self._stuck = child
@@ -185,7 +185,7 @@ class Nvml:
         self._fault = fault
 
     def close(self) -> None:
-        """End the child. A reading under way ends with it."""
+        """End the child. A running reading ends with it."""
         self._closed = True
         child = self._child
         if child is not None:
@@ -199,7 +199,7 @@ class Nvml:
     # -- what becomes of an answer ------------------------------------------------------------------------------------
 
     def _count(self, event: XidEvent) -> None:
-        """Take an XID in. What the kernel's log holds again after a restart is not counted twice."""
+        """Count an XID. XIDs that the kernel's log repeats after a restart are not counted twice."""
         fresh = Xid(
             node=self.node, gpu=event.gpu, code=event.code, first_at=int(event.first_at), last_at=int(event.at),
             count=event.count, uuid=event.uuid, severity=event.severity,
@@ -212,8 +212,10 @@ class Nvml:
                 first_at=min(known.first_at or fresh.first_at or 0, fresh.first_at or 0),
                 last_at=max(known.last_at or 0, fresh.last_at or 0),
                 count=max(before, now) if event.past else before + now,
-                # What the driver reports has no severity; the log has it, once it holds the line of each one.
-                severity=event.severity if event.past and now >= before else worst(known.severity, event.severity),
+                # The driver's report has no severity; the log has it once it contains every line.
+                severity=event.severity
+                if event.past and now >= before
+                else combined_severity(known.severity, event.severity),
             )
         self._xids[fresh.key] = fresh
         newest: dict[int, tuple[int, int]] = {}
@@ -252,7 +254,7 @@ class Nvml:
         )
 
     def _finished(self, gpu: Gpu, jobs: Mapping[int, str]) -> Gpu:
-        """A GPU with its last XID, and the jobs that only Slurm could tell."""
+        """A GPU with its last XID, and the jobs that only Slurm knows."""
         xid = self._last_xid.get(gpu.index)
         if gpu.processes and any(one.job is None and one.pid in jobs for one in gpu.processes):
             rows = tuple(
@@ -265,7 +267,7 @@ class Nvml:
         return gpu if xid is None else msgspec.structs.replace(gpu, xid=xid)
 
     def _claimed(self, claims: Sequence[Claim]) -> Mapping[int, str]:
-        """Jobs of processes whose cgroup does not tell, as this node's slurmstepd know them."""
+        """Jobs of processes whose cgroup has none, from this node's slurmstepd."""
         wanted = frozenset(claims)
         if not wanted:
             self._jobs = {}
@@ -278,7 +280,7 @@ class Nvml:
             ended = process.run([process.find("scontrol"), "listpids"], deadline_s=SLURM_DEADLINE_S, cap_bytes=1 << 20)
         except SourceFault:
             return {}
-        known = listed(decode(ended.out))
+        known = parse_listpids(decode(ended.out))
         self._jobs = {claim.pid: known[claim.pid] for claim in wanted if claim.pid in known}
         return self._jobs
 

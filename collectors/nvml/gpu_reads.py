@@ -1,8 +1,8 @@
-"""Reads the GPUs through NVML, inside the child. What a driver does not offer is named in `na`, never 0.
+"""Reads the GPUs through NVML, inside the child. Fields that a driver does not offer are named in `na`, never 0.
 
-What moves (utilisation, memory, temperatures, power, clocks) is read each time; processes every few seconds; what
-hardly moves (ECC, remapped rows, NVLink, PCIe, MIG, fabric) for one GPU a reading, in turn. A field that is not
-supported is tried again only with these.
+Fields that change (utilisation, memory, temperatures, power, clocks) are read each time; processes every few seconds;
+fields that hardly change (ECC, remapped rows, NVLink, PCIe, MIG, fabric) for one GPU in each reading, in turn.
+Unsupported fields are retried only with these.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from collectors.model import Gpu, Process
 from . import kernel_log, labels
 from .nvml_call import (
     FUNCTION_NOT_FOUND,
-    NEVER_HEARD,
     NO_PERMISSION,
     NOT_OFFERED,
     NOT_SUPPORTED,
+    UNKNOWN_FIELD,
     VERSION_MISMATCH,
     Caller,
-    Lost,
-    Said,
+    FieldValue,
+    GpuLost,
     Value,
     code,
     keep,
@@ -38,7 +38,7 @@ from .process_owner import ProcessOwners
 from .protocol import Claim, NvmlGpuDetail, NvmlReading
 
 PROCESSES_S = 5.0
-#: Longest that the slow half of a GPU's facts may be old, and a lost GPU left alone.
+#: Longest age of a GPU's slow fields, and longest time that a lost GPU is not retried.
 SLOW_S = 30.0
 _MB = 20
 _UNKNOWN_64 = (1 << 64) - 1
@@ -48,7 +48,7 @@ MEMORY_TEMP, ENERGY, POWER_INSTANT, RECOVERY = 82, 83, 186, 230
 #: ECC mode and totals (corrected and not; volatile, then ever), retired pages, PCIe replays, remapped rows.
 _ECC, _RETIRED, _REPLAYS, _REMAPPED = (1, 3, 4, 5, 6), (29, 30, 31), 94, (142, 143, 144, 145)
 _LINKS = 91
-#: NVLink errors of all links together (before NVLink5), and of each link (the field's scope), which later GPUs have.
+#: NVLink errors of all links together (before NVLink5), and of each link (the field's scope), on later GPUs.
 _LINK_TOTALS = {52: "replay", 59: "recovery", 38: "CRC flit", 45: "CRC data", 160: "ECC"}
 _LINK_EACH = {
     161: "replay", 162: "recovery", 163: "CRC", 206: "malformed", 207: "overrun", 208: "receive", 211: "integrity",
@@ -62,7 +62,7 @@ _FABRIC_VERSIONS = (0x3000028, 0x2000024)
 
 
 class _Fabric(ctypes.Structure):
-    """nvmlGpuFabricInfo_v3_t; version 2 ends before the summary. That of nvidia-ml-py 12.560 has a UUID of 80 bytes."""
+    """nvmlGpuFabricInfo_v3_t; version 2 ends before the summary. nvidia-ml-py 12.560 declares a UUID of 80 bytes."""
 
     _fields_ = (
         ("version", ctypes.c_uint), ("cluster", ctypes.c_ubyte * 16), ("status", ctypes.c_uint),
@@ -71,7 +71,7 @@ class _Fabric(ctypes.Structure):
 
 
 class Device:
-    """One GPU: its handle, and what is kept of it between readings."""
+    """One GPU: its handle, and the values kept between readings."""
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -87,7 +87,7 @@ class Device:
 
 
 class Sampler:
-    """Reads every GPU of this host. Only for one thread."""
+    """Reads every GPU of this host. For one thread only."""
 
     def __init__(self, node: str, desk: ProcessOwners | None = None) -> None:
         self.node = node
@@ -99,7 +99,7 @@ class Sampler:
         self._caller = Caller()
 
     def open(self) -> tuple[str, str, str] | None:
-        """Open the driver and every GPU. Returns what is wrong (kind, what, mend), None when it is open."""
+        """Open the driver and every GPU. Returns the fault (kind, what, mend), None on success."""
         try:
             nvml.nvmlInit()
             count = nvml.nvmlDeviceGetCount()
@@ -138,10 +138,10 @@ class Sampler:
     # -- one GPU ------------------------------------------------------------------------------------------------------
 
     def _meet(self, device: Device) -> None:
-        """Get its handle, and what never changes."""
+        """Get its handle, and the constant fields."""
         try:
             device.handle = self._caller.call(nvml.nvmlDeviceGetHandleByIndex, device.index)
-        except Lost as lost:
+        except GpuLost as lost:
             device.lost = str(lost)
             return
         except nvml.NVMLError as error:
@@ -174,7 +174,7 @@ class Sampler:
                 if mono - device.processes_at >= PROCESSES_S:
                     device.processes = self._processes(device)
                     device.processes_at = mono
-            except Lost as lost:
+            except GpuLost as lost:
                 device.lost, device.slow_at = str(lost), mono
         if device.lost is not None:
             device.processes, device.processes_at = None, -1e9
@@ -199,7 +199,7 @@ class Sampler:
         ask(("memory_clock_mhz",), lambda: (int(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),))
         ask(("throttle",), lambda: (labels.throttle(self._reasons(handle)),))
         batch = self._caller.fields(handle, (MEMORY_TEMP, ENERGY, POWER_INSTANT, RECOVERY))
-        # A GPU without the sensor gives 0 degrees and SUCCESS.
+        # A GPU without the sensor returns 0 degrees and SUCCESS.
         keep(found, na, "memory_temp_c", batch[MEMORY_TEMP], lambda v: float(v) if v else None)
         keep(found, na, "energy_j", batch[ENERGY], lambda v: v / 1000)
         keep(found, na, "recovery", batch[RECOVERY], lambda v: labels.recovery(int(v)))
@@ -254,10 +254,10 @@ class Sampler:
         device.slow, device.slow_na = found, na
         device.extra = {**fixed, **extra, "na": frozenset(extra_na)}
 
-    # -- calls that have more than one road ---------------------------------------------------------------------------
+    # -- reads with more than one NVML call ----------------------------------------------------------------------------
 
     def _memory(self, handle: Any) -> tuple[int, int]:
-        """Used and total, in MB. Version 2 does not count what the driver itself reserves as used."""
+        """Used and total, in MB. Version 2 does not count the driver's reserve as used."""
         try:
             info = nvml.nvmlDeviceGetMemoryInfo(handle, nvml.nvmlMemory_v2)
         except nvml.NVMLError as error:
@@ -284,7 +284,7 @@ class Sampler:
                     continue
                 raise
             status = clean(str(nvml.NVMLError(info.status))) if info.status else None
-            # The id of a domain that ends at the node's own switches is all zeros.
+            # The id of a domain within one node is all zeros.
             clique = info.clique if any(info.cluster) else None
             said = labels.fabric(info.state, status, info.mask, info.summary, clique)
             if said is not None:
@@ -293,19 +293,19 @@ class Sampler:
         raise nvml.NVMLError(NOT_SUPPORTED)
 
     def _links(self, handle: Any, count: Value) -> list[bool | None]:
-        """Whether each NVLink is up, None in it where a link does not tell; empty where there are none."""
+        """Whether each NVLink is up, None for an unknown one; empty without NVLinks."""
         states: list[bool | None] = []
         for link in range(_MOST_LINKS if count is None else min(int(count), _MOST_LINKS)):
             try:
                 states.append(bool(self._caller.call(nvml.nvmlDeviceGetNvLinkState, handle, link)))
             except nvml.NVMLError as error:
-                if count is None and code(error) in NEVER_HEARD:
-                    break  # the driver did not say how many there are: here they end
+                if count is None and code(error) in UNKNOWN_FIELD:
+                    break  # the driver did not say how many there are: the first error ends them
                 states.append(None)
         return states
 
-    def _link_errors(self, handle: Any, batch: dict[Any, Said], links: int) -> dict[str, int] | None:
-        """Errors by kind; None where no count is offered."""
+    def _link_errors(self, handle: Any, batch: dict[Any, FieldValue], links: int) -> dict[str, int] | None:
+        """Errors by kind; None if no count is offered."""
         errors = {name: int(value) for field, name in _LINK_TOTALS.items() if (value := batch[field][0]) is not None}
         if errors:
             return errors
@@ -329,11 +329,13 @@ class Sampler:
         for row in rows:
             used = None if row.usedGpuMemory in (None, _UNKNOWN_64) else int(row.usedGpuMemory) >> _MB
             before = memory.get(row.pid, 0)
-            memory[row.pid] = None if used is None or before is None else before + used  # once an instance under MIG
+            memory[row.pid] = (
+                None if used is None or before is None else before + used
+            )  # once for each instance under MIG
         return tuple(Process(pid=pid, memory_mb=used) for pid, used in sorted(memory.items()))
 
     def _owned(self, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
-        """Processes with their user, command and job; a GPU that only one job uses is that job's."""
+        """Processes with their user, command and job; a GPU that only one job uses belongs to that job."""
         pids = frozenset(process.pid for gpu in gpus for process in gpu.processes or ())
         owners = self._desk.of(pids)
         self._claims = {}

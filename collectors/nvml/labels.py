@@ -1,10 +1,10 @@
-"""NVML's numbers in words: why clocks are held down, what a GPU needs, how its fabric is, what went wrong, the cure."""
+"""NVML's numbers in words: throttle reasons, recovery actions, fabric state, start faults and their fixes."""
 
 from __future__ import annotations
 
 from . import kernel_log
 
-#: nvmlClocksEventReason*; idle (1) is left out, since nothing is held down that is not wanted.
+#: nvmlClocksEventReason*; idle (1) is left out: it holds back nothing that is wanted.
 _THROTTLE = (
     (0x002, "application clocks"), (0x004, "power cap"), (0x040, "thermal, hardware"), (0x020, "thermal, software"),
     (0x080, "power brake"), (0x008, "hardware slowdown"), (0x010, "sync boost"), (0x100, "display clocks"),
@@ -27,7 +27,7 @@ _FABRIC_WRONG = (
 
 LIBRARY = "libnvidia-ml.so.1"
 _DMESG = "dmesg | grep NVRM"
-#: Return code of nvmlInit to kind of fault, what happened, how to mend it.
+#: Return code of nvmlInit to a fault's kind, what happened and how to fix it.
 _START = {
     4: ("auth", "this user may not talk to the NVIDIA driver",
         "look at the mode of /dev/nvidia*; in a job only its own GPUs can be opened"),
@@ -43,7 +43,7 @@ _START = {
     18: ("refused", "the driver's library and its kernel module have different versions",
          "the driver was updated while it was in use: reboot, or unload and load the nvidia modules"),
 }  # fmt: skip
-#: Codes that say that a GPU answers nothing any more.
+#: Codes of a GPU that no longer responds.
 LOST = {
     15: "fallen off the bus or out of reach",
     16: "needs a reset before it can be used",
@@ -52,9 +52,9 @@ LOST = {
 
 
 def throttle(mask: int) -> tuple[str, ...]:
-    """Why clocks are held down; () when they are not."""
+    """Reasons for reduced clocks; () if not reduced."""
     if mask & _CAUSES:
-        mask &= ~_SLOWDOWN  # it only says that one of these two is there
+        mask &= ~_SLOWDOWN  # it only says that one of these two is set
     mask &= ~_IDLE
     words = [word for bit, word in _THROTTLE if mask & bit]
     rest = mask & ~sum(bit for bit, _ in _THROTTLE)
@@ -62,24 +62,24 @@ def throttle(mask: int) -> tuple[str, ...]:
 
 
 def recovery(action: int) -> str:
-    """What the driver says a GPU needs."""
+    """The recovery action that the driver asks for."""
     return _RECOVERY[action] if 0 <= action < len(_RECOVERY) else f"action {action}"
 
 
 def fabric(state: int, status: str | None, mask: int, summary: int, clique: int | None = None) -> str | None:
-    """How a GPU is in its NVLink fabric; None where it is in none. `status` is why joining failed, `clique` the part of
-    a domain of several nodes that it is in."""
+    """The state of a GPU in its NVLink fabric; None without one. `status` is why joining failed, `clique` its part of a
+    domain of several nodes."""
     if state == 0:
         return None
     word = _FABRIC[state] if state < len(_FABRIC) else f"state {state}"
     if state == 3 and status is not None:
         return f"failed: {status}"
     where = [] if clique is None or state != 3 else [f"clique {clique}"]
-    return ", ".join([word, *where, *fabric_troubles(mask, summary)])
+    return ", ".join([word, *where, *fabric_problems(mask, summary)])
 
 
-def fabric_troubles(mask: int, summary: int = 0) -> list[str]:
-    """What is not well with a GPU's NVLink fabric, by its health mask and the driver's own summary (0: none given)."""
+def fabric_problems(mask: int, summary: int = 0) -> list[str]:
+    """The problems of a GPU's NVLink fabric, by its health mask and the driver's own summary (0: none given)."""
     trouble = [name for shift, name in _FABRIC_BITS if mask >> shift & 3 == 1]
     wrong = mask >> 8 & 0xF
     if wrong > 1:
@@ -88,7 +88,7 @@ def fabric_troubles(mask: int, summary: int = 0) -> list[str]:
 
 
 def start_fault(code: int, said: str) -> tuple[str, str, str]:
-    """Kind, what and how to mend of a driver that cannot be opened."""
+    """Kind, what and mend of the Fault of a driver that cannot be opened."""
     kind, what, mend = _START.get(
         code, ("refused", f"the NVIDIA driver cannot be opened: {said}", f"nvidia-smi; {_DMESG}")
     )

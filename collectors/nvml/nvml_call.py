@@ -1,4 +1,4 @@
-"""One call of NVML: counted, and what can go wrong with it sorted into not offered, lost, unknown."""
+"""One NVML call, counted, with errors sorted into not offered, lost and unknown."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from collectors.clean import clean
 
 from . import labels
 
-#: The driver does not offer it: NOT_SUPPORTED, FUNCTION_NOT_FOUND (an older library), VGPU_ECC_NOT_SUPPORTED,
-#: ARGUMENT_VERSION_MISMATCH, DEPRECATED.
+#: Codes of what the driver does not offer: NOT_SUPPORTED, FUNCTION_NOT_FOUND (an older library),
+#: VGPU_ECC_NOT_SUPPORTED, ARGUMENT_VERSION_MISMATCH, DEPRECATED.
 NOT_OFFERED = frozenset({3, 13, 22, 25, 26})
-#: For a field or a link also INVALID_ARGUMENT: one that this driver has never heard of.
-NEVER_HEARD = NOT_OFFERED | {2}
+#: For a field or a link also INVALID_ARGUMENT: unknown to this driver.
+UNKNOWN_FIELD = NOT_OFFERED | {2}
 NOT_SUPPORTED, NO_PERMISSION, FUNCTION_NOT_FOUND, VERSION_MISMATCH = 3, 4, 13, 25
 
-#: The member of nvmlValue_t by nvmlValueType_t; the last is younger than nvidia-ml-py 12.560.
+#: The member of nvmlValue_t by nvmlValueType_t; the last is newer than nvidia-ml-py 12.560.
 _TYPES = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 
 Value = int | float | None
 Store = dict[str, Any]
-Said = tuple[Value, bool]
-"""The value of a field, or None and whether the driver does not offer it."""
+FieldValue = tuple[Value, bool]
+"""The value of a field (or None), and whether the driver offers the field."""
 
 
-class Lost(Exception):
-    """A GPU answers nothing any more; the text says why."""
+class GpuLost(Exception):
+    """A GPU no longer responds; the text says why."""
 
 
 class Caller:
@@ -39,25 +39,25 @@ class Caller:
         self.warnings: dict[str, None] = {}
 
     def begin(self) -> None:
-        """Count anew."""
+        """Reset the counters."""
         self.calls = 0
         self.warnings = {}
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call NVML. Raises Lost, or NVMLError for anything else."""
+        """Call NVML. Raises GpuLost, or NVMLError for any other error."""
         self.calls += 1
         try:
             return function(*args)
         except nvml.NVMLError as error:
             number = code(error)
             if number in labels.LOST:
-                raise Lost(labels.LOST[number]) from None
+                raise GpuLost(labels.LOST[number]) from None
             if number == NO_PERMISSION:
                 self.warnings["some fields need more rights than this user has"] = None
             raise
 
     def ask(self, found: Store, na: set[str], names: tuple[str, ...], call: Callable[[], Sequence[Any]]) -> None:
-        """Put what a call returns under these names: None where it fails, and in `na` where it is not offered."""
+        """Store a call's results under these names: None if it fails, and in `na` if it is not offered."""
         try:
             found.update(zip(names, self.call(call), strict=True))
         except nvml.NVMLError as error:
@@ -66,29 +66,29 @@ class Caller:
                 na.update(names)
 
     def or_none(self, call: Callable[[], Any]) -> Any:
-        """What a call returns, None where it fails."""
+        """A call's result, None if it fails."""
         try:
             return self.call(call)
-        except (nvml.NVMLError, Lost, ValueError):  # ValueError: a name that is not UTF-8
+        except (nvml.NVMLError, GpuLost, ValueError):  # ValueError: a name that is not UTF-8
             return None
 
-    def fields(self, handle: Any, ids: Sequence[Any]) -> dict[Any, Said]:
-        """Field values by id (or id and scope), each by its own return code. Raises Lost."""
+    def fields(self, handle: Any, ids: Sequence[Any]) -> dict[Any, FieldValue]:
+        """Field values by id (or id and scope), each with its own return code. Raises GpuLost."""
         try:
             rows = self.call(nvml.nvmlDeviceGetFieldValues, handle, list(ids))
         except nvml.NVMLError as error:
             return dict.fromkeys(ids, (None, code(error) in NOT_OFFERED))
-        found: dict[Any, Said] = {}
+        found: dict[Any, FieldValue] = {}
         for field, row in zip(ids, rows, strict=True):
             number = row.nvmlReturn
             if number in labels.LOST:
-                raise Lost(labels.LOST[number])
-            found[field] = (_value(row), False) if number == 0 else (None, number in NEVER_HEARD)
+                raise GpuLost(labels.LOST[number])
+            found[field] = (_value(row), False) if number == 0 else (None, number in UNKNOWN_FIELD)
         return found
 
 
-def keep(found: Store, na: set[str], name: str, said: Said, made: Callable[[Any], Any]) -> None:
-    """Put one field value under its name; one that says nothing though it is there counts as not offered."""
+def keep(found: Store, na: set[str], name: str, said: FieldValue, made: Callable[[Any], Any]) -> None:
+    """Store one field value under its name; an empty one counts as not offered."""
     value, not_offered = said
     found[name] = None if value is None else made(value)
     if not_offered or (value is not None and found[name] is None):
@@ -110,5 +110,5 @@ def code(error: Any) -> int:
 
 
 def text(said: Any) -> str:
-    """A name that the driver gave, cleaned."""
+    """A name from the driver, cleaned."""
     return clean(said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said))

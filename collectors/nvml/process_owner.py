@@ -1,9 +1,9 @@
-"""Whose a process is: its user, and the Slurm job whose cgroup holds it.
+"""The owner of a process: its user, and the Slurm job whose cgroup contains it.
 
-A cgroup cannot be claimed by a user, an environment can: SLURM_JOB_ID counts only where the cgroup says that Slurm
-started the process and names the job by its SLUID (26.05's default on cgroup v2, unless CgroupJobIdPaths=yes).
-To read an environment takes a lock that a process wedged in the driver may hold for ever, and a user's name may hang
-on a directory service: both are done in threads that the reading of the GPUs waits for only briefly.
+A user cannot fake a cgroup, but can fake an environment: SLURM_JOB_ID counts only if the cgroup shows that Slurm
+started the process and names the job by its SLUID (26.05's default on cgroup v2, unless CgroupJobIdPaths=yes). Reading
+an environment takes a lock that a process wedged in the driver may hold for ever, and looking up a user's name may hang
+on a directory service: both run in threads for which a GPU reading waits only briefly.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from collectors.clean import clean, decode
 _V1 = re.compile(r"^/slurm[^/]*/uid_\d+/job_(\d+)(?:/|$)")
 #: cgroup v2: …/slurmstepd.scope/job_42/step_0/user/task_0, several slurmd on a host: …/gpu0001_slurmstepd.scope/…
 _V2 = re.compile(r"/(?:[^/]+_)?slurmstepd\.scope/(?:job_(\d+)|(s[0-9A-Z]{13}))(?:/|$)")
-#: What a user may lay out as they like: systemd hands these trees to them.
+#: Trees that users may arrange freely: systemd delegates them.
 _USERS = ("/user.slice/", "/user/")
-#: Longest wait for the name of a user; a directory service that is slower tells it at a later reading.
+#: Longest wait for a user's name; a slower directory service provides it for a later reading.
 _NAME_WAIT_S = 0.2
 
 
 class Owner(Struct, frozen=True, kw_only=True):
-    """Whose a process is, as far as it can be told."""
+    """The owner of a process, as far as known."""
 
     name: str | None = None
     """The command, as the kernel has it (15 characters)."""
     user: str | None = None
     job: str | None = None
     sluid: str | None = None
-    """The SLUID of its job, where that is all that its cgroup names."""
+    """The SLUID of its job, if its cgroup has only that."""
 
 
 def job_of(cgroup: str) -> tuple[str | None, str | None]:
-    """Job id and SLUID that /proc/PID/cgroup names; at most one of them, none for what Slurm did not start."""
+    """Job id and SLUID in /proc/PID/cgroup; at most one of them, none for a process that Slurm did not start."""
     for line in cgroup.splitlines():
         path = line.split(":", 2)[-1]
         if path.startswith(_USERS):
@@ -53,7 +53,7 @@ def job_of(cgroup: str) -> tuple[str | None, str | None]:
 
 
 class UserNames:
-    """User names by uid. The look-up runs in a thread of its own: with LDAP down it may take a minute."""
+    """User names by uid. Look-ups run in a thread: with LDAP down one may take a minute."""
 
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
@@ -62,7 +62,7 @@ class UserNames:
         self._thread: threading.Thread | None = None
 
     def of(self, uid: int) -> str:
-        """Name of a user; "uid 1000" until it is known, and for a user that has none."""
+        """A user's name; "uid 1000" until it is known, and for a user without one."""
         if uid not in self._known and uid not in self._pending:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="user names", daemon=True)
@@ -85,7 +85,7 @@ class UserNames:
 
 
 class Owners:
-    """Owners of processes, remembered for as long as a process lives."""
+    """Owners of processes, kept as long as a process lives."""
 
     def __init__(self, proc: Path = Path("/proc"), names: UserNames | None = None) -> None:
         self._proc = proc
@@ -93,14 +93,14 @@ class Owners:
         self._known: dict[int, tuple[str, Owner]] = {}
 
     def of(self, pid: int) -> Owner:
-        """The owner of a process; all unknown for one that has ended or hides."""
+        """The owner of a process; all fields unknown if it has ended or is hidden."""
         born = self._born(pid)
         if born is None:
             self._known.pop(pid, None)
             return Owner()
         known = self._known.get(pid)
-        # A number is used again; a process with the same number and the same birth is the same. One that no job owns
-        # yet, or whose user's name is not known yet, is looked at again.
+        # Pids are reused: same pid and same start time means the same process. A process without a job yet, or with an
+        # unknown user name, is looked up again.
         if known is not None and known[0] == born and known[1].job and not (known[1].user or "uid ").startswith("uid "):
             return known[1]
         owner = self._look(pid)
@@ -126,13 +126,13 @@ class Owners:
         )
 
     def _declared(self, pid: int, sluid: str) -> str | None:
-        """SLURM_JOB_ID of a process whose own SLURM_JOB_SLUID agrees with its cgroup; None where it cannot be read."""
+        """SLURM_JOB_ID of a process whose SLURM_JOB_SLUID agrees with its cgroup; None if unreadable."""
         env = dict(part.split("=", 1) for part in self._text(pid, "environ").split("\0") if "=" in part)
         job = env.get("SLURM_JOB_ID", "")
         return job if env.get("SLURM_JOB_SLUID", sluid) == sluid and re.fullmatch(r"[1-9]\d{0,9}", job) else None
 
     def _born(self, pid: int) -> str | None:
-        """When it was born (field 22 of its stat), in the kernel's own unit."""
+        """Its start time (field 22 of its stat), in the kernel's own unit."""
         rest = self._text(pid, "stat").rpartition(")")[2].split()
         return rest[19] if len(rest) > 19 else None
 
@@ -145,7 +145,7 @@ class Owners:
 
 
 class ProcessOwners:
-    """Owners, looked up in a thread of its own: what is not known in time is told at a later reading."""
+    """Owners, looked up in a thread; late results are used by a later reading."""
 
     def __init__(self, owners: Owners | None = None) -> None:
         self._owners = owners or Owners()
@@ -156,8 +156,8 @@ class ProcessOwners:
         self._thread: threading.Thread | None = None
 
     def of(self, pids: frozenset[int], wait_s: float = 0.3) -> Mapping[int, Owner]:
-        """Owners of these processes, as far as they are known within `wait_s`."""
-        if pids and self._done.is_set():  # else it still looks: nothing is queued behind a look-up that hangs
+        """Owners of these processes, as far as known within `wait_s`."""
+        if pids and self._done.is_set():  # otherwise it is still busy: nothing is queued behind a hanging look-up
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="owners", daemon=True)
                 self._thread.start()
@@ -174,8 +174,8 @@ class ProcessOwners:
             self._done.set()
 
 
-def listed(text: str) -> dict[int, str]:
-    """PID to job id from what `scontrol listpids` prints; lines that are none are left out."""
+def parse_listpids(text: str) -> dict[int, str]:
+    """PID to job id from `scontrol listpids`; other lines are skipped."""
     found = {}
     for line in text.splitlines():
         words = line.split()

@@ -1,4 +1,4 @@
-"""What the child says to the client, in msgpack: an Answer to each request, and an Event whenever there is one."""
+"""Messages from the child to the client, in msgpack: an NvmlReading for each request, and XidEvents as they occur."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collectors.model import Gpu, Severity
 
 
 class NvmlGpuDetail(Struct, frozen=True, gc=False, kw_only=True):
-    """What NVML knows of one GPU beyond `model.Gpu`, whose ECC counts are those since the driver was loaded."""
+    """NVML's details of one GPU beyond `model.Gpu`, whose ECC counts are those since the driver was loaded."""
 
     index: int
     bus_id: str | None = None
@@ -31,14 +31,14 @@ class NvmlGpuDetail(Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Claim(Struct, frozen=True, gc=False, kw_only=True):
-    """A compute process whose job its cgroup does not tell: Slurm may know it."""
+    """A compute process whose cgroup does not name a job: Slurm may know it."""
 
     pid: int
     sluid: str | None = None
 
 
 class NvmlReading(Struct, frozen=True, kw_only=True, tag="answer"):
-    """One reading. A `fault` (kind, what, mend) means that nothing could be read."""
+    """One reading. A `fault` (kind, what, mend) means that nothing was readable."""
 
     at: float
     gpus: tuple[Gpu, ...] = ()
@@ -46,33 +46,33 @@ class NvmlReading(Struct, frozen=True, kw_only=True, tag="answer"):
     claims: tuple[Claim, ...] = ()
     driver: str | None = None
     on_bus: int | None = None
-    """NVIDIA GPUs that the PCI bus shows, whatever the driver says; None where that is not known."""
+    """NVIDIA GPUs on the PCI bus, whatever the driver reports; None if unknown."""
     warnings: tuple[str, ...] = ()
     fault: tuple[str, str, str] | None = None
     calls: int = 0
     """Calls of NVML that this reading took."""
     cpu_s: float = 0.0
-    """CPU-seconds of the child since it began."""
+    """CPU seconds of the child since its start."""
 
 
 class XidEvent(Struct, frozen=True, kw_only=True, tag="event"):
-    """XIDs of one code on one GPU: one from the driver as it happens, or all that the kernel's log holds since boot."""
+    """XIDs of one code on one GPU: one from the driver as it occurs, or all in the kernel's log since boot."""
 
     gpu: int | None
     uuid: str | None
     code: int
     at: float
-    """Wall clock; of the last where there are several."""
+    """Wall clock; of the last one if there are several."""
     first_at: float
     count: int = 1
     severity: Severity | None = None
-    """What the kernel's lines say, fatal where any does; None where one of them does not say, as the driver's event."""
+    """The severity in the kernel's lines: fatal if any is; None if one of them has none, as in the driver's event."""
     past: bool = False
-    """True when it comes from the log, which holds again what the driver has told before."""
+    """True if it comes from the log, which repeats what the driver has reported before."""
 
 
-def worst(*said: Severity | None) -> Severity | None:
-    """What several lines say together: fatal where one does, unknown where one of them does not say."""
+def combined_severity(*said: Severity | None) -> Severity | None:
+    """The severity of several lines together: fatal if one is, unknown if one of them has none."""
     if "fatal" in said:
         return "fatal"
     return "nonfatal" if said and None not in said else None

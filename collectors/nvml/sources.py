@@ -1,4 +1,4 @@
-"""Opens NVML: the source whose chip the console shows, and the telemetry of this one host. Both share one child."""
+"""Opens NVML: the source with the console's chip, and the telemetry of this host. Both share one child."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collectors.model import Attached, Collector, Facts, Gpu, Load, Series, Sour
 from . import NvmlSettings
 from .client import Nvml, Point, Sample
 
-#: Points of a chart; more readings than these are summed up.
+#: Points of a chart; more readings are averaged.
 POINTS = 360
 IDLE_BELOW_PCT = 5
 
@@ -20,12 +20,12 @@ _opening = threading.Lock()
 
 
 def this_node() -> str:
-    """The name that Slurm most likely has for this host: its host name without the domain."""
+    """This host's likely name in Slurm: its host name without the domain."""
     return socket.gethostname().partition(".")[0]
 
 
-def hold(settings: NvmlSettings, node: str | None = None) -> Nvml:
-    """The one child of this host, for whoever asks first and whoever comes after; `release` gives it back."""
+def acquire_nvml(settings: NvmlSettings, node: str | None = None) -> Nvml:
+    """The shared child of this host; `release_nvml` gives it back."""
     key = (node or this_node(), settings)
     with _opening:
         nvml, held = _open.get(key) or (Nvml(*key), 0)
@@ -33,8 +33,8 @@ def hold(settings: NvmlSettings, node: str | None = None) -> Nvml:
         return nvml
 
 
-def release(nvml: Nvml) -> None:
-    """Give it back; the last one ends the child."""
+def release_nvml(nvml: Nvml) -> None:
+    """Give it back; the last user ends the child."""
     key = (nvml.node, nvml.settings)
     with _opening:
         known, held = _open.get(key) or (nvml, 0)
@@ -46,7 +46,7 @@ def release(nvml: Nvml) -> None:
 
 
 class NvmlSource:
-    """This host's GPUs as a source. What it reads is asked for through the telemetry."""
+    """This host's GPUs as a source. Details are read through the telemetry."""
 
     name = "nvml.gpus"
 
@@ -65,11 +65,11 @@ class NvmlSource:
 
     def close(self) -> None:
         """Give the child back."""
-        release(self._nvml)
+        release_nvml(self._nvml)
 
 
 def load_of(sample: Sample, point: Point) -> Load:
-    """A reading as the map, the lists and the totals need it. GPU power is not node power: that stays unknown."""
+    """A reading as the Load for the map, the lists and the totals. GPU power is not node power: that stays unknown."""
     utils = [gpu.util_pct for gpu in sample.gpus if gpu.lost is None and gpu.util_pct is not None]
     newest = max(sample.xids.values(), key=lambda xid: xid.last_at or 0, default=None)
     return Load(
@@ -87,43 +87,43 @@ def load_of(sample: Sample, point: Point) -> Load:
 
 
 class NvmlTelemetry:
-    """Telemetry of this host, on demand; other nodes are unknown to it. Its past is what it has read itself."""
+    """Telemetry of this host, on demand; other nodes are unknown. Its history is what it has read itself."""
 
     def __init__(self, nvml: Nvml) -> None:
         self._nvml = nvml
 
     @property
     def node(self) -> str:
-        """The one node that it knows."""
+        """This node."""
         return self._nvml.node
 
     def sample(self) -> Sample:
-        """The last reading, or a new one when that is older than one and a half intervals. Raises SourceFault."""
+        """The last reading, or a new one if that is older than one and a half intervals. Raises SourceFault."""
         return self._nvml.read(1.5 * self._nvml.settings.interval_s)
 
     def gpus(self, nodes: Sequence[str]) -> Mapping[str, tuple[Gpu, ...]]:
-        """Every GPU of this host, where it is among the nodes. Raises SourceFault."""
+        """Every GPU of this host, if it is among the nodes. Raises SourceFault."""
         return {self.node: self.sample().gpus} if self.node in nodes else {}
 
     def site_history(self, seconds: int) -> Sequence[Series]:
-        """Nothing: one host is not the site."""
+        """Empty: one host is not the site."""
         return ()
 
     def attached(self, node: str) -> Attached:
-        """Raises SourceFault: a driver knows of GPUs alone."""
+        """Always raises SourceFault: a driver knows only GPUs."""
         raise SourceFault("missing", "the driver tells nothing of ports and file systems", "node_exporter does")
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
-        """Joules that this host's GPUs have used since then; None for other nodes and for before the first reading."""
+        """Joules that this host's GPUs have used since then; None for other nodes and before the first reading."""
         points = [point for point in list(self._nvml.points) if point.energy_j is not None]
         if set(nodes) != {self.node} or not points or points[0].at > since + self._nvml.settings.interval_s:
             return None
         first = next((point for point in points if point.at >= since), points[-1])
         used = (points[-1].energy_j or 0.0) - (first.energy_j or 0.0)
-        return used if used >= 0 else None  # the counter begins anew with the driver
+        return used if used >= 0 else None  # the counter restarts with the driver
 
     def history(self, node: str, seconds: int) -> Sequence[Series]:
-        """Charts of this host over the last so many seconds, an hour at most: what was read, gaps as None."""
+        """Charts of this host over the last `seconds`, an hour at most: its own readings, gaps as None."""
         if node != self.node:
             return ()
         points = list(self._nvml.points)
@@ -148,7 +148,7 @@ class NvmlTelemetry:
 
     def close(self) -> None:
         """Give the child back."""
-        release(self._nvml)
+        release_nvml(self._nvml)
 
 
 def _mean(points: Sequence[Point], field: str) -> float | None:
@@ -158,9 +158,9 @@ def _mean(points: Sequence[Point], field: str) -> float | None:
 
 def open_sources(cluster: str, settings: NvmlSettings) -> Sequence[Collector]:
     """The source of this host. Starts nothing."""
-    return [NvmlSource(hold(settings))]
+    return [NvmlSource(acquire_nvml(settings))]
 
 
 def open_telemetry(cluster: str, settings: NvmlSettings) -> NvmlTelemetry:
     """The telemetry of this host. Starts nothing."""
-    return NvmlTelemetry(hold(settings))
+    return NvmlTelemetry(acquire_nvml(settings))

@@ -1,4 +1,4 @@
-"""What a person should look at on the GPUs of one node, in words. Pure: from values of the model."""
+"""What needs attention on the GPUs of one node, in words. Pure: from values of the model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collectors.model import Gpu, Job, Node
 
 from .protocol import NvmlGpuDetail
 
-#: Node states in which work may come.
+#: Node states in which jobs may start.
 _TAKES_WORK = frozenset({"idle", "mixed", "allocated", "planned", "reserved", "completing"})
 
 
-def troubles(gpus: Sequence[Gpu], extras: Mapping[int, NvmlGpuDetail]) -> list[tuple[int, str]]:
-    """Index of a GPU and what is wrong with it, the worst first."""
+def gpu_problems(gpus: Sequence[Gpu], extras: Mapping[int, NvmlGpuDetail]) -> list[tuple[int, str]]:
+    """GPU index and problem, worst first."""
     found: list[tuple[int, int, str]] = []
     for gpu in gpus:
         extra = extras.get(gpu.index) or NvmlGpuDetail(index=gpu.index)
@@ -43,21 +43,21 @@ def _of(gpu: Gpu, extra: NvmlGpuDetail) -> list[tuple[int, str]]:
         said.append((2, f"NVLink fabric {gpu.fabric}"))
     if gpu.pcie_width is not None and extra.pcie_width_max is not None and gpu.pcie_width < extra.pcie_width_max:
         said.append((3, f"PCIe x{gpu.pcie_width} of x{extra.pcie_width_max}"))
-    # At rest a link is slowed down to save power: only under load does its generation tell anything.
+    # An idle link is slowed down to save power: its generation counts only under load.
     if gpu.pcie_gen is not None and extra.pcie_gen_max is not None and gpu.pcie_gen < extra.pcie_gen_max and busy(gpu):
         said.append((3, f"PCIe gen {gpu.pcie_gen} of {extra.pcie_gen_max} under load"))
     return said
 
 
 def busy(gpu: Gpu) -> bool:
-    """Whether a GPU works now; one that does not tell does not."""
+    """Whether a GPU is busy now; an unknown one is not."""
     return gpu.util_pct is not None and gpu.util_pct >= 5
 
 
-def disagreements(
+def inconsistencies(
     gpus: Sequence[Gpu] | None, on_bus: int | None, node: Node | None, jobs: Mapping[str, Job] | None, sees: str
 ) -> list[str]:
-    """Facts of Slurm, the driver and the PCI bus that cannot all be true. `sees` is who counts the GPUs."""
+    """Inconsistencies between Slurm, the driver and the PCI bus. `sees` is who counts the GPUs."""
     if gpus is None:
         return []
     said = list(_counts(gpus, on_bus, node, sees))

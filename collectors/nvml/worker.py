@@ -1,7 +1,7 @@
-"""The child that holds NVML: `python -m collectors.nvml.worker NODE`, started by `client` alone.
+"""The child that holds NVML: `python -m collectors.nvml.worker NODE`, started by `client` only.
 
-Each message on its stdin asks for one reading, answered by one Answer on its stdout; an Event goes there whenever the
-driver reports an XID. It ends when its stdin closes, even while a call of the driver hangs.
+Each message on its stdin requests one reading, answered by one NvmlReading on its stdout; an XidEvent is sent whenever
+the driver reports an XID. It ends when its stdin closes, even while a driver call hangs.
 """
 
 from __future__ import annotations
@@ -16,47 +16,48 @@ from typing import Any
 
 import msgspec
 
-from collectors.child_process import exactly, say, take_stdout
+from collectors.child_process import claim_stdout, read_exactly, send_message
 from collectors.model import Severity
 
 from . import kernel_log
-from .protocol import Message, NvmlReading, XidEvent, worst
+from .protocol import Message, NvmlReading, XidEvent, combined_severity
 
 _XID = 8
 """nvmlEventTypeXidCriticalError."""
 _WAIT_MS = 1000
 _TIMEOUT, _LOST = 10, 15
-#: The clocks of the log and of the driver's event differ by no more; after so long the log is not asked again.
+#: Largest difference between the clocks of the log and of the driver's event; and after how long the log is no longer
+#: read for it.
 _CLOSE_S, _GIVE_UP_S = 2.0, 60.0
 
 
 class ClientPipe:
-    """The pipe to the client. Nothing else may print there: what a library prints goes to stderr."""
+    """The pipe to the client. Output of libraries goes to stderr instead."""
 
     def __init__(self) -> None:
-        self._out = take_stdout()
+        self._out = claim_stdout()
         self._encoder = msgspec.msgpack.Encoder()
         self._speaking = threading.Lock()
         self.asked: queue.SimpleQueue[None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="listen", daemon=True).start()
 
     def say(self, message: Message) -> None:
-        """Send one message, whole."""
+        """Send one whole message."""
         body = self._encoder.encode(message)
         with self._speaking:
-            say(self._out, body)
+            send_message(self._out, body)
 
     def _listen(self) -> None:
         try:
-            while head := exactly(4):
-                exactly(int.from_bytes(head, "big"))
+            while head := read_exactly(4):
+                read_exactly(int.from_bytes(head, "big"))
                 self.asked.put(None)
         finally:
             os._exit(0)
 
 
 class XidWatcher:
-    """Waits for XIDs in a thread and tells them as they come."""
+    """Waits for XIDs in a thread and reports them as they occur."""
 
     def __init__(self, line: ClientPipe, devices: list[Any]) -> None:
         self._line = line
@@ -70,7 +71,7 @@ class XidWatcher:
         """When the driver reported an XID whose line in the log was not read yet."""
 
     def start(self) -> None:
-        """Register every GPU, tell what the kernel's log holds, and begin to wait."""
+        """Register every GPU, report the kernel's log, and start waiting."""
         import pynvml as nvml
 
         refused = []
@@ -94,25 +95,25 @@ class XidWatcher:
             threading.Thread(target=self._wait, name="XIDs", daemon=True).start()
 
     def grade(self) -> None:
-        """Tell the log again where the driver reported XIDs whose severity only the kernel's line says."""
+        """Report the log again if the driver reported XIDs whose severity only the kernel's line has."""
         if self._ungraded_at is None:
             return
         past, _ = kernel_log.xids()
         graded = [one for one in past if one.code in kernel_log.GRADED]
-        # The line may be written after the event; a log that cannot be read is not asked for ever.
+        # The line may be written after the event; an unreadable log is not retried for ever.
         newest = max((one.at for one in graded), default=0.0)
         if newest >= self._ungraded_at - _CLOSE_S or time.time() - self._ungraded_at > _GIVE_UP_S:
             self._ungraded_at = None
         self._tell_log(graded)
 
     def _tell_log(self, past: Iterable[kernel_log.KernelXid]) -> None:
-        """Tell what the kernel's log holds, one event a code and GPU."""
+        """Report the kernel's log, one event for each code and GPU."""
         seen: dict[tuple[str, int], list[kernel_log.KernelXid]] = {}
         for one in past:
             seen.setdefault((one.slot, one.code), []).append(one)
         for (slot, code), lines in seen.items():
             times = [one.at for one in lines]
-            said = worst(*(one.severity for one in lines))
+            said = combined_severity(*(one.severity for one in lines))
             self._tell(self._slots.get(slot), code, min(times), max(times), len(times), True, said)
 
     def _wait(self) -> None:
@@ -149,7 +150,7 @@ def _address(handle: Any) -> int:
 
 
 def main(node: str) -> None:
-    """Serve until stdin closes, or until the driver cannot be opened: that is told once."""
+    """Serve until stdin closes, or until the driver cannot be opened, which is reported once."""
     line = ClientPipe()
     line.asked.get()
     try:

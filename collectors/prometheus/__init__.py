@@ -1,7 +1,8 @@
-"""GPUs, XIDs and power from Prometheus, or whatever answers its API: Thanos, Mimir, VictoriaMetrics.
+"""GPUs, XIDs, power and plant from Prometheus, or any server with its API: Thanos, Mimir, VictoriaMetrics.
 
-This file is the light descriptor: the settings. `queries` holds every query in one table, `wire` and `client` ask,
-`sources` opens what the console polls and asks on demand.
+This file has the settings and the light descriptor. `query_table` holds every query, `site_queries` fills in a site's
+settings, `client` and `http_transport` ask, `sources` opens what the console polls, `on_demand` what it reads on
+demand; `plant` has the sources on cooling, fabric, NVLink domains, storage and checkups.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class PrometheusSettings(WebSettings, frozen=True, kw_only=True, forbid_unknown_
 
     @property
     def slurmctld(self) -> str:
-        """The matchers that `slurm_metrics` stands for; of the cluster's own, where one server holds several."""
+        """The matchers that `slurm_metrics` means, with the cluster's own if one server holds several."""
         if isinstance(self.slurm_metrics, str) and self.slurm_metrics:
             return self.slurm_metrics
         from .query_table import SLURMCTLD

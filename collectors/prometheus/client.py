@@ -1,6 +1,6 @@
-"""Asks Prometheus through prometheus_api_client, and turns whatever goes wrong into a named fault.
+"""Sends queries to Prometheus through prometheus_api_client, and turns errors into named faults.
 
-One client a thread. Everything heavy is imported when the first one is made, in the thread that asks.
+One client for each thread. Heavy libraries are imported when the first one is created, in the calling thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collectors.bearer_token import read_token
 from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import SourceFault
-from collectors.web import ca_file, rest_of
+from collectors.web import ca_file, parse_retry_after
 
 from . import PrometheusSettings
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from .values import Notes
 
 
-#: Clocks may differ by this much before the samples' times are moved to ours.
+#: Clocks may differ by this much before sample times are moved to this computer's clock.
 SKEW_S = 5.0
 _IMPORTING = threading.Lock()
 _SPARE = "wacht-rules.yml and recorded = true spare it"
 
 
 class QueryRefused(SourceFault):
-    """The server is well but does not answer this one query: a gap in the facts, not the end of the reading."""
+    """The server works but refuses this query: a gap in the facts, not the end of the reading."""
 
 
 class Rows(Struct, frozen=True):
-    """What one query gave: its series, what the server warns of, and the server's time."""
+    """The result of one query: its series, the server's warnings, and the server's time."""
 
     rows: Sequence[Row]
     warnings: tuple[str, ...] = ()
@@ -48,8 +48,8 @@ class PrometheusClient:
     """One connection to one Prometheus."""
 
     def __init__(self, settings: PrometheusSettings, clock: Clock) -> None:
-        # Several sources begin at once, each in its thread, and with these come numpy and pandas: where two threads
-        # import what imports each other, Python lets one have it half made.
+        # Several sources start at once, each in its thread, and import numpy and pandas: when two threads import
+        # modules that import each other, Python may give one of them a half-initialised module.
         with _IMPORTING:
             from prometheus_api_client import PrometheusConnect
 
@@ -72,8 +72,8 @@ class PrometheusClient:
         self._connect = PrometheusConnect(url=settings.url.rstrip("/"), session=self._session)
 
     def rows(self, name: str, query: str, notes: Notes) -> Sequence[Row]:
-        """The rows of one query of several: one that the server refuses is a gap with a name, as are its warnings.
-        Raises SourceFault for whatever else goes wrong."""
+        """The rows of one query of several: a refused query is a named gap, as are its warnings. Raises SourceFault for
+        any other error."""
         try:
             answer = self.ask(name, query)
         except QueryRefused as error:
@@ -83,8 +83,8 @@ class PrometheusClient:
         return answer.rows
 
     def ask(self, name: str, query: str) -> Rows:
-        """The answer to a query as of now. Raises SourceFault; QueryRefused where only this query is at fault."""
-        # VictoriaMetrics would answer from its cache, 30 s late; Prometheus does not know nocache.
+        """The answer to a query as of now. Raises SourceFault; QueryRefused if only this query is at fault."""
+        # VictoriaMetrics would answer from its cache, 30 s late; Prometheus ignores nocache.
         params = {"timeout": f"{self._settings.timeout_s:g}", "nocache": "1"}
         rows = self._send(name, lambda: self._connect.custom_query(query, params=params, timeout=self._limit))
         self.answered[name] = len(rows)
@@ -104,17 +104,17 @@ class PrometheusClient:
         return Rows(rows, self._warnings(name))
 
     def server_now(self) -> float:
-        """The time on the server's clock, which is what it keeps its samples by."""
+        """The server's time, by which it stores its samples."""
         if self.ahead_s is None:
             self.ask("clock", "vector(1)")
         return self._clock.now() + (self.ahead_s or 0.0)
 
     def close(self) -> None:
-        """End what is being asked, from any thread, and ask no more."""
-        from .http_transport import shut
+        """End a running request, from any thread, and accept no more."""
+        from .http_transport import shut_sockets
 
         self._closed = True
-        shut(self._adapter.sockets)
+        shut_sockets(self._adapter.sockets)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -136,11 +136,11 @@ class PrometheusClient:
         return tuple(said)
 
     def _send(self, name: str, question: Any) -> Sequence[Row]:
-        """Ask once; once more where the server had closed a connection that was kept for the next question."""
+        """Send once; once more if the server had closed a kept connection."""
         from prometheus_api_client.exceptions import PrometheusApiClientException
         from requests import exceptions
 
-        from .http_transport import Cut, MalformedResponse, ResponseTimeout, TooLarge
+        from .http_transport import ConnectionCut, MalformedResponse, ResponseTimeout, TooLarge
 
         kept = self._heard is not None
         while True:
@@ -169,7 +169,7 @@ class PrometheusClient:
                 ) from None  # fmt: skip
             except exceptions.SSLError as error:
                 raise SourceFault("auth", f"no TLS with {self._where}: {_why(error)}", "see ca and url") from None
-            except Cut as error:
+            except ConnectionCut as error:
                 raise SourceFault("cut", f"the answer of {self._where} to {name} was cut: {_why(error)}") from None
             except exceptions.RequestException as error:
                 if kept and not self._closed and self._clock.mono() - began < 1.0 and _was_hung_up(error):
@@ -184,7 +184,7 @@ class PrometheusClient:
         raise SourceFault("malformed", text, "does url end where /api/v1 begins?") from None
 
     def _refused(self, name: str) -> NoReturn:
-        """The server answered, but not with 200."""
+        """Raise the fault of an answer with another status than 200."""
         answer = self._heard
         assert answer is not None
         code, said = answer.status_code, clean(answer.refusal())
@@ -200,12 +200,12 @@ class PrometheusClient:
         if code == 404:
             raise SourceFault("missing", told, "does url end where /api/v1 begins?")
         if code in {429, 503}:
-            raise SourceFault("backoff", told, *rest_of(answer.headers.get("Retry-After", "")))
+            raise SourceFault("backoff", told, *parse_retry_after(answer.headers.get("Retry-After", "")))
         raise SourceFault("refused", told, "see its log")
 
 
 def _why(error: BaseException) -> str:
-    """The innermost words of an exception, which requests and urllib3 wrap in addresses of objects."""
+    """The innermost text of an exception, which requests and urllib3 wrap in object addresses."""
     inner: Any = error
     for _ in range(8):
         deeper = getattr(inner, "reason", None)

@@ -1,14 +1,14 @@
-"""Under which names dcgm-exporter gives what wacht reads of a GPU, and what one sample is in wacht's own unit.
+"""The names of dcgm-exporter's GPU series, and the factor from each sample to wacht's unit.
 
-The one place that knows them: the queries, the readings of single GPUs, the rules and docs/queries.md take them from
-here. Release 4.9.0 renamed its default fields, and some of them count in another unit since. Nodes may give the older
-names, the newer ones or both, each as it was rolled out: the newer one counts, where it is there.
+The only place that knows them: queries, readings of single GPUs, rules and docs/queries.md use it. Release 4.9.0
+renamed its default fields and changed the unit of some. Nodes may export the older names, the newer ones or both,
+depending on their roll-out: the newer one counts if it is there.
 
 Sources: the release notes of 4.9.0 (23 fields renamed, the label of the driver among them; eleven with another unit:
 hertz, joules, 0 to 1, bytes, bytes a second), `etc/default-counters.csv` up to 4.8.2 (the older names and units),
 `dcgm_fields.h` of DCGM 4.6.0 (the renamings that keep the unit), go-dcgm 1.4611 (clocks and energy: fields 1603, 1604
 and 1611, beside the older ones), and for utilisation and memory NVIDIA's "Field Identifiers" of DCGM 4.7 (1613, 1626 to
-1628) as others quote them on 19 September 2026: the counters file of 4.9.0 itself was not at hand.
+1628) as quoted by others on 19 September 2026: the counters file of 4.9.0 itself was not available.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ from msgspec import Struct
 
 
 class Name(Struct, frozen=True):
-    """A series as an exporter calls it."""
+    """A series by an exporter's name."""
 
     series: str
     unit: str = ""
-    """What it counts in, where that is not wacht's unit."""
+    """Its unit if it is not wacht's."""
     factor: float = 1.0
-    """What a sample is multiplied with, to be in wacht's unit."""
+    """The factor from a sample to wacht's unit."""
 
     def scaled(self, expr: str) -> str:
-        """PromQL that gives its samples, in wacht's unit."""
+        """PromQL for its samples, in wacht's unit."""
         return expr if self.factor == 1.0 else f"{repr(self.factor).removesuffix('.0')} * {expr}"
 
     def of(self, sample: float) -> float:
-        """One sample in wacht's unit, without the dust of a factor that no binary fraction holds."""
+        """One sample in wacht's unit, without the rounding error of a factor that is no binary fraction."""
         return sample if self.factor == 1.0 else round(sample * self.factor, 6)
 
 
 class Quantity(Struct, frozen=True):
-    """One thing that is read of a GPU, and every name that it comes under: the older ones, then those since 4.9."""
+    """One quantity of a GPU, and all its names: the older ones, then those since 4.9."""
 
     about: str
     unit: str
     names: tuple[Name, ...]
     older_counts: bool = False
-    """Of a node that gives both, the older name counts."""
+    """True if the older name counts on a node that exports both."""
 
     @property
     def series(self) -> tuple[str, ...]:
-        """The names alone."""
+        """The series names only."""
         return tuple(name.series for name in self.names)
 
     @property
     def told(self) -> str:
-        """The names, for whoever looks for one of them."""
+        """The names for a message."""
         return " or ".join(self.series)
 
     @property
     def ranked(self) -> tuple[Name, ...]:
-        """The names, the one that counts first."""
+        """The names by precedence, the first one counts."""
         return self.names if self.older_counts else self.names[::-1]
 
     def each(self, around: str = "<{}>") -> str:
-        """PromQL that holds for every name: `around` each series, which stands there for `{}`, in wacht's unit; of the
-        first name that has a sample, and where that has none of the next. Aggregate within `around`: what is joined
-        then are GPUs or nodes, by the labels that are left, not series."""
+        """PromQL for every name: `around` each series, in place of `{}`, in wacht's unit; the first name with a sample
+        counts, else the next. Aggregate within `around`: the results are joined by the remaining labels, as GPUs or
+        nodes, not series."""
         return " or ".join(name.scaled(around.replace("{}", name.series)) for name in self.ranked)
 
 
@@ -76,8 +76,8 @@ def _counted(about: str, unit: str, old: Name, new: Name) -> Quantity:
 
 _MIB = 1 / (1 << 20)
 
-#: With DCGM 4.6, where a counters file asks for it, the newer name counts in percent as the older one does (there it is
-#: another word for field 203). What it gives is above 100 % here, and is left out; `wacht doctor` tells of it.
+#: With DCGM 4.6, if a counters file requests it, the newer name is in percent as the older one (there it is an alias of
+#: field 203). Its values are above 100 % here and are left out; `wacht doctor` reports it.
 UTIL = Quantity(
     "utilisation", "%",
     (Name("DCGM_FI_DEV_GPU_UTIL"), Name("DCGM_FI_DEV_GPU_UTIL_RATIO", "0 to 1", 100.0)), older_counts=True,
@@ -104,7 +104,7 @@ ENERGY = _counted(
 )  # fmt: skip
 SM_CLOCK = _counted("clock", "MHz", Name("DEV_SM_CLOCK"), Name("DEV_SM_CLOCK_HERTZ", "Hz", 1e-6))
 MEMORY_CLOCK = _counted("clock of the memory", "MHz", Name("DEV_MEM_CLOCK"), Name("DEV_MEMORY_CLOCK_HERTZ", "Hz", 1e-6))
-HELD = _named("what holds the clocks back", "bits", "DEV_CLOCK_THROTTLE_REASONS", "DEV_CLOCKS_EVENT_REASONS")
+THROTTLE = _named("what holds the clocks back", "bits", "DEV_CLOCK_THROTTLE_REASONS", "DEV_CLOCKS_EVENT_REASONS")
 ECC_CORRECTED = _named("ECC errors corrected", "", "DEV_ECC_SBE_VOL_TOTAL")
 ECC_UNCORRECTED = _named("ECC errors not corrected", "", "DEV_ECC_DBE_VOL_TOTAL")
 REMAPPED_CORRECTED = _named(
@@ -124,18 +124,18 @@ PCIE_WIDTH = _named("PCIe lanes", "", "DEV_PCIE_LINK_WIDTH")
 PCIE_REPLAYS = _named("PCIe replays", "", "DEV_PCIE_REPLAY_COUNTER", "DEV_PCIE_REPLAY_TOTAL")
 XID = _named("last XID", "", "DEV_XID_ERRORS", "DEV_XID_ERROR")
 
-#: All that is read of one GPU: what dcgm-exporter gives by default, and what it can give.
+#: All quantities of one GPU: dcgm-exporter's defaults and the optional ones.
 GPU: tuple[Quantity, ...] = (
-    UTIL, USED, FREE, RESERVED, TEMP, MEMORY_TEMP, WATTS, WATTS_LIMIT, ENERGY, SM_CLOCK, MEMORY_CLOCK, HELD,
+    UTIL, USED, FREE, RESERVED, TEMP, MEMORY_TEMP, WATTS, WATTS_LIMIT, ENERGY, SM_CLOCK, MEMORY_CLOCK, THROTTLE,
     ECC_CORRECTED, ECC_UNCORRECTED, REMAPPED_CORRECTED, REMAPPED_UNCORRECTED, REMAP_PENDING, REMAP_FAILED, *NVLINK,
     PCIE_GEN, PCIE_WIDTH, PCIE_REPLAYS, XID, ENGINE, TENSOR,
 )  # fmt: skip
-#: What tells which names an exporter speaks: on by default under either, and the same number in the same unit.
+#: Shows which names an exporter uses: on by default under either name, with the same field number and unit.
 MARK = TEMP
 
 
 def pattern(quantities: tuple[Quantity, ...] = GPU) -> str:
-    """A regular expression for all names of these, short enough to stand in an address."""
+    """A regular expression for all these names, short enough for a URL."""
     kinds: dict[str, list[str]] = {}
     for quantity in quantities:
         for series in quantity.series:

@@ -1,4 +1,4 @@
-"""From the fields that dcgm-exporter gives of a GPU to one Gpu row: cut up, shared by jobs, scraped twice or not."""
+"""Builds one Gpu row from dcgm-exporter's fields, with MIG instances, GPUs shared by jobs, and duplicate scrapes."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from .values import number
 if TYPE_CHECKING:
     from .http_transport import Row
 
-#: More is no share: DCGM 4.6 gives percent under the newer name of the utilisation (see names.UTIL).
+#: A larger value is no share: DCGM 4.6 gives percent under the newer utilisation name (see dcgm_names.UTIL).
 _MOST_PCT = 101.0
-#: DCGM's ways to say "no value" that pass for numbers (dcgm_structs.h, DCGM_INT32_BLANK and so on: four of each).
+#: DCGM's blank values that look like numbers (dcgm_structs.h, DCGM_INT32_BLANK and so on: four of each).
 _BLANKS = frozenset(float(first + more) for first in (0x7FFFFFF0, 1 << 47) for more in range(4))
 _BLANK64 = float(0x7FFFFFFFFFFFFFF0)
 _BUS_GONE = 79
 
 _Key = tuple[str, str]
-"""UUID, or where it is missing the index."""
+"""UUID, or the index without one."""
 
 
 class _Fields:
-    """What is known of one GPU: series to its samples by instance, the rest from its labels."""
+    """One GPU's fields: series to samples by instance, the rest from its labels."""
 
     def __init__(self) -> None:
         self.values: dict[str, dict[str, float]] = {}
@@ -39,7 +39,7 @@ class _Fields:
         self.cut_up = False
 
     def take(self, labels: Mapping[str, str], value: float) -> None:
-        """One series."""
+        """Add one series."""
         self.index, self.uuid = labels.get("gpu", ""), labels.get("UUID", "")
         self.model = labels.get("modelName", self.model)
         part = labels.get("GPU_I_ID", "")
@@ -47,12 +47,12 @@ class _Fields:
         if labels.get("hpc_job"):
             self.jobs.add(labels["hpc_job"])
         parts = self.values.setdefault(labels.get("__name__", ""), {})
-        # Two exporters, or a series a job: the same thing said twice.
+        # Two exporters, or one series for each job: the same value twice.
         parts[part] = max(value, parts.get(part, value))
 
     def one(self, *quantities: Quantity) -> float | None:
-        """The first of these that is known, under the first of its names that is there, in wacht's unit: the highest
-        of the GPU's instances, since each of them shows the whole."""
+        """The first known quantity, under the first of its names, in wacht's unit: the highest of the GPU's instances,
+        since each shows the whole GPU."""
         for quantity in quantities:
             for name in quantity.ranked:
                 if name.series in self.values:
@@ -62,7 +62,7 @@ class _Fields:
         return None
 
     def added(self, quantity: Quantity) -> float | None:
-        """The values of its instances added up, each its own part, in wacht's unit."""
+        """The sum over its instances, each its own part, in wacht's unit."""
         for name in quantity.ranked:
             parts = self.values.get(name.series)
             if parts is not None:
@@ -75,7 +75,7 @@ def gpus_of(
     fields: Iterable[Row], taken: Iterable[Row], label: str, nodes: Mapping[str, str], now: float, shift: int,
     stale_s: float,
 ) -> dict[str, tuple[Gpu, ...]]:  # fmt: skip
-    """Node to its GPUs by index. `nodes` gives the node of a value of the host label; `now` is the server's time."""
+    """Node to its GPUs by index. `nodes` maps a value of the host label to its node; `now` is the server's time."""
     found: dict[str, dict[_Key, _Fields]] = {}
     for row in fields:
         node = nodes.get(row.metric.get(label, ""))
@@ -108,14 +108,14 @@ def _gpu(node: str, f: _Fields, at: float | None, now: float, shift: int, stale_
         job=jobs,
     )  # fmt: skip
     if at is not None and now - at > stale_s:
-        # Old is not shown as new: its age is all that is known of now.
+        # Old values are not shown as current: only their age is known.
         return bare
     if f.one(dcgm_names.TEMP, dcgm_names.WATTS, dcgm_names.UTIL, dcgm_names.ENGINE, dcgm_names.USED) is None:
         why = "fallen off the bus" if xid == _BUS_GONE else "its exporter gives no sample of it"
         return replace(bare, sampled_at=None, lost=why)
     used, free = f.added(dcgm_names.USED), f.added(dcgm_names.FREE)
     util, engine, tensor = f.one(dcgm_names.UTIL), f.one(dcgm_names.ENGINE), f.one(dcgm_names.TENSOR)
-    held = f.one(dcgm_names.HELD)
+    held = f.one(dcgm_names.THROTTLE)
     links = [count for one in dcgm_names.NVLINK if (count := f.one(one)) is not None]
     return replace(
         bare,

@@ -1,9 +1,9 @@
-"""Which node each row of an answer is of, for the series of one kind: the labels are chosen by looking at them.
+"""Maps the rows of one kind of series to nodes, and chooses the host labels from the data.
 
-A question at the start asks for every host that the series have, by each label that may hold it (`book.CANDIDATES`).
-The labels that most of Slurm's nodes are found by are chosen; the queries of the table aggregate by those alone. It is
-asked again when Slurm's nodes change, when a row names a host that was not there, and now and then while some hosts are
-no nodes. Which host is which node is `collectors.hosts`' to say.
+A first query asks for every host of the series, by each label that may hold it (`site_queries.CANDIDATES`). The labels
+that find most of Slurm's nodes are chosen; the table's queries aggregate by these only. The query is repeated when
+Slurm's nodes change, when a row names a new host, and periodically while some hosts are no nodes. `collectors.hosts`
+decides which host is which node.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from collectors.hosts import AMBIGUOUS, FOREIGN, UNNAMED, Fit, Fitted, NodeNames, is_ip, summed
+from collectors.hosts import AMBIGUOUS, FOREIGN, UNNAMED, HostMapping, HostMatch, NodeNames, is_ip, mapping_summary
 
 from .client import PrometheusClient, QueryRefused
 from .query_table import BY_NAME, quoted
@@ -22,18 +22,18 @@ from .values import NODE_NAME, Notes
 if TYPE_CHECKING:
     from .http_transport import Row
 
-#: Seconds between two looks: while some hosts are no nodes, and at least where something changed.
+#: Seconds between two host queries: while some hosts are no nodes, and at least after a change.
 AGAIN_S, LEAST_S = 600.0, 30.0
-#: Nodes in one question: their names stand in the URL.
+#: Nodes in one query: their names are in the URL.
 CHUNK = 40
 
 Labels = tuple[str, ...]
 Where = tuple[str, tuple[str, ...]]
-"""The label of a node's series, and what stands in it: several where two exporters call it differently."""
+"""The label of a node's series and its values; several if two exporters use different names."""
 
 
 class Hosts:
-    """The hosts of one kind of series. One thread at a time, but for `know`."""
+    """The hosts of one kind of series. One thread at a time, except for `set_node_names`."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Hosts:
         series: Sequence[str],
         mono: Callable[[], float],
     ) -> None:
-        """`kind` says which labels may hold the host (`book.CANDIDATES`), `what` what the series are."""
+        """`kind` selects the labels that may hold the host (`book.CANDIDATES`), `what` names the series for people."""
         self.what = what
         self._book = book
         self._client = client
@@ -57,9 +57,9 @@ class Hosts:
         self._names = self._next = UNNAMED
         self._version = -1
         self._looked: float | None = None
-        self._fits: dict[str, Fit] = {}
+        self._fits: dict[str, HostMatch] = {}
         """Every value of a label that may hold a host, as of the last look, to what it is."""
-        self._seen: dict[str, Fit] = {}
+        self._seen: dict[str, HostMatch] = {}
         """Every host of the last look to what it is."""
         self._where: dict[str, Where] = {}
         self._missed = False
@@ -70,14 +70,14 @@ class Hosts:
         self.labels: Labels = book.labels[kind]
         self._order = self._ordered()
 
-    def know(self, names: NodeNames) -> None:
-        """How Slurm names its nodes from now on. May be called by any thread."""
+    def set_node_names(self, names: NodeNames) -> None:
+        """Set Slurm's node names. May be called by any thread."""
         self._next = names
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
     def rows(self, name: str, notes: Notes, **words: str) -> list[Row]:
-        """The rows of a query that are of a node, with the label `node`. Raises SourceFault."""
+        """The rows of a query that belong to a node, with the label `node`. Raises SourceFault."""
         self.look(notes)
         answer = self._client.rows(name, self._book.asking(name, **words), notes)
         if answer and not any(row.metric.get(label) for row in answer for label in self._order):
@@ -85,7 +85,7 @@ class Hosts:
         return self.named(answer, name)
 
     def named(self, rows: Iterable[Row], name: str) -> list[Row]:
-        """The same of an answer that is there. A node that several hosts stand for has one row, the highest."""
+        """As `rows`, for a given answer. A node with several hosts has one row, the highest."""
         found = []
         for row in rows:
             node = self.node_of(row.metric)
@@ -104,9 +104,9 @@ class Hosts:
         return list(best.values())
 
     def node_of(self, metric: Mapping[str, str]) -> str | None:
-        """The node that labels name: by the first of them that fits one; else the host as it is called there, where
-        Slurm knows none such. None for what must not be taken for a node: an IP address, an ambiguous host."""
-        first: Fit | None = None
+        """The node of these labels: from the first label that matches one; else the host as labelled if Slurm does not
+        know it. None for a host that must not be taken for a node: an IP address, an ambiguous host."""
+        first: HostMatch | None = None
         for label in self._order:
             value = metric.get(label)
             if value:
@@ -118,7 +118,7 @@ class Hosts:
         return first.host if first is not None and first.how == FOREIGN and NODE_NAME.fullmatch(first.host) else None
 
     def find(self, nodes: Iterable[str], notes: Notes) -> Mapping[str, Where]:
-        """Where these nodes stand, of those that have series now. Raises SourceFault."""
+        """Label and values of these nodes, as far as they have series now. Raises SourceFault."""
         self.look(notes)
         missing = [node for node in nodes if node not in self._where and NODE_NAME.fullmatch(node)]
         if missing and self._rule is not None:
@@ -128,7 +128,7 @@ class Hosts:
                 every = (metric for part in self._spellings(label, missing) for metric in part)
                 rows = [one for one in every if (value := one.get(label)) and self._fit(value).node in missing]
                 if rows and label not in self.labels:
-                    self.look(notes, now=True)  # exporters were renewed, and name their host by another label
+                    self.look(notes, now=True)  # restarted exporters may use another label
                     break
                 for metric in rows:
                     self._take(metric)
@@ -138,25 +138,25 @@ class Hosts:
         return {node: self._where[node] for node in nodes if node in self._where}
 
     def _spellings(self, label: str, nodes: Sequence[str]) -> Iterator[list[Mapping[str, str]]]:
-        """The hosts of these nodes by one label, so many at a time."""
+        """The hosts of these nodes by one label, in chunks."""
         for at in range(0, len(nodes), CHUNK):
             spelled = quoted("|".join(map(self.spelled, nodes[at : at + CHUNK])))
             asked = self._book.every_host(self._kind, self._series, f"{label}=~{spelled}")
             yield [row.metric for row in self._client.ask("hosts", asked).rows]
 
     def forget(self, nodes: Iterable[str]) -> None:
-        """These nodes had no series where they were: look for them anew."""
+        """These nodes had no series under their known labels: search for them again."""
         for node in nodes:
             self._where.pop(node, None)
 
     def spelled(self, node: str) -> str:
-        """A regular expression for what may stand in a label of this node; with a rule of the site, what does."""
+        """A regular expression for this node's label values; with a rule of the site, by that rule."""
         if self._rule is None:
             return self._names.spelled(node)
         return "|".join(map(re.escape, self._where.get(node, ("", ()))[1])) or "no host"
 
     def rows_of(self, name: str, node: str) -> list[Row]:
-        """The rows of a query that are of one node. Raises SourceFault."""
+        """The rows of a query that belong to one node. Raises SourceFault."""
         self.look(Notes())
         spelled = self.spelled(node)
         if name in self._book.settings.queries:
@@ -167,13 +167,13 @@ class Hosts:
         return [row for row in self.named(rows, name) if row.metric["node"] == node]
 
     def node_at(self, value: str) -> str | None:
-        """The node that one value of a label names."""
+        """The node of one label value."""
         return self._fit(value).node
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def look(self, notes: Notes, now: bool = False) -> None:
-        """Look at all hosts again, where it is due. Raises SourceFault; a refusal leaves the labels as they are."""
+        """Query all hosts again if it is due. Raises SourceFault; after a refusal the labels stay as they are."""
         changed = self._next is not self._names
         self._names = self._next
         if changed or self._names.version != self._version:
@@ -191,12 +191,12 @@ class Hosts:
 
     @property
     def looked(self) -> bool:
-        """Whether they were looked at, and there were any."""
+        """Whether hosts were queried and found."""
         return bool(self._seen or self._unlabelled)
 
-    def fitted(self) -> Fitted:
-        """How the hosts of the last look were mapped."""
-        return summed(
+    def host_mappings(self) -> HostMapping:
+        """How the hosts of the last query were mapped."""
+        return mapping_summary(
             self.what, self.labels, self._seen.values(), self._names, configured=self._rule is not None,
             unlabelled=self._unlabelled,
         )  # fmt: skip
@@ -204,8 +204,7 @@ class Hosts:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _ordered(self) -> Labels:
-        """The labels by which a row is looked at: those that were chosen, then those that only a query of the site's
-        own may have."""
+        """The labels to check in a row: the chosen ones, then those that only a site's own query may have."""
         return tuple(dict.fromkeys((*self.labels, *self._book.candidates(self._kind), "node")))
 
     def _is_due(self) -> bool:
@@ -216,7 +215,7 @@ class Hosts:
             return ago >= LEAST_S
         return ago >= AGAIN_S and any(fit.node is None for fit in self._seen.values())
 
-    def _fit(self, value: str) -> Fit:
+    def _fit(self, value: str) -> HostMatch:
         fit = self._fits.get(value)
         if fit is None:
             fit = self._fits[value] = self._names.fit(value, self._rule, self._family)
@@ -224,20 +223,20 @@ class Hosts:
         return fit
 
     def _choose(self, hosts: Sequence[Mapping[str, str]]) -> None:
-        """The labels that most nodes are found by: the best one, then what finds others."""
+        """Choose the labels that find most nodes: the best one, then those that find others."""
         candidates = self._book.candidates(self._kind)
         values = {value for metric in hosts for label in candidates if (value := metric.get(label))}
         self._fits = {value: self._names.fit(value, self._rule, self._family) for value in values}
         chosen, left = list[str](), hosts
         while left:
             finds = {label: {self._node(metric, label) for metric in left} - {None} for label in candidates}
-            # Of two that find as many, the one that stands first there.
+            # Of two equal ones, the first in the list.
             label = max(candidates, key=lambda one: len(finds[one]))
             if not finds[label]:
                 break
             chosen.append(label)
             left = [metric for metric in left if self._node(metric, label) is None]
-        # Hosts that are no nodes are reported by what names them.
+        # Hosts that are no nodes are reported by the label that names them.
         bare = [metric for metric in left if not any(metric.get(label) for label in chosen)]
         chosen += [label for label in candidates if any(metric.get(label) for metric in bare)][:1]
         if chosen:
@@ -260,13 +259,13 @@ class Hosts:
         value = metric.get(label)
         return self._fits[value].node if value else None
 
-    def _named(self, metric: Mapping[str, str]) -> Fit | None:
-        """What the labels of a row name: the first that is a node, else the first that is there."""
+    def _named(self, metric: Mapping[str, str]) -> HostMatch | None:
+        """The match of a row's labels: the first that is a node, else the first present."""
         fits = [self._fit(value) for label in self.labels if (value := metric.get(label))]
         return next((fit for fit in fits if fit.node), fits[0] if fits else None)
 
     def _take(self, metric: Mapping[str, str]) -> None:
-        """Take down where a node stands."""
+        """Record a node's label and value."""
         for label in self.labels:
             value = metric.get(label)
             node = self._fit(value).node if value else None
@@ -279,7 +278,7 @@ class Hosts:
                 return
 
     def _warn(self, notes: Notes) -> None:
-        """What is lost by it: ambiguous hosts, addresses, and that nothing fits."""
+        """Warn about lost rows: ambiguous hosts, addresses, and no match at all."""
         fits = self._seen.values()
         notes.some("host", f"of {self.what} fit several nodes, or share one, and count for none",
                    {fit.host for fit in fits if fit.how == AMBIGUOUS})  # fmt: skip
@@ -296,22 +295,22 @@ def _value(row: Row) -> float:
         return float("-inf")
 
 
-class Families:
+class HostFamilies:
     """The hosts of all kinds of series that one source reads."""
 
     def __init__(
         self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float], **kinds: tuple[str, Sequence[str]]
     ) -> None:
-        """Each kind (`book.CANDIDATES`) with what its series are, and the series."""
+        """Each kind (`book.CANDIDATES`) with the series' name for people, and the series."""
         self._book = book
         self._kinds = {
             kind: Hosts(book, client, kind, what, series, mono) for kind, (what, series) in kinds.items() if series
         }
 
-    def know(self, names: NodeNames) -> None:
-        """How Slurm names its nodes from now on. May be called by any thread."""
+    def set_node_names(self, names: NodeNames) -> None:
+        """Set Slurm's node names. May be called by any thread."""
         for one in self._kinds.values():
-            one.know(names)
+            one.set_node_names(names)
 
     def of(self, name: str) -> Hosts:
         """The hosts of a query's series."""
@@ -319,14 +318,14 @@ class Families:
         return self._kinds["recorded" if self._book.is_recorded(query) else query.host]
 
     def rows(self, name: str, notes: Notes, **words: str) -> list[Row]:
-        """The rows of a query that are of a node, with the label `node`. Raises SourceFault."""
+        """The rows of a query that belong to a node, with the label `node`. Raises SourceFault."""
         return self.of(name).rows(name, notes, **words)
 
     def look(self, notes: Notes) -> None:
-        """Look at all hosts, where it is due: for sums that the server makes. Raises SourceFault."""
+        """Query all hosts if it is due: for sums made on the server. Raises SourceFault."""
         for one in self._kinds.values():
             one.look(notes)
 
-    def fitted(self) -> tuple[Fitted, ...]:
-        """How the hosts of each kind were mapped, of those that were looked at."""
-        return tuple(one.fitted() for one in self._kinds.values() if one.looked)
+    def host_mappings(self) -> tuple[HostMapping, ...]:
+        """How the hosts of each queried kind were mapped."""
+        return tuple(one.host_mappings() for one in self._kinds.values() if one.looked)

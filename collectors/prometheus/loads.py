@@ -1,4 +1,5 @@
-"""The overview's telemetry in one reading: a row a node, and the XIDs. Ten small answers, never one a GPU."""
+"""The overview's telemetry in one reading: a row for each node, and the XIDs. Ten small answers, never one for each
+GPU."""
 
 from __future__ import annotations
 
@@ -10,15 +11,15 @@ from collectors.model import Facts, Load, SourceFault, Xid
 
 from .client import SKEW_S, PrometheusClient, QueryRefused
 from .dcgm_names import TEMP, XID
-from .host_labels import Families
+from .host_labels import HostFamilies
 from .query_table import BY_NAME, quoted
 from .site_queries import SiteQueries
-from .values import NODE_NAME, Notes, by_label, number, points, told
-from .xids import DAY, Gpu, Memory, last_of_node, step_of
+from .values import NODE_NAME, Notes, by_label, number, part_of_total, points
+from .xids import DAY, Gpu, XidMemory, last_of_node, step_of
 
-#: A difference of the clocks that is told.
+#: A clock difference that is reported, in seconds.
 _TELL_SKEW_S = 60.0
-#: Looks at the past of GPUs with a new XID in one reading.
+#: History queries for GPUs with a new XID in one reading.
 _LOOKS = 2
 
 Values = Mapping[str, float]
@@ -32,7 +33,7 @@ class LoadReader:
         self._client = client
         self._clock = clock
         self.hosts = families(book, client, clock.mono)
-        self._memory = Memory()
+        self._memory = XidMemory()
         self._nodes: Mapping[str, str] = {}
         """UUID of a GPU with an XID to its node, as of the last reading."""
         self._shift = 0
@@ -40,7 +41,7 @@ class LoadReader:
         self._lacks: Values = {}
 
     def read(self) -> Facts:
-        """One reading. Raises SourceFault: for one query alone only where nothing else is known."""
+        """One reading. Raises SourceFault; for a single failed query only if nothing else is known."""
         notes = Notes()
         util = self._values("util", notes)
         over = self._values("util_gpus", notes)
@@ -50,7 +51,7 @@ class LoadReader:
         seen = self._values("gpus", notes)
         idle = self._values("idle", notes)
         sampled = self._values("sampled", notes)
-        # Not those that have a sample's time alone: VictoriaMetrics tells it for minutes after a series has ended.
+        # Not nodes with only a sample's time: VictoriaMetrics reports that for minutes after a series has ended.
         nodes = util.keys() | seen.keys() | hottest.keys() | watts.keys() | memory.keys()
         if not nodes:
             raise self._unmapped() or self._nothing(notes)
@@ -102,19 +103,19 @@ class LoadReader:
         return Facts(loads=loads, xids=xids, warnings=tuple(notes.said))
 
     def matchers(self, node: str) -> tuple[str, ...]:
-        """The matchers that let through all that may be dcgm-exporter's series of a node."""
+        """The matchers for all possible dcgm-exporter series of a node."""
         spelled = quoted(self.hosts.of("gpus").spelled(node))
         return tuple(f"{label}=~{spelled}" for label in self._book.labels["host_labels"])
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _values(self, name: str, notes: Notes) -> Values:
-        """Node to value; a query that the server refuses is a gap with a name."""
+        """Node to value; a refused query is a named gap."""
         return by_label(self.hosts.rows(name, notes), name, "node", notes)
 
     def _unmapped(self) -> SourceFault | None:
-        """What is wrong where there are hosts, and not one of them is a node."""
-        for one in self.hosts.fitted():
+        """The fault if there are hosts and none of them is a node."""
+        for one in self.hosts.host_mappings():
             if one.unlabelled and not one.hosts:
                 what = f"the series of {one.what} have no label {' or '.join(one.labels)}"
                 return SourceFault("empty", what, "see host_labels in docs/configuration.md")
@@ -127,7 +128,7 @@ class LoadReader:
         return None
 
     def _nothing(self, notes: Notes) -> SourceFault:
-        """No GPU series at all: never "no GPUs", but a fault that says where to look."""
+        """The fault without any GPU series: never "no GPUs", and it says where to look."""
         if notes.said:
             return SourceFault("empty", notes.said[0], f"and {len(notes.said) - 1} more" if notes.said[1:] else "")
         needs = self._book.needs("util")[0]
@@ -141,14 +142,14 @@ class LoadReader:
                     job[row.metric.get("what", "")] = number(row.value[1], "targets") or 0.0
         except SourceFault:
             pass
-        found = ", ".join(told(counts, job) for job, counts in sorted(jobs.items())[:6]) or "nothing"
+        found = ", ".join(part_of_total(counts, job) for job, counts in sorted(jobs.items())[:6]) or "nothing"
         matchers = f" with {self._book.settings.matchers}" if self._book.settings.matchers else ""
         return SourceFault(
             "empty", f"no series {needs}{matchers}", f"is dcgm-exporter scraped? the server scrapes: {found}"
         )
 
     def _server_now(self, notes: Notes) -> float:
-        """The server's time; and the shift from its clock to ours, which moves only when it has to."""
+        """The server's time; and the shift from its clock to ours, which changes only when it has to."""
         ahead = self._client.ahead_s or 0.0
         shift = -round(ahead) if abs(ahead) > SKEW_S else 0
         if abs(shift - self._shift) > 2 or not shift:
@@ -158,7 +159,7 @@ class LoadReader:
         return self._clock.now() + ahead
 
     def _lacking(self, notes: Notes) -> None:
-        """Series that cannot be counted, because they lack a label."""
+        """Report series that cannot be counted because a label is missing."""
         lacks = self._lacks
         labels = self._book.labels["host_labels"]
         if lacks.get("host"):
@@ -168,7 +169,7 @@ class LoadReader:
             notes.say(f"{lacks['UUID']:.0f} GPU series have no label UUID: the GPUs of a node cannot be told apart")
 
     def _xids(self, notes: Notes) -> Mapping[str, Xid] | None:
-        """The XIDs; None, with a warning, where they are unknown."""
+        """The XIDs; None, with a warning, if they are unknown."""
         self._shown = {}
         lacking = self._client.rows("lacking", self._book.whole("lacking"), notes)
         self._lacks = by_label(lacking, "lacking", "lacks", notes)
@@ -195,8 +196,8 @@ class LoadReader:
                 counted[gpu, int(word)] = times
         nodes = {uuid: node for node, _, uuid in self._shown}
         if any(nodes.get(uuid, node) != node for uuid, node in self._nodes.items()):
-            # Slurm's nodes are mapped otherwise now: what was is not new because its node has another name.
-            self._memory = Memory()
+            # The mapping of nodes changed: a renamed node's old XIDs are not new.
+            self._memory = XidMemory()
         self._nodes = nodes
         self._memory.see(self._shown, at)
         self._memory.count(counted, at)
@@ -206,7 +207,7 @@ class LoadReader:
         return {key: _moved(row, shift) for key, row in rows.items()} if shift else rows
 
     def _look_back(self, at: float, notes: Notes) -> None:
-        """Ask for the past of GPUs with a new XID, a few at a time: a storm must not make one huge question."""
+        """Read the history of GPUs with a new XID, a few at a time: a storm must not make one huge query."""
         for _ in range(_LOOKS):
             gpus, span = self._memory.wanted()
             if not gpus:
@@ -232,9 +233,9 @@ class LoadReader:
     def _hidden(
         self, uuids: tuple[str, ...], start: int, end: int, step: int, notes: Notes
     ) -> dict[str, list[tuple[int | None, int]]]:
-        """UUID to times and codes that stood between two steps, or that the exporter counted.
+        """UUID to times and codes between two steps, or that the exporter counted.
 
-        `end` is the first step after now: what came since the last one is seen from there.
+        `end` is the first step after now: it covers what came since the last one.
         """
         now = int(self._client.server_now())
         try:
@@ -259,11 +260,11 @@ class LoadReader:
         return found
 
 
-def families(book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> Families:
-    """The hosts of all that is read of GPUs."""
+def families(book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> HostFamilies:
+    """The host families of all GPU series."""
     measured = book.power.node_series
     recorded = [BY_NAME[name].record or "" for name in ("gpus", "xids", *(("node_power",) if measured else ()))]
-    return Families(
+    return HostFamilies(
         book, client, mono,
         host_labels=("GPUs and XIDs", (*TEMP.series, *XID.series)),
         power=("node power", (measured,) if measured else ()),
@@ -272,7 +273,7 @@ def families(book: SiteQueries, client: PrometheusClient, mono: Callable[[], flo
 
 
 def _gpu(labels: Mapping[str, str]) -> Gpu | None:
-    """Which GPU a row is of; None without a node that Slurm could know."""
+    """The GPU of a row; None without a node that Slurm could know."""
     node, index = labels.get("node", ""), labels.get("gpu", "")
     if NODE_NAME.fullmatch(node) is None:
         return None
@@ -281,7 +282,7 @@ def _gpu(labels: Mapping[str, str]) -> Gpu | None:
 
 
 def _moved(row: Xid, shift: int) -> Xid:
-    """The row with its times on our clock."""
+    """The row with its times moved to our clock."""
     from msgspec.structs import replace
 
     return replace(

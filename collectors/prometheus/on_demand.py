@@ -13,7 +13,7 @@ from . import PrometheusSettings
 from .client import SKEW_S, PrometheusClient
 from .dcgm_names import TEMP
 from .gpu_rows import gpus_of
-from .host_labels import CHUNK, Families
+from .host_labels import CHUNK, HostFamilies
 from .plant.fabric_queries import STATE, UP
 from .plant.node_ports import NodePorts
 from .plant.storage import node_mounts
@@ -22,19 +22,19 @@ from .query_table import BY_NAME
 from .site_queries import SiteQueries, exactly
 from .values import NODE_NAME, Notes, number, points
 
-#: Of node_exporter's series those that are shown of a node.
+#: The node_exporter series shown for a node.
 _EXPORTED = (STATE, UP, ERROR)
-#: More nodes than this are asked for as the whole machine.
-ALL = 400
-#: Seconds between two points of a chart; the first that gives no more than so many points.
+#: More nodes than this are read as the whole cluster.
+ALL_NODES_ABOVE = 400
+#: Seconds between two points of a chart; the smallest that gives no more than this many points.
 STEPS = (15, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
 POINTS, SITE_POINTS = 200, 60
-#: Of the nodes asked for, how many must be known for a sum of energy to stand for all.
+#: The share of the nodes that must be known for a sum of energy to count.
 _ENOUGH = 0.95
 
 
 class PrometheusTelemetry:
-    """Asks from whatever thread it is called in, with a client of each thread's own."""
+    """Reads in the calling thread, with a client for each thread."""
 
     def __init__(self, settings: PrometheusSettings, clock: Clock) -> None:
         self._settings = settings
@@ -45,19 +45,20 @@ class PrometheusTelemetry:
         self._ports = NodePorts(self._book, clock.mono)
         self._looking = threading.Lock()
         self._names = UNNAMED
-        self._eyes: tuple[PrometheusClient, Families] | None = None
+        self._eyes: tuple[PrometheusClient, HostFamilies] | None = None
         """The hosts of all series, and the client that asks for them: one thread at a time, by `_looking`."""
 
-    def know(self, names: NodeNames) -> None:
-        """How Slurm names its nodes from now on. May be called by any thread."""
+    def set_node_names(self, names: NodeNames) -> None:
+        """Set Slurm's node names. May be called by any thread."""
         self._names = names
         if self._eyes is not None:
-            self._eyes[1].know(names)
+            self._eyes[1].set_node_names(names)
 
     # -- what the console asks -----------------------------------------------------------------------------------------
 
     def gpus(self, nodes: Sequence[str]) -> Mapping[str, tuple[Gpu, ...]]:
-        """Every GPU of these nodes as last sampled; a node whose exporter is silent is left out. Raises SourceFault."""
+        """Every GPU of these nodes at its last sample; nodes with a silent exporter are left out. Raises
+        SourceFault."""
         client = self._client()
         found: dict[str, tuple[Gpu, ...]] = {}
         for label, names in self._spelt(nodes).items():
@@ -67,13 +68,13 @@ class PrometheusTelemetry:
                 found |= gpus_of(
                     fields.rows, taken.rows, label, names, client.server_now(), _shift(client), self._settings.stale_s
                 )
-        # A host that spells its label differently now is looked for anew the next time.
+        # Hosts that changed their label value are searched for next time.
         with self._looking:
             self._hosts().of("gpu_fields").forget(node for node in nodes if node not in found)
         return {node: found[node] for node in nodes if node in found}
 
     def history(self, node: str, seconds: int) -> Sequence[Series]:
-        """Charts of a node: utilisation, memory, hottest GPU and power; () for a node of which nothing is known."""
+        """Charts of a node: utilisation, memory, hottest GPU and power; () for an unknown node."""
         if NODE_NAME.fullmatch(node) is None:
             return ()
         client = self._client()
@@ -99,7 +100,7 @@ class PrometheusTelemetry:
         return made if any(value is not None for one in made for _, value in one.points) else ()
 
     def attached(self, node: str) -> Attached:
-        """The ports and shared file systems of a node, as node_exporter gives them; nothing where it gives none."""
+        """The ports and shared file systems of a node from node_exporter; empty without them."""
         with self._looking:
             hosts = self._hosts().of("node_ports")
             assert self._eyes is not None
@@ -115,9 +116,9 @@ class PrometheusTelemetry:
         ]
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
-        """Joules that the GPUs of these nodes have used since then; None where too few of them are known.
+        """Energy in joules that the GPUs of these nodes used since then; None if too few of them are known.
 
-        Up to one node in twenty may be silent: it counts for nothing, so the sum is a lower bound.
+        Up to one node in twenty may be silent and counts as 0, so the sum is a lower bound.
         """
         client = self._client()
         span = int(self._clock.now() - since)
@@ -125,7 +126,7 @@ class PrometheusTelemetry:
             return None
         known: dict[str, float] = {}
         for label, names in self._spelt(nodes).items():
-            parts = [""] if len(names) > ALL else _parts(label, tuple(names))
+            parts = [""] if len(names) > ALL_NODES_ABOVE else _parts(label, tuple(names))
             for only in parts:
                 for row in client.ask("energy", self._book.among("energy", only, span=f"{span}s")).rows:
                     node = names.get(row.metric.get(label, ""))
@@ -135,7 +136,7 @@ class PrometheusTelemetry:
         return sum(known.values()) if known and len(known) >= _ENOUGH * len(frozenset(nodes)) else None
 
     def close(self) -> None:
-        """End what is being asked, in every thread."""
+        """End running requests, in every thread."""
         for client in list(self._clients):
             client.close()
 
@@ -148,24 +149,24 @@ class PrometheusTelemetry:
             self._clients.append(client)
         return client
 
-    def _hosts(self) -> Families:
-        """The hosts of all series. Only under `_looking`."""
+    def _hosts(self) -> HostFamilies:
+        """The hosts of all series. Only with `_looking` held."""
         if self._eyes is None:
             client, measured = PrometheusClient(self._settings, self._clock), self._book.power.node_series
             self._clients.append(client)
-            # A chart of recorded series goes by what may stand in the label `node`.
+            # A chart of recorded series uses the possible values of the label `node`.
             recorded = [BY_NAME[name].record or "" for name in ("gpus", *(("node_power",) if measured else ()))]
-            self._eyes = client, Families(
+            self._eyes = client, HostFamilies(
                 self._book, client, self._clock.mono,
                 host_labels=("GPUs", TEMP.series), node_labels=("ports and mounts", _EXPORTED),
                 power=("node power", (measured,) if measured else ()),
                 recorded=("recorded series", recorded if self._settings.recorded else ()),
             )  # fmt: skip
-            self._eyes[1].know(self._names)
+            self._eyes[1].set_node_names(self._names)
         return self._eyes[1]
 
     def _spelt(self, nodes: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
-        """Label to value to node, of those nodes that have series."""
+        """Label to value to node, for nodes that have series."""
         spelt: dict[str, dict[str, str]] = {}
         with self._looking:
             where = self._hosts().of("gpu_fields").find(nodes, Notes())
@@ -178,7 +179,7 @@ class PrometheusTelemetry:
     def _series(
         self, client: PrometheusClient, name: str, query: str, title: str, unit: str, seconds: int, step: int
     ) -> Series:
-        """One line of a chart, on our clock; whole steps, so that two charts a moment apart agree."""
+        """One line of a chart, on our clock; at whole steps, so that two charts a moment apart agree."""
         now = client.server_now()
         end = int(now) // step * step
         start = end - max(1, seconds // step) * step
@@ -191,12 +192,12 @@ class PrometheusTelemetry:
 
 
 def _parts(label: str, values: tuple[str, ...]) -> list[str]:
-    """Matchers for these values of a label, so many at a time."""
+    """Matchers for these values of a label, in chunks."""
     return [exactly(label, values[at : at + CHUNK]) for at in range(0, len(values), CHUNK)]
 
 
 def _shift(client: PrometheusClient) -> int:
-    """From the server's clock to ours, where they differ by more than a network does."""
+    """The shift from the server's clock to ours, if they differ by more than network delay."""
     ahead = client.ahead_s or 0.0
     return -round(ahead) if abs(ahead) > SKEW_S else 0
 

@@ -1,5 +1,5 @@
-"""What `wacht doctor` asks a Prometheus beside its readings: its clock, its targets, why an answer was empty, and which
-of its dangerous interfaces are open."""
+"""What `wacht doctor` asks a Prometheus besides its readings: its clock, its targets, why an answer was empty, and
+which of its dangerous interfaces are open."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from collectors.clean import clean
-from collectors.clock import SystemClock
-from collectors.clock_skew import ClockSkew, compared
+from collectors.clock import ClockSkew, SystemClock, skew_of
 from collectors.decoding import from_json
-from collectors.http_probe import glance
+from collectors.http_probe import probe_http
 from collectors.model import SourceFault
 
 from . import PrometheusSettings
@@ -24,57 +23,57 @@ from .query_table import BY_NAME, OPTIONAL
 from .site_queries import SiteQueries
 from .values import number
 
-#: Between the names of one series, where a query says what it needs.
+#: The separator of a series' names in a query's list of needs.
 _OR = " or "
-#: Queries that ask for what is wrong, whose empty answer is the good one, and for what others rest on.
+#: Queries for errors, whose empty answer is good, and for what other queries need.
 _WRONGS = ("lacking", "hosts")
-#: Flags of the server's command line that let whoever reaches it delete, or stop it.
+#: Server flags that let any client delete data, or stop the server.
 FLAGS = ("web.enable-admin-api", "web.enable-lifecycle")
 _FLAGS_PATH = "/api/v1/status/flags"
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """The targets of a scrape job that GPUs come from."""
+    """The targets of a scrape job with GPUs."""
 
     all: int
     up: int
     gaps: int = 0
-    """Those of which a scrape failed in the last ten minutes."""
+    """Targets with a failed scrape in the last ten minutes."""
 
 
 class DcgmNames(Struct, frozen=True, kw_only=True):
-    """Which names the exporters of GPUs speak."""
+    """Which names the GPU exporters use."""
 
     older: int = 0
-    """Nodes under the names before dcgm-exporter 4.9."""
+    """Nodes with names from before dcgm-exporter 4.9."""
     newer: int = 0
-    """Nodes under those since. One that speaks both is in either number."""
+    """Nodes with names since then. A node with both counts in both."""
     percent: int = 0
-    """Samples of the utilisation that are no share of one, though their name says so: they are not shown."""
+    """Utilisation samples above 1 although the name says ratio: they are not shown."""
 
 
 class PrometheusProbe(Struct, frozen=True, kw_only=True):
-    """What one Prometheus told."""
+    """The result of probing one Prometheus."""
 
     moment: ClockSkew | None = None
     targets: Mapping[str, Target] = {}
     names: DcgmNames = DcgmNames()
     flags: Mapping[str, bool] | None = None
-    """Of FLAGS, those that are known; None where the server does not tell them."""
+    """The known ones of FLAGS; None if the server does not report them."""
 
 
 class _Flags(Struct):
     data: dict[str, str] | None = None
 
 
-def tried(settings: PrometheusSettings) -> PrometheusProbe:
-    """Ask it. Raises SourceFault where it does not answer."""
+def probe_prometheus(settings: PrometheusSettings) -> PrometheusProbe:
+    """Probe it. Raises SourceFault if it does not respond."""
     book, client = SiteQueries(settings), PrometheusClient(settings, SystemClock())
     try:
-        client.ask("clock", book.whole("clock"))  # the first question makes the connection, which takes its time
+        client.ask("clock", book.whole("clock"))  # the first request opens the connection, which takes time
         sent = time.time()
         at = client.ask("clock", book.whole("clock")).at
-        moment = None if at is None else compared(at, 0.001, sent, time.time())
+        moment = None if at is None else skew_of(at, 0.001, sent, time.time())
         return PrometheusProbe(
             moment=moment, targets=_targets(book, client), names=_names(book, client), flags=_flags(settings)
         )
@@ -105,18 +104,18 @@ def _names(book: SiteQueries, client: PrometheusClient) -> DcgmNames:
 
 
 def _flags(settings: PrometheusSettings) -> Mapping[str, bool] | None:
-    """Which doors are open. Only looked up: nothing is tried on them."""
+    """Which dangerous flags are set. They are only read, never tried."""
     try:
-        seen = glance(settings, _FLAGS_PATH, settings.timeout_s)
+        seen = probe_http(settings, _FLAGS_PATH, settings.timeout_s)
         told = from_json(seen.body, _Flags).data if seen.status == 200 else None
     except (SourceFault, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return {flag: told[flag] == "true" for flag in FLAGS if flag in told} or None if told else None
 
 
-def empty(settings: PrometheusSettings, answered: Mapping[str, int]) -> Mapping[Query, tuple[str, ...]]:
-    """The queries that were answered with nothing, each with those of its series that are not there, under none of
-    their names: none missing is a proven nothing. Of what only some sites have nothing is said. Raises SourceFault."""
+def empty_queries(settings: PrometheusSettings, answered: Mapping[str, int]) -> Mapping[Query, tuple[str, ...]]:
+    """The queries with an empty answer, each with its series that are missing under every name; none missing means
+    truly empty. Queries that only some sites have are left out. Raises SourceFault."""
     book = SiteQueries(settings)
     quiet = OPTIONAL.union(_WRONGS)
     needed = {name: _series(book, name) for name, rows in answered.items() if not rows and name not in quiet}
@@ -135,9 +134,9 @@ def empty(settings: PrometheusSettings, answered: Mapping[str, int]) -> Mapping[
     }
 
 
-def lacking(settings: PrometheusSettings, matchers: Sequence[str]) -> tuple[str, ...]:
-    """What a node with samples, those that these matchers let through, does not export of its GPUs: blanks in the table
-    of GPUs. Each is called as that node's exporter would call it. Raises SourceFault."""
+def missing_series(settings: PrometheusSettings, matchers: Sequence[str]) -> tuple[str, ...]:
+    """What a node with samples, selected by these matchers, does not export of its GPUs: blanks in the GPU table. Each
+    by that node's exporter's name. Raises SourceFault."""
     book = SiteQueries(settings)
     client, there = PrometheusClient(settings, SystemClock()), set[str]()
     series = tuple(name for quantity in GPU for name in quantity.series)
@@ -152,6 +151,6 @@ def lacking(settings: PrometheusSettings, matchers: Sequence[str]) -> tuple[str,
 
 
 def _series(book: SiteQueries, name: str) -> tuple[str, ...]:
-    """The series that a query rests on, each with all its names, without what stands behind them in brackets."""
+    """The series that a query needs, each with all its names, without remarks in brackets."""
     words = (series.partition(" (")[0] for series in book.needs(name))
     return tuple(word for word in words if all(name.replace(":", "_").isidentifier() for name in word.split(_OR)))

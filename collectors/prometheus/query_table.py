@@ -1,14 +1,14 @@
-"""Every query that wacht asks Prometheus, in one table, and how a site's settings are put into them.
+"""Every query that wacht sends to Prometheus, in one table, and how a site's settings are filled in.
 
-A template names a series as `<NAME>` or `<NAME label="value">`; what stands there is the series with the matchers of
-the site and of the node that is asked for. `$host` stands for the labels that hold the host, `$only` for the matchers
-alone. A query with the label `node` gives rows by those labels: `hosts` makes a node of Slurm of each, and one row of a
-host that has two exporters which spell its label differently. `max by ($host, UUID)` counts a GPU once that has a
-series a job, an instance or an exporter.
+A template names a series as `<NAME>` or `<NAME label="value">`, which becomes the series with the matchers of the site
+and of the requested node. `$host` stands for the labels that hold the host, `$only` for the matchers only. A query with
+the label `node` gives rows by those labels: `host_labels` maps each to a Slurm node, and makes one row of a host with
+two exporters that write its label differently. `max by ($host, UUID)` counts a GPU once that has one series for each
+job, instance or exporter.
 
-What dcgm-exporter gives stands in `names`: each quantity with every name it comes under. `each` joins the names with
-`or`, after the first sum: a GPU or a node counts under the first of them that it has, so a site that is half rolled
-out answers as any other, in one question, and the name that nobody has costs the server a look at its index.
+`dcgm_names` has dcgm-exporter's series: each quantity with all its names. `each` joins the names with `or`, after the
+first sum: a GPU or a node counts under the first name that it has. So a half rolled-out site answers like any other, in
+one query, and an absent name costs the server one index look-up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from collectors.hosts import HOST_PATTERN, HOST_TO
+from collectors.hosts import HOST_PATTERN, HOST_REPLACEMENT
 from collectors.model import FOLLOWERS
 
 from .dcgm_names import ENERGY, ENGINE, FREE, GPU, MARK, RESERVED, TEMP, USED, UTIL, WATTS, XID
@@ -29,17 +29,17 @@ _BARE = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 
 XID_COUNT = "DCGM_EXP_XID_ERRORS_COUNT"
 _XIDS_OF = f'max by (UUID) ({{__name__=~"{"|".join(XID.series)}",UUID=~"$uuids",$only}})'
-#: Matchers of the targets that are slurmctld's own metrics, where the site does not name them.
+#: Matchers of the targets with slurmctld's own metrics, if the site does not name them.
 SLURMCTLD = 'job=~"slurm.*"'
 
-#: What is read of slurmctld's counts: base states, of which a node has one, then flags, which come on top of those.
+#: slurmctld's counts: base states, of which a node has one, then flags, which are counted in addition.
 NODE_COUNTS = ("alloc", "mixed", "idle", "down", "future", "unknown", "drained", "draining")
 JOB_COUNTS = ("running", "pending", "suspended", "completing")
 
 
 _GPU, _PART = "max by ($host, UUID) (<{}>)", 'max by ($host, UUID) (<{} GPU_I_ID!="">)'
 _GPU_BUSY = f"{UTIL.each(_GPU)} or {ENGINE.each(_PART)}"
-#: A sample that is NaN is unknown: it counts in no mean and is no idle GPU.
+#: A NaN sample is unknown: it is in no mean and no idle GPU.
 _KNOWN_BUSY = f"({_GPU_BUSY}) >= 0"
 _BUSY = (UTIL.told, f"{ENGINE.told} (MIG)")
 _NOW, _THEN = f"({ENERGY.each(_GPU)})", f"({ENERGY.each('max by ($host, UUID) (<{}> offset $span)')})"
@@ -49,7 +49,7 @@ _NO_XIDS = " and ".join(f"absent(<{name}>)" for name in XID.series)
 
 
 def _memory(used: str, free: str, reserved: str) -> str:
-    """The share of the memory in use, of those names: in whatever unit they count, it is the same of all three."""
+    """The share of the memory in use, from these names: the unit is the same for all three and cancels out."""
     return (
         f"100 * sum by ($host) (max by ($host, UUID, GPU_I_ID) (<{used}>))"
         f" / sum by ($host) (max by (__name__, $host, UUID, GPU_I_ID)"
@@ -57,8 +57,8 @@ def _memory(used: str, free: str, reserved: str) -> str:
     )
 
 
-#: The newest sample alone, and with it one target: a standby controller gives the primary's counts once more (it sends
-#: the scrape there), a second Prometheus of a pair those of another moment. All series of a target share its labels.
+#: The newest sample only, and thus one target: a standby controller repeats the primary's counts (it forwards the
+#: scrape), a second Prometheus of a pair gives those of another moment. All series of a target share its labels.
 _NODES = "topk(1, timestamp(slurm_nodes{$slurmctld}))"
 _JOBS = "topk(1, timestamp(slurm_jobs{$slurmctld}))"
 _BY_NAME = ("$1", "__name__", "slurm_(.+)")
@@ -242,7 +242,7 @@ TABLE: tuple[Query, ...] = (
     *checkup_queries.QUERIES,
 )  # fmt: skip
 BY_NAME: Mapping[str, Query] = {query.name: query for query in TABLE}
-#: Queries for what only some sites have, found by itself: an empty answer is no fault.
+#: Queries for what only some sites have, detected automatically: an empty answer is no fault.
 OPTIONAL = frozenset(
     query.name
     for module in (domain_queries, fabric_queries, storage_queries, checkup_queries)
@@ -251,19 +251,19 @@ OPTIONAL = frozenset(
 
 
 def quoted(text: str) -> str:
-    """A string of PromQL."""
+    """A PromQL string literal."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 def is_plain(series: str | None) -> bool:
-    """True for the name of a metric alone, False for PromQL."""
+    """True for a plain metric name, False for PromQL."""
     return series is not None and _BARE.fullmatch(series) is not None
 
 
 def fill(template: str, words: Mapping[str, str], only: str = "", over: str = "", span: int = 0) -> str:
-    """A template with its series and words filled in; series with the matchers `only`, and summed up with `over`,
-    a function like avg_over_time, over `span` seconds: for charts."""
+    """A template with its series and words filled in; series get the matchers `only` and, for charts, the function
+    `over` (such as avg_over_time) over `span` seconds."""
 
     def series(match: re.Match[str]) -> str:
         matchers = ",".join(part for part in (match[2], only) if part)
@@ -277,12 +277,12 @@ def fill(template: str, words: Mapping[str, str], only: str = "", over: str = ""
 
 
 def by_host(expr: str, labels: tuple[str, ...], rule: str | None, keep: tuple[str, ...] = ("node",)) -> str:
-    """What an expression gives by host labels, by one label `node`: the first label that is there wins.
+    """An expression by host labels, converted to one label `node`: the first label present wins.
 
-    For sums that the server makes without knowing Slurm's nodes. With a rule of the site, a regular expression, it is
-    what that says; else the host without its port, so that two hosts are never one.
+    For sums on the server, which does not know Slurm's names. With a rule of the site, a regular expression, the node
+    is what the rule gives; else the host without its port, so that two hosts are never one.
     """
-    pattern, to = (HOST_PATTERN, HOST_TO) if rule is None else (rule, "$1")
+    pattern, to = (HOST_PATTERN, HOST_REPLACEMENT) if rule is None else (rule, "$1")
     text = expr
     for label in reversed(labels):
         text = f'label_replace({text}, "node", "{to}", {quoted(label)}, {quoted(pattern)})'
@@ -290,8 +290,8 @@ def by_host(expr: str, labels: tuple[str, ...], rule: str | None, keep: tuple[st
 
 
 def one_node(expr: str, labels: tuple[str, ...], spelled: str) -> str:
-    """The rows of one node of an expression that gives host labels, by what may stand there: a join on the server, for
-    what a site wrote for the whole machine: it may not let itself be narrowed down."""
+    """One node's rows of an expression with host labels, selected by its possible label values: a join on the server,
+    for PromQL of a site that cannot be narrowed down by matchers."""
     text = expr
     for label in (*labels, "node"):
         text = f'label_replace({text}, "wanted", "yes", {quoted(label)}, {quoted(spelled)})'

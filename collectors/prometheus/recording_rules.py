@@ -1,7 +1,7 @@
 """The recording rules that ship with wacht, written from the query table: wacht-rules.yml.
 
-For a machine whose server is asked too much by many consoles: it sums up once, each console reads the sums. They are
-read with `prometheus = { recorded = true }`. `text` writes them for any site; the file is for the default settings.
+For a server that is overloaded by many consoles: it sums up once, and each console reads the sums. They are read with
+`prometheus = { recorded = true }`. `text` writes them for any site; the file is for the default settings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .query_table import BY_NAME, TABLE, by_host
 from .site_queries import SOURCES, SiteQueries
 
 FILE = Path(__file__).with_name("wacht-rules.yml")
-#: What the file is written for, and the documentation.
+#: The settings for the file and the documentation.
 POWER = PowerSettings(node_series="ipmi_dcmi_power_consumption_watts", rack_series="pdu_power_watts")
 COOLING = CoolingSettings(
     supply_c="cdu_supply_temperature_celsius", return_c="cdu_return_temperature_celsius",
@@ -36,7 +36,7 @@ _HEAD = """\
 # The label node is the host as its label has it, without a port: wacht finds the node of Slurm.
 """
 
-#: Sums of sums: what is recorded already is not made again from 96,000 series.
+#: Sums of recorded sums, instead of 96,000 series again.
 _SITE = {
     "rack": f"sum({BY_NAME['rack_power'].record})",
     "node": f"sum({BY_NAME['node_power'].record} >= 0)",
@@ -46,7 +46,7 @@ _UTIL, _GPUS = BY_NAME["util"].record, BY_NAME["util_gpus"].record
 
 
 def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, str]]:
-    """Group, series, PromQL. What is summed from others stands behind them, in the same group."""
+    """Group, series, PromQL. A sum follows the series that it sums, in the same group."""
     book = SiteQueries(replace(settings, recorded=False))
     power = settings.power or PowerSettings()
     given = {"rack": power.rack_series, "node": power.node_series, "gpu": True}
@@ -67,7 +67,7 @@ def rules(settings: PrometheusSettings = DEFAULT) -> Iterator[tuple[str, str, st
 
 
 def _by_node(book: SiteQueries, query: Query) -> str:
-    """A query as a rule records it. The server knows no nodes of Slurm: its label `node` is the host."""
+    """A query as a recording rule. The server knows no Slurm nodes: its label `node` is the host."""
     whole = book.whole(query.name)
     if "node" not in query.by:
         return whole

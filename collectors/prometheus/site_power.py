@@ -1,4 +1,4 @@
-"""The power of the site: racks where a power unit measures them, else nodes, else GPUs; its trend; its budget."""
+"""The power of the site: from racks if PDUs measure them, else nodes, else GPUs; its trend; its budget."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collectors.model import Facts, Power, SourceFault
 
 from .client import PrometheusClient, QueryRefused
 from .dcgm_names import WATTS
-from .host_labels import Families
+from .host_labels import HostFamilies
 from .query_table import BY_NAME
 from .site_queries import SOURCES, SiteQueries
 from .values import Notes, by_label, points
 
 HOUR = 3600
-#: Seconds between two points that the trend is drawn through, and between two looks at the hour.
+#: Seconds between two points of the trend, and between two reads of the last hour.
 STEP_S = 300
-#: Fewer points, or a shorter span of them, are no trend.
+#: Fewer points, or a shorter span, give no trend.
 _FEWEST, _SHORTEST_S = 4, 900
 
 
@@ -31,9 +31,9 @@ class PowerReader:
         gpus = WATTS.series if book.source == "gpu" else ()
         if book.settings.recorded:
             record = BY_NAME["node_power" if node else "gpu_power"].record or ""
-            self.hosts = Families(book, client, mono, recorded=("power", (record,) if node or gpus else ()))
+            self.hosts = HostFamilies(book, client, mono, recorded=("power", (record,) if node or gpus else ()))
         else:
-            self.hosts = Families(
+            self.hosts = HostFamilies(
                 book, client, mono, power=("power", (node,) if node else ()), host_labels=("power", gpus)
             )
         self._past: tuple[tuple[int, float | None], ...] = ()
@@ -41,7 +41,7 @@ class PowerReader:
 
     @property
     def source(self) -> str:
-        """What measures, as the screen says it."""
+        """The source of the power, as shown."""
         power = self._book.power
         if power.source is not None:
             return clean(power.source)
@@ -55,7 +55,7 @@ class PowerReader:
         if self._book.source == "rack":
             answer = self._client.ask("rack_power", self._book.whole("rack_power"))
             notes.say(*answer.warnings)
-            # A rack whose sum is no number is a gap of the site as well.
+            # A rack without a valid sum makes the site's sum incomplete as well.
             gaps = len(notes.said)
             found = {
                 clean(rack): watts
@@ -96,7 +96,7 @@ class PowerReader:
         return SourceFault("empty", f"no series {needs}", mend)
 
     def _is_stale(self, notes: Notes) -> bool:
-        """Whether the newest sample is too old to stand as the present; it is told."""
+        """Whether the newest sample is too old to be current; then a note is made."""
         if not self._book.tells_age:
             return False
         rows = self._client.rows("power_sampled", self._book.whole("power_sampled"), notes)
@@ -110,7 +110,7 @@ class PowerReader:
         return True
 
     def _trend(self, site: float | None, notes: Notes) -> float | None:
-        """Watts an hour over the last hour, by the straight line that fits best."""
+        """Change in watts per hour over the last hour, by linear regression."""
         now = self._client.server_now()
         if now - self._past_at >= STEP_S or now < self._past_at:
             end = int(now) // STEP_S * STEP_S
@@ -127,7 +127,7 @@ class PowerReader:
 
 
 def slope_w_h(line: Sequence[tuple[int, float | None]]) -> float | None:
-    """The slope of the straight line through these points (epoch, watts) that fits best, in watts an hour."""
+    """The slope of the best-fit line through these points (epoch, watts), in watts per hour."""
     known = [(at, watts) for at, watts in line if watts is not None]
     if len(known) < _FEWEST or known[-1][0] - known[0][0] < _SHORTEST_S:
         return None

@@ -1,4 +1,4 @@
-"""The query table as one site's settings make it: the PromQL that is really sent."""
+"""The query table with one site's settings: the PromQL that is sent."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .plant.cooling_queries import expression
 from .query import Query
 from .query_table import BY_NAME, by_host, fill, is_plain, one_node, quoted
 
-#: Most rows of an answer that names what is not well, and most file systems.
-MOST, MOUNTS = 3000, 60
+#: Most rows of an answer with unhealthy items, and most file systems.
+MAX_ROWS, MAX_MOUNTS = 3000, 60
 SOURCES: Mapping[str, str] = {"rack": "PDU", "node": "BMC", "gpu": "sum of GPUs"}
-"""What the site's power is a sum of, and how the screen says it."""
-#: The labels that may hold the host, by the kind of series, the likeliest first; and those that are taken for it before
-#: anything was looked at, in rules that are written without looking too.
+"""What the site's power is a sum of, to its name on the screen."""
+#: The labels that may hold the host, by the kind of series, the likeliest first; and the defaults before any host
+#: query, and in rules that are written without one.
 CANDIDATES: Mapping[str, tuple[str, ...]] = {
     "host_labels": ("Hostname", "hostname", "node", "nodename", "instance"),
     "node_labels": ("instance", "node", "nodename", "Hostname", "hostname"),
@@ -47,13 +47,13 @@ class SiteQueries:
         self._words = {
             "ethernet": fabric.ethernet or "no device",
             "window": f"{fabric.flaps_s}s",
-            "most": str(MOST),
+            "most": str(MAX_ROWS),
             "link_node": fabric.node_label,
             "link_device": fabric.device_label,
             "switch": fabric.switch_label,
             "switch_port": fabric.port_label,
             "fstypes": settings.storage.fstypes,
-            "mounts": str(MOUNTS),
+            "mounts": str(MAX_MOUNTS),
             "stale": f"{settings.stale_s:g}",
             "rack": self.power.rack_label,
             "source": self.source,
@@ -63,18 +63,18 @@ class SiteQueries:
 
     @property
     def tells_age(self) -> bool:
-        """Whether the age of the site's power can be asked for: of a plain metric, which is not a recorded one."""
+        """Whether the age of the site's power can be read: only for a plain metric that is not recorded."""
         series = self.power.rack_series or self.power.node_series
         return series is None or is_plain(series)
 
     # -- hosts ---------------------------------------------------------------------------------------------------------
 
     def candidates(self, kind: str) -> tuple[str, ...]:
-        """The labels that may hold the host: those of the configuration, where it names some."""
+        """The labels that may hold the host: the configured ones, if any."""
         return self._own.get(kind) or CANDIDATES[kind]
 
     def rule(self, kind: str) -> str | None:
-        """The configured regular expression for a node's name; None: the hosts are compared with Slurm's nodes."""
+        """The configured regular expression for a node's name; None: hosts are compared with Slurm's nodes."""
         return None if kind == "recorded" else self.power.node if kind == "power" else self.settings.node
 
     def every_host(self, kind: str, series: tuple[str, ...], only: str = "") -> str:
@@ -88,14 +88,14 @@ class SiteQueries:
     # -- the whole machine ---------------------------------------------------------------------------------------------
 
     def whole(self, name: str) -> str:
-        """A query for the whole machine, as it is sent for each reading."""
+        """A query for the whole cluster, as it is sent for each reading."""
         query = BY_NAME[name]
         if self.is_recorded(query):
             return self._recorded(query)
         return self._mapped(query, self._fill(self._template(query), self.settings.matchers))
 
     def shown(self, name: str) -> str:
-        """A query as the documentation shows it: with `$only` where the matchers of the nodes asked for will stand."""
+        """A query as the documentation shows it: with `$only` in place of the node matchers."""
         query = BY_NAME[name]
         if name == "hosts":
             series = tuple(one for told in query.series for one in told.split(" or "))
@@ -105,7 +105,7 @@ class SiteQueries:
         return self._mapped(query, self._fill(self._template(query), "$only" if "$fields" in query.expr else ""))
 
     def needs(self, name: str) -> tuple[str, ...]:
-        """The series that a query rests on here, for the person who looks for them."""
+        """The series that a query needs here, for people who look for them."""
         query = BY_NAME[name]
         if self.is_recorded(query):
             return (self._record(query),)
@@ -116,23 +116,23 @@ class SiteQueries:
         return tuple(named.get(series) or series for series in query.series)
 
     def asking(self, name: str, only: str = "", **words: str) -> str:
-        """A query that gives rows by host, of those that the matchers `only` let through, with these words in it."""
+        """A query with rows by host, restricted by the matchers `only`, with these words filled in."""
         query = BY_NAME[name]
         if self.is_recorded(query) and not only:
             return self._recorded(query)
         return self._mapped(query, self._fill(self._template(query), self._all(only), words=words))
 
     def of_node(self, name: str, spelled: str) -> str:
-        """A query that gives rows of one node, joined on the server: `spelled` is what may stand in its labels. For a
-        query of the site's own; the others are narrowed down by a matcher."""
+        """A query for one node, joined on the server by its possible label values `spelled`. For a site's own query;
+        others are restricted by a matcher."""
         return one_node(self.asking(name), self.candidates(BY_NAME[name].host), spelled)
 
     def linked(self, nodes: str) -> str:
-        """Which switches the ports of some nodes lead to; `nodes` is a regular expression of their label."""
+        """The switches of some nodes' ports; `nodes` is a regular expression of their label."""
         fabric = self.settings.fabric
         if is_plain(fabric.links):
             return self.asking("switch_of", f"{fabric.node_label}=~{quoted(nodes)}")
-        # What a site wrote for the whole machine may not let itself be narrowed down: by a join, on the server.
+        # A site's query for the whole cluster may not accept matchers: restrict it by a join, on the server.
         label = fabric.node_label
         keep = f'label_replace({self.asking("switch_of")}, "wanted", "yes", "{label}", {quoted(nodes)})'
         return f'{keep} and on (wanted) label_replace(vector(1), "wanted", "yes", "", "")'
@@ -140,13 +140,13 @@ class SiteQueries:
     # -- some nodes ----------------------------------------------------------------------------------------------------
 
     def among(self, name: str, only: str, **words: str) -> str:
-        """A query of the nodes on the screen: those that the matchers `only` let through."""
+        """A query for the nodes on the screen: those that the matchers `only` select."""
         return self._fill(self._template(BY_NAME[name]), self._all(only), words=words)
 
     def chart(self, name: str, spelled: str, only: str, step: int) -> str:
-        """A query of the table for one node, over time. `spelled` is what may stand in its labels, `only` are the
-        matchers of the node's series now; what there was of them under another label comes with it, since exporters
-        were renewed in between."""
+        """A query of the table for one node, over time. `spelled` is its possible label values, `only` the matchers of
+        its current series; older series under another label are included, since exporters may have been restarted in
+        between."""
         query = BY_NAME[name]
         over = query.over if step > 60 else ""
         if self.is_recorded(query):
@@ -155,7 +155,7 @@ class SiteQueries:
         candidates, template = self.candidates(query.host), self._template(query)
         plain = is_plain(self.power.node_series)
         if name in self.settings.queries or (query.host == "power" and not plain):
-            # What a site wrote for the whole machine may not let itself be narrowed down.
+            # A site's query for the whole cluster may not accept matchers.
             own = self._mapped(query, self._fill(template, self._all(""), over, step))
             return f"max ({one_node(own, candidates, spelled)})"
         if query.host == "power":
@@ -166,17 +166,17 @@ class SiteQueries:
         return " or ".join(f"max ({self._fill(template, self._all(one), over, step)})" for one in spelt)
 
     def past_of(self, uuids: tuple[str, ...]) -> str:
-        """The gauges of some GPUs, by UUID."""
+        """The XID gauges of some GPUs, by UUID."""
         template = self._template(BY_NAME["xid_past"]).replace('"$uuids"', quoted("|".join(map(re.escape, uuids))))
         return self._fill(template, self.settings.matchers)
 
     def hidden_of(self, uuids: tuple[str, ...], step: int) -> str:
-        """The codes of some GPUs that a step of this many seconds may have passed over, and those that were counted."""
+        """XID codes of some GPUs that a step of this many seconds may skip, and those that were counted."""
         template = self._template(BY_NAME["xid_hidden"]).replace('"$uuids"', quoted("|".join(map(re.escape, uuids))))
         return self._fill(template.replace("$steps", f"{step}s"), self.settings.matchers)
 
     def present(self, series: tuple[str, ...], only: str = "") -> str:
-        """Which of these series there are at all, or of those that the matchers let through."""
+        """Which of these series exist, for the nodes that the matchers select."""
         template = self._template(BY_NAME["present"]).replace('"$series"', quoted("|".join(map(re.escape, series))))
         return self._fill(template, self._all(only))
 
@@ -194,12 +194,12 @@ class SiteQueries:
         power = self.power
         node, measured = _series(power.node_series), power.rack_series or power.node_series
         if is_plain(power.node_series) and not over:
-            # A reading that stopped must not stand there as the present.
+            # A series that ended must not appear as current.
             node = f"{node} and time() - timestamp({node}) < {self.settings.stale_s:g}"
         sums = {
             "rack": _series(power.rack_series),
             "node": f"{by_host(node, self.labels['power'], power.node)} >= 0",
-            # By host first: what two exporters of a host, which spell its label differently, give is counted once.
+            # By host first: two exporters of a host that write its label differently count once.
             "gpu": f"{by_host(BY_NAME['gpu_power'].expr, self.labels['host_labels'], self.settings.node)} >= 0",
         }
         recent = dcgm_names.WATTS.each("max by ($host) (timestamp(<{}>))")
@@ -222,7 +222,7 @@ class SiteQueries:
         return fill(expanded, {**hosts, **self._words}, only, over, span)
 
     def _mapped(self, query: Query, text: str) -> str:
-        """By the labels that hold the host, and those that the query gives beside: whatever else a series has."""
+        """Aggregate by the host labels and the query's own labels, whatever else a series has."""
         if "node" not in query.by:
             return text
         own = query.name in self.settings.queries
@@ -230,7 +230,7 @@ class SiteQueries:
         return f"max by ({', '.join(dict.fromkeys((*hosts, *(one for one in query.by if one != 'node'))))}) ({text})"
 
     def is_recorded(self, query: Query) -> bool:
-        """Whether a query is answered by a series of the recording rules."""
+        """Whether a recording rule answers a query."""
         return self.settings.recorded and query.record is not None and query.name not in self.settings.queries
 
     def _record(self, query: Query) -> str:
@@ -242,7 +242,7 @@ class SiteQueries:
 
 
 def _series(series: str | None) -> str:
-    """A plain metric as a template, which takes matchers; PromQL as it is."""
+    """A plain metric as a template, which takes matchers; PromQL unchanged."""
     return f"<{series}>" if is_plain(series) else series or ""
 
 

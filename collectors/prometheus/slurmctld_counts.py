@@ -1,4 +1,4 @@
-"""What slurmctld itself counts: nodes and jobs by state, from its own metrics (25.11 or newer) in one small answer."""
+"""slurmctld's own counts: nodes and jobs by state, from its metrics (25.11 or newer) in one small answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .values import Notes, by_label
 
 
 class CountsReader:
-    """Reads the counts. Opened only where the configuration asks for them, so without any it is a fault."""
+    """Reads the counts. Opened only if configured, so no counts are a fault."""
 
     def __init__(self, book: SiteQueries, client: PrometheusClient) -> None:
         self._book = book
@@ -47,7 +47,7 @@ class CountsReader:
                 nodes=_whole(of_nodes.get("nodes")),
                 nodes_by_state=_states(of_nodes, "nodes", NODE_COUNTS),
                 nodes_at=nodes_at,
-                # It stands at 0 as well where AccountingStorageTRES does not name gres/gpu.
+                # It is 0 also if AccountingStorageTRES does not include gres/gpu.
                 gpus=total or None,
                 gpus_alloc=_whole(of_nodes.get("gpus_alloc")),
                 jobs_by_state=_states(found if jobs_at is not None else {}, "jobs", JOB_COUNTS),
@@ -57,7 +57,7 @@ class CountsReader:
         )
 
     def _moment(self, found: Mapping[str, float], kind: str, notes: Notes) -> int | None:
-        """When these were counted, on this computer's clock; None, and told, where they are unknown or too old."""
+        """When these were counted, on this computer's clock; None with a note if unknown or too old."""
         at = found.get(f"{kind}_at")
         if at is None:
             notes.say(f"no series slurm_{kind}: slurmctld's count of {kind} is unknown")

@@ -1,16 +1,17 @@
-"""Opens what the console polls and asks: loads of all nodes with XIDs, power, slurmctld's counts, telemetry."""
+"""Opens what the console polls and reads on demand: loads of all nodes with XIDs, power, slurmctld's counts, plant,
+telemetry."""
 
 from __future__ import annotations
 
 from typing import Any, Protocol
 
 from collectors.clock import Clock, SystemClock
-from collectors.hosts import UNNAMED, Fitted, NodeNames
+from collectors.hosts import UNNAMED, HostMapping, NodeNames
 from collectors.model import KINDS, Collector, Facts, SourceFault
 
 from . import PrometheusSettings
 from .client import PrometheusClient
-from .host_labels import Families
+from .host_labels import HostFamilies
 from .loads import LoadReader
 from .on_demand import PrometheusTelemetry
 from .plant.checkups import CheckupReader
@@ -24,7 +25,7 @@ from .slurmctld_counts import CountsReader
 
 
 class PrometheusReader(Protocol):
-    """What reads the facts of one source."""
+    """Reads the facts of one source."""
 
     def read(self) -> Facts:
         """One reading. Raises SourceFault."""
@@ -32,7 +33,7 @@ class PrometheusReader(Protocol):
 
 
 class PrometheusSource:
-    """One source. Its client, and with it the libraries, come with the first reading, in the thread that reads."""
+    """One source. Its client and libraries are loaded with the first reading, in the reading thread."""
 
     name = "prom"
 
@@ -49,26 +50,26 @@ class PrometheusSource:
         if self._reader is None:
             self.client = PrometheusClient(self._settings, self._clock)
             self._reader = self._open(SiteQueries(self._settings), self.client)
-            self.know(self._names)
+            self.set_node_names(self._names)
         return self._reader.read()
 
-    def know(self, names: NodeNames) -> None:
-        """How Slurm names its nodes from now on. May be called by any thread."""
+    def set_node_names(self, names: NodeNames) -> None:
+        """Set Slurm's node names. May be called by any thread."""
         self._names = names
         if (hosts := self._hosts) is not None:
-            hosts.know(names)
+            hosts.set_node_names(names)
 
-    def fitted(self) -> tuple[Fitted, ...]:
+    def host_mappings(self) -> tuple[HostMapping, ...]:
         """How the hosts of its series were mapped to Slurm's nodes."""
-        return () if (hosts := self._hosts) is None else hosts.fitted()
+        return () if (hosts := self._hosts) is None else hosts.host_mappings()
 
     @property
-    def _hosts(self) -> Families | None:
-        """The hosts of all that it reads; None before the first reading, and where its series are of none."""
+    def _hosts(self) -> HostFamilies | None:
+        """The hosts of its series; None before the first reading, and for series without hosts."""
         return getattr(self._reader, "hosts", None)
 
     def close(self) -> None:
-        """End a reading that waits."""
+        """End a running reading."""
         if self.client is not None:
             self.client.close()
 
@@ -77,7 +78,7 @@ class PrometheusSource:
 
 
 class Loads(PrometheusSource):
-    """Every node's GPUs in a row, and the XIDs."""
+    """A row of GPU telemetry for each node, and the XIDs."""
 
     name = "prom.loads"
 
@@ -85,7 +86,7 @@ class Loads(PrometheusSource):
         return LoadReader(book, client, self._clock)
 
     def matchers(self, node: str) -> tuple[str, ...]:
-        """The matchers that let through all that may be dcgm-exporter's series of a node; () before a reading."""
+        """The matchers for all possible dcgm-exporter series of a node; () before a reading."""
         reader: Any = self._reader
         return () if reader is None else tuple(reader.matchers(node))
 
@@ -100,7 +101,8 @@ class PowerSource(PrometheusSource):
 
 
 class Counts(PrometheusSource):
-    """What slurmctld itself counts. A chip of its own: it is neither Slurm's commands nor an exporter of GPUs."""
+    """slurmctld's own counts. They have a chip of their own: they come neither from Slurm's commands nor from a GPU
+    exporter."""
 
     name = "ctld.counts"
 
@@ -109,7 +111,7 @@ class Counts(PrometheusSource):
 
 
 class Cooling(PrometheusSource):
-    """The cooling loops of a site that names their series."""
+    """The cooling loops of a site that configures their series."""
 
     name = "prom.cooling"
 
@@ -119,20 +121,20 @@ class Cooling(PrometheusSource):
 
 
 class Plant(PrometheusSource):
-    """What only some sites have: found by itself, absent in silence, and a fault once it was there and is gone."""
+    """A source that only some sites have: detected automatically, silently absent, and a fault if it disappears."""
 
     subject = ""
-    """What it is, for the fault: "the fabric's ports"."""
+    """Its name for the fault: "the fabric's ports"."""
     floor_s = 60.0
     seen = False
 
     def __init__(self, settings: PrometheusSettings, clock: Clock | None = None) -> None:
         super().__init__(settings, clock)
-        # It moves slowly beside loads and power.
+        # It changes slowly compared with loads and power.
         self.floor_s = max(type(self).floor_s, settings.interval_s)
 
     def collect(self) -> Facts:
-        """Read it once; Facts without anything in them where the site has no such series. Raises SourceFault."""
+        """Read it once; empty Facts if the site has no such series. Raises SourceFault."""
         facts = super().collect()
         found = any(getattr(facts, kind) for kind in KINDS)
         if self.seen and not found:
@@ -153,7 +155,7 @@ class Trays(Plant):
 
 
 class Ports(Plant):
-    """The fabric: the ports of nodes, in sums and those that are not well."""
+    """The fabric: nodes' ports, in sums and the unhealthy ones."""
 
     name = "prom.fabric"
     subject = "the fabric's ports"
@@ -173,7 +175,7 @@ class FileSystems(Plant):
 
 
 class Checkups(Plant):
-    """What nodes' own checks said, and the versions that they run."""
+    """The results of nodes' own checks, and their versions."""
 
     name = "prom.checkups"
     subject = "versions and health checks of nodes"
@@ -183,12 +185,12 @@ class Checkups(Plant):
         return CheckupReader(book, client, self._clock.mono)
 
 
-#: The sources of what only some sites have.
+#: The sources that only some sites have.
 PLANT: tuple[type[Plant], ...] = (Trays, Ports, FileSystems, Checkups)
 
 
 def open_sources(cluster: str, settings: PrometheusSettings, clock: Clock | None = None) -> list[Collector]:
-    """The sources of one Prometheus. Asks nothing yet."""
+    """The sources of one Prometheus. Sends nothing yet."""
     counts: list[Collector] = [Counts(settings, clock)] if settings.slurm_metrics else []
     counts += [Cooling(settings, clock)] if settings.cooling is not None else []
     plant = [one(settings, clock) for one in PLANT]
@@ -196,5 +198,5 @@ def open_sources(cluster: str, settings: PrometheusSettings, clock: Clock | None
 
 
 def open_telemetry(cluster: str, settings: PrometheusSettings, clock: Clock | None = None) -> PrometheusTelemetry:
-    """Telemetry on demand. Asks nothing yet."""
+    """Telemetry on demand. Sends nothing yet."""
     return PrometheusTelemetry(settings, clock or SystemClock())

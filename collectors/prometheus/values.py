@@ -1,4 +1,4 @@
-"""From rows of an answer to values: what is no number, or is out of all bounds, becomes a gap that is counted."""
+"""Converts rows of an answer to values: invalid numbers and values out of bounds become counted gaps."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from .query_table import BY_NAME
 if TYPE_CHECKING:
     from .http_transport import Row
 
-#: What Slurm allows as a node's name, and what may therefore be asked for.
+#: The form of a node's name in Slurm, and thus of one that may be queried.
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Notes:
-    """What is left out of the facts and why, for their warnings."""
+    """Collects what is left out of the facts and why, for their warnings."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
 
     def say(self, *texts: str) -> None:
-        """Take down what is not there yet."""
+        """Add texts that are not there yet."""
         self.said += [text for text in texts if text not in self.said]
 
     def some(self, noun: str, what: str, names: Iterable[str]) -> None:
-        """How many of a noun, what is with them, and three of them by name; nothing of none."""
+        """Add a count of a noun, what is wrong with them, and three names; nothing for an empty list."""
         known = sorted(names, key=natural_key)
         if known:
             some = ", ".join(clean(name[:80]) for name in known[:3]) + (", …" if len(known) > 3 else "")
@@ -37,7 +37,7 @@ class Notes:
 
 
 def number(text: str, name: str) -> float | None:
-    """A sample's value; None for NaN, Inf, what is no number, and DCGM's blanks."""
+    """A sample's value; None for NaN, Inf, invalid numbers, and DCGM's blanks."""
     query = BY_NAME[name]
     try:
         value = float(text)
@@ -47,7 +47,7 @@ def number(text: str, name: str) -> float | None:
 
 
 def by_label(rows: Iterable[Row], name: str, label: str, notes: Notes) -> dict[str, float]:
-    """Label to value; gaps are left out and told. Rows without the label stand under ""."""
+    """Label to value; gaps are left out and noted. Rows without the label are under ""."""
     query = BY_NAME[name]
     low, high = query.low, query.high
     found: dict[str, float] = {}
@@ -67,7 +67,7 @@ def by_label(rows: Iterable[Row], name: str, label: str, notes: Notes) -> dict[s
 
 
 def points(rows: Sequence[Row], name: str, start: int, end: int, step: int) -> tuple[tuple[int, float | None], ...]:
-    """The one series of a range answer as (epoch, value) at every step; None where there is no sample or no number."""
+    """The single series of a range answer as (epoch, value) at every step; None without a valid sample."""
     found: list[float | None] = [None] * ((end - start) // step + 1)
     for row in rows[:1]:
         for at, text in row.values:
@@ -77,6 +77,6 @@ def points(rows: Sequence[Row], name: str, start: int, end: int, step: int) -> t
     return tuple((start + place * step, value) for place, value in enumerate(found))
 
 
-def told(counts: Mapping[str, float], what: str) -> str:
-    """`3 of 4` of a job of targets."""
+def part_of_total(counts: Mapping[str, float], what: str) -> str:
+    """`3 of 4` of a job's targets."""
     return f"{what} ({counts.get('up', 0):.0f} of {counts.get('all', 0):.0f} up)"

@@ -1,12 +1,12 @@
 """XIDs beyond the gauge: first and last time, and how often, remembered between readings.
 
-DCGM's gauge holds the last XID of a GPU and does not clear. So a reading asks only for GPUs whose gauge is not 0 (few),
-and for the past of those that are new, once: over the last day, and over a month where the day shows no change. Two
-XIDs of one code in a row look like one, unless the exporter counts them (DCGM_EXP_XID_ERRORS_COUNT).
+DCGM's gauge holds a GPU's last XID and is never cleared. So a reading asks only for GPUs whose gauge is not 0 (few),
+and once for the history of new ones: over the last day, and over a month if the day shows no change. Two XIDs of one
+code in a row look like one, unless the exporter counts them (DCGM_EXP_XID_ERRORS_COUNT).
 
-Some codes follow another (`model.FOLLOWERS`): what happened is the code before, which the gauge no longer shows. So
-where one of them is new, the past is also asked for what stood there for a moment only and for what was counted, and
-the code before is remembered as long as the gauge shows the one that follows.
+Some codes follow another (`model.FOLLOWERS`): the code before tells what happened, but the gauge no longer shows it. So
+for a new one of them the history also asks for codes that were there only briefly and for counted ones, and the code
+before is remembered as long as the gauge shows the following one.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from msgspec import Struct
 from collectors.model import FOLLOWERS, Xid
 
 DAY, MONTH = 86_400, 30 * 86_400
-#: Points of all GPUs together in one look at the past, and GPUs in one.
+#: Points of all GPUs together in one history query, and GPUs in one.
 POINTS, BATCH = 100_000, 40
-#: Two readings further apart than this may have missed an XID between them: the past is asked.
+#: Readings further apart than this may miss an XID: the history is read.
 GAP_S = 120.0
-#: The exporter's window by default, and a scrape: what it counts after that long is new.
+#: The exporter's default window plus a scrape: what it counts after that long is new.
 WINDOW_S = 360.0
 
 Gpu = tuple[str, int | None, str]
@@ -36,31 +36,31 @@ class _Event(Struct):
     last: int | None = None
     count: int | None = None
     counted: float = 0.0
-    """What the exporter counted in its window when it was read last."""
+    """The exporter's count in its window at the last reading."""
 
     def again(self, at: int, times: int = 1) -> None:
-        """It was seen to come."""
+        """Record an occurrence."""
         self.first = at if self.first is None else self.first
         self.last = at
         self.count = (self.count or 0) + times
 
 
 class _Known(Struct):
-    """One GPU: the code that its gauge shows, 0 for none, and all codes that are known of it."""
+    """One GPU: the code on its gauge, 0 for none, and all its known codes."""
 
     code: int
     events: dict[int, _Event]
 
     def before(self) -> int | None:
-        """The code before the one that the gauge shows, where that follows another; None where none is known."""
+        """The code before the gauge's one if that follows another; None if unknown."""
         if self.code not in FOLLOWERS:
             return None
         codes = [code for code in self.events if code not in FOLLOWERS]
         return max(codes, key=lambda code: (self.events[code].last or 0, code), default=None)
 
 
-class Memory:
-    """The XIDs of one machine."""
+class XidMemory:
+    """The XIDs of one cluster."""
 
     def __init__(self) -> None:
         self._gpus: dict[Gpu, _Known] = {}
@@ -69,7 +69,7 @@ class Memory:
         """GPUs whose past is not known yet; True: the day was looked at in vain."""
 
     def see(self, gauges: Mapping[Gpu, int], at: float) -> None:
-        """Take in what the gauges show now, at the server's time."""
+        """Add the gauges' current codes, at the server's time."""
         fresh = self._last_at is not None and at - self._last_at <= GAP_S
         self._last_at = at
         for gpu, code in gauges.items():
@@ -81,10 +81,10 @@ class Memory:
             event = known.events.setdefault(code, _Event())
             if fresh and known.code:
                 event.again(int(at))
-                if code in FOLLOWERS:  # another one may have come between two readings
+                if code in FOLLOWERS:  # another one may have occurred between two readings
                     self._todo[gpu] = False
             else:
-                # From 0, from silence, or after a pause: only the past can tell an XID from an exporter that returned.
+                # From 0, from no sample, or after a pause: only the history can tell an XID from a restarted exporter.
                 if fresh and event.last is None:
                     event.again(int(at))
                 self._todo[gpu] = False
@@ -94,12 +94,12 @@ class Memory:
                 known.code = 0
 
     def count(self, counts: Mapping[tuple[Gpu, int], float], at: float) -> None:
-        """Take in what exporters count in their window: repeats of a code."""
+        """Add the exporters' counts in their window: repeats of a code."""
         for (gpu, code), times in counts.items():
             event = self._gpus.setdefault(gpu, _Known(0, {})).events.setdefault(code, _Event())
             if event.last is None or (not event.counted and at - event.last > WINDOW_S):
                 event.again(int(at), int(times))
-            elif not event.counted:  # the gauge had told of it
+            elif not event.counted:  # the gauge had reported it
                 event.count = max(event.count or 0, int(times))
             elif times > event.counted:
                 event.again(int(at), int(times - event.counted))
@@ -108,16 +108,16 @@ class Memory:
                 event.counted = counts.get((gpu, code), 0.0)
 
     def wanted(self) -> tuple[tuple[Gpu, ...], int]:
-        """GPUs whose past should be asked next, and how many seconds of it; () when all is known."""
+        """GPUs whose history to read next, and how many seconds of it; () if all is known."""
         for long in (False, True):
             some = [gpu for gpu, looked in self._todo.items() if looked is long and gpu[2]][:BATCH]
             if some:
                 return tuple(some), MONTH if long else DAY
-        self._todo.clear()  # those without a UUID cannot be asked for
+        self._todo.clear()  # without a UUID there is no history query
         return (), DAY
 
     def follows(self, gpu: Gpu) -> bool:
-        """Whether the code that its gauge shows follows another one."""
+        """Whether the code on its gauge follows another one."""
         known = self._gpus.get(gpu)
         return known is not None and known.code in FOLLOWERS
 
@@ -125,9 +125,9 @@ class Memory:
         self, gpu: Gpu, past: Sequence[tuple[int, float | None]], span: int, at: float,
         hidden: Sequence[tuple[int | None, int]] = (),
     ) -> None:  # fmt: skip
-        """Take in the past of one GPU: its gauge at every step, None where there is no sample; the present last.
+        """Add the history of one GPU: its gauge at every step, None without a sample; the present last.
 
-        `hidden` are times and codes that no step shows; a time is None where the code is older than the look.
+        `hidden` are times and codes that no step shows; a time is None if the code is older than the history.
         """
         known = self._gpus.get(gpu)
         if known is None:
@@ -142,7 +142,7 @@ class Memory:
                 continue
             if before is None and value:
                 hidden.append((None, int(value)))
-            # A code that was there from the first sample on came before; what returns after a silence may be old too.
+            # A code present at the first sample came before it; one after a gap may be old too.
             if value != before and value and before is not None:
                 found.setdefault(int(value), _Event()).again(when)
             before = value
@@ -167,7 +167,7 @@ class Memory:
 
     @staticmethod
     def _reveal(known: _Known, found: dict[int, _Event], hidden: Iterable[tuple[int | None, int]]) -> bool:
-        """Add what stood before a code that follows another. True where the time of one is not known yet."""
+        """Add the code before one that follows another. True if the time of one is still unknown."""
         if known.code not in FOLLOWERS:
             return False
         new: dict[int, _Event] = {}
@@ -184,7 +184,7 @@ class Memory:
         return any(known.events[code].last is None for code in new)
 
     def rows(self, at: float) -> dict[str, Xid]:
-        """What is known: of the last day, and older ones that the gauge still shows."""
+        """The known XIDs: of the last day, and older ones that a gauge still shows."""
         rows: dict[str, Xid] = {}
         for gpu, known in list(self._gpus.items()):
             for code, event in list(known.events.items()):
@@ -205,16 +205,16 @@ class Memory:
 
 
 def step_of(span: int, gpus: int) -> int:
-    """Seconds between two points of a look at the past: as fine as it may be."""
+    """Seconds between two points of a history query: as fine as allowed."""
     if span > DAY:
         return 3600
     return max(60, -(-span * gpus // POINTS) // 60 * 60)
 
 
 def last_of_node(rows: Iterable[Xid], shown: Mapping[Gpu, int]) -> dict[str, int]:
-    """Node to the XID that came last of those that its gauges show; of those without a time, that of the first GPU.
+    """Node to the latest XID on its gauges; without times, that of the first GPU.
 
-    A code that follows another gives way to the one before it, where that is known.
+    A code that follows another is replaced by the one before it, if known.
     """
     newest: dict[str, tuple[int, int, int]] = {}
     when: dict[tuple[str, int | None, int], int] = {}

@@ -273,7 +273,7 @@ class SimDesk:
         return {key: one for key, one in self._now().silences().items() if one.matchers in wanted}
 
 
-def open_desk(cluster: str, settings: SimSettings) -> SimDesk:
+def open_alert_reader(cluster: str, settings: SimSettings) -> SimDesk:
     """Alerts and silences of the machine that the sources read."""
     return SimDesk(partial(_now, cluster, settings))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collectors.alertmanager.requests import SilenceOperation, SilenceRequest, orders
+from collectors.alertmanager.requests import SilenceOperation, SilenceRequest, requests_of
 from collectors.model import Change, Sent
 
 from . import SimSettings
@@ -25,13 +25,13 @@ class SimWriter:
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
         """The commands as they would be on a real machine. Raises ValueError for a change that is not plain."""
         if isinstance(change.operation, SilenceOperation):
-            return [order.argv for order in orders(change, ALERTMANAGER)]
+            return [order.argv for order in requests_of(change, ALERTMANAGER)]
         return commands(change)
 
     def send(self, change: Change) -> Sequence[Sent]:
         """Do it."""
         if isinstance(change.operation, SilenceOperation):
-            return [self._alerts(order) for order in orders(change, ALERTMANAGER)]
+            return [self._alerts(order) for order in requests_of(change, ALERTMANAGER)]
         return self._machine.apply(change)
 
     def _alerts(self, order: SilenceRequest) -> Sent:

@@ -1,4 +1,9 @@
-"""Slurm, over its own commands, slurmrestd or pyslurm. The light descriptor; the reading starts in `sources`."""
+"""Slurm, over its own commands, slurmrestd or pyslurm: everything that depends on a transport.
+
+This file holds the settings and the light descriptor; reading starts in `sources`. What all transports share is here:
+`transport` (interfaces and limits), `fields` (Slurm's text formats), `topology`, `probe`. Facts that do not depend on
+Slurm's protocols belong in `collectors.model`.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +20,13 @@ from collectors.shared_readings import Published
 from collectors.source_registry import Descriptor
 from collectors.web import check_url
 
-RoadName = Literal["cli", "rest", "native"]
+TransportName = Literal["cli", "rest", "native"]
 
 
 class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`slurm = { transport = "cli", prefix = ["sudo", "-n"] }` in the configuration of a cluster."""
 
-    transport: RoadName = "cli"
+    transport: TransportName = "cli"
     """How Slurm is asked: by its commands, through slurmrestd, or by pyslurm (docs/slurm.md)."""
     prefix: tuple[str, ...] = ()
     """What a site's operators put before a writing command; reads go without it."""
@@ -38,7 +43,7 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Let the consoles of one user on this computer share their readings."""
     published: Published | None = None
     """Take the readings of a site's recorder, where they are fresh enough."""
-    fallback: tuple[RoadName, ...] = ()
+    fallback: tuple[TransportName, ...] = ()
     """Over what goes, in this order, what `transport` cannot do; without any it is refused with the reason."""
     url: str | None = None
     """rest: the address of slurmrestd, up to where /slurm begins."""
@@ -56,28 +61,28 @@ class SlurmSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Filled in from the cluster's own `racks`."""
 
     @property
-    def surroundings(self) -> Mapping[str, str]:
-        """What its commands find in their environment beside what every command does."""
+    def command_environment(self) -> Mapping[str, str]:
+        """Extra environment variables of its commands."""
         return {} if self.conf is None else {"SLURM_CONF": self.conf}
 
     @property
-    def roads(self) -> tuple[RoadName, ...]:
-        """The roads in use, the first one first."""
+    def transports(self) -> tuple[TransportName, ...]:
+        """The transports in use, in order."""
         return (self.transport, *self.fallback)
 
     def __post_init__(self) -> None:
-        if len(set(self.roads)) != len(self.roads):
+        if len(set(self.transports)) != len(self.transports):
             raise ValueError("fallback names a transport twice, or the one it stands in for")
         if self.conf is not None:
             if not self.conf.startswith("/"):
                 raise ValueError("conf must begin at /")
-            if self.roads != ("cli",):
+            if self.transports != ("cli",):
                 raise ValueError('conf is for transport = "cli" alone')
             if self.prefix and PurePath(self.prefix[0]).name != "sudo":
-                # sudo is told the file, and refuses what its rules do not let through; what else would do with it
-                # nobody knows, and a change must not reach another cluster.
+                # sudo passes the file on and refuses what its rules do not allow. What another prefix does with it is
+                # unknown, and a change must not reach another cluster.
                 raise ValueError("beside conf only sudo may stand in prefix: another one must set SLURM_CONF itself")
-        if "rest" in self.roads:
+        if "rest" in self.transports:
             if (self.url is None) == (self.socket is None):
                 raise ValueError("rest needs either url or socket")
             if self.url is not None:
@@ -95,5 +100,4 @@ DESCRIPTOR = Descriptor(
     title="Slurm",
     settings=SlurmSettings,
     opens="collectors.slurm.sources:open_sources",
-    automatic=True,
 )

@@ -1,4 +1,4 @@
-"""Slurm's little languages: times, durations, counts, TRES and GRES strings. Nothing here raises, whatever the text."""
+"""Slurm's text formats: times, durations, counts, TRES and GRES strings. No function here raises, whatever the text."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from functools import lru_cache
 from math import isfinite
 
 _UNSET = frozenset({"", "N/A", "n/a", "Unknown", "None", "NONE", "(null)", "(none)", "NULL", "INVALID", "NOT_SET"})
-#: More than 64 bits hold is nothing that Slurm counts, and JSON could not carry it.
+#: A larger number is not a count of Slurm's, and JSON could not carry it.
 _MOST = 1 << 62
 _NO_LIMIT = frozenset({"UNLIMITED", "INFINITE", "Partition_Limit", "infinite", "unlimited"})
 
 
 def text_or_none(value: str) -> str | None:
-    """The value, or None where Slurm writes one of its words for nothing."""
+    """The value, or None for Slurm's words for "nothing"."""
     return None if value in _UNSET else value
 
 
 def whole(value: str) -> bool:
-    """True for what int() takes and 64 bits hold: ASCII digits (`"²".isdigit()` is true as well), 18 at most."""
+    """True for what int() accepts and 64 bits hold: at most 18 ASCII digits (`"²".isdigit()` is true as well)."""
     return len(value) <= 18 and value.isdecimal() and value.isascii()
 
 
 def integer(value: str) -> int | None:
-    """A count; Slurm shortens some (`10K`, `1.50M`, by 1024) and writes ranges (`2-4`, of which the least counts)."""
+    """A count. Slurm shortens some (`10K`, `1.50M`, by 1024) and writes ranges (`2-4`; the lower bound is returned)."""
     return int(value) if whole(value) else _odd_integer(value)
 
 
 def signed(value: str) -> int | None:
-    """A whole number that may be below zero."""
+    """A whole number that may be negative."""
     digits = value.removeprefix("-")
     return int(value) if whole(digits) else None
 
@@ -46,7 +46,7 @@ _SHORTENED = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)([KMGTP]?)(?:-[0-9.]{1,
 
 
 def real(value: str) -> float | None:
-    """A number with a fraction, None for Slurm's N/A."""
+    """A decimal number, None for Slurm's N/A."""
     try:
         number = float(value)
     except ValueError:
@@ -83,9 +83,9 @@ def duration_s(value: str) -> int | None:
 
 @lru_cache(maxsize=8192)
 def tres_gpus(value: str) -> int | None:
-    """GPUs in a TRES string (`cpu=8,gres/gpu=8,gres/gpu:h100=8`); the untyped total counts, else the sum of types.
+    """GPUs in a TRES string (`cpu=8,gres/gpu=8,gres/gpu:h100=8`): the untyped total, else the sum of the types.
 
-    None when the string names no GPU: whether that means none or not recorded is for the caller to know.
+    None if the string names no GPU: only the caller knows whether that means none or not recorded.
     """
     if "gpu" not in value:
         return None
@@ -104,11 +104,11 @@ def tres_gpus(value: str) -> int | None:
 
 @lru_cache(maxsize=8192)
 def gres_gpus(value: str) -> tuple[int, str | None, str | None]:
-    """GPUs in a GRES string: count, type, and the indices where it lists them.
+    """GPUs in a GRES string: count, type, and the indices if it lists them.
 
-    Takes `gpu:h100:8`, `gpu:8`, `gres:gpu:h100:8`, `gres/gpu:h100=8`, `gpu:h100:3(IDX:0-1,5)`, `gpu:h100:8(S:0-1)`,
-    `gpu:(null):4(IDX:0-3)`, `gpu:a100:no_consume:4`, and several, parted by commas outside brackets. Other
-    GRES count nothing.
+    Accepts `gpu:h100:8`, `gpu:8`, `gres:gpu:h100:8`, `gres/gpu:h100=8`, `gpu:h100:3(IDX:0-1,5)`, `gpu:h100:8(S:0-1)`,
+    `gpu:(null):4(IDX:0-3)`, `gpu:a100:no_consume:4`, and several, separated by commas outside brackets. Other GRES are
+    ignored.
     """
     count, kind, indices = 0, None, []
     for part in _GRES_COMMA.split(value):
@@ -127,7 +127,7 @@ def gres_gpus(value: str) -> tuple[int, str | None, str | None]:
 
 
 def requested_gpus(value: str) -> int:
-    """GPUs that a job requests, in a GRES or TRES string. Of two requests of the same type Slurm keeps the last: with
+    """GPUs that a job requests, from a GRES or TRES string. Of two requests of the same type Slurm keeps the last: with
     `gres/gpu:2,gres/gpu:1`, which sbatch makes of `--gpus-per-node=2 --gres=gpu:1`, a job holds 1 (25.11.7)."""
     last: dict[str | None, int] = {}
     for part in value.split(","):
@@ -139,7 +139,7 @@ def requested_gpus(value: str) -> int:
 
 @lru_cache(maxsize=8192)
 def gpu_types(value: str) -> tuple[str | None, int]:
-    """The types of GPUs that a GRES string names, joined by "+", and how many of its GPUs are MIG slices."""
+    """The GPU types in a GRES string, joined by "+", and how many of its GPUs are MIG slices."""
     named: list[str] = []
     slices = 0
     for part in _GRES_COMMA.split(value):
@@ -151,7 +151,7 @@ def gpu_types(value: str) -> tuple[str | None, int]:
 
 
 def is_slice(gpu_type: str) -> bool:
-    """Whether this type is a MIG slice (`1g.10gb`, `nvidia_b200_2g.45gb`), which Slurm counts as a GPU."""
+    """Whether this type is a MIG slice (`1g.10gb`, `nvidia_b200_2g.45gb`). Slurm counts a slice as a GPU."""
     return _MIG.search(gpu_type) is not None
 
 

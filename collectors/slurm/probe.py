@@ -1,4 +1,4 @@
-"""Tries the roads to a Slurm, each once: what is at its end, what a reading costs, what it cannot do there."""
+"""Probes each transport to a Slurm once: what answers, what a reading costs, what it cannot do there."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from msgspec import Struct
 from collectors.model import Fault, Operation, Rights, SourceFault
 
 from . import SlurmSettings, operations
-from .sources import open_road
-from .transport import KINDS, About, Road, TransportReader, unsupported
+from .sources import open_by_name
+from .transport import KINDS, SlurmTransport, TransportInfo, TransportReader, unsupported
 
-#: In the order in which they are told; `rest` only where it is configured: there is no address to guess.
-ROADS = ("cli", "rest", "native")
+#: In the order of the report. `rest` is included only if it is configured: its address cannot be guessed.
+TRANSPORTS = ("cli", "rest", "native")
 
 
 class ProbeRead(Struct, frozen=True, kw_only=True):
@@ -22,32 +22,32 @@ class ProbeRead(Struct, frozen=True, kw_only=True):
 
     ms: float | None = None
     size: int | None = None
-    """Bytes of the answer, None where that cannot be said."""
+    """Bytes of the answer, None if unknown."""
     fault: Fault | None = None
 
 
-class TransportProbe(Struct, frozen=True, kw_only=True):
-    """One road."""
+class TransportProbe(Struct, frozen=True, kw_only=True, rename={"transport": "road"}):
+    """The result of probing one transport."""
 
-    road: str
+    transport: str
     use: str
-    """transport or fallback, as it is configured; "" is neither."""
-    about: About | None = None
+    """"transport" or "fallback" as configured; "" for neither."""
+    about: TransportInfo | None = None
     fault: Fault | None = None
-    """Why it does not work; then there is nothing more."""
+    """Why it does not work; then the other fields are empty."""
     rights: Rights | None = None
     reads: Mapping[str, ProbeRead] = {}
     cannot: Mapping[str, str] = {}
-    """What it cannot do there, and why."""
+    """What it cannot do there, to the reason."""
 
 
-def uses(settings: SlurmSettings) -> Mapping[str, str]:
-    """Every road that there may be, to its use: transport, fallback, or "" for one that is not configured."""
+def transport_uses(settings: SlurmSettings) -> Mapping[str, str]:
+    """Every possible transport to its use: "transport", "fallback", or "" if it is not configured."""
     chosen: dict[str, str] = {settings.transport: "transport", **dict.fromkeys(settings.fallback, "fallback")}
-    return {name: chosen.get(name, "") for name in ROADS if name != "rest" or name in chosen}
+    return {name: chosen.get(name, "") for name in TRANSPORTS if name != "rest" or name in chosen}
 
 
-def tried(
+def probe_transport(
     name: str,
     use: str,
     cluster: str,
@@ -55,39 +55,40 @@ def tried(
     kinds: Sequence[str] = KINDS,
     actions: Mapping[str, Operation | None] = {},
 ) -> TransportProbe:
-    """One road, with a reading of each of these kinds. Blocks; raises nothing for what a road does."""
-    road = open_road(name, cluster, settings)
-    # All are open before the first question: the last one that is closed gives back what the road holds.
-    readers = {kind: road.reader(kind) for kind in kinds if unsupported(name, kind) is None}
+    """Probe one transport with one reading of each of these kinds. Blocks; a failing transport is a fault in the
+    result. `actions` are the names by which operations are reported that it cannot do."""
+    transport = open_by_name(name, cluster, settings)
+    # Open all readers before the first read: closing the last one releases what they share.
+    readers = {kind: transport.reader(kind) for kind in kinds if unsupported(name, kind) is None}
     try:
-        about = road.about()
-        cannot = _limits(road, actions)
+        about = transport.about()
+        cannot = _limits(transport, actions)
         told = {kind: _read(reader) for kind, reader in readers.items() if kind not in cannot}
     except SourceFault as error:
-        return TransportProbe(road=name, use=use, fault=error.fault)
+        return TransportProbe(transport=name, use=use, fault=error.fault)
     finally:
         for reader in readers.values():
             reader.close()
     rights = next((found for _, found in told.values() if found is not None), None)
     reads = {kind: read for kind, (read, _) in told.items()}
-    return TransportProbe(road=name, use=use, about=about, rights=rights, reads=reads, cannot=cannot)
+    return TransportProbe(transport=name, use=use, about=about, rights=rights, reads=reads, cannot=cannot)
 
 
-def _limits(road: Road, actions: Mapping[str, Operation | None]) -> dict[str, str]:
+def _limits(transport: SlurmTransport, actions: Mapping[str, Operation | None]) -> dict[str, str]:
     """What it cannot do there, and why: kinds, actions, and `ACTION tasks` where only tasks of arrays are refused."""
-    found = {kind: why for kind in KINDS if (why := road.unsupported(kind)) is not None}
+    found = {kind: why for kind in KINDS if (why := transport.unsupported(kind)) is not None}
     for name, operation in actions.items():
         if not isinstance(operation, operations.SlurmOperation):
             continue
-        if (why := road.unsupported(operation)) is not None:
+        if (why := transport.unsupported(operation)) is not None:
             found[name] = why
-        elif (why := road.unsupported(operation, "tasks")) is not None:
+        elif (why := transport.unsupported(operation, "tasks")) is not None:
             found[f"{name} tasks"] = why
     return found
 
 
 def _read(reader: TransportReader) -> tuple[ProbeRead, Rights | None]:
-    """What a reading cost, and the rights where it told them."""
+    """The cost of a reading, and the rights if this kind contains them."""
     began = time.monotonic()
     try:
         facts = reader.read()

@@ -1,4 +1,4 @@
-"""Opens the sources of one Slurm: six collectors over the roads that are configured, and reads of named things."""
+"""Opens the sources of one Slurm over the configured transports, and reads of named objects."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TypeVar
 import msgspec
 
 from collectors.model import (
+    AccountingReader,
     Budget,
     Collector,
     Facts,
     Job,
     JobDetail,
-    Ledger,
     Node,
     Partition,
     Reservation,
@@ -23,32 +23,32 @@ from collectors.model import (
     User,
 )
 from collectors.nodestate import reboot_overdue
-from collectors.shared_readings import Shelf
+from collectors.shared_readings import SharedCache
 
 from . import SlurmSettings
-from .commands.accounting import Accounts
-from .transport import KINDS, OPTIONAL, Road, ShownReader, TransportReader, first_that_can, unsupported
+from .commands.accounting import SlurmAccounting
+from .transport import KINDS, OPTIONAL, ShownReader, SlurmTransport, TransportReader, first_capable, unsupported
 
 T = TypeVar("T")
 
-#: How many times slower than jobs and nodes a source moves.
+#: Factor on the interval of nodes and jobs, for kinds that change more slowly.
 _SLOW = {"partitions": 6.0, "reservations": 6.0, "diag": 6.0, "control": 30.0}
-#: Milliseconds by which one more row makes the interval longer, to three times the floor: 30 s at 12,000 nodes, where
-#: the answer of scontrol is 6 MB, and at 20,000 jobs.
+#: Milliseconds that each row adds to the interval, up to three times the floor: 30 s at 12,000 nodes, where the answer
+#: of scontrol is 6 MB, and at 20,000 jobs.
 _ROW_MS = {"nodes": 2.5, "jobs": 1.5}
 
 
 class SlurmSource:
-    """One kind of facts, read over one road."""
+    """One kind of facts, read over one transport."""
 
     def __init__(self, kind: str, settings: SlurmSettings, reader: TransportReader) -> None:
         self.name = f"slurm.{kind}"
         self.floor_s = settings.interval_s * _SLOW.get(kind, 1.0)
         if kind == "rights":
-            # sudo writes each question into its log, so it is asked seldom.
+            # sudo logs every call, so rights are read seldom behind a prefix.
             self.floor_s = 3600.0 if settings.prefix else 900.0
         elif kind == "topology":
-            # It changes when somebody moves a rack.
+            # The topology changes only when racks are rewired.
             self.floor_s = 1800.0
         self.row_ms = _ROW_MS.get(kind, 0.0)
         self.budget: Budget = settings.budget
@@ -61,17 +61,17 @@ class SlurmSource:
         return facts if facts.nodes is None else _with_overdue(facts, facts.nodes, time.time(), self._reboot_s)
 
     def show(self, ids: frozenset[str]) -> None:
-        """The rows that a screen shows now: a road on which all of them are dear reads these each time."""
+        """Set the rows on the screen. A transport where reading all rows is expensive reads these every time."""
         if isinstance(self.reader, ShownReader):
             self.reader.show(ids)
 
     def close(self) -> None:
-        """Wait for nothing any more."""
+        """Stop waiting."""
         self.reader.close()
 
 
 def _with_overdue(facts: Facts, nodes: Mapping[str, Node], now: float, limit_s: float) -> Facts:
-    """A node whose reboot takes longer than the limit is down, whatever its flag says."""
+    """The facts with each node shown as down whose reboot takes longer than the limit."""
     late = {
         name: msgspec.structs.replace(node, display="down")
         for name, node in nodes.items()
@@ -80,138 +80,138 @@ def _with_overdue(facts: Facts, nodes: Mapping[str, Node], now: float, limit_s: 
     return msgspec.structs.replace(facts, nodes={**nodes, **late}) if late else facts
 
 
-class LentSource(SlurmSource):
-    """One whose readings the consoles of a user share."""
+class SharedSlurmSource(SlurmSource):
+    """A source whose readings are shared by the consoles of one user."""
 
-    def __init__(self, kind: str, settings: SlurmSettings, reader: TransportReader, shelf: Shelf) -> None:
+    def __init__(self, kind: str, settings: SlurmSettings, reader: TransportReader, shared_cache: SharedCache) -> None:
         super().__init__(kind, settings, reader)
-        self.shelf = shelf
+        self.shared_cache = shared_cache
 
     def collect(self) -> Facts:
-        """Read it once, or take what another console of this user has just read. Raises SourceFault."""
-        self.shelf.begin()
+        """Read it once, or take the reading that another console of this user just made. Raises SourceFault."""
+        self.shared_cache.begin()
         facts = super().collect()
-        taken = self.shelf.taken
+        taken = self.shared_cache.taken
         return facts if taken is None else msgspec.structs.replace(facts, taken=taken)
 
     def lend(self, since: float) -> None:
-        """From now on a reading of another console will do that was begun at this monotonic moment or later."""
-        self.shelf.lend(since)
+        """From now on accept another console's reading that began at this monotonic time or later."""
+        self.shared_cache.lend(since)
 
 
-class NoRoad:
-    """Stands for the reader of a kind that no configured road can read: unknown, with the reason."""
+class UnreadableKind:
+    """The reader of a kind that no configured transport can read; every read raises a fault with the reason."""
 
-    shelf = None
+    shared_cache = None
     size = None
 
-    def __init__(self, kind: str, roads: Sequence[Road]) -> None:
-        self._fault = SourceFault("missing", *_no_road(kind, roads))
+    def __init__(self, kind: str, transports: Sequence[SlurmTransport]) -> None:
+        self._fault = SourceFault("missing", *_none_can(kind, transports))
 
     def read(self) -> Facts:
-        """Raises SourceFault, always."""
+        """Always raises SourceFault."""
         raise self._fault
 
     def close(self) -> None:
         """Nothing to do."""
 
 
-def _no_road(what: str, roads: Sequence[Road]) -> tuple[str, str]:
-    whys = "; ".join(f"{road.name}: {unsupported(road.name, what) or 'not here'}" for road in roads)
+def _none_can(what: str, transports: Sequence[SlurmTransport]) -> tuple[str, str]:
+    whys = "; ".join(f"{transport.name}: {unsupported(transport.name, what) or 'not here'}" for transport in transports)
     return f"{what} cannot be read over {whys}", 'slurm = { …, fallback = ["cli"] } reads it through the commands'
 
 
 def open_sources(cluster: str, settings: SlurmSettings) -> Sequence[Collector]:
     """The sources of one Slurm. Starts nothing."""
-    roads = open_roads(cluster, settings)
-    there = [kind for kind in KINDS if kind not in OPTIONAL or first_that_can(roads, kind) is not None]
-    return [_source(kind, settings, roads) for kind in there]
+    transports = open_transports(cluster, settings)
+    there = [kind for kind in KINDS if kind not in OPTIONAL or first_capable(transports, kind) is not None]
+    return [_source(kind, settings, transports) for kind in there]
 
 
-def _source(kind: str, settings: SlurmSettings, roads: Sequence[Road]) -> SlurmSource:
-    road = first_that_can(roads, kind)
-    reader: TransportReader = NoRoad(kind, roads) if road is None else road.reader(kind)
-    if reader.shelf is not None:
-        return LentSource(kind, settings, reader, reader.shelf)
+def _source(kind: str, settings: SlurmSettings, transports: Sequence[SlurmTransport]) -> SlurmSource:
+    transport = first_capable(transports, kind)
+    reader: TransportReader = UnreadableKind(kind, transports) if transport is None else transport.reader(kind)
+    if reader.shared_cache is not None:
+        return SharedSlurmSource(kind, settings, reader, reader.shared_cache)
     return SlurmSource(kind, settings, reader)
 
 
-def open_roads(cluster: str, settings: SlurmSettings) -> tuple[Road, ...]:
-    """The configured road, and those that stand in for it, in order. Starts nothing."""
-    return tuple(open_road(name, cluster, settings) for name in settings.roads)
+def open_transports(cluster: str, settings: SlurmSettings) -> tuple[SlurmTransport, ...]:
+    """The configured transport and its fallbacks, in order. Starts nothing."""
+    return tuple(open_by_name(name, cluster, settings) for name in settings.transports)
 
 
-def open_road(name: str, cluster: str, settings: SlurmSettings) -> Road:
-    """One road by its name; only what it needs is imported."""
+def open_by_name(name: str, cluster: str, settings: SlurmSettings) -> SlurmTransport:
+    """One transport by its name. Only what it needs is imported."""
     if name == "rest":
-        from .rest.rest_transport import RestRoad
+        from .rest.rest_transport import RestTransport
 
-        return RestRoad(settings)
+        return RestTransport(settings)
     if name == "native":
-        from .native.native_transport import NativeRoad
+        from .native.native_transport import NativeTransport
 
-        return NativeRoad(settings)
-    from .commands.commands_transport import CliRoad
+        return NativeTransport(settings)
+    from .commands.commands_transport import CliTransport
 
-    return CliRoad(settings, cluster)
+    return CliTransport(settings, cluster)
 
 
-class Roads:
-    """Reads what is named over the first road that can."""
+class FallbackTransport:
+    """Reads named objects over the first transport that can."""
 
-    def __init__(self, roads: Sequence[Road]) -> None:
-        self._roads = tuple(roads)
+    def __init__(self, transports: Sequence[SlurmTransport]) -> None:
+        self._transports = tuple(transports)
 
     def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
         """The nodes of these names as they are now."""
-        return self._over("read_nodes", lambda road: road.read_nodes(names))
+        return self._over("read_nodes", lambda transport: transport.read_nodes(names))
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
         """The jobs of these ids as they are now."""
-        return self._over("read_jobs", lambda road: road.read_jobs(ids))
+        return self._over("read_jobs", lambda transport: transport.read_jobs(ids))
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
         """The jobs that hold one of these nodes now."""
-        return self._over("read_jobs_on", lambda road: road.read_jobs_on(nodes))
+        return self._over("read_jobs_on", lambda transport: transport.read_jobs_on(nodes))
 
     def read_partitions(self, names: Sequence[str]) -> Mapping[str, Partition]:
         """The partitions of these names as they are now."""
-        return self._over("read_partitions", lambda road: road.read_partitions(names))
+        return self._over("read_partitions", lambda transport: transport.read_partitions(names))
 
     def read_reservations(self, names: Sequence[str]) -> Mapping[str, Reservation]:
         """The reservations of these names as they are now."""
-        return self._over("read_reservations", lambda road: road.read_reservations(names))
+        return self._over("read_reservations", lambda transport: transport.read_reservations(names))
 
     def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
         """The jobs that asked for this reservation, running and waiting."""
-        return self._over("read_jobs_in", lambda road: road.read_jobs_in(reservation))
+        return self._over("read_jobs_in", lambda transport: transport.read_jobs_in(reservation))
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
         """The users of these names, with the limits that slurmdbd keeps for them."""
-        return self._over("read_users", lambda road: road.read_users(names))
+        return self._over("read_users", lambda transport: transport.read_users(names))
 
     def job_detail(self, job: str) -> JobDetail:
         """Everything about one job."""
-        return self._over("job_detail", lambda road: road.job_detail(job))
+        return self._over("job_detail", lambda transport: transport.job_detail(job))
 
-    def _over(self, what: str, read: Callable[[Road], T]) -> T:
-        for road in self._roads:
-            if unsupported(road.name, what) is None:
-                return read(road)
-        raise SourceFault("missing", *_no_road(what, self._roads))
+    def _over(self, what: str, read: Callable[[SlurmTransport], T]) -> T:
+        for transport in self._transports:
+            if unsupported(transport.name, what) is None:
+                return read(transport)
+        raise SourceFault("missing", *_none_can(what, self._transports))
 
 
 def open_transport(cluster: str, settings: SlurmSettings) -> Transport:
-    """Reads on demand."""
-    roads = open_roads(cluster, settings)
-    return roads[0] if len(roads) == 1 else Roads(roads)
+    """The transport for reads on demand."""
+    transports = open_transports(cluster, settings)
+    return transports[0] if len(transports) == 1 else FallbackTransport(transports)
 
 
-def open_ledger(cluster: str, settings: SlurmSettings) -> Ledger:
-    """The accounting of one Slurm: through its commands where these are configured, else through slurmrestd, which
-    tells no events. Starts nothing."""
-    if "rest" in settings.roads and "cli" not in settings.roads:
-        from .rest.accounting import RestAccounts
+def open_accounting(cluster: str, settings: SlurmSettings) -> AccountingReader:
+    """The accounting of one Slurm: through its commands if these are configured, else through slurmrestd, which has no
+    node events. Starts nothing."""
+    if "rest" in settings.transports and "cli" not in settings.transports:
+        from .rest.accounting import RestAccounting
 
-        return RestAccounts(settings)
-    return Accounts(settings)
+        return RestAccounting(settings)
+    return SlurmAccounting(settings)

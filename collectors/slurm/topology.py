@@ -1,4 +1,4 @@
-"""Which nodes form an NVLink domain, as a person laid it out: the site's racks, else the blocks of Slurm's topology."""
+"""Which nodes form an NVLink domain: by the site's racks, else by the blocks of Slurm's topology."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Mapping
 from collectors.clean import clean, decode
 from collectors.model import Domain, SourceFault
 from collectors.nodeset import natural_key
-from collectors.racks import RackRule, listed, rack_of, switches
-from collectors.shared_readings import RunsCommands
+from collectors.racks import RackRule, leaf_switches, rack_lookup, rack_of
+from collectors.shared_readings import CommandRunner
 
 from .commands.fenced_reads import ask, names_in
 from .commands.nodes import inventory
 
-#: One block, as 24.11 and 26.05 print it, whichever file it was written in. Without a topology they print nothing.
+#: One block, as 24.11 and 26.05 print it, whichever file it was written in. Without a topology they print none.
 _BLOCK = re.compile(r"^BlockName=(\S+) .*?Nodes=(\S+)", re.M)
 
 
-def domains(racks: RackRule | None, deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, Domain]:
-    """The domains by name; empty where nobody laid any out. Raises SourceFault.
+def domains(racks: RackRule | None, deadline_s: float, run: CommandRunner | None = None) -> Mapping[str, Domain]:
+    """The domains by name; empty if none are configured. Raises SourceFault.
 
-    Where the configuration says that the racks are domains, they are: what a person wrote down wins.
+    If the configuration says that racks are domains, it takes precedence over Slurm's topology.
     """
     if racks is not None and racks.domains:
-        where = rack_of(racks) or listed(_switches(_topology(deadline_s, run)))
+        where = rack_of(racks) or rack_lookup(_switches(_topology(deadline_s, run)))
         found: dict[str, list[str]] = {}
         for name in inventory(deadline_s, run):
             found.setdefault(where(name) or "", []).append(name)
@@ -44,13 +44,13 @@ def _made(found: Mapping[str, list[str]], said_by: str) -> dict[str, Domain]:
     }
 
 
-def _topology(deadline_s: float, run: RunsCommands | None) -> str:
+def _topology(deadline_s: float, run: CommandRunner | None) -> str:
     return decode(ask(["scontrol", "show", "topology", "-o"], deadline_s, run=run))
 
 
 def _switches(topology: str) -> Mapping[str, str]:
     try:
-        return switches(topology)
+        return leaf_switches(topology)
     except ValueError as error:
         raise SourceFault(
             "malformed", f"scontrol show topology: {clean(str(error))}", "run it by hand to see"

@@ -1,8 +1,8 @@
-"""The roads to Slurm: its commands, slurmrestd, and pyslurm. What each must offer, and what it cannot do, as data.
+"""The transports to Slurm (commands, slurmrestd, pyslurm): what each must offer, and as data what each cannot do.
 
-A road reads all of a kind (`reader`), reads what is named (`Transport`), and has a writer beside it (`RoadWriter`,
-which only the gate opens). What a road cannot do goes over the next one that the configuration names in `fallback`,
-or is refused with the reason that stands in `LIMITS`. The command line can do everything.
+A transport reads all rows of a kind (`reader`) and named objects (`Transport`), and has a writer (`TransportWriter`,
+which only the gate opens). What a transport cannot do goes over the next one in the configuration's `fallback`, or is
+refused with the reason in `LIMITS`. The command line can do everything.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from collectors.model import (
     User,
     Writer,
 )
-from collectors.shared_readings import Shelf
+from collectors.shared_readings import SharedCache
 
 from . import operations
 
-#: What a road may read all of; each is a source of its own (`slurm.nodes`).
+#: Kinds that a transport may read in full; each is a source of its own (`slurm.nodes`).
 KINDS = ("nodes", "jobs", "partitions", "reservations", "diag", "rights", "topology", "control")
-#: Of these what only some sites have: over roads that cannot read it there is no source, and no fault.
+#: Kinds that only some sites have. Without a transport that can read one there is no source, and no fault.
 OPTIONAL = frozenset({"topology", "control"})
-#: What it may read of what is named: the methods of `collectors.model.Transport`.
+#: Reads of named objects: the methods of `collectors.model.Transport`.
 NAMED = ("read_nodes", "read_jobs", "read_jobs_on", "read_partitions", "read_reservations", "read_jobs_in",
          "read_users", "job_detail")  # fmt: skip
-#: What goes by command alone, and by which: of these no other road is asked, whatever it could.
+#: Operations sent by command only, and why; no other transport is used for them, even if it could.
 _COMMANDS_ONLY: Mapping[type[Operation], str] = {
     operations.UpdateJob: "wacht changes jobs by scontrol alone",
     operations.JobCommand: "wacht does that to jobs by scontrol alone",
@@ -67,59 +67,59 @@ _READ_BY_COMMAND = {
 
 
 class TransportLimit(Struct, frozen=True, kw_only=True):
-    """Something that a road cannot do, or not with every version."""
+    """Something that a transport cannot do, or not with every version."""
 
-    road: str
+    transport: str
     what: str | Operation
     """A kind of KINDS, a method of NAMED, or an operation."""
     of: Literal["all", "tasks", "timed"] = "all"
     """Whether it concerns all of the operation, tasks of arrays and parts of heterogeneous jobs, or a drain with an
     end."""
     since: int | None = None
-    """The data parser (45 of v0.0.45) from which on it can; None is never."""
+    """The first data parser that can do it (45 means v0.0.45); None: no parser can."""
     slurmdbd: bool = False
-    """It can after all where slurmdbd keeps the accounts."""
+    """It can do it where slurmdbd keeps the accounts."""
     why: str
-    """Said to a person, after the road's name: "slurmrestd has no call that …"."""
+    """The reason for the user, shown after the transport's name: "slurmrestd has no call that …"."""
 
 
-#: Everything that is not in here, every road can do. Tried on living daemons: tests/lab/test_roads_lab.py.
+#: Every transport can do whatever is not listed here. Verified on running daemons: tests/lab/test_transports_lab.py.
 LIMITS: tuple[TransportLimit, ...] = (
-    TransportLimit(road="rest", what="topology", why="slurmrestd has no call for the topology"),
-    TransportLimit(road="native", what="topology", why="pyslurm has no call for the topology"),
-    TransportLimit(road="native", what="control", why="pyslurm has no call that pings"),
-    TransportLimit(road="rest", what=operations.REBOOT, why="slurmrestd has no call that reboots"),
+    TransportLimit(transport="rest", what="topology", why="slurmrestd has no call for the topology"),
+    TransportLimit(transport="native", what="topology", why="pyslurm has no call for the topology"),
+    TransportLimit(transport="native", what="control", why="pyslurm has no call that pings"),
+    TransportLimit(transport="rest", what=operations.REBOOT, why="slurmrestd has no call that reboots"),
     TransportLimit(
-        road="rest", what=operations.REQUEUE, since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"
+        transport="rest", what=operations.REQUEUE, since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"
     ),
     TransportLimit(
-        road="rest", what=operations.REQUEUE_HOLD, since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"
+        transport="rest", what=operations.REQUEUE_HOLD, since=45, why="slurmrestd can requeue from v0.0.45 (26.05) on"
     ),
     # Seen on 24.11.5 and 26.05.5: where the caller may not cancel that job, slurmctld answers nobody any more.
     TransportLimit(
-        road="rest",
+        transport="rest",
         what=operations.CANCEL,
         slurmdbd=True,
         why="slurmrestd cancels with a call by which a slurmctld without slurmdbd hangs when it refuses",
     ),
     TransportLimit(
-        road="rest", what=operations.USER_HOLD, why="slurmrestd has no call for a hold that its owner can lift"
+        transport="rest", what=operations.USER_HOLD, why="slurmrestd has no call for a hold that its owner can lift"
     ),
     *(
-        TransportLimit(road="rest", what=one, of="tasks", why="slurmrestd refuses to change a task of an array")
+        TransportLimit(transport="rest", what=one, of="tasks", why="slurmrestd refuses to change a task of an array")
         for one in (operations.HOLD, operations.RELEASE, operations.PRIORITY)
     ),
     *(
-        TransportLimit(road=road, what=what, why=why)
-        for road in ("rest", "native")
+        TransportLimit(transport=transport, what=what, why=why)
+        for transport in ("rest", "native")
         for what, why in _READ_BY_COMMAND.items()
     ),
-    TransportLimit(road="native", what=operations.REBOOT, why="pyslurm has no call that reboots"),
-    TransportLimit(road="native", what=operations.USER_HOLD, why="pyslurm 25.11.2 crashes on a hold by the owner"),
-    TransportLimit(road="native", what=operations.DRAIN, of="timed", why="pyslurm cannot set ResumeAfter"),
+    TransportLimit(transport="native", what=operations.REBOOT, why="pyslurm has no call that reboots"),
+    TransportLimit(transport="native", what=operations.USER_HOLD, why="pyslurm 25.11.2 crashes on a hold by the owner"),
+    TransportLimit(transport="native", what=operations.DRAIN, of="timed", why="pyslurm cannot set ResumeAfter"),
     *(
         TransportLimit(
-            road="native",
+            transport="native",
             what=one,
             of="tasks",
             why="pyslurm changes tasks that wait only with all that wait of their array",
@@ -136,96 +136,104 @@ LIMITS: tuple[TransportLimit, ...] = (
 )
 
 
-class There(Struct, frozen=True, kw_only=True):
-    """What a road is known to lead to."""
+class ServerInfo(Struct, frozen=True, kw_only=True):
+    """What is known of the server behind a transport."""
 
     parser: int | None = None
-    """The data parser in use (45 of v0.0.45); None where that is not known, or there is none."""
+    """The data parser in use (45 means v0.0.45); None if unknown, or if there is none."""
     slurmdbd: bool | None = None
-    """Whether slurmdbd keeps the accounts."""
+    """Whether slurmdbd keeps the accounts; None if unknown."""
 
 
-def unsupported(road: str, what: str | Operation, there: There | None = None, of: str = "all") -> str | None:
-    """Why this road cannot do that there, None where it can. `there` None: why it can nowhere."""
-    if road != "cli" and isinstance(what, operations.SlurmOperation) and what not in _SHARED:
+def unsupported(
+    transport: str, what: str | Operation, server_info: ServerInfo | None = None, of: str = "all"
+) -> str | None:
+    """Why this transport cannot do that on this server, None if it can. With `server_info` None: why it can do it on no
+    server. `of` as in `TransportLimit`."""
+    if transport != "cli" and isinstance(what, operations.SlurmOperation) and what not in _SHARED:
         return _COMMANDS_ONLY[type(what)]
     for limit in LIMITS:
-        if limit.road == road and limit.what == what and limit.of in {"all", of} and not _overcome(limit, there):
+        known = limit.transport == transport and limit.what == what and limit.of in {"all", of}
+        if known and not _overcome(limit, server_info):
             return limit.why
     return None
 
 
-def unsupported_targets(road: str, change: Change, there: There | None = None) -> dict[str, str]:
-    """Target to why this road cannot do that change to it there; `there` None: nowhere. Empty where it can."""
+def unsupported_targets(transport: str, change: Change, server_info: ServerInfo | None = None) -> dict[str, str]:
+    """Target to why this transport cannot do that to it on this server, or with `server_info` None on any server."""
     operation = operations.operation_of(change)
     timed = change.resume_after_s is not None
     found = {}
     for target in change.targets:
         part = change.kind == "job" and ("_" in target or "+" in target)
-        why = unsupported(road, operation, there, "timed" if timed else "tasks" if part else "all")
+        why = unsupported(transport, operation, server_info, "timed" if timed else "tasks" if part else "all")
         if why is not None:
             found[target] = why
     return found
 
 
-def _overcome(limit: TransportLimit, there: There | None) -> bool:
-    """Whether a limit does not hold there."""
+def _overcome(limit: TransportLimit, server_info: ServerInfo | None) -> bool:
+    """Whether a limit does not apply to this server."""
     if limit.slurmdbd:
-        return there is None or there.slurmdbd is True
-    return limit.since is not None and (there is None or (there.parser is not None and there.parser >= limit.since))
+        return server_info is None or server_info.slurmdbd is True
+    return limit.since is not None and (
+        server_info is None or (server_info.parser is not None and server_info.parser >= limit.since)
+    )
 
 
-class About(Struct, frozen=True, kw_only=True):
-    """What a road says of itself when it is tried (`wacht doctor`)."""
+class TransportInfo(Struct, frozen=True, kw_only=True, rename={"transport": "road"}):
+    """What a transport reports when it is probed (`wacht doctor`)."""
 
-    road: str
+    transport: str
     where: str
     """The path of scontrol, the address of slurmrestd, the library."""
     version: str | None = None
-    """Of Slurm at the other end."""
+    """The version of Slurm at the other end."""
     parser: str | None = None
     """The data parser in use (v0.0.42), where there is one."""
     user: str | None = None
-    """Whom Slurm sees."""
+    """The user that Slurm sees."""
 
 
 class TransportReader(Protocol):
-    """Reads all of one kind, again and again, always in the same thread.
+    """Reads all rows of one kind repeatedly, always in the same thread.
 
-    It remembers what it read: a row that did not change is the same object as before.
+    It remembers what it read: an unchanged row is the same object as before.
     """
 
     @property
-    def shelf(self) -> Shelf | None:
-        """Where consoles share what was read; None shares nothing. Who has one calls `shelf.run` for its commands."""
+    def shared_cache(self) -> SharedCache | None:
+        """The cache that consoles share, None if nothing is shared. A reader with a cache runs its commands through
+        `cache.run`."""
         ...
 
     @property
     def size(self) -> int | None:
-        """Bytes of the last answer, None where that cannot be said."""
+        """Bytes of the last answer, None if unknown."""
         ...
 
     def read(self) -> Facts:
-        """Read all of it now, with exactly this kind set in the Facts. Raises SourceFault; an empty answer is one,
-        unless something proves that there is truly nothing (no job, no reservation)."""
+        """Read all rows now and return Facts with exactly this kind set. Raises SourceFault, also for an empty answer
+        unless something proves that there are no rows (no job, no reservation)."""
         ...
 
     def close(self) -> None:
-        """Wait for nothing any more; may be called by another thread while `read` runs."""
+        """Stop waiting. Another thread may call this while `read` runs."""
         ...
 
 
 @runtime_checkable
 class ShownReader(Protocol):
-    """A reader or source that reads more often what a screen shows."""
+    """A reader or source that refreshes the rows on the screen more often."""
 
     def show(self, ids: frozenset[str]) -> None:
-        """These are on the screen now. May be called by another thread."""
+        """Set the ids that are on the screen now. May be called by another thread."""
         ...
 
 
-class Road(Transport, Protocol):
-    """One way to Slurm. Opening it starts nothing and asks nothing; every read may block and raises SourceFault."""
+class SlurmTransport(Transport, Protocol):
+    """One way to reach Slurm. Opening it starts no process and sends no request; every read may block and raises
+    SourceFault."""
 
     @property
     def name(self) -> str:
@@ -233,39 +241,39 @@ class Road(Transport, Protocol):
         ...
 
     def unsupported(self, what: str | Operation, of: str = "all") -> str | None:
-        """Why it cannot do that here (a kind, a method of NAMED or an operation), None where it can.
+        """Why it cannot do that here (a kind, a method of NAMED or an operation), None if it can.
 
-        Asks for the version where it must. Raises SourceFault where that is not told.
+        It asks for the version if needed. Raises SourceFault if the version is not available.
         """
         ...
 
     def reader(self, kind: str) -> TransportReader:
-        """A new reader of all of one kind; only for kinds that it can read."""
+        """A new reader of one kind. Only for kinds that this transport can read."""
         ...
 
-    def about(self) -> About:
-        """Try it: what is at its other end. Raises SourceFault."""
+    def about(self) -> TransportInfo:
+        """Probe it and return what is at the other end. Raises SourceFault."""
         ...
 
 
-class RoadWriter(Writer, Protocol):
-    """Sends a Change over one road. Stands in a module called `write`, which only the gate's own opener imports."""
+class TransportWriter(Writer, Protocol):
+    """Sends a Change over one transport. It lives in a module called `write` that only the gate's opener imports."""
 
     @property
     def name(self) -> str:
-        """Of the road."""
+        """The transport's name."""
         ...
 
     def unsupported_targets(self, change: Change) -> Mapping[str, str]:
-        """Target to why this road cannot do that to it; empty where it can do all of it. Raises SourceFault."""
+        """Target to the reason why this transport cannot change it; empty if it can change all. Raises SourceFault."""
         ...
 
 
-class FewByName:
-    """Partitions and reservations by name, for a road: there are few, so all of them are read."""
+class ReadsSmallKindsByName:
+    """Reads partitions and reservations by name by reading all of them: there are few."""
 
     def reader(self, kind: str) -> TransportReader:
-        """A new reader of all of one kind."""
+        """A new reader of one kind."""
         raise NotImplementedError
 
     def read_partitions(self, names: Sequence[str]) -> Mapping[str, Partition]:
@@ -279,11 +287,11 @@ class FewByName:
         return {name: rows[name] for name in names if name in rows}
 
     def read_jobs_in(self, reservation: str) -> Mapping[str, Job]:
-        """Raises SourceFault: only the commands tell which jobs asked for a reservation without listing all in full."""
+        """Raises SourceFault: only the commands list the jobs of a reservation without reading every job in full."""
         raise SourceFault("missing", "which jobs asked for a reservation is read by squeue alone", _BY_COMMAND)
 
     def read_users(self, names: Sequence[str]) -> Mapping[str, User]:
-        """Raises SourceFault: only sacctmgr is asked for users."""
+        """Raises SourceFault: users are read by sacctmgr only."""
         raise SourceFault("missing", "the limits of users are read by sacctmgr alone", _BY_COMMAND)
 
     def _all(self, kind: str) -> Facts:
@@ -294,6 +302,6 @@ class FewByName:
             reader.close()
 
 
-def first_that_can(roads: Sequence[Road], kind: str) -> Road | None:
-    """The road over which all of a kind is read: the first that can somewhere."""
-    return next((road for road in roads if unsupported(road.name, kind) is None), None)
+def first_capable(transports: Sequence[SlurmTransport], kind: str) -> SlurmTransport | None:
+    """The first transport that can read this kind on any server, None if there is none."""
+    return next((transport for transport in transports if unsupported(transport.name, kind) is None), None)

@@ -1,4 +1,4 @@
-"""Opens the writer of one Slurm over the transports that are configured. Only `console.gate.gate` may import this."""
+"""Opens the writer of one Slurm over the configured transports. Only `console.gate.gate` may import this."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collectors.model import Writer
 
 from . import SlurmSettings
 from .commands.write import CliWriter
-from .transport import RoadWriter
-from .transport_choice import ByRoad
+from .transport import TransportWriter
+from .transport_choice import FallbackWriter
 
 
 def open_writer(settings: SlurmSettings) -> Writer:
-    """The writer of one Slurm, over its roads. Starts nothing."""
-    writers = [_over(name, settings) for name in settings.roads]
-    return writers[0] if settings.roads == ("cli",) else ByRoad(writers)
+    """The writer of one Slurm. Starts nothing."""
+    writers = [_over(name, settings) for name in settings.transports]
+    return writers[0] if settings.transports == ("cli",) else FallbackWriter(writers)
 
 
-def _over(name: str, settings: SlurmSettings) -> RoadWriter:
+def _over(name: str, settings: SlurmSettings) -> TransportWriter:
     if name == "rest":
         from .rest.write import open_writer as open_rest
 

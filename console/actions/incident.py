@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from collectors.alertmanager.requests import COMMENT_CAP, DECLARE_INCIDENT, INCIDENT, INCIDENT_MOST_S
+from collectors.alertmanager.requests import COMMENT_CAP, DECLARE_INCIDENT, INCIDENT, MAX_INCIDENT_S
 from collectors.model import Alert, Change, Cluster, Matcher, NewSilence, Node, Partition, Silence
 from collectors.nodeset import expand, fold, names_in
 from console.health import failure_domains
@@ -97,7 +97,7 @@ def active_incidents(cluster: Cluster, now: float) -> tuple[Incident, ...]:
         told = _TELLS.fullmatch(one.comment)
         if told is None or one.state != "active" or one.ends is None or one.ends <= now:
             continue
-        if one.matchers != (Matcher(INCIDENT, told["name"]),) or one.ends - now > INCIDENT_MOST_S:
+        if one.matchers != (Matcher(INCIDENT, told["name"]),) or one.ends - now > MAX_INCIDENT_S:
             continue
         before = found.get(told["name"])
         found[told["name"]] = Incident(

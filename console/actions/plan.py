@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from collectors.model import Change, Cluster, Gpu, Job, JobDetail, Node
 from collectors.nodeset import fold
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 
 from .action import Action, Kind, Row
 
@@ -394,7 +394,7 @@ def display_names(cluster: Cluster, targets: Sequence[str], kind: Kind) -> str:
 
 
 def is_out(row: Row) -> bool:
-    return isinstance(row, Node) and row.display in OUT
+    return isinstance(row, Node) and row.display in UNAVAILABLE
 
 
 def partition_shares(nodes: Collection[str], cluster: Cluster) -> tuple[PartitionShare, ...]:

@@ -12,7 +12,7 @@ import msgspec
 
 from collectors.model import Change, Cluster, Job, Node, Reservation
 from collectors.nodeset import fold, names_in
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from collectors.slurm import operations
 from collectors.slurm.operations import EPOCH, NAME, RESERVATION_FLAGS, RESERVATION_OWNERS, RESERVATION_S, moment_of
 from console.runtime.durations import FORM, seconds_in
@@ -189,7 +189,7 @@ def break_glass(cluster: Cluster, targets: Sequence[str], _: Any) -> tuple[str, 
     """The word to be typed, and why, where all that serves of the machine or of a partition would be set aside, however
     small it is; what is out of service serves nobody."""
     wanted = frozenset(targets)
-    serving = [name for name, node in cluster.nodes.items() if node.display not in OUT]
+    serving = [name for name, node in cluster.nodes.items() if node.display not in UNAVAILABLE]
     if wanted.issuperset(serving or cluster.nodes):
         return cluster.name, "it sets every node in service of the machine aside"
     whole = [one for one in partition_shares(targets, cluster) if one.healthy and one.newly_out == one.healthy]

@@ -8,7 +8,7 @@ import msgspec
 
 from collectors.model import Cluster, Job
 from collectors.nodeset import expand, fold
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 
 from .action import Row
 from .job_actions import JOBS_FIELD
@@ -52,7 +52,7 @@ def draft(cluster: Cluster, jobs: Sequence[str]) -> str:
         for name in expand(row.nodes or "")
         if name in cluster.nodes
     ]
-    out = list(dict.fromkeys(node for node in nodes if node.display in OUT))
+    out = list(dict.fromkeys(node for node in nodes if node.display in UNAVAILABLE))
     if not out:
         return f"your jobs {JOBS_FIELD}: "
     why = f" ({out[0].reason})" if len(out) == 1 and out[0].reason else ""

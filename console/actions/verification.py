@@ -14,7 +14,7 @@ from msgspec import Struct
 from collectors.jobstate import ENDED, WAITING, held, job_word
 from collectors.model import Alert, Cluster, Job, Node, Partition, Reservation, Silence, User, may_hide
 from collectors.nodeset import expand
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 
 from .action import ROWS, Action, Kind, Row, signed_reason
 from .drift_rules import Drift
@@ -262,7 +262,7 @@ def is_done(
         return row.proof(before, after)
     if row is not None and row.value is not None:
         now = None if after is None else row.value.current(after)
-        # What a road does not tell, it will not tell later either.
+        # What a transport does not tell, it will not tell later either.
         return None if after is None or (now is None and row.value.on_demand) else now == value
     if after is None:
         return True if action in {"cancel", "lift"} else None
@@ -409,7 +409,7 @@ def _node_drifts(
         yield "reboot", f"a reboot was requested meanwhile: {now.display}"
     if "DRAIN" in before.flags and "DRAIN" not in now.flags:
         yield "undrained", f"it was undrained meanwhile: {now.display}"
-    if before.display in OUT and now.display not in OUT:
+    if before.display in UNAVAILABLE and now.display not in UNAVAILABLE:
         # It weighed nothing when it was shown what would be lost.
         yield "returned", f"it is back in service meanwhile: {now.display}"
     if action.danger_of(now) == "kills" and (why := _more_work(before, now, jobs_before, jobs_now)) is not None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from collectors.model import Alert, Cluster, Silence
 from collectors.nodeset import natural_key
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from console.health import failure_domains
 from console.health.cooling_loops import feeds
 from console.health.failure_domains import Place
@@ -213,7 +213,7 @@ def _group(
         jobs=jobs,
         users=None if jobs is None else tuple(sorted({cluster.jobs[job].user for job in jobs})),
         gpus=None if None in gpus else sum(number for number in gpus if number is not None),
-        out=sum(node.display in OUT for node in rows),
+        out=sum(node.display in UNAVAILABLE for node in rows),
         since=min(starts, default=None),
         newest=max((one.alert.starts for one in loud if one.alert.starts is not None), default=None),
         summary=lead.alert.summary or "",

@@ -13,7 +13,7 @@ from textual.app import SuspendNotSupported
 from collectors import process
 from collectors.clean import clean
 from collectors.clock import Clock
-from collectors.model import Cluster, Ledger, SourceFault, Telemetry, Transport
+from collectors.model import AccountingReader, Cluster, SourceFault, Telemetry, Transport
 from collectors.nodeset import fold
 from console.actions import incident
 from console.actions.action import Action, Kind, rows_of
@@ -62,7 +62,7 @@ class Acting(Returning, Recalling):
     clock = Here[Clock]()
     transport = Here[Transport]()
     telemetry = Here[Telemetry]()
-    ledger = Here[Ledger]()
+    ledger = Here[AccountingReader]()
     queueing = Here[Sparing]()
     poller: Here[Poller | Player] = Here()
     journal_path = Here[Path]()
@@ -372,7 +372,7 @@ class Acting(Returning, Recalling):
         try:
             with self.suspend():
                 # Slurm's own name for the node: what an address leads to is not for a screen to decide.
-                code = process.hand_over(["ssh", "--", name])
+                code = process.run_in_foreground(["ssh", "--", name])
         except SuspendNotSupported:
             self.tell(f"ssh {name}: there is no terminal here that it could have", "warning")
             return

@@ -23,7 +23,7 @@ from collectors.model import Fault, Gpu, Job, Node, PastJob, SourceFault, Teleme
 from collectors.nvml import NvmlSettings, verdicts
 from collectors.nvml.client import Sample
 from collectors.nvml.protocol import NvmlGpuDetail
-from collectors.nvml.sources import NvmlTelemetry, hold, this_node
+from collectors.nvml.sources import NvmlTelemetry, acquire_nvml, this_node
 from collectors.slurm.commands.nodes import read_named
 from console.health.drain_reasons import robot
 from console.health.xid_policy import Policy, default_policy, preceding
@@ -87,7 +87,7 @@ def report(
     own: NvmlTelemetry | None = None
     try:
         if is_here(node):
-            own = NvmlTelemetry(hold(NvmlSettings(), node))
+            own = NvmlTelemetry(acquire_nvml(NvmlSettings(), node))
         look = take(node, own or telemetry, clock)
     finally:
         if own is not None:
@@ -186,7 +186,7 @@ def _named(gpu: Gpu, jobs: Mapping[str, Job]) -> Gpu:
 
 
 def _disagree(look: NodeReport) -> list[str]:
-    return verdicts.disagreements(
+    return verdicts.inconsistencies(
         look.gpus, look.on_bus, look.slurm, look.jobs, "NVML" if look.here else "its exporter"
     )
 
@@ -208,7 +208,7 @@ def render(look: NodeReport, width: int = 120, policy: Policy | None = None) -> 
         lines += ["", *_tables(look, width)]
     parts: list[tuple[str, Iterable[str]]] = [
         ("XIDs", _xid_lines(look, policy)),
-        ("Troubles", [f"GPU {index}: {text}" for index, text in verdicts.troubles(look.gpus or (), look.extras)]),
+        ("Troubles", [f"GPU {index}: {text}" for index, text in verdicts.gpu_problems(look.gpus or (), look.extras)]),
         ("Facts that disagree", _disagree(look)),
         ("Processes", _process_lines(look)),
         ("Jobs here", _job_lines(look)),
@@ -395,7 +395,7 @@ def as_json_text(look: NodeReport, policy: Policy | None = None) -> str:
             {**_timed(xid, "first_at", "last_at"), "policy": policy.say(xid.code, xid.severity)} for xid in look.xids
         ],
         "troubles": None if look.gpus is None else [
-            {"gpu": index, "text": text} for index, text in verdicts.troubles(look.gpus, look.extras)
+            {"gpu": index, "text": text} for index, text in verdicts.gpu_problems(look.gpus, look.extras)
         ],
         "disagree": None if look.gpus is None else _disagree(look),
     }  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from collectors.model import Job, PastJob
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.accounting import Accounts
+from collectors.slurm.commands.accounting import SlurmAccounting
 from collectors.slurm.commands.fenced_reads import ask, fence, fenced
 from collectors.slurm.commands.jobs import COLUMNS, command, row
 from widgets.units import plural
@@ -36,7 +36,7 @@ def jobs_on(node: str) -> dict[str, Job]:
 
 def ended_on(node: str, now: float) -> tuple[PastJob, ...]:
     """The last jobs that ended on a node, the last one first. Raises SourceFault."""
-    accounts = Accounts(SlurmSettings(deadline_s=SLURM_DEADLINE_S))
+    accounts = SlurmAccounting(SlurmSettings(deadline_s=SLURM_DEADLINE_S))
     return tuple(accounts.jobs_of_node(node, int(now) - LAST_DAYS * 86_400, LAST_JOBS))
 
 

@@ -62,7 +62,7 @@ def _width() -> int:
 
 
 def _sources(ctx: click.Context, recording: Path | None) -> Any:
-    from collectors.files import is_there
+    from collectors.files import exists
     from console.config.paths import journal_path
     from console.health.xid_policy import load_policy
     from console.ingest.node_naming import tell
@@ -82,7 +82,7 @@ def _sources(ctx: click.Context, recording: Path | None) -> Any:
     tell(telemetry, cluster.nodes)
     return ReportSources(
         name=chosen.name, now=clock.now(), mono=clock.mono(), cluster=cluster,
-        recording=path if config.recording.on and is_there(path) else None,
+        recording=path if config.recording.on and exists(path) else None,
         book=lambda: book_of(journal_path(chosen.name, config), clock.now()), telemetry=telemetry,
         policy=policy,
     )  # fmt: skip

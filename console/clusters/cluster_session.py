@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from collectors.clock import Clock
-from collectors.model import Cluster, Ledger, Telemetry, Transport
+from collectors.model import AccountingReader, Cluster, Telemetry, Transport
 from console.actions.plan import READ_ONLY
 from console.actions.verification import Verification
 from console.alerts.bell import Ring
@@ -102,7 +102,7 @@ class Opened:
         return JudgedBy(self.clock, self.resumed, self.left)
 
     @cached_property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> AccountingReader:
         """Its past, on demand."""
         return self.site.ledger()
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from collectors.clean import clean
-from collectors.http_connection import CONNECT_S, trusted
+from collectors.http_connection import CONNECT_S, trusted_certificates
 from collectors.model import SourceFault
 from console.session.site import Site
 
@@ -44,7 +44,7 @@ def ends(url: str, ca: str | None) -> float:
     parts = urlsplit(url)
     with (
         socket.create_connection((parts.hostname or "", parts.port or 443), CONNECT_S) as plain,
-        trusted(ca).wrap_socket(plain, server_hostname=parts.hostname) as secure,
+        trusted_certificates(ca).wrap_socket(plain, server_hostname=parts.hostname) as secure,
     ):
         shown = secure.getpeercert() or {}
     return float(ssl.cert_time_to_seconds(str(shown["notAfter"])))

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from collectors.clock_skew import ClockSkew
+from collectors.clock import ClockSkew
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import doctor_reads
 from console.session.site import Site

@@ -36,7 +36,7 @@ def findings(site: Site | None, config: Config | None) -> list[Finding]:
     if site is not None and not site.demo:
         _journal(group, journal_path(site.name, config or Config()))
     shelf = shared_readings.own_folder()
-    if shelf is not None and trust.is_there(shelf):
+    if shelf is not None and trust.exists(shelf):
         _own(group, "shelf", shelf)
     _program(group)
     return group.found
@@ -70,7 +70,7 @@ def _tokens(group: FindingGroup, site: Site | None) -> None:
 
 
 def _journal(group: FindingGroup, path: Path) -> None:
-    folder = next(one for one in path.parents if trust.is_there(one))
+    folder = next(one for one in path.parents if trust.exists(one))
     figures = {"path": str(path.parent)}
     if not os.access(folder, os.W_OK | os.X_OK):
         group.warn("journal", f"{_said(folder)} cannot be written: syslog alone is the witness of actions",
@@ -134,7 +134,7 @@ def _others_write(path: Path) -> bool:
             trust.check_folder(path)
         else:
             trust.check(path, path.stat(), trust.TRUSTED)
-    except trust.Unfit:
+    except trust.UntrustedFile:
         return True
     except OSError:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from collectors.hosts import Fitted, is_ip
+from collectors.hosts import HostMapping, is_ip
 from collectors.nodeset import fold, natural_key
 
 from .finding import FindingGroup
@@ -15,7 +15,7 @@ _MOST, _WIDTH = 100, 80
 _LABELS = "see host_labels, node_labels and node in docs/configuration.md"
 
 
-def told(group: FindingGroup, source: str, one: Fitted) -> None:
+def told(group: FindingGroup, source: str, one: HostMapping) -> None:
     """One kind of series of a source."""
     figures: dict[str, Any] = {
         "what": one.what, "labels": one.labels, "rule": dict(one.hows), "hosts": one.hosts,
@@ -62,7 +62,7 @@ def told_of_racks(group: FindingGroup, source: str, named: Collection[str], rack
         group.ok(source, said, **figures)
 
 
-def _rule(one: Fitted) -> str:
+def _rule(one: HostMapping) -> str:
     if one.configured:
         return " and the configured rule"
     return f" ({', '.join(f'{count} by {how}' for how, count in one.hows)})" if one.hows else ""

@@ -48,16 +48,16 @@ def start(crew: Crew, site: Site) -> None:
     if not isinstance(slurm, SlurmSettings):
         return
     if slurm.prefix:
-        crew.start("sudo", lambda: doctor_reads.wider(slurm.prefix, _ASK_S))
-    if "cli" in slurm.roads:
-        crew.start("private", lambda: doctor_reads.private(slurm))
-    if "rest" in slurm.roads:
+        crew.start("sudo", lambda: doctor_reads.excess_sudo_commands(slurm.prefix, _ASK_S))
+    if "cli" in slurm.transports:
+        crew.start("private", lambda: doctor_reads.private_data(slurm))
+    if "rest" in slurm.transports:
         if slurm.token_file is not None:
             file = slurm.token_file
-            crew.start("token", lambda: doctor_reads.token_said(file, time.time()))
+            crew.start("token", lambda: doctor_reads.token_claims(file, time.time()))
         if slurm.socket is not None:
             path = slurm.socket
-            crew.start("listener", lambda: doctor_reads.listener(path, _ASK_S))
+            crew.start("listener", lambda: doctor_reads.socket_owner(path, _ASK_S))
 
 
 def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
@@ -188,7 +188,7 @@ def _sudo(group: FindingGroup, slurm: SlurmSettings, found: Any) -> None:
         group.note("sudo", f"{prefix}: {clean(why)}", "try it by hand: sudo -n -l")
     elif isinstance(found, Exception):
         group.note("sudo", fault_of(found).what)
-    elif doctor_reads.WIDE[0][1] in found:
+    elif doctor_reads.EXCESS_COMMANDS[0][1] in found:
         more(group, "sudo-all", f"{prefix} lets through {found[0]}", allows=list(found))
     elif found:
         more(group, "sudo-wide", f"{prefix} lets through {', '.join(found)}", allows=list(found))
@@ -197,14 +197,14 @@ def _sudo(group: FindingGroup, slurm: SlurmSettings, found: Any) -> None:
 
 
 def _rest(group: FindingGroup, slurm: SlurmSettings, ended: Mapping[str, Any]) -> None:
-    if "rest" not in slurm.roads:
+    if "rest" not in slurm.transports:
         return
     if slurm.url is not None and slurm.token_file is None:
         group.ok("token", "scontrol token makes one, for half an hour at a time")
     token = ended.get("token")
     if isinstance(token, SourceFault):
         group.bad("token", token.fault.what, token.fault.mend)
-    elif isinstance(token, doctor_reads.TokenSaid):
+    elif isinstance(token, doctor_reads.TokenClaims):
         _token(group, token)
     uid = ended.get("listener")
     if isinstance(uid, int):
@@ -214,7 +214,7 @@ def _rest(group: FindingGroup, slurm: SlurmSettings, ended: Mapping[str, Any]) -
             group.ok("slurmrestd", f"runs as {_name(uid)} on its socket: as whom Slurm sees you", uid=uid)
 
 
-def _token(group: FindingGroup, token: doctor_reads.TokenSaid) -> None:
+def _token(group: FindingGroup, token: doctor_reads.TokenClaims) -> None:
     whose = f"of {token.user}" if token.user else "of it does not say whom"
     figures: dict[str, Any] = {"user": token.user, "left_s": token.left_s, "lasts_s": token.lasts_s}
     left = token.left_s

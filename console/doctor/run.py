@@ -1,4 +1,4 @@
-"""`wacht doctor`: tries each source, the roads to Slurm, the rights, the clock, the terminal and the files, and says
+"""`wacht doctor`: probes each source, the Slurm transports, the rights, the clock, the terminal and the files, and says
 how to mend what is not as it should be.
 
 Everything is asked at once, with deadlines of its own; what has not answered by WITHIN_S is said to hang. Nothing is
@@ -36,7 +36,7 @@ _COLOURS = {"ok": "32", "note": "36", "warn": "33", "bad": "31"}
 _INDENT, _WIDTHS = 27, (60, 110)
 
 
-class DoctorReport(Struct, frozen=True, kw_only=True):
+class DoctorReport(Struct, frozen=True, kw_only=True, rename={"transports": "roads"}):
     """Everything that was found, in the shape that scripts get."""
 
     version: int = VERSION
@@ -48,8 +48,8 @@ class DoctorReport(Struct, frozen=True, kw_only=True):
     faults: int
     warnings: int
     findings: tuple[Finding, ...]
-    roads: tuple[TransportProbe, ...] = ()
-    """Each road to Slurm by what it really did."""
+    transports: tuple[TransportProbe, ...] = ()
+    """Each transport to Slurm by what it really did."""
 
 
 def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] = ()) -> DoctorReport:
@@ -94,7 +94,7 @@ def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] =
         faults=sum(one.mark == "bad" for one in found),
         warnings=sum(one.mark == "warn" for one in found),
         findings=tuple(found),
-        roads=tried,
+        transports=tried,
     )
 
 

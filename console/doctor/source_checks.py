@@ -11,7 +11,7 @@ from msgspec import Struct
 from collectors.alertmanager import AlertmanagerSettings
 from collectors.clean import clean
 from collectors.clock import Clock
-from collectors.hosts import Fits, Fitted
+from collectors.hosts import HostMapping, ReportsHostMapping
 from collectors.model import Collector, Facts, Fault, Reading, SourceFault
 from collectors.nodeset import fold
 from collectors.prometheus import PrometheusSettings
@@ -54,7 +54,7 @@ def hurried(site: Site) -> Site:
 
 
 def _hurried(settings: Any) -> Any:
-    most = NATIVE_PATIENCE_S if isinstance(settings, SlurmSettings) and "native" in settings.roads else PATIENCE_S
+    most = NATIVE_PATIENCE_S if isinstance(settings, SlurmSettings) and "native" in settings.transports else PATIENCE_S
     limits = {key: most for key in _LIMITS if getattr(settings, key, 0.0) > most}
     return msgspec.structs.replace(settings, **limits)
 
@@ -63,7 +63,7 @@ class SourceRead(Struct, frozen=True, eq=False):
     """One source, as it was read."""
 
     reading: Reading
-    fitted: tuple[Fitted, ...] = ()
+    host_mappings: tuple[HostMapping, ...] = ()
     """How the hosts in its series were mapped to Slurm's nodes."""
     empty: Mapping[Any, tuple[str, ...]] = {}
     """Of Prometheus: queries that were answered with nothing, to those of their series that are not there."""
@@ -81,11 +81,11 @@ def start(crew: Crew, site: Site, clock: Clock) -> Sequence[Collector]:
     if isinstance(prometheus, PrometheusSettings):
         from collectors.prometheus import probe as of_prometheus
 
-        crew.start("prometheus", lambda: of_prometheus.tried(prometheus))
+        crew.start("prometheus", lambda: of_prometheus.probe_prometheus(prometheus))
     if isinstance(alertmanager, AlertmanagerSettings):
         from collectors.alertmanager import probe as of_alertmanager
 
-        crew.start("alertmanager", lambda: of_alertmanager.tried(alertmanager))
+        crew.start("alertmanager", lambda: of_alertmanager.probe_alertmanager(alertmanager))
     return opened
 
 
@@ -93,20 +93,20 @@ def _read(site: Site, one: Collector, clock: Clock, naming: Naming) -> SourceRea
     naming.wait(one)
     reading = read(site.name, one, clock)
     naming.see(reading)
-    fitted = one.fitted() if isinstance(one, Fits) else ()
+    host_mappings = one.host_mappings() if isinstance(one, ReportsHostMapping) else ()
     settings, client = site.others.get("prometheus"), getattr(one, "client", None)
     if client is None or not isinstance(settings, PrometheusSettings):
-        return SourceRead(reading, fitted)
-    from collectors.prometheus.probe import empty, lacking
+        return SourceRead(reading, host_mappings)
+    from collectors.prometheus.probe import empty_queries, missing_series
 
     try:
         node = min(reading.facts.loads or (), default=None) if reading.facts is not None else None
         matchers = one.matchers(node) if node is not None and hasattr(one, "matchers") else ()
-        missing = lacking(settings, matchers) if matchers else ()
+        missing = missing_series(settings, matchers) if matchers else ()
         blank = (node, missing) if node is not None and missing else None
-        return SourceRead(reading, fitted, empty(settings, client.answered), blank)
+        return SourceRead(reading, host_mappings, empty_queries(settings, client.answered), blank)
     except SourceFault:
-        return SourceRead(reading, fitted)
+        return SourceRead(reading, host_mappings)
 
 
 def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: float, granted_s: float) -> list[Finding]:
@@ -121,8 +121,8 @@ def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: fl
             group.bad(one.name, f"the same as {first}", took_s=round(found.reading.took_s, 4))
         elif isinstance(found, SourceRead):
             _source(group, one, found)
-            for fitted in found.fitted:
-                host_check.told(group, one.name, fitted)
+            for host_mappings in found.host_mappings:
+                host_check.told(group, one.name, host_mappings)
             if found.reading.fault is not None:
                 faults[found.reading.fault] = one.name
         elif found is None:

@@ -36,7 +36,7 @@ def save(path: Path, chunks: Iterable[bytes], over: bool = False) -> int:
                 raise
     except FileExistsError:
         raise CannotWrite(f"{path}: a file is there already; name another, or write over it with a !") from None
-    except files.Unfit as error:
+    except files.UntrustedFile as error:
         raise CannotWrite(f"{path}: {error}") from None
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
@@ -53,17 +53,17 @@ def _room(path: Path, over: bool) -> None:
     except FileNotFoundError:
         return
     if stat.S_ISLNK(found.st_mode):
-        raise files.Unfit("it is a symbolic link; name another file")
+        raise files.UntrustedFile("it is a symbolic link; name another file")
     if not stat.S_ISREG(found.st_mode):
-        raise files.Unfit("it is no plain file; name another")
+        raise files.UntrustedFile("it is no plain file; name another")
     if over and found.st_uid != os.geteuid():
-        raise files.Unfit(f"it belongs to another user (uid {found.st_uid}); name another file")
+        raise files.UntrustedFile(f"it belongs to another user (uid {found.st_uid}); name another file")
     if not over:
         raise FileExistsError
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> int:
-    fd, size = files.creating(path), 0
+    fd, size = files.open_new(path), 0
     try:
         for chunk in chunks:
             view = memoryview(chunk)

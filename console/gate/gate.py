@@ -17,7 +17,7 @@ import msgspec
 
 from collectors.clean import clean
 from collectors.clock import Clock
-from collectors.model import AlertDesk, Change, Cluster, Sent, SourceFault, Transport, Writer
+from collectors.model import AlertReader, Change, Cluster, Sent, SourceFault, Transport, Writer
 from console.actions.action import ROWS, Action, Row, clean_reason
 from console.actions.incident import Scope, declared
 from console.actions.plan import READ_ONLY, Guard, Options, Plan, PreflightReads, Refusal, Skip, by_reason
@@ -83,7 +83,7 @@ class Gate:
         read_only: bool = False,
         guard: Guard | None = None,
         policy: Policy | None = None,
-        desk: AlertDesk | None = None,
+        desk: AlertReader | None = None,
     ) -> None:
         """`writer_opener` gives the writer for a kind of target; it raises SourceFault where there is none."""
         self.cluster_name = cluster_name

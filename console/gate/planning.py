@@ -13,7 +13,7 @@ import msgspec
 from collectors.clean import clean
 from collectors.jobstate import ENDED, WAITING
 from collectors.model import TAKEN, Alert, Change, Cluster, Job, Node, Reservation
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from collectors.slurm.operations import REASON_CAP
 from console.actions import het_jobs, reservations, silences, user_actions, user_messages, waves
 from console.actions.action import Action, Row, Value, clean_reason, rows_of
@@ -260,9 +260,9 @@ def _kept(row: Row, reason: str, options: Options) -> str | None:
     assert isinstance(row, Node)
     own, old = options.reasons.get(row.name), row.reason
     reason = own or reason
-    if not old or row.display not in OUT or reason in old:
+    if not old or row.display not in UNAVAILABLE or reason in old:
         # A node in service may still carry the reason of its last drain (24.11 never clears it): that is history.
-        return old if old and row.display in OUT and reason and reason in old else own
+        return old if old and row.display in UNAVAILABLE and reason and reason in old else own
     by = f" by {row.reason_by}" if row.reason_by else ""
     was = f" [was{by}: {old}]"
     # However long the new one is: half of the room is for what stood there.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from collectors.model import Cluster, Job, Node, Xid
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from console.actions.action import Action, Row
 from console.actions.plan import Check, Level, PreflightReads
 from console.health import drain_reasons, hidden_jobs
@@ -211,7 +211,7 @@ def _powerdown(node: Node, known: PreflightContext, found: list[Check]) -> None:
 
 def _kept(node: Node, known: PreflightContext, found: list[Check]) -> None:
     # A node in service may still carry the reason of its last drain (24.11 never clears it): that is history.
-    if node.reason and node.display in OUT:
+    if node.reason and node.display in UNAVAILABLE:
         found.append(
             Check(
                 node.name,

@@ -10,7 +10,7 @@ import msgspec
 
 from collectors.alertmanager.requests import INCIDENT
 from collectors.clock import Clock
-from collectors.model import AlertDesk, Cluster, SourceFault, Transport
+from collectors.model import AlertReader, Cluster, SourceFault, Transport
 from console.actions import incident
 from console.actions.action import ROWS, Action, Row
 from console.actions.plan import Plan
@@ -36,7 +36,7 @@ class RereadResult(NamedTuple):
 class TargetReaders:
     """The readers of named things that a gate has. What it asks them may block."""
 
-    def __init__(self, transport: Transport | None, desk: AlertDesk | None) -> None:
+    def __init__(self, transport: Transport | None, desk: AlertReader | None) -> None:
         self._transport = transport
         self._desk = desk
 
@@ -68,7 +68,7 @@ class TargetReaders:
         rows: Mapping[str, Row] = {**{one: plan.cluster.nodes[one] for one in beside}, **plan.rows}
         jobs: Mapping[str, frozenset[str]] | None = None
         if self.reads(plan.action.kind):
-            # Every road asks Slurm for all nodes, whichever are named: the others of their partitions cost no more.
+            # Every transport asks Slurm for all nodes, so reading the others of their partitions costs nothing.
             rows = self.read(plan.change.kind, tuple(dict.fromkeys((*targets, *beside))))
             if plan.kills and plan.action.kind == "node":
                 jobs = self.jobs_on(targets)

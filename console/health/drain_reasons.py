@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Node
 from collectors.nodeset import natural_key
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 
 from . import automation, tickets
 from .tickets import ticket
@@ -179,7 +179,7 @@ class DrainGroup(Struct, frozen=True, kw_only=True):
 
 def out(node: Node) -> bool:
     """Whether a node is out of service and somebody has to bring it back."""
-    return node.display in OUT and node.display != "future"
+    return node.display in UNAVAILABLE and node.display != "future"
 
 
 def inbox(cluster: Cluster, now: float) -> list[DrainGroup]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
-from collectors.hosts import Ids, Knows, NodeNames, ids_of
+from collectors.hosts import Ids, NeedsNodeNames, NodeNames, node_ids_of
 from collectors.model import Cluster, Node, Reading
 from console.runtime.memo import remembered
 
@@ -16,7 +16,7 @@ WAIT_S = 5.0
 @remembered("nodes")
 def names_of(cluster: Cluster) -> NodeNames:
     """How Slurm names the nodes of a cluster."""
-    return NodeNames(ids_of(cluster.nodes.values()))
+    return NodeNames(node_ids_of(cluster.nodes.values()))
 
 
 class Naming:
@@ -25,7 +25,7 @@ class Naming:
     def __init__(self, sources: Sequence[object], also: Iterable[object] = (), wait_s: float = WAIT_S) -> None:
         """`sources` are those that are read together: the first readings of those that have to know wait for the one
         that reads the nodes, `wait_s` at most. `also` have to know, and are asked on demand."""
-        self._knowing = [one for one in (*sources, *also) if isinstance(one, Knows)]
+        self._knowing = [one for one in (*sources, *also) if isinstance(one, NeedsNodeNames)]
         self._ids: Ids = ()
         self._wait_s = wait_s
         self._early = False
@@ -36,7 +36,7 @@ class Naming:
 
     def wait(self, source: object) -> None:
         """Before a reading: until the nodes were read, or could not be."""
-        if isinstance(source, Knows) and not self._tried.wait(self._wait_s):
+        if isinstance(source, NeedsNodeNames) and not self._tried.wait(self._wait_s):
             self._early = True
 
     def see(self, reading: Reading) -> bool:
@@ -44,13 +44,13 @@ class Naming:
         if not _reads_nodes(reading.source):
             return False
         nodes = reading.facts.nodes if reading.facts is not None else None
-        ids = ids_of(nodes.values()) if nodes else self._ids
+        ids = node_ids_of(nodes.values()) if nodes else self._ids
         changed, again = ids != self._ids, self._tried.is_set() or self._early
         if changed:
             self._ids = ids
             names = NodeNames(ids)
             for one in self._knowing:
-                one.know(names)
+                one.set_node_names(names)
         self._tried.set()
         return changed and again
 
@@ -70,5 +70,5 @@ def _reads_nodes(source: str) -> bool:
 
 def tell(one: object, nodes: Mapping[str, Node]) -> None:
     """Tell one that is asked on demand how these nodes are named, where it has to know."""
-    if isinstance(one, Knows) and nodes:
-        one.know(NodeNames(ids_of(nodes.values())))
+    if isinstance(one, NeedsNodeNames) and nodes:
+        one.set_node_names(NodeNames(node_ids_of(nodes.values())))

@@ -179,7 +179,7 @@ class Poller:
                 turn.bell.set()
 
     def show(self, ids: frozenset[str]) -> None:
-        """The jobs that stand on the screen now: where a road reads all of them seldom, it reads these each time."""
+        """The jobs on the screen now: a transport that reads all jobs seldom reads these each time."""
         for one in self._collectors.values():
             if isinstance(one, ShownSource):
                 one.show(ids)
@@ -221,11 +221,11 @@ class Poller:
             if isinstance(collector, Lends):
                 poked = turn.served if turn.served is not last else None
                 collector.lend(self._clock.mono() - due if poked is None else poked[0])
-            before = process.started()
+            before = process.count_started()
             reading = read(self.name, collector, self._clock)
             if self._stopping.is_set():
                 return
-            turn.ended(reading, process.started() - before, self._clock.mono())
+            turn.ended(reading, process.count_started() - before, self._clock.mono())
             floor = self._floor_s(turn)
             self._readings.put((reading, floor))
             due, ended = due_s(floor, turn.took_s, turn.failures), reading.mono + reading.took_s
@@ -258,7 +258,7 @@ class Poller:
             self._stopping.wait(turn.spent.wait_s(self._clock.mono(), turn.budget))
 
     def _reduce(self) -> None:
-        memory.give_back()
+        memory.return_large_blocks()
         while not self._stopping.is_set() and (item := self._readings.get()) is not None:
             diff = self._taken_in(*item)
             del item  # the old facts must not outlive the next reading in this frame

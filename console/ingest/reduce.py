@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from collectors.model import KINDS, SINGLES, Cluster, Diff, Job, Load, Node, Reading, Source, Totals
+from collectors.model import KINDS, SINGLE_VALUES, Cluster, Diff, Job, Load, Node, Reading, Source, Totals
 from collectors.nodeset import expand, natural_key
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 
 from .pace import due_s
 
@@ -57,7 +57,7 @@ def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[C
             if fresh is None:
                 continue
             old = getattr(cluster, kind)
-            if kind in SINGLES:
+            if kind in SINGLE_VALUES:
                 if fresh != old:
                     changed[kind], keys[kind] = fresh, _NOTHING
                 continue
@@ -150,7 +150,7 @@ def totals(
             "gpus": _sum(node.gpus for node in nodes.values()),
             "gpus_alloc": _sum(node.gpus_alloc for node in nodes.values()),
             "gpu_slices": _sum(node.gpu_slices for node in nodes.values()),
-            "gpus_out": sum(node.gpus or 0 for node in nodes.values() if node.display in OUT),
+            "gpus_out": sum(node.gpus or 0 for node in nodes.values() if node.display in UNAVAILABLE),
         }
     if "jobs" in known:
         figures |= {"jobs": len(jobs), "jobs_by_state": dict(Counter(job.state for job in jobs.values()))}

@@ -132,7 +132,7 @@ def _walked(path: Path, moves: Callable[[], None]) -> Verdict:
 
 def there(path: Path) -> bool:
     """Whether there is a journal yet. Raises JournalFault where the file system hangs."""
-    return _within(path, TimedCall("look", lambda _: files.is_there(path)))
+    return _within(path, TimedCall("look", lambda _: files.exists(path)))
 
 
 def read(path: Path, last: int | None = None) -> list[dict[str, Any]]:
@@ -247,8 +247,8 @@ def _digest(raw: bytes) -> str:
 def _open(path: Path) -> int:
     """The journal, opened for appending: a plain file of our own that nobody else can read or write."""
     try:
-        return files.appending(path)
-    except files.Unfit as error:
+        return files.open_to_append(path)
+    except files.UntrustedFile as error:
         raise JournalFault(f"{path}: {error}") from None
 
 
@@ -257,11 +257,11 @@ def _reading(path: Path) -> Iterator[BinaryIO]:
     """The journal, opened for reading: what is undone and read back is proposed from it, so it must be our own; only
     root reads anybody's."""
     try:
-        with files.reading(path, None, follow=False) as fd, os.fdopen(fd, "rb", closefd=False) as file:
+        with files.open_to_read(path, None, follow=False) as fd, os.fdopen(fd, "rb", closefd=False) as file:
             if os.geteuid() not in (0, owner := os.fstat(fd).st_uid):
                 raise JournalFault(f"{path}: it belongs to another user (uid {owner})")
             yield file
-    except files.Unfit as error:
+    except files.UntrustedFile as error:
         raise JournalFault(f"{path}: {error}") from None
 
 

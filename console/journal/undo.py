@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from collectors.jobstate import held
 from collectors.model import TAKEN, Cluster, Job, Node, Partition, Silence
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from collectors.slurm.operations import MOMENT, epoch_of
 from console.actions.action import Kind, Row, rows_of, signed_reason
 from console.actions.plan import Options, Skip, by_reason, target_list
@@ -180,7 +180,7 @@ def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> 
             found.take("undrain", target)
             if row is not None and _drained_again(entry, row):
                 found.note(f"it was drained again since with the same reason, by {row.reason_by}", target)
-            if before.reason and before.display in OUT:
+            if before.reason and before.display in UNAVAILABLE:
                 found.note(
                     f"it was {before.display} before{signed_reason(before)}; that reason does not come back", target
                 )

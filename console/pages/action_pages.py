@@ -1,4 +1,4 @@
-"""docs/actions.md: every action with what it sends over each road, what it asks and refuses, what takes it back."""
+"""docs/actions.md: every action: what it sends over each transport, asks and refuses, and how to undo it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from collectors.alertmanager.requests import INCIDENT
-from collectors.alertmanager.requests import orders as alert_orders
+from collectors.alertmanager.requests import requests_of as alert_orders
 from collectors.model import TAKEN, Change, Matcher, NewSilence
 from collectors.slurm import operations, transport
 from collectors.slurm.native.requests import calls as native_calls
@@ -255,11 +255,12 @@ def _sent(action: Action) -> Iterator[str]:
 def _rest(one: Change) -> list[str]:
     if refused := transport.unsupported_targets("rest", one):
         return [f"no: {next(iter(refused.values()))}"]
-    limit = next((found for found in transport.LIMITS if found.road == "rest" and found.what == one.operation), None)
+    limits = (limit for limit in transport.LIMITS if limit.transport == "rest" and limit.what == one.operation)
+    limit = next(limits, None)
     note = ""
     if limit is not None:  # only some can
         note = f"   (from v0.0.{limit.since} on)" if limit.since else "   (only where slurmdbd keeps the accounts)"
-    return [f"{order.method} /slurm/v0.0.N/{order.path} {order.sent.decode()}{note}" for order in rest.orders(one)]
+    return [f"{order.method} /slurm/v0.0.N/{order.path} {order.sent.decode()}{note}" for order in rest.requests_of(one)]
 
 
 def _for(action: Action) -> str:

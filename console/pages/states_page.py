@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from collectors.model import Cluster, Job, Node
-from collectors.nodestate import DISPLAYS, OUT, display_word, parse_state
+from collectors.nodestate import DISPLAYS, UNAVAILABLE, display_word, parse_state
 from console.actions.registry import keys_for
 from themes.roles import JOB_LOOK, JOB_STRANGE, STATE_LOOK, STATE_STRANGE
 
@@ -96,7 +96,7 @@ def page() -> str:
     for word in DISPLAYS:
         said, means = NODES[word]
         slurm = ", ".join(f"`{one}`" for one in said)
-        lines.append(f"| {STATE_LOOK[word][0]} | {word} | {slurm} | {means} | {'out' if word in OUT else ''} | "
+        lines.append(f"| {STATE_LOOK[word][0]} | {word} | {slurm} | {means} | {'out' if word in UNAVAILABLE else ''} | "
                      f"{_node_keys(said[0], word)} |")  # fmt: skip
     lines.append(f"{_SUFFIXES} `{STATE_STRANGE[0]}`.")
     lines.append(_LATER.rstrip())

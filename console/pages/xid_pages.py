@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from collectors.nodeset import spans
+from collectors.nodeset import runs_of
 from console.health.xid_policy import ACTIONS, SHIPPED, Advice, default_policy
 
 _HEAD = """\
@@ -62,7 +62,7 @@ def _alike() -> list[tuple[list[int], Advice]]:
 
 
 def _spans(codes: Sequence[int]) -> str:
-    return ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in spans(codes))
+    return ", ".join(f"{low}" if low == high else f"{low}-{high}" for low, high in runs_of(codes))
 
 
 def _sources() -> list[str]:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Domain, Node, Tray
 from collectors.nodeset import natural_key
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from console.runtime.memo import remembered
 from widgets.units import plural
 
@@ -126,7 +126,7 @@ def _rack(names: Iterable[str], nodes: Mapping[str, Node]) -> str | None:
 def _state(domain: Domain, cluster: Cluster) -> DomainState:
     nodes, trays = cluster.nodes, cluster.trays
     rows = [nodes[name] for name in domain.nodes if name in nodes]
-    usable = tuple(node.name for node in rows if node.display not in OUT)
+    usable = tuple(node.name for node in rows if node.display not in UNAVAILABLE)
     free = tuple(node.name for node in rows if is_free(node))
     parts = _parts(domain.nodes, trays)
     main = frozenset(parts[0].nodes) if parts else frozenset()

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Job
 from collectors.nodeset import expand
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from console.health.failure_domains import of_node
 from console.runtime.memo import remembered
 
@@ -99,7 +99,7 @@ def by_rack(cluster: Cluster) -> Mapping[str, RackPower]:
         if known and idle is not None and all(name in drawn for name in busy):
             back = sum(max(0.0, (drawn[name] or 0.0) - idle) for name in busy)
         jobs = {job for name in busy for job in cluster.jobs_on[name]}
-        out = sum(1 for name in names if (node := cluster.nodes.get(name)) is not None and node.display in OUT)
+        out = sum(1 for name in names if (node := cluster.nodes.get(name)) is not None and node.display in UNAVAILABLE)
         found[rack] = RackPower(
             rack,
             total,

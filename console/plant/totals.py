@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from collectors.model import Cluster, Job, Partition
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from console.runtime.memo import remembered
 
 
@@ -42,7 +42,7 @@ def partition_uses(cluster: Cluster) -> dict[str, PartitionUse]:
     alloc: Counter[str] = Counter()
     out: Counter[str] = Counter()
     for node in cluster.nodes.values():
-        gone = node.display in OUT
+        gone = node.display in UNAVAILABLE
         for name in node.partitions:
             gpus[name] += node.gpus or 0
             alloc[name] += node.gpus_alloc or 0

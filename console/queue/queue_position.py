@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Job, JobDetail, Node, Reservation
 from collectors.nodeset import names_in
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 
 #: Reasons of jobs that wait for nothing but their turn: they alone are ahead of one another.
 IN_LINE = frozenset({"Priority", "Resources"})
@@ -98,7 +98,7 @@ def nodes_of(job: Job, cluster: Cluster) -> Sequence[Node]:
 
 def serves(node: Node) -> bool:
     """Whether new work can start on it, as far as its state tells."""
-    return node.display not in OUT and node.display not in _KEPT
+    return node.display not in UNAVAILABLE and node.display not in _KEPT
 
 
 def each_gpus(job: Job) -> int | None:

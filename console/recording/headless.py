@@ -12,7 +12,7 @@ from pathlib import Path
 from collectors.clock import SystemClock
 from collectors.model import Cluster, Collector, Diff
 from collectors.slurm import SlurmSettings
-from collectors.slurm.sources import LentSource
+from collectors.slurm.sources import SharedSlurmSource
 from console.config.paths import journal_path
 from console.config.settings import Config
 from console.ingest.poller import Poller
@@ -75,7 +75,7 @@ def run(
 
 def publish_to(folder: Path, group: str | None, site: Site, collectors: Sequence[Collector]) -> None:
     """Have these sources leave each reading in a folder that a group can read. Raises CannotPublish."""
-    lent = [one for one in collectors if isinstance(one, LentSource)]
+    lent = [one for one in collectors if isinstance(one, SharedSlurmSource)]
     if not lent or not isinstance(site.slurm, SlurmSettings):
         raise CannotPublish('only what Slurm\'s commands print can be published: slurm = { transport = "cli" }')
     try:
@@ -105,4 +105,4 @@ def publish_to(folder: Path, group: str | None, site: Site, collectors: Sequence
         name = group or "GROUP"
         raise CannotPublish(f"{folder}: {wrong}; make it with: install -d -o ACCOUNT -g {name} -m 2750 {folder}")
     for one in lent:
-        one.shelf.publish(folder)
+        one.shared_cache.publish(folder)

@@ -11,7 +11,7 @@ from console.journal import chain
 from console.journal.chain import JournalFault
 from console.journal.entries import join
 from console.journal.reader import JournalReader
-from console.runtime.null_sources import NoAlerts, NoLedger, NoQueueing, NoSlurm, NoTelemetry
+from console.runtime.null_sources import NoAccounting, NoAlerts, NoQueueing, NoSlurm, NoTelemetry
 from console.session.site import Site
 
 from .frame import unpack
@@ -53,12 +53,12 @@ class ReplaySite(Site, frozen=True, kw_only=True):
         """Shares and limits were not recorded."""
         return NotRecorded()
 
-    def alert_desk(self) -> NotRecorded:
+    def alert_reader(self) -> NotRecorded:
         """Nobody is there to be asked."""
         return NotRecorded()
 
 
-class NotRecorded(NoTelemetry, NoSlurm, NoAlerts, NoLedger, NoQueueing):
+class NotRecorded(NoTelemetry, NoSlurm, NoAlerts, NoAccounting, NoQueueing):
     """Stands for every question on demand."""
 
     def _none(self) -> SourceFault:

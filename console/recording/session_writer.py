@@ -97,8 +97,8 @@ class Busy(RecordingFault):
 def _locked(path: Path) -> int:
     """A lock that only one process has: of several consoles of a user one records. Raises Busy, OSError."""
     try:
-        fd = files.appending(path.with_name(f"{path.name}.lock"))
-    except files.Unfit as error:
+        fd = files.open_to_append(path.with_name(f"{path.name}.lock"))
+    except files.UntrustedFile as error:
         raise RecordingFault(f"{path}: {error}") from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -170,9 +170,9 @@ class RecordingReader:
         self.path = path
         self._lock = threading.Lock()
         try:
-            with files.reading(path, None):
+            with files.open_to_read(path, None):
                 self._base = _readable(path)
-        except files.Unfit as error:
+        except files.UntrustedFile as error:
             raise RecordingFault(f"{path}: {error}") from None
         except OSError as error:
             raise RecordingFault(f"{path}: {error.strerror}") from None
@@ -310,8 +310,8 @@ def _check(path: Path, mine: int, version: int, schema: Sequence[str]) -> None:
 def _own(path: Path) -> None:
     """Make the file where there is none, for its owner alone; or see that it is a plain one of ours."""
     try:
-        os.close(files.appending(path))
-    except files.Unfit as error:
+        os.close(files.open_to_append(path))
+    except files.UntrustedFile as error:
         raise RecordingFault(f"{path}: {error}") from None
     except OSError as error:
         raise RecordingFault(f"{path}: {error.strerror}; name another file") from None

@@ -21,7 +21,7 @@ from pathlib import Path
 from collectors import files
 from collectors.clean import clean
 from collectors.model import Cluster
-from collectors.redaction import hidden
+from collectors.redaction import redact
 
 LARGEST = 10 << 20
 #: Lines that may wait for the disk, and how long the end of the program waits for them.
@@ -74,7 +74,7 @@ class FileLog(logging.Handler):
                     self._write(_stamped(datetime.now(UTC), "WARNING", "log", f"{lost:,} lines were lost before this"))
                     self.lost -= lost
                 self._write(line)
-            except (OSError, files.Unfit) as error:
+            except (OSError, files.UntrustedFile) as error:
                 self.lost += 1
                 self.fault = self.fault or str(getattr(error, "strerror", None) or error)
                 self._close()
@@ -100,7 +100,7 @@ class FileLog(logging.Handler):
         """Hold the file that the name stands for now: another console may have put it aside. Returns its size."""
         while True:
             if self._fd < 0:
-                self._fd = files.appending(self.path)
+                self._fd = files.open_to_append(self.path)
             fcntl.flock(self._fd, fcntl.LOCK_EX)
             held = os.fstat(self._fd)
             try:
@@ -126,7 +126,7 @@ def line_of(record: logging.LogRecord) -> str:
 
 
 def _stamped(at: datetime, level: str, source: str, what: str) -> str:
-    text = clean(hidden(what))
+    text = clean(redact(what))
     text = text if len(text) <= _WIDEST else f"{text[:_WIDEST]}…"
     stamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return f"{stamp} {level} {clean(source).replace(' ', '_')} {text}\n"

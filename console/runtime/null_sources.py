@@ -115,7 +115,7 @@ class NoSlurm:
         raise self._none()
 
 
-class NoLedger:
+class NoAccounting:
     """There is nobody whose accounts could be looked into."""
 
     def _none(self) -> SourceFault:

@@ -47,7 +47,7 @@ class Kept:
             return []
         except OSError as error:
             raise KeptFault(f"{self.path}: {error.strerror}") from None
-        except files.Unfit as error:
+        except files.UntrustedFile as error:
             raise KeptFault(f"{self.path}: {error}") from None
         return list(self._shorten(_lines(raw)))
 
@@ -57,10 +57,10 @@ class Kept:
         if not text or len(text) > LONGEST:
             return
         try:
-            fd = files.appending(self.path)
+            fd = files.open_to_append(self.path)
         except OSError as error:
             raise KeptFault(f"{self.path}: {error.strerror}") from None
-        except files.Unfit as error:
+        except files.UntrustedFile as error:
             raise KeptFault(f"{self.path}: {error}") from None
         try:
             _lock(fd)

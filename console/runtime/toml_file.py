@@ -40,7 +40,7 @@ class TomlFile:
             raise ConfigError(f"{path}: {error.strerror}") from None
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
-        except files.Unfit as error:
+        except files.UntrustedFile as error:
             # Who can write it can name a prefix that runs as the operator.
             raise ConfigError(f"{path}: {error}") from None
         import tomllib  # where there is no file, a start does without it

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from textual.widget import Widget
 
 from collectors.clean import clean
-from collectors.file_tail import filled
+from collectors.file_tail import expand_patterns
 from collectors.model import Cluster, Diff, Fault, LogTail, SourceFault
 from collectors.nodeset import names_in
 from console.clusters.cluster_session import Opened
@@ -113,7 +113,7 @@ def read_log(at: Opened, job: str, cluster: Cluster) -> LogTail:
         return at.ledger.log_tail(path, user or None)
     except SourceFault as error:
         # A name may hold a % of its own: what Slurm left of its patterns is filled in only where that one is not there.
-        other = filled(path, job, next(iter(names_in(nodes)), None))
+        other = expand_patterns(path, job, next(iter(names_in(nodes)), None))
         if error.fault.kind != "missing" or other == path:
             raise
         return at.ledger.log_tail(other, user or None)

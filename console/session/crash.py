@@ -19,7 +19,7 @@ from pathlib import Path
 
 from collectors import files
 from collectors.clean import clean
-from collectors.redaction import hidden
+from collectors.redaction import redact
 from console import __version__
 from console.config.paths import state_folder
 from console.journal import writer
@@ -59,7 +59,7 @@ def told(errors: Sequence[BaseException], what: str, book: Path | None = None, w
     ]
     if not kept.startswith("/"):
         lines += ["", text]
-    return "\n".join(clean(hidden(line)) for part in lines for line in part.split("\n")) + "\n"
+    return "\n".join(clean(redact(line)) for part in lines for line in part.split("\n")) + "\n"
 
 
 def reported(text: str, brief: str) -> str:
@@ -83,7 +83,7 @@ def report(errors: Sequence[BaseException]) -> str:
         lines += ["", *_lines(error, _CHAIN)]
     if len(errors) > _ERRORS:
         lines += ["", f"and {len(errors) - _ERRORS} more"]
-    return "\n".join(clean(hidden(line)) for line in lines)[:_LARGEST] + "\n"
+    return "\n".join(clean(redact(line)) for line in lines)[:_LARGEST] + "\n"
 
 
 def keep(text: str) -> str:
@@ -92,7 +92,7 @@ def keep(text: str) -> str:
     stem = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     for name in (f"{stem}.txt", f"{stem}-{time.monotonic_ns()}.txt"):
         try:
-            fd = files.creating(folder / name)
+            fd = files.open_new(folder / name)
         except FileExistsError:
             continue
         with os.fdopen(fd, "w", encoding="utf-8") as file:
@@ -200,7 +200,7 @@ def _within(call: Callable[[], str], late: str) -> str:
             found[0] = call()
         except OSError as error:
             found[0] = f"not written: {error.strerror or error}"
-        except (files.Unfit, JournalFault, RuntimeError) as error:
+        except (files.UntrustedFile, JournalFault, RuntimeError) as error:
             found[0] = f"not written: {error}"
         except Exception as error:
             found[0] = f"not written: {type(error).__name__}"

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from collectors import files, process
 from collectors.clock import Clock, SystemClock
-from collectors.model import AlertDesk, Collector, Ledger, Queueing, SourceFault, Telemetry, Transport
+from collectors.model import AccountingReader, AlertReader, Collector, Queueing, SourceFault, Telemetry, Transport
 from collectors.nvml import NvmlSettings
 from collectors.prometheus import PrometheusSettings
 from collectors.sim import SimSettings
@@ -23,7 +23,7 @@ from collectors.slurm import SlurmSettings
 from collectors.source_registry import descriptors, open_sources
 from console.config.settings import ClusterConfig, Config
 from console.runtime.errors import UserError
-from console.runtime.null_sources import NoAlerts, NoLedger, NoQueueing, NoSlurm, NoTelemetry
+from console.runtime.null_sources import NoAccounting, NoAlerts, NoQueueing, NoSlurm, NoTelemetry
 
 #: The commands that wacht cannot do without.
 NEEDED = ("squeue", "scontrol", "sinfo")
@@ -93,12 +93,12 @@ class Site(Struct, frozen=True, kw_only=True):
         made: Transport = importlib.import_module(module).open_transport(self.name, self.slurm)
         return made
 
-    def ledger(self) -> Ledger:
+    def ledger(self) -> AccountingReader:
         """What has been, on demand: the accounts of this Slurm, those of the embedded machine, or none."""
         if self.slurm is None:
-            return NoLedger()
+            return NoAccounting()
         module = "collectors.sim.slurmctld.accounting" if self.demo else "collectors.slurm.sources"
-        made: Ledger = importlib.import_module(module).open_ledger(self.name, self.slurm)
+        made: AccountingReader = importlib.import_module(module).open_accounting(self.name, self.slurm)
         return made
 
     def queueing(self) -> Queueing:
@@ -109,13 +109,13 @@ class Site(Struct, frozen=True, kw_only=True):
         made: Queueing = importlib.import_module(module).open_queueing(self.name, self.slurm)
         return made
 
-    def alert_desk(self) -> AlertDesk:
+    def alert_reader(self) -> AlertReader:
         """Reads of named alerts and silences: of the embedded machine, of Alertmanager, or none."""
         if not self.demo and "alertmanager" not in self.others:
             return NoAlerts()
         module = "collectors.sim.sources" if self.demo else "collectors.alertmanager.sources"
         chosen = self.slurm if self.demo else self.others["alertmanager"]
-        made: AlertDesk = importlib.import_module(module).open_desk(self.name, chosen)
+        made: AlertReader = importlib.import_module(module).open_alert_reader(self.name, chosen)
         return made
 
 
@@ -186,7 +186,7 @@ def slurm_name() -> str:
             # Only a name is looked for: it may be anybody's, as Slurm's own account is.
             path = Path(os.environ.get("SLURM_CONF", "/etc/slurm/slurm.conf"))
             text = files.read(path, 1 << 20, None).decode("utf-8", "replace")
-        except (OSError, files.Unfit):
+        except (OSError, files.UntrustedFile):
             text = ""
     match = re.search(r"^\s*ClusterName\s*=\s*([A-Za-z0-9][A-Za-z0-9._-]*)", text, re.M | re.I)
     return match[1] if match else "slurm"

@@ -57,7 +57,7 @@ def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) ->
         read_only=config.read_only,
         guard=config.guard,
         policy=load_policy(config.xid_policy),
-        desk=site.alert_desk(),
+        desk=site.alert_reader(),
     )
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from collectors.jobstate import job_word
 from collectors.model import Cluster, Silence
 from collectors.nodeset import fold, natural_key
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from console.alerts.groups import AlertGroup, order, safe
 from console.health.unknown_reasons import why_unknown
 from console.tables.exports import attribute, moment
@@ -229,7 +229,7 @@ def _nodes(group: AlertGroup, cluster: Cluster) -> list[Span]:
     spans: list[Span] = []
     if group.nodes:
         of = f" of {group.of:,}" if group.of is not None and group.of > len(group.nodes) else ""
-        ill = any(word in OUT for word in displays)
+        ill = any(word in UNAVAILABLE for word in displays)
         spans = [(f"{len(group.nodes):,}{of}  ", "text-strong"), (states, "warn" if ill else "")]
         spans.append((f"  {folded(group.nodes)}", "accent"))
         racks = folded(group.racks)

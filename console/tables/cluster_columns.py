@@ -100,9 +100,9 @@ def _displays(row: ClusterRow) -> dict[str, int] | None:
 
 
 def _out_of(counts: dict[str, int]) -> int:
-    from collectors.nodestate import OUT
+    from collectors.nodestate import UNAVAILABLE
 
-    return sum(number for display, number in counts.items() if display in OUT)
+    return sum(number for display, number in counts.items() if display in UNAVAILABLE)
 
 
 def _gpus(row: ClusterRow, _: Ctx) -> Cell:

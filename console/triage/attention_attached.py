@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from collectors.model import Cluster
 from collectors.nodeset import fold
-from collectors.nodestate import OUT
+from collectors.nodestate import UNAVAILABLE
 from console.health.inconsistencies import Fresh
 from console.plant import fabric
 from console.plant import storage as stores
@@ -75,7 +75,7 @@ def _fabric(cluster: Cluster) -> list[ControllerTrouble]:
         for row in rows
         if len(row.unwell) < TOGETHER
         for port in row.unwell
-        if (node := cluster.nodes.get(port.node)) is not None and node.display not in OUT
+        if (node := cluster.nodes.get(port.node)) is not None and node.display not in UNAVAILABLE
     ]
     bad = [port for port in alone if "down" in port.wrong]
     for ports, what, grave in ((bad, "down", True), ([one for one in alone if one not in bad], "not well", False)):

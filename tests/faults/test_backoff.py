@@ -6,7 +6,7 @@ import pytest
 
 from collectors.clock import ManualClock
 from collectors.model import Facts, SourceFault
-from collectors.web import rest_of
+from collectors.web import parse_retry_after
 from tests.test_poller import Held, Watched
 
 
@@ -24,7 +24,7 @@ from tests.test_poller import Held, Watched
     ],
 )
 def test_what_a_header_asks_for(header, words, seconds):
-    assert rest_of(header) == (words, seconds)
+    assert parse_retry_after(header) == (words, seconds)
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def job_text(raw: bytes) -> None:
 def topology(raw: bytes) -> None:
     """`scontrol show topology`, and a site's own file of racks."""
     try:
-        pure(dict(racks.switches(decode(raw))))
+        pure(dict(racks.leaf_switches(decode(raw))))
     except ValueError as error:
         pure(clean(str(error)))
     with _file(raw) as path:
@@ -173,7 +173,10 @@ def topology(raw: bytes) -> None:
 
 def who(raw: bytes) -> None:
     """`scontrol show config` and `sacctmgr`."""
-    _source(lambda: rights._of(rights.Who("alice", 1000), 1.0), lambda words: raw if words[0] == "scontrol" else b"")
+    _source(
+        lambda: rights._of(rights.SlurmAccount("alice", 1000), 1.0),
+        lambda words: raw if words[0] == "scontrol" else b"",
+    )
     _source(lambda: rights._level("alice", 1.0), lambda _: raw)
 
 
@@ -250,7 +253,7 @@ def driver(raw: bytes) -> None:
     """What the kernel, cgroups and `scontrol listpids` say, and a message of the child that reads the driver."""
     text = decode(raw)
     kernel_log._in(text, 0.0)
-    process_owner.listed(text)
+    process_owner.parse_listpids(text)
     pure([one for one in process_owner.job_of(text) if one])
     try:
         msgspec.msgpack.decode(raw, type=NvmlAnswer)

@@ -15,10 +15,10 @@ from pathlib import Path
 from . import rest
 from .place import wait_for
 from .record import KERNEL
-from .roads import PARSERS
 from .roots import SUITES
 from .scene import HOSTILE_NAMES, HOSTILE_REASON
 from .slurm import Lab
+from .transports import PARSERS
 
 DATA = Path(__file__).parents[1] / "data" / "rest"
 READS = {

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from collectors.alertmanager import AlertmanagerSettings
-from collectors.alertmanager.sources import open_desk, open_sources
+from collectors.alertmanager.sources import open_alert_reader, open_sources
 from collectors.alertmanager.write import open_writer
 from collectors.model import SourceFault
 from console.actions import silences
@@ -66,7 +66,7 @@ def test_an_alert_is_read_as_it_was_fired(alertmanager: Alertmanager) -> None:
     assert (alert.name, alert.severity, alert.state, alert.node) == ("NodeDown", "critical", "active", "gpu0007")
     assert alert.summary == "no answer" and alert.annotations["runbook_url"] == "https://r.example/x"
     assert abs(alert.starts - (time.time() - 90)) < 20
-    assert open_desk("lab", settings(alertmanager)).read_alerts([alert.id, "nobody"]) == {alert.id: alert}
+    assert open_alert_reader("lab", settings(alertmanager)).read_alerts([alert.id, "nobody"]) == {alert.id: alert}
 
 
 def test_take_then_lift(alertmanager: Alertmanager) -> None:
@@ -84,7 +84,7 @@ def test_take_then_lift(alertmanager: Alertmanager) -> None:
     taken = next(one for one in facts.alerts.values() if one.node == "gpu0001")
     assert silences.taker(facts.silences, taken) == made
     assert all(silences.match(made, one) is (one.state == "suppressed") for one in facts.alerts.values())
-    desk = open_desk("lab", settings(alertmanager))
+    desk = open_alert_reader("lab", settings(alertmanager))
     assert desk.read_silences([made.id, "00000000-0000-4000-8000-000000000000"]) == {made.id: made}
     fire_nodes(alertmanager, 1, 2, 3, 4, 5)
     assert states(read(alertmanager))["gpu0005"] == "active", "the same failure elsewhere rings"
@@ -207,7 +207,7 @@ def test_down_is_a_fault_and_never_no_alerts(alertmanager: Alertmanager) -> None
         with pytest.raises(SourceFault, match="refuses the connection"):
             open_sources("lab", quick)[0].collect()
         with pytest.raises(SourceFault, match="refuses the connection"):
-            open_desk("lab", quick).read_alerts(["x"])
+            open_alert_reader("lab", quick).read_alerts(["x"])
         (sent,) = open_writer(quick).send(change)
         assert sent.rc == 1 and set(sent.refused) == set(change.targets)
     finally:

@@ -13,7 +13,7 @@ import pytest
 from collectors.model import Control
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import daemons
-from collectors.slurm.commands.commands_transport import CliRoad
+from collectors.slurm.commands.commands_transport import CliTransport
 from collectors.slurm.commands.daemons import DaemonReader
 from console.config.settings import Config
 from console.session import site
@@ -46,7 +46,7 @@ def here(books: Lab, monkeypatch: pytest.MonkeyPatch) -> Lab:
 
 def read(lab: Lab) -> Control:
     """What a console reads of it, at once."""
-    found = CliRoad(SlurmSettings(share=False), "lab").reader("control").read().control
+    found = CliTransport(SlurmSettings(share=False), "lab").reader("control").read().control
     assert found is not None
     return found
 

@@ -85,7 +85,7 @@ def test_a_whole_site_works(
     assert said(report, "Rights", "account")[0][0] == "warn"
     assert said(report, "Rights", "Slurm")[0] == ("ok", "root, root; may change nodes and everybody's jobs")
     assert said(report, "Rights", "PrivateData")[0] == ("ok", "slurm.conf hides nothing from you")
-    assert {(one.road, one.fault is None) for one in report.roads} >= {("cli", True)}
+    assert {(one.transport, one.fault is None) for one in report.transports} >= {("cli", True)}
 
 
 def test_targets_that_do_not_answer_are_counted(prometheus_3: Monitor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def names(nodes: Mapping[str, str | None]) -> NodeNames:
 
 def read(kind: Callable[[PrometheusSettings], Loads], monitor: Monitor, nodes: Mapping[str, str | None]) -> Facts:
     source = kind(settings(monitor))
-    source.know(names(nodes))
+    source.set_node_names(names(nodes))
     try:
         return source.collect()
     finally:
@@ -163,12 +163,14 @@ def check(plant: Monitor, own: Mapping[str, str], slurm: Mapping[str, str | None
     assert checks is not None and {own[name] for name in machine.loads()} <= checks.keys() <= slurm.keys()
     for kind in (Ports, FileSystems):
         source = kind(settings(plant))
-        source.know(names(slurm))
+        source.set_node_names(names(slurm))
         source.collect()
-        (fitted,) = source.fitted()
-        assert (fitted.known, fitted.unknown) == (fitted.hosts, ()) and fitted.hosts >= len(machine.loads())
+        (host_mappings,) = source.host_mappings()
+        assert (host_mappings.known, host_mappings.unknown) == (host_mappings.hosts, ()) and host_mappings.hosts >= len(
+            machine.loads()
+        )
     telemetry = open_telemetry("x", settings(plant))
-    telemetry.know(names(slurm))
+    telemetry.set_node_names(names(slurm))
     node = own[host.name]
     assert len(telemetry.gpus([node])[node]) == len(machine.gpus(host.name))
 
@@ -248,7 +250,7 @@ def test_recorded_series_are_mapped_as_well(engine: str) -> None:
         def missing() -> str:
             try:
                 source = Loads(settings(monitor, recorded=True))
-                source.know(names(slurm))
+                source.set_node_names(names(slurm))
                 loads = source.collect().loads or {}
                 charts = telemetry.history(next(iter(monitor.machine.loads())), 900)
             except SourceFault as error:
@@ -258,6 +260,6 @@ def test_recorded_series_are_mapped_as_well(engine: str) -> None:
             return "" if have and drawn else f"{len(loads)} nodes, {sorted(loads)[:3]}"
 
         telemetry = open_telemetry("x", settings(monitor, recorded=True))
-        telemetry.know(names(slurm))
+        telemetry.set_node_names(names(slurm))
         wait_for(missing, 90)
         telemetry.close()

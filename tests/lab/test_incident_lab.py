@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from collectors.alertmanager import AlertmanagerSettings
-from collectors.alertmanager.sources import open_desk, open_sources
+from collectors.alertmanager.sources import open_alert_reader, open_sources
 from collectors.alertmanager.write import open_writer
 from collectors.clock import SystemClock
 from collectors.model import Cluster
@@ -77,7 +77,7 @@ class Site:
         """What became of it, once that is read back."""
         gate = Gate("lab", lambda _: open_writer(AlertmanagerSettings(url=url, timeout_s=1.0)), self.world,
                     lambda: Journal(self.path, "lab", self.clock), self.clock,
-                    desk=open_desk("lab", self.settings))  # fmt: skip
+                    desk=open_alert_reader("lab", self.settings))  # fmt: skip
         cluster = self.cluster()
         words = ["extend"] if extend else ["n[1-3]", "cooling"]
         wants = parse_request(words, cluster, self.clock.now())

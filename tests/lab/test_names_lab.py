@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from collectors.clock import SystemClock
 from collectors.model import Cluster, Load
 from collectors.prometheus import PowerSettings
-from collectors.prometheus.probe import DcgmNames, lacking, tried
+from collectors.prometheus.probe import DcgmNames, missing_series, probe_prometheus
 from collectors.prometheus.sources import Loads, PowerSource, open_telemetry
 from collectors.sim.exporters.dcgm import Odd
 from console.ingest.poller import read
@@ -69,9 +69,9 @@ def test_older_newer_and_mixed_are_the_same_machine(prometheus: Monitor) -> None
         assert seen.keys() == set(names)
         for name in names:
             assert_same_gpus(seen[name], prometheus.machine.gpus(name))
-        spoken = tried(settings(prometheus)).names
+        spoken = probe_prometheus(settings(prometheus)).names
         assert spoken == DcgmNames(older=len(names) - len(newer) + 1, newer=len(newer))
-    missing = lacking(settings(prometheus), [f'{label}="{names[4]}"' for label in ("Hostname", "hostname")])
+    missing = missing_series(settings(prometheus), [f'{label}="{names[4]}"' for label in ("Hostname", "hostname")])
     assert missing and "DCGM_FI_DEV_BOARD_POWER_LIMIT_REQUESTED_WATTS" in missing
     assert not {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"}.intersection(missing)
 

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from collectors.model import JobAccount, PastJob, SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.accounting import Accounts
-from collectors.slurm.rest.accounting import RestAccounts
-from collectors.slurm.sources import open_ledger
+from collectors.slurm.commands.accounting import SlurmAccounting
+from collectors.slurm.rest.accounting import RestAccounting
+from collectors.slurm.sources import open_accounting
 from console.queue.job_accounting import why
 
 from . import accounting, rest
@@ -34,7 +34,7 @@ class Story(NamedTuple):
     """A lab in which a night has passed."""
 
     lab: Lab
-    accounts: Accounts
+    accounts: SlurmAccounting
     began: int
     jobs: dict[str, str]
 
@@ -70,7 +70,7 @@ def story(lab: Lab) -> Iterator[Story]:
     lab.check(["scancel", ids["cancelled"]], "bob")
     lab.check(["scontrol", "update", "NodeName=gpu0002", "State=DOWN", "Reason=x|\ngpu0002|DOWN|9|10|root|forged"])
     down = time.time()
-    accounts = Accounts(SlurmSettings())
+    accounts = SlurmAccounting(SlurmSettings())
     path = os.environ["PATH"]
     os.environ["PATH"] = f"{lab.bin_dir}:{path}"
     try:
@@ -83,7 +83,7 @@ def story(lab: Lab) -> Iterator[Story]:
         os.environ["PATH"] = path
 
 
-def _not_told(accounts: Accounts, ids: dict[str, str]) -> str:
+def _not_told(accounts: SlurmAccounting, ids: dict[str, str]) -> str:
     """The accounts come a moment after the queue."""
     for name, job in ids.items():
         if name == "array":
@@ -164,8 +164,8 @@ def test_an_array_is_asked_for_by_task(story: Story) -> None:
 
 
 def test_slurmrestd_tells_the_same(story: Story) -> None:
-    over = open_ledger("lab", SlurmSettings(transport="rest", socket=str(rest.socket(story.lab))))
-    assert isinstance(over, RestAccounts)
+    over = open_accounting("lab", SlurmSettings(transport="rest", socket=str(rest.socket(story.lab))))
+    assert isinstance(over, RestAccounting)
 
     def same(run: PastJob) -> PastJob:
         return replace(
@@ -207,7 +207,7 @@ def test_without_slurmdbd(story: Story) -> None:
 
 def test_a_site_without_accounts_says_so(lab_forky: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{lab_forky.bin_dir}:{os.environ['PATH']}")
-    accounts = Accounts(SlurmSettings())
+    accounts = SlurmAccounting(SlurmSettings())
     for ask in (lambda: accounts.jobs_of_node("gpu0001", 0, 5), lambda: accounts.events_of_node("gpu0001", 0)):
         with pytest.raises(SourceFault) as raised:
             ask()

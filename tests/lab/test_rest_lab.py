@@ -1,4 +1,4 @@
-"""Every action over slurmrestd of each version, done and refused as by command: the same tests, another road.
+"""Every action over slurmrestd of each version, done and refused as by command: the same tests, another transport.
 
 What slurmrestd cannot do goes over the commands, as `fallback` says; without it, it is refused with the reason.
 """
@@ -168,6 +168,6 @@ def test_a_daemon_that_hangs_leaves_it_in_doubt_and_one_that_is_gone_does_not(de
         rest.send(desk.lab, signal.SIGCONT, "jwt")
     assert sent.rc is None and not sent.refused and "it may have been done" in sent.err
     gone = SlurmSettings(transport="rest", socket=f"{desk.folder}/none")
-    RestServer.of(gone).there = RestServer.of(desk.settings()).there
+    RestServer.of(gone).server_info = RestServer.of(desk.settings()).server_info
     (sent,) = RestWriter(gone).send(change)
     assert sent.rc == 127 and sent.fatal and set(sent.refused) == {"gpu0001"}

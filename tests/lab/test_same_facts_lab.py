@@ -19,8 +19,8 @@ from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.rest.client import RestServer
 from collectors.slurm.rest.write import RestWriter
-from collectors.slurm.sources import open_road, open_sources
-from collectors.slurm.transport import Road
+from collectors.slurm.sources import open_by_name, open_sources
+from collectors.slurm.transport import SlurmTransport
 from console.actions.plan import Guard, Options, Plan, PreflightReads
 from console.actions.registry import BY_ID
 from console.gate.planning import make as make_plan
@@ -35,9 +35,9 @@ from . import rest
 from .conf import HOST
 from .conftest import running
 from .place import wait_for
-from .roads import PARSERS, ROWS, differences, known, rows, settings, strange
 from .roots import SUITES
 from .slurm import Lab
+from .transports import PARSERS, ROWS, differences, known, rows, settings, strange
 
 _COMMON = f"NodeHostname={HOST} NodeAddr=127.0.0.1 Port=9 CPUs=8 RealMemory=10000"
 #: Nodes of other kinds, at which no slurmd listens, and partitions that not every account may use.
@@ -90,13 +90,13 @@ def transports(lab: Lab) -> dict[str, SlurmSettings]:
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_every_data_parser_tells_the_same_as_the_commands(lab: Lab, kind: str) -> None:
-    cli = open_road("cli", "lab", settings(lab))
+    cli = open_by_name("cli", "lab", settings(lab))
     for parser in PARSERS[lab.suite]:
         with known(parser):
-            road = open_road("rest", "lab", settings(lab))
+            opened = open_by_name("rest", "lab", settings(lab))
 
-            def wrong(road: Road = road, parser: int = parser) -> str:
-                left = strange(kind, parser, differences(rows(cli, kind), rows(road, kind)))
+            def wrong(opened: SlurmTransport = opened, parser: int = parser) -> str:
+                left = strange(kind, parser, differences(rows(cli, kind), rows(opened, kind)))
                 return f"{parser}: {dict(list(left.items())[:5])}" if left else ""
 
             wait_for(wrong, 60)
@@ -104,8 +104,8 @@ def test_every_data_parser_tells_the_same_as_the_commands(lab: Lab, kind: str) -
 
 @pytest.mark.parametrize("transport", ["cli", "rest"])
 def test_what_it_tells_is_true(lab: Lab, transport: str) -> None:
-    road = open_road(transport, "lab", transports(lab)[transport])
-    nodes, parts = rows(road, "nodes"), rows(road, "partitions")
+    opened = open_by_name(transport, "lab", transports(lab)[transport])
+    nodes, parts = rows(opened, "nodes"), rows(opened, "partitions")
     gpus = {name: (nodes[name].gpus, nodes[name].gpus_alloc) for name in ("cpu0001", "free0001", "two0001")}
     assert gpus == {"cpu0001": (0, 0), "free0001": (4, 0), "two0001": (8, 0)}
     accounts = {name: (parts[name].allow_accounts, parts[name].deny_accounts) for name in ("gpu", "mixed", "paid")}
@@ -113,7 +113,7 @@ def test_what_it_tells_is_true(lab: Lab, transport: str) -> None:
 
     def untrue() -> str:
         """Jobs start one after the other."""
-        jobs = rows(road, "jobs")
+        jobs = rows(opened, "jobs")
         told = {(job.name, job.nodes is not None): (job.gpus, job.gpus_held, job.unlimited) for job in jobs.values()}
         true = {(name, held): (gpus, gpus if held else None, name == "endless")
                 for name, (_, gpus) in JOBS.items() for held in (True, False)}  # fmt: skip
@@ -124,8 +124,8 @@ def test_what_it_tells_is_true(lab: Lab, transport: str) -> None:
 
     wait_for(untrue, 60)
     # By name too, as a preview reads them.
-    ids = [key for key, job in rows(road, "jobs").items() if job.nodes]
-    named = road.read_jobs(ids)
+    ids = [key for key, job in rows(opened, "jobs").items() if job.nodes]
+    named = opened.read_jobs(ids)
     assert {job.name: job.gpus_held for job in named.values()} == {name: gpus for name, (_, gpus) in JOBS.items()}
 
 
@@ -169,8 +169,8 @@ def test_a_bad_token_is_named(lab: Lab, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("collectors.slurm.rest.jwt._SKEW_S", 1e6)
     file.write_text(bad[why])
     chosen = SlurmSettings(transport="rest", url=rest.url(lab), token_file=str(file))
-    road = open_road("rest", "lab", chosen)
-    asks: list[Callable[[], object]] = [road.about, *(lambda kind=kind: rows(road, kind) for kind in ROWS)]  # type: ignore[misc]
+    opened = open_by_name("rest", "lab", chosen)
+    asks: list[Callable[[], object]] = [opened.about, *(lambda kind=kind: rows(opened, kind) for kind in ROWS)]  # type: ignore[misc]
     for ask in asks:
         with pytest.raises(SourceFault) as caught:
             ask()
@@ -181,16 +181,16 @@ def test_a_bad_token_is_named(lab: Lab, tmp_path: Path, monkeypatch: pytest.Monk
     (sent,) = RestWriter(chosen).send(change)
     assert sent.fatal and "refuses the token" in sent.refused["gpu0005"]
     file.write_text(signed(key))
-    assert len(rows(road, "nodes")) == 12, "a file with a good one is read at once"
+    assert len(rows(opened, "nodes")) == 12, "a file with a good one is read at once"
 
 
 def test_a_token_of_our_own_that_is_refused_is_made_anew_at_once(lab: Lab) -> None:
     chosen = SlurmSettings(transport="rest", url=rest.url(lab), user="carol")
-    road = open_road("rest", "lab", chosen)
+    opened = open_by_name("rest", "lab", chosen)
     tokens = RestServer.of(chosen).tokens
     assert tokens is not None
     for kind in ROWS:
         first = tokens.get(10.0)
         first._text = signed(b"k" * 32)  # the key was changed since
-        assert rows(road, kind)
+        assert rows(opened, kind)
         assert tokens.get(10.0) is not first

@@ -114,7 +114,7 @@ def test_the_page_s_rules_let_through_every_action_and_no_more(site: Site) -> No
         for action in ACTIONS if action.result_kind not in {"alert", "silence"}
     }  # fmt: skip
     assert refused() == {"partition-down", "partition-up", "block", "unblock"}
-    assert [said for words, said in doctor_reads.WIDE if asks(words, "alice")] == []
+    assert [said for words, said in doctor_reads.EXCESS_COMMANDS if asks(words, "alice")] == []
     assert not asks(sent["drain"][0], "bob"), "who is in no group of the rules"
     site.rules(f"{RULES}%operators ALL = (slurm) NOPASSWD: {', '.join(APART)}\n")
     assert refused() == set()

@@ -1,4 +1,4 @@
-"""Roads over the stand-in of pyslurm, in real child processes."""
+"""Transports over the stand-in of pyslurm, in real child processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from collectors.model import Reservation
 from collectors.slurm import SlurmSettings
 from collectors.slurm.native import client, write
-from collectors.slurm.native.native_transport import NativeRoad
+from collectors.slurm.native.native_transport import NativeTransport
 from tests.make import RECORDED
 
 HERE = Path(__file__).parent
@@ -37,7 +37,7 @@ class StandIn:
 
         monkeypatch.setattr(client, "environment", environment)
         monkeypatch.setattr(write, "environment", environment)
-        self.roads: list[NativeRoad] = []
+        self.transports: list[NativeTransport] = []
         self.meets()
 
     def meets(self, faults: dict[str, Any] | None = None, **more: Any) -> None:
@@ -51,10 +51,10 @@ class StandIn:
         self.data.write_text(json.dumps(recorded | kinds))
         self.meets()
 
-    def road(self, deadline_s: float = 20.0) -> NativeRoad:
-        """A road of its own child."""
-        self.roads.append(NativeRoad(SlurmSettings(transport="native", deadline_s=deadline_s)))
-        return self.roads[-1]
+    def transport(self, deadline_s: float = 20.0) -> NativeTransport:
+        """A transport of its own child."""
+        self.transports.append(NativeTransport(SlurmSettings(transport="native", deadline_s=deadline_s)))
+        return self.transports[-1]
 
     @property
     def done(self) -> list[str]:
@@ -66,8 +66,8 @@ class StandIn:
 def standin(tmp_path, monkeypatch):
     made = StandIn(tmp_path, monkeypatch)
     yield made
-    for road in made.roads:
-        road._client.close()
+    for transport in made.transports:
+        transport._client.close()
 
 
 def as_of_now(reservations: Mapping[str, Reservation]) -> dict[str, Reservation]:

@@ -20,9 +20,9 @@ from console.session.snapshot import take
 from tests.faults import fault
 
 
-def fault_of(road, kind="jobs"):
+def fault_of(transport, kind="jobs"):
     with pytest.raises(SourceFault) as caught:
-        road.reader(kind).read()
+        transport.reader(kind).read()
     return caught.value.fault
 
 
@@ -45,72 +45,72 @@ def fault_of(road, kind="jobs"):
 )  # fmt: skip
 def test_every_fault_has_a_name_and_a_way_on(standin, faults, more, kind, what, mend):
     standin.meets(faults, **more)
-    road = standin.road()
-    fault = fault_of(road)
+    transport = standin.transport()
+    fault = fault_of(transport)
     assert (fault.kind, what in fault.what, mend in fault.mend) == (kind, True, True), fault
-    road._client._rests.clear()
-    assert fault_of(road) == fault, "it is no other the second time"
+    transport._client._rests.clear()
+    assert fault_of(transport) == fault, "it is no other the second time"
 
 
 def test_a_slurm_conf_that_is_not_there_is_told_at_once(standin, monkeypatch):
     """libslurm would look for it for a minute."""
     real = client.environment
     monkeypatch.setattr(client, "environment", lambda: real() | {"SLURM_CONF": "/nowhere/slurm.conf"})
-    assert fault_of(standin.road()).what == "SLURM_CONF names /nowhere/slurm.conf, which is not there"
+    assert fault_of(standin.transport()).what == "SLURM_CONF names /nowhere/slurm.conf, which is not there"
 
 
 @fault("pyslurm", "hung call", "its child is killed at the deadline, the next reading is good")
 def test_a_hung_call_is_killed_and_the_next_reading_is_good(standin):
     standin.meets({"jobs": "hang"})
-    road = standin.road(deadline_s=1.0)
-    road._client._deadline_s = 20.0
-    road.reader("diag").read()  # the child is up
-    child = road._client._child
-    road._client._deadline_s = 0.2
-    fault = fault_of(road)
+    transport = standin.transport(deadline_s=1.0)
+    transport._client._deadline_s = 20.0
+    transport.reader("diag").read()  # the child is up
+    child = transport._client._child
+    transport._client._deadline_s = 0.2
+    fault = fault_of(transport)
     assert fault.kind == "timeout" and "no answer from the controller in 0.2 s" in fault.what
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
     standin.meets()
-    road._client._deadline_s = 20.0
-    road._client._rests.clear()
-    assert len(road.reader("jobs").read().jobs) == 36
+    transport._client._deadline_s = 20.0
+    transport._client._rests.clear()
+    assert len(transport.reader("jobs").read().jobs) == 36
 
 
 def test_what_pyslurm_prints_harms_no_answer(standin):
     standin.meets({"jobs": "noise"})
-    assert len(standin.road().reader("jobs").read().jobs) == 36
+    assert len(standin.transport().reader("jobs").read().jobs) == 36
 
 
 def test_one_fault_rests_all_readers_and_starts_nothing(standin):
     """A dead controller costs 10 s a call: it is not asked for each kind anew."""
     standin.meets({"jobs": [1800, "Unable to contact slurm controller"]})
-    road, clock = standin.road(), ManualClock()
-    road._client._clock = clock
-    first = fault_of(road)
-    began = process.started()
-    assert fault_of(road, "diag") == first and process.started() == began
+    transport, clock = standin.transport(), ManualClock()
+    transport._client._clock = clock
+    first = fault_of(transport)
+    began = process.count_started()
+    assert fault_of(transport, "diag") == first and process.count_started() == began
     clock.advance(1.01)
-    assert road.reader("diag").read().diag and process.started() == began + 1
+    assert transport.reader("diag").read().diag and process.count_started() == began + 1
     for wait in (1.0, 2.0, 4.0):  # that good reading began the count anew
-        fault_of(road)
+        fault_of(transport)
         clock.advance(wait - 0.01)
-        began = process.started()
-        fault_of(road, "diag")
-        assert process.started() == began
+        began = process.count_started()
+        fault_of(transport, "diag")
+        assert process.count_started() == began
         clock.advance(0.02)
 
 
 def test_a_fault_of_one_job_rests_nobody(standin):
-    road = standin.road()
+    transport = standin.transport()
     with pytest.raises(SourceFault, match="shows no job 999"):
-        road.job_detail("999")
-    assert road.job_detail("2").id == "2"
+        transport.job_detail("999")
+    assert transport.job_detail("2").id == "2"
 
 
 def test_readers_wait_for_each_other(standin):
     standin.meets()
-    asked = standin.road()._client
+    asked = standin.transport()._client
     found = []
     kinds = ["nodes", "jobs", "partitions", "reservations", "diag"] * 2
     threads = [threading.Thread(target=lambda kind=kind: found.append(asked.ask(Question(kind)))) for kind in kinds]
@@ -131,21 +131,21 @@ def test_a_dead_controller_is_one_fault_whatever_was_asked(standin):
     """Each source repeated "nodes: …", and whatever lists faults listed them all."""
     dead = [1800, "Unable to contact slurm controller (connect failure)"]
     standin.meets(dict.fromkeys(("nodes", "jobs", "partitions", "reservations", "statistics", "config"), dead))
-    road = standin.road()
+    transport = standin.transport()
     found = set()
     for kind in ("nodes", "jobs", "partitions", "reservations", "diag", "rights"):
-        road._client._rests.clear()
-        found.add(fault_of(road, kind))
+        transport._client._rests.clear()
+        found.add(fault_of(transport, kind))
     assert len(found) == 1
     assert found.pop().what == "pyslurm: Unable to contact slurm controller (connect failure)"
 
 
 def test_closing_the_last_reader_ends_the_child_and_a_question_under_way(standin):
     standin.meets({"jobs": "hang"})
-    road = standin.road()
-    readers = [road.reader(kind) for kind in ("jobs", "diag")]
+    transport = standin.transport()
+    readers = [transport.reader(kind) for kind in ("jobs", "diag")]
     readers[1].read()
-    child, faults = road._client._child, []
+    child, faults = transport._client._child, []
 
     def read():
         try:
@@ -164,9 +164,9 @@ def test_closing_the_last_reader_ends_the_child_and_a_question_under_way(standin
 
 def test_an_error_in_the_child_is_told_and_the_child_goes_on(standin):
     standin.holds(statistics=None)
-    road = standin.road()
-    fault = fault_of(road, "diag")
-    assert fault.kind == "malformed" and road.reader("jobs").read().jobs
+    transport = standin.transport()
+    fault = fault_of(transport, "diag")
+    assert fault.kind == "malformed" and transport.reader("jobs").read().jobs
 
 
 @fault("pyslurm", "crash", "its source is old; no other, and not the console")

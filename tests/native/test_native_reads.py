@@ -7,7 +7,7 @@ import pytest
 
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.commands_transport import CliRoad
+from collectors.slurm.commands.commands_transport import CliTransport
 from collectors.slurm.native import facts, jobs
 from collectors.slurm.transport import KINDS
 from tests.make import Commands, play
@@ -16,13 +16,13 @@ from tests.native.conftest import as_of_now, recorded_rows
 
 @pytest.fixture
 def cli(tmp_path, monkeypatch):
-    """The road of the commands, over what they printed."""
+    """The transport of the commands, over what they printed."""
     play(Commands(tmp_path, monkeypatch), "25.11")
-    return CliRoad(SlurmSettings(share=False))
+    return CliTransport(SlurmSettings(share=False))
 
 
 def both(standin, cli, kind):
-    native = standin.road().reader(kind).read()
+    native = standin.transport().reader(kind).read()
     return getattr(native, kind), getattr(cli.reader(kind).read(), kind)
 
 
@@ -60,7 +60,7 @@ def test_the_controllers_figures_but_for_what_moved_meanwhile(standin, cli):
 
 @pytest.mark.parametrize("job", ["2", "9"])
 def test_a_job_in_full(standin, cli, job):
-    native, told = standin.road().job_detail(job), cli.job_detail(job)
+    native, told = standin.transport().job_detail(job), cli.job_detail(job)
     more = {"tres_req_str", "tres_alloc_str"}  # pyslurm takes these apart
     kept = {key: value for key, value in told.fields.items() if key not in more}
     assert {key: value for key, value in native.fields.items() if key in kept} == kept
@@ -68,26 +68,26 @@ def test_a_job_in_full(standin, cli, job):
 
 
 def test_what_is_named(standin):
-    road = standin.road()
-    assert set(road.read_jobs(["2", "5_0", "5_3", "999", "5"])) == {"2", "5_0", "5_3"}
+    transport = standin.transport()
+    assert set(transport.read_jobs(["2", "5_0", "5_3", "999", "5"])) == {"2", "5_0", "5_3"}
     assert (
-        set(road.read_jobs_on(["gpu0001", "gpu0009"])) == {"3", "4", "5_0", "6"}
-        and road.read_jobs_on(["gpu0016"]) == {}
+        set(transport.read_jobs_on(["gpu0001", "gpu0009"])) == {"3", "4", "5_0", "6"}
+        and transport.read_jobs_on(["gpu0016"]) == {}
     )
-    assert set(road.read_nodes(["gpu0003", "gpu9999"])) == {"gpu0003"}
+    assert set(transport.read_nodes(["gpu0003", "gpu9999"])) == {"gpu0003"}
     with pytest.raises(SourceFault, match="Slurm shows no job 999"):
-        road.job_detail("999")
-    assert road.about().version == "25.11.7"
+        transport.job_detail("999")
+    assert transport.about().version == "25.11.7"
 
 
 def test_a_row_that_did_not_change_is_the_same_object(standin):
-    reader = standin.road().reader("jobs")
+    reader = standin.transport().reader("jobs")
     first = reader.read().jobs
     assert reader.read().jobs is first and reader.size > 5_000
 
 
 def test_hostile_text_is_shown_not_obeyed(standin):
-    names = {job.name for job in standin.road().reader("jobs").read().jobs.values()}
+    names = {job.name for job in standin.transport().reader("jobs").read().jobs.values()}
     assert "clip\\e]52;c;ZXZpbA==\\x07board" in names and "latin\\udce9\\udcff" in names
 
 
@@ -95,7 +95,7 @@ def test_racks_by_pattern_and_topology_as_unknown(standin):
     from collectors.racks import RackRule
     from collectors.slurm.native.native_transport import NativeReader
 
-    client = standin.road()._client
+    client = standin.transport()._client
 
     def read(rule):
         return NativeReader("nodes", SlurmSettings(transport="native", racks=rule), client, lambda: None).read()
@@ -108,20 +108,20 @@ def test_racks_by_pattern_and_topology_as_unknown(standin):
 
 def test_no_node_is_a_fault_and_no_job_is_none(standin):
     standin.holds(nodes=[], jobs=[], partitions=[], reservations=[])
-    road = standin.road()
-    assert road.reader("jobs").read().jobs == {} and road.reader("reservations").read().reservations == {}
+    transport = standin.transport()
+    assert transport.reader("jobs").read().jobs == {} and transport.reader("reservations").read().reservations == {}
     for kind in ("nodes", "partitions"):
         with pytest.raises(SourceFault, match="lists not one"):
-            road.reader(kind).read()
+            transport.reader(kind).read()
 
 
 def test_gpus_of_which_nobody_can_tell_are_unknown(standin):
     waiting = next(row for row in recorded_rows("jobs") if row["id"] == 9)
     asked_for_all = waiting | {"gres_per_node": {}}
     standin.holds(jobs=[asked_for_all])
-    assert standin.road().reader("jobs").read().jobs["9"].gpus is None
+    assert standin.transport().reader("jobs").read().jobs["9"].gpus is None
     standin.holds(jobs=[asked_for_all], config={"accounting_storage_tres": ["cpu", "gres/gpu"]})
-    assert standin.road().reader("jobs").read().jobs["9"].gpus == 0
+    assert standin.transport().reader("jobs").read().jobs["9"].gpus == 0
 
 
 def test_a_job_without_a_time_limit(standin):
@@ -131,7 +131,7 @@ def test_a_job_without_a_time_limit(standin):
     standin.holds(
         jobs=[plain | {"time_limit": None}, rows[9], plain | {"id": 3, "time_limit": {"!raises": "ValueError"}}]
     )
-    found = standin.road().reader("jobs").read().jobs
+    found = standin.transport().reader("jobs").read().jobs
     assert {one.id: (one.unlimited, one.time_limit_s) for one in found.values()} == {
         "2": (True, None), "9": (False, 3600), "3": (False, None),
     }  # fmt: skip
@@ -140,7 +140,7 @@ def test_a_job_without_a_time_limit(standin):
 def test_gpus_per_task(standin):
     waiting = next(row for row in recorded_rows("jobs") if row["id"] == 9) | {"gres_per_node": {}, "ntasks": 3}
     standin.holds(jobs=[waiting | {"tres_per_task": {"!gres": {"gpu": 2}}}])
-    assert standin.road().reader("jobs").read().jobs["9"].gpus == 6
+    assert standin.transport().reader("jobs").read().jobs["9"].gpus == 6
 
 
 def test_gpus_that_pyslurm_cannot_read_are_unknown(standin):
@@ -150,9 +150,12 @@ def test_gpus_that_pyslurm_cannot_read_are_unknown(standin):
     parts = [row | {"name": name} for row in recorded_rows("partitions")[:1] for name in ("gpu", "other")]
     tracked = {"accounting_storage_tres": ["cpu", "gres/gpu"], "private_data": None}
     standin.holds(nodes=[node, other | {"partitions": ["gpu", "other"]}], partitions=parts, config=tracked)
-    road = standin.road()
-    assert {one.gpus for one in road.read_nodes([node["name"]]).values()} == {None}
-    assert {one.name: one.gpus for one in road.read_partitions(["gpu", "other"]).values()} == {"gpu": None, "other": 8}
+    transport = standin.transport()
+    assert {one.gpus for one in transport.read_nodes([node["name"]]).values()} == {None}
+    assert {one.name: one.gpus for one in transport.read_partitions(["gpu", "other"]).values()} == {
+        "gpu": None,
+        "other": 8,
+    }
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_gpus_that_pyslurm_cannot_read_are_unknown(standin):
 def test_which_accounts_may_use_a_partition(standin, allowed, denied, told):
     row = recorded_rows("partitions")[0] | {"allowed_accounts": allowed, "denied_accounts": denied}
     standin.holds(partitions=[row])
-    (found,) = standin.road().reader("partitions").read().partitions.values()
+    (found,) = standin.transport().reader("partitions").read().partitions.values()
     assert (found.allow_accounts, found.deny_accounts) == told
 
 
@@ -208,13 +211,13 @@ def test_the_tasks_of_a_cut_list_are_unknown_not_gone(standin):
     plain = next(row for row in recorded_rows("jobs") if row["id"] == 2)
     cut = {**plain, "id": 101, "array_id": 101, "array_tasks_waiting": "1-3,7,9-11,15,...", "state": "PENDING"}
     standin.holds(jobs=[cut, {**plain, "id": 7}])
-    road = standin.road()
-    facts = road.reader("jobs").read()
+    transport = standin.transport()
+    facts = transport.reader("jobs").read()
     assert list(facts.jobs) == ["7"] and facts.warnings == ("the tasks of job 101 could not be read",)
     assert facts.hidden == {"101", "101_*"}
-    assert road.read_jobs(["7", "8", "102_5"]).keys() == {"7"}
+    assert transport.read_jobs(["7", "8", "102_5"]).keys() == {"7"}
     with pytest.raises(SourceFault, match="pyslurm does not tell all of job 101_5"):
-        road.read_jobs(["7", "101_5"])
+        transport.read_jobs(["7", "101_5"])
 
 
 def test_indices_of_several_jobs_on_a_node():
@@ -228,6 +231,6 @@ def test_indices_of_several_jobs_on_a_node():
 
 
 def test_every_kind_has_a_reader(standin):
-    road = standin.road()
-    mine = [kind for kind in KINDS if road.unsupported(kind) is None]
-    assert {type(road.reader(kind)).__name__ for kind in mine} == {"NativeReader"} and len(mine) >= 6
+    transport = standin.transport()
+    mine = [kind for kind in KINDS if transport.unsupported(kind) is None]
+    assert {type(transport.reader(kind)).__name__ for kind in mine} == {"NativeReader"} and len(mine) >= 6

@@ -16,12 +16,12 @@ import pytest
 from collectors import process
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.commands_transport import CliRoad
+from collectors.slurm.commands.commands_transport import CliTransport
 from collectors.slurm.native import client
-from collectors.slurm.native.native_transport import NativeRoad
+from collectors.slurm.native.native_transport import NativeTransport
 from collectors.slurm.native.write import NativeWriter
 from tests.lab.place import wait_for
-from tests.lab.roads import differences, rows
+from tests.lab.transports import differences, rows
 from tests.make import change_of
 
 PREFIX = os.environ.get("WACHT_SLURM_25_11", "")
@@ -37,14 +37,14 @@ pytestmark = [pytest.mark.lab, pytest.mark.skipif(bool(WHY), reason=WHY)]
 @pytest.fixture
 def cli(monkeypatch):
     monkeypatch.setenv("PATH", f"{PREFIX}/bin:{os.environ['PATH']}")
-    return CliRoad(SlurmSettings(share=False))
+    return CliTransport(SlurmSettings(share=False))
 
 
 @pytest.fixture
 def native(cli):
-    road = NativeRoad(SlurmSettings(transport="native"))
-    yield road
-    road._client.close()
+    transport = NativeTransport(SlurmSettings(transport="native"))
+    yield transport
+    transport._client.close()
 
 
 def run(*words: str) -> str:

@@ -15,7 +15,7 @@ from collectors.clock import ManualClock
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import job_text
-from collectors.slurm.commands.commands_transport import CliRoad
+from collectors.slurm.commands.commands_transport import CliTransport
 from collectors.slurm.sources import open_sources
 from console.session.snapshot import exit_code, take
 from tests.make import FENCE, Commands, play, recorded
@@ -63,7 +63,7 @@ def still(rows):
 
 
 @pytest.mark.parametrize("which", ALL)
-def test_every_version_and_road_gives_the_same_cluster(cluster_of, which):
+def test_every_version_and_transport_gives_the_same_cluster(cluster_of, which):
     base = cluster_of("26.05")
     found = base if which == "26.05" else cluster_of(which)
     assert still(found.jobs) == still(base.jobs)
@@ -90,7 +90,7 @@ def test_every_version_and_road_gives_the_same_cluster(cluster_of, which):
 
 @pytest.fixture
 def old(tmp_path, monkeypatch):
-    """The road of the commands of 22.05, which know no --json."""
+    """The transport of the commands of 22.05, which know no --json."""
     commands = Commands(tmp_path, monkeypatch)
     errors = json.loads(recorded("22.05", "manifest.json"))["files"]
     for number, kind in (("2", "running"), ("9", "pending")):
@@ -99,7 +99,7 @@ def old(tmp_path, monkeypatch):
         commands.says("scontrol", recorded("22.05", f"job_{kind}.txt"), to=f"show job {number} *")
         fields = recorded("22.05", f"job_{kind}_fields.txt").replace(FENCE.encode(), b"@F")
         commands.says("squeue", fields, to=f"-a -r -t all -j {number} *")
-    return commands, CliRoad(SlurmSettings(share=False))
+    return commands, CliTransport(SlurmSettings(share=False))
 
 
 def test_a_running_job_in_full(old):
@@ -139,7 +139,7 @@ def test_the_gpus_of_a_job_of_25_11():
 
 
 def test_a_scontrol_that_was_built_without_json(old):
-    commands, road = old
+    commands, transport = old
     fatal = "scontrol: fatal: serializer_required: could not find plugin for application/json\n"
     commands.says(
         "scontrol", recorded("22.05", "job_running.txt").replace(b"JobId=2 ", b"JobId=3 "), to="show job 3 -*o"
@@ -148,7 +148,7 @@ def test_a_scontrol_that_was_built_without_json(old):
     commands.says(
         "squeue", recorded("22.05", "job_running_fields.txt").replace(FENCE.encode(), b"@F"), to="-a -r -t all -j 3 *"
     )
-    assert road.job_detail("3").gpu_indices == old[1].job_detail("2").gpu_indices != {}
+    assert transport.job_detail("3").gpu_indices == old[1].job_detail("2").gpu_indices != {}
 
 
 def test_a_text_that_does_not_fit_what_squeue_told_gives_no_indices():
@@ -161,9 +161,9 @@ def test_a_status_is_told_as_what_the_job_returned():
 
 
 def test_fields_that_were_cut_are_a_fault(old):
-    commands, road = old
+    commands, transport = old
     commands.says("scontrol", "", "scontrol: unrecognized option '--json=v0.0.42'\n", 1, to="show job 3 --json=*")
     commands.says("scontrol", "JobId=3 JobName=x UserId=", to="show job 3 *")
     commands.says("squeue", "STATE@F\nRUNNING@F1", to="-a -r -t all -j 3 *")
     with pytest.raises(SourceFault, match="fields of job 3"):
-        road.job_detail("3")
+        transport.job_detail("3")

@@ -6,7 +6,7 @@ import pytest
 
 from collectors import process
 from collectors.clean import decode
-from collectors.nvml.process_owner import listed
+from collectors.nvml.process_owner import parse_listpids
 from console.cli.node import jobs_on, report
 from tests.lab.conftest import running
 from tests.lab.roots import SUITES
@@ -36,7 +36,7 @@ def test_jobs_of_a_node_and_their_processes_go_by_the_same_number(on_path):
     assert any(number != shown for number, shown in tasks.items()) and all("_" in shown for shown in tasks.values())
 
     def told() -> dict[int, str]:
-        return listed(decode(process.run([process.find("scontrol"), "listpids"], deadline_s=30).out))
+        return parse_listpids(decode(process.run([process.find("scontrol"), "listpids"], deadline_s=30).out))
 
     wait_for(lambda: "" if set(told().values()) == set(jobs) else f"{told()} for {set(jobs)}", 30)
     shown, code = report("gpu0001", width=120)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collectors.nvml import process_owner
-from collectors.nvml.process_owner import Owner, Owners, ProcessOwners, UserNames, job_of, listed
+from collectors.nvml.process_owner import Owner, Owners, ProcessOwners, UserNames, job_of, parse_listpids
 
 SLUID = "s5B1M86DP5S700"  # as 26.05 wrote it on a live node
 V2 = "0::/system.slice/slurmstepd.scope"
@@ -143,8 +143,8 @@ def test_a_process_wedged_in_the_driver_costs_no_reading():
 
 
 def test_what_listpids_prints():
-    assert listed(LISTPIDS) == {104: "3", 4711: "88133"}
-    assert listed("slurmstepd: error\n\n12 x\n") == {}
+    assert parse_listpids(LISTPIDS) == {104: "3", 4711: "88133"}
+    assert parse_listpids("slurmstepd: error\n\n12 x\n") == {}
 
 
 # -- through the driver -----------------------------------------------------------------------------------------------

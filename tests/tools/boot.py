@@ -23,7 +23,7 @@ def ours(path, open_to):
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & open_to
 
 
-def shelf():
+def shared_cache():
     """The folder for all that is unpacked, made if need be; None where there can be none."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
     home = os.environ.get("HOME", "")
@@ -78,7 +78,7 @@ def settled():
     import shutil
     import tempfile
 
-    kept = shelf()
+    kept = shared_cache()
     if kept is not None:
         try:
             sweep(kept)
@@ -113,7 +113,7 @@ def start():
         sys.stderr.write(f"wacht: this file is for CPython {major}.{minor} on {BUILT['platform']}; this is {found}.\n")
         sys.stderr.write("Run it with that Python, or take the file that is made for this one.\n")
         return 2
-    kept = shelf()
+    kept = shared_cache()
     tree = kept and os.path.join(kept, "pyz-" + BUILT["key"])
     passing = False
     if not tree or not ours(tree, 0o077):

@@ -1,3 +1,4 @@
-"""Sources on what is neither node nor GPU, from Prometheus: cooling, fabric, NVLink domains, storage, checkups.
+"""The plant around the nodes, from Prometheus: cooling, fabric, NVLink domains, storage, checkups.
 
-A `*_queries` module has the PromQL of a subject, the module of that name reads the answers."""
+A `*_queries` module has the PromQL of a subject, the module of that name reads the answers.
+"""

@@ -1,4 +1,4 @@
-"""What nodes' own checks said and what they run, in one reading: a row a node."""
+"""The results of nodes' own checks and their versions, in one reading: a row for each node."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collectors.model import Checkup, Facts
 from collectors.nodeset import natural_key
 from collectors.prometheus.client import PrometheusClient
 from collectors.prometheus.dcgm_names import TEMP
-from collectors.prometheus.host_labels import Families
+from collectors.prometheus.host_labels import HostFamilies
 from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
@@ -19,29 +19,29 @@ from .checkup_queries import DIAG, DRIVER, DRIVER_NEW, NHC, VBIOS
 if TYPE_CHECKING:
     from collectors.prometheus.http_transport import Row
 
-#: What firmware says where it has nothing to say.
+#: Firmware texts that mean "no value".
 _NOTHING = frozenset({"", "n/a", "na", "none", "unknown", "not specified", "to be filled by o.e.m.", "default string"})
-#: From here on a part is not only warned of, as dcgm-exporter writes it.
+#: From this value on a part has failed, not only a warning (dcgm-exporter's values).
 _FAILS = 20
 _LONGEST = 80
 
-Told = tuple[Mapping[str, str], float]
+LabelledValue = tuple[Mapping[str, str], float]
 """Labels, `node` among them, and the value."""
 
 
 class CheckupReader:
-    """Reads the checks of all nodes; nodes that run the same share one mapping of versions."""
+    """Reads the checks of all nodes; nodes with the same versions share one mapping."""
 
     def __init__(self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> None:
-        self.hosts = Families(
+        self.hosts = HostFamilies(
             book, client, mono, host_labels=("versions and health of GPUs", TEMP.series),
-            # Not ipmi_bmc_info: a BMC may have a domain of its own, and is no second host.
+            # Not ipmi_bmc_info: a BMC may have its own domain and is no second host.
             node_labels=("versions and checks", ("node_uname_info", "node_dmi_info", NHC, DIAG)),
         )  # fmt: skip
         self._alike: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
 
     def read(self) -> Facts:
-        """One reading; no checkups where nothing of it is exported. Raises SourceFault."""
+        """One reading; no checkups if none are exported. Raises SourceFault."""
         notes = Notes()
         versions, serials = self._versions(notes)
         nhc, nhc_at = self._nhc(notes)
@@ -106,7 +106,7 @@ class CheckupReader:
         }, at
 
     def _diag(self, notes: Notes) -> dict[str, tuple[str, int | None]]:
-        """Node to what its newest diagnosis came to, and when; of two at once the one of the higher level."""
+        """Node to its newest diagnosis and its time; of two at once the one of the higher level."""
         values = self._rows("diag", notes)
         if not values:
             return {}
@@ -138,12 +138,12 @@ class CheckupReader:
             for labels, value in values
         }
 
-    def _rows(self, name: str, notes: Notes) -> list[Told]:
-        """Rows of nodes that Slurm could know; a query that the server refuses is a gap with a name."""
+    def _rows(self, name: str, notes: Notes) -> list[LabelledValue]:
+        """Rows of nodes that Slurm could know; a refused query is a named gap."""
         return list(_valued(self.hosts.rows(name, notes), name))
 
 
-def _valued(rows: Iterable[Row], name: str) -> Iterable[Told]:
+def _valued(rows: Iterable[Row], name: str) -> Iterable[LabelledValue]:
     for row in rows:
         value = None if row.value is None else number(row.value[1], name)
         if value is not None and NODE_NAME.fullmatch(row.metric.get("node", "")):
@@ -151,12 +151,12 @@ def _valued(rows: Iterable[Row], name: str) -> Iterable[Told]:
 
 
 def _text(value: str) -> str | None:
-    """A version or a serial; None where the firmware has nothing to say."""
+    """A version or serial number; None for firmware's words for "no value"."""
     return None if value.strip().lower() in _NOTHING else clean(value.strip()[:_LONGEST])
 
 
-def _named(rows: Iterable[Told], label: str) -> dict[str, list[str]]:
-    """Node to the names in a label."""
+def _named(rows: Iterable[LabelledValue], label: str) -> dict[str, list[str]]:
+    """Node to its names in a label."""
     found: dict[str, list[str]] = {}
     for labels, _ in rows:
         if (name := _text(labels.get(label, ""))) is not None:

@@ -1,4 +1,4 @@
-"""The cooling loops: every point of them in one answer, and what fell silent since it was seen."""
+"""The cooling loops: all points in one answer, and points that fell silent."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from collectors.prometheus.values import Notes
 from .cooling_queries import POINTS, CoolingSettings
 
 DAY_S = 86_400
-#: What is outside is no value, but a sensor's or an exporter's error.
+#: Values outside are errors of a sensor or an exporter.
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "supply": (-40.0, 150.0), "return": (-40.0, 150.0), "flow": (-1.0, 1e6), "pressure": (-1.5, 1000.0),
 }  # fmt: skip
-#: °C an hour; faster is an error. And the last second that is a time of samples.
+#: °C per hour, a faster rise is an error; and the largest valid sample time.
 _MOST_RISE, _LAST = 10_000.0, 1e11
 _PORT = re.compile(r":[0-9]{1,5}$")
 
 Spot = tuple[str, str, str]
-"""Loop, rack and place, as the labels have them; "" where there is no such label."""
+"""Loop, rack and place from the labels; "" without the label."""
 
 
 class CoolingReader:
-    """Reads the loops. Remembers, for a day, what it saw: what says nothing any more is unknown, never gone."""
+    """Reads the loops. Remembers for a day what it saw: a silent point is unknown, never gone."""
 
     def __init__(self, settings: CoolingSettings, book: SiteQueries, client: PrometheusClient) -> None:
         self._settings = settings
@@ -94,7 +94,7 @@ class CoolingReader:
         notes.some("point", f"of cooling with a sample older than {stale_s:g} s, which is left out", old)
 
     def _leaks(self, found: Mapping[str, Mapping[Spot, float]], notes: Notes) -> Iterable[Coolant]:
-        """The detectors of each loop and rack: how many there are, and how many of them say something."""
+        """The detectors of each loop and rack: how many there are, and how many report."""
         blind: list[str] = []
         names: dict[tuple[str, str], list[str]] = {}
         for loop, rack, place in found.get("leak", {}):
@@ -122,7 +122,7 @@ class CoolingReader:
         return int(at - (ahead if abs(ahead) > SKEW_S else 0.0))
 
     def _with_racks(self, rows: Iterable[Coolant]) -> Iterable[Coolant]:
-        """With the racks that the configuration names, and a row for each loop of it of which there is none."""
+        """Add the configured racks, and a row for each configured loop without one."""
         told: set[str] = set()
         for row in rows:
             told.add(row.loop)
@@ -134,7 +134,7 @@ class CoolingReader:
                     yield Coolant(loop=loop, what=what, racks=racks)
 
     def _with_silent(self, made: dict[str, Coolant], now: float) -> Mapping[str, Coolant]:
-        """With what was seen in the last day and says nothing now."""
+        """Add points of the last day that are silent now."""
         for key, row in made.items():
             if row.value is not None or key not in self._seen:
                 self._seen[key] = (row, now)
@@ -147,7 +147,7 @@ class CoolingReader:
 
 
 def _count(value: float) -> int:
-    """A number of detectors; what is none counts for none."""
+    """A number of detectors; an invalid one counts as 0."""
     return int(value) if 0 <= value <= 1e6 else 0
 
 

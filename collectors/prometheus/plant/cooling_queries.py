@@ -1,7 +1,7 @@
-"""Cooling loops: what a site names of its CDUs and leak detectors, and the one query that asks for all of it.
+"""Cooling loops: a site's settings for CDUs and leak detectors, and the one query for all of them.
 
-Leak detectors may be one a node: those that are dry are counted on the server, by loop and rack, and only those that
-are not come by name. `collectors/prometheus/plant/cooling.py` reads the answer.
+There may be a leak detector for each node: dry ones are counted on the server, by loop and rack, and only the others
+are returned by name. `collectors/prometheus/plant/cooling.py` reads the answer.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collectors.prometheus.query import Query
 from collectors.web import check_label
 
 POINTS = ("supply", "return", "flow", "pressure")
-"""What a loop is measured by, beside its leak detectors."""
+"""The measurements of a loop besides its leak detectors."""
 UNITS: Mapping[str, str] = {"supply": "°C", "return": "°C", "flow": "l/min", "pressure": "bar"}
-#: Leak detectors that come by name at most.
+#: Most leak detectors that are returned by name.
 _NAMED = 500
-#: Over how long a rise is looked at.
+#: The period over which a rise is measured.
 _RISE = "10m"
 _BARE = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 
@@ -89,7 +89,7 @@ class CoolingSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 raise ValueError(f"loops.{loop}: {error}") from None
 
     def named(self) -> Iterator[tuple[str, str]]:
-        """What is measured, and the series of it, where one is configured."""
+        """Each measurement with its series, if one is configured."""
         for what, series in zip(
             (*POINTS, "leak"),
             (self.supply_c, self.return_c, self.flow_lpm, self.pressure_bar, self.leak),
@@ -111,7 +111,7 @@ QUERIES: tuple[Query, ...] = (
 
 
 def expression(cooling: CoolingSettings | None, stale_s: float) -> str:
-    """The query as a site's settings make it: a template, in which a plain metric takes the site's matchers."""
+    """The query with a site's settings: a template, in which a plain metric takes the site's matchers."""
     if cooling is None:
         return "vector(0) < 0"
     wide = ", ".join(dict.fromkeys((cooling.loop_label, cooling.rack_label)))
@@ -125,7 +125,7 @@ def expression(cooling: CoolingSettings | None, stale_s: float) -> str:
         plain = _BARE.fullmatch(series) is not None
         one = f"<{series}>" if plain else f"({series})"
         if what == "leak":
-            # A reading that stopped says nothing: neither dry nor wet.
+            # A series that ended says nothing: neither dry nor wet.
             fresh = f" and time() - timestamp({one}) < {stale_s:g}" if plain else ""
             part("detectors", f"count by ({wide}) ({one})")
             part("dry", f"count by ({wide}) ({one} == {cooling.dry:g}{fresh})")

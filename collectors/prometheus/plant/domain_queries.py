@@ -1,8 +1,8 @@
-"""The queries of NVLink domains: what dcgm-exporter tells of a GPU's fabric where the site has it collect these fields.
+"""The queries of NVLink domains: dcgm-exporter's fields on a GPU's fabric, if the site collects them.
 
-None of them is among its defaults. The domain's UUID and the word of IMEX are texts, which dcgm-exporter puts on every
-series as labels (a line of its counters file whose type is `label`). Rows are of a node, and of a node as often as its
-GPUs differ: hardly ever more than one.
+None of them is among its defaults. The domain's UUID and the IMEX state are texts, which dcgm-exporter adds to every
+series as labels (a line of its counters file with type `label`). A node has one row for each distinct value of its
+GPUs: rarely more than one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DAEMON = "DCGM_FI_IMEX_DAEMON_STATUS"
 #: Labels.
 DOMAIN, IMEX = "DCGM_FI_DEV_FABRIC_CLUSTER_UUID", "DCGM_FI_IMEX_DOMAIN_STATUS"
 
-#: Samples that are told late say nothing of now: they are left out.
+#: Old samples do not describe the current state and are left out.
 _FRESH = f"(<{CLIQUE}> and time() - timestamp(<{CLIQUE}>) < $stale)"
 
 

@@ -1,13 +1,13 @@
-"""The fabric: all ports in sums, and one by one those that are not well; and every port of a node that is looked at.
+"""The fabric: all ports in sums, the unhealthy ones individually, and every port of a node on the screen.
 
-What is usual is found out from the machine itself, by device name (mlx5_3, eno1), which mean the same on nodes of a
+What is usual is derived from the cluster itself, by device name (mlx5_3, eno1), which means the same on nodes of a
 kind:
 
-- A device that is up on fewer than half of the nodes that have it, and was so at every hour of the last day, has *no
-  cable* there: it is counted apart and is no fault. A switch or a whole row that dies takes far fewer than that, and a
-  fabric that dies as a whole was up within the day. Where nothing would be left, nothing is left out.
-- The *usual speed* of a device is that which most of its ports run at. Another that a third or more of them run at is
-  usual too (nodes of another kind), and then the lower one counts. A port that is up and below it is slow.
+- A device that is up on fewer than half of the nodes that have it, at every hour of the last day, has *no cable* there:
+  it is counted separately and is no fault. A failing switch or row affects far fewer ports, and a fabric that fails as
+  a whole was up within the day. If nothing would be left, nothing is left out.
+- The *usual speed* of a device is that of most of its ports. Another speed of a third or more of them is usual too
+  (nodes of another kind), and then the lower one counts. A port that is up and below it is slow.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from msgspec.structs import replace
 from collectors.clean import clean
 from collectors.model import Fabric, Facts, Port, SourceFault
 from collectors.prometheus.client import PrometheusClient
-from collectors.prometheus.host_labels import Families
+from collectors.prometheus.host_labels import HostFamilies
 from collectors.prometheus.query_table import quoted
-from collectors.prometheus.site_queries import MOST, SiteQueries
+from collectors.prometheus.site_queries import MAX_ROWS, SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
 from .fabric_queries import STATE, UP
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
     from collectors.prometheus.http_transport import Row
 
 INFINIBAND, ETHERNET = "InfiniBand", "Ethernet"
-#: Less than this share of a device's ports up, all day: it has no cable.
+#: If fewer than this share of a device's ports are up all day, it has no cable.
 CABLED = 0.5
-#: A speed that this share of a device's ports run at is usual, beside the most frequent one.
+#: A speed of this share of a device's ports is usual, besides the most frequent one.
 USUAL = 1 / 3
-#: So often down within `flaps_s`, and the link flaps.
+#: A link that goes down this often within `flaps_s` is flapping.
 FLAPS = 2
-#: Seconds between two looks at the day.
+#: Seconds between two reads of the last day.
 DAY_EVERY_S = 3600.0
-#: Nodes in one question for their switches, questions in one reading, and seconds that an answer holds.
+#: Nodes in one switch query, queries in one reading, and seconds that an answer stays valid.
 LOOK_NODES, LOOKS, LOOK_HOLDS_S = 40, 5, 6 * 3600.0
-#: Words of the InfiniBand specification for a port's state and physical state, by node_exporter's numbers.
+#: The InfiniBand specification's words for a port's state and physical state, by node_exporter's numbers.
 STATES = {1: "Down", 2: "Initializing", 3: "Armed", 4: "Active", 5: "Active, deferred"}
 PHYSICAL_STATES = {1: "Sleep", 2: "Polling", 3: "Disabled", 4: "Training", 5: "LinkUp", 6: "Recovering", 7: "Test"}
 
 Device = tuple[str, str]
-"""Name and port of a device; "" is the port of what has none, which is Ethernet."""
+"""Name and port of a device; "" is the port of Ethernet devices."""
 
 
 class Usual(Struct, frozen=True):
-    """What is usual on this machine, by device."""
+    """What is usual on this cluster, by device."""
 
     ports: Mapping[Device, int]
     up: Mapping[Device, int]
@@ -66,7 +66,8 @@ def usual_of(
     rates: Iterable[tuple[str, str, float, float]],
     day: Mapping[Device, float],
 ) -> Usual:
-    """From (device, port, "all" or "up") to ports, from rows of (device, port, rate, ports), and the day's most."""
+    """What is usual, from (device, port, "all" or "up") to ports, rows of (device, port, rate, ports), and the day's
+    maximum."""
     ports = {(name, port): int(count) for (name, port, what), count in counts.items() if what == "all"}
     up = {(name, port): int(count) for (name, port, what), count in counts.items() if what == "up"}
     bare = {one for one, every in ports.items() if max(up.get(one, 0), day.get(one, 0.0)) < CABLED * every}
@@ -82,13 +83,13 @@ def usual_of(
 
 
 class FabricReader:
-    """Reads the whole machine's ports; remembers the day's ports, and which switch a port leads to."""
+    """Reads the whole cluster's ports; remembers the day's ports, and each port's switch."""
 
     def __init__(self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> None:
         self._book = book
         self._client = client
         self._mono = mono
-        self.hosts = Families(book, client, mono, node_labels=("ports", (STATE, UP)))
+        self.hosts = HostFamilies(book, client, mono, node_labels=("ports", (STATE, UP)))
         self._day: dict[Device, float] = {}
         self._day_at: float | None = None
         self._links: frozenset[str] = frozenset()
@@ -97,7 +98,7 @@ class FabricReader:
         self._looked: dict[str, float] = {}
 
     def read(self) -> Facts:
-        """One reading; Facts without anything where the site has no such series. Raises SourceFault."""
+        """One reading; empty Facts if the site has no such series. Raises SourceFault."""
         notes = Notes()
         usual = self.usual(notes)
         if usual is None:
@@ -122,7 +123,7 @@ class FabricReader:
         return Facts(ports=ports, fabric=fabric, warnings=tuple(notes.said))
 
     def usual(self, notes: Notes) -> Usual | None:
-        """What is usual; None where there are no ports."""
+        """What is usual; None without ports."""
         counts = {
             (one["device"], one.get("port", ""), one.get("what", "")): count
             for one, count in self._ask("ports", notes)
@@ -137,7 +138,7 @@ class FabricReader:
             self._day_at = now
         for (name, port, word), count in counts.items():
             if word == "up":
-                # What was up when this console looked first counts as well: a young server has no day behind it.
+                # Ports that were up at this console's first reading count as well: a new server has no history.
                 self._day[name, port] = max(count, self._day.get((name, port), 0.0))
         rates = [
             (one.get("device", ""), one.get("port", ""), rate, count)
@@ -149,17 +150,17 @@ class FabricReader:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _ask(self, name: str, notes: Notes, **words: str) -> list[tuple[Mapping[str, str], float]]:
-        """Labels and value of each row that is a number; a query that the server refuses is a gap with a name."""
-        return valued(self._client.rows(name, self._book.asking(name, **words), notes), name)
+        """Labels and value of each valid row; a refused query is a named gap."""
+        return numeric_rows(self._client.rows(name, self._book.asking(name, **words), notes), name)
 
     def _check_age(self) -> None:
-        """Raises SourceFault where the newest port was sampled long ago: it is not how they are now."""
+        """Raises SourceFault if the newest sample is old: it is not the current state."""
         rows = self._client.ask("fabric_sampled", self._book.asking("fabric_sampled")).rows
-        at = next((value for _, value in valued(rows, "fabric_sampled")), None)
+        at = next((value for _, value in numeric_rows(rows, "fabric_sampled")), None)
         check_age(at, self._client, self._book.settings.stale_s, "of a port")
 
     def _unwell(self, usual: Usual, notes: Notes) -> dict[str, Port]:
-        """The ports that are not well, with all that is wrong with each."""
+        """The unhealthy ports, with all their problems."""
         bare = "|".join(sorted(re.escape(name) for name in _whole_devices(usual)))
         down = self._ports("ports_down", notes, uncabled=quoted(bare)[1:-1])
         slow: dict[tuple[str, Device], float] = {}
@@ -174,15 +175,15 @@ class FabricReader:
             node, device = key
             if device in usual.uncabled:
                 continue
-            port = made(node, device, usual, down.get(key), slow.get(key), flaps.get(key), ill.get(key))
+            port = port_of(node, device, usual, down.get(key), slow.get(key), flaps.get(key), ill.get(key))
             found[port.key] = port
-        if len(found) >= MOST:
-            notes.say(f"more than {MOST:,} ports are not well: some of them are not listed")
+        if len(found) >= MAX_ROWS:
+            notes.say(f"more than {MAX_ROWS:,} ports are not well: some of them are not listed")
         return found
 
     def _ports(self, name: str, notes: Notes, **words: str) -> dict[tuple[str, Device], float]:
         found, odd = {}, []
-        for one, value in valued(self.hosts.rows(name, notes, **words), name):
+        for one, value in numeric_rows(self.hosts.rows(name, notes, **words), name):
             if NODE_NAME.fullmatch(one.get("node", "")) is None or not one.get("device"):
                 odd.append(one.get("node", ""))
                 continue
@@ -191,7 +192,7 @@ class FabricReader:
         return found
 
     def _with_switches(self, ports: dict[str, Port], notes: Notes) -> Mapping[str, int]:
-        """Put the switch of each port into it, where a series tells; switch to its ports, for all of them."""
+        """Add each port's switch if a series has it; returns switch to its number of ports, over all ports."""
         if self._book.settings.fabric.links is None:
             return {}
         label = self._book.settings.fabric.switch_label
@@ -210,7 +211,7 @@ class FabricReader:
         return {clean(one.get(label, "")): int(count) for one, count in told if one.get(label)}
 
     def _look(self, nodes: Sequence[str], notes: Notes) -> None:
-        """Which switches the ports of these nodes lead to."""
+        """Read the switches of these nodes' ports."""
         fabric = self._book.settings.fabric
         hosts = self.hosts.of("ports_down")
         rows = self._client.rows("switch_of", self._book.linked("|".join(map(hosts.spelled, nodes))), notes)
@@ -228,11 +229,11 @@ class FabricReader:
 
 
 def _whole_devices(usual: Usual) -> set[str]:
-    """Devices of which no port has a cable: those can be left out by name."""
+    """Devices without any cabled port: queries can exclude them by name."""
     return {name for name, _ in usual.uncabled} - {name for name, _ in usual.ports.keys() - usual.uncabled}
 
 
-def made(
+def port_of(
     node: str,
     device: Device,
     usual: Usual,
@@ -241,7 +242,7 @@ def made(
     flaps: float | None,
     ill: float | None,
 ) -> Port:
-    """One port from what is wrong with it."""
+    """One port with its problems."""
     name, port = device
     wrong = (
         *(("down",) if down is not None else ()),
@@ -265,7 +266,7 @@ def made(
 
 
 def state_words(port: str, code: int) -> str:
-    """The words for ten times the state and the physical state."""
+    """The words for the code `10 * state + physical state`."""
     if not port:
         return "no carrier"
     state, physical = STATES.get(code // 10, "unknown"), PHYSICAL_STATES.get(code % 10)
@@ -273,12 +274,12 @@ def state_words(port: str, code: int) -> str:
 
 
 def gbps(rate: float | None) -> float | None:
-    """Bytes a second as the gigabits a second that people call a link by."""
+    """Bytes per second as the gigabits per second that links are named by."""
     return None if rate is None else round(rate * 8 / 1e9, 1)
 
 
-def valued(rows: Iterable[Row], name: str) -> list[tuple[Mapping[str, str], float]]:
-    """Labels and value of the rows whose value is a number in bounds."""
+def numeric_rows(rows: Iterable[Row], name: str) -> list[tuple[Mapping[str, str], float]]:
+    """Labels and value of the rows with a valid value in bounds."""
     found: list[tuple[Mapping[str, str], float]] = []
     for row in rows:
         value = number(row.value[1], name) if row.value is not None else None
@@ -288,7 +289,7 @@ def valued(rows: Iterable[Row], name: str) -> list[tuple[Mapping[str, str], floa
 
 
 def check_age(at: float | None, client: PrometheusClient, stale_s: float, what: str) -> None:
-    """Raises SourceFault for a sample that is too old to stand as the present; `at` is the server's time."""
+    """Raises SourceFault for a sample that is too old to be current; `at` is the server's time."""
     age = 0.0 if at is None else client.server_now() - at
     if age > stale_s:
         raise SourceFault("empty", f"the newest sample {what} is {age:.0f} s old", "is node_exporter scraped?")

@@ -1,4 +1,4 @@
-"""Every port of one node that is looked at, as node_exporter gives it; what is usual comes from the whole machine."""
+"""Every port of one node, from node_exporter; what is usual comes from the whole cluster."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from collectors.prometheus.host_labels import Hosts
 from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes
 
-from .fabric import Device, FabricReader, Usual, gbps, made, state_words, valued
+from .fabric import Device, FabricReader, Usual, gbps, numeric_rows, port_of, state_words
 from .fabric_queries import PHYSICAL, RATE, SPEED, STATE, UP
 
 
 class NodePorts:
-    """Every port of one node, for who looks at it; what is usual is asked again after ten minutes."""
+    """Every port of one node, on demand; what is usual is read again after ten minutes."""
 
     USUAL_HOLDS_S = 600.0
 
@@ -28,7 +28,7 @@ class NodePorts:
         self._usual: tuple[float, Usual | None] | None = None
 
     def read(self, client: PrometheusClient, hosts: Hosts, node: str) -> tuple[Port, ...]:
-        """Its ports by name, those without a cable left out; () where nothing is known of it. Raises SourceFault."""
+        """Its cabled ports by name; () if unknown. Raises SourceFault."""
         if NODE_NAME.fullmatch(node) is None:
             return ()
         found: dict[Device, dict[str, float]] = {}
@@ -51,7 +51,7 @@ class NodePorts:
             if device in usual.uncabled and not fields.get(UP) and fields.get(STATE) != 4:
                 continue
             port = self._port(node, device, fields, usual, flaps.get(device), errors.get(device))
-            # Old is not shown as new: its age is all that is known of now.
+            # Old values are not shown as current: only their age is known.
             ports.append(Port(node=node, device=port.device, port=port.port, link=port.link, sampled_at=taken)
                          if old else replace(port, sampled_at=taken))  # fmt: skip
         return tuple(ports)
@@ -73,7 +73,7 @@ class NodePorts:
         slow = rate is not None and usually is not None and rate < usually
         code = 10 * int(state or 0) + int(fields.get(PHYSICAL, 0)) if device[1] else int(state or 0)
         many = ill is not None and ill >= self._book.settings.fabric.errors
-        port = made(
+        port = port_of(
             node, device, usual, code if up is False else None, rate if slow else None, flaps, ill if many else None
         )
         word = state_words(device[1], code) if device[1] else "up" if up else "no carrier"
@@ -87,7 +87,7 @@ class NodePorts:
 
     @staticmethod
     def _of(hosts: Hosts, name: str, node: str) -> list[tuple[Mapping[str, str], float]]:
-        return valued(hosts.rows_of(name, node), name)
+        return numeric_rows(hosts.rows_of(name, node), name)
 
     def _usually(self, client: PrometheusClient) -> Usual:
         now = self._mono()

@@ -1,4 +1,4 @@
-"""The NVLink fabric in one reading: a row a node, from what its GPUs say of the domain, the clique and their health."""
+"""The NVLink fabric in one reading: a row for each node, from its GPUs' domain, clique and health."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from collectors.clean import clean
 from collectors.model import Facts, Tray
 from collectors.nodeset import natural_key
-from collectors.nvml.labels import fabric_troubles
+from collectors.nvml.labels import fabric_problems
 from collectors.prometheus.client import PrometheusClient
-from collectors.prometheus.host_labels import Families
+from collectors.prometheus.host_labels import HostFamilies
 from collectors.prometheus.site_queries import SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes, number
 
@@ -21,24 +21,24 @@ from .domain_queries import CLIQUE, DOMAIN, IMEX
 if TYPE_CHECKING:
     from collectors.prometheus.http_transport import Row
 
-#: From here on a number of 32 bits is one of DCGM's blanks: not known, not supported, no permission.
+#: From this value on a 32-bit number is a DCGM blank: not known, not supported, no permission.
 _BLANK = 0x7FFFFFF0
-#: The id of a GPU that is in no fabric of several nodes: zeros.
+#: The domain id of a GPU outside any fabric of several nodes: zeros.
 _NO_DOMAIN = re.compile(r"[0-]*")
-#: Troubles with which a GPU still reaches the others; any other takes it out of the fabric.
+#: Problems with which a GPU still reaches the others; any other takes it out of the fabric.
 _DEGRADED = frozenset({"degraded bandwidth", "route recovery", "access timeout", "limited capacity"})
-#: DcgmImexDaemonStatus; below nought it is not there, or did not tell.
+#: DcgmImexDaemonStatus; a negative value is absent or unknown.
 _DAEMON = ("initialising", "starting", "waiting for peers", "waiting for recovery", "initialising GPUs", "up",
            "shutting down", "unavailable")  # fmt: skip
-#: DCGM_FI_IMEX_DOMAIN_STATUS, worst first; what is not in here tells nothing of the domain.
+#: DCGM_FI_IMEX_DOMAIN_STATUS, worst first; other values do not describe the domain.
 _IMEX = {"DOWN": "down", "DEGRADED": "degraded", "UP": "up"}
 
 Part = tuple[str, str]
-"""The id of a domain, and of a clique in it."""
+"""The ids of a domain and of a clique in it."""
 
 
 def health(wrong: tuple[str, ...]) -> str:
-    """healthy, degraded or unhealthy, by what is not well."""
+    """healthy, degraded or unhealthy, from the problems."""
     return "healthy" if not wrong else "degraded" if _DEGRADED.issuperset(wrong) else "unhealthy"
 
 
@@ -46,10 +46,10 @@ class TrayReader:
     """Reads the fabric of all nodes."""
 
     def __init__(self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> None:
-        self.hosts = Families(book, client, mono, host_labels=("the NVLink fabric", (CLIQUE,)))
+        self.hosts = HostFamilies(book, client, mono, host_labels=("the NVLink fabric", (CLIQUE,)))
 
     def read(self) -> Facts:
-        """One reading; no trays where no GPU is in a fabric of several nodes. Raises SourceFault."""
+        """One reading; no trays if no GPU is in a fabric of several nodes. Raises SourceFault."""
         notes = Notes()
         parts: dict[str, Counter[Part]] = {}
         imex: dict[str, set[str]] = {}
@@ -74,10 +74,10 @@ class TrayReader:
         return Facts(trays=trays, warnings=tuple(notes.said))
 
     def _health(self, notes: Notes) -> Mapping[str, tuple[int, tuple[str, ...]]]:
-        """Node to the GPUs that are not well, and what is not well with them; a node that tells nothing is left out.
+        """Node to its number of unhealthy GPUs and their problems; a node without values is left out.
 
-        The driver's summary counts GPUs as well as the mask does, which also says why: where both are there, the one
-        that knows of more is believed.
+        The driver's summary counts GPUs as the mask does, but the mask also gives the reason: if both are there, the
+        one with more GPUs counts.
         """
         found: dict[str, tuple[int, tuple[str, ...]]] = {}
         for name, label in (("nvlink_masks", "mask"), ("nvlink_health", "summary")):
@@ -85,16 +85,16 @@ class TrayReader:
             for row, gpus in self._rows(name, notes):
                 node, word = row.metric["node"], row.metric.get(label, "")
                 if not (word.isascii() and word.isdecimal() and len(word) < 11 and 0 < int(word) < _BLANK):
-                    continue  # nought: not supported
+                    continue  # 0: not supported
                 value = int(word)
-                wrong = fabric_troubles(value) if label == "mask" else fabric_troubles(0, value)
+                wrong = fabric_problems(value) if label == "mask" else fabric_problems(0, value)
                 ill[node] += gpus if wrong else 0
                 before, words = found.get(node, (0, ()))
                 found[node] = max(before, ill[node]), tuple(dict.fromkeys((*words, *wrong)))
         return found
 
     def _rows(self, name: str, notes: Notes) -> list[tuple[Row, int]]:
-        """Rows that are of a node, with their value; a query that the server refuses is a gap with a name."""
+        """Rows of nodes with their value; a refused query is a named gap."""
         found = []
         for row in self.hosts.rows(name, notes):
             value = None if row.value is None else number(row.value[1], name)
@@ -104,7 +104,7 @@ class TrayReader:
 
 
 def _shown(wrong: tuple[str, ...]) -> tuple[str, ...]:
-    """What is said of it: the summary's word only where the mask gives no reason."""
+    """The problems to show: the summary's word only if the mask gives no reason."""
     return tuple(word for word in wrong if word not in {"unhealthy", "limited capacity"}) or wrong
 
 

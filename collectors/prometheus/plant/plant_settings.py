@@ -1,4 +1,4 @@
-"""What a site may say of its fabric and its file systems, where wacht cannot find it out by itself."""
+"""Settings of the fabric and the file systems, for what wacht cannot detect by itself."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class StorageSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def _check_pattern(key: str, pattern: str) -> None:
-    """Raises ValueError for what is no regular expression, or would end the string that it stands in."""
+    """Raises ValueError for an invalid regular expression, or one that would end its string."""
     try:
         re.compile(pattern)
     except re.error as error:

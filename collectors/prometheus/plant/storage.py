@@ -1,8 +1,8 @@
-"""Shared file systems: a row each, as nodes see them and as the exporters of their servers do.
+"""Shared file systems: a row for each, as nodes and the exporters of their servers see them.
 
-Which there are is found out: what a fiftieth of the nodes have mounted of the kinds that `fstypes` names, and what the
-servers' exporters tell of. A node should have what the configuration names, or what nine of ten nodes have, or had at
-some hour of the last day: so a file system that vanishes from all nodes at once is missing on all of them.
+They are detected: file systems of the kinds in `fstypes` that one node in fifty has mounted, and those of the servers'
+exporters. A node should have what the configuration names, or what nine of ten nodes have, or had at some hour of the
+last day: so a file system that vanishes from all nodes at once is missing on all of them.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from msgspec.structs import replace
 from collectors.clean import clean
 from collectors.model import Facts, FileSystem, SourceFault
 from collectors.prometheus.client import PrometheusClient
-from collectors.prometheus.host_labels import Families, Hosts
+from collectors.prometheus.host_labels import HostFamilies, Hosts
 from collectors.prometheus.query_table import quoted
-from collectors.prometheus.site_queries import MOST, SiteQueries
+from collectors.prometheus.site_queries import MAX_ROWS, SiteQueries
 from collectors.prometheus.values import NODE_NAME, Notes
 
-from .fabric import DAY_EVERY_S, check_age, valued
+from .fabric import DAY_EVERY_S, check_age, numeric_rows
 from .storage_queries import ERROR
 
-#: Mounted on fewer nodes than this share, it is somebody's own (an automounted home).
+#: Mounted on fewer nodes than this share: a private mount (an automounted home).
 SHARED = 0.02
-#: Mounted on this share of the nodes, all should have it.
+#: Mounted on this share of the nodes: all should have it.
 EXPECTED = 0.9
-#: From here on it is nearly full, in per cent.
+#: Nearly full from here on, in per cent.
 FULL_PCT = 95.0
 
 
 class _MountState(Struct):
-    """One file system while it is put together."""
+    """One file system while it is assembled."""
 
     kind: str = ""
     device: str = ""
@@ -42,13 +42,13 @@ class _MountState(Struct):
 
 
 class StorageReader:
-    """Reads the file systems; remembers what the day had."""
+    """Reads the file systems; remembers those of the last day."""
 
     def __init__(self, book: SiteQueries, client: PrometheusClient, mono: Callable[[], float]) -> None:
         self._book = book
         self._client = client
         self._mono = mono
-        self.hosts = Families(book, client, mono, node_labels=("mounts", (ERROR,)))
+        self.hosts = HostFamilies(book, client, mono, node_labels=("mounts", (ERROR,)))
         self._day: dict[str, float] = {}
         self._targets: dict[str, float] = {}
         self._day_at: float | None = None
@@ -56,7 +56,7 @@ class StorageReader:
         """Mount point to kind and device, for one that no node has any more."""
 
     def read(self) -> Facts:
-        """One reading; Facts without anything where the site has no such series. Raises SourceFault."""
+        """One reading; empty Facts if the site has no such series. Raises SourceFault."""
         notes = Notes()
         self.hosts.look(notes)
         seen = self._mounts(notes)
@@ -67,7 +67,7 @@ class StorageReader:
         if not seen and not servers:
             return Facts(warnings=tuple(notes.said))
         self._look_at_the_day(notes)
-        # What was there when this console looked first counts as well: a young server has no day behind it.
+        # Mounts of this console's first reading count as well: a new server has no history.
         for name, one in seen.items():
             self._day[name] = max(one.all, self._day.get(name, 0.0))
         self._add_the_day(servers)
@@ -108,8 +108,8 @@ class StorageReader:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _ask(self, name: str, notes: Notes, **words: str) -> list[tuple[Mapping[str, str], float]]:
-        """Labels and value of each row that is a number; a query that the server refuses is a gap with a name."""
-        return valued(self._client.rows(name, self._book.asking(name, **words), notes), name)
+        """Labels and value of each valid row; a refused query is a named gap."""
+        return numeric_rows(self._client.rows(name, self._book.asking(name, **words), notes), name)
 
     def _mounts(self, notes: Notes) -> dict[str, _MountState]:
         seen: dict[str, _MountState] = {}
@@ -127,14 +127,14 @@ class StorageReader:
         return {name: one for name, one in seen.items() if one.all}
 
     def _servers(self, notes: Notes) -> dict[str, dict[str, float]]:
-        """What the servers' exporters tell, by file system: up, all, risk; "" holds what is of none."""
+        """The servers' exporters by file system: up, all, risk; "" has those of no file system."""
         found: dict[str, dict[str, float]] = {}
         for labels, count in self._ask("storage_targets", notes):
             found.setdefault(labels.get("fs", ""), {})[labels.get("what", "")] = count
         return found
 
     def _add_the_day(self, servers: dict[str, dict[str, float]]) -> None:
-        """The targets that a Lustre file system had within the day, and its servers that call themselves ill."""
+        """Add the targets that a Lustre file system had within the day, and its unhealthy servers."""
         for name, told in servers.items():
             if name and "all" not in told:
                 self._targets[name] = max(told.get("up", 0.0), self._targets.get(name, 0.0))
@@ -155,23 +155,23 @@ class StorageReader:
         self._targets = {one.get("fs", ""): count for one, count in self._ask("storage_targets_of_day", notes)}
 
     def _check_age(self) -> None:
-        """Raises SourceFault where the newest mount was sampled long ago: it is not how they are now."""
+        """Raises SourceFault if the newest sample is old: it is not the current state."""
         rows = self._client.ask("mounts_sampled", self._book.asking("mounts_sampled")).rows
-        at = next((value for _, value in valued(rows, "mounts_sampled")), None)
+        at = next((value for _, value in numeric_rows(rows, "mounts_sampled")), None)
         check_age(at, self._client, self._book.settings.stale_s, "of a mount")
 
     def _hung(self, notes: Notes) -> dict[str, tuple[str, ...]]:
         found: dict[str, list[str]] = {}
-        rows = valued(self.hosts.rows("mounts_hung", notes), "mounts_hung")
+        rows = numeric_rows(self.hosts.rows("mounts_hung", notes), "mounts_hung")
         for labels, _ in rows:
             if NODE_NAME.fullmatch(labels.get("node", "")) is not None:
                 found.setdefault(labels.get("mountpoint", ""), []).append(labels["node"])
-        if len(rows) >= MOST:
-            notes.say(f"mounts hang on more than {MOST:,} nodes: some of them are not listed")
+        if len(rows) >= MAX_ROWS:
+            notes.say(f"mounts hang on more than {MAX_ROWS:,} nodes: some of them are not listed")
         return {name: tuple(sorted(nodes)) for name, nodes in found.items()}
 
     def _missing(self, mount: str, notes: Notes) -> tuple[str, ...]:
-        rows = valued(self.hosts.rows("mounts_missing", notes, expected=quoted(mount)[1:-1]), "mounts_missing")
+        rows = numeric_rows(self.hosts.rows("mounts_missing", notes, expected=quoted(mount)[1:-1]), "mounts_missing")
         return tuple(sorted({one["node"] for one, _ in rows if NODE_NAME.fullmatch(one.get("node", "")) is not None}))
 
     def _space(self, notes: Notes) -> dict[str, dict[str, float]]:
@@ -181,7 +181,7 @@ class StorageReader:
         return found
 
     def _server_of(self, one: _MountState, servers: Mapping[str, Mapping[str, float]]) -> str:
-        """Which of the servers' file systems is mounted there; "" where that cannot be told."""
+        """The servers' file system that is mounted there; "" if unknown."""
         if one.kind == "lustre":
             # mgs@o2ib:/lustrefs, or a directory of it: mgs@o2ib:/lustrefs/project
             name = one.device.rpartition(":/")[2].partition("/")[0]
@@ -199,7 +199,7 @@ class StorageReader:
 
 
 def _used(space: Mapping[str, float] | None) -> tuple[float | None, float | None]:
-    """Size in TB (10^12 bytes) and per cent in use; None where the nodes do not tell."""
+    """Size in TB (10^12 bytes) and per cent in use; None if the nodes do not report them."""
     size, free = (space or {}).get("size"), (space or {}).get("avail")
     if not size:
         return None, None
@@ -209,7 +209,7 @@ def _used(space: Mapping[str, float] | None) -> tuple[float | None, float | None
 def _wrong(
     told: Mapping[str, float], one: _MountState, space: Mapping[str, float] | None, silent: int
 ) -> tuple[str, ...]:
-    """What is not well beside its mounts, in words."""
+    """Its problems besides its mounts, in words."""
 
     def words() -> Iterator[str]:
         every = told.get("all", told.get("most"))
@@ -235,8 +235,8 @@ def _wrong(
 
 
 def node_mounts(hosts: Hosts, node: str) -> Mapping[str, bool]:
-    """The shared file systems that a node has mounted: True where it answers. {} where nothing is told of it."""
+    """The mounted shared file systems of a node: True if it responds. {} if unknown."""
     if NODE_NAME.fullmatch(node) is None:
         return {}
-    rows = valued(hosts.rows_of("node_mounts", node), "node_mounts")
+    rows = numeric_rows(hosts.rows_of("node_mounts", node), "node_mounts")
     return {clean(one.get("mountpoint", "")[:120]): not hangs for one, hangs in rows}

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from collectors.model import Domain, Gpu, Tray
-from collectors.nvml.labels import fabric_troubles
+from collectors.nvml.labels import fabric_problems
 from collectors.sim.exporters.dcgm import Odd, labels_of
 
 from .site_layout import Host, SimSite, answers
@@ -80,7 +80,7 @@ class NvLink:
             return known[1]
         alive = [gpu for gpu in range(self._site.gpus) if not host.lost >> gpu & 1]
         ill = {gpu: mask for gpu, mask in masks.items() if gpu in alive}
-        wrong = tuple(dict.fromkeys(word for gpu in sorted(ill) for word in fabric_troubles(ill[gpu])))
+        wrong = tuple(dict.fromkeys(word for gpu in sorted(ill) for word in fabric_problems(ill[gpu])))
         worst = max((_summary(mask) for mask in ill.values()), key=_SEVERITY.index, default=_HEALTHY)
         tray = Tray(
             node=host.name,

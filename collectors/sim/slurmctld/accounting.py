@@ -15,7 +15,7 @@ from .accounting_books import log_of
 _LOG = re.compile(r"/home/.*/slurm-([0-9_]+)\.out")
 
 
-class SimLedger:
+class SimAccounting:
     """Asks the books of the machine that the sources read."""
 
     def __init__(self, now: Now) -> None:
@@ -54,6 +54,6 @@ class SimLedger:
         return log_of(self.account_of_job(match[1]), int(self._now().now))
 
 
-def open_ledger(cluster: str, settings: SimSettings) -> SimLedger:
+def open_accounting(cluster: str, settings: SimSettings) -> SimAccounting:
     """The accounts of the machine that the sources read."""
-    return SimLedger(partial(_now, cluster, settings))
+    return SimAccounting(partial(_now, cluster, settings))

@@ -1,8 +1,8 @@
-"""The past, out of the accounts that slurmdbd keeps: `sacct` and `sacctmgr`, on demand and within a deadline.
+"""Reads accounting from slurmdbd with `sacct` and `sacctmgr`, on demand and within a deadline.
 
-Names and comments in the accounts are anybody's text. sacct ends each field in a fence of 16 random letters, so a job
-name cannot make a row; a row counts only whole. sacctmgr knows no fence: when a node was out is asked for without the
-reasons first, and reasons are then taken only from behind the rows that this gave.
+Any user can write names and comments in accounting. sacct ends each field in a fence of 16 random letters, so a job
+name cannot forge a row; only complete rows count. sacctmgr has no fence: events are first read without reasons, and
+reasons are then taken only from the text after these rows.
 """
 
 from __future__ import annotations
@@ -22,53 +22,55 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.fields import duration_s, epoch, integer, real, tres_gpus
 
 from .events import EVENT, event_rows, events_of
-from .fenced_reads import LONGEST, ask, fence, said
+from .fenced_reads import MAX_ARGUMENT, ask, fence, value_or_none
 
-#: Longest that one question takes, all its commands together: a person waits for it.
+#: Longest time for one request, all its commands together: a person waits for it.
 DEADLINE_S = 20.0
-#: What is asked of each run of a job, in sacct's words. `MORE` is not known to every version.
-JOB = ("JobID", "UID", "User", "Account", "Partition", "QOS", "State", "ExitCode", "DerivedExitCode",
+#: Fields of each run in sacct's words. Not every version knows OPTIONAL_FIELDS.
+JOB_FIELDS = ("JobID", "UID", "User", "Account", "Partition", "QOS", "State", "ExitCode", "DerivedExitCode",
        "Submit", "Start", "End", "TimelimitRaw", "NNodes", "AllocCPUS", "AllocTRES", "NodeList", "JobName")  # fmt: skip
-STEP = ("NTasks", "TotalCPU", "MaxRSS", "MaxRSSNode", "TRESUsageInTot", "TRESUsageInAve", "WorkDir")
-MORE = ("FailedNode", "StdOut")
+STEP_FIELDS = ("NTasks", "TotalCPU", "MaxRSS", "MaxRSSNode", "TRESUsageInTot", "TRESUsageInAve", "WorkDir")
+OPTIONAL_FIELDS = ("FailedNode", "StdOut")
 _UNREACHED = re.compile(r"connect|persist|talking to the database|DBD_", re.I)
 _BUSY = "is slurmdbd busy? try: sacctmgr show stats"
 _OLDER = ("nvalid field", "nrecognized option")
-#: Steps that are shown; nobody reads more.
-STEPS = 500
-#: A node is found dead some time after it was; its jobs end then.
-LATE_S = 120
+#: Most steps that are read.
+MAX_STEPS = 500
+#: Seconds until a dead node is noticed; its jobs end then.
+DEATH_NOTICED_S = 120
 _JOB_ID = re.compile(r"[0-9]{1,10}(?:[_+][0-9]{1,10})?")
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _BYTES = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([KMGTP]?)")
-#: Of an epoch they take ten digits, no fewer: nothing of Slurm is older.
-BEGIN = 1_000_000_000
+#: The earliest epoch in ten digits, which the commands require; nothing in Slurm is older.
+EARLIEST_EPOCH = 1_000_000_000
 NO_ACCOUNTING = "this site keeps no job accounting: there is no slurmdbd"
 
 
-class Accounts:
-    """Asks sacct and sacctmgr, whichever road the rest goes."""
+class SlurmAccounting:
+    """Reads from sacct and sacctmgr, whatever transport the other reads use."""
 
     def __init__(self, settings: SlurmSettings) -> None:
         self._settings = settings
-        self._more: tuple[str, ...] = MORE
+        self._more: tuple[str, ...] = OPTIONAL_FIELDS
 
     def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
-        """The runs that ended on a node since then, the last one first. Raises SourceFault."""
-        wanted = node_name(node)
-        rows = self._sacct(JOB, ("-X", "-N", wanted, "-S", moment(since), "-E", "now"), self._until())
+        """The runs that ended on a node since then, newest first. Raises SourceFault."""
+        wanted = checked_node(node)
+        rows = self._sacct(JOB_FIELDS, ("-X", "-N", wanted, "-S", sacct_time(since), "-E", "now"), self._until())
         ended = [run for row in rows if (run := _run(row)) is not None and run.ended is not None]
         return sorted(ended, key=lambda run: -(run.ended or 0))[:most]
 
     def events_of_node(self, node: str, since: int) -> Sequence[NodeEvent]:
-        """When a node was out of service since then, newest first. Raises SourceFault."""
-        return self._events([node_name(node)], since, None, self._until())
+        """The periods in which a node was out of service since then, newest first. Raises SourceFault."""
+        return self._events([checked_node(node)], since, None, self._until())
 
     def account_of_job(self, job: str) -> JobAccount:
-        """What a job came to. Raises SourceFault: "missing" for one that the accounts do not know."""
-        job_number(job)
+        """The account of a job. Raises SourceFault: "missing" if slurmdbd does not know it."""
+        checked_job(job)
         until = self._until()
-        rows = self._sacct((*JOB, *STEP), ("-j", job, "-S", moment(BEGIN), "-E", "now"), until)
+        rows = self._sacct(
+            (*JOB_FIELDS, *STEP_FIELDS), ("-j", job, "-S", sacct_time(EARLIEST_EPOCH), "-E", "now"), until
+        )
         found = _account(job, rows)
         began = min((run.started for run in (found.run, *found.earlier) if run.started is not None), default=None)
         if began is None:
@@ -76,20 +78,18 @@ class Accounts:
         try:
             names = {name for run in (found.run, *found.earlier) for name in names_in(run.nodes)}
             ended = found.run.ended
-            events = self._events(sorted(names), began, None if ended is None else ended + LATE_S, until)
+            events = self._events(sorted(names), began, None if ended is None else ended + DEATH_NOTICED_S, until)
         except SourceFault as error:
             return _with(found, events=None, notes=(f"what befell its nodes is not known: {error.fault}",))
         return _with(found, events=tuple(events))
 
     def log_tail(self, path: str, user: str | None) -> LogTail:
-        """The end of a job's output, as far as this account may read it. Raises SourceFault."""
+        """The end of a job's output, if this account may read it. Raises SourceFault."""
         return tail(path, user)
 
-    # How it is asked.
-
     def _until(self) -> float:
-        """When the answer must be there, on the monotonic clock. Raises SourceFault where nothing may be asked."""
-        if "cli" not in self._settings.roads:
+        """The deadline on the monotonic clock. Raises SourceFault if accounting must not be read."""
+        if "cli" not in self._settings.transports:
             raise SourceFault(
                 "missing",
                 f"the past is read by sacct or slurmrestd, and this cluster is read over {self._settings.transport}",
@@ -98,7 +98,7 @@ class Accounts:
         return time.monotonic() + min(DEADLINE_S, self._settings.deadline_s)
 
     def _sacct(self, fields: Sequence[str], words: Sequence[str], until: float) -> list[dict[str, str]]:
-        """The rows of one sacct. Fields that this version does not know are asked for once."""
+        """The rows of one sacct call. Fields that this version does not know are requested only once."""
         try:
             return self._rows((*fields, *self._more), words, until)
         except SourceFault as error:
@@ -109,7 +109,7 @@ class Accounts:
         return rows
 
     def _rows(self, fields: Sequence[str], words: Sequence[str], until: float) -> list[dict[str, str]]:
-        # -D: a job that a dead node killed was queued again, and ran there all the same.
+        # -D: a job that a dead node killed was requeued, and is still a run on that node.
         mark = fence()
         form = ["-p", f"--delimiter={mark}", f"--format={','.join(fields)}", "--noconvert"]
         form += ["--expand-patterns"] if "StdOut" in fields else []
@@ -117,9 +117,9 @@ class Accounts:
 
     def _events(self, nodes: Sequence[str], since: int, end: int | None, until: float) -> list[NodeEvent]:
         wanted = fold_for_slurm(nodes)
-        if len(wanted) > LONGEST:
+        if len(wanted) > MAX_ARGUMENT:
             raise SourceFault("refused", f"{len(nodes)} nodes are too many to ask sacctmgr for")
-        period = [f"nodes={wanted}", f"start={moment(since)}", *([] if end is None else [f"end={moment(end)}"])]
+        period = [f"nodes={wanted}", f"start={sacct_time(since)}", *([] if end is None else [f"end={sacct_time(end)}"])]
         show = ["sacctmgr", "-p", "show", "event", *period]
         bare = self._asked([*show, f"format={','.join(EVENT)}"], until)
         rows = event_rows(bare, frozenset(nodes))
@@ -131,14 +131,14 @@ class Accounts:
         if left <= 0.1:
             raise SourceFault("timeout", f"no time was left to ask {argv[0]}", _BUSY)
         try:
-            with process.surrounded(self._settings.surroundings):
+            with process.extra_environment(self._settings.command_environment):
                 return decode(ask(argv, left))
         except SourceFault as error:
             raise _of_accounts(error) from None
 
 
 def _of_accounts(error: SourceFault) -> SourceFault:
-    """A fault of `ask` in the words of the accounts: behind these two commands stands slurmdbd, not slurmctld."""
+    """A fault of `ask` reworded: these two commands talk to slurmdbd, not to slurmctld."""
     what = error.fault.what
     if "storage is disabled" in what or "not running a supported accounting_storage" in what:
         return SourceFault("missing", NO_ACCOUNTING)
@@ -149,32 +149,32 @@ def _of_accounts(error: SourceFault) -> SourceFault:
     return error
 
 
-def node_name(node: str) -> str:
-    """It, if it could be one: no option, no set. Raises SourceFault."""
+def checked_node(node: str) -> str:
+    """The node's name if it is plain: no option, no set. Raises SourceFault."""
     if not _NODE.fullmatch(node):
         raise SourceFault("refused", f"{clean(node)[:40]!r} is no node's name")
     return node
 
 
-def job_number(job: str) -> str:
-    """It, if it could be one. Raises SourceFault."""
+def checked_job(job: str) -> str:
+    """The job's id if it is valid. Raises SourceFault."""
     if not _JOB_ID.fullmatch(job):
         raise SourceFault("refused", f"{clean(job)[:40]!r} is no job's number", "as in 88121 or 88100_3")
     return job
 
 
-def moment(at: int) -> str:
-    """A time as sacct and sacctmgr take it, in any time zone."""
-    return f"uts{max(at, BEGIN)}"
+def sacct_time(at: int) -> str:
+    """A time as sacct and sacctmgr accept it, in any time zone."""
+    return f"uts{max(at, EARLIEST_EPOCH)}"
 
 
 # -- what they printed, as values --------------------------------------------------------------------------------------
 
 
 def rows_of(text: str, fields: Sequence[str], mark: str) -> list[dict[str, str]]:
-    """Split an answer of sacct, in which every field ends in the fence, every row in a line break after it.
+    """Split an answer of sacct, in which every field ends in the fence and every row in a line break after it.
 
-    Raises SourceFault: "empty" without a header, "cut", "malformed" where the columns are not those asked for.
+    Raises SourceFault: "empty" without a header, "cut", "malformed" if the columns are not the requested ones.
     """
     cells = text.split(mark)
     width = len(fields)
@@ -193,7 +193,7 @@ def rows_of(text: str, fields: Sequence[str], mark: str) -> list[dict[str, str]]
 
 
 def _run(row: Mapping[str, str]) -> PastJob | None:
-    """One run; None for a row that is none (a step, or without a number and a state)."""
+    """One run; None for any other row (a step, or without a number and a state)."""
     job, state = row["JobID"], row["State"]
     if not _JOB_ID.fullmatch(job) or not state:
         return None
@@ -205,10 +205,10 @@ def _run(row: Mapping[str, str]) -> PastJob | None:
     return PastJob(
         id=job,
         name=clean(row["JobName"]),
-        user=said(row["User"]),
-        account=said(row["Account"]),
-        partition=said(row["Partition"]),
-        qos=said(row["QOS"]),
+        user=value_or_none(row["User"]),
+        account=value_or_none(row["Account"]),
+        partition=value_or_none(row["Partition"]),
+        qos=value_or_none(row["QOS"]),
         state=clean(word),
         cancelled_by=_who(by, row["UID"], row["User"]),
         exit_code=code,
@@ -222,9 +222,9 @@ def _run(row: Mapping[str, str]) -> PastJob | None:
         nodes=None if row["NodeList"] in ("", "None assigned") else clean(row["NodeList"]),
         node_count=integer(row["NNodes"]),
         cpus=integer(row["AllocCPUS"]),
-        # An allocation that names no GPU of its resources has none; one without resources says nothing.
+        # An allocation without GPUs in its resources has none; one without resources is unknown.
         gpus=(tres_gpus(tres) or 0) if tres else None,
-        failed_node=said(row.get("FailedNode", "")),
+        failed_node=value_or_none(row.get("FailedNode", "")),
     )
 
 
@@ -242,12 +242,12 @@ def _step(row: Mapping[str, str]) -> Step:
         tasks=integer(row["NTasks"]),
         cpu_s=_seconds(row["TotalCPU"]),
         memory_mb=_megabytes(row["MaxRSS"]),
-        memory_node=said(row["MaxRSSNode"]),
+        memory_node=value_or_none(row["MaxRSSNode"]),
     )
 
 
 def _account(job: str, rows: Sequence[Mapping[str, str]]) -> JobAccount:
-    """The runs of a job with the steps of the last one. Raises SourceFault where it is not there, or not one."""
+    """The runs of a job with the steps of the last one. Raises SourceFault if it is not found or not a single job."""
     runs: list[tuple[PastJob, Mapping[str, str], list[Mapping[str, str]]]] = []
     for row in rows:
         base, dot, _ = row["JobID"].partition(".")
@@ -256,7 +256,7 @@ def _account(job: str, rows: Sequence[Mapping[str, str]]) -> JobAccount:
                 runs[-1][2].append(row)
         elif (run := _run(row)) is not None:
             runs.append((run, row, []))
-    run, *earlier = of_job(job, [one for one, _, _ in runs])
+    run, *earlier = runs_of_job(job, [one for one, _, _ in runs])
     row, steps = next((row, steps) for one, row, steps in runs if one is run)
     used = [_megabytes(_tres(step["TRESUsageInTot"]).get("mem", "")) for step in steps]
     most = [
@@ -265,28 +265,28 @@ def _account(job: str, rows: Sequence[Mapping[str, str]]) -> JobAccount:
     util = [real(value) for step in steps if (value := _tres(step["TRESUsageInAve"]).get("gres/gpuutil"))]
     memory = max((mb for mb in (*used, *most) if mb is not None), default=None)
     cpu = _seconds(row["TotalCPU"])
-    notes = (f"{len(steps) - STEPS:,} more steps",) if len(steps) > STEPS else ()
+    notes = (f"{len(steps) - MAX_STEPS:,} more steps",) if len(steps) > MAX_STEPS else ()
     return JobAccount(
         run=run,
         earlier=tuple(earlier),
-        steps=tuple(_step(one) for one in steps[:STEPS]),
-        # Where nothing gathers (jobacct_gather/none) Slurm writes a nought.
+        steps=tuple(_step(one) for one in steps[:MAX_STEPS]),
+        # Without jobacct_gather Slurm writes 0.
         cpu_s=cpu if cpu or memory else None,
         memory_mb=memory or None,
         memory_alloc_mb=_megabytes(_tres(row["AllocTRES"]).get("mem", "")),
         gpu_util_pct=max((pct for pct in util if pct is not None), default=None),
-        working_dir=said(row["WorkDir"]),
-        stdout=said(row.get("StdOut", "")),
+        working_dir=value_or_none(row["WorkDir"]),
+        stdout=value_or_none(row.get("StdOut", "")),
         notes=notes,
     )
 
 
-def of_job(job: str, runs: Sequence[PastJob]) -> list[PastJob]:
-    """The runs of a job among those that Slurm gave for its number, the last one first.
+def runs_of_job(job: str, runs: Sequence[PastJob]) -> list[PastJob]:
+    """The runs of a job among those that Slurm returned for its number, newest first.
 
-    Raises SourceFault("missing") where there is none, or where the number is that of a whole array.
+    Raises SourceFault("missing") without any, or if the number is that of a whole array.
     """
-    # A task goes by a number of its own too, and the last task of an array by that of the array.
+    # A task also has a number of its own, and the last task of an array that of the array.
     ids = {run.id for run in runs}
     if len(ids) > 1 and job not in ids:
         first = min(ids, key=lambda one: (len(one), one))
@@ -294,7 +294,7 @@ def of_job(job: str, runs: Sequence[PastJob]) -> list[PastJob]:
     found = [run for run in runs if run.id == job or len(ids) == 1]
     if not found:
         raise SourceFault("missing", f"the accounting has no job {job}", "was it purged, or is it another cluster's?")
-    # The last one submitted is the job; a number comes round again after years, and then is somebody else's.
+    # The last one submitted is the job: numbers are reused after years, then for another user's job.
     found.sort(key=lambda run: (run.submitted or 0, run.started or 0), reverse=True)
     return [run for run in found if (run.user, run.name) == (found[0].user, found[0].name)]
 
@@ -313,7 +313,7 @@ def _code(text: str) -> tuple[int | None, int | None]:
 
 
 def _who(by: str, uid: str, user: str) -> str | None:
-    """Who cancelled a job, of whom Slurm tells the uid: the job's own user, or root, by name."""
+    """Who cancelled a job, from the uid that Slurm gives: by name for the job's own user and root."""
     if not by:
         return None
     return clean(user) if by == uid and user else "root" if by == "0" else f"uid {clean(by)}"

@@ -1,4 +1,4 @@
-"""The smaller reads: partitions, reservations, the controller's own figures, and one job in full."""
+"""Reads partitions, reservations, the controller's own figures, and one job in full."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from collectors.clean import clean, decode
 from collectors.decoding import from_json
 from collectors.model import Diag, JobDetail, Partition, Reservation, SourceFault
 from collectors.nodeset import expand
-from collectors.shared_readings import RunsCommands
+from collectors.shared_readings import CommandRunner
 from collectors.slurm.fields import duration_s, epoch, gres_gpus, integer, tres_gpus
 
 from . import job_text
-from .fenced_reads import ask, lines, said
+from .fenced_reads import ask, lines, value_or_none
 from .nodes import split
 
-#: The data parser that 24.11, 25.11 and 26.05 all have.
+#: The data parser that 24.11, 25.11 and 26.05 have in common.
 PARSER = "v0.0.42"
 
 
-def partitions(deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, Partition]:
-    """All partitions by name. Raises SourceFault; "empty" when there is none, since every Slurm has one."""
+def partitions(deadline_s: float, run: CommandRunner | None = None) -> Mapping[str, Partition]:
+    """All partitions by name. Raises SourceFault; "empty" without any, since every Slurm has one."""
     found: dict[str, Partition] = {}
     out = ask(["scontrol", "-a", "show", "partition", "-o"], deadline_s, run=run)
     for line in lines(out, "scontrol show partition"):
         if not line.startswith("PartitionName="):
             continue
         fields, _ = split(line)
-        denied = said(fields.get("DenyAccounts", ""))
+        denied = value_or_none(fields.get("DenyAccounts", ""))
         made = Partition(
             name=clean(fields["PartitionName"]),
             state=clean(fields.get("State", "UNKNOWN")),
             default=fields.get("Default") == "YES",
-            nodes=said(fields.get("Nodes", "")),
+            nodes=value_or_none(fields.get("Nodes", "")),
             node_count=integer(fields.get("TotalNodes", "")),
             cpus=integer(fields.get("TotalCPUs", "")),
             gpus=tres_gpus(fields.get("TRES", "")),
             time_limit_s=duration_s(fields.get("MaxTime", "")),
             priority_tier=integer(fields.get("PriorityTier", "")),
-            qos=said(fields.get("QoS", "")),
-            # scontrol prints one of both, for a partition that denies accounts DenyAccounts alone.
-            allow_accounts="ALL" if denied else said(fields.get("AllowAccounts", "")),
+            qos=value_or_none(fields.get("QoS", "")),
+            # scontrol prints either one; for a partition that denies accounts only DenyAccounts.
+            allow_accounts="ALL" if denied else value_or_none(fields.get("AllowAccounts", "")),
             deny_accounts=denied,
         )
         found.setdefault(made.name, made)
@@ -56,11 +56,11 @@ def partitions(deadline_s: float, run: RunsCommands | None = None) -> Mapping[st
     return found
 
 
-def reservations(deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, Reservation]:
-    """All reservations by name; Slurm says in words when there is none.
+def reservations(deadline_s: float, run: CommandRunner | None = None) -> Mapping[str, Reservation]:
+    """All reservations by name; Slurm says in words if there are none.
 
-    A comment may hold a line break and what looks like a reservation's line. So where there are comments a name counts
-    only if `sinfo -T`, which prints none, has it too, and one that stands twice is asked for alone.
+    A comment may hold a line break followed by what looks like a reservation. So if there are comments, a name counts
+    only if `sinfo -T`, which prints no comments, has it too, and a duplicated name is read on its own.
     """
     out = ask(["scontrol", "-a", "show", "reservation", "-o"], deadline_s, run=run)
     found: dict[str, list[str]] = {}
@@ -86,7 +86,7 @@ _RESERVATION = re.compile(r"ReservationName=(\S+)(?: |$)")
 
 
 def _alone(name: str, deadline_s: float) -> list[str]:
-    """The text of one reservation, asked for by its name; nothing when it is gone."""
+    """The text of one reservation, read by its name; empty if it is gone."""
     argv = ["scontrol", "-a", "show", "reservation", name, "-o"]
     text = "\n".join(lines(ask(argv, deadline_s, despite=f"Reservation {name} not found"), " ".join(argv[:4])))
     return [text] if text.startswith(f"ReservationName={name} ") else []
@@ -99,20 +99,20 @@ def _reservation(name: str, line: str) -> Reservation:
         state=clean(fields.get("State", "UNKNOWN")),
         starts=epoch(fields.get("StartTime", "")),
         ends=epoch(fields.get("EndTime", "")),
-        nodes=said(fields.get("Nodes", "")),
+        nodes=value_or_none(fields.get("Nodes", "")),
         node_count=integer(fields.get("NodeCnt", "")),
-        partition=said(fields.get("PartitionName", "")),
+        partition=value_or_none(fields.get("PartitionName", "")),
         flags=tuple(clean(flag) for flag in fields.get("Flags", "").split(",") if flag),
-        users=said(fields.get("Users", "")),
-        accounts=said(fields.get("Accounts", "")),
-        comment=said(free.get("Comment", "")),
-        groups=said(fields.get("Groups", "")),
-        licenses=said(fields.get("Licenses", "")),
-        features=said(fields.get("Features", "")),
+        users=value_or_none(fields.get("Users", "")),
+        accounts=value_or_none(fields.get("Accounts", "")),
+        comment=value_or_none(free.get("Comment", "")),
+        groups=value_or_none(fields.get("Groups", "")),
+        licenses=value_or_none(fields.get("Licenses", "")),
+        features=value_or_none(fields.get("Features", "")),
     )
 
 
-#: Figure to the part of sdiag's answer it stands in ("" is the top) and its words there.
+#: Figure to its section in sdiag's answer ("" is the top) and its label there.
 _FIGURES = {
     "server_threads": ("", "Server thread count"),
     "agent_queue": ("", "Agent queue size"),
@@ -126,20 +126,20 @@ _FIGURES = {
 _FIGURE = re.compile(r"\s*([A-Za-z][^:]*):\s*([0-9]{1,18})\s*$")
 _USER = re.compile(r"\s*(\S+)\s+\(\s*[0-9]+\)\s+count:([0-9]{1,18})\s+ave_time:[0-9]+\s+total_time:([0-9]{1,18})\s*$")
 
-#: Counts are only comparable within one of these: slurmctld starts anew every midnight (UTC) and on `sdiag --reset`.
+#: Counts are comparable only within one period: slurmctld resets them every midnight (UTC) and on `sdiag --reset`.
 _SINCE = re.compile(r"Data since\s.*\(([0-9]{1,18})\)\s*$")
 
 
 def _reader() -> str | None:
-    """Who asks, as sdiag names them on this host."""
+    """This process's user, as sdiag names it on this host."""
     try:
         return clean(pwd.getpwuid(os.geteuid()).pw_name)
     except KeyError:
         return None
 
 
-def diag(deadline_s: float, run: RunsCommands | None = None) -> Diag:
-    """The controller's figures from `sdiag`. Raises SourceFault("malformed") when it holds none of them."""
+def diag(deadline_s: float, run: CommandRunner | None = None) -> Diag:
+    """The controller's figures from `sdiag`. Raises SourceFault("malformed") without any of them."""
     part = ""
     said_there: dict[tuple[str, str], int] = {}
     calls: dict[str, int] = {}
@@ -149,7 +149,7 @@ def diag(deadline_s: float, run: RunsCommands | None = None) -> Diag:
         if match := _SINCE.match(line):
             since = int(match[1])
         elif line[:1].isalpha() and not _FIGURE.match(line):
-            # A part's head starts at the margin and has no figure; what is indented belongs to it.
+            # A section's header is not indented and has no figure; indented lines belong to it.
             part = line.partition(" (")[0].rstrip(":")
         elif match := _FIGURE.match(line):
             said_there.setdefault((part if line[:1].isspace() else "", match[1]), int(match[2]))
@@ -161,17 +161,17 @@ def diag(deadline_s: float, run: RunsCommands | None = None) -> Diag:
     return Diag(since=since, reader=_reader(), user_calls=calls, user_time_us=times, **figures)
 
 
-#: What scontrol of 22.05 says of `--json`, and a newer one that was built without json-c (25.11.7).
+#: What scontrol prints for `--json` in 22.05, and in a newer one built without json-c (25.11.7).
 _NO_JSON = ("unrecognized option", "could not find plugin for application/json")
 
 
 def job_detail(job: str, deadline_s: float) -> JobDetail:
-    """One job in full, through JSON, which a name cannot forge. Raises SourceFault; "missing" for an unknown id.
+    """One job in full, from JSON, which a name cannot forge. Raises SourceFault; "missing" for an unknown id.
 
     In JSON scontrol prints the whole array for one of its tasks, every component for one of a heterogeneous job, and an
-    empty list with exit status 0 for an unknown job and for a controller that does not answer alike. So the job's own
-    number comes first, in text, where scontrol says what is wrong. 22.05 has no JSON, nor has a Slurm that was built
-    without json-c: see `jobtext`.
+    empty list with exit status 0 both for an unknown job and for a controller that does not respond. So the job is
+    first read as text, where scontrol reports errors. 22.05 has no JSON, nor has a Slurm built without json-c: see
+    `job_text`.
     """
     text = _job_text(job, deadline_s)
     match = re.match(r"JobId=([0-9]+) ", text)
@@ -186,7 +186,7 @@ def job_detail(job: str, deadline_s: float) -> JobDetail:
     try:
         records = from_json(out, _JobAnswer).jobs
         own = next((one for one in records if _job_id(one) == match[1]), None)
-        # Names are bytes of anybody's choice: what is not UTF-8 must not hide the rest.
+        # Users choose the bytes of names: text that is not UTF-8 must not hide the rest.
         record = None if own is None else json.loads(decode(bytes(own)))
     except (ValueError, RecursionError):
         raise SourceFault(
@@ -198,7 +198,7 @@ def job_detail(job: str, deadline_s: float) -> JobDetail:
 
 
 class _JobAnswer(msgspec.Struct):
-    """Of 40 MB that an array of 1,000 running tasks prints, only the record that is wanted becomes values."""
+    """An array of 1,000 running tasks prints 40 MB; only the requested record is decoded."""
 
     jobs: list[msgspec.Raw]
 
@@ -225,7 +225,7 @@ def _unknown(job: str) -> SourceFault:
 
 
 def detail(job: str, record: Mapping[str, Any]) -> JobDetail:
-    """The JSON record of a job as a JobDetail. Fields that are missing or of another type are unknown."""
+    """The JSON record of a job as a JobDetail. Missing fields and fields of another type are unknown."""
 
     def say(key: str) -> str | None:
         value = record.get(key)
@@ -248,7 +248,7 @@ def detail(job: str, record: Mapping[str, Any]) -> JobDetail:
         dependency=say("dependency"),
         working_dir=say("current_working_directory"),
         command=say("command"),
-        # From v0.0.43 on the first holds Slurm's patterns as they were given (%j), and the second what they came to.
+        # From v0.0.43 on the first holds Slurm's patterns as given (%j), the second their expansion.
         stdout=say("stdout_expanded") or say("standard_output"),
         comment=say("comment"),
         admin_comment=say("admin_comment"),
@@ -260,7 +260,7 @@ def detail(job: str, record: Mapping[str, Any]) -> JobDetail:
 
 
 def _minutes_s(value: Any) -> int | None:
-    """Minutes that are set, in seconds; Slurm writes 0 for none."""
+    """Minutes in seconds; Slurm writes 0 for none."""
     number = value.get("number") if isinstance(value, dict) and value.get("set") is True else None
     return 60 * number if isinstance(number, int) and 0 < number < 1 << 32 else None
 
@@ -272,7 +272,7 @@ _MORE = ("tres_req_str", "tres_alloc_str", "batch_host", "state_description", "r
 
 
 def _gpu_indices(record: Mapping[str, Any]) -> dict[str, str]:
-    """`gres_detail` holds one string a node, in the order of the job's nodes."""
+    """`gres_detail` holds one string for each node, in the order of the job's nodes."""
     details, nodes = record.get("gres_detail"), record.get("nodes")
     if not isinstance(details, list) or not isinstance(nodes, str) or not nodes:
         return {}

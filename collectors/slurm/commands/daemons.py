@@ -1,8 +1,8 @@
-"""How Slurm's own daemons fare: who answers a ping, which jobs do not end, which ones only slurmdbd still has running.
+"""The state of Slurm's own daemons: ping results, jobs stuck completing, and runaway jobs.
 
-`sacctmgr show runawayjobs` is not asked: it sends slurmdbd the mending of what it finds *before* it asks whether to
-keep it, and where nothing is on stdin 24.11 holds that open and prints its question without end. So the accounts are
-held against the queue here (`sacct`, `squeue`), which changes nothing.
+`sacctmgr show runawayjobs` is not used: it sends slurmdbd the fix *before* it asks for confirmation, and without stdin
+24.11 keeps that open and prints its question endlessly. So `sacct` and `squeue` are compared here, which changes
+nothing.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ from msgspec import Struct
 
 from collectors.clean import clean, decode
 from collectors.model import Completing, Control, Controller, Runaway, SourceFault
-from collectors.shared_readings import RunsCommands
+from collectors.shared_readings import CommandRunner
 from collectors.slurm.fields import epoch, whole
 
-from .fenced_reads import ask, ask_rows, fence, lines, said
+from .fenced_reads import ask, ask_rows, fence, lines, value_or_none
 
-#: Seconds between two pings of a lone controller: whatever else is asked of it tells whether it answers.
+#: Seconds between two pings of a single controller: other reads already tell whether it responds.
 ALONE_S = 900.0
-#: Seconds between two looks for runaway jobs: it reads every running job out of the accounts.
+#: Seconds between two searches for runaway jobs: each reads every running job in slurmdbd.
 RUNAWAY_S = 900.0
-#: Seconds between two readings of the configuration.
+#: Seconds between two reads of the configuration.
 CONFIG_S = 3600.0
-#: A job that started since may be in the accounts and not in the queue that was read a moment before.
+#: Seconds: a job that started later may be in slurmdbd but not in the queue that was read a moment before.
 _SETTLED_S = 300
 _PING = re.compile(r"Slurmctld\((?P<role>[A-Za-z0-9]{1,20})\) at (?P<host>\S{1,255}) is (?P<is>UP|DOWN)\b")
 _SECONDS = re.compile(r"([0-9]{1,9}) sec")
 _SLURM_USER = re.compile(r"[^()]*\(([0-9]{1,10})\)")
 _ACCOUNTS = ("sacct", "-a", "-X", "-P", "-s", "R,S", "-o", "JobIDRaw,User,Start,NodeList")
-#: All that slurmctld knows, what has ended in the last minutes too (MinJobAge).
+#: All jobs that slurmctld knows, including those that ended in the last minutes (MinJobAge).
 _QUEUE = ("squeue", "-a", "-t", "all", "-o", "%A")
 
 
 class _Config(Struct, frozen=True):
-    """What of the configuration matters here."""
+    """The settings used here."""
 
     unkillable_s: int | None
     dbd: str | None
     sees_all: bool
-    """Whether this user sees everybody's jobs in the queue: else those of others would look like runaways."""
+    """True if this user sees all users' jobs in the queue; otherwise theirs would look like runaways."""
 
 
 class _Due:
-    """Says when something is due again."""
+    """A timer for something that is due periodically."""
 
     def __init__(self, every_s: float, mono: Callable[[], float]) -> None:
         self._every_s, self._mono = every_s, mono
         self._at: float | None = None
 
     def __call__(self, *, early: bool = False) -> bool:
-        """Whether it is due, and from now on done; `early` does not wait."""
+        """Whether it is due; if so, it counts as done. `early` ignores the interval."""
         now = self._mono()
         if not early and self._at is not None and now - self._at < self._every_s:
             return False
@@ -63,9 +63,9 @@ class _Due:
 
 
 class DaemonReader:
-    """Reads `Control` again and again, each part of it as seldom as it may be. Used by one thread."""
+    """Reads `Control` repeatedly, each part at its own interval. Used by one thread."""
 
-    def __init__(self, run: RunsCommands | None = None, mono: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, run: CommandRunner | None = None, mono: Callable[[], float] = time.monotonic) -> None:
         self._run = run
         self._ping_due, self._look_due, self._config_due = (
             _Due(every_s, mono) for every_s in (ALONE_S, RUNAWAY_S, CONFIG_S)
@@ -81,14 +81,14 @@ class DaemonReader:
         self._runaway_at: int | None = None
 
     def read(self, deadline_s: float) -> Control:
-        """Read it now. Raises SourceFault where no controller answers; one that answers and a slurmdbd that is gone are
+        """Read it now. Raises SourceFault if no controller responds; a responding controller and a missing slurmdbd are
         facts."""
         if self._ping_due(early=len(self._controllers) != 1):
             self._controllers = self._ping(deadline_s)
         due = self._config_due(early=self._config is None)
-        known = config(deadline_s, self._run) if due or self._config is None else self._config
+        known = read_config(deadline_s, self._run) if due or self._config is None else self._config
         self._config, completing = known, completing_jobs(deadline_s, self._run)
-        # Where slurmdbd was gone, or something new was found, the next reading looks again.
+        # If slurmdbd was gone or something new was found, the next reading checks again.
         if known.dbd is not None and self._look_due(early=self._dbd_up is False or self._unsure):
             self._look(known, deadline_s)
         return Control(
@@ -102,8 +102,8 @@ class DaemonReader:
         )
 
     def _ping(self, deadline_s: float) -> tuple[Controller, ...]:
-        # It ends with 1 where none answers: that is an answer too.
-        found = pinged(decode(ask(["scontrol", "ping"], deadline_s, despite="Slurmctld(", run=self._run)))
+        # Exit status 1 means that none responds: that is an answer too.
+        found = parse_ping(decode(ask(["scontrol", "ping"], deadline_s, despite="Slurmctld(", run=self._run)))
         if not found:
             raise SourceFault("malformed", "scontrol ping names no controller", "run it by hand to see")
         if not any(one.up for one in found):
@@ -112,17 +112,17 @@ class DaemonReader:
         return found
 
     def _look(self, known: _Config, deadline_s: float) -> None:
-        """Hold the accounts against the queue. A job counts once two looks have found it: slurmctld may be late in
-        telling slurmdbd of an end."""
+        """Compare slurmdbd with the queue. A job counts as runaway after two findings: slurmctld may report an end
+        late."""
         if not known.sees_all:
             return
         began = time.time()
-        # The queue is read first and holds what ended within MinJobAge: a job that ends meanwhile is in it.
+        # The queue is read first and includes jobs that ended within MinJobAge, so a job ending meanwhile is in it.
         alive = frozenset(_rows(_QUEUE, "JOBID", deadline_s, self._run))
         try:
             found = runaway_jobs(alive, began, deadline_s, self._run)
         except SourceFault as error:
-            # One that is slow may be well, and where sacct is not installed nobody knows.
+            # A slow slurmdbd may be healthy, and without sacct its state is unknown.
             self._dbd_up = None if error.fault.kind in {"timeout", "missing"} else False
             self._runaway, self._found, self._unsure = None, frozenset(), False
             return
@@ -132,8 +132,8 @@ class DaemonReader:
         self._runaway, self._runaway_at = sure, int(began)
 
 
-def pinged(text: str) -> tuple[Controller, ...]:
-    """The controllers in what `scontrol ping` printed, in its order: the primary first."""
+def parse_ping(text: str) -> tuple[Controller, ...]:
+    """The controllers in the output of `scontrol ping`, in its order: the primary first."""
     return tuple(
         Controller(host=clean(match["host"]), role=match["role"], up=match["is"] == "UP")
         for match in map(_PING.match, text.split("\n"))
@@ -141,8 +141,8 @@ def pinged(text: str) -> tuple[Controller, ...]:
     )
 
 
-def config(deadline_s: float, run: RunsCommands | None = None) -> _Config:
-    """What `scontrol show config` says of time limits and accounts. Raises SourceFault."""
+def read_config(deadline_s: float, run: CommandRunner | None = None) -> _Config:
+    """Time limits and accounting settings from `scontrol show config`. Raises SourceFault."""
     told = {
         key.strip(): value.strip()
         for line in lines(ask(["scontrol", "show", "config"], deadline_s, run=run), "scontrol show config")
@@ -161,13 +161,13 @@ def config(deadline_s: float, run: RunsCommands | None = None) -> _Config:
 
 
 def _privileged(slurm_user: str) -> bool:
-    """Whether this account is root or SlurmUser, from whom nothing is hidden."""
+    """Whether this account is root or SlurmUser, who see everything."""
     match = _SLURM_USER.fullmatch(slurm_user)
     return os.geteuid() in {0, int(match[1]) if match else 0}
 
 
-def completing_jobs(deadline_s: float, run: RunsCommands | None = None) -> tuple[Completing, ...]:
-    """The jobs that have ended and still hold nodes, and since when. Raises SourceFault."""
+def completing_jobs(deadline_s: float, run: CommandRunner | None = None) -> tuple[Completing, ...]:
+    """The jobs that have ended but still hold nodes, and since when. Raises SourceFault."""
     mark = fence()
     argv = ["squeue", "-a", "-t", "CG", "-O", f"JobArrayID:|,UserName:|,EndTime:|,NodeList:{mark}"]
     found = []
@@ -175,15 +175,14 @@ def completing_jobs(deadline_s: float, run: RunsCommands | None = None) -> tuple
         if raw.count("|") != 3:
             continue
         job, user, since, nodes = raw.split("|")
-        found.append(Completing(job=clean(job), user=clean(user), since=epoch(since), nodes=said(nodes)))
+        found.append(Completing(job=clean(job), user=clean(user), since=epoch(since), nodes=value_or_none(nodes)))
     return tuple(found)
 
 
 def runaway_jobs(
-    alive: Collection[str], now: float, deadline_s: float, run: RunsCommands | None = None
+    alive: Collection[str], now: float, deadline_s: float, run: CommandRunner | None = None
 ) -> tuple[Runaway, ...]:
-    """Jobs that run as slurmdbd has it, and are not among those that slurmctld knew a moment before `now`. Raises
-    SourceFault."""
+    """Jobs that run according to slurmdbd but were unknown to slurmctld a moment before `now`. Raises SourceFault."""
     found = []
     for raw in _rows(_ACCOUNTS, "JobIDRaw|", deadline_s, run):
         if raw.count("|") != 3:
@@ -191,12 +190,12 @@ def runaway_jobs(
         job, user, start, nodes = raw.split("|")
         since = epoch(start)
         if whole(job) and job not in alive and since is not None and since < now - _SETTLED_S:
-            found.append(Runaway(job=job, user=clean(user), since=since, nodes=said(nodes)))
+            found.append(Runaway(job=job, user=clean(user), since=since, nodes=value_or_none(nodes)))
     return tuple(found)
 
 
-def _rows(argv: Sequence[str], header: str, deadline_s: float, run: RunsCommands | None) -> list[str]:
-    """The lines under the header, which proves the answer. Raises SourceFault."""
+def _rows(argv: Sequence[str], header: str, deadline_s: float, run: CommandRunner | None) -> list[str]:
+    """The lines after the header, which proves the answer. Raises SourceFault."""
     told = lines(ask(argv, deadline_s, run=run), argv[0])
     if not told or not told[0].startswith(header):
         raise SourceFault("empty", f"{argv[0]} printed no header", "run it by hand to see")

@@ -1,5 +1,5 @@
-"""What `wacht doctor` asks a Slurm beside its readings: its clock, what it keeps private, what sudo would allow beyond
-need, what a token says of itself, and whom slurmrestd runs as. It only asks; nothing here changes anything."""
+"""What `wacht doctor` reads from Slurm besides the sources: its clock, PrivateData, excess sudo rights, a token's
+claims, and the user that slurmrestd runs as. Nothing here changes anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 from collectors import process
 from collectors.bearer_token import read_token
 from collectors.clean import clean, decode
-from collectors.clock_skew import ClockSkew, compared
+from collectors.clock import ClockSkew, skew_of
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
 
@@ -24,8 +24,8 @@ from .rights import sudo_user
 
 _SDIAG_AT = re.compile(r"^sdiag output at\s.*\(([0-9]{1,18})\)\s*$", re.M)
 
-#: Commands that wacht never sends, and what a rule of sudo that lets them through is good for.
-WIDE = (
+#: Commands that wacht never sends, and what a sudo rule that allows them makes possible.
+EXCESS_COMMANDS = (
     (("sh",), "any program, a shell too"),
     (("scontrol", "shutdown"), "scontrol shutdown"),
     (("scontrol", "reconfigure"), "scontrol reconfigure"),
@@ -34,23 +34,23 @@ WIDE = (
 
 
 def controller_clock(settings: SlurmSettings) -> ClockSkew:
-    """The controller's clock, which it tells to the second, over the configured road. Raises SourceFault."""
+    """The controller's clock, to the second, over the configured transport. Raises SourceFault."""
     if settings.transport == "rest":
-        from collectors.slurm.rest import controller_clock as look
+        from collectors.slurm.rest import client
 
-        return look.controller_clock(settings)
+        return client.controller_clock(settings)
     sent = time.time()
-    with process.surrounded(settings.surroundings):
+    with process.extra_environment(settings.command_environment):
         out = decode(ask(["sdiag"], settings.deadline_s))
     found = _SDIAG_AT.search(out)
     if found is None:
         raise SourceFault("malformed", "sdiag tells no time", "run it by hand to see")
-    return compared(int(found[1]), 1.0, sent, time.time())
+    return skew_of(int(found[1]), 1.0, sent, time.time())
 
 
-def private(settings: SlurmSettings) -> frozenset[str]:
-    """What slurm.conf's PrivateData hides from ordinary accounts: `jobs`, `nodes` … Raises SourceFault."""
-    with process.surrounded(settings.surroundings):
+def private_data(settings: SlurmSettings) -> frozenset[str]:
+    """What slurm.conf's PrivateData hides from ordinary users: `jobs`, `nodes` … Raises SourceFault."""
+    with process.extra_environment(settings.command_environment):
         told = lines(ask(["scontrol", "show", "config"], settings.deadline_s), "scontrol show config")
     for line in told:
         key, equal, value = line.partition("=")
@@ -59,16 +59,16 @@ def private(settings: SlurmSettings) -> frozenset[str]:
     raise SourceFault("malformed", "scontrol show config tells no PrivateData")
 
 
-def wider(prefix: Sequence[str], deadline_s: float) -> tuple[str, ...] | None:
-    """What sudo would let through beyond what wacht sends, of WIDE; None where the prefix is no sudo that can be asked.
+def excess_sudo_commands(prefix: Sequence[str], deadline_s: float) -> tuple[str, ...] | None:
+    """The commands of EXCESS_COMMANDS that sudo would allow; None if the prefix is no sudo that can be asked.
 
-    sudo is asked (`sudo -l COMMAND`), and runs nothing. Raises SourceFault.
+    sudo is only asked (`sudo -l COMMAND`) and runs nothing. Raises SourceFault.
     """
     if not prefix or PurePath(prefix[0]).name != "sudo" or (target := sudo_user(prefix[1:])) is None:
         return None
     sudo = [process.find(prefix[0]), "-n", "-l", *(["-u", target] if target else []), "--"]
     found = []
-    for (program, *words), said in WIDE:
+    for (program, *words), said in EXCESS_COMMANDS:
         ended = process.run([*sudo, process.find(program), *words], deadline_s=deadline_s, cap_bytes=1 << 20)
         if ended.timed_out or ended.capped or ended.rc < 0:
             raise SourceFault("timeout", f"sudo -l gave no answer in {deadline_s:g} s", "try it by hand")
@@ -77,31 +77,31 @@ def wider(prefix: Sequence[str], deadline_s: float) -> tuple[str, ...] | None:
     return tuple(found)
 
 
-class TokenSaid(Struct, frozen=True, kw_only=True):
-    """What a token says of itself; its signature is not looked at."""
+class TokenClaims(Struct, frozen=True, kw_only=True):
+    """The claims of a token; its signature is not checked."""
 
     user: str | None
     left_s: float | None
-    """Seconds until it ends, negative where it has; None where it says no end."""
+    """Seconds until it expires, negative if it has; None without an expiry."""
     lasts_s: float | None
-    """From when it was made to its end, None where it says neither."""
+    """Its whole lifetime in seconds, None if unknown."""
 
 
-def token_said(path: str, now: float) -> TokenSaid:
-    """Of the token in a file. Raises SourceFault where that cannot be used."""
+def token_claims(path: str, now: float) -> TokenClaims:
+    """The claims of the token in a file. Raises SourceFault if it cannot be used."""
     from collectors.slurm.rest.jwt import claims
 
     found = claims(read_token(path))
     ends, made = found.exp, found.iat
-    return TokenSaid(
+    return TokenClaims(
         user=None if found.sun is None else clean(found.sun)[:80],
         left_s=None if ends is None else ends - now,
         lasts_s=None if ends is None or made is None else ends - made,
     )
 
 
-def listener(path: str, deadline_s: float) -> int:
-    """The uid of who listens on a unix socket, as the kernel tells whoever connects. Raises SourceFault."""
+def socket_owner(path: str, deadline_s: float) -> int:
+    """The uid of the process that listens on a unix socket, as the kernel tells a client. Raises SourceFault."""
     where = Path(path).expanduser()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one:

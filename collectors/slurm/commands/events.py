@@ -1,5 +1,5 @@
-"""What `sacctmgr show event` prints of when nodes were out. It knows no fence, and a reason may hold what somebody made
-a health check say: the rows count as they came without reasons, and reasons only from behind these rows."""
+"""Parses `sacctmgr show event`. It has no fence, and a reason may hold any text that a health check wrote: rows are
+taken from an answer without reasons, and reasons only from the text after these rows."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collectors.clean import clean
 from collectors.model import NodeEvent, SourceFault
 from collectors.slurm.fields import epoch
 
-from .fenced_reads import said
+from .fenced_reads import value_or_none
 
-#: When a node was out, and by whom.
+#: The fields of an event without its reason.
 EVENT = ("NodeName", "State", "Start", "End", "User")
 _PERSON = re.compile(r"(.+)\(([0-9]+)\)")
 
 
 def event_rows(text: str, nodes: Collection[str]) -> list[tuple[str, ...]]:
-    """The rows of `sacctmgr show event` without reasons, as it printed them. Raises SourceFault where it is cut."""
+    """The rows of `sacctmgr show event` without reasons. Raises SourceFault if it is cut."""
     head, *rest = text.split("\n")
     if head.count("|") != len(EVENT) or (rest and rest[-1]):
         kind = "malformed" if head.strip() else "empty"
@@ -28,16 +28,16 @@ def event_rows(text: str, nodes: Collection[str]) -> list[tuple[str, ...]]:
 
 
 def events_of(rows: Sequence[tuple[str, ...]], told: str) -> list[NodeEvent]:
-    """The events, newest first, with the reasons of an answer to the same question that has them behind each row.
+    """The events, newest first, with the reasons from a second answer that has them after each row.
 
-    A reason is what stands between a row and the next one, whatever it looks like: it can only lie about itself.
+    A reason is all text between a row and the next one: whatever it contains, it can only falsify itself.
     """
     reasons = _reasons(rows, told)
     made = [
         NodeEvent(
             node=row[0],
             state=clean(row[1]),
-            reason=said(reasons.get(at, "")),
+            reason=value_or_none(reasons.get(at, "")),
             by=_person(row[4]),
             began=epoch(row[2]) or 0,
             ended=epoch(row[3]),
@@ -48,8 +48,8 @@ def events_of(rows: Sequence[tuple[str, ...]], told: str) -> list[NodeEvent]:
 
 
 def _reasons(rows: Sequence[tuple[str, ...]], told: str) -> dict[int, str]:
-    """Number of a row to the reason behind it; none from where the two answers differ. One that went on when it was
-    asked for may have ended a moment later: the end is not compared."""
+    """Row number to the reason after it; none from where the answers differ. An event that lasted during the first
+    answer may have ended by the second, so ends are not compared."""
     heads = [f"{'|'.join(row[:3])}|" for row in rows]
     found: dict[int, str] = {}
     at = told.find("\n") + 1
@@ -69,6 +69,6 @@ def _reasons(rows: Sequence[tuple[str, ...]], told: str) -> dict[int, str]:
 
 
 def _person(text: str) -> str | None:
-    """`root(0)`, of which the name is told."""
+    """The name in `root(0)`."""
     match = _PERSON.fullmatch(text)
-    return said(text) if match is None else f"uid {match[2]}" if match[1] == match[2] else clean(match[1])
+    return value_or_none(text) if match is None else f"uid {match[2]}" if match[1] == match[2] else clean(match[1])

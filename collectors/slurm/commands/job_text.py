@@ -1,7 +1,7 @@
-"""One job in full from a Slurm whose scontrol speaks no JSON (22.05, or built without it): squeue, fenced.
+"""One job in full from a Slurm whose scontrol has no JSON (22.05, or built without it): fenced squeue output.
 
-The indices of its GPUs stand only in the text of `scontrol show job -d`, which a name could forge: they are taken from
-behind the job's own name and account, as squeue told these, and from before the first field that a user may fill.
+The indices of its GPUs are only in the text of `scontrol show job -d`, which a name could forge: they are taken from
+after the job's own name and account, as squeue printed them, and before the first field that a user may fill.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collectors.model import JobDetail, SourceFault
 from collectors.nodeset import expand
 from collectors.slurm.fields import gres_gpus, integer
 
-from .fenced_reads import ask, fence, said
+from .fenced_reads import ask, fence, value_or_none
 
-#: squeue's names (22.05 to 26.05) of what goes into a JobDetail; free text stands between fences like the rest.
+#: squeue's names (22.05 to 26.05) of the fields of a JobDetail; free text is fenced like the rest.
 FIELDS = (
     "State", "BatchFlag", "Requeue", "Dependency", "WorkDir", "Command", "STDOUT", "Comment", "admin_comment",
     "exit_code", "Feature", "tres-alloc", "BatchHost", "ReqNodes", "Licenses", "STDERR", "system_comment", "Account",
@@ -44,20 +44,20 @@ def job_detail(job: str, text: str, deadline_s: float) -> JobDetail:
         gpu_indices=_indices(text, told["Name"], told["Account"]),
         batch=_flag(told["BatchFlag"]),
         requeueable=_flag(told["Requeue"]),
-        dependency=said(told["Dependency"]),
-        working_dir=said(told["WorkDir"]),
-        command=said(told["Command"]),
-        stdout=said(told["STDOUT"]),
-        comment=said(told["Comment"]),
-        admin_comment=said(told["admin_comment"]),
+        dependency=value_or_none(told["Dependency"]),
+        working_dir=value_or_none(told["WorkDir"]),
+        command=value_or_none(told["Command"]),
+        stdout=value_or_none(told["STDOUT"]),
+        comment=value_or_none(told["Comment"]),
+        admin_comment=value_or_none(told["admin_comment"]),
         exit_code=None if told["State"] in _ALIVE else _returned(told["exit_code"]),
-        features=said(told["Feature"]),
-        fields={key: value for key, field in _MORE.items() if (value := said(told[field])) is not None},
+        features=value_or_none(told["Feature"]),
+        fields={key: value for key, field in _MORE.items() if (value := value_or_none(told[field])) is not None},
     )
 
 
 def _returned(text: str) -> str | None:
-    """What the job returned, from the status that wait(2) gives; None for one that a signal ended."""
+    """The job's exit code, from its wait(2) status; None if a signal ended it."""
     status = integer(text)
     return None if status is None or status & 0x7F else str(status >> 8)
 
@@ -67,11 +67,11 @@ def _flag(text: str) -> bool | None:
 
 
 def _indices(text: str, name: str, account: str) -> dict[str, str]:
-    """Node to the indices of the GPUs that the job holds there; none where the text is not as expected."""
+    """Node to the indices of the job's GPUs there; empty if the text is not as expected."""
     head = _HEAD.match(text)
     rest = text[head.end() :] if head else ""
     behind = f" Account={account} QOS="
-    # 25.11 has the job's SLUID there.
+    # 25.11 prints the job's SLUID there.
     if not re.match(rf"{re.escape(name)} (?:SLUID=\S+ )?UserId=", rest) or behind not in rest[len(name) :]:
         return {}
     rest = rest[len(name) :].partition(behind)[2].partition(" MinCPUsNode=")[0]

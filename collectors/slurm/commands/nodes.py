@@ -1,8 +1,8 @@
-"""The nodes: `scontrol show node`, one line a node, and `sinfo -R` for reasons with who and when.
+"""The nodes: `scontrol show node`, one line a node, and `sinfo -R` for reasons with user and time.
 
-`scontrol -o` has no fence, and a comment may hold a line break and what looks like a node's line. So a line counts as
-a node only if its name is in the inventory (`sinfo -o %N`, free of free text) and stands once in the answer; a name
-that is doubled or unknown is asked for on its own, where the first line is the truth.
+`scontrol -o` has no fence, and a comment may hold a line break followed by what looks like a node's line. So a line
+counts only if its name is in the inventory (`sinfo -o %N`, without free text) and occurs once in the answer; a
+duplicated or unknown name is read on its own, where the first line is the real one.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from msgspec import Struct
 from collectors.clean import clean, decode
 from collectors.model import Node, SourceFault
 from collectors.nodestate import display_word, parse_state
-from collectors.racks import RackOf, RackRule, listed, nowhere, rack_of, switches
-from collectors.shared_readings import RunsCommands
+from collectors.racks import RackOf, RackRule, leaf_switches, no_rack, rack_lookup, rack_of
+from collectors.shared_readings import CommandRunner
 from collectors.slurm.fields import epoch, gpu_types, gres_gpus, integer, real, text_or_none
 
-from .fenced_reads import LONGEST, ask, ask_rows, fence, lines, names_in, said
+from .fenced_reads import MAX_ARGUMENT, ask, ask_rows, fence, lines, names_in, value_or_none
 
 NAME = re.compile(r"NodeName=([A-Za-z0-9][A-Za-z0-9._-]*)(?: |$)")
-#: Fields that a person or a helper program may fill with anything. All that steers us stands before the first of them,
-#: but for the reservation, which 23.11 and later print behind them, with the rest of `_AFTER` from 25.05 on.
+#: Fields that a person or a helper program may fill with any text. All fields used for decisions come before the first
+#: of them, except the reservation, which 23.11 and later print after them, with the rest of `_AFTER` from 25.05 on.
 _FREE = "Reason|Comment|Extra|InstanceId|InstanceType"
 _AFTER = "ReservationName|TLSCertTokenSet|TLSCertLastRenewal|Topology|Parameters"
 _FREE_START = re.compile(rf"\s+({_FREE})=")
@@ -32,14 +32,14 @@ _REST_START = re.compile(rf"\s+(?:{_FREE}|{_AFTER})=")
 _TAIL = re.compile(rf"(?:\s+(?:{_AFTER})=\S*)+\s*$")
 _RESERVATION = re.compile(r"\sReservationName=(\S+)")
 _SIGNED = re.compile(r"^(.*) \[([^\[\]@]+)@(\d+|[0-9T:-]+)\]$", re.S)
-#: Doubled or unknown names that are asked for one by one in a reading; more than this is no accident.
+#: Duplicated or unknown names that are read one by one in a reading; more is no accident.
 _ALONE = 32
 
 Signed = tuple[str, str | None, int | None]
 
 
 class _NodeMemo(Struct, frozen=True):
-    """What the reading before knew of a node: its text, the free end of it, who signed for its reason, the result."""
+    """A node in the last reading: its text, the free end of it, who set its reason, the result."""
 
     line: str
     end: str
@@ -48,25 +48,25 @@ class _NodeMemo(Struct, frozen=True):
 
 
 def command(names: Sequence[str] = ()) -> list[str]:
-    """The reading command, for all nodes or those named; `-d` is for GresUsed, `-a` for nodes in hidden partitions,
+    """The read command, for all nodes or the named ones; `-d` is for GresUsed, `-a` for nodes in hidden partitions,
     which an operator without a right to them would miss."""
     wanted = ",".join(names)
-    return ["scontrol", "-a", "show", "node", *([wanted] if wanted and len(wanted) < LONGEST else []), "-d", "-o"]
+    return ["scontrol", "-a", "show", "node", *([wanted] if wanted and len(wanted) < MAX_ARGUMENT else []), "-d", "-o"]
 
 
 def reasons_command(mark: str) -> list[str]:
-    """Reasons with who and when, fenced."""
+    """Reasons with user and time, fenced."""
     return ["sinfo", "-a", "-R", "-O", f"NodeList:|,UserLong:|,Timestamp:|,Reason:{mark}"]
 
 
 def end_of(line: str) -> str:
-    """The free fields of a line and those behind them, "" where it has none."""
+    """The free fields of a line and those after them, "" without any."""
     match = _REST_START.search(line, max(0, line.find(" AveWatts=")))
     return line[match.start() :] if match else ""
 
 
 def split(line: str) -> tuple[dict[str, str], dict[str, str]]:
-    """A line of scontrol as its steering fields and its free ones. In the steering part the first of a key wins."""
+    """A line of scontrol as trusted fields and free ones. Of a repeated trusted key the first one counts."""
     end = end_of(line)
     steering: dict[str, str] = {}
     key = ""
@@ -89,8 +89,8 @@ def split(line: str) -> tuple[dict[str, str], dict[str, str]]:
     return steering, free
 
 
-def node(line: str, signed: Signed | None, rack: RackOf = nowhere) -> Node | None:
-    """One line as a Node, with its reason as `sinfo -R` tells it, or as the line itself does where -R is silent."""
+def node(line: str, signed: Signed | None, rack: RackOf = no_rack) -> Node | None:
+    """One line as a Node, with its reason from `sinfo -R`, or from the line itself if -R has none."""
     fields, free = split(line)
     name = fields.get("NodeName")
     state = fields.get("State")
@@ -99,7 +99,7 @@ def node(line: str, signed: Signed | None, rack: RackOf = nowhere) -> Node | Non
     base, flags = parse_state(clean(state))
     gpus, _, _ = gres_gpus(fields["Gres"]) if "Gres" in fields else (None, None, None)
     kind, slices = gpu_types(fields["Gres"]) if "Gres" in fields else (None, None)
-    # scontrol prints no GresUsed of a node without any GRES: none of its 0 GPUs is in use.
+    # scontrol prints no GresUsed for a node without any GRES: none of its 0 GPUs is in use.
     in_use = fields.get("GresUsed", "" if fields.get("Gres") == "(null)" else None)
     used, _, indices = (None, None, None) if in_use is None else gres_gpus(in_use)
     if signed is None and free.get("Reason"):
@@ -124,20 +124,20 @@ def node(line: str, signed: Signed | None, rack: RackOf = nowhere) -> Node | Non
         free_memory_mb=integer(get("FreeMem", "")),
         gpus=gpus,
         gpus_alloc=used,
-        gpu_type=said(kind or ""),
+        gpu_type=value_or_none(kind or ""),
         gpu_slices=slices,
-        gpus_used=said(indices or ""),
+        gpus_used=value_or_none(indices or ""),
         rack=rack(name),
         features=_list(get("ActiveFeatures", "")),
-        hostname=said(get("NodeHostName", "")),
-        address=said(get("NodeAddr", "")),
-        version=said(get("Version", "")),
+        hostname=value_or_none(get("NodeHostName", "")),
+        address=value_or_none(get("NodeAddr", "")),
+        version=value_or_none(get("Version", "")),
         boot_at=epoch(get("BootTime", "")),
         slurmd_at=epoch(get("SlurmdStartTime", "")),
         busy_at=epoch(get("LastBusyTime", "")),
-        reservation=said(get("ReservationName", "")),
-        comment=said(free.get("Comment", "")),
-        extra=said(free.get("Extra", "")),
+        reservation=value_or_none(get("ReservationName", "")),
+        comment=value_or_none(free.get("Comment", "")),
+        extra=value_or_none(free.get("Extra", "")),
         resume_at=epoch(get("ResumeAfterTime", "")),
     )
 
@@ -148,7 +148,7 @@ def _list(value: str) -> tuple[str, ...]:
 
 
 def named(answer: Iterable[str]) -> dict[str, list[str]]:
-    """The lines of an answer by the node they name; one that names none goes on with the free text before it."""
+    """The lines of an answer by node; a line without a node's name continues the free text before it."""
     found: dict[str, list[str]] = {}
     at: list[str] = []
     for line in answer:
@@ -164,7 +164,7 @@ def named(answer: Iterable[str]) -> dict[str, list[str]]:
 class NodeReader:
     """Reads all nodes; remembers lines and reasons, so that unchanged nodes stay the same objects."""
 
-    def __init__(self, racks: RackRule | None = None, run: RunsCommands | None = None) -> None:
+    def __init__(self, racks: RackRule | None = None, run: CommandRunner | None = None) -> None:
         self._run = run
         self._by_topology = racks is not None and racks.topology
         self._rack = rack_of(racks)
@@ -176,7 +176,7 @@ class NodeReader:
         self._signed: Mapping[str, Signed] = {}
 
     def read(self, deadline_s: float) -> tuple[Mapping[str, Node], tuple[str, ...]]:
-        """All nodes by name, and warnings. Raises SourceFault; "empty" when there is not one node."""
+        """All nodes by name, and warnings. Raises SourceFault; "empty" without a single node."""
         found = named(lines(ask(command(), deadline_s, run=self._run), "scontrol show node"))
         if not found:
             raise SourceFault("empty", "scontrol show node lists not one node", "run it by hand to see")
@@ -190,7 +190,7 @@ class NodeReader:
         strange = [name for name, at in found.items() if len(at) > 1 or name not in listed_here]
         kept = {name: at[0] for name, at in found.items()}
         if strange:
-            # What the inventory knows first: without it the reading is a cut one.
+            # The inventory's nodes must be there: otherwise the answer is cut.
             strange.sort(key=lambda name: name not in self._inventory)
             warnings.append(self._settle(kept, found, strange, deadline_s))
         missing = self._inventory - kept.keys()
@@ -200,23 +200,24 @@ class NodeReader:
         return self._build(kept, deadline_s), tuple(warnings)
 
     def _locate(self, deadline_s: float) -> list[str]:
-        """Racks from Slurm's own topology. Without an answer the nodes are told all the same, in no rack."""
+        """Read racks from Slurm's topology. Without an answer nodes are returned without racks."""
         try:
-            racks = switches(decode(ask(["scontrol", "show", "topology", "-o"], deadline_s)))
+            racks = leaf_switches(decode(ask(["scontrol", "show", "topology", "-o"], deadline_s)))
         except (SourceFault, ValueError) as error:
             return [f"racks are unknown: {clean(str(error))}"]
         if self._rack is None or racks != self._racks:
-            # Every node is made anew: its line does not tell its rack.
+            # All nodes are rebuilt: their lines do not contain the rack.
             self._seen = {name: _NodeMemo("", "", seen.signed, seen.node) for name, seen in self._seen.items()}
-        self._racks, self._rack = racks, listed(racks)
+        self._racks, self._rack = racks, rack_lookup(racks)
         return []
 
     def _settle(self, kept: dict[str, str], found: Mapping[str, list[str]], strange: Sequence[str],
                 deadline_s: float) -> str:  # fmt: skip
-        """One line a node: doubled and unknown names are asked for alone; what then stays unknown was forged."""
+        """One line for each node: duplicated and unknown names are read individually; those that stay unknown were
+        forged."""
         forged = 0
         for position, name in enumerate(strange):
-            line = alone(name, deadline_s) if position < _ALONE else None
+            line = read_alone(name, deadline_s) if position < _ALONE else None
             if line is None:
                 forged += 1
                 kept.pop(name)
@@ -242,7 +243,7 @@ class NodeReader:
             if before is not None and before.line == line and before.signed == signed:
                 seen[name] = before
                 continue
-            fresh = node(line, signed, self._rack or nowhere)
+            fresh = node(line, signed, self._rack or no_rack)
             if fresh is None:
                 raise SourceFault(
                     "malformed", f"scontrol show node gives no state for {name}", "is this version known?"
@@ -254,8 +255,8 @@ class NodeReader:
         return {name: one.node for name, one in seen.items()}
 
 
-def inventory(deadline_s: float, run: RunsCommands | None = None) -> frozenset[str]:
-    """Every node that a partition holds, hidden partitions too, from a source without free text."""
+def inventory(deadline_s: float, run: CommandRunner | None = None) -> frozenset[str]:
+    """Every node of every partition, hidden ones too, from a source without free text."""
     out = ask(["sinfo", "-a", "-h", "-o", "%N"], deadline_s, run=run)
     names = [name for line in lines(out, "sinfo") if line.strip() for name in names_in(line.strip(), "sinfo")]
     if not names:
@@ -263,8 +264,8 @@ def inventory(deadline_s: float, run: RunsCommands | None = None) -> frozenset[s
     return frozenset(names)
 
 
-def reasons(deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, Signed]:
-    """Node name to reason, who set it, and when."""
+def reasons(deadline_s: float, run: CommandRunner | None = None) -> Mapping[str, Signed]:
+    """Node name to reason, user and time."""
     mark = fence()
     signed: dict[str, Signed] = {}
     for raw in ask_rows(reasons_command(mark), mark, deadline_s, 4, run):
@@ -274,12 +275,12 @@ def reasons(deadline_s: float, run: RunsCommands | None = None) -> Mapping[str, 
         nodes, user, at, reason = cells
         who = re.sub(r"\(\d+\)$", "", user)
         for name in names_in(nodes, "sinfo -R"):
-            signed[name] = (clean(reason), said(who), epoch(at))
+            signed[name] = (clean(reason), value_or_none(who), epoch(at))
     return signed
 
 
-def alone(name: str, deadline_s: float) -> str | None:
-    """The text of one node, asked for by its name, or None when Slurm does not know it."""
+def read_alone(name: str, deadline_s: float) -> str | None:
+    """The text of one node, read by its name, or None if Slurm does not know it."""
     out = ask(command([name]), deadline_s, despite=f"Node {name} not found")
     text = "\n".join(lines(out, "scontrol show node"))
     match = NAME.match(text)
@@ -287,7 +288,7 @@ def alone(name: str, deadline_s: float) -> str | None:
 
 
 def read_named(names: Sequence[str], deadline_s: float) -> Mapping[str, Node]:
-    """The nodes of these names as they are now, each line checked against what was asked for."""
+    """The nodes of these names as they are now; each line is checked against the requested names."""
     answer = lines(ask(command(names), deadline_s, despite=" not found"), "scontrol show node")
     unknown = {f"Node {name} not found": name for name in names}
     gone = {unknown[line] for line in answer if line in unknown}
@@ -295,7 +296,7 @@ def read_named(names: Sequence[str], deadline_s: float) -> Mapping[str, Node]:
     kept: dict[str, str] = {}
     for name in names:
         at = found.get(name, [])
-        line = at[0] if len(at) == 1 else None if not at and name in gone else alone(name, deadline_s)
+        line = at[0] if len(at) == 1 else None if not at and name in gone else read_alone(name, deadline_s)
         if line is not None:
             kept[name] = line
     signed = reasons(deadline_s) if any("Reason=" in end_of(line) for line in kept.values()) else {}

@@ -1,8 +1,8 @@
-"""What decides who waits, through Slurm's commands: sprio, sshare, scontrol show assoc_mgr. On demand alone: each is a
-call that makes the controller walk over all jobs or all accounts.
+"""What decides who waits, from sprio, sshare and scontrol show assoc_mgr. Only on demand: each call makes the
+controller walk over all jobs or all accounts.
 
-None prints what a user may write: names of accounts and QOS are slurmdbd's. A row that does not read as it should is
-left out, never guessed at.
+None of them prints text of users: names of accounts and QOS come from slurmdbd. A malformed row is left out, never
+guessed at.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collectors.slurm.fields import integer, real
 from . import association_text
 from .fenced_reads import ask, lines
 
-#: What sprio prints of a job, and the factor that each figure is of.
+#: sprio's format of each figure, and its factor.
 _FACTORS = (("%A", "age"), ("%B", "association"), ("%F", "fair share"), ("%J", "size"), ("%P", "partition"),
             ("%Q", "QOS"), ("%S", "site"), ("%N", "nice"))  # fmt: skip
 _SPRIO = "|".join(("%i", "%r", "%Y", *(sign for sign, _ in _FACTORS), "%T"))
@@ -30,13 +30,13 @@ _NO_ACCOUNTS = "Slurm keeps no accounts (no slurmdbd), so it sets no limits"
 
 
 class SlurmQueueing:
-    """Asks the commands of one Slurm."""
+    """Reads from the commands of one Slurm."""
 
     def __init__(self, settings: SlurmSettings) -> None:
         self._settings = settings
 
     def factors(self, job: str) -> Factors:
-        """The points of each factor. Tasks of an array that wait have those of the array. Raises SourceFault."""
+        """The points of each factor. Waiting tasks of an array have those of the array. Raises SourceFault."""
         number = re.match(r"[0-9]{1,18}", job)
         if number is None:
             raise SourceFault("missing", f"{clean(job)[:40]} is no number of a job")
@@ -58,11 +58,11 @@ class SlurmQueueing:
         return made
 
     def _lines(self, argv: Sequence[str]) -> list[str]:
-        if "cli" not in self._settings.roads:
+        if "cli" not in self._settings.transports:
             raise SourceFault("missing", "priorities, fair shares and limits are read by Slurm's commands alone",
                               'slurm = { …, fallback = ["cli"] } reads them')  # fmt: skip
         try:
-            with process.surrounded(self._settings.surroundings):
+            with process.extra_environment(self._settings.command_environment):
                 return lines(ask(argv, self._settings.deadline_s), argv[0])
         except SourceFault as error:
             if "priority plugin" in error.fault.what:
@@ -71,7 +71,8 @@ class SlurmQueueing:
 
 
 def factors(job: str, rows: Sequence[str]) -> Factors:
-    """What sprio printed; of a job in several partitions the row with the highest priority. Raises SourceFault."""
+    """The factors that sprio printed; for a job in several partitions the row with the highest priority. Raises
+    SourceFault."""
     if not rows or not rows[0].startswith("JOBID|"):
         raise SourceFault("malformed", "sprio printed no header", "run it by hand to see")
     best: Factors | None = None
@@ -82,7 +83,7 @@ def factors(job: str, rows: Sequence[str]) -> Factors:
         figures = {name: real(cell) for (_, name), cell in zip(_FACTORS, cells[3:-1], strict=True)}
         points = {name: round(value) for name, value in figures.items() if value}
         points |= {"TRES": tres} if (tres := _tres_points(cells[-1])) else {}
-        points |= {"nice": -points["nice"]} if "nice" in points else {}  # it is taken off
+        points |= {"nice": -points["nice"]} if "nice" in points else {}  # nice is subtracted
         made = Factors(job=job, priority=integer(cells[2]), points=points)
         if best is None or (made.priority or 0) > (best.priority or 0):
             best = made
@@ -97,7 +98,7 @@ def _tres_points(text: str) -> int:
 
 
 def shares(rows: Sequence[str]) -> Sequence[Share]:
-    """What sshare printed: an account stands one blank further in than the one above it. Raises SourceFault."""
+    """The shares that sshare printed: an account is indented one blank more than its parent. Raises SourceFault."""
     if not rows or rows[0].split("|")[:2] != ["Account", "User"]:
         raise SourceFault("malformed", "sshare printed no header", "run it by hand to see")
     above: list[str] = []
@@ -130,5 +131,5 @@ def shares(rows: Sequence[str]) -> Sequence[Share]:
 
 
 def open_queueing(cluster: str, settings: SlurmSettings) -> SlurmQueueing:
-    """Asks on demand. Starts nothing."""
+    """Reads on demand. Starts nothing."""
     return SlurmQueueing(settings)

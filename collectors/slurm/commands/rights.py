@@ -1,8 +1,8 @@
-"""What Slurm lets the person at the keyboard change, asked beforehand: a hint for the screen, never a permission.
+"""What Slurm lets the console's user change, read beforehand: a hint for the screen, never a permission.
 
-Slurm asks for who runs a command: root and SlurmUser may do all; others have the level that slurmdbd keeps for them.
-Behind a site's `sudo` it is whom sudo makes of them, for the commands that sudo allows. None is not known: the action
-is then offered, and Slurm says.
+Slurm decides by the user that runs a command: root and SlurmUser may do all; others have the level in slurmdbd. With a
+site's `sudo` prefix it is the target user, for the commands that sudo allows. None is unknown: the action is then
+offered, and Slurm decides.
 """
 
 from __future__ import annotations
@@ -20,36 +20,38 @@ from collectors.model import Rights, SourceFault
 
 from .fenced_reads import ask, lines
 
-#: What is asked of sudo, spelt as wacht sends it: a rule may allow some of it.
+#: Commands to check with sudo, as wacht sends them: a rule may allow some of them.
 _NODE_COMMANDS = (("scontrol", "update", "NodeName=x", "State=DRAIN", "Reason=x"),)
 _JOB_COMMANDS = (("scontrol", "hold", "1"), ("scancel", "1"))
-#: Rules of sudo that allow some of it for certain names only (`scontrol update NodeName=gpu*`): that is no refusal.
+#: sudo rules that allow a command for certain names only (`scontrol update NodeName=gpu*`): no refusal.
 _NODE_RULE = re.compile(r"/scontrol\s+(?:update(?!\s+job)|reboot|[*^])", re.I)
-#: In the rule by which it lets a command through, which 1.9.16 and 1.9.17 tell; one that tells none is believed.
+#: Marks a rule without password; 1.9.16 and 1.9.17 print the rule that applies. Without a printed rule the answer is
+#: trusted.
 _NO_PASSWORD = re.compile(r"^\s+Options:.*!authenticate", re.M)
 _JOB_RULE = re.compile(r"/scontrol\s+(?:update(?!\s+node)|hold|uhold|release|requeue|[*^])|/scancel\s", re.I)
 _LEVELS = {"Administrator": (True, True), "Operator": (False, True), "None": (False, False)}
-#: Options of sudo that change neither whom it makes of the caller nor what it runs.
+#: sudo options that change neither the target user nor the command.
 _PLAIN = re.compile(r"-[AEHknPS]+|--(?:askpass|preserve-env(?:=.*)?|set-home|reset-timestamp|non-interactive)")
 #: A name that is one word to sacctmgr, which splits at commas.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\$-]*")
 _SLURM_USER = re.compile(r"(?P<name>[^()\s]+)\((?P<uid>[0-9]+)\)")
 
 
-class Who(NamedTuple):
-    """Whom Slurm sees. `uid` None: this host knows no such account."""
+class SlurmAccount(NamedTuple):
+    """The user that Slurm sees. `uid` None: this host has no such account."""
 
     name: str
     uid: int | None
 
 
 def read(prefix: Sequence[str], deadline_s: float, user: str | None = None) -> Rights:
-    """The rights of who runs writing commands behind `prefix`. Raises nothing: `why` says what kept it from knowing.
+    """The rights of the user that runs writing commands with `prefix`. Raises nothing: `why` tells why they are
+    unknown.
 
-    `user` stands in for the account of this process, where the commands on PATH change it themselves.
+    `user` replaces the account of this process if the commands on PATH switch the user themselves.
     """
     try:
-        me = _account(user) if user else Who(pwd.getpwuid(os.geteuid()).pw_name, os.geteuid())
+        me = _account(user) if user else SlurmAccount(pwd.getpwuid(os.geteuid()).pw_name, os.geteuid())
     except LookupError:
         return _unknown(str(os.geteuid()), "this account has no name here")
     try:
@@ -59,9 +61,9 @@ def read(prefix: Sequence[str], deadline_s: float, user: str | None = None) -> R
 
 
 def sudo_user(options: Sequence[str]) -> str | None:
-    """Whom these options let sudo run a command as: `-u NAME`, or "" where they leave it to sudo, which takes root.
+    """The user that these sudo options select: `-u NAME`, or "" for the default, root.
 
-    None where there is anything of which wacht cannot tell what it changes.
+    None with any option whose effect wacht does not know.
     """
     target, rest = "", list(options)
     while rest:
@@ -77,8 +79,8 @@ def sudo_user(options: Sequence[str]) -> str | None:
     return target
 
 
-def _behind(prefix: Sequence[str], me: Who, deadline_s: float) -> Rights:
-    """The rights of whom a site's prefix makes of this account, as far as it lets. Raises SourceFault."""
+def _behind(prefix: Sequence[str], me: SlurmAccount, deadline_s: float) -> Rights:
+    """The rights of the user that the site's prefix switches to, as far as sudo allows. Raises SourceFault."""
     if PurePath(prefix[0]).name != "sudo":
         return _unknown(me.name, f"what {prefix[0]} allows cannot be asked beforehand")
     target = sudo_user(prefix[1:])
@@ -97,8 +99,8 @@ def _behind(prefix: Sequence[str], me: Who, deadline_s: float) -> Rights:
     )
 
 
-def _of(who: Who, deadline_s: float) -> Rights:
-    """The rights of an account, without any prefix. Raises SourceFault."""
+def _of(who: SlurmAccount, deadline_s: float) -> Rights:
+    """The rights of an account without a prefix. Raises SourceFault."""
     name = clean(who.name)
     if "SLURM_JWT" in os.environ:
         return _unknown(name, "SLURM_JWT says who asks, not the account")
@@ -121,7 +123,7 @@ def _of(who: Who, deadline_s: float) -> Rights:
 
 
 def _level(user: str, deadline_s: float) -> Rights:
-    """The level that slurmdbd keeps, or SourceFault. The header proves the answer: who has no row has no level."""
+    """The level in slurmdbd, or SourceFault. The header proves the answer: a user without a row has no level."""
     name = clean(user)
     if not _NAME.fullmatch(user):
         return _unknown(name, "sacctmgr cannot be asked for such a name")
@@ -132,13 +134,13 @@ def _level(user: str, deadline_s: float) -> Rights:
     for row in rows:
         found, _, rest = row.partition("|")
         level, _, accounts = rest.partition("|")
-        if found.lower() != user.lower():  # slurmdbd keeps names in small letters
+        if found.lower() != user.lower():  # slurmdbd keeps names in lower case
             continue
         if level not in _LEVELS:
             return _unknown(name, f"sacctmgr gives the level {clean(level)[:40]!r}")
         nodes, jobs = _LEVELS[level]
         if level == "None" and accounts:
-            # A coordinator's word counts for the jobs of these accounts.
+            # A coordinator may change the jobs of these accounts.
             return Rights(user=name, level="Coordinator", nodes=False, why=f"sacctmgr: of {clean(accounts)[:200]}")
         return Rights(user=name, level="no admin" if level == "None" else level, nodes=nodes, jobs=jobs, why="sacctmgr")
     return Rights(user=name, level="no admin", nodes=False, jobs=False, why="unknown to sacctmgr")
@@ -147,8 +149,8 @@ def _level(user: str, deadline_s: float) -> Rights:
 def _allowed(
     sudo: Sequence[str], commands: Sequence[Sequence[str]], rule: re.Pattern[str], deadline_s: float
 ) -> bool | None:
-    """Whether sudo would run these without asking anything; None where it would run some, or may want a password for
-    it: `sudo -n -l` says nothing of that, where any other rule wants none. Raises SourceFault."""
+    """Whether sudo would run these without asking anything; None if it would run some, or may want a password: `sudo -n
+    -l` does not tell if another rule needs none. Raises SourceFault."""
     said: set[bool | None] = set()
     for program, *words in commands:
         ended = process.run([*sudo, process.find(program), *words], deadline_s=deadline_s, cap_bytes=1 << 20)
@@ -157,8 +159,8 @@ def _allowed(
         told = ended.out.decode(errors="replace").strip()
         said.add(None if ended.rc == 0 and "\n" in told and not _NO_PASSWORD.search(told) else ended.rc == 0)
     if said == {False}:
-        # The names asked for are made up, and a rule may be for others. All rules, whomever they are for: sudo takes
-        # `-u` only with a command.
+        # The checked names are invented, and a rule may be for others. All rules, for any target user: sudo takes `-u`
+        # only with a command.
         every = process.run([sudo[0], "-n", "-l"], deadline_s=deadline_s, cap_bytes=1 << 20)
         if every.rc == 0 and rule.search(every.out.decode(errors="replace")):
             return None
@@ -166,18 +168,18 @@ def _allowed(
 
 
 def _both(one: bool | None, other: bool | None) -> bool | None:
-    """One refusal is enough; what is not known leaves the sum unknown."""
+    """One refusal is enough; an unknown part leaves the result unknown."""
     if one is False or other is False:
         return False
     return None if one is None or other is None else True
 
 
-def _account(user: str) -> Who:
+def _account(user: str) -> SlurmAccount:
     try:
         found = pwd.getpwuid(int(user[1:])) if user.startswith("#") else pwd.getpwnam(user)
     except (LookupError, ValueError):
-        return Who(user, None)
-    return Who(found.pw_name, found.pw_uid)
+        return SlurmAccount(user, None)
+    return SlurmAccount(found.pw_name, found.pw_uid)
 
 
 def _unknown(user: str, why: str) -> Rights:

@@ -1,7 +1,7 @@
-"""Users by name, with the limits that slurmdbd keeps for them: `sacctmgr`, on demand.
+"""Users by name, with their limits in slurmdbd: `sacctmgr`, on demand.
 
-slurmdbd keeps the limits, slurmctld holds to them only where AccountingStorageEnforce says so: a limit that nobody
-holds to must not look like one. The cluster is named in every question and every change: slurmdbd may have several.
+slurmdbd stores limits, slurmctld enforces them only if AccountingStorageEnforce says so: an unenforced limit must not
+look like one. The cluster is named in every request and every change: slurmdbd may have several.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .fenced_reads import ask, lines
 
 _FIELDS = ("Account", "User", "Partition", "MaxSubmitJobs")
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-#: Words of AccountingStorageEnforce with which limits count.
+#: Words of AccountingStorageEnforce that enforce limits.
 _ENFORCE = frozenset({"limits", "safe", "all"})
 
 
 def users(names: Sequence[str], deadline_s: float) -> Mapping[str, User]:
-    """Those of these users that have an account here. Raises SourceFault; "missing" where no accounts are kept."""
+    """The users among these that have an account here. Raises SourceFault; "missing" without accounting."""
     wanted = [name for name in names if LOGIN.fullmatch(name)]
     cluster, enforced = _site(deadline_s)
     if not wanted:
@@ -34,7 +34,7 @@ def users(names: Sequence[str], deadline_s: float) -> Mapping[str, User]:
     if header.count("|") != len(_FIELDS) - 1 or not header.startswith("Account|User|"):
         raise SourceFault("malformed", "sacctmgr show assoc printed no header", "run it by hand to see")
     found: dict[str, list[Association]] = {}
-    # slurmdbd keeps names in small letters.
+    # slurmdbd keeps names in lower case.
     asked = {name.lower(): name for name in wanted}
     for row in rows:
         cells = row.split("|")
@@ -50,7 +50,7 @@ def users(names: Sequence[str], deadline_s: float) -> Mapping[str, User]:
 
 
 def _site(deadline_s: float) -> tuple[str, bool]:
-    """Slurm's own name of this cluster, and whether it holds to limits. Raises SourceFault."""
+    """Slurm's own name of this cluster, and whether it enforces limits. Raises SourceFault."""
     config = {
         key.strip(): value.strip()
         for line in lines(ask(["scontrol", "show", "config"], deadline_s), "scontrol show config")

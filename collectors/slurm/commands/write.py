@@ -1,11 +1,11 @@
 """All that writes to Slurm by command: scontrol, scancel and sacctmgr, as `collectors.slurm.operations` spells it.
 
-Only `console.gate.gate` may import this module; a test holds that. It also opens the writers of the other roads.
+Only `console.gate.gate` and `collectors.slurm.writers` may import this module; a test enforces it.
 
-What each command really does, and every text that is parsed here, was seen on live 24.11.5 and 26.05.5 controllers:
-a node update that fails names no node and may have changed all others; hold, release and requeue go through their
-whole list and name each job they refuse, and so does an update of jobs; scancel is silent about jobs that are gone;
-reboot skips a node with exit status 0, and so does `requeue Incomplete` a job that waits or has ended, without a word.
+Verified on live 24.11.5 and 26.05.5 controllers: a node update that fails names no node and may have changed all
+others; hold, release and requeue process their whole list and name each refused job, as an update of jobs does; scancel
+is silent about jobs that are gone; reboot skips a node with exit status 0, and `requeue Incomplete` silently skips a
+job that waits or has ended.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ _REFUSED = (
     re.compile(r"^(?P<why>.+) for job (?P<id>[0-9_+]+)\s*$"),
     re.compile(r"^scancel: error: Kill job error on job id (?P<id>[0-9_+]+): (?P<why>.+)$"),
 )
-#: Array tasks are named in groups, by 26.05 in brackets; one that fared well may be among them (`22_[1-2]: No error`).
+#: Array tasks are named in groups, by 26.05 in brackets; a successful one may be among them (`22_[1-2]: No error`).
 _TASKS = re.compile(r"^(?P<job>[0-9]+)_\[?(?P<tasks>[0-9][0-9,-]*)\]?: (?P<why>.+)$")
 _SKIPPED = re.compile(r"^scontrol: error: (?P<why>Skipping reboot of nodes (?P<nodes>\S+) due to current node state)")
-#: Said as an error, with exit status 1, of a priority that an owner lowered: it was changed all the same.
-NO_REFUSAL = "Changes to job priority are not persistent"
-#: After these nobody can say whether the controller has done it. 24.11 says the second when it cannot connect.
+#: Printed as an error, with exit status 1, for a priority lowered by the owner: it was changed anyway.
+NOT_A_REFUSAL = "Changes to job priority are not persistent"
+#: After these errors it is unknown whether the controller executed the call. 24.11 prints the second when it cannot
+#: connect.
 _DOUBTFUL = ("timed out", "Unexpected message", "Zero Bytes", "Transport endpoint", "Connection reset", "Broken pipe",
              "send failure", "receive failure", "shutdown failure")  # fmt: skip
-#: These concern the caller or the controller: where every target met one, the next call would fare alike.
+#: These concern the caller or the controller: if every target met one, the next call would fail too.
 _TO_ALL = ("Unable to contact", "Invalid user id", "Access/permission denied", "Permission denied", "authentication",
            "Rate limit", "standby mode", "Request denied", "unge", "RebootProgram isn't defined",
-           # One reservation is made of all of them, or none is.
+           # One reservation is created for all of them, or none.
            "Error creating the reservation", "No reservation created")  # fmt: skip
-#: What sudo says instead of running a command, and what it may say besides: a warning, a question on stderr (`-S`).
+#: What sudo prints instead of running a command, and what it may print besides: a warning, a prompt on stderr (`-S`).
 _SUDO = re.compile(
     r"sudo: |Sorry, user |\S+ (?:is not in the sudoers file|is not allowed to run sudo|may not run sudo)"
 )
@@ -46,11 +47,11 @@ _SUDO_BESIDES = re.compile(r"sudo: (?:unable to resolve host|warning)|\[sudo\] "
 
 
 class CliWriter:
-    """Writes through scontrol and scancel, after a site's `prefix` (`sudo -n`). Keeps nothing between calls."""
+    """Writes with scontrol and scancel, after a site's `prefix` (`sudo -n`). Keeps no state between calls."""
 
     def __init__(self, prefix: Sequence[str] = (), deadline_s: float = DEADLINE_S, conf: str | None = None) -> None:
-        """`conf` names another slurm.conf than this computer's own. It stands in each command, where whoever reads the
-        preview and the journal sees it; sudo, which lets no environment through, takes it like that too."""
+        """`conf` names another slurm.conf than this computer's own. It is part of each command, visible in preview and
+        journal; sudo, which drops the environment, accepts it too."""
         self._prefix = tuple(prefix)
         if conf is not None:
             self._prefix = (*(prefix or ("env",)), f"SLURM_CONF={conf}")
@@ -65,13 +66,13 @@ class CliWriter:
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
         """Exactly what `send` would run.
 
-        Raises ValueError when the Change holds anything that is not a plain name or id, SourceFault("missing") when a
-        program is not on PATH.
+        Raises ValueError if the Change has anything that is not a plain name or id, SourceFault("missing") if a program
+        is not on PATH.
         """
         return tuple(argv for argv, _ in self._calls(change))
 
     def send(self, change: Change) -> Sequence[Sent]:
-        """Run them in order; after a call that the controller or the caller's rights failed, the rest is left out."""
+        """Run them in order; stop after a call that failed because of the controller or the caller's rights."""
         ended = []
         for argv, targets in self._calls(change):
             sent = self._one(argv, targets)
@@ -98,35 +99,35 @@ class CliWriter:
         try:
             ended = process.run(argv, deadline_s=self._deadline_s, cap_bytes=1 << 20, spared=True)
         except SourceFault as error:
-            # It could not even be started: that much is certain, for every target.
+            # It could not be started: a certain failure for every target.
             text = str(error.fault)
             refused = dict.fromkeys(targets, text)
             return Sent(argv=argv, targets=targets, rc=127, err=text, refused=refused, fatal=True)
         rc: int | None = ended.rc
-        err = readable(ended.err)
+        err = with_newlines(ended.err)
         if ended.timed_out or ended.capped:
             rc, err = None, f"no answer in {self._deadline_s:g} s; it may have been done. {err}".strip()
-        elif rc and doubtful(err):
+        elif rc and is_doubtful(err):
             rc = None
         refused = refusals(rc, err, targets)
-        fatal = len(refused) == len(targets) and to_all(err)
+        fatal = len(refused) == len(targets) and concerns_all(err)
         return Sent(argv=argv, targets=targets, rc=rc, err=err, took_s=ended.took_s, refused=refused, fatal=fatal)
 
 
 def refusals(rc: int | None, err: str, targets: Sequence[str]) -> dict[str, str]:
-    """Target to what Slurm said against it, for those it is certain of.
+    """Target to Slurm's error, for targets that certainly failed.
 
-    `rc` None: the others are in doubt. An error that names nobody is certain for one target, and for all when it
-    speaks of the caller or the controller.
+    `rc` None: the others are in doubt. An error without a name is certain for a single target, and for all if it
+    concerns the caller or the controller.
     """
     wanted = frozenset(targets)
     lines = [line for line in err.split("\n") if not _SUDO_BESIDES.match(line)] or [""]
-    # The process module keeps so much; what was cut may end in the middle of an id.
+    # The process module keeps this much; a cut text may end inside an id.
     if len(err.encode()) > process.ERR_BYTES - 100:
         lines[-1] = ""
-    lines = [line for line in lines if NO_REFUSAL not in line]
+    lines = [line for line in lines if NOT_A_REFUSAL not in line]
     named = {target: why for line in lines for target, why in _named(line) if target in wanted}
-    if rc and lines and not named and (len(targets) == 1 or to_all(err)):
+    if rc and lines and not named and (len(targets) == 1 or concerns_all(err)):
         return dict.fromkeys(targets, lines[0] or f"exit status {rc}")
     return named
 
@@ -138,27 +139,27 @@ def _named(line: str) -> Iterator[tuple[str, str]]:
         with contextlib.suppress(ValueError):
             yield from ((node, skipped["why"]) for node in expand(skipped["nodes"]))
     tasks = _TASKS.match(line)
-    if tasks and tasks["why"] != "No error" and not doubtful(tasks["why"]):
+    if tasks and tasks["why"] != "No error" and not is_doubtful(tasks["why"]):
         with contextlib.suppress(ValueError):
             yield from ((job, tasks["why"]) for job in expand(f"{tasks['job']}_[{tasks['tasks']}]"))
     for pattern in _REFUSED:
         match = pattern.match(line)
-        if match and not doubtful(match["why"]):
+        if match and not is_doubtful(match["why"]):
             yield match["id"], match["why"]
 
 
-def doubtful(text: str) -> bool:
-    """Whether an error leaves open if the controller has done it."""
+def is_doubtful(text: str) -> bool:
+    """Whether an error leaves open if the controller executed the call."""
     return any(doubt in text for doubt in _DOUBTFUL)
 
 
-def to_all(text: str) -> bool:
-    """Whether an error concerns the caller or the controller, so that the next call would fare alike."""
+def concerns_all(text: str) -> bool:
+    """Whether an error concerns the caller or the controller, so that the next call would fail too."""
     said = [line for line in text.split("\n") if line and not _SUDO_BESIDES.match(line)]
-    # Where sudo has refused, nobody else has said anything: the command never ran.
+    # If sudo refused, the command never ran.
     return any(sign in text for sign in _TO_ALL) or (bool(said) and all(_SUDO.match(line) for line in said))
 
 
-def readable(err: str) -> str:
-    """Error text with its lines again: the process module shows each newline as a visible escape."""
+def with_newlines(err: str) -> str:
+    """Error text with real line breaks: the process module shows each newline as a visible escape."""
     return err.replace("\\n", "\n").strip()

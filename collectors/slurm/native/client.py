@@ -1,4 +1,4 @@
-"""Keeps the child that asks Slurm through pyslurm: one question at a time, killed when it hangs, started anew."""
+"""Keeps the child that reads through pyslurm: one question at a time, killed if it hangs, then restarted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from collectors.clock import Clock, SystemClock
 from collectors.decoding import msgpack_decoder
 from collectors.model import SourceFault
 
-from .protocol import OF_ALL, NativeReading, Question
+from .protocol import CONTROLLER_FAULTS, NativeReading, Question
 
-#: Longest wait between two tries of a child, or of a controller, that fails.
+#: Longest wait between two attempts after failures of the child or the controller.
 LONGEST_WAIT_S = 30.0
 #: 100,000 jobs are 40 MB.
-CAP_BYTES = 512 << 20
-#: What libslurm complains of before it ends the process: its own words, what is meant, what to do.
+MAX_BYTES = 512 << 20
+#: libslurm's messages before it ends the process without a slurm.conf.
 _NO_CONF = ("cannot stat file", "configuration source", "DNS SRV", "process configuration file", "ClusterName needs")
 
 _DECODER: msgspec.msgpack.Decoder[NativeReading] = msgpack_decoder(NativeReading)
@@ -28,18 +28,18 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 def command(module: str, *words: str) -> list[str]:
-    """How a child is started."""
+    """The command that starts a child."""
     return child_process.command(f"collectors.slurm.native.{module}", *words)
 
 
 def environment() -> dict[str, str]:
-    """What a child inherits."""
-    # 0: all tasks of an array that wait, not the first 64 characters of their numbers.
+    """The environment of a child."""
+    # 0: list all waiting tasks of an array, not only the first 64 characters of their numbers.
     return child_process.environment({"SLURM_BITSTR_LEN": "0"})
 
 
 class _Rest(Struct, frozen=True):
-    """Until when a question that failed is answered with its fault at once."""
+    """A failed question is answered with its fault until this time."""
 
     failures: int
     until: float
@@ -47,7 +47,7 @@ class _Rest(Struct, frozen=True):
 
 
 class NativeClient:
-    """One child. Any thread may ask; they wait for each other."""
+    """One child. Any thread may ask; requests are serialised."""
 
     def __init__(self, deadline_s: float, clock: Clock | None = None) -> None:
         self.sizes: dict[str, int] = {}
@@ -62,10 +62,10 @@ class NativeClient:
         """By kind of question; under "" what concerns them all: the controller."""
 
     def ask(self, question: Question) -> NativeReading:
-        """Ask the child, started when there is none. Raises SourceFault; after one it rests a while.
+        """Ask the child, which is started if needed. Raises SourceFault and then backs off.
 
-        A dead controller costs 10 s a call, so what is wrong with it rests every kind of question; a question that
-        crashes or hangs the child rests itself alone.
+        A dead controller costs 10 s a call, so a fault of the controller backs off every kind of question; a question
+        that crashes or hangs the child backs off only itself.
         """
         if not self._turn.acquire(timeout=self._deadline_s):
             raise self._late()
@@ -74,7 +74,7 @@ class NativeClient:
                 rest = self._rests.get(key)
                 if rest is not None and self._clock.mono() < rest.until:
                     raise rest.fault
-            process.asked()
+            process.count_request()
             try:
                 answer = self._ask(question)
             except SourceFault as fault:
@@ -82,7 +82,7 @@ class NativeClient:
                 raise
             if answer.fault is not None:
                 told = SourceFault(*answer.fault)
-                if told.fault.kind in OF_ALL:
+                if told.fault.kind in CONTROLLER_FAULTS:
                     self._failed("", told)
                 raise told
             self._rests.pop("", None)
@@ -99,7 +99,7 @@ class NativeClient:
                 "timeout", f"pyslurm: process {self._stuck.pid} cannot be ended", "is a file system hung?"
             )
         if self._child is None:
-            self._child = process.Child(command("worker"), env=environment(), cap_bytes=CAP_BYTES)
+            self._child = process.Child(command("worker"), env=environment(), cap_bytes=MAX_BYTES)
         asked = self._child
         try:
             asked.send(_ENCODER.encode(question))
@@ -116,7 +116,7 @@ class NativeClient:
             ) from None
 
     def _named(self, error: SourceFault, how: str) -> SourceFault:
-        """What happened, in the words of an operator. `how` the child ended holds its last complaint."""
+        """The fault in an operator's words. `how`, how the child ended, has its last error output."""
         kind, what = error.fault.kind, error.fault.what
         if self._closed:
             return SourceFault("internal", "pyslurm: closed")
@@ -130,12 +130,12 @@ class NativeClient:
         return SourceFault(kind, f"pyslurm: {what}", "it starts anew")
 
     def _late(self) -> SourceFault:
-        """No answer: the same words for who asked and for who waited to ask."""
+        """The fault of a time-out: the same words for the request and for those that waited behind it."""
         what = f"pyslurm got no answer from the controller in {self._deadline_s:g} s"
         return SourceFault("timeout", what, "is slurmctld down, or busy? try: scontrol ping")
 
     def _end(self) -> None:
-        """End the child; one that the kernel holds is remembered, and none is started beside it."""
+        """End the child. If the kernel holds it, it is remembered and no second one is started."""
         ended, self._child = self._child, None
         self._stuck = ended if ended is not None and not ended.close() else None
 
@@ -146,7 +146,7 @@ class NativeClient:
         self._rests[key] = _Rest(failures, until, fault)
 
     def close(self) -> None:
-        """End the child. A question under way ends with it."""
+        """End the child. A running question ends with it."""
         self._closed = True
         asked = self._child
         if asked is not None:

@@ -1,7 +1,7 @@
-"""What pyslurm tells of nodes, partitions, reservations and the controller, as the values that the console holds.
+"""Turns pyslurm's nodes, partitions, reservations and controller figures into the model's values.
 
-Three things pyslurm 25.11.2 does not tell of a node are joined from what it tells elsewhere: which GPUs are in use
-(the jobs that hold them), in which reservation it is, and how many GPUs a partition has.
+Three facts that pyslurm 25.11.2 lacks are joined from others: a node's GPUs in use (from the jobs on it), its
+reservation, and the GPUs of a partition.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from collectors.clean import clean
 from collectors.model import Diag, Node, Partition, Reservation
-from collectors.nodeset import expand, names_in, spans
+from collectors.nodeset import expand, names_in, runs_of
 from collectors.nodestate import display_word, parse_state
 
 from .field_reads import field, gpus_in, joined, number, text, types_in, word, words, yes
@@ -22,7 +22,7 @@ from .jobs import HOLDING, gpus_held, live
 from .protocol import WorkerConfig
 
 _RESERVED = frozenset({"MAINTENANCE", "RESERVED"})
-#: pyslurm's names of reservation flags to Slurm's own, in the order in which Slurm writes them.
+#: pyslurm's names of reservation flags to Slurm's, in Slurm's order.
 _FLAGS = {
     "MAINTENANCE": "MAINT", "FLEX": "FLEX", "OVERLAP": "OVERLAP", "IGNORE_RUNNING_JOBS": "IGNORE_JOBS",
     "DAILY": "DAILY", "HOURLY": "HOURLY", "WEEKDAY": "WEEKDAY", "WEEKEND": "WEEKEND", "WEEKLY": "WEEKLY",
@@ -32,16 +32,16 @@ _FLAGS = {
 }  # fmt: skip
 
 Used = Mapping[str, tuple[int | None, str | None]]
-"""Node to its GPUs in use and their indices, both None where a job there could not be read."""
+"""Node to its GPUs in use and their indices, both None if a job there could not be read."""
 
 
 def nodes(records: Iterable[Any], used: Used | None, reserved: Mapping[str, str]) -> list[Node]:
-    """All nodes. `used` None: the jobs do not tell, since others' may be hidden."""
+    """All nodes. `used` None: jobs do not tell, since others' may be hidden."""
     return [made for record in records if (made := node(record, used, reserved)) is not None]
 
 
 def node(record: Any, used: Used | None, reserved: Mapping[str, str]) -> Node | None:
-    """One node; None for what has no name."""
+    """One node; None without a name."""
     name, state = text(record, "name"), text(record, "state")
     if name is None or state is None:
         return None
@@ -65,7 +65,7 @@ def node(record: Any, used: Used | None, reserved: Mapping[str, str]) -> Node | 
         partitions=words(record, "partitions"),
         cpus=number(record, "total_cpus"),
         cpus_alloc=number(record, "allocated_cpus"),
-        cpu_load=load if isinstance(load, float) and load > 0 else None,  # pyslurm says 0.0 for unknown as well
+        cpu_load=load if isinstance(load, float) and load > 0 else None,  # pyslurm gives 0.0 for unknown, too
         memory_mb=number(record, "real_memory"),
         memory_alloc_mb=number(record, "allocated_memory"),
         free_memory_mb=number(record, "free_memory"),
@@ -88,7 +88,7 @@ def node(record: Any, used: Used | None, reserved: Mapping[str, str]) -> Node | 
 
 
 def gpus_of_node(record: Any) -> int | None:
-    """GPUs in use by the node's own TRES, None where they name none: not counted there, or none in use."""
+    """GPUs in use by the node's own TRES, None if these have none: not counted there, or none in use."""
     tres = field(record, "allocated_tres")
     if not isinstance(tres, Mapping):
         return None
@@ -99,7 +99,7 @@ def gpus_of_node(record: Any) -> int | None:
 
 
 def gpus_in_use(records: Iterable[Any]) -> Used:
-    """Node to the GPUs that the jobs hold there."""
+    """Node to the GPUs that its jobs hold."""
     counts: dict[str, int] = {}
     indices: dict[str, list[str]] = {}
     unknown: set[str] = set()
@@ -123,7 +123,7 @@ def _folded(pieces: Iterable[str]) -> str | None:
         numbers = sorted({int(one) for one in expand(f"[{','.join(pieces)}]")}) if (pieces := tuple(pieces)) else []
     except ValueError:
         return None
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans(numbers)) or None
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs_of(numbers)) or None
 
 
 def reserved(records: Iterable[Any]) -> dict[str, str]:
@@ -136,13 +136,13 @@ def reserved(records: Iterable[Any]) -> dict[str, str]:
 
 
 def partitions(records: Iterable[Any], gpus: Mapping[str, int] | None) -> list[Partition]:
-    """All partitions. `gpus`: GPUs of each, None where the controller does not count them as a TRES."""
+    """All partitions. `gpus`: GPUs of each, None if the controller does not count them as a TRES."""
     made = []
     for record in records:
         name, minutes = text(record, "name"), number(record, "max_time")
         if name is None:
             continue
-        allowed, denied = joined(record, "allowed_accounts"), joined(record, "denied_accounts")  # ALL where not set
+        allowed, denied = joined(record, "allowed_accounts"), joined(record, "denied_accounts")  # ALL if not set
         made.append(
             Partition(
                 name=name,
@@ -163,7 +163,7 @@ def partitions(records: Iterable[Any], gpus: Mapping[str, int] | None) -> list[P
 
 
 def gpus_by_partition(records: Iterable[Any]) -> dict[str, int]:
-    """GPUs of the nodes of each partition, without those that have none, or a node whose GPUs are unknown."""
+    """GPUs by partition, without partitions that have none or contain a node with an unknown number."""
     found: dict[str, int] = {}
     unknown: set[str] = set()
     for record in records:
@@ -236,7 +236,7 @@ def diag(stats: Any) -> Diag:
 
 
 def reader() -> str | None:
-    """Who asks, by the name that this host knows."""
+    """This process's user, by its name on this host."""
     try:
         return clean(pwd.getpwuid(os.geteuid()).pw_name)
     except KeyError:
@@ -244,7 +244,7 @@ def reader() -> str | None:
 
 
 def config(told: Any) -> WorkerConfig:
-    """Who may do what, as far as the configuration says."""
+    """Who may do what, as far as the configuration tells."""
     return WorkerConfig(
         slurm_user=text(told, "slurm_user_name"),
         slurm_uid=number(told, "slurm_user_id"),

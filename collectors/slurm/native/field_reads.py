@@ -1,7 +1,7 @@
-"""One object of pyslurm, read field by field: a field that cannot be read is unknown, and hides no other.
+"""Reads a pyslurm object field by field: an unreadable field is unknown, and hides no other.
 
-Seen in pyslurm 25.11.2: a text that is not UTF-8 raises, as do numbers that Slurm shortened (`1.50K`), TRES of a form
-that it does not know, and reservation flags younger than it.
+Seen in pyslurm 25.11.2: a text that is not UTF-8 raises, as do numbers that Slurm shortened (`1.50K`), TRES of an
+unknown form, and reservation flags newer than it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from collectors.clean import clean, decode
-from collectors.slurm.commands.fenced_reads import said
+from collectors.slurm.commands.fenced_reads import value_or_none
 from collectors.slurm.fields import is_slice
 
-#: More than this is nothing that Slurm counts, and JSON could not carry it.
+#: A larger number is not a count of Slurm's, and JSON could not carry it.
 _MOST = 1 << 62
 
 
 def field(source: Any, name: str) -> Any:
-    """A field as pyslurm gives it, None where it cannot."""
+    """A field as pyslurm gives it, None if it cannot be read."""
     try:
         return getattr(source, name)
     except UnicodeDecodeError as error:
@@ -30,11 +30,11 @@ def field(source: Any, name: str) -> Any:
 def word(source: Any, name: str) -> str | None:
     """A short text that many rows share, None for Slurm's words for nothing."""
     value = field(source, name)
-    return said(value) if isinstance(value, str) else None
+    return value_or_none(value) if isinstance(value, str) else None
 
 
 def text(source: Any, name: str) -> str | None:
-    """A free text, cleaned; None where there is none."""
+    """A free text, cleaned; None if empty."""
     value = field(source, name)
     return clean(value) if isinstance(value, str) and value else None
 
@@ -58,7 +58,7 @@ def words(source: Any, name: str) -> tuple[str, ...]:
 
 
 def joined(source: Any, name: str) -> str | None:
-    """A list of texts as Slurm writes it, None where it is empty."""
+    """A list of texts as Slurm writes it, None if empty."""
     return ",".join(words(source, name)) or None
 
 
@@ -81,16 +81,16 @@ def gpus_in(gres: Any) -> tuple[int, str | None, str | None]:
 
 
 def types_in(gres: Any) -> tuple[str | None, int]:
-    """As `fields.gpu_types`, of a dict of GRES."""
+    """As `fields.gpu_types`, for a dict of GRES."""
     rows = gres.items() if isinstance(gres, Mapping) else ()
     found = [(kind, count) for key, value in rows for count, kind, _ in (gpus_in({key: value}),) if kind and count]
     return "+".join(dict.fromkeys(kind for kind, _ in found)) or None, sum(n for kind, n in found if is_slice(kind))
 
 
 def gpus_of_tres(tres: Any) -> int | None:
-    """GPUs in TRES as pyslurm gives them (`gres` of names to things with a count): the untyped total, else the sum.
+    """GPUs in TRES as pyslurm gives them (`gres` of names to objects with a count): the untyped total, else the sum.
 
-    None when no GPU is named there.
+    None without a GPU.
     """
     gres = field(tres, "gres")
     if not isinstance(gres, Mapping):

@@ -1,4 +1,4 @@
-"""Jobs of pyslurm as values, the same that `squeue -a -r` gives: live jobs only, a waiting task a row."""
+"""pyslurm's jobs as values, the same rows as `squeue -a -r`: live jobs only, one row for each waiting task."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from collectors.slurm.commands.jobs import WAITING
 
 from .field_reads import field, gpus_in, gpus_of_tres, joined, number, text, word, yes
 
-#: What `squeue` lists where it is asked for no states has none of these as its state.
+#: States that `squeue` does not list by default.
 _ENDED = frozenset({
     "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY",
     "REVOKED",
 })  # fmt: skip
-#: Its GRES are its own; one that completes has given them back.
+#: States in which a job holds its GRES; a completing one has returned them.
 HOLDING = frozenset({"RUNNING", "SUSPENDED", "CONFIGURING", "RESIZING", "SIGNALING", "STOPPED"})
 #: MaxArraySize is at most 4,000,001.
 _MOST_TASKS = 4_000_001
 _RANGE = re.compile(r"([0-9]{1,7})(?:-([0-9]{1,7})(?::([0-9]{1,7}))?)?")
 
-#: Why a job is not changed that Slurm does not have any more.
+#: The reason for refusing a change of a job that Slurm no longer has.
 GONE = "it has ended or is gone"
 
 Held = Mapping[str, tuple[int, str | None]]
@@ -40,8 +40,8 @@ def live(records: Iterable[Any]) -> Iterator[tuple[Any, str]]:
 
 
 def jobs(records: Iterable[Any], gpus_tracked: bool) -> tuple[list[Job], list[str]]:
-    """All rows, and the numbers of the jobs and arrays of which some could not be made. `gpus_tracked`: the controller
-    counts GPUs as a TRES, so naming none means none."""
+    """All rows, and the numbers of jobs and arrays with unreadable rows. `gpus_tracked`: the controller counts GPUs as
+    a TRES, so a job without that TRES has none."""
     rows: list[Job] = []
     lost = []
     users: dict[int | None, str] = {}
@@ -57,23 +57,23 @@ def jobs(records: Iterable[Any], gpus_tracked: bool) -> tuple[list[Job], list[st
 
 
 def ids_of(record: Any) -> tuple[str, ...]:
-    """The ids that a record stands for: `101`, `101_3`, `100+1`, or those of all tasks that wait in it."""
+    """The ids of a record: `101`, `101_3`, `100+1`, or those of all its waiting tasks."""
     array, part = number(record, "array_id"), number(record, "heterogeneous_id")
     if array is None:
         own = number(record, "id")
         if part is not None:
-            # pyslurm says None for offset 0.
+            # pyslurm gives None for offset 0.
             return (f"{part}+{number(record, 'heterogeneous_offset') or 0}",)
         return () if own is None else (str(own),)
     waiting = field(record, "array_tasks_waiting")
     if isinstance(waiting, str):
         return tuple(f"{array}_{task}" for task in tasks(waiting))
-    # pyslurm says None for task 0, and for a job that is no array it would have said no array_id.
+    # pyslurm gives None for task 0; for a job that is no array it has no array_id either.
     return (f"{array}_{number(record, 'array_task_id') or 0}",)
 
 
 def tasks(told: str) -> list[int]:
-    """The numbers in `1-3,7,10-20:2`; none where it cannot be read, or was cut."""
+    """The numbers in `1-3,7,10-20:2`; none if it is unreadable or cut."""
     found: list[int] = []
     for piece in told.split(","):
         match = _RANGE.fullmatch(piece)
@@ -90,10 +90,11 @@ def tasks(told: str) -> list[int]:
 def numbers_of(
     records: Iterable[Any], action: str, targets: Iterable[str]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """The numbers by which pyslurm changes these tasks of arrays, each with its tasks; and why it cannot change others.
+    """The numbers by which pyslurm changes these array tasks, each with its tasks; and the reason for each task that it
+    cannot change.
 
-    Seen on 25.11.7: a number changes what its record stands for, one task, or all tasks of the array that wait; but to
-    cancel the number of an array ends all of its tasks.
+    Seen on 25.11.7: a number changes what its record stands for, one task, or all waiting tasks of the array; but
+    cancelling the number of an array ends all of its tasks.
     """
     wanted = frozenset(targets)
     alive: dict[int, set[str]] = {}
@@ -103,7 +104,7 @@ def numbers_of(
         if array is None or own is None:
             continue
         ids = ids_of(record)
-        alive.setdefault(array, set()).update(ids or (f"{array}_?",))  # of a list that cannot be read
+        alive.setdefault(array, set()).update(ids or (f"{array}_?",))  # for an unreadable list
         if not wanted.isdisjoint(ids):
             met.append((own, array, ids))
     found: dict[str, tuple[str, ...]] = {}
@@ -120,7 +121,7 @@ def numbers_of(
 
 
 def _user(record: Any, known: dict[int | None, str]) -> str:
-    """The user's name; each is looked up once a reading, since pyslurm asks the system for every job."""
+    """The user's name, looked up once a reading: pyslurm would ask the system for every job."""
     uid = number(record, "user_id")
     if uid is None or uid not in known:
         known[uid] = word(record, "user_name") or "?"
@@ -167,9 +168,9 @@ def _unlimited(record: Any) -> bool:
 def _gpus(record: Any, state: str, tracked: bool) -> int | None:
     """GPUs requested or held: from the TRES, else per node, else those that it holds, else per task.
 
-    pyslurm 25.11.2 does not read `--gpus` and `--gpus-per-socket`: None where a waiting job may have used them.
+    pyslurm 25.11.2 does not read `--gpus` and `--gpus-per-socket`: None if a waiting job may have used them.
     """
-    if tracked:  # else its TRES name none, and to take them apart is a tenth of the time of a reading
+    if tracked:  # otherwise its TRES have none, and parsing them takes a tenth of a reading's time
         total = gpus_of_tres(field(record, "allocated_tres") or field(record, "requested_tres"))
         if total is not None:
             return total
@@ -186,7 +187,7 @@ def _gpus(record: Any, state: str, tracked: bool) -> int | None:
 
 
 def gpus_held(record: Any, state: str) -> Held | None:
-    """Node to its GPUs there; None for a job that holds nothing, and where pyslurm cannot tell."""
+    """Node to the job's GPUs there; None for a job that holds nothing, and if pyslurm cannot tell."""
     if state not in HOLDING:
         return None
     try:
@@ -203,7 +204,7 @@ def gpus_held(record: Any, state: str) -> Held | None:
 
 
 def detail(record: Any, state: str, asked: str) -> JobDetail:
-    """Everything about one job that pyslurm tells."""
+    """All of one job that pyslurm has."""
     held = gpus_held(record, state) or {}
     ended = state in _ENDED
     code = number(record, "exit_code") if ended else None
@@ -235,7 +236,7 @@ def detail(record: Any, state: str, asked: str) -> JobDetail:
 
 
 def _dependency(told: Any) -> str | None:
-    """Slurm's own words again, from the dict that pyslurm makes of them."""
+    """Slurm's own syntax, from the dict that pyslurm makes of it."""
     if not isinstance(told, Mapping):
         return None
     pieces = [f"{kind}:{job}" for kind, of in told.items() if isinstance(of, list) for job in of]
@@ -245,7 +246,7 @@ def _dependency(told: Any) -> str | None:
 
 
 def on_nodes(found: Iterable[Job], names: Iterable[str]) -> dict[str, Job]:
-    """The jobs of these that hold one of the nodes."""
+    """The jobs among these that hold one of the nodes."""
     wanted = frozenset(names)
     return {one.id: one for one in found if one.nodes and not wanted.isdisjoint(_expanded(one.nodes))}
 

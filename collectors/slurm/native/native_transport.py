@@ -1,4 +1,4 @@
-"""The road of pyslurm: readers of all of a kind, and reads of what is named."""
+"""The transport of pyslurm: readers of one kind, and reads of named objects."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TypeVar
 import msgspec
 
 from collectors.model import Facts, Job, JobDetail, Node, Operation, Rights, SourceFault, may_hide
-from collectors.racks import RackOf, nowhere, rack_of
+from collectors.racks import RackOf, no_rack, rack_of
 from collectors.slurm import SlurmSettings, transport
-from collectors.slurm.transport import About, FewByName
+from collectors.slurm.transport import ReadsSmallKindsByName, TransportInfo
 
 from .client import NativeClient
 from .facts import reader
@@ -23,9 +23,9 @@ Row = TypeVar("Row", Node, Job)
 
 
 class NativeReader:
-    """One kind of facts, through the child that the readers of a road share."""
+    """Reads one kind of facts through the child that a transport's readers share."""
 
-    shelf = None
+    shared_cache = None
 
     def __init__(self, kind: str, settings: SlurmSettings, client: NativeClient, closed: Callable[[], None]) -> None:
         self.size: int | None = None
@@ -45,7 +45,7 @@ class NativeReader:
         }[kind]
 
     def read(self) -> Facts:
-        """Ask for all of it. Raises SourceFault."""
+        """Read all rows. Raises SourceFault."""
         self.size = None
         answer = self._client.ask(Question(self._kind))
         self.size = self._client.sizes.get(self._kind)
@@ -57,7 +57,7 @@ class NativeReader:
 
     def _all_nodes(self, answer: NativeReading) -> Facts:
         rule = self._settings.racks
-        self._nodes = _kept(self._nodes, {one.name: one for one in _placed(answer.nodes, rack_of(rule) or nowhere)})
+        self._nodes = _kept(self._nodes, {one.name: one for one in _placed(answer.nodes, rack_of(rule) or no_rack)})
         if not self._nodes:
             raise SourceFault("empty", "pyslurm lists not one node", "try: scontrol show node")
         lost = rule is not None and rule.topology
@@ -71,7 +71,7 @@ class NativeReader:
         return Facts(jobs=self._jobs, warnings=warnings, hidden=_hidden(answer))
 
 
-class NativeRoad(FewByName):
+class NativeTransport(ReadsSmallKindsByName):
     """Reads through pyslurm."""
 
     name = "native"
@@ -95,20 +95,20 @@ class NativeRoad(FewByName):
         if self._open <= 0:
             self._client.close()
 
-    def about(self) -> About:
-        """Whether pyslurm loads and the controller answers it. Raises SourceFault."""
+    def about(self) -> TransportInfo:
+        """Probe whether pyslurm loads and the controller responds. Raises SourceFault."""
         return _told(self._client.ask(Question("about")).about, "version")
 
     def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
-        """The nodes of these names as they are now, out of all: pyslurm's look-up of one asks for as much."""
+        """The nodes of these names as they are now, from all nodes: reading one with pyslurm costs as much."""
         wanted = frozenset(names)
         found = self._client.ask(Question("nodes")).nodes
-        rack = rack_of(self._settings.racks) or nowhere
+        rack = rack_of(self._settings.racks) or no_rack
         return {one.name: one for one in _placed(found, rack) if one.name in wanted}
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
-        """The jobs of these ids as they are now, out of all: a task of an array cannot be asked for alone. Raises
-        SourceFault("cut") where one of them may be among those that could not be read."""
+        """The jobs of these ids as they are now, from all jobs: an array task cannot be read alone. Raises
+        SourceFault("cut") if one of them may be among the unreadable rows."""
         wanted = frozenset(ids)
         answer = self._client.ask(Question("jobs"))
         found = {one.id: one for one in _told(answer.jobs, "list of jobs") if one.id in wanted}
@@ -119,36 +119,36 @@ class NativeRoad(FewByName):
         return found
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
-        """The jobs that hold one of these nodes now."""
+        """The jobs on these nodes now."""
         return on_nodes(_told(self._client.ask(Question("jobs")).jobs, "list of jobs"), nodes)
 
     def job_detail(self, job: str) -> JobDetail:
-        """Everything about one job that pyslurm tells. Raises SourceFault; "missing" for an unknown id."""
+        """All of one job that pyslurm has. Raises SourceFault; "missing" for an unknown id."""
         return _told(self._client.ask(Question("detail", job)).detail, "job")
 
 
 def _hidden(answer: NativeReading) -> frozenset[str]:
-    """As `Facts.hidden`: of an array whose list of tasks is cut nobody knows which are left."""
+    """As `Facts.hidden`: with a cut task list it is unknown which tasks are missing."""
     return frozenset(form for one in answer.lost for form in (("*",) if one == "?" else (one, f"{one}_*")))
 
 
 def _told(found: T | None, what: str) -> T:
-    """What was asked for. Raises SourceFault("empty") where the child answered without it."""
+    """The requested value. Raises SourceFault("empty") if the child answered without it."""
     if found is None:
         raise SourceFault("empty", f"pyslurm answered without a {what}", "report it")
     return found
 
 
 def _placed(found: Iterable[Node] | None, rack: RackOf) -> Iterable[Node]:
-    """The nodes, each in its rack."""
+    """The nodes, each with its rack."""
     nodes = _told(found, "list of nodes")
-    if rack is nowhere:
+    if rack is no_rack:
         return nodes
     return [msgspec.structs.replace(one, rack=rack(one.name)) for one in nodes]
 
 
 def _kept(before: Mapping[str, Row], found: Mapping[str, Row]) -> Mapping[str, Row]:
-    """What was found, each row that did not change as the object that it was."""
+    """The found rows; an unchanged row is the same object as before."""
     same = {key: old for key, row in found.items() if (old := before.get(key)) is not None and old == row}
     return before if len(same) == len(found) == len(before) else {**found, **same}
 
@@ -172,7 +172,7 @@ def _diag(answer: NativeReading) -> Facts:
 
 
 def rights(config: WorkerConfig) -> Rights:
-    """What Slurm lets this account change. pyslurm does not read the levels that slurmdbd keeps."""
+    """What Slurm lets this account change. pyslurm does not read the levels in slurmdbd."""
     name, uid = reader() or str(os.geteuid()), os.geteuid()
     if uid == 0:
         return Rights(user=name, level="root", nodes=True, jobs=True, why="root")

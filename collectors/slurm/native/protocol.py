@@ -1,42 +1,42 @@
-"""What is asked of the child that reads, and what it answers, in msgpack."""
+"""The messages to and from the child that reads, in msgpack."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
 from collectors.model import Diag, Job, JobDetail, Node, Partition, Reservation
-from collectors.slurm.transport import About
+from collectors.slurm.transport import TransportInfo
 
-#: What `write_worker` says on stdout before its first change: who never said it has changed nothing.
+#: What `write_worker` prints before its first change: without it nothing was changed.
 SENDING = b"sending\n"
-#: Kinds of faults that concern the controller: any other question would meet them as well.
-OF_ALL = frozenset({"refused", "timeout", "auth", "backoff"})
+#: Kinds of faults of the controller: any other question would meet them as well.
+CONTROLLER_FAULTS = frozenset({"refused", "timeout", "auth", "backoff"})
 
 
 class Question(Struct, frozen=True):
-    """Read all of a kind ("nodes", "jobs", "partitions", "reservations", "diag", "config", "about"),
-    "detail", or "tasks": which tasks of arrays cannot be changed."""
+    """Read all rows of a kind ("nodes", "jobs", "partitions", "reservations", "diag", "config", "about"), "detail", or
+    "tasks": which array tasks cannot be changed."""
 
     kind: str
     job: str = ""
-    """detail: of which job."""
+    """detail: the job's id."""
     action: str = ""
-    """tasks: what is to be done to them."""
+    """tasks: the action."""
     targets: tuple[str, ...] = ()
-    """tasks: ids of tasks of arrays."""
+    """tasks: the ids of array tasks."""
 
 
 class WorkerConfig(Struct, frozen=True, kw_only=True):
-    """What the controller's configuration says about who may do what."""
+    """The controller's configuration, as far as rights depend on it."""
 
     slurm_user: str | None
     slurm_uid: int | None
     accounting: str | None
-    """AccountingStorageType, None where there is none."""
+    """AccountingStorageType, None without one."""
 
 
 class NativeReading(Struct, frozen=True, kw_only=True):
-    """What was read: the field of that kind is set, or `fault` (kind, what, mend)."""
+    """The answer: the field of that kind is set, or `fault` (kind, what, mend)."""
 
     fault: tuple[str, str, str] | None = None
     nodes: tuple[Node, ...] | None = None
@@ -45,21 +45,21 @@ class NativeReading(Struct, frozen=True, kw_only=True):
     reservations: tuple[Reservation, ...] | None = None
     diag: Diag | None = None
     config: WorkerConfig | None = None
-    about: About | None = None
+    about: TransportInfo | None = None
     detail: JobDetail | None = None
     unable: dict[str, str] | None = None
-    """tasks: each that pyslurm cannot change, and why."""
+    """tasks: each task that pyslurm cannot change, to the reason."""
     warnings: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
-    """The numbers of jobs and arrays of which rows could not be made, `?` where not even that could be read."""
+    """The numbers of jobs and arrays with unreadable rows, `?` if even the number is unreadable."""
 
 
 class NativeResult(Struct, frozen=True, kw_only=True):
-    """What came of one change, told by `write_worker` as the only line of JSON on its stdout."""
+    """The result of one change: the only line of JSON on `write_worker`'s stdout."""
 
     refused: dict[str, str] = {}
-    """Target to what Slurm said against it; certain."""
+    """Target to Slurm's error; certain."""
     said: tuple[str, ...] = ()
-    """Errors that name no target, and what is in doubt."""
+    """Errors without a target, and what is in doubt."""
     doubt: bool = False
-    """True when nobody can say whether some of it was done."""
+    """True if it is unknown whether some of it was done."""

@@ -1,8 +1,7 @@
 """Loads pyslurm in a child process and describes its errors in an operator's words.
 
-Only `worker` and `write_worker` import this module.
-
-What it prints must not be taken for a message: pyslurm 25.11.2 prints each TRES that it does not know.
+Only `worker` and `write_worker` import this module. They keep pyslurm's own output away from the messages: pyslurm
+25.11.2 prints each TRES that it does not know.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from typing import Any
 
 from collectors.clean import clean
 
-from .protocol import OF_ALL
+from .protocol import CONTROLLER_FAULTS
 
-#: The only release of pyslurm that was tried; each speaks to the libslurm of one release of Slurm.
+#: The only tested release of pyslurm; each uses the libslurm of one Slurm release.
 KNOWN = "25.11."
 INSTALL = "SLURM_INCLUDE_DIR=… SLURM_LIB_DIR=… pip install 'pyslurm==25.11.*'"
 
-Told = tuple[str, str, str]
-"""Kind, what and mend of a fault."""
+FaultParts = tuple[str, str, str]
+"""Kind, what and mend of a Fault."""
 
 _UP = "is slurmctld up? try: scontrol ping"
-#: Slurm's error numbers (slurm_errno.h, 25.11) to the kind of a fault and what to do.
+#: Slurm's error numbers (slurm_errno.h, 25.11) to a fault's kind and its fix.
 _NAMED = {
     1001: ("refused", _UP),
     1004: ("refused", _UP),
@@ -41,45 +40,47 @@ _NAMED = {
 }  # fmt: skip
 
 
-class Unable(Exception):
-    """Nothing can be read or changed; holds the fault."""
+class PyslurmFault(Exception):
+    """Raised if nothing can be read or changed; carries the fault."""
 
     def __init__(self, kind: str, what: str, mend: str = "") -> None:
         super().__init__(what)
-        self.told: Told = (kind, what, mend)
+        self.told: FaultParts = (kind, what, mend)
 
 
 def load() -> Any:
-    """The module pyslurm, initialised. Raises Unable; where there is no slurm.conf, libslurm may end the process."""
+    """The initialised pyslurm module. Raises PyslurmFault; without a slurm.conf libslurm may end the process."""
     conf = os.environ.get("SLURM_CONF")
     if conf and not Path(conf).exists():
-        # libslurm would try for a minute.
-        raise Unable("missing", clean(f"SLURM_CONF names {conf}, which is not there"), "correct SLURM_CONF")
+        # libslurm would retry for a minute.
+        raise PyslurmFault("missing", clean(f"SLURM_CONF names {conf}, which is not there"), "correct SLURM_CONF")
     try:
         import pyslurm
     except ModuleNotFoundError as error:
         if error.name != "pyslurm":
-            raise Unable("missing", clean(f"pyslurm cannot be loaded: {error}"), INSTALL) from None
-        raise Unable("missing", "the Python package pyslurm is not installed", INSTALL) from None
+            raise PyslurmFault("missing", clean(f"pyslurm cannot be loaded: {error}"), INSTALL) from None
+        raise PyslurmFault("missing", "the Python package pyslurm is not installed", INSTALL) from None
     except ImportError as error:
-        # libslurm's name holds its release: this pyslurm was built for another than is here.
-        raise Unable(
+        # libslurm's name holds its release: this pyslurm was built for another one.
+        raise PyslurmFault(
             "missing",
             clean(f"pyslurm does not fit the Slurm that is installed here: {error}"),
             f"build it anew: {INSTALL}",
         ) from None
     version = str(getattr(pyslurm, "__version__", "?"))
     if not version.startswith(KNOWN):
-        raise Unable("missing", clean(f"this is pyslurm {version}; wacht knows {KNOWN}x"), INSTALL)
+        raise PyslurmFault("missing", clean(f"this is pyslurm {version}; wacht knows {KNOWN}x"), INSTALL)
     return pyslurm
 
 
-def named(pyslurm: Any, error: BaseException, what: str) -> Told:
-    """An error of pyslurm as a fault: `what` was asked for."""
+def fault_of(pyslurm: Any, error: BaseException, what: str) -> FaultParts:
+    """A pyslurm error as a fault; `what` was requested."""
     number = getattr(error, "errno", None)
     text = clean(str(error))[:200] or type(error).__name__
     if not isinstance(error, pyslurm.RPCError):
         return "internal", f"pyslurm, {what}: {type(error).__name__}: {text}", "report it"
     kind, mend = _NAMED.get(number if isinstance(number, int) else -1, ("refused", "try: scontrol ping"))
-    asked = "" if kind in OF_ALL else f", {what}"  # the same words for every question, so that they are said once
+    asked = (
+        "" if kind in CONTROLLER_FAULTS else f", {what}"
+    )  # the same words for every question, so they are shown once
     return kind, f"pyslurm{asked}: {text}", mend

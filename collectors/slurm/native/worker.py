@@ -1,7 +1,7 @@
-"""The child that reads through pyslurm: `python -m collectors.slurm.native.worker`, started by `client` alone.
+"""The child that reads through pyslurm: `python -m collectors.slurm.native.worker`, started by `client` only.
 
-Each message on stdin is one Question, answered by one Answer on stdout. It ends when its stdin closes, and when
-libslurm ends it. It keeps nothing between two questions but the controller's configuration.
+Each message on stdin is one Question, answered by one NativeReading on stdout. It ends when its stdin closes, or when
+libslurm ends it. Between questions it keeps only the controller's configuration.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 
 import msgspec
 
-from collectors.child_process import exactly, say, take_stdout
+from collectors.child_process import claim_stdout, read_exactly, send_message
 from collectors.clean import clean
 from collectors.decoding import msgpack_decoder
-from collectors.slurm.transport import About
+from collectors.slurm.transport import TransportInfo
 
 from . import facts, jobs, pyslurm_library
 from .protocol import NativeReading, Question
 
-#: The controller's configuration may change when it is started anew; it is read again after so long.
+#: Seconds after which the controller's configuration is read again; it may change with a restart.
 CONFIG_S = 600.0
 
 
-class Library:
-    """Asks libslurm through pyslurm."""
+class PyslurmReader:
+    """Reads from libslurm through pyslurm."""
 
     def __init__(self, pyslurm: Any) -> None:
         self.slurm = pyslurm
@@ -35,7 +35,7 @@ class Library:
         self._told_at = 0.0
 
     def answer(self, question: Question) -> NativeReading:
-        """Read it. Raises what pyslurm raises, and Unable."""
+        """Read it. Raises pyslurm's errors and PyslurmFault."""
         return self._kinds[question.kind](question)
 
     @property
@@ -65,7 +65,7 @@ class Library:
 
     def _nodes(self, _: Question) -> NativeReading:
         records = list(self.slurm.Nodes.load().values())
-        # Where others' jobs are hidden from this user, what is seen says too little.
+        # If other users' jobs are hidden, the visible ones do not show the GPUs in use.
         hidden = "jobs" in [str(one).lower() for one in getattr(self._config(), "private_data", None) or ()]
         seen = os.geteuid() == 0 or not hidden
         used = facts.gpus_in_use(self.slurm.Jobs.load().values()) if seen else None
@@ -90,16 +90,18 @@ class Library:
         version = getattr(self._config(fresh=True), "version", None)
         where = f"pyslurm {self.slurm.__version__}"
         return NativeReading(
-            about=About(road="native", where=where, version=clean(version) if version else None, user=facts.reader())
+            about=TransportInfo(
+                transport="native", where=where, version=clean(version) if version else None, user=facts.reader()
+            )
         )
 
     def _tasks(self, question: Question) -> NativeReading:
-        """Those that have ended are not among them: that is said of each when it is sent."""
+        """Ended tasks are not included: sending reports each of them."""
         unable = jobs.numbers_of(self.slurm.Jobs.load().values(), question.action, question.targets)[1]
         return NativeReading(unable={task: why for task, why in unable.items() if why != jobs.GONE})
 
     def _detail(self, question: Question) -> NativeReading:
-        """Found among all jobs: pyslurm's own look-up gives the first task of an array for any of them."""
+        """Searched among all jobs: pyslurm's own look-up returns the first task of an array for any of them."""
         records: Iterable[Any] = self.slurm.Jobs.load().values()
         for record in records:
             if question.job in jobs.ids_of(record):
@@ -110,32 +112,32 @@ class Library:
         )
 
 
-def answer(asked: Library, question: Question) -> NativeReading:
-    """Read it; what goes wrong is the Answer's fault."""
+def answer(asked: PyslurmReader, question: Question) -> NativeReading:
+    """Read it; an error becomes the answer's fault."""
     try:
         return asked.answer(question)
-    except pyslurm_library.Unable as error:
+    except pyslurm_library.PyslurmFault as error:
         return NativeReading(fault=error.told)
     except Exception as error:
-        return NativeReading(fault=pyslurm_library.named(asked.slurm, error, question.kind))
+        return NativeReading(fault=pyslurm_library.fault_of(asked.slurm, error, question.kind))
 
 
 def main() -> None:
     """Serve until stdin closes."""
-    out = take_stdout()
+    out = claim_stdout()
     encoder, decoder = msgspec.msgpack.Encoder(), msgpack_decoder(Question)
-    asked: Library | None = None
-    while head := exactly(4):
-        question = decoder.decode(exactly(int.from_bytes(head, "big")))
+    asked: PyslurmReader | None = None
+    while head := read_exactly(4):
+        question = decoder.decode(read_exactly(int.from_bytes(head, "big")))
         try:
-            asked = asked or Library(pyslurm_library.load())
-        except pyslurm_library.Unable as error:
-            say(out, encoder.encode(NativeReading(fault=error.told)))
+            asked = asked or PyslurmReader(pyslurm_library.load())
+        except pyslurm_library.PyslurmFault as error:
+            send_message(out, encoder.encode(NativeReading(fault=error.told)))
             continue
-        say(out, encoder.encode(answer(asked, question)))
+        send_message(out, encoder.encode(answer(asked, question)))
 
 
 if __name__ == "__main__":
     main()
     sys.stderr.flush()
-    os._exit(0)  # pyslurm's objects are not taken apart: libslurm's own end may hang on a dead controller
+    os._exit(0)  # skip the clean-up of pyslurm's objects: libslurm's exit may hang on a dead controller

@@ -1,7 +1,7 @@
-"""All that writes through pyslurm, and nothing else: a frozen Change becomes calls of `write_worker`, each a process.
+"""The only code that writes through pyslurm: a frozen Change becomes calls of `write_worker`, each its own process.
 
-Only `collectors.slurm.commands.write` may import this module; a test holds that. A call is sent once. One that was
-killed, that crashed or that got no answer is in doubt: what came of it, the next reading says.
+Only `collectors.slurm.writers` may import this module; a test enforces it. A call is sent once. A call that was killed,
+crashed or got no answer is in doubt: the next reading shows the result.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collectors import process
 from collectors.decoding import from_json
 from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings, operations, transport
-from collectors.slurm.commands.write import DEADLINE_S, readable, to_all
+from collectors.slurm.commands.write import DEADLINE_S, concerns_all, with_newlines
 
 from .client import NativeClient, command, environment
 from .protocol import SENDING, NativeResult, Question
@@ -28,7 +28,7 @@ Call = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class NativeWriter:
-    """Writes through pyslurm, after a site's `prefix`. Keeps nothing between calls."""
+    """Writes with pyslurm, after a site's `prefix`. Keeps no state between calls."""
 
     name = "native"
 
@@ -37,7 +37,7 @@ class NativeWriter:
         self._deadline_s = deadline_s
 
     def unsupported_targets(self, change: Change) -> Mapping[str, str]:
-        """Target to why pyslurm cannot do that to it; it asks only about tasks of arrays. Raises SourceFault."""
+        """Target to the reason why pyslurm cannot change it; asks only about array tasks. Raises SourceFault."""
         unable = self._never(change)
         tasks = tuple(one for one in change.targets if "_" in one and one not in unable)
         return unable | dict(self._tasks(verb(change), tasks)) if tasks else unable
@@ -59,11 +59,11 @@ class NativeWriter:
         return {one: _PART for one in change.targets if not _NUMBER_OR_TASK.fullmatch(one)}
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
-        """Exactly what `send` runs. Raises ValueError where pyslurm cannot do it, and as `operations.checked` does."""
+        """Exactly what `send` runs. Raises ValueError if pyslurm cannot do it, and as `operations.checked`."""
         return tuple(words for words, _ in self._calls(change))
 
     def send(self, change: Change) -> Sequence[Sent]:
-        """Run them in order; after a call that the controller or the caller's rights failed, the rest is left out."""
+        """Run them in order; stop after a call that failed because of the controller or the caller's rights."""
         ended = []
         for words, targets in self._calls(change):
             sent = self._one(words, targets)
@@ -85,7 +85,7 @@ class NativeWriter:
         try:
             ended = process.run(words, deadline_s=self._deadline_s, cap_bytes=1 << 20, env=environment(), spared=True)
         except SourceFault as error:
-            # It could not even be started: that much is certain, for every target.
+            # It could not be started: a certain failure for every target.
             why = str(error.fault)
             return Sent(argv=words, targets=targets, rc=127, err=why, refused=dict.fromkeys(targets, why), fatal=True)
         try:
@@ -97,23 +97,23 @@ class NativeWriter:
         how = (
             f"no answer in {self._deadline_s:g} s" if ended.timed_out else f"the process of pyslurm ended by {ended.rc}"
         )
-        err = readable(ended.err)
+        err = with_newlines(ended.err)
         if SENDING in ended.out:
             why = f"{how}; it may have been done. {err}".strip()
             return Sent(argv=words, targets=targets, rc=None, err=why, took_s=ended.took_s)
-        # libslurm ends the process itself where it finds no configuration: nothing was sent, that much is certain.
+        # libslurm ends the process itself without a configuration: certainly nothing was sent.
         why = f"nothing was sent: {err.rpartition(chr(10))[2] or how}"
         return Sent(argv=words, targets=targets, rc=ended.rc or 1, err=f"{why}\n{err}", took_s=ended.took_s,
                     refused=dict.fromkeys(targets, why), fatal=True)  # fmt: skip
 
 
 def _sent(words: tuple[str, ...], targets: tuple[str, ...], result: NativeResult, took_s: float) -> Sent:
-    """What `write_worker` told of its call."""
+    """The result that `write_worker` reported for its call."""
     nothing = result.refused.get("")
     refused = dict.fromkeys(targets, nothing) if nothing else dict(result.refused)
     whys = dict.fromkeys(refused.values())
     rc = None if result.doubt else 1 if refused or result.said else 0
-    fatal = len(refused) == len(targets) and (nothing is not None or all(to_all(why) for why in whys))
+    fatal = len(refused) == len(targets) and (nothing is not None or all(concerns_all(why) for why in whys))
     return Sent(argv=words, targets=targets, rc=rc, err="\n".join([*whys, *result.said]), took_s=took_s,
                 refused=refused, fatal=fatal)  # fmt: skip
 

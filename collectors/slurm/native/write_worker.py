@@ -1,13 +1,13 @@
-"""The child that changes Slurm once through pyslurm: `python -m collectors.slurm.native.write_worker ACTION [--…]
+"""The child that makes one change through pyslurm: `python -m collectors.slurm.native.write_worker ACTION [--…]
 TARGETS`.
 
-Only `write` starts it, as it would a command; nothing imports it. Its words are all that it does, so what the preview
-and the journal show is what ran. It says SENDING on stdout before its first change, and a Result as its last line; it
-ends with 0 where all was done, else with 1. What pyslurm 25.11.2 does was seen on a live 25.11.7:
+Only `write` starts it, as it would a command; nothing imports it. Its arguments are all that it does, so the preview
+and the journal show what ran. It prints SENDING on stdout before its first change, and a NativeResult as its last line;
+it exits with 0 if all was done, else with 1. Verified with pyslurm 25.11.2 on a live 25.11.7:
 
 - `Node.modify` is one call for all nodes, like scontrol's, and may change some before it fails for another.
-- `Job.requeue` also reruns jobs that have ended, and knows no `Incomplete`: the states are read first.
-- `Job.cancel` says nothing of a job that is gone: as with scancel that is as was wished. It is read back all the same.
+- `Job.requeue` also reruns jobs that have ended, and has no `Incomplete`: the states are read first.
+- `Job.cancel` is silent about a job that is gone, as scancel is: that is no failure. It is read back anyway.
 - A job of an array is changed by `jobs.numbers_of`.
 - `Job.hold(mode="user")` writes to address 0: it is never called.
 """
@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from collectors.child_process import take_stdout
+from collectors.child_process import claim_stdout
 from collectors.clean import clean
 from collectors.nodeset import expand
 
@@ -32,9 +32,9 @@ from .field_reads import number
 from .jobs import GONE, live, numbers_of
 from .protocol import SENDING, NativeResult
 
-#: After these numbers nobody can say whether the controller has done it: the answer did not come.
+#: After these errors it is unknown whether the controller executed the call: the answer is missing.
 _DOUBTFUL = frozenset({1000, 1002, 1003, 1004, 1802, 1803, 5003, 5004})
-#: These concern the controller or the caller: the next job would fare alike. 1005 and 1007: it understood nothing.
+#: Errors of the controller or the caller: the next job would fail too. 1005 and 1007: it understood nothing.
 _OF_ALL = frozenset({1001, 1005, 1007, 1800, 1801, 1804, 1805})
 #: The states that nodes are given.
 NODE_STATES = ("DRAIN", "UNDRAIN", "RESUME", "DOWN")
@@ -43,7 +43,7 @@ _WAITS = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECI
 
 
 class PyslurmCalls:
-    """What one call changes, and what came of it."""
+    """Makes the changes of one call and collects the results."""
 
     def __init__(self, pyslurm: Any, out: int) -> None:
         self.slurm = pyslurm
@@ -56,7 +56,7 @@ class PyslurmCalls:
         """Number of a job to the targets for which it stands."""
 
     def nodes(self, action: str, targets: str, reason: str | None) -> None:
-        """One update for all of the node set."""
+        """One update for the whole node set."""
         names = expand(targets)
         changes = {"state": action} | ({"reason": reason} if reason else {})
         code, text = self._call(lambda: self.slurm.Node(targets).modify(self.slurm.Node(**changes)), "node update")
@@ -68,7 +68,7 @@ class PyslurmCalls:
             self.said.append(text)  # it names no node, and may have changed all others
 
     def jobs(self, action: str, ids: Sequence[str], priority: int | None) -> None:
-        """Job by job, until the controller itself is at fault."""
+        """Job by job, until the controller itself fails."""
         self._named = {job: (job,) for job in ids if "_" not in job} | self._arrays(action, ids)
         left = list(self._named)
         if action in {"requeue", "requeuehold"}:
@@ -88,7 +88,7 @@ class PyslurmCalls:
             self._read_back([job for job in left if self.refused.keys().isdisjoint(self._named[job])])
 
     def _arrays(self, action: str, ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """Number to the tasks of arrays for which it stands, of those that are wanted; others are refused."""
+        """Number to the requested array tasks that it stands for; others are refused."""
         tasks = [one for one in ids if "_" in one]
         if not tasks:
             return {}
@@ -116,7 +116,7 @@ class PyslurmCalls:
         return calls[action]
 
     def _call(self, do: Callable[[], object], what: str) -> tuple[int | None, str]:
-        """Do it once: None where Slurm did not refuse, else the error's number and text."""
+        """Do it once: None if Slurm did not refuse, else the error's number and text."""
         if not self._began:
             self._began = True
             os.write(self._out, SENDING)
@@ -132,11 +132,11 @@ class PyslurmCalls:
         return None, ""
 
     def _states(self) -> dict[str, str]:
-        """Job number to state, of those that have not ended."""
+        """Job number to state, for live jobs."""
         return {str(number(record, "id")): state for record, state in live(self.slurm.Jobs.load().values())}
 
     def _requeueable(self, ids: Sequence[str]) -> list[str]:
-        """Those that run; the others are refused, since pyslurm would rerun what has ended."""
+        """The running ones; the others are refused, since pyslurm would rerun ended jobs."""
         try:
             states = self._states()
         except self.slurm.RPCError as error:
@@ -152,7 +152,7 @@ class PyslurmCalls:
         return found
 
     def _read_back(self, ids: Iterable[str]) -> None:
-        """A cancelled job has ended, or completes."""
+        """Check that each cancelled job has ended or completes."""
         try:
             states = self._states()
         except self.slurm.RPCError as error:
@@ -165,8 +165,8 @@ class PyslurmCalls:
 
 
 def main(words: Sequence[str]) -> int:
-    """Do it and tell what came of it. Returns the exit status."""
-    out = take_stdout()
+    """Make the change and print the result. Returns the exit status."""
+    out = claim_stdout()
     asked = _parser().parse_args(words)
     calls: PyslurmCalls | None = None
     try:
@@ -176,20 +176,20 @@ def main(words: Sequence[str]) -> int:
         else:
             calls.jobs(asked.action, _ids(asked.targets), asked.priority)
         result = NativeResult(refused=calls.refused, said=tuple(calls.said), doubt=calls.doubt)
-    except pyslurm_library.Unable as error:
+    except pyslurm_library.PyslurmFault as error:
         result = NativeResult(refused={"": "; ".join(part for part in error.told[1:] if part)})
     except Exception as error:
-        told = pyslurm_library.named(calls.slurm, error, asked.action)[1] if calls else str(error)
+        told = pyslurm_library.fault_of(calls.slurm, error, asked.action)[1] if calls else str(error)
         result = NativeResult(said=(clean(told),), doubt=True)
     os.write(out, msgspec.json.encode(result) + b"\n")
     return 0 if not (result.refused or result.said) else 1
 
 
 def _ids(targets: str) -> list[str]:
-    """Job numbers, or tasks of an array (`101_[0-9]`); int() would read 101_3 as 1013. Raises Unable."""
+    """Job numbers, or array tasks (`101_[0-9]`); int() would read 101_3 as 1013. Raises PyslurmFault."""
     found = list(expand(targets)) if "_" in targets else targets.split(",")
     if not all(_ID.fullmatch(one) for one in found):
-        raise pyslurm_library.Unable("missing", f"pyslurm names jobs by number alone: {clean(targets)[:80]}")
+        raise pyslurm_library.PyslurmFault("missing", f"pyslurm names jobs by number alone: {clean(targets)[:80]}")
     return found
 
 

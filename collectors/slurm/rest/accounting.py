@@ -1,5 +1,5 @@
-"""The past through slurmrestd, where a cluster is read over it alone: jobs as the accounting has them, and no events,
-which it has no call for."""
+"""Accounting through slurmrestd, for clusters that are read over it only: jobs, but no events, which it has no call
+for."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from collectors.file_tail import tail
 from collectors.model import JobAccount, LogTail, NodeEvent, PastJob, SourceFault, Step
 from collectors.slurm import SlurmSettings
 from collectors.slurm.commands.accounting import (
-    BEGIN,
     DEADLINE_S,
+    EARLIEST_EPOCH,
+    MAX_STEPS,
     NO_ACCOUNTING,
-    STEPS,
-    job_number,
-    moment,
-    node_name,
-    of_job,
+    checked_job,
+    checked_node,
+    runs_of_job,
+    sacct_time,
 )
-from collectors.slurm.commands.fenced_reads import said
+from collectors.slurm.commands.fenced_reads import value_or_none
 
 from .answers import Number
 from .client import RestClient, RestEnvelope
@@ -43,7 +43,7 @@ class _Code(Struct, frozen=True, gc=False):
 
     @property
     def pair(self) -> tuple[int | None, int | None]:
-        """Exit code and signal: one that is unset beside the other is none."""
+        """Exit code and signal; an unset one next to a set one is 0."""
         code, signal = self.return_code.value, self.signal.id.value
         return (None, None) if code is None and signal is None else (code or 0, signal or 0)
 
@@ -87,7 +87,7 @@ class _Used(Struct, frozen=True, gc=False):
 
 class _StepTres(Struct, frozen=True, gc=False):
     requested: _Used = _Used()
-    """What its tasks used (TRESUsageIn): so the data parsers call it."""
+    """The usage of its tasks (TRESUsageIn): the data parsers' name for it."""
 
 
 class _JobTres(Struct, frozen=True, gc=False):
@@ -160,28 +160,28 @@ class _Jobs(RestEnvelope):
     jobs: list[_Job] | None = None
 
 
-class RestAccounts:
-    """Asks slurmrestd for what slurmdbd keeps."""
+class RestAccounting:
+    """Reads slurmdbd's data from slurmrestd."""
 
     def __init__(self, settings: SlurmSettings) -> None:
         self._settings = settings
         self._opened: RestClient | None = None
 
     def jobs_of_node(self, node: str, since: int, most: int) -> Sequence[PastJob]:
-        """The runs that ended on a node since then, the last one first. Raises SourceFault."""
-        found = self._jobs(f"node={quote(node_name(node))}&start_time={moment(since)}&skip_steps=true")
+        """The runs that ended on a node since then, newest first. Raises SourceFault."""
+        found = self._jobs(f"node={quote(checked_node(node))}&start_time={sacct_time(since)}&skip_steps=true")
         ended = [run for run in map(_run, found) if run.ended is not None]
         return sorted(ended, key=lambda run: -(run.ended or 0))[:most]
 
     def events_of_node(self, node: str, since: int) -> Sequence[NodeEvent]:
-        """Raises SourceFault."""
+        """Always raises SourceFault: slurmrestd has no events."""
         raise SourceFault("missing", _NO_EVENTS, _MEND)
 
     def account_of_job(self, job: str) -> JobAccount:
-        """What a job came to, without events. Raises SourceFault: "missing" for one that slurmdbd does not know."""
-        records = self._jobs(f"step={quote(job_number(job))}&start_time={moment(BEGIN)}")
+        """The account of a job, without events. Raises SourceFault: "missing" if slurmdbd does not know it."""
+        records = self._jobs(f"step={quote(checked_job(job))}&start_time={sacct_time(EARLIEST_EPOCH)}")
         runs = [_run(record) for record in records]
-        run, *earlier = of_job(job, runs)
+        run, *earlier = runs_of_job(job, runs)
         record = next(record for record, one in zip(records, runs, strict=True) if one is run)
         used = [_count(step.tres.requested.total, "mem") for step in record.steps]
         util = [_count(step.tres.requested.average, "gres", "gpuutil") for step in record.steps]
@@ -190,14 +190,14 @@ class RestAccounts:
         return JobAccount(
             run=run,
             earlier=tuple(earlier),
-            steps=tuple(map(_step, record.steps[:STEPS])),
-            # Where nothing gathers (jobacct_gather/none) Slurm writes a nought.
+            steps=tuple(map(_step, record.steps[:MAX_STEPS])),
+            # Without jobacct_gather Slurm writes 0.
             cpu_s=cpu if cpu or memory else None,
             memory_mb=None if memory is None else memory / _MB,
             memory_alloc_mb=_count(record.tres.allocated, "mem"),
             gpu_util_pct=max((float(one) for one in util if one is not None), default=None),
-            working_dir=said(record.working_directory or ""),
-            stdout=said(record.stdout_expanded or ""),
+            working_dir=value_or_none(record.working_directory or ""),
+            stdout=value_or_none(record.stdout_expanded or ""),
             notes=(f"what befell its nodes is not known: {_NO_EVENTS}",),
         )
 
@@ -209,7 +209,7 @@ class RestAccounts:
         if self._opened is None:
             self._opened = RestClient(self._settings, min(DEADLINE_S, self._settings.deadline_s))
         client = self._opened
-        if client.there().slurmdbd is False:
+        if client.server_info().slurmdbd is False:
             raise SourceFault("missing", NO_ACCOUNTING)
         return client.get(f"jobs/?show_duplicates=true&{query}", _Jobs, database=True).jobs or []
 
@@ -224,17 +224,17 @@ def _run(record: _Job) -> PastJob:
     minutes = record.time.limit.value
     state = clean(record.state.current[0]) if record.state.current else "UNKNOWN"
     allocated = record.tres.allocated
-    # Of a run that waits slurmrestd gives times at which it could have run.
+    # For a waiting run slurmrestd gives times at which it could have run.
     waits = state == "PENDING"
     return PastJob(
         id=job,
         name=clean(record.name),
-        user=said(record.user or ""),
-        account=said(record.account or ""),
-        partition=said(record.partition or ""),
-        qos=said(record.qos or ""),
+        user=value_or_none(record.user or ""),
+        account=value_or_none(record.account or ""),
+        partition=value_or_none(record.partition or ""),
+        qos=value_or_none(record.qos or ""),
         state=state,
-        cancelled_by=said(record.kill_request_user or "") if state == "CANCELLED" else None,
+        cancelled_by=value_or_none(record.kill_request_user or "") if state == "CANCELLED" else None,
         exit_code=code,
         signal=signal,
         derived_code=derived,
@@ -247,7 +247,7 @@ def _run(record: _Job) -> PastJob:
         node_count=record.allocation_nodes,
         cpus=_count(allocated, "cpu"),
         gpus=(_count(allocated, "gres", "gpu") or 0) if allocated else None,
-        failed_node=said(record.failed_node or ""),
+        failed_node=value_or_none(record.failed_node or ""),
     )
 
 
@@ -262,14 +262,14 @@ def _step(record: _Step) -> Step:
         signal=signal,
         started=record.time.start.time,
         ended=record.time.end.time,
-        nodes=said(record.nodes.range or ""),
+        nodes=value_or_none(record.nodes.range or ""),
         tasks=record.tasks.count,
         cpu_s=record.time.total.s,
         memory_mb=None if most is None or not most.count else most.count / _MB,
-        memory_node=None if most is None else said(most.node or ""),
+        memory_node=None if most is None else value_or_none(most.node or ""),
     )
 
 
 def _count(tres: Sequence[_Tres], kind: str, name: str = "") -> int | None:
-    """How much of it there is, None where it is not named."""
+    """Its count, None if it is not listed."""
     return next((one.count for one in tres if one.type == kind and (one.name or "") == name), None)

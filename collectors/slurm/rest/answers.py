@@ -1,7 +1,7 @@
-"""The answers of slurmrestd about nodes, partitions, reservations and the controller, as facts.
+"""slurmrestd's answers about nodes, partitions, reservations and the controller, as facts.
 
-Only what wacht shows is decoded. A number is `{set, infinite, number}`: unset is unknown, infinite no limit, and a time
-of 0 none. Names, reasons and comments are cleaned here, once.
+Only the fields that wacht shows are decoded. A number is `{set, infinite, number}`: unset is unknown, infinite no
+limit, and a time of 0 none. Names, reasons and comments are cleaned here, once.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.model import Control, Controller, Diag, Node, Partition, Reservation, SourceFault
 from collectors.nodestate import display_word, parse_state
-from collectors.racks import RackOf, nowhere
-from collectors.slurm.commands.fenced_reads import said
+from collectors.racks import RackOf, no_rack
+from collectors.slurm.commands.fenced_reads import value_or_none
 from collectors.slurm.fields import gpu_types, gres_gpus, tres_gpus
 
 from .client import Pings, RestEnvelope
@@ -29,17 +29,17 @@ class Number(Struct, frozen=True, gc=False):
 
     @property
     def value(self) -> int | None:
-        """The number, None where it is unset or infinite."""
+        """The number, None if unset or infinite."""
         return int(self.number) if self.set and not self.infinite and self.number is not None else None
 
     @property
     def time(self) -> int | None:
-        """The epoch, None where it is unset or 0."""
+        """The epoch, None if unset or 0."""
         return self.value or None
 
 
 _UNSET = Number()
-#: What Slurm means by "this many bytes are not known" in 64 and 32 bits (NO_VAL64, NO_VAL).
+#: Slurm's values for "unknown" in 64 and 32 bits (NO_VAL64, NO_VAL).
 _NO_VALUES = frozenset({0xFFFFFFFFFFFFFFFE, 0xFFFFFFFE, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFF})
 
 
@@ -53,7 +53,7 @@ _PLACE = {flag: at for at, flag in enumerate(_FLAGS)}
 
 
 class NodeRecord(Struct, gc=False):
-    """What is wanted of a node."""
+    """The used fields of a node."""
 
     name: str
     state: list[str] | None = None
@@ -88,7 +88,7 @@ class Nodes(RestEnvelope):
     nodes: list[NodeRecord] | None = None
 
 
-def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
+def node(record: NodeRecord, rack: RackOf = no_rack) -> Node:
     """One record as a Node."""
     words = sorted(map(clean, record.state or ()), key=lambda word: _PLACE.get(word, -1))
     base, flags = parse_state("+".join(words))
@@ -102,7 +102,7 @@ def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
         flags=flags,
         display=display_word(base, flags),
         reason=reason,
-        reason_by=said(record.reason_set_by_user or "") if reason else None,
+        reason_by=value_or_none(record.reason_set_by_user or "") if reason else None,
         reason_at=record.reason_changed_at.time if reason else None,
         partitions=tuple(clean(one) for one in record.partitions or ()),
         cpus=record.cpus,
@@ -113,20 +113,20 @@ def node(record: NodeRecord, rack: RackOf = nowhere) -> Node:
         free_memory_mb=_known(record.free_mem.value),
         gpus=gpus,
         gpus_alloc=used,
-        gpu_type=said(kind or ""),
+        gpu_type=value_or_none(kind or ""),
         gpu_slices=slices,
-        gpus_used=said(indices or ""),
+        gpus_used=value_or_none(indices or ""),
         rack=rack(record.name),
         features=tuple(clean(one) for one in record.active_features or ()),
-        hostname=said(record.hostname or ""),
-        address=said(record.address or ""),
-        version=said(record.version or ""),
+        hostname=value_or_none(record.hostname or ""),
+        address=value_or_none(record.address or ""),
+        version=value_or_none(record.version or ""),
         boot_at=record.boot_time.time,
         slurmd_at=record.slurmd_start_time.time,
         busy_at=record.last_busy.time,
-        reservation=said(record.reservation or ""),
-        comment=said(record.comment or ""),
-        extra=said(record.extra or ""),
+        reservation=value_or_none(record.reservation or ""),
+        comment=value_or_none(record.comment or ""),
+        extra=value_or_none(record.extra or ""),
         resume_at=record.resume_after.time,
     )
 
@@ -136,7 +136,7 @@ def _known(value: int | None) -> int | None:
 
 
 def _load(hundredths: int | None) -> float | None:
-    """Slurm keeps hundredths; NO_VAL is what it does not know."""
+    """The load from hundredths; NO_VAL is unknown."""
     known = _known(hundredths)
     return None if known is None else known / 100
 
@@ -172,7 +172,7 @@ class _Tier(Struct, frozen=True, gc=False):
 
 
 class PartitionRecord(Struct, gc=False):
-    """What is wanted of a partition."""
+    """The used fields of a partition."""
 
     name: str
     nodes: _Configured = _Configured()
@@ -193,21 +193,21 @@ class Partitions(RestEnvelope):
 
 
 def partition(record: PartitionRecord) -> Partition:
-    """One record as a Partition. Which one is the default is told from v0.0.45 on."""
-    allowed = said(record.accounts.allowed or "ALL")
+    """One record as a Partition. The default partition is known from v0.0.45 on."""
+    allowed = value_or_none(record.accounts.allowed or "ALL")
     return Partition(
         name=clean(record.name),
         state="+".join(clean(word) for word in record.partition.state or ()) or "UNKNOWN",
         default="DEFAULT" in (record.flags or ()),
-        nodes=said(record.nodes.configured or ""),
+        nodes=value_or_none(record.nodes.configured or ""),
         node_count=record.nodes.total,
         cpus=record.cpus.total,
         gpus=tres_gpus(record.tres.configured or ""),
         time_limit_s=minutes_s(record.maximums.time.value),
         priority_tier=record.priority.tier,
-        qos=said(record.qos.assigned or ""),
+        qos=value_or_none(record.qos.assigned or ""),
         allow_accounts=allowed,
-        deny_accounts=said(record.accounts.deny or "") if allowed == "ALL" else None,
+        deny_accounts=value_or_none(record.accounts.deny or "") if allowed == "ALL" else None,
     )
 
 
@@ -215,7 +215,7 @@ def partition(record: PartitionRecord) -> Partition:
 
 
 class ReservationRecord(Struct, gc=False):
-    """What is wanted of a reservation. slurmrestd tells neither whether it is active nor its comment."""
+    """The used fields of a reservation. slurmrestd gives neither whether it is active nor its comment."""
 
     name: str
     start_time: Number = _UNSET
@@ -239,7 +239,7 @@ class Reservations(RestEnvelope):
 
 
 def reservation(record: ReservationRecord, now: float) -> Reservation:
-    """One record as a Reservation, active by its own times as scontrol reckons it."""
+    """One record as a Reservation, active by its own times, as scontrol computes it."""
     starts, ends = record.start_time.time, record.end_time.time
     active = starts is not None and ends is not None and starts <= now <= ends
     return Reservation(
@@ -247,16 +247,16 @@ def reservation(record: ReservationRecord, now: float) -> Reservation:
         state="ACTIVE" if active else "INACTIVE",
         starts=starts,
         ends=ends,
-        nodes=said(record.node_list or ""),
+        nodes=value_or_none(record.node_list or ""),
         node_count=record.node_count,
-        partition=said(record.partition or ""),
+        partition=value_or_none(record.partition or ""),
         flags=tuple(clean(flag) for flag in record.flags or ()),
-        users=said(record.users or ""),
-        accounts=said(record.accounts or ""),
-        comment=said(record.comment or ""),
-        groups=said(record.groups or ""),
-        licenses=said(record.licenses or ""),
-        features=said(record.features or ""),
+        users=value_or_none(record.users or ""),
+        accounts=value_or_none(record.accounts or ""),
+        comment=value_or_none(record.comment or ""),
+        groups=value_or_none(record.groups or ""),
+        licenses=value_or_none(record.licenses or ""),
+        features=value_or_none(record.features or ""),
     )
 
 
@@ -289,7 +289,7 @@ class Diagnostics(RestEnvelope):
 
 
 def diag(found: _Statistics, reader: str | None) -> Diag:
-    """The controller's own figures. `reader` is whom slurmrestd asks as."""
+    """The controller's own figures. `reader` is the user that slurmrestd uses."""
     calls = found.rpcs_by_user or []
     return Diag(
         server_threads=found.server_thread_count,
@@ -314,7 +314,7 @@ def minutes_s(minutes: int | None) -> int | None:
 
 
 def control(answer: Pings) -> Control:
-    """Which controllers answer; slurmrestd tells no more of Slurm's daemons. Raises SourceFault."""
+    """Which controllers respond; slurmrestd has no more about Slurm's daemons. Raises SourceFault."""
     if not answer.pings:
         raise SourceFault("malformed", "slurmrestd answered /ping/ without any controller", "see its log")
     if not answer.up():

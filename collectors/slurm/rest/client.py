@@ -1,8 +1,7 @@
-"""Asks slurmrestd with httpx, and turns whatever goes wrong into a named fault.
+"""Asks slurmrestd with httpx, and turns errors into named faults.
 
-The whole answer has one deadline (`collectors.http_connection`) and a size, certificates are verified, redirects are
-not followed,
-and nothing is looked up in the environment. A body tells of errors whatever its status says: 24.11 answers 200 to much
+The whole answer has one deadline (`collectors.http_connection`) and a size limit, certificates are verified, redirects
+are not followed, and the environment is ignored. The body reports errors whatever the status: 24.11 answers 200 to much
 that it did not do, and status codes differ by version.
 """
 
@@ -24,31 +23,32 @@ from msgspec import MsgspecError, Struct, field
 from collectors import process
 from collectors.bearer_token import Secret
 from collectors.clean import clean
+from collectors.clock import ClockSkew, skew_of
 from collectors.decoding import from_json
-from collectors.http_connection import Wire, end, over, trusted
+from collectors.http_connection import Wire, end_requests, transport_over, trusted_certificates
 from collectors.model import SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.transport import There
-from collectors.web import rest_of
+from collectors.slurm.transport import ServerInfo
+from collectors.web import parse_retry_after
 
 from .jwt import Tokens
 from .stream import Pieces
 
 A = TypeVar("A", bound="RestEnvelope")
 
-#: The data parsers that wacht knows, the newest first: 24.11 has 40 to 42, 25.11 41 to 44, 26.05 42 to 45.
+#: The data parsers that wacht knows, newest first: 24.11 has 40 to 42, 25.11 41 to 44, 26.05 42 to 45.
 PARSERS = (45, 44, 43, 42, 41, 40)
-#: Most bytes of one answer: 100,000 jobs of their own are 0.9 GB, and are decoded piece by piece.
-CAP = 2 << 30
+#: Most bytes of one answer: 100,000 single jobs are 0.9 GB, and are decoded piece by piece.
+MAX_BYTES = 2 << 30
 #: Most bytes of an answer that is decoded whole: all tasks of an array of 10,000 are 80 MB.
 _WHOLE = 256 << 20
-#: Most bytes of an answer that tells of an error, or of a change.
+#: Most bytes of an answer to an error or a change.
 _SMALL = 8 << 20
-#: Nothing but these says that the server never saw what was sent.
+#: Only these errors mean that the server never saw the request.
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
 _NO_SUCH_URL = re.compile(rb"Unable (to )?find requested URL")
 
-#: Errors of the controller by their numbers in slurm_errno.h: a kind, and how to mend it.
+#: The controller's errors by number (slurm_errno.h): a kind, and how to fix it.
 _NUMBERED = {
     1007: ("auth", "has slurmrestd munge with the cluster's key?"),
     2002: ("auth", "ask the site for the right to do this"),
@@ -61,9 +61,9 @@ _NUMBERED = {
 }
 
 
-#: SLURM_PROTOCOL_AUTHENTICATION_ERROR: with HTTP 511 it is what slurmctld says of a token (24.11, 26.05).
+#: SLURM_PROTOCOL_AUTHENTICATION_ERROR: with HTTP 511, slurmctld's answer to a bad token (24.11, 26.05).
 BAD_CREDENTIALS = 1007
-#: Unauthorized, and Network Authentication Required: of partitions slurmrestd says no more (26.05.5).
+#: Unauthorized, and Network Authentication Required: for partitions slurmrestd gives no more (26.05.5).
 _WHO = frozenset({401, 511})
 
 
@@ -94,18 +94,18 @@ class _Meta(Struct, gc=False):
 
 
 class RestEnvelope(Struct):
-    """What every answer holds beside its facts."""
+    """The fields of every answer besides its facts."""
 
     errors: list[Error] | None = field(default_factory=list)
     meta: _Meta | None = None
 
 
 class RestUnsent(SourceFault):
-    """The server did not see it: no connection came about, or there was no token to send."""
+    """The server did not see the request: no connection, or no token to send."""
 
 
 class RestRefusal(SourceFault):
-    """The server answered that it does not do this. `code` is its HTTP status, `errors` its own words."""
+    """The server refused. `code` is its HTTP status, `errors` its own words."""
 
     def __init__(
         self, kind: str, what: str, mend: str, code: int, errors: Sequence[Error], rest_s: float = 0.0
@@ -116,8 +116,8 @@ class RestRefusal(SourceFault):
 
     @property
     def of_token(self) -> bool:
-        """Whether it refuses who asks: slurmrestd a missing token, or slurmctld one that has expired or another key
-        signed."""
+        """Whether it refuses the caller: slurmrestd for a missing token, or slurmctld for an expired or wrongly signed
+        one."""
         return self.code in _WHO or self.has(BAD_CREDENTIALS)
 
     def has(self, number: int) -> bool:
@@ -126,7 +126,7 @@ class RestRefusal(SourceFault):
 
 
 class Ping(Struct, gc=False):
-    """What one controller answers. From v0.0.43 on there is no `pinged`, in v0.0.45 no `mode`."""
+    """One controller's answer. From v0.0.43 on there is no `pinged`, in v0.0.45 no `mode`."""
 
     hostname: str | None = None
     responding: bool | None = None
@@ -136,7 +136,7 @@ class Ping(Struct, gc=False):
 
     @property
     def up(self) -> bool:
-        """Whether it answers."""
+        """Whether it responds."""
         return self.responding is True or self.pinged == "UP"
 
 
@@ -146,42 +146,42 @@ class Pings(RestEnvelope):
     pings: list[Ping] | None = None
 
     def up(self) -> bool:
-        """Whether one of the controllers answers."""
+        """Whether one of the controllers responds."""
         return any(one.up for one in self.pings or [])
 
 
 class RestServer:
-    """One slurmrestd as all clients of this process know it: what is there, once that is known, and its tokens."""
+    """One slurmrestd, shared by all clients of this process: its data parser, whether it has slurmdbd, its tokens."""
 
     _known: dict[tuple[str | None, ...], RestServer] = {}  # noqa: RUF012 - the one memory of the process
     _lock = threading.Lock()
 
     def __init__(self, settings: SlurmSettings) -> None:
-        self.there: There | None = None
+        self.server_info: ServerInfo | None = None
         self.tokens = Tokens(settings.token_file, settings.user) if settings.token_file or settings.url else None
 
     @classmethod
     def of(cls, settings: SlurmSettings) -> RestServer:
-        """The one for these settings."""
+        """The shared instance for these settings."""
         key = (settings.url, settings.socket, settings.token_file, settings.user)
         with cls._lock:
             return cls._known.setdefault(key, cls(settings))
 
     @classmethod
     def forget(cls) -> None:
-        """Know nothing any more, as a new process does."""
+        """Forget everything, as a new process."""
         with cls._lock:
             cls._known.clear()
 
 
 class RestClient:
-    """Asks one slurmrestd, one question at a time; may be shared by threads, and closed by any."""
+    """Asks one slurmrestd, one request at a time; threads may share it, and any may close it."""
 
     def __init__(self, settings: SlurmSettings, deadline_s: float | None = None) -> None:
-        """Raises SourceFault where the site's certificates are not there or are none."""
+        """Raises SourceFault if the site's certificates are missing or invalid."""
         self._settings = settings
         self._limit = deadline_s or settings.deadline_s
-        self._place = RestServer.of(settings)
+        self._server = RestServer.of(settings)
         self.where = settings.socket or urlsplit(settings.url or "").netloc
         self._base = (settings.url or "http://localhost").rstrip("/")
         self._closed = False
@@ -190,7 +190,7 @@ class RestClient:
         self._one = threading.Lock()
         self._wire = Wire(str(Path(settings.socket).expanduser()) if settings.socket else None)
         self._http = httpx.Client(
-            transport=over(self._wire, _trusted(settings)),
+            transport=transport_over(self._wire, _trusted(settings)),
             trust_env=False,
             follow_redirects=False,
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "wacht"},
@@ -200,15 +200,16 @@ class RestClient:
 
     # -- questions -----------------------------------------------------------------------------------------------------
 
-    def there(self) -> There:
-        """The newest data parser that both know, and whether there is a slurmdbd. Asks once; raises SourceFault."""
-        if self._place.there is None:
+    def server_info(self) -> ServerInfo:
+        """The newest data parser that both sides know, and whether there is a slurmdbd. Asks once; raises
+        SourceFault."""
+        if self._server.server_info is None:
             self.ping()
-        assert self._place.there is not None
-        return self._place.there
+        assert self._server.server_info is not None
+        return self._server.server_info
 
     def ping(self) -> Pings:
-        """Find the data parser anew, and whether the controller answers. Raises SourceFault."""
+        """Find the data parser again, and whether the controller responds. Raises SourceFault."""
         for number in PARSERS:
             try:
                 answer = self._ask(f"/slurm/v0.0.{number}/ping/", Pings)
@@ -218,37 +219,37 @@ class RestClient:
                 continue
             plugin = answer.meta.plugin if answer.meta is not None else None
             dbd = plugin is not None and "slurmdbd" in (plugin.accounting_storage or "")
-            self._place.there = There(parser=number, slurmdbd=dbd)
+            self._server.server_info = ServerInfo(parser=number, slurmdbd=dbd)
             return answer
         first, last = PARSERS[-1], PARSERS[0]
         raise SourceFault("missing", f"{self.where} has none of the data parsers v0.0.{first} to v0.0.{last}",
                           "is that slurmrestd, of Slurm 23.11 or later?")  # fmt: skip
 
     def controllers(self, answer: Pings) -> Pings:
-        """The answer to a ping, asked again where no controller responded but one does: of a token that is refused
-        /ping/ says only that, with status 200 (26.05.5). Raises SourceFault with the reason."""
+        """The answer to a ping, repeated as another request if no controller responded: for a refused token /ping/ says
+        only that, with status 200 (26.05.5). Raises SourceFault with the reason."""
         if answer.up():
             return answer
         self.get("diag/", RestEnvelope)
         return self.get("ping/", Pings)
 
     def get(self, path: str, kind: type[A], *, database: bool = False) -> A:
-        """The answer to a question, whole. `path` is behind the version. Raises SourceFault."""
+        """The whole answer to a request. `path` comes after the version. Raises SourceFault."""
         return self._ask(self._path(path, database), kind)
 
     def pieces(self, path: str, key: str, kind: type[A], patience: float = 1.0) -> Iterator[A]:
-        """The answer to a question, in pieces as they arrive; errors are raised with the last.
+        """The answer to a request, in pieces as they arrive; errors are raised with the last.
 
         It may take `patience` times the deadline. Raises SourceFault.
         """
         at = self._path(path)
         began = renewed = False
         while True:
-            process.asked()
+            process.count_request()
             try:
                 with self._one, self._sent("GET", at, None, patience) as answer:
                     taken = Pieces(key, kind)
-                    for piece in taken.take(self._chunks(at, answer, CAP)):
+                    for piece in taken.take(self._chunks(at, answer, MAX_BYTES)):
                         self._check(at, piece, answer.status_code)
                         began = True
                         yield piece
@@ -259,9 +260,9 @@ class RestClient:
                 renewed = True
 
     def change(self, method: str, path: str, body: bytes | None, kind: type[A]) -> A:
-        """Send something once, whatever comes of it; errors in its answer are for the caller to read.
+        """Send a change once, whatever happens; the caller reads the errors in its answer.
 
-        Raises SourceFault; Refused where the server says no, Unsent where it certainly never arrived.
+        Raises SourceFault; RestRefusal if the server refuses, RestUnsent if it certainly never arrived.
         """
         try:
             with self._one, self._sent(method, path, body) as answer:
@@ -275,19 +276,19 @@ class RestClient:
             raise SourceFault("malformed", f"{self.where} answered {path} with no JSON that wacht knows") from None
 
     def close(self) -> None:
-        """End what is being asked, from any thread, and ask no more."""
+        """End a running request, from any thread, and accept no more."""
         self._closed = True
-        end(self._wire, self._one, self._http)
+        end_requests(self._wire, self._one, self._http)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _path(self, rest: str, database: bool = False) -> str:
-        return f"/slurm{'db' if database else ''}/v0.0.{self.there().parser}/{rest}"
+        return f"/slurm{'db' if database else ''}/v0.0.{self.server_info().parser}/{rest}"
 
     def _ask(self, path: str, kind: type[A]) -> A:
         renewed = False
         while True:
-            process.asked()
+            process.count_request()
             try:
                 with self._one, self._sent("GET", path, None) as answer:
                     (whole,) = Pieces("", kind, _WHOLE).take([b"".join(self._chunks(path, answer, _WHOLE))])
@@ -299,8 +300,8 @@ class RestClient:
                 renewed = True
 
     def _renewed(self, error: RestRefusal) -> bool:
-        """Whether the token was refused and there is another one by now, to ask again with at once."""
-        tokens, used = self._place.tokens, self._used
+        """Whether the token was refused and a new one is available for a retry."""
+        tokens, used = self._server.tokens, self._used
         if tokens is None or used is None or not error.of_token:
             return False
         tokens.refused(used)
@@ -315,7 +316,7 @@ class RestClient:
 
     @contextlib.contextmanager
     def _sent(self, method: str, path: str, body: bytes | None, patience: float = 1.0) -> Iterator[httpx.Response]:
-        """An answer with status 200, or SourceFault. A question is asked again where a kept connection had ended."""
+        """An answer with status 200, or SourceFault. A read is repeated if a kept connection had ended."""
         kept = self._wire.stream is not None and method == "GET"
         while True:
             if self._closed:
@@ -331,7 +332,7 @@ class RestClient:
                     yield answer
                 return
             except (httpx.RemoteProtocolError, httpx.ReadError) as error:
-                # The server had closed a connection that was kept for the next question.
+                # The server had closed the kept connection.
                 if began or not kept or self._closed:
                     raise self._broken(error) from None
                 kept = False
@@ -340,8 +341,8 @@ class RestClient:
 
     def _headers(self, body: bytes | None) -> dict[str, str]:
         headers = {} if body is None else {"Content-Type": "application/json"}
-        if self._place.tokens is not None:
-            token = self._used = self._token(self._place.tokens)
+        if self._server.tokens is not None:
+            token = self._used = self._token(self._server.tokens)
             headers["X-SLURM-USER-TOKEN"] = token.reveal()
             if self._settings.user:
                 headers["X-SLURM-USER-NAME"] = self._settings.user
@@ -365,14 +366,14 @@ class RestClient:
             yield chunk
 
     def _refused(self, path: str, answer: httpx.Response) -> NoReturn:
-        """The server answered, but not with 200."""
+        """Raise the fault of an answer with another status than 200."""
         code = answer.status_code
         content = b"".join(self._chunks(path, answer, _SMALL))
         errors: list[Error] = []
         with contextlib.suppress(MsgspecError, UnicodeDecodeError, ValueError):
             errors = from_json(content, RestEnvelope).errors or []
         if code == 404 and path.startswith("/slurm/") and _NO_SUCH_URL.search(content):
-            self._place.there = None  # another version may be there by now
+            self._server.server_info = None  # the server may have another version by now
         if errors or code == 511:
             raise self._refusal(path, code, errors or [Error("Protocol authentication error", BAD_CREDENTIALS)])
         said = clean(content[:200].decode("utf-8", "replace").strip().partition("\n")[0])
@@ -387,7 +388,7 @@ class RestClient:
             kind, mend = "missing", "is that slurmrestd, and of a version that wacht knows?"
         elif code in {429, 503}:
             kind = "backoff"
-            mend, rest_s = rest_of(answer.headers.get("Retry-After", ""))
+            mend, rest_s = parse_retry_after(answer.headers.get("Retry-After", ""))
             mend = mend or "wacht waits longer"
         elif code in {502, 504}:
             kind, mend = "timeout", "is slurmctld overloaded or hung?"
@@ -396,12 +397,12 @@ class RestClient:
     def _who(self) -> str:
         if self._settings.token_file:
             return f"write a new one to {self._settings.token_file}: scontrol token lifespan=43200, on that cluster"
-        if self._place.tokens is not None:
+        if self._server.tokens is not None:
             return "`scontrol token` made it: is the cluster of this computer's slurm.conf the one behind url?"
         return "on a socket slurmrestd knows only root and its own user, started with -a rest_auth/local; or token_file"
 
     def _refusal(self, path: str, code: int, errors: Sequence[Error]) -> RestRefusal:
-        if self._place.tokens is not None and any(one.error_number == BAD_CREDENTIALS for one in errors):
+        if self._server.tokens is not None and any(one.error_number == BAD_CREDENTIALS for one in errors):
             told = f"{self.where} refuses the token: it has expired, or the key of another cluster signed it"
             return RestRefusal("auth", told, self._who(), code, errors)
         numbered = (_NUMBERED[one.error_number] for one in errors if one.error_number in _NUMBERED)
@@ -433,24 +434,54 @@ class RestClient:
         raise fault("cut", f"{self.where} cannot be spoken with: {said}", "see url or socket") from None
 
 
-def there_at(settings: SlurmSettings, deadline_s: float | None = None) -> There:
-    """What is at this slurmrestd; it is asked where nobody in this process has. Raises SourceFault."""
-    known = RestServer.of(settings).there
+def server_info_of(settings: SlurmSettings, deadline_s: float | None = None) -> ServerInfo:
+    """What is known of this slurmrestd; it is asked once in a process. Raises SourceFault."""
+    known = RestServer.of(settings).server_info
     if known is not None:
         return known
     client = RestClient(settings, deadline_s)
     try:
-        return client.there()
+        return client.server_info()
     finally:
         client.close()
 
 
 def _trusted(settings: SlurmSettings) -> ssl.SSLContext:
-    """The certificates to trust; none are loaded (20 ms) where there is no TLS."""
+    """The trusted certificates; none are loaded (20 ms) without TLS."""
     if settings.url is None or settings.url.startswith("http:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return trusted(settings.ca)
+    return trusted_certificates(settings.ca)
 
 
 def _why(error: BaseException) -> str:
     return clean(str(error)[:300]) or type(error).__name__
+
+
+# -- for `wacht doctor` ------------------------------------------------------------------------------------------------
+
+
+class _Number(Struct, gc=False):
+    number: float | None = None
+
+
+class _ClockStatistics(Struct, gc=False):
+    req_time: _Number | None = None
+
+
+class _Diagnostics(RestEnvelope):
+    statistics: _ClockStatistics | None = None
+
+
+def controller_clock(settings: SlurmSettings) -> ClockSkew:
+    """The controller's clock, to the second, from its figures. Raises SourceFault."""
+    client = RestClient(settings)
+    try:
+        client.server_info()  # the first request opens the connection, which takes time
+        sent = time.time()
+        found = client.get("diag/", _Diagnostics).statistics
+        said = found.req_time.number if found is not None and found.req_time is not None else None
+        if not said:
+            raise SourceFault("malformed", "slurmrestd tells no time in /diag/")
+        return skew_of(said, 1.0, sent, time.time())
+    finally:
+        client.close()

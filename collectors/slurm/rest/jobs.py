@@ -1,6 +1,7 @@
-"""A job's record of slurmrestd as Jobs: one a task of an array, as squeue lists them.
+"""slurmrestd's job records as Jobs: one for each array task, as squeue lists them.
 
-What waits of an array is one record; its tasks are in its text ("0-134%5") where that is whole, and in `/jobs/state/`.
+The waiting tasks of an array are one record; the tasks are in its text ("0-134%5") if that is complete, and in
+`/jobs/state/`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from collectors.clean import clean
 from collectors.model import Job
-from collectors.slurm.commands.fenced_reads import said
+from collectors.slurm.commands.fenced_reads import value_or_none
 from collectors.slurm.commands.jobs import WAITING, gpus_of
 from collectors.slurm.fields import gres_gpus
 
@@ -22,17 +23,17 @@ from .client import RestEnvelope
 
 _UNSET = Number()
 _TASKS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([1-9][0-9]{0,8}))?)?")
-#: More than MaxArraySize may be (4,000,001) is no list of tasks.
+#: More than the largest MaxArraySize (4,000,001) is no list of tasks.
 _MOST_TASKS = 4_000_002
-#: What squeue lists by itself: base states, and the flag of those that are on their way out.
+#: The states that squeue lists by default: base states, and the flag of jobs that are ending.
 _ALIVE = frozenset({"PENDING", "RUNNING", "SUSPENDED", "COMPLETING"})
-#: Flags in the order in which squeue lets one stand for the state (job_state_string in slurm_protocol_defs.c).
+#: Flags in squeue's order of precedence over the state (job_state_string in slurm_protocol_defs.c).
 _FLAGS = ("COMPLETING", "STAGE_OUT", "CONFIGURING", "RESIZING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD",
           "SPECIAL_EXIT", "STOPPED", "REVOKED", "RESV_DEL_HOLD", "SIGNALING")  # fmt: skip
 
 
 class JobRecord(Struct, gc=False):
-    """What is wanted of a job."""
+    """The used fields of a job."""
 
     job_id: int
     name: str | None = None
@@ -55,7 +56,7 @@ class JobRecord(Struct, gc=False):
     tres_per_socket: str | None = None
     sockets_per_node: Number = _UNSET
     gres_detail: list[str] | None = None
-    """What it holds on each of its nodes."""
+    """What it holds on each node."""
     restart_cnt: int | None = None
     priority: Number = _UNSET
     submit_time: Number = _UNSET
@@ -69,13 +70,13 @@ class JobRecord(Struct, gc=False):
 
     @property
     def master(self) -> str | None:
-        """The id of the array whose waiting tasks this one record stands for; None where it stands for itself."""
+        """The id of the array whose waiting tasks this record stands for; None for a single job or task."""
         array = self.array_job_id.value
         return str(array) if array and self.array_task_id.value is None and self.array_task_string else None
 
     @property
     def id(self) -> str:
-        """As squeue names it: `17`, `31_4` for a task, `40+1` for a part of a heterogeneous job."""
+        """Its id in squeue: `17`, `31_4` for a task, `40+1` for a part of a heterogeneous job."""
         array, task, lead = self.array_job_id.value, self.array_task_id.value, self.het_job_id.value
         if array and task is not None:
             return f"{array}_{task}"
@@ -83,7 +84,7 @@ class JobRecord(Struct, gc=False):
 
     @property
     def raw(self) -> str:
-        """As `/jobs/state/` names it: by the number of its own that a task or a part has (24.11, 26.05)."""
+        """Its name in `/jobs/state/`: the own number of a task or part (24.11, 26.05)."""
         task, lead = self.array_task_id.value, self.het_job_id.value
         if self.array_job_id.value and task is not None:
             return f"{self.job_id}_{task}"
@@ -97,7 +98,7 @@ class Jobs(RestEnvelope):
 
 
 class StateRecord(Struct, gc=False):
-    """A job or task by its raw name, and its state."""
+    """A job or task by its raw name, with its state."""
 
     job_id: str
     state: list[str] | None = None
@@ -110,12 +111,12 @@ class States(RestEnvelope):
 
 
 def alive(states: Sequence[str] | None) -> bool:
-    """Whether squeue would list it."""
+    """Whether squeue lists a job in these states by default."""
     return states is not None and not _ALIVE.isdisjoint(states) and "REVOKED" not in states
 
 
 def state_word(states: Sequence[str] | None) -> str:
-    """The one word that squeue prints for these."""
+    """The single word that squeue prints for these states."""
     if not states:
         return "UNKNOWN"
     if len(states) == 1:
@@ -124,7 +125,7 @@ def state_word(states: Sequence[str] | None) -> str:
 
 
 def job(record: JobRecord) -> Job:
-    """One record as a Job; the record of an array that waits as the Job of all its tasks."""
+    """One record as a Job; the record of a waiting array as the Job of all its tasks."""
     state = state_word(record.job_state)
     nodes = record.nodes or ""
     waiting = not nodes or state in WAITING
@@ -141,12 +142,12 @@ def job(record: JobRecord) -> Job:
     return Job(
         id=record.id,
         name=clean(record.name or ""),
-        user=said(record.user_name or "") or "?",
-        account=said(record.account or ""),
-        partition=said(record.partition or ""),
-        qos=said(record.qos or ""),
+        user=value_or_none(record.user_name or "") or "?",
+        account=value_or_none(record.account or ""),
+        partition=value_or_none(record.partition or ""),
+        qos=value_or_none(record.qos or ""),
         state=state,
-        reason=said(reason),
+        reason=value_or_none(reason),
         nodes=clean(nodes) if nodes else None,
         node_count=count,
         cpus=record.cpus.value,
@@ -163,7 +164,7 @@ def job(record: JobRecord) -> Job:
 
 
 def tasks_of(record: JobRecord) -> tuple[str, ...] | None:
-    """The ids of the tasks for which the record of an array stands; None where its text is cut, or no list."""
+    """The ids of an array record's tasks; None if its text is cut, or no list."""
     found: list[str] = []
     for part in (record.array_task_string or "").partition("%")[0].split(","):
         match = _TASKS.fullmatch(part)
@@ -177,7 +178,7 @@ def tasks_of(record: JobRecord) -> tuple[str, ...] | None:
 
 
 def listed(records: Iterable[JobRecord], states: Mapping[str, Sequence[str]] | None) -> Iterator[tuple[str, Job]]:
-    """Every job and task of these records that is alive, by its raw name. `states` helps where a text is cut."""
+    """Every live job and task of these records, by its raw name. `states` completes a cut text."""
     for record in records:
         if not alive(record.job_state):
             continue
@@ -194,6 +195,6 @@ def listed(records: Iterable[JobRecord], states: Mapping[str, Sequence[str]] | N
 
 
 def waiting_tasks(master: str, states: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The tasks of an array that wait, from the states of all jobs."""
+    """The waiting tasks of an array, from the states of all jobs."""
     head = f"{master}_"
     return tuple(key for key, words in states.items() if key.startswith(head) and "PENDING" in words)

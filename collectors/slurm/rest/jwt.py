@@ -1,4 +1,4 @@
-"""Who asks slurmrestd: a JSON Web Token from a file or from `scontrol token`, renewed before it ends, never shown."""
+"""The JSON Web Token for slurmrestd, from a file or from `scontrol token`, renewed before it expires, never shown."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from collectors.clean import clean, decode
 from collectors.decoding import from_json
 from collectors.model import SourceFault
 
-#: Seconds that a token of our own lasts, and how long before its end it is renewed.
+#: Lifetime in seconds of a token made here, and how long before its end it is renewed.
 LIFESPAN_S = 1800
 RENEW_S = 300
-#: A file's token is used up to its last second; the clocks of two hosts may differ by this much.
+#: A file's token is used up to its last second; two hosts' clocks may differ by this much.
 _SKEW_S = 30
 
 
@@ -31,7 +31,7 @@ class _Claims(Struct):
 
 
 def claims(token: Secret) -> _Claims:
-    """What a token says of itself: when it was made, when it ends, whom it is for; nothing of what cannot be read."""
+    """The claims of a token: when it was made, its expiry, its user; empty if it is unreadable."""
     parts = token.reveal().split(".")
     try:
         raw = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
@@ -41,7 +41,7 @@ def claims(token: Secret) -> _Claims:
 
 
 class Tokens:
-    """The tokens of one slurmrestd. May be shared by threads."""
+    """The tokens of one slurmrestd. Threads may share it."""
 
     def __init__(self, file: str | None, user: str | None, now: Callable[[], float] = time.time) -> None:
         self._file = file
@@ -51,7 +51,7 @@ class Tokens:
         self._made: tuple[Secret, float] | None = None
 
     def get(self, deadline_s: float) -> Secret:
-        """A token that is good now. Raises SourceFault("auth") where there is none, or it has ended."""
+        """A valid token. Raises SourceFault("auth") without one, or if it has expired."""
         if self._file is None:
             return self._own(deadline_s)
         token = read_token(self._file)

@@ -1,9 +1,9 @@
-"""The queue over slurmrestd: every job's state often, every job's record as seldom as its size asks for.
+"""The queue over slurmrestd: all states often, all records as rarely as their size requires.
 
-A record is 8.5 KB and comes with all others or alone; a state is 80 bytes. So a small queue is read whole each time.
-Of a large one the states are read each time, and with them the records of those that are new or changed while they are
-few; all records again when the bytes of the last time are paid off. A row whose state moved on without its record loses
-what the old record said of nodes and times: unknown, not old. What that leaves behind is said in a warning.
+A record is 8.5 KB and is read with all others or alone; a state is 80 bytes. So a small queue is read whole each time.
+For a large one the states are read each time, with the records of new or changed jobs while they are few; all records
+again once the bytes of the last full read have been amortised. A row whose state changed without a new record loses the
+old record's nodes and times: they are unknown, not old. What is incomplete is reported in a warning.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from .client import RestClient, RestRefusal
 from .jobs import JobRecord, Jobs, States, alive, listed, state_word, tasks_of
 from .jobs import job as job_of
 
-#: An answer of so many bytes is read whole each time: 350 jobs of their own, or arrays of any size.
+#: An answer up to this size is read whole each time: 350 single jobs, or arrays of any size.
 SMALL = 3 << 20
-#: What records of a large queue may cost: bytes in a second, and the share of time that slurmrestd works on them.
+#: The cost limit of a large queue's records: bytes per second, and slurmrestd's share of busy time.
 BYTES_S = 1 << 20
 BUSY = 20.0
 LEAST_S = 60.0
-#: How many deadlines a whole queue may take: 10,000 jobs took 4 to 18 s on two busy cores.
-PATIENCE = 4.0
-#: Records asked for one by one in a reading, each a call of the controller.
+#: Deadlines that a whole queue may take: 10,000 jobs took 4 to 18 s on two busy cores.
+WHOLE_QUEUE_DEADLINES = 4.0
+#: Most records read individually in a reading, each a call to the controller.
 SINGLY = 16
-#: `flags=ALL` leaves out job_resources, which tells of every core: 24 KB of a job on a node with 112.
+#: `flags=ALL` leaves out job_resources, which lists every core: 24 KB for a job on a node with 112.
 FLAGS = "?flags=ALL"
-#: slurm_errno.h: ESLURM_INVALID_JOB_ID. It has ended, or never was.
+#: slurm_errno.h: ESLURM_INVALID_JOB_ID. The job has ended, or never existed.
 NO_SUCH_JOB = 2017
-#: Fields of which a changed state says that they are no longer what the record said.
+#: Fields that become unknown when the state changes.
 _MOVED = ("reason", "nodes", "node_count", "gpus_held", "started", "expected", "priority")
-#: States in which a job still has the nodes and the start that its record tells.
+#: States in which a job still has the nodes and start time of its record.
 _KEEPS = frozenset({"RUNNING", "SUSPENDED", "COMPLETING", "STOPPED", "SIGNALING", "RESIZING", "STAGE_OUT"})
 
 
 class RestQueue:
-    """Reads the queue; remembers the rows of the reading before, so that unchanged jobs stay the same objects.
+    """Reads the queue; remembers the rows of the last reading, so that unchanged jobs stay the same objects.
 
-    Rows are kept by the names that `/jobs/state/` has for them (`JobRecord.raw`), and told by their ids.
+    Rows are kept by their names in `/jobs/state/` (`JobRecord.raw`), and returned by their ids.
     """
 
     def __init__(self, client: RestClient, mono: Callable[[], float] = time.monotonic) -> None:
@@ -65,14 +65,14 @@ class RestQueue:
         """Ids of jobs that a screen shows: their records are read each time, as far as SINGLY goes."""
 
     def read(self) -> tuple[Mapping[str, Job], tuple[str, ...]]:
-        """All jobs by id, and what is not as new as the rest. Raises SourceFault."""
+        """All jobs by id, and warnings about outdated rows. Raises SourceFault."""
         if self._small or self._read_at is None:
             return self._whole(), ()
         states = self._states()
         now = self._mono()
         moved = {raw for raw, words in states.items() if not _stands(self._rows.get(raw), words)}
         self._lacking = {raw for raw in self._lacking if raw in states} | moved
-        # Too many to be asked for one by one: all of them sooner, at a third of the time that paying off takes.
+        # Too many to read individually: read all of them sooner, at a third of the amortisation time.
         early = self._read_at + (self._due_at - self._read_at) / 3
         if now >= self._due_at or (len(self._lacking) > SINGLY and now >= early):
             return self._whole(), ()
@@ -83,13 +83,13 @@ class RestQueue:
             found = fresh.get(raw)
             found = self._same(raw, found) if found is not None else self._rows.get(raw)
             if found is not None:
-                # A record read after the states may be ahead of them, and is then the truth.
+                # A record read after the states may be newer, and then counts.
                 rows[raw] = found if raw in fresh or _stands(found, words) else _moved_on(found, words)
         self.hidden = frozenset(_form(raw) for raw in states.keys() - rows.keys())
         return self._keep(rows), self._said(len(states) - len(rows), now - self._read_at)
 
     def _whole(self) -> Mapping[str, Job]:
-        """Every record, and how long that has to be paid off."""
+        """Read every record, and compute the amortisation time."""
         began, size = self._mono(), self._client.size
         records = read_all(self._client)
         cut = any(one.master is not None and alive(one.job_state) and tasks_of(one) is None for one in records)
@@ -102,7 +102,7 @@ class RestQueue:
         return self._keep(rows)
 
     def _keep(self, rows: dict[str, Job]) -> Mapping[str, Job]:
-        """Take these rows for the next time; the same mapping as before where nothing changed."""
+        """Keep these rows for the next reading; the same mapping as before if nothing changed."""
         self._count(rows)
         unchanged = len(rows) == len(self._rows) and all(self._rows.get(raw) is one for raw, one in rows.items())
         if not unchanged:
@@ -118,7 +118,7 @@ class RestQueue:
         return before if before == fresh else fresh
 
     def _count(self, rows: dict[str, Job]) -> None:
-        """Count the GPUs of those whose record did not tell how many they hold: a few a reading, each once."""
+        """Count the GPUs of jobs whose record lacks the number: a few in each reading, each once."""
         lacking = {raw: (one.nodes, one.started) for raw, one in rows.items() if one.gpus is None and one.nodes}
         self._counted = {raw: at for raw, at in self._counted.items() if lacking.get(raw) == at}
         for raw in [raw for raw in lacking if raw not in self._counted][:SINGLY]:
@@ -126,7 +126,7 @@ class RestQueue:
             rows[raw] = with_held(self._client, rows[raw])
 
     def _states(self) -> dict[str, Sequence[str]]:
-        """The states of all jobs and tasks that are alive."""
+        """The states of all live jobs and tasks."""
         found: dict[str, Sequence[str]] = {}
         answered = False
         for piece in self._client.pieces("jobs/state/", "jobs", States):
@@ -137,7 +137,7 @@ class RestQueue:
         return found
 
     def _wanted(self, states: Mapping[str, Sequence[str]]) -> list[str]:
-        """The numbers to ask for: of jobs that lack their record, then of those on the screen."""
+        """The job numbers to read: jobs without a record, then those on the screen."""
         shown = [raw for raw in states if (one := self._rows.get(raw)) is not None and one.id in self.shown]
         return list(dict.fromkeys(map(number_of, [*sorted(self._lacking), *shown])))[:SINGLY]
 
@@ -151,10 +151,10 @@ class RestQueue:
 
 
 def read_all(client: RestClient) -> list[JobRecord]:
-    """Every record that there is. Raises SourceFault; "empty" where there is no list of them."""
+    """Every record. Raises SourceFault; "empty" without a list of them."""
     records: list[JobRecord] = []
     answered = False
-    for piece in client.pieces(f"jobs/{FLAGS}", "jobs", Jobs, PATIENCE):
+    for piece in client.pieces(f"jobs/{FLAGS}", "jobs", Jobs, WHOLE_QUEUE_DEADLINES):
         answered = answered or piece.jobs is not None
         records += piece.jobs or ()
     if not answered:
@@ -163,12 +163,12 @@ def read_all(client: RestClient) -> list[JobRecord]:
 
 
 def read_some(client: RestClient, numbers: Sequence[str]) -> dict[str, Job]:
-    """The jobs of these numbers by their raw names, of an array all its tasks, each asked for alone; what is unknown
-    is left out."""
+    """The jobs of these numbers by their raw names, all tasks for an array, each read individually; unknown ones are
+    left out."""
     found: dict[str, Job] = {}
     for number in numbers:
         if not whole(number):
-            continue  # no number is no job, and it would stand in a path
+            continue  # not a job's number, and it would become part of a path
         try:
             records = client.get(f"job/{number}{FLAGS}", Jobs).jobs or []
         except RestRefusal as error:
@@ -184,7 +184,7 @@ def read_some(client: RestClient, numbers: Sequence[str]) -> dict[str, Job]:
 
 
 def with_held(client: RestClient, job: Job) -> Job:
-    """The job with the GPUs that it holds, where its record did not tell how many: FLAGS leaves out gres_detail."""
+    """The job with the number of its GPUs if its record lacks it: FLAGS leaves out gres_detail."""
     if job.gpus is not None or job.nodes is None or job.state in WAITING:
         return job
     try:
@@ -201,19 +201,19 @@ def number_of(job: str) -> str:
 
 
 def _form(raw: str) -> str:
-    """How the id may read of a job that only its raw name is known of: a task that starts, and a part, get a number of
-    their own there, whatever the number of what they are of."""
+    """The possible id of a job of which only the raw name is known: a starting task, and a part, get a number of their
+    own there, independent of the array or job that they belong to."""
     head = number_of(raw)
     return raw if head == raw else f"*{raw.removeprefix(head)}"
 
 
 def _stands(row: Job | None, words: Sequence[str]) -> bool:
-    """Whether a row says what its state is now."""
+    """Whether a row agrees with its current state."""
     return row is not None and row.state == state_word(words)
 
 
 def _moved_on(before: Job, words: Sequence[str]) -> Job:
-    """A job whose state is new and whose record is not: what the old state said of it is unknown now."""
+    """A job with a new state and an old record: what depends on the old state is unknown now."""
     word = state_word(words)
     lost = () if word in _KEEPS and before.started is not None else _MOVED
     changes: dict[str, object] = dict.fromkeys(lost)

@@ -1,8 +1,8 @@
-"""From a frozen Change to the calls of slurmrestd. Pure: it asks nothing and looks nothing up.
+"""Turns a frozen Change into calls of slurmrestd. Pure: it sends and reads nothing.
 
-What each call really takes was seen on living daemons (24.11.5 with v0.0.40 to 42, 26.05.5 with v0.0.42 to 45): one
-update of many nodes takes their names as a list; `{"requeue": true}` sets whether a job may be requeued and requeues
-nothing; without `Incomplete` a requeue also reruns jobs that have ended; a change of a task of an array is refused.
+Verified on running daemons (24.11.5 with v0.0.40 to 42, 26.05.5 with v0.0.42 to 45): one update of many nodes takes
+their names as a list; `{"requeue": true}` sets whether a job may be requeued and requeues nothing; without `Incomplete`
+a requeue also reruns jobs that have ended; a change of an array task is refused.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _REQUEUE: Mapping[Any, list[str]] = {
 
 
 class RestRequest(Struct, frozen=True, kw_only=True):
-    """One call: what is sent, and the targets it is for."""
+    """One call and its targets."""
 
     method: str
     path: str
-    """Behind the version."""
+    """The path after the version."""
     body: Mapping[str, Any]
     targets: tuple[str, ...]
 
     @property
     def sent(self) -> bytes:
-        """The body as it is sent."""
+        """The body as sent."""
         return msgspec.json.encode(self.body)
 
 
-def orders(change: Change) -> list[RestRequest]:
+def requests_of(change: Change) -> list[RestRequest]:
     """Each call, in order and as few as they can be. Everything is checked before the first one is made: this is the
     last door. Raises ValueError for a Change that is not plain, or that slurmrestd cannot do."""
     names, operation = checked(change), operation_of(change)

@@ -1,4 +1,4 @@
-"""The road of slurmrestd: readers of all of a kind, and reads of what is named."""
+"""The transport of slurmrestd: readers of one kind, and reads of named objects."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from collectors.clean import clean, decode
 from collectors.decoding import from_json
 from collectors.model import Facts, Job, JobDetail, Node, Operation, SourceFault
 from collectors.nodeset import names_in
-from collectors.racks import nowhere, rack_of
+from collectors.racks import no_rack, rack_of
 from collectors.slurm import SlurmSettings, transport
 from collectors.slurm.commands.controller import detail
 from collectors.slurm.fields import whole
-from collectors.slurm.transport import About, FewByName
+from collectors.slurm.transport import ReadsSmallKindsByName, TransportInfo
 
 from . import answers, rights
 from .client import Pings, RestClient, RestEnvelope, RestRefusal, RestServer
@@ -28,9 +28,9 @@ from .queue import NO_SUCH_JOB, SINGLY, RestQueue, number_of, read_all, read_som
 
 
 class RestReader:
-    """One kind of facts, over a connection of its own."""
+    """Reads one kind of facts, over a connection of its own."""
 
-    shelf = None
+    shared_cache = None
 
     def __init__(self, kind: str, settings: SlurmSettings) -> None:
         self.size: int | None = None
@@ -47,11 +47,11 @@ class RestReader:
             "reservations": self._reservations,
             "diag": self._diag,
             "control": lambda client: Facts(control=answers.control(client.controllers(client.get("ping/", Pings)))),
-            "rights": lambda client: Facts(rights=rights.read(client, user_of(settings))),
+            "rights": lambda client: Facts(rights=rights.read_rights(client, user_of(settings))),
         }[kind]
 
     def read(self) -> Facts:
-        """Ask for all of it. Raises SourceFault."""
+        """Read all rows. Raises SourceFault."""
         client = self._opened()
         before = client.size
         try:
@@ -60,11 +60,11 @@ class RestReader:
             self.size = client.size - before
 
     def show(self, ids: frozenset[str]) -> None:
-        """The jobs that a screen shows now: their records are read each time, those of others seldomer."""
+        """Set the jobs on the screen: their records are read each time, those of others less often."""
         self._shown = ids
 
     def close(self) -> None:
-        """End what is being asked; may be called by another thread."""
+        """End a running request; another thread may call this."""
         self._closed = True
         if self._client is not None:
             self._client.close()
@@ -78,7 +78,7 @@ class RestReader:
 
     def _all_nodes(self, client: RestClient) -> Facts:
         rule = self._settings.racks
-        rack = rack_of(rule) or nowhere
+        rack = rack_of(rule) or no_rack
         found: dict[str, Node] = {}
         for record in _records(client):
             fresh = answers.node(record, rack)
@@ -117,7 +117,7 @@ class RestReader:
         return Facts(diag=answers.diag(found, user_of(self._settings)))
 
 
-class RestRoad(FewByName):
+class RestTransport(ReadsSmallKindsByName):
     """Reads through slurmrestd."""
 
     name = "rest"
@@ -134,37 +134,37 @@ class RestRoad(FewByName):
 
     def unsupported(self, what: str | Operation, of: str = "all") -> str | None:
         """Why it cannot do that here. Asks for the version, once. Raises SourceFault."""
-        return transport.unsupported(self.name, what, self._client.there(), of)
+        return transport.unsupported(self.name, what, self._client.server_info(), of)
 
     def reader(self, kind: str) -> RestReader:
         """A new reader of all of one kind."""
         return RestReader(kind, self._settings)
 
-    def about(self) -> About:
-        """What answers there, and whether its controller does. Raises SourceFault."""
+    def about(self) -> TransportInfo:
+        """Probe what responds there, and whether its controller does. Raises SourceFault."""
         answer = self._client.controllers(self._client.ping())
         slurm = answer.meta.slurm if answer.meta is not None else None
         if not answer.up():
             raise SourceFault("refused", f"{self._client.where} is there, its controller is not", "is slurmctld up?")
-        return About(
-            road=self.name,
+        return TransportInfo(
+            transport=self.name,
             where=self._client.where,
             version=clean(slurm.release) if slurm is not None and slurm.release else None,
-            parser=f"v0.0.{self._client.there().parser}",
+            parser=f"v0.0.{self._client.server_info().parser}",
             user=user_of(self._settings),
         )
 
     def read_nodes(self, names: Sequence[str]) -> Mapping[str, Node]:
-        """The nodes of these names as they are now, out of all.
+        """The nodes of these names as they are now, from all nodes.
 
-        Asked for alone, a node tells what of it is allocated as it was when somebody last asked for all (24.11, 26.05).
+        Read alone, a node has the allocation of the last read of all nodes (24.11, 26.05).
         """
         wanted = frozenset(names)
-        rack = rack_of(self._settings.racks) or nowhere
+        rack = rack_of(self._settings.racks) or no_rack
         return {one.name: answers.node(one, rack) for one in _records(self._client) if one.name in wanted}
 
     def read_jobs(self, ids: Sequence[str]) -> Mapping[str, Job]:
-        """The jobs of these ids as they are now: one by one while they are few, else out of all."""
+        """The jobs of these ids as they are now: individually if they are few, else from all jobs."""
         wanted = frozenset(ids)
         numbers = list(dict.fromkeys(map(number_of, ids)))
         if len(numbers) > SINGLY:
@@ -172,7 +172,7 @@ class RestRoad(FewByName):
         return {one.id: one for one in read_some(self._client, numbers).values() if one.id in wanted}
 
     def read_jobs_on(self, nodes: Sequence[str]) -> Mapping[str, Job]:
-        """The jobs that hold one of these nodes now: slurmrestd tells them only among all others."""
+        """The jobs on these nodes now: slurmrestd lists them only among all others."""
         wanted = frozenset(nodes)
         placed = (one for one in read_all(self._client) if one.nodes and not wanted.isdisjoint(names_in(one.nodes)))
         return {one.id: with_held(self._client, one) for _, one in listed(placed, None)}
@@ -183,7 +183,7 @@ class RestRoad(FewByName):
         if not whole(base):
             raise _gone(job)
         try:
-            # Asked as a whole: the record of an array holds each of its tasks.
+            # Read undecoded: the record of an array holds each of its tasks.
             records = self._client.get(f"job/{base}", _Details).jobs or []
         except RestRefusal as error:
             if error.has(NO_SUCH_JOB):
@@ -197,7 +197,7 @@ class RestRoad(FewByName):
 
 
 def _records(client: RestClient) -> list[answers.NodeRecord]:
-    """All nodes. Raises SourceFault; "empty" when there is not one."""
+    """All nodes. Raises SourceFault; "empty" without a single one."""
     pieces = client.pieces("nodes/", "nodes", answers.Nodes)
     records = [record for piece in pieces for record in piece.nodes or ()]
     if not records:
@@ -206,13 +206,13 @@ def _records(client: RestClient) -> list[answers.NodeRecord]:
 
 
 class _Details(RestEnvelope):
-    """GET /job/ID: only the record that is wanted becomes values."""
+    """GET /job/ID: only the requested record is decoded."""
 
     jobs: list[msgspec.Raw] | None = None
 
 
 def _stands_for(record: JobRecord, job: str) -> bool:
-    """Whether the record of tasks that wait is that of this one."""
+    """Whether this record of waiting tasks contains this task."""
     if record.master is None or job.partition("_")[0] != record.master:
         return False
     tasks = tasks_of(record)
@@ -224,7 +224,7 @@ def _gone(job: str) -> SourceFault:
 
 
 def user_of(settings: SlurmSettings) -> str | None:
-    """Whom Slurm sees behind slurmrestd: whom the token is for, or on a socket whoever slurmrestd runs as."""
+    """The user that Slurm sees behind slurmrestd: the token's, or on a socket the one that slurmrestd runs as."""
     tokens = RestServer.of(settings).tokens
     if settings.user:
         return settings.user

@@ -1,4 +1,4 @@
-"""What Slurm lets the user behind slurmrestd change: from slurmdbd's levels, and from v0.0.45 on who SlurmUser is."""
+"""What Slurm lets slurmrestd's user change: from slurmdbd's levels, and from v0.0.45 on from SlurmUser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collectors.model import Rights, SourceFault
 
 from .client import RestClient, RestEnvelope
 
-#: From this data parser on slurmrestd tells slurmctld's configuration.
+#: The first data parser with slurmctld's configuration.
 _CONF = 45
 
 
@@ -42,8 +42,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@$-]*")
 _LEVELS = {"Administrator": (True, True), "Operator": (False, True), "None": (False, False), "Not Set": (False, False)}
 
 
-def read(client: RestClient, user: str | None) -> Rights:
-    """The rights of this user. Raises nothing: `why` says what kept it from knowing."""
+def read_rights(client: RestClient, user: str | None) -> Rights:
+    """The rights of this user. Raises nothing: `why` tells why they are unknown."""
     if user is None:
         return Rights(user="?", level="unknown", why="slurmrestd does not tell whom it asks as")
     try:
@@ -58,14 +58,14 @@ def _of(client: RestClient, user: str) -> Rights:
         return Rights(user=name, level="unknown", why="slurmrestd cannot be asked for such a name")
     if user == "root":
         return Rights(user=name, level="root", nodes=True, jobs=True, why="root")
-    there = client.there()
-    told = there.parser is not None and there.parser >= _CONF
+    server_info = client.server_info()
+    told = server_info.parser is not None and server_info.parser >= _CONF
     if told:
         conf = client.get("conf", _Configuration).slurm_conf
         if conf is not None and conf.slurm_user == user:
             return Rights(user=name, level="SlurmUser", nodes=True, jobs=True, why="slurmrestd: conf")
         told = conf is not None and bool(conf.slurm_user)
-    if not there.slurmdbd:
+    if not server_info.slurmdbd:
         if told:
             return Rights(
                 user=name, level="no admin", nodes=False, jobs=False, why="no slurmdbd, so nobody has a level"

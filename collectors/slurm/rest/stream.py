@@ -1,8 +1,8 @@
 """Decodes a large answer while it arrives, a few hundred records at a time.
 
-An answer of 84 MB (10,000 jobs) decoded at once would hold Python's lock for a quarter of a second, and all of it would
-lie in memory. So it is cut between two records: where one ends and the next one opens with the same first key. Nobody's
-text can forge that place, since a quote within a string has a backslash before it.
+Decoding 84 MB (10,000 jobs) at once would hold the GIL for a quarter of a second and keep all of it in memory. So the
+answer is cut between two records: where one ends and the next opens with the same first key. Text of users cannot forge
+that place, since a quote within a string is escaped by a backslash.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from collectors.model import SourceFault
 
 A = TypeVar("A")
 
-#: Bytes decoded at once: about a millisecond of Python's lock.
+#: Bytes decoded at once: about a millisecond of the GIL.
 PIECE = 1 << 20
-#: Most bytes that are kept because no record ends among them; a record is 8 KB.
+#: Most bytes kept without the end of a record; a record is 8 KB.
 MOST = 64 << 20
 _HEAD = re.compile(rb'"(?P<key>\w+)"\s*:\s*\[(?P<gap>\s*)(?P<open>\{\s*"\w+"\s*:)')
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 class Pieces(Generic[A]):
-    """An answer whose list stands under `key`, as a sequence of answers of the type `kind` with a part of it each.
+    """An answer with its list under `key`, as a sequence of answers of type `kind` with a part of the list each.
 
-    The last of them also has what stands behind the list (`errors`).
+    The last one also has the fields after the list (`errors`).
     """
 
     def __init__(self, key: str, kind: type[A], most: int = MOST) -> None:
@@ -41,7 +41,7 @@ class Pieces(Generic[A]):
         """Bytes taken so far."""
 
     def take(self, chunks: Iterable[bytes]) -> Iterable[A]:
-        """Decode what arrives. Raises SourceFault("malformed") where it is not what it should be."""
+        """Decode chunks as they arrive. Raises SourceFault("malformed") for an invalid answer."""
         buffer, mark = bytearray(), b""
         for chunk in chunks:
             self.size += len(chunk)
@@ -59,7 +59,7 @@ class Pieces(Generic[A]):
         yield self._some(bytes(buffer))
 
     def _mark(self, buffer: bytearray) -> bytes:
-        """What stands between two records; nothing where the list cannot be found: then it is decoded at once."""
+        """The separator of two records; empty if the list is not found: then the answer is decoded at once."""
         for match in _HEAD.finditer(buffer, 0, 4096):
             if match["key"] == self._key:
                 return b"}," + match["gap"] + match["open"]
@@ -69,7 +69,7 @@ class Pieces(Generic[A]):
         try:
             return self._one(piece)
         except UnicodeDecodeError:
-            # Names are bytes of anybody's choice: what is not UTF-8 becomes the escape that `clean` would show.
+            # Users choose the bytes of names: text that is not UTF-8 becomes the escape that `clean` would show.
             text = _NOT_UTF8.sub(lambda match: f"\\\\u{ord(match[0]):04x}", decode(piece))
             return self._one(text.encode())
 

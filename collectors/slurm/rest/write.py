@@ -1,7 +1,7 @@
-"""All that writes over slurmrestd, and nothing else: a frozen Change becomes calls (`orders` says which).
+"""The only code that writes over slurmrestd: a frozen Change becomes the calls of `requests`.
 
-Only `collectors.slurm.commands.write` may import this module; a test holds that. A call is sent once. Where no answer
-came it may have been done: what came of it, the next reading says. A body tells of errors whatever its status says.
+Only `collectors.slurm.writers` may import this module; a test enforces it. A call is sent once. Without an answer it
+may have been executed: the next reading shows the result. The body reports errors whatever the status.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.model import Change, Sent, SourceFault
 from collectors.slurm import SlurmSettings
-from collectors.slurm.commands.write import DEADLINE_S, NO_REFUSAL, doubtful
+from collectors.slurm.commands.write import DEADLINE_S, NOT_A_REFUSAL, is_doubtful
 from collectors.slurm.transport import unsupported_targets
 
-from .client import Error, RestClient, RestEnvelope, RestRefusal, RestUnsent, there_at
-from .requests import RestRequest, orders
+from .client import Error, RestClient, RestEnvelope, RestRefusal, RestUnsent, server_info_of
+from .requests import RestRequest, requests_of
 
 _JOB = re.compile(r"JobId=([0-9_+]+)")
-#: Said of a job to cancel that is gone: scancel is silent about it, since it is as was wished.
+#: Errors for cancelling a job that is gone: as with scancel, that is no failure.
 _GONE = frozenset({2017, 2021})
-#: After these nobody can say whether the controller has done it.
+#: After these it is unknown whether the controller executed the call.
 _GATEWAYS = frozenset({502, 504})
-#: Numbers of what concerns the controller or the token: the next call would fare alike.
+#: Errors of the controller or the token: the next call would fail too.
 _TO_ALL = frozenset({1007, 1801, 1802, 1803, 2185, 5005})
-#: Numbers of what concerns the caller's rights: alike for all nodes, but not for jobs, of which some may be their own.
+#: Errors of the controller or the token: the next call would fail too.
 _RIGHTS = frozenset({2002, 2010})
 
 
@@ -42,15 +42,15 @@ class _WriteStatus(Struct, gc=False):
     error: _What | None = None
 
 
-class Done(RestEnvelope):
-    """The answer to a change: `status` names the jobs that could not be cancelled."""
+class ChangeAnswer(RestEnvelope):
+    """The answer to a change: `status` lists the jobs that could not be cancelled."""
 
     status: list[_WriteStatus] | None = None
     warnings: list[Error] | None = None
 
 
 class RestWriter:
-    """Writes through slurmrestd. Keeps nothing between calls."""
+    """Writes through slurmrestd. Keeps no state between calls."""
 
     name = "rest"
 
@@ -60,18 +60,18 @@ class RestWriter:
 
     def unsupported_targets(self, change: Change) -> Mapping[str, str]:
         """Target to why slurmrestd cannot do that to it. Raises SourceFault where its version is not told."""
-        return unsupported_targets(self.name, change, there_at(self._settings, self._deadline_s))
+        return unsupported_targets(self.name, change, server_info_of(self._settings, self._deadline_s))
 
     def commands(self, change: Change) -> Sequence[tuple[str, ...]]:
         """Method, path and body of each call; never the token. Raises ValueError, SourceFault."""
-        return tuple(self._argv(order, self._parser()) for order in orders(change))
+        return tuple(self._argv(order, self._parser()) for order in requests_of(change))
 
     def send(self, change: Change) -> Sequence[Sent]:
-        """Send them in order; after one that the controller or the caller's rights failed, the rest is left out."""
-        asked = orders(change)
+        """Send them in order; stop after one that failed because of the controller or the caller's rights."""
+        asked = requests_of(change)
         parser = self._parser()
         ended: list[Sent] = []
-        # A fresh connection: one that was kept may be dead, and a call into it would be in doubt.
+        # A new connection: a kept one may be dead, and a call into it would be in doubt.
         client = RestClient(self._settings, self._deadline_s)
         try:
             for order in asked:
@@ -83,14 +83,14 @@ class RestWriter:
         return tuple(ended)
 
     def _parser(self) -> int | None:
-        return there_at(self._settings, self._deadline_s).parser
+        return server_info_of(self._settings, self._deadline_s).parser
 
     @staticmethod
     def _argv(order: RestRequest, parser: int | None) -> tuple[str, ...]:
         return (order.method, f"/slurm/v0.0.{parser}/{order.path}", order.sent.decode())
 
     def _one(self, client: RestClient, order: RestRequest, parser: int | None) -> Sent:
-        """What came of one call."""
+        """Send one call and return its result."""
         began = time.monotonic()
         argv = self._argv(order, parser)
         rc: int | None = 0
@@ -98,29 +98,29 @@ class RestWriter:
         fatal = False
         said: list[str] = []
         try:
-            answer = client.change(order.method, argv[1], order.sent, Done)
+            answer = client.change(order.method, argv[1], order.sent, ChangeAnswer)
             errors = tuple(answer.errors or ())
             said = [str(one) for one in answer.warnings or ()]
             refused = _named(order, answer.status or ())
             code = 200
         except RestUnsent as error:
-            # The server never saw it: that much is certain, for every target.
+            # The server never saw it: a certain failure for every target.
             said, rc, errors, code = [str(error.fault)], 127, (), 0
             refused, fatal = dict.fromkeys(order.targets, str(error.fault)), True
         except RestRefusal as error:
             errors, code, rc = error.errors, error.code, 1
             if error.fault.kind == "auth" and error.of_token:
-                # Whoever it does not know changes nothing: that much is certain, for every target.
+                # An unknown caller changes nothing: a certain failure for every target.
                 said, errors = [str(error.fault)], ()
                 refused, fatal = dict.fromkeys(order.targets, said[0]), True
             elif not errors:
                 said = [str(error.fault)]
-                # Below 500 it was not even handed on; what broke inside, nobody can say how far it came.
+                # Below 500 it was not passed on; after an internal error its progress is unknown.
                 refused, fatal = (dict.fromkeys(order.targets, said[0]), True) if code < 500 else ({}, False)
                 rc = rc if code < 500 else None
         except SourceFault as error:
             said, rc, errors, code = [f"{error.fault}; it may have been done"], None, (), 0
-        if done := [one for one in errors if NO_REFUSAL in str(one)]:
+        if done := [one for one in errors if NOT_A_REFUSAL in str(one)]:
             said, errors = [*said, *map(str, done)], tuple(one for one in errors if one not in done)
             rc = 0 if not errors else rc
         if errors or refused:
@@ -129,14 +129,14 @@ class RestWriter:
             alike = _TO_ALL if order.path.startswith("job/") else _TO_ALL | _RIGHTS
             refused |= _refusals(order, errors)
             fatal = fatal or (len(refused) == len(order.targets) and any(one.error_number in alike for one in errors))
-        if code in _GATEWAYS or any(doubtful(str(one)) for one in errors):
+        if code in _GATEWAYS or any(is_doubtful(str(one)) for one in errors):
             rc, refused, fatal = None, {}, False
         return Sent(argv=argv, targets=order.targets, rc=rc, err="\n".join(said), took_s=time.monotonic() - began,
                     refused=refused, fatal=fatal)  # fmt: skip
 
 
 def _named(order: RestRequest, status: Sequence[_WriteStatus]) -> dict[str, str]:
-    """The jobs that could not be cancelled, but for those that are gone already."""
+    """The jobs that could not be cancelled, except those that are gone already."""
     wanted = frozenset(order.targets)
     return {
         one.step_id: clean(one.error.string or f"error {one.error.code}")
@@ -146,9 +146,9 @@ def _named(order: RestRequest, status: Sequence[_WriteStatus]) -> dict[str, str]
 
 
 def _refusals(order: RestRequest, errors: Sequence[Error]) -> dict[str, str]:
-    """Target to what was said against it, for those it is certain of.
+    """Target to its error, for targets that certainly failed.
 
-    An error that names nobody is certain for one target, and for all when it speaks of the caller or the controller.
+    An error without a name is certain for a single target, and for all if it concerns the caller or the controller.
     """
     wanted = frozenset(order.targets)
     found: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""The same Slurm over every road and every data parser: the same facts, field by field, but for what is listed."""
+"""The same Slurm over every transport and every data parser: the same facts, field by field, but for what is listed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import rights
 from collectors.slurm.rest import queue
 from collectors.slurm.rest.client import RestServer
-from collectors.slurm.sources import open_road
-from collectors.slurm.transport import Road
+from collectors.slurm.sources import open_by_name
+from collectors.slurm.transport import SlurmTransport
 
 from . import rest
 from .conftest import running
 from .place import wait_for
-from .roads import ALLOWED, PARSERS, ROWS, differences, known, rows, settings, strange
 from .roots import SUITES
 from .scene import HOSTILE_NAMES, furnish
 from .slurm import Lab
+from .transports import ALLOWED, PARSERS, ROWS, differences, known, rows, settings, strange
 
 EACH = [(suite, parser) for suite in SUITES for parser in PARSERS[suite]]
 _SEEN: set[tuple[str, str]] = set()
@@ -59,20 +59,20 @@ def path(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("kind", ROWS)
 def test_every_data_parser_tells_the_same_as_the_commands(lab: Lab, kind: str) -> None:
     chosen = settings(lab)
-    cli = open_road("cli", "lab", chosen)
+    cli = open_by_name("cli", "lab", chosen)
     for parser in PARSERS[lab.suite]:
         with known(parser):
-            road = open_road("rest", "lab", chosen)
+            transport = open_by_name("rest", "lab", chosen)
 
-            def wrong(road: Road = road, parser: int = parser) -> str:
-                found = differences(rows(cli, kind), rows(road, kind))
+            def wrong(transport: SlurmTransport = transport, parser: int = parser) -> str:
+                found = differences(rows(cli, kind), rows(transport, kind))
                 _SEEN.update((kind, field) for _, field in found)
                 left = strange(kind, parser, found)
                 return f"{parser}: {dict(list(left.items())[:5])}" if left else ""
 
             # Between two readings the machine moves on: a forecast, a load.
             wait_for(wrong, 60)
-            assert road.about().parser == f"v0.0.{parser}"
+            assert transport.about().parser == f"v0.0.{parser}"
 
 
 def test_every_difference_that_is_allowed_is_there() -> None:
@@ -81,39 +81,39 @@ def test_every_difference_that_is_allowed_is_there() -> None:
 
 
 def test_what_is_asked_for_by_name_is_the_same(lab: Lab) -> None:
-    cli, road = open_road("cli", "lab", settings(lab)), open_road("rest", "lab", settings(lab))
+    cli, transport = open_by_name("cli", "lab", settings(lab)), open_by_name("rest", "lab", settings(lab))
     jobs = rows(cli, "jobs")
     running_now = next(job for job in jobs.values() if job.name == "train-llm")
     sweep = [key for key, job in jobs.items() if job.name == "sweep"]
     few = [running_now.id, "99999", *sweep]
 
     def named(ids: list[str]) -> Mapping[str, Job]:
-        """Without what the commands alone are asked for by name (`road.LIMITS`)."""
+        """Without what the commands alone are asked for by name (`transport.LIMITS`)."""
         return {key: replace(job, nice=None, excluded=None) for key, job in cli.read_jobs(ids).items()}
 
-    wait_for(lambda: str(differences(named(few), road.read_jobs(few)) or ""), 60)
-    wait_for(lambda: str(differences(named(list(jobs)), road.read_jobs(list(jobs))) or ""), 60)
+    wait_for(lambda: str(differences(named(few), transport.read_jobs(few)) or ""), 60)
+    wait_for(lambda: str(differences(named(list(jobs)), transport.read_jobs(list(jobs))) or ""), 60)
     names = ["gpu0001", "gpu0012", "gpu9999"]
-    wait_for(lambda: str(differences(cli.read_nodes(names), road.read_nodes(names)) or ""), 60)
-    assert set(road.read_jobs_on(["gpu0001", "gpu0009"])) == set(cli.read_jobs_on(["gpu0001", "gpu0009"])) != set()
-    assert road.read_jobs_on(["gpu0016"]) == {}
+    wait_for(lambda: str(differences(cli.read_nodes(names), transport.read_nodes(names)) or ""), 60)
+    assert set(transport.read_jobs_on(["gpu0001", "gpu0009"])) == set(cli.read_jobs_on(["gpu0001", "gpu0009"])) != set()
+    assert transport.read_jobs_on(["gpu0016"]) == {}
     patterns = next(job for job in jobs.values() if job.name == "patterns")
     assert cli.job_detail(patterns.id).stdout == f"/tmp/patterns-{patterns.id}.root"
     for job in (running_now.id, sweep[0], sweep[-1], patterns.id):
-        assert road.job_detail(job) == cli.job_detail(job)
+        assert transport.job_detail(job) == cli.job_detail(job)
     with pytest.raises(SourceFault, match="Slurm shows no job 99999"):
-        road.job_detail("99999")
+        transport.job_detail("99999")
 
 
 def test_names_that_would_steer_are_shown_as_they_are_by_command(lab: Lab) -> None:
-    names = {job.name for job in rows(open_road("rest", "lab", settings(lab)), "jobs").values()}
+    names = {job.name for job in rows(open_by_name("rest", "lab", settings(lab)), "jobs").values()}
     assert len(names) > len(HOSTILE_NAMES) and names == {
-        job.name for job in rows(open_road("cli", "lab", settings(lab)), "jobs").values()
+        job.name for job in rows(open_by_name("cli", "lab", settings(lab)), "jobs").values()
     }
 
 
 def test_the_controllers_figures(lab: Lab) -> None:
-    one, other = (open_road(name, "lab", settings(lab)).reader("diag").read().diag for name in ("cli", "rest"))
+    one, other = (open_by_name(name, "lab", settings(lab)).reader("diag").read().diag for name in ("cli", "rest"))
     assert one is not None and other is not None
     assert (one.since, one.server_threads) == (other.since, other.server_threads)
     assert other.user_calls.keys() == one.user_calls.keys() and other.user_calls["root"] >= one.user_calls["root"]
@@ -125,7 +125,7 @@ def test_rights_are_those_that_the_commands_tell(lab: Lab, tmp_path: Path, user:
     token.touch(mode=0o600)
     token.write_text(rest.token(lab, user))
     chosen = SlurmSettings(transport="rest", url=rest.url(lab), token_file=str(token))
-    found = open_road("rest", "lab", chosen).reader("rights").read().rights
+    found = open_by_name("rest", "lab", chosen).reader("rights").read().rights
     told = rights.read((), 20.0, user if user != "root" else None)
     assert found is not None
     assert (found.user, found.level, found.nodes, found.jobs) == (told.user, told.level, told.nodes, told.jobs)
@@ -133,15 +133,15 @@ def test_rights_are_those_that_the_commands_tell(lab: Lab, tmp_path: Path, user:
 
 def test_a_token_is_made_where_none_is_named(lab: Lab) -> None:
     chosen = SlurmSettings(transport="rest", url=rest.url(lab), user="bob")
-    road = open_road("rest", "lab", chosen)
-    assert road.about().user == "bob" and len(rows(road, "nodes")) == 16
+    transport = open_by_name("rest", "lab", chosen)
+    assert transport.about().user == "bob" and len(rows(transport, "nodes")) == 16
 
 
 def test_states_alone_keep_the_queue_true(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two whole readings of a large queue: what is new, started, held or gone, by its own id."""
     monkeypatch.setattr(queue, "SMALL", 0)
-    cli, road = open_road("cli", "lab", settings(lab)), open_road("rest", "lab", settings(lab))
-    reader = road.reader("jobs")
+    cli, transport = open_by_name("cli", "lab", settings(lab)), open_by_name("rest", "lab", settings(lab))
+    reader = transport.reader("jobs")
     assert reader.read().warnings == () and (reader.size or 0) > 100_000
 
     def alike() -> str:

@@ -1,6 +1,6 @@
-"""The roads to one living Slurm side by side: what differs between them, and what a poll over each costs.
+"""The transports to one living Slurm side by side: what differs between them, and what a poll over each costs.
 
-`python3 -m tests.lab.roads [SUITE...]` writes the table of docs/slurm.md anew.
+`python3 -m tests.lab.transports [SUITE...]` writes the table of docs/slurm.md anew.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from collectors.slurm import SlurmSettings, operations
 from collectors.slurm.rest import client
-from collectors.slurm.sources import open_road
-from collectors.slurm.transport import KINDS, Road, There, unsupported
+from collectors.slurm.sources import open_by_name
+from collectors.slurm.transport import KINDS, ServerInfo, SlurmTransport, unsupported
 from console.actions.registry import ACTIONS as ROWS
 
 from . import rest
@@ -30,8 +30,8 @@ from .slurm import Lab
 ACTIONS = {one.id: one.operation for one in ROWS if isinstance(one.operation, operations.SlurmOperation)}
 
 PAGE = Path(__file__).parents[2] / "docs" / "slurm.md"
-BEGIN, END = "<!-- table: written by tests/lab/roads.py -->", "<!-- end of the table -->"
-#: The data parsers that each version has; tests/lab/test_roads_lab.py reads with every one.
+BEGIN, END = "<!-- table: written by tests/lab/transports.py -->", "<!-- end of the table -->"
+#: The data parsers that each version has; tests/lab/test_transports_lab.py reads with every one.
 PARSERS = {"trixie": (42, 41, 40), "forky": (45, 44, 43, 42)}
 #: Kinds that are one row for each of their names; the others are figures of a moment, or of whoever asks.
 ROWS = ("nodes", "jobs", "partitions", "reservations")
@@ -71,9 +71,9 @@ def known(*parsers: int) -> Iterator[None]:
     client.RestServer.forget()
 
 
-def rows(road: Road, kind: str) -> Mapping[str, Any]:
+def rows(opened: SlurmTransport, kind: str) -> Mapping[str, Any]:
     """All rows of a kind, read anew."""
-    reader = road.reader(kind)
+    reader = opened.reader(kind)
     found: Mapping[str, Any] = getattr(reader.read(), kind)
     reader.close()
     return found
@@ -106,15 +106,15 @@ def strange(kind: str, parser: int, found: Mapping[tuple[str, str], Any]) -> dic
 
 def column(lab: Lab, transport: str) -> tuple[str, dict[str, str]]:
     """The head of a column, and its lines: what the second reading costs, whether it can, or why not."""
-    road = open_road(transport, "lab", settings(lab, transport))
-    about = road.about()
-    there = client.there_at(settings(lab)) if transport == "rest" else There(slurmdbd=True)
+    opened = open_by_name(transport, "lab", settings(lab, transport))
+    about = opened.about()
+    there = client.server_info_of(settings(lab)) if transport == "rest" else ServerInfo(slurmdbd=True)
     cells: dict[str, str] = {}
     for kind in KINDS:
         if (why := unsupported(transport, kind, there)) is not None:
             cells[kind] = f"no: {why}"
             continue
-        reader = road.reader(kind)
+        reader = opened.reader(kind)
         reader.read()
         if kind == "rights":  # how many questions that is depends on who asks
             cells[kind] = "yes"
@@ -132,7 +132,7 @@ def column(lab: Lab, transport: str) -> tuple[str, dict[str, str]]:
 
 
 def table(columns: Mapping[str, Mapping[str, str]]) -> str:
-    """As Markdown: a line a read and an action, a column a version and road."""
+    """As Markdown: a line a read and an action, a column a version and transport."""
     lines = [f"| | {' | '.join(columns)} |", f"|---{'|---' * len(columns)}|"]
     for what in (*KINDS, *ACTIONS):
         name = f"read {what}" if what in KINDS else what
@@ -141,7 +141,7 @@ def table(columns: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def main() -> None:
-    """Read over every road of every version, and write the table."""
+    """Read over every transport of every version, and write the table."""
     columns: dict[str, Mapping[str, str]] = {}
     for suite in sys.argv[1:] or SUITES:
         with Lab(suite, nodes=64, restd=True, accounting=True) as lab:

@@ -1,4 +1,4 @@
-"""The six sources over whatever road is configured, and what stands in where a road cannot."""
+"""The six sources over whatever transport is configured, and what stands in where a transport cannot."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collectors.slurm import SlurmSettings, transport
 from collectors.slurm.commands import controller
 from collectors.slurm.commands import jobs as cli_jobs
 from collectors.slurm.commands import nodes as cli_nodes
-from collectors.slurm.commands.commands_transport import CliRoad
+from collectors.slurm.commands.commands_transport import CliTransport
 from collectors.slurm.commands.jobs import COLUMNS, NAMED
 from collectors.slurm.native import facts as native_facts
 from collectors.slurm.native import jobs as native_jobs
 from collectors.slurm.rest import answers
 from collectors.slurm.rest import jobs as rest_jobs
-from collectors.slurm.sources import LentSource, Roads, open_roads, open_sources, open_transport
+from collectors.slurm.sources import FallbackTransport, SharedSlurmSource, open_sources, open_transport, open_transports
 from collectors.slurm.transport import KINDS, OPTIONAL, TransportLimit
 from console.ingest.poller import Lends
 from tests.make import VERSIONS, Commands, line, named_row, play, row, squeue
@@ -27,8 +27,8 @@ from tests.restd import StandIn, number, record
 def blind(monkeypatch):
     """slurmrestd can tell no reservations and no detail of a job."""
     more = (
-        TransportLimit(road="rest", what="reservations", why="it is blind"),
-        TransportLimit(road="rest", what="job_detail", why="so"),
+        TransportLimit(transport="rest", what="reservations", why="it is blind"),
+        TransportLimit(transport="rest", what="job_detail", why="so"),
     )
     monkeypatch.setattr(transport, "LIMITS", (*transport.LIMITS, *more))
 
@@ -39,40 +39,40 @@ def restd(tmp_path):
         yield started
 
 
-def test_the_same_sources_over_every_road(restd):
+def test_the_same_sources_over_every_transport(restd):
     over = {name: open_sources("lab", SlurmSettings(transport=name)) for name in ("cli", "native")}
     over["rest"] = open_sources("lab", restd.settings)
     for name, found in over.items():
-        # What only some sites have, and a road cannot read, has no source there: no fault for what may not be.
+        # What only some sites have, and a transport cannot read, has no source there: no fault for what may not be.
         kinds = [kind for kind in KINDS if kind not in OPTIONAL or transport.unsupported(name, kind) is None]
         assert [one.name for one in found] == [f"slurm.{kind}" for kind in kinds]
         assert [one.floor_s for one in found][:6] == [10.0, 10.0, 60.0, 60.0, 60.0, 900.0]
     both = open_sources("lab", msgspec.structs.replace(restd.settings, fallback=("cli",)))
     assert "slurm.topology" in [one.name for one in both]
     assert all(isinstance(one, Lends) for one in over["cli"])
-    assert not any(isinstance(one, LentSource) for one in over["rest"]), "a connection is not shared"
+    assert not any(isinstance(one, SharedSlurmSource) for one in over["rest"]), "a connection is not shared"
     assert restd.seen == [], "nothing is asked by opening"
 
 
-def test_a_kind_that_no_road_can_tell_is_unknown_with_the_reason(restd, blind):
+def test_a_kind_that_no_transport_can_tell_is_unknown_with_the_reason(restd, blind):
     with pytest.raises(SourceFault, match="reservations cannot be read over rest: it is blind") as caught:
         open_sources("lab", restd.settings)[3].collect()
     assert 'fallback = ["cli"]' in caught.value.fault.mend
 
 
-def test_what_a_road_cannot_read_goes_over_the_next(restd, blind, tmp_path, monkeypatch):
+def test_what_a_transport_cannot_read_goes_over_the_next(restd, blind, tmp_path, monkeypatch):
     play(Commands(tmp_path, monkeypatch), VERSIONS[-1])
     chosen = msgspec.structs.replace(restd.settings, fallback=("cli",))
     kept = open_sources("lab", chosen)[3]
-    assert isinstance(kept, LentSource) and "lab-maint" in kept.collect().reservations
+    assert isinstance(kept, SharedSlurmSource) and "lab-maint" in kept.collect().reservations
     both = open_transport("lab", chosen)
     assert both.job_detail("2").batch and restd.seen == []
     assert list(both.read_nodes(["gpu0001"])) == ["gpu0001"] and restd.asked == ["nodes/"]
     with pytest.raises(SourceFault, match="job_detail cannot be read over rest: so"):
-        Roads(open_roads("lab", restd.settings)).job_detail("2")
+        FallbackTransport(open_transports("lab", restd.settings)).job_detail("2")
 
 
-def test_what_a_screen_shows_reaches_the_road(restd, monkeypatch):
+def test_what_a_screen_shows_reaches_the_transport(restd, monkeypatch):
     monkeypatch.setattr("collectors.slurm.rest.queue.SMALL", 0)
     restd.queue(record(1), record(2))
     jobs = open_sources("lab", restd.settings)[1]
@@ -104,7 +104,7 @@ def test_a_row_of_squeue_that_cannot_be_read_may_be_of_any_job(tmp_path, monkeyp
     commands = Commands(tmp_path, monkeypatch)
     commands.says("squeue", squeue(named_row(JobArrayID="7"), "nonsense", columns=NAMED), to="*-j *")
     commands.says("squeue", squeue(row(), "nonsense"))
-    cli = CliRoad(SlurmSettings(share=False))
+    cli = CliTransport(SlurmSettings(share=False))
     assert cli.reader("jobs").read().hidden == {"*"}
     with pytest.raises(SourceFault, match="a row of squeue cannot be read"):
         cli.read_jobs(["7", "8"])
@@ -284,7 +284,7 @@ def test_the_commands_count_what_a_job_of_sockets_holds_once(tmp_path, monkeypat
     commands.says("squeue", squeue(row(**SOCKETS), row(JobArrayID="8")))
     commands.says("scontrol", DETAIL, to="show job 7 --json*")
     commands.says("scontrol", "JobId=7 JobName=x\n", to="show job 7 *")
-    cli = CliRoad(SlurmSettings(share=False))
+    cli = CliTransport(SlurmSettings(share=False))
     reader = cli.reader("jobs")
     jobs = reader.read().jobs
     assert (jobs["7"].gpus, jobs["7"].gpus_held) == (6, 6)
@@ -297,7 +297,7 @@ def test_the_commands_leave_it_unknown_where_nothing_tells(tmp_path, monkeypatch
     commands = Commands(tmp_path, monkeypatch)
     commands.says("squeue", squeue(row(**SOCKETS)))
     commands.says("scontrol", "", "slurm_load_jobs error: Invalid job id specified\n", 1)
-    reader = CliRoad(SlurmSettings(share=False)).reader("jobs")
+    reader = CliTransport(SlurmSettings(share=False)).reader("jobs")
     assert reader.read().jobs["7"].gpus is None and reader.read().jobs["7"].gpus_held is None
     assert len([call for call in commands.calls if call.startswith("scontrol")]) == 1, "not again at once"
 
@@ -315,7 +315,7 @@ def test_what_is_counted_by_name_is_asked_of_the_own_cluster_and_of_a_few_jobs(t
     commands.script("scontrol", f"""[ "$SLURM_CONF" = /etc/own.conf ] || exit 1
 {number}
 case "$*" in *--json*) echo '{detail}';; *) echo "JobId=$n JobName=x";; esac""")  # fmt: skip
-    cli = CliRoad(SlurmSettings(share=False, conf="/etc/own.conf"))
+    cli = CliTransport(SlurmSettings(share=False, conf="/etc/own.conf"))
     asked = {"read_jobs": ids, "read_jobs_on": ["gpu0001"], "read_jobs_in": "maintenance"}[read]
     found = getattr(cli, read)(asked)
     assert [found[one].gpus_held for one in ids] == [6] * 8 + [None] * 12, "a few are counted, the rest is unknown"
