@@ -67,8 +67,8 @@ def test_an_id_is_of_one_job_or_one_task(id):
 
 def test_a_fold_that_would_mean_other_names_is_not_sent(monkeypatch):
     monkeypatch.setattr(operations, "fold_for_slurm", lambda names: "n[1-2]")
-    assert operations.checked_nodeset(("n1", "n3")) == "n1,n3"
-    assert operations.checked_nodeset(("n1", "n2")) == "n[1-2]"
+    assert operations.folded(("n1", "n3")) == "n1,n3"
+    assert operations.folded(("n1", "n2")) == "n[1-2]"
 
 
 def reserve(**said: str) -> tuple[str, ...]:

@@ -195,7 +195,7 @@ class Operators(RuleBasedStateMachine):
         self.confirm(plan, None, progress)
 
     def confirm(self, plan, answer, progress=None):
-        answer = plan.confirmation.words if answer is None else answer
+        answer = plan.confirmation.prompt if answer is None else answer
         self.sending, self.sent_before = plan, len(self.world.sent)
         outcome = self.gate.send(plan, answer, progress)
         new = self.world.sent[self.sent_before :]
