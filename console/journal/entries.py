@@ -1,7 +1,7 @@
-"""The journal as people ask for it: one entry an action, its intent, result and later readings joined. Pure.
+"""Journal entries: one for each action, with its intent, its result and later readings joined. Pure.
 
-The file may have been tampered with: whatever is not of the form that the gate writes is left out, and every text is
-cleaned again. `console.journal.writer.verify` says whether the file is whole.
+The file may have been tampered with: values that do not have the form that the gate writes are dropped, and every text
+is cleaned again. `console.journal.writer.verify` checks whether the file is intact.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from console.actions.action import Row
 from console.actions.registry import BY_ID
 
 Record = Mapping[str, Any]
-#: Words of `console.gate.outcome.SendResult`, in the order in which they are told.
+#: States of `console.gate.outcome.SendResult`, in the order in which they are shown.
 STATES = ("done", "sent", "pending", "unknown", "failed", "dropped")
 #: Outcomes after which the machine may have changed.
 TOOK_PLACE = frozenset({"done", "sent", "pending", "unknown"})
@@ -36,34 +36,34 @@ _FORMS = {
 }  # fmt: skip
 
 
-#: Kinds of which the journal keeps every field (`console.gate.outcome.noted`).
+#: Kinds of targets whose rows the journal keeps in full (`console.gate.outcome.noted`).
 _WHOLE = {"partition": Partition, "reservation": Reservation, "user": User}
 
 
 class TargetOutcome(Struct, frozen=True):
-    """What the journal says became of one target."""
+    """The outcome of one target, as the journal has it."""
 
     state: str
     why: str = ""
     aside: bool = False
-    """Of waves: it was not fit, and was set aside."""
+    """Of a roll-out in waves: the node was not fit and was set aside."""
 
 
 class JournalEntry(Struct, frozen=True, kw_only=True, eq=False):
-    """One action, as far as the journal tells. None and empty: it does not say."""
+    """One action, as far as the journal knows it. None or empty: not recorded."""
 
     key: str
-    """Names it on a screen: the plan's id, which is one of its own only in an honest file."""
+    """Identifies the entry on a screen: the plan's id, made unique (a tampered file may repeat an id)."""
     plan: str
     at: float | None = None
     """When the intent was written, seconds since the epoch."""
     who: str = ""
-    """The login of the person; empty where none was known."""
+    """The login of the person; empty when unknown."""
     uid: int | None = None
     host: str | None = None
     pid: int | None = None
     began: int | None = None
-    """When that process started, as its kernel counts."""
+    """When that process started, in clock ticks since boot."""
     ssh: str | None = None
     session: str | None = None
     cluster: str = ""
@@ -74,55 +74,55 @@ class JournalEntry(Struct, frozen=True, kw_only=True, eq=False):
     argv: tuple[tuple[str, ...], ...] = ()
     age_s: float | None = None
     seen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Target to how it was just before."""
+    """Target to its row just before the action."""
     dropped: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
-    """Target to its own reason, where it differs."""
+    """Target to its own reason, where that differs from `reason`."""
     priorities: Mapping[str, int] = field(default_factory=dict)
     values: Mapping[str, str] = field(default_factory=dict)
-    """Target to what it was given, where the action sets something; `seen` holds under "value" what it had."""
+    """Target to the value that the action set; `seen` holds the value before under "value"."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """What was said once for all of it: a reservation's end, its users."""
+    """Settings of the whole action: a reservation's end, its users."""
     resume_after_s: int | None = None
     silences: tuple[Mapping[str, Any], ...] = ()
-    """The silences to be made."""
+    """The silences to create."""
     undoes: str | None = None
-    """Id of the plan that it takes back."""
+    """Id of the plan that it undoes."""
     broke_glass: str | None = None
     outcome: Mapping[str, TargetOutcome] = field(default_factory=dict)
     ended: bool = False
-    """A result was written, or a reading told of every target."""
+    """A result was written, or every target was read back."""
     sent: tuple[Mapping[str, Any], ...] = ()
-    """What each command said."""
+    """What each command returned."""
     failure: str | None = None
     note: str | None = None
     proven_at: float | None = None
-    """When the last reading was noted that said something of it."""
+    """When its last read-back was written."""
     gap: int = 0
-    """Not an action: so many lines could not be written at their time."""
+    """Not an action: the number of lines that could not be written in time."""
     sum: str | None = None
-    """Hash of the line of the intent."""
+    """Hash of the intent's line."""
     text: str = ""
-    """What a search looks through, in lower case."""
+    """The text that a search matches, in lower case."""
 
     @property
     def orphan(self) -> bool:
-        """True where no result was written: it is under way, or nobody knows what came of it."""
+        """True when no result was written: the action is under way, or its outcome is unknown."""
         return not self.ended and not self.gap
 
     @property
     def person(self) -> str:
-        """Who did it, in one word or two."""
+        """The person who did it, as a login or a uid."""
         return self.who or ("unknown" if self.uid is None else f"uid {self.uid}")
 
     def took_place(self, target: str) -> bool:
-        """False when nothing was changed on that target, as far as is known."""
+        """False when nothing changed on that target, as far as is known."""
         told = self.outcome.get(target)
         return target in self.targets and (told.state in TOOK_PLACE if told is not None else self.orphan)
 
 
 def join(records: Iterable[Record], before: Mapping[str, JournalEntry] | None = None) -> dict[str, JournalEntry]:
-    """The entries of these records, oldest first, on top of those of earlier records."""
+    """The entries of these records, oldest first, on top of the entries of earlier records."""
     entries = dict(before or {})
     for record in records:
         event = text(record.get("event"))
@@ -139,7 +139,7 @@ def join(records: Iterable[Record], before: Mapping[str, JournalEntry] | None = 
 
 
 def words(entry: JournalEntry) -> str:
-    """What came of it: `8 done`, `7 done, 1 unknown`, `no result`, `refused`."""
+    """The outcome as text: `8 done`, `7 done, 1 unknown`, `no result`, `refused`."""
     if entry.gap:
         return "written later"
     if entry.orphan:
@@ -150,7 +150,7 @@ def words(entry: JournalEntry) -> str:
 
 
 def counted(states: Sequence[str]) -> str:
-    """`7 done, 1 unknown`; `3 refused` where Slurm refused every one of them."""
+    """The counts of each state: `7 done, 1 unknown`; `3 refused` when Slurm refused all of them."""
     if states and all(state == "failed" for state in states):
         return f"{len(states):,} refused"
     known = [state for state in STATES if state in states]
@@ -158,7 +158,7 @@ def counted(states: Sequence[str]) -> str:
 
 
 def named(entry: JournalEntry) -> str:
-    """The targets as people read them: nodes folded, jobs by id, alerts by name and node, silences by their comment."""
+    """The targets as text: nodes folded, jobs by id, alerts by name and node, silences by comment."""
     if entry.gap:
         return f"{entry.gap:,} line{'s' if entry.gap != 1 else ''} that only syslog had"
     if entry.kind == "alert":
@@ -176,7 +176,7 @@ def named(entry: JournalEntry) -> str:
 
 
 def line_text(record: Record) -> str:
-    """One record as one line for people."""
+    """One record as one line of text."""
     one = _begun("", "", record)
     event = text(record.get("event")) or "unreadable"
     if event in {"result", "verified"}:
@@ -197,9 +197,10 @@ def line_text(record: Record) -> str:
 
 
 def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[str, str]]:
-    """What can be said of each target now that no result was written: `{"gpu0001": {"state": "done", "why": …}}`.
+    """The outcome of each target of an action without a result: `{"gpu0001": {"state": "done", "why": …}}`.
 
-    `rows` are the targets as they were read just now. Never a failure: what is not seen may have been done and undone.
+    `rows` are the targets as read just now. Never a failure: a change that is not visible may have been made and
+    undone.
     """
     told = {}
     for target in orphan.targets:
@@ -223,13 +224,13 @@ def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[
 
 
 def readable(entry: JournalEntry) -> tuple[str, ...]:
-    """Its targets as far as they are written like names of their kind: nothing else goes into a command."""
+    """The targets whose names have the form of their kind. Only these may go into a command."""
     form = _FORMS.get(entry.kind)
     return tuple(target for target in entry.targets if form is not None and form.fullmatch(target))
 
 
 def told_orphans(orphans: Sequence[JournalEntry]) -> str:
-    """What is said at the start of actions of which nobody wrote what came of them."""
+    """The message at start-up about actions without a result."""
     if not orphans:
         return ""
     each = [
@@ -242,7 +243,7 @@ def told_orphans(orphans: Sequence[JournalEntry]) -> str:
 
 
 def was(entry: JournalEntry, target: str) -> Row | None:
-    """A target as it was just before, as far as the journal kept it; None where it did not."""
+    """The row of a target just before the action; None when the journal did not keep it."""
     seen = entry.seen.get(target)
     state = text(seen.get("state")) if seen else None
     if seen is None or state is None:
@@ -269,12 +270,12 @@ def was(entry: JournalEntry, target: str) -> Row | None:
 
 
 def had(entry: JournalEntry, target: str) -> str | None:
-    """What a target had before it was given something; None where the journal does not say."""
+    """The value that a target had before it was set; None when the journal does not say."""
     return text(entry.seen.get(target, {}).get("value"))
 
 
 def _kept_whole(seen: Mapping[str, Any], kind: Any) -> Row | None:
-    """A row of which the journal keeps all, with every text cleaned again."""
+    """A row that the journal keeps in full, with every text cleaned again."""
     try:
         row: Row = convert(_tame(seen), kind)
     except msgspec.ValidationError:
@@ -291,7 +292,7 @@ def _tame(value: Any) -> Any:
 
 
 def matchers(value: Any) -> tuple[Matcher, ...]:
-    """Matchers as the journal holds them; those of another form are left out."""
+    """Matchers from the journal; those of another form are dropped."""
     found = []
     for one in value if isinstance(value, list) else ():
         try:
@@ -303,12 +304,12 @@ def matchers(value: Any) -> tuple[Matcher, ...]:
 
 
 def text(value: Any) -> str | None:
-    """A text of the journal, cleaned; None for what is none."""
+    """A text from the journal, cleaned; None for any other type."""
     return clean(value) if isinstance(value, str) else None
 
 
 def moment(value: Any) -> float | None:
-    """A time of the journal in seconds since the epoch."""
+    """A time from the journal in seconds since the epoch; None for anything else."""
     if not isinstance(value, str):
         return None
     try:
@@ -319,7 +320,7 @@ def moment(value: Any) -> float | None:
 
 
 def local(at: float) -> str:
-    """A moment as the clock on the wall has it: `2026-11-24 03:12`."""
+    """A time in the local time zone: `2026-11-24 03:12`."""
     try:
         return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
     except (OverflowError, OSError, ValueError):
@@ -327,19 +328,19 @@ def local(at: float) -> str:
 
 
 def whole(value: Any) -> int | None:
-    """A whole number of the journal, as far as a machine counts."""
+    """A 64-bit integer from the journal; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63 else None
 
 
 def number(value: Any) -> float | None:
-    """A figure of the journal; neither endless nor none."""
+    """A finite number from the journal; None for anything else."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1 << 63:
         return None
     return float(value)
 
 
 def strings(value: Any) -> tuple[str, ...]:
-    """A list of texts."""
+    """A list of texts, cleaned; values of other types are dropped."""
     return tuple(clean(one) for one in value if isinstance(one, str)) if isinstance(value, list | tuple) else ()
 
 
@@ -368,7 +369,7 @@ def _begun(key: str, plan: str, record: Record) -> JournalEntry:
 
 
 def _ended(entry: JournalEntry, record: Record) -> JournalEntry:
-    """The entry with what came of it. What a reading proved stands, whatever comes after."""
+    """The entry with its outcome added. A target read back as done stays done, whatever comes later."""
     found = dict(entry.outcome)
     for target, told in _items(record.get("outcome")):
         state = told.get("state") if isinstance(told, dict) else None
@@ -389,7 +390,7 @@ def _items(value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _texts(value: Any) -> dict[str, str]:
-    """A table of texts."""
+    """A mapping of texts, cleaned."""
     return {clean(name): text(one) or "" for name, one in _items(value)}
 
 

@@ -1,4 +1,4 @@
-"""What is known of the journal, read again as it grows: its entries, who made them, what was taken back."""
+"""The journal as the screens use it, kept current as the file grows: entries, their authors, and what was undone."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from .entries import JournalEntry, join
 from .undo import undone, undos
 from .writer import LOOKBACK, alive
 
-#: Entries without a result of which it is looked whether their process is still there.
+#: Number of entries without a result that are checked for a live process.
 _ORPHANS = 200
 
 
 class JournalReader(Struct, frozen=True, eq=False, kw_only=True):
-    """What was read of the journal, at one moment."""
+    """The contents of the journal at one moment."""
 
     entries: Mapping[str, JournalEntry] = field(default_factory=dict)
     """Oldest first."""
     under_way: frozenset[str] = frozenset()
-    """Keys of entries without a result whose process is still there."""
+    """Keys of entries without a result whose process is still alive."""
     users: Mapping[tuple[str, int | None], str] = field(default_factory=dict)
-    """Login and uid to how the person is told: `jdv as root`."""
+    """Login and uid to the displayed name: `jdv as root`."""
     undone: Mapping[str, str] = field(default_factory=dict)
-    """Key to how much of it was taken back: `undone`, `2 undone`."""
+    """Key to how much of it was undone: `undone`, `2 undone`."""
     by: Mapping[str, Sequence[JournalEntry]] = field(default_factory=dict)
-    """As `console.journal.undo.undos` gives it."""
+    """Id of a plan to the actions that undid it (`console.journal.undo.undos`)."""
 
     @classmethod
     def of(cls, entries: Mapping[str, JournalEntry]) -> JournalReader:
-        """The book of these entries."""
+        """A reader value for these entries."""
         return _grown(cls(), entries)
 
 
 class JournalReaders(Protocol):
-    """Where actions are looked up: the journal, or what was recorded of it. Blocks."""
+    """Where actions are looked up: the journal, or the copy in a recording. Blocks."""
 
     kept: str
-    """What stands in place of a word on the chain of hashes, where this is a copy without it."""
+    """Shown in place of the hash chain's verdict when this is a copy without hashes; "" otherwise."""
 
     def read(self, now: float) -> JournalReader:
-        """The book as it is now, the very same as before where nothing changed. Raises JournalFault."""
+        """The journal now; the same object as before when nothing changed. Raises JournalFault."""
         ...
 
     def lines(self) -> list[dict[str, Any]]:
-        """The last lines as records, none where there is no journal yet. Raises JournalFault."""
+        """The last lines as records; none when the journal does not exist yet. Raises JournalFault."""
         ...
 
 
 class JournalFollower:
-    """Reads one journal, each time only what was added. Blocks; not for two threads at once."""
+    """Reads one journal; after the first call only the lines added. Blocks. Not thread-safe."""
 
     kept = ""
 
@@ -64,7 +64,7 @@ class JournalFollower:
         self._book: JournalReader | None = None
 
     def read(self, now: float) -> JournalReader:
-        """The book as it is now, the very same as before where nothing changed. Raises JournalFault."""
+        """The journal now; the same object as before when nothing changed. Raises JournalFault."""
         more = self._follower.more()
         book = self._book or JournalReader()
         if more is not None:
@@ -80,7 +80,7 @@ class JournalFollower:
         return book
 
     def lines(self) -> list[dict[str, Any]]:
-        """The last lines as records, none where there is no journal yet. Any thread may ask. Raises JournalFault."""
+        """The last lines as records; none when the journal does not exist yet. Thread-safe. Raises JournalFault."""
         return read(self._path, LOOKBACK) if there(self._path) else []
 
 
@@ -97,7 +97,7 @@ def _grown(before: JournalReader, entries: Mapping[str, JournalEntry]) -> Journa
 
 
 def _user(login: str, uid: int | None) -> str:
-    """The person, with the account whose rights they used where that is another. May block: names may be elsewhere."""
+    """The person, and the account used when that is another one. May block on a directory service."""
     if uid is None:
         return login or "unknown"
     try:

@@ -1,7 +1,7 @@
-"""What somebody changed and nobody changed back: partitions down, reservations nobody uses, held jobs, old silences,
-blocked users, nodes drained for days without a ticket. For the hand-over. Pure.
+"""Reminders for the hand-over: unresolved changes such as partitions down, unused reservations, held jobs, old
+silences, blocked users, and nodes drained for days without a ticket. Pure.
 
-Who did it and when comes from the journal where it was done from here; else only what the facts themselves tell.
+Who made the change and when comes from the journal if it was made with this console, otherwise from the facts.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from .entries import JournalEntry
 from .reader import JournalReader
 
 DAY_S = 86_400
-#: A reservation in which no job runs for so long, a job held so long, is asked about.
+#: Seconds without a job in a reservation, or with a hold on a job, after which it is listed.
 IDLE_S = DAY_S
-#: A silence that stands so long has outlived what it was made for.
+#: Seconds after which an active silence is listed.
 QUIET_S = 3 * DAY_S
 _NEEDED = ("partitions", "reservations", "jobs", "silences", "nodes")
 
 
 class Behind(Struct, frozen=True, kw_only=True):
-    """One thing that was left behind."""
+    """One unresolved change."""
 
     kind: str
     """partition, reservation, user, job, silence or node."""
     text: str
     since: float | None
     opens: str = ""
-    """A filter of the node list or a job's id, "" for nothing."""
+    """A filter of the node list or a job id to open; "" for none."""
 
 
 def left_behind(cluster: Cluster, book: JournalReader, now: float) -> tuple[Behind, ...]:
-    """All of it, kind by kind, the oldest first. Of kinds that were never read nothing is told: see `unknown`."""
+    """All unresolved changes by kind, oldest first. Kinds of facts that were never read are left out: see `unknown`."""
     last = _last(book.entries)
     found = [
         *_partitions(cluster, last, now), *_reservations(cluster, last, now), *_users(last, now),
@@ -50,12 +50,12 @@ def left_behind(cluster: Cluster, book: JournalReader, now: float) -> tuple[Behi
 
 
 def unknown(cluster: Cluster) -> tuple[str, ...]:
-    """The kinds of facts that it would need and that were never read."""
+    """The kinds of facts needed here that were never read."""
     return tuple(kind for kind in _NEEDED if kind not in cluster.known)
 
 
 def nothing(missing: Sequence[str]) -> str:
-    """What an empty list means where these kinds of facts were never read."""
+    """The text for an empty list, given the kinds of facts that were never read."""
     return f"unknown: {', '.join(missing)} were never read" if missing else "nothing"
 
 
@@ -70,7 +70,7 @@ def _last(entries: Mapping[str, JournalEntry]) -> dict[tuple[str, str], JournalE
 
 
 def _by(entry: JournalEntry | None, actions: Iterable[str], now: float) -> str:
-    """Who did that from here, where the last action on it was one of these."""
+    """Who did it and when, if the last action on the target was one of `actions`; otherwise ""."""
     if entry is None or entry.action not in actions:
         return ""
     at = "" if entry.at is None else f" {when(entry.at, now=now)}"
@@ -110,7 +110,7 @@ def _users(last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable
 
 def _jobs(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Behind]:
     for job in cluster.jobs.values():
-        # What its owner holds is the owner's business.
+        # A user's own hold is the user's business.
         if not held(job) or job.reason == "JobHeldUser":
             continue
         entry = last.get(("job", job.id))

@@ -1,7 +1,7 @@
-"""What would take an action back, as a proposal: it goes through the gate like any other action. Pure.
+"""Proposes the action that undoes another one; it goes through the gate like any action. Pure.
 
-An undo is of the targets for which the action was done, and only as far as nobody has laid a hand on them since. What
-they were before comes from the intent in the journal.
+An undo covers the targets for which the action succeeded and that nothing has changed since. Their state before comes
+from the intent in the journal.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from console.actions.silences import match
 from . import undo_reservations
 from .entries import JournalEntry, had, local, matchers, was
 
-#: What is gone for good, and what comes nearest.
+#: Actions that cannot be undone, each with the closest alternative.
 NEAREST = {
     "cancel": "cancel cannot be undone: the work is gone; only its owner can submit it again",
     "requeue": "requeue cannot be undone: the work is gone, the job waits again; :hold holds it, :cancel cancels it",
@@ -34,13 +34,13 @@ NEAREST = {
     "signal": "signal cannot be undone: whoever got it has it",
     "notify": "notify cannot be undone: it was read, or will be",
 }
-#: What another state takes back, whatever was before.
+#: Actions undone by their inverse, whatever the state before.
 _TURNED = frozenset({"suspend", "unsuspend", "powerdown", "powerup", "partition-down", "partition-up"})
-#: A silence that would end within a minute is not made again, and no reservation gets such an end.
+#: Shortest remaining time in seconds of a silence or reservation that is created again.
 _LEAST_S = 60
-#: The reason that Slurm gives a job that each of these holds.
+#: The reason that Slurm gives a job held by each action.
 _HOLDS = {"hold": "JobHeldAdmin", "uhold": "JobHeldUser"}
-#: Seconds that a reason may be younger than what the journal says of its drain: the clocks of two hosts differ.
+#: Seconds of clock difference between hosts that are allowed when comparing a drain's reason with its journal entry.
 _SKEW_S = 300
 
 
@@ -51,15 +51,15 @@ class Undo(Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...]
     reason: str | None
     options: Options
-    """Says what it undoes, and what is put back: reasons, priorities, the rest of a silence's time."""
+    """What it undoes and what it restores: reasons, priorities, a silence's remaining time."""
     notes: tuple[str, ...] = ()
-    """What the person must know before confirming."""
+    """Notes to show before the confirmation."""
     rest: tuple[str, ...] = ()
-    """Targets that take another action: a second undo proposes that one."""
+    """Targets that need another action: a second undo proposes it."""
 
 
 class _Found(Struct, kw_only=True):
-    """What is being put together: for each inverse action its targets, and what is left alone and why."""
+    """An undo under construction: the targets of each inverse action, and those skipped with the reason."""
 
     groups: dict[str, list[str]] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
@@ -82,9 +82,10 @@ def undo_of(
     now: float,
     only: Sequence[str] | None = None,
 ) -> Undo | str:
-    """The action that takes this one back, or why there is none. `only`: of these of its targets, not of all.
+    """The action that undoes this entry, or why there is none. `only` limits it to these targets.
 
-    `entries` are those of the same journal (`console.journal.entries.join`): they tell what was undone already.
+    `entries` are all entries of the same journal (`console.journal.entries.join`); they show what was undone
+    already.
     """
     if entry.gap:
         return "nothing was done here: it tells of lines that were written late"
@@ -125,7 +126,7 @@ def undo_of(
 
 
 def undos(entries: Mapping[str, JournalEntry]) -> dict[str, list[JournalEntry]]:
-    """Id of a plan to the actions that took it back."""
+    """Id of a plan to the actions that undid it."""
     found: dict[str, list[JournalEntry]] = {}
     for one in entries.values():
         if one.undoes:
@@ -134,12 +135,12 @@ def undos(entries: Mapping[str, JournalEntry]) -> dict[str, list[JournalEntry]]:
 
 
 def undone(entry: JournalEntry, by: Mapping[str, Sequence[JournalEntry]]) -> dict[str, JournalEntry]:
-    """Target to the action that took it back, where that was not taken back itself. `by` is what `undos` gives."""
+    """Target to the action that undid it, unless that action was undone itself. `by` is the result of `undos`."""
     return _undone(entry, by, frozenset())
 
 
 def last_of(entries: Mapping[str, JournalEntry], who: str) -> JournalEntry | None:
-    """The last action of somebody that took place and stands."""
+    """The last action of this person that took place and was not undone."""
     by = undos(entries)
     for entry in reversed(list(entries.values())):
         mine = entry.who == who and not entry.gap and not entry.undoes
@@ -159,7 +160,7 @@ def _undone(
     for one in by.get(entry.plan, ()):
         again = _undone(one, by, above | {entry.plan})
         stands = [target for target in one.targets if one.took_place(target) and target not in again]
-        # A lift names silences, a silence alerts: what stands of the one stands for all of the other.
+        # An undo may target silences where the action targeted alerts: any of its targets then stands for all of these.
         met = entry.targets if one.kind != entry.kind and stands else stands
         found |= dict.fromkeys((target for target in met if target in entry.targets), one)
     return found
@@ -175,7 +176,7 @@ def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> 
         if "DRAIN" in before.flags:
             found.left[target] = f"it was {before.display} before{said(before)}, and stays so"
         elif row is not None and row.reason and own and own.strip('" ') != row.reason.strip('" '):
-            # Not even one that ours is part of: whoever wrote more into it drained it for more than that.
+            # An extended reason counts as changed: the editor has a further reason for the drain.
             found.left[target] = f"it has another reason now{said(row)}"
         elif _acts("undrain", row, cluster, target, found):
             found.take("undrain", target)
@@ -193,7 +194,7 @@ def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> 
 
 
 def _drained_again(entry: JournalEntry, row: Node) -> bool:
-    """Whether somebody else set the same reason later."""
+    """Whether another person set the same reason later."""
     at = entry.proven_at or entry.at
     later = at is not None and row.reason_at is not None and row.reason_at > at + _SKEW_S
     return later and row.reason_by is not None and row.reason_by != entry.who
@@ -216,7 +217,7 @@ def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> N
             found.priorities[target] = before.priority
             found.note("it had a priority that Slurm computed; the one put back is fixed", target)
         return
-    # What it was held as before is what it is held as again: an owner's hold and an administrator's are two actions.
+    # An owner's hold and an administrator's are different actions: restore the kind of hold that it had.
     action = "release" if not held(before) else "uhold" if before.reason == "JobHeldUser" else "hold"
     if _acts(action, row, cluster, target, found):
         if row is not None and (why := _not_as_left(entry, row)):
@@ -226,18 +227,18 @@ def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> N
 
 
 def _not_as_left(entry: JournalEntry, job: Job) -> str | None:
-    """Whose hand a hold or its release shows that was laid on it since, None where it is as this left it."""
+    """How a job's hold was changed since by others; None when it is as this action left it."""
     if entry.action not in _HOLDS:
         return f"it is held again: {job.reason}" if held(job) else None
     if not held(job):
         return f"it is not held any more: {job.state}"
-    # Of who is no Operator, a hold is the owner's own.
+    # A hold by a user who is no Operator is the owner's own hold.
     own = job.reason == "JobHeldUser" and job.user == entry.who
     return None if own or job.reason == _HOLDS[entry.action] else f"it is held otherwise now: {job.reason}"
 
 
 def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at: float) -> None:
-    """Give a target what it had before, where nobody gave it something else since."""
+    """Restore a target's previous value, unless it was changed since."""
     action = BY_ID[entry.action]
     back = BY_ID.get(action.inverse or "")
     row = rows_of(action, cluster).get(target)
@@ -253,7 +254,7 @@ def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at
     elif now is not None and now != entry.values.get(target):
         found.left[target] = f"it has another {action.value.word} now: {now}"
     elif back.id == "extend" and (not MOMENT.fullmatch(before) or epoch_of(before) - at < _LEAST_S):
-        # Slurm would end it at once, and the jobs in it.
+        # Slurm would end it at once, with the jobs in it.
         found.left[target] = f"the end that it had is over: {before}"
     elif _acts(back.id, row, cluster, target, found):
         found.take(back.id, target)
@@ -261,7 +262,7 @@ def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at
 
 
 def _turn(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
-    """Two states that are each other's way back: nothing else has to be known of before."""
+    """Actions that are each other's inverse need no state from before."""
     inverse = BY_ID[entry.action].inverse or ""
     before = was(entry, target)
     if inverse == "partition-up" and isinstance(before, Partition) and before.state != "UP":
@@ -277,7 +278,7 @@ def _turn(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> 
 
 
 def _acts(action: str, row: Row | None, cluster: Cluster, target: str, found: _Found) -> bool:
-    """True where the inverse would do something on the target as it is now."""
+    """Whether the inverse action applies to the target as it is now."""
     why = "it is not known any more" if row is None else BY_ID[action].refuse(cluster, row)
     if why:
         found.left[target] = why
@@ -309,7 +310,7 @@ def _proposed(entry: JournalEntry, found: _Found, cluster: Cluster) -> Undo | st
 
 
 def _booked(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
-    """Reservations and blocked users: what takes them back may have other targets."""
+    """Undo of reservations and blocked users, which may have other targets."""
     if not wanted:
         return _nothing(found, entry)
     back = undo_reservations.of(entry, wanted, cluster, now)
@@ -322,7 +323,7 @@ def _booked(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: 
 
 
 def _lift(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster) -> Undo | str:
-    """Lift what a take or a silence made: found again by its author, comment and matchers."""
+    """Expire the silences that an ack or a silence made, found by author, comment and matchers."""
     if not wanted:
         return _nothing(found, entry)
     if not entry.silences:
@@ -351,7 +352,7 @@ def _lift(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cl
 
 
 def _again(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
-    """Silence again, for the rest of the time, what a lift let ring."""
+    """Silence again, for the remaining time, the alerts of an expired silence."""
     before: list[Silence] = []
     for target in wanted:
         one = was(entry, target)

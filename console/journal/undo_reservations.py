@@ -1,6 +1,6 @@
-"""What takes back the making and deleting of reservations, the blocking of users and a declared incident: another
-action on other targets, or one that gives back what the journal kept. Pure; `console.journal.undo` makes the proposal
-of it."""
+"""Undo of reservations made or deleted, users blocked, and incidents declared: another action on other targets, or one
+that restores what the journal kept. Pure; `console.journal.undo` turns it into a proposal.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from console.actions.incident import incidents
 
 from .entries import JournalEntry, was
 
-#: Seconds between the word in the journal and what Slurm says began "now".
+#: Seconds allowed between the journal's time and the start that Slurm shows for "now".
 _SENDING_S = 300
-#: The actions that are taken back here.
+#: The actions handled here.
 BACK = frozenset({"reserve", "unreserve", "block", "unblock", "incident"})
 
 
 class Back(Struct, frozen=True, kw_only=True):
-    """What to ask the gate for."""
+    """The action to ask the gate for."""
 
     action: str
     targets: tuple[str, ...]
@@ -32,11 +32,11 @@ class Back(Struct, frozen=True, kw_only=True):
     seconds: int | None = None
     notes: tuple[str, ...] = ()
     rest: tuple[str, ...] = ()
-    """Targets that take a second undo."""
+    """Targets that need a second undo."""
 
 
 def of(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> Back | str:
-    """What takes these targets of an entry back, or why nothing does."""
+    """The action that undoes these targets of an entry, or why there is none."""
     if entry.action == "reserve":
         return _unmade(entry, cluster)
     if entry.action == "incident":
@@ -58,7 +58,7 @@ def _ended(entry: JournalEntry, cluster: Cluster, now: float) -> Back | str:
     name = entry.settings.get("name", "")
     made = {(one.get("by"), one.get("comment")) for one in entry.silences}
     stands = [key for one in incidents(cluster, now) if one.name == name for key in one.silences]
-    # Others may have declared it too, or again: theirs stands.
+    # Other people may have declared the same incident: keep their silences.
     own = tuple(key for key in stands if (cluster.silences[key].by, cluster.silences[key].comment) in made)
     return Back(action="lift", targets=own) if own else "the incident is over"
 
@@ -76,8 +76,9 @@ def _unmade(entry: JournalEntry, cluster: Cluster) -> Back | str:
 
 
 def _same(entry: JournalEntry, row: Reservation) -> bool:
-    """Whether it is for whom the journal says, and begins in its time (an undo may have made it again), as far as it
-    says so; it may have got another end."""
+    """Whether the reservation has the users and the start that the journal recorded, as far as it did. Its end may
+    differ, and an undo may have created it again.
+    """
     said = entry.settings
     for key, text in (("users", row.users), ("accounts", row.accounts)):
         if key in said and set(said[key].split(",")) != set((text or "").split(",")):

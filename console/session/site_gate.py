@@ -1,4 +1,4 @@
-"""Opens the gate of a site: the same for the screen and for `wacht act`."""
+"""Opens the gate of a site, for the screen and for `wacht act`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from .site import Site
 
 
 def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) -> Gate:
-    """The gate of this cluster, of a recording one without a writer behind it. Opens no writer and touches no journal
-    until something is sent."""
+    """The gate of this cluster; a closed one for a recording. Opens no writer or journal until something is sent."""
     if site.recorded:
         return closed_gate(site)
 
@@ -62,8 +61,7 @@ def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) ->
 
 
 def put_back(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
-    """When each node was put back the last time, as the journal has it when that is asked for first: what is done
-    afterwards is not in it."""
+    """When each node was last returned to service, from the journal at the first call; excludes later actions."""
 
     @cache
     def resumed() -> Mapping[str, float]:
@@ -77,7 +75,9 @@ def put_back(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
 def pre_flight(
     site: Site, transport: Transport, action_id: str, cluster: Cluster, resumed: Callable[[], Mapping[str, float]]
 ) -> Callable[[Sequence[str]], PreflightReads] | None:
-    """What reads the facts that only this action needs, for `wacht act`; None where it needs none."""
+    """The function that reads the facts needed by this action's pre-flight checks, for `wacht act`; None when it needs
+    none.
+    """
     action = BY_ID.get(action_id)
     if action is None or not preflight_reads.needed(action):
         return None
@@ -90,12 +90,12 @@ def pre_flight(
     return look
 
 
-#: Why a gate of a recording does nothing.
+#: Why the gate of a recording refuses.
 LOCKED = "REPLAY: nothing can be changed"
 
 
 def closed_gate(site: Site) -> Gate:
-    """A gate behind which there is no writer and no journal."""
+    """A gate without a writer and without a journal."""
 
     def no_writer(kind: str) -> Writer:
         raise SourceFault("refused", LOCKED)
