@@ -10,7 +10,7 @@ import pytest
 from collectors.model import Reservation
 from collectors.slurm.commands.argv_reservations import moment_of
 from console.cli.act import undoing
-from console.journal.undo import Undo, last_of
+from console.journal.undo import Undo, last_undoable
 from tests import make
 from tests.deeds import HOUR, NOW, Book, drained, nodes
 
@@ -18,7 +18,7 @@ NODES = [make.node(f"n{at}") for at in range(1, 5)]
 
 
 def last(book: Book, who: str = "jdv") -> str | None:
-    entry = last_of(book.entries, who)
+    entry = last_undoable(book.entries, who)
     return None if entry is None else entry.plan
 
 

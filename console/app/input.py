@@ -21,9 +21,9 @@ from console.config.saved_filters import LISTS, Filters, forget_line, kept_filte
 from console.config.settings import Config
 from console.config.theme_files import Looks
 from console.filters import completion
-from console.journal.shifts import EVERY_S, kept_shifts, noted
+from console.journal.shifts import NOTE_EVERY_S, shift_line, shifts_file
 from console.runtime.errors import FilterError
-from console.runtime.state_files import Aside, Kept, KeptFault, newest
+from console.runtime.state_files import BackgroundWriter, StateFile, StateFileFault, newest
 from console.screens.layout.screen import WachtScreen
 from widgets.key_bar import KeyBar
 from widgets.prompt import History, Prompt
@@ -68,11 +68,11 @@ class Typed(replay_mode.Looking):
         self._saved_lines: list[str] = []
         self.offers = completion.Offers(lambda: self.cluster)
         self.views = {}
-        self._aside = Aside()
-        self._history = Kept(state_folder() / "history", MOST, newest(MOST))
+        self._aside = BackgroundWriter()
+        self._history = StateFile(state_folder() / "history", MOST, newest(MOST))
         self._saved = kept_filters()
-        self._views = Kept(state_folder() / "views", 20, newest(20))
-        self._shifts = kept_shifts()
+        self._views = StateFile(state_folder() / "views", 20, newest(20))
+        self._shifts = shifts_file()
         self._noted: float | None = None
         self._untold = True
         self._valued: dict[str, object] = {}
@@ -88,7 +88,7 @@ class Typed(replay_mode.Looking):
     def _read_kept(self) -> None:
         try:
             lines, saved, views = self._history.read(), self._saved.read(), self._views.read()
-        except KeptFault as error:
+        except StateFileFault as error:
             self._back(self._not_kept, error)
             return
         self._back(self._kept, lines, saved, views)
@@ -111,7 +111,7 @@ class Typed(replay_mode.Looking):
         self.filters = read_filters(self.config.filters, self._saved_lines, self._saved.path)
         self.offers.saved = {screen: self.filters.on(screen) for screen in LISTS}
 
-    def _not_kept(self, error: KeptFault) -> None:
+    def _not_kept(self, error: StateFileFault) -> None:
         if self._untold:
             self._untold = False
             self.tell(f"what is typed is not kept: {error}", "warning")
@@ -123,17 +123,17 @@ class Typed(replay_mode.Looking):
 
     def tend_shift(self) -> None:
         """Note now and then that this person is here, for the next hand-over."""
-        mono = self.here.live_clock.mono()
-        if self._noted is None or mono - self._noted >= EVERY_S:
+        mono = self.session.live_clock.mono()
+        if self._noted is None or mono - self._noted >= NOTE_EVERY_S:
             self._noted = mono
             self._note_shift()
 
     def _note_shift(self) -> None:
-        lines = [noted(name, at.live_clock.now()) for name, at in self.opened.items() if not at.site.recorded]
+        lines = [shift_line(name, at.live_clock.now()) for name, at in self.sessions.items() if not at.site.recorded]
 
         def work() -> None:
             # What cannot be noted is told of where it is asked for: the hand-over says that it does not know.
-            with contextlib.suppress(KeptFault):
+            with contextlib.suppress(StateFileFault):
                 for one in lines:
                     self._shifts.add(one)
 
@@ -168,7 +168,7 @@ class Typed(replay_mode.Looking):
 
     def action_refresh(self) -> None:
         """Read every source again now."""
-        self.poller.poke()
+        self.poller.refresh_now()
 
     # Lines.
 
@@ -224,11 +224,11 @@ class Typed(replay_mode.Looking):
     def _keep(self, sign: str, text: str) -> None:
         self._write(self._history, sign + text, lambda: None)
 
-    def _write(self, kept: Kept, line: str, then: Callable[[], None]) -> None:
+    def _write(self, kept: StateFile, line: str, then: Callable[[], None]) -> None:
         def work() -> None:
             try:
                 kept.add(line)
-            except KeptFault as error:
+            except StateFileFault as error:
                 self._back(self._not_kept, error)
             else:
                 self._back(then)

@@ -23,10 +23,10 @@ from console.gate import preview
 from console.gate.gate import Gate
 from console.gate.outcome import Outcome, SendResult
 from console.gate.preflight_reads import BACK, RETURN_SOURCES
-from console.journal.undo import Undo, last_of, undo_of
+from console.journal.undo import Undo, last_undoable, undo_of
 from console.journal.writer import entries_of
 from console.runtime.errors import FilterError
-from console.runtime.operator_identity import person
+from console.runtime.operator_identity import login_name
 
 from .rollout_text import stoppable
 
@@ -156,7 +156,7 @@ def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> t
     Raises ValueError with the words why not, JournalFault where the journal cannot be read.
     """
     entries = entries_of(path)
-    entry = entries.get(words[0]) if words else last_of(entries, person())
+    entry = entries.get(words[0]) if words else last_undoable(entries, login_name())
     if entry is None:
         raise ValueError(f"no action {clean(words[0])[:40]} in the journal" if words else "there is nothing to undo")
     only = [name for word in words[1:] for name in expand(word)] or None

@@ -36,12 +36,12 @@ def _saved(config: Any, action: str, targets: tuple[str, ...]) -> tuple[str, ...
     from console.actions.registry import BY_ID
     from console.config.saved_filters import kept_filters, read_filters
     from console.runtime.errors import FilterError
-    from console.runtime.state_files import KeptFault
+    from console.runtime.state_files import StateFileFault
 
     kept = kept_filters()
     try:
         lines = kept.read()
-    except KeptFault:
+    except StateFileFault:
         lines = []
     kind = BY_ID[action].kind if action in BY_ID else ""
     try:
@@ -114,7 +114,7 @@ def act(
     from console.journal.writer import JournalFault
     from console.session import site
     from console.session import snapshot as shot
-    from console.session.site_gate import open_gate, pre_flight, put_back
+    from console.session.site_gate import last_resumed, open_gate, preflight_reader
 
     from . import act as acting
     from .rollout_text import again
@@ -159,13 +159,13 @@ def act(
     terminal = at_terminal(sys.stdin, sys.stderr)
 
     gate = open_gate(chosen, config, transport, clock)
-    resumed = put_back(chosen, config)
+    resumed = last_resumed(chosen, config)
     gate.look = again(chosen, wanted, clock, resumed)
     try:
         code = acting.run_act(
             gate, cluster, action, targets, reason=reason, dry_run=dry_run, yes=yes,
             count=count, as_json=as_json, ask=asked if terminal else None, options=options,
-            look=pre_flight(chosen, transport, action, cluster, resumed),
+            look=preflight_reader(chosen, transport, action, cluster, resumed),
         )  # fmt: skip
     except KeyboardInterrupt:
         on_its_way = "it was on its way: Slurm and wacht journal show say what came of it"
@@ -205,9 +205,9 @@ def _told(ctx: click.Context, text: str, code: int) -> None:
 @click.pass_context
 def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
     """Print the journal."""
-    from console.journal import writer as book
+    from console.journal import writer
 
-    _told(ctx, *book.show(_journal_file(ctx), last, as_json))
+    _told(ctx, *writer.show(_journal_file(ctx), last, as_json))
 
 
 @journal.command()
@@ -216,6 +216,6 @@ def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
     """Check the chain; tell of gaps, of actions without a result, and of a missing syslog. Exit 0 whole, 1 broken."""
-    from console.journal import writer as book
+    from console.journal import writer
 
-    _told(ctx, *book.verified(_journal_file(ctx), as_json))
+    _told(ctx, *writer.verified(_journal_file(ctx), as_json))

@@ -29,7 +29,7 @@ def node(ctx: click.Context, name: str | None, as_json: bool) -> None:
         from collectors.nvml.sources import this_node
 
         this = this_node()
-        chosen = site.here(this) if here else site.choose(config, ctx.obj.cluster)
+        chosen = site.this_node(this) if here else site.choose(config, ctx.obj.cluster)
         open_console(ctx, config, chosen, this if here or name is None else name)
     text, code = inspection.report(
         name,

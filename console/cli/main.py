@@ -84,11 +84,11 @@ def cli(ctx: click.Context) -> None:
     """Watch a GPU supercomputer and act on it safely. Without a command: the console."""
     ctx.ensure_object(Common)
     if ctx.invoked_subcommand is None:
-        from console.session.site import beside, choose
+        from console.session.site import choose, other_sites
 
         config = configured(ctx)
         chosen = choose(config, ctx.obj.cluster)
-        open_console(ctx, config, chosen, others=beside(config, chosen))
+        open_console(ctx, config, chosen, others=other_sites(config, chosen))
 
 
 @cli.command()
@@ -167,11 +167,11 @@ def main() -> None:
     except Exception as error:
         from console.session import crash
 
-        click.echo(crash.told([error], "the command"), nl=False, err=True)
+        click.echo(crash.crash_message([error], "the command"), nl=False, err=True)
         sys.exit(1)
     finally:
         flush()
         log.info("wacht", "ends")
         log.end()
-        if why := log.untold():
+        if why := log.unreported_fault():
             click.echo(f"wacht: {plain(why)}", err=True)

@@ -27,7 +27,7 @@ from collectors.nvml.sources import NvmlTelemetry, hold, this_node
 from collectors.slurm.commands.nodes import read_named
 from console.health.drain_reasons import robot
 from console.health.xid_policy import Policy, default_policy, preceding
-from console.ingest.node_naming import WAIT_S, tell
+from console.ingest.node_naming import WAIT_S, share_names
 from console.runtime.errors import UserError
 from console.session.snapshot import stamp
 from widgets.units import plural
@@ -156,7 +156,7 @@ def _gpus_of(node: str, telemetry: Telemetry, known: Future[Mapping[str, Node]] 
     nodes: Mapping[str, Node] = {}
     with contextlib.suppress(SourceFault, TimeoutError):  # its own name is enough for most sites
         nodes = known.result(WAIT_S) if known is not None else {}
-    tell(telemetry, nodes or {node: Node(name=node, state="UNKNOWN", display="unknown")})
+    share_names(telemetry, nodes or {node: Node(name=node, state="UNKNOWN", display="unknown")})
     gpus = telemetry.gpus([node]).get(node, ())
     if not gpus:
         raise SourceFault("empty", f"no sample of {node}", "is its exporter up?")

@@ -163,9 +163,9 @@ def configured(ctx: click.Context) -> Config:
 def open_console(
     ctx: click.Context, config: Config, chosen: Any, node_name: str | None = None, others: Sequence[Any] = ()
 ) -> None:
-    from console.runtime.browser_mode import served
+    from console.runtime.browser_mode import in_browser
 
-    if served():
+    if in_browser():
         if not config.read_only:
             raise click.ClickException(
                 "in a browser nobody knows whose key it is: start it with --read-only (docs/browser.md)"

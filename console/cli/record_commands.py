@@ -22,7 +22,7 @@ class _Checked(click.ParamType):  # type: ignore[type-arg]
         from console.recording import moments
 
         try:
-            return moments.lasting(value) if self.name == "T" else moments.find(value)
+            return moments.parse_length(value) if self.name == "T" else moments.parse_moment(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 

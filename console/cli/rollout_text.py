@@ -121,7 +121,7 @@ def again(site: Site, wanted: Collection[str], clock: Clock, resumed: Callable[[
         sources = [one for one in site.collectors() if one.name in wanted]
         cluster = shot.take(site.name, sources, clock, site.demo)
         telemetry = site.telemetry()
-        node_naming.tell(telemetry, cluster.nodes)
+        node_naming.share_names(telemetry, cluster.nodes)
         return cluster, preflight_reads.returned(names, cluster, telemetry, resumed())
 
     return look

@@ -20,7 +20,7 @@ from console.alerts.bell import Ring
 from console.config.paths import journal_path
 from console.config.settings import Config
 from console.ingest.poller import Poller
-from console.journal.leftovers import Left
+from console.journal.leftovers import Leftovers
 from console.queue.queue_reads import Sparing
 from console.runtime import log, memo
 from console.session.site import Site
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from console.gate.gate import Gate
     from console.gate.outcome import Progress
-    from console.journal.reader import JournalReaders
+    from console.journal.reader import JournalReader
     from console.recording.location import Bounds
     from console.recording.player import Player
     from console.recording.recorder import Recorder
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Opened:
+class ClusterSession:
     """One open cluster. Nothing is read, and no writer or journal opened, before it is needed; parts that the first
     frame does not need are imported late (`cached_property`).
     """
@@ -61,7 +61,7 @@ class Opened:
         """When each node was last returned to service, as far as the journal knows."""
         self.ticketed: Mapping[tuple[str, str], float] = {}
         """Node and ticket to the time when the journal first mentions it."""
-        self.left = Left()
+        self.leftovers = Leftovers()
         """What was closed from here and is still closed, from the journal and Slurm."""
         self.sent_watch = Verification()
         self.sending: set[Progress] = set()
@@ -91,7 +91,7 @@ class Opened:
         return open_gate(self.site, self._config, self.transport, self.live_clock)
 
     @cached_property
-    def book(self) -> JournalReaders:
+    def journal(self) -> JournalReader:
         """The actions on it, from the journal."""
         from console.journal.reader import JournalFollower
 
@@ -100,7 +100,7 @@ class Opened:
     @property
     def by(self) -> JudgedBy:
         """What its facts are judged with; during a replay those of the past."""
-        return JudgedBy(self.clock, self.resumed, self.left)
+        return JudgedBy(self.clock, self.resumed, self.leftovers)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -153,15 +153,15 @@ class Opened:
             self.looked_at, self.ahead, self.recorder = None, (), None
 
 
-class Here(Generic[T]):
+class FromSession(Generic[T]):
     """A property of the app that reads and writes the attribute of the same name of the shown session."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, app: Any, owner: type | None = None) -> T:
-        found: T = getattr(app.here, self._name)
+        found: T = getattr(app.session, self._name)
         return found
 
     def __set__(self, app: Any, value: T) -> None:
-        setattr(app.here, self._name, value)
+        setattr(app.session, self._name, value)

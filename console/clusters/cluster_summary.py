@@ -10,13 +10,13 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Source
 from console.alerts.groups import severity_of
-from console.ingest.poller import WATCHED, aside_s
+from console.ingest.poller import WATCHED, background_interval_s
 from console.runtime.memo import remembered
 from widgets.cells import Span
 from widgets.chips import chips, is_stale
 
 
-class Standing(Struct, frozen=True, kw_only=True):
+class ClusterSummary(Struct, frozen=True, kw_only=True):
     """The summary of one cluster. None is unknown."""
 
     name: str
@@ -40,20 +40,20 @@ def active_of(cluster: Cluster) -> Mapping[str, int]:
     return Counter(severity_of(one) for one in cluster.alerts.values() if one.state == "active")
 
 
-def standing(cluster: Cluster, mono: float, *, shown: bool) -> Standing:
+def summarise(cluster: Cluster, mono: float, *, shown: bool) -> ClusterSummary:
     """The summary of a cluster. Sources that are not read while another cluster is shown do not count as stale."""
     watched = list(cluster.sources.values()) if shown else [*_watched(cluster)]
     ill = [chip.text for chip in chips(watched, mono) if chip.role in {"chip-fault", "chip-stale"}]
     told = [one for one in watched if one.chip == "alerts"]
     fresh = "alerts" in cluster.known and not any(not one.ok or is_stale(one, mono) for one in told)
     active = active_of(cluster)
-    return Standing(
+    return ClusterSummary(
         name=cluster.name, cluster=cluster, shown=shown, mono=mono, ill=", ".join(ill),
         critical=active["critical"] if fresh else None, warning=active["warning"] if fresh else None,
     )  # fmt: skip
 
 
-def summed(one: Standing) -> Standing:
+def totals_only(one: ClusterSummary) -> ClusterSummary:
     """The same with only the totals of its cluster, so that a screen does not keep every row of the facts alive."""
     if (of := one.cluster) is None:
         return one
@@ -67,10 +67,10 @@ def _watched(cluster: Cluster) -> Iterator[Source]:
     """The sources read while another cluster is shown, with due times that fit their slower pace."""
     for one in cluster.sources.values():
         if (kind := one.name.rpartition(".")[2]) in WATCHED:
-            yield msgspec.structs.replace(one, due_s=max(one.due_s, aside_s(kind)))
+            yield msgspec.structs.replace(one, due_s=max(one.due_s, background_interval_s(kind)))
 
 
-def chip_of(one: Standing) -> Span | None:
+def chip_of(one: ClusterSummary) -> Span | None:
     """The chip of a cluster that is not shown, for the top line; None when it is known to have no problem."""
     if one.shown or one.why == "closed":
         return None

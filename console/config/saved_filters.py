@@ -21,7 +21,7 @@ from msgspec import Struct
 from collectors.clean import clean
 from collectors.decoding import from_json
 from console.runtime.errors import FilterError
-from console.runtime.state_files import Kept
+from console.runtime.state_files import StateFile
 
 from .keymap import KeyLine
 from .paths import state_folder
@@ -98,9 +98,9 @@ def _fits(text: str, screen: str) -> None:
         compile_filter(text, kind)  # type: ignore[arg-type]
 
 
-def kept_filters() -> Kept:
+def kept_filters() -> StateFile:
     """The file."""
-    return Kept(state_folder() / "filters", MOST, _short)
+    return StateFile(state_folder() / "filters", MOST, _short)
 
 
 def save_line(one: Saved) -> str:

@@ -19,7 +19,7 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import doctor_reads
 from collectors.web import WebSettings
 from console.config.privileges import JOB_ACTIONS, MORE, NODE_ACTIONS
-from console.runtime.operator_identity import person
+from console.runtime.operator_identity import login_name
 from console.session.site import Site
 
 from .finding import Finding, FindingGroup, seconds
@@ -83,7 +83,7 @@ def more(group: FindingGroup, key: str, said: str, warn: bool = True, **figures:
 
 
 def _account(group: FindingGroup) -> None:
-    uid, login = os.getuid(), clean(person())
+    uid, login = os.getuid(), clean(login_name())
     name = _name(uid)
     if uid == 0 or os.geteuid() == 0:
         more(group, "root", f"you are {name}" + (f", logged in as {login}" if login != name else ""), uid=uid)

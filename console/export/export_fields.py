@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collectors.jobstate import job_word
-from console.journal.entries import words
+from console.journal.entries import outcome_text
 from console.plant.fabric import WRONGS
 from console.session.snapshot import stamp
 from console.tables.account_columns import ACCOUNTS, MEMBERS
@@ -208,7 +208,7 @@ _JOURNAL: Mapping[str, Fields] = {
     "at": (_at("at"), _f("plan")),
     "targets": (_f("kind"), _f("targets")),
     "outcome": (
-        ExportField("outcome", lambda e, _: words(e)),
+        ExportField("outcome", lambda e, _: outcome_text(e)),
         ExportField("undone", lambda e, c: c.undone.get(e.key)),
         _f("undoes"),
     ),

@@ -11,7 +11,7 @@ from collectors.model import Cluster, Gpu, NodeEvent, PastJob, Xid
 from console.health import tickets
 from console.health.version_drift import drifts
 from console.health.xid_policy import Policy
-from console.journal.past_actions import Act
+from console.journal.past_actions import PastAction
 from widgets.units import UNKNOWN
 from widgets.units import stamp as full
 
@@ -29,7 +29,7 @@ class Case(Struct, frozen=True, kw_only=True):
     now: float
     policy: Policy
     gpus: tuple[Gpu, ...] = ()
-    acts: tuple[Act, ...] = ()
+    acts: tuple[PastAction, ...] = ()
     """What was done to it, newest first."""
     events: tuple[NodeEvent, ...] = ()
     jobs: tuple[PastJob, ...] = ()

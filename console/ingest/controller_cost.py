@@ -43,7 +43,7 @@ def _more(before: int | None, after: int | None) -> int | None:
     return None if before is None or after is None or after < before else after - before
 
 
-def told(before: Cluster, after: Cluster) -> Cluster:
+def with_cost(before: Cluster, after: Cluster) -> Cluster:
     """The newer Cluster with what its sdiag shows against those before: the cost, and how the queue for slurmdbd goes
     (`dbd_queues`); itself where sdiag is no newer."""
     then, now = (one.sources.get("slurm.diag") for one in (before, after))

@@ -68,7 +68,7 @@ def _reads_nodes(source: str) -> bool:
     return source.rpartition(".")[2] == "nodes"
 
 
-def tell(one: object, nodes: Mapping[str, Node]) -> None:
+def share_names(one: object, nodes: Mapping[str, Node]) -> None:
     """Tell one that is asked on demand how these nodes are named, where it has to know."""
     if isinstance(one, Knows) and nodes:
         one.know(NodeNames(ids_of(nodes.values())))

@@ -13,9 +13,9 @@ SHARE = 10.0
 LONGEST_S = 300.0
 JITTER = 0.1
 #: How many times the floor a large answer makes the interval: 30 s for 10 (the rule for more than 20,000 jobs).
-MOST_BY_ROWS = 3.0
+ROWS_FACTOR = 3.0
 #: How much seldomer a source is read whose facts no screen shows.
-SELDOM = 5.0
+HIDDEN_FACTOR = 5.0
 #: How much longer one waits whose facts another console read: long enough to find that one's next reading there.
 AFTER_ANOTHER = 0.2
 
@@ -32,11 +32,13 @@ def jittered(seconds: float, rng: random.Random) -> float:
     return seconds * rng.uniform(1 - JITTER, 1 + JITTER)
 
 
-def spared_s(floor_s: float, *, rows: int = 0, row_ms: float = 0.0, shown: bool = True, strain: float = 1.0) -> float:
+def spared_interval_s(
+    floor_s: float, *, rows: int = 0, row_ms: float = 0.0, shown: bool = True, strain: float = 1.0
+) -> float:
     """The floor of a source as it is now: longer for a large answer, for facts that no screen shows, and for a
     controller that strains (`cost.strain`), but never by these alone beyond five minutes."""
-    seconds = max(floor_s, min(MOST_BY_ROWS * floor_s, rows * row_ms / 1e3))
-    seconds *= strain * (1.0 if shown else SELDOM)
+    seconds = max(floor_s, min(ROWS_FACTOR * floor_s, rows * row_ms / 1e3))
+    seconds *= strain * (1.0 if shown else HIDDEN_FACTOR)
     return min(seconds, max(floor_s, LONGEST_S))
 
 
@@ -45,7 +47,7 @@ def within_s(budget: Budget, calls: int, took_s: float) -> float:
     return max(60.0 * calls / budget.calls, 60.0 * took_s / budget.seconds)
 
 
-class Spent:
+class BudgetUse:
     """What a source has cost within the last minute: pokes must not go beyond its budget either."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ from collectors.model import KINDS, Budget, Cluster, Collector, Diff, Facts, Fau
 
 from . import controller_cost
 from .node_naming import Naming
-from .pace import AFTER_ANOTHER, LONGEST_S, Spent, due_s, jittered, spared_s, within_s
+from .pace import AFTER_ANOTHER, LONGEST_S, BudgetUse, due_s, jittered, spared_interval_s, within_s
 from .reduce import begin, merged, reduce
 
 Publish = Callable[[Cluster, Diff], None]
@@ -43,7 +43,7 @@ _SPARING = frozenset({"slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.re
 
 
 @runtime_checkable
-class Lends(Protocol):
+class LendingSource(Protocol):
     """A source that takes a reading of another console where it is new enough."""
 
     def lend(self, since: float) -> None:
@@ -85,7 +85,7 @@ def _own_fault(source: str, error: Exception) -> Fault:
     return Fault("internal", clean(f"{source}: {type(error).__name__}: {error}"[:300]), "please report it to wacht")
 
 
-def aside_s(kind: str) -> float:
+def background_interval_s(kind: str) -> float:
     """Least seconds between two readings of a kind while another cluster is on the screen."""
     return _ASIDE_S.get(kind, _ASIDE_ELSE_S)
 
@@ -96,7 +96,7 @@ def rows_in(facts: Facts | None) -> int:
     return sum(len(rows) for rows in found if isinstance(rows, Mapping))
 
 
-class _Turn:
+class _SourceState:
     """What the poller keeps of one source: its bell, the last poke, and what its readings were like."""
 
     def __init__(self, collector: Collector) -> None:
@@ -105,11 +105,11 @@ class _Turn:
         self.row_ms: float = getattr(collector, "row_ms", 0.0)
         self.kind = collector.name.rpartition(".")[2]
         self.bell = threading.Event()
-        self.poke: tuple[float] | None = None
+        self.requested: tuple[float] | None = None
         """The moment of the last poke; another object with each."""
         self.served: tuple[float] | None = None
         """The poke that the last reading was for."""
-        self.spent = Spent()
+        self.spent = BudgetUse()
         self.rows = self.calls = self.failures = 0
         self.took_s = 0.0
         self.rest_s = 0.0
@@ -143,7 +143,7 @@ class Poller:
         self._collectors = {one.name: one for one in collectors}
         self._clock = clock
         self._publish = publish
-        self._turns = {name: _Turn(one) for name, one in self._collectors.items()}
+        self._turns = {name: _SourceState(one) for name, one in self._collectors.items()}
         self._needed: frozenset[str] = SELDOM
         self._aside: frozenset[str] | None = None
         """The kinds that are read while another cluster is on the screen; None while this one is."""
@@ -163,12 +163,12 @@ class Poller:
         for thread in self._threads:
             thread.start()
 
-    def poke(self, sources: Iterable[str] | None = None) -> None:
+    def refresh_now(self, sources: Iterable[str] | None = None) -> None:
         """Read these sources (all by default) again as soon as the call in flight has ended, and their budget lasts."""
         now = self._clock.mono()
         for name in sources if sources is not None else self._turns:
             if name in self._turns:
-                self._turns[name].poke = (now,)
+                self._turns[name].requested = (now,)
                 self._turns[name].bell.set()
 
     def need(self, kinds: Iterable[str]) -> None:
@@ -196,7 +196,7 @@ class Poller:
         deadlines: those of other clusters cannot be told from its own."""
         self._stopping.set()
         self._naming.stop()
-        self.poke()
+        self.refresh_now()
         for one in self._collectors.values():
             one.close()
         if not alone:
@@ -206,19 +206,19 @@ class Poller:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _poll(self, turn: _Turn) -> None:
+    def _poll(self, turn: _SourceState) -> None:
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         collector, due = turn.collector, turn.collector.floor_s
         while not self._stopping.is_set():
             self._naming.wait(collector)
             turn.bell.clear()
-            last, turn.served = turn.served, turn.poke
+            last, turn.served = turn.served, turn.requested
             if self._stopping.is_set():  # stop() may have set both in between
                 return
-            if self._aside is not None and turn.kind not in self._aside and turn.poke is last:
+            if self._aside is not None and turn.kind not in self._aside and turn.requested is last:
                 turn.bell.wait()
                 continue
-            if isinstance(collector, Lends):
+            if isinstance(collector, LendingSource):
                 poked = turn.served if turn.served is not last else None
                 collector.lend(self._clock.mono() - due if poked is None else poked[0])
             before = process.started()
@@ -232,9 +232,9 @@ class Poller:
             del reading  # the old facts must not outlive the next reading in this frame
             self._rest(turn, ended, jittered(due, rng) / due)
 
-    def _floor_s(self, turn: _Turn) -> float:
+    def _floor_s(self, turn: _SourceState) -> float:
         """The least seconds to the next reading of a source as things are now."""
-        floor_s = spared_s(
+        floor_s = spared_interval_s(
             turn.collector.floor_s,
             rows=turn.rows,
             row_ms=turn.row_ms,
@@ -243,13 +243,13 @@ class Poller:
         )
         floor_s = max(floor_s, turn.rest_s)
         if self._aside is not None:
-            floor_s = max(floor_s, aside_s(turn.kind))
+            floor_s = max(floor_s, background_interval_s(turn.kind))
         return floor_s if turn.budget is None else max(floor_s, within_s(turn.budget, turn.calls, turn.took_s))
 
-    def _rest(self, turn: _Turn, ended: float, spread: float) -> None:
+    def _rest(self, turn: _SourceState, ended: float, spread: float) -> None:
         """Wait until the next reading is due or asked for, and may be paid for."""
         spread += AFTER_ANOTHER if turn.lent else 0.0
-        while turn.poke is turn.served:
+        while turn.requested is turn.served:
             due = due_s(self._floor_s(turn), turn.took_s, turn.failures)
             if not turn.bell.wait(max(0.0, ended + due * spread - self._clock.mono())) or self._stopping.is_set():
                 break
@@ -277,7 +277,7 @@ class Poller:
             reading = msgspec.structs.replace(reading, facts=None, fault=_own_fault(reading.source, error))
             self.cluster, diff = reduce(before, reading, floor)
         if self._naming.see(reading):
-            self.poke(self._naming.sources)  # what was read under other names is read again
-        self.cluster = controller_cost.told(before, self.cluster)
+            self.refresh_now(self._naming.sources)  # what was read under other names is read again
+        self.cluster = controller_cost.with_cost(before, self.cluster)
         self._strain = controller_cost.strain(self.cluster.diag, self.cluster.cost)
         return diff

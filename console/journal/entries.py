@@ -138,18 +138,18 @@ def join(records: Iterable[Record], before: Mapping[str, JournalEntry] | None = 
     return entries
 
 
-def words(entry: JournalEntry) -> str:
+def outcome_text(entry: JournalEntry) -> str:
     """The outcome as text: `8 done`, `7 done, 1 unknown`, `no result`, `refused`."""
     if entry.gap:
         return "written later"
     if entry.orphan:
         return "no result"
     aside = sum(told.aside for told in entry.outcome.values())
-    found = counted([told.state for told in entry.outcome.values()]) or entry.note or "nothing was sent"
+    found = counts_text([told.state for told in entry.outcome.values()]) or entry.note or "nothing was sent"
     return found + (f", of them {aside:,} set aside" if aside else "")
 
 
-def counted(states: Sequence[str]) -> str:
+def counts_text(states: Sequence[str]) -> str:
     """The counts of each state: `7 done, 1 unknown`; `3 refused` when Slurm refused all of them."""
     if states and all(state == "failed" for state in states):
         return f"{len(states):,} refused"
@@ -157,7 +157,7 @@ def counted(states: Sequence[str]) -> str:
     return ", ".join(f"{states.count(state):,} {state}" for state in known)
 
 
-def named(entry: JournalEntry) -> str:
+def targets_text(entry: JournalEntry) -> str:
     """The targets as text: nodes folded, jobs by id, alerts by name and node, silences by comment."""
     if entry.gap:
         return f"{entry.gap:,} line{'s' if entry.gap != 1 else ''} that only syslog had"
@@ -184,9 +184,9 @@ def line_text(record: Record) -> str:
     if event == "verified":
         one = msgspec.structs.replace(one, targets=tuple(one.outcome))
     parts = [f"{str(record.get('time'))[:19]}Z" if one.at is not None else "", one.person if one.at is not None else "",
-             event, one.action, named(one), f'"{one.reason}"' if one.reason else ""]  # fmt: skip
+             event, one.action, targets_text(one), f'"{one.reason}"' if one.reason else ""]  # fmt: skip
     if event in {"result", "verified"}:
-        parts.append(words(one))
+        parts.append(outcome_text(one))
         parts += list(dict.fromkeys(told.why for told in one.outcome.values() if told.why))[:1]
         parts.append(one.note or "" if one.outcome else "")
     if one.undoes:
@@ -204,7 +204,7 @@ def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[
     """
     told = {}
     for target in orphan.targets:
-        before, row = was(orphan, target), rows.get(target)
+        before, row = row_before(orphan, target), rows.get(target)
         reason, asked = orphan.reasons.get(target, orphan.reason), orphan.priorities.get(target, orphan.resume_after_s)
         known = BY_ID.get(orphan.action)
         if known is None or known.unseen:
@@ -223,18 +223,19 @@ def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[
     return told
 
 
-def readable(entry: JournalEntry) -> tuple[str, ...]:
+def valid_targets(entry: JournalEntry) -> tuple[str, ...]:
     """The targets whose names have the form of their kind. Only these may go into a command."""
     form = _FORMS.get(entry.kind)
     return tuple(target for target in entry.targets if form is not None and form.fullmatch(target))
 
 
-def told_orphans(orphans: Sequence[JournalEntry]) -> str:
+def orphans_text(orphans: Sequence[JournalEntry]) -> str:
     """The message at start-up about actions without a result."""
     if not orphans:
         return ""
     each = [
-        f"{one.action} {named(one)[:60]} by {one.person}" + (f" at {local(one.at)}" if one.at is not None else "")
+        f"{one.action} {targets_text(one)[:60]} by {one.person}"
+        + (f" at {local_time(one.at)}" if one.at is not None else "")
         for one in orphans[-3:]
     ]
     more = f" and {len(orphans) - len(each):,} more" if len(orphans) > len(each) else ""
@@ -242,7 +243,7 @@ def told_orphans(orphans: Sequence[JournalEntry]) -> str:
     return f"{head} no result: {'; '.join(each)}{more}. Whether it was done: :journal reads it back"
 
 
-def was(entry: JournalEntry, target: str) -> Row | None:
+def row_before(entry: JournalEntry, target: str) -> Row | None:
     """The row of a target just before the action; None when the journal did not keep it."""
     seen = entry.seen.get(target)
     state = text(seen.get("state")) if seen else None
@@ -269,7 +270,7 @@ def was(entry: JournalEntry, target: str) -> Row | None:
     return None
 
 
-def had(entry: JournalEntry, target: str) -> str | None:
+def value_before(entry: JournalEntry, target: str) -> str | None:
     """The value that a target had before it was set; None when the journal does not say."""
     return text(entry.seen.get(target, {}).get("value"))
 
@@ -319,7 +320,7 @@ def moment(value: Any) -> float | None:
     return at.timestamp() if at.tzinfo is not None else None
 
 
-def local(at: float) -> str:
+def local_time(at: float) -> str:
     """A time in the local time zone: `2026-11-24 03:12`."""
     try:
         return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
@@ -352,7 +353,7 @@ def _begun(key: str, plan: str, record: Record) -> JournalEntry:
         host=text(get("host")), pid=whole(get("pid")), began=whole(get("began")), ssh=text(get("ssh")),
         session=text(get("session")), cluster=text(get("cluster")) or "", action=text(get("action")) or "",
         kind=text(get("kind")) or "", targets=targets, reason=text(get("reason")),
-        argv=tuple(strings(words) for words in argv) if isinstance(argv, list) else (), age_s=number(get("age_s")),
+        argv=tuple(strings(command) for command in argv) if isinstance(argv, list) else (), age_s=number(get("age_s")),
         seen={clean(name): row for name, row in _items(seen) if isinstance(row, dict)},
         dropped=_texts(get("dropped")), reasons=_texts(get("reasons")),
         priorities={clean(name): to for name, given in _items(numbers) if (to := whole(given)) is not None},
@@ -363,7 +364,7 @@ def _begun(key: str, plan: str, record: Record) -> JournalEntry:
     )  # fmt: skip
     if one.gap:
         one = msgspec.structs.replace(one, action="gap")
-    about = [one.person, one.host, one.cluster, one.action, *targets, named(one) if one.kind == "alert" else "",
+    about = [one.person, one.host, one.cluster, one.action, *targets, targets_text(one) if one.kind == "alert" else "",
              one.reason, plan]  # fmt: skip
     return msgspec.structs.replace(one, text=" ".join(filter(None, about)).lower())
 

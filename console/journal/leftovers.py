@@ -38,14 +38,14 @@ class LeftoverOrigin(Struct, frozen=True, kw_only=True):
         return f"{since} by {self.who}{f': {self.why}' if self.why else ''}"
 
 
-class Left(Struct, frozen=True, kw_only=True):
+class Leftovers(Struct, frozen=True, kw_only=True):
     """Partitions and users closed with this console and still closed."""
 
     partitions: Mapping[str, LeftoverOrigin] = field(default_factory=dict)
     users: Mapping[str, LeftoverOrigin] = field(default_factory=dict)
 
 
-def left(records: Iterable[Record]) -> Left:
+def leftovers(records: Iterable[Record]) -> Leftovers:
     """The targets that these journal lines show as closed and not opened again."""
     from .entries import join
 
@@ -58,21 +58,21 @@ def left(records: Iterable[Record]) -> Left:
             if entry.took_place(target):
                 found[entry.kind].pop(target, None)
                 if shuts:
-                    found[entry.kind][target] = _deed(entry)
-    return Left(partitions=found["partition"], users=found["user"])
+                    found[entry.kind][target] = _origin(entry)
+    return Leftovers(partitions=found["partition"], users=found["user"])
 
 
-def still(of: Left, blocked: Collection[str]) -> Left:
+def still_blocked(of: Leftovers, blocked: Collection[str]) -> Leftovers:
     """The same without the users who may submit again in Slurm."""
     users = {name: deed for name, deed in of.users.items() if name in blocked}
-    return Left(partitions=of.partitions, users=users)
+    return Leftovers(partitions=of.partitions, users=users)
 
 
-def _deed(entry: JournalEntry) -> LeftoverOrigin:
+def _origin(entry: JournalEntry) -> LeftoverOrigin:
     return LeftoverOrigin(who=entry.person, at=entry.at, why=entry.reason)
 
 
-def closed(row: Partition, of: Left, now: float) -> str | None:
+def closed_text(row: Partition, of: Leftovers, now: float) -> str | None:
     """The text about a closed partition; None when there is nothing to report."""
     deed = of.partitions.get(row.name)
     if row.state == "UP" or (row.state not in _CLOSED and deed is None):
@@ -83,9 +83,9 @@ def closed(row: Partition, of: Left, now: float) -> str | None:
     return f"{row.name} is DOWN{deed.words(now)}"
 
 
-def reminders(cluster: Cluster, of: Left, now: float, mono: float | None) -> list[str]:
+def leftover_lines(cluster: Cluster, of: Leftovers, now: float, mono: float | None) -> list[str]:
     """One line for each target to open again. No partitions while the facts about them are stale."""
     found = []
     if mono is None or good(cluster, "partitions", "slurm", mono):
-        found += [one for row in cluster.partitions.values() if (one := closed(row, of, now)) is not None]
+        found += [one for row in cluster.partitions.values() if (one := closed_text(row, of, now)) is not None]
     return found + [f"{name} may submit no job{deed.words(now)}" for name, deed in of.users.items()]

@@ -14,13 +14,13 @@ from console.health import drain_reasons, tickets
 from widgets.units import times
 
 from .entries import TOOK_PLACE, JournalEntry, Record, join, text
-from .undo import undone, undos
+from .undo import undone_by, undos_by_plan
 
 #: Actions that return a node to service.
 _BACK = frozenset({"resume", "undrain"})
 
 
-class Act(Struct, frozen=True, kw_only=True):
+class PastAction(Struct, frozen=True, kw_only=True):
     """One action on one target."""
 
     at: float | None
@@ -52,18 +52,18 @@ class Act(Struct, frozen=True, kw_only=True):
         return self.state in TOOK_PLACE or self.state == "sent"
 
 
-def acts(records: Iterable[Record], kind: str | None = None, target: str | None = None) -> list[Act]:
+def past_actions(records: Iterable[Record], kind: str | None = None, target: str | None = None) -> list[PastAction]:
     """Every action in these journal records, newest first; with `target`, only those on it.
 
     The actions on a node include those on its alerts.
     """
     entries = join(records)
-    by = undos(entries)
-    found: list[Act] = []
+    by = undos_by_plan(entries)
+    found: list[PastAction] = []
     for entry in entries.values():
         if entry.gap:
             continue
-        back = undone(entry, by)
+        back = undone_by(entry, by)
         if kind is None or entry.kind == kind:
             found += [_act(entry, one, one, back) for one in entry.targets if target is None or one == target]
         elif kind == "node" and target is not None and entry.kind == "alert":
@@ -74,9 +74,11 @@ def acts(records: Iterable[Record], kind: str | None = None, target: str | None 
     return sorted(found, key=lambda act: (act.at or 0.0, order[id(act)]), reverse=True)
 
 
-def of(target: str, records: Iterable[Record], kind: str | None = None, limit: int | None = None) -> list[Act]:
+def on_target(
+    target: str, records: Iterable[Record], kind: str | None = None, limit: int | None = None
+) -> list[PastAction]:
     """The past actions on one node or job, newest first."""
-    return acts(records, kind, target)[:limit]
+    return past_actions(records, kind, target)[:limit]
 
 
 def drains(node: str, records: Iterable[Record], now: float, days: float = 90) -> dict[str, int]:
@@ -86,7 +88,7 @@ def drains(node: str, records: Iterable[Record], now: float, days: float = 90) -
     since = now - days * 86400
     kinds = Counter(
         drain_reasons.read(act.reason, act.who).kind
-        for act in acts(records, "node", node)
+        for act in past_actions(records, "node", node)
         if act.action == "drain" and act.took_place and act.at is not None and since <= act.at <= now
     )
     return dict(kinds.most_common())
@@ -105,7 +107,7 @@ def drains_text(counts: Mapping[str, int], days: int = 90) -> str:
 def resumed(records: Iterable[Record]) -> dict[str, float]:
     """When each node was last returned to service, as far as the journal knows."""
     found: dict[str, float] = {}
-    for act in acts(records, "node"):
+    for act in past_actions(records, "node"):
         if act.action in _BACK and act.took_place and act.at is not None:
             found.setdefault(act.target, act.at)
     return found
@@ -136,10 +138,10 @@ def ticketed(records: Iterable[Record]) -> dict[tuple[str, str], float]:
     return found
 
 
-def _act(entry: JournalEntry, one: str, target: str, back: Mapping[str, JournalEntry]) -> Act:
+def _act(entry: JournalEntry, one: str, target: str, back: Mapping[str, JournalEntry]) -> PastAction:
     """What an entry records about one of its targets."""
     told, row = entry.outcome.get(one), entry.seen.get(one, {})
-    return Act(
+    return PastAction(
         at=entry.at, who=entry.person, host=entry.host, kind=entry.kind, target=target, action=entry.action,
         reason=entry.reason, state=told.state if told is not None else "sent", why=told.why if told is not None else "",
         before=text(row.get("state")), about=(text(row.get("name")) or "") if entry.kind == "alert" else "",

@@ -7,22 +7,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from console.config.paths import state_folder
-from console.runtime.state_files import Kept, newest
+from console.runtime.state_files import StateFile, newest
 
 #: Seconds of absence after which a new shift begins.
 AWAY_S = 4 * 3600
 #: Seconds between two notes of one open console.
-EVERY_S = 1800.0
+NOTE_EVERY_S = 1800.0
 #: Oldest age in seconds of a shift that still counts for a hand-over.
-MOST_S = 7 * 86_400
+OLDEST_S = 7 * 86_400
 
 
-def kept_shifts() -> Kept:
+def shifts_file() -> StateFile:
     """The state file: one line `CLUSTER SECONDS` for each time that a console was open."""
-    return Kept(state_folder() / "shifts", 400, newest(400))
+    return StateFile(state_folder() / "shifts", 400, newest(400))
 
 
-def noted(cluster: str, now: float) -> str:
+def shift_line(cluster: str, now: float) -> str:
     """The line to write."""
     return f"{cluster} {int(now)}"
 
@@ -37,6 +37,6 @@ def last_shift(lines: Iterable[str], cluster: str, now: float) -> float | None:
     later = now
     for then in sorted(found, reverse=True):
         if later - then >= AWAY_S:
-            return float(then) if now - then <= MOST_S else None
+            return float(then) if now - then <= OLDEST_S else None
         later = then
     return None

@@ -20,10 +20,10 @@ from console.actions.registry import BY_ID
 from console.actions.silences import match
 
 from . import undo_reservations
-from .entries import JournalEntry, had, local, matchers, was
+from .entries import JournalEntry, local_time, matchers, row_before, value_before
 
 #: Actions that cannot be undone, each with the closest alternative.
-NEAREST = {
+IRREVERSIBLE = {
     "cancel": "cancel cannot be undone: the work is gone; only its owner can submit it again",
     "requeue": "requeue cannot be undone: the work is gone, the job waits again; :hold holds it, :cancel cancels it",
     "requeuehold": "requeue and hold cannot be undone: the work is gone; :release lets the job start, :cancel ends it",
@@ -35,7 +35,7 @@ NEAREST = {
     "notify": "notify cannot be undone: it was read, or will be",
 }
 #: Actions undone by their inverse, whatever the state before.
-_TURNED = frozenset({"suspend", "unsuspend", "powerdown", "powerup", "partition-down", "partition-up"})
+_TOGGLED = frozenset({"suspend", "unsuspend", "powerdown", "powerup", "partition-down", "partition-up"})
 #: Shortest remaining time in seconds of a silence or reservation that is created again.
 _LEAST_S = 60
 #: The reason that Slurm gives a job held by each action.
@@ -89,15 +89,15 @@ def undo_of(
     """
     if entry.gap:
         return "nothing was done here: it tells of lines that were written late"
-    if entry.action in NEAREST or entry.action not in BY_ID:
-        return NEAREST.get(entry.action, f"{entry.action or 'this'} cannot be undone")
+    if entry.action in IRREVERSIBLE or entry.action not in BY_ID:
+        return IRREVERSIBLE.get(entry.action, f"{entry.action or 'this'} cannot be undone")
     if entry.orphan:
         return "nobody wrote down what came of it: read it back first, in :journal"
     strange = [target for target in only or () if target not in entry.targets]
     if strange:
         return f"{listed(strange, _kind(entry))}: not among its targets"
     wanted = [target for target in entry.targets if only is None or target in only]
-    back = undone(entry, undos(entries))
+    back = undone_by(entry, undos_by_plan(entries))
     found = _Found()
     for target in wanted:
         told = entry.outcome.get(target)
@@ -106,26 +106,26 @@ def undo_of(
         elif target in back:
             one = back[target]
             found.left[target] = f"undone already by {one.person}{_at(one)}"
-        elif entry.action in undo_reservations.BACK:
+        elif entry.action in undo_reservations.HANDLED:
             continue
         elif BY_ID[entry.action].value is not None:
             _value(entry, target, cluster, found, now)
-        elif entry.action in _TURNED:
-            _turn(entry, target, cluster, found)
+        elif entry.action in _TOGGLED:
+            _toggle(entry, target, cluster, found)
         elif entry.kind == "node":
             _node(entry, target, cluster, found)
         elif entry.kind == "job":
             _job(entry, target, cluster, found)
-    if entry.action in undo_reservations.BACK:
+    if entry.action in undo_reservations.HANDLED:
         return _booked(entry, [target for target in wanted if target not in found.left], found, cluster, now)
     if entry.kind == "alert":
-        return _lift(entry, [target for target in wanted if target not in found.left], found, cluster)
+        return _expire(entry, [target for target in wanted if target not in found.left], found, cluster)
     if entry.kind == "silence":
-        return _again(entry, [target for target in wanted if target not in found.left], found, cluster, now)
+        return _silence_again(entry, [target for target in wanted if target not in found.left], found, cluster, now)
     return _proposed(entry, found, cluster)
 
 
-def undos(entries: Mapping[str, JournalEntry]) -> dict[str, list[JournalEntry]]:
+def undos_by_plan(entries: Mapping[str, JournalEntry]) -> dict[str, list[JournalEntry]]:
     """Id of a plan to the actions that undid it."""
     found: dict[str, list[JournalEntry]] = {}
     for one in entries.values():
@@ -134,18 +134,18 @@ def undos(entries: Mapping[str, JournalEntry]) -> dict[str, list[JournalEntry]]:
     return found
 
 
-def undone(entry: JournalEntry, by: Mapping[str, Sequence[JournalEntry]]) -> dict[str, JournalEntry]:
-    """Target to the action that undid it, unless that action was undone itself. `by` is the result of `undos`."""
+def undone_by(entry: JournalEntry, by: Mapping[str, Sequence[JournalEntry]]) -> dict[str, JournalEntry]:
+    """Target to the action that undid it, unless that was undone itself. `by` is the result of `undos_by_plan`."""
     return _undone(entry, by, frozenset())
 
 
-def last_of(entries: Mapping[str, JournalEntry], who: str) -> JournalEntry | None:
+def last_undoable(entries: Mapping[str, JournalEntry], who: str) -> JournalEntry | None:
     """The last action of this person that took place and was not undone."""
-    by = undos(entries)
+    by = undos_by_plan(entries)
     for entry in reversed(list(entries.values())):
         mine = entry.who == who and not entry.gap and not entry.undoes
         if mine and any(entry.took_place(target) for target in entry.targets):
-            back = undone(entry, by)
+            back = undone_by(entry, by)
             if not back or any(target not in back for target in entry.targets):
                 return entry
     return None
@@ -167,7 +167,7 @@ def _undone(
 
 
 def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
-    before, row = was(entry, target), cluster.nodes.get(target)
+    before, row = row_before(entry, target), cluster.nodes.get(target)
     if not isinstance(before, Node):
         found.left[target] = "the journal does not say how it was"
         return
@@ -178,14 +178,14 @@ def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> 
         elif row is not None and row.reason and own and own.strip('" ') != row.reason.strip('" '):
             # An extended reason counts as changed: the editor has a further reason for the drain.
             found.left[target] = f"it has another reason now{said(row)}"
-        elif _acts("undrain", row, cluster, target, found):
+        elif _applies("undrain", row, cluster, target, found):
             found.take("undrain", target)
             if row is not None and _drained_again(entry, row):
                 found.note(f"it was drained again since with the same reason, by {row.reason_by}", target)
             if before.reason and before.display in OUT:
                 found.note(f"it was {before.display} before{said(before)}; that reason does not come back", target)
         return
-    if _acts("drain", row, cluster, target, found):
+    if _applies("drain", row, cluster, target, found):
         found.take("drain", target)
         if before.reason:
             found.reasons[target] = before.reason
@@ -201,7 +201,7 @@ def _drained_again(entry: JournalEntry, row: Node) -> bool:
 
 
 def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
-    before, row = was(entry, target), cluster.jobs.get(target)
+    before, row = row_before(entry, target), cluster.jobs.get(target)
     if not isinstance(before, Job):
         found.left[target] = "the journal does not say how it was"
         return
@@ -212,14 +212,14 @@ def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> N
             found.left[target] = f"its priority is {before.priority:,} again"
         elif row is not None and row.priority is not None and row.priority != entry.priorities.get(target):
             found.left[target] = f"it has another priority now: {row.priority:,}"
-        elif _acts("priority", row, cluster, target, found):
+        elif _applies("priority", row, cluster, target, found):
             found.take("priority", target)
             found.priorities[target] = before.priority
             found.note("it had a priority that Slurm computed; the one put back is fixed", target)
         return
     # An owner's hold and an administrator's are different actions: restore the kind of hold that it had.
     action = "release" if not held(before) else "uhold" if before.reason == "JobHeldUser" else "hold"
-    if _acts(action, row, cluster, target, found):
+    if _applies(action, row, cluster, target, found):
         if row is not None and (why := _not_as_left(entry, row)):
             found.left[target] = why
         else:
@@ -242,7 +242,7 @@ def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at
     action = BY_ID[entry.action]
     back = BY_ID.get(action.inverse or "")
     row = rows_of(action, cluster).get(target)
-    before = had(entry, target)
+    before = value_before(entry, target)
     assert action.value is not None
     now = None if row is None else action.value.of(row)
     if back is None:
@@ -256,20 +256,20 @@ def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at
     elif back.id == "extend" and (not MOMENT.fullmatch(before) or epoch_of(before) - at < _LEAST_S):
         # Slurm would end it at once, with the jobs in it.
         found.left[target] = f"the end that it had is over: {before}"
-    elif _acts(back.id, row, cluster, target, found):
+    elif _applies(back.id, row, cluster, target, found):
         found.take(back.id, target)
         found.values[target] = before
 
 
-def _turn(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
+def _toggle(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
     """Actions that are each other's inverse need no state from before."""
     inverse = BY_ID[entry.action].inverse or ""
-    before = was(entry, target)
+    before = row_before(entry, target)
     if inverse == "partition-up" and isinstance(before, Partition) and before.state != "UP":
         found.left[target] = f"it was {before.state} before, and partition-up would open it"
         return
     row = rows_of(BY_ID[entry.action], cluster).get(target)
-    if not _acts(inverse, row, cluster, target, found):
+    if not _applies(inverse, row, cluster, target, found):
         return
     if isinstance(row, Partition) and row.state != (given := "DOWN" if inverse == "partition-up" else "UP"):
         found.left[target] = f"it is {row.state} now, and this made it {given}"
@@ -277,7 +277,7 @@ def _turn(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> 
         found.take(inverse, target)
 
 
-def _acts(action: str, row: Row | None, cluster: Cluster, target: str, found: _Found) -> bool:
+def _applies(action: str, row: Row | None, cluster: Cluster, target: str, found: _Found) -> bool:
     """Whether the inverse action applies to the target as it is now."""
     why = "it is not known any more" if row is None else BY_ID[action].refuse(cluster, row)
     if why:
@@ -313,7 +313,7 @@ def _booked(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: 
     """Undo of reservations and blocked users, which may have other targets."""
     if not wanted:
         return _nothing(found, entry)
-    back = undo_reservations.of(entry, wanted, cluster, now)
+    back = undo_reservations.proposal(entry, wanted, cluster, now)
     if isinstance(back, str):
         return back
     reason = back.reason or (_reason(entry) if BY_ID[back.action].needs_reason else None)
@@ -322,7 +322,7 @@ def _booked(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: 
     return Undo(action=back.action, targets=back.targets, reason=reason, options=options, notes=notes, rest=back.rest)
 
 
-def _lift(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster) -> Undo | str:
+def _expire(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster) -> Undo | str:
     """Expire the silences that an ack or a silence made, found by author, comment and matchers."""
     if not wanted:
         return _nothing(found, entry)
@@ -351,11 +351,13 @@ def _lift(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cl
                 notes=tuple(notes))  # fmt: skip
 
 
-def _again(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
+def _silence_again(
+    entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float
+) -> Undo | str:
     """Silence again, for the remaining time, the alerts of an expired silence."""
     before: list[Silence] = []
     for target in wanted:
-        one = was(entry, target)
+        one = row_before(entry, target)
         if isinstance(one, Silence) and one.ends is not None and one.ends - now >= _LEAST_S:
             before.append(one)
         else:
@@ -403,4 +405,4 @@ def _reason(entry: JournalEntry) -> str:
 
 
 def _at(entry: JournalEntry) -> str:
-    return "" if entry.at is None else f" at {local(entry.at)}"
+    return "" if entry.at is None else f" at {local_time(entry.at)}"

@@ -14,15 +14,15 @@ from collectors.slurm.commands.argv_reservations import EPOCH
 from console.actions import reservations, user_actions
 from console.actions.incident import incidents
 
-from .entries import JournalEntry, was
+from .entries import JournalEntry, row_before
 
 #: Seconds allowed between the journal's time and the start that Slurm shows for "now".
 _SENDING_S = 300
 #: The actions handled here.
-BACK = frozenset({"reserve", "unreserve", "block", "unblock", "incident"})
+HANDLED = frozenset({"reserve", "unreserve", "block", "unblock", "incident"})
 
 
-class Back(Struct, frozen=True, kw_only=True):
+class ReservationUndo(Struct, frozen=True, kw_only=True):
     """The action to ask the gate for."""
 
     action: str
@@ -35,7 +35,7 @@ class Back(Struct, frozen=True, kw_only=True):
     """Targets that need a second undo."""
 
 
-def of(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> Back | str:
+def proposal(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> ReservationUndo | str:
     """The action that undoes these targets of an entry, or why there is none."""
     if entry.action == "reserve":
         return _unmade(entry, cluster)
@@ -44,26 +44,26 @@ def of(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float)
     if entry.action == "unreserve":
         return _made_again(entry, wanted, cluster, now)
     if entry.action == "unblock":
-        return Back(action="block", targets=tuple(wanted))
-    users = {name: row for name in wanted if isinstance(row := was(entry, name), User)}
+        return ReservationUndo(action="block", targets=tuple(wanted))
+    users = {name: row for name in wanted if isinstance(row := row_before(entry, name), User)}
     if not users:
         return "the journal does not say which limits they had"
-    return Back(
+    return ReservationUndo(
         action="unblock", targets=tuple(users),
         settings={name: user_actions.had(row) for name, row in users.items()},
     )  # fmt: skip
 
 
-def _ended(entry: JournalEntry, cluster: Cluster, now: float) -> Back | str:
+def _ended(entry: JournalEntry, cluster: Cluster, now: float) -> ReservationUndo | str:
     name = entry.settings.get("name", "")
     made = {(one.get("by"), one.get("comment")) for one in entry.silences}
     stands = [key for one in incidents(cluster, now) if one.name == name for key in one.silences]
     # Other people may have declared the same incident: keep their silences.
     own = tuple(key for key in stands if (cluster.silences[key].by, cluster.silences[key].comment) in made)
-    return Back(action="lift", targets=own) if own else "the incident is over"
+    return ReservationUndo(action="lift", targets=own) if own else "the incident is over"
 
 
-def _unmade(entry: JournalEntry, cluster: Cluster) -> Back | str:
+def _unmade(entry: JournalEntry, cluster: Cluster) -> ReservationUndo | str:
     name = entry.settings.get("name", "")
     row = cluster.reservations.get(name)
     if row is None:
@@ -72,7 +72,7 @@ def _unmade(entry: JournalEntry, cluster: Cluster) -> Back | str:
         return f"{name} has other nodes now, or another is called so: look at it before you delete it (unreserve)"
     if not _same(entry, row):
         return f"{name} is for others now, or another is called so: look at it before you delete it (unreserve)"
-    return Back(action="unreserve", targets=(name,))
+    return ReservationUndo(action="unreserve", targets=(name,))
 
 
 def _same(entry: JournalEntry, row: Reservation) -> bool:
@@ -90,10 +90,10 @@ def _same(entry: JournalEntry, row: Reservation) -> bool:
     return begins - _SENDING_S <= row.starts <= begins + int(said["for"])
 
 
-def _made_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> Back | str:
+def _made_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> ReservationUndo | str:
     whys = []
     for at, name in enumerate(wanted):
-        row = was(entry, name)
+        row = row_before(entry, name)
         if name in cluster.reservations:
             whys.append(f"{name} stands again")
         elif not isinstance(row, Reservation):
@@ -103,6 +103,6 @@ def _made_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, no
         else:
             nodes, said, seconds, notes = found
             rest = tuple(wanted[at + 1 :])
-            return Back(action="reserve", targets=nodes, reason=row.comment, settings=said, seconds=seconds,
+            return ReservationUndo(action="reserve", targets=nodes, reason=row.comment, settings=said, seconds=seconds,
                         notes=tuple(notes), rest=rest)  # fmt: skip
     return "; ".join(whys) or "there is nothing to make again"

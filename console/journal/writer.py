@@ -25,11 +25,11 @@ import msgspec
 
 from collectors.clock import Clock
 from console.runtime import log
-from console.runtime.operator_identity import person
+from console.runtime.operator_identity import login_name
 
 from . import chain
 from .chain import JournalFault, Verdict, read, verify
-from .entries import JournalEntry, join, line_text, told_orphans
+from .entries import JournalEntry, join, line_text, orphans_text
 from .syslog_witness import LOCAL, Witness
 
 __all__ = ["Journal", "JournalFault", "Verdict", "orphans", "read", "show", "unfinished", "verified", "verify"]
@@ -42,7 +42,7 @@ DEADLINE_S = 5.0
 #: by a power ramp.
 ELSEWHERE_S, ELSEWHERE_LONG_S = 600.0, 86_400.0
 #: Lines kept in memory while the file cannot be written; beyond that only their number.
-KEPT = 500
+MISSED_KEPT = 500
 _MEND = "mend it, or name another place (`journal` in the configuration)"
 
 
@@ -140,7 +140,7 @@ class Journal:
 
     def _missing(self, lines: Sequence[dict[str, Any]]) -> None:
         self._gap += len(lines)
-        self._missed = [*self._missed, *lines][-KEPT:]
+        self._missed = [*self._missed, *lines][-MISSED_KEPT:]
 
 
 class _Write(threading.Thread):
@@ -167,7 +167,7 @@ class _Write(threading.Thread):
         """Append the lines, then send them to syslog as written."""
         raws: list[bytes] = []
         try:
-            who = {"login": person()}
+            who = {"login": login_name()}
             raws = chain.append(self._path, [{**line, **({} if line.get("late") else who)} for line in self._lines])
         except JournalFault as error:
             self.fault = str(error)
@@ -220,7 +220,7 @@ def unfinished(path: Path) -> list[JournalEntry]:
 def orphans(path: Path, now: float | None = None) -> list[JournalEntry]:
     """Intents without a result whose process is gone, so that none will be written. Raises JournalFault."""
     at = datetime.now(UTC).timestamp() if now is None else now
-    return [one for one in unfinished(path) if not alive(one, at)]
+    return [one for one in unfinished(path) if not may_still_end(one, at)]
 
 
 def of_this_process(path: Path) -> list[JournalEntry]:
@@ -229,7 +229,7 @@ def of_this_process(path: Path) -> list[JournalEntry]:
     return [one for one in entries_of(path).values() if (one.pid, one.began) == me]
 
 
-def alive(entry: JournalEntry, now: float) -> bool:
+def may_still_end(entry: JournalEntry, now: float) -> bool:
     """Whether the process that wrote an intent may still write its result."""
     if entry.host != os.uname().nodename:
         last = max((at for at in (entry.at, entry.proven_at) if at is not None), default=None)
@@ -264,7 +264,7 @@ def verified(path: Path, as_json: bool = False, witness: Witness = LOCAL) -> tup
     lines += [f"line {at}: {missed:,} line{'s' if missed != 1 else ''} could not be written at the time; "
               "syslog was the witness" for at, missed in found.gaps]  # fmt: skip
     if left:
-        lines.append(told_orphans(left))
+        lines.append(orphans_text(left))
     if silent:
         lines.append(f"no syslog here, so only this file tells: {silent}")
     return "\n".join(lines) + "\n", int(not found.ok)

@@ -16,7 +16,7 @@ from console.actions.drift_rules import Drift, Rule
 from console.actions.incident import LASTS_S
 from console.actions.registry import ACTIONS
 from console.config.privileges import NEEDS
-from console.journal.undo import NEAREST
+from console.journal.undo import IRREVERSIBLE
 
 #: What the pages of examples act on.
 REASON = "bad DIMM"
@@ -97,8 +97,8 @@ def page() -> str:
         lines += [*_sent(action)]
         if refused := _REFUSED.get(action.id):
             lines.append(f"Left alone: {refused}.\n")
-        if action.id in NEAREST:
-            lines.append(NEAREST[action.id][0].upper() + NEAREST[action.id][1:] + ".\n")
+        if action.id in IRREVERSIBLE:
+            lines.append(IRREVERSIBLE[action.id][0].upper() + IRREVERSIBLE[action.id][1:] + ".\n")
     lines += ["## Rights\n", "| way | to | least |", "|---|---|---|"]
     lines += [f"| {one.way} | {one.to} | {one.least} |" for one in NEEDS if "read" not in one.to.split()[0]]
     return "\n".join(lines).rstrip() + "\n"

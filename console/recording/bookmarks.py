@@ -7,7 +7,7 @@ from typing import Any
 
 from collectors.model import Cluster, Node
 from collectors.nodeset import fold
-from console.journal.entries import join, named, text
+from console.journal.entries import join, targets_text, text
 
 from .store import Mark
 
@@ -41,13 +41,15 @@ def marks(before: Cluster, after: Cluster, keys: Mapping[str, frozenset[str]], a
     return found
 
 
-def deed_mark(record: Mapping[str, Any], at: float) -> Mark | None:
+def action_mark(record: Mapping[str, Any], at: float) -> Mark | None:
     """An action that was begun."""
     if record.get("event") != "intent":
         return None
     one = next(iter(join([record]).values()))
     why = f' "{one.reason}"' if one.reason else ""
-    return Mark(at, "action", f"{one.person}: {text(record.get('action')) or 'an action'} {named(one)}{why}"[:400])
+    return Mark(
+        at, "action", f"{one.person}: {text(record.get('action')) or 'an action'} {targets_text(one)}{why}"[:400]
+    )
 
 
 def _lost(node: Node | None) -> bool:

@@ -204,7 +204,7 @@ def cut(path: Path, out: Path, since: Find | None, until: Find | None, *, mask: 
     try:
         count = _copy(recording, whole, here, end, store, masked)
         with store.change():
-            _deeds(recording, here.at, end, store, masks if mask else None)
+            _add_actions(recording, here.at, end, store, masks if mask else None)
     except (ValueError, OSError, sqlite3.Error, RecordingFault) as error:
         out.unlink()
         raise RecordingFault(f"{out}: {error}") from None
@@ -229,7 +229,7 @@ def _clusters(recording: RecordingReader, whole: FrameTime, end: float) -> Any:
 def _learn(recording: RecordingReader, whole: FrameTime, end: float, masks: Masks) -> None:
     for _, cluster, _ in _clusters(recording, whole, end):
         masks.learn(cluster)
-    for _, line in recording.deeds(end):
+    for _, line in recording.actions(end):
         login = chain.record(line).get("login")
         if isinstance(login, str):
             masks.name(login, "user")
@@ -261,9 +261,11 @@ def _copy(
     return count
 
 
-def _deeds(recording: RecordingReader, begin: float, end: float, store: RecordingFile, masks: Masks | None) -> None:
+def _add_actions(
+    recording: RecordingReader, begin: float, end: float, store: RecordingFile, masks: Masks | None
+) -> None:
     """The journal's lines of that time and the marks of it."""
-    for at, line in recording.deeds(end):
+    for at, line in recording.actions(end):
         if at < begin:
             continue
         if masks is not None:
@@ -271,8 +273,8 @@ def _deeds(recording: RecordingReader, begin: float, end: float, store: Recordin
             login = told.get("login")
             told = masks.all(told)
             told["login"] = masks.name(login, "user") if isinstance(login, str) else None
-            store.add_deed(at, msgspec.json.encode(told))
+            store.add_action(at, msgspec.json.encode(told))
         else:
-            store.add_deed(at, line)
+            store.add_action(at, line)
     for mark in recording.marks(begin, end):
         store.add_mark(mark if masks is None else Mark(mark.at, mark.kind, masks.words(mark.what)))

@@ -16,7 +16,7 @@ _LENGTH = re.compile(r"(?:\d{1,6}[smhd])+")
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 
 
-def lasting(text: str) -> int:
+def parse_length(text: str) -> int:
     """`10s`, `5m`, `24h`, `7d`, `1h30m` in seconds. Raises ValueError."""
     low = text.strip().lower()
     if not _LENGTH.fullmatch(low):
@@ -24,7 +24,7 @@ def lasting(text: str) -> int:
     return sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"(\d+)([smhd])", low))
 
 
-def find(text: str) -> Find:
+def parse_moment(text: str) -> Find:
     """What finds the moment meant. Raises ValueError.
 
     `-15m` and `+15m` count from where one is, or from the end. A time without a day is the last such before the end,
@@ -32,7 +32,7 @@ def find(text: str) -> Find:
     """
     low = text.strip()
     if low[:1] in {"-", "+"}:
-        step = lasting(low[1:]) * (-1 if low[0] == "-" else 1)
+        step = parse_length(low[1:]) * (-1 if low[0] == "-" else 1)
         return lambda recording, here: (_end(recording)[0] if here is None else here) + step
     if match := _CLOCK.fullmatch(low):
         hour, minute, second = int(match[1]), int(match[2]), int(match[3] or 0)

@@ -89,7 +89,7 @@ class Player:
         if self._thread.is_alive():
             self._thread.join(1.0)
 
-    def poke(self, sources: Iterable[str] | None = None) -> None:
+    def refresh_now(self, sources: Iterable[str] | None = None) -> None:
         """There is nothing newer than what was recorded."""
 
     def need(self, kinds: Iterable[str]) -> None:

@@ -17,7 +17,7 @@ from collectors.model import Cluster, Diff
 from console.ingest.reduce import merged
 
 from .location import Bounds
-from .session_writer import Busy, Tape
+from .session_writer import RecordingBusy, SessionWriter
 from .store import RecordingFault
 
 #: Seconds between two frames at least, and at most, whatever they cost.
@@ -47,7 +47,7 @@ class Recorder:
         self._rate = _SPEND * bounds.size / bounds.keep_s
         self._credit = self._rate * _BURST_S
         self._spent_at = time.monotonic()
-        self._tape: Tape | None = None
+        self._tape: SessionWriter | None = None
         self._waiting: tuple[Cluster, Diff, float, float] | None = None
         self._came = threading.Condition()
         self._stopping = threading.Event()
@@ -64,7 +64,7 @@ class Recorder:
     def open(self) -> None:
         """Open the file at once, for who wants to hear of it: raises RecordingFault."""
         try:
-            self._tape = Tape(self.path, self.bounds, self._clock.now(), self._clock.mono(), self._journal)
+            self._tape = SessionWriter(self.path, self.bounds, self._clock.now(), self._clock.mono(), self._journal)
         except (OSError, sqlite3.Error) as error:
             raise RecordingFault(_told(self.path, error)) from None
 
@@ -96,7 +96,7 @@ class Recorder:
                     self.open()
                 assert self._tape is not None
                 size = self._tape.add(*item)
-            except Busy:
+            except RecordingBusy:
                 self._trouble, rest = "", _AGAIN_S
             except Exception as error:  # whatever it is, the console goes on
                 self._trouble, rest = _told(self.path, error), _AGAIN_S

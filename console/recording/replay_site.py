@@ -10,7 +10,7 @@ from collectors.model import Collector, SourceFault
 from console.journal import chain
 from console.journal.chain import JournalFault
 from console.journal.entries import join
-from console.journal.reader import JournalReader
+from console.journal.reader import JournalSnapshot
 from console.runtime.null_sources import NoAlerts, NoLedger, NoQueueing, NoSlurm, NoTelemetry
 from console.session.site import Site
 
@@ -85,25 +85,25 @@ def replay_site(path: Path, begin: Callable[[RecordingReader], float] | None = N
                       begin=begin)  # fmt: skip
 
 
-class RecordedBook:
+class RecordedJournal:
     """The actions as the journal had them at the moment that is shown. Blocks."""
 
     kept = "as it was recorded"
 
     def __init__(self, site: ReplaySite) -> None:
         self._site = site
-        self._seen: tuple[int, JournalReader] | None = None
+        self._seen: tuple[int, JournalSnapshot] | None = None
 
-    def read(self, now: float) -> JournalReader:
+    def read(self, now: float) -> JournalSnapshot:
         """The book at that moment. Raises JournalFault."""
         records = self.lines()
         if self._seen is None or self._seen[0] != len(records):
-            self._seen = len(records), JournalReader.of(join(records))
+            self._seen = len(records), JournalSnapshot.of(join(records))
         return self._seen[1]
 
     def lines(self) -> list[dict[str, Any]]:
         """The records. Raises JournalFault."""
         try:
-            return [chain.record(line) for _, line in self._site.recording.deeds(self._site.clock.mono())]
+            return [chain.record(line) for _, line in self._site.recording.actions(self._site.clock.mono())]
         except RecordingFault as error:
             raise JournalFault(str(error)) from None

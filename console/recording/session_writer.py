@@ -17,7 +17,7 @@ from collectors.model import Cluster, Diff
 from console.journal.chain import Follower, JournalFault
 from console.journal.entries import moment
 
-from .bookmarks import deed_mark, marks
+from .bookmarks import action_mark, marks
 from .frame import pack
 from .location import Bounds
 from .store import DEEDS, Mark, RecordingFault, RecordingFile
@@ -30,7 +30,7 @@ _WHOLE_S = 3600.0
 _SLACK = 1 << 20
 
 
-class Tape:
+class SessionWriter:
     """Writes one session into one file; used by one thread. Raises RecordingFault, OSError or sqlite3.Error."""
 
     def __init__(self, path: Path, bounds: Bounds, now: float, mono: float, journal: Path | None = None) -> None:
@@ -64,13 +64,13 @@ class Tape:
         size = len(step or b"") + len(whole or b"")
         with self._store.change():
             self._store.room(at - self._bounds.keep_s, self._bounds.size - size - _SLACK)
-            found += self._deeds(at, first=before is None)
+            found += self._add_actions(at, first=before is None)
             self._store.add(at, now, step, whole, found)
         self._store.shrink()
         self._before, self._at = cluster, at
         return size
 
-    def _deeds(self, at: float, first: bool) -> list[Mark]:
+    def _add_actions(self, at: float, first: bool) -> list[Mark]:
         """Keep what the journal has more than before; what stood there when the session began at its own time."""
         try:
             more = self._follower.more() if self._follower is not None else None
@@ -79,8 +79,8 @@ class Tape:
         found = []
         for record in more[1] if more is not None else ():
             when = min(moment(record.get("time")) or at, at) if first else at
-            new = self._store.add_deed(when, msgspec.json.encode(record))
-            if new and not first and (mark := deed_mark(record, at)) is not None:
+            new = self._store.add_action(when, msgspec.json.encode(record))
+            if new and not first and (mark := action_mark(record, at)) is not None:
                 found.append(mark)
         return found
 
@@ -90,7 +90,7 @@ class Tape:
         os.close(self._lock)
 
 
-class Busy(RecordingFault):
+class RecordingBusy(RecordingFault):
     """Another one records into that file."""
 
 
@@ -105,6 +105,6 @@ def _locked(path: Path) -> int:
     except OSError as error:
         os.close(fd)
         if isinstance(error, BlockingIOError):
-            raise Busy(f"{path}: another wacht records into it") from None
+            raise RecordingBusy(f"{path}: another wacht records into it") from None
         raise
     return fd

@@ -125,7 +125,7 @@ class RecordingFile:
         """Something worth jumping to."""
         self._base.execute("INSERT INTO marks VALUES (?, ?, ?)", (mark.at, mark.kind, mark.what))
 
-    def add_deed(self, at: float, line: bytes) -> bool:
+    def add_action(self, at: float, line: bytes) -> bool:
         """A line of the journal; False where it stands there already."""
         values = (at, hashlib.sha256(line).hexdigest(), line)
         done = self._base.execute("INSERT OR IGNORE INTO deeds (at, digest, line) VALUES (?, ?, ?)", values)
@@ -229,7 +229,7 @@ class RecordingReader:
         found = self._ask("SELECT at, kind, what FROM marks WHERE at >= ? AND at <= ? ORDER BY at", since, until)
         return [Mark(at, clean(str(kind)), clean(str(what)[:400])) for at, kind, what in found]
 
-    def deeds(self, until: float) -> list[tuple[float, bytes]]:
+    def actions(self, until: float) -> list[tuple[float, bytes]]:
         """The lines of the journal that were there at that time, oldest first."""
         found = self._ask("SELECT at, line FROM deeds WHERE at <= ? ORDER BY at, id", until)
         return [(float(at), line) for at, line in found if isinstance(line, bytes)]

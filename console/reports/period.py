@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta
 
 from msgspec import Struct
 
-from console.recording.moments import lasting
+from console.recording.moments import parse_length
 from widgets.units import duration, when
 
 #: A shift, where nobody says how long it was.
@@ -29,13 +29,13 @@ class Span(Struct, frozen=True):
 
 def span_of(now: float, length: str = "") -> Span:
     """The time of that length up to now; `SHIFT` where none is said. Raises ValueError."""
-    return _whole(now - lasting(length or SHIFT), now)
+    return _whole(now - parse_length(length or SHIFT), now)
 
 
 def between(now: float, since: str | None, until: str | None) -> Span:
     """From a moment or a length of time ago up to another, by default now. Raises ValueError."""
     end = now if until is None else moment(until, now)
-    return _whole(end - lasting(SHIFT) if since is None else moment(since, end), end)
+    return _whole(end - parse_length(SHIFT) if since is None else moment(since, end), end)
 
 
 def moment(text: str, now: float) -> float:
@@ -43,7 +43,7 @@ def moment(text: str, now: float) -> float:
     Raises ValueError."""
     low = text.strip()
     try:
-        return now - lasting(low.removeprefix("-"))
+        return now - parse_length(low.removeprefix("-"))
     except ValueError:
         pass
     try:

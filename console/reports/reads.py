@@ -18,12 +18,12 @@ from console.health.xid_policy import Policy
 from console.journal import chain
 from console.journal.chain import JournalFault
 from console.journal.entries import join
-from console.journal.reader import JournalReader
-from console.journal.writer import LOOKBACK, alive
+from console.journal.reader import JournalSnapshot
+from console.journal.writer import LOOKBACK, may_still_end
 from console.recording.frame import joined, unjoined
 from console.recording.row_codec import MalformedFrame
 from console.recording.store import FrameTime, RecordingFault, RecordingReader
-from console.runtime.operator_identity import person
+from console.runtime.operator_identity import login_name
 from widgets.units import duration, when
 
 from .period import Span
@@ -43,18 +43,20 @@ class ReportSources(Struct, frozen=True, kw_only=True):
     cluster: Cluster | None
     """The present; None: only what was recorded."""
     recording: Path | None
-    book: Callable[[], JournalReader]
+    journal: Callable[[], JournalSnapshot]
     """Raises JournalFault."""
     telemetry: Telemetry | None
     policy: Policy
 
 
-def book_of(path: Path, now: float) -> JournalReader:
+def book_of(path: Path, now: float) -> JournalSnapshot:
     """The journal of a cluster, none where there is none yet. Raises JournalFault."""
     records = chain.read(path, LOOKBACK) if chain.there(path) else []
-    book = JournalReader.of(join(records))
-    going = frozenset(one.key for one in book.entries.values() if one.orphan and alive(one, now))
-    return JournalReader(entries=book.entries, under_way=going, users=book.users, undone=book.undone, by=book.by)
+    journal = JournalSnapshot.of(join(records))
+    going = frozenset(one.key for one in journal.entries.values() if one.orphan and may_still_end(one, now))
+    return JournalSnapshot(
+        entries=journal.entries, under_way=going, users=journal.users, undone=journal.undone, by=journal.by
+    )
 
 
 def of_recording(path: Path, policy: Policy) -> ReportSources:
@@ -63,9 +65,9 @@ def of_recording(path: Path, policy: Policy) -> ReportSources:
         last = recording.last()
         if last is None:
             raise RecordingFault(f"{path}: nothing was recorded yet")
-        lines = [chain.record(line) for _, line in recording.deeds(last.at)]
+        lines = [chain.record(line) for _, line in recording.actions(last.at)]
     return ReportSources(name="", now=last.wall, mono=last.at, cluster=None, recording=path,
-                   book=lambda: JournalReader.of(join(lines)), telemetry=None, policy=policy)  # fmt: skip
+                   journal=lambda: JournalSnapshot.of(join(lines)), telemetry=None, policy=policy)  # fmt: skip
 
 
 def gather(sources: ReportSources, span: Span) -> ShiftReport:
@@ -98,9 +100,9 @@ def gather(sources: ReportSources, span: Span) -> ShiftReport:
             limits.append(
                 f"no facts of the time at {when(span.until, now=sources.now)} are there: what is open is not known"
             )
-    book, fault = JournalReader(), ""
+    journal, fault = JournalSnapshot(), ""
     try:
-        book = sources.book()
+        journal = sources.journal()
     except JournalFault as error:
         fault = str(error)
     peak = past.peak
@@ -109,7 +111,7 @@ def gather(sources: ReportSources, span: Span) -> ShiftReport:
         peak, said = _asked(sources, span, peak)
         limits += said
     return make(
-        cluster, past, book, span, sources.policy, peak=peak, limits=limits, journal_fault=fault, by=person(),
+        cluster, past, journal, span, sources.policy, peak=peak, limits=limits, journal_fault=fault, by=login_name(),
         made=sources.now, mono=sources.mono, watched=recorded is not None, whole=whole,
     )  # fmt: skip
 

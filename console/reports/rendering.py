@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from console.export.markdown import WIDTH, escaped, item, table
-from console.journal.reminders import nothing
+from console.journal.reminders import empty_text
 from console.session.snapshot import stamp
 from widgets.units import count, duration, percent, power, when
 from widgets.units import stamp as full
@@ -96,15 +96,15 @@ def _short(report: ShiftReport) -> list[str]:
 
     broke = None if report.broke is None else [one for one in report.broke if not one.person]
     told = [said(broke, "failed")]
-    if report.deeds is None:
+    if report.actions is None:
         told.append("what was done is unknown: the journal cannot be read")
     else:
-        people = sorted({one.who for one in report.deeds})
+        people = sorted({one.who for one in report.actions})
         names = ", ".join(people[:5]) + (f" and {len(people) - 5} more" if len(people) > 5 else "")
         told.append(
-            f"{_plural(len(report.deeds), 'action')} by {escaped(names)}" if people else "nothing was done from here"
+            f"{_plural(len(report.actions), 'action')} by {escaped(names)}" if people else "nothing was done from here"
         )
-        if unclear := sum(one.open for one in report.deeds):
+        if unclear := sum(one.open for one in report.actions):
             told.append(f"{_plural(unclear, 'action')} whose end nobody has seen")
     if report.open_nodes is not None:
         told.append(f"{_plural(sum(one.count for one in report.open_nodes), 'node')} out of service at the end")
@@ -140,8 +140,8 @@ def _open(report: ShiftReport) -> list[str]:
         told += [_out(one, report.until) for one in report.open_nodes[:_MOST]]
         if (more := sum(one.count for one in report.open_nodes[_MOST:])) > 0:
             told.append(f"and {_plural(more, 'node')} more (inbox, i)")
-    if report.deeds is not None:
-        told += [f"no end seen: {_deed(one, report.until)}" for one in report.deeds if one.open]
+    if report.actions is not None:
+        told += [f"no end seen: {_action_text(one, report.until)}" for one in report.actions if one.open]
     if report.open_alerts is None:
         told.append("alerts: unknown")
     else:
@@ -171,7 +171,7 @@ def _open(report: ShiftReport) -> list[str]:
 def _left(report: ShiftReport) -> list[str]:
     if report.left is None:
         return _items(["unknown: the journal or the facts are missing"])
-    return _items(map(_cut, report.left or (nothing(report.left_unknown),)))
+    return _items(map(_cut, report.left or (empty_text(report.left_unknown),)))
 
 
 def _out(one: OpenNodes, end: float) -> str:
@@ -211,12 +211,12 @@ def _event(one: ReportedOutage, end: float) -> str:
 
 
 def _done(report: ShiftReport) -> list[str]:
-    if report.deeds is None:
+    if report.actions is None:
         return _items(["unknown: the journal cannot be read"])
-    return _items([_deed(one, report.until) for one in report.deeds] or ["nothing from here"], 200)
+    return _items([_action_text(one, report.until) for one in report.actions] or ["nothing from here"], 200)
 
 
-def _deed(one: ReportedAction, end: float) -> str:
+def _action_text(one: ReportedAction, end: float) -> str:
     why = f' "{_cut(one.reason)}"' if one.reason else ""
     undone = f" ({one.undone})" if one.undone else ""
     what = f"{_cut(one.who)}: {_cut(one.action)} {_cut(one.targets)}{why}"

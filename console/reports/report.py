@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from collectors.jobstate import held
 from collectors.model import Cluster
@@ -18,9 +18,9 @@ from console.alerts.groups import groups
 from console.health import drain_reasons
 from console.health.unknown_reasons import not_read
 from console.health.xid_policy import Policy
-from console.journal.entries import JournalEntry, named, words
-from console.journal.reader import JournalReader
-from console.journal.reminders import left_behind, unknown
+from console.journal.entries import JournalEntry, outcome_text, targets_text
+from console.journal.reader import JournalSnapshot
+from console.journal.reminders import reminders, unread_kinds
 from widgets.chips import is_stale
 
 from .period import Span
@@ -139,7 +139,7 @@ class ShiftReport(Struct, frozen=True, kw_only=True):
     """Name, how many began, when the first did."""
     silent: tuple[tuple[str, float], ...]
     """Sources that failed, and for how many seconds."""
-    deeds: tuple[ReportedAction, ...] | None
+    actions: tuple[ReportedAction, ...] | None = field(name="deeds")
     losses: tuple[Loss, ...] | None
     losses_whole: bool
     """False: more was lost than is known."""
@@ -155,7 +155,7 @@ class ShiftReport(Struct, frozen=True, kw_only=True):
 
 
 def make(
-    cluster: Cluster, past: ShiftFacts, book: JournalReader, span: Span, policy: Policy, *, peak: Peak | None,
+    cluster: Cluster, past: ShiftFacts, journal: JournalSnapshot, span: Span, policy: Policy, *, peak: Peak | None,
     limits: Sequence[str],
     journal_fault: str, by: str, made: float, mono: float, watched: bool, whole: bool,
 ) -> ShiftReport:  # fmt: skip
@@ -170,7 +170,7 @@ def make(
         limits = [*limits, f"these facts are old: {', '.join(stale)}"]
     if known and (missing := not_read(cluster, ("nodes", "jobs", "loads", "alerts"))):
         limits = [*limits, f"not read: {', '.join(missing)}"]
-    entries = [one for one in book.entries.values() if one.at is None or span.since <= one.at <= span.until]
+    entries = [one for one in journal.entries.values() if one.at is None or span.since <= one.at <= span.until]
     return ShiftReport(
         cluster=cluster.name,
         demo=cluster.demo,
@@ -184,8 +184,8 @@ def make(
         open_alerts=_open_alerts(cluster, end, policy) if "alerts" in known else None,
         silences_ending=_ending(cluster, end) if "silences" in known else None,
         jobs_held=sum(map(held, cluster.jobs.values())) if "jobs" in known else None,
-        left=tuple(one.text for one in left_behind(cluster, book, end)) if known and not journal_fault else None,
-        left_unknown=unknown(cluster),
+        left=tuple(one.text for one in reminders(cluster, journal, end)) if known and not journal_fault else None,
+        left_unknown=unread_kinds(cluster),
         failing=tuple(f"{name}: {one.fault}" for name, one in cluster.sources.items() if one.fault is not None),
         broke=_events([one for one in past.outages if one.since is not None and one.since >= span.since], end)
         if past.nodes_known else None,
@@ -193,7 +193,7 @@ def make(
         alerts=tuple((name, count, first) for name, (count, first) in past.alerts.items())
         if past.alerts_known else None,
         silent=tuple(past.silent.items()),
-        deeds=None if journal_fault else tuple(_deed(one, book) for one in entries if not one.gap),
+        actions=None if journal_fault else tuple(_reported(one, journal) for one in entries if not one.gap),
         losses=_losses(past, span) if past.nodes_known else None,
         losses_whole=whole and not past.uncounted,
         uncounted=fold(past.uncounted),
@@ -268,12 +268,13 @@ def _returned(outages: Iterable[Outage], span: Span) -> tuple[str, int]:
     return fold(names), len(names)
 
 
-def _deed(one: JournalEntry, book: JournalReader) -> ReportedAction:
+def _reported(one: JournalEntry, journal: JournalSnapshot) -> ReportedAction:
     states = {told.state for told in one.outcome.values()}
-    under_way = one.key in book.under_way
+    under_way = one.key in journal.under_way
     return ReportedAction(
-        at=one.at, who=book.users.get((one.who, one.uid), one.person), action=one.action, targets=named(one),
-        reason=one.reason, result="under way" if under_way else words(one), undone=book.undone.get(one.key, ""),
+        at=one.at, who=journal.users.get((one.who, one.uid), one.person), action=one.action, targets=targets_text(one),
+        reason=one.reason, result="under way" if under_way else outcome_text(one),
+        undone=journal.undone.get(one.key, ""),
         open=one.orphan or not states.isdisjoint({"unknown", "pending"}),
     )  # fmt: skip
 

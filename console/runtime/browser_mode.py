@@ -9,6 +9,6 @@ import os
 from collections.abc import Mapping
 
 
-def served(environ: Mapping[str, str] = os.environ) -> bool:
+def in_browser(environ: Mapping[str, str] = os.environ) -> bool:
     """Only the very driver that textual-serve names counts: the environment loads no other code."""
     return environ.get("TEXTUAL_DRIVER") == "textual.drivers.web_driver:WebDriver"

@@ -148,7 +148,7 @@ def end() -> None:
         _file.end()
 
 
-def untold() -> str:
+def unreported_fault() -> str:
     """Why the log cannot be written, where nobody was told yet."""
     if _file is None or not _file.fault or _file.told:
         return ""

@@ -18,7 +18,7 @@ from collectors.model import Cluster
 
 T = TypeVar("T")
 P = TypeVar("P")
-LATELY_S = 5.0
+BRIEFLY_S = 5.0
 """What a function made of a Cluster and the time is looked up for so long, and ages in it move no finer."""
 _every: list[dict[str, Any]] = []
 _prunings: list[Callable[[str, Sequence[Cluster]], None]] = []
@@ -66,7 +66,7 @@ def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Clu
     return wrap
 
 
-def lately(make: Callable[[Cluster, float, P], T]) -> Callable[[Cluster, float, P], T]:
+def remembered_briefly(make: Callable[[Cluster, float, P], T]) -> Callable[[Cluster, float, P], T]:
     """The same for what depends on the time too, and on a policy: the poller's thread makes it of a Cluster at the time
     of the reading, and the event loop looks it up when it takes that Cluster in."""
     # Alerts may stand still for hours, and what was made of them must not keep the facts of then.
@@ -86,7 +86,7 @@ def lately(make: Callable[[Cluster, float, P], T]) -> Callable[[Cluster, float, 
 
     def find(cluster: Cluster, now: float, policy: P) -> tuple[ref[Cluster], P, float, T] | None:
         for one in kept.get(cluster.name, ()):
-            if one[0]() is cluster and one[1] is policy and abs(now - one[2]) < LATELY_S:
+            if one[0]() is cluster and one[1] is policy and abs(now - one[2]) < BRIEFLY_S:
                 return one
         return None
 

@@ -8,7 +8,7 @@ import pwd
 from pathlib import Path
 
 
-def person() -> str:
+def login_name() -> str:
     """The login name. It survives sudo and su where the kernel keeps it; "uid 1234" for one that has no name."""
     login = os.environ.get("SUDO_USER") or os.environ.get("LOGNAME")
     with contextlib.suppress(OSError, ValueError, KeyError):

@@ -27,11 +27,11 @@ _LOCK_S = 2.0
 _LEAVE_S = 0.5
 
 
-class KeptFault(UserError):
+class StateFileFault(UserError):
     """A file of lines that cannot be read or written."""
 
 
-class Kept:
+class StateFile:
     """One file of lines, oldest first. `shorten` says what of it is kept when there are more than twice `most`."""
 
     def __init__(self, path: Path, most: int, shorten: Callable[[Sequence[str]], Sequence[str]]) -> None:
@@ -46,9 +46,9 @@ class Kept:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise KeptFault(f"{self.path}: {error.strerror}") from None
+            raise StateFileFault(f"{self.path}: {error.strerror}") from None
         except files.Unfit as error:
-            raise KeptFault(f"{self.path}: {error}") from None
+            raise StateFileFault(f"{self.path}: {error}") from None
         return list(self._shorten(_lines(raw)))
 
     def add(self, line: str) -> None:
@@ -59,9 +59,9 @@ class Kept:
         try:
             fd = files.appending(self.path)
         except OSError as error:
-            raise KeptFault(f"{self.path}: {error.strerror}") from None
+            raise StateFileFault(f"{self.path}: {error.strerror}") from None
         except files.Unfit as error:
-            raise KeptFault(f"{self.path}: {error}") from None
+            raise StateFileFault(f"{self.path}: {error}") from None
         try:
             _lock(fd)
             # A line that another console was cut off in must not swallow this one.
@@ -70,7 +70,7 @@ class Kept:
             os.write(fd, b"\n" * bool(broken) + text.encode() + b"\n")
             self._tidy(fd)
         except OSError as error:
-            raise KeptFault(f"{self.path}: {error.strerror}") from None
+            raise StateFileFault(f"{self.path}: {error.strerror}") from None
         finally:
             os.close(fd)
 
@@ -110,7 +110,7 @@ def newest(most: int) -> Callable[[Sequence[str]], Sequence[str]]:
     return shorten
 
 
-class Aside:
+class BackgroundWriter:
     """Threads for what may wait for a disk."""
 
     def __init__(self) -> None:

@@ -35,11 +35,11 @@ _LARGEST = 256 << 10
 _PACKAGES = ("textual", "rich", "msgspec", "click", "ClusterShell", "prometheus-api-client", "requests", "httpx",
              "nvidia-ml-py", "pyslurm")  # fmt: skip
 #: The interpreter's own messages of these types name types and attributes but hold no values.
-_SPEAKS = (AttributeError, TypeError, NameError, UnboundLocalError, ImportError, ModuleNotFoundError, IndexError,
+_VALUE_FREE = (AttributeError, TypeError, NameError, UnboundLocalError, ImportError, ModuleNotFoundError, IndexError,
            ZeroDivisionError, RecursionError)  # fmt: skip
 
 
-def told(errors: Sequence[BaseException], what: str, book: Path | None = None, wrote: bool = False) -> str:
+def crash_message(errors: Sequence[BaseException], what: str, journal: Path | None = None, wrote: bool = False) -> str:
     """Write the report of these errors, first error first, and return the message for the user.
 
     `what` ended; `journal` is the journal's path, and `wrote` tells whether anything was to be written there.
@@ -47,10 +47,10 @@ def told(errors: Sequence[BaseException], what: str, book: Path | None = None, w
     """
     brief = where(errors[0])
     text = report(errors)
-    kept = reported(text, f"an error of its own ended {what}: {brief}")
-    sent = "nothing was sent to the machine" if book is not None and not wrote else "see: wacht journal show"
-    if book is not None and wrote:
-        sent = _within(lambda: _sent(book), "the journal does not answer; syslog has its lines too")
+    kept = save_report(text, f"an error of its own ended {what}: {brief}")
+    sent = "nothing was sent to the machine" if journal is not None and not wrote else "see: wacht journal show"
+    if journal is not None and wrote:
+        sent = _within(lambda: _sent(journal), "the journal does not answer; syslog has its lines too")
     lines = [
         f"wacht: an error of its own ended {what}: {brief}",
         f"  report (versions and places in the program, no data of the cluster): {kept}",
@@ -62,9 +62,9 @@ def told(errors: Sequence[BaseException], what: str, book: Path | None = None, w
     return "\n".join(clean(hidden(line)) for part in lines for line in part.split("\n")) + "\n"
 
 
-def reported(text: str, brief: str) -> str:
+def save_report(text: str, brief: str) -> str:
     """Save a report and log it. Returns its path, or why it was not saved. Blocks for DEADLINE_S at most."""
-    kept = _within(lambda: keep(text), f"the file system did not answer in {DEADLINE_S:g} s")
+    kept = _within(lambda: write_report(text), f"the file system did not answer in {DEADLINE_S:g} s")
     log.error("wacht", f"{brief}; report: {kept}")
     return kept
 
@@ -86,7 +86,7 @@ def report(errors: Sequence[BaseException]) -> str:
     return "\n".join(clean(hidden(line)) for line in lines)[:_LARGEST] + "\n"
 
 
-def keep(text: str) -> str:
+def write_report(text: str) -> str:
     """Write a report to a new file and return its path. Raises OSError, Unfit."""
     folder = state_folder() / "crashes"
     stem = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
@@ -153,7 +153,7 @@ def _message(error: BaseException) -> str:
     """The part of an error's message that may be shown: the interpreter's own text, or the text of an errno."""
     frames = traceback.extract_tb(error.__traceback__)
     composed = bool(frames) and (frames[-1].line or "").startswith("raise ")
-    if type(error) in _SPEAKS and not composed:
+    if type(error) in _VALUE_FREE and not composed:
         return str(error)[:200]
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
@@ -179,13 +179,13 @@ def _versions() -> Iterator[str]:
             yield f"{name} -"
 
 
-def _sent(book: Path) -> str:
+def _sent(journal: Path) -> str:
     """What the journal holds of this process. Raises JournalFault."""
-    mine = writer.of_this_process(book)
+    mine = writer.of_this_process(journal)
     if not mine:
-        return f"not to be seen in {book}; what could not be written there syslog has (grep wacht)"
+        return f"not to be seen in {journal}; what could not be written there syslog has (grep wacht)"
     left = [one.plan for one in mine if one.orphan]
-    text = f"{len(mine)} action{'s' if len(mine) != 1 else ''}, in {book} (wacht journal show)"
+    text = f"{len(mine)} action{'s' if len(mine) != 1 else ''}, in {journal} (wacht journal show)"
     if left:
         text += f"; without a result: {', '.join(left)}: the next start offers to read them back"
     return text

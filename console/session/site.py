@@ -120,7 +120,7 @@ class Site(Struct, frozen=True, kw_only=True):
         return made
 
 
-def here(name: str) -> Site:
+def this_node(name: str) -> Site:
     """This node itself: its driver, and Slurm if its commands are installed."""
     slurm = SlurmSettings() if all(shutil.which(program) for program in NEEDED) else None
     return Site(
@@ -154,7 +154,7 @@ def choose(config: Config, wanted: str | None) -> Site:
     return Site(name=name, demo=False, slurm=SlurmSettings(), others={})
 
 
-def beside(config: Config, chosen: Site) -> Sequence[Site]:
+def other_sites(config: Config, chosen: Site) -> Sequence[Site]:
     """The other configured clusters; none when `chosen` is not configured."""
     if chosen.name not in config.clusters:
         return ()

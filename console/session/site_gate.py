@@ -60,7 +60,7 @@ def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) ->
     )
 
 
-def put_back(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
+def last_resumed(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
     """When each node was last returned to service, from the journal at the first call; excludes later actions."""
 
     @cache
@@ -72,7 +72,7 @@ def put_back(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
     return resumed
 
 
-def pre_flight(
+def preflight_reader(
     site: Site, transport: Transport, action_id: str, cluster: Cluster, resumed: Callable[[], Mapping[str, float]]
 ) -> Callable[[Sequence[str]], PreflightReads] | None:
     """The function that reads the facts needed by this action's pre-flight checks, for `wacht act`; None when it needs
@@ -84,7 +84,7 @@ def pre_flight(
 
     def look(targets: Sequence[str]) -> PreflightReads:
         telemetry = site.telemetry()
-        node_naming.tell(telemetry, cluster.nodes)
+        node_naming.share_names(telemetry, cluster.nodes)
         return preflight_reads.gather(action, targets, cluster, transport, telemetry, resumed())
 
     return look
