@@ -123,7 +123,7 @@ def test_reports_are_private_and_the_newest_ten_are_kept(state):
 @fault("files", "a home that hangs beneath the crash report", "the message comes after the deadline, and says so")
 def test_a_home_that_hangs_costs_the_deadline(monkeypatch):
     hung = threading.Event()
-    monkeypatch.setattr(crash, "keep", lambda text: str(hung.wait(60)))
+    monkeypatch.setattr(crash, "write_report", lambda text: str(hung.wait(60)))
     monkeypatch.setattr(crash, "DEADLINE_S", 0.05)
     began = time.monotonic()
     told = crash.crash_message([raised()], "the console")

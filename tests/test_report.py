@@ -190,7 +190,7 @@ def report(cluster=None, *, records=(), fault="", recording=None, telemetry=None
             raise JournalFault(fault)
         return JournalSnapshot.of(join(records))
 
-    sources = ReportSources(name="c", now=now, mono=0.0, cluster=cluster, recording=recording, book=book,
+    sources = ReportSources(name="c", now=now, mono=0.0, cluster=cluster, recording=recording, journal=book,
                       telemetry=telemetry, policy=default_policy())  # fmt: skip
     return gather(sources, Span(now - hours * HOUR, now))
 

@@ -33,7 +33,7 @@ def test_a_bare_undo_never_takes_another_persons_last_action():
 def test_a_bare_undo_in_a_shell_is_of_the_person_who_types_it(tmp_path: Path, monkeypatch, who, found):
     book = Book().act("mine", "drain", [NODES[0]], reason="bad DIMM", ago=3 * HOUR)
     book.act("anns", "drain", [NODES[1]], reason="bad DIMM", who="ann")
-    monkeypatch.setattr("console.cli.act.person", lambda: who)
+    monkeypatch.setattr("console.cli.act.login_name", lambda: who)
     monkeypatch.setattr("console.cli.act.entries_of", lambda path: book.entries)
     now = nodes(drained("n1"), drained("n2", by="ann"))
     if found is None:

@@ -227,7 +227,7 @@ def test_a_snapshot_says_unknown(readings, source, way, lines, keys):
 
 def report_of(cluster: Cluster):
     sources = ReportSources(
-        name="groningen", now=NOW, mono=0.0, cluster=cluster, recording=None, book=JournalSnapshot, telemetry=None,
+        name="groningen", now=NOW, mono=0.0, cluster=cluster, recording=None, journal=JournalSnapshot, telemetry=None,
         policy=default_policy(),
     )  # fmt: skip
     return gather(sources, Span(NOW - 3600, NOW))

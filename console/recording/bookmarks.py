@@ -1,4 +1,4 @@
-"""What is worth jumping to in a recording: a new alert, something that failed, an action. Pure."""
+"""Bookmarks of a recording: new alerts, failures and actions. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOLD = 3
 
 
 def marks(before: Cluster, after: Cluster, keys: Mapping[str, frozenset[str]], at: float) -> list[Mark]:
-    """What happened between two moments: one mark a kind at most, so that a storm is no thousand stops."""
+    """The bookmarks between two moments: at most one of each kind, so that an alert storm is one stop."""
     new = [after.alerts[key] for key in sorted(keys.get("alerts", ())) if key in after.alerts]
     fresh = [
         one for one in new
@@ -42,7 +42,7 @@ def marks(before: Cluster, after: Cluster, keys: Mapping[str, frozenset[str]], a
 
 
 def action_mark(record: Mapping[str, Any], at: float) -> Mark | None:
-    """An action that was begun."""
+    """The bookmark of an action's start; None for other journal records."""
     if record.get("event") != "intent":
         return None
     one = next(iter(join([record]).values()))

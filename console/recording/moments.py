@@ -1,4 +1,4 @@
-"""Moments as people write them: `2026-11-24T03:12:07+01:00`, `03:12`, `-15m`."""
+"""Parses moments as users type them: `2026-11-24T03:12:07+01:00`, `03:12`, `-15m`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from .store import RecordingFault, RecordingReader
 
 Find = Callable[[RecordingReader, float | None], float]
-"""From a recording and the place in it, None before there is one, to another place. Raises RecordingFault."""
+"""From a recording and the current place in it (None at the start) to another place. Raises RecordingFault."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LENGTH = re.compile(r"(?:\d{1,6}[smhd])+")
@@ -17,7 +17,7 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 
 
 def parse_length(text: str) -> int:
-    """`10s`, `5m`, `24h`, `7d`, `1h30m` in seconds. Raises ValueError."""
+    """The seconds in `10s`, `5m`, `24h`, `7d`, `1h30m`. Raises ValueError."""
     low = text.strip().lower()
     if not _LENGTH.fullmatch(low):
         raise ValueError(f"{text!r} is no length of time; write it as 90s, 30m, 24h or 7d")
@@ -25,10 +25,10 @@ def parse_length(text: str) -> int:
 
 
 def parse_moment(text: str) -> Find:
-    """What finds the moment meant. Raises ValueError.
+    """A function that finds this moment in a recording. Raises ValueError.
 
-    `-15m` and `+15m` count from where one is, or from the end. A time without a day is the last such before the end,
-    and without a zone that of this computer.
+    `-15m` and `+15m` count from the current place, or from the end. A time without a date is the last such time
+    before the end; without a zone it is local time.
     """
     low = text.strip()
     if low[:1] in {"-", "+"}:
@@ -59,6 +59,6 @@ def _end(recording: RecordingReader) -> tuple[float, float]:
 
 
 def _at(recording: RecordingReader, wall: float) -> float:
-    """The recording's own time when the clock on the wall said so."""
+    """The recording's own time at this wall-clock time."""
     there = recording.on_the_wall(wall) or recording.first()
     return 0.0 if there is None else there.at + max(0.0, wall - there.wall)
