@@ -1,7 +1,7 @@
-"""Saved filters: `:save NAME` keeps the filter of a list, `/@NAME` and `:filter @NAME` use it, `:forget NAME` drops it.
+"""Saved filters: `:save NAME` saves a list's filter, `/@NAME` and `:filter @NAME` apply it, `:forget NAME` deletes it.
 
-They lie in `$XDG_STATE_HOME/wacht/filters`, a line a change. The configuration may hold some too, the site's and one's
-own; one's own saved ones win:
+They are stored in `$XDG_STATE_HOME/wacht/filters`, one line for each change. The site's and the user's configuration
+may define some too; saved ones take precedence:
 
     [filters]
     mine = "user=alice & state=pending"      # for every list that knows these fields
@@ -27,13 +27,13 @@ from .keymap import KeyLine
 from .paths import state_folder
 
 MOST = 200
-#: Lists that can be filtered, by the name of their screen, and the kind of their rows; "" has plain words.
+#: Lists that can be filtered, by the name of their screen, and the kind of their rows; "" filters by plain words.
 LISTS: Mapping[str, str] = {"nodes": "node", "jobs": "job", "journal": "", "accounts": ""}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 
 
 class Saved(Struct, frozen=True):
-    """One filter. `on` are the screens that it is for."""
+    """One filter; `on` are the screens it applies to."""
 
     name: str
     text: str
@@ -41,7 +41,7 @@ class Saved(Struct, frozen=True):
 
 
 class _SavedLine(Struct, frozen=True):
-    """A line of the file: without a text it is forgotten."""
+    """A line of the file; without a text it deletes the filter."""
 
     name: str
     on: tuple[str, ...] = ()
@@ -49,13 +49,13 @@ class _SavedLine(Struct, frozen=True):
 
 
 class Filters(Struct, frozen=True):
-    """Those that there are, by name; `told` is what was left out and why."""
+    """All saved filters by name; `told` are messages about those left out."""
 
     known: Mapping[str, Saved] = {}
     told: tuple[str, ...] = ()
 
     def expand(self, text: str, screen: str) -> str:
-        """What `@NAME` stands for on a screen; any other text is itself. Raises FilterError."""
+        """The filter that `@NAME` stands for on a screen; other text is returned as it is. Raises FilterError."""
         name = text.strip()
         if not name.startswith("@"):
             return text
@@ -68,7 +68,7 @@ class Filters(Struct, frozen=True):
         return one.text
 
     def targets(self, kind: str, words: Sequence[str]) -> list[str]:
-        """Words for the targets of an action, with what is saved in place of `@NAME`. Raises FilterError."""
+        """The target words of an action, with `@NAME` replaced by its filter. Raises FilterError."""
         places = ("@rack:", "@loop:")
         return [
             self.expand(word, f"{kind}s") if kind in {"node", "job"} and not word.startswith(places) else word
@@ -76,12 +76,12 @@ class Filters(Struct, frozen=True):
         ]
 
     def on(self, screen: str) -> list[str]:
-        """Names of those for a screen."""
+        """The names of the filters for a screen."""
         return sorted(name for name, one in self.known.items() if screen in one.on)
 
 
 def made(name: str, text: str, screen: str) -> Saved:
-    """A filter to be saved, looked at. Raises FilterError."""
+    """A checked filter to save. Raises FilterError."""
     if not _NAME.fullmatch(name):
         raise FilterError("the name of a filter is letters, digits, dots, dashes and underscores, 40 at most", 0)
     if not text.strip():
@@ -99,22 +99,22 @@ def _fits(text: str, screen: str) -> None:
 
 
 def kept_filters() -> StateFile:
-    """The file."""
+    """The state file."""
     return StateFile(state_folder() / "filters", MOST, _short)
 
 
 def save_line(one: Saved) -> str:
-    """The line that saves it."""
+    """The line that saves a filter."""
     return msgspec.json.encode(_SavedLine(one.name, one.on, one.text)).decode()
 
 
 def forget_line(name: str) -> str:
-    """The line that forgets it."""
+    """The line that deletes a filter."""
     return msgspec.json.encode(_SavedLine(name)).decode()
 
 
 def read_filters(configured: Sequence[KeyLine], lines: Sequence[str], path: Path | None = None) -> Filters:
-    """All of them; what is broken is told of and left out."""
+    """All filters; a broken one is reported and left out."""
     known: dict[str, Saved] = {}
     told: list[str] = []
     for line in configured:
@@ -166,7 +166,7 @@ def _own(lines: Sequence[str]) -> tuple[dict[str, _SavedLine], int]:
 
 
 def _short(lines: Sequence[str]) -> Sequence[str]:
-    """What the lines come to: one for each that is still there. What is no filter stays, so that it can be told of."""
+    """The lines, shortened to one for each filter that still exists. Invalid lines stay, so that they are reported."""
     found, _ = _own(lines)
     strange = [line for line in lines if not line.startswith("{")][:MOST]
     return [*strange, *(msgspec.json.encode(one).decode() for one in list(found.values())[-MOST:])]

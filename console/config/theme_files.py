@@ -1,8 +1,8 @@
-"""The themes there are: those that ship, and those that somebody wrote as a file.
+"""All themes: those that ship with wacht and those from theme files.
 
-`/etc/wacht/themes/NAME.toml` is the site's, `~/.config/wacht/themes/NAME.toml` one's own and wins; the configuration
-may also name a file. Such a file lays roles over a theme that ships. It is data: nothing of it is run, and it is
-trusted as the configuration is. What is wrong with it never keeps the console from starting.
+`/etc/wacht/themes/NAME.toml` is the site's, `~/.config/wacht/themes/NAME.toml` the user's, which takes precedence; the
+configuration may also name a file. A theme file overrides roles of a shipped theme. It is only data, and trusted like
+the configuration. A broken theme file never prevents the start.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from themes.roles import ROLES, STATE_ROLES, TEXT_ROLES
 
 SITE_FOLDER = Path("/etc/wacht/themes")
 LEAST_CONTRAST = 3.0
-"""Of a word that can still be made out; a theme with less is told of."""
+"""Least contrast of readable text; a theme with less gets a warning."""
 _KEYS = ("base", "says", "roles")
 
 
 class Looks(Struct, frozen=True, kw_only=True):
-    """Every theme by its name. `first` is the one to start in, `told` what there is to say of the one that was wanted;
-    `faults` says what is wrong with the files."""
+    """Every theme by name. `first` is the initial theme, `told` a message about the one asked for, `faults` the errors
+    of the files.
+    """
 
     known: Mapping[str, ThemeSpec]
     first: str
@@ -37,14 +38,14 @@ class Looks(Struct, frozen=True, kw_only=True):
     faults: Mapping[str, str] = {}
 
     def why_not(self, name: str) -> str | None:
-        """Why a theme cannot be put on, None where it can."""
+        """Why a theme cannot be used; None when it can."""
         if name in self.known:
             return None
         return self.faults.get(name) or f"no theme {clean(name)}; there are: {', '.join(self.known)}"
 
 
 def folders() -> tuple[Path, ...]:
-    """Where files of themes are looked for; what a later one has wins."""
+    """The folders of theme files; a later one takes precedence."""
     import platformdirs
 
     return SITE_FOLDER, Path(platformdirs.user_config_dir("wacht")) / "themes"
@@ -53,7 +54,7 @@ def folders() -> tuple[Path, ...]:
 def read_looks(
     wanted: str | None, environ: Mapping[str, str], colours: str | None, places: Sequence[Path] | None = None
 ) -> Looks:
-    """Every theme, and the one to start in: the one `wanted` by its name or file, else what fits the terminal."""
+    """Every theme, and the initial one: `wanted` by name or file, else the one that fits the terminal."""
     known, told, bases = dict(themes()), dict[str, str](), dict[str, str]()
     paths = [path for place in (folders() if places is None else places) for path in _files(place)]
     name = wanted
@@ -78,7 +79,7 @@ def read_looks(
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a folder that there may be."""
+    """The theme files of a folder, which may not exist."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == ".toml")
     except OSError:
@@ -86,7 +87,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _base(layer: TomlFile) -> str:
-    """The theme that the file lays its roles over. Raises ConfigError."""
+    """The theme that the file is based on. Raises ConfigError."""
     base = layer.table.get("base", DEFAULT)
     if base not in list(themes()):
         raise layer.fail("", "base", f"is {base!r}; allowed: {', '.join(themes())}")
@@ -94,7 +95,7 @@ def _base(layer: TomlFile) -> str:
 
 
 def _look(layer: TomlFile, base: str) -> ThemeSpec:
-    """The theme that a file describes. Raises ConfigError: file, line, key, what to do."""
+    """The theme described by a file. Raises ConfigError with file, line, key and what to do."""
     name = layer.path.stem
     if name in themes():
         raise ConfigError(f"{layer.path}: a theme that ships is called {name}; give the file another name")
@@ -128,7 +129,7 @@ def _look(layer: TomlFile, base: str) -> ThemeSpec:
 
 
 def _weak(layer: TomlFile, look: ThemeSpec) -> str:
-    """What of a theme can hardly be read, "" where all can."""
+    """A message about roles with too little contrast; "" when there are none."""
     if look.colours != "all":
         return ""
     found = {role: contrast(look.ink(role), look.ground(role)) for role in (*TEXT_ROLES, *STATE_ROLES)}

@@ -1,6 +1,6 @@
-"""What programs are given of each table: for a column its fields, where its text alone would not do. Data.
+"""Machine-readable fields of each table's columns, where the displayed text is not enough. Data.
 
-A column that does not stand here gives its text under its key; one with no fields says nothing that others do not.
+A column that is not listed exports its text under its key; a column with an empty tuple repeats what others export.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Fields = Sequence[ExportField]
 
 
 def _f(name: str, path: str = "") -> ExportField:
-    """A field that is an attribute of the row, by its dotted path; its own name where none is given."""
+    """A field for an attribute of the row, by dotted path; the path defaults to the name."""
     steps = (path or name).split(".")
 
     def value(row: Any, _: Any) -> Any:
@@ -46,13 +46,13 @@ def _f(name: str, path: str = "") -> ExportField:
 
 
 def _at(name: str, path: str = "") -> ExportField:
-    """The same, of a moment."""
+    """The same for a time, as RFC 3339."""
     plain = _f(name, path)
     return ExportField(name, lambda row, ctx: stamp(plain.value(row, ctx)))  # type: ignore[arg-type]
 
 
 def _load(name: str) -> ExportField:
-    """A figure of the telemetry of a node."""
+    """A telemetry value of a node."""
     return ExportField(
         name, lambda n, c: None if (load := c.cluster.loads.get(n.name)) is None else getattr(load, name)
     )
@@ -179,7 +179,7 @@ _RACKS: Mapping[str, Fields] = {
 
 
 def _point(name: str, of: str) -> ExportField:
-    """What a point of a loop measures."""
+    """The value of a measuring point of a cooling loop."""
     return ExportField(name, lambda loop, _: None if (row := getattr(loop, of)) is None else row.value)
 
 
@@ -218,17 +218,17 @@ _JOURNAL: Mapping[str, Fields] = {
 
 
 def _share(name: str, of: str) -> ExportField:
-    """A figure of the fair share of an account or user."""
+    """A fair-share value of an account or user."""
     return ExportField(name, lambda h, _: None if h.share is None else getattr(h.share, of))
 
 
 def _nearest(name: str, of: str) -> ExportField:
-    """A figure of the limit nearest to being hit."""
+    """A value of the limit that is closest to being reached."""
     return ExportField(name, lambda h, _: None if h.nearest is None else getattr(h.nearest, of))
 
 
 def _held(name: str, of: str) -> ExportField:
-    """A figure of the jobs of an account or user; None where the jobs were never read."""
+    """A value about the jobs of an account or user; None when jobs were never read."""
     return ExportField(name, lambda h, c: getattr(h.held, of) if "jobs" in c.cluster.known else None)
 
 
@@ -246,12 +246,12 @@ _HOLDERS: Mapping[str, Fields] = {
 
 
 def _of_switch(word: str) -> ExportField:
-    """How many ports of a switch are so."""
+    """The number of a switch's ports with this problem."""
     return ExportField(word, lambda row, _: row.count(word))
 
 
 def _total(name: str) -> ExportField:
-    """A sum over a whole cluster."""
+    """A total of a whole cluster."""
 
     def value(row: Any, _: Any) -> Any:
         cluster = row.standing.cluster
@@ -309,7 +309,7 @@ _STORE_NODES: Mapping[str, Fields] = {
     "users": (_f("users"),),
     "stuck": (_f("stuck"),),
 }
-#: The tables: the word for each in the name of a file, and the fields of its columns.
+#: The tables: columns, the word for file names, and the fields of the columns.
 TABLES: Sequence[tuple[Sequence[Column], str, Mapping[str, Fields]]] = (
     (NODES, "nodes", _NODES),
     (JOBS, "jobs", _JOBS),
@@ -340,9 +340,9 @@ _GPU = (
     "remapped_corrected", "remapped_uncorrected", "remap_pending", "remap_failed", "nvlinks_up", "nvlinks", "pcie_gen",
     "pcie_width", "pcie_replays", "xid", "recovery", "job", "lost",
 )  # fmt: skip
-#: Of one GPU a row.
+#: The fields of a GPU.
 GPU: Fields = (*map(_f, _GPU), _at("sampled_at"))
-#: Of a node what the map of GPUs knows, where nobody has zoomed in.
+#: The fields of a node in the GPU map before zooming in.
 MAP: Fields = (
     *(field for key in ("name", "rack", "state", "gpus") for field in _NODES[key]),
     *map(
@@ -352,6 +352,6 @@ MAP: Fields = (
 
 
 def fields_of(columns: Sequence[Column]) -> tuple[str, Fields]:
-    """The word for a table, "" for one that nobody knows, and its fields in the order of its columns."""
+    """A table's word for file names ("" when unknown) and its fields in column order."""
     name, own = next(((name, own) for known, name, own in TABLES if known is columns or known == columns), ("", {}))
     return name, tuple(field for one in columns for field in own.get(one.key, (shown(one),)))

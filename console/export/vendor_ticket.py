@@ -1,6 +1,6 @@
-"""A vendor's ticket of one node, in Markdown: what support asks for first, so that nobody collects it by hand. Pure.
+"""A vendor ticket for one node in Markdown, with the details that support asks for first. Pure.
 
-Every text from outside goes through `escaped`: no reason or job name is markup.
+Every external text is passed through `escaped`: no reason or job name becomes markup.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from widgets.units import stamp as full
 
 from .markdown import escaped, item, table
 
-#: Lines of a list; support reads no more, and asks for the rest.
+#: Most lines of a list.
 _MOST = 30
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """All that was found of the node."""
+    """The facts about the node."""
 
     node: str
     cluster: Cluster
@@ -30,11 +30,11 @@ class Case(Struct, frozen=True, kw_only=True):
     policy: Policy
     gpus: tuple[Gpu, ...] = ()
     acts: tuple[PastAction, ...] = ()
-    """What was done to it, newest first."""
+    """Past actions on it, newest first."""
     events: tuple[NodeEvent, ...] = ()
     jobs: tuple[PastJob, ...] = ()
     lacks: tuple[str, ...] = ()
-    """What could not be had, and why."""
+    """Facts that could not be read, and why."""
 
 
 def as_markdown(case: Case) -> str:
@@ -63,7 +63,7 @@ def as_markdown(case: Case) -> str:
 
 
 def stamp(at: float | None) -> str:
-    """A moment; one that no calendar holds is unknown."""
+    """A time; unknown when out of a calendar's range."""
     try:
         return UNKNOWN if at is None else full(at)
     except (OverflowError, ValueError, OSError):

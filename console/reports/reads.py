@@ -1,6 +1,6 @@
-"""Brings together what a report is made of: journal, recording, telemetry, the facts of now. Blocks.
+"""Gathers the inputs of a report: journal, recording, telemetry and current facts. Blocks.
 
-What cannot be had is no reason to tell nothing: the report says what it does not know, and why.
+A missing input does not prevent the report: it lists what is unknown and why.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from .period import Span
 from .report import ShiftReport, make
 from .shift_watch import GAP_S, Peak, ShiftWatch
 
-#: The present is what it ends with, where it ends no longer ago than this.
+#: Largest age in seconds of a period's end for which the current facts count as the facts at its end.
 _NOW_S = 120.0
 
 
 class ReportSources(Struct, frozen=True, kw_only=True):
-    """Where a report is made from."""
+    """The sources of a report."""
 
     name: str
     now: float
     mono: float
     cluster: Cluster | None
-    """The present; None: only what was recorded."""
+    """The current facts; None: only the recording."""
     recording: Path | None
     journal: Callable[[], JournalSnapshot]
     """Raises JournalFault."""
@@ -50,7 +50,7 @@ class ReportSources(Struct, frozen=True, kw_only=True):
 
 
 def book_of(path: Path, now: float) -> JournalSnapshot:
-    """The journal of a cluster, none where there is none yet. Raises JournalFault."""
+    """The journal of a cluster; empty when it does not exist yet. Raises JournalFault."""
     records = chain.read(path, LOOKBACK) if chain.there(path) else []
     journal = JournalSnapshot.of(join(records))
     going = frozenset(one.key for one in journal.entries.values() if one.orphan and may_still_end(one, now))
@@ -60,7 +60,7 @@ def book_of(path: Path, now: float) -> JournalSnapshot:
 
 
 def of_recording(path: Path, policy: Policy) -> ReportSources:
-    """Of a recording alone. Raises RecordingFault."""
+    """The sources of a report made from a recording only. Raises RecordingFault."""
     with closing(RecordingReader(path)) as recording:
         last = recording.last()
         if last is None:
@@ -71,7 +71,7 @@ def of_recording(path: Path, policy: Policy) -> ReportSources:
 
 
 def gather(sources: ReportSources, span: Span) -> ShiftReport:
-    """The report of that time."""
+    """The report of that period."""
     watch, limits = ShiftWatch(span.since, span.until), []
     cluster = sources.cluster if sources.now - span.until <= _NOW_S else None
     seen = Cluster(name=sources.name)
@@ -117,8 +117,9 @@ def gather(sources: ReportSources, span: Span) -> ShiftReport:
 
 
 def moments(path: Path, span: Span) -> Iterator[tuple[FrameTime, Cluster, Mapping[str, frozenset[str]] | None]]:
-    """What was recorded of that time, from the moment that held when it began: the rows, without joins and sums. Raises
-    RecordingFault, Malformed."""
+    """The recorded moments of that period, starting with the one that applies at its begin: rows only, without joins
+    and sums. Raises RecordingFault, MalformedFrame.
+    """
     with closing(RecordingReader(path)) as recording:
         here = recording.on_the_wall(span.since) or recording.first()
         if here is None:
@@ -139,7 +140,7 @@ def moments(path: Path, span: Span) -> Iterator[tuple[FrameTime, Cluster, Mappin
 
 
 def _asked(sources: ReportSources, span: Span, peak: Peak | None) -> tuple[Peak | None, list[str]]:
-    """The peak with the time that nobody recorded: Prometheus may know."""
+    """The peak including unrecorded time, for which Prometheus is asked; and what remains unknown."""
     seconds = int(sources.now - span.since)
     try:
         series: Any = sources.telemetry.site_history(seconds) if sources.telemetry is not None else ()

@@ -1,6 +1,6 @@
-"""A report in Markdown, for people and their chat, good to read as plain text too; and in JSON. Pure.
+"""Renders a report as Markdown that is readable as plain text, and as JSON. Pure.
 
-Every text from outside goes through `escaped`: no job name, reason or alert is markup.
+Every external text is passed through `escaped`: no job name, reason or alert becomes markup.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from widgets.units import stamp as full
 from .report import OpenNodes, ReportedAction, ReportedOutage, ShiftReport
 
 VERSION = 1
-#: Points of one list that are told; the rest is a number. Lists begin with what matters most, or with the first.
+#: Most items of one list; the rest is a number. Lists start with the most important or the first items.
 _MOST = 60
 _LONG = 160
 _POINT = "- "
-#: Fields that are moments.
+#: Fields that are times.
 _MOMENTS = frozenset({"since", "until", "made", "at", "ends", "back_at"})
 
 
 def as_json(report: ShiftReport) -> bytes:
-    """One object, moments in UTC, unknown null; a line break at its end."""
+    """One JSON object with a newline at the end: times in UTC, unknown is null."""
     document = {"version": VERSION, **_tamed(msgspec.to_builtins(report))}
     return msgspec.json.encode(document) + b"\n"
 
@@ -41,7 +41,7 @@ def _tamed(value: Any) -> Any:
 
 
 def as_markdown(report: ShiftReport, width: int = WIDTH) -> str:
-    """The report, its points folded at so many columns."""
+    """The report, with list items wrapped at this width."""
     lines = [
         f"# Shift report: {escaped(report.cluster)}{' (DEMO)' if report.demo else ''}", "",
         f"{full(report.since)} to {full(report.until)}, {duration(report.until - report.since)}  ",
@@ -69,14 +69,14 @@ def as_markdown(report: ShiftReport, width: int = WIDTH) -> str:
 
 
 def _items(texts: Iterable[str], most: int = _MOST) -> list[str]:
-    """Points of a list, each on one line yet."""
+    """List items, not yet wrapped."""
     every = list(texts)
     told = [_POINT + one for one in every[:most]]
     return [*told, f"{_POINT}and {len(every) - most:,} more"] if len(every) > most else told
 
 
 def _cut(text: str | None) -> str:
-    """A text from outside, no longer than anybody reads."""
+    """An external text, shortened and escaped."""
     text = text or ""
     return escaped(text if len(text) <= _LONG else f"{text[: _LONG - 1]}…")
 
@@ -152,7 +152,7 @@ def _open(report: ShiftReport) -> list[str]:
         ]  # fmt: skip
         if len(report.open_alerts) > _MOST:
             told.append(f"and {len(report.open_alerts) - _MOST:,} more alerts (:alerts)")
-    # One take makes several silences that say the same.
+    # One ack makes several silences with the same comment.
     told += dict.fromkeys(
         f"silence ends {when(one.ends, now=report.until)}, in {duration(one.ends - report.until)}: "
         f"{_cut(one.comment)}, by {_cut(one.by) or 'somebody'}"
