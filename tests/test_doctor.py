@@ -263,8 +263,8 @@ def test_a_dead_controller_over_pyslurm_is_named_as_such(monkeypatch):
     chosen = {name: SlurmSettings(transport=name, fallback=more)
               for name, more in (("native", ()), ("cli", ("native",)))}  # fmt: skip
     for settings in chosen.values():
-        assert 10.0 < source_checks.hurried(site(settings)).slurm.deadline_s < run.WITHIN_S
-    assert source_checks.hurried(site(SlurmSettings())).slurm.deadline_s == source_checks.PATIENCE_S
+        assert 10.0 < source_checks.with_short_timeouts(site(settings)).slurm.deadline_s < run.WITHIN_S
+    assert source_checks.with_short_timeouts(site(SlurmSettings())).slurm.deadline_s == source_checks.TIMEOUT_S
     asked = []
 
     def read(client, question):

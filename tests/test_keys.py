@@ -13,7 +13,7 @@ from textual.keys import _character_to_key
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.app.dialogs import ConfirmDialog
 from console.cli.main import cli
-from console.config.keymap import FIXED, MOVING, OWN, SETS, KeyLine, pressed, read_keys, shown, spelt
+from console.config.keymap import FIXED, MOVING, OWN, SETS, KeyLine, pressed, read_keys, shown, textual_key
 from console.config.settings import load
 from console.pages import oncall
 from console.screens.job import JobScreen
@@ -45,7 +45,7 @@ def test_a_set_gives_no_key_two_meanings_and_can_be_typed(base):
         assert keys or not OWN[name], f"{name} has no key"
         for key in keys:
             assert owners.setdefault(key, name) == name, f"{key} is {owners[key]} and {name}"
-            assert key in FIXED or spelt(shown(key)) == key
+            assert key in FIXED or textual_key(shown(key)) == key
             assert pressed(shown(key)) == key
             assert keymap.turn(key) in OWN[name]
 
@@ -64,8 +64,8 @@ def test_by_default_nothing_is_turned():
 
 def test_characters_are_named_as_textual_names_them():
     for code in range(33, 127):
-        assert spelt(chr(code)) == _character_to_key(chr(code))
-    assert spelt("é") == _character_to_key("é")
+        assert textual_key(chr(code)) == _character_to_key(chr(code))
+    assert textual_key("é") == _character_to_key("é")
 
 
 def test_a_single_key_takes_the_place_of_the_old_one():

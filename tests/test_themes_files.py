@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.style import Style
 
-from console.config.theme_files import LEAST_CONTRAST, Looks, folders, read_looks
+from console.config.theme_files import LEAST_CONTRAST, ThemeChoice, folders, read_themes
 from tests.operator import console
 from themes import themes
 from widgets.ink import ink
@@ -30,8 +30,8 @@ class Room:
         path.chmod(mode)
         return path
 
-    def read(self, wanted: str | None = "ours") -> Looks:
-        return read_looks(wanted, {}, "truecolor", (self.site, self.own))
+    def read(self, wanted: str | None = "ours") -> ThemeChoice:
+        return read_themes(wanted, {}, "truecolor", (self.site, self.own))
 
 
 @pytest.fixture

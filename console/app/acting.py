@@ -29,7 +29,7 @@ from .journal_queries import Recalling
 from .rollout_dialog import Returning, look_of
 
 if TYPE_CHECKING:
-    from console.config.saved_filters import Filters
+    from console.config.saved_filters import SavedFilters
     from console.gate.gate import Gate
     from console.gate.outcome import Outcome, Progress
     from console.ingest.poller import Poller
@@ -69,7 +69,7 @@ class Acting(Returning, Recalling):
     journal: FromSession[JournalReader] = FromSession()
     sent_watch = FromSession[Verification]()
     sending: FromSession[set[Progress]] = FromSession()
-    filters: Filters
+    filters: SavedFilters
     """Those that are saved."""
     _looking = ""
     """The targets of an action whose pre-flight is being read."""

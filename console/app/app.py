@@ -22,7 +22,7 @@ from console.actions.registry import ACTIONS, NAVIGATION
 from console.app.thread_errors import Failing
 from console.config.commands import SCREENS, Command, CommandError, is_job, parse
 from console.config.settings import Config
-from console.config.theme_files import read_looks
+from console.config.theme_files import read_themes
 from console.health import automation
 from console.health.unknown_reasons import why_unknown
 from console.health.xid_policy import Policy, load_policy
@@ -95,7 +95,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         self._first_node = node
         self._view_before: dict[str, View] = {}
         """Of each cluster the view that was left last."""
-        self.looks = read_looks(config.theme, os.environ, self.console.color_system)
+        self.looks = read_themes(config.theme, os.environ, self.console.color_system)
         register(self, self.looks.first, self.looks.known)
         self.stylesheet.set_variables(self.get_css_variables())
         self.open_typed(config)

@@ -17,9 +17,17 @@ from collectors.clean import clean
 from console.config.commands import CommandError, completer
 from console.config.keymap import Keymap, pressed, read_keys
 from console.config.paths import state_folder
-from console.config.saved_filters import LISTS, Filters, forget_line, kept_filters, made, read_filters, save_line
+from console.config.saved_filters import (
+    LISTS,
+    SavedFilters,
+    checked_filter,
+    filters_file,
+    forget_line,
+    read_filters,
+    save_line,
+)
 from console.config.settings import Config
-from console.config.theme_files import Looks
+from console.config.theme_files import ThemeChoice
 from console.filters import completion
 from console.journal.shifts import NOTE_EVERY_S, shift_line, shifts_file
 from console.runtime.errors import FilterError
@@ -54,7 +62,7 @@ class Typed(replay_mode.Looking):
     """The part of the app that keys and lines go through."""
 
     config: Config
-    looks: Looks
+    looks: ThemeChoice
     press_next: Callable[[str, float], None]
     """Of `widgets.terminal.input_queue`."""
     views: dict[str, bool]
@@ -64,13 +72,13 @@ class Typed(replay_mode.Looking):
         """Before the first screen is made. Reads nothing."""
         self.keymap: Keymap = read_keys(config.keys)
         self.histories: dict[str, History] = {sign: History() for sign in (":", "/", RECENT)}
-        self.filters: Filters = read_filters(config.filters, ())
+        self.filters: SavedFilters = read_filters(config.filters, ())
         self._saved_lines: list[str] = []
         self.offers = completion.Offers(lambda: self.cluster)
         self.views = {}
         self._aside = BackgroundWriter()
         self._history = StateFile(state_folder() / "history", MOST, newest(MOST))
-        self._saved = kept_filters()
+        self._saved = filters_file()
         self._views = StateFile(state_folder() / "views", 20, newest(20))
         self._shifts = shifts_file()
         self._noted: float | None = None
@@ -251,7 +259,7 @@ class Typed(replay_mode.Looking):
         screen = self.screen
         if not isinstance(screen, FilteredScreen):
             raise CommandError("only the lists of nodes and jobs, the accounts and the journal have a filter to save")
-        one = made(name.removeprefix("@"), screen.filter_text, screen.crumb)
+        one = checked_filter(name.removeprefix("@"), screen.filter_text, screen.crumb)
         self._saved_lines = [*self._saved_lines, save_line(one)]
         self._lay_filters()
         self._write(self._saved, save_line(one), lambda: self.tell(f"saved: /@{one.name} is {one.text}"))

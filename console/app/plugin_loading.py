@@ -31,14 +31,14 @@ class Plugged(Fleet):
             from console.config import plugins
 
             found = plugins.actions(), plugins.columns()
-            self.call_from_thread(self._plugins_came, *found, plugins.told())
+            self.call_from_thread(self._plugins_came, *found, plugins.messages())
 
         self.run_worker(work, thread=True, group="plugins", exit_on_error=False)
 
     def _plugins_came(self, actions: Sequence[Action], columns: Sequence[OwnColumn], told: Sequence[str]) -> None:
         from console.config import plugins
 
-        plugins.install(actions)
+        plugins.register(actions)
         for one in actions:
             self.keymap = self.keymap.beside(one.id, one.key)
             if self.keymap.keys[one.id]:

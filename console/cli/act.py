@@ -1,4 +1,6 @@
-"""`wacht act`: the gate from the command line, with the same preview, guard, journal and verification as the screen."""
+"""`wacht act`: the gate on the command line, with the same preview, guard, journal and verification as on the
+screen.
+"""
 
 from __future__ import annotations
 
@@ -52,17 +54,17 @@ def run_act(
     options: Options | None = None,
     look: Callable[[Sequence[str]], PreflightReads] | None = None,
 ) -> int:
-    """Plan, show, ask, send and follow. Returns the exit status: 0 all done and seen, 1 not all, 2 refused.
+    """Plan, show, ask, send and verify. Returns the exit status: 0 all done and verified, 1 not all, 2 refused.
 
-    `ask` shows a question and returns the line typed; None where there is no terminal. `deadline_s` is how long the
-    targets are read back, None as long as the action takes. `look` reads what the pre-flight of these targets needs.
-    Raises nothing for what Slurm does.
+    `ask` shows a question and returns the line typed; None without a terminal. `deadline_s` limits the
+    verification; None: the action's own timeout. `look` reads what the pre-flight checks need. Raises nothing for
+    errors of Slurm.
     """
     options = options or Options()
-    told = _Teller(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
+    told = _ActOutput(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
     try:
         try:
-            names = named(cluster, action, words)
+            names = resolved_targets(cluster, action, words)
         except FilterError as error:
             return told.refused(f"{' '.join(words)}: {error}")
         options = valued(BY_ID[action], options) if action in BY_ID else options
@@ -125,8 +127,8 @@ def run_act(
     return told.ended(plan, results, DONE if done else INCOMPLETE)
 
 
-def _asked(ask: Callable[[str], str] | None, told: _Teller, plan: Plan) -> str:
-    """What is typed at the question of this plan; "" where no one is there."""
+def _asked(ask: Callable[[str], str] | None, told: _ActOutput, plan: Plan) -> str:
+    """The answer to this plan's confirmation; "" without a person."""
     if ask is None or plan.lacks_reason:
         return ""
     told.preview(plan, asking=True)
@@ -137,7 +139,7 @@ def _asked(ask: Callable[[str], str] | None, told: _Teller, plan: Plan) -> str:
 
 
 def not_covered(plan: Plan) -> str:
-    """Why an answer that was given in advance does not do for a plan that asks again, and how to go on."""
+    """Why an answer given in advance is not enough for a plan that asks again, and how to continue."""
     what = plans.grouped([Skip(target, why) for target, why in plan.changed.items()], plan.action.kind)
     given = {"plain": "--yes", "count": f"--count {plan.confirm.expect}"}
     option = given.get(plan.confirm.kind, f"--break-glass --count {plan.confirm.expect}")
@@ -145,15 +147,15 @@ def not_covered(plan: Plan) -> str:
     return f"not sent, changed since the preview: {what}; to go on, {plan.action.id} {which} with {option}"
 
 
-def named(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...]:
-    """The targets that were typed, in full. Raises ValueError."""
+def resolved_targets(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...]:
+    """The full names of the typed targets. Raises ValueError."""
     return targets.named(BY_ID[action].kind if action in BY_ID else "node", words, cluster)
 
 
 def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> tuple[Undo, Sequence[str]]:
-    """`undo [ID [TARGET...]]`: what takes that action of the journal back, or the last one of this person.
+    """`undo [ID [TARGET...]]`: the undo of this action in the journal, or of this person's last one.
 
-    Raises ValueError with the words why not, JournalFault where the journal cannot be read.
+    Raises ValueError when there is none, JournalFault when the journal cannot be read.
     """
     entries = entries_of(path)
     entry = entries.get(words[0]) if words else last_undoable(entries, login_name())
@@ -167,7 +169,7 @@ def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> t
 
 
 def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
-    """The sources that the gate judges an action by, and those that its targets are found in: no others are asked."""
+    """The sources needed by the gate to judge an action, and those that hold its targets; no others are read."""
     kind = BY_ID[action].kind if action in BY_ID else "node"
     if kind in {"alert", "silence"}:
         return frozenset({"alerts.alerts"})
@@ -183,22 +185,22 @@ def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
     return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.facts_of(kind, words)))
 
 
-#: Facts that a filter may ask for, and the sources that they are read from; those of nodes and jobs are read anyway.
+#: Fields of a filter to the sources they need; those of nodes and jobs are read anyway.
 _READS = {
     "loads": ("prom.loads", "prom.power"), "cooling": ("prom.cooling",), "checkups": ("prom.checkups",),
 }  # fmt: skip
 
 
 def question(plan: Plan) -> str:
-    """What is asked at the terminal."""
+    """The confirmation's question at the terminal."""
     if plan.confirm.kind == "plain":
-        named = plans.named(plan.cluster, plan.change.targets, plan.action.kind)
-        return f"{plan.action.label} {named}? type y to go on: "
+        names = plans.named(plan.cluster, plan.change.targets, plan.action.kind)
+        return f"{plan.action.label} {names}? type y to go on: "
     return f"type {plan.confirm.words} to go on: "
 
 
-class _Teller:
-    """Says it all, to a person or as one JSON object."""
+class _ActOutput:
+    """Prints everything, as text or as one JSON object."""
 
     def __init__(self, cluster: str, action: str, dry_run: bool, as_json: bool, out: TextIO, err: TextIO) -> None:
         self._head = {"version": 1, "cluster": cluster, "action": action}
@@ -208,15 +210,16 @@ class _Teller:
         self._err = err
 
     def preview(self, plan: Plan, asking: bool = False) -> None:
-        # With --json the standard output belongs to the object; a person who is asked sees it all the same.
+        # With --json the object owns stdout; the text for the person who confirms goes to stderr.
         if asking == self._json:
             out = self._err if self._json else self._out
-            # A question below thousands of lines is asked of nobody; with --dry-run every line is there.
+            # A question after thousands of lines would not be seen, so the preview is shortened; --dry-run shows every
+            # line.
             cells = None if self._dry_run or not (out and out.isatty()) else shutil.get_terminal_size().columns
             print("\n".join(preview.text(plan, cells)), file=out, flush=True)
 
     def wave(self, text: str) -> None:
-        """What came of a wave, as soon as it is over."""
+        """Print a wave's outcome as soon as it ends."""
         print(clean(text), file=self._err if self._json else self._out, flush=True)
 
     def warn(self, text: str) -> None:
@@ -260,5 +263,5 @@ class _Teller:
             "commands": [list(command) for command in plan.commands] if plan is not None else [],
             "dry_run": self._dry_run, "exit": status, **more,
         }  # fmt: skip
-        # In ASCII alone: whatever the locale, these bytes are JSON.
+        # Plain ASCII: valid JSON in any locale.
         print(json.dumps(body), file=self._out)

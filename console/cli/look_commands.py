@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from .options import at_terminal, common_options, configured, open_console, tell_left_out, write_out
+from .options import at_terminal, common_options, configured, open_console, report_left_out_plugins, write_out
 
 
 @click.command()
@@ -64,7 +64,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     except UserError as error:
         wrong = [examination.no_site(error)]
     plugins.collectors(), plugins.actions(), plugins.columns()
-    tell_left_out()
+    report_left_out_plugins()
     report = examination.examine(chosen, config, wrong)
     if as_json:
         write_out(examination.as_json(report))
@@ -88,5 +88,5 @@ def keys(ctx: click.Context) -> None:
     for told in keymap.told:
         click.echo(f"wacht: {told}", err=True)
     table = key_table(keymap.every())
-    # Markdown is for documentation; a person at a terminal reads columns.
+    # Markdown is for documentation; a person at a terminal gets columns.
     write_out((aligned(table) if sys.stdout.isatty() else table).encode())

@@ -13,7 +13,7 @@ from .options import common_options, configured, open_console, plain, sim_option
 
 
 class _Checked(click.ParamType):  # type: ignore[type-arg]
-    """A text that one of `console.recording.moments` reads."""
+    """A parameter that a function of `console.recording.moments` parses."""
 
     def __init__(self, name: str) -> None:
         self.name = name

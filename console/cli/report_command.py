@@ -55,7 +55,7 @@ def report(
 
 
 def _width() -> int:
-    """Columns of a line: those of the terminal where it goes to one."""
+    """The width of a line: that of the terminal if stdout is one."""
     from console.export.markdown import WIDEST, WIDTH
 
     return min(WIDEST, max(40, shutil.get_terminal_size((WIDTH, 24)).columns)) if at_terminal(sys.stdout) else WIDTH

@@ -18,17 +18,18 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def script(shell: str, root: click.Command) -> str:
-    """What the shell has to read to complete `wacht`."""
+    """The script that a shell sources to complete `wacht`."""
     made = get_completion_class(shell)
     assert made is not None
     completer = made(root, {}, "wacht", "_WACHT_COMPLETE")
-    # Not `source()`: click would start bash to ask for its version.
+    # Not `source()`: click would start bash to read its version.
     return completer.source_template % completer.source_vars()
 
 
 def offered(what: str | None, ctx: click.Context, begun: str) -> list[CompletionItem]:
-    """Names for the option or argument `what` that begin so. A configuration that is wrong has no names to offer: the
-    command itself will say what is wrong with it."""
+    """Completions of the option or argument `what`. A broken configuration offers none; the command itself will report
+    it.
+    """
     found: Iterable[tuple[str, str | None]] = ()
     match what:
         case "cluster":

@@ -163,7 +163,7 @@ def completer(
     return complete
 
 
-def helps() -> list[tuple[str, str]]:
+def command_help() -> list[tuple[str, str]]:
     """Every command with its help, for the help screen."""
     screens = [
         (":" + ", :".join(names), f"the screen {screen}; words after it filter") for screen, names in SCREENS.items()

@@ -148,7 +148,7 @@ def pressed(text: str) -> str:
     return named or (_key_of(text) if len(text) == 1 else text.lower())
 
 
-def spelt(text: str) -> str:
+def textual_key(text: str) -> str:
     """Textual's name of a key as a user writes it (`ctrl+d`, `D`, `?`, `f5`). Raises ValueError with the reason."""
     if len(text) == 1 and text.isprintable() and text != " ":
         return _key_of(text)
@@ -224,7 +224,7 @@ def _keys(line: KeyLine) -> tuple[str, ...]:
     found = []
     for one in filter(None, given):
         try:
-            key = spelt(one)
+            key = textual_key(one)
         except ValueError as error:
             raise ValueError(f"{one}: {error}") from None
         if line.name in _ACTIONS and key in MOVING:

@@ -77,7 +77,7 @@ class OwnColumn(Struct, frozen=True, kw_only=True):
     """On a narrow screen the highest number vanishes first."""
 
 
-def told() -> list[str]:
+def messages() -> list[str]:
     """What was left out and why; each message once."""
     with _lock:
         found = list(_told)
@@ -159,12 +159,12 @@ def collectors() -> Mapping[str, Descriptor]:
 def open_own(key: str, cluster: str, chosen: Struct) -> Sequence[Collector]:
     """Open the sources of an installed package's descriptor. An error becomes a fault of each reading."""
     try:
-        return [Guarded(key, one) for one in open_sources(collectors()[key], cluster, chosen)]
+        return [CheckedCollector(key, one) for one in open_sources(collectors()[key], cluster, chosen)]
     except Exception as error:
-        return [Unopened(key, f"{type(error).__name__}: {error}"[:300])]
+        return [UnopenedCollector(key, f"{type(error).__name__}: {error}"[:300])]
 
 
-class Guarded:
+class CheckedCollector:
     """Wraps a package's collector and enforces the collector contract: facts of the right types, cleaned."""
 
     def __init__(self, key: str, inner: Collector) -> None:
@@ -190,7 +190,7 @@ class Guarded:
         self._inner.close()
 
 
-class Unopened:
+class UnopenedCollector:
     """Stands in for a package's source that cannot be opened."""
 
     floor_s = 60.0
@@ -216,7 +216,7 @@ def _cleaned(value: Any) -> Any:
 
 @cache
 def actions() -> Sequence[Action]:
-    """The actions of installed packages; `install` adds them to the registry."""
+    """The actions of installed packages; `register` adds them to the registry."""
     added: list[Action] = []
     words = {"undo", "cluster", "close", *BY_ID}
     for entry, made in _loaded("actions", OwnAction):
@@ -243,7 +243,7 @@ def actions() -> Sequence[Action]:
     return tuple(added)
 
 
-def install(those: Sequence[Action]) -> None:
+def register(those: Sequence[Action]) -> None:
     """Add these actions to the registry, from which everything else derives. Once; in the console on its event loop."""
     for one in those:
         if one.id not in BY_ID:

@@ -32,7 +32,7 @@ LISTS: Mapping[str, str] = {"nodes": "node", "jobs": "job", "journal": "", "acco
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 
 
-class Saved(Struct, frozen=True):
+class SavedFilter(Struct, frozen=True):
     """One filter; `on` are the screens it applies to."""
 
     name: str
@@ -48,10 +48,10 @@ class _SavedLine(Struct, frozen=True):
     text: str = ""
 
 
-class Filters(Struct, frozen=True):
+class SavedFilters(Struct, frozen=True):
     """All saved filters by name; `told` are messages about those left out."""
 
-    known: Mapping[str, Saved] = {}
+    known: Mapping[str, SavedFilter] = {}
     told: tuple[str, ...] = ()
 
     def expand(self, text: str, screen: str) -> str:
@@ -80,14 +80,14 @@ class Filters(Struct, frozen=True):
         return sorted(name for name, one in self.known.items() if screen in one.on)
 
 
-def made(name: str, text: str, screen: str) -> Saved:
+def checked_filter(name: str, text: str, screen: str) -> SavedFilter:
     """A checked filter to save. Raises FilterError."""
     if not _NAME.fullmatch(name):
         raise FilterError("the name of a filter is letters, digits, dots, dashes and underscores, 40 at most", 0)
     if not text.strip():
         raise FilterError("no filter is on: there is nothing to save", 0)
     _fits(text, screen)
-    return Saved(name, text.strip(), (screen,))
+    return SavedFilter(name, text.strip(), (screen,))
 
 
 def _fits(text: str, screen: str) -> None:
@@ -98,12 +98,12 @@ def _fits(text: str, screen: str) -> None:
         compile_filter(text, kind)  # type: ignore[arg-type]
 
 
-def kept_filters() -> StateFile:
+def filters_file() -> StateFile:
     """The state file."""
     return StateFile(state_folder() / "filters", MOST, _short)
 
 
-def save_line(one: Saved) -> str:
+def save_line(one: SavedFilter) -> str:
     """The line that saves a filter."""
     return msgspec.json.encode(_SavedLine(one.name, one.on, one.text)).decode()
 
@@ -113,9 +113,9 @@ def forget_line(name: str) -> str:
     return msgspec.json.encode(_SavedLine(name)).decode()
 
 
-def read_filters(configured: Sequence[KeyLine], lines: Sequence[str], path: Path | None = None) -> Filters:
+def read_filters(configured: Sequence[KeyLine], lines: Sequence[str], path: Path | None = None) -> SavedFilters:
     """All filters; a broken one is reported and left out."""
-    known: dict[str, Saved] = {}
+    known: dict[str, SavedFilter] = {}
     told: list[str] = []
     for line in configured:
         if isinstance(line.value, Mapping):
@@ -128,24 +128,24 @@ def read_filters(configured: Sequence[KeyLine], lines: Sequence[str], path: Path
         told.append(f"{path}: {broken} line{'s are' if broken > 1 else ' is'} no saved filter, and left out")
     for one in own.values():
         try:
-            known[one.name] = made(one.name, one.text, *one.on)
+            known[one.name] = checked_filter(one.name, one.text, *one.on)
         except (FilterError, TypeError, KeyError) as error:
             told.append(clean(f"{path}: @{one.name}: {error}; left out"))
-    return Filters(known, tuple(told))
+    return SavedFilters(known, tuple(told))
 
 
-def _take(line: KeyLine, screens: Sequence[str], key: str, known: dict[str, Saved], told: list[str]) -> None:
+def _take(line: KeyLine, screens: Sequence[str], key: str, known: dict[str, SavedFilter], told: list[str]) -> None:
     fits: list[str] = []
     why = "must be a text"
     for screen in screens if isinstance(line.value, str) else ():
         try:
             if screen not in LISTS:
                 raise FilterError(f"there is no list {screen}; allowed: {', '.join(LISTS)}", 0)
-            fits += made(line.name, line.value, screen).on
+            fits += checked_filter(line.name, line.value, screen).on
         except FilterError as error:
             why = str(error)
     if fits:
-        known[line.name] = Saved(line.name, line.value.strip(), tuple(fits))
+        known[line.name] = SavedFilter(line.name, line.value.strip(), tuple(fits))
     else:
         told.append(clean(f"{line.where}: {key}: {why}; this line is left out"))
 

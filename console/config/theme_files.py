@@ -27,7 +27,7 @@ LEAST_CONTRAST = 3.0
 _KEYS = ("base", "says", "roles")
 
 
-class Looks(Struct, frozen=True, kw_only=True):
+class ThemeChoice(Struct, frozen=True, kw_only=True):
     """Every theme by name. `first` is the initial theme, `told` a message about the one asked for, `faults` the errors
     of the files.
     """
@@ -51,9 +51,9 @@ def folders() -> tuple[Path, ...]:
     return SITE_FOLDER, Path(platformdirs.user_config_dir("wacht")) / "themes"
 
 
-def read_looks(
+def read_themes(
     wanted: str | None, environ: Mapping[str, str], colours: str | None, places: Sequence[Path] | None = None
-) -> Looks:
+) -> ThemeChoice:
     """Every theme, and the initial one: `wanted` by name or file, else the one that fits the terminal."""
     known, told, bases = dict(themes()), dict[str, str](), dict[str, str]()
     paths = [path for place in (folders() if places is None else places) for path in _files(place)]
@@ -70,12 +70,12 @@ def read_looks(
         except ConfigError as error:
             told[path.stem] = clean(str(error))
     if name is None:
-        return Looks(known=known, first=fitting(environ, colours), faults=told)
+        return ThemeChoice(known=known, first=fitting(environ, colours), faults=told)
     if name in known:
-        return Looks(known=known, first=name, told=told.get(name, ""), faults=told)
+        return ThemeChoice(known=known, first=name, told=told.get(name, ""), faults=told)
     first = bases.get(name, DEFAULT)
-    why = Looks(known=known, first=first, faults=told).why_not(name)
-    return Looks(known=known, first=first, told=f"{why}; this is {first}", faults=told)
+    why = ThemeChoice(known=known, first=first, faults=told).why_not(name)
+    return ThemeChoice(known=known, first=first, told=f"{why}; this is {first}", faults=told)
 
 
 def _files(folder: Path) -> list[Path]:

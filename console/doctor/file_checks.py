@@ -1,4 +1,4 @@
-"""The files that wacht reads and writes: who else can write or read them, and what they lie on."""
+"""Checks the files that wacht reads and writes: their permissions, and the file systems they are on."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from console.session.site import Site
 from .finding import Finding, FindingGroup
 from .rights_check import more
 
-#: Where a hung server holds every write up; the journal wants a local disk.
+#: File systems on which a hanging server blocks every write; the journal should be on a local disk.
 _FAR = ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb3", "afs", "fuse.sshfs", "9p", "wekafs")
-#: A journal line is below 1 KB; with less than this free a bad night fills the disk.
+#: Least free bytes for the journal, whose lines are below 1 KB.
 _FREE = 64 << 20
 
 
 def findings(site: Site | None, config: Config | None) -> list[Finding]:
-    """Every file that matters. May block for as long as a file system hangs."""
+    """Findings about every relevant file. Blocks as long as a file system hangs."""
     group = FindingGroup("Files")
     if config is not None:
         _configuration(group, config)
@@ -56,7 +56,7 @@ def _configuration(group: FindingGroup, config: Config) -> None:
 
 
 def _tokens(group: FindingGroup, site: Site | None) -> None:
-    """Token files by the rules that readings go by. Slurm's own stands under Rights."""
+    """Token files, by the rules that reading them applies. Slurm's own token is checked with the rights."""
     for key, chosen in (site.others if site is not None else {}).items():
         file = getattr(chosen, "token_file", None)
         if file is None:
@@ -94,7 +94,7 @@ def _journal(group: FindingGroup, path: Path) -> None:
 
 
 def _own(group: FindingGroup, name: str, path: Path) -> None:
-    """A file or folder that is nobody else's business."""
+    """A file or folder that only this user may read and write."""
     try:
         status = path.stat()
     except OSError as error:
@@ -111,7 +111,7 @@ def _own(group: FindingGroup, name: str, path: Path) -> None:
 
 
 def _program(group: FindingGroup) -> None:
-    """The program itself: who can write it can act as whoever runs it; a setuid bit makes anybody act as another."""
+    """wacht itself: whoever can write it acts as its user; a setuid bit lets anyone act as another."""
     started = Path(sys.argv[0])
     package = Path(console.__file__).parent
     good = True
@@ -128,7 +128,7 @@ def _program(group: FindingGroup) -> None:
 
 
 def _others_write(path: Path) -> bool:
-    """Whether others than this account and root can write it, or put another file into its place."""
+    """Whether other users (except root) can write or replace it."""
     try:
         if path.is_dir():
             trust.check_folder(path)
@@ -142,7 +142,7 @@ def _others_write(path: Path) -> bool:
 
 
 def kind_of(path: Path, mounts: list[tuple[str, str]]) -> str:
-    """The kind of file system that a path lies on, by the longest mount point above it."""
+    """The type of the file system of a path, by the longest mount point above it."""
     above = [(point, kind) for point, kind in mounts if path.resolve().is_relative_to(point)]
     return max(above, key=lambda one: len(one[0]), default=("", "unknown"))[1]
 

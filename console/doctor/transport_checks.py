@@ -1,4 +1,4 @@
-"""The roads to Slurm: which work here, at what version, and what each cannot do."""
+"""Checks the transports to Slurm: which work here, in which version, and what each cannot do."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from collectors.slurm.transport import KINDS
 
 from . import source_checks
 from .finding import Finding, FindingGroup
-from .parallel import Crew
+from .parallel import ParallelChecks
 
 
-def start(crew: Crew, cluster: str, settings: SlurmSettings) -> None:
-    """Begin to try every road that there may be. What the transport reads, the sources have read."""
+def start(checks: ParallelChecks, cluster: str, settings: SlurmSettings) -> None:
+    """Start probing every transport. The configured one is read by the sources."""
     for name, use in uses(settings).items():
         kinds = () if use == "transport" else KINDS
-        crew.start(f"road {name}", lambda name=name, use=use, kinds=kinds: tried(name, use, cluster, settings, kinds))  # type: ignore[misc]
+        checks.start(f"road {name}", lambda name=name, use=use, kinds=kinds: tried(name, use, cluster, settings, kinds))  # type: ignore[misc]
 
 
-def told(settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[str, Any]) -> tuple[TransportProbe, ...]:
-    """Every road that was tried in time, with what the sources cost over it."""
+def probes_of(
+    settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[str, Any]
+) -> tuple[TransportProbe, ...]:
+    """Every transport probed in time, with the sources' cost over it."""
     found = [one for name in uses(settings) if isinstance(one := ended.get(f"road {name}"), TransportProbe)]
     rights = rights_of(ended)
     return tuple(
@@ -37,7 +39,7 @@ def told(settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[st
 
 
 def rights_of(ended: Mapping[str, Any]) -> Rights | None:
-    """What the source of the rights has told."""
+    """The rights as read by their source."""
     found = ended.get("slurm.rights")
     facts = found.reading.facts if isinstance(found, source_checks.SourceRead) else None
     return None if facts is None else facts.rights
@@ -58,7 +60,7 @@ def _costs(opened: Sequence[Collector], ended: Mapping[str, Any]) -> Mapping[str
 def findings(
     settings: SlurmSettings, ended: Mapping[str, Any], found: Sequence[TransportProbe], within_s: float
 ) -> list[Finding]:
-    """A line a road, and one for each reason why it cannot do something."""
+    """A line for each transport, and one for each reason why it cannot do something."""
     group = FindingGroup("Slurm roads")
     known = {one.road: one for one in found}
     for name, use in uses(settings).items():
@@ -73,7 +75,7 @@ def findings(
 
 
 def _same(one: TransportProbe, ended: Mapping[str, Any]) -> str | None:
-    """The source that has met the same fault over this transport, which is said there."""
+    """The source that met the same fault over this transport, where it is reported."""
     met = {name: found.reading.fault for name, found in ended.items() if isinstance(found, source_checks.SourceRead)}
     names = (f"slurm.{kind}" for kind in KINDS)
     return next((name for name in names if one.fault is not None and met.get(name) == one.fault), None)

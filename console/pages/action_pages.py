@@ -1,4 +1,4 @@
-"""docs/actions.md: every action with what it sends over each road, what it asks and refuses, what takes it back."""
+"""docs/actions.md: every action with what it sends over each transport, its confirmation, refusals and inverse."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from console.actions.registry import ACTIONS
 from console.config.privileges import NEEDS
 from console.journal.undo import IRREVERSIBLE
 
-#: What the pages of examples act on.
+#: Targets of the examples.
 REASON = "bad DIMM"
 _TARGETS: Mapping[str, tuple[str, ...]] = {
     "node": ("gpu0001", "gpu0002"), "job": ("4711", "4712"), "alert": ("6e2d4a5b8c1f0937",),
     "silence": ("3f1c09aa-7c31-4a52-9d7e-5b8e0c4f6a21",), "partition": ("gpu",), "reservation": ("maint",),
     "user": ("alice",),
 }  # fmt: skip
-#: What is given where an action sets something.
+#: Example values of actions that set something.
 _VALUES: Mapping[str, str] = {
     "timelimit": "4:00:00", "jobpartition": "long", "qos": "high", "nice": "100", "exclude": "gpu[0001-0004]",
     "signal": "USR1", "notify": "gpu0412 goes down for repair; your jobs 4711, 4712 are on it",
     "comment": "spare PSU", "ticket": "ticket=KubeGPU-1182 since=2026-11-25", "features": "h100,ib",
     "reserve": "maint", "extend": "2026-11-18T16:00:00Z", "unblock": "ml=20",
 }  # fmt: skip
-#: What is said once for all of it.
+#: Example settings of actions that have some.
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
     "reserve": {"name": "maint", "start": "now", "for": "14400", "users": "root", "flags": "MAINT,IGNORE_JOBS"},
     "block": {"cluster": "groningen"}, "unblock": {"cluster": "groningen"},
 }  # fmt: skip
-#: What may change about a target between the preview and the answer: on which kinds of targets, and in words.
+#: Changes of a target between preview and send: the kinds of targets, and the text.
 _DRIFTS: Mapping[Drift, tuple[str, str]] = {
     "gone": ("", "Slurm no longer lists it; the alert or the silence is over"),
     "vain": ("", "the action would do nothing there now, or Slurm would refuse"),
@@ -80,7 +80,7 @@ the count of targets is typed. Where too much of a partition would go out, its n
 
 
 def page() -> str:
-    """All of it."""
+    """The whole page."""
     lines = [
         _HEAD.rstrip() + "\n",
         "| key | action | targets | asks for | taken back by | needs |",
@@ -104,7 +104,7 @@ def page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-#: In words what `Action.refuse` says of a target, and `tests/test_pages.py` holds to it.
+#: The refusals of `Action.refuse` as text; `tests/test_pages.py` checks them.
 _REFUSED: Mapping[str, str] = {
     "drain": "a node that has a drain already, since a second one would overwrite the first one's reason",
     "undrain": "a node without a drain; one that registered wrongly (INVALID_REG), which only its slurmd can mend",
@@ -150,7 +150,7 @@ _REFUSED: Mapping[str, str] = {
 
 
 def _changed() -> Iterator[str]:
-    """What becomes of a target that changed between the preview and the answer."""
+    """What happens to a target that changed between preview and send."""
     yield "## Changed since the preview\n"
     yield (
         "Just before sending the targets are read again. More harm than was shown, and another person's change, drop a"
@@ -169,7 +169,7 @@ def _changed() -> Iterator[str]:
 
 
 def _can(action: Action, drift: Drift) -> bool:
-    """Whether the change is one that this action could meet."""
+    """Whether this change can happen to this action's targets."""
     match drift:
         case "next_down" | "next_resume":
             return "next_state" in action.asks
@@ -197,7 +197,7 @@ def _typed(action: Action) -> str:
 
 
 def change(action: Action, **more: object) -> Change:
-    """An example of it."""
+    """An example change of the action."""
     targets = _TARGETS[action.kind]
     given: dict[str, object] = {"action": action.id, "kind": action.kind, "targets": targets}
     if action.needs_reason and action.kind == "node":
@@ -223,11 +223,11 @@ def change(action: Action, **more: object) -> Change:
 
 
 def native(one: Change) -> str:
-    """What pyslurm is told, or why it cannot be."""
+    """The pyslurm call, or why there is none."""
     what = "drain for a time" if one.resume_after_s is not None else one.action
     if (why := transport.why_not("native", one.action) or transport.why_not("native", what)) is not None:
         return f"no: {why}"
-    # Nodes are a node set where they can be, as behind NodeName= of scontrol.
+    # Nodes as a node set where possible, as in scontrol's NodeName=.
     target = argv.calls(one)[0][0][2].partition("=")[2] if one.kind == "node" else ",".join(one.targets)
     words = [one.action]
     words += [f"--reason={one.reason}"] if one.reason else []

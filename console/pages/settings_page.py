@@ -1,4 +1,4 @@
-"""docs/configuration.md: every key, from the Structs that check it; what it is for stands under the field there."""
+"""docs/configuration.md: every key, from the Structs that check it; the docstring of each field is its description."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ is unknown or wrong ends the start with its file, line and what is allowed. `wac
 
 
 def page() -> str:
-    """All of it."""
+    """The whole page."""
     lock = " and ".join(f"`{key}`" for key in settings._LOCKABLE)
     lines = [_HEAD.replace("{lock}", lock).rstrip() + "\n", "## For everything\n", *_table(Config, general()), ""]
     lines += ["`keys` and `filters` are tables of their own: [keys.md](keys.md).\n"]
@@ -102,7 +102,7 @@ def _known() -> Iterator[str]:
 
 
 def general() -> list[str]:
-    """The keys that stand outside any table."""
+    """The keys outside any table."""
     return [name for name in fields(Config) if name in settings._GENERAL]
 
 
@@ -128,7 +128,7 @@ def _table(kind: type[Struct], names: list[str] | None = None) -> Iterator[str]:
 
 
 def _linked(text: str) -> str:
-    """As a page says it: pages are linked, and a file of settings knows no None."""
+    """The text for a page: page names as links, and no Python None."""
     return re.sub(r"\bNone\b", "unset", re.sub(r"docs/([a-z-]+\.md)", r"[\1](\1)", text)).replace("|", "\\|")
 
 
@@ -148,7 +148,7 @@ def _default(one: msgspec.structs.FieldInfo) -> str:
 
 
 def _type(hint: Any, meta: Meta | None = None) -> str:
-    """What may stand there, in words."""
+    """The allowed values as text."""
     if typing.get_origin(hint) is Annotated:
         inner, *more = typing.get_args(hint)
         return _type(inner, next((one for one in more if isinstance(one, Meta)), None))

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from console.clusters.cluster_session import ClusterSession, FromSession
     from console.clusters.cluster_summary import ClusterSummary
     from console.config.keymap import Keymap
-    from console.config.saved_filters import Filters
+    from console.config.saved_filters import SavedFilters
     from console.config.settings import Config
-    from console.config.theme_files import Looks
+    from console.config.theme_files import ThemeChoice
     from console.filters.completion import Offers
     from console.gate.gate import Gate
     from console.health.xid_policy import Policy
@@ -46,12 +46,12 @@ class ConsoleApp(QuietApp[None]):
         policy: Policy
         histories: dict[str, History]
         offers: Offers
-        filters: Filters
+        filters: SavedFilters
         views: dict[str, bool]
         session: ClusterSession
         sessions: dict[str, ClusterSession]
         sites: Mapping[str, Site]
-        looks: Looks
+        looks: ThemeChoice
         looked_at: FromSession[Any]
         clock: FromSession[Clock]
         gate: FromSession[Gate]
