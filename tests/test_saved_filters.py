@@ -30,7 +30,7 @@ def lines(**named: object) -> list[KeyLine]:
 
 def test_one_of_the_configuration_is_for_every_list_that_knows_its_fields():
     found = read_filters(lines(mine="user=alice & state=pending", sick="rack=R1 & age>2h", waits="wait>1d"), ())
-    assert found.told == ()
+    assert found.messages == ()
     assert {one.name: one.on for one in found.known.values()} == {
         "mine": ("nodes", "jobs"), "sick": ("nodes",), "waits": ("jobs",),
     }  # fmt: skip
@@ -44,7 +44,7 @@ def test_one_list_of_the_configuration(tmp_path):
     own.chmod(0o600)
     found = read_filters(load(str(own), {}, tmp_path / "none").filters, ())
     assert found.known["sick"] == SavedFilter("sick", "state=drained", ("nodes",))
-    (told,) = found.told
+    (told,) = found.messages
     assert told.startswith(f"{own}:3: filters.nodes.bad: ") and "nope" in told
 
 
@@ -60,8 +60,8 @@ def test_one_list_of_the_configuration(tmp_path):
 )
 def test_a_broken_one_is_told_of_and_left_out(named, why):
     found = read_filters(lines(**named), ())
-    assert found.known == {} and len(found.told) == 1
-    assert "own.toml:1" in found.told[0] and why in found.told[0]
+    assert found.known == {} and len(found.messages) == 1
+    assert "own.toml:1" in found.messages[0] and why in found.messages[0]
 
 
 def test_ones_own_win_and_can_be_forgotten():
@@ -79,8 +79,8 @@ def test_what_is_no_filter_in_the_file_is_told_of():
     nowhere = save_line(SavedFilter("x", "idle", ("mars",)))
     found = read_filters((), ["{broken", "[]", good, old, nowhere], PATH)
     assert set(found.known) == {"hot"}
-    assert found.told[0] == "/state/filters: 2 lines are no saved filter, and left out"
-    assert any("@old: " in told and "nofield" in told for told in found.told) and len(found.told) == 3
+    assert found.messages[0] == "/state/filters: 2 lines are no saved filter, and left out"
+    assert any("@old: " in told and "nofield" in told for told in found.messages) and len(found.messages) == 3
 
 
 def test_the_file_comes_to_what_is_there():

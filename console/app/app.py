@@ -128,8 +128,8 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self.read)
         self.set_timer(PLUGINS_S, self.read_plugins)
-        if self.looks.told:
-            self.tell(self.looks.told, "warning")
+        if self.looks.message:
+            self.tell(self.looks.message, "warning")
         self.read_typed()
 
     def _tick(self) -> None:

@@ -117,7 +117,7 @@ def _report(app: ConsoleApp, span: Span) -> ExportJob:
         from console.reports.rendering import as_markdown
 
         report = gather(source, span)
-        return [as_markdown(report).encode("utf-8", "replace")], f"the report of {span.told}"
+        return [as_markdown(report).encode("utf-8", "replace")], f"the report of {span.text}"
 
     return ExportJob("report", "md", make)
 

@@ -88,7 +88,7 @@ class Typed(replay_mode.Looking):
     def read_typed(self) -> None:
         """Read what is kept, and tell what is wrong with the keys and filters that are configured."""
         self._aside.do(self._read_kept)
-        for told in (self.keymap.told, self.filters.told):
+        for told in (self.keymap.messages, self.filters.messages):
             if told:
                 more = f"  (and {len(told) - 2} more: wacht keys)" if len(told) > 2 else ""
                 self.tell("\n".join(told[:2]) + more, "warning")
@@ -112,7 +112,7 @@ class Typed(replay_mode.Looking):
             self.views.setdefault(name, on_off == "on")
         if isinstance(self.screen, WachtScreen):
             self.screen.switched()
-        if own := self.filters.told[len(read_filters(self.config.filters, ()).told) :]:
+        if own := self.filters.messages[len(read_filters(self.config.filters, ()).messages) :]:
             self.tell("\n".join(own[:2]), "warning")
 
     def _lay_filters(self) -> None:

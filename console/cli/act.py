@@ -61,42 +61,42 @@ def run_act(
     errors of Slurm.
     """
     options = options or Options()
-    told = _ActOutput(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
+    output = _ActOutput(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
     try:
         try:
             names = resolved_targets(cluster, action, words)
         except FilterError as error:
-            return told.refused(f"{' '.join(words)}: {error}")
+            return output.refused(f"{' '.join(words)}: {error}")
         options = valued(BY_ID[action], options) if action in BY_ID else options
     except ValueError as error:
-        return told.refused(str(error))
+        return output.refused(str(error))
     extra = look(names) if look is not None and not gate.read_only else None
     plan = gate.plan(action, names, reason, cluster, options, extra)
     if isinstance(plan, Refusal):
-        return told.refused(f"{plan.why}; --break-glass goes on all the same" if plan.glass else plan.why)
-    told.preview(plan)
+        return output.refused(f"{plan.why}; --break-glass goes on all the same" if plan.glass else plan.why)
+    output.preview(plan)
     if plan.lacks_reason:
-        return told.refused("a reason is required", plan)
+        return output.refused("a reason is required", plan)
     confirm = plan.confirm
     if confirm.kind == "break" and not options.break_glass:
-        return told.refused(f"{confirm.why}: --break-glass and --count {confirm.expect} are required", plan)
+        return output.refused(f"{confirm.why}: --break-glass and --count {confirm.expect} are required", plan)
     answer = "y" if yes and confirm.kind == "plain" else None
     if count is not None:
         if count != confirm.expect:
-            return told.refused(f"--count {count}: it would act on {confirm.expect}", plan)
+            return output.refused(f"--count {count}: it would act on {confirm.expect}", plan)
         answer = confirm.words if confirm.kind == "break" else str(count)
     if dry_run:
-        return told.ended(plan, {}, DONE)
+        return output.ended(plan, {}, DONE)
     ahead = answer is not None
     if answer is None:
         if ask is None:
             option = "--yes" if confirm.kind == "plain" else f"--count {confirm.expect}"
-            return told.refused(f"not confirmed: there is no terminal to ask at; {option} would answer", plan)
-        answer = _asked(ask, told, plan)
+            return output.refused(f"not confirmed: there is no terminal to ask at; {option} would answer", plan)
+        answer = _asked(ask, output, plan)
     outcomes: list[Outcome] = []
     now, refused = plan, ""
     while True:
-        with stoppable(ask, told.wave, yes) as progress:
+        with stoppable(ask, output.wave, yes) as progress:
             outcomes.append(outcome := gate.send(now, answer, progress))
         refused = outcome.refused or ""
         if not outcome.again or progress.stopped:
@@ -105,33 +105,33 @@ def run_act(
         if isinstance(fresh, Refusal):
             refused = fresh.why
             break
-        told.preview(fresh)
+        output.preview(fresh)
         late = ahead and (len(outcomes) > 1 or not confirm.covers(fresh.confirm))
         if late or (fresh.confirm.kind == "break" and not options.break_glass):
             refused = not_covered(fresh)
             break
-        answer = fresh.confirm.words if ahead else _asked(ask, told, fresh)
+        answer = fresh.confirm.words if ahead else _asked(ask, output, fresh)
         now = fresh
     if refused and all(outcome.refused is not None for outcome in outcomes):
-        return told.refused(refused, plan, outcomes[0])
+        return output.refused(refused, plan, outcomes[0])
     results: dict[str, SendResult] = {}
     for one in outcomes:
         ended = one if one.refused is not None else gate.follow(one, deadline_s, sleep)
         results |= ended.results
         if ended.warning:
-            told.warn(ended.warning)
+            output.warn(ended.warning)
     if refused:
-        told.warn(refused)
+        output.warn(refused)
     aside = any(outcome.aside for outcome in outcomes)
     done = not aside and all(result.state in {"done", "sent"} for result in results.values())
-    return told.ended(plan, results, DONE if done else INCOMPLETE)
+    return output.ended(plan, results, DONE if done else INCOMPLETE)
 
 
-def _asked(ask: Callable[[str], str] | None, told: _ActOutput, plan: Plan) -> str:
+def _asked(ask: Callable[[str], str] | None, output: _ActOutput, plan: Plan) -> str:
     """The answer to this plan's confirmation; "" without a person."""
     if ask is None or plan.lacks_reason:
         return ""
-    told.preview(plan, asking=True)
+    output.preview(plan, asking=True)
     try:
         return ask(question(plan)).strip()
     except EOFError:
@@ -252,13 +252,13 @@ class _ActOutput:
     def _object(self, plan: Plan | None, results: Any, status: int, **more: Any) -> None:
         if not self._json:
             return
-        told = {target: {"outcome": result.state, "why": result.why or None} for target, result in results.items()}
+        document = {target: {"outcome": result.state, "why": result.why or None} for target, result in results.items()}
         if plan is not None:
             if self._dry_run and not status:
-                told |= {target: {"outcome": "planned", "why": None} for target in plan.change.targets}
-            told |= {skip.target: {"outcome": "skipped", "why": skip.why} for skip in plan.skipped}
+                document |= {target: {"outcome": "planned", "why": None} for target in plan.change.targets}
+            document |= {skip.target: {"outcome": "skipped", "why": skip.why} for skip in plan.skipped}
         body = {
-            **self._head, "targets": list(plan.change.targets) if plan is not None else [], "outcomes": told,
+            **self._head, "targets": list(plan.change.targets) if plan is not None else [], "outcomes": document,
             "reason": plan.why if plan is not None else None,
             "commands": [list(command) for command in plan.commands] if plan is not None else [],
             "dry_run": self._dry_run, "exit": status, **more,

@@ -85,8 +85,8 @@ def keys(ctx: click.Context) -> None:
     from console.config.keymap import read_keys
 
     keymap = read_keys(configured(ctx).keys)
-    for told in keymap.told:
-        click.echo(f"wacht: {told}", err=True)
+    for message in keymap.messages:
+        click.echo(f"wacht: {message}", err=True)
     table = key_table(keymap.every())
     # Markdown is for documentation; a person at a terminal gets columns.
     write_out((aligned(table) if sys.stdout.isatty() else table).encode())

@@ -61,7 +61,7 @@ def record(
     ctx.exit(
         headless.run(
             chosen, config, file, bounds, lasting, publish=publish, group=group,
-            told=lambda line: click.echo(f"wacht: {plain(line)}", err=True),
+            say=lambda line: click.echo(f"wacht: {plain(line)}", err=True),
         )
     )  # fmt: skip
 

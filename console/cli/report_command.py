@@ -51,7 +51,7 @@ def report(
         write_out(text)
         return
     save(out, [text])
-    click.echo(plain(f"the report of {span.told}: {out}"))
+    click.echo(plain(f"the report of {span.text}: {out}"))
 
 
 def _width() -> int:

@@ -44,8 +44,8 @@ def summarise(cluster: Cluster, mono: float, *, shown: bool) -> ClusterSummary:
     """The summary of a cluster. Sources that are not read while another cluster is shown do not count as stale."""
     watched = list(cluster.sources.values()) if shown else [*_watched(cluster)]
     ill = [chip.text for chip in chips(watched, mono) if chip.role in {"chip-fault", "chip-stale"}]
-    told = [one for one in watched if one.chip == "alerts"]
-    fresh = "alerts" in cluster.known and not any(not one.ok or is_stale(one, mono) for one in told)
+    sources = [one for one in watched if one.chip == "alerts"]
+    fresh = "alerts" in cluster.known and not any(not one.ok or is_stale(one, mono) for one in sources)
     active = active_of(cluster)
     return ClusterSummary(
         name=cluster.name, cluster=cluster, shown=shown, mono=mono, ill=", ".join(ill),

@@ -85,13 +85,13 @@ class KeyLine(Struct, frozen=True):
 
 
 class Keymap(Struct, frozen=True):
-    """The current keymap. `keys` holds Textual's key names by id, `told` the lines left out and why."""
+    """The current keymap. `keys` holds Textual's key names by id, `messages` the lines left out and why."""
 
     base: str
     keys: Mapping[str, tuple[str, ...]]
     turned: Mapping[str, str]
     """Pressed key to default key, where they differ; "" for a key without a meaning."""
-    told: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
     def beside(self, name: str, key: str) -> Keymap:
         """The keymap with a plugin's action added, at its key if that is free, else without one."""
@@ -182,7 +182,7 @@ _BY_SHOWN = {shown(keys[0]) if keys else BY_ID[name].pressed: name for name, key
 
 def read_keys(lines: Sequence[KeyLine] = ()) -> Keymap:
     """The keymap of these lines; a later line for the same id wins."""
-    told: list[str] = []
+    messages: list[str] = []
     base = "default"
     wanted: dict[str, tuple[KeyLine, tuple[str, ...]]] = {}
     for line in lines:
@@ -194,13 +194,13 @@ def read_keys(lines: Sequence[KeyLine] = ()) -> Keymap:
                 wanted.pop(line.name, None)
                 wanted[line.name] = line, keys
         except ValueError as error:
-            told.append(_left_out(line, str(error)))
+            messages.append(_left_out(line, str(error)))
     # Drop the last line that clashes with another, then check again without it.
     while clash := _clash(base, wanted):
         name, why = clash
-        told.append(_left_out(wanted.pop(name)[0], why))
+        messages.append(_left_out(wanted.pop(name)[0], why))
     laid = _laid(base, {name: given for name, (_, given) in wanted.items()})
-    return Keymap(base, laid, _turned(laid), tuple(told))
+    return Keymap(base, laid, _turned(laid), tuple(messages))
 
 
 def _left_out(line: KeyLine, why: str) -> str:

@@ -49,10 +49,10 @@ class _SavedLine(Struct, frozen=True):
 
 
 class SavedFilters(Struct, frozen=True):
-    """All saved filters by name; `told` are messages about those left out."""
+    """All saved filters by name; `messages` are about those left out."""
 
     known: Mapping[str, SavedFilter] = {}
-    told: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
 
     def expand(self, text: str, screen: str) -> str:
         """The filter that `@NAME` stands for on a screen; other text is returned as it is. Raises FilterError."""
@@ -116,25 +116,27 @@ def forget_line(name: str) -> str:
 def read_filters(configured: Sequence[KeyLine], lines: Sequence[str], path: Path | None = None) -> SavedFilters:
     """All filters; a broken one is reported and left out."""
     known: dict[str, SavedFilter] = {}
-    told: list[str] = []
+    messages: list[str] = []
     for line in configured:
         if isinstance(line.value, Mapping):
             for name, text in line.value.items():
-                _take(KeyLine(line.where, str(name), text), (line.name,), f"filters.{line.name}.{name}", known, told)
+                _take(
+                    KeyLine(line.where, str(name), text), (line.name,), f"filters.{line.name}.{name}", known, messages
+                )
         else:
-            _take(line, tuple(LISTS)[:2], f"filters.{line.name}", known, told)
+            _take(line, tuple(LISTS)[:2], f"filters.{line.name}", known, messages)
     own, broken = _own(lines)
     if broken:
-        told.append(f"{path}: {broken} line{'s are' if broken > 1 else ' is'} no saved filter, and left out")
+        messages.append(f"{path}: {broken} line{'s are' if broken > 1 else ' is'} no saved filter, and left out")
     for one in own.values():
         try:
             known[one.name] = checked_filter(one.name, one.text, *one.on)
         except (FilterError, TypeError, KeyError) as error:
-            told.append(clean(f"{path}: @{one.name}: {error}; left out"))
-    return SavedFilters(known, tuple(told))
+            messages.append(clean(f"{path}: @{one.name}: {error}; left out"))
+    return SavedFilters(known, tuple(messages))
 
 
-def _take(line: KeyLine, screens: Sequence[str], key: str, known: dict[str, SavedFilter], told: list[str]) -> None:
+def _take(line: KeyLine, screens: Sequence[str], key: str, known: dict[str, SavedFilter], messages: list[str]) -> None:
     fits: list[str] = []
     why = "must be a text"
     for screen in screens if isinstance(line.value, str) else ():
@@ -147,7 +149,7 @@ def _take(line: KeyLine, screens: Sequence[str], key: str, known: dict[str, Save
     if fits:
         known[line.name] = SavedFilter(line.name, line.value.strip(), tuple(fits))
     else:
-        told.append(clean(f"{line.where}: {key}: {why}; this line is left out"))
+        messages.append(clean(f"{line.where}: {key}: {why}; this line is left out"))
 
 
 def _own(lines: Sequence[str]) -> tuple[dict[str, _SavedLine], int]:

@@ -28,13 +28,13 @@ _KEYS = ("base", "says", "roles")
 
 
 class ThemeChoice(Struct, frozen=True, kw_only=True):
-    """Every theme by name. `first` is the initial theme, `told` a message about the one asked for, `faults` the errors
+    """Every theme by name. `first` is the initial theme, `message` is about the one asked for, `faults` the errors
     of the files.
     """
 
     known: Mapping[str, ThemeSpec]
     first: str
-    told: str = ""
+    message: str = ""
     faults: Mapping[str, str] = {}
 
     def why_not(self, name: str) -> str | None:
@@ -55,7 +55,7 @@ def read_themes(
     wanted: str | None, environ: Mapping[str, str], colours: str | None, places: Sequence[Path] | None = None
 ) -> ThemeChoice:
     """Every theme, and the initial one: `wanted` by name or file, else the one that fits the terminal."""
-    known, told, bases = dict(themes()), dict[str, str](), dict[str, str]()
+    known, faults, bases = dict(themes()), dict[str, str](), dict[str, str]()
     paths = [path for place in (folders() if places is None else places) for path in _files(place)]
     name = wanted
     if wanted is not None and (wanted.endswith(".toml") or "/" in wanted):
@@ -66,16 +66,16 @@ def read_themes(
             layer = TomlFile(path)
             bases[path.stem] = _base(layer)
             look = known[path.stem] = _look(layer, bases[path.stem])
-            told[path.stem] = _weak(layer, look)
+            faults[path.stem] = _weak(layer, look)
         except ConfigError as error:
-            told[path.stem] = clean(str(error))
+            faults[path.stem] = clean(str(error))
     if name is None:
-        return ThemeChoice(known=known, first=fitting(environ, colours), faults=told)
+        return ThemeChoice(known=known, first=fitting(environ, colours), faults=faults)
     if name in known:
-        return ThemeChoice(known=known, first=name, told=told.get(name, ""), faults=told)
+        return ThemeChoice(known=known, first=name, message=faults.get(name, ""), faults=faults)
     first = bases.get(name, DEFAULT)
-    why = ThemeChoice(known=known, first=first, faults=told).why_not(name)
-    return ThemeChoice(known=known, first=first, told=f"{why}; this is {first}", faults=told)
+    why = ThemeChoice(known=known, first=first, faults=faults).why_not(name)
+    return ThemeChoice(known=known, first=first, message=f"{why}; this is {first}", faults=faults)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -53,13 +53,13 @@ def rule(right: Sequence[bool]) -> str:
 
 def table(titles: Sequence[str], right: Sequence[bool], rows: Sequence[Sequence[str]]) -> list[str]:
     """A table whose columns are aligned in plain text too."""
-    told = [[escaped(cell) for cell in one] for one in [list(titles), *rows]]
-    widths = [max(3, *(len(one[at]) for one in told)) for at in range(len(titles))]
+    texts = [[escaped(cell) for cell in one] for one in [list(titles), *rows]]
+    widths = [max(3, *(len(one[at]) for one in texts)) for at in range(len(titles))]
 
-    def said(one: Sequence[str]) -> str:
+    def line_of(one: Sequence[str]) -> str:
         cells = (cell.rjust(width) if far else cell.ljust(width)
                  for cell, width, far in zip(one, widths, right, strict=True))  # fmt: skip
         return f"| {' | '.join(cells)} |"
 
     lines = ("-" * (width + 1) + ":" if far else "-" * (width + 2) for width, far in zip(widths, right, strict=True))
-    return [said(told[0]), f"|{'|'.join(lines)}|", *map(said, told[1:])]
+    return [line_of(texts[0]), f"|{'|'.join(lines)}|", *map(line_of, texts[1:])]

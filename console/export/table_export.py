@@ -58,8 +58,8 @@ def plain(cell: Cell) -> str:
     if isinstance(cell, str):
         return cell.strip()
     spans = spans_of(cell)
-    told = [text for text, _ in spans if len(spans) == 1 or not text or not _BARS.issuperset(text)]
-    return "".join(told).strip()
+    texts = [text for text, _ in spans if len(spans) == 1 or not text or not _BARS.issuperset(text)]
+    return "".join(texts).strip()
 
 
 def shown(column: Column) -> ExportField:

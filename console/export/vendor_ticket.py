@@ -50,10 +50,10 @@ def as_markdown(case: Case) -> str:
     versions = {} if checkup is None else dict(checkup.versions)
     if node is not None and node.version:
         versions.setdefault("slurmd", node.version)
-    facts += [(name, f"{told}{_drift(case, name)}") for name, told in versions.items()]
+    facts += [(name, f"{value}{_drift(case, name)}") for name, value in versions.items()]
     if checkup is not None:
         facts += [("NHC", checkup.nhc), ("dcgmi diag", checkup.diag), ("dcgmi health", checkup.health)]
-    lines += [item(f"{name}: {escaped(str(told) if told else UNKNOWN)}") for name, told in facts]
+    lines += [item(f"{name}: {escaped(str(value) if value else UNKNOWN)}") for name, value in facts]
     lines += ["", "## GPUs", "", *_gpus(case), "", "## XIDs", "", *_xids(case), "", "## What happened", ""]
     lines += _timeline(case)
     lines += ["", "## Jobs that ended there last", "", *_jobs(case)]
@@ -73,10 +73,10 @@ def stamp(at: float | None) -> str:
 def _subject(case: Case) -> str:
     codes = sorted({one.code for one in _of_node(case)})
     lost = [gpu.index for gpu in case.gpus if gpu.lost]
-    told = [f"XID {', '.join(map(str, codes))}"] if codes else []
-    told += [f"GPU {', '.join(map(str, lost))} lost"] if lost else []
+    parts = [f"XID {', '.join(map(str, codes))}"] if codes else []
+    parts += [f"GPU {', '.join(map(str, lost))} lost"] if lost else []
     node = case.cluster.nodes.get(case.node)
-    return "; ".join(told) or (node.reason if node is not None and node.reason else "for inspection")
+    return "; ".join(parts) or (node.reason if node is not None and node.reason else "for inspection")
 
 
 def _ticket(case: Case) -> str | None:
@@ -116,14 +116,14 @@ def _both(first: int | None, second: int | None) -> str:
 def _xids(case: Case) -> list[str]:
     if "xids" not in case.cluster.known:
         return [item("unknown: no source tells of them")]
-    told = []
+    lines = []
     for one in _of_node(case)[:_MOST]:
         advice = case.policy.say(one.code, one.severity)
         gpu = UNKNOWN if one.gpu is None else str(one.gpu)
         often = "once" if one.count == 1 else f"{one.count or UNKNOWN} times"
         seen = f"first {stamp(one.first_at)}, last {stamp(one.last_at)}, {often}"
-        told.append(item(f"XID {one.code} on GPU {gpu}: {seen}" + (f"; {escaped(advice)}" if advice else "")))
-    return told or [item("none is known")]
+        lines.append(item(f"XID {one.code} on GPU {gpu}: {seen}" + (f"; {escaped(advice)}" if advice else "")))
+    return lines or [item("none is known")]
 
 
 def _timeline(case: Case) -> list[str]:
@@ -137,8 +137,8 @@ def _timeline(case: Case) -> list[str]:
             why = f': "{escaped(act.reason)}"' if act.reason else ""
             found.append((act.at, f"{escaped(act.who)}: {escaped(act.action)}{why}"))
     found.sort(key=lambda one: -one[0])
-    told = [item(f"{stamp(at)} {said}") for at, said in found[:_MOST]]
-    return told or [item("nothing is known")]
+    lines = [item(f"{stamp(at)} {text}") for at, text in found[:_MOST]]
+    return lines or [item("nothing is known")]
 
 
 def _jobs(case: Case) -> list[str]:

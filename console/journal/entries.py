@@ -117,8 +117,8 @@ class JournalEntry(Struct, frozen=True, kw_only=True, eq=False):
 
     def took_place(self, target: str) -> bool:
         """False when nothing changed on that target, as far as is known."""
-        told = self.outcome.get(target)
-        return target in self.targets and (told.state in TOOK_PLACE if told is not None else self.orphan)
+        outcome = self.outcome.get(target)
+        return target in self.targets and (outcome.state in TOOK_PLACE if outcome is not None else self.orphan)
 
 
 def join(records: Iterable[Record], before: Mapping[str, JournalEntry] | None = None) -> dict[str, JournalEntry]:
@@ -144,8 +144,8 @@ def outcome_text(entry: JournalEntry) -> str:
         return "written later"
     if entry.orphan:
         return "no result"
-    aside = sum(told.aside for told in entry.outcome.values())
-    found = counts_text([told.state for told in entry.outcome.values()]) or entry.note or "nothing was sent"
+    aside = sum(one.aside for one in entry.outcome.values())
+    found = counts_text([one.state for one in entry.outcome.values()]) or entry.note or "nothing was sent"
     return found + (f", of them {aside:,} set aside" if aside else "")
 
 
@@ -168,8 +168,8 @@ def targets_text(entry: JournalEntry) -> str:
             about.setdefault(text(seen.get("name")) or target, []).append(text(seen.get("node")) or "")
         return ", ".join(" ".join(filter(None, (name, _folded(tuple(nodes))))) for name, nodes in about.items())
     if entry.kind == "silence":
-        told = dict.fromkeys(text(entry.seen.get(target, {}).get("comment")) or target for target in entry.targets)
-        return ", ".join(told)
+        comments = dict.fromkeys(text(entry.seen.get(target, {}).get("comment")) or target for target in entry.targets)
+        return ", ".join(comments)
     if entry.kind == "node":
         return _folded(entry.targets)
     return ",".join(entry.targets[:10]) + (f" and {len(entry.targets) - 10:,} more" if len(entry.targets) > 10 else "")
@@ -187,7 +187,7 @@ def line_text(record: Record) -> str:
              event, one.action, targets_text(one), f'"{one.reason}"' if one.reason else ""]  # fmt: skip
     if event in {"result", "verified"}:
         parts.append(outcome_text(one))
-        parts += list(dict.fromkeys(told.why for told in one.outcome.values() if told.why))[:1]
+        parts += list(dict.fromkeys(one_outcome.why for one_outcome in one.outcome.values() if one_outcome.why))[:1]
         parts.append(one.note or "" if one.outcome else "")
     if one.undoes:
         parts.append(f"undoes {one.undoes}")
@@ -202,25 +202,25 @@ def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[
     `rows` are the targets as read just now. Never a failure: a change that is not visible may have been made and
     undone.
     """
-    told = {}
+    outcomes = {}
     for target in orphan.targets:
         before, row = row_before(orphan, target), rows.get(target)
         reason, asked = orphan.reasons.get(target, orphan.reason), orphan.priorities.get(target, orphan.resume_after_s)
         known = BY_ID.get(orphan.action)
         if known is None or known.unseen:
-            told[target] = {"state": "unknown", "why": "no reading shows what it did"}
+            outcomes[target] = {"state": "unknown", "why": "no reading shows what it did"}
             continue
         shown = (
             verification.seen(orphan.action, before, row, reason, asked, orphan.values.get(target)) if before else False
         )
         if shown:
-            told[target] = {"state": "done", "why": "read back: it is as it was meant to be"}
+            outcomes[target] = {"state": "done", "why": "read back: it is as it was meant to be"}
             continue
         now = "it is not there any more" if row is None else f"now {verification.state_of(row)}"
         if before is None:
             now = f"the journal does not say how it was; {now}"
-        told[target] = {"state": "unknown", "why": f"read back, not seen: {now}"}
-    return told
+        outcomes[target] = {"state": "unknown", "why": f"read back, not seen: {now}"}
+    return outcomes
 
 
 def valid_targets(entry: JournalEntry) -> tuple[str, ...]:
@@ -297,7 +297,10 @@ def matchers(value: Any) -> tuple[Matcher, ...]:
     found = []
     for one in value if isinstance(value, list) else ():
         try:
-            tame = {clean(key): clean(told) if isinstance(told, str) else told for key, told in _items(one)}
+            tame = {
+                clean(key): clean(text_value) if isinstance(text_value, str) else text_value
+                for key, text_value in _items(one)
+            }
             found.append(convert(tame, Matcher))
         except msgspec.ValidationError:
             continue
@@ -372,11 +375,11 @@ def _begun(key: str, plan: str, record: Record) -> JournalEntry:
 def _ended(entry: JournalEntry, record: Record) -> JournalEntry:
     """The entry with its outcome added. A target read back as done stays done, whatever comes later."""
     found = dict(entry.outcome)
-    for target, told in _items(record.get("outcome")):
-        state = told.get("state") if isinstance(told, dict) else None
+    for target, one in _items(record.get("outcome")):
+        state = one.get("state") if isinstance(one, dict) else None
         name = clean(target)
         if state in STATES and not (name in found and found[name].state == "done"):
-            found[name] = TargetOutcome(state, text(told.get("why")) or "", told.get("aside") is True)
+            found[name] = TargetOutcome(state, text(one.get("why")) or "", one.get("aside") is True)
     if record.get("event") == "verified":
         ended = entry.ended or all(target in found for target in entry.targets)
         return msgspec.structs.replace(entry, outcome=found, proven_at=moment(record.get("time")), ended=ended)

@@ -64,7 +64,7 @@ def leftovers(records: Iterable[Record]) -> Leftovers:
 
 def still_blocked(of: Leftovers, blocked: Collection[str]) -> Leftovers:
     """The same without the users who may submit again in Slurm."""
-    users = {name: deed for name, deed in of.users.items() if name in blocked}
+    users = {name: origin for name, origin in of.users.items() if name in blocked}
     return Leftovers(partitions=of.partitions, users=users)
 
 
@@ -74,13 +74,13 @@ def _origin(entry: JournalEntry) -> LeftoverOrigin:
 
 def closed_text(row: Partition, of: Leftovers, now: float) -> str | None:
     """The text about a closed partition; None when there is nothing to report."""
-    deed = of.partitions.get(row.name)
-    if row.state == "UP" or (row.state not in _CLOSED and deed is None):
+    origin = of.partitions.get(row.name)
+    if row.state == "UP" or (row.state not in _CLOSED and origin is None):
         return None
-    if deed is None or row.state != "DOWN":
+    if origin is None or row.state != "DOWN":
         starts = "it takes no new job" if row.state == "DRAIN" else "no job starts there"
         return f"{row.name} is {row.state}: {starts}"
-    return f"{row.name} is DOWN{deed.words(now)}"
+    return f"{row.name} is DOWN{origin.words(now)}"
 
 
 def leftover_lines(cluster: Cluster, of: Leftovers, now: float, mono: float | None) -> list[str]:
@@ -88,4 +88,4 @@ def leftover_lines(cluster: Cluster, of: Leftovers, now: float, mono: float | No
     found = []
     if mono is None or good(cluster, "partitions", "slurm", mono):
         found += [one for row in cluster.partitions.values() if (one := closed_text(row, of, now)) is not None]
-    return found + [f"{name} may submit no job{deed.words(now)}" for name, deed in of.users.items()]
+    return found + [f"{name} may submit no job{origin.words(now)}" for name, origin in of.users.items()]

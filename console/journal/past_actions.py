@@ -125,10 +125,10 @@ def ticketed(records: Iterable[Record]) -> dict[tuple[str, str], float]:
             given = entry.values.get(node) if entry.took_place(node) else None
             seen = entry.seen.get(node, {})
             stood = [text(seen.get("value")), text(seen.get("reason"))]
-            told = [entry.reason if entry.took_place(node) else None, given, *stood]
-            words = {one.word for said in told if said and (one := tickets.read(said)) is not None}
+            texts = [entry.reason if entry.took_place(node) else None, given, *stood]
+            words = {one.word for value in texts if value and (one := tickets.read(value)) is not None}
             if given is not None:
-                gone = {one.word for said in stood[:1] if said and (one := tickets.read(said)) is not None}
+                gone = {one.word for value in stood[:1] if value and (one := tickets.read(value)) is not None}
                 mine = {one.word for one in (tickets.read(given),) if one is not None}
                 for word in gone - mine:
                     found.pop((node, word), None)
@@ -140,10 +140,11 @@ def ticketed(records: Iterable[Record]) -> dict[tuple[str, str], float]:
 
 def _act(entry: JournalEntry, one: str, target: str, back: Mapping[str, JournalEntry]) -> PastAction:
     """What an entry records about one of its targets."""
-    told, row = entry.outcome.get(one), entry.seen.get(one, {})
+    outcome, row = entry.outcome.get(one), entry.seen.get(one, {})
     return PastAction(
         at=entry.at, who=entry.person, host=entry.host, kind=entry.kind, target=target, action=entry.action,
-        reason=entry.reason, state=told.state if told is not None else "sent", why=told.why if told is not None else "",
+        reason=entry.reason, state=outcome.state if outcome is not None else "sent",
+        why=outcome.why if outcome is not None else "",
         before=text(row.get("state")), about=(text(row.get("name")) or "") if entry.kind == "alert" else "",
         undoes=entry.undoes is not None, undone_by=back[one].person if one in back else "",
     )  # fmt: skip

@@ -87,16 +87,16 @@ def _packed(line: Mapping[str, Any]) -> bytes:
 
 
 def _folded(line: Mapping[str, Any]) -> dict[str, Any]:
-    told = {key: line[key] for key in _FIRST if key in line}
+    kept = {key: line[key] for key in _FIRST if key in line}
     targets = line.get("targets")
     if isinstance(targets, list | tuple):
-        told["targets"] = _names(line, targets)
+        kept["targets"] = _names(line, targets)
     for key, value in line.items():
         if key == "outcome" and isinstance(value, dict):
-            told["outcome"] = _by_state(line, value)
-        elif key not in told and key != "seen":
-            told[key] = value
-    return told
+            kept["outcome"] = _by_state(line, value)
+        elif key not in kept and key != "seen":
+            kept[key] = value
+    return kept
 
 
 def _clipped(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,8 +124,8 @@ def _clip(value: Any) -> Any:
 def _by_state(line: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[str, str]:
     """State to its targets."""
     found: dict[str, list[str]] = {}
-    for target, told in outcome.items():
-        state = told.get("state") if isinstance(told, dict) else None
+    for target, outcome_of in outcome.items():
+        state = outcome_of.get("state") if isinstance(outcome_of, dict) else None
         found.setdefault(str(state), []).append(target)
     return {state: _names(line, targets) for state, targets in found.items()}
 

@@ -100,9 +100,9 @@ def undo_of(
     back = undone_by(entry, undos_by_plan(entries))
     found = _Found()
     for target in wanted:
-        told = entry.outcome.get(target)
-        if told is None or told.state not in {"done", "pending"}:
-            found.left[target] = f"it was not done: {told.state}" if told is not None else "no result"
+        outcome = entry.outcome.get(target)
+        if outcome is None or outcome.state not in {"done", "pending"}:
+            found.left[target] = f"it was not done: {outcome.state}" if outcome is not None else "no result"
         elif target in back:
             one = back[target]
             found.left[target] = f"undone already by {one.person}{_at(one)}"

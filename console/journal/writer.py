@@ -110,11 +110,11 @@ class Journal:
             counts = False
             try:
                 # A late line may still arrive; its thread then decides what it means.
-                told = self._witnessed(line, fault, keep=not writing.late)
+                warning = self._witnessed(line, fault, keep=not writing.late)
                 counts = True
             finally:
                 writing.settle(counts)
-            return told
+            return warning
 
     def _line(self, event: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """One line with time and origin. Raises TypeError for values that JSON cannot hold."""
@@ -256,10 +256,10 @@ def verified(path: Path, as_json: bool = False, witness: Witness = LOCAL) -> tup
         return f"{error}\n", 2
     silent = witness.missing()
     if as_json:
-        told = {"version": 1, "path": str(path), "ok": found.ok, "lines": found.lines, "broken": found.broken,
+        document = {"version": 1, "path": str(path), "ok": found.ok, "lines": found.lines, "broken": found.broken,
                 "why": found.why, "cut": found.cut, "gaps": found.gaps, "orphans": [one.plan for one in left],
                 "syslog": silent or None}  # fmt: skip
-        return json.dumps(told) + "\n", int(not found.ok)
+        return json.dumps(document) + "\n", int(not found.ok)
     lines = [f"{path}: {found}" + (f"; unfinished and sealed later: {_numbers(found.cut)}" if found.cut else "")]
     lines += [f"line {at}: {missed:,} line{'s' if missed != 1 else ''} could not be written at the time; "
               "syslog was the witness" for at, missed in found.gaps]  # fmt: skip

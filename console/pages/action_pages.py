@@ -212,13 +212,15 @@ def change(action: Action, **more: object) -> Change:
     if action.kind == "alert":
         matchers = tuple(Matcher(name=name, value=value, regex=False, equal=True)
                          for name, value in (("alertname", "NodeDown"), ("node", "gpu0001")))  # fmt: skip
-        told = TAKEN.strip(": ") if action.id == "take" else REASON
+        settings = TAKEN.strip(": ") if action.id == "take" else REASON
         seconds = 3600 if action.id == "take" else 14_400
-        given["silences"] = (NewSilence(alerts=targets, matchers=matchers, seconds=seconds, by="alice", comment=told),)
+        given["silences"] = (
+            NewSilence(alerts=targets, matchers=matchers, seconds=seconds, by="alice", comment=settings),
+        )
     if action.id == "incident":
         mark = (Matcher(name=INCIDENT, value="R07-R10"),)
-        told = f"incident R07-R10: {REASON} nodes gpu[0001-0002]"
-        given["silences"] = (NewSilence(alerts=(), matchers=mark, seconds=LASTS_S, by="alice", comment=told),)
+        settings = f"incident R07-R10: {REASON} nodes gpu[0001-0002]"
+        given["silences"] = (NewSilence(alerts=(), matchers=mark, seconds=LASTS_S, by="alice", comment=settings),)
     return Change(**{**given, **more})  # type: ignore[arg-type]
 
 

@@ -66,9 +66,9 @@ def undo() -> str:
 
 def guard() -> str:
     """Every figure of the guard: key, default and docstring."""
-    told = said(inspect.getsource(Guard))
+    docs = said(inspect.getsource(Guard))
     lines = ["| `[guard]` | default | what it is |", "|---|---|---|"]
-    lines += [f"| `{one.name}` | {one.default:g} | {told[one.name]} |" for one in msgspec.structs.fields(Guard)]
+    lines += [f"| `{one.name}` | {one.default:g} | {docs[one.name]} |" for one in msgspec.structs.fields(Guard)]
     return "\n".join(lines) + "\n"
 
 

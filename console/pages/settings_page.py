@@ -116,15 +116,15 @@ def _about(kind: type[Struct]) -> str:
 
 
 def _table(kind: type[Struct], names: list[str] | None = None) -> Iterator[str]:
-    told: dict[str, str] = {}
+    docs: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if issubclass(base, Struct) and base.__module__.partition(".")[0] != "msgspec":
-            told |= said(inspect.getsource(base))
+            docs |= said(inspect.getsource(base))
     hints = typing.get_type_hints(kind, include_extras=True)
     yield from ("| key | value | default | what it is |", "|---|---|---|---|")
     for one in msgspec.structs.fields(kind):
         if names is None or one.name in names:
-            yield f"| `{one.name}` | {_type(hints[one.name])} | {_default(one)} | {_linked(told[one.name])} |"
+            yield f"| `{one.name}` | {_type(hints[one.name])} | {_default(one)} | {_linked(docs[one.name])} |"
 
 
 def _linked(text: str) -> str:

@@ -56,7 +56,7 @@ def _lost(node: Node | None) -> bool:
     return node is not None and (node.state == "DOWN" or not {"FAIL", "NOT_RESPONDING"}.isdisjoint(node.flags))
 
 
-def _listed(told: Iterable[str]) -> str:
-    every = list(told)
+def _listed(texts: Iterable[str]) -> str:
+    every = list(texts)
     more = f" and {len(every) - _TOLD:,} more" if len(every) > _TOLD else ""
     return ", ".join(every[:_TOLD])[:300] + more

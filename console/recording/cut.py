@@ -269,11 +269,11 @@ def _add_actions(
         if at < begin:
             continue
         if masks is not None:
-            told = {key: value for key, value in chain.record(line).items() if key not in _PERSON}
-            login = told.get("login")
-            told = masks.all(told)
-            told["login"] = masks.name(login, "user") if isinstance(login, str) else None
-            store.add_action(at, msgspec.json.encode(told))
+            fields = {key: value for key, value in chain.record(line).items() if key not in _PERSON}
+            login = fields.get("login")
+            fields = masks.all(fields)
+            fields["login"] = masks.name(login, "user") if isinstance(login, str) else None
+            store.add_action(at, msgspec.json.encode(fields))
         else:
             store.add_action(at, line)
     for mark in recording.marks(begin, end):

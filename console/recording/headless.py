@@ -32,7 +32,7 @@ class CannotPublish(UserError):
 
 def run(
     site: Site, config: Config, path: Path, bounds: Bounds, lasting: float | None, *, publish: Path | None,
-    group: str | None, told: Callable[[str], None],
+    group: str | None, say: Callable[[str], None],
 ) -> int:  # fmt: skip
     """Record for `lasting` seconds (None: until stopped), or until SIGINT or SIGTERM.
 
@@ -54,20 +54,20 @@ def run(
         recorder.offer(cluster, diff)
         for name, source in cluster.sources.items():
             if source.fault is not None and name not in failed:
-                told(f"{name}: {source.fault}")
+                say(f"{name}: {source.fault}")
             (failed.add if source.fault is not None else failed.discard)(name)
 
     poller = Poller(site.name, collectors, clock, published, site.demo)
     ended = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: ended.set())
-    told(f"recording {site.name} into {path}" + (f", published in {publish}" if publish is not None else ""))
+    say(f"recording {site.name} into {path}" + (f", published in {publish}" if publish is not None else ""))
     poller.start()
-    until, trouble, code = None if lasting is None else clock.mono() + lasting, "", 0
+    until, reported, code = None if lasting is None else clock.mono() + lasting, "", 0
     while not ended.wait(_LOOK_S if until is None else max(0.0, min(_LOOK_S, until - clock.mono()))):
-        if recorder.trouble != trouble:
-            trouble = recorder.trouble
-            told(f"not recorded: {trouble}" if trouble else "recorded again")
+        if recorder.trouble != reported:
+            reported = recorder.trouble
+            say(f"not recorded: {reported}" if reported else "recorded again")
             code = 1
         if until is not None and clock.mono() >= until:
             break

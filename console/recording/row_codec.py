@@ -227,8 +227,8 @@ def _length(raw: msgspec.Raw) -> int:
 
 def _tame_column(hint: Any, values: list[Any]) -> list[Any]:
     if hint in (str, str | None):
-        told = {value: value if value is None else clean(value) for value in set(values)}
-        return [told[value] for value in values]
+        cleaned_of = {value: value if value is None else clean(value) for value in set(values)}
+        return [cleaned_of[value] for value in values]
     return [tame(value) for value in values]
 
 

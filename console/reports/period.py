@@ -22,7 +22,7 @@ class Span(Struct, frozen=True):
     until: float
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """As text: `12h until 06:00`."""
         return f"{duration(self.until - self.since)} until {when(self.until)}"
 

@@ -49,7 +49,7 @@ def as_markdown(report: ShiftReport, width: int = WIDTH) -> str:
     ]  # fmt: skip
     if report.limits:
         lines += ["", "What this report does not know:", "", *_items(map(escaped, report.limits))]
-    for title, told in (
+    for title, section in (
         ("In short", _short(report)),
         ("Left behind", _left(report)),
         ("Still open", _open(report)),
@@ -63,16 +63,16 @@ def as_markdown(report: ShiftReport, width: int = WIDTH) -> str:
         ("Alerts that began", _alerts(report)),
         ("Sources that did not answer", _items(f"{escaped(name)}: for {duration(s)}" for name, s in report.silent)),
     ):
-        if told:
-            lines += ["", f"## {title}", "", *told]
+        if section:
+            lines += ["", f"## {title}", "", *section]
     return "\n".join(item(one[2:], width=width) if one.startswith(_POINT) else one for one in lines) + "\n"
 
 
 def _items(texts: Iterable[str], most: int = _MOST) -> list[str]:
     """List items, not yet wrapped."""
     every = list(texts)
-    told = [_POINT + one for one in every[:most]]
-    return [*told, f"{_POINT}and {len(every) - most:,} more"] if len(every) > most else told
+    lines = [_POINT + one for one in every[:most]]
+    return [*lines, f"{_POINT}and {len(every) - most:,} more"] if len(every) > most else lines
 
 
 def _cut(text: str | None) -> str:
@@ -95,22 +95,22 @@ def _short(report: ShiftReport) -> list[str]:
                 if events else f"no node {what}" if report.watched else f"no node is known to have {what}")  # fmt: skip
 
     broke = None if report.broke is None else [one for one in report.broke if not one.person]
-    told = [said(broke, "failed")]
+    lines = [said(broke, "failed")]
     if report.actions is None:
-        told.append("what was done is unknown: the journal cannot be read")
+        lines.append("what was done is unknown: the journal cannot be read")
     else:
         people = sorted({one.who for one in report.actions})
         names = ", ".join(people[:5]) + (f" and {len(people) - 5} more" if len(people) > 5 else "")
-        told.append(
+        lines.append(
             f"{_plural(len(report.actions), 'action')} by {escaped(names)}" if people else "nothing was done from here"
         )
         if unclear := sum(one.open for one in report.actions):
-            told.append(f"{_plural(unclear, 'action')} whose end nobody has seen")
+            lines.append(f"{_plural(unclear, 'action')} whose end nobody has seen")
     if report.open_nodes is not None:
-        told.append(f"{_plural(sum(one.count for one in report.open_nodes), 'node')} out of service at the end")
+        lines.append(f"{_plural(sum(one.count for one in report.open_nodes), 'node')} out of service at the end")
     if report.losses is not None:
-        told.append(_total(report))
-    return _items([*told, _peak(report)])
+        lines.append(_total(report))
+    return _items([*lines, _peak(report)])
 
 
 def _total(report: ShiftReport) -> str:
@@ -133,39 +133,39 @@ def _peak(report: ShiftReport) -> str:
 
 
 def _open(report: ShiftReport) -> list[str]:
-    told: list[str] = []
+    lines: list[str] = []
     if report.open_nodes is None:
-        told.append("nodes: unknown")
+        lines.append("nodes: unknown")
     else:
-        told += [_out(one, report.until) for one in report.open_nodes[:_MOST]]
+        lines += [_out(one, report.until) for one in report.open_nodes[:_MOST]]
         if (more := sum(one.count for one in report.open_nodes[_MOST:])) > 0:
-            told.append(f"and {_plural(more, 'node')} more (inbox, i)")
+            lines.append(f"and {_plural(more, 'node')} more (inbox, i)")
     if report.actions is not None:
-        told += [f"no end seen: {_action_text(one, report.until)}" for one in report.actions if one.open]
+        lines += [f"no end seen: {_action_text(one, report.until)}" for one in report.actions if one.open]
     if report.open_alerts is None:
-        told.append("alerts: unknown")
+        lines.append("alerts: unknown")
     else:
-        told += [
+        lines += [
             f"{one.severity} alert not taken: {_cut(one.title)}"
             + (f" ({one.alerts:,} alerts)" if one.alerts > 1 else "") + f", since {when(one.since, now=report.until)}"
             for one in report.open_alerts[:_MOST]
         ]  # fmt: skip
         if len(report.open_alerts) > _MOST:
-            told.append(f"and {len(report.open_alerts) - _MOST:,} more alerts (:alerts)")
+            lines.append(f"and {len(report.open_alerts) - _MOST:,} more alerts (:alerts)")
     # One ack makes several silences with the same comment.
-    told += dict.fromkeys(
+    lines += dict.fromkeys(
         f"silence ends {when(one.ends, now=report.until)}, in {duration(one.ends - report.until)}: "
         f"{_cut(one.comment)}, by {_cut(one.by) or 'somebody'}"
         for one in report.silences_ending or ()
     )
     if report.silences_ending is None:
-        told.append("silences: unknown")
+        lines.append("silences: unknown")
     if report.jobs_held is None:
-        told.append("held jobs: unknown")
+        lines.append("held jobs: unknown")
     elif report.jobs_held:
-        told.append(f"{_plural(report.jobs_held, 'job')} held")
-    told += [f"no answer from {escaped(one)}" for one in report.failing]
-    return _items(told or ["nothing"], len(told) + 1)
+        lines.append(f"{_plural(report.jobs_held, 'job')} held")
+    lines += [f"no answer from {escaped(one)}" for one in report.failing]
+    return _items(lines or ["nothing"], len(lines) + 1)
 
 
 def _left(report: ShiftReport) -> list[str]:
@@ -187,13 +187,13 @@ def _out(one: OpenNodes, end: float) -> str:
 def _broke(report: ShiftReport, person: bool) -> list[str]:
     if report.broke is None:
         return [] if person else _items(["unknown: the nodes were never read"])
-    told = [_event(one, report.until) for one in report.broke if one.person is person]
+    lines = [_event(one, report.until) for one in report.broke if one.person is person]
     if not person and report.returned is not None and report.returned[1]:
         names, number = report.returned
-        told.append(f"back in service, out since before: {_cut(names)}" + (f" ({number:,})" if number > 1 else ""))
-    if not person and not told:
-        told.append("nothing that was seen" if report.watched else "unknown: nothing was recorded")
-    return _items(told)
+        lines.append(f"back in service, out since before: {_cut(names)}" + (f" ({number:,})" if number > 1 else ""))
+    if not person and not lines:
+        lines.append("nothing that was seen" if report.watched else "unknown: nothing was recorded")
+    return _items(lines)
 
 
 def _event(one: ReportedOutage, end: float) -> str:
@@ -226,11 +226,11 @@ def _action_text(one: ReportedAction, end: float) -> str:
 def _lost(report: ShiftReport) -> list[str]:
     if report.losses is None:
         return _items(["unknown: the nodes were never read"])
-    told = [_total(report)]
+    lines = [_total(report)]
     if report.uncounted:
-        told.append(f"not counted, their GPUs are not known: {_cut(report.uncounted)}")
+        lines.append(f"not counted, their GPUs are not known: {_cut(report.uncounted)}")
     rows = [(one.kind, _hours(one.gpu_hours), count(one.nodes)) for one in report.losses]
-    return _items(told) + ["", *table(("cause", "GPU-hours", "nodes"), (False, True, True), rows)] * bool(rows)
+    return _items(lines) + ["", *table(("cause", "GPU-hours", "nodes"), (False, True, True), rows)] * bool(rows)
 
 
 def _xids(report: ShiftReport) -> list[str]:
@@ -245,24 +245,24 @@ def _xids(report: ShiftReport) -> list[str]:
 def _jobs(report: ShiftReport) -> list[str]:
     if not report.jobs_known:
         return _items(["unknown: the queue was never read"])
-    told = []
+    lines = []
     if (wait := report.wait) is not None:
         gpus = f", {_plural(wait.gpus, 'GPU')}" if wait.gpus is not None else ""
         end = "then it started" if wait.started else "and it waits still"
-        told.append(f"longest wait: {duration(wait.seconds)}, {end}: {_cut(wait.job)} of {_cut(wait.user)}{gpus}")
+        lines.append(f"longest wait: {duration(wait.seconds)}, {end}: {_cut(wait.job)} of {_cut(wait.user)}{gpus}")
     if report.lost:
         ways: dict[str, int] = {}
         for one in report.lost:
             ways[one.end] = ways.get(one.end, 0) + 1
         each = ", ".join(f"{number:,} {word}" for word, number in sorted(ways.items()))
-        told.append(f"{_plural(len(report.lost), 'job')} lost a node: {each}")
-        told += [f"{when(one.at, now=report.until)} {_cut(one.job)} of {_cut(one.user)} on {_cut(one.node)}: {one.end}"
+        lines.append(f"{_plural(len(report.lost), 'job')} lost a node: {each}")
+        lines += [f"{when(one.at, now=report.until)} {_cut(one.job)} of {_cut(one.user)} on {_cut(one.node)}: {one.end}"
                  for one in report.lost]  # fmt: skip
     elif report.watched:
-        told.append("no job was seen to lose a node")
+        lines.append("no job was seen to lose a node")
     else:
-        told.append("jobs that lost a node: unknown, nothing was recorded")
-    return _items(told, 30)
+        lines.append("jobs that lost a node: unknown, nothing was recorded")
+    return _items(lines, 30)
 
 
 def _alerts(report: ShiftReport) -> list[str]:

@@ -268,7 +268,7 @@ def _returned(outages: Iterable[Outage], span: Span) -> tuple[str, int]:
 
 
 def _reported(one: JournalEntry, journal: JournalSnapshot) -> ReportedAction:
-    states = {told.state for told in one.outcome.values()}
+    states = {outcome.state for outcome in one.outcome.values()}
     under_way = one.key in journal.under_way
     return ReportedAction(
         at=one.at, who=journal.users.get((one.who, one.uid), one.person), action=one.action, targets=targets_text(one),

@@ -206,8 +206,8 @@ class ShiftWatch:
             is_out = node is not None and drain_reasons.out(node)
             if one is not None and gap is not None and (node is None or not is_out or node.reason_at != one.reason_at):
                 self._count(one, gap)  # the gap was not observed, but a new reason carries its own time
-                said = node.reason_at if node is not None and is_out else None
-                one.at = wall if said is None else min(wall, max(gap, said))
+                reason_at = node.reason_at if node is not None and is_out else None
+                one.at = wall if reason_at is None else min(wall, max(gap, reason_at))
             if one is not None:
                 self._count(one, wall)
             if node is None or not is_out:
@@ -226,11 +226,11 @@ class ShiftWatch:
 
     def _begun(self, node: Node, wall: float, seen: bool) -> _Open:
         """A node that is out now. One that was seen to go out went out now; for another the reason's time may tell."""
-        said = None if node.reason_at is None or node.reason_at > wall else float(node.reason_at)
-        since = wall if seen else said
-        told = drain_reasons.read(node.reason, node.reason_by)
+        reason_at = None if node.reason_at is None or node.reason_at > wall else float(node.reason_at)
+        since = wall if seen else reason_at
+        cause = drain_reasons.read(node.reason, node.reason_by)
         first = Outage(node=node.name, rack=node.rack, display=node.display, reason=node.reason, by=node.reason_by,
-                       kind=told.kind, who=told.who, since=since)  # fmt: skip
+                       kind=cause.kind, who=cause.who, since=since)  # fmt: skip
         return _Open(first, node.reason_at, wall if since is None else since, _gpus(node))
 
     def _count(self, one: _Open, wall: float) -> None:
@@ -330,12 +330,12 @@ def _gpus(node: Node) -> int | None:
 
 def _worse(first: Outage, node: Node) -> Outage:
     """The outage with its worst state so far and the newest reason."""
-    told = drain_reasons.read(node.reason, node.reason_by)
+    cause = drain_reasons.read(node.reason, node.reason_by)
     named = bool(node.reason)
     return Outage(
         node=first.node, rack=node.rack, display=first.display if first.display in _DOWN else node.display,
         reason=node.reason if named else first.reason, by=node.reason_by if named else first.by,
-        kind=told.kind if named else first.kind, who=told.who if named else first.who, since=first.since,
+        kind=cause.kind if named else first.kind, who=cause.who if named else first.who, since=first.since,
     )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ class FileLog(logging.Handler):
         self.path = path
         self.fault = ""
         """The first write fault."""
-        self.told = False
+        self.reported = False
         self.lost = 0
         """Lines lost and not yet reported in the file."""
         self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
@@ -150,9 +150,9 @@ def end() -> None:
 
 def unreported_fault() -> str:
     """Why the log cannot be written, once; "" otherwise."""
-    if _file is None or not _file.fault or _file.told:
+    if _file is None or not _file.fault or _file.reported:
         return ""
-    _file.told = True
+    _file.reported = True
     return f"the log {_file.path} cannot be written: {_file.fault}; wacht goes on without it"
 
 

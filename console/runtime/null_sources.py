@@ -60,8 +60,8 @@ class NoAlerts:
     """No alert source is configured."""
 
     def _none(self) -> SourceFault:
-        mend = "add alertmanager = { url = … } to the cluster"
-        return SourceFault("missing", "no Alertmanager is configured", mend)
+        fix = "add alertmanager = { url = … } to the cluster"
+        return SourceFault("missing", "no Alertmanager is configured", fix)
 
     def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
         """Raises SourceFault."""
