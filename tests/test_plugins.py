@@ -65,7 +65,7 @@ def asked(path: Path, code: str) -> dict:
 ALL = """
 found = {"collectors": [*plugins.collectors()], "actions": [one.id for one in plugins.actions()],
          "columns": [one.key for one in plugins.columns()]}
-print(json.dumps({**found, "told": plugins.told(), "again": plugins.told()}))
+print(json.dumps({**found, "told": plugins.messages(), "again": plugins.messages()}))
 """
 
 
