@@ -1,4 +1,4 @@
-"""The command line that acts, and what it wrote: `wacht act` and `wacht journal`."""
+"""Commands that act or show the record of actions: `wacht act` and `wacht journal`."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def _journal_file(ctx: click.Context) -> Any:
     return journal_path(name, config)
 
 
-def _told(ctx: click.Context, text: str, code: int) -> None:
+def _print_result(ctx: click.Context, text: str, code: int) -> None:
     """Print the text; on failure to stderr, so that a program reading JSON does not get it."""
     if code == 2:
         click.echo(f"wacht: {plain(text)}", nl=False, err=True)
@@ -216,7 +216,7 @@ def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
     """Print the journal."""
     from console.journal import writer
 
-    _told(ctx, *writer.show(_journal_file(ctx), last, as_json))
+    _print_result(ctx, *writer.show(_journal_file(ctx), last, as_json))
 
 
 @journal.command()
@@ -227,4 +227,4 @@ def verify(ctx: click.Context, as_json: bool) -> None:
     """Check the chain; tell of gaps, of actions without a result, and of a missing syslog. Exit 0 whole, 1 broken."""
     from console.journal import writer
 
-    _told(ctx, *writer.verified(_journal_file(ctx), as_json))
+    _print_result(ctx, *writer.verified(_journal_file(ctx), as_json))

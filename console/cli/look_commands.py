@@ -1,4 +1,4 @@
-"""The command line that looks closer: one node, what works here, the keys."""
+"""Commands that inspect: `wacht node`, `wacht doctor`, `wacht keys`."""
 
 from __future__ import annotations
 

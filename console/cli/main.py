@@ -1,4 +1,6 @@
-"""The command line. Imports as little as it can: `wacht snapshot` must cost no more than squeue and a blink."""
+"""The entry point of the command line. Imports as little as possible: `wacht snapshot` must start about as fast as
+squeue.
+"""
 
 from __future__ import annotations
 

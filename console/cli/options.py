@@ -94,7 +94,7 @@ def sim_options(function: F) -> F:
 def report_left_out_plugins() -> None:
     """Report the plugins that were left out, if any were loaded."""
     if (plugins := sys.modules.get("console.config.plugins")) is not None:
-        for line in plugins.told():
+        for line in plugins.messages():
             click.echo(f"wacht: {plain(line)}", err=True)
 
 

@@ -1,4 +1,4 @@
-"""The command line of the flight recorder: record without a screen, play, and cut an incident out."""
+"""Commands of the flight recorder: record without a screen, replay, and cut out an incident."""
 
 from __future__ import annotations
 

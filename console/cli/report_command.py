@@ -1,4 +1,4 @@
-"""The command line of the shift report."""
+"""The command `wacht report`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a shell is told of the command line: its completion, and the names that only this site has.
+"""Shell completion: its scripts, and the names that only this site has.
 
-Completing reads the configuration and wacht's own tables. It never asks Slurm or a service: a Tab must cost the
-machine nothing.
+Completion reads the configuration and wacht's own tables. It never queries Slurm or a service: a Tab must not load the
+machine.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def read_themes(
         try:
             layer = TomlFile(path)
             bases[path.stem] = _base(layer)
-            look = known[path.stem] = _look(layer, bases[path.stem])
+            look = known[path.stem] = _theme(layer, bases[path.stem])
             faults[path.stem] = _weak(layer, look)
         except ConfigError as error:
             faults[path.stem] = clean(str(error))
@@ -94,7 +94,7 @@ def _base(layer: TomlFile) -> str:
     return str(base)
 
 
-def _look(layer: TomlFile, base: str) -> ThemeSpec:
+def _theme(layer: TomlFile, base: str) -> ThemeSpec:
     """The theme described by a file. Raises ConfigError with file, line, key and what to do."""
     name = layer.path.stem
     if name in themes():

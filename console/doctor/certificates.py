@@ -58,7 +58,7 @@ def findings(site: Site, ended: Mapping[str, Any], now: float) -> list[Finding]:
     for name in _servers(site):
         at = ended.get(_task(name))
         if isinstance(at, float):
-            _told(group, name, at, now)
+            _add_finding(group, name, at, now)
         elif at is None or isinstance(at, OSError | SourceFault):
             why = clean(str(at)) if at is not None else "no answer in time"
             group.note(name, f"when its certificate ends is not told: {why}")
@@ -67,7 +67,7 @@ def findings(site: Site, ended: Mapping[str, Any], now: float) -> list[Finding]:
     return group.found
 
 
-def _told(group: FindingGroup, name: str, at: float, now: float) -> None:
+def _add_finding(group: FindingGroup, name: str, at: float, now: float) -> None:
     days, until = int((at - now) // _DAY_S), time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
     said = f"its certificate is good until {until}, {_days(days)}" if days >= 0 else f"its certificate ended {until}"
     if days < SOON_DAYS:

@@ -69,13 +69,13 @@ def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
             why = f": {fault_of(found).what}" if isinstance(found, Exception) else ""
             group.note(name, f"the clock of {whose} is not told{why}")
         else:
-            _beside(group, name, whose, moment)
-    _kept(group)
+            _add_skew(group, name, whose, moment)
+    _add_ntp(group)
     group.ok("time zone", _zone())
     return group.found
 
 
-def _beside(group: FindingGroup, name: str, whose: str, moment: ClockSkew) -> None:
+def _add_skew(group: FindingGroup, name: str, whose: str, moment: ClockSkew) -> None:
     ahead, within = moment.ahead_s, moment.within_s
     figures = {"ahead_s": round(ahead, 3), "within_s": round(within, 3)}
     digits = 3 if within < 0.1 else 1
@@ -89,7 +89,7 @@ def _beside(group: FindingGroup, name: str, whose: str, moment: ClockSkew) -> No
         group.ok(name, said, **figures)
 
 
-def _kept(group: FindingGroup) -> None:
+def _add_ntp(group: FindingGroup) -> None:
     found = synchronised()
     if found is None:
         group.note("NTP", "the kernel does not tell whether anything keeps this clock right", "try: timedatectl")

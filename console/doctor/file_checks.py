@@ -50,9 +50,9 @@ def _configuration(group: FindingGroup, config: Config) -> None:
     for file in files:
         wide = [path for path in (file, file.parent) if _others_write(path)]
         for path in wide:
-            more(group, "writable", f"others can write {_said(path)}", path=str(path))
+            more(group, "writable", f"others can write {_path_text(path)}", path=str(path))
         if not wide:
-            group.ok("configuration", f"{_said(file)}: others cannot write it")
+            group.ok("configuration", f"{_path_text(file)}: others cannot write it")
 
 
 def _tokens(group: FindingGroup, site: Site | None) -> None:
@@ -66,27 +66,27 @@ def _tokens(group: FindingGroup, site: Site | None) -> None:
         except SourceFault as error:
             group.bad("token", f"{key}: {error.fault.what}", error.fault.mend)
         else:
-            group.ok("token", f"{key}: {_said(Path(file).expanduser())} is for its owner alone")
+            group.ok("token", f"{key}: {_path_text(Path(file).expanduser())} is for its owner alone")
 
 
 def _journal(group: FindingGroup, path: Path) -> None:
     folder = next(one for one in path.parents if trust.is_there(one))
     figures = {"path": str(path.parent)}
     if not os.access(folder, os.W_OK | os.X_OK):
-        group.warn("journal", f"{_said(folder)} cannot be written: syslog alone is the witness of actions",
+        group.warn("journal", f"{_path_text(folder)} cannot be written: syslog alone is the witness of actions",
                    "name another place, on a local disk: journal = \"…\" in the configuration", **figures)  # fmt: skip
         return
     kind = kind_of(folder, _mounts())
     if kind in _FAR:
-        group.warn("journal", f"{_said(folder)} lies on {kind}: when that hangs, so does each action for some seconds",
+        group.warn("journal", f"{_path_text(folder)} lies on {kind}: when that hangs, so does each action for some seconds",
                    "name a place on a local disk: journal = \"…\" in the configuration", **figures)  # fmt: skip
     space = os.statvfs(folder)
     if (free := space.f_bavail * space.f_frsize) < _FREE:
-        group.warn("journal", f"{_said(folder)} has {free >> 20} MB free", "make room", **figures)
+        group.warn("journal", f"{_path_text(folder)} has {free >> 20} MB free", "make room", **figures)
     if path.parent == folder:
         _own(group, "journal", folder)
     else:
-        group.ok("journal", f"there is none yet; it begins in {_said(path.parent)}", **figures)
+        group.ok("journal", f"there is none yet; it begins in {_path_text(path.parent)}", **figures)
     if not any(Path(one).exists() for one in ("/dev/log", "/run/systemd/journal/socket")):
         group.note(
             "syslog", "there is no /dev/log: the journal is the only witness of actions", "start a syslog daemon"
@@ -98,16 +98,16 @@ def _own(group: FindingGroup, name: str, path: Path) -> None:
     try:
         status = path.stat()
     except OSError as error:
-        group.warn(name, f"{_said(path)}: {error.strerror}", "after su or sudo? name another place")
+        group.warn(name, f"{_path_text(path)}: {error.strerror}", "after su or sudo? name another place")
         return
     if status.st_mode & trust.TRUSTED:
-        more(group, "writable", f"others can write {_said(path)}", path=str(path))
+        more(group, "writable", f"others can write {_path_text(path)}", path=str(path))
     elif status.st_mode & trust.SECRET:
-        more(group, "readable", f"others can look into {_said(path)}", path=str(path))
+        more(group, "readable", f"others can look into {_path_text(path)}", path=str(path))
     elif status.st_uid != os.geteuid():
-        group.warn(name, f"{_said(path)} belongs to uid {status.st_uid}", "after su or sudo? name another place")
+        group.warn(name, f"{_path_text(path)} belongs to uid {status.st_uid}", "after su or sudo? name another place")
     else:
-        group.ok(name, f"{_said(path)}: yours alone")
+        group.ok(name, f"{_path_text(path)}: yours alone")
 
 
 def _program(group: FindingGroup) -> None:
@@ -118,13 +118,13 @@ def _program(group: FindingGroup) -> None:
     for path in {package, package.parent, started} if started.exists() else {package, package.parent}:
         if _others_write(path):
             good = False
-            more(group, "writable", f"others can write {_said(path)}, of the program itself", path=str(path))
+            more(group, "writable", f"others can write {_path_text(path)}, of the program itself", path=str(path))
     for path in (started, Path(sys.executable)):
         if path.exists() and path.stat().st_mode & (stat.S_ISUID | stat.S_ISGID) and path.is_file():
             good = False
-            more(group, "setuid", f"{_said(path)} has the bit", path=str(path))
+            more(group, "setuid", f"{_path_text(path)} has the bit", path=str(path))
     if good:
-        group.ok("program", f"{_said(package.parent)}: others cannot write it")
+        group.ok("program", f"{_path_text(package.parent)}: others cannot write it")
 
 
 def _others_write(path: Path) -> bool:
@@ -161,5 +161,5 @@ def _parsed(text: str) -> Iterator[tuple[str, str]]:
             yield words[1].replace("\\040", " "), words[2]
 
 
-def _said(path: Path) -> str:
+def _path_text(path: Path) -> str:
     return clean(str(path))

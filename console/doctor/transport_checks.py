@@ -70,7 +70,7 @@ def findings(
             said = f"no answer within {within_s:g} s" if error is None else source_checks.fault_of(error).what
             (group.bad if use else group.note)(name, f"{use or 'not configured'}: {said}", "see Sources for its reads")
             continue
-        _road(group, one, settings, _same(one, ended))
+        _add_transport(group, one, settings, _same(one, ended))
     return group.found
 
 
@@ -81,7 +81,7 @@ def _same(one: TransportProbe, ended: Mapping[str, Any]) -> str | None:
     return next((name for name in names if one.fault is not None and met.get(name) == one.fault), None)
 
 
-def _road(group: FindingGroup, one: TransportProbe, settings: SlurmSettings, same: str | None) -> None:
+def _add_transport(group: FindingGroup, one: TransportProbe, settings: SlurmSettings, same: str | None) -> None:
     if one.about is None:
         fault = one.fault
         said = "" if fault is None else fault.what

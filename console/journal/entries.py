@@ -37,7 +37,7 @@ _FORMS = {
 
 
 #: Kinds of targets whose rows the journal keeps in full (`console.gate.outcome.noted`).
-_WHOLE = {"partition": Partition, "reservation": Reservation, "user": User}
+_FULL_ROWS = {"partition": Partition, "reservation": Reservation, "user": User}
 
 
 class TargetOutcome(Struct, frozen=True):
@@ -129,12 +129,12 @@ def join(records: Iterable[Record], before: Mapping[str, JournalEntry] | None = 
         plan = text(record.get("id")) or ""
         if event == "intent":
             key = plan if plan and plan not in entries else f"{plan}#{len(entries)}"
-            entries[key] = _begun(key, plan, record)
+            entries[key] = _entry_of(key, plan, record)
         elif event == "gap":
             key = f"gap#{len(entries)}"
-            entries[key] = _begun(key, "", record)
+            entries[key] = _entry_of(key, "", record)
         elif event in {"result", "verified"} and plan:
-            entries[plan] = _ended(entries.get(plan) or _begun(plan, plan, record), record)
+            entries[plan] = _with_outcome(entries.get(plan) or _entry_of(plan, plan, record), record)
     return entries
 
 
@@ -177,10 +177,10 @@ def targets_text(entry: JournalEntry) -> str:
 
 def line_text(record: Record) -> str:
     """One record as one line of text."""
-    one = _begun("", "", record)
+    one = _entry_of("", "", record)
     event = text(record.get("event")) or "unreadable"
     if event in {"result", "verified"}:
-        one = _ended(one, record)
+        one = _with_outcome(one, record)
     if event == "verified":
         one = msgspec.structs.replace(one, targets=tuple(one.outcome))
     parts = [f"{str(record.get('time'))[:19]}Z" if one.at is not None else "", one.person if one.at is not None else "",
@@ -265,8 +265,8 @@ def row_before(entry: JournalEntry, target: str) -> Row | None:
     if entry.kind == "silence":
         return Silence(id=target, state=state, matchers=matchers(seen.get("matchers")), by=get.get("by") or "",
                        comment=get.get("comment") or "", ends=whole(seen.get("ends")))  # fmt: skip
-    if entry.kind in _WHOLE:
-        return _kept_whole(seen, _WHOLE[entry.kind])
+    if entry.kind in _FULL_ROWS:
+        return _full_row(seen, _FULL_ROWS[entry.kind])
     return None
 
 
@@ -275,7 +275,7 @@ def value_before(entry: JournalEntry, target: str) -> str | None:
     return text(entry.seen.get(target, {}).get("value"))
 
 
-def _kept_whole(seen: Mapping[str, Any], kind: Any) -> Row | None:
+def _full_row(seen: Mapping[str, Any], kind: Any) -> Row | None:
     """A row that the journal keeps in full, with every text cleaned again."""
     try:
         row: Row = convert(_tame(seen), kind)
@@ -348,7 +348,7 @@ def strings(value: Any) -> tuple[str, ...]:
     return tuple(clean(one) for one in value if isinstance(one, str)) if isinstance(value, list | tuple) else ()
 
 
-def _begun(key: str, plan: str, record: Record) -> JournalEntry:
+def _entry_of(key: str, plan: str, record: Record) -> JournalEntry:
     get = record.get
     targets, seen, argv, numbers = strings(get("targets")), get("seen"), get("argv"), get("priorities")
     one = JournalEntry(
@@ -372,7 +372,7 @@ def _begun(key: str, plan: str, record: Record) -> JournalEntry:
     return msgspec.structs.replace(one, text=" ".join(filter(None, about)).lower())
 
 
-def _ended(entry: JournalEntry, record: Record) -> JournalEntry:
+def _with_outcome(entry: JournalEntry, record: Record) -> JournalEntry:
     """The entry with its outcome added. A target read back as done stays done, whatever comes later."""
     found = dict(entry.outcome)
     for target, one in _items(record.get("outcome")):

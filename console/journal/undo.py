@@ -58,7 +58,7 @@ class Undo(Struct, frozen=True, kw_only=True):
     """Targets that need another action: a second undo proposes it."""
 
 
-class _Found(Struct, kw_only=True):
+class _Draft(Struct, kw_only=True):
     """An undo under construction: the targets of each inverse action, and those skipped with the reason."""
 
     groups: dict[str, list[str]] = field(default_factory=dict)
@@ -98,7 +98,7 @@ def undo_of(
         return f"{listed(strange, _kind(entry))}: not among its targets"
     wanted = [target for target in entry.targets if only is None or target in only]
     back = undone_by(entry, undos_by_plan(entries))
-    found = _Found()
+    found = _Draft()
     for target in wanted:
         outcome = entry.outcome.get(target)
         if outcome is None or outcome.state not in {"done", "pending"}:
@@ -117,12 +117,12 @@ def undo_of(
         elif entry.kind == "job":
             _job(entry, target, cluster, found)
     if entry.action in undo_reservations.HANDLED:
-        return _booked(entry, [target for target in wanted if target not in found.left], found, cluster, now)
+        return _reservation_undo(entry, [target for target in wanted if target not in found.left], found, cluster, now)
     if entry.kind == "alert":
         return _expire(entry, [target for target in wanted if target not in found.left], found, cluster)
     if entry.kind == "silence":
         return _silence_again(entry, [target for target in wanted if target not in found.left], found, cluster, now)
-    return _proposed(entry, found, cluster)
+    return _proposal(entry, found, cluster)
 
 
 def undos_by_plan(entries: Mapping[str, JournalEntry]) -> dict[str, list[JournalEntry]]:
@@ -166,7 +166,7 @@ def _undone(
     return found
 
 
-def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
+def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> None:
     before, row = row_before(entry, target), cluster.nodes.get(target)
     if not isinstance(before, Node):
         found.left[target] = "the journal does not say how it was"
@@ -200,7 +200,7 @@ def _drained_again(entry: JournalEntry, row: Node) -> bool:
     return later and row.reason_by is not None and row.reason_by != entry.who
 
 
-def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
+def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> None:
     before, row = row_before(entry, target), cluster.jobs.get(target)
     if not isinstance(before, Job):
         found.left[target] = "the journal does not say how it was"
@@ -237,7 +237,7 @@ def _not_as_left(entry: JournalEntry, job: Job) -> str | None:
     return None if own or job.reason == _HOLDS[entry.action] else f"it is held otherwise now: {job.reason}"
 
 
-def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at: float) -> None:
+def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft, at: float) -> None:
     """Restore a target's previous value, unless it was changed since."""
     action = BY_ID[entry.action]
     back = BY_ID.get(action.inverse or "")
@@ -261,7 +261,7 @@ def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at
         found.values[target] = before
 
 
-def _toggle(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
+def _toggle(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> None:
     """Actions that are each other's inverse need no state from before."""
     inverse = BY_ID[entry.action].inverse or ""
     before = row_before(entry, target)
@@ -277,7 +277,7 @@ def _toggle(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -
         found.take(inverse, target)
 
 
-def _applies(action: str, row: Row | None, cluster: Cluster, target: str, found: _Found) -> bool:
+def _applies(action: str, row: Row | None, cluster: Cluster, target: str, found: _Draft) -> bool:
     """Whether the inverse action applies to the target as it is now."""
     why = "it is not known any more" if row is None else BY_ID[action].refuse(cluster, row)
     if why:
@@ -285,7 +285,7 @@ def _applies(action: str, row: Row | None, cluster: Cluster, target: str, found:
     return not why
 
 
-def _proposed(entry: JournalEntry, found: _Found, cluster: Cluster) -> Undo | str:
+def _proposal(entry: JournalEntry, found: _Draft, cluster: Cluster) -> Undo | str:
     if not found.groups:
         return _nothing(found, entry)
     first = next((one for one in (BY_ID[entry.action].inverse, *found.groups) if one in found.groups), "")
@@ -309,7 +309,9 @@ def _proposed(entry: JournalEntry, found: _Found, cluster: Cluster) -> Undo | st
     )
 
 
-def _booked(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
+def _reservation_undo(
+    entry: JournalEntry, wanted: Sequence[str], found: _Draft, cluster: Cluster, now: float
+) -> Undo | str:
     """Undo of reservations and blocked users, which may have other targets."""
     if not wanted:
         return _nothing(found, entry)
@@ -322,7 +324,7 @@ def _booked(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: 
     return Undo(action=back.action, targets=back.targets, reason=reason, options=options, notes=notes, rest=back.rest)
 
 
-def _expire(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster) -> Undo | str:
+def _expire(entry: JournalEntry, wanted: Sequence[str], found: _Draft, cluster: Cluster) -> Undo | str:
     """Expire the silences that an ack or a silence made, found by author, comment and matchers."""
     if not wanted:
         return _nothing(found, entry)
@@ -352,7 +354,7 @@ def _expire(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: 
 
 
 def _silence_again(
-    entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float
+    entry: JournalEntry, wanted: Sequence[str], found: _Draft, cluster: Cluster, now: float
 ) -> Undo | str:
     """Silence again, for the remaining time, the alerts of an expired silence."""
     before: list[Silence] = []
@@ -377,7 +379,7 @@ def _silence_again(
                 options=Options(undoes=entry.plan, seconds=seconds), notes=tuple(notes))  # fmt: skip
 
 
-def _notes(found: _Found, entry: JournalEntry, targets: Sequence[str]) -> list[str]:
+def _notes(found: _Draft, entry: JournalEntry, targets: Sequence[str]) -> list[str]:
     kind = _kind(entry)
     notes = [
         f"{listed(names, kind)}: {text}"
@@ -389,7 +391,7 @@ def _notes(found: _Found, entry: JournalEntry, targets: Sequence[str]) -> list[s
     return notes
 
 
-def _nothing(found: _Found, entry: JournalEntry) -> str:
+def _nothing(found: _Draft, entry: JournalEntry) -> str:
     whys = dict.fromkeys(found.left.values())
     if len(whys) == 1:
         return next(iter(whys))

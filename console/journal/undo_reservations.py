@@ -38,11 +38,11 @@ class ReservationUndo(Struct, frozen=True, kw_only=True):
 def proposal(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> ReservationUndo | str:
     """The action that undoes these targets of an entry, or why there is none."""
     if entry.action == "reserve":
-        return _unmade(entry, cluster)
+        return _delete_made(entry, cluster)
     if entry.action == "incident":
         return _ended(entry, cluster, now)
     if entry.action == "unreserve":
-        return _made_again(entry, wanted, cluster, now)
+        return _create_again(entry, wanted, cluster, now)
     if entry.action == "unblock":
         return ReservationUndo(action="block", targets=tuple(wanted))
     users = {name: row for name in wanted if isinstance(row := row_before(entry, name), User)}
@@ -63,19 +63,19 @@ def _ended(entry: JournalEntry, cluster: Cluster, now: float) -> ReservationUndo
     return ReservationUndo(action="lift", targets=own) if own else "the incident is over"
 
 
-def _unmade(entry: JournalEntry, cluster: Cluster) -> ReservationUndo | str:
+def _delete_made(entry: JournalEntry, cluster: Cluster) -> ReservationUndo | str:
     name = entry.settings.get("name", "")
     row = cluster.reservations.get(name)
     if row is None:
         return f"reservation {name} does not stand any more" if name else "the journal does not say what it was called"
     if set(names_in(row.nodes)) != set(entry.targets):
         return f"{name} has other nodes now, or another is called so: look at it before you delete it (unreserve)"
-    if not _same(entry, row):
+    if not _matches(entry, row):
         return f"{name} is for others now, or another is called so: look at it before you delete it (unreserve)"
     return ReservationUndo(action="unreserve", targets=(name,))
 
 
-def _same(entry: JournalEntry, row: Reservation) -> bool:
+def _matches(entry: JournalEntry, row: Reservation) -> bool:
     """Whether the reservation has the users and the start that the journal recorded, as far as it did. Its end may
     differ, and an undo may have created it again.
     """
@@ -90,7 +90,7 @@ def _same(entry: JournalEntry, row: Reservation) -> bool:
     return begins - _SENDING_S <= row.starts <= begins + int(said["for"])
 
 
-def _made_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> ReservationUndo | str:
+def _create_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> ReservationUndo | str:
     whys = []
     for at, name in enumerate(wanted):
         row = row_before(entry, name)

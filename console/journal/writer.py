@@ -43,7 +43,7 @@ DEADLINE_S = 5.0
 ELSEWHERE_S, ELSEWHERE_LONG_S = 600.0, 86_400.0
 #: Lines kept in memory while the file cannot be written; beyond that only their number.
 MISSED_KEPT = 500
-_MEND = "mend it, or name another place (`journal` in the configuration)"
+_FIX = "mend it, or name another place (`journal` in the configuration)"
 
 
 class Journal:
@@ -122,7 +122,7 @@ class Journal:
         at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = msgspec.to_builtins({
             "time": at, "mono": round(self._clock.mono(), 3), "seq": self._seq, "session": self._session,
-            "cluster": self._cluster, "event": event, **fields, **_here(),
+            "cluster": self._cluster, "event": event, **fields, **_origin(),
         })  # fmt: skip
         return line
 
@@ -133,7 +133,7 @@ class Journal:
             sealed = json.loads(chain.seal(line))
             why = self._witness.tell(line, sealed["sum"])
         if why:
-            raise JournalFault(f"{fault}; {_MEND}; syslog does not take it either: {why}")
+            raise JournalFault(f"{fault}; {_FIX}; syslog does not take it either: {why}")
         if keep:
             self._missing([line])
         return f"the journal file cannot be written ({fault}): syslog is the witness"
@@ -274,7 +274,7 @@ def _numbers(lines: Sequence[int]) -> str:
     return f"line {', '.join(map(str, lines))}"
 
 
-def _here() -> Mapping[str, Any]:
+def _origin() -> Mapping[str, Any]:
     """The host, user and process that write. `began` tells a process from a later one with the same pid."""
     return {
         "uid": os.getuid(), "login": os.environ.get("SUDO_USER") or os.environ.get("LOGNAME"),

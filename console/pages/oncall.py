@@ -66,7 +66,7 @@ def undo() -> str:
 
 def guard() -> str:
     """Every figure of the guard: key, default and docstring."""
-    docs = said(inspect.getsource(Guard))
+    docs = field_docs(inspect.getsource(Guard))
     lines = ["| `[guard]` | default | what it is |", "|---|---|---|"]
     lines += [f"| `{one.name}` | {one.default:g} | {docs[one.name]} |" for one in msgspec.structs.fields(Guard)]
     return "\n".join(lines) + "\n"
@@ -138,7 +138,7 @@ def roles() -> str:
     return "\n".join(f"- {what}: {', '.join(f'`{one}`' for one in those)}" for what, those in groups.items()) + "\n"
 
 
-def said(source: str) -> dict[str, str]:
+def field_docs(source: str) -> dict[str, str]:
     """Field name to the docstring below it, from a class's source."""
     (made,) = ast.parse(source).body
     assert isinstance(made, ast.ClassDef)

@@ -22,7 +22,7 @@ from console.config import settings
 from console.config.settings import Config, RecordingSettings
 from console.health.automation import Automation, shipped
 
-from .oncall import guard, said
+from .oncall import field_docs, guard
 
 EXAMPLE = """\
 theme = "daylight"
@@ -119,7 +119,7 @@ def _table(kind: type[Struct], names: list[str] | None = None) -> Iterator[str]:
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if issubclass(base, Struct) and base.__module__.partition(".")[0] != "msgspec":
-            docs |= said(inspect.getsource(base))
+            docs |= field_docs(inspect.getsource(base))
     hints = typing.get_type_hints(kind, include_extras=True)
     yield from ("| key | value | default | what it is |", "|---|---|---|---|")
     for one in msgspec.structs.fields(kind):

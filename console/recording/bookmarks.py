@@ -11,7 +11,7 @@ from console.journal.entries import join, targets_text, text
 
 from .store import Mark
 
-_TOLD = 3
+_MOST_NAMED = 3
 
 
 def marks(before: Cluster, after: Cluster, keys: Mapping[str, frozenset[str]], at: float) -> list[Mark]:
@@ -58,5 +58,5 @@ def _lost(node: Node | None) -> bool:
 
 def _listed(texts: Iterable[str]) -> str:
     every = list(texts)
-    more = f" and {len(every) - _TOLD:,} more" if len(every) > _TOLD else ""
-    return ", ".join(every[:_TOLD])[:300] + more
+    more = f" and {len(every) - _MOST_NAMED:,} more" if len(every) > _MOST_NAMED else ""
+    return ", ".join(every[:_MOST_NAMED])[:300] + more

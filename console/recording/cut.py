@@ -40,7 +40,6 @@ _LISTS: Mapping[str, Mapping[str, str]] = {
 _KEPT = frozenset({"root", "slurm", "ALL", "(null)", ""})
 _LEAST = 3
 """Shorter words are too common to be sought in free text."""
-_GROUP = 200
 #: Fields of a journal line that identify the person, beside `login`.
 _PERSON = ("uid", "ssh", "pid", "began", "session")
 

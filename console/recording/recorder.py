@@ -67,7 +67,7 @@ class Recorder:
         try:
             self._tape = SessionWriter(self.path, self.bounds, self._clock.now(), self._clock.mono(), self._journal)
         except (OSError, sqlite3.Error) as error:
-            raise RecordingFault(_told(self.path, error)) from None
+            raise RecordingFault(_error_text(self.path, error)) from None
 
     def start(self) -> None:
         """Start recording what is offered."""
@@ -100,7 +100,7 @@ class Recorder:
             except RecordingBusy:
                 self._trouble, rest = "", _AGAIN_S
             except Exception as error:  # whatever goes wrong, the console continues
-                self._trouble, rest = _told(self.path, error), _AGAIN_S
+                self._trouble, rest = _error_text(self.path, error), _AGAIN_S
                 self._close()
             else:
                 self._trouble, self.writing, rest = "", True, self._rest_s(size)
@@ -130,7 +130,7 @@ class Recorder:
             self._tape = None
 
 
-def _told(path: Path, error: Exception) -> str:
+def _error_text(path: Path, error: Exception) -> str:
     if isinstance(error, RecordingFault):
         return clean(str(error))
     what = error.strerror if isinstance(error, OSError) and error.strerror else f"{error}"

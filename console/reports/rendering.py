@@ -51,7 +51,7 @@ def as_markdown(report: ShiftReport, width: int = WIDTH) -> str:
         lines += ["", "What this report does not know:", "", *_items(map(escaped, report.limits))]
     for title, section in (
         ("In short", _short(report)),
-        ("Left behind", _left(report)),
+        ("Left behind", _reminders(report)),
         ("Still open", _open(report)),
         ("What broke", _broke(report, person=False)),
         ("Taken out of service by people", _broke(report, person=True)),
@@ -168,7 +168,7 @@ def _open(report: ShiftReport) -> list[str]:
     return _items(lines or ["nothing"], len(lines) + 1)
 
 
-def _left(report: ShiftReport) -> list[str]:
+def _reminders(report: ShiftReport) -> list[str]:
     if report.left is None:
         return _items(["unknown: the journal or the facts are missing"])
     return _items(map(_cut, report.left or (empty_text(report.left_unknown),)))

@@ -109,7 +109,7 @@ def where(error: BaseException) -> str:
     own = [frame for frame in frames if _short(frame.filename).startswith(_OURS)]
     last = (own or frames)[-1:]
     at = "".join(f" in {_short(frame.filename)}:{frame.lineno} ({frame.name})" for frame in last)
-    return f"{_named(error)}{at}"
+    return f"{_type_name(error)}{at}"
 
 
 _OURS = ("console/", "widgets/", "collectors/", "themes/")
@@ -122,7 +122,7 @@ def _lines(error: BaseException, most: int) -> Iterator[str]:
     how = ""
     while one is not None and id(one) not in seen and len(seen) < most:
         seen.add(id(one))
-        yield f"{how}{_named(one)}: {_message(one)}"
+        yield f"{how}{_type_name(one)}: {_message(one)}"
         frames = traceback.extract_tb(one.__traceback__)
         gap = max(0, len(frames) - 2 * _FRAMES)
         for number, frame in enumerate(frames):
@@ -144,7 +144,7 @@ def _lines(error: BaseException, most: int) -> Iterator[str]:
             one, how = (None if one.__suppress_context__ else one.__context__), "while handling: "
 
 
-def _named(error: BaseException) -> str:
+def _type_name(error: BaseException) -> str:
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
