@@ -203,7 +203,7 @@ def test_an_alertmanager_whose_peers_do_not_meet(alertmanager):
 
 
 def test_what_hangs_is_told_and_waited_for_no_longer(prometheus, alertmanager, commands, monkeypatch):
-    monkeypatch.setattr(source_checks, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(source_checks, "TIMEOUT_S", 0.4)
     monkeypatch.setattr(run, "WITHIN_S", 2.5)
     prometheus.odd["*"] = alertmanager.odd["*"] = prom.hang
     commands.script("squeue", "exec sleep 60")

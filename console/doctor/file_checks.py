@@ -78,7 +78,8 @@ def _journal(group: FindingGroup, path: Path) -> None:
         return
     kind = kind_of(folder, _mounts())
     if kind in _FAR:
-        group.warn("journal", f"{_path_text(folder)} lies on {kind}: when that hangs, so does each action for some seconds",
+        group.warn("journal",
+                   f"{_path_text(folder)} lies on {kind}: when that hangs, so does each action for some seconds",
                    "name a place on a local disk: journal = \"…\" in the configuration", **figures)  # fmt: skip
     space = os.statvfs(folder)
     if (free := space.f_bavail * space.f_frsize) < _FREE:
