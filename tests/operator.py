@@ -162,7 +162,7 @@ class Operator:
     async def look_again(self) -> None:
         """A newer reading of everything."""
         before = self.cluster
-        self.app.poller.poke()
+        self.app.poller.refresh_now()
         await self.until(lambda: self.cluster is not before, "a newer reading")
         await self.pilot.pause()
 

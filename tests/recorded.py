@@ -13,7 +13,7 @@ from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce
 from console.recording.frame import unpack
 from console.recording.location import Bounds
-from console.recording.session_writer import Tape
+from console.recording.session_writer import SessionWriter
 from console.recording.store import FrameTime, RecordingReader
 
 BOUNDS = Bounds(keep_s=86400, size=64 << 20)
@@ -33,13 +33,13 @@ class Night:
             self.cluster, diff = reduce(self.cluster, read(self.cluster.name, one, self.clock), one.floor_s)
             yield self.cluster, diff
 
-    def tape(self, path: Path, bounds: Bounds = BOUNDS, journal: Path | None = None) -> Tape:
-        made = Tape(path, bounds, self.clock.now(), self.clock.mono(), journal)
+    def tape(self, path: Path, bounds: Bounds = BOUNDS, journal: Path | None = None) -> SessionWriter:
+        made = SessionWriter(path, bounds, self.clock.now(), self.clock.mono(), journal)
         # No test pulls the plug: a disk need not be waited for.
         made._store._base.execute("PRAGMA synchronous=OFF")
         return made
 
-    def keep(self, tape: Tape) -> None:
+    def keep(self, tape: SessionWriter) -> None:
         """Record every source once."""
         for cluster, diff in self.readings():
             tape.add(cluster, diff, self.clock.now(), self.clock.mono())

@@ -12,7 +12,7 @@ import pytest
 
 from collectors import process
 from console.actions.plan import Guard, Plan
-from console.cli.act import named, run_act
+from console.cli.act import resolved_targets, run_act
 from console.cli.rollout_text import stoppable
 from console.gate.preview import text as preview
 from tests.test_gate import job, node, small
@@ -172,11 +172,14 @@ def test_array_tasks_components_and_doubles_are_expanded(act):
     world = act.world
     world.jobs |= {one: job(one) for one in ("7_1", "7_2", "7_3", "8+0", "8+1", "77_1")}
     cluster = world.cluster()
-    assert named(cluster, "cancel", ["7"]) == ("7_1", "7_2", "7_3")
-    assert named(cluster, "cancel", ["7_[1-2]", "7_2", "88121"]) == ("7_1", "7_2", "88121")
-    assert named(cluster, "cancel", ["8+1"]) == ("8+1",) and named(cluster, "cancel", ["8"]) == ("8+0", "8+1")
-    assert named(cluster, "drain", ["gpu[0001-0002],gpu0001", "gpu0002"]) == ("gpu0001", "gpu0002")
-    assert named(cluster, "cancel", ["999"]) == ("999",)
+    assert resolved_targets(cluster, "cancel", ["7"]) == ("7_1", "7_2", "7_3")
+    assert resolved_targets(cluster, "cancel", ["7_[1-2]", "7_2", "88121"]) == ("7_1", "7_2", "88121")
+    assert resolved_targets(cluster, "cancel", ["8+1"]) == ("8+1",) and resolved_targets(cluster, "cancel", ["8"]) == (
+        "8+0",
+        "8+1",
+    )
+    assert resolved_targets(cluster, "drain", ["gpu[0001-0002],gpu0001", "gpu0002"]) == ("gpu0001", "gpu0002")
+    assert resolved_targets(cluster, "cancel", ["999"]) == ("999",)
 
 
 def test_unknown_is_shown_as_unknown(act):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from console.runtime.browser_mode import served
+from console.runtime.browser_mode import in_browser
 from tests.test_pty import WACHT
 
 WEB = "textual.drivers.web_driver:WebDriver"
@@ -111,5 +111,5 @@ def test_who_may_change_something_is_not_let_into_a_browser(serve):
 
 @pytest.mark.parametrize("value", ["", "textual.drivers.linux_driver:LinuxDriver", "anything.at:All"])
 def test_no_other_driver_is_taken_from_the_environment(value):
-    assert not served({"TEXTUAL_DRIVER": value})
-    assert served({"TEXTUAL_DRIVER": WEB})
+    assert not in_browser({"TEXTUAL_DRIVER": value})
+    assert in_browser({"TEXTUAL_DRIVER": WEB})

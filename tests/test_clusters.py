@@ -22,7 +22,7 @@ from collectors.slurm.writers import open_writer
 from console.app import fleet
 from console.app.app import WachtApp
 from console.app.dialogs import ConfirmDialog
-from console.clusters.cluster_summary import Standing, chip_of, standing
+from console.clusters.cluster_summary import ClusterSummary, chip_of, summarise
 from console.config.commands import CommandError
 from console.config.settings import Config
 from console.ingest.poller import WATCHED, Poller
@@ -44,7 +44,9 @@ class Both(Operator):
 
     async def both(self) -> None:
         """Wait until the other is open and its nodes are known."""
-        await self.until(lambda: B in self.app.opened and "nodes" in self.app.opened[B].newest.known, "the other opens")
+        await self.until(
+            lambda: B in self.app.sessions and "nodes" in self.app.sessions[B].newest.known, "the other opens"
+        )
 
     async def go(self, name: str) -> None:
         """`:cluster NAME`, and until its jobs are there."""
@@ -110,8 +112,8 @@ async def test_each_keeps_its_screens_and_what_is_done_is_done_to_one():
         await op.until(lambda: "DRAIN" in op.machines[B].nodes()[there].flags, "it is drained there")
         assert "DRAIN" not in op.machines[A].nodes()[there].flags
         await op.until(lambda: any(one.startswith(f"{B}: draining: {there}") for one in op.told), "told by name")
-        assert [line["cluster"] for line in read(op.app.opened[B].journal_path)] == [B] * 3
-        assert not op.app.opened[A].journal_path.exists()
+        assert [line["cluster"] for line in read(op.app.sessions[B].journal_path)] == [B] * 3
+        assert not op.app.sessions[A].journal_path.exists()
 
         await op.go(A)
         assert op.list is mine and op.list.filter_text == "gpu00" and op.list.table.marked == {name}
@@ -146,7 +148,7 @@ async def test_a_look_that_ends_on_another_cluster_asks_nothing(monkeypatch):
     async with consoles() as op:
         await op.both()
         may = threading.Event()
-        here = op.app.here
+        here = op.app.session
         monkeypatch.setattr(here.transport, "read_jobs_on", lambda nodes: may.wait(60) and {}, raising=False)
         monkeypatch.setattr(here.telemetry, "gpus", lambda nodes: may.wait(60) and {}, raising=False)
         name = next(one for one, node in op.cluster.nodes.items() if "DRAIN" in node.flags or node.state == "DOWN")
@@ -163,9 +165,9 @@ async def test_a_look_that_ends_on_another_cluster_asks_nothing(monkeypatch):
 async def test_an_alert_elsewhere_rings_and_stands_in_the_top_line():
     async with consoles(size=(80, 24), incident="pdu") as op:
         await op.both()
-        await op.until(lambda: op.app.opened[B].ring.loud is not None, "its alerts were read")
+        await op.until(lambda: op.app.sessions[B].ring.loud is not None, "its alerts were read")
         op.app.clock.advance(60)
-        op.app.opened[B].poller.poke(["alerts.alerts"])
+        op.app.sessions[B].poller.refresh_now(["alerts.alerts"])
         await op.until(lambda: any(one.startswith(f"{B}: critical: ") for one in op.told), "it rings")
         assert any(f"(:cluster {B})" in one for one in op.told)
         await op.until(lambda: f"│ {B} ✖" in op.screen().split("\n")[0], "the chip, beside one's own ages")
@@ -180,8 +182,10 @@ async def test_all_of_them_on_one_screen_and_enter_goes_there():
         await op.press("9")
         await op.until(lambda: op.screen().count("Not responding") == 2, "what needs somebody")
         op.sees("Clusters", f"▶ {A}", B, "of 16", "of 128")
-        await op.until(lambda: op.app.opened[B].newest.totals.power_w is not None, "its power is read while this shows")
-        assert "jobs" not in op.app.opened[B].newest.known, "and its queue is not: sdiag counts it"
+        await op.until(
+            lambda: op.app.sessions[B].newest.totals.power_w is not None, "its power is read while this shows"
+        )
+        assert "jobs" not in op.app.sessions[B].newest.known, "and its queue is not: sdiag counts it"
         op.app.screen.table.select(B)
         await op.press("enter")
         await op.until(lambda: op.app.current == B, "it is shown")
@@ -195,7 +199,7 @@ async def test_what_is_closed_is_given_back_and_can_be_opened_again():
         await op.go(B)
         await op.press("2")
         await op.go(A)
-        gone = op.app.opened[B]
+        gone = op.app.sessions[B]
         # The overview may have asked for charts: Python keeps that question until the thread is asked the next one.
         held = [weakref.ref(one) for one in (gone.poller, *gone.ahead[1:], *gone.poller._collectors.values())]
         threads = set(gone.poller._threads)
@@ -210,7 +214,7 @@ async def test_what_is_closed_is_given_back_and_can_be_opened_again():
         await op.press("9")
         op.sees("closed")
         await op.go(B)
-        assert op.app.opened[B].newest.known
+        assert op.app.sessions[B].newest.known
 
 
 def held(monkeypatch, where, name):
@@ -233,7 +237,7 @@ async def test_one_that_opens_while_somebody_looks_back_is_not_shown_with_the_ga
         app.recorder = Direct(app, tmp_path / "a.wacht")
         gate, journal, poller = app.gate, app.journal_path, app.poller
         await op.command(f"close {B}")
-        came, may = held(monkeypatch, fleet, "Opened")
+        came, may = held(monkeypatch, fleet, "ClusterSession")
         await op.command(f"cluster {B}")
         await op.until(came.is_set, "it opens")
         await op.press("T")
@@ -267,7 +271,7 @@ async def test_with_one_cluster_nothing_is_different():
         await op.press("C")
         await op.comes("one cluster is known")
         assert op.told[-1].startswith("one cluster"), "no name before it"
-        assert list(op.app.opened) == [A] and "│" not in op.screen().split("\n")[0]
+        assert list(op.app.sessions) == [A] and "│" not in op.screen().split("\n")[0]
         await op.command("cluster rotterdam")
         op.sees(f"no cluster rotterdam is configured; there are: {A}")
 
@@ -312,7 +316,7 @@ def test_while_another_is_shown_only_what_rings_is_read():
     try:
         assert all(read[kind].acquire(timeout=30) for kind in ("nodes", "alerts"))
         assert not read["jobs"].acquire(timeout=0.1) and not read["power"].acquire(timeout=0.01)
-        poller.poke(["x.jobs"])
+        poller.refresh_now(["x.jobs"])
         assert read["jobs"].acquire(timeout=30), "what was sent is looked for all the same"
         assert not read["jobs"].acquire(timeout=0.1)
         poller.watch(WATCHED | {"power"})
@@ -341,16 +345,16 @@ def cluster(**sources: Source) -> Cluster:
 
 def test_what_is_unknown_or_old_elsewhere_is_never_quiet():
     fresh = source("alerts.alerts", read_mono=100.0)
-    assert chip_of(standing(cluster(alerts=fresh), 110.0, shown=False)) == (f"{B} 1 critical", "bad")
-    old = standing(cluster(alerts=fresh), 300.0, shown=False)
+    assert chip_of(summarise(cluster(alerts=fresh), 110.0, shown=False)) == (f"{B} 1 critical", "bad")
+    old = summarise(cluster(alerts=fresh), 300.0, shown=False)
     assert old.critical is None and chip_of(old) == (f"{B} alerts stale 3m", "chip-stale")
-    late = standing(cluster(alerts=fresh), 150.0, shown=False)
+    late = summarise(cluster(alerts=fresh), 150.0, shown=False)
     assert late.critical == 1, "read seldom on purpose is not old"
-    none = standing(cluster(slurm=source("slurm.nodes", read_mono=100.0)), 110.0, shown=False)
+    none = summarise(cluster(slurm=source("slurm.nodes", read_mono=100.0)), 110.0, shown=False)
     assert none.critical is None and chip_of(none) is None
-    assert chip_of(Standing(name=B)) == (f"{B} …", "chip-stale")
-    assert chip_of(Standing(name=B, why="no such file")) == (f"{B} not open", "chip-stale")
-    assert chip_of(Standing(name=B, why="closed")) is None
+    assert chip_of(ClusterSummary(name=B)) == (f"{B} …", "chip-stale")
+    assert chip_of(ClusterSummary(name=B, why="no such file")) == (f"{B} not open", "chip-stale")
+    assert chip_of(ClusterSummary(name=B, why="closed")) is None
 
 
 def test_conf_stands_in_every_change_and_in_the_environment_of_every_read(tmp_path, monkeypatch):

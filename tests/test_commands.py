@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.actions.registry import ACTIONS, BY_ID
-from console.config.commands import SCREENS, Command, CommandError, completer, helps, parse
+from console.config.commands import SCREENS, Command, CommandError, command_help, completer, parse
 from tests.make import cluster, job, node
 
 HERE = cluster(
@@ -136,7 +136,7 @@ def test_what_is_offered_goes_on_with_what_is_typed(text):
 
 
 def test_every_command_is_explained():
-    told = dict(helps())
+    told = dict(command_help())
     assert all(any(word in keys for keys in told) for word in [*SCREENS, "node", "quit"])
     for one in ACTIONS:
         said = " VALUE" * (one.value is not None) + " REASON" * one.needs_reason

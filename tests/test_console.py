@@ -261,7 +261,7 @@ async def test_a_dead_controller_dims_the_facts_and_says_so():
 
         op.app.poller._collectors["slurm.nodes"].collect = dead
         await op.press("2")
-        op.app.poller.poke(["slurm.nodes"])
+        op.app.poller.refresh_now(["slurm.nodes"])
         await op.comes("slurm refused")
         await op.until(lambda: op.list.table.dimmed, "the old facts are dim")
         assert len(op.list.table.keys) == 64

@@ -84,7 +84,7 @@ def grown(*waits, every=60.0):
         mono = 100.0 + every * at
         source = msgspec.structs.replace(now.sources["slurm.diag"], read_mono=mono)
         now = msgspec.structs.replace(now, sources={**now.sources, "slurm.diag": source}, dbd_queues=before.dbd_queues)
-        before = controller_cost.told(before, now)
+        before = controller_cost.with_cost(before, now)
     return before
 
 
@@ -114,7 +114,7 @@ def test_how_it_grew_is_told_and_nothing_of_it_once_it_is_old():
 
 def test_a_reading_of_something_else_says_nothing_of_the_queue():
     before = grown(120, 180)
-    assert controller_cost.told(before, before) is before
+    assert controller_cost.with_cost(before, before) is before
 
 
 def test_a_controller_that_strains_is_one_line():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.model import Cluster, Cost, Diag, Source
-from console.ingest.controller_cost import MOST, between, strain, told
+from console.ingest.controller_cost import MOST, between, strain, with_cost
 from console.tables.overview_figures import controller_words
 
 
@@ -80,13 +80,13 @@ def cluster(one: Diag | None, mono: float | None) -> Cluster:
 
 def test_the_cost_is_told_once_a_reading_of_sdiag():
     first, second = cluster(diag(), 10.0), cluster(diag(112, 17_000), 70.0)
-    assert told(cluster(None, None), first) is first
-    assert told(Cluster(name="lab"), second) is second
-    found = told(first, second)
+    assert with_cost(cluster(None, None), first) is first
+    assert with_cost(Cluster(name="lab"), second) is second
+    found = with_cost(first, second)
     assert found.cost == Cost(user="ops", calls_min=12.0, ms_min=12.0)
     later = msgspec.structs.replace(found, at=9.0)
-    assert told(found, later).cost is found.cost, "a reading of another source leaves it"
-    assert told(found, cluster(diag(1, 1, since=99), 130.0)).cost is None, "counters that began anew"
+    assert with_cost(found, later).cost is found.cost, "a reading of another source leaves it"
+    assert with_cost(found, cluster(diag(1, 1, since=99), 130.0)).cost is None, "counters that began anew"
 
 
 def test_the_overview_says_what_it_costs_and_that_it_holds_back():

@@ -86,7 +86,7 @@ class Pretty(Exception):
     "make", [raised, chained, grouped, noted, deep, lambda: raised(Pretty), lambda: raised(OSError, 28, FACT, FACT)]
 )
 def test_a_report_says_where_and_no_value(state, make):
-    told = crash.told([make()], "the console")
+    told = crash.crash_message([make()], "the console")
     (path,) = state.iterdir()
     text = path.read_text()
     for shown in (text, told):
@@ -113,7 +113,7 @@ def test_of_a_flood_of_errors_the_first_are_told():
 
 
 def test_reports_are_private_and_the_newest_ten_are_kept(state):
-    kept = [Path(crash.keep(f"{number}\n")) for number in range(14)]
+    kept = [Path(crash.write_report(f"{number}\n")) for number in range(14)]
     assert {path.stat().st_mode & 0o777 for path in state.iterdir()} == {0o600}
     assert state.stat().st_mode & 0o777 == 0o700
     assert sorted(int(path.read_text()) for path in state.iterdir())[-1] == 13
@@ -123,24 +123,24 @@ def test_reports_are_private_and_the_newest_ten_are_kept(state):
 @fault("files", "a home that hangs beneath the crash report", "the message comes after the deadline, and says so")
 def test_a_home_that_hangs_costs_the_deadline(monkeypatch):
     hung = threading.Event()
-    monkeypatch.setattr(crash, "keep", lambda text: str(hung.wait(60)))
+    monkeypatch.setattr(crash, "write_report", lambda text: str(hung.wait(60)))
     monkeypatch.setattr(crash, "DEADLINE_S", 0.05)
     began = time.monotonic()
-    told = crash.told([raised()], "the console")
+    told = crash.crash_message([raised()], "the console")
     hung.set()
     assert time.monotonic() - began < 20 and "the file system did not answer" in told and "wacht crash report" in told
 
 
 def test_the_message_says_what_the_journal_holds(tmp_path):
     path = tmp_path / "lab.jsonl"
-    assert "nothing was sent to the machine" in crash.told([raised()], "the console", path, wrote=False)
+    assert "nothing was sent to the machine" in crash.crash_message([raised()], "the console", path, wrote=False)
     book = Journal(path, "lab", ManualClock(), witness=None)
     about = {"action": "drain", "kind": "node", "targets": ["gpu0001"]}
-    assert "syslog has" in crash.told([raised()], "the console", path, wrote=True)
+    assert "syslog has" in crash.crash_message([raised()], "the console", path, wrote=True)
     book.write("intent", id="first", **about)
     book.write("result", id="first", outcome={}, **about)
     book.write("intent", id="second", **about)
-    told = crash.told([raised()], "the console", path, wrote=True)
+    told = crash.crash_message([raised()], "the console", path, wrote=True)
     assert "2 actions" in told and "without a result: second" in told and "gpu0001" not in told
 
 

@@ -60,7 +60,7 @@ def test_what_takes_what_back():
     assert oncall.undo() in TEXT, "write it: console.pages.oncall.undo()"
     gone = "cancel, requeue, requeuehold, down and reboot"
     keyed = {one.id for one in ACTIONS if one.key}
-    assert f"{gone} have no undo" in TEXT and set(re.split(", | and ", gone)) == set(undo.NEAREST) & keyed
+    assert f"{gone} have no undo" in TEXT and set(re.split(", | and ", gone)) == set(undo.IRREVERSIBLE) & keyed
 
 
 def test_every_pre_flight_is_told():

@@ -203,7 +203,7 @@ def test_an_alertmanager_whose_peers_do_not_meet(alertmanager):
 
 
 def test_what_hangs_is_told_and_waited_for_no_longer(prometheus, alertmanager, commands, monkeypatch):
-    monkeypatch.setattr(source_checks, "PATIENCE_S", 0.4)
+    monkeypatch.setattr(source_checks, "TIMEOUT_S", 0.4)
     monkeypatch.setattr(run, "WITHIN_S", 2.5)
     prometheus.odd["*"] = alertmanager.odd["*"] = prom.hang
     commands.script("squeue", "exec sleep 60")
@@ -263,8 +263,8 @@ def test_a_dead_controller_over_pyslurm_is_named_as_such(monkeypatch):
     chosen = {name: SlurmSettings(transport=name, fallback=more)
               for name, more in (("native", ()), ("cli", ("native",)))}  # fmt: skip
     for settings in chosen.values():
-        assert 10.0 < source_checks.hurried(site(settings)).slurm.deadline_s < run.WITHIN_S
-    assert source_checks.hurried(site(SlurmSettings())).slurm.deadline_s == source_checks.PATIENCE_S
+        assert 10.0 < source_checks.with_short_timeouts(site(settings)).slurm.deadline_s < run.WITHIN_S
+    assert source_checks.with_short_timeouts(site(SlurmSettings())).slurm.deadline_s == source_checks.TIMEOUT_S
     asked = []
 
     def read(client, question):

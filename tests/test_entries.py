@@ -9,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.gate.outcome import journal_row
-from console.journal.entries import join, line_text, named, outcome_of, readable, told_orphans, was, words
-from console.journal.undo import Undo, undo_of, undone, undos
+from console.journal.entries import (
+    join,
+    line_text,
+    orphans_text,
+    outcome_of,
+    outcome_text,
+    row_before,
+    targets_text,
+    valid_targets,
+)
+from console.journal.undo import Undo, undo_of, undone_by, undos_by_plan
 from console.tables.journal_columns import JOURNAL, JournalCtx, commands, detail
 from tests import make
 from tests.deeds import NOW, Book, alert, drained, silence, waiting
@@ -44,7 +53,7 @@ def test_each_target_is_held_against_what_was_meant_for_it():
 def test_what_the_gate_notes_is_read_as_the_row_it_was(row):
     action = {"n1": "resume", "1": "hold", "f1": "take", "s1": "lift"}[getattr(row, "id", None) or row.name]
     (entry,) = Book().act("a", action, [row]).entries.values()
-    again = was(entry, entry.targets[0])
+    again = row_before(entry, entry.targets[0])
     assert journal_row(again) == journal_row(row)
 
 
@@ -59,29 +68,33 @@ def test_only_names_are_read_back():
     (one,) = join(
         [{"event": "intent", "id": "a", "kind": "node", "targets": ["n1", "-M evil", "ALL;x", "", "n[1-9]"]}]
     ).values()
-    assert readable(one) == ("n1",)
+    assert valid_targets(one) == ("n1",)
     (one,) = join([{"event": "intent", "id": "a", "kind": "job", "targets": ["1", "1_2", "1+0", "-u", "1;2"]}]).values()
-    assert readable(one) == ("1", "1_2", "1+0")
+    assert valid_targets(one) == ("1", "1_2", "1+0")
     (one,) = join([{"event": "intent", "id": "a", "kind": "x", "targets": ["1"]}]).values()
-    assert readable(one) == ()
+    assert valid_targets(one) == ()
 
 
 def test_orphans_are_told_in_one_breath():
     book = Book()
-    assert told_orphans([]) == ""
+    assert orphans_text([]) == ""
     for number in range(5):
         book.act(f"p{number}", "drain", [make.node(f"n{number}")], None)
-    told = told_orphans(list(book.entries.values()))
+    told = orphans_text(list(book.entries.values()))
     assert told.startswith("5 actions have no result: drain n2 by jdv at 20") and "and 2 more" in told
 
 
 def test_words_for_what_came_of_it():
     book = Book().act("a", "drain", [make.node(f"n{n}") for n in range(4)], ["done", "done", "unknown", "dropped"])
     book.act("b", "hold", [waiting("1"), waiting("2")], "failed").act("c", "drain", [make.node("n1")], None)
-    assert [words(one) for one in book.entries.values()] == ["2 done, 1 unknown, 1 dropped", "2 refused", "no result"]
-    assert named(book.entries["a"]) == "n[0-3]" and named(book.entries["b"]) == "1,2"
+    assert [outcome_text(one) for one in book.entries.values()] == [
+        "2 done, 1 unknown, 1 dropped",
+        "2 refused",
+        "no result",
+    ]
+    assert targets_text(book.entries["a"]) == "n[0-3]" and targets_text(book.entries["b"]) == "1,2"
     silent = Book().act("a", "take", [alert("f1", "n1"), alert("f2", "n2")]).entries["a"]
-    assert named(silent) == "NodeDown n[1-2]"
+    assert targets_text(silent) == "NodeDown n[1-2]"
 
 
 values = st.recursive(
@@ -112,13 +125,13 @@ def test_no_record_whatever_breaks_it(records):
     ctx = JournalCtx(NOW)
     for entry in entries.values():
         assert isinstance(undo_of(entry, entries, cluster, NOW), Undo | str)
-        assert named(entry) is not None and words(entry)
+        assert targets_text(entry) is not None and outcome_text(entry)
         outcome_of(entry, cluster.nodes)
-        assert detail(entry, ctx, 40, undone(entry, undos(entries)), entry) and commands(entry) is not None
+        assert detail(entry, ctx, 40, undone_by(entry, undos_by_plan(entries)), entry) and commands(entry) is not None
         assert all(column.cell(entry, ctx) is not None for column in JOURNAL)
     for record in records:
         assert line_text(record)
-    told_orphans(list(entries.values()))
+    orphans_text(list(entries.values()))
 
 
 def test_a_text_of_the_journal_cannot_steer_a_terminal():

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from collectors.model import Cluster, Job, Load, Node, Power, Totals
 from console.app import export_dialog
-from console.clusters.cluster_summary import Standing
+from console.clusters.cluster_summary import ClusterSummary
 from console.config.commands import CommandError, completer, parse
 from console.export import output_file
 from console.export.export_fields import TABLES, fields_of
@@ -372,6 +372,6 @@ def test_the_power_of_a_cluster_is_what_its_power_screen_says():
     """Of nodes that are silent only the PDUs tell; where nothing but the nodes does it is their sum."""
     told = Cluster(name="b", totals=Totals(power_w=1.6e6), power=Power(source="PDU", site_w=1.66e6))
     for one, watts, text in ((told, 1.66e6, "1.66 MW"), (replace(told, power=None), 1.6e6, "1.60 MW")):
-        row = ClusterRow(standing=Standing(name="b", cluster=one))
+        row = ClusterRow(standing=ClusterSummary(name="b", cluster=one))
         assert next(column for column in CLUSTERS if column.key == "power").cell(row, None) == text
         assert next(field for field in fields_of(CLUSTERS)[1] if field.name == "power_w").value(row, None) == watts

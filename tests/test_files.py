@@ -222,7 +222,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     ),
     "log": line_in_log,
     "cache": shelf_put,
-    "crash report": lambda folder: crash.keep("text\n"),
+    "crash report": lambda folder: crash.write_report("text\n"),
 }
 
 
@@ -252,7 +252,7 @@ def test_a_planted_link_is_not_followed(tmp_path, writer):
     (folder / name).symlink_to(victim)
     if writer == "log":
         WRITERS[writer](tmp_path)
-        assert "symbolic link" in log.untold()
+        assert "symbolic link" in log.unreported_fault()
     else:
         with pytest.raises(JournalFault, match="symbolic link"):
             WRITERS[writer](tmp_path)
@@ -367,10 +367,10 @@ def test_the_log_on_a_bad_disk(bad_disk):
        "the message says why there is no report, and holds it itself")  # fmt: skip
 def test_the_crash_report_on_a_bad_disk(bad_disk):
     _, mend, says = bad_disk
-    told = crash.told([KeyError("gpu0001")], "the console")
+    told = crash.crash_message([KeyError("gpu0001")], "the console")
     assert f"not written: {says}" in told and "wacht crash report" in told and "gpu0001" not in told
     mend()
-    assert "not written" not in crash.told([KeyError("gpu0001")], "the console")
+    assert "not written" not in crash.crash_message([KeyError("gpu0001")], "the console")
 
 
 def test_a_configuration_on_a_bad_disk_is_read(bad_disk, tmp_path):

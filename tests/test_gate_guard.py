@@ -224,7 +224,7 @@ def test_rights_are_known_before_the_key(world):
 
 def test_alerts_are_taken_with_a_name_and_lifted_again(tmp_path, monkeypatch):
     monkeypatch.setenv("SUDO_USER", "jdv")
-    monkeypatch.setattr("console.gate.gate.person", lambda: "jdv")
+    monkeypatch.setattr("console.gate.gate.login_name", lambda: "jdv")
     world = World(tmp_path, alerts=[alert(f"f{at}", node=f"gpu000{at}") for at in range(1, 4)])
     gate = world.gate()
     plan = planned(gate, "take", "f1", "f2", reason=None, cluster=world.cluster())

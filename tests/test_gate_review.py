@@ -15,7 +15,7 @@ from console.actions.verification import Settled, is_done
 from console.app.dialogs import ConfirmDialog
 from console.app.messages import ClusterChanged
 from console.app.progress import ProgressDialog
-from console.cli.act import named
+from console.cli.act import resolved_targets
 from console.gate import preflight_reads
 from console.gate.outcome import Progress, SendResult
 from console.journal.chain import JournalFault
@@ -166,11 +166,11 @@ def test_however_long_a_reason_is_the_old_one_is_kept(tmp_path):
 def test_a_rack_is_typed_and_explicit_names_are_what_it_means(tmp_path):
     world = crowd(tmp_path, 4)
     cluster = world.cluster(racks={"R07": ("gpu0001", "gpu0002"), "R08": ("gpu0003",)})
-    assert named(cluster, "drain", ["@rack:R07"]) == ("gpu0001", "gpu0002")
-    assert named(cluster, "drain", ["@rack:R[07-08]", "gpu0001"]) == ("gpu0001", "gpu0002", "gpu0003")
+    assert resolved_targets(cluster, "drain", ["@rack:R07"]) == ("gpu0001", "gpu0002")
+    assert resolved_targets(cluster, "drain", ["@rack:R[07-08]", "gpu0001"]) == ("gpu0001", "gpu0002", "gpu0003")
     for wrong in ("@rack:R09", "@rack:", "@all", "@*", "@partition:gpu"):
         with pytest.raises(ValueError, match=r"is known|names no rack|groups \(@\)"):
-            named(cluster, "drain", [wrong])
+            resolved_targets(cluster, "drain", [wrong])
 
 
 def test_a_resume_that_calls_a_reboot_off_is_seen_only_once_it_is_off():
@@ -383,7 +383,7 @@ async def test_many_targets_with_one_end_are_told_of_once():
         ends = [
             Settled(plan="p", action="drain", target=name, state="unknown", why="not seen after 60 s") for name in names
         ]
-        op.app._settled(op.app.here, op.cluster, ends)
+        op.app._settled(op.app.session, op.cluster, ends)
         await op.pilot.pause()
         assert len(op.app._notifications) == before + 1
 

@@ -31,7 +31,7 @@ def held(by="jdv", ends=THEN + DURATION_S, text="incident R01: cooling nodes n[1
 
 def declared(tmp_path, monkeypatch):
     """A world in which R01 was declared from here; and its gate."""
-    monkeypatch.setattr("console.actions.incident.person", lambda: "jdv")
+    monkeypatch.setattr("console.actions.incident.login_name", lambda: "jdv")
     world = World(tmp_path, [node(f"n{at}") for at in range(1, 9)])
     world.do = lambda change, name: None
     gate = world.gate()
@@ -71,7 +71,7 @@ def test_an_incident_of_the_same_name_that_somebody_else_declares_later_eases_no
 
 
 def test_an_incident_that_was_never_made_eases_nothing_when_somebody_else_makes_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("console.actions.incident.person", lambda: "jdv")
+    monkeypatch.setattr("console.actions.incident.login_name", lambda: "jdv")
     world = World(tmp_path, [node(f"n{at}") for at in range(1, 9)])
     world.explodes = True
     gate = world.gate()

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from collectors.model import Cluster, Job, Node, Partition, Reservation, Silence
-from console.journal.reader import JournalReader
-from console.journal.reminders import left_behind, unknown
-from console.journal.shifts import last_shift, noted
+from console.journal.reader import JournalSnapshot
+from console.journal.reminders import reminders, unread_kinds
+from console.journal.shifts import last_shift, shift_line
 from tests.deeds import NOW
 from tests.deeds import Book as Deeds
 from tests.operator import console
@@ -24,8 +24,8 @@ def cluster(**rows):
 
 
 def left(facts, deeds=None):
-    book = JournalReader.of((deeds or Deeds()).entries)
-    return [(one.kind, one.text) for one in left_behind(facts, book, NOW)]
+    book = JournalSnapshot.of((deeds or Deeds()).entries)
+    return [(one.kind, one.text) for one in reminders(facts, book, NOW)]
 
 
 def test_a_partition_that_is_down_is_told_with_who_did_it():
@@ -50,7 +50,7 @@ def test_a_reservation_in_which_nothing_runs_for_a_day(age, job, told):
 def test_without_a_queue_nobody_can_say_that_a_reservation_is_idle():
     one = Reservation(name="maint", state="ACTIVE", nodes="gpu0001", starts=NOW - 9 * DAY)
     facts = msgspec.structs.replace(cluster(reservations=[one]), known=KNOWN - {"jobs"})
-    assert left(facts) == [] and unknown(facts) == ("jobs",)
+    assert left(facts) == [] and unread_kinds(facts) == ("jobs",)
 
 
 def test_jobs_held_by_others_than_their_owner():
@@ -84,11 +84,11 @@ def test_nodes_drained_for_days_without_a_ticket():
 
 
 def test_the_last_shift_ended_where_nobody_was_there_for_hours():
-    lines = [noted("x", NOW - at) for at in (30 * HOUR, 21 * HOUR, 20 * HOUR, HOUR, 60)]
+    lines = [shift_line("x", NOW - at) for at in (30 * HOUR, 21 * HOUR, 20 * HOUR, HOUR, 60)]
     assert last_shift(lines, "x", NOW) == NOW - 20 * HOUR
     assert last_shift(lines[-2:], "x", NOW) is None  # this one is all there is
-    assert last_shift([noted("x", NOW - 9 * DAY)], "x", NOW) is None
-    assert last_shift([noted("y", NOW - 9 * HOUR), "x never", "x 99999999999999", ""], "x", NOW) is None
+    assert last_shift([shift_line("x", NOW - 9 * DAY)], "x", NOW) is None
+    assert last_shift([shift_line("y", NOW - 9 * HOUR), "x never", "x 99999999999999", ""], "x", NOW) is None
 
 
 async def test_the_screen_tells_what_was_left_and_opens_it():
@@ -102,7 +102,7 @@ async def with_a_partition_down(op):
     """The hand-over of a machine on which somebody has left a partition DOWN: the pane that tells of it."""
     section = op.machine.site.sections["gpu"]
     section.row = msgspec.structs.replace(section.row, state="DOWN")
-    op.app.poller.poke()
+    op.app.poller.refresh_now()
     await op.until(lambda: op.cluster.partitions["gpu"].state == "DOWN", "the reading")
     await op.press("B")
     await op.comes("gpu is DOWN")

@@ -16,15 +16,15 @@ from textual import events
 from console.filters import completion
 from console.filters.language import compile_filter
 from console.runtime.errors import FilterError
-from console.runtime.state_files import LONGEST, Kept, KeptFault, newest
+from console.runtime.state_files import LONGEST, StateFile, StateFileFault, newest
 from tests.make import cluster, job, node
 from tests.operator import Operator, console
 from widgets.prompt import LONGEST as LINE
 from widgets.prompt import History
 
 
-def kept(folder: Path, most: int = 500) -> Kept:
-    return Kept(folder / "state" / "history", most, newest(most))
+def kept(folder: Path, most: int = 500) -> StateFile:
+    return StateFile(folder / "state" / "history", most, newest(most))
 
 
 def test_it_is_ours_alone_and_in_order(tmp_path):
@@ -89,7 +89,7 @@ def test_what_is_not_ours_is_told_of(tmp_path, what):
     else:
         one.path.touch()
         one.path.parent.chmod(0o777)
-    with pytest.raises(KeptFault, match=str(one.path)):
+    with pytest.raises(StateFileFault, match=str(one.path)):
         one.add(":nodes")
     assert not (tmp_path / "elsewhere").exists()
 

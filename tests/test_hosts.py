@@ -429,6 +429,6 @@ def test_doctor_says_which_hosts_slurm_knows(hosts, slurm, marks, words):
             assert marks == ["bad"]
         group = FindingGroup("Sources")
         for one in source.host_mappings():
-            checked.told(group, source.name, one)
+            checked.add_findings(group, source.name, one)
         assert [one.mark for one in group.found] == marks
         assert any(words in one.said for one in group.found)

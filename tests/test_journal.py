@@ -27,7 +27,7 @@ from console.journal.writer import (  # fmt: skip
     Journal,
     JournalFault,
     Verdict,
-    alive,
+    may_still_end,
     orphans,
     read,
     show,
@@ -323,21 +323,21 @@ def test_an_intent_of_a_dead_process_is_an_orphan(path):
 def test_a_process_is_known_by_more_than_its_number(path):
     _one_intent(path)
     (one,) = unfinished(path)
-    assert one.pid == os.getpid() and alive(one, now=one.at)
-    assert not alive(msgspec.structs.replace(one, began=one.began - 1), now=one.at)
-    assert not alive(msgspec.structs.replace(one, began=None), now=one.at)
-    assert not alive(msgspec.structs.replace(one, pid=1 << 30), now=one.at)
+    assert one.pid == os.getpid() and may_still_end(one, now=one.at)
+    assert not may_still_end(msgspec.structs.replace(one, began=one.began - 1), now=one.at)
+    assert not may_still_end(msgspec.structs.replace(one, began=None), now=one.at)
+    assert not may_still_end(msgspec.structs.replace(one, pid=1 << 30), now=one.at)
 
 
 def test_what_another_host_sends_has_ten_minutes(path):
     _one_intent(path)
     one = msgspec.structs.replace(unfinished(path)[0], host="elsewhere", pid=1)
-    assert alive(one, now=one.at + 599) and not alive(one, now=one.at + 601)
+    assert may_still_end(one, now=one.at + 599) and not may_still_end(one, now=one.at + 601)
     # A wave was read back meanwhile; several commands may have been paused in between for hours.
     late = msgspec.structs.replace(one, proven_at=one.at + 500)
-    assert alive(late, now=one.at + 1099) and not alive(late, now=one.at + 1101)
+    assert may_still_end(late, now=one.at + 1099) and not may_still_end(late, now=one.at + 1101)
     many = msgspec.structs.replace(one, argv=(("a",), ("b",)))
-    assert alive(many, now=one.at + 86_399) and not alive(many, now=one.at + 86_401)
+    assert may_still_end(many, now=one.at + 86_399) and not may_still_end(many, now=one.at + 86_401)
 
 
 # -- told -------------------------------------------------------------------------------------------------------------

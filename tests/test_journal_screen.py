@@ -104,14 +104,14 @@ async def test_lines_of_another_console_come_by_themselves_and_only_they_are_rea
     act(path, "a1")
     async with console() as op:
         screen = await journal(op)
-        first = screen.book.entries["a1"]
+        first = screen.journal.entries["a1"]
         act(path, "a2", "undrain", reason=None, undoes="a1", targets=NODES[:1])
         await look(op, screen)
         op.sees("undrain", "chain whole (4 lines)", "3 done (1 undone)")
-        assert screen.book.entries["a1"] is first
-        book = screen.book
+        assert screen.journal.entries["a1"] is first
+        before = screen.journal
         await look(op, screen)
-        assert screen.book is book
+        assert screen.journal is before
 
 
 async def test_a_changed_line_is_loud(path):
@@ -288,7 +288,7 @@ async def test_a_drain_is_undone_from_here_and_once(path):
 
 async def test_the_key_never_undoes_another_persons_last_action(path, monkeypatch):
     act(path, "a1")
-    monkeypatch.setattr("console.app.undoing.person", lambda: "nobody-here")
+    monkeypatch.setattr("console.app.undoing.login_name", lambda: "nobody-here")
     async with console((160, 50)) as op:
         await op.press("Z")
         await op.comes("there is nothing of yours to undo")
@@ -316,8 +316,8 @@ async def test_leaving_and_coming_back_reads_on(path):
 def test_of_a_long_journal_only_what_is_new_is_read_again(path):
     act(path, "a0")
     reader = JournalFollower(path)
-    book = reader.read(0.0)
-    assert reader.read(0.0) is book
+    journal = reader.read(0.0)
+    assert reader.read(0.0) is journal
     lines = path.read_bytes()
     path.write_bytes(lines * 20_000)
     reader = JournalFollower(path)

@@ -101,12 +101,12 @@ async def test_what_a_thread_judged_too_late_is_not_shown(judge: Judge) -> None:
     clock = ManualClock()
     async with console(clock=clock) as op:
         over = await _being_judged(op, judge, clock)
-        left = op.app.left = type(op.app.left)()  # the journal was read meanwhile
+        left = op.app.leftovers = type(op.app.leftovers)()  # the journal was read meanwhile
         clock.advance(10.0)
         over.tick(over.ctx())
-        await op.until(lambda: over._made[0].by.left is left, "it was judged by that")
+        await op.until(lambda: over._made[0].by.leftovers is left, "it was judged by that")
         await _let_go(op, judge)
-        assert over._made[0].by.left is left and over._made[0].now == over.ctx().now
+        assert over._made[0].by.leftovers is left and over._made[0].now == over.ctx().now
 
 
 async def test_a_clock_of_another_time_is_never_mixed_in(judge: Judge) -> None:
@@ -237,7 +237,7 @@ async def test_what_was_judged_long_ago_is_not_shown(every: All) -> None:
 
 async def test_what_is_closed_while_it_is_judged_leaves_nothing(every: All) -> None:
     await every.held()
-    threads = set(every.op.app.opened[B].poller._threads)
+    threads = set(every.op.app.sessions[B].poller._threads)
     await every.op.command(f"close {B}")
     await every.op.until(lambda: not any(one.is_alive() for one in threads), "its threads end")
     await every.op.until(lambda: not [one for one in every.op.app.workers if one.group == "cluster"], "it has stopped")
@@ -253,10 +253,10 @@ async def test_the_present_is_judged_by_the_present_while_the_past_is_shown(ever
         app.clock.advance(20.0)
         await op.look_again()
     await every.judged()
-    clock, resumed, left = app.clock, app.here.resumed, app.here.left
+    clock, resumed, left = app.clock, app.session.resumed, app.session.leftovers
     await op.press("T")
     await op.until(lambda: app.looks_back and "paused" in op.screen(), "the past")
-    assert app.here.left is not left and app.clock is not clock
+    assert app.session.leftovers is not left and app.clock is not clock
     await op.until(lambda: app._last_tick > 0, "the tick of its own that the past begins with")
     for _ in range(2):
         clock.advance(60.0)

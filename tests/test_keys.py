@@ -13,7 +13,7 @@ from textual.keys import _character_to_key
 from console.actions.registry import ACTIONS, NAVIGATION
 from console.app.dialogs import ConfirmDialog
 from console.cli.main import cli
-from console.config.keymap import FIXED, MOVING, OWN, SETS, KeyLine, pressed, read_keys, shown, spelt
+from console.config.keymap import FIXED, MOVING, OWN, SETS, KeyLine, pressed, read_keys, shown, textual_key
 from console.config.settings import load
 from console.pages import oncall
 from console.screens.job import JobScreen
@@ -39,13 +39,13 @@ def test_every_name_is_once():
 @pytest.mark.parametrize("base", SETS)
 def test_a_set_gives_no_key_two_meanings_and_can_be_typed(base):
     keymap = read_keys(lines(base=base))
-    assert keymap.told == () and keymap.base == base
+    assert keymap.messages == () and keymap.base == base
     owners: dict[str, str] = {}
     for name, keys in keymap.keys.items():
         assert keys or not OWN[name], f"{name} has no key"
         for key in keys:
             assert owners.setdefault(key, name) == name, f"{key} is {owners[key]} and {name}"
-            assert key in FIXED or spelt(shown(key)) == key
+            assert key in FIXED or textual_key(shown(key)) == key
             assert pressed(shown(key)) == key
             assert keymap.turn(key) in OWN[name]
 
@@ -64,13 +64,13 @@ def test_by_default_nothing_is_turned():
 
 def test_characters_are_named_as_textual_names_them():
     for code in range(33, 127):
-        assert spelt(chr(code)) == _character_to_key(chr(code))
-    assert spelt("é") == _character_to_key("é")
+        assert textual_key(chr(code)) == _character_to_key(chr(code))
+    assert textual_key("é") == _character_to_key("é")
 
 
 def test_a_single_key_takes_the_place_of_the_old_one():
     keymap = read_keys(lines(drain="ctrl+d", page_down=["ctrl+f", "+"], charts=""))
-    assert keymap.told == ()
+    assert keymap.messages == ()
     assert (keymap.turn("ctrl+d"), keymap.turn("d"), keymap.turn("ctrl+f"), keymap.turn("plus")) == (
         "d", "", "pagedown", "pagedown",
     )  # fmt: skip
@@ -81,7 +81,7 @@ def test_a_single_key_takes_the_place_of_the_old_one():
 
 def test_two_keys_may_change_places():
     keymap = read_keys(lines(drain="x", ssh="d"))
-    assert keymap.told == () and (keymap.turn("x"), keymap.turn("d")) == ("d", "x")
+    assert keymap.messages == () and (keymap.turn("x"), keymap.turn("d")) == ("d", "x")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_two_keys_may_change_places():
 )
 def test_what_cannot_be_is_told_with_its_line_and_left_out(named, why):
     keymap = read_keys(lines(**named))
-    (told,) = keymap.told
+    (told,) = keymap.messages
     last = list(named)[-1]
     assert told.startswith(f"own.toml:{len(named)}: keys.{last}: ") and why in told and "left out" in told
     good = {name: value for name, value in named.items() if name != last}
@@ -125,14 +125,14 @@ def test_what_cannot_be_is_told_with_its_line_and_left_out(named, why):
 
 def test_of_two_lines_the_later_is_left_out_and_the_rest_stands():
     keymap = read_keys(lines(ssh="f7", charts="f7", order="X"))
-    assert len(keymap.told) == 1 and "own.toml:2: keys.charts: F7 is ssh" in keymap.told[0]
+    assert len(keymap.messages) == 1 and "own.toml:2: keys.charts: F7 is ssh" in keymap.messages[0]
     assert (keymap.turn("f7"), keymap.turn("g"), keymap.turn("X")) == ("x", "g", "o")
 
 
 def test_a_line_that_falls_takes_nothing_from_its_owner():
     """`d` would be free, had drain moved; as it cannot, the line that wanted `d` cannot either."""
     keymap = read_keys(lines(drain="j", ssh="d"))
-    assert len(keymap.told) == 2 and keymap.keys == read_keys().keys
+    assert len(keymap.messages) == 2 and keymap.keys == read_keys().keys
 
 
 def test_the_files_come_one_over_the_other(tmp_path):
@@ -143,7 +143,7 @@ def test_the_files_come_one_over_the_other(tmp_path):
         path.chmod(0o600)
     keymap = read_keys(load(str(own), {}, site).keys)
     assert keymap.base == "k9s" and keymap.first("hold") == "Ctrl+X" and keymap.first("drain") == "c"
-    assert keymap.told == (f"{own}:3: keys.drain: D is down: give down another key as well; this line is left out",)
+    assert keymap.messages == (f"{own}:3: keys.drain: D is down: give down another key as well; this line is left out",)
 
 
 def test_wacht_keys_prints_those_in_force(tmp_path):
@@ -281,4 +281,4 @@ def test_the_examples_are_configurations(example, tmp_path):
     own.write_text(example)
     own.chmod(0o600)
     keymap = read_keys(load(str(own), {}, tmp_path / "none").keys)
-    assert keymap.told == () and keymap.base != "default"
+    assert keymap.messages == () and keymap.base != "default"

@@ -59,7 +59,7 @@ def test_a_line_says_when_how_bad_where_and_what(path):
         "WARNING slurm.nodes timeout: squeue did not answer",
         "ERROR wacht an error",
     ]
-    assert path.stat().st_mode & 0o777 == 0o600 and log.untold() == ""
+    assert path.stat().st_mode & 0o777 == 0o600 and log.unreported_fault() == ""
 
 
 @fault("hostile text", "line breaks, escapes and 5,000 characters in what a source says",
@@ -140,7 +140,7 @@ def test_of_a_line_that_fits_in_part_nothing_is_left(path, monkeypatch):
         patch.setattr(log.os, "write", fills_up)
         log.info("here", "x" * 100)
         log.end()
-    assert path.read_bytes() == b"" and "No space left" in log.untold()
+    assert path.read_bytes() == b"" and "No space left" in log.unreported_fault()
 
 
 @fault("files", "a file system that hangs beneath the log",
@@ -174,8 +174,8 @@ def test_a_log_that_cannot_be_written_says_so_once(tmp_path):
         for _ in range(3):
             log.info("wacht", "begins")
         log.end()
-        told = log.untold()
-        assert says in told and str(path) in told and "goes on" in told and log.untold() == ""
+        told = log.unreported_fault()
+        assert says in told and str(path) in told and "goes on" in told and log.unreported_fault() == ""
 
 
 # -- what is told ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from collectors.model import Budget
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import open_sources
-from console.ingest.pace import AFTER_ANOTHER, JITTER, LONGEST_S, Spent, jittered, spared_s, within_s
+from console.ingest.pace import AFTER_ANOTHER, JITTER, LONGEST_S, BudgetUse, jittered, spared_interval_s, within_s
 
 
 @pytest.mark.parametrize(
@@ -20,19 +20,23 @@ from console.ingest.pace import AFTER_ANOTHER, JITTER, LONGEST_S, Spent, jittere
      (12_000, 2.5, 30.0), (256, 2.5, 10.0), (100_000, 0.0, 10.0)],
 )  # fmt: skip
 def test_a_large_answer_is_asked_for_seldomer_up_to_three_times(rows, row_ms, expected):
-    assert spared_s(10.0, rows=rows, row_ms=row_ms) == pytest.approx(expected)
+    assert spared_interval_s(10.0, rows=rows, row_ms=row_ms) == pytest.approx(expected)
 
 
 def test_what_no_screen_shows_and_what_strains_wait_together_but_five_minutes_at_most():
-    assert spared_s(60.0, shown=False) == 300.0
-    assert spared_s(10.0, strain=2.5) == 25.0
-    assert spared_s(10.0, shown=False, strain=3.0, rows=20_000, row_ms=1.5) == LONGEST_S
-    assert spared_s(3600.0, shown=False, strain=6.0) == 3600.0, "a floor above five minutes stands, and grows no more"
+    assert spared_interval_s(60.0, shown=False) == 300.0
+    assert spared_interval_s(10.0, strain=2.5) == 25.0
+    assert spared_interval_s(10.0, shown=False, strain=3.0, rows=20_000, row_ms=1.5) == LONGEST_S
+    assert spared_interval_s(3600.0, shown=False, strain=6.0) == 3600.0, (
+        "a floor above five minutes stands, and grows no more"
+    )
 
 
 @given(st.floats(1, 3600), st.integers(0, 10**6), st.floats(0, 5), st.booleans(), st.floats(1, 6))
 def test_sparing_never_makes_a_source_quicker(floor, rows, row_ms, shown, strain):
-    assert floor <= spared_s(floor, rows=rows, row_ms=row_ms, shown=shown, strain=strain) <= max(floor, LONGEST_S)
+    assert (
+        floor <= spared_interval_s(floor, rows=rows, row_ms=row_ms, shown=shown, strain=strain) <= max(floor, LONGEST_S)
+    )
 
 
 def test_a_budget_in_calls_and_in_seconds():
@@ -43,7 +47,7 @@ def test_a_budget_in_calls_and_in_seconds():
 
 
 def test_what_a_minute_has_cost_is_counted_and_forgotten():
-    spent, budget = Spent(), Budget(calls=5, seconds=6)
+    spent, budget = BudgetUse(), Budget(calls=5, seconds=6)
     for mono, calls in ((0.0, 2), (10.0, 2), (20.0, 0)):
         spent.add(mono, calls, 1.0)
         assert spent.wait_s(mono, budget) == 0.0
@@ -60,7 +64,7 @@ def test_what_a_minute_has_cost_is_counted_and_forgotten():
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 9), st.floats(0, 4)), max_size=40), st.integers(1, 60))
 def test_no_minute_begins_a_reading_beyond_its_budget(readings, calls):
     """Whoever waits as long as told finds less than the budget spent in the minute before."""
-    spent, budget, now, begun = Spent(), Budget(calls=calls, seconds=6), 0.0, []
+    spent, budget, now, begun = BudgetUse(), Budget(calls=calls, seconds=6), 0.0, []
     for idle, cost, seconds in readings:
         now += idle
         now += spent.wait_s(now, budget)
@@ -88,7 +92,7 @@ def commands_a_minute(nodes: int, jobs: int) -> float:
     total = 0.0
     for source in open_sources("lab", SlurmSettings()):
         calls, many = CALLS.get(source.name, 1), rows.get(source.name, 0)
-        due = spared_s(source.floor_s, rows=many, row_ms=source.row_ms, shown=source.name not in seldom)
+        due = spared_interval_s(source.floor_s, rows=many, row_ms=source.row_ms, shown=source.name not in seldom)
         total += 60.0 * calls / max(due, within_s(source.budget, calls, 0.0))
     return total
 

@@ -69,9 +69,9 @@ def test_a_controller_that_strains_is_asked_seldomer_and_sdiag_tells_when_it_is_
     assert next_due(watched, nodes, facts("gpu1")) == 40.0
     for threads, expected in ((250, 100.0), (3, 40.0)):
         assert next_due(watched, gauge, Facts(diag=Diag(server_threads=threads))) == 60.0, "it is the gauge"
-        watched.poller.poke(["slurm.nodes"])
+        watched.poller.refresh_now(["slurm.nodes"])
         assert next_due(watched, nodes, facts("gpu1")) == expected
-        watched.poller.poke(["slurm.diag"])
+        watched.poller.refresh_now(["slurm.diag"])
 
 
 def test_pokes_beyond_the_budget_wait_for_it(watch, monkeypatch):
@@ -90,7 +90,7 @@ def test_pokes_beyond_the_budget_wait_for_it(watch, monkeypatch):
     told = []
     for _ in range(3):
         next_due(watched, held, facts("gpu1"))
-        watched.poller.poke()
+        watched.poller.refresh_now()
         told.append(waits.get(timeout=PATIENCE_S))
     assert told == [0.0, 60.0, 60.0]
 
@@ -128,7 +128,7 @@ def test_pokes_may_not_keep_the_controller_busy_but_one_may_see_that_it_is_mende
     monkeypatch.setattr(watched.poller._stopping, "wait", waits.put)
     watched.poller.start()
     held.is_asked()
-    watched.poller.poke()
+    watched.poller.refresh_now()
     held.answers(answer)
     assert waits.get(timeout=PATIENCE_S) == expected
 
@@ -150,13 +150,13 @@ def test_a_poke_wants_a_reading_that_was_begun_after_it(watch):
     watched.poller.start()
     next_due(watched, held, facts("gpu1"))
     clock.advance(7)
-    watched.poller.poke()
+    watched.poller.refresh_now()
     clock.advance(2)
     next_due(watched, held, facts("gpu1"))
     assert held.lent[0] == 60.0, "at the start one that is as old as the interval will do"
     assert held.lent[1] == 107.0
     held.lent.clear()
-    watched.poller.poke()
+    watched.poller.refresh_now()
     held.is_asked()
     held.answers(SourceFault("refused", "down"))
     watched.publishes()
@@ -179,4 +179,4 @@ def test_who_took_anothers_reading_waits_longer_counted_from_its_age(watch, monk
         source = watched.publishes()[0].sources[held.name]
         assert (source.read_mono, source.took_s) == (93.0, 2.0), "the facts are as old as the other's question"
         assert waits.get(timeout=PATIENCE_S) == pytest.approx(expected)
-        watched.poller.poke()
+        watched.poller.refresh_now()

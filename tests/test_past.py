@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from collectors.clock import ManualClock
 from console.journal import writer
 from console.journal.entries import STATES
-from console.journal.past_actions import acts, drains, drains_text, of, resumed
+from console.journal.past_actions import drains, drains_text, on_target, past_actions, resumed
 from console.journal.writer import Journal
 from console.tables.inspection_lines import past_lines
 
@@ -38,13 +38,13 @@ def ended(plan, event="result", **states):
 def test_an_action_is_told_with_who_when_why_and_what_came_of_it():
     records = [intent("a", ["gpu0001", "gpu0002"], HOUR), ended("a", gpu0001="pending", gpu0002="failed"),
                ended("a", "verified", gpu0001="done")]  # fmt: skip
-    (one,) = of("gpu0001", records)
+    (one,) = on_target("gpu0001", records)
     assert (one.at, one.who, one.host, one.action, one.reason, one.state) == (
         NOW - HOUR, "jdv", "ops1", "drain", "XID 79", "done")  # fmt: skip
     assert one.before == "MIXED+PLANNED" and one.took_place
-    (two,) = of("gpu0002", records)
+    (two,) = on_target("gpu0002", records)
     assert (two.state, two.why, two.took_place) == ("failed", "w", False)
-    assert of("gpu0003", records) == []
+    assert on_target("gpu0003", records) == []
 
 
 def test_the_newest_comes_first_and_kinds_do_not_mix():
@@ -53,15 +53,15 @@ def test_the_newest_comes_first_and_kinds_do_not_mix():
         intent("b", ["gpu0001"], 2 * HOUR), ended("b", gpu0001="done"),
         intent("c", ["gpu0001"], HOUR, "resume", None), ended("c", gpu0001="done"),
     ]  # fmt: skip
-    assert [act.action for act in acts(records)] == ["resume", "drain", "requeue"]
-    assert [act.action for act in of("gpu0001", records, "node", limit=1)] == ["resume"]
-    assert [act.action for act in acts(records, "job")] == ["requeue"]
-    assert of("7", records, "node") == []
+    assert [act.action for act in past_actions(records)] == ["resume", "drain", "requeue"]
+    assert [act.action for act in on_target("gpu0001", records, "node", limit=1)] == ["resume"]
+    assert [act.action for act in past_actions(records, "job")] == ["requeue"]
+    assert on_target("7", records, "node") == []
     assert resumed(records) == {"gpu0001": NOW - HOUR}
 
 
 def test_an_intent_without_a_result_is_told_as_sent():
-    (one,) = of("gpu0001", [intent("a", ["gpu0001"], HOUR)])
+    (one,) = on_target("gpu0001", [intent("a", ["gpu0001"], HOUR)])
     assert one.state == "sent" and one.took_place
 
 
@@ -91,14 +91,14 @@ def test_every_action_on_a_node_is_told_and_what_was_done_to_its_alerts():
         intent("c", list(about), 2 * HOUR, "silence", "PDU work", "alert", seen=about), ended("c", f1="done"),
         intent("d", ["f3"], HOUR, "take", None, "alert", seen=about), ended("d", f3="done"),
     ]  # fmt: skip
-    told = [(act.action, act.about, act.state) for act in of("gpu0001", records, "node")]
+    told = [(act.action, act.about, act.state) for act in on_target("gpu0001", records, "node")]
     assert told == [("silence", "NodeDown", "done"), ("reboot", "", "unknown"), ("down", "", "done")]
-    lines = past_lines(of("gpu0001", records, "node"), drains("gpu0001", records, NOW), NOW)
+    lines = past_lines(on_target("gpu0001", records, "node"), drains("gpu0001", records, NOW), NOW)
     texts = ["".join(text for text, _ in one.spans) for one in lines]
     assert any('silence NodeDown by jdv "PDU work"  done' in text for text in texts)
     assert any('down by jdv "smoke"  done' in text for text in texts)
     # Nobody's own alerts are counted as theirs.
-    assert [act.action for act in acts(records, "node")] == ["reboot", "down"]
+    assert [act.action for act in past_actions(records, "node")] == ["reboot", "down"]
 
 
 def test_an_undo_is_told_on_both_sides():
@@ -106,9 +106,9 @@ def test_an_undo_is_told_on_both_sides():
         intent("a", ["gpu0001", "gpu0002"], 2 * HOUR), ended("a", gpu0001="done", gpu0002="done"),
         intent("b", ["gpu0001"], HOUR, "undrain", None, login="ann", undoes="a"), ended("b", gpu0001="done"),
     ]  # fmt: skip
-    undo, drain = of("gpu0001", records)
+    undo, drain = on_target("gpu0001", records)
     assert (undo.undoes, undo.undone_by, drain.undone_by) == (True, "", "ann")
-    assert of("gpu0002", records)[0].undone_by == ""
+    assert on_target("gpu0002", records)[0].undone_by == ""
     texts = ["".join(text for text, _ in one.spans) for one in past_lines([undo, drain], None, NOW)]
     assert "undrain by ann as an undo  done" in texts[0] and 'drain by jdv "XID 79"  done  undone by ann' in texts[1]
 
@@ -120,7 +120,7 @@ def test_the_journal_of_the_real_form_is_read(tmp_path):
     book.write("result", id="a", action="drain", kind="node", targets=("gpu0001",), sent=[],
                outcome={"gpu0001": {"state": "pending", "why": ""}})  # fmt: skip
     book.write("verified", id="a", action="drain", kind="node", outcome={"gpu0001": {"state": "done", "why": ""}})
-    (one,) = of("gpu0001", writer.read(path))
+    (one,) = on_target("gpu0001", writer.read(path))
     assert (one.at, one.state, one.reason, one.before) == (NOW, "done", "bad DIMM", None)
     assert one.who and drains("gpu0001", writer.read(path), NOW + 1) == {"memory": 1}
 
@@ -133,7 +133,7 @@ def test_a_spoiled_journal_breaks_nothing_and_cannot_steer_the_terminal():
         {"event": "result", "id": "a", "outcome": {"gpu0001": {"state": "blown up"}}},
         intent("b", "gpu0001", HOUR), intent("c", ["gpu0001", 3], HOUR, time="yesterday", login=None, seen=[]),
     ]  # fmt: skip
-    first, last = of("gpu0001", records)
+    first, last = on_target("gpu0001", records)
     assert first.state == "sent" and "\x1b" not in first.who + (first.reason or "")
     assert (last.at, last.who) == (None, "uid 1001")
     assert drains("gpu0001", records, NOW)
@@ -154,7 +154,7 @@ records = st.dictionaries(keys, values | st.sampled_from(["intent", "result", ["
 
 @given(st.lists(records, max_size=6))
 def test_no_record_whatever_breaks_it(found):
-    for act in acts(json.loads(json.dumps(found))):
+    for act in past_actions(json.loads(json.dumps(found))):
         assert act.state in {*STATES, "sent"}
     drains("gpu0001", found, NOW)
     resumed(found)

@@ -156,7 +156,7 @@ async def test_a_job_that_was_queued_again_says_what_ended_it_before():
 
 async def test_a_site_without_accounts_is_told_in_a_quiet_line(monkeypatch):
     async with console() as op:
-        op.app.here.ledger = Fails("missing", "this site keeps no job accounting: there is no slurmdbd")
+        op.app.session.ledger = Fails("missing", "this site keeps no job accounting: there is no slurmdbd")
         await op.command("node gpu0002")
         await op.comes("last jobs: this site keeps no job")
         op.sees_not("out of service:")
@@ -164,7 +164,7 @@ async def test_a_site_without_accounts_is_told_in_a_quiet_line(monkeypatch):
         await op.command("job 4711")
         await op.comes("why it ended: this site keeps no job")
         await op.press("escape")
-        op.app.here.ledger = Fails("timeout", "sacct gave no answer in 20 s", "is slurmdbd busy?")
+        op.app.session.ledger = Fails("timeout", "sacct gave no answer in 20 s", "is slurmdbd busy?")
         await op.command("node gpu0002")
         await op.comes("last jobs: sacct gave no answer")
 
@@ -181,7 +181,7 @@ class Uncounted:
 
 async def test_where_slurm_counts_no_gpus_the_charts_tell():
     async with console() as op:
-        op.app.here.ledger = Uncounted(op.app.here.ledger)
+        op.app.session.ledger = Uncounted(op.app.session.ledger)
         run = next(run for host in ("gpu0002", "gpu0003", "gpu0004") for run in ended_on(op, host) if run.gpus == 8)
         await op.command(f"job {run.id}")
         await op.comes(f"of all GPUs of {run.nodes}  (telemetry)")
@@ -220,7 +220,7 @@ def test_each_cluster_has_accounts_of_its_own():
     from console.session.site import demo
 
     try:
-        one = cluster_session.Opened(demo(SimSettings(nodes=4)), Config())
+        one = cluster_session.ClusterSession(demo(SimSettings(nodes=4)), Config())
         assert one.ledger.jobs_of_node("gpu0001", 0, 3) is not None
         assert running("demo", SimSettings(nodes=4)) is not None
     finally:

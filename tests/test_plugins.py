@@ -16,7 +16,7 @@ from collectors.template import Template, calls, template_fault
 from console.actions.registry import ACTIONS, BY_ID
 from console.app import app
 from console.config import plugins
-from console.config.plugins import Guarded, OwnColumn
+from console.config.plugins import CheckedCollector, OwnColumn
 from console.tables.plugin_columns import placed
 from tests.make import change_of, node
 from tests.operator import console
@@ -65,7 +65,7 @@ def asked(path: Path, code: str) -> dict:
 ALL = """
 found = {"collectors": [*plugins.collectors()], "actions": [one.id for one in plugins.actions()],
          "columns": [one.key for one in plugins.columns()]}
-print(json.dumps({**found, "told": plugins.told(), "again": plugins.told()}))
+print(json.dumps({**found, "told": plugins.messages(), "again": plugins.messages()}))
 """
 
 
@@ -243,7 +243,7 @@ class Gives:
 
 
 def test_facts_of_a_package_are_checked_and_cleaned():
-    got = Guarded("own", Gives(Facts(power=Power(source="a\x1b[31mb", site_w=1.0)))).collect()
+    got = CheckedCollector("own", Gives(Facts(power=Power(source="a\x1b[31mb", site_w=1.0)))).collect()
     assert got.power == Power(source="a\\e[31mb", site_w=1.0)
     for facts, words in (
         (Facts(power=Power(source="a", site_w="much")), "site_w"),
@@ -251,9 +251,9 @@ def test_facts_of_a_package_are_checked_and_cleaned():
         ({}, "gave no Facts but dict"),
     ):
         with pytest.raises(SourceFault) as caught:
-            Guarded("own", Gives(facts)).collect()
+            CheckedCollector("own", Gives(facts)).collect()
         assert words in str(caught.value.fault)
-    one = Guarded("own", Gives(Facts()))
+    one = CheckedCollector("own", Gives(Facts()))
     assert (one.name, one.floor_s) == ("own.power", 1.0)
 
 

@@ -163,7 +163,7 @@ def test_a_poke_reads_again_at_once(watch):
     held.is_asked()
     held.answers(facts("gpu1"))
     watched.publishes()
-    watched.poller.poke(["slurm.nodes"])
+    watched.poller.refresh_now(["slurm.nodes"])
     held.is_asked()
     held.answers(facts("gpu1", "gpu2"))
     assert watched.publishes()[1].keys == {"nodes": {"gpu2"}}
@@ -174,14 +174,14 @@ def test_a_poke_during_a_call_reads_once_more_after_it(watch):
     watched = watch(held)
     held.is_asked()
     for _ in range(100):
-        watched.poller.poke()
+        watched.poller.refresh_now()
     assert held.is_left_alone(), "one call in flight"
     held.answers(facts("gpu1"))
     watched.publishes()
     held.is_asked()
     held.answers(facts("gpu1"))
     watched.publishes()
-    watched.poller.poke(["nobody", "slurm.jobs"])
+    watched.poller.refresh_now(["nobody", "slurm.jobs"])
     assert held.is_left_alone(), "a hundred pokes are one more reading"
     assert held.most_at_once == 1
 
@@ -193,7 +193,7 @@ def test_a_poke_of_one_source_leaves_the_others_alone(watch):
         held.is_asked()
         held.answers(Facts())
         watched.publishes()
-    watched.poller.poke(["slurm.jobs"])
+    watched.poller.refresh_now(["slurm.jobs"])
     jobs.is_asked()
     jobs.answers(Facts())
     watched.publishes()
@@ -203,14 +203,14 @@ def test_a_poke_of_one_source_leaves_the_others_alone(watch):
 def test_never_two_calls_at_once_however_much_it_is_poked(watch):
     held = Held()
     watched = watch(held)
-    pokers = [threading.Thread(target=lambda: [watched.poller.poke() for _ in range(500)]) for _ in range(4)]
+    pokers = [threading.Thread(target=lambda: [watched.poller.refresh_now() for _ in range(500)]) for _ in range(4)]
     for thread in pokers:
         thread.start()
     for _ in range(50):
         held.is_asked()
         held.answers(Facts())
         watched.publishes()
-        watched.poller.poke()
+        watched.poller.refresh_now()
     for thread in pokers:
         thread.join(PATIENCE_S)
     assert held.most_at_once == 1
@@ -233,7 +233,7 @@ def test_a_slow_source_holds_up_no_other(watch):
         quick.is_asked()
         quick.answers(Facts(jobs={}))
         watched.publishes()
-        watched.poller.poke(["slurm.jobs"])
+        watched.poller.refresh_now(["slurm.jobs"])
     assert not watched.poller.cluster.sources["slurm.nodes"].tried
 
 
@@ -250,7 +250,7 @@ def test_the_wait_grows_with_failures_and_resets(watch):
         held.answers(answer)
         source = watched.publishes()[0].sources["slurm.nodes"]
         told.append((source.ok, source.failures, source.due_s))
-        watched.poller.poke()
+        watched.poller.refresh_now()
     assert told == [(False, 1, 80.0), (False, 2, 160.0), (False, 3, 300.0), (False, 4, 300.0), (True, 0, 40.0),
                     (False, 1, 80.0)]  # fmt: skip
 
@@ -265,7 +265,7 @@ def test_it_waits_as_long_as_it_says(watch, monkeypatch):
         held.is_asked()
         held.answers(answer)
         assert waits.get(timeout=PATIENCE_S) == watched.publishes()[0].sources["slurm.nodes"].due_s
-        watched.poller.poke()
+        watched.poller.refresh_now()
 
 
 def test_a_fault_keeps_the_old_facts(watch):
@@ -274,13 +274,13 @@ def test_a_fault_keeps_the_old_facts(watch):
     held.is_asked()
     held.answers(facts("gpu1"))
     before, _ = watched.publishes()
-    watched.poller.poke()
+    watched.poller.refresh_now()
     held.is_asked()
     held.answers(KeyError("a field of tomorrow"))
     after, diff = watched.publishes()
     assert after.nodes is before.nodes and diff.kinds == {"sources"}
     assert after.sources["slurm.nodes"].fault.kind == "internal"
-    watched.poller.poke()
+    watched.poller.refresh_now()
     held.is_asked()
     held.answers(facts("gpu1"))
     assert watched.publishes()[0].sources["slurm.nodes"].ok
@@ -293,7 +293,7 @@ def test_facts_that_cannot_be_joined_cost_one_reading(watch):
     held.answers(Facts(nodes={"gpu1": "no node at all"}))
     cluster, _ = watched.publishes()
     assert cluster.nodes == {} and "AttributeError" in str(cluster.sources["slurm.nodes"].fault)
-    watched.poller.poke()
+    watched.poller.refresh_now()
     held.is_asked()
     held.answers(facts("gpu1"))
     assert list(watched.publishes()[0].nodes) == ["gpu1"]
@@ -314,7 +314,7 @@ def test_stop_ends_every_thread_and_closes_every_source():
     watched.poller.stop()
     assert threads_of("lab") == [] and (nodes.closed, jobs.closed) == (1, 1)
     assert watched.is_silent(), "what was in flight is not published any more"
-    watched.poller.poke()
+    watched.poller.refresh_now()
     assert nodes.is_left_alone() and jobs.is_left_alone()
 
 

@@ -12,11 +12,11 @@ from collectors.clock import ManualClock, SystemClock
 from collectors.model import Facts
 from collectors.slurm import SlurmSettings
 from collectors.slurm.sources import SlurmSource
-from console.clusters.cluster_summary import standing
+from console.clusters.cluster_summary import summarise
 from console.filters.language import compile_filter
 from console.health import drain_reasons
 from console.health.xid_policy import default_policy
-from console.journal.reader import JournalReader
+from console.journal.reader import JournalSnapshot
 from console.reports.period import Span
 from console.reports.rendering import as_markdown
 from console.reports.report import make as make_report
@@ -99,7 +99,7 @@ def test_it_is_counted_apart_from_down_everywhere():
     assert found("state=down") == ["gpu0002"] and found("state=rebooting") == ["gpu0001"]
     assert found("base=down") == ["gpu0001", "gpu0002"]
     assert "nodes  3: 1 rebooting, 1 down, 1 idle" in snapshot.as_text(cluster, SystemClock())
-    row = ClusterRow(standing=standing(cluster, 100.0, shown=True), needs=())
+    row = ClusterRow(standing=summarise(cluster, 100.0, shown=True), needs=())
     out = next(column for column in CLUSTERS if column.key == "out")
     assert "".join(text for text, _ in spans_of(out.cell(row, Ctx(cluster, NOW)))) == "1 ↻1"
     assert [one.displays for one in drain_reasons.inbox(cluster, NOW) if one.nodes == ("gpu0001",)] == [("rebooting",)]
@@ -126,7 +126,7 @@ def test_a_report_calls_it_no_failure_until_it_is_overdue():
         cluster = make.cluster(nodes=[changed])
         watch.see(cluster, NOW - 60, None)
         report = make_report(
-            cluster, watch.past(), JournalReader(), Span(NOW - 3600, NOW), default_policy(), peak=None, limits=(),
+            cluster, watch.past(), JournalSnapshot(), Span(NOW - 3600, NOW), default_policy(), peak=None, limits=(),
             journal_fault="", by="ops", made=NOW, mono=0.0, watched=True, whole=True,
         )  # fmt: skip
         return as_markdown(report)

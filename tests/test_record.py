@@ -20,7 +20,7 @@ from console.recording import frame, recorder, session_writer
 from console.recording.location import Bounds
 from console.recording.recorder import Recorder
 from console.recording.row_codec import ROWS, Table, pack_rows, unpack_rows
-from console.recording.session_writer import Busy
+from console.recording.session_writer import RecordingBusy
 from console.recording.store import RecordingFault, RecordingFile, RecordingReader
 from tests.recorded import BOUNDS, Night, cluster_at, recorded
 
@@ -182,7 +182,7 @@ def test_a_second_session_goes_on_where_the_clock_was_set_back(tmp_path):
 def test_two_consoles_of_one_user_make_one_recording(tmp_path):
     night = Night()
     first = night.tape(tmp_path / "a.wacht")
-    with pytest.raises(Busy):
+    with pytest.raises(RecordingBusy):
         night.tape(tmp_path / "a.wacht")
     first.close()
     night.tape(tmp_path / "a.wacht").close()
@@ -340,8 +340,8 @@ def test_actions_are_kept_with_the_moment_when_they_were_seen(tmp_path):
     night.keep(night.tape(tmp_path / "a.wacht", journal=journal))
     recording = RecordingReader(tmp_path / "a.wacht")
     first = recording.first().at
-    assert [b'"id":"old"' in line for _, line in recording.deeds(first + 30)] == [True]
-    assert len(recording.deeds(1e12)) == 2, "a second session tells none of them twice"
+    assert [b'"id":"old"' in line for _, line in recording.actions(first + 30)] == [True]
+    assert len(recording.actions(1e12)) == 2, "a second session tells none of them twice"
     (mark,) = recording.marks(0, 1e12)
     assert mark.kind == "action" and mark.what == 'jdv: drain gpu0001 "bad DIMM"'
     assert mark.at == pytest.approx(first + begun, abs=0.1)

@@ -21,12 +21,12 @@ from console.config.settings import ConfigError, RecordingSettings, load
 from console.journal.chain import append
 from console.recording.cut import Masked, Masks, cut
 from console.recording.frame import inflated
-from console.recording.location import bounds_of, own_path, to_record
-from console.recording.moments import find
+from console.recording.location import bounds_of, default_path, recording_target
+from console.recording.moments import parse_moment
 from console.recording.replay_site import replay_site
 from console.recording.store import RecordingFault
 from console.recording.store import RecordingReader as File
-from console.session.site import demo, here
+from console.session.site import demo, this_node
 from tests import make
 from tests.recorded import Night, cluster_at
 from tests.test_record import intent, same
@@ -123,14 +123,14 @@ def test_the_configuration(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
     chosen = configured("")
     assert (chosen.on, chosen.hours, chosen.max_mb) == (True, 24, 512)
-    assert str(own_path("a/b", chosen)) == "/state/wacht/recordings/a%2Fb.wacht"
+    assert str(default_path("a/b", chosen)) == "/state/wacht/recordings/a%2Fb.wacht"
     chosen = configured('recording = { hours = 2, path = "/scratch/me" }', "recording = { hours = 8, max_mb = 64 }")
     bounds = bounds_of(chosen)
-    assert (bounds.keep_s, bounds.size, str(own_path("x", chosen))) == (7200, 64 << 20, "/scratch/me/x.wacht")
+    assert (bounds.keep_s, bounds.size, str(default_path("x", chosen))) == (7200, 64 << 20, "/scratch/me/x.wacht")
     site = demo(SimSettings(nodes=16))
-    assert to_record(site, chosen) == (own_path("demo", chosen), bounds)
-    assert to_record(site, configured("recording = { on = false }")) is None
-    assert to_record(here("gpu0001"), chosen) is None
+    assert recording_target(site, chosen) == (default_path("demo", chosen), bounds)
+    assert recording_target(site, configured("recording = { on = false }")) is None
+    assert recording_target(this_node("gpu0001"), chosen) is None
     for bad in ("recording = 5", "recording = { hour = 2 }", "recording = { hours = 0 }", "recording = { max_mb = 1 }"):
         with pytest.raises(ConfigError):
             configured(bad)
@@ -182,7 +182,7 @@ def everything(path: Path) -> bytes:
 
 def test_a_part_is_as_it_was_and_the_owners_alone(night, tmp_path):
     out, recording = tmp_path / "b.wacht", File(night)
-    said = cut(night, out, find("-40s"), find("-20s"), mask=False)
+    said = cut(night, out, parse_moment("-40s"), parse_moment("-20s"), mask=False)
     assert re.fullmatch(rf"{re.escape(str(out))}: \d+ moments, [0-9.]+ MB", said)
     assert out.stat().st_mode & 0o777 == 0o600
     part = File(out)
@@ -198,7 +198,7 @@ def test_a_part_is_as_it_was_and_the_owners_alone(night, tmp_path):
         with pytest.raises(RecordingFault, match="is there already"):
             cut(night, again, None, None, mask=False)
     with pytest.raises(RecordingFault, match="nothing of it is between"):
-        cut(night, tmp_path / "c", find("-10s"), find("-30s"), mask=False)
+        cut(night, tmp_path / "c", parse_moment("-10s"), parse_moment("-30s"), mask=False)
     assert not (tmp_path / "c").exists()
 
 
@@ -222,7 +222,7 @@ def test_masked_it_names_nobody_and_the_same_nobody_each_time(night, tmp_path):
     (alice,) = masks["alice"]
     node = now.nodes["gpu0003"]
     assert re.fullmatch(rf"{alice}: account\d+ is slow \(19\)", node.reason) and node.reason_by.startswith("user")
-    ((_, line),) = part.deeds(1e12)
+    ((_, line),) = part.actions(1e12)
     told = msgspec.json.decode(line)
     assert told["login"] == node.reason_by and re.fullmatch(rf"told {alice} of account\d+", told["reason"])
     assert told.keys().isdisjoint({"uid", "ssh", "session", "pid"})

@@ -11,7 +11,7 @@ import pytest
 
 from collectors.model import Cluster
 from console.health.xid_policy import Policy, default_policy
-from console.runtime.memo import LATELY_S, forget, keep, lately, remembered
+from console.runtime.memo import BRIEFLY_S, forget, keep, remembered, remembered_briefly
 
 NAME = "remember"
 
@@ -80,14 +80,14 @@ def test_who_asks_while_it_is_made_waits_for_it() -> None:
 def test_what_depends_on_the_time_is_looked_up_for_a_moment_and_keeps_no_facts() -> None:
     made: list[float] = []
 
-    @lately
+    @remembered_briefly
     def at(_: Cluster, now: float, policy: Policy) -> int:
         made.append(now)
         return len(made)
 
     policy, first, second = default_policy(), Cluster(name=NAME), Cluster(name=NAME)
-    assert [at(first, 0.0, policy), at(second, 1.0, policy), at(first, LATELY_S - 1, policy)] == [1, 2, 1]
-    assert at(first, LATELY_S, policy) == 3 and made == [0.0, 1.0, LATELY_S]
+    assert [at(first, 0.0, policy), at(second, 1.0, policy), at(first, BRIEFLY_S - 1, policy)] == [1, 2, 1]
+    assert at(first, BRIEFLY_S, policy) == 3 and made == [0.0, 1.0, BRIEFLY_S]
     seen = weakref.ref(first)
     del first
     assert seen() is None

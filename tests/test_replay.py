@@ -17,10 +17,10 @@ from console.config.settings import Config
 from console.gate import gate as gates
 from console.journal.chain import append
 from console.recording.location import Bounds
-from console.recording.moments import find, lasting
+from console.recording.moments import parse_length, parse_moment
 from console.recording.player import ReplayClock
 from console.recording.replay_site import replay_site
-from console.recording.session_writer import Tape
+from console.recording.session_writer import SessionWriter
 from console.recording.store import RecordingReader
 from console.screens.power import PowerScreen
 from console.session.site_gate import LOCKED
@@ -71,7 +71,7 @@ class Direct:
 
     def __init__(self, app: WachtApp, path: Path, journal: Path | None = None) -> None:
         self.clock, self.path = app.clock, path
-        self.tape = Tape(path, BOUNDS, self.clock.now(), self.clock.mono(), journal)
+        self.tape = SessionWriter(path, BOUNDS, self.clock.now(), self.clock.mono(), journal)
         self.tape._store._base.execute("PRAGMA synchronous=OFF")
         self.offer(app.cluster, Diff())
 
@@ -298,7 +298,7 @@ def test_the_clock_goes_as_fast_as_it_is_told_and_no_further_than_the_end():
 )  # fmt: skip
 async def test_at_takes_a_moment_as_people_write_it(night, text, seconds):
     recording = RecordingReader(night[0])
-    async with replay(night[0], begin=lambda recording: find(text)(recording, None)) as op:
+    async with replay(night[0], begin=lambda recording: parse_moment(text)(recording, None)) as op:
         at = op.app.clock.mono() - recording.first().at
         assert at == pytest.approx(seconds, abs=0.1)
 
@@ -306,11 +306,11 @@ async def test_at_takes_a_moment_as_people_write_it(night, text, seconds):
 @pytest.mark.parametrize("text", ["", "yesterday", "25:00", "-15", "10:27 pm", "1e9", "-15m-", "9" * 400])
 def test_what_is_no_moment_is_refused(text):
     with pytest.raises(ValueError, match="is no"):
-        find(text)
+        parse_moment(text)
 
 
 def test_lengths_of_time():
-    assert (lasting("10s"), lasting("1h30m"), lasting("7d")) == (10, 5400, 604800)
+    assert (parse_length("10s"), parse_length("1h30m"), parse_length("7d")) == (10, 5400, 604800)
 
 
 # -- looking back from a live console ----------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ async def test_t_looks_back_and_the_present_goes_on_behind_it(tmp_path, monkeypa
         rung: list[str] = []
         monkeypatch.setattr(app, "tell", lambda text, *_: rung.append(text))
         live.advance(60)
-        present.poke()
+        present.refresh_now()
         await op.until(lambda: RecordingReader(app.recorder.path).last().id > recorded_before + 5, "it is recorded on")
         await op.until(lambda: app.present is present.cluster, "and read")
         assert app.cluster is shown, "what is shown is the past"
@@ -385,7 +385,7 @@ async def test_a_console_records_by_itself_into_its_own_file(tmp_path):
     clocked = console(nodes=16)
     async with clocked as op:
         op.app.records = (path, Bounds(keep_s=3600, size=64 << 20))
-        op.app.record(op.app.here)
+        op.app.record(op.app.session)
         await op.until(lambda: op.app.recorder is not None and op.app.recorder.writing, "it records")
         op.app.recorder.stop()
     assert "nodes" in replayed(path).known and not op.app.recorder.trouble

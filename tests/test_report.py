@@ -23,7 +23,7 @@ from console.health.xid_policy import default_policy
 from console.ingest.reduce import jobs_on
 from console.journal.chain import JournalFault
 from console.journal.entries import join
-from console.journal.reader import JournalReader
+from console.journal.reader import JournalSnapshot
 from console.recording.store import RecordingReader
 from console.reports.period import Span, between, moment, span_of
 from console.reports.reads import ReportSources, gather, moments, of_recording
@@ -188,9 +188,9 @@ def report(cluster=None, *, records=(), fault="", recording=None, telemetry=None
     def book():
         if fault:
             raise JournalFault(fault)
-        return JournalReader.of(join(records))
+        return JournalSnapshot.of(join(records))
 
-    sources = ReportSources(name="c", now=now, mono=0.0, cluster=cluster, recording=recording, book=book,
+    sources = ReportSources(name="c", now=now, mono=0.0, cluster=cluster, recording=recording, journal=book,
                       telemetry=telemetry, policy=default_policy())  # fmt: skip
     return gather(sources, Span(now - hours * HOUR, now))
 

@@ -129,7 +129,7 @@ def test_a_hostile_name_cannot_end_the_sequence_or_begin_another(notify):
 async def test_the_console_says_it_and_the_next_reading_does_not_say_it_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     async with console((120, 40), incident="pdu") as op:
-        assert op.app.here.ring.loud is not None
+        assert op.app.session.ring.loud is not None
         op.app.clock.advance(60)
         await op.look_again()
         await op.comes("critical: R")

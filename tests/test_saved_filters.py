@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from console.config.keymap import KeyLine
-from console.config.saved_filters import Filters, Saved, _short, forget_line, made, read_filters, save_line
+from console.config.saved_filters import (
+    SavedFilter,
+    SavedFilters,
+    _short,
+    checked_filter,
+    forget_line,
+    read_filters,
+    save_line,
+)
 from console.config.settings import load
 from console.runtime.errors import FilterError
 from tests.operator import Operator, console
@@ -22,7 +30,7 @@ def lines(**named: object) -> list[KeyLine]:
 
 def test_one_of_the_configuration_is_for_every_list_that_knows_its_fields():
     found = read_filters(lines(mine="user=alice & state=pending", sick="rack=R1 & age>2h", waits="wait>1d"), ())
-    assert found.told == ()
+    assert found.messages == ()
     assert {one.name: one.on for one in found.known.values()} == {
         "mine": ("nodes", "jobs"), "sick": ("nodes",), "waits": ("jobs",),
     }  # fmt: skip
@@ -35,8 +43,8 @@ def test_one_list_of_the_configuration(tmp_path):
     own.write_text('[filters]\nmine = "user=me"\n[filters.nodes]\nsick = "state=drained"\nbad = "nope=1"\n')
     own.chmod(0o600)
     found = read_filters(load(str(own), {}, tmp_path / "none").filters, ())
-    assert found.known["sick"] == Saved("sick", "state=drained", ("nodes",))
-    (told,) = found.told
+    assert found.known["sick"] == SavedFilter("sick", "state=drained", ("nodes",))
+    (told,) = found.messages
     assert told.startswith(f"{own}:3: filters.nodes.bad: ") and "nope" in told
 
 
@@ -52,13 +60,13 @@ def test_one_list_of_the_configuration(tmp_path):
 )
 def test_a_broken_one_is_told_of_and_left_out(named, why):
     found = read_filters(lines(**named), ())
-    assert found.known == {} and len(found.told) == 1
-    assert "own.toml:1" in found.told[0] and why in found.told[0]
+    assert found.known == {} and len(found.messages) == 1
+    assert "own.toml:1" in found.messages[0] and why in found.messages[0]
 
 
 def test_ones_own_win_and_can_be_forgotten():
     configured = lines(mine="user=alice")
-    own = [save_line(Saved("mine", "user=bob", ("jobs",))), save_line(Saved("hot", "temp>80", ("nodes",)))]
+    own = [save_line(SavedFilter("mine", "user=bob", ("jobs",))), save_line(SavedFilter("hot", "temp>80", ("nodes",)))]
     found = read_filters(configured, own, PATH)
     assert found.known["mine"].text == "user=bob" and found.on("nodes") == ["hot"]
     again = read_filters(configured, [*own, forget_line("mine"), forget_line("hot")], PATH)
@@ -66,17 +74,17 @@ def test_ones_own_win_and_can_be_forgotten():
 
 
 def test_what_is_no_filter_in_the_file_is_told_of():
-    good = save_line(Saved("hot", "temp>80", ("nodes",)))
-    old = save_line(Saved("old", "nofield=1", ("nodes",)))
-    nowhere = save_line(Saved("x", "idle", ("mars",)))
+    good = save_line(SavedFilter("hot", "temp>80", ("nodes",)))
+    old = save_line(SavedFilter("old", "nofield=1", ("nodes",)))
+    nowhere = save_line(SavedFilter("x", "idle", ("mars",)))
     found = read_filters((), ["{broken", "[]", good, old, nowhere], PATH)
     assert set(found.known) == {"hot"}
-    assert found.told[0] == "/state/filters: 2 lines are no saved filter, and left out"
-    assert any("@old: " in told and "nofield" in told for told in found.told) and len(found.told) == 3
+    assert found.messages[0] == "/state/filters: 2 lines are no saved filter, and left out"
+    assert any("@old: " in told and "nofield" in told for told in found.messages) and len(found.messages) == 3
 
 
 def test_the_file_comes_to_what_is_there():
-    saves = [save_line(Saved(f"f{at % 3}", f"rack=R{at}", ("nodes",))) for at in range(50)]
+    saves = [save_line(SavedFilter(f"f{at % 3}", f"rack=R{at}", ("nodes",))) for at in range(50)]
     short = _short([*saves, forget_line("f0")])
     assert (
         len(short) == 2 and read_filters((), short, PATH).known == read_filters((), [*saves, forget_line("f0")]).known
@@ -90,13 +98,13 @@ def test_an_unknown_name_says_which_there_are():
     with pytest.raises(FilterError, match="@sick is a filter of nodes"):
         found.expand("@sick", "jobs")
     with pytest.raises(FilterError, match=":save NAME"):
-        Filters().expand("@x", "jobs")
+        SavedFilters().expand("@x", "jobs")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "x" * 41, "-x", "@x"])
 def test_a_name_that_cannot_be(name):
     with pytest.raises(FilterError):
-        made(name, "idle", "nodes")
+        checked_filter(name, "idle", "nodes")
 
 
 # -- on the screen -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from collectors.slurm.rest import answers
 from collectors.slurm.rest import jobs as rest_jobs
 from collectors.slurm.sources import FallbackTransport, SharedSlurmSource, open_sources, open_transport, open_transports
 from collectors.slurm.transport import KINDS, OPTIONAL, TransportLimit
-from console.ingest.poller import Lends
+from console.ingest.poller import LendingSource
 from tests.make import VERSIONS, Commands, line, named_row, play, row, squeue
 from tests.restd import StandIn, number, record
 
@@ -49,7 +49,7 @@ def test_the_same_sources_over_every_transport(restd):
         assert [one.floor_s for one in found][:6] == [10.0, 10.0, 60.0, 60.0, 60.0, 900.0]
     both = open_sources("lab", msgspec.structs.replace(restd.settings, fallback=("cli",)))
     assert "slurm.topology" in [one.name for one in both]
-    assert all(isinstance(one, Lends) for one in over["cli"])
+    assert all(isinstance(one, LendingSource) for one in over["cli"])
     assert not any(isinstance(one, SharedSlurmSource) for one in over["rest"]), "a connection is not shared"
     assert restd.seen == [], "nothing is asked by opening"
 

@@ -52,7 +52,7 @@ async def test_a_cursor_that_runs_asks_for_nothing_on_its_way():
         await op.press("2")
         await shows(op, op.list.table.keys[0])
         await op.comes("sampled")
-        asked = op.app.here.telemetry = Asked(op.app.here.telemetry)
+        asked = op.app.session.telemetry = Asked(op.app.session.telemetry)
         await op.pilot.press(*["down"] * 25)
         last = op.list.table.keys[25]
         await shows(op, last)
@@ -106,7 +106,7 @@ async def test_why_a_job_waits_asks_nothing_of_it_alone_and_follows_the_cursor()
     async with console(SIZE) as op:
         await op.press("3")
         first, second = [job.id for job in op.cluster.jobs.values() if job.state == "PENDING"][:2]
-        queueing = op.app.here.queueing.asked
+        queueing = op.app.session.queueing.asked
         for name in ("factors", "shares"):
             setattr(queueing, name, lambda *_: pytest.fail("it was asked for a job that is only looked at"))
         await op.select(first)

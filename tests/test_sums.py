@@ -38,7 +38,7 @@ async def _made_on_the_loop(op: Operator, clock: ManualClock) -> Counter[str]:
         sys.setprofile(look)
         try:
             await op.look_again()
-            await op.until(lambda: op.app.here.taken.is_set(), "all is taken in")
+            await op.until(lambda: op.app.session.taken.is_set(), "all is taken in")
         finally:
             sys.setprofile(None)
         kinds |= {kind for kind in KINDS if getattr(before, kind) is not getattr(op.cluster, kind)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.style import Style
 
-from console.config.theme_files import LEAST_CONTRAST, Looks, folders, read_looks
+from console.config.theme_files import LEAST_CONTRAST, ThemeChoice, folders, read_themes
 from tests.operator import console
 from themes import themes
 from widgets.ink import ink
@@ -30,8 +30,8 @@ class Room:
         path.chmod(mode)
         return path
 
-    def read(self, wanted: str | None = "ours") -> Looks:
-        return read_looks(wanted, {}, "truecolor", (self.site, self.own))
+    def read(self, wanted: str | None = "ours") -> ThemeChoice:
+        return read_themes(wanted, {}, "truecolor", (self.site, self.own))
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_a_file_lays_its_roles_over_its_base(room):
     room.write('base = "daylight"\nsays = "for \\u001b[31mus"\n[roles]\nstate-down = "bold #101010 on #ff8080"\n')
     found = room.read()
     look, base = found.known["ours"], themes()["daylight"]
-    assert (found.first, found.told) == ("ours", "")
+    assert (found.first, found.message) == ("ours", "")
     assert look.roles == {**base.roles, "state-down": "bold #101010 on #ff8080"}
     assert not look.dark and "\x1b" not in look.says
     assert list(found.known) == [*themes(), "ours"]
@@ -61,13 +61,15 @@ def test_ones_own_wins_over_the_sites(room):
     assert room.read().known["ours"].roles["warn"] == "#eeeeee"
     room.write('[roles]\nwarn = "eeeeee"\n')
     found = room.read()  # a mistake in one's own does not take the site's away, but is told
-    assert found.first == "ours" and found.known["ours"].roles["warn"] == "#ffffff" and "own/ours.toml:2" in found.told
+    assert (
+        found.first == "ours" and found.known["ours"].roles["warn"] == "#ffffff" and "own/ours.toml:2" in found.message
+    )
 
 
 def test_any_file_may_be_named(room, tmp_path):
     path = room.write('[roles]\nwarn = "#ffffff"\n', "far", tmp_path)
     assert room.read(str(path)).first == "far"
-    assert "No such file" in room.read(str(tmp_path / "gone.toml")).told
+    assert "No such file" in room.read(str(tmp_path / "gone.toml")).message
     assert room.read(None).first == "groningen" and "far" not in room.read(None).known
 
 
@@ -95,25 +97,25 @@ def test_a_mistake_is_told_and_the_base_is_put_on(room, text, told):
     room.write(text)
     found = room.read()
     base = re.match(r'base = "(16-colour|monochrome)"', text)
-    assert told in found.told and "ours" not in found.known and "\x1b" not in found.told
+    assert told in found.message and "ours" not in found.known and "\x1b" not in found.message
     assert found.first == (base[1] if base else "groningen")
-    assert found.told.endswith(f"; this is {found.first}")
+    assert found.message.endswith(f"; this is {found.first}")
     assert told in (found.theme_fault("ours") or "")
     other = room.read("daylight")  # who wants another one is not bothered, but told where it is asked for
-    assert (other.first, other.told) == ("daylight", "") and told in (other.theme_fault("ours") or "")
+    assert (other.first, other.message) == ("daylight", "") and told in (other.theme_fault("ours") or "")
 
 
 def test_who_else_can_write_it_is_not_believed(room):
     room.write('[roles]\nwarn = "#ffffff"\n', mode=0o666)
     found = room.read()
-    assert found.first == "groningen" and "others can write it" in found.told and "chmod go-w" in found.told
+    assert found.first == "groningen" and "others can write it" in found.message and "chmod go-w" in found.message
 
 
 def test_the_names_of_the_themes_that_ship_are_taken(room):
     room.write('[roles]\nwarn = "#ffffff"\n', "daylight")
     found = room.read("daylight")
     assert found.known["daylight"] == themes()["daylight"] and found.first == "daylight"
-    assert "a theme that ships is called daylight; give the file another name" in found.told
+    assert "a theme that ships is called daylight; give the file another name" in found.message
 
 
 def test_a_strange_name_is_refused(room):
@@ -123,15 +125,17 @@ def test_a_strange_name_is_refused(room):
 
 def test_a_theme_that_is_not_there(room):
     found = room.read("nosuch\x1b[31m")
-    assert found.first == "groningen" and found.told.startswith("no theme nosuch") and "\x1b" not in found.told
-    assert "daylight" in found.told and found.told.endswith("this is groningen")
+    assert found.first == "groningen" and found.message.startswith("no theme nosuch") and "\x1b" not in found.message
+    assert "daylight" in found.message and found.message.endswith("this is groningen")
 
 
 def test_words_that_can_hardly_be_read_are_told(room):
     room.write('[roles]\ntext-dim = "#30363c"\nstate-idle = "#202020"\n')
     found = room.read()
-    assert found.first == "ours" and "hardly to be read: text-dim 1." in found.told and "state-idle 1." in found.told
-    assert f"{LEAST_CONTRAST:g}:1" in found.told
+    assert (
+        found.first == "ours" and "hardly to be read: text-dim 1." in found.message and "state-idle 1." in found.message
+    )
+    assert f"{LEAST_CONTRAST:g}:1" in found.message
     assert found.theme_fault("ours") is None
 
 
@@ -145,7 +149,7 @@ def test_where_they_are_looked_for(monkeypatch, tmp_path):
 def test_the_example_of_the_page_is_a_theme(room):
     (example,) = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.S | re.M)
     room.write(example)
-    assert (room.read().first, room.read().told) == ("ours", "")
+    assert (room.read().first, room.read().message) == ("ours", "")
 
 
 @pytest.fixture

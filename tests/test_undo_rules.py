@@ -10,7 +10,7 @@ import pytest
 from collectors.model import Reservation
 from collectors.slurm.operations import moment_of
 from console.cli.act import undoing
-from console.journal.undo import Undo, last_of
+from console.journal.undo import Undo, last_undoable
 from tests import make
 from tests.deeds import HOUR, NOW, Book, drained, nodes
 
@@ -18,7 +18,7 @@ NODES = [make.node(f"n{at}") for at in range(1, 5)]
 
 
 def last(book: Book, who: str = "jdv") -> str | None:
-    entry = last_of(book.entries, who)
+    entry = last_undoable(book.entries, who)
     return None if entry is None else entry.plan
 
 
@@ -33,7 +33,7 @@ def test_a_bare_undo_never_takes_another_persons_last_action():
 def test_a_bare_undo_in_a_shell_is_of_the_person_who_types_it(tmp_path: Path, monkeypatch, who, found):
     book = Book().act("mine", "drain", [NODES[0]], reason="bad DIMM", ago=3 * HOUR)
     book.act("anns", "drain", [NODES[1]], reason="bad DIMM", who="ann")
-    monkeypatch.setattr("console.cli.act.person", lambda: who)
+    monkeypatch.setattr("console.cli.act.login_name", lambda: who)
     monkeypatch.setattr("console.cli.act.entries_of", lambda path: book.entries)
     now = nodes(drained("n1"), drained("n2", by="ann"))
     if found is None:

@@ -18,12 +18,12 @@ from collectors.model import KINDS, SINGLE_VALUES, Cluster, Control, Diag, Facts
 from collectors.sim import SimSettings
 from collectors.sim.sources import open_sources
 from console.cli import node as one_node
-from console.clusters.cluster_summary import standing
+from console.clusters.cluster_summary import summarise
 from console.health.inconsistencies import fresh
 from console.health.xid_policy import default_policy
 from console.ingest.poller import read
 from console.ingest.reduce import begin, reduce
-from console.journal.reader import JournalReader
+from console.journal.reader import JournalSnapshot
 from console.reports.period import Span
 from console.reports.reads import ReportSources, gather
 from console.reports.rendering import as_json, as_markdown
@@ -189,7 +189,7 @@ def idle(way: str, missing: str = "") -> tuple[Cluster, float]:
 def said_of_needs(cluster: Cluster, mono: float) -> tuple[str, str | None]:
     """What the overview and the list of clusters say where the list of needs is empty."""
     lines = ["".join(text for text, _ in one.spans) for one in overview_figures.need_lines(cluster, (), NOW, mono)]
-    row = ClusterRow(standing=standing(cluster, mono, shown=True), needs=())
+    row = ClusterRow(standing=summarise(cluster, mono, shown=True), needs=())
     return "\n".join(lines), worst_need(row, Ctx(cluster, NOW))
 
 
@@ -231,7 +231,7 @@ def test_a_snapshot_says_unknown(readings, source, way, lines, keys):
 
 def report_of(cluster: Cluster):
     sources = ReportSources(
-        name="groningen", now=NOW, mono=0.0, cluster=cluster, recording=None, book=JournalReader, telemetry=None,
+        name="groningen", now=NOW, mono=0.0, cluster=cluster, recording=None, journal=JournalSnapshot, telemetry=None,
         policy=default_policy(),
     )  # fmt: skip
     return gather(sources, Span(NOW - 3600, NOW))

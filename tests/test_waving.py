@@ -18,7 +18,7 @@ from console.cli import act
 from console.cli.rollout_text import stoppable
 from console.gate.outcome import Progress
 from console.gate.preview import text
-from console.journal.entries import join, words
+from console.journal.entries import join, outcome_text
 from console.journal.writer import verify
 from tests.test_gate import World
 from tests.test_waves import NAMES, down
@@ -148,7 +148,7 @@ def test_an_ill_canary_pauses_everything(world: World) -> None:
     assert sum(result.state == "dropped" for result in outcome.results.values()) == 48
     entry = join(world.journal())[outcome.plan.id]
     assert "set aside: GPU 3 is lost" in entry.outcome["gpu0001"].why and entry.outcome["gpu0001"].aside
-    assert words(entry).endswith(", of them 4 set aside")
+    assert outcome_text(entry).endswith(", of them 4 set aside")
     # They stay as Slurm has them: nobody said that they should be drained again.
     assert [change.action for change in world.sent] == ["resume"]
 

@@ -148,7 +148,7 @@ def test_this_return_itself_settles_nothing(world: World, monkeypatch: pytest.Mo
     gate = world.gate()
     monkeypatch.setattr(site_gate, "journal_path", lambda name, config: world.path)
     site = SimpleNamespace(name="lab")
-    resumed, late = site_gate.put_back(site, Config()), site_gate.put_back(site, Config())
+    resumed, late = site_gate.last_resumed(site, Config()), site_gate.last_resumed(site, Config())
     assert resumed() == {}
     gate.reread = lambda names: (facts(world)(names)[0], PreflightReads(resumed=resumed()))
     gate.send(plan_of(world, gate, 17), "17", Hand(world))

@@ -26,9 +26,9 @@ from console.cli.main import cli
 from console.gate import preflight_reads
 from console.gate.gate import Gate
 from console.gate.rights import refused
-from console.journal.leftovers import Left, left, reminders
+from console.journal.leftovers import Leftovers, leftover_lines, leftovers
 from console.journal.writer import Journal
-from console.runtime.operator_identity import person
+from console.runtime.operator_identity import login_name
 from console.session.snapshot import take
 from console.triage.attention import needs
 from tests import make
@@ -119,15 +119,18 @@ def test_a_partition_is_shut_told_of_and_opened_again(act):
     assert "PartitionDown" in waits and not waits & {"Priority", "Resources"}
     runs = {job.id for job in before.values() if job.state == "RUNNING" and job.partition == "long"}
     assert runs <= {job.id for job in after.values() if job.state == "RUNNING"}
-    shut = left(act.entries())
+    shut = leftovers(act.entries())
     assert shut.partitions["long"].why == "cooling"
     act.clock.advance(2 * HOUR)
-    (text,) = reminders(act.cluster(), shut, act.clock.now(), act.clock.mono())
-    assert text == f"long is DOWN for 2h 00m, by {person()}: cooling"
+    (text,) = leftover_lines(act.cluster(), shut, act.clock.now(), act.clock.mono())
+    assert text == f"long is DOWN for 2h 00m, by {login_name()}: cooling"
     assert [one.text for one in needs(act.cluster(), act.clock.now(), left=shut)].count(text) == 1
     assert act("partition-down", "long", reason="again", yes=True) == 2 and "it is DOWN already" in act.told
     assert act.undo(yes=True) == 0 and act.machine.partitions()["long"].state == "UP", act.told
-    assert left(act.entries()) == Left() and reminders(act.cluster(), Left(), act.clock.now(), None) == []
+    assert (
+        leftovers(act.entries()) == Leftovers()
+        and leftover_lines(act.cluster(), Leftovers(), act.clock.now(), None) == []
+    )
     again = [job.reason for job in act.machine.jobs().values() if job.partition == "long" and job.state == "PENDING"]
     assert "PartitionDown" not in again
 
@@ -135,8 +138,10 @@ def test_a_partition_is_shut_told_of_and_opened_again(act):
 def test_what_somebody_else_shut_is_told_of_too_but_not_on_old_facts(act):
     act.machine.queue.shut("debug", "DOWN")
     cluster = act.cluster()
-    assert reminders(cluster, Left(), act.clock.now(), act.clock.mono()) == ["debug is DOWN: no job starts there"]
-    assert reminders(cluster, Left(), act.clock.now(), act.clock.mono() + 10 * HOUR) == []
+    assert leftover_lines(cluster, Leftovers(), act.clock.now(), act.clock.mono()) == [
+        "debug is DOWN: no job starts there"
+    ]
+    assert leftover_lines(cluster, Leftovers(), act.clock.now(), act.clock.mono() + 10 * HOUR) == []
 
 
 def test_a_partition_that_somebody_shut_meanwhile_is_left_alone(act):
@@ -315,8 +320,8 @@ def test_a_user_is_blocked_reminded_of_and_let_in_again(act):
                  "sacctmgr -i modify user where name=alice cluster=room set MaxSubmitJobs=0"):  # fmt: skip
         assert text in act.told
     assert act.transport.read_users(["alice"])["alice"].blocked
-    assert reminders(act.cluster(), left(act.entries()), act.clock.now(), None) == [
-        f"alice may submit no job for 0s, by {person()}: mining"
+    assert leftover_lines(act.cluster(), leftovers(act.entries()), act.clock.now(), None) == [
+        f"alice may submit no job for 0s, by {login_name()}: mining"
     ]
     assert act("block", "alice", reason="x", yes=True) == 2 and "blocked already" in act.told
     assert act.undo(yes=True) == 0 and not act.transport.read_users(["alice"])["alice"].blocked, act.told

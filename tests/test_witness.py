@@ -166,7 +166,7 @@ def test_where_no_thread_is_to_be_had_nothing_is_lost(path, syslog, monkeypatch)
 
 
 def test_of_a_long_gap_the_last_lines_are_kept_and_all_are_counted(path, syslog, monkeypatch):
-    monkeypatch.setattr("console.journal.writer.KEPT", 2)
+    monkeypatch.setattr("console.journal.writer.MISSED_KEPT", 2)
     path.mkdir(parents=True)
     mine = book(path, syslog)
     for number in range(5):

@@ -19,7 +19,7 @@ from collectors.model import Alert, Change, Cluster, Matcher, NewSilence, Node, 
 from collectors.nodeset import expand, fold, names_in
 from console.health import failure_domains
 from console.health.cooling_loops import racks_of
-from console.runtime.operator_identity import person
+from console.runtime.operator_identity import login_name
 from widgets.units import plural
 
 from .action import Action, Creation, Row
@@ -200,7 +200,7 @@ def _spell(change: Change, options: Any, why: str | None) -> Change:
         alerts=(),
         matchers=(Matcher(INCIDENT, name),),
         seconds=options.seconds or DURATION_S,
-        by=person(),
+        by=login_name(),
         comment=comment,
     )
     return msgspec.structs.replace(
@@ -228,7 +228,7 @@ def _shows(cluster: Cluster, target: str, value: str) -> bool:
     name, _, ends = value.partition("@")
     if not ends.isdecimal():
         return False
-    scope = Scope(name=name, nodes=frozenset(), by=person(), ends=float(ends))
+    scope = Scope(name=name, nodes=frozenset(), by=login_name(), ends=float(ends))
     return any(scope.made(one) for one in cluster.silences.values())
 
 

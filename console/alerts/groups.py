@@ -17,7 +17,7 @@ from console.health.failure_domains import Place
 from console.health.xid_policy import Policy, default_policy
 from console.plant import cooling
 from console.plant.loop_folds import speaks_of_heat
-from console.runtime.memo import lately
+from console.runtime.memo import remembered_briefly
 from widgets.units import plural
 
 from .folds import CRITICAL, NOISE, QUIET, AlertFacts, Fold, code_of, folds
@@ -93,7 +93,7 @@ def groups(cluster: Cluster, now: float, policy: Policy | None = None) -> Sequen
     return _groups(cluster, now, policy or default_policy())
 
 
-@lately
+@remembered_briefly
 def _groups(cluster: Cluster, now: float, policy: Policy) -> Sequence[AlertGroup]:
     found = folds(cluster, now, policy)
     about = _members(found, cluster)

@@ -20,7 +20,7 @@ from console.actions.action import Action, Kind, rows_of
 from console.actions.plan import Options, PreflightReads, Refusal, display_names, target_list
 from console.actions.registry import BY_ID
 from console.actions.verification import Settled, Verification, done_word
-from console.clusters.cluster_session import Here, Opened
+from console.clusters.cluster_session import ClusterSession, FromSession
 from console.config.commands import CommandError
 from console.queue.queue_reads import Sparing
 from console.screens.layout.screen import WachtScreen, stepped
@@ -29,11 +29,11 @@ from .journal_queries import Recalling
 from .rollout_dialog import Returning, look_of
 
 if TYPE_CHECKING:
-    from console.config.saved_filters import Filters
+    from console.config.saved_filters import SavedFilters
     from console.gate.gate import Gate
     from console.gate.outcome import Outcome, Progress
     from console.ingest.poller import Poller
-    from console.journal.reader import JournalReaders
+    from console.journal.reader import JournalReader
     from console.recording.player import Player
 
     from .dialogs import Answer
@@ -54,22 +54,22 @@ _SOURCES = {
 class Acting(Returning, Recalling):
     """The part of the app that may ask the gate. It holds no writer and knows none."""
 
-    here: Opened
+    session: ClusterSession
     """The cluster on the screen; what follows is of it."""
-    opened: dict[str, Opened]
+    sessions: dict[str, ClusterSession]
     """Every cluster that is open, by name."""
-    gate: Here[Gate] = Here()
-    clock = Here[Clock]()
-    transport = Here[Transport]()
-    telemetry = Here[Telemetry]()
-    ledger = Here[AccountingReader]()
-    queueing = Here[Sparing]()
-    poller: Here[Poller | Player] = Here()
-    journal_path = Here[Path]()
-    book: Here[JournalReaders] = Here()
-    sent_watch = Here[Verification]()
-    sending: Here[set[Progress]] = Here()
-    filters: Filters
+    gate: FromSession[Gate] = FromSession()
+    clock = FromSession[Clock]()
+    transport = FromSession[Transport]()
+    telemetry = FromSession[Telemetry]()
+    ledger = FromSession[AccountingReader]()
+    queueing = FromSession[Sparing]()
+    poller: FromSession[Poller | Player] = FromSession()
+    journal_path = FromSession[Path]()
+    journal: FromSession[JournalReader] = FromSession()
+    sent_watch = FromSession[Verification]()
+    sending: FromSession[set[Progress]] = FromSession()
+    filters: SavedFilters
     """Those that are saved."""
     _looking = ""
     """The targets of an action whose pre-flight is being read."""
@@ -83,7 +83,7 @@ class Acting(Returning, Recalling):
         """A word in the corner."""
         raise NotImplementedError
 
-    def tell_of(self, at: Opened, text: str, severity: str = "information") -> None:
+    def tell_of(self, session: ClusterSession, text: str, severity: str = "information") -> None:
         """A word in the corner about this cluster, whichever is on the screen by now."""
         raise NotImplementedError
 
@@ -210,7 +210,7 @@ class Acting(Returning, Recalling):
             return
         self._looking = target_list(tuple(targets), action.kind)
         self.tell(f"looking at {self._looking} first")
-        screen, at = self.screen, self.here
+        screen, at = self.screen, self.session
 
         def work() -> None:
             try:
@@ -271,7 +271,7 @@ class Acting(Returning, Recalling):
 
         plan, typed = answer
         progress = Progress(len(plan.change.targets))
-        at, gate = self.here, self.gate
+        at, gate = self.session, self.gate
         progress.on_hold = lambda: self.call_from_thread(self.holds, at, plan, progress)
         progress.on_unfit = lambda: self.call_from_thread(self.unfit, at, plan, progress)
         gate.reread = look_of(at)
@@ -304,17 +304,17 @@ class Acting(Returning, Recalling):
 
     def stop_sending(self) -> None:
         """Whoever leaves can neither see nor stop the batches that are left: they are not sent."""
-        for progress in [one for at in self.opened.values() for one in tuple(at.sending)]:
+        for progress in [one for at in self.sessions.values() for one in tuple(at.sending)]:
             progress.stop()
 
-    def _came_back(self, at: Opened, outcome: Outcome, screen: object = None) -> None:
+    def _came_back(self, session: ClusterSession, outcome: Outcome, screen: object = None) -> None:
         """Say what came of a send. `screen` is where it was confirmed: there it is asked again for what changed."""
         plan = outcome.plan
         again = outcome.reconfirm
         if again:
-            self._ask_about_changed(at, outcome, screen)
+            self._ask_about_changed(session, outcome, screen)
         elif outcome.refused:
-            self.tell_of(at, f"{plan.action.label}: {outcome.refused}", "error")
+            self.tell_of(session, f"{plan.action.label}: {outcome.refused}", "error")
         for state in ("failed", "dropped", "unknown"):
             of_it = {target: result.why for target, result in outcome.results.items()
                      if result.state == state and target not in again}  # fmt: skip
@@ -322,39 +322,41 @@ class Acting(Returning, Recalling):
                 why = next(iter(of_it.values()))
                 # What was left out is as it was: that is worth knowing, and no failure.
                 severity = "warning" if state == "dropped" else "error"
-                which = display_names(at.newest, tuple(of_it), plan.action.kind)
-                self.tell_of(at, f"{plan.action.label} {state}: {which}: {why}", severity)
+                which = display_names(session.newest, tuple(of_it), plan.action.kind)
+                self.tell_of(session, f"{plan.action.label} {state}: {which}: {why}", severity)
         if blind := tuple(target for target, result in outcome.results.items() if result.state == "sent"):
-            which = display_names(at.newest, blind, plan.action.kind)
-            self.tell_of(at, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did")
-        if seen := tuple(target for target, result in outcome.results.items() if result.state == "done"):
-            self._tell_done(at, at.newest, plan.action, {one: (outcome.results[one].shown_state, "") for one in seen})
-            self._read_resumed(at)
+            which = display_names(session.newest, blind, plan.action.kind)
+            self.tell_of(session, f"{plan.action.label} sent: {which}: exit status 0; no reading shows what it did")
+        if done := tuple(target for target, result in outcome.results.items() if result.state == "done"):
+            self._tell_done(
+                session, session.newest, plan.action, {one: (outcome.results[one].shown_state, "") for one in done}
+            )
+            self._read_resumed(session)
         if outcome.aside:
             why = next(iter(outcome.aside.values()))
-            which = display_names(at.newest, tuple(outcome.aside), plan.action.kind)
-            self.tell_of(at, f"{plan.action.label}: {len(outcome.aside):,} set aside: {which}: {why}", "warning")
+            which = display_names(session.newest, tuple(outcome.aside), plan.action.kind)
+            self.tell_of(session, f"{plan.action.label}: {len(outcome.aside):,} set aside: {which}: {why}", "warning")
         if outcome.warning:
-            self.tell_of(at, outcome.warning, "error")
-        at.sent_watch, over = at.sent_watch.add(outcome.waiting)
+            self.tell_of(session, outcome.warning, "error")
+        session.sent_watch, over = session.sent_watch.add(outcome.waiting)
         if over:
-            self._settled(at, at.newest, over)
-        at.looked = at.clock.mono()
-        self._poke(at, {plan.action.result_kind})
+            self._settled(session, session.newest, over)
+        session.looked = session.clock.mono()
+        self._refresh_now(session, {plan.action.result_kind})
         self._repaint()
 
-    def _ask_about_changed(self, at: Opened, outcome: Outcome, screen: object) -> None:
+    def _ask_about_changed(self, session: ClusterSession, outcome: Outcome, screen: object) -> None:
         """Show what changed of the targets that were left out because of it, and ask again; or say what was not sent,
         where the person does something else by now."""
         plan = outcome.plan
-        if at is not self.here or not self._stays(screen):
-            which = display_names(at.newest, tuple(outcome.reconfirm), plan.action.kind)
+        if session is not self.session or not self._stays(screen):
+            which = display_names(session.newest, tuple(outcome.reconfirm), plan.action.kind)
             why = next(iter(outcome.reconfirm.values())).why
-            self.tell_of(at, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error")
+            self.tell_of(session, f"{plan.action.label}: not sent to {which}: {why}; ask for it again", "error")
             return
-        fresh = self.gate.replan(outcome, at.newest)
+        fresh = self.gate.replan(outcome, session.newest)
         if isinstance(fresh, Refusal):
-            self.tell_of(at, f"{plan.action.label} refused: {fresh.why}", "warning")
+            self.tell_of(session, f"{plan.action.label} refused: {fresh.why}", "warning")
             return
         from .dialogs import ConfirmDialog
 
@@ -381,44 +383,46 @@ class Acting(Returning, Recalling):
             return
         self.tell(f"back from {name}" + (f": ssh ended with {code}" if code else ""))
 
-    def verify(self, at: Opened, cluster: Cluster) -> None:
+    def verify(self, session: ClusterSession, cluster: Cluster) -> None:
         """Hold what was sent against a newer Cluster; look again while something is not yet seen."""
-        if not at.sent_watch.waiting:
+        if not session.sent_watch.waiting:
             return
-        mono = at.clock.mono()
-        at.sent_watch, settled = at.sent_watch.check(cluster, mono)
+        mono = session.clock.mono()
+        session.sent_watch, settled = session.sent_watch.check(cluster, mono)
         if settled:
-            self._settled(at, cluster, settled)
-        if at.sent_watch.waiting and mono - at.looked >= LOOK_AGAIN_S:
-            at.looked = mono
-            self._poke(at, {BY_ID[one.action].result_kind for one in at.sent_watch.waiting})
+            self._settled(session, cluster, settled)
+        if session.sent_watch.waiting and mono - session.looked >= LOOK_AGAIN_S:
+            session.looked = mono
+            self._refresh_now(session, {BY_ID[one.action].result_kind for one in session.sent_watch.waiting})
 
-    def _settled(self, at: Opened, cluster: Cluster, settled: Sequence[Settled]) -> None:
+    def _settled(self, session: ClusterSession, cluster: Cluster, settled: Sequence[Settled]) -> None:
         for action_id in dict.fromkeys(one.action for one in settled):
             action = BY_ID[action_id]
             done = [one for one in settled if one.action == action_id and one.state == "done"]
-            self._tell_done(at, cluster, action, {one.target: (one.shown_state, one.why) for one in done})
+            self._tell_done(session, cluster, action, {one.target: (one.shown_state, one.why) for one in done})
             unknown: dict[str, list[str]] = {}
             for one in settled:
                 if one.action == action_id and one.state == "unknown":
                     unknown.setdefault(one.why, []).append(one.target)
             for reason, those in list(unknown.items())[:_TOLD]:
                 what = f"{action.label} {display_names(cluster, those, action.kind)}"
-                self.tell_of(at, f"{what}: {reason}; look at it in {self._where(action.kind)}", "error")
+                self.tell_of(session, f"{what}: {reason}; look session it in {self._where(action.kind)}", "error")
             if len(unknown) > _TOLD:
-                self.tell_of(at, f"{action.label}: {len(unknown) - _TOLD} more reasons, in :journal", "error")
-        gate = at.gate
+                self.tell_of(session, f"{action.label}: {len(unknown) - _TOLD} more reasons, in :journal", "error")
+        gate = session.gate
 
         def work() -> None:
             warning = gate.note(settled)
-            self.call_from_thread(self._read_resumed, at)
+            self.call_from_thread(self._read_resumed, session)
             if warning:
-                self.call_from_thread(self.tell_of, at, warning, "error")
+                self.call_from_thread(self.tell_of, session, warning, "error")
 
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)
         self._repaint()
 
-    def _tell_done(self, at: Opened, cluster: Cluster, action: Action, done: Mapping[str, tuple[str, str]]) -> None:
+    def _tell_done(
+        self, session: ClusterSession, cluster: Cluster, action: Action, done: Mapping[str, tuple[str, str]]
+    ) -> None:
         """By target the state that a reading shows, and what else it says: a line for each word that is true."""
         by_word: dict[str, list[str]] = {}
         for target, (seen, _) in done.items():
@@ -429,7 +433,7 @@ class Acting(Returning, Recalling):
             where = f"{'no longer listed' if gone else 'seen'} in {self._where(action.kind)}"
             now = f"now {', '.join(sorted(states))}, " if states - {"", word} and len(states) <= _TOLD else ""
             how = why.pop() if len(why) == 1 and "" not in why else f"{now}{where}"
-            self.tell_of(at, f"{word}: {display_names(cluster, targets, action.kind)} ({how})")
+            self.tell_of(session, f"{word}: {display_names(cluster, targets, action.kind)} ({how})")
 
     def named(self, targets: Sequence[str], kind: Kind) -> str:
         """Targets as people know them: alerts and silences by what they are about, never by their ids."""
@@ -439,9 +443,9 @@ class Acting(Returning, Recalling):
     def _where(kind: Kind) -> str:
         return "Alertmanager" if kind in {"alert", "silence"} else "Slurm"
 
-    def _poke(self, at: Opened, kinds: Iterable[Kind]) -> None:
+    def _refresh_now(self, session: ClusterSession, kinds: Iterable[Kind]) -> None:
         """Read again now what was just changed."""
-        at.poller.poke({_SOURCES[kind] for kind in kinds if kind in _SOURCES})
+        session.poller.refresh_now({_SOURCES[kind] for kind in kinds if kind in _SOURCES})
 
     def _repaint(self) -> None:
         """The pending words of the screen on top."""

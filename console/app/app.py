@@ -22,12 +22,12 @@ from console.actions.registry import ACTIONS, NAVIGATION
 from console.app.thread_errors import Failing
 from console.config.commands import SCREENS, Command, CommandError, is_job, parse
 from console.config.settings import Config
-from console.config.theme_files import read_looks
+from console.config.theme_files import read_themes
 from console.health import automation
 from console.health.unknown_reasons import why_unknown
 from console.health.xid_policy import Policy, load_policy
-from console.recording.location import to_record
-from console.runtime.browser_mode import served
+from console.recording.location import recording_target
+from console.runtime.browser_mode import in_browser
 from console.runtime.errors import FilterError
 from console.screens.layout.app_port import ConsoleApp
 from console.screens.layout.inspection import Inspection
@@ -95,7 +95,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         self._first_node = node
         self._view_before: dict[str, View] = {}
         """Of each cluster the view that was left last."""
-        self.looks = read_looks(config.theme, os.environ, self.console.color_system)
+        self.looks = read_themes(config.theme, os.environ, self.console.color_system)
         register(self, self.looks.first, self.looks.known)
         self.stylesheet.set_variables(self.get_css_variables())
         self.open_typed(config)
@@ -108,7 +108,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
 
     def get_driver_class(self) -> type[Driver]:
         """On a terminal, or in a browser."""
-        if served():
+        if in_browser():
             from widgets.terminal.browser_driver import BrowserDriver
 
             return BrowserDriver
@@ -117,7 +117,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
     @property
     def read_only(self) -> bool:
         """Decided in the gate, once; here only for what is shown."""
-        return bool(self.here.locked)
+        return bool(self.session.locked)
 
     def on_mount(self) -> None:
         """First the screen, then the facts: they come when they come."""
@@ -128,8 +128,8 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         self.set_interval(1.0, self._tick)
         self.call_after_refresh(self.read)
         self.set_timer(PLUGINS_S, self.read_plugins)
-        if self.looks.told:
-            self.tell(self.looks.told, "warning")
+        if self.looks.message:
+            self.tell(self.looks.message, "warning")
         self.read_typed()
 
     def _tick(self) -> None:
@@ -140,7 +140,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
         self.tend_recorder()
         settled = all(source.tried for source in self.cluster.sources.values())
         self.garbage.tend(time.monotonic(), self.idle_s, settled)
-        for at in self.opened.values():
+        for at in self.sessions.values():
             self.verify(at, self.fleet[at.name])
         screen = next((one for one in reversed(self.screen_stack) if isinstance(one, WachtScreen)), None)
         if screen is None or not screen.is_mounted:
@@ -291,7 +291,7 @@ class WachtApp(InOrder[None], Typed, Plugged, Failing, ConsoleApp):
             case "help":
                 self.action_help()
             case "refresh":
-                self.poller.poke()
+                self.poller.refresh_now()
             case "undo":
                 self.action_undo()
             case "at" | "next" as verb:
@@ -359,7 +359,7 @@ def run(site: Site, config: Config, node: str | None = None, others: Sequence[Si
     # The poller's threads work on 100,000 rows: the one with the keys must not wait 5 ms each time it wants its turn.
     sys.setswitchinterval(0.001)
     app = WachtApp(site, config, node=node, others=others)
-    app.records = to_record(site, config.recording)
+    app.records = recording_target(site, config.recording)
     threading.excepthook = app.thread_died
     try:
         app.run()
@@ -371,7 +371,7 @@ def run(site: Site, config: Config, node: str | None = None, others: Sequence[Si
     if app.errors:
         from console.session import crash
 
-        at = next((one for one in app.opened.values() if one.wrote), app.here)
-        sys.stderr.write(crash.told(app.errors, "the console", at.journal_path, at.wrote))
+        session = next((one for one in app.sessions.values() if one.wrote), app.session)
+        sys.stderr.write(crash.crash_message(app.errors, "the console", session.journal_path, session.wrote))
         return 1
     return app.return_code or 0

@@ -117,7 +117,7 @@ def _report(app: ConsoleApp, span: Span) -> ExportJob:
         from console.reports.rendering import as_markdown
 
         report = gather(source, span)
-        return [as_markdown(report).encode("utf-8", "replace")], f"the report of {span.told}"
+        return [as_markdown(report).encode("utf-8", "replace")], f"the report of {span.text}"
 
     return ExportJob("report", "md", make)
 
@@ -217,7 +217,7 @@ def _all_rows(screen: Any) -> Mapping[str, Any]:
     """Rows that a filter may hide."""
     if isinstance(screen, ListScreen):
         return screen.rows()
-    return screen.book.entries if isinstance(screen, JournalScreen) else {}
+    return screen.journal.entries if isinstance(screen, JournalScreen) else {}
 
 
 def _gpus(app: ConsoleApp, names: Sequence[str], what: str) -> Callable[[], TableExport]:
@@ -250,7 +250,7 @@ def _of_gpu(col: Col, gpu: Gpu, _: Any) -> Cell:
 
 def begin(app: ConsoleApp, made: ExportJob, file: str, over: bool) -> None:
     """Make it and bring it where it is wanted, off the event loop. `file` "" is a new one in the home folder."""
-    name, at = _file_name(app, made), app.here
+    name, at = _file_name(app, made), app.session
     if over and file in {"", CLIPBOARD}:
         raise CommandError("! writes over a file: name it")
     slow = app.set_timer(SLOW_S, lambda: app.tell_of(at, f"{made.name}: it is being written …"))

@@ -1,6 +1,6 @@
 """Several clusters in one console: one is on the screen, the others are read on, seldom, so that their alerts ring.
 
-Each is an `Opened` of its own, with a stack of screens of its own (a mode of Textual's): filters, cursors and marks
+Each is a `ClusterSession` with its own stack of screens (a mode of Textual's): filters, cursors and marks
 stay where they are. The first is opened before the first frame, the others after it.
 """
 
@@ -15,11 +15,11 @@ from collectors.clean import clean
 from collectors.clock import Clock
 from collectors.model import Cluster, Diff
 from console.app.messages import ClusterChanged
-from console.clusters.cluster_session import Here, Opened
+from console.clusters.cluster_session import ClusterSession, FromSession
 from console.config.commands import SCREENS, CommandError
 from console.config.settings import Config
 from console.ingest.poller import WATCHED, Poller
-from console.recording.location import to_record
+from console.recording.location import recording_target
 from console.runtime import memo
 from console.runtime.errors import UserError
 from console.runtime.garbage import Garbage
@@ -32,7 +32,7 @@ from . import views
 from .replay_mode import Looking
 
 if TYPE_CHECKING:
-    from console.clusters.cluster_summary import Standing
+    from console.clusters.cluster_summary import ClusterSummary
 
 #: Seconds after the first frame until the other clusters are opened: the one that is looked at comes first.
 LATER_S = 2.0
@@ -48,8 +48,8 @@ class Fleet(Looking):
     """The part of the app that knows which clusters there are, and which is shown."""
 
     config: Config
-    looked_at: Here[WachtScreen | None] = Here()
-    gpus_every_s = Here[float]()
+    looked_at: FromSession[WachtScreen | None] = FromSession()
+    gpus_every_s = FromSession[float]()
 
     def open_fleet(self, site: Site, others: Sequence[Site], clock: Clock | None) -> None:
         """Open the first, and know of the others."""
@@ -59,10 +59,10 @@ class Fleet(Looking):
         self.unopened: dict[str, str] = {}
         """Those that are not open, with the reason; one that stands in neither will be opened."""
         self._clock = clock
-        self.here = Opened(site, self.config, clock)
-        self.opened = {site.name: self.here}
-        self.open_poller(self.here)
-        self.fleet: dict[str, Cluster] = {site.name: self.here.newest}
+        self.session = ClusterSession(site, self.config, clock)
+        self.sessions = {site.name: self.session}
+        self.open_poller(self.session)
+        self.fleet: dict[str, Cluster] = {site.name: self.session.newest}
         """Name to what is shown of it."""
         self.garbage = Garbage()
         self._modes_made = 0
@@ -74,28 +74,28 @@ class Fleet(Looking):
 
     def tell(self, text: str, severity: str = "information") -> None:
         """A word in the corner."""
-        self.tell_of(self.here, text, severity)
+        self.tell_of(self.session, text, severity)
 
-    def tell_of(self, at: Opened, text: str, severity: str = "information") -> None:
+    def tell_of(self, session: ClusterSession, text: str, severity: str = "information") -> None:
         """The same about one cluster, named where there are several. Never markup: it may hold what somebody wrote."""
-        named = f"{at.name}: {text}" if len(self.sites) > 1 else text
+        named = f"{session.name}: {text}" if len(self.sites) > 1 else text
         self.notify(named, severity=severity, markup=False, timeout=6)  # type: ignore[arg-type]
 
     # Reading.
 
     def read(self) -> None:
         """Begin to read. The long lists are there before they are first looked at, so that their rows can be."""
-        self._begin(self.here)
+        self._begin(self.session)
         self.read_resumed()
-        self.tell_orphans(self.here)
+        self.tell_orphans(self.session)
         self.garbage.started()
         if len(self.sites) > 1:
             self.set_timer(LATER_S, self._open_others)
 
-    def _begin(self, at: Opened) -> None:
-        self._make_ahead(at)
-        self.record(at)
-        at.poller.start()
+    def _begin(self, session: ClusterSession) -> None:
+        self._make_ahead(session)
+        self.record(session)
+        session.poller.start()
 
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
         """From a poller's thread, which makes the sums and sorts the lists: the event loop has keys to answer."""
@@ -103,83 +103,83 @@ class Fleet(Looking):
         from console.alerts.groups import groups
         from console.triage import attention  # noqa: F401
 
-        if (at := self.opened.get(cluster.name)) is None:
+        if (session := self.sessions.get(cluster.name)) is None:
             return  # it was closed
-        if at.recorder is not None:
-            at.recorder.offer(cluster, diff)
+        if session.recorder is not None:
+            session.recorder.offer(cluster, diff)
         # What is made for this one must not push out what the loop still looks up of the one before.
-        taken = at.taken.wait(PATIENCE_S)
-        at.taken.clear()
+        taken = session.taken.wait(PATIENCE_S)
+        session.taken.clear()
         # Where one is still on its way, or comes from a recording, its sums will be looked up too.
         if taken and not self.looks_back:
-            memo.keep(at.name, (cluster, self.fleet.get(at.name, cluster)))
-        here = self.here
-        shown, over = at is here and not self.looks_back, here.looked_at
+            memo.keep(session.name, (cluster, self.fleet.get(session.name, cluster)))
+        here = self.session
+        shown, over = session is here and not self.looks_back, here.looked_at
         if over is not None and (shown or over.shows_all):
-            over.prepare(cluster, at, self.policy, shown=shown)
-        if at.ring.loud is None or not diff.kinds.isdisjoint(RINGING):
-            groups(cluster, at.live_clock.now(), self.policy)
+            over.prepare(cluster, session, self.policy, shown=shown)
+        if session.ring.loud is None or not diff.kinds.isdisjoint(RINGING):
+            groups(cluster, session.live_clock.now(), self.policy)
         # What the next key may show comes after the first facts, which somebody waits for, and before all later ones.
         starts = not all(one.tried for one in cluster.sources.values())
         if starts:
             self.post_message(ClusterChanged(cluster, diff))
-        at.logged.see(cluster)
+        session.logged.see(cluster)
         if shown:
             for name in SCREENS:
                 for make in views.view(name).sums:
                     make(cluster)
-            for one in at.ahead:
+            for one in session.ahead:
                 if one is not over:
-                    one.prepare(cluster, at, self.policy, shown=False)
+                    one.prepare(cluster, session, self.policy, shown=False)
         if not starts:
             self.post_message(ClusterChanged(cluster, diff))
 
     def on_cluster_changed(self, event: ClusterChanged) -> None:
         """A poller has newer facts."""
-        at = self.opened.get(event.cluster.name)
-        if at is None or not self.screen_stack:
+        session = self.sessions.get(event.cluster.name)
+        if session is None or not self.screen_stack:
             return  # it is closing, and a last reading came in
-        looks_back = self.looks_back and at is self.here
+        looks_back = self.looks_back and session is self.session
         if looks_back:
             self.present = event.cluster
         else:
-            self.fleet[at.name] = event.cluster
-        at.taken.set()  # not before: the sums of what is shown are kept
-        if at.ring.loud is None or not event.diff.kinds.isdisjoint(RINGING):
-            self._ring(at, event.cluster)
+            self.fleet[session.name] = event.cluster
+        session.taken.set()  # not before: the sums of what is shown are kept
+        if session.ring.loud is None or not event.diff.kinds.isdisjoint(RINGING):
+            self._ring(session, event.cluster)
         if looks_back:
             return
-        self.verify(at, event.cluster)
+        self.verify(session, event.cluster)
         if "partitions" in event.diff.kinds:
-            self._read_resumed(at)
-        if at is self.here and isinstance(self.screen, WachtScreen):
+            self._read_resumed(session)
+        if session is self.session and isinstance(self.screen, WachtScreen):
             self.screen.take(event.cluster, event.diff)
-        self._keep_up(at, event.cluster)
+        self._keep_up(session, event.cluster)
 
-    def _keep_up(self, at: Opened, cluster: Cluster) -> None:
+    def _keep_up(self, session: ClusterSession, cluster: Cluster) -> None:
         """The screens of it that nobody looks at, those below a dialog or an inspection apart: they stand still."""
         shown = self.screen_stack
-        of_it = {*self._installed_screens.values(), *self._screen_stacks.get(at.mode, ())}
+        of_it = {*self._installed_screens.values(), *self._screen_stacks.get(session.mode, ())}
         for one in of_it:
-            if isinstance(one, WachtScreen) and one.is_mounted and one.at is at and one not in shown:
+            if isinstance(one, WachtScreen) and one.is_mounted and one.at is session and one not in shown:
                 one.keep_up(cluster)
 
-    def _ring(self, at: Opened, cluster: Cluster) -> None:
+    def _ring(self, session: ClusterSession, cluster: Cluster) -> None:
         """The bell, once a reading at most, for critical groups that were not there before."""
         from console.alerts.bell import sequences, words
         from console.alerts.groups import groups
 
-        now = at.live_clock.now()
-        at.ring, new = at.ring.next(cluster, groups(cluster, now, self.policy), now)
+        now = session.live_clock.now()
+        session.ring, new = session.ring.next(cluster, groups(cluster, now, self.policy), now)
         if not new:
             return
         looks_at_them = isinstance(self.screen, WachtScreen) and self.screen.crumb == "alerts"
         hint = "" if looks_at_them else f"  ({self.keymap.press('alerts')})"
-        if at is not self.here:
-            hint = f"  (:cluster {at.name})"
+        if session is not self.session:
+            hint = f"  (:cluster {session.name})"
         elif self.looks_back:
             hint = f"  (in the present: {self.keymap.press('look_back')})"
-        self.tell_of(at, f"critical: {words(new)}{hint}", "error")
+        self.tell_of(session, f"critical: {words(new)}{hint}", "error")
         if self._driver is not None and not self.is_headless:
             self._driver.write(sequences(cluster.name, new, self.config.bell, self.config.notify))
 
@@ -195,35 +195,35 @@ class Fleet(Looking):
         more = len(found) - _CHIPS
         return [*found[:_CHIPS], (f"+{more}", found[_CHIPS][1])] if more > 0 else found
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[ClusterSummary]:
         """How each cluster stands, in the order of the configuration."""
-        from console.clusters.cluster_summary import Standing, standing
+        from console.clusters.cluster_summary import ClusterSummary, summarise
 
         made = []
         for name in self.sites:
-            if (at := self.opened.get(name)) is None:
-                made.append(Standing(name=name, why=self.unopened.get(name, "")))
+            if (session := self.sessions.get(name)) is None:
+                made.append(ClusterSummary(name=name, why=self.unopened.get(name, "")))
                 continue
             # What was taken in, not what comes next: the sums of that are still being made.
-            known = self.present if at is self.here and self.present is not None else self.fleet[name]
-            made.append(standing(known, at.live_clock.mono(), shown=at is self.here))
+            known = self.present if session is self.session and self.present is not None else self.fleet[name]
+            made.append(summarise(known, session.live_clock.mono(), shown=session is self.session))
         return made
 
     def watch_others(self, more: frozenset[str] = frozenset()) -> None:
         """What is read of the clusters that are not shown: `WATCHED`, and more while a screen shows it."""
-        for at in self.opened.values():
-            if at is not self.here and isinstance(at.poller, Poller):
-                at.poller.watch(WATCHED | more)
+        for session in self.sessions.values():
+            if session is not self.session and isinstance(session.poller, Poller):
+                session.poller.watch(WATCHED | more)
 
     def _open_others(self) -> None:
         for name in self.sites:
-            if name not in self.opened and name not in self.unopened:
+            if name not in self.sessions and name not in self.unopened:
                 self._open(name)
 
-    def _open(self, name: str, then: Callable[[Opened], None] | None = None) -> None:
+    def _open(self, name: str, then: Callable[[ClusterSession], None] | None = None) -> None:
         """Open a cluster off the event loop, which takes imports and files; `then` on it."""
         site = self.sites[name]
-        twin = next((one.name for one in self.opened.values() if one.site.reach and one.site.reach == site.reach), "")
+        twin = next((one.name for one in self.sessions.values() if one.site.reach and one.site.reach == site.reach), "")
         if twin:
             self._not_open(name, f'it would ask the same Slurm as {twin}: give it slurm = {{ conf = "…/slurm.conf" }}')
             return
@@ -232,39 +232,39 @@ class Fleet(Looking):
 
         def work() -> None:
             try:
-                at = Opened(site, self.config, self._clock, mode)
-                at.records = to_record(site, self.config.recording) if self._records else None
-                self.open_poller(at)
+                session = ClusterSession(site, self.config, self._clock, mode)
+                session.records = recording_target(site, self.config.recording) if self._records else None
+                self.open_poller(session)
             except UserError as error:
                 self.call_from_thread(self._not_open, name, clean(str(error)))
             except Exception as error:
                 self.call_from_thread(self._not_open, name, clean(f"{type(error).__name__}: {error}")[:300])
             else:
-                self.call_from_thread(self._came_open, at, then)
+                self.call_from_thread(self._came_open, session, then)
 
         self.run_worker(work, thread=True, group="cluster", exit_on_error=False)
 
     @property
     def _records(self) -> bool:
         """Whether this console records at all."""
-        return any(at.records is not None for at in self.opened.values())
+        return any(session.records is not None for session in self.sessions.values())
 
     def _not_open(self, name: str, why: str) -> None:
         self.unopened[name] = why
-        self.tell_of(self.here, f"{name} cannot be opened: {why}", "warning")
+        self.tell_of(self.session, f"{name} cannot be opened: {why}", "warning")
 
-    def _came_open(self, at: Opened, then: Callable[[Opened], None] | None) -> None:
-        if at.name not in self.opened and self.screen_stack:
-            self.unopened.pop(at.name, None)
-            self.opened[at.name], self.fleet[at.name] = at, at.newest
-            self.add_mode(at.mode, QuietScreen)
-            if isinstance(at.poller, Poller):
-                at.poller.watch(WATCHED)
-            self._begin(at)
-            self._read_resumed(at)
-            self.tell_orphans(at)
+    def _came_open(self, session: ClusterSession, then: Callable[[ClusterSession], None] | None) -> None:
+        if session.name not in self.sessions and self.screen_stack:
+            self.unopened.pop(session.name, None)
+            self.sessions[session.name], self.fleet[session.name] = session, session.newest
+            self.add_mode(session.mode, QuietScreen)
+            if isinstance(session.poller, Poller):
+                session.poller.watch(WATCHED)
+            self._begin(session)
+            self._read_resumed(session)
+            self.tell_orphans(session)
         if then is not None:
-            then(self.opened[at.name])
+            then(self.sessions[session.name])
 
     # Going from one to another.
 
@@ -293,14 +293,14 @@ class Fleet(Looking):
             raise CommandError(self._past_first())
         if not isinstance(self.screen, WachtScreen):
             raise CommandError("answer what is open first")
-        if (at := self.opened.get(name)) is not None:
-            self._show_opened(at)
+        if (session := self.sessions.get(name)) is not None:
+            self._show_opened(session)
             return
         screen = self.screen
 
-        def then(at: Opened) -> None:
+        def then(session: ClusterSession) -> None:
             if not self.went_on(screen, f"cluster {name}"):
-                self._show_opened(at)
+                self._show_opened(session)
 
         self._open(name, then)
 
@@ -308,35 +308,35 @@ class Fleet(Looking):
         back = self.keymap.press("look_back")
         return f"the past of {self.current} is on the screen: {back} to go back to the present"
 
-    def _show_opened(self, at: Opened) -> None:
+    def _show_opened(self, session: ClusterSession) -> None:
         """The one place that changes `here`. Never while the past is shown: what `Looking` put by of the one that is
         here comes back onto the one that is here, its gate too."""
         if self.looks_back:
-            self.tell(f"{at.name} is open; {self._past_first()}")
+            self.tell(f"{session.name} is open; {self._past_first()}")
             return
         self.poller.show(frozenset())
-        self.here = at
-        if isinstance(at.poller, Poller):
-            at.poller.watch(None)
+        self.session = session
+        if isinstance(session.poller, Poller):
+            session.poller.watch(None)
         self.watch_others()
-        new = at.mode not in self._screen_stacks
-        self.switch_mode(at.mode)
+        new = session.mode not in self._screen_stacks
+        self.switch_mode(session.mode)
         if new:
             self.push_screen(self.config.screen or "overview")
-            self.call_after_refresh(self._make_ahead, at)
+            self.call_after_refresh(self._make_ahead, session)
 
-    def _make_ahead(self, at: Opened) -> None:
-        if at is self.here:
+    def _make_ahead(self, session: ClusterSession) -> None:
+        if session is self.session:
             every = (self.get_screen(name) for name in ("overview", "nodes", "jobs"))
-            at.ahead = [screen for screen in every if isinstance(screen, WachtScreen)]
-            self.take_columns(at)
+            session.ahead = [screen for screen in every if isinstance(screen, WachtScreen)]
+            self.take_columns(session)
 
-    def take_columns(self, at: Opened) -> None:
+    def take_columns(self, session: ClusterSession) -> None:
         """The lists of a cluster are there: what a site adds to them comes."""
 
     def get_screen(self, screen: Any, screen_class: Any = None) -> Any:
         """A screen by its name is the one of the cluster that is shown."""
-        if isinstance(screen, str) and (key := _key(self.here, screen)) != screen:
+        if isinstance(screen, str) and (key := _key(self.session, screen)) != screen:
             if not self.is_screen_installed(key):
                 self.install_screen(views.make(screen), key)
             screen = key
@@ -344,28 +344,28 @@ class Fleet(Looking):
 
     def close_cluster(self, name: str) -> None:
         """`:close NAME`: read it no more, and give back what it holds. Raises CommandError."""
-        at = self.opened.get(name)
-        if at is None:
-            raise CommandError(f"{clean(name) or 'that'} is not open; there are: {', '.join(self.opened)}")
-        if at is self.here:
+        session = self.sessions.get(name)
+        if session is None:
+            raise CommandError(f"{clean(name) or 'that'} is not open; there are: {', '.join(self.sessions)}")
+        if session is self.session:
             raise CommandError(f"{name} is on the screen: show another first")
-        if at.busy:
+        if session.busy:
             raise CommandError(f"{name}: wait until what you sent was seen")
-        del self.opened[name], self.fleet[name]
+        del self.sessions[name], self.fleet[name]
         self.unopened[name] = "closed"
-        self.remove_mode(at.mode)
-        self.call_later(self._drop_screens, at)
-        self.run_worker(lambda: at.stop(alone=True), thread=True, group="cluster", exit_on_error=False)
+        self.remove_mode(session.mode)
+        self.call_later(self._drop_screens, session)
+        self.run_worker(lambda: session.stop(alone=True), thread=True, group="cluster", exit_on_error=False)
         memo.forget(name)
         self.tell(f"{name} is closed: nothing of it is read, and nothing rings; :cluster {name} opens it again")
 
-    async def _drop_screens(self, at: Opened) -> None:
-        for key in [_key(at, one) for one in SCREENS]:
+    async def _drop_screens(self, session: ClusterSession) -> None:
+        for key in [_key(session, one) for one in SCREENS]:
             made = self._installed_screens.pop(key, None)
             if isinstance(made, Screen) and made.is_attached:
                 await made.remove()
 
 
-def _key(at: Opened, name: str) -> str:
+def _key(session: ClusterSession, name: str) -> str:
     """What a screen of a cluster is installed as: of the first by its plain name."""
-    return name if at.mode == "_default" else f"{at.mode}/{name}"
+    return name if session.mode == "_default" else f"{session.mode}/{name}"

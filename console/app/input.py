@@ -17,13 +17,21 @@ from collectors.clean import clean
 from console.config.commands import CommandError, completer
 from console.config.keymap import Keymap, pressed, read_keys
 from console.config.paths import state_folder
-from console.config.saved_filters import LISTS, Filters, forget_line, kept_filters, made, read_filters, save_line
+from console.config.saved_filters import (
+    LISTS,
+    SavedFilters,
+    checked_filter,
+    filters_file,
+    forget_line,
+    read_filters,
+    save_line,
+)
 from console.config.settings import Config
-from console.config.theme_files import Looks
+from console.config.theme_files import ThemeChoice
 from console.filters import completion
-from console.journal.shifts import EVERY_S, kept_shifts, noted
+from console.journal.shifts import NOTE_EVERY_S, shift_line, shifts_file
 from console.runtime.errors import FilterError
-from console.runtime.state_files import Aside, Kept, KeptFault, newest
+from console.runtime.state_files import BackgroundWriter, StateFile, StateFileFault, newest
 from console.screens.layout.screen import WachtScreen
 from widgets.key_bar import KeyBar
 from widgets.prompt import History, Prompt
@@ -54,7 +62,7 @@ class Typed(replay_mode.Looking):
     """The part of the app that keys and lines go through."""
 
     config: Config
-    looks: Looks
+    looks: ThemeChoice
     press_next: Callable[[str, float], None]
     """Of `widgets.terminal.input_queue`."""
     views: dict[str, bool]
@@ -64,15 +72,15 @@ class Typed(replay_mode.Looking):
         """Before the first screen is made. Reads nothing."""
         self.keymap: Keymap = read_keys(config.keys)
         self.histories: dict[str, History] = {sign: History() for sign in (":", "/", RECENT)}
-        self.filters: Filters = read_filters(config.filters, ())
+        self.filters: SavedFilters = read_filters(config.filters, ())
         self._saved_lines: list[str] = []
         self.offers = completion.Offers(lambda: self.cluster)
         self.views = {}
-        self._aside = Aside()
-        self._history = Kept(state_folder() / "history", MOST, newest(MOST))
-        self._saved = kept_filters()
-        self._views = Kept(state_folder() / "views", 20, newest(20))
-        self._shifts = kept_shifts()
+        self._aside = BackgroundWriter()
+        self._history = StateFile(state_folder() / "history", MOST, newest(MOST))
+        self._saved = filters_file()
+        self._views = StateFile(state_folder() / "views", 20, newest(20))
+        self._shifts = shifts_file()
         self._noted: float | None = None
         self._untold = True
         self._valued: dict[str, object] = {}
@@ -80,7 +88,7 @@ class Typed(replay_mode.Looking):
     def read_typed(self) -> None:
         """Read what is kept, and tell what is wrong with the keys and filters that are configured."""
         self._aside.do(self._read_kept)
-        for told in (self.keymap.told, self.filters.told):
+        for told in (self.keymap.messages, self.filters.messages):
             if told:
                 more = f"  (and {len(told) - 2} more: wacht keys)" if len(told) > 2 else ""
                 self.tell("\n".join(told[:2]) + more, "warning")
@@ -88,7 +96,7 @@ class Typed(replay_mode.Looking):
     def _read_kept(self) -> None:
         try:
             lines, saved, views = self._history.read(), self._saved.read(), self._views.read()
-        except KeptFault as error:
+        except StateFileFault as error:
             self._back(self._not_kept, error)
             return
         self._back(self._kept, lines, saved, views)
@@ -104,14 +112,14 @@ class Typed(replay_mode.Looking):
             self.views.setdefault(name, on_off == "on")
         if isinstance(self.screen, WachtScreen):
             self.screen.switched()
-        if own := self.filters.told[len(read_filters(self.config.filters, ()).told) :]:
+        if own := self.filters.messages[len(read_filters(self.config.filters, ()).messages) :]:
             self.tell("\n".join(own[:2]), "warning")
 
     def _lay_filters(self) -> None:
         self.filters = read_filters(self.config.filters, self._saved_lines, self._saved.path)
         self.offers.saved = {screen: self.filters.on(screen) for screen in LISTS}
 
-    def _not_kept(self, error: KeptFault) -> None:
+    def _not_kept(self, error: StateFileFault) -> None:
         if self._untold:
             self._untold = False
             self.tell(f"what is typed is not kept: {error}", "warning")
@@ -123,17 +131,17 @@ class Typed(replay_mode.Looking):
 
     def tend_shift(self) -> None:
         """Note now and then that this person is here, for the next hand-over."""
-        mono = self.here.live_clock.mono()
-        if self._noted is None or mono - self._noted >= EVERY_S:
+        mono = self.session.live_clock.mono()
+        if self._noted is None or mono - self._noted >= NOTE_EVERY_S:
             self._noted = mono
             self._note_shift()
 
     def _note_shift(self) -> None:
-        lines = [noted(name, at.live_clock.now()) for name, at in self.opened.items() if not at.site.recorded]
+        lines = [shift_line(name, at.live_clock.now()) for name, at in self.sessions.items() if not at.site.recorded]
 
         def work() -> None:
             # What cannot be noted is told of where it is asked for: the hand-over says that it does not know.
-            with contextlib.suppress(KeptFault):
+            with contextlib.suppress(StateFileFault):
                 for one in lines:
                     self._shifts.add(one)
 
@@ -168,7 +176,7 @@ class Typed(replay_mode.Looking):
 
     def action_refresh(self) -> None:
         """Read every source again now."""
-        self.poller.poke()
+        self.poller.refresh_now()
 
     # Lines.
 
@@ -224,11 +232,11 @@ class Typed(replay_mode.Looking):
     def _keep(self, sign: str, text: str) -> None:
         self._write(self._history, sign + text, lambda: None)
 
-    def _write(self, kept: Kept, line: str, then: Callable[[], None]) -> None:
+    def _write(self, kept: StateFile, line: str, then: Callable[[], None]) -> None:
         def work() -> None:
             try:
                 kept.add(line)
-            except KeptFault as error:
+            except StateFileFault as error:
                 self._back(self._not_kept, error)
             else:
                 self._back(then)
@@ -251,7 +259,7 @@ class Typed(replay_mode.Looking):
         screen = self.screen
         if not isinstance(screen, FilteredScreen):
             raise CommandError("only the lists of nodes and jobs, the accounts and the journal have a filter to save")
-        one = made(name.removeprefix("@"), screen.filter_text, screen.crumb)
+        one = checked_filter(name.removeprefix("@"), screen.filter_text, screen.crumb)
         self._saved_lines = [*self._saved_lines, save_line(one)]
         self._lay_filters()
         self._write(self._saved, save_line(one), lambda: self.tell(f"saved: /@{one.name} is {one.text}"))

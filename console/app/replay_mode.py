@@ -16,7 +16,7 @@ from textual.message import Message
 from collectors.clock import Clock
 from collectors.model import Cluster, Diff
 from console.actions.incident import active_incidents
-from console.clusters.cluster_session import Here, Opened
+from console.clusters.cluster_session import ClusterSession, FromSession
 from console.config.commands import CommandError
 from console.config.keymap import Keymap
 from console.ingest.poller import Poller
@@ -43,8 +43,8 @@ KEYS = ("look_back", "play", "slower", "faster", "earlier", "later", "far_back",
         "go_to")  # fmt: skip
 FAR_S = 600.0
 #: What is swapped, by the names that the screens know.
-_SWAPPED = ("clock", "poller", "transport", "telemetry", "ledger", "queueing", "gate", "journal_path", "book",
-            "resumed", "left", "sent_watch")  # fmt: skip
+_SWAPPED = ("clock", "poller", "transport", "telemetry", "ledger", "queueing", "gate", "journal_path", "journal",
+            "resumed", "leftovers", "sent_watch")  # fmt: skip
 
 
 class MomentChanged(Message):
@@ -68,9 +68,9 @@ class Looking(Undoing):
 
     present: Cluster | None = None
     """The newest Cluster of the present while something else is on the screen."""
-    recorder: Here[Recorder | None] = Here()
-    records: Here[tuple[Path, Bounds] | None] = Here()
-    live_clock = Here[Clock]()
+    recorder: FromSession[Recorder | None] = FromSession()
+    records: FromSession[tuple[Path, Bounds] | None] = FromSession()
+    live_clock = FromSession[Clock]()
     _put_by: dict[str, Any]
     """What the present has by these names while the past is shown."""
     _told_trouble = ""
@@ -82,16 +82,18 @@ class Looking(Undoing):
     @property
     def current(self) -> str:
         """The name of the cluster on the screen."""
-        return self.here.name
+        return self.session.name
 
-    def open_poller(self, at: Opened) -> None:
+    def open_poller(self, session: ClusterSession) -> None:
         """What brings the facts: a poller of the sources, or the player of a recording, which has no gate."""
-        site = at.site
+        site = session.site
         if site.recorded:
-            at.poller = self._open_player(cast("ReplaySite", site))
+            session.poller = self._open_player(cast("ReplaySite", site))
             self._shut_gate(cast("ReplaySite", site))
         else:
-            at.poller = Poller(site.name, site.collectors(), at.clock, self._publish, site.demo, (at.telemetry,))
+            session.poller = Poller(
+                site.name, site.collectors(), session.clock, self._publish, site.demo, (session.telemetry,)
+            )
 
     def _publish(self, cluster: Cluster, diff: Diff) -> None:
         raise NotImplementedError
@@ -104,7 +106,7 @@ class Looking(Undoing):
         def publish(cluster: Cluster, diff: Diff | None) -> None:
             looked_at = getattr(self, "looked_at", None)
             if isinstance(looked_at, WachtScreen):
-                looked_at.prepare(cluster, self.here, self.policy, shown=True)
+                looked_at.prepare(cluster, self.session, self.policy, shown=True)
             self.post_message(MomentChanged(made, cluster, diff))
 
         def tell(text: str) -> None:
@@ -114,28 +116,28 @@ class Looking(Undoing):
         return made
 
     def _shut_gate(self, site: ReplaySite) -> None:
-        from console.recording.replay_site import RecordedBook
+        from console.recording.replay_site import RecordedJournal
         from console.session.site_gate import closed_gate
 
         self.gate = closed_gate(site)
-        self.book = RecordedBook(site)
+        self.journal = RecordedJournal(site)
         self.journal_path = site.recording.path
 
     # Recording.
 
-    def record(self, at: Opened) -> None:
+    def record(self, session: ClusterSession) -> None:
         """Begin to record, where this console does. What that takes is imported off the event loop."""
-        if at.records is not None:
-            self.run_worker(lambda: self._record(at), thread=True, group="record", exit_on_error=False)
+        if session.records is not None:
+            self.run_worker(lambda: self._record(session), thread=True, group="record", exit_on_error=False)
 
-    def _record(self, at: Opened) -> None:
+    def _record(self, session: ClusterSession) -> None:
         from console.recording.recorder import Recorder
 
-        assert at.records is not None
-        made = Recorder(*at.records, at.live_clock, at.journal_path)
+        assert session.records is not None
+        made = Recorder(*session.records, session.live_clock, session.journal_path)
         made.start()
-        made.offer(at.newest, Diff())  # what came before it was there
-        at.recorder = made
+        made.offer(session.newest, Diff())  # what came before it was there
+        session.recorder = made
 
     def tend_recorder(self) -> None:
         """Say once why nothing is recorded; the top line says that it is so for as long as it is."""
@@ -148,7 +150,7 @@ class Looking(Undoing):
         """End every thread that reads, plays or records."""
         if "poller" in self._put_by:
             self._put_by["poller"].stop()
-        for at in self.opened.values():
+        for at in self.sessions.values():
             at.stop()
 
     # Looking back.
@@ -163,10 +165,12 @@ class Looking(Undoing):
         """Whether the present goes on behind it."""
         return bool(self._put_by)
 
-    def by_now(self, at: Opened) -> JudgedBy:
+    def by_now(self, session: ClusterSession) -> JudgedBy:
         """What the present of a cluster is judged by, while its past is on the screen too."""
         return (
-            JudgedBy(*(self._put_by[one] for one in JudgedBy._fields)) if at is self.here and self.looks_back else at.by
+            JudgedBy(*(self._put_by[one] for one in JudgedBy._fields))
+            if session is self.session and self.looks_back
+            else session.by
         )
 
     @property
@@ -180,7 +184,7 @@ class Looking(Undoing):
         now = self.clock.now()
         found += [f"INCIDENT {one.name} {duration(one.ends - now)}" for one in active_incidents(self.cluster, now)[:2]]
         found += [one.chip for one in tuple(self.sending) if one.chip]
-        if self.here.locked:
+        if self.session.locked:
             found.append("READ-ONLY")
         if self.recorder is not None and self.recorder.trouble:
             found.append("NOT RECORDED")
@@ -214,11 +218,11 @@ class Looking(Undoing):
     def _go_back(self, path: Path) -> None:
         from console.recording.replay_site import replay_site
 
-        at = self.here
+        session = self.session
 
         def opened(site: ReplaySite) -> None:
-            if at is not self.here or self.sending or self.sent_watch.waiting:
-                self.tell(f"the past of {at.name}: you went on meanwhile; ask for it again", "warning")
+            if session is not self.session or self.sending or self.sent_watch.waiting:
+                self.tell(f"the past of {session.name}: you went on meanwhile; ask for it again", "warning")
                 return
             if self.looks_back:
                 return
@@ -228,7 +232,7 @@ class Looking(Undoing):
             self.transport, self.telemetry, self.ledger = site.transport(), site.telemetry(), site.ledger()
             self.queueing = Sparing(site.queueing(), site.clock)
             self._shut_gate(site)
-            self.resumed, self.left, self.sent_watch = {}, type(self.left)(), type(self.sent_watch)()
+            self.resumed, self.leftovers, self.sent_watch = {}, type(self.leftovers)(), type(self.sent_watch)()
             self.poller = self._open_player(site)
             self.poller.start()
             self._other_time()
@@ -344,7 +348,7 @@ class Looking(Undoing):
 
     def go_to(self, verb: str, text: str) -> None:
         """`:at 03:12`, `:next action`. Raises CommandError."""
-        from console.recording.moments import find
+        from console.recording.moments import parse_moment
         from console.recording.store import KINDS
 
         if not self.replaying:
@@ -355,7 +359,7 @@ class Looking(Undoing):
             self._player.jump(back=False, kind=text or None)
             return
         try:
-            self._player.go(find(text))
+            self._player.go(parse_moment(text))
         except ValueError as error:
             raise CommandError(str(error)) from None
 
@@ -375,7 +379,7 @@ class Looking(Undoing):
         else:
             super().read_back(key)
 
-    def tell_orphans(self, at: Opened) -> None:
+    def tell_orphans(self, session: ClusterSession) -> None:
         """What somebody should look at is in the present."""
         if not self.replaying:
-            super().tell_orphans(at)
+            super().tell_orphans(session)

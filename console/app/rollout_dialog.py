@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from collectors.model import Cluster
 from collectors.nodeset import fold
 from console.actions.plan import Options, Plan, PreflightReads
-from console.clusters.cluster_session import Opened
+from console.clusters.cluster_session import ClusterSession
 from console.config.commands import CommandError
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ class Returning(_Base):
     _on_its_way: tuple[Plan, Progress] | None = None
     """The newest of those that took a dialog."""
 
-    here: Opened
+    session: ClusterSession
     """The cluster on the screen."""
 
-    def tell_of(self, at: Opened, text: str, severity: str = "information") -> None:
+    def tell_of(self, session: ClusterSession, text: str, severity: str = "information") -> None:
         """A word in the corner about this cluster."""
         raise NotImplementedError
 
@@ -55,31 +55,34 @@ class Returning(_Base):
             raise CommandError("nothing is being sent in batches or waves")
         self.show_progress(plan, progress)
 
-    def holds(self, at: Opened, plan: Plan, progress: Progress) -> None:
+    def holds(self, session: ClusterSession, plan: Plan, progress: Progress) -> None:
         """It paused by itself. Told, not opened: a dialog would take the keys that are meant for what is shown."""
-        self.tell_of(at, f"{plan.action.label} is paused: {progress.hold_reason}; :progress, then p goes on", "error")
+        why = progress.hold_reason
+        self.tell_of(session, f"{plan.action.label} is paused: {why}; :progress, then p goes on", "error")
 
-    def unfit(self, at: Opened, plan: Plan, progress: Progress) -> None:
+    def unfit(self, session: ClusterSession, plan: Plan, progress: Progress) -> None:
         """Some came back unfit, and somebody wanted to be asked whether they are drained again."""
         which = fold(progress.unfit)
-        self.tell_of(at, f"{plan.action.label}: {which} came back unfit: :progress, then d drains them again", "error")
+        self.tell_of(
+            session, f"{plan.action.label}: {which} came back unfit: :progress, then d drains them again", "error"
+        )
 
     def drain_again(self, plan: Plan, progress: Progress) -> None:
         """Ask, as for any other drain, whether what came back unfit is taken out again."""
-        if plan.cluster.name != self.here.name:
-            self.tell_of(self.here, f"they are nodes of {plan.cluster.name}: go there first", "warning")
+        if plan.cluster.name != self.session.name:
+            self.tell_of(self.session, f"they are nodes of {plan.cluster.name}: go there first", "warning")
             return
         reasons = {name: f"came back unfit: {why}" for name, why in progress.unfit.items()}
         self.ask("drain", tuple(reasons), "came back unfit", Options(reasons=reasons))
 
 
-def look_of(at: Opened) -> Reread:
+def look_of(session: ClusterSession) -> Reread:
     """Reads what the pre-flight of nodes that come back needs: what the poller has, asked for anew, and their GPUs."""
     from console.gate import preflight_reads
 
     def look(names: Sequence[str]) -> tuple[Cluster, PreflightReads]:
-        at.poller.poke(preflight_reads.RETURN_SOURCES)
-        cluster = at.newest
-        return cluster, preflight_reads.read_returned(names, cluster, at.telemetry, at.resumed)
+        session.poller.refresh_now(preflight_reads.RETURN_SOURCES)
+        cluster = session.newest
+        return cluster, preflight_reads.read_returned(names, cluster, session.telemetry, session.resumed)
 
     return look

@@ -51,7 +51,7 @@ class Failing(_Base):
         if self.slow_line != self._was_slow:
             self._was_slow = self.slow_line
             log.info("terminal", f"slow mode is {'on' if self._was_slow else 'off'}")
-        if why := log.untold():
+        if why := log.unreported_fault():
             self.tell(why, "warning")
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
@@ -65,7 +65,7 @@ class Failing(_Base):
         brief, text = f"an error of its own: {crash.where(error)}", crash.report([error])
 
         def work() -> None:
-            kept = crash.reported(text, brief)
+            kept = crash.save_report(text, brief)
             self.call_from_thread(self.tell, f"{brief}; wacht goes on. Report: {kept}", "error")
 
         self.run_worker(work, thread=True, group="crash", exit_on_error=False)

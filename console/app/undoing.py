@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from collectors.model import SourceFault
-from console.clusters.cluster_session import Opened
-from console.runtime.operator_identity import person
+from console.clusters.cluster_session import ClusterSession
+from console.runtime.operator_identity import login_name
 
 from .acting import Acting
 
@@ -24,20 +24,20 @@ class Undoing(Acting):
 
     def undo(self, key: str | None, only: Sequence[str] | None = None) -> None:
         """Propose what takes back an action of the journal, or the last one of this person; `only` some targets."""
-        if self.here.locked:
-            self.tell(f"undo refused: {self.here.locked}", "warning")
+        if self.session.locked:
+            self.tell(f"undo refused: {self.session.locked}", "warning")
             return
 
-        from console.journal.entries import named
-        from console.journal.undo import Undo, last_of, undo_of
+        from console.journal.entries import targets_text
+        from console.journal.undo import Undo, last_undoable, undo_of
 
         screen: Any = getattr(self, "screen", None)
-        at = self.here
+        session = self.session
 
         def found(entries: Mapping[str, JournalEntry]) -> None:
             if self.went_on(screen, "undo"):
                 return
-            entry = last_of(entries, person()) if key is None else entries.get(key)
+            entry = last_undoable(entries, login_name()) if key is None else entries.get(key)
             if entry is None:
                 self.tell(
                     "there is nothing of yours to undo" if key is None else "that is not in the journal", "warning"
@@ -47,26 +47,26 @@ class Undoing(Acting):
             if isinstance(proposed, Undo):
                 self.ask(proposed.action, proposed.targets, proposed.reason, proposed.options, notes=proposed.notes)
             else:
-                self.tell(f"undo of {entry.action} {named(entry)}: {proposed}", "warning")
+                self.tell(f"undo of {entry.action} {targets_text(entry)}: {proposed}", "warning")
 
-        self._with_entries(at, found)
+        self._with_entries(session, found)
 
     def read_back(self, key: str) -> None:
         """Look what came of an action of which nobody wrote the end, and write it down."""
         from console.journal import writer
-        from console.journal.entries import counted, named
+        from console.journal.entries import counts_text, targets_text
 
-        at, gate = self.here, self.gate
+        at, gate = self.session, self.gate
 
         def work() -> None:
             try:
                 entry = writer.entries_of(at.journal_path)[key]
-                if writer.alive(entry, at.clock.now()):
-                    told, severity = f"{entry.action} {named(entry)}: it is under way still", "warning"
+                if writer.may_still_end(entry, at.clock.now()):
+                    told, severity = f"{entry.action} {targets_text(entry)}: it is under way still", "warning"
                 else:
                     results, warning = gate.settle_orphan(entry)
                     states = [one["state"] for one in results.values()]
-                    told = f"{entry.action} {named(entry)}, read back: {counted(states)}" + (
+                    told = f"{entry.action} {targets_text(entry)}, read back: {counts_text(states)}" + (
                         f"; {warning}" if warning else ""
                     )
                     severity = "warning" if set(states) - {"done"} else "information"
@@ -82,31 +82,31 @@ class Undoing(Acting):
 
         self.run_worker(work, thread=True, group="journal", exit_on_error=False)
 
-    def tell_orphans(self, at: Opened) -> None:
+    def tell_orphans(self, session: ClusterSession) -> None:
         """When a cluster is opened: actions that a console sent before it died, or that another's end nobody saw."""
 
         def work() -> None:
             from console.journal import writer
             from console.journal.chain import there
-            from console.journal.entries import told_orphans
+            from console.journal.entries import orphans_text
 
             try:
-                told = told_orphans(writer.orphans(at.journal_path)) if there(at.journal_path) else ""
+                told = orphans_text(writer.orphans(session.journal_path)) if there(session.journal_path) else ""
             except (OSError, writer.JournalFault) as error:
                 told = f"the journal cannot be read: {error}"
             if told:
-                self.call_from_thread(self.tell_of, at, told, "warning")
+                self.call_from_thread(self.tell_of, session, told, "warning")
 
         self.run_worker(work, thread=True, group="orphans", exit_on_error=False)
 
-    def _with_entries(self, at: Opened, then: Callable[[Mapping[str, JournalEntry]], None]) -> None:
+    def _with_entries(self, session: ClusterSession, then: Callable[[Mapping[str, JournalEntry]], None]) -> None:
         from console.journal import writer
 
         def work() -> None:
             try:
-                entries: Any = writer.entries_of(at.journal_path)
+                entries: Any = writer.entries_of(session.journal_path)
             except (OSError, writer.JournalFault) as error:
-                self.call_from_thread(self.tell_of, at, f"the journal cannot be read: {error}", "error")
+                self.call_from_thread(self.tell_of, session, f"the journal cannot be read: {error}", "error")
                 return
             self.call_from_thread(then, entries)
 

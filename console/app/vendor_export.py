@@ -31,7 +31,7 @@ def vendor(app: ConsoleApp, file: str = CLIPBOARD, *, over: bool = False) -> Non
 
 
 def _made(app: ConsoleApp, node: str) -> Callable[[], tuple[Chunks, str]]:
-    at, cluster, policy, now, book = app.here, app.cluster, app.policy, app.clock.now(), app.book
+    at, cluster, policy, now, journal = app.session, app.cluster, app.policy, app.clock.now(), app.journal
 
     def make() -> tuple[Chunks, str]:
         lacks: list[str] = []
@@ -47,7 +47,9 @@ def _made(app: ConsoleApp, node: str) -> Callable[[], tuple[Chunks, str]]:
         case = Case(
             node=node, cluster=cluster, now=now, policy=policy,
             gpus=tuple(had("GPUs", lambda: at.telemetry.gpus([node]).get(node, ()), ())),
-            acts=tuple(had("what was done from here", lambda: past_actions.of(node, book.lines(), "node"), ())),
+            acts=tuple(
+                had("what was done from here", lambda: past_actions.on_target(node, journal.lines(), "node"), ())
+            ),
             events=tuple(had("events", lambda: at.ledger.events_of_node(node, since), ())),
             jobs=tuple(had("last jobs", lambda: at.ledger.jobs_of_node(node, since, _JOBS), ())),
             lacks=tuple(lacks),

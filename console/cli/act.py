@@ -1,4 +1,6 @@
-"""`wacht act`: the gate from the command line, with the same preview, guard, journal and verification as the screen."""
+"""`wacht act`: the gate on the command line, with the same preview, guard, journal and verification as on the
+screen.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,10 @@ from console.gate import preview
 from console.gate.gate import Gate
 from console.gate.outcome import Outcome, SendResult
 from console.gate.preflight_reads import RETURN_ACTIONS, RETURN_SOURCES
-from console.journal.undo import Undo, last_of, undo_of
+from console.journal.undo import Undo, last_undoable, undo_of
 from console.journal.writer import entries_of
 from console.runtime.errors import FilterError
-from console.runtime.operator_identity import person
+from console.runtime.operator_identity import login_name
 
 from .rollout_text import stoppable
 
@@ -52,49 +54,49 @@ def run_act(
     options: Options | None = None,
     look: Callable[[Sequence[str]], PreflightReads] | None = None,
 ) -> int:
-    """Plan, show, ask, send and follow. Returns the exit status: 0 all done and seen, 1 not all, 2 refused.
+    """Plan, show, ask, send and verify. Returns the exit status: 0 all done and verified, 1 not all, 2 refused.
 
-    `ask` shows a question and returns the line typed; None where there is no terminal. `deadline_s` is how long the
-    targets are read back, None as long as the action takes. `look` reads what the pre-flight of these targets needs.
-    Raises nothing for what Slurm does.
+    `ask` shows a question and returns the line typed; None without a terminal. `deadline_s` limits the
+    verification; None: the action's own timeout. `look` reads what the pre-flight checks need. Raises nothing for
+    errors of Slurm.
     """
     options = options or Options()
-    told = _Teller(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
+    output = _ActOutput(cluster.name, action, dry_run, as_json, out or sys.stdout, err or sys.stderr)
     try:
         try:
-            names = named(cluster, action, words)
+            names = resolved_targets(cluster, action, words)
         except FilterError as error:
-            return told.refused(f"{' '.join(words)}: {error}")
+            return output.refused(f"{' '.join(words)}: {error}")
         options = with_value(BY_ID[action], options) if action in BY_ID else options
     except ValueError as error:
-        return told.refused(str(error))
+        return output.refused(str(error))
     extra = look(names) if look is not None and not gate.read_only else None
     plan = gate.plan(action, names, reason, cluster, options, extra)
     if isinstance(plan, Refusal):
-        return told.refused(f"{plan.why}; --break-glass goes on all the same" if plan.can_break_glass else plan.why)
-    told.preview(plan)
+        return output.refused(f"{plan.why}; --break-glass goes on all the same" if plan.can_break_glass else plan.why)
+    output.preview(plan)
     if plan.missing_reason:
-        return told.refused("a reason is required", plan)
+        return output.refused("a reason is required", plan)
     confirm = plan.confirmation
     if confirm.kind == "break" and not options.break_glass:
-        return told.refused(f"{confirm.why}: --break-glass and --count {confirm.count} are required", plan)
+        return output.refused(f"{confirm.why}: --break-glass and --count {confirm.count} are required", plan)
     answer = "y" if yes and confirm.kind == "plain" else None
     if count is not None:
         if count != confirm.count:
-            return told.refused(f"--count {count}: it would act on {confirm.count}", plan)
+            return output.refused(f"--count {count}: it would act on {confirm.count}", plan)
         answer = confirm.prompt if confirm.kind == "break" else str(count)
     if dry_run:
-        return told.ended(plan, {}, DONE)
+        return output.ended(plan, {}, DONE)
     ahead = answer is not None
     if answer is None:
         if ask is None:
             option = "--yes" if confirm.kind == "plain" else f"--count {confirm.count}"
-            return told.refused(f"not confirmed: there is no terminal to ask at; {option} would answer", plan)
-        answer = _asked(ask, told, plan)
+            return output.refused(f"not confirmed: there is no terminal to ask at; {option} would answer", plan)
+        answer = _asked(ask, output, plan)
     outcomes: list[Outcome] = []
     now, refused = plan, ""
     while True:
-        with stoppable(ask, told.wave, yes) as progress:
+        with stoppable(ask, output.wave, yes) as progress:
             outcomes.append(outcome := gate.send(now, answer, progress))
         refused = outcome.refused or ""
         if not outcome.reconfirm or progress.stopped:
@@ -103,33 +105,33 @@ def run_act(
         if isinstance(fresh, Refusal):
             refused = fresh.why
             break
-        told.preview(fresh)
+        output.preview(fresh)
         late = ahead and (len(outcomes) > 1 or not confirm.covers(fresh.confirmation))
         if late or (fresh.confirmation.kind == "break" and not options.break_glass):
             refused = not_covered(fresh)
             break
-        answer = fresh.confirmation.prompt if ahead else _asked(ask, told, fresh)
+        answer = fresh.confirmation.prompt if ahead else _asked(ask, output, fresh)
         now = fresh
     if refused and all(outcome.refused is not None for outcome in outcomes):
-        return told.refused(refused, plan, outcomes[0])
+        return output.refused(refused, plan, outcomes[0])
     results: dict[str, SendResult] = {}
     for one in outcomes:
         ended = one if one.refused is not None else gate.follow(one, deadline_s, sleep)
         results |= ended.results
         if ended.warning:
-            told.warn(ended.warning)
+            output.warn(ended.warning)
     if refused:
-        told.warn(refused)
+        output.warn(refused)
     aside = any(outcome.aside for outcome in outcomes)
     done = not aside and all(result.state in {"done", "sent"} for result in results.values())
-    return told.ended(plan, results, DONE if done else INCOMPLETE)
+    return output.ended(plan, results, DONE if done else INCOMPLETE)
 
 
-def _asked(ask: Callable[[str], str] | None, told: _Teller, plan: Plan) -> str:
-    """What is typed at the question of this plan; "" where no one is there."""
+def _asked(ask: Callable[[str], str] | None, output: _ActOutput, plan: Plan) -> str:
+    """The answer to this plan's confirmation; "" without a person."""
     if ask is None or plan.missing_reason:
         return ""
-    told.preview(plan, asking=True)
+    output.preview(plan, asking=True)
     try:
         return ask(question(plan)).strip()
     except EOFError:
@@ -137,7 +139,7 @@ def _asked(ask: Callable[[str], str] | None, told: _Teller, plan: Plan) -> str:
 
 
 def not_covered(plan: Plan) -> str:
-    """Why an answer that was given in advance does not do for a plan that asks again, and how to go on."""
+    """Why an answer given in advance is not enough for a plan that asks again, and how to continue."""
     what = plans.by_reason([Skip(target, why) for target, why in plan.changed.items()], plan.action.kind)
     given = {"plain": "--yes", "count": f"--count {plan.confirmation.count}"}
     option = given.get(plan.confirmation.kind, f"--break-glass --count {plan.confirmation.count}")
@@ -145,18 +147,18 @@ def not_covered(plan: Plan) -> str:
     return f"not sent, changed since the preview: {what}; to go on, {plan.action.id} {which} with {option}"
 
 
-def named(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...]:
-    """The targets that were typed, in full. Raises ValueError."""
+def resolved_targets(cluster: Cluster, action: str, words: Sequence[str]) -> tuple[str, ...]:
+    """The full names of the typed targets. Raises ValueError."""
     return targets.resolve(BY_ID[action].kind if action in BY_ID else "node", words, cluster)
 
 
 def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> tuple[Undo, Sequence[str]]:
-    """`undo [ID [TARGET...]]`: what takes that action of the journal back, or the last one of this person.
+    """`undo [ID [TARGET...]]`: the undo of this action in the journal, or of this person's last one.
 
-    Raises ValueError with the words why not, JournalFault where the journal cannot be read.
+    Raises ValueError when there is none, JournalFault when the journal cannot be read.
     """
     entries = entries_of(path)
-    entry = entries.get(words[0]) if words else last_of(entries, person())
+    entry = entries.get(words[0]) if words else last_undoable(entries, login_name())
     if entry is None:
         raise ValueError(f"no action {clean(words[0])[:40]} in the journal" if words else "there is nothing to undo")
     only = [name for word in words[1:] for name in expand(word)] or None
@@ -167,7 +169,7 @@ def undoing(path: Path, words: Sequence[str], cluster: Cluster, now: float) -> t
 
 
 def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
-    """The sources that the gate judges an action by, and those that its targets are found in: no others are asked."""
+    """The sources needed by the gate to judge an action, and those that hold its targets; no others are read."""
     kind = BY_ID[action].kind if action in BY_ID else "node"
     if kind in {"alert", "silence"}:
         return frozenset({"alerts.alerts"})
@@ -183,22 +185,22 @@ def sources_of(action: str, words: Sequence[str] = ()) -> frozenset[str]:
     return frozenset(found).union(*(_READS.get(facts, ()) for facts in targets.needed_facts(kind, words)))
 
 
-#: Facts that a filter may ask for, and the sources that they are read from; those of nodes and jobs are read anyway.
+#: Fields of a filter to the sources they need; those of nodes and jobs are read anyway.
 _READS = {
     "loads": ("prom.loads", "prom.power"), "cooling": ("prom.cooling",), "checkups": ("prom.checkups",),
 }  # fmt: skip
 
 
 def question(plan: Plan) -> str:
-    """What is asked at the terminal."""
+    """The confirmation's question at the terminal."""
     if plan.confirmation.kind == "plain":
-        named = plans.display_names(plan.cluster, plan.change.targets, plan.action.kind)
-        return f"{plan.action.label} {named}? type y to go on: "
+        names = plans.display_names(plan.cluster, plan.change.targets, plan.action.kind)
+        return f"{plan.action.label} {names}? type y to go on: "
     return f"type {plan.confirmation.prompt} to go on: "
 
 
-class _Teller:
-    """Says it all, to a person or as one JSON object."""
+class _ActOutput:
+    """Prints everything, as text or as one JSON object."""
 
     def __init__(self, cluster: str, action: str, dry_run: bool, as_json: bool, out: TextIO, err: TextIO) -> None:
         self._head = {"version": 1, "cluster": cluster, "action": action}
@@ -208,15 +210,16 @@ class _Teller:
         self._err = err
 
     def preview(self, plan: Plan, asking: bool = False) -> None:
-        # With --json the standard output belongs to the object; a person who is asked sees it all the same.
+        # With --json the object owns stdout; the text for the person who confirms goes to stderr.
         if asking == self._json:
             out = self._err if self._json else self._out
-            # A question below thousands of lines is asked of nobody; with --dry-run every line is there.
+            # A question after thousands of lines would not be seen, so the preview is shortened; --dry-run shows every
+            # line.
             cells = None if self._dry_run or not (out and out.isatty()) else shutil.get_terminal_size().columns
             print("\n".join(preview.text(plan, cells)), file=out, flush=True)
 
     def wave(self, text: str) -> None:
-        """What came of a wave, as soon as it is over."""
+        """Print a wave's outcome as soon as it ends."""
         print(clean(text), file=self._err if self._json else self._out, flush=True)
 
     def warn(self, text: str) -> None:
@@ -249,16 +252,16 @@ class _Teller:
     def _object(self, plan: Plan | None, results: Any, status: int, **more: Any) -> None:
         if not self._json:
             return
-        told = {target: {"outcome": result.state, "why": result.why or None} for target, result in results.items()}
+        document = {target: {"outcome": result.state, "why": result.why or None} for target, result in results.items()}
         if plan is not None:
             if self._dry_run and not status:
-                told |= {target: {"outcome": "planned", "why": None} for target in plan.change.targets}
-            told |= {skip.target: {"outcome": "skipped", "why": skip.why} for skip in plan.skipped}
+                document |= {target: {"outcome": "planned", "why": None} for target in plan.change.targets}
+            document |= {skip.target: {"outcome": "skipped", "why": skip.why} for skip in plan.skipped}
         body = {
-            **self._head, "targets": list(plan.change.targets) if plan is not None else [], "outcomes": told,
+            **self._head, "targets": list(plan.change.targets) if plan is not None else [], "outcomes": document,
             "reason": plan.reason if plan is not None else None,
             "commands": [list(command) for command in plan.commands] if plan is not None else [],
             "dry_run": self._dry_run, "exit": status, **more,
         }  # fmt: skip
-        # In ASCII alone: whatever the locale, these bytes are JSON.
+        # Plain ASCII: valid JSON in any locale.
         print(json.dumps(body), file=self._out)

@@ -1,4 +1,4 @@
-"""The command line that acts, and what it wrote: `wacht act` and `wacht journal`."""
+"""Commands that act or show the record of actions: `wacht act` and `wacht journal`."""
 
 from __future__ import annotations
 
@@ -12,36 +12,45 @@ import msgspec
 
 from collectors.sim import SimSettings
 
-from .options import at_terminal, common_options, configured, offered, plain, sim_options, tell_left_out, write_out
+from .options import (
+    at_terminal,
+    common_options,
+    configured,
+    offered,
+    plain,
+    report_left_out_plugins,
+    sim_options,
+    write_out,
+)
 
 _SAID = "wacht.said"
 
 
 def _say(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
-    """Keep what is said of a reservation: each by its own word."""
+    """Collect the settings of a reservation, each from its own option."""
     if value is not None and option.name is not None:
         ctx.meta.setdefault(_SAID, {})[option.name] = value
 
 
 def asked(question: str) -> str:
-    """The line that somebody types at a question of the terminal; what was typed before it came up answers nothing."""
-    with contextlib.suppress(termios.error):  # the terminal has gone: the line will be empty
+    """The line typed at a terminal's question; input typed before the question is discarded."""
+    with contextlib.suppress(termios.error):  # the terminal is gone: the line will be empty
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
     click.echo(question, nl=False, err=True)
     return sys.stdin.readline()
 
 
 def _saved(config: Any, action: str, targets: tuple[str, ...]) -> tuple[str, ...]:
-    """The targets with the filters that are saved in place of their names."""
+    """The targets, with saved filters in place of their names."""
     from console.actions.registry import BY_ID
-    from console.config.saved_filters import kept_filters, read_filters
+    from console.config.saved_filters import filters_file, read_filters
     from console.runtime.errors import FilterError
-    from console.runtime.state_files import KeptFault
+    from console.runtime.state_files import StateFileFault
 
-    kept = kept_filters()
+    kept = filters_file()
     try:
         lines = kept.read()
-    except KeptFault:
+    except StateFileFault:
         lines = []
     kind = BY_ID[action].kind if action in BY_ID else ""
     try:
@@ -114,17 +123,17 @@ def act(
     from console.journal.writer import JournalFault
     from console.session import site
     from console.session import snapshot as shot
-    from console.session.site_gate import open_gate, pre_flight, put_back
+    from console.session.site_gate import last_resumed, open_gate, preflight_reader
 
     from . import act as acting
-    from .rollout_text import again
+    from .rollout_text import rereader
 
     config = configured(ctx)
     if action not in BY_ID and action != "undo":
         from console.config import plugins
 
-        plugins.install(plugins.actions())
-        tell_left_out()
+        plugins.register(plugins.actions())
+        report_left_out_plugins()
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
     chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
     clock = site.system_clock()
@@ -159,17 +168,17 @@ def act(
     terminal = at_terminal(sys.stdin, sys.stderr)
 
     gate = open_gate(chosen, config, transport, clock)
-    resumed = put_back(chosen, config)
-    gate.reread = again(chosen, wanted, clock, resumed)
+    resumed = last_resumed(chosen, config)
+    gate.reread = rereader(chosen, wanted, clock, resumed)
     try:
         code = acting.run_act(
             gate, cluster, action, targets, reason=reason, dry_run=dry_run, yes=yes,
             count=count, as_json=as_json, ask=asked if terminal else None, options=options,
-            look=pre_flight(chosen, transport, action, cluster, resumed),
+            look=preflight_reader(chosen, transport, action, cluster, resumed),
         )  # fmt: skip
     except KeyboardInterrupt:
         on_its_way = "it was on its way: Slurm and wacht journal show say what came of it"
-        # The terminal has written ^C into the line of the question.
+        # The terminal has echoed ^C into the line of the question.
         click.echo(f"\nwacht: interrupted: {on_its_way if gate.wrote else 'nothing was sent'}", err=True)
         raise click.Abort from None
     ctx.exit(code)
@@ -189,8 +198,8 @@ def _journal_file(ctx: click.Context) -> Any:
     return journal_path(name, config)
 
 
-def _told(ctx: click.Context, text: str, code: int) -> None:
-    """Print it; why there is nothing to print belongs to the errors: a program that reads JSON must not get it."""
+def _print_result(ctx: click.Context, text: str, code: int) -> None:
+    """Print the text; on failure to stderr, so that a program reading JSON does not get it."""
     if code == 2:
         click.echo(f"wacht: {plain(text)}", nl=False, err=True)
     else:
@@ -205,9 +214,9 @@ def _told(ctx: click.Context, text: str, code: int) -> None:
 @click.pass_context
 def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
     """Print the journal."""
-    from console.journal import writer as book
+    from console.journal import writer
 
-    _told(ctx, *book.show(_journal_file(ctx), last, as_json))
+    _print_result(ctx, *writer.show(_journal_file(ctx), last, as_json))
 
 
 @journal.command()
@@ -216,6 +225,6 @@ def show(ctx: click.Context, last: int | None, as_json: bool) -> None:
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
     """Check the chain; tell of gaps, of actions without a result, and of a missing syslog. Exit 0 whole, 1 broken."""
-    from console.journal import writer as book
+    from console.journal import writer
 
-    _told(ctx, *book.verified(_journal_file(ctx), as_json))
+    _print_result(ctx, *writer.verified(_journal_file(ctx), as_json))

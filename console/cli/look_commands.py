@@ -1,4 +1,4 @@
-"""The command line that looks closer: one node, what works here, the keys."""
+"""Commands that inspect: `wacht node`, `wacht doctor`, `wacht keys`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from .options import at_terminal, common_options, configured, open_console, tell_left_out, write_out
+from .options import at_terminal, common_options, configured, open_console, report_left_out_plugins, write_out
 
 
 @click.command()
@@ -29,7 +29,7 @@ def node(ctx: click.Context, name: str | None, as_json: bool) -> None:
         from collectors.nvml.sources import this_node
 
         this = this_node()
-        chosen = site.here(this) if here else site.choose(config, ctx.obj.cluster)
+        chosen = site.this_node(this) if here else site.choose(config, ctx.obj.cluster)
         open_console(ctx, config, chosen, this if here or name is None else name)
     text, code = inspection.report(
         name,
@@ -64,7 +64,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     except UserError as error:
         wrong = [examination.no_site(error)]
     plugins.collectors(), plugins.actions(), plugins.columns()
-    tell_left_out()
+    report_left_out_plugins()
     report = examination.examine(chosen, config, wrong)
     if as_json:
         write_out(examination.as_json(report))
@@ -85,8 +85,8 @@ def keys(ctx: click.Context) -> None:
     from console.config.keymap import read_keys
 
     keymap = read_keys(configured(ctx).keys)
-    for told in keymap.told:
-        click.echo(f"wacht: {told}", err=True)
+    for message in keymap.messages:
+        click.echo(f"wacht: {message}", err=True)
     table = key_table(keymap.every())
-    # Markdown is for documentation; a person at a terminal reads columns.
+    # Markdown is for documentation; a person at a terminal gets columns.
     write_out((aligned(table) if sys.stdout.isatty() else table).encode())

@@ -1,4 +1,6 @@
-"""The command line. Imports as little as it can: `wacht snapshot` must cost no more than squeue and a blink."""
+"""The entry point of the command line. Imports as little as possible: `wacht snapshot` must start about as fast as
+squeue.
+"""
 
 from __future__ import annotations
 
@@ -20,36 +22,37 @@ from .options import (
     Common,
     common_options,
     configured,
+    discard_stdout,
     flush,
-    let_go,
     open_console,
     plain,
+    report_left_out_plugins,
     sim_options,
-    tell_left_out,
     write_out,
 )
 
 
 class Lazy(click.Group):
-    """A command is imported when it is asked for: the console must not wait for what it does not run."""
+    """Imports a command only when it is called, so that the console does not wait for commands that it does not run."""
 
     _ELSEWHERE = ("act", "journal", "node", "doctor", "keys", "completion", "record", "replay", "report")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All of them, by name."""
+        """All commands by name."""
         return sorted([*self.commands, *self._ELSEWHERE])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """A reader that has gone ends any command as SIGPIPE would: click would end it with 1, which is what a snapshot
-        says of which some sources failed, and a journal whose chain is broken."""
+        """A closed pipe ends any command as SIGPIPE would. click would exit with 1, which already means failed sources
+        for a snapshot and a broken chain for the journal.
+        """
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            let_go()
+            discard_stdout()
             sys.exit(141)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """One of them, None where there is none of that name."""
+        """The command of this name; None when there is none."""
         match cmd_name:
             case "act" | "journal":
                 from . import act_command
@@ -84,11 +87,11 @@ def cli(ctx: click.Context) -> None:
     """Watch a GPU supercomputer and act on it safely. Without a command: the console."""
     ctx.ensure_object(Common)
     if ctx.invoked_subcommand is None:
-        from console.session.site import beside, choose
+        from console.session.site import choose, other_sites
 
         config = configured(ctx)
         chosen = choose(config, ctx.obj.cluster)
-        open_console(ctx, config, chosen, others=beside(config, chosen))
+        open_console(ctx, config, chosen, others=other_sites(config, chosen))
 
 
 @cli.command()
@@ -108,7 +111,7 @@ def demo(
 
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed, incident=incident, speed=speed, nvl72=nvl72)
     others = [site.demo(settings, at) for at in range(1, clusters)]
-    # What one run did is no past of the next: each keeps its journal and its recording as long as it lasts.
+    # Runs are independent: journal and recording are deleted at the end.
     with TemporaryDirectory(prefix="wacht-demo-", ignore_cleanup_errors=True) as own:
         config = configured(ctx)
         kept = msgspec.structs.replace(config.recording, path=own)
@@ -131,27 +134,27 @@ def snapshot(ctx: click.Context, as_json: bool, on_demo: bool, nodes: int, jobs:
     settings = SimSettings(nodes=nodes, jobs=jobs, seed=seed)
     chosen = site.demo(settings) if on_demo else site.choose(config, ctx.obj.cluster)
     clock = site.system_clock()
-    # Who asks, and what they may change, is no fact of the machine.
+    # Rights are no facts of the machine.
     sources = [one for one in chosen.collectors() if one.name != "slurm.rights"]
     cluster = shot.take(chosen.name, sources, clock, chosen.demo)
-    tell_left_out()
+    report_left_out_plugins()
     write_out(shot.as_json(cluster, clock) if as_json else (shot.as_text(cluster, clock) + "\n").encode())
     ctx.exit(shot.exit_code(cluster))
 
 
 def main() -> None:
-    """Entry point: every error that is expected becomes one plain message and exit 2."""
+    """Entry point: an expected error becomes one plain message and exit 2."""
     if (printed := getattr(sys.stdout, "reconfigure", None)) is not None:
-        # In a locale without UTF-8 a character that it lacks is escaped: it must not end what is being done.
+        # In a locale without UTF-8, unsupported characters are escaped: they must not end the command.
         printed(errors="backslashreplace")
     try:
         Path.home()
     except RuntimeError:
-        # No HOME and no such account (a container under any number): nothing is found in a home, and what would be
-        # written there is refused by its name.
+        # Without HOME and without an account entry (a container with an arbitrary uid): nothing is read from a home,
+        # and writes there are refused with the path named.
         os.environ["HOME"] = "/nonexistent"
     try:
-        # click gives the code of ctx.exit back, it does not raise it.
+        # click returns the code of ctx.exit, it does not raise it.
         code = cli(prog_name="wacht", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.exceptions.Exit as done:
@@ -167,11 +170,11 @@ def main() -> None:
     except Exception as error:
         from console.session import crash
 
-        click.echo(crash.told([error], "the command"), nl=False, err=True)
+        click.echo(crash.crash_message([error], "the command"), nl=False, err=True)
         sys.exit(1)
     finally:
         flush()
         log.info("wacht", "ends")
         log.end()
-        if why := log.untold():
+        if why := log.unreported_fault():
             click.echo(f"wacht: {plain(why)}", err=True)

@@ -1,6 +1,6 @@
-"""`wacht node`: one node in full, as text or JSON; this host through its own driver, and what Slurm says of it.
+"""`wacht node`: one node in detail, as text or JSON: this host from its own driver, with Slurm's view.
 
-Needs neither Prometheus nor a controller. What cannot be read is told in one line, and costs only itself.
+Needs neither Prometheus nor a controller. An unreadable source is reported in one line and affects nothing else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from collectors.nvml.sources import NvmlTelemetry, acquire_nvml, this_node
 from collectors.slurm.commands.nodes import read_named
 from console.health.drain_reasons import robot
 from console.health.xid_policy import Policy, default_policy, preceding
-from console.ingest.node_naming import WAIT_S, tell
+from console.ingest.node_naming import WAIT_S, share_names
 from console.runtime.errors import UserError
 from console.session.snapshot import stamp
 from widgets.units import plural
@@ -40,25 +40,25 @@ T = TypeVar("T")
 
 
 class NodeReport(Struct, frozen=True, kw_only=True):
-    """Everything found of one node at one moment."""
+    """Everything read about one node at one moment."""
 
     node: str
     at: float
     here: bool
-    """Read through this host's own driver."""
+    """Whether it was read from this host's own driver."""
     gpus: tuple[Gpu, ...] | None = None
     extras: Mapping[int, NvmlGpuDetail] = {}
     xids: tuple[Xid, ...] | None = None
-    """None where the kernel's log of that host was not read."""
+    """None when the host's kernel log was not read."""
     driver: str | None = None
     on_bus: int | None = None
     slurm: Node | None = None
     jobs: Mapping[str, Job] | None = None
-    """By id, those that Slurm has on the node."""
+    """Jobs on the node by id, from Slurm."""
     ended: tuple[PastJob, ...] | None = None
-    """The last jobs that ended there, where accounts are kept."""
+    """The last jobs that ended there, if there is accounting."""
     faults: Mapping[str, Fault] = {}
-    """Source to why it gave nothing."""
+    """Source to its fault."""
     tried: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -75,10 +75,10 @@ def report(
     policy: Policy | None = None,
     clock: Clock | None = None,
 ) -> tuple[str, int]:
-    """Read a node once: the text to print, and the exit code: 0 all good, 1 some failed, 2 nothing could be read.
+    """Read a node once. Returns the text and the exit code: 0 all sources OK, 1 some failed, 2 none could be read.
 
-    Without a name it is this host. `telemetry` answers for another one; without it only Slurm does. Raises Told for
-    what cannot be a name.
+    Without a name it is this host. `telemetry` is used for other nodes; without it only Slurm is. Raises UserError
+    for an invalid name.
     """
     clock = clock or SystemClock()
     node = name or this_node()
@@ -103,7 +103,7 @@ def is_here(name: str | None) -> bool:
 
 
 def take(node: str, telemetry: Telemetry | None, clock: Clock) -> NodeReport:
-    """Ask the driver (or the telemetry) and Slurm at once."""
+    """Read the driver (or the telemetry) and Slurm in parallel."""
     faults: dict[str, Fault] = {}
     notes: list[str] = []
     here = isinstance(telemetry, NvmlTelemetry)
@@ -123,11 +123,11 @@ def take(node: str, telemetry: Telemetry | None, clock: Clock) -> NodeReport:
             jobs = _result(queue, "slurm.jobs", faults)
             ended = _result(past, "last jobs", untold)
         except BaseException:
-            process.stop_all()  # Ctrl-C must not wait for a driver or a controller that hangs
+            process.stop_all()  # Ctrl-C must not wait for a hanging driver or controller
             raise
     if nodes is not None and node not in nodes:
         notes.append(f"Slurm knows no node {node}")
-    # A site may keep no accounts; and without those that it keeps a node is seen as well as before.
+    # A site may have no accounting; the node report does not depend on it.
     notes += [f"{what}: {fault}" for what, fault in untold.items() if fault.kind != "missing"]
     shown = None if jobs is None else {job.id: job for job in jobs.values()}
     gpus = None if sample is None else tuple(_named(gpu, jobs or {}) for gpu in sample.gpus)
@@ -156,7 +156,7 @@ def _gpus_of(node: str, telemetry: Telemetry, known: Future[Mapping[str, Node]] 
     nodes: Mapping[str, Node] = {}
     with contextlib.suppress(SourceFault, TimeoutError):  # its own name is enough for most sites
         nodes = known.result(WAIT_S) if known is not None else {}
-    tell(telemetry, nodes or {node: Node(name=node, state="UNKNOWN", display="unknown")})
+    share_names(telemetry, nodes or {node: Node(name=node, state="UNKNOWN", display="unknown")})
     gpus = telemetry.gpus([node]).get(node, ())
     if not gpus:
         raise SourceFault("empty", f"no sample of {node}", "is its exporter up?")
@@ -174,7 +174,7 @@ def _result(future: Future[T] | None, source: str, faults: dict[str, Fault]) -> 
 
 
 def _named(gpu: Gpu, jobs: Mapping[str, Job]) -> Gpu:
-    """A GPU whose jobs go by the ids that people use."""
+    """A GPU with the job ids that users know."""
 
     def known(number: str | None) -> str | None:
         job = None if number is None else jobs.get(number)
@@ -192,7 +192,7 @@ def _disagree(look: NodeReport) -> list[str]:
 
 
 def exit_code(look: NodeReport) -> int:
-    """0 every source that was asked answered, 1 some did not, 2 none did or there was none to ask."""
+    """0 all sources answered, 1 some did not, 2 none did or there was none."""
     good = [source for source in look.tried if source not in look.faults]
     return 2 if not good or (look.gpus is None and look.slurm is None) else 1 if look.faults else 0
 
@@ -201,7 +201,7 @@ def exit_code(look: NodeReport) -> int:
 
 
 def render(look: NodeReport, width: int = 120, policy: Policy | None = None) -> list[str]:
-    """The whole of it as lines of at most `width` cells. Unknown is a dash, what the driver does not offer n/a."""
+    """The report as lines of at most `width` cells. A dash is unknown, n/a is not supported by the driver."""
     policy = policy or default_policy()
     lines = [*_head(look)]
     if look.gpus is not None:
@@ -223,7 +223,7 @@ def render(look: NodeReport, width: int = 120, policy: Policy | None = None) -> 
 
 
 def _unread(look: NodeReport) -> Iterator[str]:
-    """What nothing was asked for, so that its absence above means nothing."""
+    """Facts that no source was asked for, so that their absence is not taken for zero."""
     if look.gpus is None and not any(source in look.faults for source in ("nvml.gpus", "telemetry")):
         yield "GPUs: no telemetry is configured"
     if look.xids is None:
@@ -267,7 +267,7 @@ def _head(look: NodeReport) -> Iterator[str]:
 
 
 def _tables(look: NodeReport, width: int) -> list[str]:
-    """Every fact of every GPU, a line a GPU: in one table where the width allows it, else in several."""
+    """All facts of the GPUs, one line each: in one table if the width allows, else in several."""
     from console.tables.gpu_table import GAP, Col, columns
     from widgets.cells import pad
     from widgets.cells import width as cells
@@ -301,7 +301,7 @@ def _tables(look: NodeReport, width: int) -> list[str]:
         given[-1],
     ]
     texts = {col.title: ["".join(text for text, _ in col.cell(gpu)) for gpu in look.gpus or ()] for col in every}
-    # What nobody reports is no column.
+    # A column without values is left out.
     every = [col for col in every if col.title == "#" or any(text.strip("—·─/? x") for text in texts[col.title])]
     wide = {col.title: max(cells(text) for text in (col.title, *texts[col.title])) for col in every}
     lines: list[str] = []
@@ -368,7 +368,7 @@ def _job_lines(look: NodeReport) -> Iterator[str]:
 
 
 def as_json_text(look: NodeReport, policy: Policy | None = None) -> str:
-    """The same as one JSON object with a line break at its end. What could not be read is null, never empty."""
+    """The report as one JSON object with a newline at the end. Unread facts are null, never empty."""
     policy = policy or default_policy()
     document: dict[str, Any] = {
         "version": VERSION,
@@ -410,6 +410,6 @@ def _gpu_fields(gpu: Gpu, extra: NvmlGpuDetail | None) -> dict[str, Any]:
 
 
 def _timed(thing: Struct, *times: str) -> dict[str, Any]:
-    """A value as a dict, its times as RFC 3339."""
+    """A Struct as a dict with its times as RFC 3339."""
     fields = msgspec.structs.asdict(thing)
     return {**fields, **{name: stamp(fields[name]) for name in times}}

@@ -1,4 +1,4 @@
-"""What Slurm has on one node, for `wacht node`: the jobs there by the number that a cgroup has, those that ended."""
+"""Slurm's view of one node for `wacht node`: its jobs by the id used in cgroups, and the jobs that ended there."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from collectors.slurm.commands.fenced_reads import ask, fence, fenced
 from collectors.slurm.commands.jobs import COLUMNS, command, row
 from widgets.units import plural
 
-#: Slurm is asked beside the driver, and never waited for longer.
+#: Longest time in seconds for a Slurm command, which runs beside the driver.
 SLURM_DEADLINE_S = 5.0
-#: How far back the accounts are asked for, and how many jobs that ended are told.
+#: How far back accounting is read, and how many ended jobs are shown.
 LAST_DAYS, LAST_JOBS = 3, 8
 
 
 def jobs_on(node: str) -> dict[str, Job]:
-    """The jobs that Slurm has on a node, by their number: a cgroup has that (88133) for a task of an array (88100_3).
+    """The jobs on a node by their numeric id: a cgroup has that (88133) for an array task (88100_3).
 
     Raises SourceFault.
     """
@@ -35,13 +35,13 @@ def jobs_on(node: str) -> dict[str, Job]:
 
 
 def ended_on(node: str, now: float) -> tuple[PastJob, ...]:
-    """The last jobs that ended on a node, the last one first. Raises SourceFault."""
+    """The last jobs that ended on a node, newest first. Raises SourceFault."""
     accounts = SlurmAccounting(SlurmSettings(deadline_s=SLURM_DEADLINE_S))
     return tuple(accounts.jobs_of_node(node, int(now) - LAST_DAYS * 86_400, LAST_JOBS))
 
 
 def ended_lines(runs: Sequence[PastJob], now: float) -> Iterator[str]:
-    """A line a job."""
+    """One line for each job."""
     from console.queue.job_accounting import code_text
     from widgets.units import UNKNOWN, duration, when
 

@@ -1,4 +1,4 @@
-"""What every command of the command line shares: common options, the configuration, and how output is written."""
+"""Shared parts of the commands: common options, the configuration, and output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Common(Struct, kw_only=True):
-    """The options that stand before or after the subcommand; the later one wins."""
+    """The options allowed before and after the subcommand; the later one wins."""
 
     config: str | None = None
     cluster: str | None = None
@@ -45,14 +45,14 @@ def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 
 
 def offered(ctx: click.Context, param: click.Parameter, begun: str) -> list[Any]:
-    """What the shell may complete this to."""
+    """The shell completions of this parameter."""
     from . import shell_command
 
     return shell_command.offered(param.name, ctx, begun)
 
 
 def common_options(function: F) -> F:
-    """Put the common options on a command; their values are collected in the context's Common."""
+    """Add the common options to a command; their values are collected in the context's Common."""
     for option in (
         click.option(
             "--log", metavar="FILE", type=click.Path(), expose_value=False, callback=_keep,
@@ -79,7 +79,7 @@ def common_options(function: F) -> F:
 
 
 def sim_options(function: F) -> F:
-    """The size and the seed of the embedded machine."""
+    """Options for the size and seed of the simulated cluster."""
     for option in (
         click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same machine."),
         click.option("--jobs", type=click.IntRange(0, 1_000_000), default=None, help="Jobs alive; natural by default."),
@@ -91,26 +91,27 @@ def sim_options(function: F) -> F:
     return function
 
 
-def tell_left_out() -> None:
-    """Say which of the site's own plugins are left out, where any was looked for."""
+def report_left_out_plugins() -> None:
+    """Report the plugins that were left out, if any were loaded."""
     if (plugins := sys.modules.get("console.config.plugins")) is not None:
-        for line in plugins.told():
+        for line in plugins.messages():
             click.echo(f"wacht: {plain(line)}", err=True)
 
 
 def plain(text: str) -> str:
-    """Lines for a terminal: a path or a key of a configuration in them may hold anything."""
+    """Lines that are safe to print: a path or a configuration key in them may hold control characters."""
     return "\n".join(map(clean, text.split("\n")))
 
 
 def at_terminal(*streams: TextIO | None) -> bool:
-    """Whether each of these leads to a terminal; one that was closed (`<&-`) is None and leads nowhere."""
+    """Whether all of these are terminals; a closed stream (`<&-`) is None and is none."""
     return all(one is not None and one.isatty() for one in streams)
 
 
 def write_out(out: bytes) -> None:
-    """Write all of it to the standard output. Raises BrokenPipeError where the reader has gone, Told where the disk is
-    full or the output closed."""
+    """Write all of it to stdout. Raises BrokenPipeError when the reader is gone, UserError when the disk is full or
+    stdout is closed.
+    """
     if sys.stdout is None:
         raise UserError("there is no standard output to write to: it is closed")
     try:
@@ -119,33 +120,34 @@ def write_out(out: bytes) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        let_go()
+        discard_stdout()
         raise UserError(f"the standard output cannot be written: {error.strerror}") from None
 
 
-def let_go() -> None:
-    """What is still to be written goes nowhere: at the end the interpreter would try, and complain, once more."""
+def discard_stdout() -> None:
+    """Discard pending output, which the interpreter would otherwise try to write, and complain about, at its end."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def flush() -> None:
-    """Whatever a command has printed goes out. Where that cannot be, its exit status stands: what was done to the
-    machine counts for more than what could be said of it."""
+    """Flush the output. If that fails, the command's exit status stays: what it did counts more than what it could
+    print.
+    """
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
-        let_go()
+        discard_stdout()
     except OSError as error:
-        let_go()
+        discard_stdout()
         click.echo(f"wacht: the standard output cannot be written: {error.strerror}", err=True)
 
 
 def configured(ctx: click.Context) -> Config:
     common: Common = ctx.obj
     config = load(common.config)
-    # A lock can only be tightened from here on.
+    # A lock can only be tightened after this.
     config = msgspec.structs.replace(
         config,
         read_only=config.read_only or common.read_only,
@@ -163,9 +165,9 @@ def configured(ctx: click.Context) -> Config:
 def open_console(
     ctx: click.Context, config: Config, chosen: Any, node_name: str | None = None, others: Sequence[Any] = ()
 ) -> None:
-    from console.runtime.browser_mode import served
+    from console.runtime.browser_mode import in_browser
 
-    if served():
+    if in_browser():
         if not config.read_only:
             raise click.ClickException(
                 "in a browser nobody knows whose key it is: start it with --read-only (docs/browser.md)"
@@ -177,7 +179,8 @@ def open_console(
     # Textual reads these once, at import.
     os.environ.setdefault("TEXTUAL_FPS", "30")
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    # Nothing of what a start makes is garbage: looking for some would cost a twentieth of it. The app enables it again.
+    # Objects created at the start are no garbage, and collecting would cost a twentieth of the start. The app enables
+    # it again.
     gc.disable()
     from console.app.app import run
 

@@ -1,4 +1,4 @@
-"""The command line of the flight recorder: record without a screen, play, and cut an incident out."""
+"""Commands of the flight recorder: record without a screen, replay, and cut out an incident."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .options import common_options, configured, open_console, plain, sim_option
 
 
 class _Checked(click.ParamType):  # type: ignore[type-arg]
-    """A text that one of `console.recording.moments` reads."""
+    """A parameter that a function of `console.recording.moments` parses."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -22,7 +22,7 @@ class _Checked(click.ParamType):  # type: ignore[type-arg]
         from console.recording import moments
 
         try:
-            return moments.lasting(value) if self.name == "T" else moments.find(value)
+            return moments.parse_length(value) if self.name == "T" else moments.parse_moment(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -61,7 +61,7 @@ def record(
     ctx.exit(
         headless.run(
             chosen, config, file, bounds, lasting, publish=publish, group=group,
-            told=lambda line: click.echo(f"wacht: {plain(line)}", err=True),
+            say=lambda line: click.echo(f"wacht: {plain(line)}", err=True),
         )
     )  # fmt: skip
 

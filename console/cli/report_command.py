@@ -1,4 +1,4 @@
-"""The command line of the shift report."""
+"""The command `wacht report`."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def report(
         write_out(text)
         return
     save(out, [text])
-    click.echo(plain(f"the report of {span.told}: {out}"))
+    click.echo(plain(f"the report of {span.text}: {out}"))
 
 
 def _width() -> int:
-    """Columns of a line: those of the terminal where it goes to one."""
+    """The width of a line: that of the terminal if stdout is one."""
     from console.export.markdown import WIDEST, WIDTH
 
     return min(WIDEST, max(40, shutil.get_terminal_size((WIDTH, 24)).columns)) if at_terminal(sys.stdout) else WIDTH
@@ -65,8 +65,8 @@ def _sources(ctx: click.Context, recording: Path | None) -> Any:
     from collectors.files import exists
     from console.config.paths import journal_path
     from console.health.xid_policy import load_policy
-    from console.ingest.node_naming import tell
-    from console.recording.location import own_path
+    from console.ingest.node_naming import share_names
+    from console.recording.location import default_path
     from console.reports.reads import ReportSources, book_of, of_recording
     from console.session import site, snapshot
 
@@ -77,12 +77,12 @@ def _sources(ctx: click.Context, recording: Path | None) -> Any:
     chosen, clock = site.choose(config, ctx.obj.cluster), site.system_clock()
     readers = [one for one in chosen.collectors() if one.name != "slurm.rights"]
     cluster = snapshot.take(chosen.name, readers, clock, chosen.demo)
-    path = own_path(chosen.name, config.recording)
+    path = default_path(chosen.name, config.recording)
     telemetry = chosen.telemetry()
-    tell(telemetry, cluster.nodes)
+    share_names(telemetry, cluster.nodes)
     return ReportSources(
         name=chosen.name, now=clock.now(), mono=clock.mono(), cluster=cluster,
         recording=path if config.recording.on and exists(path) else None,
-        book=lambda: book_of(journal_path(chosen.name, config), clock.now()), telemetry=telemetry,
+        journal=lambda: book_of(journal_path(chosen.name, config), clock.now()), telemetry=telemetry,
         policy=policy,
     )  # fmt: skip

@@ -1,5 +1,5 @@
-"""A send from the command line: Ctrl-C ends it with its result written down. A mass return says what came of each wave,
-and asks before it goes on.
+"""Sends from the command line: Ctrl-C stops a send with its result recorded; a roll-out reports each wave and asks
+before it continues after failures.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from console.ingest import node_naming
 from console.session import snapshot as shot
 from console.session.site import Site
 
-#: What ends a program from outside: Ctrl-C, whoever shuts the machine down, a terminal that has gone.
+#: Signals that end a program from outside: Ctrl-C, shutdown, a closed terminal.
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOPPING = "stopping: what was sent is sent, the rest is left out"
 
 
 class _RolloutLines(Progress):
-    """Says its waves. Where too many come back unfit it asks whoever is there; where nobody is, it stops."""
+    """Prints the waves. When too many nodes are unfit it asks; without a terminal it stops."""
 
     def __init__(self, ask: Callable[[str], str] | None, say: Callable[[str], None], yes: bool) -> None:
         super().__init__()
         self._ask, self._say, self._yes = ask, say, yes
         self.asking = False
-        """While somebody is asked."""
+        """True while a question is open."""
 
     def log_wave(self, line: str, aside: Mapping[str, str]) -> None:
-        """A wave has ended, and these of it are set aside."""
+        """A wave ended; `aside` are the nodes set aside."""
         super().log_wave(line, aside)
         self._say(line)
         for why, nodes in nodes_by_reason(aside).items():
             self._say(f"  set aside  {fold(nodes)}: {why}")
 
     def hold(self, why: str) -> None:
-        """Too many are unfit."""
+        """Too many nodes are unfit."""
         self._say(f"paused: {why}")
         if self._asked("type y to go on all the same: ") != "y":
             self.stop()
 
     def answer(self, plan: Plan) -> str:
-        """Shows what would be drained again and asks; `--yes` has said so before, but for breaking the glass."""
+        """Show what would be drained again and ask; `--yes` has confirmed it already, except for breaking the glass."""
         for line in preview.text(plan):
             self._say(line)
         if self._yes and plan.confirmation.kind != "break":
@@ -60,7 +60,7 @@ class _RolloutLines(Progress):
         return self._asked(f"type {plan.confirmation.prompt} to drain them again: ")
 
     def _asked(self, question: str) -> str:
-        """What somebody types; "" where nobody is there, or who is there stops it all."""
+        """The line typed; "" without a terminal or when the person stops the roll-out."""
         if self._ask is None or self.stopped:
             return ""
         self.asking = True
@@ -75,17 +75,18 @@ class _RolloutLines(Progress):
 
 @contextmanager
 def stoppable(ask: Callable[[str], str] | None, say: Callable[[str], None], yes: bool = False) -> Iterator[Progress]:
-    """What a plan is watched and stopped by while it is sent. `yes` was given for whatever is to be drained again.
+    """A context with the progress object that watches and stops a plan during its send. `yes` confirms drains of unfit
+    nodes.
 
-    Within it a signal that would end the program leaves out what was not sent: the command at hand comes to its end,
-    and what came of it is written down. Before the intent is written it interrupts: nothing is sent then.
+    Within it a terminating signal drops what was not sent yet: the current command completes, and the outcome is
+    recorded. Before the intent is written the signal interrupts, and nothing is sent.
     """
 
     def told(line: str) -> None:
         try:
             say(line)
         except OSError:
-            progress.stop()  # nobody reads on (`| head`): what goes on unseen is left out, as Ctrl-C leaves it out
+            progress.stop()  # the reader is gone (`| head`): stop, as with Ctrl-C
 
     progress = _RolloutLines(ask, told, yes)
     if threading.current_thread() is not threading.main_thread():
@@ -97,12 +98,12 @@ def stoppable(ask: Callable[[str], str] | None, say: Callable[[str], None], yes:
             raise KeyboardInterrupt
         words = "stopping still: the command at hand ends first" if progress.stopped else _STOPPING
         progress.stop()
-        with suppress(RuntimeError):  # a word was being printed just then
+        with suppress(RuntimeError):  # another print is under way
             told(words)
         if progress.asking:
             raise EOFError  # the question is over too
 
-    # What a shell or nohup has it ignore stays ignored.
+    # Signals that the shell or nohup ignores stay ignored.
     before = {one: now for one in _ENDS if (now := signal.getsignal(one)) not in {signal.SIG_IGN, None}}
     for one in before:
         signal.signal(one, stop)
@@ -113,15 +114,16 @@ def stoppable(ask: Callable[[str], str] | None, say: Callable[[str], None], yes:
             signal.signal(one, now)
 
 
-def again(site: Site, wanted: Collection[str], clock: Clock, resumed: Callable[[], Mapping[str, float]]) -> Reread:
-    """Reads all that a return is judged by anew, at once: the sources of these names. `resumed` is when each node was
-    put back before."""
+def rereader(site: Site, wanted: Collection[str], clock: Clock, resumed: Callable[[], Mapping[str, float]]) -> Reread:
+    """A function that re-reads these sources, for the checks of a roll-out. `resumed`: when each node was last returned
+    to service.
+    """
 
     def look(names: Sequence[str]) -> tuple[Cluster, PreflightReads]:
         sources = [one for one in site.collectors() if one.name in wanted]
         cluster = shot.take(site.name, sources, clock, site.demo)
         telemetry = site.telemetry()
-        node_naming.tell(telemetry, cluster.nodes)
+        node_naming.share_names(telemetry, cluster.nodes)
         return cluster, preflight_reads.read_returned(names, cluster, telemetry, resumed())
 
     return look

@@ -1,7 +1,7 @@
-"""What a shell is told of the command line: its completion, and the names that only this site has.
+"""Shell completion: its scripts, and the names that only this site has.
 
-Completing reads the configuration and wacht's own tables. It never asks Slurm or a service: a Tab must cost the
-machine nothing.
+Completion reads the configuration and wacht's own tables. It never queries Slurm or a service: a Tab must not load the
+machine.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 def script(shell: str, root: click.Command) -> str:
-    """What the shell has to read to complete `wacht`."""
+    """The script that a shell sources to complete `wacht`."""
     made = get_completion_class(shell)
     assert made is not None
     completer = made(root, {}, "wacht", "_WACHT_COMPLETE")
-    # Not `source()`: click would start bash to ask for its version.
+    # Not `source()`: click would start bash to read its version.
     return completer.source_template % completer.source_vars()
 
 
 def offered(what: str | None, ctx: click.Context, begun: str) -> list[CompletionItem]:
-    """Names for the option or argument `what` that begin so. A configuration that is wrong has no names to offer: the
-    command itself will say what is wrong with it."""
+    """Completions of the option or argument `what`. A broken configuration offers none; the command itself will report
+    it.
+    """
     found: Iterable[tuple[str, str | None]] = ()
     match what:
         case "cluster":

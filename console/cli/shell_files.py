@@ -1,6 +1,7 @@
-"""The files of docs/shell, from the click commands: the manual page, and the completion of each shell.
+"""The files of docs/shell, from the click commands: the manual page and each shell's completion.
 
-`make man` writes them, the wheel carries them, a test holds them to the command line. Nothing else imports this.
+`make man` writes them, the wheel contains them, and a test compares them with the command line. Nothing else imports
+this module.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def _command(command: click.Command, ctx: click.Context, known: set[str]) -> Ite
 
 
 def _options(command: click.Command, ctx: click.Context) -> list[tuple[str, str]]:
-    """Flags and what they do, of every option that is shown."""
+    """Flags and help of every visible option."""
     return [
         record
         for param in command.get_params(ctx)
@@ -137,12 +138,12 @@ def _items(found: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 
 def _prose(text: str) -> list[str]:
-    """Lines of roff of no more than 80 bytes; where they end means nothing."""
+    """Lines of roff of at most 80 bytes; line ends have no meaning."""
     return [_text(line) for line in textwrap.wrap(" ".join(text.split()), 72, break_on_hyphens=False)]
 
 
 def _text(text: str) -> str:
-    """A line of roff that shows just this: a dash is a dash, and no line is taken for a request."""
+    """A line of roff that shows exactly this: dashes stay dashes, and no line is read as a request."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("~", "\\(ti").replace("…", "...")
     return re.sub(r"^(?=[.'])", r"\\&", text)
 
@@ -154,7 +155,7 @@ def _version() -> str:
 
 
 def files() -> dict[str, str]:
-    """Each file's name and what stands in it."""
+    """Each file's name and content."""
     return {
         "wacht.1": page(),
         **{f"wacht.{one}": shell_command.script(one, cli) + "\n" for one in shell_command.SHELLS},

@@ -1,8 +1,8 @@
-"""One cluster as this console has it open: what reads it, what may change it, what was seen, sent and rung for.
+"""One cluster as this console has it open: its sources, its gate, and what was read, sent and alerted.
 
-Each has all of its own, so nothing that belongs to one can reach another. The app shows one of them (`app.here`) and
-calls its parts by their names (`Here`); what comes back later (an answer, a reading, an outcome) carries the one that
-it is for, and never asks which one is shown by then.
+Every session owns all of its parts, so nothing that belongs to one cluster can reach another. The app shows one of them
+(`app.session`) and accesses its parts by name (`FromSession`). Whatever arrives later (an answer, a reading, an
+outcome) carries the session that it is for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from console.alerts.bell import Ring
 from console.config.paths import journal_path
 from console.config.settings import Config
 from console.ingest.poller import Poller
-from console.journal.leftovers import Left
+from console.journal.leftovers import Leftovers
 from console.queue.queue_reads import Sparing
 from console.runtime import log, memo
 from console.session.site import Site
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from console.gate.gate import Gate
     from console.gate.outcome import Progress
-    from console.journal.reader import JournalReaders
+    from console.journal.reader import JournalReader
     from console.recording.location import Bounds
     from console.recording.player import Player
     from console.recording.recorder import Recorder
@@ -39,102 +39,105 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Opened:
-    """One open cluster. Nothing is read, and no writer or journal opened, until something asks for it; what the first
-    frame does without is not even imported before (`cached_property`)."""
+class ClusterSession:
+    """One open cluster. Nothing is read, and no writer or journal opened, before it is needed; parts that the first
+    frame does not need are imported late (`cached_property`).
+    """
 
     poller: Poller | Player
-    """Set by whoever opens it, before anything else sees it."""
+    """Set by the opener before the session is used."""
 
     def __init__(self, site: Site, config: Config, clock: Clock | None = None, mode: str = "_default") -> None:
-        """`mode` names its stack of screens."""
+        """`mode` names its screen stack."""
         self.site, self.name, self.mode = site, site.name, mode
         self.clock: Clock = clock or site.clock_of()
         self.live_clock = self.clock
-        """The clock of the present, whatever is looked at."""
+        """The live clock, also during a replay."""
         self.transport: Transport = site.transport()
         self.telemetry: Telemetry = site.telemetry()
         self._config = config
         self.journal_path: Path = journal_path(site.name, config)
         self.resumed: Mapping[str, float] = {}
-        """When each node was put back to work the last time, as far as the journal knows."""
+        """When each node was last returned to service, as far as the journal knows."""
         self.ticketed: Mapping[tuple[str, str], float] = {}
-        """Node and ticket to when the journal first tells of it there."""
-        self.left = Left()
-        """What was shut from here and has to be opened again, as far as the journal and Slurm tell."""
+        """Node and ticket to the time when the journal first mentions it."""
+        self.leftovers = Leftovers()
+        """What was closed from here and is still closed, from the journal and Slurm."""
         self.sent_watch = Verification()
         self.sending: set[Progress] = set()
-        """What is on its way to it."""
+        """Sends that are under way."""
         self.looked = 0.0
-        """When it was read again the last time because something that was sent is not yet seen."""
+        """Monotonic time of the last extra reading made to verify an action."""
         self.ring = Ring()
         self.logged = log.SourceLog()
         self.recorder: Recorder | None = None
         self.records: tuple[Path, Bounds] | None = None
-        """Where this console records it, and how much; None: it does not."""
+        """Where this console records it, and the bounds; None when it does not record."""
         self.looked_at: Any = None
-        """The screen that is shown of it: what it needs is made first."""
+        """The screen shown: its derived data is computed first."""
         self.taken = threading.Event()
-        """Set when the event loop has taken in what was published last."""
+        """Set when the event loop has processed the last published facts."""
         self.taken.set()
         self.ahead: Sequence[Any] = ()
-        """Screens that are there before somebody looks at them, so that what they need of each reading can be."""
+        """Screens created before they are shown; their derived data is computed in advance."""
         self.gpus_every_s = 1.0 if "nvml" in site.others else 5.0
-        """Seconds between two readings of a node's GPUs: the driver is asked every second, Prometheus knows no more."""
+        """Seconds between two readings of a node's GPUs: 1 from the driver, 5 from Prometheus (no fresher)."""
 
     @cached_property
     def gate(self) -> Gate:
-        """The one way to change it."""
+        """The only way to change this cluster."""
         from console.session.site_gate import open_gate
 
         return open_gate(self.site, self._config, self.transport, self.live_clock)
 
     @cached_property
-    def book(self) -> JournalReaders:
-        """What was done to it, from the journal."""
+    def journal(self) -> JournalReader:
+        """The actions on it, from the journal."""
         from console.journal.reader import JournalFollower
 
         return JournalFollower(self.journal_path)
 
     @property
     def by(self) -> JudgedBy:
-        """What its facts are judged by, those of the past while they are shown."""
-        return JudgedBy(self.clock, self.resumed, self.left)
+        """What its facts are judged with; during a replay those of the past."""
+        return JudgedBy(self.clock, self.resumed, self.leftovers)
 
     @cached_property
     def ledger(self) -> AccountingReader:
-        """Its past, on demand."""
+        """Accounting, on demand."""
         return self.site.ledger()
 
     @cached_property
     def queueing(self) -> Sparing:
-        """What decides who waits, on demand."""
+        """The factors that decide the queue order, on demand."""
         return Sparing(self.site.queueing(), self.live_clock)
 
     @property
     def locked(self) -> str:
-        """Why nothing may be sent to it, in the words of its gate, before it is opened too; "" where something may."""
+        """Why nothing may be sent, in the gate's words and without opening the gate; "" when sending is allowed."""
         if "gate" not in vars(self) and not self.site.recorded:
             return READ_ONLY if self._config.read_only else ""
         return self.gate.read_only_reason if self.gate.read_only else ""
 
     @property
     def wrote(self) -> bool:
-        """Whether anything was to be written into the journal from here."""
+        """Whether this session tried to write to the journal."""
         return "gate" in vars(self) and self.gate.wrote
 
     @property
     def newest(self) -> Cluster:
-        """The newest facts of the present."""
+        """The newest live facts."""
         return self.poller.cluster
 
     @property
     def busy(self) -> bool:
-        """Whether something that was sent from here is under way, or not yet seen."""
+        """Whether an action sent from here is under way or not yet verified."""
         return bool(self.sending or self.sent_watch.waiting)
 
     def stop(self, *, alone: bool = False) -> None:
-        """End every thread that reads or records it. Blocks for seconds at most; `alone`: other clusters read on."""
+        """Stop every thread that reads or records it. Blocks for a few seconds at most. `alone`: other clusters keep
+        reading.
+        """
         self.taken.set()
         if isinstance(self.poller, Poller):
             self.poller.stop(alone=alone)
@@ -143,22 +146,22 @@ class Opened:
         if self.recorder is not None:
             self.recorder.stop()
         if alone:
-            # Whoever still waits for something of it (a worker, a context) must not hold its facts; nor the sums that
-            # its poller made of its last ones.
+            # A worker or context that still refers to this session must not keep its facts or the memo made of them
+            # alive.
             memo.forget(self.name)
             self.poller = Poller(self.name, (), self.clock, lambda *_: None)
             self.looked_at, self.ahead, self.recorder = None, (), None
 
 
-class Here(Generic[T]):
-    """What the app knows under a name is that of the cluster on the screen."""
+class FromSession(Generic[T]):
+    """A property of the app that reads and writes the attribute of the same name of the shown session."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     def __get__(self, app: Any, owner: type | None = None) -> T:
-        found: T = getattr(app.here, self._name)
+        found: T = getattr(app.session, self._name)
         return found
 
     def __set__(self, app: Any, value: T) -> None:
-        setattr(app.here, self._name, value)
+        setattr(app.session, self._name, value)

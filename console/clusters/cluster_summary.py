@@ -1,4 +1,4 @@
-"""How a cluster stands in one line, beside others: for the top line, and for the overview of all. Pure."""
+"""A cluster's summary in one line, beside other clusters: for the top line and the overview. Pure."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from msgspec import Struct
 
 from collectors.model import Cluster, Source
 from console.alerts.groups import severity_of
-from console.ingest.poller import WATCHED, aside_s
+from console.ingest.poller import WATCHED, background_interval_s
 from console.runtime.memo import remembered
 from widgets.cells import Span
 from widgets.chips import chips, is_stale
 
 
-class Standing(Struct, frozen=True, kw_only=True):
-    """One cluster among others. None is unknown."""
+class ClusterSummary(Struct, frozen=True, kw_only=True):
+    """The summary of one cluster. None is unknown."""
 
     name: str
     cluster: Cluster | None = None
-    """None: it is not open."""
+    """None when it is not open."""
     shown: bool = False
     why: str = ""
-    """Why it is not open; "" where it will be."""
+    """Why it is not open; "" when it will be opened."""
     mono: float = 0.0
-    """The clock that the ages of its facts are counted with."""
+    """Monotonic time against which the ages of its facts are measured."""
     critical: int | None = None
     warning: int | None = None
-    """Active alerts; None where nothing tells of alerts, or what was told is old."""
+    """Active alerts; None when unknown or stale."""
     ill: str = ""
-    """What is wrong with the sources that should answer: `slurm timeout`, `alerts stale 4m`."""
+    """Problems of its sources: `slurm timeout`, `alerts stale 4m`."""
 
 
 @remembered("alerts")
@@ -40,21 +40,21 @@ def active_of(cluster: Cluster) -> Mapping[str, int]:
     return Counter(severity_of(one) for one in cluster.alerts.values() if one.state == "active")
 
 
-def standing(cluster: Cluster, mono: float, *, shown: bool) -> Standing:
-    """How it stands. What is not read while another is shown is old by intent, and no fault."""
+def summarise(cluster: Cluster, mono: float, *, shown: bool) -> ClusterSummary:
+    """The summary of a cluster. Sources that are not read while another cluster is shown do not count as stale."""
     watched = list(cluster.sources.values()) if shown else [*_watched(cluster)]
     ill = [chip.text for chip in chips(watched, mono) if chip.role in {"chip-fault", "chip-stale"}]
-    told = [one for one in watched if one.chip == "alerts"]
-    fresh = "alerts" in cluster.known and not any(not one.ok or is_stale(one, mono) for one in told)
+    sources = [one for one in watched if one.chip == "alerts"]
+    fresh = "alerts" in cluster.known and not any(not one.ok or is_stale(one, mono) for one in sources)
     active = active_of(cluster)
-    return Standing(
+    return ClusterSummary(
         name=cluster.name, cluster=cluster, shown=shown, mono=mono, ill=", ".join(ill),
         critical=active["critical"] if fresh else None, warning=active["warning"] if fresh else None,
     )  # fmt: skip
 
 
-def summed(one: Standing) -> Standing:
-    """The same with the figures of its cluster alone: what is kept on a screen must not keep every row of the facts."""
+def totals_only(one: ClusterSummary) -> ClusterSummary:
+    """The same with only the totals of its cluster, so that a screen does not keep every row of the facts alive."""
     if (of := one.cluster) is None:
         return one
     light = Cluster(
@@ -64,14 +64,14 @@ def summed(one: Standing) -> Standing:
 
 
 def _watched(cluster: Cluster) -> Iterator[Source]:
-    """What is read of it while another is shown, none of it stale before its time."""
+    """The sources read while another cluster is shown, with due times that fit their slower pace."""
     for one in cluster.sources.values():
         if (kind := one.name.rpartition(".")[2]) in WATCHED:
-            yield msgspec.structs.replace(one, due_s=max(one.due_s, aside_s(kind)))
+            yield msgspec.structs.replace(one, due_s=max(one.due_s, background_interval_s(kind)))
 
 
-def chip_of(one: Standing) -> Span | None:
-    """What the top line says of a cluster that is not shown: nothing where all is quiet and known to be."""
+def chip_of(one: ClusterSummary) -> Span | None:
+    """The chip of a cluster that is not shown, for the top line; None when it is known to have no problem."""
     if one.shown or one.why == "closed":
         return None
     if one.cluster is None:

@@ -1,4 +1,4 @@
-"""`:` commands: what can be typed, what it completes to, and what it means. Pure; the app carries it out."""
+"""`:` commands: parsing, completion and help. Pure; the app executes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from console.actions.registry import ACTIONS, BY_ID
 from console.filters.completion import Offers
 from console.filters.completion import names as names_of
 
-#: Screens by every word people use for them; the first of each is its name.
+#: Screens with all their names; the first one is canonical.
 SCREENS: dict[str, tuple[str, ...]] = {
     "overview": ("overview", "ov", "home"),
     "nodes": ("nodes", "no"),
@@ -32,7 +32,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "clusters": ("clusters", "ctx"),
     "handover": ("handover", "ho", "shift"),
 }
-#: Commands that are neither a screen nor an action, and what follows each.
+#: Commands that are neither a screen nor an action, with their arguments and help.
 OTHERS = {
     "node": "NAME: inspect a node",
     "job": "ID: inspect a job, one that has ended too",
@@ -55,9 +55,9 @@ OTHERS = {
     "help": "all keys",
     "quit": "leave",
 }
-#: What `export` writes.
+#: Formats of `export`.
 FORMATS = ("csv", "json", "md", "svg", "text")
-#: Commands that write a file, and with a ! over one.
+#: Commands that write a file, and with a `!` overwrite one.
 _WRITE = frozenset({"export", "report", "vendor"})
 _MOST = 50
 
@@ -66,27 +66,27 @@ _JOB = re.compile(r"[0-9]{1,10}(?:[_+][0-9]{1,10})?")
 
 
 def is_job(text: str) -> bool:
-    """Whether this could be the number of a job, of a task of an array, of a part of a heterogeneous job."""
+    """Whether this can be the id of a job, an array task, or a component of a heterogeneous job."""
     return _JOB.fullmatch(text) is not None
 
 
 class CommandError(ValueError):
-    """A command that means nothing; the text says what would."""
+    """A command that cannot be parsed; the message says what would be valid."""
 
 
 class Command(Struct, frozen=True):
-    """What was typed: `verb` is a screen, an action or one of the others; `words` what followed."""
+    """A parsed command: `verb` is a screen, an action or one of OTHERS; `words` are its arguments."""
 
     verb: str
     words: tuple[str, ...] = ()
     rest: str = ""
     """Everything after the verb, as typed."""
     over: bool = False
-    """It may write over a file that is there (`export!`)."""
+    """Whether it may overwrite an existing file (`export!`)."""
 
 
 def parse(text: str, leaves: Collection[str] = ()) -> Command:
-    """Read one line; `leaves` are words that mean `quit` under the keymap in force. Raises CommandError."""
+    """Parse one line; `leaves` are words that mean `quit` in the current keymap. Raises CommandError."""
     head, *more = text.strip().lstrip(":").split(maxsplit=1) or [""]
     rest = more[0].strip() if more else ""
     if not head:
@@ -100,7 +100,7 @@ def parse(text: str, leaves: Collection[str] = ()) -> Command:
         known = [*OTHERS, *BY_ID]
         found = [name for name in known if name == word] or [name for name in known if name.startswith(word)]
         if not found:
-            import difflib  # for who mistypes only: not at the start
+            import difflib  # only needed after a typo, so not imported at the start
 
             names = [name for names in SCREENS.values() for name in names]
             near = " or ".join(difflib.get_close_matches(word, [*names, *known], 2, 0.6))
@@ -119,7 +119,7 @@ def parse(text: str, leaves: Collection[str] = ()) -> Command:
 def completer(
     cluster: Callable[[], Cluster], themes: Iterable[str], offers: Offers | None = None
 ) -> Callable[[str], Sequence[str]]:
-    """What a half typed command may become, best first; `offers` knows filters."""
+    """The completions of a partly typed command, best first; `offers` completes filters."""
     names = tuple(themes)
     offers = offers or Offers(cluster)
 
@@ -163,8 +163,8 @@ def completer(
     return complete
 
 
-def helps() -> list[tuple[str, str]]:
-    """Every command with what it does, for the help screen."""
+def command_help() -> list[tuple[str, str]]:
+    """Every command with its help, for the help screen."""
     screens = [
         (":" + ", :".join(names), f"the screen {screen}; words after it filter") for screen, names in SCREENS.items()
     ]

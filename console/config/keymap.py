@@ -1,14 +1,13 @@
-"""Which key does what here: a set that ships (`default`, `vim`, `k9s`) with the lines of the configuration over it.
+"""The keymap: a shipped set (`default`, `vim`, `k9s`), changed by lines of the configuration.
 
-    keys = "vim"                 # or, to change single ones as well:
+    keys = "vim"                 # or, to change single keys as well:
     [keys]
     base = "vim"
-    drain = "ctrl+d"             # an action or a way, by its id; several keys as a list, "" for none
+    drain = "ctrl+d"             # an action or a navigation key by its id; several keys as a list, "" for none
 
-The code knows every key by the one it has in `console/actions/registry.py`; a key press is turned into that one before
-anything
-sees it, so screens, widgets and bindings are the same under every set. A line that cannot be is told of, with file and
-line, and left out: keys are no reason not to start. It is data, nothing of it is run. Pure.
+The code knows every key by its default in `console/actions/registry.py`. A pressed key is translated to that default
+first, so screens, widgets and bindings are the same in every set. An invalid line is reported with file and line and
+left out; it never prevents the start. The configuration is data; nothing of it is executed. Pure.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from msgspec import Struct
 from collectors.clean import clean
 from console.actions.registry import ACTIONS, BY_ID, NAVIGATION
 
-#: Keys that mean the same under every set, beside the letters that a set gives to the same ways. No line moves them.
+#: Keys with the same meaning in every set, beside the set's own letters for it. The configuration cannot move them.
 FIXED = frozenset({"enter", "escape", "space", "tab", "shift+tab", "backspace", "up", "down", "left", "right", "pageup",
                    "pagedown", "home", "end", "ctrl+c", "ctrl+q", "ctrl+z"})  # fmt: skip
-#: What each set changes of the keys in `console/actions/registry.py`. Why, is said in docs/keys.md.
+#: What each set changes of the keys in `console/actions/registry.py`. docs/keys.md gives the reasons.
 SETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "default": {},
     "vim": {
@@ -40,19 +39,20 @@ SETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "storage": ("x",), "cooling": ("ctrl+o",), "log": ("l",), "cursor_right": (),
     },
 }  # fmt: skip
-#: What leaves behind a colon, as the program that a set is like has it; `:quit` does under every set.
+#: Command-line words that quit, as in the program that a set imitates; `:quit` works in every set.
 LEAVES: Mapping[str, tuple[str, ...]] = {
     "vim": ("q", "q!", "qa", "qa!", "wq", "wq!", "x", "x!"),
     "k9s": ("q", "q!", "qa", "exit"),
 }
 _MOVES = ("cursor_left", "cursor_down", "cursor_up", "cursor_right", "page_down", "page_up", "first", "last")
 _ACTIONS = {one.id for one in ACTIONS}
-#: The keys of each id as the code knows them.
+#: The default keys of each id.
 OWN: Mapping[str, tuple[str, ...]] = {
     **{one.id: (one.key,) if one.key else () for one in ACTIONS},
     **{one.id: one.keys for one in NAVIGATION},
 }
-#: No action may be there: who moves about would set it off. `y` and digits answer what an action asks.
+#: Keys that move the cursor in some set: an action there would be triggered while moving. `y` and digits answer
+#: confirmations.
 MOVING = frozenset(
     key
     for changes in SETS.values()
@@ -61,23 +61,23 @@ MOVING = frozenset(
     if key not in FIXED and "+" not in key
 )
 _ANSWERS = frozenset("y0123456789")
-#: What a terminal sends for it, where that is another key's.
+#: Keys that a terminal sends as another key.
 _SAME = {
     "ctrl+i": "Tab", "ctrl+m": "Enter", "ctrl+j": "Enter in many terminals", "ctrl+h": "Backspace in many terminals",
     "ctrl+[": "Esc", "ctrl+s": "stop in many terminals", "alt+b": "Ctrl+Left", "alt+f": "Ctrl+Right",
 }  # fmt: skip
-#: Names of Unicode that Textual shortens.
+#: Unicode names that Textual shortens.
 _SHORT = {"solidus": "slash", "reverse_solidus": "backslash", "commercial_at": "at", "hyphen_minus": "minus",
           "plus_sign": "plus", "low_line": "underscore"}  # fmt: skip
 _SHOWN = {"enter": "Enter", "escape": "Esc", "space": "Space", "tab": "Tab", "up": "↑", "down": "↓", "left": "←",
           "right": "→", "pageup": "PgUp", "pagedown": "PgDn", "home": "Home", "end": "End", "insert": "Ins",
           "delete": "Del"}  # fmt: skip
 _MOST = 4
-"""Keys for one thing."""
+"""Most keys of one id."""
 
 
 class KeyLine(Struct, frozen=True):
-    """One line of a configuration: where it stands (`FILE:LINE`), the name in it and what it says."""
+    """One line of the configuration: its place (`FILE:LINE`), name and value."""
 
     where: str
     name: str
@@ -85,55 +85,55 @@ class KeyLine(Struct, frozen=True):
 
 
 class Keymap(Struct, frozen=True):
-    """The keys in force. `keys` holds Textual's names by id, `told` what was left out and why."""
+    """The current keymap. `keys` holds Textual's key names by id, `messages` the lines left out and why."""
 
     base: str
     keys: Mapping[str, tuple[str, ...]]
     turned: Mapping[str, str]
-    """Key pressed to the key that the code knows, where they differ; "" for one that means nothing here."""
-    told: tuple[str, ...] = ()
+    """Pressed key to default key, where they differ; "" for a key without a meaning."""
+    messages: tuple[str, ...] = ()
 
     def beside(self, name: str, key: str) -> Keymap:
-        """With an action of a site's own package: at its key, where no line has put another there; else without one."""
+        """The keymap with a plugin's action added, at its key if that is free, else without one."""
         taken = not key or any(key in given for given in self.keys.values()) or key in self.turned
         return msgspec.structs.replace(self, keys={**self.keys, name: () if taken else (key,)})
 
     @property
     def leaves(self) -> tuple[str, ...]:
-        """What leaves behind a colon, beside `:quit`."""
+        """Command-line words that quit, beside `:quit`."""
         return LEAVES.get(self.base, ())
 
     def turn(self, key: str) -> str:
-        """The key that the code knows for one that was pressed."""
+        """The default key that a pressed key stands for."""
         return self.turned.get(key, key)
 
     def shown(self, name: str) -> str:
-        """All keys of an id, as people read them; "" where it has none."""
+        """All keys of an id as displayed; "" for none."""
         if self.keys[name] and self.keys[name] == OWN.get(name):
             return next((key.shown for key in NAVIGATION if key.id == name), shown(OWN[name][0]))
         return " ".join(map(shown, self.keys[name]))
 
     def first(self, name: str) -> str:
-        """The first key of an id, as people read it; "" where it has none, as screens that only a command opens."""
+        """The first key of an id as displayed; "" for none."""
         keys = self.keys.get(name)
         return shown(keys[0]) if keys else ""
 
     def press(self, name: str) -> str:
-        """What to do for an id, in a hint: `press 6`, or its name where it has no key."""
+        """How to trigger an id, for a hint: `press 6`, or its name in the palette when it has no key."""
         return f"press {self.first(name)}" if self.keys[name] else f"{name}, in the palette"
 
     def instead(self, key: str) -> str:
-        """For a key as the bar names it by the code's own ("d", "Enter"): the one in force, "" where there is none."""
+        """The current key for a default key as the key bar shows it ("d", "Enter"); "" for none."""
         name = _BY_SHOWN.get(key)
         return key if name is None else self.first(name)
 
     def every(self) -> Mapping[str, str]:
-        """All ids with their keys, for the tables."""
+        """All ids with their keys as displayed."""
         return {name: self.shown(name) for name in self.keys}
 
 
 def shown(key: str) -> str:
-    """A key of Textual's as people read it: `Ctrl+D`, `?`, `F5`."""
+    """A key of Textual's as displayed: `Ctrl+D`, `?`, `F5`."""
     head, plus, last = key.rpartition("+")
     if plus:
         return f"{head.capitalize()}+{last.upper() if head == 'ctrl' else last}"
@@ -143,13 +143,13 @@ def shown(key: str) -> str:
 
 
 def pressed(text: str) -> str:
-    """The key of Textual's for one as people read it: the way back of `shown`."""
+    """Textual's key for a displayed one: the inverse of `shown`."""
     named = next((key for key, word in _SHOWN.items() if word == text), None)
     return named or (_key_of(text) if len(text) == 1 else text.lower())
 
 
-def spelt(text: str) -> str:
-    """A key as a person writes it (`ctrl+d`, `D`, `?`, `f5`), in Textual's words. Raises ValueError, which says why."""
+def textual_key(text: str) -> str:
+    """Textual's name of a key as a user writes it (`ctrl+d`, `D`, `?`, `f5`). Raises ValueError with the reason."""
     if len(text) == 1 and text.isprintable() and text != " ":
         return _key_of(text)
     low = "space" if text == " " else text.strip().lower()
@@ -181,8 +181,8 @@ _BY_SHOWN = {shown(keys[0]) if keys else BY_ID[name].binding: name for name, key
 
 
 def read_keys(lines: Sequence[KeyLine] = ()) -> Keymap:
-    """The keymap that the lines make; a later line for the same name wins."""
-    told: list[str] = []
+    """The keymap of these lines; a later line for the same id wins."""
+    messages: list[str] = []
     base = "default"
     wanted: dict[str, tuple[KeyLine, tuple[str, ...]]] = {}
     for line in lines:
@@ -194,13 +194,13 @@ def read_keys(lines: Sequence[KeyLine] = ()) -> Keymap:
                 wanted.pop(line.name, None)
                 wanted[line.name] = line, keys
         except ValueError as error:
-            told.append(_left_out(line, str(error)))
-    # What the last line takes from another, it does not get: without it the rest is looked at again.
+            messages.append(_left_out(line, str(error)))
+    # Drop the last line that clashes with another, then check again without it.
     while clash := _clash(base, wanted):
         name, why = clash
-        told.append(_left_out(wanted.pop(name)[0], why))
+        messages.append(_left_out(wanted.pop(name)[0], why))
     laid = _laid(base, {name: given for name, (_, given) in wanted.items()})
-    return Keymap(base, laid, _turned(laid), tuple(told))
+    return Keymap(base, laid, _turned(laid), tuple(messages))
 
 
 def _left_out(line: KeyLine, why: str) -> str:
@@ -224,7 +224,7 @@ def _keys(line: KeyLine) -> tuple[str, ...]:
     found = []
     for one in filter(None, given):
         try:
-            key = spelt(one)
+            key = textual_key(one)
         except ValueError as error:
             raise ValueError(f"{one}: {error}") from None
         if line.name in _ACTIONS and key in MOVING:
@@ -236,7 +236,7 @@ def _keys(line: KeyLine) -> tuple[str, ...]:
 
 
 def _laid(base: str, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Every id with its keys: those that are fixed, then those of the line, of the set, or its own."""
+    """Every id with its keys: the fixed ones, then those of its line, of the set, or its own."""
     found = {}
     for name, own in OWN.items():
         loose = tuple(key for key in own if key not in FIXED)
@@ -246,19 +246,19 @@ def _laid(base: str, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[s
 
 
 def _clash(base: str, wanted: Mapping[str, tuple[KeyLine, tuple[str, ...]]]) -> tuple[str, str] | None:
-    """The last line that puts a second meaning on a key, and why it cannot; None where none does."""
+    """The last line that gives a key a second meaning, and why it cannot; None when there is none."""
     keys = _laid(base, {name: given for name, (_, given) in wanted.items()})
     for name in reversed(list(wanted)):
         for key in wanted[name][1]:
             other = next((one for one in keys if one != name and key in keys[one]), None)
             if other is not None:
                 return name, f"{shown(key)} is {other}: give {other} another key as well"
-    # A set leaves a key free that a line has taken the place of: its owner of old may need it.
+    # A key freed by a line stays free: the id that had it before may need it.
     return None
 
 
 def _code(name: str) -> str:
-    """The key by which the code knows an id."""
+    """The default key of an id."""
     return OWN[name][0] if OWN[name] else BY_ID[name].binding
 
 

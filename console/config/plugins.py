@@ -1,11 +1,12 @@
-"""What a site's own packages add, through entry points: collectors, columns, actions. docs/plugins.md says how.
+"""Plugins: collectors, columns and actions that a site's installed packages add through entry points. See
+docs/plugins.md.
 
     [project.entry-points."wacht.actions"]
     case = "site_wacht:CASE"
 
-It is looked for when it is needed: after the first frame, or for a key of the configuration or an action that wacht
-does not know itself. What is broken (it raises, is of another type, hangs, takes a name or key that is taken) is told
-once and left out. Only what is installed runs: nothing in a configuration does.
+Plugins are loaded when needed: after the first frame, or for a configuration key or an action that wacht does not know.
+A broken plugin (it raises, has the wrong type, hangs, or takes a used name or key) is reported once and left out. Only
+installed packages run; the configuration runs nothing.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds that the import of one may take.
+#: Seconds that one import may take.
 WITHIN_S = 2.0
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-#: Slurm tells of these, and two voices would be none.
+#: Kinds of facts that only Slurm may provide.
 _SLURMS = ("nodes", "jobs", "partitions", "reservations", "diag", "rights", "control", "cluster", "taken")
 
 _told: list[str] = []
@@ -76,8 +77,8 @@ class OwnColumn(Struct, frozen=True, kw_only=True):
     """On a narrow screen the highest number vanishes first."""
 
 
-def told() -> list[str]:
-    """What was left out and why, each once."""
+def messages() -> list[str]:
+    """What was left out and why; each message once."""
     with _lock:
         found = list(_told)
         _told.clear()
@@ -91,7 +92,7 @@ def _leave_out(entry: EntryPoint, why: str) -> None:
 
 
 def _loaded(group: str, kind: type[T]) -> list[tuple[EntryPoint, T]]:
-    """Every object of a group that could be imported in time and is what it should be."""
+    """Every object of a group that was imported in time and has the right type."""
     from importlib.metadata import entry_points
 
     found: list[tuple[EntryPoint, T]] = []
@@ -116,14 +117,14 @@ def _import(entry: EntryPoint, answer: list[Any]) -> None:
         made = importlib.import_module(entry.module)
         for name in entry.attr.split(".") if entry.attr else ():
             made = getattr(made, name)
-    except BaseException as error:  # an import may even ask to leave: that is its own affair
+    except BaseException as error:  # an import may even raise SystemExit
         answer.append(error)
     else:
         answer.append(made)
 
 
 def _checked(entry: EntryPoint, made: Struct) -> bool:
-    """Whether its fields hold what they are declared to: a Struct that is made by hand checks nothing."""
+    """Whether its fields have their declared types: a Struct constructed in Python checks nothing."""
     hints = {name: getattr(made, name) for name in made.__struct_fields__ if name != "text"}
     try:
         convert(hints, _plain(type(made)))
@@ -144,7 +145,7 @@ def _plain(kind: type[Struct]) -> Any:
 
 @cache
 def collectors() -> Mapping[str, Descriptor]:
-    """The descriptors of installed packages by key."""
+    """The descriptors of installed packages, by key."""
     own = descriptors()
     found: dict[str, Descriptor] = {}
     for entry, made in _loaded("collectors", Descriptor):
@@ -156,15 +157,15 @@ def collectors() -> Mapping[str, Descriptor]:
 
 
 def open_own(key: str, cluster: str, chosen: Struct) -> Sequence[Collector]:
-    """Open the sources of a descriptor of an installed package. What they raise becomes a fault of each reading."""
+    """Open the sources of an installed package's descriptor. An error becomes a fault of each reading."""
     try:
-        return [Guarded(key, one) for one in open_sources(collectors()[key], cluster, chosen)]
+        return [CheckedCollector(key, one) for one in open_sources(collectors()[key], cluster, chosen)]
     except Exception as error:
-        return [Unopened(key, f"{type(error).__name__}: {error}"[:300])]
+        return [UnopenedCollector(key, f"{type(error).__name__}: {error}"[:300])]
 
 
-class Guarded:
-    """A collector of a package, held to what collectors promise: its facts are of the right types, and clean."""
+class CheckedCollector:
+    """Wraps a package's collector and enforces the collector contract: facts of the right types, cleaned."""
 
     def __init__(self, key: str, inner: Collector) -> None:
         self._inner = inner
@@ -185,12 +186,12 @@ class Guarded:
             raise SourceFault("malformed", f"{self.name}: {error}") from None
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Close it."""
         self._inner.close()
 
 
-class Unopened:
-    """Stands for a source of a package that cannot be opened."""
+class UnopenedCollector:
+    """Stands in for a package's source that cannot be opened."""
 
     floor_s = 60.0
 
@@ -202,7 +203,7 @@ class Unopened:
         raise SourceFault("missing", f"it could not be opened: {self._why}", "tell whoever keeps the package")
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
 
 def _cleaned(value: Any) -> Any:
@@ -215,7 +216,7 @@ def _cleaned(value: Any) -> Any:
 
 @cache
 def actions() -> Sequence[Action]:
-    """The actions of installed packages; `install` puts them into the table."""
+    """The actions of installed packages; `register` adds them to the registry."""
     added: list[Action] = []
     words = {"undo", "cluster", "close", *BY_ID}
     for entry, made in _loaded("actions", OwnAction):
@@ -242,8 +243,8 @@ def actions() -> Sequence[Action]:
     return tuple(added)
 
 
-def install(those: Sequence[Action]) -> None:
-    """Put them into the table of actions, from which everything else derives. Once; in the console on its loop."""
+def register(those: Sequence[Action]) -> None:
+    """Add these actions to the registry, from which everything else derives. Once; in the console on its event loop."""
     for one in those:
         if one.id not in BY_ID:
             ACTIONS.append(one)

@@ -1,8 +1,8 @@
-"""The least rights: what each way of reading and acting needs, and what is more than that. One table for two readers:
-`wacht doctor` says from it what is more than needed here, and docs/rights.md holds its tables.
+"""Least privileges: what each way of reading and acting needs, and what is more than needed. One table for two readers:
+`wacht doctor` reports excess rights from it, and docs/rights.md shows its tables.
 
-That an Operator may change jobs and an Administrator nodes is Slurm's own rule, tried on living controllers of 24.11
-and 26.05: tests/lab/test_rights_lab.py.
+That an Operator may change jobs and an Administrator nodes is Slurm's own rule, checked on slurmctld 24.11 and 26.05 by
+tests/lab/test_rights_lab.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from console.actions.registry import ACTIONS
 
 
 class Privilege(Struct, frozen=True, kw_only=True):
-    """The least that is needed."""
+    """The least right that something needs."""
 
     way: str
     """cli, rest, native, sudo, prometheus, alertmanager, nvml, files."""
@@ -24,17 +24,17 @@ class Privilege(Struct, frozen=True, kw_only=True):
 
 
 class Excess(Struct, frozen=True, kw_only=True):
-    """Something that is more than needed, or opens more than it should."""
+    """A right that is more than needed, or exposes more than it should."""
 
     name: str
-    """What it is about, as doctor's column of names says it."""
+    """The name in doctor's first column."""
     what: str
     why: str
     mend: str
 
 
 def _actions(needs: str, kind: str) -> str:
-    """Those with a key by name, and how many there are besides: docs/actions.md has them all."""
+    """The actions with a key by name, and the number of others; docs/actions.md lists all."""
     those = [action for action in ACTIONS if action.kind == kind and action.admin_level == needs]
     named = ", ".join(action.id for action in those if action.key)
     more = sum(not action.key for action in those)
@@ -84,7 +84,7 @@ NEEDS: tuple[Privilege, ...] = (
          least="own files of mode 0600 in own directories; /dev/log, so that syslog is the witness"),
 )  # fmt: skip
 
-#: By what doctor calls it.
+#: Excess rights by the code that doctor uses.
 MORE: Mapping[str, Excess] = {
     "root": Excess(
         name="account", what="wacht as root",

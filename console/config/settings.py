@@ -31,11 +31,11 @@ _GENERAL = {
     "read_only": bool, "theme": str, "screen": str, "log": str, "journal": str, "xid_policy": str,
     "bell": bool, "notify": str, "links": bool,
 }  # fmt: skip
-#: What a text may say, where only some do.
+#: Allowed values of a text that has a fixed set of them.
 _WORDS: Mapping[str, tuple[str, ...]] = {"notify": ("off", "osc9", "osc777")}
 _LOCKABLE = ("read_only", "journal")
 _TABLES = ("automation", "cluster", "filters", "guard", "keys", "lock", "recording")
-#: Tables that belong to the cluster and not to one source of it.
+#: Tables that belong to the cluster, not to one of its sources.
 _OWN: Mapping[str, type[Struct]] = {"racks": RackRule, "power": PowerSettings, "cooling": CoolingSettings}
 
 
@@ -63,7 +63,7 @@ class ClusterConfig(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """Everything configured. `files` are those that were read, lowest first."""
+    """The whole configuration. `files` are the files read, lowest layer first."""
 
     clusters: Mapping[str, ClusterConfig] = field(default_factory=dict)
     read_only: bool = False
@@ -97,7 +97,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site: Path = SITE_FILE) -> Config:
-    """Read and merge the layers. Raises ConfigError. No file at all is an empty Config."""
+    """Read and merge the layers. Raises ConfigError. Without any file the Config is empty."""
     own = path or environ.get("WACHT_CONFIG")
     if own:
         own_layer = TomlFile(Path(own).expanduser())
@@ -105,7 +105,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
         import platformdirs
 
         own_layer = TomlFile(Path(platformdirs.user_config_dir("wacht")) / "config.toml", may_be_missing=True)
-    # A file of the site that is there and cannot be read is an error: it may hold the lock.
+    # An unreadable site file is an error: it may hold the lock.
     layers = [layer for layer in (TomlFile(site, may_be_missing=True), own_layer) if layer.found]
     known = descriptors()
     merged: dict[str, Any] = {}
@@ -127,7 +127,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
                 for name, table in value.items():
                     clusters[name] = _cluster(layer, known, name, table, clusters.get(name))
             elif key == "guard":
-                # The site's file comes first, and what it says stands.
+                # The site's file comes first and takes precedence.
                 figures = {**_checked(layer, key, value, Guard), **figures}
             elif key == "recording":
                 recording |= _checked(layer, key, value, RecordingSettings)
@@ -140,7 +140,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
             elif key == "lock":
                 given = _general(layer, "lock", value, _LOCKABLE)
                 if layer.path != site:
-                    # Whoever writes it believes to be safe: silence would leave them wrong.
+                    # Ignoring it would leave the author with a false sense of safety.
                     what = "locks only in " + str(site) + "; here, write the keys without [lock]"
                     raise layer.fail("", "lock", what)
                 locked = given
@@ -155,13 +155,13 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ, site:
 
 
 def _lines(layer: TomlFile, table: str, value: Any) -> list[KeyLine]:
-    """Every line of a table; what it means, and what is wrong with it, says who uses it. `keys = "vim"` is its base."""
+    """Every line of a table; its users validate it. `keys = "vim"` is the line `base`."""
     found = value if isinstance(value, dict) else {"base": value}
     return [KeyLine(layer.where(table, key if isinstance(value, dict) else ""), key, one) for key, one in found.items()]
 
 
 def _strange(clusters: Any, known: Mapping[str, Descriptor]) -> bool:
-    """Whether a cluster has a key that wacht itself does not know: an installed package may."""
+    """Whether a cluster has a key that wacht does not know; an installed package may."""
     tables = clusters.values() if isinstance(clusters, dict) else ()
     return any(isinstance(table, dict) and not {*table} <= {*known, *_OWN} for table in tables)
 
@@ -181,7 +181,7 @@ def _general(layer: TomlFile, table: str, values: Any, allowed: tuple[str, ...])
 
 
 def _checked(layer: TomlFile, name: str, table: Any, kind: type[Struct]) -> dict[str, Any]:
-    """What one file says in a table of figures."""
+    """The checked content of one file's table."""
     try:
         convert(table, kind)
     except (msgspec.ValidationError, ValueError) as error:
@@ -219,7 +219,7 @@ def _cluster(
 
 
 def _explained(layer: TomlFile, table: str, kind: type[Struct], error: str) -> ConfigError:
-    """msgspec names the path as `$.prefix[0]`; people want the key and what it may be."""
+    """The error in terms of the key and its allowed values, instead of msgspec's path (`$.prefix[0]`)."""
     inner = re.search(r"at `\$\.?([^`\[]*)", error)
     unknown = re.search(r"unknown field `([^`]+)`", error)
     names = ", ".join(name for name in kind.__struct_fields__ if name not in _OWN)

@@ -1,8 +1,8 @@
-"""The themes there are: those that ship, and those that somebody wrote as a file.
+"""All themes: those that ship with wacht and those from theme files.
 
-`/etc/wacht/themes/NAME.toml` is the site's, `~/.config/wacht/themes/NAME.toml` one's own and wins; the configuration
-may also name a file. Such a file lays roles over a theme that ships. It is data: nothing of it is run, and it is
-trusted as the configuration is. What is wrong with it never keeps the console from starting.
+`/etc/wacht/themes/NAME.toml` is the site's, `~/.config/wacht/themes/NAME.toml` the user's, which takes precedence; the
+configuration may also name a file. A theme file overrides roles of a shipped theme. It is only data, and trusted like
+the configuration. A broken theme file never prevents the start.
 """
 
 from __future__ import annotations
@@ -23,38 +23,39 @@ from themes.roles import ROLES, STATE_ROLES, TEXT_ROLES
 
 SITE_FOLDER = Path("/etc/wacht/themes")
 LEAST_CONTRAST = 3.0
-"""Of a word that can still be made out; a theme with less is told of."""
+"""Least contrast of readable text; a theme with less gets a warning."""
 _KEYS = ("base", "says", "roles")
 
 
-class Looks(Struct, frozen=True, kw_only=True):
-    """Every theme by its name. `first` is the one to start in, `told` what there is to say of the one that was wanted;
-    `faults` says what is wrong with the files."""
+class ThemeChoice(Struct, frozen=True, kw_only=True):
+    """Every theme by name. `first` is the initial theme, `message` is about the one asked for, `faults` the errors
+    of the files.
+    """
 
     known: Mapping[str, ThemeSpec]
     first: str
-    told: str = ""
+    message: str = ""
     faults: Mapping[str, str] = {}
 
     def theme_fault(self, name: str) -> str | None:
-        """Why a theme cannot be put on, None where it can."""
+        """Why a theme cannot be used; None when it can."""
         if name in self.known:
             return None
         return self.faults.get(name) or f"no theme {clean(name)}; there are: {', '.join(self.known)}"
 
 
 def folders() -> tuple[Path, ...]:
-    """Where files of themes are looked for; what a later one has wins."""
+    """The folders of theme files; a later one takes precedence."""
     import platformdirs
 
     return SITE_FOLDER, Path(platformdirs.user_config_dir("wacht")) / "themes"
 
 
-def read_looks(
+def read_themes(
     wanted: str | None, environ: Mapping[str, str], colours: str | None, places: Sequence[Path] | None = None
-) -> Looks:
-    """Every theme, and the one to start in: the one `wanted` by its name or file, else what fits the terminal."""
-    known, told, bases = dict(themes()), dict[str, str](), dict[str, str]()
+) -> ThemeChoice:
+    """Every theme, and the initial one: `wanted` by name or file, else the one that fits the terminal."""
+    known, faults, bases = dict(themes()), dict[str, str](), dict[str, str]()
     paths = [path for place in (folders() if places is None else places) for path in _files(place)]
     name = wanted
     if wanted is not None and (wanted.endswith(".toml") or "/" in wanted):
@@ -64,21 +65,21 @@ def read_looks(
         try:
             layer = TomlFile(path)
             bases[path.stem] = _base(layer)
-            look = known[path.stem] = _look(layer, bases[path.stem])
-            told[path.stem] = _weak(layer, look)
+            look = known[path.stem] = _theme(layer, bases[path.stem])
+            faults[path.stem] = _weak(layer, look)
         except ConfigError as error:
-            told[path.stem] = clean(str(error))
+            faults[path.stem] = clean(str(error))
     if name is None:
-        return Looks(known=known, first=fitting(environ, colours), faults=told)
+        return ThemeChoice(known=known, first=fitting(environ, colours), faults=faults)
     if name in known:
-        return Looks(known=known, first=name, told=told.get(name, ""), faults=told)
+        return ThemeChoice(known=known, first=name, message=faults.get(name, ""), faults=faults)
     first = bases.get(name, DEFAULT)
-    why = Looks(known=known, first=first, faults=told).theme_fault(name)
-    return Looks(known=known, first=first, told=f"{why}; this is {first}", faults=told)
+    why = ThemeChoice(known=known, first=first, faults=faults).theme_fault(name)
+    return ThemeChoice(known=known, first=first, message=f"{why}; this is {first}", faults=faults)
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a folder that there may be."""
+    """The theme files of a folder, which may not exist."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix == ".toml")
     except OSError:
@@ -86,15 +87,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _base(layer: TomlFile) -> str:
-    """The theme that the file lays its roles over. Raises ConfigError."""
+    """The theme that the file is based on. Raises ConfigError."""
     base = layer.table.get("base", DEFAULT)
     if base not in list(themes()):
         raise layer.fail("", "base", f"is {base!r}; allowed: {', '.join(themes())}")
     return str(base)
 
 
-def _look(layer: TomlFile, base: str) -> ThemeSpec:
-    """The theme that a file describes. Raises ConfigError: file, line, key, what to do."""
+def _theme(layer: TomlFile, base: str) -> ThemeSpec:
+    """The theme described by a file. Raises ConfigError with file, line, key and what to do."""
     name = layer.path.stem
     if name in themes():
         raise ConfigError(f"{layer.path}: a theme that ships is called {name}; give the file another name")
@@ -128,7 +129,7 @@ def _look(layer: TomlFile, base: str) -> ThemeSpec:
 
 
 def _weak(layer: TomlFile, look: ThemeSpec) -> str:
-    """What of a theme can hardly be read, "" where all can."""
+    """A message about roles with too little contrast; "" when there are none."""
     if look.colours != "all":
         return ""
     found = {role: contrast(look.ink(role), look.ground(role)) for role in (*TEXT_ROLES, *STATE_ROLES)}

@@ -1,1 +1,4 @@
-"""What `wacht doctor` looks at, one module a subject; each returns findings, `run` puts them together."""
+"""The checks of `wacht doctor`, one module for each subject; each returns findings, and `run` combines them.
+
+Not here: probing a transport or a server (`probe` and `doctor_reads` in `collectors`).
+"""

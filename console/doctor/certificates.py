@@ -1,4 +1,6 @@
-"""The certificates of the servers behind https: one that ends blinds the console, and is known weeks ahead."""
+"""Checks the certificates of the https servers: an expired one makes the console lose a source, which can be known
+weeks before.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +17,22 @@ from collectors.model import SourceFault
 from console.session.site import Site
 
 from .finding import Finding, FindingGroup
-from .parallel import Crew
+from .parallel import ParallelChecks
 
-#: Days before its end from which on a certificate is worth a warning: a renewal that works by itself comes at 30, so it
-#: has failed by then, and there is time to mend it by day.
+#: Days before its end from which on a certificate gets a warning. Automatic renewal runs at 30 days, so it has failed
+#: by then, with time left to fix it.
 SOON_DAYS = 14
 _DAY_S = 86_400.0
 
 
-def start(crew: Crew, site: Site) -> None:
-    """Begin to look at each."""
+def start(checks: ParallelChecks, site: Site) -> None:
+    """Start a check for each server."""
     for name, chosen in _servers(site).items():
-        crew.start(_task(name), lambda chosen=chosen: ends(chosen.url, chosen.ca))  # type: ignore[misc]
+        checks.start(_task(name), lambda chosen=chosen: ends(chosen.url, chosen.ca))  # type: ignore[misc]
 
 
 def _servers(site: Site) -> dict[str, Any]:
-    """Name to the settings of what is asked over https."""
+    """Name to settings of the sources that are read over https."""
     every = {"slurmrestd": site.slurm, **site.others}
     return {name: one for name, one in every.items() if (getattr(one, "url", None) or "").startswith("https://")}
 
@@ -40,7 +42,7 @@ def _task(name: str) -> str:
 
 
 def ends(url: str, ca: str | None) -> float:
-    """When the certificate of a server that is trusted ends, in seconds of the epoch. Raises SourceFault, OSError."""
+    """When a trusted server's certificate ends, in seconds since the epoch. Raises SourceFault, OSError."""
     parts = urlsplit(url)
     with (
         socket.create_connection((parts.hostname or "", parts.port or 443), CONNECT_S) as plain,
@@ -51,12 +53,12 @@ def ends(url: str, ca: str | None) -> float:
 
 
 def findings(site: Site, ended: Mapping[str, Any], now: float) -> list[Finding]:
-    """When each ends. Of one that cannot be looked at or is not trusted, the source itself tells why it fails."""
+    """When each certificate ends. For one that cannot be read or is not trusted, the source's own finding says why."""
     group = FindingGroup("Sources")
     for name in _servers(site):
         at = ended.get(_task(name))
         if isinstance(at, float):
-            _told(group, name, at, now)
+            _add_finding(group, name, at, now)
         elif at is None or isinstance(at, OSError | SourceFault):
             why = clean(str(at)) if at is not None else "no answer in time"
             group.note(name, f"when its certificate ends is not told: {why}")
@@ -65,7 +67,7 @@ def findings(site: Site, ended: Mapping[str, Any], now: float) -> list[Finding]:
     return group.found
 
 
-def _told(group: FindingGroup, name: str, at: float, now: float) -> None:
+def _add_finding(group: FindingGroup, name: str, at: float, now: float) -> None:
     days, until = int((at - now) // _DAY_S), time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
     said = f"its certificate is good until {until}, {_days(days)}" if days >= 0 else f"its certificate ended {until}"
     if days < SOON_DAYS:

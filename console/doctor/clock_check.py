@@ -1,4 +1,4 @@
-"""This computer's clock beside those that the facts are stamped by, and whether anything keeps it right."""
+"""Checks this computer's clock against those of the servers, and whether NTP keeps it synchronised."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from collectors.slurm.commands import doctor_reads
 from console.session.site import Site
 
 from .finding import Finding, FindingGroup
-from .parallel import Crew
+from .parallel import ParallelChecks
 from .source_checks import fault_of
 
-#: From here on ages of reasons, alerts and samples are told wrong (the readings themselves move them from 5 s on too).
+#: Clock difference in seconds that gets a warning: ages of reasons, alerts and samples are then visibly wrong.
 OFF_S = 5.0
 _UNSYNC, _ERROR = 0x40, 5
 _OF = {"controller": "Slurm's controller", "prometheus": "Prometheus", "alertmanager": "Alertmanager"}
 
 
 class _Timex(ctypes.Structure):
-    """struct timex of Linux, as long as any kernel writes it."""
+    """Linux's struct timex, with room for any kernel's version of it."""
 
     _fields_ = (
         ("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("maxerror", ctypes.c_long),
@@ -37,8 +37,9 @@ class _Timex(ctypes.Structure):
 
 
 def synchronised() -> tuple[bool, float] | None:
-    """Whether the kernel says that something keeps its clock right, and how far off it may be in seconds (adjtimex(2),
-    which reads where no mode is set). None where the kernel does not tell."""
+    """Whether the kernel reports a synchronised clock, and its largest error in seconds. Reads adjtimex(2), which
+    changes nothing when no mode is set. None when the kernel does not say.
+    """
     timex = _Timex()
     try:
         state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex))
@@ -49,15 +50,15 @@ def synchronised() -> tuple[bool, float] | None:
     return state != _ERROR and not timex.status & _UNSYNC, timex.maxerror / 1e6
 
 
-def start(crew: Crew, site: Site) -> None:
-    """Begin to ask the controller for its time; Prometheus and Alertmanager tell theirs with the rest."""
+def start(checks: ParallelChecks, site: Site) -> None:
+    """Start reading the controller's time; Prometheus and Alertmanager report theirs with their own checks."""
     slurm = site.slurm
     if isinstance(slurm, SlurmSettings):
-        crew.start("controller", lambda: doctor_reads.controller_clock(slurm))
+        checks.start("controller", lambda: doctor_reads.controller_clock(slurm))
 
 
 def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
-    """Each clock beside this one; how this one is kept; the time zone."""
+    """Each server's clock compared with this one, its NTP state, and the time zone."""
     group = FindingGroup("Clock")
     for name, whose in _OF.items():
         if site is None or (name not in site.others and (name != "controller" or site.slurm is None or site.demo)):
@@ -68,13 +69,13 @@ def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
             why = f": {fault_of(found).what}" if isinstance(found, Exception) else ""
             group.note(name, f"the clock of {whose} is not told{why}")
         else:
-            _beside(group, name, whose, moment)
-    _kept(group)
+            _add_skew(group, name, whose, moment)
+    _add_ntp(group)
     group.ok("time zone", _zone())
     return group.found
 
 
-def _beside(group: FindingGroup, name: str, whose: str, moment: ClockSkew) -> None:
+def _add_skew(group: FindingGroup, name: str, whose: str, moment: ClockSkew) -> None:
     ahead, within = moment.ahead_s, moment.within_s
     figures = {"ahead_s": round(ahead, 3), "within_s": round(within, 3)}
     digits = 3 if within < 0.1 else 1
@@ -88,7 +89,7 @@ def _beside(group: FindingGroup, name: str, whose: str, moment: ClockSkew) -> No
         group.ok(name, said, **figures)
 
 
-def _kept(group: FindingGroup) -> None:
+def _add_ntp(group: FindingGroup) -> None:
     found = synchronised()
     if found is None:
         group.note("NTP", "the kernel does not tell whether anything keeps this clock right", "try: timedatectl")
@@ -102,7 +103,7 @@ def _kept(group: FindingGroup) -> None:
 
 
 def _zone() -> str:
-    """The time zone that times are shown in, and where it comes from."""
+    """The time zone of displayed times, and where it is set."""
     now = datetime.fromtimestamp(time.time()).astimezone()
     set_by = "TZ" if os.environ.get("TZ") else "/etc/localtime"
     if set_by != "TZ" and not Path(set_by).exists():

@@ -1,4 +1,4 @@
-"""The files that wacht reads and writes: who else can write or read them, and what they lie on."""
+"""Checks the files that wacht reads and writes: their permissions, and the file systems they are on."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from console.session.site import Site
 from .finding import Finding, FindingGroup
 from .rights_check import more
 
-#: Where a hung server holds every write up; the journal wants a local disk.
+#: File systems on which a hanging server blocks every write; the journal should be on a local disk.
 _FAR = ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "ceph", "cifs", "smb3", "afs", "fuse.sshfs", "9p", "wekafs")
-#: A journal line is below 1 KB; with less than this free a bad night fills the disk.
+#: Least free bytes for the journal, whose lines are below 1 KB.
 _FREE = 64 << 20
 
 
 def findings(site: Site | None, config: Config | None) -> list[Finding]:
-    """Every file that matters. May block for as long as a file system hangs."""
+    """Findings about every relevant file. Blocks as long as a file system hangs."""
     group = FindingGroup("Files")
     if config is not None:
         _configuration(group, config)
@@ -50,13 +50,13 @@ def _configuration(group: FindingGroup, config: Config) -> None:
     for file in files:
         wide = [path for path in (file, file.parent) if _others_write(path)]
         for path in wide:
-            more(group, "writable", f"others can write {_said(path)}", path=str(path))
+            more(group, "writable", f"others can write {_path_text(path)}", path=str(path))
         if not wide:
-            group.ok("configuration", f"{_said(file)}: others cannot write it")
+            group.ok("configuration", f"{_path_text(file)}: others cannot write it")
 
 
 def _tokens(group: FindingGroup, site: Site | None) -> None:
-    """Token files by the rules that readings go by. Slurm's own stands under Rights."""
+    """Token files, by the rules that reading them applies. Slurm's own token is checked with the rights."""
     for key, chosen in (site.others if site is not None else {}).items():
         file = getattr(chosen, "token_file", None)
         if file is None:
@@ -66,27 +66,28 @@ def _tokens(group: FindingGroup, site: Site | None) -> None:
         except SourceFault as error:
             group.bad("token", f"{key}: {error.fault.what}", error.fault.mend)
         else:
-            group.ok("token", f"{key}: {_said(Path(file).expanduser())} is for its owner alone")
+            group.ok("token", f"{key}: {_path_text(Path(file).expanduser())} is for its owner alone")
 
 
 def _journal(group: FindingGroup, path: Path) -> None:
     folder = next(one for one in path.parents if trust.exists(one))
     figures = {"path": str(path.parent)}
     if not os.access(folder, os.W_OK | os.X_OK):
-        group.warn("journal", f"{_said(folder)} cannot be written: syslog alone is the witness of actions",
+        group.warn("journal", f"{_path_text(folder)} cannot be written: syslog alone is the witness of actions",
                    "name another place, on a local disk: journal = \"…\" in the configuration", **figures)  # fmt: skip
         return
     kind = kind_of(folder, _mounts())
     if kind in _FAR:
-        group.warn("journal", f"{_said(folder)} lies on {kind}: when that hangs, so does each action for some seconds",
+        group.warn("journal",
+                   f"{_path_text(folder)} lies on {kind}: when that hangs, so does each action for some seconds",
                    "name a place on a local disk: journal = \"…\" in the configuration", **figures)  # fmt: skip
     space = os.statvfs(folder)
     if (free := space.f_bavail * space.f_frsize) < _FREE:
-        group.warn("journal", f"{_said(folder)} has {free >> 20} MB free", "make room", **figures)
+        group.warn("journal", f"{_path_text(folder)} has {free >> 20} MB free", "make room", **figures)
     if path.parent == folder:
         _own(group, "journal", folder)
     else:
-        group.ok("journal", f"there is none yet; it begins in {_said(path.parent)}", **figures)
+        group.ok("journal", f"there is none yet; it begins in {_path_text(path.parent)}", **figures)
     if not any(Path(one).exists() for one in ("/dev/log", "/run/systemd/journal/socket")):
         group.note(
             "syslog", "there is no /dev/log: the journal is the only witness of actions", "start a syslog daemon"
@@ -94,41 +95,41 @@ def _journal(group: FindingGroup, path: Path) -> None:
 
 
 def _own(group: FindingGroup, name: str, path: Path) -> None:
-    """A file or folder that is nobody else's business."""
+    """A file or folder that only this user may read and write."""
     try:
         status = path.stat()
     except OSError as error:
-        group.warn(name, f"{_said(path)}: {error.strerror}", "after su or sudo? name another place")
+        group.warn(name, f"{_path_text(path)}: {error.strerror}", "after su or sudo? name another place")
         return
     if status.st_mode & trust.TRUSTED:
-        more(group, "writable", f"others can write {_said(path)}", path=str(path))
+        more(group, "writable", f"others can write {_path_text(path)}", path=str(path))
     elif status.st_mode & trust.SECRET:
-        more(group, "readable", f"others can look into {_said(path)}", path=str(path))
+        more(group, "readable", f"others can look into {_path_text(path)}", path=str(path))
     elif status.st_uid != os.geteuid():
-        group.warn(name, f"{_said(path)} belongs to uid {status.st_uid}", "after su or sudo? name another place")
+        group.warn(name, f"{_path_text(path)} belongs to uid {status.st_uid}", "after su or sudo? name another place")
     else:
-        group.ok(name, f"{_said(path)}: yours alone")
+        group.ok(name, f"{_path_text(path)}: yours alone")
 
 
 def _program(group: FindingGroup) -> None:
-    """The program itself: who can write it can act as whoever runs it; a setuid bit makes anybody act as another."""
+    """wacht itself: whoever can write it acts as its user; a setuid bit lets anyone act as another."""
     started = Path(sys.argv[0])
     package = Path(console.__file__).parent
     good = True
     for path in {package, package.parent, started} if started.exists() else {package, package.parent}:
         if _others_write(path):
             good = False
-            more(group, "writable", f"others can write {_said(path)}, of the program itself", path=str(path))
+            more(group, "writable", f"others can write {_path_text(path)}, of the program itself", path=str(path))
     for path in (started, Path(sys.executable)):
         if path.exists() and path.stat().st_mode & (stat.S_ISUID | stat.S_ISGID) and path.is_file():
             good = False
-            more(group, "setuid", f"{_said(path)} has the bit", path=str(path))
+            more(group, "setuid", f"{_path_text(path)} has the bit", path=str(path))
     if good:
-        group.ok("program", f"{_said(package.parent)}: others cannot write it")
+        group.ok("program", f"{_path_text(package.parent)}: others cannot write it")
 
 
 def _others_write(path: Path) -> bool:
-    """Whether others than this account and root can write it, or put another file into its place."""
+    """Whether other users (except root) can write or replace it."""
     try:
         if path.is_dir():
             trust.check_folder(path)
@@ -142,7 +143,7 @@ def _others_write(path: Path) -> bool:
 
 
 def kind_of(path: Path, mounts: list[tuple[str, str]]) -> str:
-    """The kind of file system that a path lies on, by the longest mount point above it."""
+    """The type of the file system of a path, by the longest mount point above it."""
     above = [(point, kind) for point, kind in mounts if path.resolve().is_relative_to(point)]
     return max(above, key=lambda one: len(one[0]), default=("", "unknown"))[1]
 
@@ -161,5 +162,5 @@ def _parsed(text: str) -> Iterator[tuple[str, str]]:
             yield words[1].replace("\\040", " "), words[2]
 
 
-def _said(path: Path) -> str:
+def _path_text(path: Path) -> str:
     return clean(str(path))

@@ -1,4 +1,4 @@
-"""What a check found: one line of `wacht doctor`."""
+"""A finding: one line of `wacht doctor`."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 Mark = Literal["ok", "note", "warn", "bad"]
-#: In the order in which they are told.
+#: In the order in which they are shown.
 GROUPS = ("Sources", "Slurm roads", "Rights", "Clock", "Terminal", "Files")
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One thing that was looked at. What it says is clean: it may be printed."""
+    """One finding. Its texts are cleaned and safe to print."""
 
     group: str
     name: str
     mark: Mark
-    """ok; note: neither good nor bad, or not to be told; warn: it works, and should be otherwise; bad: it fails."""
+    """ok; note: neither good nor bad, or unknown; warn: it works but should be changed; bad: it fails."""
     said: str
     mend: str = ""
-    """What to do, one sentence; "" where there is nothing to be done."""
+    """What to do, in one sentence; "" when there is nothing to do."""
     figures: Mapping[str, Any] = field(default_factory=dict)
-    """The same in figures, for scripts: `took_s`, `rows`, `age_s` …"""
+    """The same as figures for scripts: `took_s`, `rows`, `age_s`, …"""
 
 
 class FindingGroup:
-    """Makes the findings of one group."""
+    """Creates the findings of one group."""
 
     def __init__(self, group: str) -> None:
         self._group = group
@@ -38,11 +38,11 @@ class FindingGroup:
         self._add("ok", name, said, "", figures)
 
     def note(self, name: str, said: str, mend: str = "", **figures: Any) -> None:
-        """Worth knowing, or not to be told."""
+        """Worth knowing, or unknown."""
         self._add("note", name, said, mend, figures)
 
     def warn(self, name: str, said: str, mend: str = "", **figures: Any) -> None:
-        """It works, and should be otherwise."""
+        """It works, but should be changed."""
         self._add("warn", name, said, mend, figures)
 
     def bad(self, name: str, said: str, mend: str = "", **figures: Any) -> None:
@@ -54,12 +54,12 @@ class FindingGroup:
 
 
 def count(number: int, word: str) -> str:
-    """A number of things: `1 row`, `1,200 rows`."""
+    """A count with its noun: `1 row`, `1,200 rows`."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def seconds(value: float) -> str:
-    """A time that something took, or an age, for people: `6 ms`, `2.4 s`, `3 min`, `5 h`, `12 days`."""
+    """A duration or an age as text: `6 ms`, `2.4 s`, `3 min`, `5 h`, `12 days`."""
     if value < 1:
         return f"{1e3 * value:.0f} ms"
     for size, word in ((86_400, "days"), (3600, "h"), (60, "min")):

@@ -1,4 +1,6 @@
-"""Whether the hosts in the labels of each source are nodes of Slurm: how many, by which label and rule, which not."""
+"""Checks whether the hosts in each source's labels are Slurm nodes: how many, by which label and rule, and which are
+not.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,13 @@ from collectors.nodeset import fold, natural_key
 
 from .finding import FindingGroup
 
-#: Hosts in the figures for scripts, and characters of their folded names.
+#: Most hosts in the figures for scripts, and most characters of their folded names.
 _MOST, _WIDTH = 100, 80
 _LABELS = "see host_labels, node_labels and node in docs/configuration.md"
 
 
-def told(group: FindingGroup, source: str, one: HostMapping) -> None:
-    """One kind of series of a source."""
+def add_findings(group: FindingGroup, source: str, one: HostMapping) -> None:
+    """Add the findings about one kind of series of a source."""
     figures: dict[str, Any] = {
         "what": one.what, "labels": one.labels, "rule": dict(one.hows), "hosts": one.hosts,
         "known": one.known if one.checked else None, "unknown": one.unknown[:_MOST],
@@ -39,7 +41,7 @@ def told(group: FindingGroup, source: str, one: HostMapping) -> None:
     elif one.unknown and (addresses or one.missing):
         group.warn(source, said, _mend(addresses), **figures)
     elif one.unknown:
-        # Every node of Slurm has its host: these are others, as login nodes are.
+        # Every Slurm node has its host; the others are, for example, login nodes.
         group.note(source, said, **figures)
     else:
         group.ok(source, said, **figures)
@@ -50,8 +52,8 @@ def told(group: FindingGroup, source: str, one: HostMapping) -> None:
         group.warn(source, f"{one.unlabelled} groups of series of {one.what} have none of the labels {labels}", _LABELS)
 
 
-def told_of_racks(group: FindingGroup, source: str, named: Collection[str], racks: Collection[str]) -> None:
-    """What is of racks: how many of these Slurm's nodes stand in."""
+def add_rack_finding(group: FindingGroup, source: str, named: Collection[str], racks: Collection[str]) -> None:
+    """Add the finding about rack labels: how many of these racks have Slurm nodes."""
     strange = [rack for rack in named if rack not in racks]
     said = f"{len(named) - len(strange)} of {len(named)} racks have nodes of Slurm"
     figures = {"racks": len(named), "known": len(named) - len(strange), "unknown": sorted(strange)[:_MOST]}

@@ -1,4 +1,6 @@
-"""Who this is, what they may do, and what is more than needed (`console.config.privileges` is the table of that)."""
+"""Checks who the user is, what they may do, and which rights exceed what is needed (table:
+`console.config.privileges`).
+"""
 
 from __future__ import annotations
 
@@ -19,21 +21,21 @@ from collectors.slurm import SlurmSettings
 from collectors.slurm.commands import doctor_reads
 from collectors.web import WebSettings
 from console.config.privileges import JOB_ACTIONS, MORE, NODE_ACTIONS
-from console.runtime.operator_identity import person
+from console.runtime.operator_identity import login_name
 from console.session.site import Site
 
 from .finding import Finding, FindingGroup, seconds
-from .parallel import Crew
+from .parallel import ParallelChecks
 from .source_checks import fault_of
 from .transport_checks import rights_of
 
-#: A token that lasts longer than this is more than needed.
+#: Lifetime in seconds from which a token counts as too long.
 LONG_S = 31 * 86_400
-#: One that ends sooner than this ends in the middle of the shift.
+#: Remaining seconds below which a token ends during the shift.
 SHORT_S = 1800
 _GROUPS = ("docker", "lxd", "disk", "sudo", "wheel", "admin", "slurm")
 _ASK_S = 3.0
-#: What each level lets do, for people.
+#: What each level allows, as text.
 _MAY = {
     (True, True): "may change nodes and everybody's jobs",
     (False, True): "may change everybody's jobs, not nodes",
@@ -42,26 +44,26 @@ _MAY = {
 }
 
 
-def start(crew: Crew, site: Site) -> None:
-    """Begin to ask what sudo, slurm.conf, the token and the socket tell."""
+def start(checks: ParallelChecks, site: Site) -> None:
+    """Start reading sudo's rules, slurm.conf, the token and the socket's owner."""
     slurm = site.slurm
     if not isinstance(slurm, SlurmSettings):
         return
     if slurm.prefix:
-        crew.start("sudo", lambda: doctor_reads.excess_sudo_commands(slurm.prefix, _ASK_S))
+        checks.start("sudo", lambda: doctor_reads.excess_sudo_commands(slurm.prefix, _ASK_S))
     if "cli" in slurm.transports:
-        crew.start("private", lambda: doctor_reads.private_data(slurm))
+        checks.start("private", lambda: doctor_reads.private_data(slurm))
     if "rest" in slurm.transports:
         if slurm.token_file is not None:
             file = slurm.token_file
-            crew.start("token", lambda: doctor_reads.token_claims(file, time.time()))
+            checks.start("token", lambda: doctor_reads.token_claims(file, time.time()))
         if slurm.socket is not None:
             path = slurm.socket
-            crew.start("listener", lambda: doctor_reads.socket_owner(path, _ASK_S))
+            checks.start("listener", lambda: doctor_reads.socket_owner(path, _ASK_S))
 
 
 def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
-    """All of it; what was not told in time is said to be unknown."""
+    """All findings; what was not answered in time is reported as unknown."""
     group = FindingGroup("Rights")
     _account(group)
     if site is None:
@@ -74,7 +76,7 @@ def findings(site: Site | None, ended: Mapping[str, Any]) -> list[Finding]:
 
 
 def more(group: FindingGroup, key: str, said: str, warn: bool = True, **figures: Any) -> None:
-    """Something of the table of what is more than needed, as it was found here."""
+    """Add a finding about an excess right of the table."""
     excess = MORE[key]
     (group.warn if warn else group.note)(excess.name, f"{said}: {excess.why}", excess.mend, excess=key, **figures)
 
@@ -83,7 +85,7 @@ def more(group: FindingGroup, key: str, said: str, warn: bool = True, **figures:
 
 
 def _account(group: FindingGroup) -> None:
-    uid, login = os.getuid(), clean(person())
+    uid, login = os.getuid(), clean(login_name())
     name = _name(uid)
     if uid == 0 or os.geteuid() == 0:
         more(group, "root", f"you are {name}" + (f", logged in as {login}" if login != name else ""), uid=uid)
@@ -237,7 +239,7 @@ def _token(group: FindingGroup, token: doctor_reads.TokenClaims) -> None:
 
 
 def far(url: str) -> bool:
-    """Whether an address is on another host."""
+    """Whether a URL is on another host."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return False

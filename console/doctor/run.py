@@ -1,8 +1,8 @@
 """`wacht doctor`: probes each source, the Slurm transports, the rights, the clock, the terminal and the files, and says
 how to mend what is not as it should be.
 
-Everything is asked at once, with deadlines of its own; what has not answered by WITHIN_S is said to hang. Nothing is
-changed anywhere, and no secret is printed.
+All checks run in parallel, each with its own timeout; one without an answer after WITHIN_S is reported as unresponsive.
+Nothing is changed, and no secret is printed.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from console.session.snapshot import stamp
 
 from . import certificates, clock_check, file_checks, rights_check, source_checks, terminal_check, transport_checks
 from .finding import GROUPS, Finding, count
-from .parallel import Crew
+from .parallel import ParallelChecks
 
 VERSION = 1
-#: Longest that everything together is waited for.
+#: Seconds to wait for all checks together.
 WITHIN_S = 13.0
 _COLOURS = {"ok": "32", "note": "36", "warn": "33", "bad": "31"}
-#: Where the text of a finding begins, and the narrowest and widest that lines are.
+#: Column where a finding's text starts, and the least and most width of lines.
 _INDENT, _WIDTHS = 27, (60, 110)
 
 
@@ -41,7 +41,7 @@ class DoctorReport(Struct, frozen=True, kw_only=True, rename={"transports": "roa
 
     version: int = VERSION
     cluster: str | None
-    """None: there is none to be watched."""
+    """None when there is no cluster."""
     at: str | None
     status: int
     """0 all good or only warnings, 1 something configured fails, 2 nothing works."""
@@ -49,32 +49,32 @@ class DoctorReport(Struct, frozen=True, kw_only=True, rename={"transports": "roa
     warnings: int
     findings: tuple[Finding, ...]
     transports: tuple[TransportProbe, ...] = ()
-    """Each transport to Slurm by what it really did."""
+    """Each transport to Slurm, with what it actually did."""
 
 
 def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] = ()) -> DoctorReport:
-    """Look at everything. `wrong` is why there is no site or no configuration. Only for the main thread."""
+    """Run all checks. `wrong` are the errors that left no site or configuration. Main thread only."""
     until = time.monotonic() + WITHIN_S
     now = time.time()
-    crew = Crew()
+    checks = ParallelChecks()
     opened: Sequence[Any] = ()
     found: list[Finding] = [*wrong]
     tried: tuple[TransportProbe, ...] = ()
     granted_s = 0.0
     try:
         if site is not None:
-            granted_s = source_checks.patience_s(site)
-            site = source_checks.hurried(site)
-            opened = source_checks.start(crew, site, SystemClock())
+            granted_s = source_checks.timeout_s(site)
+            site = source_checks.with_short_timeouts(site)
+            opened = source_checks.start(checks, site, SystemClock())
             if isinstance(site.slurm, SlurmSettings):
-                transport_checks.start(crew, site.name, site.slurm)
-            certificates.start(crew, site)
-            rights_check.start(crew, site)
-            clock_check.start(crew, site)
-        crew.start("files", lambda: file_checks.findings(site, config))
-        terminal_check.start(crew)
-        asked = terminal_check.findings(crew.wait_for("tmux", until))
-        ended = crew.wait(until)
+                transport_checks.start(checks, site.name, site.slurm)
+            certificates.start(checks, site)
+            rights_check.start(checks, site)
+            clock_check.start(checks, site)
+        checks.start("files", lambda: file_checks.findings(site, config))
+        terminal_check.start(checks)
+        asked = terminal_check.findings(checks.wait_for("tmux", until))
+        ended = checks.wait(until)
     finally:
         for one in opened:
             one.close()
@@ -83,7 +83,7 @@ def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] =
         found += source_checks.findings(opened, ended, WITHIN_S, granted_s)
         found += certificates.findings(site, ended, now)
         if isinstance(site.slurm, SlurmSettings):
-            tried = transport_checks.told(site.slurm, opened, ended)
+            tried = transport_checks.probes_of(site.slurm, opened, ended)
             found += transport_checks.findings(site.slurm, ended, tried, WITHIN_S)
     found += [*rights_check.findings(site, ended), *clock_check.findings(site, ended), *asked, *_files(ended)]
     found = _together(found)
@@ -99,7 +99,7 @@ def examine(site: Site | None, config: Config | None, wrong: Sequence[Finding] =
 
 
 def _together(found: Sequence[Finding]) -> list[Finding]:
-    """By group, and what is about one thing together, where it was first told of."""
+    """Sorted by group, with findings about one subject together, in order of first appearance."""
     first: dict[tuple[str, str], int] = {}
     for at, one in enumerate(found):
         first.setdefault((one.group, one.name), at)
@@ -119,7 +119,7 @@ def _files(ended: dict[str, Any]) -> Sequence[Finding]:
 
 
 def _status(found: Sequence[Finding], names: set[str]) -> int:
-    """2 where no source answers, and where there is none."""
+    """The exit status: 2 when no source answers or there is none."""
     bad = {one.name for one in found if one.mark == "bad"}
     if not names or all(any(one.mark == "bad" and one.name == name for one in found) for name in names):
         return 2
@@ -127,12 +127,12 @@ def _status(found: Sequence[Finding], names: set[str]) -> int:
 
 
 def as_json(report: DoctorReport) -> bytes:
-    """The whole report as one JSON object, with a line break at its end."""
+    """The report as one JSON object with a newline at the end."""
     return msgspec.json.encode(report) + b"\n"
 
 
 def as_text(report: DoctorReport, width: int = 80, colour: bool = False) -> str:
-    """The same for people, grouped, the verdict last."""
+    """The report as text, grouped, with the verdict last."""
     width = min(max(width, _WIDTHS[0]), _WIDTHS[1])
     lines = [f"wacht doctor: {report.cluster or 'no cluster'}, {report.at}"]
     for group in GROUPS:
@@ -167,6 +167,6 @@ def _verdict(report: DoctorReport) -> str:
 
 
 def no_site(error: Exception) -> Finding:
-    """Why there is nothing to be watched, or no configuration to go by."""
+    """The finding for an error that left no site or configuration."""
     first, _, rest = clean(str(error).replace("\n", "\0")).partition("\\x00")
     return Finding(group="Sources", name="cluster", mark="bad", said=first, mend=rest.replace("\\x00", " "))

@@ -1,4 +1,4 @@
-"""Every configured source, read once as the console reads it, and what stands behind an answer that is thin."""
+"""Reads every configured source once, as the console does, and checks for missing data behind its answer."""
 
 from __future__ import annotations
 
@@ -24,68 +24,68 @@ from widgets.units import plural
 
 from . import host_check
 from .finding import Finding, FindingGroup, count, seconds
-from .parallel import Crew
+from .parallel import ParallelChecks
 
 if TYPE_CHECKING:
     from collectors.prometheus.probe import DcgmNames
 
-#: Longest that one question may take; where the site grants more, the console waits longer.
-PATIENCE_S = 8.0
-#: Longest that readings wait for the nodes of Slurm, which the hosts in their series are compared with.
+#: Longest time in seconds for one read; the console waits longer if the site allows it.
+TIMEOUT_S = 8.0
+#: Longest seconds that readings wait for Slurm's nodes, to compare the hosts in their series.
 NAMES_S = 3.5
-#: libslurm waits 10 s (MessageTimeout) for a controller that is down, and then says so.
-NATIVE_PATIENCE_S = 11.0
-#: Age of the newest sample from which on the console always shows yesterday's news.
+#: libslurm waits 10 s (MessageTimeout) for a controller that is down before it reports that.
+NATIVE_TIMEOUT_S = 11.0
+#: Age in seconds of the newest sample from which on the console shows outdated data.
 OLD_S = 60.0
-#: Who asks, and what they may change, is no fact of the machine: it stands under Rights.
+#: Rights are no facts of the machine; they are reported in their own group.
 ASKING = "slurm.rights"
 _LIMITS = ("deadline_s", "start_deadline_s", "timeout_s")
 
 
-def patience_s(site: Site) -> float:
-    """Longest that the site grants one question."""
+def timeout_s(site: Site) -> float:
+    """The longest timeout that the site allows for one read."""
     return max(getattr(chosen, key, 0.0) for chosen in (site.slurm, *site.others.values()) for key in _LIMITS)
 
 
-def hurried(site: Site) -> Site:
-    """The same site, whose questions may take PATIENCE_S at most, those of pyslurm NATIVE_PATIENCE_S."""
+def with_short_timeouts(site: Site) -> Site:
+    """The site with timeouts of at most TIMEOUT_S, for pyslurm NATIVE_TIMEOUT_S."""
     others = {key: _hurried(chosen) for key, chosen in site.others.items()}
     return msgspec.structs.replace(site, slurm=None if site.slurm is None else _hurried(site.slurm), others=others)
 
 
 def _hurried(settings: Any) -> Any:
-    most = NATIVE_PATIENCE_S if isinstance(settings, SlurmSettings) and "native" in settings.transports else PATIENCE_S
+    most = NATIVE_TIMEOUT_S if isinstance(settings, SlurmSettings) and "native" in settings.transports else TIMEOUT_S
     limits = {key: most for key in _LIMITS if getattr(settings, key, 0.0) > most}
     return msgspec.structs.replace(settings, **limits)
 
 
 class SourceRead(Struct, frozen=True, eq=False):
-    """One source, as it was read."""
+    """The reading of one source."""
 
     reading: Reading
     host_mappings: tuple[HostMapping, ...] = ()
-    """How the hosts in its series were mapped to Slurm's nodes."""
+    """How the hosts in its series were mapped to Slurm nodes."""
     empty: Mapping[Any, tuple[str, ...]] = {}
-    """Of Prometheus: queries that were answered with nothing, to those of their series that are not there."""
+    """Prometheus only: queries with an empty answer, to their series that do not exist."""
     blank: tuple[str, tuple[str, ...]] | None = None
-    """Of Prometheus: a node with samples, and the fields of its GPUs that it does not export."""
+    """Prometheus only: a node with samples, and the GPU fields that it does not export."""
 
 
-def start(crew: Crew, site: Site, clock: Clock) -> Sequence[Collector]:
-    """Begin to read every source, and to ask the servers behind them about themselves."""
+def start(checks: ParallelChecks, site: Site, clock: Clock) -> Sequence[Collector]:
+    """Start reading every source and the servers' own status."""
     opened = site.collectors()
     naming = Naming(opened, wait_s=NAMES_S)
     for one in opened:
-        crew.start(one.name, lambda one=one: _read(site, one, clock, naming))  # type: ignore[misc]
+        checks.start(one.name, lambda one=one: _read(site, one, clock, naming))  # type: ignore[misc]
     prometheus, alertmanager = site.others.get("prometheus"), site.others.get("alertmanager")
     if isinstance(prometheus, PrometheusSettings):
         from collectors.prometheus import probe as of_prometheus
 
-        crew.start("prometheus", lambda: of_prometheus.probe_prometheus(prometheus))
+        checks.start("prometheus", lambda: of_prometheus.probe_prometheus(prometheus))
     if isinstance(alertmanager, AlertmanagerSettings):
         from collectors.alertmanager import probe as of_alertmanager
 
-        crew.start("alertmanager", lambda: of_alertmanager.probe_alertmanager(alertmanager))
+        checks.start("alertmanager", lambda: of_alertmanager.probe_alertmanager(alertmanager))
     return opened
 
 
@@ -110,7 +110,9 @@ def _read(site: Site, one: Collector, clock: Clock, naming: Naming) -> SourceRea
 
 
 def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: float, granted_s: float) -> list[Finding]:
-    """What came of it, a source a line, and what is thin about it. `granted_s`: how long the console would wait."""
+    """The findings of the readings, a line for each source and for each gap in its data. `granted_s`: the console's
+    timeout.
+    """
     group = FindingGroup("Sources")
     faults: dict[Fault, str] = {}
     for one in opened:
@@ -122,7 +124,7 @@ def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: fl
         elif isinstance(found, SourceRead):
             _source(group, one, found)
             for host_mappings in found.host_mappings:
-                host_check.told(group, one.name, host_mappings)
+                host_check.add_findings(group, one.name, host_mappings)
             if found.reading.fault is not None:
                 faults[found.reading.fault] = one.name
         elif found is None:
@@ -133,8 +135,8 @@ def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: fl
         isinstance(one, SourceRead) and one.reading.fault is not None and one.reading.fault.kind == "timeout"
         for one in ended.values()
     )
-    if late and granted_s > PATIENCE_S:
-        group.note("patience", f"doctor waits {PATIENCE_S:g} s for an answer; the console would wait {granted_s:g} s")
+    if late and granted_s > TIMEOUT_S:
+        group.note("patience", f"doctor waits {TIMEOUT_S:g} s for an answer; the console would wait {granted_s:g} s")
     _nodes_without_samples(group, ended)
     _racks(group, ended)
     if "prometheus" in ended:
@@ -145,7 +147,7 @@ def findings(opened: Sequence[Collector], ended: Mapping[str, Any], within_s: fl
 
 
 def fault_of(error: Any) -> Fault:
-    """Why a check failed, whatever it raised."""
+    """The fault for a failed check, whatever it raised."""
     if isinstance(error, SourceFault):
         return error.fault
     return Fault("internal", f"{type(error).__name__} in wacht itself", "please report it to wacht")
@@ -192,7 +194,7 @@ def _counts_rows(facts: Facts) -> bool:
 
 
 def newest_age(facts: Facts, now: float) -> float | None:
-    """Seconds since the newest sample was taken, where the facts tell (of telemetry: the fetch says nothing)."""
+    """Age in seconds of the newest sample, if the facts have sample times."""
     at = [load.sampled_at for load in (facts.loads or {}).values() if load.sampled_at is not None]
     if facts.counts is not None:
         at += [one for one in (facts.counts.nodes_at, facts.counts.jobs_at) if one is not None]
@@ -200,27 +202,27 @@ def newest_age(facts: Facts, now: float) -> float | None:
 
 
 def _empty(group: FindingGroup, name: str, found: SourceRead) -> None:
-    """Queries that were answered with nothing. With all their series there, it is a proven nothing."""
+    """Queries with an empty answer. If all their series exist, the answer is a proven zero."""
     for query, missing in found.empty.items():
         if not missing:
             continue
         what = f"query {query.name} is empty: no series {', '.join(missing)}"
         if query.name == "xid_counts":
-            # The gauge holds the last XID alone: of two between two scrapes the first is lost without a count.
+            # The gauge holds only the last XID: of two between two scrapes the first is lost.
             group.warn(
                 name, f"no series {', '.join(missing)}: an XID that another follows at once (62, then 45) is not seen",
                 "name it in the counters file of dcgm-exporter: "
                 f"{XID_COUNT}, gauge, Count of XID errors within the time window", query=query.name, missing=missing,
             )  # fmt: skip
         elif any(f"{series} (" in text for series in missing for text in query.series):
-            # dcgm-exporter does not export it by default, and much is shown without it.
+            # dcgm-exporter does not export it by default, and much works without it.
             group.note(name, what, f"export and scrape it; it is for {query.about}", query=query.name, missing=missing)
         else:
             group.bad(name, what, f"export and scrape it; it is for {query.about}", query=query.name, missing=missing)
 
 
 def _gaps(group: FindingGroup, name: str, facts: Facts) -> None:
-    """What some nodes with samples lack and others have: half of a site may have another counters file."""
+    """Fields that some nodes export and others do not: part of a site may have another counters file."""
     sampled = {node: load for node, load in (facts.loads or {}).items() if load.gpus_seen}
     for field, what in (("gpu_util_pct", "utilisation"), ("gpu_memory_pct", "memory"), ("gpu_power_w", "power")):
         lack = [node for node, load in sampled.items() if getattr(load, field) is None]
@@ -231,7 +233,7 @@ def _gaps(group: FindingGroup, name: str, facts: Facts) -> None:
 
 
 def _nodes_without_samples(group: FindingGroup, ended: Mapping[str, Any]) -> None:
-    """Nodes with GPUs of which Prometheus has nothing at all."""
+    """Nodes with GPUs for which Prometheus has no samples."""
     nodes, loads = (_facts(ended.get(name)) for name in ("slurm.nodes", "prom.loads"))
     if nodes is None or loads is None:
         return
@@ -245,7 +247,7 @@ def _nodes_without_samples(group: FindingGroup, ended: Mapping[str, Any]) -> Non
 
 
 def _racks(group: FindingGroup, ended: Mapping[str, Any]) -> None:
-    """What is of racks and not of hosts: how many of them Slurm's nodes stand in."""
+    """Series with rack labels: how many of the racks have Slurm nodes."""
     nodes = _facts(ended.get("slurm.nodes"))
     racks = {one.rack for one in (nodes.nodes or {}).values() if one.rack} if nodes is not None else set()
     cooling, power = (_facts(ended.get(name)) for name in ("prom.cooling", "prom.power"))
@@ -253,7 +255,7 @@ def _racks(group: FindingGroup, ended: Mapping[str, Any]) -> None:
     drawn = list(power.power.rack_w) if power is not None and power.power is not None else []
     for name, named in (("prom.cooling", cooled), ("prom.power", drawn)):
         if named:
-            host_check.told_of_racks(group, name, frozenset(named), racks)
+            host_check.add_rack_finding(group, name, frozenset(named), racks)
 
 
 def _facts(found: Any) -> Facts | None:
@@ -279,7 +281,7 @@ def _prometheus(group: FindingGroup, found: Any) -> None:
 
 
 def _names(group: FindingGroup, names: DcgmNames) -> None:
-    """Which names of dcgm-exporter the nodes speak."""
+    """Which metric names of dcgm-exporter the nodes use."""
     figures = {"older": names.older, "newer": names.newer}
     if names.older and names.newer:
         said = f"{count(names.newer, 'node')} under the names of dcgm-exporter 4.9 and later, {names.older} under the"

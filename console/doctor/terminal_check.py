@@ -1,4 +1,4 @@
-"""The terminal: what it is, what it can show, what stands in between, and how fast it answers."""
+"""Checks the terminal: its type, what it can show, tmux, screen or ssh in between, and its speed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from collectors.clean import clean, decode
 from collectors.model import SourceFault
 
 from .finding import Finding, FindingGroup, seconds
-from .parallel import Crew
+from .parallel import ParallelChecks
 from .terminal_probe import TerminalAnswer, ask_terminal
 
 LEAST = (80, 24)
-#: A key that takes longer than this there and back is felt.
+#: Round trip in seconds from which a key press feels slow.
 SLOW_S = 0.15
-#: tmux waits as long after Esc, in case that a key's sequence follows.
+#: Escape time in ms from which tmux delays the Esc key noticeably.
 ESCAPE_MS = 50
 _COLOURS = {"truecolor": "true colour", "256": "256 colours", "standard": "16 colours"}
-#: In the order of what tmux prints.
+#: In the order in which tmux prints them.
 _TMUX = (
     ("version", ("display-message", "-p", "#{version}")),
     ("term", ("show-options", "-gv", "default-terminal")),
@@ -33,15 +33,15 @@ _TMUX = (
 )
 
 
-def start(crew: Crew, environ: Mapping[str, str] = os.environ) -> None:
-    """Begin to ask tmux for its settings, where this is one."""
+def start(checks: ParallelChecks, environ: Mapping[str, str] = os.environ) -> None:
+    """Start reading tmux's settings, if the terminal is one."""
     if environ.get("TMUX"):
         socket = environ["TMUX"]
-        crew.start("tmux", lambda: tmux(socket))
+        checks.start("tmux", lambda: tmux(socket))
 
 
 def tmux(socket: str) -> Mapping[str, str]:
-    """The settings of the tmux around us. Raises SourceFault."""
+    """The settings of the surrounding tmux. Raises SourceFault."""
     program = shutil.which("tmux")
     if program is None:
         raise SourceFault("missing", "tmux is not on PATH", "")
@@ -54,10 +54,10 @@ def tmux(socket: str) -> Mapping[str, str]:
 
 
 def findings(ended: Mapping[str, object], environ: Mapping[str, str] = os.environ) -> list[Finding]:
-    """All of it. Asks the terminal itself, which takes a second at most; only for the main thread."""
+    """All findings. Queries the terminal for at most a second. Main thread only."""
     group = FindingGroup("Terminal")
     term = environ.get("TERM", "")
-    # One that was closed (`<&-`) is None.
+    # A closed stream (`<&-`) is None.
     interactive = all(one is not None and one.isatty() for one in (sys.stdin, sys.stdout))
     if not interactive:
         group.note(
@@ -94,7 +94,7 @@ def _size(group: FindingGroup, interactive: bool) -> None:
 
 
 def _encoding(group: FindingGroup, environ: Mapping[str, str]) -> None:
-    """What the locale says: Python by itself takes UTF-8 where it says C."""
+    """The locale's encoding; Python itself uses UTF-8 when the locale is C."""
     name = next((key for key in ("LC_ALL", "LC_CTYPE", "LANG") if environ.get(key)), None)
     said = "no locale is set" if name is None else f"{name}={clean(environ[name])}"
     if name is not None and re.search(r"utf-?8", environ[name], re.I):
@@ -122,7 +122,7 @@ def _colours(group: FindingGroup, environ: Mapping[str, str]) -> None:
 
 
 def _between(group: FindingGroup, ended: Mapping[str, object], environ: Mapping[str, str]) -> None:
-    """tmux, screen, ssh: what stands between the program and the person."""
+    """What is between the program and the user: tmux, screen, ssh."""
     if environ.get("TMUX"):
         _tmux(group, ended.get("tmux"))
     elif environ.get("STY"):
@@ -176,7 +176,7 @@ def _answer(group: FindingGroup, found: TerminalAnswer) -> None:
 
 
 def _line(group: FindingGroup) -> None:
-    """A serial line tells its speed; that of a pty means nothing."""
+    """The speed of a serial line; a pty's value means nothing."""
     import termios
 
     try:

@@ -1,4 +1,4 @@
-"""Asks the terminal what it is (DA1), and gives it back as it was whatever happens."""
+"""Asks the terminal for its type (DA1) and restores its mode in any case."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from types import FrameType
 
 from msgspec import Struct
 
-#: What a terminal on a good line takes; and how long its answer is waited for, so that it does not end in the shell.
+#: Time of an answer on a good line, and the longest wait, so that a late answer does not reach the shell.
 DEADLINE_S, LATE_S = 0.2, 1.0
 _QUESTION = b"\x1b[c"
 _ANSWER = re.compile(rb"\x1b\[\?[0-9;]*c")
@@ -26,17 +26,17 @@ class TerminalAnswer(Struct, frozen=True, kw_only=True):
     """Whether the terminal answered, and how fast."""
 
     took_s: float | None = None
-    """None: it did not, or was not asked."""
+    """None when it did not answer or was not asked."""
     why: str = ""
 
     @property
     def late(self) -> bool:
-        """Whether it took longer than a terminal may."""
+        """Whether the answer took too long."""
         return self.took_s is not None and self.took_s > DEADLINE_S
 
 
 def ask_terminal() -> TerminalAnswer:
-    """Ask it, with a terminal at stdin and stdout. Keys typed meanwhile are lost.
+    """Query the terminal; stdin and stdout must be one. Keys typed meanwhile are lost.
 
     Raises KeyboardInterrupt on Ctrl-C.
     """
@@ -53,8 +53,9 @@ def ask_terminal() -> TerminalAnswer:
 
 @contextlib.contextmanager
 def _given_back(fd: int, before: list[object]) -> Iterator[None]:
-    """Quiet and byte by byte, without keys that end or stop the program; as before at the end, also when it is
-    told to end meanwhile."""
+    """Set the terminal to no echo, byte-wise input and no signal keys; restore its mode at the end, also after a
+    signal.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)

@@ -16,21 +16,20 @@ from console.actions.registry import ACTIONS
 
 from . import source_checks
 from .finding import Finding, FindingGroup
-from .parallel import Crew
+from .parallel import ParallelChecks
 
 
-def start(crew: Crew, cluster: str, settings: SlurmSettings) -> None:
-    """Begin to try every road that there may be. What the transport reads, the sources have read."""
+def start(checks: ParallelChecks, cluster: str, settings: SlurmSettings) -> None:
+    """Start a probe of every transport. The kinds of the configured one are read by the sources already."""
     actions = {one.id: one.operation for one in ACTIONS}
     for name, use in transport_uses(settings).items():
         kinds = () if use == "transport" else KINDS
-        crew.start(
-            f"road {name}",
-            partial(probe_transport, name, use, cluster, settings, kinds, actions),
-        )
+        checks.start(f"road {name}", partial(probe_transport, name, use, cluster, settings, kinds, actions))
 
 
-def told(settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[str, Any]) -> tuple[TransportProbe, ...]:
+def probes_of(
+    settings: SlurmSettings, opened: Sequence[Collector], ended: Mapping[str, Any]
+) -> tuple[TransportProbe, ...]:
     """Every transport whose probe ended in time, with the cost of the sources that read over it."""
     found = [one for name in transport_uses(settings) if isinstance(one := ended.get(f"road {name}"), TransportProbe)]
     rights = rights_of(ended)

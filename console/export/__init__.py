@@ -1,1 +1,5 @@
-"""Export: what a screen shows, as a file or in the clipboard. Imported when somebody asks for it."""
+"""Exports of a screen to a file or the clipboard: tables as CSV, JSON and Markdown, the screen as SVG, vendor tickets.
+Imported when an export is requested.
+
+Not here: the export dialog (`console.app.export_dialog`), shift reports (`console.reports`).
+"""

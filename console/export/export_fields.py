@@ -56,9 +56,9 @@ _GPU = (
     "remapped_corrected", "remapped_uncorrected", "remap_pending", "remap_failed", "nvlinks_up", "nvlinks", "pcie_gen",
     "pcie_width", "pcie_replays", "xid", "recovery", "job", "lost",
 )  # fmt: skip
-#: Of one GPU a row.
+#: The fields of a GPU.
 GPU: Fields = (*map(attribute, _GPU), moment("sampled_at"))
-#: Of a node what the map of GPUs knows, where nobody has zoomed in.
+#: The fields of a node in the GPU map before zooming in.
 MAP: Fields = (
     *(field for column in NODES if column.key in {"name", "state", "gpus", "rack"} for field in column.export or ()),
     *map(

@@ -1,4 +1,4 @@
-"""Writes a file that somebody asked for: whole or not at all, for its owner alone, never through a link."""
+"""Writes an output file: complete or not at all, readable only by its owner, never through a symbolic link."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ _serial = itertools.count()
 
 
 class CannotWrite(UserError):
-    """Why nothing was written, and what to do."""
+    """The file was not written; the message says why and what to do."""
 
 
 def save(path: Path, chunks: Iterable[bytes], over: bool = False) -> int:
-    """Write a new file of mode 0600, or with `over` put it in the place of one. Returns its bytes. Raises CannotWrite;
-    what the chunks raise goes through, and nothing is left. Blocks: a disk may hang."""
+    """Write a new file of mode 0600, or with `over` replace an existing one. Returns its size in bytes. Raises
+    CannotWrite; errors of the chunks pass through and leave no file. Blocks on a hanging disk.
+    """
     try:
         _room(path, over)
-        # Until all of it is there, what it replaces stays.
+        # The old file stays until the new one is complete.
         begun = path.with_name(f".wacht-{os.getpid()}-{next(_serial)}.part") if over else path
         size = _write(begun, chunks)
         if over:
@@ -70,7 +71,7 @@ def _write(path: Path, chunks: Iterable[bytes]) -> int:
             while view:
                 view = view[os.write(fd, view) :]
             size += len(chunk)
-        os.fsync(fd)  # a quota on a network may be told only now
+        os.fsync(fd)  # a network file system may report a full quota only now
     except BaseException:
         _drop(path)
         raise

@@ -1,4 +1,4 @@
-"""The screen as SVG, as a person sees it. It fetches nothing when it is looked at."""
+"""The screen as a self-contained SVG that loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 from rich.console import Console
 
-#: Rich lets a viewer fetch the font from a server: an incident is nobody's to know who opens a picture of it.
+#: Rich's SVG loads its font from a server, which would reveal who opens a picture of an incident.
 _FONTS = re.compile(r"@font-face \{.*?\}", re.DOTALL)
 
 
 def blanks_kept(svg: str) -> str:
-    """Text of an SVG whose blanks every renderer keeps: by default it may make one of several."""
+    """The SVG with all blanks preserved; renderers may otherwise collapse them."""
     return svg.replace("<svg ", '<svg xml:space="preserve" ', 1)
 
 
 def picture(app: Any, title: str) -> Callable[[], bytes]:
-    """Take the screen as it is, now; what comes back draws it, in any thread (0.1 s for a large one)."""
+    """Capture the screen now. The returned function draws it, in any thread (0.1 s for a large screen)."""
     width, height = app.size
     seen = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
-    # As Textual's own export_screenshot, in two halves.
+    # Textual's export_screenshot, split into two steps.
     console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, color_system="truecolor",
                       record=True, legacy_windows=False, safe_box=False)  # fmt: skip
     console.print(seen)

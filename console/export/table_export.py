@@ -1,8 +1,8 @@
-"""A table on its way out: the rows as they stand on a screen, and how CSV, JSON and Markdown write them. Pure.
+"""Exports a table: the rows as shown on a screen, written as CSV, JSON or Markdown. Pure.
 
-Markdown is for people and says what the screen says. CSV and JSON are for programs: the values themselves, in fields
-whose names carry the unit, the names of `wacht snapshot --json` where it has them (`power_w`, `elapsed_s`, moments in
-UTC). Unknown is null, in CSV an empty cell; never a nought.
+Markdown is for people and has the displayed text. CSV and JSON are for programs: values in fields with the unit in the
+name, named as in `wacht snapshot --json` where it has them (`power_w`, `elapsed_s`, times in UTC). Unknown is null, in
+CSV an empty cell, never 0.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ from widgets.units import UNKNOWN
 
 from . import markdown
 
-#: Rows that are written in one go: a thread that writes 100,000 must let the keys have their turn.
+#: Rows written at a time, so that a thread writing 100,000 rows does not block the event loop.
 _BATCH = 250
 _BARS = frozenset("━╸─█▉▊▋▌▍▎▏░")
-#: What a spreadsheet takes for a formula, in the wide forms too.
+#: First characters that make a spreadsheet evaluate a cell, with their full-width forms.
 _FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
 
 Value = str | int | float | bool | None | Sequence[str]
 
 
 class TableExport(Struct, frozen=True, kw_only=True):
-    """Rows to be written. They are held by reference and never change, so any thread may write them."""
+    """Rows to export. They are immutable, so any thread may write them."""
 
     name: str
-    """The word for it in the name of a file."""
+    """The word for it in a file name."""
     columns: Sequence[Column]
     fields: Sequence[ExportField]
     rows: Mapping[str, Any]
     keys: Sequence[str]
-    """In order."""
+    """Keys of the rows, in order."""
     ctx: Any
     note: str = ""
-    """What the rows are of, for people."""
+    """A description of the rows, for people."""
 
 
 def plain(cell: Cell) -> str:
-    """What a cell says, without the bar in it."""
+    """The text of a cell without its bar."""
     if isinstance(cell, str):
         return cell.strip()
     spans = spans_of(cell)
-    told = [text for text, _ in spans if len(spans) == 1 or not text or not _BARS.issuperset(text)]
-    return "".join(told).strip()
+    texts = [text for text, _ in spans if len(spans) == 1 or not text or not _BARS.issuperset(text)]
+    return "".join(texts).strip()
 
 
 def shown(column: Column) -> ExportField:
-    """The field of a column that has no other: what it shows; a dash is unknown."""
+    """The default field of a column: its displayed text; a dash is unknown."""
 
     def value(row: Any, ctx: Any) -> Value:
         text = plain(column.cell(row, ctx))
@@ -65,7 +65,7 @@ def shown(column: Column) -> ExportField:
 
 
 def written(sheet: TableExport, form: str) -> Iterator[bytes]:
-    """The sheet as `csv`, `json` or `md`, in pieces."""
+    """The table as `csv`, `json` or `md`, in chunks."""
     return {"csv": _csv, "json": _json, "md": _markdown}[form](sheet)
 
 
@@ -75,7 +75,7 @@ def _batches(sheet: TableExport) -> Iterator[list[Any]]:
 
 
 def guarded(value: Value) -> str | int | float:
-    """A cell of CSV. A text that a spreadsheet would calculate gets a quote before it; a number is a number."""
+    """A CSV cell. A text that a spreadsheet would evaluate gets a leading quote; numbers stay numbers."""
     if isinstance(value, str):
         return f"'{value}" if value[:1] in _FORMULA else value
     if value is None:

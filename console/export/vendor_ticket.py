@@ -1,6 +1,6 @@
-"""A vendor's ticket of one node, in Markdown: what support asks for first, so that nobody collects it by hand. Pure.
+"""A vendor ticket for one node in Markdown, with the details that support asks for first. Pure.
 
-Every text from outside goes through `escaped`: no reason or job name is markup.
+Every external text is passed through `escaped`: no reason or job name becomes markup.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from collectors.model import Cluster, Gpu, NodeEvent, PastJob, Xid
 from console.health import tickets
 from console.health.version_drift import drifts
 from console.health.xid_policy import Policy
-from console.journal.past_actions import Act
+from console.journal.past_actions import PastAction
 from widgets.units import UNKNOWN
 from widgets.units import stamp as full
 
 from .markdown import escaped, item, table
 
-#: Lines of a list; support reads no more, and asks for the rest.
+#: Most lines of a list.
 _MOST = 30
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """All that was found of the node."""
+    """The facts about the node."""
 
     node: str
     cluster: Cluster
     now: float
     policy: Policy
     gpus: tuple[Gpu, ...] = ()
-    acts: tuple[Act, ...] = ()
-    """What was done to it, newest first."""
+    acts: tuple[PastAction, ...] = ()
+    """Past actions on it, newest first."""
     events: tuple[NodeEvent, ...] = ()
     jobs: tuple[PastJob, ...] = ()
     lacks: tuple[str, ...] = ()
-    """What could not be had, and why."""
+    """Facts that could not be read, and why."""
 
 
 def as_markdown(case: Case) -> str:
@@ -50,10 +50,10 @@ def as_markdown(case: Case) -> str:
     versions = {} if checkup is None else dict(checkup.versions)
     if node is not None and node.version:
         versions.setdefault("slurmd", node.version)
-    facts += [(name, f"{told}{_drift(case, name)}") for name, told in versions.items()]
+    facts += [(name, f"{value}{_drift(case, name)}") for name, value in versions.items()]
     if checkup is not None:
         facts += [("NHC", checkup.nhc), ("dcgmi diag", checkup.diag), ("dcgmi health", checkup.health)]
-    lines += [item(f"{name}: {escaped(str(told) if told else UNKNOWN)}") for name, told in facts]
+    lines += [item(f"{name}: {escaped(str(value) if value else UNKNOWN)}") for name, value in facts]
     lines += ["", "## GPUs", "", *_gpus(case), "", "## XIDs", "", *_xids(case), "", "## What happened", ""]
     lines += _timeline(case)
     lines += ["", "## Jobs that ended there last", "", *_jobs(case)]
@@ -63,7 +63,7 @@ def as_markdown(case: Case) -> str:
 
 
 def stamp(at: float | None) -> str:
-    """A moment; one that no calendar holds is unknown."""
+    """A time; unknown when out of a calendar's range."""
     try:
         return UNKNOWN if at is None else full(at)
     except (OverflowError, ValueError, OSError):
@@ -73,10 +73,10 @@ def stamp(at: float | None) -> str:
 def _subject(case: Case) -> str:
     codes = sorted({one.code for one in _of_node(case)})
     lost = [gpu.index for gpu in case.gpus if gpu.lost]
-    told = [f"XID {', '.join(map(str, codes))}"] if codes else []
-    told += [f"GPU {', '.join(map(str, lost))} lost"] if lost else []
+    parts = [f"XID {', '.join(map(str, codes))}"] if codes else []
+    parts += [f"GPU {', '.join(map(str, lost))} lost"] if lost else []
     node = case.cluster.nodes.get(case.node)
-    return "; ".join(told) or (node.reason if node is not None and node.reason else "for inspection")
+    return "; ".join(parts) or (node.reason if node is not None and node.reason else "for inspection")
 
 
 def _ticket(case: Case) -> str | None:
@@ -116,14 +116,14 @@ def _both(first: int | None, second: int | None) -> str:
 def _xids(case: Case) -> list[str]:
     if "xids" not in case.cluster.known:
         return [item("unknown: no source tells of them")]
-    told = []
+    lines = []
     for one in _of_node(case)[:_MOST]:
         advice = case.policy.say(one.code, one.severity)
         gpu = UNKNOWN if one.gpu is None else str(one.gpu)
         often = "once" if one.count == 1 else f"{one.count or UNKNOWN} times"
         seen = f"first {stamp(one.first_at)}, last {stamp(one.last_at)}, {often}"
-        told.append(item(f"XID {one.code} on GPU {gpu}: {seen}" + (f"; {escaped(advice)}" if advice else "")))
-    return told or [item("none is known")]
+        lines.append(item(f"XID {one.code} on GPU {gpu}: {seen}" + (f"; {escaped(advice)}" if advice else "")))
+    return lines or [item("none is known")]
 
 
 def _timeline(case: Case) -> list[str]:
@@ -137,8 +137,8 @@ def _timeline(case: Case) -> list[str]:
             why = f': "{escaped(act.reason)}"' if act.reason else ""
             found.append((act.at, f"{escaped(act.who)}: {escaped(act.action)}{why}"))
     found.sort(key=lambda one: -one[0])
-    told = [item(f"{stamp(at)} {said}") for at, said in found[:_MOST]]
-    return told or [item("nothing is known")]
+    lines = [item(f"{stamp(at)} {text}") for at, text in found[:_MOST]]
+    return lines or [item("nothing is known")]
 
 
 def _jobs(case: Case) -> list[str]:

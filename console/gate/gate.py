@@ -24,9 +24,9 @@ from console.actions.plan import READ_ONLY, Guard, Options, Plan, PreflightReads
 from console.actions.registry import BY_ID
 from console.actions.verification import PendingTarget, Settled, Verification
 from console.health.xid_policy import Policy, default_policy
-from console.journal.entries import JournalEntry, outcome_of, readable
+from console.journal.entries import JournalEntry, outcome_of, valid_targets
 from console.journal.writer import Journal, JournalFault
-from console.runtime.operator_identity import person
+from console.runtime.operator_identity import login_name
 
 from .confirmation import exceeds_confirmation
 from .outcome import (
@@ -173,7 +173,7 @@ class Gate:
         """Give a plan its reason and its commands, and take it in as one that can be sent."""
         try:
             # Where a reason is missing the change shows `…` in its place, and `send` refuses it.
-            ready = with_reason(plan, reason, person())
+            ready = with_reason(plan, reason, login_name())
             writer = self._opened(plan.action)
             commands = tuple(argv for batch in batches_of(ready, ready.change) for argv in writer.commands(batch))
         except SourceFault as error:
@@ -243,7 +243,7 @@ class Gate:
         progress.results |= dropped
         progress.reconfirm |= again
         try:
-            change = change_for(plan, left, rows, plan.reason, person())
+            change = change_for(plan, left, rows, plan.reason, login_name())
         except ValueError as error:
             return Outcome(plan=plan, results=dropped, refused=f"nothing was sent: {error}")
         return self._do(plan, change, rows, age, dropped, progress)
@@ -347,7 +347,7 @@ class Gate:
                 if why := self._outgrown(plan, rest, rows):
                     return batch, f"not sent: {why}"
                 left = tuple(target for target in some if target not in dropped)
-                return change_for(plan, left, rows, plan.reason, person()), ""
+                return change_for(plan, left, rows, plan.reason, login_name()), ""
         except Exception as error:
             return batch, f"not sent, the targets could not be read again: {_said(error)}"
         return batch, "not sent: you stopped it"
@@ -405,11 +405,11 @@ class Gate:
         """
         if self.read_only:
             raise JournalFault(f"{self.read_only_reason}: nothing is written down")
-        names = readable(orphan)
+        names = valid_targets(orphan)
         found = outcome_of(orphan, self._readers.read(orphan.kind, names) if names else {})
         warning = self._write(
             "result", id=orphan.plan, action=orphan.action, kind=orphan.kind, targets=orphan.targets, sent=(),
-            outcome=found, note=f"read back by {person()}",
+            outcome=found, note=f"read back by {login_name()}",
         )  # fmt: skip
         return found, warning
 

@@ -1,3 +1,4 @@
-"""From sources to one frozen Cluster: polling, pacing, reducing, and the messages that carry it to the screens.
+"""From sources to one frozen Cluster: polling, pacing, reducing and the node names for labels.
 
-Not here: reading a source (`collectors`)."""
+Not here: reading a source (`collectors`), and what the screens do with a Cluster.
+"""

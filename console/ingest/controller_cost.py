@@ -1,7 +1,7 @@
-"""What the console costs the controller, and when it holds back. Pure.
+"""The console's cost for slurmctld, and the back-off when slurmctld is overloaded. Pure.
 
-sdiag counts the calls of each user: all that the user runs counts, these consoles and the loops in the shells beside
-them alike. Root's count is no measure of a console: the daemons of the nodes call as root too.
+sdiag counts the calls of each user, which includes all consoles and shell loops of that user. Root's count is no
+measure, because slurmd also calls as root.
 """
 
 from __future__ import annotations
@@ -10,24 +10,25 @@ import msgspec
 
 from collectors.model import Cluster, Cost, Diag
 
-#: From here on the controller strains. A main cycle of 2 s holds the locks that every answer waits for; slurmctld
-#: serves with 256 threads at most; messages to the nodes that wait for delivery are work that piles up.
+#: Thresholds of an overloaded slurmctld: a main cycle of 2 s holds the locks that every answer needs; slurmctld has at
+#: most 256 server threads; queued agent messages are undelivered work.
 CYCLE_US = 2_000_000
 THREADS = 100
 AGENT_QUEUE = 500
-#: A user who has this much of every minute of the controller takes part in the strain.
+#: Milliseconds of controller time a minute from which the user contributes to the overload.
 SHARE_MS = 1_200.0
-#: Longest that all of it together stretches an interval.
+#: Largest factor by which all of it together stretches an interval.
 MOST = 6.0
-#: So many readings of the queue for slurmdbd are kept.
+#: Number of samples of the slurmdbd queue that are kept.
 DBD_KEPT = 6
-#: Fewer seconds between two readings say little about a minute.
+#: Least seconds between two readings that allow a rate a minute.
 _LEAST_S = 5.0
 
 
 def between(before: Diag, after: Diag, seconds: float) -> Cost | None:
-    """What the reader cost in the so many seconds between two readings of sdiag; None where that cannot be said:
-    the counters began anew, the user is not among them, or too little time has passed."""
+    """The reader's cost between two readings of sdiag that are so many seconds apart. None when it cannot be computed:
+    the counters were reset, the user is not listed, or too little time passed.
+    """
     user = after.reader
     if user is None or seconds < _LEAST_S or before.since != after.since:
         return None
@@ -39,13 +40,14 @@ def between(before: Diag, after: Diag, seconds: float) -> Cost | None:
 
 
 def _more(before: int | None, after: int | None) -> int | None:
-    """How much a counter grew; None where it was not there, or began anew."""
+    """The growth of a counter; None when it was missing or was reset."""
     return None if before is None or after is None or after < before else after - before
 
 
-def told(before: Cluster, after: Cluster) -> Cluster:
-    """The newer Cluster with what its sdiag shows against those before: the cost, and how the queue for slurmdbd goes
-    (`dbd_queues`); itself where sdiag is no newer."""
+def with_cost(before: Cluster, after: Cluster) -> Cluster:
+    """The newer Cluster with its cost and the recent slurmdbd queue lengths (`dbd_queues`); unchanged when sdiag is no
+    newer.
+    """
     then, now = (one.sources.get("slurm.diag") for one in (before, after))
     was = None if then is None else then.read_mono
     diag = after.diag
@@ -60,9 +62,10 @@ def told(before: Cluster, after: Cluster) -> Cluster:
 
 
 def strain(diag: Diag | None, cost: Cost | None) -> float:
-    """How many times longer a source of Slurm waits: 1 while all is well, growing with what is worst, to six.
+    """The factor by which intervals of Slurm's sources are stretched: 1 when all is well, growing with the worst figure
+    up to MOST.
 
-    What is not known does not strain: sdiag itself is read as ever, and tells in a minute.
+    Unknown figures do not count: sdiag itself is read at its normal pace and reports within a minute.
     """
     shares = [1.0]
     if diag is not None:

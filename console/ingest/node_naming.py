@@ -1,4 +1,4 @@
-"""Hands how Slurm names its nodes to all that look for them in labels, once it was read, and whenever it changes."""
+"""Passes Slurm's node names to the sources that look for nodes in labels, once read and after each change."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ from collectors.hosts import Ids, NeedsNodeNames, NodeNames, node_ids_of
 from collectors.model import Cluster, Node, Reading
 from console.runtime.memo import remembered
 
-#: Longest that a first reading waits for the nodes of a Slurm that answers slowly.
+#: Longest time in seconds that first readings wait for the nodes of a slow Slurm.
 WAIT_S = 5.0
 
 
 @remembered("nodes")
 def names_of(cluster: Cluster) -> NodeNames:
-    """How Slurm names the nodes of a cluster."""
+    """Slurm's names for the nodes of a cluster."""
     return NodeNames(node_ids_of(cluster.nodes.values()))
 
 
 class Naming:
-    """The names of one cluster's nodes, and who has to know them."""
+    """The node names of one cluster, and the sources that need them."""
 
     def __init__(self, sources: Sequence[object], also: Iterable[object] = (), wait_s: float = WAIT_S) -> None:
-        """`sources` are those that are read together: the first readings of those that have to know wait for the one
-        that reads the nodes, `wait_s` at most. `also` have to know, and are asked on demand."""
+        """`sources` are read together: the first readings of those that need the names wait at most `wait_s` for the
+        nodes. `also` are on-demand sources that need the names.
+        """
         self._knowing = [one for one in (*sources, *also) if isinstance(one, NeedsNodeNames)]
         self._ids: Ids = ()
         self._wait_s = wait_s
         self._early = False
-        """Something was read before the nodes were."""
+        """A source was read before the nodes."""
         self._tried = threading.Event()
         if not any(_reads_nodes(getattr(one, "name", "")) for one in sources):
             self._tried.set()
 
     def wait(self, source: object) -> None:
-        """Before a reading: until the nodes were read, or could not be."""
+        """Before a reading: wait until the nodes were read or could not be."""
         if isinstance(source, NeedsNodeNames) and not self._tried.wait(self._wait_s):
             self._early = True
 
     def see(self, reading: Reading) -> bool:
-        """After a reading: hand on what it says of the nodes' names. True where something was read by others before."""
+        """After a reading: pass on its node names. True when others were read before with other names."""
         if not _reads_nodes(reading.source):
             return False
         nodes = reading.facts.nodes if reading.facts is not None else None
@@ -56,11 +57,11 @@ class Naming:
 
     @property
     def sources(self) -> list[str]:
-        """The sources that have to know."""
+        """The sources that need the names."""
         return [name for one in self._knowing if (name := getattr(one, "name", ""))]
 
     def stop(self) -> None:
-        """Let go of whoever waits."""
+        """Release all waiting threads."""
         self._tried.set()
 
 
@@ -68,7 +69,7 @@ def _reads_nodes(source: str) -> bool:
     return source.rpartition(".")[2] == "nodes"
 
 
-def tell(one: object, nodes: Mapping[str, Node]) -> None:
-    """Tell one that is asked on demand how these nodes are named, where it has to know."""
+def share_names(one: object, nodes: Mapping[str, Node]) -> None:
+    """Pass the names of these nodes to an on-demand source that needs them."""
     if isinstance(one, NeedsNodeNames) and nodes:
         one.set_node_names(NodeNames(node_ids_of(nodes.values())))

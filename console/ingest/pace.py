@@ -1,4 +1,4 @@
-"""When a source is read again: spare the controller first, be fresh second. Pure, but for the jitter's dice."""
+"""When a source is read again: sparing the controller comes before fresh data. Pure, except for the jitter."""
 
 from __future__ import annotations
 
@@ -7,57 +7,61 @@ from collections import deque
 
 from collectors.model import Budget
 
-#: A poll may use a tenth of its own interval, so that any number of slow reads never fills the controller's day.
+#: An interval is at least this many times the duration of a call, so that slow reads never fill the controller's time.
 SHARE = 10.0
-#: Longest wait between two tries of a source that fails, and longest that sparing alone makes anyone wait.
+#: Longest seconds between two attempts at a failing source, and the limit of all sparing.
 LONGEST_S = 300.0
 JITTER = 0.1
-#: How many times the floor a large answer makes the interval: 30 s for 10 (the rule for more than 20,000 jobs).
-MOST_BY_ROWS = 3.0
-#: How much seldomer a source is read whose facts no screen shows.
-SELDOM = 5.0
-#: How much longer one waits whose facts another console read: long enough to find that one's next reading there.
+#: Largest factor by which a large answer stretches the floor: 30 s for 10 s, as from 20,000 jobs on.
+ROWS_FACTOR = 3.0
+#: Factor for a source whose facts no screen shows.
+HIDDEN_FACTOR = 5.0
+#: Extra share of the interval after a reading borrowed from another console, to find that console's next reading.
 AFTER_ANOTHER = 0.2
 
 
 def due_s(floor_s: float, took_s: float, failures: int) -> float:
-    """Seconds from the end of one reading to the start of the next, before jitter: the floor, or ten times the last
-    call, doubled with each failure in a row up to five minutes."""
+    """Seconds from the end of a reading to the start of the next, before jitter: the floor or ten times the last call,
+    doubled with each failure in a row up to five minutes.
+    """
     base = max(floor_s, SHARE * took_s)
     return base if failures == 0 else max(base, min(LONGEST_S, floor_s * 2.0 ** min(failures, 10)))
 
 
 def jittered(seconds: float, rng: random.Random) -> float:
-    """Spread by a tenth either way, so that the consoles of a control room do not ask in step."""
+    """Spread by a tenth either way, so that the consoles of a control room do not poll in step."""
     return seconds * rng.uniform(1 - JITTER, 1 + JITTER)
 
 
-def spared_s(floor_s: float, *, rows: int = 0, row_ms: float = 0.0, shown: bool = True, strain: float = 1.0) -> float:
-    """The floor of a source as it is now: longer for a large answer, for facts that no screen shows, and for a
-    controller that strains (`cost.strain`), but never by these alone beyond five minutes."""
-    seconds = max(floor_s, min(MOST_BY_ROWS * floor_s, rows * row_ms / 1e3))
-    seconds *= strain * (1.0 if shown else SELDOM)
+def spared_interval_s(
+    floor_s: float, *, rows: int = 0, row_ms: float = 0.0, shown: bool = True, strain: float = 1.0
+) -> float:
+    """The current floor of a source in seconds: longer for a large answer, for facts that no screen shows, and for an
+    overloaded controller (`controller_cost.strain`), but by these at most five minutes.
+    """
+    seconds = max(floor_s, min(ROWS_FACTOR * floor_s, rows * row_ms / 1e3))
+    seconds *= strain * (1.0 if shown else HIDDEN_FACTOR)
     return min(seconds, max(floor_s, LONGEST_S))
 
 
 def within_s(budget: Budget, calls: int, took_s: float) -> float:
-    """Seconds between readings that each start so many commands and take so long, so that they keep to a budget."""
+    """Seconds between readings of so many commands and such a duration that keep within a budget."""
     return max(60.0 * calls / budget.calls, 60.0 * took_s / budget.seconds)
 
 
-class Spent:
-    """What a source has cost within the last minute: pokes must not go beyond its budget either."""
+class BudgetUse:
+    """A source's use of its budget in the last minute; refreshes on request count too."""
 
     def __init__(self) -> None:
         self._readings: deque[tuple[float, int, float]] = deque()
 
     def add(self, mono: float, calls: int, seconds: float) -> None:
-        """A reading that ended at `mono` has started so many commands and taken so long."""
+        """Record a reading that ended at `mono`, with its number of commands and its duration."""
         if calls:
             self._readings.append((mono, calls, seconds))
 
     def wait_s(self, mono: float, budget: Budget) -> float:
-        """Seconds from `mono` until another reading may begin; 0 while the budget lasts."""
+        """Seconds from `mono` until another reading may start; 0 while the budget lasts."""
         while self._readings and self._readings[0][0] <= mono - 60.0:
             self._readings.popleft()
         calls = sum(one[1] for one in self._readings)

@@ -1,10 +1,10 @@
-"""Polls the sources of one cluster: a thread a source, one call in flight each, and one thread that reduces.
+"""Polls the sources of one cluster: one thread for each source with one call in flight, and one thread that reduces.
 
-Only frozen values cross threads, through one queue. Nothing here knows about screens: `publish` is called with each
-new Cluster, from the reducing thread, and `need` is told which kinds of facts are looked at.
+Only frozen values cross threads, through one queue. Nothing here knows about screens: the reducing thread calls
+`publish` with each new Cluster, and `need` sets the kinds of facts that are shown.
 
-How long a source waits is `pace`'s to say. Several consoles of one user take turns by themselves: one whose facts
-another has read waits a little longer, so that it finds that one's next reading, and asks itself when there is none.
+`pace` decides how long a source waits. Several consoles of a user take turns: one that used another's reading waits a
+little longer, to find its next one, and reads itself when there is none.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ from collectors.model import KINDS, Budget, Cluster, Collector, Diff, Facts, Fau
 
 from . import controller_cost
 from .node_naming import Naming
-from .pace import AFTER_ANOTHER, LONGEST_S, Spent, due_s, jittered, spared_s, within_s
+from .pace import AFTER_ANOTHER, LONGEST_S, BudgetUse, due_s, jittered, spared_interval_s, within_s
 from .reduce import begin, merged, reduce
 
 Publish = Callable[[Cluster, Diff], None]
 
-#: Kinds of facts that may be old while no screen shows them: nothing rings or judges by them.
+#: Kinds of facts that may be stale while no screen shows them: no alert or judgement depends on them.
 SELDOM = frozenset({"partitions", "reservations", "power", "counts"})
-#: What is read of a cluster while another is on the screen: what rings, what needs somebody, whether it answers. The
-#: rest stands still, and shows its age.
+#: Kinds that are read while another cluster is shown: alerts, attention and availability depend on them. The others are
+#: not read, and show their age.
 WATCHED = frozenset({"nodes", "alerts", "diag"})
-#: Seconds between two of these readings at least: an alert may ring half a minute late.
+#: Least seconds between two such readings: an alert may be half a minute late.
 _ASIDE_S = {"alerts": 30.0}
 _ASIDE_ELSE_S = 60.0
-#: Sources that ask the controller, and hold back when it strains; sdiag does not, since it is the gauge.
+#: Sources that query the controller and slow down when it is overloaded; sdiag does not, as it is the gauge.
 _SPARING = frozenset({"slurm.nodes", "slurm.jobs", "slurm.partitions", "slurm.reservations"})
 
 
 @runtime_checkable
-class Lends(Protocol):
-    """A source that takes a reading of another console where it is new enough."""
+class LendingSource(Protocol):
+    """A source that accepts another console's reading if it is new enough."""
 
     def lend(self, since: float) -> None:
-        """From now on a reading will do that was begun at this monotonic moment or later."""
+        """Accept readings that began at this monotonic time or later."""
         ...
 
 
 @runtime_checkable
 class ShownSource(Protocol):
-    """A source that reads more often what a screen shows."""
+    """A source that reads shown objects more often."""
 
     def show(self, ids: frozenset[str]) -> None:
-        """These jobs are on the screen now. May be called by another thread."""
+        """Set the jobs on the screen. Thread-safe."""
         ...
 
 
 def read(cluster: str, collector: Collector, clock: Clock) -> Reading:
-    """One reading of one source. Never raises: what goes wrong is in the reading."""
+    """One reading of one source. Never raises: a fault is part of the reading."""
     began = clock.mono()
     facts = fault = None
     try:
@@ -69,11 +69,11 @@ def read(cluster: str, collector: Collector, clock: Clock) -> Reading:
     except SourceFault as error:
         fault = error.fault
     except Exception as error:
-        # A new field or an impossible value must cost one reading, not the console.
+        # An unknown field or an impossible value must cost one reading, not the console.
         fault = _own_fault(collector.name, error)
     at, took_s = clock.now(), clock.mono() - began
     if facts is not None and (taken := facts.taken) is not None:
-        # Another console may have asked a while ago: the facts are as old as its question.
+        # A reading of another console: the facts are as old as its query.
         at -= max(0.0, clock.mono() - taken.begun - taken.took_s)
         began, took_s = taken.begun, taken.took_s
     return Reading(cluster=cluster, source=collector.name, at=at, mono=began, took_s=took_s,
@@ -81,23 +81,23 @@ def read(cluster: str, collector: Collector, clock: Clock) -> Reading:
 
 
 def _own_fault(source: str, error: Exception) -> Fault:
-    """What an unexpected exception tells may hold anybody's text."""
+    """The message of an unexpected exception may hold any text."""
     return Fault("internal", clean(f"{source}: {type(error).__name__}: {error}"[:300]), "please report it to wacht")
 
 
-def aside_s(kind: str) -> float:
-    """Least seconds between two readings of a kind while another cluster is on the screen."""
+def background_interval_s(kind: str) -> float:
+    """Least seconds between two readings of a kind while another cluster is shown."""
     return _ASIDE_S.get(kind, _ASIDE_ELSE_S)
 
 
 def rows_in(facts: Facts | None) -> int:
-    """Rows of all kinds in a reading."""
+    """The number of rows of all kinds in a reading."""
     found = (getattr(facts, kind) for kind in KINDS) if facts is not None else ()
     return sum(len(rows) for rows in found if isinstance(rows, Mapping))
 
 
-class _Turn:
-    """What the poller keeps of one source: its bell, the last poke, and what its readings were like."""
+class _SourceState:
+    """The poller's state of one source: its wake-up event, the last refresh request, and figures of its readings."""
 
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
@@ -105,19 +105,19 @@ class _Turn:
         self.row_ms: float = getattr(collector, "row_ms", 0.0)
         self.kind = collector.name.rpartition(".")[2]
         self.bell = threading.Event()
-        self.poke: tuple[float] | None = None
-        """The moment of the last poke; another object with each."""
+        self.requested: tuple[float] | None = None
+        """The time of the last refresh request; a new object for each request."""
         self.served: tuple[float] | None = None
-        """The poke that the last reading was for."""
-        self.spent = Spent()
+        """The request that the last reading served."""
+        self.spent = BudgetUse()
         self.rows = self.calls = self.failures = 0
         self.took_s = 0.0
         self.rest_s = 0.0
-        """For how long the source itself asked to be left alone, within reason."""
+        """Seconds for which the source asked not to be read, at most LONGEST_S."""
         self.lent = False
 
     def ended(self, reading: Reading, calls: int, mono: float) -> None:
-        """A reading has ended, for which so many commands were started here."""
+        """Record the end of a reading, for which so many commands were started here."""
         facts = reading.facts
         self.failures = 0 if facts is not None else self.failures + 1
         self.calls, self.took_s = calls, reading.took_s
@@ -125,7 +125,7 @@ class _Turn:
         self.lent = facts is not None and facts.taken is not None and facts.taken.lent
         if facts is not None:
             self.rows = rows_in(facts)
-        # One that failed counts its calls alone: who has mended a controller that hung must not wait for a minute.
+        # A failed reading only counts its calls: whoever repaired a hanging controller must not wait a minute.
         self.spent.add(mono, calls, reading.took_s if facts is not None else 0.0)
 
 
@@ -136,17 +136,17 @@ class Poller:
         self, name: str, collectors: Sequence[Collector], clock: Clock, publish: Publish, demo: bool = False,
         asked: Iterable[object] = (),
     ) -> None:  # fmt: skip
-        """`asked` is what is asked on demand beside the sources, and has to know how Slurm names its nodes."""
+        """`asked`: on-demand sources that need Slurm's node names."""
         self.name = name
         self.cluster = begin(name, [(one.name, one.floor_s) for one in collectors], demo)
-        """The newest Cluster; replaced, never changed, by the reducing thread."""
+        """The newest Cluster; replaced, never modified, by the reducing thread."""
         self._collectors = {one.name: one for one in collectors}
         self._clock = clock
         self._publish = publish
-        self._turns = {name: _Turn(one) for name, one in self._collectors.items()}
+        self._turns = {name: _SourceState(one) for name, one in self._collectors.items()}
         self._needed: frozenset[str] = SELDOM
         self._aside: frozenset[str] | None = None
-        """The kinds that are read while another cluster is on the screen; None while this one is."""
+        """The kinds read while another cluster is shown; None while this one is shown."""
         self._strain = 1.0
         self._readings: queue.SimpleQueue[tuple[Reading, float] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -154,7 +154,7 @@ class Poller:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self._threads = [threading.Thread(target=self._reduce, name=f"reduce {self.name}", daemon=True)]
         self._threads += [
             threading.Thread(target=self._poll, args=(turn,), name=f"poll {name}", daemon=True)
@@ -163,16 +163,16 @@ class Poller:
         for thread in self._threads:
             thread.start()
 
-    def poke(self, sources: Iterable[str] | None = None) -> None:
-        """Read these sources (all by default) again as soon as the call in flight has ended, and their budget lasts."""
+    def refresh_now(self, sources: Iterable[str] | None = None) -> None:
+        """Read these sources (default: all) again as soon as the call in flight has ended and the budget allows it."""
         now = self._clock.mono()
         for name in sources if sources is not None else self._turns:
             if name in self._turns:
-                self._turns[name].poke = (now,)
+                self._turns[name].requested = (now,)
                 self._turns[name].bell.set()
 
     def need(self, kinds: Iterable[str]) -> None:
-        """The kinds of facts that are looked at now: of `SELDOM` the others are read seldomer until they are."""
+        """Set the kinds of facts that are shown; kinds in `SELDOM` that are not shown are read less often."""
         self._needed, before = frozenset(kinds), self._needed
         for turn in self._turns.values():
             if turn.kind in self._needed - before:
@@ -185,18 +185,18 @@ class Poller:
                 one.show(ids)
 
     def watch(self, kinds: frozenset[str] | None) -> None:
-        """Another cluster is on the screen: read these kinds alone, and seldom. None: all of them again, as they fall
-        due."""
+        """While another cluster is shown, read only these kinds, less often. None: read all again when due."""
         self._aside = kinds
         for turn in self._turns.values():
             turn.bell.set()
 
     def stop(self, *, alone: bool = False) -> None:
-        """End every thread and every command that runs, within about a second. `alone` leaves the commands to their
-        deadlines: those of other clusters cannot be told from its own."""
+        """Stop every thread and every running command within about a second. `alone` leaves the commands to their
+        timeouts, because those of other clusters cannot be told apart.
+        """
         self._stopping.set()
         self._naming.stop()
-        self.poke()
+        self.refresh_now()
         for one in self._collectors.values():
             one.close()
         if not alone:
@@ -206,19 +206,19 @@ class Poller:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _poll(self, turn: _Turn) -> None:
+    def _poll(self, turn: _SourceState) -> None:
         rng = random.Random()  # noqa: S311 - jitter, not a secret
         collector, due = turn.collector, turn.collector.floor_s
         while not self._stopping.is_set():
             self._naming.wait(collector)
             turn.bell.clear()
-            last, turn.served = turn.served, turn.poke
+            last, turn.served = turn.served, turn.requested
             if self._stopping.is_set():  # stop() may have set both in between
                 return
-            if self._aside is not None and turn.kind not in self._aside and turn.poke is last:
+            if self._aside is not None and turn.kind not in self._aside and turn.requested is last:
                 turn.bell.wait()
                 continue
-            if isinstance(collector, Lends):
+            if isinstance(collector, LendingSource):
                 poked = turn.served if turn.served is not last else None
                 collector.lend(self._clock.mono() - due if poked is None else poked[0])
             before = process.count_started()
@@ -232,9 +232,9 @@ class Poller:
             del reading  # the old facts must not outlive the next reading in this frame
             self._rest(turn, ended, jittered(due, rng) / due)
 
-    def _floor_s(self, turn: _Turn) -> float:
-        """The least seconds to the next reading of a source as things are now."""
-        floor_s = spared_s(
+    def _floor_s(self, turn: _SourceState) -> float:
+        """The current least seconds to the next reading of a source."""
+        floor_s = spared_interval_s(
             turn.collector.floor_s,
             rows=turn.rows,
             row_ms=turn.row_ms,
@@ -243,13 +243,13 @@ class Poller:
         )
         floor_s = max(floor_s, turn.rest_s)
         if self._aside is not None:
-            floor_s = max(floor_s, aside_s(turn.kind))
+            floor_s = max(floor_s, background_interval_s(turn.kind))
         return floor_s if turn.budget is None else max(floor_s, within_s(turn.budget, turn.calls, turn.took_s))
 
-    def _rest(self, turn: _Turn, ended: float, spread: float) -> None:
-        """Wait until the next reading is due or asked for, and may be paid for."""
+    def _rest(self, turn: _SourceState, ended: float, spread: float) -> None:
+        """Wait until the next reading is due or requested, and within budget."""
         spread += AFTER_ANOTHER if turn.lent else 0.0
-        while turn.poke is turn.served:
+        while turn.requested is turn.served:
             due = due_s(self._floor_s(turn), turn.took_s, turn.failures)
             if not turn.bell.wait(max(0.0, ended + due * spread - self._clock.mono())) or self._stopping.is_set():
                 break
@@ -262,7 +262,7 @@ class Poller:
         while not self._stopping.is_set() and (item := self._readings.get()) is not None:
             diff = self._taken_in(*item)
             del item  # the old facts must not outlive the next reading in this frame
-            # What came in meanwhile goes with it: at the start, or while the event loop is behind.
+            # Include what arrived meanwhile: at the start, or when the event loop is behind.
             while not self._readings.empty() and (item := self._readings.get()) is not None:
                 diff = merged(diff, self._taken_in(*item))
                 del item
@@ -273,11 +273,11 @@ class Poller:
         before = self.cluster
         try:
             self.cluster, diff = reduce(before, reading, floor)
-        except Exception as error:  # facts that cannot be joined cost this reading, not all that would follow
+        except Exception as error:  # facts that cannot be joined cost this reading, not all later ones
             reading = msgspec.structs.replace(reading, facts=None, fault=_own_fault(reading.source, error))
             self.cluster, diff = reduce(before, reading, floor)
         if self._naming.see(reading):
-            self.poke(self._naming.sources)  # what was read under other names is read again
-        self.cluster = controller_cost.told(before, self.cluster)
+            self.refresh_now(self._naming.sources)  # read again what was read under other names
+        self.cluster = controller_cost.with_cost(before, self.cluster)
         self._strain = controller_cost.strain(self.cluster.diag, self.cluster.cost)
         return diff

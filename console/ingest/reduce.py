@@ -1,6 +1,6 @@
-"""From one Cluster and one Reading to the next Cluster: pure; what did not change stays the same object.
+"""From one Cluster and one Reading to the next Cluster. Pure; what did not change stays the same object.
 
-On a fault the old facts stay and their source is marked; the screen shows them dimmed, with their age.
+On a fault the old facts stay and their source is marked; the screen dims them and shows their age.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ HOT_C = 85.0
 
 
 def begin(name: str, sources: Iterable[tuple[str, float]], demo: bool = False) -> Cluster:
-    """A cluster of which nothing is known yet, with its sources (name, floor in seconds) waiting."""
+    """A cluster without facts, with its sources (name, floor in seconds) waiting."""
     return Cluster(
         name=name, demo=demo, sources={source: Source(name=source, due_s=floor) for source, floor in sources}
     )
 
 
 def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[Cluster, Diff]:
-    """Take one reading in. Returns the next Cluster and what differs, kind by kind and key by key."""
+    """Apply one reading. Returns the next Cluster and what differs, by kind and key."""
     before = cluster.sources.get(reading.source) or Source(name=reading.source)
     failures = 0 if reading.facts is not None else before.failures + 1
     facts = reading.facts
@@ -47,7 +47,7 @@ def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[C
     )
     changed: dict[str, Any] = {
         "sources": {**cluster.sources, reading.source: source},
-        # By the monotonic clock: where the wall clock was set back, the newest reading has the smaller number.
+        # Compared by the monotonic clock: after the wall clock was set back, the newest reading has the smaller time.
         "at": reading.at if reading.mono >= max(_monos(cluster), default=reading.mono) else cluster.at,
     }
     keys: dict[str, frozenset[str]] = {}
@@ -72,29 +72,29 @@ def reduce(cluster: Cluster, reading: Reading, floor_s: float = 10.0) -> tuple[C
 
 
 def _monos(cluster: Cluster) -> list[float]:
-    """When the sources were read last."""
+    """When the sources were last read."""
     return [one.read_mono for one in cluster.sources.values() if one.read_mono is not None]
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> frozenset[str]:
-    """Keys that came, went or hold another value. Identity first: most rows are the same objects."""
+    """Keys that were added, removed or changed. Compares by identity first, as most rows are the same objects."""
     if old is new:
         return _NOTHING
     moved = {key for key, value in new.items() if (was := old.get(key)) is not value and was != value}
-    if len(old) + len(moved) > len(new):  # else all that moved came, and nothing went
-        moved.update(key for key in old if key not in new)  # `-` would hold every other thread up at 100,000 rows
+    if len(old) + len(moved) > len(new):  # otherwise all changes are additions
+        moved.update(key for key in old if key not in new)  # `-` would block all threads at 100,000 rows
     return frozenset(moved)
 
 
 def _settled(old: Mapping[str, Any], new: Mapping[str, Any], moved: frozenset[str]) -> Mapping[str, Any]:
-    """The new rows, those that are equal to old ones as the old objects, where a source made them anew."""
+    """The new rows; rows equal to old ones are replaced by the old objects, in case a source recreated them."""
     if all(key in moved or old[key] is value for key, value in new.items()):
         return new
     return {key: value if key in moved else old[key] for key, value in new.items()}
 
 
 def merged(first: Diff, second: Diff) -> Diff:
-    """The difference that two in a row make together."""
+    """The combined difference of two consecutive ones."""
     keys = dict(first.keys)
     for kind, more in second.keys.items():
         keys[kind] = keys.get(kind, _NOTHING) | more
@@ -102,7 +102,7 @@ def merged(first: Diff, second: Diff) -> Diff:
 
 
 def join(cluster: Cluster, changed: dict[str, Any], keys: Mapping[str, frozenset[str]]) -> None:
-    """The joins and sums, each made once a reading and only when what it is made of changed."""
+    """Compute the joins and sums, each only when its inputs changed."""
     nodes: Mapping[str, Node] = changed.get("nodes", cluster.nodes)
     jobs: Mapping[str, Job] = changed.get("jobs", cluster.jobs)
     if "jobs" in keys:
@@ -117,7 +117,7 @@ def join(cluster: Cluster, changed: dict[str, Any], keys: Mapping[str, frozenset
 
 
 def jobs_on(jobs: Mapping[str, Job]) -> dict[str, tuple[str, ...]]:
-    """Node to the jobs that hold it."""
+    """Node to the jobs on it."""
     held: dict[str, list[str]] = {}
     for job in jobs.values():
         if job.nodes is not None:
@@ -141,7 +141,7 @@ def racks(nodes: Mapping[str, Node]) -> dict[str, tuple[str, ...]]:
 def totals(
     nodes: Mapping[str, Node], jobs: Mapping[str, Job], loads: Mapping[str, Any], known: frozenset[str]
 ) -> Totals:
-    """The machine in figures; a sum over facts that were never read is None, not 0."""
+    """The cluster's totals; a sum over facts that were never read is None, not 0."""
     figures: dict[str, Any] = {}
     if "nodes" in known:
         figures |= {
@@ -155,7 +155,7 @@ def totals(
     if "jobs" in known:
         figures |= {"jobs": len(jobs), "jobs_by_state": dict(Counter(job.state for job in jobs.values()))}
     if "loads" in known and loads:
-        # Telemetry of a machine that Slurm does not know is no part of the cluster (the inbox tells of it).
+        # Telemetry of a host unknown to Slurm does not count (the attention list shows it).
         own = [load for load in loads.values() if "nodes" not in known or load.node in nodes]
         util, over = mean_util(own)
         gpu_powers = [load.gpu_power_w for load in own if load.gpu_power_w is not None]
@@ -174,10 +174,10 @@ def totals(
 
 
 def mean_util(loads: Iterable[Load]) -> tuple[float | None, int | None]:
-    """The mean utilisation of the GPUs of these nodes in %, and how many GPUs it is over.
+    """The mean utilisation of these nodes' GPUs in %, and the number of GPUs it covers.
 
-    Each GPU counts alike, on however large a node it is; one whose utilisation is unknown counts nowhere. A node of
-    which only the mean is known counts with the GPUs that it reports, and then the number is None.
+    Every GPU has the same weight; GPUs of unknown utilisation are left out. A node with only a mean counts with the
+    GPUs that it reports, and the number is then None.
     """
     known = [load for load in loads if load.gpu_util_pct is not None]
     weights = [load.gpus_seen or 1 if load.util_gpus is None else load.util_gpus for load in known]
@@ -189,16 +189,16 @@ def mean_util(loads: Iterable[Load]) -> tuple[float | None, int | None]:
 
 
 def _sum(counts: Iterable[int | None]) -> int | None:
-    """The sum of what is known; None where there is something and nothing of it is known."""
+    """The sum of the known values; None when there are values but none is known."""
     every = list(counts)
     known = [count for count in every if count is not None]
     return sum(known) if known or not every else None
 
 
 def _idle_in_jobs(idle: int | None, node: Node | None) -> int | None:
-    """GPUs of a node that idle inside jobs: those at rest less those that no job holds, so never too many.
+    """GPUs of a node that idle inside jobs: idle GPUs minus unallocated ones, a lower bound.
 
-    Unknown where it has MIG slices: Slurm counts those, telemetry the GPUs.
+    None with MIG slices: Slurm counts slices, telemetry counts GPUs.
     """
     if idle is None or node is None or node.gpus is None or node.gpus_alloc is None or node.gpu_slices:
         return None

@@ -1,3 +1,5 @@
-"""The journal of everything done to the machine: a hash-chained file, its reader, undo, reminders, shifts.
+"""The journal of every action on the machine: a hash-chained file, its writer and reader, undo, leftovers and shifts.
 
-Not here: the screen (`screens.journal`) and the columns (`tables.journal_columns`)."""
+Not here: sending an action (`console.gate`), the journal screen (`screens.journal`) and its columns
+(`tables.journal_columns`).
+"""

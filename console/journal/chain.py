@@ -1,8 +1,8 @@
-"""A chained file: one JSON object a line, each with the hash of the line before. It appends, walks and follows.
+"""A hash-chained file with one JSON object a line: append, verify, read and follow.
 
-A line holds `prev`, the SHA-256 of the raw line before it, and ends with `sum`, the SHA-256 of itself up to there: any
-changed byte, lost line or cut shows in `verify`. Everything here may block. Reading gives up where the file system
-does not answer for READ_S, and appending has its deadline in `console.journal.writer`.
+Each line holds `prev`, the SHA-256 of the raw line before it, and ends with `sum`, the SHA-256 of the line up to there.
+`verify` detects any changed byte, missing line or cut. All functions may block: reading gives up when the file system
+does not answer within READ_S; `console.journal.writer` sets a deadline for appending.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from console.runtime.timeouts import CallTimeout, TimedCall
 
 _SUM = b',"sum":"'
 _BLOCK = 1 << 16
-#: Longest that reading may stand still.
+#: Longest time in seconds that a read may make no progress.
 READ_S = 5.0
 T = TypeVar("T")
 NO_JOURNAL = "there is no journal yet; it begins with the first action"
 
 
 class JournalFault(Exception):
-    """The journal cannot be written or read; the text is for people and says what to do."""
+    """The journal cannot be written or read. The message is for the user and says what to do."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What `verify` found. `broken` is the first line (from 1) that does not fit, with `why`."""
+    """The result of `verify`. `broken` is the first line (counted from 1) that does not fit, `why` the reason."""
 
     ok: bool
     lines: int
     broken: int | None = None
     why: str = ""
     cut: tuple[int, ...] = ()
-    """Lines that a crash left unfinished and a later session sealed: part of the chain, not readable."""
+    """Lines that a crash left unfinished and a later session sealed: part of the chain, but unreadable."""
     gaps: tuple[tuple[int, int], ...] = ()
-    """Lines that own up to a gap, each with how many lines only syslog had until then."""
+    """Lines that report a gap, each with the number of lines that only syslog had until then."""
 
     def __str__(self) -> str:
         if not self.ok:
@@ -54,7 +54,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 def append(path: Path, lines: Sequence[Mapping[str, Any]]) -> list[bytes]:
-    """Append chained lines and sync them; gives them back as they stand in the file. Raises OSError, JournalFault."""
+    """Append chained lines, sync them to disk and return the raw lines as written. Raises OSError, JournalFault."""
     fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
@@ -71,7 +71,7 @@ def append(path: Path, lines: Sequence[Mapping[str, Any]]) -> list[bytes]:
             while written < len(data):
                 written += os.write(fd, data[written:])
         except OSError:
-            # A full disk took a part of it: leave the chain as it was.
+            # The disk filled up halfway: restore the chain as it was.
             with contextlib.suppress(OSError):
                 os.ftruncate(fd, size)
             raise
@@ -88,13 +88,13 @@ def append(path: Path, lines: Sequence[Mapping[str, Any]]) -> list[bytes]:
 
 
 def seal(fields: Mapping[str, Any]) -> bytes:
-    """A line as it is written, its hash at the end."""
+    """The raw line of these fields, with its hash at the end."""
     body = json.dumps(fields, separators=(",", ":")).encode()[:-1]
     return body + _SUM + _digest(body).encode() + b'"}'
 
 
 def verify(path: Path) -> Verdict:
-    """Walk the whole chain. Raises JournalFault when there is no journal or it cannot be read."""
+    """Verify the whole chain. Raises JournalFault when the journal does not exist or cannot be read."""
     return _within(path, TimedCall("verify", lambda moves: _walked(path, moves)))
 
 
@@ -122,7 +122,7 @@ def _walked(path: Path, moves: Callable[[], None]) -> Verdict:
         if found is not None and found.get("event") == "gap":
             missed = found.get("gap")
             gaps.append((number, missed if isinstance(missed, int) else 0))
-        # What is no record may be a crash that the next line owns up to.
+        # An unreadable line may come from a crash; the next line then says so (`after_cut`).
         unread = "" if found is not None else why
         before = line
     if unread:
@@ -131,18 +131,18 @@ def _walked(path: Path, moves: Callable[[], None]) -> Verdict:
 
 
 def there(path: Path) -> bool:
-    """Whether there is a journal yet. Raises JournalFault where the file system hangs."""
+    """Whether the journal file exists. Raises JournalFault when the file system hangs."""
     return _within(path, TimedCall("look", lambda _: files.exists(path)))
 
 
 def read(path: Path, last: int | None = None) -> list[dict[str, Any]]:
-    """The last lines as records, oldest first; one that cannot be read is `{"event": "unreadable"}`."""
+    """The last lines as records, oldest first; an unreadable line becomes `{"event": "unreadable"}`."""
     raws = _within(path, TimedCall("read", lambda moves: deque(_lines(path, moves), maxlen=last)))
     return [record(raw) for raw in raws]
 
 
 def _within(path: Path, work: TimedCall[T]) -> T:
-    """What that work gives. Raises JournalFault where the file system hangs."""
+    """The result of this call. Raises JournalFault when the file system hangs."""
     try:
         return work.result(READ_S)
     except CallTimeout:
@@ -150,7 +150,7 @@ def _within(path: Path, work: TimedCall[T]) -> T:
 
 
 class _Place:
-    """How far a journal was read: what its file looked like then, and up to which byte."""
+    """How far a journal was read: the file's identity and size then, and the byte offset reached."""
 
     def __init__(self) -> None:
         self.seen: tuple[int, ...] | None = None
@@ -158,18 +158,19 @@ class _Place:
 
 
 class Follower:
-    """Reads a journal once and from then on only what was added. Blocks; not for two threads at once."""
+    """Reads a journal once, then only the lines added since. Blocks. Not thread-safe."""
 
     def __init__(self, path: Path, last: int) -> None:
-        """`last` is how many lines of what is there already are read."""
+        """`last`: how many of the existing lines to read at first."""
         self.path = path
         self._last = last
         self._place = _Place()
         self._asking: TimedCall[tuple[bool, list[bytes]] | None] | None = None
 
     def more(self) -> tuple[bool, list[dict[str, Any]]] | None:
-        """What is new, None when nothing is: True with everything, where the file is another or was changed, else
-        False with the lines added. Raises JournalFault; where there is no file yet that is all, of nothing.
+        """The new lines, or None when there are none. The flag is True when all lines were read anew (the file was
+        replaced or changed), False when the lines were added. A file that does not exist yet has no lines. Raises
+        JournalFault.
         """
         if self._asking is not None and self._asking.is_alive():
             raise JournalFault(f"{self.path}: the file system still does not answer")
@@ -178,7 +179,7 @@ class Follower:
         try:
             found = _within(self.path, self._asking)
         except JournalFault:
-            # Where it was late it may still read on: nobody gets those lines, so all are read anew.
+            # The late thread may still read on and its lines are lost, so the next call reads everything anew.
             if self._asking.is_alive():
                 self._place = _Place()
             raise
@@ -197,7 +198,7 @@ class Follower:
                 if grown:
                     file.seek(place.at)
                 lines = deque(file, maxlen=None if grown else self._last)
-                # A line without its end is one that a crash cut, or is read again when it has one.
+                # A last line without its newline was cut by a crash or is still being written: read it again later.
                 place.at = file.tell() - (len(lines.pop()) if lines and not lines[-1].endswith(b"\n") else 0)
                 place.seen = seen
         except FileNotFoundError:
@@ -211,12 +212,12 @@ class Follower:
 
 
 def record(raw: bytes) -> dict[str, Any]:
-    """A raw line as a record; what is none is `{"event": "unreadable"}`."""
+    """A raw line as a record; an unreadable line becomes `{"event": "unreadable"}`."""
     return _record(raw) or {"event": "unreadable"}
 
 
 def _check(line: bytes, before: bytes) -> tuple[dict[str, Any] | None, str]:
-    """One raw line against the one before: the record (None when it is none), and what does not fit."""
+    """Check one raw line against the line before it. Returns the record (None: unreadable) and what does not fit."""
     body, mark, rest = line.rpartition(_SUM)
     if not mark or rest != _digest(body).encode() + b'"}':
         return None, "its own checksum does not fit: it was changed or cut"
@@ -232,7 +233,7 @@ def _record(raw: bytes) -> dict[str, Any] | None:
     try:
         found = msgspec.json.decode(raw)
     except (ValueError, RecursionError):
-        # Three times slower, but it reads what json.dumps writes of a lone surrogate, too.
+        # Three times slower, but reads the lone surrogates that json.dumps writes.
         try:
             found = json.loads(raw)
         except (ValueError, RecursionError):
@@ -245,7 +246,7 @@ def _digest(raw: bytes) -> str:
 
 
 def _open(path: Path) -> int:
-    """The journal, opened for appending: a plain file of our own that nobody else can read or write."""
+    """Open the journal for appending: a plain file of our own that no other user can read or write."""
     try:
         return files.open_to_append(path)
     except files.UntrustedFile as error:
@@ -254,8 +255,9 @@ def _open(path: Path) -> int:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[BinaryIO]:
-    """The journal, opened for reading: what is undone and read back is proposed from it, so it must be our own; only
-    root reads anybody's."""
+    """Open the journal for reading. Undo and read-back commands are derived from it, so it must belong to this user;
+    only root may read another user's journal.
+    """
     try:
         with files.open_to_read(path, None, follow=False) as fd, os.fdopen(fd, "rb", closefd=False) as file:
             if os.geteuid() not in (0, owner := os.fstat(fd).st_uid):
@@ -266,7 +268,7 @@ def _reading(path: Path) -> Iterator[BinaryIO]:
 
 
 def _last(fd: int, size: int) -> tuple[bytes, bool]:
-    """The last raw line, and whether it lacks its end."""
+    """The last raw line, and whether its newline is missing."""
     tail = b""
     start = size
     while start > 0 and tail.count(b"\n", 0, max(0, len(tail) - 1)) == 0:
@@ -278,7 +280,7 @@ def _last(fd: int, size: int) -> tuple[bytes, bool]:
 
 
 def _lines(path: Path, moves: Callable[[], None]) -> Iterator[bytes]:
-    """The raw lines, under a shared lock so that a line being written is not taken for a cut one."""
+    """The raw lines, read under a shared lock so that a line being written is not taken for a cut line."""
     try:
         with _reading(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH)

@@ -1,7 +1,7 @@
-"""The journal as people ask for it: one entry an action, its intent, result and later readings joined. Pure.
+"""Journal entries: one for each action, with its intent, its result and later readings joined. Pure.
 
-The file may have been tampered with: whatever is not of the form that the gate writes is left out, and every text is
-cleaned again. `console.journal.writer.verify` says whether the file is whole.
+The file may have been tampered with: values that do not have the form that the gate writes are dropped, and every text
+is cleaned again. `console.journal.writer.verify` checks whether the file is intact.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from console.actions.action import Row
 from console.actions.registry import BY_ID
 
 Record = Mapping[str, Any]
-#: Words of `console.gate.outcome.SendResult`, in the order in which they are told.
+#: States of `console.gate.outcome.SendResult`, in the order in which they are shown.
 STATES = ("done", "sent", "pending", "unknown", "failed", "dropped")
 #: Outcomes after which the machine may have changed.
 TOOK_PLACE = frozenset({"done", "sent", "pending", "unknown"})
@@ -36,34 +36,34 @@ _FORMS = {
 }  # fmt: skip
 
 
-#: Kinds of which the journal keeps every field (`console.gate.outcome.journal_row`).
-_WHOLE = {"partition": Partition, "reservation": Reservation, "user": User}
+#: Kinds of targets whose rows the journal keeps in full (`console.gate.outcome.journal_row`).
+_FULL_ROWS = {"partition": Partition, "reservation": Reservation, "user": User}
 
 
 class TargetOutcome(Struct, frozen=True):
-    """What the journal says became of one target."""
+    """The outcome of one target, as the journal has it."""
 
     state: str
     why: str = ""
     aside: bool = False
-    """Of waves: it was not fit, and was set aside."""
+    """Of a roll-out in waves: the node was not fit and was set aside."""
 
 
 class JournalEntry(Struct, frozen=True, kw_only=True, eq=False):
-    """One action, as far as the journal tells. None and empty: it does not say."""
+    """One action, as far as the journal knows it. None or empty: not recorded."""
 
     key: str
-    """Names it on a screen: the plan's id, which is one of its own only in an honest file."""
+    """Identifies the entry on a screen: the plan's id, made unique (a tampered file may repeat an id)."""
     plan: str
     at: float | None = None
     """When the intent was written, seconds since the epoch."""
     who: str = ""
-    """The login of the person; empty where none was known."""
+    """The login of the person; empty when unknown."""
     uid: int | None = None
     host: str | None = None
     pid: int | None = None
     began: int | None = None
-    """When that process started, as its kernel counts."""
+    """When that process started, in clock ticks since boot."""
     ssh: str | None = None
     session: str | None = None
     cluster: str = ""
@@ -74,90 +74,90 @@ class JournalEntry(Struct, frozen=True, kw_only=True, eq=False):
     argv: tuple[tuple[str, ...], ...] = ()
     age_s: float | None = None
     seen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Target to how it was just before."""
+    """Target to its row just before the action."""
     dropped: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Target to its own reason, where it differs."""
     values: Mapping[str, str] = field(default_factory=dict)
-    """Target to what it was given, where the action sets something; `seen` holds under "value" what it had."""
+    """Target to the value that the action set; `seen` holds the value before under "value"."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """What was said once for all of it: a reservation's end, its users."""
+    """Settings of the whole action: a reservation's end, its users."""
     resume_after_s: int | None = None
     silences: tuple[Mapping[str, Any], ...] = ()
-    """The silences to be made."""
+    """The silences to create."""
     undoes: str | None = None
-    """Id of the plan that it takes back."""
+    """Id of the plan that it undoes."""
     broke_glass: str | None = None
     outcome: Mapping[str, TargetOutcome] = field(default_factory=dict)
     ended: bool = False
-    """A result was written, or a reading told of every target."""
+    """A result was written, or every target was read back."""
     sent: tuple[Mapping[str, Any], ...] = ()
-    """What each command said."""
+    """What each command returned."""
     failure: str | None = None
     note: str | None = None
     proven_at: float | None = None
-    """When the last reading was noted that said something of it."""
+    """When its last read-back was written."""
     gap: int = 0
-    """Not an action: so many lines could not be written at their time."""
+    """Not an action: the number of lines that could not be written in time."""
     sum: str | None = None
-    """Hash of the line of the intent."""
+    """Hash of the intent's line."""
     text: str = ""
-    """What a search looks through, in lower case."""
+    """The text that a search matches, in lower case."""
 
     @property
     def orphan(self) -> bool:
-        """True where no result was written: it is under way, or nobody knows what came of it."""
+        """True when no result was written: the action is under way, or its outcome is unknown."""
         return not self.ended and not self.gap
 
     @property
     def person(self) -> str:
-        """Who did it, in one word or two."""
+        """The person who did it, as a login or a uid."""
         return self.who or ("unknown" if self.uid is None else f"uid {self.uid}")
 
     def took_place(self, target: str) -> bool:
-        """False when nothing was changed on that target, as far as is known."""
-        told = self.outcome.get(target)
-        return target in self.targets and (told.state in TOOK_PLACE if told is not None else self.orphan)
+        """False when nothing changed on that target, as far as is known."""
+        outcome = self.outcome.get(target)
+        return target in self.targets and (outcome.state in TOOK_PLACE if outcome is not None else self.orphan)
 
 
 def join(records: Iterable[Record], before: Mapping[str, JournalEntry] | None = None) -> dict[str, JournalEntry]:
-    """The entries of these records, oldest first, on top of those of earlier records."""
+    """The entries of these records, oldest first, on top of the entries of earlier records."""
     entries = dict(before or {})
     for record in records:
         event = text(record.get("event"))
         plan = text(record.get("id")) or ""
         if event == "intent":
             key = plan if plan and plan not in entries else f"{plan}#{len(entries)}"
-            entries[key] = _begun(key, plan, record)
+            entries[key] = _entry_of(key, plan, record)
         elif event == "gap":
             key = f"gap#{len(entries)}"
-            entries[key] = _begun(key, "", record)
+            entries[key] = _entry_of(key, "", record)
         elif event in {"result", "verified"} and plan:
-            entries[plan] = _ended(entries.get(plan) or _begun(plan, plan, record), record)
+            entries[plan] = _with_outcome(entries.get(plan) or _entry_of(plan, plan, record), record)
     return entries
 
 
-def words(entry: JournalEntry) -> str:
-    """What came of it: `8 done`, `7 done, 1 unknown`, `no result`, `refused`."""
+def outcome_text(entry: JournalEntry) -> str:
+    """The outcome as text: `8 done`, `7 done, 1 unknown`, `no result`, `refused`."""
     if entry.gap:
         return "written later"
     if entry.orphan:
         return "no result"
-    aside = sum(told.aside for told in entry.outcome.values())
-    found = counted([told.state for told in entry.outcome.values()]) or entry.note or "nothing was sent"
+    aside = sum(one.aside for one in entry.outcome.values())
+    found = counts_text([one.state for one in entry.outcome.values()]) or entry.note or "nothing was sent"
     return found + (f", of them {aside:,} set aside" if aside else "")
 
 
-def counted(states: Sequence[str]) -> str:
-    """`7 done, 1 unknown`; `3 refused` where Slurm refused every one of them."""
+def counts_text(states: Sequence[str]) -> str:
+    """The counts of each state: `7 done, 1 unknown`; `3 refused` when Slurm refused all of them."""
     if states and all(state == "failed" for state in states):
         return f"{len(states):,} refused"
     known = [state for state in STATES if state in states]
     return ", ".join(f"{states.count(state):,} {state}" for state in known)
 
 
-def named(entry: JournalEntry) -> str:
-    """The targets as people read them: nodes folded, jobs by id, alerts by name and node, silences by their comment."""
+def targets_text(entry: JournalEntry) -> str:
+    """The targets as text: nodes folded, jobs by id, alerts by name and node, silences by comment."""
     if entry.gap:
         return f"{entry.gap:,} line{'s' if entry.gap != 1 else ''} that only syslog had"
     if entry.kind == "alert":
@@ -167,26 +167,26 @@ def named(entry: JournalEntry) -> str:
             about.setdefault(text(seen.get("name")) or target, []).append(text(seen.get("node")) or "")
         return ", ".join(" ".join(filter(None, (name, _folded(tuple(nodes))))) for name, nodes in about.items())
     if entry.kind == "silence":
-        told = dict.fromkeys(text(entry.seen.get(target, {}).get("comment")) or target for target in entry.targets)
-        return ", ".join(told)
+        comments = dict.fromkeys(text(entry.seen.get(target, {}).get("comment")) or target for target in entry.targets)
+        return ", ".join(comments)
     if entry.kind == "node":
         return _folded(entry.targets)
     return ",".join(entry.targets[:10]) + (f" and {len(entry.targets) - 10:,} more" if len(entry.targets) > 10 else "")
 
 
 def line_text(record: Record) -> str:
-    """One record as one line for people."""
-    one = _begun("", "", record)
+    """One record as one line of text."""
+    one = _entry_of("", "", record)
     event = text(record.get("event")) or "unreadable"
     if event in {"result", "verified"}:
-        one = _ended(one, record)
+        one = _with_outcome(one, record)
     if event == "verified":
         one = msgspec.structs.replace(one, targets=tuple(one.outcome))
     parts = [f"{str(record.get('time'))[:19]}Z" if one.at is not None else "", one.person if one.at is not None else "",
-             event, one.action, named(one), f'"{one.reason}"' if one.reason else ""]  # fmt: skip
+             event, one.action, targets_text(one), f'"{one.reason}"' if one.reason else ""]  # fmt: skip
     if event in {"result", "verified"}:
-        parts.append(words(one))
-        parts += list(dict.fromkeys(told.why for told in one.outcome.values() if told.why))[:1]
+        parts.append(outcome_text(one))
+        parts += list(dict.fromkeys(one_outcome.why for one_outcome in one.outcome.values() if one_outcome.why))[:1]
         parts.append(one.note or "" if one.outcome else "")
     if one.undoes:
         parts.append(f"undoes {one.undoes}")
@@ -196,17 +196,18 @@ def line_text(record: Record) -> str:
 
 
 def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[str, str]]:
-    """What can be said of each target now that no result was written: `{"gpu0001": {"state": "done", "why": …}}`.
+    """The outcome of each target of an action without a result: `{"gpu0001": {"state": "done", "why": …}}`.
 
-    `rows` are the targets as they were read just now. Never a failure: what is not seen may have been done and undone.
+    `rows` are the targets as read just now. Never a failure: a change that is not visible may have been made and
+    undone.
     """
-    told = {}
+    outcomes = {}
     for target in orphan.targets:
-        before, row = was(orphan, target), rows.get(target)
+        before, row = row_before(orphan, target), rows.get(target)
         reason, asked = orphan.reasons.get(target, orphan.reason), orphan.resume_after_s
         known = BY_ID.get(orphan.action)
         if known is None or known.unverifiable:
-            told[target] = {"state": "unknown", "why": "no reading shows what it did"}
+            outcomes[target] = {"state": "unknown", "why": "no reading shows what it did"}
             continue
         shown = (
             verification.is_done(orphan.action, before, row, reason, asked, orphan.values.get(target))
@@ -214,27 +215,28 @@ def outcome_of(orphan: JournalEntry, rows: Mapping[str, Row]) -> dict[str, dict[
             else False
         )
         if shown:
-            told[target] = {"state": "done", "why": "read back: it is as it was meant to be"}
+            outcomes[target] = {"state": "done", "why": "read back: it is as it was meant to be"}
             continue
         now = "it is not there any more" if row is None else f"now {verification.state_text(row)}"
         if before is None:
             now = f"the journal does not say how it was; {now}"
-        told[target] = {"state": "unknown", "why": f"read back, not seen: {now}"}
-    return told
+        outcomes[target] = {"state": "unknown", "why": f"read back, not seen: {now}"}
+    return outcomes
 
 
-def readable(entry: JournalEntry) -> tuple[str, ...]:
-    """Its targets as far as they are written like names of their kind: nothing else goes into a command."""
+def valid_targets(entry: JournalEntry) -> tuple[str, ...]:
+    """The targets whose names have the form of their kind. Only these may go into a command."""
     form = _FORMS.get(entry.kind)
     return tuple(target for target in entry.targets if form is not None and form.fullmatch(target))
 
 
-def told_orphans(orphans: Sequence[JournalEntry]) -> str:
-    """What is said at the start of actions of which nobody wrote what came of them."""
+def orphans_text(orphans: Sequence[JournalEntry]) -> str:
+    """The message at start-up about actions without a result."""
     if not orphans:
         return ""
     each = [
-        f"{one.action} {named(one)[:60]} by {one.person}" + (f" at {local(one.at)}" if one.at is not None else "")
+        f"{one.action} {targets_text(one)[:60]} by {one.person}"
+        + (f" at {local_time(one.at)}" if one.at is not None else "")
         for one in orphans[-3:]
     ]
     more = f" and {len(orphans) - len(each):,} more" if len(orphans) > len(each) else ""
@@ -242,8 +244,8 @@ def told_orphans(orphans: Sequence[JournalEntry]) -> str:
     return f"{head} no result: {'; '.join(each)}{more}. Whether it was done: :journal reads it back"
 
 
-def was(entry: JournalEntry, target: str) -> Row | None:
-    """A target as it was just before, as far as the journal kept it; None where it did not."""
+def row_before(entry: JournalEntry, target: str) -> Row | None:
+    """The row of a target just before the action; None when the journal did not keep it."""
     seen = entry.seen.get(target)
     state = text(seen.get("state")) if seen else None
     if seen is None or state is None:
@@ -264,20 +266,20 @@ def was(entry: JournalEntry, target: str) -> Row | None:
     if entry.kind == "silence":
         return Silence(id=target, state=state, matchers=matchers(seen.get("matchers")), by=get.get("by") or "",
                        comment=get.get("comment") or "", ends=whole(seen.get("ends")))  # fmt: skip
-    if entry.kind in _WHOLE:
-        return _kept_whole(seen, _WHOLE[entry.kind])
+    if entry.kind in _FULL_ROWS:
+        return _full_row(seen, _FULL_ROWS[entry.kind])
     return None
 
 
-def had(entry: JournalEntry, target: str) -> str | None:
+def value_before(entry: JournalEntry, target: str) -> str | None:
     """What a target had before it was given something; None where the journal does not say."""
     seen = entry.seen.get(target, {})
     priority = whole(seen.get("priority")) if "value" not in seen else None
     return text(seen.get("value")) if priority is None else str(priority)
 
 
-def _kept_whole(seen: Mapping[str, Any], kind: Any) -> Row | None:
-    """A row of which the journal keeps all, with every text cleaned again."""
+def _full_row(seen: Mapping[str, Any], kind: Any) -> Row | None:
+    """A row that the journal keeps in full, with every text cleaned again."""
     try:
         row: Row = convert(_tame(seen), kind)
     except msgspec.ValidationError:
@@ -294,11 +296,14 @@ def _tame(value: Any) -> Any:
 
 
 def matchers(value: Any) -> tuple[Matcher, ...]:
-    """Matchers as the journal holds them; those of another form are left out."""
+    """Matchers from the journal; those of another form are dropped."""
     found = []
     for one in value if isinstance(value, list) else ():
         try:
-            tame = {clean(key): clean(told) if isinstance(told, str) else told for key, told in _items(one)}
+            tame = {
+                clean(key): clean(text_value) if isinstance(text_value, str) else text_value
+                for key, text_value in _items(one)
+            }
             found.append(convert(tame, Matcher))
         except msgspec.ValidationError:
             continue
@@ -306,12 +311,12 @@ def matchers(value: Any) -> tuple[Matcher, ...]:
 
 
 def text(value: Any) -> str | None:
-    """A text of the journal, cleaned; None for what is none."""
+    """A text from the journal, cleaned; None for any other type."""
     return clean(value) if isinstance(value, str) else None
 
 
 def moment(value: Any) -> float | None:
-    """A time of the journal in seconds since the epoch."""
+    """A time from the journal in seconds since the epoch; None for anything else."""
     if not isinstance(value, str):
         return None
     try:
@@ -321,8 +326,8 @@ def moment(value: Any) -> float | None:
     return at.timestamp() if at.tzinfo is not None else None
 
 
-def local(at: float) -> str:
-    """A moment as the clock on the wall has it: `2026-11-24 03:12`."""
+def local_time(at: float) -> str:
+    """A time in the local time zone: `2026-11-24 03:12`."""
     try:
         return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
     except (OverflowError, OSError, ValueError):
@@ -330,23 +335,23 @@ def local(at: float) -> str:
 
 
 def whole(value: Any) -> int | None:
-    """A whole number of the journal, as far as a machine counts."""
+    """A 64-bit integer from the journal; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63 else None
 
 
 def number(value: Any) -> float | None:
-    """A figure of the journal; neither endless nor none."""
+    """A finite number from the journal; None for anything else."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1 << 63:
         return None
     return float(value)
 
 
 def strings(value: Any) -> tuple[str, ...]:
-    """A list of texts."""
+    """A list of texts, cleaned; values of other types are dropped."""
     return tuple(clean(one) for one in value if isinstance(one, str)) if isinstance(value, list | tuple) else ()
 
 
-def _begun(key: str, plan: str, record: Record) -> JournalEntry:
+def _entry_of(key: str, plan: str, record: Record) -> JournalEntry:
     get = record.get
     targets, seen, argv, numbers = strings(get("targets")), get("seen"), get("argv"), get("priorities")
     one = JournalEntry(
@@ -354,7 +359,7 @@ def _begun(key: str, plan: str, record: Record) -> JournalEntry:
         host=text(get("host")), pid=whole(get("pid")), began=whole(get("began")), ssh=text(get("ssh")),
         session=text(get("session")), cluster=text(get("cluster")) or "", action=text(get("action")) or "",
         kind=text(get("kind")) or "", targets=targets, reason=text(get("reason")),
-        argv=tuple(strings(words) for words in argv) if isinstance(argv, list) else (), age_s=number(get("age_s")),
+        argv=tuple(strings(command) for command in argv) if isinstance(argv, list) else (), age_s=number(get("age_s")),
         seen={clean(name): row for name, row in _items(seen) if isinstance(row, dict)},
         dropped=_texts(get("dropped")), reasons=_texts(get("reasons")),
         # Before values had a field for it, a priority stood in one of its own.
@@ -367,19 +372,19 @@ def _begun(key: str, plan: str, record: Record) -> JournalEntry:
     )  # fmt: skip
     if one.gap:
         one = msgspec.structs.replace(one, action="gap")
-    about = [one.person, one.host, one.cluster, one.action, *targets, named(one) if one.kind == "alert" else "",
+    about = [one.person, one.host, one.cluster, one.action, *targets, targets_text(one) if one.kind == "alert" else "",
              one.reason, plan]  # fmt: skip
     return msgspec.structs.replace(one, text=" ".join(filter(None, about)).lower())
 
 
-def _ended(entry: JournalEntry, record: Record) -> JournalEntry:
-    """The entry with what came of it. What a reading proved stands, whatever comes after."""
+def _with_outcome(entry: JournalEntry, record: Record) -> JournalEntry:
+    """The entry with its outcome added. A target read back as done stays done, whatever comes later."""
     found = dict(entry.outcome)
-    for target, told in _items(record.get("outcome")):
-        state = told.get("state") if isinstance(told, dict) else None
+    for target, one in _items(record.get("outcome")):
+        state = one.get("state") if isinstance(one, dict) else None
         name = clean(target)
         if state in STATES and not (name in found and found[name].state == "done"):
-            found[name] = TargetOutcome(state, text(told.get("why")) or "", told.get("aside") is True)
+            found[name] = TargetOutcome(state, text(one.get("why")) or "", one.get("aside") is True)
     if record.get("event") == "verified":
         ended = entry.ended or all(target in found for target in entry.targets)
         return msgspec.structs.replace(entry, outcome=found, proven_at=moment(record.get("time")), ended=ended)
@@ -394,7 +399,7 @@ def _items(value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _texts(value: Any) -> dict[str, str]:
-    """A table of texts."""
+    """A mapping of texts, cleaned."""
     return {clean(name): text(one) or "" for name, one in _items(value)}
 
 

@@ -1,4 +1,4 @@
-"""What is known of the journal, read again as it grows: its entries, who made them, what was taken back."""
+"""The journal as the screens use it, kept current as the file grows: entries, their authors, and what was undone."""
 
 from __future__ import annotations
 
@@ -11,93 +11,93 @@ from msgspec import Struct, field
 
 from .chain import Follower, read, there
 from .entries import JournalEntry, join
-from .undo import undone, undos
-from .writer import LOOKBACK, alive
+from .undo import undone_by, undos_by_plan
+from .writer import LOOKBACK, may_still_end
 
-#: Entries without a result of which it is looked whether their process is still there.
+#: Number of entries without a result that are checked for a live process.
 _ORPHANS = 200
 
 
-class JournalReader(Struct, frozen=True, eq=False, kw_only=True):
-    """What was read of the journal, at one moment."""
+class JournalSnapshot(Struct, frozen=True, eq=False, kw_only=True):
+    """The contents of the journal at one moment."""
 
     entries: Mapping[str, JournalEntry] = field(default_factory=dict)
     """Oldest first."""
     under_way: frozenset[str] = frozenset()
-    """Keys of entries without a result whose process is still there."""
+    """Keys of entries without a result whose process is still alive."""
     users: Mapping[tuple[str, int | None], str] = field(default_factory=dict)
-    """Login and uid to how the person is told: `jdv as root`."""
+    """Login and uid to the displayed name: `jdv as root`."""
     undone: Mapping[str, str] = field(default_factory=dict)
-    """Key to how much of it was taken back: `undone`, `2 undone`."""
+    """Key to how much of it was undone: `undone_by`, `2 undone`."""
     by: Mapping[str, Sequence[JournalEntry]] = field(default_factory=dict)
-    """As `console.journal.undo.undos` gives it."""
+    """Id of a plan to the actions that undid it (`console.journal.undo.undos_by_plan`)."""
 
     @classmethod
-    def of(cls, entries: Mapping[str, JournalEntry]) -> JournalReader:
-        """The book of these entries."""
+    def of(cls, entries: Mapping[str, JournalEntry]) -> JournalSnapshot:
+        """A reader value for these entries."""
         return _grown(cls(), entries)
 
 
-class JournalReaders(Protocol):
-    """Where actions are looked up: the journal, or what was recorded of it. Blocks."""
+class JournalReader(Protocol):
+    """Where actions are looked up: the journal, or the copy in a recording. Blocks."""
 
     kept: str
-    """What stands in place of a word on the chain of hashes, where this is a copy without it."""
+    """Shown in place of the hash chain's verdict when this is a copy without hashes; "" otherwise."""
 
-    def read(self, now: float) -> JournalReader:
-        """The book as it is now, the very same as before where nothing changed. Raises JournalFault."""
+    def read(self, now: float) -> JournalSnapshot:
+        """The journal now; the same object as before when nothing changed. Raises JournalFault."""
         ...
 
     def lines(self) -> list[dict[str, Any]]:
-        """The last lines as records, none where there is no journal yet. Raises JournalFault."""
+        """The last lines as records; none when the journal does not exist yet. Raises JournalFault."""
         ...
 
 
 class JournalFollower:
-    """Reads one journal, each time only what was added. Blocks; not for two threads at once."""
+    """Reads one journal; after the first call only the lines added. Blocks. Not thread-safe."""
 
     kept = ""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._follower = Follower(path, LOOKBACK)
-        self._book: JournalReader | None = None
+        self._snapshot: JournalSnapshot | None = None
 
-    def read(self, now: float) -> JournalReader:
-        """The book as it is now, the very same as before where nothing changed. Raises JournalFault."""
+    def read(self, now: float) -> JournalSnapshot:
+        """The journal now; the same object as before when nothing changed. Raises JournalFault."""
         more = self._follower.more()
-        book = self._book or JournalReader()
+        journal = self._snapshot or JournalSnapshot()
         if more is not None:
             fresh, records = more
-            book = _grown(book, join(records, None if fresh else book.entries))
-        orphans = [one for one in book.entries.values() if one.orphan][-_ORPHANS:]
-        under_way = frozenset(one.key for one in orphans if alive(one, now))
-        if more is not None or under_way != book.under_way:
-            book = JournalReader(
-                entries=book.entries, under_way=under_way, users=book.users, undone=book.undone, by=book.by
+            journal = _grown(journal, join(records, None if fresh else journal.entries))
+        orphans = [one for one in journal.entries.values() if one.orphan][-_ORPHANS:]
+        under_way = frozenset(one.key for one in orphans if may_still_end(one, now))
+        if more is not None or under_way != journal.under_way:
+            journal = JournalSnapshot(
+                entries=journal.entries, under_way=under_way, users=journal.users, undone=journal.undone, by=journal.by
             )
-        self._book = book
-        return book
+        self._snapshot = journal
+        return journal
 
     def lines(self) -> list[dict[str, Any]]:
-        """The last lines as records, none where there is no journal yet. Any thread may ask. Raises JournalFault."""
+        """The last lines as records; none when the journal does not exist yet. Thread-safe. Raises JournalFault."""
         return read(self._path, LOOKBACK) if there(self._path) else []
 
 
-def _grown(before: JournalReader, entries: Mapping[str, JournalEntry]) -> JournalReader:
-    by = undos(entries)
+def _grown(before: JournalSnapshot, entries: Mapping[str, JournalEntry]) -> JournalSnapshot:
+    by = undos_by_plan(entries)
     taken = {}
     for entry in entries.values():
-        back = undone(entry, by) if entry.plan in by else {}
+        back = undone_by(entry, by) if entry.plan in by else {}
         if back:
             taken[entry.key] = "undone" if len(back) == len(entry.targets) else f"{len(back):,} undone"
     pairs = {(one.who, one.uid) for one in entries.values()} - before.users.keys()
     users = {**before.users, **{pair: _user(*pair) for pair in pairs}}
-    return JournalReader(entries=entries, users=users, undone=taken, by=by)
+    return JournalSnapshot(entries=entries, users=users, undone=taken, by=by)
 
 
 def _user(login: str, uid: int | None) -> str:
-    """The person, with the account whose rights they used where that is another. May block: names may be elsewhere."""
+    """The person, and the account used when that is another one. May block on a directory service."""
     if uid is None:
         return login or "unknown"
     try:

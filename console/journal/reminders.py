@@ -1,7 +1,7 @@
-"""What somebody changed and nobody changed back: partitions down, reservations nobody uses, held jobs, old silences,
-blocked users, nodes drained for days without a ticket. For the hand-over. Pure.
+"""Reminders for the hand-over: unresolved changes such as partitions down, unused reservations, held jobs, old
+silences, blocked users, and nodes drained for days without a ticket. Pure.
 
-Who did it and when comes from the journal where it was done from here; else only what the facts themselves tell.
+Who made the change and when comes from the journal if it was made with this console, otherwise from the facts.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from console.health import drain_reasons
 from widgets.units import UNKNOWN, duration, when
 
 from .entries import JournalEntry
-from .reader import JournalReader
+from .reader import JournalSnapshot
 
 DAY_S = 86_400
-#: A reservation in which no job runs for so long, a job held so long, is asked about.
+#: Seconds without a job in a reservation, or with a hold on a job, after which it is listed.
 IDLE_S = DAY_S
-#: A silence that stands so long has outlived what it was made for.
+#: Seconds after which an active silence is listed.
 QUIET_S = 3 * DAY_S
 _NEEDED = ("partitions", "reservations", "jobs", "silences", "nodes")
 
 
-class Behind(Struct, frozen=True, kw_only=True):
-    """One thing that was left behind."""
+class Reminder(Struct, frozen=True, kw_only=True):
+    """One unresolved change."""
 
     kind: str
     """partition, reservation, user, job, silence or node."""
     text: str
     since: float | None
     opens: str = ""
-    """A filter of the node list or a job's id, "" for nothing."""
+    """A filter of the node list or a job id to open; "" for none."""
 
 
-def left_behind(cluster: Cluster, book: JournalReader, now: float) -> tuple[Behind, ...]:
-    """All of it, kind by kind, the oldest first. Of kinds that were never read nothing is told: see `unknown`."""
-    last = _last(book.entries)
+def reminders(cluster: Cluster, journal: JournalSnapshot, now: float) -> tuple[Reminder, ...]:
+    """All unresolved changes by kind, oldest first. Kinds of facts never read are left out: see `unread_kinds`."""
+    last = _last(journal.entries)
     found = [
         *_partitions(cluster, last, now), *_reservations(cluster, last, now), *_users(last, now),
         *_jobs(cluster, last, now), *_silences(cluster, now), *_nodes(cluster, now),
@@ -49,13 +49,13 @@ def left_behind(cluster: Cluster, book: JournalReader, now: float) -> tuple[Behi
     return tuple(sorted(found, key=lambda one: (order[one.kind], one.since or 0)))
 
 
-def unknown(cluster: Cluster) -> tuple[str, ...]:
-    """The kinds of facts that it would need and that were never read."""
+def unread_kinds(cluster: Cluster) -> tuple[str, ...]:
+    """The kinds of facts needed here that were never read."""
     return tuple(kind for kind in _NEEDED if kind not in cluster.known)
 
 
-def nothing(missing: Sequence[str]) -> str:
-    """What an empty list means where these kinds of facts were never read."""
+def empty_text(missing: Sequence[str]) -> str:
+    """The text for an empty list, given the kinds of facts that were never read."""
     return f"unknown: {', '.join(missing)} were never read" if missing else "nothing"
 
 
@@ -70,24 +70,24 @@ def _last(entries: Mapping[str, JournalEntry]) -> dict[tuple[str, str], JournalE
 
 
 def _by(entry: JournalEntry | None, actions: Iterable[str], now: float) -> str:
-    """Who did that from here, where the last action on it was one of these."""
+    """Who did it and when, if the last action on the target was one of `actions`; otherwise ""."""
     if entry is None or entry.action not in actions:
         return ""
     at = "" if entry.at is None else f" {when(entry.at, now=now)}"
     return f", by {entry.person}{at}" + (f': "{entry.reason}"' if entry.reason else "")
 
 
-def _partitions(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Behind]:
+def _partitions(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Reminder]:
     for part in cluster.partitions.values():
         if part.state != "UP":
             entry = last.get(("partition", part.name))
             by = _by(entry, {"partition-down"}, now)
             since = entry.at if by and entry is not None else None
             opens = f"partition={part.name}"
-            yield Behind(kind="partition", text=f"{part.name} is {part.state}{by}", since=since, opens=opens)
+            yield Reminder(kind="partition", text=f"{part.name} is {part.state}{by}", since=since, opens=opens)
 
 
-def _reservations(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Behind]:
+def _reservations(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Reminder]:
     if "jobs" not in cluster.known:
         return
     for one in cluster.reservations.values():
@@ -99,18 +99,18 @@ def _reservations(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry]
         ends = UNKNOWN if one.ends is None else f"ends in {duration(one.ends - now)}"
         by = _by(last.get(("reservation", one.name)), {"reserve", "extend"}, now)
         text = f"{one.name}: no job runs in it, active for {duration(now - one.starts)}, {ends}{by}"
-        yield Behind(kind="reservation", text=text, since=one.starts, opens=fold(names))
+        yield Reminder(kind="reservation", text=text, since=one.starts, opens=fold(names))
 
 
-def _users(last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Behind]:
+def _users(last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Reminder]:
     for (kind, name), entry in last.items():
         if kind == "user" and entry.action == "block":
-            yield Behind(kind="user", text=f"{name} was blocked{_by(entry, {'block'}, now)}", since=entry.at)
+            yield Reminder(kind="user", text=f"{name} was blocked{_by(entry, {'block'}, now)}", since=entry.at)
 
 
-def _jobs(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Behind]:
+def _jobs(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: float) -> Iterable[Reminder]:
     for job in cluster.jobs.values():
-        # What its owner holds is the owner's business.
+        # A user's own hold is the user's business.
         if not held(job) or job.reason == "JobHeldUser":
             continue
         entry = last.get(("job", job.id))
@@ -119,10 +119,10 @@ def _jobs(cluster: Cluster, last: Mapping[tuple[str, str], JournalEntry], now: f
         if since is not None and now - since >= IDLE_S:
             waits = "" if by else f", submitted {duration(now - since)} ago"
             text = f"{job.id} of {job.user} is held ({job.reason or job.state}){waits}{by}"
-            yield Behind(kind="job", text=text, since=since, opens=job.id)
+            yield Reminder(kind="job", text=text, since=since, opens=job.id)
 
 
-def _silences(cluster: Cluster, now: float) -> Iterable[Behind]:
+def _silences(cluster: Cluster, now: float) -> Iterable[Reminder]:
     seen: set[tuple[str, str]] = set()
     for one in sorted(cluster.silences.values(), key=lambda one: one.starts or 0):
         if one.state != "active" or one.starts is None or now - one.starts < QUIET_S or (one.by, one.comment) in seen:
@@ -130,13 +130,13 @@ def _silences(cluster: Cluster, now: float) -> Iterable[Behind]:
         seen.add((one.by, one.comment))
         ends = "" if one.ends is None else f", ends in {duration(one.ends - now)}"
         text = f"{one.comment or one.id}: stands for {duration(now - one.starts)}{ends}, by {one.by or 'somebody'}"
-        yield Behind(kind="silence", text=text, since=one.starts)
+        yield Reminder(kind="silence", text=text, since=one.starts)
 
 
-def _nodes(cluster: Cluster, now: float) -> Iterable[Behind]:
+def _nodes(cluster: Cluster, now: float) -> Iterable[Reminder]:
     for one in drain_reasons.inbox(cluster, now) if "nodes" in cluster.known else ():
         if one.forgotten and one.ticket is None:
             why = f': "{one.reason}"' if one.reason else ""
             age = "" if one.since is None else f" for {duration(now - one.since)}"
             text = f"{fold(one.nodes)} {', '.join(one.displays)}{age}, no ticket{why}"
-            yield Behind(kind="node", text=text, since=one.since, opens=fold(one.nodes))
+            yield Reminder(kind="node", text=text, since=one.since, opens=fold(one.nodes))

@@ -1,33 +1,34 @@
-"""When this person was at a console before: what "since my last shift" means. One small file of lines; the parsing is
-pure, the file is read and written aside (`console.runtime.state_files`)."""
+"""When this person last used a console on a cluster: the meaning of "since my last shift". Parses a small file of
+lines; `console.runtime.state_files` reads and writes it in the background.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from console.config.paths import state_folder
-from console.runtime.state_files import Kept, newest
+from console.runtime.state_files import StateFile, newest
 
-#: Who was away for so long has begun another shift.
+#: Seconds of absence after which a new shift begins.
 AWAY_S = 4 * 3600
-#: Seconds between two notes of one console that stays open.
-EVERY_S = 1800.0
-#: What lies further back is no hand-over any more.
-MOST_S = 7 * 86_400
+#: Seconds between two notes of one open console.
+NOTE_EVERY_S = 1800.0
+#: Oldest age in seconds of a shift that still counts for a hand-over.
+OLDEST_S = 7 * 86_400
 
 
-def kept_shifts() -> Kept:
-    """The file: a line each time that a console was seen open, `CLUSTER SECONDS`."""
-    return Kept(state_folder() / "shifts", 400, newest(400))
+def shifts_file() -> StateFile:
+    """The state file: one line `CLUSTER SECONDS` for each time that a console was open."""
+    return StateFile(state_folder() / "shifts", 400, newest(400))
 
 
-def noted(cluster: str, now: float) -> str:
-    """What is noted."""
+def shift_line(cluster: str, now: float) -> str:
+    """The line to write."""
     return f"{cluster} {int(now)}"
 
 
 def last_shift(lines: Iterable[str], cluster: str, now: float) -> float | None:
-    """When the last shift of this person on this cluster ended; None where that is not known, or too long ago."""
+    """When this person's last shift on this cluster ended; None when unknown or too long ago."""
     found: list[int] = []
     for one in lines:
         name, _, at = one.rpartition(" ")
@@ -36,6 +37,6 @@ def last_shift(lines: Iterable[str], cluster: str, now: float) -> float | None:
     later = now
     for then in sorted(found, reverse=True):
         if later - then >= AWAY_S:
-            return float(then) if now - then <= MOST_S else None
+            return float(then) if now - then <= OLDEST_S else None
         later = then
     return None

@@ -1,9 +1,9 @@
-"""The second witness: every line of the journal goes to syslog too, where the end of a local file cannot be cut off.
+"""The audit copy: every journal line also goes to syslog, where the end of a local file cannot be cut off.
 
-A datagram to /dev/log, which journald, rsyslog and syslog-ng all read. The facility is authpriv: what sudo and sshd
-write, so sites keep it from other users' eyes (reasons and job owners are in it) and send it off the host already.
-rsyslog takes 8,192 bytes unless told otherwise (`$MaxMessageSize`) and journald whatever the socket takes, so a long
-line is shortened here, by rule, and says so; its hash stands first, where no later cut reaches it.
+A datagram to /dev/log, which journald, rsyslog and syslog-ng all read. The facility is authpriv, the one of sudo and
+sshd: sites hide it from other users (the lines hold reasons and job owners) and already forward it off the host.
+rsyslog accepts 8,192 bytes by default (`$MaxMessageSize`), journald whatever the socket accepts. A long line is
+therefore shortened here, by rule, and marked as cut; its hash comes first, where no later cut reaches it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 from collectors.nodeset import fold
 
-#: Where syslog listens.
+#: The socket on which syslog listens.
 SYSLOG = Path("/dev/log")
-#: Bytes of a datagram: below rsyslog's 8,192, with room for what a relay puts in front.
+#: Bytes in a datagram: below rsyslog's 8,192, with room for a relay's header.
 MOST = 8000
 TIMEOUT_S = 0.5
 #: authpriv (10), notice (5).
@@ -29,20 +29,20 @@ _FIRST = ("sum", "event", "id", "action", "kind", "targets")
 
 
 class Witness:
-    """Tells syslog. Opens the socket anew each time: syslogd may have been restarted since."""
+    """Sends lines to syslog. Opens the socket for each line: syslogd may have restarted."""
 
     def __init__(self, path: Path | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        """`path` None is the machine's own syslog."""
+        """`path` None: the machine's own syslog socket."""
         self._path = path
         self.timeout_s = timeout_s
 
     @property
     def path(self) -> Path:
-        """The socket."""
+        """The path of the socket."""
         return self._path or SYSLOG
 
     def tell(self, line: Mapping[str, Any], total: str) -> str:
-        """Send a line with its hash. Returns "" when syslog took it, else why not. Blocks for `timeout_s` at most."""
+        """Send a line with its hash. Returns "" on success, otherwise the error. Blocks for `timeout_s` at most."""
         data = f"<{_PRIORITY}>wacht[{os.getpid()}]: ".encode()
         data += shortened({"sum": total, **line}, MOST - len(data))
         try:
@@ -57,7 +57,7 @@ class Witness:
         return ""
 
     def missing(self) -> str:
-        """Why nobody listens there, "" when somebody does. Sends nothing."""
+        """Why syslog cannot be reached, "" when it can. Sends nothing."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
                 to.settimeout(self.timeout_s)
@@ -68,10 +68,10 @@ class Witness:
 
 
 def shortened(line: Mapping[str, Any], most: int) -> bytes:
-    """The line as compact JSON of at most `most` bytes: less and less of it, marked as `cut`, until it fits.
+    """The line as compact JSON of at most `most` bytes, shortened step by step and marked as `cut` until it fits.
 
-    First the targets are folded and what they looked like goes, then long texts are cut, then only the head is left.
-    What fits whole keeps its order, so that its hash can be made again from it.
+    First targets are folded and their previous rows dropped, then long texts are cut, then only the head is kept. A
+    line that fits keeps its order, so that its hash can be recomputed.
     """
     data = _packed(line)
     for step in (_folded, _clipped, _head):
@@ -82,21 +82,21 @@ def shortened(line: Mapping[str, Any], most: int) -> bytes:
 
 
 def _packed(line: Mapping[str, Any]) -> bytes:
-    # All of it ASCII: no byte is lost on a relay's idea of an encoding, and no control character is left.
+    # ASCII only: safe with any relay's encoding, and without control characters.
     return json.dumps(line, separators=(",", ":")).encode()
 
 
 def _folded(line: Mapping[str, Any]) -> dict[str, Any]:
-    told = {key: line[key] for key in _FIRST if key in line}
+    kept = {key: line[key] for key in _FIRST if key in line}
     targets = line.get("targets")
     if isinstance(targets, list | tuple):
-        told["targets"] = _names(line, targets)
+        kept["targets"] = _names(line, targets)
     for key, value in line.items():
         if key == "outcome" and isinstance(value, dict):
-            told["outcome"] = _by_state(line, value)
-        elif key not in told and key != "seen":
-            told[key] = value
-    return told
+            kept["outcome"] = _by_state(line, value)
+        elif key not in kept and key != "seen":
+            kept[key] = value
+    return kept
 
 
 def _clipped(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _clipped(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _head(line: Mapping[str, Any]) -> dict[str, Any]:
-    """What always fits: no list, no table, and of each text the beginning."""
+    """A form that always fits: no lists or mappings, and only the beginning of each text."""
     plain: Callable[[Any], bool] = lambda value: value is None or isinstance(value, str | int | float)  # noqa: E731
     clipped = {key: value for key, value in list(_clipped(line).items())[:25] if plain(value)}
     targets = line.get("targets")
@@ -122,10 +122,10 @@ def _clip(value: Any) -> Any:
 
 
 def _by_state(line: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[str, str]:
-    """State to the targets that are in it."""
+    """State to its targets."""
     found: dict[str, list[str]] = {}
-    for target, told in outcome.items():
-        state = told.get("state") if isinstance(told, dict) else None
+    for target, outcome_of in outcome.items():
+        state = outcome_of.get("state") if isinstance(outcome_of, dict) else None
         found.setdefault(str(state), []).append(target)
     return {state: _names(line, targets) for state, targets in found.items()}
 

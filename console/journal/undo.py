@@ -1,7 +1,7 @@
-"""What would take an action back, as a proposal: it goes through the gate like any other action. Pure.
+"""Proposes the action that undoes another one; it goes through the gate like any action. Pure.
 
-An undo is of the targets for which the action was done, and only as far as nobody has laid a hand on them since. What
-they were before comes from the intent in the journal.
+An undo covers the targets for which the action succeeded and that nothing has changed since. Their state before comes
+from the intent in the journal.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from console.actions.registry import BY_ID
 from console.actions.silences import match
 
 from . import undo_reservations
-from .entries import JournalEntry, had, local, matchers, was
+from .entries import JournalEntry, local_time, matchers, row_before, value_before
 
-#: What is gone for good, and what comes nearest.
-NEAREST = {
+#: Actions that cannot be undone, each with the closest alternative.
+IRREVERSIBLE = {
     "cancel": "cancel cannot be undone: the work is gone; only its owner can submit it again",
     "requeue": "requeue cannot be undone: the work is gone, the job waits again; :hold holds it, :cancel cancels it",
     "requeuehold": "requeue and hold cannot be undone: the work is gone; :release lets the job start, :cancel ends it",
@@ -34,13 +34,13 @@ NEAREST = {
     "signal": "signal cannot be undone: whoever got it has it",
     "notify": "notify cannot be undone: it was read, or will be",
 }
-#: What another state takes back, whatever was before.
-_TURNED = frozenset({"suspend", "unsuspend", "powerdown", "powerup", "partition-down", "partition-up"})
-#: A silence that would end within a minute is not made again, and no reservation gets such an end.
+#: Actions undone by their inverse, whatever the state before.
+_TOGGLED = frozenset({"suspend", "unsuspend", "powerdown", "powerup", "partition-down", "partition-up"})
+#: Shortest remaining time in seconds of a silence or reservation that is created again.
 _LEAST_S = 60
-#: The reason that Slurm gives a job that each of these holds.
+#: The reason that Slurm gives a job held by each action.
 _HOLDS = {"hold": "JobHeldAdmin", "uhold": "JobHeldUser"}
-#: Seconds that a reason may be younger than what the journal says of its drain: the clocks of two hosts differ.
+#: Seconds of clock difference between hosts that are allowed when comparing a drain's reason with its journal entry.
 _SKEW_S = 300
 
 
@@ -51,15 +51,15 @@ class Undo(Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...]
     reason: str | None
     options: Options
-    """Says what it undoes, and what is put back: reasons, priorities, the rest of a silence's time."""
+    """What it undoes and what it restores: reasons, priorities, a silence's remaining time."""
     notes: tuple[str, ...] = ()
-    """What the person must know before confirming."""
+    """Notes to show before the confirmation."""
     rest: tuple[str, ...] = ()
-    """Targets that take another action: a second undo proposes that one."""
+    """Targets that need another action: a second undo proposes it."""
 
 
-class _Found(Struct, kw_only=True):
-    """What is being put together: for each inverse action its targets, and what is left alone and why."""
+class _Draft(Struct, kw_only=True):
+    """An undo under construction: the targets of each inverse action, and those skipped with the reason."""
 
     groups: dict[str, list[str]] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
@@ -81,50 +81,51 @@ def undo_of(
     now: float,
     only: Sequence[str] | None = None,
 ) -> Undo | str:
-    """The action that takes this one back, or why there is none. `only`: of these of its targets, not of all.
+    """The action that undoes this entry, or why there is none. `only` limits it to these targets.
 
-    `entries` are those of the same journal (`console.journal.entries.join`): they tell what was undone already.
+    `entries` are all entries of the same journal (`console.journal.entries.join`); they show what was undone
+    already.
     """
     if entry.gap:
         return "nothing was done here: it tells of lines that were written late"
-    if entry.action in NEAREST or entry.action not in BY_ID:
-        return NEAREST.get(entry.action, f"{entry.action or 'this'} cannot be undone")
+    if entry.action in IRREVERSIBLE or entry.action not in BY_ID:
+        return IRREVERSIBLE.get(entry.action, f"{entry.action or 'this'} cannot be undone")
     if entry.orphan:
         return "nobody wrote down what came of it: read it back first, in :journal"
     strange = [target for target in only or () if target not in entry.targets]
     if strange:
         return f"{target_list(strange, _kind(entry))}: not among its targets"
     wanted = [target for target in entry.targets if only is None or target in only]
-    back = undone(entry, undos(entries))
-    found = _Found()
+    back = undone_by(entry, undos_by_plan(entries))
+    found = _Draft()
     for target in wanted:
-        told = entry.outcome.get(target)
-        if told is None or told.state not in {"done", "pending"}:
-            found.left[target] = f"it was not done: {told.state}" if told is not None else "no result"
+        outcome = entry.outcome.get(target)
+        if outcome is None or outcome.state not in {"done", "pending"}:
+            found.left[target] = f"it was not done: {outcome.state}" if outcome is not None else "no result"
         elif target in back:
             one = back[target]
             found.left[target] = f"undone already by {one.person}{_at(one)}"
-        elif entry.action in undo_reservations.BACK:
+        elif entry.action in undo_reservations.HANDLED:
             continue
         elif BY_ID[entry.action].value is not None:
             _value(entry, target, cluster, found, now)
-        elif entry.action in _TURNED:
-            _turn(entry, target, cluster, found)
+        elif entry.action in _TOGGLED:
+            _toggle(entry, target, cluster, found)
         elif entry.kind == "node":
             _node(entry, target, cluster, found)
         elif entry.kind == "job":
             _job(entry, target, cluster, found)
-    if entry.action in undo_reservations.BACK:
-        return _booked(entry, [target for target in wanted if target not in found.left], found, cluster, now)
+    if entry.action in undo_reservations.HANDLED:
+        return _reservation_undo(entry, [target for target in wanted if target not in found.left], found, cluster, now)
     if entry.kind == "alert":
-        return _lift(entry, [target for target in wanted if target not in found.left], found, cluster)
+        return _expire(entry, [target for target in wanted if target not in found.left], found, cluster)
     if entry.kind == "silence":
-        return _again(entry, [target for target in wanted if target not in found.left], found, cluster, now)
-    return _proposed(entry, found, cluster)
+        return _silence_again(entry, [target for target in wanted if target not in found.left], found, cluster, now)
+    return _proposal(entry, found, cluster)
 
 
-def undos(entries: Mapping[str, JournalEntry]) -> dict[str, list[JournalEntry]]:
-    """Id of a plan to the actions that took it back."""
+def undos_by_plan(entries: Mapping[str, JournalEntry]) -> dict[str, list[JournalEntry]]:
+    """Id of a plan to the actions that undid it."""
     found: dict[str, list[JournalEntry]] = {}
     for one in entries.values():
         if one.undoes:
@@ -132,18 +133,18 @@ def undos(entries: Mapping[str, JournalEntry]) -> dict[str, list[JournalEntry]]:
     return found
 
 
-def undone(entry: JournalEntry, by: Mapping[str, Sequence[JournalEntry]]) -> dict[str, JournalEntry]:
-    """Target to the action that took it back, where that was not taken back itself. `by` is what `undos` gives."""
+def undone_by(entry: JournalEntry, by: Mapping[str, Sequence[JournalEntry]]) -> dict[str, JournalEntry]:
+    """Target to the action that undid it, unless that was undone itself. `by` is the result of `undos_by_plan`."""
     return _undone(entry, by, frozenset())
 
 
-def last_of(entries: Mapping[str, JournalEntry], who: str) -> JournalEntry | None:
-    """The last action of somebody that took place and stands."""
-    by = undos(entries)
+def last_undoable(entries: Mapping[str, JournalEntry], who: str) -> JournalEntry | None:
+    """The last action of this person that took place and was not undone."""
+    by = undos_by_plan(entries)
     for entry in reversed(list(entries.values())):
         mine = entry.who == who and not entry.gap and not entry.undoes
         if mine and any(entry.took_place(target) for target in entry.targets):
-            back = undone(entry, by)
+            back = undone_by(entry, by)
             if not back or any(target not in back for target in entry.targets):
                 return entry
     return None
@@ -158,14 +159,14 @@ def _undone(
     for one in by.get(entry.plan, ()):
         again = _undone(one, by, above | {entry.plan})
         stands = [target for target in one.targets if one.took_place(target) and target not in again]
-        # A lift names silences, a silence alerts: what stands of the one stands for all of the other.
+        # An undo may target silences where the action targeted alerts: any of its targets then stands for all of these.
         met = entry.targets if one.kind != entry.kind and stands else stands
         found |= dict.fromkeys((target for target in met if target in entry.targets), one)
     return found
 
 
-def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
-    before, row = was(entry, target), cluster.nodes.get(target)
+def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> None:
+    before, row = row_before(entry, target), cluster.nodes.get(target)
     if not isinstance(before, Node):
         found.left[target] = "the journal does not say how it was"
         return
@@ -174,9 +175,9 @@ def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> 
         if "DRAIN" in before.flags:
             found.left[target] = f"it was {before.display} before{signed_reason(before)}, and stays so"
         elif row is not None and row.reason and own and own.strip('" ') != row.reason.strip('" '):
-            # Not even one that ours is part of: whoever wrote more into it drained it for more than that.
+            # An extended reason counts as changed: the editor has a further reason for the drain.
             found.left[target] = f"it has another reason now{signed_reason(row)}"
-        elif _acts("undrain", row, cluster, target, found):
+        elif _applies("undrain", row, cluster, target, found):
             found.take("undrain", target)
             if row is not None and _drained_again(entry, row):
                 found.note(f"it was drained again since with the same reason, by {row.reason_by}", target)
@@ -185,7 +186,7 @@ def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> 
                     f"it was {before.display} before{signed_reason(before)}; that reason does not come back", target
                 )
         return
-    if _acts("drain", row, cluster, target, found):
+    if _applies("drain", row, cluster, target, found):
         found.take("drain", target)
         if before.reason:
             found.reasons[target] = before.reason
@@ -194,20 +195,20 @@ def _node(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> 
 
 
 def _drained_again(entry: JournalEntry, row: Node) -> bool:
-    """Whether somebody else set the same reason later."""
+    """Whether another person set the same reason later."""
     at = entry.proven_at or entry.at
     later = at is not None and row.reason_at is not None and row.reason_at > at + _SKEW_S
     return later and row.reason_by is not None and row.reason_by != entry.who
 
 
-def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
-    before, row = was(entry, target), cluster.jobs.get(target)
+def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> None:
+    before, row = row_before(entry, target), cluster.jobs.get(target)
     if not isinstance(before, Job):
         found.left[target] = "the journal does not say how it was"
         return
     # What it was held as before is what it is held as again: an owner's hold and an administrator's are two actions.
     action = "release" if not held(before) else "uhold" if before.reason == "JobHeldUser" else "hold"
-    if _acts(action, row, cluster, target, found):
+    if _applies(action, row, cluster, target, found):
         if row is not None and (why := _not_as_left(entry, row)):
             found.left[target] = why
         else:
@@ -215,22 +216,22 @@ def _job(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> N
 
 
 def _not_as_left(entry: JournalEntry, job: Job) -> str | None:
-    """Whose hand a hold or its release shows that was laid on it since, None where it is as this left it."""
+    """How a job's hold was changed since by others; None when it is as this action left it."""
     if entry.action not in _HOLDS:
         return f"it is held again: {job.reason}" if held(job) else None
     if not held(job):
         return f"it is not held any more: {job.state}"
-    # Of who is no Operator, a hold is the owner's own.
+    # A hold by a user who is no Operator is the owner's own hold.
     own = job.reason == "JobHeldUser" and job.user == entry.who
     return None if own or job.reason == _HOLDS[entry.action] else f"it is held otherwise now: {job.reason}"
 
 
-def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at: float) -> None:
-    """Give a target what it had before, where nobody gave it something else since."""
+def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft, at: float) -> None:
+    """Restore a target's previous value, unless it was changed since."""
     action = BY_ID[entry.action]
     back = BY_ID.get(action.inverse or "")
     row = rows_of(action, cluster).get(target)
-    before = had(entry, target)
+    before = value_before(entry, target)
     assert action.value is not None
     now = None if row is None else action.value.current(row)
     if back is None:
@@ -242,24 +243,24 @@ def _value(entry: JournalEntry, target: str, cluster: Cluster, found: _Found, at
     elif now is not None and now != entry.values.get(target):
         found.left[target] = f"it has another {action.value.noun} now: {now}"
     elif back.id == "extend" and (not MOMENT.fullmatch(before) or epoch_of(before) - at < _LEAST_S):
-        # Slurm would end it at once, and the jobs in it.
+        # Slurm would end it at once, with the jobs in it.
         found.left[target] = f"the end that it had is over: {before}"
-    elif _acts(back.id, row, cluster, target, found):
+    elif _applies(back.id, row, cluster, target, found):
         found.take(back.id, target)
         found.values[target] = before
         if action.value.undo_note:
             found.note(action.value.undo_note, target)
 
 
-def _turn(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> None:
-    """Two states that are each other's way back: nothing else has to be known of before."""
+def _toggle(entry: JournalEntry, target: str, cluster: Cluster, found: _Draft) -> None:
+    """Actions that are each other's inverse need no state from before."""
     inverse = BY_ID[entry.action].inverse or ""
-    before = was(entry, target)
+    before = row_before(entry, target)
     if inverse == "partition-up" and isinstance(before, Partition) and before.state != "UP":
         found.left[target] = f"it was {before.state} before, and partition-up would open it"
         return
     row = rows_of(BY_ID[entry.action], cluster).get(target)
-    if not _acts(inverse, row, cluster, target, found):
+    if not _applies(inverse, row, cluster, target, found):
         return
     if isinstance(row, Partition) and row.state != (given := "DOWN" if inverse == "partition-up" else "UP"):
         found.left[target] = f"it is {row.state} now, and this made it {given}"
@@ -267,15 +268,15 @@ def _turn(entry: JournalEntry, target: str, cluster: Cluster, found: _Found) -> 
         found.take(inverse, target)
 
 
-def _acts(action: str, row: Row | None, cluster: Cluster, target: str, found: _Found) -> bool:
-    """True where the inverse would do something on the target as it is now."""
+def _applies(action: str, row: Row | None, cluster: Cluster, target: str, found: _Draft) -> bool:
+    """Whether the inverse action applies to the target as it is now."""
     why = "it is not known any more" if row is None else BY_ID[action].refuse(cluster, row)
     if why:
         found.left[target] = why
     return not why
 
 
-def _proposed(entry: JournalEntry, found: _Found, cluster: Cluster) -> Undo | str:
+def _proposal(entry: JournalEntry, found: _Draft, cluster: Cluster) -> Undo | str:
     if not found.groups:
         return _nothing(found, entry)
     first = next((one for one in (BY_ID[entry.action].inverse, *found.groups) if one in found.groups), "")
@@ -298,11 +299,13 @@ def _proposed(entry: JournalEntry, found: _Found, cluster: Cluster) -> Undo | st
     )
 
 
-def _booked(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
-    """Reservations and blocked users: what takes them back may have other targets."""
+def _reservation_undo(
+    entry: JournalEntry, wanted: Sequence[str], found: _Draft, cluster: Cluster, now: float
+) -> Undo | str:
+    """Undo of reservations and blocked users, which may have other targets."""
     if not wanted:
         return _nothing(found, entry)
-    back = undo_reservations.of(entry, wanted, cluster, now)
+    back = undo_reservations.proposal(entry, wanted, cluster, now)
     if isinstance(back, str):
         return back
     reason = back.reason or (_reason(entry) if BY_ID[back.action].needs_reason else None)
@@ -311,8 +314,8 @@ def _booked(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: 
     return Undo(action=back.action, targets=back.targets, reason=reason, options=options, notes=notes, rest=back.rest)
 
 
-def _lift(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster) -> Undo | str:
-    """Lift what a take or a silence made: found again by its author, comment and matchers."""
+def _expire(entry: JournalEntry, wanted: Sequence[str], found: _Draft, cluster: Cluster) -> Undo | str:
+    """Expire the silences that an ack or a silence made, found by author, comment and matchers."""
     if not wanted:
         return _nothing(found, entry)
     if not entry.silences:
@@ -340,11 +343,13 @@ def _lift(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cl
                 notes=tuple(notes))  # fmt: skip
 
 
-def _again(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: Cluster, now: float) -> Undo | str:
-    """Silence again, for the rest of the time, what a lift let ring."""
+def _silence_again(
+    entry: JournalEntry, wanted: Sequence[str], found: _Draft, cluster: Cluster, now: float
+) -> Undo | str:
+    """Silence again, for the remaining time, the alerts of an expired silence."""
     before: list[Silence] = []
     for target in wanted:
-        one = was(entry, target)
+        one = row_before(entry, target)
         if isinstance(one, Silence) and one.ends is not None and one.ends - now >= _LEAST_S:
             before.append(one)
         else:
@@ -364,7 +369,7 @@ def _again(entry: JournalEntry, wanted: Sequence[str], found: _Found, cluster: C
                 options=Options(undoes=entry.plan, seconds=seconds), notes=tuple(notes))  # fmt: skip
 
 
-def _notes(found: _Found, entry: JournalEntry, targets: Sequence[str]) -> list[str]:
+def _notes(found: _Draft, entry: JournalEntry, targets: Sequence[str]) -> list[str]:
     kind = _kind(entry)
     notes = [
         f"{target_list(names, kind)}: {text}"
@@ -376,7 +381,7 @@ def _notes(found: _Found, entry: JournalEntry, targets: Sequence[str]) -> list[s
     return notes
 
 
-def _nothing(found: _Found, entry: JournalEntry) -> str:
+def _nothing(found: _Draft, entry: JournalEntry) -> str:
     whys = dict.fromkeys(found.left.values())
     if len(whys) == 1:
         return next(iter(whys))
@@ -392,4 +397,4 @@ def _reason(entry: JournalEntry) -> str:
 
 
 def _at(entry: JournalEntry) -> str:
-    return "" if entry.at is None else f" at {local(entry.at)}"
+    return "" if entry.at is None else f" at {local_time(entry.at)}"

@@ -1,6 +1,6 @@
-"""What takes back the making and deleting of reservations, the blocking of users and a declared incident: another
-action on other targets, or one that gives back what the journal kept. Pure; `console.journal.undo` makes the proposal
-of it."""
+"""Undo of reservations made or deleted, users blocked, and incidents declared: another action on other targets, or one
+that restores what the journal kept. Pure; `console.journal.undo` turns it into a proposal.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from collectors.slurm.operations import EPOCH
 from console.actions import reservations, user_actions
 from console.actions.incident import active_incidents
 
-from .entries import JournalEntry, was
+from .entries import JournalEntry, row_before
 
-#: Seconds between the word in the journal and what Slurm says began "now".
+#: Seconds allowed between the journal's time and the start that Slurm shows for "now".
 _SENDING_S = 300
-#: The actions that are taken back here.
-BACK = frozenset({"reserve", "unreserve", "block", "unblock", "incident"})
+#: The actions handled here.
+HANDLED = frozenset({"reserve", "unreserve", "block", "unblock", "incident"})
 
 
-class Back(Struct, frozen=True, kw_only=True):
-    """What to ask the gate for."""
+class ReservationUndo(Struct, frozen=True, kw_only=True):
+    """The action to ask the gate for."""
 
     action: str
     targets: tuple[str, ...]
@@ -32,52 +32,53 @@ class Back(Struct, frozen=True, kw_only=True):
     seconds: int | None = None
     notes: tuple[str, ...] = ()
     rest: tuple[str, ...] = ()
-    """Targets that take a second undo."""
+    """Targets that need a second undo."""
 
 
-def of(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> Back | str:
-    """What takes these targets of an entry back, or why nothing does."""
+def proposal(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> ReservationUndo | str:
+    """The action that undoes these targets of an entry, or why there is none."""
     if entry.action == "reserve":
-        return _unmade(entry, cluster)
+        return _delete_made(entry, cluster)
     if entry.action == "incident":
         return _ended(entry, cluster, now)
     if entry.action == "unreserve":
-        return _made_again(entry, wanted, cluster, now)
+        return _create_again(entry, wanted, cluster, now)
     if entry.action == "unblock":
-        return Back(action="block", targets=tuple(wanted))
-    users = {name: row for name in wanted if isinstance(row := was(entry, name), User)}
+        return ReservationUndo(action="block", targets=tuple(wanted))
+    users = {name: row for name in wanted if isinstance(row := row_before(entry, name), User)}
     if not users:
         return "the journal does not say which limits they had"
-    return Back(
+    return ReservationUndo(
         action="unblock", targets=tuple(users),
         settings={name: user_actions.limits_text(row) for name, row in users.items()},
     )  # fmt: skip
 
 
-def _ended(entry: JournalEntry, cluster: Cluster, now: float) -> Back | str:
+def _ended(entry: JournalEntry, cluster: Cluster, now: float) -> ReservationUndo | str:
     name = entry.settings.get("name", "")
     made = {(one.get("by"), one.get("comment")) for one in entry.silences}
     stands = [key for one in active_incidents(cluster, now) if one.name == name for key in one.silences]
-    # Others may have declared it too, or again: theirs stands.
+    # Other people may have declared the same incident: keep their silences.
     own = tuple(key for key in stands if (cluster.silences[key].by, cluster.silences[key].comment) in made)
-    return Back(action="lift", targets=own) if own else "the incident is over"
+    return ReservationUndo(action="lift", targets=own) if own else "the incident is over"
 
 
-def _unmade(entry: JournalEntry, cluster: Cluster) -> Back | str:
+def _delete_made(entry: JournalEntry, cluster: Cluster) -> ReservationUndo | str:
     name = entry.settings.get("name", "")
     row = cluster.reservations.get(name)
     if row is None:
         return f"reservation {name} does not stand any more" if name else "the journal does not say what it was called"
     if set(names_in(row.nodes)) != set(entry.targets):
         return f"{name} has other nodes now, or another is called so: look at it before you delete it (unreserve)"
-    if not _same(entry, row):
+    if not _matches(entry, row):
         return f"{name} is for others now, or another is called so: look at it before you delete it (unreserve)"
-    return Back(action="unreserve", targets=(name,))
+    return ReservationUndo(action="unreserve", targets=(name,))
 
 
-def _same(entry: JournalEntry, row: Reservation) -> bool:
-    """Whether it is for whom the journal says, and begins in its time (an undo may have made it again), as far as it
-    says so; it may have got another end."""
+def _matches(entry: JournalEntry, row: Reservation) -> bool:
+    """Whether the reservation has the users and the start that the journal recorded, as far as it did. Its end may
+    differ, and an undo may have created it again.
+    """
     said = entry.settings
     for key, text in (("users", row.users), ("accounts", row.accounts)):
         if key in said and set(said[key].split(",")) != set((text or "").split(",")):
@@ -89,10 +90,10 @@ def _same(entry: JournalEntry, row: Reservation) -> bool:
     return begins - _SENDING_S <= row.starts <= begins + int(said["for"])
 
 
-def _made_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> Back | str:
+def _create_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, now: float) -> ReservationUndo | str:
     whys = []
     for at, name in enumerate(wanted):
-        row = was(entry, name)
+        row = row_before(entry, name)
         if name in cluster.reservations:
             whys.append(f"{name} stands again")
         elif not isinstance(row, Reservation):
@@ -102,6 +103,6 @@ def _made_again(entry: JournalEntry, wanted: Sequence[str], cluster: Cluster, no
         else:
             nodes, said, seconds, notes = found
             rest = tuple(wanted[at + 1 :])
-            return Back(action="reserve", targets=nodes, reason=row.comment, settings=said, seconds=seconds,
+            return ReservationUndo(action="reserve", targets=nodes, reason=row.comment, settings=said, seconds=seconds,
                         notes=tuple(notes), rest=rest)  # fmt: skip
     return "; ".join(whys) or "there is nothing to make again"

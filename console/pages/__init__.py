@@ -1,1 +1,4 @@
-"""The documents of `docs/` that are made from code, so that they stay true: `python -m console.pages docs`."""
+"""The generated documents of `docs/`, so that they agree with the code: `python -m console.pages docs`.
+
+Not here: the manual page and shell completions (`console.cli.shell_files`).
+"""

@@ -1,4 +1,4 @@
-"""`make docs`: write every page, and the part of a page, that is made from code."""
+"""`make docs`: write every generated page and every generated part of a page."""
 
 from __future__ import annotations
 

@@ -16,16 +16,16 @@ from console.actions.drift_rules import Drift, DriftRule
 from console.actions.incident import DURATION_S
 from console.actions.registry import ACTIONS
 from console.config.privileges import NEEDS
-from console.journal.undo import NEAREST
+from console.journal.undo import IRREVERSIBLE
 
-#: What the pages of examples act on.
+#: Targets of the examples.
 REASON = "bad DIMM"
 _TARGETS: Mapping[str, tuple[str, ...]] = {
     "node": ("gpu0001", "gpu0002"), "job": ("4711", "4712"), "alert": ("6e2d4a5b8c1f0937",),
     "silence": ("3f1c09aa-7c31-4a52-9d7e-5b8e0c4f6a21",), "partition": ("gpu",), "reservation": ("maint",),
     "user": ("alice",),
 }  # fmt: skip
-#: What is given where an action sets something.
+#: Example values of actions that set something.
 _VALUES: Mapping[str, str] = {
     "priority": "50000",
     "timelimit": "4:00:00", "jobpartition": "long", "qos": "high", "nice": "100", "exclude": "gpu[0001-0004]",
@@ -33,12 +33,12 @@ _VALUES: Mapping[str, str] = {
     "comment": "spare PSU", "ticket": "ticket=KubeGPU-1182 since=2026-11-25", "features": "h100,ib",
     "reserve": "maint", "extend": "2026-11-18T16:00:00Z", "unblock": "ml=20",
 }  # fmt: skip
-#: What is said once for all of it.
+#: Example settings of actions that have some.
 _SETTINGS: Mapping[str, Mapping[str, str]] = {
     "reserve": {"name": "maint", "start": "now", "for": "14400", "users": "root", "flags": "MAINT,IGNORE_JOBS"},
     "block": {"cluster": "groningen"}, "unblock": {"cluster": "groningen"},
 }  # fmt: skip
-#: What may change about a target between the preview and the answer: on which kinds of targets, and in words.
+#: Changes of a target between preview and send: the kinds of targets, and the text.
 _DRIFTS: Mapping[Drift, tuple[str, str]] = {
     "gone": ("", "Slurm no longer lists it; the alert or the silence is over"),
     "vain": ("", "the action would do nothing there now, or Slurm would refuse"),
@@ -81,7 +81,7 @@ the count of targets is typed. Where too much of a partition would go out, its n
 
 
 def page() -> str:
-    """All of it."""
+    """The whole page."""
     lines = [
         _HEAD.rstrip() + "\n",
         "| key | action | targets | asks for | taken back by | needs |",
@@ -98,14 +98,14 @@ def page() -> str:
         lines += [*_sent(action)]
         if refused := _REFUSED.get(action.id):
             lines.append(f"Left alone: {refused}.\n")
-        if action.id in NEAREST:
-            lines.append(NEAREST[action.id][0].upper() + NEAREST[action.id][1:] + ".\n")
+        if action.id in IRREVERSIBLE:
+            lines.append(IRREVERSIBLE[action.id][0].upper() + IRREVERSIBLE[action.id][1:] + ".\n")
     lines += ["## Rights\n", "| way | to | least |", "|---|---|---|"]
     lines += [f"| {one.way} | {one.to} | {one.least} |" for one in NEEDS if "read" not in one.to.split()[0]]
     return "\n".join(lines).rstrip() + "\n"
 
 
-#: In words what `Action.refuse` says of a target, and `tests/test_pages.py` holds to it.
+#: The refusals of `Action.refuse` as text; `tests/test_pages.py` checks them.
 _REFUSED: Mapping[str, str] = {
     "drain": "a node that has a drain already, since a second one would overwrite the first one's reason",
     "undrain": "a node without a drain; one that registered wrongly (INVALID_REG), which only its slurmd can mend",
@@ -151,7 +151,7 @@ _REFUSED: Mapping[str, str] = {
 
 
 def _changed() -> Iterator[str]:
-    """What becomes of a target that changed between the preview and the answer."""
+    """What happens to a target that changed between preview and send."""
     yield "## Changed since the preview\n"
     yield (
         "Just before sending the targets are read again. More harm than was shown, and another person's change, drop a"
@@ -170,7 +170,7 @@ def _changed() -> Iterator[str]:
 
 
 def _can(action: Action, drift: Drift) -> bool:
-    """Whether the change is one that this action could meet."""
+    """Whether this change can happen to this action's targets."""
     match drift:
         case "next_down" | "next_resume":
             return "next_state" in action.option_fields
@@ -198,7 +198,7 @@ def _typed(action: Action) -> str:
 
 
 def change(action: Action, **more: object) -> Change:
-    """An example of it."""
+    """An example change of the action."""
     targets = _TARGETS[action.kind]
     given: dict[str, object] = {
         "action": action.id,
@@ -216,13 +216,15 @@ def change(action: Action, **more: object) -> Change:
     if action.kind == "alert":
         matchers = tuple(Matcher(name=name, value=value, regex=False, equal=True)
                          for name, value in (("alertname", "NodeDown"), ("node", "gpu0001")))  # fmt: skip
-        told = TAKEN.strip(": ") if action.id == "take" else REASON
+        settings = TAKEN.strip(": ") if action.id == "take" else REASON
         seconds = 3600 if action.id == "take" else 14_400
-        given["silences"] = (NewSilence(alerts=targets, matchers=matchers, seconds=seconds, by="alice", comment=told),)
+        given["silences"] = (
+            NewSilence(alerts=targets, matchers=matchers, seconds=seconds, by="alice", comment=settings),
+        )
     if action.id == "incident":
         mark = (Matcher(name=INCIDENT, value="R07-R10"),)
-        told = f"incident R07-R10: {REASON} nodes gpu[0001-0002]"
-        given["silences"] = (NewSilence(alerts=(), matchers=mark, seconds=DURATION_S, by="alice", comment=told),)
+        settings = f"incident R07-R10: {REASON} nodes gpu[0001-0002]"
+        given["silences"] = (NewSilence(alerts=(), matchers=mark, seconds=DURATION_S, by="alice", comment=settings),)
     return Change(**{**given, **more})  # type: ignore[arg-type]
 
 

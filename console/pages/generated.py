@@ -1,4 +1,4 @@
-"""Everything under docs/ that is made from code, as it should be now."""
+"""All generated content under docs/, as it should be now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from console.config import privileges
 
 from . import action_pages, oncall, settings_page, states_page, xid_pages
 
-#: Pages that are made whole.
+#: Pages that are generated as a whole.
 WHOLE: Mapping[str, Callable[[], str]] = {
     "actions.md": action_pages.page,
     "configuration.md": settings_page.page,
@@ -21,7 +21,7 @@ WHOLE: Mapping[str, Callable[[], str]] = {
     "states.md": states_page.page,
     "xids.md": xid_pages.page,
 }
-#: Parts of pages that people write, by name: `<!-- made: NAME -->` to `<!-- end -->`.
+#: Generated parts of handwritten pages, by name: `<!-- made: NAME -->` to `<!-- end -->`.
 PARTS: Mapping[str, Callable[[], str]] = {
     "guard": oncall.guard,
     "keys": oncall.key_sets,
@@ -33,7 +33,7 @@ _PART = re.compile(r"(<!-- made: (\w+) -->\n)(.*?)(<!-- end -->\n)", re.S)
 
 
 def pages(root: Path) -> dict[str, str]:
-    """Each file below docs/, by its name, as it should stand; `root` is docs/."""
+    """Every file below docs/ by name with its intended content; `root` is docs/."""
     found = {name: page() for name, page in WHOLE.items()}
     found |= {f"shell/{name}": text for name, text in shell_files.files().items()}
     for path in sorted(root.glob("*.md")):
@@ -44,5 +44,5 @@ def pages(root: Path) -> dict[str, str]:
 
 
 def _part(found: re.Match[str]) -> str:
-    """A part of a page, made anew."""
+    """The new content of a generated part."""
     return f"{found[1]}{PARTS[found[2]]()}{found[4]}"

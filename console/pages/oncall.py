@@ -1,7 +1,8 @@
-"""What docs/on-call.md takes from the code: the keys of the actions, what takes each back, the guard's figures; and
-docs/themes.md: the themes, with what is measured of each, and the roles; docs/keys.md: the sets of keys.
+"""Generated parts of docs/on-call.md (action keys, their inverses, the guard's figures), docs/themes.md (themes with
+measured contrasts, roles) and docs/keys.md (key sets).
 
-A test holds the pages to it. Nothing else imports this: it reads the source for what stands under the guard's fields.
+A test compares the pages with it. Nothing else imports this module: it parses source files for the docstrings of the
+guard's fields.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from themes.look import ThemeSpec
 from themes.roles import HEAT, QUIET_ROLES, STATE_ROLES, TEXT_ROLES
 from widgets.ink import Ink
 
-#: docs/on-call.md is for the night: what has no key stands in docs/week.md and docs/actions.md.
+#: docs/on-call.md lists actions with a key; the others are in docs/week.md and docs/actions.md.
 _KEYED = tuple(one for one in ACTIONS if one.key)
 
 
@@ -39,7 +40,7 @@ def actions() -> str:
 
 
 def key_sets() -> str:
-    """Every action and way with its name in `[keys]` and its keys in each set that ships; – is as by default."""
+    """Every action and navigation key with its id in `[keys]` and its keys in each set; – means the default."""
     maps = [read_keys([KeyLine("", "base", base)]) for base in SETS]
     lines = [f"| name | {' | '.join(SETS)} | what it does |", "|---|" + "---|" * (len(SETS) + 1)]
     helps = {one.id: f"{one.kind}: {one.help}" for one in ACTIONS} | {one.id: one.help for one in NAVIGATION}
@@ -55,7 +56,7 @@ def _ticked(keys: str) -> str:
 
 
 def undo() -> str:
-    """What takes each action with a key back: `drain by undrain; undrain and resume by drain`."""
+    """How to undo each action with a key: `drain by undrain; undrain and resume by drain`."""
     by: dict[str, list[str]] = {}
     for action in _KEYED:
         if action.inverse is not None:
@@ -64,16 +65,17 @@ def undo() -> str:
 
 
 def guard() -> str:
-    """Every figure of the guard: its key, its default, and what its docstring says."""
-    told = said(inspect.getsource(Guard))
+    """Every figure of the guard: key, default and docstring."""
+    docs = field_docs(inspect.getsource(Guard))
     lines = ["| `[guard]` | default | what it is |", "|---|---|---|"]
-    lines += [f"| `{one.name}` | {one.default:g} | {told[one.name]} |" for one in msgspec.structs.fields(Guard)]
+    lines += [f"| `{one.name}` | {one.default:g} | {docs[one.name]} |" for one in msgspec.structs.fields(Guard)]
     return "\n".join(lines) + "\n"
 
 
 class Measured(Struct, frozen=True):
-    """What is measured of a theme that has colours of its own: the least contrast of its words, of its states and
-    figures and of both under the cursor, and the least difference of two states (CIEDE2000) for each vision."""
+    """Measured values of a theme with its own colours: the least contrast of texts, of states and figures, and of both
+    under the cursor, and the least difference of two states (CIEDE2000) for each kind of vision.
+    """
 
     words: float
     states: float
@@ -81,9 +83,9 @@ class Measured(Struct, frozen=True):
     apart: Mapping[str, float]
 
 
-#: What may stand in the line of the cursor.
+#: Roles that can be in the cursor's line.
 _UNDER = ("text", "text-dim", "text-strong", "accent", "mark", "pending", "good", "warn", "bad", *STATE_ROLES, *HEAT)
-#: What stands side by side on the map; an allocated node has a colour of its own there.
+#: Roles next to each other on the map; an allocated node has a colour of its own there.
 _SIDE_BY_SIDE = [
     pair
     for pair in combinations([*(role for role in STATE_ROLES if role.startswith("state-")), "map-allocated"], 2)
@@ -92,7 +94,7 @@ _SIDE_BY_SIDE = [
 
 
 def measured(look: ThemeSpec) -> Measured:
-    """The figures of a theme, of its colours as they are painted."""
+    """The figures of a theme, from its colours as painted."""
     ink = Ink(dict(look.roles), look.ink("text"), look.ground("text"))
 
     def least(roles: Iterable[str], on: str = "") -> float:
@@ -115,7 +117,7 @@ def measured(look: ThemeSpec) -> Measured:
 
 
 def themes(looks: Iterable[ThemeSpec]) -> str:
-    """A line a theme: whom it is for, and its figures."""
+    """A line for each theme: its purpose and its figures."""
     lines = [
         "| theme | for whom | words | states, heat | at the cursor | " + " | ".join(VISIONS) + " |",
         "|---|---|" + "---:|" * (3 + len(VISIONS)),
@@ -131,13 +133,13 @@ def themes(looks: Iterable[ThemeSpec]) -> str:
 
 
 def roles() -> str:
-    """Every role, by what it is for."""
+    """Every role with its purpose."""
     groups = {"words": TEXT_ROLES, "states": STATE_ROLES, "lines and grounds": QUIET_ROLES, "heat": HEAT}
     return "\n".join(f"- {what}: {', '.join(f'`{one}`' for one in those)}" for what, those in groups.items()) + "\n"
 
 
-def said(source: str) -> dict[str, str]:
-    """Field to the docstring under it, of the source of a class."""
+def field_docs(source: str) -> dict[str, str]:
+    """Field name to the docstring below it, from a class's source."""
     (made,) = ast.parse(source).body
     assert isinstance(made, ast.ClassDef)
     found: dict[str, str] = {}

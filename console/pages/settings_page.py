@@ -1,4 +1,4 @@
-"""docs/configuration.md: every key, from the Structs that check it; what it is for stands under the field there."""
+"""docs/configuration.md: every key, from the Structs that check it; the docstring of each field is its description."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from console.config import settings
 from console.config.settings import Config, RecordingSettings
 from console.health.automation import Automation, shipped
 
-from .oncall import guard, said
+from .oncall import field_docs, guard
 
 EXAMPLE = """\
 theme = "daylight"
@@ -64,7 +64,7 @@ is unknown or wrong ends the start with its file, line and what is allowed. `wac
 
 
 def page() -> str:
-    """All of it."""
+    """The whole page."""
     lock = " and ".join(f"`{key}`" for key in settings._LOCKABLE)
     lines = [_HEAD.replace("{lock}", lock).rstrip() + "\n", "## For everything\n", *_table(Config, general()), ""]
     lines += ["`keys` and `filters` are tables of their own: [keys.md](keys.md).\n"]
@@ -102,7 +102,7 @@ def _known() -> Iterator[str]:
 
 
 def general() -> list[str]:
-    """The keys that stand outside any table."""
+    """The keys outside any table."""
     return [name for name in fields(Config) if name in settings._GENERAL]
 
 
@@ -116,19 +116,19 @@ def _about(kind: type[Struct]) -> str:
 
 
 def _table(kind: type[Struct], names: list[str] | None = None) -> Iterator[str]:
-    told: dict[str, str] = {}
+    docs: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if issubclass(base, Struct) and base.__module__.partition(".")[0] != "msgspec":
-            told |= said(inspect.getsource(base))
+            docs |= field_docs(inspect.getsource(base))
     hints = typing.get_type_hints(kind, include_extras=True)
     yield from ("| key | value | default | what it is |", "|---|---|---|---|")
     for one in msgspec.structs.fields(kind):
         if names is None or one.name in names:
-            yield f"| `{one.name}` | {_type(hints[one.name])} | {_default(one)} | {_linked(told[one.name])} |"
+            yield f"| `{one.name}` | {_type(hints[one.name])} | {_default(one)} | {_linked(docs[one.name])} |"
 
 
 def _linked(text: str) -> str:
-    """As a page says it: pages are linked, and a file of settings knows no None."""
+    """The text for a page: page names as links, and no Python None."""
     return re.sub(r"\bNone\b", "unset", re.sub(r"docs/([a-z-]+\.md)", r"[\1](\1)", text)).replace("|", "\\|")
 
 
@@ -148,7 +148,7 @@ def _default(one: msgspec.structs.FieldInfo) -> str:
 
 
 def _type(hint: Any, meta: Meta | None = None) -> str:
-    """What may stand there, in words."""
+    """The allowed values as text."""
     if typing.get_origin(hint) is Annotated:
         inner, *more = typing.get_args(hint)
         return _type(inner, next((one for one in more if isinstance(one, Meta)), None))

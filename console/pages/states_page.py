@@ -1,4 +1,4 @@
-"""docs/states.md: what each word, sign and colour of a node and of a job stands for, and what can be done there."""
+"""docs/states.md: the meaning of each state word, sign and colour of nodes and jobs, and the possible actions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collectors.nodestate import DISPLAYS, UNAVAILABLE, display_word, parse_stat
 from console.actions.registry import keys_for
 from themes.roles import JOB_LOOK, JOB_STRANGE, STATE_LOOK, STATE_STRANGE
 
-#: Display word to states as Slurm writes them that are shown so, and what that means.
+#: Display word to the Slurm states shown so, and the meaning.
 NODES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "down": (("DOWN", "DOWN*", "DOWN+DRAIN"), "Slurm has given it up, or somebody set it down"),
     "failed": (("IDLE+FAIL",), "marked as failed, no job is left"),
@@ -35,7 +35,7 @@ NODES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "idle": (("IDLE",), "free"),
     "future": (("FUTURE",), "in slurm.conf for later; it is not there"),
 }
-#: Job state to what it means.
+#: Job state to its meaning.
 JOBS: Mapping[str, str] = {
     "RUNNING": "it runs",
     "PENDING": "it waits; the last column says why",
@@ -91,7 +91,7 @@ that is shown dim is one that was, and nothing is acted on before it was read ag
 
 
 def page() -> str:
-    """All of it."""
+    """The whole page."""
     lines = [_HEAD.rstrip()]
     for word in DISPLAYS:
         said, means = NODES[word]

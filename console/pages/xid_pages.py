@@ -1,4 +1,4 @@
-"""docs/xids.md: the XID policy that ships, code by code, with whose advice each is."""
+"""docs/xids.md: the shipped XID policy, code by code, with the source of each advice."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ source = "our contract, 2026"
 
 
 def page() -> str:
-    """All of it."""
+    """The whole page."""
     lines = [_HEAD.rstrip() + "\n", "| action | what it means |", "|---|---|"]
     lines += [f"| `{word}` | {means} |" for word, means in ACTIONS.items()]
     lines += [
@@ -54,7 +54,7 @@ def page() -> str:
 
 
 def _alike() -> list[tuple[list[int], Advice]]:
-    """Codes that are told the same, by the first of them."""
+    """Codes with the same advice, by the first of them."""
     found: dict[object, tuple[list[int], Advice]] = {}
     for code, one in sorted(default_policy().advice.items()):
         found.setdefault((one.meaning, one.followed, one.others, str(one.by_severity)), ([], one))[0].append(code)
@@ -66,7 +66,7 @@ def _spans(codes: Sequence[int]) -> str:
 
 
 def _sources() -> list[str]:
-    """What the file says of them itself, in its head."""
+    """The sources named in the head of the policy file."""
     head = SHIPPED.read_text(encoding="utf-8").partition("# Sources, as read in ")[2].partition("\n#\n")[0]
     first, *rest = head.splitlines()
     lines: list[str] = []

@@ -1,7 +1,8 @@
-"""The flight recorder: what a console knew, kept in a bounded file, and played again at any moment.
+"""The flight recorder: the facts of a console in a bounded file, and their replay at any moment.
 
-`table` and `frame` turn what changed between two Clusters into bytes and back; `store` is the file; `recorder` writes
-it beside a poller, `player` stands in a poller's place; `cut` takes an incident out for somebody else.
+`row_codec` and `frame` encode the difference between two Clusters; `store` is the file, `recorder` writes it beside a
+poller, `player` takes a poller's place; `cut` extracts an incident. Not here: the replay screens
+(`console.app.replay_mode`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is worth jumping to in a recording: a new alert, something that failed, an action. Pure."""
+"""Bookmarks of a recording: new alerts, failures and actions. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 from collectors.model import Cluster, Node
 from collectors.nodeset import fold
-from console.journal.entries import join, named, text
+from console.journal.entries import join, targets_text, text
 
 from .store import Mark
 
-_TOLD = 3
+_MOST_NAMED = 3
 
 
 def marks(before: Cluster, after: Cluster, keys: Mapping[str, frozenset[str]], at: float) -> list[Mark]:
-    """What happened between two moments: one mark a kind at most, so that a storm is no thousand stops."""
+    """The bookmarks between two moments: at most one of each kind, so that an alert storm is one stop."""
     new = [after.alerts[key] for key in sorted(keys.get("alerts", ())) if key in after.alerts]
     fresh = [
         one for one in new
@@ -41,20 +41,22 @@ def marks(before: Cluster, after: Cluster, keys: Mapping[str, frozenset[str]], a
     return found
 
 
-def deed_mark(record: Mapping[str, Any], at: float) -> Mark | None:
-    """An action that was begun."""
+def action_mark(record: Mapping[str, Any], at: float) -> Mark | None:
+    """The bookmark of an action's start; None for other journal records."""
     if record.get("event") != "intent":
         return None
     one = next(iter(join([record]).values()))
     why = f' "{one.reason}"' if one.reason else ""
-    return Mark(at, "action", f"{one.person}: {text(record.get('action')) or 'an action'} {named(one)}{why}"[:400])
+    return Mark(
+        at, "action", f"{one.person}: {text(record.get('action')) or 'an action'} {targets_text(one)}{why}"[:400]
+    )
 
 
 def _lost(node: Node | None) -> bool:
     return node is not None and (node.state == "DOWN" or not {"FAIL", "NOT_RESPONDING"}.isdisjoint(node.flags))
 
 
-def _listed(told: Iterable[str]) -> str:
-    every = list(told)
-    more = f" and {len(every) - _TOLD:,} more" if len(every) > _TOLD else ""
-    return ", ".join(every[:_TOLD])[:300] + more
+def _listed(texts: Iterable[str]) -> str:
+    every = list(texts)
+    more = f" and {len(every) - _MOST_NAMED:,} more" if len(every) > _MOST_NAMED else ""
+    return ", ".join(every[:_MOST_NAMED])[:300] + more

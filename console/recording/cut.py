@@ -1,8 +1,8 @@
-"""Cuts an incident out of a recording, to be given to a colleague; with other names for people where that is asked.
+"""Cuts an incident out of a recording to share it, optionally with people's names masked.
 
-What is masked: users, accounts, the names and comments of jobs, and these words wherever else they stand (reasons,
-alerts, the journal). The same name is the same mask everywhere. Nodes, partitions and times stay: they are the
-incident. A reason is free text, in which somebody may have written a name that is no user's here: that nobody can know.
+Masked are users, accounts, and the names and comments of jobs, also where these words appear elsewhere (reasons,
+alerts, the journal). A name has the same mask everywhere. Nodes, partitions and times stay: they are the incident. A
+free-text reason may still hold the name of a person who is no user here; that cannot be detected.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from .moments import Find
 from .row_codec import ROWS
 from .store import FrameTime, Mark, RecordingFault, RecordingFile, RecordingReader
 
-#: Fields that hold a name of a person, an account or a job, and what it becomes.
+#: Fields that hold the name of a person, account or job, and the kind of mask.
 _NAMES: Mapping[str, Mapping[str, str]] = {
     "jobs": {"user": "user", "account": "account", "name": "job"},
     "nodes": {"reason_by": "user", "comment": "comment", "extra": "extra"},
     "silences": {"by": "user"},
     "reservations": {"comment": "comment"},
 }
-#: Lists of names in one text.
+#: Fields that hold a comma-separated list of names.
 _LISTS: Mapping[str, Mapping[str, str]] = {
     "reservations": {"users": "user", "accounts": "account"},
     "partitions": {"allow_accounts": "account", "deny_accounts": "account"},
@@ -40,13 +40,12 @@ _LISTS: Mapping[str, Mapping[str, str]] = {
 _KEPT = frozenset({"root", "slurm", "ALL", "(null)", ""})
 _LEAST = 3
 """Shorter words are too common to be sought in free text."""
-_GROUP = 200
-#: What a line of the journal says of the person beside `login`.
+#: Fields of a journal line that identify the person, beside `login`.
 _PERSON = ("uid", "ssh", "pid", "began", "session")
 
 
 class Masks:
-    """One mask a name, the same every time."""
+    """Gives every name one mask, always the same."""
 
     def __init__(self) -> None:
         self._of: dict[tuple[str, str], str] = {}
@@ -55,7 +54,7 @@ class Masks:
         self._seek: re.Pattern[str] | None = None
 
     def name(self, value: str | None, kind: str) -> str | None:
-        """A name of that kind: user, account, job, comment, extra."""
+        """The mask of a name of this kind: user, account, job, comment, extra."""
         if value is None or value in _KEPT:
             return value
         found = self._of.get((kind, value))
@@ -68,11 +67,11 @@ class Masks:
         return found
 
     def listed(self, value: str | None, kind: str) -> str | None:
-        """Names with commas between them."""
+        """The masks of comma-separated names."""
         return value and ",".join(self.name(one, kind) or "" for one in value.split(","))
 
     def words(self, text: str) -> str:
-        """Free text, with the names in it that are known by now."""
+        """Free text with all names known so far masked."""
         if not self._words:
             return text
         if self._seek is None:
@@ -81,7 +80,7 @@ class Masks:
         return self._seek.sub(lambda match: self._words[match[0]], text)
 
     def all(self, value: Any) -> Any:
-        """Every text in a value, with the names in it."""
+        """A value with every text in it masked."""
         if isinstance(value, str):
             return self.words(value)
         if isinstance(value, Mapping):
@@ -93,7 +92,7 @@ class Masks:
         return value
 
     def learn(self, cluster: Cluster) -> None:
-        """Know every name that stands in its own field: only then can it be found in free text."""
+        """Register every name in a name field, so that it is found in free text."""
         for job in cluster.jobs.values():
             self.name(job.user, "user")
             self.name(job.account, "account")
@@ -112,7 +111,7 @@ class Masks:
 
 
 class Masked:
-    """Masks one Cluster after the other; a row that did not change is masked once."""
+    """Masks a series of Clusters; an unchanged row is masked once."""
 
     def __init__(self, masks: Masks) -> None:
         self._masks = masks
@@ -120,7 +119,7 @@ class Masked:
         self._made = Cluster(name="")
 
     def __call__(self, cluster: Cluster) -> Cluster:
-        """The Cluster with other names."""
+        """The Cluster with names masked."""
         masks = self._masks
         changed: dict[str, Any] = {}
         for kind in ROWS:
@@ -174,9 +173,9 @@ class Masked:
 
 
 def cut(path: Path, out: Path, since: Find | None, until: Find | None, *, mask: bool) -> str:
-    """Write what was recorded between two moments to a new file; returns what was done, in words.
+    """Write what was recorded between two moments to a new file; returns a summary for the user.
 
-    Raises RecordingFault: also where the new file is there already.
+    Raises RecordingFault, also when the new file exists already.
     """
     recording = RecordingReader(path)
     first, last = recording.first(), recording.last()
@@ -204,7 +203,7 @@ def cut(path: Path, out: Path, since: Find | None, until: Find | None, *, mask: 
     try:
         count = _copy(recording, whole, here, end, store, masked)
         with store.change():
-            _deeds(recording, here.at, end, store, masks if mask else None)
+            _add_actions(recording, here.at, end, store, masks if mask else None)
     except (ValueError, OSError, sqlite3.Error, RecordingFault) as error:
         out.unlink()
         raise RecordingFault(f"{out}: {error}") from None
@@ -215,7 +214,7 @@ def cut(path: Path, out: Path, since: Find | None, until: Find | None, *, mask: 
 
 
 def _clusters(recording: RecordingReader, whole: FrameTime, end: float) -> Any:
-    """Moment by moment, each with its Cluster and what differs; None differs where all may."""
+    """Each moment with its Cluster and the difference to the one before (None: anything may differ)."""
     here: FrameTime | None = whole
     cluster: Cluster | None = None
     while here is not None and here.at <= end:
@@ -229,7 +228,7 @@ def _clusters(recording: RecordingReader, whole: FrameTime, end: float) -> Any:
 def _learn(recording: RecordingReader, whole: FrameTime, end: float, masks: Masks) -> None:
     for _, cluster, _ in _clusters(recording, whole, end):
         masks.learn(cluster)
-    for _, line in recording.deeds(end):
+    for _, line in recording.actions(end):
         login = chain.record(line).get("login")
         if isinstance(login, str):
             masks.name(login, "user")
@@ -261,18 +260,20 @@ def _copy(
     return count
 
 
-def _deeds(recording: RecordingReader, begin: float, end: float, store: RecordingFile, masks: Masks | None) -> None:
-    """The journal's lines of that time and the marks of it."""
-    for at, line in recording.deeds(end):
+def _add_actions(
+    recording: RecordingReader, begin: float, end: float, store: RecordingFile, masks: Masks | None
+) -> None:
+    """Copy the journal lines and bookmarks of that time."""
+    for at, line in recording.actions(end):
         if at < begin:
             continue
         if masks is not None:
-            told = {key: value for key, value in chain.record(line).items() if key not in _PERSON}
-            login = told.get("login")
-            told = masks.all(told)
-            told["login"] = masks.name(login, "user") if isinstance(login, str) else None
-            store.add_deed(at, msgspec.json.encode(told))
+            fields = {key: value for key, value in chain.record(line).items() if key not in _PERSON}
+            login = fields.get("login")
+            fields = masks.all(fields)
+            fields["login"] = masks.name(login, "user") if isinstance(login, str) else None
+            store.add_action(at, msgspec.json.encode(fields))
         else:
-            store.add_deed(at, line)
+            store.add_action(at, line)
     for mark in recording.marks(begin, end):
         store.add_mark(mark if masks is None else Mark(mark.at, mark.kind, masks.words(mark.what)))

@@ -1,6 +1,6 @@
-"""One moment of a recording as bytes: a whole Cluster, or what leads to it from the one before. Pure.
+"""One moment of a recording as bytes: a whole Cluster, or the difference to the Cluster before. Pure.
 
-The joins and sums are not kept: `console.ingest.reduce` makes them again.
+Joins and sums are not stored: `console.ingest.reduce` recomputes them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from console.ingest.reduce import differing, join
 
 from .row_codec import ROWS, MalformedFrame, Table, pack_rows, tame, unpack_rows
 
-#: Kinds that are one value. What the person who records may do is nobody's who plays: `rights` is left out.
+#: Kinds that are a single value. `rights` is left out: the recording person's rights do not apply to the viewer.
 SINGLES: Mapping[str, type[Struct]] = {
     "power": Power, "counts": SlurmCounts, "diag": Diag, "cost": Cost, "fabric": Fabric, "control": Control,
 }  # fmt: skip
-#: 100,000 jobs and 12,000 nodes are 14 MB.
+#: Largest decompressed frame in bytes; 100,000 jobs and 12,000 nodes take 14 MB.
 LARGEST = 128 << 20
 _LEVEL = 6
 
@@ -36,7 +36,7 @@ class _Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     known: list[str]
     sources: dict[str, Source]
     singles: dict[str, msgspec.Raw]
-    """A kind of SINGLES; nil is that it is not known any more."""
+    """Value by kind of SINGLES; nil when it is no longer known."""
     tables: dict[str, Table]
 
 
@@ -46,10 +46,10 @@ _SINGLE = {kind: msgpack_decoder(made | None) for kind, made in SINGLES.items()}
 
 
 def pack(before: Cluster | None, after: Cluster, shift: float, diff: Diff | None = None) -> bytes:
-    """What leads from `before` to `after`, or all of it where there is nothing before.
+    """The difference from `before` to `after`, or all of `after` when there is nothing before.
 
-    `shift` makes the recording's own time of the monotonic clock of the readings. `diff` holds at least what differs;
-    None: it is looked for.
+    `shift` turns the monotonic clock of the readings into the recording's own time. `diff` holds at least what
+    differs; None: it is computed.
     """
     old = before or Cluster(name=after.name)
     tables = {}
@@ -81,20 +81,20 @@ def pack(before: Cluster | None, after: Cluster, shift: float, diff: Diff | None
 
 
 def unpack(raw: bytes, before: Cluster | None) -> tuple[Cluster, Diff]:
-    """The Cluster that a frame leads to, and what differs. Raises Malformed."""
+    """The Cluster that a frame leads to, and what differs. Raises MalformedFrame."""
     cluster, diff = unjoined(raw, before)
     return joined(before, cluster, diff), diff
 
 
 def joined(before: Cluster | None, cluster: Cluster, diff: Diff) -> Cluster:
-    """A Cluster with its joins and sums; `before` is the last that has them, `diff` what differs since then."""
+    """The Cluster with joins and sums; `before` is the last one that has them, `diff` what differs since."""
     changed = {kind: getattr(cluster, kind) for kind in ROWS} | {"known": cluster.known}
     join(before or Cluster(name=""), changed, diff.keys)
     return replace(cluster, **changed)
 
 
 def unjoined(raw: bytes, before: Cluster | None) -> tuple[Cluster, Diff]:
-    """As `unpack`, with the joins and sums of the one before: on the way to another frame nobody looks at them."""
+    """As `unpack`, but with the joins and sums of the Cluster before: intermediate frames do not need their own."""
     old = before or Cluster(name="")
     try:
         frame = _DECODER.decode(inflated(raw))
@@ -118,7 +118,7 @@ def unjoined(raw: bytes, before: Cluster | None) -> tuple[Cluster, Diff]:
 
 
 def _fit(value: Any) -> Any:
-    """A value that will be read back; what holds a number that no machine says is unknown."""
+    """A value safe to read back; a value with a number out of bounds becomes None (unknown)."""
     try:
         return tame(value)
     except MalformedFrame:
@@ -126,7 +126,7 @@ def _fit(value: Any) -> Any:
 
 
 def inflated(raw: bytes) -> bytes:
-    """What was packed, as long as it is no larger than a frame can be. Raises Malformed."""
+    """The decompressed bytes, limited to LARGEST. Raises MalformedFrame."""
     machine = zlib.decompressobj()
     try:
         out = machine.decompress(raw, LARGEST)

@@ -1,4 +1,4 @@
-"""Recording without a screen, for a site: for days, and where asked for with its readings published for others."""
+"""Records without a screen, for a site, and publishes the readings in a folder if asked to."""
 
 from __future__ import annotations
 
@@ -22,20 +22,23 @@ from console.session.site import Site
 from .location import Bounds
 from .recorder import Recorder
 
-#: Seconds between two looks at how it goes.
+#: Seconds between two checks of the recorder.
 _LOOK_S = 1.0
 
 
 class CannotPublish(UserError):
-    """Nothing can be published there; the text says why and what to do."""
+    """Readings cannot be published; the message says why and what to do."""
 
 
 def run(
     site: Site, config: Config, path: Path, bounds: Bounds, lasting: float | None, *, publish: Path | None,
-    group: str | None, told: Callable[[str], None],
+    group: str | None, say: Callable[[str], None],
 ) -> int:  # fmt: skip
-    """Record until it has lasted so long, or SIGINT or SIGTERM comes. Returns the exit status: 0 where all that was
-    read was kept, 1 where it could not be for a while. Raises RecordingFault and CannotPublish before it begins."""
+    """Record for `lasting` seconds (None: until stopped), or until SIGINT or SIGTERM.
+
+    Returns the exit status: 0 when everything read was recorded, 1 when it could not be for a while. Raises
+    RecordingFault and CannotPublish before it starts.
+    """
     clock = SystemClock()
     collectors = site.collectors()
     if group is not None and publish is None:
@@ -51,30 +54,30 @@ def run(
         recorder.offer(cluster, diff)
         for name, source in cluster.sources.items():
             if source.fault is not None and name not in failed:
-                told(f"{name}: {source.fault}")
+                say(f"{name}: {source.fault}")
             (failed.add if source.fault is not None else failed.discard)(name)
 
     poller = Poller(site.name, collectors, clock, published, site.demo)
     ended = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: ended.set())
-    told(f"recording {site.name} into {path}" + (f", published in {publish}" if publish is not None else ""))
+    say(f"recording {site.name} into {path}" + (f", published in {publish}" if publish is not None else ""))
     poller.start()
-    until, trouble, code = None if lasting is None else clock.mono() + lasting, "", 0
+    until, reported, code = None if lasting is None else clock.mono() + lasting, "", 0
     while not ended.wait(_LOOK_S if until is None else max(0.0, min(_LOOK_S, until - clock.mono()))):
-        if recorder.trouble != trouble:
-            trouble = recorder.trouble
-            told(f"not recorded: {trouble}" if trouble else "recorded again")
+        if recorder.trouble != reported:
+            reported = recorder.trouble
+            say(f"not recorded: {reported}" if reported else "recorded again")
             code = 1
         if until is not None and clock.mono() >= until:
             break
     poller.stop()
-    recorder.stop(patience_s=30.0)
+    recorder.stop(timeout_s=30.0)
     return 1 if recorder.trouble else code
 
 
 def publish_to(folder: Path, group: str | None, site: Site, collectors: Sequence[Collector]) -> None:
-    """Have these sources leave each reading in a folder that a group can read. Raises CannotPublish."""
+    """Make these sources publish every reading in a folder that a group can read. Raises CannotPublish."""
     lent = [one for one in collectors if isinstance(one, SharedSlurmSource)]
     if not lent or not isinstance(site.slurm, SlurmSettings):
         raise CannotPublish('only what Slurm\'s commands print can be published: slurm = { transport = "cli" }')
@@ -87,7 +90,7 @@ def publish_to(folder: Path, group: str | None, site: Site, collectors: Sequence
             folder.mkdir(mode=0o700)
             if gid is not None:
                 os.chown(folder, -1, gid)
-            # What is put there belongs to the folder's group, whatever group the recorder has.
+            # setgid: new files get the folder's group, whatever group the recorder has.
             folder.chmod(0o2750)
         status = folder.stat()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where recordings lie and how much they keep. Light: the console asks before it paints anything."""
+"""Where recordings are stored, and how much they keep. Imports little: the console needs it before its first frame."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from console.session.site import Site
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
-    """How much is kept, whichever is less."""
+    """The limits of a recording; the lower one applies."""
 
     keep_s: float
     size: int
-    """Bytes of the file."""
+    """Largest size of the file in bytes."""
 
 
 def bounds_of(chosen: RecordingSettings) -> Bounds:
-    """What the configuration says."""
+    """The limits from the configuration."""
     return Bounds(keep_s=chosen.hours * 3600, size=chosen.max_mb << 20)
 
 
-def own_path(cluster: str, chosen: RecordingSettings) -> Path:
-    """The recording that the consoles of this user write: `$XDG_STATE_HOME/wacht/recordings/CLUSTER.wacht`, by default
-    in ~/.local/state, or in the folder that is configured."""
+def default_path(cluster: str, chosen: RecordingSettings) -> Path:
+    """The recording written by this user's consoles: `CLUSTER.wacht` in the configured folder, by default
+    `$XDG_STATE_HOME/wacht/recordings`.
+    """
     folder = Path(chosen.path).expanduser() if chosen.path else state_folder() / "recordings"
     return folder / f"{quote(cluster, safe='')}.wacht"
 
 
-def to_record(site: Site, chosen: RecordingSettings) -> tuple[Path, Bounds] | None:
-    """What a console of this site records into; None where it does not: it is switched off, or shows a recording, or
-    one node with its driver alone, of which a minute is no incident."""
+def recording_target(site: Site, chosen: RecordingSettings) -> tuple[Path, Bounds] | None:
+    """The file and limits for a console of this site. None when it does not record: recording is off, the site is a
+    recording, or a single node with only its driver.
+    """
     if not chosen.on or site.recorded or "nvml" in site.others:
         return None
-    return own_path(site.name, chosen), bounds_of(chosen)
+    return default_path(site.name, chosen), bounds_of(chosen)

@@ -1,7 +1,7 @@
-"""Plays a recording in a poller's place: it publishes Clusters, and holds the clock that their ages are counted with.
+"""Plays a recording in a poller's place: publishes Clusters and owns the clock for their ages.
 
-A thread of its own reads and unpacks; what is asked of it (play, step, go there) waits in a queue, and is told back
-through `tell`. Nothing here can reach the machine.
+A thread reads and decodes; requests (play, step, seek) wait in a queue, and messages for the user go to `tell`. Nothing
+here can reach the machine.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from .frame import joined, unjoined, unpack
 from .row_codec import MalformedFrame
 from .store import FrameTime, RecordingFault, RecordingReader
 
-#: How many times as fast as it was.
+#: Playback speeds as multiples of real time.
 SPEEDS = (1, 10, 60, 600)
-#: Seconds between two Clusters at least: no eye sees more, and the screens have to paint them.
+#: Least seconds between two Clusters, as the screens have to draw each.
 _LEAST_S = 0.1
 
-#: Seconds after which a recording is begun with whatever is known.
+#: Seconds after the first moment at which playback starts, even if some sources were not read yet.
 _SETTLED_S = 60.0
 
 Publish = Callable[[Cluster, Diff | None], None]
-"""The difference is None where anything may differ: it went somewhere else."""
+"""The difference is None after a seek, when anything may differ."""
 
 
 class ReplayClock:
-    """The time of a recording. Goes back where the player does."""
+    """The clock of a recording. Goes back when the player seeks back."""
 
     def __init__(self, real: Callable[[], float] = time.monotonic) -> None:
         self._real = real
         self._state = (0.0, real(), 0.0, 0.0, math.inf)
-        """One value, replaced as a whole: the place, since when, how fast, what the wall is ahead, the end."""
+        """One value, replaced as a whole: time, real time when set, speed, wall-clock offset, end."""
 
     def mono(self) -> float:
-        """The recording's own time."""
+        """The recording's own time in seconds."""
         at, since, speed, _, end = self._state
         return min(at + (self._real() - since) * speed, end)
 
     def now(self) -> float:
-        """What the clock on the wall said then."""
+        """The wall-clock time of that moment."""
         return self.mono() + self._state[3]
 
     def set(self, at: float, speed: float, ahead: float, end: float = math.inf) -> None:
-        """Be there, and go on from there so fast; 0 stands still."""
+        """Set the time and the speed; 0 is paused."""
         self._state = (at, self._real(), speed, ahead, max(end, at))
 
 
 class Player:
-    """Plays one recording from `start` to `stop`; it begins paused, at `begin` or where it begins itself."""
+    """Plays one recording from `start` to `stop`. Starts paused, at `begin` or at the beginning."""
 
     def __init__(
         self, recording: RecordingReader, clock: ReplayClock, publish: Publish, tell: Callable[[str], None],
@@ -75,7 +75,7 @@ class Player:
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
 
-    # As a poller.
+    # The interface of a poller.
 
     def start(self) -> None:
         """Show the first moment."""
@@ -83,48 +83,48 @@ class Player:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the player."""
         self._stopping = True
         self._asked.put(lambda: None)
         if self._thread.is_alive():
             self._thread.join(1.0)
 
-    def poke(self, sources: Iterable[str] | None = None) -> None:
-        """There is nothing newer than what was recorded."""
+    def refresh_now(self, sources: Iterable[str] | None = None) -> None:
+        """Does nothing: there is nothing newer than the recording."""
 
     def need(self, kinds: Iterable[str]) -> None:
-        """All of it is there."""
+        """Does nothing: all kinds are there."""
 
     def show(self, ids: frozenset[str]) -> None:
-        """All of it is there."""
+        """Does nothing: all jobs are there."""
 
-    # As a player. These return at once.
+    # The controls of a player. All return at once.
 
     def toggle(self) -> None:
-        """Play, or pause."""
+        """Play or pause."""
         self._asked.put(partial(self._play, None))
 
     def pace(self, step: int) -> None:
-        """So many speeds faster, or slower."""
+        """Faster or slower by so many speeds."""
         self._asked.put(partial(self._pace, step))
 
     def step(self, back: bool) -> None:
-        """To the next moment that was recorded, or the one before; pauses."""
+        """To the next recorded moment, or the one before; pauses."""
         self._asked.put(partial(self._step, back))
 
     def skip(self, seconds: float) -> None:
-        """So many seconds on, or back."""
+        """Forward or back by so many seconds."""
         self._asked.put(lambda: self._seek(self.clock.mono() + seconds))
 
     def go(self, find: Callable[[RecordingReader, float], float]) -> None:
-        """To the time that `find` gives, from the recording and the present place. It may raise RecordingFault."""
+        """To the time that `find` returns for the recording and the current place. `find` may raise RecordingFault."""
         self._asked.put(lambda: self._seek(find(self._recording, self.clock.mono())))
 
     def jump(self, back: bool, kind: str | None = None) -> None:
-        """To the next alert, action or failure, or the one before; pauses, for whoever wants to see it."""
+        """To the next bookmark, or the one before; pauses."""
         self._asked.put(partial(self._jump, back, kind))
 
-    # In its thread.
+    # In the player's thread.
 
     def _run(self) -> None:
         while not self._stopping:
@@ -137,7 +137,7 @@ class Player:
             except (RecordingFault, MalformedFrame) as error:
                 self._halt()
                 self._tell(clean(f"this moment cannot be shown: {error}"))
-            except Exception as error:  # or it would stand still, and nobody would know why
+            except Exception as error:  # or the player would stop without a message
                 self._halt()
                 self._tell(clean(f"the recording cannot be played: {type(error).__name__}: {error}"[:300]))
 
@@ -149,7 +149,7 @@ class Player:
             self._seek(self._begin(self._recording))
             return
         self._seek(first.at)
-        # A console that has just been started knows nothing yet: begin where it had read everything once.
+        # A newly started console knows nothing yet: start where it had read every source once.
         while not all(source.tried for source in self.cluster.sources.values()) and self._here is not None:
             following = self._recording.after(self._here)
             if following is None or following.at - first.at > _SETTLED_S:
@@ -157,7 +157,7 @@ class Player:
             self._seek(following.at)
 
     def _due_s(self) -> float | None:
-        """Seconds to the next moment; None to wait for a key."""
+        """Seconds to the next moment; None to wait for a request."""
         if not self.playing or self._here is None:
             return None
         following = self._recording.after(self._here)
@@ -166,7 +166,7 @@ class Player:
         return max(_LEAST_S, (following.at - self.clock.mono()) / self.speed)
 
     def _advance(self) -> None:
-        """Show what was recorded by now; pause where there is no more."""
+        """Show what was recorded up to now; pause at the end."""
         assert self._here is not None
         there = self._recording.at(self.clock.mono())
         if there is not None and there.id > self._here.id:
@@ -221,8 +221,9 @@ class Player:
         self._load(self._recording.at(at) or first, at)
 
     def _load(self, there: FrameTime, at: float | None = None) -> None:
-        """Show a moment: from the one that is shown where that is on the way, else from the last whole one. `at`
-        puts the clock there: without it the clock goes on."""
+        """Show a moment: from the current one if that is on the way, else from the last whole frame. `at` sets the
+        clock; without it the clock goes on.
+        """
         whole = self._recording.whole_before(there)
         if whole is None:
             raise RecordingFault("what came before this moment is not there any more")

@@ -1,7 +1,8 @@
-"""Records beside a poller, in a thread of its own: a disk that is slow or full holds nothing up but the recording.
+"""Records beside a poller in its own thread: a slow or full disk delays only the recording.
 
-It takes the newest Cluster when it has written the one before, and rests as long as what it wrote is worth: the file
-then holds its hours in its bytes by being written seldomer, never by forgetting sooner, as long as that does.
+After each write the recorder takes the newest Cluster and pauses in proportion to the bytes written. The file thus
+covers its hours within its size by being written less often, not by dropping old frames sooner, as long as that is
+enough.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ from collectors.model import Cluster, Diff
 from console.ingest.reduce import merged
 
 from .location import Bounds
-from .session_writer import Busy, Tape
+from .session_writer import RecordingBusy, SessionWriter
 from .store import RecordingFault
 
-#: Seconds between two frames at least, and at most, whatever they cost.
+#: Least and most seconds between two frames.
 _LEAST_S, _MOST_S = 1.0, 60.0
-#: Part of the bytes that is spent by plan: the rest is for what was worse than planned.
+#: Share of the bytes that is planned for; the rest is reserve.
 _SPEND = 0.8
-#: Seconds of the budget that may be spent at once: an incident is when everything changes.
+#: Seconds of the budget that may be spent in one burst, because everything changes in an incident.
 _BURST_S = 600.0
-#: Seconds after which what failed is tried again, and another's lock is looked at.
+#: Seconds until a failed write is retried, or another console's lock is checked again.
 _AGAIN_S = 30.0
-#: Seconds that one write may take before it is said that the disk hangs.
+#: Seconds that a write may take before the disk is reported as hanging.
 _HUNG_S = 20.0
 
 
 class Recorder:
-    """Records one cluster from `start` to `stop`. `offer` may be called by any thread and never waits for a disk."""
+    """Records one cluster from `start` to `stop`. `offer` is thread-safe and never waits for a disk."""
 
     def __init__(self, path: Path, bounds: Bounds, clock: Clock, journal: Path | None = None) -> None:
         self.path = path
@@ -41,13 +42,13 @@ class Recorder:
         self._trouble = ""
         self._writing_since: float | None = None
         self.writing = False
-        """True while this one records."""
+        """True while this console records."""
         self._clock = clock
         self._journal = journal
         self._rate = _SPEND * bounds.size / bounds.keep_s
         self._credit = self._rate * _BURST_S
         self._spent_at = time.monotonic()
-        self._tape: Tape | None = None
+        self._tape: SessionWriter | None = None
         self._waiting: tuple[Cluster, Diff, float, float] | None = None
         self._came = threading.Condition()
         self._stopping = threading.Event()
@@ -55,38 +56,38 @@ class Recorder:
 
     @property
     def trouble(self) -> str:
-        """Why nothing is recorded, for people; "" while it is, or another console of this user does."""
+        """Why nothing is recorded, as text; "" while this or another console of the user records."""
         since = self._writing_since
         if since is not None and time.monotonic() - since > _HUNG_S:
             return f"{self.path}: the file system does not answer"
         return self._trouble
 
     def open(self) -> None:
-        """Open the file at once, for who wants to hear of it: raises RecordingFault."""
+        """Open the file at once. Raises RecordingFault."""
         try:
-            self._tape = Tape(self.path, self.bounds, self._clock.now(), self._clock.mono(), self._journal)
+            self._tape = SessionWriter(self.path, self.bounds, self._clock.now(), self._clock.mono(), self._journal)
         except (OSError, sqlite3.Error) as error:
-            raise RecordingFault(_told(self.path, error)) from None
+            raise RecordingFault(_error_text(self.path, error)) from None
 
     def start(self) -> None:
-        """Begin to record what is offered."""
+        """Start recording what is offered."""
         self._thread.start()
 
     def offer(self, cluster: Cluster, diff: Diff) -> None:
-        """A newer Cluster. Those that come while one is being written become one."""
+        """Take a newer Cluster. Those that arrive during a write are merged."""
         now, mono = self._clock.now(), self._clock.mono()
         with self._came:
             diff = diff if self._waiting is None else merged(self._waiting[1], diff)
             self._waiting = cluster, diff, now, mono
             self._came.notify()
 
-    def stop(self, patience_s: float = 2.0) -> None:
-        """Write the last one and end; a disk that hangs is not waited for longer."""
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """Write the last Cluster and stop, waiting at most `timeout_s` for a hanging disk."""
         self._stopping.set()
         with self._came:
             self._came.notify()
         if self._thread.is_alive():
-            self._thread.join(patience_s)
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while (item := self._next()) is not None:
@@ -96,10 +97,10 @@ class Recorder:
                     self.open()
                 assert self._tape is not None
                 size = self._tape.add(*item)
-            except Busy:
+            except RecordingBusy:
                 self._trouble, rest = "", _AGAIN_S
-            except Exception as error:  # whatever it is, the console goes on
-                self._trouble, rest = _told(self.path, error), _AGAIN_S
+            except Exception as error:  # whatever goes wrong, the console continues
+                self._trouble, rest = _error_text(self.path, error), _AGAIN_S
                 self._close()
             else:
                 self._trouble, self.writing, rest = "", True, self._rest_s(size)
@@ -109,14 +110,14 @@ class Recorder:
         self._close()
 
     def _next(self) -> tuple[Cluster, Diff, float, float] | None:
-        """What was offered, waited for; None when it is stopped and all is written."""
+        """Wait for the next Cluster; None after `stop` when all is written."""
         with self._came:
             self._came.wait_for(lambda: self._waiting is not None or self._stopping.is_set())
             item, self._waiting = self._waiting, None
         return item
 
     def _rest_s(self, size: int) -> float:
-        """How long to write nothing after so many bytes."""
+        """Seconds to pause after a write of so many bytes."""
         now = time.monotonic()
         self._credit = min(self._rate * _BURST_S, self._credit + (now - self._spent_at) * self._rate) - size
         self._spent_at = now
@@ -129,7 +130,7 @@ class Recorder:
             self._tape = None
 
 
-def _told(path: Path, error: Exception) -> str:
+def _error_text(path: Path, error: Exception) -> str:
     if isinstance(error, RecordingFault):
         return clean(str(error))
     what = error.strerror if isinstance(error, OSError) and error.strerror else f"{error}"

@@ -1,4 +1,4 @@
-"""A recording as a site: the same screens over it, and nothing behind them that could be asked or changed."""
+"""A recording as a site: the same screens, with no sources to query and no writer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collectors.model import Collector, SourceFault
 from console.journal import chain
 from console.journal.chain import JournalFault
 from console.journal.entries import join
-from console.journal.reader import JournalReader
+from console.journal.reader import JournalSnapshot
 from console.runtime.null_sources import NoAccounting, NoAlerts, NoQueueing, NoSlurm, NoTelemetry
 from console.session.site import Site
 
@@ -20,21 +20,21 @@ from .store import RecordingFault, RecordingReader
 
 
 class ReplaySite(Site, frozen=True, kw_only=True):
-    """What was recorded of a cluster."""
+    """A recorded cluster."""
 
     recorded: ClassVar[bool] = True
 
     recording: RecordingReader
     clock: ReplayClock
     begin: Callable[[RecordingReader], float] | None = None
-    """Where to begin; None is its first moment."""
+    """Where to start; None: the first moment."""
 
     def clock_of(self) -> ReplayClock:
         """The clock of the recording."""
         return self.clock
 
     def collectors(self) -> Sequence[Collector]:
-        """There is nothing to read."""
+        """No sources."""
         return ()
 
     def telemetry(self) -> NotRecorded:
@@ -42,11 +42,11 @@ class ReplaySite(Site, frozen=True, kw_only=True):
         return NotRecorded()
 
     def transport(self) -> NotRecorded:
-        """Nobody is there to be asked."""
+        """Reads of named objects were not recorded."""
         return NotRecorded()
 
     def ledger(self) -> NotRecorded:
-        """The accounts are of the present, which a recording knows nothing of."""
+        """Accounting was not recorded."""
         return NotRecorded()
 
     def queueing(self) -> NotRecorded:
@@ -54,12 +54,12 @@ class ReplaySite(Site, frozen=True, kw_only=True):
         return NotRecorded()
 
     def alert_reader(self) -> NotRecorded:
-        """Nobody is there to be asked."""
+        """Reads of alerts and silences were not recorded."""
         return NotRecorded()
 
 
 class NotRecorded(NoTelemetry, NoSlurm, NoAlerts, NoAccounting, NoQueueing):
-    """Stands for every question on demand."""
+    """Answers every on-demand query with "not recorded"."""
 
     def _none(self) -> SourceFault:
         return SourceFault("missing", "not recorded", "only what a console reads by itself is")
@@ -70,7 +70,7 @@ class NotRecorded(NoTelemetry, NoSlurm, NoAlerts, NoAccounting, NoQueueing):
 
 
 def replay_site(path: Path, begin: Callable[[RecordingReader], float] | None = None) -> ReplaySite:
-    """Open a recording. Raises RecordingFault. Reads its first moment, for the name of the cluster. Blocks."""
+    """Open a recording and read its first moment, for the cluster's name. Raises RecordingFault. Blocks."""
     recording = RecordingReader(path)
     first = recording.first()
     if first is None:
@@ -85,25 +85,25 @@ def replay_site(path: Path, begin: Callable[[RecordingReader], float] | None = N
                       begin=begin)  # fmt: skip
 
 
-class RecordedBook:
-    """The actions as the journal had them at the moment that is shown. Blocks."""
+class RecordedJournal:
+    """The actions that the journal held at the moment shown. Blocks."""
 
     kept = "as it was recorded"
 
     def __init__(self, site: ReplaySite) -> None:
         self._site = site
-        self._seen: tuple[int, JournalReader] | None = None
+        self._seen: tuple[int, JournalSnapshot] | None = None
 
-    def read(self, now: float) -> JournalReader:
-        """The book at that moment. Raises JournalFault."""
+    def read(self, now: float) -> JournalSnapshot:
+        """The journal at that moment. Raises JournalFault."""
         records = self.lines()
         if self._seen is None or self._seen[0] != len(records):
-            self._seen = len(records), JournalReader.of(join(records))
+            self._seen = len(records), JournalSnapshot.of(join(records))
         return self._seen[1]
 
     def lines(self) -> list[dict[str, Any]]:
         """The records. Raises JournalFault."""
         try:
-            return [chain.record(line) for _, line in self._site.recording.deeds(self._site.clock.mono())]
+            return [chain.record(line) for _, line in self._site.recording.actions(self._site.clock.mono())]
         except RecordingFault as error:
             raise JournalFault(str(error)) from None

@@ -1,10 +1,10 @@
-"""Rows of one kind as bytes, column by column: only the fields that changed of the rows that changed. Pure.
+"""Rows of one kind as bytes, column by column: only the changed fields of the changed rows. Pure.
 
-Side by side the values of a column look alike, so they pack to a third of what whole rows do. Numbers are written as
-steps from what stood before, those of Prometheus (one decimal) and Slurm (two) as whole ones: nothing is lost.
+The values of a column are similar, so columns pack to a third of the size of whole rows. Numbers are written as
+differences; those of Prometheus (one decimal) and Slurm (two) as integers, without loss.
 
-A recording may come from anybody: what is read back has the very type of its field, in bounds, and its text is cleaned
-again.
+A recording may come from an untrusted source: every value read back is checked for its field's type and bounds, and
+texts are cleaned again.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from collectors.model import (
     Xid,
 )
 
-#: Kinds that are rows by key, and the field that is the key where one is.
+#: Kinds that are rows by key, and the field that is the key (None: no field).
 ROWS: Mapping[str, tuple[type[Struct], str | None]] = {
     "nodes": (Node, "name"), "jobs": (Job, "id"), "partitions": (Partition, "name"),
     "reservations": (Reservation, "name"), "loads": (Load, "node"), "xids": (Xid, None), "alerts": (Alert, "id"),
     "silences": (Silence, "id"), "ports": (Port, None), "domains": (Domain, "name"), "trays": (Tray, "node"),
     "cooling": (Coolant, None), "storage": (FileSystem, "name"), "checkups": (Checkup, "node"),
 }  # fmt: skip
-#: Of one kind in one frame.
+#: Most rows of one kind in a frame.
 MOST_ROWS = 1_000_000
-#: The last second of the year 9999: no time, count or size of a row is above it.
+#: The last second of the year 9999: an upper bound for every time, count and size.
 MOST = 253_402_300_799
 SCALES = (1, 10, 100, 1000)
 _NUMERIC = (int, float, int | None, float | None)
@@ -54,27 +54,27 @@ _PLAIN, _DOWN, _SINCE = 0, 1, 2
 
 
 class MalformedFrame(ValueError):
-    """What stands in a recording is not what a recorder writes."""
+    """The recording holds something that no recorder writes."""
 
 
 class ColumnDelta(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The values of one field."""
 
     at: list[int] | None
-    """Which of the table's rows, as steps from one to the next; None is all of them."""
+    """Indices of the rows in the table, as differences; None: all rows."""
     scale: int
-    """The values are whole ones of a part so small; 0: they are as they are."""
+    """The values are integers multiplied by this scale; 0: not scaled."""
     steps: int
-    """0: as they are; 1: steps from the value above; 2: from the one that this row had."""
+    """0: plain values; 1: differences to the row above; 2: differences to the row's previous value."""
     values: msgspec.Raw
 
 
 class Table(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What changed of one kind."""
+    """The changes of one kind."""
 
     gone: list[str]
     keys: list[str] | None
-    """The rows that came or changed; None is all there were, in their order."""
+    """Keys of the added or changed rows; None: all previous rows, in order."""
     columns: dict[str, ColumnDelta]
 
 
@@ -98,8 +98,9 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 def pack_rows(name: str, old: Mapping[str, Any], new: Mapping[str, Any], keys: Iterable[str]) -> Table:
-    """What leads from the old rows of a kind to the new ones; `keys` holds all that came, went or changed, and
-    maybe more: what came and went between two frames is in neither."""
+    """The difference between the old and the new rows of a kind. `keys` holds at least the keys that were added,
+    changed or removed; a row that came and went between two frames is in neither.
+    """
     kind, own = ROWS[name]
     differ = frozenset(keys)
     changed = differ & new.keys()
@@ -126,7 +127,7 @@ def _pack_column(kind: type[Struct], field: FieldInfo, was: Sequence[Any], now: 
     where = None if len(at) == len(now) else [at[0], *(after - before for before, after in pairwise(at))]
     numeric = _type(kind, name) in _NUMERIC
     if numeric and not all(value is None or -MOST <= value <= MOST for value in new):
-        # What no machine says would make the frame one that nobody reads: it is unknown.
+        # An impossible number would make the frame unreadable: it becomes unknown.
         new = [value if value is not None and -MOST <= value <= MOST else None for value in new]
     if numeric and None not in new:
         since = all(value is not None and value is not NODEFAULT and -MOST <= value <= MOST for value in old)
@@ -140,12 +141,12 @@ def _pack_column(kind: type[Struct], field: FieldInfo, was: Sequence[Any], now: 
 
 
 def _blank(field: FieldInfo) -> Any:
-    """What a field holds where nobody says anything."""
+    """The default value of a field."""
     return field.default_factory() if field.default_factory is not NODEFAULT else field.default
 
 
 def _whole(values: Sequence[float], scale: int) -> list[int] | None:
-    """The numbers as whole ones of that part, None where that would lose some of one."""
+    """The numbers as integers at this scale; None when that would lose digits."""
     if scale == 1 and all(type(value) is int for value in values):
         return list(values)  # type: ignore[arg-type]
     try:
@@ -160,7 +161,7 @@ def _raw(values: Any) -> msgspec.Raw:
 
 
 def unpack_rows(name: str, table: Table, old: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
-    """The new rows, and the keys that differ. Raises Malformed."""
+    """The new rows, and the keys that differ. Raises MalformedFrame."""
     kind, own = ROWS[name]
     order = list(old) if table.keys is None else cleaned(table.keys)
     gone = frozenset(cleaned(table.gone))
@@ -203,7 +204,7 @@ def _unpack_column(kind: type[Struct], field: str, column: ColumnDelta, was: Seq
         if column.steps == _DOWN:
             values = list(accumulate(values))
         elif column.steps == _SINCE:
-            # A row that is new was packed against what stands there by default.
+            # A new row was encoded against the field's default.
             blank = _blank(_fields(kind)[field])
             before: list[Any] = [blank if row is None else getattr(row, field, None) for row in was]
             values = [round(one * column.scale) + step for one, step in zip(before, values, strict=True)]
@@ -215,7 +216,7 @@ def _unpack_column(kind: type[Struct], field: str, column: ColumnDelta, was: Seq
 
 
 def _length(raw: msgspec.Raw) -> int:
-    """How many values an array says it has: looked at before any is made."""
+    """The length in an array's header, checked before any value is decoded."""
     head = bytes(memoryview(raw)[:5])
     if head[:1] == b"\xdd":
         return int.from_bytes(head[1:5], "big")
@@ -226,13 +227,13 @@ def _length(raw: msgspec.Raw) -> int:
 
 def _tame_column(hint: Any, values: list[Any]) -> list[Any]:
     if hint in (str, str | None):
-        told = {value: value if value is None else clean(value) for value in set(values)}
-        return [told[value] for value in values]
+        cleaned_of = {value: value if value is None else clean(value) for value in set(values)}
+        return [cleaned_of[value] for value in values]
     return [tame(value) for value in values]
 
 
 def cleaned(keys: Sequence[str]) -> list[str]:
-    """Keys as they may be shown. Raises Malformed where two are one."""
+    """Cleaned keys. Raises MalformedFrame when two become the same."""
     found = [clean(key) for key in keys]
     if len(set(found)) != len(found):
         raise MalformedFrame("a row stands there twice")
@@ -240,7 +241,7 @@ def cleaned(keys: Sequence[str]) -> list[str]:
 
 
 def tame(value: Any) -> Any:
-    """Any value of a row with every text in it cleaned. Raises Malformed for a number that is out of bounds."""
+    """A value with every text in it cleaned. Raises MalformedFrame for a number out of bounds."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, bool) or value is None:

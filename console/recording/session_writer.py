@@ -1,7 +1,7 @@
-"""One session of recording: from the first Cluster, which is kept whole, on only what changed, and whole now and then.
+"""Writes one session of a recording: a whole Cluster first, then differences, with a whole Cluster now and then.
 
-A recording has its own time, `at`: the wall's where a session began, and from there on monotonic, so that a clock that
-is set makes no moment come twice. The file holds so many hours in so many bytes, whichever is less.
+A recording has its own time `at`: the wall clock at the start of the session, monotonic from there, so that a clock
+change repeats no moment. The file is limited in hours and in bytes; the lower limit applies.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from collectors.model import Cluster, Diff
 from console.journal.chain import Follower, JournalFault
 from console.journal.entries import moment
 
-from .bookmarks import deed_mark, marks
+from .bookmarks import action_mark, marks
 from .frame import pack
 from .location import Bounds
 from .store import DEEDS, Mark, RecordingFault, RecordingFile
 
-#: A whole Cluster is kept when what changed since the last is so many times larger, or it is an hour old: to look at
-#: any moment costs reading three times a Cluster at most, and a third of the file is whole ones.
+#: A whole Cluster is stored when the differences since the last exceed its size by this factor, or it is an hour old.
+#: Any moment then costs reading at most three times a Cluster, and whole Clusters are a third of the file.
 _STEPS = 2
 _WHOLE_S = 3600.0
-#: What SQLite needs beside the frames: its indices, and pages that are not full.
+#: Bytes that SQLite needs beside the frames, for indices and partly filled pages.
 _SLACK = 1 << 20
 
 
-class Tape:
-    """Writes one session into one file; used by one thread. Raises RecordingFault, OSError or sqlite3.Error."""
+class SessionWriter:
+    """Writes one session into one file, from one thread. Raises RecordingFault, OSError or sqlite3.Error."""
 
     def __init__(self, path: Path, bounds: Bounds, now: float, mono: float, journal: Path | None = None) -> None:
-        """`journal` is the file whose actions are kept too."""
+        """`journal`: the journal file whose actions are recorded too."""
         self._bounds = bounds
         self._lock = _locked(path)
         try:
@@ -51,8 +51,9 @@ class Tape:
         self._whole_size = self._stepped = 0
 
     def add(self, cluster: Cluster, diff: Diff, now: float, mono: float) -> int:
-        """Keep a Cluster as it was at that time; `diff` holds at least what differs from the one before. Returns the
-        bytes that this took."""
+        """Store a Cluster as of that time; `diff` holds at least what differs from the one before. Returns the bytes
+        written.
+        """
         before, at = self._before, max(mono + self._shift, self._at + 0.001)
         step = None if before is None else pack(before, cluster, self._shift, diff)
         self._stepped += len(step or b"")
@@ -64,38 +65,38 @@ class Tape:
         size = len(step or b"") + len(whole or b"")
         with self._store.change():
             self._store.room(at - self._bounds.keep_s, self._bounds.size - size - _SLACK)
-            found += self._deeds(at, first=before is None)
+            found += self._add_actions(at, first=before is None)
             self._store.add(at, now, step, whole, found)
         self._store.shrink()
         self._before, self._at = cluster, at
         return size
 
-    def _deeds(self, at: float, first: bool) -> list[Mark]:
-        """Keep what the journal has more than before; what stood there when the session began at its own time."""
+    def _add_actions(self, at: float, first: bool) -> list[Mark]:
+        """Store the new journal lines; those that existed at the start of the session get their own time."""
         try:
             more = self._follower.more() if self._follower is not None else None
         except JournalFault:
-            return []  # the journal's own screen tells of it
+            return []  # the journal screen reports it
         found = []
         for record in more[1] if more is not None else ():
             when = min(moment(record.get("time")) or at, at) if first else at
-            new = self._store.add_deed(when, msgspec.json.encode(record))
-            if new and not first and (mark := deed_mark(record, at)) is not None:
+            new = self._store.add_action(when, msgspec.json.encode(record))
+            if new and not first and (mark := action_mark(record, at)) is not None:
                 found.append(mark)
         return found
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._store.close()
         os.close(self._lock)
 
 
-class Busy(RecordingFault):
-    """Another one records into that file."""
+class RecordingBusy(RecordingFault):
+    """Another process records into that file."""
 
 
 def _locked(path: Path) -> int:
-    """A lock that only one process has: of several consoles of a user one records. Raises Busy, OSError."""
+    """Take the lock that lets only one of a user's consoles record. Raises RecordingBusy, OSError."""
     try:
         fd = files.open_to_append(path.with_name(f"{path.name}.lock"))
     except files.UntrustedFile as error:
@@ -105,6 +106,6 @@ def _locked(path: Path) -> int:
     except OSError as error:
         os.close(fd)
         if isinstance(error, BlockingIOError):
-            raise Busy(f"{path}: another wacht records into it") from None
+            raise RecordingBusy(f"{path}: another wacht records into it") from None
         raise
     return fd

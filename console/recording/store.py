@@ -1,8 +1,7 @@
-"""The file of a recording: SQLite with moments in a row, each what changed since the one before, some of them whole.
+"""The file of a recording: an SQLite database of consecutive moments, most as differences, some as whole Clusters.
 
-`wacht` alone writes it, with a journal beside it: after a crash in the middle it is as it was before the last moment.
-It may come from anybody, so a reader takes nothing on trust: it must hold these tables and no other thing, no value is
-larger than a frame can be, and no question may take for ever.
+Only `wacht` writes it, with an SQLite rollback journal: after a crash it is as it was before the last moment. A reader
+does not trust it: it must hold exactly these tables, no value may exceed a frame's size, and no query may run for ever.
 """
 
 from __future__ import annotations
@@ -34,23 +33,23 @@ _TABLES = (
     "CREATE INDEX marks_at ON marks (at)",
     "CREATE TABLE deeds (id INTEGER PRIMARY KEY, at REAL NOT NULL, digest TEXT NOT NULL UNIQUE, line BLOB NOT NULL)",
 )
-#: The largest value: a whole frame of the design point is 0.6 MB.
+#: Largest value in bytes; a whole frame at the design size is 0.6 MB.
 _LARGEST = 64 << 20
-#: Steps of SQLite's own machine that one question may take: a hundred times what a long recording needs.
+#: Steps of SQLite's virtual machine for one query: a hundred times what a long recording needs.
 _PATIENCE = 200_000_000
 _WAIT_S = 10.0
-#: Lines of the journal that stay, however old.
+#: Journal lines kept whatever their age.
 DEEDS = 500
-#: Kinds of marks, in the words of the keys and commands.
+#: Kinds of bookmarks, as named by keys and commands.
 KINDS = ("alert", "action", "failure")
 
 
 class RecordingFault(UserError):
-    """A recording that cannot be written or read: what, and what to do about it."""
+    """A recording cannot be written or read; the message says what to do."""
 
 
 class FrameTime(Struct, frozen=True):
-    """One frame. `at` is the recording's own time, which never goes back; `wall` what the clock on the wall said."""
+    """One frame. `at` is the recording's own time, which never goes back; `wall` the wall-clock time."""
 
     id: int
     at: float
@@ -58,7 +57,7 @@ class FrameTime(Struct, frozen=True):
 
 
 class Mark(Struct, frozen=True):
-    """Something worth jumping to."""
+    """A bookmark."""
 
     at: float
     kind: str
@@ -66,7 +65,7 @@ class Mark(Struct, frozen=True):
 
 
 class RecordingFile:
-    """Writes one recording; used by one thread. Raises RecordingFault, where a disk fails OSError or sqlite3.Error."""
+    """Writes one recording, from one thread. Raises RecordingFault; OSError or sqlite3.Error when the disk fails."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,7 +99,7 @@ class RecordingFile:
 
     @contextlib.contextmanager
     def change(self) -> Iterator[None]:
-        """All that is written within is there, or nothing of it."""
+        """A transaction: all or nothing that is written within is stored."""
         self._base.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -116,24 +115,25 @@ class RecordingFile:
         return found
 
     def add(self, at: float, wall: float, step: bytes | None, whole: bytes | None, marks: Sequence[Mark]) -> None:
-        """One more moment, later than all before."""
+        """Add a moment, later than all before."""
         self._base.execute("INSERT INTO frames (at, wall, step, whole) VALUES (?, ?, ?, ?)", (at, wall, step, whole))
         for mark in marks:
             self.add_mark(mark)
 
     def add_mark(self, mark: Mark) -> None:
-        """Something worth jumping to."""
+        """Add a bookmark."""
         self._base.execute("INSERT INTO marks VALUES (?, ?, ?)", (mark.at, mark.kind, mark.what))
 
-    def add_deed(self, at: float, line: bytes) -> bool:
-        """A line of the journal; False where it stands there already."""
+    def add_action(self, at: float, line: bytes) -> bool:
+        """Add a journal line; False when it is stored already."""
         values = (at, hashlib.sha256(line).hexdigest(), line)
         done = self._base.execute("INSERT OR IGNORE INTO deeds (at, digest, line) VALUES (?, ?, ?)", values)
         return done.rowcount > 0
 
     def room(self, before: float, size: int) -> None:
-        """Take out the oldest, up to a whole frame each time, until nothing is older and all that is left is no larger
-        in bytes. The newest whole frame and what follows it stay."""
+        """Delete the oldest frames, up to a whole frame each time, until none is older than `before` and the rest fits
+        into `size` bytes. The newest whole frame and its successors stay.
+        """
         while True:
             wholes = self._base.execute(
                 "SELECT id, at FROM frames WHERE whole IS NOT NULL ORDER BY id LIMIT 2"
@@ -149,22 +149,22 @@ class RecordingFile:
             )
 
     def used(self) -> int:
-        """Bytes that are in use. The file is never larger than they were at most."""
+        """Bytes in use; the file is as large as their maximum so far."""
         pages, free, size = (self._base.execute(f"PRAGMA {what}").fetchone()[0]
                              for what in ("page_count", "freelist_count", "page_size"))  # fmt: skip
         return int((pages - free) * size)
 
     def shrink(self) -> None:
-        """Give back to the disk what is free, a little at a time. Not within a change."""
+        """Return some free pages to the file system. Not within a transaction."""
         self._base.execute("PRAGMA incremental_vacuum(256)").fetchall()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._base.close()
 
 
 class RecordingReader:
-    """Reads one recording, while another process may write it. Any thread may ask; raises RecordingFault."""
+    """Reads one recording, also while another process writes it. Thread-safe. Raises RecordingFault."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -178,35 +178,35 @@ class RecordingReader:
             raise RecordingFault(f"{path}: {error.strerror}") from None
 
     def first(self) -> FrameTime | None:
-        """The oldest whole moment; None in an empty recording."""
+        """The oldest whole frame; None in an empty recording."""
         return self._moment("whole IS NOT NULL ORDER BY id LIMIT 1")
 
     def last(self) -> FrameTime | None:
-        """The newest moment."""
+        """The newest frame."""
         return self._moment("1 ORDER BY id DESC LIMIT 1")
 
     def at(self, at: float) -> FrameTime | None:
-        """The moment that holds at this time of the recording: the last that is not later."""
+        """The frame that applies at this time of the recording: the last one not later."""
         return self._moment("at <= ? ORDER BY at DESC, id DESC LIMIT 1", at)
 
     def on_the_wall(self, wall: float) -> FrameTime | None:
-        """The moment that held when the clock on the wall said so."""
+        """The frame that applied at this wall-clock time."""
         return self._moment("wall <= ? ORDER BY id DESC LIMIT 1", wall)
 
     def after(self, moment: FrameTime) -> FrameTime | None:
-        """The next one."""
+        """The next frame."""
         return self._moment("id > ? ORDER BY id LIMIT 1", moment.id)
 
     def before(self, moment: FrameTime) -> FrameTime | None:
-        """The one before."""
+        """The frame before."""
         return self._moment("id < ? ORDER BY id DESC LIMIT 1", moment.id)
 
     def whole_before(self, moment: FrameTime) -> FrameTime | None:
-        """The last whole moment that is not later."""
+        """The last whole frame not later than this one."""
         return self._moment("id <= ? AND whole IS NOT NULL ORDER BY id DESC LIMIT 1", moment.id)
 
     def frame(self, moment: FrameTime) -> tuple[bytes | None, bytes | None]:
-        """What led to a moment from the one before, and all of it: one of the two at least. Raises Malformed."""
+        """A frame's difference and its whole Cluster; at least one is there. Raises MalformedFrame."""
         found = self._ask("SELECT step, whole FROM frames WHERE id = ?", moment.id)
         if len(found) != 1 or not all(part is None or isinstance(part, bytes) for part in found[0]):
             raise MalformedFrame("a frame is missing or no frame")
@@ -214,7 +214,7 @@ class RecordingReader:
         return step, whole
 
     def mark(self, at: float, back: bool = False, kind: str | None = None) -> Mark | None:
-        """The next mark after that time, or the one before it, of a kind or of any."""
+        """The next bookmark after that time, or with `back` the one before it, of this kind or any."""
         which, order = ("<", "DESC") if back else (">", "ASC")
         found = self._ask(
             f"SELECT at, kind, what FROM marks WHERE at {which} ? AND (? IS NULL OR kind = ?) "  # noqa: S608
@@ -225,17 +225,17 @@ class RecordingReader:
         return Mark(found[0][0], *(clean(str(one)[:400]) for one in found[0][1:]))
 
     def marks(self, since: float, until: float) -> list[Mark]:
-        """All between two times, both included."""
+        """All bookmarks between two times, inclusive."""
         found = self._ask("SELECT at, kind, what FROM marks WHERE at >= ? AND at <= ? ORDER BY at", since, until)
         return [Mark(at, clean(str(kind)), clean(str(what)[:400])) for at, kind, what in found]
 
-    def deeds(self, until: float) -> list[tuple[float, bytes]]:
-        """The lines of the journal that were there at that time, oldest first."""
+    def actions(self, until: float) -> list[tuple[float, bytes]]:
+        """The journal lines recorded up to that time, oldest first."""
         found = self._ask("SELECT at, line FROM deeds WHERE at <= ? ORDER BY at, id", until)
         return [(float(at), line) for at, line in found if isinstance(line, bytes)]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             self._base.close()
 
@@ -258,7 +258,7 @@ class RecordingReader:
 
 
 def _readable(path: Path) -> sqlite3.Connection:
-    # After a crash only one who may write can put it right; that is tried where reading alone does not do.
+    # After a crash, only a process that may write can roll back: tried when read-only access fails.
     for mode in ("ro", "rw"):
         base = sqlite3.connect(
             f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True, timeout=_WAIT_S, isolation_level=None,
@@ -308,7 +308,7 @@ def _check(path: Path, mine: int, version: int, schema: Sequence[str]) -> None:
 
 
 def _own(path: Path) -> None:
-    """Make the file where there is none, for its owner alone; or see that it is a plain one of ours."""
+    """Create the file for its owner alone, or check that it is a plain file of our own."""
     try:
         os.close(files.open_to_append(path))
     except files.UntrustedFile as error:

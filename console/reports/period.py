@@ -1,4 +1,4 @@
-"""The time that a report is of, as people say it. Pure."""
+"""The period of a report, as users type it. Pure."""
 
 from __future__ import annotations
 
@@ -6,44 +6,45 @@ from datetime import datetime, time, timedelta
 
 from msgspec import Struct
 
-from console.recording.moments import lasting
+from console.recording.moments import parse_length
 from widgets.units import duration, when
 
-#: A shift, where nobody says how long it was.
+#: Default length of a shift.
 SHIFT = "12h"
-#: Nobody reads a report of more; a recording keeps less.
+#: Longest period in seconds; recordings keep less.
 _MOST_S = 366 * 86400
 
 
 class Span(Struct, frozen=True):
-    """From when to when, in seconds since the epoch."""
+    """A period in seconds since the epoch."""
 
     since: float
     until: float
 
     @property
-    def told(self) -> str:
-        """`12h until 06:00`."""
+    def text(self) -> str:
+        """As text: `12h until 06:00`."""
         return f"{duration(self.until - self.since)} until {when(self.until)}"
 
 
 def span_of(now: float, length: str = "") -> Span:
-    """The time of that length up to now; `SHIFT` where none is said. Raises ValueError."""
-    return _whole(now - lasting(length or SHIFT), now)
+    """The period of that length up to now; `SHIFT` by default. Raises ValueError."""
+    return _whole(now - parse_length(length or SHIFT), now)
 
 
 def between(now: float, since: str | None, until: str | None) -> Span:
-    """From a moment or a length of time ago up to another, by default now. Raises ValueError."""
+    """From a time, or a duration ago, up to another time, by default now. Raises ValueError."""
     end = now if until is None else moment(until, now)
-    return _whole(end - lasting(SHIFT) if since is None else moment(since, end), end)
+    return _whole(end - parse_length(SHIFT) if since is None else moment(since, end), end)
 
 
 def moment(text: str, now: float) -> float:
-    """`8h` (before `now`), `22:00` (the last one before it), `2026-11-24T22:00`; without a zone that of this computer.
-    Raises ValueError."""
+    """The time meant by `8h` (before `now`), `22:00` (the last one before it) or `2026-11-24T22:00`; without a zone
+    local time. Raises ValueError.
+    """
     low = text.strip()
     try:
-        return now - lasting(low.removeprefix("-"))
+        return now - parse_length(low.removeprefix("-"))
     except ValueError:
         pass
     try:

@@ -1,6 +1,6 @@
-"""Brings together what a report is made of: journal, recording, telemetry, the facts of now. Blocks.
+"""Gathers the inputs of a report: journal, recording, telemetry and current facts. Blocks.
 
-What cannot be had is no reason to tell nothing: the report says what it does not know, and why.
+A missing input does not prevent the report: it lists what is unknown and why.
 """
 
 from __future__ import annotations
@@ -18,58 +18,60 @@ from console.health.xid_policy import Policy
 from console.journal import chain
 from console.journal.chain import JournalFault
 from console.journal.entries import join
-from console.journal.reader import JournalReader
-from console.journal.writer import LOOKBACK, alive
+from console.journal.reader import JournalSnapshot
+from console.journal.writer import LOOKBACK, may_still_end
 from console.recording.frame import joined, unjoined
 from console.recording.row_codec import MalformedFrame
 from console.recording.store import FrameTime, RecordingFault, RecordingReader
-from console.runtime.operator_identity import person
+from console.runtime.operator_identity import login_name
 from widgets.units import duration, when
 
 from .period import Span
 from .report import ShiftReport, make
 from .shift_watch import GAP_S, Peak, ShiftWatch
 
-#: The present is what it ends with, where it ends no longer ago than this.
+#: Largest age in seconds of a period's end for which the current facts count as the facts at its end.
 _NOW_S = 120.0
 
 
 class ReportSources(Struct, frozen=True, kw_only=True):
-    """Where a report is made from."""
+    """The sources of a report."""
 
     name: str
     now: float
     mono: float
     cluster: Cluster | None
-    """The present; None: only what was recorded."""
+    """The current facts; None: only the recording."""
     recording: Path | None
-    book: Callable[[], JournalReader]
+    journal: Callable[[], JournalSnapshot]
     """Raises JournalFault."""
     telemetry: Telemetry | None
     policy: Policy
 
 
-def book_of(path: Path, now: float) -> JournalReader:
-    """The journal of a cluster, none where there is none yet. Raises JournalFault."""
+def book_of(path: Path, now: float) -> JournalSnapshot:
+    """The journal of a cluster; empty when it does not exist yet. Raises JournalFault."""
     records = chain.read(path, LOOKBACK) if chain.there(path) else []
-    book = JournalReader.of(join(records))
-    going = frozenset(one.key for one in book.entries.values() if one.orphan and alive(one, now))
-    return JournalReader(entries=book.entries, under_way=going, users=book.users, undone=book.undone, by=book.by)
+    journal = JournalSnapshot.of(join(records))
+    going = frozenset(one.key for one in journal.entries.values() if one.orphan and may_still_end(one, now))
+    return JournalSnapshot(
+        entries=journal.entries, under_way=going, users=journal.users, undone=journal.undone, by=journal.by
+    )
 
 
 def of_recording(path: Path, policy: Policy) -> ReportSources:
-    """Of a recording alone. Raises RecordingFault."""
+    """The sources of a report made from a recording only. Raises RecordingFault."""
     with closing(RecordingReader(path)) as recording:
         last = recording.last()
         if last is None:
             raise RecordingFault(f"{path}: nothing was recorded yet")
-        lines = [chain.record(line) for _, line in recording.deeds(last.at)]
+        lines = [chain.record(line) for _, line in recording.actions(last.at)]
     return ReportSources(name="", now=last.wall, mono=last.at, cluster=None, recording=path,
-                   book=lambda: JournalReader.of(join(lines)), telemetry=None, policy=policy)  # fmt: skip
+                   journal=lambda: JournalSnapshot.of(join(lines)), telemetry=None, policy=policy)  # fmt: skip
 
 
 def gather(sources: ReportSources, span: Span) -> ShiftReport:
-    """The report of that time."""
+    """The report of that period."""
     watch, limits = ShiftWatch(span.since, span.until), []
     cluster = sources.cluster if sources.now - span.until <= _NOW_S else None
     seen = Cluster(name=sources.name)
@@ -98,9 +100,9 @@ def gather(sources: ReportSources, span: Span) -> ShiftReport:
             limits.append(
                 f"no facts of the time at {when(span.until, now=sources.now)} are there: what is open is not known"
             )
-    book, fault = JournalReader(), ""
+    journal, fault = JournalSnapshot(), ""
     try:
-        book = sources.book()
+        journal = sources.journal()
     except JournalFault as error:
         fault = str(error)
     peak = past.peak
@@ -109,14 +111,15 @@ def gather(sources: ReportSources, span: Span) -> ShiftReport:
         peak, said = _asked(sources, span, peak)
         limits += said
     return make(
-        cluster, past, book, span, sources.policy, peak=peak, limits=limits, journal_fault=fault, by=person(),
+        cluster, past, journal, span, sources.policy, peak=peak, limits=limits, journal_fault=fault, by=login_name(),
         made=sources.now, mono=sources.mono, watched=recorded is not None, whole=whole,
     )  # fmt: skip
 
 
 def moments(path: Path, span: Span) -> Iterator[tuple[FrameTime, Cluster, Mapping[str, frozenset[str]] | None]]:
-    """What was recorded of that time, from the moment that held when it began: the rows, without joins and sums. Raises
-    RecordingFault, Malformed."""
+    """The recorded moments of that period, starting with the one that applies at its begin: rows only, without joins
+    and sums. Raises RecordingFault, MalformedFrame.
+    """
     with closing(RecordingReader(path)) as recording:
         here = recording.on_the_wall(span.since) or recording.first()
         if here is None:
@@ -137,7 +140,7 @@ def moments(path: Path, span: Span) -> Iterator[tuple[FrameTime, Cluster, Mappin
 
 
 def _asked(sources: ReportSources, span: Span, peak: Peak | None) -> tuple[Peak | None, list[str]]:
-    """The peak with the time that nobody recorded: Prometheus may know."""
+    """The peak including unrecorded time, for which Prometheus is asked; and what remains unknown."""
     seconds = int(sources.now - span.since)
     try:
         series: Any = sources.telemetry.site_history(seconds) if sources.telemetry is not None else ()

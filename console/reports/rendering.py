@@ -1,6 +1,6 @@
-"""A report in Markdown, for people and their chat, good to read as plain text too; and in JSON. Pure.
+"""Renders a report as Markdown that is readable as plain text, and as JSON. Pure.
 
-Every text from outside goes through `escaped`: no job name, reason or alert is markup.
+Every external text is passed through `escaped`: no job name, reason or alert becomes markup.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from console.export.markdown import WIDTH, escaped, item, table
-from console.journal.reminders import nothing
+from console.journal.reminders import empty_text
 from console.session.snapshot import stamp
 from widgets.units import count, duration, percent, power, when
 from widgets.units import stamp as full
@@ -19,16 +19,16 @@ from widgets.units import stamp as full
 from .report import OpenNodes, ReportedAction, ReportedOutage, ShiftReport
 
 VERSION = 1
-#: Points of one list that are told; the rest is a number. Lists begin with what matters most, or with the first.
+#: Most items of one list; the rest is a number. Lists start with the most important or the first items.
 _MOST = 60
 _LONG = 160
 _POINT = "- "
-#: Fields that are moments.
+#: Fields that are times.
 _MOMENTS = frozenset({"since", "until", "made", "at", "ends", "back_at"})
 
 
 def as_json(report: ShiftReport) -> bytes:
-    """One object, moments in UTC, unknown null; a line break at its end."""
+    """One JSON object with a newline at the end: times in UTC, unknown is null."""
     document = {"version": VERSION, **_tamed(msgspec.to_builtins(report))}
     return msgspec.json.encode(document) + b"\n"
 
@@ -41,7 +41,7 @@ def _tamed(value: Any) -> Any:
 
 
 def as_markdown(report: ShiftReport, width: int = WIDTH) -> str:
-    """The report, its points folded at so many columns."""
+    """The report, with list items wrapped at this width."""
     lines = [
         f"# Shift report: {escaped(report.cluster)}{' (DEMO)' if report.demo else ''}", "",
         f"{full(report.since)} to {full(report.until)}, {duration(report.until - report.since)}  ",
@@ -49,9 +49,9 @@ def as_markdown(report: ShiftReport, width: int = WIDTH) -> str:
     ]  # fmt: skip
     if report.limits:
         lines += ["", "What this report does not know:", "", *_items(map(escaped, report.limits))]
-    for title, told in (
+    for title, section in (
         ("In short", _short(report)),
-        ("Left behind", _left(report)),
+        ("Left behind", _reminders(report)),
         ("Still open", _open(report)),
         ("What broke", _broke(report, person=False)),
         ("Taken out of service by people", _broke(report, person=True)),
@@ -63,20 +63,20 @@ def as_markdown(report: ShiftReport, width: int = WIDTH) -> str:
         ("Alerts that began", _alerts(report)),
         ("Sources that did not answer", _items(f"{escaped(name)}: for {duration(s)}" for name, s in report.silent)),
     ):
-        if told:
-            lines += ["", f"## {title}", "", *told]
+        if section:
+            lines += ["", f"## {title}", "", *section]
     return "\n".join(item(one[2:], width=width) if one.startswith(_POINT) else one for one in lines) + "\n"
 
 
 def _items(texts: Iterable[str], most: int = _MOST) -> list[str]:
-    """Points of a list, each on one line yet."""
+    """List items, not yet wrapped."""
     every = list(texts)
-    told = [_POINT + one for one in every[:most]]
-    return [*told, f"{_POINT}and {len(every) - most:,} more"] if len(every) > most else told
+    lines = [_POINT + one for one in every[:most]]
+    return [*lines, f"{_POINT}and {len(every) - most:,} more"] if len(every) > most else lines
 
 
 def _cut(text: str | None) -> str:
-    """A text from outside, no longer than anybody reads."""
+    """An external text, shortened and escaped."""
     text = text or ""
     return escaped(text if len(text) <= _LONG else f"{text[: _LONG - 1]}…")
 
@@ -95,22 +95,22 @@ def _short(report: ShiftReport) -> list[str]:
                 if events else f"no node {what}" if report.watched else f"no node is known to have {what}")  # fmt: skip
 
     broke = None if report.broke is None else [one for one in report.broke if not one.person]
-    told = [said(broke, "failed")]
-    if report.deeds is None:
-        told.append("what was done is unknown: the journal cannot be read")
+    lines = [said(broke, "failed")]
+    if report.actions is None:
+        lines.append("what was done is unknown: the journal cannot be read")
     else:
-        people = sorted({one.who for one in report.deeds})
+        people = sorted({one.who for one in report.actions})
         names = ", ".join(people[:5]) + (f" and {len(people) - 5} more" if len(people) > 5 else "")
-        told.append(
-            f"{_plural(len(report.deeds), 'action')} by {escaped(names)}" if people else "nothing was done from here"
+        lines.append(
+            f"{_plural(len(report.actions), 'action')} by {escaped(names)}" if people else "nothing was done from here"
         )
-        if unclear := sum(one.open for one in report.deeds):
-            told.append(f"{_plural(unclear, 'action')} whose end nobody has seen")
+        if unclear := sum(one.open for one in report.actions):
+            lines.append(f"{_plural(unclear, 'action')} whose end nobody has seen")
     if report.open_nodes is not None:
-        told.append(f"{_plural(sum(one.count for one in report.open_nodes), 'node')} out of service at the end")
+        lines.append(f"{_plural(sum(one.count for one in report.open_nodes), 'node')} out of service at the end")
     if report.losses is not None:
-        told.append(_total(report))
-    return _items([*told, _peak(report)])
+        lines.append(_total(report))
+    return _items([*lines, _peak(report)])
 
 
 def _total(report: ShiftReport) -> str:
@@ -133,45 +133,45 @@ def _peak(report: ShiftReport) -> str:
 
 
 def _open(report: ShiftReport) -> list[str]:
-    told: list[str] = []
+    lines: list[str] = []
     if report.open_nodes is None:
-        told.append("nodes: unknown")
+        lines.append("nodes: unknown")
     else:
-        told += [_out(one, report.until) for one in report.open_nodes[:_MOST]]
+        lines += [_out(one, report.until) for one in report.open_nodes[:_MOST]]
         if (more := sum(one.count for one in report.open_nodes[_MOST:])) > 0:
-            told.append(f"and {_plural(more, 'node')} more (inbox, i)")
-    if report.deeds is not None:
-        told += [f"no end seen: {_deed(one, report.until)}" for one in report.deeds if one.open]
+            lines.append(f"and {_plural(more, 'node')} more (inbox, i)")
+    if report.actions is not None:
+        lines += [f"no end seen: {_action_text(one, report.until)}" for one in report.actions if one.open]
     if report.open_alerts is None:
-        told.append("alerts: unknown")
+        lines.append("alerts: unknown")
     else:
-        told += [
+        lines += [
             f"{one.severity} alert not taken: {_cut(one.title)}"
             + (f" ({one.alerts:,} alerts)" if one.alerts > 1 else "") + f", since {when(one.since, now=report.until)}"
             for one in report.open_alerts[:_MOST]
         ]  # fmt: skip
         if len(report.open_alerts) > _MOST:
-            told.append(f"and {len(report.open_alerts) - _MOST:,} more alerts (:alerts)")
-    # One take makes several silences that say the same.
-    told += dict.fromkeys(
+            lines.append(f"and {len(report.open_alerts) - _MOST:,} more alerts (:alerts)")
+    # One ack makes several silences with the same comment.
+    lines += dict.fromkeys(
         f"silence ends {when(one.ends, now=report.until)}, in {duration(one.ends - report.until)}: "
         f"{_cut(one.comment)}, by {_cut(one.by) or 'somebody'}"
         for one in report.silences_ending or ()
     )
     if report.silences_ending is None:
-        told.append("silences: unknown")
+        lines.append("silences: unknown")
     if report.jobs_held is None:
-        told.append("held jobs: unknown")
+        lines.append("held jobs: unknown")
     elif report.jobs_held:
-        told.append(f"{_plural(report.jobs_held, 'job')} held")
-    told += [f"no answer from {escaped(one)}" for one in report.failing]
-    return _items(told or ["nothing"], len(told) + 1)
+        lines.append(f"{_plural(report.jobs_held, 'job')} held")
+    lines += [f"no answer from {escaped(one)}" for one in report.failing]
+    return _items(lines or ["nothing"], len(lines) + 1)
 
 
-def _left(report: ShiftReport) -> list[str]:
+def _reminders(report: ShiftReport) -> list[str]:
     if report.left is None:
         return _items(["unknown: the journal or the facts are missing"])
-    return _items(map(_cut, report.left or (nothing(report.left_unknown),)))
+    return _items(map(_cut, report.left or (empty_text(report.left_unknown),)))
 
 
 def _out(one: OpenNodes, end: float) -> str:
@@ -187,13 +187,13 @@ def _out(one: OpenNodes, end: float) -> str:
 def _broke(report: ShiftReport, person: bool) -> list[str]:
     if report.broke is None:
         return [] if person else _items(["unknown: the nodes were never read"])
-    told = [_event(one, report.until) for one in report.broke if one.person is person]
+    lines = [_event(one, report.until) for one in report.broke if one.person is person]
     if not person and report.returned is not None and report.returned[1]:
         names, number = report.returned
-        told.append(f"back in service, out since before: {_cut(names)}" + (f" ({number:,})" if number > 1 else ""))
-    if not person and not told:
-        told.append("nothing that was seen" if report.watched else "unknown: nothing was recorded")
-    return _items(told)
+        lines.append(f"back in service, out since before: {_cut(names)}" + (f" ({number:,})" if number > 1 else ""))
+    if not person and not lines:
+        lines.append("nothing that was seen" if report.watched else "unknown: nothing was recorded")
+    return _items(lines)
 
 
 def _event(one: ReportedOutage, end: float) -> str:
@@ -211,12 +211,12 @@ def _event(one: ReportedOutage, end: float) -> str:
 
 
 def _done(report: ShiftReport) -> list[str]:
-    if report.deeds is None:
+    if report.actions is None:
         return _items(["unknown: the journal cannot be read"])
-    return _items([_deed(one, report.until) for one in report.deeds] or ["nothing from here"], 200)
+    return _items([_action_text(one, report.until) for one in report.actions] or ["nothing from here"], 200)
 
 
-def _deed(one: ReportedAction, end: float) -> str:
+def _action_text(one: ReportedAction, end: float) -> str:
     why = f' "{_cut(one.reason)}"' if one.reason else ""
     undone = f" ({one.undone})" if one.undone else ""
     what = f"{_cut(one.who)}: {_cut(one.action)} {_cut(one.targets)}{why}"
@@ -226,11 +226,11 @@ def _deed(one: ReportedAction, end: float) -> str:
 def _lost(report: ShiftReport) -> list[str]:
     if report.losses is None:
         return _items(["unknown: the nodes were never read"])
-    told = [_total(report)]
+    lines = [_total(report)]
     if report.uncounted:
-        told.append(f"not counted, their GPUs are not known: {_cut(report.uncounted)}")
+        lines.append(f"not counted, their GPUs are not known: {_cut(report.uncounted)}")
     rows = [(one.kind, _hours(one.gpu_hours), count(one.nodes)) for one in report.losses]
-    return _items(told) + ["", *table(("cause", "GPU-hours", "nodes"), (False, True, True), rows)] * bool(rows)
+    return _items(lines) + ["", *table(("cause", "GPU-hours", "nodes"), (False, True, True), rows)] * bool(rows)
 
 
 def _xids(report: ShiftReport) -> list[str]:
@@ -245,24 +245,24 @@ def _xids(report: ShiftReport) -> list[str]:
 def _jobs(report: ShiftReport) -> list[str]:
     if not report.jobs_known:
         return _items(["unknown: the queue was never read"])
-    told = []
+    lines = []
     if (wait := report.wait) is not None:
         gpus = f", {_plural(wait.gpus, 'GPU')}" if wait.gpus is not None else ""
         end = "then it started" if wait.started else "and it waits still"
-        told.append(f"longest wait: {duration(wait.seconds)}, {end}: {_cut(wait.job)} of {_cut(wait.user)}{gpus}")
+        lines.append(f"longest wait: {duration(wait.seconds)}, {end}: {_cut(wait.job)} of {_cut(wait.user)}{gpus}")
     if report.lost:
         ways: dict[str, int] = {}
         for one in report.lost:
             ways[one.end] = ways.get(one.end, 0) + 1
         each = ", ".join(f"{number:,} {word}" for word, number in sorted(ways.items()))
-        told.append(f"{_plural(len(report.lost), 'job')} lost a node: {each}")
-        told += [f"{when(one.at, now=report.until)} {_cut(one.job)} of {_cut(one.user)} on {_cut(one.node)}: {one.end}"
+        lines.append(f"{_plural(len(report.lost), 'job')} lost a node: {each}")
+        lines += [f"{when(one.at, now=report.until)} {_cut(one.job)} of {_cut(one.user)} on {_cut(one.node)}: {one.end}"
                  for one in report.lost]  # fmt: skip
     elif report.watched:
-        told.append("no job was seen to lose a node")
+        lines.append("no job was seen to lose a node")
     else:
-        told.append("jobs that lost a node: unknown, nothing was recorded")
-    return _items(told, 30)
+        lines.append("jobs that lost a node: unknown, nothing was recorded")
+    return _items(lines, 30)
 
 
 def _alerts(report: ShiftReport) -> list[str]:

@@ -1,6 +1,6 @@
-"""What a report says, as one value; and how it is made of what was gathered. Pure.
+"""The contents of a report as one value, and how it is computed from the inputs. Pure.
 
-None is unknown, an empty tuple is none. Moments are seconds since the epoch.
+None is unknown, an empty tuple is none. Times are seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from collectors.jobstate import held
 from collectors.model import Cluster
@@ -18,17 +18,17 @@ from console.alerts.groups import groups
 from console.health import drain_reasons
 from console.health.unknown_reasons import not_read
 from console.health.xid_policy import Policy
-from console.journal.entries import JournalEntry, named, words
-from console.journal.reader import JournalReader
-from console.journal.reminders import left_behind, unknown
+from console.journal.entries import JournalEntry, outcome_text, targets_text
+from console.journal.reader import JournalSnapshot
+from console.journal.reminders import reminders, unread_kinds
 from widgets.chips import is_stale
 
 from .period import Span
 from .shift_watch import LostJob, Outage, Peak, ShiftFacts, Wait
 
-#: Nodes that go within so long for the same reason went together.
+#: Nodes that go out of service for the same reason within this many seconds count as one event.
 _TOGETHER_S = 300.0
-#: A silence that ends within the next shift is the next shift's business.
+#: Silences that end within this many seconds concern the next shift.
 _SOON_S = 12 * 3600
 _DIGITS = re.compile(r"\d+")
 
@@ -45,15 +45,15 @@ class ReportedOutage(Struct, frozen=True, kw_only=True):
     reason: str | None
     by: str | None
     person: bool
-    """A person took them out or had them rebooted; False: they broke, or a program drained them."""
+    """True when a person took them out or rebooted them; False when they failed or a program drained them."""
     since: float | None
     back: int
     back_at: float | None
-    """When the last of those came back that did."""
+    """When the last node that returned came back."""
 
 
 class OpenNodes(Struct, frozen=True, kw_only=True):
-    """Nodes that are out now for one reason."""
+    """Nodes that are out of service now, for one reason."""
 
     nodes: str
     count: int
@@ -65,11 +65,11 @@ class OpenNodes(Struct, frozen=True, kw_only=True):
     ticket: str | None
     since: int | None
     jobs: int | None
-    """Still on them."""
+    """Number of jobs still on them."""
 
 
 class OpenAlert(Struct, frozen=True, kw_only=True):
-    """Alerts that nobody has taken."""
+    """Alerts that are not acked."""
 
     title: str
     severity: str
@@ -95,13 +95,13 @@ class ReportedAction(Struct, frozen=True, kw_only=True):
     reason: str | None
     result: str
     undone: str
-    """How much of it was taken back, "" for nothing."""
+    """How much of it was undone, "" for nothing."""
     open: bool
-    """Nobody knows what came of it, or it was not seen done."""
+    """True when the outcome is unknown or not verified."""
 
 
 class Loss(Struct, frozen=True, kw_only=True):
-    """GPU-hours that were lost for one kind of reason."""
+    """GPU-hours lost for one kind of reason."""
 
     kind: str
     gpu_hours: float
@@ -109,7 +109,7 @@ class Loss(Struct, frozen=True, kw_only=True):
 
 
 class ShiftReport(Struct, frozen=True, kw_only=True):
-    """All of it."""
+    """The whole report."""
 
     cluster: str
     demo: bool
@@ -118,48 +118,47 @@ class ShiftReport(Struct, frozen=True, kw_only=True):
     made: float
     by: str
     limits: tuple[str, ...]
-    """What it does not know, and why."""
+    """What is unknown, and why."""
     watched: bool
-    """False where nothing of that time was recorded: what nobody has seen may have happened all the same."""
+    """False when nothing of that period was recorded: events may have gone unseen."""
     open_nodes: tuple[OpenNodes, ...] | None
     open_alerts: tuple[OpenAlert, ...] | None
     silences_ending: tuple[EndingSilence, ...] | None
     jobs_held: int | None
     left: tuple[str, ...] | None
-    """What somebody changed and nobody changed back (console.journal.reminders); None: the journal or the facts are
-    missing."""
+    """Unresolved changes (console.journal.reminders); None when the journal or the facts are missing."""
     left_unknown: tuple[str, ...]
     """Kinds of facts that `left` would need and that were never read."""
     failing: tuple[str, ...]
-    """Sources that fail now, each with why."""
+    """Sources that fail now, with their faults."""
     broke: tuple[ReportedOutage, ...] | None
     returned: tuple[str, int] | None
-    """Nodes that came back and had been out before: folded, and how many."""
+    """Nodes that were out before the period and returned in it: folded, and their number."""
     alerts: tuple[tuple[str, int, float], ...] | None
-    """Name, how many began, when the first did."""
+    """Name, number of alerts that started, and time of the first."""
     silent: tuple[tuple[str, float], ...]
-    """Sources that failed, and for how many seconds."""
-    deeds: tuple[ReportedAction, ...] | None
+    """Sources that failed, with the seconds without data."""
+    actions: tuple[ReportedAction, ...] | None = field(name="deeds")
     losses: tuple[Loss, ...] | None
     losses_whole: bool
-    """False: more was lost than is known."""
+    """False when the losses are a lower bound."""
     uncounted: str
-    """Nodes that were out and whose GPUs nobody knows, folded."""
+    """Nodes that were out and whose number of GPUs is unknown, folded."""
     peak: Peak | None
     budget_w: float | None
     xids: tuple[tuple[int, str, int, str], ...] | None
-    """Code, nodes folded, on how many GPUs, what the policy says."""
+    """Code, folded nodes, number of GPUs, and the policy's advice."""
     wait: Wait | None
     jobs_known: bool
     lost: tuple[LostJob, ...]
 
 
 def make(
-    cluster: Cluster, past: ShiftFacts, book: JournalReader, span: Span, policy: Policy, *, peak: Peak | None,
+    cluster: Cluster, past: ShiftFacts, journal: JournalSnapshot, span: Span, policy: Policy, *, peak: Peak | None,
     limits: Sequence[str],
     journal_fault: str, by: str, made: float, mono: float, watched: bool, whole: bool,
 ) -> ShiftReport:  # fmt: skip
-    """The report of a time, of what was seen in it, what was done, and of the facts at its end."""
+    """The report of a period, from what was seen in it, the actions, and the facts at its end."""
     known, end = cluster.known, span.until
     if journal_fault:
         limits = [*limits, f"the journal cannot be read: {journal_fault}"]
@@ -170,7 +169,7 @@ def make(
         limits = [*limits, f"these facts are old: {', '.join(stale)}"]
     if known and (missing := not_read(cluster, ("nodes", "jobs", "loads", "alerts"))):
         limits = [*limits, f"not read: {', '.join(missing)}"]
-    entries = [one for one in book.entries.values() if one.at is None or span.since <= one.at <= span.until]
+    entries = [one for one in journal.entries.values() if one.at is None or span.since <= one.at <= span.until]
     return ShiftReport(
         cluster=cluster.name,
         demo=cluster.demo,
@@ -184,8 +183,8 @@ def make(
         open_alerts=_open_alerts(cluster, end, policy) if "alerts" in known else None,
         silences_ending=_ending(cluster, end) if "silences" in known else None,
         jobs_held=sum(map(held, cluster.jobs.values())) if "jobs" in known else None,
-        left=tuple(one.text for one in left_behind(cluster, book, end)) if known and not journal_fault else None,
-        left_unknown=unknown(cluster),
+        left=tuple(one.text for one in reminders(cluster, journal, end)) if known and not journal_fault else None,
+        left_unknown=unread_kinds(cluster),
         failing=tuple(f"{name}: {one.fault}" for name, one in cluster.sources.items() if one.fault is not None),
         broke=_events([one for one in past.outages if one.since is not None and one.since >= span.since], end)
         if past.nodes_known else None,
@@ -193,7 +192,7 @@ def make(
         alerts=tuple((name, count, first) for name, (count, first) in past.alerts.items())
         if past.alerts_known else None,
         silent=tuple(past.silent.items()),
-        deeds=None if journal_fault else tuple(_deed(one, book) for one in entries if not one.gap),
+        actions=None if journal_fault else tuple(_reported(one, journal) for one in entries if not one.gap),
         losses=_losses(past, span) if past.nodes_known else None,
         losses_whole=whole and not past.uncounted,
         uncounted=fold(past.uncounted),
@@ -230,7 +229,7 @@ def _ending(cluster: Cluster, now: float) -> tuple[EndingSilence, ...]:
 
 
 def _events(outages: Iterable[Outage], end: float) -> tuple[ReportedOutage, ...]:
-    """Nodes that went for one reason, one soon after the other, in one line; by time."""
+    """Nodes that went out for one reason within a short time as one event; by time."""
     chains: dict[tuple[Any, ...], list[list[Outage]]] = {}
     for one in sorted(outages, key=lambda one: one.since or 0.0):
         key = (one.kind, _DIGITS.sub("#", one.reason or ""), one.by, _asked_for(one))
@@ -244,7 +243,7 @@ def _events(outages: Iterable[Outage], end: float) -> tuple[ReportedOutage, ...]
 
 
 def _asked_for(one: Outage) -> bool:
-    """Whether a person took the node out. A reboot is requested too, until it is overdue: then the node is down."""
+    """Whether a person took the node out. A requested reboot counts too, until it is overdue and the node is down."""
     return one.who == "human" or one.display == "rebooting"
 
 
@@ -268,12 +267,13 @@ def _returned(outages: Iterable[Outage], span: Span) -> tuple[str, int]:
     return fold(names), len(names)
 
 
-def _deed(one: JournalEntry, book: JournalReader) -> ReportedAction:
-    states = {told.state for told in one.outcome.values()}
-    under_way = one.key in book.under_way
+def _reported(one: JournalEntry, journal: JournalSnapshot) -> ReportedAction:
+    states = {outcome.state for outcome in one.outcome.values()}
+    under_way = one.key in journal.under_way
     return ReportedAction(
-        at=one.at, who=book.users.get((one.who, one.uid), one.person), action=one.action, targets=named(one),
-        reason=one.reason, result="under way" if under_way else words(one), undone=book.undone.get(one.key, ""),
+        at=one.at, who=journal.users.get((one.who, one.uid), one.person), action=one.action, targets=targets_text(one),
+        reason=one.reason, result="under way" if under_way else outcome_text(one),
+        undone=journal.undone.get(one.key, ""),
         open=one.orphan or not states.isdisjoint({"unknown", "pending"}),
     )  # fmt: skip
 

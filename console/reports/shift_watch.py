@@ -1,8 +1,8 @@
-"""Watches Clusters go by, one after the other, and keeps what a report tells of the time between. Pure.
+"""Processes a series of Clusters and keeps what a report tells about the period. Pure.
 
-What nobody saw is not made up. A node that is out when the watching begins has been out since its reason was set: that
-much Slurm says. What happened in a gap of the recording is not known, and what was lost in it counts only where the
-same reason stands on both sides: so every sum is a lower bound, and says so.
+Nothing is guessed. A node that is out at the start has been out since its reason was set, which Slurm records. Events
+within a gap of the recording are unknown, and losses in a gap count only when the same reason is there before and after
+it, so every sum is a lower bound.
 """
 
 from __future__ import annotations
@@ -18,37 +18,38 @@ from collectors.nodeset import expand, natural_key
 from console.health import drain_reasons
 from console.plant import power
 
-#: Between two moments of a recording there is a minute at most; more than this is time that nobody recorded.
+#: Recorded moments are at most a minute apart; a longer interval than this counts as not recorded.
 GAP_S = 300.0
-#: Slurm tells of nodes and of jobs in two answers: what a job did so close to the end of its node, it did for that.
+#: Largest seconds between the end of a job and its node's failure that count as related: Slurm reports jobs and nodes
+#: in separate answers.
 _NEAR_S = 120.0
 _DOWN = frozenset({"down", "failed", "invalid", "unknown"})
-#: A job that waits for this waits because its owner asked for it.
+#: Pending reasons that the job's owner asked for.
 _ASKED = frozenset({"Dependency", "BeginTime"})
-#: Jobs go on there: only what they do not hold is lost.
+#: States in which jobs continue: only unallocated GPUs are lost.
 _WORKING = frozenset({"draining", "failing"})
 
 
 class Outage(Struct, frozen=True, kw_only=True):
-    """One node that was out of service."""
+    """One node's time out of service."""
 
     node: str
     rack: str | None
     display: str
-    """The worst word for its state."""
+    """The worst of its displayed states."""
     reason: str | None
     by: str | None
     kind: str
     """A key of `reasons.KINDS`."""
     who: drain_reasons.Who
     since: float | None
-    """None: before anybody watched, and Slurm does not say."""
+    """None when it was out before the recording and Slurm does not say since when."""
     until: float | None = None
-    """When it was seen back; None: it is out still."""
+    """When it was seen back; None when it is still out."""
 
 
 class Peak(Struct, frozen=True):
-    """The most that the site drew."""
+    """The highest power draw of the site."""
 
     watts: float
     at: float
@@ -73,33 +74,33 @@ class LostJob(Struct, frozen=True, kw_only=True):
     node: str
     at: float
     end: str
-    """`NODE_FAIL` as Slurm said it, `requeued`, or `left the queue`: of what, nobody saw."""
+    """`NODE_FAIL` from Slurm, `requeued`, or `left the queue` when the cause was not seen."""
 
 
 class ShiftFacts(Struct, frozen=True, kw_only=True):
-    """What was seen."""
+    """What was seen in the period."""
 
     begins: float | None = None
-    """Since when there are facts; None: there are none."""
+    """Time of the first facts; None when there are none."""
     gaps: tuple[tuple[float, float], ...] = ()
     nodes_known: bool = False
     outages: tuple[Outage, ...] = ()
     gpu_hours: Mapping[str, float] = {}
     """Lost, by kind of reason."""
     uncounted: tuple[str, ...] = ()
-    """Nodes that were out and whose GPUs nobody knows."""
+    """Nodes that were out and whose number of GPUs is unknown."""
     peak: Peak | None = None
     xids: Mapping[str, Mapping[int, int]] = {}
-    """Node to code to how many GPUs of it had it."""
+    """Node to XID to the number of its GPUs with it."""
     xids_known: bool = False
     wait: Wait | None = None
     jobs_known: bool = False
     lost: tuple[LostJob, ...] = ()
     alerts: Mapping[str, tuple[int, float]] = {}
-    """Name of an alert to how many began, and when the first did; critical ones first."""
+    """Alert name to the number that started and the time of the first; critical ones first."""
     alerts_known: bool = False
     silent: Mapping[str, float] = {}
-    """Source to the seconds for which it failed."""
+    """Source to the seconds without data."""
 
 
 @dataclass
@@ -107,15 +108,15 @@ class _Open:
     first: Outage
     reason_at: int | None
     at: float
-    """Up to when its loss is counted."""
+    """Time up to which its loss is counted."""
     lost: int | None
     seconds: float = 0.0
-    """GPU-seconds lost. They are put down to the reason that stood there last: the cause is found after the fault."""
+    """GPU-seconds lost, attributed to the last reason, because the cause is found after the fault."""
 
 
 @dataclass
 class ShiftWatch:
-    """Takes moments in their order, from `since` to `until`."""
+    """Takes moments in order, from `since` to `until`."""
 
     since: float
     until: float
@@ -133,14 +134,14 @@ class ShiftWatch:
     _wait: Wait | None = None
     _lost: dict[str, LostJob] = field(default_factory=dict)
     _left: dict[str, tuple[float, Job, str]] = field(default_factory=dict)
-    """Jobs that left their nodes just now: when, as they were, and how."""
+    """Jobs that just left their nodes: time, row before, and how."""
     _fell: dict[str, float] = field(default_factory=dict)
-    """Nodes that went down just now, and when."""
+    """Nodes that just went down, and when."""
     _alerts: dict[str, tuple[int, float, bool]] = field(default_factory=dict)
     _silent: dict[str, float] = field(default_factory=dict)
 
     def see(self, cluster: Cluster, wall: float, keys: Mapping[str, frozenset[str]] | None) -> None:
-        """The next moment. `keys` are the rows by kind that may differ from the one before, None: any."""
+        """The next moment. `keys` are the rows by kind that may have changed since the last one; None: any."""
         last, before = self._last, self._cluster
         wall = wall if last is None else max(wall, last)
         gap = last is not None and wall - last > GAP_S
@@ -162,7 +163,7 @@ class ShiftWatch:
         self._last, self._cluster = wall, cluster
 
     def past(self) -> ShiftFacts:
-        """What was seen up to now."""
+        """What was seen so far."""
         end = self.until if self._last is None else min(self.until, self._last)
         for one in self._open.values():
             self._count(one, end)
@@ -204,9 +205,9 @@ class ShiftWatch:
             node, one = after.nodes.get(name), self._open.get(name)
             is_out = node is not None and drain_reasons.out(node)
             if one is not None and gap is not None and (node is None or not is_out or node.reason_at != one.reason_at):
-                self._count(one, gap)  # what came of it in the gap nobody saw, but a new reason says since when
-                said = node.reason_at if node is not None and is_out else None
-                one.at = wall if said is None else min(wall, max(gap, said))
+                self._count(one, gap)  # the gap was not observed, but a new reason carries its own time
+                reason_at = node.reason_at if node is not None and is_out else None
+                one.at = wall if reason_at is None else min(wall, max(gap, reason_at))
             if one is not None:
                 self._count(one, wall)
             if node is None or not is_out:
@@ -224,16 +225,16 @@ class ShiftWatch:
                 one.first, one.reason_at, one.lost = _worse(one.first, node), node.reason_at, _gpus(node)
 
     def _begun(self, node: Node, wall: float, seen: bool) -> _Open:
-        """A node that is out now. What was seen to go out went now; of another its reason may say when."""
-        said = None if node.reason_at is None or node.reason_at > wall else float(node.reason_at)
-        since = wall if seen else said
-        told = drain_reasons.read(node.reason, node.reason_by)
+        """A node that is out now. One that was seen to go out went out now; for another the reason's time may tell."""
+        reason_at = None if node.reason_at is None or node.reason_at > wall else float(node.reason_at)
+        since = wall if seen else reason_at
+        cause = drain_reasons.read(node.reason, node.reason_by)
         first = Outage(node=node.name, rack=node.rack, display=node.display, reason=node.reason, by=node.reason_by,
-                       kind=told.kind, who=told.who, since=since)  # fmt: skip
+                       kind=cause.kind, who=cause.who, since=since)  # fmt: skip
         return _Open(first, node.reason_at, wall if since is None else since, _gpus(node))
 
     def _count(self, one: _Open, wall: float) -> None:
-        """Count what it has lost up to now."""
+        """Add the loss up to now."""
         seconds = min(wall, self.until) - max(one.at, self.since)
         one.at = max(one.at, wall)
         if seconds <= 0:
@@ -294,7 +295,7 @@ class ShiftWatch:
         if self._wait is None or seconds > self._wait.seconds:
             self._wait = Wait(job=job.id, user=job.user, gpus=job.gpus, seconds=seconds, started=started)
 
-    # The rest.
+    # Everything else.
 
     def _power(self, cluster: Cluster, wall: float) -> None:
         drawn = cluster.power.site_w if cluster.power is not None else None
@@ -321,20 +322,20 @@ class ShiftWatch:
 
 
 def _gpus(node: Node) -> int | None:
-    """GPUs of it that nobody can use; None where that is not known."""
+    """The node's unusable GPUs; None when unknown."""
     if node.gpus is None or node.display not in _WORKING:
         return node.gpus
     return None if node.gpus_alloc is None else max(0, node.gpus - node.gpus_alloc)
 
 
 def _worse(first: Outage, node: Node) -> Outage:
-    """The outage as it is told now: its worst state, and the newest reason that somebody gave."""
-    told = drain_reasons.read(node.reason, node.reason_by)
+    """The outage with its worst state so far and the newest reason."""
+    cause = drain_reasons.read(node.reason, node.reason_by)
     named = bool(node.reason)
     return Outage(
         node=first.node, rack=node.rack, display=first.display if first.display in _DOWN else node.display,
         reason=node.reason if named else first.reason, by=node.reason_by if named else first.by,
-        kind=told.kind if named else first.kind, who=told.who if named else first.who, since=first.since,
+        kind=cause.kind if named else first.kind, who=cause.who if named else first.who, since=first.since,
     )  # fmt: skip
 
 

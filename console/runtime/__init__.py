@@ -1,4 +1,5 @@
-"""What every package may need and that knows nothing of clusters: errors for people, the log, state files, paths,
-durations, timeouts, garbage collection, the crash report.
+"""Basics that know nothing of clusters: user errors, the log, state files, durations, timeouts, memos, garbage
+collection, null sources and TOML files.
 
-Not here: anything that names a node, a job or a source."""
+Not here: anything that decides about nodes or jobs.
+"""

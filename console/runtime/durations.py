@@ -1,4 +1,4 @@
-"""Lengths of time as people type them: `90s`, `30m`, `2h`, `1h30m`, `3d`, `1w`. Pure."""
+"""Parses durations as users type them: `90s`, `30m`, `2h`, `1h30m`, `3d`, `1w`. Pure."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 FORM = r"(?:[0-9]{1,6}[smhdw])+"
-"""What such a text is of, for those that read more than a length."""
+"""The pattern of a duration, for parsers of longer texts."""
 _LENGTH = re.compile(FORM)
 _PART = re.compile(r"([0-9]+)([smhdw])")
 
 
 def seconds_in(text: str) -> int | None:
-    """So many seconds; None for what is no length of time."""
+    """The duration in seconds; None when the text is no duration."""
     low = text.strip().lower()
     if not _LENGTH.fullmatch(low):
         return None

@@ -1,7 +1,7 @@
-"""When the console looks for garbage: while nobody presses a key.
+"""Runs Python's garbage collection while no key is pressed.
 
-Left to Python it does so while somebody walks through the screens, which is when most is made: 40 to 60 ms, at 256
-nodes as at 12,000.
+Left to itself, Python collects during navigation, when most objects are created: 40 to 60 ms, with 256 nodes as with
+12,000.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from __future__ import annotations
 import gc
 
 REST_S = 0.3
-"""So long after a key nobody is held up."""
+"""Seconds after a key before a collection may run."""
 EVERY_S = 30.0
-"""It takes 10 to 30 ms, and what refers to itself may hold a whole Cluster meanwhile."""
+"""Seconds between collections. One takes 10 to 30 ms; until it runs, cycles may keep a whole Cluster alive."""
 LATEST_S = 60.0
-"""Somebody holds a key down: it becomes more, and takes longer, with every second."""
+"""Latest interval in seconds while a key is held down, as the garbage grows."""
 _WORTH = 2
-"""Younger collections since the last full one: before that there is hardly any."""
+"""Least number of younger collections since the last full one; fewer leave hardly any garbage."""
 _NEVER = 1_000_000
 
 
 class Garbage:
-    """Of a console whose start had collections switched off (`console.cli.main`); of any other it is left to Python."""
+    """Manages a console that started with collection switched off (`console.cli.main`); otherwise left to Python."""
 
     def __init__(self) -> None:
         self._mine = self._kept = False
         self._last: float | None = None
 
     def started(self) -> None:
-        """The start is over, and what it has made stays."""
+        """The start is over; exempt the objects created so far."""
         if not gc.isenabled():
             self._mine = True
             gc.freeze()
@@ -35,8 +35,9 @@ class Garbage:
             gc.enable()
 
     def tend(self, mono: float, idle_s: float, settled: bool) -> bool:
-        """Look for some, if this is the moment; True if it was. `idle_s` is how long ago the last key came, `settled`
-        whether every source has been read."""
+        """Collect if this is the moment; True if it did. `idle_s` is the time since the last key, `settled` whether
+        every source has been read.
+        """
         if self._last is None:
             self._last = mono
         since = mono - self._last
@@ -47,9 +48,8 @@ class Garbage:
         self._last = mono
         gc.collect()
         if keep:
-            # The facts are there, and stay: no collection must walk over them again (22 ms at 100,000 jobs). But once
-            # and no more: what is kept so and later refers to itself alone is never freed (10 MB a minute, if a Cluster
-            # hangs on it).
+            # Freeze the first facts, so that no collection scans them again (22 ms at 100,000 jobs). Only once: frozen
+            # cycles are never freed (10 MB a minute if a Cluster hangs on one).
             self._kept = True
             gc.freeze()
         return True

@@ -1,11 +1,11 @@
-"""The log (`--log FILE`, or the key `log`): one line an event, as UTC time, level, source, what.
+"""The log (`--log FILE`, or the key `log`): one line for each event, with UTC time, level, source and text.
 
-It tells what the screen forgets: faults of sources and their end, slow readings, the line to the terminal, ids of
-actions, start and stop. The journal holds the actions themselves. It is plain text of mode 0600, `LARGEST` bytes and
-as many in one older file beside it, written by a thread of its own: nobody waits for a disk. A log that cannot be
-written says so once, and counts the lines that it lost.
+It records what the screen does not keep: faults of sources and their end, slow readings, the terminal's speed, ids of
+actions, start and stop. The journal holds the actions themselves. Plain text of mode 0600, at most `LARGEST` bytes plus
+one older file of that size, written by its own thread so that the console never waits for a disk. A write fault is
+reported once, and lost lines are counted.
 
-Only what wacht hands over here gets into it: no library's logger does, and nothing ever reaches the terminal.
+Only messages passed to this module are logged: no library's logger writes to it, and nothing reaches the terminal.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from collectors.model import Cluster
 from collectors.redaction import redact
 
 LARGEST = 10 << 20
-#: Lines that may wait for the disk, and how long the end of the program waits for them.
+#: Lines that may wait for the disk, and seconds that the program's end waits for them.
 WAITING, STOP_S = 1000, 1.0
-#: A reading is slow from here on, and no longer below half of it.
+#: Seconds from which a reading counts as slow; below half of it, no longer.
 SLOW_S = 5.0
 _WIDEST = 1000
 
@@ -36,30 +36,30 @@ _LOGGER.addHandler(logging.NullHandler())
 
 
 class FileLog(logging.Handler):
-    """Takes records without waiting, and writes them in a thread."""
+    """Queues records without waiting and writes them in a thread."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
         self.fault = ""
-        """Why it could not be written, the first time."""
-        self.told = False
+        """The first write fault."""
+        self.reported = False
         self.lost = 0
-        """Lines that could not be written, and that the file does not tell of yet."""
+        """Lines lost and not yet reported in the file."""
         self._lines: queue.Queue[str | None] = queue.Queue(WAITING)
         self._fd = -1
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand one over. Never blocks: where a thousand wait already it is lost, and counted."""
+        """Queue a record. Never blocks: when the queue is full the line is lost and counted."""
         try:
             self._lines.put_nowait(line_of(record))
         except queue.Full:
             self.lost += 1
 
     def end(self) -> None:
-        """Write what waits, as far as the disk lets it within STOP_S."""
+        """Write the waiting lines, for at most STOP_S."""
         try:
             self._lines.put_nowait(None)
         except queue.Full:
@@ -81,7 +81,7 @@ class FileLog(logging.Handler):
         self._close()
 
     def _write(self, line: str) -> None:
-        """One line, whole or not at all, whoever else writes to the same file."""
+        """Write one line, whole or not at all, also when others write to the same file."""
         data = line.encode()
         size = self._locked()
         if size and size + len(data) > LARGEST:
@@ -97,7 +97,7 @@ class FileLog(logging.Handler):
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _locked(self) -> int:
-        """Hold the file that the name stands for now: another console may have put it aside. Returns its size."""
+        """Lock the file of this path now: another console may have rotated it. Returns its size."""
         while True:
             if self._fd < 0:
                 self._fd = files.open_to_append(self.path)
@@ -120,7 +120,7 @@ _file: FileLog | None = None
 
 
 def line_of(record: logging.LogRecord) -> str:
-    """A record as its line: cleaned, of bounded width, without tokens, with its line break."""
+    """The record's line: cleaned, of bounded width, without tokens, with a newline."""
     at = datetime.fromtimestamp(record.created, UTC)
     return _stamped(at, record.levelname, getattr(record, "source", "wacht"), record.getMessage())
 
@@ -133,7 +133,7 @@ def _stamped(at: datetime, level: str, source: str, what: str) -> str:
 
 
 def begin(path: str) -> None:
-    """Write what is told from now on into this file."""
+    """Log to this file from now on."""
     global _file  # noqa: PLW0603 - the one log of the program
     end()
     _file = FileLog(Path(path).expanduser())
@@ -142,44 +142,44 @@ def begin(path: str) -> None:
 
 
 def end() -> None:
-    """Write what waits still, and no more."""
+    """Write the waiting lines and stop logging."""
     if _file is not None and _file in _LOGGER.handlers:
         _LOGGER.removeHandler(_file)
         _file.end()
 
 
-def untold() -> str:
-    """Why the log cannot be written, where nobody was told yet."""
-    if _file is None or not _file.fault or _file.told:
+def unreported_fault() -> str:
+    """Why the log cannot be written, once; "" otherwise."""
+    if _file is None or not _file.fault or _file.reported:
         return ""
-    _file.told = True
+    _file.reported = True
     return f"the log {_file.path} cannot be written: {_file.fault}; wacht goes on without it"
 
 
 def info(source: str, what: str) -> None:
-    """Tell of something that is as it should be."""
+    """Log a normal event."""
     _LOGGER.info("%s", what, extra={"source": source})
 
 
 def warning(source: str, what: str) -> None:
-    """Tell of something that is not."""
+    """Log a problem."""
     _LOGGER.warning("%s", what, extra={"source": source})
 
 
 def error(source: str, what: str) -> None:
-    """Tell of a fault of wacht's own."""
+    """Log an error of wacht itself."""
     _LOGGER.error("%s", what, extra={"source": source})
 
 
 class SourceLog:
-    """Tells of the sources of a cluster: a fault, its end and a slow reading once each, not once a reading."""
+    """Logs a cluster's sources: each fault, its end and each slow phase once, not for every reading."""
 
     def __init__(self) -> None:
         self._faults: dict[str, str] = {}
         self._slow: set[str] = set()
 
     def see(self, cluster: Cluster) -> None:
-        """Compare with what was told last."""
+        """Log what changed since the last call."""
         for source in cluster.sources.values():
             if not source.tried:
                 continue

@@ -1,7 +1,7 @@
-"""Sums over a whole machine are made once a reading: `remembered` keeps what a pure function made of a Cluster.
+"""Memoises pure functions of a Cluster, so that sums over a whole machine are computed once for each reading.
 
-A reading changes some kinds of facts, and ticks of the clock none. The poller's thread makes what the screens show
-before it publishes a Cluster (`WachtScreen.sums`), so the event loop, which has keys to answer, only looks it up.
+A reading changes some kinds of facts, a clock tick none. The poller's thread computes what the screens show before it
+publishes a Cluster (`WachtScreen.sums`), so that the event loop only looks it up.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from collectors.model import Cluster
 
 T = TypeVar("T")
 P = TypeVar("P")
-LATELY_S = 5.0
-"""What a function made of a Cluster and the time is looked up for so long, and ages in it move no finer."""
+BRIEFLY_S = 5.0
+"""Seconds for which a result that depends on the time is reused; ages in it are no more precise than that."""
 _every: list[dict[str, Any]] = []
 _prunings: list[Callable[[str, Sequence[Cluster]], None]] = []
 Sum = Callable[[Cluster], Any]
 
 
 def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Cluster], T]]:
-    """Keep the last two results for each cluster while these fields of it, all that the function reads, are the same
-    objects: while the poller makes one for what comes, the event loop looks up the one of what is shown. Any thread may
-    call. Nobody may change the result, and what is made may look up others, never itself."""
+    """Keep the last two results of each cluster while these fields, all that the function reads, are the same objects.
+    Two, because the poller computes the next while the event loop reads the current one. Thread-safe. Results must
+    not be changed; the function may call other memos, but not itself.
+    """
 
     def wrap(make: Callable[[Cluster], T]) -> Callable[[Cluster], T]:
         kept: dict[str, tuple[tuple[tuple[object, ...], T], ...]] = {}
@@ -36,14 +37,14 @@ def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Clu
         making = threading.Lock()
 
         def look(cluster: Cluster) -> T:
-            # Asked for every node of a machine in turn: no loop of Python's own.
+            # Called for every node of a machine in turn, so without a Python loop.
             of = tuple(map(getattr, repeat(cluster), fields))
             known = kept.get(cluster.name, ())
             for one in known:
                 if all(map(is_, one[0], of)):
                     return one[1]
             with making:
-                # Who comes while it is being made waits for it: to make it twice at once takes twice as long.
+                # Wait for a computation under way: doing it twice at once takes twice as long.
                 for one in (known := kept.get(cluster.name, ())):
                     if all(map(is_, one[0], of)):
                         return one[1]
@@ -66,10 +67,11 @@ def remembered(*fields: str) -> Callable[[Callable[[Cluster], T]], Callable[[Clu
     return wrap
 
 
-def lately(make: Callable[[Cluster, float, P], T]) -> Callable[[Cluster, float, P], T]:
-    """The same for what depends on the time too, and on a policy: the poller's thread makes it of a Cluster at the time
-    of the reading, and the event loop looks it up when it takes that Cluster in."""
-    # Alerts may stand still for hours, and what was made of them must not keep the facts of then.
+def remembered_briefly(make: Callable[[Cluster, float, P], T]) -> Callable[[Cluster, float, P], T]:
+    """The same for functions that also depend on the time and a policy: the poller's thread computes the result at the
+    time of the reading, and the event loop looks it up.
+    """
+    # Weak references: alerts may not change for hours, and the results must not keep old facts alive.
     kept: dict[str, tuple[tuple[ref[Cluster], P, float, T], ...]] = {}
     _every.append(kept)
     making = threading.Lock()
@@ -86,7 +88,7 @@ def lately(make: Callable[[Cluster, float, P], T]) -> Callable[[Cluster, float, 
 
     def find(cluster: Cluster, now: float, policy: P) -> tuple[ref[Cluster], P, float, T] | None:
         for one in kept.get(cluster.name, ()):
-            if one[0]() is cluster and one[1] is policy and abs(now - one[2]) < LATELY_S:
+            if one[0]() is cluster and one[1] is policy and abs(now - one[2]) < BRIEFLY_S:
                 return one
         return None
 
@@ -94,14 +96,15 @@ def lately(make: Callable[[Cluster, float, P], T]) -> Callable[[Cluster, float, 
 
 
 def keep(name: str, alive: Sequence[Cluster]) -> None:
-    """Of the sums over this cluster keep those of these Clusters alone: one that is looked up seldom would hold the
-    facts of long ago. Any thread may call that makes none."""
+    """Drop the results of this cluster made of other Clusters than these: a memo that is seldom used would keep old
+    facts alive. Thread-safe, but not from within a memoised function.
+    """
     for prune in _prunings:
         prune(name, alive)
 
 
 def forget(name: str) -> None:
-    """A cluster was closed: keep nothing of it."""
+    """Drop everything about a closed cluster."""
     keep(name, ())
     for kept in _every:
         kept.pop(name, None)

@@ -1,4 +1,4 @@
-"""What stands where a source is not there: every question gets the same named answer, never a nought."""
+"""Null sources: stand in for a source that is not configured and answer every query with the same named fault."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from collectors.model import (
 
 
 class NoTelemetry:
-    """No source of telemetry is configured."""
+    """No telemetry source is configured."""
 
     def _none(self) -> SourceFault:
         return SourceFault(
@@ -52,16 +52,16 @@ class NoTelemetry:
         raise self._none()
 
     def energy_j(self, nodes: Sequence[str], since: int) -> float | None:
-        """Nothing is known."""
+        """Unknown."""
         return None
 
 
 class NoAlerts:
-    """No source of alerts is configured."""
+    """No alert source is configured."""
 
     def _none(self) -> SourceFault:
-        mend = "add alertmanager = { url = … } to the cluster"
-        return SourceFault("missing", "no Alertmanager is configured", mend)
+        fix = "add alertmanager = { url = … } to the cluster"
+        return SourceFault("missing", "no Alertmanager is configured", fix)
 
     def read_alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
         """Raises SourceFault."""
@@ -77,7 +77,7 @@ class NoAlerts:
 
 
 class NoSlurm:
-    """There is no Slurm here: a console on one node, with its driver alone."""
+    """No Slurm on this machine: a console on one node with only its driver."""
 
     def _none(self) -> SourceFault:
         return SourceFault("missing", "there is no Slurm on this machine", "load the site's Slurm commands")
@@ -116,7 +116,7 @@ class NoSlurm:
 
 
 class NoAccounting:
-    """There is nobody whose accounts could be looked into."""
+    """No accounting is available."""
 
     def _none(self) -> SourceFault:
         return SourceFault("missing", "there is no Slurm here that keeps the past")
@@ -139,7 +139,7 @@ class NoAccounting:
 
 
 class NoQueueing:
-    """There is nobody who shares anything out."""
+    """No scheduler is available."""
 
     def _none(self) -> SourceFault:
         return SourceFault("missing", "there is no Slurm here, so nothing is shared out")

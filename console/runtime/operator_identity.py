@@ -1,4 +1,4 @@
-"""Who sits at the keyboard: the name that silences and the journal carry."""
+"""The person at the keyboard, as named in silences and the journal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pwd
 from pathlib import Path
 
 
-def person() -> str:
-    """The login name. It survives sudo and su where the kernel keeps it; "uid 1234" for one that has no name."""
+def login_name() -> str:
+    """The login name. The kernel's login uid survives sudo and su; "uid 1234" for an account without a name."""
     login = os.environ.get("SUDO_USER") or os.environ.get("LOGNAME")
     with contextlib.suppress(OSError, ValueError, KeyError):
         uid = int(Path("/proc/self/loginuid").read_text())

@@ -1,8 +1,8 @@
-"""Small things that outlive a console: what was typed, saved filters, which views are on. Files of lines, mode 0600, in
-the folder of wacht's state; several consoles of a user add to them.
+"""State files: small files of lines that outlive a console, such as the command history and saved filters. Mode 0600,
+in wacht's state folder, shared by all consoles of a user.
 
-A line is appended under a lock. A file that has grown is written anew, shorter, under the same lock. Everything here
-may wait for a disk: `aside` does it on a thread of its own, which holds nobody up who wants to leave.
+A line is appended under a lock; a file that has grown is rewritten, shorter, under the same lock. All functions may
+wait for a disk: `BackgroundWriter` runs them in threads that do not delay the program's end.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from collectors.clean import clean
 
 from .errors import UserError
 
-#: Characters of a line that are kept; a longer one is not.
+#: Most characters in a line; longer lines are not stored.
 LONGEST = 4000
 _LARGEST = 4 << 20
 _LOCK_S = 2.0
 _LEAVE_S = 0.5
 
 
-class KeptFault(UserError):
-    """A file of lines that cannot be read or written."""
+class StateFileFault(UserError):
+    """A state file cannot be read or written."""
 
 
-class Kept:
-    """One file of lines, oldest first. `shorten` says what of it is kept when there are more than twice `most`."""
+class StateFile:
+    """One file of lines, oldest first. `shorten` selects the lines to keep when there are more than twice `most`."""
 
     def __init__(self, path: Path, most: int, shorten: Callable[[Sequence[str]], Sequence[str]]) -> None:
         self.path = path
@@ -40,37 +40,37 @@ class Kept:
         self._shorten = shorten
 
     def read(self) -> list[str]:
-        """All lines, shortened; none where there is no file. Raises KeptFault."""
+        """All lines, shortened; none when the file does not exist. Raises StateFileFault."""
         try:
             raw = files.read(self.path, _LARGEST, files.SECRET)
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise KeptFault(f"{self.path}: {error.strerror}") from None
+            raise StateFileFault(f"{self.path}: {error.strerror}") from None
         except files.UntrustedFile as error:
-            raise KeptFault(f"{self.path}: {error}") from None
+            raise StateFileFault(f"{self.path}: {error}") from None
         return list(self._shorten(_lines(raw)))
 
     def add(self, line: str) -> None:
-        """Append a line. Raises KeptFault."""
+        """Append a line. Raises StateFileFault."""
         text = clean(line)
         if not text or len(text) > LONGEST:
             return
         try:
             fd = files.open_to_append(self.path)
         except OSError as error:
-            raise KeptFault(f"{self.path}: {error.strerror}") from None
+            raise StateFileFault(f"{self.path}: {error.strerror}") from None
         except files.UntrustedFile as error:
-            raise KeptFault(f"{self.path}: {error}") from None
+            raise StateFileFault(f"{self.path}: {error}") from None
         try:
             _lock(fd)
-            # A line that another console was cut off in must not swallow this one.
+            # A line that another console left unfinished must not merge with this one.
             size = os.fstat(fd).st_size
             broken = size and os.pread(fd, 1, size - 1) != b"\n"
             os.write(fd, b"\n" * bool(broken) + text.encode() + b"\n")
             self._tidy(fd)
         except OSError as error:
-            raise KeptFault(f"{self.path}: {error.strerror}") from None
+            raise StateFileFault(f"{self.path}: {error.strerror}") from None
         finally:
             os.close(fd)
 
@@ -98,11 +98,11 @@ def _lock(fd: int) -> None:
                 raise
             time.sleep(0.01)
         except OSError:
-            return  # a file system without locks: a line is one write, and seldom torn
+            return  # a file system without locks: a line is one write and seldom torn
 
 
 def newest(most: int) -> Callable[[Sequence[str]], Sequence[str]]:
-    """The newest lines, each once."""
+    """Keeps the newest lines, without duplicates."""
 
     def shorten(lines: Sequence[str]) -> Sequence[str]:
         return list(reversed(list(dict.fromkeys(reversed(lines)))[:most]))
@@ -110,21 +110,21 @@ def newest(most: int) -> Callable[[Sequence[str]], Sequence[str]]:
     return shorten
 
 
-class Aside:
-    """Threads for what may wait for a disk."""
+class BackgroundWriter:
+    """Runs work that may wait for a disk in threads."""
 
     def __init__(self) -> None:
         self._threads: list[threading.Thread] = []
 
     def do(self, work: Callable[[], None]) -> None:
-        """Do it, after nothing and before nothing."""
+        """Run `work` in a thread, in no particular order."""
         self._threads = [one for one in self._threads if one.is_alive()]
         one = threading.Thread(target=work, daemon=True, name="wacht-kept")
         self._threads.append(one)
         one.start()
 
     def leave(self) -> None:
-        """Wait a moment for what is being written."""
+        """Wait up to half a second for the threads."""
         until = time.monotonic() + _LEAVE_S
         for one in self._threads:
             with contextlib.suppress(RuntimeError):

@@ -1,5 +1,6 @@
-"""What a file system that hangs may hold up, done in a thread of its own: nobody waits for it longer than he wants to,
-and the end of the program does not wait for it at all."""
+"""Calls that a hanging file system may block, run in a daemon thread with a timeout; the program's end does not wait
+for it.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +12,11 @@ T = TypeVar("T")
 
 
 class CallTimeout(Exception):
-    """It did not move on for as long as one was ready to wait."""
+    """The call made no progress for the given time."""
 
 
 class TimedCall(threading.Thread, Generic[T]):
-    """One call, in a thread. It is given a function by which it says, now and then, that it moves on."""
+    """One call in a thread. The call receives a function with which it reports progress."""
 
     def __init__(self, name: str, call: Callable[[Callable[[], None]], T]) -> None:
         super().__init__(name=name, daemon=True)
@@ -25,15 +26,16 @@ class TimedCall(threading.Thread, Generic[T]):
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """In the thread."""
+        """Run the call, in the thread."""
         try:
             self._found.append(self._call(self._moves))
         except BaseException as error:
             self._error = error
 
     def result(self, seconds: float) -> T:
-        """Start it, and return what it gives or raise what it raises. Raises Late where it did not move on for that
-        long; it may still, and nobody hears of it."""
+        """Start the call and return its result, or raise what it raises. Raises CallTimeout after `seconds` without
+        progress; the thread may run on, but its result is dropped.
+        """
         self.start()
         while True:
             self.join(seconds)

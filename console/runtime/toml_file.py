@@ -1,6 +1,6 @@
-"""A TOML file that a person wrote: read with suspicion, and able to say in which line a key of it stands.
+"""A TOML file written by a user: checked for safe ownership, and able to give the line of each key.
 
-The configuration and the XID policy are such files. Errors name file, line, key and what is allowed there.
+Used for the configuration and the XID policy. Errors name the file, the line, the key and what is allowed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ LARGEST = 1 << 20
 
 
 class ConfigError(UserError):
-    """A file that cannot be used; the text is for the person who mends it."""
+    """A file that cannot be used; the message is for the person who fixes it."""
 
 
 class TomlFile:
-    """One file: its text, to find lines in, and its table. One that may be missing is empty then.
+    """One file: its text, for line numbers, and its table. Empty for an optional file that does not exist.
 
-    `ours` is a file that ships with the program: who could change it could change the program.
+    `ours` marks a file shipped with the program, whose owner is trusted anyway.
     """
 
     def __init__(self, path: Path, may_be_missing: bool = False, ours: bool = False) -> None:
@@ -41,9 +41,9 @@ class TomlFile:
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}") from None
         except files.UntrustedFile as error:
-            # Who can write it can name a prefix that runs as the operator.
+            # Whoever can write it can set a command prefix that runs as the operator.
             raise ConfigError(f"{path}: {error}") from None
-        import tomllib  # where there is no file, a start does without it
+        import tomllib  # imported late: a start without a file does not need it
 
         try:
             self.text = raw.decode("utf-8")
@@ -54,18 +54,18 @@ class TomlFile:
             raise ConfigError(f"{path}: {error}") from None
 
     def fail(self, table: str, key: str, what: str, nth: int = 0) -> ConfigError:
-        """The error for one key, with its line; `nth` counts the tables of one name (`[[a.b]]`) from 0."""
+        """The error for one key, with its line; `nth` counts the tables of the same name (`[[a.b]]`) from 0."""
         full = f"{table}.{key}" if table and key else (table or key)
         return ConfigError(f"{self.where(table, key, nth)}: {full}: {what}")
 
     def where(self, table: str, key: str, nth: int = 0) -> str:
-        """Where a key stands: `FILE:LINE`."""
+        """The place of a key: `FILE:LINE`."""
         line = line_of(self.text, table, key, nth)
         return f"{self.path}:{line}" if line else str(self.path)
 
 
 def line_of(text: str, table: str, key: str, nth: int = 0) -> int | None:
-    """Line of `key` of `table`, in whatever form it is written: under its head, dotted, or in an inline table."""
+    """The line of `key` in `table`, in any form: under a header, dotted, or in an inline table."""
     wanted = ".".join(part for part in (table, key) if part)
     here, head, same = "", None, -1
     for number, line in enumerate(text.splitlines(), 1):
@@ -84,5 +84,5 @@ def line_of(text: str, table: str, key: str, nth: int = 0) -> int | None:
 
 
 def _bare(key: str) -> str:
-    """A key as TOML means it: without quotes, and without blanks around the dots."""
+    """A key in TOML's normal form: without quotes and without blanks around the dots."""
     return ".".join(part.strip(" \"'") for part in key.split("."))

@@ -27,7 +27,7 @@ from widgets.units import age, plural, when
 from .layout.screen import WachtScreen
 
 if TYPE_CHECKING:
-    from console.clusters.cluster_session import Opened
+    from console.clusters.cluster_session import ClusterSession
     from console.health.xid_policy import Policy
 
 #: The source of alerts and of silences, whatever it asks.
@@ -70,11 +70,11 @@ class AlertsScreen(WachtScreen):
         yield self._heads[1]
         yield self.silences
 
-    def prepare(self, cluster: Cluster, at: Opened, policy: Policy, *, shown: bool) -> None:
+    def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
         """The groups too."""
-        super().prepare(cluster, at, policy, shown=shown)
+        super().prepare(cluster, session, policy, shown=shown)
         if shown:
-            groups(cluster, at.clock.now(), policy)
+            groups(cluster, session.clock.now(), policy)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """The groups are made anew when something they tell of changed."""

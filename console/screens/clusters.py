@@ -9,7 +9,7 @@ from textual import on
 from textual.widget import Widget
 
 from collectors.model import Cluster, Diff, Fault
-from console.clusters.cluster_summary import Standing, active_of, summed
+from console.clusters.cluster_summary import ClusterSummary, active_of, totals_only
 from console.runtime import memo
 from console.tables.cluster_columns import CLUSTERS, ClusterRow
 from console.tables.table_columns import Ctx
@@ -67,14 +67,14 @@ class ClustersScreen(WachtScreen):
             self._asking = True
             self.ask(lambda: {name: answer_or_fault(one) for name, one in due.items()}, self._judged_now, "needs")
 
-    def _due(self, standings: Iterable[Standing]) -> Iterator[tuple[str, Callable[[], Judged]]]:
+    def _due(self, standings: Iterable[ClusterSummary]) -> Iterator[tuple[str, Callable[[], Judged]]]:
         """What judges those of which something has changed since they were judged."""
         for one in standings:
-            at = self.app.opened.get(one.name)
-            if at is None or one.cluster is None or "nodes" not in one.cluster.known:
+            session = self.app.sessions.get(one.name)
+            if session is None or one.cluster is None or "nodes" not in one.cluster.known:
                 self._judged.pop(one.name, None)
                 continue
-            by, made = self.app.by_now(at), self._judged.get(one.name)
+            by, made = self.app.by_now(session), self._judged.get(one.name)
             now = stepped(by.clock.now())
             if not isinstance(made, Judged) or not made.stands(one.cluster, by, now):
                 yield one.name, judge(one.cluster, by, now, self.app.policy)
@@ -84,7 +84,7 @@ class ClustersScreen(WachtScreen):
         if isinstance(found, Fault):
             return  # the next tick asks again
         for name, made in found.items():
-            if name in self.app.opened:
+            if name in self.app.sessions:
                 self._judged[name] = made
             else:
                 # It was closed meanwhile: what the thread looked up was made for it once more.
@@ -92,14 +92,14 @@ class ClustersScreen(WachtScreen):
                 memo.forget(name)
         self._fill(self.app.standings(), self.ctx())
 
-    def _fill(self, standings: Iterable[Standing], ctx: Ctx) -> None:
-        rows = {one.name: ClusterRow(standing=summed(one), needs=self._needs(one.name)) for one in standings}
+    def _fill(self, standings: Iterable[ClusterSummary], ctx: Ctx) -> None:
+        rows = {one.name: ClusterRow(standing=totals_only(one), needs=self._needs(one.name)) for one in standings}
         self.table.set_rows(rows, ctx=ctx)
         self.crumbs.set_lines([PaneLine([(" Clusters ", "title"), (f" {len(rows):,}", "text-strong")])])
 
     def _needs(self, name: str) -> Sequence[AttentionLine] | Fault | None:
         """As it was judged lately: nobody may take what was true before they went elsewhere for what is true."""
-        at, made = self.app.opened.get(name), self._judged.get(name)
+        at, made = self.app.sessions.get(name), self._judged.get(name)
         if at is None or made is None:
             return None
         if isinstance(made, Fault):

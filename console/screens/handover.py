@@ -15,14 +15,14 @@ from collectors.model import Cluster, Diff
 from console.export.markdown import WIDEST
 from console.journal.chain import JournalFault
 from console.journal.entries import join
-from console.journal.reader import JournalReader
-from console.journal.reminders import Behind, left_behind, nothing
-from console.journal.shifts import kept_shifts, last_shift
+from console.journal.reader import JournalSnapshot
+from console.journal.reminders import Reminder, empty_text, reminders
+from console.journal.shifts import last_shift, shifts_file
 from console.reports.period import Span, span_of
 from console.reports.reads import ReportSources, book_of, gather
 from console.reports.rendering import as_markdown
 from console.reports.report import ShiftReport
-from console.runtime.state_files import KeptFault
+from console.runtime.state_files import StateFileFault
 from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, line
@@ -43,7 +43,7 @@ class _HandoverView(Struct, frozen=True):
     known: bool
     """That is when the last shift ended; False: nobody knows, and it is of twelve hours."""
     report: ShiftReport
-    left: tuple[Behind, ...]
+    left: tuple[Reminder, ...]
 
 
 class HandoverScreen(WachtScreen):
@@ -129,13 +129,13 @@ class HandoverScreen(WachtScreen):
 
 def _make(sources: ReportSources, cluster: Cluster) -> _HandoverView:
     try:
-        since = last_shift(kept_shifts().read(), sources.name, sources.now)
-    except KeptFault:
+        since = last_shift(shifts_file().read(), sources.name, sources.now)
+    except StateFileFault:
         since = None
     span = span_of(sources.now) if since is None else Span(since, sources.now)
     report = gather(sources, span)
     try:
-        left = left_behind(cluster, sources.book(), sources.now)
+        left = reminders(cluster, sources.journal(), sources.now)
     except JournalFault:
         left = ()
     return _HandoverView(span.since, since is not None, report, left)
@@ -152,7 +152,11 @@ def _lines(made: _HandoverView, width: int) -> list[PaneLine]:
             behind = text == _HEAD
             lines.append(line((plain[3:], "title")))
             if behind:
-                lines += [PaneLine(()), *_left_lines(made.left, width, nothing(made.report.left_unknown)), PaneLine(())]
+                lines += [
+                    PaneLine(()),
+                    *_left_lines(made.left, width, empty_text(made.report.left_unknown)),
+                    PaneLine(()),
+                ]
         elif not behind and not text.startswith("# "):
             lines.append(line((plain, "text" if text.startswith(("-", " ", "|")) else "text-dim")))
     return [
@@ -161,7 +165,7 @@ def _lines(made: _HandoverView, width: int) -> list[PaneLine]:
     ]
 
 
-def _left_lines(left: Sequence[Behind], width: int, none: str) -> list[PaneLine]:
+def _left_lines(left: Sequence[Reminder], width: int, none: str) -> list[PaneLine]:
     """Enter opens what a line is about, whichever of its lines the cursor is on."""
     return [
         line([(f"{'' if row else one.kind:<{_KIND}}", "text-dim"), (piece, "")],
@@ -173,7 +177,7 @@ def _left_lines(left: Sequence[Behind], width: int, none: str) -> list[PaneLine]
 
 def console_sources(app: ConsoleApp) -> ReportSources:
     """The sources for a report on the cluster on the screen, live or replayed; fixed at the time of the call."""
-    book, path, clock, recorder = app.book, app.journal_path, app.clock, app.recorder
+    journal, path, clock, recorder = app.journal, app.journal_path, app.clock, app.recorder
     live = not app.replaying
     return ReportSources(
         name=app.cluster.name,
@@ -181,7 +185,7 @@ def console_sources(app: ConsoleApp) -> ReportSources:
         mono=clock.mono(),
         cluster=app.cluster,
         recording=path if not live else None if recorder is None else recorder.path,
-        book=(lambda: book_of(path, clock.now())) if live else (lambda: JournalReader.of(join(book.lines()))),
+        journal=(lambda: book_of(path, clock.now())) if live else (lambda: JournalSnapshot.of(join(journal.lines()))),
         telemetry=app.telemetry if live else None,
         policy=app.policy,
     )

@@ -9,7 +9,7 @@ from textual.widget import Widget
 
 from collectors.model import Cluster, Diff
 from console.actions.registry import ACTIONS, NAVIGATION
-from console.config.commands import helps
+from console.config.commands import command_help
 from widgets.cells import Span, spans_width
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, line
@@ -83,7 +83,7 @@ class HelpScreen(WachtScreen):
             if shown := keys.shown(way.id):
                 lines += _hanging([(f"  {shown:<{wide}}", "key")], way.help, "", room)
         lines += [line(""), line(("Commands, after a colon", "title"))]
-        for name, text in helps():
+        for name, text in command_help():
             # A screen with many names takes more room, never the blank before what is said of it.
             lines += _hanging([(f"  {name:<28}  ", "text-strong")], text, "", room)
         lines += [line(""), line(("Filters, after a slash", "title"))]

@@ -13,7 +13,7 @@ from collectors.clean import clean
 from collectors.file_tail import expand_patterns
 from collectors.model import Cluster, Diff, Fault, LogTail, SourceFault
 from collectors.nodeset import names_in
-from console.clusters.cluster_session import Opened
+from console.clusters.cluster_session import ClusterSession
 from console.config.commands import CommandError, is_job
 from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
@@ -95,28 +95,28 @@ class LogScreen(WachtScreen):
         return f"tail -c 64K {shlex.quote(self._tail.path)}" if isinstance(self._tail, LogTail) else None
 
 
-def read_log(at: Opened, job: str, cluster: Cluster) -> LogTail:
+def read_log(session: ClusterSession, job: str, cluster: Cluster) -> LogTail:
     """Find out where a job writes its output, and read the end of that. Blocks; raises SourceFault."""
     row = cluster.jobs.get(job)
     if row is not None and row.nodes is None and row.started is None and not row.restarts:
         raise SourceFault("missing", f"job {job} waits: it has written nothing yet")
     if row is not None:
-        path, user, nodes = at.transport.job_detail(job).stdout, row.user, row.nodes
+        path, user, nodes = session.transport.job_detail(job).stdout, row.user, row.nodes
     else:
-        account = at.ledger.account_of_job(job)
+        account = session.ledger.account_of_job(job)
         path, user, nodes = account.stdout, account.run.user or "", account.run.nodes
     if path is None:
         raise SourceFault(
             "missing", f"where job {job} wrote its output is not told: it had no script, or this Slurm does not keep it"
         )
     try:
-        return at.ledger.log_tail(path, user or None)
+        return session.ledger.log_tail(path, user or None)
     except SourceFault as error:
         # A name may hold a % of its own: what Slurm left of its patterns is filled in only where that one is not there.
         other = expand_patterns(path, job, next(iter(names_in(nodes)), None))
         if error.fault.kind != "missing" or other == path:
             raise
-        return at.ledger.log_tail(other, user or None)
+        return session.ledger.log_tail(other, user or None)
 
 
 def open_log(app: ConsoleApp, text: str) -> None:

@@ -11,7 +11,7 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from console.journal.chain import JournalFault, Verdict, verify
 from console.journal.entries import JournalEntry
-from console.journal.reader import JournalReader
+from console.journal.reader import JournalSnapshot
 from console.tables.journal_columns import JOURNAL, result
 from console.tables.table_columns import Ctx
 from widgets.cells import Span
@@ -41,7 +41,7 @@ class JournalScreen(JournalActs, FilteredScreen):
         self.table: VirtualTable[JournalEntry] = VirtualTable(JOURNAL, sort="at", reverse=True, id="main")
         self.crumbs = Pane(border=False, id="crumbs")
         self.filter = ""
-        self._book = JournalReader()
+        self._snapshot = JournalSnapshot()
         self._read_once = False
         self._fault = ""
         self._verdict: Verdict | None = None
@@ -60,14 +60,14 @@ class JournalScreen(JournalActs, FilteredScreen):
         self.look()
 
     @property
-    def book(self) -> JournalReader:
+    def journal(self) -> JournalSnapshot:
         """What is known of the journal."""
-        return self._book
+        return self._snapshot
 
     def entry(self) -> JournalEntry | None:
         """The one under the cursor."""
         key = self.table.cursor_key
-        return None if key is None else self._book.entries.get(key)
+        return None if key is None else self._snapshot.entries.get(key)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """The journal does not come with the cluster."""
@@ -87,21 +87,21 @@ class JournalScreen(JournalActs, FilteredScreen):
             self._reading_since = self.app.clock.mono()
             self.ask(self._read, self._came_back, "journal")
 
-    def _read(self) -> JournalReader | str:
+    def _read(self) -> JournalSnapshot | str:
         try:
-            return self.at.book.read(self.at.clock.now())
+            return self.at.journal.read(self.at.clock.now())
         except JournalFault as error:
             return str(error)
 
     def _came_back(self, answer: Any) -> None:
         self._reading_since = None
-        before, self._fault = self._book, "" if isinstance(answer, JournalReader) else str(answer)
-        changed = isinstance(answer, JournalReader) and (answer.entries is not before.entries or not self._read_once)
-        if isinstance(answer, JournalReader):
-            self._book, self._read_once = answer, True
-        if changed and self._book.entries and not self.app.book.kept:
+        before, self._fault = self._snapshot, "" if isinstance(answer, JournalSnapshot) else str(answer)
+        changed = isinstance(answer, JournalSnapshot) and (answer.entries is not before.entries or not self._read_once)
+        if isinstance(answer, JournalSnapshot):
+            self._snapshot, self._read_once = answer, True
+        if changed and self._snapshot.entries and not self.app.journal.kept:
             self._verify()
-        if self._book is not before:
+        if self._snapshot is not before:
             self._paint()
         self._say()
 
@@ -130,18 +130,18 @@ class JournalScreen(JournalActs, FilteredScreen):
     # What is shown.
 
     def _paint(self) -> None:
-        entries, ctx, wanted = self._book.entries, self.journal_ctx(), self.filter.lower().split()
+        entries, ctx, wanted = self._snapshot.entries, self.journal_ctx(), self.filter.lower().split()
         if wanted:
             entries = {
                 key: one for key, one in entries.items()
                 if all(word in one.text or word in result(one, ctx)[0] for word in wanted)
             }  # fmt: skip
-        self.table.set_rows(entries, ctx=ctx, alive=self._book.entries)
+        self.table.set_rows(entries, ctx=ctx, alive=self._snapshot.entries)
         self._say()
         self.refresh_keys()
 
     def _say(self) -> None:
-        every = len(self._book.entries)
+        every = len(self._snapshot.entries)
         spans: list[Span] = [(" Journal ", "title"), (f" {every:,}" if self._read_once else " …", "text-strong")]
         if self.filter:
             spans[1] = (f" {len(self.table.keys):,} of {every:,}", "text-strong")
@@ -166,13 +166,13 @@ class JournalScreen(JournalActs, FilteredScreen):
         """Whether the file is whole, or why nobody can tell."""
         if self._hung():
             return [("the journal's file system does not answer ", "bad")]
-        if self.app.book.kept:
-            return [(f"{self.app.book.kept} ", "text-dim")]
+        if self.app.journal.kept:
+            return [(f"{self.app.journal.kept} ", "text-dim")]
         if self._fault or self._verify_fault:
             return [(f"{self._fault or self._verify_fault} ", "bad")]
         found = self._verdict
         if found is None:
-            return [("checking the chain … ", "text-dim")] if self._book.entries else []
+            return [("checking the chain … ", "text-dim")] if self._snapshot.entries else []
         lines = f"{found.lines:,} line{'' if found.lines == 1 else 's'}"
         if not found.ok:
             return [(f"BROKEN at line {found.broken}: {found.why} ", "bad")]

@@ -11,8 +11,8 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff
 from console.actions.registry import NAVIGATION
 from console.journal.entries import JournalEntry
-from console.journal.reader import JournalReader
-from console.journal.undo import undo_of, undone
+from console.journal.reader import JournalSnapshot
+from console.journal.undo import undo_of, undone_by
 from console.tables.journal_columns import JournalCtx, commands, detail, result
 from console.tables.table_columns import Ctx
 from widgets.key_bar import KeyHint
@@ -38,7 +38,7 @@ class JournalActs(WachtScreen):
         return None
 
     @property
-    def book(self) -> JournalReader:
+    def journal(self) -> JournalSnapshot:
         """What is known of the journal."""
         raise NotImplementedError
 
@@ -48,8 +48,8 @@ class JournalActs(WachtScreen):
 
     def journal_ctx(self) -> JournalCtx:
         """For the cells."""
-        book, now = self.book, self.app.clock.now()
-        return JournalCtx(now - now % 60, book.under_way, book.users, book.undone)
+        journal, now = self.journal, self.app.clock.now()
+        return JournalCtx(now - now % 60, journal.under_way, journal.users, journal.undone)
 
     def read_back_refusal(self) -> str:
         """Why there is nothing to read back, "" when there is."""
@@ -58,7 +58,7 @@ class JournalActs(WachtScreen):
             return "the cursor is on no action"
         if not entry.orphan:
             return "what came of it was written down"
-        return f"it is under way, in process {entry.pid} on {entry.host}" if entry.key in self.book.under_way else ""
+        return f"it is under way, in process {entry.pid} on {entry.host}" if entry.key in self.journal.under_way else ""
 
     def undo_refusal(self) -> str:
         """Why it cannot be taken back, "" when it can."""
@@ -67,7 +67,7 @@ class JournalActs(WachtScreen):
             return "the cursor is on no action"
         if self.app.read_only:
             return self.app.gate.read_only_reason
-        found = undo_of(entry, self.book.entries, self.cluster, self.app.clock.now())
+        found = undo_of(entry, self.journal.entries, self.cluster, self.app.clock.now())
         return found if isinstance(found, str) else ""
 
     def action_read_back(self) -> None:
@@ -115,9 +115,9 @@ class EntryScreen(JournalActs):
         yield self.text
 
     @property
-    def book(self) -> JournalReader:
+    def journal(self) -> JournalSnapshot:
         """What is known of the journal."""
-        return self._journal.book
+        return self._journal.journal
 
     def look(self) -> None:
         """Read what was added to it."""
@@ -125,7 +125,7 @@ class EntryScreen(JournalActs):
 
     def entry(self) -> JournalEntry | None:
         """This one."""
-        return self.book.entries.get(self.key)
+        return self.journal.entries.get(self.key)
 
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """The text is that of the journal."""
@@ -146,9 +146,11 @@ class EntryScreen(JournalActs):
         if entry is None:
             self.text.set_lines([PaneLine([("it is not in the journal any more: the file was changed", "bad")])])
             return
-        book, ctx = self.book, self.journal_ctx()
-        first = next((one for one in book.entries.values() if one.plan == entry.undoes), None) if entry.undoes else None
-        back = undone(entry, book.by) if entry.plan in book.by else {}
+        journal, ctx = self.journal, self.journal_ctx()
+        first = (
+            next((one for one in journal.entries.values() if one.plan == entry.undoes), None) if entry.undoes else None
+        )
+        back = undone_by(entry, journal.by) if entry.plan in journal.by else {}
         self.text.set_title([(f"{entry.action} ", "title"), (entry.plan, "text-dim")], [result(entry, ctx)])
         self.text.set_lines(detail(entry, ctx, max(30, self.size.width - 5), back, first))
         self.refresh_keys()

@@ -31,7 +31,7 @@ from .layout.screen import WachtScreen, stepped
 from .trends import Trends
 
 if TYPE_CHECKING:
-    from console.clusters.cluster_session import Opened
+    from console.clusters.cluster_session import ClusterSession
     from console.health.xid_policy import Policy
     from console.triage.attention_list import AttentionLine
 
@@ -120,11 +120,11 @@ class OverviewScreen(WachtScreen):
         cluster, now, mono = self.cluster, self.ctx().now, self.app.clock.mono()
         return attention_domains.racks(cluster, fresh(cluster, now, mono)) | attention_cooling.racks(cluster, now, mono)
 
-    def prepare(self, cluster: Cluster, at: Opened, policy: Policy, *, shown: bool) -> None:
+    def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
         """What needs a person too: at 12,000 nodes the event loop would be busy with it for a twentieth of a second."""
-        super().prepare(cluster, at, policy, shown=shown)
+        super().prepare(cluster, session, policy, shown=shown)
         if _answered(cluster):
-            self._keep(judge(cluster, at.by, stepped(at.clock.now()), policy)())
+            self._keep(judge(cluster, session.by, stepped(session.clock.now()), policy)())
 
     def _keep(self, made: Judged) -> None:
         self._made = made, *[one for one in self._made if one.cluster() is not made.cluster()][:1]

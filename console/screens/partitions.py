@@ -9,7 +9,7 @@ from textual import on
 
 from collectors.model import Cluster, Diff
 from console.actions.action import Kind
-from console.journal.leftovers import closed
+from console.journal.leftovers import closed_text
 from console.plant.totals import partition_uses
 from console.tables.partition_columns import PARTITIONS, RESERVATIONS
 from console.tables.table_columns import Ctx
@@ -66,7 +66,7 @@ class PartitionsScreen(TwoTables):
         """What somebody has to open again."""
         now = self.app.clock.now()
         told = [text for row in self.cluster.partitions.values()
-                if (text := closed(row, self.app.left, now)) is not None]  # fmt: skip
+                if (text := closed_text(row, self.app.leftovers, now)) is not None]  # fmt: skip
         return [(f"   ▲ {told[0]}{f', and {len(told) - 1} more' if told[1:] else ''}", "warn")] if told else []
 
     def tick(self, ctx: Ctx) -> None:

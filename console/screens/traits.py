@@ -10,7 +10,7 @@ from textual.widget import Widget
 from collectors.model import Cluster, Diff, SourceFault
 from collectors.nodeset import fold
 from console.actions.action import Kind
-from console.clusters.cluster_session import Opened
+from console.clusters.cluster_session import ClusterSession
 from console.health.common_traits import Trait, traits
 from widgets.key_bar import KeyHint
 from widgets.pane import Pane, PaneLine, line
@@ -79,13 +79,13 @@ def _line(one: Trait) -> PaneLine:
     return line([*spans, (others, "text-dim")])
 
 
-def _last_jobs(at: Opened, names: Sequence[str], now: float) -> Mapping[str, Sequence[str]]:
+def _last_jobs(session: ClusterSession, names: Sequence[str], now: float) -> Mapping[str, Sequence[str]]:
     """Node to the jobs that ended there lately. Raises SourceFault where none can be asked for."""
     found: dict[str, Sequence[str]] = {}
     fault: SourceFault | None = None
     for name in names:
         try:
-            found[name] = [one.id for one in at.ledger.jobs_of_node(name, int(now - DAYS_S), JOBS)]
+            found[name] = [one.id for one in session.ledger.jobs_of_node(name, int(now - DAYS_S), JOBS)]
         except SourceFault as error:
             fault = error
             break

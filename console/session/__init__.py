@@ -1,3 +1,5 @@
-"""A cluster as this process has it open:
-its sources, its gate, what was seen and done, and a snapshot of it as JSON.
+"""Opening one cluster in this process: its sources and transport (`site`), its gate (`site_gate`), a one-off snapshot
+as JSON or text, and the crash report.
+
+Not here: the state of an open cluster on the screen (`clusters.cluster_session`).
 """

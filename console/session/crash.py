@@ -1,8 +1,8 @@
-"""An error of wacht itself: a report for whoever mends it, and one plain message for whoever sat there.
+"""Crash handling: a report for the developer and one plain message for the user.
 
-The report lies in `$XDG_STATE_HOME/wacht/crashes`, mode 0600, the newest `KEPT` of them. It says where the program was
-and in what versions, and holds no value: no locals, and no message that was put together from facts. The message is
-for stderr, once the terminal is given back. Writing and reading have a deadline: a home that hangs may be the reason.
+Reports are files of mode 0600 in `$XDG_STATE_HOME/wacht/crashes`; the newest `KEPT` are kept. A report holds places in
+the code and versions but no values: no locals, and no message composed from facts. The message goes to stderr after the
+terminal is restored. Writing and reading have a deadline, because a hanging home directory may be the cause.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ from console.journal import writer
 from console.journal.writer import JournalFault
 from console.runtime import log
 
-#: Reports that are kept; an older one goes when a new one comes.
+#: Number of reports kept; a new one replaces the oldest.
 KEPT = 10
 DEADLINE_S = 3.0
-#: Errors in a report, exceptions in a chain, and frames at each end of a deep one.
+#: Limits of a report: errors, exceptions in a chain, and frames at each end of a deep traceback.
 _ERRORS, _CHAIN, _FRAMES = 5, 8, 25
 _LARGEST = 256 << 10
 _PACKAGES = ("textual", "rich", "msgspec", "click", "ClusterShell", "prometheus-api-client", "requests", "httpx",
              "nvidia-ml-py", "pyslurm")  # fmt: skip
-#: What the interpreter says by itself with these names types and attributes, and no value.
-_SPEAKS = (AttributeError, TypeError, NameError, UnboundLocalError, ImportError, ModuleNotFoundError, IndexError,
+#: The interpreter's own messages of these types name types and attributes but hold no values.
+_VALUE_FREE = (AttributeError, TypeError, NameError, UnboundLocalError, ImportError, ModuleNotFoundError, IndexError,
            ZeroDivisionError, RecursionError)  # fmt: skip
 
 
-def told(errors: Sequence[BaseException], what: str, book: Path | None = None, wrote: bool = False) -> str:
-    """Write the report of these errors, the first one first, and return the message for a person.
+def crash_message(errors: Sequence[BaseException], what: str, journal: Path | None = None, wrote: bool = False) -> str:
+    """Write the report of these errors, first error first, and return the message for the user.
 
-    `what` ended; `book` is the journal, and `wrote` whether anything was to be written there. Blocks for twice
-    DEADLINE_S at most, and raises nothing.
+    `what` ended; `journal` is the journal's path, and `wrote` tells whether anything was to be written there.
+    Blocks for twice DEADLINE_S at most. Never raises.
     """
     brief = where(errors[0])
     text = report(errors)
-    kept = reported(text, f"an error of its own ended {what}: {brief}")
-    sent = "nothing was sent to the machine" if book is not None and not wrote else "see: wacht journal show"
-    if book is not None and wrote:
-        sent = _within(lambda: _sent(book), "the journal does not answer; syslog has its lines too")
+    kept = save_report(text, f"an error of its own ended {what}: {brief}")
+    sent = "nothing was sent to the machine" if journal is not None and not wrote else "see: wacht journal show"
+    if journal is not None and wrote:
+        sent = _within(lambda: _sent(journal), "the journal does not answer; syslog has its lines too")
     lines = [
         f"wacht: an error of its own ended {what}: {brief}",
         f"  report (versions and places in the program, no data of the cluster): {kept}",
@@ -62,15 +62,15 @@ def told(errors: Sequence[BaseException], what: str, book: Path | None = None, w
     return "\n".join(clean(redact(line)) for part in lines for line in part.split("\n")) + "\n"
 
 
-def reported(text: str, brief: str) -> str:
-    """Keep a report and tell the log of it. Returns its path, or why there is none. Blocks for DEADLINE_S at most."""
-    kept = _within(lambda: keep(text), f"the file system did not answer in {DEADLINE_S:g} s")
+def save_report(text: str, brief: str) -> str:
+    """Save a report and log it. Returns its path, or why it was not saved. Blocks for DEADLINE_S at most."""
+    kept = _within(lambda: write_report(text), f"the file system did not answer in {DEADLINE_S:g} s")
     log.error("wacht", f"{brief}; report: {kept}")
     return kept
 
 
 def report(errors: Sequence[BaseException]) -> str:
-    """The report: versions, and of each error where it came from."""
+    """The report: versions, and the origin of each error."""
     lines = [
         "wacht crash report: places in the program, no values",
         f"at: {datetime.now(UTC).isoformat(timespec='seconds')}",
@@ -86,8 +86,8 @@ def report(errors: Sequence[BaseException]) -> str:
     return "\n".join(clean(redact(line)) for line in lines)[:_LARGEST] + "\n"
 
 
-def keep(text: str) -> str:
-    """Put a report into a new file and return its path. Raises OSError, Unfit."""
+def write_report(text: str) -> str:
+    """Write a report to a new file and return its path. Raises OSError, Unfit."""
     folder = state_folder() / "crashes"
     stem = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}"
     for name in (f"{stem}.txt", f"{stem}-{time.monotonic_ns()}.txt"):
@@ -104,25 +104,25 @@ def keep(text: str) -> str:
 
 
 def where(error: BaseException) -> str:
-    """An error in a line: its kind, and the last place of ours that it came through."""
+    """An error in one line: its type, and the last place in wacht's code that it passed."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if _short(frame.filename).startswith(_OURS)]
     last = (own or frames)[-1:]
     at = "".join(f" in {_short(frame.filename)}:{frame.lineno} ({frame.name})" for frame in last)
-    return f"{_named(error)}{at}"
+    return f"{_type_name(error)}{at}"
 
 
 _OURS = ("console/", "widgets/", "collectors/", "themes/")
 
 
 def _lines(error: BaseException, most: int) -> Iterator[str]:
-    """An error with its frames, then what it came from."""
+    """The lines of an error with its frames, then its causes."""
     seen: set[int] = set()
     one: BaseException | None = error
     how = ""
     while one is not None and id(one) not in seen and len(seen) < most:
         seen.add(id(one))
-        yield f"{how}{_named(one)}: {_message(one)}"
+        yield f"{how}{_type_name(one)}: {_message(one)}"
         frames = traceback.extract_tb(one.__traceback__)
         gap = max(0, len(frames) - 2 * _FRAMES)
         for number, frame in enumerate(frames):
@@ -134,7 +134,7 @@ def _lines(error: BaseException, most: int) -> Iterator[str]:
         if isinstance(one, BaseExceptionGroup) and most > 1:
             for inner in one.exceptions[:_ERRORS]:
                 yield from (f"  | {line}" for line in _lines(inner, most // 2))
-        # Textual wraps what a worker raised.
+        # Textual wraps an error raised by a worker.
         wrapped = getattr(one, "error", None)
         if isinstance(wrapped, BaseException):
             one, how = wrapped, "of: "
@@ -144,16 +144,16 @@ def _lines(error: BaseException, most: int) -> Iterator[str]:
             one, how = (None if one.__suppress_context__ else one.__context__), "while handling: "
 
 
-def _named(error: BaseException) -> str:
+def _type_name(error: BaseException) -> str:
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _message(error: BaseException) -> str:
-    """What may be told of an error's message: what the interpreter itself says, or the system of a call."""
+    """The part of an error's message that may be shown: the interpreter's own text, or the text of an errno."""
     frames = traceback.extract_tb(error.__traceback__)
     composed = bool(frames) and (frames[-1].line or "").startswith("raise ")
-    if type(error) in _SPEAKS and not composed:
+    if type(error) in _VALUE_FREE and not composed:
         return str(error)[:200]
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
@@ -161,7 +161,7 @@ def _message(error: BaseException) -> str:
 
 
 def _short(path: str) -> str:
-    """A file of the program without where it is installed."""
+    """A file of the program, without the folder where it is installed."""
     roots = (Path(__file__).parent.parent, *(Path(one) for one in sys.path if one))
     for root in sorted(roots, key=lambda one: -len(str(one))):
         if path.startswith(f"{root}/"):
@@ -170,7 +170,7 @@ def _short(path: str) -> str:
 
 
 def _versions() -> Iterator[str]:
-    from importlib import metadata  # a start that ends well must not pay for it
+    from importlib import metadata  # imported late: a normal start must not pay for it
 
     for name in _PACKAGES:
         try:
@@ -179,20 +179,20 @@ def _versions() -> Iterator[str]:
             yield f"{name} -"
 
 
-def _sent(book: Path) -> str:
+def _sent(journal: Path) -> str:
     """What the journal holds of this process. Raises JournalFault."""
-    mine = writer.of_this_process(book)
+    mine = writer.of_this_process(journal)
     if not mine:
-        return f"not to be seen in {book}; what could not be written there syslog has (grep wacht)"
+        return f"not to be seen in {journal}; what could not be written there syslog has (grep wacht)"
     left = [one.plan for one in mine if one.orphan]
-    text = f"{len(mine)} action{'s' if len(mine) != 1 else ''}, in {book} (wacht journal show)"
+    text = f"{len(mine)} action{'s' if len(mine) != 1 else ''}, in {journal} (wacht journal show)"
     if left:
         text += f"; without a result: {', '.join(left)}: the next start offers to read them back"
     return text
 
 
 def _within(call: Callable[[], str], late: str) -> str:
-    """What a call gives that may hang; why not, where it does or fails."""
+    """The result of a call that may hang; the reason when it hangs or fails."""
     found = [late]
 
     def run() -> None:

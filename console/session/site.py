@@ -1,4 +1,4 @@
-"""Opens a cluster: from the configuration, from the Slurm on PATH, or the embedded machine."""
+"""Opens a cluster: from the configuration, from the Slurm on PATH, or the simulated cluster."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from console.config.settings import ClusterConfig, Config
 from console.runtime.errors import UserError
 from console.runtime.null_sources import NoAccounting, NoAlerts, NoQueueing, NoSlurm, NoTelemetry
 
-#: The commands that wacht cannot do without.
+#: The commands that wacht requires.
 NEEDED = ("squeue", "scontrol", "sinfo")
 
 
 class NoCluster(UserError):
-    """There is nothing to watch; the text says what was looked for and what to do."""
+    """There is no cluster to watch; the message says what was looked for and what to do."""
 
 
 class Site(Struct, frozen=True, kw_only=True):
-    """A cluster ready to be opened. `slurm` holds the settings of what schedules it, real or embedded; None where
-    there is no Slurm, on a node with its driver alone.
+    """A cluster ready to be opened. `slurm` holds the settings of Slurm, real or simulated; None without Slurm, on a
+    node with only its driver.
     """
 
     recorded: ClassVar[bool] = False
-    """True for a recording: nothing of it can be asked or changed."""
+    """True for a recording, which can be neither queried nor changed."""
 
     name: str
     demo: bool
@@ -48,19 +48,20 @@ class Site(Struct, frozen=True, kw_only=True):
 
     @property
     def reach(self) -> str:
-        """Which Slurm it asks, as far as the configuration tells: two sites of the same are one cluster with two names.
-        "" for what is no Slurm."""
+        """Which Slurm it reads, as far as the configuration tells; "" without Slurm. Two sites with the same value are
+        one cluster.
+        """
         slurm = self.slurm
         if not isinstance(slurm, SlurmSettings):
             return ""
         return slurm.url or slurm.socket or slurm.conf or os.environ.get("SLURM_CONF", "/etc/slurm/slurm.conf")
 
     def clock_of(self) -> Clock:
-        """The clock that the ages of its facts are counted with."""
+        """The clock for the ages of its facts."""
         return SystemClock()
 
     def collectors(self) -> Sequence[Collector]:
-        """Open every source. Heavy imports happen here; nothing is read yet."""
+        """Open every source. Imports heavy modules; reads nothing yet."""
         known = descriptors()
         opened: list[Collector] = []
         if self.slurm is not None:
@@ -75,7 +76,7 @@ class Site(Struct, frozen=True, kw_only=True):
         return opened
 
     def telemetry(self) -> Telemetry:
-        """Telemetry on demand: of this node's driver, the embedded machine, Prometheus, or none."""
+        """Telemetry on demand: of this node's driver, Prometheus or the simulated cluster; else a null source."""
         module, chosen = next(
             ((f"collectors.{key}.sources", self.others[key]) for key in ("nvml", "prometheus") if key in self.others),
             ("collectors.sim.sources", self.slurm),
@@ -86,7 +87,7 @@ class Site(Struct, frozen=True, kw_only=True):
         return made
 
     def transport(self) -> Transport:
-        """Reads of named things, from the same machine as the sources."""
+        """The transport to Slurm or to the simulated cluster, for reads of named objects; else a null source."""
         if self.slurm is None:
             return NoSlurm()
         module = "collectors.sim.sources" if self.demo else "collectors.slurm.sources"
@@ -94,7 +95,7 @@ class Site(Struct, frozen=True, kw_only=True):
         return made
 
     def ledger(self) -> AccountingReader:
-        """What has been, on demand: the accounts of this Slurm, those of the embedded machine, or none."""
+        """Accounting on demand: of Slurm or of the simulated cluster; else a null source."""
         if self.slurm is None:
             return NoAccounting()
         module = "collectors.sim.slurmctld.accounting" if self.demo else "collectors.slurm.sources"
@@ -102,7 +103,7 @@ class Site(Struct, frozen=True, kw_only=True):
         return made
 
     def queueing(self) -> Queueing:
-        """What decides who waits, on demand: of this Slurm, of the embedded machine, or of none."""
+        """Queue factors on demand: of Slurm or of the simulated cluster; else a null source."""
         if self.slurm is None:
             return NoQueueing()
         module = "collectors.sim.slurmctld.queue_factors" if self.demo else "collectors.slurm.commands.queue_factors"
@@ -110,7 +111,7 @@ class Site(Struct, frozen=True, kw_only=True):
         return made
 
     def alert_reader(self) -> AlertReader:
-        """Reads of named alerts and silences: of the embedded machine, of Alertmanager, or none."""
+        """Reads of named alerts and silences: of Alertmanager or of the simulated cluster; else a null source."""
         if not self.demo and "alertmanager" not in self.others:
             return NoAlerts()
         module = "collectors.sim.sources" if self.demo else "collectors.alertmanager.sources"
@@ -119,8 +120,8 @@ class Site(Struct, frozen=True, kw_only=True):
         return made
 
 
-def here(name: str) -> Site:
-    """This very node: its driver, and Slurm where its commands are."""
+def this_node(name: str) -> Site:
+    """This node itself: its driver, and Slurm if its commands are installed."""
     slurm = SlurmSettings() if all(shutil.which(program) for program in NEEDED) else None
     return Site(
         name=slurm_name() if slurm else name, demo=False, slurm=slurm, others={"nvml": NvmlSettings(facts=True)}
@@ -128,13 +129,13 @@ def here(name: str) -> Site:
 
 
 def demo(settings: SimSettings, at: int = 0) -> Site:
-    """The embedded machine; with `at` another one beside it."""
+    """The simulated cluster; with `at` a further one."""
     chosen = msgspec.structs.replace(settings, seed=settings.seed + at)
     return Site(name=f"demo-{at + 1}" if at else "demo", demo=True, slurm=chosen, others={})
 
 
 def choose(config: Config, wanted: str | None) -> Site:
-    """The cluster of that name, or the first configured, or the Slurm on PATH. Raises NoCluster."""
+    """The cluster of that name, else the first configured, else the Slurm on PATH. Raises NoCluster."""
     if config.clusters:
         name = wanted or next(iter(config.clusters))
         if name not in config.clusters:
@@ -153,8 +154,8 @@ def choose(config: Config, wanted: str | None) -> Site:
     return Site(name=name, demo=False, slurm=SlurmSettings(), others={})
 
 
-def beside(config: Config, chosen: Site) -> Sequence[Site]:
-    """The other clusters that are configured; none where this one is not."""
+def other_sites(config: Config, chosen: Site) -> Sequence[Site]:
+    """The other configured clusters; none when `chosen` is not configured."""
     if chosen.name not in config.clusters:
         return ()
     return [_configured(one) for name, one in config.clusters.items() if name != chosen.name]
@@ -174,7 +175,7 @@ def _configured(chosen: ClusterConfig) -> Site:
 
 
 def slurm_name() -> str:
-    """The name that the Slurm on PATH gives its cluster; "slurm" where neither controller nor slurm.conf tells."""
+    """The cluster name from the Slurm on PATH; "slurm" when neither the controller nor slurm.conf gives it."""
     text = ""
     try:
         ended = process.run([process.find("scontrol"), "show", "config"], deadline_s=2.0, cap_bytes=1 << 20)
@@ -183,7 +184,7 @@ def slurm_name() -> str:
         pass
     if "ClusterName" not in text:
         try:
-            # Only a name is looked for: it may be anybody's, as Slurm's own account is.
+            # Only a name is read, so the file may belong to any user, such as Slurm's own.
             path = Path(os.environ.get("SLURM_CONF", "/etc/slurm/slurm.conf"))
             text = files.read(path, 1 << 20, None).decode("utf-8", "replace")
         except (OSError, files.UntrustedFile):

@@ -1,4 +1,4 @@
-"""Opens the gate of a site: the same for the screen and for `wacht act`."""
+"""Opens the gate of a site, for the screen and for `wacht act`."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ from .site import Site
 
 
 def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) -> Gate:
-    """The gate of this cluster, of a recording one without a writer behind it. Opens no writer and touches no journal
-    until something is sent."""
+    """The gate of this cluster; a closed one for a recording. Opens no writer or journal until something is sent."""
     if site.recorded:
         return closed_gate(site)
 
@@ -61,9 +60,8 @@ def open_gate(site: Site, config: Config, transport: Transport, clock: Clock) ->
     )
 
 
-def put_back(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
-    """When each node was put back the last time, as the journal has it when that is asked for first: what is done
-    afterwards is not in it."""
+def last_resumed(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
+    """When each node was last returned to service, from the journal at the first call; excludes later actions."""
 
     @cache
     def resumed() -> Mapping[str, float]:
@@ -74,28 +72,30 @@ def put_back(site: Site, config: Config) -> Callable[[], Mapping[str, float]]:
     return resumed
 
 
-def pre_flight(
+def preflight_reader(
     site: Site, transport: Transport, action_id: str, cluster: Cluster, resumed: Callable[[], Mapping[str, float]]
 ) -> Callable[[Sequence[str]], PreflightReads] | None:
-    """What reads the facts that only this action needs, for `wacht act`; None where it needs none."""
+    """The function that reads the facts needed by this action's pre-flight checks, for `wacht act`; None when it needs
+    none.
+    """
     action = BY_ID.get(action_id)
     if action is None or not preflight_reads.needs_reads(action):
         return None
 
     def look(targets: Sequence[str]) -> PreflightReads:
         telemetry = site.telemetry()
-        node_naming.tell(telemetry, cluster.nodes)
+        node_naming.share_names(telemetry, cluster.nodes)
         return preflight_reads.read_for(action, targets, cluster, transport, telemetry, resumed())
 
     return look
 
 
-#: Why a gate of a recording does nothing.
+#: Why the gate of a recording refuses.
 LOCKED = "REPLAY: nothing can be changed"
 
 
 def closed_gate(site: Site) -> Gate:
-    """A gate behind which there is no writer and no journal."""
+    """A gate without a writer and without a journal."""
 
     def no_writer(kind: str) -> Writer:
         raise SourceFault("refused", LOCKED)

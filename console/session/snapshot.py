@@ -1,4 +1,4 @@
-"""`wacht snapshot`: read every source once and print, in the shape that docs promise to scripts (version 1)."""
+"""`wacht snapshot`: read every source once and print it in the format documented for scripts (version 1)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from console.ingest.reduce import begin, reduce
 from console.runtime import log
 
 VERSION = 1
-#: Rows of what some sites have.
+#: Kinds of rows that only some sites have.
 PLANT = ("ports", "domains", "trays", "cooling", "storage", "checkups")
 
 
 def take(name: str, sources: Sequence[Collector], clock: Clock, demo: bool = False) -> Cluster:
-    """One reading of each source, all at once, reduced to a Cluster."""
+    """One reading of each source, all in parallel, reduced to a Cluster."""
     cluster = begin(name, [(one.name, one.floor_s) for one in sources], demo)
     naming = Naming(sources)
 
@@ -40,7 +40,7 @@ def take(name: str, sources: Sequence[Collector], clock: Clock, demo: bool = Fal
                 cluster, _ = reduce(cluster, reading)
         except BaseException:
             naming.stop()
-            process.stop_all()  # Ctrl-C must not wait for a controller that hangs
+            process.stop_all()  # Ctrl-C must not wait for a hanging controller
             raise
         finally:
             for one in sources:
@@ -50,13 +50,13 @@ def take(name: str, sources: Sequence[Collector], clock: Clock, demo: bool = Fal
 
 
 def exit_code(cluster: Cluster) -> int:
-    """0 every source good, 1 some failed, 2 none good."""
+    """0 all sources OK, 1 some failed, 2 none OK."""
     good = sum(1 for source in cluster.sources.values() if source.ok)
     return 0 if good == len(cluster.sources) and good else 1 if good else 2
 
 
 def stamp(epoch: float | None) -> str | None:
-    """RFC 3339 in UTC; times that no calendar holds are unknown."""
+    """RFC 3339 in UTC; None for times out of a calendar's range."""
     if epoch is None:
         return None
     try:
@@ -66,7 +66,7 @@ def stamp(epoch: float | None) -> str | None:
 
 
 def as_json(cluster: Cluster, clock: Clock) -> bytes:
-    """The whole snapshot as one JSON object, with a line break at its end."""
+    """The snapshot as one JSON object with a newline at the end."""
     now, mono = clock.now(), clock.mono()
     known = cluster.known
     document: dict[str, Any] = {
@@ -84,7 +84,7 @@ def as_json(cluster: Cluster, clock: Clock) -> bytes:
             }
             for source in cluster.sources.values()
         ],
-        # A kind that could not be read is null: an empty list would say that there is none.
+        # A kind that could not be read is null: an empty list would mean that there are none.
         "nodes": [_node(node, cluster.loads.get(node.name)) for node in cluster.nodes.values()]
         if "nodes" in known else None,
         "jobs": [_job(job, now) for job in cluster.jobs.values()] if "jobs" in known else None,
@@ -101,7 +101,7 @@ def as_json(cluster: Cluster, clock: Clock) -> bytes:
         ] if "silences" in known else None,
         "totals": _totals(cluster),
     }  # fmt: skip
-    # What not every site has: a key only where it was found.
+    # Kinds that not every site has: a key only when they were read.
     for kind in PLANT:
         if kind in known:
             document[kind] = [_stamped(row) for row in getattr(cluster, kind).values()]
@@ -114,21 +114,21 @@ def as_json(cluster: Cluster, clock: Clock) -> bytes:
 
 
 def _dated(value: Any) -> Any:
-    """The same with its times as people read them, however deep they stand."""
+    """The same with times as RFC 3339, at any depth."""
     if isinstance(value, dict):
         return {key: stamp(one) if key == "since" or key.endswith("_at") else _dated(one) for key, one in value.items()}
     return [_dated(one) for one in value] if isinstance(value, list) else value
 
 
 def _stamped(row: msgspec.Struct) -> dict[str, Any]:
-    """A row with its times as people read them."""
+    """A row with its times as RFC 3339."""
     return {
         name: stamp(value) if name.endswith("_at") else value for name, value in msgspec.structs.asdict(row).items()
     }
 
 
 def _power(load: Load | None) -> tuple[float | None, str | None]:
-    """The power of a node and what it is of: the node where that is measured, else the sum of its GPUs."""
+    """A node's power in watts and its basis: the node if measured, else the sum of its GPUs."""
     if load is not None and load.power_w is not None:
         return load.power_w, "node"
     if load is not None and load.gpu_power_w is not None:
@@ -191,7 +191,7 @@ def _totals(cluster: Cluster) -> Mapping[str, Any]:
 
 
 def as_text(cluster: Cluster, clock: Clock) -> str:
-    """The same for people: a few lines."""
+    """The snapshot as a few lines of text."""
     totals, mono = cluster.totals, clock.mono()
     lines = [f"{cluster.name}{'  DEMO' if cluster.demo else ''}  {stamp(clock.now())}"]
 

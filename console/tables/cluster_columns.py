@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from collectors.model import Fault
-from console.clusters.cluster_summary import Standing
+from console.clusters.cluster_summary import ClusterSummary
 from console.health.unknown_reasons import late, not_read
 from console.plant.power import site_w
 from console.tables.exports import attribute
@@ -27,7 +27,7 @@ _NOTHING_READ = "nothing in what was read needs you"
 class ClusterRow(Struct, frozen=True, kw_only=True):
     """One cluster of several, with what needs somebody there, the worst first."""
 
-    standing: Standing
+    standing: ClusterSummary
     needs: Sequence[AttentionLine] | Fault | None = None
     """None before it is judged; a Fault where that broke."""
 

@@ -11,7 +11,7 @@ from console.health.drain_reasons import robot
 from console.health.inconsistencies import contradictions, suspects, xids_by_node
 from console.health.unknown_reasons import why_unknown
 from console.health.xid_policy import Policy, preceding
-from console.journal.past_actions import Act, drains_text
+from console.journal.past_actions import PastAction, drains_text
 from console.plant import cooling, nvlink_domains
 from console.runtime.memo import Sum
 from widgets.cells import Span, pad, spans_of
@@ -179,7 +179,7 @@ def process_lines(gpus: Sequence[Gpu]) -> list[PaneLine]:
     return lines
 
 
-def past_lines(acts: Sequence[Act], drains: Mapping[str, int] | None, now: float) -> list[PaneLine]:
+def past_lines(acts: Sequence[PastAction], drains: Mapping[str, int] | None, now: float) -> list[PaneLine]:
     """What was done to it before, newest first, from the journal."""
     lines = [line((drains_text(drains), "text-dim"))] if drains is not None else []
     for act in acts:

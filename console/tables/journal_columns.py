@@ -13,7 +13,7 @@ from msgspec import Struct, field
 
 from collectors.clean import clean
 from collectors.nodestate import parse_state
-from console.journal.entries import STATES, JournalEntry, had, named, number, text, whole, words
+from console.journal.entries import STATES, JournalEntry, number, outcome_text, targets_text, text, value_before, whole
 from console.tables.exports import attribute, moment
 from widgets.cells import Cell, Span, spans_width
 from widgets.pane import PaneLine, line
@@ -52,14 +52,17 @@ def when(at: float | None, now: float) -> str:
 def result(entry: JournalEntry, ctx: JournalCtx) -> Span:
     """What came of it, in the colour of the worst of it."""
     if entry.gap:
-        return (words(entry), "warn")
+        return (outcome_text(entry), "warn")
     if entry.orphan:
         return ("under way", "pending") if entry.key in ctx.under_way else ("✖ no result", "bad")
     states = {told.state for told in entry.outcome.values()}
     order = ("failed", "unknown", "dropped", "pending", "sent", "done")
     worst = next((state for state in order if state in states), "")
     undone = ctx.undone.get(entry.key)
-    return (words(entry) + (f" ({undone})" if undone else ""), "text-dim" if undone else ROLES.get(worst, "text-dim"))
+    return (
+        outcome_text(entry) + (f" ({undone})" if undone else ""),
+        "text-dim" if undone else ROLES.get(worst, "text-dim"),
+    )
 
 
 def who(entry: JournalEntry, ctx: JournalCtx) -> str:
@@ -78,10 +81,11 @@ JOURNAL: tuple[Column, ...] = (
            export=(moment("at"), attribute("plan"))),
     Column("who", "who", 7, who, lambda e: e.person, priority=2, grow=1, most=18, volatile=True),
     Column("action", "action", 8, lambda e, _: e.action, lambda e: e.action, grow=1, most=12),
-    Column("targets", "on", 14, lambda e, _: named(e), named, grow=3, most=60, identity=lambda e: len(e.targets) == 1,
+    Column("targets", "on", 14, lambda e, _: targets_text(e), targets_text, grow=3, most=60,
+           identity=lambda e: len(e.targets) == 1,
            export=(attribute("kind"), attribute("targets"))),
-    Column("outcome", "what came of it", 17, result, words, grow=1, most=34, volatile=True,
-           export=(ExportField("outcome", lambda e, _: words(e)),
+    Column("outcome", "what came of it", 17, result, outcome_text, grow=1, most=34, volatile=True,
+           export=(ExportField("outcome", lambda e, _: outcome_text(e)),
                ExportField("undone", lambda e, c: c.undone.get(e.key)), attribute("undoes"),)),
     Column("reason", "reason", 8, _reason, lambda e: e.reason, priority=3, grow=4, export=(attribute("reason"),)),
     Column("host", "from", 10, lambda e, _: e.host or "", lambda e: e.host, priority=5, grow=1, most=20,
@@ -105,7 +109,7 @@ def detail(
         lines += _hang("", f"{_several(entry, mine)} undone by {one.person}, {when(one.at, ctx.now)}", room)
     if entry.orphan and entry.key not in ctx.under_way:
         lines += _hang("", [("nobody wrote down what came of it: read it back", "bad")], room)
-    lines += _hang("on", named(entry), room)
+    lines += _hang("on", targets_text(entry), room)
     if entry.reason:
         lines += _hang("reason", f'"{entry.reason}"', room)
     if entry.undoes:
@@ -183,14 +187,14 @@ def _targets(entry: JournalEntry, room: int) -> list[PaneLine]:
 
 
 def _several(entry: JournalEntry, targets: Sequence[str]) -> str:
-    return named(msgspec.structs.replace(entry, targets=tuple(targets)))
+    return targets_text(msgspec.structs.replace(entry, targets=tuple(targets)))
 
 
 def _given(entry: JournalEntry, target: str) -> str:
     """What it was given, and what it had: `: 1:00:00 → 4:00:00`."""
     if target not in entry.values:
         return ""
-    was = had(entry, target)
+    was = value_before(entry, target)
     return f": {'unknown' if was is None else was or 'none'} → {entry.values[target] or 'none'}"
 
 

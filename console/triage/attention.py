@@ -20,7 +20,7 @@ from console.health.failure_domains import Failed
 from console.health.inconsistencies import Contradiction, contradictions, fresh, suspects
 from console.health.version_drift import drifts
 from console.health.xid_policy import Policy, default_policy
-from console.journal.leftovers import Left, reminders
+from console.journal.leftovers import Leftovers, leftover_lines
 from console.plant import cooling, nvlink_domains
 from console.plant.fabric import by_switch
 from console.plant.storage import stores
@@ -49,7 +49,7 @@ def needs(
     *,
     mono: float | None = None,
     resumed: Mapping[str, float] = {},
-    left: Left | None = None,
+    leftovers: Leftovers | None = None,
 ) -> list[AttentionLine]:
     """The list. Empty means that nothing is known to need anybody, not that all is known.
 
@@ -81,7 +81,7 @@ def needs(
     found.silent([one for one in disagree if one.kind == "silent"], fresh(cluster, now, mono).loads)
     found.drained(out.drained)
     found.forgotten(out.forgotten)
-    for reminder in reminders(cluster, left or Left(), now, mono):
+    for reminder in leftover_lines(cluster, leftovers or Leftovers(), now, mono):
         found.also(reminder, False)
     found.idle([one for one in disagree if one.kind == "idle"])
     declared = [

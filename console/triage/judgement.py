@@ -12,7 +12,7 @@ from collectors.model import Cluster
 
 if TYPE_CHECKING:
     from console.health.xid_policy import Policy
-    from console.journal.leftovers import Left
+    from console.journal.leftovers import Leftovers
 
     from .attention_list import AttentionLine
 
@@ -22,7 +22,7 @@ class JudgedBy(NamedTuple):
 
     clock: Clock
     resumed: Mapping[str, float]
-    left: Left
+    leftovers: Leftovers
 
 
 class Judged(NamedTuple):
@@ -45,7 +45,7 @@ def judge(cluster: Cluster, by: JudgedBy, now: float, policy: Policy) -> Callabl
     def judged() -> Judged:
         from .attention import needs  # with what it imports it would hold up the first frame
 
-        found = needs(cluster, now, policy, mono=by.clock.mono(), resumed=by.resumed, left=by.left)
+        found = needs(cluster, now, policy, mono=by.clock.mono(), resumed=by.resumed, leftovers=by.leftovers)
         return Judged(ref(cluster), by, now, found)
 
     return judged

@@ -39,7 +39,7 @@ def test_a_source_that_asks_for_peace(asked_s, waits_s):
         held.is_asked()
         held.answers(SourceFault("backoff", "it answered 503", rest_s=asked_s))
         assert watched.publishes()[0].sources["slurm.nodes"].due_s == waits_s
-        watched.poller.poke()
+        watched.poller.refresh_now()
         held.is_asked()
         held.answers(Facts(nodes={}))
         assert watched.publishes()[0].sources["slurm.nodes"].due_s == 10.0, "what was asked for once is over"

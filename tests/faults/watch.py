@@ -48,7 +48,7 @@ class Watch:
 
     def again(self) -> Cluster:
         """One more reading, asked for now."""
-        self.poller.poke()
+        self.poller.refresh_now()
         return self.reads()
 
     def well(self) -> Cluster:

@@ -266,9 +266,14 @@ def journal(raw: bytes) -> None:
     records = [chain.record(line) for line in raw.split(b"\n")]
     found = entries.join(records)
     pure([entries.line_text(record) for record in records])
-    pure([[one, entries.words(one), entries.named(one), entries.readable(one)] for one in map(shown, found.values())])
-    pure([entries.was(one, target) for one in found.values() for target in one.targets])
-    pure(entries.told_orphans(list(found.values())))
+    pure(
+        [
+            [one, entries.outcome_text(one), entries.targets_text(one), entries.valid_targets(one)]
+            for one in map(shown, found.values())
+        ]
+    )
+    pure([entries.row_before(one, target) for one in found.values() for target in one.targets])
+    pure(entries.orphans_text(list(found.values())))
     pure([dict(entries.outcome_of(one, {})) for one in found.values()])
 
 

@@ -116,7 +116,7 @@ async def test_a_stopped_controller_leaves_the_old_facts_dim_with_their_age(op: 
     await op.press("2")
     lab.stop_controller()
     try:
-        op.app.poller.poke(["slurm.nodes"])
+        op.app.poller.refresh_now(["slurm.nodes"])
         await op.comes("slurm refused")
         assert len(op.list.table.keys) == 64
         assert op.list.table.dimmed

@@ -164,7 +164,7 @@ def test_a_higher_priority_takes_an_operator(books: Lab) -> None:
 
 
 def test_a_controller_that_hangs_is_waited_for_no_longer(books: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_checks, "PATIENCE_S", 1.5)
+    monkeypatch.setattr(source_checks, "TIMEOUT_S", 1.5)
     books.signal_controller(signal.SIGSTOP)
     try:
         report = look(books, monkeypatch, SlurmSettings())

@@ -168,10 +168,10 @@ def test_a_slow_server_is_asked_once_at_a_time(behind: Behind) -> None:
     proxy, opened = behind
     with Watch(opened(timeout_s=20, interval_s=1)) as watch:
         proxy.spoils("slower than the interval")
-        watch.poller.poke()
+        watch.poller.refresh_now()
         until = time.monotonic() + 10
         while not proxy.at_once and time.monotonic() < until:
-            watch.poller.poke()
+            watch.poller.refresh_now()
         watch.reads()
         took = watch.source.took_s
         assert watch.source.ok and took is not None and took >= 0.2 and watch.source.due_s >= 10 * took

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from collectors.clock import Clock
     from collectors.model import Cluster, Telemetry
     from console.actions.action import Kind
-    from console.clusters.cluster_session import Here, Opened
-    from console.clusters.cluster_summary import Standing
+    from console.clusters.cluster_session import ClusterSession, FromSession
+    from console.clusters.cluster_summary import ClusterSummary
     from console.config.keymap import Keymap
-    from console.config.saved_filters import Filters
+    from console.config.saved_filters import SavedFilters
     from console.config.settings import Config
-    from console.config.theme_files import Looks
+    from console.config.theme_files import ThemeChoice
     from console.filters.completion import Offers
     from console.gate.gate import Gate
     from console.health.xid_policy import Policy
     from console.ingest.poller import Poller
-    from console.journal.leftovers import Left
-    from console.journal.reader import JournalReaders
+    from console.journal.leftovers import Leftovers
+    from console.journal.reader import JournalReader
     from console.recording.player import Player
     from console.recording.recorder import Recorder
     from console.session.site import Site
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class ConsoleApp(QuietApp[None]):
-    """The app as a screen sees it. Attributes that are `Here` belong to the cluster on the screen."""
+    """The app as a screen sees it. Attributes that are `FromSession` belong to the cluster on the screen."""
 
     if TYPE_CHECKING:
         config: Config
@@ -46,23 +46,23 @@ class ConsoleApp(QuietApp[None]):
         policy: Policy
         histories: dict[str, History]
         offers: Offers
-        filters: Filters
+        filters: SavedFilters
         views: dict[str, bool]
-        here: Opened
-        opened: dict[str, Opened]
+        session: ClusterSession
+        sessions: dict[str, ClusterSession]
         sites: Mapping[str, Site]
-        looks: Looks
-        looked_at: Here[Any]
-        clock: Here[Clock]
-        gate: Here[Gate]
-        poller: Here[Poller | Player]
-        book: Here[JournalReaders]
-        journal_path: Here[Path]
-        telemetry: Here[Telemetry]
-        recorder: Here[Recorder | None]
-        gpus_every_s: Here[float]
-        resumed: Here[Mapping[str, float]]
-        left: Here[Left]
+        looks: ThemeChoice
+        looked_at: FromSession[Any]
+        clock: FromSession[Clock]
+        gate: FromSession[Gate]
+        poller: FromSession[Poller | Player]
+        journal: FromSession[JournalReader]
+        journal_path: FromSession[Path]
+        telemetry: FromSession[Telemetry]
+        recorder: FromSession[Recorder | None]
+        gpus_every_s: FromSession[float]
+        resumed: FromSession[Mapping[str, float]]
+        leftovers: FromSession[Leftovers]
 
         @property
         def cluster(self) -> Cluster: ...
@@ -84,7 +84,7 @@ class ConsoleApp(QuietApp[None]):
 
         def tell(self, text: str, severity: str = "information") -> None: ...
 
-        def tell_of(self, at: Opened, text: str, severity: str = "information") -> None: ...
+        def tell_of(self, session: ClusterSession, text: str, severity: str = "information") -> None: ...
 
         def refusal(self, action_id: str) -> str | None: ...
 
@@ -102,15 +102,15 @@ class ConsoleApp(QuietApp[None]):
 
         def watch_others(self, more: frozenset[str] = frozenset()) -> None: ...
 
-        def standings(self) -> list[Standing]: ...
+        def standings(self) -> list[ClusterSummary]: ...
 
-        def by_now(self, at: Opened) -> JudgedBy: ...
+        def by_now(self, session: ClusterSession) -> JudgedBy: ...
 
         def undo(self, key: str | None, only: Sequence[str] | None = None) -> None: ...
 
         def read_back(self, key: str) -> None: ...
 
-        def past_of(self, at: Opened, kind: Kind, key: str) -> list[PaneLine]: ...
+        def past_of(self, session: ClusterSession, kind: Kind, key: str) -> list[PaneLine]: ...
 
         def switch_view(self, name: str, on: bool) -> None: ...
 

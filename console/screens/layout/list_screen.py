@@ -26,7 +26,7 @@ from .filtered_screen import FilteredScreen
 from .side_pane import WIDE, SidePane
 
 if TYPE_CHECKING:
-    from console.clusters.cluster_session import Opened
+    from console.clusters.cluster_session import ClusterSession
     from console.health.xid_policy import Policy
 
 
@@ -78,11 +78,11 @@ class ListScreen(FilteredScreen):
         found: Mapping[str, Any] = getattr(cluster or self.cluster, self.rows_of)
         return found
 
-    def prepare(self, cluster: Cluster, at: Opened, policy: Policy, *, shown: bool) -> None:
+    def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
         """The view too: the event loop need not sort 100,000 rows. While nobody looks no filter is worth its time."""
-        super().prepare(cluster, at, policy, shown=shown)
+        super().prepare(cluster, session, policy, shown=shown)
         if (self.filter is None or shown) and not self._fits(cluster):
-            self._make(cluster, self.filter, self.table.by, at.clock.now())
+            self._make(cluster, self.filter, self.table.by, session.clock.now())
 
     def _fits(self, cluster: Cluster) -> bool:
         """Whether the newest view is of this Cluster, this filter and this order."""

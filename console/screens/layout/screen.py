@@ -29,7 +29,7 @@ from widgets.terminal.quiet_app import QuietScreen
 from widgets.top_line import TopLine
 
 if TYPE_CHECKING:
-    from console.clusters.cluster_session import Opened
+    from console.clusters.cluster_session import ClusterSession
     from console.health.xid_policy import Policy
 
     from .app_port import ConsoleApp
@@ -93,7 +93,7 @@ class WachtScreen(QuietScreen[None]):
         super().__init__()
         self.cluster = Cluster(name="")
         self._shown: ref[Cluster] | None = None
-        self._at: Opened | None = None
+        self._at: ClusterSession | None = None
         # Held, not looked for: a message may arrive while the screen is being made or taken down.
         self.top = TopLine(id="top")
         self.bar = KeyBar(id="keys")
@@ -120,7 +120,7 @@ class WachtScreen(QuietScreen[None]):
     def show(self, cluster: Cluster, diff: Diff | None) -> None:
         """Paint a newer Cluster; `diff` None means that anything may have changed."""
 
-    def prepare(self, cluster: Cluster, at: Opened, policy: Policy, *, shown: bool) -> None:
+    def prepare(self, cluster: Cluster, session: ClusterSession, policy: Policy, *, shown: bool) -> None:
         """Make what `show` will need of this Cluster of `at`: called by the thread that made it, before it comes here.
         `shown` is false for a screen that nobody looks at. It may not be mounted: what is the app's is handed in."""
         for make in self.sums:
@@ -203,10 +203,10 @@ class WachtScreen(QuietScreen[None]):
     # What is the same everywhere.
 
     @property
-    def at(self) -> Opened:
+    def at(self) -> ClusterSession:
         """The cluster that this screen is of: what it asks for off the event loop is asked there, whichever is shown by
         then."""
-        return self._at or self.app.here
+        return self._at or self.app.session
 
     def ask(self, call: Callable[[], Any], then: Callable[[Any], None], group: str = "ask") -> None:
         """Ask a source off the event loop; what comes back, a fault too, is handed over on it. The latest counts."""
@@ -256,7 +256,7 @@ class WachtScreen(QuietScreen[None]):
 
     def on_mount(self) -> None:
         """Show what is known already."""
-        self._at = self.app.here
+        self._at = self.app.session
         self.prompt.histories = self.app.histories
         self.take(self.app.cluster, None)
 
@@ -297,7 +297,7 @@ class WachtScreen(QuietScreen[None]):
 
     def refusal(self, action_id: str) -> str | None:
         """Why an action is refused on what is under the cursor, None when it would act on one of them at least."""
-        if locked := self.app.here.locked:
+        if locked := self.app.session.locked:
             return locked
         action = BY_ID[action_id]
         why = rights.refused(action, self.cluster.rights)
