@@ -117,11 +117,11 @@ class Operators(RuleBasedStateMachine):
         healthy = sum(one.display not in OUT for one in nodes.values())
         newly = sum(one.display not in OUT for one in left)
         if plan.action.takes_out and newly > GUARD.share_nodes and 100 * newly > GUARD.break_pct * healthy:
-            assert plan.confirm.kind == "break"
+            assert plan.confirmation.kind == "break"
         if plan.action.takes_out:
-            assert not any(one.display not in OUT and plan.seen[one.name].display in OUT for one in left)
+            assert not any(one.display not in OUT and plan.rows[one.name].display in OUT for one in left)
         if plan.action.id in RETURN_ACTIONS:
-            assert all(one.reason in {None, plan.seen[one.name].reason} for one in left)
+            assert all(one.reason in {None, plan.rows[one.name].reason} for one in left)
 
     @rule(
         target=plans,
@@ -195,17 +195,17 @@ class Operators(RuleBasedStateMachine):
         self.confirm(plan, None, progress)
 
     def confirm(self, plan, answer, progress=None):
-        answer = plan.confirm.words if answer is None else answer
+        answer = plan.confirmation.prompt if answer is None else answer
         self.sending, self.sent_before = plan, len(self.world.sent)
         outcome = self.gate.send(plan, answer, progress)
         new = self.world.sent[self.sent_before :]
         if outcome.refused is not None:
             assert new == []
         else:
-            slow = plan.kills or plan.action.steps
+            slow = plan.kills or plan.action.batched
             assert len(new) == 1 or (slow and all(len(change.targets) <= 2 for change in new))
             assert progress is None or len(new) == 1
-            assert plan.id not in self.spent and plan.confirm.accepts(answer)
+            assert plan.id not in self.spent and plan.confirmation.accepts(answer)
             sent = [target for change in new for target in change.targets]
             assert len(sent) == len(set(sent)) and set(sent) <= set(plan.change.targets)
             for change in new:

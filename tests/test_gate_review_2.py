@@ -242,4 +242,4 @@ def test_a_reservation_that_ends_sooner_takes_the_count_for_slurm_kills_what_run
     sooner = plan("-1h")
     assert sooner.confirmation.kind == "count"
     assert "kills" in " ".join(words for _, words, _ in impact_lines(sooner))
-    assert plan("+1h").confirm.kind == "plain"
+    assert plan("+1h").confirmation.kind == "plain"

@@ -156,7 +156,7 @@ def test_it_is_set_proven_and_taken_back(week, action, target, value, move):
 def test_one_command_sets_many_and_each_has_its_own_way_back(week):
     week.jobs["3"] = msgspec.structs.replace(week.jobs["3"], time_limit_s=7200)
     plan = week.plan("timelimit", "2", "3", value="4h")
-    assert plan.confirm.kind == "count" and plan.change.values == {"2": "4:00:00", "3": "4:00:00"}
+    assert plan.confirmation.kind == "count" and plan.change.values == {"2": "4:00:00", "3": "4:00:00"}
     assert week.does("timelimit", "2", "3", value="4h") == {"2": "done", "3": "done"}
     assert week.undo().options.values == {"2": "1:00:00", "3": "2:00:00"}
 
@@ -208,7 +208,7 @@ def test_a_limit_that_would_kill_is_refused(week):
         plan = week.plan("timelimit", "1", value=value)
         assert isinstance(plan, Refusal) and "it has run 1h 00m: that would kill it" in plan.why, value
     week.jobs["1"] = msgspec.structs.replace(week.jobs["1"], started=None)
-    assert week.plan("timelimit", "1", value="2h").glass, "when it began is not known: only against the glass"
+    assert week.plan("timelimit", "1", value="2h").can_break_glass, "when it began is not known: only against the glass"
     assert isinstance(week.plan("timelimit", "1", value="5h"), Plan), "longer kills nothing"
 
 
@@ -319,7 +319,7 @@ def test_a_draft_says_what_goes_out_and_why(week):
 
 def test_a_signal_is_counted_like_a_kill_and_ends_with_what_slurm_said(week):
     plan = week.plan("signal", "1", value="USR1")
-    assert plan.kills and plan.confirm.kind == "count" and [hit.id for hit in plan.jobs] == ["1"]
+    assert plan.kills and plan.confirmation.kind == "count" and [hit.id for hit in plan.jobs] == ["1"]
     assert "one that does not handle USR1 dies of it" in texts(plan)
     assert week.does("signal", "1", value="USR1") == {"1": "sent"} and week.sent[0].values == {"1": "USR1"}
     assert "no process of it runs: PENDING" in week.plan("signal", "2", value="USR1").why
@@ -327,7 +327,7 @@ def test_a_signal_is_counted_like_a_kill_and_ends_with_what_slurm_said(week):
 
 def test_suspend_says_what_stays(week):
     plan = week.plan("suspend", "1")
-    assert plan.confirm.kind == "count" and "of the GPUs too, stays there" in texts(plan)
+    assert plan.confirmation.kind == "count" and "of the GPUs too, stays there" in texts(plan)
     suspended = msgspec.structs.replace(week.jobs["1"], state="SUSPENDED")
     assert is_done("suspend", week.jobs["1"], suspended) and not is_done("unsuspend", suspended, suspended)
     assert BY_ID["unsuspend"].refuse(week.cluster(), week.jobs["1"]) == "not suspended: RUNNING"

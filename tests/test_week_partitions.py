@@ -144,7 +144,7 @@ def test_a_partition_that_somebody_shut_meanwhile_is_left_alone(act):
     assert isinstance(plan, Refusal) and "it is UP already" in plan.why
     plan = gate.plan("partition-down", ["gpu", "debug"], "cooling", cluster)
     act.machine.queue.shut("debug", "DOWN")
-    assert plan.confirm.words == "gpu", "most of the machine: its name, not the count"
+    assert plan.confirmation.prompt == "gpu", "most of the machine: its name, not the count"
     outcome = gate.send(plan, "gpu")
     assert outcome.results["debug"].why == "it is DOWN already" and outcome.results["gpu"].state == "pending"
     assert act.machine.partitions()["gpu"].state == "DOWN"

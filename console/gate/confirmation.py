@@ -104,8 +104,8 @@ def _confirm(
 
 
 def _shuts(acting: Mapping[str, Row], cluster: Cluster, guard: Guard) -> tuple[str, str] | None:
-    """For partitions to be closed: the name to type and why, if they hold `Guard.part_pct` of the machine or of its running
-    jobs. Nothing is killed, but nothing starts there any more."""
+    """For partitions to be closed: the name to type and why, if they hold `Guard.part_pct` of the
+    nodes or running jobs. Nothing is killed, but nothing starts there any more."""
     sizes = dict.fromkeys(acting, 0)
     nodes = runs = busy = 0
     for node in cluster.nodes.values():

@@ -262,8 +262,8 @@ class Rollout:
     def _watched(
         self, waiting: tuple[PendingTarget, ...], wait_s: float, head: str
     ) -> tuple[tuple[Settled, ...], tuple[PendingTarget, ...]]:
-        """Poll these until each is settled or `wait_s` seconds old. Returns the settled ones and the rest; returns early
-        when stopped."""
+        """Poll these until each is settled or `wait_s` seconds old, or the send is stopped. Returns settled ones and
+        the rest."""
         watch, every = Verification(waiting), list[Settled]()
         while watch.waiting:
             seen = self._readers.poll(self._plan.cluster.name, self._plan.action, watch.waiting)

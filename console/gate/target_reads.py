@@ -92,7 +92,7 @@ class TargetReaders:
         return found
 
     def newest(self, plan: Plan, rows: Mapping[str, Row], going: frozenset[str]) -> Cluster:
-        """The plan's cluster updated with what `reread` returned, without the nodes that other sends of this gate take out;
+        """The plan's cluster with what `reread` returned, without the nodes that other sends of this gate take out;
         silences are read again where an incident eased the confirmation."""
         cluster = plan.cluster
         if plan.action.kind == "node":
