@@ -154,7 +154,7 @@ def check_cooling(node: Node, cluster: Cluster, now: float, found: list[Check]) 
 
 
 def check_ports_and_storage(node: Node, cluster: Cluster, good: Fresh, found: list[Check]) -> None:
-    """Add findings on the fabric ports and file systems of a node. No pass is reported: a silent exporter is unknown."""
+    """Add findings on the ports and file systems of a node. No pass is reported: a silent exporter is unknown."""
     if "fabric" in cluster.known:
         if good.fabric:
             for port in fabric.by_node(cluster).get(node.name, ()):
