@@ -75,17 +75,17 @@ class Settled(Struct, frozen=True, kw_only=True):
     aside: bool = False
     """Roll-out: the node failed its checks and was set aside."""
     shown_state: str = ""
-    """State of the target in the verifying reading: `draining`; "" where it has no row or state any more."""
+    """State of the target in the verifying reading: `draining`; "" without a row or state."""
 
 
 class Verification(Struct, frozen=True):
-    """The targets still pending. `check` takes each new Cluster and returns the next Verification and the settled ones."""
+    """The targets still pending. `check` takes a new Cluster; it returns the next Verification and the settled ones."""
 
     waiting: tuple[PendingTarget, ...] = ()
 
     def add(self, more: Sequence[PendingTarget]) -> tuple[Verification, tuple[Settled, ...]]:
-        """Add targets. A later change of a pending target replaces the earlier one, which is settled by the row that the
-        later change started from."""
+        """Add targets. A later change of a pending target replaces the earlier one, which is settled by the row that
+        the later change started from."""
         new = {(one.kind, one.target): one for one in more}
         still: list[PendingTarget] = []
         over: list[Settled] = []
@@ -193,13 +193,13 @@ def state_word(row: Row | None) -> str:
 
 
 def done_word(action: Action, seen: str) -> str:
-    """The word for a verified change: the state in the reading where `done` names a state, else `done`. A node that still
-    runs a job is draining, not drained; a job that ended by itself was not cancelled."""
+    """The word for a verified change: the state in the reading where `done` names a state, else `done`. A node that
+    still runs a job is draining, not drained; a job that ended by itself was not cancelled."""
     return seen if seen and action.id in _FOR_A_STATE else action.done
 
 
 def _done_or_stage(one: PendingTarget, after: Row | None) -> tuple[bool | None, str, str]:
-    """As `is_done`, with the stage it is in while that is not over, and what there is to tell once it is."""
+    """As `is_done`, with the stage while it is not done, and a note once it is."""
     if isinstance(after, Node) and isinstance(one.before, Node):
         if one.action in _REBOOTS:
             return _rebooted(one.before, after, one.stage)
@@ -345,8 +345,8 @@ def find_drift(
 ) -> Drifted | None:
     """The change that keeps a confirmed target from being sent, None if there is none.
 
-    `drift_rules` and `Action.drift` hold the rule for each change. `jobs_before` are the jobs in the preview, `jobs_now`
-    those on the node now, for actions that kill jobs; None is unknown.
+    `drift_rules` and `Action.drift` hold the rule for each change. `jobs_before` are the jobs in the preview,
+    `jobs_now` those on the node now, for actions that kill jobs; None is unknown.
     """
     return apply_rules(action, _drifts(action, cluster, before, now, jobs_before, jobs_now))
 
@@ -431,8 +431,9 @@ def _job_drifts(before: Job, now: Job) -> Iterator[tuple[Drift, str]]:
 
 
 def reason_replaced(action: Action, before: Node, now: Node) -> bool:
-    """Whether a node has a new reason that stops the action: any set by a person. A reason set by Slurm or a program stops
-    only a return to service, which would clear it, unless it is about slurmd, which is why the node is returned."""
+    """Whether a node has a new reason that stops the action: any set by a person. A reason set by Slurm or a program
+    stops only a return to service, which would clear it, unless it is about slurmd, which is why the node is
+    returned."""
     if not now.reason or now.reason == before.reason:
         return False
     from console.health import drain_reasons

@@ -73,7 +73,7 @@ def _canary(acting: Mapping[str, Node], rack: str | None) -> tuple[str, list[str
 def node_power(
     acting: Mapping[str, Node], cluster: Cluster, node_kw: float, now: float, mono: float
 ) -> tuple[dict[str, float], str]:
-    """Node to its power (kW) under load, and the source: the configured figure, else busy nodes of the same kind now."""
+    """Node to its power (kW) under load, and the source: the configured figure, else busy nodes of its kind."""
     if node_kw:
         return dict.fromkeys(acting, node_kw), "node_kw"
     busy: dict[Kind, list[float]] = {}
