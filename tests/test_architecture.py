@@ -77,7 +77,6 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
     ): "opens the transport that fits the site, real or embedded, both written out",
     ("console/filters/language.py", "reads words"): "its text is what a person typed, and it is the parser of that",
     ("console/screens/journal.py", "reads words"): "a person searches the entries for a word",
-    ("console/gate/preview.py", "reads words"): "leaves out a reason that was shown already",
     ("console/doctor/rights_check.py", "reads words"): "leaves out a word that was shown already",
     ("console/tables/cluster_columns.py", "reads words"): "the colour of a word",
     (

@@ -214,7 +214,7 @@ class Operators(RuleBasedStateMachine):
                 assert change.next_state.items() <= plan.change.next_state.items()
                 assert set(change.values) == (set(change.targets) if plan.action.value is not None else set())
                 assert {one for made in change.silences for one in made.alerts} <= set(change.targets)
-            assert not plan.asks_reason or plan.why
+            assert not plan.needs_reason or plan.reason
             assert self.promised["id"] == plan.id and set(sent) <= set(self.promised["targets"])
             assert set(self.promised["targets"]) <= set(plan.change.targets)
             assert outcome.results.keys() == set(plan.change.targets)
